@@ -1,0 +1,2 @@
+//! The facade.
+pub mod settings;

@@ -1,0 +1,1 @@
+//! The configuration: every module's settings in one tree.

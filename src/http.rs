@@ -1,0 +1,3 @@
+//! The HTTP front.
+mod settings;
+pub use settings::Settings;

@@ -1,0 +1,24 @@
+//! What an operator can set about the HTTP front.
+
+use serde::{Deserialize, Serialize};
+
+/// How requests are read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The largest body that is read, in bytes; a larger one gets 400.
+    pub max_body_bytes: usize,
+    /// How many proxies of ours (a CDN, a load balancer) are in front of the
+    /// broker: so many of the last entries of `Forwarded` and
+    /// `X-Forwarded-For` are believed.
+    pub trusted_hops: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 100_000,
+            trusted_hops: 1,
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! A Snowflake broker: it introduces censored clients to volunteer proxies.
+//!
+//! The layers; each imports only from those above it:
+//!
+//! - [`wire`]: what the bytes of clients and proxies mean. Pure.
+//! - [`geoip`], [`matching`], [`metrics`]: knowledge and decisions. Pure.
+//! - [`broker`]: the one facade over them.
+//! - [`http`], [`sqs`]: the fronts: decode, call the broker, encode.
+//! - [`config`]: every module's settings, from defaults, file, environment and flags.
+//! - [`app`]: the composition: flags, sockets, signals.
+//!
+//! Beside them, knowing no broker type: [`listener`], [`tls`], [`telemetry`],
+//! and [`timespan`], how settings write a span of time.
+
+pub mod app;
+pub mod broker;
+pub mod config;
+pub mod geoip;
+pub mod http;
+pub mod listener;
+pub mod matching;
+pub mod metrics;
+pub mod sqs;
+pub mod telemetry;
+pub mod timespan;
+pub mod tls;
+pub mod wire;

@@ -1,0 +1,3 @@
+//! The matching engine.
+mod settings;
+pub use settings::Settings;

@@ -1,0 +1,54 @@
+//! What an operator can set about matching.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Patience and bounds of the matching engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// How long a client waits in all, from the arrival of its request. CDNs
+    /// give up after 5 to 6 s.
+    #[serde(with = "crate::timespan")]
+    pub client_timeout: Duration,
+    /// How long a proxy's poll is parked, from its arrival.
+    #[serde(with = "crate::timespan")]
+    pub proxy_timeout: Duration,
+    /// How long a client that finds no proxy waits for one; 0 denies at once.
+    #[serde(with = "crate::timespan")]
+    pub client_queue_wait: Duration,
+    /// How many clients wait at most; 0 denies at once.
+    pub client_queue_max: usize,
+    /// The least time a proxy needs to answer: a client with less left is not
+    /// taken out of the queue and not offered to a second proxy.
+    #[serde(with = "crate::timespan")]
+    pub min_answer_time: Duration,
+    /// How long after a hand-off without an answer a client is offered to one
+    /// more proxy.
+    #[serde(with = "crate::timespan")]
+    pub rematch_after: Duration,
+    /// To how many proxies a client is offered at most; 1 means no second one.
+    pub max_attempts: usize,
+    /// How many polls are parked at most; further ones hear `no match` at once.
+    pub max_parked_polls: usize,
+    /// How many matched clients wait for an answer at most; further ones are
+    /// denied at once.
+    pub max_matched_clients: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            client_timeout: Duration::from_secs(5),
+            proxy_timeout: Duration::from_secs(10),
+            client_queue_wait: Duration::from_secs(1),
+            client_queue_max: 10_000,
+            min_answer_time: Duration::from_millis(500),
+            rematch_after: Duration::from_secs(2),
+            max_attempts: 2,
+            max_parked_polls: 200_000,
+            max_matched_clients: 100_000,
+        }
+    }
+}

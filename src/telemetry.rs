@@ -1,0 +1,23 @@
+//! Logs.
+
+use serde::{Deserialize, Serialize};
+
+/// What is logged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The least severe level that is logged, or a filter such as
+    /// `info,snowflake_broker::http=debug`.
+    pub log_level: String,
+    /// Keep IP addresses in log lines.
+    pub unsafe_logging: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            log_level: "info".to_owned(),
+            unsafe_logging: false,
+        }
+    }
+}

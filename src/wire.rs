@@ -1,0 +1,18 @@
+//! What the bytes mean: every message that clients and proxies exchange with
+//! the broker, decoded to types and encoded back. Pure: no clock, no I/O.
+//!
+//! The reference broker reads JSON with Go's `encoding/json`; `json` reads it
+//! the same way, so that what it takes, this broker takes.
+
+pub mod amp_armor;
+pub mod amp_path;
+pub mod answer;
+pub mod client;
+pub mod fingerprint;
+mod json;
+pub mod nat;
+pub mod proxy;
+pub mod relay_pattern;
+pub mod session_description;
+
+pub use json::JsonError;

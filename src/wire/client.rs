@@ -1,0 +1,98 @@
+//! The poll of a client, whatever way it came, and the response to it.
+
+use serde::Serialize;
+
+use super::fingerprint::{Fingerprint, InvalidFingerprint};
+use super::json::{self, JsonError, Object};
+use super::nat::{InvalidNatType, NatType};
+use super::session_description::{InvalidSessionDescription, SessionDescription};
+
+/// A client that asks for a proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientPoll {
+    /// Its offer.
+    pub offer: SessionDescription,
+    /// How it can be reached.
+    pub nat: NatType,
+    /// The bridge it wants.
+    pub fingerprint: Fingerprint,
+}
+
+/// What is wrong with a client's poll. The texts are on the wire: clients tell
+/// some of them apart.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidClientPoll {
+    /// The first line is not exactly `1.0`.
+    #[error("unsupported message version")]
+    Version,
+    /// Not the JSON that it should be.
+    #[error("malformed request: {0}")]
+    Json(#[from] JsonError),
+    /// `offer` is absent or empty.
+    #[error("no supplied offer")]
+    NoOffer,
+    /// `offer` is no session description.
+    #[error("malformed session description: {0}")]
+    Offer(#[from] InvalidSessionDescription),
+    /// `fingerprint` is not 40 hex digits.
+    #[error(transparent)]
+    Fingerprint(#[from] InvalidFingerprint),
+    /// `nat` is none of the six words.
+    #[error(transparent)]
+    Nat(#[from] InvalidNatType),
+}
+
+impl ClientPoll {
+    /// Whether a body is in the legacy form, the bare offer.
+    pub fn is_legacy(body: &[u8]) -> bool {
+        body.first() == Some(&b'{')
+    }
+
+    /// Decodes the line `1.0` and the JSON object after it.
+    pub fn decode(body: &[u8]) -> Result<Self, InvalidClientPoll> {
+        let body = body
+            .strip_prefix(b"1.0\n")
+            .ok_or(InvalidClientPoll::Version)?;
+        let text = json::text(body);
+        let object = Object::parse(&text)?;
+        let offer = object.string("offer")?.unwrap_or_default();
+        let nat = object.string("nat")?;
+        let fingerprint = object.string("fingerprint")?;
+        if offer.is_empty() {
+            return Err(InvalidClientPoll::NoOffer);
+        }
+        Ok(Self {
+            offer: SessionDescription::parse(&offer)?,
+            fingerprint: Fingerprint::from_field(fingerprint.as_deref())?,
+            nat: NatType::from_field(nat.as_deref())?,
+        })
+    }
+
+    /// Decodes the legacy form: the body is the offer, `nat` is the value of
+    /// the header `Snowflake-NAT-Type`, the bridge is the default one.
+    pub fn decode_legacy(body: &[u8], nat: Option<&str>) -> Result<Self, InvalidClientPoll> {
+        Ok(Self {
+            offer: SessionDescription::parse(&json::text(body))?,
+            nat: NatType::from_field(nat)?,
+            fingerprint: Fingerprint::DEFAULT,
+        })
+    }
+}
+
+/// The JSON body that brings a client its answer.
+pub fn encode_answer(answer: &SessionDescription) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        answer: &'a SessionDescription,
+    }
+    json::encode(&Body { answer })
+}
+
+/// The JSON body that tells a client why there is no answer.
+pub fn encode_error(error: &str) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        error: &'a str,
+    }
+    json::encode(&Body { error })
+}

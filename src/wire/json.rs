@@ -1,0 +1,293 @@
+//! JSON objects, read the way Go's `encoding/json` fills a struct: keys match
+//! in any case, of a repeated key the last value counts, `null` leaves a field
+//! as it was, unknown keys are skipped at any depth, bytes that are not UTF-8
+//! and lone surrogate escapes become U+FFFD.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// Why a text is not the object that was expected.
+#[derive(Debug, thiserror::Error)]
+pub enum JsonError {
+    /// Not JSON, something after the object, or JSON that is no object.
+    #[error("not a JSON object (column {column})")]
+    NotAnObject {
+        /// Where reading stopped, counted from 1 in bytes of its line.
+        column: usize,
+    },
+    /// A known key holds a value of another type.
+    #[error("{key} is not {expected}")]
+    WrongType {
+        /// The key as the protocol spells it.
+        key: &'static str,
+        /// What it has to be.
+        expected: &'static str,
+    },
+}
+
+/// The text of a body, with U+FFFD for each byte that is not part of UTF-8.
+pub(super) fn text(body: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = str::from_utf8(body) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::with_capacity(body.len() + 16);
+    for chunk in body.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    Cow::Owned(text)
+}
+
+/// The JSON text of a message of ours.
+pub(super) fn encode(message: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(message).expect("strings and integers under string keys are JSON")
+}
+
+/// The members of one JSON object, in their order, values not yet decoded.
+pub(super) struct Object<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+
+impl<'a> Object<'a> {
+    /// Reads one object; `null` is an object without members. Nothing but
+    /// white space may follow.
+    pub(super) fn parse(text: &'a str) -> Result<Self, JsonError> {
+        let members: Option<Self> =
+            serde_json::from_str(text).map_err(|error| JsonError::NotAnObject {
+                column: error.column(),
+            })?;
+        Ok(members.unwrap_or(Self(Vec::new())))
+    }
+
+    /// The string under `key` in any case, `None` where it is absent or null.
+    pub(super) fn string(&self, key: &'static str) -> Result<Option<String>, JsonError> {
+        self.last(key, |raw| {
+            string_value(raw).ok_or(JsonError::WrongType {
+                key,
+                expected: "a string",
+            })
+        })
+    }
+
+    /// The integer under `key` in any case, `None` where it is absent or null.
+    pub(super) fn integer(&self, key: &'static str) -> Result<Option<i64>, JsonError> {
+        self.last(key, |raw| {
+            raw.get().parse().map_err(|_| JsonError::WrongType {
+                key,
+                expected: "a 64-bit integer",
+            })
+        })
+    }
+
+    /// The value under exactly `key` if that is a string: how Go reads a map.
+    pub(super) fn exact_string(&self, key: &str) -> Option<String> {
+        string_value(self.exact(key)?)
+    }
+
+    /// Whether there is a string under exactly `key`.
+    pub(super) fn has_exact_string(&self, key: &str) -> bool {
+        self.exact(key)
+            .is_some_and(|value| value.get().starts_with('"'))
+    }
+
+    fn exact(&self, key: &str) -> Option<&'a RawValue> {
+        let named = |name: &RawValue| string_value(name).is_some_and(|name| name == key);
+        let (_, value) = self.0.iter().rev().find(|(name, _)| named(name))?;
+        Some(value)
+    }
+
+    /// Decodes every value under `key`, as one of the wrong type is an error
+    /// even where another follows, and keeps the last.
+    fn last<T>(
+        &self,
+        key: &str,
+        decode: impl Fn(&RawValue) -> Result<T, JsonError>,
+    ) -> Result<Option<T>, JsonError> {
+        let mut last = None;
+        for (name, value) in &self.0 {
+            if value.get() != "null" && is_spelled(name, key) {
+                last = Some(decode(value)?);
+            }
+        }
+        Ok(last)
+    }
+}
+
+/// Whether the raw JSON string `name` is `key` under Unicode's simple folding.
+/// Of the letters in our keys only `s` has a relative outside ASCII, the long s.
+fn is_spelled(name: &RawValue, key: &str) -> bool {
+    let plain = name.get().trim_matches('"');
+    if plain.is_ascii() && !plain.contains('\\') {
+        return plain.eq_ignore_ascii_case(key);
+    }
+    string_value(name).is_some_and(|name| name.replace('ſ', "s").eq_ignore_ascii_case(key))
+}
+
+fn string_value(raw: &RawValue) -> Option<String> {
+    serde_json::from_str::<GoString>(raw.get())
+        .ok()
+        .map(|string| string.0)
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Vec<(&'de RawValue, &'de RawValue)>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::with_capacity(8);
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(Members).map(Object)
+    }
+}
+
+/// A string in which a lone surrogate escape counts as U+FFFD. `serde_json`
+/// hands those out only as bytes, where they are the WTF-8 form: three bytes.
+struct GoString(String);
+
+impl<'de> Deserialize<'de> for GoString {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Wtf8;
+        impl Visitor<'_> for Wtf8 {
+            type Value = String;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a string")
+            }
+
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<String, E> {
+                if let Ok(text) = str::from_utf8(bytes) {
+                    return Ok(text.to_owned());
+                }
+                replace_surrogates(bytes).ok_or_else(|| E::custom("not WTF-8"))
+            }
+
+            fn visit_byte_buf<E: serde::de::Error>(self, bytes: Vec<u8>) -> Result<String, E> {
+                String::from_utf8(bytes).or_else(|error| {
+                    replace_surrogates(error.as_bytes()).ok_or_else(|| E::custom("not WTF-8"))
+                })
+            }
+        }
+        deserializer
+            .deserialize_bytes(Wtf8)
+            .map(GoString)
+            .map_err(D::Error::custom)
+    }
+}
+
+/// WTF-8 with each surrogate, the bytes `ED A0..=BF xx`, as one U+FFFD.
+fn replace_surrogates(mut bytes: &[u8]) -> Option<String> {
+    let mut text = String::with_capacity(bytes.len());
+    while let Err(error) = str::from_utf8(bytes) {
+        let (valid, rest) = bytes.split_at(error.valid_up_to());
+        text.push_str(str::from_utf8(valid).ok()?);
+        text.push(char::REPLACEMENT_CHARACTER);
+        bytes = rest.get(3..)?;
+    }
+    text.push_str(str::from_utf8(bytes).ok()?);
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `Err` where the text is refused, else the offer, empty if absent.
+    fn offer(text: &str) -> Result<String, JsonError> {
+        Ok(Object::parse(text)?.string("offer")?.unwrap_or_default())
+    }
+
+    fn clients(value: &str) -> Result<Option<i64>, JsonError> {
+        Object::parse(&format!("{{\"clients\":{value}}}"))?.integer("Clients")
+    }
+
+    #[test]
+    fn keys_match_in_any_case_and_the_last_counts() {
+        assert_eq!(offer(r#"{"OFFER":"a","oFFer":"b","x":[1]}"#).unwrap(), "b");
+        assert_eq!(offer(r#"{"\u006fffer":"a"}"#).unwrap(), "a");
+        assert_eq!(offer(r#"{"offers":"a"}"#).unwrap(), "");
+        let long_s = Object::parse(r#"{"ſid":"x"}"#).unwrap();
+        assert_eq!(long_s.string("Sid").unwrap().as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn null_is_absent() {
+        assert_eq!(offer("null").unwrap(), "");
+        assert_eq!(offer(r#"{"offer":null}"#).unwrap(), "");
+        assert_eq!(offer(r#"{"offer":"a","offer":null}"#).unwrap(), "a");
+    }
+
+    #[test]
+    fn what_go_refuses_is_refused() {
+        for text in [
+            "",
+            "[]",
+            "1",
+            "\"a\"",
+            "{",
+            "{}x",
+            "{} {}",
+            "{,}",
+            "{\"offer\":\"a\",}",
+            "{\"offer\":1}",
+            "{\"offer\":[\"a\"]}",
+            "{\"offer\":1,\"offer\":\"a\"}",
+            "{\"offer\":\"a\nb\"}",
+            "{\"a\nb\":1}",
+            "{\"x\":01}",
+            "{\"x\":\"\\x\"}",
+            "\u{feff}{}",
+            "{'offer':'a'}",
+        ] {
+            assert!(offer(text).is_err(), "{text:?}");
+        }
+        assert_eq!(offer("{\"offer\":\"a\"} \t\r\n").unwrap(), "a");
+    }
+
+    #[test]
+    fn lone_surrogates_and_stray_bytes_become_replacement_characters() {
+        assert_eq!(offer(r#"{"offer":"a\ud800b"}"#).unwrap(), "a\u{fffd}b");
+        assert_eq!(
+            offer(r#"{"offer":"\udc00\ud83d\ude00"}"#).unwrap(),
+            "\u{fffd}😀"
+        );
+        assert_eq!(
+            offer(r#"{"offer":"\ud800\ud800"}"#).unwrap(),
+            "\u{fffd}\u{fffd}"
+        );
+        assert_eq!(text(b"a\xed\xa0\x80b"), "a\u{fffd}\u{fffd}\u{fffd}b");
+        assert_eq!(text(b"\xf0\x9f\x98"), "\u{fffd}\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn integers_are_64_bit_and_written_as_integers() {
+        assert_eq!(clients("-0").unwrap(), Some(0));
+        assert_eq!(clients("null").unwrap(), None);
+        assert_eq!(clients("-9223372036854775808").unwrap(), Some(i64::MIN));
+        for wrong in ["1.0", "1e2", "9223372036854775808", "\"1\"", "true", "[]"] {
+            assert!(clients(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_skipped() {
+        let deep = format!(
+            "{{\"x\":{}{},\"offer\":\"a\"}}",
+            "[".repeat(50_000),
+            "]".repeat(50_000)
+        );
+        assert_eq!(offer(&deep).unwrap(), "a");
+    }
+}

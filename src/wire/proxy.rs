@@ -1,0 +1,215 @@
+//! The poll of a proxy, `POST /proxy`, and its answer.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::json::{self, JsonError, Object};
+use super::nat::{InvalidNatType, NatType};
+use super::relay_pattern::RelayPattern;
+use super::session_description::SessionDescription;
+
+/// The random name that a proxy gives to one poll. Who knows it can answer in
+/// the proxy's place, so `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sid(Arc<str>);
+
+impl Sid {
+    /// `None` for the empty string.
+    pub fn new(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| Self(text.into()))
+    }
+}
+
+impl fmt::Debug for Sid {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Sid(..)")
+    }
+}
+
+/// What kind of program a proxy is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ProxyType {
+    /// A page that shows a badge.
+    Badge,
+    /// The BLOCO application.
+    Bloco,
+    /// Orbot and others that embed `IPtProxy`.
+    Iptproxy,
+    /// The command line program.
+    Standalone,
+    /// The browser extension.
+    Webext,
+    /// Any other word.
+    #[default]
+    Unknown,
+}
+
+impl ProxyType {
+    /// All of them; the known ones first, by name.
+    pub const ALL: [Self; 6] = [
+        Self::Badge,
+        Self::Bloco,
+        Self::Iptproxy,
+        Self::Standalone,
+        Self::Webext,
+        Self::Unknown,
+    ];
+
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Badge => "badge",
+            Self::Bloco => "bloco",
+            Self::Iptproxy => "iptproxy",
+            Self::Standalone => "standalone",
+            Self::Webext => "webext",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Every word has a type: those not known are [`Self::Unknown`].
+    pub fn from_field(word: Option<&str>) -> Self {
+        Self::ALL
+            .into_iter()
+            .find(|kind| Some(kind.as_str()) == word)
+            .unwrap_or_default()
+    }
+}
+
+impl fmt::Display for ProxyType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// A proxy that asks for a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyPoll {
+    /// Its name for this poll.
+    pub sid: Sid,
+    /// What it is.
+    pub proxy_type: ProxyType,
+    /// How it can be reached.
+    pub nat: NatType,
+    /// How many clients it says it serves now; what is below 0 counts as 0.
+    pub clients: u64,
+    /// Where it is willing to connect to; `None` from proxies that do not say.
+    pub accepted_relay_pattern: Option<RelayPattern>,
+}
+
+/// Why a poll gets 400.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidProxyPoll {
+    /// Not the JSON that it should be.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// The version is not `1` or `1.` and something.
+    #[error("Version is not 1.x")]
+    Version,
+    /// `Sid` is absent or empty.
+    #[error("Sid is absent")]
+    NoSid,
+    /// `NAT` is none of the six words.
+    #[error(transparent)]
+    Nat(#[from] InvalidNatType),
+}
+
+impl ProxyPoll {
+    /// Decodes the body of `POST /proxy`.
+    pub fn decode(body: &[u8]) -> Result<Self, InvalidProxyPoll> {
+        let text = json::text(body);
+        let object = Object::parse(&text)?;
+        let sid = object.string("Sid")?;
+        let version = object.string("Version")?;
+        let proxy_type = object.string("Type")?;
+        let nat = object.string("NAT")?;
+        let clients = object.integer("Clients")?;
+        let pattern = object.string("AcceptedRelayPattern")?;
+        if !is_supported(version.as_deref()) {
+            return Err(InvalidProxyPoll::Version);
+        }
+        Ok(Self {
+            sid: sid
+                .as_deref()
+                .and_then(Sid::new)
+                .ok_or(InvalidProxyPoll::NoSid)?,
+            proxy_type: ProxyType::from_field(proxy_type.as_deref()),
+            nat: NatType::from_field(nat.as_deref())?,
+            clients: clients
+                .and_then(|count| u64::try_from(count).ok())
+                .unwrap_or(0),
+            accepted_relay_pattern: pattern.as_deref().map(RelayPattern::from),
+        })
+    }
+}
+
+/// Whether the part before the first dot is `1`.
+pub(super) fn is_supported(version: Option<&str>) -> bool {
+    version.is_some_and(|version| version.split('.').next() == Some("1"))
+}
+
+/// What a poll led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PollStatus {
+    /// A client for this proxy.
+    ClientMatch {
+        /// Its offer.
+        offer: SessionDescription,
+        /// The NAT word it said.
+        nat: NatType,
+        /// The WebSocket address of the bridge it wants.
+        relay_url: Arc<str>,
+    },
+    /// Nobody came.
+    NoMatch,
+    /// The proxy would not connect to every relay that this broker hands out.
+    IncorrectRelayPattern,
+    /// It polls more often than it was told to.
+    PolledTooSoon,
+}
+
+/// The answer to a poll.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PollResponse {
+    /// What the poll led to.
+    pub status: PollStatus,
+    /// When the proxy should poll again; sent in milliseconds.
+    pub next_poll: Duration,
+}
+
+impl PollResponse {
+    /// The JSON body.
+    pub fn encode(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Body<'a> {
+            status: &'static str,
+            offer: &'a str,
+            #[serde(rename = "NAT")]
+            nat: &'static str,
+            next_poll: u64,
+            #[serde(rename = "RelayURL")]
+            relay_url: &'a str,
+        }
+        let (status, offer, nat, relay_url) = match &self.status {
+            PollStatus::ClientMatch {
+                offer,
+                nat,
+                relay_url,
+            } => ("client match", offer.as_str(), nat.as_str(), &**relay_url),
+            PollStatus::NoMatch => ("no match", "", "", ""),
+            PollStatus::IncorrectRelayPattern => ("incorrect relay pattern", "", "", ""),
+            PollStatus::PolledTooSoon => ("polled too soon", "", "", ""),
+        };
+        json::encode(&Body {
+            status,
+            offer,
+            nat,
+            next_poll: u64::try_from(self.next_poll.as_millis()).unwrap_or(u64::MAX),
+            relay_url,
+        })
+    }
+}

@@ -1,0 +1,96 @@
+//! WebRTC session descriptions (RFC 8829), which the broker carries unread.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::json::Object;
+
+/// The JSON text `{"type": ..., "sdp": ...}` of an offer or an answer, kept to
+/// the byte as the peer sent it. It holds its peer's addresses, so `Debug`
+/// shows only its length.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct SessionDescription(Arc<str>);
+
+/// What keeps a text from being a session description.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSessionDescription {
+    /// Not JSON, or not an object.
+    #[error("not a JSON object")]
+    NotAnObject,
+    /// `type` is absent, no string, or none of offer, pranswer, answer, rollback.
+    #[error("type is none of offer, pranswer, answer, rollback")]
+    Type,
+    /// `sdp` is absent or no string.
+    #[error("sdp is no string")]
+    Sdp,
+}
+
+impl SessionDescription {
+    /// Checks the form of `text`; the SDP in it is not looked at. Keys are
+    /// compared exactly, unlike those of the messages around it.
+    pub fn parse(text: &str) -> Result<Self, InvalidSessionDescription> {
+        let object = Object::parse(text).map_err(|_| InvalidSessionDescription::NotAnObject)?;
+        match object.exact_string("type").as_deref() {
+            Some("offer" | "pranswer" | "answer" | "rollback") => {}
+            _ => return Err(InvalidSessionDescription::Type),
+        }
+        if !object.has_exact_string("sdp") {
+            return Err(InvalidSessionDescription::Sdp);
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The JSON text as it came.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SessionDescription {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "SessionDescription({} bytes)", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_kept_to_the_byte() {
+        for text in [
+            r#"{"type":"offer","sdp":"v=0\r\n"}"#,
+            " {\"sdp\":\"\\u00e4\", \"type\" : \"rollback\", \"x\":[{}]}\n",
+            r#"{"type":1,"type":"answer","sdp":""}"#,
+        ] {
+            assert_eq!(SessionDescription::parse(text).unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn the_culprit_is_named() {
+        use InvalidSessionDescription::{NotAnObject, Sdp, Type};
+        for (text, culprit) in [
+            ("fake", NotAnObject),
+            ("[]", NotAnObject),
+            (r#"{"type":"offer","sdp":""}x"#, NotAnObject),
+            ("{}", Type),
+            (r#"{"type":"offers","sdp":""}"#, Type),
+            (r#"{"Type":"offer","sdp":""}"#, Type),
+            (r#"{"type":"offer"}"#, Sdp),
+            (r#"{"type":"offer","sdp":"","sdp":null}"#, Sdp),
+            (r#"{"type":"offer","sdp":{}}"#, Sdp),
+        ] {
+            assert_eq!(SessionDescription::parse(text), Err(culprit), "{text}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_sdp() {
+        let description = SessionDescription::parse(r#"{"type":"offer","sdp":"secret"}"#).unwrap();
+        assert!(!format!("{description:?}").contains("secret"));
+    }
+}
