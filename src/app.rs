@@ -1,1 +1,25 @@
-//! The composition.
+//! The composition: the command line, the configuration and what is made of it.
+
+pub mod cli;
+mod commands;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use crate::config::Loaded;
+
+/// Does what the arguments, the first being the program's name, ask for.
+///
+/// The exit code is 0 for success, 2 for a wrong command line or configuration
+/// and 1 for every other failure.
+pub fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> ExitCode {
+    commands::dispatch(arguments, environment, serve)
+}
+
+/// Is a broker until it is told to stop.
+fn serve(_loaded: Loaded) -> anyhow::Result<()> {
+    anyhow::bail!("there is nothing to serve yet")
+}
