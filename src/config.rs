@@ -34,9 +34,9 @@ pub struct Config {
     /// How requests are read.
     pub http: crate::http::Settings,
     /// Bridges and the proxies that may serve them.
-    pub broker: crate::broker::settings::Settings,
+    pub broker: crate::broker::Settings,
     /// When proxies are told to poll again.
-    pub poll_interval: crate::broker::settings::PollInterval,
+    pub poll_interval: crate::broker::PollInterval,
     /// Patience and bounds of the matching engine.
     pub matching: crate::matching::Settings,
     /// Where the country databases are.
