@@ -2,11 +2,12 @@
 
 pub mod cli;
 mod commands;
+mod lifecycle;
+mod reload;
+mod serve;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-
-use crate::config::Loaded;
 
 /// Does what the arguments, the first being the program's name, ask for.
 ///
@@ -16,10 +17,5 @@ pub fn run(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> ExitCode {
-    commands::dispatch(arguments, environment, serve)
-}
-
-/// Is a broker until it is told to stop.
-fn serve(_loaded: Loaded) -> anyhow::Result<()> {
-    anyhow::bail!("there is nothing to serve yet")
+    commands::dispatch(arguments, environment, serve::serve)
 }
