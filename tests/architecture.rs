@@ -1,0 +1,213 @@
+//! The tree tells the design, and this holds the tree to it: who may import
+//! whom, what is pure, who reads files, how long a file may be.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The layers; a module imports from those above its own, never from its own.
+const LAYERS: [&[&str]; 6] = [
+    &["wire"],
+    &["bridges", "geoip", "matching", "metrics"],
+    &["broker"],
+    &["http", "sqs"],
+    &["config"],
+    &["app"],
+];
+/// Imports within a layer that make sense all the same.
+const SIDEWAYS: [(&str, &str); 1] = [("metrics", "geoip")];
+/// Knows no broker type and may be imported by all; imports nothing of ours.
+const PLUMBING: [&str; 4] = ["listener", "telemetry", "timespan", "tls"];
+/// Opens nothing, waits for nothing, reads no clock, draws no lots.
+const PURE: [&str; 6] = [
+    "wire", "bridges", "geoip", "matching", "metrics", "timespan",
+];
+const IMPURE: [&str; 8] = [
+    "tokio",
+    "std::fs",
+    "std::env",
+    "std::thread",
+    "std::process",
+    "Instant::now",
+    "SystemTime::now",
+    "rand::",
+];
+/// Who reads files: the composition, and the configuration its own.
+const READ_FILES: [&str; 2] = ["app", "config/file.rs"];
+const LINES_MAX: usize = 400;
+
+struct Source {
+    /// Relative to `src`.
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    /// The first part of the path: the module that the file belongs to.
+    fn module(&self) -> &str {
+        let first = self.path.iter().next().unwrap().to_str().unwrap();
+        first.strip_suffix(".rs").unwrap_or(first)
+    }
+
+    /// The code without comments and without its unit tests.
+    fn code(&self) -> String {
+        let code = self.text.split("#[cfg(test)]").next().unwrap();
+        let is_code = |line: &&str| !line.trim_start().starts_with("//");
+        code.lines().filter(is_code).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The modules of ours that its code names.
+    fn imports(&self) -> BTreeSet<String> {
+        let code = self.code();
+        let after_crate = code.split("crate::").skip(1);
+        after_crate.flat_map(names_at_start).collect()
+    }
+}
+
+/// `name` of `name::rest`, or each name of `{name::rest, name}`.
+fn names_at_start(path: &str) -> Vec<String> {
+    let Some(group) = path.strip_prefix('{') else {
+        return vec![first_name(path)];
+    };
+    let mut names = vec![first_name(group)];
+    let mut depth = 0;
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => names.push(first_name(&group[at + 1..])),
+            _ => {}
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+fn first_name(path: &str) -> String {
+    let path = path.trim_start();
+    path.chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect()
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut sources = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let path = path.strip_prefix(&root).unwrap().to_owned();
+                sources.push(Source { path, text });
+            }
+        }
+    }
+    assert!(sources.len() > 20, "the sources are not where they were");
+    sources
+}
+
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| layer.contains(&module))
+}
+
+fn may_import(module: &str, other: &str) -> bool {
+    if module == other || SIDEWAYS.contains(&(module, other)) {
+        return true;
+    }
+    match (layer(module), layer(other)) {
+        (Some(here), Some(there)) => there < here,
+        (Some(_), None) => PLUMBING.contains(&other),
+        (None, _) => PLUMBING.contains(&module) && other == "timespan",
+    }
+}
+
+#[test]
+fn every_module_has_its_place() {
+    for source in sources() {
+        let module = source.module();
+        let is_placed = layer(module).is_some() || PLUMBING.contains(&module);
+        assert!(
+            is_placed || ["lib", "main"].contains(&module),
+            "{module} is in no layer"
+        );
+    }
+}
+
+#[test]
+fn imports_go_up_the_layers_only() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for other in source.imports() {
+            if !may_import(source.module(), &other) {
+                wrong.push(format!("{} imports {other}", source.path.display()));
+            }
+        }
+        if source.code().contains("super::super") {
+            wrong.push(format!(
+                "{} hides an import behind super::super",
+                source.path.display()
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn pure_modules_touch_nothing() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        if !PURE.contains(&source.module()) {
+            continue;
+        }
+        let code = source.code();
+        for impure in IMPURE.iter().filter(|impure| code.contains(**impure)) {
+            wrong.push(format!("{} names {impure}", source.path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn only_the_composition_reads_files() {
+    for source in sources() {
+        let may_read = READ_FILES
+            .iter()
+            .any(|reader| source.path.starts_with(reader));
+        let reads = source.code().contains("fs::");
+        assert!(may_read || !reads, "{} names fs::", source.path.display());
+    }
+}
+
+#[test]
+fn no_file_is_longer_than_one_idea() {
+    let mut long = Vec::new();
+    for source in sources() {
+        let lines = source.text.lines().count();
+        if lines > LINES_MAX {
+            long.push(format!("{}: {lines} lines", source.path.display()));
+        }
+    }
+    assert!(long.is_empty(), "{long:#?}");
+}
+
+#[test]
+fn the_reader_of_imports_reads_them() {
+    let source = Source {
+        path: "http/client.rs".into(),
+        text: "use crate::broker::{Broker, clock};\n// crate::app\nuse crate::{config, wire::{nat, proxy}, tls};\n\
+               #[cfg(test)]\nuse crate::sqs;"
+            .to_owned(),
+    };
+    assert_eq!(source.module(), "http");
+    let imports: Vec<String> = source.imports().into_iter().collect();
+    assert_eq!(imports, ["broker", "config", "tls", "wire"]);
+    assert!(may_import("http", "broker") && may_import("http", "tls"));
+    assert!(!may_import("http", "config") && !may_import("http", "sqs"));
+    assert!(!may_import("tls", "broker") && !may_import("matching", "geoip"));
+}
