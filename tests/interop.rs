@@ -3,6 +3,10 @@
 //! Nothing here is simulated: they make a WebRTC data channel, and what is written
 //! into the client's SOCKS port arrives at the bridge's WebSocket relay.
 
+#[path = "interop/amp_cache.rs"]
+mod amp_cache;
+#[path = "interop/http.rs"]
+mod http;
 #[path = "interop/namespace.rs"]
 mod namespace;
 #[path = "support/port.rs"]
@@ -19,7 +23,7 @@ mod wait;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result, bail, ensure};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_socks::tcp::Socks5Stream;
@@ -35,24 +39,45 @@ const GREETING: &[u8] = b"a greeting to the bridge";
 /// Opens each connection of a client to a bridge, and is followed by its session's id.
 const TURBO_TUNNEL: [u8; 8] = [0x12, 0x93, 0x60, 0x5d, 0x27, 0x81, 0x75, 0xf5];
 
+/// How the client asks for a proxy.
+#[derive(Clone, Copy)]
+enum Rendezvous {
+    Http,
+    AmpCache,
+}
+
 #[tokio::test]
-async fn debian_client_reaches_the_bridge_through_debian_proxy() {
+async fn debian_client_reaches_the_bridge_by_http() {
+    check("debian_client_reaches_the_bridge_by_http", Rendezvous::Http).await;
+}
+
+#[tokio::test]
+async fn debian_client_reaches_the_bridge_by_amp_cache() {
+    check(
+        "debian_client_reaches_the_bridge_by_amp_cache",
+        Rendezvous::AmpCache,
+    )
+    .await;
+}
+
+/// What the test `name` does in either of its copies.
+async fn check(name: &str, rendezvous: Rendezvous) {
     let outcome = if namespace::entered() {
-        meet().await
+        reach_the_bridge(rendezvous).await
     } else {
-        namespace::run_inside("debian_client_reaches_the_bridge_through_debian_proxy").await
+        namespace::run_inside(name).await
     };
     if let Err(error) = outcome {
         panic!("{error:#}");
     }
 }
 
-async fn meet() -> Result<()> {
+async fn reach_the_bridge(rendezvous: Rendezvous) -> Result<()> {
     namespace::connect().await?;
     let scratch = tempfile::tempdir()?;
     let programs = Programs::find(scratch.path())?;
 
-    let stream = match greet_bridge(&programs).await {
+    let stream = match greet_bridge(&programs, rendezvous).await {
         Ok(stream) => stream,
         Err(error) => bail!("{error:#}\n{}", programs.logs()?),
     };
@@ -65,7 +90,7 @@ async fn meet() -> Result<()> {
 }
 
 /// Starts everybody, sends the greeting, and returns what the bridge gets.
-async fn greet_bridge(programs: &Programs<'_>) -> Result<Vec<u8>> {
+async fn greet_bridge(programs: &Programs<'_>, rendezvous: Rendezvous) -> Result<Vec<u8>> {
     let mut relay = Relay::listen().await?;
     let broker_address = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free()?));
 
@@ -75,7 +100,11 @@ async fn greet_bridge(programs: &Programs<'_>) -> Result<Vec<u8>> {
     listens(&mut broker, &broker_address.to_string()).await?;
     let mut proxy = programs.proxy(broker_address)?;
     polls(&mut proxy, broker_address).await?;
-    let mut client = programs.client(broker_address)?;
+    let broker_flags = match rendezvous {
+        Rendezvous::Http => vec!["-url".to_owned(), format!("http://{broker_address}/")],
+        Rendezvous::AmpCache => amp_cache::open(broker_address).await?,
+    };
+    let mut client = programs.client(&broker_flags)?;
     let socks_address = socks_address(&mut client).await?;
 
     // The client ignores the target: which bridge it reaches is the broker's choice.
@@ -99,19 +128,12 @@ async fn listens(program: &mut Process, address: &str) -> Result<()> {
 async fn polls(proxy: &mut Process, broker: SocketAddr) -> Result<()> {
     until("the proxy polls the broker", async || {
         proxy.log()?;
-        let waiting = get_debug(broker).await?.contains("standalone proxies: 1");
+        let waiting = http::get(broker, "/debug")
+            .await?
+            .contains("standalone proxies: 1");
         Ok(waiting.then_some(()))
     })
     .await
-}
-
-async fn get_debug(broker: SocketAddr) -> Result<String> {
-    let mut connection = TcpStream::connect(broker).await?;
-    let request = "GET /debug HTTP/1.1\r\nHost: broker\r\nConnection: close\r\n\r\n";
-    connection.write_all(request.as_bytes()).await?;
-    let mut response = String::new();
-    connection.read_to_string(&mut response).await?;
-    Ok(response)
 }
 
 /// Waits until the client says to its parent where its SOCKS port is.

@@ -88,10 +88,11 @@ impl<'a> Programs<'a> {
     }
 
     /// The client, started the way that tor starts a pluggable transport.
-    pub(crate) fn client(&self, broker: SocketAddr) -> Result<Process> {
+    /// `broker` are the flags that say how it reaches the broker.
+    pub(crate) fn client(&self, broker: &[String]) -> Result<Process> {
         let mut command = Command::new(self.path("snowflake-client"));
         command
-            .args(["-url", &format!("http://{broker}/")])
+            .args(broker)
             .args(["-ice", &stun_url(), "-log", "/dev/stderr"])
             .args(["-keep-local-addresses", "-unsafe-logging"])
             .env("TOR_PT_MANAGED_TRANSPORT_VER", "1")
