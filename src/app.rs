@@ -1,1 +1,21 @@
-//! The composition.
+//! The composition: the command line, the configuration and what is made of it.
+
+pub mod cli;
+mod commands;
+mod lifecycle;
+mod reload;
+mod serve;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Does what the arguments, the first being the program's name, ask for.
+///
+/// The exit code is 0 for success, 2 for a wrong command line or configuration
+/// and 1 for every other failure.
+pub fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> ExitCode {
+    commands::dispatch(arguments, environment, serve::serve)
+}

@@ -1,2 +1,258 @@
-//! The facade.
-pub mod settings;
+//! The broker, as every front sees it: a thin asynchronous shell around the
+//! pure [`Matcher`], one lock, never held across an await.
+//!
+//! A request that is dropped before it has its reply, because its connection
+//! closed, leaves the engine by the drop of its guard.
+
+pub mod clock;
+mod counts;
+mod poll_interval;
+mod settings;
+mod waiters;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+use tokio::time::{Instant as TokioInstant, sleep_until};
+
+use crate::bridges::BridgeList;
+use crate::matching::{
+    self, AnswerOutcome, Answered, ClientOffer, ClientReply, Matcher, NatClass, NoMatch, PollReply,
+    SidInUse,
+};
+use crate::wire::answer::{AnswerStatus, ProxyAnswer};
+use crate::wire::client::ClientPoll;
+use crate::wire::proxy::{PollResponse, PollStatus, ProxyPoll};
+use crate::wire::relay_pattern::RelayPattern;
+use crate::wire::session_description::SessionDescription;
+
+pub use counts::Counts;
+pub use poll_interval::{InvalidPollIntervals, PollInterval};
+pub use settings::Settings;
+
+use waiters::{Guard, State};
+
+/// What the broker knows that can be replaced while it runs.
+#[derive(Clone, Debug)]
+pub struct Knowledge {
+    /// The bridges that clients can ask for.
+    pub bridges: BridgeList,
+    /// What every proxy has to accept.
+    pub allowed_relay_pattern: RelayPattern,
+    /// What a proxy accepts that does not say.
+    pub default_relay_pattern: RelayPattern,
+    /// When proxies are told to poll again.
+    pub poll_interval: PollInterval,
+}
+
+/// Why a client gets no answer. The texts are on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    /// Its bridge is not in the list.
+    #[error("bridge with requested fingerprint is unknown to the broker")]
+    UnknownBridge,
+    /// It was offered to no proxy.
+    #[error("no snowflake proxies currently available")]
+    NoProxies,
+    /// No proxy answered in time.
+    #[error("timed out waiting for answer!")]
+    TimedOut,
+}
+
+/// The broker.
+#[derive(Debug)]
+pub struct Broker {
+    state: Mutex<State>,
+    knowledge: ArcSwap<Knowledge>,
+    driver: Notify,
+    stepped: Notify,
+}
+
+impl Broker {
+    /// A broker in which nothing waits. It needs [`Self::drive`] to be run.
+    pub fn new(settings: matching::Settings, knowledge: Knowledge) -> Self {
+        Self {
+            state: Mutex::new(State::new(Matcher::new(settings))),
+            knowledge: ArcSwap::from_pointee(knowledge),
+            driver: Notify::new(),
+            stepped: Notify::new(),
+        }
+    }
+
+    /// Keeps time: serves the engine's deadlines. Never returns.
+    pub async fn drive(&self) {
+        loop {
+            let due = {
+                let mut state = self.lock();
+                state.driver_sleeps_until = state.matcher.poll_timeout();
+                state.driver_sleeps_until
+            };
+            tokio::select! {
+                () = sleep_until_due(due) => self.step(|state, now| state.matcher.handle_timeout(now)),
+                () = self.driver.notified() => {}
+            }
+        }
+    }
+
+    /// A proxy polls; its request arrived at `arrived`.
+    pub async fn proxy_poll(
+        &self,
+        arrived: Instant,
+        poll: &ProxyPoll,
+    ) -> Result<PollResponse, SidInUse> {
+        let knowledge = self.knowledge.load_full();
+        if !knowledge.accepts(poll) {
+            self.lock().counts.polls_refused_pattern += 1;
+            return Ok(PollResponse {
+                status: PollStatus::IncorrectRelayPattern,
+                next_poll: knowledge.poll_interval.refused,
+            });
+        }
+        let added = self.step(|state, now| {
+            let added = state.add_poll(now, arrived, poll);
+            state.counts.polls_refused_sid += u64::from(added.is_err());
+            added
+        });
+        let (waiter, receiver) = added?;
+        let reply = Guard::new(self, waiter).reply(receiver).await;
+        let reply = reply.unwrap_or(PollReply::NoMatch(NoMatch::Draining));
+        Ok(knowledge.poll_response(poll, reply))
+    }
+
+    /// A client asks for a proxy; its request arrived at `arrived`.
+    pub async fn client_poll(
+        &self,
+        arrived: Instant,
+        poll: ClientPoll,
+    ) -> Result<SessionDescription, NoAnswer> {
+        let knowledge = self.knowledge.load();
+        let Some(relay_url) = knowledge.bridges.relay_url(poll.fingerprint) else {
+            self.lock().counts.clients_refused_bridge += 1;
+            return Err(NoAnswer::UnknownBridge);
+        };
+        drop(knowledge);
+        let offer = ClientOffer {
+            offer: poll.offer,
+            nat: poll.nat,
+            relay_url,
+        };
+        let (waiter, receiver) = self.step(|state, now| state.add_client(now, arrived, offer));
+        match Guard::new(self, waiter).reply(receiver).await {
+            Some(ClientReply::Answer(Answered { answer, .. })) => Ok(answer),
+            Some(ClientReply::TimedOut) => Err(NoAnswer::TimedOut),
+            Some(ClientReply::Denied(_)) | None => Err(NoAnswer::NoProxies),
+        }
+    }
+
+    /// A proxy answers.
+    pub fn proxy_answer(&self, answer: ProxyAnswer) -> AnswerStatus {
+        let outcome =
+            self.step(|state, now| state.matcher.handle_answer(now, &answer.sid, answer.answer));
+        match outcome {
+            AnswerOutcome::Delivered => AnswerStatus::Success,
+            _ => AnswerStatus::ClientGone,
+        }
+    }
+
+    /// What is waiting.
+    pub fn snapshot(&self) -> matching::Snapshot {
+        self.lock().matcher.snapshot()
+    }
+
+    /// How many requests had which end so far.
+    pub fn counts(&self) -> Counts {
+        self.lock().counts
+    }
+
+    /// Replaces what the broker knows.
+    pub fn set_knowledge(&self, knowledge: Knowledge) {
+        self.knowledge.store(Arc::new(knowledge));
+    }
+
+    /// What the broker knows now.
+    pub fn knowledge(&self) -> Arc<Knowledge> {
+        self.knowledge.load_full()
+    }
+
+    /// Lets go whatever waits for a match and matches nobody new; returns when
+    /// the last client that is matched already has its reply.
+    pub async fn drain(&self) {
+        self.step(|state, now| state.matcher.start_draining(now));
+        loop {
+            let stepped = self.stepped.notified();
+            if self.snapshot().matched_clients == 0 {
+                return;
+            }
+            stepped.await;
+        }
+    }
+
+    /// One step of the engine, then out with its replies.
+    fn step<T>(&self, step: impl FnOnce(&mut State, Instant) -> T) -> T {
+        let mut state = self.lock();
+        let result = step(&mut state, clock::now());
+        let deliveries = state.take_deliveries();
+        let due = state.matcher.poll_timeout();
+        let driver_is_late = match (due, state.driver_sleeps_until) {
+            (Some(due), Some(until)) => due < until,
+            (due, until) => due.is_some() && until.is_none(),
+        };
+        drop(state);
+        for delivery in deliveries {
+            delivery.send();
+        }
+        if driver_is_late {
+            self.driver.notify_one();
+        }
+        self.stepped.notify_waiters();
+        result
+    }
+
+    /// The engine finishes each step or panics; should it ever, the others
+    /// go on with what it left.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Knowledge {
+    fn accepts(&self, poll: &ProxyPoll) -> bool {
+        poll.accepted_relay_pattern
+            .as_ref()
+            .unwrap_or(&self.default_relay_pattern)
+            .is_superset_of(&self.allowed_relay_pattern)
+    }
+
+    fn poll_response(&self, poll: &ProxyPoll, reply: PollReply) -> PollResponse {
+        let next_poll = match &reply {
+            PollReply::NoMatch(NoMatch::Overloaded) => self.poll_interval.overloaded,
+            _ => self.next_poll(NatClass::of(poll.nat)),
+        };
+        let status = match reply {
+            PollReply::NoMatch(_) => PollStatus::NoMatch,
+            PollReply::Offer(hand_off) => PollStatus::ClientMatch {
+                offer: hand_off.offer.offer,
+                nat: hand_off.offer.nat,
+                relay_url: hand_off.offer.relay_url,
+            },
+        };
+        PollResponse { status, next_poll }
+    }
+
+    fn next_poll(&self, pool: NatClass) -> Duration {
+        match pool {
+            NatClass::Open => self.poll_interval.open,
+            NatClass::Moderate => self.poll_interval.moderate,
+            NatClass::Strict => self.poll_interval.strict,
+        }
+    }
+}
+
+async fn sleep_until_due(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(TokioInstant::from_std(due)).await,
+        None => std::future::pending().await,
+    }
+}

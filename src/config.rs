@@ -1,1 +1,61 @@
-//! The configuration: every module's settings in one tree.
+//! The configuration: every module's settings in one tree, composed here and
+//! nowhere else.
+//!
+//! [`load`] lays four layers over each other: the defaults, the TOML file, the
+//! environment, the flags. Every value is tried on its own before the layers
+//! are merged, so every wrong one is named and not only the first, each with
+//! where it came from. What concerns several keys at once is in `rules`.
+
+mod file;
+mod finding;
+mod layers;
+mod load;
+mod rules;
+
+use serde::{Deserialize, Serialize};
+
+pub use finding::{ConfigErrors, Finding, Origins, Source};
+pub use layers::Flag;
+pub use load::{Inputs, Loaded, load};
+
+/// A file with every key at its default, explained.
+pub const EXAMPLE: &str = include_str!("config/example.toml");
+
+/// Every setting. A section is the settings of one module.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where and how connections are taken.
+    pub listener: crate::listener::Settings,
+    /// The certificate from files, or none.
+    pub tls: crate::tls::Settings,
+    /// The certificate by ACME.
+    pub acme: crate::tls::acme::Settings,
+    /// How requests are read.
+    pub http: crate::http::Settings,
+    /// Bridges and the proxies that may serve them.
+    pub broker: crate::broker::Settings,
+    /// When proxies are told to poll again.
+    pub poll_interval: crate::broker::PollInterval,
+    /// Patience and bounds of the matching engine.
+    pub matching: crate::matching::Settings,
+    /// Where the country databases are.
+    pub geoip: crate::geoip::Settings,
+    /// Where counts are written.
+    pub metrics: crate::metrics::Settings,
+    /// What is logged.
+    pub telemetry: crate::telemetry::Settings,
+    /// The queue that clients may write to.
+    pub sqs: crate::sqs::Settings,
+}
+
+impl Config {
+    /// The configuration as a TOML file that [`load`] reads back to the same.
+    /// Optional keys that are not set are left out: TOML has no word for it.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 //! The layers; each imports only from those above it:
 //!
 //! - [`wire`]: what the bytes of clients and proxies mean. Pure.
-//! - [`geoip`], [`matching`], [`metrics`]: knowledge and decisions. Pure.
+//! - [`bridges`], [`geoip`], [`matching`], [`metrics`]: knowledge and decisions. Pure.
 //! - [`broker`]: the one facade over them.
 //! - [`http`], [`sqs`]: the fronts: decode, call the broker, encode.
 //! - [`config`]: every module's settings, from defaults, file, environment and flags.
@@ -13,6 +13,7 @@
 //! and [`timespan`], how settings write a span of time.
 
 pub mod app;
+pub mod bridges;
 pub mod broker;
 pub mod config;
 pub mod geoip;

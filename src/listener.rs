@@ -1,8 +1,39 @@
 //! Sockets and connections: accept, TLS, HTTP/1.1 and HTTP/2, time limits.
+//! Knows nothing of what is served.
 
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+/// How many connections the kernel keeps for us until they are accepted.
+const BACKLOG: u32 = 4096;
+/// The largest head of a request that is read, in bytes. AMP carries a client's
+/// poll of some 4 KB in the path.
+const HEAD_MAX: usize = 64 * 1024;
+/// How often an HTTP/2 peer is asked whether it is still there.
+const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
+/// How long it may take to say so.
+const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to leave the kernel alone when it has no socket for us.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where and how connections are taken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +55,157 @@ impl Default for Settings {
             addr: ":443".to_owned(),
             tls_handshake_timeout: Duration::from_secs(10),
             header_read_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Listens on `addr`, written `HOST:PORT`, `[IPV6]:PORT`, or `:PORT` for every
+/// address of the machine.
+pub async fn bind(addr: &str) -> io::Result<TcpListener> {
+    if let Some(port) = addr.strip_prefix(':') {
+        let port = port.parse().map_err(|_| no_port(port))?;
+        let everywhere = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+        return listen(everywhere).or_else(|error| match error.kind() {
+            // A machine without IPv6.
+            io::ErrorKind::Unsupported | io::ErrorKind::AddrNotAvailable => {
+                listen(SocketAddr::from(([0, 0, 0, 0], port)))
+            }
+            _ => Err(error),
+        });
+    }
+    let mut failed = io::Error::new(io::ErrorKind::InvalidInput, "it names no address");
+    for addr in lookup_host(addr).await? {
+        match listen(addr) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+fn no_port(port: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("{port:?} is no port"))
+}
+
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves connections with one router.
+pub struct Server {
+    settings: Settings,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    http: Builder<TokioExecutor>,
+    connections: TaskTracker,
+    closing: CancellationToken,
+}
+
+impl Server {
+    /// A server over TLS, or in the clear without an acceptor. Once `closing` is
+    /// cancelled it accepts nothing more, and connections end after the
+    /// requests that they are at.
+    pub fn new(
+        settings: Settings,
+        tls: Option<TlsAcceptor>,
+        router: Router,
+        closing: CancellationToken,
+    ) -> Self {
+        let mut http = Builder::new(TokioExecutor::new());
+        http.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(settings.header_read_timeout)
+            .max_buf_size(HEAD_MAX);
+        http.http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(HTTP2_PING_INTERVAL)
+            .keep_alive_timeout(HTTP2_PING_TIMEOUT);
+        Self {
+            settings,
+            tls,
+            router,
+            http,
+            connections: TaskTracker::new(),
+            closing,
+        }
+    }
+
+    /// Accepts connections until closing, then waits for the open ones.
+    pub async fn run(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.closing.cancelled() => break,
+            };
+            match accepted {
+                Ok((stream, _peer)) => {
+                    self.connections.spawn(Arc::clone(&self).serve(stream));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections, trying again");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        self.connections.close();
+        self.connections.wait().await;
+    }
+
+    async fn serve(self: Arc<Self>, stream: TcpStream) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection closed before it was served");
+            return;
+        }
+        let Some(tls) = &self.tls else {
+            return self.serve_http(stream).await;
+        };
+        match timeout(self.settings.tls_handshake_timeout, tls.accept(stream)).await {
+            Ok(Ok(stream)) => self.serve_http(stream).await,
+            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+            Err(_) => tracing::debug!("TLS handshake took too long"),
+        }
+    }
+
+    /// Serves requests until the peer or the server closes. A connection on
+    /// which no first request comes in time is dropped: hyper's own limit begins
+    /// only once it knows whether it reads HTTP/1.1 or HTTP/2.
+    async fn serve_http(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let is_in_use = AtomicBool::new(false);
+        let service = service_fn(|request: Request<Incoming>| {
+            is_in_use.store(true, Ordering::Relaxed);
+            self.router.clone().oneshot(request.map(Body::new))
+        });
+        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        let first_request_overdue = sleep(self.settings.header_read_timeout);
+        tokio::pin!(first_request_overdue);
+        let mut is_new = true;
+        let mut is_closing = false;
+        loop {
+            tokio::select! {
+                served = connection.as_mut() => {
+                    if let Err(error) = served {
+                        tracing::debug!(%error, "a connection broke off");
+                    }
+                    return;
+                }
+                () = first_request_overdue.as_mut(), if is_new => {
+                    is_new = false;
+                    if !is_in_use.load(Ordering::Relaxed) {
+                        return;
+                    }
+                }
+                () = self.closing.cancelled(), if !is_closing => {
+                    is_closing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
         }
     }
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    snowflake_broker::app::run(std::env::args_os(), std::env::vars_os())
 }

@@ -1,6 +1,10 @@
 //! Logs.
 
+use std::io;
+
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
 
 /// What is logged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,4 +24,13 @@ impl Default for Settings {
             unsafe_logging: false,
         }
     }
+}
+
+/// Logs to stderr from now on.
+pub fn init(settings: &Settings) -> Result<(), ParseError> {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::builder().parse(&settings.log_level)?)
+        .with_writer(io::stderr)
+        .init();
+    Ok(())
 }

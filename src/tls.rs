@@ -3,7 +3,12 @@
 pub mod acme;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
 
 /// Where the certificate is.
@@ -18,4 +23,73 @@ pub struct Settings {
     /// Its private key, PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
+}
+
+/// Why a certificate cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidCertificate {
+    /// The chain is no PEM text.
+    #[error("tls.cert: {0}")]
+    Chain(pem::Error),
+    /// The chain has no certificate in it.
+    #[error("tls.cert: there is no certificate in it")]
+    NoCertificate,
+    /// The key is no PEM text, or there is none in it.
+    #[error("tls.key: {0}")]
+    Key(pem::Error),
+    /// They do not belong together, or are of a kind that is not supported.
+    #[error("tls.cert and tls.key: {0}")]
+    Pair(#[from] rustls::Error),
+}
+
+/// The server's side of TLS with one certificate, whatever name the client
+/// asks for: domain fronting sends other names than ours. Both texts are PEM.
+pub fn server_config(cert: &[u8], key: &[u8]) -> Result<ServerConfig, InvalidCertificate> {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(cert)
+        .collect::<Result<_, _>>()
+        .map_err(InvalidCertificate::Chain)?;
+    if chain.is_empty() {
+        return Err(InvalidCertificate::NoCertificate);
+    }
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(InvalidCertificate::Key)?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (String, String) {
+        let pair = rcgen::generate_simple_self_signed(["broker.example".to_owned()]).unwrap();
+        (pair.cert.pem(), pair.signing_key.serialize_pem())
+    }
+
+    fn error(cert: &str, key: &str) -> String {
+        let config = server_config(cert.as_bytes(), key.as_bytes());
+        config.err().unwrap().to_string()
+    }
+
+    #[test]
+    fn a_pair_is_served_with_tickets_and_alpn() {
+        let (cert, key) = pair();
+        let config = server_config(cert.as_bytes(), key.as_bytes()).unwrap();
+        assert_eq!(config.alpn_protocols, [&b"h2"[..], b"http/1.1"]);
+        assert!(config.ticketer.enabled());
+    }
+
+    #[test]
+    fn the_culprit_is_named() {
+        let (cert, key) = pair();
+        assert!(error("", &key).starts_with("tls.cert: there is no certificate"));
+        assert!(error(&cert, "").starts_with("tls.key: "));
+        assert!(error(&cert, &cert).starts_with("tls.key: "));
+        let (_, other) = pair();
+        assert!(error(&cert, &other).starts_with("tls.cert and tls.key: "));
+    }
 }

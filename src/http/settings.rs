@@ -1,5 +1,7 @@
 //! What an operator can set about the HTTP front.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// How requests are read.
@@ -8,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     /// The largest body that is read, in bytes; a larger one gets 400.
     pub max_body_bytes: usize,
+    /// How long a peer may take over the body of a request.
+    #[serde(with = "crate::timespan")]
+    pub body_read_timeout: Duration,
     /// How many proxies of ours (a CDN, a load balancer) are in front of the
     /// broker: so many of the last entries of `Forwarded` and
     /// `X-Forwarded-For` are believed.
@@ -18,6 +23,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             max_body_bytes: 100_000,
+            body_read_timeout: Duration::from_secs(10),
             trusted_hops: 1,
         }
     }

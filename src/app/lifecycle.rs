@@ -1,0 +1,85 @@
+//! From start to stop: signals, and who ends in which order.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::Broker;
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Request {
+    /// SIGTERM or SIGINT.
+    Stop,
+    /// SIGHUP.
+    Reload,
+}
+
+/// The signals that the broker listens to.
+#[derive(Debug)]
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// Listens from now on.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next signal.
+    pub(super) async fn next(&mut self) -> Request {
+        tokio::select! {
+            _ = self.terminate.recv() => Request::Stop,
+            _ = self.interrupt.recv() => Request::Stop,
+            _ = self.hang_up.recv() => Request::Reload,
+        }
+    }
+
+    async fn stop(&mut self) {
+        while self.next().await != Request::Stop {}
+    }
+}
+
+/// What has to end before the program does.
+#[derive(Debug)]
+pub(super) struct Running {
+    /// The broker, driven.
+    pub(super) broker: Arc<Broker>,
+    /// Tells the server to close.
+    pub(super) closing: CancellationToken,
+    /// Ends when the server's last connection has.
+    pub(super) server: JoinHandle<()>,
+}
+
+impl Running {
+    /// Lets everybody finish: whoever waits for a match goes at once, matched
+    /// clients get their answers, then connections close. Gives up after
+    /// `patience` or at a second signal.
+    pub(super) async fn stop(self, signals: &mut Signals, patience: Duration) {
+        tokio::select! {
+            () = self.finish() => tracing::info!("stopped"),
+            () = sleep(patience) => tracing::warn!("stopped with connections open"),
+            () = signals.stop() => tracing::warn!("stopped at once, by a second signal"),
+        }
+    }
+
+    async fn finish(self) {
+        self.broker.drain().await;
+        self.closing.cancel();
+        if let Err(error) = self.server.await {
+            tracing::error!(%error, "the server failed");
+        }
+    }
+}

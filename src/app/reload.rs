@@ -1,0 +1,52 @@
+//! What is read from files at the start and again on SIGHUP. A reload in which
+//! anything is wrong changes nothing.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::bridges::BridgeList;
+use crate::broker::{Broker, Knowledge};
+use crate::config::Config;
+use crate::wire::relay_pattern::RelayPattern;
+
+/// Reads all that the broker is to know. The error names the setting.
+pub(super) fn knowledge(config: &Config) -> anyhow::Result<Knowledge> {
+    Ok(Knowledge {
+        bridges: match &config.broker.bridge_list_path {
+            Some(path) => BridgeList::parse(&read("broker.bridge_list_path", path)?)
+                .with_context(|| wrong("broker.bridge_list_path", path))?,
+            None => BridgeList::default(),
+        },
+        allowed_relay_pattern: RelayPattern::from(&*config.broker.allowed_relay_pattern),
+        default_relay_pattern: RelayPattern::from(&*config.broker.default_relay_pattern),
+        poll_interval: match &config.poll_interval.filepath {
+            Some(path) => config
+                .poll_interval
+                .overridden_by(&read("poll_interval.filepath", path)?)
+                .with_context(|| wrong("poll_interval.filepath", path))?,
+            None => config.poll_interval.clone(),
+        },
+    })
+}
+
+/// Reads everything anew, and swaps it at once if all of it is good.
+pub(super) fn reload(config: &Config, broker: &Broker) {
+    match knowledge(config) {
+        Ok(knowledge) => {
+            broker.set_knowledge(knowledge);
+            tracing::info!("reloaded bridges and poll intervals");
+        }
+        Err(error) => tracing::error!("nothing reloaded: {error:#}"),
+    }
+}
+
+/// Reads the text file that a setting names.
+pub(super) fn read(setting: &str, path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| wrong(setting, path))
+}
+
+fn wrong(setting: &str, path: &Path) -> String {
+    format!("{setting}: {}", path.display())
+}

@@ -1,0 +1,116 @@
+//! Everything a broker is made of, put together and run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::Broker;
+use crate::config::{Config, Loaded};
+use crate::listener::{self, Server};
+use crate::{http, telemetry, tls};
+
+use super::lifecycle::{Request, Running, Signals};
+use super::reload;
+
+/// How much longer than a client waits the broker waits for its connections to
+/// close when it is told to stop.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Is a broker until it is told to stop.
+pub(super) fn serve(loaded: Loaded) -> anyhow::Result<()> {
+    let Loaded {
+        config, warnings, ..
+    } = loaded;
+    telemetry::init(&config.telemetry)?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    refuse_what_is_missing(&config)?;
+    raise_file_limit();
+    let runtime = Runtime::new().context("cannot start threads")?;
+    let served = runtime.block_on(run(&config));
+    // A connection that did not end in its time does not keep us.
+    runtime.shutdown_background();
+    served
+}
+
+async fn run(config: &Config) -> anyhow::Result<()> {
+    let mut signals = Signals::new().context("cannot listen to signals")?;
+    let knowledge = reload::knowledge(config)?;
+    let broker = Arc::new(Broker::new(config.matching.clone(), knowledge));
+    let closing = CancellationToken::new();
+    let server = server(config, &broker, &closing)?;
+    let addr = &config.listener.addr;
+    let listener = listener::bind(addr)
+        .await
+        .with_context(|| format!("listener.addr: cannot listen on {addr}"))?;
+    tracing::info!(tls = !config.tls.disable, "brokering on {addr}");
+
+    let driven = Arc::clone(&broker);
+    tokio::spawn(async move { driven.drive().await });
+    let running = Running {
+        broker: Arc::clone(&broker),
+        closing,
+        server: tokio::spawn(server.run(listener)),
+    };
+    while signals.next().await == Request::Reload {
+        reload::reload(config, &broker);
+    }
+    tracing::info!("stopping");
+    let patience = config.matching.client_timeout + CLOSING_PATIENCE;
+    running.stop(&mut signals, patience).await;
+    Ok(())
+}
+
+fn server(
+    config: &Config,
+    broker: &Arc<Broker>,
+    closing: &CancellationToken,
+) -> anyhow::Result<Arc<Server>> {
+    let router = http::router(
+        Arc::clone(broker),
+        config.http.clone(),
+        config.metrics.metrics_log.is_some(),
+    );
+    let tls = tls_acceptor(&config.tls)?;
+    let server = Server::new(config.listener.clone(), tls, router, closing.clone());
+    Ok(Arc::new(server))
+}
+
+fn tls_acceptor(settings: &tls::Settings) -> anyhow::Result<Option<TlsAcceptor>> {
+    let (Some(cert), Some(key)) = (&settings.cert, &settings.key) else {
+        return Ok(None);
+    };
+    let cert = reload::read("tls.cert", cert)?;
+    let key = reload::read("tls.key", key)?;
+    let config = tls::server_config(cert.as_bytes(), key.as_bytes())?;
+    Ok(Some(TlsAcceptor::from(Arc::new(config))))
+}
+
+/// Better no broker than one that seems to do what it was told.
+fn refuse_what_is_missing(config: &Config) -> anyhow::Result<()> {
+    if !config.acme.hostnames.is_empty() {
+        bail!("acme.hostnames: certificates cannot be ordered yet; use tls.cert and tls.key");
+    }
+    if config.sqs.queue_name.is_some() {
+        bail!("sqs.queue_name: clients cannot come through SQS yet");
+    }
+    Ok(())
+}
+
+/// Every parked poll is an open file; the soft limit is often 1,024.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, soft = limit.current, "cannot raise the limit of open files");
+    }
+}

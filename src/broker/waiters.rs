@@ -1,0 +1,152 @@
+//! The engine's replies on their way to the requests that wait for them.
+
+use std::time::Instant;
+
+use slotmap::SecondaryMap;
+use tokio::sync::oneshot::{self, Receiver, Sender};
+
+use crate::matching::{
+    ClientKey, ClientOffer, ClientReply, Matcher, Output, PollKey, PollReply, SidInUse,
+};
+use crate::wire::proxy::ProxyPoll;
+
+use super::Broker;
+use super::counts::Counts;
+
+/// The engine and everyone who waits for it, behind the broker's one lock.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) matcher: Matcher,
+    pub(super) counts: Counts,
+    /// Until when the driver sleeps; an earlier deadline has to wake it.
+    pub(super) driver_sleeps_until: Option<Instant>,
+    polls: SecondaryMap<PollKey, Sender<PollReply>>,
+    clients: SecondaryMap<ClientKey, Sender<ClientReply>>,
+}
+
+/// A reply and the request that it is for; sent once the lock is released.
+#[derive(Debug)]
+pub(super) enum Delivery {
+    Poll(Sender<PollReply>, PollReply),
+    Client(Sender<ClientReply>, ClientReply),
+}
+
+/// Whose request it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Waiter {
+    Poll(PollKey),
+    Client(ClientKey),
+}
+
+impl State {
+    pub(super) fn new(matcher: Matcher) -> Self {
+        Self {
+            matcher,
+            counts: Counts::default(),
+            driver_sleeps_until: None,
+            polls: SecondaryMap::new(),
+            clients: SecondaryMap::new(),
+        }
+    }
+
+    pub(super) fn add_poll(
+        &mut self,
+        now: Instant,
+        arrived: Instant,
+        poll: &ProxyPoll,
+    ) -> Result<(Waiter, Receiver<PollReply>), SidInUse> {
+        let key = self.matcher.handle_poll(now, arrived, poll)?;
+        let (sender, receiver) = oneshot::channel();
+        self.polls.insert(key, sender);
+        Ok((Waiter::Poll(key), receiver))
+    }
+
+    pub(super) fn add_client(
+        &mut self,
+        now: Instant,
+        arrived: Instant,
+        offer: ClientOffer,
+    ) -> (Waiter, Receiver<ClientReply>) {
+        let key = self.matcher.handle_client(now, arrived, offer);
+        let (sender, receiver) = oneshot::channel();
+        self.clients.insert(key, sender);
+        (Waiter::Client(key), receiver)
+    }
+
+    fn remove(&mut self, now: Instant, waiter: Waiter) {
+        match waiter {
+            Waiter::Poll(key) => {
+                self.polls.remove(key);
+                self.matcher.handle_poll_gone(now, key);
+            }
+            Waiter::Client(key) => {
+                self.clients.remove(key);
+                self.matcher.handle_client_gone(now, key);
+            }
+        }
+    }
+
+    /// Counts the engine's outputs, and finds for each reply who waits for it.
+    pub(super) fn take_deliveries(&mut self) -> Vec<Delivery> {
+        let mut deliveries = Vec::new();
+        while let Some(output) = self.matcher.next_output() {
+            self.counts.record(&output);
+            let delivery = match output {
+                Output::Poll(key, reply) => {
+                    let sender = self.polls.remove(key);
+                    sender.map(|sender| Delivery::Poll(sender, reply))
+                }
+                Output::Client(key, reply) => {
+                    let sender = self.clients.remove(key);
+                    sender.map(|sender| Delivery::Client(sender, reply))
+                }
+                Output::Event(_) => None,
+            };
+            deliveries.extend(delivery);
+        }
+        deliveries
+    }
+}
+
+impl Delivery {
+    /// Wakes the request. If it has just ended, its guard will say so.
+    pub(super) fn send(self) {
+        match self {
+            Self::Poll(sender, reply) => drop(sender.send(reply)),
+            Self::Client(sender, reply) => drop(sender.send(reply)),
+        }
+    }
+}
+
+/// A request's place in the engine. Dropped before the reply was taken, for
+/// whatever reason, it gives the place up.
+#[derive(Debug)]
+pub(super) struct Guard<'a> {
+    broker: &'a Broker,
+    waiter: Option<Waiter>,
+}
+
+impl<'a> Guard<'a> {
+    pub(super) fn new(broker: &'a Broker, waiter: Waiter) -> Self {
+        Self {
+            broker,
+            waiter: Some(waiter),
+        }
+    }
+
+    /// Waits for the reply; `None` if the broker forgot the request, which only
+    /// happens when it is itself dropped.
+    pub(super) async fn reply<T>(mut self, receiver: Receiver<T>) -> Option<T> {
+        let reply = receiver.await.ok();
+        self.waiter = None;
+        reply
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if let Some(waiter) = self.waiter {
+            self.broker.step(|state, now| state.remove(now, waiter));
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The layer that is a TOML file.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use figment::value::{Empty, Value};
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::finding::{Finding, Source};
+use super::layers::Given;
+
+/// Reads the file that was asked for, else the default one if there is one.
+/// A file that cannot be read or is no TOML gives findings without a key.
+pub(super) fn read(
+    asked: Option<&Path>,
+    default: &Path,
+    findings: &mut Vec<Finding>,
+) -> Vec<Given> {
+    let path = asked.unwrap_or(default);
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(path, &text, findings),
+        Err(error) if asked.is_none() && error.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            findings.push(Finding {
+                key: None,
+                value: None,
+                source: Source::File(path.to_owned(), None),
+                problem: format!("cannot be read: {error}"),
+            });
+            Vec::new()
+        }
+    }
+}
+
+fn parse(path: &Path, text: &str, findings: &mut Vec<Finding>) -> Vec<Given> {
+    let file = File { path, text };
+    let (document, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        let mut errors: Vec<Finding> = errors.iter().map(|error| file.syntax(error)).collect();
+        // What follows in the same line follows from the first.
+        errors.dedup_by(|later, first| later.source == first.source);
+        findings.append(&mut errors);
+        return Vec::new();
+    }
+    let mut given = Vec::new();
+    for (name, section) in document.into_inner() {
+        given.extend(file.section(name, section, findings));
+    }
+    given.sort_by_key(|(at, _)| *at);
+    given.into_iter().map(|(_, given)| given).collect()
+}
+
+struct File<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+type Name<'a> = Spanned<std::borrow::Cow<'a, str>>;
+
+impl<'a> File<'a> {
+    fn section(
+        &self,
+        name: Name<'a>,
+        section: Spanned<DeValue<'a>>,
+        findings: &mut Vec<Finding>,
+    ) -> Vec<(usize, Given)> {
+        let at = name.span().start;
+        let name = name.into_inner();
+        let shown = self.text[section.span()].to_owned();
+        let problem = match (section.into_inner(), super::load::keys_of(&name)) {
+            (DeValue::Table(keys), Some(_)) => return self.keys(&name, keys, findings),
+            (_, Some(_)) => "is a section, so it needs a table".to_owned(),
+            (_, None) => super::load::unknown_section(),
+        };
+        findings.push(Finding {
+            key: Some(name.into_owned()),
+            // Of a table the span is that of its header: nothing to show.
+            value: Some(shown).filter(|shown| !shown.starts_with('[')),
+            source: self.at(at),
+            problem,
+        });
+        Vec::new()
+    }
+
+    fn keys(
+        &self,
+        section: &str,
+        keys: DeTable<'a>,
+        findings: &mut Vec<Finding>,
+    ) -> Vec<(usize, Given)> {
+        let mut given = Vec::new();
+        for (name, value) in keys {
+            let at = name.span().start;
+            let key = format!("{section}.{}", name.into_inner());
+            let shown = match value.get_ref() {
+                // The span may be only that of its header.
+                DeValue::Table(_) => "{ .. }",
+                _ => &self.text[value.span()],
+            };
+            let shown = shown.to_owned();
+            let source = self.at(at);
+            match readings(value) {
+                Ok(readings) => given.push((
+                    at,
+                    Given {
+                        key,
+                        shown,
+                        readings,
+                        source,
+                    },
+                )),
+                Err(error) => findings.push(Finding {
+                    key: Some(key),
+                    value: Some(shown),
+                    source,
+                    problem: error.message().to_owned(),
+                }),
+            }
+        }
+        given
+    }
+
+    fn syntax(&self, error: &toml::de::Error) -> Finding {
+        let start = error.span().map(|span| span.start);
+        Finding {
+            key: None,
+            value: None,
+            source: start.map_or_else(
+                || Source::File(self.path.to_owned(), None),
+                |start| self.at(start),
+            ),
+            problem: error.message().to_owned(),
+        }
+    }
+
+    fn at(&self, offset: usize) -> Source {
+        let before = self.text.bytes().take(offset);
+        let line = 1 + before.filter(|byte| *byte == b'\n').count();
+        Source::File(self.path.to_owned(), Some(line))
+    }
+}
+
+/// As in the other layers, the empty string unsets an optional key.
+fn readings(value: Spanned<DeValue<'_>>) -> Result<Vec<Value>, toml::de::Error> {
+    let value: Value = Deserialize::deserialize(value.into_deserializer())?;
+    if value.as_str() == Some("") {
+        return Ok(vec![Empty::None.into(), value]);
+    }
+    Ok(vec![value])
+}

@@ -1,0 +1,114 @@
+//! What is said about a key: its path, its value, where that came from and
+//! what is the matter with it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody set it.
+    Default,
+    /// The configuration file, with the line where one is known.
+    File(PathBuf, Option<usize>),
+    /// The environment variable of this name.
+    Variable(String),
+    /// The flag of this name, without dashes.
+    Flag(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => formatter.write_str("default"),
+            Self::File(path, Some(line)) => {
+                write!(formatter, "file {}, line {line}", path.display())
+            }
+            Self::File(path, None) => write!(formatter, "file {}", path.display()),
+            Self::Variable(name) => write!(formatter, "variable {name}"),
+            Self::Flag(name) => write!(formatter, "flag --{name}"),
+        }
+    }
+}
+
+/// Where the value of every key came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origins(BTreeMap<String, Origin>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Origin {
+    source: Source,
+    written: String,
+}
+
+impl Origins {
+    /// The source of the value of the key, such as `matching.client_timeout`.
+    pub fn of(&self, key: &str) -> &Source {
+        self.0
+            .get(key)
+            .map_or(&Source::Default, |origin| &origin.source)
+    }
+
+    /// The value as somebody wrote it; none if nobody did.
+    pub(super) fn written(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(|origin| origin.written.as_str())
+    }
+
+    pub(super) fn record(&mut self, key: String, written: String, source: Source) {
+        self.0.insert(key, Origin { source, written });
+    }
+}
+
+/// One wrong or doubtful key. Displays as one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The path of the key, such as `matching.client_timeout`; none where the
+    /// whole file is meant.
+    pub key: Option<String>,
+    /// Its value as it was written; none where there is none.
+    pub value: Option<String>,
+    /// Where the value came from.
+    pub source: Source,
+    /// What is the matter.
+    pub problem: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let problem = one_line(&self.problem);
+        let Some(key) = &self.key else {
+            return write!(formatter, "{}: {problem}", self.source);
+        };
+        formatter.write_str(&one_line(key))?;
+        match (&self.value, &self.source) {
+            (Some(value), source) => write!(formatter, " = {} ({source})", one_line(value))?,
+            (None, Source::Default) => formatter.write_str(" (not set)")?,
+            (None, source) => write!(formatter, " ({source})")?,
+        }
+        write!(formatter, ": {problem}")
+    }
+}
+
+/// Why there is no configuration: every wrong key, one a line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", lines(.0))]
+pub struct ConfigErrors(pub Vec<Finding>);
+
+fn lines(findings: &[Finding]) -> String {
+    let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+/// Keys and values are an operator's text and may hold anything.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}

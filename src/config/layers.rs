@@ -1,0 +1,139 @@
+//! The layers that are plain text: environment and flags. A text alone does not
+//! say whether it is a number or a word; the key knows. So a text stands for
+//! several values, and the first that fits the key is taken.
+
+use std::ffi::{OsStr, OsString};
+
+use figment::value::{Empty, Value};
+
+use super::finding::{Finding, Source};
+
+/// What the names of our environment variables begin with.
+const PREFIX: &str = "SNOWFLAKE_BROKER_";
+
+/// A flag that was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flag {
+    /// Its name without dashes, for messages.
+    pub name: String,
+    /// The path of the key it sets.
+    pub key: String,
+    /// Its value.
+    pub text: String,
+}
+
+/// A value that somebody gave a key.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    /// Section and name, joined by a dot.
+    pub(super) key: String,
+    /// The value as it was written.
+    pub(super) shown: String,
+    /// What it may mean, the likeliest first; never empty.
+    pub(super) readings: Vec<Value>,
+    pub(super) source: Source,
+}
+
+impl Given {
+    pub(super) fn finding(&self, problem: String) -> Finding {
+        Finding {
+            key: Some(self.key.clone()),
+            value: Some(self.shown.clone()),
+            source: self.source.clone(),
+            problem,
+        }
+    }
+}
+
+/// The values of our variables among those of the environment, in the order of
+/// their names so that messages are too.
+pub(super) fn variables(
+    environment: &[(OsString, OsString)],
+    findings: &mut Vec<Finding>,
+) -> Vec<Given> {
+    let mut given = Vec::new();
+    for (name, value) in environment {
+        let name = name.to_string_lossy();
+        let Some(rest) = name.strip_prefix(PREFIX) else {
+            continue;
+        };
+        match variable(&name, rest, value) {
+            Ok(value) => given.push(value),
+            Err(finding) => findings.push(finding),
+        }
+    }
+    given.sort_by(|one, other| one.key.cmp(&other.key));
+    given
+}
+
+/// The values of the flags.
+pub(super) fn flags(flags: &[Flag]) -> Vec<Given> {
+    flags
+        .iter()
+        .map(|flag| Given {
+            key: flag.key.clone(),
+            shown: quoted(&flag.text),
+            readings: readings(&flag.text),
+            source: Source::Flag(flag.name.clone()),
+        })
+        .collect()
+}
+
+fn variable(name: &str, rest: &str, value: &OsStr) -> Result<Given, Finding> {
+    let wrong = |problem: &str| Finding {
+        key: Some(rest.to_ascii_lowercase().replace("__", ".")),
+        value: Some(quoted(&value.to_string_lossy())),
+        source: Source::Variable(name.to_owned()),
+        problem: problem.to_owned(),
+    };
+    if rest != rest.to_ascii_uppercase() {
+        return Err(wrong("unknown variable: ours are all upper case"));
+    }
+    let Some((section, key)) = rest.split_once("__") else {
+        return Err(wrong(
+            "unknown variable: ours are SNOWFLAKE_BROKER_SECTION__KEY, two underscores between section and key",
+        ));
+    };
+    let text = value.to_str().ok_or_else(|| wrong("not UTF-8"))?;
+    Ok(Given {
+        key: format!("{section}.{key}").to_ascii_lowercase(),
+        shown: quoted(text),
+        readings: readings(text),
+        source: Source::Variable(name.to_owned()),
+    })
+}
+
+fn quoted(text: &str) -> String {
+    format!("{text:?}")
+}
+
+/// What a text may mean. Empty unsets an optional key and empties a list.
+fn readings(text: &str) -> Vec<Value> {
+    if text.is_empty() {
+        return vec![Empty::None.into(), text.into(), Vec::<Value>::new().into()];
+    }
+    let mut readings = vec![Value::from(text)];
+    readings.extend(truth(text).map(Value::from));
+    readings.extend(text.parse::<u64>().map(Value::from));
+    readings.extend(text.parse::<f64>().map(Value::from));
+    readings.push(list(text));
+    readings
+}
+
+/// The words for true and false of Go's `flag` package.
+fn truth(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+fn list(text: &str) -> Value {
+    let items = text.split(',').map(str::trim);
+    items
+        .filter(|item| !item.is_empty())
+        .map(Value::from)
+        .collect::<Vec<_>>()
+        .into()
+}

@@ -1,0 +1,164 @@
+//! From the four layers to one configuration, or to everything wrong with them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use figment::error::Kind;
+use figment::providers::Serialized;
+use figment::value::Value;
+use figment::{Error, Figment};
+
+use super::finding::{ConfigErrors, Finding, Origins, Source};
+use super::layers::{self, Flag, Given};
+use super::{Config, file, rules};
+
+/// What a configuration is made from.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    /// The file that was asked for: it has to be there.
+    pub file: Option<PathBuf>,
+    /// The file that is read when none was asked for, if it is there.
+    pub default_file: PathBuf,
+    /// The environment. Names that do not begin with `SNOWFLAKE_BROKER_` are
+    /// not looked at.
+    pub environment: Vec<(OsString, OsString)>,
+    /// The flags that were given; of two for one key the later counts.
+    pub flags: Vec<Flag>,
+}
+
+/// A configuration that can be served.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What an operator should know and the broker can live with.
+    pub warnings: Vec<Finding>,
+    /// Where each value came from.
+    pub origins: Origins,
+}
+
+/// Reads all layers and checks them. Looks at the file system only for the
+/// configuration file and for whether the geoip files exist.
+///
+/// # Errors
+/// Every wrong key of every layer, also one that a higher layer overrides.
+pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
+    let mut wrong = Vec::new();
+    let given = all_layers(inputs, &mut wrong);
+    let (config, origins) = merge(given, &mut wrong)?;
+    let found = rules::check(&config, &origins, &wrong);
+    wrong.extend(found.wrong);
+    if !wrong.is_empty() {
+        return Err(ConfigErrors(wrong));
+    }
+    Ok(Loaded {
+        config,
+        warnings: found.warnings,
+        origins,
+    })
+}
+
+/// The names of the keys in a section; none if there is no such section.
+pub(super) fn keys_of(section: &str) -> Option<&'static [&'static str]> {
+    sections()
+        .contains(&section)
+        .then(|| fields(&format!("{section}.?")))
+}
+
+/// What is wrong with a section that there is not.
+pub(super) fn unknown_section() -> String {
+    format!("unknown section, there are: {}", sections().join(", "))
+}
+
+/// The names of the sections.
+pub(super) fn sections() -> &'static [&'static str] {
+    fields("?")
+}
+
+/// The names that are known where this one is not: serde's derive knows them
+/// and tells when it refuses another, so no list has to be kept here.
+fn fields(unknown: &str) -> &'static [&'static str] {
+    match extract(&Figment::from((unknown, true))).map_err(|error| error.kind) {
+        Err(Kind::UnknownField(_, known)) => known,
+        _ => &[],
+    }
+}
+
+/// All given values, the lowest layer first.
+fn all_layers(inputs: &Inputs, wrong: &mut Vec<Finding>) -> Vec<Given> {
+    let mut given = file::read(inputs.file.as_deref(), &inputs.default_file, wrong);
+    given.extend(layers::variables(&inputs.environment, wrong));
+    given.extend(layers::flags(&inputs.flags));
+    given
+}
+
+/// Lays the values that fit their keys over the defaults.
+fn merge(given: Vec<Given>, wrong: &mut Vec<Finding>) -> Result<(Config, Origins), ConfigErrors> {
+    let mut figment = Figment::from(Serialized::defaults(Config::default()));
+    let mut origins = Origins::default();
+    for given in given {
+        match fit(&given) {
+            Ok(value) => {
+                figment = figment.merge((given.key.as_str(), value));
+                origins.record(given.key, given.shown, given.source);
+            }
+            Err(problem) => wrong.push(given.finding(problem)),
+        }
+    }
+    match extract(&figment) {
+        Ok(config) => Ok((config, origins)),
+        // Each value fits by itself and keys do not depend on each other, so
+        // this is only for a type to come that breaks the rule.
+        Err(error) => {
+            wrong.push(Finding {
+                key: Some(error.path.join(".")),
+                value: None,
+                source: Source::Default,
+                problem: problem(&error.kind),
+            });
+            Err(ConfigErrors(std::mem::take(wrong)))
+        }
+    }
+}
+
+/// The first reading that the key can have, or what is wrong with the first.
+fn fit(given: &Given) -> Result<&Value, String> {
+    let (section, name) = given.key.split_once('.').unwrap_or((&given.key, ""));
+    let Some(keys) = keys_of(section) else {
+        return Err(unknown_section());
+    };
+    if !keys.contains(&name) {
+        return Err(format!("unknown key, there are: {}", keys.join(", ")));
+    }
+    let mut refused = String::new();
+    for value in &given.readings {
+        match extract(&Figment::from((given.key.as_str(), value))) {
+            Ok(_) => return Ok(value),
+            Err(error) if refused.is_empty() => refused = problem(&error.kind),
+            Err(_) => {}
+        }
+    }
+    Err(refused)
+}
+
+fn extract(figment: &Figment) -> Result<Config, Box<Error>> {
+    figment.extract().map_err(Box::new)
+}
+
+/// What is expected, in an operator's words and without the value, which the
+/// finding shows already.
+fn problem(kind: &Kind) -> String {
+    match kind {
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
+            let expected = match expected.as_str() {
+                "usize" => "a whole number, 0 or more",
+                "a boolean" => "true or false",
+                "path string" => "a path, as a string",
+                "a sequence" => "a list",
+                other => other,
+            };
+            format!("expected {expected}")
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,232 @@
+//! What types do not check: bounds, forms, and what several keys say together.
+
+mod bounds;
+mod forms;
+
+use std::path::Path;
+
+use super::Config;
+use super::finding::{Finding, Origins, Source};
+
+/// What the rules found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) wrong: Vec<Finding>,
+    pub(super) warnings: Vec<Finding>,
+}
+
+/// Checks all rules but those on keys that are known to be wrong: what they
+/// would say follows from a default that nobody asked for.
+pub(super) fn check(config: &Config, origins: &Origins, wrong: &[Finding]) -> Found {
+    let mut rules = Rules {
+        config,
+        origins,
+        wrong,
+        found: Found::default(),
+    };
+    certificate(&mut rules);
+    geoip(&mut rules, Path::exists);
+    bounds::check(&mut rules);
+    forms::check(&mut rules);
+    rules.found
+}
+
+struct Rules<'a> {
+    config: &'a Config,
+    origins: &'a Origins,
+    wrong: &'a [Finding],
+    found: Found,
+}
+
+impl Rules<'_> {
+    /// Says that the first of the keys is wrong.
+    fn refuse(&mut self, keys: &[&str], problem: impl Into<String>) {
+        if let Some(finding) = self.finding(keys, problem.into()) {
+            self.found.wrong.push(finding);
+        }
+    }
+
+    /// Says that the first of the keys is doubtful.
+    fn warn(&mut self, keys: &[&str], problem: impl Into<String>) {
+        if let Some(finding) = self.finding(keys, problem.into()) {
+            self.found.warnings.push(finding);
+        }
+    }
+
+    fn finding(&self, keys: &[&str], problem: String) -> Option<Finding> {
+        let key = *keys.first()?;
+        if self.wrong.iter().any(|finding| is_about(finding, keys)) {
+            return None;
+        }
+        let written = self.origins.written(key).map(ToOwned::to_owned);
+        Some(Finding {
+            key: Some(key.to_owned()),
+            value: written.or_else(|| effective(self.config, key)),
+            source: self.origins.of(key).clone(),
+            problem,
+        })
+    }
+}
+
+/// Whether the finding leaves it open what these keys say. A file that cannot
+/// be read may have said anything about several keys; of a single one the
+/// value at hand is judged.
+fn is_about(finding: &Finding, keys: &[&str]) -> bool {
+    match &finding.key {
+        Some(key) => keys.contains(&key.as_str()),
+        None => keys.len() > 1,
+    }
+}
+
+/// The value of a key that is at its default, written as in a file.
+fn effective(config: &Config, key: &str) -> Option<String> {
+    let (section, name) = key.split_once('.')?;
+    let tree = toml::Table::try_from(config).ok()?;
+    let value = tree.get(section)?.get(name)?;
+    Some(value.to_string())
+}
+
+const HOSTNAMES: &str = "acme.hostnames";
+const CERT: &str = "tls.cert";
+const KEY: &str = "tls.key";
+const DISABLE: &str = "tls.disable";
+
+/// Exactly one way to a certificate, or to do without.
+fn certificate(rules: &mut Rules<'_>) {
+    let tls = &rules.config.tls;
+    match (&tls.cert, &tls.key) {
+        (Some(_), None) => rules.refuse(&[CERT, KEY], "needs tls.key, the private key, beside it"),
+        (None, Some(_)) => rules.refuse(&[KEY, CERT], "needs tls.cert, the certificate, beside it"),
+        _ => {}
+    }
+    let ways = ways(rules.config);
+    if ways.is_empty() {
+        rules.refuse(
+            &["tls", HOSTNAMES, CERT, KEY, DISABLE],
+            "no certificate: set one of acme.hostnames, tls.cert with tls.key, or tls.disable",
+        );
+    }
+    if ways.len() < 2 {
+        return;
+    }
+    for way in &ways {
+        let others: Vec<&str> = ways.iter().copied().filter(|other| other != way).collect();
+        rules.refuse(
+            &[way, HOSTNAMES, CERT, KEY, DISABLE],
+            format!("excludes {}: set only one of them", others.join(" and ")),
+        );
+    }
+}
+
+/// The ways that are asked for, each by the key that names it.
+fn ways(config: &Config) -> Vec<&'static str> {
+    let Config { tls, acme, .. } = config;
+    let file = if tls.cert.is_some() { CERT } else { KEY };
+    let all = [
+        (HOSTNAMES, !acme.hostnames.is_empty()),
+        (file, tls.cert.is_some() || tls.key.is_some()),
+        (DISABLE, tls.disable),
+    ];
+    let asked = all.into_iter().filter(|(_, asked)| *asked);
+    asked.map(|(way, _)| way).collect()
+}
+
+/// A database that somebody named has to be there; the default one is nice to
+/// have.
+fn geoip(rules: &mut Rules<'_>, exists: fn(&Path) -> bool) {
+    const DISABLE: &str = "geoip.disable";
+    let settings = &rules.config.geoip;
+    if settings.disable {
+        return;
+    }
+    let default = crate::geoip::Settings::default();
+    let files = [
+        ("geoip.geoipdb", &settings.geoipdb, default.geoipdb),
+        ("geoip.geoip6db", &settings.geoip6db, default.geoip6db),
+    ];
+    for (key, path, default) in files {
+        if exists(path) {
+            continue;
+        }
+        if is_named(rules.origins.of(key), path, &default) {
+            rules.refuse(&[key, DISABLE], "no such file");
+        } else {
+            rules.warn(
+                &[key, DISABLE],
+                "no such file: countries stay unknown; install tor-geoipdb or set geoip.disable",
+            );
+        }
+    }
+}
+
+/// A file that states the default, as the example and `print-config` do, does
+/// not ask for it.
+fn is_named(source: &Source, path: &Path, default: &Path) -> bool {
+    match source {
+        Source::Default => false,
+        Source::File(..) => path != default,
+        Source::Variable(_) | Source::Flag(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Config, Finding, Found, Origins, Rules, Source, geoip};
+
+    fn without_files(config: &Config, source: Option<Source>) -> Found {
+        let mut origins = Origins::default();
+        if let Some(source) = source {
+            let path = config.geoip.geoipdb.display().to_string();
+            origins.record("geoip.geoipdb".to_owned(), path, source);
+        }
+        let mut rules = Rules {
+            config,
+            origins: &origins,
+            wrong: &[],
+            found: Found::default(),
+        };
+        geoip(&mut rules, |_| false);
+        rules.found
+    }
+
+    fn keys(findings: &[Finding]) -> Vec<&str> {
+        let keys = findings.iter().map(|finding| finding.key.as_deref());
+        keys.map(Option::unwrap_or_default).collect()
+    }
+
+    #[test]
+    fn missing_default_databases_are_warnings() {
+        let found = without_files(&Config::default(), None);
+        assert_eq!(keys(&found.warnings), ["geoip.geoipdb", "geoip.geoip6db"]);
+        assert!(found.wrong.is_empty());
+    }
+
+    #[test]
+    fn a_missing_database_that_was_named_is_wrong() {
+        for source in [
+            Source::Flag("geoipdb".to_owned()),
+            Source::Variable("SNOWFLAKE_BROKER_GEOIP__GEOIPDB".to_owned()),
+        ] {
+            let found = without_files(&Config::default(), Some(source));
+            assert_eq!(keys(&found.wrong), ["geoip.geoipdb"]);
+        }
+    }
+
+    #[test]
+    fn a_file_that_states_the_default_names_nothing() {
+        let file = || Some(Source::File("config.toml".into(), Some(1)));
+        let mut config = Config::default();
+        assert!(without_files(&config, file()).wrong.is_empty());
+        config.geoip.geoipdb = "/elsewhere".into();
+        let found = without_files(&config, file());
+        assert_eq!(keys(&found.wrong), ["geoip.geoipdb"]);
+    }
+
+    #[test]
+    fn disabled_databases_may_be_missing() {
+        let mut config = Config::default();
+        config.geoip.disable = true;
+        let found = without_files(&config, Some(Source::Flag("geoipdb".to_owned())));
+        assert!(found.wrong.is_empty() && found.warnings.is_empty());
+    }
+}

@@ -1,0 +1,258 @@
+use std::collections::BTreeSet;
+
+use super::load::{keys_of, sections};
+use super::{Config, EXAMPLE, Flag, Inputs, Loaded, Source, load};
+
+fn flag(name: &str, key: &str, text: &str) -> Flag {
+    Flag {
+        name: name.to_owned(),
+        key: key.to_owned(),
+        text: text.to_owned(),
+    }
+}
+
+fn inputs(variables: &[(&str, &str)], flags: Vec<Flag>) -> Inputs {
+    let own = |(name, value): &(&str, &str)| ((*name).into(), (*value).into());
+    Inputs {
+        file: None,
+        default_file: "/nonexistent/config.toml".into(),
+        environment: variables.iter().map(own).collect(),
+        flags,
+    }
+}
+
+fn in_the_clear(variables: &[(&str, &str)], flags: Vec<Flag>) -> Inputs {
+    let mut all = vec![("SNOWFLAKE_BROKER_TLS__DISABLE", "true")];
+    all.extend(variables);
+    inputs(&all, flags)
+}
+
+fn refused(inputs: &Inputs) -> String {
+    load(inputs).expect_err("wrong keys").to_string()
+}
+
+#[test]
+fn the_example_is_the_defaults() {
+    let config: Config = toml::from_str(EXAMPLE).unwrap();
+    assert_eq!(config, Config::default());
+}
+
+#[test]
+fn the_example_shows_every_key_and_no_other() {
+    let shown = with_commented_keys(EXAMPLE);
+    // Parses whole: a commented key is right in name and type, too.
+    let _: Config = toml::from_str(&shown).unwrap();
+    let table: toml::Table = shown.parse().unwrap();
+    let keys: BTreeSet<String> = table
+        .iter()
+        .flat_map(|(section, keys)| {
+            let keys = keys.as_table().unwrap().keys();
+            keys.map(move |key| format!("{section}.{key}"))
+        })
+        .collect();
+    let known: BTreeSet<String> = sections()
+        .iter()
+        .flat_map(|section| {
+            let keys = keys_of(section).unwrap().iter();
+            keys.map(move |key| format!("{section}.{key}"))
+        })
+        .collect();
+    assert!(known.len() > 40, "serde still tells the names: {known:?}");
+    assert_eq!(keys, known);
+}
+
+fn with_commented_keys(example: &str) -> String {
+    let lines = example.lines().map(|line| match line.strip_prefix("# ") {
+        Some(rest) if is_assignment(rest) => rest,
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn is_assignment(line: &str) -> bool {
+    let is_key = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    line.split_once(" = ").is_some_and(|(name, _)| is_key(name))
+}
+
+#[test]
+fn every_key_of_the_example_is_explained() {
+    let mut before = "";
+    for line in EXAMPLE.lines() {
+        let key = line.strip_prefix("# ").unwrap_or(line);
+        if is_assignment(key) || line.starts_with('[') {
+            let explained = before.starts_with("# ") && !is_assignment(&before[2..]);
+            assert!(explained, "no comment above {line}");
+        }
+        before = line;
+    }
+}
+
+#[test]
+fn what_is_printed_reads_back() {
+    let config = load(&in_the_clear(
+        &[
+            ("SNOWFLAKE_BROKER_METRICS__METRICS_LOG", "/tmp/a \"b\".log"),
+            ("SNOWFLAKE_BROKER_MATCHING__CLIENT_TIMEOUT", "1.25"),
+            ("SNOWFLAKE_BROKER_SQS__PROFILES", "one, two"),
+        ],
+        vec![],
+    ))
+    .unwrap()
+    .config;
+    let read: Config = toml::from_str(&config.to_toml().unwrap()).unwrap();
+    assert_eq!(read, config);
+}
+
+#[test]
+fn a_text_is_read_as_its_key_needs() {
+    let Loaded { config, .. } = load(&in_the_clear(
+        &[
+            ("SNOWFLAKE_BROKER_SQS__QUEUE_NAME", "12"),
+            ("SNOWFLAKE_BROKER_HTTP__TRUSTED_HOPS", "2"),
+            ("SNOWFLAKE_BROKER_MATCHING__CLIENT_QUEUE_WAIT", "0"),
+            ("SNOWFLAKE_BROKER_METRICS__IP_COUNT_INTERVAL", "24h0m0s"),
+            ("SNOWFLAKE_BROKER_TELEMETRY__UNSAFE_LOGGING", "1"),
+            ("SNOWFLAKE_BROKER_SQS__PROFILES", "7"),
+        ],
+        vec![],
+    ))
+    .unwrap();
+    assert_eq!(config.sqs.queue_name.as_deref(), Some("12"));
+    assert_eq!(config.http.trusted_hops, 2);
+    assert!(config.matching.client_queue_wait.is_zero());
+    assert_eq!(config.metrics.ip_count_interval.as_secs(), 24 * 3600);
+    assert!(config.telemetry.unsafe_logging);
+    assert_eq!(config.sqs.profiles, ["7"]);
+}
+
+#[test]
+fn an_empty_text_unsets_an_optional_key_only() {
+    let variable = ("SNOWFLAKE_BROKER_METRICS__METRICS_LOG", "/tmp/log");
+    let unset = flag("metrics-log", "metrics.metrics_log", "");
+    let Loaded { config, .. } = load(&in_the_clear(&[variable], vec![unset])).unwrap();
+    assert_eq!(config.metrics.metrics_log, None);
+
+    let addr = flag("addr", "listener.addr", "");
+    assert_eq!(
+        refused(&in_the_clear(&[], vec![addr])),
+        "listener.addr = \"\" (flag --addr): expected :PORT, HOST:PORT or [IPV6]:PORT"
+    );
+}
+
+#[test]
+fn the_origin_is_the_highest_layer() {
+    let variable = ("SNOWFLAKE_BROKER_LISTENER__ADDR", ":1");
+    let flag = flag("addr", "listener.addr", ":2");
+    let loaded = load(&in_the_clear(&[variable], vec![flag])).unwrap();
+    let origins = loaded.origins;
+    assert_eq!(
+        origins.of("listener.addr"),
+        &Source::Flag("addr".to_owned())
+    );
+    let disable = Source::Variable("SNOWFLAKE_BROKER_TLS__DISABLE".to_owned());
+    assert_eq!(origins.of("tls.disable"), &disable);
+    assert_eq!(origins.of("tls.cert"), &Source::Default);
+}
+
+#[test]
+fn addresses() {
+    for addr in [
+        ":443",
+        ":0",
+        "127.0.0.1:8080",
+        "localhost:80",
+        "[::1]:443",
+        "broker.example.org:443",
+    ] {
+        assert!(
+            load(&in_the_clear(
+                &[("SNOWFLAKE_BROKER_LISTENER__ADDR", addr)],
+                vec![]
+            ))
+            .is_ok()
+        );
+    }
+    for addr in [
+        "443",
+        "::1:443",
+        "[::1]",
+        "[::1]:",
+        ":",
+        ":65536",
+        ":+80",
+        "host",
+        "a b:1",
+        "[x]:1",
+        "host:https",
+        "..:1",
+    ] {
+        let message = refused(&in_the_clear(
+            &[("SNOWFLAKE_BROKER_LISTENER__ADDR", addr)],
+            vec![],
+        ));
+        assert!(message.starts_with("listener.addr = "), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+}
+
+#[test]
+fn bounds() {
+    for (variable, value) in [
+        ("MATCHING__MAX_ATTEMPTS", "0"),
+        ("MATCHING__CLIENT_TIMEOUT", "0"),
+        ("MATCHING__CLIENT_TIMEOUT", "500ms"),
+        ("MATCHING__PROXY_TIMEOUT", "900years"),
+        ("MATCHING__MAX_PARKED_POLLS", "18446744073709551615"),
+        ("POLL_INTERVAL__REFUSED", "0s"),
+        ("HTTP__TRUSTED_HOPS", "1000"),
+        ("HTTP__TRUSTED_HOPS", "-1"),
+        ("METRICS__IP_COUNT_INTERVAL", "0"),
+        ("TELEMETRY__LOG_LEVEL", "info,=,x=y=z"),
+        ("TELEMETRY__LOG_LEVEL", ""),
+        ("ACME__CERT_CACHE", ""),
+    ] {
+        let name = format!("SNOWFLAKE_BROKER_{variable}");
+        let key = variable.to_ascii_lowercase().replace("__", ".");
+        let message = refused(&in_the_clear(&[(&name, value)], vec![]));
+        assert!(message.starts_with(&format!("{key} = ")), "{message}");
+        assert!(
+            message.contains(&format!(" (variable {name}): ")),
+            "{message}"
+        );
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+}
+
+#[test]
+fn doubtful_values_are_warnings() {
+    for (name, value) in [
+        ("SNOWFLAKE_BROKER_TELEMETRY__LOG_LEVEL", "inof"),
+        ("SNOWFLAKE_BROKER_MATCHING__REMATCH_AFTER", "5s"),
+    ] {
+        let loaded = load(&in_the_clear(&[(name, value)], vec![])).unwrap();
+        let named = |line: &String| line.contains(name);
+        let warnings = loaded.warnings.iter().map(ToString::to_string);
+        assert_eq!(warnings.filter(named).count(), 1);
+    }
+}
+
+#[test]
+fn rules_do_not_follow_from_wrong_keys() {
+    // Were tls.disable taken for its default, there would be no certificate.
+    let message = refused(&inputs(
+        &[("SNOWFLAKE_BROKER_TLS__DISABLE", "perhaps")],
+        vec![],
+    ));
+    assert_eq!(
+        message,
+        "tls.disable = \"perhaps\" (variable SNOWFLAKE_BROKER_TLS__DISABLE): expected true or false"
+    );
+}
+
+#[test]
+fn a_finding_is_one_line() {
+    let variable = ("SNOWFLAKE_BROKER_LISTENER__ADDR", "a\nb\u{1b}[31m");
+    let message = refused(&in_the_clear(&[variable], vec![]));
+    assert_eq!(message.lines().count(), 1);
+    assert!(!message.contains('\u{1b}'));
+}

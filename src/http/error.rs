@@ -1,0 +1,31 @@
+//! What the front says when it cannot do as asked: the table of status codes.
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+
+use crate::broker::NoAnswer;
+
+/// A request that cannot be read or understood: 400 with an empty body.
+pub(super) fn bad_request() -> Response {
+    StatusCode::BAD_REQUEST.into_response()
+}
+
+/// No such path, or nothing there: 404 with the reference broker's text.
+pub(super) async fn not_found() -> Response {
+    let headers = [
+        (CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (StatusCode::NOT_FOUND, headers, "404 page not found\n").into_response()
+}
+
+/// What a client that sent the legacy form hears instead of a text.
+pub(super) fn legacy(no_answer: NoAnswer) -> Response {
+    let status = match no_answer {
+        NoAnswer::UnknownBridge => StatusCode::BAD_REQUEST,
+        NoAnswer::NoProxies => StatusCode::SERVICE_UNAVAILABLE,
+        NoAnswer::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+    };
+    status.into_response()
+}

@@ -1,0 +1,42 @@
+//! What is due when.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::sessions::{ClientKey, PollKey};
+
+/// Whose time it is. Each poll and each client has one timer at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// A parked poll has waited long enough.
+    Poll(PollKey),
+    /// A client's wait, second chance or whole time is up.
+    Client(ClientKey),
+}
+
+/// The timers, soonest first.
+#[derive(Debug, Default)]
+pub(super) struct Deadlines(BTreeSet<(Instant, Timer)>);
+
+impl Deadlines {
+    pub(super) fn insert(&mut self, at: Instant, timer: Timer) {
+        self.0.insert((at, timer));
+    }
+
+    pub(super) fn remove(&mut self, at: Instant, timer: Timer) {
+        self.0.remove(&(at, timer));
+    }
+
+    /// The time of the first timer.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.0.first().map(|&(at, _)| at)
+    }
+
+    /// Takes the first timer if its time has come.
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
+        if self.next()? > now {
+            return None;
+        }
+        self.0.pop_first().map(|(_, timer)| timer)
+    }
+}

@@ -1,0 +1,206 @@
+//! How a client comes to a proxy and to its answer: the steps behind the
+//! engine's methods.
+
+use std::time::Instant;
+
+use crate::wire::session_description::SessionDescription;
+
+use super::Matcher;
+use super::deadlines::Timer;
+use super::outputs::{AnswerOutcome, Answered, ClientReply, Denied, Event, HandOff, PollReply};
+use super::policy::NatClass;
+use super::sessions::{Client, ClientKey, ClientState, Offered, PollKey};
+
+impl Matcher {
+    /// The client for a proxy that polls now: the oldest queued one it can
+    /// serve, else the oldest overdue one. So a second chance never takes a
+    /// proxy from a client that has had none.
+    pub(super) fn take_client_for(&mut self, now: Instant, pool: NatClass) -> Option<ClientKey> {
+        if let Some(key) = self.queued.oldest_for(pool) {
+            return Some(key);
+        }
+        while let Some(key) = self.overdue.oldest_for(pool) {
+            if self.has_time_to_answer(now, key) {
+                return Some(key);
+            }
+            self.leave_queues(key);
+        }
+        None
+    }
+
+    pub(super) fn has_time_to_answer(&self, now: Instant, key: ClientKey) -> bool {
+        self.sessions
+            .client(key)
+            .is_some_and(|client| now + self.settings.min_answer_time <= client.deadline)
+    }
+
+    pub(super) fn take_idle_poll(&mut self, client: NatClass) -> Option<PollKey> {
+        let key = self.pools.best_for(client)?;
+        self.unpark(key);
+        Some(key)
+    }
+
+    /// Hands the client's offer to a proxy that is in no pool.
+    pub(super) fn hand_off(&mut self, now: Instant, poll_key: PollKey, client_key: ClientKey) {
+        self.leave_queues(client_key);
+        let Some(client) = self.sessions.offer(now, poll_key, client_key) else {
+            return;
+        };
+        let attempt = client.hand_offs;
+        let mut wake = client.deadline;
+        if attempt < self.settings.max_attempts {
+            wake = wake.min(now + self.settings.rematch_after);
+        }
+        let offer = client.offer.clone();
+        self.wake_client(client_key, wake);
+        self.outputs
+            .poll(poll_key, PollReply::Offer(HandOff { offer, attempt }));
+    }
+
+    /// A proxy for the client now, or a place in the queue until `until`, or a
+    /// denial.
+    pub(super) fn match_or_queue(&mut self, now: Instant, key: ClientKey, until: Instant) {
+        let Some(client) = self.sessions.client(key) else {
+            return;
+        };
+        let (class, arrival, deadline) = (client.class(), client.arrival, client.deadline);
+        if let Some(poll) = self.take_idle_poll(class) {
+            return self.hand_off(now, poll, key);
+        }
+        let last_call = deadline.checked_sub(self.settings.min_answer_time);
+        let until = last_call.map_or(now, |last_call| last_call.min(until));
+        if until <= now || self.settings.client_queue_max == 0 {
+            self.deny(key, Denied::NoProxy);
+        } else if self.queued.len() >= self.settings.client_queue_max {
+            self.deny(key, Denied::QueueFull);
+        } else {
+            self.queued.insert(class, arrival, key);
+            self.wake_client(key, until);
+            self.outputs.event(Event::ClientQueued);
+        }
+    }
+
+    pub(super) fn handle_client_timer(&mut self, now: Instant, key: ClientKey) {
+        let Some(client) = self.sessions.client(key) else {
+            return;
+        };
+        match client.state {
+            ClientState::Unmatched => self.deny(key, Denied::NoProxy),
+            ClientState::Matched if now >= client.deadline => self.time_out(now, key),
+            ClientState::Matched => self.offer_again(now, key),
+        }
+    }
+
+    /// The second chance of a client whose proxy has not answered in time.
+    pub(super) fn offer_again(&mut self, now: Instant, key: ClientKey) {
+        let Some(client) = self.sessions.client(key) else {
+            return;
+        };
+        let (class, arrival, deadline) = (client.class(), client.arrival, client.deadline);
+        self.wake_client(key, deadline);
+        if self.draining || !self.has_time_to_answer(now, key) {
+            return;
+        }
+        match self.take_idle_poll(class) {
+            Some(poll) => self.hand_off(now, poll, key),
+            None => self.overdue.insert(class, arrival, key),
+        }
+    }
+
+    /// The hand-off to `failed` did not arrive; it does not count.
+    pub(super) fn retry(&mut self, now: Instant, key: ClientKey, failed: PollKey) {
+        let Some(client) = self.sessions.client_mut(key) else {
+            return;
+        };
+        client.attempts.retain(|attempt| *attempt != failed);
+        client.hand_offs -= 1;
+        let deadline = client.deadline;
+        let others_left = !client.attempts.is_empty();
+        self.leave_queues(key);
+        if others_left {
+            return self.offer_again(now, key);
+        }
+        self.sessions.unmatch(key);
+        if self.draining {
+            self.deny(key, Denied::Draining);
+        } else {
+            self.match_or_queue(now, key, deadline);
+        }
+    }
+
+    pub(super) fn deliver(
+        &mut self,
+        now: Instant,
+        poll: PollKey,
+        offered: Offered,
+        answer: SessionDescription,
+    ) -> AnswerOutcome {
+        self.sessions.close_poll(now, poll, AnswerOutcome::Repeated);
+        let Some(client) = self.remove_client(now, offered.client, AnswerOutcome::TooLate) else {
+            return AnswerOutcome::Unknown;
+        };
+        let answered = Answered {
+            answer,
+            attempts: client.hand_offs,
+            since_hand_off: now.saturating_duration_since(offered.since),
+        };
+        self.outputs
+            .client(offered.client, ClientReply::Answer(answered));
+        AnswerOutcome::Delivered
+    }
+
+    pub(super) fn time_out(&mut self, now: Instant, key: ClientKey) {
+        if self
+            .remove_client(now, key, AnswerOutcome::TooLate)
+            .is_some()
+        {
+            self.outputs.client(key, ClientReply::TimedOut);
+        }
+    }
+
+    pub(super) fn deny(&mut self, key: ClientKey, reason: Denied) {
+        self.leave_queues(key);
+        if let Some(client) = self.sessions.remove_client(key) {
+            self.stop_timer(key, client.wake);
+            self.outputs.client(key, ClientReply::Denied(reason));
+        }
+    }
+
+    /// Forgets a client; what its proxies still answer will be `late`.
+    pub(super) fn remove_client(
+        &mut self,
+        now: Instant,
+        key: ClientKey,
+        late: AnswerOutcome,
+    ) -> Option<Client> {
+        self.leave_queues(key);
+        let client = self.sessions.remove_client(key)?;
+        self.stop_timer(key, client.wake);
+        for &poll in &client.attempts {
+            self.sessions.close_poll(now, poll, late);
+        }
+        Some(client)
+    }
+
+    pub(super) fn leave_queues(&mut self, key: ClientKey) {
+        if let Some(client) = self.sessions.client(key) {
+            let (class, arrival) = (client.class(), client.arrival);
+            self.queued.remove(class, arrival);
+            self.overdue.remove(class, arrival);
+        }
+    }
+
+    pub(super) fn wake_client(&mut self, key: ClientKey, at: Instant) {
+        if let Some(client) = self.sessions.client_mut(key) {
+            let before = client.wake.replace(at);
+            self.stop_timer(key, before);
+            self.deadlines.insert(at, Timer::Client(key));
+        }
+    }
+
+    pub(super) fn stop_timer(&mut self, key: ClientKey, at: Option<Instant>) {
+        if let Some(at) = at {
+            self.deadlines.remove(at, Timer::Client(key));
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The parked polls, by pool and load.
+
+use std::collections::BTreeMap;
+
+use crate::wire::nat::NatType;
+use crate::wire::proxy::ProxyType;
+
+use super::policy::NatClass;
+use super::sessions::{Poll, PollKey};
+
+/// The place of a poll within its pool: the lowest load first, first come first
+/// served among equals.
+type Rank = (u64, u64);
+
+/// The three pools.
+#[derive(Debug, Default)]
+pub(super) struct Pools {
+    by_rank: [BTreeMap<Rank, PollKey>; NatClass::ALL.len()],
+    counts: [[usize; NatType::ALL.len()]; ProxyType::ALL.len()],
+}
+
+impl Pools {
+    pub(super) fn insert(&mut self, key: PollKey, poll: &Poll) {
+        let before = self.pool_of(poll).insert(rank(poll), key);
+        debug_assert!(before.is_none(), "arrivals are unique");
+        *self.count_of(poll) += 1;
+    }
+
+    pub(super) fn remove(&mut self, poll: &Poll) {
+        if self.pool_of(poll).remove(&rank(poll)).is_some() {
+            *self.count_of(poll) -= 1;
+        }
+    }
+
+    /// The poll that a client of class `client` is to be given, if there is one.
+    pub(super) fn best_for(&self, client: NatClass) -> Option<PollKey> {
+        client
+            .pools()
+            .iter()
+            .find_map(|&pool| self.by_rank[pool as usize].values().next().copied())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_rank.iter().map(BTreeMap::len).sum()
+    }
+
+    pub(super) fn keys(&self) -> Vec<PollKey> {
+        self.by_rank
+            .iter()
+            .flat_map(BTreeMap::values)
+            .copied()
+            .collect()
+    }
+
+    /// How many polls of each type and NAT there are, where there are any.
+    pub(super) fn counts(&self) -> Vec<(ProxyType, NatType, usize)> {
+        let mut counts = Vec::new();
+        for (types, proxy_type) in self.counts.iter().zip(ProxyType::ALL) {
+            for (&count, nat) in types.iter().zip(NatType::ALL) {
+                if count > 0 {
+                    counts.push((proxy_type, nat, count));
+                }
+            }
+        }
+        counts
+    }
+
+    fn pool_of(&mut self, poll: &Poll) -> &mut BTreeMap<Rank, PollKey> {
+        &mut self.by_rank[NatClass::of(poll.nat) as usize]
+    }
+
+    fn count_of(&mut self, poll: &Poll) -> &mut usize {
+        &mut self.counts[poll.proxy_type as usize][poll.nat as usize]
+    }
+}
+
+fn rank(poll: &Poll) -> Rank {
+    (poll.clients, poll.arrival)
+}

@@ -1,0 +1,106 @@
+//! The real program, with no environment but what a test gives it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// A place of one test: its files, variables and arguments.
+pub(crate) struct Broker {
+    directory: TempDir,
+    command: Command,
+}
+
+impl Broker {
+    /// Ready to say that it has no certificate.
+    pub(crate) fn new(arguments: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"));
+        command.env_clear().current_dir(directory.path());
+        command.args(arguments.split_whitespace());
+        Self { directory, command }
+    }
+
+    /// With the file `config.toml`, which it is told to read.
+    pub(crate) fn with_file(arguments: &str, text: &str) -> Self {
+        let broker = Self::new(arguments).arg("--config").arg("config.toml");
+        fs::write(broker.path("config.toml"), text).expect("a writable directory");
+        broker
+    }
+
+    pub(crate) fn arg(mut self, argument: &str) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn run(mut self) -> Ran {
+        self.command.output().expect("the program").into()
+    }
+
+    /// The configuration that it prints.
+    #[track_caller]
+    pub(crate) fn printed(self) -> toml::Table {
+        let ran = self.arg("print-config").run();
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        ran.stdout.parse().expect("TOML")
+    }
+}
+
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().expect("no signal"),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+}
+
+impl Ran {
+    #[track_caller]
+    pub(crate) fn ok(&self) {
+        assert_eq!(
+            (self.code, self.stdout.as_str()),
+            (0, "ok\n"),
+            "{}",
+            self.stderr
+        );
+    }
+
+    /// Refused for exactly so many keys, each line being as described by what
+    /// it begins with and what it contains.
+    #[track_caller]
+    pub(crate) fn refused(&self, lines: &[(&str, &str)]) {
+        assert_eq!(
+            (self.code, self.stdout.as_str()),
+            (2, ""),
+            "{}",
+            self.stderr
+        );
+        assert_eq!(self.stderr.lines().count(), lines.len(), "{}", self.stderr);
+        for (beginning, part) in lines {
+            let is_it = |line: &str| line.starts_with(beginning) && line.contains(part);
+            assert!(
+                self.stderr.lines().any(is_it),
+                "{beginning} .. {part}:\n{}",
+                self.stderr
+            );
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The HTTP front, request by request, without a socket and with paused time.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod forms;
+#[path = "../support/front.rs"]
+mod front;
+mod rendezvous;
+mod requests;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use front::Front;
+use requests::Reply;
+use snowflake_broker::broker::clock;
+use snowflake_broker::matching::Settings;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+fn front() -> Arc<Front> {
+    Arc::new(Front::new(Settings::default()))
+}
+
+/// Sends a request that waits for its reply in the background, and lets it
+/// come to rest.
+async fn start(front: &Arc<Front>, path: &'static str, body: String) -> JoinHandle<Reply> {
+    let front = Arc::clone(front);
+    let request = tokio::spawn(async move { front.post(path, body).await });
+    sleep(Duration::from_millis(1)).await;
+    request
+}
+
+async fn elapsed<T>(future: impl Future<Output = T>) -> (Duration, T) {
+    let start = clock::now();
+    let result = future.await;
+    (clock::now() - start, result)
+}
