@@ -1,0 +1,65 @@
+//! A bridge's WebSocket relay, as far as a proxy can tell.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::{Context, Result};
+use futures_util::StreamExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_tungstenite::accept_async;
+use tokio_tungstenite::tungstenite::Message;
+
+/// Listens for proxies and passes on what they bring.
+pub(crate) struct Relay {
+    address: SocketAddr,
+    streams: mpsc::UnboundedReceiver<Vec<u8>>,
+}
+
+impl Relay {
+    pub(crate) async fn listen() -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let (sender, streams) = mpsc::unbounded_channel();
+        tokio::spawn(serve(listener, sender));
+        Ok(Self { address, streams })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}/", self.address)
+    }
+
+    /// Waits for a connection that carries `needle`, and returns all that it has
+    /// carried until then.
+    pub(crate) async fn receive(&mut self, needle: &[u8]) -> Result<Vec<u8>> {
+        loop {
+            let stream = self.streams.recv().await.context("the relay has ended")?;
+            if contains(&stream, needle) {
+                return Ok(stream);
+            }
+        }
+    }
+}
+
+fn contains(stream: &[u8], needle: &[u8]) -> bool {
+    stream.windows(needle.len()).any(|window| window == needle)
+}
+
+async fn serve(listener: TcpListener, streams: mpsc::UnboundedSender<Vec<u8>>) -> Result<()> {
+    loop {
+        let (connection, _) = listener.accept().await?;
+        tokio::spawn(collect(connection, streams.clone()));
+    }
+}
+
+/// Sends the bytes of a connection, all from its beginning, whenever there are more.
+async fn collect(connection: TcpStream, streams: mpsc::UnboundedSender<Vec<u8>>) -> Result<()> {
+    let mut socket = accept_async(connection).await?;
+    let mut stream = Vec::new();
+    while let Some(message) = socket.next().await {
+        if let Message::Binary(bytes) = message? {
+            stream.extend_from_slice(&bytes);
+            streams.send(stream.clone())?;
+        }
+    }
+    Ok(())
+}
