@@ -49,7 +49,8 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let listener = listener::bind(addr)
         .await
         .with_context(|| format!("listener.addr: cannot listen on {addr}"))?;
-    tracing::info!(tls = !config.tls.disable, "brokering on {addr}");
+    let port = listener.local_addr()?.port();
+    tracing::info!(port, tls = !config.tls.disable, "brokering");
 
     let driven = Arc::clone(&broker);
     tokio::spawn(async move { driven.drive().await });

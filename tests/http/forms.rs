@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 
-use crate::front::{answer, client_poll, offer, proxy_answer, proxy_poll};
+use crate::messages::{answer, client_poll, offer, proxy_answer, proxy_poll};
 use crate::requests::Reply;
 use crate::{elapsed, front, start};
 

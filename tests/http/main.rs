@@ -4,6 +4,8 @@
 mod forms;
 #[path = "../support/front.rs"]
 mod front;
+#[path = "../support/messages.rs"]
+mod messages;
 mod rendezvous;
 mod requests;
 

@@ -9,7 +9,8 @@ use serde_json::json;
 use snowflake_broker::matching::Settings;
 use tokio::time::sleep;
 
-use crate::front::{Front, SECOND_BRIDGE, answer, client_poll, offer, proxy_answer, proxy_poll};
+use crate::front::{Front, SECOND_BRIDGE};
+use crate::messages::{answer, client_poll, offer, proxy_answer, proxy_poll};
 use crate::{elapsed, front, start};
 
 const NO_PROXIES: &str = r#"{"error":"no snowflake proxies currently available"}"#;

@@ -9,7 +9,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::front::{Front, answer, client_poll, proxy_answer, proxy_poll};
+use crate::front::Front;
+use crate::messages::{answer, client_poll, proxy_answer, proxy_poll};
 use crate::peer::Peer;
 use crate::{FOREVER, parked, serve, until};
 

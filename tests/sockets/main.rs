@@ -6,6 +6,8 @@ mod connections;
 #[path = "../support/front.rs"]
 mod front;
 mod many;
+#[path = "../support/messages.rs"]
+mod messages;
 #[path = "../support/peer.rs"]
 mod peer;
 mod rubbish;

@@ -8,7 +8,8 @@ use snowflake_broker::matching;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::front::{Front, answer, client_poll, proxy_answer, proxy_poll};
+use crate::front::Front;
+use crate::messages::{answer, client_poll, proxy_answer, proxy_poll};
 use crate::peer::Peer;
 use crate::{FOREVER, parked, serve, until};
 

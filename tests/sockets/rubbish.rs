@@ -15,7 +15,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::front::{Front, client_poll, proxy_answer, proxy_poll};
+use crate::front::Front;
+use crate::messages::{client_poll, proxy_answer, proxy_poll};
 use crate::peer::Peer;
 use crate::{FOREVER, serve};
 

@@ -14,7 +14,8 @@ use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use crate::front::{Front, proxy_answer};
+use crate::front::Front;
+use crate::messages::proxy_answer;
 use crate::peer::Peer;
 use crate::{FOREVER, serve};
 

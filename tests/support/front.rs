@@ -1,9 +1,8 @@
-//! A broker behind its router, and the bodies of requests to it.
+//! A broker behind its router.
 
 use std::sync::Arc;
 
 use axum::Router;
-use serde_json::json;
 use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::{Broker, Knowledge, PollInterval};
 use snowflake_broker::{http as front, matching};
@@ -35,30 +34,4 @@ impl Front {
         let router = front::router(Arc::clone(&broker), front::Settings::default(), false);
         Self { broker, router }
     }
-}
-
-/// An offer whose SDP is `name`.
-pub(crate) fn offer(name: &str) -> String {
-    json!({"type": "offer", "sdp": name}).to_string()
-}
-
-/// An answer whose SDP is `name` and has a candidate.
-pub(crate) fn answer(name: &str) -> String {
-    json!({"type": "answer", "sdp": format!("{name}\r\na=candidate:1\r\n")}).to_string()
-}
-
-/// The body of a client's poll.
-pub(crate) fn client_poll(name: &str, nat: &str) -> String {
-    format!("1.0\n{}", json!({"offer": offer(name), "nat": nat}))
-}
-
-/// The body of a proxy's poll.
-pub(crate) fn proxy_poll(sid: &str, nat: &str) -> String {
-    json!({"Sid": sid, "Version": "1.3", "Type": "standalone", "NAT": nat, "Clients": 0})
-        .to_string()
-}
-
-/// The body of a proxy's answer.
-pub(crate) fn proxy_answer(sid: &str, name: &str) -> String {
-    json!({"Version": "1.3", "Sid": sid, "Answer": answer(name)}).to_string()
 }

@@ -1,0 +1,290 @@
+//! The program as its operator meets it: how it starts, reloads and stops.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "support/messages.rs"]
+mod messages;
+#[path = "support/peer.rs"]
+mod peer;
+#[path = "support/port.rs"]
+mod port;
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use messages::{answer, client_poll, proxy_answer, proxy_poll};
+use peer::Peer;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+/// Longer than anything here takes; only what hangs runs into it.
+const FOREVER: Duration = Duration::from_mins(1);
+
+/// A running broker. Dropping it kills it.
+struct Program {
+    child: Child,
+    addr: SocketAddr,
+    log: NamedTempFile,
+}
+
+impl Program {
+    /// Starts it with further arguments and waits until it listens.
+    async fn start(arguments: &[&str]) -> Self {
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
+        let log = NamedTempFile::new().unwrap();
+        let mut command = command(addr, arguments);
+        command.arg("--disable-tls").stderr(log.reopen().unwrap());
+        let program = Self {
+            child: command.spawn().unwrap(),
+            addr,
+            log,
+        };
+        let listening = timeout(FOREVER, async {
+            while TcpStream::connect(addr).await.is_err() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        });
+        listening.await.expect("it does not listen");
+        program
+    }
+
+    /// Sends the signal and waits until the broker logs what it makes of it.
+    async fn signal(&self, signal: Signal, logged: &str) {
+        let id = i32::try_from(self.child.id().unwrap()).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+        let is_logged = timeout(FOREVER, async {
+            while !self.log().contains(logged) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        });
+        is_logged.await.expect("it does not log what it should");
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.log.path()).unwrap()
+    }
+
+    /// A request in the background; returns once the broker has it waiting.
+    async fn start_post(&self, path: &'static str, body: String) -> JoinHandle<String> {
+        let mut peer = match path {
+            "/client" => Peer::http2(self.addr).await,
+            _ => Peer::http1(self.addr).await,
+        };
+        let request = tokio::spawn(async move { peer.post(path, body).await.1 });
+        sleep(Duration::from_millis(100)).await;
+        request
+    }
+
+    /// The status once it has ended, and what it logged.
+    async fn end(mut self) -> (ExitStatus, String) {
+        let status = timeout(FOREVER, self.child.wait()).await;
+        (status.expect("it does not end").unwrap(), self.log())
+    }
+}
+
+fn command(addr: SocketAddr, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"));
+    command
+        .arg(format!("--addr={addr}"))
+        .args(arguments)
+        .arg("--disable-geoip")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+async fn result(request: JoinHandle<String>) -> Value {
+    let body = timeout(FOREVER, request).await.expect("no reply").unwrap();
+    serde_json::from_str(&body).unwrap()
+}
+
+/// The line it ends with, and its exit code.
+async fn failure(addr: SocketAddr, arguments: &[&str]) -> (i32, String) {
+    let output = timeout(FOREVER, command(addr, arguments).output());
+    let output = output.await.expect("it does not end").unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    let last = log.lines().last().unwrap_or_default().to_owned();
+    (output.status.code().unwrap(), last)
+}
+
+#[tokio::test]
+async fn a_matched_client_gets_its_answer_after_sigterm() {
+    let program = Program::start(&[]).await;
+    let matched = program.start_post("/proxy", proxy_poll("a", "open")).await;
+    let client = program
+        .start_post("/client", client_poll("x", "open"))
+        .await;
+    assert_eq!(result(matched).await["Status"], "client match");
+    let parked = program
+        .start_post("/proxy", proxy_poll("b", "strict"))
+        .await;
+
+    program.signal(Signal::TERM, "stopping").await;
+    assert_eq!(result(parked).await["Status"], "no match");
+    let new = program
+        .start_post("/client", client_poll("y", "open"))
+        .await;
+    assert_eq!(
+        result(new).await,
+        json!({"error": "no snowflake proxies currently available"})
+    );
+    let delivered = program.start_post("/answer", proxy_answer("a", "hi")).await;
+    assert_eq!(result(delivered).await, json!({"Status": "success"}));
+    assert_eq!(result(client).await, json!({"answer": answer("hi")}));
+    let (status, log) = program.end().await;
+    assert!(status.success(), "{status}\n{log}");
+}
+
+#[tokio::test]
+async fn a_silent_proxy_does_not_keep_the_broker_from_stopping() {
+    let program = Program::start(&[]).await;
+    let matched = program.start_post("/proxy", proxy_poll("a", "open")).await;
+    let client = program
+        .start_post("/client", client_poll("x", "open"))
+        .await;
+    assert_eq!(result(matched).await["Status"], "client match");
+    program.signal(Signal::INT, "stopping").await;
+    assert_eq!(
+        result(client).await,
+        json!({"error": "timed out waiting for answer!"})
+    );
+    let (status, log) = program.end().await;
+    assert!(status.success(), "{status}\n{log}");
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_end_does_not_keep_the_broker() {
+    let program = Program::start(&[]).await;
+    let mut idle = TcpStream::connect(program.addr).await.unwrap();
+    let waiting = program.start_post("/proxy", proxy_poll("a", "open")).await;
+    program.signal(Signal::TERM, "stopping").await;
+    result(waiting).await;
+    let (status, log) = program.end().await;
+    assert!(status.success(), "{status}\n{log}");
+    let mut nothing = Vec::new();
+    idle.read_to_end(&mut nothing).await.ok();
+    assert!(nothing.is_empty());
+}
+
+#[tokio::test]
+async fn a_second_signal_stops_at_once() {
+    let program = Program::start(&[]).await;
+    let matched = program.start_post("/proxy", proxy_poll("a", "open")).await;
+    let client = program
+        .start_post("/client", client_poll("x", "open"))
+        .await;
+    result(matched).await;
+    program.signal(Signal::TERM, "stopping").await;
+    program.signal(Signal::TERM, "second signal").await;
+    let (status, log) = program.end().await;
+    assert!(status.success(), "{status}\n{log}");
+    assert!(client.await.is_err(), "the client was answered");
+}
+
+#[tokio::test]
+async fn sighup_reads_the_bridges_again_and_a_bad_list_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let bridges = folder.path().join("bridges.json");
+    write_bridge(&bridges, "wss://before.example/");
+    let program = Program::start(&["-bridge-list-path", bridges.to_str().unwrap()]).await;
+    assert_eq!(relay_url(&program).await, "wss://before.example/");
+
+    write_bridge(&bridges, "wss://after.example/");
+    program.signal(Signal::HUP, " reloaded bridges").await;
+    assert_eq!(relay_url(&program).await, "wss://after.example/");
+
+    fs::write(&bridges, "rubbish").unwrap();
+    let culprit = "nothing reloaded: broker.bridge_list_path";
+    program.signal(Signal::HUP, culprit).await;
+    assert_eq!(relay_url(&program).await, "wss://after.example/");
+}
+
+fn write_bridge(path: &Path, url: &str) {
+    let bridge = json!({
+        "displayName": "default", "webSocketAddress": url,
+        "fingerprint": "2B280B23E1107BB62ABFC40DDCC8824814F80A72",
+    });
+    fs::write(path, format!("{bridge}\n")).unwrap();
+}
+
+/// The relay that a proxy is sent to; the client of the match gets its answer.
+async fn relay_url(program: &Program) -> String {
+    let poll = program.start_post("/proxy", proxy_poll("a", "open")).await;
+    let client = program
+        .start_post("/client", client_poll("x", "open"))
+        .await;
+    let poll = result(poll).await;
+    let answered = program.start_post("/answer", proxy_answer("a", "hi")).await;
+    result(answered).await;
+    result(client).await;
+    poll["RelayURL"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn what_keeps_it_from_starting_is_said_with_the_setting() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let addr = taken.local_addr().unwrap();
+    let (code, line) = failure(addr, &["-disable-tls"]).await;
+    assert_eq!(code, 1, "{line}");
+    assert!(line.contains("listener.addr: cannot listen on"), "{line}");
+
+    let (code, line) = failure(addr, &["-cert=/nowhere/c", "-key=/nowhere/k"]).await;
+    assert_eq!(code, 1, "{line}");
+    assert!(line.contains("tls.cert: /nowhere/c"), "{line}");
+
+    let (code, line) = failure(addr, &["-disable-tls", "-bridge-list-path=/nowhere/b"]).await;
+    assert_eq!(code, 1, "{line}");
+    assert!(
+        line.contains("broker.bridge_list_path: /nowhere/b"),
+        "{line}"
+    );
+
+    let (code, line) = failure(addr, &[]).await;
+    assert_eq!(code, 2, "{line}");
+    assert!(line.contains("tls.disable"), "{line}");
+}
+
+#[tokio::test]
+async fn it_serves_over_tls_with_a_certificate_from_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = (
+        folder.path().join("cert.pem"),
+        folder.path().join("key.pem"),
+    );
+    let pair = rcgen::generate_simple_self_signed(["broker.example".to_owned()]).unwrap();
+    fs::write(&cert, pair.cert.pem()).unwrap();
+    fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
+    let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
+    let _child = command(addr, &["-cert", cert, "-key", key])
+        .spawn()
+        .unwrap();
+    let url = format!("https://broker.example:{}/robots.txt", addr.port());
+    let curl = timeout(FOREVER, async {
+        loop {
+            let mut curl = Command::new("curl");
+            curl.args(["--silent", "--cacert", cert, &url])
+                .args(["--connect-to", &format!("::{addr}")]);
+            let output = curl
+                .output()
+                .await
+                .expect("curl is missing: run tests/run once");
+            if output.status.success() {
+                return output.stdout;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let robots = curl.await.expect("curl never succeeded");
+    assert_eq!(robots, b"User-agent: *\nDisallow: /\n");
+}
