@@ -274,6 +274,16 @@ impl Matcher {
         }
     }
 
+    /// Whether nothing waits and nothing is remembered: every poll and client
+    /// has ended, and the memory of the closed polls with them.
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+            && self.pools.len() == 0
+            && self.queued.len() == 0
+            && self.overdue.len() == 0
+            && self.deadlines.next().is_none()
+    }
+
     fn next_arrival(&mut self) -> u64 {
         self.arrivals += 1;
         self.arrivals
