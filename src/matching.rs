@@ -232,11 +232,11 @@ impl Matcher {
         self.sessions.forget_closed(now);
         while let Some(timer) = self.deadlines.pop_due(now) {
             match timer {
-                Timer::Poll(key) => {
+                Timer::Poll(_, key) => {
                     self.unpark(key);
                     self.end_poll(key, NoMatch::Idle);
                 }
-                Timer::Client(key) => self.handle_client_timer(now, key),
+                Timer::Client(_, key) => self.handle_client_timer(now, key),
             }
         }
     }
@@ -294,7 +294,8 @@ impl Matcher {
             return;
         };
         self.pools.insert(key, poll);
-        self.deadlines.insert(poll.deadline, Timer::Poll(key));
+        let timer = Timer::Poll(poll.arrival, key);
+        self.deadlines.insert(poll.deadline, timer);
     }
 
     fn unpark(&mut self, key: PollKey) {
@@ -302,7 +303,8 @@ impl Matcher {
             return;
         };
         self.pools.remove(poll);
-        self.deadlines.remove(poll.deadline, Timer::Poll(key));
+        let timer = Timer::Poll(poll.arrival, key);
+        self.deadlines.remove(poll.deadline, timer);
     }
 
     fn end_poll(&mut self, key: PollKey, reason: NoMatch) {

@@ -3,15 +3,18 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::sessions::{ClientKey, PollKey};
+use super::sessions::{Client, ClientKey, PollKey};
 
-/// Whose time it is. Each poll and each client has one timer at most.
+/// Whose time it is. Each poll and each client has one timer at most. The
+/// number is the arrival: of timers that are due at the same moment those of
+/// polls come first, as a poll whose time is up must not be handed a client,
+/// then first come first served. Keys alone would not do, as they are reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
     /// A parked poll has waited long enough.
-    Poll(PollKey),
+    Poll(u64, PollKey),
     /// A client's wait, second chance or whole time is up.
-    Client(ClientKey),
+    Client(u64, ClientKey),
 }
 
 /// The timers, soonest first.
@@ -25,6 +28,13 @@ impl Deadlines {
 
     pub(super) fn remove(&mut self, at: Instant, timer: Timer) {
         self.0.remove(&(at, timer));
+    }
+
+    /// Removes the timer of a client, if it has one.
+    pub(super) fn stop(&mut self, key: ClientKey, client: &Client) {
+        if let Some(at) = client.wake {
+            self.remove(at, Timer::Client(client.arrival, key));
+        }
     }
 
     /// The time of the first timer.

@@ -161,7 +161,7 @@ impl Matcher {
     pub(super) fn deny(&mut self, key: ClientKey, reason: Denied) {
         self.leave_queues(key);
         if let Some(client) = self.sessions.remove_client(key) {
-            self.stop_timer(key, client.wake);
+            self.deadlines.stop(key, &client);
             self.outputs.client(key, ClientReply::Denied(reason));
         }
     }
@@ -175,7 +175,7 @@ impl Matcher {
     ) -> Option<Client> {
         self.leave_queues(key);
         let client = self.sessions.remove_client(key)?;
-        self.stop_timer(key, client.wake);
+        self.deadlines.stop(key, &client);
         for &poll in &client.attempts {
             self.sessions.close_poll(now, poll, late);
         }
@@ -192,15 +192,10 @@ impl Matcher {
 
     pub(super) fn wake_client(&mut self, key: ClientKey, at: Instant) {
         if let Some(client) = self.sessions.client_mut(key) {
-            let before = client.wake.replace(at);
-            self.stop_timer(key, before);
-            self.deadlines.insert(at, Timer::Client(key));
-        }
-    }
-
-    pub(super) fn stop_timer(&mut self, key: ClientKey, at: Option<Instant>) {
-        if let Some(at) = at {
-            self.deadlines.remove(at, Timer::Client(key));
+            self.deadlines.stop(key, client);
+            client.wake = Some(at);
+            let timer = Timer::Client(client.arrival, key);
+            self.deadlines.insert(at, timer);
         }
     }
 }

@@ -131,6 +131,25 @@ fn proxy_passes_over_queued_clients_that_it_cannot_serve() {
 }
 
 #[test]
+fn clients_whose_wait_ends_at_the_same_moment_are_told_in_the_order_of_coming() {
+    let mut scene = scene();
+    // The place in the table that `a` leaves is taken by a later client.
+    scene
+        .client("a", "strict")
+        .client("b", "strict")
+        .client_leaves("a");
+    scene.client("c", "strict").tick(1000);
+    scene.says(&[
+        "ClientQueued",
+        "ClientQueued",
+        "ClientAbandoned",
+        "ClientQueued",
+        "b: denied, NoProxy",
+        "c: denied, NoProxy",
+    ]);
+}
+
+#[test]
 fn poll_times_out_at_the_moment_a_client_comes() {
     let mut scene = scene();
     scene.poll("p", "open").at(10_000).client("c", "strict");

@@ -159,6 +159,29 @@ fn overdue_clients_are_taken_oldest_first() {
 }
 
 #[test]
+fn second_chances_due_at_the_same_moment_go_to_who_came_first() {
+    let mut scene = scene();
+    scene
+        .client("a", "strict")
+        .client("old", "strict")
+        .client_leaves("a");
+    // The place in the table that `a` leaves is taken by a later client.
+    scene
+        .client("new", "strict")
+        .poll("p", "open")
+        .poll("q", "open");
+    scene.poll("r", "open").tick(2000).says(&[
+        "ClientQueued",
+        "ClientQueued",
+        "ClientAbandoned",
+        "ClientQueued",
+        "p: offer of old",
+        "q: offer of new",
+        "r: offer of old, attempt 2",
+    ]);
+}
+
+#[test]
 fn poll_that_times_out_at_the_moment_of_a_second_chance_is_idle() {
     let mut scene = scene();
     scene.loaded_poll("p", "open", 1).at(1).poll("q", "open");
