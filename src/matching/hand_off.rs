@@ -20,7 +20,7 @@ impl Matcher {
             return Some(key);
         }
         while let Some(key) = self.overdue.oldest_for(pool) {
-            if self.has_time_to_answer(now, key) {
+            if self.may_have_another(now, key) {
                 return Some(key);
             }
             self.leave_queues(key);
@@ -28,10 +28,12 @@ impl Matcher {
         None
     }
 
-    pub(super) fn has_time_to_answer(&self, now: Instant, key: ClientKey) -> bool {
-        self.sessions
-            .client(key)
-            .is_some_and(|client| now + self.settings.min_answer_time <= client.deadline)
+    /// Whether a client that a proxy has already may be offered to one more.
+    pub(super) fn may_have_another(&self, now: Instant, key: ClientKey) -> bool {
+        self.sessions.client(key).is_some_and(|client| {
+            client.hand_offs < self.settings.max_attempts
+                && now + self.settings.min_answer_time <= client.deadline
+        })
     }
 
     pub(super) fn take_idle_poll(&mut self, client: NatClass) -> Option<PollKey> {
@@ -98,7 +100,7 @@ impl Matcher {
         };
         let (class, arrival, deadline) = (client.class(), client.arrival, client.deadline);
         self.wake_client(key, deadline);
-        if self.draining || !self.has_time_to_answer(now, key) {
+        if self.draining || !self.may_have_another(now, key) {
             return;
         }
         match self.take_idle_poll(class) {

@@ -35,6 +35,27 @@ fn lower_bounds_drop_nobody() {
 }
 
 #[test]
+fn fewer_attempts_hold_for_a_second_chance_that_was_due_later() {
+    let mut scene = scene();
+    scene
+        .poll("p", "open")
+        .poll("q", "open")
+        .client("c", "strict");
+    scene.reconfigure(|settings| settings.max_attempts = 1);
+    scene.tick(2000).says(&["p: offer of c"]).waiting(0, 1, 1);
+    assert_eq!(scene.next_at(), Some(5000));
+}
+
+#[test]
+fn fewer_attempts_hold_for_overdue_clients() {
+    let mut scene = scene();
+    scene.poll("p", "open").client("c", "strict").tick(2000);
+    scene.reconfigure(|settings| settings.max_attempts = 1);
+    scene.poll("q", "open");
+    scene.says(&["p: offer of c"]).waiting(0, 1, 1);
+}
+
+#[test]
 fn queue_that_opens_takes_the_next_client() {
     let mut scene = scene_with(|settings| settings.client_queue_max = 0);
     scene
