@@ -45,7 +45,7 @@ pub use policy::NatClass;
 pub use sessions::{ClientKey, ClientOffer, PollKey};
 pub use settings::Settings;
 
-use deadlines::{Deadlines, Timer};
+use deadlines::{Deadlines, Timer, later};
 use outputs::Outputs;
 use pool::Pools;
 use queue::ClientQueue;
@@ -120,7 +120,7 @@ impl Matcher {
             nat: poll.nat,
             clients: poll.clients,
             arrival,
-            deadline: arrived + self.settings.proxy_timeout,
+            deadline: later(arrived, self.settings.proxy_timeout),
             state: PollState::Parked,
         });
         if self.draining {
@@ -145,7 +145,7 @@ impl Matcher {
     ) -> ClientKey {
         self.handle_timeout(now);
         let arrival = self.next_arrival();
-        let deadline = arrived + self.settings.client_timeout;
+        let deadline = later(arrived, self.settings.client_timeout);
         let key = self
             .sessions
             .insert_client(Client::new(offer, arrival, deadline));
@@ -156,7 +156,7 @@ impl Matcher {
         } else if self.sessions.matched_clients() >= self.settings.max_matched_clients {
             self.deny(key, Denied::Overloaded);
         } else {
-            let until = now + self.settings.client_queue_wait;
+            let until = later(now, self.settings.client_queue_wait);
             self.match_or_queue(now, key, until);
         }
         key

@@ -1,9 +1,18 @@
 //! What is due when.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::sessions::{Client, ClientKey, PollKey};
+
+/// Longer than any broker runs, and never beyond what an `Instant` can hold.
+const FOR_EVER: Duration = Duration::from_hours(10 * 365 * 24);
+
+/// The time `span` after `at`. A span out of somebody's settings may be so long
+/// that adding it would panic; then it is for ever.
+pub(super) fn later(at: Instant, span: Duration) -> Instant {
+    at + span.min(FOR_EVER)
+}
 
 /// Whose time it is. Each poll and each client has one timer at most. The
 /// number is the arrival: of timers that are due at the same moment those of

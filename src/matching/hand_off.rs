@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::wire::session_description::SessionDescription;
 
 use super::Matcher;
-use super::deadlines::Timer;
+use super::deadlines::{Timer, later};
 use super::outputs::{AnswerOutcome, Answered, ClientReply, Denied, Event, HandOff, PollReply};
 use super::policy::NatClass;
 use super::sessions::{Client, ClientKey, ClientState, Offered, PollKey};
@@ -32,7 +32,7 @@ impl Matcher {
     pub(super) fn may_have_another(&self, now: Instant, key: ClientKey) -> bool {
         self.sessions.client(key).is_some_and(|client| {
             client.hand_offs < self.settings.max_attempts
-                && now + self.settings.min_answer_time <= client.deadline
+                && later(now, self.settings.min_answer_time) <= client.deadline
         })
     }
 
@@ -51,7 +51,7 @@ impl Matcher {
         let attempt = client.hand_offs;
         let mut wake = client.deadline;
         if attempt < self.settings.max_attempts {
-            wake = wake.min(now + self.settings.rematch_after);
+            wake = wake.min(later(now, self.settings.rematch_after));
         }
         let offer = client.offer.clone();
         self.wake_client(client_key, wake);

@@ -1,5 +1,7 @@
 //! Bounds of the tables, and spans of time at the edge of what can be counted.
 
+use std::time::Duration;
+
 use snowflake_broker::matching::AnswerOutcome::Delivered;
 
 use crate::scene::{scene, scene_with};
@@ -43,6 +45,38 @@ fn too_many_matched_clients_deny_the_next() {
     assert_eq!(scene.answer("p"), Delivered);
     scene.client("e", "strict");
     scene.says(&["c: answer of p", "q: offer of e"]);
+}
+
+#[test]
+fn spans_beyond_any_clock_are_for_ever() {
+    let mut scene = scene_with(|settings| {
+        settings.client_timeout = Duration::MAX;
+        settings.proxy_timeout = Duration::MAX;
+        settings.client_queue_wait = Duration::MAX;
+        settings.rematch_after = Duration::MAX;
+    });
+    scene
+        .client("c", "strict")
+        .poll("p", "open")
+        .poll("q", "open");
+    scene
+        .tick(86_400_000)
+        .says(&["ClientQueued", "p: offer of c"]);
+    assert_eq!(scene.answer("p"), Delivered);
+    scene.says(&["c: answer of p"]).waiting(0, 0, 1);
+}
+
+#[test]
+fn answer_time_beyond_any_clock_means_no_second_chance_and_no_queue() {
+    let mut scene = scene_with(|settings| settings.min_answer_time = Duration::MAX);
+    scene.poll("p", "open").client("c", "strict").tick(2000);
+    scene
+        .poll("q", "open")
+        .says(&["p: offer of c"])
+        .proxy_leaves("q");
+    scene
+        .client("d", "strict")
+        .says(&["PollAbandoned", "d: denied, NoProxy"]);
 }
 
 #[test]
