@@ -12,7 +12,8 @@
 //! 3. then looks at [`Matcher::poll_timeout`] again, for it may have moved.
 //!
 //! `now` must not run backwards. Each `handle_*` first does what time has made
-//! due, so that a timer that is served late changes no outcome.
+//! due, soonest first, so that nobody gains by a timer that is served late: what
+//! comes at its deadline or after is late, whoever looked first.
 //!
 //! # What happens to a poll and to a client
 //!

@@ -48,6 +48,13 @@ fn too_many_matched_clients_deny_the_next() {
 }
 
 #[test]
+fn queued_clients_may_be_matched_on_top_of_the_limit() {
+    let mut scene = scene_with(|settings| settings.max_matched_clients = 1);
+    scene.client("c", "strict").client("d", "strict");
+    scene.poll("p", "open").poll("q", "open").waiting(0, 2, 0);
+}
+
+#[test]
 fn spans_beyond_any_clock_are_for_ever() {
     let mut scene = scene_with(|settings| {
         settings.client_timeout = Duration::MAX;
