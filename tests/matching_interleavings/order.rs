@@ -71,11 +71,14 @@ fn nat_words_decide_who_can_meet() {
                 "moderate" => matches!(client, "open" | "unrestricted" | "moderate"),
                 _ => matches!(client, "open" | "unrestricted"),
             };
-            let mut scene = scene_with(|settings| settings.client_queue_max = 0);
-            scene.poll("p", proxy).client("c", client);
+            let mut client_comes = scene_with(|settings| settings.client_queue_max = 0);
+            client_comes.poll("p", proxy).client("c", client);
             let offered = ["p: offer of c"];
             let denied = ["c: denied, NoProxy"];
-            scene.says(if meet { &offered } else { &denied });
+            client_comes.says(if meet { &offered } else { &denied });
+            let mut proxy_comes = scene();
+            proxy_comes.client("c", client).poll("p", proxy);
+            proxy_comes.waiting(usize::from(!meet), usize::from(meet), usize::from(!meet));
         }
     }
 }

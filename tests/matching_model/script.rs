@@ -119,7 +119,9 @@ fn age() -> impl Strategy<Value = Duration> {
     prop_oneof![6 => Just(0), 2 => 0..10_u64, 1 => 0..150_u64].prop_map(tenths)
 }
 
-/// Mostly some tenths; rarely enough to outlast the memory of closed polls.
+/// Mostly some tenths; rarely enough to outlast the memory of closed polls, or
+/// just as long.
 fn step() -> impl Strategy<Value = Duration> {
-    prop_oneof![2 => Just(0), 8 => 0..10_u64, 4 => 10..50_u64, 1 => 100..400_u64].prop_map(tenths)
+    prop_oneof![2 => Just(0), 8 => 0..10_u64, 4 => 10..50_u64, 1 => 100..400_u64, 1 => Just(300)]
+        .prop_map(tenths)
 }
