@@ -12,7 +12,8 @@
 //! 3. then looks at [`Matcher::poll_timeout`] again, for it may have moved.
 //!
 //! `now` must not run backwards. Each `handle_*` first does what time has made
-//! due, so that a timer that is served late changes no outcome.
+//! due, soonest first, so that nobody gains by a timer that is served late: what
+//! comes at its deadline or after is late, whoever looked first.
 //!
 //! # What happens to a poll and to a client
 //!
@@ -45,7 +46,7 @@ pub use policy::NatClass;
 pub use sessions::{ClientKey, ClientOffer, PollKey};
 pub use settings::Settings;
 
-use deadlines::{Deadlines, Timer};
+use deadlines::{Deadlines, Timer, later};
 use outputs::Outputs;
 use pool::Pools;
 use queue::ClientQueue;
@@ -120,7 +121,7 @@ impl Matcher {
             nat: poll.nat,
             clients: poll.clients,
             arrival,
-            deadline: arrived + self.settings.proxy_timeout,
+            deadline: later(arrived, self.settings.proxy_timeout),
             state: PollState::Parked,
         });
         if self.draining {
@@ -145,7 +146,7 @@ impl Matcher {
     ) -> ClientKey {
         self.handle_timeout(now);
         let arrival = self.next_arrival();
-        let deadline = arrived + self.settings.client_timeout;
+        let deadline = later(arrived, self.settings.client_timeout);
         let key = self
             .sessions
             .insert_client(Client::new(offer, arrival, deadline));
@@ -156,7 +157,7 @@ impl Matcher {
         } else if self.sessions.matched_clients() >= self.settings.max_matched_clients {
             self.deny(key, Denied::Overloaded);
         } else {
-            let until = now + self.settings.client_queue_wait;
+            let until = later(now, self.settings.client_queue_wait);
             self.match_or_queue(now, key, until);
         }
         key
@@ -232,11 +233,11 @@ impl Matcher {
         self.sessions.forget_closed(now);
         while let Some(timer) = self.deadlines.pop_due(now) {
             match timer {
-                Timer::Poll(key) => {
+                Timer::Poll(_, key) => {
                     self.unpark(key);
                     self.end_poll(key, NoMatch::Idle);
                 }
-                Timer::Client(key) => self.handle_client_timer(now, key),
+                Timer::Client(_, key) => self.handle_client_timer(now, key),
             }
         }
     }
@@ -274,6 +275,16 @@ impl Matcher {
         }
     }
 
+    /// Whether nothing waits and nothing is remembered: every poll and client
+    /// has ended, and the memory of the closed polls with them.
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+            && self.pools.len() == 0
+            && self.queued.len() == 0
+            && self.overdue.len() == 0
+            && self.deadlines.next().is_none()
+    }
+
     fn next_arrival(&mut self) -> u64 {
         self.arrivals += 1;
         self.arrivals
@@ -284,7 +295,8 @@ impl Matcher {
             return;
         };
         self.pools.insert(key, poll);
-        self.deadlines.insert(poll.deadline, Timer::Poll(key));
+        let timer = Timer::Poll(poll.arrival, key);
+        self.deadlines.insert(poll.deadline, timer);
     }
 
     fn unpark(&mut self, key: PollKey) {
@@ -292,7 +304,8 @@ impl Matcher {
             return;
         };
         self.pools.remove(poll);
-        self.deadlines.remove(poll.deadline, Timer::Poll(key));
+        let timer = Timer::Poll(poll.arrival, key);
+        self.deadlines.remove(poll.deadline, timer);
     }
 
     fn end_poll(&mut self, key: PollKey, reason: NoMatch) {

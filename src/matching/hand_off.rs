@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::wire::session_description::SessionDescription;
 
 use super::Matcher;
-use super::deadlines::Timer;
+use super::deadlines::{Timer, later};
 use super::outputs::{AnswerOutcome, Answered, ClientReply, Denied, Event, HandOff, PollReply};
 use super::policy::NatClass;
 use super::sessions::{Client, ClientKey, ClientState, Offered, PollKey};
@@ -20,7 +20,7 @@ impl Matcher {
             return Some(key);
         }
         while let Some(key) = self.overdue.oldest_for(pool) {
-            if self.has_time_to_answer(now, key) {
+            if self.may_have_another(now, key) {
                 return Some(key);
             }
             self.leave_queues(key);
@@ -28,10 +28,12 @@ impl Matcher {
         None
     }
 
-    pub(super) fn has_time_to_answer(&self, now: Instant, key: ClientKey) -> bool {
-        self.sessions
-            .client(key)
-            .is_some_and(|client| now + self.settings.min_answer_time <= client.deadline)
+    /// Whether a client that a proxy has already may be offered to one more.
+    pub(super) fn may_have_another(&self, now: Instant, key: ClientKey) -> bool {
+        self.sessions.client(key).is_some_and(|client| {
+            client.hand_offs < self.settings.max_attempts
+                && later(now, self.settings.min_answer_time) <= client.deadline
+        })
     }
 
     pub(super) fn take_idle_poll(&mut self, client: NatClass) -> Option<PollKey> {
@@ -49,7 +51,7 @@ impl Matcher {
         let attempt = client.hand_offs;
         let mut wake = client.deadline;
         if attempt < self.settings.max_attempts {
-            wake = wake.min(now + self.settings.rematch_after);
+            wake = wake.min(later(now, self.settings.rematch_after));
         }
         let offer = client.offer.clone();
         self.wake_client(client_key, wake);
@@ -98,7 +100,7 @@ impl Matcher {
         };
         let (class, arrival, deadline) = (client.class(), client.arrival, client.deadline);
         self.wake_client(key, deadline);
-        if self.draining || !self.has_time_to_answer(now, key) {
+        if self.draining || !self.may_have_another(now, key) {
             return;
         }
         match self.take_idle_poll(class) {
@@ -161,7 +163,7 @@ impl Matcher {
     pub(super) fn deny(&mut self, key: ClientKey, reason: Denied) {
         self.leave_queues(key);
         if let Some(client) = self.sessions.remove_client(key) {
-            self.stop_timer(key, client.wake);
+            self.deadlines.stop(key, &client);
             self.outputs.client(key, ClientReply::Denied(reason));
         }
     }
@@ -175,7 +177,7 @@ impl Matcher {
     ) -> Option<Client> {
         self.leave_queues(key);
         let client = self.sessions.remove_client(key)?;
-        self.stop_timer(key, client.wake);
+        self.deadlines.stop(key, &client);
         for &poll in &client.attempts {
             self.sessions.close_poll(now, poll, late);
         }
@@ -192,15 +194,10 @@ impl Matcher {
 
     pub(super) fn wake_client(&mut self, key: ClientKey, at: Instant) {
         if let Some(client) = self.sessions.client_mut(key) {
-            let before = client.wake.replace(at);
-            self.stop_timer(key, before);
-            self.deadlines.insert(at, Timer::Client(key));
-        }
-    }
-
-    pub(super) fn stop_timer(&mut self, key: ClientKey, at: Option<Instant>) {
-        if let Some(at) = at {
-            self.deadlines.remove(at, Timer::Client(key));
+            self.deadlines.stop(key, client);
+            client.wake = Some(at);
+            let timer = Timer::Client(client.arrival, key);
+            self.deadlines.insert(at, timer);
         }
     }
 }

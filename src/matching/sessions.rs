@@ -195,6 +195,14 @@ impl Sessions {
         self.matched
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.polls.is_empty()
+            && self.by_sid.is_empty()
+            && self.clients.is_empty()
+            && self.matched == 0
+            && self.closed.is_empty()
+    }
+
     /// Gives the client's offer to the poll.
     pub(super) fn offer(
         &mut self,

@@ -32,8 +32,8 @@ pub struct Settings {
     pub max_attempts: usize,
     /// How many polls are parked at most; further ones hear `no match` at once.
     pub max_parked_polls: usize,
-    /// How many matched clients wait for an answer at most; further ones are
-    /// denied at once.
+    /// How many clients may wait for an answer when one more comes; beyond it
+    /// that one is denied at once. Those queued already may come on top.
     pub max_matched_clients: usize,
 }
 

@@ -1,0 +1,11 @@
+//! Every interleaving of hand-off, timeout, departure and answer, by name.
+
+mod answers;
+mod departures;
+mod draining;
+mod limits;
+mod order;
+mod queue;
+mod reconfiguration;
+mod rematch;
+mod scene;

@@ -1,0 +1,236 @@
+//! A small language for scenes: who does what when, and what the engine says.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use snowflake_broker::matching::{
+    AnswerOutcome, ClientKey, ClientOffer, ClientReply, Event, Matcher, Output, PollKey, PollReply,
+    Settings,
+};
+use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
+use snowflake_broker::wire::session_description::SessionDescription;
+
+/// The engine at a time, in milliseconds from the start, and its people. A
+/// poll's name is its `Sid`, a client's name is in its offer.
+pub(crate) struct Scene {
+    pub(crate) engine: Matcher,
+    start: Instant,
+    now: Instant,
+    polls: BTreeMap<&'static str, PollKey>,
+    clients: BTreeMap<&'static str, ClientKey>,
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an instant can be had in no other way; only differences to it matter"
+)]
+fn some_instant() -> Instant {
+    Instant::now() + Duration::from_secs(1000)
+}
+
+/// A scene under the default settings: a client has 5 s, is queued for 1 s,
+/// gets its second chance after 2 s and not in its last half second; a poll
+/// has 10 s.
+pub(crate) fn scene() -> Scene {
+    scene_with(|_| {})
+}
+
+/// A scene under changed settings.
+pub(crate) fn scene_with(change: impl FnOnce(&mut Settings)) -> Scene {
+    let mut settings = Settings::default();
+    change(&mut settings);
+    let start = some_instant();
+    Scene {
+        engine: Matcher::new(settings),
+        start,
+        now: start,
+        polls: BTreeMap::new(),
+        clients: BTreeMap::new(),
+    }
+}
+
+fn description(kind: &str, name: &str) -> SessionDescription {
+    let text = format!(r#"{{"type":"{kind}","sdp":"{name}"}}"#);
+    SessionDescription::parse(&text).expect("has type and sdp")
+}
+
+/// The name in a description.
+fn name_in(description: &SessionDescription) -> &str {
+    let text = description.as_str();
+    let (_, name) = text.split_once(r#""sdp":""#).expect("made here");
+    name.trim_end_matches("\"}")
+}
+
+impl Scene {
+    /// It is now that many milliseconds after the start; nobody has looked yet.
+    pub(crate) fn at(&mut self, millis: u64) -> &mut Self {
+        self.now = self.start + Duration::from_millis(millis);
+        self
+    }
+
+    /// It is that late, and what is due is done.
+    pub(crate) fn tick(&mut self, millis: u64) -> &mut Self {
+        self.at(millis);
+        self.engine.handle_timeout(self.now);
+        self
+    }
+
+    /// A proxy polls.
+    pub(crate) fn poll(&mut self, name: &'static str, nat: &str) -> &mut Self {
+        self.loaded_poll(name, nat, 0)
+    }
+
+    /// A proxy polls that serves some clients already.
+    pub(crate) fn loaded_poll(&mut self, name: &'static str, nat: &str, clients: u64) -> &mut Self {
+        assert!(self.try_poll(name, nat, clients, 0), "Sid in use: {name}");
+        self
+    }
+
+    /// A proxy polls whose request arrived some milliseconds ago.
+    pub(crate) fn late_poll(&mut self, name: &'static str, nat: &str, age: u64) -> &mut Self {
+        assert!(self.try_poll(name, nat, 0, age), "Sid in use: {name}");
+        self
+    }
+
+    /// Whether a poll under this name is taken.
+    pub(crate) fn try_poll(
+        &mut self,
+        name: &'static str,
+        nat: &str,
+        clients: u64,
+        age: u64,
+    ) -> bool {
+        let poll = ProxyPoll {
+            sid: Sid::new(name).expect("a name"),
+            proxy_type: ProxyType::Standalone,
+            nat: nat.parse().expect("a NAT word"),
+            clients,
+            accepted_relay_pattern: None,
+        };
+        let arrived = self.ago(age);
+        let taken = self.engine.handle_poll(self.now, arrived, &poll);
+        taken.map(|key| self.polls.insert(name, key)).is_ok()
+    }
+
+    /// A client asks for a proxy.
+    pub(crate) fn client(&mut self, name: &'static str, nat: &str) -> &mut Self {
+        self.late_client(name, nat, 0)
+    }
+
+    /// A client asks whose request arrived some milliseconds ago.
+    pub(crate) fn late_client(&mut self, name: &'static str, nat: &str, age: u64) -> &mut Self {
+        let offer = ClientOffer {
+            offer: description("offer", name),
+            nat: nat.parse().expect("a NAT word"),
+            relay_url: "wss://relay.example/".into(),
+        };
+        let arrived = self.ago(age);
+        let key = self.engine.handle_client(self.now, arrived, offer);
+        self.clients.insert(name, key);
+        self
+    }
+
+    /// The proxy answers.
+    pub(crate) fn answer(&mut self, name: &'static str) -> AnswerOutcome {
+        let sid = Sid::new(name).expect("a name");
+        self.engine
+            .handle_answer(self.now, &sid, description("answer", name))
+    }
+
+    /// The proxy's connection is gone before it took the reply to its poll.
+    pub(crate) fn proxy_leaves(&mut self, name: &'static str) -> &mut Self {
+        self.engine.handle_poll_gone(self.now, self.polls[name]);
+        self
+    }
+
+    /// The client's connection is gone.
+    pub(crate) fn client_leaves(&mut self, name: &'static str) -> &mut Self {
+        self.engine.handle_client_gone(self.now, self.clients[name]);
+        self
+    }
+
+    pub(crate) fn start_draining(&mut self) -> &mut Self {
+        self.engine.start_draining(self.now);
+        self
+    }
+
+    /// Other settings from now on, the rest of them the defaults.
+    pub(crate) fn reconfigure(&mut self, change: impl FnOnce(&mut Settings)) -> &mut Self {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        self.engine.set_settings(settings);
+        self
+    }
+
+    /// All that the engine has said since the last look, in its order. The
+    /// outcome of answers is left out: [`Self::answer`] returns it.
+    pub(crate) fn says(&mut self, expected: &[&str]) -> &mut Self {
+        let mut said = Vec::new();
+        while let Some(output) = self.engine.next_output() {
+            said.extend(self.in_words(output));
+        }
+        assert_eq!(said, expected);
+        self
+    }
+
+    /// When the engine wants to be looked at again.
+    pub(crate) fn next_at(&self) -> Option<u128> {
+        let next = self.engine.poll_timeout()?;
+        Some(next.saturating_duration_since(self.start).as_millis())
+    }
+
+    /// `queued` and `matched` clients, and parked polls, are so many.
+    pub(crate) fn waiting(&mut self, queued: usize, matched: usize, parked: usize) -> &mut Self {
+        let snapshot = self.engine.snapshot();
+        let polls = snapshot.parked.iter().map(|(.., count)| count).sum();
+        assert_eq!(
+            (snapshot.queued_clients, snapshot.matched_clients, parked),
+            (queued, matched, polls),
+            "queued, matched, parked"
+        );
+        self
+    }
+
+    fn ago(&self, millis: u64) -> Instant {
+        let age = Duration::from_millis(millis);
+        self.now.checked_sub(age).expect("the start is late enough")
+    }
+
+    fn in_words(&self, output: Output) -> Option<String> {
+        Some(match output {
+            Output::Poll(key, PollReply::Offer(hand_off)) => {
+                let client = name_in(&hand_off.offer.offer);
+                let poll = self.poll_name(key);
+                match hand_off.attempt {
+                    1 => format!("{poll}: offer of {client}"),
+                    attempt => format!("{poll}: offer of {client}, attempt {attempt}"),
+                }
+            }
+            Output::Poll(key, PollReply::NoMatch(reason)) => {
+                format!("{}: {reason:?}", self.poll_name(key))
+            }
+            Output::Client(key, ClientReply::Answer(answered)) => {
+                let proxy = name_in(&answered.answer);
+                format!("{}: answer of {proxy}", self.client_name(key))
+            }
+            Output::Client(key, ClientReply::Denied(reason)) => {
+                format!("{}: denied, {reason:?}", self.client_name(key))
+            }
+            Output::Client(key, ClientReply::TimedOut) => {
+                format!("{}: timed out", self.client_name(key))
+            }
+            Output::Event(Event::Answer { .. }) => return None,
+            Output::Event(event) => format!("{event:?}"),
+        })
+    }
+
+    fn poll_name(&self, key: PollKey) -> &'static str {
+        let mut polls = self.polls.iter();
+        polls.find(|(_, known)| **known == key).expect("known").0
+    }
+
+    fn client_name(&self, key: ClientKey) -> &'static str {
+        let mut clients = self.clients.iter();
+        clients.find(|(_, known)| **known == key).expect("known").0
+    }
+}

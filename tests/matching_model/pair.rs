@@ -1,0 +1,243 @@
+//! The engine and the reference side by side.
+
+use std::time::{Duration, Instant};
+
+use snowflake_broker::matching::{ClientKey, ClientOffer, Matcher, Output, PollKey, Settings};
+use snowflake_broker::wire::nat::NatType;
+use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
+use snowflake_broker::wire::session_description::SessionDescription;
+
+use crate::books::Books;
+use crate::reference::{Reference, Said};
+use crate::script::Op;
+
+/// More than any timeout of a script and the memory of closed polls.
+const LONG: Duration = Duration::from_secs(100);
+
+/// Both, and what is needed to compare them.
+pub(crate) struct Pair {
+    start: Instant,
+    now: Duration,
+    engine: Matcher,
+    reference: Reference,
+    poll_keys: Vec<PollKey>,
+    client_keys: Vec<ClientKey>,
+    sids: Vec<u8>,
+    books: Books,
+    /// All that was said, in the order of the steps.
+    pub(crate) log: Vec<Said>,
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an instant can be had in no other way; only differences to it matter"
+)]
+fn some_instant() -> Instant {
+    Instant::now() + LONG
+}
+
+/// A description with a number in it, to be told apart by.
+fn numbered(kind: &str, number: usize) -> SessionDescription {
+    let text = format!(r#"{{"type":"{kind}","sdp":"{number}"}}"#);
+    SessionDescription::parse(&text).expect("has type and sdp")
+}
+
+fn number_of(description: &str) -> usize {
+    let digits: String = description.chars().filter(char::is_ascii_digit).collect();
+    digits.parse().expect("made by `numbered`")
+}
+
+fn sid(number: u8) -> Sid {
+    Sid::new(&format!("sid {number}")).expect("not empty")
+}
+
+impl Pair {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            start: some_instant(),
+            // Scripts have requests that are older than the script.
+            now: LONG,
+            engine: Matcher::new(settings.clone()),
+            reference: Reference::new(settings.clone()),
+            poll_keys: Vec::new(),
+            client_keys: Vec::new(),
+            sids: Vec::new(),
+            books: Books::default(),
+            log: Vec::new(),
+        }
+    }
+
+    /// Lets one thing happen to both and compares all that shows.
+    pub(crate) fn step(&mut self, op: &Op) {
+        match op {
+            Op::Poll {
+                sid,
+                proxy_type,
+                nat,
+                clients,
+                age,
+            } => self.poll(
+                *sid,
+                (*proxy_type, *nat, *clients),
+                self.now.saturating_sub(*age),
+            ),
+            Op::Client { nat, age } => self.client(*nat, self.now.saturating_sub(*age)),
+            Op::AnswerOf(index) => {
+                if let Some(poll) = pick(*index, self.sids.len()) {
+                    self.answer(self.sids[poll]);
+                }
+            }
+            Op::AnswerUnder(sid) => self.answer(*sid),
+            Op::PollGone(index) => self.poll_gone(*index),
+            Op::ClientGone(index) => self.client_gone(*index),
+            Op::Sleep(time) => self.now += *time,
+            Op::Tick(time) => self.tick(self.now + *time),
+            Op::TickToNext => self.tick(self.reference.next_time().unwrap_or(self.now)),
+            Op::Reconfigure(settings) => {
+                self.engine.set_settings(settings.clone());
+                self.reference.reconfigure(settings.clone());
+            }
+            Op::StartDraining => {
+                self.engine.start_draining(self.instant());
+                self.reference.start_draining(self.now);
+            }
+        }
+        self.compare(matches!(op, Op::StartDraining));
+    }
+
+    /// Lets everything run out.
+    pub(crate) fn finish(&mut self) {
+        while let Some(next) = self.reference.next_time() {
+            self.tick(next);
+            self.compare(false);
+        }
+        self.tick(self.now + LONG);
+        self.compare(false);
+        assert!(self.engine.is_empty(), "left behind: {:?}", self.engine);
+        self.books.close();
+    }
+
+    fn poll(&mut self, number: u8, who: (ProxyType, NatType, u64), arrived: Duration) {
+        let poll = ProxyPoll {
+            sid: sid(number),
+            proxy_type: who.0,
+            nat: who.1,
+            clients: who.2,
+            accepted_relay_pattern: None,
+        };
+        let taken = self
+            .engine
+            .handle_poll(self.instant(), self.start + arrived, &poll);
+        let expected = self.reference.poll(self.now, arrived, number, who);
+        assert_eq!(taken.is_ok(), expected, "whether the Sid is in use");
+        if let Ok(key) = taken {
+            self.poll_keys.push(key);
+            self.sids.push(number);
+            self.books.poll_came();
+        }
+    }
+
+    fn client(&mut self, nat: NatType, arrived: Duration) {
+        let offer = ClientOffer {
+            offer: numbered("offer", self.client_keys.len()),
+            nat,
+            relay_url: "wss://relay.example/".into(),
+        };
+        let key = self
+            .engine
+            .handle_client(self.instant(), self.start + arrived, offer.clone());
+        self.client_keys.push(key);
+        self.books.client_came();
+        self.reference.client(self.now, arrived, offer);
+    }
+
+    /// The answer tells which poll made it: the latest one under the `Sid`.
+    fn answer(&mut self, number: u8) {
+        let latest = self.sids.iter().rposition(|&sid| sid == number);
+        let answer = numbered("answer", latest.unwrap_or(usize::MAX));
+        let outcome = self
+            .engine
+            .handle_answer(self.instant(), &sid(number), answer.clone());
+        assert_eq!(outcome, self.reference.answer(self.now, number, answer));
+    }
+
+    fn poll_gone(&mut self, index: usize) {
+        let Some(poll) = pick(index, self.poll_keys.len()) else {
+            return;
+        };
+        let now = self.instant();
+        self.engine.handle_poll_gone(now, self.poll_keys[poll]);
+        self.reference.poll_gone(self.now, poll);
+        self.compare(false);
+        self.books.poll_left(poll);
+    }
+
+    fn client_gone(&mut self, index: usize) {
+        let Some(client) = pick(index, self.client_keys.len()) else {
+            return;
+        };
+        let now = self.instant();
+        self.engine
+            .handle_client_gone(now, self.client_keys[client]);
+        self.reference.client_gone(self.now, client);
+        self.compare(false);
+        self.books.client_left(client);
+    }
+
+    fn tick(&mut self, time: Duration) {
+        self.now = self.now.max(time);
+        self.engine.handle_timeout(self.instant());
+        self.reference.tick(self.now);
+    }
+
+    fn compare(&mut self, in_any_order: bool) {
+        let mut said: Vec<Said> = Vec::new();
+        while let Some(output) = self.engine.next_output() {
+            said.push(self.named(output));
+        }
+        let mut expected = self.reference.take_said();
+        if in_any_order {
+            said.sort_by_key(|said| format!("{said:?}"));
+            expected.sort_by_key(|said| format!("{said:?}"));
+        }
+        assert_eq!(said, expected, "what was said");
+        assert_eq!(self.engine.snapshot(), self.reference.snapshot());
+        let next = self.reference.next_time().map(|next| self.start + next);
+        assert_eq!(self.engine.poll_timeout(), next, "when to look again");
+        for said in &said {
+            self.books.note(said, number_of, number_of);
+        }
+        self.log.append(&mut said);
+    }
+
+    fn named(&self, output: Output) -> Said {
+        match output {
+            Output::Poll(key, reply) => {
+                let poll = self.poll_keys.iter().position(|known| *known == key);
+                Said::Poll(poll.expect("a poll of this script"), reply)
+            }
+            Output::Client(key, reply) => {
+                let client = self.client_keys.iter().position(|known| *known == key);
+                Said::Client(client.expect("a client of this script"), reply)
+            }
+            Output::Event(event) => Said::Event(event),
+        }
+    }
+
+    fn instant(&self) -> Instant {
+        self.start + self.now
+    }
+}
+
+/// Recent ones are picked more often: most of the others have ended.
+fn pick(index: usize, count: usize) -> Option<usize> {
+    if count == 0 {
+        return None;
+    }
+    let back = if index.is_multiple_of(4) {
+        count
+    } else {
+        count.min(6)
+    };
+    Some(count - 1 - (index / 4) % back)
+}

@@ -1,0 +1,127 @@
+//! What happens in a script, and how scripts are made up.
+
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use snowflake_broker::matching::Settings;
+use snowflake_broker::wire::nat::NatType;
+use snowflake_broker::wire::proxy::ProxyType;
+
+/// Times come in tenths of a second, so that many of them coincide.
+pub(crate) fn tenths(count: u64) -> Duration {
+    Duration::from_millis(100 * count)
+}
+
+/// One thing that happens. Polls and clients are named by the order of their
+/// coming, modulo how many there are; `age` is how long ago a request arrived.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Poll {
+        sid: u8,
+        proxy_type: ProxyType,
+        nat: NatType,
+        clients: u64,
+        age: Duration,
+    },
+    Client {
+        nat: NatType,
+        age: Duration,
+    },
+    AnswerOf(usize),
+    AnswerUnder(u8),
+    PollGone(usize),
+    ClientGone(usize),
+    /// Time passes and nobody looks: timers will be served late.
+    Sleep(Duration),
+    /// Time passes, then what is due is done.
+    Tick(Duration),
+    /// What is due next is done at its very time.
+    TickToNext,
+    Reconfigure(Settings),
+    StartDraining,
+}
+
+/// Settings, and what happens under them.
+pub(crate) fn script() -> impl Strategy<Value = (Settings, Vec<Op>)> {
+    (settings(), vec(op(), 1..80))
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    (
+        (time(&[0, 5, 20, 50]), time(&[0, 10, 30, 100])),
+        (time(&[0, 5, 10, 20]), 0..4_usize),
+        (time(&[0, 5, 5, 10]), time(&[0, 5, 10, 20])),
+        (0..4_usize, bound(), bound()),
+    )
+        .prop_map(|(timeouts, queue, chances, bounds)| Settings {
+            client_timeout: timeouts.0,
+            proxy_timeout: timeouts.1,
+            client_queue_wait: queue.0,
+            client_queue_max: queue.1,
+            min_answer_time: chances.0,
+            rematch_after: chances.1,
+            max_attempts: bounds.0,
+            max_parked_polls: bounds.1,
+            max_matched_clients: bounds.2,
+        })
+}
+
+/// Zero is tried less often than the others, as little happens then.
+fn time(choices: &[u64]) -> impl Strategy<Value = Duration> + use<> {
+    let largest = *choices.last().expect("there are choices");
+    prop_oneof![
+        2 => select(choices.to_vec()),
+        1 => Just(largest),
+    ]
+    .prop_map(tenths)
+}
+
+fn bound() -> impl Strategy<Value = usize> {
+    prop_oneof![1 => 0..4_usize, 2 => Just(5), 1 => Just(100)]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        90 => poll(),
+        90 => (nat(), age()).prop_map(|(nat, age)| Op::Client { nat, age }),
+        50 => any::<usize>().prop_map(Op::AnswerOf),
+        10 => (0..14_u8).prop_map(Op::AnswerUnder),
+        30 => any::<usize>().prop_map(Op::PollGone),
+        20 => any::<usize>().prop_map(Op::ClientGone),
+        15 => step().prop_map(Op::Sleep),
+        60 => step().prop_map(Op::Tick),
+        40 => Just(Op::TickToNext),
+        5 => settings().prop_map(Op::Reconfigure),
+        1 => Just(Op::StartDraining),
+    ]
+}
+
+fn poll() -> impl Strategy<Value = Op> {
+    let proxy_type = select(ProxyType::ALL.to_vec());
+    (0..12_u8, proxy_type, nat(), 0..3_u64, age()).prop_map(
+        |(sid, proxy_type, nat, clients, age)| Op::Poll {
+            sid,
+            proxy_type,
+            nat,
+            clients,
+            age,
+        },
+    )
+}
+
+fn nat() -> impl Strategy<Value = NatType> {
+    select(NatType::ALL.to_vec())
+}
+
+fn age() -> impl Strategy<Value = Duration> {
+    prop_oneof![6 => Just(0), 2 => 0..10_u64, 1 => 0..150_u64].prop_map(tenths)
+}
+
+/// Mostly some tenths; rarely enough to outlast the memory of closed polls, or
+/// just as long.
+fn step() -> impl Strategy<Value = Duration> {
+    prop_oneof![2 => Just(0), 8 => 0..10_u64, 4 => 10..50_u64, 1 => 100..400_u64, 1 => Just(300)]
+        .prop_map(tenths)
+}

@@ -1,0 +1,10 @@
+//! The wire against PROTOCOL.md, sections 2 to 5: tables of its rows, and
+//! properties that hold for whatever is sent.
+
+mod amp;
+mod answer;
+mod any_bytes;
+mod client;
+mod client_checks;
+mod json_text;
+mod proxy;
