@@ -16,10 +16,12 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt, reload};
 
 mod journal;
+mod log_limit;
 mod output;
 mod scrub;
 mod settings;
 
+pub use log_limit::LogLimit;
 pub use scrub::scrub;
 pub use settings::{LogFormat, Settings};
 
