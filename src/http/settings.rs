@@ -1,5 +1,6 @@
 //! What an operator can set about the HTTP front.
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// How requests are read.
@@ -10,8 +11,12 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// How many proxies of ours (a CDN, a load balancer) are in front of the
     /// broker: so many of the last entries of `Forwarded` and
-    /// `X-Forwarded-For` are believed.
+    /// `X-Forwarded-For` are believed. With 0 nothing in them is.
     pub trusted_hops: usize,
+    /// The networks (CIDR) of these proxies. If there are any, a peer outside
+    /// of them is not believed, and their own addresses in the headers are no
+    /// hops. Empty: any peer is believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Default for Settings {
@@ -19,6 +24,7 @@ impl Default for Settings {
         Self {
             max_body_bytes: 100_000,
             trusted_hops: 1,
+            trusted_proxies: Vec::new(),
         }
     }
 }
