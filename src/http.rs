@@ -6,6 +6,7 @@
 mod amp;
 mod body;
 mod client;
+pub mod client_address;
 mod error;
 mod proxy;
 mod settings;

@@ -116,7 +116,7 @@ impl Matcher {
         }
         let arrival = self.next_arrival();
         let key = self.sessions.insert_poll(Poll {
-            sid: poll.sid.clone(),
+            sid: poll.sid,
             proxy_type: poll.proxy_type,
             nat: poll.nat,
             clients: poll.clients,

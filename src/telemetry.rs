@@ -1,36 +1,176 @@
-//! Logs.
+//! Logs: by `tracing`, and the records of crates that use `log`, to stderr.
+//!
+//! No IP address reaches the log, whatever crate writes it and however, unless
+//! `unsafe_logging` is set: every line is scrubbed before it is written. That
+//! is the last line of defence: what a proxy or a client says (session
+//! descriptions, `Sid`s, URIs) must not be logged in the first place.
 
 use std::io;
 
-use serde::{Deserialize, Serialize};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::{LookupSpan, Registry};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt, reload};
 
-/// What is logged.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    /// The least severe level that is logged, or a filter such as
-    /// `info,snowflake_broker::http=debug`.
-    pub log_level: String,
-    /// Keep IP addresses in log lines.
-    pub unsafe_logging: bool,
+mod journal;
+mod log_limit;
+mod output;
+mod scrub;
+mod settings;
+
+pub use log_limit::LogLimit;
+pub use scrub::scrub;
+pub use settings::{LogFormat, Settings};
+
+use journal::WithPriority;
+use output::ScrubbedOutput;
+
+/// Who reads stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogStyle {
+    /// A person at a terminal: colours (where the format is text) and time.
+    Terminal,
+    /// A file or another program: time, no colours.
+    Plain,
+    /// The systemd journal, which has a time of its own and takes the priority
+    /// from the `<N>` before a line (sd-daemon(3)).
+    Journal,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            log_level: "info".to_owned(),
-            unsafe_logging: false,
-        }
+/// Why there are no logs.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// `log_level` is neither a level nor a filter.
+    #[error(transparent)]
+    Level(#[from] InvalidLogLevel),
+    /// This process has a subscriber or a `log` logger already.
+    #[error("logging is set up already")]
+    AlreadySet,
+}
+
+/// A text that is neither a level (`error`, `warn`, `info`, `debug`, `trace`,
+/// `off`) nor a filter such as `info,snowflake_broker::http=debug`.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "log_level: {0:?} is neither a level nor a filter such as info,snowflake_broker::http=debug"
+)]
+pub struct InvalidLogLevel(String);
+
+/// Changes what is logged while the program runs.
+#[derive(Clone, Debug)]
+pub struct LogControl {
+    filter: reload::Handle<EnvFilter, Registry>,
+}
+
+/// Sends the logs of this process to stderr from now on. Once a process.
+pub fn init(settings: &Settings, style: LogStyle) -> Result<LogControl, LogError> {
+    let (subscriber, control) = subscriber(settings, style, io::stderr)?;
+    subscriber.try_init().map_err(|_| LogError::AlreadySet)?;
+    Ok(control)
+}
+
+/// What [`init`] installs, with another writer than stderr. Further layers may
+/// be put on it; the level holds for them too.
+pub fn subscriber<W>(
+    settings: &Settings,
+    style: LogStyle,
+    writer: W,
+) -> Result<
+    (
+        impl Subscriber + for<'a> LookupSpan<'a> + Send + Sync + 'static,
+        LogControl,
+    ),
+    InvalidLogLevel,
+>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let (filter, handle) = reload::Layer::new(parse_level(&settings.log_level)?);
+    let output = ScrubbedOutput::new(writer, settings.unsafe_logging);
+    let subscriber =
+        tracing_subscriber::registry()
+            .with(filter)
+            .with(lines(settings.log_format, style, output));
+    Ok((subscriber, LogControl { filter: handle }))
+}
+
+/// Whether `level` can be a `log_level`.
+pub fn check_level(level: &str) -> Result<(), InvalidLogLevel> {
+    parse_level(level).map(drop)
+}
+
+impl LogControl {
+    /// Logs by another level or filter from now on; on an error by the old one.
+    pub fn set_level(&self, level: &str) -> Result<(), InvalidLogLevel> {
+        let filter = parse_level(level)?;
+        // It fails only when the subscriber is gone, and the logs with it.
+        drop(self.filter.reload(filter));
+        log::set_max_level(log_level(LevelFilter::current()));
+        Ok(())
+    }
+
+    /// The level or filter in force, as `tracing-subscriber` spells it.
+    pub fn level(&self) -> String {
+        let level = self.filter.with_current(EnvFilter::to_string);
+        level.unwrap_or_else(|_| "off".to_owned())
     }
 }
 
-/// Logs to stderr from now on.
-pub fn init(settings: &Settings) -> Result<(), ParseError> {
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::builder().parse(&settings.log_level)?)
-        .with_writer(io::stderr)
-        .init();
-    Ok(())
+fn parse_level(level: &str) -> Result<EnvFilter, InvalidLogLevel> {
+    let invalid = || InvalidLogLevel(level.to_owned());
+    // `EnvFilter` takes any word for the name of a crate to be logged, and with
+    // `inof` nothing would be logged at all.
+    if !level.split(',').all(is_level_or_directive) {
+        return Err(invalid());
+    }
+    // A field's value is compared as it is: it must not be a regular expression
+    // by accident.
+    let builder = EnvFilter::builder().with_regex(false);
+    builder.parse(level).map_err(|_| invalid())
 }
+
+fn is_level_or_directive(part: &str) -> bool {
+    // An empty text would be a level as well.
+    let is_level = !part.trim().is_empty() && part.trim().parse::<LevelFilter>().is_ok();
+    is_level || part.contains(['=', '['])
+}
+
+/// The most that crates which use `log` need to say.
+fn log_level(level: LevelFilter) -> log::LevelFilter {
+    match level {
+        LevelFilter::OFF => log::LevelFilter::Off,
+        LevelFilter::ERROR => log::LevelFilter::Error,
+        LevelFilter::WARN => log::LevelFilter::Warn,
+        LevelFilter::INFO => log::LevelFilter::Info,
+        LevelFilter::DEBUG => log::LevelFilter::Debug,
+        _ => log::LevelFilter::Trace,
+    }
+}
+
+type Filtered = tracing_subscriber::layer::Layered<reload::Layer<EnvFilter, Registry>, Registry>;
+
+fn lines<W>(format: LogFormat, style: LogStyle, output: W) -> Box<dyn Layer<Filtered> + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let journal = style == LogStyle::Journal;
+    let layer = fmt::layer()
+        .with_writer(output)
+        .with_ansi(style == LogStyle::Terminal && format == LogFormat::Text);
+    match (format, journal) {
+        (LogFormat::Text, false) => layer.boxed(),
+        (LogFormat::Text, true) => layer.without_time().map_event_format(WithPriority).boxed(),
+        (LogFormat::Json, false) => layer.json().boxed(),
+        (LogFormat::Json, true) => layer
+            .json()
+            .without_time()
+            .map_event_format(WithPriority)
+            .boxed(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,11 +7,13 @@
 pub mod amp_armor;
 pub mod amp_path;
 pub mod answer;
+pub mod candidates;
 pub mod client;
 pub mod fingerprint;
 mod json;
 pub mod nat;
 pub mod proxy;
+pub mod public_address;
 pub mod relay_pattern;
 pub mod session_description;
 

@@ -1,5 +1,7 @@
 //! Everything a broker is made of, put together and run.
 
+use std::env;
+use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::Broker;
 use crate::config::{Config, Loaded};
 use crate::listener::{self, Server};
+use crate::telemetry::LogStyle;
 use crate::{http, telemetry, tls};
 
 use super::lifecycle::{Request, Running, Signals};
@@ -26,7 +29,7 @@ pub(super) fn serve(loaded: Loaded) -> anyhow::Result<()> {
     let Loaded {
         config, warnings, ..
     } = loaded;
-    telemetry::init(&config.telemetry)?;
+    telemetry::init(&config.telemetry, log_style())?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -91,6 +94,17 @@ fn tls_acceptor(settings: &tls::Settings) -> anyhow::Result<Option<TlsAcceptor>>
     let key = reload::read("tls.key", key)?;
     let config = tls::server_config(cert.as_bytes(), key.as_bytes())?;
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
+}
+
+/// systemd says by `JOURNAL_STREAM` that stderr is its journal.
+fn log_style() -> LogStyle {
+    if env::var_os("JOURNAL_STREAM").is_some() {
+        LogStyle::Journal
+    } else if io::stderr().is_terminal() {
+        LogStyle::Terminal
+    } else {
+        LogStyle::Plain
+    }
 }
 
 /// Better no broker than one that seems to do what it was told.

@@ -209,6 +209,7 @@ fn bounds() {
         ("METRICS__IP_COUNT_INTERVAL", "0"),
         ("TELEMETRY__LOG_LEVEL", "info,=,x=y=z"),
         ("TELEMETRY__LOG_LEVEL", ""),
+        ("TELEMETRY__LOG_LEVEL", "inof"),
         ("ACME__CERT_CACHE", ""),
     ] {
         let name = format!("SNOWFLAKE_BROKER_{variable}");
@@ -225,15 +226,11 @@ fn bounds() {
 
 #[test]
 fn doubtful_values_are_warnings() {
-    for (name, value) in [
-        ("SNOWFLAKE_BROKER_TELEMETRY__LOG_LEVEL", "inof"),
-        ("SNOWFLAKE_BROKER_MATCHING__REMATCH_AFTER", "5s"),
-    ] {
-        let loaded = load(&in_the_clear(&[(name, value)], vec![])).unwrap();
-        let named = |line: &String| line.contains(name);
-        let warnings = loaded.warnings.iter().map(ToString::to_string);
-        assert_eq!(warnings.filter(named).count(), 1);
-    }
+    let name = "SNOWFLAKE_BROKER_MATCHING__REMATCH_AFTER";
+    let loaded = load(&in_the_clear(&[(name, "5s")], vec![])).unwrap();
+    let named = |line: &String| line.contains(name);
+    let warnings = loaded.warnings.iter().map(ToString::to_string);
+    assert_eq!(warnings.filter(named).count(), 1);
 }
 
 #[test]

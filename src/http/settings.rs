@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// How requests are read.
@@ -15,8 +16,12 @@ pub struct Settings {
     pub body_read_timeout: Duration,
     /// How many proxies of ours (a CDN, a load balancer) are in front of the
     /// broker: so many of the last entries of `Forwarded` and
-    /// `X-Forwarded-For` are believed.
+    /// `X-Forwarded-For` are believed. With 0 nothing in them is.
     pub trusted_hops: usize,
+    /// The networks (CIDR) of these proxies. If there are any, a peer outside
+    /// of them is not believed, and their own addresses in the headers are no
+    /// hops. Empty: any peer is believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Default for Settings {
@@ -25,6 +30,7 @@ impl Default for Settings {
             max_body_bytes: 100_000,
             body_read_timeout: Duration::from_secs(10),
             trusted_hops: 1,
+            trusted_proxies: Vec::new(),
         }
     }
 }

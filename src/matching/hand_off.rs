@@ -100,7 +100,7 @@ impl Matcher {
         };
         let (class, arrival, deadline) = (client.class(), client.arrival, client.deadline);
         self.wake_client(key, deadline);
-        if self.draining || !self.may_have_another(now, key) {
+        if !self.may_have_another(now, key) {
             return;
         }
         match self.take_idle_poll(class) {

@@ -125,7 +125,7 @@ impl Sessions {
 
     /// Adds a poll whose `Sid` is not in use.
     pub(super) fn insert_poll(&mut self, poll: Poll) -> PollKey {
-        let sid = poll.sid.clone();
+        let sid = poll.sid;
         let key = self.polls.insert(poll);
         if let Some(closed) = self.by_sid.insert(sid, key) {
             self.polls.remove(closed);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use serde::Serialize;
 
 use super::json::{self, JsonError, Object};
@@ -12,14 +13,18 @@ use super::relay_pattern::RelayPattern;
 use super::session_description::SessionDescription;
 
 /// The random name that a proxy gives to one poll. Who knows it can answer in
-/// the proxy's place, so `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Sid(Arc<str>);
+/// the proxy's place, and it may be as long as a body: only its SHA-256 digest
+/// is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sid([u8; SHA256_OUTPUT_LEN]);
 
 impl Sid {
     /// `None` for the empty string.
     pub fn new(text: &str) -> Option<Self> {
-        (!text.is_empty()).then(|| Self(text.into()))
+        let mut sid = Self([0; SHA256_OUTPUT_LEN]);
+        sid.0
+            .copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+        (!text.is_empty()).then_some(sid)
     }
 }
 

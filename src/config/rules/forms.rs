@@ -3,8 +3,7 @@
 use std::net::SocketAddrV6;
 use std::path::Path;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use crate::telemetry;
 
 use super::Rules;
 
@@ -61,22 +60,7 @@ fn names(rules: &mut Rules<'_>) {
 }
 
 fn log_level(rules: &mut Rules<'_>) {
-    const KEY: &str = "telemetry.log_level";
-    let text = rules.config.telemetry.log_level.as_str();
-    if text.is_empty() {
-        rules.refuse(&[KEY], "is empty; `off` logs nothing");
-    } else if let Err(error) = EnvFilter::builder().parse(text) {
-        rules.refuse(&[KEY], format!("is no level and no filter: {error}"));
-    } else if is_misspelt_level(text) {
-        rules.warn(
-            &[KEY],
-            "is no level, so it is taken for the only module to log; levels are off, error, warn, info, debug, trace",
-        );
+    if let Err(error) = telemetry::check_level(&rules.config.telemetry.log_level) {
+        rules.refuse(&["telemetry.log_level"], error.to_string());
     }
-}
-
-/// A filter of one word that is no level names a module; ours has another name.
-fn is_misspelt_level(text: &str) -> bool {
-    let is_word = text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    is_word && text.parse::<LevelFilter>().is_err()
 }

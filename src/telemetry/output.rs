@@ -1,0 +1,131 @@
+//! Where log lines go: to a writer, by way of [`scrub`], whatever crate wrote
+//! them.
+
+use std::io::{self, Write};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::scrub;
+
+/// Makes writers that scrub what they are given.
+#[derive(Clone, Debug)]
+pub(super) struct ScrubbedOutput<M> {
+    inner: M,
+    keeps_addresses: bool,
+}
+
+impl<M> ScrubbedOutput<M> {
+    pub(super) fn new(inner: M, keeps_addresses: bool) -> Self {
+        Self {
+            inner,
+            keeps_addresses,
+        }
+    }
+}
+
+impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for ScrubbedOutput<M> {
+    type Writer = LineWriter<M::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        LineWriter {
+            inner: self.inner.make_writer(),
+            keeps_addresses: self.keeps_addresses,
+            pending: Vec::new(),
+        }
+    }
+}
+
+/// Passes whole lines on, so that no address is cut in two; what has no end of
+/// line yet is passed on at a flush or with the writer's end.
+#[derive(Debug)]
+pub(super) struct LineWriter<W: Write> {
+    inner: W,
+    keeps_addresses: bool,
+    pending: Vec<u8>,
+}
+
+impl<W: Write> LineWriter<W> {
+    fn pass_on(&mut self, lines: &[u8]) -> io::Result<()> {
+        if self.keeps_addresses {
+            return self.inner.write_all(lines);
+        }
+        let text = String::from_utf8_lossy(lines);
+        self.inner.write_all(scrub(&text).as_bytes())
+    }
+
+    fn pass_on_pending(&mut self) -> io::Result<()> {
+        let pending = std::mem::take(&mut self.pending);
+        if pending.is_empty() {
+            return Ok(());
+        }
+        self.pass_on(&pending)
+    }
+}
+
+impl<W: Write> Write for LineWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let whole = bytes.iter().rposition(|&byte| byte == b'\n');
+        let (lines, rest) = bytes.split_at(whole.map_or(0, |newline| newline + 1));
+        if self.pending.is_empty() && !lines.is_empty() {
+            self.pass_on(lines)?;
+        } else {
+            self.pending.extend_from_slice(lines);
+            if !lines.is_empty() {
+                self.pass_on_pending()?;
+            }
+        }
+        self.pending.extend_from_slice(rest);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.pass_on_pending()?;
+        self.inner.flush()
+    }
+}
+
+impl<W: Write> Drop for LineWriter<W> {
+    fn drop(&mut self) {
+        // Nobody is left to be told of an error.
+        drop(self.pass_on_pending());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn writer(output: &mut Vec<u8>, keeps_addresses: bool) -> LineWriter<&mut Vec<u8>> {
+        LineWriter {
+            inner: output,
+            keeps_addresses,
+            pending: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn unsafe_logging_keeps_addresses() {
+        let mut output = Vec::new();
+        writer(&mut output, true).write_all(b"1.2.3.4\n").unwrap();
+        assert_eq!(output, b"1.2.3.4\n");
+    }
+
+    proptest! {
+        #[test]
+        fn lines_are_scrubbed_as_a_whole_however_they_are_cut(cuts in prop::collection::vec(0..60usize, 0..8)) {
+            let text = b"peer 1.2.3.4:80\ngone fe80::1%eth0\nfrom [2001:db8::5]:443";
+            let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(text.len())).collect();
+            cuts.extend([0, text.len()]);
+            cuts.sort_unstable();
+            let mut output = Vec::new();
+            let mut writer = writer(&mut output, false);
+            for cut in cuts.windows(2) {
+                writer.write_all(&text[cut[0]..cut[1]]).unwrap();
+            }
+            drop(writer);
+            prop_assert_eq!(output, b"peer [scrubbed]\ngone [scrubbed]\nfrom [scrubbed]");
+        }
+    }
+}

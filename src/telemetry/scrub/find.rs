@@ -1,0 +1,250 @@
+//! Finds IP addresses in a text. Every one has a `.` or a `:`, so that only the
+//! surroundings of these are read.
+
+use std::ops::Range;
+
+use memchr::{memchr_iter, memchr2};
+
+/// Where the addresses are, in order, none overlapping another.
+pub(super) fn addresses(text: &[u8]) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut done = 0;
+    while let Some(offset) = memchr2(b'.', b':', &text[done..]) {
+        let mark = done + offset;
+        done = if text[mark] == b'.' {
+            find_v4(text, mark, &mut found)
+        } else {
+            find_v6(text, mark, &mut found)
+        };
+    }
+    if found.is_empty() {
+        return found;
+    }
+    // An IPv4 address at the end of an IPv6 address is found as well.
+    let mut found = merge(found);
+    for range in &mut found {
+        *range = with_attachments(text, range.clone());
+    }
+    found
+}
+
+/// The ranges in order, those that touch as one.
+pub(super) fn merge(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.sort_unstable_by_key(|range| range.start);
+    ranges.dedup_by(|next, range| {
+        let touches = next.start <= range.end;
+        if touches {
+            range.end = range.end.max(next.end);
+        }
+        touches
+    });
+    ranges
+}
+
+/// Looks at the run of digits and dots around the dot at `mark`, which is the
+/// first in it; returns where the run ends.
+fn find_v4(text: &[u8], mark: usize, found: &mut Vec<Range<usize>>) -> usize {
+    let start = start_of(text, mark, |byte| byte.is_ascii_digit());
+    if start == mark {
+        return mark + 1;
+    }
+    let end = end_of(text, mark, |byte| byte.is_ascii_digit() || byte == b'.');
+    if has_four_numbers(&text[start..end]) {
+        let dots = text[..end].iter().rev().take_while(|&&byte| byte == b'.');
+        found.push(start..end - dots.count());
+    }
+    end
+}
+
+/// Whether four numbers between dots can be an address. Of the outer ones only
+/// the near digits need belong to it: before it may stand `%20` or `\u0001`.
+fn has_four_numbers(run: &[u8]) -> bool {
+    let mut numbers = 0;
+    for number in run.split(|&byte| byte == b'.') {
+        if number.is_empty() {
+            numbers = 0;
+            continue;
+        }
+        if numbers >= 3 {
+            return true;
+        }
+        numbers = if is_octet(number) { numbers + 1 } else { 1 };
+    }
+    false
+}
+
+fn is_octet(number: &[u8]) -> bool {
+    let value = number
+        .iter()
+        .take(4)
+        .fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
+    number.len() <= 3 && value <= 255
+}
+
+/// Looks at the run of letters, digits, underscores and colons around the colon
+/// at `mark`; returns where it ends.
+fn find_v6(text: &[u8], mark: usize, found: &mut Vec<Range<usize>>) -> usize {
+    let start = start_of(text, mark, is_word_or_colon);
+    let end = end_of(text, mark, is_word_or_colon);
+    let start = after_style(text, start).min(mark);
+    let token = &text[start..end];
+    if can_be_v6(token) && !is_path(token) {
+        find_groups(text, start..end, found);
+    }
+    end
+}
+
+/// Whether there are as many colons as an address has: `::`, or six between
+/// seven groups, the last of which may begin an IPv4 address.
+fn can_be_v6(text: &[u8]) -> bool {
+    let colons = memchr_iter(b':', text).count();
+    colons >= 6 || colons >= 2 && text.windows(2).any(|pair| pair == b"::")
+}
+
+/// Finds, in the token at `place`, every run of hex digits and colons that can
+/// be an address. Letters may touch it, but not `::` alone.
+fn find_groups(text: &[u8], place: Range<usize>, found: &mut Vec<Range<usize>>) {
+    let mut at = place.start;
+    while at < place.end {
+        let end = end_of(&text[..place.end], at, is_hex_or_colon);
+        let run = without_punctuation(text, at..end);
+        let bytes = &text[run.clone()];
+        let alone = run == without_punctuation(text, place.clone());
+        if can_be_v6(bytes) && (alone || bytes.iter().any(u8::is_ascii_hexdigit)) {
+            found.push(run);
+        }
+        at = end.max(at + 1);
+    }
+}
+
+/// The range without a colon at its start or end that is not half of a `::`.
+fn without_punctuation(text: &[u8], Range { mut start, mut end }: Range<usize>) -> Range<usize> {
+    let colon = |byte: u8| byte == b':';
+    if matches!(end_of(&text[..end], start, colon) - start, 1 | 3) {
+        start += 1;
+    }
+    if matches!(
+        end - start_of(&text[start..], end - start, colon) - start,
+        1 | 3
+    ) {
+        end -= 1;
+    }
+    start..end
+}
+
+/// Whether a token is a path such as `http::client`, perhaps with a line and a
+/// column after it. All its parts are identifiers, and one of them is no group
+/// of an address, or there are too many `::` for one and no digit at all.
+fn is_path(token: &[u8]) -> bool {
+    let path = without_position(token);
+    let mut named = false;
+    let mut colons = 0;
+    // Cut at every colon, `a::b` is `a`, nothing and `b`.
+    for (at, part) in path.split(|&byte| byte == b':').enumerate() {
+        let between_colons = at % 2 == 1;
+        if !(part.is_empty() || is_identifier(part) && !between_colons) {
+            return false;
+        }
+        named |= !is_group(part);
+        colons = at;
+    }
+    let undecided = colons > 2 && !path.iter().any(u8::is_ascii_digit);
+    colons % 2 == 0 && (named || undecided)
+}
+
+/// A path without `:12`, `:12:5` or `:` after it.
+fn without_position(token: &[u8]) -> &[u8] {
+    let mut path = token;
+    for has_number in [false, true, true] {
+        let end = start_of(path, path.len(), |byte| byte.is_ascii_digit());
+        let is_single = path[..end].ends_with(b":") && !path[..end].ends_with(b"::");
+        if is_single && has_number == (end < path.len()) {
+            path = &path[..end - 1];
+        }
+    }
+    path
+}
+
+fn is_identifier(part: &[u8]) -> bool {
+    part.first()
+        .is_some_and(|&first| first.is_ascii_alphabetic() || first == b'_')
+        && part.iter().all(|&byte| is_word(byte))
+}
+
+fn is_group(part: &[u8]) -> bool {
+    part.len() <= 4 && part.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// Where a token begins once a terminal's colour before it, `ESC [ 2 m`, is left
+/// out: its `m` would count as the token's first letter.
+fn after_style(text: &[u8], start: usize) -> usize {
+    let end = end_of(text, start, |byte| byte.is_ascii_digit());
+    let begin = start_of(text, start, |byte| byte.is_ascii_digit() || byte == b';');
+    if text.get(end) == Some(&b'm') && text[..begin].ends_with(b"\x1b[") {
+        end + 1
+    } else {
+        start
+    }
+}
+
+/// An address with its zone, brackets and port.
+fn with_attachments(text: &[u8], Range { mut start, mut end }: Range<usize>) -> Range<usize> {
+    end += zone(&text[end..]);
+    if text[..start].ends_with(b"[") && text[end..].starts_with(b"]") {
+        start -= 1;
+        end += 1;
+    }
+    end += port(&text[end..]);
+    start..end
+}
+
+/// How long the zone is (RFC 4007: `%eth0`; in URLs `%25eth0`), 0 where there
+/// is none or the percent sign begins another escape.
+fn zone(text: &[u8]) -> usize {
+    let Some(name) = text.strip_prefix(b"%") else {
+        return 0;
+    };
+    let is_escape = name.len() >= 2 && name[..2].iter().all(u8::is_ascii_hexdigit);
+    if is_escape && !name.starts_with(b"25") {
+        return 0;
+    }
+    match end_of(name, 0, |byte| is_word(byte) || byte == b'-') {
+        0 => 0,
+        length => 1 + length,
+    }
+}
+
+/// How long `:443` is, 0 where there is no port.
+fn port(text: &[u8]) -> usize {
+    let digits = match text.strip_prefix(b":") {
+        Some(rest) => end_of(rest, 0, |byte| byte.is_ascii_digit()),
+        None => 0,
+    };
+    if (1..=5).contains(&digits) {
+        1 + digits
+    } else {
+        0
+    }
+}
+
+fn start_of(text: &[u8], from: usize, belongs: impl Fn(u8) -> bool) -> usize {
+    let run = text[..from].iter().rev().take_while(|&&byte| belongs(byte));
+    from - run.count()
+}
+
+fn end_of(text: &[u8], from: usize, belongs: impl Fn(u8) -> bool) -> usize {
+    let run = text[from..].iter().take_while(|&&byte| belongs(byte));
+    from + run.count()
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+fn is_word_or_colon(byte: u8) -> bool {
+    is_word(byte) || byte == b':'
+}
+
+fn is_hex_or_colon(byte: u8) -> bool {
+    byte.is_ascii_hexdigit() || byte == b':'
+}

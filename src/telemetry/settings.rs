@@ -1,0 +1,37 @@
+//! What an operator can set about logs.
+
+use serde::{Deserialize, Serialize};
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The least severe level that is logged, or a filter such as
+    /// `info,snowflake_broker::http=debug`.
+    pub log_level: String,
+    /// What a line looks like.
+    pub log_format: LogFormat,
+    /// Keep IP addresses in log lines.
+    pub unsafe_logging: bool,
+}
+
+/// What a log line looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Words for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            log_level: "info".to_owned(),
+            log_format: LogFormat::Text,
+            unsafe_logging: false,
+        }
+    }
+}

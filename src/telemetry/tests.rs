@@ -1,0 +1,160 @@
+use std::io::Write;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tracing::subscriber::with_default;
+
+use super::*;
+
+#[derive(Clone, Default)]
+struct Output(Arc<Mutex<Vec<u8>>>);
+
+struct Locked<'a>(MutexGuard<'a, Vec<u8>>);
+
+impl Write for Locked<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Output {
+    type Writer = Locked<'a>;
+
+    fn make_writer(&'a self) -> Locked<'a> {
+        Locked(self.0.lock().unwrap())
+    }
+}
+
+impl Output {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+/// What `act` logs.
+fn logged(settings: &Settings, style: LogStyle, act: impl FnOnce(&LogControl)) -> String {
+    let output = Output::default();
+    let (subscriber, control) = subscriber(settings, style, output.clone()).unwrap();
+    with_default(subscriber, || act(&control));
+    output.text()
+}
+
+fn with_format(log_format: LogFormat) -> Settings {
+    Settings {
+        log_format,
+        ..Settings::default()
+    }
+}
+
+/// An event with an address in its message, a field, and the span around it.
+fn log_addresses() {
+    let span = tracing::info_span!("request", peer = "[2001:db8::1]:443");
+    let _entered = span.enter();
+    let address = std::net::Ipv4Addr::new(192, 0, 2, 7);
+    tracing::warn!(%address, raw = ?"x\n2001:db8::2", "from {address}:80");
+}
+
+#[test]
+fn addresses_are_scrubbed_in_messages_fields_and_spans() {
+    for format in [LogFormat::Text, LogFormat::Json] {
+        for style in [LogStyle::Terminal, LogStyle::Plain, LogStyle::Journal] {
+            let text = logged(&with_format(format), style, |_| log_addresses());
+            assert!(!text.contains("2001:") && !text.contains("192."), "{text}");
+            assert!(text.matches("[scrubbed]").count() >= 4, "{text}");
+        }
+    }
+}
+
+#[test]
+fn unsafe_logging_keeps_them() {
+    let settings = Settings {
+        unsafe_logging: true,
+        ..Settings::default()
+    };
+    let text = logged(&settings, LogStyle::Plain, |_| log_addresses());
+    assert!(text.contains("from 192.0.2.7:80"), "{text}");
+    assert!(text.contains("[2001:db8::1]:443"), "{text}");
+}
+
+#[test]
+fn json_lines_are_json() {
+    let text = logged(&with_format(LogFormat::Json), LogStyle::Terminal, |_| {
+        log_addresses();
+    });
+    let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(line["level"], "WARN");
+    assert_eq!(line["fields"]["message"], "from [scrubbed]");
+    assert!(line["timestamp"].is_string());
+}
+
+#[test]
+fn the_journal_gets_priorities_and_neither_time_nor_colour() {
+    let text = logged(&Settings::default(), LogStyle::Journal, |_| {
+        tracing::warn!("careful");
+    });
+    assert_eq!(
+        text,
+        "<4> WARN snowflake_broker::telemetry::tests: careful\n"
+    );
+    let text = logged(&with_format(LogFormat::Json), LogStyle::Journal, |_| {
+        tracing::error!("bad");
+    });
+    assert!(text.starts_with("<3>{\"level\":\"ERROR\""), "{text}");
+}
+
+#[test]
+fn a_terminal_gets_colours_and_a_pipe_does_not() {
+    let colours =
+        |style| logged(&Settings::default(), style, |_| tracing::info!("x")).contains('\x1b');
+    assert!(colours(LogStyle::Terminal));
+    assert!(!colours(LogStyle::Plain));
+}
+
+#[test]
+fn the_level_changes_at_run_time() {
+    let text = logged(&Settings::default(), LogStyle::Plain, |control| {
+        tracing::debug!("first");
+        control
+            .set_level("off,snowflake_broker::telemetry=debug")
+            .unwrap();
+        tracing::debug!("second");
+        assert!(control.set_level("loud=everything").is_err());
+        assert!(
+            control
+                .level()
+                .contains("snowflake_broker::telemetry=debug")
+        );
+        tracing::debug!("third");
+        control.set_level("error").unwrap();
+        tracing::warn!("fourth");
+    });
+    let heard = ["first", "second", "third", "fourth"].map(|word| text.contains(word));
+    assert_eq!(heard, [false, true, true, false]);
+}
+
+#[test]
+fn levels_are_checked() {
+    for level in [
+        "info",
+        "WARN",
+        "off",
+        "info,hyper=warn",
+        "snowflake_broker::http=debug",
+    ] {
+        assert!(check_level(level).is_ok(), "{level}");
+    }
+    for level in ["", " ", "info,", "info,=", "a=loud", "inof", "hyper"] {
+        assert!(check_level(level).is_err(), "{level:?}");
+    }
+    let refused = init(
+        &Settings {
+            log_level: "a=loud".to_owned(),
+            ..Settings::default()
+        },
+        LogStyle::Plain,
+    );
+    assert!(matches!(refused, Err(LogError::Level(_))));
+}

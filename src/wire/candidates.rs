@@ -1,0 +1,192 @@
+//! The addresses in an offer: where its client is, if the request came by way
+//! of somebody else, as with AMP caches and SQS.
+
+use std::net::IpAddr;
+
+use super::json::Object;
+use super::public_address::public;
+use super::session_description::SessionDescription;
+
+/// How well an address in a session description tells where its sender is,
+/// the best first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// What a STUN server or a peer saw (`srflx`, `prflx`).
+    Reflexive,
+    /// An interface's own.
+    Host,
+    /// What a TURN server saw: the related address of a relayed candidate
+    /// (RFC 8445 section 5.3). Its own address is the server's.
+    BehindRelay,
+}
+
+/// The public address that the sender of `description` most likely has, from
+/// its candidates (RFC 8839 section 5.1). Names (`.local`, RFC 8828) and
+/// addresses that are not public are skipped. Only where no candidate has any
+/// does the connection line count, unless it may hold a relay's address.
+///
+/// Nothing proves it: the sender can write what it likes.
+pub fn public_address(description: &SessionDescription) -> Option<IpAddr> {
+    let sdp = Object::parse(description.as_str())
+        .ok()?
+        .exact_string("sdp")?;
+    let lines = || sdp.split(['\r', '\n']);
+    let best = lines()
+        .filter_map(ranked_address)
+        .min_by_key(|(rank, _)| *rank);
+    if let Some((_, address)) = best {
+        return Some(address);
+    }
+    if lines().any(is_relayed) {
+        return None;
+    }
+    lines().find_map(connection_address)
+}
+
+/// The address in a line
+/// `a=candidate:FOUNDATION COMPONENT TRANSPORT PRIORITY ADDRESS PORT typ TYPE`,
+/// after which `raddr ADDRESS` and more may follow.
+fn ranked_address(line: &str) -> Option<(Rank, IpAddr)> {
+    let mut fields = candidate_fields(line)?;
+    let address = fields.nth(4)?;
+    let (rank, address) = match candidate_type(fields.by_ref())? {
+        "srflx" | "prflx" => (Rank::Reflexive, address),
+        "host" => (Rank::Host, address),
+        "relay" => {
+            fields.find(|field| *field == "raddr")?;
+            (Rank::BehindRelay, fields.next()?)
+        }
+        _ => return None,
+    };
+    Some((rank, parse_public(address)?))
+}
+
+fn is_relayed(line: &str) -> bool {
+    candidate_fields(line).and_then(|fields| candidate_type(fields.skip(5))) == Some("relay")
+}
+
+/// The address of `c=IN IP4 <address>`.
+fn connection_address(line: &str) -> Option<IpAddr> {
+    let fields = line.strip_prefix("c=IN ")?;
+    parse_public(fields.split_ascii_whitespace().nth(1)?)
+}
+
+fn candidate_fields(line: &str) -> Option<impl Iterator<Item = &str>> {
+    Some(line.strip_prefix("a=candidate:")?.split_ascii_whitespace())
+}
+
+/// The type, of the fields after the address.
+fn candidate_type<'a>(mut fields: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    fields.nth(1).filter(|keyword| *keyword == "typ")?;
+    fields.next()
+}
+
+fn parse_public(address: &str) -> Option<IpAddr> {
+    public(address.parse().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SRFLX: &str =
+        "a=candidate:1 1 udp 1694498815 93.184.216.34 5000 typ srflx raddr 192.168.1.2 rport 5000";
+    const PRFLX: &str = "a=candidate:1 1 udp 1 2a00:1450::7 5000 typ prflx";
+    const HOST: &str = "a=candidate:2 1 udp 2130706431 2a01:4f8::1 5001 typ host generation 0";
+    const PRIVATE: &str = "a=candidate:3 1 udp 2130706431 192.168.1.2 5002 typ host";
+    const MDNS: &str = "a=candidate:4 1 UDP 1 d2a1c2b0-0000.local 5003 typ host";
+    const RELAY: &str = "a=candidate:5 1 udp 1 51.15.0.1 5004 typ relay raddr 81.2.69.142 rport 9";
+    const BLIND_RELAY: &str =
+        "a=candidate:5 1 udp 1 51.15.0.1 5004 typ relay raddr 0.0.0.0 rport 9";
+    const CONNECTION: &str = "c=IN IP4 51.15.0.1";
+
+    fn description(sdp: &str) -> SessionDescription {
+        let json = serde_json::json!({ "type": "offer", "sdp": sdp });
+        SessionDescription::parse(&json.to_string()).unwrap()
+    }
+
+    fn address(lines: &[&str]) -> Option<String> {
+        let sdp = format!("v=0\r\n{}\r\n", lines.join("\r\n"));
+        public_address(&description(&sdp)).map(|address| address.to_string())
+    }
+
+    #[test]
+    fn what_a_server_saw_counts_before_what_an_interface_has() {
+        let reflexive = Some("93.184.216.34".to_owned());
+        assert_eq!(
+            address(&[CONNECTION, RELAY, HOST, MDNS, SRFLX, PRFLX]),
+            reflexive
+        );
+        assert_eq!(address(&[HOST, PRFLX]).as_deref(), Some("2a00:1450::7"));
+        assert_eq!(
+            address(&[CONNECTION, RELAY, PRIVATE, HOST]).as_deref(),
+            Some("2a01:4f8::1")
+        );
+    }
+
+    #[test]
+    fn a_relay_is_not_the_client() {
+        assert_eq!(
+            address(&[PRIVATE, RELAY, CONNECTION]).as_deref(),
+            Some("81.2.69.142")
+        );
+        assert_eq!(address(&[PRIVATE, BLIND_RELAY, CONNECTION]), None);
+    }
+
+    #[test]
+    fn the_connection_line_is_the_last_resort() {
+        assert_eq!(
+            address(&[PRIVATE, MDNS, CONNECTION]).as_deref(),
+            Some("51.15.0.1")
+        );
+        assert_eq!(address(&["c=IN IP6 2a00::9"]).as_deref(), Some("2a00::9"));
+        assert_eq!(address(&["c=IN IP4 0.0.0.0", PRIVATE]), None);
+    }
+
+    #[test]
+    fn ipv4_in_ipv6_is_ipv4() {
+        let mapped = "a=candidate:1 1 udp 1 ::ffff:8.8.8.8 1 typ host";
+        assert_eq!(address(&[mapped]).as_deref(), Some("8.8.8.8"));
+    }
+
+    #[test]
+    fn what_is_no_candidate_is_skipped() {
+        for line in [
+            "",
+            "a=candidate:",
+            "a=candidate:1 1 udp 1 8.8.8.8",
+            "a=candidate:1 1 udp 1 8.8.8.8 1 host",
+            "a=candidate:1 1 udp 1 8.8.8.8 1 typ",
+            "a=candidate:1 1 udp 1 8.8.8.8 1 typ other",
+            "a=candidate:1 1 udp 1 8.8.8.8 1 typ relay raddr",
+            "a=candidate:1 1 udp 1 8.8.8 1 typ host",
+            " a=candidate:1 1 udp 1 8.8.8.8 1 typ host",
+            "c=IN",
+            "c=IN IP4",
+        ] {
+            assert_eq!(address(&[line]), None, "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(
+            lines in prop::collection::vec(
+                "(a=candidate:|c=IN )?([0-9.:a-f]{0,12}|typ|host|relay|raddr|\\PC{0,5}| ){0,14}",
+                0..5,
+            ),
+        ) {
+            public_address(&description(&lines.join("\n")));
+        }
+
+        #[test]
+        fn only_public_addresses_come_out(bits: u32) {
+            let candidate = std::net::Ipv4Addr::from_bits(bits);
+            let line = format!("a=candidate:1 1 udp 1 {candidate} 1 typ srflx");
+            let expected = public(candidate.into()).map(|address| address.to_string());
+            prop_assert_eq!(address(&[&line]), expected);
+        }
+    }
+}

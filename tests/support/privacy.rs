@@ -1,0 +1,162 @@
+//! Watches what is recorded by `tracing`, by any crate and at any level, for
+//! what nobody may learn: IP addresses, and what a test says is secret (session
+//! descriptions, `Sid`s, URIs).
+//!
+//! It sees events and spans before any scrubbing, as an exporter of traces
+//! would; [`PrivacyWatch::check`] takes a text that has left the program.
+
+use std::fmt::{self, Debug, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Layer};
+use tracing_subscriber::registry::LookupSpan;
+
+/// A layer that collects what gives somebody away. Clones share their findings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PrivacyWatch(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    secrets: Vec<String>,
+    findings: Vec<Finding>,
+    seen: usize,
+}
+
+/// A place where somebody is given away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    /// The target of the event or span, its crate and module; for a text its
+    /// name.
+    pub(crate) target: String,
+    /// All of the event, span or line, with the address or secret in it.
+    pub(crate) text: String,
+}
+
+impl PrivacyWatch {
+    /// From now on `secret` must not appear either. Not case-sensitive.
+    pub(crate) fn forbid(&self, secret: &str) {
+        assert!(!secret.is_empty(), "an empty secret is everywhere");
+        self.state().secrets.push(secret.to_lowercase());
+    }
+
+    /// Looks through a text that left the program: its log, a page of metrics.
+    pub(crate) fn check(&self, name: &str, text: &str) {
+        for line in text.lines() {
+            self.look_at(name, line);
+        }
+    }
+
+    /// What was found in the targets that begin with `target`, all with `""`.
+    pub(crate) fn findings(&self, target: &str) -> Vec<Finding> {
+        let state = self.state();
+        let of_target = |finding: &&Finding| finding.target.starts_with(target);
+        state.findings.iter().filter(of_target).cloned().collect()
+    }
+
+    /// Fails the test if anything was found in the targets that begin with
+    /// `target`, or if there was nothing at all to look at.
+    #[track_caller]
+    pub(crate) fn assert_clean(&self, target: &str) {
+        assert!(
+            self.state().seen > 0,
+            "nothing was recorded: is the watch installed?"
+        );
+        let findings = self.findings(target);
+        assert!(findings.is_empty(), "given away: {findings:#?}");
+    }
+
+    fn look_at(&self, target: &str, text: &str) {
+        let mut state = self.state();
+        state.seen += 1;
+        let lower = text.to_lowercase();
+        let is_secret = state.secrets.iter().any(|secret| lower.contains(secret));
+        if is_secret || holds_address(&lower) {
+            state.findings.push(Finding {
+                target: target.to_owned(),
+                text: text.to_owned(),
+            });
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for PrivacyWatch {
+    fn on_new_span(&self, attributes: &Attributes<'_>, _: &Id, _: Context<'_, S>) {
+        let mut fields = Fields::of(attributes.metadata());
+        attributes.record(&mut fields);
+        self.look_at(attributes.metadata().target(), &fields.0);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let mut fields = Fields::of(span.metadata());
+        values.record(&mut fields);
+        self.look_at(span.metadata().target(), &fields.0);
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut fields = Fields::of(event.metadata());
+        event.record(&mut fields);
+        self.look_at(event.metadata().target(), &fields.0);
+    }
+}
+
+/// The name and the fields of an event or span as text.
+struct Fields(String);
+
+impl Fields {
+    fn of(metadata: &Metadata<'_>) -> Self {
+        Self(metadata.name().to_owned())
+    }
+
+    fn add(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        // Writing to a string does not fail; a `Debug` that does has said
+        // nothing more.
+        let _ = write!(self.0, " {}={value}", field.name());
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.add(field, format_args!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, format_args!("{value}"));
+    }
+}
+
+/// Whether a word of the text, as it stands or with `%3A`, `%5B` and `%5D`
+/// undone, is an address. On purpose it shares no code with the scrubber.
+fn holds_address(text: &str) -> bool {
+    let decoded = text
+        .replace("%3a", ":")
+        .replace("%5b", "[")
+        .replace("%5d", "]");
+    [text, &decoded].into_iter().any(|text| {
+        text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | ':')))
+            .any(is_address)
+    })
+}
+
+/// Whether a word is an address, with a port or punctuation at its ends.
+fn is_address(word: &str) -> bool {
+    let trimmed = word.trim_end_matches('.').trim_start_matches('.');
+    let candidates = [
+        trimmed,
+        trimmed.strip_suffix(':').unwrap_or(trimmed),
+        trimmed.strip_prefix(':').unwrap_or(trimmed),
+    ];
+    candidates.iter().any(|word| {
+        // `::` alone is punctuation in Rust far more often than an address.
+        word.chars().any(|c| c.is_ascii_digit())
+            && (word.parse::<IpAddr>().is_ok() || word.parse::<SocketAddr>().is_ok())
+    })
+}
