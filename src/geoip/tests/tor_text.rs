@@ -96,7 +96,7 @@ fn ranges_that_overlap_are_refused_unless_they_agree() {
 fn disjoint_ranges() -> impl Strategy<Value = Vec<(u32, u32, &'static str)>> {
     let code = prop::sample::select(vec!["DE", "FR", "??"]);
     let piece = (prop_oneof![Just(0), 1..5_u32], 1..5_u32, code);
-    prop::collection::vec(piece, 1..60).prop_map(|pieces| {
+    prop::collection::vec(piece, 1..200).prop_map(|pieces| {
         let mut next = 0;
         let place = |(gap, length, code): (u32, u32, &'static str)| {
             let first = next + gap;
@@ -107,13 +107,13 @@ fn disjoint_ranges() -> impl Strategy<Value = Vec<(u32, u32, &'static str)>> {
     })
 }
 
-/// The first of the IPv6 addresses that begin with these bits.
-fn first_ipv6(bits: u32) -> Ipv6Addr {
-    Ipv6Addr::from_bits(u128::from(bits) << 96)
+/// The first of the IPv6 addresses that have these bits at this place.
+fn first_ipv6(bits: u32, shift: u32) -> Ipv6Addr {
+    Ipv6Addr::from_bits(u128::from(bits) << shift)
 }
 
-fn last_ipv6(bits: u32) -> Ipv6Addr {
-    Ipv6Addr::from_bits(u128::from(bits) << 96 | u128::MAX >> 32)
+fn last_ipv6(bits: u32, shift: u32) -> Ipv6Addr {
+    Ipv6Addr::from_bits((u128::from(bits) << shift) + ((1 << shift) - 1))
 }
 
 fn naive(ranges: &[(u32, u32, &str)], number: u32) -> CountryCode {
@@ -130,6 +130,8 @@ proptest! {
         (ranges, shuffled) in disjoint_ranges()
             .prop_flat_map(|ranges| (Just(ranges.clone()), Just(ranges).prop_shuffle())),
         top in any::<bool>(),
+        // At the top of an address, or across the middle of its bits.
+        shift in prop::sample::select(vec![96, 62]),
     ) {
         // At the beginning of all addresses, or up to the very last of them.
         let end = ranges.last().map_or(0, |range| range.1);
@@ -138,7 +140,7 @@ proptest! {
         for (first, last, code) in shuffled {
             let (first, last) = (first + base, last + base);
             writeln!(text4, "{first},{last},{code}").unwrap();
-            writeln!(text6, "{},{},{code}", first_ipv6(first), last_ipv6(last)).unwrap();
+            writeln!(text6, "{},{},{code}", first_ipv6(first, shift), last_ipv6(last, shift)).unwrap();
         }
         let mut geoip = ipv4(&text4).unwrap();
         geoip.load_ipv6(text6.as_bytes()).unwrap();
@@ -146,8 +148,8 @@ proptest! {
             let expected = naive(&ranges, number);
             let bits = number + base;
             prop_assert_eq!(geoip.lookup(Ipv4Addr::from_bits(bits).into()), expected);
-            prop_assert_eq!(geoip.lookup(first_ipv6(bits).into()), expected);
-            prop_assert_eq!(geoip.lookup(last_ipv6(bits).into()), expected);
+            prop_assert_eq!(geoip.lookup(first_ipv6(bits, shift).into()), expected);
+            prop_assert_eq!(geoip.lookup(last_ipv6(bits, shift).into()), expected);
         }
     }
 
