@@ -1,4 +1,7 @@
-//! What the broker counts. So far only the settings of the reference broker.
+//! What the broker counts, and the forms in which it is kept and published.
+
+pub mod distinct_ips;
+pub mod labels;
 
 use std::path::PathBuf;
 use std::time::Duration;
