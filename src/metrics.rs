@@ -1,7 +1,9 @@
 //! What the broker counts, and the forms in which it is kept and published.
 
 pub mod distinct_ips;
+pub mod ip_recordings;
 pub mod labels;
+mod timestamp;
 
 use std::path::PathBuf;
 use std::time::Duration;
