@@ -3,7 +3,10 @@
 pub mod distinct_ips;
 pub mod ip_recordings;
 pub mod labels;
+pub mod rounded;
+pub mod stats_log;
 mod timestamp;
+pub mod window;
 
 use std::path::PathBuf;
 use std::time::Duration;
