@@ -4,6 +4,7 @@ pub mod distinct_ips;
 pub mod ip_recordings;
 pub mod labels;
 pub mod rounded;
+pub mod saved_state;
 pub mod stats_log;
 mod timestamp;
 pub mod window;
