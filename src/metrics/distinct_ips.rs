@@ -14,7 +14,7 @@
 //! its key would have to be on disk beside them, where it protects nothing: the
 //! 2^32 IPv4 addresses are soon tried. So that hash is public, which besides
 //! lets sketches be merged, and what protects the addresses is how little of
-//! the hash a sketch looks at, 26 bits (see [`sketch`]), and the crowd:
+//! the hash a sketch looks at, 26 bits, and the crowd:
 //!
 //! - In the sketches of all addresses, of a type or of a NAT, 2^32 addresses
 //!   share 2^26 patterns. With 150,000 addresses in it, a sketch takes half of
