@@ -1,9 +1,20 @@
-//! Which country an address is in, by Tor's text files. So far only where
-//! those files are; they are read when metrics need countries.
+//! Which country an address is in, by Tor's text files or by databases in
+//! `MaxMind`'s format. Takes the content of the files, opens none itself.
 
+mod country;
+mod maxmind;
+mod table;
+mod tor_text;
+
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+pub use country::{CountryCode, InvalidCountryCode};
+pub use maxmind::InvalidMaxmind;
+use table::Table;
+pub use tor_text::{InvalidLine, LineFault};
 
 /// Where the databases are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,3 +37,73 @@ impl Default for Settings {
         }
     }
 }
+
+/// The countries of all addresses. Empty at first: every country is unknown.
+///
+/// Whatever a file's format, it is turned into sorted arrays, so that all of it
+/// has been checked when it is taken, and a look-up cannot fail.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GeoIp {
+    ipv4: Table<u32>,
+    ipv6: Table<u128>,
+}
+
+/// Why a database is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidDatabase {
+    /// It is text, with a line that is wrong.
+    #[error(transparent)]
+    Line(#[from] InvalidLine),
+    /// It is in `MaxMind`'s format, and damaged or of no use here.
+    #[error(transparent)]
+    Maxmind(#[from] InvalidMaxmind),
+    /// It has no range of addresses at all, as a file that was cut off.
+    #[error("there is no address in it")]
+    Empty,
+}
+
+impl GeoIp {
+    /// Replaces what is known of IPv4 by the content of `geoipdb`; its format
+    /// is told from the content. On an error nothing has changed.
+    pub fn load_ipv4(&mut self, content: &[u8]) -> Result<(), InvalidDatabase> {
+        self.ipv4 = decode(content)?;
+        Ok(())
+    }
+
+    /// The same for IPv6 and `geoip6db`.
+    pub fn load_ipv6(&mut self, content: &[u8]) -> Result<(), InvalidDatabase> {
+        self.ipv6 = decode(content)?;
+        Ok(())
+    }
+
+    /// The country of `address`, [`CountryCode::UNKNOWN`] for none. An
+    /// IPv4-mapped IPv6 address is looked up as the IPv4 address that it is.
+    pub fn lookup(&self, address: IpAddr) -> CountryCode {
+        match address.to_canonical() {
+            IpAddr::V4(address) => self.ipv4.lookup(address.to_bits()),
+            IpAddr::V6(address) => self.ipv6.lookup(address.to_bits()),
+        }
+    }
+
+    /// Bytes held on the heap.
+    pub fn heap_size(&self) -> usize {
+        self.ipv4.heap_size() + self.ipv6.heap_size()
+    }
+}
+
+fn decode<A: maxmind::Address + tor_text::Address>(
+    content: &[u8],
+) -> Result<Table<A>, InvalidDatabase> {
+    let table = if maxmind::is_maxmind(content) {
+        maxmind::decode(content)?
+    } else {
+        tor_text::decode(content)?
+    };
+    if table.is_empty() {
+        return Err(InvalidDatabase::Empty);
+    }
+    Ok(table)
+}
+
+#[cfg(test)]
+mod tests;

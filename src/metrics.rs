@@ -1,4 +1,13 @@
-//! What the broker counts. So far only the settings of the reference broker.
+//! What the broker counts, and the forms in which it is kept and published.
+
+pub mod distinct_ips;
+pub mod ip_recordings;
+pub mod labels;
+pub mod rounded;
+pub mod saved_state;
+pub mod stats_log;
+mod timestamp;
+pub mod window;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,0 +1,87 @@
+//! What it costs to count a poll, and to publish and save what was counted.
+
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use snowflake_broker::geoip::CountryCode;
+use snowflake_broker::metrics::distinct_ips::{DistinctIps, WindowKey};
+use snowflake_broker::metrics::ip_recordings::IpRecorder;
+use snowflake_broker::metrics::labels::Rendezvous;
+use snowflake_broker::metrics::window::WindowCounts;
+use snowflake_broker::wire::nat::NatType;
+use snowflake_broker::wire::proxy::ProxyType;
+
+/// As many as come to the largest broker in a day.
+const ADDRESSES: u32 = 200_000;
+
+/// Different numbers, in no order.
+fn address(number: u32) -> IpAddr {
+    Ipv4Addr::from_bits(number.wrapping_mul(2_654_435_769)).into()
+}
+
+/// A hundred countries, of which each has half of the addresses of the last.
+fn country(number: u32) -> CountryCode {
+    let rank = number.trailing_ones() * 7 + number % 7;
+    let letter = |number: u32| b"ABCDEFGHIJ"[number as usize % 10];
+    CountryCode::from_bytes(&[letter(rank / 10), letter(rank)]).unwrap_or_default()
+}
+
+fn record(ips: &mut DistinctIps, number: u32) -> bool {
+    let proxy_type = ProxyType::ALL[number as usize % 6];
+    let nat = NatType::ALL[number as usize % 4];
+    ips.record(black_box(address(number)), country(number), proxy_type, nat)
+}
+
+fn a_day() -> DistinctIps {
+    let mut ips = DistinctIps::new(WindowKey::from([1; 16]), DistinctIps::DEFAULT_LIMIT);
+    for number in 0..ADDRESSES {
+        record(&mut ips, number);
+    }
+    ips
+}
+
+fn distinct_ips(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("distinct_ips");
+    let mut ips = a_day();
+    let mut numbers = (0..ADDRESSES).cycle();
+    group.bench_function("an address that is known", |bencher| {
+        bencher.iter(|| numbers.next().map(|number| record(&mut ips, number)));
+    });
+    group.sample_size(10);
+    group.bench_function("200,000 addresses, all new", |bencher| {
+        bencher.iter_batched(|| (), |()| a_day(), BatchSize::PerIteration);
+    });
+    group.bench_function("save", |bencher| bencher.iter(|| ips.save()));
+    let key = WindowKey::from([2; 16]);
+    let restored = DistinctIps::restore(key, DistinctIps::DEFAULT_LIMIT, ips.save());
+    group.bench_function("counts, estimated", |bencher| {
+        bencher.iter(|| restored.counts());
+    });
+    group.finish();
+}
+
+fn recordings(criterion: &mut Criterion) {
+    let mut recorder = IpRecorder::default();
+    let mut numbers = (0..ADDRESSES).cycle();
+    criterion.bench_function("ip_recordings: an address", |bencher| {
+        bencher.iter(|| {
+            let address = address(numbers.next().unwrap_or_default());
+            recorder.record(black_box(address), ProxyType::Webext, NatType::Unknown);
+        });
+    });
+}
+
+fn window(criterion: &mut Criterion) {
+    let mut counts = WindowCounts::default();
+    let mut numbers = (0..ADDRESSES).cycle();
+    criterion.bench_function("window: a client's poll", |bencher| {
+        bencher.iter(|| {
+            let country = country(numbers.next().unwrap_or_default());
+            counts.record_client_poll(Rendezvous::Http, black_box(country));
+        });
+    });
+}
+
+criterion_group!(benches, distinct_ips, recordings, window);
+criterion_main!(benches);

@@ -1,0 +1,162 @@
+//! Databases in `MaxMind`'s format, <https://maxmind.github.io/MaxMind-DB/>:
+//! `GeoLite2-Country`, `GeoIP2-City`, and those of others with the same keys.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+
+use maxminddb::{LookupResult, MaxMindDbError, PathElement, Reader, WithinOptions};
+
+use super::country::CountryCode;
+use super::table::{Number, Table, TableBuilder};
+
+/// Why a database in this format is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidMaxmind {
+    /// It is damaged.
+    #[error("not a sound MaxMind database: {0}")]
+    Format(#[from] MaxMindDbError),
+    /// It has IPv4 addresses only, and IPv6 addresses were asked for.
+    #[error("the MaxMind database has no IPv6 addresses")]
+    NoIpv6,
+    /// It has no record with a country, such as a database of networks' names.
+    #[error("the MaxMind database has no countries")]
+    NoCountries,
+    /// More networks than any real database has: a tree that leads back to
+    /// itself looks like this.
+    #[error("the MaxMind database has more than {MAX_NETWORKS} networks")]
+    TooLarge,
+}
+
+/// The large city databases have some 6 million.
+const MAX_NETWORKS: usize = 1 << 25;
+
+/// What begins the metadata.
+const MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
+/// The marker is looked for in this many bytes at the end, as the format says.
+const MARKER_REACH: usize = 128 * 1024;
+
+/// Where a record has its country. The registered country stands in for the
+/// country of networks that are in none, such as those of satellites; the last
+/// is the key of other makers.
+const COUNTRY_PATHS: [&[PathElement<'static>]; 3] = [
+    &[PathElement::Key("country"), PathElement::Key("iso_code")],
+    &[
+        PathElement::Key("registered_country"),
+        PathElement::Key("iso_code"),
+    ],
+    &[PathElement::Key("country_code")],
+];
+
+/// An address family, as the format has it.
+pub(super) trait Address: Number {
+    const IS_IPV6: bool;
+
+    /// The first and the last address of a network; `None` where it is of the
+    /// other family.
+    fn range(address: IpAddr, prefix: u8) -> Option<(Self, Self)>;
+}
+
+/// Whether a file's content is in this format.
+pub(super) fn is_maxmind(content: &[u8]) -> bool {
+    let reach = content.len().saturating_sub(MARKER_REACH);
+    content[reach..]
+        .windows(MARKER.len())
+        .any(|bytes| bytes == MARKER)
+}
+
+/// Reads a whole database.
+pub(super) fn decode<A: Address>(content: &[u8]) -> Result<Table<A>, InvalidMaxmind> {
+    let reader = Reader::from_source(content)?;
+    if A::IS_IPV6 && reader.metadata().ip_version != 6 {
+        return Err(InvalidMaxmind::NoIpv6);
+    }
+    let mut builder = TableBuilder::with_capacity(0);
+    let mut countries = Countries::default();
+    for (found, seen) in reader.networks(WithinOptions::default())?.zip(0..) {
+        if seen == MAX_NETWORKS {
+            return Err(InvalidMaxmind::TooLarge);
+        }
+        add(&mut builder, &mut countries, &found?)?;
+    }
+    countries.check()?;
+    Ok(builder.build())
+}
+
+fn add<A: Address>(
+    builder: &mut TableBuilder<A>,
+    countries: &mut Countries,
+    found: &LookupResult<'_, &[u8]>,
+) -> Result<(), MaxMindDbError> {
+    let network = found.network()?;
+    let Some((first, last)) = A::range(network.ip(), network.prefix()) else {
+        return Ok(());
+    };
+    // A tree is walked in order, so its networks cannot overlap.
+    let in_order = builder.push(first, last, countries.of(found)?);
+    debug_assert!(in_order, "networks come in order");
+    Ok(())
+}
+
+/// The countries of records, each decoded once.
+#[derive(Default)]
+struct Countries(HashMap<usize, CountryCode>);
+
+impl Countries {
+    fn of(&mut self, found: &LookupResult<'_, &[u8]>) -> Result<CountryCode, MaxMindDbError> {
+        let Some(offset) = found.offset() else {
+            return Ok(CountryCode::UNKNOWN);
+        };
+        if let Some(country) = self.0.get(&offset) {
+            return Ok(*country);
+        }
+        let country = country_of(found)?;
+        self.0.insert(offset, country);
+        Ok(country)
+    }
+
+    fn check(&self) -> Result<(), InvalidMaxmind> {
+        let any = self
+            .0
+            .values()
+            .any(|country| *country != CountryCode::UNKNOWN);
+        any.then_some(()).ok_or(InvalidMaxmind::NoCountries)
+    }
+}
+
+fn country_of(found: &LookupResult<'_, &[u8]>) -> Result<CountryCode, MaxMindDbError> {
+    for path in COUNTRY_PATHS {
+        match found.decode_path::<&str>(path) {
+            Ok(Some(code)) => return Ok(code.parse().unwrap_or_default()),
+            // Some makers have a text where others have a map.
+            Ok(None) | Err(MaxMindDbError::Decoding { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(CountryCode::UNKNOWN)
+}
+
+impl Address for u32 {
+    const IS_IPV6: bool = false;
+
+    fn range(address: IpAddr, prefix: u8) -> Option<(Self, Self)> {
+        let IpAddr::V4(address) = address else {
+            return None;
+        };
+        let first = address.to_bits();
+        let hosts = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
+        Some((first, first | hosts))
+    }
+}
+
+impl Address for u128 {
+    const IS_IPV6: bool = true;
+
+    fn range(address: IpAddr, prefix: u8) -> Option<(Self, Self)> {
+        let IpAddr::V6(address) = address else {
+            return None;
+        };
+        let first = Ipv6Addr::to_bits(address);
+        let hosts = u128::MAX.checked_shr(prefix.into()).unwrap_or(0);
+        Some((first, first | hosts))
+    }
+}

@@ -1,0 +1,182 @@
+//! Sorted ranges of addresses and their countries.
+
+use super::country::CountryCode;
+
+/// An address as a number, in two halves: searching for numbers that the
+/// processor compares at once takes a third of the time.
+pub(super) trait Number: Copy + Ord {
+    /// What nearly every search needs to look at.
+    type High: Copy + Ord;
+    /// What tells addresses with the same high half apart.
+    type Low: Copy + Ord;
+
+    fn split(self) -> (Self::High, Self::Low);
+
+    /// The address after this one; `None` after the last.
+    fn next(self) -> Option<Self>;
+}
+
+/// The countries of all addresses of one family, as the addresses at which the
+/// country changes. A gap between two ranges is a range of its own whose
+/// country is unknown, so no range's end is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Table<A: Number> {
+    highs: Box<[A::High]>,
+    lows: Box<[A::Low]>,
+    /// From the start at the same index up to the next start.
+    countries: Box<[CountryCode]>,
+    /// The first of each block of `highs`. They fit in the processor's cache,
+    /// so that a look-up leaves it only for one block.
+    fences: Box<[A::High]>,
+}
+
+/// How many starts share a fence.
+const BLOCK: usize = 64;
+
+/// Takes ranges in ascending order.
+pub(super) struct TableBuilder<A: Number> {
+    highs: Vec<A::High>,
+    lows: Vec<A::Low>,
+    countries: Vec<CountryCode>,
+    /// The start of the last range.
+    first: Option<A>,
+    /// The last address of the last range.
+    last: Option<A>,
+}
+
+impl<A: Number> Table<A> {
+    pub(super) fn lookup(&self, address: A) -> CountryCode {
+        self.starts_up_to(address)
+            .checked_sub(1)
+            .map_or(CountryCode::UNKNOWN, |index| self.countries[index])
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.countries.is_empty()
+    }
+
+    pub(super) fn heap_size(&self) -> usize {
+        size_of_val(&*self.highs)
+            + size_of_val(&*self.lows)
+            + size_of_val(&*self.countries)
+            + size_of_val(&*self.fences)
+    }
+
+    fn starts_up_to(&self, address: A) -> usize {
+        let (high, low) = address.split();
+        let after = self.highs_up_to(high);
+        if after == 0 || self.highs[after - 1] != high {
+            return after;
+        }
+        let begin = self.highs[..after].partition_point(|start| *start < high);
+        begin + self.lows[begin..after].partition_point(|start| *start <= low)
+    }
+
+    fn highs_up_to(&self, high: A::High) -> usize {
+        let fences = self.fences.partition_point(|fence| *fence <= high);
+        // Before the fence after, and after the last fence that is passed.
+        let begin = fences.saturating_sub(1) * BLOCK;
+        let end = self.highs.len().min(fences * BLOCK);
+        begin + self.highs[begin..end].partition_point(|start| *start <= high)
+    }
+}
+
+impl<A: Number> Default for Table<A> {
+    fn default() -> Self {
+        TableBuilder::with_capacity(0).build()
+    }
+}
+
+impl<A: Number> TableBuilder<A> {
+    /// With room for `ranges`; more are taken.
+    pub(super) fn with_capacity(ranges: usize) -> Self {
+        Self {
+            highs: Vec::with_capacity(ranges),
+            lows: Vec::with_capacity(ranges),
+            countries: Vec::with_capacity(ranges),
+            first: None,
+            last: None,
+        }
+    }
+
+    /// Adds the range from `first` to `last`, both in it. Its start may lie
+    /// inside ranges taken before only where the country is the same; otherwise
+    /// `false`, and it is not added.
+    #[must_use]
+    pub(super) fn push(&mut self, first: A, last: A, country: CountryCode) -> bool {
+        match self.last {
+            Some(end) if first <= end => return self.extend(first, last, country),
+            Some(end) => self.fill_gap(end, first),
+            None => {}
+        }
+        self.start(first, country);
+        self.last = Some(last);
+        true
+    }
+
+    pub(super) fn build(mut self) -> Table<A> {
+        if let Some(after) = self.last.and_then(A::next) {
+            self.start(after, CountryCode::UNKNOWN);
+        }
+        let fences = self.highs.iter().step_by(BLOCK).copied().collect();
+        Table {
+            highs: self.highs.into_boxed_slice(),
+            lows: self.lows.into_boxed_slice(),
+            countries: self.countries.into_boxed_slice(),
+            fences,
+        }
+    }
+
+    fn extend(&mut self, first: A, last: A, country: CountryCode) -> bool {
+        let fits = self.first.is_some_and(|start| start <= first)
+            && self.countries.last() == Some(&country);
+        if fits {
+            self.last = self.last.max(Some(last));
+        }
+        fits
+    }
+
+    fn fill_gap(&mut self, end: A, first: A) {
+        if let Some(after) = end.next().filter(|after| *after < first) {
+            self.start(after, CountryCode::UNKNOWN);
+        }
+    }
+
+    /// Where the country does not change, the range before goes on.
+    fn start(&mut self, first: A, country: CountryCode) {
+        if self.countries.last() != Some(&country) {
+            let (high, low) = first.split();
+            self.highs.push(high);
+            self.lows.push(low);
+            self.countries.push(country);
+            self.first = Some(first);
+        }
+    }
+}
+
+impl Number for u32 {
+    type High = Self;
+    type Low = ();
+
+    fn split(self) -> (Self, ()) {
+        (self, ())
+    }
+
+    fn next(self) -> Option<Self> {
+        self.checked_add(1)
+    }
+}
+
+impl Number for u128 {
+    type High = u64;
+    type Low = u64;
+
+    #[expect(clippy::cast_possible_truncation, reason = "each half is 64 bits")]
+    fn split(self) -> (u64, u64) {
+        ((self >> 64) as u64, self as u64)
+    }
+
+    fn next(self) -> Option<Self> {
+        self.checked_add(1)
+    }
+}

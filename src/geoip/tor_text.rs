@@ -1,0 +1,171 @@
+//! Tor's text format: lines `first,last,CC`, comments from `#`. IPv4 addresses
+//! are decimal integers; IPv6 addresses are written as such.
+//!
+//! Lines may stand in any order: as Tor does, what is not sorted is sorted. Of
+//! ranges that overlap, Tor finds one or the other by chance. Here they are
+//! refused, unless they name the same country.
+
+use std::net::Ipv6Addr;
+
+use super::country::CountryCode;
+use super::table::{Number, Table, TableBuilder};
+
+/// A line that is wrong. Its text is not repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {number}: {fault}")]
+pub struct InvalidLine {
+    /// Counted from 1.
+    pub number: usize,
+    /// What is wrong with it.
+    pub fault: LineFault,
+}
+
+/// What can be wrong with a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LineFault {
+    /// More or fewer than two commas.
+    #[error("it is not of the form first,last,CC")]
+    Form,
+    /// `first` is no address of the family.
+    #[error("first is not {0}")]
+    First(&'static str),
+    /// `last` is no address of the family.
+    #[error("last is not {0}")]
+    Last(&'static str),
+    /// The range ends before it starts.
+    #[error("last is before first")]
+    Backwards,
+    /// The country is not two letters.
+    #[error("the country is not two letters")]
+    Country,
+    /// Addresses of another line are in it, with another country.
+    #[error("it overlaps with line {0}, which names another country")]
+    Overlap(usize),
+}
+
+/// An address family, as the format writes it.
+pub(super) trait Address: Number {
+    /// What an address is called in an error.
+    const NAME: &'static str;
+
+    fn parse(text: &str) -> Option<Self>;
+}
+
+/// Reads a whole file.
+pub(super) fn decode<A: Address>(content: &[u8]) -> Result<Table<A>, InvalidLine> {
+    match decode_sorted(content)? {
+        Some(table) => Ok(table),
+        None => decode_unsorted(content),
+    }
+}
+
+struct Range<A> {
+    first: A,
+    last: A,
+    country: CountryCode,
+    line: usize,
+}
+
+/// The usual case, without a list of all ranges; `None` where they are not in
+/// order or overlap.
+fn decode_sorted<A: Address>(content: &[u8]) -> Result<Option<Table<A>>, InvalidLine> {
+    let mut builder = TableBuilder::with_capacity(line_count(content));
+    for range in ranges(content) {
+        let Range {
+            first,
+            last,
+            country,
+            ..
+        } = range?;
+        if !builder.push(first, last, country) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(builder.build()))
+}
+
+fn decode_unsorted<A: Address>(content: &[u8]) -> Result<Table<A>, InvalidLine> {
+    let mut sorted = ranges(content).collect::<Result<Vec<Range<A>>, _>>()?;
+    sorted.sort_by_key(|range| (range.first, range.line));
+    let mut builder = TableBuilder::with_capacity(sorted.len());
+    let mut farthest: Option<&Range<A>> = None;
+    for range in &sorted {
+        if !builder.push(range.first, range.last, range.country) {
+            return Err(overlap(range, farthest));
+        }
+        if farthest.is_none_or(|before| before.last < range.last) {
+            farthest = Some(range);
+        }
+    }
+    Ok(builder.build())
+}
+
+fn overlap<A>(range: &Range<A>, before: Option<&Range<A>>) -> InvalidLine {
+    let other = before.map_or(0, |before| before.line);
+    InvalidLine {
+        number: range.line.max(other),
+        fault: LineFault::Overlap(range.line.min(other)),
+    }
+}
+
+fn line_count(content: &[u8]) -> usize {
+    content.split(|byte| *byte == b'\n').count()
+}
+
+/// The ranges in the order of the lines.
+fn ranges<A: Address>(content: &[u8]) -> impl Iterator<Item = Result<Range<A>, InvalidLine>> {
+    content
+        .split(|byte| *byte == b'\n')
+        .zip(1..)
+        .map(|(text, line)| (text.trim_ascii(), line))
+        .filter(|(text, _)| !text.is_empty() && !text.starts_with(b"#"))
+        .map(|(text, line)| {
+            parse_line(text, line).map_err(|fault| InvalidLine {
+                number: line,
+                fault,
+            })
+        })
+}
+
+fn parse_line<A: Address>(text: &[u8], line: usize) -> Result<Range<A>, LineFault> {
+    let mut fields = text.split(|byte| *byte == b',');
+    let (Some(first), Some(last), Some(country), None) =
+        (fields.next(), fields.next(), fields.next(), fields.next())
+    else {
+        return Err(LineFault::Form);
+    };
+    let first = parse_address(first).ok_or(LineFault::First(A::NAME))?;
+    let last = parse_address(last).ok_or(LineFault::Last(A::NAME))?;
+    if last < first {
+        return Err(LineFault::Backwards);
+    }
+    let country = CountryCode::from_bytes(country).map_err(|_| LineFault::Country)?;
+    Ok(Range {
+        first,
+        last,
+        country,
+        line,
+    })
+}
+
+fn parse_address<A: Address>(field: &[u8]) -> Option<A> {
+    str::from_utf8(field).ok().and_then(A::parse)
+}
+
+impl Address for u32 {
+    const NAME: &'static str = "an IPv4 address as a decimal integer";
+
+    fn parse(text: &str) -> Option<Self> {
+        // `parse` would take a plus sign.
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| text.parse().ok()).flatten()
+    }
+}
+
+impl Address for u128 {
+    const NAME: &'static str = "an IPv6 address";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().map(Ipv6Addr::to_bits)
+    }
+}

@@ -1,0 +1,71 @@
+//! The number of addresses with one label.
+
+use serde::{Deserialize, Serialize};
+
+use super::sketch::{Sketch, SketchHash};
+
+/// Counts addresses one by one while it is known which are new, and goes by its
+/// sketch afterwards: the count until then, and what the sketch says has come
+/// since. So what was counted exactly does not become uncertain later.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    sketch: Sketch,
+    count: u64,
+    /// What the sketch said when the count ended; `None` while it goes on.
+    estimate_then: Option<u64>,
+}
+
+/// A tally in the saved state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SavedTally {
+    count: u64,
+    sketch: Sketch,
+}
+
+impl Tally {
+    /// Adds an address that is new to this tally, as far as is known.
+    pub(super) fn add(&mut self, hash: SketchHash) {
+        self.sketch.insert_hash(hash);
+        if self.estimate_then.is_none() {
+            self.count += 1;
+        }
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        match self.estimate_then {
+            None => self.count,
+            Some(then) => {
+                let since = self.sketch.estimate().saturating_sub(then);
+                self.count.saturating_add(since)
+            }
+        }
+    }
+
+    /// From now on addresses come that may have been counted.
+    pub(super) fn end_exact_count(&mut self) {
+        self.estimate_then
+            .get_or_insert_with(|| self.sketch.estimate());
+    }
+
+    pub(super) fn save(&self) -> SavedTally {
+        SavedTally {
+            count: self.count(),
+            sketch: self.sketch.clone(),
+        }
+    }
+
+    pub(super) fn heap_size(&self) -> usize {
+        self.sketch.heap_size()
+    }
+}
+
+impl From<SavedTally> for Tally {
+    fn from(SavedTally { count, sketch }: SavedTally) -> Self {
+        Self {
+            estimate_then: Some(sketch.estimate()),
+            count,
+            sketch,
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What is saved of a window, for the next process to continue it: JSON.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::distinct_ips::SavedIps;
+use super::timestamp;
+use super::window::WindowCounts;
+
+/// A window as far as it has come. For the broker's eyes only; what the
+/// addresses' sketches give away is described in [`super::distinct_ips`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedState {
+    /// When the window began.
+    #[serde(with = "timestamp")]
+    pub window_start: SystemTime,
+    /// What was counted.
+    pub counts: WindowCounts,
+    /// How many addresses there were.
+    pub ips: SavedIps,
+}
+
+/// Why a saved state cannot be continued.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidSavedState {
+    /// It is damaged.
+    #[error("the saved state is damaged: {0}")]
+    Damaged(#[from] serde_json::Error),
+    /// It is of another form, that of another release.
+    #[error("the saved state has version {0}, and this release reads version {VERSION}")]
+    Version(u64),
+}
+
+/// Goes up when the form changes.
+const VERSION: u64 = 1;
+
+#[derive(Deserialize)]
+struct Version {
+    version: u64,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    version: u64,
+    window: &'a SavedState,
+}
+
+#[derive(Deserialize)]
+struct Read {
+    window: SavedState,
+}
+
+impl SavedState {
+    /// The content of the file.
+    pub fn encode(&self) -> String {
+        let written = Written {
+            version: VERSION,
+            window: self,
+        };
+        // Maps with texts as keys can always be written as JSON.
+        serde_json::to_string(&written).unwrap_or_default()
+    }
+
+    /// Reads the content of a file. One that was cut off is an error, never
+    /// half a window.
+    pub fn decode(content: &[u8]) -> Result<Self, InvalidSavedState> {
+        let Version { version } = serde_json::from_slice(content)?;
+        if version != VERSION {
+            return Err(InvalidSavedState::Version(version));
+        }
+        let Read { window } = serde_json::from_slice(content)?;
+        Ok(window)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::geoip::CountryCode;
+    use crate::metrics::distinct_ips::{DistinctIps, WindowKey};
+    use crate::metrics::labels::Rendezvous;
+    use crate::wire::nat::NatType;
+    use crate::wire::proxy::ProxyType;
+
+    fn state() -> SavedState {
+        let mut counts = WindowCounts {
+            idle: 12,
+            matched: 3,
+            ..WindowCounts::default()
+        };
+        counts.record_denied(NatType::Strict);
+        counts.record_client_poll(Rendezvous::Sqs, CountryCode::UNKNOWN);
+        let mut ips = DistinctIps::new(WindowKey::from([1; 16]), 100);
+        let address = "192.0.2.1".parse().unwrap();
+        ips.record(
+            address,
+            CountryCode::UNKNOWN,
+            ProxyType::Bloco,
+            NatType::Open,
+        );
+        SavedState {
+            window_start: SystemTime::UNIX_EPOCH + Duration::from_millis(1_500),
+            counts,
+            ips: ips.save(),
+        }
+    }
+
+    #[test]
+    fn what_was_saved_is_read_back() {
+        let state = state();
+        assert_eq!(
+            SavedState::decode(state.encode().as_bytes()).unwrap(),
+            state
+        );
+    }
+
+    #[test]
+    fn another_version_is_told_from_damage() {
+        let other = state().encode().replace("\"version\":1", "\"version\":2");
+        assert!(matches!(
+            SavedState::decode(other.as_bytes()),
+            Err(InvalidSavedState::Version(2))
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn a_state_that_was_cut_off_is_an_error(at in any::<prop::sample::Index>()) {
+            let content = state().encode();
+            let cut = &content.as_bytes()[..at.index(content.len())];
+            prop_assert!(SavedState::decode(cut).is_err());
+        }
+
+        #[test]
+        fn no_damage_makes_it_panic(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let mut content = state().encode().into_bytes();
+            let at = at.index(content.len());
+            content[at] = byte;
+            if let Ok(state) = SavedState::decode(&content) {
+                DistinctIps::restore(WindowKey::from([1; 16]), 100, state.ips).counts();
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The databases of Debian's package tor-geoipdb: all of them is read, and right.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+use snowflake_broker::geoip::{CountryCode, GeoIp, Settings};
+
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap_or_else(|error| {
+        panic!(
+            "{}: {error}: this test needs the package tor-geoipdb, which tests/run installs",
+            path.display()
+        )
+    })
+}
+
+#[test]
+fn every_line_of_the_real_files_is_found_and_they_fit_in_15_mb() {
+    let files = Settings::default();
+    let (ipv4, ipv6) = (read(&files.geoipdb), read(&files.geoip6db));
+    let mut geoip = GeoIp::default();
+    geoip.load_ipv4(&ipv4).unwrap();
+    geoip.load_ipv6(&ipv6).unwrap();
+    let bytes = geoip.heap_size();
+    println!("both databases take {bytes} bytes");
+    assert!(bytes < 15_000_000, "{bytes} bytes");
+    check_lines(&geoip, &ipv4);
+    check_lines(&geoip, &ipv6);
+}
+
+/// Looks up the first and the last address of each line, read in another way
+/// than the code under test reads them.
+fn check_lines(geoip: &GeoIp, content: &[u8]) {
+    let text = str::from_utf8(content).expect("text");
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(lines.len() > 100_000, "only {} lines", lines.len());
+    for line in lines {
+        let (addresses, code) = line.rsplit_once(',').expect("three fields");
+        let (first, last) = addresses.split_once(',').expect("three fields");
+        let country: CountryCode = code.parse().expect("a country");
+        assert_eq!(geoip.lookup(address(first)), country, "{line}");
+        assert_eq!(geoip.lookup(address(last)), country, "{line}");
+    }
+}
+
+fn address(text: &str) -> IpAddr {
+    match text.parse::<u32>() {
+        Ok(number) => Ipv4Addr::from_bits(number).into(),
+        Err(_) => text.parse().expect("an address"),
+    }
+}
