@@ -3,6 +3,7 @@
 pub mod cli;
 mod commands;
 mod lifecycle;
+mod observed;
 mod reload;
 mod serve;
 

@@ -4,12 +4,13 @@
 //! A request that is dropped before it has its reply, because its connection
 //! closed, leaves the engine by the drop of its guard.
 
+mod caller;
 pub mod clock;
-mod counts;
 mod poll_interval;
 mod settings;
 mod waiters;
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,17 +19,22 @@ use tokio::sync::Notify;
 use tokio::time::{Instant as TokioInstant, sleep_until};
 
 use crate::bridges::BridgeList;
+use crate::geoip::{CountryCode, GeoIp};
 use crate::matching::{
-    self, AnswerOutcome, Answered, ClientOffer, ClientReply, Matcher, NatClass, NoMatch, PollReply,
-    SidInUse,
+    self, AnswerOutcome, ClientOffer, ClientReply, Matcher, NoMatch, PollReply, SidInUse,
 };
+use crate::metrics::exposition::Format;
+use crate::metrics::labels::{Refusal, Rendezvous};
+use crate::metrics::{Metrics, ProcessFigures, Waiting};
 use crate::wire::answer::{AnswerStatus, ProxyAnswer};
+use crate::wire::candidates;
 use crate::wire::client::ClientPoll;
+use crate::wire::nat::NatClass;
 use crate::wire::proxy::{PollResponse, PollStatus, ProxyPoll};
 use crate::wire::relay_pattern::RelayPattern;
 use crate::wire::session_description::SessionDescription;
 
-pub use counts::Counts;
+pub use caller::Caller;
 pub use poll_interval::{InvalidPollIntervals, PollInterval};
 pub use settings::Settings;
 
@@ -45,6 +51,8 @@ pub struct Knowledge {
     pub default_relay_pattern: RelayPattern,
     /// When proxies are told to poll again.
     pub poll_interval: PollInterval,
+    /// Where addresses are.
+    pub geoip: Arc<GeoIp>,
 }
 
 /// Why a client gets no answer. The texts are on the wire.
@@ -66,16 +74,19 @@ pub enum NoAnswer {
 pub struct Broker {
     state: Mutex<State>,
     knowledge: ArcSwap<Knowledge>,
+    metrics: Arc<Metrics>,
     driver: Notify,
     stepped: Notify,
 }
 
 impl Broker {
     /// A broker in which nothing waits. It needs [`Self::drive`] to be run.
-    pub fn new(settings: matching::Settings, knowledge: Knowledge) -> Self {
+    pub fn new(settings: matching::Settings, knowledge: Knowledge, metrics: Arc<Metrics>) -> Self {
+        let state = State::new(Matcher::new(settings), Arc::clone(&metrics));
         Self {
-            state: Mutex::new(State::new(Matcher::new(settings))),
+            state: Mutex::new(state),
             knowledge: ArcSwap::from_pointee(knowledge),
+            metrics,
             driver: Notify::new(),
             stepped: Notify::new(),
         }
@@ -96,54 +107,90 @@ impl Broker {
         }
     }
 
-    /// A proxy polls; its request arrived at `arrived`.
+    /// A proxy polls.
     pub async fn proxy_poll(
         &self,
-        arrived: Instant,
+        caller: Caller,
         poll: &ProxyPoll,
     ) -> Result<PollResponse, SidInUse> {
+        let record = self.metrics.begin_proxy_poll(poll);
         let knowledge = self.knowledge.load_full();
         if !knowledge.accepts(poll) {
-            self.lock().counts.polls_refused_pattern += 1;
+            record.refuse(Refusal::Pattern);
             return Ok(PollResponse {
                 status: PollStatus::IncorrectRelayPattern,
                 next_poll: knowledge.poll_interval.refused,
             });
         }
-        let added = self.step(|state, now| {
-            let added = state.add_poll(now, arrived, poll);
-            state.counts.polls_refused_sid += u64::from(added.is_err());
-            added
-        });
-        let (waiter, receiver) = added?;
+        if let Some(address) = caller.address {
+            let country = knowledge.geoip.lookup(address);
+            self.metrics.proxy_seen(address, country, poll);
+        }
+        let added = self.step(|state, now| state.add_poll(now, caller.arrived, poll));
+        let (waiter, receiver) = match added {
+            Ok(added) => added,
+            Err(in_use) => {
+                record.refuse(Refusal::SidInUse);
+                return Err(in_use);
+            }
+        };
         let reply = Guard::new(self, waiter).reply(receiver).await;
         let reply = reply.unwrap_or(PollReply::NoMatch(NoMatch::Draining));
+        match &reply {
+            PollReply::Offer(_) => record.matched(),
+            PollReply::NoMatch(NoMatch::Overloaded) => record.refuse(Refusal::Overloaded),
+            PollReply::NoMatch(NoMatch::Idle | NoMatch::Draining) => record.idle(),
+        }
         Ok(knowledge.poll_response(poll, reply))
     }
 
-    /// A client asks for a proxy; its request arrived at `arrived`.
+    /// A client asks for a proxy.
     pub async fn client_poll(
         &self,
-        arrived: Instant,
+        caller: Caller,
+        rendezvous: Rendezvous,
         poll: ClientPoll,
     ) -> Result<SessionDescription, NoAnswer> {
-        let knowledge = self.knowledge.load();
+        let knowledge = self.knowledge.load_full();
+        let address = caller
+            .address
+            .or_else(|| candidates::public_address(&poll.offer));
+        let country = knowledge.country(address);
+        let record = self
+            .metrics
+            .begin_client_poll(rendezvous, country, poll.nat);
         let Some(relay_url) = knowledge.bridges.relay_url(poll.fingerprint) else {
-            self.lock().counts.clients_refused_bridge += 1;
+            record.refuse(Refusal::UnknownBridge);
             return Err(NoAnswer::UnknownBridge);
         };
-        drop(knowledge);
         let offer = ClientOffer {
             offer: poll.offer,
             nat: poll.nat,
             relay_url,
         };
-        let (waiter, receiver) = self.step(|state, now| state.add_client(now, arrived, offer));
+        let (waiter, receiver) =
+            self.step(|state, now| state.add_client(now, caller.arrived, offer));
         match Guard::new(self, waiter).reply(receiver).await {
-            Some(ClientReply::Answer(Answered { answer, .. })) => Ok(answer),
-            Some(ClientReply::TimedOut) => Err(NoAnswer::TimedOut),
-            Some(ClientReply::Denied(_)) | None => Err(NoAnswer::NoProxies),
+            Some(ClientReply::Answer(answered)) => {
+                let since_request = clock::now().saturating_duration_since(caller.arrived);
+                record.matched(answered.attempts, answered.since_hand_off, since_request);
+                Ok(answered.answer)
+            }
+            Some(ClientReply::TimedOut) => {
+                record.timed_out();
+                Err(NoAnswer::TimedOut)
+            }
+            Some(ClientReply::Denied(_)) | None => {
+                record.denied();
+                Err(NoAnswer::NoProxies)
+            }
         }
+    }
+
+    /// A client's request that is no poll.
+    pub fn bad_client_poll(&self, caller: Caller, rendezvous: Rendezvous) {
+        let country = self.knowledge.load().country(caller.address);
+        self.metrics.bad_client_poll(rendezvous, country);
     }
 
     /// A proxy answers.
@@ -161,9 +208,23 @@ impl Broker {
         self.lock().matcher.snapshot()
     }
 
-    /// How many requests had which end so far.
-    pub fn counts(&self) -> Counts {
-        self.lock().counts
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Every metric as text.
+    pub fn expose_metrics(&self, process: Option<ProcessFigures>, format: Format) -> String {
+        let waiting = {
+            let state = self.lock();
+            let snapshot = state.matcher.snapshot();
+            Waiting {
+                parked: snapshot.parked,
+                matched: snapshot.matched_clients,
+                queued: state.matcher.queued_by_class(),
+            }
+        };
+        self.metrics.expose(&waiting, process, format)
     }
 
     /// Replaces what the broker knows.
@@ -218,6 +279,10 @@ impl Broker {
 }
 
 impl Knowledge {
+    fn country(&self, address: Option<IpAddr>) -> CountryCode {
+        address.map_or(CountryCode::UNKNOWN, |address| self.geoip.lookup(address))
+    }
+
     fn accepts(&self, poll: &ProxyPoll) -> bool {
         poll.accepted_relay_pattern
             .as_ref()

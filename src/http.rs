@@ -5,13 +5,17 @@
 
 mod amp;
 mod body;
+mod caller;
 mod client;
 pub mod client_address;
 mod error;
 mod proxy;
+mod refusals;
+mod replies;
 mod settings;
 mod status;
 
+use std::io;
 use std::sync::Arc;
 
 use axum::Router;
@@ -23,24 +27,36 @@ use http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN};
 use http::{HeaderValue, Method, StatusCode};
 
 use crate::broker::Broker;
+use crate::metrics::ProcessFigures;
 
 pub use settings::Settings;
 
+/// Where the front gets what it does not know itself; reading files is not its
+/// business.
+#[derive(Clone)]
+pub struct Sources {
+    /// Reads the metrics log; `None` where there is none.
+    pub metrics_log: Option<ReadMetricsLog>,
+    /// Asks the operating system for the figures of this process.
+    pub process_figures: fn() -> Option<ProcessFigures>,
+}
+
+/// Reads the part of the metrics log that is published. It may block.
+pub type ReadMetricsLog = Arc<dyn Fn() -> io::Result<String> + Send + Sync>;
+
 /// What the handlers share.
-#[derive(Debug)]
 struct Front {
     broker: Arc<Broker>,
     settings: Settings,
-    has_metrics_log: bool,
+    sources: Sources,
 }
 
-/// Every endpoint of the broker. `has_metrics_log` tells whether `/metrics`
-/// exists.
-pub fn router(broker: Arc<Broker>, settings: Settings, has_metrics_log: bool) -> Router {
+/// Every endpoint of the broker.
+pub fn router(broker: Arc<Broker>, settings: Settings, sources: Sources) -> Router {
     let front = Arc::new(Front {
         broker,
         settings,
-        has_metrics_log,
+        sources,
     });
     let for_peers = Router::new()
         .route("/client", any(client::poll))
@@ -59,6 +75,10 @@ pub fn router(broker: Arc<Broker>, settings: Settings, has_metrics_log: bool) ->
     for_peers
         .merge(for_others)
         .fallback(error::not_found)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&front),
+            replies::count,
+        ))
         .with_state(front)
 }
 

@@ -97,11 +97,27 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// The other end of the connection that a request came over; an extension of
+/// each request.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// What whoever counts connections wants to be told.
+pub trait Observer: Send + Sync + 'static {
+    /// A connection was accepted.
+    fn opened(&self);
+    /// A connection has ended.
+    fn closed(&self);
+    /// A TLS handshake failed; `in_time` unless it took too long.
+    fn handshake_failed(&self, in_time: bool);
+}
+
 /// Serves connections with one router.
 pub struct Server {
     settings: Settings,
     tls: Option<TlsAcceptor>,
     router: Router,
+    observer: Arc<dyn Observer>,
     http: Builder<TokioExecutor>,
     connections: TaskTracker,
     closing: CancellationToken,
@@ -115,6 +131,7 @@ impl Server {
         settings: Settings,
         tls: Option<TlsAcceptor>,
         router: Router,
+        observer: Arc<dyn Observer>,
         closing: CancellationToken,
     ) -> Self {
         let mut http = Builder::new(TokioExecutor::new());
@@ -130,6 +147,7 @@ impl Server {
             settings,
             tls,
             router,
+            observer,
             http,
             connections: TaskTracker::new(),
             closing,
@@ -144,8 +162,9 @@ impl Server {
                 () = self.closing.cancelled() => break,
             };
             match accepted {
-                Ok((stream, _peer)) => {
-                    self.connections.spawn(Arc::clone(&self).serve(stream));
+                Ok((stream, peer)) => {
+                    let server = Arc::clone(&self);
+                    self.connections.spawn(server.serve(stream, Peer(peer)));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept connections, trying again");
@@ -157,28 +176,40 @@ impl Server {
         self.connections.wait().await;
     }
 
-    async fn serve(self: Arc<Self>, stream: TcpStream) {
+    async fn serve(self: Arc<Self>, stream: TcpStream, peer: Peer) {
+        let _open = Open::new(&*self.observer);
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection closed before it was served");
             return;
         }
         let Some(tls) = &self.tls else {
-            return self.serve_http(stream).await;
+            return self.serve_http(stream, peer).await;
         };
         match timeout(self.settings.tls_handshake_timeout, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.serve_http(stream).await,
-            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-            Err(_) => tracing::debug!("TLS handshake took too long"),
+            Ok(Ok(stream)) => self.serve_http(stream, peer).await,
+            Ok(Err(error)) => {
+                self.observer.handshake_failed(true);
+                tracing::debug!(%error, "TLS handshake failed");
+            }
+            Err(_) => {
+                self.observer.handshake_failed(false);
+                tracing::debug!("TLS handshake took too long");
+            }
         }
     }
 
     /// Serves requests until the peer or the server closes. A connection on
     /// which no first request comes in time is dropped: hyper's own limit begins
     /// only once it knows whether it reads HTTP/1.1 or HTTP/2.
-    async fn serve_http(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    async fn serve_http(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Peer,
+    ) {
         let is_in_use = AtomicBool::new(false);
-        let service = service_fn(|request: Request<Incoming>| {
+        let service = service_fn(|mut request: Request<Incoming>| {
             is_in_use.store(true, Ordering::Relaxed);
+            request.extensions_mut().insert(peer);
             self.router.clone().oneshot(request.map(Body::new))
         });
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
@@ -207,5 +238,21 @@ impl Server {
                 }
             }
         }
+    }
+}
+
+/// A connection that is open, for the observer.
+struct Open<'a>(&'a dyn Observer);
+
+impl<'a> Open<'a> {
+    fn new(observer: &'a dyn Observer) -> Self {
+        observer.opened();
+        Self(observer)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.closed();
     }
 }

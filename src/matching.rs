@@ -35,14 +35,13 @@ mod settings;
 
 use std::time::{Duration, Instant};
 
-use crate::wire::nat::NatType;
+use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::{ProxyPoll, ProxyType, Sid};
 use crate::wire::session_description::SessionDescription;
 
 pub use outputs::{
     AnswerOutcome, Answered, ClientReply, Denied, Event, HandOff, NoMatch, Output, PollReply,
 };
-pub use policy::NatClass;
 pub use sessions::{ClientKey, ClientOffer, PollKey};
 pub use settings::Settings;
 
@@ -283,6 +282,14 @@ impl Matcher {
             && self.queued.len() == 0
             && self.overdue.len() == 0
             && self.deadlines.next().is_none()
+    }
+
+    /// How many clients of each class are queued for a proxy.
+    pub fn queued_by_class(&self) -> Vec<(NatClass, usize)> {
+        let classes = NatClass::ALL.into_iter();
+        classes
+            .map(|class| (class, self.queued.len_of(class)))
+            .collect()
     }
 
     fn next_arrival(&mut self) -> u64 {

@@ -1,45 +1,349 @@
 //! What the broker counts, and the forms in which it is kept and published.
+//!
+//! [`Metrics`] is all of it. A poll is counted when it comes, by a record that
+//! is ended with its outcome; a record that is dropped counts as abandoned, so
+//! that the books balance whatever happens to the request.
 
 pub mod distinct_ips;
+pub mod exposition;
+mod families;
 pub mod ip_recordings;
 pub mod labels;
+mod process;
+mod records;
 pub mod rounded;
 pub mod saved_state;
+mod settings;
 pub mod stats_log;
 mod timestamp;
 pub mod window;
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
 
-/// Where counts are written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    /// The metrics log that `/metrics` serves; none means 404 there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub metrics_log: Option<PathBuf>,
-    /// How often a block is appended to it.
-    #[serde(with = "crate::timespan")]
-    pub metrics_interval: Duration,
-    /// Beginning of the names of the files with sketches of the proxies'
-    /// addresses; none means no such files.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ip_count_prefix: Option<PathBuf>,
-    /// How often a sketch is written.
-    #[serde(with = "crate::timespan")]
-    pub ip_count_interval: Duration,
+use crate::geoip::CountryCode;
+use crate::wire::nat::{NatClass, NatType};
+use crate::wire::proxy::{ProxyPoll, ProxyType};
+
+pub use process::ProcessFigures;
+pub use records::{ClientPollRecord, ProxyPollRecord};
+pub use settings::Settings;
+
+use distinct_ips::{DistinctIps, WindowKey};
+use exposition::Format;
+use families::{
+    AnswerEnd, By, Families, Handshake, Pool, Proxy, PublishedProxyAnswer, Refused, Reply,
+    UniqueProxy,
+};
+use ip_recordings::{IpRecorder, Recording};
+use labels::{
+    AnswerFate, Endpoint, HandshakeFailure, PublishedAnswer, Refusal, Rendezvous, Request,
+    StatusCode,
+};
+use process::ProcessMetrics;
+use saved_state::SavedState;
+use stats_log::StatsBlock;
+use window::WindowCounts;
+
+/// All that is counted.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    families: Families,
+    process: ProcessMetrics,
+    window: Mutex<Window>,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
+/// What waits when metrics are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Waiting {
+    /// How many polls of each type and NAT are parked, where there are any.
+    pub parked: Vec<(ProxyType, NatType, usize)>,
+    /// How many clients of each class are queued.
+    pub queued: Vec<(NatClass, usize)>,
+    /// How many clients wait for an answer.
+    pub matched: usize,
+}
+
+/// What the metrics log will say of the time since `start`.
+#[derive(Debug)]
+struct Window {
+    start: SystemTime,
+    counts: WindowCounts,
+    ips: DistinctIps,
+    recorder: Option<IpRecorder>,
+}
+
+impl Metrics {
+    /// Everything at 0, in a window that begins at `start`. `key` is random.
+    pub fn new(start: SystemTime, key: WindowKey) -> Self {
+        let mut registry = Registry::default();
         Self {
-            metrics_log: None,
-            metrics_interval: Duration::from_hours(24),
-            ip_count_prefix: None,
-            ip_count_interval: Duration::from_hours(1),
+            families: Families::register(&mut registry),
+            process: ProcessMetrics::register(&mut registry, start),
+            registry,
+            window: Mutex::new(Window {
+                start,
+                counts: WindowCounts::default(),
+                ips: DistinctIps::new(key, DistinctIps::DEFAULT_LIMIT),
+                recorder: None,
+            }),
         }
     }
+
+    /// Also keeps sketches for [`Self::end_recording`] from now on.
+    pub fn start_recording(&self) {
+        self.window().recorder.get_or_insert_default();
+    }
+
+    /// A proxy polls.
+    pub fn begin_proxy_poll(&self, poll: &ProxyPoll) -> ProxyPollRecord<'_> {
+        let proxy = Proxy {
+            nat: poll.nat,
+            r#type: poll.proxy_type,
+        };
+        let mut window = self.window();
+        if poll.accepted_relay_pattern.is_some() {
+            window.counts.with_relay_pattern += 1;
+            self.families.polls_with_pattern.get_or_create(&proxy).inc();
+        } else {
+            window.counts.without_relay_pattern += 1;
+            let family = &self.families.polls_without_pattern;
+            family.get_or_create(&proxy).inc();
+        }
+        drop(window);
+        ProxyPollRecord::begin(self, proxy)
+    }
+
+    /// Something came to `/proxy` that is no poll.
+    pub fn bad_proxy_poll(&self) {
+        let unknown = Proxy {
+            nat: NatType::Unknown,
+            r#type: ProxyType::Unknown,
+        };
+        ProxyPollRecord::begin(self, unknown).refuse(Refusal::BadRequest);
+    }
+
+    /// A proxy that may serve polls from this address.
+    pub fn proxy_seen(&self, address: IpAddr, country: CountryCode, poll: &ProxyPoll) {
+        let (r#type, nat) = (poll.proxy_type, poll.nat);
+        let mut window = self.window();
+        let is_new = window.ips.record(address, country, r#type, nat);
+        if let Some(recorder) = &mut window.recorder {
+            recorder.record(address, r#type, nat);
+        }
+        drop(window);
+        if is_new {
+            let labels = UniqueProxy {
+                r#type,
+                nat,
+                cc: country,
+            };
+            self.families.unique_proxies.get_or_create(&labels).inc();
+        }
+    }
+
+    /// A client polls.
+    pub fn begin_client_poll(
+        &self,
+        rendezvous: Rendezvous,
+        country: CountryCode,
+        nat: NatType,
+    ) -> ClientPollRecord<'_> {
+        self.window().counts.record_client_poll(rendezvous, country);
+        let received = &self.families.client_polls_received;
+        received.get_or_create(&By { rendezvous }).inc();
+        ClientPollRecord::begin(self, rendezvous, country, nat)
+    }
+
+    /// Something came to where clients poll that is no poll.
+    pub fn bad_client_poll(&self, rendezvous: Rendezvous, country: CountryCode) {
+        self.begin_client_poll(rendezvous, country, NatType::Unknown)
+            .refuse(Refusal::BadRequest);
+    }
+
+    /// A proxy answers.
+    pub fn proxy_answered(&self, proxy_type: ProxyType, outcome: AnswerFate) {
+        let r#type = proxy_type;
+        let families = &self.families;
+        let labels = AnswerEnd { r#type, outcome };
+        families.answers.get_or_create(&labels).inc();
+        if matches!(outcome, AnswerFate::Beaten | AnswerFate::Repeated) {
+            families.second_answers.inc();
+        }
+        let status = match outcome {
+            AnswerFate::Refused => return self.refused(Request::ProxyAnswer, Refusal::BadRequest),
+            AnswerFate::Delivered => PublishedAnswer::Success,
+            _ => PublishedAnswer::Timeout,
+        };
+        let labels = PublishedProxyAnswer { r#type, status };
+        families.published_answers.get_or_create(&labels).inc();
+    }
+
+    /// A client found no proxy and waits for one.
+    pub fn client_queued(&self) {
+        self.families.clients_queued.inc();
+    }
+
+    /// An offer goes to a further proxy.
+    pub fn rematched(&self) {
+        self.families.rematches.inc();
+    }
+
+    /// A hand-off did not reach its proxy.
+    pub fn hand_off_failed(&self) {
+        self.families.hand_offs_failed.inc();
+    }
+
+    /// An HTTP response is sent.
+    pub fn replied(&self, endpoint: Endpoint, code: StatusCode) {
+        let labels = Reply { endpoint, code };
+        self.families.replies.get_or_create(&labels).inc();
+    }
+
+    /// A connection was accepted.
+    pub fn connection_opened(&self) {
+        self.families.connections.inc();
+        self.families.open_connections.inc();
+    }
+
+    /// A connection has ended.
+    pub fn connection_closed(&self) {
+        self.families.open_connections.dec();
+    }
+
+    /// A TLS handshake has failed.
+    pub fn handshake_failed(&self, reason: HandshakeFailure) {
+        let failures = &self.families.handshake_failures;
+        failures.get_or_create(&Handshake { reason }).inc();
+    }
+
+    /// Every family as text. The figures of the process, if there are any, are
+    /// those of this moment.
+    pub fn expose(
+        &self,
+        waiting: &Waiting,
+        process: Option<ProcessFigures>,
+        format: Format,
+    ) -> String {
+        self.set_gauges(waiting);
+        if let Some(figures) = process {
+            self.process.set(figures);
+        }
+        let mut open_metrics = String::with_capacity(128 * 1024);
+        // Writing to a string cannot fail.
+        let _ = text::encode(&mut open_metrics, &self.registry);
+        format.convert(open_metrics)
+    }
+
+    /// What has to be saved for the window to go on after a restart.
+    pub fn save(&self) -> SavedState {
+        let window = self.window();
+        SavedState {
+            window_start: window.start,
+            counts: window.counts.clone(),
+            ips: window.ips.save(),
+        }
+    }
+
+    /// Goes on with a saved window, under a new key. To be called before
+    /// anything is counted.
+    pub fn restore(&self, saved: SavedState, key: WindowKey) {
+        let mut window = self.window();
+        window.start = saved.window_start;
+        window.counts = saved.counts;
+        window.ips = DistinctIps::restore(key, DistinctIps::DEFAULT_LIMIT, saved.ips);
+    }
+
+    /// When the window began.
+    pub fn window_start(&self) -> SystemTime {
+        self.window().start
+    }
+
+    /// The window as it is now, as if it ended.
+    pub fn block(&self, now: SystemTime) -> StatsBlock {
+        self.window().block(now)
+    }
+
+    /// Ends the window and begins the next, under a new random key.
+    pub fn end_window(&self, now: SystemTime, key: WindowKey) -> StatsBlock {
+        let mut window = self.window();
+        let block = window.block(now);
+        window.start = now;
+        window.counts = WindowCounts::default();
+        window.ips = DistinctIps::new(key, DistinctIps::DEFAULT_LIMIT);
+        block
+    }
+
+    /// Ends the period of the sketches and begins the next.
+    pub fn end_recording(
+        &self,
+        start: SystemTime,
+        end: SystemTime,
+    ) -> Vec<(ProxyType, NatType, Recording)> {
+        let mut window = self.window();
+        let recorder = window.recorder.as_mut();
+        recorder.map_or_else(Vec::new, |recorder| {
+            recorder.end_period(start, end).collect()
+        })
+    }
+
+    fn set_gauges(&self, waiting: &Waiting) {
+        let families = &self.families;
+        for nat in NatType::ALL {
+            for r#type in ProxyType::ALL {
+                let count = sum(&waiting.parked, |(other, nat_type, _)| {
+                    *other == r#type && *nat_type == nat
+                });
+                let labels = Proxy { nat, r#type };
+                families.available_proxies.get_or_create(&labels).set(count);
+            }
+        }
+        for pool in NatClass::ALL {
+            let labels = Pool { pool };
+            let parked = sum(&waiting.parked, |(_, nat, _)| NatClass::of(*nat) == pool);
+            families.parked_polls.get_or_create(&labels).set(parked);
+            let queued = waiting.queued.iter().find(|(class, _)| *class == pool);
+            let queued = queued.map_or(0, |(_, count)| gauge(*count));
+            families.queued_clients.get_or_create(&labels).set(queued);
+        }
+        families.matched_clients.set(gauge(waiting.matched));
+    }
+
+    fn refused(&self, request: Request, reason: Refusal) {
+        let labels = Refused { request, reason };
+        self.families.refusals.get_or_create(&labels).inc();
+    }
+
+    /// Counts are whole at any time, even if a holder of the lock panicked.
+    fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Window {
+    fn block(&self, now: SystemTime) -> StatsBlock {
+        StatsBlock {
+            end: now,
+            // A clock that was set back makes no window shorter than nothing.
+            length: now.duration_since(self.start).unwrap_or_default(),
+            counts: self.counts.clone(),
+            ips: self.ips.counts(),
+        }
+    }
+}
+
+type Parked = (ProxyType, NatType, usize);
+
+fn sum(parked: &[Parked], wanted: impl Fn(&Parked) -> bool) -> i64 {
+    let wanted = parked.iter().filter(|parked| wanted(parked));
+    gauge(wanted.map(|(_, _, count)| count).sum())
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

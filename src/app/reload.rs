@@ -2,13 +2,16 @@
 //! anything is wrong changes nothing.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
 use crate::bridges::BridgeList;
 use crate::broker::{Broker, Knowledge};
 use crate::config::Config;
+use crate::geoip::{self, GeoIp};
 use crate::wire::relay_pattern::RelayPattern;
 
 /// Reads all that the broker is to know. The error names the setting.
@@ -28,7 +31,32 @@ pub(super) fn knowledge(config: &Config) -> anyhow::Result<Knowledge> {
                 .with_context(|| wrong("poll_interval.filepath", path))?,
             None => config.poll_interval.clone(),
         },
+        geoip: Arc::new(countries(&config.geoip)?),
     })
+}
+
+/// Reads the databases. A default one that is missing leaves its countries
+/// unknown; the configuration's check has said so, or refused a given one.
+fn countries(settings: &geoip::Settings) -> anyhow::Result<GeoIp> {
+    let mut geoip = GeoIp::default();
+    if settings.disable {
+        return Ok(geoip);
+    }
+    let read = |key, path: &Path| match fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        read => read.map(Some).with_context(|| wrong(key, path)),
+    };
+    let (key, path) = ("geoip.geoipdb", &settings.geoipdb);
+    if let Some(content) = read(key, path)? {
+        let loaded = geoip.load_ipv4(&content);
+        loaded.with_context(|| wrong(key, path))?;
+    }
+    let (key, path) = ("geoip.geoip6db", &settings.geoip6db);
+    if let Some(content) = read(key, path)? {
+        let loaded = geoip.load_ipv6(&content);
+        loaded.with_context(|| wrong(key, path))?;
+    }
+    Ok(geoip)
 }
 
 /// Reads everything anew, and swaps it at once if all of it is good.
@@ -36,7 +64,7 @@ pub(super) fn reload(config: &Config, broker: &Broker) {
     match knowledge(config) {
         Ok(knowledge) => {
             broker.set_knowledge(knowledge);
-            tracing::info!("reloaded bridges and poll intervals");
+            tracing::info!("reloaded bridges, poll intervals and countries");
         }
         Err(error) => tracing::error!("nothing reloaded: {error:#}"),
     }

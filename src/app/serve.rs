@@ -1,7 +1,9 @@
 //! Everything a broker is made of, put together and run.
 
 use std::env;
+use std::fs;
 use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +13,17 @@ use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, clock};
 use crate::config::{Config, Loaded};
+use crate::http::ReadMetricsLog;
 use crate::listener::{self, Server};
+use crate::metrics::Metrics;
+use crate::metrics::distinct_ips::WindowKey;
 use crate::telemetry::LogStyle;
 use crate::{http, telemetry, tls};
 
 use super::lifecycle::{Request, Running, Signals};
+use super::observed::{self, Connections};
 use super::reload;
 
 /// How much longer than a client waits the broker waits for its connections to
@@ -45,9 +51,11 @@ pub(super) fn serve(loaded: Loaded) -> anyhow::Result<()> {
 async fn run(config: &Config) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen to signals")?;
     let knowledge = reload::knowledge(config)?;
-    let broker = Arc::new(Broker::new(config.matching.clone(), knowledge));
+    let metrics = Arc::new(Metrics::new(clock::wall_clock(), random_key()?));
+    let broker = Broker::new(config.matching.clone(), knowledge, Arc::clone(&metrics));
+    let broker = Arc::new(broker);
     let closing = CancellationToken::new();
-    let server = server(config, &broker, &closing)?;
+    let server = server(config, &broker, metrics, &closing)?;
     let addr = &config.listener.addr;
     let listener = listener::bind(addr)
         .await
@@ -74,16 +82,35 @@ async fn run(config: &Config) -> anyhow::Result<()> {
 fn server(
     config: &Config,
     broker: &Arc<Broker>,
+    metrics: Arc<Metrics>,
     closing: &CancellationToken,
 ) -> anyhow::Result<Arc<Server>> {
-    let router = http::router(
-        Arc::clone(broker),
-        config.http.clone(),
-        config.metrics.metrics_log.is_some(),
-    );
-    let tls = tls_acceptor(&config.tls)?;
-    let server = Server::new(config.listener.clone(), tls, router, closing.clone());
-    Ok(Arc::new(server))
+    let sources = http::Sources {
+        metrics_log: config.metrics.metrics_log.clone().map(metrics_log),
+        process_figures: observed::process_figures,
+    };
+    let router = http::router(Arc::clone(broker), config.http.clone(), sources);
+    Ok(Arc::new(Server::new(
+        config.listener.clone(),
+        tls_acceptor(&config.tls)?,
+        router,
+        Arc::new(Connections(metrics)),
+        closing.clone(),
+    )))
+}
+
+fn metrics_log(path: PathBuf) -> ReadMetricsLog {
+    Arc::new(move || match fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        read => read,
+    })
+}
+
+/// A key for hashes of addresses, which nobody knows and nothing keeps.
+fn random_key() -> anyhow::Result<WindowKey> {
+    let mut key = [0; 16];
+    aws_lc_rs::rand::fill(&mut key).context("the operating system gives no random numbers")?;
+    Ok(WindowKey::from(key))
 }
 
 fn tls_acceptor(settings: &tls::Settings) -> anyhow::Result<Option<TlsAcceptor>> {

@@ -1,23 +1,26 @@
 //! The engine's replies on their way to the requests that wait for them.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use slotmap::SecondaryMap;
 use tokio::sync::oneshot::{self, Receiver, Sender};
 
 use crate::matching::{
-    ClientKey, ClientOffer, ClientReply, Matcher, Output, PollKey, PollReply, SidInUse,
+    AnswerOutcome, ClientKey, ClientOffer, ClientReply, Event, Matcher, Output, PollKey, PollReply,
+    SidInUse,
 };
+use crate::metrics::Metrics;
+use crate::metrics::labels::AnswerFate;
 use crate::wire::proxy::ProxyPoll;
 
 use super::Broker;
-use super::counts::Counts;
 
 /// The engine and everyone who waits for it, behind the broker's one lock.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) matcher: Matcher,
-    pub(super) counts: Counts,
+    metrics: Arc<Metrics>,
     /// Until when the driver sleeps; an earlier deadline has to wake it.
     pub(super) driver_sleeps_until: Option<Instant>,
     polls: SecondaryMap<PollKey, Sender<PollReply>>,
@@ -39,10 +42,10 @@ pub(super) enum Waiter {
 }
 
 impl State {
-    pub(super) fn new(matcher: Matcher) -> Self {
+    pub(super) fn new(matcher: Matcher, metrics: Arc<Metrics>) -> Self {
         Self {
             matcher,
-            counts: Counts::default(),
+            metrics,
             driver_sleeps_until: None,
             polls: SecondaryMap::new(),
             clients: SecondaryMap::new(),
@@ -86,13 +89,16 @@ impl State {
         }
     }
 
-    /// Counts the engine's outputs, and finds for each reply who waits for it.
+    /// Takes the engine's outputs: counts events, and finds for each reply who
+    /// waits for it.
     pub(super) fn take_deliveries(&mut self) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
         while let Some(output) = self.matcher.next_output() {
-            self.counts.record(&output);
             let delivery = match output {
                 Output::Poll(key, reply) => {
+                    if matches!(&reply, PollReply::Offer(hand_off) if hand_off.attempt > 1) {
+                        self.metrics.rematched();
+                    }
                     let sender = self.polls.remove(key);
                     sender.map(|sender| Delivery::Poll(sender, reply))
                 }
@@ -100,11 +106,39 @@ impl State {
                     let sender = self.clients.remove(key);
                     sender.map(|sender| Delivery::Client(sender, reply))
                 }
-                Output::Event(_) => None,
+                Output::Event(event) => {
+                    self.count(event);
+                    None
+                }
             };
             deliveries.extend(delivery);
         }
         deliveries
+    }
+
+    /// Counts what no request counts for itself: each has a record of its own
+    /// that ends with its reply, or as abandoned.
+    fn count(&self, event: Event) {
+        match event {
+            Event::ClientQueued => self.metrics.client_queued(),
+            Event::HandOffFailed => self.metrics.hand_off_failed(),
+            Event::Answer {
+                proxy_type,
+                outcome,
+            } => self.metrics.proxy_answered(proxy_type, fate(outcome)),
+            Event::ClientAbandoned | Event::PollAbandoned => {}
+        }
+    }
+}
+
+fn fate(outcome: AnswerOutcome) -> AnswerFate {
+    match outcome {
+        AnswerOutcome::Delivered => AnswerFate::Delivered,
+        AnswerOutcome::TooLate => AnswerFate::TooLate,
+        AnswerOutcome::Beaten => AnswerFate::Beaten,
+        AnswerOutcome::ClientLeft => AnswerFate::ClientLeft,
+        AnswerOutcome::Repeated => AnswerFate::Repeated,
+        AnswerOutcome::Unknown => AnswerFate::Unknown,
     }
 }
 

@@ -7,7 +7,8 @@ use axum::response::{IntoResponse, Response};
 use http::Uri;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
-use crate::broker::clock;
+use crate::broker::{Caller, clock};
+use crate::metrics::labels::Rendezvous;
 use crate::wire::client::encode_error;
 use crate::wire::{amp_armor, amp_path};
 
@@ -15,11 +16,18 @@ use super::{Front, client};
 
 /// A poll in the path of the URL; always 200, for caches keep no errors.
 pub(super) async fn poll(State(front): State<Arc<Front>>, uri: Uri) -> Response {
-    let arrived = clock::now();
+    let caller = Caller {
+        arrived: clock::now(),
+        // The peer is the cache.
+        address: None,
+    };
     let path = uri.path().strip_prefix("/amp/client/").unwrap_or_default();
     let response = match amp_path::decode(path) {
-        Ok(poll) => client::response(&front.broker, arrived, &poll).await,
-        Err(error) => encode_error(&error.to_string()),
+        Ok(poll) => client::response(&front.broker, caller, Rendezvous::Ampcache, &poll).await,
+        Err(invalid) => {
+            client::refuse(&front.broker, caller, Rendezvous::Ampcache, &invalid);
+            encode_error(&invalid.to_string())
+        }
     };
     // A cache asks anew for what is older, and each poll has a path of its own.
     let headers = [(CONTENT_TYPE, "text/html"), (CACHE_CONTROL, "max-age=15")];

@@ -1,39 +1,78 @@
 //! `/proxy` and `/answer`: proxies ask for a client, and answer its offer.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
 
-use crate::broker::clock;
+use crate::broker::Broker;
+use crate::metrics::labels::{self, AnswerFate};
 use crate::wire::answer::ProxyAnswer;
-use crate::wire::proxy::ProxyPoll;
+use crate::wire::proxy::{PollStatus, ProxyPoll, ProxyType};
 
-use super::{Front, body, error};
+use super::caller::caller;
+use super::{Front, body, error, refusals};
 
 /// The poll of a proxy.
 pub(super) async fn poll(State(front): State<Arc<Front>>, request: Request) -> Response {
-    let arrived = clock::now();
-    let Ok(body) = body::read(request.into_body(), &front.settings).await else {
-        return error::bad_request();
+    let (head, body) = request.into_parts();
+    let caller = caller(&head, &front.settings);
+    let body = match body::read(body, &front.settings).await {
+        Ok(body) => body,
+        Err(unreadable) => return refuse_poll(&front.broker, &unreadable),
     };
-    let Ok(poll) = ProxyPoll::decode(&body) else {
-        return error::bad_request();
+    let poll = match ProxyPoll::decode(&body) {
+        Ok(poll) => poll,
+        Err(invalid) => return refuse_poll(&front.broker, &invalid),
     };
+    // The poll may be parked for long, and its body is of no more use.
     drop(body);
-    match front.broker.proxy_poll(arrived, &poll).await {
-        Ok(response) => body::json(response.encode()),
-        Err(_sid_in_use) => error::bad_request(),
+    drop(head);
+    match front.broker.proxy_poll(caller, &poll).await {
+        Ok(response) => {
+            if response.status == PollStatus::IncorrectRelayPattern {
+                log_pattern(&poll);
+            }
+            body::json(response.encode())
+        }
+        Err(in_use) => {
+            refusals::log(labels::Request::ProxyPoll, &in_use);
+            error::bad_request()
+        }
     }
 }
 
 /// The answer of a proxy.
 pub(super) async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
-    let Ok(body) = body::read(request.into_body(), &front.settings).await else {
-        return error::bad_request();
+    let body = match body::read(request.into_body(), &front.settings).await {
+        Ok(body) => body,
+        Err(unreadable) => return refuse_answer(&front.broker, &unreadable),
     };
-    let Ok(answer) = ProxyAnswer::decode(&body) else {
-        return error::bad_request();
+    match ProxyAnswer::decode(&body) {
+        Ok(answer) => body::json(front.broker.proxy_answer(answer).encode()),
+        Err(invalid) => refuse_answer(&front.broker, &invalid),
+    }
+}
+
+fn refuse_poll(broker: &Broker, reason: &dyn Display) -> Response {
+    broker.metrics().bad_proxy_poll();
+    refusals::log(labels::Request::ProxyPoll, reason);
+    error::bad_request()
+}
+
+fn refuse_answer(broker: &Broker, reason: &dyn Display) -> Response {
+    let metrics = broker.metrics();
+    metrics.proxy_answered(ProxyType::Unknown, AnswerFate::Refused);
+    refusals::log(labels::Request::ProxyAnswer, reason);
+    error::bad_request()
+}
+
+fn log_pattern(poll: &ProxyPoll) {
+    let pattern = match &poll.accepted_relay_pattern {
+        Some(pattern) => format!("its relay pattern {:?}", pattern.to_string()),
+        None => "broker.default_relay_pattern, as it sent none,".to_owned(),
     };
-    body::json(front.broker.proxy_answer(answer).encode())
+    let reason = format!("{pattern} does not cover broker.allowed_relay_pattern");
+    refusals::log(labels::Request::ProxyPoll, &reason);
 }

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::CONTENT_TYPE;
+use http::HeaderMap;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use tokio::task::spawn_blocking;
 
 use crate::matching::Snapshot;
+use crate::metrics::exposition::Format;
 use crate::wire::nat::NatType;
 use crate::wire::proxy::ProxyType;
 
@@ -17,17 +20,28 @@ pub(super) async fn debug(State(front): State<Arc<Front>>) -> Response {
     text(debug_text(&front.broker.snapshot()))
 }
 
-/// `/metrics`: the metrics log, where there is one. Nothing writes it yet.
+/// `/metrics`: the metrics log, where there is one.
 pub(super) async fn metrics(State(front): State<Arc<Front>>) -> Response {
-    if front.has_metrics_log {
-        return text(String::new());
+    let Some(read) = front.sources.metrics_log.clone() else {
+        return error::not_found().await;
+    };
+    match spawn_blocking(move || read()).await {
+        Ok(Ok(log)) => text(log),
+        Ok(Err(error)) => {
+            tracing::warn!("the metrics log cannot be read: {error}");
+            error::not_found().await
+        }
+        Err(_panicked) => error::not_found().await,
     }
-    error::not_found().await
 }
 
-/// `/prometheus`: no metric family is declared yet.
-pub(super) async fn prometheus() -> Response {
-    text(String::new())
+/// `/prometheus`: every metric, as text.
+pub(super) async fn prometheus(State(front): State<Arc<Front>>, headers: HeaderMap) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    let format = Format::accepted_by(accept);
+    let figures = (front.sources.process_figures)();
+    let metrics = front.broker.expose_metrics(figures, format);
+    ([(CONTENT_TYPE, format.content_type())], metrics).into_response()
 }
 
 /// `/robots.txt`: nothing here is for crawlers.

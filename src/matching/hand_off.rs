@@ -8,8 +8,8 @@ use crate::wire::session_description::SessionDescription;
 use super::Matcher;
 use super::deadlines::{Timer, later};
 use super::outputs::{AnswerOutcome, Answered, ClientReply, Denied, Event, HandOff, PollReply};
-use super::policy::NatClass;
 use super::sessions::{Client, ClientKey, ClientState, Offered, PollKey};
+use crate::wire::nat::NatClass;
 
 impl Matcher {
     /// The client for a proxy that polls now: the oldest queued one it can
@@ -138,7 +138,7 @@ impl Matcher {
         answer: SessionDescription,
     ) -> AnswerOutcome {
         self.sessions.close_poll(now, poll, AnswerOutcome::Repeated);
-        let Some(client) = self.remove_client(now, offered.client, AnswerOutcome::TooLate) else {
+        let Some(client) = self.remove_client(now, offered.client, AnswerOutcome::Beaten) else {
             return AnswerOutcome::Unknown;
         };
         let answered = Answered {

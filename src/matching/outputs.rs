@@ -90,8 +90,10 @@ pub enum Denied {
 pub enum AnswerOutcome {
     /// Its client gets it.
     Delivered,
-    /// Its client had timed out, or had the answer of another proxy.
+    /// Its client had timed out.
     TooLate,
+    /// Its client had the answer of another proxy.
+    Beaten,
     /// Its client had left.
     ClientLeft,
     /// This proxy had answered already.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::wire::nat::NatType;
+use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::ProxyType;
 
-use super::policy::NatClass;
+use super::policy::pools_for;
 use super::sessions::{Poll, PollKey};
 
 /// The place of a poll within its pool: the lowest load first, first come first
@@ -34,8 +34,7 @@ impl Pools {
 
     /// The poll that a client of class `client` is to be given, if there is one.
     pub(super) fn best_for(&self, client: NatClass) -> Option<PollKey> {
-        client
-            .pools()
+        pools_for(client)
             .iter()
             .find_map(|&pool| self.by_rank[pool as usize].values().next().copied())
     }

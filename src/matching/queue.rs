@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::policy::NatClass;
+use super::policy::clients_for;
 use super::sessions::ClientKey;
+use crate::wire::nat::NatClass;
 
 /// A queue from which each proxy takes the oldest client that it can serve.
 #[derive(Debug, Default)]
@@ -22,7 +23,7 @@ impl ClientQueue {
 
     /// The oldest client that a proxy in `pool` can serve.
     pub(super) fn oldest_for(&self, pool: NatClass) -> Option<ClientKey> {
-        pool.clients()
+        clients_for(pool)
             .iter()
             .filter_map(|&class| self.by_arrival[class as usize].first_key_value())
             .min_by_key(|(arrival, _)| **arrival)
@@ -31,6 +32,10 @@ impl ClientQueue {
 
     pub(super) fn len(&self) -> usize {
         self.by_arrival.iter().map(BTreeMap::len).sum()
+    }
+
+    pub(super) fn len_of(&self, class: NatClass) -> usize {
+        self.by_arrival[class as usize].len()
     }
 
     pub(super) fn keys(&self) -> Vec<ClientKey> {

@@ -6,13 +6,12 @@ use std::time::Instant;
 
 use slotmap::{SlotMap, new_key_type};
 
-use crate::wire::nat::NatType;
+use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::{ProxyType, Sid};
 use crate::wire::session_description::SessionDescription;
 
 use super::CLOSED_POLL_MEMORY;
 use super::outputs::AnswerOutcome;
-use super::policy::NatClass;
 
 /// Closed polls beyond this number are forgotten before their time; at the
 /// design load of 2,500 matches a second there are 75,000.

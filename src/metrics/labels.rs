@@ -1,11 +1,13 @@
 //! By what things are counted.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
+use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::wire::nat::NatType;
+use crate::geoip::CountryCode;
+use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::ProxyType;
 
 /// The way by which a client's poll came.
@@ -39,6 +41,134 @@ impl fmt::Display for Rendezvous {
     }
 }
 
+/// What became of a proxy's poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PollOutcome {
+    /// It took a client's offer with it.
+    Matched,
+    /// Nobody came.
+    Idle,
+    /// It was turned away, for one of the [`Refusal`]s.
+    Refused,
+    /// The proxy left before the end.
+    Abandoned,
+}
+
+/// What became of a client's poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ClientOutcome {
+    /// It got a proxy's answer.
+    Matched,
+    /// There was no proxy for it.
+    Denied,
+    /// Its proxy did not answer in time.
+    TimedOut,
+    /// It was turned away, for one of the [`Refusal`]s.
+    Refused,
+    /// The client left before the end.
+    Abandoned,
+}
+
+/// What became of a proxy's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AnswerFate {
+    /// Its client got it.
+    Delivered,
+    /// Its client had timed out.
+    TooLate,
+    /// Its client had the answer of another proxy.
+    Beaten,
+    /// Its client had left.
+    ClientLeft,
+    /// This proxy had answered before.
+    Repeated,
+    /// Nothing is known of an offer to this proxy.
+    Unknown,
+    /// It was not understood.
+    Refused,
+}
+
+/// Who was turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Request {
+    /// A proxy that polled.
+    ProxyPoll,
+    /// A client that polled.
+    ClientPoll,
+    /// A proxy that answered.
+    ProxyAnswer,
+}
+
+/// Why somebody was turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Refusal {
+    /// The proxy does not accept every relay.
+    Pattern,
+    /// A poll with this `Sid` waits already.
+    SidInUse,
+    /// The proxy polled before its time.
+    TooSoon,
+    /// More came from one address than may.
+    Limit,
+    /// As much waits already as may.
+    Overloaded,
+    /// The request was not understood.
+    BadRequest,
+    /// The client's bridge is not in the list.
+    UnknownBridge,
+}
+
+/// Why a TLS handshake came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HandshakeFailure {
+    /// The peer did not speak TLS, or not ours.
+    Error,
+    /// It took too long.
+    Timeout,
+}
+
+/// The paths of the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Endpoint {
+    /// `/client`.
+    Client,
+    /// `/proxy`.
+    Proxy,
+    /// `/answer`.
+    Answer,
+    /// `/amp/client/...`.
+    Amp,
+    /// `/debug`.
+    Debug,
+    /// `/metrics`.
+    Metrics,
+    /// `/prometheus`.
+    Prometheus,
+    /// `/robots.txt`.
+    Robots,
+    /// What is none of ours.
+    Other,
+}
+
+/// A status code as far as the broker sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StatusCode {
+    /// 200.
+    Ok,
+    /// 304.
+    NotModified,
+    /// 400.
+    BadRequest,
+    /// 404.
+    NotFound,
+    /// 503.
+    ServiceUnavailable,
+    /// 504.
+    GatewayTimeout,
+    /// None of these.
+    Other,
+}
+
 /// A label with a known set of values, each with a word for it.
 pub(super) trait Label: Copy + Ord + 'static {
     const ALL: &'static [Self];
@@ -50,28 +180,97 @@ pub(super) trait Label: Copy + Ord + 'static {
     }
 }
 
-impl Label for Rendezvous {
-    const ALL: &'static [Self] = &Rendezvous::ALL;
+/// The words of labels, and each as a value that Prometheus can be told.
+macro_rules! labels {
+    ($($label:ident { $($value:ident = $word:literal),+ $(,)? })+) => {$(
+        impl Label for $label {
+            const ALL: &'static [Self] = &[$(Self::$value),+];
 
-    fn word(self) -> &'static str {
-        self.as_str()
+            fn word(self) -> &'static str {
+                match self {
+                    $(Self::$value => $word),+
+                }
+            }
+        }
+
+        impl EncodeLabelValue for $label {
+            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+                encoder.write_str(self.word())
+            }
+        }
+    )+};
+}
+
+labels! {
+    Rendezvous { Http = "http", Ampcache = "ampcache", Sqs = "sqs" }
+    NatType {
+        Restricted = "restricted", Unrestricted = "unrestricted", Strict = "strict",
+        Moderate = "moderate", Open = "open", Unknown = "unknown",
+    }
+    NatClass { Open = "open", Moderate = "moderate", Strict = "strict" }
+    ProxyType {
+        Badge = "badge", Bloco = "bloco", Iptproxy = "iptproxy", Standalone = "standalone",
+        Webext = "webext", Unknown = "unknown",
+    }
+    PollOutcome {
+        Matched = "matched", Idle = "idle", Refused = "refused", Abandoned = "abandoned",
+    }
+    ClientOutcome {
+        Matched = "matched", Denied = "denied", TimedOut = "timed_out", Refused = "refused",
+        Abandoned = "abandoned",
+    }
+    AnswerFate {
+        Delivered = "delivered", TooLate = "too_late", Beaten = "beaten",
+        ClientLeft = "client_left", Repeated = "repeated", Unknown = "unknown",
+        Refused = "refused",
+    }
+    Request {
+        ProxyPoll = "proxy_poll", ClientPoll = "client_poll", ProxyAnswer = "proxy_answer",
+    }
+    Refusal {
+        Pattern = "pattern", SidInUse = "sid_in_use", TooSoon = "too_soon", Limit = "limit",
+        Overloaded = "overloaded", BadRequest = "bad_request", UnknownBridge = "unknown_bridge",
+    }
+    HandshakeFailure { Error = "error", Timeout = "timeout" }
+    Endpoint {
+        Client = "client", Proxy = "proxy", Answer = "answer", Amp = "amp", Debug = "debug",
+        Metrics = "metrics", Prometheus = "prometheus", Robots = "robots", Other = "other",
+    }
+    StatusCode {
+        Ok = "200", NotModified = "304", BadRequest = "400", NotFound = "404",
+        ServiceUnavailable = "503", GatewayTimeout = "504", Other = "other",
+    }
+    PublishedPoll { Idle = "idle", Matched = "matched" }
+    PublishedClient { Matched = "matched", Denied = "denied", Timeout = "timeout" }
+    PublishedAnswer { Success = "success", Timeout = "timeout" }
+}
+
+impl EncodeLabelValue for CountryCode {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(self.as_str())
     }
 }
 
-impl Label for NatType {
-    const ALL: &'static [Self] = &NatType::ALL;
-
-    fn word(self) -> &'static str {
-        self.as_str()
-    }
+/// What the reference broker publishes of a poll's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum PublishedPoll {
+    Idle,
+    Matched,
 }
 
-impl Label for ProxyType {
-    const ALL: &'static [Self] = &ProxyType::ALL;
+/// What the reference broker publishes of a client's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum PublishedClient {
+    Matched,
+    Denied,
+    Timeout,
+}
 
-    fn word(self) -> &'static str {
-        self.as_str()
-    }
+/// What the reference broker publishes of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum PublishedAnswer {
+    Success,
+    Timeout,
 }
 
 /// Writes a map with the labels' words as keys, for serde's `with`.

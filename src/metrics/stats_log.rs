@@ -1,4 +1,4 @@
-//! The metrics log that Tor's `CollecTor` reads: one block of lines a window.
+//! The metrics log that Tor's CollecTor reads: one block of lines a window.
 //! Its readers know the lines by their order too, so that does not change.
 
 use std::cmp::Reverse;

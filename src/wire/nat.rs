@@ -1,4 +1,5 @@
-//! The six NAT words that clients and proxies describe themselves with.
+//! The six NAT words that clients and proxies describe themselves with, and the
+//! three classes that these fall into.
 
 use std::fmt;
 use std::str::FromStr;
@@ -73,6 +74,41 @@ impl FromStr for NatType {
 impl fmt::Display for NatType {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.as_str())
+    }
+}
+
+/// The three classes that the six NAT words fall into. A proxy's class names
+/// the pool it is parked in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NatClass {
+    /// Reachable by everybody.
+    Open,
+    /// Reaches moderate and open peers.
+    Moderate,
+    /// Reaches open peers; also whoever does not know.
+    Strict,
+}
+
+impl NatClass {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Open, Self::Moderate, Self::Strict];
+
+    /// The class of a peer that describes itself with `nat`.
+    pub fn of(nat: NatType) -> Self {
+        match nat {
+            NatType::Open | NatType::Unrestricted => Self::Open,
+            NatType::Moderate => Self::Moderate,
+            NatType::Strict | NatType::Restricted | NatType::Unknown => Self::Strict,
+        }
+    }
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Moderate => "moderate",
+            Self::Strict => "strict",
+        }
     }
 }
 

@@ -41,7 +41,7 @@ pub enum ProxyType {
     Badge,
     /// The BLOCO application.
     Bloco,
-    /// Orbot and others that embed `IPtProxy`.
+    /// Orbot and others that embed IPtProxy.
     Iptproxy,
     /// The command line program.
     Standalone,

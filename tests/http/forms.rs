@@ -49,7 +49,10 @@ async fn a_proxy_that_does_not_accept_our_relays_is_told_so() {
             "NextPoll": 600_000, "RelayURL": "",
         })
     );
-    assert_eq!(front.broker.counts().polls_refused_pattern, 1);
+    assert_eq!(
+        front.count("snowflake_broker_refusals_total", &[r#"reason="pattern""#]),
+        1
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -59,7 +59,10 @@ async fn a_poll_without_a_client_ends_after_ten_seconds() {
         reply.json(),
         json!({"Status": "no match", "Offer": "", "NAT": "", "NextPoll": 20_000, "RelayURL": ""})
     );
-    assert_eq!(front.broker.counts().polls_idle, 1);
+    assert_eq!(
+        front.count("snowflake_broker_proxy_polls_total", &[r#"outcome="idle""#]),
+        1
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,7 +114,7 @@ async fn a_silent_proxy_is_followed_by_a_second_one() {
         front.post("/answer", proxy_answer("first", "1")).await.body,
         CLIENT_GONE
     );
-    assert_eq!(front.broker.counts().rematches, 1);
+    assert_eq!(front.count("snowflake_broker_rematches_total", &[]), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -123,7 +126,13 @@ async fn a_proxy_that_goes_away_leaves_its_pool_at_once() {
     assert!(front.broker.snapshot().parked.is_empty());
     let denied = front.post("/client", client_poll("x", "open")).await;
     assert_eq!(denied.body, NO_PROXIES);
-    assert_eq!(front.broker.counts().polls_abandoned, 1);
+    assert_eq!(
+        front.count(
+            "snowflake_broker_proxy_polls_total",
+            &[r#"outcome="abandoned""#]
+        ),
+        1
+    );
 }
 
 /// The reply is on its way but not yet taken when the connection closes.
@@ -138,7 +147,10 @@ async fn an_offer_that_reaches_no_proxy_goes_to_the_next() {
     assert!(client.as_mut().poll(&mut context).is_pending());
     poll.abort();
     assert_eq!(next.await.unwrap().json()["Offer"], offer("x"));
-    assert_eq!(front.broker.counts().hand_offs_failed, 1);
+    assert_eq!(
+        front.count("snowflake_broker_hand_offs_failed_total", &[]),
+        1
+    );
     front.post("/answer", proxy_answer("next", "hi")).await;
     assert_eq!(client.await.json()["answer"], answer("hi"));
 }
@@ -167,7 +179,13 @@ async fn a_sid_that_is_waiting_is_refused() {
         (newcomer.status, &*newcomer.body),
         (StatusCode::BAD_REQUEST, "")
     );
-    assert_eq!(front.broker.counts().polls_refused_sid, 1);
+    assert_eq!(
+        front.count(
+            "snowflake_broker_refusals_total",
+            &[r#"reason="sid_in_use""#]
+        ),
+        1
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use snowflake_broker::matching::AnswerOutcome::{
-    ClientLeft, Delivered, Repeated, TooLate, Unknown,
+    Beaten, ClientLeft, Delivered, Repeated, TooLate, Unknown,
 };
 use snowflake_broker::matching::{ClientReply, Event, Output};
 use snowflake_broker::wire::proxy::ProxyType;
@@ -84,7 +84,7 @@ fn two_answers_first_wins() {
 fn first_proxy_answers_first_then_second_gets_client_gone() {
     let mut scene = matched_twice();
     assert_eq!(scene.at(2500).answer("p"), Delivered);
-    assert_eq!(scene.at(2600).answer("q"), TooLate);
+    assert_eq!(scene.at(2600).answer("q"), Beaten);
     scene.says(&["c: answer of p"]).waiting(0, 0, 0);
 }
 
@@ -92,7 +92,7 @@ fn first_proxy_answers_first_then_second_gets_client_gone() {
 fn second_proxy_answers_first_then_first_gets_client_gone() {
     let mut scene = matched_twice();
     assert_eq!(scene.at(2500).answer("q"), Delivered);
-    assert_eq!(scene.at(2600).answer("p"), TooLate);
+    assert_eq!(scene.at(2600).answer("p"), Beaten);
     assert_eq!(scene.at(2700).answer("q"), Repeated);
     scene.says(&["c: answer of q"]).waiting(0, 0, 0);
 }

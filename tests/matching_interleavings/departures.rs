@@ -1,6 +1,6 @@
 //! Whoever leaves: clients, and proxies before they took their reply.
 
-use snowflake_broker::matching::AnswerOutcome::{Delivered, TooLate, Unknown};
+use snowflake_broker::matching::AnswerOutcome::{Beaten, Delivered, Unknown};
 
 use crate::scene::{scene, scene_with};
 
@@ -115,7 +115,7 @@ fn second_proxy_leaves_during_hand_off_third_gets_the_offer() {
         "r: offer of c, attempt 2",
     ]);
     assert_eq!(scene.answer("p"), Delivered);
-    assert_eq!(scene.answer("r"), TooLate);
+    assert_eq!(scene.answer("r"), Beaten);
     scene.says(&["c: answer of p"]);
 }
 

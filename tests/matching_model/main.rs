@@ -66,6 +66,7 @@ fn scripts_reach_every_kind_of_output() {
         seen.extend(run(&settings, &ops).iter().map(kind));
     }
     let expected = [
+        "Beaten",
         "ClientAbandoned",
         "ClientLeft",
         "ClientQueued",

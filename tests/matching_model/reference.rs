@@ -153,7 +153,7 @@ impl Reference {
         let outcome = match (found, state) {
             (Some(poll), Some(PollState::Offered { client, since })) => {
                 self.close(poll, AnswerOutcome::Repeated, now);
-                self.end_client(now, client, AnswerOutcome::TooLate);
+                self.end_client(now, client, AnswerOutcome::Beaten);
                 let answered = Answered {
                     answer,
                     attempts: self.clients[client].hand_offs,

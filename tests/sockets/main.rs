@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use front::Front;
-use snowflake_broker::listener::{self, Server, Settings};
+use snowflake_broker::listener::{self, Observer, Server, Settings};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -31,9 +31,18 @@ async fn serve(front: &Front, settings: Settings, tls: Option<TlsAcceptor>) -> S
     let listener = listener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let closing = CancellationToken::new();
-    let server = Server::new(settings, tls, front.router.clone(), closing);
+    let router = front.router.clone();
+    let server = Server::new(settings, tls, router, Arc::new(Unobserved), closing);
     tokio::spawn(Arc::new(server).run(listener));
     addr
+}
+
+struct Unobserved;
+
+impl Observer for Unobserved {
+    fn opened(&self) {}
+    fn closed(&self) {}
+    fn handshake_failed(&self, _in_time: bool) {}
 }
 
 /// Waits until something is so.

@@ -1,10 +1,14 @@
 //! A broker behind its router.
 
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use axum::Router;
 use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::{Broker, Knowledge, PollInterval};
+use snowflake_broker::metrics::Metrics;
+use snowflake_broker::metrics::distinct_ips::WindowKey;
+use snowflake_broker::metrics::exposition::Format;
 use snowflake_broker::{http as front, matching};
 
 /// A bridge beside the default one.
@@ -27,11 +31,31 @@ impl Front {
             allowed_relay_pattern: "example$".into(),
             default_relay_pattern: "".into(),
             poll_interval: PollInterval::default(),
+            geoip: Arc::default(),
         };
-        let broker = Arc::new(Broker::new(settings, knowledge));
+        let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
+        let broker = Arc::new(Broker::new(settings, knowledge, metrics));
         let driven = Arc::clone(&broker);
         tokio::spawn(async move { driven.drive().await });
-        let router = front::router(Arc::clone(&broker), front::Settings::default(), false);
+        let sources = front::Sources {
+            metrics_log: None,
+            process_figures: || None,
+        };
+        let router = front::router(Arc::clone(&broker), front::Settings::default(), sources);
         Self { broker, router }
+    }
+
+    /// The sum of a family's series that have all these labels, each written
+    /// `name="value"`.
+    pub(crate) fn count(&self, family: &str, labels: &[&str]) -> u64 {
+        let metrics = self.broker.expose_metrics(None, Format::Text);
+        let series = metrics.lines().filter_map(|line| line.rsplit_once(' '));
+        series
+            .filter(|(series, _)| {
+                let (name, set) = series.split_once('{').unwrap_or((series, ""));
+                name == family && labels.iter().all(|label| set.contains(label))
+            })
+            .map(|(_, value)| value.parse::<u64>().unwrap())
+            .sum()
     }
 }

@@ -1,0 +1,29 @@
+//! Requests that are turned away, and why, in the log: but not each of them,
+//! for whoever wants can provoke any number.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use crate::broker::clock;
+use crate::metrics::labels::Request;
+use crate::telemetry::LogLimit;
+
+const PERIOD: Duration = Duration::from_mins(1);
+const LINES: u32 = 10;
+
+static PROXY_POLLS: LogLimit = LogLimit::new(LINES, PERIOD);
+static CLIENT_POLLS: LogLimit = LogLimit::new(LINES, PERIOD);
+static PROXY_ANSWERS: LogLimit = LogLimit::new(LINES, PERIOD);
+
+/// Logs why a request is turned away, unless many were in the last minute.
+/// `reason` must not hold what a peer sent, but for its relay pattern.
+pub(super) fn log(request: Request, reason: &dyn Display) {
+    let (what, limit) = match request {
+        Request::ProxyPoll => ("a proxy's poll", &PROXY_POLLS),
+        Request::ClientPoll => ("a client's poll", &CLIENT_POLLS),
+        Request::ProxyAnswer => ("a proxy's answer", &PROXY_ANSWERS),
+    };
+    if let Some(suppressed) = limit.admit(clock::now()) {
+        tracing::info!(suppressed, "refused {what}: {reason}");
+    }
+}

@@ -1,0 +1,99 @@
+//! The two text forms in which Prometheus reads metrics: OpenMetrics, which the
+//! registry writes, and the older one, for whoever does not ask for it.
+
+use std::fmt::Write as _;
+
+/// A text form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `application/openmetrics-text`, version 1.0.0.
+    OpenMetrics,
+    /// `text/plain`, version 0.0.4.
+    Text,
+}
+
+impl Format {
+    /// The best form for an `Accept` header.
+    pub fn accepted_by(accept: Option<&str>) -> Self {
+        if accept.is_some_and(|accept| accept.contains("application/openmetrics-text")) {
+            Self::OpenMetrics
+        } else {
+            Self::Text
+        }
+    }
+
+    /// What to send as `Content-Type`.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+
+    /// Turns an OpenMetrics text into this form.
+    pub(super) fn convert(self, open_metrics: String) -> String {
+        match self {
+            Self::OpenMetrics => open_metrics,
+            Self::Text => to_text(&open_metrics),
+        }
+    }
+}
+
+/// The older form names counters and infos with their suffix in the metadata,
+/// and knows neither `info`, `UNIT` nor `EOF`.
+fn to_text(open_metrics: &str) -> String {
+    let mut text = String::with_capacity(open_metrics.len() + 1024);
+    let mut help = "";
+    for line in open_metrics.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            help = rest;
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            write_metadata(&mut text, help, rest);
+        } else if !line.starts_with('#') {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn write_metadata(text: &mut String, help: &str, typed: &str) {
+    let (name, kind) = typed.rsplit_once(' ').unwrap_or((typed, "untyped"));
+    let help = help.strip_prefix(name).unwrap_or_default();
+    let (suffix, kind) = match kind {
+        "counter" => ("_total", "counter"),
+        "info" => ("_info", "gauge"),
+        other => ("", other),
+    };
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        text,
+        "# HELP {name}{suffix}{help}\n# TYPE {name}{suffix} {kind}"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_older_form_names_counters_in_full() {
+        let open_metrics = "# HELP a Things.\n# TYPE a counter\na_total{b=\"c\"} 8\n\
+                            # HELP d D.\n# TYPE d info\nd_info{e=\"f\"} 1\n\
+                            # HELP g G.\n# TYPE g gauge\n# UNIT g seconds\ng 2\n# EOF\n";
+        assert_eq!(
+            Format::Text.convert(open_metrics.to_owned()),
+            "# HELP a_total Things.\n# TYPE a_total counter\na_total{b=\"c\"} 8\n\
+             # HELP d_info D.\n# TYPE d_info gauge\nd_info{e=\"f\"} 1\n\
+             # HELP g G.\n# TYPE g gauge\ng 2\n"
+        );
+    }
+
+    #[test]
+    fn open_metrics_only_for_who_asks() {
+        let prometheus = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
+        assert_eq!(Format::accepted_by(Some(prometheus)), Format::OpenMetrics);
+        assert_eq!(Format::accepted_by(Some("*/*")), Format::Text);
+        assert_eq!(Format::accepted_by(None), Format::Text);
+    }
+}

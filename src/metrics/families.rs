@@ -1,0 +1,201 @@
+//! Every metric family, declared once: its name, its labels, and each series
+//! that is known beforehand at 0, so that rates can be told from the first event
+//! on. Countries are not known beforehand: of those only `??` is there.
+
+use std::hash::Hash;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Metric, Registry};
+
+use super::labels::{
+    AnswerFate, ClientOutcome, Endpoint, HandshakeFailure, Label, PollOutcome, PublishedAnswer,
+    PublishedClient, PublishedPoll, Refusal, Rendezvous, Request, StatusCode,
+};
+use super::rounded::RoundedCounter;
+use crate::geoip::CountryCode;
+use crate::wire::nat::{NatClass, NatType};
+use crate::wire::proxy::ProxyType;
+
+/// Upper bounds in seconds: proxies answer after 0.3 to 3 s, clients leave
+/// after 5.
+const LATENCIES: [f64; 12] = [
+    0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0,
+];
+/// Upper bounds of the number of proxies that a client was offered to.
+const ATTEMPTS: [f64; 4] = [1.0, 2.0, 3.0, 5.0];
+
+macro_rules! label_sets {
+    ($($set:ident { $($label:ident: $kind:ty),+ })+) => {$(
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+        pub(super) struct $set {
+            $(pub(super) $label: $kind),+
+        }
+    )+};
+}
+
+label_sets! {
+    UniqueProxy { r#type: ProxyType, nat: NatType, cc: CountryCode }
+    Proxy { nat: NatType, r#type: ProxyType }
+    PublishedProxyPoll { nat: NatType, r#type: ProxyType, status: PublishedPoll }
+    PublishedClientPoll {
+        nat: NatType, status: PublishedClient, cc: CountryCode, rendezvous_method: Rendezvous
+    }
+    PublishedProxyAnswer { r#type: ProxyType, status: PublishedAnswer }
+    ProxyPollEnd { r#type: ProxyType, nat: NatType, outcome: PollOutcome }
+    ClientPollEnd { rendezvous: Rendezvous, nat: NatType, outcome: ClientOutcome }
+    AnswerEnd { r#type: ProxyType, outcome: AnswerFate }
+    Refused { request: Request, reason: Refusal }
+    Reply { endpoint: Endpoint, code: StatusCode }
+    Pool { pool: NatClass }
+    By { rendezvous: Rendezvous }
+    Answered { rendezvous: Rendezvous, nat: NatType }
+    Handshake { reason: HandshakeFailure }
+}
+
+/// How long answers take.
+pub(super) type Latency = Family<Answered, Histogram>;
+
+/// The families. The first eight are the reference broker's, and rounded where
+/// their name says so; the others count exactly and know no country.
+#[derive(Debug)]
+pub(super) struct Families {
+    pub(super) unique_proxies: Family<UniqueProxy, Counter>,
+    pub(super) available_proxies: Family<Proxy, Gauge>,
+    pub(super) published_polls: Family<PublishedProxyPoll, RoundedCounter>,
+    pub(super) polls_with_pattern: Family<Proxy, RoundedCounter>,
+    pub(super) polls_without_pattern: Family<Proxy, RoundedCounter>,
+    pub(super) polls_rejected_pattern: Family<Proxy, RoundedCounter>,
+    pub(super) published_clients: Family<PublishedClientPoll, RoundedCounter>,
+    pub(super) published_answers: Family<PublishedProxyAnswer, RoundedCounter>,
+
+    pub(super) proxy_polls_received: Counter,
+    pub(super) proxy_polls: Family<ProxyPollEnd, Counter>,
+    pub(super) client_polls_received: Family<By, Counter>,
+    pub(super) client_polls: Family<ClientPollEnd, Counter>,
+    pub(super) answers: Family<AnswerEnd, Counter>,
+    pub(super) refusals: Family<Refused, Counter>,
+    pub(super) replies: Family<Reply, Counter>,
+    pub(super) parked_polls: Family<Pool, Gauge>,
+    pub(super) queued_clients: Family<Pool, Gauge>,
+    pub(super) matched_clients: Gauge,
+    pub(super) clients_queued: Counter,
+    pub(super) rematches: Counter,
+    pub(super) second_answers: Counter,
+    pub(super) hand_offs_failed: Counter,
+    pub(super) attempts: Histogram,
+    pub(super) hand_off_to_answer: Latency,
+    pub(super) request_to_answer: Latency,
+    pub(super) open_connections: Gauge,
+    pub(super) connections: Counter,
+    pub(super) handshake_failures: Family<Handshake, Counter>,
+}
+
+impl Families {
+    /// All of them, in the registry.
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let families = Self::declare(registry);
+        families.seed();
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("snowflake_broker_build", "The release that runs", build);
+        families
+    }
+
+    #[rustfmt::skip]
+    fn declare(registry: &mut Registry) -> Self {
+        let r = registry;
+        let latency: fn() -> Histogram = || Histogram::new(LATENCIES);
+        Self {
+            unique_proxies: add(r, "snowflake_proxy", "Unique addresses of proxies that polled", Family::default()),
+            available_proxies: add(r, "snowflake_available_proxies", "Proxies that wait for a client", Family::default()),
+            published_polls: add(r, "snowflake_rounded_proxy_poll", "Polls of proxies, rounded up to a multiple of 8", Family::default()),
+            polls_with_pattern: add(r, "snowflake_rounded_proxy_poll_with_relay_url_extension", "Polls with a relay pattern, rounded up to a multiple of 8", Family::default()),
+            polls_without_pattern: add(r, "snowflake_rounded_proxy_poll_without_relay_url_extension", "Polls without a relay pattern, rounded up to a multiple of 8", Family::default()),
+            polls_rejected_pattern: add(r, "snowflake_rounded_proxy_poll_rejected_relay_url_extension", "Polls rejected for their relay pattern, rounded up to a multiple of 8", Family::default()),
+            published_clients: add(r, "snowflake_rounded_client_poll", "Polls of clients, rounded up to a multiple of 8", Family::default()),
+            published_answers: add(r, "snowflake_rounded_proxy_answer", "Answers of proxies, rounded up to a multiple of 8", Family::default()),
+
+            proxy_polls_received: add(r, "snowflake_broker_proxy_polls_received", "Polls of proxies that came; each has its outcome in snowflake_broker_proxy_polls_total", Counter::default()),
+            proxy_polls: add(r, "snowflake_broker_proxy_polls", "Polls of proxies by what became of them", Family::default()),
+            client_polls_received: add(r, "snowflake_broker_client_polls_received", "Polls of clients that came; each has its outcome in snowflake_broker_client_polls_total", Family::default()),
+            client_polls: add(r, "snowflake_broker_client_polls", "Polls of clients by what became of them", Family::default()),
+            answers: add(r, "snowflake_broker_proxy_answers", "Answers of proxies by what became of them", Family::default()),
+            refusals: add(r, "snowflake_broker_refusals", "Requests turned away, by why", Family::default()),
+            replies: add(r, "snowflake_broker_http_responses", "HTTP responses by endpoint and status code", Family::default()),
+            parked_polls: add(r, "snowflake_broker_parked_polls", "Polls that wait for a client, by pool", Family::default()),
+            queued_clients: add(r, "snowflake_broker_queued_clients", "Clients that wait for a proxy, by the class of their NAT", Family::default()),
+            matched_clients: add(r, "snowflake_broker_matched_clients", "Clients that wait for a proxy's answer", Gauge::default()),
+            clients_queued: add(r, "snowflake_broker_clients_queued", "Times that a client had to wait for a proxy", Counter::default()),
+            rematches: add(r, "snowflake_broker_rematches", "Hand-offs of an offer to a further proxy", Counter::default()),
+            second_answers: add(r, "snowflake_broker_second_answers", "Answers to clients that had one already", Counter::default()),
+            hand_offs_failed: add(r, "snowflake_broker_hand_offs_failed", "Hand-offs that did not reach their proxy", Counter::default()),
+            attempts: add(r, "snowflake_broker_attempts_per_answer", "Proxies that an answered client was offered to", Histogram::new(ATTEMPTS)),
+            hand_off_to_answer: add(r, "snowflake_broker_hand_off_to_answer_seconds", "From the hand-off to the proxy that answered until its answer", Family::new_with_constructor(latency)),
+            request_to_answer: add(r, "snowflake_broker_request_to_answer_seconds", "From the arrival of a client's request until its answer", Family::new_with_constructor(latency)),
+            open_connections: add(r, "snowflake_broker_open_connections", "Connections that are open", Gauge::default()),
+            connections: add(r, "snowflake_broker_connections", "Connections that were accepted", Counter::default()),
+            handshake_failures: add(r, "snowflake_broker_tls_handshake_failures", "TLS handshakes that failed", Family::default()),
+        }
+    }
+
+    #[rustfmt::skip]
+    fn seed(&self) {
+        let cc = CountryCode::UNKNOWN;
+        let proxy = |nat, r#type| Proxy { nat, r#type };
+        seed2(&self.unique_proxies, |r#type, nat| UniqueProxy { r#type, nat, cc });
+        seed2(&self.available_proxies, proxy);
+        seed3(&self.published_polls, |nat, r#type, status| PublishedProxyPoll { nat, r#type, status });
+        seed2(&self.polls_with_pattern, proxy);
+        seed2(&self.polls_without_pattern, proxy);
+        seed2(&self.polls_rejected_pattern, proxy);
+        seed3(&self.published_clients, |nat, status, rendezvous_method| PublishedClientPoll { nat, status, cc, rendezvous_method });
+        seed2(&self.published_answers, |r#type, status| PublishedProxyAnswer { r#type, status });
+        seed3(&self.proxy_polls, |r#type, nat, outcome| ProxyPollEnd { r#type, nat, outcome });
+        seed1(&self.client_polls_received, |rendezvous| By { rendezvous });
+        seed3(&self.client_polls, |rendezvous, nat, outcome| ClientPollEnd { rendezvous, nat, outcome });
+        seed2(&self.answers, |r#type, outcome| AnswerEnd { r#type, outcome });
+        seed2(&self.refusals, |request, reason| Refused { request, reason });
+        seed2(&self.replies, |endpoint, code| Reply { endpoint, code });
+        seed1(&self.parked_polls, |pool| Pool { pool });
+        seed1(&self.queued_clients, |pool| Pool { pool });
+        seed2(&self.hand_off_to_answer, |rendezvous, nat| Answered { rendezvous, nat });
+        seed2(&self.request_to_answer, |rendezvous, nat| Answered { rendezvous, nat });
+        seed1(&self.handshake_failures, |reason| Handshake { reason });
+    }
+}
+
+fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn seed1<A: Label, S: Clone + Hash + Eq, M, C: MetricConstructor<M>>(
+    family: &Family<S, M, C>,
+    set: impl Fn(A) -> S,
+) {
+    for &a in A::ALL {
+        drop(family.get_or_create(&set(a)));
+    }
+}
+
+fn seed2<A: Label, B: Label, S: Clone + Hash + Eq, M, C: MetricConstructor<M>>(
+    family: &Family<S, M, C>,
+    set: impl Fn(A, B) -> S,
+) {
+    for &b in B::ALL {
+        seed1(family, |a| set(a, b));
+    }
+}
+
+fn seed3<A: Label, B: Label, D: Label, S: Clone + Hash + Eq, M, C: MetricConstructor<M>>(
+    family: &Family<S, M, C>,
+    set: impl Fn(A, B, D) -> S,
+) {
+    for &d in D::ALL {
+        seed2(family, |a, b| set(a, b, d));
+    }
+}

@@ -1,0 +1,84 @@
+//! The process's own figures, under the names that every Prometheus client has.
+
+use std::sync::atomic::AtomicU64;
+use std::time::SystemTime;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::registry::Registry;
+
+/// What the operating system says of the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ProcessFigures {
+    /// Processor time used, user and system together, in seconds.
+    pub cpu_seconds: f64,
+    /// Memory that is not swapped out, in bytes.
+    pub resident_memory_bytes: u64,
+    /// Address space, in bytes.
+    pub virtual_memory_bytes: u64,
+    /// Open file descriptors.
+    pub open_fds: u64,
+    /// The soft limit of open file descriptors.
+    pub max_fds: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct ProcessMetrics {
+    cpu_seconds: Counter<f64, AtomicU64>,
+    resident_memory_bytes: Gauge<u64, AtomicU64>,
+    virtual_memory_bytes: Gauge<u64, AtomicU64>,
+    open_fds: Gauge<u64, AtomicU64>,
+    max_fds: Gauge<u64, AtomicU64>,
+}
+
+impl ProcessMetrics {
+    pub(super) fn register(registry: &mut Registry, start: SystemTime) -> Self {
+        let metrics = Self::default();
+        registry.register(
+            "process_cpu_seconds",
+            "Processor time used, in seconds",
+            metrics.cpu_seconds.clone(),
+        );
+        for (name, help, gauge) in [
+            (
+                "process_resident_memory_bytes",
+                "Resident memory size in bytes",
+                &metrics.resident_memory_bytes,
+            ),
+            (
+                "process_virtual_memory_bytes",
+                "Virtual memory size in bytes",
+                &metrics.virtual_memory_bytes,
+            ),
+            (
+                "process_open_fds",
+                "Open file descriptors",
+                &metrics.open_fds,
+            ),
+            (
+                "process_max_fds",
+                "The most file descriptors that may be open",
+                &metrics.max_fds,
+            ),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
+        let start = start.duration_since(SystemTime::UNIX_EPOCH);
+        registry.register(
+            "process_start_time_seconds",
+            "Start of the process since the epoch, in seconds",
+            ConstGauge::new(start.unwrap_or_default().as_secs_f64()),
+        );
+        metrics
+    }
+
+    pub(super) fn set(&self, figures: ProcessFigures) {
+        let more = figures.cpu_seconds - self.cpu_seconds.get();
+        self.cpu_seconds.inc_by(more.max(0.0));
+        self.resident_memory_bytes
+            .set(figures.resident_memory_bytes);
+        self.virtual_memory_bytes.set(figures.virtual_memory_bytes);
+        self.open_fds.set(figures.open_fds);
+        self.max_fds.set(figures.max_fds);
+    }
+}

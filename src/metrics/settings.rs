@@ -1,0 +1,36 @@
+//! What an operator can set about metrics.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Where counts are written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The metrics log that `/metrics` serves; none means 404 there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics_log: Option<PathBuf>,
+    /// How often a block is appended to it.
+    #[serde(with = "crate::timespan")]
+    pub metrics_interval: Duration,
+    /// Beginning of the names of the files with sketches of the proxies'
+    /// addresses; none means no such files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip_count_prefix: Option<PathBuf>,
+    /// How often a sketch is written.
+    #[serde(with = "crate::timespan")]
+    pub ip_count_interval: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            metrics_log: None,
+            metrics_interval: Duration::from_hours(24),
+            ip_count_prefix: None,
+            ip_count_interval: Duration::from_hours(1),
+        }
+    }
+}
