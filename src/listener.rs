@@ -1,15 +1,16 @@
 //! Sockets and connections: accept, TLS, HTTP/1.1 and HTTP/2, time limits.
 //! Knows nothing of what is served.
 
+mod activity;
+
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::Request;
+use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -22,6 +23,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
+
+use activity::{Activity, Limits, Overdue, Watched};
 
 /// How many connections the kernel keeps for us until they are accepted.
 const BACKLOG: u32 = 4096;
@@ -47,6 +50,10 @@ pub struct Settings {
     /// How long a peer may take over the head of a request.
     #[serde(with = "crate::timespan")]
     pub header_read_timeout: Duration,
+    /// How long a connection is kept open between two requests. Proxies poll
+    /// every 20 s.
+    #[serde(with = "crate::timespan")]
+    pub idle_timeout: Duration,
 }
 
 impl Default for Settings {
@@ -55,6 +62,7 @@ impl Default for Settings {
             addr: ":443".to_owned(),
             tls_handshake_timeout: Duration::from_secs(10),
             header_read_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
         }
     }
 }
@@ -137,7 +145,8 @@ impl Server {
         let mut http = Builder::new(TokioExecutor::new());
         http.http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(settings.header_read_timeout)
+            // Ours holds from the first byte on; see `activity`.
+            .header_read_timeout(None)
             .max_buf_size(HEAD_MAX);
         http.http2()
             .timer(TokioTimer::new())
@@ -198,45 +207,52 @@ impl Server {
         }
     }
 
-    /// Serves requests until the peer or the server closes. A connection on
-    /// which no first request comes in time is dropped: hyper's own limit begins
-    /// only once it knows whether it reads HTTP/1.1 or HTTP/2.
+    /// Serves requests until the peer or the server closes, or the peer takes
+    /// too long over a head, or over thinking of its next request.
     async fn serve_http(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: Peer,
     ) {
-        let is_in_use = AtomicBool::new(false);
+        let activity = Activity::new();
         let service = service_fn(|mut request: Request<Incoming>| {
-            is_in_use.store(true, Ordering::Relaxed);
+            let under_way = activity.begin_request(request.version() == Version::HTTP_2);
             request.extensions_mut().insert(peer);
-            self.router.clone().oneshot(request.map(Body::new))
+            let response = self.router.clone().oneshot(request.map(Body::new));
+            async move {
+                let _under_way = under_way;
+                response.await
+            }
         });
-        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        let stream = TokioIo::new(Watched::new(stream, activity.clone()));
+        let connection = self.http.serve_connection(stream, service);
         tokio::pin!(connection);
-        let first_request_overdue = sleep(self.settings.header_read_timeout);
-        tokio::pin!(first_request_overdue);
-        let mut is_new = true;
+        let overdue = Overdue::new(activity.clone(), self.limits());
+        tokio::pin!(overdue);
         let mut is_closing = false;
         loop {
             tokio::select! {
+                // In this order: the connection's turn can change what is due.
+                biased;
                 served = connection.as_mut() => {
                     if let Err(error) = served {
                         tracing::debug!(%error, "a connection broke off");
                     }
                     return;
                 }
-                () = first_request_overdue.as_mut(), if is_new => {
-                    is_new = false;
-                    if !is_in_use.load(Ordering::Relaxed) {
-                        return;
-                    }
-                }
+                () = overdue.as_mut() => return,
                 () = self.closing.cancelled(), if !is_closing => {
                     is_closing = true;
                     connection.as_mut().graceful_shutdown();
                 }
             }
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            head: self.settings.header_read_timeout,
+            idle: self.settings.idle_timeout,
         }
     }
 }

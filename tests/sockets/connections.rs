@@ -7,7 +7,7 @@ use snowflake_broker::listener::Settings;
 use snowflake_broker::matching;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::front::Front;
 use crate::messages::{answer, client_poll, proxy_answer, proxy_poll};
@@ -138,6 +138,63 @@ async fn peers_that_stall_before_their_request_is_whole_are_dropped() {
         let reply = read_to_end(send(addr, bytes.as_bytes()).await).await;
         assert!(!reply.contains("200 OK"), "{bytes:?}: {reply}");
     }
+}
+
+#[tokio::test]
+async fn an_idle_connection_outlasts_the_time_for_heads_and_then_is_closed() {
+    let front = Front::new(matching::Settings::default());
+    let settings = Settings {
+        header_read_timeout: Duration::from_millis(50),
+        idle_timeout: Duration::from_secs(1),
+        ..Settings::default()
+    };
+    let addr = serve(&front, settings, None).await;
+    for is_http2 in [false, true] {
+        let mut peer = if is_http2 {
+            Peer::http2(addr).await
+        } else {
+            Peer::http1(addr).await
+        };
+        for _ in 0..2 {
+            let (status, _) = peer.post("/answer", proxy_answer("nobody", "hi")).await;
+            assert_eq!(status, 200);
+            sleep(Duration::from_millis(200)).await;
+        }
+        timeout(FOREVER, closed(&mut peer))
+            .await
+            .expect("it is kept for ever");
+    }
+}
+
+/// Waits until the server has closed the connection.
+async fn closed(peer: &mut Peer) {
+    loop {
+        let ready = match peer {
+            Peer::Http1(sender) => sender.ready().await,
+            Peer::Http2(sender) => sender.ready().await,
+        };
+        if ready.is_err() {
+            return;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_stalls_in_its_second_head_is_dropped() {
+    let front = Front::new(matching::Settings::default());
+    let settings = Settings {
+        header_read_timeout: Duration::from_millis(100),
+        idle_timeout: FOREVER * 2,
+        ..Settings::default()
+    };
+    let addr = serve(&front, settings, None).await;
+    let mut stream = send(addr, b"GET /robots.txt HTTP/1.1\r\n\r\n").await;
+    let mut first = [0; 16];
+    stream.read_exact(&mut first).await.unwrap();
+    stream.write_all(b"GET / HT").await.unwrap();
+    let rest = read_to_end(stream).await;
+    assert!(rest.ends_with("Disallow: /\n"), "{rest}");
 }
 
 #[tokio::test]

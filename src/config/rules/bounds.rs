@@ -29,6 +29,7 @@ fn spans(rules: &mut Rules<'_>) {
             "listener.header_read_timeout",
             c.listener.header_read_timeout,
         ),
+        ("listener.idle_timeout", c.listener.idle_timeout),
         ("http.body_read_timeout", c.http.body_read_timeout),
         ("poll_interval.open", c.poll_interval.open),
         ("poll_interval.moderate", c.poll_interval.moderate),
