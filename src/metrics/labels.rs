@@ -180,19 +180,9 @@ pub(super) trait Label: Copy + Ord + 'static {
     }
 }
 
-/// The words of labels, and each as a value that Prometheus can be told.
-macro_rules! labels {
-    ($($label:ident { $($value:ident = $word:literal),+ $(,)? })+) => {$(
-        impl Label for $label {
-            const ALL: &'static [Self] = &[$(Self::$value),+];
-
-            fn word(self) -> &'static str {
-                match self {
-                    $(Self::$value => $word),+
-                }
-            }
-        }
-
+/// Lets Prometheus be told the words of labels.
+macro_rules! encode_words {
+    ($($label:ident),+) => {$(
         impl EncodeLabelValue for $label {
             fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
                 encoder.write_str(self.word())
@@ -201,17 +191,39 @@ macro_rules! labels {
     )+};
 }
 
-labels! {
-    Rendezvous { Http = "http", Ampcache = "ampcache", Sqs = "sqs" }
-    NatType {
-        Restricted = "restricted", Unrestricted = "unrestricted", Strict = "strict",
-        Moderate = "moderate", Open = "open", Unknown = "unknown",
-    }
-    NatClass { Open = "open", Moderate = "moderate", Strict = "strict" }
-    ProxyType {
-        Badge = "badge", Bloco = "bloco", Iptproxy = "iptproxy", Standalone = "standalone",
-        Webext = "webext", Unknown = "unknown",
-    }
+/// Labels whose words are those on the wire.
+macro_rules! words_of_the_wire {
+    ($($label:ident),+) => {
+        $(impl Label for $label {
+            const ALL: &'static [Self] = &$label::ALL;
+
+            fn word(self) -> &'static str {
+                self.as_str()
+            }
+        })+
+        encode_words!($($label),+);
+    };
+}
+
+/// Labels of our own, each value with its word.
+macro_rules! words {
+    ($($label:ident { $($value:ident = $word:literal),+ $(,)? })+) => {
+        $(impl Label for $label {
+            const ALL: &'static [Self] = &[$(Self::$value),+];
+
+            fn word(self) -> &'static str {
+                match self {
+                    $(Self::$value => $word),+
+                }
+            }
+        })+
+        encode_words!($($label),+);
+    };
+}
+
+words_of_the_wire!(Rendezvous, NatType, NatClass, ProxyType);
+
+words! {
     PollOutcome {
         Matched = "matched", Idle = "idle", Refused = "refused", Abandoned = "abandoned",
     }
