@@ -1,8 +1,8 @@
 //! The configuration: every module's settings in one tree, composed here and
 //! nowhere else.
 //!
-//! [`load`] lays four layers over each other: the defaults, the TOML file, the
-//! environment, the flags. Every value is tried on its own before the layers
+//! [`load`] lays the layers over each other: the defaults, the TOML file,
+//! OpenTelemetry's variables, ours, the flags. Every value is tried on its own before the layers
 //! are merged, so every wrong one is named and not only the first, each with
 //! where it came from. What concerns several keys at once is in `rules`.
 
@@ -10,6 +10,7 @@ mod file;
 mod finding;
 mod layers;
 mod load;
+mod otel_variables;
 mod rules;
 
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,8 @@ pub struct Config {
     pub metrics: crate::metrics::Settings,
     /// What is logged.
     pub telemetry: crate::telemetry::Settings,
+    /// What is sent to OpenTelemetry collectors.
+    pub otel: crate::telemetry::otel::Settings,
     /// The queue that clients may write to.
     pub sqs: crate::sqs::Settings,
 }

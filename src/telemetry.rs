@@ -17,6 +17,7 @@ use tracing_subscriber::{EnvFilter, fmt, reload};
 
 mod journal;
 mod log_limit;
+pub mod otel;
 mod output;
 mod scrub;
 mod settings;

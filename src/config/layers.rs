@@ -70,13 +70,18 @@ pub(super) fn variables(
 pub(super) fn flags(flags: &[Flag]) -> Vec<Given> {
     flags
         .iter()
-        .map(|flag| Given {
-            key: flag.key.clone(),
-            shown: quoted(&flag.text),
-            readings: readings(&flag.text),
-            source: Source::Flag(flag.name.clone()),
-        })
+        .map(|flag| given(&flag.key, &flag.text, Source::Flag(flag.name.clone())))
         .collect()
+}
+
+/// A text for a key.
+pub(super) fn given(key: &str, text: &str, source: Source) -> Given {
+    Given {
+        key: key.to_owned(),
+        shown: quoted(text),
+        readings: readings(text),
+        source,
+    }
 }
 
 fn variable(name: &str, rest: &str, value: &OsStr) -> Result<Given, Finding> {
@@ -95,12 +100,8 @@ fn variable(name: &str, rest: &str, value: &OsStr) -> Result<Given, Finding> {
         ));
     };
     let text = value.to_str().ok_or_else(|| wrong("not UTF-8"))?;
-    Ok(Given {
-        key: format!("{section}.{key}").to_ascii_lowercase(),
-        shown: quoted(text),
-        readings: readings(text),
-        source: Source::Variable(name.to_owned()),
-    })
+    let key = format!("{section}.{key}").to_ascii_lowercase();
+    Ok(given(&key, text, Source::Variable(name.to_owned())))
 }
 
 fn quoted(text: &str) -> String {

@@ -1,4 +1,4 @@
-//! From the four layers to one configuration, or to everything wrong with them.
+//! From the layers to one configuration, or to everything wrong with them.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use figment::{Error, Figment};
 
 use super::finding::{ConfigErrors, Finding, Origins, Source};
 use super::layers::{self, Flag, Given};
-use super::{Config, file, rules};
+use super::{Config, file, otel_variables, rules};
 
 /// What a configuration is made from.
 #[derive(Clone, Debug)]
@@ -19,8 +19,8 @@ pub struct Inputs {
     pub file: Option<PathBuf>,
     /// The file that is read when none was asked for, if it is there.
     pub default_file: PathBuf,
-    /// The environment. Names that do not begin with `SNOWFLAKE_BROKER_` are
-    /// not looked at.
+    /// The environment. Names that begin neither with `SNOWFLAKE_BROKER_` nor
+    /// with `OTEL_` are not looked at.
     pub environment: Vec<(OsString, OsString)>,
     /// The flags that were given; of two for one key the later counts.
     pub flags: Vec<Flag>,
@@ -46,7 +46,10 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
     let mut wrong = Vec::new();
     let given = all_layers(inputs, &mut wrong);
     let (config, origins) = merge(given, &mut wrong)?;
-    let found = rules::check(&config, &origins, &wrong);
+    let mut found = rules::check(&config, &origins, &wrong);
+    found
+        .warnings
+        .extend(otel_variables::ignored(&inputs.environment));
     wrong.extend(found.wrong);
     if !wrong.is_empty() {
         return Err(ConfigErrors(wrong));
@@ -87,6 +90,7 @@ fn fields(unknown: &str) -> &'static [&'static str] {
 /// All given values, the lowest layer first.
 fn all_layers(inputs: &Inputs, wrong: &mut Vec<Finding>) -> Vec<Given> {
     let mut given = file::read(inputs.file.as_deref(), &inputs.default_file, wrong);
+    given.extend(otel_variables::variables(&inputs.environment));
     given.extend(layers::variables(&inputs.environment, wrong));
     given.extend(layers::flags(&inputs.flags));
     given

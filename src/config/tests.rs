@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 
 use super::load::{keys_of, sections};
+use crate::telemetry::otel::{Exporter, Protocol, SamplerKind};
+
 use super::{Config, EXAMPLE, Flag, Inputs, Loaded, Source, load};
 
 fn flag(name: &str, key: &str, text: &str) -> Flag {
@@ -126,6 +128,65 @@ fn a_text_is_read_as_its_key_needs() {
 }
 
 #[test]
+fn the_variables_of_opentelemetry_are_a_layer_below_ours() {
+    let Loaded {
+        config, origins, ..
+    } = load(&in_the_clear(
+        &[
+            ("OTEL_SDK_DISABLED", "True"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "GRPC"),
+            ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", ""),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "2500"),
+            ("OTEL_TRACES_SAMPLER", "traceidratio"),
+            ("OTEL_TRACES_SAMPLER_ARG", "1"),
+            ("OTEL_METRICS_EXPORTER", "none"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "a=1,b=2"),
+            ("OTEL_SERVICE_NAME", "theirs"),
+            ("SNOWFLAKE_BROKER_OTEL__SERVICE_NAME", "ours"),
+        ],
+        vec![],
+    ))
+    .unwrap();
+    let otel = config.otel;
+    assert!(otel.disable);
+    assert_eq!(otel.endpoint.as_deref(), Some("http://localhost:4317"));
+    assert_eq!(otel.protocol, Protocol::Grpc);
+    assert_eq!(otel.metrics_protocol, None);
+    assert_eq!(otel.timeout.as_millis(), 2500);
+    assert_eq!(otel.sampler, SamplerKind::TraceIdRatio);
+    assert!((otel.trace_ratio - 1.0).abs() < f64::EPSILON);
+    assert_eq!(otel.metrics_exporter, Exporter::None);
+    assert_eq!(otel.resource_attributes.as_deref(), Some("a=1,b=2"));
+    assert_eq!(otel.service_name.as_deref(), Some("ours"));
+    let protocol = Source::Variable("OTEL_EXPORTER_OTLP_PROTOCOL".to_owned());
+    assert_eq!(origins.of("otel.protocol"), &protocol);
+}
+
+#[test]
+fn a_wrong_variable_of_opentelemetry_is_named_and_an_unknown_one_is_a_warning() {
+    assert_eq!(
+        refused(&in_the_clear(&[("OTEL_TRACES_SAMPLER", "xray")], vec![]))
+            .split(':')
+            .next()
+            .unwrap(),
+        "otel.sampler = \"xray\" (variable OTEL_TRACES_SAMPLER)"
+    );
+    let unknown = [
+        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "1"),
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://a"),
+        ("OTEL_LOG_LEVEL", "debug"),
+    ];
+    let loaded = load(&in_the_clear(&unknown, vec![])).unwrap();
+    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    let about = warnings.iter().filter(|line| line.contains("OTEL_"));
+    assert_eq!(
+        about.collect::<Vec<_>>(),
+        ["variable OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: is not looked at: there is no such setting"]
+    );
+}
+
+#[test]
 fn an_empty_text_unsets_an_optional_key_only() {
     let variable = ("SNOWFLAKE_BROKER_METRICS__METRICS_LOG", "/tmp/log");
     let unset = flag("metrics-log", "metrics.metrics_log", "");
@@ -207,6 +268,11 @@ fn bounds() {
         ("HTTP__TRUSTED_HOPS", "1000"),
         ("HTTP__TRUSTED_HOPS", "-1"),
         ("METRICS__IP_COUNT_INTERVAL", "0"),
+        ("OTEL__ENDPOINT", "localhost:4317"),
+        ("OTEL__HEADERS", "a"),
+        ("OTEL__RESOURCE_ATTRIBUTES", "a=%ff"),
+        ("OTEL__TRACE_RATIO", "1.5"),
+        ("OTEL__TIMEOUT", "0"),
         ("TELEMETRY__LOG_LEVEL", "info,=,x=y=z"),
         ("TELEMETRY__LOG_LEVEL", ""),
         ("TELEMETRY__LOG_LEVEL", "inof"),

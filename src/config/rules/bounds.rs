@@ -15,6 +15,7 @@ const MOST_HOPS: usize = 16;
 pub(super) fn check(rules: &mut Rules<'_>) {
     spans(rules);
     counts(rules);
+    ratios(rules);
     patience(rules);
 }
 
@@ -41,6 +42,8 @@ fn spans(rules: &mut Rules<'_>) {
         ("matching.rematch_after", c.matching.rematch_after),
         ("metrics.metrics_interval", c.metrics.metrics_interval),
         ("metrics.ip_count_interval", c.metrics.ip_count_interval),
+        ("otel.timeout", c.otel.timeout),
+        ("otel.metrics_interval", c.otel.metrics_interval),
     ];
     let maybe_zero = [
         ("matching.client_queue_wait", c.matching.client_queue_wait),
@@ -87,6 +90,12 @@ fn counts(rules: &mut Rules<'_>) {
         if !(least..=most).contains(&count) {
             rules.refuse(&[key], format!("has to be from {least} to {most}"));
         }
+    }
+}
+
+fn ratios(rules: &mut Rules<'_>) {
+    if !(0.0..=1.0).contains(&rules.config.otel.trace_ratio) {
+        rules.refuse(&["otel.trace_ratio"], "has to be from 0 to 1");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddrV6;
 use std::path::Path;
 
-use crate::telemetry;
+use crate::telemetry::{self, otel};
 
 use super::Rules;
 
@@ -17,6 +17,7 @@ pub(super) fn check(rules: &mut Rules<'_>) {
     paths(rules);
     names(rules);
     log_level(rules);
+    otel(rules);
 }
 
 /// Whether it is `:PORT`, `HOST:PORT` or `[IPV6]:PORT`.
@@ -62,5 +63,28 @@ fn names(rules: &mut Rules<'_>) {
 fn log_level(rules: &mut Rules<'_>) {
     if let Err(error) = telemetry::check_level(&rules.config.telemetry.log_level) {
         rules.refuse(&["telemetry.log_level"], error.to_string());
+    }
+}
+
+fn otel(rules: &mut Rules<'_>) {
+    let c = &rules.config.otel;
+    let endpoints = [
+        ("otel.endpoint", &c.endpoint),
+        ("otel.traces_endpoint", &c.traces_endpoint),
+        ("otel.metrics_endpoint", &c.metrics_endpoint),
+    ];
+    for (key, endpoint) in endpoints {
+        let checked = endpoint.as_deref().map_or(Ok(()), otel::check_endpoint);
+        if let Err(error) = checked {
+            rules.refuse(&[key], error.to_string());
+        }
+    }
+    let headers = c.headers.as_deref().unwrap_or_default();
+    if let Err(error) = otel::check_headers(headers) {
+        rules.refuse(&["otel.headers"], error.to_string());
+    }
+    let attributes = c.resource_attributes.as_deref().unwrap_or_default();
+    if let Err(error) = otel::parse_pairs(attributes) {
+        rules.refuse(&["otel.resource_attributes"], error.to_string());
     }
 }

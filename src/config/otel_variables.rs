@@ -1,0 +1,114 @@
+//! OpenTelemetry's own variables, by the names that its specification gives
+//! them: a layer below ours, for what sets them sets them for every program of a
+//! machine. Each is another name for a key; an empty one counts as not set.
+
+use std::ffi::OsString;
+
+use super::finding::{Finding, Source};
+use super::layers::{self, Given};
+
+/// What to make of a variable's text.
+#[derive(Clone, Copy)]
+enum Form {
+    /// The key's own text.
+    Text,
+    /// One of several words, in any case.
+    Word,
+    /// A whole number of milliseconds.
+    Milliseconds,
+}
+
+/// The variables and their keys.
+const VARIABLES: [(&str, &str, Form); 16] = [
+    ("OTEL_SDK_DISABLED", "otel.disable", Form::Word),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "otel.endpoint", Form::Text),
+    (
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "otel.traces_endpoint",
+        Form::Text,
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+        "otel.metrics_endpoint",
+        Form::Text,
+    ),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "otel.protocol", Form::Word),
+    (
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+        "otel.traces_protocol",
+        Form::Word,
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
+        "otel.metrics_protocol",
+        Form::Word,
+    ),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "otel.headers", Form::Text),
+    (
+        "OTEL_EXPORTER_OTLP_TIMEOUT",
+        "otel.timeout",
+        Form::Milliseconds,
+    ),
+    ("OTEL_TRACES_EXPORTER", "otel.traces_exporter", Form::Word),
+    ("OTEL_METRICS_EXPORTER", "otel.metrics_exporter", Form::Word),
+    ("OTEL_TRACES_SAMPLER", "otel.sampler", Form::Word),
+    ("OTEL_TRACES_SAMPLER_ARG", "otel.trace_ratio", Form::Text),
+    (
+        "OTEL_METRIC_EXPORT_INTERVAL",
+        "otel.metrics_interval",
+        Form::Milliseconds,
+    ),
+    ("OTEL_SERVICE_NAME", "otel.service_name", Form::Text),
+    (
+        "OTEL_RESOURCE_ATTRIBUTES",
+        "otel.resource_attributes",
+        Form::Text,
+    ),
+];
+
+/// What the others that we have not begin with.
+const OTLP: &str = "OTEL_EXPORTER_OTLP_";
+
+/// The values of these variables, in the order of the keys.
+pub(super) fn variables(environment: &[(OsString, OsString)]) -> Vec<Given> {
+    let known = VARIABLES.iter();
+    known
+        .filter_map(|(name, key, form)| {
+            let (_, text) = environment.iter().find(|(known, _)| known == name)?;
+            let text = form.text(&text.to_string_lossy());
+            let source = Source::Variable((*name).to_owned());
+            (!text.is_empty()).then(|| layers::given(key, &text, source))
+        })
+        .collect()
+}
+
+/// The variables about exports that somebody set in vain, but for those about
+/// logs, which no broker exports.
+pub(super) fn ignored(environment: &[(OsString, OsString)]) -> Vec<Finding> {
+    let is_known = |name: &str| VARIABLES.iter().any(|(known, ..)| *known == name);
+    let names = environment.iter().map(|(name, _)| name.to_string_lossy());
+    let mut ignored: Vec<String> = names
+        .filter(|name| name.starts_with(OTLP) && !name.starts_with("OTEL_EXPORTER_OTLP_LOGS_"))
+        .filter(|name| !is_known(name))
+        .map(|name| name.into_owned())
+        .collect();
+    ignored.sort();
+    let finding = |name| Finding {
+        key: None,
+        value: None,
+        source: Source::Variable(name),
+        problem: "is not looked at: there is no such setting".to_owned(),
+    };
+    ignored.into_iter().map(finding).collect()
+}
+
+impl Form {
+    fn text(self, text: &str) -> String {
+        let text = text.trim();
+        match self {
+            Self::Word => text.to_ascii_lowercase(),
+            Self::Milliseconds if text.parse::<u64>().is_ok() => format!("{text}ms"),
+            Self::Milliseconds | Self::Text => text.to_owned(),
+        }
+    }
+}

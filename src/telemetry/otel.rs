@@ -1,0 +1,196 @@
+//! Traces and metrics for an OpenTelemetry collector, by OTLP. Off, and next to
+//! free, unless there is an endpoint.
+//!
+//! The SDK samples, names and batches spans; everything is then sent by one
+//! transport of our own. The SDK's exporter cannot do that: its metrics can only
+//! come from its own instruments, and ours come from the one registry.
+//!
+//! What the broker records it chooses itself. No trace context is taken from a
+//! request: a stranger would decide what is recorded, and by its id who is
+//! followed.
+
+mod metrics;
+mod pairs;
+mod report;
+mod resource;
+mod sampling;
+mod settings;
+mod spans;
+mod transport;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use opentelemetry::InstrumentationScope;
+use opentelemetry::global::BoxedTracer;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracerProvider};
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
+
+pub use metrics::MetricsExporter;
+pub use pairs::{InvalidPair, parse as parse_pairs};
+pub use resource::Instance;
+pub use settings::{Exporter, Protocol, SamplerKind, Settings};
+pub use transport::{InvalidEndpoint, check_endpoint, check_headers};
+
+use metrics::{METRICS, Origin};
+use report::Report;
+use sampling::WithLinked;
+use spans::{Spans, TRACES};
+use transport::{Signal, Transport};
+
+/// Why nothing can be exported.
+#[derive(Debug, thiserror::Error)]
+pub enum OtelError {
+    /// Traces have no way to their collector.
+    #[error("traces: {0}")]
+    Traces(InvalidEndpoint),
+    /// Metrics have no way to their collector.
+    #[error("metrics: {0}")]
+    Metrics(InvalidEndpoint),
+    /// The attributes of the resource cannot be read.
+    #[error("otel.resource_attributes: {0}")]
+    Resource(#[from] InvalidPair),
+}
+
+/// Where the time comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks {
+    /// The monotonic clock.
+    pub monotonic: fn() -> Instant,
+    /// The calendar.
+    pub wall: fn() -> SystemTime,
+}
+
+/// What is sent to collectors; by default nothing.
+#[derive(Debug, Default)]
+pub struct Otel {
+    traces: Option<SdkTracerProvider>,
+    metrics: Option<MetricsExporter>,
+}
+
+impl Otel {
+    /// Sets up what the settings ask for. Spans are sent from now on, metrics
+    /// by [`Self::take_metrics_exporter`]. No collector is called yet. Has to be
+    /// called in the runtime, which has to last until [`Self::shut_down`] returns.
+    pub fn start(
+        settings: &Settings,
+        instance: &Instance,
+        clocks: Clocks,
+    ) -> Result<Self, OtelError> {
+        let resource = resource::resource(settings, instance)?;
+        let report = |signal: Signal| Report::new(signal.name, clocks.monotonic);
+        let traces = traces_transport(settings).map_err(OtelError::Traces)?;
+        let metrics = metrics_transport(settings).map_err(OtelError::Metrics)?;
+        let metrics = metrics.map(|transport| MetricsExporter {
+            transport,
+            origin: Origin {
+                attributes: ResourceAttributesWithSchema::from(&resource).attributes.0,
+                start: (clocks.wall)(),
+                version: instance.version,
+            },
+            interval: settings.metrics_interval,
+            report: report(METRICS),
+            wall_clock: clocks.wall,
+        });
+        let traces =
+            traces.map(|transport| provider(settings, resource, transport, report(TRACES)));
+        Ok(Self { traces, metrics })
+    }
+
+    /// Records spans; none if traces go nowhere.
+    pub fn tracer(&self) -> Option<BoxedTracer> {
+        let scope = InstrumentationScope::builder("snowflake_broker")
+            .with_version(env!("CARGO_PKG_VERSION"))
+            .build();
+        let provider = self.traces.as_ref()?;
+        Some(BoxedTracer::new(Box::new(
+            provider.tracer_with_scope(scope),
+        )))
+    }
+
+    /// What exports metrics once it is run; none, if metrics go nowhere or it
+    /// was taken already.
+    pub fn take_metrics_exporter(&mut self) -> Option<MetricsExporter> {
+        self.metrics.take()
+    }
+
+    /// Sends the spans that are left, for as long as `patience`. Spans that end
+    /// later are lost.
+    pub async fn shut_down(self, patience: Duration) {
+        let Some(provider) = self.traces else {
+            return;
+        };
+        let flushed = spawn_blocking(move || provider.shutdown_with_timeout(patience));
+        if !matches!(flushed.await, Ok(Ok(()))) {
+            tracing::warn!("the last traces were not exported in time");
+        }
+    }
+}
+
+fn traces_transport(settings: &Settings) -> Result<Option<Transport>, InvalidEndpoint> {
+    let protocol = settings.traces_protocol.unwrap_or(settings.protocol);
+    let endpoint = settings.traces_endpoint.as_deref();
+    transport(
+        settings,
+        settings.traces_exporter,
+        protocol,
+        endpoint,
+        TRACES,
+    )
+}
+
+fn metrics_transport(settings: &Settings) -> Result<Option<Transport>, InvalidEndpoint> {
+    let protocol = settings.metrics_protocol.unwrap_or(settings.protocol);
+    let endpoint = settings.metrics_endpoint.as_deref();
+    transport(
+        settings,
+        settings.metrics_exporter,
+        protocol,
+        endpoint,
+        METRICS,
+    )
+}
+
+/// The way of a signal; none where it is not asked for.
+fn transport(
+    settings: &Settings,
+    exporter: Exporter,
+    protocol: Protocol,
+    own: Option<&str>,
+    signal: Signal,
+) -> Result<Option<Transport>, InvalidEndpoint> {
+    if settings.disable || exporter == Exporter::None {
+        return Ok(None);
+    }
+    let shared = settings
+        .endpoint
+        .as_deref()
+        .map(|endpoint| (endpoint, true));
+    let endpoint = own.map(|endpoint| (endpoint, false)).or(shared);
+    endpoint
+        .map(|endpoint| Transport::new(settings, protocol, endpoint, signal))
+        .transpose()
+}
+
+fn provider(
+    settings: &Settings,
+    resource: Resource,
+    transport: Transport,
+    report: Report,
+) -> SdkTracerProvider {
+    let spans = Spans {
+        transport,
+        runtime: Handle::current(),
+        resource: ResourceAttributesWithSchema::default(),
+        report: Arc::new(report),
+    };
+    SdkTracerProvider::builder()
+        .with_sampler(WithLinked::new(settings))
+        .with_resource(resource)
+        .with_span_processor(BatchSpanProcessor::builder(spans).build())
+        .build()
+}

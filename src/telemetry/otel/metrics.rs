@@ -1,0 +1,83 @@
+//! Metrics, from the one registry that there is to the collector.
+//!
+//! OpenTelemetry's own instruments would be a second set of counters beside
+//! the registry, and tell other numbers than Prometheus. So the registry is read
+//! as a whole at each interval, in its structured form, and
+//! translated by the specification's rules for Prometheus data. Names stay as
+//! they are there, so that a query finds them whichever way they came.
+
+mod translate;
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::MetricFamily;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::report::Report;
+use super::transport::{Signal, Transport};
+
+pub(super) use translate::Origin;
+
+/// How metrics are called and where they go.
+pub(super) const METRICS: Signal = Signal {
+    name: "metrics",
+    http_path: "/v1/metrics",
+    grpc_path: "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+};
+
+/// Exports metrics again and again.
+#[derive(Debug)]
+pub struct MetricsExporter {
+    pub(super) transport: Transport,
+    pub(super) origin: Origin,
+    pub(super) interval: Duration,
+    pub(super) report: Report,
+    pub(super) wall_clock: fn() -> SystemTime,
+}
+
+impl MetricsExporter {
+    /// Exports what `collect` returns at each interval, and a last time when it
+    /// is told to stop, which ends it.
+    pub async fn run(
+        self,
+        collect: impl Fn() -> Result<Vec<MetricFamily>, fmt::Error>,
+        stop: CancellationToken,
+    ) {
+        let mut ticks = interval(self.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first tick is at once, when there is nothing to tell yet.
+        ticks.tick().await;
+        loop {
+            let is_last = tokio::select! {
+                _ = ticks.tick() => false,
+                () = stop.cancelled() => true,
+            };
+            self.export(collect()).await;
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    async fn export(&self, collected: Result<Vec<MetricFamily>, fmt::Error>) {
+        let families = match collected {
+            Ok(families) => families,
+            Err(error) => return self.report.failed(&error),
+        };
+        let request = self.origin.request(families, (self.wall_clock)());
+        let reply = self
+            .transport
+            .send::<_, ExportMetricsServiceResponse>(&request);
+        match reply.await {
+            Ok(reply) => {
+                let partial = reply.partial_success;
+                let rejected = partial.map(|partial| partial.rejected_data_points);
+                self.report.rejected(rejected.unwrap_or_default());
+            }
+            Err(error) => self.report.failed(&error),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Lists in one text, as OpenTelemetry's variables have them.
+
+use percent_encoding::percent_decode_str;
+
+/// A part of a list that is no `name=value`, or not UTF-8 once it is decoded.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not name=value, percent-encoded")]
+pub struct InvalidPair(String);
+
+/// Reads `name=value,name=value`, percent-encoded (the baggage form of the W3C,
+/// without properties). An empty part is no error.
+pub fn parse(list: &str) -> Result<Vec<(String, String)>, InvalidPair> {
+    let parts = list.split(',').map(str::trim);
+    parts
+        .filter(|part| !part.is_empty())
+        .map(|part| pair(part).ok_or_else(|| InvalidPair(part.to_owned())))
+        .collect()
+}
+
+fn pair(part: &str) -> Option<(String, String)> {
+    let (name, value) = part.split_once('=')?;
+    let (name, value) = (decoded(name.trim())?, decoded(value.trim())?);
+    (!name.is_empty()).then_some((name, value))
+}
+
+fn decoded(text: &str) -> Option<String> {
+    let decoded = percent_decode_str(text).decode_utf8().ok()?;
+    Some(decoded.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_values_are_decoded() {
+        let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let expected = [("a", "1"), ("authorization", "Basic x=="), ("c", "")].map(own);
+        let list = " a = 1 ,,authorization=Basic%20x==,c=";
+        assert_eq!(parse(list).unwrap(), expected);
+        assert_eq!(parse("").unwrap(), []);
+    }
+
+    #[test]
+    fn the_culprit_is_named() {
+        for (list, culprit) in [("a=1,b", "b"), ("=1", "=1"), ("a=%ff", "a=%ff")] {
+            assert_eq!(parse(list), Err(InvalidPair(culprit.to_owned())));
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What the log says of exports: seldom, for a dead collector must not fill it.
+
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+use crate::telemetry::LogLimit;
+
+/// One line a signal in this time at most.
+const PERIOD: Duration = Duration::from_mins(5);
+
+/// Tells of one signal's exports.
+#[derive(Debug)]
+pub(super) struct Report {
+    signal: &'static str,
+    limit: LogLimit,
+    clock: fn() -> Instant,
+}
+
+impl Report {
+    pub(super) fn new(signal: &'static str, clock: fn() -> Instant) -> Self {
+        Self {
+            signal,
+            limit: LogLimit::new(1, PERIOD),
+            clock,
+        }
+    }
+
+    /// An export has failed, and what was in it is lost.
+    pub(super) fn failed(&self, error: &dyn Display) {
+        if let Some(suppressed) = self.limit.admit((self.clock)()) {
+            let signal = self.signal;
+            tracing::warn!(suppressed, "{signal} cannot be exported: {error}");
+        }
+    }
+
+    /// The collector took an export but for `count` of its parts.
+    pub(super) fn rejected(&self, count: i64) {
+        if count > 0 {
+            self.failed(&format_args!("the collector rejected {count}"));
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What an operator can set about OpenTelemetry. Most keys are a variable of
+//! OpenTelemetry's own, under another name.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Traces and metrics for an OpenTelemetry collector. Without an endpoint
+/// nothing is recorded for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Send nothing, whatever else is set.
+    pub disable: bool,
+    /// The collector, as a URL. By HTTP the path of each signal is added to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Another one for traces; by HTTP its path is taken as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traces_endpoint: Option<String>,
+    /// Another one for metrics; by HTTP its path is taken as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics_endpoint: Option<String>,
+    /// What the collector speaks.
+    pub protocol: Protocol,
+    /// What the one for traces speaks, if it is something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traces_protocol: Option<Protocol>,
+    /// What the one for metrics speaks, if it is something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics_protocol: Option<Protocol>,
+    /// Headers of each request to the collector: `name=value,name=value`,
+    /// percent-encoded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headers: Option<String>,
+    /// How long one export may take, with its retries.
+    #[serde(with = "crate::timespan")]
+    pub timeout: Duration,
+    /// Whether traces are sent.
+    pub traces_exporter: Exporter,
+    /// Whether metrics are sent.
+    pub metrics_exporter: Exporter,
+    /// Which rendezvous are traced.
+    pub sampler: SamplerKind,
+    /// The part of them that is, where the sampler is one of ratios: 0 to 1.
+    pub trace_ratio: f64,
+    /// How often metrics are sent.
+    #[serde(with = "crate::timespan")]
+    pub metrics_interval: Duration,
+    /// The resource's `service.name`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_name: Option<String>,
+    /// More attributes of the resource: `name=value,name=value`,
+    /// percent-encoded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_attributes: Option<String>,
+}
+
+/// A form of OTLP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Protocol {
+    /// Over gRPC.
+    #[serde(rename = "grpc")]
+    Grpc,
+    /// Protobuf over HTTP/1.1.
+    #[default]
+    #[serde(rename = "http/protobuf")]
+    HttpProtobuf,
+}
+
+/// Where a signal goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Exporter {
+    /// To the endpoint, if there is one.
+    #[default]
+    Otlp,
+    /// Nowhere.
+    None,
+}
+
+/// Which traces are recorded, by OpenTelemetry's words. A client's request has
+/// no parent, so what is based on the parent differs in name only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SamplerKind {
+    /// All.
+    AlwaysOn,
+    /// None.
+    AlwaysOff,
+    /// So many of all, by their id.
+    #[serde(rename = "traceidratio")]
+    TraceIdRatio,
+    /// As the parent; all that have none.
+    #[serde(rename = "parentbased_always_on")]
+    ParentBasedAlwaysOn,
+    /// As the parent; none that has none.
+    #[serde(rename = "parentbased_always_off")]
+    ParentBasedAlwaysOff,
+    /// As the parent; so many of those that have none.
+    #[default]
+    #[serde(rename = "parentbased_traceidratio")]
+    ParentBasedTraceIdRatio,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            disable: false,
+            endpoint: None,
+            traces_endpoint: None,
+            metrics_endpoint: None,
+            protocol: Protocol::default(),
+            traces_protocol: None,
+            metrics_protocol: None,
+            headers: None,
+            timeout: Duration::from_secs(10),
+            traces_exporter: Exporter::default(),
+            metrics_exporter: Exporter::default(),
+            sampler: SamplerKind::default(),
+            trace_ratio: 0.01,
+            metrics_interval: Duration::from_mins(1),
+            service_name: None,
+            resource_attributes: None,
+        }
+    }
+}

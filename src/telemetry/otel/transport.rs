@@ -1,0 +1,339 @@
+//! How a message comes to a collector: one way for both signals, by gRPC or
+//! over HTTP, with a deadline and a second and third try.
+
+use std::error::Error;
+use std::time::Duration;
+
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::uri::{InvalidUri, PathAndQuery};
+use http::{Request, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Bytes;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use prost::Message;
+use rustls::crypto::aws_lc_rs;
+use tokio::time::{sleep, timeout};
+use tonic::Code;
+use tonic::client::Grpc;
+use tonic::metadata::MetadataMap;
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic_prost::ProstCodec;
+
+use super::pairs;
+use super::settings::{Protocol, Settings};
+
+/// A collector has little to say.
+const REPLY_MAX: usize = 64 * 1024;
+/// How long to wait before the second try and before the third.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
+const AGENT: &str = concat!("snowflake-broker/", env!("CARGO_PKG_VERSION"));
+
+/// Traces or metrics.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Signal {
+    /// What it is called in the log.
+    pub(super) name: &'static str,
+    /// Where it goes below the endpoint of both signals, over HTTP.
+    pub(super) http_path: &'static str,
+    /// The method that takes it, by gRPC.
+    pub(super) grpc_path: &'static str,
+}
+
+/// Why there is no way to a collector.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidEndpoint {
+    /// No URL.
+    #[error(transparent)]
+    Uri(#[from] InvalidUri),
+    /// A URL of another kind.
+    #[error("expected http://HOST:PORT or https://HOST:PORT")]
+    Scheme,
+    /// The list of headers cannot be read.
+    #[error("headers: {0}")]
+    Headers(#[from] pairs::InvalidPair),
+    /// A header that cannot be sent. Its value, a secret perhaps, is not shown.
+    #[error("headers: {0:?} cannot be the name of a header, or its value not one's value")]
+    Header(String),
+    /// The machine has no certificate authorities, or they cannot be read.
+    #[error("TLS: {0}")]
+    Tls(String),
+}
+
+/// Why a message was not taken. Nothing that a collector said is repeated but
+/// its status.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SendError {
+    #[error("no reply within {}", humantime::format_duration(*.0))]
+    TimedOut(Duration),
+    #[error("cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("HTTP status {}", .0.as_u16())]
+    Http(StatusCode),
+    #[error("gRPC status {0:?}")]
+    Grpc(Code),
+    #[error("the reply makes no sense")]
+    BadReply,
+}
+
+/// A way to a collector for one signal.
+#[derive(Clone, Debug)]
+pub(super) struct Transport {
+    way: Way,
+    timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum Way {
+    Grpc {
+        channel: Channel,
+        path: &'static str,
+        metadata: MetadataMap,
+    },
+    Http {
+        client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+        uri: Uri,
+        headers: HeaderMap,
+    },
+}
+
+/// Whether `endpoint` can be one.
+pub fn check_endpoint(endpoint: &str) -> Result<(), InvalidEndpoint> {
+    url(endpoint).map(drop)
+}
+
+/// Whether `list` can be the headers of requests.
+pub fn check_headers(list: &str) -> Result<(), InvalidEndpoint> {
+    headers(list).map(drop)
+}
+
+impl Transport {
+    /// A way to `endpoint`; nothing is connected yet. The path of an endpoint
+    /// that is `shared` by the signals is continued by that of each. Has to be
+    /// called in a runtime.
+    pub(super) fn new(
+        settings: &Settings,
+        protocol: Protocol,
+        (endpoint, shared): (&str, bool),
+        signal: Signal,
+    ) -> Result<Self, InvalidEndpoint> {
+        let headers = headers(settings.headers.as_deref().unwrap_or_default())?;
+        let way = match protocol {
+            Protocol::Grpc => Way::Grpc {
+                channel: channel(url(endpoint)?, settings.timeout)?,
+                path: signal.grpc_path,
+                metadata: MetadataMap::from_headers(headers),
+            },
+            Protocol::HttpProtobuf if shared => {
+                let endpoint = endpoint.trim_end_matches('/');
+                http_way(url(&format!("{endpoint}{}", signal.http_path))?, headers)?
+            }
+            Protocol::HttpProtobuf => http_way(url(endpoint)?, headers)?,
+        };
+        Ok(Self {
+            way,
+            timeout: settings.timeout,
+        })
+    }
+
+    /// Sends a message, and once or twice again where that makes sense. Ends
+    /// within the timeout of the settings.
+    pub(super) async fn send<M, R>(&self, message: &M) -> Result<R, SendError>
+    where
+        M: Message + Clone + 'static,
+        R: Message + Default + 'static,
+    {
+        let tries = timeout(self.timeout, self.send_patiently(message)).await;
+        tries.unwrap_or(Err(SendError::TimedOut(self.timeout)))
+    }
+
+    async fn send_patiently<M, R>(&self, message: &M) -> Result<R, SendError>
+    where
+        M: Message + Clone + 'static,
+        R: Message + Default + 'static,
+    {
+        for pause in PAUSES {
+            match self.send_once(message).await {
+                Err(error) if error.may_pass() => sleep(pause).await,
+                done => return done,
+            }
+        }
+        self.send_once(message).await
+    }
+
+    async fn send_once<M, R>(&self, message: &M) -> Result<R, SendError>
+    where
+        M: Message + Clone + 'static,
+        R: Message + Default + 'static,
+    {
+        match &self.way {
+            Way::Grpc {
+                channel,
+                path,
+                metadata,
+            } => {
+                let mut request = tonic::Request::new(message.clone());
+                *request.metadata_mut() = metadata.clone();
+                let mut grpc = Grpc::new(channel.clone());
+                let unreachable = |error: tonic::transport::Error| unreachable(&error);
+                grpc.ready().await.map_err(unreachable)?;
+                let codec = ProstCodec::default();
+                let path = PathAndQuery::from_static(path);
+                let reply = grpc.unary(request, path, codec).await;
+                Ok(reply.map_err(|status| refused(&status))?.into_inner())
+            }
+            Way::Http {
+                client,
+                uri,
+                headers,
+            } => {
+                let mut request = Request::new(Full::from(message.encode_to_vec()));
+                *request.method_mut() = http::Method::POST;
+                *request.uri_mut() = uri.clone();
+                *request.headers_mut() = headers.clone();
+                let reply = client.request(request).await;
+                let (head, body) = reply.map_err(|error| unreachable(&error))?.into_parts();
+                if !head.status.is_success() {
+                    return Err(SendError::Http(head.status));
+                }
+                let body = Limited::new(body, REPLY_MAX).collect().await;
+                let body = body.map_err(|error| match error.downcast::<LengthLimitError>() {
+                    Ok(_) => SendError::BadReply,
+                    Err(error) => unreachable(&*error),
+                })?;
+                R::decode(body.to_bytes()).map_err(|_| SendError::BadReply)
+            }
+        }
+    }
+}
+
+impl SendError {
+    /// Whether the specification of OTLP has it tried again.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            Self::Http(status) => matches!(status.as_u16(), 429 | 502 | 503 | 504),
+            Self::Grpc(code) => matches!(
+                code,
+                Code::Cancelled
+                    | Code::DeadlineExceeded
+                    | Code::Aborted
+                    | Code::OutOfRange
+                    | Code::Unavailable
+                    | Code::DataLoss
+            ),
+            Self::TimedOut(_) | Self::BadReply => false,
+        }
+    }
+}
+
+fn url(endpoint: &str) -> Result<Uri, InvalidEndpoint> {
+    let uri: Uri = endpoint.parse()?;
+    let has_host = uri.host().is_some_and(|host| !host.is_empty());
+    match uri.scheme_str() {
+        Some("http" | "https") if has_host => Ok(uri),
+        _ => Err(InvalidEndpoint::Scheme),
+    }
+}
+
+fn headers(list: &str) -> Result<HeaderMap, InvalidEndpoint> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs::parse(list)? {
+        let wrong = || InvalidEndpoint::Header(name.clone());
+        let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+        let mut value = HeaderValue::from_str(&value).map_err(|_| wrong())?;
+        value.set_sensitive(true);
+        headers.insert(key, value);
+    }
+    Ok(headers)
+}
+
+fn channel(uri: Uri, timeout: Duration) -> Result<Channel, InvalidEndpoint> {
+    let is_tls = uri.scheme_str() == Some("https");
+    let tls = |error: tonic::transport::Error| InvalidEndpoint::Tls(with_sources(&error));
+    let mut endpoint = Endpoint::from(uri)
+        .user_agent(AGENT)
+        .map_err(tls)?
+        .connect_timeout(timeout)
+        .timeout(timeout);
+    if is_tls {
+        let native = ClientTlsConfig::new().with_native_roots();
+        endpoint = endpoint.tls_config(native).map_err(tls)?;
+    }
+    Ok(endpoint.connect_lazy())
+}
+
+fn http_way(uri: Uri, mut headers: HeaderMap) -> Result<Way, InvalidEndpoint> {
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/x-protobuf"),
+    );
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    let connector = HttpsConnectorBuilder::new();
+    let connector = connector
+        .with_provider_and_native_roots(aws_lc_rs::default_provider())
+        .map_err(|error| InvalidEndpoint::Tls(error.to_string()))?
+        .https_or_http()
+        .enable_http1()
+        .build();
+    Ok(Way::Http {
+        client: Client::builder(TokioExecutor::new()).build(connector),
+        uri,
+        headers,
+    })
+}
+
+/// A status that comes from below gRPC has a source; one that the collector
+/// sent has none.
+fn refused(status: &tonic::Status) -> SendError {
+    match status.source() {
+        Some(source) => unreachable(source),
+        None => SendError::Grpc(status.code()),
+    }
+}
+
+fn unreachable(error: &(dyn Error + 'static)) -> SendError {
+    SendError::Unreachable(with_sources(error))
+}
+
+fn with_sources(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_urls_with_a_host() {
+        for endpoint in ["http://localhost:4317", "https://[2001:db8::1]/otlp?a=b"] {
+            assert!(check_endpoint(endpoint).is_ok(), "{endpoint}");
+        }
+        for endpoint in [
+            "",
+            "localhost:4317",
+            "/v1/traces",
+            "ftp://a",
+            "http://",
+            "a b",
+        ] {
+            assert!(check_endpoint(endpoint).is_err(), "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn wrong_headers_are_named_without_their_value() {
+        assert!(check_headers("authorization=Bearer%20x,x-a=1").is_ok());
+        let wrong = check_headers("x-a=1,x-key=secret%0a").unwrap_err();
+        assert!(wrong.to_string().contains("x-key"), "{wrong}");
+        assert!(!wrong.to_string().contains("secret"), "{wrong}");
+    }
+}
