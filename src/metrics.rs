@@ -222,6 +222,14 @@ impl Metrics {
         failures.get_or_create(&Handshake { reason }).inc();
     }
 
+    /// A certificate is served that is valid until then.
+    pub fn certificate_loaded(&self, valid_until: SystemTime) {
+        let since_epoch = valid_until.duration_since(SystemTime::UNIX_EPOCH);
+        let seconds = since_epoch.unwrap_or_default().as_secs();
+        let expiry = self.families.certificate_expiry.get_or_create(&[]);
+        expiry.set(i64::try_from(seconds).unwrap_or(i64::MAX));
+    }
+
     /// Every family as text. The figures of the process, if there are any, are
     /// those of this moment.
     pub fn expose(

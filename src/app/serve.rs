@@ -92,7 +92,7 @@ fn server(
     let router = http::router(Arc::clone(broker), config.http.clone(), sources);
     Ok(Arc::new(Server::new(
         config.listener.clone(),
-        tls_acceptor(&config.tls)?,
+        tls_acceptor(&config.tls, &metrics)?,
         router,
         Arc::new(Connections(metrics)),
         closing.clone(),
@@ -113,13 +113,21 @@ fn random_key() -> anyhow::Result<WindowKey> {
     Ok(WindowKey::from(key))
 }
 
-fn tls_acceptor(settings: &tls::Settings) -> anyhow::Result<Option<TlsAcceptor>> {
+fn tls_acceptor(
+    settings: &tls::Settings,
+    metrics: &Metrics,
+) -> anyhow::Result<Option<TlsAcceptor>> {
     let (Some(cert), Some(key)) = (&settings.cert, &settings.key) else {
         return Ok(None);
     };
     let cert = reload::read("tls.cert", cert)?;
     let key = reload::read("tls.key", key)?;
     let config = tls::server_config(cert.as_bytes(), key.as_bytes())?;
+    if let Some(until) = tls::valid_until(cert.as_bytes()) {
+        metrics.certificate_loaded(until);
+    } else {
+        tracing::warn!("tls.cert: it does not say until when it is valid");
+    }
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }
 
