@@ -2,6 +2,7 @@
 
 pub mod cli;
 mod commands;
+mod count_ips;
 mod lifecycle;
 mod observed;
 mod reload;
