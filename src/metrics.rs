@@ -4,6 +4,7 @@
 //! is ended with its outcome; a record that is dropped counts as abandoned, so
 //! that the books balance whatever happens to the request.
 
+pub mod backlog;
 pub mod distinct_ips;
 pub mod exposition;
 mod families;
