@@ -122,3 +122,14 @@ async fn a_log_that_cannot_be_written_is_said_at_the_start() {
     let warning = format!("metrics.metrics_log: {}", folder.log().display());
     assert!(said.contains(&warning), "{said}");
 }
+
+#[tokio::test]
+async fn a_file_that_is_something_else_is_refused() {
+    let folder = Folder::new();
+    fs::write(folder.log(), "no metrics\nhere").unwrap();
+    let (code, line) = folder.fail(&[LONG]).await;
+    assert_eq!(code, Some(1), "{line}");
+    assert!(line.contains("metrics.metrics_log: "), "{line}");
+    assert!(line.ends_with("no metrics log"), "{line}");
+    assert_eq!(folder.log_text(), "no metrics\nhere");
+}
