@@ -44,6 +44,17 @@ async fn counts_add_up_over_a_restart() {
 }
 
 #[tokio::test]
+async fn polls_that_end_while_it_stops_are_saved() {
+    let folder = Folder::new();
+    let settings = [&LONG[..], &[("matching.proxy_timeout", "1h")]].concat();
+    let program = folder.start(&settings).await;
+    let parked = program.park_proxy(1).await;
+    program.stop().await;
+    parked.await.unwrap();
+    assert_eq!(saved_idle(&folder.window()), Some(1));
+}
+
+#[tokio::test]
 async fn a_crash_loses_what_came_since_the_last_save() {
     let folder = Folder::new();
     let program = folder.start(&LONG).await;

@@ -22,7 +22,7 @@ async fn blocks_for_a_full_disk_are_kept_and_written_later() {
     assert_eq!((reply.status, &*reply.body), (200, ""));
 
     fs::remove_file(folder.log()).unwrap();
-    folder.until_blocks(1).await;
+    folder.until_seen(8).await;
     let said = program.stop().await;
     assert_eq!(said.matches("will be tried again").count(), 1, "{said}");
     let seen = folder
@@ -66,7 +66,7 @@ async fn a_state_that_cannot_be_saved_is_a_warning() {
     fs::create_dir_all(aside.join("directory")).unwrap();
     let program = folder.start(&[OFTEN, ("metrics_interval", "1s")]).await;
     program.proxies(0..8).await;
-    folder.until_blocks(2).await;
+    folder.until_seen(8).await;
     let said = program.stop().await;
     assert!(said.contains("is not set aside"), "{said}");
     assert_eq!(said.matches("cannot be saved").count(), 1, "{said}");
