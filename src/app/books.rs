@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -54,8 +54,9 @@ impl Books {
         metrics: Arc<Metrics>,
         now: SystemTime,
     ) -> anyhow::Result<Self> {
-        if let Some(path) = &settings.metrics_log {
-            durable::check_directory("metrics.metrics_log", path)?;
+        let log = log(settings);
+        if let Some(log) = &log {
+            check_log(log)?;
         }
         if let Some(directory) = &settings.state_directory {
             durable::check_directory("metrics.state_directory", directory)?;
@@ -71,7 +72,7 @@ impl Books {
         let mut books = Self {
             metrics,
             settings: settings.clone(),
-            log: log(settings),
+            log,
             unwritten: Backlog::new(MOST_UNWRITTEN),
             window_file: settings
                 .state_directory
@@ -104,26 +105,24 @@ impl Books {
     }
 
     fn restore(&mut self) -> anyhow::Result<()> {
-        let Some(saved) = self.window_file.as_ref().and_then(WindowFile::load) else {
+        let Some(mut saved) = self.window_file.as_ref().and_then(WindowFile::load) else {
             return Ok(());
         };
-        let mut saved = saved;
+        // The process may have ended after a block was written, and before that
+        // could be saved.
+        let tail = self.log.as_ref().and_then(|log| log.tail().ok());
+        let log = tail.unwrap_or_default();
         for block in std::mem::take(&mut saved.unwritten) {
-            if !self.is_in_log(&block) {
+            if !published_log::has_block(&log, &block) {
                 self.owe(block);
             }
         }
+        if published_log::has_window(&log, saved.window_start) {
+            tracing::warn!("the saved window is in the metrics log already: a new one begins");
+            return Ok(());
+        }
         self.metrics.restore(saved, random_key()?);
         Ok(())
-    }
-
-    /// The process may have ended after a block was written, and before that
-    /// was saved.
-    fn is_in_log(&self, block: &str) -> bool {
-        let tail = self.log.as_ref().and_then(|log| log.tail().ok());
-        let written = tail.unwrap_or_default();
-        let whole = published_log::whole(&written);
-        memchr::memmem::find(whole, block.as_bytes()).is_some()
     }
 
     /// Says at the start what would be said a day later.
@@ -266,6 +265,18 @@ pub(super) fn reader(settings: &Settings) -> Option<ReadMetricsLog> {
         let tail = log.tail()?;
         Ok(published_log::published(&tail).to_vec())
     }))
+}
+
+/// Refuses a file that is something else: appending would spoil it.
+fn check_log(log: &AppendedFile) -> anyhow::Result<()> {
+    const SETTING: &str = "metrics.metrics_log";
+    let path = log.path();
+    durable::check_directory(SETTING, path)?;
+    // One that cannot be read is said when it cannot be written either.
+    let tail = log.tail().unwrap_or_default();
+    let is_log = published_log::is_log(&tail);
+    ensure!(is_log, "{SETTING}: {}: no metrics log", path.display());
+    Ok(())
 }
 
 fn log(settings: &Settings) -> Option<AppendedFile> {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Span;
 use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 
 use super::distinct_ips::UniqueIps;
 use super::stats_log::StatsBlock;
@@ -25,6 +26,33 @@ pub fn whole(log: &[u8]) -> &[u8] {
         Some(start) if is_cut_short(&lines[start..]) => &lines[..start],
         _ => lines,
     }
+}
+
+/// Whether the end of a file may be that of a metrics log: it has a block, or
+/// nothing but the first letters of one.
+pub fn is_log(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
+    BEGINNING.starts_with(text) || beginnings(text).next().is_some()
+}
+
+/// Whether the log has this very block.
+pub fn has_block(log: &[u8], block: &str) -> bool {
+    memchr::memmem::find(whole(log), block.as_bytes()).is_some()
+}
+
+/// Whether the log has the window that began at `start`. A saved window of which
+/// that is so must not be counted again.
+pub fn has_window(log: &[u8], start: SystemTime) -> bool {
+    let log = whole(log);
+    let mut blocks = beginnings(log).filter_map(|at| window_of(&log[at..]));
+    blocks.any(|(begin, end)| {
+        // Blocks tell whole seconds. One that ends when this window begins is
+        // the one before, however short.
+        let apart = begin
+            .duration_since(start)
+            .unwrap_or_else(|earlier| earlier.duration());
+        end > start && apart <= Duration::from_secs(1)
+    })
 }
 
 /// The text without what follows the last line end.
@@ -90,6 +118,17 @@ fn end_of(block: &[u8]) -> Option<DateTime> {
     DateTime::strptime("%Y-%m-%d %H:%M:%S", time).ok()
 }
 
+/// When the window of a block began and ended.
+fn window_of(block: &[u8]) -> Option<(SystemTime, SystemTime)> {
+    let end = end_of(block)?.to_zoned(TimeZone::UTC).ok()?;
+    let end = SystemTime::from(end.timestamp());
+    let line = block.split(|byte| *byte == b'\n').next()?;
+    let (_, length) = str::from_utf8(line).ok()?.split_once(" (")?;
+    let seconds: u64 = length.strip_suffix(" s)")?.parse().ok()?;
+    let begin = end.checked_sub(Duration::from_secs(seconds))?;
+    Some((begin, end))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -144,6 +183,39 @@ mod tests {
     fn an_unreadable_time_hides_nothing() {
         let log = days(1..=3).replace("1970-01-03", "1970-13-03");
         assert_eq!(text(published(log.as_bytes())), log);
+    }
+
+    #[test]
+    fn a_window_is_in_the_log_when_its_block_is() {
+        let log = days(1..=3);
+        let start = |seconds: u64, millis| {
+            SystemTime::UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_millis(millis)
+        };
+        for (start, is_there) in [
+            (start(0, 0), true),
+            (start(DAY - 1, 500), true),
+            (start(2 * DAY, 999), true),
+            // The next one.
+            (start(3 * DAY, 0), false),
+            (start(3 * DAY, 1), false),
+            // Begun in the middle of another, by a clock that was set back.
+            (start(DAY + 3600, 0), false),
+        ] {
+            assert_eq!(has_window(log.as_bytes(), start), is_there, "{start:?}");
+        }
+        let half = &log[..log.len() - 1];
+        assert!(!has_window(half.as_bytes(), start(2 * DAY, 0)));
+    }
+
+    #[test]
+    fn other_files_are_told_from_a_log() {
+        let log = days(1..=2);
+        for is_one in ["", "\n", "snowfl", &log[..30], &log[200..], &log, FOREIGN] {
+            assert!(is_log(is_one.as_bytes()), "{is_one:?}");
+        }
+        for is_none in ["root:x:0:0", "snowflake-ips\n", "x snowflake-stats-end 1\n"] {
+            assert!(!is_log(is_none.as_bytes()), "{is_none:?}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::port;
@@ -57,8 +58,22 @@ impl Folder {
         until("the block is written", || blocks() >= count).await;
     }
 
-    /// Starts a broker with these settings of the section `metrics` besides the
-    /// log and the state, and waits until it listens.
+    /// Waits until the blocks have so many addresses in all.
+    pub(crate) async fn until_seen(&self, count: u64) {
+        let seen = || -> u64 {
+            let log = self.log_text();
+            // The last line may not be whole yet.
+            let lines = log.split_inclusive('\n').filter_map(|line| {
+                line.strip_prefix("snowflake-ips-total ")?
+                    .strip_suffix('\n')
+            });
+            lines.map(|count| count.parse::<u64>().unwrap()).sum()
+        };
+        until("the addresses are in the log", || seen() >= count).await;
+    }
+
+    /// Starts a broker with these settings, those without a section being of
+    /// `metrics`, besides the log and the state. Waits until it listens.
     pub(crate) async fn start(&self, settings: &[(&str, &str)]) -> Program {
         let (command, addr) = self.command(settings);
         let program = self.spawn(command, addr);
@@ -90,8 +105,9 @@ impl Folder {
                 self.path("state"),
             );
         for (key, value) in settings {
-            let name = key.to_ascii_uppercase();
-            command.env(format!("SNOWFLAKE_BROKER_METRICS__{name}"), value);
+            let (section, key) = key.split_once('.').unwrap_or(("metrics", key));
+            let name = format!("SNOWFLAKE_BROKER_{section}__{key}");
+            command.env(name.to_ascii_uppercase(), value);
         }
         (command, addr)
     }
@@ -150,32 +166,28 @@ impl Program {
     /// get no client.
     pub(crate) async fn proxies(&self, addresses: impl Iterator<Item = u8>) {
         for address in addresses {
-            let body = json!({"Sid": "a", "Version": "1.3", "Type": "webext", "NAT": "open"});
-            let from = format!("X-Forwarded-For: 1.2.3.{address}\r\n");
-            let reply = self.request("/proxy", &from, &body.to_string()).await;
-            assert!(reply.body.contains("no match"), "{}", reply.body);
+            poll(self.addr, address).await;
         }
+    }
+
+    /// The same in the background, once it is parked.
+    pub(crate) async fn park_proxy(&self, address: u8) -> JoinHandle<()> {
+        let parked = tokio::spawn(poll(self.addr, address));
+        let waited = timeout(FOREVER, async {
+            while !self.get("/debug", "").await.body.contains("available: 1") {
+                sleep(Duration::from_millis(10)).await;
+            }
+        });
+        waited.await.expect("no poll is parked");
+        parked
     }
 
     pub(crate) async fn metrics(&self, headers: &str) -> Reply {
-        self.request("/metrics", headers, "").await
+        self.get("/metrics", headers).await
     }
 
-    async fn request(&self, path: &str, headers: &str, body: &str) -> Reply {
-        let length = body.len();
-        let request =
-            format!("POST {path} HTTP/1.0\r\nContent-Length: {length}\r\n{headers}\r\n{body}");
-        let mut stream = TcpStream::connect(self.addr).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut text = String::new();
-        let read = timeout(FOREVER, stream.read_to_string(&mut text)).await;
-        read.expect("no reply").unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        Reply {
-            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-            head: head.to_owned(),
-            body: body.to_owned(),
-        }
+    async fn get(&self, path: &str, headers: &str) -> Reply {
+        request(self.addr, path, headers, "").await
     }
 
     /// All that it has logged.
@@ -206,6 +218,30 @@ impl Program {
             self.said()
         );
         self.said()
+    }
+}
+
+async fn poll(addr: SocketAddr, address: u8) {
+    let body = json!({"Sid": "a", "Version": "1.3", "Type": "webext", "NAT": "open"});
+    let from = format!("X-Forwarded-For: 1.2.3.{address}\r\n");
+    let reply = request(addr, "/proxy", &from, &body.to_string()).await;
+    assert!(reply.body.contains("no match"), "{}", reply.body);
+}
+
+async fn request(addr: SocketAddr, path: &str, headers: &str, body: &str) -> Reply {
+    let length = body.len();
+    let request =
+        format!("POST {path} HTTP/1.0\r\nContent-Length: {length}\r\n{headers}\r\n{body}");
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    let read = timeout(FOREVER, stream.read_to_string(&mut text)).await;
+    read.expect("no reply").unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    Reply {
+        status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+        head: head.to_owned(),
+        body: body.to_owned(),
     }
 }
 

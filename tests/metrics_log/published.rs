@@ -55,6 +55,7 @@ async fn blocks_are_appended_and_served() {
         assert!(folder.log_text().starts_with(&served));
         assert!(blocks(&served).len() >= count);
     }
+    folder.until_seen(4).await;
     program.stop().await;
     let blocks = folder.blocks();
     let ends: Vec<&str> = blocks.iter().map(|block| &*block.end).collect();

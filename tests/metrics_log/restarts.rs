@@ -44,6 +44,17 @@ async fn counts_add_up_over_a_restart() {
 }
 
 #[tokio::test]
+async fn polls_that_end_while_it_stops_are_saved() {
+    let folder = Folder::new();
+    let settings = [&LONG[..], &[("matching.proxy_timeout", "1h")]].concat();
+    let program = folder.start(&settings).await;
+    let parked = program.park_proxy(1).await;
+    program.stop().await;
+    parked.await.unwrap();
+    assert_eq!(saved_idle(&folder.window()), Some(1));
+}
+
+#[tokio::test]
 async fn a_crash_loses_what_came_since_the_last_save() {
     let folder = Folder::new();
     let program = folder.start(&LONG).await;
@@ -152,4 +163,23 @@ async fn a_block_that_was_written_before_a_crash_is_not_written_again() {
     .await;
     program.stop().await;
     assert_eq!(folder.log_text(), expected);
+}
+
+#[tokio::test]
+async fn a_window_that_is_in_the_log_is_not_counted_again() {
+    let folder = Folder::new();
+    let program = folder.start(&LONG).await;
+    program.proxies(0..8).await;
+    program.stop().await;
+    let stale = fs::read(folder.window()).unwrap();
+    // A second passes: the block tells when its window began by whole seconds.
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    end_window(&folder).await;
+    fs::write(folder.window(), stale).unwrap();
+
+    let program = folder.start(&LONG).await;
+    program.proxies(0..16).await;
+    let said = program.stop().await;
+    assert!(said.contains("is in the metrics log already"), "{said}");
+    assert_eq!(saved_idle(&folder.window()), Some(16));
 }

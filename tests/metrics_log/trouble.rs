@@ -22,7 +22,7 @@ async fn blocks_for_a_full_disk_are_kept_and_written_later() {
     assert_eq!((reply.status, &*reply.body), (200, ""));
 
     fs::remove_file(folder.log()).unwrap();
-    folder.until_blocks(1).await;
+    folder.until_seen(8).await;
     let said = program.stop().await;
     assert_eq!(said.matches("will be tried again").count(), 1, "{said}");
     let seen = folder
@@ -66,7 +66,7 @@ async fn a_state_that_cannot_be_saved_is_a_warning() {
     fs::create_dir_all(aside.join("directory")).unwrap();
     let program = folder.start(&[OFTEN, ("metrics_interval", "1s")]).await;
     program.proxies(0..8).await;
-    folder.until_blocks(2).await;
+    folder.until_seen(8).await;
     let said = program.stop().await;
     assert!(said.contains("is not set aside"), "{said}");
     assert_eq!(said.matches("cannot be saved").count(), 1, "{said}");
@@ -121,4 +121,15 @@ async fn a_log_that_cannot_be_written_is_said_at_the_start() {
     let said = program.stop().await;
     let warning = format!("metrics.metrics_log: {}", folder.log().display());
     assert!(said.contains(&warning), "{said}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_something_else_is_refused() {
+    let folder = Folder::new();
+    fs::write(folder.log(), "no metrics\nhere").unwrap();
+    let (code, line) = folder.fail(&[LONG]).await;
+    assert_eq!(code, Some(1), "{line}");
+    assert!(line.contains("metrics.metrics_log: "), "{line}");
+    assert!(line.ends_with("no metrics log"), "{line}");
+    assert_eq!(folder.log_text(), "no metrics\nhere");
 }
