@@ -6,7 +6,7 @@ use std::process::{ExitStatus, Stdio};
 use std::{env, fs};
 
 use anyhow::{Context as _, Result, ensure};
-use http::Request;
+use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -51,9 +51,11 @@ impl Prometheus {
             .arg(format!("--web.listen-address={addr}"))
             .arg("--log.level=warn");
         let mut process = Process::start(&mut command, scratch.join("prometheus.log"))?;
-        until("Prometheus listens", async || {
+        // It listens before it has an answer to anything but 503.
+        until("Prometheus is ready", async || {
             process.log()?;
-            Ok(TcpStream::connect(addr).await.ok().map(drop))
+            let ready = request(addr, "/-/ready").await;
+            Ok(ready.ok().filter(|reply| reply.0.is_success()).map(drop))
         })
         .await?;
         Ok(Self {
@@ -79,18 +81,23 @@ impl Prometheus {
     }
 
     async fn get(&self, path: &str) -> Result<Value> {
-        let stream = TokioIo::new(TcpStream::connect(self.addr).await?);
-        let (mut sender, connection) = http1::handshake(stream).await?;
-        spawn(connection);
-        let request = Request::get(path)
-            .header("Host", self.addr.to_string())
-            .body(Empty::<Bytes>::new())?;
-        let response = sender.send_request(request).await?;
-        let body = response.into_body().collect().await?.to_bytes();
+        let (_, body) = request(self.addr, path).await?;
         let mut reply: Value = serde_json::from_slice(&body)?;
         ensure!(reply["status"] == "success", "{path}: {reply}");
         Ok(reply["data"].take())
     }
+}
+
+async fn request(addr: SocketAddr, path: &str) -> Result<(StatusCode, Bytes)> {
+    let stream = TokioIo::new(TcpStream::connect(addr).await?);
+    let (mut sender, connection) = http1::handshake(stream).await?;
+    spawn(connection);
+    let request = Request::get(path)
+        .header("Host", addr.to_string())
+        .body(Empty::<Bytes>::new())?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    Ok((status, response.into_body().collect().await?.to_bytes()))
 }
 
 /// A sample is `{"metric": {..}, "value": [time, "number"]}`.
