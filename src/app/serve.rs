@@ -64,7 +64,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("listener.addr: cannot listen on {addr}"))?;
     let port = listener.local_addr()?.port();
-    tracing::info!(port, tls = !config.tls.disable, "brokering");
+    tracing::info!(port, tls = config.tls.cert.is_some(), "brokering");
 
     let driven = Arc::clone(&broker);
     tokio::spawn(async move { driven.drive().await });
