@@ -1,11 +1,16 @@
 //! The composition: the command line, the configuration and what is made of it.
 
+mod books;
 pub mod cli;
 mod commands;
+mod count_ips;
+mod durable;
+mod ip_counts;
 mod lifecycle;
 mod observed;
 mod reload;
 mod serve;
+mod window_file;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

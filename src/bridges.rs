@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::Uri;
-use serde::Deserialize;
 
+use crate::wire::JsonError;
 use crate::wire::fingerprint::Fingerprint;
+use crate::wire::json::Object;
 
 /// Every bridge, by its fingerprint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,20 +41,24 @@ pub enum InvalidBridgeList {
 /// What is wrong with a line of a bridge list.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidBridge {
-    /// Not JSON, another key, or a key missing.
-    #[error("{0}")]
-    Json(#[from] serde_json::Error),
-    /// Not 40 hex digits.
+    /// Not JSON, or not a string where one should be.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// A key that means nothing here.
+    #[error("unknown key {0:?}")]
+    Key(String),
+    /// Absent, or not 40 hex digits.
     #[error("fingerprint is not 40 hex digits")]
     Fingerprint,
-    /// Not the URL of a WebSocket.
+    /// Absent, or not the URL of a WebSocket.
     #[error("webSocketAddress is no ws:// or wss:// URL")]
     Address,
 }
 
 impl BridgeList {
-    /// Parses JSON lines; blank ones are skipped, of a repeated fingerprint the
-    /// last line counts, and one bad line refuses them all.
+    /// Parses JSON lines, keys in any case; blank lines are skipped, of a
+    /// repeated fingerprint the last line counts, and one bad line refuses them
+    /// all.
     pub fn parse(text: &str) -> Result<Self, InvalidBridgeList> {
         let mut bridges = HashMap::new();
         for (index, line) in text.lines().enumerate() {
@@ -92,33 +97,32 @@ impl Default for BridgeList {
 }
 
 fn parse_line(line: &str) -> Result<(Fingerprint, Bridge), InvalidBridge> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase", deny_unknown_fields)]
-    struct Line {
-        #[serde(default)]
-        display_name: String,
-        web_socket_address: String,
-        fingerprint: String,
+    const NAME: &str = "displayName";
+    const ADDRESS: &str = "webSocketAddress";
+    const FINGERPRINT: &str = "fingerprint";
+    let line = Object::parse(line)?;
+    if let Some(key) = line.unknown_key(&[NAME, ADDRESS, FINGERPRINT]) {
+        return Err(InvalidBridge::Key(key));
     }
-    let line: Line = serde_json::from_str(line)?;
-    let fingerprint = line
-        .fingerprint
+    let fingerprint = line.string(FINGERPRINT)?.unwrap_or_default();
+    let fingerprint = fingerprint
         .parse()
         .map_err(|_| InvalidBridge::Fingerprint)?;
-    if !is_web_socket_url(&line.web_socket_address) {
+    let address = line.string(ADDRESS)?.unwrap_or_default();
+    if !is_web_socket_url(&address) {
         return Err(InvalidBridge::Address);
     }
     let bridge = Bridge {
-        display_name: line.display_name,
-        relay_url: line.web_socket_address.into(),
+        display_name: line.string(NAME)?.unwrap_or_default(),
+        relay_url: address.into(),
     };
     Ok((fingerprint, bridge))
 }
 
 fn is_web_socket_url(text: &str) -> bool {
     text.parse::<Uri>().is_ok_and(|uri| {
-        matches!(uri.scheme_str(), Some("ws" | "wss"))
-            && uri.host().is_some_and(|host| !host.is_empty())
+        let is_scheme = |scheme: &str| ["ws", "wss"].iter().any(|s| s.eq_ignore_ascii_case(scheme));
+        uri.scheme_str().is_some_and(is_scheme) && uri.host().is_some_and(|host| !host.is_empty())
     })
 }
 
@@ -144,6 +148,21 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_read_as_the_reference_broker_reads_them() {
+        for line in [
+            GOOD.to_uppercase(),
+            GOOD.replace("\"a\"", "null"),
+            GOOD.replace("\"displayName\":\"a\",", ""),
+            GOOD.replace('{', "{\"webSocketAddress\":\"\",\"fingerprint\":\"\","),
+            GOOD.replace('}', ",\"fingerprint\":null}\r"),
+        ] {
+            let list = BridgeList::parse(&line).unwrap();
+            let address = list.relay_url(Fingerprint::DEFAULT).unwrap();
+            assert_eq!(address.to_lowercase(), "wss://a.example/");
+        }
+    }
+
+    #[test]
     fn the_default_list_has_the_default_bridge() {
         assert_eq!(
             BridgeList::default()
@@ -156,12 +175,17 @@ mod tests {
     #[test]
     fn one_bad_line_refuses_the_file_and_is_named() {
         for (bad, problem) in [
-            (GOOD.replace("displayName", "name"), "unknown field"),
+            (GOOD.replace("displayName", "name"), "unknown key \"name\""),
+            (GOOD.replace("\"a\"", "1"), "displayName is not a string"),
             (GOOD.replace("2B28", "2B2"), "40 hex digits"),
             (GOOD.replace("wss:", "https:"), "webSocketAddress"),
-            ("x".to_owned(), "expected value"),
-            (format!("{GOOD}x"), "trailing characters"),
-            ("{}".to_owned(), "missing field"),
+            ("x".to_owned(), "not a JSON object (column 1)"),
+            (format!("{GOOD}x"), "not a JSON object (column 115)"),
+            ("{}".to_owned(), "40 hex digits"),
+            (
+                GOOD.replace("webSocketAddress", "displayName"),
+                "webSocketAddress",
+            ),
         ] {
             let error = BridgeList::parse(&format!("{GOOD}\n{bad}"))
                 .unwrap_err()

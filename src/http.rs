@@ -9,6 +9,7 @@ mod caller;
 mod client;
 pub mod client_address;
 mod error;
+mod metrics_log;
 mod proxy;
 mod refusals;
 mod replies;
@@ -42,7 +43,7 @@ pub struct Sources {
 }
 
 /// Reads the part of the metrics log that is published. It may block.
-pub type ReadMetricsLog = Arc<dyn Fn() -> io::Result<String> + Send + Sync>;
+pub type ReadMetricsLog = Arc<dyn Fn() -> io::Result<Vec<u8>> + Send + Sync>;
 
 /// What the handlers share.
 struct Front {
@@ -65,7 +66,7 @@ pub fn router(broker: Arc<Broker>, settings: Settings, sources: Sources) -> Rout
         .route("/amp/client/", any(amp::poll))
         .route("/amp/client/{*poll}", any(amp::poll))
         .route("/debug", any(status::debug))
-        .route("/metrics", any(status::metrics))
+        .route("/metrics", any(metrics_log::serve))
         .layer(middleware::from_fn(answer_options))
         .layer(middleware::map_response(allow_any_origin));
     let for_others = Router::new()

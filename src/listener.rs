@@ -30,7 +30,7 @@ use activity::{Activity, Limits, Overdue, Watched};
 const BACKLOG: u32 = 4096;
 /// The largest head of a request that is read, in bytes. AMP carries a client's
 /// poll of some 4 KB in the path.
-const HEAD_MAX: usize = 64 * 1024;
+const HEAD_MAX: u32 = 64 * 1024;
 /// How often an HTTP/2 peer is asked whether it is still there.
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
 /// How long it may take to say so.
@@ -147,9 +147,10 @@ impl Server {
             .timer(TokioTimer::new())
             // Ours holds from the first byte on; see `activity`.
             .header_read_timeout(None)
-            .max_buf_size(HEAD_MAX);
+            .max_buf_size(HEAD_MAX as usize);
         http.http2()
             .timer(TokioTimer::new())
+            .max_header_list_size(HEAD_MAX)
             .keep_alive_interval(HTTP2_PING_INTERVAL)
             .keep_alive_timeout(HTTP2_PING_TIMEOUT);
         Self {

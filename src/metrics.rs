@@ -4,15 +4,18 @@
 //! is ended with its outcome; a record that is dropped counts as abandoned, so
 //! that the books balance whatever happens to the request.
 
+pub mod backlog;
 pub mod distinct_ips;
 pub mod exposition;
 mod families;
 pub mod ip_recordings;
 pub mod labels;
 mod process;
+pub mod published_log;
 mod records;
 pub mod rounded;
 pub mod saved_state;
+pub mod schedule;
 mod settings;
 pub mod stats_log;
 mod timestamp;
@@ -20,7 +23,7 @@ pub mod window;
 
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
@@ -222,6 +225,14 @@ impl Metrics {
         failures.get_or_create(&Handshake { reason }).inc();
     }
 
+    /// A certificate is served that is valid until then.
+    pub fn certificate_loaded(&self, valid_until: SystemTime) {
+        let since_epoch = valid_until.duration_since(SystemTime::UNIX_EPOCH);
+        let seconds = since_epoch.unwrap_or_default().as_secs();
+        let expiry = self.families.certificate_expiry.get_or_create(&[]);
+        expiry.set(i64::try_from(seconds).unwrap_or(i64::MAX));
+    }
+
     /// Every family as text. The figures of the process, if there are any, are
     /// those of this moment.
     pub fn expose(
@@ -247,6 +258,7 @@ impl Metrics {
             window_start: window.start,
             counts: window.counts.clone(),
             ips: window.ips.save(),
+            unwritten: Vec::new(),
         }
     }
 
@@ -262,6 +274,12 @@ impl Metrics {
     /// When the window began.
     pub fn window_start(&self) -> SystemTime {
         self.window().start
+    }
+
+    /// How much is left of a window of this length; zero when it is over. A
+    /// clock that was set back to before its start makes it start now.
+    pub fn window_remaining(&self, length: Duration, now: SystemTime) -> Duration {
+        schedule::remaining(&mut self.window().start, length, now)
     }
 
     /// The window as it is now, as if it ended.

@@ -4,12 +4,14 @@ pub mod acme;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
+use x509_parser::parse_x509_certificate;
 
 /// Where the certificate is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -61,6 +63,16 @@ pub fn server_config(cert: &[u8], key: &[u8]) -> Result<ServerConfig, InvalidCer
     Ok(config)
 }
 
+/// Until when the server's own certificate in a PEM chain is valid; `None` if it
+/// does not say. The others in the chain do not count: some chains hold an
+/// expired one on purpose, for old clients.
+pub fn valid_until(cert: &[u8]) -> Option<SystemTime> {
+    let own = CertificateDer::from_pem_slice(cert).ok()?;
+    let (_, own) = parse_x509_certificate(&own).ok()?;
+    let since_epoch = u64::try_from(own.validity().not_after.timestamp()).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(since_epoch))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +93,22 @@ mod tests {
         let config = server_config(cert.as_bytes(), key.as_bytes()).unwrap();
         assert_eq!(config.alpn_protocols, [&b"h2"[..], b"http/1.1"]);
         assert!(config.ticketer.enabled());
+    }
+
+    #[test]
+    fn the_end_of_the_first_certificate_is_told() {
+        let end_of = |year| {
+            let names = ["broker.example".to_owned()];
+            let mut params = rcgen::CertificateParams::new(names).unwrap();
+            params.not_after = rcgen::date_time_ymd(year, 1, 1);
+            let key = rcgen::KeyPair::generate().unwrap();
+            params.self_signed(&key).unwrap().pem()
+        };
+        let chain = end_of(2027) + &end_of(2001);
+        let until = valid_until(chain.as_bytes()).unwrap();
+        let since_epoch = until.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(since_epoch.as_secs(), 1_798_761_600);
+        assert_eq!(valid_until(b"rubbish"), None);
     }
 
     #[test]

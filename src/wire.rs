@@ -10,7 +10,7 @@ pub mod answer;
 pub mod candidates;
 pub mod client;
 pub mod fingerprint;
-mod json;
+pub(crate) mod json;
 pub mod nat;
 pub mod proxy;
 pub mod public_address;

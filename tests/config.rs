@@ -152,21 +152,31 @@ fn exactly_one_way_to_a_certificate() {
     Broker::new("check-config -key k.pem")
         .run()
         .refused(&[("tls.key = \"k.pem\" (flag --key): needs tls.cert", "")]);
-    Broker::with_file(
-        "check-config -cert c.pem -key k.pem",
-        "[tls]\ndisable = true\n",
-    )
-    .run()
-    .refused(&[
-        (
-            "tls.cert = \"c.pem\" (flag --cert): excludes tls.disable",
-            "",
-        ),
-        (
-            "tls.disable = true (file config.toml, line 2): excludes tls.cert",
-            "",
-        ),
-    ]);
+    Broker::new("check-config -cert c.pem -key k.pem -acme-hostnames a.example")
+        .run()
+        .refused(&[
+            (
+                "acme.hostnames = \"a.example\" (flag --acme-hostnames): ",
+                "excludes tls.cert",
+            ),
+            (
+                "tls.cert = \"c.pem\" (flag --cert): ",
+                "excludes acme.hostnames",
+            ),
+        ]);
+}
+
+/// Command lines that the reference broker takes go on working.
+#[test]
+fn a_certificate_and_no_tls_serve_the_certificate_with_a_warning() {
+    let said = Broker::new("check-config -cert c.pem -key k.pem -disable-tls").run();
+    assert!(
+        said.stderr
+            .contains("tls.disable = \"true\" (flag --disable-tls): is ignored"),
+        "{}",
+        said.stderr
+    );
+    said.ok();
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use jiff::Timestamp;
 
 use crate::config::Flag;
 
@@ -22,7 +23,7 @@ pub struct Cli {
 }
 
 /// What to do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Be a broker; this is what happens without a command
     #[default]
@@ -31,6 +32,22 @@ pub enum Command {
     CheckConfig,
     /// Print the configuration as all of defaults, file, environment and flags make it
     PrintConfig(PrintConfig),
+    /// Estimate how many different addresses there are in files of --ip-count-prefix
+    CountIps(CountIps),
+}
+
+/// What to count.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct CountIps {
+    /// Files of recordings, of any types, NATs and brokers
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Leave out what began earlier, such as 2026-10-01T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<Timestamp>,
+    /// Leave out what ended later
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<Timestamp>,
 }
 
 /// How to print the configuration.
@@ -209,7 +226,7 @@ fn takes_next(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cli, Command, FLAGS, PrintConfig, parser};
+    use super::{Cli, Command, CountIps, FLAGS, PrintConfig, parser};
 
     fn parse(line: &str) -> Cli {
         let words = std::iter::once("snowflake-broker").chain(line.split(' '));
@@ -304,6 +321,19 @@ mod tests {
         assert_eq!(parse("run").command, Command::Run);
         assert_eq!(parse("print-config").command, example(false));
         assert_eq!(parse("print-config -example").command, example(true));
+    }
+
+    #[test]
+    fn what_to_count() {
+        let line = "count-ips a.jsonl -from 1970-01-01T00:00:01Z b.jsonl --to=1970-01-01T00:00:02Z";
+        let expected = CountIps {
+            files: vec!["a.jsonl".into(), "b.jsonl".into()],
+            from: Some("1970-01-01T00:00:01Z".parse().unwrap()),
+            to: Some("1970-01-01T00:00:02Z".parse().unwrap()),
+        };
+        assert_eq!(parse(line).command, Command::CountIps(expected));
+        refuse("count-ips");
+        refuse("count-ips a.jsonl --from yesterday");
     }
 
     #[test]

@@ -5,14 +5,16 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use super::cli::{Cli, Command, PrintConfig};
-use crate::config::{self, Config, Inputs, Loaded};
+use super::cli::{Cli, Command, CountIps, PrintConfig};
+use super::count_ips;
+use crate::config::{self, Config, Finding, Inputs, Loaded};
 
 /// Read when no other file is named, if it is there.
 const DEFAULT_FILE: &str = "/etc/snowflake-broker/config.toml";
 
-/// For a wrong command line (clap's code, too) and a wrong configuration.
-const MISCONFIGURED: u8 = 2;
+/// For a wrong command line (clap's code, too), a wrong configuration and
+/// files that are not what a command takes.
+const WRONG_INPUT: u8 = 2;
 
 /// Does what the arguments ask for; `serve` is what a broker does all day.
 pub(super) fn dispatch(
@@ -20,54 +22,72 @@ pub(super) fn dispatch(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     serve: impl FnOnce(Loaded) -> anyhow::Result<()>,
 ) -> ExitCode {
-    let cli = match Cli::parse_from(arguments) {
+    let Cli {
+        command,
+        config,
+        flags,
+    } = match Cli::parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return explain(&error),
     };
-    if cli.command == Command::PrintConfig(PrintConfig { example: true }) {
-        return exit_code(print(config::EXAMPLE));
-    }
     let inputs = Inputs {
-        file: cli.config,
+        file: config,
         default_file: DEFAULT_FILE.into(),
         environment: environment.into_iter().collect(),
-        flags: cli.flags,
+        flags,
     };
-    let loaded = match config::load(&inputs) {
-        Ok(loaded) => loaded,
+    match command {
+        Command::Run => configured(&inputs, serve),
+        Command::CheckConfig => configured(&inputs, |loaded| check_config(&loaded)),
+        Command::PrintConfig(PrintConfig { example: true }) => exit_code(print(config::EXAMPLE)),
+        Command::PrintConfig(_) => configured(&inputs, |loaded| print_config(&loaded)),
+        Command::CountIps(asked) => count_ips(&asked),
+    }
+}
+
+/// Does what needs a configuration, if it is right.
+fn configured(inputs: &Inputs, act: impl FnOnce(Loaded) -> anyhow::Result<()>) -> ExitCode {
+    match config::load(inputs) {
+        Ok(loaded) => exit_code(act(loaded)),
         Err(errors) => {
             say(&errors);
-            return MISCONFIGURED.into();
+            WRONG_INPUT.into()
         }
-    };
-    exit_code(match cli.command {
-        Command::Run => serve(loaded),
-        Command::CheckConfig => check_config(&loaded),
-        Command::PrintConfig(_) => print_config(&loaded),
-    })
+    }
+}
+
+/// Needs no configuration, and reads files that may be anybody's.
+fn count_ips(asked: &CountIps) -> ExitCode {
+    match count_ips::estimate(asked) {
+        Ok(estimate) => exit_code(print(&format!("{estimate}\n"))),
+        Err(error) => {
+            say(&format_args!("{error:#}"));
+            WRONG_INPUT.into()
+        }
+    }
 }
 
 /// Prints what clap has to say: help and version to stdout, errors to stderr.
 fn explain(error: &clap::Error) -> ExitCode {
     match error.print() {
-        Ok(()) if error.use_stderr() => MISCONFIGURED.into(),
+        Ok(()) if error.use_stderr() => WRONG_INPUT.into(),
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
 fn check_config(loaded: &Loaded) -> anyhow::Result<()> {
-    warn(loaded);
+    warn(&loaded.warnings);
     print("ok\n")
 }
 
 fn print_config(loaded: &Loaded) -> anyhow::Result<()> {
-    warn(loaded);
+    warn(&loaded.warnings);
     print(&Config::to_toml(&loaded.config)?)
 }
 
-fn warn(loaded: &Loaded) {
-    for warning in &loaded.warnings {
+fn warn(warnings: &[Finding]) {
+    for warning in warnings {
         say(&format_args!("warning: {warning}"));
     }
 }

@@ -1,34 +1,35 @@
 //! Everything a broker is made of, put together and run.
 
 use std::env;
-use std::fs;
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
+use tokio::time::timeout_at;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Broker, clock};
 use crate::config::{Config, Loaded};
-use crate::http::ReadMetricsLog;
 use crate::listener::{self, Server};
 use crate::metrics::Metrics;
-use crate::metrics::distinct_ips::WindowKey;
 use crate::telemetry::LogStyle;
 use crate::{http, telemetry, tls};
 
+use super::books::{self, Books};
 use super::lifecycle::{Request, Running, Signals};
 use super::observed::{self, Connections};
 use super::reload;
 
 /// How much longer than a client waits the broker waits for its connections to
 /// close when it is told to stop.
-const CLOSING_PATIENCE: Duration = Duration::from_secs(1);
+const CLOSING_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How much longer still for a disk that is slow with the last counts.
+const SAVING_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Is a broker until it is told to stop.
 pub(super) fn serve(loaded: Loaded) -> anyhow::Result<()> {
@@ -51,7 +52,9 @@ pub(super) fn serve(loaded: Loaded) -> anyhow::Result<()> {
 async fn run(config: &Config) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen to signals")?;
     let knowledge = reload::knowledge(config)?;
-    let metrics = Arc::new(Metrics::new(clock::wall_clock(), random_key()?));
+    let now = clock::wall_clock();
+    let metrics = Arc::new(Metrics::new(now, books::random_key()?));
+    let books = Books::open(&config.metrics, Arc::clone(&metrics), now)?;
     let broker = Broker::new(config.matching.clone(), knowledge, Arc::clone(&metrics));
     let broker = Arc::new(broker);
     let closing = CancellationToken::new();
@@ -61,10 +64,12 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("listener.addr: cannot listen on {addr}"))?;
     let port = listener.local_addr()?.port();
-    tracing::info!(port, tls = !config.tls.disable, "brokering");
+    tracing::info!(port, tls = config.tls.cert.is_some(), "brokering");
 
     let driven = Arc::clone(&broker);
     tokio::spawn(async move { driven.drive().await });
+    let close_books = CancellationToken::new();
+    let books = tokio::spawn(books.keep(close_books.clone()));
     let running = Running {
         broker: Arc::clone(&broker),
         closing,
@@ -75,7 +80,12 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     }
     tracing::info!("stopping");
     let patience = config.matching.client_timeout + CLOSING_PATIENCE;
+    let deadline = clock::now() + patience + SAVING_PATIENCE;
     running.stop(&mut signals, patience).await;
+    close_books.cancel();
+    if timeout_at(deadline.into(), books).await.is_err() {
+        tracing::warn!("stopped before the counts were saved");
+    }
     Ok(())
 }
 
@@ -86,40 +96,34 @@ fn server(
     closing: &CancellationToken,
 ) -> anyhow::Result<Arc<Server>> {
     let sources = http::Sources {
-        metrics_log: config.metrics.metrics_log.clone().map(metrics_log),
+        metrics_log: books::reader(&config.metrics),
         process_figures: observed::process_figures,
     };
     let router = http::router(Arc::clone(broker), config.http.clone(), sources);
     Ok(Arc::new(Server::new(
         config.listener.clone(),
-        tls_acceptor(&config.tls)?,
+        tls_acceptor(&config.tls, &metrics)?,
         router,
         Arc::new(Connections(metrics)),
         closing.clone(),
     )))
 }
 
-fn metrics_log(path: PathBuf) -> ReadMetricsLog {
-    Arc::new(move || match fs::read_to_string(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        read => read,
-    })
-}
-
-/// A key for hashes of addresses, which nobody knows and nothing keeps.
-fn random_key() -> anyhow::Result<WindowKey> {
-    let mut key = [0; 16];
-    aws_lc_rs::rand::fill(&mut key).context("the operating system gives no random numbers")?;
-    Ok(WindowKey::from(key))
-}
-
-fn tls_acceptor(settings: &tls::Settings) -> anyhow::Result<Option<TlsAcceptor>> {
+fn tls_acceptor(
+    settings: &tls::Settings,
+    metrics: &Metrics,
+) -> anyhow::Result<Option<TlsAcceptor>> {
     let (Some(cert), Some(key)) = (&settings.cert, &settings.key) else {
         return Ok(None);
     };
     let cert = reload::read("tls.cert", cert)?;
     let key = reload::read("tls.key", key)?;
     let config = tls::server_config(cert.as_bytes(), key.as_bytes())?;
+    if let Some(until) = tls::valid_until(cert.as_bytes()) {
+        metrics.certificate_loaded(until);
+    } else {
+        tracing::warn!("tls.cert: it does not say until when it is valid");
+    }
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }
 

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::wire::JsonError;
+use crate::wire::json::Object;
+
 /// When proxies are told to poll again, `NextPoll`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -43,38 +46,49 @@ impl Default for PollInterval {
     }
 }
 
+/// What a poll-interval file may name.
+const KEYS: [&str; 5] = [
+    "open_poll_interval",
+    "moderate_poll_interval",
+    "strict_poll_interval",
+    "unrestricted_poll_interval",
+    "restricted_poll_interval",
+];
+
 /// Why a poll-interval file is refused.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct InvalidPollIntervals(#[from] serde_json::Error);
+pub enum InvalidPollIntervals {
+    /// Not JSON, or not an integer where one should be.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// A key that means nothing here.
+    #[error("unknown key {0:?}")]
+    Key(String),
+    /// Proxies cannot poll in the past.
+    #[error("{0} is below 0")]
+    Negative(&'static str),
+}
 
 impl PollInterval {
     /// These intervals with those that the JSON text of a poll-interval file
-    /// names, in milliseconds. The keys of two pools, from before there were
-    /// three, stand behind the newer ones.
+    /// names in any case, in milliseconds. The keys of two pools, from before
+    /// there were three, stand behind the newer ones.
     pub fn overridden_by(&self, text: &str) -> Result<Self, InvalidPollIntervals> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct File {
-            #[serde(rename = "open_poll_interval")]
-            open: Option<u64>,
-            #[serde(rename = "moderate_poll_interval")]
-            moderate: Option<u64>,
-            #[serde(rename = "strict_poll_interval")]
-            strict: Option<u64>,
-            #[serde(rename = "unrestricted_poll_interval")]
-            unrestricted: Option<u64>,
-            #[serde(rename = "restricted_poll_interval")]
-            restricted: Option<u64>,
+        let file = Object::parse(text)?;
+        if let Some(key) = file.unknown_key(&KEYS) {
+            return Err(InvalidPollIntervals::Key(key));
         }
-        let file: File = serde_json::from_str(text)?;
-        let or = |millis: Option<u64>, set| millis.map_or(set, Duration::from_millis);
-        let open = file.open.or(file.unrestricted);
-        let strict = file.strict.or(file.restricted);
+        let mut spans = [None; KEYS.len()];
+        for (span, key) in spans.iter_mut().zip(KEYS) {
+            let millis = file.integer(key)?.map(u64::try_from).transpose();
+            let millis = millis.map_err(|_| InvalidPollIntervals::Negative(key))?;
+            *span = millis.map(Duration::from_millis);
+        }
+        let [open, moderate, strict, unrestricted, restricted] = spans;
         Ok(Self {
-            open: or(open, self.open),
-            moderate: or(file.moderate, self.moderate),
-            strict: or(strict, self.strict),
+            open: open.or(unrestricted).unwrap_or(self.open),
+            moderate: moderate.unwrap_or(self.moderate),
+            strict: strict.or(restricted).unwrap_or(self.strict),
             ..self.clone()
         })
     }
@@ -105,10 +119,27 @@ mod tests {
     }
 
     #[test]
+    fn the_file_is_read_as_the_reference_broker_reads_it() {
+        let set = PollInterval::default();
+        let read = set
+            .overridden_by(r#"{"Open_Poll_Interval":1,"open_poll_interval":1000,"OPEN_POLL_INTERVAL":null,"re\u017ftricted_poll_interval":3000}"#)
+            .unwrap();
+        assert_eq!(
+            [read.open, read.moderate, read.strict],
+            [1, 20, 3].map(Duration::from_secs)
+        );
+        assert_eq!(set.overridden_by("null").unwrap(), set);
+    }
+
+    #[test]
     fn a_bad_file_is_refused_with_its_key() {
         let set = PollInterval::default();
         let error = set.overridden_by(r#"{"open":1}"#).unwrap_err().to_string();
-        assert!(error.contains("`open`"), "{error}");
-        assert!(set.overridden_by(r#"{"open_poll_interval":-1}"#).is_err());
+        assert_eq!(error, "unknown key \"open\"");
+        for wrong in ["-1", "1.5", "\"1\"", "1e3"] {
+            let file = format!("{{\"open_poll_interval\":{wrong}}}");
+            let error = set.overridden_by(&file).unwrap_err().to_string();
+            assert!(error.starts_with("open_poll_interval is "), "{error}");
+        }
     }
 }

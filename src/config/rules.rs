@@ -91,7 +91,7 @@ const CERT: &str = "tls.cert";
 const KEY: &str = "tls.key";
 const DISABLE: &str = "tls.disable";
 
-/// Exactly one way to a certificate, or to do without.
+/// One way to a certificate, or to do without.
 fn certificate(rules: &mut Rules<'_>) {
     let tls = &rules.config.tls;
     match (&tls.cert, &tls.key) {
@@ -99,36 +99,34 @@ fn certificate(rules: &mut Rules<'_>) {
         (None, Some(_)) => rules.refuse(&[KEY, CERT], "needs tls.cert, the certificate, beside it"),
         _ => {}
     }
-    let ways = ways(rules.config);
-    if ways.is_empty() {
-        rules.refuse(
-            &["tls", HOSTNAMES, CERT, KEY, DISABLE],
+    let every = [HOSTNAMES, CERT, KEY, DISABLE];
+    let from_file = tls.cert.is_some() || tls.key.is_some();
+    let by_acme = !rules.config.acme.hostnames.is_empty();
+    let doubtful = |key| [&[key], &every[..]].concat();
+    match (by_acme, from_file, tls.disable) {
+        (false, false, false) => rules.refuse(
+            &doubtful("tls"),
             "no certificate: set one of acme.hostnames, tls.cert with tls.key, or tls.disable",
-        );
+        ),
+        (true, true, _) => {
+            rules.refuse(
+                &doubtful(HOSTNAMES),
+                "excludes tls.cert: set only one of them",
+            );
+            rules.refuse(
+                &doubtful(CERT),
+                "excludes acme.hostnames: set only one of them",
+            );
+        }
+        // Old command lines say both; the reference broker serves TLS then.
+        (_, _, true) if by_acme || from_file => {
+            rules.warn(
+                &doubtful(DISABLE),
+                "is ignored, as a certificate is asked for",
+            );
+        }
+        _ => {}
     }
-    if ways.len() < 2 {
-        return;
-    }
-    for way in &ways {
-        let others: Vec<&str> = ways.iter().copied().filter(|other| other != way).collect();
-        rules.refuse(
-            &[way, HOSTNAMES, CERT, KEY, DISABLE],
-            format!("excludes {}: set only one of them", others.join(" and ")),
-        );
-    }
-}
-
-/// The ways that are asked for, each by the key that names it.
-fn ways(config: &Config) -> Vec<&'static str> {
-    let Config { tls, acme, .. } = config;
-    let file = if tls.cert.is_some() { CERT } else { KEY };
-    let all = [
-        (HOSTNAMES, !acme.hostnames.is_empty()),
-        (file, tls.cert.is_some() || tls.key.is_some()),
-        (DISABLE, tls.disable),
-    ];
-    let asked = all.into_iter().filter(|(_, asked)| *asked);
-    asked.map(|(way, _)| way).collect()
 }
 
 /// A database that somebody named has to be there; the default one is nice to

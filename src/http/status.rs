@@ -1,4 +1,4 @@
-//! What operators, Tor's metrics and crawlers ask for.
+//! What operators and crawlers ask for.
 
 use std::sync::Arc;
 
@@ -6,33 +6,17 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use tokio::task::spawn_blocking;
 
 use crate::matching::Snapshot;
 use crate::metrics::exposition::Format;
 use crate::wire::nat::NatType;
 use crate::wire::proxy::ProxyType;
 
-use super::{Front, error};
+use super::Front;
 
 /// `/debug`: what is waiting.
 pub(super) async fn debug(State(front): State<Arc<Front>>) -> Response {
     text(debug_text(&front.broker.snapshot()))
-}
-
-/// `/metrics`: the metrics log, where there is one.
-pub(super) async fn metrics(State(front): State<Arc<Front>>) -> Response {
-    let Some(read) = front.sources.metrics_log.clone() else {
-        return error::not_found().await;
-    };
-    match spawn_blocking(move || read()).await {
-        Ok(Ok(log)) => text(log),
-        Ok(Err(error)) => {
-            tracing::warn!("the metrics log cannot be read: {error}");
-            error::not_found().await
-        }
-        Err(_panicked) => error::not_found().await,
-    }
 }
 
 /// `/prometheus`: every metric, as text.

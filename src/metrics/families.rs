@@ -57,6 +57,9 @@ label_sets! {
     Handshake { reason: HandshakeFailure }
 }
 
+/// The label set of a family with one series at most.
+pub(super) type Alone = [(&'static str, &'static str); 0];
+
 /// How long answers take.
 pub(super) type Latency = Family<Answered, Histogram>;
 
@@ -93,6 +96,8 @@ pub(super) struct Families {
     pub(super) open_connections: Gauge,
     pub(super) connections: Counter,
     pub(super) handshake_failures: Family<Handshake, Counter>,
+    /// Has no series where there is no certificate.
+    pub(super) certificate_expiry: Family<Alone, Gauge>,
 }
 
 impl Families {
@@ -138,6 +143,7 @@ impl Families {
             request_to_answer: add(r, "snowflake_broker_request_to_answer_seconds", "From the arrival of a client's request until its answer", Family::new_with_constructor(latency)),
             open_connections: add(r, "snowflake_broker_open_connections", "Connections that are open", Gauge::default()),
             connections: add(r, "snowflake_broker_connections", "Connections that were accepted", Counter::default()),
+            certificate_expiry: add(r, "snowflake_broker_certificate_expiry_timestamp_seconds", "Until when the TLS certificate is valid, in seconds since the epoch", Family::default()),
             handshake_failures: add(r, "snowflake_broker_tls_handshake_failures", "TLS handshakes that failed", Family::default()),
         }
     }

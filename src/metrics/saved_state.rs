@@ -20,6 +20,10 @@ pub struct SavedState {
     pub counts: WindowCounts,
     /// How many addresses there were.
     pub ips: SavedIps,
+    /// The blocks of the windows before, the oldest first, that are not known
+    /// to be in the log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unwritten: Vec<String>,
 }
 
 /// Why a saved state cannot be continued.
@@ -108,6 +112,7 @@ mod tests {
             window_start: SystemTime::UNIX_EPOCH + Duration::from_millis(1_500),
             counts,
             ips: ips.save(),
+            unwritten: vec!["a block\n".to_owned()],
         }
     }
 

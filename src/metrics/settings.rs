@@ -15,6 +15,14 @@ pub struct Settings {
     /// How often a block is appended to it.
     #[serde(with = "crate::timespan")]
     pub metrics_interval: Duration,
+    /// Directory for what a restart must not lose of the block that goes on,
+    /// made if it is not there; none means that it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_directory: Option<PathBuf>,
+    /// How often it is saved there, and how soon what could not be written is
+    /// tried again.
+    #[serde(with = "crate::timespan")]
+    pub save_interval: Duration,
     /// Beginning of the names of the files with sketches of the proxies'
     /// addresses; none means no such files.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,6 +37,8 @@ impl Default for Settings {
         Self {
             metrics_log: None,
             metrics_interval: Duration::from_hours(24),
+            state_directory: None,
+            save_interval: Duration::from_mins(1),
             ip_count_prefix: None,
             ip_count_interval: Duration::from_hours(1),
         }

@@ -48,12 +48,12 @@ pub(super) fn encode(message: &impl Serialize) -> Vec<u8> {
 }
 
 /// The members of one JSON object, in their order, values not yet decoded.
-pub(super) struct Object<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+pub(crate) struct Object<'a>(Vec<(&'a RawValue, &'a RawValue)>);
 
 impl<'a> Object<'a> {
     /// Reads one object; `null` is an object without members. Nothing but
     /// white space may follow.
-    pub(super) fn parse(text: &'a str) -> Result<Self, JsonError> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, JsonError> {
         let members: Option<Self> =
             serde_json::from_str(text).map_err(|error| JsonError::NotAnObject {
                 column: error.column(),
@@ -62,7 +62,7 @@ impl<'a> Object<'a> {
     }
 
     /// The string under `key` in any case, `None` where it is absent or null.
-    pub(super) fn string(&self, key: &'static str) -> Result<Option<String>, JsonError> {
+    pub(crate) fn string(&self, key: &'static str) -> Result<Option<String>, JsonError> {
         self.last(key, |raw| {
             string_value(raw).ok_or(JsonError::WrongType {
                 key,
@@ -72,13 +72,20 @@ impl<'a> Object<'a> {
     }
 
     /// The integer under `key` in any case, `None` where it is absent or null.
-    pub(super) fn integer(&self, key: &'static str) -> Result<Option<i64>, JsonError> {
+    pub(crate) fn integer(&self, key: &'static str) -> Result<Option<i64>, JsonError> {
         self.last(key, |raw| {
             raw.get().parse().map_err(|_| JsonError::WrongType {
                 key,
                 expected: "a 64-bit integer",
             })
         })
+    }
+
+    /// The first key that is none of `known` in any case.
+    pub(crate) fn unknown_key(&self, known: &[&str]) -> Option<String> {
+        let is_known = |name: &RawValue| known.iter().any(|key| is_spelled(name, key));
+        let (name, _) = self.0.iter().find(|(name, _)| !is_known(name))?;
+        string_value(name)
     }
 
     /// The value under exactly `key` if that is a string: how Go reads a map.
@@ -116,13 +123,14 @@ impl<'a> Object<'a> {
 }
 
 /// Whether the raw JSON string `name` is `key` under Unicode's simple folding.
-/// Of the letters in our keys only `s` has a relative outside ASCII, the long s.
+/// Two letters have relatives outside ASCII: `s` the long s, `k` the Kelvin sign.
 fn is_spelled(name: &RawValue, key: &str) -> bool {
     let plain = name.get().trim_matches('"');
     if plain.is_ascii() && !plain.contains('\\') {
         return plain.eq_ignore_ascii_case(key);
     }
-    string_value(name).is_some_and(|name| name.replace('ſ', "s").eq_ignore_ascii_case(key))
+    let folded = |name: String| name.replace('ſ', "s").replace('\u{212a}', "k");
+    string_value(name).is_some_and(|name| folded(name).eq_ignore_ascii_case(key))
 }
 
 fn string_value(raw: &RawValue) -> Option<String> {
@@ -220,6 +228,15 @@ mod tests {
         assert_eq!(offer(r#"{"offers":"a"}"#).unwrap(), "");
         let long_s = Object::parse(r#"{"ſid":"x"}"#).unwrap();
         assert_eq!(long_s.string("Sid").unwrap().as_deref(), Some("x"));
+        let kelvin = Object::parse("{\"\u{212a}ey\":\"x\"}").unwrap();
+        assert_eq!(kelvin.string("key").unwrap().as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn keys_that_are_not_known_are_named() {
+        let object = Object::parse(r#"{"A":1,"\u0062":{},"c\n":[]}"#).unwrap();
+        assert_eq!(object.unknown_key(&["a", "b"]).as_deref(), Some("c\n"));
+        assert_eq!(object.unknown_key(&["a", "b", "c\n"]), None);
     }
 
     #[test]

@@ -111,6 +111,17 @@ async fn a_connection_is_kept_for_the_next_request() {
 }
 
 #[tokio::test]
+async fn a_long_path_is_read_in_both_protocols() {
+    let (_front, addr) = front().await;
+    // A client's poll in the path, far longer than any that was seen.
+    let path = format!("/amp/client/0/{}", "a".repeat(50_000));
+    for mut peer in [Peer::http1(addr).await, Peer::http2(addr).await] {
+        let (status, _) = peer.post(&path, String::new()).await;
+        assert_eq!(status, 200);
+    }
+}
+
+#[tokio::test]
 async fn a_request_without_a_host_is_served() {
     let (_front, addr) = front().await;
     let request = b"GET /robots.txt HTTP/1.1\r\nConnection: close\r\n\r\n";

@@ -41,6 +41,7 @@ fn spans(rules: &mut Rules<'_>) {
         ("matching.proxy_timeout", c.matching.proxy_timeout),
         ("matching.rematch_after", c.matching.rematch_after),
         ("metrics.metrics_interval", c.metrics.metrics_interval),
+        ("metrics.save_interval", c.metrics.save_interval),
         ("metrics.ip_count_interval", c.metrics.ip_count_interval),
         ("otel.timeout", c.otel.timeout),
         ("otel.metrics_interval", c.otel.metrics_interval),

@@ -1,0 +1,65 @@
+//! The file in `metrics.state_directory` that carries the metrics log's window
+//! over a restart. It holds sketches of addresses, so it is for the broker's
+//! eyes only, and does not outlive its window (see `metrics::distinct_ips`).
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+
+use crate::metrics::saved_state::SavedState;
+
+use super::durable;
+
+const NAME: &str = "metrics-window.json";
+
+/// What a file that cannot be read becomes: the last such one is kept for a
+/// window, for whoever wants to know why or go back to another release.
+const SET_ASIDE: &str = ".damaged";
+
+#[derive(Debug)]
+pub(super) struct WindowFile {
+    directory: PathBuf,
+    path: PathBuf,
+}
+
+impl WindowFile {
+    pub(super) fn in_directory(directory: PathBuf) -> Self {
+        let path = directory.join(NAME);
+        Self { directory, path }
+    }
+
+    /// What was saved; none if there is nothing, or nothing that can be read,
+    /// which is set aside.
+    pub(super) fn load(&self) -> Option<SavedState> {
+        let problem = match fs::read(&self.path) {
+            Ok(content) => match SavedState::decode(&content) {
+                Ok(saved) => return Some(saved),
+                Err(error) => error.to_string(),
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            Err(error) => error.to_string(),
+        };
+        let path = self.path.display();
+        match fs::rename(&self.path, self.set_aside()) {
+            Ok(()) => tracing::warn!("{path} is set aside, its window is lost: {problem}"),
+            Err(error) => {
+                tracing::warn!("{path} is not set aside ({error}), its window is lost: {problem}");
+            }
+        }
+        None
+    }
+
+    pub(super) fn save(&self, state: &SavedState) -> io::Result<()> {
+        durable::make_private_directory(&self.directory)?;
+        durable::replace(&self.path, &state.encode())
+    }
+
+    /// Removes what was set aside.
+    pub(super) fn forget(&self) -> io::Result<()> {
+        durable::absent_is_fine(fs::remove_file(self.set_aside()))
+    }
+
+    fn set_aside(&self) -> PathBuf {
+        durable::with_suffix(&self.path, SET_ASIDE)
+    }
+}

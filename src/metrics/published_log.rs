@@ -1,0 +1,248 @@
+//! The metrics log as it is read back: where a block ends that was written
+//! whole, and which blocks are published. Blocks of another broker's release,
+//! with other lines, may come before ours: their text is left as it is.
+
+use std::time::{Duration, SystemTime};
+
+use jiff::Span;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+use super::distinct_ips::UniqueIps;
+use super::stats_log::StatsBlock;
+use super::window::WindowCounts;
+
+/// How many days before the end of the newest block are published.
+pub const PUBLISHED_DAYS: i64 = 30;
+
+/// What the first line of a block begins with.
+const BEGINNING: &[u8] = b"snowflake-stats-end ";
+
+/// The log without what a crash or a full disk has left of a block at its end:
+/// a line without an end, and the lines of a block that lacks some.
+pub fn whole(log: &[u8]) -> &[u8] {
+    let lines = whole_lines(log);
+    match beginnings(lines).last() {
+        Some(start) if is_cut_short(&lines[start..]) => &lines[..start],
+        _ => lines,
+    }
+}
+
+/// Whether the end of a file may be that of a metrics log: it has a block, or
+/// nothing but the first letters of one.
+pub fn is_log(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
+    BEGINNING.starts_with(text) || beginnings(text).next().is_some()
+}
+
+/// Whether the log has this very block.
+pub fn has_block(log: &[u8], block: &str) -> bool {
+    memchr::memmem::find(whole(log), block.as_bytes()).is_some()
+}
+
+/// Whether the log has the window that began at `start`. A saved window of which
+/// that is so must not be counted again.
+pub fn has_window(log: &[u8], start: SystemTime) -> bool {
+    let log = whole(log);
+    let mut blocks = beginnings(log).filter_map(|at| window_of(&log[at..]));
+    blocks.any(|(begin, end)| {
+        // Blocks tell whole seconds. One that ends when this window begins is
+        // the one before, however short.
+        let apart = begin
+            .duration_since(start)
+            .unwrap_or_else(|earlier| earlier.duration());
+        end > start && apart <= Duration::from_secs(1)
+    })
+}
+
+/// The text without what follows the last line end.
+pub fn whole_lines(text: &[u8]) -> &[u8] {
+    let end = memchr::memrchr(b'\n', text).map_or(0, |last| last + 1);
+    &text[..end]
+}
+
+/// The part of the log that is published: its whole blocks, and of these the
+/// ones that ended in the last [`PUBLISHED_DAYS`] days before the newest did.
+/// `log` may begin anywhere in a block; only the ones after that count.
+pub fn published(log: &[u8]) -> &[u8] {
+    let log = whole(log);
+    let mut first = log.len();
+    let mut oldest = None;
+    let starts: Vec<usize> = beginnings(log).collect();
+    for start in starts.into_iter().rev() {
+        // A block whose end nobody can read belongs to the one after it.
+        if let Some(end) = end_of(&log[start..]) {
+            let limit = *oldest.get_or_insert_with(|| days_before(end));
+            if end <= limit {
+                break;
+            }
+        }
+        first = start;
+    }
+    &log[first..]
+}
+
+fn days_before(end: DateTime) -> DateTime {
+    end.saturating_sub(Span::new().hours(PUBLISHED_DAYS * 24))
+}
+
+/// Where blocks begin.
+fn beginnings(log: &[u8]) -> impl Iterator<Item = usize> {
+    let found = memchr::memmem::find_iter(log, BEGINNING);
+    found.filter(|at| *at == 0 || log[at - 1] == b'\n')
+}
+
+/// Whether these are the first lines of a block of ours, and not all of them.
+fn is_cut_short(block: &[u8]) -> bool {
+    let ours = StatsBlock {
+        end: SystemTime::UNIX_EPOCH,
+        length: Duration::ZERO,
+        counts: WindowCounts::default(),
+        ips: UniqueIps::default(),
+    };
+    let ours = ours.encode();
+    let mut missing = keywords(ours.as_bytes());
+    keywords(block).all(|keyword| missing.next() == Some(keyword)) && missing.next().is_some()
+}
+
+fn keywords(block: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = block.split_inclusive(|byte| *byte == b'\n');
+    lines.filter_map(|line| line.split(|byte| *byte == b' ').next())
+}
+
+/// The time in the first line of a block.
+fn end_of(block: &[u8]) -> Option<DateTime> {
+    const LENGTH: usize = "YYYY-MM-DD HH:MM:SS".len();
+    let time = block.get(BEGINNING.len()..)?.get(..LENGTH)?;
+    let time = str::from_utf8(time).ok()?;
+    DateTime::strptime("%Y-%m-%d %H:%M:%S", time).ok()
+}
+
+/// When the window of a block began and ended.
+fn window_of(block: &[u8]) -> Option<(SystemTime, SystemTime)> {
+    let end = end_of(block)?.to_zoned(TimeZone::UTC).ok()?;
+    let end = SystemTime::from(end.timestamp());
+    let line = block.split(|byte| *byte == b'\n').next()?;
+    let (_, length) = str::from_utf8(line).ok()?.split_once(" (")?;
+    let seconds: u64 = length.strip_suffix(" s)")?.parse().ok()?;
+    let begin = end.checked_sub(Duration::from_secs(seconds))?;
+    Some((begin, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DAY: u64 = 24 * 3600;
+
+    fn block(end: u64) -> String {
+        let block = StatsBlock {
+            end: SystemTime::UNIX_EPOCH + Duration::from_secs(end),
+            length: Duration::from_hours(24),
+            counts: WindowCounts::default(),
+            ips: UniqueIps::default(),
+        };
+        block.encode()
+    }
+
+    fn days(days: impl Iterator<Item = u64>) -> String {
+        days.map(|day| block(day * DAY)).collect()
+    }
+
+    fn text(log: &[u8]) -> &str {
+        str::from_utf8(log).unwrap()
+    }
+
+    /// Of another release, with its own lines.
+    const FOREIGN: &str = "snowflake-stats-end 1970-01-02 00:00:00 (86400 s)\n\
+                           snowflake-ips DE=3\nsnowflake-ips-nat-unknown 3\n";
+
+    #[test]
+    fn what_ended_thirty_days_before_the_newest_is_not_published() {
+        let log = days(1..=40);
+        assert_eq!(text(published(log.as_bytes())), days(11..=40));
+        assert_eq!(text(published(b"")), "");
+    }
+
+    #[test]
+    fn blocks_after_a_clock_that_was_set_back_are_published() {
+        let log = days([50, 49, 20, 21].into_iter());
+        assert_eq!(text(published(log.as_bytes())), log);
+    }
+
+    #[test]
+    fn a_log_that_is_read_from_its_middle_begins_with_a_block() {
+        let log = days(1..=3);
+        assert_eq!(text(published(&log.as_bytes()[10..])), days(2..=3));
+        assert_eq!(text(published(b"some text\n")), "");
+    }
+
+    #[test]
+    fn an_unreadable_time_hides_nothing() {
+        let log = days(1..=3).replace("1970-01-03", "1970-13-03");
+        assert_eq!(text(published(log.as_bytes())), log);
+    }
+
+    #[test]
+    fn a_window_is_in_the_log_when_its_block_is() {
+        let log = days(1..=3);
+        let start = |seconds: u64, millis| {
+            SystemTime::UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_millis(millis)
+        };
+        for (start, is_there) in [
+            (start(0, 0), true),
+            (start(DAY - 1, 500), true),
+            (start(2 * DAY, 999), true),
+            // The next one.
+            (start(3 * DAY, 0), false),
+            (start(3 * DAY, 1), false),
+            // Begun in the middle of another, by a clock that was set back.
+            (start(DAY + 3600, 0), false),
+        ] {
+            assert_eq!(has_window(log.as_bytes(), start), is_there, "{start:?}");
+        }
+        let half = &log[..log.len() - 1];
+        assert!(!has_window(half.as_bytes(), start(2 * DAY, 0)));
+    }
+
+    #[test]
+    fn other_files_are_told_from_a_log() {
+        let log = days(1..=2);
+        for is_one in ["", "\n", "snowfl", &log[..30], &log[200..], &log, FOREIGN] {
+            assert!(is_log(is_one.as_bytes()), "{is_one:?}");
+        }
+        for is_none in ["root:x:0:0", "snowflake-ips\n", "x snowflake-stats-end 1\n"] {
+            assert!(!is_log(is_none.as_bytes()), "{is_none:?}");
+        }
+    }
+
+    #[test]
+    fn foreign_blocks_are_left_as_they_are() {
+        let log = format!("{FOREIGN}{}", block(2 * DAY));
+        assert_eq!(text(published(log.as_bytes())), log);
+        assert_eq!(text(published(FOREIGN.as_bytes())), FOREIGN);
+        assert_eq!(text(whole(b"anything\nelse")), "anything\n");
+    }
+
+    proptest! {
+        #[test]
+        fn a_block_is_published_whole_or_not_at_all(
+            before in 0..3u64,
+            at in any::<prop::sample::Index>(),
+        ) {
+            let last = block(before * DAY);
+            let cut = &last[..at.index(last.len())];
+            let log = format!("{}{cut}", days(0..before));
+            prop_assert_eq!(text(whole(log.as_bytes())), days(0..before));
+            prop_assert_eq!(text(published(log.as_bytes())), days(0..before));
+        }
+
+        #[test]
+        fn no_content_makes_it_panic(log in prop::collection::vec(any::<u8>(), 0..500)) {
+            let log = [BEGINNING, &log].concat();
+            prop_assert!(published(&log).len() <= whole(&log).len());
+        }
+    }
+}

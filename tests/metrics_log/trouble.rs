@@ -1,0 +1,135 @@
+//! Where nothing can be written the broker serves on, warns and tries again.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use crate::program::{Folder, saved_idle, until};
+
+const OFTEN: (&str, &str) = ("save_interval", "10ms");
+/// Ends no window while a test runs.
+const LONG: (&str, &str) = ("metrics_interval", "1d");
+
+#[tokio::test]
+async fn blocks_for_a_full_disk_are_kept_and_written_later() {
+    let folder = Folder::new();
+    symlink("/dev/full", folder.log()).unwrap();
+    let settings = [OFTEN, ("metrics_interval", "1s")];
+    let program = folder.start(&settings).await;
+    program.proxies(0..8).await;
+    let warning = "metrics.log cannot be written, will be tried again";
+    until("it warns", || program.said().contains(warning)).await;
+    let reply = program.metrics("").await;
+    assert_eq!((reply.status, &*reply.body), (200, ""));
+
+    fs::remove_file(folder.log()).unwrap();
+    folder.until_seen(8).await;
+    let said = program.stop().await;
+    assert_eq!(said.matches("will be tried again").count(), 1, "{said}");
+    let seen = folder
+        .blocks()
+        .iter()
+        .map(|b| b.count("snowflake-ips-total"))
+        .sum::<u64>();
+    assert_eq!(seen, 8);
+}
+
+#[tokio::test]
+async fn blocks_that_could_not_be_written_survive_a_restart() {
+    let folder = Folder::new();
+    symlink("/dev/full", folder.log()).unwrap();
+    let program = folder.start(&[LONG]).await;
+    program.proxies(0..8).await;
+    program.stop().await;
+    let program = folder.start(&[OFTEN, ("metrics_interval", "1ms")]).await;
+    let warning = "will be tried again";
+    until("it warns", || program.said().contains(warning)).await;
+    program.kill().await;
+    assert_eq!(saved_idle(&folder.window()), Some(0));
+
+    fs::remove_file(folder.log()).unwrap();
+    let program = folder.start(&[LONG]).await;
+    folder.until_blocks(1).await;
+    program.stop().await;
+    let first = folder.blocks().remove(0);
+    assert_eq!(first.count("snowflake-ips-total"), 8);
+    let saved = fs::read_to_string(folder.window()).unwrap();
+    assert!(!saved.contains("unwritten"), "{saved}");
+}
+
+#[tokio::test]
+async fn a_state_that_cannot_be_saved_is_a_warning() {
+    let folder = Folder::new();
+    fs::create_dir_all(folder.window()).unwrap();
+    fs::write(folder.window().join("file"), "").unwrap();
+    // What it is set aside as is there, too.
+    let aside = folder.path("state/metrics-window.json.damaged");
+    fs::create_dir_all(aside.join("directory")).unwrap();
+    let program = folder.start(&[OFTEN, ("metrics_interval", "1s")]).await;
+    program.proxies(0..8).await;
+    folder.until_seen(8).await;
+    let said = program.stop().await;
+    assert!(said.contains("is not set aside"), "{said}");
+    assert_eq!(said.matches("cannot be saved").count(), 1, "{said}");
+    let seen = folder
+        .blocks()
+        .iter()
+        .map(|b| b.count("snowflake-ips-total"))
+        .sum::<u64>();
+    assert_eq!(seen, 8);
+}
+
+#[tokio::test]
+async fn recordings_that_cannot_be_written_are_kept() {
+    let folder = Folder::new();
+    let file = folder.path("ips-webext_open.jsonl");
+    symlink("/dev/full", &file).unwrap();
+    let prefix = folder.path("ips-");
+    let settings = [
+        ("ip_count_prefix", prefix.to_str().unwrap()),
+        ("ip_count_interval", "50ms"),
+        OFTEN,
+    ];
+    let program = folder.start(&settings).await;
+    program.proxies(0..8).await;
+    let warning = "ips-webext_open.jsonl cannot be written";
+    until("it warns", || program.said().contains(warning)).await;
+    fs::remove_file(&file).unwrap();
+    until("the line is written", || file.exists()).await;
+    let said = program.stop().await;
+    assert_eq!(said.matches("cannot be written").count(), 1, "{said}");
+    let output = crate::program::run(&["count-ips", file.to_str().unwrap()]).await;
+    assert_eq!(output.stdout, b"8\n");
+}
+
+#[tokio::test]
+async fn a_directory_that_is_missing_is_named_with_its_setting() {
+    let folder = Folder::new();
+    for key in ["metrics_log", "state_directory", "ip_count_prefix"] {
+        let (code, line) = folder.fail(&[(key, "/nowhere/at/all")]).await;
+        assert_eq!(code, Some(1), "{line}");
+        let expected = format!("metrics.{key}: /nowhere/at/all");
+        assert!(line.contains(&expected), "{line}");
+        assert!(line.contains("the directory /nowhere/at"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_is_said_at_the_start() {
+    let folder = Folder::new();
+    fs::create_dir(folder.log()).unwrap();
+    let program = folder.start(&[LONG]).await;
+    let said = program.stop().await;
+    let warning = format!("metrics.metrics_log: {}", folder.log().display());
+    assert!(said.contains(&warning), "{said}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_something_else_is_refused() {
+    let folder = Folder::new();
+    fs::write(folder.log(), "no metrics\nhere").unwrap();
+    let (code, line) = folder.fail(&[LONG]).await;
+    assert_eq!(code, Some(1), "{line}");
+    assert!(line.contains("metrics.metrics_log: "), "{line}");
+    assert!(line.ends_with("no metrics log"), "{line}");
+    assert_eq!(folder.log_text(), "no metrics\nhere");
+}
