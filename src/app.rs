@@ -5,6 +5,7 @@ pub mod cli;
 mod commands;
 mod count_ips;
 mod durable;
+mod exports;
 mod ip_counts;
 mod lifecycle;
 mod observed;

@@ -8,13 +8,16 @@ mod caller;
 pub mod clock;
 mod poll_interval;
 mod settings;
+mod trace;
 mod waiters;
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use opentelemetry::global::BoxedTracer;
 use tokio::sync::Notify;
 use tokio::time::{Instant as TokioInstant, sleep_until};
 
@@ -24,8 +27,8 @@ use crate::matching::{
     self, AnswerOutcome, ClientOffer, ClientReply, Matcher, NoMatch, PollReply, SidInUse,
 };
 use crate::metrics::exposition::Format;
-use crate::metrics::labels::{Refusal, Rendezvous};
-use crate::metrics::{Metrics, ProcessFigures, Waiting};
+use crate::metrics::labels::{ClientOutcome, Refusal, Rendezvous};
+use crate::metrics::{MetricFamily, Metrics, ProcessFigures, Waiting};
 use crate::wire::answer::{AnswerStatus, ProxyAnswer};
 use crate::wire::candidates;
 use crate::wire::client::ClientPoll;
@@ -38,6 +41,7 @@ pub use caller::Caller;
 pub use poll_interval::{InvalidPollIntervals, PollInterval};
 pub use settings::Settings;
 
+use trace::ClientTrace;
 use waiters::{Guard, State};
 
 /// What the broker knows that can be replaced while it runs.
@@ -75,6 +79,7 @@ pub struct Broker {
     state: Mutex<State>,
     knowledge: ArcSwap<Knowledge>,
     metrics: Arc<Metrics>,
+    tracer: Option<BoxedTracer>,
     driver: Notify,
     stepped: Notify,
 }
@@ -87,9 +92,17 @@ impl Broker {
             state: Mutex::new(state),
             knowledge: ArcSwap::from_pointee(knowledge),
             metrics,
+            tracer: None,
             driver: Notify::new(),
             stepped: Notify::new(),
         }
+    }
+
+    /// The same, tracing the rendezvous that the tracer samples.
+    #[must_use]
+    pub fn traced(mut self, tracer: Option<BoxedTracer>) -> Self {
+        self.tracer = tracer;
+        self
     }
 
     /// Keeps time: serves the engine's deadlines. Never returns.
@@ -159,8 +172,10 @@ impl Broker {
         let record = self
             .metrics
             .begin_client_poll(rendezvous, country, poll.nat);
+        let trace = ClientTrace::begin(self.tracer.as_ref(), caller.arrived, rendezvous, poll.nat);
         let Some(relay_url) = knowledge.bridges.relay_url(poll.fingerprint) else {
             record.refuse(Refusal::UnknownBridge);
+            trace.end(ClientOutcome::Refused);
             return Err(NoAnswer::UnknownBridge);
         };
         let offer = ClientOffer {
@@ -169,19 +184,22 @@ impl Broker {
             relay_url,
         };
         let (waiter, receiver) =
-            self.step(|state, now| state.add_client(now, caller.arrived, offer));
+            self.step(|state, now| state.add_client(now, caller.arrived, offer, trace.timeline()));
         match Guard::new(self, waiter).reply(receiver).await {
             Some(ClientReply::Answer(answered)) => {
                 let since_request = clock::now().saturating_duration_since(caller.arrived);
                 record.matched(answered.attempts, answered.since_hand_off, since_request);
+                trace.end(ClientOutcome::Matched);
                 Ok(answered.answer)
             }
             Some(ClientReply::TimedOut) => {
                 record.timed_out();
+                trace.end(ClientOutcome::TimedOut);
                 Err(NoAnswer::TimedOut)
             }
             Some(ClientReply::Denied(_)) | None => {
                 record.denied();
+                trace.end(ClientOutcome::Denied);
                 Err(NoAnswer::NoProxies)
             }
         }
@@ -215,16 +233,15 @@ impl Broker {
 
     /// Every metric as text.
     pub fn expose_metrics(&self, process: Option<ProcessFigures>, format: Format) -> String {
-        let waiting = {
-            let state = self.lock();
-            let snapshot = state.matcher.snapshot();
-            Waiting {
-                parked: snapshot.parked,
-                matched: snapshot.matched_clients,
-                queued: state.matcher.queued_by_class(),
-            }
-        };
-        self.metrics.expose(&waiting, process, format)
+        self.metrics.expose(&self.waiting(), process, format)
+    }
+
+    /// Every metric that tells no country, as data.
+    pub fn export_metrics(
+        &self,
+        process: Option<ProcessFigures>,
+    ) -> Result<Vec<MetricFamily>, fmt::Error> {
+        self.metrics.export(&self.waiting(), process)
     }
 
     /// Replaces what the broker knows.
@@ -253,8 +270,9 @@ impl Broker {
     /// One step of the engine, then out with its replies.
     fn step<T>(&self, step: impl FnOnce(&mut State, Instant) -> T) -> T {
         let mut state = self.lock();
-        let result = step(&mut state, clock::now());
-        let deliveries = state.take_deliveries();
+        let now = clock::now();
+        let result = step(&mut state, now);
+        let deliveries = state.take_deliveries(now);
         let due = state.matcher.poll_timeout();
         let driver_is_late = match (due, state.driver_sleeps_until) {
             (Some(due), Some(until)) => due < until,
@@ -269,6 +287,16 @@ impl Broker {
         }
         self.stepped.notify_waiters();
         result
+    }
+
+    fn waiting(&self) -> Waiting {
+        let state = self.lock();
+        let snapshot = state.matcher.snapshot();
+        Waiting {
+            parked: snapshot.parked,
+            matched: snapshot.matched_clients,
+            queued: state.matcher.queued_by_class(),
+        }
     }
 
     /// The engine finishes each step or panics; should it ever, the others

@@ -21,11 +21,12 @@ pub mod stats_log;
 mod timestamp;
 pub mod window;
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use prometheus_client::encoding::text;
+use prometheus_client::encoding::{prometheus_protobuf, text};
 use prometheus_client::registry::Registry;
 
 use crate::geoip::CountryCode;
@@ -33,6 +34,7 @@ use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::{ProxyPoll, ProxyType};
 
 pub use process::ProcessFigures;
+pub use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::MetricFamily;
 pub use records::{ClientPollRecord, ProxyPollRecord};
 pub use settings::Settings;
 
@@ -241,14 +243,25 @@ impl Metrics {
         process: Option<ProcessFigures>,
         format: Format,
     ) -> String {
-        self.set_gauges(waiting);
-        if let Some(figures) = process {
-            self.process.set(figures);
-        }
+        self.refresh(waiting, process);
         let mut open_metrics = String::with_capacity(128 * 1024);
         // Writing to a string cannot fail.
         let _ = text::encode(&mut open_metrics, &self.registry);
         format.convert(open_metrics)
+    }
+
+    /// Every family that tells no country, as data: what goes further than the
+    /// operator's own Prometheus is for nobody to learn countries from. The
+    /// figures of the process are as with [`Self::expose`].
+    pub fn export(
+        &self,
+        waiting: &Waiting,
+        process: Option<ProcessFigures>,
+    ) -> Result<Vec<MetricFamily>, fmt::Error> {
+        self.refresh(waiting, process);
+        let mut families = prometheus_protobuf::encode(&self.registry)?;
+        families.retain(|family| !exposition::tells_countries(family));
+        Ok(families)
     }
 
     /// What has to be saved for the window to go on after a restart.
@@ -308,6 +321,14 @@ impl Metrics {
         recorder.map_or_else(Vec::new, |recorder| {
             recorder.end_period(start, end).collect()
         })
+    }
+
+    /// Brings what is not counted up to date.
+    fn refresh(&self, waiting: &Waiting, process: Option<ProcessFigures>) {
+        self.set_gauges(waiting);
+        if let Some(figures) = process {
+            self.process.set(figures);
+        }
     }
 
     fn set_gauges(&self, waiting: &Waiting) {

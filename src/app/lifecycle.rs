@@ -47,9 +47,28 @@ impl Signals {
         }
     }
 
+    /// Does it, or gives it up at the next signal to stop.
+    pub(super) async fn unless_stopped(&mut self, work: impl Future<Output = ()>) {
+        tokio::select! {
+            () = work => {}
+            () = self.stop() => tracing::warn!("stopped at once, by a further signal"),
+        }
+    }
+
     async fn stop(&mut self) {
         while self.next().await != Request::Stop {}
     }
+}
+
+/// How the requests and connections ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// All of them by themselves.
+    InTime,
+    /// Some were left when patience was.
+    Late,
+    /// Some were left at a second signal to stop.
+    AtOnce,
 }
 
 /// What has to end before the program does.
@@ -67,11 +86,20 @@ impl Running {
     /// Lets everybody finish: whoever waits for a match goes at once, matched
     /// clients get their answers, then connections close. Gives up after
     /// `patience` or at a second signal.
-    pub(super) async fn stop(self, signals: &mut Signals, patience: Duration) {
+    pub(super) async fn stop(self, signals: &mut Signals, patience: Duration) -> Ending {
         tokio::select! {
-            () = self.finish() => tracing::info!("stopped"),
-            () = sleep(patience) => tracing::warn!("stopped with connections open"),
-            () = signals.stop() => tracing::warn!("stopped at once, by a second signal"),
+            () = self.finish() => {
+                tracing::info!("stopped");
+                Ending::InTime
+            }
+            () = sleep(patience) => {
+                tracing::warn!("stopped with connections open");
+                Ending::Late
+            }
+            () = signals.stop() => {
+                tracing::warn!("stopped at once, by a second signal");
+                Ending::AtOnce
+            }
         }
     }
 

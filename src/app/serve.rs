@@ -20,7 +20,8 @@ use crate::telemetry::LogStyle;
 use crate::{http, telemetry, tls};
 
 use super::books::{self, Books};
-use super::lifecycle::{Request, Running, Signals};
+use super::exports::Exports;
+use super::lifecycle::{Ending, Request, Running, Signals};
 use super::observed::{self, Connections};
 use super::reload;
 
@@ -28,7 +29,8 @@ use super::reload;
 /// close when it is told to stop.
 const CLOSING_PATIENCE: Duration = Duration::from_millis(500);
 
-/// How much longer still for a disk that is slow with the last counts.
+/// How much longer still for a disk that is slow with the last counts, and for
+/// collectors that are slow with the last traces and metrics.
 const SAVING_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Is a broker until it is told to stop.
@@ -55,8 +57,9 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let now = clock::wall_clock();
     let metrics = Arc::new(Metrics::new(now, books::random_key()?));
     let books = Books::open(&config.metrics, Arc::clone(&metrics), now)?;
+    let mut exports = Exports::open(&config.otel)?;
     let broker = Broker::new(config.matching.clone(), knowledge, Arc::clone(&metrics));
-    let broker = Arc::new(broker);
+    let broker = Arc::new(broker.traced(exports.tracer()));
     let closing = CancellationToken::new();
     let server = server(config, &broker, metrics, &closing)?;
     let addr = &config.listener.addr;
@@ -70,6 +73,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     tokio::spawn(async move { driven.drive().await });
     let close_books = CancellationToken::new();
     let books = tokio::spawn(books.keep(close_books.clone()));
+    exports.watch(&broker);
     let running = Running {
         broker: Arc::clone(&broker),
         closing,
@@ -81,9 +85,17 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     tracing::info!("stopping");
     let patience = config.matching.client_timeout + CLOSING_PATIENCE;
     let deadline = clock::now() + patience + SAVING_PATIENCE;
-    running.stop(&mut signals, patience).await;
+    let ending = running.stop(&mut signals, patience).await;
     close_books.cancel();
-    if timeout_at(deadline.into(), books).await.is_err() {
+    let export_patience = match ending {
+        Ending::AtOnce => SAVING_PATIENCE,
+        Ending::InTime | Ending::Late => deadline.saturating_duration_since(clock::now()),
+    };
+    let (books, ()) = tokio::join!(
+        timeout_at(deadline.into(), books),
+        signals.unless_stopped(exports.close(export_patience)),
+    );
+    if books.is_err() {
         tracing::warn!("stopped before the counts were saved");
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! The engine's replies on their way to the requests that wait for them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use slotmap::SecondaryMap;
@@ -15,6 +15,7 @@ use crate::metrics::labels::AnswerFate;
 use crate::wire::proxy::ProxyPoll;
 
 use super::Broker;
+use super::trace::{Polled, Timeline, Timelines};
 
 /// The engine and everyone who waits for it, behind the broker's one lock.
 #[derive(Debug)]
@@ -23,8 +24,9 @@ pub(super) struct State {
     metrics: Arc<Metrics>,
     /// Until when the driver sleeps; an earlier deadline has to wake it.
     pub(super) driver_sleeps_until: Option<Instant>,
-    polls: SecondaryMap<PollKey, Sender<PollReply>>,
+    polls: SecondaryMap<PollKey, (Sender<PollReply>, Polled)>,
     clients: SecondaryMap<ClientKey, Sender<ClientReply>>,
+    timelines: Timelines,
 }
 
 /// A reply and the request that it is for; sent once the lock is released.
@@ -49,6 +51,7 @@ impl State {
             driver_sleeps_until: None,
             polls: SecondaryMap::new(),
             clients: SecondaryMap::new(),
+            timelines: Timelines::default(),
         }
     }
 
@@ -60,7 +63,8 @@ impl State {
     ) -> Result<(Waiter, Receiver<PollReply>), SidInUse> {
         let key = self.matcher.handle_poll(now, arrived, poll)?;
         let (sender, receiver) = oneshot::channel();
-        self.polls.insert(key, sender);
+        let nat = poll.nat;
+        self.polls.insert(key, (sender, Polled { arrived, nat }));
         Ok((Waiter::Poll(key), receiver))
     }
 
@@ -69,8 +73,12 @@ impl State {
         now: Instant,
         arrived: Instant,
         offer: ClientOffer,
+        timeline: Option<Arc<Mutex<Timeline>>>,
     ) -> (Waiter, Receiver<ClientReply>) {
         let key = self.matcher.handle_client(now, arrived, offer);
+        if let Some(timeline) = timeline {
+            self.timelines.enter(now, key, timeline);
+        }
         let (sender, receiver) = oneshot::channel();
         self.clients.insert(key, sender);
         (Waiter::Client(key), receiver)
@@ -79,11 +87,15 @@ impl State {
     fn remove(&mut self, now: Instant, waiter: Waiter) {
         match waiter {
             Waiter::Poll(key) => {
-                self.polls.remove(key);
+                let has_reply = self.polls.remove(key).is_none();
+                if has_reply {
+                    self.timelines.proxy_left(now, key);
+                }
                 self.matcher.handle_poll_gone(now, key);
             }
             Waiter::Client(key) => {
                 self.clients.remove(key);
+                self.timelines.leave(now, key);
                 self.matcher.handle_client_gone(now, key);
             }
         }
@@ -91,21 +103,12 @@ impl State {
 
     /// Takes the engine's outputs: counts events, and finds for each reply who
     /// waits for it.
-    pub(super) fn take_deliveries(&mut self) -> Vec<Delivery> {
+    pub(super) fn take_deliveries(&mut self, now: Instant) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
         while let Some(output) = self.matcher.next_output() {
             let delivery = match output {
-                Output::Poll(key, reply) => {
-                    if matches!(&reply, PollReply::Offer(hand_off) if hand_off.attempt > 1) {
-                        self.metrics.rematched();
-                    }
-                    let sender = self.polls.remove(key);
-                    sender.map(|sender| Delivery::Poll(sender, reply))
-                }
-                Output::Client(key, reply) => {
-                    let sender = self.clients.remove(key);
-                    sender.map(|sender| Delivery::Client(sender, reply))
-                }
+                Output::Poll(key, reply) => self.poll_delivery(now, key, reply),
+                Output::Client(key, reply) => self.client_delivery(now, key, reply),
                 Output::Event(event) => {
                     self.count(event);
                     None
@@ -114,6 +117,33 @@ impl State {
             deliveries.extend(delivery);
         }
         deliveries
+    }
+
+    fn poll_delivery(&mut self, now: Instant, key: PollKey, reply: PollReply) -> Option<Delivery> {
+        if matches!(&reply, PollReply::Offer(hand_off) if hand_off.attempt > 1) {
+            self.metrics.rematched();
+        }
+        let (sender, polled) = self.polls.remove(key)?;
+        if let PollReply::Offer(hand_off) = &reply {
+            let taken = (key, polled);
+            self.timelines
+                .handed_off(now, hand_off.client, taken, hand_off.attempt);
+        }
+        Some(Delivery::Poll(sender, reply))
+    }
+
+    fn client_delivery(
+        &mut self,
+        now: Instant,
+        key: ClientKey,
+        reply: ClientReply,
+    ) -> Option<Delivery> {
+        if let ClientReply::Answer(answered) = &reply {
+            self.timelines.answered(now, key, answered.since_hand_off);
+        }
+        self.timelines.leave(now, key);
+        let sender = self.clients.remove(key)?;
+        Some(Delivery::Client(sender, reply))
     }
 
     /// Counts what no request counts for itself: each has a record of its own

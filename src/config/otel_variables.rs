@@ -2,6 +2,7 @@
 //! them: a layer below ours, for what sets them sets them for every program of a
 //! machine. Each is another name for a key; an empty one counts as not set.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 
 use super::finding::{Finding, Source};
@@ -90,7 +91,7 @@ pub(super) fn ignored(environment: &[(OsString, OsString)]) -> Vec<Finding> {
     let mut ignored: Vec<String> = names
         .filter(|name| name.starts_with(OTLP) && !name.starts_with("OTEL_EXPORTER_OTLP_LOGS_"))
         .filter(|name| !is_known(name))
-        .map(|name| name.into_owned())
+        .map(Cow::into_owned)
         .collect();
     ignored.sort();
     let finding = |name| Finding {

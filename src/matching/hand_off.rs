@@ -55,8 +55,12 @@ impl Matcher {
         }
         let offer = client.offer.clone();
         self.wake_client(client_key, wake);
-        self.outputs
-            .poll(poll_key, PollReply::Offer(HandOff { offer, attempt }));
+        let hand_off = HandOff {
+            client: client_key,
+            offer,
+            attempt,
+        };
+        self.outputs.poll(poll_key, PollReply::Offer(hand_off));
     }
 
     /// A proxy for the client now, or a place in the queue until `until`, or a

@@ -31,6 +31,8 @@ pub enum PollReply {
 /// A client's offer on its way to a proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HandOff {
+    /// Whose offer it is.
+    pub client: ClientKey,
     /// The offer, and where its client wants to go.
     pub offer: ClientOffer,
     /// The how many-th proxy this is that gets it; from 2 on a rematch.

@@ -3,6 +3,11 @@
 
 use std::fmt::Write as _;
 
+use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::MetricFamily;
+
+/// What series say of a country by.
+const COUNTRY: &str = "cc";
+
 /// A text form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -37,6 +42,13 @@ impl Format {
             Self::Text => to_text(&open_metrics),
         }
     }
+}
+
+/// Whether the series of a family are told apart by country. Each that are have
+/// one for the unknown country from the start.
+pub(super) fn tells_countries(family: &MetricFamily) -> bool {
+    let mut labels = family.metric.iter().flat_map(|series| &series.label);
+    labels.any(|label| label.name == COUNTRY)
 }
 
 /// The older form names counters and infos with their suffix in the metadata,

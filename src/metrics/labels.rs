@@ -69,6 +69,13 @@ pub enum ClientOutcome {
     Abandoned,
 }
 
+impl ClientOutcome {
+    /// The word in Prometheus labels and in traces.
+    pub fn as_str(self) -> &'static str {
+        self.word()
+    }
+}
+
 /// What became of a proxy's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AnswerFate {

@@ -148,7 +148,7 @@ impl Pair {
             .handle_client(self.instant(), self.start + arrived, offer.clone());
         self.client_keys.push(key);
         self.books.client_came();
-        self.reference.client(self.now, arrived, offer);
+        self.reference.client(self.now, arrived, offer, key);
     }
 
     /// The answer tells which poll made it: the latest one under the `Sid`.

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use snowflake_broker::matching::{
-    AnswerOutcome, Answered, ClientOffer, ClientReply, Denied, Event, NoMatch, PollReply, Settings,
-    Snapshot,
+    AnswerOutcome, Answered, ClientKey, ClientOffer, ClientReply, Denied, Event, NoMatch,
+    PollReply, Settings, Snapshot,
 };
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::ProxyType;
@@ -54,6 +54,8 @@ enum ClientState {
 
 #[derive(Debug)]
 struct Client {
+    /// What the engine calls it.
+    key: ClientKey,
     offer: ClientOffer,
     deadline: Time,
     hand_offs: usize,
@@ -118,11 +120,12 @@ impl Reference {
         true
     }
 
-    pub(crate) fn client(&mut self, now: Time, arrived: Time, offer: ClientOffer) {
+    pub(crate) fn client(&mut self, now: Time, arrived: Time, offer: ClientOffer, key: ClientKey) {
         self.tick(now);
         let deadline = arrived + self.settings.client_timeout;
         let matched = self.matched().count();
         self.clients.push(Client {
+            key,
             offer,
             deadline,
             hand_offs: 0,

@@ -1,32 +1,25 @@
 //! How a message comes to a collector: one way for both signals, by gRPC or
 //! over HTTP, with a deadline and a second and third try.
 
+mod grpc;
+mod http;
+
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
-use http::uri::{InvalidUri, PathAndQuery};
-use http::{Request, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::body::Bytes;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use ::http::header::{HeaderMap, HeaderName, HeaderValue};
+use ::http::uri::InvalidUri;
+use ::http::{StatusCode, Uri};
 use prost::Message;
-use rustls::crypto::aws_lc_rs;
 use tokio::time::{sleep, timeout};
 use tonic::Code;
-use tonic::client::Grpc;
-use tonic::metadata::MetadataMap;
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
-use tonic_prost::ProstCodec;
 
+use self::grpc::Grpc;
+use self::http::Http;
 use super::pairs;
 use super::settings::{Protocol, Settings};
 
-/// A collector has little to say.
-const REPLY_MAX: usize = 64 * 1024;
 /// How long to wait before the second try and before the third.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 const AGENT: &str = concat!("snowflake-broker/", env!("CARGO_PKG_VERSION"));
@@ -87,16 +80,8 @@ pub(super) struct Transport {
 
 #[derive(Clone, Debug)]
 enum Way {
-    Grpc {
-        channel: Channel,
-        path: &'static str,
-        metadata: MetadataMap,
-    },
-    Http {
-        client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-        uri: Uri,
-        headers: HeaderMap,
-    },
+    Grpc(Arc<Grpc>),
+    Http(Arc<Http>),
 }
 
 /// Whether `endpoint` can be one.
@@ -120,22 +105,19 @@ impl Transport {
         signal: Signal,
     ) -> Result<Self, InvalidEndpoint> {
         let headers = headers(settings.headers.as_deref().unwrap_or_default())?;
+        let timeout = settings.timeout;
         let way = match protocol {
-            Protocol::Grpc => Way::Grpc {
-                channel: channel(url(endpoint)?, settings.timeout)?,
-                path: signal.grpc_path,
-                metadata: MetadataMap::from_headers(headers),
-            },
-            Protocol::HttpProtobuf if shared => {
-                let endpoint = endpoint.trim_end_matches('/');
-                http_way(url(&format!("{endpoint}{}", signal.http_path))?, headers)?
+            Protocol::Grpc => {
+                let grpc = Grpc::new(url(endpoint)?, signal.grpc_path, headers, timeout)?;
+                Way::Grpc(Arc::new(grpc))
             }
-            Protocol::HttpProtobuf => http_way(url(endpoint)?, headers)?,
+            Protocol::HttpProtobuf => {
+                let path = if shared { signal.http_path } else { "" };
+                let uri = format!("{}{path}", endpoint.trim_end_matches('/'));
+                Way::Http(Arc::new(Http::new(url(&uri)?, headers)?))
+            }
         };
-        Ok(Self {
-            way,
-            timeout: settings.timeout,
-        })
+        Ok(Self { way, timeout })
     }
 
     /// Sends a message, and once or twice again where that makes sense. Ends
@@ -169,47 +151,17 @@ impl Transport {
         R: Message + Default + 'static,
     {
         match &self.way {
-            Way::Grpc {
-                channel,
-                path,
-                metadata,
-            } => {
-                let mut request = tonic::Request::new(message.clone());
-                *request.metadata_mut() = metadata.clone();
-                let mut grpc = Grpc::new(channel.clone());
-                let unreachable = |error: tonic::transport::Error| unreachable(&error);
-                grpc.ready().await.map_err(unreachable)?;
-                let codec = ProstCodec::default();
-                let path = PathAndQuery::from_static(path);
-                let reply = grpc.unary(request, path, codec).await;
-                Ok(reply.map_err(|status| refused(&status))?.into_inner())
-            }
-            Way::Http {
-                client,
-                uri,
-                headers,
-            } => {
-                let mut request = Request::new(Full::from(message.encode_to_vec()));
-                *request.method_mut() = http::Method::POST;
-                *request.uri_mut() = uri.clone();
-                *request.headers_mut() = headers.clone();
-                let reply = client.request(request).await;
-                let (head, body) = reply.map_err(|error| unreachable(&error))?.into_parts();
-                if !head.status.is_success() {
-                    return Err(SendError::Http(head.status));
-                }
-                let body = Limited::new(body, REPLY_MAX).collect().await;
-                let body = body.map_err(|error| match error.downcast::<LengthLimitError>() {
-                    Ok(_) => SendError::BadReply,
-                    Err(error) => unreachable(&*error),
-                })?;
-                R::decode(body.to_bytes()).map_err(|_| SendError::BadReply)
-            }
+            Way::Grpc(grpc) => grpc.send(message).await,
+            Way::Http(http) => http.send(message).await,
         }
     }
 }
 
 impl SendError {
+    fn unreachable(error: &(dyn Error + 'static)) -> Self {
+        Self::Unreachable(with_sources(error))
+    }
+
     /// Whether the specification of OTLP has it tried again.
     fn may_pass(&self) -> bool {
         match self {
@@ -248,54 +200,6 @@ fn headers(list: &str) -> Result<HeaderMap, InvalidEndpoint> {
         headers.insert(key, value);
     }
     Ok(headers)
-}
-
-fn channel(uri: Uri, timeout: Duration) -> Result<Channel, InvalidEndpoint> {
-    let is_tls = uri.scheme_str() == Some("https");
-    let tls = |error: tonic::transport::Error| InvalidEndpoint::Tls(with_sources(&error));
-    let mut endpoint = Endpoint::from(uri)
-        .user_agent(AGENT)
-        .map_err(tls)?
-        .connect_timeout(timeout)
-        .timeout(timeout);
-    if is_tls {
-        let native = ClientTlsConfig::new().with_native_roots();
-        endpoint = endpoint.tls_config(native).map_err(tls)?;
-    }
-    Ok(endpoint.connect_lazy())
-}
-
-fn http_way(uri: Uri, mut headers: HeaderMap) -> Result<Way, InvalidEndpoint> {
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/x-protobuf"),
-    );
-    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-    let connector = HttpsConnectorBuilder::new();
-    let connector = connector
-        .with_provider_and_native_roots(aws_lc_rs::default_provider())
-        .map_err(|error| InvalidEndpoint::Tls(error.to_string()))?
-        .https_or_http()
-        .enable_http1()
-        .build();
-    Ok(Way::Http {
-        client: Client::builder(TokioExecutor::new()).build(connector),
-        uri,
-        headers,
-    })
-}
-
-/// A status that comes from below gRPC has a source; one that the collector
-/// sent has none.
-fn refused(status: &tonic::Status) -> SendError {
-    match status.source() {
-        Some(source) => unreachable(source),
-        None => SendError::Grpc(status.code()),
-    }
-}
-
-fn unreachable(error: &(dyn Error + 'static)) -> SendError {
-    SendError::Unreachable(with_sources(error))
 }
 
 fn with_sources(error: &(dyn Error + 'static)) -> String {

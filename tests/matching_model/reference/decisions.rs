@@ -168,6 +168,7 @@ impl Reference {
             rematch_at: another.then_some(now + self.settings.rematch_after),
         };
         let hand_off = HandOff {
+            client: offered.key,
             offer: offered.offer.clone(),
             attempt: offered.hand_offs,
         };

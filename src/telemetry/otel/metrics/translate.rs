@@ -22,13 +22,13 @@ const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;
 
 /// What all metrics of this process have in common.
 #[derive(Clone, Debug)]
-pub(in super::super) struct Origin {
+pub(in crate::telemetry::otel) struct Origin {
     /// The attributes of the resource.
-    pub(in super::super) attributes: Vec<KeyValue>,
+    pub(in crate::telemetry::otel) attributes: Vec<KeyValue>,
     /// Since when everything is counted.
-    pub(in super::super) start: SystemTime,
+    pub(in crate::telemetry::otel) start: SystemTime,
     /// The release.
-    pub(in super::super) version: &'static str,
+    pub(in crate::telemetry::otel) version: &'static str,
 }
 
 impl Origin {

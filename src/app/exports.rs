@@ -1,0 +1,76 @@
+//! What is sent to OpenTelemetry collectors, from start to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use opentelemetry::global::BoxedTracer;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::{Broker, clock};
+use crate::telemetry::otel::{Clocks, Instance, Otel, Settings};
+
+use super::observed::process_figures;
+
+/// The exports of traces and, once they are told of whom, of metrics.
+#[derive(Debug)]
+pub(super) struct Exports {
+    otel: Otel,
+    stop: CancellationToken,
+    metrics: Option<JoinHandle<()>>,
+}
+
+impl Exports {
+    /// Sets up what the settings ask for.
+    pub(super) fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let instance = Instance {
+            version: env!("CARGO_PKG_VERSION"),
+            random: random()?,
+        };
+        let clocks = Clocks {
+            monotonic: clock::now,
+            wall: clock::wall_clock,
+        };
+        let otel = Otel::start(settings, &instance, clocks).context("otel")?;
+        Ok(Self {
+            otel,
+            stop: CancellationToken::new(),
+            metrics: None,
+        })
+    }
+
+    /// Records spans; none if traces go nowhere.
+    pub(super) fn tracer(&self) -> Option<BoxedTracer> {
+        self.otel.tracer()
+    }
+
+    /// Sends the broker's metrics from now on, if they go anywhere.
+    pub(super) fn watch(&mut self, broker: &Arc<Broker>) {
+        let broker = Arc::clone(broker);
+        let collect = move || broker.export_metrics(process_figures());
+        let exporter = self.otel.take_metrics_exporter();
+        self.metrics =
+            exporter.map(|exporter| tokio::spawn(exporter.run(collect, self.stop.clone())));
+    }
+
+    /// Sends what is left, for as long as `patience`.
+    pub(super) async fn close(self, patience: Duration) {
+        self.stop.cancel();
+        let last_metrics = async {
+            if let Some(metrics) = self.metrics
+                && timeout(patience, metrics).await.is_err()
+            {
+                tracing::warn!("the last metrics were not exported in time");
+            }
+        };
+        tokio::join!(last_metrics, self.otel.shut_down(patience));
+    }
+}
+
+fn random() -> anyhow::Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).context("the operating system gives no random numbers")?;
+    Ok(bytes)
+}

@@ -1,0 +1,217 @@
+//! One tree of spans a rendezvous, for the few that are sampled:
+//!
+//! ```text
+//! client poll            from the arrival of the request to its reply
+//! ├── queue              while no proxy has the client's offer
+//! └── hand-off           from a proxy's poll taking the offer to the reply
+//!     └── answer         from the proxy's answer to the reply
+//! proxy poll             a trace of its own, linked with the hand-off
+//! ```
+//!
+//! The engine knows nothing of it: the broker notes the times in a [`Timeline`]
+//! beside it, and the tree is made of them when the request ends, however it
+//! ends. Whether a request is sampled is decided when it comes; of the others
+//! nothing is noted.
+//!
+//! A span says how long, and by classes that thousands share how it went. It
+//! never tells who: no address, session description, `Sid`, bridge or country.
+
+mod timeline;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use opentelemetry::global::{BoxedSpan, BoxedTracer};
+use opentelemetry::trace::{
+    Link, Span as _, SpanBuilder, SpanKind, Status, TraceContextExt as _, Tracer as _,
+};
+use opentelemetry::{Context, KeyValue};
+
+use crate::metrics::labels::{ClientOutcome, Rendezvous};
+use crate::wire::nat::{NatClass, NatType};
+
+use super::clock;
+
+pub(super) use timeline::{Polled, Timeline, Timelines};
+
+use timeline::HandOff;
+
+const NAT: &str = "snowflake.nat";
+const POOL: &str = "snowflake.pool";
+const RENDEZVOUS: &str = "snowflake.rendezvous";
+const OUTCOME: &str = "snowflake.outcome";
+const ATTEMPT: &str = "snowflake.attempt";
+
+/// A client's request while it lasts, if it is sampled. Dropped without an
+/// outcome, it was abandoned.
+#[derive(Debug)]
+#[must_use = "dropped, the request ends as abandoned"]
+pub(super) struct ClientTrace<'a>(Option<Box<Recording<'a>>>);
+
+#[derive(Debug)]
+struct Recording<'a> {
+    tracer: &'a BoxedTracer,
+    /// With the span of the request.
+    root: Context,
+    nat: NatType,
+    rendezvous: Rendezvous,
+    timeline: Arc<Mutex<Timeline>>,
+    outcome: ClientOutcome,
+    calendar: Calendar,
+}
+
+impl<'a> ClientTrace<'a> {
+    /// A client's request has arrived.
+    pub(super) fn begin(
+        tracer: Option<&'a BoxedTracer>,
+        arrived: Instant,
+        rendezvous: Rendezvous,
+        nat: NatType,
+    ) -> Self {
+        let Some(tracer) = tracer else {
+            return Self(None);
+        };
+        let calendar = Calendar::now();
+        let builder = SpanBuilder::from_name("client poll")
+            .with_kind(SpanKind::Server)
+            .with_start_time(calendar.at(arrived));
+        let span = tracer.build_with_context(builder, &Context::new());
+        if !span.is_recording() {
+            return Self(None);
+        }
+        Self(Some(Box::new(Recording {
+            tracer,
+            root: Context::new().with_span(span),
+            nat,
+            rendezvous,
+            timeline: Arc::default(),
+            outcome: ClientOutcome::Abandoned,
+            calendar,
+        })))
+    }
+
+    /// Where times have to be noted, if they have to.
+    pub(super) fn timeline(&self) -> Option<Arc<Mutex<Timeline>>> {
+        let recording = self.0.as_ref()?;
+        Some(Arc::clone(&recording.timeline))
+    }
+
+    /// The request has its reply.
+    pub(super) fn end(mut self, outcome: ClientOutcome) {
+        if let Some(recording) = &mut self.0 {
+            recording.outcome = outcome;
+        }
+    }
+}
+
+impl Drop for Recording<'_> {
+    fn drop(&mut self) {
+        let end = clock::now();
+        // What is noted is whole at any time, even if its writer panicked.
+        let noted = self
+            .timeline
+            .lock()
+            .map(|mut noted| std::mem::take(&mut *noted));
+        let timeline = noted
+            .unwrap_or_else(|poisoned| std::mem::take(&mut *PoisonError::into_inner(poisoned)));
+        for (from, to) in timeline.waits(end) {
+            let span = self.child(&self.root, SpanBuilder::from_name("queue"), from);
+            self.end(span, to);
+        }
+        for hand_off in timeline.hand_offs() {
+            self.hand_off(hand_off, timeline.left_or(end), end);
+        }
+        self.end_root(end);
+    }
+}
+
+impl Recording<'_> {
+    /// The spans of one hand-off; the engine let the client go at `left`, and
+    /// its request ended at `end`.
+    fn hand_off(&self, hand_off: &HandOff, left: Instant, end: Instant) {
+        let poll = self.proxy_poll(hand_off);
+        let link = Link::with_context(poll.span_context().clone());
+        self.end(poll, hand_off.at);
+        let attempt = i64::try_from(hand_off.attempt).unwrap_or(i64::MAX);
+        let builder = SpanBuilder::from_name("hand-off")
+            .with_links(vec![link])
+            .with_attributes([
+                KeyValue::new(ATTEMPT, attempt),
+                KeyValue::new(POOL, NatClass::of(hand_off.polled.nat).as_str()),
+                KeyValue::new(OUTCOME, hand_off.outcome()),
+            ]);
+        let span = self.child(&self.root, builder, hand_off.at);
+        if let Some(answered) = hand_off.answered {
+            let parent = Context::new().with_span(span);
+            let answer = self.child(&parent, SpanBuilder::from_name("answer"), answered);
+            self.end(answer, end);
+            parent.span().end_with_timestamp(self.calendar.at(end));
+        } else {
+            self.end(span, hand_off.proxy_left.unwrap_or(left));
+        }
+    }
+
+    /// The poll that was handed the offer, in a trace of its own: it began
+    /// before the client's, and waited for anybody.
+    fn proxy_poll(&self, hand_off: &HandOff) -> BoxedSpan {
+        let client = self.root.span().span_context().clone();
+        let nat = hand_off.polled.nat;
+        let builder = SpanBuilder::from_name("proxy poll")
+            .with_kind(SpanKind::Server)
+            .with_links(vec![Link::with_context(client)])
+            .with_attributes([
+                KeyValue::new(NAT, nat.as_str()),
+                KeyValue::new(POOL, NatClass::of(nat).as_str()),
+                KeyValue::new(OUTCOME, "matched"),
+            ]);
+        self.child(&Context::new(), builder, hand_off.polled.arrived)
+    }
+
+    fn child(&self, parent: &Context, builder: SpanBuilder, from: Instant) -> BoxedSpan {
+        let builder = builder.with_start_time(self.calendar.at(from));
+        self.tracer.build_with_context(builder, parent)
+    }
+
+    fn end(&self, mut span: BoxedSpan, at: Instant) {
+        span.end_with_timestamp(self.calendar.at(at));
+    }
+
+    fn end_root(&self, at: Instant) {
+        let root = self.root.span();
+        root.set_attribute(KeyValue::new(NAT, self.nat.as_str()));
+        root.set_attribute(KeyValue::new(RENDEZVOUS, self.rendezvous.as_str()));
+        root.set_attribute(KeyValue::new(OUTCOME, self.outcome.as_str()));
+        if matches!(
+            self.outcome,
+            ClientOutcome::Denied | ClientOutcome::TimedOut
+        ) {
+            root.set_status(Status::error(self.outcome.as_str()));
+        }
+        root.end_with_timestamp(self.calendar.at(at));
+    }
+}
+
+/// One moment on both clocks, to tell others by: spans have calendar times.
+#[derive(Clone, Copy, Debug)]
+struct Calendar {
+    instant: Instant,
+    time: SystemTime,
+}
+
+impl Calendar {
+    fn now() -> Self {
+        Self {
+            instant: clock::now(),
+            time: clock::wall_clock(),
+        }
+    }
+
+    fn at(self, instant: Instant) -> SystemTime {
+        let later = instant.checked_duration_since(self.instant);
+        let time = match later {
+            Some(later) => self.time.checked_add(later),
+            None => self.time.checked_sub(self.instant - instant),
+        };
+        time.unwrap_or(self.time)
+    }
+}
