@@ -23,7 +23,7 @@ const PLUMBING: [&str; 4] = ["listener", "telemetry", "timespan", "tls"];
 const PURE: [&str; 6] = [
     "wire", "bridges", "geoip", "matching", "metrics", "timespan",
 ];
-const IMPURE: [&str; 8] = [
+const IMPURE: [&str; 9] = [
     "tokio",
     "std::fs",
     "std::env",
@@ -32,6 +32,7 @@ const IMPURE: [&str; 8] = [
     "Instant::now",
     "SystemTime::now",
     "rand::",
+    "opentelemetry",
 ];
 /// Who reads files: the composition, and the configuration its own.
 const READ_FILES: [&str; 2] = ["app", "config/file.rs"];

@@ -8,6 +8,7 @@ mod front;
 mod messages;
 mod rendezvous;
 mod requests;
+mod traces;
 
 use std::future::Future;
 use std::sync::Arc;

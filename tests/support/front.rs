@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use axum::Router;
+use opentelemetry::global::BoxedTracer;
 use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::{Broker, Knowledge, PollInterval};
 use snowflake_broker::metrics::Metrics;
@@ -22,6 +23,11 @@ pub(crate) struct Front {
 
 impl Front {
     pub(crate) fn new(settings: matching::Settings) -> Self {
+        Self::traced(settings, None)
+    }
+
+    /// One whose broker traces rendezvous.
+    pub(crate) fn traced(settings: matching::Settings, tracer: Option<BoxedTracer>) -> Self {
         let knowledge = Knowledge {
             bridges: BridgeList::parse(&format!(
                 "{{\"displayName\":\"one\",\"webSocketAddress\":\"wss://one.example/\",\"fingerprint\":\"2B280B23E1107BB62ABFC40DDCC8824814F80A72\"}}\n\
@@ -34,7 +40,8 @@ impl Front {
             geoip: Arc::default(),
         };
         let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
-        let broker = Arc::new(Broker::new(settings, knowledge, metrics));
+        let broker = Broker::new(settings, knowledge, metrics).traced(tracer);
+        let broker = Arc::new(broker);
         let driven = Arc::clone(&broker);
         tokio::spawn(async move { driven.drive().await });
         let sources = front::Sources {
