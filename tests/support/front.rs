@@ -6,6 +6,7 @@ use std::time::UNIX_EPOCH;
 use axum::Router;
 use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::{Broker, Knowledge, PollInterval};
+use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
 use snowflake_broker::metrics::exposition::Format;
@@ -22,6 +23,10 @@ pub(crate) struct Front {
 
 impl Front {
     pub(crate) fn new(settings: matching::Settings) -> Self {
+        Self::with(settings, front::Settings::default(), GeoIp::default())
+    }
+
+    pub(crate) fn with(settings: matching::Settings, http: front::Settings, geoip: GeoIp) -> Self {
         let knowledge = Knowledge {
             bridges: BridgeList::parse(&format!(
                 "{{\"displayName\":\"one\",\"webSocketAddress\":\"wss://one.example/\",\"fingerprint\":\"2B280B23E1107BB62ABFC40DDCC8824814F80A72\"}}\n\
@@ -31,7 +36,7 @@ impl Front {
             allowed_relay_pattern: "example$".into(),
             default_relay_pattern: "".into(),
             poll_interval: PollInterval::default(),
-            geoip: Arc::default(),
+            geoip: Arc::new(geoip),
         };
         let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
         let broker = Arc::new(Broker::new(settings, knowledge, metrics));
@@ -41,7 +46,7 @@ impl Front {
             metrics_log: None,
             process_figures: || None,
         };
-        let router = front::router(Arc::clone(&broker), front::Settings::default(), sources);
+        let router = front::router(Arc::clone(&broker), http, sources);
         Self { broker, router }
     }
 
