@@ -8,7 +8,10 @@ mod messages;
 mod peer;
 #[path = "../support/port.rs"]
 mod port;
+#[path = "../support/privacy.rs"]
+mod privacy;
 mod reload;
+mod secrets;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
