@@ -10,8 +10,6 @@ mod front;
 #[path = "../support/messages.rs"]
 mod messages;
 mod names;
-#[path = "../support/privacy.rs"]
-mod privacy;
 #[path = "../http/requests.rs"]
 mod requests;
 #[path = "../support/stats_log.rs"]

@@ -14,8 +14,8 @@ use snowflake_broker::metrics::exposition::Format;
 use crate::exposed;
 use crate::exposition::{Exposition, Family};
 use crate::front::Front;
+use crate::front::privacy::PrivacyWatch;
 use crate::messages::{client_poll, proxy_answer, proxy_poll};
-use crate::privacy::PrivacyWatch;
 use crate::requests::Reply;
 
 /// Section 9 of the protocol.

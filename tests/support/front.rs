@@ -1,6 +1,11 @@
-//! A broker behind its router.
+//! A broker behind its router. Whatever a test does with it, no address and no
+//! session description may be recorded by it or shown in its metrics.
 
-use std::sync::Arc;
+#[path = "privacy.rs"]
+pub(crate) mod privacy;
+
+use std::sync::{Arc, LazyLock};
+use std::thread;
 use std::time::UNIX_EPOCH;
 
 use axum::Router;
@@ -11,6 +16,25 @@ use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
 use snowflake_broker::metrics::exposition::Format;
 use snowflake_broker::{http as front, matching};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use privacy::PrivacyWatch;
+
+/// What the broker records in all tests of this process. Other crates are not
+/// watched: what they record does not leave the program.
+static WATCH: LazyLock<PrivacyWatch> = LazyLock::new(|| {
+    let watch = PrivacyWatch::default();
+    watch.forbid("a=candidate");
+    watch.forbid("\"sdp\"");
+    let ours = Targets::new().with_target("snowflake_broker", tracing::Level::TRACE);
+    tracing_subscriber::registry()
+        .with(watch.clone())
+        .with(ours)
+        .init();
+    watch
+});
 
 /// A bridge beside the default one.
 pub(crate) const SECOND_BRIDGE: &str = "00000B23E1107BB62ABFC40DDCC8824814F80A72";
@@ -27,6 +51,7 @@ impl Front {
     }
 
     pub(crate) fn with(settings: matching::Settings, http: front::Settings, geoip: GeoIp) -> Self {
+        LazyLock::force(&WATCH);
         let knowledge = Knowledge {
             bridges: BridgeList::parse(&format!(
                 "{{\"displayName\":\"one\",\"webSocketAddress\":\"wss://one.example/\",\"fingerprint\":\"2B280B23E1107BB62ABFC40DDCC8824814F80A72\"}}\n\
@@ -62,5 +87,16 @@ impl Front {
             })
             .map(|(_, value)| value.parse::<u64>().unwrap())
             .sum()
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            return;
+        }
+        let metrics = self.broker.expose_metrics(None, Format::Text);
+        WATCH.check("snowflake_broker's metrics", &metrics);
+        WATCH.assert_clean("snowflake_broker");
     }
 }
