@@ -1,7 +1,10 @@
 //! Everything a broker is made of, put together and run.
 
 use std::env;
+use std::fs::File;
 use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Broker, clock};
 use crate::config::{Config, Loaded};
+use crate::geoip::GeoIp;
 use crate::listener::{self, Server};
 use crate::metrics::Metrics;
 use crate::telemetry::LogStyle;
@@ -51,7 +55,7 @@ pub(super) fn serve(loaded: Loaded) -> anyhow::Result<()> {
 
 async fn run(config: &Config) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen to signals")?;
-    let knowledge = reload::knowledge(config)?;
+    let knowledge = reload::knowledge(config, &GeoIp::default())?;
     let now = clock::wall_clock();
     let metrics = Arc::new(Metrics::new(now, books::random_key()?));
     let books = Books::open(&config.metrics, Arc::clone(&metrics), now)?;
@@ -76,7 +80,12 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         server: tokio::spawn(server.run(listener)),
     };
     while signals.next().await == Request::Reload {
-        reload::reload(config, &broker);
+        // A file that does not come, from a network that is down, must not keep
+        // us from stopping.
+        tokio::select! {
+            () = reload::reload(config, &broker) => {}
+            () = signals.stop() => break,
+        }
     }
     tracing::info!("stopping");
     let patience = config.matching.client_timeout + CLOSING_PATIENCE;
@@ -127,15 +136,23 @@ fn tls_acceptor(
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }
 
-/// systemd says by `JOURNAL_STREAM` that stderr is its journal.
 fn log_style() -> LogStyle {
-    if env::var_os("JOURNAL_STREAM").is_some() {
+    if env::var("JOURNAL_STREAM").is_ok_and(|stream| is_stderr(&stream)) {
         LogStyle::Journal
     } else if io::stderr().is_terminal() {
         LogStyle::Terminal
     } else {
         LogStyle::Plain
     }
+}
+
+/// Whether stderr is the journal's stream, which systemd names by device and
+/// inode. The variable alone says nothing: every shell under systemd passes it
+/// on, wherever the output goes then (systemd.exec(5)).
+fn is_stderr(stream: &str) -> bool {
+    let stderr = io::stderr().as_fd().try_clone_to_owned();
+    let metadata = stderr.and_then(|stderr| File::from(stderr).metadata());
+    metadata.is_ok_and(|file| stream == format!("{}:{}", file.dev(), file.ino()))
 }
 
 /// Better no broker than one that seems to do what it was told.
