@@ -20,7 +20,9 @@ pub(super) async fn debug(State(front): State<Arc<Front>>) -> Response {
     text(debug_text(&front.broker.snapshot()))
 }
 
-/// `/prometheus`: every metric, as text.
+/// `/prometheus`: every metric, as text. It can be megabytes, and the figures of
+/// the process come from files: a worker of the runtime would be held up by it,
+/// and with the worker who polls.
 pub(super) async fn prometheus(State(front): State<Arc<Front>>, headers: HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::accepted_by(accept);
