@@ -11,8 +11,9 @@ use tokio::task::spawn_blocking;
 
 use crate::bridges::BridgeList;
 use crate::broker::{Broker, Knowledge};
-use crate::config::Config;
+use crate::config::{self, Config, Inputs};
 use crate::geoip::{self, GeoIp};
+use crate::telemetry::LogControl;
 use crate::wire::relay_pattern::RelayPattern;
 
 /// Reads all that the broker is to know; `known` is what it knew of countries
@@ -62,17 +63,65 @@ fn countries(settings: &geoip::Settings, known: &GeoIp) -> anyhow::Result<GeoIp>
     Ok(geoip)
 }
 
-/// Reads everything anew, and swaps it at once if all of it is good. The real
-/// databases have some 700,000 lines: they are read on a thread of their own.
-pub(super) async fn reload(config: &Config, broker: &Broker) {
-    let (config, before) = (config.clone(), broker.knowledge());
-    let read = spawn_blocking(move || knowledge(&config, &before.geoip)).await;
-    match read.context("reading failed").flatten() {
-        Ok(knowledge) => {
+/// What a SIGHUP makes anew.
+pub(super) struct Reloader {
+    /// What the configuration is made from.
+    pub(super) inputs: Inputs,
+    /// The configuration in force.
+    pub(super) config: Config,
+    /// What is logged.
+    pub(super) log: LogControl,
+}
+
+impl Reloader {
+    /// Reads the configuration and all files it names anew, and swaps them at
+    /// once if all of it is good. The real databases have some 700,000 lines:
+    /// they are read on a thread of their own.
+    pub(super) async fn reload(&mut self, broker: &Broker) {
+        let (inputs, before) = (self.inputs.clone(), broker.knowledge());
+        let read = move || {
+            let config = config::load(&inputs)?.config;
+            let knowledge = knowledge(&config, &before.geoip)?;
+            anyhow::Ok((config, knowledge))
+        };
+        let read = spawn_blocking(read).await.context("reading failed");
+        let applied = read.flatten().and_then(|(config, knowledge)| {
+            self.log.set_level(&config.telemetry.log_level)?;
             broker.set_knowledge(knowledge);
-            tracing::info!("reloaded bridges, poll intervals and countries");
+            self.name_what_waits(&config);
+            self.config = config;
+            Ok(())
+        });
+        match applied {
+            Ok(()) => tracing::info!(
+                "reloaded bridges, relay patterns, poll intervals, countries and log level"
+            ),
+            Err(error) => {
+                // Each wrong key of the configuration is a line.
+                let error = format!("{error:#}").replace('\n', "; ");
+                tracing::error!("nothing reloaded: {error}");
+            }
         }
-        Err(error) => tracing::error!("nothing reloaded: {error:#}"),
+    }
+
+    /// Says which sections have changed that only a restart reads.
+    fn name_what_waits(&self, new: &Config) {
+        let old = &self.config;
+        let waiting: Vec<&str> = [
+            ("listener", old.listener != new.listener),
+            ("tls", old.tls != new.tls),
+            ("acme", old.acme != new.acme),
+            ("http", old.http != new.http),
+            ("matching", old.matching != new.matching),
+            ("metrics", old.metrics != new.metrics),
+            ("sqs", old.sqs != new.sqs),
+        ]
+        .into_iter()
+        .filter_map(|(section, has_changed)| has_changed.then_some(section))
+        .collect();
+        if !waiting.is_empty() {
+            tracing::warn!("what changed in {} waits for a restart", waiting.join(", "));
+        }
     }
 }
 

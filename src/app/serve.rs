@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Broker, clock};
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Inputs, Loaded};
 use crate::geoip::GeoIp;
 use crate::listener::{self, Server};
 use crate::metrics::Metrics;
@@ -26,7 +26,7 @@ use crate::{http, telemetry, tls};
 use super::books::{self, Books};
 use super::lifecycle::{Request, Running, Signals};
 use super::observed::{self, Connections};
-use super::reload;
+use super::reload::{self, Reloader};
 
 /// How much longer than a client waits the broker waits for its connections to
 /// close when it is told to stop.
@@ -36,24 +36,29 @@ const CLOSING_PATIENCE: Duration = Duration::from_millis(500);
 const SAVING_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Is a broker until it is told to stop.
-pub(super) fn serve(loaded: Loaded) -> anyhow::Result<()> {
+pub(super) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     let Loaded {
         config, warnings, ..
     } = loaded;
-    telemetry::init(&config.telemetry, log_style())?;
+    let log = telemetry::init(&config.telemetry, log_style())?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     refuse_what_is_missing(&config)?;
     raise_file_limit();
     let runtime = Runtime::new().context("cannot start threads")?;
-    let served = runtime.block_on(run(&config));
+    let served = runtime.block_on(run(Reloader {
+        inputs,
+        config,
+        log,
+    }));
     // A connection that did not end in its time does not keep us.
     runtime.shutdown_background();
     served
 }
 
-async fn run(config: &Config) -> anyhow::Result<()> {
+async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
+    let config = &reloader.config.clone();
     let mut signals = Signals::new().context("cannot listen to signals")?;
     let knowledge = reload::knowledge(config, &GeoIp::default())?;
     let now = clock::wall_clock();
@@ -83,7 +88,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         // A file that does not come, from a network that is down, must not keep
         // us from stopping.
         tokio::select! {
-            () = reload::reload(config, &broker) => {}
+            () = reloader.reload(&broker) => {}
             () = signals.stop() => break,
         }
     }

@@ -26,7 +26,6 @@ pub(super) async fn debug(State(front): State<Arc<Front>>) -> Response {
 pub(super) async fn prometheus(State(front): State<Arc<Front>>, headers: HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::accepted_by(accept);
-    // It lists `/proc`, with an entry for each open connection.
     let scrape = move || {
         let figures = (front.sources.process_figures)();
         front.broker.expose_metrics(figures, format)

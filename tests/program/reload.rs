@@ -29,6 +29,40 @@ async fn sighup_reads_the_bridges_again_and_a_bad_list_changes_nothing() {
     assert_eq!(relay_url(&program).await, "wss://after.example/");
 }
 
+#[tokio::test]
+async fn sighup_reads_the_configuration_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    fs::write(&file, "[telemetry]\nlog_level = \"warn\"\n").unwrap();
+    let program = Program::start(&["-config", file.to_str().unwrap()]).await;
+    let pattern = json!({
+        "Sid": "a", "Version": "1.0", "AcceptedRelayPattern": "^elsewhere.example$",
+    });
+    let refused = program.start_post("/proxy", pattern.to_string()).await;
+    assert_eq!(result(refused).await["Status"], "incorrect relay pattern");
+
+    let changed = "[telemetry]\nlog_level = \"info\"\n[listener]\nidle_timeout = \"1s\"\n\
+                   [broker]\nallowed_relay_pattern = \"^elsewhere.example$\"\n";
+    fs::write(&file, changed).unwrap();
+    program.signal(Signal::HUP, " reloaded bridges").await;
+    let log = program.log();
+    assert!(
+        log.contains("what changed in listener waits for a restart"),
+        "{log}"
+    );
+    let accepted = program.start_post("/proxy", pattern.to_string()).await;
+    let refused =
+        "\nsnowflake_broker_refusals_total{request=\"proxy_poll\",reason=\"pattern\"} 1\n";
+    let metrics = program.start_post("/prometheus", String::new()).await;
+    assert!(metrics.await.unwrap().contains(refused));
+    assert!(!accepted.is_finished());
+
+    fs::write(&file, "[telemetry]\nlog_level = \"loud\"\n[brokers]\n").unwrap();
+    program.signal(Signal::HUP, "nothing reloaded: ").await;
+    let log = program.log();
+    assert!(log.contains("loud") && log.contains("brokers"), "{log}");
+}
+
 fn write_bridge(path: &Path, url: &str) {
     let bridge = json!({
         "displayName": "default", "webSocketAddress": url,
@@ -146,7 +180,7 @@ async fn a_database_that_is_gone_changes_nothing_and_is_named() {
         .await;
     fs::remove_file(databases.ipv4()).unwrap();
     let culprit = format!(
-        "nothing reloaded: geoip.geoipdb: {}: ",
+        "nothing reloaded: geoip.geoipdb = \"{}\" ",
         databases.ipv4().display()
     );
     program.signal(Signal::HUP, &culprit).await;
