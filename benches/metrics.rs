@@ -1,14 +1,21 @@
 //! What it costs to count a poll, and to publish and save what was counted.
 
+#[path = "support/all_series.rs"]
+mod all_series;
+
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
+use all_series::{all_series, proxy_poll};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use snowflake_broker::geoip::CountryCode;
 use snowflake_broker::metrics::distinct_ips::{DistinctIps, WindowKey};
+use snowflake_broker::metrics::exposition::Format;
 use snowflake_broker::metrics::ip_recordings::IpRecorder;
-use snowflake_broker::metrics::labels::Rendezvous;
+use snowflake_broker::metrics::labels::{Endpoint, Rendezvous, StatusCode};
 use snowflake_broker::metrics::window::WindowCounts;
+use snowflake_broker::metrics::{ProcessFigures, Waiting};
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::ProxyType;
 
@@ -83,5 +90,53 @@ fn window(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, distinct_ips, recordings, window);
+/// Everything that one request makes [`Metrics`] count, but for the engine's events.
+fn records(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("all of a poll's metrics");
+    let metrics = all_series();
+    let poll = proxy_poll(ProxyType::Webext, NatType::Restricted);
+    for number in 0..ADDRESSES {
+        metrics.proxy_seen(address(number), country(number), &poll);
+    }
+    let mut numbers = (0..ADDRESSES).cycle();
+    group.bench_function("a proxy", |bencher| {
+        bencher.iter(|| {
+            let number = numbers.next().unwrap_or_default();
+            let record = metrics.begin_proxy_poll(&poll);
+            metrics.proxy_seen(address(number), country(number), &poll);
+            record.idle();
+            metrics.replied(Endpoint::Proxy, StatusCode::Ok);
+        });
+    });
+    group.bench_function("a client", |bencher| {
+        bencher.iter(|| {
+            let country = country(numbers.next().unwrap_or_default());
+            let record = metrics.begin_client_poll(Rendezvous::Http, country, NatType::Strict);
+            record.matched(1, Duration::from_secs(1), Duration::from_secs(2));
+            metrics.replied(Endpoint::Client, StatusCode::Ok);
+        });
+    });
+    group.finish();
+}
+
+fn expose(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("expose");
+    let metrics = all_series();
+    let waiting = Waiting::default();
+    let figures = Some(ProcessFigures::default());
+    for format in [Format::OpenMetrics, Format::Text] {
+        let text = metrics.expose(&waiting, figures, format);
+        let name = format!(
+            "{format:?}: {} lines, {} bytes",
+            text.lines().count(),
+            text.len()
+        );
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| metrics.expose(black_box(&waiting), figures, format));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, distinct_ips, recordings, window, records, expose);
 criterion_main!(benches);

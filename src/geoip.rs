@@ -85,6 +85,16 @@ impl GeoIp {
         }
     }
 
+    /// Whether there is a database for IPv4.
+    pub fn has_ipv4(&self) -> bool {
+        !self.ipv4.is_empty()
+    }
+
+    /// Whether there is a database for IPv6.
+    pub fn has_ipv6(&self) -> bool {
+        !self.ipv6.is_empty()
+    }
+
     /// Bytes held on the heap.
     pub fn heap_size(&self) -> usize {
         self.ipv4.heap_size() + self.ipv6.heap_size()

@@ -3,14 +3,19 @@
 //! No IP address reaches the log, whatever crate writes it and however, unless
 //! `unsafe_logging` is set: every line is scrubbed before it is written. That
 //! is the last line of defence: what a proxy or a client says (session
-//! descriptions, `Sid`s, URIs) must not be logged in the first place.
+//! descriptions, `Sid`s, URIs) must not be logged in the first place. Other
+//! crates do that below the level `info` (h2 the path and some headers of a
+//! request that it refuses), so they are not heard there, and a panic is logged
+//! without its message, which may quote what it stumbled over.
 
 use std::io;
+use std::panic::{self, Location};
 
-use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::filter::{FilterFn, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::layer::{Layer, Layered, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt, reload};
@@ -70,6 +75,7 @@ pub struct LogControl {
 pub fn init(settings: &Settings, style: LogStyle) -> Result<LogControl, LogError> {
     let (subscriber, control) = subscriber(settings, style, io::stderr)?;
     subscriber.try_init().map_err(|_| LogError::AlreadySet)?;
+    log_panics(settings.unsafe_logging);
     Ok(control)
 }
 
@@ -91,10 +97,10 @@ where
 {
     let (filter, handle) = reload::Layer::new(parse_level(&settings.log_level)?);
     let output = ScrubbedOutput::new(writer, settings.unsafe_logging);
-    let subscriber =
-        tracing_subscriber::registry()
-            .with(filter)
-            .with(lines(settings.log_format, style, output));
+    let subscriber = tracing_subscriber::registry()
+        .with(filter)
+        .with((!settings.unsafe_logging).then(|| filter_fn(is_reviewed as _)))
+        .with(lines(settings.log_format, style, output));
     Ok((subscriber, LogControl { filter: handle }))
 }
 
@@ -118,6 +124,23 @@ impl LogControl {
         let level = self.filter.with_current(EnvFilter::to_string);
         level.unwrap_or_else(|_| "off".to_owned())
     }
+}
+
+/// Logs panics, from now on and of all threads, instead of printing them past
+/// the scrubber; `with_message` or only where they happened.
+pub fn log_panics(with_message: bool) {
+    panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(Location::to_string);
+        let place = place.unwrap_or_default();
+        let message = panic.payload_as_str().filter(|_| with_message);
+        tracing::error!("panicked at {place}: {}", message.unwrap_or("a bug"));
+    }));
+}
+
+/// Whether what is logged there has been looked through for what proxies and
+/// clients say.
+fn is_reviewed(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= Level::INFO || metadata.target().starts_with("snowflake_broker")
 }
 
 fn parse_level(level: &str) -> Result<EnvFilter, InvalidLogLevel> {
@@ -151,7 +174,8 @@ fn log_level(level: LevelFilter) -> log::LevelFilter {
     }
 }
 
-type Filtered = tracing_subscriber::layer::Layered<reload::Layer<EnvFilter, Registry>, Registry>;
+type Leveled = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
+type Filtered = Layered<Option<FilterFn>, Leveled>;
 
 fn lines<W>(format: LogFormat, style: LogStyle, output: W) -> Box<dyn Layer<Filtered> + Send + Sync>
 where

@@ -68,6 +68,24 @@ async fn the_alerts_are_rules_and_pass_their_tests() {
     }
 }
 
+#[tokio::test]
+async fn prometheus_takes_the_configuration_of_the_readme() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let (_, block) = readme.split_once("\n```yaml\n").unwrap();
+    let (config, _) = block.split_once("\n```").unwrap();
+    let scratch = tempdir().unwrap();
+    let file = scratch.path().join("prometheus.yml");
+    fs::write(&file, config).unwrap();
+    fs::copy(
+        ops("prometheus/alerts.yml"),
+        scratch.path().join("alerts.yml"),
+    )
+    .unwrap();
+    let (status, output) = promtool(&["check", "config", file.to_str().unwrap()], "").await;
+    assert!(status.success(), "{output}");
+}
+
 #[test]
 fn every_alert_is_tested_when_it_fires_and_when_it_must_not() {
     let rules = fs::read_to_string(ops("prometheus/alerts.yml")).unwrap();

@@ -6,6 +6,7 @@ mod privacy;
 
 use std::io::{self, Write};
 use std::net::Ipv6Addr;
+use std::panic;
 use std::sync::{Arc, Mutex};
 
 use privacy::PrivacyWatch;
@@ -104,18 +105,27 @@ fn records_of_log_are_logged_watched_scrubbed_and_follow_the_level() {
     log::warn!(target: "some_crate", "from 192.0.2.7:80");
     log::debug!(target: "some_crate", "quiet");
     control.set_level("debug").unwrap();
-    log::debug!(target: "some_crate", "loud [2001:db8::1]:443");
+    log::debug!(target: "snowflake_broker::x", "loud [2001:db8::1]:443");
+    // What others say below info may quote anything: h2 logs malformed paths.
+    log::debug!(target: "some_crate", "verbose");
+    tracing::debug!(target: "h2::server", "verbose");
     assert!(telemetry::init(&Settings::default(), LogStyle::Plain).is_err());
 
+    telemetry::log_panics(false);
+    let panicked = panic::catch_unwind(|| panic!("Sid-1 is not a char boundary"));
+    drop(panic::take_hook());
+    assert!(panicked.is_err());
+
     let text = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
-    assert!(
-        text.contains("WARN some_crate: from [scrubbed]\n"),
-        "{text}"
-    );
-    assert!(
-        text.contains("DEBUG some_crate: loud [scrubbed]\n"),
-        "{text}"
-    );
-    assert!(!text.contains("quiet"), "{text}");
+    for line in [
+        "WARN some_crate: from [scrubbed]\n",
+        "DEBUG snowflake_broker::x: loud [scrubbed]\n",
+        "ERROR snowflake_broker::telemetry: panicked at tests/privacy_watch.rs:",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    for silent in ["quiet", "verbose", "Sid-1"] {
+        assert!(!text.contains(silent), "{text}");
+    }
     assert_eq!(watch.findings("").len(), 2);
 }

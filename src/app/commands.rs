@@ -20,7 +20,7 @@ const WRONG_INPUT: u8 = 2;
 pub(super) fn dispatch(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
-    serve: impl FnOnce(Loaded) -> anyhow::Result<()>,
+    serve: impl FnOnce(Inputs, Loaded) -> anyhow::Result<()>,
 ) -> ExitCode {
     let Cli {
         command,
@@ -37,7 +37,7 @@ pub(super) fn dispatch(
         flags,
     };
     match command {
-        Command::Run => configured(&inputs, serve),
+        Command::Run => configured(&inputs, |loaded| serve(inputs.clone(), loaded)),
         Command::CheckConfig => configured(&inputs, |loaded| check_config(&loaded)),
         Command::PrintConfig(PrintConfig { example: true }) => exit_code(print(config::EXAMPLE)),
         Command::PrintConfig(_) => configured(&inputs, |loaded| print_config(&loaded)),

@@ -55,8 +55,12 @@ impl Signals {
         }
     }
 
-    async fn stop(&mut self) {
-        while self.next().await != Request::Stop {}
+    /// SIGTERM or SIGINT. A SIGHUP that comes meanwhile is kept for [`Self::next`].
+    pub(super) async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 

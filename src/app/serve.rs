@@ -1,7 +1,10 @@
 //! Everything a broker is made of, put together and run.
 
 use std::env;
+use std::fs::File;
 use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +16,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Broker, clock};
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Inputs, Loaded};
+use crate::geoip::GeoIp;
 use crate::listener::{self, Server};
 use crate::metrics::Metrics;
 use crate::telemetry::LogStyle;
@@ -23,7 +27,7 @@ use super::books::{self, Books};
 use super::exports::Exports;
 use super::lifecycle::{Ending, Request, Running, Signals};
 use super::observed::{self, Connections};
-use super::reload;
+use super::reload::{self, Reloader};
 
 /// How much longer than a client waits the broker waits for its connections to
 /// close when it is told to stop.
@@ -34,26 +38,31 @@ const CLOSING_PATIENCE: Duration = Duration::from_millis(500);
 const SAVING_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Is a broker until it is told to stop.
-pub(super) fn serve(loaded: Loaded) -> anyhow::Result<()> {
+pub(super) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     let Loaded {
         config, warnings, ..
     } = loaded;
-    telemetry::init(&config.telemetry, log_style())?;
+    let log = telemetry::init(&config.telemetry, log_style())?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     refuse_what_is_missing(&config)?;
     raise_file_limit();
     let runtime = Runtime::new().context("cannot start threads")?;
-    let served = runtime.block_on(run(&config));
+    let served = runtime.block_on(run(Reloader {
+        inputs,
+        config,
+        log,
+    }));
     // A connection that did not end in its time does not keep us.
     runtime.shutdown_background();
     served
 }
 
-async fn run(config: &Config) -> anyhow::Result<()> {
+async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
+    let config = &reloader.config.clone();
     let mut signals = Signals::new().context("cannot listen to signals")?;
-    let knowledge = reload::knowledge(config)?;
+    let knowledge = reload::knowledge(config, &GeoIp::default())?;
     let now = clock::wall_clock();
     let metrics = Arc::new(Metrics::new(now, books::random_key()?));
     let books = Books::open(&config.metrics, Arc::clone(&metrics), now)?;
@@ -80,7 +89,12 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         server: tokio::spawn(server.run(listener)),
     };
     while signals.next().await == Request::Reload {
-        reload::reload(config, &broker);
+        // A file that does not come, from a network that is down, must not keep
+        // us from stopping.
+        tokio::select! {
+            () = reloader.reload(&broker) => {}
+            () = signals.stop() => break,
+        }
     }
     tracing::info!("stopping");
     let patience = config.matching.client_timeout + CLOSING_PATIENCE;
@@ -139,15 +153,23 @@ fn tls_acceptor(
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }
 
-/// systemd says by `JOURNAL_STREAM` that stderr is its journal.
 fn log_style() -> LogStyle {
-    if env::var_os("JOURNAL_STREAM").is_some() {
+    if env::var("JOURNAL_STREAM").is_ok_and(|stream| is_stderr(&stream)) {
         LogStyle::Journal
     } else if io::stderr().is_terminal() {
         LogStyle::Terminal
     } else {
         LogStyle::Plain
     }
+}
+
+/// Whether stderr is the journal's stream, which systemd names by device and
+/// inode. The variable alone says nothing: every shell under systemd passes it
+/// on, wherever the output goes then (systemd.exec(5)).
+fn is_stderr(stream: &str) -> bool {
+    let stderr = io::stderr().as_fd().try_clone_to_owned();
+    let metadata = stderr.and_then(|stderr| File::from(stderr).metadata());
+    metadata.is_ok_and(|file| stream == format!("{}:{}", file.dev(), file.ino()))
 }
 
 /// Better no broker than one that seems to do what it was told.

@@ -14,6 +14,9 @@ use crate::wire::proxy::{PollStatus, ProxyPoll, ProxyType};
 use super::caller::caller;
 use super::{Front, body, error, refusals};
 
+/// The longest host name has 253 characters.
+const LOGGED_PATTERN_MAX: usize = 260;
+
 /// The poll of a proxy.
 pub(super) async fn poll(State(front): State<Arc<Front>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
@@ -70,9 +73,14 @@ fn refuse_answer(broker: &Broker, reason: &dyn Display) -> Response {
 
 fn log_pattern(poll: &ProxyPoll) {
     let pattern = match &poll.accepted_relay_pattern {
-        Some(pattern) => format!("its relay pattern {:?}", pattern.to_string()),
+        Some(pattern) => format!("its relay pattern {:?}", shortened(&pattern.to_string())),
         None => "broker.default_relay_pattern, as it sent none,".to_owned(),
     };
     let reason = format!("{pattern} does not cover broker.allowed_relay_pattern");
     refusals::log(labels::Request::ProxyPoll, &reason);
+}
+
+/// A proxy can send a pattern as long as a body may be.
+fn shortened(pattern: &str) -> String {
+    pattern.chars().take(LOGGED_PATTERN_MAX).collect()
 }

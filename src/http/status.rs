@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
+use tokio::task::spawn_blocking;
 
 use crate::matching::Snapshot;
 use crate::metrics::exposition::Format;
@@ -19,13 +20,20 @@ pub(super) async fn debug(State(front): State<Arc<Front>>) -> Response {
     text(debug_text(&front.broker.snapshot()))
 }
 
-/// `/prometheus`: every metric, as text.
+/// `/prometheus`: every metric, as text. It can be megabytes, and the figures of
+/// the process come from files: a worker of the runtime would be held up by it,
+/// and with the worker who polls.
 pub(super) async fn prometheus(State(front): State<Arc<Front>>, headers: HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::accepted_by(accept);
-    let figures = (front.sources.process_figures)();
-    let metrics = front.broker.expose_metrics(figures, format);
-    ([(CONTENT_TYPE, format.content_type())], metrics).into_response()
+    let scrape = move || {
+        let figures = (front.sources.process_figures)();
+        front.broker.expose_metrics(figures, format)
+    };
+    match spawn_blocking(scrape).await {
+        Ok(metrics) => ([(CONTENT_TYPE, format.content_type())], metrics).into_response(),
+        Err(_panicked) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 /// `/robots.txt`: nothing here is for crawlers.

@@ -11,7 +11,8 @@ pub struct Settings {
     pub log_level: String,
     /// What a line looks like.
     pub log_format: LogFormat,
-    /// Keep IP addresses in log lines.
+    /// Keep IP addresses in log lines, and let other crates than this say more
+    /// than `info`: they may log what proxies and clients send.
     pub unsafe_logging: bool,
 }
 

@@ -8,6 +8,8 @@ use opentelemetry::global::BoxedTracer;
 use opentelemetry::trace::{SpanKind, Status, TracerProvider as _};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, Sampler, SdkTracerProvider, SpanData};
 use serde_json::json;
+use snowflake_broker::geoip::GeoIp;
+use snowflake_broker::http;
 use snowflake_broker::matching::Settings;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -38,8 +40,10 @@ impl Scene {
             .with_simple_exporter(spans.clone())
             .build();
         let tracer = BoxedTracer::new(Box::new(provider.tracer("test")));
+        let http = http::Settings::default();
+        let front = Front::traced(settings, http, GeoIp::default(), Some(tracer));
         Self {
-            front: Arc::new(Front::traced(settings, Some(tracer))),
+            front: Arc::new(front),
             spans,
             _provider: provider,
         }

@@ -1,16 +1,41 @@
-//! A broker behind its router.
+//! A broker behind its router. Whatever a test does with it, no address and no
+//! session description may be recorded by it or shown in its metrics.
 
-use std::sync::Arc;
+#[path = "privacy.rs"]
+pub(crate) mod privacy;
+
+use std::sync::{Arc, LazyLock};
+use std::thread;
 use std::time::UNIX_EPOCH;
 
 use axum::Router;
 use opentelemetry::global::BoxedTracer;
 use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::{Broker, Knowledge, PollInterval};
+use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
 use snowflake_broker::metrics::exposition::Format;
 use snowflake_broker::{http as front, matching};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use privacy::PrivacyWatch;
+
+/// What the broker records in all tests of this process. Other crates are not
+/// watched: what they record does not leave the program.
+static WATCH: LazyLock<PrivacyWatch> = LazyLock::new(|| {
+    let watch = PrivacyWatch::default();
+    watch.forbid("a=candidate");
+    watch.forbid("\"sdp\"");
+    let ours = Targets::new().with_target("snowflake_broker", tracing::Level::TRACE);
+    tracing_subscriber::registry()
+        .with(watch.clone())
+        .with(ours)
+        .init();
+    watch
+});
 
 /// A bridge beside the default one.
 pub(crate) const SECOND_BRIDGE: &str = "00000B23E1107BB62ABFC40DDCC8824814F80A72";
@@ -23,11 +48,21 @@ pub(crate) struct Front {
 
 impl Front {
     pub(crate) fn new(settings: matching::Settings) -> Self {
-        Self::traced(settings, None)
+        Self::with(settings, front::Settings::default(), GeoIp::default())
     }
 
-    /// One whose broker traces rendezvous.
-    pub(crate) fn traced(settings: matching::Settings, tracer: Option<BoxedTracer>) -> Self {
+    pub(crate) fn with(settings: matching::Settings, http: front::Settings, geoip: GeoIp) -> Self {
+        Self::traced(settings, http, geoip, None)
+    }
+
+    /// One whose broker traces rendezvous, if there is a tracer.
+    pub(crate) fn traced(
+        settings: matching::Settings,
+        http: front::Settings,
+        geoip: GeoIp,
+        tracer: Option<BoxedTracer>,
+    ) -> Self {
+        LazyLock::force(&WATCH);
         let knowledge = Knowledge {
             bridges: BridgeList::parse(&format!(
                 "{{\"displayName\":\"one\",\"webSocketAddress\":\"wss://one.example/\",\"fingerprint\":\"2B280B23E1107BB62ABFC40DDCC8824814F80A72\"}}\n\
@@ -37,7 +72,7 @@ impl Front {
             allowed_relay_pattern: "example$".into(),
             default_relay_pattern: "".into(),
             poll_interval: PollInterval::default(),
-            geoip: Arc::default(),
+            geoip: Arc::new(geoip),
         };
         let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
         let broker = Broker::new(settings, knowledge, metrics).traced(tracer);
@@ -48,7 +83,7 @@ impl Front {
             metrics_log: None,
             process_figures: || None,
         };
-        let router = front::router(Arc::clone(&broker), front::Settings::default(), sources);
+        let router = front::router(Arc::clone(&broker), http, sources);
         Self { broker, router }
     }
 
@@ -64,5 +99,16 @@ impl Front {
             })
             .map(|(_, value)| value.parse::<u64>().unwrap())
             .sum()
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            return;
+        }
+        let metrics = self.broker.expose_metrics(None, Format::Text);
+        WATCH.check("snowflake_broker's metrics", &metrics);
+        WATCH.assert_clean("snowflake_broker");
     }
 }

@@ -1,16 +1,20 @@
 //! The program as its operator meets it: how it starts, reloads and stops.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "support/messages.rs"]
+mod logs;
+#[path = "../support/messages.rs"]
 mod messages;
-#[path = "support/peer.rs"]
+#[path = "../support/peer.rs"]
 mod peer;
-#[path = "support/port.rs"]
+#[path = "../support/port.rs"]
 mod port;
+#[path = "../support/privacy.rs"]
+mod privacy;
+mod reload;
+mod secrets;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -19,7 +23,7 @@ use peer::Peer;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
@@ -38,9 +42,25 @@ struct Program {
 impl Program {
     /// Starts it with further arguments and waits until it listens.
     async fn start(arguments: &[&str]) -> Self {
+        Self::start_with(|addr| {
+            let mut command = command(addr, arguments);
+            command.arg("--disable-geoip");
+            command
+        })
+        .await
+    }
+
+    /// Starts this command for an address, and waits until it listens there.
+    async fn start_with(command: impl FnOnce(SocketAddr) -> Command) -> Self {
+        Self::start_logging_to(NamedTempFile::new().unwrap(), command).await
+    }
+
+    async fn start_logging_to(
+        log: NamedTempFile,
+        command: impl FnOnce(SocketAddr) -> Command,
+    ) -> Self {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
-        let log = NamedTempFile::new().unwrap();
-        let mut command = command(addr, arguments);
+        let mut command = command(addr);
         command.arg("--disable-tls").stderr(log.reopen().unwrap());
         let program = Self {
             child: command.spawn().unwrap(),
@@ -56,16 +76,40 @@ impl Program {
         program
     }
 
-    /// Sends the signal and waits until the broker logs what it makes of it.
-    async fn signal(&self, signal: Signal, logged: &str) {
+    fn send(&self, signal: Signal) {
         let id = i32::try_from(self.child.id().unwrap()).unwrap();
         kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+    }
+
+    /// Sends the signal and waits until the broker logs what it makes of it.
+    async fn signal(&self, signal: Signal, logged: &str) {
+        self.send(signal);
         let is_logged = timeout(FOREVER, async {
             while !self.log().contains(logged) {
                 sleep(Duration::from_millis(10)).await;
             }
         });
         is_logged.await.expect("it does not log what it should");
+    }
+
+    /// Sends bytes on a connection of their own, and reads until it is closed.
+    async fn exchange(&self, request: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.addr).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        let mut reply = Vec::new();
+        let read = timeout(FOREVER, stream.read_to_end(&mut reply)).await;
+        read.expect("it does not close").ok();
+        String::from_utf8_lossy(&reply).into_owned()
+    }
+
+    /// A request over HTTP/1.1 with headers of its own, each with its line end.
+    async fn request(&self, target: &str, headers: &str, body: &str) -> String {
+        let length = body.len();
+        let request = format!(
+            "{target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+             Content-Length: {length}\r\n{headers}\r\n{body}"
+        );
+        self.exchange(request.as_bytes()).await
     }
 
     fn log(&self) -> String {
@@ -95,7 +139,6 @@ fn command(addr: SocketAddr, arguments: &[&str]) -> Command {
     command
         .arg(format!("--addr={addr}"))
         .args(arguments)
-        .arg("--disable-geoip")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -110,7 +153,8 @@ async fn result(request: JoinHandle<String>) -> Value {
 
 /// The line it ends with, and its exit code.
 async fn failure(addr: SocketAddr, arguments: &[&str]) -> (i32, String) {
-    let output = timeout(FOREVER, command(addr, arguments).output());
+    let mut command = command(addr, arguments);
+    let output = timeout(FOREVER, command.arg("--disable-geoip").output());
     let output = output.await.expect("it does not end").unwrap();
     let log = String::from_utf8(output.stderr).unwrap();
     let last = log.lines().last().unwrap_or_default().to_owned();
@@ -192,45 +236,6 @@ async fn a_second_signal_stops_at_once() {
 }
 
 #[tokio::test]
-async fn sighup_reads_the_bridges_again_and_a_bad_list_changes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let bridges = folder.path().join("bridges.json");
-    write_bridge(&bridges, "wss://before.example/");
-    let program = Program::start(&["-bridge-list-path", bridges.to_str().unwrap()]).await;
-    assert_eq!(relay_url(&program).await, "wss://before.example/");
-
-    write_bridge(&bridges, "wss://after.example/");
-    program.signal(Signal::HUP, " reloaded bridges").await;
-    assert_eq!(relay_url(&program).await, "wss://after.example/");
-
-    fs::write(&bridges, "rubbish").unwrap();
-    let culprit = "nothing reloaded: broker.bridge_list_path";
-    program.signal(Signal::HUP, culprit).await;
-    assert_eq!(relay_url(&program).await, "wss://after.example/");
-}
-
-fn write_bridge(path: &Path, url: &str) {
-    let bridge = json!({
-        "displayName": "default", "webSocketAddress": url,
-        "fingerprint": "2B280B23E1107BB62ABFC40DDCC8824814F80A72",
-    });
-    fs::write(path, format!("{bridge}\n")).unwrap();
-}
-
-/// The relay that a proxy is sent to; the client of the match gets its answer.
-async fn relay_url(program: &Program) -> String {
-    let poll = program.start_post("/proxy", proxy_poll("a", "open")).await;
-    let client = program
-        .start_post("/client", client_poll("x", "open"))
-        .await;
-    let poll = result(poll).await;
-    let answered = program.start_post("/answer", proxy_answer("a", "hi")).await;
-    result(answered).await;
-    result(client).await;
-    poll["RelayURL"].as_str().unwrap().to_owned()
-}
-
-#[tokio::test]
 async fn what_keeps_it_from_starting_is_said_with_the_setting() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let addr = taken.local_addr().unwrap();
@@ -266,7 +271,7 @@ async fn it_serves_over_tls_with_a_certificate_from_files() {
     fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
     let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
-    let _child = command(addr, &["-cert", cert, "-key", key])
+    let _child = command(addr, &["-disable-geoip", "-cert", cert, "-key", key])
         .spawn()
         .unwrap();
     let url = format!("https://broker.example:{}/robots.txt", addr.port());

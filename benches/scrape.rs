@@ -1,0 +1,202 @@
+//! What a scrape costs, and what it costs those who poll meanwhile: a broker
+//! with every series there can be serves 5,000 requests a second over real
+//! sockets, for some seconds alone and for as many with a scrape in each.
+
+#[path = "support/all_series.rs"]
+mod all_series;
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use all_series::all_series;
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use snowflake_broker::bridges::BridgeList;
+use snowflake_broker::broker::{Broker, Knowledge, PollInterval, clock};
+use snowflake_broker::http::{self as front, Sources};
+use snowflake_broker::listener::{self, Observer, Server};
+use snowflake_broker::matching;
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, interval_at};
+use tokio_util::sync::CancellationToken;
+
+const CONNECTIONS: u32 = 100;
+const REQUESTS_PER_SECOND: u32 = 5_000;
+const PHASE: Duration = Duration::from_secs(10);
+/// A poll that is denied at once, an answer that nobody waits for, and a poll
+/// that hears of no client after the short time of this broker.
+const REQUESTS: [(&str, &str); 3] = [
+    (
+        "/client",
+        "1.0\n{\"offer\":\"{\\\"type\\\":\\\"offer\\\",\\\"sdp\\\":\\\"v=0\\\"}\",\"nat\":\"strict\"}",
+    ),
+    (
+        "/answer",
+        r#"{"Version":"1.3","Sid":"nobody","Answer":"{\"type\":\"answer\",\"sdp\":\"a=candidate\"}"}"#,
+    ),
+    (
+        "/proxy",
+        r#"{"Sid":"NUMBER","Version":"1.3","Type":"webext","NAT":"strict","Clients":0}"#,
+    ),
+];
+
+fn main() -> io::Result<()> {
+    // The peers have threads of their own, as they are elsewhere.
+    let broker = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let peers = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let addr = broker.block_on(serve())?;
+    for with_scrapes in [false, true, false, true] {
+        report(with_scrapes, peers.block_on(measure(addr, with_scrapes)))?;
+    }
+    Ok(())
+}
+
+async fn serve() -> io::Result<SocketAddr> {
+    let settings = matching::Settings {
+        client_queue_max: 0,
+        proxy_timeout: Duration::from_millis(1),
+        ..matching::Settings::default()
+    };
+    let knowledge = Knowledge {
+        bridges: BridgeList::default(),
+        allowed_relay_pattern: "".into(),
+        default_relay_pattern: "".into(),
+        poll_interval: PollInterval::default(),
+        geoip: Arc::default(),
+    };
+    let broker = Broker::new(settings, knowledge, Arc::new(all_series()));
+    let broker = Arc::new(broker);
+    let driven = Arc::clone(&broker);
+    tokio::spawn(async move { driven.drive().await });
+    let sources = Sources {
+        metrics_log: None,
+        process_figures: || None,
+    };
+    let router = front::router(broker, front::Settings::default(), sources);
+    let settings = listener::Settings::default();
+    let closing = CancellationToken::new();
+    let server = Server::new(settings, None, router, Arc::new(Unobserved), closing);
+    let listener = listener::bind("127.0.0.1:0").await?;
+    let addr = listener.local_addr()?;
+    tokio::spawn(Arc::new(server).run(listener));
+    Ok(addr)
+}
+
+struct Unobserved;
+
+impl Observer for Unobserved {
+    fn opened(&self) {}
+    fn closed(&self) {}
+    fn handshake_failed(&self, _in_time: bool) {}
+}
+
+/// How long requests took and how long scrapes did.
+async fn measure(addr: SocketAddr, with_scrapes: bool) -> (Vec<Duration>, Vec<Duration>) {
+    let mut peers = JoinSet::new();
+    for number in 0..CONNECTIONS {
+        peers.spawn(poll(addr, number));
+    }
+    let scrapes = if with_scrapes {
+        scrape(addr).await
+    } else {
+        Vec::new()
+    };
+    (peers.join_all().await.concat(), scrapes)
+}
+
+/// One connection's share of the requests. Each is measured from when it was
+/// due, so that one that is late makes the next ones late too.
+async fn poll(addr: SocketAddr, number: u32) -> Vec<Duration> {
+    let mut connection = connect(addr).await;
+    let each = Duration::from_secs(1) * CONNECTIONS / REQUESTS_PER_SECOND;
+    let start = Instant::from_std(clock::now()) + each * number / CONNECTIONS;
+    let mut due = interval_at(start, each);
+    let mut took = Vec::new();
+    while due.period() * u32::try_from(took.len()).unwrap_or(u32::MAX) < PHASE {
+        let due = due.tick().await;
+        let (path, body) = REQUESTS[took.len() % REQUESTS.len()];
+        let body = body.replace("NUMBER", &format!("{number}.{}", took.len()));
+        send(&mut connection, path, body).await;
+        took.push(clock::now() - due.into_std());
+    }
+    took
+}
+
+async fn scrape(addr: SocketAddr) -> Vec<Duration> {
+    let mut connection = connect(addr).await;
+    let mut each_second = interval(Duration::from_secs(1));
+    let mut took = Vec::new();
+    for _ in 0..PHASE.as_secs() {
+        each_second.tick().await;
+        let begun = clock::now();
+        let length = send(&mut connection, "/prometheus", String::new()).await;
+        took.push(clock::now() - begun);
+        assert!(length > 2_000_000, "not every series is there");
+    }
+    took
+}
+
+async fn connect(addr: SocketAddr) -> SendRequest<Full<Bytes>> {
+    let stream = TcpStream::connect(addr).await.expect("the server listens");
+    let connected = http1::handshake(TokioIo::new(stream)).await;
+    let (sender, connection) = connected.expect("the server speaks HTTP");
+    tokio::spawn(connection);
+    sender
+}
+
+/// The length of the response.
+async fn send(connection: &mut SendRequest<Full<Bytes>>, path: &str, body: String) -> usize {
+    let request = Request::post(path).header("Host", "broker.example");
+    let request = request.body(Full::from(body)).expect("it is a request");
+    let response = connection.send_request(request).await.expect("a response");
+    let body = response.into_body().collect().await.expect("all of it");
+    body.to_bytes().len()
+}
+
+fn report(
+    with_scrapes: bool,
+    (requests, scrapes): (Vec<Duration>, Vec<Duration>),
+) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let with = if with_scrapes {
+        "with scrapes"
+    } else {
+        "alone"
+    };
+    writeln!(
+        out,
+        "{} requests, {with}: {}",
+        requests.len(),
+        quantiles(requests)
+    )?;
+    if with_scrapes {
+        writeln!(out, "  {} scrapes: {}", scrapes.len(), quantiles(scrapes))?;
+    }
+    Ok(())
+}
+
+fn quantiles(mut took: Vec<Duration>) -> String {
+    took.sort_unstable();
+    let at = |permille: usize| took[(took.len() - 1) * permille / 1000];
+    format!(
+        "median {:?}, 90 % {:?}, 99 % {:?}, 99.9 % {:?}, longest {:?}",
+        at(500),
+        at(900),
+        at(990),
+        at(999),
+        at(1000)
+    )
+}

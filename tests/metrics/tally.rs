@@ -1,0 +1,102 @@
+//! What the peers themselves saw: how many requests they sent, and what became
+//! of each, to hold the broker's books against.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use crate::requests::Reply;
+use crate::workload::Way;
+
+/// What kind of request it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Proxy,
+    Client(Way),
+    Answer,
+}
+
+impl Kind {
+    /// The same for all clients of a rendezvous.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Proxy => "proxy",
+            Self::Client(Way::Today | Way::Legacy) => "http",
+            Self::Client(Way::Amp) => "ampcache",
+            Self::Answer => "answer",
+        }
+    }
+}
+
+/// Counts by kind and outcome. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally(Arc<Mutex<BTreeMap<(&'static str, &'static str), u64>>>);
+
+impl Tally {
+    pub(crate) fn came(&self, kind: Kind) {
+        self.add(kind, "came");
+    }
+
+    pub(crate) fn replied(&self, kind: Kind, reply: &Reply) {
+        self.add(kind, "replied");
+        self.add(kind, outcome(kind, reply));
+    }
+
+    /// How many requests of a kind had this outcome.
+    pub(crate) fn count(&self, kind: &'static str, outcome: &'static str) -> u64 {
+        let counts = self.0.lock().unwrap();
+        counts.get(&(kind, outcome)).copied().unwrap_or_default()
+    }
+
+    fn add(&self, kind: Kind, outcome: &'static str) {
+        let mut counts = self.0.lock().unwrap();
+        *counts.entry((kind.word(), outcome)).or_default() += 1;
+    }
+}
+
+/// In the words of the metrics.
+fn outcome(kind: Kind, reply: &Reply) -> &'static str {
+    match kind {
+        Kind::Proxy | Kind::Answer if reply.status == 400 => "refused",
+        Kind::Proxy => {
+            let poll = reply.json();
+            match poll["Status"].as_str().unwrap() {
+                "client match" => "matched",
+                "incorrect relay pattern" => "refused",
+                // Told to wait longer: too many are parked.
+                "no match" if poll["NextPoll"] == 120_000 => "refused",
+                _ => "idle",
+            }
+        }
+        Kind::Answer if reply.json()["Status"] == "success" => "delivered",
+        Kind::Answer => "gone",
+        Kind::Client(Way::Legacy) => match reply.status.as_u16() {
+            200 => "matched",
+            503 => "denied",
+            504 => "timed_out",
+            _ => "refused",
+        },
+        Kind::Client(Way::Today) => response(&reply.json()),
+        Kind::Client(Way::Amp) => response(&armored(&reply.body)),
+    }
+}
+
+fn response(response: &Value) -> &'static str {
+    match response["error"].as_str() {
+        None => "matched",
+        Some("no snowflake proxies currently available") => "denied",
+        Some("timed out waiting for answer!") => "timed_out",
+        Some(_) => "refused",
+    }
+}
+
+fn armored(page: &str) -> Value {
+    let (_, text) = page.split_once("<pre>").unwrap();
+    let (text, _) = text.split_once("</pre>").unwrap();
+    let text: String = text.split_whitespace().collect();
+    let json = STANDARD.decode(text.strip_prefix('0').unwrap()).unwrap();
+    serde_json::from_slice(&json).unwrap()
+}

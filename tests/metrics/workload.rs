@@ -1,0 +1,195 @@
+//! A random day of proxies and clients: who comes, in which form, who answers
+//! what and when, and who leaves in the middle.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::Request;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use serde_json::json;
+use snowflake_broker::matching::Settings;
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::sleep;
+
+use crate::front::{Front, SECOND_BRIDGE};
+use crate::messages::{offer, proxy_answer};
+use crate::tally::{Kind, Tally};
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    /// A proxy polls, with this number as its `Sid`.
+    Proxy(u8, &'static str, &'static str, Option<&'static str>),
+    /// Something comes to `/proxy` that is no poll.
+    BadProxy(&'static str),
+    Client(Way, &'static str, &'static str),
+    /// Something comes to where clients poll that is no poll.
+    BadClient(Way),
+    /// The proxy with this `Sid` answers, whether it has an offer or not.
+    Answer(u8),
+    BadAnswer,
+    /// The connection of one of the requests so far closes.
+    Leave(Index),
+    /// The others get a turn, but no time passes.
+    Turn,
+    Pass(Duration),
+    /// The broker is told to stop.
+    Drain,
+}
+
+/// How a client's poll comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Today,
+    Legacy,
+    Amp,
+}
+
+const NATS: [&str; 7] = [
+    "restricted",
+    "unrestricted",
+    "strict",
+    "moderate",
+    "open",
+    "unknown",
+    "",
+];
+const TYPES: [&str; 7] = [
+    "badge",
+    "bloco",
+    "iptproxy",
+    "standalone",
+    "webext",
+    "odd",
+    "",
+];
+
+/// Bounds so small that each of them is met.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        client_queue_max: 2,
+        max_parked_polls: 3,
+        max_matched_clients: 3,
+        ..Settings::default()
+    }
+}
+
+pub(crate) fn acts() -> impl Strategy<Value = Vec<Act>> {
+    prop::collection::vec(act(), 1..120)
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let nat = || select(&NATS[..]);
+    let pattern = select(vec![None, Some(""), Some("example$"), Some("other.net$")]);
+    let bridge = select(vec![
+        "",
+        SECOND_BRIDGE,
+        "ffffffffffffffffffffffffffffffffffffffff",
+    ]);
+    let bad_proxy = select(vec!["", "{}", r#"{"Sid":"a","Version":"1.0","NAT":"odd"}"#]);
+    prop_oneof![
+        8 => (0..8u8, nat(), select(&TYPES[..]), pattern)
+            .prop_map(|(sid, nat, kind, pattern)| Act::Proxy(sid, nat, kind, pattern)),
+        1 => bad_proxy.prop_map(Act::BadProxy),
+        8 => (way(), nat(), bridge).prop_map(|(way, nat, bridge)| Act::Client(way, nat, bridge)),
+        1 => way().prop_map(Act::BadClient),
+        6 => (0..8u8).prop_map(Act::Answer),
+        1 => Just(Act::BadAnswer),
+        4 => any::<Index>().prop_map(Act::Leave),
+        10 => Just(Act::Turn),
+        4 => select(vec![0, 1, 400, 1_000, 3_000]).prop_map(|ms| Act::Pass(Duration::from_millis(ms))),
+        1 => prop::bool::weighted(0.05).prop_map(|drain| if drain { Act::Drain } else { Act::Turn }),
+    ]
+}
+
+fn way() -> impl Strategy<Value = Way> {
+    select(vec![Way::Today, Way::Today, Way::Legacy, Way::Amp])
+}
+
+/// Does it all, and comes to rest: at last either everybody leaves at once, or
+/// stays until it has a reply.
+pub(crate) async fn run(front: &Arc<Front>, acts: &[Act], all_leave: bool) -> Tally {
+    let tally = Tally::default();
+    let mut running: Vec<JoinHandle<()>> = Vec::new();
+    for act in acts {
+        match act {
+            Act::Turn => yield_now().await,
+            Act::Pass(time) => sleep(*time).await,
+            Act::Leave(_) if running.is_empty() => {}
+            Act::Leave(index) => index.get(&running).abort(),
+            Act::Drain => {
+                let front = Arc::clone(front);
+                running.push(tokio::spawn(async move { front.broker.drain().await }));
+            }
+            act => running.push(send(front, &tally, act)),
+        }
+    }
+    if all_leave {
+        running.iter().for_each(JoinHandle::abort);
+    }
+    for request in running {
+        if let Err(error) = request.await {
+            assert!(error.is_cancelled(), "{error}");
+        }
+    }
+    tally
+}
+
+fn send(front: &Arc<Front>, tally: &Tally, act: &Act) -> JoinHandle<()> {
+    let (kind, request) = request(act);
+    let (front, tally) = (Arc::clone(front), tally.clone());
+    tokio::spawn(async move {
+        // Not before the first turn: a request that is dropped before was never
+        // sent.
+        tally.came(kind);
+        let reply = front.send(request).await;
+        tally.replied(kind, &reply);
+    })
+}
+
+fn request(act: &Act) -> (Kind, Request<Body>) {
+    let post = |path: &str, body: String| Request::post(path).body(Body::from(body)).unwrap();
+    match act {
+        Act::Proxy(sid, nat, kind, pattern) => {
+            let body = json!({
+                "Sid": sid.to_string(), "Version": "1.3", "Type": kind, "NAT": nat,
+                "Clients": 0, "AcceptedRelayPattern": pattern,
+            });
+            (Kind::Proxy, post("/proxy", body.to_string()))
+        }
+        Act::BadProxy(body) => (Kind::Proxy, post("/proxy", (*body).to_owned())),
+        Act::Answer(sid) => {
+            let body = proxy_answer(&sid.to_string(), "hi");
+            (Kind::Answer, post("/answer", body))
+        }
+        Act::BadAnswer => (Kind::Answer, post("/answer", "a=candidate".to_owned())),
+        Act::Client(Way::Legacy, nat, _) => {
+            let request = Request::post("/client").header("Snowflake-NAT-Type", *nat);
+            let request = request.body(Body::from(offer("x"))).unwrap();
+            (Kind::Client(Way::Legacy), request)
+        }
+        Act::Client(way, nat, bridge) => {
+            let body = json!({"offer": offer("x"), "nat": nat, "fingerprint": bridge});
+            (Kind::Client(*way), poll(*way, &format!("1.0\n{body}")))
+        }
+        Act::BadClient(Way::Legacy) => {
+            let request = post("/client", r#"{"type":"offer"}"#.to_owned());
+            (Kind::Client(Way::Legacy), request)
+        }
+        Act::BadClient(way) => (Kind::Client(*way), poll(*way, "1.1\n{}")),
+        Act::Leave(_) | Act::Turn | Act::Pass(_) | Act::Drain => unreachable!("no request"),
+    }
+}
+
+fn poll(way: Way, body: &str) -> Request<Body> {
+    if way == Way::Amp {
+        let path = format!("/amp/client/0x/{}", URL_SAFE_NO_PAD.encode(body));
+        return Request::get(path).body(Body::empty()).unwrap();
+    }
+    let body = Body::from(body.to_owned());
+    Request::post("/client").body(body).unwrap()
+}

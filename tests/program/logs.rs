@@ -1,0 +1,94 @@
+//! What the log looks like, for whom.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::NamedTempFile;
+
+use crate::{Program, command};
+
+/// What it logs from start to stop, with these variables in its environment.
+async fn log(arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    let program = Program::start_with(|addr| {
+        let mut command = command(addr, arguments);
+        command.arg("--disable-geoip");
+        command.envs(variables.iter().copied());
+        command
+    })
+    .await;
+    program.request("POST /proxy", "", "rubbish").await;
+    program.signal(Signal::TERM, "stopping").await;
+    let (status, log) = program.end().await;
+    assert!(status.success(), "{status}\n{log}");
+    log
+}
+
+#[tokio::test]
+async fn json_lines_are_objects_with_level_target_and_message() {
+    let log = log(&[], &[("SNOWFLAKE_BROKER_TELEMETRY__LOG_FORMAT", "json")]).await;
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    for line in &lines {
+        assert!(line["timestamp"].is_string(), "{line}");
+        assert!(line["level"].is_string(), "{line}");
+        let target = line["target"].as_str().unwrap();
+        assert!(target.starts_with("snowflake_broker"), "{line}");
+    }
+    let messages = lines.iter().map(|line| &line["fields"]["message"]);
+    let messages: Vec<&str> = messages.map(|text| text.as_str().unwrap()).collect();
+    assert_eq!(messages[0], "brokering");
+    assert!(messages[1].starts_with("refused a proxy's poll: "));
+    assert_eq!(messages[2..], ["stopping", "stopped"]);
+}
+
+#[tokio::test]
+async fn plain_lines_have_time_and_level_and_no_colours() {
+    let log = log(&[], &[]).await;
+    for line in log.lines() {
+        let (time, rest) = line.split_once(' ').unwrap();
+        assert!(time.starts_with("20") && time.ends_with('Z'), "{line}");
+        assert!(rest.trim_start().starts_with("INFO "), "{line}");
+        assert!(!line.contains('\u{1b}'), "{line}");
+    }
+    assert_eq!(log.lines().count(), 4, "{log}");
+}
+
+/// The journal takes the `<6>` off and has a time of its own. Only a variable
+/// that names stderr itself says that it is there: every shell in a desktop
+/// session has one.
+#[tokio::test]
+async fn the_journal_gets_priorities_and_only_the_journal() {
+    for format in ["text", "json"] {
+        let log = journal_log(format, |device, inode| format!("{device}:{inode}")).await;
+        for line in log.lines() {
+            assert!(line.starts_with("<6>"), "{line}");
+            assert!(
+                !line.contains("timestamp") && !line.starts_with("<6>20"),
+                "{line}"
+            );
+        }
+        for other in ["", "8:12345"] {
+            let log = journal_log(format, |_, _| other.to_owned()).await;
+            assert!(!log.contains("<6>"), "{log}");
+        }
+    }
+}
+
+async fn journal_log(format: &str, stream: impl Fn(u64, u64) -> String) -> String {
+    let log = NamedTempFile::new().unwrap();
+    let file = fs::metadata(log.path()).unwrap();
+    let stream = stream(file.dev(), file.ino());
+    let program = Program::start_logging_to(log, |addr| {
+        let mut command = command(addr, &["--disable-geoip"]);
+        command.env("JOURNAL_STREAM", &stream);
+        command.env("SNOWFLAKE_BROKER_TELEMETRY__LOG_FORMAT", format);
+        command
+    })
+    .await;
+    program.signal(Signal::TERM, "stopping").await;
+    program.end().await.1
+}
