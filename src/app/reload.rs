@@ -114,6 +114,7 @@ impl Reloader {
             ("http", old.http != new.http),
             ("matching", old.matching != new.matching),
             ("metrics", old.metrics != new.metrics),
+            ("otel", old.otel != new.otel),
             ("sqs", old.sqs != new.sqs),
         ]
         .into_iter()
