@@ -1,4 +1,5 @@
-//! Logs: by `tracing`, and the records of crates that use `log`, to stderr.
+//! Logs: by `tracing`, and the records of crates that use `log`, to stderr. What
+//! goes to OpenTelemetry collectors is in [`otel`].
 //!
 //! No IP address reaches the log, whatever crate writes it and however, unless
 //! `unsafe_logging` is set: every line is scrubbed before it is written. That

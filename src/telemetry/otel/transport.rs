@@ -44,11 +44,12 @@ pub enum InvalidEndpoint {
     /// A URL of another kind.
     #[error("expected http://HOST:PORT or https://HOST:PORT")]
     Scheme,
-    /// The list of headers cannot be read.
-    #[error("headers: {0}")]
-    Headers(#[from] pairs::InvalidPair),
-    /// A header that cannot be sent. Its value, a secret perhaps, is not shown.
-    #[error("headers: {0:?} cannot be the name of a header, or its value not one's value")]
+    /// The list of headers cannot be read. It is not shown: there are secrets
+    /// in it.
+    #[error("expected name=value,name=value, percent-encoded")]
+    Headers,
+    /// A header of this name and its value cannot be sent.
+    #[error("{0:?} cannot be the name of a header, or its value not a header's")]
     Header(String),
     /// The machine has no certificate authorities, or they cannot be read.
     #[error("TLS: {0}")]
@@ -192,7 +193,8 @@ fn url(endpoint: &str) -> Result<Uri, InvalidEndpoint> {
 
 fn headers(list: &str) -> Result<HeaderMap, InvalidEndpoint> {
     let mut headers = HeaderMap::new();
-    for (name, value) in pairs::parse(list)? {
+    let pairs = pairs::parse(list).map_err(|_| InvalidEndpoint::Headers)?;
+    for (name, value) in pairs {
         let wrong = || InvalidEndpoint::Header(name.clone());
         let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
         let mut value = HeaderValue::from_str(&value).map_err(|_| wrong())?;
@@ -238,6 +240,8 @@ mod tests {
         assert!(check_headers("authorization=Bearer%20x,x-a=1").is_ok());
         let wrong = check_headers("x-a=1,x-key=secret%0a").unwrap_err();
         assert!(wrong.to_string().contains("x-key"), "{wrong}");
+        assert!(!wrong.to_string().contains("secret"), "{wrong}");
+        let wrong = check_headers("x-a=1,secret").unwrap_err();
         assert!(!wrong.to_string().contains("secret"), "{wrong}");
     }
 }
