@@ -9,6 +9,7 @@ mod exports;
 mod ip_counts;
 mod lifecycle;
 mod observed;
+mod random;
 mod reload;
 mod serve;
 mod window_file;

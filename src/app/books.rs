@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,7 @@ use crate::telemetry::LogLimit;
 
 use super::durable::{self, AppendedFile};
 use super::ip_counts::IpCounts;
+use super::random;
 use super::window_file::WindowFile;
 
 /// How many blocks are kept while they cannot be written: three months' worth.
@@ -286,7 +287,5 @@ fn log(settings: &Settings) -> Option<AppendedFile> {
 
 /// A key for hashes of addresses, which nobody knows and nothing keeps.
 pub(super) fn random_key() -> anyhow::Result<WindowKey> {
-    let mut key = [0; 16];
-    aws_lc_rs::rand::fill(&mut key).context("the operating system gives no random numbers")?;
-    Ok(WindowKey::from(key))
+    random::bytes().map(WindowKey::from)
 }

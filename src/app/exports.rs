@@ -13,6 +13,7 @@ use crate::broker::{Broker, clock};
 use crate::telemetry::otel::{Clocks, Instance, Otel, Settings};
 
 use super::observed::process_figures;
+use super::random;
 
 /// The exports of traces and, once they are told of whom, of metrics.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ impl Exports {
     pub(super) fn open(settings: &Settings) -> anyhow::Result<Self> {
         let instance = Instance {
             version: env!("CARGO_PKG_VERSION"),
-            random: random()?,
+            random: random::bytes()?,
         };
         let clocks = Clocks {
             monotonic: clock::now,
@@ -67,10 +68,4 @@ impl Exports {
         };
         tokio::join!(last_metrics, self.otel.shut_down(patience));
     }
-}
-
-fn random() -> anyhow::Result<[u8; 16]> {
-    let mut bytes = [0; 16];
-    aws_lc_rs::rand::fill(&mut bytes).context("the operating system gives no random numbers")?;
-    Ok(bytes)
 }
