@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::body::Body;
@@ -12,15 +11,15 @@ use http::Request;
 use serde_json::json;
 use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::http::Settings;
-use snowflake_broker::listener::{self, Observer, Peer, Server};
+use snowflake_broker::listener::{self, Peer};
 use snowflake_broker::matching;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
 
 use crate::exposed;
 use crate::front::Front;
 use crate::messages::{client_poll, proxy_poll};
+use crate::serve::serve;
 use crate::stats_log;
 
 /// Nobody waits long: what is counted is who came.
@@ -163,7 +162,8 @@ async fn clients_are_where_trusted_headers_say() {
         ),
     ] {
         let front = front(settings);
-        let reply = exchange(serve(&front).await, headers).await.unwrap();
+        let addr = serve(front.router.clone(), listener::Settings::default(), None).await;
+        let reply = exchange(addr, headers).await.unwrap();
         assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
         assert_eq!(countries(&front, "http"), [country], "{headers}");
         let labels = [("cc", country), ("status", "denied")];
@@ -188,26 +188,4 @@ async fn exchange(addr: SocketAddr, headers: &str) -> io::Result<String> {
     let mut reply = String::new();
     stream.read_to_string(&mut reply).await?;
     Ok(reply)
-}
-
-async fn serve(front: &Front) -> SocketAddr {
-    let listener = listener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    let server = Server::new(
-        listener::Settings::default(),
-        None,
-        front.router.clone(),
-        Arc::new(Unobserved),
-        CancellationToken::new(),
-    );
-    tokio::spawn(Arc::new(server).run(listener));
-    addr
-}
-
-struct Unobserved;
-
-impl Observer for Unobserved {
-    fn opened(&self) {}
-    fn closed(&self) {}
-    fn handshake_failed(&self, _in_time: bool) {}
 }

@@ -12,6 +12,8 @@ mod messages;
 mod names;
 #[path = "../http/requests.rs"]
 mod requests;
+#[path = "../support/serve.rs"]
+mod serve;
 #[path = "../support/stats_log.rs"]
 mod stats_log;
 mod tally;

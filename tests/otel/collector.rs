@@ -28,11 +28,12 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
-use snowflake_broker::listener::{self, Observer, Server};
+use snowflake_broker::listener::Settings;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
+
+use crate::serve::serve;
 
 /// A running collector.
 pub(crate) struct Collector {
@@ -59,16 +60,7 @@ impl Collector {
     /// Listens on a port of its own.
     pub(crate) async fn start(tls: Option<TlsAcceptor>) -> Self {
         let kept = Shared::default();
-        let listener = listener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let server = Server::new(
-            listener::Settings::default(),
-            tls,
-            router(&kept),
-            Arc::new(Unobserved),
-            CancellationToken::new(),
-        );
-        tokio::spawn(Arc::new(server).run(listener));
+        let addr = serve(router(&kept), Settings::default(), tls).await;
         Self { addr, kept }
     }
 
@@ -149,14 +141,6 @@ pub(crate) fn attribute<'a>(attributes: &'a [KeyValue], key: &str) -> &'a str {
         None => "",
         other => panic!("{other:?}"),
     }
-}
-
-struct Unobserved;
-
-impl Observer for Unobserved {
-    fn opened(&self) {}
-    fn closed(&self) {}
-    fn handshake_failed(&self, _in_time: bool) {}
 }
 
 fn router(kept: &Shared) -> Router {

@@ -13,6 +13,8 @@ mod port;
 #[path = "../support/privacy.rs"]
 mod privacy;
 mod program;
+#[path = "../support/serve.rs"]
+mod serve;
 mod trouble;
 
 use std::time::Duration;

@@ -1,0 +1,31 @@
+//! A front behind a socket.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use snowflake_broker::listener::{self, Observer, Server, Settings};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+/// Serves the router on a port of its own, until the test ends.
+pub(crate) async fn serve(
+    router: Router,
+    settings: Settings,
+    tls: Option<TlsAcceptor>,
+) -> SocketAddr {
+    let listener = listener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let closing = CancellationToken::new();
+    let server = Server::new(settings, tls, router, Arc::new(Unobserved), closing);
+    tokio::spawn(Arc::new(server).run(listener));
+    addr
+}
+
+struct Unobserved;
+
+impl Observer for Unobserved {
+    fn opened(&self) {}
+    fn closed(&self) {}
+    fn handshake_failed(&self, _in_time: bool) {}
+}
