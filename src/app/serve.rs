@@ -27,6 +27,7 @@ use super::books::{self, Books};
 use super::exports::Exports;
 use super::lifecycle::{Ending, Request, Running, Signals};
 use super::observed::{self, Connections};
+use super::random;
 use super::reload::{self, Reloader};
 
 /// How much longer than a client waits the broker waits for its connections to
@@ -67,7 +68,8 @@ async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new(now, books::random_key()?));
     let books = Books::open(&config.metrics, Arc::clone(&metrics), now)?;
     let mut exports = Exports::open(&config.otel)?;
-    let broker = Broker::new(config.matching.clone(), knowledge, Arc::clone(&metrics));
+    let matching = config.matching.clone();
+    let broker = Broker::new(matching, knowledge, Arc::clone(&metrics), random::seed()?);
     let broker = Arc::new(broker.traced(exports.tracer()));
     let closing = CancellationToken::new();
     let server = server(config, &broker, metrics, &closing)?;
