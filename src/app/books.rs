@@ -18,7 +18,7 @@ use crate::metrics::{Metrics, Settings, published_log, schedule};
 use crate::telemetry::LogLimit;
 
 use super::durable::{self, AppendedFile};
-use super::ip_counts::IpCounts;
+use super::ip_counts::{self, IpCounts};
 use super::random;
 use super::window_file::WindowFile;
 
@@ -32,6 +32,21 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 /// The metrics log is public, `/metrics` serves it.
 const LOG_MODE: u32 = 0o644;
+
+/// Refuses what does not mend itself while the broker runs: a directory that is
+/// not there, a log that is something else. The error names the setting.
+pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
+    if let Some(log) = log(settings) {
+        check_log(&log)?;
+    }
+    if let Some(directory) = &settings.state_directory {
+        durable::check_directory("metrics.state_directory", directory)?;
+    }
+    match &settings.ip_count_prefix {
+        Some(prefix) => ip_counts::check_prefix(prefix),
+        None => Ok(()),
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Books {
@@ -49,31 +64,21 @@ pub(super) struct Books {
 
 impl Books {
     /// Goes on where the last process stopped. To be called before anything is
-    /// counted. The error names the setting.
+    /// counted, with settings that [`check`] has found nothing wrong with.
     pub(super) fn open(
         settings: &Settings,
         metrics: Arc<Metrics>,
         now: SystemTime,
     ) -> anyhow::Result<Self> {
-        let log = log(settings);
-        if let Some(log) = &log {
-            check_log(log)?;
-        }
-        if let Some(directory) = &settings.state_directory {
-            durable::check_directory("metrics.state_directory", directory)?;
-        }
-        let ip_counts = match &settings.ip_count_prefix {
-            Some(prefix) => {
-                let interval = settings.ip_count_interval;
-                Some(IpCounts::start(prefix.clone(), interval, &metrics, now)?)
-            }
-            None => None,
-        };
+        let ip_counts = settings.ip_count_prefix.clone().map(|prefix| {
+            let interval = settings.ip_count_interval;
+            IpCounts::start(prefix, interval, &metrics, now)
+        });
         let limit = || LogLimit::new(1, Duration::from_mins(10));
         let mut books = Self {
             metrics,
             settings: settings.clone(),
-            log,
+            log: log(settings),
             unwritten: Backlog::new(MOST_UNWRITTEN),
             window_file: settings
                 .state_directory

@@ -28,6 +28,7 @@ use super::exports::Exports;
 use super::lifecycle::{Ending, Request, Running, Signals};
 use super::observed::{self, Connections};
 use super::reload::{self, Reloader};
+use super::start_up::{blame_configuration, cannot_listen, certificate};
 
 /// How much longer than a client waits the broker waits for its connections to
 /// close when it is told to stop.
@@ -62,7 +63,8 @@ pub(super) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
 async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
     let config = &reloader.config.clone();
     let mut signals = Signals::new().context("cannot listen to signals")?;
-    let knowledge = reload::knowledge(config, &GeoIp::default())?;
+    books::check(&config.metrics).map_err(blame_configuration)?;
+    let knowledge = reload::knowledge(config, &GeoIp::default()).map_err(blame_configuration)?;
     let now = clock::wall_clock();
     let metrics = Arc::new(Metrics::new(now, books::random_key()?));
     let books = Books::open(&config.metrics, Arc::clone(&metrics), now)?;
@@ -74,7 +76,7 @@ async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
     let addr = &config.listener.addr;
     let listener = listener::bind(addr)
         .await
-        .with_context(|| format!("listener.addr: cannot listen on {addr}"))?;
+        .map_err(|error| cannot_listen("listener.addr", addr, &error))?;
     let port = listener.local_addr()?.port();
     tracing::info!(port, tls = config.tls.cert.is_some(), "brokering");
 
@@ -139,18 +141,15 @@ fn tls_acceptor(
     settings: &tls::Settings,
     metrics: &Metrics,
 ) -> anyhow::Result<Option<TlsAcceptor>> {
-    let (Some(cert), Some(key)) = (&settings.cert, &settings.key) else {
+    let Some(certificate) = certificate(settings).map_err(blame_configuration)? else {
         return Ok(None);
     };
-    let cert = reload::read("tls.cert", cert)?;
-    let key = reload::read("tls.key", key)?;
-    let config = tls::server_config(cert.as_bytes(), key.as_bytes())?;
-    if let Some(until) = tls::valid_until(cert.as_bytes()) {
+    if let Some(until) = certificate.valid_until {
         metrics.certificate_loaded(until);
     } else {
         tracing::warn!("tls.cert: it does not say until when it is valid");
     }
-    Ok(Some(TlsAcceptor::from(Arc::new(config))))
+    Ok(Some(TlsAcceptor::from(Arc::new(certificate.config))))
 }
 
 fn log_style() -> LogStyle {
