@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
-use tokio::time::timeout_at;
+use tokio::time::{sleep, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -38,12 +38,16 @@ const CLOSING_PATIENCE: Duration = Duration::from_millis(500);
 /// collectors that are slow with the last traces and metrics.
 const SAVING_PATIENCE: Duration = Duration::from_millis(500);
 
+/// How long after a reload the next one begins: of signals that come in
+/// hundreds most are one.
+const RELOAD_PAUSE: Duration = Duration::from_millis(500);
+
 /// Is a broker until it is told to stop.
 pub(super) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     let Loaded {
         config, warnings, ..
     } = loaded;
-    let log = telemetry::init(&config.telemetry, log_style())?;
+    let (log, _last_lines) = telemetry::init(&config.telemetry, log_style())?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -91,10 +95,14 @@ async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
         server: tokio::spawn(server.run(listener)),
     };
     while signals.next().await == Request::Reload {
+        let reload = async {
+            reloader.reload(&broker).await;
+            sleep(RELOAD_PAUSE).await;
+        };
         // A file that does not come, from a network that is down, must not keep
         // us from stopping.
         tokio::select! {
-            () = reloader.reload(&broker) => {}
+            () = reload => {}
             () = signals.stop() => break,
         }
     }
@@ -132,7 +140,7 @@ fn server(
         config.listener.clone(),
         tls_acceptor(&config.tls, &metrics)?,
         router,
-        Arc::new(Connections(metrics)),
+        Arc::new(Connections::new(metrics)),
         closing.clone(),
     )))
 }
