@@ -58,6 +58,7 @@ pub(super) struct Books {
     ip_counts: Option<IpCounts>,
     /// When all was last saved.
     saved: SystemTime,
+    calendar: schedule::Calendar,
     log_warnings: LogLimit,
     state_warnings: LogLimit,
 }
@@ -87,6 +88,7 @@ impl Books {
             ip_counts,
             // Long ago: the first thing to do is to try whether it can be saved.
             saved: SystemTime::UNIX_EPOCH,
+            calendar: schedule::Calendar::new(now, clock::now()),
             log_warnings: limit(),
             state_warnings: limit(),
         };
@@ -143,6 +145,7 @@ impl Books {
 
     /// Does what is due, and tells how long nothing else is.
     fn act(&mut self, now: SystemTime) -> Duration {
+        self.look_at_calendar(now);
         let window = self.settings.metrics_interval;
         if self.metrics.window_remaining(window, now).is_zero() {
             self.end_window(now);
@@ -165,7 +168,22 @@ impl Books {
         next.clamp(SHORTEST_WAIT, LONGEST_WAIT)
     }
 
+    /// What began before the clock was set goes on: it is not over an hour early
+    /// or late, and says its real length when it is.
+    fn look_at_calendar(&mut self, now: SystemTime) {
+        let Some(step) = self.calendar.look(now, clock::now()) else {
+            return;
+        };
+        tracing::warn!("the clock was set: {step}");
+        self.metrics.clock_was_set(step);
+        self.saved = step.apply(self.saved);
+        if let Some(ip_counts) = &mut self.ip_counts {
+            ip_counts.clock_was_set(step);
+        }
+    }
+
     fn close(&mut self, now: SystemTime) {
+        self.look_at_calendar(now);
         if let Some(ip_counts) = &mut self.ip_counts {
             ip_counts.end_period(&self.metrics, now);
         }

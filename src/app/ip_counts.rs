@@ -61,6 +61,10 @@ impl IpCounts {
         }
     }
 
+    pub(super) fn clock_was_set(&mut self, step: schedule::Step) {
+        self.period_start = step.apply(self.period_start);
+    }
+
     pub(super) fn remaining(&mut self, now: SystemTime) -> Duration {
         schedule::remaining(&mut self.period_start, self.interval, now)
     }

@@ -23,6 +23,9 @@ mod port;
 mod privacy;
 mod reloads;
 mod slow_peers;
+#[path = "../support/stats_log.rs"]
+#[expect(dead_code, reason = "blocks are read for their times and one count")]
+mod stats_log;
 mod stranger;
 
 use std::time::Duration;
