@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -68,7 +69,16 @@ async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
     let config = &reloader.config.clone();
     let mut signals = Signals::new().context("cannot listen to signals")?;
     books::check(&config.metrics).map_err(blame_configuration)?;
-    let knowledge = reload::knowledge(config, &GeoIp::default()).map_err(blame_configuration)?;
+    let read = {
+        let config = config.clone();
+        move || reload::knowledge(&config, &GeoIp::default())
+    };
+    // A file that does not come must not keep us from stopping.
+    let knowledge = tokio::select! {
+        read = spawn_blocking(read) => read.context("reading failed")?,
+        () = signals.stop() => return Ok(()),
+    };
+    let knowledge = knowledge.map_err(blame_configuration)?;
     let now = clock::wall_clock();
     let metrics = Arc::new(Metrics::new(now, books::random_key()?));
     let books = Books::open(&config.metrics, Arc::clone(&metrics), now)?;

@@ -128,8 +128,9 @@ mod tests {
         let mut look = |passed: Duration, wall| calendar.look(wall, monotonic + passed);
         assert_eq!(look(HOUR, start() + HOUR), None);
         let almost = Duration::from_millis(900);
+        let rest = Duration::from_millis(100) + 59 * MINUTE + Duration::from_secs(59);
         assert_eq!(look(HOUR + MINUTE, start() + HOUR + MINUTE + almost), None);
-        let forward = Step::Forward(HOUR - almost);
+        let forward = Step::Forward(rest);
         assert_eq!(
             look(HOUR + MINUTE, start() + 2 * HOUR + MINUTE),
             Some(forward)

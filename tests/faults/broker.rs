@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -37,6 +36,9 @@ const FILES_KEPT: usize = 3;
 
 /// How many lines a fault may leave in the log, however often it happens.
 const MOST_LINES: usize = 40;
+
+/// Longer than a rendezvous takes on the slowest machine.
+const HANGS: Duration = Duration::from_secs(10);
 
 /// How a broker is to be started.
 pub(crate) struct Setup {
@@ -104,7 +106,21 @@ impl Setup {
     }
 
     /// Starts it and waits until it listens.
-    pub(crate) async fn start(mut self) -> Broker {
+    pub(crate) async fn start(self) -> Broker {
+        let wrapper = self.wrapper.clone();
+        let mut broker = self.spawn();
+        until("it listens", || {
+            if let Some(status) = broker.child.try_wait().unwrap() {
+                panic!("{wrapper:?} ended with {status}:\n{}", broker.log());
+            }
+            std::net::TcpStream::connect(broker.addr).is_ok()
+        })
+        .await;
+        broker
+    }
+
+    /// Starts it.
+    pub(crate) fn spawn(mut self) -> Broker {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
         let log = self.path(&format!("log-{}", addr.port()));
         let logged = Stdio::from(File::create(&log).unwrap());
@@ -122,17 +138,9 @@ impl Setup {
             .stdout(Stdio::null())
             .stderr(stderr)
             .kill_on_drop(true);
-        let mut child = command
+        let child = command
             .spawn()
             .unwrap_or_else(|error| panic!("{:?}, see tests/run: {error}", self.wrapper));
-        until("it listens", || {
-            if let Some(status) = child.try_wait().unwrap() {
-                let said = fs::read_to_string(&log).unwrap();
-                panic!("{:?} ended with {status}:\n{said}", self.wrapper);
-            }
-            std::net::TcpStream::connect(addr).is_ok()
-        })
-        .await;
         Broker {
             child,
             addr,
@@ -171,6 +179,12 @@ impl Broker {
         kill_process(Pid::from_raw(self.pid()).unwrap(), signal).unwrap();
     }
 
+    /// Whether it listens to SIGTERM.
+    pub(crate) fn can_be_stopped(&self) -> bool {
+        let caught = Process::new(self.pid()).unwrap().status().unwrap().sigcgt;
+        caught & 1 << (Signal::TERM.as_raw() - 1) != 0
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
@@ -192,6 +206,7 @@ impl Broker {
 
     /// Brokers a pair after a fault, of which a trace may be left neither in its
     /// files and memory, nor in its books, nor much of one in its log.
+    #[expect(clippy::print_stdout, reason = "figures, shown with --nocapture")]
     pub(crate) async fn recovers(&self, fault: &str, before: Held) {
         let took = self.rendezvous().await;
         until("its files are closed", || {
@@ -201,11 +216,11 @@ impl Broker {
         let log = self.log();
         let lines = log.lines().count() - before.lines;
         let memory = self.memory();
-        say(&format!(
+        println!(
             "{fault}: a pair {took:?} later, {lines} lines, {} kB of memory (before: {} kB)",
             memory / 1024,
             before.memory / 1024
-        ));
+        );
         let last: Vec<&str> = log.lines().rev().take(MOST_LINES).collect();
         assert!(lines <= MOST_LINES, "{lines} lines, the last: {last:#?}");
         assert!(memory <= before.memory + MEMORY_KEPT, "{memory} bytes");
@@ -216,10 +231,17 @@ impl Broker {
     /// Brokers a pair; how long that took. A second is what an operator may
     /// expect of it; a machine that is busy with tests gets more.
     pub(crate) async fn rendezvous(&self) -> Duration {
-        const HANGS: Duration = Duration::from_secs(10);
         let started = clock::now();
+        let peers = async { tokio::join!(self.peer(), self.peer()) };
+        let peers = timeout(HANGS, peers).await;
+        let (mut proxy, mut client) = peers.expect("it takes no connections");
+        self.rendezvous_of(&mut proxy, &mut client).await;
+        clock::now() - started
+    }
+
+    /// Brokers a pair that is connected already.
+    pub(crate) async fn rendezvous_of(&self, proxy: &mut Peer, client: &mut Peer) {
         let pair = async {
-            let (mut proxy, mut client) = tokio::join!(self.peer(), self.peer());
             let proxy = async {
                 let (_, poll) = proxy.post("/proxy", proxy_poll("a", "open")).await;
                 assert!(poll.contains("client match"), "{poll}");
@@ -232,7 +254,6 @@ impl Broker {
         let (_, (_, reply)) = pair.unwrap_or_else(|_| panic!("no pair:\n{}", self.log()));
         let reply: Value = serde_json::from_str(&reply).unwrap();
         assert_eq!(reply["answer"], answer("hi"), "{reply}");
-        clock::now() - started
     }
 
     /// A connection to it.
@@ -317,11 +338,6 @@ fn check_log(log: &str) {
     watch.forbid("panicked");
     watch.check("the log", log);
     watch.assert_clean("");
-}
-
-/// A figure, for whoever runs the tests with `--nocapture`.
-fn say(line: &str) {
-    writeln!(io::stdout().lock(), "{line}").unwrap();
 }
 
 /// Debian's packages, unpacked.

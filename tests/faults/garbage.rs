@@ -16,7 +16,7 @@ const AT_ONCE: usize = 200;
 
 /// The head of a record with a hello that claims to be long (RFC 8446
 /// sections 4 and 5.1).
-const HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+pub(crate) const HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
 
 fn garbage() -> impl Strategy<Value = Vec<u8>> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..600);

@@ -23,6 +23,7 @@ mod port;
 mod privacy;
 mod reloads;
 mod slow_peers;
+mod start_and_stop;
 #[path = "../support/stats_log.rs"]
 #[expect(dead_code, reason = "blocks are read for their times and one count")]
 mod stats_log;
@@ -34,6 +35,9 @@ use tokio::time::{sleep, timeout};
 
 /// Longer than anything here takes; only what hangs runs into it.
 const FOREVER: Duration = Duration::from_mins(1);
+
+/// A list with the bridge that clients ask for.
+const BRIDGE: &str = r#"{"displayName":"default","webSocketAddress":"wss://a.example/","fingerprint":"2B280B23E1107BB62ABFC40DDCC8824814F80A72"}"#;
 
 /// Waits until it is so.
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {

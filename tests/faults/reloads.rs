@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use tokio::time::sleep;
 
 use crate::broker::{Broker, Setup};
-use crate::until;
+use crate::{BRIDGE, until};
 
 const SIGNALS: usize = 500;
 
@@ -23,8 +23,7 @@ async fn storm(broker: &Broker, between: impl Fn(usize)) {
 async fn storms_of_reloads() {
     let setup = Setup::new();
     let file = setup.path("bridges.json");
-    let good = r#"{"displayName":"default","webSocketAddress":"wss://a.example/","fingerprint":"2B280B23E1107BB62ABFC40DDCC8824814F80A72"}"#;
-    fs::write(&file, good).unwrap();
+    fs::write(&file, BRIDGE).unwrap();
     let setup = setup
         .with("broker.bridge_list_path", &file)
         .with("broker.allowed_relay_pattern", "");
@@ -36,14 +35,14 @@ async fn storms_of_reloads() {
     storm(&broker, |_| fs::write(&file, "rubbish").unwrap()).await;
     broker.recovers("a storm of bad reloads", before).await;
     storm(&broker, |number| {
-        let text = if number % 2 == 0 { good } else { "rubbish" };
+        let text = if number % 2 == 0 { BRIDGE } else { "rubbish" };
         fs::write(&file, text).unwrap();
     })
     .await;
     broker.recovers("a storm of both", before).await;
 
     // The last signal counts, however many came before it.
-    fs::write(&file, good).unwrap();
+    fs::write(&file, BRIDGE).unwrap();
     let reloads = || broker.log().matches(" reloaded bridges").count();
     let so_far = reloads();
     broker.send(Signal::HUP);

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::broker::{Broker, Setup};
+use crate::garbage::HELLO;
 use crate::stranger::{connect, read_to_end};
 use crate::until;
 
@@ -44,16 +45,28 @@ async fn attack(broker: &Broker, begin: &'static [u8], more: &'static [u8]) -> V
     peers.join_all().await
 }
 
-async fn impatient() -> Broker {
-    let setup = Setup::new()
+fn impatient() -> Setup {
+    Setup::new()
+        .with("listener.tls_handshake_timeout", "1s")
         .with("listener.header_read_timeout", "1s")
-        .with("http.body_read_timeout", "1s");
-    setup.start().await
+        .with("http.body_read_timeout", "1s")
+}
+
+#[tokio::test]
+async fn handshakes_that_take_for_ever() {
+    let broker = impatient().over_tls().start().await;
+    let before = broker.at_rest().await;
+    attack(&broker, HELLO, b"a").await;
+    broker.recovers("slow handshakes", before).await;
+    let told = broker.metrics().await;
+    let failures = "snowflake_broker_tls_handshake_failures_total";
+    let late = told.sum(failures, &[("reason", "timeout")]);
+    assert_eq!(usize::try_from(late).unwrap(), PEERS);
 }
 
 #[tokio::test]
 async fn heads_that_take_for_ever() {
-    let broker = impatient().await;
+    let broker = impatient().start().await;
     let before = broker.at_rest().await;
     let replies = attack(&broker, b"POST /proxy HTTP/1.1\r\nHost: a\r\nX-A: ", b"a").await;
     assert!(replies.iter().all(String::is_empty), "{replies:?}");
@@ -62,7 +75,7 @@ async fn heads_that_take_for_ever() {
 
 #[tokio::test]
 async fn bodies_that_take_for_ever() {
-    let broker = impatient().await;
+    let broker = impatient().start().await;
     let before = broker.at_rest().await;
     let begin = b"POST /proxy HTTP/1.1\r\nHost: a\r\nContent-Length: 10000\r\n\r\n{";
     let replies = attack(&broker, begin, b" ").await;

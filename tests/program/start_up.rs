@@ -148,7 +148,7 @@ async fn files_of_the_certificate_that_will_not_do() {
     .await;
     let private = files.path("private.pem");
     fs::copy(files.path("key.pem"), &private).unwrap();
-    fs::set_permissions(&private, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&private, Permissions::from_mode(0o0)).unwrap();
     expect_wrong_file(
         &files.flags("private.pem"),
         &format!("tls.key: {}: Permission denied", private.display()),
