@@ -52,7 +52,7 @@ pub(super) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    refuse_what_is_missing(&config)?;
+    refuse_what_is_missing(&config).map_err(blame_configuration)?;
     raise_file_limit();
     let runtime = Runtime::new().context("cannot start threads")?;
     let served = runtime.block_on(run(Reloader {

@@ -33,9 +33,9 @@ impl Calendar {
     /// The time in which a machine was suspended counts as set forward.
     pub fn look(&mut self, wall: SystemTime, monotonic: Instant) -> Option<Step> {
         let passed = monotonic.saturating_duration_since(self.monotonic);
-        let expected = self.wall.checked_add(passed)?;
+        let expected = self.wall.checked_add(passed);
         *self = Self::new(wall, monotonic);
-        let step = match wall.duration_since(expected) {
+        let step = match wall.duration_since(expected?) {
             Ok(forward) => Step::Forward(forward),
             Err(back) => Step::Back(back.duration()),
         };

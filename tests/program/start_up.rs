@@ -227,3 +227,10 @@ async fn host_names_that_get_no_certificate() {
         expect_failure(command, CONFIGURATION, "acme.hostnames = ").await;
     }
 }
+
+#[tokio::test]
+async fn a_way_to_clients_that_there_is_not_yet() {
+    let mut command = program();
+    command.args(["-disable-tls", "-broker-sqs-name=a", "-broker-sqs-region=b"]);
+    expect_failure(command, CONFIGURATION, "sqs.queue_name: ").await;
+}
