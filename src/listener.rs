@@ -116,6 +116,9 @@ pub trait Observer: Send + Sync + 'static {
     fn opened(&self);
     /// A connection has ended.
     fn closed(&self);
+    /// No connection can be accepted now, for want of something. It is tried
+    /// again ten times a second.
+    fn accept_failed(&self, error: &io::Error);
     /// A TLS handshake failed; `in_time` unless it took too long.
     fn handshake_failed(&self, in_time: bool);
 }
@@ -176,8 +179,9 @@ impl Server {
                     let server = Arc::clone(&self);
                     self.connections.spawn(server.serve(stream, Peer(peer)));
                 }
+                Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections, trying again");
+                    self.observer.accept_failed(&error);
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -256,6 +260,17 @@ impl Server {
             idle: self.settings.idle_timeout,
         }
     }
+}
+
+/// Whether a connection failed before it was accepted; the next may be fine.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
 }
 
 /// A connection that is open, for the observer.

@@ -297,6 +297,12 @@ impl Metrics {
         schedule::remaining(&mut self.window().start, length, now)
     }
 
+    /// The clock was set: the window began at another time, by the clock.
+    pub fn clock_was_set(&self, step: schedule::Step) {
+        let mut window = self.window();
+        window.start = step.apply(window.start);
+    }
+
     /// The window as it is now, as if it ended.
     pub fn block(&self, now: SystemTime) -> StatsBlock {
         self.window().block(now)

@@ -1,28 +1,50 @@
 //! What the operating system and the listener tell the metrics.
 
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use procfs::process::{LimitValue, Process};
 use procfs::{page_size, ticks_per_second};
 
+use crate::broker::clock;
 use crate::listener::Observer;
 use crate::metrics::labels::HandshakeFailure;
 use crate::metrics::{Metrics, ProcessFigures};
+use crate::telemetry::LogLimit;
 
 /// Counts connections.
-pub(super) struct Connections(pub(super) Arc<Metrics>);
+pub(super) struct Connections {
+    metrics: Arc<Metrics>,
+    failed_accepts: LogLimit,
+}
+
+impl Connections {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            metrics,
+            failed_accepts: LogLimit::new(1, Duration::from_mins(1)),
+        }
+    }
+}
 
 impl Observer for Connections {
     fn opened(&self) {
-        self.0.connection_opened();
+        self.metrics.connection_opened();
     }
 
     fn closed(&self) {
-        self.0.connection_closed();
+        self.metrics.connection_closed();
+    }
+
+    fn accept_failed(&self, error: &io::Error) {
+        if let Some(suppressed) = self.failed_accepts.admit(clock::now()) {
+            tracing::warn!(%error, suppressed, "cannot accept connections, trying again");
+        }
     }
 
     fn handshake_failed(&self, in_time: bool) {
-        self.0.handshake_failed(if in_time {
+        self.metrics.handshake_failed(if in_time {
             HandshakeFailure::Error
         } else {
             HandshakeFailure::Timeout

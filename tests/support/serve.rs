@@ -1,5 +1,6 @@
 //! A front behind a socket.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -27,5 +28,6 @@ struct Unobserved;
 impl Observer for Unobserved {
     fn opened(&self) {}
     fn closed(&self) {}
+    fn accept_failed(&self, _error: &io::Error) {}
     fn handshake_failed(&self, _in_time: bool) {}
 }
