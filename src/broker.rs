@@ -249,6 +249,12 @@ impl Broker {
         self.knowledge.store(Arc::new(knowledge));
     }
 
+    /// Replaces the settings of the matching engine; who waits already keeps its
+    /// deadlines.
+    pub fn set_matching(&self, settings: matching::Settings) {
+        self.step(|state, _| state.matcher.set_settings(settings));
+    }
+
     /// What the broker knows now.
     pub fn knowledge(&self) -> Arc<Knowledge> {
         self.knowledge.load_full()

@@ -20,14 +20,14 @@ use crate::config::{Config, Inputs, Loaded};
 use crate::geoip::GeoIp;
 use crate::listener::{self, Server};
 use crate::metrics::Metrics;
-use crate::telemetry::LogStyle;
+use crate::telemetry::{LogControl, LogStyle};
 use crate::{http, telemetry, tls};
 
 use super::books::{self, Books};
 use super::exports::Exports;
 use super::lifecycle::{Ending, Request, Running, Signals};
 use super::observed::{self, Connections};
-use super::reload::{self, Reloader};
+use super::reload::{self, Reloads, Targets};
 
 /// How much longer than a client waits the broker waits for its connections to
 /// close when it is told to stop.
@@ -49,20 +49,15 @@ pub(super) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     refuse_what_is_missing(&config)?;
     raise_file_limit();
     let runtime = Runtime::new().context("cannot start threads")?;
-    let served = runtime.block_on(run(Reloader {
-        inputs,
-        config,
-        log,
-    }));
+    let served = runtime.block_on(run(inputs, config, log));
     // A connection that did not end in its time does not keep us.
     runtime.shutdown_background();
     served
 }
 
-async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
-    let config = &reloader.config.clone();
+async fn run(inputs: Inputs, config: Config, log: LogControl) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen to signals")?;
-    let knowledge = reload::knowledge(config, &GeoIp::default())?;
+    let knowledge = reload::knowledge(&config, &GeoIp::default())?;
     let now = clock::wall_clock();
     let metrics = Arc::new(Metrics::new(now, books::random_key()?));
     let books = Books::open(&config.metrics, Arc::clone(&metrics), now)?;
@@ -70,7 +65,7 @@ async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
     let broker = Broker::new(config.matching.clone(), knowledge, Arc::clone(&metrics));
     let broker = Arc::new(broker.traced(exports.tracer()));
     let closing = CancellationToken::new();
-    let server = server(config, &broker, metrics, &closing)?;
+    let server = server(&config, &broker, metrics, &closing)?;
     let addr = &config.listener.addr;
     let listener = listener::bind(addr)
         .await
@@ -88,16 +83,18 @@ async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
         closing,
         server: tokio::spawn(server.run(listener)),
     };
+    let targets = Targets { broker, log };
+    let reloads = Reloads::start(inputs, config, targets);
     while signals.next().await == Request::Reload {
         // A file that does not come, from a network that is down, must not keep
         // us from stopping.
         tokio::select! {
-            () = reloader.reload(&broker) => {}
+            _logged = reloads.reload() => {}
             () = signals.stop() => break,
         }
     }
     tracing::info!("stopping");
-    let patience = config.matching.client_timeout + CLOSING_PATIENCE;
+    let patience = reloads.config().matching.client_timeout + CLOSING_PATIENCE;
     let deadline = clock::now() + patience + SAVING_PATIENCE;
     let ending = running.stop(&mut signals, patience).await;
     close_books.cancel();
