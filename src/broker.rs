@@ -6,6 +6,8 @@
 
 mod caller;
 pub mod clock;
+mod driver;
+mod ending;
 mod poll_interval;
 mod settings;
 mod trace;
@@ -19,7 +21,6 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use opentelemetry::global::BoxedTracer;
 use tokio::sync::Notify;
-use tokio::time::{Instant as TokioInstant, sleep_until};
 
 use crate::bridges::BridgeList;
 use crate::geoip::{CountryCode, GeoIp};
@@ -41,6 +42,7 @@ pub use caller::Caller;
 pub use poll_interval::{InvalidPollIntervals, PollInterval};
 pub use settings::Settings;
 
+use driver::Driver;
 use trace::ClientTrace;
 use waiters::{Guard, State};
 
@@ -80,7 +82,7 @@ pub struct Broker {
     knowledge: ArcSwap<Knowledge>,
     metrics: Arc<Metrics>,
     tracer: Option<BoxedTracer>,
-    driver: Notify,
+    driver: Driver,
     stepped: Notify,
 }
 
@@ -93,7 +95,7 @@ impl Broker {
             knowledge: ArcSwap::from_pointee(knowledge),
             metrics,
             tracer: None,
-            driver: Notify::new(),
+            driver: Driver::default(),
             stepped: Notify::new(),
         }
     }
@@ -103,21 +105,6 @@ impl Broker {
     pub fn traced(mut self, tracer: Option<BoxedTracer>) -> Self {
         self.tracer = tracer;
         self
-    }
-
-    /// Keeps time: serves the engine's deadlines. Never returns.
-    pub async fn drive(&self) {
-        loop {
-            let due = {
-                let mut state = self.lock();
-                state.driver_sleeps_until = state.matcher.poll_timeout();
-                state.driver_sleeps_until
-            };
-            tokio::select! {
-                () = sleep_until_due(due) => self.step(|state, now| state.matcher.handle_timeout(now)),
-                () = self.driver.notified() => {}
-            }
-        }
     }
 
     /// A proxy polls.
@@ -255,22 +242,14 @@ impl Broker {
         self.step(|state, _| state.matcher.set_settings(settings));
     }
 
+    /// How long a client waits in all.
+    pub fn client_timeout(&self) -> Duration {
+        self.lock().matcher.settings().client_timeout
+    }
+
     /// What the broker knows now.
     pub fn knowledge(&self) -> Arc<Knowledge> {
         self.knowledge.load_full()
-    }
-
-    /// Lets go whatever waits for a match and matches nobody new; returns when
-    /// the last client that is matched already has its reply.
-    pub async fn drain(&self) {
-        self.step(|state, now| state.matcher.start_draining(now));
-        loop {
-            let stepped = self.stepped.notified();
-            if self.snapshot().matched_clients == 0 {
-                return;
-            }
-            stepped.await;
-        }
     }
 
     /// One step of the engine, then out with its replies.
@@ -289,7 +268,7 @@ impl Broker {
             delivery.send();
         }
         if driver_is_late {
-            self.driver.notify_one();
+            self.driver.wake();
         }
         self.stepped.notify_waiters();
         result
@@ -327,6 +306,7 @@ impl Knowledge {
     fn poll_response(&self, poll: &ProxyPoll, reply: PollReply) -> PollResponse {
         let next_poll = match &reply {
             PollReply::NoMatch(NoMatch::Overloaded) => self.poll_interval.overloaded,
+            PollReply::NoMatch(NoMatch::Draining) => ending::next_poll(&poll.sid),
             _ => self.next_poll(NatClass::of(poll.nat)),
         };
         let status = match reply {
@@ -346,12 +326,5 @@ impl Knowledge {
             NatClass::Moderate => self.poll_interval.moderate,
             NatClass::Strict => self.poll_interval.strict,
         }
-    }
-}
-
-async fn sleep_until_due(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(TokioInstant::from_std(due)).await,
-        None => std::future::pending().await,
     }
 }

@@ -14,6 +14,8 @@ use tokio::task::spawn_blocking;
 
 use crate::config::{Config, Inputs};
 
+use super::service_manager;
+
 pub(super) use prepared::{Part, Refused, Targets, knowledge, read};
 
 use prepared::Prepared;
@@ -96,8 +98,10 @@ impl Reloader {
             while let Ok(asker) = asked.try_recv() {
                 askers.push(asker);
             }
+            service_manager::reloading().await;
             let outcome = self.reload().await;
             log(&outcome);
+            service_manager::reloaded(outcome.is_err()).await;
             for asker in askers {
                 drop(asker.send(outcome.clone()));
             }

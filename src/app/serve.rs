@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -18,22 +20,20 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::{Broker, clock};
 use crate::config::{Config, Inputs, Loaded};
 use crate::geoip::GeoIp;
-use crate::listener::{self, Server};
+use crate::listener::{self, Closing, Server};
 use crate::metrics::Metrics;
 use crate::telemetry::{LogControl, LogStyle};
 use crate::{http, telemetry, tls};
 
 use super::books::{self, Books};
 use super::exports::Exports;
-use super::lifecycle::{Ending, Request, Running, Signals};
+use super::lifecycle::{Ending, Patience, Request, Running, Signals};
 use super::observed::{self, Connections};
 use super::reload::{self, Reloads, Targets};
+use super::service_manager;
+use super::sockets::{self, Sockets};
 
-/// How much longer than a client waits the broker waits for its connections to
-/// close when it is told to stop.
-const CLOSING_PATIENCE: Duration = Duration::from_millis(500);
-
-/// How much longer still for a disk that is slow with the last counts, and for
+/// How much longer than for clients and proxies the broker waits for a disk that is slow with the last counts, and for
 /// collectors that are slow with the last traces and metrics.
 const SAVING_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -42,6 +42,7 @@ pub(super) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     let Loaded {
         config, warnings, ..
     } = loaded;
+    let sockets = Sockets::inherit()?;
     let log = telemetry::init(&config.telemetry, log_style())?;
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -49,13 +50,18 @@ pub(super) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     refuse_what_is_missing(&config)?;
     raise_file_limit();
     let runtime = Runtime::new().context("cannot start threads")?;
-    let served = runtime.block_on(run(inputs, config, log));
+    let served = runtime.block_on(run(inputs, config, log, sockets));
     // A connection that did not end in its time does not keep us.
     runtime.shutdown_background();
     served
 }
 
-async fn run(inputs: Inputs, config: Config, log: LogControl) -> anyhow::Result<()> {
+async fn run(
+    inputs: Inputs,
+    config: Config,
+    log: LogControl,
+    mut sockets: Sockets,
+) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen to signals")?;
     let knowledge = reload::knowledge(&config, &GeoIp::default())?;
     let now = clock::wall_clock();
@@ -64,14 +70,23 @@ async fn run(inputs: Inputs, config: Config, log: LogControl) -> anyhow::Result<
     let mut exports = Exports::open(&config.otel)?;
     let broker = Broker::new(config.matching.clone(), knowledge, Arc::clone(&metrics));
     let broker = Arc::new(broker.traced(exports.tracer()));
-    let closing = CancellationToken::new();
+    let closing = Closing::default();
     let server = server(&config, &broker, metrics, &closing)?;
-    let addr = &config.listener.addr;
-    let listener = listener::bind(addr)
-        .await
-        .with_context(|| format!("listener.addr: cannot listen on {addr}"))?;
-    let port = listener.local_addr()?.port();
-    tracing::info!(port, tls = config.tls.cert.is_some(), "brokering");
+    let inherited = sockets.take(sockets::HTTP)?;
+    sockets.refuse_rest()?;
+    let has_inherited_sockets = !inherited.is_empty();
+    let listeners = if has_inherited_sockets {
+        tracing::info!("listener.addr is not used: the service manager has passed the socket");
+        inherited
+    } else {
+        vec![bind(&config.listener.addr).await?]
+    };
+    let mut servers = JoinSet::new();
+    for listener in listeners {
+        let port = listener.local_addr()?.port();
+        tracing::info!(port, tls = config.tls.cert.is_some(), "brokering");
+        servers.spawn(Arc::clone(&server).run(listener));
+    }
 
     let driven = Arc::clone(&broker);
     tokio::spawn(async move { driven.drive().await });
@@ -81,8 +96,11 @@ async fn run(inputs: Inputs, config: Config, log: LogControl) -> anyhow::Result<
     let running = Running {
         broker: Arc::clone(&broker),
         closing,
-        server: tokio::spawn(server.run(listener)),
+        servers,
+        has_inherited_sockets,
     };
+    tokio::spawn(service_manager::report_heartbeat(Arc::clone(&broker)));
+    service_manager::ready().await;
     let targets = Targets { broker, log };
     let reloads = Reloads::start(inputs, config, targets);
     while signals.next().await == Request::Reload {
@@ -94,8 +112,9 @@ async fn run(inputs: Inputs, config: Config, log: LogControl) -> anyhow::Result<
         }
     }
     tracing::info!("stopping");
-    let patience = reloads.config().matching.client_timeout + CLOSING_PATIENCE;
-    let deadline = clock::now() + patience + SAVING_PATIENCE;
+    tokio::spawn(service_manager::stopping());
+    let patience = Patience::of(&reloads.config().matching);
+    let deadline = clock::now() + patience.total() + SAVING_PATIENCE;
     let ending = running.stop(&mut signals, patience).await;
     close_books.cancel();
     let export_patience = match ending {
@@ -112,11 +131,16 @@ async fn run(inputs: Inputs, config: Config, log: LogControl) -> anyhow::Result<
     Ok(())
 }
 
+async fn bind(addr: &str) -> anyhow::Result<TcpListener> {
+    let listener = listener::bind(addr).await;
+    listener.with_context(|| format!("listener.addr: cannot listen on {addr}"))
+}
+
 fn server(
     config: &Config,
     broker: &Arc<Broker>,
     metrics: Arc<Metrics>,
-    closing: &CancellationToken,
+    closing: &Closing,
 ) -> anyhow::Result<Arc<Server>> {
     let sources = http::Sources {
         metrics_log: books::reader(&config.metrics),
