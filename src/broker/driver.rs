@@ -91,10 +91,10 @@ mod tests {
         let broker = broker();
         assert!(!beats(&broker).await);
         let driven = Arc::clone(&broker);
-        let driver = tokio::spawn(async move { driven.drive().await });
+        let task = tokio::spawn(async move { driven.drive().await });
         assert!(beats(&broker).await);
         assert!(beats(&broker).await);
-        driver.abort();
+        task.abort();
         assert!(!beats(&broker).await);
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio::task::yield_now;
 
 use super::holds::Holds;
 
@@ -48,20 +49,24 @@ impl Closing {
 
     /// Returns when a connection has to end.
     pub(super) async fn farewell(&self, holds: &Holds) {
-        let unless_held = async {
-            self.reached(Stage::Retiring).await;
-            let leaving = async {
-                self.reached(Stage::Leaving).await;
-                holds.released().await;
-            };
-            tokio::select! {
-                () = leaving => {}
-                () = holds.expire() => {}
-            }
+        self.reached(Stage::Retiring).await;
+        // In a box: what is only needed at the end costs no open connection
+        // memory before.
+        Box::pin(self.end_of_holds(holds)).await;
+    }
+
+    async fn end_of_holds(&self, holds: &Holds) {
+        let leaving = async {
+            self.reached(Stage::Leaving).await;
+            holds.released().await;
+            // A request that has come already is read before the connection is
+            // closed for being idle.
+            yield_now().await;
         };
         tokio::select! {
-            () = unless_held => {}
+            () = leaving => {}
             () = self.reached(Stage::Closing) => {}
+            () = holds.expire() => {}
         }
     }
 }
