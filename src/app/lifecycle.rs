@@ -65,12 +65,12 @@ impl Signals {
     }
 }
 
-/// How the requests and connections ended.
+/// How the requests of clients ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     /// All of them by themselves.
     InTime,
-    /// Some were left when patience was.
+    /// Some were left when patience was at its end.
     Late,
     /// Some were left at a second signal to stop.
     AtOnce,

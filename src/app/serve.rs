@@ -33,8 +33,9 @@ use super::reload::{self, Reloads, Targets};
 use super::service_manager;
 use super::sockets::{self, Sockets};
 
-/// How much longer than for clients and proxies the broker waits for a disk that is slow with the last counts, and for
-/// collectors that are slow with the last traces and metrics.
+/// How much longer than for clients and proxies the broker waits for a disk that
+/// is slow with the last counts, and for collectors that are slow with the last
+/// traces and metrics.
 const SAVING_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Is a broker until it is told to stop.

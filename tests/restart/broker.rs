@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::net::listen;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::NamedTempFile;
 use tokio::process::{Child, Command};
@@ -14,12 +15,18 @@ use tokio::time::{sleep, timeout};
 
 use crate::FOREVER;
 
+/// How many connections wait while no broker runs; by itself the standard
+/// library lets 128.
+const BACKLOG: i32 = 4096;
+
 /// A socket that is open whether or not a broker runs.
 pub(crate) struct Socket(TcpListener);
 
 impl Socket {
     pub(crate) fn open() -> Self {
-        Self(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap())
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listen(&listener, BACKLOG).unwrap();
+        Self(listener)
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {

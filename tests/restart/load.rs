@@ -27,6 +27,9 @@ const SILENT_ONE_IN: u64 = 8;
 /// How long the others take, in milliseconds.
 const ANSWER_AFTER: std::ops::Range<u64> = 300..2500;
 
+/// An answer may cross the news that the client's time is up.
+const JUST_TOO_LATE: Duration = Duration::from_millis(500);
+
 /// How a client fared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Outcome {
@@ -44,18 +47,22 @@ pub(crate) enum Outcome {
 pub(crate) struct Client {
     pub(crate) came: Instant,
     pub(crate) outcome: Option<(Outcome, Duration)>,
-    /// How many proxies got its offer, and how many of them answered.
+    /// How many proxies got its offer.
     pub(crate) offered: usize,
-    pub(crate) answered: usize,
+    /// When the first of them answered.
+    pub(crate) answered: Option<Instant>,
 }
 
 impl Client {
-    /// Whether it has no answer though a proxy sent one, or was said to have been
+    /// Whether it has no answer though a proxy sent one in time, or was said to have been
     /// matched and no proxy has its offer, or has no reply at all.
     pub(crate) fn is_lost(&self) -> bool {
         match self.outcome {
             Some((Outcome::Answered | Outcome::Denied, _)) => false,
-            Some((Outcome::TimedOut, _)) => self.offered == 0 || self.answered > 0,
+            Some((Outcome::TimedOut, took)) => {
+                let in_time = |at| at + JUST_TOO_LATE < self.came + took;
+                self.offered == 0 || self.answered.is_some_and(in_time)
+            }
             Some((Outcome::Refused | Outcome::Broken, _)) | None => true,
         }
     }
@@ -140,7 +147,7 @@ async fn answer(
 ) {
     // Before it is sent: it counts as lost if it does not arrive.
     if let Some(client) = notes.lock().unwrap().clients.get_mut(client) {
-        client.answered += 1;
+        client.answered.get_or_insert_with(clock::now);
     }
     let reply = post(http, addr, "/answer", proxy_answer(sid, client), notes).await;
     if let Err(failed) = reply {
@@ -172,7 +179,7 @@ async fn client(
         came,
         outcome: None,
         offered: 0,
-        answered: 0,
+        answered: None,
     };
     notes.lock().unwrap().clients.insert(name.clone(), client);
     let outcome = match post(&http, addr, "/client", client_poll(&name, "strict"), &notes).await {
