@@ -76,7 +76,7 @@ async fn serve() -> io::Result<SocketAddr> {
         poll_interval: PollInterval::default(),
         geoip: Arc::default(),
     };
-    let broker = Broker::new(settings, knowledge, Arc::new(all_series()));
+    let broker = Broker::new(settings, knowledge, Arc::new(all_series()), 7);
     let broker = Arc::new(broker);
     let driven = Arc::clone(&broker);
     tokio::spawn(async move { driven.drive().await });

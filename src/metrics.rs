@@ -63,7 +63,7 @@ pub struct Metrics {
     window: Mutex<Window>,
 }
 
-/// What waits when metrics are asked for.
+/// What waits when metrics are asked for, and what proxies are told then.
 #[derive(Clone, Debug, Default)]
 pub struct Waiting {
     /// How many polls of each type and NAT are parked, where there are any.
@@ -72,6 +72,8 @@ pub struct Waiting {
     pub queued: Vec<(NatClass, usize)>,
     /// How many clients wait for an answer.
     pub matched: usize,
+    /// After how long the proxies of each pool are told to poll again.
+    pub poll_intervals: Vec<(NatClass, Duration)>,
 }
 
 /// What the metrics log will say of the time since `start`.
@@ -351,6 +353,10 @@ impl Metrics {
             families.queued_clients.get_or_create(&labels).set(queued);
         }
         families.matched_clients.set(gauge(waiting.matched));
+        for &(pool, interval) in &waiting.poll_intervals {
+            let gauge = families.poll_interval.get_or_create(&Pool { pool });
+            gauge.set(interval.as_secs_f64());
+        }
     }
 
     fn refused(&self, request: Request, reason: Refusal) {

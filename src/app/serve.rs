@@ -29,6 +29,7 @@ use super::books::{self, Books};
 use super::exports::Exports;
 use super::lifecycle::{Ending, Patience, Request, Running, Signals};
 use super::observed::{self, Connections};
+use super::random;
 use super::reload::{self, Reloads, Targets};
 use super::service_manager;
 use super::sockets::{self, Sockets};
@@ -69,7 +70,8 @@ async fn run(
     let metrics = Arc::new(Metrics::new(now, books::random_key()?));
     let books = Books::open(&config.metrics, Arc::clone(&metrics), now)?;
     let mut exports = Exports::open(&config.otel)?;
-    let broker = Broker::new(config.matching.clone(), knowledge, Arc::clone(&metrics));
+    let matching = config.matching.clone();
+    let broker = Broker::new(matching, knowledge, Arc::clone(&metrics), random::seed()?);
     let broker = Arc::new(broker.traced(exports.tracer()));
     let closing = Closing::default();
     let server = server(&config, &broker, metrics, &closing)?;

@@ -78,7 +78,7 @@ mod tests {
             geoip: Arc::default(),
         };
         let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
-        Arc::new(Broker::new(Settings::default(), knowledge, metrics))
+        Arc::new(Broker::new(Settings::default(), knowledge, metrics, 7))
     }
 
     async fn beats(broker: &Broker) -> bool {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::wire::proxy::Sid;
-
 use super::Broker;
 
 /// How soon a proxy comes back that polled a broker which is about to stop; its
@@ -12,10 +10,9 @@ const COMES_BACK_AFTER: Duration = Duration::from_secs(1);
 /// Over how long after that proxies are spread.
 const SPREAD: Duration = Duration::from_secs(2);
 
-/// When a proxy is to poll the successor. The draw is its `Sid`, which is
-/// random.
-pub(super) fn next_poll(sid: &Sid) -> Duration {
-    COMES_BACK_AFTER + SPREAD * sid.lot() / u32::MAX
+/// When a proxy is to poll the successor, by a chance from 0 to 1.
+pub(super) fn next_poll(chance: f64) -> Duration {
+    COMES_BACK_AFTER + SPREAD.mul_f64(chance)
 }
 
 impl Broker {
@@ -45,17 +42,7 @@ mod tests {
 
     #[test]
     fn proxies_come_back_spread_over_two_seconds() {
-        let spans: Vec<Duration> = (0..1000)
-            .map(|number| next_poll(&Sid::new(&number.to_string()).unwrap()))
-            .collect();
-        let millis = |from, to| {
-            let span = Duration::from_millis(from)..=Duration::from_millis(to);
-            spans.iter().filter(|at| span.contains(*at)).count()
-        };
-        assert_eq!(millis(1000, 3000), 1000);
-        for quarter in [1000, 1500, 2000, 2500] {
-            let share = millis(quarter, quarter + 500);
-            assert!((200..300).contains(&share), "{quarter} ms: {share}");
-        }
+        let millis = |chance| next_poll(chance).as_millis();
+        assert_eq!([0.0, 0.5, 1.0].map(millis), [1000, 2000, 3000]);
     }
 }

@@ -26,12 +26,6 @@ impl Sid {
             .copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
         (!text.is_empty()).then_some(sid)
     }
-
-    /// A number as random as the `Sid` is, always the same.
-    pub fn lot(&self) -> u32 {
-        let [a, b, c, d, ..] = self.0;
-        u32::from_be_bytes([a, b, c, d])
-    }
 }
 
 impl fmt::Debug for Sid {

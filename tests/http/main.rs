@@ -6,6 +6,7 @@ mod forms;
 mod front;
 #[path = "../support/messages.rs"]
 mod messages;
+mod poll_interval;
 mod rendezvous;
 mod requests;
 mod traces;

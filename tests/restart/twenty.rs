@@ -96,7 +96,10 @@ fn denied_by(index: usize, stops: &[Stop], clients: &[&Client]) -> usize {
 /// How everybody fared, for whoever reads it.
 fn report(clients: &[&Client], stops: &[Stop]) -> String {
     let took: Vec<u128> = stops.iter().map(|stop| stop.took.as_millis()).collect();
-    let mut report = format!("the stops took, in ms: {took:?}");
+    let denied = (0..stops.len()).map(|index| denied_by(index, stops, clients));
+    let denied: Vec<usize> = denied.collect();
+    let mut report =
+        format!("the stops took, in ms: {took:?}\nclients denied from each on: {denied:?}");
     let mut outcomes = BTreeMap::<Outcome, Vec<Duration>>::new();
     for (outcome, took) in clients.iter().filter_map(|client| client.outcome) {
         outcomes.entry(outcome).or_default().push(took);

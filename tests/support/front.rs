@@ -75,7 +75,7 @@ impl Front {
             geoip: Arc::new(geoip),
         };
         let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
-        let broker = Broker::new(settings, knowledge, metrics).traced(tracer);
+        let broker = Broker::new(settings, knowledge, metrics, 7).traced(tracer);
         let broker = Arc::new(broker);
         let driven = Arc::clone(&broker);
         tokio::spawn(async move { driven.drive().await });
