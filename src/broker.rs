@@ -152,7 +152,9 @@ impl Broker {
         match &end.reply {
             PollReply::Offer(_) => record.matched(),
             PollReply::NoMatch(NoMatch::Overloaded) => record.refuse(Refusal::Overloaded),
-            PollReply::NoMatch(NoMatch::Idle | NoMatch::Draining) => record.idle(),
+            PollReply::NoMatch(NoMatch::Idle | NoMatch::LameDuck | NoMatch::Draining) => {
+                record.idle();
+            }
         }
         Ok(poll_response(end))
     }

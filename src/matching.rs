@@ -141,11 +141,11 @@ impl Matcher {
             state: PollState::Parked,
         });
         if self.stage == Stage::Draining {
-            self.end_poll(key, NoMatch::Draining);
+            self.end_poll(key, NoMatch::LameDuck);
         } else if let Some(client) = self.take_client_for(now, NatClass::of(poll.nat)) {
             self.hand_off(now, key, client);
         } else if self.stage == Stage::LameDuck {
-            self.end_poll(key, NoMatch::Draining);
+            self.end_poll(key, NoMatch::LameDuck);
         } else if self.pools.len() >= self.settings.max_parked_polls {
             self.end_poll(key, NoMatch::Overloaded);
         } else {

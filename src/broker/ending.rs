@@ -4,15 +4,23 @@ use std::time::Duration;
 
 use super::Broker;
 
-/// How soon a proxy comes back that polled a broker which is about to stop; its
-/// successor needs proxies at once.
+/// The least time after which a proxy comes back that polled a broker which is
+/// about to stop.
 const COMES_BACK_AFTER: Duration = Duration::from_secs(1);
-/// Over how long after that proxies are spread.
+/// Over how long after that proxies are spread that were not parked.
 const SPREAD: Duration = Duration::from_secs(2);
 
-/// When a proxy is to poll the successor, by a chance from 0 to 1.
-pub(super) fn next_poll(chance: f64) -> Duration {
+/// When a proxy that was not parked is to poll the successor, by a chance from 0
+/// to 1: it waits there instead of here.
+pub(super) fn soon(chance: f64) -> Duration {
     COMES_BACK_AFTER + SPREAD.mul_f64(chance)
+}
+
+/// When a proxy that was parked is to poll the successor. Were all of them to
+/// come soon, they would all be away again at the same time.
+pub(super) fn by_and_by(usual: Duration, chance: f64) -> Duration {
+    let spread = usual.saturating_sub(COMES_BACK_AFTER).max(SPREAD);
+    COMES_BACK_AFTER + spread.mul_f64(chance)
 }
 
 impl Broker {
@@ -41,8 +49,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proxies_come_back_spread_over_two_seconds() {
-        let millis = |chance| next_poll(chance).as_millis();
+    fn who_was_not_parked_comes_back_within_three_seconds() {
+        let millis = |chance| soon(chance).as_millis();
         assert_eq!([0.0, 0.5, 1.0].map(millis), [1000, 2000, 3000]);
+    }
+
+    #[test]
+    fn who_was_parked_comes_back_within_the_usual_interval() {
+        let seconds = |usual, chance| by_and_by(Duration::from_secs(usual), chance).as_secs();
+        assert_eq!(
+            [0.0, 0.5, 1.0].map(|chance| seconds(21, chance)),
+            [1, 11, 21]
+        );
+        assert_eq!([0.0, 0.5, 1.0].map(|chance| seconds(1, chance)), [1, 2, 3]);
     }
 }

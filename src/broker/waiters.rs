@@ -163,7 +163,11 @@ impl State {
                 return self.jittered(overloaded);
             }
             PollReply::Offer(_) => self.steering.handed_off(pool),
-            PollReply::NoMatch(NoMatch::Draining) => return ending::next_poll(self.jitter.f64()),
+            PollReply::NoMatch(NoMatch::LameDuck) => return ending::soon(self.jitter.f64()),
+            PollReply::NoMatch(NoMatch::Draining) => {
+                let usual = self.steering.interval(pool);
+                return ending::by_and_by(usual, self.jitter.f64());
+            }
             PollReply::NoMatch(NoMatch::Idle) => {}
         }
         let parked = now.saturating_duration_since(polled.arrived);

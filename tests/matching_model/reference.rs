@@ -113,11 +113,11 @@ impl Reference {
         });
         let poll = self.polls.len() - 1;
         if self.draining {
-            self.no_match(poll, NoMatch::Draining);
+            self.no_match(poll, NoMatch::LameDuck);
         } else if let Some(client) = self.client_for(now, nat) {
             self.hand_off(now, poll, client);
         } else if self.lame_duck {
-            self.no_match(poll, NoMatch::Draining);
+            self.no_match(poll, NoMatch::LameDuck);
         } else if self.parked().count() > self.settings.max_parked_polls {
             self.no_match(poll, NoMatch::Overloaded);
         }

@@ -13,7 +13,7 @@ use crate::broker::{Program, Socket};
 use crate::load::{Client, Load, Outcome};
 
 const RESTARTS: usize = 20;
-const PROXIES: u64 = 300;
+const PROXIES: u64 = 1000;
 const CLIENTS_A_SECOND: u64 = 20;
 /// How many clients may be denied because of one restart: a hundredth of those
 /// that come in a minute.
