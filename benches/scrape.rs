@@ -19,13 +19,12 @@ use hyper_util::rt::TokioIo;
 use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::{Broker, Knowledge, PollInterval, clock};
 use snowflake_broker::http::{self as front, Sources};
-use snowflake_broker::listener::{self, Observer, Server};
+use snowflake_broker::listener::{self, Closing, Observer, Server};
 use snowflake_broker::matching;
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, interval_at};
-use tokio_util::sync::CancellationToken;
 
 const CONNECTIONS: u32 = 100;
 const REQUESTS_PER_SECOND: u32 = 5_000;
@@ -87,7 +86,7 @@ async fn serve() -> io::Result<SocketAddr> {
     };
     let router = front::router(broker, front::Settings::default(), sources);
     let settings = listener::Settings::default();
-    let closing = CancellationToken::new();
+    let closing = Closing::default();
     let server = Server::new(settings, None, router, Arc::new(Unobserved), closing);
     let listener = listener::bind("127.0.0.1:0").await?;
     let addr = listener.local_addr()?;

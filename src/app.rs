@@ -12,6 +12,8 @@ mod observed;
 mod random;
 mod reload;
 mod serve;
+mod service_manager;
+mod sockets;
 mod start_up;
 mod window_file;
 

@@ -6,6 +6,8 @@
 
 mod caller;
 pub mod clock;
+mod driver;
+mod ending;
 mod poll_interval;
 mod settings;
 mod trace;
@@ -14,13 +16,12 @@ mod waiters;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use fastrand::Rng;
 use opentelemetry::global::BoxedTracer;
 use tokio::sync::Notify;
-use tokio::time::{Instant as TokioInstant, sleep_until};
 
 use crate::bridges::BridgeList;
 use crate::geoip::{CountryCode, GeoIp};
@@ -42,6 +43,7 @@ pub use caller::Caller;
 pub use poll_interval::{InvalidPollIntervals, Mode, PollInterval, Steering};
 pub use settings::Settings;
 
+use driver::Driver;
 use trace::ClientTrace;
 use waiters::{Guard, PollEnd, State};
 
@@ -81,7 +83,7 @@ pub struct Broker {
     knowledge: ArcSwap<Knowledge>,
     metrics: Arc<Metrics>,
     tracer: Option<BoxedTracer>,
-    driver: Notify,
+    driver: Driver,
     stepped: Notify,
 }
 
@@ -103,7 +105,7 @@ impl Broker {
             knowledge: ArcSwap::from_pointee(knowledge),
             metrics,
             tracer: None,
-            driver: Notify::new(),
+            driver: Driver::default(),
             stepped: Notify::new(),
         }
     }
@@ -113,21 +115,6 @@ impl Broker {
     pub fn traced(mut self, tracer: Option<BoxedTracer>) -> Self {
         self.tracer = tracer;
         self
-    }
-
-    /// Keeps time: serves the engine's deadlines. Never returns.
-    pub async fn drive(&self) {
-        loop {
-            let due = {
-                let mut state = self.lock();
-                state.driver_sleeps_until = state.matcher.poll_timeout();
-                state.driver_sleeps_until
-            };
-            tokio::select! {
-                () = sleep_until_due(due) => self.step(|state, now| state.matcher.handle_timeout(now)),
-                () = self.driver.notified() => {}
-            }
-        }
     }
 
     /// A proxy polls.
@@ -165,7 +152,9 @@ impl Broker {
         match &end.reply {
             PollReply::Offer(_) => record.matched(),
             PollReply::NoMatch(NoMatch::Overloaded) => record.refuse(Refusal::Overloaded),
-            PollReply::NoMatch(NoMatch::Idle | NoMatch::Draining) => record.idle(),
+            PollReply::NoMatch(NoMatch::Idle | NoMatch::LameDuck | NoMatch::Draining) => {
+                record.idle();
+            }
         }
         Ok(poll_response(end))
     }
@@ -264,22 +253,23 @@ impl Broker {
         self.knowledge.store(Arc::new(knowledge));
     }
 
+    /// Replaces the settings of the matching engine; who waits already keeps its
+    /// deadlines.
+    pub fn set_matching(&self, settings: matching::Settings) {
+        self.step(|state, _| {
+            state.steering.set_proxy_timeout(settings.proxy_timeout);
+            state.matcher.set_settings(settings);
+        });
+    }
+
+    /// How long a client waits in all.
+    pub fn client_timeout(&self) -> Duration {
+        self.lock().matcher.settings().client_timeout
+    }
+
     /// What the broker knows now.
     pub fn knowledge(&self) -> Arc<Knowledge> {
         self.knowledge.load_full()
-    }
-
-    /// Lets go whatever waits for a match and matches nobody new; returns when
-    /// the last client that is matched already has its reply.
-    pub async fn drain(&self) {
-        self.step(|state, now| state.matcher.start_draining(now));
-        loop {
-            let stepped = self.stepped.notified();
-            if self.snapshot().matched_clients == 0 {
-                return;
-            }
-            stepped.await;
-        }
     }
 
     /// One step of the engine, then out with its replies.
@@ -299,7 +289,7 @@ impl Broker {
             delivery.send();
         }
         if driver_is_late {
-            self.driver.notify_one();
+            self.driver.wake();
         }
         self.stepped.notify_waiters();
         result
@@ -351,12 +341,5 @@ fn poll_response(end: PollEnd) -> PollResponse {
     PollResponse {
         status,
         next_poll: end.next_poll,
-    }
-}
-
-async fn sleep_until_due(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(TokioInstant::from_std(due)).await,
-        None => std::future::pending().await,
     }
 }

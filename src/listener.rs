@@ -2,7 +2,10 @@
 //! Knows nothing of what is served.
 
 mod activity;
+mod closing;
+mod holds;
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -10,7 +13,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::{Request, Version};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -20,11 +24,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+pub use closing::{Closing, Stage};
+pub use holds::{Connection, Hold};
+
 use activity::{Activity, Limits, Overdue, Watched};
+use holds::Holds;
 
 /// How many connections the kernel keeps for us until they are accepted.
 const BACKLOG: u32 = 4096;
@@ -131,19 +138,18 @@ pub struct Server {
     observer: Arc<dyn Observer>,
     http: Builder<TokioExecutor>,
     connections: TaskTracker,
-    closing: CancellationToken,
+    closing: Closing,
 }
 
 impl Server {
-    /// A server over TLS, or in the clear without an acceptor. Once `closing` is
-    /// cancelled it accepts nothing more, and connections end after the
-    /// requests that they are at.
+    /// A server over TLS, or in the clear without an acceptor. It ends as
+    /// `closing` tells it to.
     pub fn new(
         settings: Settings,
         tls: Option<TlsAcceptor>,
         router: Router,
         observer: Arc<dyn Observer>,
-        closing: CancellationToken,
+        closing: Closing,
     ) -> Self {
         let mut http = Builder::new(TokioExecutor::new());
         http.http1()
@@ -167,12 +173,15 @@ impl Server {
         }
     }
 
-    /// Accepts connections until closing, then waits for the open ones.
+    /// Accepts connections until it leaves, then waits for the open ones. Of
+    /// several listeners each needs its own run.
     pub async fn run(self: Arc<Self>, listener: TcpListener) {
+        let leaving = self.closing.reached(Stage::Leaving);
+        tokio::pin!(leaving);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = self.closing.cancelled() => break,
+                () = leaving.as_mut() => break,
             };
             match accepted {
                 Ok((stream, peer)) => {
@@ -186,6 +195,8 @@ impl Server {
                 }
             }
         }
+        // Whoever else has this socket gets the connections from now on.
+        drop(listener);
         self.connections.close();
         self.connections.wait().await;
     }
@@ -199,7 +210,12 @@ impl Server {
         let Some(tls) = &self.tls else {
             return self.serve_http(stream, peer).await;
         };
-        match timeout(self.settings.tls_handshake_timeout, tls.accept(stream)).await {
+        let handshake = timeout(self.settings.tls_handshake_timeout, tls.accept(stream));
+        let shaken = tokio::select! {
+            shaken = handshake => shaken,
+            () = self.closing.reached(Stage::Closing) => return,
+        };
+        match shaken {
             Ok(Ok(stream)) => self.serve_http(stream, peer).await,
             Ok(Err(error)) => {
                 self.observer.handshake_failed(true);
@@ -220,13 +236,25 @@ impl Server {
         peer: Peer,
     ) {
         let activity = Activity::new();
+        let holds = Holds::new();
         let service = service_fn(|mut request: Request<Incoming>| {
-            let under_way = activity.begin_request(request.version() == Version::HTTP_2);
+            let is_http2 = request.version() == Version::HTTP_2;
+            let under_way = activity.begin_request(is_http2);
+            holds.begin_request();
             request.extensions_mut().insert(peer);
+            request
+                .extensions_mut()
+                .insert(Connection(Arc::clone(&holds)));
             let response = self.router.clone().oneshot(request.map(Body::new));
+            let (closing, holds) = (self.closing.clone(), Arc::clone(&holds));
             async move {
                 let _under_way = under_way;
-                response.await
+                let mut response = response.await?;
+                if !is_http2 && closing.is_last_response(&holds) {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(CONNECTION, close);
+                }
+                Ok::<_, Infallible>(response)
             }
         });
         let stream = TokioIo::new(Watched::new(stream, activity.clone()));
@@ -234,6 +262,8 @@ impl Server {
         tokio::pin!(connection);
         let overdue = Overdue::new(activity.clone(), self.limits());
         tokio::pin!(overdue);
+        let farewell = self.closing.farewell(&holds);
+        tokio::pin!(farewell);
         let mut is_closing = false;
         loop {
             tokio::select! {
@@ -246,7 +276,7 @@ impl Server {
                     return;
                 }
                 () = overdue.as_mut() => return,
-                () = self.closing.cancelled(), if !is_closing => {
+                () = farewell.as_mut(), if !is_closing => {
                     is_closing = true;
                     connection.as_mut().graceful_shutdown();
                 }

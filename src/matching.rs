@@ -23,6 +23,13 @@
 //! an answer some time after its hand-off is *overdue*, and gets a second chance
 //! with one more proxy. The first answer wins. A poll whose offer has ended is
 //! remembered a while as *closed*, to tell late answers from unknown ones.
+//!
+//! # How it ends
+//!
+//! An engine that is about to stop is first a *lame duck*: it parks no poll, but
+//! clients are served from those that are parked, and a poll that comes is given
+//! a client that waits for one. Then it is *draining*: nobody is matched any
+//! more, and only the answers still due are taken.
 
 mod deadlines;
 mod hand_off;
@@ -72,7 +79,16 @@ pub struct Matcher {
     deadlines: Deadlines,
     outputs: Outputs,
     arrivals: u64,
-    draining: bool,
+    stage: Stage,
+}
+
+/// How far the engine is from its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Serving,
+    LameDuck,
+    Draining,
 }
 
 /// What is waiting at one moment.
@@ -98,7 +114,7 @@ impl Matcher {
             deadlines: Deadlines::default(),
             outputs: Outputs::default(),
             arrivals: 0,
-            draining: false,
+            stage: Stage::default(),
         }
     }
 
@@ -124,10 +140,12 @@ impl Matcher {
             deadline: later(arrived, self.settings.proxy_timeout),
             state: PollState::Parked,
         });
-        if self.draining {
-            self.end_poll(key, NoMatch::Draining);
+        if self.stage == Stage::Draining {
+            self.end_poll(key, NoMatch::LameDuck);
         } else if let Some(client) = self.take_client_for(now, NatClass::of(poll.nat)) {
             self.hand_off(now, key, client);
+        } else if self.stage == Stage::LameDuck {
+            self.end_poll(key, NoMatch::LameDuck);
         } else if self.pools.len() >= self.settings.max_parked_polls {
             self.end_poll(key, NoMatch::Overloaded);
         } else {
@@ -150,7 +168,7 @@ impl Matcher {
         let key = self
             .sessions
             .insert_client(Client::new(offer, arrival, deadline));
-        if self.draining {
+        if self.stage == Stage::Draining {
             self.deny(key, Denied::Draining);
         } else if deadline <= now {
             self.deny(key, Denied::NoTimeLeft);
@@ -247,11 +265,18 @@ impl Matcher {
         self.outputs.next()
     }
 
+    /// From now on no poll is parked. It goes on until [`Self::start_draining`].
+    pub fn start_lame_duck(&mut self) {
+        if self.stage == Stage::Serving {
+            self.stage = Stage::LameDuck;
+        }
+    }
+
     /// From now on nobody new is matched: what is parked or queued is let go,
     /// and only answers that are still due are taken.
     pub fn start_draining(&mut self, now: Instant) {
         self.handle_timeout(now);
-        self.draining = true;
+        self.stage = Stage::Draining;
         for key in self.pools.keys() {
             self.unpark(key);
             self.end_poll(key, NoMatch::Draining);
@@ -264,6 +289,11 @@ impl Matcher {
     /// Replaces the settings; what waits already keeps its deadlines.
     pub fn set_settings(&mut self, settings: Settings) {
         self.settings = settings;
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// What is waiting.

@@ -75,6 +75,10 @@ pub enum LogError {
 )]
 pub struct InvalidLogLevel(String);
 
+/// A level or filter that logs can be filtered by.
+#[derive(Debug)]
+pub struct LogLevel(EnvFilter);
+
 /// Changes what is logged while the program runs.
 #[derive(Clone, Debug)]
 pub struct LogControl {
@@ -117,19 +121,19 @@ where
     Ok((subscriber, LogControl { filter: handle }))
 }
 
-/// Whether `level` can be a `log_level`.
-pub fn check_level(level: &str) -> Result<(), InvalidLogLevel> {
-    parse_level(level).map(drop)
+impl LogLevel {
+    /// Reads a level, or a filter.
+    pub fn parse(level: &str) -> Result<Self, InvalidLogLevel> {
+        parse_level(level).map(Self)
+    }
 }
 
 impl LogControl {
-    /// Logs by another level or filter from now on; on an error by the old one.
-    pub fn set_level(&self, level: &str) -> Result<(), InvalidLogLevel> {
-        let filter = parse_level(level)?;
+    /// Logs by another level or filter from now on.
+    pub fn set_level(&self, level: LogLevel) {
         // It fails only when the subscriber is gone, and the logs with it.
-        drop(self.filter.reload(filter));
+        drop(self.filter.reload(level.0));
         log::set_max_level(log_level(LevelFilter::current()));
-        Ok(())
     }
 
     /// The level or filter in force, as `tracing-subscriber` spells it.

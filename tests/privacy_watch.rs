@@ -10,7 +10,7 @@ use std::panic;
 use std::sync::{Arc, Mutex};
 
 use privacy::PrivacyWatch;
-use snowflake_broker::telemetry::{self, LogStyle, Settings};
+use snowflake_broker::telemetry::{self, LogLevel, LogStyle, Settings};
 use tracing::subscriber::with_default;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -104,7 +104,7 @@ fn records_of_log_are_logged_watched_scrubbed_and_follow_the_level() {
 
     log::warn!(target: "some_crate", "from 192.0.2.7:80");
     log::debug!(target: "some_crate", "quiet");
-    control.set_level("debug").unwrap();
+    control.set_level(LogLevel::parse("debug").unwrap());
     log::debug!(target: "snowflake_broker::x", "loud [2001:db8::1]:443");
     // What others say below info may quote anything: h2 logs malformed paths.
     log::debug!(target: "some_crate", "verbose");

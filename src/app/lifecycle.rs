@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinHandle;
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 use crate::broker::Broker;
+use crate::listener::{Closing, Stage};
+use crate::matching;
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,15 +65,47 @@ impl Signals {
     }
 }
 
-/// How the requests and connections ended.
+/// How the requests of clients ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     /// All of them by themselves.
     InTime,
-    /// Some were left when patience was.
+    /// Some were left when patience was at its end.
     Late,
     /// Some were left at a second signal to stop.
     AtOnce,
+}
+
+/// How long a server that has left still gets the first requests of connections
+/// that were on their way, before nobody is matched any more.
+const LAST_REQUESTS: Duration = Duration::from_millis(200);
+
+/// How long connections may take to close once every client has its reply.
+const CLOSING_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long the parts of the end may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// How long clients are still served from the polls that are parked.
+    pub(super) drain_grace: Duration,
+    /// How long a client waits in all.
+    pub(super) client_timeout: Duration,
+}
+
+impl Patience {
+    pub(super) fn of(settings: &matching::Settings) -> Self {
+        Self {
+            drain_grace: settings.drain_grace,
+            client_timeout: settings.client_timeout,
+        }
+    }
+
+    /// How long all of it may take.
+    pub(super) fn total(self) -> Duration {
+        self.drain_grace
+            .saturating_add(self.client_timeout)
+            .saturating_add(CLOSING_PATIENCE)
+    }
 }
 
 /// What has to end before the program does.
@@ -80,24 +113,27 @@ pub(super) enum Ending {
 pub(super) struct Running {
     /// The broker, driven.
     pub(super) broker: Arc<Broker>,
-    /// Tells the server to close.
-    pub(super) closing: CancellationToken,
-    /// Ends when the server's last connection has.
-    pub(super) server: JoinHandle<()>,
+    /// Tells the servers how far the end is.
+    pub(super) closing: Closing,
+    /// Each ends when the last connection of its listener has.
+    pub(super) servers: JoinSet<()>,
+    /// Whether a successor gets the connections that are not accepted.
+    pub(super) has_inherited_sockets: bool,
 }
 
 impl Running {
-    /// Lets everybody finish: whoever waits for a match goes at once, matched
-    /// clients get their answers, then connections close. Gives up after
-    /// `patience` or at a second signal.
-    pub(super) async fn stop(self, signals: &mut Signals, patience: Duration) -> Ending {
+    /// Lets everybody finish: for a grace clients are still matched; then
+    /// whoever waits for a match goes at once, matched clients get their
+    /// answers, and connections close. Gives up when patience is at its end or
+    /// at a second signal.
+    pub(super) async fn stop(self, signals: &mut Signals, patience: Patience) -> Ending {
         tokio::select! {
-            () = self.finish() => {
+            () = self.finish(patience.drain_grace) => {
                 tracing::info!("stopped");
                 Ending::InTime
             }
-            () = sleep(patience) => {
-                tracing::warn!("stopped with connections open");
+            () = sleep(patience.total()) => {
+                tracing::warn!("stopped with clients waiting");
                 Ending::Late
             }
             () = signals.stop() => {
@@ -107,11 +143,25 @@ impl Running {
         }
     }
 
-    async fn finish(self) {
+    async fn finish(mut self, drain_grace: Duration) {
+        self.broker.start_lame_duck();
+        self.closing.advance(Stage::Retiring);
+        sleep(drain_grace).await;
+        if self.has_inherited_sockets {
+            self.closing.advance(Stage::Leaving);
+            sleep(LAST_REQUESTS).await;
+        }
         self.broker.drain().await;
-        self.closing.cancel();
-        if let Err(error) = self.server.await {
-            tracing::error!(%error, "the server failed");
+        self.closing.advance(Stage::Closing);
+        let closed = timeout(CLOSING_PATIENCE, async {
+            while let Some(server) = self.servers.join_next().await {
+                if let Err(error) = server {
+                    tracing::error!(%error, "a server failed");
+                }
+            }
+        });
+        if closed.await.is_err() {
+            tracing::info!("some connections did not close");
         }
     }
 }

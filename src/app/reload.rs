@@ -1,136 +1,153 @@
-//! What is read from files at the start and again on SIGHUP. A reload in which
-//! anything is wrong changes nothing.
+//! Reading everything again that can change while the broker runs, at SIGHUP
+//! or whenever somebody asks. A reload in which anything is wrong changes
+//! nothing.
 
-use std::fs;
-use std::io::ErrorKind;
-use std::path::Path;
+mod prepared;
+mod waiting;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
-use crate::bridges::BridgeList;
-use crate::broker::{Broker, Knowledge};
-use crate::config::{self, Config, Inputs};
-use crate::geoip::{self, GeoIp};
-use crate::telemetry::LogControl;
-use crate::wire::relay_pattern::RelayPattern;
+use crate::config::{Config, Inputs};
 
-/// Reads all that the broker is to know; `known` is what it knew of countries
-/// until now. The error names the setting.
-pub(super) fn knowledge(config: &Config, known: &GeoIp) -> anyhow::Result<Knowledge> {
-    Ok(Knowledge {
-        bridges: match &config.broker.bridge_list_path {
-            Some(path) => BridgeList::parse(&read("broker.bridge_list_path", path)?)
-                .with_context(|| wrong("broker.bridge_list_path", path))?,
-            None => BridgeList::default(),
-        },
-        allowed_relay_pattern: RelayPattern::from(&*config.broker.allowed_relay_pattern),
-        default_relay_pattern: RelayPattern::from(&*config.broker.default_relay_pattern),
-        poll_interval: match &config.poll_interval.filepath {
-            Some(path) => config
-                .poll_interval
-                .overridden_by(&read("poll_interval.filepath", path)?)
-                .with_context(|| wrong("poll_interval.filepath", path))?,
-            None => config.poll_interval.clone(),
-        },
-        geoip: Arc::new(countries(&config.geoip, known)?),
-    })
+use super::service_manager;
+
+pub(super) use prepared::{Part, Refused, Targets, knowledge, read};
+
+use prepared::Prepared;
+
+/// How many may wait for a reload to begin; further ones wait for their turn
+/// to ask.
+const ASKERS_MAX: usize = 64;
+
+/// What a reload has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reloaded {
+    /// What was read again and is in force.
+    pub(super) parts: Vec<Part>,
+    /// The keys that say something else than at the start and that only a
+    /// restart reads.
+    pub(super) waiting_for_restart: Vec<String>,
+    /// What the operator should know of the configuration.
+    pub(super) warnings: Vec<String>,
 }
 
-/// Reads the databases. A default one that is missing at the start leaves its
-/// countries unknown; the configuration's check has said so, or refused a given
-/// one. One that is missing later is wrong.
-fn countries(settings: &geoip::Settings, known: &GeoIp) -> anyhow::Result<GeoIp> {
-    let mut geoip = GeoIp::default();
-    if settings.disable {
-        return Ok(geoip);
-    }
-    let read = |key, path: &Path, was_there: bool| match fs::read(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound && !was_there => Ok(None),
-        read => read.map(Some).with_context(|| wrong(key, path)),
-    };
-    let (key, path) = ("geoip.geoipdb", &settings.geoipdb);
-    if let Some(content) = read(key, path, known.has_ipv4())? {
-        let loaded = geoip.load_ipv4(&content);
-        loaded.with_context(|| wrong(key, path))?;
-    }
-    let (key, path) = ("geoip.geoip6db", &settings.geoip6db);
-    if let Some(content) = read(key, path, known.has_ipv6())? {
-        let loaded = geoip.load_ipv6(&content);
-        loaded.with_context(|| wrong(key, path))?;
-    }
-    Ok(geoip)
+/// Asks for reloads. One is made at a time; those who ask while one is under
+/// way share the next.
+#[derive(Clone, Debug)]
+pub(super) struct Reloads {
+    askers: mpsc::Sender<Asker>,
+    config: Arc<ArcSwap<Config>>,
 }
 
-/// What a SIGHUP makes anew.
-pub(super) struct Reloader {
-    /// What the configuration is made from.
-    pub(super) inputs: Inputs,
-    /// The configuration in force.
-    pub(super) config: Config,
-    /// What is logged.
-    pub(super) log: LogControl,
+/// How long after a reload the next one begins: of signals that come in hundreds
+/// most are one.
+const PAUSE: Duration = Duration::from_millis(500);
+
+type Asker = oneshot::Sender<Result<Reloaded, Refused>>;
+
+impl Reloads {
+    /// For a broker that was started with this configuration, made from these
+    /// inputs.
+    pub(super) fn start(inputs: Inputs, started: Config, targets: Targets) -> Self {
+        let (askers, asked) = mpsc::channel(ASKERS_MAX);
+        let config = Arc::new(ArcSwap::from_pointee(started.clone()));
+        let reloader = Reloader {
+            inputs,
+            started,
+            config: Arc::clone(&config),
+            targets: Arc::new(targets),
+        };
+        tokio::spawn(reloader.serve(asked));
+        Self { askers, config }
+    }
+
+    /// Reads everything again, and returns once it is in force or refused. Who
+    /// no longer waits does not stop it.
+    pub(super) async fn reload(&self) -> Result<Reloaded, Refused> {
+        let (asker, outcome) = oneshot::channel();
+        // It fails when the broker is about to end, and so does the receiver.
+        drop(self.askers.send(asker).await);
+        outcome.await.unwrap_or_else(|_| {
+            let ending = anyhow::anyhow!("the broker is about to end");
+            Err(Refused::because(Part::Configuration, &ending))
+        })
+    }
+
+    /// The configuration in force; of what waits for a restart, the one to
+    /// come.
+    pub(super) fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+}
+
+/// Makes the reloads, one after the other.
+struct Reloader {
+    inputs: Inputs,
+    /// What the broker was started with.
+    started: Config,
+    config: Arc<ArcSwap<Config>>,
+    targets: Arc<Targets>,
 }
 
 impl Reloader {
-    /// Reads the configuration and all files it names anew, and swaps them at
-    /// once if all of it is good. The real databases have some 700,000 lines:
-    /// they are read on a thread of their own.
-    pub(super) async fn reload(&mut self, broker: &Broker) {
-        let (inputs, before) = (self.inputs.clone(), broker.knowledge());
-        let read = move || {
-            let config = config::load(&inputs)?.config;
-            let knowledge = knowledge(&config, &before.geoip)?;
-            anyhow::Ok((config, knowledge))
-        };
-        let read = spawn_blocking(read).await.context("reading failed");
-        let applied = read.flatten().and_then(|(config, knowledge)| {
-            self.log.set_level(&config.telemetry.log_level)?;
-            broker.set_knowledge(knowledge);
-            self.name_what_waits(&config);
-            self.config = config;
-            Ok(())
-        });
-        match applied {
-            Ok(()) => tracing::info!(
-                "reloaded bridges, relay patterns, poll intervals, countries and log level"
-            ),
-            Err(error) => {
-                // Each wrong key of the configuration is a line.
-                let error = format!("{error:#}").replace('\n', "; ");
-                tracing::error!("nothing reloaded: {error}");
+    async fn serve(self, mut asked: mpsc::Receiver<Asker>) {
+        while let Some(first) = asked.recv().await {
+            // All who have asked by now, before anything is read.
+            let mut askers = vec![first];
+            while let Ok(asker) = asked.try_recv() {
+                askers.push(asker);
             }
+            service_manager::reloading().await;
+            let outcome = self.reload().await;
+            log(&outcome);
+            service_manager::reloaded(outcome.is_err()).await;
+            for asker in askers {
+                drop(asker.send(outcome.clone()));
+            }
+            sleep(PAUSE).await;
         }
     }
 
-    /// Says which sections have changed that only a restart reads.
-    fn name_what_waits(&self, new: &Config) {
-        let old = &self.config;
-        let waiting: Vec<&str> = [
-            ("listener", old.listener != new.listener),
-            ("tls", old.tls != new.tls),
-            ("acme", old.acme != new.acme),
-            ("http", old.http != new.http),
-            ("matching", old.matching != new.matching),
-            ("metrics", old.metrics != new.metrics),
-            ("otel", old.otel != new.otel),
-            ("sqs", old.sqs != new.sqs),
-        ]
-        .into_iter()
-        .filter_map(|(section, has_changed)| has_changed.then_some(section))
-        .collect();
-        if !waiting.is_empty() {
-            tracing::warn!("what changed in {} waits for a restart", waiting.join(", "));
-        }
+    async fn reload(&self) -> Result<Reloaded, Refused> {
+        let (inputs, known) = (self.inputs.clone(), self.targets.broker.knowledge());
+        let read = spawn_blocking(move || Prepared::read(&inputs, &known.geoip));
+        let prepared = read
+            .await
+            .context("reading failed")
+            .map_err(|error| Refused::because(Part::Configuration, &error))??;
+        let reloaded = Reloaded {
+            parts: Part::REPLACED.to_vec(),
+            waiting_for_restart: waiting::keys(&self.started, &prepared.config),
+            warnings: prepared.warnings.clone(),
+        };
+        self.config.store(Arc::new(prepared.config.clone()));
+        prepared.apply(&self.targets);
+        Ok(reloaded)
     }
 }
 
-/// Reads the text file that a setting names.
-pub(super) fn read(setting: &str, path: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(path).with_context(|| wrong(setting, path))
-}
-
-fn wrong(setting: &str, path: &Path) -> String {
-    format!("{setting}: {}", path.display())
+fn log(outcome: &Result<Reloaded, Refused>) {
+    let reloaded = match outcome {
+        Ok(reloaded) => reloaded,
+        Err(refused) => {
+            tracing::error!("nothing reloaded: {refused}");
+            return;
+        }
+    };
+    for warning in &reloaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let parts: Vec<String> = reloaded.parts.iter().map(ToString::to_string).collect();
+    tracing::info!("reloaded {}", parts.join(", "));
+    if !reloaded.waiting_for_restart.is_empty() {
+        let keys = reloaded.waiting_for_restart.join(", ");
+        tracing::warn!("what changed in {keys} waits for a restart");
+    }
 }

@@ -10,45 +10,42 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::task::spawn_blocking;
-use tokio::time::{sleep, timeout_at};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout_at;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Broker, clock};
 use crate::config::{Config, Inputs, Loaded};
 use crate::geoip::GeoIp;
-use crate::listener::{self, Server};
+use crate::listener::{self, Closing, Server};
 use crate::metrics::Metrics;
-use crate::telemetry::LogStyle;
+use crate::telemetry::{LogControl, LogStyle};
 use crate::{http, telemetry, tls};
 
 use super::books::{self, Books};
 use super::exports::Exports;
-use super::lifecycle::{Ending, Request, Running, Signals};
+use super::lifecycle::{Ending, Patience, Request, Running, Signals};
 use super::observed::{self, Connections};
 use super::random;
-use super::reload::{self, Reloader};
+use super::reload::{self, Reloads, Targets};
+use super::service_manager;
+use super::sockets::{self, Sockets};
 use super::start_up::{blame_configuration, cannot_listen, certificate};
 
-/// How much longer than a client waits the broker waits for its connections to
-/// close when it is told to stop.
-const CLOSING_PATIENCE: Duration = Duration::from_millis(500);
-
-/// How much longer still for a disk that is slow with the last counts, and for
-/// collectors that are slow with the last traces and metrics.
+/// How much longer than for clients and proxies the broker waits for a disk that
+/// is slow with the last counts, and for collectors that are slow with the last
+/// traces and metrics.
 const SAVING_PATIENCE: Duration = Duration::from_millis(500);
-
-/// How long after a reload the next one begins: of signals that come in
-/// hundreds most are one.
-const RELOAD_PAUSE: Duration = Duration::from_millis(500);
 
 /// Is a broker until it is told to stop.
 pub(super) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     let Loaded {
         config, warnings, ..
     } = loaded;
+    let sockets = Sockets::inherit()?;
     let (log, _last_lines) = telemetry::init(&config.telemetry, log_style())?;
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -56,18 +53,18 @@ pub(super) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     refuse_what_is_missing(&config).map_err(blame_configuration)?;
     raise_file_limit();
     let runtime = Runtime::new().context("cannot start threads")?;
-    let served = runtime.block_on(run(Reloader {
-        inputs,
-        config,
-        log,
-    }));
+    let served = runtime.block_on(run(inputs, config, log, sockets));
     // A connection that did not end in its time does not keep us.
     runtime.shutdown_background();
     served
 }
 
-async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
-    let config = &reloader.config.clone();
+async fn run(
+    inputs: Inputs,
+    config: Config,
+    log: LogControl,
+    mut sockets: Sockets,
+) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen to signals")?;
     books::check(&config.metrics).map_err(blame_configuration)?;
     let read = {
@@ -79,7 +76,7 @@ async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
         read = spawn_blocking(read) => read.context("reading failed")?,
         () = signals.stop() => return Ok(()),
     };
-    let knowledge = knowledge.map_err(blame_configuration)?;
+    let knowledge = knowledge.map_err(|refused| blame_configuration(refused.into()))?;
     let now = clock::wall_clock();
     let metrics = Arc::new(Metrics::new(now, books::random_key()?));
     let books = Books::open(&config.metrics, Arc::clone(&metrics), now)?;
@@ -87,14 +84,23 @@ async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
     let matching = config.matching.clone();
     let broker = Broker::new(matching, knowledge, Arc::clone(&metrics), random::seed()?);
     let broker = Arc::new(broker.traced(exports.tracer()));
-    let closing = CancellationToken::new();
-    let server = server(config, &broker, metrics, &closing)?;
-    let addr = &config.listener.addr;
-    let listener = listener::bind(addr)
-        .await
-        .map_err(|error| cannot_listen("listener.addr", addr, &error))?;
-    let port = listener.local_addr()?.port();
-    tracing::info!(port, tls = config.tls.cert.is_some(), "brokering");
+    let closing = Closing::default();
+    let server = server(&config, &broker, metrics, &closing)?;
+    let inherited = sockets.take(sockets::HTTP)?;
+    sockets.refuse_rest()?;
+    let has_inherited_sockets = !inherited.is_empty();
+    let listeners = if has_inherited_sockets {
+        tracing::info!("listener.addr is not used: the service manager has passed the socket");
+        inherited
+    } else {
+        vec![bind(&config.listener.addr).await?]
+    };
+    let mut servers = JoinSet::new();
+    for listener in listeners {
+        let port = listener.local_addr()?.port();
+        tracing::info!(port, tls = config.tls.cert.is_some(), "brokering");
+        servers.spawn(Arc::clone(&server).run(listener));
+    }
 
     let driven = Arc::clone(&broker);
     tokio::spawn(async move { driven.drive().await });
@@ -104,23 +110,25 @@ async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
     let running = Running {
         broker: Arc::clone(&broker),
         closing,
-        server: tokio::spawn(server.run(listener)),
+        servers,
+        has_inherited_sockets,
     };
+    tokio::spawn(service_manager::report_heartbeat(Arc::clone(&broker)));
+    service_manager::ready().await;
+    let targets = Targets { broker, log };
+    let reloads = Reloads::start(inputs, config, targets);
     while signals.next().await == Request::Reload {
-        let reload = async {
-            reloader.reload(&broker).await;
-            sleep(RELOAD_PAUSE).await;
-        };
         // A file that does not come, from a network that is down, must not keep
         // us from stopping.
         tokio::select! {
-            () = reload => {}
+            _logged = reloads.reload() => {}
             () = signals.stop() => break,
         }
     }
     tracing::info!("stopping");
-    let patience = config.matching.client_timeout + CLOSING_PATIENCE;
-    let deadline = clock::now() + patience + SAVING_PATIENCE;
+    tokio::spawn(service_manager::stopping());
+    let patience = Patience::of(&reloads.config().matching);
+    let deadline = clock::now() + patience.total() + SAVING_PATIENCE;
     let ending = running.stop(&mut signals, patience).await;
     close_books.cancel();
     let export_patience = match ending {
@@ -137,11 +145,16 @@ async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn bind(addr: &str) -> anyhow::Result<TcpListener> {
+    let listener = listener::bind(addr).await;
+    listener.map_err(|error| cannot_listen("listener.addr", addr, &error))
+}
+
 fn server(
     config: &Config,
     broker: &Arc<Broker>,
     metrics: Arc<Metrics>,
-    closing: &CancellationToken,
+    closing: &Closing,
 ) -> anyhow::Result<Arc<Server>> {
     let sources = http::Sources {
         metrics_log: books::reader(&config.metrics),

@@ -29,7 +29,9 @@ pub(super) fn blame_configuration(error: anyhow::Error) -> anyhow::Error {
 pub(super) fn check_files(config: &Config) -> anyhow::Result<()> {
     let parts = [
         certificate(&config.tls).map(drop),
-        reload::knowledge(config, &GeoIp::default()).map(drop),
+        reload::knowledge(config, &GeoIp::default())
+            .map(drop)
+            .map_err(Into::into),
         books::check(&config.metrics),
     ];
     let wrong = parts.into_iter().filter_map(Result::err);

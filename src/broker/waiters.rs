@@ -17,6 +17,7 @@ use crate::wire::nat::NatClass;
 use crate::wire::proxy::ProxyPoll;
 
 use super::Broker;
+use super::ending;
 use super::poll_interval::Steering;
 use super::trace::{Polled, Timeline, Timelines};
 
@@ -162,7 +163,12 @@ impl State {
                 return self.jittered(overloaded);
             }
             PollReply::Offer(_) => self.steering.handed_off(pool),
-            PollReply::NoMatch(NoMatch::Idle | NoMatch::Draining) => {}
+            PollReply::NoMatch(NoMatch::LameDuck) => return ending::soon(self.jitter.f64()),
+            PollReply::NoMatch(NoMatch::Draining) => {
+                let usual = self.steering.interval(pool);
+                return ending::by_and_by(usual, self.jitter.f64());
+            }
+            PollReply::NoMatch(NoMatch::Idle) => {}
         }
         let parked = now.saturating_duration_since(polled.arrived);
         self.steering.tell(pool, parked, self.jitter.f64())

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, clock};
+use crate::listener::{Connection, Hold};
 use crate::metrics::labels::{self, AnswerFate};
 use crate::wire::answer::ProxyAnswer;
 use crate::wire::proxy::{PollStatus, ProxyPoll, ProxyType};
@@ -21,6 +22,8 @@ const LOGGED_PATTERN_MAX: usize = 260;
 pub(super) async fn poll(State(front): State<Arc<Front>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let caller = caller(&head, &front.settings);
+    // The answer will come over this connection, if there is a client.
+    let hold = head.extensions.get().map(Connection::hold);
     let body = match body::read(body, &front.settings).await {
         Ok(body) => body,
         Err(unreadable) => return refuse_poll(&front.broker, &unreadable),
@@ -34,8 +37,10 @@ pub(super) async fn poll(State(front): State<Arc<Front>>, request: Request) -> R
     drop(head);
     match front.broker.proxy_poll(caller, &poll).await {
         Ok(response) => {
-            if response.status == PollStatus::IncorrectRelayPattern {
-                log_pattern(&poll);
+            match response.status {
+                PollStatus::ClientMatch { .. } => expect_answer(&front.broker, hold),
+                PollStatus::IncorrectRelayPattern => log_pattern(&poll),
+                _ => {}
             }
             body::json(response.encode())
         }
@@ -48,13 +53,27 @@ pub(super) async fn poll(State(front): State<Arc<Front>>, request: Request) -> R
 
 /// The answer of a proxy.
 pub(super) async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
-    let body = match body::read(request.into_body(), &front.settings).await {
+    let (head, body) = request.into_parts();
+    let body = match body::read(body, &front.settings).await {
         Ok(body) => body,
         Err(unreadable) => return refuse_answer(&front.broker, &unreadable),
     };
     match ProxyAnswer::decode(&body) {
-        Ok(answer) => body::json(front.broker.proxy_answer(answer).encode()),
+        Ok(answer) => {
+            let status = front.broker.proxy_answer(answer);
+            if let Some(connection) = head.extensions.get::<Connection>() {
+                connection.release();
+            }
+            body::json(status.encode())
+        }
         Err(invalid) => refuse_answer(&front.broker, &invalid),
+    }
+}
+
+/// A client waits for the proxy's answer no longer than clients do.
+fn expect_answer(broker: &Broker, hold: Option<Hold>) {
+    if let Some(hold) = hold {
+        hold.expect_until(clock::now() + broker.client_timeout());
     }
 }
 

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use crate::wire::session_description::SessionDescription;
 
-use super::Matcher;
 use super::deadlines::{Timer, later};
 use super::outputs::{AnswerOutcome, Answered, ClientReply, Denied, Event, HandOff, PollReply};
 use super::sessions::{Client, ClientKey, ClientState, Offered, PollKey};
+use super::{Matcher, Stage};
 use crate::wire::nat::NatClass;
 
 impl Matcher {
@@ -127,7 +127,7 @@ impl Matcher {
             return self.offer_again(now, key);
         }
         self.sessions.unmatch(key);
-        if self.draining {
+        if self.stage == Stage::Draining {
             self.deny(key, Denied::Draining);
         } else {
             self.match_or_queue(now, key, deadline);

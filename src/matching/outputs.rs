@@ -46,7 +46,9 @@ pub enum NoMatch {
     Idle,
     /// As many polls are parked as may be.
     Overloaded,
-    /// The broker is about to stop.
+    /// The broker is about to stop, and parks no poll any more.
+    LameDuck,
+    /// It was parked until the broker was about to stop.
     Draining,
 }
 

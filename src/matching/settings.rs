@@ -35,6 +35,10 @@ pub struct Settings {
     /// How many clients may wait for an answer when one more comes; beyond it
     /// that one is denied at once. Those queued already may come on top.
     pub max_matched_clients: usize,
+    /// How long the engine is a lame duck before it drains; whoever runs it sees
+    /// to that.
+    #[serde(with = "crate::timespan")]
+    pub drain_grace: Duration,
 }
 
 impl Default for Settings {
@@ -49,6 +53,7 @@ impl Default for Settings {
             max_attempts: 2,
             max_parked_polls: 200_000,
             max_matched_clients: 100_000,
+            drain_grace: Duration::from_secs(3),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Who gets whom, when, and what they hear.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -200,6 +201,29 @@ async fn too_many_polls_hear_no_match_at_once_and_to_wait_longer() {
     assert_eq!(waited, Duration::ZERO);
     assert_eq!(reply.json()["Status"], "no match");
     assert_eq!(reply.json()["NextPoll"], 120_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lame_duck_serves_clients_and_sends_polls_to_the_successor() {
+    let front = front();
+    let parked = start(&front, "/proxy", proxy_poll("parked", "open")).await;
+    front.broker.start_lame_duck();
+    let mut intervals = BTreeSet::new();
+    for number in 0..20 {
+        let poll = proxy_poll(&format!("new {number}"), "open");
+        let (waited, poll) = elapsed(front.post("/proxy", poll)).await;
+        assert_eq!(waited, Duration::ZERO);
+        assert_eq!(poll.json()["Status"], "no match");
+        intervals.insert(poll.json()["NextPoll"].as_u64().unwrap());
+    }
+    assert!(intervals.iter().all(|next| (1000..=3000).contains(next)));
+    assert!(intervals.len() > 10, "{intervals:?}");
+
+    let client = start(&front, "/client", client_poll("x", "open")).await;
+    assert_eq!(parked.await.unwrap().json()["Status"], "client match");
+    let answered = front.post("/answer", proxy_answer("parked", "hi")).await;
+    assert_eq!(answered.body, SUCCESS);
+    assert_eq!(client.await.unwrap().json()["answer"], answer("hi"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 mod answers;
 mod departures;
 mod draining;
+mod lame_duck;
 mod limits;
 mod order;
 mod queue;

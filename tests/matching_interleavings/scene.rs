@@ -149,6 +149,11 @@ impl Scene {
         self
     }
 
+    pub(crate) fn start_lame_duck(&mut self) -> &mut Self {
+        self.engine.start_lame_duck();
+        self
+    }
+
     pub(crate) fn start_draining(&mut self) -> &mut Self {
         self.engine.start_draining(self.now);
         self

@@ -79,6 +79,7 @@ fn scripts_reach_every_kind_of_output() {
         "HandOffFailed",
         "NoMatch(Draining)",
         "NoMatch(Idle)",
+        "NoMatch(LameDuck)",
         "NoMatch(Overloaded)",
         "PollAbandoned",
         "Repeated",

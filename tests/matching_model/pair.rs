@@ -97,6 +97,10 @@ impl Pair {
                 self.engine.set_settings(settings.clone());
                 self.reference.reconfigure(settings.clone());
             }
+            Op::StartLameDuck => {
+                self.engine.start_lame_duck();
+                self.reference.start_lame_duck();
+            }
             Op::StartDraining => {
                 self.engine.start_draining(self.instant());
                 self.reference.start_draining(self.now);

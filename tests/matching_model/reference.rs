@@ -68,6 +68,7 @@ pub(crate) struct Reference {
     settings: Settings,
     polls: Vec<Poll>,
     clients: Vec<Client>,
+    lame_duck: bool,
     draining: bool,
     said: Vec<Said>,
 }
@@ -78,6 +79,7 @@ impl Reference {
             settings,
             polls: Vec::new(),
             clients: Vec::new(),
+            lame_duck: false,
             draining: false,
             said: Vec::new(),
         }
@@ -111,9 +113,11 @@ impl Reference {
         });
         let poll = self.polls.len() - 1;
         if self.draining {
-            self.no_match(poll, NoMatch::Draining);
+            self.no_match(poll, NoMatch::LameDuck);
         } else if let Some(client) = self.client_for(now, nat) {
             self.hand_off(now, poll, client);
+        } else if self.lame_duck {
+            self.no_match(poll, NoMatch::LameDuck);
         } else if self.parked().count() > self.settings.max_parked_polls {
             self.no_match(poll, NoMatch::Overloaded);
         }
@@ -221,6 +225,10 @@ impl Reference {
 
     pub(crate) fn next_time(&self) -> Option<Time> {
         self.next_due().map(|(at, ..)| at)
+    }
+
+    pub(crate) fn start_lame_duck(&mut self) {
+        self.lame_duck = true;
     }
 
     pub(crate) fn start_draining(&mut self, now: Time) {

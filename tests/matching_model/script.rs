@@ -40,6 +40,7 @@ pub(crate) enum Op {
     /// What is due next is done at its very time.
     TickToNext,
     Reconfigure(Settings),
+    StartLameDuck,
     StartDraining,
 }
 
@@ -65,6 +66,7 @@ fn settings() -> impl Strategy<Value = Settings> {
             max_attempts: bounds.0,
             max_parked_polls: bounds.1,
             max_matched_clients: bounds.2,
+            ..Settings::default()
         })
 }
 
@@ -94,6 +96,7 @@ fn op() -> impl Strategy<Value = Op> {
         60 => step().prop_map(Op::Tick),
         40 => Just(Op::TickToNext),
         5 => settings().prop_map(Op::Reconfigure),
+        1 => Just(Op::StartLameDuck),
         1 => Just(Op::StartDraining),
     ]
 }

@@ -99,6 +99,7 @@ impl Folder {
             .args(["--disable-tls", "--disable-geoip"])
             .env("SNOWFLAKE_BROKER_MATCHING__PROXY_TIMEOUT", "1ms")
             .env("SNOWFLAKE_BROKER_MATCHING__CLIENT_QUEUE_WAIT", "0")
+            .env("SNOWFLAKE_BROKER_MATCHING__DRAIN_GRACE", "0")
             .env("SNOWFLAKE_BROKER_METRICS__METRICS_LOG", self.log())
             .env(
                 "SNOWFLAKE_BROKER_METRICS__STATE_DIRECTORY",

@@ -35,6 +35,7 @@ impl Program {
         let child = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"))
             .arg(format!("--addr={addr}"))
             .args(["--disable-tls", "--disable-geoip"])
+            .env("SNOWFLAKE_BROKER_MATCHING__DRAIN_GRACE", "0")
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

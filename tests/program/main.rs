@@ -140,6 +140,7 @@ fn command(addr: SocketAddr, arguments: &[&str]) -> Command {
     command
         .arg(format!("--addr={addr}"))
         .args(arguments)
+        .env("SNOWFLAKE_BROKER_MATCHING__DRAIN_GRACE", "0")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -48,7 +48,7 @@ async fn sighup_reads_the_configuration_again() {
     program.signal(Signal::HUP, " reloaded bridges").await;
     let log = program.log();
     assert!(
-        log.contains("what changed in listener waits for a restart"),
+        log.contains("what changed in listener.idle_timeout waits for a restart"),
         "{log}"
     );
     let accepted = program.start_post("/proxy", pattern.to_string()).await;
@@ -62,6 +62,58 @@ async fn sighup_reads_the_configuration_again() {
     program.signal(Signal::HUP, "nothing reloaded: ").await;
     let log = program.log();
     assert!(log.contains("loud") && log.contains("brokers"), "{log}");
+}
+
+/// A client is told at once that there is no proxy, where it waited before.
+#[tokio::test]
+async fn sighup_changes_the_patience_of_the_matching_engine() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    fs::write(&file, "[matching]\nclient_queue_wait = \"4s\"\n").unwrap();
+    let program = Program::start(&["-config", file.to_str().unwrap()]).await;
+    let queued = program
+        .start_post("/client", client_poll("x", "open"))
+        .await;
+    fs::write(&file, "[matching]\nclient_queue_wait = \"0s\"\n").unwrap();
+    program.signal(Signal::HUP, " reloaded bridges").await;
+    let denied = program
+        .start_post("/client", client_poll("y", "open"))
+        .await;
+    let no_proxy = json!({"error": "no snowflake proxies currently available"});
+    assert_eq!(result(denied).await, no_proxy);
+    assert!(!queued.is_finished());
+    assert!(!program.log().contains("waits for a restart"));
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (bridges, intervals, file) = (path("bridges"), path("intervals"), path("config.toml"));
+    write_bridge(Path::new(&bridges), "wss://before.example/");
+    fs::write(&intervals, "{}").unwrap();
+    fs::write(&file, "").unwrap();
+    let program = Program::start(&[
+        "-bridge-list-path",
+        &bridges,
+        "-poll-interval-filepath",
+        &intervals,
+        "-config",
+        &file,
+    ])
+    .await;
+    fs::write(&bridges, "rubbish").unwrap();
+    fs::write(&intervals, "{\"open\": 1}").unwrap();
+    fs::write(&file, "[telemetry]\nlog_level = \"off\"\n").unwrap();
+    program.signal(Signal::HUP, "nothing reloaded: ").await;
+    let log = program.log();
+    let line = log.lines().find(|line| line.contains("nothing")).unwrap();
+    assert!(line.contains("broker.bridge_list_path: "), "{line}");
+    assert!(line.contains("poll_interval.filepath: "), "{line}");
+    // Not even the log level, which was good.
+    assert_eq!(relay_url(&program).await, "wss://before.example/");
+    fs::remove_file(&bridges).unwrap();
+    program.signal(Signal::HUP, "No such file").await;
 }
 
 #[tokio::test]

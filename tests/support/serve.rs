@@ -5,9 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use snowflake_broker::listener::{self, Observer, Server, Settings};
+use snowflake_broker::listener::{self, Closing, Observer, Server, Settings};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 
 /// Serves the router on a port of its own, until the test ends.
 pub(crate) async fn serve(
@@ -17,7 +16,7 @@ pub(crate) async fn serve(
 ) -> SocketAddr {
     let listener = listener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let closing = CancellationToken::new();
+    let closing = Closing::default();
     let server = Server::new(settings, tls, router, Arc::new(Unobserved), closing);
     tokio::spawn(Arc::new(server).run(listener));
     addr

@@ -105,6 +105,11 @@ impl Steering {
         self.keep_within_bounds();
     }
 
+    /// From now on an idle poll is parked that long.
+    pub fn set_proxy_timeout(&mut self, proxy_timeout: Duration) {
+        self.idle_poll = proxy_timeout.as_secs_f64();
+    }
+
     /// The settings.
     pub fn settings(&self) -> &PollInterval {
         &self.settings

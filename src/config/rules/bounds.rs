@@ -57,6 +57,7 @@ fn spans(rules: &mut Rules<'_>) {
     let maybe_zero = [
         ("matching.client_queue_wait", c.matching.client_queue_wait),
         ("matching.min_answer_time", c.matching.min_answer_time),
+        ("matching.drain_grace", c.matching.drain_grace),
     ];
     for (key, span) in positive {
         if span.is_zero() {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddrV6};
 use std::path::Path;
 
-use crate::telemetry::{self, otel};
+use crate::telemetry::{LogLevel, otel};
 
 use super::Rules;
 
@@ -91,7 +91,7 @@ fn names(rules: &mut Rules<'_>) {
 }
 
 fn log_level(rules: &mut Rules<'_>) {
-    if let Err(error) = telemetry::check_level(&rules.config.telemetry.log_level) {
+    if let Err(error) = LogLevel::parse(&rules.config.telemetry.log_level) {
         rules.refuse(&["telemetry.log_level"], error.to_string());
     }
 }

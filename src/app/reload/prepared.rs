@@ -1,0 +1,223 @@
+//! Everything a reload replaces: first all of it is read and checked, then all
+//! of it is put in place.
+
+use std::fmt::{self, Display};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::bridges::BridgeList;
+use crate::broker::{Broker, Knowledge, PollInterval};
+use crate::config::{self, Config, Inputs};
+use crate::geoip::{self, GeoIp};
+use crate::telemetry::{LogControl, LogLevel};
+use crate::wire::relay_pattern::RelayPattern;
+
+/// What a reload reads anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::app) enum Part {
+    /// The configuration: file, environment and flags.
+    Configuration,
+    /// The bridge list.
+    Bridges,
+    /// Which relays proxies have to accept.
+    RelayPatterns,
+    /// When proxies poll again.
+    PollIntervals,
+    /// The country databases.
+    Countries,
+    /// Patience and bounds of the matching engine.
+    Matching,
+    /// What is logged.
+    LogLevel,
+}
+
+impl Part {
+    /// All that is replaced.
+    pub(in crate::app) const REPLACED: [Self; 6] = [
+        Self::Bridges,
+        Self::RelayPatterns,
+        Self::PollIntervals,
+        Self::Countries,
+        Self::Matching,
+        Self::LogLevel,
+    ];
+}
+
+impl Display for Part {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Configuration => "configuration",
+            Self::Bridges => "bridges",
+            Self::RelayPatterns => "relay patterns",
+            Self::PollIntervals => "poll intervals",
+            Self::Countries => "countries",
+            Self::Matching => "matching",
+            Self::LogLevel => "log level",
+        })
+    }
+}
+
+/// A part that is wrong. The problem names the setting and is one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::app) struct Wrong {
+    pub(in crate::app) part: Part,
+    pub(in crate::app) problem: String,
+}
+
+/// All that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.problems())]
+pub(in crate::app) struct Refused(pub(in crate::app) Vec<Wrong>);
+
+impl Refused {
+    pub(super) fn because(part: Part, error: &anyhow::Error) -> Self {
+        Self(vec![Wrong::new(part, error)])
+    }
+
+    fn problems(&self) -> String {
+        let problems: Vec<&str> = self.0.iter().map(|wrong| &*wrong.problem).collect();
+        problems.join("; ")
+    }
+}
+
+impl Wrong {
+    fn new(part: Part, error: &anyhow::Error) -> Self {
+        // Each wrong key of the configuration is a line.
+        let problem = format!("{error:#}").replace('\n', "; ");
+        Self { part, problem }
+    }
+}
+
+/// Good values for everything, not in force yet.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) config: Config,
+    /// What an operator should know of the configuration.
+    pub(super) warnings: Vec<String>,
+    knowledge: Knowledge,
+    log_level: LogLevel,
+}
+
+/// Where everything is put.
+#[derive(Debug)]
+pub(in crate::app) struct Targets {
+    pub(in crate::app) broker: Arc<Broker>,
+    pub(in crate::app) log: LogControl,
+}
+
+impl Prepared {
+    /// Reads and checks all parts; `known` is what the broker knew of countries
+    /// until now. The databases have some 700,000 lines: it takes its time.
+    pub(super) fn read(inputs: &Inputs, known: &GeoIp) -> Result<Self, Refused> {
+        let loaded = config::load(inputs)
+            .map_err(|errors| Refused::because(Part::Configuration, &errors.into()))?;
+        let config = loaded.config;
+        let mut wrong = Vec::new();
+        let log_level = LogLevel::parse(&config.telemetry.log_level).map_err(Into::into);
+        let log_level = checked(Part::LogLevel, log_level, &mut wrong);
+        let knowledge = knowledge(&config, known)
+            .map_err(|refused| wrong.extend(refused.0))
+            .ok();
+        let (Some(knowledge), Some(log_level)) = (knowledge, log_level) else {
+            return Err(Refused(wrong));
+        };
+        Ok(Self {
+            warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
+            config,
+            knowledge,
+            log_level,
+        })
+    }
+
+    /// Puts everything in force. Nothing here can fail.
+    pub(super) fn apply(self, targets: &Targets) {
+        targets.broker.set_knowledge(self.knowledge);
+        targets.broker.set_matching(self.config.matching);
+        targets.log.set_level(self.log_level);
+    }
+}
+
+/// Reads all that the broker is to know; `known` is what it knew of countries
+/// until now. The error names each setting that is wrong.
+pub(in crate::app) fn knowledge(config: &Config, known: &GeoIp) -> Result<Knowledge, Refused> {
+    let mut wrong = Vec::new();
+    let bridges = checked(Part::Bridges, bridges(config), &mut wrong);
+    let poll_interval = checked(Part::PollIntervals, poll_interval(config), &mut wrong);
+    let geoip = countries(&config.geoip, known, &mut wrong);
+    match (bridges, poll_interval) {
+        (Some(bridges), Some(poll_interval)) if wrong.is_empty() => Ok(Knowledge {
+            bridges,
+            allowed_relay_pattern: RelayPattern::from(&*config.broker.allowed_relay_pattern),
+            default_relay_pattern: RelayPattern::from(&*config.broker.default_relay_pattern),
+            poll_interval,
+            geoip: Arc::new(geoip),
+        }),
+        _ => Err(Refused(wrong)),
+    }
+}
+
+/// The value, or none and one more thing that is wrong.
+fn checked<T>(part: Part, value: anyhow::Result<T>, wrong: &mut Vec<Wrong>) -> Option<T> {
+    value
+        .map_err(|error| wrong.push(Wrong::new(part, &error)))
+        .ok()
+}
+
+fn bridges(config: &Config) -> anyhow::Result<BridgeList> {
+    let setting = "broker.bridge_list_path";
+    match &config.broker.bridge_list_path {
+        Some(path) => BridgeList::parse(&read(setting, path)?).with_context(|| file(setting, path)),
+        None => Ok(BridgeList::default()),
+    }
+}
+
+fn poll_interval(config: &Config) -> anyhow::Result<PollInterval> {
+    let setting = "poll_interval.filepath";
+    let intervals = &config.poll_interval;
+    match &intervals.filepath {
+        Some(path) => intervals
+            .overridden_by(&read(setting, path)?)
+            .with_context(|| file(setting, path)),
+        None => Ok(intervals.clone()),
+    }
+}
+
+/// Reads the databases. A default one that is missing at the start leaves its
+/// countries unknown; the configuration's check has said so, or refused a given
+/// one. One that is missing later is wrong.
+fn countries(settings: &geoip::Settings, known: &GeoIp, wrong: &mut Vec<Wrong>) -> GeoIp {
+    let mut geoip = GeoIp::default();
+    if settings.disable {
+        return geoip;
+    }
+    let read = |key, path: &Path, was_there: bool| match fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound && !was_there => Ok(None),
+        read => read.map(Some).with_context(|| file(key, path)),
+    };
+    let (key, path) = ("geoip.geoipdb", &settings.geoipdb);
+    let content = checked(Part::Countries, read(key, path, known.has_ipv4()), wrong);
+    if let Some(content) = content.flatten() {
+        let loaded = geoip.load_ipv4(&content).with_context(|| file(key, path));
+        checked(Part::Countries, loaded, wrong);
+    }
+    let (key, path) = ("geoip.geoip6db", &settings.geoip6db);
+    let content = checked(Part::Countries, read(key, path, known.has_ipv6()), wrong);
+    if let Some(content) = content.flatten() {
+        let loaded = geoip.load_ipv6(&content).with_context(|| file(key, path));
+        checked(Part::Countries, loaded, wrong);
+    }
+    geoip
+}
+
+/// Reads the text file that a setting names.
+pub(in crate::app) fn read(setting: &str, path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| file(setting, path))
+}
+
+fn file(setting: &str, path: &Path) -> String {
+    format!("{setting}: {}", path.display())
+}

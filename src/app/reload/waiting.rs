@@ -1,0 +1,85 @@
+//! Which changes of the configuration only a restart reads.
+
+use std::collections::BTreeSet;
+
+use toml::Table;
+
+use crate::config::Config;
+
+/// The sections and keys that a reload puts in force. All others wait for a
+/// restart, so that a new setting is not passed over in silence.
+const RELOADED: [&str; 5] = [
+    "broker",
+    "geoip",
+    "matching",
+    "poll_interval",
+    "telemetry.log_level",
+];
+
+/// The keys that `new` has another value for than `started` and that a reload
+/// does not put in force, by name.
+pub(super) fn keys(started: &Config, new: &Config) -> Vec<String> {
+    let (started, new) = (tree(started), tree(new));
+    let sections: BTreeSet<&String> = started.keys().chain(new.keys()).collect();
+    let mut waiting = Vec::new();
+    for section in sections {
+        let (before, after) = (keys_of(&started, section), keys_of(&new, section));
+        let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+        for name in names {
+            let key = format!("{section}.{name}");
+            let is_reloaded = RELOADED.contains(&section.as_str()) || RELOADED.contains(&&*key);
+            if before.get(name) != after.get(name) && !is_reloaded {
+                waiting.push(key);
+            }
+        }
+    }
+    waiting
+}
+
+/// Empty for a configuration that TOML cannot say, which the checks refuse.
+fn tree(config: &Config) -> Table {
+    Table::try_from(config).unwrap_or_default()
+}
+
+fn keys_of(tree: &Table, section: &str) -> Table {
+    let section = tree.get(section).and_then(toml::Value::as_table);
+    section.cloned().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_changed_is_named_unless_it_is_in_force() {
+        let started = Config::default();
+        assert_eq!(keys(&started, &started), [""; 0]);
+        let mut new = started.clone();
+        new.listener.idle_timeout = Duration::from_secs(1);
+        new.tls.cert = Some("cert.pem".into());
+        new.telemetry.unsafe_logging = true;
+        new.telemetry.log_level = "debug".to_owned();
+        new.matching.max_attempts = 3;
+        new.poll_interval.filepath = Some("intervals.json".into());
+        let expected = [
+            "listener.idle_timeout",
+            "telemetry.unsafe_logging",
+            "tls.cert",
+        ];
+        assert_eq!(keys(&started, &new), expected);
+        assert_eq!(keys(&new, &started), expected);
+    }
+
+    #[test]
+    fn what_is_in_force_exists() {
+        let tree = tree(&Config::default());
+        for key in RELOADED {
+            let mut path = key.split('.');
+            let section = path.next().and_then(|section| tree.get(section));
+            let value = path.fold(section, |value, name| value?.get(name));
+            assert!(value.is_some(), "{key}");
+        }
+    }
+}

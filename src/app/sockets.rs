@@ -1,0 +1,125 @@
+//! Sockets that the service manager has opened for us and keeps open while we
+//! restart (`sd_listen_fds(3)`).
+
+use std::env;
+use std::os::fd::AsFd;
+
+use anyhow::{Context as _, bail, ensure};
+use listenfd::ListenFd;
+use rustix::net::sockopt::socket_acceptconn;
+use tokio::net::TcpListener;
+
+/// The main socket: clients, proxies, and whoever looks at the broker.
+pub(super) const HTTP: &str = "http";
+
+/// The sockets by their names.
+pub(super) struct Sockets {
+    descriptors: ListenFd,
+    /// What each is for; none once it was taken.
+    purposes: Vec<Option<String>>,
+}
+
+impl Sockets {
+    /// Those that this process was started with. It changes the environment, so
+    /// there may be no other threads yet.
+    pub(super) fn inherit() -> anyhow::Result<Self> {
+        let names = env::var("LISTEN_FDNAMES").ok();
+        let descriptors = ListenFd::from_env();
+        let purposes = match (descriptors.len(), names) {
+            (0, _) => Vec::new(),
+            (count, None) => purposes(&vec![UNKNOWN; count])?,
+            (count, Some(names)) => {
+                let names: Vec<&str> = names.split(':').collect();
+                ensure!(
+                    names.len() == count,
+                    "LISTEN_FDNAMES: it has {} names for {count} sockets",
+                    names.len()
+                );
+                purposes(&names)?
+            }
+        };
+        Ok(Self {
+            descriptors,
+            purposes: purposes.into_iter().map(Some).collect(),
+        })
+    }
+
+    /// Takes all TCP sockets of this name, listening.
+    pub(super) fn take(&mut self, name: &str) -> anyhow::Result<Vec<TcpListener>> {
+        let mut listeners = Vec::new();
+        for (index, purpose) in self.purposes.iter_mut().enumerate() {
+            if purpose.as_deref() == Some(name) {
+                *purpose = None;
+                let taken = listener(&mut self.descriptors, index);
+                let taken = taken.with_context(|| format!("the inherited socket {name:?}"))?;
+                listeners.extend(taken);
+            }
+        }
+        Ok(listeners)
+    }
+
+    /// To be asked when everybody has taken theirs: who connects to a socket
+    /// that is left would wait for ever.
+    pub(super) fn refuse_rest(&self) -> anyhow::Result<()> {
+        match self.purposes.iter().flatten().next() {
+            Some(name) => bail!("LISTEN_FDNAMES: nothing is served on a socket named {name:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn listener(descriptors: &mut ListenFd, index: usize) -> anyhow::Result<Option<TcpListener>> {
+    let Some(listener) = descriptors.take_tcp_listener(index)? else {
+        return Ok(None);
+    };
+    ensure!(
+        socket_acceptconn(listener.as_fd())?,
+        "it does not listen: is there an Accept=yes?"
+    );
+    listener.set_nonblocking(true)?;
+    Ok(Some(TcpListener::from_std(listener)?))
+}
+
+/// What systemd calls a socket that it was told no name of and that has no unit.
+const UNKNOWN: &str = "unknown";
+
+/// What sockets of these names are for. Those that were given none are the main
+/// one if there are no others; else nobody could tell an admin's by mistake
+/// from the world's.
+fn purposes(names: &[&str]) -> anyhow::Result<Vec<String>> {
+    let is_alike = names.iter().all(|name| *name == names[0]);
+    let purpose = |&name: &&str| match name {
+        "https" => Ok(HTTP.to_owned()),
+        name if !is_default(name) => Ok(name.to_owned()),
+        _ if is_alike => Ok(HTTP.to_owned()),
+        _ => bail!("LISTEN_FDNAMES: of several sockets each needs a name: set FileDescriptorName="),
+    };
+    names.iter().map(purpose).collect()
+}
+
+/// Whether systemd chose the name: without `FileDescriptorName=` it is that of
+/// the socket unit.
+fn is_default(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
+    name.is_empty() || name == UNKNOWN || extension == Some("socket")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::purposes;
+
+    #[test]
+    fn sockets_are_for_what_their_names_say() {
+        let named = |names: &[&str]| purposes(names).unwrap();
+        assert_eq!(
+            named(&["admin", "https", "http"]),
+            ["admin", "http", "http"]
+        );
+        for alone in ["unknown", "", "snowflake-broker.socket"] {
+            assert_eq!(named(&[alone]), ["http"]);
+            assert_eq!(named(&[alone, alone]), ["http", "http"]);
+            let error = purposes(&["http", alone]).unwrap_err().to_string();
+            assert!(error.contains("FileDescriptorName="), "{error}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Keeps the engine's time, and shows that it is kept.
+
+use std::time::Instant;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant as TokioInstant, sleep_until};
+
+use super::Broker;
+
+/// What the driver is told, and tells.
+#[derive(Debug, Default)]
+pub(super) struct Driver {
+    woken: Notify,
+    turned: Notify,
+}
+
+impl Driver {
+    /// Has it look at the engine again.
+    pub(super) fn wake(&self) {
+        self.woken.notify_one();
+    }
+}
+
+impl Broker {
+    /// Keeps time: serves the engine's deadlines. Never returns.
+    pub async fn drive(&self) {
+        loop {
+            let due = {
+                let mut state = self.lock();
+                state.driver_sleeps_until = state.matcher.poll_timeout();
+                state.driver_sleeps_until
+            };
+            self.driver.turned.notify_waiters();
+            tokio::select! {
+                () = sleep_until_due(due) => self.step(|state, now| state.matcher.handle_timeout(now)),
+                () = self.driver.woken.notified() => {}
+            }
+        }
+    }
+
+    /// Returns once the driver has had the engine: never, if the driver has
+    /// ended or hangs, or whoever has the lock.
+    pub async fn heartbeat(&self) {
+        let turned = self.driver.turned.notified();
+        self.driver.wake();
+        turned.await;
+    }
+}
+
+async fn sleep_until_due(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(TokioInstant::from_std(due)).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use tokio::time::timeout;
+
+    use crate::bridges::BridgeList;
+    use crate::broker::{Knowledge, PollInterval};
+    use crate::matching::Settings;
+    use crate::metrics::Metrics;
+    use crate::metrics::distinct_ips::WindowKey;
+
+    use super::*;
+
+    fn broker() -> Arc<Broker> {
+        let knowledge = Knowledge {
+            bridges: BridgeList::default(),
+            allowed_relay_pattern: "".into(),
+            default_relay_pattern: "".into(),
+            poll_interval: PollInterval::default(),
+            geoip: Arc::default(),
+        };
+        let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
+        Arc::new(Broker::new(Settings::default(), knowledge, metrics, 7))
+    }
+
+    async fn beats(broker: &Broker) -> bool {
+        let beat = timeout(Duration::from_hours(1), broker.heartbeat());
+        beat.await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn there_is_a_heartbeat_as_long_as_the_broker_is_driven() {
+        let broker = broker();
+        assert!(!beats(&broker).await);
+        let driven = Arc::clone(&broker);
+        let task = tokio::spawn(async move { driven.drive().await });
+        assert!(beats(&broker).await);
+        assert!(beats(&broker).await);
+        task.abort();
+        assert!(!beats(&broker).await);
+    }
+}

@@ -1,0 +1,214 @@
+//! Who still needs a connection: a proxy that was handed a client's offer posts
+//! its answer over the connection of its poll.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+use tokio::time::sleep_until;
+
+/// The connection that a request came over; an extension of each request.
+#[derive(Clone, Debug)]
+pub struct Connection(pub(super) Arc<Holds>);
+
+impl Connection {
+    /// Keeps the connection from being closed before its time when the server
+    /// ends, as long as the result lives.
+    pub fn hold(&self) -> Hold {
+        self.0.state().guards += 1;
+        Hold(Arc::clone(&self.0))
+    }
+
+    /// What one of those waited for that are [expected](Hold::expect_until) has
+    /// come.
+    pub fn release(&self) {
+        let mut state = self.0.state();
+        state.expected = state.expected.saturating_sub(1);
+        drop(state);
+        self.0.changed.notify_waiters();
+    }
+}
+
+/// Keeps a connection open.
+#[derive(Debug)]
+pub struct Hold(Arc<Holds>);
+
+impl Hold {
+    /// Goes on until the peer has sent what is expected of it, at the longest
+    /// until then.
+    pub fn expect_until(self, until: Instant) {
+        let mut state = self.0.state();
+        state.expected += 1;
+        state.until = state.until.max(Some(until));
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.state().guards -= 1;
+        self.0.changed.notify_waiters();
+    }
+}
+
+/// All that keeps one connection open.
+#[derive(Debug)]
+pub(super) struct Holds {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    /// It was accepted and there has been no request yet.
+    is_fresh: bool,
+    guards: usize,
+    /// What the peer is to send, and until when all of it is expected.
+    expected: usize,
+    until: Option<Instant>,
+}
+
+impl Holds {
+    /// Of a connection that was just accepted: its first request is awaited.
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State {
+                is_fresh: true,
+                guards: 0,
+                expected: 0,
+                until: None,
+            }),
+            changed: Notify::new(),
+        })
+    }
+
+    /// A request has come.
+    pub(super) fn begin_request(&self) {
+        self.state().is_fresh = false;
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        let state = self.state();
+        state.is_fresh || state.guards > 0 || state.expected > 0
+    }
+
+    /// Returns when nobody holds the connection, if [`Self::expire`] runs.
+    pub(super) async fn released(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if !self.is_held() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Forgets what did not come in its time. Never returns.
+    pub(super) async fn expire(&self) {
+        loop {
+            let changed = self.changed.notified();
+            let until = self.state().until;
+            let Some(until) = until else {
+                changed.await;
+                continue;
+            };
+            tokio::select! {
+                () = sleep_until(until.into()) => self.forget(until),
+                () = changed => {}
+            }
+        }
+    }
+
+    fn forget(&self, until: Instant) {
+        let mut state = self.state();
+        if state.until == Some(until) {
+            state.until = None;
+            state.expected = 0;
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time;
+
+    use super::*;
+
+    /// A connection that has had its first request.
+    fn connection() -> Connection {
+        let holds = Holds::new();
+        holds.begin_request();
+        Connection(holds)
+    }
+
+    fn in_seconds(seconds: u64) -> Instant {
+        now() + Duration::from_secs(seconds)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the paused clock of this test")]
+    fn now() -> Instant {
+        time::Instant::now().into_std()
+    }
+
+    /// How long until it is released, in milliseconds; none if it never is.
+    async fn released_after(connection: &Connection) -> Option<u128> {
+        let start = now();
+        tokio::select! {
+            () = connection.0.released() => Some((now() - start).as_millis()),
+            () = connection.0.expire() => None,
+            () = time::sleep(Duration::from_hours(1)) => None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_held_until_its_first_request() {
+        let holds = Holds::new();
+        assert!(holds.is_held());
+        holds.begin_request();
+        assert_eq!(released_after(&Connection(holds)).await, Some(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_held_by_each_guard() {
+        let connection = connection();
+        let (one, other) = (connection.hold(), connection.hold());
+        drop(one);
+        assert!(connection.0.is_held());
+        assert_eq!(released_after(&connection).await, None);
+        drop(other);
+        assert_eq!(released_after(&connection).await, Some(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_held_until_what_is_expected_has_come() {
+        let connection = connection();
+        connection.hold().expect_until(in_seconds(5));
+        connection.hold().expect_until(in_seconds(5));
+        connection.release();
+        assert!(connection.0.is_held());
+        connection.release();
+        assert_eq!(released_after(&connection).await, Some(0));
+        connection.release();
+        assert!(!connection.0.is_held());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_held_no_longer_than_anything_is_expected() {
+        let connection = connection();
+        connection.hold().expect_until(in_seconds(5));
+        connection.hold().expect_until(in_seconds(3));
+        // Tokio's timers are as exact as a millisecond.
+        let released = released_after(&connection).await.unwrap();
+        assert!((5000..5010).contains(&released), "{released}");
+        connection.hold().expect_until(in_seconds(2));
+        let released = released_after(&connection).await.unwrap();
+        assert!((2000..2010).contains(&released), "{released}");
+    }
+}
