@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::{Broker, Knowledge, PollInterval, clock};
 use snowflake_broker::http::{self as front, Sources};
-use snowflake_broker::listener::{self, Observer, Server};
+use snowflake_broker::listener::{self, DropReason, Observer, Server};
 use snowflake_broker::matching;
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
@@ -100,6 +100,7 @@ struct Unobserved;
 impl Observer for Unobserved {
     fn opened(&self) {}
     fn closed(&self) {}
+    fn dropped(&self, _reason: DropReason) {}
     fn handshake_failed(&self, _in_time: bool) {}
 }
 

@@ -5,6 +5,7 @@
 //! that the books balance whatever happens to the request.
 
 pub mod backlog;
+mod connections;
 pub mod distinct_ips;
 pub mod exposition;
 mod families;
@@ -41,14 +42,10 @@ pub use settings::Settings;
 use distinct_ips::{DistinctIps, WindowKey};
 use exposition::Format;
 use families::{
-    AnswerEnd, By, Families, Handshake, Pool, Proxy, PublishedProxyAnswer, Refused, Reply,
-    UniqueProxy,
+    AnswerEnd, By, Families, Pool, Proxy, PublishedProxyAnswer, Refused, Reply, UniqueProxy,
 };
 use ip_recordings::{IpRecorder, Recording};
-use labels::{
-    AnswerFate, Endpoint, HandshakeFailure, PublishedAnswer, Refusal, Rendezvous, Request,
-    StatusCode,
-};
+use labels::{AnswerFate, Endpoint, PublishedAnswer, Refusal, Rendezvous, Request, StatusCode};
 use process::ProcessMetrics;
 use saved_state::SavedState;
 use stats_log::StatsBlock;
@@ -208,23 +205,6 @@ impl Metrics {
     pub fn replied(&self, endpoint: Endpoint, code: StatusCode) {
         let labels = Reply { endpoint, code };
         self.families.replies.get_or_create(&labels).inc();
-    }
-
-    /// A connection was accepted.
-    pub fn connection_opened(&self) {
-        self.families.connections.inc();
-        self.families.open_connections.inc();
-    }
-
-    /// A connection has ended.
-    pub fn connection_closed(&self) {
-        self.families.open_connections.dec();
-    }
-
-    /// A TLS handshake has failed.
-    pub fn handshake_failed(&self, reason: HandshakeFailure) {
-        let failures = &self.families.handshake_failures;
-        failures.get_or_create(&Handshake { reason }).inc();
     }
 
     /// A certificate is served that is valid until then.

@@ -3,18 +3,27 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use ipnet::IpNet;
 use tokio::task::spawn_blocking;
 
 use crate::bridges::BridgeList;
 use crate::broker::{Broker, Knowledge};
 use crate::config::{self, Config, Inputs};
 use crate::geoip::{self, GeoIp};
+use crate::listener::Server;
 use crate::telemetry::LogControl;
 use crate::wire::relay_pattern::RelayPattern;
+
+/// The addresses of this machine for itself (RFC 6890).
+const LOOPBACK: [IpNet; 2] = [
+    IpNet::new_assert(IpAddr::V4(Ipv4Addr::LOCALHOST), 8),
+    IpNet::new_assert(IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+];
 
 /// Reads all that the broker is to know; `known` is what it knew of countries
 /// until now. The error names the setting.
@@ -63,6 +72,14 @@ fn countries(settings: &geoip::Settings, known: &GeoIp) -> anyhow::Result<GeoIp>
     Ok(geoip)
 }
 
+/// Puts the limits of new connections in force. A reverse proxy of ours, and this
+/// machine, may have any number of them.
+pub(super) fn set_limits(config: &Config, server: &Server) {
+    let mut exempt = config.http.trusted_proxies.clone();
+    exempt.extend(LOOPBACK);
+    server.set(config.listener.clone(), exempt);
+}
+
 /// What a SIGHUP makes anew.
 pub(super) struct Reloader {
     /// What the configuration is made from.
@@ -77,7 +94,7 @@ impl Reloader {
     /// Reads the configuration and all files it names anew, and swaps them at
     /// once if all of it is good. The real databases have some 700,000 lines:
     /// they are read on a thread of their own.
-    pub(super) async fn reload(&mut self, broker: &Broker) {
+    pub(super) async fn reload(&mut self, broker: &Broker, server: &Server) {
         let (inputs, before) = (self.inputs.clone(), broker.knowledge());
         let read = move || {
             let config = config::load(&inputs)?.config;
@@ -88,13 +105,14 @@ impl Reloader {
         let applied = read.flatten().and_then(|(config, knowledge)| {
             self.log.set_level(&config.telemetry.log_level)?;
             broker.set_knowledge(knowledge);
+            set_limits(&config, server);
             self.name_what_waits(&config);
             self.config = config;
             Ok(())
         });
         match applied {
             Ok(()) => tracing::info!(
-                "reloaded bridges, relay patterns, poll intervals, countries and log level"
+                "reloaded bridges, relay patterns, poll intervals, limits, countries and log level"
             ),
             Err(error) => {
                 // Each wrong key of the configuration is a line.
@@ -108,7 +126,7 @@ impl Reloader {
     fn name_what_waits(&self, new: &Config) {
         let old = &self.config;
         let waiting: Vec<&str> = [
-            ("listener", old.listener != new.listener),
+            ("listener.addr", old.listener.addr != new.listener.addr),
             ("tls", old.tls != new.tls),
             ("acme", old.acme != new.acme),
             ("http", old.http != new.http),

@@ -86,13 +86,13 @@ async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
     let running = Running {
         broker: Arc::clone(&broker),
         closing,
-        server: tokio::spawn(server.run(listener)),
+        server: tokio::spawn(Arc::clone(&server).run(listener)),
     };
     while signals.next().await == Request::Reload {
         // A file that does not come, from a network that is down, must not keep
         // us from stopping.
         tokio::select! {
-            () = reloader.reload(&broker) => {}
+            () = reloader.reload(&broker, &server) => {}
             () = signals.stop() => break,
         }
     }
@@ -126,13 +126,15 @@ fn server(
         process_figures: observed::process_figures,
     };
     let router = http::router(Arc::clone(broker), config.http.clone(), sources);
-    Ok(Arc::new(Server::new(
+    let server = Server::new(
         config.listener.clone(),
         tls_acceptor(&config.tls, &metrics)?,
         router,
-        Arc::new(Connections(metrics)),
+        Arc::new(Connections::new(metrics)),
         closing.clone(),
-    )))
+    );
+    reload::set_limits(config, &server);
+    Ok(Arc::new(server))
 }
 
 fn tls_acceptor(

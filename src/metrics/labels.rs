@@ -125,6 +125,22 @@ pub enum Refusal {
     UnknownBridge,
 }
 
+/// Which limit of the listener ended a connection, or kept it from being served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DropReason {
+    /// As many are open as may.
+    Connections,
+    /// As many are open from this address as may.
+    ConnectionsPerPeer,
+    /// The head of a request did not come in time.
+    HeadTimeout,
+    /// No request came for long.
+    IdleTimeout,
+    /// Over HTTP/2 more came to nothing than may: streams that are reset, frames
+    /// that carry nothing.
+    Http2Abuse,
+}
+
 /// Why a TLS handshake came to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum HandshakeFailure {
@@ -249,6 +265,10 @@ words! {
     Refusal {
         Pattern = "pattern", SidInUse = "sid_in_use", TooSoon = "too_soon", Limit = "limit",
         Overloaded = "overloaded", BadRequest = "bad_request", UnknownBridge = "unknown_bridge",
+    }
+    DropReason {
+        Connections = "connections", ConnectionsPerPeer = "connections_per_peer",
+        HeadTimeout = "head_timeout", IdleTimeout = "idle_timeout", Http2Abuse = "http2_abuse",
     }
     HandshakeFailure { Error = "error", Timeout = "timeout" }
     Endpoint {

@@ -96,6 +96,7 @@ impl BusyBroker {
         self.deny().await;
         self.time_out_and_answer_late().await?;
         self.refuse().await?;
+        self.exceed_limits().await?;
         self.abandon().await?;
         self.fail_a_handshake().await
     }
@@ -176,6 +177,13 @@ impl BusyBroker {
         Ok(())
     }
 
+    async fn exceed_limits(&self) -> Result<()> {
+        let mut stream = TcpStream::connect(self.clear).await?;
+        stream.write_all(b"POST").await?;
+        stream.read_to_end(&mut Vec::new()).await?;
+        Ok(())
+    }
+
     async fn abandon(&self) -> Result<()> {
         self.park("leaves").await?.abort();
         self.shows("/debug", "available: 0").await?;
@@ -232,7 +240,8 @@ fn broker(addr: SocketAddr) -> Command {
         .arg(format!("--addr={addr}"))
         .arg("--disable-geoip")
         .env("SNOWFLAKE_BROKER_MATCHING__PROXY_TIMEOUT", "4s")
-        .env("SNOWFLAKE_BROKER_MATCHING__REMATCH_AFTER", "100ms");
+        .env("SNOWFLAKE_BROKER_MATCHING__REMATCH_AFTER", "100ms")
+        .env("SNOWFLAKE_BROKER_LISTENER__HEADER_READ_TIMEOUT", "3s");
     command
 }
 

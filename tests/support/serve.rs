@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use snowflake_broker::listener::{self, Observer, Server, Settings};
+use snowflake_broker::listener::{self, DropReason, Observer, Server, Settings};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -27,5 +27,6 @@ struct Unobserved;
 impl Observer for Unobserved {
     fn opened(&self) {}
     fn closed(&self) {}
+    fn dropped(&self, _reason: DropReason) {}
     fn handshake_failed(&self, _in_time: bool) {}
 }

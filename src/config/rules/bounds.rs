@@ -11,10 +11,13 @@ const MOST: usize = 100_000_000;
 /// More of our own proxies in front of us than this is a mistake that lets
 /// clients choose their address.
 const MOST_HOPS: usize = 16;
+/// No connection needs more.
+const MOST_STREAMS: u32 = 1_000_000;
 
 pub(super) fn check(rules: &mut Rules<'_>) {
     spans(rules);
     counts(rules);
+    http2_streams(rules);
     ratios(rules);
     patience(rules);
 }
@@ -65,6 +68,30 @@ fn spans(rules: &mut Rules<'_>) {
 fn counts(rules: &mut Rules<'_>) {
     let c = rules.config;
     let bounds = [
+        (
+            "listener.max_connections",
+            c.listener.max_connections,
+            0,
+            MOST,
+        ),
+        (
+            "listener.max_connections_per_peer",
+            c.listener.max_connections_per_peer,
+            0,
+            MOST,
+        ),
+        (
+            "listener.http2_max_resets",
+            c.listener.http2_max_resets,
+            1,
+            MOST,
+        ),
+        (
+            "listener.http2_max_errors",
+            c.listener.http2_max_errors,
+            1,
+            MOST,
+        ),
         ("http.max_body_bytes", c.http.max_body_bytes, 1, MOST),
         ("http.trusted_hops", c.http.trusted_hops, 0, MOST_HOPS),
         (
@@ -91,6 +118,13 @@ fn counts(rules: &mut Rules<'_>) {
         if !(least..=most).contains(&count) {
             rules.refuse(&[key], format!("has to be from {least} to {most}"));
         }
+    }
+}
+
+fn http2_streams(rules: &mut Rules<'_>) {
+    if !(1..=MOST_STREAMS).contains(&rules.config.listener.http2_max_streams) {
+        let problem = format!("has to be from 1 to {MOST_STREAMS}");
+        rules.refuse(&["listener.http2_max_streams"], problem);
     }
 }
 
