@@ -121,13 +121,13 @@ impl Metrics {
         ProxyPollRecord::begin(self, proxy)
     }
 
-    /// Something came to `/proxy` that is no poll.
-    pub fn bad_proxy_poll(&self) {
+    /// Something came to `/proxy` that is not taken for a poll.
+    pub fn bad_proxy_poll(&self, reason: Refusal) {
         let unknown = Proxy {
             nat: NatType::Unknown,
             r#type: ProxyType::Unknown,
         };
-        ProxyPollRecord::begin(self, unknown).refuse(Refusal::BadRequest);
+        ProxyPollRecord::begin(self, unknown).refuse(reason);
     }
 
     /// A proxy that may serve polls from this address.
@@ -162,10 +162,16 @@ impl Metrics {
         ClientPollRecord::begin(self, rendezvous, country, nat)
     }
 
-    /// Something came to where clients poll that is no poll.
-    pub fn bad_client_poll(&self, rendezvous: Rendezvous, country: CountryCode) {
+    /// Something came to where clients poll that is not taken for a poll.
+    pub fn bad_client_poll(&self, rendezvous: Rendezvous, country: CountryCode, reason: Refusal) {
         self.begin_client_poll(rendezvous, country, NatType::Unknown)
-            .refuse(Refusal::BadRequest);
+            .refuse(reason);
+    }
+
+    /// Something came to `/answer` that is not taken for an answer.
+    pub fn bad_proxy_answer(&self, reason: Refusal) {
+        self.proxy_answered(ProxyType::Unknown, AnswerFate::Refused);
+        self.refused(Request::ProxyAnswer, reason);
     }
 
     /// A proxy answers.
@@ -178,7 +184,7 @@ impl Metrics {
             families.second_answers.inc();
         }
         let status = match outcome {
-            AnswerFate::Refused => return self.refused(Request::ProxyAnswer, Refusal::BadRequest),
+            AnswerFate::Refused => return,
             AnswerFate::Delivered => PublishedAnswer::Success,
             _ => PublishedAnswer::Timeout,
         };

@@ -43,7 +43,7 @@ const EVENTS: [(&str, f64); 11] = [
         "sum by (outcome) (snowflake_broker_proxy_answers_total)",
         7.0,
     ),
-    ("sum by (reason) (snowflake_broker_refusals_total)", 4.0),
+    ("sum by (reason) (snowflake_broker_refusals_total)", 6.0),
     (
         "sum by (reason) (snowflake_broker_connections_dropped_total)",
         1.0,

@@ -72,10 +72,11 @@ fn countries(settings: &geoip::Settings, known: &GeoIp) -> anyhow::Result<GeoIp>
     Ok(geoip)
 }
 
-/// Puts the limits of new connections in force. A reverse proxy of ours, and this
-/// machine, may have any number of them.
-pub(super) fn set_limits(config: &Config, server: &Server) {
-    let mut exempt = config.http.trusted_proxies.clone();
+/// Puts limits in force, for requests at once, for connections with the next. A
+/// reverse proxy of ours, and this machine, may have any number of connections.
+pub(super) fn set_limits(config: &Config, broker: &Broker, server: &Server) {
+    broker.set_limits(&config.limits);
+    let mut exempt = [&config.limits.exempt[..], &config.http.trusted_proxies].concat();
     exempt.extend(LOOPBACK);
     server.set(config.listener.clone(), exempt);
 }
@@ -105,7 +106,7 @@ impl Reloader {
         let applied = read.flatten().and_then(|(config, knowledge)| {
             self.log.set_level(&config.telemetry.log_level)?;
             broker.set_knowledge(knowledge);
-            set_limits(&config, server);
+            set_limits(&config, broker, server);
             self.name_what_waits(&config);
             self.config = config;
             Ok(())

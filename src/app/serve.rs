@@ -15,6 +15,7 @@ use tokio::time::timeout_at;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::broker::limits::Limits;
 use crate::broker::{Broker, clock};
 use crate::config::{Config, Inputs, Loaded};
 use crate::geoip::GeoIp;
@@ -27,6 +28,7 @@ use super::books::{self, Books};
 use super::exports::Exports;
 use super::lifecycle::{Ending, Request, Running, Signals};
 use super::observed::{self, Connections};
+use super::random;
 use super::reload::{self, Reloader};
 
 /// How much longer than a client waits the broker waits for its connections to
@@ -68,7 +70,8 @@ async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
     let books = Books::open(&config.metrics, Arc::clone(&metrics), now)?;
     let mut exports = Exports::open(&config.otel)?;
     let broker = Broker::new(config.matching.clone(), knowledge, Arc::clone(&metrics));
-    let broker = Arc::new(broker.traced(exports.tracer()));
+    let limits = Limits::new(config.limits.clone(), random::bytes()?.into());
+    let broker = Arc::new(broker.limited(limits).traced(exports.tracer()));
     let closing = CancellationToken::new();
     let server = server(config, &broker, metrics, &closing)?;
     let addr = &config.listener.addr;
@@ -133,7 +136,7 @@ fn server(
         Arc::new(Connections::new(metrics)),
         closing.clone(),
     );
-    reload::set_limits(config, &server);
+    reload::set_limits(config, broker, &server);
     Ok(Arc::new(server))
 }
 

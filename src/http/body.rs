@@ -7,19 +7,38 @@ use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt as _, Limited};
 use tokio::time::timeout;
 
+use crate::metrics::labels::Refusal;
+
 use super::Settings;
 
-/// A body that is too large, too slow, or broke off.
-#[derive(Debug, thiserror::Error)]
-#[error("the body cannot be read")]
-pub(super) struct UnreadableBody;
+/// Why a body is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum UnreadableBody {
+    /// It is too large, or broke off.
+    #[error("the body cannot be read")]
+    Broken,
+    /// It did not come in time.
+    #[error("the body did not come within http.body_read_timeout")]
+    TooSlow,
+}
+
+impl UnreadableBody {
+    /// How it is counted.
+    pub(super) fn reason(self) -> Refusal {
+        match self {
+            Self::Broken => Refusal::BadRequest,
+            Self::TooSlow => Refusal::TooSlow,
+        }
+    }
+}
 
 /// Reads a body whole.
 pub(super) async fn read(body: Body, settings: &Settings) -> Result<Bytes, UnreadableBody> {
     let whole = Limited::new(body, settings.max_body_bytes).collect();
     match timeout(settings.body_read_timeout, whole).await {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(_)) | Err(_) => Err(UnreadableBody),
+        Ok(Err(_)) => Err(UnreadableBody::Broken),
+        Err(_) => Err(UnreadableBody::TooSlow),
     }
 }
 

@@ -7,9 +7,9 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 
 use crate::broker::Broker;
-use crate::metrics::labels::{self, AnswerFate};
+use crate::metrics::labels::{self, Refusal};
 use crate::wire::answer::ProxyAnswer;
-use crate::wire::proxy::{PollStatus, ProxyPoll, ProxyType};
+use crate::wire::proxy::{PollStatus, ProxyPoll};
 
 use super::caller::caller;
 use super::{Front, body, error, refusals};
@@ -23,19 +23,27 @@ pub(super) async fn poll(State(front): State<Arc<Front>>, request: Request) -> R
     let caller = caller(&head, &front.settings);
     let body = match body::read(body, &front.settings).await {
         Ok(body) => body,
-        Err(unreadable) => return refuse_poll(&front.broker, &unreadable),
+        Err(unreadable) => {
+            refuse_poll(&front.broker, unreadable.reason(), &unreadable);
+            return error::bad_request();
+        }
     };
-    let poll = match ProxyPoll::decode(&body) {
+    let mut poll = match ProxyPoll::decode(&body) {
         Ok(poll) => poll,
-        Err(invalid) => return refuse_poll(&front.broker, &invalid),
+        Err(invalid) => {
+            refuse_poll(&front.broker, Refusal::BadRequest, &invalid);
+            return error::bad_request();
+        }
     };
     // The poll may be parked for long, and its body is of no more use.
     drop(body);
     drop(head);
-    match front.broker.proxy_poll(caller, &poll).await {
+    match front.broker.proxy_poll(caller, &mut poll).await {
         Ok(response) => {
-            if response.status == PollStatus::IncorrectRelayPattern {
-                log_pattern(&poll);
+            match response.status {
+                PollStatus::IncorrectRelayPattern => log_pattern(&poll),
+                PollStatus::PolledTooSoon => refusals::log_limit(labels::Request::ProxyPoll),
+                PollStatus::NoMatch | PollStatus::ClientMatch { .. } => {}
             }
             body::json(response.encode())
         }
@@ -48,27 +56,37 @@ pub(super) async fn poll(State(front): State<Arc<Front>>, request: Request) -> R
 
 /// The answer of a proxy.
 pub(super) async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
-    let body = match body::read(request.into_body(), &front.settings).await {
+    let (head, body) = request.into_parts();
+    let caller = caller(&head, &front.settings);
+    let body = match body::read(body, &front.settings).await {
         Ok(body) => body,
-        Err(unreadable) => return refuse_answer(&front.broker, &unreadable),
+        Err(unreadable) => {
+            refuse_answer(&front.broker, unreadable.reason(), &unreadable);
+            return error::bad_request();
+        }
     };
-    match ProxyAnswer::decode(&body) {
-        Ok(answer) => body::json(front.broker.proxy_answer(answer).encode()),
-        Err(invalid) => refuse_answer(&front.broker, &invalid),
+    let answer = match ProxyAnswer::decode(&body) {
+        Ok(answer) => answer,
+        Err(invalid) => {
+            refuse_answer(&front.broker, Refusal::BadRequest, &invalid);
+            return error::bad_request();
+        }
+    };
+    if let Ok(status) = front.broker.proxy_answer(caller, answer) {
+        return body::json(status.encode());
     }
+    refusals::log_limit(labels::Request::ProxyAnswer);
+    error::over_limit()
 }
 
-fn refuse_poll(broker: &Broker, reason: &dyn Display) -> Response {
-    broker.metrics().bad_proxy_poll();
-    refusals::log(labels::Request::ProxyPoll, reason);
-    error::bad_request()
+fn refuse_poll(broker: &Broker, reason: Refusal, why: &dyn Display) {
+    broker.metrics().bad_proxy_poll(reason);
+    refusals::log(labels::Request::ProxyPoll, why);
 }
 
-fn refuse_answer(broker: &Broker, reason: &dyn Display) -> Response {
-    let metrics = broker.metrics();
-    metrics.proxy_answered(ProxyType::Unknown, AnswerFate::Refused);
-    refusals::log(labels::Request::ProxyAnswer, reason);
-    error::bad_request()
+fn refuse_answer(broker: &Broker, reason: Refusal, why: &dyn Display) {
+    broker.metrics().bad_proxy_answer(reason);
+    refusals::log(labels::Request::ProxyAnswer, why);
 }
 
 fn log_pattern(poll: &ProxyPoll) {

@@ -1,5 +1,6 @@
 //! What an operator can set about the HTTP front.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -22,6 +23,20 @@ pub struct Settings {
     /// of them is not believed, and their own addresses in the headers are no
     /// hops. Empty: any peer is believed.
     pub trusted_proxies: Vec<IpNet>,
+}
+
+impl Settings {
+    /// Whether the forwarding headers of a peer with this address are believed.
+    pub(super) fn believes(&self, peer: IpAddr) -> bool {
+        self.trusted_hops > 0 && (self.trusted_proxies.is_empty() || self.is_trusted(peer))
+    }
+
+    /// Whether this is the address of a proxy of ours.
+    pub(super) fn is_trusted(&self, address: IpAddr) -> bool {
+        self.trusted_proxies
+            .iter()
+            .any(|net| net.contains(&address))
+    }
 }
 
 impl Default for Settings {

@@ -113,12 +113,14 @@ pub enum Refusal {
     Pattern,
     /// A poll with this `Sid` waits already.
     SidInUse,
-    /// The proxy polled before its time.
+    /// More proxies polled from one address than may.
     TooSoon,
-    /// More came from one address than may.
+    /// More of these came from one address than may.
     Limit,
     /// As much waits already as may.
     Overloaded,
+    /// Its body did not come in time.
+    TooSlow,
     /// The request was not understood.
     BadRequest,
     /// The client's bridge is not in the list.
@@ -184,6 +186,8 @@ pub enum StatusCode {
     BadRequest,
     /// 404.
     NotFound,
+    /// 429.
+    TooManyRequests,
     /// 503.
     ServiceUnavailable,
     /// 504.
@@ -264,7 +268,8 @@ words! {
     }
     Refusal {
         Pattern = "pattern", SidInUse = "sid_in_use", TooSoon = "too_soon", Limit = "limit",
-        Overloaded = "overloaded", BadRequest = "bad_request", UnknownBridge = "unknown_bridge",
+        Overloaded = "overloaded", TooSlow = "too_slow", BadRequest = "bad_request",
+        UnknownBridge = "unknown_bridge",
     }
     DropReason {
         Connections = "connections", ConnectionsPerPeer = "connections_per_peer",
@@ -277,7 +282,7 @@ words! {
     }
     StatusCode {
         Ok = "200", NotModified = "304", BadRequest = "400", NotFound = "404",
-        ServiceUnavailable = "503", GatewayTimeout = "504", Other = "other",
+        TooManyRequests = "429", ServiceUnavailable = "503", GatewayTimeout = "504", Other = "other",
     }
     PublishedPoll { Idle = "idle", Matched = "matched" }
     PublishedClient { Matched = "matched", Denied = "denied", Timeout = "timeout" }

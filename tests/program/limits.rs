@@ -1,4 +1,4 @@
-//! The limits of connections, as an operator sees them: what the
+//! The limits of connections and addresses, as an operator sees them: what the
 //! peer gets, what is counted, what is logged.
 
 use std::fs;
@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use http::StatusCode;
 use rustix::process::Signal;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use crate::messages::{proxy_answer, proxy_poll};
+use crate::messages::{client_poll, proxy_answer, proxy_poll};
 use crate::peer::Peer;
 use crate::privacy::PrivacyWatch;
 use crate::{FOREVER, Program, command};
@@ -45,6 +46,17 @@ impl Configured {
         is_logged.await.expect("it is not reloaded");
     }
 
+    /// The status and body of a request that comes for this address, by way of a
+    /// reverse proxy here.
+    async fn post(&self, address: &str, path: &str, body: &str) -> (u16, String) {
+        let headers = format!("X-Forwarded-For: {address}\r\n");
+        let target = format!("POST {path}");
+        let reply = self.program.request(&target, &headers, body).await;
+        let status = reply.split(' ').nth(1).unwrap().parse().unwrap();
+        let (_, body) = reply.split_once("\r\n\r\n").unwrap();
+        (status, body.to_owned())
+    }
+
     /// A sample of the metrics.
     async fn count(&self, series: &str) -> u64 {
         let metrics = self.scrape().await;
@@ -55,6 +67,12 @@ impl Configured {
 
     async fn scrape(&self) -> String {
         self.program.request("GET /prometheus", "", "").await
+    }
+
+    async fn refusals(&self, request: &str, reason: &str) -> u64 {
+        let name = "snowflake_broker_refusals_total";
+        let labels = format!("{{request=\"{request}\",reason=\"{reason}\"}}");
+        self.count(&format!("{name}{labels}")).await
     }
 
     async fn dropped(&self, reason: &str) -> u64 {
@@ -83,14 +101,95 @@ impl Configured {
     }
 }
 
+/// Of each kind two at once, and one more a minute.
+const TWO_AT_ONCE: &str = "
+[limits]
+proxy_polls_per_minute = 1
+proxy_poll_burst = 2
+client_polls_per_minute = 1
+client_poll_burst = 2
+answers_per_minute = 1
+answer_burst = 2
+[matching]
+proxy_timeout = \"10ms\"
+client_queue_wait = \"10ms\"
+";
+
 #[tokio::test]
-async fn sighup_changes_limits_for_new_connections() {
-    let broker = Configured::start("").await;
+async fn an_address_over_its_limits_hears_it_and_others_do_not() {
+    let broker = Configured::start(TWO_AT_ONCE).await;
+    let status = async |address: &str| {
+        let (_, body) = broker
+            .post(address, "/proxy", &proxy_poll("a", "open"))
+            .await;
+        let poll: Value = serde_json::from_str(&body).unwrap();
+        poll["Status"].as_str().unwrap().to_owned()
+    };
+    for expected in ["no match", "no match", "polled too soon"] {
+        assert_eq!(status("5.1.0.1").await, expected);
+    }
+    let error = async |address: &str| {
+        let (_, body) = broker
+            .post(address, "/client", &client_poll("x", "open"))
+            .await;
+        body
+    };
+    for _ in 0..2 {
+        assert!(error("5.1.0.1").await.contains("no snowflake proxies"));
+    }
+    let slow_down = r#"{"error":"too many requests, slow down"}"#;
+    assert_eq!(error("5.1.0.1").await, slow_down);
+    for expected in [200, 200, 429] {
+        let answer = proxy_answer("nobody", "hi");
+        let (status, _) = broker.post("5.1.0.1", "/answer", &answer).await;
+        assert_eq!(status, expected);
+    }
+    // Of one /64 each.
+    for expected in ["no match", "no match", "polled too soon"] {
+        assert_eq!(status("2a01:4f8:1:1::1").await, expected);
+    }
+    assert_eq!(status("2a01:4f8:1:1:ffff::2").await, "polled too soon");
+    assert_eq!(status("2a01:4f8:1:2::1").await, "no match");
+
+    for _ in 0..100 {
+        assert_eq!(error("5.1.0.1").await, slow_down);
+    }
+    assert_eq!(broker.refusals("proxy_poll", "too_soon").await, 3);
+    assert_eq!(broker.refusals("client_poll", "limit").await, 101);
+    assert_eq!(broker.refusals("proxy_answer", "limit").await, 1);
+    let over = "its address is over limits.client_polls_per_minute";
+    let logged = broker.logged(over);
+    assert!((10..=20).contains(&logged), "{logged}");
+}
+
+#[tokio::test]
+async fn sighup_changes_limits_at_once() {
+    let broker = Configured::start(TWO_AT_ONCE).await;
+    let poll = client_poll("x", "open");
+    let is_limited = async || {
+        let (_, body) = broker.post("5.1.0.1", "/client", &poll).await;
+        body.contains("slow down")
+    };
+    for expected in [false, false, true] {
+        assert_eq!(is_limited().await, expected);
+    }
+    broker
+        .reload(&TWO_AT_ONCE.replace("[matching]", "exempt = [\"5.1.0.0/16\"]\n[matching]"))
+        .await;
+    for _ in 0..5 {
+        assert!(!is_limited().await);
+    }
+    broker
+        .reload(&TWO_AT_ONCE.replace("client_poll_burst = 2", "client_poll_burst = 1"))
+        .await;
+    for expected in [false, true] {
+        assert_eq!(is_limited().await, expected);
+    }
     broker.reload("[listener]\nmax_connections = 1\n").await;
     let held = TcpStream::connect(broker.program.addr).await.unwrap();
     until_closed(TcpStream::connect(broker.program.addr).await.unwrap()).await;
     drop(held);
-    assert_eq!(broker.logged("waits for a restart"), 0);
+    assert_eq!(broker.logged("waits for a restart"), 1, "matching does");
 }
 
 #[tokio::test]
@@ -149,6 +248,17 @@ async fn slow_heads_and_idle_connections_are_counted_apart() {
     assert_eq!(status, StatusCode::OK);
     broker.until_dropped("idle_timeout", 1).await;
     assert_eq!(broker.logged("idle_timeout"), 0);
+}
+
+#[tokio::test]
+async fn a_slow_body_is_counted() {
+    let broker = Configured::start("[http]\nbody_read_timeout = \"200ms\"\n").await;
+    let begun =
+        "POST /client HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 9\r\n\r\n1.0";
+    let reply = broker.program.exchange(begun.as_bytes()).await;
+    assert!(reply.starts_with("HTTP/1.1 400"), "{reply}");
+    assert_eq!(broker.refusals("client_poll", "too_slow").await, 1);
+    assert_eq!(broker.logged("http.body_read_timeout"), 1);
 }
 
 #[tokio::test]

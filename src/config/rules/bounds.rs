@@ -11,13 +11,15 @@ const MOST: usize = 100_000_000;
 /// More of our own proxies in front of us than this is a mistake that lets
 /// clients choose their address.
 const MOST_HOPS: usize = 16;
-/// No connection needs more.
-const MOST_STREAMS: u32 = 1_000_000;
+/// No rate or burst of one address is larger, and no factor on it: together they
+/// stay far from where nanoseconds overflow.
+const MOST_OF_ONE: u32 = 1_000_000;
+const MOST_FACTOR: u32 = 1_000;
 
 pub(super) fn check(rules: &mut Rules<'_>) {
     spans(rules);
     counts(rules);
-    http2_streams(rules);
+    rates(rules);
     ratios(rules);
     patience(rules);
 }
@@ -92,6 +94,7 @@ fn counts(rules: &mut Rules<'_>) {
             1,
             MOST,
         ),
+        ("limits.max_addresses", c.limits.max_addresses, 1, MOST),
         ("http.max_body_bytes", c.http.max_body_bytes, 1, MOST),
         ("http.trusted_hops", c.http.trusted_hops, 0, MOST_HOPS),
         (
@@ -121,10 +124,53 @@ fn counts(rules: &mut Rules<'_>) {
     }
 }
 
-fn http2_streams(rules: &mut Rules<'_>) {
-    if !(1..=MOST_STREAMS).contains(&rules.config.listener.http2_max_streams) {
-        let problem = format!("has to be from 1 to {MOST_STREAMS}");
-        rules.refuse(&["listener.http2_max_streams"], problem);
+/// Of what one address, or one connection, may.
+fn rates(rules: &mut Rules<'_>) {
+    let (limits, listener) = (&rules.config.limits, &rules.config.listener);
+    let of_one = |least| least..=MOST_OF_ONE;
+    let bounds = [
+        (
+            "listener.http2_max_streams",
+            listener.http2_max_streams,
+            of_one(1),
+        ),
+        (
+            "limits.proxy_polls_per_minute",
+            limits.proxy_polls_per_minute,
+            of_one(0),
+        ),
+        (
+            "limits.proxy_poll_burst",
+            limits.proxy_poll_burst,
+            of_one(1),
+        ),
+        (
+            "limits.client_polls_per_minute",
+            limits.client_polls_per_minute,
+            of_one(0),
+        ),
+        (
+            "limits.client_poll_burst",
+            limits.client_poll_burst,
+            of_one(1),
+        ),
+        (
+            "limits.answers_per_minute",
+            limits.answers_per_minute,
+            of_one(0),
+        ),
+        ("limits.answer_burst", limits.answer_burst, of_one(1)),
+        (
+            "limits.intermediary_factor",
+            limits.intermediary_factor,
+            1..=MOST_FACTOR,
+        ),
+    ];
+    for (key, count, bounds) in bounds {
+        if !bounds.contains(&count) {
+            let (least, most) = (bounds.start(), bounds.end());
+            rules.refuse(&[key], format!("has to be from {least} to {most}"));
+        }
     }
 }
 
