@@ -13,7 +13,7 @@ use crate::wire::client::encode_error;
 use crate::wire::{amp_armor, amp_path};
 
 use super::caller::behind_cache;
-use super::{Front, client};
+use super::{Front, body, client};
 
 /// A poll in the path of the URL; always 200, for caches keep no errors.
 pub(super) async fn poll(State(front): State<Arc<Front>>, request: Request) -> Response {
@@ -27,6 +27,15 @@ pub(super) async fn poll(State(front): State<Arc<Front>>, request: Request) -> R
 
 async fn response(front: &Front, caller: Caller, head: Parts) -> Vec<u8> {
     let rendezvous = Rendezvous::Ampcache;
+    // The offer, a part of the path, is held until there is a response.
+    let _taken = match front.room.take(body::head_bytes(&head)) {
+        Ok(taken) => taken,
+        Err(no_room) => {
+            let reason = no_room.reason();
+            client::refuse(&front.broker, caller, rendezvous, reason, &no_room);
+            return encode_error("the broker is overloaded, slow down");
+        }
+    };
     let path = head.uri.path().strip_prefix("/amp/client/");
     let poll = match amp_path::decode(path.unwrap_or_default()) {
         Ok(poll) => poll,

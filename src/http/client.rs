@@ -18,12 +18,13 @@ use super::{Front, body, error, refusals};
 pub(super) async fn poll(State(front): State<Arc<Front>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let caller = caller(&head, &front.settings);
-    let body = match body::read(body, &front.settings).await {
-        Ok(body) => body,
+    // The offer is held until there is a response.
+    let (body, _taken) = match body::read(&head, body, &front).await {
+        Ok(read) => read,
         Err(unreadable) => {
             let (rendezvous, reason) = (Rendezvous::Http, unreadable.reason());
             refuse(&front.broker, caller, rendezvous, reason, &unreadable);
-            return error::bad_request();
+            return error::unreadable(unreadable);
         }
     };
     if ClientPoll::is_legacy(&body) {

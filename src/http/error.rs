@@ -6,9 +6,19 @@ use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 
 use crate::broker::NoAnswer;
 
+use super::body::UnreadableBody;
+
 /// A request that cannot be read or understood: 400 with an empty body.
 pub(super) fn bad_request() -> Response {
     StatusCode::BAD_REQUEST.into_response()
+}
+
+/// A body that is not read: 503 where only the broker is to blame.
+pub(super) fn unreadable(body: UnreadableBody) -> Response {
+    match body {
+        UnreadableBody::Broken | UnreadableBody::TooSlow => bad_request(),
+        UnreadableBody::NoRoom => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
 }
 
 /// More came from one address than may: 429 (RFC 6585). The reference proxy and

@@ -21,11 +21,11 @@ const LOGGED_PATTERN_MAX: usize = 260;
 pub(super) async fn poll(State(front): State<Arc<Front>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let caller = caller(&head, &front.settings);
-    let body = match body::read(body, &front.settings).await {
-        Ok(body) => body,
+    let (body, taken) = match body::read(&head, body, &front).await {
+        Ok(read) => read,
         Err(unreadable) => {
             refuse_poll(&front.broker, unreadable.reason(), &unreadable);
-            return error::bad_request();
+            return error::unreadable(unreadable);
         }
     };
     let mut poll = match ProxyPoll::decode(&body) {
@@ -37,6 +37,7 @@ pub(super) async fn poll(State(front): State<Arc<Front>>, request: Request) -> R
     };
     // The poll may be parked for long, and its body is of no more use.
     drop(body);
+    drop(taken);
     drop(head);
     match front.broker.proxy_poll(caller, &mut poll).await {
         Ok(response) => {
@@ -58,11 +59,11 @@ pub(super) async fn poll(State(front): State<Arc<Front>>, request: Request) -> R
 pub(super) async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let caller = caller(&head, &front.settings);
-    let body = match body::read(body, &front.settings).await {
-        Ok(body) => body,
+    let (body, _taken) = match body::read(&head, body, &front).await {
+        Ok(read) => read,
         Err(unreadable) => {
             refuse_answer(&front.broker, unreadable.reason(), &unreadable);
-            return error::bad_request();
+            return error::unreadable(unreadable);
         }
     };
     let answer = match ProxyAnswer::decode(&body) {

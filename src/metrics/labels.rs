@@ -117,7 +117,7 @@ pub enum Refusal {
     TooSoon,
     /// More of these came from one address than may.
     Limit,
-    /// As much waits already as may.
+    /// As much waits already as may, in numbers or in bytes.
     Overloaded,
     /// Its body did not come in time.
     TooSlow,

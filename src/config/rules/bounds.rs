@@ -20,6 +20,7 @@ pub(super) fn check(rules: &mut Rules<'_>) {
     spans(rules);
     counts(rules);
     rates(rules);
+    room(rules);
     ratios(rules);
     patience(rules);
 }
@@ -171,6 +172,17 @@ fn rates(rules: &mut Rules<'_>) {
             let (least, most) = (bounds.start(), bounds.end());
             rules.refuse(&[key], format!("has to be from {least} to {most}"));
         }
+    }
+}
+
+/// No body could ever be read.
+fn room(rules: &mut Rules<'_>) {
+    let http = &rules.config.http;
+    if http.max_bytes_in_flight < http.max_body_bytes {
+        rules.refuse(
+            &["http.max_bytes_in_flight", "http.max_body_bytes"],
+            "has to be at least http.max_body_bytes",
+        );
     }
 }
 
