@@ -31,7 +31,7 @@ fn broker(limits: Option<limits::Settings>) -> Broker {
         geoip: Arc::default(),
     };
     let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([1; 16])));
-    let broker = Broker::new(matching::Settings::default(), knowledge, metrics);
+    let broker = Broker::new(matching::Settings::default(), knowledge, metrics, 7);
     match limits {
         Some(limits) => broker.limited(Limits::new(limits, [1; 16].into())),
         None => broker,

@@ -77,7 +77,7 @@ async fn serve() -> io::Result<SocketAddr> {
         poll_interval: PollInterval::default(),
         geoip: Arc::default(),
     };
-    let broker = Broker::new(settings, knowledge, Arc::new(all_series()));
+    let broker = Broker::new(settings, knowledge, Arc::new(all_series()), 7);
     let broker = Arc::new(broker);
     let driven = Arc::clone(&broker);
     tokio::spawn(async move { driven.drive().await });
@@ -101,6 +101,7 @@ impl Observer for Unobserved {
     fn opened(&self) {}
     fn closed(&self) {}
     fn dropped(&self, _reason: DropReason) {}
+    fn accept_failed(&self, _error: &io::Error) {}
     fn handshake_failed(&self, _in_time: bool) {}
 }
 

@@ -56,7 +56,7 @@ fn broker(tracer: Option<BoxedTracer>) -> Broker {
         geoip: Arc::default(),
     };
     let metrics = Metrics::new(clock::wall_clock(), WindowKey::from([1; 16]));
-    Broker::new(Settings::default(), knowledge, Arc::new(metrics)).traced(tracer)
+    Broker::new(Settings::default(), knowledge, Arc::new(metrics), 7).traced(tracer)
 }
 
 fn caller() -> Caller {

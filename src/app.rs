@@ -12,6 +12,7 @@ mod observed;
 mod random;
 mod reload;
 mod serve;
+mod start_up;
 mod window_file;
 
 use std::ffi::OsString;
@@ -19,8 +20,8 @@ use std::process::ExitCode;
 
 /// Does what the arguments, the first being the program's name, ask for.
 ///
-/// The exit code is 0 for success, 2 for a wrong command line or configuration
-/// and 1 for every other failure.
+/// The exit code is 0 for success, 2 for a wrong command line, configuration or
+/// file that it names, and 1 for every other failure.
 pub fn run(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,

@@ -16,9 +16,10 @@ mod waiters;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use fastrand::Rng;
 use opentelemetry::global::BoxedTracer;
 use tokio::sync::Notify;
 use tokio::time::{Instant as TokioInstant, sleep_until};
@@ -40,13 +41,13 @@ use crate::wire::relay_pattern::RelayPattern;
 use crate::wire::session_description::SessionDescription;
 
 pub use caller::{Caller, Origin};
-pub use poll_interval::{InvalidPollIntervals, PollInterval};
+pub use poll_interval::{InvalidPollIntervals, Mode, PollInterval, Steering};
 pub use refused::{NoAnswer, OverLimit};
 pub use settings::Settings;
 
 use limits::Limits;
 use trace::ClientTrace;
-use waiters::{Guard, State};
+use waiters::{Guard, PollEnd, State};
 
 /// What the broker knows that can be replaced while it runs.
 #[derive(Clone, Debug)]
@@ -76,9 +77,18 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// A broker in which nothing waits. It needs [`Self::drive`] to be run.
-    pub fn new(settings: matching::Settings, knowledge: Knowledge, metrics: Arc<Metrics>) -> Self {
-        let state = State::new(Matcher::new(settings), Arc::clone(&metrics));
+    /// A broker in which nothing waits. It needs [`Self::drive`] to be run. The
+    /// seed, random, is of the jitter of the poll intervals.
+    pub fn new(
+        settings: matching::Settings,
+        knowledge: Knowledge,
+        metrics: Arc<Metrics>,
+        jitter_seed: u64,
+    ) -> Self {
+        let steering = Steering::new(knowledge.poll_interval.clone(), settings.proxy_timeout);
+        let matcher = Matcher::new(settings);
+        let jitter = Rng::with_seed(jitter_seed);
+        let state = State::new(matcher, steering, jitter, Arc::clone(&metrics));
         Self {
             state: Mutex::new(state),
             knowledge: ArcSwap::from_pointee(knowledge),
@@ -127,14 +137,14 @@ impl Broker {
             record.refuse(Refusal::TooSoon);
             return Ok(PollResponse {
                 status: PollStatus::PolledTooSoon,
-                next_poll: knowledge.poll_interval.overloaded,
+                next_poll: self.lock().jittered(knowledge.poll_interval.overloaded),
             });
         }
         if !knowledge.accepts(poll) {
             record.refuse(Refusal::Pattern);
             return Ok(PollResponse {
                 status: PollStatus::IncorrectRelayPattern,
-                next_poll: knowledge.poll_interval.refused,
+                next_poll: self.lock().jittered(knowledge.poll_interval.refused),
             });
         }
         if let Some(address) = caller.address {
@@ -150,14 +160,17 @@ impl Broker {
                 return Err(in_use);
             }
         };
-        let reply = Guard::new(self, waiter).reply(receiver).await;
-        let reply = reply.unwrap_or(PollReply::NoMatch(NoMatch::Draining));
-        match &reply {
+        let end = Guard::new(self, waiter).reply(receiver).await;
+        let end = end.unwrap_or_else(|| PollEnd {
+            reply: PollReply::NoMatch(NoMatch::Draining),
+            next_poll: knowledge.poll_interval.fixed(NatClass::of(poll.nat)),
+        });
+        match &end.reply {
             PollReply::Offer(_) => record.matched(),
             PollReply::NoMatch(NoMatch::Overloaded) => record.refuse(Refusal::Overloaded),
             PollReply::NoMatch(NoMatch::Idle | NoMatch::Draining) => record.idle(),
         }
-        Ok(knowledge.poll_response(poll, reply))
+        Ok(poll_response(end))
     }
 
     /// A client asks for a proxy.
@@ -263,6 +276,8 @@ impl Broker {
 
     /// Replaces what the broker knows.
     pub fn set_knowledge(&self, knowledge: Knowledge) {
+        let poll_interval = knowledge.poll_interval.clone();
+        self.lock().steering.set_settings(poll_interval);
         self.knowledge.store(Arc::new(knowledge));
     }
 
@@ -288,6 +303,7 @@ impl Broker {
     fn step<T>(&self, step: impl FnOnce(&mut State, Instant) -> T) -> T {
         let mut state = self.lock();
         let now = clock::now();
+        state.steering.advance(now);
         let result = step(&mut state, now);
         let deliveries = state.take_deliveries(now);
         let due = state.matcher.poll_timeout();
@@ -307,9 +323,13 @@ impl Broker {
     }
 
     fn waiting(&self) -> Waiting {
-        let state = self.lock();
+        let mut state = self.lock();
+        state.steering.advance(clock::now());
         let snapshot = state.matcher.snapshot();
+        let intervals = NatClass::ALL.into_iter();
+        let intervals = intervals.map(|pool| (pool, state.steering.interval(pool)));
         Waiting {
+            poll_intervals: intervals.collect(),
             parked: snapshot.parked,
             matched: snapshot.matched_clients,
             queued: state.matcher.queued_by_class(),
@@ -334,29 +354,20 @@ impl Knowledge {
             .unwrap_or(&self.default_relay_pattern)
             .is_superset_of(&self.allowed_relay_pattern)
     }
+}
 
-    fn poll_response(&self, poll: &ProxyPoll, reply: PollReply) -> PollResponse {
-        let next_poll = match &reply {
-            PollReply::NoMatch(NoMatch::Overloaded) => self.poll_interval.overloaded,
-            _ => self.next_poll(NatClass::of(poll.nat)),
-        };
-        let status = match reply {
-            PollReply::NoMatch(_) => PollStatus::NoMatch,
-            PollReply::Offer(hand_off) => PollStatus::ClientMatch {
-                offer: hand_off.offer.offer,
-                nat: hand_off.offer.nat,
-                relay_url: hand_off.offer.relay_url,
-            },
-        };
-        PollResponse { status, next_poll }
-    }
-
-    fn next_poll(&self, pool: NatClass) -> Duration {
-        match pool {
-            NatClass::Open => self.poll_interval.open,
-            NatClass::Moderate => self.poll_interval.moderate,
-            NatClass::Strict => self.poll_interval.strict,
-        }
+fn poll_response(end: PollEnd) -> PollResponse {
+    let status = match end.reply {
+        PollReply::NoMatch(_) => PollStatus::NoMatch,
+        PollReply::Offer(hand_off) => PollStatus::ClientMatch {
+            offer: hand_off.offer.offer,
+            nat: hand_off.offer.nat,
+            relay_url: hand_off.offer.relay_url,
+        },
+    };
+    PollResponse {
+        status,
+        next_poll: end.next_poll,
     }
 }
 

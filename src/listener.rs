@@ -112,6 +112,9 @@ pub trait Observer: Send + Sync + 'static {
     fn closed(&self);
     /// A connection was ended, or not served at all, for a limit.
     fn dropped(&self, reason: DropReason);
+    /// No connection can be accepted now, for want of something. It is tried
+    /// again ten times a second.
+    fn accept_failed(&self, error: &io::Error);
     /// A TLS handshake failed; `in_time` unless it took too long.
     fn handshake_failed(&self, in_time: bool);
 }
@@ -171,8 +174,9 @@ impl Server {
             };
             match accepted {
                 Ok((stream, peer)) => self.admit(stream, Peer(peer)),
+                Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections, trying again");
+                    self.observer.accept_failed(&error);
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -319,6 +323,17 @@ fn is_http2_abuse(error: &(dyn Error + 'static)) -> bool {
         next = error.source();
     }
     false
+}
+
+/// Whether a connection failed before it was accepted; the next may be fine.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
 }
 
 /// A connection that is open, for the observer.

@@ -42,6 +42,7 @@ use crate::wire::session_description::SessionDescription;
 pub use outputs::{
     AnswerOutcome, Answered, ClientReply, Denied, Event, HandOff, NoMatch, Output, PollReply,
 };
+pub use policy::pools_for;
 pub use sessions::{ClientKey, ClientOffer, PollKey};
 pub use settings::Settings;
 

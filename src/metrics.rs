@@ -60,7 +60,7 @@ pub struct Metrics {
     window: Mutex<Window>,
 }
 
-/// What waits when metrics are asked for.
+/// What waits when metrics are asked for, and what proxies are told then.
 #[derive(Clone, Debug, Default)]
 pub struct Waiting {
     /// How many polls of each type and NAT are parked, where there are any.
@@ -69,6 +69,8 @@ pub struct Waiting {
     pub queued: Vec<(NatClass, usize)>,
     /// How many clients wait for an answer.
     pub matched: usize,
+    /// After how long the proxies of each pool are told to poll again.
+    pub poll_intervals: Vec<(NatClass, Duration)>,
 }
 
 /// What the metrics log will say of the time since `start`.
@@ -281,6 +283,12 @@ impl Metrics {
         schedule::remaining(&mut self.window().start, length, now)
     }
 
+    /// The clock was set: the window began at another time, by the clock.
+    pub fn clock_was_set(&self, step: schedule::Step) {
+        let mut window = self.window();
+        window.start = step.apply(window.start);
+    }
+
     /// The window as it is now, as if it ended.
     pub fn block(&self, now: SystemTime) -> StatsBlock {
         self.window().block(now)
@@ -337,6 +345,10 @@ impl Metrics {
             families.queued_clients.get_or_create(&labels).set(queued);
         }
         families.matched_clients.set(gauge(waiting.matched));
+        for &(pool, interval) in &waiting.poll_intervals {
+            let gauge = families.poll_interval.get_or_create(&Pool { pool });
+            gauge.set(interval.as_secs_f64());
+        }
     }
 
     fn refused(&self, request: Request, reason: Refusal) {

@@ -8,6 +8,9 @@
 //! crates do that below the level `info` (h2 the path and some headers of a
 //! request that it refuses), so they are not heard there, and a panic is logged
 //! without its message, which may quote what it stumbled over.
+//!
+//! Nor can anybody flood the log: what strangers provoke is limited, by
+//! [`LogLimit`] or by being counted only.
 
 use std::io;
 use std::panic::{self, Location};
@@ -25,15 +28,18 @@ mod journal;
 mod log_limit;
 pub mod otel;
 mod output;
+mod queue;
 mod scrub;
 mod settings;
 
 pub use log_limit::LogLimit;
+pub use queue::LogGuard;
 pub use scrub::scrub;
 pub use settings::{LogFormat, Settings};
 
 use journal::WithPriority;
 use output::ScrubbedOutput;
+use queue::LineQueue;
 
 /// Who reads stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +62,9 @@ pub enum LogError {
     /// This process has a subscriber or a `log` logger already.
     #[error("logging is set up already")]
     AlreadySet,
+    /// There is no thread that could write.
+    #[error("cannot start the thread that writes the log: {0}")]
+    Thread(#[from] io::Error),
 }
 
 /// A text that is neither a level (`error`, `warn`, `info`, `debug`, `trace`,
@@ -72,12 +81,15 @@ pub struct LogControl {
     filter: reload::Handle<EnvFilter, Registry>,
 }
 
-/// Sends the logs of this process to stderr from now on. Once a process.
-pub fn init(settings: &Settings, style: LogStyle) -> Result<LogControl, LogError> {
-    let (subscriber, control) = subscriber(settings, style, io::stderr)?;
+/// Sends the logs of this process to stderr from now on. Once a process. Logging
+/// never waits and never fails, whatever becomes of stderr; the last lines are
+/// written when the guard is dropped.
+pub fn init(settings: &Settings, style: LogStyle) -> Result<(LogControl, LogGuard), LogError> {
+    let (lines, guard) = LineQueue::start(io::stderr())?;
+    let (subscriber, control) = subscriber(settings, style, lines)?;
     subscriber.try_init().map_err(|_| LogError::AlreadySet)?;
     log_panics(settings.unsafe_logging);
-    Ok(control)
+    Ok((control, guard))
 }
 
 /// What [`init`] installs, with another writer than stderr. Further layers may
@@ -139,9 +151,16 @@ pub fn log_panics(with_message: bool) {
 }
 
 /// Whether what is logged there has been looked through for what proxies and
-/// clients say.
+/// clients say, and is no line for whoever connects: rustls warns of each peer
+/// that speaks no TLS. Such handshakes are counted instead.
 fn is_reviewed(metadata: &Metadata<'_>) -> bool {
-    *metadata.level() <= Level::INFO || metadata.target().starts_with("snowflake_broker")
+    let target = metadata.target();
+    let most = if target.starts_with("rustls") {
+        Level::ERROR
+    } else {
+        Level::INFO
+    };
+    *metadata.level() <= most || target.starts_with("snowflake_broker")
 }
 
 fn parse_level(level: &str) -> Result<EnvFilter, InvalidLogLevel> {

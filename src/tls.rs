@@ -36,12 +36,27 @@ pub enum InvalidCertificate {
     /// The chain has no certificate in it.
     #[error("tls.cert: there is no certificate in it")]
     NoCertificate,
-    /// The key is no PEM text, or there is none in it.
+    /// The key is no PEM text.
     #[error("tls.key: {0}")]
     Key(pem::Error),
-    /// They do not belong together, or are of a kind that is not supported.
+    /// The text has no key in it, or one that asks for a pass phrase.
+    #[error("tls.key: there is no private key in it, or it is encrypted")]
+    NoKey,
+    /// They do not belong together.
+    #[error("tls.key: it is not the key of the certificate in tls.cert")]
+    Mismatch,
+    /// They are of a kind that is not supported.
     #[error("tls.cert and tls.key: {0}")]
-    Pair(#[from] rustls::Error),
+    Pair(rustls::Error),
+}
+
+impl From<rustls::Error> for InvalidCertificate {
+    fn from(error: rustls::Error) -> Self {
+        match error {
+            rustls::Error::InconsistentKeys(_) => Self::Mismatch,
+            other => Self::Pair(other),
+        }
+    }
 }
 
 /// The server's side of TLS with one certificate, whatever name the client
@@ -53,7 +68,10 @@ pub fn server_config(cert: &[u8], key: &[u8]) -> Result<ServerConfig, InvalidCer
     if chain.is_empty() {
         return Err(InvalidCertificate::NoCertificate);
     }
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(InvalidCertificate::Key)?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
+        pem::Error::NoItemsFound => InvalidCertificate::NoKey,
+        other => InvalidCertificate::Key(other),
+    })?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
@@ -115,9 +133,13 @@ mod tests {
     fn the_culprit_is_named() {
         let (cert, key) = pair();
         assert!(error("", &key).starts_with("tls.cert: there is no certificate"));
-        assert!(error(&cert, "").starts_with("tls.key: "));
-        assert!(error(&cert, &cert).starts_with("tls.key: "));
+        assert!(error(&cert, "").starts_with("tls.key: there is no private key"));
+        assert!(error(&cert, &cert).starts_with("tls.key: there is no private key"));
+        let half = key.replace("-----END", "");
+        assert!(error(&cert, &half).starts_with("tls.key: "));
         let (_, other) = pair();
-        assert!(error(&cert, &other).starts_with("tls.cert and tls.key: "));
+        assert!(error(&cert, &other).starts_with("tls.key: it is not the key of"));
+        let rubbish = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(error(rubbish, &key).starts_with("tls.cert and tls.key: "));
     }
 }

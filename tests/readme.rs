@@ -11,7 +11,8 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use snowflake_broker::config::EXAMPLE;
+use snowflake_broker::broker::Mode;
+use snowflake_broker::config::{Config, EXAMPLE};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -131,6 +132,13 @@ async fn the_configuration_is_written_and_checked() {
     assert_eq!(stdout(shell(script, folder.path())).await, "ok\n");
     let written = fs::read_to_string(folder.path().join("config.toml")).unwrap();
     assert_eq!(written, EXAMPLE);
+}
+
+#[test]
+fn the_adaptive_mode_is_set_as_printed() {
+    let part = section("Let proxies poll less often");
+    let config: Config = toml::from_str(&blocks(&part, "toml")[0]).unwrap();
+    assert_eq!(config.poll_interval.mode, Mode::Adaptive);
 }
 
 #[test]

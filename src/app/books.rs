@@ -18,7 +18,7 @@ use crate::metrics::{Metrics, Settings, published_log, schedule};
 use crate::telemetry::LogLimit;
 
 use super::durable::{self, AppendedFile};
-use super::ip_counts::IpCounts;
+use super::ip_counts::{self, IpCounts};
 use super::random;
 use super::window_file::WindowFile;
 
@@ -33,6 +33,21 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 /// The metrics log is public, `/metrics` serves it.
 const LOG_MODE: u32 = 0o644;
 
+/// Refuses what does not mend itself while the broker runs: a directory that is
+/// not there, a log that is something else. The error names the setting.
+pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
+    if let Some(log) = log(settings) {
+        check_log(&log)?;
+    }
+    if let Some(directory) = &settings.state_directory {
+        durable::check_directory("metrics.state_directory", directory)?;
+    }
+    match &settings.ip_count_prefix {
+        Some(prefix) => ip_counts::check_prefix(prefix),
+        None => Ok(()),
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Books {
     metrics: Arc<Metrics>,
@@ -43,37 +58,28 @@ pub(super) struct Books {
     ip_counts: Option<IpCounts>,
     /// When all was last saved.
     saved: SystemTime,
+    calendar: schedule::Calendar,
     log_warnings: LogLimit,
     state_warnings: LogLimit,
 }
 
 impl Books {
     /// Goes on where the last process stopped. To be called before anything is
-    /// counted. The error names the setting.
+    /// counted, with settings that [`check`] has found nothing wrong with.
     pub(super) fn open(
         settings: &Settings,
         metrics: Arc<Metrics>,
         now: SystemTime,
     ) -> anyhow::Result<Self> {
-        let log = log(settings);
-        if let Some(log) = &log {
-            check_log(log)?;
-        }
-        if let Some(directory) = &settings.state_directory {
-            durable::check_directory("metrics.state_directory", directory)?;
-        }
-        let ip_counts = match &settings.ip_count_prefix {
-            Some(prefix) => {
-                let interval = settings.ip_count_interval;
-                Some(IpCounts::start(prefix.clone(), interval, &metrics, now)?)
-            }
-            None => None,
-        };
+        let ip_counts = settings.ip_count_prefix.clone().map(|prefix| {
+            let interval = settings.ip_count_interval;
+            IpCounts::start(prefix, interval, &metrics, now)
+        });
         let limit = || LogLimit::new(1, Duration::from_mins(10));
         let mut books = Self {
             metrics,
             settings: settings.clone(),
-            log,
+            log: log(settings),
             unwritten: Backlog::new(MOST_UNWRITTEN),
             window_file: settings
                 .state_directory
@@ -82,6 +88,7 @@ impl Books {
             ip_counts,
             // Long ago: the first thing to do is to try whether it can be saved.
             saved: SystemTime::UNIX_EPOCH,
+            calendar: schedule::Calendar::new(now, clock::now()),
             log_warnings: limit(),
             state_warnings: limit(),
         };
@@ -138,6 +145,7 @@ impl Books {
 
     /// Does what is due, and tells how long nothing else is.
     fn act(&mut self, now: SystemTime) -> Duration {
+        self.look_at_calendar(now);
         let window = self.settings.metrics_interval;
         if self.metrics.window_remaining(window, now).is_zero() {
             self.end_window(now);
@@ -160,7 +168,22 @@ impl Books {
         next.clamp(SHORTEST_WAIT, LONGEST_WAIT)
     }
 
+    /// What began before the clock was set goes on: it is not over an hour early
+    /// or late, and says its real length when it is.
+    fn look_at_calendar(&mut self, now: SystemTime) {
+        let Some(step) = self.calendar.look(now, clock::now()) else {
+            return;
+        };
+        tracing::warn!("the clock was set: {step}");
+        self.metrics.clock_was_set(step);
+        self.saved = step.apply(self.saved);
+        if let Some(ip_counts) = &mut self.ip_counts {
+            ip_counts.clock_was_set(step);
+        }
+    }
+
     fn close(&mut self, now: SystemTime) {
+        self.look_at_calendar(now);
         if let Some(ip_counts) = &mut self.ip_counts {
             ip_counts.end_period(&self.metrics, now);
         }

@@ -7,13 +7,14 @@ use std::process::ExitCode;
 
 use super::cli::{Cli, Command, CountIps, PrintConfig};
 use super::count_ips;
+use super::start_up::{self, WrongConfiguration};
 use crate::config::{self, Config, Finding, Inputs, Loaded};
 
 /// Read when no other file is named, if it is there.
 const DEFAULT_FILE: &str = "/etc/snowflake-broker/config.toml";
 
-/// For a wrong command line (clap's code, too), a wrong configuration and
-/// files that are not what a command takes.
+/// For a wrong command line (clap's code, too), a wrong configuration, with the
+/// files that it names, and files that are not what a command takes.
 const WRONG_INPUT: u8 = 2;
 
 /// Does what the arguments ask for; `serve` is what a broker does all day.
@@ -78,6 +79,7 @@ fn explain(error: &clap::Error) -> ExitCode {
 
 fn check_config(loaded: &Loaded) -> anyhow::Result<()> {
     warn(&loaded.warnings);
+    start_up::check_files(&loaded.config)?;
     print("ok\n")
 }
 
@@ -93,12 +95,14 @@ fn warn(warnings: &[Finding]) {
 }
 
 fn exit_code(result: anyhow::Result<()>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format_args!("{error:#}"));
-            ExitCode::FAILURE
-        }
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
+    say(&format_args!("{error:#}"));
+    if error.is::<WrongConfiguration>() {
+        WRONG_INPUT.into()
+    } else {
+        ExitCode::FAILURE
     }
 }
 

@@ -20,6 +20,14 @@ const MOST_UNWRITTEN: usize = 100;
 /// The sketches tell something of the addresses: not for everybody's eyes.
 const MODE: u32 = 0o600;
 
+/// Refuses a prefix in a directory that is not there. The error names the
+/// setting.
+pub(super) fn check_prefix(prefix: &Path) -> anyhow::Result<()> {
+    // Of a file, for the prefix may be a directory with a slash.
+    let example = file_name(prefix, ProxyType::Unknown, NatType::Unknown);
+    durable::check_directory("metrics.ip_count_prefix", &example)
+}
+
 #[derive(Debug)]
 pub(super) struct IpCounts {
     prefix: PathBuf,
@@ -42,18 +50,19 @@ impl IpCounts {
         interval: Duration,
         metrics: &Metrics,
         now: SystemTime,
-    ) -> anyhow::Result<Self> {
-        // Of a file, for the prefix may be a directory with a slash.
-        let example = file_name(&prefix, ProxyType::Unknown, NatType::Unknown);
-        durable::check_directory("metrics.ip_count_prefix", &example)?;
+    ) -> Self {
         metrics.start_recording();
-        Ok(Self {
+        Self {
             prefix,
             interval,
             period_start: now,
             unwritten: Backlog::new(MOST_UNWRITTEN),
             warnings: LogLimit::new(1, Duration::from_mins(10)),
-        })
+        }
+    }
+
+    pub(super) fn clock_was_set(&mut self, step: schedule::Step) {
+        self.period_start = step.apply(self.period_start);
     }
 
     pub(super) fn remaining(&mut self, now: SystemTime) -> Duration {

@@ -1,5 +1,6 @@
 //! What the operating system and the listener tell the metrics.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::telemetry::LogLimit;
 pub(super) struct Connections {
     metrics: Arc<Metrics>,
     log_limit: LogLimit,
+    failed_accepts: LogLimit,
 }
 
 impl Connections {
@@ -24,6 +26,7 @@ impl Connections {
         Self {
             metrics,
             log_limit: LogLimit::new(10, Duration::from_mins(1)),
+            failed_accepts: LogLimit::new(1, Duration::from_mins(1)),
         }
     }
 
@@ -67,6 +70,12 @@ impl Observer for Connections {
         self.metrics.connection_dropped(label);
         if let Some(limit) = limit {
             self.log(limit);
+        }
+    }
+
+    fn accept_failed(&self, error: &io::Error) {
+        if let Some(suppressed) = self.failed_accepts.admit(clock::now()) {
+            tracing::warn!(%error, suppressed, "cannot accept connections, trying again");
         }
     }
 

@@ -11,7 +11,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
-use tokio::time::timeout_at;
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +31,7 @@ use super::lifecycle::{Ending, Request, Running, Signals};
 use super::observed::{self, Connections};
 use super::random;
 use super::reload::{self, Reloader};
+use super::start_up::{blame_configuration, cannot_listen, certificate};
 
 /// How much longer than a client waits the broker waits for its connections to
 /// close when it is told to stop.
@@ -39,16 +41,20 @@ const CLOSING_PATIENCE: Duration = Duration::from_millis(500);
 /// collectors that are slow with the last traces and metrics.
 const SAVING_PATIENCE: Duration = Duration::from_millis(500);
 
+/// How long after a reload the next one begins: of signals that come in
+/// hundreds most are one.
+const RELOAD_PAUSE: Duration = Duration::from_millis(500);
+
 /// Is a broker until it is told to stop.
 pub(super) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     let Loaded {
         config, warnings, ..
     } = loaded;
-    let log = telemetry::init(&config.telemetry, log_style())?;
+    let (log, _last_lines) = telemetry::init(&config.telemetry, log_style())?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    refuse_what_is_missing(&config)?;
+    refuse_what_is_missing(&config).map_err(blame_configuration)?;
     raise_file_limit();
     let runtime = Runtime::new().context("cannot start threads")?;
     let served = runtime.block_on(run(Reloader {
@@ -64,12 +70,23 @@ pub(super) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
 async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
     let config = &reloader.config.clone();
     let mut signals = Signals::new().context("cannot listen to signals")?;
-    let knowledge = reload::knowledge(config, &GeoIp::default())?;
+    books::check(&config.metrics).map_err(blame_configuration)?;
+    let read = {
+        let config = config.clone();
+        move || reload::knowledge(&config, &GeoIp::default())
+    };
+    // A file that does not come must not keep us from stopping.
+    let knowledge = tokio::select! {
+        read = spawn_blocking(read) => read.context("reading failed")?,
+        () = signals.stop() => return Ok(()),
+    };
+    let knowledge = knowledge.map_err(blame_configuration)?;
     let now = clock::wall_clock();
     let metrics = Arc::new(Metrics::new(now, books::random_key()?));
     let books = Books::open(&config.metrics, Arc::clone(&metrics), now)?;
     let mut exports = Exports::open(&config.otel)?;
-    let broker = Broker::new(config.matching.clone(), knowledge, Arc::clone(&metrics));
+    let matching = config.matching.clone();
+    let broker = Broker::new(matching, knowledge, Arc::clone(&metrics), random::seed()?);
     let limits = Limits::new(config.limits.clone(), random::bytes()?.into());
     let broker = Arc::new(broker.limited(limits).traced(exports.tracer()));
     let closing = CancellationToken::new();
@@ -77,7 +94,7 @@ async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
     let addr = &config.listener.addr;
     let listener = listener::bind(addr)
         .await
-        .with_context(|| format!("listener.addr: cannot listen on {addr}"))?;
+        .map_err(|error| cannot_listen("listener.addr", addr, &error))?;
     let port = listener.local_addr()?.port();
     tracing::info!(port, tls = config.tls.cert.is_some(), "brokering");
 
@@ -92,10 +109,14 @@ async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
         server: tokio::spawn(Arc::clone(&server).run(listener)),
     };
     while signals.next().await == Request::Reload {
+        let reload = async {
+            reloader.reload(&broker, &server).await;
+            sleep(RELOAD_PAUSE).await;
+        };
         // A file that does not come, from a network that is down, must not keep
         // us from stopping.
         tokio::select! {
-            () = reloader.reload(&broker, &server) => {}
+            () = reload => {}
             () = signals.stop() => break,
         }
     }
@@ -144,18 +165,15 @@ fn tls_acceptor(
     settings: &tls::Settings,
     metrics: &Metrics,
 ) -> anyhow::Result<Option<TlsAcceptor>> {
-    let (Some(cert), Some(key)) = (&settings.cert, &settings.key) else {
+    let Some(certificate) = certificate(settings).map_err(blame_configuration)? else {
         return Ok(None);
     };
-    let cert = reload::read("tls.cert", cert)?;
-    let key = reload::read("tls.key", key)?;
-    let config = tls::server_config(cert.as_bytes(), key.as_bytes())?;
-    if let Some(until) = tls::valid_until(cert.as_bytes()) {
+    if let Some(until) = certificate.valid_until {
         metrics.certificate_loaded(until);
     } else {
         tracing::warn!("tls.cert: it does not say until when it is valid");
     }
-    Ok(Some(TlsAcceptor::from(Arc::new(config))))
+    Ok(Some(TlsAcceptor::from(Arc::new(certificate.config))))
 }
 
 fn log_style() -> LogStyle {

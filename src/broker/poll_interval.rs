@@ -1,5 +1,8 @@
 //! When proxies are told to poll again.
 
+mod returns;
+mod steering;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::JsonError;
 use crate::wire::json::Object;
+use crate::wire::nat::NatClass;
+
+pub use steering::Steering;
 
 /// When proxies are told to poll again, `NextPoll`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +22,8 @@ pub struct PollInterval {
     /// overrides the settings here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filepath: Option<PathBuf>,
+    /// Whether the intervals of the three pools stay as they are set.
+    pub mode: Mode,
     /// For proxies that everybody reaches.
     #[serde(with = "crate::timespan")]
     pub open: Duration,
@@ -32,17 +40,53 @@ pub struct PollInterval {
     /// polled from one address than may.
     #[serde(with = "crate::timespan")]
     pub overloaded: Duration,
+    /// Adaptive: the shortest interval of a pool.
+    #[serde(with = "crate::timespan")]
+    pub floor: Duration,
+    /// Adaptive: the longest.
+    #[serde(with = "crate::timespan")]
+    pub ceiling: Duration,
+    /// Adaptive: how many polls are to stay idle, as a share of those that get
+    /// a client.
+    pub target_idle_share: f64,
+    /// Adaptive: how many polls a pool is to keep parked at least, however few
+    /// clients come.
+    pub min_parked_polls: usize,
+    /// By which share of it every told interval is randomly longer or shorter;
+    /// without one a tenth in adaptive mode and none in fixed mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jitter: Option<f64>,
 }
+
+/// How the intervals of the pools are come by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// As they are set.
+    #[default]
+    Fixed,
+    /// Steered by the recent demand, beginning with those that are set.
+    Adaptive,
+}
+
+/// The jitter in adaptive mode.
+const DEFAULT_JITTER: f64 = 0.1;
 
 impl Default for PollInterval {
     fn default() -> Self {
         Self {
             filepath: None,
+            mode: Mode::default(),
             open: Duration::from_secs(20),
             moderate: Duration::from_secs(20),
             strict: Duration::from_secs(20),
             refused: Duration::from_mins(10),
             overloaded: Duration::from_mins(2),
+            floor: Duration::from_secs(10),
+            ceiling: Duration::from_mins(2),
+            target_idle_share: 0.5,
+            min_parked_polls: 100,
+            jitter: None,
         }
     }
 }
@@ -71,6 +115,25 @@ pub enum InvalidPollIntervals {
 }
 
 impl PollInterval {
+    /// What is set for a pool.
+    pub fn fixed(&self, pool: NatClass) -> Duration {
+        match pool {
+            NatClass::Open => self.open,
+            NatClass::Moderate => self.moderate,
+            NatClass::Strict => self.strict,
+        }
+    }
+
+    /// The interval with its jitter; `chance` is from 0 to 1.
+    pub fn jittered(&self, interval: Duration, chance: f64) -> Duration {
+        let share = match (self.jitter, self.mode) {
+            (Some(share), _) => share,
+            (None, Mode::Adaptive) => DEFAULT_JITTER,
+            (None, Mode::Fixed) => return interval,
+        };
+        interval.mul_f64(1.0 + share * (2.0 * chance - 1.0))
+    }
+
     /// These intervals with those that the JSON text of a poll-interval file
     /// names in any case, in milliseconds. The keys of two pools, from before
     /// there were three, stand behind the newer ones.
@@ -117,6 +180,27 @@ mod tests {
             [1, 20, 3].map(Duration::from_secs)
         );
         assert_eq!(set.overridden_by("{}").unwrap(), set);
+    }
+
+    #[test]
+    fn jitter_is_a_tenth_in_adaptive_mode_and_none_in_fixed_mode_unless_set() {
+        let told = |mode, jitter, chance| {
+            let set = PollInterval {
+                mode,
+                jitter,
+                ..PollInterval::default()
+            };
+            set.jittered(set.open, chance).as_millis()
+        };
+        for (mode, jitter, expected) in [
+            (Mode::Fixed, None, [20_000, 20_000, 20_000]),
+            (Mode::Adaptive, None, [18_000, 20_000, 22_000]),
+            (Mode::Fixed, Some(0.5), [10_000, 20_000, 30_000]),
+            (Mode::Adaptive, Some(0.0), [20_000, 20_000, 20_000]),
+        ] {
+            let told = [0.0, 0.5, 1.0].map(|chance| told(mode, jitter, chance));
+            assert_eq!(told, expected, "{mode:?} {jitter:?}");
+        }
     }
 
     #[test]

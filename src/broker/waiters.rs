@@ -1,38 +1,50 @@
 //! The engine's replies on their way to the requests that wait for them.
 
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use slotmap::SecondaryMap;
 use tokio::sync::oneshot::{self, Receiver, Sender};
 
 use crate::matching::{
-    AnswerOutcome, ClientKey, ClientOffer, ClientReply, Event, Matcher, Output, PollKey, PollReply,
-    SidInUse,
+    AnswerOutcome, ClientKey, ClientOffer, ClientReply, Denied, Event, Matcher, NoMatch, Output,
+    PollKey, PollReply, SidInUse,
 };
 use crate::metrics::Metrics;
 use crate::metrics::labels::AnswerFate;
+use crate::wire::nat::NatClass;
 use crate::wire::proxy::ProxyPoll;
 
 use super::Broker;
+use super::poll_interval::Steering;
 use super::trace::{Polled, Timeline, Timelines};
 
 /// The engine and everyone who waits for it, behind the broker's one lock.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) matcher: Matcher,
+    pub(super) steering: Steering,
+    jitter: Rng,
     metrics: Arc<Metrics>,
     /// Until when the driver sleeps; an earlier deadline has to wake it.
     pub(super) driver_sleeps_until: Option<Instant>,
-    polls: SecondaryMap<PollKey, (Sender<PollReply>, Polled)>,
-    clients: SecondaryMap<ClientKey, Sender<ClientReply>>,
+    polls: SecondaryMap<PollKey, (Sender<PollEnd>, Polled)>,
+    clients: SecondaryMap<ClientKey, (Sender<ClientReply>, NatClass)>,
     timelines: Timelines,
+}
+
+/// How a poll ends, and after how long its proxy is to poll again.
+#[derive(Debug)]
+pub(super) struct PollEnd {
+    pub(super) reply: PollReply,
+    pub(super) next_poll: Duration,
 }
 
 /// A reply and the request that it is for; sent once the lock is released.
 #[derive(Debug)]
 pub(super) enum Delivery {
-    Poll(Sender<PollReply>, PollReply),
+    Poll(Sender<PollEnd>, PollEnd),
     Client(Sender<ClientReply>, ClientReply),
 }
 
@@ -44,9 +56,16 @@ pub(super) enum Waiter {
 }
 
 impl State {
-    pub(super) fn new(matcher: Matcher, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        matcher: Matcher,
+        steering: Steering,
+        jitter: Rng,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             matcher,
+            steering,
+            jitter,
             metrics,
             driver_sleeps_until: None,
             polls: SecondaryMap::new(),
@@ -60,8 +79,9 @@ impl State {
         now: Instant,
         arrived: Instant,
         poll: &ProxyPoll,
-    ) -> Result<(Waiter, Receiver<PollReply>), SidInUse> {
+    ) -> Result<(Waiter, Receiver<PollEnd>), SidInUse> {
         let key = self.matcher.handle_poll(now, arrived, poll)?;
+        self.steering.poll_arrived(NatClass::of(poll.nat));
         let (sender, receiver) = oneshot::channel();
         let nat = poll.nat;
         self.polls.insert(key, (sender, Polled { arrived, nat }));
@@ -75,12 +95,13 @@ impl State {
         offer: ClientOffer,
         timeline: Option<Arc<Mutex<Timeline>>>,
     ) -> (Waiter, Receiver<ClientReply>) {
+        let class = NatClass::of(offer.nat);
         let key = self.matcher.handle_client(now, arrived, offer);
         if let Some(timeline) = timeline {
             self.timelines.enter(now, key, timeline);
         }
         let (sender, receiver) = oneshot::channel();
-        self.clients.insert(key, sender);
+        self.clients.insert(key, (sender, class));
         (Waiter::Client(key), receiver)
     }
 
@@ -124,12 +145,33 @@ impl State {
             self.metrics.rematched();
         }
         let (sender, polled) = self.polls.remove(key)?;
+        let next_poll = self.next_poll(now, polled, &reply);
         if let PollReply::Offer(hand_off) = &reply {
             let taken = (key, polled);
             self.timelines
                 .handed_off(now, hand_off.client, taken, hand_off.attempt);
         }
-        Some(Delivery::Poll(sender, reply))
+        Some(Delivery::Poll(sender, PollEnd { reply, next_poll }))
+    }
+
+    fn next_poll(&mut self, now: Instant, polled: Polled, reply: &PollReply) -> Duration {
+        let pool = NatClass::of(polled.nat);
+        match reply {
+            PollReply::NoMatch(NoMatch::Overloaded) => {
+                let overloaded = self.steering.settings().overloaded;
+                return self.jittered(overloaded);
+            }
+            PollReply::Offer(_) => self.steering.handed_off(pool),
+            PollReply::NoMatch(NoMatch::Idle | NoMatch::Draining) => {}
+        }
+        let parked = now.saturating_duration_since(polled.arrived);
+        self.steering.tell(pool, parked, self.jitter.f64())
+    }
+
+    /// An interval that is the same for all pools.
+    pub(super) fn jittered(&mut self, interval: Duration) -> Duration {
+        let chance = self.jitter.f64();
+        self.steering.settings().jittered(interval, chance)
     }
 
     fn client_delivery(
@@ -142,7 +184,10 @@ impl State {
             self.timelines.answered(now, key, answered.since_hand_off);
         }
         self.timelines.leave(now, key);
-        let sender = self.clients.remove(key)?;
+        let (sender, class) = self.clients.remove(key)?;
+        if let ClientReply::Denied(Denied::NoProxy | Denied::QueueFull) = &reply {
+            self.steering.denied(class);
+        }
         Some(Delivery::Client(sender, reply))
     }
 
@@ -176,7 +221,7 @@ impl Delivery {
     /// Wakes the request. If it has just ended, its guard will say so.
     pub(super) fn send(self) {
         match self {
-            Self::Poll(sender, reply) => drop(sender.send(reply)),
+            Self::Poll(sender, end) => drop(sender.send(end)),
             Self::Client(sender, reply) => drop(sender.send(reply)),
         }
     }

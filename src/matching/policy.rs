@@ -4,7 +4,7 @@ use crate::wire::nat::NatClass;
 
 /// The pools for a client of this class, in the order in which they are tried:
 /// proxies that everybody reaches are scarce and come last.
-pub(super) fn pools_for(client: NatClass) -> &'static [NatClass] {
+pub fn pools_for(client: NatClass) -> &'static [NatClass] {
     use NatClass::{Moderate, Open, Strict};
     match client {
         Open => &[Strict, Moderate, Open],

@@ -3,6 +3,7 @@
 //! on. Countries are not known beforehand: of those only `??` is there.
 
 use std::hash::Hash;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -87,6 +88,7 @@ pub(super) struct Families {
     pub(super) parked_polls: Family<Pool, Gauge>,
     pub(super) queued_clients: Family<Pool, Gauge>,
     pub(super) matched_clients: Gauge,
+    pub(super) poll_interval: Family<Pool, Gauge<f64, AtomicU64>>,
     pub(super) clients_queued: Counter,
     pub(super) rematches: Counter,
     pub(super) second_answers: Counter,
@@ -136,6 +138,7 @@ impl Families {
             parked_polls: add(r, "snowflake_broker_parked_polls", "Polls that wait for a client, by pool", Family::default()),
             queued_clients: add(r, "snowflake_broker_queued_clients", "Clients that wait for a proxy, by the class of their NAT", Family::default()),
             matched_clients: add(r, "snowflake_broker_matched_clients", "Clients that wait for a proxy's answer", Gauge::default()),
+            poll_interval: add(r, "snowflake_broker_poll_interval_seconds", "After how long proxies are told to poll again, by pool, before jitter", Family::default()),
             clients_queued: add(r, "snowflake_broker_clients_queued", "Times that a client had to wait for a proxy", Counter::default()),
             rematches: add(r, "snowflake_broker_rematches", "Hand-offs of an offer to a further proxy", Counter::default()),
             second_answers: add(r, "snowflake_broker_second_answers", "Answers to clients that had one already", Counter::default()),
@@ -171,6 +174,7 @@ impl Families {
         seed2(&self.replies, |endpoint, code| Reply { endpoint, code });
         seed1(&self.parked_polls, |pool| Pool { pool });
         seed1(&self.queued_clients, |pool| Pool { pool });
+        seed1(&self.poll_interval, |pool| Pool { pool });
         seed2(&self.hand_off_to_answer, |rendezvous, nat| Answered { rendezvous, nat });
         seed2(&self.request_to_answer, |rendezvous, nat| Answered { rendezvous, nat });
         seed1(&self.dropped_connections, |reason| Dropped { reason });

@@ -1,13 +1,84 @@
 //! When a period is over, by the calendar's clock: one that goes on after a
 //! restart, and that may be set.
 
-use std::time::{Duration, SystemTime};
+use std::fmt;
+use std::time::{Duration, Instant, SystemTime};
+
+/// What the two clocks may differ by between two looks and still agree.
+const TOLERANCE: Duration = Duration::from_secs(1);
+
+/// Notices when the calendar's clock is set, by a clock that never is.
+#[derive(Debug)]
+pub struct Calendar {
+    wall: SystemTime,
+    monotonic: Instant,
+}
+
+/// By how much a clock was set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// To a later time.
+    Forward(Duration),
+    /// To an earlier time.
+    Back(Duration),
+}
+
+impl Calendar {
+    /// Both clocks as they are now.
+    pub fn new(wall: SystemTime, monotonic: Instant) -> Self {
+        Self { wall, monotonic }
+    }
+
+    /// By how much the calendar's clock was set since the last look, if it was.
+    /// The time in which a machine was suspended counts as set forward.
+    pub fn look(&mut self, wall: SystemTime, monotonic: Instant) -> Option<Step> {
+        let passed = monotonic.saturating_duration_since(self.monotonic);
+        let expected = self.wall.checked_add(passed);
+        *self = Self::new(wall, monotonic);
+        let step = match wall.duration_since(expected?) {
+            Ok(forward) => Step::Forward(forward),
+            Err(back) => Step::Back(back.duration()),
+        };
+        (step.size() > TOLERANCE).then_some(step)
+    }
+}
+
+impl Step {
+    /// An earlier point in time as the clock tells it now. A period that began
+    /// there is as long as it really was.
+    pub fn apply(self, time: SystemTime) -> SystemTime {
+        let applied = match self {
+            Self::Forward(by) => time.checked_add(by),
+            Self::Back(by) => time.checked_sub(by),
+        };
+        applied.unwrap_or(time)
+    }
+
+    fn size(self) -> Duration {
+        let (Self::Forward(by) | Self::Back(by)) = self;
+        by
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let direction = match self {
+            Self::Forward(_) => "forward",
+            Self::Back(_) => "back",
+        };
+        write!(
+            formatter,
+            "{direction} by {:.0} s",
+            self.size().as_secs_f64()
+        )
+    }
+}
 
 /// How much is left of a period that began at `start`; zero when it is over.
 ///
-/// When the clock was set back to before the start, the period is taken to
-/// begin `now`: it would not end until the clock is there again, which may be
-/// years.
+/// When the clock was set back to before the start while no [`Calendar`] looked,
+/// the period is taken to begin `now`: it would not end until the clock is there
+/// again, which may be years.
 pub fn remaining(start: &mut SystemTime, length: Duration, now: SystemTime) -> Duration {
     let passed = now.duration_since(*start).unwrap_or_else(|_set_back| {
         *start = now;
@@ -47,5 +118,36 @@ mod tests {
         let now = start() - 50 * HOUR;
         assert_eq!(remaining(&mut period, HOUR, now), HOUR);
         assert_eq!(remaining(&mut period, HOUR, now + MINUTE), 59 * MINUTE);
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "an Instant to count from")]
+    fn a_clock_that_is_set_is_noticed_and_one_that_goes_is_not() {
+        let monotonic = Instant::now();
+        let mut calendar = Calendar::new(start(), monotonic);
+        let mut look = |passed: Duration, wall| calendar.look(wall, monotonic + passed);
+        assert_eq!(look(HOUR, start() + HOUR), None);
+        let almost = Duration::from_millis(900);
+        let rest = Duration::from_millis(100) + 59 * MINUTE + Duration::from_secs(59);
+        assert_eq!(look(HOUR + MINUTE, start() + HOUR + MINUTE + almost), None);
+        let forward = Step::Forward(rest);
+        assert_eq!(
+            look(HOUR + MINUTE, start() + 2 * HOUR + MINUTE),
+            Some(forward)
+        );
+        assert_eq!(look(HOUR + MINUTE, start() + 2 * HOUR + MINUTE), None);
+        let back = Step::Back(2 * HOUR);
+        assert_eq!(look(HOUR + 2 * MINUTE, start() + 2 * MINUTE), Some(back));
+    }
+
+    #[test]
+    fn a_period_keeps_its_length_when_the_clock_is_set() {
+        for step in [Step::Forward(HOUR), Step::Back(HOUR)] {
+            let now = step.apply(start() + MINUTE);
+            let mut period = step.apply(start());
+            assert_eq!(remaining(&mut period, HOUR, now), 59 * MINUTE);
+        }
+        let far = Step::Forward(Duration::MAX);
+        assert_eq!(far.apply(start()), start());
     }
 }

@@ -25,7 +25,17 @@ impl Broker {
     /// With the file `config.toml`, which it is told to read.
     pub(crate) fn with_file(arguments: &str, text: &str) -> Self {
         let broker = Self::new(arguments).arg("--config").arg("config.toml");
-        fs::write(broker.path("config.toml"), text).expect("a writable directory");
+        broker.write("config.toml", text);
+        broker
+    }
+
+    /// With a certificate and its key in `c.pem` and `k.pem`.
+    pub(crate) fn with_pair(arguments: &str) -> Self {
+        let broker = Self::new(arguments);
+        let pair =
+            rcgen::generate_simple_self_signed(["broker.example".to_owned()]).expect("a pair");
+        broker.write("c.pem", &pair.cert.pem());
+        broker.write("k.pem", &pair.signing_key.serialize_pem());
         broker
     }
 
@@ -39,7 +49,11 @@ impl Broker {
         self
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).expect("a writable directory");
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 

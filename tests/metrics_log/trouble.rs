@@ -106,7 +106,7 @@ async fn a_directory_that_is_missing_is_named_with_its_setting() {
     let folder = Folder::new();
     for key in ["metrics_log", "state_directory", "ip_count_prefix"] {
         let (code, line) = folder.fail(&[(key, "/nowhere/at/all")]).await;
-        assert_eq!(code, Some(1), "{line}");
+        assert_eq!(code, Some(2), "{line}");
         let expected = format!("metrics.{key}: /nowhere/at/all");
         assert!(line.contains(&expected), "{line}");
         assert!(line.contains("the directory /nowhere/at"), "{line}");
@@ -128,7 +128,7 @@ async fn a_file_that_is_something_else_is_refused() {
     let folder = Folder::new();
     fs::write(folder.log(), "no metrics\nhere").unwrap();
     let (code, line) = folder.fail(&[LONG]).await;
-    assert_eq!(code, Some(1), "{line}");
+    assert_eq!(code, Some(2), "{line}");
     assert!(line.contains("metrics.metrics_log: "), "{line}");
     assert!(line.ends_with("no metrics log"), "{line}");
     assert_eq!(folder.log_text(), "no metrics\nhere");

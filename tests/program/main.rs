@@ -13,9 +13,10 @@ mod port;
 mod privacy;
 mod reload;
 mod secrets;
+mod start_up;
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -152,16 +153,6 @@ async fn result(request: JoinHandle<String>) -> Value {
     serde_json::from_str(&body).unwrap()
 }
 
-/// The line it ends with, and its exit code.
-async fn failure(addr: SocketAddr, arguments: &[&str]) -> (i32, String) {
-    let mut command = command(addr, arguments);
-    let output = timeout(FOREVER, command.arg("--disable-geoip").output());
-    let output = output.await.expect("it does not end").unwrap();
-    let log = String::from_utf8(output.stderr).unwrap();
-    let last = log.lines().last().unwrap_or_default().to_owned();
-    (output.status.code().unwrap(), last)
-}
-
 #[tokio::test]
 async fn a_matched_client_gets_its_answer_after_sigterm() {
     let program = Program::start(&[]).await;
@@ -234,30 +225,6 @@ async fn a_second_signal_stops_at_once() {
     let (status, log) = program.end().await;
     assert!(status.success(), "{status}\n{log}");
     assert!(client.await.is_err(), "the client was answered");
-}
-
-#[tokio::test]
-async fn what_keeps_it_from_starting_is_said_with_the_setting() {
-    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let addr = taken.local_addr().unwrap();
-    let (code, line) = failure(addr, &["-disable-tls"]).await;
-    assert_eq!(code, 1, "{line}");
-    assert!(line.contains("listener.addr: cannot listen on"), "{line}");
-
-    let (code, line) = failure(addr, &["-cert=/nowhere/c", "-key=/nowhere/k"]).await;
-    assert_eq!(code, 1, "{line}");
-    assert!(line.contains("tls.cert: /nowhere/c"), "{line}");
-
-    let (code, line) = failure(addr, &["-disable-tls", "-bridge-list-path=/nowhere/b"]).await;
-    assert_eq!(code, 1, "{line}");
-    assert!(
-        line.contains("broker.bridge_list_path: /nowhere/b"),
-        "{line}"
-    );
-
-    let (code, line) = failure(addr, &[]).await;
-    assert_eq!(code, 2, "{line}");
-    assert!(line.contains("tls.disable"), "{line}");
 }
 
 #[tokio::test]

@@ -7,9 +7,10 @@ use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
+use tokio::time::timeout;
 
 use crate::messages::{client_poll, proxy_answer, proxy_poll};
-use crate::{Program, command, result};
+use crate::{FOREVER, Program, command, result};
 
 #[tokio::test]
 async fn sighup_reads_the_bridges_again_and_a_bad_list_changes_nothing() {
@@ -61,6 +62,44 @@ async fn sighup_reads_the_configuration_again() {
     program.signal(Signal::HUP, "nothing reloaded: ").await;
     let log = program.log();
     assert!(log.contains("loud") && log.contains("brokers"), "{log}");
+}
+
+#[tokio::test]
+async fn sighup_reads_the_poll_intervals_again_and_their_mode() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, intervals) = (folder.path().join("c.toml"), folder.path().join("i.json"));
+    let configure = |poll_interval: &str| {
+        let poll_interval = format!("[poll_interval]\nfilepath = {intervals:?}\n{poll_interval}");
+        let matching = "[matching]\nproxy_timeout = \"10ms\"\n";
+        fs::write(&config, format!("{matching}{poll_interval}")).unwrap();
+    };
+    configure("");
+    fs::write(&intervals, r#"{"unrestricted_poll_interval":1000}"#).unwrap();
+    let program = Program::start(&["-config", config.to_str().unwrap()]).await;
+    assert_eq!(next_poll(&program).await, 1000);
+
+    fs::write(&intervals, r#"{"open_poll_interval":2000}"#).unwrap();
+    program.signal(Signal::HUP, " reloaded bridges").await;
+    assert_eq!(next_poll(&program).await, 2000);
+
+    fs::write(&intervals, r#"{"open_poll_interval":-1}"#).unwrap();
+    let culprit = "nothing reloaded: poll_interval.filepath";
+    program.signal(Signal::HUP, culprit).await;
+    assert_eq!(next_poll(&program).await, 2000);
+
+    configure("mode = \"adaptive\"\nfloor = \"30s\"\nceiling = \"30s\"\n");
+    fs::write(&intervals, "{}").unwrap();
+    program.send(Signal::HUP);
+    let is_adaptive = timeout(FOREVER, async {
+        while next_poll(&program).await < 27_000 {}
+    });
+    is_adaptive.await.expect("the mode stays");
+    assert!(next_poll(&program).await <= 33_000);
+}
+
+async fn next_poll(program: &Program) -> u64 {
+    let poll = program.start_post("/proxy", proxy_poll("a", "open")).await;
+    result(poll).await["NextPoll"].as_u64().unwrap()
 }
 
 fn write_bridge(path: &Path, url: &str) {

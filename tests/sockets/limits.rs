@@ -1,5 +1,6 @@
 //! How many connections one peer may have.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -35,6 +36,7 @@ impl Observer for Told {
         self.dropped.lock().unwrap().push(reason);
     }
 
+    fn accept_failed(&self, _error: &io::Error) {}
     fn handshake_failed(&self, _in_time: bool) {}
 }
 

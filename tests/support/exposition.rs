@@ -231,6 +231,9 @@ fn sample(line: &str) -> Result<Sample, String> {
 /// None of our values has a quote, comma or backslash in it.
 fn labels(set: &str) -> Result<BTreeMap<String, String>, String> {
     let mut labels = BTreeMap::new();
+    if set.is_empty() {
+        return Ok(labels);
+    }
     for label in set.split(',') {
         let (name, value) = label.split_once('=').ok_or("a label without a value")?;
         let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"'));

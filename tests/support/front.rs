@@ -90,7 +90,7 @@ impl Front {
             geoip: Arc::new(geoip),
         };
         let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
-        let broker = Broker::new(settings, knowledge, metrics)
+        let broker = Broker::new(settings, knowledge, metrics, 7)
             .limited(Limits::new(limits, LIMIT_KEY.into()))
             .traced(tracer);
         let broker = Arc::new(broker);

@@ -1,5 +1,6 @@
 //! A front behind a socket.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -28,5 +29,6 @@ impl Observer for Unobserved {
     fn opened(&self) {}
     fn closed(&self) {}
     fn dropped(&self, _reason: DropReason) {}
+    fn accept_failed(&self, _error: &io::Error) {}
     fn handshake_failed(&self, _in_time: bool) {}
 }

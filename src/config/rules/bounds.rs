@@ -15,6 +15,12 @@ const MOST_HOPS: usize = 16;
 /// stay far from where nanoseconds overflow.
 const MOST_OF_ONE: u32 = 1_000_000;
 const MOST_FACTOR: u32 = 1_000;
+/// A hundred idle polls for each with a client is a surplus beyond all sense.
+const MOST_IDLE_SHARE: f64 = 100.0;
+/// More is no jitter but another interval.
+const MOST_JITTER: f64 = 0.5;
+/// Proxies that were told to come late cannot be called when clients come.
+const LONGEST_CEILING: Duration = Duration::from_hours(1);
 
 pub(super) fn check(rules: &mut Rules<'_>) {
     spans(rules);
@@ -22,6 +28,7 @@ pub(super) fn check(rules: &mut Rules<'_>) {
     rates(rules);
     room(rules);
     ratios(rules);
+    steering(rules);
     patience(rules);
 }
 
@@ -43,6 +50,7 @@ fn spans(rules: &mut Rules<'_>) {
         ("poll_interval.strict", c.poll_interval.strict),
         ("poll_interval.refused", c.poll_interval.refused),
         ("poll_interval.overloaded", c.poll_interval.overloaded),
+        ("poll_interval.floor", c.poll_interval.floor),
         ("matching.client_timeout", c.matching.client_timeout),
         ("matching.proxy_timeout", c.matching.proxy_timeout),
         ("matching.rematch_after", c.matching.rematch_after),
@@ -101,6 +109,12 @@ fn counts(rules: &mut Rules<'_>) {
         (
             "matching.client_queue_max",
             c.matching.client_queue_max,
+            0,
+            MOST,
+        ),
+        (
+            "poll_interval.min_parked_polls",
+            c.poll_interval.min_parked_polls,
             0,
             MOST,
         ),
@@ -187,8 +201,36 @@ fn room(rules: &mut Rules<'_>) {
 }
 
 fn ratios(rules: &mut Rules<'_>) {
-    if !(0.0..=1.0).contains(&rules.config.otel.trace_ratio) {
-        rules.refuse(&["otel.trace_ratio"], "has to be from 0 to 1");
+    let c = rules.config;
+    let bounds = [
+        ("otel.trace_ratio", Some(c.otel.trace_ratio), 1.0),
+        (
+            "poll_interval.target_idle_share",
+            Some(c.poll_interval.target_idle_share),
+            MOST_IDLE_SHARE,
+        ),
+        ("poll_interval.jitter", c.poll_interval.jitter, MOST_JITTER),
+    ];
+    for (key, ratio, most) in bounds {
+        if ratio.is_some_and(|ratio| !(0.0..=most).contains(&ratio)) {
+            rules.refuse(&[key], format!("has to be from 0 to {most}"));
+        }
+    }
+}
+
+fn steering(rules: &mut Rules<'_>) {
+    let p = &rules.config.poll_interval;
+    if p.ceiling < p.floor {
+        rules.refuse(
+            &["poll_interval.ceiling", "poll_interval.floor"],
+            "has to be at least poll_interval.floor",
+        );
+    }
+    if p.ceiling > LONGEST_CEILING {
+        rules.refuse(
+            &["poll_interval.ceiling"],
+            "is more than an hour: so long it would take until proxies are back",
+        );
     }
 }
 

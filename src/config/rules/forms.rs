@@ -1,6 +1,6 @@
 //! What strings have to look like.
 
-use std::net::SocketAddrV6;
+use std::net::{IpAddr, SocketAddrV6};
 use std::path::Path;
 
 use crate::telemetry::{self, otel};
@@ -41,6 +41,37 @@ fn is_host(text: &str) -> bool {
     text.split('.').all(is_label)
 }
 
+/// Why no certificate can be ordered for a name.
+fn not_certifiable(name: &str) -> Option<&'static str> {
+    if name.parse::<IpAddr>().is_ok() {
+        return Some("is an address, expected a host name");
+    }
+    if name.contains('*') {
+        return Some(
+            "has a wildcard: name each host, a wildcard cannot be proved over HTTP or TLS",
+        );
+    }
+    if !name.is_ascii() {
+        return Some("has to be written in ASCII, as xn--...");
+    }
+    (!is_dns_name(name)).then_some("is no host name")
+}
+
+/// Whether it is a name as in RFC 1123 section 2.1, not ended by a dot.
+fn is_dns_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(fits)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // What ends with a number would be an address.
+    let last = text.rsplit('.').next().unwrap_or_default();
+    let is_number = last.bytes().all(|byte| byte.is_ascii_digit());
+    text.len() <= 253 && !is_number && text.split('.').all(is_label)
+}
+
 /// Paths that no file can have. Optional ones are never empty: the empty
 /// string unsets them.
 fn paths(rules: &mut Rules<'_>) {
@@ -50,9 +81,8 @@ fn paths(rules: &mut Rules<'_>) {
 }
 
 fn names(rules: &mut Rules<'_>) {
-    let wrong = |name: &&String| !is_host(name);
-    if let Some(name) = rules.config.acme.hostnames.iter().find(wrong) {
-        let problem = format!("{name:?} is no host name");
+    let problem = |name: &String| Some(format!("{name:?} {}", not_certifiable(name)?));
+    if let Some(problem) = rules.config.acme.hostnames.iter().find_map(problem) {
         rules.refuse(&["acme.hostnames"], problem);
     }
     if rules.config.sqs.profiles.iter().any(String::is_empty) {
@@ -86,5 +116,50 @@ fn otel(rules: &mut Rules<'_>) {
     let attributes = c.resource_attributes.as_deref().unwrap_or_default();
     if let Err(error) = otel::parse_pairs(attributes) {
         rules.refuse(&["otel.resource_attributes"], error.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::not_certifiable;
+
+    #[test]
+    fn host_names_are_told_from_what_gets_no_certificate() {
+        let long = format!("{}.example", "a".repeat(63));
+        for name in [
+            "a.example",
+            "localhost",
+            "xn--bcher-kva.example",
+            "1.a-b.c2",
+            &long,
+        ] {
+            assert_eq!(not_certifiable(name), None, "{name}");
+        }
+        let labels = [
+            "a".repeat(63),
+            "b".repeat(63),
+            "c".repeat(63),
+            "d".repeat(62),
+        ];
+        for (name, why) in [
+            ("192.0.2.1", "is an address"),
+            ("2001:db8::1", "is an address"),
+            ("*.a.example", "has a wildcard"),
+            ("b\u{fc}cher.example", "in ASCII"),
+            ("a.example.", "is no host name"),
+            ("a..example", "is no host name"),
+            ("a_b.example", "is no host name"),
+            ("-a.example", "is no host name"),
+            ("a-.example", "is no host name"),
+            ("a.example:443", "is no host name"),
+            ("https://a.example", "is no host name"),
+            ("1.2.3", "is no host name"),
+            ("", "is no host name"),
+            (&format!("a{long}"), "is no host name"),
+            (&labels.join("."), "is no host name"),
+        ] {
+            let said = not_certifiable(name).unwrap_or_default();
+            assert!(said.contains(why), "{name}: {said}");
+        }
     }
 }

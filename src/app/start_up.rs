@@ -1,0 +1,76 @@
+//! What keeps a broker from starting, said so that an operator can act on it:
+//! one line with the setting's name.
+
+use std::io::{self, ErrorKind};
+use std::time::SystemTime;
+
+use anyhow::anyhow;
+use rustls::ServerConfig;
+
+use crate::config::Config;
+use crate::geoip::GeoIp;
+use crate::tls;
+
+use super::{books, reload};
+
+/// A file that the configuration names cannot be used. Like a wrong value, and
+/// unlike a port that is taken, it stays so however often the broker is started.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+pub(super) struct WrongConfiguration(anyhow::Error);
+
+/// Says of an error that the configuration is to blame.
+pub(super) fn blame_configuration(error: anyhow::Error) -> anyhow::Error {
+    WrongConfiguration(error).into()
+}
+
+/// Tries all files and directories that the configuration names, as the start
+/// does. The error has a line for each part in which something is wrong.
+pub(super) fn check_files(config: &Config) -> anyhow::Result<()> {
+    let parts = [
+        certificate(&config.tls).map(drop),
+        reload::knowledge(config, &GeoIp::default()).map(drop),
+        books::check(&config.metrics),
+    ];
+    let wrong = parts.into_iter().filter_map(Result::err);
+    let wrong: Vec<String> = wrong.map(|error| format!("{error:#}")).collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(blame_configuration(anyhow!(wrong.join("\n"))))
+}
+
+/// A certificate that can be served.
+pub(super) struct Certificate {
+    /// The server's side of TLS with it.
+    pub(super) config: ServerConfig,
+    /// Until when it is valid, if it says so.
+    pub(super) valid_until: Option<SystemTime>,
+}
+
+/// Reads the certificate and its key, if the settings name them.
+pub(super) fn certificate(settings: &tls::Settings) -> anyhow::Result<Option<Certificate>> {
+    let (Some(cert), Some(key)) = (&settings.cert, &settings.key) else {
+        return Ok(None);
+    };
+    let cert = reload::read("tls.cert", cert)?;
+    let key = reload::read("tls.key", key)?;
+    Ok(Some(Certificate {
+        config: tls::server_config(cert.as_bytes(), key.as_bytes())?,
+        valid_until: tls::valid_until(cert.as_bytes()),
+    }))
+}
+
+/// Why the address of a setting cannot be listened on, and a way out.
+pub(super) fn cannot_listen(setting: &str, addr: &str, error: &io::Error) -> anyhow::Error {
+    let way_out = match error.kind() {
+        ErrorKind::AddrInUse => "; another program listens there, `ss -ltnp` names it",
+        ErrorKind::PermissionDenied => {
+            "; a low port needs the capability CAP_NET_BIND_SERVICE (AmbientCapabilities= of \
+             systemd) or a socket that systemd opens (socket activation)"
+        }
+        ErrorKind::AddrNotAvailable => "; this machine does not have that address",
+        _ => "",
+    };
+    anyhow!("{setting}: cannot listen on {addr}: {error}{way_out}")
+}

@@ -1,0 +1,74 @@
+//! When proxies were told to be back.
+
+use std::collections::VecDeque;
+use std::ops::AddAssign;
+use std::time::Duration;
+
+/// How many seconds the calendar has at most: twice the longest ceiling. Who
+/// is to be back later is expected at its end.
+const LONGEST: usize = 7200;
+
+/// The proxies that are due back in one second.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Due {
+    /// How many they are.
+    pub(super) proxies: f64,
+    /// The sum of their cycles, in seconds: from their last poll to this.
+    pub(super) cycles: f64,
+}
+
+impl AddAssign for Due {
+    fn add_assign(&mut self, other: Self) {
+        self.proxies += other.proxies;
+        self.cycles += other.cycles;
+    }
+}
+
+/// A calendar of the seconds to come.
+#[derive(Debug, Default)]
+pub(super) struct Returns(VecDeque<Due>);
+
+impl Returns {
+    /// A proxy whose poll was parked for a time will be back after another.
+    pub(super) fn expect(&mut self, parked: Duration, back_after: Duration) {
+        let second = usize::try_from(back_after.as_secs()).unwrap_or(LONGEST);
+        let second = second.min(LONGEST);
+        if self.0.len() <= second {
+            self.0.resize(second + 1, Due::default());
+        }
+        self.0[second] += Due {
+            proxies: 1.0,
+            cycles: (parked + back_after).as_secs_f64(),
+        };
+    }
+
+    /// A second has passed, in which these were due.
+    pub(super) fn pass_second(&mut self) -> Due {
+        self.0.pop_front().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_due_in_its_second() {
+        let mut returns = Returns::default();
+        let seconds = Duration::from_secs;
+        returns.expect(seconds(10), Duration::from_millis(2900));
+        returns.expect(seconds(0), seconds(2));
+        returns.expect(seconds(10), seconds(0));
+        let due: Vec<Due> = (0..4).map(|_| returns.pass_second()).collect();
+        let expected = [(1.0, 10.0), (0.0, 0.0), (2.0, 14.9), (0.0, 0.0)];
+        let expected = expected.map(|(proxies, cycles)| Due { proxies, cycles });
+        assert_eq!(due, expected);
+    }
+
+    #[test]
+    fn the_calendar_is_bounded() {
+        let mut returns = Returns::default();
+        returns.expect(Duration::ZERO, Duration::MAX / 2);
+        assert_eq!(returns.0.len(), LONGEST + 1);
+    }
+}

@@ -1,0 +1,177 @@
+//! Log lines on their way out. Whoever logs does not wait for whoever reads: a
+//! pipe that is full would hold up one thread of the broker after the other.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// How many bytes wait at most; further lines are lost, and counted.
+const MOST_WAITING: usize = 1024 * 1024;
+
+/// How long the end of the program waits for somebody to read the last lines.
+const LAST_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Takes lines that a thread of its own writes. Clones are the same queue.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LineQueue(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Vec<u8>>,
+    waiting_bytes: usize,
+    is_writing: bool,
+    lost: u64,
+}
+
+/// When it is dropped the last lines are written, if somebody reads them.
+#[derive(Debug)]
+pub struct LogGuard(LineQueue);
+
+impl LineQueue {
+    /// A queue, and the thread that writes its lines until the program ends.
+    pub(super) fn start(mut writer: impl Write + Send + 'static) -> io::Result<(Self, LogGuard)> {
+        let queue = Self::default();
+        let taken = queue.clone();
+        let write = move || {
+            loop {
+                // There is nobody to be told of an error.
+                let _ = writer
+                    .write_all(&taken.next())
+                    .and_then(|()| writer.flush());
+                if let Some(lost) = taken.written() {
+                    tracing::warn!(lost, "log lines are lost: nobody read them in time");
+                }
+            }
+        };
+        thread::Builder::new().name("log".to_owned()).spawn(write)?;
+        Ok((queue.clone(), LogGuard(queue)))
+    }
+
+    /// The oldest line, once there is one.
+    fn next(&self) -> Vec<u8> {
+        let mut state = self.state();
+        loop {
+            if let Some(line) = state.waiting.pop_front() {
+                state.waiting_bytes -= line.len();
+                state.is_writing = true;
+                return line;
+            }
+            let changed = self.0.changed.wait(state);
+            state = changed.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// A line is out; how many others were lost so far, if that is still to be
+    /// said.
+    fn written(&self) -> Option<u64> {
+        let mut state = self.state();
+        state.is_writing = false;
+        self.0.changed.notify_all();
+        let lost = std::mem::take(&mut state.lost);
+        (lost > 0).then_some(lost)
+    }
+
+    fn push(&self, line: &[u8]) {
+        let mut state = self.state();
+        if state.waiting_bytes + line.len() > MOST_WAITING {
+            state.lost += 1;
+            return;
+        }
+        state.waiting_bytes += line.len();
+        state.waiting.push_back(line.to_owned());
+        self.0.changed.notify_all();
+    }
+
+    fn wait_until_written(&self, patience: Duration) {
+        let is_busy = |state: &mut State| state.is_writing || !state.waiting.is_empty();
+        let waited = self
+            .0
+            .changed
+            .wait_timeout_while(self.state(), patience, is_busy);
+        drop(waited);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        self.0.wait_until_written(LAST_PATIENCE);
+    }
+}
+
+impl<'a> MakeWriter<'a> for LineQueue {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// What is written at once stays together: whole lines.
+impl Write for LineQueue {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        self.push(lines);
+        Ok(lines.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, pipe};
+
+    use super::*;
+
+    #[test]
+    fn lines_come_out_in_their_order_before_the_end() {
+        let (mut reader, writer) = pipe().unwrap();
+        let (mut queue, guard) = LineQueue::start(writer).unwrap();
+        let mut lines = Vec::new();
+        for number in 0..1_000 {
+            let line = format!("{number}\n");
+            queue.write_all(line.as_bytes()).unwrap();
+            lines.extend(line.bytes());
+        }
+        drop(guard);
+        let mut read = vec![0; lines.len()];
+        reader.read_exact(&mut read).unwrap();
+        assert_eq!(read, lines);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_reader_and_what_waits_is_bounded() {
+        let (mut reader, writer) = pipe().unwrap();
+        let (mut queue, guard) = LineQueue::start(writer).unwrap();
+        let line = [b'.'; 100];
+        for _ in 0..4 * MOST_WAITING / line.len() {
+            queue.write_all(&line).unwrap();
+        }
+        assert!(queue.state().waiting_bytes <= MOST_WAITING);
+        assert!(queue.state().lost > 0);
+        // The end is not kept for ever either.
+        drop(guard);
+
+        let mut read = [0; 100];
+        while !queue.state().waiting.is_empty() {
+            reader.read_exact(&mut read).unwrap();
+            assert_eq!(read, line);
+        }
+        assert_eq!(queue.state().waiting_bytes, 0);
+    }
+}

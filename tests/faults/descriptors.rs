@@ -1,0 +1,58 @@
+//! No file descriptors left.
+
+use std::fs;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::time::sleep;
+
+use crate::broker::Setup;
+use crate::stranger::connect;
+use crate::{BRIDGE, until};
+
+const LIMIT: usize = 64;
+const FAILS: &str = "cannot accept connections";
+
+#[tokio::test]
+async fn it_accepts_again_once_others_have_closed() {
+    let setup = Setup::new();
+    let bridges = setup.path("bridges.json");
+    fs::write(&bridges, BRIDGE).unwrap();
+    let limit = format!("--nofile={LIMIT}:{LIMIT}");
+    let setup = setup
+        .under(&["prlimit", &limit, "--"])
+        .with("broker.bridge_list_path", bridges)
+        .with("broker.allowed_relay_pattern", "")
+        // Some of the connections below have to be there before others close.
+        .with("listener.header_read_timeout", "1h");
+    let broker = setup.start().await;
+    let before = broker.at_rest().await;
+    let (mut proxy, mut client) = tokio::join!(broker.peer(), broker.peer());
+    broker.rendezvous_of(&mut proxy, &mut client).await;
+
+    let mut connections = Vec::new();
+    for _ in 0..3 * LIMIT {
+        connections.push(connect(broker.addr, b"").await);
+    }
+    until("it says so", || broker.log().contains(FAILS)).await;
+    assert!(broker.log().contains("Too many open files"));
+    let seconds = Duration::from_secs(2);
+    let used = broker.processor_time();
+    sleep(seconds).await;
+    let used = broker.processor_time().saturating_sub(used);
+    assert!(used < seconds / 2, "it was busy for {used:?}");
+
+    // Who is connected is served, and what cannot be read changes nothing.
+    broker.send(Signal::HUP);
+    until("it cannot reload", || {
+        broker.log().contains("nothing reloaded")
+    })
+    .await;
+    broker.rendezvous_of(&mut proxy, &mut client).await;
+
+    drop((connections, proxy, client));
+    broker.recovers("no descriptors left", before).await;
+    assert_eq!(broker.log().matches(FAILS).count(), 1, "{}", broker.log());
+    broker.send(Signal::HUP);
+    until("it reloads", || broker.log().contains(" reloaded bridges")).await;
+}

@@ -1,0 +1,236 @@
+//! What keeps it from starting: one line that says what to do, and an exit code
+//! that tells whether to try again.
+
+use std::fs::{self, Permissions};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tempfile::TempDir;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::FOREVER;
+
+/// Something is wrong that stays so.
+const CONFIGURATION: i32 = 2;
+/// Something is wrong outside of the configuration.
+const OTHER: i32 = 1;
+
+/// A certificate, its key and whatever else, in a folder.
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Self {
+        let files = Self(tempfile::tempdir().unwrap());
+        let pair = pair();
+        fs::write(files.path("cert.pem"), pair.0).unwrap();
+        fs::write(files.path("key.pem"), pair.1).unwrap();
+        files
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// The flags for its certificate and the key of this name.
+    fn flags(&self, key: &str) -> [String; 2] {
+        let flag = |name: &str, path: &Path| format!("-{name}={}", path.display());
+        [
+            flag("cert", &self.path("cert.pem")),
+            flag("key", &self.path(key)),
+        ]
+    }
+}
+
+fn pair() -> (String, String) {
+    let pair = rcgen::generate_simple_self_signed(["broker.example".to_owned()]).unwrap();
+    (pair.cert.pem(), pair.signing_key.serialize_pem())
+}
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_snowflake-broker"))
+}
+
+/// As a user without any privilege, in a network with no way out. It still owns
+/// its files.
+fn unprivileged() -> Command {
+    let mut unshare = Command::new("unshare");
+    unshare
+        .args(["--user", "--net", "--"])
+        .arg(env!("CARGO_BIN_EXE_snowflake-broker"));
+    unshare
+}
+
+/// The one line that it says, which has to begin like this, and its exit code.
+async fn expect_failure(mut command: Command, code: i32, beginning: &str) -> String {
+    command.env("SNOWFLAKE_BROKER_TELEMETRY__LOG_LEVEL", "error");
+    let said = failure(command, code).await;
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.starts_with(beginning), "{said}");
+    said
+}
+
+/// What it says, ending with this exit code.
+async fn failure(mut command: Command, code: i32) -> String {
+    let output = command
+        .arg("-disable-geoip")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = timeout(FOREVER, output).await;
+    let output = output
+        .unwrap_or_else(|_| panic!("it does not end: {command:?}"))
+        .expect("unshare is missing: run tests/run once");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{command:?}\n{said}");
+    said
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let mut command = program();
+    command.args(["-disable-tls", "-addr", &addr]);
+    let beginning = format!("listener.addr: cannot listen on {addr}: Address already in use");
+    let said = expect_failure(command, OTHER, &beginning).await;
+    assert!(said.contains("another program listens there"), "{said}");
+}
+
+#[tokio::test]
+async fn a_low_port_without_the_capability() {
+    for addr in [":443", "0.0.0.0:80"] {
+        let mut command = unprivileged();
+        command.args(["-disable-tls", "-addr", addr]);
+        let beginning = format!("listener.addr: cannot listen on {addr}: Permission denied");
+        let said = expect_failure(command, OTHER, &beginning).await;
+        assert!(said.contains("CAP_NET_BIND_SERVICE"), "{said}");
+        assert!(said.contains("socket activation"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_of_another_machine() {
+    let mut command = program();
+    command.args(["-disable-tls", "-addr", "192.0.2.1:8080"]);
+    let beginning = "listener.addr: cannot listen on 192.0.2.1:8080: Cannot assign";
+    let said = expect_failure(command, OTHER, beginning).await;
+    assert!(said.contains("does not have that address"), "{said}");
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_knows() {
+    let mut command = unprivileged();
+    command.args(["-disable-tls", "-addr", "broker.invalid:8080"]);
+    let beginning = "listener.addr: cannot listen on broker.invalid:8080: failed to lookup address";
+    expect_failure(command, OTHER, beginning).await;
+}
+
+/// Starts it, and checks its configuration: both say the same.
+async fn expect_wrong_file(arguments: &[String], beginning: &str) {
+    for command in [None, Some("check-config")] {
+        let mut program = unprivileged();
+        program.args(command).args(arguments);
+        expect_failure(program, CONFIGURATION, beginning).await;
+    }
+}
+
+#[tokio::test]
+async fn files_of_the_certificate_that_will_not_do() {
+    let files = Files::new();
+    let missing = files.path("missing.pem").display().to_string();
+    expect_wrong_file(
+        &files.flags("missing.pem"),
+        &format!("tls.key: {missing}: No such file"),
+    )
+    .await;
+    let private = files.path("private.pem");
+    fs::copy(files.path("key.pem"), &private).unwrap();
+    fs::set_permissions(&private, Permissions::from_mode(0o0)).unwrap();
+    expect_wrong_file(
+        &files.flags("private.pem"),
+        &format!("tls.key: {}: Permission denied", private.display()),
+    )
+    .await;
+    fs::write(files.path("other.pem"), pair().1).unwrap();
+    expect_wrong_file(
+        &files.flags("other.pem"),
+        "tls.key: it is not the key of the certificate in tls.cert",
+    )
+    .await;
+    expect_wrong_file(
+        &files.flags("cert.pem"),
+        "tls.key: there is no private key in it",
+    )
+    .await;
+    fs::write(files.path("cert.pem"), "no certificate\n").unwrap();
+    expect_wrong_file(
+        &files.flags("key.pem"),
+        "tls.cert: there is no certificate in it",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn other_files_that_will_not_do() {
+    let files = Files::new();
+    fs::write(files.path("text"), "rubbish\n").unwrap();
+    let text = files.path("text").display().to_string();
+    for (argument, beginning) in [
+        (
+            "-bridge-list-path=/nowhere/b".to_owned(),
+            "broker.bridge_list_path: /nowhere/b: No such file",
+        ),
+        (
+            format!("-bridge-list-path={text}"),
+            "broker.bridge_list_path: ",
+        ),
+        (
+            "-metrics-log=/nowhere/m".to_owned(),
+            "metrics.metrics_log: /nowhere/m: cannot use the directory",
+        ),
+        (format!("-metrics-log={text}"), "metrics.metrics_log: "),
+        (
+            "-ip-count-prefix=/nowhere/i".to_owned(),
+            "metrics.ip_count_prefix: /nowhere/i",
+        ),
+    ] {
+        expect_wrong_file(&["-disable-tls".to_owned(), argument], beginning).await;
+    }
+}
+
+#[tokio::test]
+async fn every_wrong_file_is_found_by_the_check() {
+    let mut command = program();
+    command
+        .args(["check-config", "-cert=/nowhere/c", "-key=/nowhere/k"])
+        .args(["-bridge-list-path=/nowhere/b", "-metrics-log=/nowhere/m"]);
+    let said = failure(command, CONFIGURATION).await;
+    let keys: Vec<&str> = said
+        .lines()
+        .filter_map(|line| line.split(':').next())
+        .collect();
+    assert_eq!(
+        keys,
+        ["tls.cert", "broker.bridge_list_path", "metrics.metrics_log"],
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn host_names_that_get_no_certificate() {
+    for name in ["192.0.2.1", "*.broker.example", "broker_.example"] {
+        let mut command = program();
+        command.args(["-acme-hostnames", name]);
+        expect_failure(command, CONFIGURATION, "acme.hostnames = ").await;
+    }
+}
+
+#[tokio::test]
+async fn a_way_to_clients_that_there_is_not_yet() {
+    let mut command = program();
+    command.args(["-disable-tls", "-broker-sqs-name=a", "-broker-sqs-region=b"]);
+    expect_failure(command, CONFIGURATION, "sqs.queue_name: ").await;
+}
