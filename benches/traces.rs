@@ -12,7 +12,7 @@ use opentelemetry_sdk::trace::{
     BatchSpanProcessor, Sampler, SdkTracerProvider, SpanData, SpanExporter,
 };
 use snowflake_broker::bridges::BridgeList;
-use snowflake_broker::broker::{Broker, Caller, Knowledge, PollInterval, clock};
+use snowflake_broker::broker::{Broker, Caller, Knowledge, Origin, PollInterval, clock};
 use snowflake_broker::matching::Settings;
 use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
@@ -63,17 +63,18 @@ fn caller() -> Caller {
     Caller {
         arrived: clock::now(),
         address: None,
+        origin: Origin::Local,
     }
 }
 
 /// A proxy polls, a client comes, and the proxy answers.
 async fn rendezvous(broker: &Broker) {
-    let poll = ProxyPoll::decode(POLL).expect("a poll");
+    let mut poll = ProxyPoll::decode(POLL).expect("a poll");
     let client = ClientPoll::decode(OFFER).expect("a client");
     let answer = ProxyAnswer::decode(ANSWER).expect("an answer");
     let proxy = async {
-        let response = broker.proxy_poll(caller(), &poll).await;
-        broker.proxy_answer(answer);
+        let response = broker.proxy_poll(caller(), &mut poll).await;
+        assert!(broker.proxy_answer(caller(), answer).is_ok());
         response
     };
     let (response, reply) = tokio::join!(

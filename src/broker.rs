@@ -8,7 +8,9 @@ mod caller;
 pub mod clock;
 mod driver;
 mod ending;
+pub mod limits;
 mod poll_interval;
+mod refused;
 mod settings;
 mod trace;
 mod waiters;
@@ -29,7 +31,7 @@ use crate::matching::{
     self, AnswerOutcome, ClientOffer, ClientReply, Matcher, NoMatch, PollReply, SidInUse,
 };
 use crate::metrics::exposition::Format;
-use crate::metrics::labels::{ClientOutcome, Refusal, Rendezvous};
+use crate::metrics::labels::{ClientOutcome, Refusal, Rendezvous, Request};
 use crate::metrics::{MetricFamily, Metrics, ProcessFigures, Waiting};
 use crate::wire::answer::{AnswerStatus, ProxyAnswer};
 use crate::wire::candidates;
@@ -39,11 +41,13 @@ use crate::wire::proxy::{PollResponse, PollStatus, ProxyPoll};
 use crate::wire::relay_pattern::RelayPattern;
 use crate::wire::session_description::SessionDescription;
 
-pub use caller::Caller;
+pub use caller::{Caller, Origin};
 pub use poll_interval::{InvalidPollIntervals, Mode, PollInterval, Steering};
+pub use refused::{NoAnswer, OverLimit};
 pub use settings::Settings;
 
 use driver::Driver;
+use limits::Limits;
 use trace::ClientTrace;
 use waiters::{Guard, PollEnd, State};
 
@@ -62,20 +66,6 @@ pub struct Knowledge {
     pub geoip: Arc<GeoIp>,
 }
 
-/// Why a client gets no answer. The texts are on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NoAnswer {
-    /// Its bridge is not in the list.
-    #[error("bridge with requested fingerprint is unknown to the broker")]
-    UnknownBridge,
-    /// It was offered to no proxy.
-    #[error("no snowflake proxies currently available")]
-    NoProxies,
-    /// No proxy answered in time.
-    #[error("timed out waiting for answer!")]
-    TimedOut,
-}
-
 /// The broker.
 #[derive(Debug)]
 pub struct Broker {
@@ -84,6 +74,7 @@ pub struct Broker {
     metrics: Arc<Metrics>,
     tracer: Option<BoxedTracer>,
     driver: Driver,
+    limits: Option<Limits>,
     stepped: Notify,
 }
 
@@ -106,6 +97,7 @@ impl Broker {
             metrics,
             tracer: None,
             driver: Driver::default(),
+            limits: None,
             stepped: Notify::new(),
         }
     }
@@ -117,14 +109,22 @@ impl Broker {
         self
     }
 
-    /// A proxy polls.
+    /// A proxy polls. Its relay pattern is taken out once it is accepted: it may
+    /// be as long as a body, and the poll parked for long.
     pub async fn proxy_poll(
         &self,
         caller: Caller,
-        poll: &ProxyPoll,
+        poll: &mut ProxyPoll,
     ) -> Result<PollResponse, SidInUse> {
         let record = self.metrics.begin_proxy_poll(poll);
         let knowledge = self.knowledge.load_full();
+        if !self.admits(Request::ProxyPoll, caller.origin, || None) {
+            record.refuse(Refusal::TooSoon);
+            return Ok(PollResponse {
+                status: PollStatus::PolledTooSoon,
+                next_poll: self.lock().jittered(knowledge.poll_interval.overloaded),
+            });
+        }
         if !knowledge.accepts(poll) {
             record.refuse(Refusal::Pattern);
             return Ok(PollResponse {
@@ -136,6 +136,7 @@ impl Broker {
             let country = knowledge.geoip.lookup(address);
             self.metrics.proxy_seen(address, country, poll);
         }
+        poll.accepted_relay_pattern = None;
         let added = self.step(|state, now| state.add_poll(now, caller.arrived, poll));
         let (waiter, receiver) = match added {
             Ok(added) => added,
@@ -175,6 +176,12 @@ impl Broker {
             .metrics
             .begin_client_poll(rendezvous, country, poll.nat);
         let trace = ClientTrace::begin(self.tracer.as_ref(), caller.arrived, rendezvous, poll.nat);
+        let claimed = || candidates::public_address(&poll.offer);
+        if !self.admits(Request::ClientPoll, caller.origin, claimed) {
+            record.refuse(Refusal::Limit);
+            trace.end(ClientOutcome::Refused);
+            return Err(NoAnswer::OverLimit);
+        }
         let Some(relay_url) = knowledge.bridges.relay_url(poll.fingerprint) else {
             record.refuse(Refusal::UnknownBridge);
             trace.end(ClientOutcome::Refused);
@@ -207,20 +214,28 @@ impl Broker {
         }
     }
 
-    /// A client's request that is no poll.
-    pub fn bad_client_poll(&self, caller: Caller, rendezvous: Rendezvous) {
+    /// A client's request that is not taken for a poll.
+    pub fn bad_client_poll(&self, caller: Caller, rendezvous: Rendezvous, reason: Refusal) {
         let country = self.knowledge.load().country(caller.address);
-        self.metrics.bad_client_poll(rendezvous, country);
+        self.metrics.bad_client_poll(rendezvous, country, reason);
     }
 
     /// A proxy answers.
-    pub fn proxy_answer(&self, answer: ProxyAnswer) -> AnswerStatus {
+    pub fn proxy_answer(
+        &self,
+        caller: Caller,
+        answer: ProxyAnswer,
+    ) -> Result<AnswerStatus, OverLimit> {
+        if !self.admits(Request::ProxyAnswer, caller.origin, || None) {
+            self.metrics.bad_proxy_answer(Refusal::Limit);
+            return Err(OverLimit);
+        }
         let outcome =
             self.step(|state, now| state.matcher.handle_answer(now, &answer.sid, answer.answer));
-        match outcome {
+        Ok(match outcome {
             AnswerOutcome::Delivered => AnswerStatus::Success,
             _ => AnswerStatus::ClientGone,
-        }
+        })
     }
 
     /// What is waiting.

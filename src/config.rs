@@ -38,6 +38,8 @@ pub struct Config {
     pub broker: crate::broker::Settings,
     /// When proxies are told to poll again.
     pub poll_interval: crate::broker::PollInterval,
+    /// How many requests one address may send.
+    pub limits: crate::broker::limits::Settings,
     /// Patience and bounds of the matching engine.
     pub matching: crate::matching::Settings,
     /// Where the country databases are.

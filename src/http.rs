@@ -32,6 +32,8 @@ use crate::metrics::ProcessFigures;
 
 pub use settings::Settings;
 
+use body::Room;
+
 /// Where the front gets what it does not know itself; reading files is not its
 /// business.
 #[derive(Clone)]
@@ -50,12 +52,14 @@ struct Front {
     broker: Arc<Broker>,
     settings: Settings,
     sources: Sources,
+    room: Room,
 }
 
 /// Every endpoint of the broker.
 pub fn router(broker: Arc<Broker>, settings: Settings, sources: Sources) -> Router {
     let front = Arc::new(Front {
         broker,
+        room: Room::new(&settings),
         settings,
         sources,
     });

@@ -4,13 +4,17 @@
 mod activity;
 mod closing;
 mod holds;
+mod limits;
+mod settings;
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use http::header::CONNECTION;
@@ -19,7 +23,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use serde::{Deserialize, Serialize};
+use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::time::{sleep, timeout};
@@ -29,9 +33,11 @@ use tower::ServiceExt as _;
 
 pub use closing::{Closing, Stage};
 pub use holds::{Connection, Hold};
+pub use settings::Settings;
 
 use activity::{Activity, Limits, Overdue, Watched};
 use holds::Holds;
+use limits::{Connections, Place};
 
 /// How many connections the kernel keeps for us until they are accepted.
 const BACKLOG: u32 = 4096;
@@ -44,35 +50,6 @@ const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to leave the kernel alone when it has no socket for us.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Where and how connections are taken.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    /// Address and port; without an address, all of them, IPv6 and IPv4.
-    pub addr: String,
-    /// How long a peer may take over the TLS handshake.
-    #[serde(with = "crate::timespan")]
-    pub tls_handshake_timeout: Duration,
-    /// How long a peer may take over the head of a request.
-    #[serde(with = "crate::timespan")]
-    pub header_read_timeout: Duration,
-    /// How long a connection is kept open between two requests. Proxies poll
-    /// every 20 s.
-    #[serde(with = "crate::timespan")]
-    pub idle_timeout: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            addr: ":443".to_owned(),
-            tls_handshake_timeout: Duration::from_secs(10),
-            header_read_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(75),
-        }
-    }
-}
 
 /// Listens on `addr`, written `HOST:PORT`, `[IPV6]:PORT`, or `:PORT` for every
 /// address of the machine.
@@ -117,12 +94,30 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
+/// Which limit ended a connection, or kept it from being served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// [`Settings::max_connections`].
+    Connections,
+    /// [`Settings::max_connections_per_peer`].
+    ConnectionsPerPeer,
+    /// [`Settings::header_read_timeout`].
+    HeadTimeout,
+    /// [`Settings::idle_timeout`].
+    IdleTimeout,
+    /// [`Settings::http2_max_resets`], [`Settings::http2_max_errors`], and bounds
+    /// of h2's own on frames that carry nothing.
+    Http2Abuse,
+}
+
 /// What whoever counts connections wants to be told.
 pub trait Observer: Send + Sync + 'static {
-    /// A connection was accepted.
+    /// A connection is served.
     fn opened(&self);
-    /// A connection has ended.
+    /// It has ended.
     fn closed(&self);
+    /// A connection was ended, or not served at all, for a limit.
+    fn dropped(&self, reason: DropReason);
     /// No connection can be accepted now, for want of something. It is tried
     /// again ten times a second.
     fn accept_failed(&self, error: &io::Error);
@@ -132,13 +127,20 @@ pub trait Observer: Send + Sync + 'static {
 
 /// Serves connections with one router.
 pub struct Server {
-    settings: Settings,
+    rules: ArcSwap<Rules>,
     tls: Option<TlsAcceptor>,
     router: Router,
     observer: Arc<dyn Observer>,
-    http: Builder<TokioExecutor>,
+    open: Arc<Connections>,
     connections: TaskTracker,
     closing: Closing,
+}
+
+/// What holds for a connection from its beginning to its end.
+struct Rules {
+    settings: Settings,
+    exempt: Vec<IpNet>,
+    http: Builder<TokioExecutor>,
 }
 
 impl Server {
@@ -151,26 +153,21 @@ impl Server {
         observer: Arc<dyn Observer>,
         closing: Closing,
     ) -> Self {
-        let mut http = Builder::new(TokioExecutor::new());
-        http.http1()
-            .timer(TokioTimer::new())
-            // Ours holds from the first byte on; see `activity`.
-            .header_read_timeout(None)
-            .max_buf_size(HEAD_MAX as usize);
-        http.http2()
-            .timer(TokioTimer::new())
-            .max_header_list_size(HEAD_MAX)
-            .keep_alive_interval(HTTP2_PING_INTERVAL)
-            .keep_alive_timeout(HTTP2_PING_TIMEOUT);
         Self {
-            settings,
+            rules: ArcSwap::from_pointee(Rules::new(settings, Vec::new())),
             tls,
             router,
             observer,
-            http,
+            open: Arc::default(),
             connections: TaskTracker::new(),
             closing,
         }
+    }
+
+    /// Replaces the settings but for the address; connections that are open keep
+    /// the old ones. Peers in `exempt` may have any number of connections.
+    pub fn set(&self, settings: Settings, exempt: Vec<IpNet>) {
+        self.rules.store(Arc::new(Rules::new(settings, exempt)));
     }
 
     /// Accepts connections until it leaves, then waits for the open ones. Of
@@ -184,10 +181,7 @@ impl Server {
                 () = leaving.as_mut() => break,
             };
             match accepted {
-                Ok((stream, peer)) => {
-                    let server = Arc::clone(&self);
-                    self.connections.spawn(server.serve(stream, Peer(peer)));
-                }
+                Ok((stream, peer)) => self.admit(stream, Peer(peer)),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     self.observer.accept_failed(&error);
@@ -201,22 +195,42 @@ impl Server {
         self.connections.wait().await;
     }
 
-    async fn serve(self: Arc<Self>, stream: TcpStream, peer: Peer) {
+    /// Serves a connection, unless there are too many.
+    fn admit(self: &Arc<Self>, stream: TcpStream, peer: Peer) {
+        let rules = self.rules.load_full();
+        let admitted = self.open.admit(peer.0.ip(), &rules.settings, &rules.exempt);
+        match admitted {
+            Ok(place) => {
+                let server = Arc::clone(self);
+                self.connections
+                    .spawn(server.serve(stream, peer, rules, place));
+            }
+            Err(reason) => self.observer.dropped(reason),
+        }
+    }
+
+    async fn serve(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: Peer,
+        rules: Arc<Rules>,
+        _place: Place,
+    ) {
         let _open = Open::new(&*self.observer);
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection closed before it was served");
             return;
         }
         let Some(tls) = &self.tls else {
-            return self.serve_http(stream, peer).await;
+            return self.serve_http(stream, peer, &rules).await;
         };
-        let handshake = timeout(self.settings.tls_handshake_timeout, tls.accept(stream));
+        let handshake = timeout(rules.settings.tls_handshake_timeout, tls.accept(stream));
         let shaken = tokio::select! {
             shaken = handshake => shaken,
             () = self.closing.reached(Stage::Closing) => return,
         };
         match shaken {
-            Ok(Ok(stream)) => self.serve_http(stream, peer).await,
+            Ok(Ok(stream)) => self.serve_http(stream, peer, &rules).await,
             Ok(Err(error)) => {
                 self.observer.handshake_failed(true);
                 tracing::debug!(%error, "TLS handshake failed");
@@ -234,6 +248,7 @@ impl Server {
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: Peer,
+        rules: &Rules,
     ) {
         let activity = Activity::new();
         let holds = Holds::new();
@@ -258,9 +273,9 @@ impl Server {
             }
         });
         let stream = TokioIo::new(Watched::new(stream, activity.clone()));
-        let connection = self.http.serve_connection(stream, service);
+        let connection = rules.http.serve_connection(stream, service);
         tokio::pin!(connection);
-        let overdue = Overdue::new(activity.clone(), self.limits());
+        let overdue = Overdue::new(activity.clone(), rules.limits());
         tokio::pin!(overdue);
         let farewell = self.closing.farewell(&holds);
         tokio::pin!(farewell);
@@ -271,16 +286,47 @@ impl Server {
                 biased;
                 served = connection.as_mut() => {
                     if let Err(error) = served {
-                        tracing::debug!(%error, "a connection broke off");
+                        self.broke_off(&*error);
                     }
                     return;
                 }
-                () = overdue.as_mut() => return,
+                reason = overdue.as_mut() => return self.observer.dropped(reason),
                 () = farewell.as_mut(), if !is_closing => {
                     is_closing = true;
                     connection.as_mut().graceful_shutdown();
                 }
             }
+        }
+    }
+
+    fn broke_off(&self, error: &(dyn Error + 'static)) {
+        if is_http2_abuse(error) {
+            self.observer.dropped(DropReason::Http2Abuse);
+        }
+        tracing::debug!(%error, "a connection broke off");
+    }
+}
+
+impl Rules {
+    fn new(settings: Settings, exempt: Vec<IpNet>) -> Self {
+        let mut http = Builder::new(TokioExecutor::new());
+        http.http1()
+            .timer(TokioTimer::new())
+            // Ours holds from the first byte on; see `activity`.
+            .header_read_timeout(None)
+            .max_buf_size(HEAD_MAX as usize);
+        http.http2()
+            .timer(TokioTimer::new())
+            .max_header_list_size(HEAD_MAX)
+            .max_concurrent_streams(settings.http2_max_streams)
+            .max_pending_accept_reset_streams(settings.http2_max_resets)
+            .max_local_error_reset_streams(settings.http2_max_errors)
+            .keep_alive_interval(HTTP2_PING_INTERVAL)
+            .keep_alive_timeout(HTTP2_PING_TIMEOUT);
+        Self {
+            settings,
+            exempt,
+            http,
         }
     }
 
@@ -290,6 +336,22 @@ impl Server {
             idle: self.settings.idle_timeout,
         }
     }
+}
+
+/// Whether we ended a connection for what h2 calls `ENHANCE_YOUR_CALM` (RFC 9113
+/// section 7).
+fn is_http2_abuse(error: &(dyn Error + 'static)) -> bool {
+    let is_abuse = |error: &h2::Error| {
+        !error.is_remote() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM)
+    };
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.downcast_ref().is_some_and(is_abuse) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// Whether a connection failed before it was accepted; the next may be fine.

@@ -5,6 +5,7 @@
 //! that the books balance whatever happens to the request.
 
 pub mod backlog;
+mod connections;
 pub mod distinct_ips;
 pub mod exposition;
 mod families;
@@ -41,14 +42,10 @@ pub use settings::Settings;
 use distinct_ips::{DistinctIps, WindowKey};
 use exposition::Format;
 use families::{
-    AnswerEnd, By, Families, Handshake, Pool, Proxy, PublishedProxyAnswer, Refused, Reply,
-    UniqueProxy,
+    AnswerEnd, By, Families, Pool, Proxy, PublishedProxyAnswer, Refused, Reply, UniqueProxy,
 };
 use ip_recordings::{IpRecorder, Recording};
-use labels::{
-    AnswerFate, Endpoint, HandshakeFailure, PublishedAnswer, Refusal, Rendezvous, Request,
-    StatusCode,
-};
+use labels::{AnswerFate, Endpoint, PublishedAnswer, Refusal, Rendezvous, Request, StatusCode};
 use process::ProcessMetrics;
 use saved_state::SavedState;
 use stats_log::StatsBlock;
@@ -126,13 +123,13 @@ impl Metrics {
         ProxyPollRecord::begin(self, proxy)
     }
 
-    /// Something came to `/proxy` that is no poll.
-    pub fn bad_proxy_poll(&self) {
+    /// Something came to `/proxy` that is not taken for a poll.
+    pub fn bad_proxy_poll(&self, reason: Refusal) {
         let unknown = Proxy {
             nat: NatType::Unknown,
             r#type: ProxyType::Unknown,
         };
-        ProxyPollRecord::begin(self, unknown).refuse(Refusal::BadRequest);
+        ProxyPollRecord::begin(self, unknown).refuse(reason);
     }
 
     /// A proxy that may serve polls from this address.
@@ -167,10 +164,16 @@ impl Metrics {
         ClientPollRecord::begin(self, rendezvous, country, nat)
     }
 
-    /// Something came to where clients poll that is no poll.
-    pub fn bad_client_poll(&self, rendezvous: Rendezvous, country: CountryCode) {
+    /// Something came to where clients poll that is not taken for a poll.
+    pub fn bad_client_poll(&self, rendezvous: Rendezvous, country: CountryCode, reason: Refusal) {
         self.begin_client_poll(rendezvous, country, NatType::Unknown)
-            .refuse(Refusal::BadRequest);
+            .refuse(reason);
+    }
+
+    /// Something came to `/answer` that is not taken for an answer.
+    pub fn bad_proxy_answer(&self, reason: Refusal) {
+        self.proxy_answered(ProxyType::Unknown, AnswerFate::Refused);
+        self.refused(Request::ProxyAnswer, reason);
     }
 
     /// A proxy answers.
@@ -183,7 +186,7 @@ impl Metrics {
             families.second_answers.inc();
         }
         let status = match outcome {
-            AnswerFate::Refused => return self.refused(Request::ProxyAnswer, Refusal::BadRequest),
+            AnswerFate::Refused => return,
             AnswerFate::Delivered => PublishedAnswer::Success,
             _ => PublishedAnswer::Timeout,
         };
@@ -210,23 +213,6 @@ impl Metrics {
     pub fn replied(&self, endpoint: Endpoint, code: StatusCode) {
         let labels = Reply { endpoint, code };
         self.families.replies.get_or_create(&labels).inc();
-    }
-
-    /// A connection was accepted.
-    pub fn connection_opened(&self) {
-        self.families.connections.inc();
-        self.families.open_connections.inc();
-    }
-
-    /// A connection has ended.
-    pub fn connection_closed(&self) {
-        self.families.open_connections.dec();
-    }
-
-    /// A TLS handshake has failed.
-    pub fn handshake_failed(&self, reason: HandshakeFailure) {
-        let failures = &self.families.handshake_failures;
-        failures.get_or_create(&Handshake { reason }).inc();
     }
 
     /// A certificate is served that is valid until then.

@@ -33,7 +33,7 @@ use wait::until;
 
 /// What must have happened in a busy broker, so that the dashboard's data says
 /// more than that all counters begin at 0: each with its number of series.
-const EVENTS: [(&str, f64); 10] = [
+const EVENTS: [(&str, f64); 11] = [
     (
         "sum by (outcome) (snowflake_broker_client_polls_total)",
         5.0,
@@ -43,7 +43,11 @@ const EVENTS: [(&str, f64); 10] = [
         "sum by (outcome) (snowflake_broker_proxy_answers_total)",
         7.0,
     ),
-    ("sum by (reason) (snowflake_broker_refusals_total)", 4.0),
+    ("sum by (reason) (snowflake_broker_refusals_total)", 6.0),
+    (
+        "sum by (reason) (snowflake_broker_connections_dropped_total)",
+        1.0,
+    ),
     (
         "sum by (rendezvous) (snowflake_broker_request_to_answer_seconds_count)",
         2.0,

@@ -8,14 +8,16 @@ use procfs::process::{LimitValue, Process};
 use procfs::{page_size, ticks_per_second};
 
 use crate::broker::clock;
-use crate::listener::Observer;
-use crate::metrics::labels::HandshakeFailure;
+use crate::listener::{DropReason, Observer};
+use crate::metrics::labels::{self, HandshakeFailure};
 use crate::metrics::{Metrics, ProcessFigures};
 use crate::telemetry::LogLimit;
 
-/// Counts connections.
+/// Counts connections, and logs some of those that a limit ended: whoever wants
+/// can provoke any number.
 pub(super) struct Connections {
     metrics: Arc<Metrics>,
+    log_limit: LogLimit,
     failed_accepts: LogLimit,
 }
 
@@ -23,7 +25,14 @@ impl Connections {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
         Self {
             metrics,
+            log_limit: LogLimit::new(10, Duration::from_mins(1)),
             failed_accepts: LogLimit::new(1, Duration::from_mins(1)),
+        }
+    }
+
+    fn log(&self, limit: &str) {
+        if let Some(suppressed) = self.log_limit.admit(clock::now()) {
+            tracing::info!(suppressed, "dropped a connection: it is over {limit}");
         }
     }
 }
@@ -37,6 +46,33 @@ impl Observer for Connections {
         self.metrics.connection_closed();
     }
 
+    fn dropped(&self, reason: DropReason) {
+        let (label, limit) = match reason {
+            DropReason::Connections => (
+                labels::DropReason::Connections,
+                Some("listener.max_connections"),
+            ),
+            DropReason::ConnectionsPerPeer => (
+                labels::DropReason::ConnectionsPerPeer,
+                Some("listener.max_connections_per_peer"),
+            ),
+            DropReason::HeadTimeout => (
+                labels::DropReason::HeadTimeout,
+                Some("listener.header_read_timeout"),
+            ),
+            // That is how connections end.
+            DropReason::IdleTimeout => (labels::DropReason::IdleTimeout, None),
+            DropReason::Http2Abuse => (
+                labels::DropReason::Http2Abuse,
+                Some("listener.http2_max_resets or another bound of HTTP/2"),
+            ),
+        };
+        self.metrics.connection_dropped(label);
+        if let Some(limit) = limit {
+            self.log(limit);
+        }
+    }
+
     fn accept_failed(&self, error: &io::Error) {
         if let Some(suppressed) = self.failed_accepts.admit(clock::now()) {
             tracing::warn!(%error, suppressed, "cannot accept connections, trying again");
@@ -47,6 +83,7 @@ impl Observer for Connections {
         self.metrics.handshake_failed(if in_time {
             HandshakeFailure::Error
         } else {
+            self.log("listener.tls_handshake_timeout");
             HandshakeFailure::Timeout
         });
     }

@@ -18,7 +18,7 @@ use crate::config::{Config, Inputs};
 
 use super::service_manager;
 
-pub(super) use prepared::{Part, Refused, Targets, knowledge, read};
+pub(super) use prepared::{Part, Refused, Targets, knowledge, read, set_limits};
 
 use prepared::Prepared;
 

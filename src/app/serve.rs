@@ -17,6 +17,7 @@ use tokio::time::timeout_at;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::broker::limits::Limits;
 use crate::broker::{Broker, clock};
 use crate::config::{Config, Inputs, Loaded};
 use crate::geoip::GeoIp;
@@ -83,7 +84,8 @@ async fn run(
     let mut exports = Exports::open(&config.otel)?;
     let matching = config.matching.clone();
     let broker = Broker::new(matching, knowledge, Arc::clone(&metrics), random::seed()?);
-    let broker = Arc::new(broker.traced(exports.tracer()));
+    let limits = Limits::new(config.limits.clone(), random::bytes()?.into());
+    let broker = Arc::new(broker.limited(limits).traced(exports.tracer()));
     let closing = Closing::default();
     let server = server(&config, &broker, metrics, &closing)?;
     let inherited = sockets.take(sockets::HTTP)?;
@@ -115,7 +117,11 @@ async fn run(
     };
     tokio::spawn(service_manager::report_heartbeat(Arc::clone(&broker)));
     service_manager::ready().await;
-    let targets = Targets { broker, log };
+    let targets = Targets {
+        broker,
+        server,
+        log,
+    };
     let reloads = Reloads::start(inputs, config, targets);
     while signals.next().await == Request::Reload {
         // A file that does not come, from a network that is down, must not keep
@@ -161,13 +167,15 @@ fn server(
         process_figures: observed::process_figures,
     };
     let router = http::router(Arc::clone(broker), config.http.clone(), sources);
-    Ok(Arc::new(Server::new(
+    let server = Server::new(
         config.listener.clone(),
         tls_acceptor(&config.tls, &metrics)?,
         router,
         Arc::new(Connections::new(metrics)),
         closing.clone(),
-    )))
+    );
+    reload::set_limits(config, broker, &server);
+    Ok(Arc::new(server))
 }
 
 fn tls_acceptor(

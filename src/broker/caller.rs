@@ -11,4 +11,18 @@ pub struct Caller {
     /// The sender's address; `None` where the front sees only somebody who
     /// passes requests on.
     pub address: Option<IpAddr>,
+    /// Whom the request counts against.
+    pub origin: Origin,
+}
+
+/// Whom a request counts against, for [limits](super::limits).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A program on this machine: nobody.
+    Local,
+    /// The sender itself, or what it shares an address with.
+    Sender(IpAddr),
+    /// Somebody at this address who passes on the requests of many senders and
+    /// does not say whose: an AMP cache, a CDN without a header.
+    Intermediary(IpAddr),
 }

@@ -22,7 +22,8 @@ impl Driver {
 }
 
 impl Broker {
-    /// Keeps time: serves the engine's deadlines. Never returns.
+    /// Keeps time: serves the engine's deadlines, and the hours of the limits.
+    /// Never returns.
     pub async fn drive(&self) {
         loop {
             let due = {
@@ -34,6 +35,7 @@ impl Broker {
             tokio::select! {
                 () = sleep_until_due(due) => self.step(|state, now| state.matcher.handle_timeout(now)),
                 () = self.driver.woken.notified() => {}
+                () = self.keep_hours() => {}
             }
         }
     }

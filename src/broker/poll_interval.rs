@@ -36,7 +36,8 @@ pub struct PollInterval {
     /// For proxies refused for their relay pattern.
     #[serde(with = "crate::timespan")]
     pub refused: Duration,
-    /// For proxies turned away because `max_parked_polls` are parked.
+    /// For proxies turned away because `max_parked_polls` are parked, or more
+    /// polled from one address than may.
     #[serde(with = "crate::timespan")]
     pub overloaded: Duration,
     /// Adaptive: the shortest interval of a pool.

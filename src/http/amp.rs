@@ -2,34 +2,49 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::Uri;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::request::Parts;
 
-use crate::broker::{Caller, clock};
-use crate::metrics::labels::Rendezvous;
+use crate::broker::Caller;
+use crate::metrics::labels::{Refusal, Rendezvous};
 use crate::wire::client::encode_error;
 use crate::wire::{amp_armor, amp_path};
 
-use super::{Front, client};
+use super::caller::behind_cache;
+use super::{Front, body, client};
 
 /// A poll in the path of the URL; always 200, for caches keep no errors.
-pub(super) async fn poll(State(front): State<Arc<Front>>, uri: Uri) -> Response {
-    let caller = Caller {
-        arrived: clock::now(),
-        // The peer is the cache.
-        address: None,
-    };
-    let path = uri.path().strip_prefix("/amp/client/").unwrap_or_default();
-    let response = match amp_path::decode(path) {
-        Ok(poll) => client::response(&front.broker, caller, Rendezvous::Ampcache, &poll).await,
-        Err(invalid) => {
-            client::refuse(&front.broker, caller, Rendezvous::Ampcache, &invalid);
-            encode_error(&invalid.to_string())
-        }
-    };
+pub(super) async fn poll(State(front): State<Arc<Front>>, request: Request) -> Response {
+    let (head, _) = request.into_parts();
+    let caller = behind_cache(&head, &front.settings);
+    let response = response(&front, caller, head).await;
     // A cache asks anew for what is older, and each poll has a path of its own.
     let headers = [(CONTENT_TYPE, "text/html"), (CACHE_CONTROL, "max-age=15")];
     (headers, amp_armor::encode(&response)).into_response()
+}
+
+async fn response(front: &Front, caller: Caller, head: Parts) -> Vec<u8> {
+    let rendezvous = Rendezvous::Ampcache;
+    // The offer, a part of the path, is held until there is a response.
+    let _taken = match front.room.take(body::head_bytes(&head)) {
+        Ok(taken) => taken,
+        Err(no_room) => {
+            let reason = no_room.reason();
+            client::refuse(&front.broker, caller, rendezvous, reason, &no_room);
+            return encode_error("the broker is overloaded, slow down");
+        }
+    };
+    let path = head.uri.path().strip_prefix("/amp/client/");
+    let poll = match amp_path::decode(path.unwrap_or_default()) {
+        Ok(poll) => poll,
+        Err(invalid) => {
+            let reason = Refusal::BadRequest;
+            client::refuse(&front.broker, caller, rendezvous, reason, &invalid);
+            return encode_error(&invalid.to_string());
+        }
+    };
+    drop(head);
+    client::response(&front.broker, caller, rendezvous, poll.into()).await
 }

@@ -1,26 +1,108 @@
-//! Bodies of requests: read whole, within bounds of size and time.
+//! Bodies of requests: read whole, within bounds of size, time and memory.
+
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::uri::PathAndQuery;
 use http_body_util::{BodyExt as _, Limited};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::Settings;
+use crate::metrics::labels::Refusal;
 
-/// A body that is too large, too slow, or broke off.
-#[derive(Debug, thiserror::Error)]
-#[error("the body cannot be read")]
-pub(super) struct UnreadableBody;
+use super::{Front, Settings};
 
-/// Reads a body whole.
-pub(super) async fn read(body: Body, settings: &Settings) -> Result<Bytes, UnreadableBody> {
-    let whole = Limited::new(body, settings.max_body_bytes).collect();
-    match timeout(settings.body_read_timeout, whole).await {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(_)) | Err(_) => Err(UnreadableBody),
+/// Why a body is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum UnreadableBody {
+    /// It is too large, or broke off.
+    #[error("the body cannot be read")]
+    Broken,
+    /// It did not come in time.
+    #[error("the body did not come within http.body_read_timeout")]
+    TooSlow,
+    /// Others take all the memory there is for requests.
+    #[error("all requests together are over http.max_bytes_in_flight")]
+    NoRoom,
+}
+
+impl UnreadableBody {
+    /// How it is counted.
+    pub(super) fn reason(self) -> Refusal {
+        match self {
+            Self::Broken => Refusal::BadRequest,
+            Self::TooSlow => Refusal::TooSlow,
+            Self::NoRoom => Refusal::Overloaded,
+        }
     }
+}
+
+/// The memory for what requests bring, in bytes; all of them share it.
+#[derive(Debug)]
+pub(super) struct Room(Arc<Semaphore>);
+
+/// So much of it as one request takes, given back by its drop.
+#[derive(Debug)]
+#[must_use = "dropped, the memory counts as free"]
+pub(super) struct Taken(OwnedSemaphorePermit);
+
+impl Room {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let bytes = settings.max_bytes_in_flight.min(Semaphore::MAX_PERMITS);
+        Self(Arc::new(Semaphore::new(bytes)))
+    }
+
+    /// Takes so many bytes, unless fewer are left.
+    pub(super) fn take(&self, bytes: usize) -> Result<Taken, UnreadableBody> {
+        let bytes = u32::try_from(bytes).map_err(|_| UnreadableBody::NoRoom)?;
+        let taken = Arc::clone(&self.0).try_acquire_many_owned(bytes);
+        taken.map(Taken).map_err(|_| UnreadableBody::NoRoom)
+    }
+}
+
+/// Reads a body whole. What it and its head take of the memory is to be held for
+/// as long as anything of them is.
+pub(super) async fn read(
+    head: &Parts,
+    body: Body,
+    front: &Front,
+) -> Result<(Bytes, Taken), UnreadableBody> {
+    let taken = front.room.take(head_bytes(head))?;
+    let whole = collect(body, front.settings.max_body_bytes, &front.room, taken);
+    timeout(front.settings.body_read_timeout, whole)
+        .await
+        .unwrap_or(Err(UnreadableBody::TooSlow))
+}
+
+/// What the head of a request holds that its sender determines.
+pub(super) fn head_bytes(head: &Parts) -> usize {
+    let target = head.uri.path_and_query().map(PathAndQuery::as_str);
+    let headers = head.headers.iter();
+    let headers = headers.map(|(name, value)| name.as_str().len() + value.len());
+    target.unwrap_or_default().len() + headers.sum::<usize>()
+}
+
+async fn collect(
+    body: Body,
+    most: usize,
+    room: &Room,
+    mut taken: Taken,
+) -> Result<(Bytes, Taken), UnreadableBody> {
+    let mut body = Limited::new(body, most);
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| UnreadableBody::Broken)?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        taken.0.merge(room.take(data.len())?.0);
+        bytes.extend_from_slice(&data);
+    }
+    Ok((bytes.freeze(), taken))
 }
 
 /// An answer with a JSON body.

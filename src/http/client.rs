@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::HeaderMap;
+use bytes::Bytes;
 
-use crate::broker::{Broker, Caller};
-use crate::metrics::labels::{self, Rendezvous};
+use crate::broker::{Broker, Caller, NoAnswer};
+use crate::metrics::labels::{self, Refusal, Rendezvous};
 use crate::wire::client::{ClientPoll, encode_answer, encode_error};
+use crate::wire::session_description::SessionDescription;
 
 use super::caller::caller;
 use super::{Front, body, error, refusals};
@@ -17,17 +18,25 @@ use super::{Front, body, error, refusals};
 pub(super) async fn poll(State(front): State<Arc<Front>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let caller = caller(&head, &front.settings);
-    let body = match body::read(body, &front.settings).await {
-        Ok(body) => body,
+    // The offer is held until there is a response.
+    let (body, _taken) = match body::read(&head, body, &front).await {
+        Ok(read) => read,
         Err(unreadable) => {
-            refuse(&front.broker, caller, Rendezvous::Http, &unreadable);
-            return error::bad_request();
+            let (rendezvous, reason) = (Rendezvous::Http, unreadable.reason());
+            refuse(&front.broker, caller, rendezvous, reason, &unreadable);
+            return error::unreadable(unreadable);
         }
     };
     if ClientPoll::is_legacy(&body) {
-        return legacy_poll(&front.broker, caller, &body, &head.headers).await;
+        // What is no text is no NAT word either.
+        let nat = head.headers.get("Snowflake-NAT-Type");
+        let nat = nat.map(|nat| nat.to_str().unwrap_or("?").to_owned());
+        drop(head);
+        return legacy_poll(&front.broker, caller, body, nat).await;
     }
-    body::json(response(&front.broker, caller, Rendezvous::Http, &body).await)
+    // The head may be long, and is of no more use while the client waits.
+    drop(head);
+    body::json(response(&front.broker, caller, Rendezvous::Http, body).await)
 }
 
 /// The response to a poll, whichever way the poll came.
@@ -35,50 +44,65 @@ pub(super) async fn response(
     broker: &Broker,
     caller: Caller,
     rendezvous: Rendezvous,
-    poll: &[u8],
+    body: Bytes,
 ) -> Vec<u8> {
-    let poll = match ClientPoll::decode(poll) {
+    let poll = match ClientPoll::decode(&body) {
         Ok(poll) => poll,
         Err(invalid) => {
-            refuse(broker, caller, rendezvous, &invalid);
+            refuse(broker, caller, rendezvous, Refusal::BadRequest, &invalid);
             return encode_error(&invalid.to_string());
         }
     };
-    match broker.client_poll(caller, rendezvous, poll).await {
+    drop(body);
+    match ask(broker, caller, rendezvous, poll).await {
         Ok(answer) => encode_answer(&answer),
         Err(no_answer) => encode_error(&no_answer.to_string()),
     }
 }
 
-/// Counts and logs a request that is no poll.
+/// Counts and logs a request that is not taken for a poll.
 pub(super) fn refuse(
     broker: &Broker,
     caller: Caller,
     rendezvous: Rendezvous,
-    reason: &dyn std::error::Error,
+    reason: Refusal,
+    why: &dyn std::error::Error,
 ) {
-    broker.bad_client_poll(caller, rendezvous);
-    refusals::log(labels::Request::ClientPoll, &reason);
+    broker.bad_client_poll(caller, rendezvous, reason);
+    refusals::log(labels::Request::ClientPoll, &why);
 }
 
 async fn legacy_poll(
     broker: &Broker,
     caller: Caller,
-    offer: &[u8],
-    headers: &HeaderMap,
+    body: Bytes,
+    nat: Option<String>,
 ) -> Response {
-    // What is no text is no NAT word either.
-    let nat = headers.get("Snowflake-NAT-Type");
-    let nat = nat.map(|nat| nat.to_str().unwrap_or("?"));
-    let poll = match ClientPoll::decode_legacy(offer, nat) {
+    let poll = match ClientPoll::decode_legacy(&body, nat.as_deref()) {
         Ok(poll) => poll,
         Err(invalid) => {
-            refuse(broker, caller, Rendezvous::Http, &invalid);
+            let (rendezvous, reason) = (Rendezvous::Http, Refusal::BadRequest);
+            refuse(broker, caller, rendezvous, reason, &invalid);
             return error::bad_request();
         }
     };
-    match broker.client_poll(caller, Rendezvous::Http, poll).await {
+    drop(nat);
+    drop(body);
+    match ask(broker, caller, Rendezvous::Http, poll).await {
         Ok(answer) => body::json(answer.as_str().to_owned()),
         Err(no_answer) => error::legacy(no_answer),
     }
+}
+
+async fn ask(
+    broker: &Broker,
+    caller: Caller,
+    rendezvous: Rendezvous,
+    poll: ClientPoll,
+) -> Result<SessionDescription, NoAnswer> {
+    let answered = broker.client_poll(caller, rendezvous, poll).await;
+    if answered == Err(NoAnswer::OverLimit) {
+        refusals::log_limit(labels::Request::ClientPoll);
+    }
+    answered
 }

@@ -72,11 +72,10 @@ fn believed(
     read: fn(&[u8]) -> Option<IpAddr>,
     settings: &Settings,
 ) -> Option<IpAddr> {
-    let proxies = &settings.trusted_proxies;
-    let is_proxy = |address: IpAddr| proxies.iter().any(|net| net.contains(&address));
-    if !proxies.is_empty() && !is_proxy(peer) {
+    if !settings.believes(peer) {
         return None;
     }
+    let is_proxy = |address| settings.is_trusted(address);
     let lines = headers.get_all(header).iter().rev();
     lines
         .flat_map(|line| from_the_right(line.as_bytes(), b','))

@@ -6,9 +6,26 @@ use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 
 use crate::broker::NoAnswer;
 
+use super::body::UnreadableBody;
+
 /// A request that cannot be read or understood: 400 with an empty body.
 pub(super) fn bad_request() -> Response {
     StatusCode::BAD_REQUEST.into_response()
+}
+
+/// A body that is not read: 503 where only the broker is to blame.
+pub(super) fn unreadable(body: UnreadableBody) -> Response {
+    match body {
+        UnreadableBody::Broken | UnreadableBody::TooSlow => bad_request(),
+        UnreadableBody::NoRoom => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+/// More came from one address than may: 429 (RFC 6585). The reference proxy and
+/// the legacy client take it as they take any other status that they do not
+/// expect: this one has failed, another may not. 400 would blame the message.
+pub(super) fn over_limit() -> Response {
+    StatusCode::TOO_MANY_REQUESTS.into_response()
 }
 
 /// No such path, or nothing there: 404 with the reference broker's text.
@@ -26,6 +43,7 @@ pub(super) fn legacy(no_answer: NoAnswer) -> Response {
         NoAnswer::UnknownBridge => StatusCode::BAD_REQUEST,
         NoAnswer::NoProxies => StatusCode::SERVICE_UNAVAILABLE,
         NoAnswer::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+        NoAnswer::OverLimit => return over_limit(),
     };
     status.into_response()
 }

@@ -8,9 +8,9 @@ use axum::response::Response;
 
 use crate::broker::{Broker, clock};
 use crate::listener::{Connection, Hold};
-use crate::metrics::labels::{self, AnswerFate};
+use crate::metrics::labels::{self, Refusal};
 use crate::wire::answer::ProxyAnswer;
-use crate::wire::proxy::{PollStatus, ProxyPoll, ProxyType};
+use crate::wire::proxy::{PollStatus, ProxyPoll};
 
 use super::caller::caller;
 use super::{Front, body, error, refusals};
@@ -24,23 +24,31 @@ pub(super) async fn poll(State(front): State<Arc<Front>>, request: Request) -> R
     let caller = caller(&head, &front.settings);
     // The answer will come over this connection, if there is a client.
     let hold = head.extensions.get().map(Connection::hold);
-    let body = match body::read(body, &front.settings).await {
-        Ok(body) => body,
-        Err(unreadable) => return refuse_poll(&front.broker, &unreadable),
+    let (body, taken) = match body::read(&head, body, &front).await {
+        Ok(read) => read,
+        Err(unreadable) => {
+            refuse_poll(&front.broker, unreadable.reason(), &unreadable);
+            return error::unreadable(unreadable);
+        }
     };
-    let poll = match ProxyPoll::decode(&body) {
+    let mut poll = match ProxyPoll::decode(&body) {
         Ok(poll) => poll,
-        Err(invalid) => return refuse_poll(&front.broker, &invalid),
+        Err(invalid) => {
+            refuse_poll(&front.broker, Refusal::BadRequest, &invalid);
+            return error::bad_request();
+        }
     };
     // The poll may be parked for long, and its body is of no more use.
     drop(body);
+    drop(taken);
     drop(head);
-    match front.broker.proxy_poll(caller, &poll).await {
+    match front.broker.proxy_poll(caller, &mut poll).await {
         Ok(response) => {
             match response.status {
                 PollStatus::ClientMatch { .. } => expect_answer(&front.broker, hold),
                 PollStatus::IncorrectRelayPattern => log_pattern(&poll),
-                _ => {}
+                PollStatus::PolledTooSoon => refusals::log_limit(labels::Request::ProxyPoll),
+                PollStatus::NoMatch => {}
             }
             body::json(response.encode())
         }
@@ -54,20 +62,29 @@ pub(super) async fn poll(State(front): State<Arc<Front>>, request: Request) -> R
 /// The answer of a proxy.
 pub(super) async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    let body = match body::read(body, &front.settings).await {
-        Ok(body) => body,
-        Err(unreadable) => return refuse_answer(&front.broker, &unreadable),
-    };
-    match ProxyAnswer::decode(&body) {
-        Ok(answer) => {
-            let status = front.broker.proxy_answer(answer);
-            if let Some(connection) = head.extensions.get::<Connection>() {
-                connection.release();
-            }
-            body::json(status.encode())
+    let caller = caller(&head, &front.settings);
+    let (body, _taken) = match body::read(&head, body, &front).await {
+        Ok(read) => read,
+        Err(unreadable) => {
+            refuse_answer(&front.broker, unreadable.reason(), &unreadable);
+            return error::unreadable(unreadable);
         }
-        Err(invalid) => refuse_answer(&front.broker, &invalid),
+    };
+    let answer = match ProxyAnswer::decode(&body) {
+        Ok(answer) => answer,
+        Err(invalid) => {
+            refuse_answer(&front.broker, Refusal::BadRequest, &invalid);
+            return error::bad_request();
+        }
+    };
+    if let Ok(status) = front.broker.proxy_answer(caller, answer) {
+        if let Some(connection) = head.extensions.get::<Connection>() {
+            connection.release();
+        }
+        return body::json(status.encode());
     }
+    refusals::log_limit(labels::Request::ProxyAnswer);
+    error::over_limit()
 }
 
 /// A client waits for the proxy's answer no longer than clients do.
@@ -77,17 +94,14 @@ fn expect_answer(broker: &Broker, hold: Option<Hold>) {
     }
 }
 
-fn refuse_poll(broker: &Broker, reason: &dyn Display) -> Response {
-    broker.metrics().bad_proxy_poll();
-    refusals::log(labels::Request::ProxyPoll, reason);
-    error::bad_request()
+fn refuse_poll(broker: &Broker, reason: Refusal, why: &dyn Display) {
+    broker.metrics().bad_proxy_poll(reason);
+    refusals::log(labels::Request::ProxyPoll, why);
 }
 
-fn refuse_answer(broker: &Broker, reason: &dyn Display) -> Response {
-    let metrics = broker.metrics();
-    metrics.proxy_answered(ProxyType::Unknown, AnswerFate::Refused);
-    refusals::log(labels::Request::ProxyAnswer, reason);
-    error::bad_request()
+fn refuse_answer(broker: &Broker, reason: Refusal, why: &dyn Display) {
+    broker.metrics().bad_proxy_answer(reason);
+    refusals::log(labels::Request::ProxyAnswer, why);
 }
 
 fn log_pattern(poll: &ProxyPoll) {

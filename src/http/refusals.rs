@@ -27,3 +27,13 @@ pub(super) fn log(request: Request, reason: &dyn Display) {
         tracing::info!(suppressed, "refused {what}: {reason}");
     }
 }
+
+/// Logs likewise that more requests came from one address than may.
+pub(super) fn log_limit(request: Request) {
+    let setting = match request {
+        Request::ProxyPoll => "limits.proxy_polls_per_minute",
+        Request::ClientPoll => "limits.client_polls_per_minute",
+        Request::ProxyAnswer => "limits.answers_per_minute",
+    };
+    log(request, &format_args!("its address is over {setting}"));
+}

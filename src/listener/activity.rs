@@ -12,6 +12,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::DropReason;
+
 /// How long a connection may stay in a phase.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -106,13 +108,13 @@ impl Drop for RequestUnderWay {
     }
 }
 
-/// Ends when a connection has stayed in one phase for too long. To be polled
+/// Ends, with the limit, when a connection has stayed in one phase for too long. To be polled
 /// after the connection, whenever that is: phases change while it is.
 pub(super) struct Overdue {
     activity: Activity,
     limits: Limits,
     seen: u64,
-    sleep: Option<Pin<Box<Sleep>>>,
+    sleep: Option<(Pin<Box<Sleep>>, DropReason)>,
 }
 
 impl Overdue {
@@ -121,15 +123,15 @@ impl Overdue {
             activity,
             limits,
             seen: 0,
-            sleep: Some(Box::pin(sleep(limits.head))),
+            sleep: Some((Box::pin(sleep(limits.head)), DropReason::HeadTimeout)),
         }
     }
 }
 
 impl Future for Overdue {
-    type Output = ();
+    type Output = DropReason;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<DropReason> {
         let (phase, changes) = {
             let state = self.activity.state();
             (state.phase, state.changes)
@@ -137,13 +139,19 @@ impl Future for Overdue {
         if changes != self.seen {
             self.seen = changes;
             self.sleep = match phase {
-                Phase::Head => Some(Box::pin(sleep(self.limits.head))),
-                Phase::Idle => Some(Box::pin(sleep(self.limits.idle))),
+                Phase::Head => {
+                    let sleep = Box::pin(sleep(self.limits.head));
+                    Some((sleep, DropReason::HeadTimeout))
+                }
+                Phase::Idle => {
+                    let sleep = Box::pin(sleep(self.limits.idle));
+                    Some((sleep, DropReason::IdleTimeout))
+                }
                 Phase::Busy(_) => None,
             };
         }
         match &mut self.sleep {
-            Some(sleep) => sleep.as_mut().poll(context),
+            Some((sleep, reason)) => sleep.as_mut().poll(context).map(|()| *reason),
             None => Poll::Pending,
         }
     }

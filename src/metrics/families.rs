@@ -14,8 +14,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::labels::{
-    AnswerFate, ClientOutcome, Endpoint, HandshakeFailure, Label, PollOutcome, PublishedAnswer,
-    PublishedClient, PublishedPoll, Refusal, Rendezvous, Request, StatusCode,
+    AnswerFate, ClientOutcome, DropReason, Endpoint, HandshakeFailure, Label, PollOutcome,
+    PublishedAnswer, PublishedClient, PublishedPoll, Refusal, Rendezvous, Request, StatusCode,
 };
 use super::rounded::RoundedCounter;
 use crate::geoip::CountryCode;
@@ -56,6 +56,7 @@ label_sets! {
     By { rendezvous: Rendezvous }
     Answered { rendezvous: Rendezvous, nat: NatType }
     Handshake { reason: HandshakeFailure }
+    Dropped { reason: DropReason }
 }
 
 /// The label set of a family with one series at most.
@@ -97,6 +98,7 @@ pub(super) struct Families {
     pub(super) request_to_answer: Latency,
     pub(super) open_connections: Gauge,
     pub(super) connections: Counter,
+    pub(super) dropped_connections: Family<Dropped, Counter>,
     pub(super) handshake_failures: Family<Handshake, Counter>,
     /// Has no series where there is no certificate.
     pub(super) certificate_expiry: Family<Alone, Gauge>,
@@ -145,7 +147,8 @@ impl Families {
             hand_off_to_answer: add(r, "snowflake_broker_hand_off_to_answer_seconds", "From the hand-off to the proxy that answered until its answer", Family::new_with_constructor(latency)),
             request_to_answer: add(r, "snowflake_broker_request_to_answer_seconds", "From the arrival of a client's request until its answer", Family::new_with_constructor(latency)),
             open_connections: add(r, "snowflake_broker_open_connections", "Connections that are open", Gauge::default()),
-            connections: add(r, "snowflake_broker_connections", "Connections that were accepted", Counter::default()),
+            connections: add(r, "snowflake_broker_connections", "Connections that were served", Counter::default()),
+            dropped_connections: add(r, "snowflake_broker_connections_dropped", "Connections closed or not served for a limit of the listener, by which", Family::default()),
             certificate_expiry: add(r, "snowflake_broker_certificate_expiry_timestamp_seconds", "Until when the TLS certificate is valid, in seconds since the epoch", Family::default()),
             handshake_failures: add(r, "snowflake_broker_tls_handshake_failures", "TLS handshakes that failed", Family::default()),
         }
@@ -174,6 +177,7 @@ impl Families {
         seed1(&self.poll_interval, |pool| Pool { pool });
         seed2(&self.hand_off_to_answer, |rendezvous, nat| Answered { rendezvous, nat });
         seed2(&self.request_to_answer, |rendezvous, nat| Answered { rendezvous, nat });
+        seed1(&self.dropped_connections, |reason| Dropped { reason });
         seed1(&self.handshake_failures, |reason| Handshake { reason });
     }
 }

@@ -113,16 +113,34 @@ pub enum Refusal {
     Pattern,
     /// A poll with this `Sid` waits already.
     SidInUse,
-    /// The proxy polled before its time.
+    /// More proxies polled from one address than may.
     TooSoon,
-    /// More came from one address than may.
+    /// More of these came from one address than may.
     Limit,
-    /// As much waits already as may.
+    /// As much waits already as may, in numbers or in bytes.
     Overloaded,
+    /// Its body did not come in time.
+    TooSlow,
     /// The request was not understood.
     BadRequest,
     /// The client's bridge is not in the list.
     UnknownBridge,
+}
+
+/// Which limit of the listener ended a connection, or kept it from being served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DropReason {
+    /// As many are open as may.
+    Connections,
+    /// As many are open from this address as may.
+    ConnectionsPerPeer,
+    /// The head of a request did not come in time.
+    HeadTimeout,
+    /// No request came for long.
+    IdleTimeout,
+    /// Over HTTP/2 more came to nothing than may: streams that are reset, frames
+    /// that carry nothing.
+    Http2Abuse,
 }
 
 /// Why a TLS handshake came to nothing.
@@ -168,6 +186,8 @@ pub enum StatusCode {
     BadRequest,
     /// 404.
     NotFound,
+    /// 429.
+    TooManyRequests,
     /// 503.
     ServiceUnavailable,
     /// 504.
@@ -248,7 +268,12 @@ words! {
     }
     Refusal {
         Pattern = "pattern", SidInUse = "sid_in_use", TooSoon = "too_soon", Limit = "limit",
-        Overloaded = "overloaded", BadRequest = "bad_request", UnknownBridge = "unknown_bridge",
+        Overloaded = "overloaded", TooSlow = "too_slow", BadRequest = "bad_request",
+        UnknownBridge = "unknown_bridge",
+    }
+    DropReason {
+        Connections = "connections", ConnectionsPerPeer = "connections_per_peer",
+        HeadTimeout = "head_timeout", IdleTimeout = "idle_timeout", Http2Abuse = "http2_abuse",
     }
     HandshakeFailure { Error = "error", Timeout = "timeout" }
     Endpoint {
@@ -257,7 +282,7 @@ words! {
     }
     StatusCode {
         Ok = "200", NotModified = "304", BadRequest = "400", NotFound = "404",
-        ServiceUnavailable = "503", GatewayTimeout = "504", Other = "other",
+        TooManyRequests = "429", ServiceUnavailable = "503", GatewayTimeout = "504", Other = "other",
     }
     PublishedPoll { Idle = "idle", Matched = "matched" }
     PublishedClient { Matched = "matched", Denied = "denied", Timeout = "timeout" }

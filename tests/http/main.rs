@@ -4,6 +4,7 @@
 mod forms;
 #[path = "../support/front.rs"]
 mod front;
+mod limits;
 #[path = "../support/messages.rs"]
 mod messages;
 mod poll_interval;

@@ -6,13 +6,15 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
+use snowflake_broker::geoip::GeoIp;
+use snowflake_broker::http;
 
 use crate::exposed;
 use crate::exposition::Exposition;
 use crate::front::Front;
 use crate::stats_log;
 use crate::tally::Tally;
-use crate::workload::{Act, acts, run, settings};
+use crate::workload::{Act, acts, limits, run, settings};
 
 const PROXY_POLLS: &str = "snowflake_broker_proxy_polls_total";
 const CLIENT_POLLS: &str = "snowflake_broker_client_polls_total";
@@ -41,12 +43,15 @@ proptest! {
 }
 
 async fn check(acts: &[Act], all_leave: bool) -> Result<(), TestCaseError> {
-    let front = Arc::new(Front::new(settings()));
+    let (http, geoip) = (http::Settings::default(), GeoIp::default());
+    let front = Front::limited(settings(), http, geoip, None, limits());
+    let front = Arc::new(front);
     let tally = run(&front, acts, all_leave).await;
     let told = exposed(&front);
     proxy_polls(&told, &tally)?;
     client_polls(&told, &tally)?;
     answers(&told, &tally)?;
+    limited(&told, &tally)?;
     published(&told)?;
     at_rest(&told)?;
     metrics_log(&front, &told)
@@ -118,6 +123,20 @@ fn answers(told: &Exposition, tally: &Tally) -> Result<(), TestCaseError> {
         .sum();
     let responses = told.sum("snowflake_broker_http_responses_total", &[]);
     prop_assert_eq!(responses, replies);
+    Ok(())
+}
+
+/// Who was over a limit has heard so.
+fn limited(told: &Exposition, tally: &Tally) -> Result<(), TestCaseError> {
+    for (request, reason, kinds) in [
+        ("proxy_poll", "too_soon", &["proxy"][..]),
+        ("client_poll", "limit", &["http", "ampcache"]),
+        ("proxy_answer", "limit", &["answer"]),
+    ] {
+        let heard = kinds.iter().map(|kind| tally.count(kind, "over limit"));
+        let counted = told.sum(REFUSALS, &[("request", request), ("reason", reason)]);
+        prop_assert_eq!(counted, heard.sum::<u64>(), "{}", request);
+    }
     Ok(())
 }
 

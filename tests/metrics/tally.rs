@@ -43,6 +43,9 @@ impl Tally {
     pub(crate) fn replied(&self, kind: Kind, reply: &Reply) {
         self.add(kind, "replied");
         self.add(kind, outcome(kind, reply));
+        if is_over_limit(kind, reply) {
+            self.add(kind, "over limit");
+        }
     }
 
     /// How many requests of a kind had this outcome.
@@ -60,12 +63,12 @@ impl Tally {
 /// In the words of the metrics.
 fn outcome(kind: Kind, reply: &Reply) -> &'static str {
     match kind {
-        Kind::Proxy | Kind::Answer if reply.status == 400 => "refused",
+        Kind::Proxy | Kind::Answer if reply.status != 200 => "refused",
         Kind::Proxy => {
             let poll = reply.json();
             match poll["Status"].as_str().unwrap() {
                 "client match" => "matched",
-                "incorrect relay pattern" => "refused",
+                "incorrect relay pattern" | "polled too soon" => "refused",
                 // Told to wait longer: too many are parked.
                 "no match" if poll["NextPoll"] == 120_000 => "refused",
                 _ => "idle",
@@ -81,6 +84,17 @@ fn outcome(kind: Kind, reply: &Reply) -> &'static str {
         },
         Kind::Client(Way::Today) => response(&reply.json()),
         Kind::Client(Way::Amp) => response(&armored(&reply.body)),
+    }
+}
+
+fn is_over_limit(kind: Kind, reply: &Reply) -> bool {
+    const SLOW_DOWN: &str = "too many requests, slow down";
+    match kind {
+        _ if reply.status != 200 => reply.status == 429,
+        Kind::Proxy => reply.json()["Status"] == "polled too soon",
+        Kind::Client(Way::Today) => reply.json()["error"] == SLOW_DOWN,
+        Kind::Client(Way::Amp) => armored(&reply.body)["error"] == SLOW_DOWN,
+        Kind::Client(Way::Legacy) | Kind::Answer => false,
     }
 }
 

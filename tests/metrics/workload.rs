@@ -1,6 +1,7 @@
 //! A random day of proxies and clients: who comes, in which form, who answers
 //! what and when, and who leaves in the middle.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use http::Request;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::json;
+use snowflake_broker::broker::limits;
+use snowflake_broker::listener::Peer;
 use snowflake_broker::matching::Settings;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::sleep;
@@ -22,6 +25,20 @@ use crate::tally::{Kind, Tally};
 /// One thing that happens.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
+    /// A request comes from this address.
+    Request(IpAddr, Message),
+    /// The connection of one of the requests so far closes.
+    Leave(Index),
+    /// The others get a turn, but no time passes.
+    Turn,
+    Pass(Duration),
+    /// The broker is told to stop.
+    Drain,
+}
+
+/// What somebody sends.
+#[derive(Clone, Debug)]
+pub(crate) enum Message {
     /// A proxy polls, with this number as its `Sid`.
     Proxy(u8, &'static str, &'static str, Option<&'static str>),
     /// Something comes to `/proxy` that is no poll.
@@ -32,13 +49,6 @@ pub(crate) enum Act {
     /// The proxy with this `Sid` answers, whether it has an offer or not.
     Answer(u8),
     BadAnswer,
-    /// The connection of one of the requests so far closes.
-    Leave(Index),
-    /// The others get a turn, but no time passes.
-    Turn,
-    Pass(Duration),
-    /// The broker is told to stop.
-    Drain,
 }
 
 /// How a client's poll comes.
@@ -68,6 +78,21 @@ const TYPES: [&str; 7] = [
     "",
 ];
 
+/// Limits so low that each of them is met.
+pub(crate) fn limits() -> limits::Settings {
+    limits::Settings {
+        proxy_polls_per_minute: 60,
+        proxy_poll_burst: 3,
+        client_polls_per_minute: 60,
+        client_poll_burst: 3,
+        answers_per_minute: 60,
+        answer_burst: 2,
+        intermediary_factor: 1,
+        max_addresses: 1,
+        ..limits::Settings::default()
+    }
+}
+
 /// Bounds so small that each of them is met.
 pub(crate) fn settings() -> Settings {
     Settings {
@@ -83,6 +108,18 @@ pub(crate) fn acts() -> impl Strategy<Value = Vec<Act>> {
 }
 
 fn act() -> impl Strategy<Value = Act> {
+    let peer = select(vec!["5.1.0.1", "5.1.0.2", "2a01::1", "127.0.0.1"]);
+    prop_oneof![
+        24 => (peer, message())
+            .prop_map(|(peer, message)| Act::Request(peer.parse().unwrap(), message)),
+        4 => any::<Index>().prop_map(Act::Leave),
+        10 => Just(Act::Turn),
+        4 => select(vec![0, 1, 400, 1_000, 3_000]).prop_map(|ms| Act::Pass(Duration::from_millis(ms))),
+        1 => prop::bool::weighted(0.05).prop_map(|drain| if drain { Act::Drain } else { Act::Turn }),
+    ]
+}
+
+fn message() -> impl Strategy<Value = Message> {
     let nat = || select(&NATS[..]);
     let pattern = select(vec![None, Some(""), Some("example$"), Some("other.net$")]);
     let bridge = select(vec![
@@ -93,16 +130,13 @@ fn act() -> impl Strategy<Value = Act> {
     let bad_proxy = select(vec!["", "{}", r#"{"Sid":"a","Version":"1.0","NAT":"odd"}"#]);
     prop_oneof![
         8 => (0..8u8, nat(), select(&TYPES[..]), pattern)
-            .prop_map(|(sid, nat, kind, pattern)| Act::Proxy(sid, nat, kind, pattern)),
-        1 => bad_proxy.prop_map(Act::BadProxy),
-        8 => (way(), nat(), bridge).prop_map(|(way, nat, bridge)| Act::Client(way, nat, bridge)),
-        1 => way().prop_map(Act::BadClient),
-        6 => (0..8u8).prop_map(Act::Answer),
-        1 => Just(Act::BadAnswer),
-        4 => any::<Index>().prop_map(Act::Leave),
-        10 => Just(Act::Turn),
-        4 => select(vec![0, 1, 400, 1_000, 3_000]).prop_map(|ms| Act::Pass(Duration::from_millis(ms))),
-        1 => prop::bool::weighted(0.05).prop_map(|drain| if drain { Act::Drain } else { Act::Turn }),
+            .prop_map(|(sid, nat, kind, pattern)| Message::Proxy(sid, nat, kind, pattern)),
+        1 => bad_proxy.prop_map(Message::BadProxy),
+        8 => (way(), nat(), bridge)
+            .prop_map(|(way, nat, bridge)| Message::Client(way, nat, bridge)),
+        1 => way().prop_map(Message::BadClient),
+        6 => (0..8u8).prop_map(Message::Answer),
+        1 => Just(Message::BadAnswer),
     ]
 }
 
@@ -125,7 +159,7 @@ pub(crate) async fn run(front: &Arc<Front>, acts: &[Act], all_leave: bool) -> Ta
                 let front = Arc::clone(front);
                 running.push(tokio::spawn(async move { front.broker.drain().await }));
             }
-            act => running.push(send(front, &tally, act)),
+            Act::Request(peer, message) => running.push(send(front, &tally, *peer, message)),
         }
     }
     if all_leave {
@@ -139,8 +173,11 @@ pub(crate) async fn run(front: &Arc<Front>, acts: &[Act], all_leave: bool) -> Ta
     tally
 }
 
-fn send(front: &Arc<Front>, tally: &Tally, act: &Act) -> JoinHandle<()> {
-    let (kind, request) = request(act);
+fn send(front: &Arc<Front>, tally: &Tally, peer: IpAddr, message: &Message) -> JoinHandle<()> {
+    let (kind, mut request) = request(message);
+    request
+        .extensions_mut()
+        .insert(Peer(SocketAddr::from((peer, 1))));
     let (front, tally) = (Arc::clone(front), tally.clone());
     tokio::spawn(async move {
         // Not before the first turn: a request that is dropped before was never
@@ -151,37 +188,36 @@ fn send(front: &Arc<Front>, tally: &Tally, act: &Act) -> JoinHandle<()> {
     })
 }
 
-fn request(act: &Act) -> (Kind, Request<Body>) {
+fn request(message: &Message) -> (Kind, Request<Body>) {
     let post = |path: &str, body: String| Request::post(path).body(Body::from(body)).unwrap();
-    match act {
-        Act::Proxy(sid, nat, kind, pattern) => {
+    match message {
+        Message::Proxy(sid, nat, kind, pattern) => {
             let body = json!({
                 "Sid": sid.to_string(), "Version": "1.3", "Type": kind, "NAT": nat,
                 "Clients": 0, "AcceptedRelayPattern": pattern,
             });
             (Kind::Proxy, post("/proxy", body.to_string()))
         }
-        Act::BadProxy(body) => (Kind::Proxy, post("/proxy", (*body).to_owned())),
-        Act::Answer(sid) => {
+        Message::BadProxy(body) => (Kind::Proxy, post("/proxy", (*body).to_owned())),
+        Message::Answer(sid) => {
             let body = proxy_answer(&sid.to_string(), "hi");
             (Kind::Answer, post("/answer", body))
         }
-        Act::BadAnswer => (Kind::Answer, post("/answer", "a=candidate".to_owned())),
-        Act::Client(Way::Legacy, nat, _) => {
+        Message::BadAnswer => (Kind::Answer, post("/answer", "a=candidate".to_owned())),
+        Message::Client(Way::Legacy, nat, _) => {
             let request = Request::post("/client").header("Snowflake-NAT-Type", *nat);
             let request = request.body(Body::from(offer("x"))).unwrap();
             (Kind::Client(Way::Legacy), request)
         }
-        Act::Client(way, nat, bridge) => {
+        Message::Client(way, nat, bridge) => {
             let body = json!({"offer": offer("x"), "nat": nat, "fingerprint": bridge});
             (Kind::Client(*way), poll(*way, &format!("1.0\n{body}")))
         }
-        Act::BadClient(Way::Legacy) => {
+        Message::BadClient(Way::Legacy) => {
             let request = post("/client", r#"{"type":"offer"}"#.to_owned());
             (Kind::Client(Way::Legacy), request)
         }
-        Act::BadClient(way) => (Kind::Client(*way), poll(*way, "1.1\n{}")),
-        Act::Leave(_) | Act::Turn | Act::Pass(_) | Act::Drain => unreachable!("no request"),
+        Message::BadClient(way) => (Kind::Client(*way), poll(*way, "1.1\n{}")),
     }
 }
 

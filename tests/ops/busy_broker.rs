@@ -96,6 +96,7 @@ impl BusyBroker {
         self.deny().await;
         self.time_out_and_answer_late().await?;
         self.refuse().await?;
+        self.exceed_limits().await?;
         self.abandon().await?;
         self.fail_a_handshake().await
     }
@@ -176,6 +177,31 @@ impl BusyBroker {
         Ok(())
     }
 
+    /// Somebody who comes by way of a reverse proxy on this machine.
+    async fn exceed_limits(&self) -> Result<()> {
+        for (path, body, told) in [
+            ("/proxy", proxy_poll("far", "open"), "polled too soon"),
+            ("/client", client_poll("a", "open"), "slow down"),
+        ] {
+            let length = body.len();
+            let request = format!(
+                "POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+                 X-Forwarded-For: 5.1.0.1\r\nContent-Length: {length}\r\n\r\n{body}"
+            );
+            let mut replies = String::new();
+            for _ in 0..2 {
+                let mut stream = TcpStream::connect(self.clear).await?;
+                stream.write_all(request.as_bytes()).await?;
+                stream.read_to_string(&mut replies).await?;
+            }
+            assert!(replies.contains(told), "{replies}");
+        }
+        let mut stream = TcpStream::connect(self.clear).await?;
+        stream.write_all(b"POST").await?;
+        stream.read_to_end(&mut Vec::new()).await?;
+        Ok(())
+    }
+
     async fn abandon(&self) -> Result<()> {
         self.park("leaves").await?.abort();
         self.shows("/debug", "available: 0").await?;
@@ -232,7 +258,12 @@ fn broker(addr: SocketAddr) -> Command {
         .arg(format!("--addr={addr}"))
         .arg("--disable-geoip")
         .env("SNOWFLAKE_BROKER_MATCHING__PROXY_TIMEOUT", "4s")
-        .env("SNOWFLAKE_BROKER_MATCHING__REMATCH_AFTER", "100ms");
+        .env("SNOWFLAKE_BROKER_MATCHING__REMATCH_AFTER", "100ms")
+        .env("SNOWFLAKE_BROKER_LISTENER__HEADER_READ_TIMEOUT", "3s")
+        .env("SNOWFLAKE_BROKER_LIMITS__PROXY_POLL_BURST", "1")
+        .env("SNOWFLAKE_BROKER_LIMITS__PROXY_POLLS_PER_MINUTE", "1")
+        .env("SNOWFLAKE_BROKER_LIMITS__CLIENT_POLL_BURST", "1")
+        .env("SNOWFLAKE_BROKER_LIMITS__CLIENT_POLLS_PER_MINUTE", "1");
     command
 }
 

@@ -1,6 +1,7 @@
 //! The program as its operator meets it: how it starts, reloads and stops.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod limits;
 mod logs;
 #[path = "../support/messages.rs"]
 mod messages;

@@ -42,13 +42,13 @@ async fn sighup_reads_the_configuration_again() {
     let refused = program.start_post("/proxy", pattern.to_string()).await;
     assert_eq!(result(refused).await["Status"], "incorrect relay pattern");
 
-    let changed = "[telemetry]\nlog_level = \"info\"\n[listener]\nidle_timeout = \"1s\"\n\
+    let changed = "[telemetry]\nlog_level = \"info\"\n[http]\ntrusted_hops = 2\n\
                    [broker]\nallowed_relay_pattern = \"^elsewhere.example$\"\n";
     fs::write(&file, changed).unwrap();
     program.signal(Signal::HUP, " reloaded bridges").await;
     let log = program.log();
     assert!(
-        log.contains("what changed in listener.idle_timeout waits for a restart"),
+        log.contains("what changed in http.trusted_hops waits for a restart"),
         "{log}"
     );
     let accepted = program.start_post("/proxy", pattern.to_string()).await;

@@ -5,6 +5,7 @@
 mod connections;
 #[path = "../support/front.rs"]
 mod front;
+mod limits;
 mod many;
 #[path = "../support/messages.rs"]
 mod messages;

@@ -11,6 +11,7 @@ use std::time::UNIX_EPOCH;
 use axum::Router;
 use opentelemetry::global::BoxedTracer;
 use snowflake_broker::bridges::BridgeList;
+use snowflake_broker::broker::limits::{self, Limits};
 use snowflake_broker::broker::{Broker, Knowledge, PollInterval};
 use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::metrics::Metrics;
@@ -40,6 +41,8 @@ static WATCH: LazyLock<PrivacyWatch> = LazyLock::new(|| {
 /// A bridge beside the default one.
 pub(crate) const SECOND_BRIDGE: &str = "00000B23E1107BB62ABFC40DDCC8824814F80A72";
 
+const LIMIT_KEY: [u8; 16] = [8; 16];
+
 /// A broker that is being driven, and its router.
 pub(crate) struct Front {
     pub(crate) broker: Arc<Broker>,
@@ -62,6 +65,18 @@ impl Front {
         geoip: GeoIp,
         tracer: Option<BoxedTracer>,
     ) -> Self {
+        let limits = limits::Settings::default();
+        Self::limited(settings, http, geoip, tracer, limits)
+    }
+
+    /// One with limits of its own.
+    pub(crate) fn limited(
+        settings: matching::Settings,
+        http: front::Settings,
+        geoip: GeoIp,
+        tracer: Option<BoxedTracer>,
+        limits: limits::Settings,
+    ) -> Self {
         LazyLock::force(&WATCH);
         let knowledge = Knowledge {
             bridges: BridgeList::parse(&format!(
@@ -75,7 +90,9 @@ impl Front {
             geoip: Arc::new(geoip),
         };
         let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
-        let broker = Broker::new(settings, knowledge, metrics, 7).traced(tracer);
+        let broker = Broker::new(settings, knowledge, metrics, 7)
+            .limited(Limits::new(limits, LIMIT_KEY.into()))
+            .traced(tracer);
         let broker = Arc::new(broker);
         let driven = Arc::clone(&broker);
         tokio::spawn(async move { driven.drive().await });

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use snowflake_broker::listener::{self, Closing, Observer, Server, Settings};
+use snowflake_broker::listener::{self, Closing, DropReason, Observer, Server, Settings};
 use tokio_rustls::TlsAcceptor;
 
 /// Serves the router on a port of its own, until the test ends.
@@ -27,6 +27,7 @@ struct Unobserved;
 impl Observer for Unobserved {
     fn opened(&self) {}
     fn closed(&self) {}
+    fn dropped(&self, _reason: DropReason) {}
     fn accept_failed(&self, _error: &io::Error) {}
     fn handshake_failed(&self, _in_time: bool) {}
 }

@@ -4,17 +4,26 @@
 use std::fmt::{self, Display};
 use std::fs;
 use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use ipnet::IpNet;
 
 use crate::bridges::BridgeList;
 use crate::broker::{Broker, Knowledge, PollInterval};
 use crate::config::{self, Config, Inputs};
 use crate::geoip::{self, GeoIp};
+use crate::listener::Server;
 use crate::telemetry::{LogControl, LogLevel};
 use crate::wire::relay_pattern::RelayPattern;
+
+/// The addresses of this machine for itself (RFC 6890).
+const LOOPBACK: [IpNet; 2] = [
+    IpNet::new_assert(IpAddr::V4(Ipv4Addr::LOCALHOST), 8),
+    IpNet::new_assert(IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+];
 
 /// What a reload reads anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +38,8 @@ pub(in crate::app) enum Part {
     PollIntervals,
     /// The country databases.
     Countries,
+    /// How much comes from one address, and over how many connections.
+    Limits,
     /// Patience and bounds of the matching engine.
     Matching,
     /// What is logged.
@@ -37,11 +48,12 @@ pub(in crate::app) enum Part {
 
 impl Part {
     /// All that is replaced.
-    pub(in crate::app) const REPLACED: [Self; 6] = [
+    pub(in crate::app) const REPLACED: [Self; 7] = [
         Self::Bridges,
         Self::RelayPatterns,
         Self::PollIntervals,
         Self::Countries,
+        Self::Limits,
         Self::Matching,
         Self::LogLevel,
     ];
@@ -55,6 +67,7 @@ impl Display for Part {
             Self::RelayPatterns => "relay patterns",
             Self::PollIntervals => "poll intervals",
             Self::Countries => "countries",
+            Self::Limits => "limits",
             Self::Matching => "matching",
             Self::LogLevel => "log level",
         })
@@ -103,9 +116,9 @@ pub(super) struct Prepared {
 }
 
 /// Where everything is put.
-#[derive(Debug)]
 pub(in crate::app) struct Targets {
     pub(in crate::app) broker: Arc<Broker>,
+    pub(in crate::app) server: Arc<Server>,
     pub(in crate::app) log: LogControl,
 }
 
@@ -136,9 +149,19 @@ impl Prepared {
     /// Puts everything in force. Nothing here can fail.
     pub(super) fn apply(self, targets: &Targets) {
         targets.broker.set_knowledge(self.knowledge);
+        set_limits(&self.config, &targets.broker, &targets.server);
         targets.broker.set_matching(self.config.matching);
         targets.log.set_level(self.log_level);
     }
+}
+
+/// Puts limits in force, for requests at once, for connections with the next. A
+/// reverse proxy of ours, and this machine, may have any number of connections.
+pub(in crate::app) fn set_limits(config: &Config, broker: &Broker, server: &Server) {
+    broker.set_limits(&config.limits);
+    let mut exempt = [&config.limits.exempt[..], &config.http.trusted_proxies].concat();
+    exempt.extend(LOOPBACK);
+    server.set(config.listener.clone(), exempt);
 }
 
 /// Reads all that the broker is to know; `known` is what it knew of countries

@@ -8,13 +8,18 @@ use crate::config::Config;
 
 /// The sections and keys that a reload puts in force. All others wait for a
 /// restart, so that a new setting is not passed over in silence.
-const RELOADED: [&str; 5] = [
+const RELOADED: [&str; 7] = [
     "broker",
     "geoip",
+    "limits",
+    "listener",
     "matching",
     "poll_interval",
     "telemetry.log_level",
 ];
+
+/// The keys of these sections that wait for a restart all the same.
+const NOT_RELOADED: [&str; 1] = ["listener.addr"];
 
 /// The keys that `new` has another value for than `started` and that a reload
 /// does not put in force, by name.
@@ -27,8 +32,9 @@ pub(super) fn keys(started: &Config, new: &Config) -> Vec<String> {
         let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
         for name in names {
             let key = format!("{section}.{name}");
-            let is_reloaded = RELOADED.contains(&section.as_str()) || RELOADED.contains(&&*key);
-            if before.get(name) != after.get(name) && !is_reloaded {
+            let is_in = |keys: &[&str]| keys.contains(&section.as_str()) || keys.contains(&&*key);
+            let waits = !is_in(&RELOADED) || is_in(&NOT_RELOADED);
+            if before.get(name) != after.get(name) && waits {
                 waiting.push(key);
             }
         }
@@ -58,13 +64,16 @@ mod tests {
         assert_eq!(keys(&started, &started), [""; 0]);
         let mut new = started.clone();
         new.listener.idle_timeout = Duration::from_secs(1);
+        new.listener.addr = ":1".to_owned();
+        new.http.body_read_timeout = Duration::from_secs(1);
         new.tls.cert = Some("cert.pem".into());
         new.telemetry.unsafe_logging = true;
         new.telemetry.log_level = "debug".to_owned();
         new.matching.max_attempts = 3;
         new.poll_interval.filepath = Some("intervals.json".into());
         let expected = [
-            "listener.idle_timeout",
+            "http.body_read_timeout",
+            "listener.addr",
             "telemetry.unsafe_logging",
             "tls.cert",
         ];
@@ -75,7 +84,7 @@ mod tests {
     #[test]
     fn what_is_in_force_exists() {
         let tree = tree(&Config::default());
-        for key in RELOADED {
+        for key in RELOADED.into_iter().chain(NOT_RELOADED) {
             let mut path = key.split('.');
             let section = path.next().and_then(|section| tree.get(section));
             let value = path.fold(section, |value, name| value?.get(name));

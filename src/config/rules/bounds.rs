@@ -11,6 +11,10 @@ const MOST: usize = 100_000_000;
 /// More of our own proxies in front of us than this is a mistake that lets
 /// clients choose their address.
 const MOST_HOPS: usize = 16;
+/// No rate or burst of one address is larger, and no factor on it: together they
+/// stay far from where nanoseconds overflow.
+const MOST_OF_ONE: u32 = 1_000_000;
+const MOST_FACTOR: u32 = 1_000;
 /// A hundred idle polls for each with a client is a surplus beyond all sense.
 const MOST_IDLE_SHARE: f64 = 100.0;
 /// More is no jitter but another interval.
@@ -21,6 +25,8 @@ const LONGEST_CEILING: Duration = Duration::from_hours(1);
 pub(super) fn check(rules: &mut Rules<'_>) {
     spans(rules);
     counts(rules);
+    rates(rules);
+    room(rules);
     ratios(rules);
     steering(rules);
     patience(rules);
@@ -74,6 +80,31 @@ fn spans(rules: &mut Rules<'_>) {
 fn counts(rules: &mut Rules<'_>) {
     let c = rules.config;
     let bounds = [
+        (
+            "listener.max_connections",
+            c.listener.max_connections,
+            0,
+            MOST,
+        ),
+        (
+            "listener.max_connections_per_peer",
+            c.listener.max_connections_per_peer,
+            0,
+            MOST,
+        ),
+        (
+            "listener.http2_max_resets",
+            c.listener.http2_max_resets,
+            1,
+            MOST,
+        ),
+        (
+            "listener.http2_max_errors",
+            c.listener.http2_max_errors,
+            1,
+            MOST,
+        ),
+        ("limits.max_addresses", c.limits.max_addresses, 1, MOST),
         ("http.max_body_bytes", c.http.max_body_bytes, 1, MOST),
         ("http.trusted_hops", c.http.trusted_hops, 0, MOST_HOPS),
         (
@@ -106,6 +137,67 @@ fn counts(rules: &mut Rules<'_>) {
         if !(least..=most).contains(&count) {
             rules.refuse(&[key], format!("has to be from {least} to {most}"));
         }
+    }
+}
+
+/// Of what one address, or one connection, may.
+fn rates(rules: &mut Rules<'_>) {
+    let (limits, listener) = (&rules.config.limits, &rules.config.listener);
+    let of_one = |least| least..=MOST_OF_ONE;
+    let bounds = [
+        (
+            "listener.http2_max_streams",
+            listener.http2_max_streams,
+            of_one(1),
+        ),
+        (
+            "limits.proxy_polls_per_minute",
+            limits.proxy_polls_per_minute,
+            of_one(0),
+        ),
+        (
+            "limits.proxy_poll_burst",
+            limits.proxy_poll_burst,
+            of_one(1),
+        ),
+        (
+            "limits.client_polls_per_minute",
+            limits.client_polls_per_minute,
+            of_one(0),
+        ),
+        (
+            "limits.client_poll_burst",
+            limits.client_poll_burst,
+            of_one(1),
+        ),
+        (
+            "limits.answers_per_minute",
+            limits.answers_per_minute,
+            of_one(0),
+        ),
+        ("limits.answer_burst", limits.answer_burst, of_one(1)),
+        (
+            "limits.intermediary_factor",
+            limits.intermediary_factor,
+            1..=MOST_FACTOR,
+        ),
+    ];
+    for (key, count, bounds) in bounds {
+        if !bounds.contains(&count) {
+            let (least, most) = (bounds.start(), bounds.end());
+            rules.refuse(&[key], format!("has to be from {least} to {most}"));
+        }
+    }
+}
+
+/// No body could ever be read.
+fn room(rules: &mut Rules<'_>) {
+    let http = &rules.config.http;
+    if http.max_bytes_in_flight < http.max_body_bytes {
+        rules.refuse(
+            &["http.max_bytes_in_flight", "http.max_body_bytes"],
+            "has to be at least http.max_body_bytes",
+        );
     }
 }
 

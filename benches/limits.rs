@@ -1,0 +1,90 @@
+//! What limits cost a request, and a million attacking addresses in memory.
+#![expect(clippy::print_stderr, reason = "memory is not what criterion measures")]
+
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use procfs::process::Process;
+use snowflake_broker::bridges::BridgeList;
+use snowflake_broker::broker::limits::{self, Limits};
+use snowflake_broker::broker::{Broker, Caller, Knowledge, Origin, PollInterval, clock};
+use snowflake_broker::matching;
+use snowflake_broker::metrics::Metrics;
+use snowflake_broker::metrics::distinct_ips::WindowKey;
+use snowflake_broker::wire::answer::ProxyAnswer;
+
+const ANSWER: &[u8] =
+    br#"{"Version":"1.3","Sid":"a","Answer":"{\"type\":\"answer\",\"sdp\":\"a=candidate\"}"}"#;
+const ATTACKERS: u64 = 1_000_000;
+/// Six tables of 2 MB, and what the allocator keeps besides.
+const MOST_BYTES: u64 = 32_000_000;
+
+fn broker(limits: Option<limits::Settings>) -> Broker {
+    let knowledge = Knowledge {
+        bridges: BridgeList::default(),
+        allowed_relay_pattern: "".into(),
+        default_relay_pattern: "".into(),
+        poll_interval: PollInterval::default(),
+        geoip: Arc::default(),
+    };
+    let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([1; 16])));
+    let broker = Broker::new(matching::Settings::default(), knowledge, metrics, 7);
+    match limits {
+        Some(limits) => broker.limited(Limits::new(limits, [1; 16].into())),
+        None => broker,
+    }
+}
+
+/// Answers are judged and gone, without anybody who waits.
+fn answer(broker: &Broker, number: u64) -> bool {
+    let network = u128::from((0x2001_0db9 << 32) | number);
+    let address = IpAddr::from(Ipv6Addr::from(network << 64 | 1));
+    let caller = Caller {
+        arrived: clock::now(),
+        address: Some(address),
+        origin: Origin::Sender(address),
+    };
+    let answer = ProxyAnswer::decode(ANSWER).expect("an answer");
+    black_box(broker.proxy_answer(caller, answer)).is_ok()
+}
+
+fn resident_bytes() -> u64 {
+    let stat = Process::myself().and_then(|process| process.stat());
+    stat.expect("/proc tells").rss * procfs::page_size()
+}
+
+fn memory(_: &mut Criterion) {
+    let broker = broker(Some(limits::Settings::default()));
+    let before = resident_bytes();
+    for number in 0..ATTACKERS {
+        assert!(answer(&broker, number));
+    }
+    let grown = resident_bytes().saturating_sub(before);
+    eprintln!("{ATTACKERS} addresses take {} kB", grown / 1_000);
+    assert!(grown < MOST_BYTES);
+}
+
+fn answers(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("an answer");
+    for (name, limits) in [
+        ("without limits", None),
+        ("with limits", Some(limits::Settings::default())),
+    ] {
+        let broker = broker(limits);
+        let mut numbers = (0..ATTACKERS).cycle();
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| numbers.next().map(|number| answer(&broker, number)));
+        });
+    }
+    let broker = broker(Some(limits::Settings::default()));
+    while answer(&broker, 0) {}
+    group.bench_function("that is over its limit", |bencher| {
+        bencher.iter(|| answer(&broker, 0));
+    });
+}
+
+criterion_group!(benches, memory, answers);
+criterion_main!(benches);

@@ -1,0 +1,212 @@
+use tokio::time::{advance, sleep};
+
+use super::*;
+
+const KINDS: [Request; 3] = [
+    Request::ProxyPoll,
+    Request::ClientPoll,
+    Request::ProxyAnswer,
+];
+
+fn ip(address: &str) -> IpAddr {
+    address.parse().unwrap()
+}
+
+fn sender(address: &str) -> Origin {
+    Origin::Sender(ip(address))
+}
+
+/// Of each kind one a minute, and so many at once.
+fn bursts_of(burst: u32) -> Settings {
+    Settings {
+        proxy_polls_per_minute: 1,
+        proxy_poll_burst: burst,
+        client_polls_per_minute: 1,
+        client_poll_burst: burst,
+        answers_per_minute: 1,
+        answer_burst: burst,
+        intermediary_factor: 3,
+        ..Settings::default()
+    }
+}
+
+fn limits(settings: Settings) -> Limits {
+    Limits::new(settings, LimitKey([7; 16]))
+}
+
+fn admits(limits: &Limits, request: Request, origin: Origin) -> bool {
+    limits.admits(request, origin, || None)
+}
+
+/// How many of a hundred requests are admitted at once.
+fn admitted(limits: &Limits, request: Request, origin: Origin) -> usize {
+    let requests = (0..100).filter(|_| admits(limits, request, origin));
+    requests.count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_kind_has_a_bucket_for_each_address_that_refills() {
+    let limits = limits(bursts_of(2));
+    for kind in KINDS {
+        assert_eq!(admitted(&limits, kind, sender("192.0.2.1")), 2);
+        assert_eq!(admitted(&limits, kind, sender("192.0.2.2")), 2);
+    }
+    advance(MINUTE).await;
+    for kind in KINDS {
+        assert_eq!(admitted(&limits, kind, sender("192.0.2.1")), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_64_shares_a_bucket_and_mapped_ipv4_is_ipv4() {
+    let limits = limits(bursts_of(2));
+    let admitted = |address| admitted(&limits, Request::ClientPoll, sender(address));
+    assert_eq!(admitted("2001:db8:0:1::1"), 2);
+    assert_eq!(admitted("2001:db8:0:1:ffff:ffff:ffff:ffff"), 0);
+    assert_eq!(admitted("2001:db8:0:2::1"), 2);
+    assert_eq!(admitted("192.0.2.1"), 2);
+    assert_eq!(admitted("::ffff:192.0.2.1"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_exempt_is_limited() {
+    let exempt = vec![
+        "192.0.2.0/24".parse().unwrap(),
+        "2001:db8::/32".parse().unwrap(),
+    ];
+    let settings = bursts_of(1);
+    let limits = limits(Settings { exempt, ..settings });
+    for origin in [
+        Origin::Local,
+        sender("192.0.2.9"),
+        sender("::ffff:192.0.2.9"),
+        sender("2001:db8::9"),
+        Origin::Intermediary(ip("192.0.2.9")),
+    ] {
+        assert_eq!(admitted(&limits, Request::ProxyPoll, origin), 100);
+    }
+    let other = sender("198.51.100.9");
+    assert_eq!(admitted(&limits, Request::ProxyPoll, other), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_of_0_is_no_limit() {
+    let limits = limits(Settings {
+        proxy_polls_per_minute: 0,
+        ..bursts_of(1)
+    });
+    let origin = sender("192.0.2.9");
+    assert_eq!(admitted(&limits, Request::ProxyPoll, origin), 100);
+    assert_eq!(admitted(&limits, Request::ClientPoll, origin), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_intermediary_may_bring_many_and_each_claimed_address_as_one() {
+    let limits = limits(bursts_of(2));
+    let cache = Origin::Intermediary(ip("192.0.2.1"));
+    let from = |claimed: &str| limits.admits(Request::ClientPoll, cache, || Some(ip(claimed)));
+    // Six from the cache: of these two from this client.
+    assert_eq!([(); 3].map(|()| from("5.1.0.1")), [true, true, false]);
+    assert_eq!([(); 2].map(|()| from("5.1.0.2")), [true, true]);
+    assert!(admits(&limits, Request::ClientPoll, cache));
+    assert!(!admits(&limits, Request::ClientPoll, cache));
+    // What somebody claims is nothing to who is there, nor to the cache's others.
+    let there = sender("5.1.0.1");
+    assert_eq!(admitted(&limits, Request::ClientPoll, there), 2);
+    let cache = sender("192.0.2.1");
+    assert_eq!(admitted(&limits, Request::ClientPoll, cache), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_settings_hold_at_once_and_the_same_ones_forgive_nothing() {
+    let limits = limits(bursts_of(1));
+    let origin = sender("192.0.2.1");
+    assert_eq!(admitted(&limits, Request::ProxyPoll, origin), 1);
+    limits.set(&bursts_of(1));
+    assert_eq!(admitted(&limits, Request::ProxyPoll, origin), 0);
+    limits.set(&bursts_of(5));
+    assert_eq!(admitted(&limits, Request::ProxyPoll, origin), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_hour_the_key_is_another_and_nothing_is_remembered() {
+    let limits = Arc::new(limits(bursts_of(100)));
+    let kept = Arc::clone(&limits);
+    tokio::spawn(async move { kept.keep_hours().await });
+    let origin = sender("192.0.2.1");
+    let hash = || limits.0.load().key.hash(Known::Seen, ip("192.0.2.1"));
+    let mut hashes = vec![hash()];
+    for _ in 0..3 {
+        assert_eq!(admitted(&limits, Request::ProxyPoll, origin), 100);
+        assert!(!admits(&limits, Request::ProxyPoll, origin));
+        sleep(MINUTE * 29).await;
+        assert_eq!(admitted(&limits, Request::ProxyPoll, origin), 29);
+        assert_eq!(hashes.last(), Some(&hash()));
+        sleep(MINUTE * 31 + Duration::from_secs(1)).await;
+        assert!(!hashes.contains(&hash()));
+        hashes.push(hash());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_defaults_bear_three_hundred_proxies_behind_one_address() {
+    let limits = limits(Settings::default());
+    let origin = sender("192.0.2.1");
+    // They come back together after an outage, and each tries twice more.
+    for _ in 0..3 * 300 {
+        assert!(admits(&limits, Request::ProxyPoll, origin));
+    }
+    // An hour and more in which each polls twice in 20 s, all at the same time.
+    for _ in 0..200 {
+        advance(Duration::from_secs(20)).await;
+        for _ in 0..2 * 300 {
+            assert!(admits(&limits, Request::ProxyPoll, origin));
+            assert!(admits(&limits, Request::ProxyAnswer, origin));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_defaults_bear_a_hundred_clients_behind_one_address() {
+    let limits = limits(Settings::default());
+    let origin = sender("192.0.2.1");
+    for _ in 0..100 {
+        for _ in 0..100 {
+            assert!(admits(&limits, Request::ClientPoll, origin));
+        }
+        advance(Duration::from_secs(10)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_defaults_bear_the_largest_peak_through_one_address_of_a_cache() {
+    let limits = limits(Settings::default());
+    let cache = Origin::Intermediary(ip("192.0.2.1"));
+    for _ in 0..100 {
+        for _ in 0..400 {
+            assert!(admits(&limits, Request::ClientPoll, cache));
+        }
+        advance(Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_million_addresses_lock_nobody_out_and_free_nobody() {
+    let limits = limits(bursts_of(5));
+    let over = sender("192.0.2.1");
+    assert_eq!(admitted(&limits, Request::ClientPoll, over), 5);
+    for address in 0..1_000_000_u64 {
+        let network = (0x2001_0db9 << 32) | address;
+        let address = std::net::Ipv6Addr::from(u128::from(network) << 64 | 1);
+        let origin = Origin::Sender(address.into());
+        assert!(admits(&limits, Request::ClientPoll, origin));
+    }
+    assert!(!admits(&limits, Request::ClientPoll, over));
+    assert!(admits(&limits, Request::ClientPoll, sender("192.0.2.2")));
+}
+
+#[test]
+fn debug_shows_no_key() {
+    let key = LimitKey([7; 16]);
+    assert_eq!(format!("{key:?}"), "LimitKey(..)");
+}

@@ -1,0 +1,54 @@
+//! What an operator can set about connections.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Where and how connections are taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Address and port; without an address, all of them, IPv6 and IPv4.
+    pub addr: String,
+    /// How many connections may be open; what comes on top is closed at once. 0
+    /// is no limit.
+    pub max_connections: usize,
+    /// How many of them from one address (IPv6: one /64). Many share an address,
+    /// and a CDN has few. 0 is no limit.
+    pub max_connections_per_peer: usize,
+    /// How long a peer may take over the TLS handshake.
+    #[serde(with = "crate::timespan")]
+    pub tls_handshake_timeout: Duration,
+    /// How long a peer may take over the head of a request.
+    #[serde(with = "crate::timespan")]
+    pub header_read_timeout: Duration,
+    /// How long a connection is kept open between two requests. Proxies poll
+    /// every 20 s.
+    #[serde(with = "crate::timespan")]
+    pub idle_timeout: Duration,
+    /// How many requests may be under way on one HTTP/2 connection. Behind a CDN
+    /// hundreds of parked polls share one.
+    pub http2_max_streams: u32,
+    /// How many streams a peer may reset before we have looked at them, as in a
+    /// rapid reset attack (CVE-2023-44487); one more ends the connection.
+    pub http2_max_resets: usize,
+    /// How many streams of a connection we reset for errors of the peer's; one
+    /// more ends the connection.
+    pub http2_max_errors: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            addr: ":443".to_owned(),
+            max_connections: 100_000,
+            max_connections_per_peer: 5_000,
+            tls_handshake_timeout: Duration::from_secs(10),
+            header_read_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            http2_max_streams: 1_000,
+            http2_max_resets: 100,
+            http2_max_errors: 1_000,
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! What one address may ask for, and how much all may bring.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use http::request::Builder;
+use http::{Request, StatusCode};
+use serde_json::{Value, json};
+use snowflake_broker::broker::limits;
+use snowflake_broker::geoip::GeoIp;
+use snowflake_broker::http as front;
+use snowflake_broker::listener::Peer;
+use snowflake_broker::matching;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::front::Front;
+use crate::messages::{client_poll, offer, proxy_answer, proxy_poll};
+use crate::requests::Reply;
+use crate::{elapsed, start};
+
+const SLOW_DOWN: &str = "too many requests, slow down";
+const ONE: &str = "5.1.0.1";
+const OTHER: &str = "5.1.0.2";
+
+/// Of each kind one request, and no other for a minute; nobody waits for long.
+fn one_each(http: front::Settings) -> Front {
+    let limits = limits::Settings {
+        proxy_polls_per_minute: 1,
+        proxy_poll_burst: 1,
+        client_polls_per_minute: 1,
+        client_poll_burst: 1,
+        answers_per_minute: 1,
+        answer_burst: 1,
+        intermediary_factor: 3,
+        exempt: vec!["10.0.0.0/8".parse().unwrap()],
+        ..limits::Settings::default()
+    };
+    let short = Duration::from_millis(10);
+    let matching = matching::Settings {
+        proxy_timeout: short,
+        client_queue_wait: short,
+        ..matching::Settings::default()
+    };
+    Front::limited(matching, http, GeoIp::default(), None, limits)
+}
+
+fn from(peer: &str, request: Builder) -> Builder {
+    let peer: IpAddr = peer.parse().unwrap();
+    request.extension(Peer(SocketAddr::from((peer, 1))))
+}
+
+async fn post(front: &Front, peer: &str, path: &str, body: String) -> Reply {
+    let request = from(peer, Request::post(path));
+    front.send(request.body(Body::from(body)).unwrap()).await
+}
+
+async fn proxy(front: &Front, peer: &str) -> Value {
+    let reply = post(front, peer, "/proxy", proxy_poll("a", "open")).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    reply.json()
+}
+
+async fn client(front: &Front, peer: &str) -> Value {
+    let reply = post(front, peer, "/client", client_poll("x", "open")).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    reply.json()["error"].clone()
+}
+
+/// The error that a client hears from the cache at `peer`, with a candidate of
+/// its own or none.
+async fn amp(front: &Front, peer: &str, candidate: Option<&str>) -> Value {
+    let candidate = candidate.map(|address| format!("a=candidate:1 1 udp 1 {address} 1 typ srflx"));
+    let offer = offer(&candidate.unwrap_or_default());
+    let poll = format!("1.0\n{}", json!({"offer": offer, "nat": "open"}));
+    let path = format!("/amp/client/0/{}", URL_SAFE_NO_PAD.encode(poll));
+    let request = from(peer, Request::get(path)).body(Body::empty());
+    let reply = front.send(request.unwrap()).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    let (_, text) = reply.body.split_once("<pre>").unwrap();
+    let text: String = text
+        .split("</pre>")
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    let response = STANDARD.decode(text.strip_prefix('0').unwrap()).unwrap();
+    serde_json::from_slice::<Value>(&response).unwrap()["error"].clone()
+}
+
+fn refusals(front: &Front, request: &str, reason: &str) -> u64 {
+    let labels = [
+        &*format!(r#"request="{request}""#),
+        &*format!(r#"reason="{reason}""#),
+    ];
+    front.count("snowflake_broker_refusals_total", &labels)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_over_its_limit_has_polled_too_soon() {
+    let front = one_each(front::Settings::default());
+    assert_eq!(proxy(&front, ONE).await["Status"], "no match");
+    assert_eq!(
+        proxy(&front, ONE).await,
+        json!({
+            "Status": "polled too soon", "Offer": "", "NAT": "", "NextPoll": 120_000, "RelayURL": "",
+        })
+    );
+    assert_eq!(proxy(&front, OTHER).await["Status"], "no match");
+    assert_eq!(refusals(&front, "proxy_poll", "too_soon"), 1);
+    sleep(Duration::from_mins(1)).await;
+    assert_eq!(proxy(&front, ONE).await["Status"], "no match");
+    // Who was turned away is not among the proxies that were here.
+    assert_eq!(front.count("snowflake_proxy_total", &[]), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_over_its_limit_is_told_to_slow_down_in_its_form() {
+    let front = one_each(front::Settings::default());
+    assert_ne!(client(&front, ONE).await, SLOW_DOWN);
+    assert_eq!(client(&front, ONE).await, SLOW_DOWN);
+    assert_ne!(client(&front, OTHER).await, SLOW_DOWN);
+    let legacy = post(&front, ONE, "/client", offer("x")).await;
+    assert_eq!(legacy.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(legacy.body.is_empty());
+    assert_eq!(refusals(&front, "client_poll", "limit"), 2);
+    let refused = [r#"outcome="refused""#];
+    let polls = front.count("snowflake_broker_client_polls_total", &refused);
+    assert_eq!(polls, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_over_its_limit_gets_429_and_leaves_the_match_as_it_was() {
+    let front = one_each(front::Settings::default());
+    let answer = || proxy_answer("a", "hi");
+    let first = post(&front, ONE, "/answer", answer()).await;
+    assert_eq!(first.body, r#"{"Status":"client gone"}"#);
+    let second = post(&front, ONE, "/answer", answer()).await;
+    assert_eq!(second.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(second.headers["access-control-allow-origin"], "*");
+    let other = post(&front, OTHER, "/answer", answer()).await;
+    assert_eq!(other.status, StatusCode::OK);
+    assert_eq!(refusals(&front, "proxy_answer", "limit"), 1);
+    let refused = [r#"outcome="refused""#];
+    let answers = front.count("snowflake_broker_proxy_answers_total", &refused);
+    assert_eq!(answers, 1);
+    let replies = [r#"endpoint="answer""#, r#"code="429""#];
+    assert_eq!(
+        front.count("snowflake_broker_http_responses_total", &replies),
+        1
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_of_a_cache_are_limited_one_by_one_and_all_together() {
+    let front = one_each(front::Settings::default());
+    assert_ne!(amp(&front, ONE, Some("5.3.0.1")).await, SLOW_DOWN);
+    assert_eq!(amp(&front, ONE, Some("5.3.0.1")).await, SLOW_DOWN);
+    assert_ne!(amp(&front, ONE, Some("5.3.0.2")).await, SLOW_DOWN);
+    assert_eq!(amp(&front, ONE, None).await, SLOW_DOWN);
+    assert_ne!(amp(&front, OTHER, None).await, SLOW_DOWN);
+    // The client itself, and whoever has the cache's address, may still come.
+    assert_ne!(client(&front, "5.3.0.1").await, SLOW_DOWN);
+    assert_ne!(client(&front, ONE).await, SLOW_DOWN);
+    assert_eq!(refusals(&front, "client_poll", "limit"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn this_machine_and_exempt_networks_have_no_limit() {
+    let front = one_each(front::Settings::default());
+    for peer in ["127.0.0.1", "::1", "10.9.8.7"] {
+        for _ in 0..5 {
+            assert_eq!(proxy(&front, peer).await["Status"], "no match");
+            assert_ne!(client(&front, peer).await, SLOW_DOWN);
+            assert_ne!(amp(&front, peer, Some("5.3.0.1")).await, SLOW_DOWN);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_forwarded_address_is_limited_and_not_who_forwards() {
+    let polled = async |front: &Front, peer: &str, header: &str| {
+        let request = from(peer, Request::post("/proxy")).header("X-Forwarded-For", header);
+        let request = request.body(Body::from(proxy_poll("a", "open")));
+        let status = front.send(request.unwrap()).await.json()["Status"].clone();
+        status == "no match"
+    };
+    let front = one_each(front::Settings::default());
+    for peer in ["127.0.0.1", ONE] {
+        for client in ["2a01::1", "5.3.0.1"] {
+            assert_eq!(polled(&front, peer, client).await, peer == "127.0.0.1");
+        }
+    }
+    // Of the same /64.
+    assert!(!polled(&front, "127.0.0.1", "2a01::2").await);
+
+    // Behind somebody who does not say whom it forwards for, three as one.
+    for expected in [true, true, true, false] {
+        assert_eq!(polled(&front, OTHER, "unknown").await, expected);
+    }
+
+    // A stranger does not become somebody who forwards by saying so.
+    for settings in [
+        front::Settings {
+            trusted_hops: 0,
+            ..front::Settings::default()
+        },
+        front::Settings {
+            trusted_proxies: vec!["192.0.2.0/24".parse().unwrap()],
+            ..front::Settings::default()
+        },
+    ] {
+        let front = one_each(settings);
+        assert!(polled(&front, OTHER, "unknown").await);
+        assert!(!polled(&front, OTHER, "5.3.0.1").await);
+    }
+}
+
+/// Room for one client's poll and a bit.
+fn with_room(bytes: usize) -> Arc<Front> {
+    let http = front::Settings {
+        max_bytes_in_flight: bytes,
+        ..front::Settings::default()
+    };
+    let matching = matching::Settings::default();
+    Arc::new(Front::with(matching, http, GeoIp::default()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_wait_share_the_room_for_bodies() {
+    let poll = client_poll(&"x".repeat(1_000), "open");
+    let front = with_room(poll.len() * 3 / 2);
+    let first = start(&front, "/client", poll.clone()).await;
+    let reply = front.post("/client", poll.clone()).await;
+    assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refusals(&front, "client_poll", "overloaded"), 1);
+    let path = format!("/amp/client/0/{}", URL_SAFE_NO_PAD.encode(&poll));
+    assert_eq!(front.get(&path).await.status, StatusCode::OK);
+    assert_eq!(refusals(&front, "client_poll", "overloaded"), 2);
+    let long = "x".repeat(600);
+    for (path, body, request) in [
+        ("/proxy", proxy_poll(&long, "open"), "proxy_poll"),
+        ("/answer", proxy_answer(&long, "hi"), "proxy_answer"),
+    ] {
+        let reply = front.post(path, body).await;
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(refusals(&front, request, "overloaded"), 1);
+    }
+    assert_eq!(first.await.unwrap().status, StatusCode::OK);
+
+    // So do those behind a cache, who are there as long.
+    let cached = Request::get(&path).body(Body::empty()).unwrap();
+    let waiting = Arc::clone(&front);
+    let waiting = tokio::spawn(async move { waiting.send(cached).await });
+    sleep(Duration::from_millis(1)).await;
+    let reply = front.post("/client", poll.clone()).await;
+    assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+    waiting.await.unwrap();
+
+    // Each that ends, and each that leaves, gives back what it took.
+    for _ in 0..3 {
+        let leaving = start(&front, "/client", poll.clone()).await;
+        leaving.abort();
+        assert!(leaving.await.is_err());
+    }
+    assert_eq!(front.post("/client", poll).await.status, StatusCode::OK);
+    assert_eq!(refusals(&front, "client_poll", "overloaded"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn heads_take_room_as_well() {
+    let front = with_room(1_000);
+    for (bytes, status) in [
+        (500, StatusCode::OK),
+        (1_000, StatusCode::SERVICE_UNAVAILABLE),
+    ] {
+        let request = Request::post("/answer").header("Cookie", "x".repeat(bytes));
+        let answer = Body::from(proxy_answer("nobody", "hi"));
+        let reply = front.send(request.body(answer).unwrap()).await;
+        assert_eq!(reply.status, status, "{bytes}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn parked_polls_take_no_room() {
+    let poll = |number: usize| {
+        let mut poll: Value =
+            serde_json::from_str(&proxy_poll(&number.to_string(), "open")).unwrap();
+        poll["AcceptedRelayPattern"] = json!("example$");
+        poll.to_string()
+    };
+    let front = with_room(2 * poll(99).len());
+    let mut parked: Vec<JoinHandle<Reply>> = Vec::new();
+    for number in 0..20 {
+        parked.push(start(&front, "/proxy", poll(number)).await);
+    }
+    for poll in parked {
+        assert_eq!(poll.await.unwrap().json()["Status"], "no match");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_comes_too_slowly_is_counted_as_that() {
+    let front = with_room(1_000_000);
+    for (path, request) in [
+        ("/client", "client_poll"),
+        ("/proxy", "proxy_poll"),
+        ("/answer", "proxy_answer"),
+    ] {
+        let begun = futures_util::stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"1.0"))]);
+        let stalled = futures_util::StreamExt::chain(begun, futures_util::stream::pending());
+        let (waited, reply) = elapsed(front.post(path, Body::from_stream(stalled))).await;
+        assert_eq!(waited, Duration::from_secs(10), "{path}");
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+        assert_eq!(refusals(&front, request, "too_slow"), 1);
+        assert_eq!(refusals(&front, request, "bad_request"), 0);
+    }
+}

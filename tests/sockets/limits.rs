@@ -1,0 +1,102 @@
+//! How many connections one peer may have.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use snowflake_broker::listener::{self, Closing, DropReason, Observer, Server, Settings};
+use snowflake_broker::matching;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+
+use crate::front::Front;
+use crate::messages::proxy_answer;
+use crate::peer::Peer;
+use crate::{FOREVER, until};
+
+/// What the listener tells of itself.
+#[derive(Debug, Default)]
+struct Told {
+    open: Mutex<usize>,
+    dropped: Mutex<Vec<DropReason>>,
+}
+
+impl Observer for Told {
+    fn opened(&self) {
+        *self.open.lock().unwrap() += 1;
+    }
+
+    fn closed(&self) {
+        *self.open.lock().unwrap() -= 1;
+    }
+
+    fn dropped(&self, reason: DropReason) {
+        self.dropped.lock().unwrap().push(reason);
+    }
+
+    fn accept_failed(&self, _error: &io::Error) {}
+    fn handshake_failed(&self, _in_time: bool) {}
+}
+
+/// Connects from this address.
+async fn connect(from: &str, addr: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket
+        .bind(SocketAddr::new(from.parse().unwrap(), 0))
+        .unwrap();
+    socket.connect(addr).await.unwrap()
+}
+
+async fn is_served(stream: TcpStream) -> Option<Peer> {
+    let mut peer = Peer::http1_over(stream).await;
+    let (status, _) = peer.post("/answer", proxy_answer("nobody", "hi")).await;
+    (status == 200).then_some(peer)
+}
+
+async fn is_closed(mut stream: TcpStream) -> bool {
+    let mut rest = Vec::new();
+    let read = timeout(FOREVER, stream.read_to_end(&mut rest)).await;
+    read.is_ok() && rest.is_empty()
+}
+
+#[tokio::test]
+async fn a_peer_has_its_share_of_connections_and_no_more() {
+    let front = Front::new(matching::Settings::default());
+    let settings = |max_connections_per_peer| Settings {
+        max_connections_per_peer,
+        ..Settings::default()
+    };
+    let listener = listener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let told = Arc::new(Told::default());
+    let (router, closing) = (front.router.clone(), Closing::default());
+    let server = Server::new(settings(2), None, router, told.clone(), closing);
+    let server = Arc::new(server);
+    tokio::spawn(Arc::clone(&server).run(listener));
+
+    let first = is_served(connect("127.0.0.1", addr).await).await.unwrap();
+    let _second = is_served(connect("127.0.0.1", addr).await).await.unwrap();
+    assert!(is_closed(connect("127.0.0.1", addr).await).await);
+    let _other = is_served(connect("127.0.0.2", addr).await).await.unwrap();
+    assert_eq!(
+        *told.dropped.lock().unwrap(),
+        [DropReason::ConnectionsPerPeer]
+    );
+    assert_eq!(*told.open.lock().unwrap(), 3);
+
+    // Who closes one may open one.
+    drop(first);
+    until(|| *told.open.lock().unwrap() == 2).await;
+    let _third = is_served(connect("127.0.0.1", addr).await).await.unwrap();
+    assert!(is_closed(connect("127.0.0.1", addr).await).await);
+
+    // New settings and exemptions hold from the next connection on.
+    server.set(settings(3), vec!["127.0.0.2/32".parse().unwrap()]);
+    let _fourth = is_served(connect("127.0.0.1", addr).await).await.unwrap();
+    assert!(is_closed(connect("127.0.0.1", addr).await).await);
+    for _ in 0..5 {
+        let stream = connect("127.0.0.2", addr).await;
+        assert!(is_served(stream).await.is_some());
+    }
+}
