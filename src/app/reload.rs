@@ -16,6 +16,8 @@ use crate::geoip::{self, GeoIp};
 use crate::telemetry::LogControl;
 use crate::wire::relay_pattern::RelayPattern;
 
+use super::certificates::{Certificates, Source};
+
 /// Reads all that the broker is to know; `known` is what it knew of countries
 /// until now. The error names the setting.
 pub(super) fn knowledge(config: &Config, known: &GeoIp) -> anyhow::Result<Knowledge> {
@@ -77,24 +79,27 @@ impl Reloader {
     /// Reads the configuration and all files it names anew, and swaps them at
     /// once if all of it is good. The real databases have some 700,000 lines:
     /// they are read on a thread of their own.
-    pub(super) async fn reload(&mut self, broker: &Broker) {
+    pub(super) async fn reload(&mut self, broker: &Broker, certificates: &Certificates) {
         let (inputs, before) = (self.inputs.clone(), broker.knowledge());
+        let served = certificates.clone();
         let read = move || {
             let config = config::load(&inputs)?.config;
             let knowledge = knowledge(&config, &before.geoip)?;
-            anyhow::Ok((config, knowledge))
+            let certificate = served.read(&config)?;
+            anyhow::Ok((config, knowledge, certificate))
         };
         let read = spawn_blocking(read).await.context("reading failed");
-        let applied = read.flatten().and_then(|(config, knowledge)| {
+        let applied = read.flatten().and_then(|(config, knowledge, certificate)| {
             self.log.set_level(&config.telemetry.log_level)?;
             broker.set_knowledge(knowledge);
+            certificates.apply(certificate);
             self.name_what_waits(&config);
             self.config = config;
             Ok(())
         });
         match applied {
             Ok(()) => tracing::info!(
-                "reloaded bridges, relay patterns, poll intervals, countries and log level"
+                "reloaded bridges, relay patterns, poll intervals, countries, certificate and log level"
             ),
             Err(error) => {
                 // Each wrong key of the configuration is a line.
@@ -109,7 +114,7 @@ impl Reloader {
         let old = &self.config;
         let waiting: Vec<&str> = [
             ("listener", old.listener != new.listener),
-            ("tls", old.tls != new.tls),
+            ("tls", Source::of(old) != Source::of(new)),
             ("acme", old.acme != new.acme),
             ("http", old.http != new.http),
             ("matching", old.matching != new.matching),

@@ -21,9 +21,10 @@ use crate::geoip::GeoIp;
 use crate::listener::{self, Server};
 use crate::metrics::Metrics;
 use crate::telemetry::LogStyle;
-use crate::{http, telemetry, tls};
+use crate::{http, telemetry};
 
 use super::books::{self, Books};
+use super::certificates::Certificates;
 use super::exports::Exports;
 use super::lifecycle::{Ending, Request, Running, Signals};
 use super::observed::{self, Connections};
@@ -70,13 +71,17 @@ async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
     let broker = Broker::new(config.matching.clone(), knowledge, Arc::clone(&metrics));
     let broker = Arc::new(broker.traced(exports.tracer()));
     let closing = CancellationToken::new();
-    let server = server(config, &broker, metrics, &closing)?;
+    let certificates = Certificates::open(config, Arc::clone(&metrics))?;
+    let tls = certificates.acceptor()?;
+    let has_tls = tls.is_some();
+    let server = server(config, &broker, tls, metrics, &closing);
     let addr = &config.listener.addr;
     let listener = listener::bind(addr)
         .await
         .with_context(|| format!("listener.addr: cannot listen on {addr}"))?;
     let port = listener.local_addr()?.port();
-    tracing::info!(port, tls = config.tls.cert.is_some(), "brokering");
+    certificates.keep();
+    tracing::info!(port, tls = has_tls, "brokering");
 
     let driven = Arc::clone(&broker);
     tokio::spawn(async move { driven.drive().await });
@@ -92,7 +97,7 @@ async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
         // A file that does not come, from a network that is down, must not keep
         // us from stopping.
         tokio::select! {
-            () = reloader.reload(&broker) => {}
+            () = reloader.reload(&broker, &certificates) => {}
             () = signals.stop() => break,
         }
     }
@@ -118,39 +123,22 @@ async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
 fn server(
     config: &Config,
     broker: &Arc<Broker>,
+    tls: Option<TlsAcceptor>,
     metrics: Arc<Metrics>,
     closing: &CancellationToken,
-) -> anyhow::Result<Arc<Server>> {
+) -> Arc<Server> {
     let sources = http::Sources {
         metrics_log: books::reader(&config.metrics),
         process_figures: observed::process_figures,
     };
     let router = http::router(Arc::clone(broker), config.http.clone(), sources);
-    Ok(Arc::new(Server::new(
+    Arc::new(Server::new(
         config.listener.clone(),
-        tls_acceptor(&config.tls, &metrics)?,
+        tls,
         router,
         Arc::new(Connections(metrics)),
         closing.clone(),
-    )))
-}
-
-fn tls_acceptor(
-    settings: &tls::Settings,
-    metrics: &Metrics,
-) -> anyhow::Result<Option<TlsAcceptor>> {
-    let (Some(cert), Some(key)) = (&settings.cert, &settings.key) else {
-        return Ok(None);
-    };
-    let cert = reload::read("tls.cert", cert)?;
-    let key = reload::read("tls.key", key)?;
-    let config = tls::server_config(cert.as_bytes(), key.as_bytes())?;
-    if let Some(until) = tls::valid_until(cert.as_bytes()) {
-        metrics.certificate_loaded(until);
-    } else {
-        tracing::warn!("tls.cert: it does not say until when it is valid");
-    }
-    Ok(Some(TlsAcceptor::from(Arc::new(config))))
+    ))
 }
 
 fn log_style() -> LogStyle {

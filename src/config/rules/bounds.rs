@@ -49,6 +49,7 @@ fn spans(rules: &mut Rules<'_>) {
     let maybe_zero = [
         ("matching.client_queue_wait", c.matching.client_queue_wait),
         ("matching.min_answer_time", c.matching.min_answer_time),
+        ("tls.watch_interval", c.tls.watch_interval),
     ];
     for (key, span) in positive {
         if span.is_zero() {

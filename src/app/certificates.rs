@@ -1,0 +1,123 @@
+//! The certificate that is served: where it comes from, and its successors.
+
+mod files;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::tls::{self, Certificate, Serving, Validity};
+
+pub(super) use files::Pair;
+use files::WatchedFiles;
+
+/// Where the certificate comes from, for as long as the program runs.
+#[derive(Clone)]
+pub(super) enum Certificates {
+    /// There is none: TLS ends elsewhere.
+    Nowhere,
+    /// `tls.cert` and `tls.key`.
+    Files(Arc<WatchedFiles>),
+}
+
+impl Certificates {
+    /// Reads what there is and begins to serve it.
+    pub(super) fn open(config: &Config, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        let Some(pair) = files::read(&config.tls)? else {
+            return Ok(Self::Nowhere);
+        };
+        let served = Served::new(Serving::default(), metrics);
+        Ok(Self::Files(Arc::new(WatchedFiles::new(pair, served))))
+    }
+
+    /// What handshakes are made with; none in the clear.
+    pub(super) fn acceptor(&self) -> anyhow::Result<Option<TlsAcceptor>> {
+        let serving = match self {
+            Self::Nowhere => return Ok(None),
+            Self::Files(files) => files.serving(),
+        };
+        let config = tls::server_config(serving)?;
+        Ok(Some(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    /// Looks for successors from now on.
+    pub(super) fn keep(&self) {
+        match self {
+            Self::Nowhere => {}
+            Self::Files(files) => drop(tokio::spawn(Arc::clone(files).watch())),
+        }
+    }
+
+    /// Reads and checks the files that a new configuration names, if files are
+    /// what is served.
+    pub(super) fn read(&self, config: &Config) -> anyhow::Result<Option<Pair>> {
+        match self {
+            Self::Files(_) => files::read(&config.tls),
+            Self::Nowhere => Ok(None),
+        }
+    }
+
+    /// Serves what was read.
+    pub(super) fn apply(&self, pair: Option<Pair>) {
+        if let (Self::Files(files), Some(pair)) = (self, pair) {
+            files.apply(pair);
+        }
+    }
+}
+
+/// What a configuration says of where the certificate is. That changes with a
+/// restart only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Nowhere,
+    Files,
+}
+
+impl Source {
+    pub(super) fn of(config: &Config) -> Self {
+        if config.tls.cert.is_some() {
+            Self::Files
+        } else {
+            Self::Nowhere
+        }
+    }
+}
+
+/// Certificates that are handed to the handshakes, and told to the metrics.
+struct Served {
+    serving: Arc<Serving>,
+    metrics: Arc<Metrics>,
+}
+
+impl Served {
+    fn new(serving: Serving, metrics: Arc<Metrics>) -> Self {
+        Self {
+            serving: Arc::new(serving),
+            metrics,
+        }
+    }
+
+    fn set(&self, certificate: Certificate) {
+        if let Some(validity) = certificate.validity() {
+            self.metrics.certificate_loaded(validity.until);
+        }
+        self.serving.set(certificate);
+    }
+}
+
+/// Reads a file that a setting names.
+fn read_file(setting: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("{setting}: {}", path.display()))
+}
+
+/// For log lines: until when a certificate is valid.
+fn valid_until(certificate: &Certificate) -> String {
+    let timestamp = |validity: Validity| humantime::format_rfc3339_seconds(validity.until);
+    let until = certificate.validity().map(timestamp);
+    until.map_or_else(|| "it does not say".to_owned(), |until| until.to_string())
+}
