@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
@@ -196,6 +197,7 @@ impl Server {
             return self.serve_http(stream, peer).await;
         };
         match timeout(self.settings.tls_handshake_timeout, tls.accept(stream)).await {
+            Ok(Ok(stream)) if is_challenge(&stream) => {}
             Ok(Ok(stream)) => self.serve_http(stream, peer).await,
             Ok(Err(error)) => {
                 self.observer.handshake_failed(true);
@@ -256,6 +258,12 @@ impl Server {
             idle: self.settings.idle_timeout,
         }
     }
+}
+
+/// Whether somebody came for the certificate of an ACME challenge. That was all:
+/// nothing follows the handshake (RFC 8737, section 3).
+fn is_challenge(stream: &TlsStream<TcpStream>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(b"acme-tls/1")
 }
 
 /// A connection that is open, for the observer.

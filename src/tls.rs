@@ -1,4 +1,5 @@
-//! TLS 1.2 and 1.3 with one certificate that can be replaced while it is served.
+//! TLS 1.2 and 1.3 with one certificate, from files or by ACME, that can be
+//! replaced while it is served.
 
 pub mod acme;
 mod certificate;
@@ -46,17 +47,23 @@ impl Default for Settings {
 /// The server's side of TLS, with whatever certificate is served at the time of
 /// a handshake. Sessions are resumed across a change of certificates.
 pub fn server_config(serving: Arc<Serving>) -> Result<ServerConfig, rustls::Error> {
+    let mut protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    if serving.answers_challenges() {
+        // The last one: it is for those who offer nothing else.
+        protocols.push(acme::ALPN_PROTOCOL.to_vec());
+    }
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(serving);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols;
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     Ok(config)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::acme::Challenges;
     use super::*;
 
     #[test]
@@ -64,5 +71,12 @@ mod tests {
         let config = server_config(Arc::new(Serving::default())).unwrap();
         assert_eq!(config.alpn_protocols, [&b"h2"[..], b"http/1.1"]);
         assert!(config.ticketer.enabled());
+    }
+
+    #[test]
+    fn the_protocol_of_challenges_is_there_only_for_who_answers_them() {
+        let serving = Serving::answering(Arc::new(Challenges::default()));
+        let config = server_config(Arc::new(serving)).unwrap();
+        assert_eq!(config.alpn_protocols[2], b"acme-tls/1");
     }
 }

@@ -1,20 +1,26 @@
 //! The certificate that is served: where it comes from, and its successors.
 
+mod cache;
 mod files;
+mod orders;
 
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::Context as _;
+use axum::Router;
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::tls::{self, Certificate, Serving, Validity};
+use crate::tls::{self, Certificate, Serving, acme};
 
 pub(super) use files::Pair;
 use files::WatchedFiles;
+use orders::Orders;
 
 /// Where the certificate comes from, for as long as the program runs.
 #[derive(Clone)]
@@ -23,11 +29,17 @@ pub(super) enum Certificates {
     Nowhere,
     /// `tls.cert` and `tls.key`.
     Files(Arc<WatchedFiles>),
+    /// A certificate authority.
+    Acme(Arc<Orders>),
 }
 
 impl Certificates {
     /// Reads what there is and begins to serve it.
     pub(super) fn open(config: &Config, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        if !config.acme.hostnames.is_empty() {
+            let orders = Orders::open(&config.acme, metrics)?;
+            return Ok(Self::Acme(Arc::new(orders)));
+        }
         let Some(pair) = files::read(&config.tls)? else {
             return Ok(Self::Nowhere);
         };
@@ -40,17 +52,31 @@ impl Certificates {
         let serving = match self {
             Self::Nowhere => return Ok(None),
             Self::Files(files) => files.serving(),
+            Self::Acme(orders) => orders.serving(),
         };
         let config = tls::server_config(serving)?;
         Ok(Some(TlsAcceptor::from(Arc::new(config))))
     }
 
-    /// Looks for successors from now on.
-    pub(super) fn keep(&self) {
+    /// Looks for successors from now on; `serve` is for what the authority looks
+    /// at over HTTP.
+    pub(super) async fn keep(
+        &self,
+        config: &Config,
+        serve: impl FnOnce(Router, TcpListener),
+    ) -> anyhow::Result<()> {
         match self {
             Self::Nowhere => {}
             Self::Files(files) => drop(tokio::spawn(Arc::clone(files).watch())),
+            Self::Acme(orders) => {
+                let (proofs, listener) = orders::proofs(&config.acme).await?;
+                if let Some(listener) = listener {
+                    serve(acme::router(orders.challenges()), listener);
+                }
+                tokio::spawn(Arc::clone(orders).keep(proofs));
+            }
         }
+        Ok(())
     }
 
     /// Reads and checks the files that a new configuration names, if files are
@@ -58,7 +84,7 @@ impl Certificates {
     pub(super) fn read(&self, config: &Config) -> anyhow::Result<Option<Pair>> {
         match self {
             Self::Files(_) => files::read(&config.tls),
-            Self::Nowhere => Ok(None),
+            Self::Nowhere | Self::Acme(_) => Ok(None),
         }
     }
 
@@ -76,11 +102,14 @@ impl Certificates {
 pub(super) enum Source {
     Nowhere,
     Files,
+    Acme,
 }
 
 impl Source {
     pub(super) fn of(config: &Config) -> Self {
-        if config.tls.cert.is_some() {
+        if !config.acme.hostnames.is_empty() {
+            Self::Acme
+        } else if config.tls.cert.is_some() {
             Self::Files
         } else {
             Self::Nowhere
@@ -117,7 +146,10 @@ fn read_file(setting: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// For log lines: until when a certificate is valid.
 fn valid_until(certificate: &Certificate) -> String {
-    let timestamp = |validity: Validity| humantime::format_rfc3339_seconds(validity.until);
-    let until = certificate.validity().map(timestamp);
-    until.map_or_else(|| "it does not say".to_owned(), |until| until.to_string())
+    let until = certificate.validity().map(|validity| validity.until);
+    until.map_or_else(|| "it does not say".to_owned(), timestamp)
+}
+
+fn timestamp(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
 }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use axum::Router;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::time::timeout_at;
 use tokio_rustls::TlsAcceptor;
@@ -74,13 +76,14 @@ async fn run(mut reloader: Reloader) -> anyhow::Result<()> {
     let certificates = Certificates::open(config, Arc::clone(&metrics))?;
     let tls = certificates.acceptor()?;
     let has_tls = tls.is_some();
+    let serve_challenges = challenge_server(config, &metrics, &closing);
     let server = server(config, &broker, tls, metrics, &closing);
     let addr = &config.listener.addr;
     let listener = listener::bind(addr)
         .await
         .with_context(|| format!("listener.addr: cannot listen on {addr}"))?;
     let port = listener.local_addr()?.port();
-    certificates.keep();
+    certificates.keep(config, serve_challenges).await?;
     tracing::info!(port, tls = has_tls, "brokering");
 
     let driven = Arc::clone(&broker);
@@ -141,6 +144,21 @@ fn server(
     ))
 }
 
+/// Serves in the clear what a certificate authority looks at.
+fn challenge_server(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    closing: &CancellationToken,
+) -> impl FnOnce(Router, TcpListener) + use<> {
+    let settings = config.listener.clone();
+    let observer = Arc::new(Connections(Arc::clone(metrics)));
+    let closing = closing.clone();
+    move |router, listener| {
+        let server = Server::new(settings, None, router, observer, closing);
+        tokio::spawn(Arc::new(server).run(listener));
+    }
+}
+
 fn log_style() -> LogStyle {
     if env::var("JOURNAL_STREAM").is_ok_and(|stream| is_stderr(&stream)) {
         LogStyle::Journal
@@ -162,9 +180,6 @@ fn is_stderr(stream: &str) -> bool {
 
 /// Better no broker than one that seems to do what it was told.
 fn refuse_what_is_missing(config: &Config) -> anyhow::Result<()> {
-    if !config.acme.hostnames.is_empty() {
-        bail!("acme.hostnames: certificates cannot be ordered yet; use tls.cert and tls.key");
-    }
     if config.sqs.queue_name.is_some() {
         bail!("sqs.queue_name: clients cannot come through SQS yet");
     }

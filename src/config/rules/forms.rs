@@ -4,6 +4,7 @@ use std::net::SocketAddrV6;
 use std::path::Path;
 
 use crate::telemetry::{self, otel};
+use crate::tls::acme::check_directory;
 
 use super::Rules;
 
@@ -14,6 +15,7 @@ pub(super) fn check(rules: &mut Rules<'_>) {
             "expected :PORT, HOST:PORT or [IPV6]:PORT",
         );
     }
+    acme(rules);
     paths(rules);
     names(rules);
     log_level(rules);
@@ -39,6 +41,28 @@ fn is_host(text: &str) -> bool {
     };
     let text = text.strip_suffix('.').unwrap_or(text);
     text.split('.').all(is_label)
+}
+
+fn acme(rules: &mut Rules<'_>) {
+    let settings = &rules.config.acme;
+    if let Err(problem) = check_directory(&settings.directory) {
+        rules.refuse(&["acme.directory"], problem);
+    }
+    let addr = &settings.http_addr;
+    if !addr.is_empty() && !is_address(addr) {
+        rules.refuse(
+            &["acme.http_addr"],
+            "expected :PORT, HOST:PORT or [IPV6]:PORT, or nothing",
+        );
+    }
+    let is_email = |email: &str| email.contains('@') && !email.contains([' ', ',', ':', '?']);
+    if settings
+        .email
+        .as_deref()
+        .is_some_and(|email| !is_email(email))
+    {
+        rules.refuse(&["acme.email"], "is no email address");
+    }
 }
 
 /// Paths that no file can have. Optional ones are never empty: the empty
