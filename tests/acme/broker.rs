@@ -90,6 +90,19 @@ impl Site {
         proofs: Proofs,
         addr: SocketAddr,
     ) -> Broker {
+        let mut command = self.command(pebble, proofs, addr);
+        let log = self.folder.path().join("broker.log");
+        let mut process = Process::start(&mut command, log).unwrap();
+        let listening = until("the broker listens", async || {
+            process.log()?;
+            Ok(listens(addr).await.then_some(()))
+        });
+        listening.await.unwrap();
+        Broker { process, addr }
+    }
+
+    /// What starts it.
+    pub(crate) fn command(&self, pebble: &Pebble, proofs: Proofs, addr: SocketAddr) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"));
         let http_addr = match proofs {
             Proofs::TlsAlpn01 => String::new(),
@@ -110,14 +123,7 @@ impl Site {
             .env("SNOWFLAKE_BROKER_ACME__CA_FILE", pebble.ca_file())
             .env("SNOWFLAKE_BROKER_ACME__TLS_ALPN", tls_alpn.to_string())
             .env("SNOWFLAKE_BROKER_ACME__HTTP_ADDR", http_addr);
-        let log = self.folder.path().join("broker.log");
-        let mut process = Process::start(&mut command, log).unwrap();
-        let listening = until("the broker listens", async || {
-            process.log()?;
-            Ok(listens(addr).await.then_some(()))
-        });
-        listening.await.unwrap();
-        Broker { process, addr }
+        command
     }
 }
 

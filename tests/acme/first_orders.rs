@@ -7,11 +7,14 @@ use std::path::Path;
 
 use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
+use tokio::process::Command;
+use tokio::time::timeout;
 
 use crate::broker::{Broker, NAMES, Proofs, Site};
 use crate::http::Connection;
 use crate::pebble::{Pebble, free_address};
 use crate::tls_client::{connect, served, trusting};
+use crate::wait::LONG_ENOUGH;
 
 /// Until when pebble's are valid: five years.
 const EXPIRY: &str = "snowflake_broker_certificate_expiry_timestamp_seconds{}";
@@ -72,6 +75,30 @@ async fn while_the_other_listener_cannot_be_had() {
     broker
         .until_logged("acme.http_addr: cannot listen on ")
         .await;
+}
+
+#[tokio::test]
+async fn not_where_it_never_could() {
+    let (pebble, site) = (Pebble::new(), Site::new());
+    let _taken = TcpListener::bind(pebble.http).unwrap();
+    let mut command = site.command(&pebble, Proofs::Http01, pebble.tls_alpn);
+    expect_failure(&mut command, "acme.http_addr: cannot listen on ").await;
+
+    let mut command = site.command(&pebble, Proofs::TlsAlpn01, pebble.tls_alpn);
+    command.env("SNOWFLAKE_BROKER_ACME__CA_FILE", "/nowhere/ca.pem");
+    expect_failure(&mut command, "acme.ca_file: /nowhere/ca.pem: ").await;
+
+    let mut command = site.command(&pebble, Proofs::TlsAlpn01, pebble.tls_alpn);
+    command.arg("--acme-cert-cache=/dev/null/acme");
+    expect_failure(&mut command, "acme.cert_cache: /dev/null/acme: ").await;
+}
+
+async fn expect_failure(command: &mut Command, reason: &str) {
+    let output = timeout(LONG_ENOUGH, command.output()).await;
+    let output = output.expect("it does not end").unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{log}");
+    assert!(log.lines().last().unwrap().starts_with(reason), "{log}");
 }
 
 /// It takes up to 13 s until the broker asks again.
