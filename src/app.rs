@@ -1,6 +1,7 @@
 //! The composition: the command line, the configuration and what is made of it.
 
 mod books;
+mod certificates;
 pub mod cli;
 mod commands;
 mod count_ips;

@@ -28,6 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
@@ -230,6 +231,7 @@ impl Server {
             () = self.closing.reached(Stage::Closing) => return,
         };
         match shaken {
+            Ok(Ok(stream)) if is_challenge(&stream) => {}
             Ok(Ok(stream)) => self.serve_http(stream, peer, &rules).await,
             Ok(Err(error)) => {
                 self.observer.handshake_failed(true);
@@ -336,6 +338,12 @@ impl Rules {
             idle: self.settings.idle_timeout,
         }
     }
+}
+
+/// Whether somebody came for the certificate of an ACME challenge. That was all:
+/// nothing follows the handshake (RFC 8737, section 3).
+fn is_challenge(stream: &TlsStream<TcpStream>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(b"acme-tls/1")
 }
 
 /// Whether we ended a connection for what h2 calls `ENHANCE_YOUR_CALM` (RFC 9113

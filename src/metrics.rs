@@ -42,10 +42,13 @@ pub use settings::Settings;
 use distinct_ips::{DistinctIps, WindowKey};
 use exposition::Format;
 use families::{
-    AnswerEnd, By, Families, Pool, Proxy, PublishedProxyAnswer, Refused, Reply, UniqueProxy,
+    AnswerEnd, By, Families, OrderEnd, Pool, Proxy, PublishedProxyAnswer, Refused, Reply,
+    UniqueProxy,
 };
 use ip_recordings::{IpRecorder, Recording};
-use labels::{AnswerFate, Endpoint, PublishedAnswer, Refusal, Rendezvous, Request, StatusCode};
+use labels::{
+    AnswerFate, Endpoint, OrderOutcome, PublishedAnswer, Refusal, Rendezvous, Request, StatusCode,
+};
 use process::ProcessMetrics;
 use saved_state::SavedState;
 use stats_log::StatsBlock;
@@ -221,6 +224,12 @@ impl Metrics {
         let seconds = since_epoch.unwrap_or_default().as_secs();
         let expiry = self.families.certificate_expiry.get_or_create(&[]);
         expiry.set(i64::try_from(seconds).unwrap_or(i64::MAX));
+    }
+
+    /// An order of a certificate has ended.
+    pub fn order_ended(&self, outcome: OrderOutcome) {
+        let orders = &self.families.certificate_orders;
+        orders.get_or_create(&OrderEnd { outcome }).inc();
     }
 
     /// Every family as text. The figures of the process, if there are any, are

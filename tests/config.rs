@@ -165,6 +165,44 @@ fn exactly_one_way_to_a_certificate() {
         ]);
 }
 
+#[test]
+fn names_that_could_not_be_proven_are_refused() {
+    let file = "[acme]\ntls_alpn = false\nhttp_addr = \"\"\n";
+    Broker::with_file("check-config -acme-hostnames a.example", file)
+        .run()
+        .refused(&[(
+            "acme.http_addr = \"\" (file config.toml, line 3): is empty",
+            "acme.tls_alpn is false",
+        )]);
+    Broker::with_file("check-config -disable-tls", file)
+        .run()
+        .ok();
+}
+
+#[test]
+fn what_no_authority_can_be_told_is_refused() {
+    let file = "[acme]\ndirectory = \"http://ca.example\"\nhttp_addr = \"80\"\n";
+    Broker::with_file(
+        "check-config -acme-hostnames a.example -acme-email nobody",
+        file,
+    )
+    .run()
+    .refused(&[
+        (
+            "acme.directory = \"http://ca.example\" (file config.toml, line 2): ",
+            "https://",
+        ),
+        (
+            "acme.http_addr = \"80\" (file config.toml, line 3): ",
+            "expected :PORT",
+        ),
+        (
+            "acme.email = \"nobody\" (flag --acme-email): ",
+            "no email address",
+        ),
+    ]);
+}
+
 /// Command lines that the reference broker takes go on working.
 #[test]
 fn a_certificate_and_no_tls_serve_the_certificate_with_a_warning() {

@@ -17,3 +17,11 @@ fn filled<const N: usize>() -> anyhow::Result<[u8; N]> {
     aws_lc_rs::rand::fill(&mut bytes).context("the operating system gives no random numbers")?;
     Ok(bytes)
 }
+
+/// A number from 0 to 1 for spreading what many would do at the same time.
+pub(super) fn fraction() -> f64 {
+    let random = bytes().map_or(u32::MAX / 2, |[a, b, c, d, ..]| {
+        u32::from_ne_bytes([a, b, c, d])
+    });
+    f64::from(random) / f64::from(u32::MAX)
+}

@@ -18,7 +18,7 @@ use crate::config::{Config, Inputs};
 
 use super::service_manager;
 
-pub(super) use prepared::{Part, Refused, Targets, knowledge, read, set_limits};
+pub(super) use prepared::{Part, Refused, Targets, knowledge, set_limits};
 
 use prepared::Prepared;
 
@@ -117,7 +117,9 @@ impl Reloader {
 
     async fn reload(&self) -> Result<Reloaded, Refused> {
         let (inputs, known) = (self.inputs.clone(), self.targets.broker.knowledge());
-        let read = spawn_blocking(move || Prepared::read(&inputs, &known.geoip));
+        let certificates = self.targets.certificates.clone();
+        let read = move || Prepared::read(&inputs, &known.geoip, &certificates);
+        let read = spawn_blocking(read);
         let prepared = read
             .await
             .context("reading failed")

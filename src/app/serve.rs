@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use axum::Router;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -24,9 +25,10 @@ use crate::geoip::GeoIp;
 use crate::listener::{self, Closing, Server};
 use crate::metrics::Metrics;
 use crate::telemetry::{LogControl, LogStyle};
-use crate::{http, telemetry, tls};
+use crate::{http, telemetry};
 
 use super::books::{self, Books};
+use super::certificates::Certificates;
 use super::exports::Exports;
 use super::lifecycle::{Ending, Patience, Request, Running, Signals};
 use super::observed::{self, Connections};
@@ -34,7 +36,7 @@ use super::random;
 use super::reload::{self, Reloads, Targets};
 use super::service_manager;
 use super::sockets::{self, Sockets};
-use super::start_up::{blame_configuration, cannot_listen, certificate};
+use super::start_up::{blame_configuration, cannot_listen};
 
 /// How much longer than for clients and proxies the broker waits for a disk that
 /// is slow with the last counts, and for collectors that are slow with the last
@@ -68,18 +70,21 @@ async fn run(
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen to signals")?;
     books::check(&config.metrics).map_err(blame_configuration)?;
+    let now = clock::wall_clock();
+    let metrics = Arc::new(Metrics::new(now, books::random_key()?));
     let read = {
-        let config = config.clone();
-        move || reload::knowledge(&config, &GeoIp::default())
+        let (config, metrics) = (config.clone(), Arc::clone(&metrics));
+        move || {
+            let knowledge = reload::knowledge(&config, &GeoIp::default())?;
+            Ok((knowledge, Certificates::open(&config, metrics)?))
+        }
     };
     // A file that does not come must not keep us from stopping.
-    let knowledge = tokio::select! {
+    let read = tokio::select! {
         read = spawn_blocking(read) => read.context("reading failed")?,
         () = signals.stop() => return Ok(()),
     };
-    let knowledge = knowledge.map_err(|refused| blame_configuration(refused.into()))?;
-    let now = clock::wall_clock();
-    let metrics = Arc::new(Metrics::new(now, books::random_key()?));
+    let (knowledge, certificates) = read.map_err(blame_configuration)?;
     let books = Books::open(&config.metrics, Arc::clone(&metrics), now)?;
     let mut exports = Exports::open(&config.otel)?;
     let matching = config.matching.clone();
@@ -87,8 +92,12 @@ async fn run(
     let limits = Limits::new(config.limits.clone(), random::bytes()?.into());
     let broker = Arc::new(broker.limited(limits).traced(exports.tracer()));
     let closing = Closing::default();
-    let server = server(&config, &broker, metrics, &closing)?;
+    let tls = certificates.acceptor()?;
+    let has_tls = tls.is_some();
+    let serve_challenges = challenge_server(&config, &metrics, &closing);
+    let server = server(&config, &broker, tls, metrics, &closing);
     let inherited = sockets.take(sockets::HTTP)?;
+    let inherited_for_acme = sockets.take(sockets::ACME)?;
     sockets.refuse_rest()?;
     let has_inherited_sockets = !inherited.is_empty();
     let listeners = if has_inherited_sockets {
@@ -100,9 +109,11 @@ async fn run(
     let mut servers = JoinSet::new();
     for listener in listeners {
         let port = listener.local_addr()?.port();
-        tracing::info!(port, tls = config.tls.cert.is_some(), "brokering");
+        tracing::info!(port, tls = has_tls, "brokering");
         servers.spawn(Arc::clone(&server).run(listener));
     }
+    let kept = certificates.keep(&config, inherited_for_acme, serve_challenges);
+    kept.await?;
 
     let driven = Arc::clone(&broker);
     tokio::spawn(async move { driven.drive().await });
@@ -119,6 +130,7 @@ async fn run(
     service_manager::ready().await;
     let targets = Targets {
         broker,
+        certificates,
         server,
         log,
     };
@@ -159,9 +171,10 @@ async fn bind(addr: &str) -> anyhow::Result<TcpListener> {
 fn server(
     config: &Config,
     broker: &Arc<Broker>,
+    tls: Option<TlsAcceptor>,
     metrics: Arc<Metrics>,
     closing: &Closing,
-) -> anyhow::Result<Arc<Server>> {
+) -> Arc<Server> {
     let sources = http::Sources {
         metrics_log: books::reader(&config.metrics),
         process_figures: observed::process_figures,
@@ -169,28 +182,34 @@ fn server(
     let router = http::router(Arc::clone(broker), config.http.clone(), sources);
     let server = Server::new(
         config.listener.clone(),
-        tls_acceptor(&config.tls, &metrics)?,
+        tls,
         router,
         Arc::new(Connections::new(metrics)),
         closing.clone(),
     );
     reload::set_limits(config, broker, &server);
-    Ok(Arc::new(server))
+    Arc::new(server)
 }
 
-fn tls_acceptor(
-    settings: &tls::Settings,
-    metrics: &Metrics,
-) -> anyhow::Result<Option<TlsAcceptor>> {
-    let Some(certificate) = certificate(settings).map_err(blame_configuration)? else {
-        return Ok(None);
-    };
-    if let Some(until) = certificate.valid_until {
-        metrics.certificate_loaded(until);
-    } else {
-        tracing::warn!("tls.cert: it does not say until when it is valid");
+/// Serves in the clear what a certificate authority looks at.
+fn challenge_server(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    closing: &Closing,
+) -> impl Fn(Router, TcpListener) + use<> {
+    let settings = config.listener.clone();
+    let observer = Arc::new(Connections::new(Arc::clone(metrics)));
+    let closing = closing.clone();
+    move |router, listener| {
+        let server = Server::new(
+            settings.clone(),
+            None,
+            router,
+            observer.clone(),
+            closing.clone(),
+        );
+        tokio::spawn(Arc::new(server).run(listener));
     }
-    Ok(Some(TlsAcceptor::from(Arc::new(certificate.config))))
 }
 
 fn log_style() -> LogStyle {
@@ -214,9 +233,6 @@ fn is_stderr(stream: &str) -> bool {
 
 /// Better no broker than one that seems to do what it was told.
 fn refuse_what_is_missing(config: &Config) -> anyhow::Result<()> {
-    if !config.acme.hostnames.is_empty() {
-        bail!("acme.hostnames: certificates cannot be ordered yet; use tls.cert and tls.key");
-    }
     if config.sqs.queue_name.is_some() {
         bail!("sqs.queue_name: clients cannot come through SQS yet");
     }

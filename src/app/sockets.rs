@@ -12,6 +12,9 @@ use tokio::net::TcpListener;
 /// The main socket: clients, proxies, and whoever looks at the broker.
 pub(super) const HTTP: &str = "http";
 
+/// What a certificate authority looks at.
+pub(super) const ACME: &str = "acme";
+
 /// The sockets by their names.
 pub(super) struct Sockets {
     descriptors: ListenFd,

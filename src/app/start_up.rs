@@ -2,16 +2,13 @@
 //! one line with the setting's name.
 
 use std::io::{self, ErrorKind};
-use std::time::SystemTime;
 
 use anyhow::anyhow;
-use rustls::ServerConfig;
 
 use crate::config::Config;
 use crate::geoip::GeoIp;
-use crate::tls;
 
-use super::{books, reload};
+use super::{books, certificates, reload};
 
 /// A file that the configuration names cannot be used. Like a wrong value, and
 /// unlike a port that is taken, it stays so however often the broker is started.
@@ -28,7 +25,7 @@ pub(super) fn blame_configuration(error: anyhow::Error) -> anyhow::Error {
 /// does. The error has a line for each part in which something is wrong.
 pub(super) fn check_files(config: &Config) -> anyhow::Result<()> {
     let parts = [
-        certificate(&config.tls).map(drop),
+        certificates::check_files(config),
         reload::knowledge(config, &GeoIp::default())
             .map(drop)
             .map_err(Into::into),
@@ -40,27 +37,6 @@ pub(super) fn check_files(config: &Config) -> anyhow::Result<()> {
         return Ok(());
     }
     Err(blame_configuration(anyhow!(wrong.join("\n"))))
-}
-
-/// A certificate that can be served.
-pub(super) struct Certificate {
-    /// The server's side of TLS with it.
-    pub(super) config: ServerConfig,
-    /// Until when it is valid, if it says so.
-    pub(super) valid_until: Option<SystemTime>,
-}
-
-/// Reads the certificate and its key, if the settings name them.
-pub(super) fn certificate(settings: &tls::Settings) -> anyhow::Result<Option<Certificate>> {
-    let (Some(cert), Some(key)) = (&settings.cert, &settings.key) else {
-        return Ok(None);
-    };
-    let cert = reload::read("tls.cert", cert)?;
-    let key = reload::read("tls.key", key)?;
-    Ok(Some(Certificate {
-        config: tls::server_config(cert.as_bytes(), key.as_bytes())?,
-        valid_until: tls::valid_until(cert.as_bytes()),
-    }))
 }
 
 /// Why the address of a setting cannot be listened on, and a way out.

@@ -132,6 +132,13 @@ fn certificate(rules: &mut Rules<'_>) {
         }
         _ => {}
     }
+    let acme = &rules.config.acme;
+    if by_acme && !acme.tls_alpn && acme.http_addr.is_empty() {
+        rules.refuse(
+            &["acme.http_addr", "acme.tls_alpn", HOSTNAMES],
+            "is empty, and acme.tls_alpn is false: the host names could not be proven",
+        );
+    }
 }
 
 /// A database that somebody named has to be there; the default one is nice to

@@ -14,8 +14,9 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::labels::{
-    AnswerFate, ClientOutcome, DropReason, Endpoint, HandshakeFailure, Label, PollOutcome,
-    PublishedAnswer, PublishedClient, PublishedPoll, Refusal, Rendezvous, Request, StatusCode,
+    AnswerFate, ClientOutcome, DropReason, Endpoint, HandshakeFailure, Label, OrderOutcome,
+    PollOutcome, PublishedAnswer, PublishedClient, PublishedPoll, Refusal, Rendezvous, Request,
+    StatusCode,
 };
 use super::rounded::RoundedCounter;
 use crate::geoip::CountryCode;
@@ -57,6 +58,7 @@ label_sets! {
     Answered { rendezvous: Rendezvous, nat: NatType }
     Handshake { reason: HandshakeFailure }
     Dropped { reason: DropReason }
+    OrderEnd { outcome: OrderOutcome }
 }
 
 /// The label set of a family with one series at most.
@@ -102,6 +104,7 @@ pub(super) struct Families {
     pub(super) handshake_failures: Family<Handshake, Counter>,
     /// Has no series where there is no certificate.
     pub(super) certificate_expiry: Family<Alone, Gauge>,
+    pub(super) certificate_orders: Family<OrderEnd, Counter>,
 }
 
 impl Families {
@@ -150,6 +153,7 @@ impl Families {
             connections: add(r, "snowflake_broker_connections", "Connections that were served", Counter::default()),
             dropped_connections: add(r, "snowflake_broker_connections_dropped", "Connections closed or not served for a limit of the listener, by which", Family::default()),
             certificate_expiry: add(r, "snowflake_broker_certificate_expiry_timestamp_seconds", "Until when the TLS certificate is valid, in seconds since the epoch", Family::default()),
+            certificate_orders: add(r, "snowflake_broker_certificate_orders", "Orders of certificates by ACME, by what became of them", Family::default()),
             handshake_failures: add(r, "snowflake_broker_tls_handshake_failures", "TLS handshakes that failed", Family::default()),
         }
     }
@@ -178,6 +182,7 @@ impl Families {
         seed2(&self.hand_off_to_answer, |rendezvous, nat| Answered { rendezvous, nat });
         seed2(&self.request_to_answer, |rendezvous, nat| Answered { rendezvous, nat });
         seed1(&self.dropped_connections, |reason| Dropped { reason });
+        seed1(&self.certificate_orders, |outcome| OrderEnd { outcome });
         seed1(&self.handshake_failures, |reason| Handshake { reason });
     }
 }

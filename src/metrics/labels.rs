@@ -152,6 +152,17 @@ pub enum HandshakeFailure {
     Timeout,
 }
 
+/// What became of an order of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum OrderOutcome {
+    /// There is a new certificate.
+    Issued,
+    /// The authority said no.
+    Refused,
+    /// The authority could not be asked, or something else went wrong.
+    Failed,
+}
+
 /// The paths of the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Endpoint {
@@ -276,6 +287,7 @@ words! {
         HeadTimeout = "head_timeout", IdleTimeout = "idle_timeout", Http2Abuse = "http2_abuse",
     }
     HandshakeFailure { Error = "error", Timeout = "timeout" }
+    OrderOutcome { Issued = "issued", Refused = "refused", Failed = "failed" }
     Endpoint {
         Client = "client", Proxy = "proxy", Answer = "answer", Amp = "amp", Debug = "debug",
         Metrics = "metrics", Prometheus = "prometheus", Robots = "robots", Other = "other",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use snowflake_broker::tls;
+use snowflake_broker::tls::{self, Certificate, Serving};
 use tokio_rustls::TlsAcceptor;
 
 use crate::collector::{Collector, Kept, attribute};
@@ -132,8 +132,12 @@ async fn over_tls_by_either() {
     let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     fs::write(&roots, pair.cert.pem()).unwrap();
     let key = pair.signing_key.serialize_pem();
+    let serving = Serving::default();
+    let certificate = Certificate::from_pem(pair.cert.pem().as_bytes(), key.as_bytes());
+    serving.set(certificate.unwrap());
+    let serving = Arc::new(serving);
     for protocol in ["grpc", "http/protobuf"] {
-        let config = tls::server_config(pair.cert.pem().as_bytes(), key.as_bytes()).unwrap();
+        let config = tls::server_config(Arc::clone(&serving)).unwrap();
         let collector = Collector::start(Some(TlsAcceptor::from(Arc::new(config)))).await;
         let endpoint = format!("https://localhost:{}", collector.addr.port());
         let variables = [

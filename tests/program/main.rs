@@ -1,6 +1,7 @@
 //! The program as its operator meets it: how it starts, reloads and stops.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod certificates;
 mod limits;
 mod logs;
 #[path = "../support/messages.rs"]
@@ -14,6 +15,8 @@ mod privacy;
 mod reload;
 mod secrets;
 mod start_up;
+#[path = "../support/tls_client.rs"]
+mod tls_client;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};

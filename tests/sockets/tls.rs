@@ -7,6 +7,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
 use snowflake_broker::listener::Settings;
+use snowflake_broker::tls::{Certificate, Serving};
 use snowflake_broker::{matching, tls};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -29,7 +30,9 @@ async fn front() -> TlsFront {
     let front = Front::new(matching::Settings::default());
     let pair = rcgen::generate_simple_self_signed(["broker.example".to_owned()]).unwrap();
     let (cert, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
-    let config = tls::server_config(cert.as_bytes(), key.as_bytes()).unwrap();
+    let serving = Serving::default();
+    serving.set(Certificate::from_pem(cert.as_bytes(), key.as_bytes()).unwrap());
+    let config = tls::server_config(Arc::new(serving)).unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let mut roots = RootCertStore::empty();
     roots.add(pair.cert.der().clone()).unwrap();

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use ipnet::IpNet;
 
+use crate::app::certificates::{Certificates, Pair};
 use crate::bridges::BridgeList;
 use crate::broker::{Broker, Knowledge, PollInterval};
 use crate::config::{self, Config, Inputs};
@@ -38,6 +39,8 @@ pub(in crate::app) enum Part {
     PollIntervals,
     /// The country databases.
     Countries,
+    /// The certificate and its key, from files.
+    Certificate,
     /// How much comes from one address, and over how many connections.
     Limits,
     /// Patience and bounds of the matching engine.
@@ -48,11 +51,12 @@ pub(in crate::app) enum Part {
 
 impl Part {
     /// All that is replaced.
-    pub(in crate::app) const REPLACED: [Self; 7] = [
+    pub(in crate::app) const REPLACED: [Self; 8] = [
         Self::Bridges,
         Self::RelayPatterns,
         Self::PollIntervals,
         Self::Countries,
+        Self::Certificate,
         Self::Limits,
         Self::Matching,
         Self::LogLevel,
@@ -67,6 +71,7 @@ impl Display for Part {
             Self::RelayPatterns => "relay patterns",
             Self::PollIntervals => "poll intervals",
             Self::Countries => "countries",
+            Self::Certificate => "certificate",
             Self::Limits => "limits",
             Self::Matching => "matching",
             Self::LogLevel => "log level",
@@ -106,18 +111,19 @@ impl Wrong {
 }
 
 /// Good values for everything, not in force yet.
-#[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) config: Config,
     /// What an operator should know of the configuration.
     pub(super) warnings: Vec<String>,
     knowledge: Knowledge,
+    certificate: Option<Pair>,
     log_level: LogLevel,
 }
 
 /// Where everything is put.
 pub(in crate::app) struct Targets {
     pub(in crate::app) broker: Arc<Broker>,
+    pub(in crate::app) certificates: Certificates,
     pub(in crate::app) server: Arc<Server>,
     pub(in crate::app) log: LogControl,
 }
@@ -125,23 +131,32 @@ pub(in crate::app) struct Targets {
 impl Prepared {
     /// Reads and checks all parts; `known` is what the broker knew of countries
     /// until now. The databases have some 700,000 lines: it takes its time.
-    pub(super) fn read(inputs: &Inputs, known: &GeoIp) -> Result<Self, Refused> {
+    pub(super) fn read(
+        inputs: &Inputs,
+        known: &GeoIp,
+        certificates: &Certificates,
+    ) -> Result<Self, Refused> {
         let loaded = config::load(inputs)
             .map_err(|errors| Refused::because(Part::Configuration, &errors.into()))?;
         let config = loaded.config;
         let mut wrong = Vec::new();
         let log_level = LogLevel::parse(&config.telemetry.log_level).map_err(Into::into);
         let log_level = checked(Part::LogLevel, log_level, &mut wrong);
+        let certificate = certificates.read(&config);
+        let certificate = checked(Part::Certificate, certificate, &mut wrong);
         let knowledge = knowledge(&config, known)
             .map_err(|refused| wrong.extend(refused.0))
             .ok();
-        let (Some(knowledge), Some(log_level)) = (knowledge, log_level) else {
+        let (Some(knowledge), Some(certificate), Some(log_level)) =
+            (knowledge, certificate, log_level)
+        else {
             return Err(Refused(wrong));
         };
         Ok(Self {
             warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
             config,
             knowledge,
+            certificate,
             log_level,
         })
     }
@@ -149,6 +164,7 @@ impl Prepared {
     /// Puts everything in force. Nothing here can fail.
     pub(super) fn apply(self, targets: &Targets) {
         targets.broker.set_knowledge(self.knowledge);
+        targets.certificates.apply(self.certificate);
         set_limits(&self.config, &targets.broker, &targets.server);
         targets.broker.set_matching(self.config.matching);
         targets.log.set_level(self.log_level);

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use toml::Table;
 
+use crate::app::certificates::Source;
 use crate::config::Config;
 
 /// The sections and keys that a reload puts in force. All others wait for a
 /// restart, so that a new setting is not passed over in silence.
-const RELOADED: [&str; 7] = [
+const RELOADED: [&str; 8] = [
     "broker",
     "geoip",
     "limits",
@@ -16,14 +17,17 @@ const RELOADED: [&str; 7] = [
     "matching",
     "poll_interval",
     "telemetry.log_level",
+    "tls",
 ];
 
 /// The keys of these sections that wait for a restart all the same.
-const NOT_RELOADED: [&str; 1] = ["listener.addr"];
+const NOT_RELOADED: [&str; 2] = ["listener.addr", "tls.disable"];
 
 /// The keys that `new` has another value for than `started` and that a reload
 /// does not put in force, by name.
 pub(super) fn keys(started: &Config, new: &Config) -> Vec<String> {
+    // Other files are read; a certificate from elsewhere needs a restart.
+    let keeps_source = Source::of(started) == Source::of(new);
     let (started, new) = (tree(started), tree(new));
     let sections: BTreeSet<&String> = started.keys().chain(new.keys()).collect();
     let mut waiting = Vec::new();
@@ -33,7 +37,8 @@ pub(super) fn keys(started: &Config, new: &Config) -> Vec<String> {
         for name in names {
             let key = format!("{section}.{name}");
             let is_in = |keys: &[&str]| keys.contains(&section.as_str()) || keys.contains(&&*key);
-            let waits = !is_in(&RELOADED) || is_in(&NOT_RELOADED);
+            let waits =
+                !is_in(&RELOADED) || is_in(&NOT_RELOADED) || (section == "tls" && !keeps_source);
             if before.get(name) != after.get(name) && waits {
                 waiting.push(key);
             }

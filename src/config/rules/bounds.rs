@@ -64,6 +64,7 @@ fn spans(rules: &mut Rules<'_>) {
         ("matching.client_queue_wait", c.matching.client_queue_wait),
         ("matching.min_answer_time", c.matching.min_answer_time),
         ("matching.drain_grace", c.matching.drain_grace),
+        ("tls.watch_interval", c.tls.watch_interval),
     ];
     for (key, span) in positive {
         if span.is_zero() {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddrV6};
 use std::path::Path;
 
 use crate::telemetry::{LogLevel, otel};
+use crate::tls::acme::check_directory;
 
 use super::Rules;
 
@@ -14,6 +15,7 @@ pub(super) fn check(rules: &mut Rules<'_>) {
             "expected :PORT, HOST:PORT or [IPV6]:PORT",
         );
     }
+    acme(rules);
     paths(rules);
     names(rules);
     log_level(rules);
@@ -70,6 +72,28 @@ fn is_dns_name(text: &str) -> bool {
     let last = text.rsplit('.').next().unwrap_or_default();
     let is_number = last.bytes().all(|byte| byte.is_ascii_digit());
     text.len() <= 253 && !is_number && text.split('.').all(is_label)
+}
+
+fn acme(rules: &mut Rules<'_>) {
+    let settings = &rules.config.acme;
+    if let Err(problem) = check_directory(&settings.directory) {
+        rules.refuse(&["acme.directory"], problem);
+    }
+    let addr = &settings.http_addr;
+    if !addr.is_empty() && !is_address(addr) {
+        rules.refuse(
+            &["acme.http_addr"],
+            "expected :PORT, HOST:PORT or [IPV6]:PORT, or nothing",
+        );
+    }
+    let is_email = |email: &str| email.contains('@') && !email.contains([' ', ',', ':', '?']);
+    if settings
+        .email
+        .as_deref()
+        .is_some_and(|email| !is_email(email))
+    {
+        rules.refuse(&["acme.email"], "is no email address");
+    }
 }
 
 /// Paths that no file can have. Optional ones are never empty: the empty

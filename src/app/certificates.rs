@@ -1,0 +1,161 @@
+//! The certificate that is served: where it comes from, and its successors.
+
+mod cache;
+mod files;
+mod orders;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::tls::{self, Certificate, Serving, acme};
+
+pub(super) use files::Pair;
+use files::WatchedFiles;
+use orders::Orders;
+
+/// Where the certificate comes from, for as long as the program runs.
+#[derive(Clone)]
+pub(super) enum Certificates {
+    /// There is none: TLS ends elsewhere.
+    Nowhere,
+    /// `tls.cert` and `tls.key`.
+    Files(Arc<WatchedFiles>),
+    /// A certificate authority.
+    Acme(Arc<Orders>),
+}
+
+/// Tries the files that the configuration names.
+pub(super) fn check_files(config: &Config) -> anyhow::Result<()> {
+    files::read(&config.tls).map(drop)
+}
+
+impl Certificates {
+    /// Reads what there is and begins to serve it.
+    pub(super) fn open(config: &Config, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        if !config.acme.hostnames.is_empty() {
+            let orders = Orders::open(&config.acme, metrics)?;
+            return Ok(Self::Acme(Arc::new(orders)));
+        }
+        let Some(pair) = files::read(&config.tls)? else {
+            return Ok(Self::Nowhere);
+        };
+        let served = Served::new(Serving::default(), metrics);
+        Ok(Self::Files(Arc::new(WatchedFiles::new(pair, served))))
+    }
+
+    /// What handshakes are made with; none in the clear.
+    pub(super) fn acceptor(&self) -> anyhow::Result<Option<TlsAcceptor>> {
+        let serving = match self {
+            Self::Nowhere => return Ok(None),
+            Self::Files(files) => files.serving(),
+            Self::Acme(orders) => orders.serving(),
+        };
+        let config = tls::server_config(serving)?;
+        Ok(Some(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    /// Looks for successors from now on; `serve` is for what the authority looks
+    /// at over HTTP, on the inherited sockets if there are any.
+    pub(super) async fn keep(
+        &self,
+        config: &Config,
+        inherited: Vec<TcpListener>,
+        serve: impl Fn(Router, TcpListener),
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Nowhere => {}
+            Self::Files(files) => drop(tokio::spawn(Arc::clone(files).watch())),
+            Self::Acme(orders) => {
+                let (proofs, listeners) = orders::proofs(&config.acme, inherited).await?;
+                for listener in listeners {
+                    serve(acme::router(orders.challenges()), listener);
+                }
+                tokio::spawn(Arc::clone(orders).keep(proofs));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads and checks the files that a new configuration names, if files are
+    /// what is served.
+    pub(super) fn read(&self, config: &Config) -> anyhow::Result<Option<Pair>> {
+        match self {
+            Self::Files(_) => files::read(&config.tls),
+            Self::Nowhere | Self::Acme(_) => Ok(None),
+        }
+    }
+
+    /// Serves what was read.
+    pub(super) fn apply(&self, pair: Option<Pair>) {
+        if let (Self::Files(files), Some(pair)) = (self, pair) {
+            files.apply(pair);
+        }
+    }
+}
+
+/// What a configuration says of where the certificate is. That changes with a
+/// restart only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Nowhere,
+    Files,
+    Acme,
+}
+
+impl Source {
+    pub(super) fn of(config: &Config) -> Self {
+        if !config.acme.hostnames.is_empty() {
+            Self::Acme
+        } else if config.tls.cert.is_some() {
+            Self::Files
+        } else {
+            Self::Nowhere
+        }
+    }
+}
+
+/// Certificates that are handed to the handshakes, and told to the metrics.
+struct Served {
+    serving: Arc<Serving>,
+    metrics: Arc<Metrics>,
+}
+
+impl Served {
+    fn new(serving: Serving, metrics: Arc<Metrics>) -> Self {
+        Self {
+            serving: Arc::new(serving),
+            metrics,
+        }
+    }
+
+    fn set(&self, certificate: Certificate) {
+        if let Some(validity) = certificate.validity() {
+            self.metrics.certificate_loaded(validity.until);
+        }
+        self.serving.set(certificate);
+    }
+}
+
+/// Reads a file that a setting names.
+fn read_file(setting: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("{setting}: {}", path.display()))
+}
+
+/// For log lines: until when a certificate is valid.
+fn valid_until(certificate: &Certificate) -> String {
+    let until = certificate.validity().map(|validity| validity.until);
+    until.map_or_else(|| "it does not say".to_owned(), timestamp)
+}
+
+fn timestamp(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}

@@ -1,0 +1,266 @@
+//! A certificate from files that some tool replaces from time to time.
+
+use std::future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use aws_lc_rs::digest;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use super::{Served, read_file, valid_until};
+use crate::tls::{self, Certificate, InvalidCertificate, Serving};
+
+/// The certificate and key of two files, which fit.
+pub(in crate::app) struct Pair {
+    settings: tls::Settings,
+    content: Content,
+    certificate: Certificate,
+}
+
+/// Tells the content of both files from any other, without keeping a key.
+type Content = [u8; 32];
+
+/// Reads and checks the files that are set, if there are any. The error names
+/// the setting.
+pub(super) fn read(settings: &tls::Settings) -> anyhow::Result<Option<Pair>> {
+    let Some(texts) = Texts::read(settings)? else {
+        return Ok(None);
+    };
+    Ok(Some(Pair {
+        settings: settings.clone(),
+        content: texts.content(),
+        certificate: texts.certificate()?,
+    }))
+}
+
+struct Texts {
+    cert: Vec<u8>,
+    key: Vec<u8>,
+}
+
+impl Texts {
+    fn read(settings: &tls::Settings) -> anyhow::Result<Option<Self>> {
+        let (Some(cert), Some(key)) = (&settings.cert, &settings.key) else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            cert: read_file("tls.cert", cert)?,
+            key: read_file("tls.key", key)?,
+        }))
+    }
+
+    fn content(&self) -> Content {
+        let mut both = digest::Context::new(&digest::SHA256);
+        for text in [&self.cert, &self.key] {
+            both.update(digest::digest(&digest::SHA256, text).as_ref());
+        }
+        let mut content = Content::default();
+        content.copy_from_slice(both.finish().as_ref());
+        content
+    }
+
+    fn certificate(&self) -> anyhow::Result<Certificate> {
+        Certificate::from_pem(&self.cert, &self.key).map_err(|error| match error {
+            InvalidCertificate::Chain(_) | InvalidCertificate::NoCertificate => {
+                anyhow!("tls.cert: {error}")
+            }
+            InvalidCertificate::Key(_) | InvalidCertificate::NoKey => anyhow!("tls.key: {error}"),
+            InvalidCertificate::Mismatch => anyhow!("tls.key: {error} in tls.cert"),
+            InvalidCertificate::Pair(_) => anyhow!("tls.cert and tls.key: {error}"),
+        })
+    }
+}
+
+/// The files, and what was last good in them.
+pub(in crate::app) struct WatchedFiles {
+    good: watch::Sender<Good>,
+    served: Served,
+}
+
+#[derive(Clone, PartialEq)]
+struct Good {
+    settings: tls::Settings,
+    content: Content,
+}
+
+/// What a look at the files finds.
+enum Look {
+    /// What is served already.
+    Same,
+    New(Pair),
+    Broken(Trouble),
+}
+
+/// What is wrong with the files; equal when nothing has changed since.
+#[derive(Clone, PartialEq)]
+struct Trouble {
+    /// Of files that can be read.
+    content: Option<Content>,
+    reason: String,
+}
+
+impl WatchedFiles {
+    pub(super) fn new(pair: Pair, served: Served) -> Self {
+        if pair.certificate.validity().is_none() {
+            tracing::warn!("tls.cert: it does not say until when it is valid");
+        }
+        let good = Good {
+            settings: pair.settings,
+            content: pair.content,
+        };
+        served.set(pair.certificate);
+        Self {
+            good: watch::Sender::new(good),
+            served,
+        }
+    }
+
+    pub(super) fn serving(&self) -> Arc<Serving> {
+        Arc::clone(&self.served.serving)
+    }
+
+    /// Serves this pair, and watches its files from now on.
+    pub(super) fn apply(&self, pair: Pair) {
+        self.good.send_modify(|good| self.replace(good, pair));
+    }
+
+    /// Looks at the files again and again. It reads them: whatever tool replaces
+    /// them, by renaming, by links or by writing in place, their content tells.
+    pub(super) async fn watch(self: Arc<Self>) {
+        let mut good = self.good.subscribe();
+        let mut settling = Settling::default();
+        loop {
+            let known = good.borrow_and_update().clone();
+            tokio::select! {
+                () = pause(known.settings.watch_interval) => {}
+                // SIGHUP has brought other files.
+                _ = good.changed() => continue,
+            }
+            match look(known.clone()).await {
+                Look::Same => settling = Settling::default(),
+                Look::New(pair) => {
+                    settling = Settling::default();
+                    self.apply_unless_changed(&known, pair);
+                }
+                Look::Broken(trouble) => {
+                    if let Some(reason) = settling.news(trouble) {
+                        tracing::error!("the certificate stays the one before: {reason}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Leaves it at what SIGHUP has brought since the look, if it has.
+    fn apply_unless_changed(&self, known: &Good, pair: Pair) {
+        let until = valid_until(&pair.certificate);
+        let applied = self.good.send_if_modified(|good| {
+            let is_known = good == known;
+            if is_known {
+                self.replace(good, pair);
+            }
+            is_known
+        });
+        if applied {
+            tracing::info!(until, "serving the new certificate of tls.cert");
+        }
+    }
+
+    fn replace(&self, good: &mut Good, pair: Pair) {
+        *good = Good {
+            settings: pair.settings,
+            content: pair.content,
+        };
+        self.served.set(pair.certificate);
+    }
+}
+
+async fn pause(interval: Duration) {
+    if interval.is_zero() {
+        future::pending::<()>().await;
+    } else {
+        sleep(interval).await;
+    }
+}
+
+/// Files may be on a network that is slow, so reading them is for another
+/// thread.
+async fn look(known: Good) -> Look {
+    let looked = spawn_blocking(move || look_now(&known)).await;
+    looked.unwrap_or_else(|error| {
+        Look::Broken(Trouble {
+            content: None,
+            reason: error.to_string(),
+        })
+    })
+}
+
+fn look_now(known: &Good) -> Look {
+    let broken = |content, error: anyhow::Error| {
+        let reason = format!("{error:#}");
+        Look::Broken(Trouble { content, reason })
+    };
+    let texts = match Texts::read(&known.settings) {
+        Ok(Some(texts)) => texts,
+        Ok(None) => return Look::Same,
+        Err(error) => return broken(None, error),
+    };
+    let content = texts.content();
+    if content == known.content {
+        return Look::Same;
+    }
+    match texts.certificate() {
+        Ok(certificate) => Look::New(Pair {
+            settings: known.settings.clone(),
+            content,
+            certificate,
+        }),
+        Err(error) => broken(Some(content), error),
+    }
+}
+
+/// Trouble is reported when it is there at two looks in a row, and once:
+/// between the writing of a new certificate and of its key they do not fit.
+#[derive(Default)]
+struct Settling {
+    last: Option<Trouble>,
+    is_reported: bool,
+}
+
+impl Settling {
+    fn news(&mut self, trouble: Trouble) -> Option<String> {
+        if self.last.as_ref() != Some(&trouble) {
+            self.last = Some(trouble);
+            self.is_reported = false;
+            return None;
+        }
+        let is_news = !std::mem::replace(&mut self.is_reported, true);
+        is_news.then_some(trouble.reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trouble(content: u8) -> Trouble {
+        Trouble {
+            content: Some([content; 32]),
+            reason: format!("{content}"),
+        }
+    }
+
+    #[test]
+    fn trouble_that_stays_is_reported_once() {
+        let mut settling = Settling::default();
+        assert_eq!(settling.news(trouble(1)), None);
+        assert_eq!(settling.news(trouble(2)), None);
+        assert_eq!(settling.news(trouble(2)), Some("2".to_owned()));
+        assert_eq!(settling.news(trouble(2)), None);
+        assert_eq!(settling.news(trouble(3)), None);
+        assert_eq!(settling.news(trouble(3)), Some("3".to_owned()));
+    }
+}

@@ -1,0 +1,275 @@
+//! Orders of certificates by ACME: the first one, and renewals in time.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::anyhow;
+use tokio::net::TcpListener;
+use tokio::time::{sleep, timeout};
+
+use super::cache::{Cache, SavedAccount, SavedCertificate};
+use super::{Served, read_file, timestamp, valid_until};
+use crate::app::random;
+use crate::app::start_up::cannot_listen;
+use crate::broker::clock;
+use crate::listener;
+use crate::metrics::Metrics;
+use crate::metrics::labels::OrderOutcome;
+use crate::tls::acme::{
+    self, Account, Authority, Challenges, OrderError, Proof, Settings, renewal_time, retry_delay,
+};
+use crate::tls::{Certificate, Serving};
+
+/// How long an order may take in all.
+const ORDER_TIMEOUT: Duration = Duration::from_mins(5);
+/// How often the calendar is looked at, for it may be set; and how soon after
+/// one certificate the next is ordered at the earliest, for it may be set wrong.
+const LOOK_INTERVAL: Duration = Duration::from_hours(1);
+
+/// What to order, from whom.
+pub(in crate::app) struct Orders {
+    settings: Settings,
+    authority: Authority,
+    challenges: Arc<Challenges>,
+    cache: Cache,
+    served: Served,
+    /// When the certificate that is served at the start has to be replaced;
+    /// `None` means at once.
+    first_due: Option<SystemTime>,
+}
+
+/// How far the orders have come.
+struct Progress {
+    due: Option<SystemTime>,
+    /// The ways to prove the names, first the one to try next.
+    proofs: Vec<Proof>,
+    /// In a row.
+    failures: u32,
+    account: Option<SavedAccount>,
+    /// What could not be saved yet.
+    unsaved: Option<SavedCertificate>,
+}
+
+impl Orders {
+    /// Serves the certificate that was saved last, if there is one, until there
+    /// is a better one.
+    pub(super) fn open(settings: &Settings, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        let ca_file = settings.ca_file.as_deref();
+        let vouchers = ca_file.map(|path| read_file("acme.ca_file", path));
+        let vouchers = vouchers.transpose()?;
+        let challenges = Arc::<Challenges>::default();
+        let mut orders = Self {
+            settings: Settings {
+                hostnames: normalised(&settings.hostnames),
+                ..settings.clone()
+            },
+            authority: Authority::new(&settings.directory, vouchers.as_deref())?,
+            challenges: Arc::clone(&challenges),
+            cache: Cache::open(&settings.cert_cache)?,
+            served: Served::new(Serving::answering(challenges), metrics),
+            first_due: None,
+        };
+        if let Some(saved) = orders.cache.certificate() {
+            orders.first_due = orders.serve_saved(&saved);
+        } else {
+            tracing::info!("TLS handshakes fail until the first certificate is there");
+        }
+        Ok(orders)
+    }
+
+    pub(super) fn serving(&self) -> Arc<Serving> {
+        Arc::clone(&self.served.serving)
+    }
+
+    pub(super) fn challenges(&self) -> Arc<Challenges> {
+        Arc::clone(&self.challenges)
+    }
+
+    /// Also one for other names, or of another authority, or that has expired,
+    /// is better than none. The result is when it has to be replaced.
+    fn serve_saved(&self, saved: &SavedCertificate) -> Option<SystemTime> {
+        let certificate = match Certificate::from_pem(saved.chain.as_bytes(), saved.key.as_bytes())
+        {
+            Ok(certificate) => certificate,
+            Err(error) => {
+                tracing::warn!("acme.cert_cache: the saved certificate is of no use: {error}");
+                return None;
+            }
+        };
+        tracing::info!(
+            until = valid_until(&certificate),
+            "serving the saved certificate"
+        );
+        let fits = saved.directory == self.settings.directory
+            && saved.hostnames == self.settings.hostnames;
+        let due = certificate.validity();
+        self.served.set(certificate);
+        due.filter(|_| fits)
+            .map(|validity| renewal_time(validity, random::fraction()))
+    }
+
+    /// Orders a certificate whenever one is due.
+    pub(super) async fn keep(self: Arc<Self>, proofs: Vec<Proof>) {
+        let mut progress = Progress {
+            due: self.first_due,
+            proofs,
+            failures: 0,
+            account: self.cache.account().filter(|saved| {
+                saved.directory == self.settings.directory && saved.email == self.settings.email
+            }),
+            unsaved: None,
+        };
+        loop {
+            self.wait(&mut progress).await;
+            self.order(&mut progress).await;
+        }
+    }
+
+    /// Waits until an order is due, by the calendar.
+    async fn wait(&self, progress: &mut Progress) {
+        while let Some(due) = progress.due {
+            self.save(progress).await;
+            match due.duration_since(clock::wall_clock()) {
+                Ok(left) if !left.is_zero() => sleep(left.min(LOOK_INTERVAL)).await,
+                _ => return,
+            }
+        }
+    }
+
+    /// Orders once. Whatever comes of it, what is served stays or gets better.
+    async fn order(&self, progress: &mut Progress) {
+        let names = self.settings.hostnames.join(", ");
+        let proof = progress.proofs[0];
+        tracing::info!(names, proof = %proof, "ordering a certificate");
+        let ordered = timeout(ORDER_TIMEOUT, self.try_order(progress, proof)).await;
+        match ordered.unwrap_or(Err(OrderError::TooLong)) {
+            Ok((certificate, saved)) => {
+                self.served.metrics.order_ended(OrderOutcome::Issued);
+                let until = valid_until(&certificate);
+                let validity = certificate.validity();
+                self.served.set(certificate);
+                tracing::info!(names, until, "serving a new certificate");
+                progress.failures = 0;
+                progress.unsaved = Some(saved);
+                self.save(progress).await;
+                progress.due = validity.map(|validity| renewal_time(validity, random::fraction()));
+                sleep(LOOK_INTERVAL).await;
+            }
+            Err(error) => self.fail(progress, error).await,
+        }
+    }
+
+    async fn fail(&self, progress: &mut Progress, error: OrderError) {
+        let outcome = if error.is_refusal() {
+            // The next time in another way, if there is one.
+            progress.proofs.rotate_left(1);
+            OrderOutcome::Refused
+        } else {
+            OrderOutcome::Failed
+        };
+        self.served.metrics.order_ended(outcome);
+        if error.needs_new_account() {
+            progress.account = None;
+        }
+        progress.failures = progress.failures.saturating_add(1);
+        let delay = retry_delay(progress.failures, random::fraction());
+        let again = timestamp(clock::wall_clock() + delay);
+        let error = anyhow!(error);
+        tracing::error!(again, "there is no new certificate: {error:#}");
+        sleep(delay).await;
+    }
+
+    async fn try_order(
+        &self,
+        progress: &mut Progress,
+        proof: Proof,
+    ) -> Result<(Certificate, SavedCertificate), OrderError> {
+        let Settings {
+            directory,
+            hostnames,
+            ..
+        } = &self.settings;
+        let account = self.account(progress).await?;
+        let issued = acme::order(&account, hostnames, proof, &self.challenges).await?;
+        let certificate = Certificate::from_pem(issued.chain.as_bytes(), issued.key.as_bytes())?;
+        let saved = SavedCertificate::new(directory, hostnames, issued);
+        Ok((certificate, saved))
+    }
+
+    /// The account that there is, else a new one.
+    async fn account(&self, progress: &mut Progress) -> Result<Account, OrderError> {
+        if let Some(saved) = &progress.account {
+            return Ok(self.authority.account(&saved.credentials).await?);
+        }
+        let Settings {
+            directory, email, ..
+        } = &self.settings;
+        let (account, credentials) = self.authority.open_account(email.as_deref()).await?;
+        let saved = SavedAccount {
+            directory: directory.clone(),
+            email: email.clone(),
+            credentials,
+        };
+        if let Err(error) = self.cache.save_account(&saved).await {
+            tracing::warn!(%error, "acme.cert_cache: cannot save the account");
+        }
+        progress.account = Some(saved);
+        Ok(account)
+    }
+
+    /// Saves the certificate, if it is not; what fails is tried again later.
+    async fn save(&self, progress: &mut Progress) {
+        let Some(certificate) = &progress.unsaved else {
+            return;
+        };
+        match self.cache.save_certificate(certificate).await {
+            Ok(()) => progress.unsaved = None,
+            Err(error) => {
+                tracing::warn!(%error, "acme.cert_cache: cannot save the certificate");
+            }
+        }
+    }
+}
+
+/// Case makes no difference to a name, and each is told to the authority once.
+fn normalised(hostnames: &[String]) -> Vec<String> {
+    let names: BTreeSet<String> = hostnames
+        .iter()
+        .map(|name| name.to_ascii_lowercase())
+        .collect();
+    names.into_iter().collect()
+}
+
+/// The ways in which names can be proven, and the listeners of HTTP-01. What
+/// keeps it from listening is an error only if there is no other way.
+pub(super) async fn proofs(
+    settings: &Settings,
+    inherited: Vec<TcpListener>,
+) -> anyhow::Result<(Vec<Proof>, Vec<TcpListener>)> {
+    let mut proofs = Vec::new();
+    if settings.tls_alpn {
+        proofs.push(Proof::TlsAlpn01);
+    }
+    if !inherited.is_empty() {
+        tracing::info!("acme.http_addr is not used: the service manager has passed the socket");
+        proofs.push(Proof::Http01);
+        return Ok((proofs, inherited));
+    }
+    let addr = &settings.http_addr;
+    if addr.is_empty() {
+        return Ok((proofs, Vec::new()));
+    }
+    let bound = listener::bind(addr).await;
+    match bound.map_err(|error| cannot_listen("acme.http_addr", addr, &error)) {
+        Ok(listener) => {
+            proofs.push(Proof::Http01);
+            Ok((proofs, vec![listener]))
+        }
+        Err(error) if proofs.is_empty() => Err(error),
+        Err(error) => {
+            tracing::warn!("{error:#}; host names are proven by tls-alpn-01 alone");
+            Ok((proofs, Vec::new()))
+        }
+    }
+}

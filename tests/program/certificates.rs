@@ -1,0 +1,243 @@
+//! Certificates from files, replaced while the broker serves.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rcgen::{CertifiedKey, KeyPair};
+use rustix::process::Signal;
+use rustls::pki_types::CertificateDer;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+
+use crate::messages::proxy_answer;
+use crate::peer::Peer;
+use crate::{FOREVER, Program, command, tls_client};
+
+const NAME: &str = "broker.example";
+/// Longer than a look at the files takes, several times over.
+const SEVERAL_LOOKS: Duration = Duration::from_millis(500);
+
+type Pair = CertifiedKey<KeyPair>;
+
+/// Two certificates, and the files of which the broker serves one.
+struct Files {
+    folder: TempDir,
+    pairs: [Pair; 2],
+}
+
+impl Files {
+    /// The first is in the files.
+    fn new() -> Self {
+        let pair = |()| rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
+        let files = Self {
+            folder: tempfile::tempdir().unwrap(),
+            pairs: [(), ()].map(pair),
+        };
+        files.write_cert(0);
+        files.write_key(0);
+        files
+    }
+
+    fn cert(&self) -> PathBuf {
+        self.folder.path().join("cert.pem")
+    }
+
+    fn key(&self) -> PathBuf {
+        self.folder.path().join("key.pem")
+    }
+
+    fn write_cert(&self, pair: usize) {
+        replace(&self.cert(), &self.pairs[pair].cert.pem());
+    }
+
+    fn write_key(&self, pair: usize) {
+        replace(&self.key(), &self.pairs[pair].signing_key.serialize_pem());
+    }
+
+    async fn start(&self, watch_interval: &str) -> Program {
+        Program::start_with(|addr| {
+            let mut command = command(addr, &["-disable-geoip"]);
+            command
+                .arg("-cert")
+                .arg(self.cert())
+                .arg("-key")
+                .arg(self.key())
+                .env("SNOWFLAKE_BROKER_TLS__WATCH_INTERVAL", watch_interval);
+            command
+        })
+        .await
+    }
+
+    /// Which of the two is served.
+    async fn served(&self, program: &Program) -> usize {
+        self.connect(program).await.1
+    }
+
+    /// A connection, and which of the two is served on it.
+    async fn connect(&self, program: &Program) -> (Peer, usize) {
+        let trusted: Vec<&CertificateDer<'static>> =
+            self.pairs.iter().map(|pair| pair.cert.der()).collect();
+        let config = tls_client::trusting(trusted.iter().copied());
+        let stream = tls_client::connect(config, program.addr, NAME)
+            .await
+            .unwrap();
+        let served = tls_client::served(&stream);
+        let which = trusted.iter().position(|one| **one == served).unwrap();
+        (Peer::http1_over(stream).await, which)
+    }
+
+    async fn until_served(&self, program: &Program, which: usize) {
+        let waited = timeout(FOREVER, async {
+            while self.served(program).await != which {
+                sleep(Duration::from_millis(20)).await;
+            }
+        });
+        waited.await.expect("the other certificate stays");
+    }
+}
+
+/// As tools do: whoever reads finds all of the old or all of the new.
+fn replace(path: &Path, content: &str) {
+    let new = path.with_extension("new");
+    fs::write(&new, content).unwrap();
+    fs::rename(&new, path).unwrap();
+}
+
+async fn expect_reply(peer: &mut Peer) {
+    let (status, reply) = peer.post("/answer", proxy_answer("nobody", "hi")).await;
+    assert_eq!(status, 200);
+    assert_eq!(reply, json!({"Status": "client gone"}).to_string());
+}
+
+fn count(program: &Program, line: &str) -> usize {
+    program.log().matches(line).count()
+}
+
+#[tokio::test]
+async fn sighup_serves_a_new_certificate_and_connections_go_on() {
+    let files = Files::new();
+    let program = files.start("0").await;
+    let (mut before, which) = files.connect(&program).await;
+    assert_eq!(which, 0);
+    expect_reply(&mut before).await;
+    files.write_cert(1);
+    files.write_key(1);
+    sleep(SEVERAL_LOOKS).await;
+    assert_eq!(files.served(&program).await, 0, "nobody was told to look");
+
+    program.signal(Signal::HUP, " reloaded bridges").await;
+    let (mut after, which) = files.connect(&program).await;
+    assert_eq!(which, 1);
+    expect_reply(&mut after).await;
+    expect_reply(&mut before).await;
+}
+
+#[tokio::test]
+async fn sighup_with_a_broken_pair_changes_nothing_and_names_it() {
+    let files = Files::new();
+    let program = files.start("0").await;
+    files.write_key(1);
+    let culprit = "nothing reloaded: tls.key: it is not the key of the certificate in tls.cert";
+    program.signal(Signal::HUP, culprit).await;
+    assert_eq!(files.served(&program).await, 0);
+
+    fs::write(files.cert(), "rubbish").unwrap();
+    let culprit = "nothing reloaded: tls.cert: there is no certificate in it";
+    program.signal(Signal::HUP, culprit).await;
+    assert_eq!(files.served(&program).await, 0);
+
+    files.write_cert(1);
+    program.signal(Signal::HUP, " reloaded bridges").await;
+    assert_eq!(files.served(&program).await, 1);
+}
+
+#[tokio::test]
+async fn sighup_serves_other_files_and_they_are_watched() {
+    let files = Files::new();
+    let others = Files::new();
+    let config = files.folder.path().join("config.toml");
+    let name = |files: &Files| {
+        let (cert, key) = (files.cert(), files.key());
+        let text = format!("[tls]\ncert = {cert:?}\nkey = {key:?}\nwatch_interval = \"50ms\"\n");
+        fs::write(&config, text).unwrap();
+    };
+    name(&files);
+    let program = Program::start(&["-config", config.to_str().unwrap()]).await;
+    assert_eq!(files.served(&program).await, 0);
+    name(&others);
+    program.signal(Signal::HUP, " reloaded bridges").await;
+    assert_eq!(others.served(&program).await, 0);
+    assert_eq!(count(&program, "waits for a restart"), 0);
+
+    others.write_cert(1);
+    others.write_key(1);
+    others.until_served(&program, 1).await;
+}
+
+#[tokio::test]
+async fn files_that_change_are_served_without_a_signal() {
+    let files = Files::new();
+    let program = files.start("300ms").await;
+    let (mut before, _) = files.connect(&program).await;
+    files.write_cert(1);
+    files.write_key(1);
+    files.until_served(&program, 1).await;
+    expect_reply(&mut before).await;
+    assert_eq!(count(&program, "serving the new certificate"), 1);
+    assert_eq!(count(&program, "ERROR"), 0, "{}", program.log());
+}
+
+/// Kubernetes mounts secrets so.
+#[tokio::test]
+async fn a_link_that_is_swapped_is_served() {
+    let files = Files::new();
+    let folder = files.folder.path();
+    for (number, pair) in files.pairs.iter().enumerate() {
+        let version = folder.join(number.to_string());
+        fs::create_dir(&version).unwrap();
+        fs::write(version.join("cert.pem"), pair.cert.pem()).unwrap();
+        fs::write(version.join("key.pem"), pair.signing_key.serialize_pem()).unwrap();
+    }
+    symlink("0", folder.join("data")).unwrap();
+    for name in ["cert.pem", "key.pem"] {
+        fs::remove_file(folder.join(name)).unwrap();
+        symlink(format!("data/{name}"), folder.join(name)).unwrap();
+    }
+    let program = files.start("50ms").await;
+    assert_eq!(files.served(&program).await, 0);
+    symlink("1", folder.join("data.new")).unwrap();
+    fs::rename(folder.join("data.new"), folder.join("data")).unwrap();
+    files.until_served(&program, 1).await;
+}
+
+#[tokio::test]
+async fn broken_files_keep_the_certificate_and_are_told_of_once() {
+    let files = Files::new();
+    let program = files.start("50ms").await;
+    let told = "the certificate stays the one before: tls.";
+    files.write_cert(1);
+    until(|| count(&program, &format!("{told}key: it is not the key")) == 1).await;
+    sleep(SEVERAL_LOOKS).await;
+    assert_eq!(files.served(&program).await, 0);
+    fs::remove_file(files.cert()).unwrap();
+    until(|| count(&program, &format!("{told}cert: {}", files.cert().display())) == 1).await;
+    sleep(SEVERAL_LOOKS).await;
+    assert_eq!(count(&program, told), 2, "{}", program.log());
+    assert_eq!(files.served(&program).await, 0);
+
+    files.write_cert(1);
+    files.write_key(1);
+    files.until_served(&program, 1).await;
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    let waited = timeout(FOREVER, async {
+        while !is_so() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+    waited.await.expect("it never became so");
+}
