@@ -292,8 +292,12 @@ impl Broker {
         let mut state = self.lock();
         let now = clock::now();
         state.steering.advance(now);
+        // What is due goes out first: a new request may be given the place, and the
+        // key's slot, of one that ends now and has not had its reply.
+        state.matcher.handle_timeout(now);
+        let mut deliveries = state.take_deliveries(now);
         let result = step(&mut state, now);
-        let deliveries = state.take_deliveries(now);
+        deliveries.extend(state.take_deliveries(now));
         let due = state.matcher.poll_timeout();
         let driver_is_late = match (due, state.driver_sleeps_until) {
             (Some(due), Some(until)) => due < until,
