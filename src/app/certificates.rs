@@ -35,6 +35,9 @@ pub(super) enum Certificates {
 
 /// Tries the files that the configuration names.
 pub(super) fn check_files(config: &Config) -> anyhow::Result<()> {
+    if !config.acme.hostnames.is_empty() {
+        return orders::authority(&config.acme).map(drop);
+    }
     files::read(&config.tls).map(drop)
 }
 

@@ -61,13 +61,17 @@ mod tests {
     use std::sync::Arc;
     use std::time::{Duration, UNIX_EPOCH};
 
-    use tokio::time::timeout;
+    use tokio::task::yield_now;
+    use tokio::time::{advance, timeout};
 
     use crate::bridges::BridgeList;
-    use crate::broker::{Knowledge, PollInterval};
+    use crate::broker::{Caller, Knowledge, NoAnswer, Origin, PollInterval, clock};
     use crate::matching::Settings;
     use crate::metrics::Metrics;
     use crate::metrics::distinct_ips::WindowKey;
+    use crate::metrics::labels::Rendezvous;
+    use crate::wire::client::ClientPoll;
+    use crate::wire::proxy::ProxyPoll;
 
     use super::*;
 
@@ -98,5 +102,43 @@ mod tests {
         assert!(beats(&broker).await);
         task.abort();
         assert!(!beats(&broker).await);
+    }
+
+    fn caller() -> Caller {
+        Caller {
+            arrived: clock::now(),
+            address: None,
+            origin: Origin::Local,
+        }
+    }
+
+    /// Nobody drives this broker: the second client finds the time of the first
+    /// one up, and is given its place.
+    #[tokio::test(start_paused = true)]
+    async fn who_is_due_gets_its_reply_though_another_takes_its_place() {
+        let broker = broker();
+        let polling = Arc::clone(&broker);
+        let proxy = tokio::spawn(async move {
+            let poll = br#"{"Sid":"a","Version":"1.3","NAT":"open"}"#;
+            let mut poll = ProxyPoll::decode(poll).unwrap();
+            polling.proxy_poll(caller(), &mut poll).await
+        });
+        let client = |broker: &Arc<Broker>| {
+            let broker = Arc::clone(broker);
+            tokio::spawn(async move {
+                let poll = ClientPoll::decode(
+                    b"1.0\n{\"offer\":\"{\\\"type\\\":\\\"offer\\\",\\\"sdp\\\":\\\"v=0\\\"}\"}",
+                );
+                let polled = broker.client_poll(caller(), Rendezvous::Http, poll.unwrap());
+                polled.await
+            })
+        };
+        yield_now().await;
+        let first = client(&broker);
+        proxy.await.unwrap().unwrap();
+        advance(Settings::default().client_timeout).await;
+        let second = client(&broker);
+        assert!(matches!(first.await.unwrap(), Err(NoAnswer::TimedOut)));
+        assert!(!second.is_finished());
     }
 }

@@ -82,22 +82,22 @@ async fn not_where_it_never_could() {
     let (pebble, site) = (Pebble::new(), Site::new());
     let _taken = TcpListener::bind(pebble.http).unwrap();
     let mut command = site.command(&pebble, Proofs::Http01, pebble.tls_alpn);
-    expect_failure(&mut command, "acme.http_addr: cannot listen on ").await;
+    expect_failure(&mut command, 1, "acme.http_addr: cannot listen on ").await;
 
     let mut command = site.command(&pebble, Proofs::TlsAlpn01, pebble.tls_alpn);
     command.env("SNOWFLAKE_BROKER_ACME__CA_FILE", "/nowhere/ca.pem");
-    expect_failure(&mut command, "acme.ca_file: /nowhere/ca.pem: ").await;
+    expect_failure(&mut command, 2, "acme.ca_file: /nowhere/ca.pem: ").await;
 
     let mut command = site.command(&pebble, Proofs::TlsAlpn01, pebble.tls_alpn);
     command.arg("--acme-cert-cache=/dev/null/acme");
-    expect_failure(&mut command, "acme.cert_cache: /dev/null/acme: ").await;
+    expect_failure(&mut command, 2, "acme.cert_cache: /dev/null/acme: ").await;
 }
 
-async fn expect_failure(command: &mut Command, reason: &str) {
+async fn expect_failure(command: &mut Command, code: i32, reason: &str) {
     let output = timeout(LONG_ENOUGH, command.output()).await;
     let output = output.expect("it does not end").unwrap();
     let log = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{log}");
+    assert_eq!(output.status.code(), Some(code), "{log}");
     assert!(log.lines().last().unwrap().starts_with(reason), "{log}");
 }
 

@@ -189,7 +189,7 @@ async fn sighup_changes_limits_at_once() {
     let held = TcpStream::connect(broker.program.addr).await.unwrap();
     until_closed(TcpStream::connect(broker.program.addr).await.unwrap()).await;
     drop(held);
-    assert_eq!(broker.logged("waits for a restart"), 1, "matching does");
+    assert_eq!(broker.logged("waits for a restart"), 0);
 }
 
 #[tokio::test]

@@ -55,16 +55,13 @@ impl Orders {
     /// Serves the certificate that was saved last, if there is one, until there
     /// is a better one.
     pub(super) fn open(settings: &Settings, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
-        let ca_file = settings.ca_file.as_deref();
-        let vouchers = ca_file.map(|path| read_file("acme.ca_file", path));
-        let vouchers = vouchers.transpose()?;
         let challenges = Arc::<Challenges>::default();
         let mut orders = Self {
             settings: Settings {
                 hostnames: normalised(&settings.hostnames),
                 ..settings.clone()
             },
-            authority: Authority::new(&settings.directory, vouchers.as_deref())?,
+            authority: authority(settings)?,
             challenges: Arc::clone(&challenges),
             cache: Cache::open(&settings.cert_cache)?,
             served: Served::new(Serving::answering(challenges), metrics),
@@ -239,6 +236,16 @@ fn normalised(hostnames: &[String]) -> Vec<String> {
         .map(|name| name.to_ascii_lowercase())
         .collect();
     names.into_iter().collect()
+}
+
+/// Whom certificates are ordered from. The error names the setting.
+pub(super) fn authority(settings: &Settings) -> anyhow::Result<Authority> {
+    let ca_file = settings.ca_file.as_deref();
+    let vouchers = ca_file.map(|path| read_file("acme.ca_file", path));
+    Ok(Authority::new(
+        &settings.directory,
+        vouchers.transpose()?.as_deref(),
+    )?)
 }
 
 /// The ways in which names can be proven, and the listeners of HTTP-01. What
