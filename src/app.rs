@@ -1,5 +1,6 @@
 //! The composition: the command line, the configuration and what is made of it.
 
+mod admin;
 mod books;
 mod certificates;
 pub mod cli;
@@ -10,6 +11,7 @@ mod exports;
 mod ip_counts;
 mod lifecycle;
 mod observed;
+mod parts;
 mod random;
 mod reload;
 mod serve;
@@ -24,7 +26,8 @@ use std::process::ExitCode;
 /// Does what the arguments, the first being the program's name, ask for.
 ///
 /// The exit code is 0 for success, 2 for a wrong command line, configuration or
-/// file that it names, and 1 for every other failure.
+/// file that it names, and 1 for every other failure, a broker that refuses an
+/// operator's call among them.
 pub fn run(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,

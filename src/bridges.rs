@@ -78,10 +78,51 @@ impl BridgeList {
         Ok(Self(bridges))
     }
 
+    /// Every bridge, in the order of the fingerprints.
+    pub fn sorted(&self) -> Vec<(Fingerprint, &Bridge)> {
+        let mut bridges: Vec<_> = self.0.iter().map(|(&by, bridge)| (by, bridge)).collect();
+        bridges.sort_unstable_by_key(|(fingerprint, _)| *fingerprint);
+        bridges
+    }
+
+    /// The list as [`Self::parse`] reads it, in the order of the fingerprints.
+    pub fn to_lines(&self) -> String {
+        let mut lines = String::new();
+        for (fingerprint, bridge) in self.sorted() {
+            let line = serde_json::json!({
+                "displayName": bridge.display_name,
+                "webSocketAddress": &*bridge.relay_url,
+                "fingerprint": fingerprint.to_string(),
+            });
+            lines += &line.to_string();
+            lines.push('\n');
+        }
+        lines
+    }
+
     /// The WebSocket address of the bridge with this fingerprint.
     pub fn relay_url(&self, fingerprint: Fingerprint) -> Option<Arc<str>> {
         let bridge = self.0.get(&fingerprint)?;
         Some(Arc::clone(&bridge.relay_url))
+    }
+}
+
+impl FromIterator<(Fingerprint, Bridge)> for BridgeList {
+    fn from_iter<I: IntoIterator<Item = (Fingerprint, Bridge)>>(bridges: I) -> Self {
+        Self(bridges.into_iter().collect())
+    }
+}
+
+impl Bridge {
+    /// A bridge at this WebSocket address.
+    pub fn new(display_name: String, relay_url: &str) -> Result<Self, InvalidBridge> {
+        if !is_web_socket_url(relay_url) {
+            return Err(InvalidBridge::Address);
+        }
+        Ok(Self {
+            display_name,
+            relay_url: relay_url.into(),
+        })
     }
 }
 
@@ -109,14 +150,8 @@ fn parse_line(line: &str) -> Result<(Fingerprint, Bridge), InvalidBridge> {
         .parse()
         .map_err(|_| InvalidBridge::Fingerprint)?;
     let address = line.string(ADDRESS)?.unwrap_or_default();
-    if !is_web_socket_url(&address) {
-        return Err(InvalidBridge::Address);
-    }
-    let bridge = Bridge {
-        display_name: line.string(NAME)?.unwrap_or_default(),
-        relay_url: address.into(),
-    };
-    Ok((fingerprint, bridge))
+    let display_name = line.string(NAME)?.unwrap_or_default();
+    Ok((fingerprint, Bridge::new(display_name, &address)?))
 }
 
 fn is_web_socket_url(text: &str) -> bool {
@@ -170,6 +205,16 @@ mod tests {
                 .as_deref(),
             Some("wss://snowflake.torproject.net/")
         );
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let other = GOOD.replace("2B28", "0000").replace("\"a\"", r#""\"\n""#);
+        let list = BridgeList::parse(&format!("{GOOD}\n{other}")).unwrap();
+        let lines = list.to_lines();
+        assert_eq!(lines.lines().count(), 2);
+        assert!(lines.lines().next().unwrap().contains("00000B23"), "sorted");
+        assert_eq!(BridgeList::parse(&lines).unwrap(), list);
     }
 
     #[test]

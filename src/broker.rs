@@ -8,6 +8,7 @@ mod caller;
 pub mod clock;
 mod driver;
 mod ending;
+mod knowledge;
 pub mod limits;
 mod poll_interval;
 mod refused;
@@ -16,19 +17,17 @@ mod trace;
 mod waiters;
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use fastrand::Rng;
 use opentelemetry::global::BoxedTracer;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
-use crate::bridges::BridgeList;
-use crate::geoip::{CountryCode, GeoIp};
+use crate::geoip::CountryCode;
 use crate::matching::{
-    self, AnswerOutcome, ClientOffer, ClientReply, Matcher, NoMatch, PollReply, SidInUse,
+    self, AnswerOutcome, ClientOffer, ClientReply, Matcher, NoMatch, PollReply, SidInUse, Stage,
 };
 use crate::metrics::exposition::Format;
 use crate::metrics::labels::{ClientOutcome, Refusal, Rendezvous, Request};
@@ -38,10 +37,10 @@ use crate::wire::candidates;
 use crate::wire::client::ClientPoll;
 use crate::wire::nat::NatClass;
 use crate::wire::proxy::{PollResponse, PollStatus, ProxyPoll};
-use crate::wire::relay_pattern::RelayPattern;
 use crate::wire::session_description::SessionDescription;
 
 pub use caller::{Caller, Origin};
+pub use knowledge::Knowledge;
 pub use poll_interval::{InvalidPollIntervals, Mode, PollInterval, Steering};
 pub use refused::{NoAnswer, OverLimit};
 pub use settings::Settings;
@@ -51,19 +50,15 @@ use limits::Limits;
 use trace::ClientTrace;
 use waiters::{Guard, PollEnd, State};
 
-/// What the broker knows that can be replaced while it runs.
-#[derive(Clone, Debug)]
-pub struct Knowledge {
-    /// The bridges that clients can ask for.
-    pub bridges: BridgeList,
-    /// What every proxy has to accept.
-    pub allowed_relay_pattern: RelayPattern,
-    /// What a proxy accepts that does not say.
-    pub default_relay_pattern: RelayPattern,
-    /// When proxies are told to poll again.
-    pub poll_interval: PollInterval,
-    /// Where addresses are.
-    pub geoip: Arc<GeoIp>,
+/// A poll that waits for a client.
+#[derive(Clone, Copy, Debug)]
+pub struct ParkedPoll {
+    /// What the engine knows of it.
+    pub poll: matching::ParkedPoll,
+    /// Where its proxy is.
+    pub country: CountryCode,
+    /// When its request arrived.
+    pub arrived: Instant,
 }
 
 /// The broker.
@@ -76,6 +71,7 @@ pub struct Broker {
     driver: Driver,
     limits: Option<Limits>,
     stepped: Notify,
+    stage: watch::Sender<Stage>,
 }
 
 impl Broker {
@@ -99,6 +95,7 @@ impl Broker {
             driver: Driver::default(),
             limits: None,
             stepped: Notify::new(),
+            stage: watch::Sender::default(),
         }
     }
 
@@ -132,12 +129,12 @@ impl Broker {
                 next_poll: self.lock().jittered(knowledge.poll_interval.refused),
             });
         }
+        let country = knowledge.country(caller.address);
         if let Some(address) = caller.address {
-            let country = knowledge.geoip.lookup(address);
             self.metrics.proxy_seen(address, country, poll);
         }
         poll.accepted_relay_pattern = None;
-        let added = self.step(|state, now| state.add_poll(now, caller.arrived, poll));
+        let added = self.step(|state, now| state.add_poll(now, caller.arrived, poll, country));
         let (waiter, receiver) = match added {
             Ok(added) => added,
             Err(in_use) => {
@@ -243,6 +240,11 @@ impl Broker {
         self.lock().matcher.snapshot()
     }
 
+    /// Every parked poll, in no particular order.
+    pub fn parked_polls(&self) -> Vec<ParkedPoll> {
+        self.lock().parked_polls()
+    }
+
     /// What is counted.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
@@ -263,8 +265,20 @@ impl Broker {
 
     /// Replaces what the broker knows.
     pub fn set_knowledge(&self, knowledge: Knowledge) {
-        let poll_interval = knowledge.poll_interval.clone();
-        self.lock().steering.set_settings(poll_interval);
+        self.put_in_force(&mut self.lock(), knowledge);
+    }
+
+    /// Changes a part of what the broker knows.
+    pub fn update_knowledge(&self, change: impl FnOnce(&mut Knowledge)) {
+        // Under the lock, so that no change is lost to another.
+        let mut state = self.lock();
+        let mut knowledge = Knowledge::clone(&self.knowledge.load());
+        change(&mut knowledge);
+        self.put_in_force(&mut state, knowledge);
+    }
+
+    fn put_in_force(&self, state: &mut State, knowledge: Knowledge) {
+        state.steering.set_settings(knowledge.poll_interval.clone());
         self.knowledge.store(Arc::new(knowledge));
     }
 
@@ -314,7 +328,18 @@ impl Broker {
         result
     }
 
-    fn waiting(&self) -> Waiting {
+    /// Whether polls are parked and clients matched.
+    pub fn stage(&self) -> Stage {
+        *self.stage.borrow()
+    }
+
+    /// The same, for who wants to know when it changes.
+    pub fn watch_stage(&self) -> watch::Receiver<Stage> {
+        self.stage.subscribe()
+    }
+
+    /// What is waiting, as metrics tell it.
+    pub fn waiting(&self) -> Waiting {
         let mut state = self.lock();
         state.steering.advance(clock::now());
         let snapshot = state.matcher.snapshot();
@@ -332,19 +357,6 @@ impl Broker {
     /// go on with what it left.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Knowledge {
-    fn country(&self, address: Option<IpAddr>) -> CountryCode {
-        address.map_or(CountryCode::UNKNOWN, |address| self.geoip.lookup(address))
-    }
-
-    fn accepts(&self, poll: &ProxyPoll) -> bool {
-        poll.accepted_relay_pattern
-            .as_ref()
-            .unwrap_or(&self.default_relay_pattern)
-            .is_superset_of(&self.allowed_relay_pattern)
     }
 }
 

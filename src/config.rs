@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use finding::{ConfigErrors, Finding, Origins, Source};
 pub use layers::Flag;
-pub use load::{Inputs, Loaded, load};
+pub use load::{Inputs, Loaded, glance, load};
 
 /// A file with every key at its default, explained.
 pub const EXAMPLE: &str = include_str!("config/example.toml");
@@ -50,8 +50,15 @@ pub struct Config {
     pub telemetry: crate::telemetry::Settings,
     /// What is sent to OpenTelemetry collectors.
     pub otel: crate::telemetry::otel::Settings,
+    /// Who may look into the broker and steer it, and where.
+    pub admin: crate::grpc::settings::Settings,
     /// The queue that clients may write to.
     pub sqs: crate::sqs::Settings,
+}
+
+/// Whether the value of a key is not to be shown.
+pub fn is_secret(key: &str) -> bool {
+    key == rules::SECRET
 }
 
 impl Config {
@@ -59,6 +66,12 @@ impl Config {
     /// Optional keys that are not set are left out: TOML has no word for it.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)
+    }
+
+    /// Every key in alphabetical order, such as `admin.tls.cert`, with its value
+    /// as in a TOML file; none where it is not set.
+    pub fn flatten(&self) -> Vec<(String, Option<String>)> {
+        load::flatten(self)
     }
 }
 

@@ -5,22 +5,25 @@
 //! - [`wire`]: what the bytes of clients and proxies mean. Pure.
 //! - [`bridges`], [`geoip`], [`matching`], [`metrics`]: knowledge and decisions. Pure.
 //! - [`broker`]: the one facade over them.
-//! - [`http`], [`sqs`]: the fronts: decode, call the broker, encode.
+//! - [`http`], [`grpc`], [`sqs`]: the fronts: decode, call the broker, encode.
 //! - [`config`]: every module's settings, from defaults, file, environment and flags.
 //! - [`app`]: the composition: flags, sockets, signals.
 //!
 //! Beside them, knowing no broker type: [`listener`], [`tls`], [`telemetry`],
-//! and [`timespan`], how settings write a span of time.
+//! [`proto`], the messages of the gRPC services, and [`timespan`], how settings
+//! write a span of time.
 
 pub mod app;
 pub mod bridges;
 pub mod broker;
 pub mod config;
 pub mod geoip;
+pub mod grpc;
 pub mod http;
 pub mod listener;
 pub mod matching;
 pub mod metrics;
+pub mod proto;
 pub mod sqs;
 pub mod telemetry;
 pub mod timespan;

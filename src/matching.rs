@@ -84,10 +84,13 @@ pub struct Matcher {
 
 /// How far the engine is from its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stage {
+pub enum Stage {
+    /// Polls are parked and clients matched.
     #[default]
     Serving,
+    /// No poll is parked; clients are matched.
     LameDuck,
+    /// Nobody new is matched.
     Draining,
 }
 
@@ -100,6 +103,19 @@ pub struct Snapshot {
     pub queued_clients: usize,
     /// How many clients wait for the answer of a proxy that has their offer.
     pub matched_clients: usize,
+}
+
+/// A poll that waits for a client, without what names its proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParkedPoll {
+    /// What the proxy runs in.
+    pub proxy_type: ProxyType,
+    /// How the proxy can be reached.
+    pub nat: NatType,
+    /// How many clients the proxy says that it serves.
+    pub clients: u64,
+    /// Rises with each poll and client that comes.
+    pub arrival: u64,
 }
 
 impl Matcher {
@@ -289,6 +305,27 @@ impl Matcher {
     /// Replaces the settings; what waits already keeps its deadlines.
     pub fn set_settings(&mut self, settings: Settings) {
         self.settings = settings;
+    }
+
+    /// Serves as before the lame duck and the drain; who has left is gone.
+    pub fn resume(&mut self) {
+        self.stage = Stage::Serving;
+    }
+
+    /// Whether polls are parked and clients matched.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// The poll, if it is parked.
+    pub fn parked_poll(&self, key: PollKey) -> Option<ParkedPoll> {
+        let poll = self.sessions.poll(key)?;
+        matches!(poll.state, PollState::Parked).then_some(ParkedPoll {
+            proxy_type: poll.proxy_type,
+            nat: poll.nat,
+            clients: poll.clients,
+            arrival: poll.arrival,
+        })
     }
 
     /// The settings in force.

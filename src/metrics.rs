@@ -13,6 +13,7 @@ pub mod ip_recordings;
 pub mod labels;
 mod process;
 pub mod published_log;
+pub mod recent;
 mod records;
 pub mod rounded;
 pub mod saved_state;
@@ -20,36 +21,38 @@ pub mod schedule;
 mod settings;
 pub mod stats_log;
 mod timestamp;
+mod waiting;
 pub mod window;
 
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use prometheus_client::encoding::{prometheus_protobuf, text};
 use prometheus_client::registry::Registry;
 
 use crate::geoip::CountryCode;
-use crate::wire::nat::{NatClass, NatType};
+use crate::wire::nat::NatType;
 use crate::wire::proxy::{ProxyPoll, ProxyType};
 
 pub use process::ProcessFigures;
 pub use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::MetricFamily;
 pub use records::{ClientPollRecord, ProxyPollRecord};
 pub use settings::Settings;
+pub use waiting::Waiting;
 
 use distinct_ips::{DistinctIps, WindowKey};
 use exposition::Format;
 use families::{
-    AnswerEnd, By, Families, OrderEnd, Pool, Proxy, PublishedProxyAnswer, Refused, Reply,
-    UniqueProxy,
+    AnswerEnd, By, Families, OrderEnd, Proxy, PublishedProxyAnswer, Refused, Reply, UniqueProxy,
 };
 use ip_recordings::{IpRecorder, Recording};
 use labels::{
     AnswerFate, Endpoint, OrderOutcome, PublishedAnswer, Refusal, Rendezvous, Request, StatusCode,
 };
 use process::ProcessMetrics;
+use recent::{Activity, Recent};
 use saved_state::SavedState;
 use stats_log::StatsBlock;
 use window::WindowCounts;
@@ -57,23 +60,12 @@ use window::WindowCounts;
 /// All that is counted.
 #[derive(Debug)]
 pub struct Metrics {
+    start: SystemTime,
     registry: Registry,
     families: Families,
     process: ProcessMetrics,
     window: Mutex<Window>,
-}
-
-/// What waits when metrics are asked for, and what proxies are told then.
-#[derive(Clone, Debug, Default)]
-pub struct Waiting {
-    /// How many polls of each type and NAT are parked, where there are any.
-    pub parked: Vec<(ProxyType, NatType, usize)>,
-    /// How many clients of each class are queued.
-    pub queued: Vec<(NatClass, usize)>,
-    /// How many clients wait for an answer.
-    pub matched: usize,
-    /// After how long the proxies of each pool are told to poll again.
-    pub poll_intervals: Vec<(NatClass, Duration)>,
+    recent: Mutex<Recent>,
 }
 
 /// What the metrics log will say of the time since `start`.
@@ -90,6 +82,7 @@ impl Metrics {
     pub fn new(start: SystemTime, key: WindowKey) -> Self {
         let mut registry = Registry::default();
         Self {
+            start,
             families: Families::register(&mut registry),
             process: ProcessMetrics::register(&mut registry, start),
             registry,
@@ -99,6 +92,7 @@ impl Metrics {
                 ips: DistinctIps::new(key, DistinctIps::DEFAULT_LIMIT),
                 recorder: None,
             }),
+            recent: Mutex::default(),
         }
     }
 
@@ -162,6 +156,7 @@ impl Metrics {
         nat: NatType,
     ) -> ClientPollRecord<'_> {
         self.window().counts.record_client_poll(rendezvous, country);
+        self.recent().totals.client_polls += 1;
         let received = &self.families.client_polls_received;
         received.get_or_create(&By { rendezvous }).inc();
         ClientPollRecord::begin(self, rendezvous, country, nat)
@@ -230,6 +225,34 @@ impl Metrics {
     pub fn order_ended(&self, outcome: OrderOutcome) {
         let orders = &self.families.certificate_orders;
         orders.get_or_create(&OrderEnd { outcome }).inc();
+    }
+
+    /// Remembers what was counted until `now`, for [`Self::activity`]; to be
+    /// called every [`recent::SAMPLE_INTERVAL`].
+    pub fn sample(&self, now: Instant) {
+        self.recent().sample(now);
+    }
+
+    /// What came and ended in the last `span`, at most an hour.
+    pub fn activity(&self, now: Instant, span: Duration) -> Activity {
+        self.recent().activity(now, span)
+    }
+
+    /// When counting began.
+    pub fn start(&self) -> SystemTime {
+        self.start
+    }
+
+    /// How many connections are open.
+    pub fn open_connections(&self) -> i64 {
+        self.families.open_connections.get()
+    }
+
+    /// Until when the certificate is valid; `None` without one.
+    pub fn certificate_expiry(&self) -> Option<SystemTime> {
+        let expiry = self.families.certificate_expiry.get(&[])?.get();
+        let since_epoch = Duration::from_secs(u64::try_from(expiry).ok()?);
+        SystemTime::UNIX_EPOCH.checked_add(since_epoch)
     }
 
     /// Every family as text. The figures of the process, if there are any, are
@@ -328,35 +351,9 @@ impl Metrics {
 
     /// Brings what is not counted up to date.
     fn refresh(&self, waiting: &Waiting, process: Option<ProcessFigures>) {
-        self.set_gauges(waiting);
+        self.families.show(waiting);
         if let Some(figures) = process {
             self.process.set(figures);
-        }
-    }
-
-    fn set_gauges(&self, waiting: &Waiting) {
-        let families = &self.families;
-        for nat in NatType::ALL {
-            for r#type in ProxyType::ALL {
-                let count = sum(&waiting.parked, |(other, nat_type, _)| {
-                    *other == r#type && *nat_type == nat
-                });
-                let labels = Proxy { nat, r#type };
-                families.available_proxies.get_or_create(&labels).set(count);
-            }
-        }
-        for pool in NatClass::ALL {
-            let labels = Pool { pool };
-            let parked = sum(&waiting.parked, |(_, nat, _)| NatClass::of(*nat) == pool);
-            families.parked_polls.get_or_create(&labels).set(parked);
-            let queued = waiting.queued.iter().find(|(class, _)| *class == pool);
-            let queued = queued.map_or(0, |(_, count)| gauge(*count));
-            families.queued_clients.get_or_create(&labels).set(queued);
-        }
-        families.matched_clients.set(gauge(waiting.matched));
-        for &(pool, interval) in &waiting.poll_intervals {
-            let gauge = families.poll_interval.get_or_create(&Pool { pool });
-            gauge.set(interval.as_secs_f64());
         }
     }
 
@@ -368,6 +365,10 @@ impl Metrics {
     /// Counts are whole at any time, even if a holder of the lock panicked.
     fn window(&self) -> MutexGuard<'_, Window> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -381,15 +382,4 @@ impl Window {
             ips: self.ips.counts(),
         }
     }
-}
-
-type Parked = (ProxyType, NatType, usize);
-
-fn sum(parked: &[Parked], wanted: impl Fn(&Parked) -> bool) -> i64 {
-    let wanted = parked.iter().filter(|parked| wanted(parked));
-    gauge(wanted.map(|(_, _, count)| count).sum())
-}
-
-fn gauge(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

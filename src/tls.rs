@@ -3,6 +3,7 @@
 
 pub mod acme;
 mod certificate;
+pub mod mutual;
 mod serving;
 
 use std::path::PathBuf;

@@ -11,14 +11,14 @@ const LAYERS: [&[&str]; 6] = [
     &["wire"],
     &["bridges", "geoip", "matching", "metrics"],
     &["broker"],
-    &["http", "sqs"],
+    &["grpc", "http", "sqs"],
     &["config"],
     &["app"],
 ];
 /// Imports within a layer that make sense all the same.
 const SIDEWAYS: [(&str, &str); 1] = [("metrics", "geoip")];
 /// Knows no broker type and may be imported by all; imports nothing of ours.
-const PLUMBING: [&str; 4] = ["listener", "telemetry", "timespan", "tls"];
+const PLUMBING: [&str; 5] = ["listener", "proto", "telemetry", "timespan", "tls"];
 /// Opens nothing, waits for nothing, reads no clock, draws no lots.
 const PURE: [&str; 7] = [
     "wire",

@@ -1,14 +1,17 @@
 //! Files that a crash, a full disk or a power cut leaves whole.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 
 /// How much of the end of a file is read: months of the metrics log.
 const TAIL: u64 = 2 * 1024 * 1024;
+
+/// The permissions of a file that only its owner may read.
+pub(super) const PRIVATE: u32 = 0o600;
 
 /// A file that grows by whole entries.
 #[derive(Clone, Debug)]
@@ -99,17 +102,19 @@ fn read_tail(path: &Path) -> io::Result<Tail> {
 }
 
 /// Replaces the content of a file at once: whoever reads it finds all of the
-/// old or all of the new one. Only its owner may read it.
-pub(super) fn replace(path: &Path, content: &str) -> io::Result<()> {
+/// old or all of the new one. `mode` is its permissions.
+pub(super) fn replace(path: &Path, content: &str, mode: u32) -> io::Result<()> {
     let new = with_suffix(path, ".new");
     // A crash may have left one, with whatever permissions.
     absent_is_fine(fs::remove_file(&new))?;
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
-        .mode(0o600)
+        .mode(PRIVATE)
         .open(&new)?;
-    let replaced = write_durably(&file, content).and_then(|()| fs::rename(&new, path));
+    let replaced = write_durably(&file, content)
+        .and_then(|()| file.set_permissions(Permissions::from_mode(mode)))
+        .and_then(|()| fs::rename(&new, path));
     if replaced.is_err() {
         // A disk that is full has better use for the space.
         let _ = fs::remove_file(&new);
@@ -233,15 +238,15 @@ mod tests {
         assert_eq!(mode(&directory), 0o700);
         let path = directory.join("file");
         fs::write(directory.join("file.new"), "left by a crash").unwrap();
-        replace(&path, "one").unwrap();
-        replace(&path, "two").unwrap();
+        replace(&path, "one", PRIVATE).unwrap();
+        replace(&path, "two", PRIVATE).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(mode(&path), 0o600);
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
 
         let blocked = directory.join("directory");
         fs::create_dir(&blocked).unwrap();
-        assert!(replace(&blocked, "three").is_err());
+        assert!(replace(&blocked, "three", PRIVATE).is_err());
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 2);
     }
 

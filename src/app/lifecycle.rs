@@ -144,6 +144,7 @@ impl Running {
     }
 
     async fn finish(mut self, drain_grace: Duration) {
+        self.broker.expect_successor();
         self.broker.start_lame_duck();
         self.closing.advance(Stage::Retiring);
         sleep(drain_grace).await;

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use procfs::process::{LimitValue, Process};
 use procfs::{page_size, ticks_per_second};
+use tokio::time::interval;
 
 use crate::broker::clock;
 use crate::listener::{DropReason, Observer};
 use crate::metrics::labels::{self, HandshakeFailure};
+use crate::metrics::recent::SAMPLE_INTERVAL;
 use crate::metrics::{Metrics, ProcessFigures};
 use crate::telemetry::LogLimit;
 
@@ -86,6 +88,15 @@ impl Observer for Connections {
             self.log("listener.tls_handshake_timeout");
             HandshakeFailure::Timeout
         });
+    }
+}
+
+/// Keeps the metrics of the last hour. Never returns.
+pub(super) async fn sample(metrics: Arc<Metrics>) {
+    let mut ticks = interval(SAMPLE_INTERVAL);
+    loop {
+        ticks.tick().await;
+        metrics.sample(clock::now());
     }
 }
 

@@ -5,6 +5,7 @@
 mod prepared;
 mod waiting;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +15,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::config::{Config, Inputs};
+use crate::config::{Config, Inputs, Loaded};
 
 use super::service_manager;
 
-pub(super) use prepared::{Part, Refused, Targets, knowledge, set_limits};
+pub(super) use prepared::{Part, Refused, Targets, knowledge, read, set_limits};
 
 use prepared::Prepared;
 
@@ -43,7 +44,7 @@ pub(super) struct Reloaded {
 #[derive(Clone, Debug)]
 pub(super) struct Reloads {
     askers: mpsc::Sender<Asker>,
-    config: Arc<ArcSwap<Config>>,
+    reloader: Arc<Reloader>,
 }
 
 /// How long after a reload the next one begins: of signals that come in hundreds
@@ -53,19 +54,17 @@ const PAUSE: Duration = Duration::from_millis(500);
 type Asker = oneshot::Sender<Result<Reloaded, Refused>>;
 
 impl Reloads {
-    /// For a broker that was started with this configuration, made from these
-    /// inputs.
-    pub(super) fn start(inputs: Inputs, started: Config, targets: Targets) -> Self {
+    /// For a broker that was started with what was loaded from these inputs.
+    pub(super) fn start(inputs: Inputs, started: Loaded, targets: Targets) -> Self {
         let (askers, asked) = mpsc::channel(ASKERS_MAX);
-        let config = Arc::new(ArcSwap::from_pointee(started.clone()));
-        let reloader = Reloader {
+        let reloader = Arc::new(Reloader {
             inputs,
-            started,
-            config: Arc::clone(&config),
-            targets: Arc::new(targets),
-        };
-        tokio::spawn(reloader.serve(asked));
-        Self { askers, config }
+            started: started.config.clone(),
+            loaded: ArcSwap::from_pointee(started),
+            targets,
+        });
+        tokio::spawn(Arc::clone(&reloader).serve(asked));
+        Self { askers, reloader }
     }
 
     /// Reads everything again, and returns once it is in force or refused. Who
@@ -80,10 +79,21 @@ impl Reloads {
         })
     }
 
+    /// Reads and checks everything, and puts nothing in force.
+    pub(super) async fn check(&self) -> Result<Reloaded, Refused> {
+        let prepared = self.reloader.prepare().await?;
+        Ok(self.reloader.outcome(&prepared))
+    }
+
     /// The configuration in force; of what waits for a restart, the one to
     /// come.
-    pub(super) fn config(&self) -> Arc<Config> {
-        self.config.load_full()
+    pub(super) fn loaded(&self) -> Arc<Loaded> {
+        self.reloader.loaded.load_full()
+    }
+
+    /// The keys that have changed since the start and that only a restart reads.
+    pub(super) fn waiting_for_restart(&self) -> Vec<String> {
+        waiting::keys(&self.reloader.started, &self.loaded().config)
     }
 }
 
@@ -92,12 +102,18 @@ struct Reloader {
     inputs: Inputs,
     /// What the broker was started with.
     started: Config,
-    config: Arc<ArcSwap<Config>>,
-    targets: Arc<Targets>,
+    loaded: ArcSwap<Loaded>,
+    targets: Targets,
+}
+
+impl fmt::Debug for Reloader {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Reloader").finish_non_exhaustive()
+    }
 }
 
 impl Reloader {
-    async fn serve(self, mut asked: mpsc::Receiver<Asker>) {
+    async fn serve(self: Arc<Self>, mut asked: mpsc::Receiver<Asker>) {
         while let Some(first) = asked.recv().await {
             // All who have asked by now, before anything is read.
             let mut askers = vec![first];
@@ -116,22 +132,30 @@ impl Reloader {
     }
 
     async fn reload(&self) -> Result<Reloaded, Refused> {
+        let prepared = self.prepare().await?;
+        let outcome = self.outcome(&prepared);
+        self.loaded.store(Arc::new(prepared.loaded.clone()));
+        prepared.apply(&self.targets);
+        Ok(outcome)
+    }
+
+    async fn prepare(&self) -> Result<Prepared, Refused> {
         let (inputs, known) = (self.inputs.clone(), self.targets.broker.knowledge());
         let certificates = self.targets.certificates.clone();
         let read = move || Prepared::read(&inputs, &known.geoip, &certificates);
         let read = spawn_blocking(read);
-        let prepared = read
-            .await
+        read.await
             .context("reading failed")
-            .map_err(|error| Refused::because(Part::Configuration, &error))??;
-        let reloaded = Reloaded {
+            .map_err(|error| Refused::because(Part::Configuration, &error))?
+    }
+
+    fn outcome(&self, prepared: &Prepared) -> Reloaded {
+        let warnings = prepared.loaded.warnings.iter();
+        Reloaded {
             parts: Part::REPLACED.to_vec(),
-            waiting_for_restart: waiting::keys(&self.started, &prepared.config),
-            warnings: prepared.warnings.clone(),
-        };
-        self.config.store(Arc::new(prepared.config.clone()));
-        prepared.apply(&self.targets);
-        Ok(reloaded)
+            waiting_for_restart: waiting::keys(&self.started, &prepared.loaded.config),
+            warnings: warnings.map(ToString::to_string).collect(),
+        }
     }
 }
 

@@ -13,26 +13,24 @@ use axum::Router;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout_at;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::limits::Limits;
 use crate::broker::{Broker, clock};
 use crate::config::{Config, Inputs, Loaded};
-use crate::geoip::GeoIp;
 use crate::listener::{self, Closing, Server};
 use crate::metrics::Metrics;
 use crate::telemetry::{LogControl, LogStyle};
 use crate::{http, telemetry};
 
-use super::books::{self, Books};
-use super::certificates::Certificates;
+use super::admin::{self, Admin, Administration};
+use super::books;
 use super::exports::Exports;
 use super::lifecycle::{Ending, Patience, Request, Running, Signals};
 use super::observed::{self, Connections};
-use super::random;
+use super::parts::Parts;
 use super::reload::{self, Reloads, Targets};
 use super::service_manager;
 use super::sockets::{self, Sockets};
@@ -45,18 +43,15 @@ const SAVING_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Is a broker until it is told to stop.
 pub(super) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
-    let Loaded {
-        config, warnings, ..
-    } = loaded;
     let sockets = Sockets::inherit()?;
-    let (log, _last_lines) = telemetry::init(&config.telemetry, log_style())?;
-    for warning in warnings {
+    let (log, _last_lines) = telemetry::init(&loaded.config.telemetry, log_style())?;
+    for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    refuse_what_is_missing(&config).map_err(blame_configuration)?;
+    refuse_what_is_missing(&loaded.config).map_err(blame_configuration)?;
     raise_file_limit();
     let runtime = Runtime::new().context("cannot start threads")?;
-    let served = runtime.block_on(run(inputs, config, log, sockets));
+    let served = runtime.block_on(run(inputs, loaded, log, sockets));
     // A connection that did not end in its time does not keep us.
     runtime.shutdown_background();
     served
@@ -64,103 +59,166 @@ pub(super) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
 
 async fn run(
     inputs: Inputs,
-    config: Config,
+    loaded: Loaded,
     log: LogControl,
-    mut sockets: Sockets,
+    sockets: Sockets,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen to signals")?;
-    books::check(&config.metrics).map_err(blame_configuration)?;
-    let now = clock::wall_clock();
-    let metrics = Arc::new(Metrics::new(now, books::random_key()?));
-    let read = {
-        let (config, metrics) = (config.clone(), Arc::clone(&metrics));
-        move || {
-            let knowledge = reload::knowledge(&config, &GeoIp::default())?;
-            Ok((knowledge, Certificates::open(&config, metrics)?))
-        }
-    };
     // A file that does not come must not keep us from stopping.
-    let read = tokio::select! {
-        read = spawn_blocking(read) => read.context("reading failed")?,
+    let parts = tokio::select! {
+        parts = Parts::open(&loaded.config) => parts?,
         () = signals.stop() => return Ok(()),
     };
-    let (knowledge, certificates) = read.map_err(blame_configuration)?;
-    let books = Books::open(&config.metrics, Arc::clone(&metrics), now)?;
-    let mut exports = Exports::open(&config.otel)?;
-    let matching = config.matching.clone();
-    let broker = Broker::new(matching, knowledge, Arc::clone(&metrics), random::seed()?);
-    let limits = Limits::new(config.limits.clone(), random::bytes()?.into());
-    let broker = Arc::new(broker.limited(limits).traced(exports.tracer()));
-    let closing = Closing::default();
-    let tls = certificates.acceptor()?;
-    let has_tls = tls.is_some();
-    let serve_challenges = challenge_server(&config, &metrics, &closing);
-    let server = server(&config, &broker, tls, metrics, &closing);
-    let inherited = sockets.take(sockets::HTTP)?;
-    let inherited_for_acme = sockets.take(sockets::ACME)?;
-    sockets.refuse_rest()?;
-    let has_inherited_sockets = !inherited.is_empty();
-    let listeners = if has_inherited_sockets {
-        tracing::info!("listener.addr is not used: the service manager has passed the socket");
-        inherited
-    } else {
-        vec![bind(&config.listener.addr).await?]
-    };
+    let mut started = Started::start(parts, inputs, loaded, log, sockets).await?;
+    service_manager::ready().await;
+    started.until_told_to_stop(&mut signals).await;
+    started.stop(&mut signals).await;
+    Ok(())
+}
+
+/// A broker that serves.
+struct Started {
+    running: Running,
+    reloads: Reloads,
+    admin: Admin,
+    exports: Exports,
+    books: JoinHandle<()>,
+    close_books: CancellationToken,
+    /// Cancelled when the program is told to stop.
+    stopping: CancellationToken,
+}
+
+impl Started {
+    /// Opens the sockets and serves from then on.
+    async fn start(
+        parts: Parts,
+        inputs: Inputs,
+        loaded: Loaded,
+        log: LogControl,
+        mut sockets: Sockets,
+    ) -> anyhow::Result<Self> {
+        let Parts {
+            broker,
+            metrics,
+            certificates,
+            books,
+            mut exports,
+            gate,
+        } = parts;
+        let config = &loaded.config;
+        let closing = Closing::default();
+        let tls = certificates.acceptor()?;
+        let has_tls = tls.is_some();
+        let serve_challenges = challenge_server(config, &metrics, &closing);
+        let server = server(config, &broker, tls, Arc::clone(&metrics), &closing);
+        let inherited = sockets.take(sockets::HTTP)?;
+        let inherited_for_acme = sockets.take(sockets::ACME)?;
+        let admin_socket = admin::open(&config.admin, &mut sockets).await?;
+        sockets.refuse_rest()?;
+        let has_inherited_sockets = !inherited.is_empty();
+        let servers = serve_on(listeners(config, inherited).await?, &server, has_tls)?;
+        let kept = certificates.keep(config, inherited_for_acme, serve_challenges);
+        kept.await?;
+
+        let driven = Arc::clone(&broker);
+        tokio::spawn(async move { driven.drive().await });
+        tokio::spawn(observed::sample(metrics));
+        tokio::spawn(service_manager::report_heartbeat(Arc::clone(&broker)));
+        exports.watch(&broker);
+        let close_books = CancellationToken::new();
+        let books = tokio::spawn(books.keep(close_books.clone()));
+        let targets = Targets {
+            broker: Arc::clone(&broker),
+            certificates,
+            server: Arc::clone(&server),
+            log: log.clone(),
+            gate: Arc::clone(&gate),
+        };
+        let reloads = Reloads::start(inputs, loaded, targets);
+        let stopping = CancellationToken::new();
+        let administration = Administration::new(
+            Arc::clone(&broker),
+            server,
+            reloads.clone(),
+            log,
+            stopping.clone(),
+        );
+        Ok(Self {
+            admin: Admin::start(admin_socket, gate, &broker, administration),
+            running: Running {
+                broker,
+                closing,
+                servers,
+                has_inherited_sockets,
+            },
+            reloads,
+            exports,
+            books,
+            close_books,
+            stopping,
+        })
+    }
+
+    /// Reloads as often as it is told to, until it is told to stop.
+    async fn until_told_to_stop(&mut self, signals: &mut Signals) {
+        while signals.next().await == Request::Reload {
+            // A file that does not come, from a network that is down, must not
+            // keep us from stopping.
+            tokio::select! {
+                _logged = self.reloads.reload() => {}
+                () = signals.stop() => return,
+            }
+        }
+    }
+
+    /// Lets everybody finish who can in time, and saves what has to be saved.
+    async fn stop(self, signals: &mut Signals) {
+        tracing::info!("stopping");
+        self.stopping.cancel();
+        tokio::spawn(service_manager::stopping());
+        let patience = Patience::of(&self.reloads.loaded().config.matching);
+        let deadline = clock::now() + patience.total() + SAVING_PATIENCE;
+        let ending = self.running.stop(signals, patience).await;
+        self.admin.close();
+        self.close_books.cancel();
+        let export_patience = match ending {
+            Ending::AtOnce => SAVING_PATIENCE,
+            Ending::InTime | Ending::Late => deadline.saturating_duration_since(clock::now()),
+        };
+        let (books, ()) = tokio::join!(
+            timeout_at(deadline.into(), self.books),
+            signals.unless_stopped(self.exports.close(export_patience)),
+        );
+        if books.is_err() {
+            tracing::warn!("stopped before the counts were saved");
+        }
+    }
+}
+
+/// The sockets of the service manager, else our own.
+async fn listeners(
+    config: &Config,
+    inherited: Vec<TcpListener>,
+) -> anyhow::Result<Vec<TcpListener>> {
+    if inherited.is_empty() {
+        return Ok(vec![bind(&config.listener.addr).await?]);
+    }
+    tracing::info!("listener.addr is not used: the service manager has passed the socket");
+    Ok(inherited)
+}
+
+fn serve_on(
+    listeners: Vec<TcpListener>,
+    server: &Arc<Server>,
+    has_tls: bool,
+) -> anyhow::Result<JoinSet<()>> {
     let mut servers = JoinSet::new();
     for listener in listeners {
         let port = listener.local_addr()?.port();
         tracing::info!(port, tls = has_tls, "brokering");
-        servers.spawn(Arc::clone(&server).run(listener));
+        servers.spawn(Arc::clone(server).run(listener));
     }
-    let kept = certificates.keep(&config, inherited_for_acme, serve_challenges);
-    kept.await?;
-
-    let driven = Arc::clone(&broker);
-    tokio::spawn(async move { driven.drive().await });
-    let close_books = CancellationToken::new();
-    let books = tokio::spawn(books.keep(close_books.clone()));
-    exports.watch(&broker);
-    let running = Running {
-        broker: Arc::clone(&broker),
-        closing,
-        servers,
-        has_inherited_sockets,
-    };
-    tokio::spawn(service_manager::report_heartbeat(Arc::clone(&broker)));
-    service_manager::ready().await;
-    let targets = Targets {
-        broker,
-        certificates,
-        server,
-        log,
-    };
-    let reloads = Reloads::start(inputs, config, targets);
-    while signals.next().await == Request::Reload {
-        // A file that does not come, from a network that is down, must not keep
-        // us from stopping.
-        tokio::select! {
-            _logged = reloads.reload() => {}
-            () = signals.stop() => break,
-        }
-    }
-    tracing::info!("stopping");
-    tokio::spawn(service_manager::stopping());
-    let patience = Patience::of(&reloads.config().matching);
-    let deadline = clock::now() + patience.total() + SAVING_PATIENCE;
-    let ending = running.stop(&mut signals, patience).await;
-    close_books.cancel();
-    let export_patience = match ending {
-        Ending::AtOnce => SAVING_PATIENCE,
-        Ending::InTime | Ending::Late => deadline.saturating_duration_since(clock::now()),
-    };
-    let (books, ()) = tokio::join!(
-        timeout_at(deadline.into(), books),
-        signals.unless_stopped(exports.close(export_patience)),
-    );
-    if books.is_err() {
-        tracing::warn!("stopped before the counts were saved");
-    }
-    Ok(())
+    Ok(servers)
 }
 
 async fn bind(addr: &str) -> anyhow::Result<TcpListener> {

@@ -7,10 +7,22 @@ use std::os::fd::AsFd;
 use anyhow::{Context as _, bail, ensure};
 use listenfd::ListenFd;
 use rustix::net::sockopt::socket_acceptconn;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 
 /// The main socket: clients, proxies, and whoever looks at the broker.
 pub(super) const HTTP: &str = "http";
+
+/// The socket of the administration.
+pub(super) const ADMIN: &str = "admin";
+
+/// A socket of either kind, listening.
+#[derive(Debug)]
+pub(super) enum Inherited {
+    /// An address and port.
+    Tcp(TcpListener),
+    /// A path.
+    Unix(UnixListener),
+}
 
 /// What a certificate authority looks at.
 pub(super) const ACME: &str = "acme";
@@ -54,11 +66,36 @@ impl Sockets {
             if purpose.as_deref() == Some(name) {
                 *purpose = None;
                 let taken = listener(&mut self.descriptors, index);
-                let taken = taken.with_context(|| format!("the inherited socket {name:?}"))?;
+                let taken = taken.with_context(|| inherited(name))?;
                 listeners.extend(taken);
             }
         }
         Ok(listeners)
+    }
+
+    /// Takes the one socket of this name, of either kind; none if there is none.
+    pub(super) fn take_one(&mut self, name: &str) -> anyhow::Result<Option<Inherited>> {
+        let mut found = None;
+        for (index, purpose) in self.purposes.iter_mut().enumerate() {
+            if purpose.as_deref() == Some(name) {
+                ensure!(found.is_none(), "LISTEN_FDNAMES: {name:?} is there twice");
+                *purpose = None;
+                found = Some(index);
+            }
+        }
+        let Some(index) = found else {
+            return Ok(None);
+        };
+        // It stays where it is when it is asked for as what it is not.
+        if let Ok(Some(listener)) = self.descriptors.take_unix_listener(index) {
+            ensure_listening(&listener).with_context(|| inherited(name))?;
+            listener.set_nonblocking(true)?;
+            let listener = UnixListener::from_std(listener)?;
+            return Ok(Some(Inherited::Unix(listener)));
+        }
+        let taken = listener(&mut self.descriptors, index);
+        let taken = taken.with_context(|| inherited(name))?;
+        Ok(taken.map(Inherited::Tcp))
     }
 
     /// To be asked when everybody has taken theirs: who connects to a socket
@@ -75,12 +112,19 @@ fn listener(descriptors: &mut ListenFd, index: usize) -> anyhow::Result<Option<T
     let Some(listener) = descriptors.take_tcp_listener(index)? else {
         return Ok(None);
     };
-    ensure!(
-        socket_acceptconn(listener.as_fd())?,
-        "it does not listen: is there an Accept=yes?"
-    );
+    ensure_listening(&listener)?;
     listener.set_nonblocking(true)?;
     Ok(Some(TcpListener::from_std(listener)?))
+}
+
+fn ensure_listening(socket: &impl AsFd) -> anyhow::Result<()> {
+    let is_listening = socket_acceptconn(socket.as_fd())?;
+    ensure!(is_listening, "it does not listen: is there an Accept=yes?");
+    Ok(())
+}
+
+fn inherited(name: &str) -> String {
+    format!("the inherited socket {name:?}")
 }
 
 /// What systemd calls a socket that it was told no name of and that has no unit.

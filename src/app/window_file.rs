@@ -51,7 +51,7 @@ impl WindowFile {
 
     pub(super) fn save(&self, state: &SavedState) -> io::Result<()> {
         durable::make_private_directory(&self.directory)?;
-        durable::replace(&self.path, &state.encode())
+        durable::replace(&self.path, &state.encode(), durable::PRIVATE)
     }
 
     /// Removes what was set aside.

@@ -1,6 +1,8 @@
 //! How a broker ends: first as a lame duck, then draining.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use crate::matching::Matcher;
 
 use super::Broker;
 
@@ -24,16 +26,33 @@ pub(super) fn by_and_by(usual: Duration, chance: f64) -> Duration {
 }
 
 impl Broker {
-    /// From now on no poll is parked, and proxies are told to come back soon.
-    /// Clients are served from the polls that are parked already, or that come.
-    pub fn start_lame_duck(&self) {
-        self.step(|state, _| state.matcher.start_lame_duck());
+    /// From now on proxies that hear from a lame duck, or from one that drains,
+    /// are told to come back soon: another broker is about to stand here.
+    /// Otherwise they come back when they usually do.
+    pub fn expect_successor(&self) {
+        self.lock().has_successor = true;
     }
 
-    /// Lets go whatever waits for a match and matches nobody new; returns when
-    /// the last client that is matched already has its reply.
+    /// From now on no poll is parked. Clients are served from the polls that are
+    /// parked already, or that come.
+    pub fn start_lame_duck(&self) {
+        self.change_stage(|matcher, _| matcher.start_lame_duck());
+    }
+
+    /// Matches again after a lame duck or a drain.
+    pub fn resume(&self) {
+        self.change_stage(|matcher, _| matcher.resume());
+    }
+
+    /// Lets go whatever waits for a match and matches nobody new.
+    pub fn start_draining(&self) {
+        self.change_stage(Matcher::start_draining);
+    }
+
+    /// The same; returns when the last client that is matched already has its
+    /// reply.
     pub async fn drain(&self) {
-        self.step(|state, now| state.matcher.start_draining(now));
+        self.start_draining();
         loop {
             let stepped = self.stepped.notified();
             if self.snapshot().matched_clients == 0 {
@@ -41,6 +60,14 @@ impl Broker {
             }
             stepped.await;
         }
+    }
+
+    fn change_stage(&self, change: impl FnOnce(&mut Matcher, Instant)) {
+        self.step(|state, now| {
+            change(&mut state.matcher, now);
+            // Under the lock, so that the last change is told last.
+            self.stage.send_replace(state.matcher.stage());
+        });
     }
 }
 

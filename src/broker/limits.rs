@@ -143,6 +143,12 @@ impl Broker {
         self
     }
 
+    /// The limits in force, if there are any.
+    pub fn limits(&self) -> Option<Settings> {
+        let limits = self.limits.as_ref()?;
+        Some(limits.0.load().settings.clone())
+    }
+
     /// Replaces the limits, if there are any.
     pub fn set_limits(&self, settings: &Settings) {
         if let Some(limits) = &self.limits {

@@ -7,6 +7,7 @@ use fastrand::Rng;
 use slotmap::SecondaryMap;
 use tokio::sync::oneshot::{self, Receiver, Sender};
 
+use crate::geoip::CountryCode;
 use crate::matching::{
     AnswerOutcome, ClientKey, ClientOffer, ClientReply, Denied, Event, Matcher, NoMatch, Output,
     PollKey, PollReply, SidInUse,
@@ -16,10 +17,9 @@ use crate::metrics::labels::AnswerFate;
 use crate::wire::nat::NatClass;
 use crate::wire::proxy::ProxyPoll;
 
-use super::Broker;
-use super::ending;
 use super::poll_interval::Steering;
 use super::trace::{Polled, Timeline, Timelines};
+use super::{Broker, ParkedPoll, ending};
 
 /// The engine and everyone who waits for it, behind the broker's one lock.
 #[derive(Debug)]
@@ -30,9 +30,19 @@ pub(super) struct State {
     metrics: Arc<Metrics>,
     /// Until when the driver sleeps; an earlier deadline has to wake it.
     pub(super) driver_sleeps_until: Option<Instant>,
-    polls: SecondaryMap<PollKey, (Sender<PollEnd>, Polled)>,
+    polls: SecondaryMap<PollKey, PollWaiter>,
     clients: SecondaryMap<ClientKey, (Sender<ClientReply>, NatClass)>,
     timelines: Timelines,
+    /// Whether proxies are to come back soon, for our successor.
+    pub(super) has_successor: bool,
+}
+
+/// A proxy's request that waits for its reply.
+#[derive(Debug)]
+struct PollWaiter {
+    sender: Sender<PollEnd>,
+    polled: Polled,
+    country: CountryCode,
 }
 
 /// How a poll ends, and after how long its proxy is to poll again.
@@ -72,6 +82,7 @@ impl State {
             polls: SecondaryMap::new(),
             clients: SecondaryMap::new(),
             timelines: Timelines::default(),
+            has_successor: false,
         }
     }
 
@@ -80,12 +91,18 @@ impl State {
         now: Instant,
         arrived: Instant,
         poll: &ProxyPoll,
+        country: CountryCode,
     ) -> Result<(Waiter, Receiver<PollEnd>), SidInUse> {
         let key = self.matcher.handle_poll(now, arrived, poll)?;
         self.steering.poll_arrived(NatClass::of(poll.nat));
         let (sender, receiver) = oneshot::channel();
         let nat = poll.nat;
-        self.polls.insert(key, (sender, Polled { arrived, nat }));
+        let waiter = PollWaiter {
+            sender,
+            polled: Polled { arrived, nat },
+            country,
+        };
+        self.polls.insert(key, waiter);
         Ok((Waiter::Poll(key), receiver))
     }
 
@@ -123,6 +140,18 @@ impl State {
         }
     }
 
+    /// Every parked poll, in no particular order.
+    pub(super) fn parked_polls(&self) -> Vec<ParkedPoll> {
+        let polls = self.polls.iter().filter_map(|(key, waiter)| {
+            Some(ParkedPoll {
+                poll: self.matcher.parked_poll(key)?,
+                country: waiter.country,
+                arrived: waiter.polled.arrived,
+            })
+        });
+        polls.collect()
+    }
+
     /// Takes the engine's outputs: counts events, and finds for each reply who
     /// waits for it.
     pub(super) fn take_deliveries(&mut self, now: Instant) -> Vec<Delivery> {
@@ -145,14 +174,14 @@ impl State {
         if matches!(&reply, PollReply::Offer(hand_off) if hand_off.attempt > 1) {
             self.metrics.rematched();
         }
-        let (sender, polled) = self.polls.remove(key)?;
-        let next_poll = self.next_poll(now, polled, &reply);
+        let waiter = self.polls.remove(key)?;
+        let next_poll = self.next_poll(now, waiter.polled, &reply);
         if let PollReply::Offer(hand_off) = &reply {
-            let taken = (key, polled);
+            let taken = (key, waiter.polled);
             self.timelines
                 .handed_off(now, hand_off.client, taken, hand_off.attempt);
         }
-        Some(Delivery::Poll(sender, PollEnd { reply, next_poll }))
+        Some(Delivery::Poll(waiter.sender, PollEnd { reply, next_poll }))
     }
 
     fn next_poll(&mut self, now: Instant, polled: Polled, reply: &PollReply) -> Duration {
@@ -163,12 +192,14 @@ impl State {
                 return self.jittered(overloaded);
             }
             PollReply::Offer(_) => self.steering.handed_off(pool),
-            PollReply::NoMatch(NoMatch::LameDuck) => return ending::soon(self.jitter.f64()),
-            PollReply::NoMatch(NoMatch::Draining) => {
+            PollReply::NoMatch(NoMatch::LameDuck) if self.has_successor => {
+                return ending::soon(self.jitter.f64());
+            }
+            PollReply::NoMatch(NoMatch::Draining) if self.has_successor => {
                 let usual = self.steering.interval(pool);
                 return ending::by_and_by(usual, self.jitter.f64());
             }
-            PollReply::NoMatch(NoMatch::Idle) => {}
+            PollReply::NoMatch(NoMatch::Idle | NoMatch::LameDuck | NoMatch::Draining) => {}
         }
         let parked = now.saturating_duration_since(polled.arrived);
         self.steering.tell(pool, parked, self.jitter.f64())

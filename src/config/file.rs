@@ -95,13 +95,21 @@ impl<'a> File<'a> {
         for (name, value) in keys {
             let at = name.span().start;
             let key = format!("{section}.{}", name.into_inner());
-            let shown = match value.get_ref() {
+            let (span, value) = (value.span(), value.into_inner());
+            let shown = match &value {
                 // The span may be only that of its header.
                 DeValue::Table(_) => "{ .. }",
-                _ => &self.text[value.span()],
+                _ => &self.text[span.clone()],
             };
             let shown = shown.to_owned();
             let source = self.at(at);
+            let value = match value {
+                DeValue::Table(keys) if super::load::keys_of(&key).is_some() => {
+                    given.extend(self.keys(&key, keys, findings));
+                    continue;
+                }
+                value => Spanned::new(span, value),
+            };
             match readings(value) {
                 Ok(readings) => given.push((
                     at,

@@ -61,11 +61,46 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
     })
 }
 
-/// The names of the keys in a section; none if there is no such section.
+/// What can be read of the layers, without the checks, and what cannot: for who
+/// does not serve them but looks for a broker that does.
+pub fn glance(inputs: &Inputs) -> (Config, Vec<Finding>) {
+    let mut wrong = Vec::new();
+    let given = all_layers(inputs, &mut wrong);
+    let config = merge(given, &mut wrong).map_or_else(|_| Config::default(), |(config, _)| config);
+    (config, wrong)
+}
+
+/// Every key, with its value as in a file; none where it is not set.
+pub(super) fn flatten(config: &Config) -> Vec<(String, Option<String>)> {
+    let tree = toml::Value::try_from(config).ok();
+    let mut keys = Vec::new();
+    for section in sections() {
+        collect(
+            section,
+            tree.as_ref().and_then(|tree| tree.get(section)),
+            &mut keys,
+        );
+    }
+    keys.sort();
+    keys
+}
+
+fn collect(path: &str, value: Option<&toml::Value>, keys: &mut Vec<(String, Option<String>)>) {
+    let Some(names) = keys_of(path) else {
+        keys.push((path.to_owned(), value.map(ToString::to_string)));
+        return;
+    };
+    for name in names {
+        let value = value.and_then(|section| section.get(name));
+        collect(&format!("{path}.{name}"), value, keys);
+    }
+}
+
+/// The names of the keys in a section, such as `tls` or `admin.tls`; none if
+/// there is no such section.
 pub(super) fn keys_of(section: &str) -> Option<&'static [&'static str]> {
-    sections()
-        .contains(&section)
-        .then(|| fields(&format!("{section}.?")))
+    let keys = fields(&format!("{section}.{UNKNOWN}"));
+    (!keys.is_empty()).then_some(keys)
 }
 
 /// What is wrong with a section that there is not.
@@ -75,14 +110,18 @@ pub(super) fn unknown_section() -> String {
 
 /// The names of the sections.
 pub(super) fn sections() -> &'static [&'static str] {
-    fields("?")
+    fields(UNKNOWN)
 }
+
+/// No name of a key or section.
+const UNKNOWN: &str = "?";
 
 /// The names that are known where this one is not: serde's derive knows them
 /// and tells when it refuses another, so no list has to be kept here.
 fn fields(unknown: &str) -> &'static [&'static str] {
     match extract(&Figment::from((unknown, true))).map_err(|error| error.kind) {
-        Err(Kind::UnknownField(_, known)) => known,
+        // Not of a section above it that there is not.
+        Err(Kind::UnknownField(name, known)) if name == UNKNOWN => known,
         _ => &[],
     }
 }
@@ -127,7 +166,7 @@ fn merge(given: Vec<Given>, wrong: &mut Vec<Finding>) -> Result<(Config, Origins
 
 /// The first reading that the key can have, or what is wrong with the first.
 fn fit(given: &Given) -> Result<&Value, String> {
-    let (section, name) = given.key.split_once('.').unwrap_or((&given.key, ""));
+    let (section, name) = given.key.rsplit_once('.').unwrap_or((&given.key, ""));
     let Some(keys) = keys_of(section) else {
         return Err(unknown_section());
     };

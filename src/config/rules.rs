@@ -1,5 +1,6 @@
 //! What types do not check: bounds, forms, and what several keys say together.
 
+mod admin;
 mod bounds;
 mod forms;
 
@@ -27,6 +28,7 @@ pub(super) fn check(config: &Config, origins: &Origins, wrong: &[Finding]) -> Fo
     certificate(&mut rules);
     geoip(&mut rules, Path::exists);
     bounds::check(&mut rules);
+    admin::check(&mut rules);
     forms::check(&mut rules);
     rules.found
 }
@@ -71,7 +73,7 @@ impl Rules<'_> {
 }
 
 /// What is not shown, for a finding is logged.
-const SECRET: &str = "otel.headers";
+pub(super) const SECRET: &str = "otel.headers";
 
 /// Whether the finding leaves it open what these keys say. A file that cannot
 /// be read may have said anything about several keys; of a single one the
@@ -85,10 +87,11 @@ fn is_about(finding: &Finding, keys: &[&str]) -> bool {
 
 /// The value of a key that is at its default, written as in a file.
 fn effective(config: &Config, key: &str) -> Option<String> {
-    let (section, name) = key.split_once('.')?;
-    let tree = toml::Table::try_from(config).ok()?;
-    let value = tree.get(section)?.get(name)?;
-    Some(value.to_string())
+    let tree = toml::Value::try_from(config).ok()?;
+    let value = key
+        .split('.')
+        .try_fold(&tree, |tree, name| tree.get(name))?;
+    (!value.is_table()).then(|| value.to_string())
 }
 
 const HOSTNAMES: &str = "acme.hostnames";

@@ -1,3 +1,5 @@
+mod admin;
+
 use std::collections::BTreeSet;
 
 use super::load::{keys_of, sections};
@@ -45,22 +47,36 @@ fn the_example_shows_every_key_and_no_other() {
     // Parses whole: a commented key is right in name and type, too.
     let _: Config = toml::from_str(&shown).unwrap();
     let table: toml::Table = shown.parse().unwrap();
-    let keys: BTreeSet<String> = table
-        .iter()
-        .flat_map(|(section, keys)| {
-            let keys = keys.as_table().unwrap().keys();
-            keys.map(move |key| format!("{section}.{key}"))
-        })
-        .collect();
-    let known: BTreeSet<String> = sections()
-        .iter()
-        .flat_map(|section| {
-            let keys = keys_of(section).unwrap().iter();
-            keys.map(move |key| format!("{section}.{key}"))
-        })
-        .collect();
+    let mut keys = BTreeSet::new();
+    for (section, content) in &table {
+        collect(section, content, &mut keys);
+    }
+    let mut known = BTreeSet::new();
+    for section in sections() {
+        collect_known(section, &mut known);
+    }
     assert!(known.len() > 40, "serde still tells the names: {known:?}");
     assert_eq!(keys, known);
+}
+
+fn collect(path: &str, content: &toml::Value, keys: &mut BTreeSet<String>) {
+    let Some(table) = content.as_table() else {
+        keys.insert(path.to_owned());
+        return;
+    };
+    for (name, content) in table {
+        collect(&format!("{path}.{name}"), content, keys);
+    }
+}
+
+fn collect_known(path: &str, known: &mut BTreeSet<String>) {
+    let Some(names) = keys_of(path) else {
+        known.insert(path.to_owned());
+        return;
+    };
+    for name in names {
+        collect_known(&format!("{path}.{name}"), known);
+    }
 }
 
 fn with_commented_keys(example: &str) -> String {

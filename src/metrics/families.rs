@@ -18,16 +18,12 @@ use super::labels::{
     PollOutcome, PublishedAnswer, PublishedClient, PublishedPoll, Refusal, Rendezvous, Request,
     StatusCode,
 };
+use super::recent::LATENCIES;
 use super::rounded::RoundedCounter;
 use crate::geoip::CountryCode;
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::ProxyType;
 
-/// Upper bounds in seconds: proxies answer after 0.3 to 3 s, clients leave
-/// after 5.
-const LATENCIES: [f64; 12] = [
-    0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0,
-];
 /// Upper bounds of the number of proxies that a client was offered to.
 const ATTEMPTS: [f64; 4] = [1.0, 2.0, 3.0, 5.0];
 

@@ -24,6 +24,7 @@ pub struct ProxyPollRecord<'a> {
 impl<'a> ProxyPollRecord<'a> {
     pub(super) fn begin(metrics: &'a Metrics, proxy: Proxy) -> Self {
         metrics.families.proxy_polls_received.inc();
+        metrics.recent().totals.proxy_polls += 1;
         Self {
             metrics,
             proxy,
@@ -75,6 +76,7 @@ impl Drop for ProxyPollRecord<'_> {
         };
         let polls = &self.metrics.families.proxy_polls;
         polls.get_or_create(&labels).inc();
+        self.metrics.recent().totals.proxy_outcomes[self.outcome as usize] += 1;
     }
 }
 
@@ -124,6 +126,9 @@ impl<'a> ClientPollRecord<'a> {
         };
         observe(&families.hand_off_to_answer, since_hand_off);
         observe(&families.request_to_answer, since_request);
+        let mut recent = self.metrics.recent();
+        recent.totals.hand_off_to_answer.record(since_hand_off);
+        recent.totals.request_to_answer.record(since_request);
     }
 
     /// There was no proxy for the client.
@@ -167,5 +172,6 @@ impl Drop for ClientPollRecord<'_> {
         };
         let polls = &self.metrics.families.client_polls;
         polls.get_or_create(&labels).inc();
+        self.metrics.recent().totals.client_outcomes[self.outcome as usize] += 1;
     }
 }

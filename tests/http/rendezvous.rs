@@ -207,6 +207,7 @@ async fn too_many_polls_hear_no_match_at_once_and_to_wait_longer() {
 async fn a_lame_duck_serves_clients_and_sends_polls_to_the_successor() {
     let front = front();
     let parked = start(&front, "/proxy", proxy_poll("parked", "open")).await;
+    front.broker.expect_successor();
     front.broker.start_lame_duck();
     let mut intervals = BTreeSet::new();
     for number in 0..20 {
@@ -224,6 +225,26 @@ async fn a_lame_duck_serves_clients_and_sends_polls_to_the_successor() {
     let answered = front.post("/answer", proxy_answer("parked", "hi")).await;
     assert_eq!(answered.body, SUCCESS);
     assert_eq!(client.await.unwrap().json()["answer"], answer("hi"));
+}
+
+/// All of the fleet back every other second is nothing that a broker needs
+/// which may stay drained for an hour.
+#[tokio::test(start_paused = true)]
+async fn proxies_come_back_as_usual_while_a_broker_drains_that_stays() {
+    let front = front();
+    front.broker.start_lame_duck();
+    let lame = front.post("/proxy", proxy_poll("a", "open")).await;
+    front.broker.drain().await;
+    let drained = front.post("/proxy", proxy_poll("b", "open")).await;
+    for reply in [lame, drained] {
+        assert_eq!(reply.json()["Status"], "no match");
+        assert_eq!(reply.json()["NextPoll"], 20_000);
+    }
+
+    front.broker.resume();
+    let poll = start(&front, "/proxy", proxy_poll("c", "open")).await;
+    let _client = start(&front, "/client", client_poll("x", "open")).await;
+    assert_eq!(poll.await.unwrap().json()["Status"], "client match");
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,4 +9,5 @@ mod order;
 mod queue;
 mod reconfiguration;
 mod rematch;
+mod resumption;
 mod scene;

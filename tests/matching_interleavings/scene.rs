@@ -159,6 +159,11 @@ impl Scene {
         self
     }
 
+    pub(crate) fn resume(&mut self) -> &mut Self {
+        self.engine.resume();
+        self
+    }
+
     /// Other settings from now on, the rest of them the defaults.
     pub(crate) fn reconfigure(&mut self, change: impl FnOnce(&mut Settings)) -> &mut Self {
         let mut settings = Settings::default();

@@ -105,6 +105,10 @@ impl Pair {
                 self.engine.start_draining(self.instant());
                 self.reference.start_draining(self.now);
             }
+            Op::Resume => {
+                self.engine.resume();
+                self.reference.resume();
+            }
         }
         self.compare(matches!(op, Op::StartDraining));
     }

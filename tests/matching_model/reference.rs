@@ -242,6 +242,11 @@ impl Reference {
         }
     }
 
+    pub(crate) fn resume(&mut self) {
+        self.lame_duck = false;
+        self.draining = false;
+    }
+
     pub(crate) fn reconfigure(&mut self, settings: Settings) {
         self.settings = settings;
     }

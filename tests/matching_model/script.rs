@@ -42,6 +42,7 @@ pub(crate) enum Op {
     Reconfigure(Settings),
     StartLameDuck,
     StartDraining,
+    Resume,
 }
 
 /// Settings, and what happens under them.
@@ -98,6 +99,7 @@ fn op() -> impl Strategy<Value = Op> {
         5 => settings().prop_map(Op::Reconfigure),
         1 => Just(Op::StartLameDuck),
         1 => Just(Op::StartDraining),
+        2 => Just(Op::Resume),
     ]
 }
 

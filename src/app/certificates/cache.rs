@@ -102,6 +102,6 @@ impl Cache {
     async fn save<T: Serialize>(&self, name: &str, value: &T) -> io::Result<()> {
         let text = serde_json::to_string_pretty(value)? + "\n";
         let path = self.0.join(name);
-        spawn_blocking(move || durable::replace(&path, &text)).await?
+        spawn_blocking(move || durable::replace(&path, &text, durable::PRIVATE)).await?
     }
 }

@@ -10,12 +10,16 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use ipnet::IpNet;
+use rustls::ServerConfig;
 
+use crate::app::admin;
 use crate::app::certificates::{Certificates, Pair};
 use crate::bridges::BridgeList;
 use crate::broker::{Broker, Knowledge, PollInterval};
-use crate::config::{self, Config, Inputs};
+use crate::config::{self, Config, Inputs, Loaded};
 use crate::geoip::{self, GeoIp};
+use crate::grpc::Gate;
+use crate::grpc::auth::Access;
 use crate::listener::Server;
 use crate::telemetry::{LogControl, LogLevel};
 use crate::wire::relay_pattern::RelayPattern;
@@ -47,11 +51,13 @@ pub(in crate::app) enum Part {
     Matching,
     /// What is logged.
     LogLevel,
+    /// Who may call the administration.
+    Administration,
 }
 
 impl Part {
     /// All that is replaced.
-    pub(in crate::app) const REPLACED: [Self; 8] = [
+    pub(in crate::app) const REPLACED: [Self; 9] = [
         Self::Bridges,
         Self::RelayPatterns,
         Self::PollIntervals,
@@ -60,6 +66,7 @@ impl Part {
         Self::Limits,
         Self::Matching,
         Self::LogLevel,
+        Self::Administration,
     ];
 }
 
@@ -75,6 +82,7 @@ impl Display for Part {
             Self::Limits => "limits",
             Self::Matching => "matching",
             Self::LogLevel => "log level",
+            Self::Administration => "administration",
         })
     }
 }
@@ -112,12 +120,11 @@ impl Wrong {
 
 /// Good values for everything, not in force yet.
 pub(super) struct Prepared {
-    pub(super) config: Config,
-    /// What an operator should know of the configuration.
-    pub(super) warnings: Vec<String>,
+    pub(super) loaded: Loaded,
     knowledge: Knowledge,
     certificate: Option<Pair>,
     log_level: LogLevel,
+    access: (Access, Option<ServerConfig>),
 }
 
 /// Where everything is put.
@@ -126,6 +133,7 @@ pub(in crate::app) struct Targets {
     pub(in crate::app) certificates: Certificates,
     pub(in crate::app) server: Arc<Server>,
     pub(in crate::app) log: LogControl,
+    pub(in crate::app) gate: Arc<Gate>,
 }
 
 impl Prepared {
@@ -138,26 +146,28 @@ impl Prepared {
     ) -> Result<Self, Refused> {
         let loaded = config::load(inputs)
             .map_err(|errors| Refused::because(Part::Configuration, &errors.into()))?;
-        let config = loaded.config;
+        let config = &loaded.config;
         let mut wrong = Vec::new();
         let log_level = LogLevel::parse(&config.telemetry.log_level).map_err(Into::into);
         let log_level = checked(Part::LogLevel, log_level, &mut wrong);
-        let certificate = certificates.read(&config);
+        let access = admin::access(&config.admin);
+        let access = checked(Part::Administration, access, &mut wrong);
+        let certificate = certificates.read(config);
         let certificate = checked(Part::Certificate, certificate, &mut wrong);
-        let knowledge = knowledge(&config, known)
+        let knowledge = knowledge(config, known)
             .map_err(|refused| wrong.extend(refused.0))
             .ok();
-        let (Some(knowledge), Some(certificate), Some(log_level)) =
-            (knowledge, certificate, log_level)
+        let (Some(knowledge), Some(certificate), Some(log_level), Some(access)) =
+            (knowledge, certificate, log_level, access)
         else {
             return Err(Refused(wrong));
         };
         Ok(Self {
-            warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
-            config,
+            loaded,
             knowledge,
             certificate,
             log_level,
+            access,
         })
     }
 
@@ -165,9 +175,11 @@ impl Prepared {
     pub(super) fn apply(self, targets: &Targets) {
         targets.broker.set_knowledge(self.knowledge);
         targets.certificates.apply(self.certificate);
-        set_limits(&self.config, &targets.broker, &targets.server);
-        targets.broker.set_matching(self.config.matching);
+        set_limits(&self.loaded.config, &targets.broker, &targets.server);
+        targets.broker.set_matching(self.loaded.config.matching);
         targets.log.set_level(self.log_level);
+        let (access, tls) = self.access;
+        targets.gate.set(access, tls);
     }
 }
 

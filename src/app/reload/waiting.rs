@@ -9,7 +9,9 @@ use crate::config::Config;
 
 /// The sections and keys that a reload puts in force. All others wait for a
 /// restart, so that a new setting is not passed over in silence.
-const RELOADED: [&str; 8] = [
+const RELOADED: [&str; 10] = [
+    "admin.tls",
+    "admin.tokens",
     "broker",
     "geoip",
     "limits",

@@ -23,7 +23,7 @@ pub(super) fn check(rules: &mut Rules<'_>) {
 }
 
 /// Whether it is `:PORT`, `HOST:PORT` or `[IPV6]:PORT`.
-fn is_address(text: &str) -> bool {
+pub(super) fn is_address(text: &str) -> bool {
     if text.starts_with('[') {
         return text.parse::<SocketAddrV6>().is_ok();
     }

@@ -1,0 +1,29 @@
+//! Compiles the protocols, with no `protoc` to install. The descriptors go into
+//! the program too: with them it tells foreign clients what it speaks.
+
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use protox::Compiler;
+
+const ROOT: &str = "proto";
+const FILES: [&str; 1] = ["snowflake/broker/admin/v1/admin.proto"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed={ROOT}");
+    let mut compiler = Compiler::new([ROOT])?;
+    compiler
+        .include_imports(true)
+        .include_source_info(true)
+        .open_files(FILES)?;
+    let out = env::var("OUT_DIR")?;
+    let descriptors = Path::new(&out).join("descriptors.bin");
+    fs::write(descriptors, compiler.encode_file_descriptor_set())?;
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names();
+    let descriptors = compiler.file_descriptor_set();
+    tonic_prost_build::configure().compile_fds_with_config(descriptors, config)?;
+    Ok(())
+}

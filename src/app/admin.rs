@@ -1,0 +1,143 @@
+//! The administration: its socket, who may call, and what takes the whole
+//! program to be done.
+
+mod operations;
+mod socket;
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use rustls::ServerConfig;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::broker::Broker;
+use crate::grpc::accept;
+use crate::grpc::admin::AdminService;
+use crate::grpc::auth::Access;
+use crate::grpc::settings::Settings;
+use crate::grpc::{self, Gate};
+use crate::matching::Stage;
+use crate::proto::admin::v1::admin_server;
+use crate::tls::mutual::{self, Clients};
+
+use super::reload::read;
+
+pub(super) use operations::Administration;
+pub(super) use socket::open;
+
+use socket::{Socket, SocketFile};
+
+/// How many connections may wait for the server to take them.
+const INCOMING_MAX: usize = 16;
+/// Shorter tokens can be guessed.
+const TOKEN_MIN: usize = 16;
+
+/// Who comes in, as the settings and the files that they name say; the error
+/// names the setting.
+pub(super) fn access(settings: &Settings) -> anyhow::Result<(Access, Option<ServerConfig>)> {
+    let secrets = settings.tokens.iter().map(|token| {
+        let setting = format!("admin.tokens: the token of {:?}", token.name);
+        let secret = read(&setting, &token.file)?.trim().to_owned();
+        let is_long = secret.len() >= TOKEN_MIN;
+        ensure!(
+            is_long,
+            "{setting}: it has less than {TOKEN_MIN} characters"
+        );
+        Ok(secret)
+    });
+    let secrets: Vec<String> = secrets.collect::<anyhow::Result<_>>()?;
+    Ok((Access::new(settings, &secrets), server_config(settings)?))
+}
+
+fn server_config(settings: &Settings) -> anyhow::Result<Option<ServerConfig>> {
+    let tls = &settings.tls;
+    let (Some(cert), Some(key)) = (&tls.cert, &tls.key) else {
+        return Ok(None);
+    };
+    let cert = read("admin.tls.cert", cert)?;
+    let key = read("admin.tls.key", key)?;
+    let authorities = tls.client_ca.as_deref();
+    let authorities = authorities.map(|path| read("admin.tls.client_ca", path));
+    let authorities = authorities.transpose()?;
+    let clients = match &authorities {
+        None => Clients::Any,
+        // Whoever has a token needs no certificate.
+        Some(authorities) if !settings.tokens.is_empty() => Clients::Known(authorities.as_bytes()),
+        Some(authorities) => Clients::OnlyKnown(authorities.as_bytes()),
+    };
+    let config = mutual::server_config(cert.as_bytes(), key.as_bytes(), clients);
+    config.map(Some).context("admin.tls")
+}
+
+/// The administration, while it listens.
+#[derive(Debug)]
+pub(super) struct Admin {
+    closing: CancellationToken,
+    _socket_file: Option<SocketFile>,
+}
+
+impl Admin {
+    /// Answers calls from now on, if there is a socket.
+    pub(super) fn start(
+        socket: Option<Socket>,
+        gate: Arc<Gate>,
+        broker: &Arc<Broker>,
+        administration: Administration,
+    ) -> Self {
+        let closing = CancellationToken::new();
+        let Some(Socket { listener, file }) = socket else {
+            return Self {
+                closing,
+                _socket_file: None,
+            };
+        };
+        let operations = Arc::new(administration);
+        let service = AdminService::new(Arc::clone(broker), operations, closing.clone());
+        let health = HealthReporter::new();
+        tokio::spawn(report_health(health.clone(), broker.watch_stage()));
+        let (connections, incoming) = mpsc::channel(INCOMING_MAX);
+        tokio::spawn(accept::run(listener, Arc::clone(&gate), connections));
+        let serving = grpc::serve(
+            ReceiverStream::new(incoming),
+            gate,
+            service,
+            health,
+            closing.clone(),
+        );
+        tokio::spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the administration has failed");
+            }
+        });
+        Self {
+            closing,
+            _socket_file: file,
+        }
+    }
+
+    /// Takes no more calls, and ends those that would go on for ever. Others
+    /// end with the program.
+    pub(super) fn close(self) {
+        self.closing.cancel();
+    }
+}
+
+/// Tells who asks for our health whether we take new work.
+async fn report_health(health: HealthReporter, mut stage: watch::Receiver<Stage>) {
+    loop {
+        let status = match *stage.borrow_and_update() {
+            Stage::Serving => ServingStatus::Serving,
+            Stage::LameDuck | Stage::Draining => ServingStatus::NotServing,
+        };
+        for service in ["", admin_server::SERVICE_NAME] {
+            health.set_service_status(service, status).await;
+        }
+        if stage.changed().await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! What an operator has the program do.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+use std::{fs, io};
+
+use tokio::task::{self, AbortHandle, spawn_blocking};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::durable;
+use crate::app::reload::{self, Refused, Reloaded, Reloads};
+use crate::broker::{Broker, clock, limits};
+use crate::config::Loaded;
+use crate::grpc::admin::operations::{Operations, WriteBridgesError, WrongPart};
+use crate::listener::Server;
+use crate::proto::admin::v1;
+use crate::telemetry::{LogControl, LogLevel};
+
+/// What is said of a value that was set by a call.
+const SOURCE: &str = "admin";
+/// What is shown of a secret one.
+const SECRET: &str = "(secret)";
+const LOG_LEVEL: &str = "telemetry.log_level";
+
+/// Does what operators ask for.
+pub(in crate::app) struct Administration {
+    broker: Arc<Broker>,
+    server: Arc<Server>,
+    reloads: Reloads,
+    log: LogControl,
+    /// Cancelled when the program is told to stop.
+    stopping: CancellationToken,
+    changes: Arc<Mutex<Changes>>,
+}
+
+/// What has been changed since the configuration was read.
+#[derive(Debug)]
+struct Changes {
+    /// The configuration that was changed. A reload makes another, whoever asks
+    /// for it.
+    loaded: Arc<Loaded>,
+    /// The values that are in force instead of its own.
+    overrides: BTreeMap<&'static str, String>,
+    /// Ends the grace of a drain.
+    drain: Option<AbortHandle>,
+    /// Brings the configuration's log filter back.
+    log_ttl: Option<AbortHandle>,
+}
+
+impl Administration {
+    pub(in crate::app) fn new(
+        broker: Arc<Broker>,
+        server: Arc<Server>,
+        reloads: Reloads,
+        log: LogControl,
+        stopping: CancellationToken,
+    ) -> Self {
+        let changes = Changes {
+            loaded: reloads.loaded(),
+            overrides: BTreeMap::new(),
+            drain: None,
+            log_ttl: None,
+        };
+        Self {
+            broker,
+            server,
+            reloads,
+            log,
+            stopping,
+            changes: Arc::new(Mutex::new(changes)),
+        }
+    }
+
+    fn changes(&self) -> MutexGuard<'_, Changes> {
+        lock(&self.changes)
+    }
+
+    /// Logs by the configuration again after a while.
+    fn end_log_filter_after(&self, ttl: Duration) -> AbortHandle {
+        let (log, reloads) = (self.log.clone(), self.reloads.clone());
+        let changes = Arc::clone(&self.changes);
+        let end = tokio::spawn(async move {
+            sleep(ttl).await;
+            let mut changes = lock(&changes);
+            if !is_this_task(changes.log_ttl.as_ref()) {
+                return;
+            }
+            let loaded = reloads.loaded();
+            let is_reloaded = changes.of(&loaded).remove(LOG_LEVEL).is_none();
+            if is_reloaded {
+                return;
+            }
+            // It was parsed when the configuration was read.
+            if let Ok(level) = LogLevel::parse(&loaded.config.telemetry.log_level) {
+                log.set_level(level);
+                tracing::info!("the log filter of the configuration is back");
+            }
+        });
+        end.abort_handle()
+    }
+
+    fn drain_after(&self, grace: Duration) -> AbortHandle {
+        let (broker, changes) = (Arc::clone(&self.broker), Arc::clone(&self.changes));
+        let drain = tokio::spawn(async move {
+            sleep(grace).await;
+            let changes = lock(&changes);
+            if is_this_task(changes.drain.as_ref()) {
+                broker.start_draining();
+            }
+        });
+        drain.abort_handle()
+    }
+}
+
+/// Whether it has not been aborted, which may happen while it runs.
+fn is_this_task(task: Option<&AbortHandle>) -> bool {
+    task.map(AbortHandle::id) == task::try_id()
+}
+
+impl Changes {
+    /// The values in force instead of those of the configuration that is loaded.
+    fn of(&mut self, loaded: &Arc<Loaded>) -> &mut BTreeMap<&'static str, String> {
+        if !Arc::ptr_eq(&self.loaded, loaded) {
+            self.loaded = Arc::clone(loaded);
+            self.overrides.clear();
+        }
+        &mut self.overrides
+    }
+}
+
+/// What has changed is whole at any time, even if a holder of the lock panicked.
+fn lock(changes: &Mutex<Changes>) -> MutexGuard<'_, Changes> {
+    changes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[tonic::async_trait]
+impl Operations for Administration {
+    async fn reload(&self, validate_only: bool) -> Result<v1::ReloadResponse, Vec<WrongPart>> {
+        let reloaded = if validate_only {
+            self.reloads.check().await
+        } else {
+            self.reloads.reload().await
+        };
+        reloaded.map(response).map_err(wrong_parts)
+    }
+
+    async fn write_bridges(&self, lines: String) -> Result<(), WriteBridgesError> {
+        let config = &self.reloads.loaded().config;
+        let path = config.broker.bridge_list_path.clone();
+        let path = path.ok_or(WriteBridgesError::NoPath)?;
+        let written = spawn_blocking(move || {
+            let mode = fs::metadata(&path)?.permissions().mode();
+            durable::replace(&path, &lines, mode & 0o777)
+        });
+        Ok(written.await.map_err(io::Error::other)??)
+    }
+
+    fn set_log_filter(
+        &self,
+        filter: &str,
+        ttl: Option<Duration>,
+    ) -> Result<Option<SystemTime>, String> {
+        let level = LogLevel::parse(filter).map_err(|error| error.to_string())?;
+        let mut changes = self.changes();
+        if let Some(before) = changes.log_ttl.take() {
+            before.abort();
+        }
+        self.log.set_level(level);
+        let written = toml::Value::from(filter).to_string();
+        changes
+            .of(&self.reloads.loaded())
+            .insert(LOG_LEVEL, written);
+        changes.log_ttl = ttl.map(|ttl| self.end_log_filter_after(ttl));
+        Ok(ttl.map(|ttl| clock::wall_clock() + ttl))
+    }
+
+    fn set_limits(&self, limits: &limits::Settings) {
+        let mut config = self.reloads.loaded().config.clone();
+        config.limits = limits.clone();
+        reload::set_limits(&config, &self.broker, &self.server);
+    }
+
+    fn note_overrides(&self, overrides: BTreeMap<&'static str, String>) {
+        self.changes().of(&self.reloads.loaded()).extend(overrides);
+    }
+
+    fn drain(&self, grace: Option<Duration>) -> SystemTime {
+        let grace = grace.unwrap_or(self.reloads.loaded().config.matching.drain_grace);
+        let mut changes = self.changes();
+        self.broker.start_lame_duck();
+        if let Some(before) = changes.drain.take() {
+            before.abort();
+        }
+        changes.drain = Some(self.drain_after(grace));
+        clock::wall_clock() + grace
+    }
+
+    fn resume(&self) -> bool {
+        let mut changes = self.changes();
+        if let Some(drain) = changes.drain.take() {
+            drain.abort();
+        }
+        if self.stopping.is_cancelled() {
+            return false;
+        }
+        self.broker.resume();
+        true
+    }
+
+    fn config(&self) -> Vec<v1::Setting> {
+        let loaded = self.reloads.loaded();
+        let waiting = self.reloads.waiting_for_restart();
+        let mut changes = self.changes();
+        let overrides = changes.of(&loaded);
+        let mut settings = Vec::new();
+        for (key, value) in loaded.config.flatten() {
+            let overridden = overrides.get(&*key);
+            let value = match (overridden, value) {
+                (Some(value), _) => value.clone(),
+                (None, Some(_)) if crate::config::is_secret(&key) => SECRET.to_owned(),
+                (None, value) => value.unwrap_or_default(),
+            };
+            let source = match overridden {
+                Some(_) => SOURCE.to_owned(),
+                None => loaded.origins.of(&key).to_string(),
+            };
+            settings.push(v1::Setting {
+                waiting_for_restart: waiting.iter().any(|waiting| key.starts_with(waiting)),
+                key,
+                value,
+                source,
+            });
+        }
+        settings
+    }
+}
+
+fn response(reloaded: Reloaded) -> v1::ReloadResponse {
+    v1::ReloadResponse {
+        parts: reloaded.parts.iter().map(ToString::to_string).collect(),
+        waiting_for_restart: reloaded.waiting_for_restart,
+        warnings: reloaded.warnings,
+    }
+}
+
+fn wrong_parts(refused: Refused) -> Vec<WrongPart> {
+    let wrong = refused.0.into_iter();
+    wrong
+        .map(|wrong| WrongPart {
+            part: wrong.part.to_string(),
+            problem: wrong.problem,
+        })
+        .collect()
+}

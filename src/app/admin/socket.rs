@@ -1,0 +1,123 @@
+//! Where the administration listens.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail, ensure};
+
+use crate::app::durable::{absent_is_fine, with_suffix};
+use crate::app::sockets::{self, Inherited, Sockets};
+use crate::grpc::accept::Listener;
+use crate::grpc::settings::{Listen, Settings};
+use crate::listener;
+
+/// Who may write to the socket may change everything: its owner and its group.
+const MODE: u32 = 0o660;
+
+/// Where the administration listens; a Unix socket is removed when it is dropped.
+#[derive(Debug)]
+pub(in crate::app) struct Socket {
+    pub(in crate::app) listener: Listener,
+    pub(in crate::app) file: Option<SocketFile>,
+}
+
+/// Opens what the settings say, or takes what the service manager has passed.
+/// `None` if the administration is off.
+pub(in crate::app) async fn open(
+    settings: &Settings,
+    sockets: &mut Sockets,
+) -> anyhow::Result<Option<Socket>> {
+    if let Some(inherited) = sockets.take_one(sockets::ADMIN)? {
+        tracing::info!("admin.listen is not used: the service manager has passed the socket");
+        return Ok(Some(Socket {
+            listener: accepted(inherited, settings)?,
+            file: None,
+        }));
+    }
+    match settings.listen() {
+        Listen::Unix(path) => bind(path).map(Some),
+        Listen::UnixIfPossible(path) if path.parent().is_some_and(Path::is_dir) => {
+            Ok(bind_if_possible(path))
+        }
+        Listen::Off | Listen::UnixIfPossible(_) => Ok(None),
+        Listen::Tcp(addr) => {
+            let listener = listener::bind(addr).await;
+            let listener =
+                listener.with_context(|| format!("admin.listen: cannot listen on {addr}"))?;
+            Ok(Some(Socket {
+                listener: Listener::Tcp(listener),
+                file: None,
+            }))
+        }
+    }
+}
+
+/// Nobody has asked for this one, and there may be a second broker here.
+fn bind_if_possible(path: &Path) -> Option<Socket> {
+    bind(path)
+        .map_err(|error| tracing::warn!("{error:#}; there is no administration"))
+        .ok()
+}
+
+/// The configuration's check has not seen where this one listens.
+fn accepted(inherited: Inherited, settings: &Settings) -> anyhow::Result<Listener> {
+    match inherited {
+        Inherited::Unix(listener) => Ok(Listener::Unix(listener)),
+        Inherited::Tcp(listener) => {
+            let is_loopback = listener.local_addr()?.ip().to_canonical().is_loopback();
+            ensure!(
+                is_loopback || settings.authenticates(),
+                "admin.listen: others reach the inherited socket: set admin.tls.client_ca or admin.tokens"
+            );
+            Ok(Listener::Tcp(listener))
+        }
+    }
+}
+
+fn bind(path: &Path) -> anyhow::Result<Socket> {
+    let problem = || format!("admin.listen: cannot listen on {}", path.display());
+    if UnixStream::connect(path).is_ok() {
+        bail!("{}: somebody else does", problem());
+    }
+    let is_other = fs::symlink_metadata(path).is_ok_and(|file| !file.file_type().is_socket());
+    ensure!(!is_other, "{}: it is there and no socket", problem());
+    let listener = bind_with_mode(path).with_context(problem)?;
+    let inode = fs::metadata(path).with_context(problem)?.ino();
+    let path = path.to_owned();
+    Ok(Socket {
+        listener: Listener::Unix(tokio::net::UnixListener::from_std(listener)?),
+        file: Some(SocketFile { path, inode }),
+    })
+}
+
+/// Nobody may connect before the mode is right: so the socket gets its name
+/// last. What a broker that has crashed left there is replaced.
+fn bind_with_mode(path: &Path) -> io::Result<UnixListener> {
+    let unfinished = with_suffix(path, ".new");
+    absent_is_fine(fs::remove_file(&unfinished))?;
+    let listener = UnixListener::bind(&unfinished)?;
+    listener.set_nonblocking(true)?;
+    fs::set_permissions(&unfinished, Permissions::from_mode(MODE))?;
+    fs::rename(&unfinished, path)?;
+    Ok(listener)
+}
+
+/// A socket's file, removed when this is dropped unless another broker has put
+/// its own there.
+#[derive(Debug)]
+pub(in crate::app) struct SocketFile {
+    path: PathBuf,
+    inode: u64,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let is_ours = fs::metadata(&self.path).is_ok_and(|file| file.ino() == self.inode);
+        if is_ours && let Err(error) = fs::remove_file(&self.path) {
+            tracing::warn!(%error, "admin.listen: cannot remove the socket");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What a broker is made of, as the configuration and the files that it names
+//! say, before it serves anybody.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::task::spawn_blocking;
+
+use crate::broker::limits::Limits;
+use crate::broker::{Broker, clock};
+use crate::config::Config;
+use crate::geoip::GeoIp;
+use crate::grpc::Gate;
+use crate::metrics::Metrics;
+
+use super::books::{self, Books};
+use super::certificates::Certificates;
+use super::exports::Exports;
+use super::start_up::blame_configuration;
+use super::{admin, random, reload};
+
+/// The parts of a broker.
+pub(super) struct Parts {
+    pub(super) broker: Arc<Broker>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) certificates: Certificates,
+    pub(super) books: Books,
+    pub(super) exports: Exports,
+    /// Who may call the administration.
+    pub(super) gate: Arc<Gate>,
+}
+
+impl Parts {
+    /// Reads and checks everything. Files may be on a network that is slow, so
+    /// they are read on a thread of their own.
+    pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
+        books::check(&config.metrics).map_err(blame_configuration)?;
+        let now = clock::wall_clock();
+        let metrics = Arc::new(Metrics::new(now, books::random_key()?));
+        let read = {
+            let (config, metrics) = (config.clone(), Arc::clone(&metrics));
+            move || {
+                let knowledge = reload::knowledge(&config, &GeoIp::default())?;
+                let access = admin::access(&config.admin)?;
+                Ok((knowledge, access, Certificates::open(&config, metrics)?))
+            }
+        };
+        let read = spawn_blocking(read).await.context("reading failed")?;
+        let (knowledge, (access, tls), certificates) = read.map_err(blame_configuration)?;
+        let books = Books::open(&config.metrics, Arc::clone(&metrics), now)?;
+        let exports = Exports::open(&config.otel)?;
+        let matching = config.matching.clone();
+        let broker = Broker::new(matching, knowledge, Arc::clone(&metrics), random::seed()?);
+        let limits = Limits::new(config.limits.clone(), random::bytes()?.into());
+        Ok(Self {
+            broker: Arc::new(broker.limited(limits).traced(exports.tracer())),
+            metrics,
+            certificates,
+            books,
+            exports,
+            gate: Arc::new(Gate::new(access, tls)),
+        })
+    }
+}

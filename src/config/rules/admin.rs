@@ -1,0 +1,82 @@
+//! Who may reach the administration, and how they say who they are.
+
+use std::collections::BTreeSet;
+
+use super::Rules;
+use super::forms::is_address;
+use crate::grpc::settings::{Listen, is_loopback};
+
+const LISTEN: &str = "admin.listen";
+const CERT: &str = "admin.tls.cert";
+const KEY: &str = "admin.tls.key";
+const CLIENT_CA: &str = "admin.tls.client_ca";
+const TOKENS: &str = "admin.tokens";
+
+pub(super) fn check(rules: &mut Rules<'_>) {
+    listen(rules);
+    certificates(rules);
+    tokens(rules);
+}
+
+fn listen(rules: &mut Rules<'_>) {
+    let admin = &rules.config.admin;
+    let addr = match admin.listen() {
+        Listen::Tcp(addr) => addr,
+        Listen::Unix(path) if !path.is_absolute() => {
+            rules.refuse(&[LISTEN], "the path of a socket has to be absolute");
+            return;
+        }
+        _ => return,
+    };
+    if !is_address(addr) {
+        rules.refuse(
+            &[LISTEN],
+            "expected a path, :PORT, HOST:PORT, [IPV6]:PORT or off",
+        );
+    } else if is_loopback(addr) {
+        // Nobody but this machine.
+    } else if !admin.authenticates() {
+        rules.refuse(
+            &[LISTEN, CLIENT_CA, TOKENS],
+            "others reach it: set admin.tls.client_ca (with cert and key) or admin.tokens",
+        );
+    } else if admin.tls.cert.is_none() {
+        rules.warn(
+            &[LISTEN, CERT],
+            "others reach it in the clear, and may read tokens: set admin.tls.cert and key",
+        );
+    }
+}
+
+fn certificates(rules: &mut Rules<'_>) {
+    let tls = &rules.config.admin.tls;
+    match (&tls.cert, &tls.key) {
+        (Some(_), None) => rules.refuse(&[CERT, KEY], "needs admin.tls.key beside it"),
+        (None, Some(_)) => rules.refuse(&[KEY, CERT], "needs admin.tls.cert beside it"),
+        _ => {}
+    }
+    if tls.client_ca.is_none() {
+        return;
+    }
+    if tls.cert.is_none() {
+        rules.refuse(&[CLIENT_CA, CERT], "needs admin.tls.cert and key beside it");
+    }
+    if tls.operators.is_empty() && tls.viewers.is_empty() {
+        rules.refuse(
+            &[CLIENT_CA, "admin.tls.operators", "admin.tls.viewers"],
+            "needs names of certificates in admin.tls.operators or viewers beside it",
+        );
+    }
+}
+
+fn tokens(rules: &mut Rules<'_>) {
+    let mut names = BTreeSet::new();
+    let tokens = &rules.config.admin.tokens;
+    if tokens.iter().any(|token| token.name.is_empty()) {
+        rules.refuse(&[TOKENS], "a name is empty");
+    }
+    if let Some(twice) = tokens.iter().find(|token| !names.insert(&token.name)) {
+        let problem = format!("two of them have the name {:?}", twice.name);
+        rules.refuse(&[TOKENS], problem);
+    }
+}

@@ -1,0 +1,90 @@
+//! What is refused of the administration's settings.
+
+use std::io::Write as _;
+
+use tempfile::NamedTempFile;
+
+use super::*;
+
+#[test]
+fn whoever_reaches_the_administration_has_to_say_who_they_are() {
+    let admin = |variables: &[(&str, &str)]| {
+        let names: Vec<(String, &str)> = variables
+            .iter()
+            .map(|(name, value)| (format!("SNOWFLAKE_BROKER_ADMIN__{name}"), *value))
+            .collect();
+        let variables: Vec<(&str, &str)> = names
+            .iter()
+            .map(|(name, value)| (&**name, *value))
+            .collect();
+        load(&in_the_clear(&variables, vec![])).map_err(|error| error.to_string())
+    };
+    for listen in [
+        "/run/a.sock",
+        "unix:/run/a.sock",
+        "127.0.0.1:1",
+        "localhost:1",
+        "[::1]:1",
+        "off",
+    ] {
+        assert!(admin(&[("LISTEN", listen)]).is_ok(), "{listen}");
+    }
+    for listen in [":1", "0.0.0.0:1", "192.0.2.1:1", "broker.example:1"] {
+        let error = admin(&[("LISTEN", listen)]).unwrap_err();
+        assert!(error.starts_with("admin.listen = "), "{error}");
+        assert!(error.contains("others reach it"), "{error}");
+    }
+    let error = admin(&[("LISTEN", "unix:a.sock")]).unwrap_err();
+    assert!(error.contains("has to be absolute"), "{error}");
+    let mutual = [
+        ("LISTEN", ":1"),
+        ("TLS__CERT", "/c"),
+        ("TLS__KEY", "/k"),
+        ("TLS__CLIENT_CA", "/ca"),
+        ("TLS__OPERATORS", "alice.example"),
+    ];
+    let loaded = admin(&mutual).unwrap();
+    assert_eq!(loaded.config.admin.tls.operators, ["alice.example"]);
+    assert!(loaded.warnings.is_empty());
+    for (left_out, error) in [
+        (1, "admin.tls.key"),
+        (2, "admin.tls.cert"),
+        (3, "admin.listen"),
+        (4, "admin.tls.client_ca"),
+    ] {
+        let mut variables = mutual.to_vec();
+        variables.remove(left_out);
+        let wrong = admin(&variables).unwrap_err();
+        assert!(wrong.starts_with(error), "{wrong}");
+    }
+}
+
+#[test]
+fn tokens_for_the_administration_are_tables_of_a_file() {
+    let load = |tokens: &str| {
+        let text = format!("[tls]\ndisable = true\n[admin]\nlisten = \":1\"\n{tokens}");
+        let mut file = NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        let inputs = Inputs {
+            file: Some(file.path().to_owned()),
+            ..inputs(&[], vec![])
+        };
+        load(&inputs).map_err(|error| error.to_string())
+    };
+    let alice = "[[admin.tokens]]\nname = \"alice\"\nrole = \"operator\"\nfile = \"/a\"\n";
+    let loaded = load(alice).unwrap();
+    assert_eq!(loaded.config.admin.tokens[0].name, "alice");
+    let warned = loaded.warnings.iter().map(ToString::to_string);
+    assert!(
+        warned
+            .into_iter()
+            .any(|warning| warning.contains("in the clear"))
+    );
+    let twice = load(&alice.repeat(2)).unwrap_err();
+    assert!(
+        twice.contains("two of them have the name \"alice\""),
+        "{twice}"
+    );
+    let role = load(&alice.replace("operator", "king")).unwrap_err();
+    assert!(role.starts_with("admin.tokens"), "{role}");
+}

@@ -1,0 +1,132 @@
+//! The gRPC front: what operators ask of a running broker, and have it do.
+//!
+//! [`serve`] is the server: who calls is found out by [`auth`] before any
+//! service is asked, and the connections come from [`accept`].
+
+pub mod accept;
+pub mod admin;
+pub mod auth;
+pub mod connection;
+mod convert;
+mod pages;
+pub mod settings;
+mod update;
+mod violations;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use http::header::AUTHORIZATION;
+use rustls::ServerConfig;
+use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
+use tonic::service::InterceptorLayer;
+use tonic::transport::Server;
+use tonic::{Request, Status};
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+
+use crate::proto::DESCRIPTORS;
+use crate::proto::admin::v1::admin_server::AdminServer;
+
+use admin::AdminService;
+use auth::Access;
+use connection::{ConnectInfo, Connection};
+
+/// The largest request that is read, in bytes: some 20,000 bridges.
+const REQUEST_MAX: usize = 4 << 20;
+/// Calls at a time over one connection.
+const STREAMS_MAX: u32 = 256;
+/// The largest head of a request, in bytes; a token is in it.
+const HEAD_MAX: u32 = 16 * 1024;
+/// How often a caller is asked whether it is still there.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// How long it may take to say so.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Who comes in; what a reload replaces.
+#[derive(Debug)]
+pub struct Gate {
+    access: ArcSwap<Access>,
+    tls: ArcSwapOption<ServerConfig>,
+}
+
+impl Gate {
+    /// Lets in whom `access` knows, over TLS if there is a configuration of it.
+    pub fn new(access: Access, tls: Option<ServerConfig>) -> Self {
+        Self {
+            access: ArcSwap::from_pointee(access),
+            tls: ArcSwapOption::from_pointee(tls),
+        }
+    }
+
+    /// Lets in others from now on. Who is connected stays so, and is judged by
+    /// the new rules from the next call on.
+    pub fn set(&self, access: Access, tls: Option<ServerConfig>) {
+        self.access.store(Arc::new(access));
+        self.tls.store(tls.map(Arc::new));
+    }
+
+    fn identify(&self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let authorization = request.metadata().get(AUTHORIZATION.as_str());
+        let authorization = authorization.map(|value| value.as_encoded_bytes().to_owned());
+        let connection = request.extensions().get::<ConnectInfo>();
+        let connection =
+            connection.ok_or_else(|| Status::internal("nothing is known of who calls"))?;
+        let access = self.access.load();
+        let principal = access.identify(connection, authorization.as_deref())?;
+        request.extensions_mut().insert(principal);
+        Ok(request)
+    }
+}
+
+/// Why calls cannot be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The descriptors that the build made are of no use.
+    #[error(transparent)]
+    Descriptors(#[from] tonic_reflection::server::Error),
+    /// The connections ended in an error.
+    #[error(transparent)]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Answers calls until `closing` is cancelled, and then those that are under
+/// way.
+pub async fn serve(
+    incoming: impl Stream<Item = std::io::Result<Connection>>,
+    gate: Arc<Gate>,
+    admin: AdminService,
+    health: HealthReporter,
+    closing: CancellationToken,
+) -> Result<(), ServeError> {
+    let identify = move |request| gate.identify(request);
+    let health = HealthServer::new(HealthService::from_health_reporter(health));
+    Server::builder()
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_header_list_size(HEAD_MAX)
+        .http2_keepalive_interval(Some(PING_INTERVAL))
+        .http2_keepalive_timeout(Some(PING_TIMEOUT))
+        .layer(InterceptorLayer::new(identify))
+        .add_service(AdminServer::new(admin).max_decoding_message_size(REQUEST_MAX))
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .serve_with_incoming_shutdown(incoming, closing.cancelled_owned())
+        .await?;
+    Ok(())
+}
+
+/// Tells callers what is spoken here.
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        // So that callers can show the details of errors.
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        // Each of the two tells of both.
+        .include_reflection_service(false)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
+}

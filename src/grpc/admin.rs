@@ -1,0 +1,278 @@
+//! The service `snowflake.broker.admin.v1.Admin`. Each call that changes
+//! something asks first for an operator, and logs who has changed what.
+
+mod bridges;
+mod filter;
+mod limits;
+pub mod operations;
+mod parked_polls;
+mod settings;
+mod stats;
+mod status;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, MutexGuard};
+use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt as _};
+
+use super::auth::Principal;
+use super::convert::timestamp;
+use super::violations::invalid;
+use crate::broker::{Broker, clock};
+use crate::proto::admin::v1;
+use crate::proto::admin::v1::admin_server::Admin;
+
+use crate::telemetry::LogLevel;
+
+use operations::{Operations, WrongPart};
+
+/// Answers the calls of operators and viewers.
+pub struct AdminService {
+    broker: Arc<Broker>,
+    operations: Arc<dyn Operations>,
+    /// Held by the one change that is being made, so that each sees what the one
+    /// before it has left.
+    changes: Mutex<()>,
+    /// Cancelled when the broker ends: no call is to keep it.
+    closing: CancellationToken,
+}
+
+impl AdminService {
+    /// Speaks for this broker until `closing` is cancelled.
+    pub fn new(
+        broker: Arc<Broker>,
+        operations: Arc<dyn Operations>,
+        closing: CancellationToken,
+    ) -> Self {
+        Self {
+            broker,
+            operations,
+            changes: Mutex::default(),
+            closing,
+        }
+    }
+
+    /// Lets an operator make a change, one at a time.
+    async fn change<T>(&self, request: &Request<T>) -> Result<Change<'_>, Status> {
+        let principal = Principal::operator(request)?;
+        Ok(Change {
+            principal,
+            _turn: self.changes.lock().await,
+        })
+    }
+}
+
+/// A change under way, and whose it is.
+struct Change<'a> {
+    principal: Principal,
+    _turn: MutexGuard<'a, ()>,
+}
+
+impl Change<'_> {
+    /// Logs what was changed, unless the request was only to be checked.
+    fn made(&self, validate_only: bool, what: &str) {
+        if !validate_only {
+            tracing::info!(principal = %self.principal, "admin: {what}");
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Admin for AdminService {
+    async fn get_status(
+        &self,
+        _: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::BrokerStatus>, Status> {
+        Ok(Response::new(status::status(&self.broker)))
+    }
+
+    type WatchStatusStream = Statuses;
+
+    async fn watch_status(
+        &self,
+        request: Request<v1::WatchStatusRequest>,
+    ) -> Result<Response<Statuses>, Status> {
+        let (broker, closing) = (Arc::clone(&self.broker), self.closing.clone());
+        let statuses = status::watch(broker, request.into_inner().interval, closing)?;
+        Ok(Response::new(Box::pin(statuses)))
+    }
+
+    async fn list_parked_polls(
+        &self,
+        request: Request<v1::ListParkedPollsRequest>,
+    ) -> Result<Response<v1::ListParkedPollsResponse>, Status> {
+        parked_polls::list(&self.broker, request.get_ref()).map(Response::new)
+    }
+
+    async fn get_stats(
+        &self,
+        _: Request<v1::GetStatsRequest>,
+    ) -> Result<Response<v1::Stats>, Status> {
+        let now = clock::wall_clock();
+        Ok(Response::new(stats::stats(self.broker.metrics(), now)))
+    }
+
+    async fn list_bridges(
+        &self,
+        request: Request<v1::ListBridgesRequest>,
+    ) -> Result<Response<v1::ListBridgesResponse>, Status> {
+        bridges::list(&self.broker, request.get_ref()).map(Response::new)
+    }
+
+    async fn replace_bridges(
+        &self,
+        request: Request<v1::ReplaceBridgesRequest>,
+    ) -> Result<Response<v1::ReplaceBridgesResponse>, Status> {
+        let change = self.change(&request).await?;
+        let asked = request.get_ref();
+        let replaced = bridges::replace(&self.broker, &*self.operations, asked).await?;
+        let what = format!("{} bridges replaced", replaced.bridge_count);
+        change.made(asked.validate_only, &what);
+        Ok(Response::new(replaced))
+    }
+
+    async fn set_poll_intervals(
+        &self,
+        request: Request<v1::SetPollIntervalsRequest>,
+    ) -> Result<Response<v1::PollIntervals>, Status> {
+        let change = self.change(&request).await?;
+        let asked = request.get_ref();
+        let intervals = settings::set_poll_intervals(&self.broker, &*self.operations, asked)?;
+        change.made(asked.validate_only, "poll intervals set");
+        Ok(Response::new(intervals))
+    }
+
+    async fn set_relay_policy(
+        &self,
+        request: Request<v1::SetRelayPolicyRequest>,
+    ) -> Result<Response<v1::RelayPolicy>, Status> {
+        let change = self.change(&request).await?;
+        let asked = request.get_ref();
+        let policy = settings::set_relay_policy(&self.broker, &*self.operations, asked)?;
+        change.made(asked.validate_only, "relay patterns set");
+        Ok(Response::new(policy))
+    }
+
+    async fn set_limits(
+        &self,
+        request: Request<v1::SetLimitsRequest>,
+    ) -> Result<Response<v1::Limits>, Status> {
+        let change = self.change(&request).await?;
+        let asked = request.get_ref();
+        let limits = limits::set(&self.broker, &*self.operations, asked)?;
+        change.made(asked.validate_only, "limits set");
+        Ok(Response::new(limits))
+    }
+
+    async fn set_log_filter(
+        &self,
+        request: Request<v1::SetLogFilterRequest>,
+    ) -> Result<Response<v1::LogFilter>, Status> {
+        let change = self.change(&request).await?;
+        let asked = request.into_inner();
+        let ttl = asked.ttl.map(log_ttl).transpose()?;
+        let set = if asked.validate_only {
+            let checked = LogLevel::parse(&asked.filter);
+            checked
+                .map(|_| ttl.map(|ttl| clock::wall_clock() + ttl))
+                .map_err(|error| error.to_string())
+        } else {
+            self.operations.set_log_filter(&asked.filter, ttl)
+        };
+        let expire_time = set.map_err(|problem| invalid("filter", problem))?;
+        change.made(asked.validate_only, "log filter set");
+        Ok(Response::new(v1::LogFilter {
+            filter: asked.filter,
+            expire_time: expire_time.map(timestamp),
+        }))
+    }
+
+    async fn reload(
+        &self,
+        request: Request<v1::ReloadRequest>,
+    ) -> Result<Response<v1::ReloadResponse>, Status> {
+        let change = self.change(&request).await?;
+        let validate_only = request.get_ref().validate_only;
+        let reloaded = self.operations.reload(validate_only).await;
+        let reloaded = reloaded.map_err(|wrong| unloadable(&wrong))?;
+        change.made(validate_only, "reloaded");
+        Ok(Response::new(reloaded))
+    }
+
+    async fn drain(
+        &self,
+        request: Request<v1::DrainRequest>,
+    ) -> Result<Response<v1::DrainResponse>, Status> {
+        let change = self.change(&request).await?;
+        let grace = request.get_ref().grace.map(drain_grace).transpose()?;
+        let end = self.operations.drain(grace);
+        change.made(false, "draining");
+        Ok(Response::new(v1::DrainResponse {
+            grace_end_time: Some(timestamp(end)),
+        }))
+    }
+
+    async fn resume(
+        &self,
+        request: Request<v1::ResumeRequest>,
+    ) -> Result<Response<v1::ResumeResponse>, Status> {
+        let change = self.change(&request).await?;
+        if !self.operations.resume() {
+            return Err(Status::failed_precondition("the broker is stopping"));
+        }
+        change.made(false, "matching again");
+        Ok(Response::new(v1::ResumeResponse {}))
+    }
+
+    async fn get_config(
+        &self,
+        request: Request<v1::GetConfigRequest>,
+    ) -> Result<Response<v1::Config>, Status> {
+        let prefix = &request.get_ref().key_prefix;
+        let mut settings = self.operations.config();
+        settings.retain(|setting| setting.key.starts_with(prefix));
+        Ok(Response::new(v1::Config { settings }))
+    }
+
+    async fn list_peers(
+        &self,
+        request: Request<v1::ListPeersRequest>,
+    ) -> Result<Response<v1::ListPeersResponse>, Status> {
+        let asked = request.get_ref();
+        super::pages::Page::asked(asked.page_size, &asked.page_token, "peers")?;
+        Ok(Response::new(v1::ListPeersResponse::default()))
+    }
+}
+
+type Statuses = Pin<Box<dyn Stream<Item = Result<v1::BrokerStatus, Status>> + Send>>;
+
+fn log_ttl(asked: prost_types::Duration) -> Result<Duration, Status> {
+    let allowed = Duration::from_secs(1)..=Duration::from_hours(24);
+    let asked = Duration::try_from(asked).ok();
+    let asked = asked.filter(|ttl| allowed.contains(ttl));
+    asked.ok_or_else(|| invalid("ttl", "has to be from 1 s to 24 h"))
+}
+
+fn drain_grace(asked: prost_types::Duration) -> Result<Duration, Status> {
+    let asked = Duration::try_from(asked).ok();
+    let asked = asked.filter(|grace| *grace <= Duration::from_hours(1));
+    asked.ok_or_else(|| invalid("grace", "has to be from 0 to 1 h"))
+}
+
+fn unloadable(wrong: &[WrongPart]) -> Status {
+    let named = wrong.iter();
+    let violations = named.map(|wrong| {
+        PreconditionViolation::new("RELOAD", wrong.part.clone(), wrong.problem.clone())
+    });
+    let details = ErrorDetails::with_precondition_failure(violations.collect::<Vec<_>>());
+    let lines = wrong
+        .iter()
+        .map(|wrong| format!("{}: {}", wrong.part, wrong.problem));
+    let message = format!("nothing reloaded: {}", lines.collect::<Vec<_>>().join("; "));
+    Status::with_error_details(Code::FailedPrecondition, message, details)
+}

@@ -1,0 +1,113 @@
+//! The bridges: what they are, and others in their place.
+
+use std::collections::BTreeSet;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use tonic::{Code, Status};
+
+use super::operations::{Operations, WriteBridgesError};
+use crate::bridges::{Bridge, BridgeList};
+use crate::broker::Broker;
+use crate::grpc::pages::Page;
+use crate::grpc::violations::{Violations, invalid};
+use crate::proto::admin::v1;
+use crate::wire::fingerprint::Fingerprint;
+
+/// A page of the bridges.
+pub(super) fn list(
+    broker: &Broker,
+    asked: &v1::ListBridgesRequest,
+) -> Result<v1::ListBridgesResponse, Status> {
+    let knowledge = broker.knowledge();
+    let etag = etag(&knowledge.bridges);
+    let page = Page::asked(asked.page_size, &asked.page_token, &etag)?;
+    let bridges = (0..).zip(knowledge.bridges.sorted());
+    let (bridges, next_page_token) = page.of(bridges, |(number, _)| *number);
+    let bridges = bridges.into_iter().map(|(_, (by, bridge))| v1::Bridge {
+        fingerprint: by.to_string(),
+        relay_url: bridge.relay_url.to_string(),
+        display_name: bridge.display_name.clone(),
+    });
+    Ok(v1::ListBridgesResponse {
+        bridges: bridges.collect(),
+        next_page_token,
+        etag,
+    })
+}
+
+/// Puts others in their place.
+pub(super) async fn replace(
+    broker: &Broker,
+    operations: &dyn Operations,
+    asked: &v1::ReplaceBridgesRequest,
+) -> Result<v1::ReplaceBridgesResponse, Status> {
+    let bridges = read(&asked.bridges)?;
+    let before = broker.knowledge();
+    if !asked.etag.is_empty() && asked.etag != etag(&before.bridges) {
+        return Err(Status::aborted("etag: the list has changed since"));
+    }
+    let replaced = v1::ReplaceBridgesResponse {
+        replaced_count: number(&before.bridges),
+        bridge_count: number(&bridges),
+        etag: etag(&bridges),
+    };
+    if asked.validate_only {
+        return Ok(replaced);
+    }
+    if asked.write_back {
+        let written = operations.write_bridges(bridges.to_lines()).await;
+        written.map_err(|error| unwritten(&error))?;
+    }
+    broker.update_knowledge(|knowledge| knowledge.bridges = bridges.clone());
+    Ok(replaced)
+}
+
+fn read(asked: &[v1::Bridge]) -> Result<BridgeList, Status> {
+    if asked.is_empty() {
+        return Err(invalid(
+            "bridges",
+            "there is none: no client could be served",
+        ));
+    }
+    let mut violations = Violations::default();
+    let mut seen = BTreeSet::new();
+    let mut bridges = Vec::new();
+    for (index, asked) in asked.iter().enumerate() {
+        let path = |field: &str| format!("bridges[{index}].{field}");
+        let fingerprint = asked.fingerprint.parse::<Fingerprint>();
+        let bridge = Bridge::new(asked.display_name.clone(), &asked.relay_url);
+        match &fingerprint {
+            Err(_) => violations.add(path("fingerprint"), "is not 40 hexadecimal digits"),
+            Ok(fingerprint) if !seen.insert(*fingerprint) => {
+                violations.add(path("fingerprint"), "is there twice");
+            }
+            Ok(_) => {}
+        }
+        if bridge.is_err() {
+            violations.add(path("relay_url"), "is no ws:// or wss:// URL");
+        }
+        if let (Ok(fingerprint), Ok(bridge)) = (fingerprint, bridge) {
+            bridges.push((fingerprint, bridge));
+        }
+    }
+    violations.into_result()?;
+    Ok(bridges.into_iter().collect())
+}
+
+fn unwritten(error: &WriteBridgesError) -> Status {
+    let code = match error {
+        WriteBridgesError::NoPath => Code::FailedPrecondition,
+        WriteBridgesError::Io(_) => Code::Unavailable,
+    };
+    Status::new(code, error.to_string())
+}
+
+fn number(bridges: &BridgeList) -> i32 {
+    i32::try_from(bridges.sorted().len()).unwrap_or(i32::MAX)
+}
+
+/// Names what is in the list, whatever order it came in.
+fn etag(bridges: &BridgeList) -> String {
+    let digest = digest(&SHA256, bridges.to_lines().as_bytes());
+    hex::encode(&digest.as_ref()[..8])
+}

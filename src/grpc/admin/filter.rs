@@ -1,0 +1,251 @@
+//! Which parked polls are asked for: conditions joined by `AND`, a subset of
+//! AIP-160.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::broker::ParkedPoll;
+use crate::geoip::CountryCode;
+use crate::wire::nat::{NatClass, NatType};
+use crate::wire::proxy::ProxyType;
+
+/// The conditions that a poll has to meet, all of them.
+#[derive(Debug, Default)]
+pub(super) struct Filter(Vec<Condition>);
+
+/// Why a text is no filter.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum InvalidFilter {
+    /// Not `FIELD OPERATOR VALUE`.
+    #[error("expected conditions such as `nat = open`, joined by AND, not {0:?}")]
+    Form(String),
+    /// A field that polls do not have.
+    #[error("unknown field {0:?}, there are: type, nat, pool, country, clients, waiting")]
+    Field(String),
+    /// An operator that makes no sense for the field.
+    #[error("{0} is compared with = and != only")]
+    Operator(&'static str),
+    /// A value that the field cannot have.
+    #[error("{0} cannot be {1:?}")]
+    Value(&'static str, String),
+}
+
+#[derive(Debug)]
+enum Condition {
+    Type(bool, ProxyType),
+    Nat(bool, NatType),
+    Pool(bool, NatClass),
+    Country(bool, CountryCode),
+    Clients(Comparison, u64),
+    Waiting(Comparison, Duration),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comparison {
+    Equal,
+    Unequal,
+    Less,
+    AtMost,
+    More,
+    AtLeast,
+}
+
+/// Longer operators before those that they begin with.
+const OPERATORS: [(&str, Comparison); 6] = [
+    ("!=", Comparison::Unequal),
+    ("<=", Comparison::AtMost),
+    (">=", Comparison::AtLeast),
+    ("=", Comparison::Equal),
+    ("<", Comparison::Less),
+    (">", Comparison::More),
+];
+
+impl Filter {
+    /// Reads a text; an empty one is passed by all polls.
+    pub(super) fn parse(text: &str) -> Result<Self, InvalidFilter> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        let conditions = text.split(" AND ").map(Condition::parse);
+        conditions.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether a poll that has waited so long meets the conditions.
+    pub(super) fn passes(&self, poll: &ParkedPoll, waiting: Duration) -> bool {
+        self.0
+            .iter()
+            .all(|condition| condition.is_met(poll, waiting))
+    }
+}
+
+impl Condition {
+    fn parse(text: &str) -> Result<Self, InvalidFilter> {
+        let form = || InvalidFilter::Form(text.trim().to_owned());
+        let at = text.find(['!', '<', '>', '=']).ok_or_else(form)?;
+        let (field, rest) = text.split_at(at);
+        let operator = OPERATORS
+            .iter()
+            .find_map(|(word, comparison)| Some((*comparison, rest.strip_prefix(word)?)));
+        let (comparison, value) = operator.ok_or_else(form)?;
+        let value = value.trim();
+        let value = value
+            .strip_prefix('"')
+            .and_then(|value| value.strip_suffix('"'))
+            .unwrap_or(value);
+        if value.is_empty() {
+            return Err(form());
+        }
+        match field.trim() {
+            "type" => {
+                let is_type = |kind: &ProxyType| kind.as_str() == value;
+                let kind = ProxyType::ALL.into_iter().find(is_type);
+                let kind = kind.ok_or_else(|| InvalidFilter::Value("type", value.to_owned()))?;
+                Ok(Self::Type(is_equality("type", comparison)?, kind))
+            }
+            "nat" => word("nat", comparison, value).map(|(is, word)| Self::Nat(is, word)),
+            "country" => {
+                word("country", comparison, value).map(|(is, word)| Self::Country(is, word))
+            }
+            "pool" => {
+                let is_pool = |pool: &NatClass| pool.as_str() == value;
+                let pool = NatClass::ALL.into_iter().find(is_pool);
+                let pool = pool.ok_or_else(|| InvalidFilter::Value("pool", value.to_owned()))?;
+                Ok(Self::Pool(is_equality("pool", comparison)?, pool))
+            }
+            "clients" => number("clients", value.parse().ok(), value)
+                .map(|clients| Self::Clients(comparison, clients)),
+            "waiting" => number("waiting", humantime::parse_duration(value).ok(), value)
+                .map(|waiting| Self::Waiting(comparison, waiting)),
+            other => Err(InvalidFilter::Field(other.to_owned())),
+        }
+    }
+
+    fn is_met(&self, poll: &ParkedPoll, waiting: Duration) -> bool {
+        match *self {
+            Self::Type(is, word) => (poll.poll.proxy_type == word) == is,
+            Self::Nat(is, word) => (poll.poll.nat == word) == is,
+            Self::Pool(is, class) => (NatClass::of(poll.poll.nat) == class) == is,
+            Self::Country(is, word) => (poll.country == word) == is,
+            Self::Clients(comparison, clients) => comparison.holds(&poll.poll.clients, &clients),
+            Self::Waiting(comparison, span) => comparison.holds(&waiting, &span),
+        }
+    }
+}
+
+impl Comparison {
+    fn holds<T: Ord>(self, value: &T, other: &T) -> bool {
+        match self {
+            Self::Equal => value == other,
+            Self::Unequal => value != other,
+            Self::Less => value < other,
+            Self::AtMost => value <= other,
+            Self::More => value > other,
+            Self::AtLeast => value >= other,
+        }
+    }
+}
+
+/// Whether it has to be the word, and the word.
+fn word<T: FromStr>(
+    field: &'static str,
+    comparison: Comparison,
+    value: &str,
+) -> Result<(bool, T), InvalidFilter> {
+    let word = value.parse();
+    let word = word.map_err(|_| InvalidFilter::Value(field, value.to_owned()))?;
+    Ok((is_equality(field, comparison)?, word))
+}
+
+fn is_equality(field: &'static str, comparison: Comparison) -> Result<bool, InvalidFilter> {
+    match comparison {
+        Comparison::Equal => Ok(true),
+        Comparison::Unequal => Ok(false),
+        _ => Err(InvalidFilter::Operator(field)),
+    }
+}
+
+fn number<T>(field: &'static str, number: Option<T>, value: &str) -> Result<T, InvalidFilter> {
+    number.ok_or_else(|| InvalidFilter::Value(field, value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matching;
+
+    #[expect(clippy::disallowed_methods, reason = "an Instant to count from")]
+    fn passes(filter: &str) -> bool {
+        let poll = ParkedPoll {
+            poll: matching::ParkedPoll {
+                proxy_type: ProxyType::Webext,
+                nat: NatType::Unrestricted,
+                clients: 3,
+                arrival: 1,
+            },
+            country: "DE".parse().unwrap(),
+            arrived: std::time::Instant::now(),
+        };
+        let filter = Filter::parse(filter).unwrap();
+        filter.passes(&poll, Duration::from_millis(2500))
+    }
+
+    #[test]
+    fn conditions_are_met_or_not() {
+        for met in [
+            "",
+            "  ",
+            "type = webext",
+            "type=\"webext\"",
+            "nat=unrestricted AND pool = open",
+            "pool != strict",
+            "country = DE",
+            "clients >= 3 AND clients <= 3 AND clients < 4 AND clients > 2",
+            "waiting > 2s AND waiting = 2.5s",
+            "waiting <= 2s 500ms",
+        ] {
+            assert!(passes(met), "{met}");
+        }
+        for unmet in [
+            "type != webext",
+            "nat = restricted",
+            "pool = moderate",
+            "country = FR",
+            "clients != 3",
+            "clients > 3",
+            "waiting < 2.5s",
+            "pool = open AND clients = 0",
+        ] {
+            assert!(!passes(unmet), "{unmet}");
+        }
+    }
+
+    #[test]
+    fn the_culprit_is_named() {
+        for (filter, error) in [
+            (
+                "open",
+                "expected conditions such as `nat = open`, joined by AND, not \"open\"",
+            ),
+            (
+                "nat = open AND ",
+                "expected conditions such as `nat = open`, joined by AND, not \"\"",
+            ),
+            (
+                "nat =",
+                "expected conditions such as `nat = open`, joined by AND, not \"nat =\"",
+            ),
+            (
+                "sid = x",
+                "unknown field \"sid\", there are: type, nat, pool, country, clients, waiting",
+            ),
+            ("nat < open", "nat is compared with = and != only"),
+            ("pool < open", "pool is compared with = and != only"),
+            ("nat = Open", "nat cannot be \"Open\""),
+            ("pool = restricted", "pool cannot be \"restricted\""),
+            ("clients = -1", "clients cannot be \"-1\""),
+            ("waiting > soon", "waiting cannot be \"soon\""),
+        ] {
+            assert_eq!(Filter::parse(filter).unwrap_err().to_string(), error);
+        }
+    }
+}

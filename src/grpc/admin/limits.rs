@@ -1,0 +1,206 @@
+//! Limits of requests, set while the broker runs.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+use tonic::Status;
+
+use super::operations::Operations;
+use crate::broker::Broker;
+use crate::broker::limits::Settings;
+use crate::grpc::update::Update;
+use crate::proto::admin::v1;
+
+const FIELDS: [&str; 8] = [
+    "proxy_polls_per_minute",
+    "proxy_poll_burst",
+    "client_polls_per_minute",
+    "client_poll_burst",
+    "answers_per_minute",
+    "answer_burst",
+    "intermediary_factor",
+    "exempt",
+];
+
+/// Changes limits; answers all of them.
+pub(super) fn set(
+    broker: &Broker,
+    operations: &dyn Operations,
+    asked: &v1::SetLimitsRequest,
+) -> Result<v1::Limits, Status> {
+    let Some(before) = broker.limits() else {
+        return Err(Status::failed_precondition("this broker has no limits"));
+    };
+    let (limits, overrides) = changed(before, asked)?;
+    if !asked.validate_only {
+        operations.set_limits(&limits);
+        operations.note_overrides(overrides);
+    }
+    Ok(message(&limits))
+}
+
+/// The limits with the changes, and these as in a TOML file.
+fn changed(
+    mut limits: Settings,
+    asked: &v1::SetLimitsRequest,
+) -> Result<(Settings, BTreeMap<&'static str, String>), Status> {
+    let sent = asked.limits.clone().unwrap_or_default();
+    let mut update = Update::new("limits", &FIELDS, asked.update_mask.as_ref());
+    let is_sent = !sent.exempt.is_empty() || update.names("exempt");
+    let exempt = is_sent.then_some(&sent.exempt[..]);
+    let exempt = update.field("exempt", exempt, networks);
+    let mut take = |field, value, check: Check| update.field(field, value, check);
+    let numbers = [
+        take("proxy_polls_per_minute", sent.proxy_polls_per_minute, rate),
+        take("proxy_poll_burst", sent.proxy_poll_burst, positive),
+        take(
+            "client_polls_per_minute",
+            sent.client_polls_per_minute,
+            rate,
+        ),
+        take("client_poll_burst", sent.client_poll_burst, positive),
+        take("answers_per_minute", sent.answers_per_minute, rate),
+        take("answer_burst", sent.answer_burst, positive),
+        take("intermediary_factor", sent.intermediary_factor, positive),
+    ];
+    update.finish()?;
+
+    let places = [
+        (
+            "limits.proxy_polls_per_minute",
+            &mut limits.proxy_polls_per_minute,
+        ),
+        ("limits.proxy_poll_burst", &mut limits.proxy_poll_burst),
+        (
+            "limits.client_polls_per_minute",
+            &mut limits.client_polls_per_minute,
+        ),
+        ("limits.client_poll_burst", &mut limits.client_poll_burst),
+        ("limits.answers_per_minute", &mut limits.answers_per_minute),
+        ("limits.answer_burst", &mut limits.answer_burst),
+        (
+            "limits.intermediary_factor",
+            &mut limits.intermediary_factor,
+        ),
+    ];
+    let mut overrides = BTreeMap::new();
+    for (number, (key, place)) in numbers.into_iter().zip(places) {
+        if let Some(number) = number {
+            *place = number;
+            overrides.insert(key, number.to_string());
+        }
+    }
+    if let Some(exempt) = exempt {
+        let written: Vec<String> = exempt.iter().map(|net| format!("\"{net}\"")).collect();
+        overrides.insert("limits.exempt", format!("[{}]", written.join(", ")));
+        limits.exempt = exempt;
+    }
+    Ok((limits, overrides))
+}
+
+type Check = fn(u32) -> Result<u32, String>;
+
+/// As in the configuration.
+const MOST: u32 = 1_000_000;
+
+fn rate(asked: u32) -> Result<u32, String> {
+    if asked > MOST {
+        return Err(format!("has to be from 0 to {MOST}"));
+    }
+    Ok(asked)
+}
+
+fn positive(asked: u32) -> Result<u32, String> {
+    if !(1..=MOST).contains(&asked) {
+        return Err(format!("has to be from 1 to {MOST}"));
+    }
+    Ok(asked)
+}
+
+fn networks(asked: &[String]) -> Result<Vec<IpNet>, String> {
+    let parse = |text: &String| {
+        let network = text.parse::<IpNet>();
+        network.map_err(|_| format!("{text:?} is no network such as 192.0.2.0/24"))
+    };
+    asked.iter().map(parse).collect()
+}
+
+fn message(limits: &Settings) -> v1::Limits {
+    v1::Limits {
+        proxy_polls_per_minute: Some(limits.proxy_polls_per_minute),
+        proxy_poll_burst: Some(limits.proxy_poll_burst),
+        client_polls_per_minute: Some(limits.client_polls_per_minute),
+        client_poll_burst: Some(limits.client_poll_burst),
+        answers_per_minute: Some(limits.answers_per_minute),
+        answer_burst: Some(limits.answer_burst),
+        intermediary_factor: Some(limits.intermediary_factor),
+        exempt: limits.exempt.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_types::FieldMask;
+
+    use super::*;
+
+    fn asked(limits: v1::Limits, paths: &[&str]) -> v1::SetLimitsRequest {
+        v1::SetLimitsRequest {
+            limits: Some(limits),
+            update_mask: Some(FieldMask {
+                paths: paths.iter().map(|&path| path.to_owned()).collect(),
+            }),
+            validate_only: false,
+        }
+    }
+
+    #[test]
+    fn only_what_is_named_changes() {
+        let sent = v1::Limits {
+            answers_per_minute: Some(0),
+            answer_burst: Some(7),
+            exempt: vec!["192.0.2.0/24".to_owned(), "2001:db8::/32".to_owned()],
+            ..v1::Limits::default()
+        };
+        let (limits, overrides) = changed(Settings::default(), &asked(sent.clone(), &[])).unwrap();
+        assert_eq!((limits.answers_per_minute, limits.answer_burst), (0, 7));
+        assert_eq!(
+            limits.proxy_poll_burst,
+            Settings::default().proxy_poll_burst
+        );
+        let exempt = "[\"192.0.2.0/24\", \"2001:db8::/32\"]";
+        assert_eq!(overrides["limits.exempt"], exempt);
+        assert_eq!(overrides["limits.answers_per_minute"], "0");
+
+        let named = asked(sent, &["answer_burst"]);
+        let (limits, overrides) = changed(Settings::default(), &named).unwrap();
+        assert_eq!(limits.answer_burst, 7);
+        assert!(limits.exempt.is_empty());
+        assert_eq!(overrides.len(), 1);
+
+        let exempt = Settings {
+            exempt: vec!["192.0.2.0/24".parse().unwrap()],
+            ..Settings::default()
+        };
+        let named = asked(v1::Limits::default(), &["exempt"]);
+        assert!(changed(exempt, &named).unwrap().0.exempt.is_empty());
+    }
+
+    #[test]
+    fn everything_wrong_is_named() {
+        let sent = v1::Limits {
+            proxy_poll_burst: Some(0),
+            intermediary_factor: Some(u32::MAX),
+            exempt: vec!["example".to_owned()],
+            ..v1::Limits::default()
+        };
+        let refused = changed(Settings::default(), &asked(sent, &[])).unwrap_err();
+        for culprit in [
+            "limits.proxy_poll_burst",
+            "limits.intermediary_factor",
+            "limits.exempt",
+        ] {
+            assert!(refused.message().contains(culprit), "{refused}");
+        }
+    }
+}

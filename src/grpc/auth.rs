@@ -1,0 +1,246 @@
+//! Who calls, and what they may do.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{Digest, SHA256, digest};
+use serde::{Deserialize, Serialize};
+use tonic::{Request, Status};
+
+use super::connection::ConnectInfo;
+use super::settings::Settings;
+
+/// What somebody may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Look.
+    Viewer,
+    /// Look and change.
+    Operator,
+}
+
+/// Who calls; an extension of each request. Displays as the log names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    name: String,
+    role: Role,
+}
+
+/// Who may call what.
+#[derive(Debug)]
+pub struct Access {
+    /// By the DNS or URI name of a certificate.
+    certificates: BTreeMap<String, Role>,
+    tokens: Vec<Token>,
+    trusts_loopback: bool,
+}
+
+/// A bearer token. Its digest is kept, so that every comparison is of the same
+/// length.
+#[derive(Debug)]
+struct Token {
+    owner: String,
+    role: Role,
+    digest: Digest,
+}
+
+impl Access {
+    /// What the settings allow. `secrets` are the tokens' texts in the order of
+    /// the settings.
+    pub fn new(settings: &Settings, secrets: &[String]) -> Self {
+        let viewers = settings.tls.viewers.iter();
+        let operators = settings.tls.operators.iter();
+        let viewers = viewers.map(|name| (name.clone(), Role::Viewer));
+        // Whoever is named as both is an operator.
+        let operators = operators.map(|name| (name.clone(), Role::Operator));
+        let tokens = settings.tokens.iter().zip(secrets);
+        Self {
+            certificates: viewers.chain(operators).collect(),
+            tokens: tokens
+                .map(|(token, secret)| Token {
+                    owner: token.name.clone(),
+                    role: token.role,
+                    digest: digest(&SHA256, secret.as_bytes()),
+                })
+                .collect(),
+            trusts_loopback: !settings.authenticates(),
+        }
+    }
+
+    /// Who calls over this connection, with this `authorization`.
+    pub fn identify(
+        &self,
+        connection: &ConnectInfo,
+        authorization: Option<&[u8]>,
+    ) -> Result<Principal, Status> {
+        if let ConnectInfo::Unix { uid } = connection {
+            let name = uid.map_or_else(|| "a local user".to_owned(), |uid| format!("uid {uid}"));
+            return Ok(Principal::new(name, Role::Operator));
+        }
+        if let Some(principal) = self.by_certificate(connection.certificate_names()) {
+            return Ok(principal);
+        }
+        if let Some(authorization) = authorization {
+            return self.by_token(authorization);
+        }
+        if self.trusts_loopback && connection.is_loopback() {
+            return Ok(Principal::new("a local user".to_owned(), Role::Operator));
+        }
+        Err(match connection.certificate_names() {
+            [] => Status::unauthenticated("send a bearer token or a client certificate"),
+            _ => Status::unauthenticated("no role is given to the names of the client certificate"),
+        })
+    }
+
+    fn by_certificate(&self, names: &[String]) -> Option<Principal> {
+        let roles = names.iter().filter_map(|name| {
+            let role = self.certificates.get(name)?;
+            Some((role, name))
+        });
+        let (role, name) = roles.max_by_key(|(role, _)| **role)?;
+        Some(Principal::new(format!("certificate {name}"), *role))
+    }
+
+    fn by_token(&self, authorization: &[u8]) -> Result<Principal, Status> {
+        let Some(secret) = bearer(authorization) else {
+            return Err(Status::unauthenticated(
+                "authorization has to be a bearer token",
+            ));
+        };
+        let sent = digest(&SHA256, secret);
+        let is_sent =
+            |token: &&Token| verify_slices_are_equal(token.digest.as_ref(), sent.as_ref()).is_ok();
+        match self.tokens.iter().find(is_sent) {
+            Some(token) => Ok(Principal::new(format!("token {}", token.owner), token.role)),
+            None => Err(Status::unauthenticated("the bearer token is not known")),
+        }
+    }
+}
+
+/// The token of `Bearer TOKEN`; the scheme's case does not matter (RFC 9110
+/// section 11.1).
+fn bearer(authorization: &[u8]) -> Option<&[u8]> {
+    const SCHEME: &[u8] = b"bearer ";
+    let (scheme, token) = authorization.split_at_checked(SCHEME.len())?;
+    scheme
+        .eq_ignore_ascii_case(SCHEME)
+        .then(|| token.trim_ascii())
+}
+
+impl Principal {
+    fn new(name: String, role: Role) -> Self {
+        Self { name, role }
+    }
+
+    /// Who sent a request; they have to be an operator.
+    pub fn operator<T>(request: &Request<T>) -> Result<Self, Status> {
+        let principal = request.extensions().get::<Self>();
+        match principal {
+            Some(principal) if principal.role >= Role::Operator => Ok(principal.clone()),
+            Some(_) => Err(Status::permission_denied("this needs the role operator")),
+            None => Err(Status::unauthenticated("nobody known calls")),
+        }
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+    use crate::grpc::settings::{TlsSettings, TokenSettings};
+
+    const SECRET: &str = "a token that nobody guesses";
+
+    fn access() -> Access {
+        let settings = Settings {
+            tls: TlsSettings {
+                client_ca: Some("ca.pem".into()),
+                operators: vec!["alice.example".to_owned(), "both.example".to_owned()],
+                viewers: vec!["bob.example".to_owned(), "both.example".to_owned()],
+                ..TlsSettings::default()
+            },
+            tokens: vec![TokenSettings {
+                name: "prometheus".to_owned(),
+                role: Role::Viewer,
+                file: "token".into(),
+            }],
+            ..Settings::default()
+        };
+        Access::new(&settings, &[SECRET.to_owned()])
+    }
+
+    fn over_tcp(names: &[&str]) -> ConnectInfo {
+        ConnectInfo::Tcp {
+            is_loopback: true,
+            certificate_names: names.iter().map(|&name| name.to_owned()).collect(),
+        }
+    }
+
+    fn role(names: &[&str], authorization: Option<&str>) -> Result<Role, Code> {
+        let authorization = authorization.map(str::as_bytes);
+        let principal = access().identify(&over_tcp(names), authorization);
+        principal
+            .map(|known| known.role)
+            .map_err(|status| status.code())
+    }
+
+    #[test]
+    fn certificates_name_roles() {
+        assert_eq!(role(&["alice.example"], None), Ok(Role::Operator));
+        assert_eq!(role(&["bob.example"], None), Ok(Role::Viewer));
+        assert_eq!(role(&["both.example"], None), Ok(Role::Operator));
+        let both = ["bob.example", "alice.example"];
+        assert_eq!(role(&both, None), Ok(Role::Operator));
+        for nobody in [&["Alice.example"][..], &["x.alice.example"], &[]] {
+            assert_eq!(role(nobody, None), Err(Code::Unauthenticated));
+        }
+    }
+
+    #[test]
+    fn tokens_are_compared_whole() {
+        let bearer = |token: &str| role(&[], Some(&format!("Bearer {token}")));
+        assert_eq!(bearer(SECRET), Ok(Role::Viewer));
+        assert_eq!(
+            role(&[], Some(&format!("bearer  {SECRET}"))),
+            Ok(Role::Viewer)
+        );
+        for wrong in ["", "a", &SECRET[1..], &SECRET[..26], &format!("{SECRET}x")] {
+            assert_eq!(bearer(wrong), Err(Code::Unauthenticated), "{wrong}");
+        }
+        assert_eq!(role(&[], Some(SECRET)), Err(Code::Unauthenticated));
+        assert_eq!(role(&[], Some("Basic YTpi")), Err(Code::Unauthenticated));
+    }
+
+    #[test]
+    fn this_machine_is_trusted_where_nobody_else_can_be_told() {
+        let open = Access::new(&Settings::default(), &[]);
+        let local = open.identify(&over_tcp(&[]), None).unwrap();
+        assert_eq!(local.role, Role::Operator);
+        let far = ConnectInfo::Tcp {
+            is_loopback: false,
+            certificate_names: Vec::new().into(),
+        };
+        let far = open.identify(&far, None).unwrap_err();
+        assert_eq!(far.code(), Code::Unauthenticated);
+        assert_eq!(role(&[], None), Err(Code::Unauthenticated));
+    }
+
+    #[test]
+    fn whoever_opens_the_socket_is_an_operator() {
+        let unix = ConnectInfo::Unix { uid: Some(1000) };
+        let local = access().identify(&unix, None).unwrap();
+        assert_eq!(
+            (local.to_string().as_str(), local.role),
+            ("uid 1000", Role::Operator)
+        );
+    }
+}

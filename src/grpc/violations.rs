@@ -1,0 +1,53 @@
+//! Errors that name what is wrong with a request (google.rpc.BadRequest).
+
+use std::fmt::Write as _;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+
+/// Errors travel in the head of a response, which has little room.
+const NAMED_MAX: usize = 20;
+
+/// What is wrong with the fields of a request.
+#[derive(Debug, Default)]
+pub(super) struct Violations {
+    named: Vec<FieldViolation>,
+    unnamed: usize,
+}
+
+impl Violations {
+    /// The field at `path`, such as `bridges[2].relay_url`, is wrong.
+    pub(super) fn add(&mut self, path: impl Into<String>, problem: impl Into<String>) {
+        if self.named.len() < NAMED_MAX {
+            self.named.push(FieldViolation::new(path, problem));
+        } else {
+            self.unnamed += 1;
+        }
+    }
+
+    /// The error, if anything is wrong.
+    pub(super) fn into_result(self) -> Result<(), Status> {
+        if self.named.is_empty() {
+            return Ok(());
+        }
+        let lines = self.named.iter();
+        let lines = lines.map(|wrong| format!("{}: {}", wrong.field, wrong.description));
+        let mut message = lines.collect::<Vec<_>>().join("; ");
+        if self.unnamed > 0 {
+            let _ = write!(message, "; and {} more", self.unnamed);
+        }
+        let details = ErrorDetails::with_bad_request(self.named);
+        Err(Status::with_error_details(
+            Code::InvalidArgument,
+            message,
+            details,
+        ))
+    }
+}
+
+/// The error of a request in which one field is wrong.
+pub(super) fn invalid(path: &str, problem: impl Into<String>) -> Status {
+    let problem = problem.into();
+    let details = ErrorDetails::with_bad_request_violation(path, problem.clone());
+    Status::with_error_details(Code::InvalidArgument, format!("{path}: {problem}"), details)
+}

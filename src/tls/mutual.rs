@@ -1,0 +1,112 @@
+//! TLS in which the server asks who the client is: between an operator and a
+//! broker, and between brokers.
+
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
+use x509_parser::parse_x509_certificate;
+use x509_parser::prelude::GeneralName;
+
+/// Why the server's side of it cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidMutualTls {
+    /// The chain is no PEM text, or there is no certificate in it.
+    #[error("cert: {0}")]
+    Chain(pem::Error),
+    /// The key is no PEM text, or there is none in it.
+    #[error("key: {0}")]
+    Key(pem::Error),
+    /// They do not belong together, or are of a kind that is not supported.
+    #[error("cert and key: {0}")]
+    Pair(rustls::Error),
+    /// The authorities are no PEM text.
+    #[error("client_ca: {0}")]
+    Authorities(pem::Error),
+    /// One of them is no certificate of an authority.
+    #[error("client_ca: {0}")]
+    Authority(rustls::Error),
+    /// There are none.
+    #[error("client_ca: {0}")]
+    NoAuthority(VerifierBuilderError),
+}
+
+/// Which clients may finish the handshake.
+#[derive(Clone, Copy, Debug)]
+pub enum Clients<'a> {
+    /// All: they say who they are by other means, or need not.
+    Any,
+    /// Those with a certificate of one of these authorities (PEM), and those
+    /// with none.
+    Known(&'a [u8]),
+    /// Only those with a certificate of one of these authorities (PEM).
+    OnlyKnown(&'a [u8]),
+}
+
+/// The server's side, for HTTP/2 alone. All texts are PEM.
+pub fn server_config(
+    cert: &[u8],
+    key: &[u8],
+    clients: Clients<'_>,
+) -> Result<ServerConfig, InvalidMutualTls> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(cert).collect();
+    let chain = chain.map_err(InvalidMutualTls::Chain)?;
+    if chain.is_empty() {
+        return Err(InvalidMutualTls::Chain(pem::Error::NoItemsFound));
+    }
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(InvalidMutualTls::Key)?;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(InvalidMutualTls::Pair)?;
+    let verifier = |authorities| {
+        let roots = Arc::new(roots(authorities)?);
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
+        Ok(match clients {
+            Clients::OnlyKnown(_) => verifier,
+            _ => verifier.allow_unauthenticated(),
+        })
+    };
+    let builder = match clients {
+        Clients::Any => builder.with_no_client_auth(),
+        Clients::Known(authorities) | Clients::OnlyKnown(authorities) => {
+            let verifier = verifier(authorities)?.build();
+            builder.with_client_cert_verifier(verifier.map_err(InvalidMutualTls::NoAuthority)?)
+        }
+    };
+    let mut config = builder
+        .with_single_cert(chain, key)
+        .map_err(InvalidMutualTls::Pair)?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+fn roots(authorities: &[u8]) -> Result<RootCertStore, InvalidMutualTls> {
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_slice_iter(authorities) {
+        let authority = authority.map_err(InvalidMutualTls::Authorities)?;
+        roots.add(authority).map_err(InvalidMutualTls::Authority)?;
+    }
+    Ok(roots)
+}
+
+/// The DNS and URI names of a certificate (RFC 5280 section 4.2.1.6); none if it
+/// cannot be read. The common name is no name of a peer any more (RFC 9525).
+pub fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok((_, certificate)) = parse_x509_certificate(certificate) else {
+        return Vec::new();
+    };
+    let Ok(Some(names)) = certificate.subject_alternative_name() else {
+        return Vec::new();
+    };
+    let names = names.value.general_names.iter();
+    names
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) | GeneralName::URI(name) => Some((*name).to_owned()),
+            _ => None,
+        })
+        .collect()
+}
