@@ -11,6 +11,8 @@ mod exports;
 mod ip_counts;
 mod lifecycle;
 mod observed;
+mod operator;
+mod packaging;
 mod parts;
 mod random;
 mod reload;

@@ -134,6 +134,33 @@ async fn the_configuration_is_written_and_checked() {
     assert_eq!(written, EXAMPLE);
 }
 
+#[tokio::test]
+async fn operators_steer_with_the_commands_as_printed() {
+    const SOCKET: &str = "SNOWFLAKE_BROKER_ADMIN__LISTEN=$PWD/admin.sock";
+    let folder = tempfile::tempdir().unwrap();
+    let port = port::free().unwrap();
+    let run = format!(
+        "{SOCKET} exec snowflake-broker --disable-tls --disable-geoip --addr 127.0.0.1:{port}"
+    );
+    let _broker = shell(&run, folder.path());
+    let listening = timeout(FOREVER, async {
+        while !folder.path().join("admin.sock").exists() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    });
+    listening.await.expect("it does not listen");
+    let commands = &blocks(&section("Steer it while it runs"), "sh")[0];
+    for command in commands.lines() {
+        let output = output(shell(&format!("export {SOCKET}\n{command}"), folder.path())).await;
+        assert!(output.status.success(), "{command}: {output:?}");
+        assert!(output.stderr.is_empty(), "{command}: {output:?}");
+        assert!(
+            !output.stdout.is_empty() || command.contains('>'),
+            "{command}"
+        );
+    }
+}
+
 #[test]
 fn the_adaptive_mode_is_set_as_printed() {
     let part = section("Let proxies poll less often");

@@ -1,15 +1,19 @@
-//! The command line. The flags are those of the reference broker, read as Go's
-//! `flag` package reads them: with one dash or two, the value after `=` or in
-//! the next argument, of a repeated flag the last. Everything else is set by
-//! file or environment.
+//! The command line. The flags of a broker are those of the reference broker, of
+//! a repeated one the last counts. Everything else is set by file or environment.
+
+pub mod admin;
+mod flags;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use jiff::Timestamp;
 
 use crate::config::Flag;
+
+use admin::Admin;
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +38,19 @@ pub enum Command {
     PrintConfig(PrintConfig),
     /// Estimate how many different addresses there are in files of --ip-count-prefix
     CountIps(CountIps),
+    /// Look into a running broker and steer it
+    Admin(Box<Admin>),
+    /// Print a script that completes the command line in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the man page
+    Man {
+        /// Write it and those of all commands into this directory instead
+        #[arg(value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
 }
 
 /// What to count.
@@ -64,12 +81,12 @@ impl Cli {
     /// # Errors
     /// What clap says; also its answers to `--help` and `--version`.
     pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let matches = parser().try_get_matches_from(two_dashes(arguments))?;
+        let matches = parser().try_get_matches_from(flags::two_dashes(arguments))?;
         let own = Own::from_arg_matches(&matches)?;
         Ok(Self {
             command: own.command.unwrap_or_default(),
             config: own.config,
-            flags: given(&matches),
+            flags: flags::given(&matches),
         })
     }
 }
@@ -91,142 +108,15 @@ struct Own {
     command: Option<Command>,
 }
 
-fn parser() -> clap::Command {
-    Own::command().args(FLAGS.iter().map(ReferenceFlag::arg))
-}
-
-fn given(matches: &ArgMatches) -> Vec<Flag> {
-    let given = |flag: &ReferenceFlag| {
-        let text = matches.get_one::<String>(flag.name)?;
-        Some(Flag {
-            name: flag.name.to_owned(),
-            key: flag.key.to_owned(),
-            text: text.clone(),
-        })
-    };
-    FLAGS.iter().filter_map(given).collect()
-}
-
-/// A flag of the reference broker.
-struct ReferenceFlag {
-    name: &'static str,
-    /// The key of the configuration it sets, which also judges its value.
-    key: &'static str,
-    /// What its value is; none for those that are true by being there.
-    value: Option<&'static str>,
-    help: &'static str,
-}
-
-impl ReferenceFlag {
-    fn arg(&self) -> Arg {
-        let arg = Arg::new(self.name)
-            .long(self.name)
-            .help(self.help)
-            .global(true)
-            .help_heading("Settings");
-        match self.value {
-            Some(value) => arg.value_name(value).allow_hyphen_values(true),
-            None => arg
-                .value_name("BOOL")
-                .num_args(0..=1)
-                .require_equals(true)
-                .default_missing_value("true"),
-        }
-    }
-}
-
-const fn with_value(
-    name: &'static str,
-    key: &'static str,
-    value: &'static str,
-    help: &'static str,
-) -> ReferenceFlag {
-    ReferenceFlag {
-        name,
-        key,
-        value: Some(value),
-        help,
-    }
-}
-
-const fn switch(name: &'static str, key: &'static str, help: &'static str) -> ReferenceFlag {
-    ReferenceFlag {
-        name,
-        key,
-        value: None,
-        help,
-    }
-}
-
-#[rustfmt::skip]
-const FLAGS: [ReferenceFlag; 22] = [
-    with_value("addr", "listener.addr", "ADDR", "Address and port to listen on [default: :443]"),
-    switch("disable-tls", "tls.disable", "Serve in the clear, behind something that ends TLS"),
-    with_value("cert", "tls.cert", "FILE", "The certificate chain, PEM"),
-    with_value("key", "tls.key", "FILE", "Its private key, PEM"),
-    with_value("acme-hostnames", "acme.hostnames", "NAMES", "Host names to order a certificate for, with commas"),
-    with_value("acme-email", "acme.email", "EMAIL", "Where the certificate authority may write to"),
-    with_value("acme-cert-cache", "acme.cert_cache", "DIR", "Directory that keeps certificates [default: acme-cert-cache]"),
-    with_value("trusted-hops", "http.trusted_hops", "COUNT", "Proxies of yours in front of the broker [default: 1]"),
-    with_value("bridge-list-path", "broker.bridge_list_path", "FILE", "The bridges, one JSON object a line"),
-    with_value("allowed-relay-pattern", "broker.allowed_relay_pattern", "PATTERN", "The relays that every proxy has to accept"),
-    with_value("default-relay-pattern", "broker.default_relay_pattern", "PATTERN", "What a proxy accepts that does not say"),
-    with_value("poll-interval-filepath", "poll_interval.filepath", "FILE", "When proxies poll again, JSON"),
-    switch("disable-geoip", "geoip.disable", "Look up no country"),
-    with_value("geoipdb", "geoip.geoipdb", "FILE", "IPv4 country database [default: /usr/share/tor/geoip]"),
-    with_value("geoip6db", "geoip.geoip6db", "FILE", "IPv6 country database [default: /usr/share/tor/geoip6]"),
-    with_value("metrics-log", "metrics.metrics_log", "FILE", "The metrics log that /metrics serves"),
-    with_value("ip-count-prefix", "metrics.ip_count_prefix", "PREFIX", "Beginning of the names of the files with address sketches"),
-    with_value("ip-count-interval", "metrics.ip_count_interval", "SPAN", "How often a sketch is written [default: 1h]"),
-    switch("unsafe-logging", "telemetry.unsafe_logging", "Keep IP addresses in log lines"),
-    with_value("broker-sqs-name", "sqs.queue_name", "NAME", "The SQS queue that clients write to"),
-    with_value("broker-sqs-region", "sqs.region", "REGION", "Its region"),
-    with_value("sqs-profiles", "sqs.profiles", "NAMES", "AWS profiles to poll it with, with commas"),
-];
-
-/// Gives every long flag two dashes, and the flags with a value theirs after
-/// `=`: so a value is left alone that looks like a flag, and so is everything
-/// after `--`.
-fn two_dashes(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let mut arguments = arguments.into_iter();
-    let mut result: Vec<OsString> = arguments.next().into_iter().collect();
-    while let Some(argument) = arguments.next() {
-        if argument == "--" {
-            result.push(argument);
-            break;
-        }
-        let Some(name) = argument.to_str().and_then(long_name) else {
-            result.push(argument);
-            continue;
-        };
-        let mut long = OsString::from(format!("--{name}"));
-        if takes_next(name)
-            && let Some(value) = arguments.next()
-        {
-            long.push("=");
-            long.push(value);
-        }
-        result.push(long);
-    }
-    result.extend(arguments);
-    result
-}
-
-/// What follows the dash or dashes, unless it is a short flag or no flag.
-fn long_name(argument: &str) -> Option<&str> {
-    let name = argument.strip_prefix('-')?;
-    let name = name.strip_prefix('-').unwrap_or(name);
-    (name.chars().count() > 1 && !name.starts_with('-')).then_some(name)
-}
-
-fn takes_next(name: &str) -> bool {
-    let is_it = |flag: &ReferenceFlag| flag.name == name && flag.value.is_some();
-    name == "config" || FLAGS.iter().any(is_it)
+/// The whole command line, for its help, completions and man pages.
+pub(super) fn parser() -> clap::Command {
+    flags::add(Own::command())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Cli, Command, CountIps, FLAGS, PrintConfig, parser};
+    use super::flags::FLAGS;
+    use super::{Cli, Command, CountIps, PrintConfig, parser};
 
     fn parse(line: &str) -> Cli {
         let words = std::iter::once("snowflake-broker").chain(line.split(' '));

@@ -3,11 +3,14 @@
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
+use super::cli::admin::Admin;
 use super::cli::{Cli, Command, CountIps, PrintConfig};
-use super::count_ips;
+use super::operator::{self, Failure};
 use super::start_up::{self, WrongConfiguration};
+use super::{count_ips, packaging};
 use crate::config::{self, Config, Finding, Inputs, Loaded};
 
 /// Read when no other file is named, if it is there.
@@ -43,6 +46,9 @@ pub(super) fn dispatch(
         Command::PrintConfig(PrintConfig { example: true }) => exit_code(print(config::EXAMPLE)),
         Command::PrintConfig(_) => configured(&inputs, |loaded| print_config(&loaded)),
         Command::CountIps(asked) => count_ips(&asked),
+        Command::Admin(asked) => admin(&asked, &inputs),
+        Command::Completions { shell } => exit_code(print(&packaging::completions(shell))),
+        Command::Man { directory } => exit_code(man(directory.as_deref())),
     }
 }
 
@@ -65,6 +71,24 @@ fn count_ips(asked: &CountIps) -> ExitCode {
             say(&format_args!("{error:#}"));
             WRONG_INPUT.into()
         }
+    }
+}
+
+fn admin(asked: &Admin, inputs: &Inputs) -> ExitCode {
+    let Err(failure) = operator::run(asked, inputs) else {
+        return ExitCode::SUCCESS;
+    };
+    say(&failure);
+    match failure {
+        Failure::Input(_) => WRONG_INPUT.into(),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+fn man(directory: Option<&Path>) -> anyhow::Result<()> {
+    match directory {
+        Some(directory) => packaging::write_man_pages(directory),
+        None => print(&packaging::man_page()?),
     }
 }
 

@@ -1,0 +1,204 @@
+//! Where the broker is.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::app::cli::admin::Connection;
+use crate::config::{self, Inputs};
+use crate::grpc::settings::{Listen, Settings, is_loopback};
+
+use super::failure::Failure;
+
+/// Where the broker is, and how to speak to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// At a Unix socket.
+    Unix(PathBuf),
+    /// At HOST:PORT.
+    Tcp {
+        /// Host and port.
+        address: String,
+        /// Whether to speak TLS.
+        tls: bool,
+    },
+}
+
+impl Target {
+    /// What `--address` says, else the configuration. What is wrong with that
+    /// does not matter here, unless it was named and cannot be read.
+    pub(super) fn find(asked: &Connection, inputs: &Inputs) -> Result<Self, Failure> {
+        if let Some(address) = &asked.address {
+            return Self::asked(address, asked);
+        }
+        let (config, wrong) = config::glance(inputs);
+        let unread = wrong.iter().find(|wrong| wrong.key.is_none());
+        match unread {
+            Some(unread) if inputs.file.is_some() => Err(Failure::Input(unread.to_string())),
+            _ => Self::configured(&config.admin, asked),
+        }
+    }
+
+    fn asked(address: &str, asked: &Connection) -> Result<Self, Failure> {
+        let path = address.strip_prefix("unix:");
+        let path = path.or_else(|| address.starts_with('/').then_some(address));
+        match path {
+            Some(path) => Self::unix(Path::new(path), asked),
+            None => Self::tcp("--address", address, asked, false),
+        }
+    }
+
+    fn configured(admin: &Settings, asked: &Connection) -> Result<Self, Failure> {
+        match admin.listen() {
+            Listen::Off => Err(Failure::Input(
+                "admin.listen is off: name a broker with --address".to_owned(),
+            )),
+            Listen::Unix(path) | Listen::UnixIfPossible(path) => Self::unix(path, asked),
+            Listen::Tcp(address) => {
+                let address = from_this_machine(address);
+                Self::tcp("admin.listen", &address, asked, admin.tls.cert.is_some())
+            }
+        }
+    }
+
+    fn unix(path: &Path, asked: &Connection) -> Result<Self, Failure> {
+        if wants_tls(asked) {
+            let problem = "--tls-*: a Unix socket is spoken to in the clear";
+            return Err(Failure::Input(problem.to_owned()));
+        }
+        Ok(Self::Unix(path.to_owned()))
+    }
+
+    /// Nothing is sent in the clear to another machine, unless somebody says so.
+    fn tcp(source: &str, address: &str, asked: &Connection, tls: bool) -> Result<Self, Failure> {
+        if !is_host_and_port(address) {
+            return Err(Failure::Input(format!(
+                "{source}: expected unix:PATH or HOST:PORT, not {address:?}"
+            )));
+        }
+        if asked.insecure && wants_tls(asked) {
+            let problem = "--insecure: there is no TLS then, and --tls-* make no sense";
+            return Err(Failure::Input(problem.to_owned()));
+        }
+        let tls = tls || wants_tls(asked) || !is_loopback(address);
+        Ok(Self::Tcp {
+            address: address.to_owned(),
+            tls: tls && !asked.insecure,
+        })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
+            Self::Tcp { address, tls: true } => write!(formatter, "{address} over TLS"),
+            Self::Tcp {
+                address,
+                tls: false,
+            } => formatter.write_str(address),
+        }
+    }
+}
+
+fn wants_tls(asked: &Connection) -> bool {
+    asked.tls_ca.is_some()
+        || asked.tls_cert.is_some()
+        || asked.tls_key.is_some()
+        || asked.tls_server_name.is_some()
+}
+
+fn is_host_and_port(address: &str) -> bool {
+    let parts = address.rsplit_once(':');
+    let is_it = parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    is_it && address.parse::<http::uri::Authority>().is_ok()
+}
+
+/// A broker that listens at all addresses of this machine listens at ours.
+fn from_this_machine(listen: &str) -> String {
+    let everywhere = ["", "0.0.0.0", "[::]"];
+    match listen.rsplit_once(':') {
+        Some((host, port)) if everywhere.contains(&host) => format!("127.0.0.1:{port}"),
+        _ => listen.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inputs(listen: &str) -> Inputs {
+        let variable = "SNOWFLAKE_BROKER_ADMIN__LISTEN";
+        Inputs {
+            file: None,
+            default_file: "/nowhere/config.toml".into(),
+            environment: vec![(variable.into(), listen.into())],
+            flags: Vec::new(),
+        }
+    }
+
+    fn at(address: &str) -> Connection {
+        Connection {
+            address: Some(address.to_owned()),
+            ..Connection::default()
+        }
+    }
+
+    fn found(asked: &Connection, listen: &str) -> String {
+        match Target::find(asked, &inputs(listen)) {
+            Ok(target) => target.to_string(),
+            Err(failure) => format!("{failure:?}"),
+        }
+    }
+
+    #[test]
+    fn without_an_address_the_configuration_counts() {
+        let asked = Connection::default();
+        assert_eq!(found(&asked, ""), "unix:/run/snowflake-broker/admin.sock");
+        assert_eq!(found(&asked, "/a/b"), "unix:/a/b");
+        assert_eq!(found(&asked, "unix:/a/b"), "unix:/a/b");
+        assert_eq!(found(&asked, "127.0.0.1:1"), "127.0.0.1:1");
+        assert_eq!(found(&asked, ":1"), "127.0.0.1:1");
+        assert_eq!(found(&asked, "192.0.2.1:1"), "192.0.2.1:1 over TLS");
+        assert!(found(&asked, "off").contains("--address"));
+        assert_eq!(found(&at("[::1]:2"), "/a/b"), "[::1]:2");
+    }
+
+    #[test]
+    fn a_configured_certificate_means_tls() {
+        let mut admin = Settings {
+            listen: Some("[::]:1".to_owned()),
+            ..Settings::default()
+        };
+        let target = |admin: &Settings| {
+            let target = Target::configured(admin, &Connection::default());
+            target.unwrap().to_string()
+        };
+        assert_eq!(target(&admin), "127.0.0.1:1");
+        admin.tls.cert = Some("cert.pem".into());
+        assert_eq!(target(&admin), "127.0.0.1:1 over TLS");
+    }
+
+    #[test]
+    fn other_machines_are_spoken_to_over_tls() {
+        for address in ["192.0.2.1:1", "[2001:db8::1]:1", "broker.example:1"] {
+            let mut asked = at(address);
+            assert_eq!(found(&asked, ""), format!("{address} over TLS"));
+            asked.insecure = true;
+            assert_eq!(found(&asked, ""), address);
+            asked.tls_ca = Some("ca.pem".into());
+            assert!(found(&asked, "").contains("--insecure"));
+        }
+        let mut asked = at("localhost:1");
+        assert_eq!(found(&asked, ""), "localhost:1");
+        asked.tls_server_name = Some("broker.example".to_owned());
+        assert_eq!(found(&asked, ""), "localhost:1 over TLS");
+    }
+
+    #[test]
+    fn wrong_addresses_are_named() {
+        for address in ["", "host", ":1", "host:port", "http://host:1", "a b:1"] {
+            let found = found(&at(address), "");
+            assert!(found.starts_with("Input(\"--address: "), "{found}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What people read of the answers: a message in, its text out.
+
+mod figures;
+mod screen;
+mod sentences;
+mod status;
+mod table;
+
+pub(super) use screen::{History, Line, screen};
+pub(super) use sentences::{
+    DryRun, bridge_count, bridge_lines, bridges, config, drain, intervals, limits, log_filter,
+    peers, polls, relay, reloaded, replaced_bridges, stats,
+};
+pub(super) use status::{line, status};
+
+/// Text that is not ours may hold anything, also what a terminal obeys.
+pub(super) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
