@@ -1,0 +1,406 @@
+//! Bridges that are replaced while the broker runs.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::sync::Arc;
+
+use snowflake_broker::proto::admin::v1::{
+    Bridge, ListBridgesRequest, ListBridgesResponse, ReloadRequest, ReplaceBridgesRequest,
+};
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use crate::broker::{Broker, Setup};
+use crate::load::{Load, UNKNOWN_BRIDGE};
+use crate::until;
+
+/// Of these the first half is in one list, the last half in the other, and the
+/// middle in both.
+const BRIDGES: usize = 90;
+const FIRST: std::ops::Range<usize> = 0..60;
+const SECOND: std::ops::Range<usize> = 30..BRIDGES;
+
+fn fingerprint(number: usize) -> String {
+    format!("{number:040X}")
+}
+
+/// The same bridges have other relays in another list.
+fn list(name: &str, numbers: std::ops::Range<usize>) -> Vec<Bridge> {
+    let bridges = numbers.map(|number| Bridge {
+        fingerprint: fingerprint(number),
+        relay_url: format!("wss://{name}{number}.example/"),
+        display_name: format!("{name} {number}"),
+    });
+    bridges.collect()
+}
+
+fn replacing(bridges: Vec<Bridge>) -> ReplaceBridgesRequest {
+    ReplaceBridgesRequest {
+        bridges,
+        ..ReplaceBridgesRequest::default()
+    }
+}
+
+async fn listed(broker: &Broker) -> ListBridgesResponse {
+    let mut client = broker.client().await;
+    let listed = client.list_bridges(ListBridgesRequest::default()).await;
+    listed.unwrap().into_inner()
+}
+
+/// A broker with this list in a file.
+fn with_file(setup: &Setup) -> std::path::PathBuf {
+    let folder = setup.path("lists");
+    fs::create_dir(&folder).unwrap();
+    let line = |bridge: Bridge| {
+        serde_json::json!({
+            "displayName": bridge.display_name,
+            "webSocketAddress": bridge.relay_url,
+            "fingerprint": bridge.fingerprint,
+        })
+        .to_string()
+    };
+    let lines: Vec<String> = list("a", FIRST).into_iter().map(line).collect();
+    let file = folder.join("bridges.json");
+    fs::write(&file, lines.join("\n")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    setup.configure(&format!(
+        "[broker]\nbridge_list_path = \"{}\"\n",
+        file.display()
+    ));
+    file
+}
+
+#[tokio::test]
+async fn nobody_sees_half_a_list() {
+    let broker = Broker::start("").await;
+    let mut client = broker.client().await;
+    let lists = Arc::new([list("a", FIRST), list("b", SECOND)]);
+    let mut etags = Vec::new();
+    for list in lists.iter() {
+        let replaced = client
+            .replace_bridges(replacing(list.clone()))
+            .await
+            .unwrap();
+        etags.push(replaced.into_inner().etag);
+    }
+    let fingerprints: Vec<String> = (0..BRIDGES).map(fingerprint).collect();
+    let load = Load::start(broker.addr(), &fingerprints);
+
+    let stopping = CancellationToken::new();
+    let reader = tokio::spawn(is_one_of(
+        broker.client().await,
+        Arc::clone(&lists),
+        etags,
+        stopping.clone(),
+    ));
+    let mut replacements = 0;
+    until("clients were served under many lists", async || {
+        let next = lists[replacements % 2].clone();
+        client.replace_bridges(replacing(next)).await.unwrap();
+        replacements += 1;
+        load.answered() > 200 && replacements > 100
+    })
+    .await;
+    stopping.cancel();
+    assert!(reader.await.unwrap() > 20);
+
+    let met = load.stop().await;
+    for (fingerprint, relay) in &met.relays {
+        let number = usize::from_str_radix(fingerprint, 16).unwrap();
+        let of = |name, numbers: std::ops::Range<usize>| {
+            numbers.contains(&number) && *relay == format!("wss://{name}{number}.example/")
+        };
+        assert!(of("a", FIRST) || of("b", SECOND), "{number}: {relay}");
+    }
+    let mut unknown = 0;
+    for (fingerprint, error) in &met.errors {
+        let number = usize::from_str_radix(fingerprint, 16).unwrap();
+        let is_in_both = FIRST.contains(&number) && SECOND.contains(&number);
+        assert!(error != UNKNOWN_BRIDGE || !is_in_both, "{number}: {error}");
+        unknown += usize::from(error == UNKNOWN_BRIDGE);
+    }
+    assert!(
+        unknown > 0,
+        "clients have asked for no bridge that was away"
+    );
+}
+
+/// Reads the list until it is stopped, and sees that it is always one of these;
+/// returns how often it has read it.
+async fn is_one_of(
+    mut client: snowflake_broker::proto::admin::v1::admin_client::AdminClient<
+        tonic::transport::Channel,
+    >,
+    lists: Arc<[Vec<Bridge>; 2]>,
+    etags: Vec<String>,
+    stopping: CancellationToken,
+) -> usize {
+    let mut reads = 0;
+    while !stopping.is_cancelled() {
+        let listed = client.list_bridges(ListBridgesRequest::default()).await;
+        let listed = listed.unwrap().into_inner();
+        let which = etags.iter().position(|etag| *etag == listed.etag).unwrap();
+        assert!(listed.bridges == lists[which], "{listed:?}");
+        reads += 1;
+    }
+    reads
+}
+
+#[tokio::test]
+async fn a_list_that_has_changed_meanwhile_is_not_replaced() {
+    let broker = Broker::start("").await;
+    let mut client = broker.client().await;
+    let etag = listed(&broker).await.etag;
+    let mut request = replacing(list("a", FIRST));
+    request.etag.clone_from(&etag);
+    let replaced = client
+        .replace_bridges(request.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!((replaced.replaced_count, replaced.bridge_count), (1, 60));
+    assert_eq!(listed(&broker).await.etag, replaced.etag);
+
+    request.bridges = list("b", SECOND);
+    let aborted = client.replace_bridges(request.clone()).await.unwrap_err();
+    assert_eq!(aborted.code(), Code::Aborted);
+    assert_eq!(listed(&broker).await.etag, replaced.etag);
+    request.etag = replaced.etag;
+    client.replace_bridges(request).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_two_who_replace_the_same_list_one_does() {
+    let broker = Broker::start("").await;
+    let etag = listed(&broker).await.etag;
+    let mut clients = tokio::task::JoinSet::new();
+    for number in 0..10 {
+        let mut client = broker.client().await;
+        let mut request = replacing(list(&format!("list{number}-"), FIRST));
+        request.etag.clone_from(&etag);
+        clients.spawn(async move { client.replace_bridges(request).await });
+    }
+    let outcomes = clients.join_all().await;
+    let codes = outcomes.iter().map(|outcome| match outcome {
+        Ok(_) => Code::Ok,
+        Err(status) => status.code(),
+    });
+    assert_eq!(codes.clone().filter(|code| *code == Code::Ok).count(), 1);
+    assert_eq!(codes.filter(|code| *code == Code::Aborted).count(), 9);
+}
+
+#[tokio::test]
+async fn a_list_is_written_back_as_a_whole_and_for_the_same_readers() {
+    let setup = Setup::new();
+    let file = with_file(&setup);
+    let before = fs::metadata(&file).unwrap().ino();
+    let broker = setup.start().await;
+    let mut client = broker.client().await;
+    let request = ReplaceBridgesRequest {
+        write_back: true,
+        ..replacing(list("b", SECOND))
+    };
+    let etag = client
+        .replace_bridges(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .etag;
+    let after = fs::metadata(&file).unwrap();
+    assert_ne!(after.ino(), before, "it was written in place");
+    assert_eq!(after.mode() & 0o777, 0o640);
+    let names = fs::read_dir(file.parent().unwrap()).unwrap();
+    assert_eq!(names.count(), 1, "something is left beside it");
+
+    // What was written is what a reload reads.
+    client.reload(ReloadRequest::default()).await.unwrap();
+    let listed = listed(&broker).await;
+    assert_eq!(listed.etag, etag);
+    assert!(listed.bridges == list("b", SECOND));
+}
+
+#[tokio::test]
+async fn a_list_that_is_not_written_back_lasts_until_the_next_reload() {
+    let setup = Setup::new();
+    with_file(&setup);
+    let broker = setup.start().await;
+    let before = listed(&broker).await.etag;
+    let mut client = broker.client().await;
+    client
+        .replace_bridges(replacing(list("b", SECOND)))
+        .await
+        .unwrap();
+    assert_ne!(listed(&broker).await.etag, before);
+    client.reload(ReloadRequest::default()).await.unwrap();
+    assert_eq!(listed(&broker).await.etag, before);
+}
+
+/// As under `ProtectSystem=strict` of systemd. Permissions would not do: they
+/// do not keep root out.
+#[tokio::test]
+async fn a_list_that_cannot_be_written_changes_nothing() {
+    let setup = Setup::new();
+    let file = with_file(&setup);
+    let script = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command
+        .args(["--map-root-user", "--mount", "sh", "-c", script])
+        .arg(file.parent().unwrap())
+        .arg(env!("CARGO_BIN_EXE_snowflake-broker"));
+    setup.complete(&mut command);
+    let broker = setup.start_as(command).await;
+    let before = listed(&broker).await.etag;
+    let content = fs::read(&file).unwrap();
+    let mut client = broker.client().await;
+    let request = ReplaceBridgesRequest {
+        write_back: true,
+        ..replacing(list("b", SECOND))
+    };
+    let failed = client.replace_bridges(request).await.unwrap_err();
+    assert_eq!(failed.code(), Code::Unavailable, "{failed}");
+    assert!(
+        failed.message().contains("broker.bridge_list_path"),
+        "{failed}"
+    );
+    assert_eq!(listed(&broker).await.etag, before);
+    assert_eq!(fs::read(&file).unwrap(), content);
+}
+
+#[tokio::test]
+async fn without_a_file_there_is_nowhere_to_write_to() {
+    let broker = Broker::start("").await;
+    let before = listed(&broker).await.etag;
+    let request = ReplaceBridgesRequest {
+        write_back: true,
+        ..replacing(list("b", SECOND))
+    };
+    let failed = broker
+        .client()
+        .await
+        .replace_bridges(request)
+        .await
+        .unwrap_err();
+    assert_eq!(failed.code(), Code::FailedPrecondition, "{failed}");
+    assert_eq!(listed(&broker).await.etag, before);
+}
+
+#[tokio::test]
+async fn what_is_only_to_be_checked_is_not_done() {
+    let setup = Setup::new();
+    let file = with_file(&setup);
+    let content = fs::read(&file).unwrap();
+    let broker = setup.start().await;
+    let before = listed(&broker).await.etag;
+    let request = ReplaceBridgesRequest {
+        write_back: true,
+        validate_only: true,
+        ..replacing(list("b", SECOND))
+    };
+    let mut client = broker.client().await;
+    let checked = client.replace_bridges(request).await.unwrap().into_inner();
+    assert_ne!(checked.etag, before);
+    assert_eq!(listed(&broker).await.etag, before);
+    assert_eq!(fs::read(&file).unwrap(), content);
+    assert!(!broker.log().contains("admin: "), "{}", broker.log());
+}
+
+#[tokio::test]
+async fn every_wrong_field_is_named() {
+    let broker = Broker::start("").await;
+    let mut client = broker.client().await;
+    let before = listed(&broker).await.etag;
+    let mut bridges = list("a", 0..4);
+    bridges[1].fingerprint = "12".to_owned();
+    bridges[2].relay_url = "https://a.example/".to_owned();
+    bridges[3].fingerprint = bridges[0].fingerprint.to_lowercase();
+    let wrong = client
+        .replace_bridges(replacing(bridges))
+        .await
+        .unwrap_err();
+    assert_eq!(wrong.code(), Code::InvalidArgument);
+    let details = wrong.get_details_bad_request().unwrap();
+    let fields: Vec<&str> = details
+        .field_violations
+        .iter()
+        .map(|wrong| &*wrong.field)
+        .collect();
+    assert_eq!(
+        fields,
+        [
+            "bridges[1].fingerprint",
+            "bridges[2].relay_url",
+            "bridges[3].fingerprint"
+        ]
+    );
+    let none = client
+        .replace_bridges(replacing(Vec::new()))
+        .await
+        .unwrap_err();
+    assert_eq!(none.code(), Code::InvalidArgument);
+    assert_eq!(listed(&broker).await.etag, before);
+}
+
+/// The error still fits into the head of a response.
+#[tokio::test]
+async fn a_list_that_is_all_wrong_is_answered() {
+    let broker = Broker::start("").await;
+    let bridge = Bridge {
+        relay_url: "x".repeat(300),
+        ..Bridge::default()
+    };
+    let request = replacing(vec![bridge; 5_000]);
+    let wrong = broker
+        .client()
+        .await
+        .replace_bridges(request)
+        .await
+        .unwrap_err();
+    assert_eq!(wrong.code(), Code::InvalidArgument, "{wrong}");
+    assert!(wrong.message().ends_with("; and 9980 more"), "{wrong}");
+}
+
+#[tokio::test]
+async fn pages_are_of_one_list() {
+    let broker = Broker::start("").await;
+    let mut client = broker.client().await;
+    client
+        .replace_bridges(replacing(list("a", FIRST)))
+        .await
+        .unwrap();
+    let mut bridges = Vec::new();
+    let mut request = ListBridgesRequest {
+        page_size: 7,
+        ..ListBridgesRequest::default()
+    };
+    loop {
+        let page = client
+            .list_bridges(request.clone())
+            .await
+            .unwrap()
+            .into_inner();
+        bridges.extend(page.bridges);
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() {
+            break;
+        }
+    }
+    assert!(bridges == list("a", FIRST));
+
+    let first = ListBridgesRequest {
+        page_token: String::new(),
+        ..request
+    };
+    let page = client.list_bridges(first).await.unwrap().into_inner();
+    client
+        .replace_bridges(replacing(list("b", SECOND)))
+        .await
+        .unwrap();
+    let stale = ListBridgesRequest {
+        page_token: page.next_page_token,
+        page_size: 7,
+    };
+    let refused = client.list_bridges(stale).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+}

@@ -1,0 +1,61 @@
+//! Connections that do not do what callers do.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::thread;
+
+use crate::broker::{Broker, Setup};
+use crate::{FOREVER, port};
+
+/// Further ones wait; this is not reached here.
+const CONNECTIONS: usize = 300;
+
+/// Whether the other end closes it. What comes first is the server's own
+/// greeting.
+fn is_closed(mut stream: impl std::io::Read) -> bool {
+    let mut nothing = Vec::new();
+    match stream.read_to_end(&mut nothing) {
+        Ok(_) => true,
+        Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_begin_is_sent_away() {
+    let broker = Broker::start("").await;
+    broker.grpcurl().call("GetStatus", "{}").await.unwrap();
+    let open = |sent: &[u8]| {
+        let mut stream = UnixStream::connect(broker.socket()).unwrap();
+        stream.set_read_timeout(Some(FOREVER)).unwrap();
+        stream.write_all(sent).unwrap();
+        stream
+    };
+    let silent = open(b"");
+    let half = open(b"PRI * HTTP/2.0\r\n");
+    let rubbish = open(&[0xff; 1000]);
+    let closed = [silent, half, rubbish].map(|stream| thread::spawn(move || is_closed(stream)));
+    // They disturb nobody.
+    broker.grpcurl().call("GetStatus", "{}").await.unwrap();
+    for closed in closed {
+        assert!(closed.join().unwrap());
+    }
+    let watched = broker.grpcurl().watch("{}").await.unwrap();
+    assert!(!watched.is_empty());
+}
+
+#[tokio::test]
+async fn many_silent_ones_keep_nobody_from_calling() {
+    let setup = Setup::new();
+    let address = format!("127.0.0.1:{}", port::free().unwrap());
+    setup.configure(&format!("[admin]\nlisten = {address:?}\n"));
+    let broker = setup.start().await;
+    let open = || TcpStream::connect(&address).unwrap();
+    let mut silent: Vec<TcpStream> = (0..CONNECTIONS).map(|_| open()).collect();
+    let grpcurl = crate::grpcurl::Grpcurl::new(&["-plaintext"], &address);
+    grpcurl.call("GetStatus", "{}").await.unwrap();
+    let last = silent.pop().unwrap();
+    last.set_read_timeout(Some(FOREVER)).unwrap();
+    assert!(thread::spawn(move || is_closed(last)).join().unwrap());
+    assert!(!broker.log().contains("127.0.0.1"), "{}", broker.log());
+}

@@ -1,0 +1,59 @@
+//! The administration by gRPC as its callers meet it: the real program, called
+//! by the real grpcurl, by Debian's gRPC for Python, and by our own client.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod access;
+mod bridges;
+mod broker;
+mod certificates;
+mod connections;
+mod drain;
+mod grpcurl;
+mod load;
+#[path = "../support/messages.rs"]
+mod messages;
+#[path = "../support/peer.rs"]
+mod peer;
+#[path = "../support/port.rs"]
+mod port;
+mod python;
+mod readings;
+mod readme;
+mod rpcs;
+mod settings;
+mod socket;
+mod watchers;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+/// Longer than anything here takes; only what hangs runs into it.
+const FOREVER: Duration = Duration::from_mins(1);
+
+/// Tries again until it is so.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let waiting = timeout(FOREVER, async {
+        while !is_so().await {
+            sleep(Duration::from_millis(10)).await;
+        }
+    });
+    waiting.await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+/// A file of the programs that `tests/run` fetches.
+fn foreign(path: &str) -> PathBuf {
+    let folder = env::var_os("SNOWFLAKE_INTEROP_DIR").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop"),
+        PathBuf::from,
+    );
+    let file = folder.join(path);
+    assert!(
+        file.exists(),
+        "{} is missing: run tests/run once, it fetches it",
+        file.display()
+    );
+    file
+}

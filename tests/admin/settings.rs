@@ -1,0 +1,428 @@
+//! What is set while the broker runs.
+
+use prost_types::{Duration, FieldMask};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use snowflake_broker::proto::admin::v1::{
+    GetConfigRequest, GetStatusRequest, PollIntervals, RelayPolicy, ReloadRequest,
+    SetLogFilterRequest, SetPollIntervalsRequest, SetRelayPolicyRequest, Setting,
+};
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use crate::broker::{Broker, Setup};
+use crate::messages::proxy_poll;
+use crate::peer::Peer;
+use crate::until;
+
+/// Polls are answered soon.
+const IMPATIENT: &str = "[matching]\nproxy_timeout = \"10ms\"\n";
+
+fn seconds(seconds: i64) -> Duration {
+    Duration { seconds, nanos: 0 }
+}
+
+fn mask(paths: &[&str]) -> FieldMask {
+    let paths = paths.iter().map(|&path| path.to_owned()).collect();
+    FieldMask { paths }
+}
+
+fn intervals(open: i64, strict: i64) -> SetPollIntervalsRequest {
+    SetPollIntervalsRequest {
+        poll_intervals: Some(PollIntervals {
+            open: Some(seconds(open)),
+            strict: Some(seconds(strict)),
+            ..PollIntervals::default()
+        }),
+        ..SetPollIntervalsRequest::default()
+    }
+}
+
+/// The fields that a refused request is told of.
+fn wrong_fields(status: &tonic::Status) -> Vec<String> {
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    let details = status.get_details_bad_request().unwrap();
+    let wrong = details.field_violations.into_iter();
+    wrong.map(|wrong| wrong.field).collect()
+}
+
+async fn poll(broker: &Broker, body: String) -> Value {
+    let mut peer = Peer::http1(broker.addr()).await;
+    let (_, reply) = peer.post("/proxy", body).await;
+    serde_json::from_str(&reply).unwrap()
+}
+
+/// `NextPoll` in seconds, of an open and a strict proxy.
+async fn told(broker: &Broker) -> [u64; 2] {
+    let mut told = [0; 2];
+    for (told, nat) in told.iter_mut().zip(["unrestricted", "restricted"]) {
+        let reply = poll(broker, proxy_poll("a", nat)).await;
+        *told = reply["NextPoll"].as_u64().unwrap() / 1000;
+    }
+    told
+}
+
+async fn settings(broker: &Broker, prefix: &str) -> Vec<Setting> {
+    let request = GetConfigRequest {
+        key_prefix: prefix.to_owned(),
+    };
+    let config = broker.client().await.get_config(request).await;
+    config.unwrap().into_inner().settings
+}
+
+/// The value of a key, and where it is from.
+async fn setting(broker: &Broker, key: &str) -> (String, String) {
+    let settings = settings(broker, key).await;
+    let setting = settings.into_iter().find(|setting| setting.key == key);
+    let setting = setting.unwrap();
+    (setting.value, setting.source)
+}
+
+#[tokio::test]
+async fn proxies_are_told_the_intervals_that_are_set() {
+    let broker = Broker::start(IMPATIENT).await;
+    let mut client = broker.client().await;
+    assert_eq!(told(&broker).await, [20, 20]);
+    let set = client
+        .set_poll_intervals(intervals(3, 40))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        (set.open, set.moderate),
+        (Some(seconds(3)), Some(seconds(20)))
+    );
+    assert_eq!(told(&broker).await, [3, 40]);
+    let status = client
+        .get_status(GetStatusRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    let shown: Vec<_> = status
+        .poll_intervals
+        .iter()
+        .map(|pool| pool.interval)
+        .collect();
+    assert_eq!(shown, [3, 20, 40].map(|told| Some(seconds(told))));
+    let shown = setting(&broker, "poll_interval.strict").await;
+    assert_eq!(shown, ("\"40s\"".to_owned(), "admin".to_owned()));
+
+    // The mask is stronger than what is set.
+    let masked = SetPollIntervalsRequest {
+        update_mask: Some(mask(&["strict"])),
+        ..intervals(5, 50)
+    };
+    client.set_poll_intervals(masked).await.unwrap();
+    assert_eq!(told(&broker).await, [3, 50]);
+    let checked = SetPollIntervalsRequest {
+        validate_only: true,
+        ..intervals(7, 70)
+    };
+    let would_be = client
+        .set_poll_intervals(checked)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(would_be.open, Some(seconds(7)));
+    assert_eq!(told(&broker).await, [3, 50]);
+
+    // The next reload reads the configuration again, whoever asks for it.
+    broker.signal(Signal::HUP, " reloaded bridges").await;
+    assert_eq!(told(&broker).await, [20, 20]);
+    let shown = setting(&broker, "poll_interval.strict").await;
+    assert_eq!(shown, ("\"20s\"".to_owned(), "default".to_owned()));
+    client.set_poll_intervals(intervals(3, 40)).await.unwrap();
+    client.reload(ReloadRequest::default()).await.unwrap();
+    assert_eq!(told(&broker).await, [20, 20]);
+}
+
+/// In adaptive mode the intervals in force are others than those that are set.
+#[tokio::test]
+async fn the_intervals_in_force_are_told() {
+    let adaptive = "[poll_interval]\nmode = \"adaptive\"\nfloor = \"30s\"\nceiling = \"30s\"\n";
+    let broker = Broker::start(adaptive).await;
+    let status = broker.client().await.get_status(GetStatusRequest {}).await;
+    let status = status.unwrap().into_inner();
+    let shown: Vec<_> = status
+        .poll_intervals
+        .iter()
+        .map(|pool| pool.interval)
+        .collect();
+    assert_eq!(shown, [Some(seconds(30)); 3]);
+}
+
+#[tokio::test]
+async fn a_wrong_interval_changes_none() {
+    let broker = Broker::start(IMPATIENT).await;
+    let mut client = broker.client().await;
+    let day = 24 * 60 * 60;
+    for (open, strict) in [(0, day + 1), (-1, i64::MAX)] {
+        let wrong = client
+            .set_poll_intervals(intervals(open, strict))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            wrong_fields(&wrong),
+            ["poll_intervals.open", "poll_intervals.strict"]
+        );
+        let half_wrong = client
+            .set_poll_intervals(intervals(3, strict))
+            .await
+            .unwrap_err();
+        assert_eq!(wrong_fields(&half_wrong), ["poll_intervals.strict"]);
+    }
+    for (paths, field) in [
+        (["closed"], "update_mask"),
+        (["moderate"], "poll_intervals.moderate"),
+    ] {
+        let masked = SetPollIntervalsRequest {
+            update_mask: Some(mask(&paths)),
+            ..intervals(3, 40)
+        };
+        let wrong = client.set_poll_intervals(masked).await.unwrap_err();
+        assert_eq!(wrong_fields(&wrong), [field]);
+    }
+    assert_eq!(told(&broker).await, [20, 20]);
+    assert!(!broker.log().contains("admin: "), "{}", broker.log());
+    client.set_poll_intervals(intervals(1, day)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_relay_policy_says_which_proxies_may_serve() {
+    let broker = Broker::start(IMPATIENT).await;
+    let mut client = broker.client().await;
+    let status = async |pattern: Option<&str>| {
+        let mut body = json!({"Sid": "a", "Version": "1.3"});
+        if let Some(pattern) = pattern {
+            body["AcceptedRelayPattern"] = pattern.into();
+        }
+        poll(&broker, body.to_string()).await["Status"].clone()
+    };
+    let theirs = Some("^elsewhere.example$");
+    assert_eq!(status(theirs).await, "incorrect relay pattern");
+    assert_eq!(status(None).await, "no match");
+
+    let policy = |allowed: &str, default: &str| SetRelayPolicyRequest {
+        relay_policy: Some(RelayPolicy {
+            allowed_relay_pattern: Some(allowed.to_owned()),
+            default_relay_pattern: Some(default.to_owned()),
+        }),
+        ..SetRelayPolicyRequest::default()
+    };
+    let set = policy("^elsewhere.example$", "snowflake.torproject.net$");
+    client.set_relay_policy(set).await.unwrap();
+    assert_eq!(status(theirs).await, "no match");
+    assert_eq!(status(None).await, "incorrect relay pattern");
+    let shown = setting(&broker, "broker.allowed_relay_pattern").await;
+    assert_eq!(
+        shown,
+        ("\"^elsewhere.example$\"".to_owned(), "admin".to_owned())
+    );
+
+    let masked = SetRelayPolicyRequest {
+        update_mask: Some(mask(&["default_relay_pattern"])),
+        ..policy("ignored.example$", "")
+    };
+    let set = client.set_relay_policy(masked).await.unwrap().into_inner();
+    assert_eq!(
+        set.allowed_relay_pattern.as_deref(),
+        Some("^elsewhere.example$")
+    );
+    assert_eq!(status(None).await, "no match");
+
+    let wrong = client
+        .set_relay_policy(policy("a b", "wss://x/"))
+        .await
+        .unwrap_err();
+    let both = [
+        "relay_policy.allowed_relay_pattern",
+        "relay_policy.default_relay_pattern",
+    ];
+    assert_eq!(wrong_fields(&wrong), both);
+    let checked = SetRelayPolicyRequest {
+        validate_only: true,
+        ..policy("snowflake.torproject.net$", "")
+    };
+    client.set_relay_policy(checked).await.unwrap();
+    assert_eq!(status(theirs).await, "no match");
+}
+
+fn filter(filter: &str, ttl: Option<Duration>) -> SetLogFilterRequest {
+    SetLogFilterRequest {
+        filter: filter.to_owned(),
+        ttl,
+        ..SetLogFilterRequest::default()
+    }
+}
+
+#[tokio::test]
+async fn a_log_filter_holds_for_its_time() {
+    let broker = Broker::start("[telemetry]\nlog_level = \"warn\"\n").await;
+    let mut client = broker.client().await;
+    let configured = async || setting(&broker, "telemetry.log_level").await;
+    // What is logged is written a moment later.
+    let logs = async || {
+        let count = || broker.log().matches("admin: poll intervals set").count();
+        let before = count();
+        let mut client = broker.client().await;
+        client.set_poll_intervals(intervals(20, 20)).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        count() > before
+    };
+    assert!(!logs().await);
+    let set = client
+        .set_log_filter(filter("info", Some(seconds(2))))
+        .await;
+    let set = set.unwrap().into_inner();
+    assert_eq!(set.filter, "info");
+    assert!(set.expire_time.is_some());
+    let shown = ("\"info\"".to_owned(), "admin".to_owned());
+    assert_eq!(configured().await, shown);
+    until("it logs more", async || logs().await).await;
+    let is_back = async || configured().await.0 == "\"warn\"";
+    until("the filter of the configuration is back", is_back).await;
+    assert!(!logs().await);
+
+    // A filter without end outlasts that of one before it.
+    let short = filter("info", Some(seconds(1)));
+    client.set_log_filter(short).await.unwrap();
+    let set = client.set_log_filter(filter("debug", None)).await;
+    assert!(set.unwrap().into_inner().expire_time.is_none());
+    tokio::time::sleep(std::time::Duration::from_millis(1_300)).await;
+    until("it logs more", async || logs().await).await;
+    // Until the next reload.
+    client.reload(ReloadRequest::default()).await.unwrap();
+    assert_eq!(configured().await.0, "\"warn\"");
+    assert!(!logs().await);
+}
+
+#[tokio::test]
+async fn a_wrong_log_filter_changes_nothing() {
+    let broker = Broker::start("").await;
+    let mut client = broker.client().await;
+    let wrong = client
+        .set_log_filter(filter("loud", None))
+        .await
+        .unwrap_err();
+    assert_eq!(wrong_fields(&wrong), ["filter"]);
+    for ttl in [0, -5, 24 * 60 * 60 + 1] {
+        let wrong = client
+            .set_log_filter(filter("debug", Some(seconds(ttl))))
+            .await
+            .unwrap_err();
+        assert_eq!(wrong_fields(&wrong), ["ttl"]);
+    }
+    let checked = SetLogFilterRequest {
+        validate_only: true,
+        ..filter("off", None)
+    };
+    client.set_log_filter(checked).await.unwrap();
+    client.set_poll_intervals(intervals(20, 20)).await.unwrap();
+    broker.logs("admin: poll intervals set").await;
+}
+
+#[tokio::test]
+async fn a_reload_in_which_a_part_is_wrong_changes_nothing() {
+    let setup = Setup::new();
+    let bridges = setup.write("bridges", "");
+    setup.configure(&format!(
+        "{IMPATIENT}[broker]\nbridge_list_path = {bridges:?}\n"
+    ));
+    let good = json!({
+        "displayName": "one",
+        "webSocketAddress": "wss://one.example/",
+        "fingerprint": "0123456789ABCDEF0123456789ABCDEF01234567",
+    });
+    setup.write("bridges", &good.to_string());
+    let broker = setup.start().await;
+    let mut client = broker.client().await;
+
+    broker.setup.write("bridges", "rubbish");
+    broker.setup.configure(&format!(
+        "{IMPATIENT}[broker]\nbridge_list_path = {bridges:?}\n\
+         [poll_interval]\nopen = \"3s\"\nfilepath = \"/nowhere/intervals\"\n"
+    ));
+    for validate_only in [true, false] {
+        let refused = client
+            .reload(ReloadRequest { validate_only })
+            .await
+            .unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition);
+        let details = refused.get_details_precondition_failure().unwrap();
+        let parts: Vec<&str> = details
+            .violations
+            .iter()
+            .map(|wrong| &*wrong.subject)
+            .collect();
+        assert_eq!(parts, ["bridges", "poll intervals"], "{refused}");
+        assert!(
+            details.violations[0]
+                .description
+                .starts_with("broker.bridge_list_path: ")
+        );
+    }
+    assert_eq!(told(&broker).await, [20, 20]);
+    assert!(!broker.log().contains("admin: "), "{}", broker.log());
+
+    broker.setup.write("bridges", &good.to_string());
+    broker
+        .setup
+        .configure("[poll_interval]\nopen = \"3s\"\n[http]\nbody_read_timeout = \"9s\"\n");
+    let checked = ReloadRequest {
+        validate_only: true,
+    };
+    let checked = client.reload(checked).await.unwrap().into_inner();
+    assert_eq!(setting(&broker, "poll_interval.open").await.0, "\"20s\"");
+    let reloaded = client
+        .reload(ReloadRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(reloaded, checked);
+    assert!(reloaded.parts.contains(&"bridges".to_owned()));
+    assert_eq!(reloaded.waiting_for_restart, ["http.body_read_timeout"]);
+    let waiting = settings(&broker, "http.body_read_timeout").await;
+    assert!(waiting[0].waiting_for_restart);
+    let (value, source) = setting(&broker, "poll_interval.open").await;
+    assert_eq!(value, "\"3s\"");
+    assert!(source.ends_with("config.toml, line 2"), "{source}");
+}
+
+#[tokio::test]
+async fn the_configuration_tells_where_each_value_is_from_and_no_secret() {
+    let setup = Setup::new();
+    setup.configure(
+        "[matching]\nclient_timeout = \"4s\"\n[otel]\nheaders = \"authorization=hidden\"\n",
+    );
+    let mut command = setup.command();
+    command.env("SNOWFLAKE_BROKER_MATCHING__MAX_ATTEMPTS", "3");
+    let broker = setup.start_as(command).await;
+    let config = broker.setup.path("config.toml");
+    for (key, value, source) in [
+        (
+            "matching.client_timeout",
+            "\"4s\"",
+            format!("file {}, line 2", config.display()),
+        ),
+        (
+            "matching.max_attempts",
+            "3",
+            "variable SNOWFLAKE_BROKER_MATCHING__MAX_ATTEMPTS".to_owned(),
+        ),
+        ("matching.proxy_timeout", "\"10s\"", "default".to_owned()),
+        ("tls.disable", "true", "flag --disable-tls".to_owned()),
+        (
+            "otel.headers",
+            "(secret)",
+            format!("file {}, line 4", config.display()),
+        ),
+        ("admin.tls.cert", "", "default".to_owned()),
+    ] {
+        assert_eq!(setting(&broker, key).await, (value.to_owned(), source));
+    }
+    let all = settings(&broker, "").await;
+    assert!(all.is_sorted_by_key(|setting| setting.key.clone()));
+    assert!(all.len() > 60 && all.iter().all(|setting| !setting.value.contains("hidden")));
+    let matching = settings(&broker, "matching.").await;
+    assert!(matching.len() > 5 && matching.len() < all.len());
+}

@@ -1,0 +1,136 @@
+//! The socket's file, and one that the service manager has opened.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::net::UnixListener;
+use std::process::Stdio;
+
+use rustix::process::Signal;
+use snowflake_broker::proto::admin::v1::GetStatusRequest;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::FOREVER;
+use crate::broker::{Broker, Setup};
+
+async fn answers(broker: &Broker) {
+    let mut client = broker.client().await;
+    client.get_status(GetStatusRequest {}).await.unwrap();
+}
+
+#[tokio::test]
+async fn its_owner_and_its_group_may_call_until_it_is_removed() {
+    let mut broker = Broker::start("[matching]\ndrain_grace = 0\n").await;
+    answers(&broker).await;
+    let socket = fs::metadata(broker.socket()).unwrap();
+    assert!(socket.file_type().is_socket());
+    assert_eq!(socket.mode() & 0o777, 0o660);
+    broker.send(Signal::TERM);
+    assert!(broker.end().await.success());
+    assert!(!broker.socket().exists());
+}
+
+#[tokio::test]
+async fn what_a_crash_has_left_is_replaced() {
+    let mut broker = Broker::start("").await;
+    answers(&broker).await;
+    broker.send(Signal::KILL);
+    broker.end().await;
+    assert!(broker.socket().exists());
+    let again = broker.setup.start().await;
+    answers(&again).await;
+}
+
+#[tokio::test]
+async fn the_socket_of_another_broker_is_left_alone() {
+    let broker = Broker::start("").await;
+    answers(&broker).await;
+    let before = fs::metadata(broker.socket()).unwrap().ino();
+    let second = Setup::new();
+    second.configure(&format!("[admin]\nlisten = {:?}\n", broker.socket()));
+    let (code, line) = second.failure().await;
+    assert_eq!(code, 1, "{line}");
+    assert!(line.contains("admin.listen: cannot listen on"), "{line}");
+    assert_eq!(fs::metadata(broker.socket()).unwrap().ino(), before);
+    answers(&broker).await;
+}
+
+/// A file that is none of ours is neither replaced nor removed.
+#[tokio::test]
+async fn what_is_no_socket_is_left_alone() {
+    let setup = Setup::new();
+    setup.write("admin.sock", "precious");
+    let (code, line) = setup.failure().await;
+    assert_eq!(code, 1, "{line}");
+    assert!(line.contains("admin.listen: cannot listen on"), "{line}");
+    assert_eq!(fs::read(setup.socket()).unwrap(), b"precious");
+}
+
+/// A successor that was started meanwhile has its own there.
+#[tokio::test]
+async fn the_socket_of_a_successor_is_not_removed() {
+    let mut broker = Broker::start("[matching]\ndrain_grace = 0\n").await;
+    answers(&broker).await;
+    fs::remove_file(broker.socket()).unwrap();
+    let _successor = UnixListener::bind(broker.socket()).unwrap();
+    broker.send(Signal::TERM);
+    assert!(broker.end().await.success());
+    assert!(broker.socket().exists());
+}
+
+#[tokio::test]
+async fn one_that_is_passed_is_used_and_left() {
+    let setup = Setup::new();
+    setup.configure("[matching]\ndrain_grace = 0\n");
+    let socket = setup.path("passed.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "LISTEN_PID=$$ exec \"$0\" \"$@\" 3<&0 </dev/null"]);
+    command.arg(env!("CARGO_BIN_EXE_snowflake-broker"));
+    setup.complete(&mut command);
+    command
+        .env("LISTEN_FDS", "1")
+        .env("LISTEN_FDNAMES", "admin")
+        .stdin(Stdio::from(OwnedFd::from(listener)));
+    let mut broker = setup.start_as(command).await;
+    let channel = crate::broker::channel(&socket).await;
+    let mut client = snowflake_broker::proto::admin::v1::admin_client::AdminClient::new(channel);
+    client.get_status(GetStatusRequest {}).await.unwrap();
+    assert!(!broker.socket().exists());
+    broker.send(Signal::TERM);
+    assert!(broker.end().await.success());
+    assert!(socket.exists());
+}
+
+/// A second broker of a machine serves all the same, where nobody has asked for
+/// the socket that the first one has.
+#[tokio::test]
+async fn the_default_one_is_not_insisted_on() {
+    let script = "set -euo pipefail\n\
+        mount -t tmpfs tmpfs /run && mkdir /run/snowflake-broker && ip link set lo up\n\
+        broker() { \"$BROKER\" --disable-tls --disable-geoip --addr 127.0.0.1:$1; }\n\
+        broker 1 2> first &\n\
+        until [[ -S /run/snowflake-broker/admin.sock ]]; do sleep 0.05; done\n\
+        broker 2 2> second &\n\
+        until : 2> /dev/null < /dev/tcp/127.0.0.1/2; do sleep 0.05; done\n\
+        cat second";
+    let folder = tempfile::tempdir().unwrap();
+    let mut unshare = Command::new("unshare");
+    unshare
+        .args(["--map-root-user", "--mount", "--net", "--pid", "--fork"])
+        .args(["--kill-child", "bash", "-c", script])
+        .current_dir(folder.path())
+        .env("BROKER", env!("CARGO_BIN_EXE_snowflake-broker"))
+        .kill_on_drop(true);
+    let output = timeout(FOREVER, unshare.output()).await.unwrap().unwrap();
+    let log = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(log.contains("admin.listen: cannot listen on"), "{output:?}");
+    assert!(log.contains("there is no administration"), "{log}");
+}
+
+#[tokio::test]
+async fn it_can_be_off() {
+    let broker = Broker::start("[admin]\nlisten = \"off\"\n").await;
+    assert!(!broker.socket().exists());
+}
