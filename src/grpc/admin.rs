@@ -29,7 +29,7 @@ use crate::proto::admin::v1::admin_server::Admin;
 
 use crate::telemetry::LogLevel;
 
-use operations::{Operations, WrongPart};
+use operations::{Operations, Overrides, WrongPart};
 
 /// Answers the calls of operators and viewers.
 pub struct AdminService {
@@ -64,6 +64,19 @@ impl AdminService {
             principal,
             _turn: self.changes.lock().await,
         })
+    }
+
+    /// Notes and logs what was set, unless the request was only to be checked.
+    fn set(&self, change: &Change, validate_only: bool, what: &str, overrides: Overrides) {
+        if validate_only {
+            return;
+        }
+        let values = overrides
+            .iter()
+            .map(|(key, value)| format!("{key} = {value}"));
+        let values = values.collect::<Vec<_>>().join(", ");
+        tracing::info!(principal = %change.principal, %values, "admin: {what}");
+        self.operations.note_overrides(overrides);
     }
 }
 
@@ -142,8 +155,13 @@ impl Admin for AdminService {
     ) -> Result<Response<v1::PollIntervals>, Status> {
         let change = self.change(&request).await?;
         let asked = request.get_ref();
-        let intervals = settings::set_poll_intervals(&self.broker, &*self.operations, asked)?;
-        change.made(asked.validate_only, "poll intervals set");
+        let (intervals, overrides) = settings::set_poll_intervals(&self.broker, asked)?;
+        self.set(
+            &change,
+            asked.validate_only,
+            "poll intervals set",
+            overrides,
+        );
         Ok(Response::new(intervals))
     }
 
@@ -153,8 +171,13 @@ impl Admin for AdminService {
     ) -> Result<Response<v1::RelayPolicy>, Status> {
         let change = self.change(&request).await?;
         let asked = request.get_ref();
-        let policy = settings::set_relay_policy(&self.broker, &*self.operations, asked)?;
-        change.made(asked.validate_only, "relay patterns set");
+        let (policy, overrides) = settings::set_relay_policy(&self.broker, asked)?;
+        self.set(
+            &change,
+            asked.validate_only,
+            "relay patterns set",
+            overrides,
+        );
         Ok(Response::new(policy))
     }
 
@@ -164,8 +187,8 @@ impl Admin for AdminService {
     ) -> Result<Response<v1::Limits>, Status> {
         let change = self.change(&request).await?;
         let asked = request.get_ref();
-        let limits = limits::set(&self.broker, &*self.operations, asked)?;
-        change.made(asked.validate_only, "limits set");
+        let (limits, overrides) = limits::set(&self.broker, &*self.operations, asked)?;
+        self.set(&change, asked.validate_only, "limits set", overrides);
         Ok(Response::new(limits))
     }
 
@@ -185,7 +208,8 @@ impl Admin for AdminService {
             self.operations.set_log_filter(&asked.filter, ttl)
         };
         let expire_time = set.map_err(|problem| invalid("filter", problem))?;
-        change.made(asked.validate_only, "log filter set");
+        let what = format!("log filter set to {:?}", asked.filter);
+        change.made(asked.validate_only, &what);
         Ok(Response::new(v1::LogFilter {
             filter: asked.filter,
             expire_time: expire_time.map(timestamp),

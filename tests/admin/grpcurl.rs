@@ -192,7 +192,9 @@ async fn every_call_by_the_unix_socket() {
     let broker = Broker::start("").await;
     call_everything(&broker.grpcurl()).await;
     let user = rustix::process::getuid().as_raw();
-    let logged = format!("admin: poll intervals set principal=uid {user}");
+    let logged = format!(
+        "admin: poll intervals set principal=uid {user} values=poll_interval.open = \"30s\""
+    );
     broker.logs(&logged).await;
 }
 

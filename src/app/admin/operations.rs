@@ -1,6 +1,5 @@
 //! What an operator has the program do.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -14,7 +13,7 @@ use crate::app::durable;
 use crate::app::reload::{self, Refused, Reloaded, Reloads};
 use crate::broker::{Broker, clock, limits};
 use crate::config::Loaded;
-use crate::grpc::admin::operations::{Operations, WriteBridgesError, WrongPart};
+use crate::grpc::admin::operations::{Operations, Overrides, WriteBridgesError, WrongPart};
 use crate::listener::Server;
 use crate::proto::admin::v1;
 use crate::telemetry::{LogControl, LogLevel};
@@ -43,7 +42,7 @@ struct Changes {
     /// for it.
     loaded: Arc<Loaded>,
     /// The values that are in force instead of its own.
-    overrides: BTreeMap<&'static str, String>,
+    overrides: Overrides,
     /// Ends the grace of a drain.
     drain: Option<AbortHandle>,
     /// Brings the configuration's log filter back.
@@ -60,7 +59,7 @@ impl Administration {
     ) -> Self {
         let changes = Changes {
             loaded: reloads.loaded(),
-            overrides: BTreeMap::new(),
+            overrides: Overrides::new(),
             drain: None,
             log_ttl: None,
         };
@@ -122,7 +121,7 @@ fn is_this_task(task: Option<&AbortHandle>) -> bool {
 
 impl Changes {
     /// The values in force instead of those of the configuration that is loaded.
-    fn of(&mut self, loaded: &Arc<Loaded>) -> &mut BTreeMap<&'static str, String> {
+    fn of(&mut self, loaded: &Arc<Loaded>) -> &mut Overrides {
         if !Arc::ptr_eq(&self.loaded, loaded) {
             self.loaded = Arc::clone(loaded);
             self.overrides.clear();
@@ -183,7 +182,7 @@ impl Operations for Administration {
         reload::set_limits(&config, &self.broker, &self.server);
     }
 
-    fn note_overrides(&self, overrides: BTreeMap<&'static str, String>) {
+    fn note_overrides(&self, overrides: Overrides) {
         self.changes().of(&self.reloads.loaded()).extend(overrides);
     }
 

@@ -1,11 +1,9 @@
 //! Limits of requests, set while the broker runs.
 
-use std::collections::BTreeMap;
-
 use ipnet::IpNet;
 use tonic::Status;
 
-use super::operations::Operations;
+use super::operations::{Operations, Overrides};
 use crate::broker::Broker;
 use crate::broker::limits::Settings;
 use crate::grpc::update::Update;
@@ -22,28 +20,27 @@ const FIELDS: [&str; 8] = [
     "exempt",
 ];
 
-/// Changes limits; answers all of them.
+/// Changes limits; answers all of them, and what has changed.
 pub(super) fn set(
     broker: &Broker,
     operations: &dyn Operations,
     asked: &v1::SetLimitsRequest,
-) -> Result<v1::Limits, Status> {
+) -> Result<(v1::Limits, Overrides), Status> {
     let Some(before) = broker.limits() else {
         return Err(Status::failed_precondition("this broker has no limits"));
     };
     let (limits, overrides) = changed(before, asked)?;
     if !asked.validate_only {
         operations.set_limits(&limits);
-        operations.note_overrides(overrides);
     }
-    Ok(message(&limits))
+    Ok((message(&limits), overrides))
 }
 
 /// The limits with the changes, and these as in a TOML file.
 fn changed(
     mut limits: Settings,
     asked: &v1::SetLimitsRequest,
-) -> Result<(Settings, BTreeMap<&'static str, String>), Status> {
+) -> Result<(Settings, Overrides), Status> {
     let sent = asked.limits.clone().unwrap_or_default();
     let mut update = Update::new("limits", &FIELDS, asked.update_mask.as_ref());
     let is_sent = !sent.exempt.is_empty() || update.names("exempt");
@@ -83,7 +80,7 @@ fn changed(
             &mut limits.intermediary_factor,
         ),
     ];
-    let mut overrides = BTreeMap::new();
+    let mut overrides = Overrides::new();
     for (number, (key, place)) in numbers.into_iter().zip(places) {
         if let Some(number) = number {
             *place = number;

@@ -8,6 +8,10 @@ use tonic::async_trait;
 use crate::broker::limits;
 use crate::proto::admin::v1;
 
+/// Keys of the configuration and the values that are in force instead of its,
+/// written as in a TOML file.
+pub type Overrides = BTreeMap<&'static str, String>;
+
 /// What takes files, the clock or the process as a whole: the composition does
 /// it.
 #[async_trait]
@@ -33,7 +37,7 @@ pub trait Operations: Send + Sync + 'static {
 
     /// Notes that keys of the configuration have other values in force, written
     /// as in a TOML file.
-    fn note_overrides(&self, overrides: BTreeMap<&'static str, String>);
+    fn note_overrides(&self, overrides: Overrides);
 
     /// Lets the broker run empty after a grace; returns when that ends.
     fn drain(&self, grace: Option<Duration>) -> SystemTime;

@@ -1,11 +1,10 @@
 //! Poll intervals and relay patterns, set while the broker runs.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tonic::Status;
 
-use super::operations::Operations;
+use super::operations::Overrides;
 use crate::broker::{Broker, Knowledge, PollInterval};
 use crate::grpc::convert::duration;
 use crate::grpc::update::Update;
@@ -16,12 +15,11 @@ use crate::wire::relay_pattern::RelayPattern;
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 const LONGEST_INTERVAL: Duration = Duration::from_hours(24);
 
-/// Changes poll intervals; answers all of them.
+/// Changes poll intervals; answers all of them, and what has changed.
 pub(super) fn set_poll_intervals(
     broker: &Broker,
-    operations: &dyn Operations,
     asked: &v1::SetPollIntervalsRequest,
-) -> Result<v1::PollIntervals, Status> {
+) -> Result<(v1::PollIntervals, Overrides), Status> {
     let fields = ["open", "moderate", "strict", "refused", "overloaded"];
     let sent = asked.poll_intervals.unwrap_or_default();
     let mut update = Update::new("poll_intervals", &fields, asked.update_mask.as_ref());
@@ -40,11 +38,13 @@ pub(super) fn set_poll_intervals(
         overloaded: overloaded.unwrap_or(before.overloaded),
         ..before.clone()
     };
-    if asked.validate_only {
-        return Ok(poll_intervals(&changed(&broker.knowledge().poll_interval)));
+    let after = changed(&broker.knowledge().poll_interval);
+    if !asked.validate_only {
+        let change = |knowledge: &mut Knowledge| {
+            knowledge.poll_interval = changed(&knowledge.poll_interval);
+        };
+        broker.update_knowledge(change);
     }
-    broker
-        .update_knowledge(|knowledge| knowledge.poll_interval = changed(&knowledge.poll_interval));
     let overrides = [
         ("poll_interval.open", open),
         ("poll_interval.moderate", moderate),
@@ -55,8 +55,8 @@ pub(super) fn set_poll_intervals(
     let written = |(key, value): (_, Option<Duration>)| {
         Some((key, format!("\"{}\"", humantime::format_duration(value?))))
     };
-    operations.note_overrides(overrides.into_iter().filter_map(written).collect());
-    Ok(poll_intervals(&broker.knowledge().poll_interval))
+    let overrides = overrides.into_iter().filter_map(written).collect();
+    Ok((poll_intervals(&after), overrides))
 }
 
 fn interval(asked: prost_types::Duration) -> Result<Duration, String> {
@@ -76,12 +76,11 @@ fn poll_intervals(intervals: &PollInterval) -> v1::PollIntervals {
     }
 }
 
-/// Changes relay patterns; answers both of them.
+/// Changes relay patterns; answers both of them, and what has changed.
 pub(super) fn set_relay_policy(
     broker: &Broker,
-    operations: &dyn Operations,
     asked: &v1::SetRelayPolicyRequest,
-) -> Result<v1::RelayPolicy, Status> {
+) -> Result<(v1::RelayPolicy, Overrides), Status> {
     let fields = ["allowed_relay_pattern", "default_relay_pattern"];
     let sent = asked.relay_policy.clone().unwrap_or_default();
     let mut update = Update::new("relay_policy", &fields, asked.update_mask.as_ref());
@@ -97,20 +96,19 @@ pub(super) fn set_relay_policy(
             knowledge.default_relay_pattern = RelayPattern::from(&**default);
         }
     };
-    if asked.validate_only {
-        let mut knowledge = Knowledge::clone(&broker.knowledge());
-        change(&mut knowledge);
-        return Ok(relay_policy(&knowledge));
+    let mut after = Knowledge::clone(&broker.knowledge());
+    change(&mut after);
+    if !asked.validate_only {
+        broker.update_knowledge(change);
     }
-    broker.update_knowledge(change);
     let overrides = [
-        ("broker.allowed_relay_pattern", allowed),
-        ("broker.default_relay_pattern", default),
+        ("broker.allowed_relay_pattern", &allowed),
+        ("broker.default_relay_pattern", &default),
     ];
-    let written = |(key, value): (_, Option<String>)| Some((key, format!("{:?}", value?)));
-    let overrides: BTreeMap<_, _> = overrides.into_iter().filter_map(written).collect();
-    operations.note_overrides(overrides);
-    Ok(relay_policy(&broker.knowledge()))
+    let written =
+        |(key, value): (_, &Option<String>)| Some((key, format!("{:?}", value.as_ref()?)));
+    let overrides = overrides.into_iter().filter_map(written).collect();
+    Ok((relay_policy(&after), overrides))
 }
 
 fn pattern(asked: String) -> Result<String, String> {
