@@ -33,8 +33,8 @@ const CROWDS: [u32; 3] = [1_000, 100_000, 1_000_000];
 /// Polls or clients of one kind that are measured in a row; few beside the
 /// smallest crowd.
 const BATCH: u32 = 100;
-/// The time between two steps: 300 matches, of three steps, in the 30 s for
-/// which closed polls are remembered, and some more for what is not measured.
+/// The time between two steps. A match takes three, so that a thousand fall into
+/// the 30 s for which closed polls are remembered.
 const STEP: Duration = Duration::from_millis(10);
 /// No parked poll's time is up before the program ends, unless it is to be.
 const FOR_LONG: Duration = Duration::from_hours(10 * 365 * 24);
@@ -52,7 +52,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// As many polls, of which the half has come in the place of others.
+    /// As many polls, of which most have come in the place of others.
     fn of(size: u32) -> Self {
         let offer = SessionDescription::parse(r#"{"type":"offer","sdp":"v=0"}"#);
         let mut crowd = Self {
