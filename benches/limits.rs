@@ -1,20 +1,22 @@
 //! What limits cost a request, and a million attacking addresses in memory.
 #![expect(clippy::print_stderr, reason = "memory is not what criterion measures")]
 
+#[path = "support/bare_broker.rs"]
+mod bare_broker;
+#[path = "support/resident.rs"]
+mod resident;
+
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use procfs::process::Process;
-use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::limits::{self, Limits};
-use snowflake_broker::broker::{Broker, Caller, Knowledge, Origin, PollInterval, clock};
+use snowflake_broker::broker::{Broker, Caller, Origin, clock};
 use snowflake_broker::matching;
-use snowflake_broker::metrics::Metrics;
-use snowflake_broker::metrics::distinct_ips::WindowKey;
 use snowflake_broker::wire::answer::ProxyAnswer;
+
+use bare_broker::bare_broker;
+use resident::resident_bytes;
 
 const ANSWER: &[u8] =
     br#"{"Version":"1.3","Sid":"a","Answer":"{\"type\":\"answer\",\"sdp\":\"a=candidate\"}"}"#;
@@ -23,15 +25,7 @@ const ATTACKERS: u64 = 1_000_000;
 const MOST_BYTES: u64 = 32_000_000;
 
 fn broker(limits: Option<limits::Settings>) -> Broker {
-    let knowledge = Knowledge {
-        bridges: BridgeList::default(),
-        allowed_relay_pattern: "".into(),
-        default_relay_pattern: "".into(),
-        poll_interval: PollInterval::default(),
-        geoip: Arc::default(),
-    };
-    let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([1; 16])));
-    let broker = Broker::new(matching::Settings::default(), knowledge, metrics, 7);
+    let broker = bare_broker(matching::Settings::default());
     match limits {
         Some(limits) => broker.limited(Limits::new(limits, [1; 16].into())),
         None => broker,
@@ -49,11 +43,6 @@ fn answer(broker: &Broker, number: u64) -> bool {
     };
     let answer = ProxyAnswer::decode(ANSWER).expect("an answer");
     black_box(broker.proxy_answer(caller, answer)).is_ok()
-}
-
-fn resident_bytes() -> u64 {
-    let stat = Process::myself().and_then(|process| process.stat());
-    stat.expect("/proc tells").rss * procfs::page_size()
 }
 
 fn memory(_: &mut Criterion) {

@@ -1,7 +1,10 @@
 //! Client polls in the path of a URL, as AMP caches fetch them.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use memchr::memchr2;
 use percent_encoding::percent_decode_str;
 
 /// A path that carries no client poll. The text is on the wire.
@@ -21,15 +24,23 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
 /// The poll in `path`, what follows `/amp/client/`: the format `0`, anything up
 /// to the last slash (it makes each URL new to the cache), then base64url.
 pub fn decode(path: &str) -> Result<Vec<u8>, InvalidAmpPath> {
-    let path: Vec<u8> = percent_decode_str(path).collect();
+    let path = Cow::from(percent_decode_str(path));
     let rest = path.strip_prefix(b"0").ok_or(InvalidAmpPath)?;
     let slash = rest
         .iter()
         .rposition(|&byte| byte == b'/')
         .ok_or(InvalidAmpPath)?;
-    let mut data = rest[slash + 1..].to_vec();
-    data.retain(|byte| !matches!(byte, b'\r' | b'\n'));
+    let data = without_line_ends(&rest[slash + 1..]);
     BASE64URL.decode(data).map_err(|_| InvalidAmpPath)
+}
+
+/// The bytes themselves in the usual case that there are none.
+fn without_line_ends(data: &[u8]) -> Cow<'_, [u8]> {
+    if memchr2(b'\r', b'\n', data).is_none() {
+        return data.into();
+    }
+    let others = data.iter().filter(|byte| !matches!(byte, b'\r' | b'\n'));
+    others.copied().collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The answer of a proxy to a client's offer, `POST /answer`.
 
+use memchr::memmem;
 use serde::Serialize;
 
 use super::json::{self, JsonError, Object};
@@ -68,8 +69,7 @@ impl ProxyAnswer {
 
 fn contains_candidate(body: &[u8]) -> bool {
     const CANDIDATE: &[u8] = b"a=candidate";
-    body.windows(CANDIDATE.len())
-        .any(|window| window == CANDIDATE)
+    memmem::find(body, CANDIDATE).is_some()
 }
 
 /// What became of an answer.

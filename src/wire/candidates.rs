@@ -30,7 +30,8 @@ pub fn public_address(description: &SessionDescription) -> Option<IpAddr> {
     let sdp = Object::parse(description.as_str())
         .ok()?
         .exact_string("sdp")?;
-    let lines = || sdp.split(['\r', '\n']);
+    // One character at a time is several times as fast to look for as two.
+    let lines = || sdp.split('\n').flat_map(|line| line.split('\r'));
     let best = lines()
         .filter_map(ranked_address)
         .min_by_key(|(rank, _)| *rank);

@@ -1,0 +1,298 @@
+//! What a step of the engine costs among 1,000 to 1,000,000 parked polls, and
+//! how much memory a parked poll takes in it.
+//!
+//! The goals: a match in less than a microsecond among a million, and growth
+//! that is logarithmic at most. Run with `cargo bench --bench matching`.
+//!
+//! Each figure is one `handle_*` and the taking of its outputs. All polls tell
+//! the same load, so that a match takes the oldest one, of which nothing is in
+//! the processor's caches any more. A seventh of polls and clients are of the
+//! pool that everybody reaches, about as many as come to the largest broker. The
+//! engine's time goes so fast that only a thousand closed polls are remembered:
+//! it is the parked ones that the figures grow with.
+#![expect(clippy::print_stderr, reason = "memory is not what criterion measures")]
+
+#[path = "support/resident.rs"]
+mod resident;
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use fastrand::Rng;
+use slotmap::SecondaryMap;
+use snowflake_broker::broker::clock;
+use snowflake_broker::matching::{ClientOffer, Matcher, Output, PollKey, PollReply, Settings};
+use snowflake_broker::wire::nat::NatType;
+use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
+use snowflake_broker::wire::session_description::SessionDescription;
+
+use resident::resident_bytes;
+
+const CROWDS: [u32; 3] = [1_000, 100_000, 1_000_000];
+/// Polls or clients of one kind that are measured in a row; few beside the
+/// smallest crowd.
+const BATCH: u32 = 100;
+/// The time between two steps. A match takes three, so that a thousand fall into
+/// the 30 s for which closed polls are remembered.
+const STEP: Duration = Duration::from_millis(10);
+/// No parked poll's time is up before the program ends, unless it is to be.
+const FOR_LONG: Duration = Duration::from_hours(10 * 365 * 24);
+
+/// The engine, and the polls that are parked in it.
+struct Crowd {
+    matcher: Matcher,
+    now: Instant,
+    offer: SessionDescription,
+    random: Rng,
+    arrivals: u32,
+    keys: Vec<PollKey>,
+    /// The place of each among the keys, and its name.
+    parked: SecondaryMap<PollKey, (usize, Sid)>,
+}
+
+impl Crowd {
+    /// As many polls, of which most have come in the place of others.
+    fn of(size: u32) -> Self {
+        let offer = SessionDescription::parse(r#"{"type":"offer","sdp":"v=0"}"#);
+        let mut crowd = Self {
+            matcher: Matcher::new(settings(FOR_LONG)),
+            now: clock::now(),
+            offer: offer.expect("an offer"),
+            random: Rng::with_seed(1),
+            arrivals: 0,
+            keys: Vec::new(),
+            parked: SecondaryMap::new(),
+        };
+        crowd.register(size);
+        for _ in 0..size / BATCH {
+            crowd.register(BATCH);
+            crowd.disconnect(BATCH);
+        }
+        crowd
+    }
+
+    fn register(&mut self, count: u32) -> Duration {
+        let polls: Vec<_> = (0..count)
+            .map(|number| proxy_poll(self.arrivals + number))
+            .collect();
+        self.arrivals += count;
+        let mut keys = Vec::with_capacity(polls.len());
+        let begin = clock::now();
+        for poll in &polls {
+            self.now += STEP;
+            let key = self.matcher.handle_poll(self.now, self.now, poll);
+            keys.push(key.expect("each has a name of its own"));
+            self.drain();
+        }
+        let taken = begin.elapsed();
+        for (key, poll) in keys.into_iter().zip(polls) {
+            self.parked.insert(key, (self.keys.len(), poll.sid));
+            self.keys.push(key);
+        }
+        taken
+    }
+
+    /// Matches as many clients: how long that takes, and the names of the polls.
+    fn match_clients(&mut self, count: u32) -> (Duration, Vec<Sid>) {
+        let offers: Vec<_> = (0..count).map(|number| self.client_offer(number)).collect();
+        let mut matched = Vec::with_capacity(offers.len());
+        let begin = clock::now();
+        for offer in offers {
+            self.now += STEP;
+            self.matcher.handle_client(self.now, self.now, offer);
+            while let Some(output) = self.matcher.next_output() {
+                if let Output::Poll(key, PollReply::Offer(_)) = black_box(output) {
+                    matched.push(key);
+                }
+            }
+        }
+        let taken = begin.elapsed();
+        assert_eq!(
+            matched.len(),
+            matched.capacity(),
+            "a client without a proxy"
+        );
+        let sids = matched.into_iter().map(|key| self.forget(key)).collect();
+        (taken, sids)
+    }
+
+    fn answer(&mut self, sids: Vec<Sid>) -> Duration {
+        let begin = clock::now();
+        for sid in sids {
+            self.now += STEP;
+            let answer = self.offer.clone();
+            black_box(self.matcher.handle_answer(self.now, &sid, answer));
+            self.drain();
+        }
+        begin.elapsed()
+    }
+
+    /// Polls leave that are parked anywhere.
+    fn disconnect(&mut self, count: u32) -> Duration {
+        let leaving: Vec<_> = (0..count).map(|_| self.draw()).collect();
+        let begin = clock::now();
+        for key in leaving {
+            self.now += STEP;
+            self.matcher.handle_poll_gone(self.now, key);
+            self.drain();
+        }
+        begin.elapsed()
+    }
+
+    /// Polls come, and go because their time is up.
+    fn expire(&mut self, count: u32) -> Duration {
+        self.matcher.set_settings(settings(STEP * count));
+        self.register(count);
+        self.matcher.set_settings(settings(FOR_LONG));
+        let expiring = self.keys[self.keys.len() - count as usize..].to_vec();
+        let begin = clock::now();
+        for _ in &expiring {
+            self.now += STEP;
+            self.matcher.handle_timeout(self.now);
+            self.drain();
+        }
+        let taken = begin.elapsed();
+        for key in expiring {
+            self.forget(key);
+        }
+        taken
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.matcher.next_output() {
+            black_box(output);
+        }
+    }
+
+    fn client_offer(&self, number: u32) -> ClientOffer {
+        ClientOffer {
+            offer: self.offer.clone(),
+            // Who is hard to reach takes of the pool that everybody reaches.
+            nat: if is_one_of_seven(number) {
+                NatType::Restricted
+            } else {
+                NatType::Unrestricted
+            },
+            relay_url: "wss://snowflake.torproject.net/".into(),
+        }
+    }
+
+    fn draw(&mut self) -> PollKey {
+        let key = self.keys[self.random.usize(..self.keys.len())];
+        self.forget(key);
+        key
+    }
+
+    fn forget(&mut self, key: PollKey) -> Sid {
+        let (place, sid) = self.parked.remove(key).expect("it is parked");
+        self.keys.swap_remove(place);
+        if let Some(&moved) = self.keys.get(place) {
+            self.parked[moved].0 = place;
+        }
+        sid
+    }
+}
+
+fn settings(proxy_timeout: Duration) -> Settings {
+    Settings {
+        proxy_timeout,
+        max_parked_polls: usize::MAX,
+        ..Settings::default()
+    }
+}
+
+fn proxy_poll(number: u32) -> ProxyPoll {
+    ProxyPoll {
+        sid: Sid::new(&number.to_string()).expect("a number is not empty"),
+        proxy_type: ProxyType::Webext,
+        nat: if is_one_of_seven(number % BATCH) {
+            NatType::Unrestricted
+        } else {
+            NatType::Restricted
+        },
+        clients: 0,
+        accepted_relay_pattern: None,
+    }
+}
+
+fn is_one_of_seven(number: u32) -> bool {
+    number.is_multiple_of(7)
+}
+
+fn registers(crowd: &mut Crowd, count: u32) -> Duration {
+    let taken = crowd.register(count);
+    crowd.disconnect(count);
+    taken
+}
+
+fn disconnects(crowd: &mut Crowd, count: u32) -> Duration {
+    crowd.register(count);
+    crowd.disconnect(count)
+}
+
+fn matches(crowd: &mut Crowd, count: u32) -> Duration {
+    crowd.register(count);
+    let (taken, sids) = crowd.match_clients(count);
+    crowd.answer(sids);
+    taken
+}
+
+fn answers(crowd: &mut Crowd, count: u32) -> Duration {
+    crowd.register(count);
+    let (_, sids) = crowd.match_clients(count);
+    crowd.answer(sids)
+}
+
+/// The time of one kind of step, as often, in a crowd that stays as large.
+type Measure = fn(&mut Crowd, u32) -> Duration;
+
+const STEPS: [(&str, Measure); 5] = [
+    ("register", registers),
+    ("match", matches),
+    ("answer", answers),
+    ("disconnect", disconnects),
+    ("idle until its time is up", Crowd::expire),
+];
+
+fn steps(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("engine");
+    group.warm_up_time(Duration::from_secs(1));
+    group.measurement_time(Duration::from_secs(2));
+    group.sample_size(30);
+    for size in CROWDS {
+        let mut crowd = Crowd::of(size);
+        for (name, measure) in STEPS {
+            group.bench_function(format!("{name}/{size}"), |bencher| {
+                bencher.iter_custom(|count| {
+                    let batches = count.div_ceil(BATCH.into());
+                    let taken: Duration = (0..batches).map(|_| measure(&mut crowd, BATCH)).sum();
+                    let steps = u128::from(batches) * u128::from(BATCH);
+                    Duration::from_nanos_u128(taken.as_nanos() * u128::from(count) / steps)
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn memory(_: &mut Criterion) {
+    for size in CROWDS {
+        let before = resident_bytes();
+        let mut matcher = Matcher::new(settings(FOR_LONG));
+        let now = clock::now();
+        for number in 0..size {
+            let key = matcher.handle_poll(now, now, &proxy_poll(number));
+            key.expect("each has a name of its own");
+        }
+        let grown = resident_bytes().saturating_sub(before);
+        eprintln!(
+            "{size} parked polls take {} bytes each",
+            grown / u64::from(size)
+        );
+        black_box(matcher);
+    }
+}
+
+criterion_group!(benches, memory, steps);
+criterion_main!(benches);
