@@ -9,7 +9,7 @@ use clap::Parser;
 
 /// Puts a Snowflake broker under load and measures it.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "load")]
+#[command(name = "load", args_override_self = true)]
 #[expect(clippy::struct_excessive_bools, reason = "flags are")]
 pub(crate) struct Options {
     /// Start this broker on a port of its own and measure it, anew for each

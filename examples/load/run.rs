@@ -15,7 +15,7 @@ use crate::peers::{self, Load, Schedule};
 use crate::progress::Progress;
 use crate::report::{Measured, Report};
 use crate::server::Server;
-use crate::tally::{Counts, Tally};
+use crate::tally::{Counts, Outcome, Tally};
 
 /// How long all proxies may take to come.
 const PARKING_PATIENCE: Duration = Duration::from_mins(2);
@@ -64,14 +64,27 @@ fn load(server: &Server, options: &Options) -> Result<Load> {
     })
 }
 
-/// Waits until all polls are sent; how many are parked then.
+/// Waits until all polls are sent, but for those that were turned away; how many are
+/// parked then.
 async fn parked(load: &Load) -> usize {
     let deadline = Instant::now() + PARKING_PATIENCE;
-    while load.tally.polling() < load.options.proxies && Instant::now() < deadline {
+    while still_coming(load) && Instant::now() < deadline {
         sleep(PAUSE).await;
     }
     sleep(SETTLING).await;
     load.tally.polling()
+}
+
+fn still_coming(load: &Load) -> bool {
+    let counts = load.tally.counts();
+    let turned_away = [
+        Outcome::PollRefused,
+        Outcome::PollFailed,
+        Outcome::PollDamaged,
+    ];
+    let turned_away: u64 = turned_away.iter().map(|outcome| counts.of(*outcome)).sum();
+    let turned_away = usize::try_from(turned_away).unwrap_or(usize::MAX);
+    load.tally.polling().saturating_add(turned_away) < load.options.proxies
 }
 
 /// Has clients come, and measures while they do.

@@ -63,7 +63,7 @@ impl Server {
 
     /// Starts one on a port of its own, and waits until it listens.
     pub(crate) async fn start(program: &Path, options: &Options) -> Result<Self> {
-        let addr = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let addr = TcpListener::bind((own_loopback_address(), 0))?.local_addr()?;
         let directory = tempfile::tempdir()?;
         let mut command = Command::new(program);
         command.arg("--addr").arg(addr.to_string());
@@ -106,6 +106,13 @@ impl Server {
             memory: stat.rss * page_size(),
         }))
     }
+}
+
+/// An address on which nobody takes the port before the server does.
+fn own_loopback_address() -> Ipv4Addr {
+    let hosts =
+        u32::from(Ipv4Addr::new(127, 128, 0, 1))..=u32::from(Ipv4Addr::new(127, 255, 255, 254));
+    fastrand::u32(hosts).into()
 }
 
 async fn listening(child: &mut Child, addr: SocketAddr) -> Result<()> {
