@@ -115,7 +115,8 @@ async fn measure_broker(options: &Options) -> Result<Report> {
 /// Every connection is an open file. A server that is started here inherits the
 /// limit, and has as many.
 fn raise_file_limit(options: &Options) -> Result<()> {
-    let needed = options.proxies + options.clients;
+    let streams = if options.http2 { options.streams } else { 1 };
+    let needed = options.proxies.div_ceil(streams) + options.clients.div_ceil(streams);
     let needed = u64::try_from(needed)? + SPARE_FILES;
     let limit = getrlimit(Resource::Nofile);
     let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= needed);

@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -35,7 +36,9 @@ pub(crate) struct Dialer {
     http2: bool,
     keep_alive: bool,
     sources: u32,
-    opening: Semaphore,
+    permits: Semaphore,
+    /// How many connections are being opened, or wait for a permit.
+    opening: AtomicUsize,
 }
 
 impl Dialer {
@@ -50,12 +53,25 @@ impl Dialer {
             http2: options.http2,
             keep_alive: !options.no_keep_alive,
             sources: options.sources,
-            opening: Semaphore::new(OPENING_MAX),
+            permits: Semaphore::new(OPENING_MAX),
+            opening: AtomicUsize::new(0),
         })
     }
 
+    /// How many connections are on their way.
+    pub(crate) fn opening(&self) -> usize {
+        self.opening.load(Ordering::Relaxed)
+    }
+
     async fn open(&self, index: usize) -> Result<Sender> {
-        let _opening = self.opening.acquire().await?;
+        self.opening.fetch_add(1, Ordering::Relaxed);
+        let opened = self.open_in_turn(index).await;
+        self.opening.fetch_sub(1, Ordering::Relaxed);
+        opened
+    }
+
+    async fn open_in_turn(&self, index: usize) -> Result<Sender> {
+        let _permit = self.permits.acquire().await?;
         let stream = self.connect(index).await?;
         stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else {

@@ -9,7 +9,7 @@ use http::StatusCode;
 use serde::de::DeserializeOwned;
 use tokio::time::{sleep, sleep_until};
 
-use crate::connections::Connections;
+use crate::connections::{Connections, Dialer};
 use crate::messages::{AnswerResponse, ClientResponse, Messages, PollResponse, ProxyKind};
 use crate::options::Options;
 use crate::tally::{Outcome, Tally};
@@ -22,6 +22,7 @@ pub(crate) struct Load {
     pub(crate) options: Options,
     pub(crate) messages: Messages,
     pub(crate) tally: Tally,
+    pub(crate) dialer: Arc<Dialer>,
     pub(crate) proxies: Connections,
     pub(crate) clients: Connections,
     pub(crate) next_tag: AtomicU64,

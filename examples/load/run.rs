@@ -60,6 +60,7 @@ fn load(server: &Server, options: &Options) -> Result<Load> {
         proxies: Connections::new(options, &dialer, options.proxies),
         clients: Connections::new(options, &dialer, options.clients),
         // Other generators may load the same broker.
+        dialer,
         next_tag: AtomicU64::new(fastrand::u64(..u64::MAX / 2)),
     })
 }
@@ -84,7 +85,9 @@ fn still_coming(load: &Load) -> bool {
     ];
     let turned_away: u64 = turned_away.iter().map(|outcome| counts.of(*outcome)).sum();
     let turned_away = usize::try_from(turned_away).unwrap_or(usize::MAX);
-    load.tally.polling().saturating_add(turned_away) < load.options.proxies
+    let polled = load.tally.polling().saturating_add(turned_away);
+    // A poll begins with its connection.
+    polled < load.options.proxies || load.dialer.opening() > 0
 }
 
 /// Has clients come, and measures while they do.
