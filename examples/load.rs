@@ -1,0 +1,133 @@
+//! A load generator: proxies and clients for a broker, and what it takes to serve
+//! them. Every client checks that the answer it gets was made for its own offer.
+//!
+//! ```sh
+//! cargo build --release --bin snowflake-broker --examples
+//! target/release/examples/load --broker target/release/snowflake-broker --floor target/release/examples/floor
+//! ```
+//!
+//! measures a broker of its own at saturation, by 400 proxies and 100 clients that
+//! come again as soon as they can, and gives its CPU a request as a multiple of
+//! what `examples/floor.rs` takes, the least server on the same
+//! libraries. `--help` tells all there is. For a broker that runs already:
+//!
+//! ```sh
+//! target/release/examples/load --url http://127.0.0.1:8080 --pid "$(pidof snowflake-broker)" --rate 500 --answer-delay 300ms..3s --silent 0.2
+//! ```
+//!
+//! The generator takes CPU from the same machine, about as much as the broker:
+//! matches/s and latency depend on that, CPU a match hardly does. With `--rate`
+//! clients come when they are due, whether or not the broker keeps up, and their
+//! latency counts from then (it is corrected for coordinated omission); timers are
+//! right to a millisecond. Without it latency says what each client sees that waits
+//! in a queue of `--clients`.
+//!
+//! The exit code is 1 if an answer was lost, crossed or damaged.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it has one clock, for all it measures, and nothing pure in it"
+)]
+
+#[path = "load/comparison.rs"]
+mod comparison;
+#[path = "load/connections.rs"]
+mod connections;
+#[path = "load/messages.rs"]
+mod messages;
+#[path = "load/options.rs"]
+mod options;
+#[path = "load/peers.rs"]
+mod peers;
+#[path = "load/progress.rs"]
+mod progress;
+#[path = "load/report.rs"]
+mod report;
+#[path = "load/run.rs"]
+mod run;
+#[path = "load/server.rs"]
+mod server;
+#[path = "load/tally.rs"]
+mod tally;
+#[path = "load/tls.rs"]
+mod tls;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use comparison::Comparison;
+use options::Options;
+use report::Report;
+use server::Server;
+
+/// Files that are open beside connections.
+const SPARE_FILES: u64 = 1_000;
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let options = Options::parse();
+    raise_file_limit(&options)?;
+    let comparison = measure(&options).await?;
+    let mut out = io::stdout().lock();
+    if options.json {
+        serde_json::to_writer_pretty(&mut out, &comparison)?;
+        writeln!(out)?;
+    } else {
+        write!(out, "{comparison}")?;
+    }
+    Ok(if comparison.is_correct() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The broker and the floor take turns, so that whatever else the machine does
+/// comes upon both.
+async fn measure(options: &Options) -> Result<Comparison> {
+    let (mut broker, mut floor) = (Vec::new(), Vec::new());
+    for _ in 0..options.repeat {
+        broker.push(measure_broker(options).await?);
+        if let Some(program) = &options.floor {
+            let options = Options {
+                broker_arguments: Vec::new(),
+                ..options.clone()
+            };
+            let server = Server::start(program, &options).await?;
+            floor.push(run::run("floor", &server, &options).await?);
+        }
+    }
+    Ok(Comparison::new(broker, floor))
+}
+
+async fn measure_broker(options: &Options) -> Result<Report> {
+    let server = match (&options.broker, &options.url) {
+        (Some(program), _) => Server::start(program, options).await?,
+        (None, Some(url)) => Server::running(url, options.pid).await?,
+        (None, None) => unreachable!("one of the two is required"),
+    };
+    run::run("broker", &server, options).await
+}
+
+/// Every connection is an open file. A server that is started here inherits the
+/// limit, and has as many.
+fn raise_file_limit(options: &Options) -> Result<()> {
+    let streams = if options.http2 { options.streams } else { 1 };
+    let needed = options.proxies.div_ceil(streams) + options.clients.div_ceil(streams);
+    let needed = u64::try_from(needed)? + SPARE_FILES;
+    let limit = getrlimit(Resource::Nofile);
+    let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= needed);
+    if enough(limit.current) {
+        return Ok(());
+    }
+    let maximum = limit.maximum.map(|maximum| maximum.max(needed));
+    let raised = Rlimit {
+        current: Some(needed),
+        maximum,
+    };
+    setrlimit(Resource::Nofile, raised)
+        .with_context(|| format!("{needed} open files are needed, see ulimit -Hn"))
+}

@@ -1,0 +1,126 @@
+//! The broker that is measured, or the floor: its address, and what it takes of
+//! the machine.
+
+use std::env;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use http::Uri;
+use procfs::process::Process;
+use procfs::{page_size, ticks_per_second};
+use tempfile::TempDir;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+
+use crate::options::Options;
+use crate::tls::write_certificate;
+
+/// How long a server may take until it listens.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+const LOG_LEVEL: &str = "SNOWFLAKE_BROKER_TELEMETRY__LOG_LEVEL";
+
+/// A server to put under load. One that was started here is killed by the drop.
+pub(crate) struct Server {
+    pub(crate) addr: SocketAddr,
+    pub(crate) tls: bool,
+    process: Option<Process>,
+    _started: Option<(Child, TempDir)>,
+}
+
+/// What a process has taken of the machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Usage {
+    /// Of all its threads, in user and kernel mode.
+    pub(crate) cpu: Duration,
+    /// Resident memory, in bytes.
+    pub(crate) memory: u64,
+}
+
+impl Server {
+    /// One that runs already.
+    pub(crate) async fn running(url: &str, pid: Option<i32>) -> Result<Self> {
+        let url: Uri = url.parse().context("--url is no URL")?;
+        let tls = match url.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => bail!("--url does not begin with http:// or https://"),
+        };
+        let host = url.host().context("--url names no host")?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let port = url.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let addr = lookup_host((host, port)).await?.next();
+        Ok(Self {
+            addr: addr.context("the host of --url has no address")?,
+            tls,
+            process: pid.map(Process::new).transpose().context("--pid")?,
+            _started: None,
+        })
+    }
+
+    /// Starts one on a port of its own, and waits until it listens.
+    pub(crate) async fn start(program: &Path, options: &Options) -> Result<Self> {
+        let addr = TcpListener::bind((own_loopback_address(), 0))?.local_addr()?;
+        let directory = tempfile::tempdir()?;
+        let mut command = Command::new(program);
+        command.arg("--addr").arg(addr.to_string());
+        if options.tls {
+            let files = write_certificate(directory.path())?;
+            command.arg("--cert").arg(files.cert);
+            command.arg("--key").arg(files.key);
+        } else {
+            command.arg("--disable-tls");
+        }
+        if env::var_os(LOG_LEVEL).is_none() {
+            command.env(LOG_LEVEL, "warn");
+        }
+        command.args(&options.broker_arguments);
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        let child = command.spawn();
+        let mut child = child.with_context(|| format!("cannot start {}", program.display()))?;
+        let pid = child.id().context("the server has ended")?;
+        timeout(START_PATIENCE, listening(&mut child, addr))
+            .await
+            .context("the server does not listen")??;
+        Ok(Self {
+            addr,
+            tls: options.tls,
+            process: Some(Process::new(pid.try_into()?)?),
+            _started: Some((child, directory)),
+        })
+    }
+
+    /// `None` for one whose process is not known.
+    pub(crate) fn usage(&self) -> Result<Option<Usage>> {
+        let Some(process) = &self.process else {
+            return Ok(None);
+        };
+        let stat = process.stat().context("the server has ended")?;
+        let ticks = u32::try_from(stat.utime + stat.stime)?;
+        let tick = Duration::from_secs(1) / u32::try_from(ticks_per_second())?;
+        Ok(Some(Usage {
+            cpu: tick * ticks,
+            memory: stat.rss * page_size(),
+        }))
+    }
+}
+
+/// An address on which nobody takes the port before the server does.
+fn own_loopback_address() -> Ipv4Addr {
+    let hosts =
+        u32::from(Ipv4Addr::new(127, 128, 0, 1))..=u32::from(Ipv4Addr::new(127, 255, 255, 254));
+    fastrand::u32(hosts).into()
+}
+
+async fn listening(child: &mut Child, addr: SocketAddr) -> Result<()> {
+    while TcpStream::connect(addr).await.is_err() {
+        if let Some(status) = child.try_wait()? {
+            bail!("the server has ended: {status}");
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! What became of every request, and how long clients took.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use hdrhistogram::Histogram;
+
+/// What became of one request, as who sent it sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The client got the answer to its own offer, whole.
+    ClientMatched,
+    /// It got another one.
+    ClientCrossed,
+    ClientTimedOut,
+    ClientDenied,
+    /// It heard any other error.
+    ClientRefused,
+    /// No response, or one that makes no sense.
+    ClientFailed,
+    /// The proxy got an offer, whole.
+    PollMatched,
+    /// It got one that nobody has sent.
+    PollDamaged,
+    PollIdle,
+    PollRefused,
+    PollFailed,
+    AnswerDelivered,
+    AnswerClientGone,
+    AnswerRefused,
+    AnswerFailed,
+    /// The proxy is one of those that never answer.
+    AnswerWithheld,
+}
+
+impl Outcome {
+    const ALL: [Self; 16] = [
+        Self::ClientMatched,
+        Self::ClientCrossed,
+        Self::ClientTimedOut,
+        Self::ClientDenied,
+        Self::ClientRefused,
+        Self::ClientFailed,
+        Self::PollMatched,
+        Self::PollDamaged,
+        Self::PollIdle,
+        Self::PollRefused,
+        Self::PollFailed,
+        Self::AnswerDelivered,
+        Self::AnswerClientGone,
+        Self::AnswerRefused,
+        Self::AnswerFailed,
+        Self::AnswerWithheld,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::ClientMatched => "client_matched",
+            Self::ClientCrossed => "client_crossed",
+            Self::ClientTimedOut => "client_timed_out",
+            Self::ClientDenied => "client_denied",
+            Self::ClientRefused => "client_refused",
+            Self::ClientFailed => "client_failed",
+            Self::PollMatched => "poll_matched",
+            Self::PollDamaged => "poll_damaged",
+            Self::PollIdle => "poll_idle",
+            Self::PollRefused => "poll_refused",
+            Self::PollFailed => "poll_failed",
+            Self::AnswerDelivered => "answer_delivered",
+            Self::AnswerClientGone => "answer_client_gone",
+            Self::AnswerRefused => "answer_refused",
+            Self::AnswerFailed => "answer_failed",
+            Self::AnswerWithheld => "answer_withheld",
+        }
+    }
+}
+
+/// Counts of one run, from its first request on.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    counts: [AtomicU64; Outcome::ALL.len()],
+    /// Polls that have no response yet.
+    polling: AtomicUsize,
+    /// Answers that have no response yet.
+    answering: AtomicUsize,
+    /// In microseconds.
+    latency: Mutex<Histogram<u64>>,
+}
+
+/// The counts at one time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counts([u64; Outcome::ALL.len()]);
+
+impl Tally {
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self {
+            counts: Default::default(),
+            polling: AtomicUsize::new(0),
+            answering: AtomicUsize::new(0),
+            latency: Mutex::new(Histogram::new_with_bounds(1, 600_000_000, 3)?),
+        })
+    }
+
+    pub(crate) fn count(&self, outcome: Outcome) {
+        self.counts[outcome as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        Counts(std::array::from_fn(|outcome| {
+            self.counts[outcome].load(Ordering::Relaxed)
+        }))
+    }
+
+    /// Records how long it is since a client came, or was to come.
+    pub(crate) fn record_latency(&self, since: Instant) {
+        let micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.latency().saturating_record(micros);
+    }
+
+    pub(crate) fn latency(&self) -> MutexGuard<'_, Histogram<u64>> {
+        self.latency.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time that a client may take by this quantile so far.
+    pub(crate) fn latency_at(&self, quantile: f64) -> Duration {
+        Duration::from_micros(self.latency().value_at_quantile(quantile))
+    }
+
+    pub(crate) fn polling(&self) -> usize {
+        self.polling.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn answering(&self) -> usize {
+        self.answering.load(Ordering::Relaxed)
+    }
+
+    /// A poll is under way until the result is dropped.
+    pub(crate) fn begin_poll(&self) -> UnderWay<'_> {
+        UnderWay::begin(&self.polling)
+    }
+
+    /// An answer is under way until the result is dropped.
+    pub(crate) fn begin_answer(&self) -> UnderWay<'_> {
+        UnderWay::begin(&self.answering)
+    }
+}
+
+/// A request without a response.
+#[derive(Debug)]
+pub(crate) struct UnderWay<'a>(&'a AtomicUsize);
+
+impl<'a> UnderWay<'a> {
+    fn begin(requests: &'a AtomicUsize) -> Self {
+        requests.fetch_add(1, Ordering::Relaxed);
+        Self(requests)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Counts {
+    pub(crate) fn of(&self, outcome: Outcome) -> u64 {
+        self.0[outcome as usize]
+    }
+
+    /// All requests that were sent.
+    pub(crate) fn requests(&self) -> u64 {
+        self.0.iter().sum::<u64>() - self.of(Outcome::AnswerWithheld)
+    }
+
+    pub(crate) fn by_name(&self) -> BTreeMap<&'static str, u64> {
+        let named = |outcome: Outcome| (outcome.name(), self.of(outcome));
+        Outcome::ALL.into_iter().map(named).collect()
+    }
+}
