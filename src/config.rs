@@ -15,7 +15,7 @@ mod rules;
 
 use serde::{Deserialize, Serialize};
 
-pub use finding::{ConfigErrors, Finding, Origins, Source};
+pub use finding::{ConfigErrors, Finding, Origins, Source, one_line};
 pub use layers::Flag;
 pub use load::{Inputs, Loaded, glance, load};
 

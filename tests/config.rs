@@ -217,6 +217,38 @@ fn a_certificate_and_no_tls_serve_the_certificate_with_a_warning() {
 }
 
 #[test]
+fn the_certificates_of_the_administration_are_tried() {
+    let check = |cert, key, client_ca: Option<&str>| {
+        let broker = Broker::with_pair("check-config -disable-tls")
+            .env("SNOWFLAKE_BROKER_ADMIN__LISTEN", "127.0.0.1:1")
+            .env("SNOWFLAKE_BROKER_ADMIN__TLS__CERT", cert)
+            .env("SNOWFLAKE_BROKER_ADMIN__TLS__KEY", key);
+        match client_ca {
+            Some(file) => broker
+                .env("SNOWFLAKE_BROKER_ADMIN__TLS__CLIENT_CA", file)
+                .env("SNOWFLAKE_BROKER_ADMIN__TLS__OPERATORS", "alice.example"),
+            None => broker,
+        }
+        .run()
+    };
+    check("c.pem", "k.pem", None).ok();
+    check("c.pem", "k.pem", Some("c.pem")).ok();
+    for (wrong, culprit) in [
+        (check("nowhere", "k.pem", None), "admin.tls.cert: nowhere: "),
+        (check("k.pem", "k.pem", None), "admin.tls.cert: "),
+        (check("c.pem", "c.pem", None), "admin.tls.key: "),
+        (
+            check("c.pem", "k.pem", Some("k.pem")),
+            "admin.tls.client_ca: ",
+        ),
+    ] {
+        assert_eq!(wrong.code, 2, "{}", wrong.stderr);
+        let line = wrong.stderr.lines().last().unwrap_or_default();
+        assert!(line.starts_with(culprit), "{}", wrong.stderr);
+    }
+}
+
+#[test]
 fn a_geoip_file_that_is_named_has_to_be_there() {
     let check = "check-config -disable-tls";
     Broker::new(&format!("{check} -geoipdb nowhere"))

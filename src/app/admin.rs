@@ -6,7 +6,7 @@ mod socket;
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use rustls::ServerConfig;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -22,6 +22,7 @@ use crate::grpc::settings::Settings;
 use crate::grpc::{self, Gate};
 use crate::matching::Stage;
 use crate::proto::admin::v1::admin_server;
+use crate::tls::Certificate;
 use crate::tls::mutual::{self, Clients};
 
 use super::reload::read;
@@ -60,6 +61,8 @@ fn server_config(settings: &Settings) -> anyhow::Result<Option<ServerConfig>> {
     };
     let cert = read("admin.tls.cert", cert)?;
     let key = read("admin.tls.key", key)?;
+    let certificate = Certificate::from_pem(cert.as_bytes(), key.as_bytes())
+        .map_err(|error| anyhow!(error.in_section("admin.tls")))?;
     let authorities = tls.client_ca.as_deref();
     let authorities = authorities.map(|path| read("admin.tls.client_ca", path));
     let authorities = authorities.transpose()?;
@@ -69,8 +72,8 @@ fn server_config(settings: &Settings) -> anyhow::Result<Option<ServerConfig>> {
         Some(authorities) if !settings.tokens.is_empty() => Clients::Known(authorities.as_bytes()),
         Some(authorities) => Clients::OnlyKnown(authorities.as_bytes()),
     };
-    let config = mutual::server_config(cert.as_bytes(), key.as_bytes(), clients);
-    config.map(Some).context("admin.tls")
+    let config = mutual::server_config(certificate, clients);
+    config.map(Some).context("admin.tls.client_ca")
 }
 
 /// The administration, while it listens.

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use crate::config::Config;
 use crate::geoip::GeoIp;
 
-use super::{books, certificates, reload};
+use super::{admin, books, certificates, reload};
 
 /// A file that the configuration names cannot be used. Like a wrong value, and
 /// unlike a port that is taken, it stays so however often the broker is started.
@@ -30,6 +30,7 @@ pub(super) fn check_files(config: &Config) -> anyhow::Result<()> {
             .map(drop)
             .map_err(Into::into),
         books::check(&config.metrics),
+        admin::access(&config.admin).map(drop),
     ];
     let wrong = parts.into_iter().filter_map(Result::err);
     let wrong: Vec<String> = wrong.map(|error| format!("{error:#}")).collect();

@@ -100,8 +100,8 @@ fn lines(findings: &[Finding]) -> String {
     lines.join("\n")
 }
 
-/// Keys and values are an operator's text and may hold anything.
-fn one_line(text: &str) -> String {
+/// Text that is not ours may hold anything, also what a terminal obeys.
+pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() {

@@ -49,6 +49,18 @@ pub enum InvalidCertificate {
     Pair(rustls::Error),
 }
 
+impl InvalidCertificate {
+    /// The error, with the settings `cert` and `key` of this section to blame.
+    pub fn in_section(&self, section: &str) -> String {
+        match self {
+            Self::Chain(_) | Self::NoCertificate => format!("{section}.cert: {self}"),
+            Self::Key(_) | Self::NoKey => format!("{section}.key: {self}"),
+            Self::Mismatch => format!("{section}.key: {self} in {section}.cert"),
+            Self::Pair(_) => format!("{section}.cert and {section}.key: {self}"),
+        }
+    }
+}
+
 impl From<rustls::Error> for InvalidCertificate {
     fn from(error: rustls::Error) -> Self {
         match error {

@@ -4,34 +4,31 @@
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::sign::SingleCertAndKey;
 use rustls::{RootCertStore, ServerConfig};
 use x509_parser::parse_x509_certificate;
 use x509_parser::prelude::GeneralName;
 
+use super::Certificate;
+
 /// Why the server's side of it cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidMutualTls {
-    /// The chain is no PEM text, or there is no certificate in it.
-    #[error("cert: {0}")]
-    Chain(pem::Error),
-    /// The key is no PEM text, or there is none in it.
-    #[error("key: {0}")]
-    Key(pem::Error),
-    /// They do not belong together, or are of a kind that is not supported.
-    #[error("cert and key: {0}")]
-    Pair(rustls::Error),
     /// The authorities are no PEM text.
-    #[error("client_ca: {0}")]
+    #[error("{0}")]
     Authorities(pem::Error),
     /// One of them is no certificate of an authority.
-    #[error("client_ca: {0}")]
+    #[error("{0}")]
     Authority(rustls::Error),
     /// There are none.
-    #[error("client_ca: {0}")]
+    #[error("{0}")]
     NoAuthority(VerifierBuilderError),
+    /// TLS itself cannot be set up.
+    #[error("{0}")]
+    Tls(rustls::Error),
 }
 
 /// Which clients may finish the handshake.
@@ -46,22 +43,15 @@ pub enum Clients<'a> {
     OnlyKnown(&'a [u8]),
 }
 
-/// The server's side, for HTTP/2 alone. All texts are PEM.
+/// The server's side, for HTTP/2 alone.
 pub fn server_config(
-    cert: &[u8],
-    key: &[u8],
+    certificate: Certificate,
     clients: Clients<'_>,
 ) -> Result<ServerConfig, InvalidMutualTls> {
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(cert).collect();
-    let chain = chain.map_err(InvalidMutualTls::Chain)?;
-    if chain.is_empty() {
-        return Err(InvalidMutualTls::Chain(pem::Error::NoItemsFound));
-    }
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(InvalidMutualTls::Key)?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(InvalidMutualTls::Pair)?;
+        .map_err(InvalidMutualTls::Tls)?;
     let verifier = |authorities| {
         let roots = Arc::new(roots(authorities)?);
         let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
@@ -77,9 +67,8 @@ pub fn server_config(
             builder.with_client_cert_verifier(verifier.map_err(InvalidMutualTls::NoAuthority)?)
         }
     };
-    let mut config = builder
-        .with_single_cert(chain, key)
-        .map_err(InvalidMutualTls::Pair)?;
+    let certificate = SingleCertAndKey::from(certificate.into_key());
+    let mut config = builder.with_cert_resolver(Arc::new(certificate));
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
 }

@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::{Served, read_file, valid_until};
-use crate::tls::{self, Certificate, InvalidCertificate, Serving};
+use crate::tls::{self, Certificate, Serving};
 
 /// The certificate and key of two files, which fit.
 pub(in crate::app) struct Pair {
@@ -63,14 +63,8 @@ impl Texts {
     }
 
     fn certificate(&self) -> anyhow::Result<Certificate> {
-        Certificate::from_pem(&self.cert, &self.key).map_err(|error| match error {
-            InvalidCertificate::Chain(_) | InvalidCertificate::NoCertificate => {
-                anyhow!("tls.cert: {error}")
-            }
-            InvalidCertificate::Key(_) | InvalidCertificate::NoKey => anyhow!("tls.key: {error}"),
-            InvalidCertificate::Mismatch => anyhow!("tls.key: {error} in tls.cert"),
-            InvalidCertificate::Pair(_) => anyhow!("tls.cert and tls.key: {error}"),
-        })
+        let certificate = Certificate::from_pem(&self.cert, &self.key);
+        certificate.map_err(|error| anyhow!(error.in_section("tls")))
     }
 }
 

@@ -9,7 +9,7 @@ use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
 use super::target::Target;
-use super::text::one_line;
+use crate::config::one_line;
 
 /// Why nothing came of a call. Displays as one line for each culprit.
 #[derive(Debug)]

@@ -12,16 +12,3 @@ pub(super) use sentences::{
     peers, polls, relay, reloaded, replaced_bridges, stats,
 };
 pub(super) use status::{line, status};
-
-/// Text that is not ours may hold anything, also what a terminal obeys.
-pub(super) fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            line.extend(c.escape_default());
-        } else {
-            line.push(c);
-        }
-    }
-    line
-}

@@ -4,8 +4,8 @@ use crate::bridges::{Bridge, BridgeList};
 use crate::proto::admin::v1;
 
 use super::figures;
-use super::one_line;
 use super::table::Table;
+use crate::config::one_line;
 
 /// Whether nothing was changed.
 #[derive(Clone, Copy, Debug)]

@@ -4,8 +4,8 @@ use crate::proto::admin::v1::broker_status::State;
 use crate::proto::admin::v1::{BrokerStatus, LatencyQuantiles, Pool, RecentActivity};
 
 use super::figures::{between, percent, pool, rate, seconds, span, time, written};
-use super::one_line;
 use super::table::Table;
+use crate::config::one_line;
 
 /// The pools, in the order in which they are shown.
 pub(super) const POOLS: [Pool; 3] = [Pool::Open, Pool::Moderate, Pool::Strict];

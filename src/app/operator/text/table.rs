@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::app::operator::text::one_line;
+use crate::config::one_line;
 
 /// Rows of cells. Displays as lines, each column as wide as its widest cell.
 #[derive(Debug, Default)]
