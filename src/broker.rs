@@ -16,6 +16,7 @@ mod settings;
 mod trace;
 mod waiters;
 
+use std::cell::LazyCell;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -165,16 +166,14 @@ impl Broker {
         poll: ClientPoll,
     ) -> Result<SessionDescription, NoAnswer> {
         let knowledge = self.knowledge.load_full();
-        let address = caller
-            .address
-            .or_else(|| candidates::public_address(&poll.offer));
+        let claimed = LazyCell::new(|| candidates::public_address(&poll.offer));
+        let address = caller.address.or_else(|| *claimed);
         let country = knowledge.country(address);
         let record = self
             .metrics
             .begin_client_poll(rendezvous, country, poll.nat);
         let trace = ClientTrace::begin(self.tracer.as_ref(), caller.arrived, rendezvous, poll.nat);
-        let claimed = || candidates::public_address(&poll.offer);
-        if !self.admits(Request::ClientPoll, caller.origin, claimed) {
+        if !self.admits(Request::ClientPoll, caller.origin, || *claimed) {
             record.refuse(Refusal::Limit);
             trace.end(ClientOutcome::Refused);
             return Err(NoAnswer::OverLimit);
