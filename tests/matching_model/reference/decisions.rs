@@ -80,7 +80,7 @@ impl Reference {
 
     pub(super) fn second_chance(&mut self, now: Time, client: usize) {
         self.clients[client].state = ClientState::Matched { rematch_at: None };
-        if self.draining || !self.may_have_another(now, client) {
+        if !self.may_have_another(now, client) {
             return;
         }
         match self.idle_poll_for(client) {
