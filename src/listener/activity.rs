@@ -6,11 +6,11 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::DropReason;
 
@@ -110,21 +110,37 @@ impl Drop for RequestUnderWay {
 
 /// Ends, with the limit, when a connection has stayed in one phase for too long. To be polled
 /// after the connection, whenever that is: phases change while it is.
+///
+/// A phase seldom lasts until it is over its time. The timer is not set anew for
+/// each: it goes off at the time of an earlier one, and is then set to what is due.
 pub(super) struct Overdue {
     activity: Activity,
     limits: Limits,
     seen: u64,
-    sleep: Option<(Pin<Box<Sleep>>, DropReason)>,
+    due: Option<(Instant, DropReason)>,
+    timer: Pin<Box<Sleep>>,
 }
 
 impl Overdue {
     pub(super) fn new(activity: Activity, limits: Limits) -> Self {
+        let timer = Box::pin(sleep(limits.head));
         Self {
             activity,
             limits,
             seen: 0,
-            sleep: Some((Box::pin(sleep(limits.head)), DropReason::HeadTimeout)),
+            due: Some((timer.deadline(), DropReason::HeadTimeout)),
+            timer,
         }
+    }
+
+    fn due(&self, phase: Phase) -> Option<(Instant, DropReason)> {
+        let (limit, reason) = match phase {
+            Phase::Head => (self.limits.head, DropReason::HeadTimeout),
+            Phase::Idle => (self.limits.idle, DropReason::IdleTimeout),
+            Phase::Busy(_) => return None,
+        };
+        // It is never polled: the clock is tokio's.
+        Some((sleep(limit).deadline(), reason))
     }
 }
 
@@ -138,22 +154,20 @@ impl Future for Overdue {
         };
         if changes != self.seen {
             self.seen = changes;
-            self.sleep = match phase {
-                Phase::Head => {
-                    let sleep = Box::pin(sleep(self.limits.head));
-                    Some((sleep, DropReason::HeadTimeout))
-                }
-                Phase::Idle => {
-                    let sleep = Box::pin(sleep(self.limits.idle));
-                    Some((sleep, DropReason::IdleTimeout))
-                }
-                Phase::Busy(_) => None,
-            };
+            self.due = self.due(phase);
         }
-        match &mut self.sleep {
-            Some((sleep, reason)) => sleep.as_mut().poll(context).map(|()| *reason),
-            None => Poll::Pending,
+        let Some((due, reason)) = self.due else {
+            return Poll::Pending;
+        };
+        if due < self.timer.deadline() {
+            self.timer.as_mut().reset(due);
         }
+        ready!(self.timer.as_mut().poll(context));
+        if due <= self.timer.deadline() {
+            return Poll::Ready(reason);
+        }
+        self.timer.as_mut().reset(due);
+        self.timer.as_mut().poll(context).map(|()| reason)
     }
 }
 
