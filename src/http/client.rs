@@ -89,7 +89,7 @@ async fn legacy_poll(
     drop(nat);
     drop(body);
     match ask(broker, caller, Rendezvous::Http, poll).await {
-        Ok(answer) => body::json(answer.as_str().to_owned()),
+        Ok(answer) => body::json(answer.text()),
         Err(no_answer) => error::legacy(no_answer),
     }
 }

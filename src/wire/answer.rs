@@ -49,7 +49,7 @@ impl ProxyAnswer {
         let object = Object::parse(&text)?;
         let version = object.string("Version")?;
         let sid = object.string("Sid")?;
-        let answer = object.string("Answer")?.unwrap_or_default();
+        let answer = object.json_string("Answer")?;
         if !is_supported(version.as_deref()) {
             return Err(InvalidProxyAnswer::Version);
         }
@@ -57,12 +57,11 @@ impl ProxyAnswer {
             .as_deref()
             .and_then(Sid::new)
             .ok_or(InvalidProxyAnswer::NoSid)?;
-        if answer.is_empty() {
-            return Err(InvalidProxyAnswer::NoAnswer);
-        }
+        let answer = answer.filter(|answer| !answer.text.is_empty());
+        let answer = answer.ok_or(InvalidProxyAnswer::NoAnswer)?;
         Ok(Self {
             sid,
-            answer: SessionDescription::parse(&answer)?,
+            answer: SessionDescription::read(answer)?,
         })
     }
 }
@@ -94,6 +93,6 @@ impl AnswerStatus {
             Self::Success => "success",
             Self::ClientGone => "client gone",
         };
-        json::encode(&Body { status })
+        json::encode(&Body { status }, 32)
     }
 }

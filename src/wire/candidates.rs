@@ -27,7 +27,7 @@ enum Rank {
 ///
 /// Nothing proves it: the sender can write what it likes.
 pub fn public_address(description: &SessionDescription) -> Option<IpAddr> {
-    let sdp = Object::parse(description.as_str())
+    let sdp = Object::parse(&description.text())
         .ok()?
         .exact_string("sdp")?;
     // One character at a time is several times as fast to look for as two.

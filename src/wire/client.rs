@@ -55,14 +55,13 @@ impl ClientPoll {
             .ok_or(InvalidClientPoll::Version)?;
         let text = json::text(body);
         let object = Object::parse(&text)?;
-        let offer = object.string("offer")?.unwrap_or_default();
+        let offer = object.json_string("offer")?;
         let nat = object.string("nat")?;
         let fingerprint = object.string("fingerprint")?;
-        if offer.is_empty() {
-            return Err(InvalidClientPoll::NoOffer);
-        }
+        let offer = offer.filter(|offer| !offer.text.is_empty());
+        let offer = offer.ok_or(InvalidClientPoll::NoOffer)?;
         Ok(Self {
-            offer: SessionDescription::parse(&offer)?,
+            offer: SessionDescription::read(offer)?,
             fingerprint: Fingerprint::from_field(fingerprint.as_deref())?,
             nat: NatType::from_field(nat.as_deref())?,
         })
@@ -85,7 +84,7 @@ pub fn encode_answer(answer: &SessionDescription) -> Vec<u8> {
     struct Body<'a> {
         answer: &'a SessionDescription,
     }
-    json::encode(&Body { answer })
+    json::encode(&Body { answer }, 16 + answer.literal_len())
 }
 
 /// The JSON body that tells a client why there is no answer.
@@ -94,5 +93,5 @@ pub fn encode_error(error: &str) -> Vec<u8> {
     struct Body<'a> {
         error: &'a str,
     }
-    json::encode(&Body { error })
+    json::encode(&Body { error }, 16 + error.len())
 }

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 /// Why a text is not the object that was expected.
 #[derive(Debug, thiserror::Error)]
@@ -42,9 +42,47 @@ pub(super) fn text(body: &[u8]) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// The JSON text of a message of ours.
-pub(super) fn encode(message: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(message).expect("strings and integers under string keys are JSON")
+/// The JSON text of a message of ours that is about so many bytes long.
+pub(super) fn encode(message: &impl Serialize, about: usize) -> Vec<u8> {
+    let mut text = Vec::with_capacity(about);
+    serde_json::to_writer(&mut text, message)
+        .expect("strings and integers under string keys are JSON");
+    text
+}
+
+/// A JSON string, as it reads and as it is written. What is sent on as it came
+/// need not be escaped anew.
+#[derive(Debug)]
+pub(super) struct JsonString<'a> {
+    pub(super) text: String,
+    pub(super) literal: Cow<'a, RawValue>,
+}
+
+impl<'a> JsonString<'a> {
+    /// As we would write it.
+    pub(super) fn of(text: &str) -> Self {
+        let literal = to_raw_value(text).expect("a string is JSON");
+        Self {
+            text: text.to_owned(),
+            literal: Cow::Owned(literal),
+        }
+    }
+
+    /// What a literal reads; it has been read before.
+    pub(super) fn text_of(literal: &RawValue) -> String {
+        string_value(literal).unwrap_or_default()
+    }
+
+    fn read(raw: &'a RawValue) -> Option<Self> {
+        let GoString { text, is_faithful } = serde_json::from_str(raw.get()).ok()?;
+        if !is_faithful {
+            return Some(Self::of(&text));
+        }
+        Some(Self {
+            text,
+            literal: Cow::Borrowed(raw),
+        })
+    }
 }
 
 /// The members of one JSON object, in their order, values not yet decoded.
@@ -65,6 +103,19 @@ impl<'a> Object<'a> {
     pub(crate) fn string(&self, key: &'static str) -> Result<Option<String>, JsonError> {
         self.last(key, |raw| {
             string_value(raw).ok_or(JsonError::WrongType {
+                key,
+                expected: "a string",
+            })
+        })
+    }
+
+    /// The same with how it is written.
+    pub(super) fn json_string(
+        &self,
+        key: &'static str,
+    ) -> Result<Option<JsonString<'a>>, JsonError> {
+        self.last(key, |raw| {
+            JsonString::read(raw).ok_or(JsonError::WrongType {
                 key,
                 expected: "a string",
             })
@@ -110,7 +161,7 @@ impl<'a> Object<'a> {
     fn last<T>(
         &self,
         key: &str,
-        decode: impl Fn(&RawValue) -> Result<T, JsonError>,
+        decode: impl Fn(&'a RawValue) -> Result<T, JsonError>,
     ) -> Result<Option<T>, JsonError> {
         let mut last = None;
         for (name, value) in &self.0 {
@@ -136,7 +187,7 @@ fn is_spelled(name: &RawValue, key: &str) -> bool {
 fn string_value(raw: &RawValue) -> Option<String> {
     serde_json::from_str::<GoString>(raw.get())
         .ok()
-        .map(|string| string.0)
+        .map(|string| string.text)
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
@@ -163,34 +214,38 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
 
 /// A string in which a lone surrogate escape counts as U+FFFD. `serde_json`
 /// hands those out only as bytes, where they are the WTF-8 form: three bytes.
-struct GoString(String);
+struct GoString {
+    text: String,
+    /// There was no such escape: every reader of the literal reads this text.
+    is_faithful: bool,
+}
 
 impl<'de> Deserialize<'de> for GoString {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Wtf8;
         impl Visitor<'_> for Wtf8 {
-            type Value = String;
+            type Value = GoString;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("a string")
             }
 
-            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<String, E> {
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<GoString, E> {
                 if let Ok(text) = str::from_utf8(bytes) {
-                    return Ok(text.to_owned());
+                    return Ok(GoString {
+                        text: text.to_owned(),
+                        is_faithful: true,
+                    });
                 }
-                replace_surrogates(bytes).ok_or_else(|| E::custom("not WTF-8"))
-            }
-
-            fn visit_byte_buf<E: serde::de::Error>(self, bytes: Vec<u8>) -> Result<String, E> {
-                String::from_utf8(bytes).or_else(|error| {
-                    replace_surrogates(error.as_bytes()).ok_or_else(|| E::custom("not WTF-8"))
+                let text = replace_surrogates(bytes).ok_or_else(|| E::custom("not WTF-8"))?;
+                Ok(GoString {
+                    text,
+                    is_faithful: false,
                 })
             }
         }
         deserializer
             .deserialize_bytes(Wtf8)
-            .map(GoString)
             .map_err(D::Error::custom)
     }
 }
@@ -286,6 +341,24 @@ mod tests {
         );
         assert_eq!(text(b"a\xed\xa0\x80b"), "a\u{fffd}\u{fffd}\u{fffd}b");
         assert_eq!(text(b"\xf0\x9f\x98"), "\u{fffd}\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn a_string_is_written_as_it_came_unless_it_reads_otherwise() {
+        let literal = |text: &str| {
+            let object = Object::parse(text).unwrap();
+            let string = object.json_string("offer").unwrap().unwrap();
+            string.literal.get().to_owned()
+        };
+        assert_eq!(
+            literal(r#"{"offer": "a\/\u0062\ud83d\ude00"}"#),
+            r#""a\/\u0062\ud83d\ude00""#
+        );
+        assert_eq!(literal(r#"{"offer":"a\/\ud83d"}"#), "\"a/\u{fffd}\"");
+        assert_eq!(
+            literal(r#"{"offer":"a","offer":"\ude00","x":1}"#),
+            "\"\u{fffd}\""
+        );
     }
 
     #[test]

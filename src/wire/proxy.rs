@@ -188,33 +188,47 @@ pub struct PollResponse {
 impl PollResponse {
     /// The JSON body.
     pub fn encode(&self) -> Vec<u8> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Body<'a> {
-            status: &'static str,
-            offer: &'a str,
-            #[serde(rename = "NAT")]
-            nat: &'static str,
-            next_poll: u64,
-            #[serde(rename = "RelayURL")]
-            relay_url: &'a str,
-        }
-        let (status, offer, nat, relay_url) = match &self.status {
+        let status = match &self.status {
             PollStatus::ClientMatch {
                 offer,
                 nat,
                 relay_url,
-            } => ("client match", offer.as_str(), nat.as_str(), &**relay_url),
-            PollStatus::NoMatch => ("no match", "", "", ""),
-            PollStatus::IncorrectRelayPattern => ("incorrect relay pattern", "", "", ""),
-            PollStatus::PolledTooSoon => ("polled too soon", "", "", ""),
+            } => {
+                let body = self.body("client match", offer, nat.as_str(), relay_url);
+                return json::encode(&body, 160 + offer.literal_len());
+            }
+            PollStatus::NoMatch => "no match",
+            PollStatus::IncorrectRelayPattern => "incorrect relay pattern",
+            PollStatus::PolledTooSoon => "polled too soon",
         };
-        json::encode(&Body {
+        json::encode(&self.body(status, &"", "", ""), 128)
+    }
+
+    fn body<'a, O>(
+        &self,
+        status: &'static str,
+        offer: &'a O,
+        nat: &'static str,
+        relay_url: &'a str,
+    ) -> Body<'a, O> {
+        Body {
             status,
             offer,
             nat,
             next_poll: u64::try_from(self.next_poll.as_millis()).unwrap_or(u64::MAX),
             relay_url,
-        })
+        }
     }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Body<'a, O> {
+    status: &'static str,
+    offer: &'a O,
+    #[serde(rename = "NAT")]
+    nat: &'static str,
+    next_poll: u64,
+    #[serde(rename = "RelayURL")]
+    relay_url: &'a str,
 }

@@ -4,15 +4,19 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
-use super::json::Object;
+use super::json::{JsonString, Object};
 
 /// The JSON text `{"type": ..., "sdp": ...}` of an offer or an answer, kept to
 /// the byte as the peer sent it. It holds its peer's addresses, so `Debug`
 /// shows only its length.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+///
+/// It comes as a JSON string in a message and goes out as one in another: kept
+/// is the literal.
+#[derive(Clone, Serialize)]
 #[serde(transparent)]
-pub struct SessionDescription(Arc<str>);
+pub struct SessionDescription(Arc<RawValue>);
 
 /// What keeps a text from being a session description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -32,26 +36,54 @@ impl SessionDescription {
     /// Checks the form of `text`; the SDP in it is not looked at. Keys are
     /// compared exactly, unlike those of the messages around it.
     pub fn parse(text: &str) -> Result<Self, InvalidSessionDescription> {
-        let object = Object::parse(text).map_err(|_| InvalidSessionDescription::NotAnObject)?;
-        match object.exact_string("type").as_deref() {
-            Some("offer" | "pranswer" | "answer" | "rollback") => {}
-            _ => return Err(InvalidSessionDescription::Type),
-        }
-        if !object.has_exact_string("sdp") {
-            return Err(InvalidSessionDescription::Sdp);
-        }
-        Ok(Self(text.into()))
+        Self::read(JsonString::of(text))
+    }
+
+    /// The same for one that came as a JSON string.
+    pub(super) fn read(string: JsonString<'_>) -> Result<Self, InvalidSessionDescription> {
+        check(&string.text)?;
+        Ok(Self(Arc::from(string.literal.into_owned())))
     }
 
     /// The JSON text as it came.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub fn text(&self) -> String {
+        JsonString::text_of(&self.0)
+    }
+
+    /// How many bytes it has as a JSON string.
+    pub(super) fn literal_len(&self) -> usize {
+        self.0.get().len()
     }
 }
 
+fn check(text: &str) -> Result<(), InvalidSessionDescription> {
+    let object = Object::parse(text).map_err(|_| InvalidSessionDescription::NotAnObject)?;
+    match object.exact_string("type").as_deref() {
+        Some("offer" | "pranswer" | "answer" | "rollback") => {}
+        _ => return Err(InvalidSessionDescription::Type),
+    }
+    if !object.has_exact_string("sdp") {
+        return Err(InvalidSessionDescription::Sdp);
+    }
+    Ok(())
+}
+
+/// The same text, however it was escaped.
+impl PartialEq for SessionDescription {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get() || self.text() == other.text()
+    }
+}
+
+impl Eq for SessionDescription {}
+
 impl fmt::Debug for SessionDescription {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "SessionDescription({} bytes)", self.0.len())
+        write!(
+            formatter,
+            "SessionDescription({} bytes)",
+            self.literal_len()
+        )
     }
 }
 
@@ -66,7 +98,7 @@ mod tests {
             " {\"sdp\":\"\\u00e4\", \"type\" : \"rollback\", \"x\":[{}]}\n",
             r#"{"type":1,"type":"answer","sdp":""}"#,
         ] {
-            assert_eq!(SessionDescription::parse(text).unwrap().as_str(), text);
+            assert_eq!(SessionDescription::parse(text).unwrap().text(), text);
         }
     }
 

@@ -55,10 +55,10 @@ fn description(kind: &str, name: &str) -> SessionDescription {
 }
 
 /// The name in a description.
-fn name_in(description: &SessionDescription) -> &str {
-    let text = description.as_str();
+fn name_in(description: &SessionDescription) -> String {
+    let text = description.text();
     let (_, name) = text.split_once(r#""sdp":""#).expect("made here");
-    name.trim_end_matches("\"}")
+    name.trim_end_matches("\"}").to_owned()
 }
 
 impl Scene {

@@ -56,7 +56,7 @@ impl Books {
                 match reply {
                     PollReply::Offer(hand_off) => {
                         self.handed
-                            .insert(*poll, asks(hand_off.offer.offer.as_str()));
+                            .insert(*poll, asks(&hand_off.offer.offer.text()));
                         self.count("offered");
                     }
                     PollReply::NoMatch(_) => self.count("no match"),
@@ -69,7 +69,7 @@ impl Books {
                 );
                 self.clients[*client] = Some(End::Replied);
                 if let ClientReply::Answer(answered) = reply {
-                    let poll = answers(answered.answer.as_str());
+                    let poll = answers(&answered.answer.text());
                     assert_eq!(
                         self.handed.get(&poll),
                         Some(client),

@@ -24,7 +24,7 @@ proptest! {
         ], &taste);
         let body = body.replacen('{', &format!("{{\"extra\":{CANDIDATE},"), 1);
         let decoded = ProxyAnswer::decode(body.as_bytes()).unwrap();
-        prop_assert_eq!(decoded.answer.as_str(), answer);
+        prop_assert_eq!(decoded.answer.text(), answer);
         prop_assert_eq!(decoded.sid, Sid::new(&sid).unwrap());
     }
 }

@@ -25,7 +25,7 @@ proptest! {
             ("fingerprint", string(&hex::encode(digest), &taste)),
         ], &taste);
         let poll = ClientPoll::decode(format!("1.0\n{body}").as_bytes()).unwrap();
-        prop_assert_eq!(poll.offer.as_str(), offer);
+        prop_assert_eq!(poll.offer.text(), offer);
         prop_assert_eq!(poll.nat, nat);
         prop_assert_eq!(poll.fingerprint.to_string(), hex::encode_upper(digest));
     }
@@ -42,7 +42,7 @@ proptest! {
             ("offer", "null".to_owned()),
         ], &taste);
         let poll = ClientPoll::decode(format!("1.0\n{body}").as_bytes()).unwrap();
-        prop_assert_eq!(poll.offer.as_str(), last);
+        prop_assert_eq!(poll.offer.text(), last);
         prop_assert_eq!(poll.nat, NatType::Open);
     }
 
@@ -50,7 +50,7 @@ proptest! {
     fn legacy_offer_is_the_body_to_the_byte(sdp in text(), taste in taste()) {
         let body = description("offer", &sdp, &taste);
         let poll = ClientPoll::decode_legacy(body.as_bytes(), Some("moderate")).unwrap();
-        prop_assert_eq!(poll.offer.as_str(), body);
+        prop_assert_eq!(poll.offer.text(), body);
         prop_assert_eq!(poll.nat, NatType::Moderate);
         prop_assert_eq!(poll.fingerprint, Fingerprint::DEFAULT);
     }
