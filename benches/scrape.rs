@@ -84,10 +84,10 @@ async fn serve() -> io::Result<SocketAddr> {
         metrics_log: None,
         process_figures: || None,
     };
-    let router = front::router(broker, front::Settings::default(), sources);
+    let endpoints = front::Endpoints::new(broker, front::Settings::default(), sources);
     let settings = listener::Settings::default();
     let closing = Closing::default();
-    let server = Server::new(settings, None, router, Arc::new(Unobserved), closing);
+    let server = Server::new(settings, None, endpoints, Arc::new(Unobserved), closing);
     let listener = listener::bind("127.0.0.1:0").await?;
     let addr = listener.local_addr()?;
     tokio::spawn(Arc::new(server).run(listener));

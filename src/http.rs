@@ -16,19 +16,23 @@ mod replies;
 mod settings;
 mod status;
 
+use std::convert::Infallible;
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use axum::Router;
-use axum::extract::Request;
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use axum::routing::any;
-use http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN};
-use http::{HeaderValue, Method, StatusCode};
+use axum::body::{Body, HttpBody};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LENGTH};
+use http::{HeaderValue, Method, Request, StatusCode};
+use tower::Service;
 
 use crate::broker::Broker;
 use crate::metrics::ProcessFigures;
+use crate::metrics::labels::Endpoint;
 
 pub use settings::Settings;
 
@@ -55,52 +59,127 @@ struct Front {
     room: Room,
 }
 
-/// Every endpoint of the broker.
-pub fn router(broker: Arc<Broker>, settings: Settings, sources: Sources) -> Router {
-    let front = Arc::new(Front {
-        broker,
-        room: Room::new(&settings),
-        settings,
-        sources,
-    });
-    let for_peers = Router::new()
-        .route("/client", any(client::poll))
-        .route("/proxy", any(proxy::poll))
-        .route("/answer", any(proxy::answer))
-        .route("/amp/client/", any(amp::poll))
-        .route("/amp/client/{*poll}", any(amp::poll))
-        .route("/debug", any(status::debug))
-        .route("/metrics", any(metrics_log::serve))
-        .layer(middleware::from_fn(answer_options))
-        .layer(middleware::map_response(allow_any_origin));
-    let for_others = Router::new()
-        .route("/prometheus", any(status::prometheus))
-        .route("/robots.txt", any(status::robots))
-        .layer(middleware::from_fn(answer_options));
-    for_peers
-        .merge(for_others)
-        .fallback(error::not_found)
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&front),
-            replies::count,
-        ))
-        .with_state(front)
+/// Every endpoint of the broker, as a service. There are few paths, none of which
+/// has parts to take out: one `match` is all the router there is.
+#[derive(Clone)]
+pub struct Endpoints(Arc<Front>);
+
+impl Endpoints {
+    /// The endpoints of this broker.
+    pub fn new(broker: Arc<Broker>, settings: Settings, sources: Sources) -> Self {
+        Self(Arc::new(Front {
+            broker,
+            room: Room::new(&settings),
+            settings,
+            sources,
+        }))
+    }
+}
+
+impl<B> Service<Request<B>> for Endpoints
+where
+    B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let front = Arc::clone(&self.0);
+        Box::pin(async move { Ok(front.respond(request).await) })
+    }
+}
+
+impl Front {
+    /// Answers a request and counts the response.
+    async fn respond<B>(&self, request: Request<B>) -> Response
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+    {
+        let endpoint = endpoint(request.uri().path());
+        let is_head = request.method() == Method::HEAD;
+        let mut response = if request.method() == Method::OPTIONS && endpoint != Endpoint::Other {
+            StatusCode::OK.into_response()
+        } else {
+            self.response_of(endpoint, request).await
+        };
+        if is_for_peers(endpoint) {
+            allow_any_origin(&mut response);
+        }
+        if is_head {
+            response = without_body(response);
+        }
+        let metrics = self.broker.metrics();
+        metrics.replied(endpoint, replies::code(response.status()));
+        response
+    }
+
+    async fn response_of<B>(&self, endpoint: Endpoint, request: Request<B>) -> Response
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+    {
+        let (head, body) = request.into_parts();
+        match endpoint {
+            Endpoint::Proxy => proxy::poll(self, head, body).await,
+            Endpoint::Answer => proxy::answer(self, head, body).await,
+            Endpoint::Client => client::poll(self, head, body).await,
+            Endpoint::Amp => amp::poll(self, head).await,
+            Endpoint::Debug => status::debug(self),
+            Endpoint::Metrics => metrics_log::serve(self, &head.headers).await,
+            Endpoint::Prometheus => status::prometheus(self, &head.headers).await,
+            Endpoint::Robots => status::robots(),
+            Endpoint::Other => error::not_found(),
+        }
+    }
+}
+
+fn endpoint(path: &str) -> Endpoint {
+    match path {
+        "/client" => Endpoint::Client,
+        "/proxy" => Endpoint::Proxy,
+        "/answer" => Endpoint::Answer,
+        "/debug" => Endpoint::Debug,
+        "/metrics" => Endpoint::Metrics,
+        "/prometheus" => Endpoint::Prometheus,
+        "/robots.txt" => Endpoint::Robots,
+        _ if path.starts_with("/amp/client/") => Endpoint::Amp,
+        _ => Endpoint::Other,
+    }
+}
+
+/// Whether proxies in browsers ask there, or clients.
+fn is_for_peers(endpoint: Endpoint) -> bool {
+    match endpoint {
+        Endpoint::Client
+        | Endpoint::Proxy
+        | Endpoint::Answer
+        | Endpoint::Amp
+        | Endpoint::Debug
+        | Endpoint::Metrics => true,
+        Endpoint::Prometheus | Endpoint::Robots | Endpoint::Other => false,
+    }
 }
 
 /// Proxies in browsers come from every origin, and read errors too.
-async fn allow_any_origin(mut response: Response) -> Response {
+fn allow_any_origin(response: &mut Response) {
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(
         ACCESS_CONTROL_ALLOW_HEADERS,
         HeaderValue::from_static("Origin, X-Session-ID"),
     );
-    response
 }
 
-async fn answer_options(request: Request, next: Next) -> Response {
-    if request.method() == Method::OPTIONS {
-        return StatusCode::OK.into_response();
+/// What HEAD gets (RFC 9110, section 9.3.2): the length, and nothing of it.
+fn without_body(response: Response) -> Response {
+    let length = response.body().size_hint().exact();
+    let mut response = response.map(|_| Body::empty());
+    if let Some(length) = length {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
     }
-    next.run(request).await
+    response
 }

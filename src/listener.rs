@@ -2,6 +2,7 @@
 //! Knows nothing of what is served.
 
 mod activity;
+mod bind;
 mod closing;
 mod holds;
 mod limits;
@@ -10,13 +11,12 @@ mod settings;
 use std::convert::Infallible;
 use std::error::Error;
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::Router;
-use axum::body::Body;
+use axum::response::Response;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Version};
 use hyper::body::Incoming;
@@ -25,13 +25,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt as _;
+use tower::{Service, ServiceExt as _};
 
+pub use bind::bind;
 pub use closing::{Closing, Stage};
 pub use holds::{Connection, Hold};
 pub use settings::Settings;
@@ -40,8 +41,6 @@ use activity::{Activity, Limits, Overdue, Watched};
 use holds::Holds;
 use limits::{Connections, Place};
 
-/// How many connections the kernel keeps for us until they are accepted.
-const BACKLOG: u32 = 4096;
 /// The largest head of a request that is read, in bytes. AMP carries a client's
 /// poll of some 4 KB in the path.
 const HEAD_MAX: u32 = 64 * 1024;
@@ -51,44 +50,6 @@ const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to leave the kernel alone when it has no socket for us.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Listens on `addr`, written `HOST:PORT`, `[IPV6]:PORT`, or `:PORT` for every
-/// address of the machine.
-pub async fn bind(addr: &str) -> io::Result<TcpListener> {
-    if let Some(port) = addr.strip_prefix(':') {
-        let port = port.parse().map_err(|_| no_port(port))?;
-        let everywhere = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-        return listen(everywhere).or_else(|error| match error.kind() {
-            // A machine without IPv6.
-            io::ErrorKind::Unsupported | io::ErrorKind::AddrNotAvailable => {
-                listen(SocketAddr::from(([0, 0, 0, 0], port)))
-            }
-            _ => Err(error),
-        });
-    }
-    let mut failed = io::Error::new(io::ErrorKind::InvalidInput, "it names no address");
-    for addr in lookup_host(addr).await? {
-        match listen(addr) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => failed = error,
-        }
-    }
-    Err(failed)
-}
-
-fn no_port(port: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, format!("{port:?} is no port"))
-}
-
-fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = match addr {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    socket.set_reuseaddr(true)?;
-    socket.bind(addr)?;
-    socket.listen(BACKLOG)
-}
 
 /// The other end of the connection that a request came over; an extension of
 /// each request.
@@ -126,11 +87,30 @@ pub trait Observer: Send + Sync + 'static {
     fn handshake_failed(&self, in_time: bool);
 }
 
-/// Serves connections with one router.
-pub struct Server {
+/// What can be served, such as an `axum::Router`.
+pub trait Serve:
+    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Serve for S where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// Serves connections with one service.
+pub struct Server<S> {
     rules: ArcSwap<Rules>,
     tls: Option<TlsAcceptor>,
-    router: Router,
+    service: S,
     observer: Arc<dyn Observer>,
     open: Arc<Connections>,
     connections: TaskTracker,
@@ -144,20 +124,20 @@ struct Rules {
     http: Builder<TokioExecutor>,
 }
 
-impl Server {
+impl<S: Serve> Server<S> {
     /// A server over TLS, or in the clear without an acceptor. It ends as
     /// `closing` tells it to.
     pub fn new(
         settings: Settings,
         tls: Option<TlsAcceptor>,
-        router: Router,
+        service: S,
         observer: Arc<dyn Observer>,
         closing: Closing,
     ) -> Self {
         Self {
             rules: ArcSwap::from_pointee(Rules::new(settings, Vec::new())),
             tls,
-            router,
+            service,
             observer,
             open: Arc::default(),
             connections: TaskTracker::new(),
@@ -262,7 +242,7 @@ impl Server {
             request
                 .extensions_mut()
                 .insert(Connection(Arc::clone(&holds)));
-            let response = self.router.clone().oneshot(request.map(Body::new));
+            let response = self.service.clone().oneshot(request);
             let (closing, holds) = (self.closing.clone(), Arc::clone(&holds));
             async move {
                 let _under_way = under_way;

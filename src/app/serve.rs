@@ -20,10 +20,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Broker, clock};
 use crate::config::{Config, Inputs, Loaded};
+use crate::http::{self, Endpoints};
 use crate::listener::{self, Closing, Server};
 use crate::metrics::Metrics;
+use crate::telemetry;
 use crate::telemetry::{LogControl, LogStyle};
-use crate::{http, telemetry};
 
 use super::admin::{self, Admin, Administration};
 use super::books;
@@ -209,7 +210,7 @@ async fn listeners(
 
 fn serve_on(
     listeners: Vec<TcpListener>,
-    server: &Arc<Server>,
+    server: &Arc<Server<Endpoints>>,
     has_tls: bool,
 ) -> anyhow::Result<JoinSet<()>> {
     let mut servers = JoinSet::new();
@@ -232,16 +233,16 @@ fn server(
     tls: Option<TlsAcceptor>,
     metrics: Arc<Metrics>,
     closing: &Closing,
-) -> Arc<Server> {
+) -> Arc<Server<Endpoints>> {
     let sources = http::Sources {
         metrics_log: books::reader(&config.metrics),
         process_figures: observed::process_figures,
     };
-    let router = http::router(Arc::clone(broker), config.http.clone(), sources);
+    let endpoints = Endpoints::new(Arc::clone(broker), config.http.clone(), sources);
     let server = Server::new(
         config.listener.clone(),
         tls,
-        router,
+        endpoints,
         Arc::new(Connections::new(metrics)),
         closing.clone(),
     );

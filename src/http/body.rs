@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -66,11 +66,14 @@ impl Room {
 
 /// Reads a body whole. What it and its head take of the memory is to be held for
 /// as long as anything of them is.
-pub(super) async fn read(
+pub(super) async fn read<B>(
     head: &Parts,
-    body: Body,
+    body: B,
     front: &Front,
-) -> Result<(Bytes, Taken), UnreadableBody> {
+) -> Result<(Bytes, Taken), UnreadableBody>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     let taken = front.room.take(head_bytes(head))?;
     let whole = collect(body, front.settings.max_body_bytes, &front.room, taken);
     timeout(front.settings.body_read_timeout, whole)
@@ -86,23 +89,32 @@ pub(super) fn head_bytes(head: &Parts) -> usize {
     target.unwrap_or_default().len() + headers.sum::<usize>()
 }
 
-async fn collect(
-    body: Body,
+async fn collect<B>(
+    mut body: B,
     most: usize,
     room: &Room,
     mut taken: Taken,
-) -> Result<(Bytes, Taken), UnreadableBody> {
-    let mut body = Limited::new(body, most);
-    let mut bytes = BytesMut::new();
+) -> Result<(Bytes, Taken), UnreadableBody>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| UnreadableBody::Broken)?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
+        if data.len() > most - whole.len() {
+            return Err(UnreadableBody::Broken);
+        }
         taken.0.merge(room.take(data.len())?.0);
-        bytes.extend_from_slice(&data);
+        // Mostly it comes at once, and need not be copied.
+        if whole.is_empty() && body.is_end_stream() {
+            return Ok((data, taken));
+        }
+        whole.extend_from_slice(&data);
     }
-    Ok((bytes.freeze(), taken))
+    Ok((whole.freeze(), taken))
 }
 
 /// An answer with a JSON body.

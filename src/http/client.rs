@@ -1,10 +1,9 @@
 //! `/client`: clients ask for a proxy.
 
-use std::sync::Arc;
-
-use axum::extract::{Request, State};
+use axum::body::HttpBody;
 use axum::response::Response;
 use bytes::Bytes;
+use http::request::Parts;
 
 use crate::broker::{Broker, Caller, NoAnswer};
 use crate::metrics::labels::{self, Refusal, Rendezvous};
@@ -15,11 +14,13 @@ use super::caller::caller;
 use super::{Front, body, error, refusals};
 
 /// The poll of a client, in today's form or the legacy one.
-pub(super) async fn poll(State(front): State<Arc<Front>>, request: Request) -> Response {
-    let (head, body) = request.into_parts();
+pub(super) async fn poll<B>(front: &Front, head: Parts, body: B) -> Response
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     let caller = caller(&head, &front.settings);
     // The offer is held until there is a response.
-    let (body, _taken) = match body::read(&head, body, &front).await {
+    let (body, _taken) = match body::read(&head, body, front).await {
         Ok(read) => read,
         Err(unreadable) => {
             let (rendezvous, reason) = (Rendezvous::Http, unreadable.reason());

@@ -29,7 +29,7 @@ pub(super) fn over_limit() -> Response {
 }
 
 /// No such path, or nothing there: 404 with the reference broker's text.
-pub(super) async fn not_found() -> Response {
+pub(super) fn not_found() -> Response {
     let headers = [
         (CONTENT_TYPE, "text/plain; charset=utf-8"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -1,10 +1,8 @@
 //! `/metrics`: the metrics log, for Tor's `CollecTor`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, StatusCode};
@@ -19,9 +17,9 @@ use super::{Front, error};
 static UNREADABLE: LogLimit = LogLimit::new(1, Duration::from_mins(10));
 
 /// The log as it is published, or 304 for whoever has it already.
-pub(super) async fn serve(State(front): State<Arc<Front>>, headers: HeaderMap) -> Response {
+pub(super) async fn serve(front: &Front, headers: &HeaderMap) -> Response {
     let Some(read) = front.sources.metrics_log.clone() else {
-        return error::not_found().await;
+        return error::not_found();
     };
     let read = spawn_blocking(move || {
         let log = read()?;
@@ -29,7 +27,7 @@ pub(super) async fn serve(State(front): State<Arc<Front>>, headers: HeaderMap) -
         std::io::Result::Ok((log, tag))
     });
     match read.await {
-        Ok(Ok((_, tag))) if has(&headers, &tag) => {
+        Ok(Ok((_, tag))) if has(headers, &tag) => {
             (StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response()
         }
         Ok(Ok((log, tag))) => {
@@ -40,9 +38,9 @@ pub(super) async fn serve(State(front): State<Arc<Front>>, headers: HeaderMap) -
             if let Some(suppressed) = UNREADABLE.admit(clock::now()) {
                 tracing::warn!(suppressed, "the metrics log cannot be read: {problem}");
             }
-            error::not_found().await
+            error::not_found()
         }
-        Err(_panicked) => error::not_found().await,
+        Err(_panicked) => error::not_found(),
     }
 }
 

@@ -1,10 +1,11 @@
 //! `/proxy` and `/answer`: proxies ask for a client, and answer its offer.
 
 use std::fmt::Display;
-use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::body::HttpBody;
 use axum::response::Response;
+use bytes::Bytes;
+use http::request::Parts;
 
 use crate::broker::{Broker, clock};
 use crate::listener::{Connection, Hold};
@@ -19,12 +20,14 @@ use super::{Front, body, error, refusals};
 const LOGGED_PATTERN_MAX: usize = 260;
 
 /// The poll of a proxy.
-pub(super) async fn poll(State(front): State<Arc<Front>>, request: Request) -> Response {
-    let (head, body) = request.into_parts();
+pub(super) async fn poll<B>(front: &Front, head: Parts, body: B) -> Response
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     let caller = caller(&head, &front.settings);
     // The answer will come over this connection, if there is a client.
     let hold = head.extensions.get().map(Connection::hold);
-    let (body, taken) = match body::read(&head, body, &front).await {
+    let (body, taken) = match body::read(&head, body, front).await {
         Ok(read) => read,
         Err(unreadable) => {
             refuse_poll(&front.broker, unreadable.reason(), &unreadable);
@@ -60,10 +63,12 @@ pub(super) async fn poll(State(front): State<Arc<Front>>, request: Request) -> R
 }
 
 /// The answer of a proxy.
-pub(super) async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
-    let (head, body) = request.into_parts();
+pub(super) async fn answer<B>(front: &Front, head: Parts, body: B) -> Response
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     let caller = caller(&head, &front.settings);
-    let (body, _taken) = match body::read(&head, body, &front).await {
+    let (body, _taken) = match body::read(&head, body, front).await {
         Ok(read) => read,
         Err(unreadable) => {
             refuse_answer(&front.broker, unreadable.reason(), &unreadable);

@@ -1,44 +1,11 @@
-//! Counts responses.
+//! How responses are counted.
 
-use std::sync::Arc;
-
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
 use http::StatusCode;
 
-use crate::metrics::labels::{self, Endpoint};
+use crate::metrics::labels;
 
-use super::Front;
-
-/// Counts the response by its endpoint and status code.
-pub(super) async fn count(
-    State(front): State<Arc<Front>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let endpoint = endpoint(request.uri().path());
-    let response = next.run(request).await;
-    let metrics = front.broker.metrics();
-    metrics.replied(endpoint, code(response.status()));
-    response
-}
-
-fn endpoint(path: &str) -> Endpoint {
-    match path {
-        "/client" => Endpoint::Client,
-        "/proxy" => Endpoint::Proxy,
-        "/answer" => Endpoint::Answer,
-        "/debug" => Endpoint::Debug,
-        "/metrics" => Endpoint::Metrics,
-        "/prometheus" => Endpoint::Prometheus,
-        "/robots.txt" => Endpoint::Robots,
-        _ if path.starts_with("/amp/client/") => Endpoint::Amp,
-        _ => Endpoint::Other,
-    }
-}
-
-fn code(status: StatusCode) -> labels::StatusCode {
+/// The label of a status code.
+pub(super) fn code(status: StatusCode) -> labels::StatusCode {
     match status {
         StatusCode::OK => labels::StatusCode::Ok,
         StatusCode::NOT_MODIFIED => labels::StatusCode::NotModified,

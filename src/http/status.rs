@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
@@ -16,20 +15,18 @@ use crate::wire::proxy::ProxyType;
 use super::Front;
 
 /// `/debug`: what is waiting.
-pub(super) async fn debug(State(front): State<Arc<Front>>) -> Response {
+pub(super) fn debug(front: &Front) -> Response {
     text(debug_text(&front.broker.snapshot()))
 }
 
 /// `/prometheus`: every metric, as text. It can be megabytes, and the figures of
 /// the process come from files: a worker of the runtime would be held up by it,
 /// and with the worker who polls.
-pub(super) async fn prometheus(State(front): State<Arc<Front>>, headers: HeaderMap) -> Response {
+pub(super) async fn prometheus(front: &Front, headers: &HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::accepted_by(accept);
-    let scrape = move || {
-        let figures = (front.sources.process_figures)();
-        front.broker.expose_metrics(figures, format)
-    };
+    let (broker, figures) = (Arc::clone(&front.broker), front.sources.process_figures);
+    let scrape = move || broker.expose_metrics(figures(), format);
     match spawn_blocking(scrape).await {
         Ok(metrics) => ([(CONTENT_TYPE, format.content_type())], metrics).into_response(),
         Err(_panicked) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -37,7 +34,7 @@ pub(super) async fn prometheus(State(front): State<Arc<Front>>, headers: HeaderM
 }
 
 /// `/robots.txt`: nothing here is for crawlers.
-pub(super) async fn robots() -> Response {
+pub(super) fn robots() -> Response {
     text("User-agent: *\nDisallow: /\n".to_owned())
 }
 

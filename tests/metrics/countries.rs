@@ -162,7 +162,7 @@ async fn clients_are_where_trusted_headers_say() {
         ),
     ] {
         let front = front(settings);
-        let addr = serve(front.router.clone(), listener::Settings::default(), None).await;
+        let addr = serve(front.endpoints.clone(), listener::Settings::default(), None).await;
         let reply = exchange(addr, headers).await.unwrap();
         assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
         assert_eq!(countries(&front, "http"), [country], "{headers}");

@@ -70,8 +70,8 @@ async fn a_peer_has_its_share_of_connections_and_no_more() {
     let listener = listener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let told = Arc::new(Told::default());
-    let (router, closing) = (front.router.clone(), Closing::default());
-    let server = Server::new(settings(2), None, router, told.clone(), closing);
+    let (endpoints, closing) = (front.endpoints.clone(), Closing::default());
+    let server = Server::new(settings(2), None, endpoints, told.clone(), closing);
     let server = Arc::new(server);
     tokio::spawn(Arc::clone(&server).run(listener));
 

@@ -29,7 +29,7 @@ const FOREVER: Duration = Duration::from_mins(1);
 
 /// Serves the front on a port of its own.
 async fn serve(front: &Front, settings: Settings, tls: Option<TlsAcceptor>) -> SocketAddr {
-    serve::serve(front.router.clone(), settings, tls).await
+    serve::serve(front.endpoints.clone(), settings, tls).await
 }
 
 /// Waits until something is so.

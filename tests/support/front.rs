@@ -1,4 +1,4 @@
-//! A broker behind its router. Whatever a test does with it, no address and no
+//! A broker behind its endpoints. Whatever a test does with it, no address and no
 //! session description may be recorded by it or shown in its metrics.
 
 #[path = "privacy.rs"]
@@ -8,12 +8,12 @@ use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::UNIX_EPOCH;
 
-use axum::Router;
 use opentelemetry::global::BoxedTracer;
 use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::limits::{self, Limits};
 use snowflake_broker::broker::{Broker, Knowledge, PollInterval};
 use snowflake_broker::geoip::GeoIp;
+use snowflake_broker::http::Endpoints;
 use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
 use snowflake_broker::metrics::exposition::Format;
@@ -43,10 +43,10 @@ pub(crate) const SECOND_BRIDGE: &str = "00000B23E1107BB62ABFC40DDCC8824814F80A72
 
 const LIMIT_KEY: [u8; 16] = [8; 16];
 
-/// A broker that is being driven, and its router.
+/// A broker that is being driven, and its endpoints.
 pub(crate) struct Front {
     pub(crate) broker: Arc<Broker>,
-    pub(crate) router: Router,
+    pub(crate) endpoints: Endpoints,
 }
 
 impl Front {
@@ -100,8 +100,8 @@ impl Front {
             metrics_log: None,
             process_figures: || None,
         };
-        let router = front::router(Arc::clone(&broker), http, sources);
-        Self { broker, router }
+        let endpoints = Endpoints::new(Arc::clone(&broker), http, sources);
+        Self { broker, endpoints }
     }
 
     /// The sum of a family's series that have all these labels, each written

@@ -4,20 +4,19 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
-use snowflake_broker::listener::{self, Closing, DropReason, Observer, Server, Settings};
+use snowflake_broker::listener::{self, Closing, DropReason, Observer, Serve, Server, Settings};
 use tokio_rustls::TlsAcceptor;
 
-/// Serves the router on a port of its own, until the test ends.
+/// Serves it on a port of its own, until the test ends.
 pub(crate) async fn serve(
-    router: Router,
+    service: impl Serve,
     settings: Settings,
     tls: Option<TlsAcceptor>,
 ) -> SocketAddr {
     let listener = listener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let closing = Closing::default();
-    let server = Server::new(settings, tls, router, Arc::new(Unobserved), closing);
+    let server = Server::new(settings, tls, service, Arc::new(Unobserved), closing);
     tokio::spawn(Arc::new(server).run(listener));
     addr
 }

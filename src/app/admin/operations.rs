@@ -14,6 +14,7 @@ use crate::app::reload::{self, Refused, Reloaded, Reloads};
 use crate::broker::{Broker, clock, limits};
 use crate::config::Loaded;
 use crate::grpc::admin::operations::{Operations, Overrides, WriteBridgesError, WrongPart};
+use crate::http::Endpoints;
 use crate::listener::Server;
 use crate::proto::admin::v1;
 use crate::telemetry::{LogControl, LogLevel};
@@ -27,7 +28,7 @@ const LOG_LEVEL: &str = "telemetry.log_level";
 /// Does what operators ask for.
 pub(in crate::app) struct Administration {
     broker: Arc<Broker>,
-    server: Arc<Server>,
+    server: Arc<Server<Endpoints>>,
     reloads: Reloads,
     log: LogControl,
     /// Cancelled when the program is told to stop.
@@ -52,7 +53,7 @@ struct Changes {
 impl Administration {
     pub(in crate::app) fn new(
         broker: Arc<Broker>,
-        server: Arc<Server>,
+        server: Arc<Server<Endpoints>>,
         reloads: Reloads,
         log: LogControl,
         stopping: CancellationToken,

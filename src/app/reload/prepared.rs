@@ -20,6 +20,7 @@ use crate::config::{self, Config, Inputs, Loaded};
 use crate::geoip::{self, GeoIp};
 use crate::grpc::Gate;
 use crate::grpc::auth::Access;
+use crate::http::Endpoints;
 use crate::listener::Server;
 use crate::telemetry::{LogControl, LogLevel};
 use crate::wire::relay_pattern::RelayPattern;
@@ -131,7 +132,7 @@ pub(super) struct Prepared {
 pub(in crate::app) struct Targets {
     pub(in crate::app) broker: Arc<Broker>,
     pub(in crate::app) certificates: Certificates,
-    pub(in crate::app) server: Arc<Server>,
+    pub(in crate::app) server: Arc<Server<Endpoints>>,
     pub(in crate::app) log: LogControl,
     pub(in crate::app) gate: Arc<Gate>,
 }
@@ -185,7 +186,7 @@ impl Prepared {
 
 /// Puts limits in force, for requests at once, for connections with the next. A
 /// reverse proxy of ours, and this machine, may have any number of connections.
-pub(in crate::app) fn set_limits(config: &Config, broker: &Broker, server: &Server) {
+pub(in crate::app) fn set_limits(config: &Config, broker: &Broker, server: &Server<Endpoints>) {
     broker.set_limits(&config.limits);
     let mut exempt = [&config.limits.exempt[..], &config.http.trusted_proxies].concat();
     exempt.extend(LOOPBACK);
