@@ -45,7 +45,7 @@ fn whoever_reaches_the_administration_has_to_say_who_they_are() {
     ];
     let loaded = admin(&mutual).unwrap();
     assert_eq!(loaded.config.admin.tls.operators, ["alice.example"]);
-    assert!(loaded.warnings.is_empty());
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     for (left_out, error) in [
         (1, "admin.tls.key"),
         (2, "admin.tls.cert"),
