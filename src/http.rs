@@ -17,7 +17,7 @@ mod settings;
 mod status;
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ use std::task::{Context, Poll};
 use axum::body::{Body, HttpBody};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LENGTH};
 use http::{HeaderValue, Method, Request, StatusCode};
 use tower::Service;
@@ -76,64 +77,71 @@ impl Endpoints {
     }
 }
 
+/// The response to a request, once it is there.
+pub type Reply = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
 impl<B> Service<Request<B>> for Endpoints
 where
-    B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
+    B: HttpBody<Data = Bytes, Error: Send> + Unpin + Send + 'static,
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+    type Future = Reply;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        let endpoint = endpoint(request.uri().path());
+        let call = Call {
+            front: Arc::clone(&self.0),
+            endpoint,
+            is_head: request.method() == Method::HEAD,
+        };
+        if request.method() == Method::OPTIONS && endpoint != Endpoint::Other {
+            return call.reply(ready(StatusCode::OK.into_response()));
+        }
         let front = Arc::clone(&self.0);
-        Box::pin(async move { Ok(front.respond(request).await) })
+        let (head, body) = request.into_parts();
+        match endpoint {
+            Endpoint::Proxy => call.reply(proxy::poll(front, head, body)),
+            Endpoint::Answer => call.reply(proxy::answer(front, head, body)),
+            Endpoint::Client => call.reply(client::poll(front, head, body)),
+            Endpoint::Amp => call.reply(amp::poll(front, head)),
+            Endpoint::Debug => call.reply(ready(status::debug(&front))),
+            Endpoint::Metrics => call.reply(metrics_log::serve(front, head)),
+            Endpoint::Prometheus => call.reply(status::prometheus(front, head)),
+            Endpoint::Robots => call.reply(ready(status::robots())),
+            Endpoint::Other => call.reply(ready(error::not_found())),
+        }
     }
 }
 
-impl Front {
-    /// Answers a request and counts the response.
-    async fn respond<B>(&self, request: Request<B>) -> Response
-    where
-        B: HttpBody<Data = Bytes> + Unpin,
-    {
-        let endpoint = endpoint(request.uri().path());
-        let is_head = request.method() == Method::HEAD;
-        let mut response = if request.method() == Method::OPTIONS && endpoint != Endpoint::Other {
-            StatusCode::OK.into_response()
-        } else {
-            self.response_of(endpoint, request).await
-        };
-        if is_for_peers(endpoint) {
-            allow_any_origin(&mut response);
-        }
-        if is_head {
-            response = without_body(response);
-        }
-        let metrics = self.broker.metrics();
-        metrics.replied(endpoint, replies::code(response.status()));
-        response
+/// A request that is being answered.
+struct Call {
+    front: Arc<Front>,
+    endpoint: Endpoint,
+    is_head: bool,
+}
+
+impl Call {
+    /// Makes a handler's response that of the front, and counts it. Each handler
+    /// has a box of its own size, for a poll may be parked in it for long.
+    fn reply(self, response: impl Future<Output = Response> + Send + 'static) -> Reply {
+        Box::pin(response.map(|response| Ok(self.finish(response))))
     }
 
-    async fn response_of<B>(&self, endpoint: Endpoint, request: Request<B>) -> Response
-    where
-        B: HttpBody<Data = Bytes> + Unpin,
-    {
-        let (head, body) = request.into_parts();
-        match endpoint {
-            Endpoint::Proxy => proxy::poll(self, head, body).await,
-            Endpoint::Answer => proxy::answer(self, head, body).await,
-            Endpoint::Client => client::poll(self, head, body).await,
-            Endpoint::Amp => amp::poll(self, head).await,
-            Endpoint::Debug => status::debug(self),
-            Endpoint::Metrics => metrics_log::serve(self, &head.headers).await,
-            Endpoint::Prometheus => status::prometheus(self, &head.headers).await,
-            Endpoint::Robots => status::robots(),
-            Endpoint::Other => error::not_found(),
+    fn finish(self, mut response: Response) -> Response {
+        if is_for_peers(self.endpoint) {
+            allow_any_origin(&mut response);
         }
+        if self.is_head {
+            response = without_body(response);
+        }
+        let metrics = self.front.broker.metrics();
+        metrics.replied(self.endpoint, replies::code(response.status()));
+        response
     }
 }
 

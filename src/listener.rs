@@ -12,6 +12,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -205,21 +206,37 @@ impl<S: Serve> Server<S> {
         let Some(tls) = &self.tls else {
             return self.serve_http(stream, peer, &rules).await;
         };
+        // In boxes: a connection is open for long after its handshake, and most
+        // of its memory is that of this future.
+        let handshake = Box::pin(self.shake_hands(tls, stream, &rules));
+        if let Some(stream) = handshake.await {
+            self.serve_http(Box::new(stream), peer, &rules).await;
+        }
+    }
+
+    /// The connection after its TLS handshake; `None` if that fails, or was all.
+    async fn shake_hands(
+        &self,
+        tls: &TlsAcceptor,
+        stream: TcpStream,
+        rules: &Rules,
+    ) -> Option<TlsStream<TcpStream>> {
         let handshake = timeout(rules.settings.tls_handshake_timeout, tls.accept(stream));
         let shaken = tokio::select! {
             shaken = handshake => shaken,
-            () = self.closing.reached(Stage::Closing) => return,
+            () = self.closing.reached(Stage::Closing) => return None,
         };
         match shaken {
-            Ok(Ok(stream)) if is_challenge(&stream) => {}
-            Ok(Ok(stream)) => self.serve_http(stream, peer, &rules).await,
+            Ok(Ok(stream)) => (!is_challenge(&stream)).then_some(stream),
             Ok(Err(error)) => {
                 self.observer.handshake_failed(true);
                 tracing::debug!(%error, "TLS handshake failed");
+                None
             }
             Err(_) => {
                 self.observer.handshake_failed(false);
                 tracing::debug!("TLS handshake took too long");
+                None
             }
         }
     }
@@ -255,12 +272,9 @@ impl<S: Serve> Server<S> {
             }
         });
         let stream = TokioIo::new(Watched::new(stream, activity.clone()));
-        let connection = rules.http.serve_connection(stream, service);
-        tokio::pin!(connection);
-        let overdue = Overdue::new(activity.clone(), rules.limits());
-        tokio::pin!(overdue);
-        let farewell = self.closing.farewell(&holds);
-        tokio::pin!(farewell);
+        let mut connection = Box::pin(rules.http.serve_connection(stream, service));
+        let mut overdue = pin!(Overdue::new(activity.clone(), rules.limits()));
+        let mut farewell = pin!(self.closing.farewell(&holds));
         let mut is_closing = false;
         loop {
             tokio::select! {

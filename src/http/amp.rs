@@ -1,5 +1,7 @@
 //! `/amp/client/...`: clients ask for a proxy through an AMP cache.
 
+use std::sync::Arc;
+
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
@@ -13,9 +15,9 @@ use super::caller::behind_cache;
 use super::{Front, body, client};
 
 /// A poll in the path of the URL; always 200, for caches keep no errors.
-pub(super) async fn poll(front: &Front, head: Parts) -> Response {
+pub(super) async fn poll(front: Arc<Front>, head: Parts) -> Response {
     let caller = behind_cache(&head, &front.settings);
-    let response = response(front, caller, head).await;
+    let response = response(&front, caller, head).await;
     // A cache asks anew for what is older, and each poll has a path of its own.
     let headers = [(CONTENT_TYPE, "text/html"), (CACHE_CONTROL, "max-age=15")];
     (headers, amp_armor::encode(&response)).into_response()

@@ -1,5 +1,7 @@
 //! `/client`: clients ask for a proxy.
 
+use std::sync::Arc;
+
 use axum::body::HttpBody;
 use axum::response::Response;
 use bytes::Bytes;
@@ -14,13 +16,13 @@ use super::caller::caller;
 use super::{Front, body, error, refusals};
 
 /// The poll of a client, in today's form or the legacy one.
-pub(super) async fn poll<B>(front: &Front, head: Parts, body: B) -> Response
+pub(super) async fn poll<B>(front: Arc<Front>, head: Parts, body: B) -> Response
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
     let caller = caller(&head, &front.settings);
     // The offer is held until there is a response.
-    let (body, _taken) = match body::read(&head, body, front).await {
+    let (body, _taken) = match body::read(&head, body, &front).await {
         Ok(read) => read,
         Err(unreadable) => {
             let (rendezvous, reason) = (Rendezvous::Http, unreadable.reason());

@@ -1,10 +1,12 @@
 //! `/metrics`: the metrics log, for Tor's `CollecTor`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use tokio::task::spawn_blocking;
 
@@ -17,7 +19,7 @@ use super::{Front, error};
 static UNREADABLE: LogLimit = LogLimit::new(1, Duration::from_mins(10));
 
 /// The log as it is published, or 304 for whoever has it already.
-pub(super) async fn serve(front: &Front, headers: &HeaderMap) -> Response {
+pub(super) async fn serve(front: Arc<Front>, head: Parts) -> Response {
     let Some(read) = front.sources.metrics_log.clone() else {
         return error::not_found();
     };
@@ -27,7 +29,7 @@ pub(super) async fn serve(front: &Front, headers: &HeaderMap) -> Response {
         std::io::Result::Ok((log, tag))
     });
     match read.await {
-        Ok(Ok((_, tag))) if has(headers, &tag) => {
+        Ok(Ok((_, tag))) if has(&head.headers, &tag) => {
             (StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response()
         }
         Ok(Ok((log, tag))) => {

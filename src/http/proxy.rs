@@ -1,6 +1,7 @@
 //! `/proxy` and `/answer`: proxies ask for a client, and answer its offer.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use axum::body::HttpBody;
 use axum::response::Response;
@@ -20,14 +21,14 @@ use super::{Front, body, error, refusals};
 const LOGGED_PATTERN_MAX: usize = 260;
 
 /// The poll of a proxy.
-pub(super) async fn poll<B>(front: &Front, head: Parts, body: B) -> Response
+pub(super) async fn poll<B>(front: Arc<Front>, head: Parts, body: B) -> Response
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
     let caller = caller(&head, &front.settings);
     // The answer will come over this connection, if there is a client.
     let hold = head.extensions.get().map(Connection::hold);
-    let (body, taken) = match body::read(&head, body, front).await {
+    let (body, taken) = match body::read(&head, body, &front).await {
         Ok(read) => read,
         Err(unreadable) => {
             refuse_poll(&front.broker, unreadable.reason(), &unreadable);
@@ -63,12 +64,12 @@ where
 }
 
 /// The answer of a proxy.
-pub(super) async fn answer<B>(front: &Front, head: Parts, body: B) -> Response
+pub(super) async fn answer<B>(front: Arc<Front>, head: Parts, body: B) -> Response
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
     let caller = caller(&head, &front.settings);
-    let (body, _taken) = match body::read(&head, body, front).await {
+    let (body, _taken) = match body::read(&head, body, &front).await {
         Ok(read) => read,
         Err(unreadable) => {
             refuse_answer(&front.broker, unreadable.reason(), &unreadable);

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, StatusCode};
+use http::request::Parts;
 use tokio::task::spawn_blocking;
 
 use crate::matching::Snapshot;
@@ -22,8 +23,11 @@ pub(super) fn debug(front: &Front) -> Response {
 /// `/prometheus`: every metric, as text. It can be megabytes, and the figures of
 /// the process come from files: a worker of the runtime would be held up by it,
 /// and with the worker who polls.
-pub(super) async fn prometheus(front: &Front, headers: &HeaderMap) -> Response {
-    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+pub(super) async fn prometheus(front: Arc<Front>, head: Parts) -> Response {
+    let accept = head
+        .headers
+        .get(ACCEPT)
+        .and_then(|accept| accept.to_str().ok());
     let format = Format::accepted_by(accept);
     let (broker, figures) = (Arc::clone(&front.broker), front.sources.process_figures);
     let scrape = move || broker.expose_metrics(figures(), format);
