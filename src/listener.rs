@@ -6,7 +6,9 @@ mod bind;
 mod closing;
 mod holds;
 mod limits;
+mod rules;
 mod settings;
+mod version;
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -19,17 +21,16 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use axum::response::Response;
 use http::header::CONNECTION;
-use http::{HeaderValue, Request, Version};
+use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
 
@@ -38,17 +39,12 @@ pub use closing::{Closing, Stage};
 pub use holds::{Connection, Hold};
 pub use settings::Settings;
 
-use activity::{Activity, Limits, Overdue, Watched};
+use activity::{Activity, Overdue, Watched};
 use holds::Holds;
 use limits::{Connections, Place};
+use rules::Rules;
+use version::Version;
 
-/// The largest head of a request that is read, in bytes. AMP carries a client's
-/// poll of some 4 KB in the path.
-const HEAD_MAX: u32 = 64 * 1024;
-/// How often an HTTP/2 peer is asked whether it is still there.
-const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
-/// How long it may take to say so.
-const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to leave the kernel alone when it has no socket for us.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -107,6 +103,9 @@ impl<S> Serve for S where
 {
 }
 
+/// A connection in the clear, or over TLS.
+type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
 /// Serves connections with one service.
 pub struct Server<S> {
     rules: ArcSwap<Rules>,
@@ -116,13 +115,6 @@ pub struct Server<S> {
     open: Arc<Connections>,
     connections: TaskTracker,
     closing: Closing,
-}
-
-/// What holds for a connection from its beginning to its end.
-struct Rules {
-    settings: Settings,
-    exempt: Vec<IpNet>,
-    http: Builder<TokioExecutor>,
 }
 
 impl<S: Serve> Server<S> {
@@ -203,15 +195,38 @@ impl<S: Serve> Server<S> {
             tracing::debug!(%error, "a connection closed before it was served");
             return;
         }
-        let Some(tls) = &self.tls else {
-            return self.serve_http(stream, peer, &rules).await;
-        };
-        // In boxes: a connection is open for long after its handshake, and most
-        // of its memory is that of this future.
-        let handshake = Box::pin(self.shake_hands(tls, stream, &rules));
-        if let Some(stream) = handshake.await {
-            self.serve_http(Box::new(stream), peer, &rules).await;
+        // In a box: a connection is open for long after its beginning, and most of
+        // its memory is that of this future.
+        let begun = Box::pin(self.begin(stream, &rules));
+        if let Some((stream, version)) = begun.await {
+            self.serve_http(stream, peer, &rules, version).await;
         }
+    }
+
+    /// What comes before HTTP; `None` if that fails, or was all.
+    async fn begin(&self, stream: TcpStream, rules: &Rules) -> Option<(Stream, Version)> {
+        let Some(tls) = &self.tls else {
+            let version = self.first_bytes(&stream, rules).await?;
+            return Some((Stream::Left(stream), version));
+        };
+        let stream = self.shake_hands(tls, stream, rules).await?;
+        let version = Version::agreed(&stream);
+        Some((Stream::Right(Box::new(stream)), version))
+    }
+
+    /// The version of HTTP that a connection in the clear begins with; `None` if it
+    /// does not begin in time.
+    async fn first_bytes(&self, stream: &TcpStream, rules: &Rules) -> Option<Version> {
+        let version = timeout(rules.settings.header_read_timeout, Version::peek(stream));
+        let version = tokio::select! {
+            version = version => version,
+            () = self.closing.reached(Stage::Closing) => return None,
+        };
+        let Ok(version) = version else {
+            self.observer.dropped(DropReason::HeadTimeout);
+            return None;
+        };
+        version.ok()
     }
 
     /// The connection after its TLS handshake; `None` if that fails, or was all.
@@ -243,16 +258,11 @@ impl<S: Serve> Server<S> {
 
     /// Serves requests until the peer or the server closes, or the peer takes
     /// too long over a head, or over thinking of its next request.
-    async fn serve_http(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        peer: Peer,
-        rules: &Rules,
-    ) {
+    async fn serve_http(&self, stream: Stream, peer: Peer, rules: &Rules, version: Version) {
         let activity = Activity::new();
         let holds = Holds::new();
         let service = service_fn(|mut request: Request<Incoming>| {
-            let is_http2 = request.version() == Version::HTTP_2;
+            let is_http2 = request.version() == http::Version::HTTP_2;
             let under_way = activity.begin_request(is_http2);
             holds.begin_request();
             request.extensions_mut().insert(peer);
@@ -272,7 +282,7 @@ impl<S: Serve> Server<S> {
             }
         });
         let stream = TokioIo::new(Watched::new(stream, activity.clone()));
-        let mut connection = Box::pin(rules.http.serve_connection(stream, service));
+        let mut connection = Box::pin(rules.http(version).serve_connection(stream, service));
         let mut overdue = pin!(Overdue::new(activity.clone(), rules.limits()));
         let mut farewell = pin!(self.closing.farewell(&holds));
         let mut is_closing = false;
@@ -300,37 +310,6 @@ impl<S: Serve> Server<S> {
             self.observer.dropped(DropReason::Http2Abuse);
         }
         tracing::debug!(%error, "a connection broke off");
-    }
-}
-
-impl Rules {
-    fn new(settings: Settings, exempt: Vec<IpNet>) -> Self {
-        let mut http = Builder::new(TokioExecutor::new());
-        http.http1()
-            .timer(TokioTimer::new())
-            // Ours holds from the first byte on; see `activity`.
-            .header_read_timeout(None)
-            .max_buf_size(HEAD_MAX as usize);
-        http.http2()
-            .timer(TokioTimer::new())
-            .max_header_list_size(HEAD_MAX)
-            .max_concurrent_streams(settings.http2_max_streams)
-            .max_pending_accept_reset_streams(settings.http2_max_resets)
-            .max_local_error_reset_streams(settings.http2_max_errors)
-            .keep_alive_interval(HTTP2_PING_INTERVAL)
-            .keep_alive_timeout(HTTP2_PING_TIMEOUT);
-        Self {
-            settings,
-            exempt,
-            http,
-        }
-    }
-
-    fn limits(&self) -> Limits {
-        Limits {
-            head: self.settings.header_read_timeout,
-            idle: self.settings.idle_timeout,
-        }
     }
 }
 
