@@ -6,6 +6,7 @@ mod certificates;
 pub mod cli;
 mod commands;
 mod count_ips;
+mod countries;
 mod durable;
 mod exports;
 mod ip_counts;

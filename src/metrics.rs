@@ -32,7 +32,7 @@ use std::time::{Duration, Instant, SystemTime};
 use prometheus_client::encoding::{prometheus_protobuf, text};
 use prometheus_client::registry::Registry;
 
-use crate::geoip::CountryCode;
+use crate::geoip::{CountryCode, GeoIp};
 use crate::wire::nat::NatType;
 use crate::wire::proxy::{ProxyPoll, ProxyType};
 
@@ -211,6 +211,12 @@ impl Metrics {
     pub fn replied(&self, endpoint: Endpoint, code: StatusCode) {
         let labels = Reply { endpoint, code };
         self.families.replies.get_or_create(&labels).inc();
+    }
+
+    /// This is known of countries from now on.
+    pub fn country_databases_read(&self, geoip: &GeoIp) {
+        let databases = i64::from(geoip.has_ipv4()) + i64::from(geoip.has_ipv6());
+        self.families.country_databases.set(databases);
     }
 
     /// A certificate is served that is valid until then.

@@ -9,7 +9,6 @@ use tokio::task::spawn_blocking;
 use crate::broker::limits::Limits;
 use crate::broker::{Broker, clock};
 use crate::config::Config;
-use crate::geoip::GeoIp;
 use crate::grpc::Gate;
 use crate::metrics::Metrics;
 
@@ -17,7 +16,7 @@ use super::books::{self, Books};
 use super::certificates::Certificates;
 use super::exports::Exports;
 use super::start_up::blame_configuration;
-use super::{admin, random, reload};
+use super::{admin, countries, random, reload};
 
 /// The parts of a broker.
 pub(super) struct Parts {
@@ -31,8 +30,8 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Reads and checks everything. Files may be on a network that is slow, so
-    /// they are read on a thread of their own.
+    /// Reads and checks everything but what countries the databases tell. Files may
+    /// be on a network that is slow, so they are read on a thread of their own.
     pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
         books::check(&config.metrics).map_err(blame_configuration)?;
         let now = clock::wall_clock();
@@ -40,7 +39,8 @@ impl Parts {
         let read = {
             let (config, metrics) = (config.clone(), Arc::clone(&metrics));
             move || {
-                let knowledge = reload::knowledge(&config, &GeoIp::default())?;
+                let knowledge = reload::knowledge(&config)?;
+                countries::check_access(&config.geoip)?;
                 let access = admin::access(&config.admin)?;
                 Ok((knowledge, access, Certificates::open(&config, metrics)?))
             }

@@ -16,8 +16,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::config::{Config, Inputs, Loaded};
+use crate::geoip::GeoIp;
 
-use super::service_manager;
+use super::{countries, service_manager};
 
 pub(super) use prepared::{Part, Refused, Targets, knowledge, read, set_limits};
 
@@ -114,6 +115,8 @@ impl fmt::Debug for Reloader {
 
 impl Reloader {
     async fn serve(self: Arc<Self>, mut asked: mpsc::Receiver<Asker>) {
+        // No reload begins before, so that none is undone by it.
+        self.learn_countries().await;
         while let Some(first) = asked.recv().await {
             // All who have asked by now, before anything is read.
             let mut askers = vec![first];
@@ -129,6 +132,27 @@ impl Reloader {
             }
             sleep(PAUSE).await;
         }
+    }
+
+    /// Reads the country databases, for which the start has not waited. What is
+    /// wrong in them leaves countries unknown: they are for statistics only, and
+    /// nobody is to do without a broker for a file that was cut off.
+    async fn learn_countries(&self) {
+        let settings = self.started.geoip.clone();
+        if settings.disable {
+            return;
+        }
+        let read = spawn_blocking(move || countries::read(&settings, &GeoIp::default()));
+        let (geoip, problems) = read.await.unwrap_or_else(|error| {
+            let failed = anyhow::Error::from(error).context("reading failed");
+            (GeoIp::default(), vec![failed])
+        });
+        for problem in problems {
+            tracing::error!("countries stay unknown until the next reload: {problem:#}");
+        }
+        let (ipv4, ipv6) = (geoip.has_ipv4(), geoip.has_ipv6());
+        self.targets.set_countries(geoip);
+        tracing::info!(ipv4, ipv6, "the country databases are read");
     }
 
     async fn reload(&self) -> Result<Reloaded, Refused> {

@@ -123,7 +123,7 @@ impl Started {
 
         let driven = Arc::clone(&broker);
         tokio::spawn(async move { driven.drive().await });
-        tokio::spawn(observed::sample(metrics));
+        tokio::spawn(observed::sample(Arc::clone(&metrics)));
         tokio::spawn(service_manager::report_heartbeat(Arc::clone(&broker)));
         exports.watch(&broker);
         let close_books = CancellationToken::new();
@@ -134,6 +134,7 @@ impl Started {
             server: Arc::clone(&server),
             log: log.clone(),
             gate: Arc::clone(&gate),
+            metrics,
         };
         let reloads = Reloads::start(inputs, loaded, targets);
         let stopping = CancellationToken::new();

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use crate::config::Config;
 use crate::geoip::GeoIp;
 
-use super::{admin, books, certificates, reload};
+use super::{admin, books, certificates, countries, reload};
 
 /// A file that the configuration names cannot be used. Like a wrong value, and
 /// unlike a port that is taken, it stays so however often the broker is started.
@@ -22,17 +22,18 @@ pub(super) fn blame_configuration(error: anyhow::Error) -> anyhow::Error {
 }
 
 /// Tries all files and directories that the configuration names, as the start
-/// does. The error has a line for each part in which something is wrong.
+/// does, and the country databases, which it does not wait for. The error has a
+/// line for each part in which something is wrong.
 pub(super) fn check_files(config: &Config) -> anyhow::Result<()> {
     let parts = [
         certificates::check_files(config),
-        reload::knowledge(config, &GeoIp::default())
-            .map(drop)
-            .map_err(Into::into),
+        reload::knowledge(config).map(drop).map_err(Into::into),
         books::check(&config.metrics),
         admin::access(&config.admin).map(drop),
     ];
+    let (_, wrong_databases) = countries::read(&config.geoip, &GeoIp::default());
     let wrong = parts.into_iter().filter_map(Result::err);
+    let wrong = wrong.chain(wrong_databases);
     let wrong: Vec<String> = wrong.map(|error| format!("{error:#}")).collect();
     if wrong.is_empty() {
         return Ok(());

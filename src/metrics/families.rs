@@ -101,6 +101,7 @@ pub(super) struct Families {
     /// Has no series where there is no certificate.
     pub(super) certificate_expiry: Family<Alone, Gauge>,
     pub(super) certificate_orders: Family<OrderEnd, Counter>,
+    pub(super) country_databases: Gauge,
 }
 
 impl Families {
@@ -150,6 +151,7 @@ impl Families {
             dropped_connections: add(r, "snowflake_broker_connections_dropped", "Connections closed or not served for a limit of the listener, by which", Family::default()),
             certificate_expiry: add(r, "snowflake_broker_certificate_expiry_timestamp_seconds", "Until when the TLS certificate is valid, in seconds since the epoch", Family::default()),
             certificate_orders: add(r, "snowflake_broker_certificate_orders", "Orders of certificates by ACME, by what became of them", Family::default()),
+            country_databases: add(r, "snowflake_broker_country_databases", "Country databases that are in use: 2, one for IPv4 and one for IPv6, unless one is missing, damaged or not read yet", Gauge::default()),
             handshake_failures: add(r, "snowflake_broker_tls_handshake_failures", "TLS handshakes that failed", Family::default()),
         }
     }

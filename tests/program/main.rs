@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod certificates;
+mod countries;
 mod limits;
 mod logs;
 #[path = "../support/messages.rs"]
@@ -89,6 +90,10 @@ impl Program {
     /// Sends the signal and waits until the broker logs what it makes of it.
     async fn signal(&self, signal: Signal, logged: &str) {
         self.send(signal);
+        self.until_logged(logged).await;
+    }
+
+    async fn until_logged(&self, logged: &str) {
         let is_logged = timeout(FOREVER, async {
             while !self.log().contains(logged) {
                 sleep(Duration::from_millis(10)).await;

@@ -1,16 +1,15 @@
 //! What SIGHUP reads again, and that what is wrong then changes nothing.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::process::Signal;
 use serde_json::json;
-use tempfile::TempDir;
-use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::countries::Databases;
 use crate::messages::{client_poll, proxy_answer, proxy_poll};
-use crate::{FOREVER, Program, command, result};
+use crate::{FOREVER, Program, result};
 
 #[tokio::test]
 async fn sighup_reads_the_bridges_again_and_a_bad_list_changes_nothing() {
@@ -163,7 +162,7 @@ fn write_bridge(path: &Path, url: &str) {
 }
 
 /// The relay that a proxy is sent to; the client of the match gets its answer.
-async fn relay_url(program: &Program) -> String {
+pub(crate) async fn relay_url(program: &Program) -> String {
     let poll = program.start_post("/proxy", proxy_poll("a", "open")).await;
     let client = program
         .start_post("/client", client_poll("x", "open"))
@@ -175,118 +174,11 @@ async fn relay_url(program: &Program) -> String {
     poll["RelayURL"].as_str().unwrap().to_owned()
 }
 
-/// The databases, which a test may change.
-struct Databases {
-    folder: TempDir,
-}
-
-impl Databases {
-    /// All of 5.1.0.0/16 is in this country, and all of `2a01::/32`.
-    fn new(country: &str) -> Self {
-        let databases = Self {
-            folder: tempfile::tempdir().unwrap(),
-        };
-        databases.write(country);
-        databases
-    }
-
-    fn write(&self, country: &str) {
-        let ipv4 = format!("# a comment\n83951616,84017151,{country}\n");
-        fs::write(self.ipv4(), ipv4).unwrap();
-        let ipv6 = format!("2a01::,2a01:0:ffff:ffff:ffff:ffff:ffff:ffff,{country}\n");
-        fs::write(self.folder.path().join("geoip6"), ipv6).unwrap();
-    }
-
-    fn ipv4(&self) -> PathBuf {
-        self.folder.path().join("geoip")
-    }
-
-    async fn start(&self) -> Program {
-        let folder = self.folder.path().display();
-        let files = [
-            format!("-geoipdb={folder}/geoip"),
-            format!("-geoip6db={folder}/geoip6"),
-        ];
-        let files = files.each_ref().map(String::as_str);
-        Program::start_with(|addr| command(addr, &files)).await
-    }
-}
-
-/// A proxy polls from here; says whether it was counted in this country, where
-/// there was none before.
-async fn is_counted_in(program: &Program, country: &str, address: &str) -> bool {
-    let line = format!("cc=\"{country}\"");
-    let is_there = async || {
-        let page = program.request("GET /prometheus", "", "").await;
-        let mut lines = page.lines();
-        lines.any(|l| l.starts_with("snowflake_proxy_total") && l.contains(&line))
-    };
-    assert!(!is_there().await, "{country}");
-    // Its `Sid` waits already, so that it is counted and need not wait.
-    let forwarded = format!("X-Forwarded-For: {address}\r\n");
-    let poll = proxy_poll("waiting", "open");
-    program.request("POST /proxy", &forwarded, &poll).await;
-    is_there().await
-}
-
-#[tokio::test]
-async fn sighup_reads_the_databases_again() {
-    let databases = Databases::new("FR");
-    let program = databases.start().await;
-    let _waiting = program
-        .start_post("/proxy", proxy_poll("waiting", "open"))
-        .await;
-    assert!(is_counted_in(&program, "FR", "5.1.0.1").await);
-    databases.write("DE");
-    program.signal(Signal::HUP, " reloaded bridges").await;
-    assert!(is_counted_in(&program, "DE", "5.1.0.2").await);
-}
-
-#[tokio::test]
-async fn a_bad_database_changes_nothing_and_is_named() {
-    let databases = Databases::new("FR");
-    let program = databases.start().await;
-    let _waiting = program
-        .start_post("/proxy", proxy_poll("waiting", "open"))
-        .await;
-    // The other file is good, and is read before; it changes nothing either.
-    databases.write("DE");
-    let bad = databases.folder.path().join("geoip6");
-    fs::write(&bad, "# cut off\n2a01::,2a").unwrap();
-    let culprit = format!(
-        "nothing reloaded: geoip.geoip6db: {}: line 2",
-        bad.display()
-    );
-    program.signal(Signal::HUP, &culprit).await;
-    assert!(is_counted_in(&program, "FR", "5.1.0.1").await);
-}
-
-/// It left all countries unknown.
-#[tokio::test]
-async fn a_database_that_is_gone_changes_nothing_and_is_named() {
-    let databases = Databases::new("FR");
-    let program = databases.start().await;
-    let _waiting = program
-        .start_post("/proxy", proxy_poll("waiting", "open"))
-        .await;
-    fs::remove_file(databases.ipv4()).unwrap();
-    let culprit = format!(
-        "nothing reloaded: geoip.geoipdb = \"{}\" ",
-        databases.ipv4().display()
-    );
-    program.signal(Signal::HUP, &culprit).await;
-    assert!(is_counted_in(&program, "FR", "5.1.0.1").await);
-}
-
-/// A pipe that nobody writes to stands for a file that takes its time.
 #[tokio::test]
 async fn a_reload_that_takes_long_delays_neither_requests_nor_the_end() {
     let databases = Databases::new("FR");
     let program = databases.start().await;
-    let pipe = databases.ipv4();
-    fs::remove_file(&pipe).unwrap();
-    let made = Command::new("mkfifo").arg(&pipe).status().await.unwrap();
-    assert!(made.success());
+    databases.make_ipv4_wait().await;
     program.send(Signal::HUP);
     assert_eq!(relay_url(&program).await, "wss://snowflake.torproject.net/");
     program.signal(Signal::TERM, "stopping").await;

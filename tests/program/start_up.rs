@@ -17,6 +17,7 @@ use crate::FOREVER;
 const CONFIGURATION: i32 = 2;
 /// Something is wrong outside of the configuration.
 const OTHER: i32 = 1;
+const DISABLE_GEOIP: &str = "SNOWFLAKE_BROKER_GEOIP__DISABLE";
 
 /// A certificate, its key and whatever else, in a folder.
 struct Files(TempDir);
@@ -50,7 +51,9 @@ fn pair() -> (String, String) {
 }
 
 fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_snowflake-broker"))
+    let mut program = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"));
+    program.env(DISABLE_GEOIP, "true");
+    program
 }
 
 /// As a user without any privilege, in a network with no way out. It still owns
@@ -59,7 +62,8 @@ fn unprivileged() -> Command {
     let mut unshare = Command::new("unshare");
     unshare
         .args(["--user", "--net", "--"])
-        .arg(env!("CARGO_BIN_EXE_snowflake-broker"));
+        .arg(env!("CARGO_BIN_EXE_snowflake-broker"))
+        .env(DISABLE_GEOIP, "true");
     unshare
 }
 
@@ -74,11 +78,7 @@ async fn expect_failure(mut command: Command, code: i32, beginning: &str) -> Str
 
 /// What it says, ending with this exit code.
 async fn failure(mut command: Command, code: i32) -> String {
-    let output = command
-        .arg("-disable-geoip")
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
     let output = timeout(FOREVER, output).await;
     let output = output
         .unwrap_or_else(|_| panic!("it does not end: {command:?}"))
@@ -132,6 +132,8 @@ async fn a_name_that_nobody_knows() {
 async fn expect_wrong_file(arguments: &[String], beginning: &str) {
     for command in [None, Some("check-config")] {
         let mut program = unprivileged();
+        let has_geoip = arguments.iter().any(|flag| flag.starts_with("-geoip"));
+        program.env(DISABLE_GEOIP, (!has_geoip).to_string());
         program.args(command).args(arguments);
         expect_failure(program, CONFIGURATION, beginning).await;
     }
@@ -171,6 +173,45 @@ async fn files_of_the_certificate_that_will_not_do() {
         "tls.cert: there is no certificate in it",
     )
     .await;
+}
+
+#[tokio::test]
+async fn databases_that_may_not_be_read() {
+    let files = Files::new();
+    let (private, readable) = (files.path("private"), files.path("readable"));
+    fs::write(&private, "1,2,DE\n").unwrap();
+    fs::set_permissions(&private, Permissions::from_mode(0o0)).unwrap();
+    fs::write(&readable, "::1,::2,DE\n").unwrap();
+    let private = private.display();
+    expect_wrong_file(
+        &[
+            "-disable-tls".to_owned(),
+            format!("-geoipdb={private}"),
+            format!("-geoip6db={}", readable.display()),
+        ],
+        &format!("geoip.geoipdb: {private}: Permission denied"),
+    )
+    .await;
+}
+
+/// What is in a database the start does not wait for; the check tells.
+#[tokio::test]
+async fn a_damaged_database_is_found_by_the_check() {
+    let files = Files::new();
+    let text = files.path("text");
+    fs::write(&text, "rubbish\n").unwrap();
+    let mut command = program();
+    command
+        .args(["check-config", "-disable-tls"])
+        .args([format!("-geoipdb={}", text.display())])
+        .args([format!("-geoip6db={}", text.display())])
+        .env(DISABLE_GEOIP, "false");
+    let said = failure(command, CONFIGURATION).await;
+    for (line, key) in said.lines().zip(["geoipdb", "geoip6db"]) {
+        let beginning = format!("geoip.{key}: {}: line 1", text.display());
+        assert!(line.starts_with(&beginning), "{said}");
+    }
+    assert_eq!(said.lines().count(), 2, "{said}");
 }
 
 #[tokio::test]

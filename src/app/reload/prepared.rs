@@ -3,7 +3,6 @@
 
 use std::fmt::{self, Display};
 use std::fs;
-use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,14 +13,16 @@ use rustls::ServerConfig;
 
 use crate::app::admin;
 use crate::app::certificates::{Certificates, Pair};
+use crate::app::countries;
 use crate::bridges::BridgeList;
 use crate::broker::{Broker, Knowledge, PollInterval};
 use crate::config::{self, Config, Inputs, Loaded};
-use crate::geoip::{self, GeoIp};
+use crate::geoip::GeoIp;
 use crate::grpc::Gate;
 use crate::grpc::auth::Access;
 use crate::http::Endpoints;
 use crate::listener::Server;
+use crate::metrics::Metrics;
 use crate::telemetry::{LogControl, LogLevel};
 use crate::wire::relay_pattern::RelayPattern;
 
@@ -135,6 +136,17 @@ pub(in crate::app) struct Targets {
     pub(in crate::app) server: Arc<Server<Endpoints>>,
     pub(in crate::app) log: LogControl,
     pub(in crate::app) gate: Arc<Gate>,
+    pub(in crate::app) metrics: Arc<Metrics>,
+}
+
+impl Targets {
+    /// Puts countries in force, and nothing else.
+    pub(super) fn set_countries(&self, geoip: GeoIp) {
+        self.metrics.country_databases_read(&geoip);
+        let geoip = Arc::new(geoip);
+        let change = |knowledge: &mut Knowledge| knowledge.geoip = geoip;
+        self.broker.update_knowledge(change);
+    }
 }
 
 impl Prepared {
@@ -155,17 +167,26 @@ impl Prepared {
         let access = checked(Part::Administration, access, &mut wrong);
         let certificate = certificates.read(config);
         let certificate = checked(Part::Certificate, certificate, &mut wrong);
-        let knowledge = knowledge(config, known)
+        let knowledge = knowledge(config)
             .map_err(|refused| wrong.extend(refused.0))
             .ok();
+        let (geoip, problems) = countries::read(&config.geoip, known);
+        let problems = problems.iter();
+        wrong.extend(problems.map(|error| Wrong::new(Part::Countries, error)));
         let (Some(knowledge), Some(certificate), Some(log_level), Some(access)) =
             (knowledge, certificate, log_level, access)
         else {
             return Err(Refused(wrong));
         };
+        if !wrong.is_empty() {
+            return Err(Refused(wrong));
+        }
         Ok(Self {
             loaded,
-            knowledge,
+            knowledge: Knowledge {
+                geoip: Arc::new(geoip),
+                ..knowledge
+            },
             certificate,
             log_level,
             access,
@@ -174,6 +195,9 @@ impl Prepared {
 
     /// Puts everything in force. Nothing here can fail.
     pub(super) fn apply(self, targets: &Targets) {
+        targets
+            .metrics
+            .country_databases_read(&self.knowledge.geoip);
         targets.broker.set_knowledge(self.knowledge);
         targets.certificates.apply(self.certificate);
         set_limits(&self.loaded.config, &targets.broker, &targets.server);
@@ -193,20 +217,19 @@ pub(in crate::app) fn set_limits(config: &Config, broker: &Broker, server: &Serv
     server.set(config.listener.clone(), exempt);
 }
 
-/// Reads all that the broker is to know; `known` is what it knew of countries
-/// until now. The error names each setting that is wrong.
-pub(in crate::app) fn knowledge(config: &Config, known: &GeoIp) -> Result<Knowledge, Refused> {
+/// Reads all that the broker is to know but for [`countries`], which take their
+/// time. The error names each setting that is wrong.
+pub(in crate::app) fn knowledge(config: &Config) -> Result<Knowledge, Refused> {
     let mut wrong = Vec::new();
     let bridges = checked(Part::Bridges, bridges(config), &mut wrong);
     let poll_interval = checked(Part::PollIntervals, poll_interval(config), &mut wrong);
-    let geoip = countries(&config.geoip, known, &mut wrong);
     match (bridges, poll_interval) {
-        (Some(bridges), Some(poll_interval)) if wrong.is_empty() => Ok(Knowledge {
+        (Some(bridges), Some(poll_interval)) => Ok(Knowledge {
             bridges,
             allowed_relay_pattern: RelayPattern::from(&*config.broker.allowed_relay_pattern),
             default_relay_pattern: RelayPattern::from(&*config.broker.default_relay_pattern),
             poll_interval,
-            geoip: Arc::new(geoip),
+            geoip: Arc::default(),
         }),
         _ => Err(Refused(wrong)),
     }
@@ -236,33 +259,6 @@ fn poll_interval(config: &Config) -> anyhow::Result<PollInterval> {
             .with_context(|| file(setting, path)),
         None => Ok(intervals.clone()),
     }
-}
-
-/// Reads the databases. A default one that is missing at the start leaves its
-/// countries unknown; the configuration's check has said so, or refused a given
-/// one. One that is missing later is wrong.
-fn countries(settings: &geoip::Settings, known: &GeoIp, wrong: &mut Vec<Wrong>) -> GeoIp {
-    let mut geoip = GeoIp::default();
-    if settings.disable {
-        return geoip;
-    }
-    let read = |key, path: &Path, was_there: bool| match fs::read(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound && !was_there => Ok(None),
-        read => read.map(Some).with_context(|| file(key, path)),
-    };
-    let (key, path) = ("geoip.geoipdb", &settings.geoipdb);
-    let content = checked(Part::Countries, read(key, path, known.has_ipv4()), wrong);
-    if let Some(content) = content.flatten() {
-        let loaded = geoip.load_ipv4(&content).with_context(|| file(key, path));
-        checked(Part::Countries, loaded, wrong);
-    }
-    let (key, path) = ("geoip.geoip6db", &settings.geoip6db);
-    let content = checked(Part::Countries, read(key, path, known.has_ipv6()), wrong);
-    if let Some(content) = content.flatten() {
-        let loaded = geoip.load_ipv6(&content).with_context(|| file(key, path));
-        checked(Part::Countries, loaded, wrong);
-    }
-    geoip
 }
 
 /// Reads the text file that a setting names.

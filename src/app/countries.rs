@@ -1,0 +1,80 @@
+//! The country databases. They have some 700,000 lines, so a start does not wait
+//! for them.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use anyhow::Context as _;
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
+
+use crate::geoip::{GeoIp, InvalidDatabase, Settings};
+
+/// A file, and the setting that names it.
+struct Database<'a> {
+    key: &'static str,
+    path: &'a Path,
+}
+
+/// Looks whether the files that are there may be read, and opens none: that may
+/// take long. The configuration's check has said which are missing.
+pub(super) fn check_access(settings: &Settings) -> anyhow::Result<()> {
+    if settings.disable {
+        return Ok(());
+    }
+    let databases = Database::named_by(settings);
+    databases.iter().try_for_each(Database::check_access)
+}
+
+/// Reads the databases, `known` being what the broker knew of countries until now:
+/// what is good in them, and what is wrong, each with the setting's name.
+///
+/// One that is missing leaves its countries unknown, as long as none of them was
+/// known before.
+pub(super) fn read(settings: &Settings, known: &GeoIp) -> (GeoIp, Vec<anyhow::Error>) {
+    let mut geoip = GeoIp::default();
+    if settings.disable {
+        return (geoip, Vec::new());
+    }
+    let [ipv4, ipv6] = Database::named_by(settings);
+    let read = [
+        ipv4.read(known.has_ipv4(), |content| geoip.load_ipv4(content)),
+        ipv6.read(known.has_ipv6(), |content| geoip.load_ipv6(content)),
+    ];
+    (geoip, read.into_iter().filter_map(Result::err).collect())
+}
+
+impl<'a> Database<'a> {
+    /// That of IPv4, then that of IPv6.
+    fn named_by(settings: &'a Settings) -> [Self; 2] {
+        [
+            ("geoip.geoipdb", &settings.geoipdb),
+            ("geoip.geoip6db", &settings.geoip6db),
+        ]
+        .map(|(key, path)| Self { key, path })
+    }
+
+    fn check_access(&self) -> anyhow::Result<()> {
+        match accessat(CWD, self.path, Access::READ_OK, AtFlags::EACCESS) {
+            Err(Errno::NOENT) => Ok(()),
+            access => access.map_err(io::Error::from).with_context(|| self.name()),
+        }
+    }
+
+    fn read(
+        &self,
+        was_there: bool,
+        load: impl FnOnce(&[u8]) -> Result<(), InvalidDatabase>,
+    ) -> anyhow::Result<()> {
+        let content = match fs::read(self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound && !was_there => return Ok(()),
+            read => read.with_context(|| self.name())?,
+        };
+        load(&content).with_context(|| self.name())
+    }
+
+    fn name(&self) -> String {
+        format!("{}: {}", self.key, self.path.display())
+    }
+}

@@ -1,0 +1,173 @@
+//! The country databases: at the start, and when they are read again.
+
+use std::fs;
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::messages::proxy_poll;
+use crate::reload::relay_url;
+use crate::{Program, command};
+
+/// The databases, which a test may change.
+pub(crate) struct Databases {
+    folder: TempDir,
+}
+
+impl Databases {
+    /// All of 5.1.0.0/16 is in this country, and all of `2a01::/32`.
+    pub(crate) fn new(country: &str) -> Self {
+        let databases = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        databases.write(country);
+        databases
+    }
+
+    fn write(&self, country: &str) {
+        let ipv4 = format!("# a comment\n83951616,84017151,{country}\n");
+        fs::write(self.ipv4(), ipv4).unwrap();
+        let ipv6 = format!("2a01::,2a01:0:ffff:ffff:ffff:ffff:ffff:ffff,{country}\n");
+        fs::write(self.folder.path().join("geoip6"), ipv6).unwrap();
+    }
+
+    /// A pipe that nobody writes to stands for a file that takes its time.
+    pub(crate) async fn make_ipv4_wait(&self) {
+        fs::remove_file(self.ipv4()).unwrap();
+        let made = Command::new("mkfifo").arg(self.ipv4()).status().await;
+        assert!(made.unwrap().success());
+    }
+
+    fn ipv4(&self) -> PathBuf {
+        self.folder.path().join("geoip")
+    }
+
+    /// Starts a broker, and waits until it has read them.
+    pub(crate) async fn start(&self) -> Program {
+        let program = self.start_to_read().await;
+        program.until_logged("the country databases are read").await;
+        program
+    }
+
+    async fn start_to_read(&self) -> Program {
+        let folder = self.folder.path().display();
+        let files = [
+            format!("-geoipdb={folder}/geoip"),
+            format!("-geoip6db={folder}/geoip6"),
+        ];
+        let files = files.each_ref().map(String::as_str);
+        Program::start_with(|addr| command(addr, &files)).await
+    }
+}
+
+/// A proxy polls from here; says whether it was counted in this country, where
+/// there was none before.
+async fn is_counted_in(program: &Program, country: &str, address: &str) -> bool {
+    let line = format!("cc=\"{country}\"");
+    let is_there = async || {
+        let page = program.request("GET /prometheus", "", "").await;
+        let mut lines = page.lines();
+        lines.any(|l| l.starts_with("snowflake_proxy_total") && l.contains(&line))
+    };
+    assert!(!is_there().await, "{country}");
+    // Its `Sid` waits already, so that it is counted and need not wait.
+    let forwarded = format!("X-Forwarded-For: {address}\r\n");
+    let poll = proxy_poll("waiting", "open");
+    program.request("POST /proxy", &forwarded, &poll).await;
+    is_there().await
+}
+
+#[tokio::test]
+async fn the_start_waits_for_no_database() {
+    let databases = Databases::new("FR");
+    databases.make_ipv4_wait().await;
+    let program = databases.start_to_read().await;
+    assert_eq!(relay_url(&program).await, "wss://snowflake.torproject.net/");
+    assert_eq!(in_use(&program).await, 0);
+    // Neither does the end.
+    program.signal(Signal::TERM, "stopping").await;
+    let (status, log) = program.end().await;
+    assert!(status.success(), "{status}\n{log}");
+    assert!(!log.contains("databases are read"), "{log}");
+}
+
+#[tokio::test]
+async fn a_database_that_is_damaged_at_the_start_leaves_its_countries_unknown() {
+    let databases = Databases::new("FR");
+    fs::write(databases.ipv4(), "# cut off\n83951616,84").unwrap();
+    let program = databases.start().await;
+    let log = program.log();
+    let culprit = format!(
+        "countries stay unknown until the next reload: geoip.geoipdb: {}: line 2",
+        databases.ipv4().display()
+    );
+    assert!(log.contains(&culprit), "{log}");
+    assert_eq!(in_use(&program).await, 1);
+    let _waiting = program
+        .start_post("/proxy", proxy_poll("waiting", "open"))
+        .await;
+    assert!(!is_counted_in(&program, "FR", "5.1.0.1").await);
+    assert!(is_counted_in(&program, "FR", "2a01::1").await);
+    databases.write("DE");
+    program.signal(Signal::HUP, " reloaded bridges").await;
+    assert_eq!(in_use(&program).await, 2);
+    assert!(is_counted_in(&program, "DE", "5.1.0.2").await);
+}
+
+async fn in_use(program: &Program) -> u64 {
+    let metrics = program.request("GET /prometheus", "", "").await;
+    let name = "\nsnowflake_broker_country_databases ";
+    let (_, rest) = metrics.split_once(name).unwrap();
+    rest.lines().next().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn sighup_reads_the_databases_again() {
+    let databases = Databases::new("FR");
+    let program = databases.start().await;
+    let _waiting = program
+        .start_post("/proxy", proxy_poll("waiting", "open"))
+        .await;
+    assert!(is_counted_in(&program, "FR", "5.1.0.1").await);
+    databases.write("DE");
+    program.signal(Signal::HUP, " reloaded bridges").await;
+    assert!(is_counted_in(&program, "DE", "5.1.0.2").await);
+}
+
+#[tokio::test]
+async fn a_bad_database_changes_nothing_and_is_named() {
+    let databases = Databases::new("FR");
+    let program = databases.start().await;
+    let _waiting = program
+        .start_post("/proxy", proxy_poll("waiting", "open"))
+        .await;
+    // The other file is good, and is read before; it changes nothing either.
+    databases.write("DE");
+    let bad = databases.folder.path().join("geoip6");
+    fs::write(&bad, "# cut off\n2a01::,2a").unwrap();
+    let culprit = format!(
+        "nothing reloaded: geoip.geoip6db: {}: line 2",
+        bad.display()
+    );
+    program.signal(Signal::HUP, &culprit).await;
+    assert!(is_counted_in(&program, "FR", "5.1.0.1").await);
+}
+
+/// It left all countries unknown.
+#[tokio::test]
+async fn a_database_that_is_gone_changes_nothing_and_is_named() {
+    let databases = Databases::new("FR");
+    let program = databases.start().await;
+    let _waiting = program
+        .start_post("/proxy", proxy_poll("waiting", "open"))
+        .await;
+    fs::remove_file(databases.ipv4()).unwrap();
+    let culprit = format!(
+        "nothing reloaded: geoip.geoipdb = \"{}\" ",
+        databases.ipv4().display()
+    );
+    program.signal(Signal::HUP, &culprit).await;
+    assert!(is_counted_in(&program, "FR", "5.1.0.1").await);
+}
