@@ -32,6 +32,8 @@
 mod comparison;
 #[path = "load/connections.rs"]
 mod connections;
+#[path = "load/figures.rs"]
+mod figures;
 #[path = "load/messages.rs"]
 mod messages;
 #[path = "load/options.rs"]
@@ -44,8 +46,14 @@ mod progress;
 mod report;
 #[path = "load/run.rs"]
 mod run;
+#[path = "load/sampling.rs"]
+mod sampling;
+#[path = "load/schedule.rs"]
+mod schedule;
 #[path = "load/server.rs"]
 mod server;
+#[path = "load/table.rs"]
+mod table;
 #[path = "load/tally.rs"]
 mod tally;
 #[path = "load/tls.rs"]
@@ -58,9 +66,8 @@ use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use comparison::Comparison;
 use options::Options;
-use report::Report;
+use report::{Comparison, Report};
 use server::Server;
 
 /// Files that are open beside connections.

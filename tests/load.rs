@@ -2,10 +2,11 @@
 //! lost and nothing crossed. How fast anything is does not matter here.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "support/examples.rs"]
+mod examples;
 #[path = "support/serve.rs"]
 mod serve;
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,23 +16,16 @@ use snowflake_broker::listener::Settings;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use examples::{BROKER, example};
+
 /// Bounds a run that would hang; none is expected to come near it.
 const LONG_ENOUGH: Duration = Duration::from_mins(2);
-
-const BROKER: &str = env!("CARGO_BIN_EXE_snowflake-broker");
-
-/// Cargo builds the examples for `cargo test`, but not for a single test.
-fn example(name: &str) -> PathBuf {
-    let path = Path::new(BROKER).with_file_name("examples").join(name);
-    assert!(path.exists(), "run `cargo build --examples` before");
-    path
-}
 
 /// Runs the load generator for a moment; its exit code and report.
 async fn load(arguments: &[&str]) -> (Option<i32>, Value) {
     let mut command = Command::new(example("load"));
     command
-        .args(["--json", "--warm-up=0s", "--duration=700ms"])
+        .args(["--json", "--warm-up=0s", "--duration=700ms", "--settle=0s"])
         .args(["--proxies=40", "--clients=10"])
         .args(arguments)
         .kill_on_drop(true);
@@ -108,12 +102,46 @@ async fn clients_come_at_a_rate_to_proxies_that_are_slow_or_silent() {
 }
 
 #[tokio::test]
+async fn polls_and_clients_come_as_over_a_day() {
+    let arguments = [
+        "--poll-rate=200",
+        "--rate=100",
+        "--swing=0.5",
+        "--sample-every=100ms",
+        "--silent=0.3",
+        "--proxies=400",
+    ];
+    let more = [
+        "client_timed_out",
+        "answer_withheld",
+        "answer_client_gone",
+        "poll_idle",
+    ];
+    let report = load_broker(&arguments, &[&MATCHES[..], &more].concat()).await;
+    let run = &report["broker"][0];
+    assert_eq!(run["parked_polls"], 0, "{report:#}");
+    let samples = run["samples"].as_array().unwrap();
+    assert!(samples.len() >= 3, "{report:#}");
+    let sum = |outcome: &str| {
+        let counts = samples.iter().map(|sample| &sample["outcomes"][outcome]);
+        counts.map(|count| count.as_u64().unwrap()).sum::<u64>()
+    };
+    // As many in all as at the mean rate.
+    let clients = ["client_matched", "client_timed_out"].map(|outcome| count(run, outcome));
+    let clients: u64 = clients.iter().sum();
+    assert!((70..=71).contains(&clients), "{report:#}");
+    assert!(sum("client_matched") <= count(run, "client_matched"));
+    assert!(sum("poll_matched") <= count(run, "poll_matched"));
+}
+
+#[tokio::test]
 async fn polls_are_parked_without_clients() {
     let (code, report) = load(&["--broker", BROKER, "--clients=0"]).await;
     let run = &report["broker"][0];
     assert_eq!(code, Some(0), "{report:#}");
     assert_eq!(run["parked_polls"], 40, "{report:#}");
     assert!(run["memory"]["with_parked_polls"].as_u64() > Some(0));
+    assert!(run["start_up_seconds"].as_f64() > Some(0.0));
 }
 
 #[tokio::test]

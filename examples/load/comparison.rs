@@ -2,18 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
-
-use crate::report::Report;
-
-/// Every run, the broker's and the floor's in turns.
-#[derive(Debug, Serialize)]
-pub(crate) struct Comparison {
-    pub(crate) broker: Vec<Report>,
-    pub(crate) floor: Vec<Report>,
-    /// The broker's CPU a request over the floor's, one for each repetition.
-    pub(crate) floor_ratios: Vec<f64>,
-}
+use crate::report::{Comparison, Report};
 
 impl Comparison {
     pub(crate) fn new(broker: Vec<Report>, floor: Vec<Report>) -> Self {

@@ -26,8 +26,6 @@ use crate::tls;
 /// How many connections are being opened at the same time, at most: more would
 /// overflow the server's backlog.
 const OPENING_MAX: usize = 256;
-/// A broker that is silent for longer has lost the request.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How to reach the broker.
 pub(crate) struct Dialer {
@@ -36,6 +34,7 @@ pub(crate) struct Dialer {
     http2: bool,
     keep_alive: bool,
     sources: u32,
+    patience: Duration,
     permits: Semaphore,
     /// How many connections are being opened, or wait for a permit.
     opening: AtomicUsize,
@@ -53,6 +52,7 @@ impl Dialer {
             http2: options.http2,
             keep_alive: !options.no_keep_alive,
             sources: options.sources,
+            patience: options.patience,
             permits: Semaphore::new(OPENING_MAX),
             opening: AtomicUsize::new(0),
         })
@@ -144,7 +144,7 @@ impl Connections {
         path: &str,
         body: Bytes,
     ) -> Result<(StatusCode, Bytes)> {
-        timeout(PATIENCE, self.exchange(index, path, body))
+        timeout(self.dialer.patience, self.exchange(index, path, body))
             .await
             .context("no response in time")?
     }

@@ -42,6 +42,16 @@ pub(crate) struct Options {
     /// again as soon as it has its answer.
     #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rate: Option<u32>,
+    /// How many polls of proxies come a second, --proxies at the same time at most.
+    /// Without it each proxy polls again as soon as it can, and clients come only
+    /// when all have polled.
+    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) poll_rate: Option<u32>,
+    /// By which share of them --rate and --poll-rate swing around what they are, as
+    /// over a day: with 0.4 they begin at 0.6 of it, rise to 1.4 of it in the middle
+    /// of the run, and end at 0.6 of it.
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = share)]
+    pub(crate) swing: f64,
 
     /// Start the broker with TLS; of --url its scheme tells.
     #[arg(long, conflicts_with = "url")]
@@ -66,7 +76,7 @@ pub(crate) struct Options {
     /// How long proxies take to answer: a span, or one to another, "300ms..3s".
     #[arg(long, default_value = "0s", value_name = "SPAN")]
     pub(crate) answer_delay: Spread,
-    /// Which share of the proxies never answers, 0 to 1.
+    /// Which share of the polls is of proxies that never answer, 0 to 1.
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = share)]
     pub(crate) silent: f64,
     /// The size of the SDP of an offer or answer, in bytes.
@@ -92,6 +102,15 @@ pub(crate) struct Options {
     /// How long clients come before it is measured.
     #[arg(long, default_value = "2s", value_parser = humantime::parse_duration)]
     pub(crate) warm_up: Duration,
+    /// How long to wait, once all polls are sent, until memory is looked at.
+    #[arg(long, default_value = "1500ms", value_parser = humantime::parse_duration)]
+    pub(crate) settle: Duration,
+    /// How long the broker may take over a request until it counts as failed.
+    #[arg(long, default_value = "1m", value_parser = humantime::parse_duration)]
+    pub(crate) patience: Duration,
+    /// Put a sample of so much of the run in the JSON, one after the other.
+    #[arg(long, value_name = "SPAN", value_parser = humantime::parse_duration)]
+    pub(crate) sample_every: Option<Duration>,
     /// How often to measure.
     #[arg(long, default_value_t = 1, value_parser = positive)]
     pub(crate) repeat: usize,

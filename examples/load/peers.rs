@@ -12,6 +12,7 @@ use tokio::time::{sleep, sleep_until};
 use crate::connections::{Connections, Dialer};
 use crate::messages::{AnswerResponse, ClientResponse, Messages, PollResponse, ProxyKind};
 use crate::options::Options;
+use crate::schedule::Schedule;
 use crate::tally::{Outcome, Tally};
 
 /// How long whoever could not reach the broker waits.
@@ -28,49 +29,21 @@ pub(crate) struct Load {
     pub(crate) next_tag: AtomicU64,
 }
 
-/// When clients come.
-pub(crate) struct Schedule {
-    pub(crate) start: Instant,
-    /// From when on their latency is recorded.
-    pub(crate) measured_from: Instant,
-    pub(crate) end: Instant,
-    /// The time between two of them, if the schedule has it and not the broker.
-    pub(crate) interval: Option<Duration>,
-    pub(crate) arrivals: AtomicU64,
-}
-
-impl Schedule {
-    /// When the next client is to come; `None` after the end.
-    fn next(&self) -> Option<Instant> {
-        let due = match self.interval {
-            None => Instant::now(),
-            Some(interval) => {
-                let before = self.arrivals.fetch_add(1, Ordering::Relaxed);
-                self.start + interval.mul_f64(to_float(before))
-            }
+/// Polls and answers, as the schedule has it. Each time it is another proxy.
+pub(crate) async fn proxy(load: Arc<Load>, schedule: Arc<Schedule>, index: usize) {
+    while let Some(due) = schedule.next() {
+        sleep_unless_past(due).await;
+        let kind = ProxyKind {
+            proxy_type: load.options.proxy_types.draw(),
+            nat: load.options.proxy_nat.draw(),
         };
-        (due < self.end).then_some(due)
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "no run has 2^52 clients")]
-fn to_float(count: u64) -> f64 {
-    count as f64
-}
-
-/// Polls and answers until it is aborted.
-pub(crate) async fn proxy(load: Arc<Load>, index: usize) {
-    let kind = ProxyKind {
-        proxy_type: load.options.proxy_types.draw(),
-        nat: load.options.proxy_nat.draw(),
-    };
-    let is_silent = fastrand::f64() < load.options.silent;
-    loop {
         let sid = format!("{:032x}", fastrand::u128(..));
         let (outcome, tag) = poll(&load, index, &sid, kind).await;
         load.tally.count(outcome);
         match tag {
-            Some(_) if is_silent => load.tally.count(Outcome::AnswerWithheld),
+            Some(_) if fastrand::f64() < load.options.silent => {
+                load.tally.count(Outcome::AnswerWithheld);
+            }
             Some(tag) => {
                 let outcome = answer(&load, index, &sid, tag).await;
                 load.tally.count(outcome);
@@ -78,6 +51,12 @@ pub(crate) async fn proxy(load: Arc<Load>, index: usize) {
             None if outcome == Outcome::PollIdle => {}
             None => sleep(PAUSE_AFTER_FAILURE).await,
         }
+    }
+}
+
+async fn sleep_unless_past(due: Instant) {
+    if due > Instant::now() {
+        sleep_until(due.into()).await;
     }
 }
 
@@ -125,9 +104,7 @@ pub(crate) async fn client(load: Arc<Load>, schedule: Arc<Schedule>, index: usiz
     while let Some(due) = schedule.next() {
         // One that is late, for the broker has kept all clients waiting, comes now;
         // its latency is from when it was to come.
-        if due > Instant::now() {
-            sleep_until(due.into()).await;
-        }
+        sleep_unless_past(due).await;
         let outcome = ask(&load, index).await;
         load.tally.count(outcome);
         if due >= schedule.measured_from && outcome == Outcome::ClientMatched {

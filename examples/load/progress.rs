@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::peers::Load;
-use crate::report::to_float;
+use crate::table::to_float;
 use crate::tally::Outcome;
 
 const REFRESH: Duration = Duration::from_millis(200);

@@ -9,18 +9,19 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until};
 
 use crate::connections::{Connections, Dialer};
+use crate::figures::Parked;
 use crate::messages::Messages;
 use crate::options::Options;
-use crate::peers::{self, Load, Schedule};
+use crate::peers::{self, Load};
 use crate::progress::Progress;
-use crate::report::{Measured, Report};
-use crate::server::Server;
+use crate::report::{Measured, Report, Sample};
+use crate::sampling;
+use crate::schedule::{Arrivals, Schedule};
+use crate::server::{Server, Usage};
 use crate::tally::{Counts, Outcome, Tally};
 
 /// How long all proxies may take to come.
 const PARKING_PATIENCE: Duration = Duration::from_mins(2);
-/// From when all polls are sent until memory is looked at.
-const SETTLING: Duration = Duration::from_millis(1_500);
 /// How long proxies may take, once no more clients come, to say what they know.
 const FAREWELL_PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -31,24 +32,28 @@ pub(crate) async fn run(name: &str, server: &Server, options: &Options) -> Resul
     let progress = Progress::start(name, &load);
     let before = server.usage()?;
     let mut proxies = JoinSet::new();
-    for index in 0..options.proxies {
-        proxies.spawn(peers::proxy(Arc::clone(&load), index));
+    if options.poll_rate.is_none() {
+        send_proxies(&mut proxies, &load, &Arc::new(Schedule::endless()));
+        progress.phase("parking", PARKING_PATIENCE);
+        wait_until_parked(&load).await;
     }
-    progress.phase("parking", PARKING_PATIENCE);
-    let parked = parked(&load).await;
-    let with_parked = server.usage()?;
-    let measured = measure(server, &load, &progress).await?;
+    let parked = Parked {
+        before,
+        polls: load.tally.polling(),
+        usage: server.usage()?,
+    };
+    let (measured, samples) = measure(server, &load, &mut proxies, &progress).await?;
     wait_for_answers(&load).await;
     proxies.shutdown().await;
     progress.finish();
-    Ok(Report::new(
-        name,
-        &load,
-        before,
-        parked,
-        with_parked,
-        measured,
-    ))
+    let report = Report::new(name, server, &load, &parked, measured, samples);
+    Ok(report)
+}
+
+fn send_proxies(proxies: &mut JoinSet<()>, load: &Arc<Load>, polls: &Arc<Schedule>) {
+    for index in 0..load.options.proxies {
+        proxies.spawn(peers::proxy(Arc::clone(load), Arc::clone(polls), index));
+    }
 }
 
 fn load(server: &Server, options: &Options) -> Result<Load> {
@@ -65,15 +70,13 @@ fn load(server: &Server, options: &Options) -> Result<Load> {
     })
 }
 
-/// Waits until all polls are sent, but for those that were turned away; how many are
-/// parked then.
-async fn parked(load: &Load) -> usize {
+/// Waits until all polls are sent, but for those that were turned away.
+async fn wait_until_parked(load: &Load) {
     let deadline = Instant::now() + PARKING_PATIENCE;
     while still_coming(load) && Instant::now() < deadline {
         sleep(PAUSE).await;
     }
-    sleep(SETTLING).await;
-    load.tally.polling()
+    sleep(load.options.settle).await;
 }
 
 fn still_coming(load: &Load) -> bool {
@@ -91,36 +94,69 @@ fn still_coming(load: &Load) -> bool {
 }
 
 /// Has clients come, and measures while they do.
-async fn measure(server: &Server, load: &Arc<Load>, progress: &Progress) -> Result<Measured> {
+async fn measure(
+    server: &Server,
+    load: &Arc<Load>,
+    proxies: &mut JoinSet<()>,
+    progress: &Progress,
+) -> Result<(Measured, Vec<Sample>)> {
     let options = &load.options;
     let start = Instant::now();
-    let measured_from = start + options.warm_up;
-    let schedule = Arc::new(Schedule {
-        start,
-        measured_from,
-        end: measured_from + options.duration,
-        interval: options.rate.map(|rate| Duration::from_secs(1) / rate),
-        arrivals: AtomicU64::new(0),
-    });
+    let schedule = |rate| Arc::new(schedule(options, start, rate));
+    if let Some(rate) = options.poll_rate {
+        send_proxies(proxies, load, &schedule(Some(rate)));
+    }
+    let schedule = schedule(options.rate);
     let mut clients = JoinSet::new();
     for index in 0..options.clients {
-        clients.spawn(peers::client(
-            Arc::clone(load),
-            Arc::clone(&schedule),
-            index,
-        ));
+        let schedule = Arc::clone(&schedule);
+        clients.spawn(peers::client(Arc::clone(load), schedule, index));
     }
-    progress.phase("warming up", options.warm_up);
-    sleep_until(schedule.measured_from.into()).await;
-    let begin = Reading::take(server, &load.tally)?;
-    progress.phase("measuring", options.duration);
-    sleep_until(schedule.end.into()).await;
-    let end = Reading::take(server, &load.tally)?;
+    let samples = async {
+        match options.sample_every {
+            None => Ok(Vec::new()),
+            Some(every) => sampling::take(server, load, every, start, schedule.end).await,
+        }
+    };
+    let (samples, measured) = tokio::join!(samples, between(server, load, &schedule, progress));
     progress.phase("finishing", FAREWELL_PATIENCE);
     while let Some(client) = clients.join_next().await {
         client.context("a client failed")?;
     }
-    Ok(Measured::between(&begin, &end))
+    Ok((measured?, samples?))
+}
+
+fn schedule(options: &Options, start: Instant, rate: Option<u32>) -> Schedule {
+    let measured_from = start + options.warm_up;
+    Schedule {
+        start,
+        measured_from,
+        end: measured_from + options.duration,
+        arrivals: rate.map(|rate| Arrivals {
+            per_second: rate.into(),
+            swing: options.swing,
+            day: options.warm_up + options.duration,
+        }),
+        count: AtomicU64::new(0),
+    }
+}
+
+/// Measures between the end of the warm-up and the end of the schedule.
+async fn between(
+    server: &Server,
+    load: &Load,
+    schedule: &Schedule,
+    progress: &Progress,
+) -> Result<Measured> {
+    progress.phase("warming up", load.options.warm_up);
+    sleep_until(schedule.measured_from.into()).await;
+    let begin = Reading::take(server, &load.tally)?;
+    progress.phase("measuring", load.options.duration);
+    sleep_until(schedule.end.into()).await;
+    Ok(Measured::between(
+        &begin,
+        &Reading::take(server, &load.tally)?,
+    ))
 }
 
 async fn wait_for_answers(load: &Load) {
@@ -134,15 +170,18 @@ async fn wait_for_answers(load: &Load) {
 pub(crate) struct Reading {
     pub(crate) at: Instant,
     pub(crate) counts: Counts,
-    pub(crate) cpu: Option<Duration>,
+    /// Polls without a response.
+    pub(crate) polling: usize,
+    pub(crate) usage: Option<Usage>,
 }
 
 impl Reading {
-    fn take(server: &Server, tally: &Tally) -> Result<Self> {
+    pub(crate) fn take(server: &Server, tally: &Tally) -> Result<Self> {
         Ok(Self {
             at: Instant::now(),
             counts: tally.counts(),
-            cpu: server.usage()?.map(|usage| usage.cpu),
+            polling: tally.polling(),
+            usage: server.usage()?,
         })
     }
 }

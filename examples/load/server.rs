@@ -5,21 +5,24 @@ use std::env;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use bytes::Bytes;
 use http::Uri;
 use procfs::process::Process;
 use procfs::{page_size, ticks_per_second};
 use tempfile::TempDir;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::lookup_host;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
+use crate::connections::{Connections, Dialer};
 use crate::options::Options;
 use crate::tls::write_certificate;
 
-/// How long a server may take until it listens.
+/// How long a server may take until it responds.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 const LOG_LEVEL: &str = "SNOWFLAKE_BROKER_TELEMETRY__LOG_LEVEL";
 
@@ -27,6 +30,9 @@ const LOG_LEVEL: &str = "SNOWFLAKE_BROKER_TELEMETRY__LOG_LEVEL";
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
     pub(crate) tls: bool,
+    /// From the start of the program to its first response; `None` of one that ran
+    /// already.
+    pub(crate) start_up: Option<Duration>,
     process: Option<Process>,
     _started: Option<(Child, TempDir)>,
 }
@@ -56,12 +62,13 @@ impl Server {
         Ok(Self {
             addr: addr.context("the host of --url has no address")?,
             tls,
+            start_up: None,
             process: pid.map(Process::new).transpose().context("--pid")?,
             _started: None,
         })
     }
 
-    /// Starts one on a port of its own, and waits until it listens.
+    /// Starts one on a port of its own, and waits until it responds.
     pub(crate) async fn start(program: &Path, options: &Options) -> Result<Self> {
         let addr = TcpListener::bind((own_loopback_address(), 0))?.local_addr()?;
         let directory = tempfile::tempdir()?;
@@ -79,15 +86,19 @@ impl Server {
         }
         command.args(&options.broker_arguments);
         command.stdin(Stdio::null()).kill_on_drop(true);
+        let dialer = Arc::new(Dialer::new(options, addr, options.tls)?);
+        let connection = Connections::new(options, &dialer, 1);
+        let begin = Instant::now();
         let child = command.spawn();
         let mut child = child.with_context(|| format!("cannot start {}", program.display()))?;
         let pid = child.id().context("the server has ended")?;
-        timeout(START_PATIENCE, listening(&mut child, addr))
+        timeout(START_PATIENCE, responding(&mut child, &connection))
             .await
-            .context("the server does not listen")??;
+            .context("the server does not respond")??;
         Ok(Self {
             addr,
             tls: options.tls,
+            start_up: Some(begin.elapsed()),
             process: Some(Process::new(pid.try_into()?)?),
             _started: Some((child, directory)),
         })
@@ -115,12 +126,14 @@ fn own_loopback_address() -> Ipv4Addr {
     fastrand::u32(hosts).into()
 }
 
-async fn listening(child: &mut Child, addr: SocketAddr) -> Result<()> {
-    while TcpStream::connect(addr).await.is_err() {
+/// Sends a poll that makes no sense until there is a response.
+async fn responding(child: &mut Child, connection: &Connections) -> Result<()> {
+    let poll = Bytes::from_static(b"?");
+    while connection.post(0, "/proxy", poll.clone()).await.is_err() {
         if let Some(status) = child.try_wait()? {
             bail!("the server has ended: {status}");
         }
-        sleep(Duration::from_millis(20)).await;
+        sleep(Duration::from_millis(1)).await;
     }
     Ok(())
 }

@@ -88,19 +88,23 @@ pub(crate) struct Tally {
     answering: AtomicUsize,
     /// In microseconds.
     latency: Mutex<Histogram<u64>>,
+    /// The same since the last sample of the run was taken.
+    latency_of_sample: Mutex<Histogram<u64>>,
 }
 
 /// The counts at one time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Counts([u64; Outcome::ALL.len()]);
+pub(crate) struct Counts(pub(crate) [u64; Outcome::ALL.len()]);
 
 impl Tally {
     pub(crate) fn new() -> Result<Self> {
+        let latency = Histogram::new_with_bounds(1, 600_000_000, 3)?;
         Ok(Self {
             counts: Default::default(),
             polling: AtomicUsize::new(0),
             answering: AtomicUsize::new(0),
-            latency: Mutex::new(Histogram::new_with_bounds(1, 600_000_000, 3)?),
+            latency_of_sample: Mutex::new(latency.clone()),
+            latency: Mutex::new(latency),
         })
     }
 
@@ -118,10 +122,19 @@ impl Tally {
     pub(crate) fn record_latency(&self, since: Instant) {
         let micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.latency().saturating_record(micros);
+        lock(&self.latency_of_sample).saturating_record(micros);
     }
 
     pub(crate) fn latency(&self) -> MutexGuard<'_, Histogram<u64>> {
-        self.latency.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.latency)
+    }
+
+    /// What was recorded since this was last called.
+    pub(crate) fn take_latency_of_sample(&self) -> Histogram<u64> {
+        let mut latency = lock(&self.latency_of_sample);
+        let taken = latency.clone();
+        latency.reset();
+        taken
     }
 
     /// The time that a client may take by this quantile so far.
@@ -146,6 +159,11 @@ impl Tally {
     pub(crate) fn begin_answer(&self) -> UnderWay<'_> {
         UnderWay::begin(&self.answering)
     }
+}
+
+/// What is recorded is whole at any time, even if a holder of the lock panicked.
+fn lock(latency: &Mutex<Histogram<u64>>) -> MutexGuard<'_, Histogram<u64>> {
+    latency.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A request without a response.
@@ -175,8 +193,8 @@ impl Counts {
         self.0.iter().sum::<u64>() - self.of(Outcome::AnswerWithheld)
     }
 
-    pub(crate) fn by_name(&self) -> BTreeMap<&'static str, u64> {
-        let named = |outcome: Outcome| (outcome.name(), self.of(outcome));
+    pub(crate) fn by_name(&self) -> BTreeMap<String, u64> {
+        let named = |outcome: Outcome| (outcome.name().to_owned(), self.of(outcome));
         Outcome::ALL.into_iter().map(named).collect()
     }
 }
