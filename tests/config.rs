@@ -29,6 +29,57 @@ fn each_layer_overrides_those_below() {
 }
 
 #[test]
+fn of_several_files_each_overrides_those_before() {
+    let broker = Broker::with_file("", "[tls]\ndisable = true\n[listener]\naddr = \":1\"\n");
+    broker.write(
+        "more.toml",
+        "[listener]\naddr = \":2\"\n[http]\ntrusted_hops = 2\n",
+    );
+    let config = broker.arg("--config").arg("more.toml").printed();
+    assert_eq!(config["tls"]["disable"].as_bool(), Some(true));
+    assert_eq!(config["listener"]["addr"].as_str(), Some(":2"));
+    assert_eq!(config["http"]["trusted_hops"].as_integer(), Some(2));
+}
+
+#[test]
+fn every_file_is_named_with_what_is_wrong_in_it() {
+    let broker = Broker::with_file("check-config -disable-tls", "[listener]\naddr = 80\n");
+    broker.write("more.toml", "[listener]\nadr = \":80\"\n");
+    let broker = broker.arg("--config").arg("more.toml");
+    broker.arg("--config").arg("nowhere.toml").run().refused(&[
+        ("listener.addr = 80 (file config.toml, line 2): ", ""),
+        ("listener.adr = \":80\" (file more.toml, line 2): ", ""),
+        ("file nowhere.toml: cannot be read: ", ""),
+    ]);
+}
+
+#[test]
+fn a_machine_without_the_files_can_check_the_keys() {
+    let file = r#"
+[tls]
+cert = "/nowhere/c.pem"
+key = "/nowhere/k.pem"
+[broker]
+bridge_list_path = "/nowhere/bridges"
+[geoip]
+geoipdb = "/nowhere/geoip"
+[metrics]
+state_directory = "/nowhere/state"
+[[admin.tokens]]
+name = "alice"
+role = "viewer"
+file = "/nowhere/token"
+"#;
+    assert_eq!(Broker::with_file("check-config", file).run().code, 2);
+    let alone = Broker::with_file("check-config -no-files", file).run();
+    alone.ok();
+    assert!(!alone.stderr.contains("geoip.geoipdb"), "{}", alone.stderr);
+    Broker::with_file("check-config -no-files -addr x", file)
+        .run()
+        .refused(&[("listener.addr = \"x\" (flag --addr): ", "")]);
+}
+
+#[test]
 fn a_variable_sets_any_key() {
     let config = Broker::new("-disable-tls")
         .env("SNOWFLAKE_BROKER_MATCHING__CLIENT_TIMEOUT", "4s")

@@ -20,8 +20,8 @@ use admin::Admin;
 pub struct Cli {
     /// What to do.
     pub command: Command,
-    /// The configuration file that was named.
-    pub config: Option<PathBuf>,
+    /// The configuration files that were named, in this order.
+    pub config: Vec<PathBuf>,
     /// The flags that were given, in no particular order, each once.
     pub flags: Vec<Flag>,
 }
@@ -33,7 +33,7 @@ pub enum Command {
     #[default]
     Run,
     /// Say `ok`, or name every wrong key, its value and where it came from
-    CheckConfig,
+    CheckConfig(CheckConfig),
     /// Print the configuration as all of defaults, file, environment and flags make it
     PrintConfig(PrintConfig),
     /// Estimate how many different addresses there are in files of --ip-count-prefix
@@ -51,6 +51,14 @@ pub enum Command {
         #[arg(value_name = "DIR")]
         directory: Option<PathBuf>,
     },
+}
+
+/// What to check.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
+pub struct CheckConfig {
+    /// Leave alone the files that keys name: for a machine that is not the broker's
+    #[arg(long)]
+    pub no_files: bool,
 }
 
 /// What to count.
@@ -101,9 +109,10 @@ impl Cli {
                   environment (SNOWFLAKE_BROKER_SECTION__KEY): see `print-config --example`."
 )]
 struct Own {
-    /// Configuration file [default: /etc/snowflake-broker/config.toml if it is there]
+    /// Configuration file; of several, each over those before it [default:
+    /// /etc/snowflake-broker/config.toml if it is there]
     #[arg(long, value_name = "FILE", global = true, allow_hyphen_values = true)]
-    config: Option<PathBuf>,
+    config: Vec<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -115,8 +124,10 @@ pub(super) fn parser() -> clap::Command {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::flags::FLAGS;
-    use super::{Cli, Command, CountIps, PrintConfig, parser};
+    use super::{CheckConfig, Cli, Command, CountIps, PrintConfig, parser};
 
     fn parse(line: &str) -> Cli {
         let words = std::iter::once("snowflake-broker").chain(line.split(' '));
@@ -134,6 +145,10 @@ mod tests {
         assert_eq!(flags.len(), 1, "{line}");
         let flag = flags.remove(0);
         (flag.name, flag.text)
+    }
+
+    fn check(no_files: bool) -> Command {
+        Command::CheckConfig(CheckConfig { no_files })
     }
 
     #[test]
@@ -163,7 +178,7 @@ mod tests {
     #[test]
     fn switches_take_no_next_argument() {
         let cli = parse("-disable-tls check-config");
-        assert_eq!(cli.command, Command::CheckConfig);
+        assert_eq!(cli.command, check(false));
         refuse("-disable-tls true");
     }
 
@@ -197,11 +212,22 @@ mod tests {
             "-addr :1 check-config --config=a.toml",
         ] {
             let cli = parse(line);
-            assert_eq!(cli.command, Command::CheckConfig, "{line}");
-            assert_eq!(cli.config, Some("a.toml".into()), "{line}");
+            assert_eq!(cli.command, check(false), "{line}");
+            assert_eq!(cli.config, [PathBuf::from("a.toml")], "{line}");
             assert_eq!(cli.flags.len(), 1, "{line}");
         }
         assert_eq!(only("-addr :1 print-config -addr :2").1, ":2");
+    }
+
+    #[test]
+    fn configuration_files_in_their_order() {
+        let files = |line| parse(line).config;
+        let both: [PathBuf; 2] = ["b.toml".into(), "a.toml".into()];
+        assert_eq!(files("-config b.toml --config=a.toml check-config"), both);
+        assert_eq!(files("check-config -config b.toml -config a.toml"), both);
+        // As with the flags.
+        let after = files("-config a.toml check-config -config b.toml");
+        assert_eq!(after, [PathBuf::from("b.toml")]);
     }
 
     #[test]
@@ -209,6 +235,7 @@ mod tests {
         let example = |example| Command::PrintConfig(PrintConfig { example });
         assert_eq!(parse("-unsafe-logging").command, Command::Run);
         assert_eq!(parse("run").command, Command::Run);
+        assert_eq!(parse("check-config -no-files").command, check(true));
         assert_eq!(parse("print-config").command, example(false));
         assert_eq!(parse("print-config -example").command, example(true));
     }

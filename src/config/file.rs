@@ -1,7 +1,7 @@
-//! The layer that is a TOML file.
+//! The layers that are TOML files.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use figment::value::{Empty, Value};
 use serde::Deserialize;
@@ -12,17 +12,21 @@ use toml::de::{DeTable, DeValue};
 use super::finding::{Finding, Source};
 use super::layers::Given;
 
-/// Reads the file that was asked for, else the default one if there is one.
-/// A file that cannot be read or is no TOML gives findings without a key.
-pub(super) fn read(
-    asked: Option<&Path>,
-    default: &Path,
-    findings: &mut Vec<Finding>,
-) -> Vec<Given> {
-    let path = asked.unwrap_or(default);
+/// Reads the files that were asked for, the lowest first, else the default one if
+/// there is one. A file that cannot be read or is no TOML gives findings without a
+/// key.
+pub(super) fn read(asked: &[PathBuf], default: &Path, findings: &mut Vec<Finding>) -> Vec<Given> {
+    if asked.is_empty() {
+        return read_one(default, false, findings);
+    }
+    let read = |path: &PathBuf| read_one(path, true, findings);
+    asked.iter().flat_map(read).collect()
+}
+
+fn read_one(path: &Path, has_to_exist: bool, findings: &mut Vec<Finding>) -> Vec<Given> {
     match std::fs::read_to_string(path) {
         Ok(text) => parse(path, &text, findings),
-        Err(error) if asked.is_none() && error.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(error) if !has_to_exist && error.kind() == ErrorKind::NotFound => Vec::new(),
         Err(error) => {
             findings.push(Finding {
                 key: None,

@@ -1,7 +1,7 @@
 //! From the layers to one configuration, or to everything wrong with them.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use figment::error::Kind;
 use figment::providers::Serialized;
@@ -15,8 +15,9 @@ use super::{Config, file, otel_variables, rules};
 /// What a configuration is made from.
 #[derive(Clone, Debug)]
 pub struct Inputs {
-    /// The file that was asked for: it has to be there.
-    pub file: Option<PathBuf>,
+    /// The files that were asked for, each over those before it: they have to be
+    /// there.
+    pub files: Vec<PathBuf>,
     /// The file that is read when none was asked for, if it is there.
     pub default_file: PathBuf,
     /// The environment. Names that begin neither with `SNOWFLAKE_BROKER_` nor
@@ -24,6 +25,9 @@ pub struct Inputs {
     pub environment: Vec<(OsString, OsString)>,
     /// The flags that were given; of two for one key the later counts.
     pub flags: Vec<Flag>,
+    /// Whether the files that keys name are on another machine: here they are
+    /// not looked for.
+    pub named_files_are_elsewhere: bool,
 }
 
 /// A configuration that can be served.
@@ -38,7 +42,7 @@ pub struct Loaded {
 }
 
 /// Reads all layers and checks them. Looks at the file system only for the
-/// configuration file and for whether the geoip files exist.
+/// configuration files and for whether the geoip files exist.
 ///
 /// # Errors
 /// Every wrong key of every layer, also one that a higher layer overrides.
@@ -46,7 +50,12 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
     let mut wrong = Vec::new();
     let given = all_layers(inputs, &mut wrong);
     let (config, origins) = merge(given, &mut wrong)?;
-    let mut found = rules::check(&config, &origins, &wrong);
+    let exists = if inputs.named_files_are_elsewhere {
+        |_: &Path| true
+    } else {
+        Path::exists
+    };
+    let mut found = rules::check(&config, &origins, &wrong, exists);
     found
         .warnings
         .extend(otel_variables::ignored(&inputs.environment));
@@ -128,7 +137,7 @@ fn fields(unknown: &str) -> &'static [&'static str] {
 
 /// All given values, the lowest layer first.
 fn all_layers(inputs: &Inputs, wrong: &mut Vec<Finding>) -> Vec<Given> {
-    let mut given = file::read(inputs.file.as_deref(), &inputs.default_file, wrong);
+    let mut given = file::read(&inputs.files, &inputs.default_file, wrong);
     given.extend(otel_variables::variables(&inputs.environment));
     given.extend(layers::variables(&inputs.environment, wrong));
     given.extend(layers::flags(&inputs.flags));

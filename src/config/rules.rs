@@ -18,7 +18,12 @@ pub(super) struct Found {
 
 /// Checks all rules but those on keys that are known to be wrong: what they
 /// would say follows from a default that nobody asked for.
-pub(super) fn check(config: &Config, origins: &Origins, wrong: &[Finding]) -> Found {
+pub(super) fn check(
+    config: &Config,
+    origins: &Origins,
+    wrong: &[Finding],
+    exists: fn(&Path) -> bool,
+) -> Found {
     let mut rules = Rules {
         config,
         origins,
@@ -26,7 +31,7 @@ pub(super) fn check(config: &Config, origins: &Origins, wrong: &[Finding]) -> Fo
         found: Found::default(),
     };
     certificate(&mut rules);
-    geoip(&mut rules, Path::exists);
+    geoip(&mut rules, exists);
     bounds::check(&mut rules);
     admin::check(&mut rules);
     forms::check(&mut rules);

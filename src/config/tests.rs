@@ -18,10 +18,12 @@ fn flag(name: &str, key: &str, text: &str) -> Flag {
 fn inputs(variables: &[(&str, &str)], flags: Vec<Flag>) -> Inputs {
     let own = |(name, value): &(&str, &str)| ((*name).into(), (*value).into());
     Inputs {
-        file: None,
+        files: Vec::new(),
         default_file: "/nonexistent/config.toml".into(),
         environment: variables.iter().map(own).collect(),
         flags,
+        // The countries may be on this machine or not.
+        named_files_are_elsewhere: true,
     }
 }
 

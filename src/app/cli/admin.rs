@@ -282,7 +282,7 @@ mod tests {
     fn flags_of_a_broker_come_before_the_command_and_not_after_it() {
         let (cli, _) = parse("-addr :1 -config a.toml admin status").unwrap();
         assert_eq!(cli.flags.len(), 1);
-        assert_eq!(cli.config, Some("a.toml".into()));
+        assert_eq!(cli.config, [PathBuf::from("a.toml")]);
         let refused = parse("admin status -addr :1").unwrap_err();
         assert!(refused.contains("--addr"), "{refused}");
         let help = parse("admin status --help").unwrap_err();

@@ -33,7 +33,7 @@ impl Target {
         let (config, wrong) = config::glance(inputs);
         let unread = wrong.iter().find(|wrong| wrong.key.is_none());
         match unread {
-            Some(unread) if inputs.file.is_some() => Err(Failure::Input(unread.to_string())),
+            Some(unread) if !inputs.files.is_empty() => Err(Failure::Input(unread.to_string())),
             _ => Self::configured(&config.admin, asked),
         }
     }
@@ -129,10 +129,11 @@ mod tests {
     fn inputs(listen: &str) -> Inputs {
         let variable = "SNOWFLAKE_BROKER_ADMIN__LISTEN";
         Inputs {
-            file: None,
+            files: Vec::new(),
             default_file: "/nowhere/config.toml".into(),
             environment: vec![(variable.into(), listen.into())],
             flags: Vec::new(),
+            named_files_are_elsewhere: false,
         }
     }
 

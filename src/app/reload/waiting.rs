@@ -88,6 +88,15 @@ mod tests {
         assert_eq!(keys(&new, &started), expected);
     }
 
+    /// Its module for NixOS restarts the broker for the keys that are not in force.
+    #[test]
+    fn nix_knows_what_is_in_force() {
+        let known = include_str!("../../../nix/reloaded.json");
+        let known: serde_json::Value = serde_json::from_str(known).unwrap();
+        let ours = serde_json::json!({ "reloaded": RELOADED, "not_reloaded": NOT_RELOADED });
+        assert_eq!(known, ours);
+    }
+
     #[test]
     fn what_is_in_force_exists() {
         let tree = tree(&Config::default());

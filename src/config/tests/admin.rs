@@ -66,7 +66,7 @@ fn tokens_for_the_administration_are_tables_of_a_file() {
         let mut file = NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
         let inputs = Inputs {
-            file: Some(file.path().to_owned()),
+            files: vec![file.path().to_owned()],
             ..inputs(&[], vec![])
         };
         load(&inputs).map_err(|error| error.to_string())

@@ -1,0 +1,76 @@
+# The files of contrib/systemd: the same units for distributions without Nix.
+let
+  units = import ./units.nix;
+
+  word =
+    value:
+    if value == true then
+      "yes"
+    else if value == false then
+      "no"
+    else
+      toString value;
+
+  concat = builtins.concatStringsSep "";
+
+  # A directive, once for each value of a list.
+  directive =
+    name: value:
+    if builtins.isList value then concat (map (directive name) value) else "${name}=${word value}\n";
+
+  section =
+    name: directives:
+    "[${name}]\n" + concat (builtins.attrValues (builtins.mapAttrs directive directives));
+
+  words = names: if names == [ ] then [ ] else [ (builtins.concatStringsSep " " names) ];
+
+  about = unit: {
+    Description = unit.description;
+    Documentation = words unit.documentation;
+  };
+
+  file =
+    sections:
+    "# Generated from nix/units.nix by nix/check --write.\n\n"
+    + builtins.concatStringsSep "\n" sections;
+
+  serviceFile =
+    unit:
+    file [
+      (section "Unit" (
+        about unit
+        // {
+          Wants = words unit.wants;
+          After = words unit.after;
+          Requires = words unit.requires;
+          StartLimitIntervalSec = unit.startLimitIntervalSec;
+        }
+      ))
+      (section "Service" unit.serviceConfig)
+      (section "Install" { WantedBy = "multi-user.target"; })
+    ];
+
+  socketFile =
+    unit:
+    file [
+      (section "Unit" (about unit))
+      (section "Socket" ({ ListenStream = unit.listenStreams; } // unit.socketConfig))
+      (section "Install" { WantedBy = words unit.wantedBy; })
+    ];
+in
+{
+  inherit section;
+
+  files = {
+    "snowflake-broker.service" = serviceFile (
+      units.service {
+        command = "/usr/bin/snowflake-broker --config /etc/snowflake-broker/config.toml";
+        privilegedPort = false;
+        sockets = [ "snowflake-broker.socket" ];
+      }
+    );
+    "snowflake-broker.socket" = socketFile (units.httpSocket "443");
+    "snowflake-broker-acme.socket" = socketFile (units.acmeSocket "80");
+    "snowflake-broker.sysusers.conf" = "g ${units.operators} -\n";
+  };
+}

@@ -1,0 +1,43 @@
+# A machine that is a broker for a bridge of your own.
+{
+  services.snowflake-broker = {
+    enable = true;
+    openFirewall = true;
+
+    settings = {
+      acme.hostnames = [ "broker.example.org" ];
+      acme.email = "you@example.org";
+      broker.allowed_relay_pattern = "snowflake.example.org$";
+      metrics.metrics_log = "/var/lib/snowflake-broker/metrics.log";
+      # No CDN or other proxy is in front of it.
+      http.trusted_hops = 0;
+      matching.client_queue_wait = "2s";
+
+      # Whoever has the token may look at it, from this machine.
+      admin.listen = "127.0.0.1:9443";
+      admin.tokens = [
+        {
+          name = "watcher";
+          role = "viewer";
+          file = "%d/watcher-token";
+        }
+      ];
+    };
+
+    bridges = [
+      {
+        displayName = "mine";
+        webSocketAddress = "wss://snowflake.example.org/";
+        fingerprint = "0123456789ABCDEF0123456789ABCDEF01234567";
+      }
+    ];
+
+    credentials.watcher-token = "/run/secrets/watcher-token";
+  };
+
+  # Alice may run `snowflake-broker admin`.
+  users.users.alice = {
+    isNormalUser = true;
+    extraGroups = [ "snowflake-broker-operators" ];
+  };
+}

@@ -1,0 +1,247 @@
+# Tests of the module with the real types and units of nixpkgs. Whoever evaluates this
+# runs them; what is built only says so.
+{
+  lib,
+  runCommand,
+  stdenv,
+  nixosSystem,
+  # The module, with a package.
+  module,
+}:
+
+let
+  evaluate =
+    config:
+    (nixosSystem {
+      modules = [
+        module
+        {
+          nixpkgs.hostPlatform = stdenv.hostPlatform.system;
+          boot.isContainer = true;
+          system.stateVersion = lib.trivial.release;
+        }
+        config
+      ];
+    }).config;
+  broker =
+    options:
+    evaluate {
+      services.snowflake-broker = {
+        enable = true;
+      }
+      // options;
+    };
+  withSettings = settings: broker { inherit settings; };
+
+  service = config: config.systemd.services.snowflake-broker;
+  unit = config: config.systemd.units."snowflake-broker.service".text;
+  failures = config: map (it: it.message) (lib.filter (it: !it.assertion) config.assertions);
+  ours = messages: lib.filter (lib.hasInfix "snowflake-broker") messages;
+  # Whether the types refuse a value.
+  isRefused = options: !(builtins.tryEval (builtins.deepSeq (unit (broker options)) true)).success;
+  isSettingRefused =
+    settings:
+    !(builtins.tryEval (
+      builtins.deepSeq (withSettings settings).services.snowflake-broker.settings true
+    )).success;
+
+  clear = {
+    listener.addr = ":8080";
+    tls.disable = true;
+  };
+  example = evaluate ./example.nix;
+
+  tests = {
+    "the example is accepted" = failures example == [ ] && ours example.warnings == [ ];
+    "the example opens the public ports and not the administration's" =
+      example.networking.firewall.allowedTCPPorts == [
+        80
+        443
+      ];
+    "the public sockets are systemd's" =
+      example.systemd.sockets.snowflake-broker.listenStreams == [ "443" ]
+      && example.systemd.sockets.snowflake-broker-acme.listenStreams == [ "80" ];
+    "secrets are credentials" =
+      (service example).serviceConfig.LoadCredential == [ "watcher-token:/run/secrets/watcher-token" ]
+      && (lib.head example.services.snowflake-broker.settings.admin.tokens).file == "%d/watcher-token";
+    "the unit is that of contrib/systemd" =
+      let
+        # Where the files of NixOS are, and what the switch to a new system reads.
+        isOwn =
+          line:
+          lib.any (start: lib.hasPrefix start line) [
+            "ExecStart="
+            "Environment="
+            "LoadCredential="
+            "After="
+            "Wants="
+            "X-"
+            "#"
+          ];
+        lines =
+          text:
+          lib.sort lib.lessThan (lib.filter (line: line != "" && !isOwn line) (lib.splitString "\n" text));
+        words = lib.replaceStrings [ "=yes\n" "=no\n" ] [ "=true\n" "=false\n" ];
+        contrib = (import ./contrib.nix).files."snowflake-broker.service";
+      in
+      lines (unit example) == lines (words contrib);
+    "a broker is configured by a file that may change without a restart" =
+      lib.hasInfix ''"--config" "/etc/snowflake-broker/config.toml"'' (unit example)
+      && example.environment.etc ? "snowflake-broker/config.toml"
+      && example.environment.etc ? "snowflake-broker/bridges.jsonl"
+      && (service example).reloadTriggers != [ ]
+      && !(service example).stopIfChanged;
+    "a setting that is reloaded leaves the unit's restart triggers alone" =
+      let
+        triggers = settings: (service (withSettings settings)).restartTriggers;
+        with' = more: lib.recursiveUpdate clear more;
+      in
+      triggers clear == triggers (with' {
+        matching.client_timeout = "4s";
+      })
+      &&
+        triggers clear != triggers (with' {
+          http.trusted_hops = 0;
+        });
+
+    "without socket activation the broker has the capability" =
+      let
+        own = broker {
+          socketActivation = false;
+          settings = clear // {
+            listener.addr = ":443";
+          };
+        };
+      in
+      lib.hasInfix "AmbientCapabilities=CAP_NET_BIND_SERVICE" (unit own)
+      && lib.hasInfix "PrivateUsers=false" (unit own)
+      && !(own.systemd.sockets ? snowflake-broker);
+    "other files, variables and flags" =
+      let
+        config = broker {
+          settings = clear;
+          extraConfigFiles = [ "/run/secrets/more.toml" ];
+          environment.SNOWFLAKE_BROKER_TLS__KEY = "%d/key";
+          environmentFile = "/run/secrets/env";
+          extraArgs = [ "--unsafe-logging" ];
+        };
+      in
+      lib.all (text: lib.hasInfix text (unit config)) [
+        ''"--config" "/run/secrets/more.toml" "--unsafe-logging"''
+        "SNOWFLAKE_BROKER_TLS__KEY=%d/key"
+        "EnvironmentFile=/run/secrets/env\n"
+      ];
+    "a certificate of security.acme" =
+      let
+        config = evaluate {
+          services.snowflake-broker = {
+            enable = true;
+            useACMEHost = "broker.example";
+          };
+          security.acme = {
+            acceptTerms = true;
+            defaults.email = "a@b.example";
+            certs."broker.example".webroot = "/var/lib/acme/challenges";
+          };
+        };
+      in
+      failures config == [ ]
+      && (service config).serviceConfig.SupplementaryGroups == [ "acme" ]
+      && config.services.snowflake-broker.settings.tls.key == "/var/lib/acme/broker.example/key.pem"
+      && config.security.acme.certs."broker.example".reloadServices == [ "snowflake-broker.service" ];
+    "the countries are those of nixpkgs' tor, or none" =
+      lib.hasSuffix "/share/tor/geoip6" (withSettings clear)
+      .services.snowflake-broker.settings.geoip.geoip6db
+      && (broker {
+        settings = clear;
+        geoip = null;
+      }).services.snowflake-broker.settings.geoip.disable;
+    "an unsafe broker is refused by name" =
+      lib.any (lib.hasPrefix "services.snowflake-broker.settings.admin.listen: ")
+        (failures (withSettings (clear // { admin.listen = ":9443"; })));
+    "doubts are warnings" =
+      ours
+        (broker {
+          settings = clear;
+          openFirewall = true;
+        }).warnings != [ ];
+    "any other key may be set" =
+      (withSettings (clear // { limits.exempt = [ "192.0.2.0/24" ]; }))
+      .services.snowflake-broker.settings.limits.exempt == [ "192.0.2.0/24" ];
+
+    "wrong types are refused" = lib.all isSettingRefused [
+      { tls.disable = "yes"; }
+      { listener.addr = 443; }
+      { acme.hostnames = "broker.example"; }
+      { poll_interval.mode = "quick"; }
+      { telemetry.log_format = "xml"; }
+      {
+        admin.tokens = [
+          {
+            name = "a";
+            role = "root";
+            file = "/a";
+          }
+        ];
+      }
+    ];
+    "files that are not in the store are not refused" =
+      !isSettingRefused {
+        tls.key = "/run/secrets/key";
+        tls.cert = ./example.nix;
+        admin.tls.key = "%d/key";
+      }
+      && !isRefused {
+        environmentFile = "/run/secrets/env";
+        credentials.a = "/run/secrets/a";
+      };
+    "no secret gets into the store" =
+      isSettingRefused { tls.key = ./example.nix; }
+      && isSettingRefused { tls.key = "${./example.nix}"; }
+      && isRefused { environmentFile = ./example.nix; }
+      && isRefused { credentials.a = ./example.nix; };
+    "bridges have a fingerprint" =
+      let
+        bridge = fingerprint: {
+          bridges = [
+            {
+              displayName = "mine";
+              webSocketAddress = "wss://bridge.example/";
+              inherit fingerprint;
+            }
+          ];
+        };
+      in
+      isRefused (bridge "2B28") && !isRefused (bridge "2B280B23E1107BB62ABFC40DDCC8824814F80A72");
+    "the options of the table in the documentation are these" =
+      lib.sort lib.lessThan (map (row: row.name) (import ./options-doc.nix).all) == optionNames;
+  }
+  // import ./from-settings-test.nix;
+
+  # The names of all options.
+  optionNames =
+    let
+      options =
+        (lib.evalModules {
+          modules = [
+            {
+              options = import ./options.nix {
+                inherit lib;
+                pkgs = { };
+                settingsType = lib.types.attrs;
+              };
+            }
+          ];
+        }).options;
+      all = lib.optionAttrSetToDocList (removeAttrs options [ "_module" ]);
+    in
+    lib.sort lib.lessThan (
+      map (option: option.name) (lib.filter (option: option.visible && !option.internal) all)
+    );
+
+  failed = lib.attrNames (lib.filterAttrs (_: holds: !holds) tests);
+in
+if failed == [ ] then
+  runCommand "module-eval" { } "echo ${toString (lib.length (lib.attrNames tests))} tests > $out"
+else
+  throw "of the module's tests fail: ${lib.concatStringsSep "; " failed}"

@@ -1,0 +1,68 @@
+{
+  lib,
+  rustPlatform,
+  stdenv,
+  installShellFiles,
+}:
+
+let
+  about = (lib.importTOML ../Cargo.toml).package;
+in
+rustPlatform.buildRustPackage {
+  pname = about.name;
+  inherit (about) version;
+
+  # A change of anything else, as of a module's documentation, builds nothing anew.
+  src = lib.fileset.toSource {
+    root = ../.;
+    fileset = lib.fileset.unions [
+      ../Cargo.lock
+      ../Cargo.toml
+      ../LICENSE
+      ../benches
+      ../ops
+      ../proto
+      ../src
+      ../tests
+      # A test compares it with the program.
+      ./reloaded.json
+    ];
+  };
+
+  cargoLock.lockFile = ../Cargo.lock;
+
+  nativeBuildInputs = [ installShellFiles ];
+
+  # Those that need neither other programs nor a network beyond the loopback.
+  cargoTestFlags = [
+    "--lib"
+    "--test=config"
+    "--test=matching_model"
+    "--test=stats_log"
+    "--test=wire_properties"
+  ];
+
+  postInstall = ''
+    install -D --mode=644 --target-directory=$out/share/snowflake-broker/grafana ops/grafana/*.json
+    install -D --mode=644 --target-directory=$out/share/snowflake-broker/prometheus ops/prometheus/alerts.yml
+    install -D --mode=644 src/config/example.toml $out/share/doc/snowflake-broker/config.toml
+    install -D --mode=644 --target-directory=$out/share/doc/snowflake-broker LICENSE
+  ''
+  # Of another machine's program nothing can be asked.
+  + lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
+    mkdir pages
+    $out/bin/snowflake-broker man pages
+    installManPage pages/*
+    for shell in bash fish zsh; do
+      $out/bin/snowflake-broker completions $shell > snowflake-broker.$shell
+      installShellCompletion --cmd snowflake-broker --$shell snowflake-broker.$shell
+    done
+  '';
+
+  meta = {
+    inherit (about) description;
+    license = lib.licenses.bsd3;
+    platforms = lib.platforms.linux;
+    mainProgram = "snowflake-broker";
+  };
+}

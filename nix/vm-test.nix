@@ -1,0 +1,219 @@
+# Machines with real brokers that lend each other proxies: one with a certificate from
+# files, one that orders its own, an authority for that, and a client.
+{ hostPkgs, ... }:
+
+let
+  pkgs = hostPkgs;
+
+  # An authority, and a certificate of it for each broker.
+  certificates = pkgs.runCommand "certificates" { nativeBuildInputs = [ pkgs.openssl ]; } ''
+    mkdir $out
+    cd $out
+    new="openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 3650"
+    $new -subj /CN=authority -keyout authority.key -out authority.pem
+    for name in one two; do
+      $new -CA authority.pem -CAkey authority.key -subj /CN=$name \
+        -extensions usr_cert -addext subjectAltName=DNS:$name.test -keyout $name.key -out $name.pem
+    done
+  '';
+
+  pebble = pkgs.path + "/nixos/tests/common/acme/server";
+  inherit (import (pebble + "/snakeoil-certs.nix")) ca;
+
+  # Secrets that come from elsewhere before the broker starts, as from a vault.
+  secrets =
+    { config, ... }:
+    {
+      systemd.services.secrets = {
+        before = [ "snowflake-broker.service" ];
+        requiredBy = [ "snowflake-broker.service" ];
+        serviceConfig.Type = "oneshot";
+        serviceConfig.RemainAfterExit = true;
+        script = ''
+          umask 077
+          mkdir -p /run/secrets
+          cp ${certificates}/${config.networking.hostName}.key /run/secrets/key
+          od -An -N16 -tx1 /dev/urandom | tr -d ' \n' > /run/secrets/token
+        '';
+      };
+    };
+
+  broker =
+    peer:
+    { config, ... }:
+    {
+      imports = [ secrets ];
+      networking.domain = "test";
+      services.snowflake-broker = {
+        enable = true;
+        openFirewall = true;
+        settings.http.trusted_hops = 0;
+        settings.federation = {
+          listen = ":7443";
+          reserve = 0;
+          tls.cert = "${certificates}/${config.networking.hostName}.pem";
+          tls.key = "%d/key";
+          tls.ca = "${certificates}/authority.pem";
+          peers = [
+            {
+              name = "${peer}.test";
+              url = "https://${peer}.test:7443";
+            }
+          ];
+        };
+        credentials.key = "/run/secrets/key";
+      };
+    };
+
+  people = {
+    users.users.alice = {
+      isNormalUser = true;
+      extraGroups = [ "snowflake-broker-operators" ];
+    };
+    users.users.mallory.isNormalUser = true;
+  };
+in
+{
+  name = "snowflake-broker";
+
+  nodes = {
+    one = {
+      imports = [
+        (broker "two")
+        people
+      ];
+      services.snowflake-broker = {
+        settings = {
+          tls.cert = "${certificates}/one.pem";
+          tls.key = "%d/key";
+          metrics.save_interval = "1s";
+          admin.tokens = [
+            {
+              name = "watcher";
+              role = "viewer";
+              file = "%d/token";
+            }
+          ];
+        };
+        credentials.token = "/run/secrets/token";
+      };
+      specialisation.reloaded.configuration = {
+        services.snowflake-broker.settings.matching.client_timeout = "4s";
+      };
+      specialisation.restarted.configuration = {
+        services.snowflake-broker.settings.http.body_read_timeout = "9s";
+      };
+    };
+
+    two = {
+      imports = [ (broker "one") ];
+      services.snowflake-broker.settings.acme = {
+        hostnames = [ "two.test" ];
+        directory = "https://acme.test/dir";
+        ca_file = ca.cert;
+      };
+    };
+
+    acme.imports = [ pebble ];
+
+    client = { };
+  };
+
+  testScript = ''
+    start_all()
+    curl = "curl --silent --show-error --fail --max-time 15"
+    one_url = "--cacert ${certificates}/authority.pem https://one.test"
+    two_url = "--cacert pebble.pem https://two.test"
+
+    def main_pid(machine):
+        return machine.succeed("systemctl show --value --property MainPID snowflake-broker").strip()
+
+    def switch(specialisation):
+        one.succeed(f"/run/booted-system/specialisation/{specialisation}/bin/switch-to-configuration test >&2")
+
+    # A client of one broker gets a proxy of the same, or of the other.
+    def match(client_url, proxy_url):
+        client.execute(
+            f"{curl} {proxy_url}/proxy -d "
+            """'{"Sid":"poll","Version":"1.3","Type":"standalone","NAT":"unrestricted","Clients":0}' """
+            "> poll 2>&1 &"
+        )
+        client.wait_until_succeeds(f"{curl} {proxy_url}/debug | grep 'available: 1$'")
+        # The brokers tell each other of their supply.
+        client.succeed("sleep 2")
+        client.succeed(
+            r"""printf '1.0\n{"offer":"{\\"type\\":\\"offer\\",\\"sdp\\":\\"v=0\\"}","nat":"restricted"}' > offer"""
+        )
+        client.execute(f"{curl} {client_url}/client --data-binary @offer > answer 2>&1 &")
+        client.wait_until_succeeds("grep 'client match' poll")
+        client.succeed(
+            f"{curl} {proxy_url}/answer -d "
+            r"""'{"Version":"1.3","Sid":"poll","Answer":"{\"type\":\"answer\",\"sdp\":\"a=candidate\"}"}' """
+            "| grep success"
+        )
+        client.wait_until_succeeds("grep a=candidate answer")
+
+    one.wait_for_unit("snowflake-broker.service")
+    two.wait_for_unit("snowflake-broker.service")
+    client.wait_for_unit("multi-user.target")
+
+    with subtest("HTTPS from outside"):
+        client.wait_until_succeeds(f"{curl} {one_url}/debug")
+        client.fail(f"{curl} https://one.test/debug")
+
+    with subtest("a match"):
+        match(one_url, one_url)
+
+    with subtest("the administration is for operators of the machine"):
+        one.succeed("runuser -u alice -- snowflake-broker admin status")
+        one.fail("runuser -u mallory -- snowflake-broker admin status")
+        client.fail("curl --max-time 3 http://one.test:9443")
+        client.fail("curl --max-time 3 http://one.test:80")
+
+    with subtest("secrets are not in the store"):
+        one.succeed("test -s /run/secrets/token")
+        one.fail("grep --dereference-recursive --quiet --fixed-strings --file /run/secrets/token /etc/snowflake-broker/ /etc/systemd/system/snowflake-broker.service")
+        one.succeed("grep --quiet /run/credentials/snowflake-broker.service/token /etc/snowflake-broker/config.toml")
+
+    with subtest("settings that are reloaded need no new process"):
+        before = main_pid(one)
+        switch("reloaded")
+        one.wait_until_succeeds("journalctl --unit snowflake-broker | grep 'reloaded bridges'")
+        one.succeed("snowflake-broker admin config matching | grep 4s")
+        assert main_pid(one) == before
+
+    with subtest("others do, and the socket stays open"):
+        client.execute(
+            f"(while {curl} {one_url}/robots.txt; do sleep 0.1; done; touch refused) > visits 2>&1 &"
+        )
+        switch("restarted")
+        assert main_pid(one) != before
+        client.succeed(f"{curl} {one_url}/debug")
+        client.fail("test -e refused")
+
+    with subtest("SIGKILL and back, with the counts"):
+        matches = "snowflake-broker admin stats --text | grep 'client-snowflake-match-count 8'"
+        one.succeed(matches)
+        one.succeed("sleep 2")
+        before = main_pid(one)
+        one.succeed("systemctl kill --signal=KILL snowflake-broker")
+        client.wait_until_succeeds(f"{curl} {one_url}/debug")
+        assert main_pid(one) != before
+        one.succeed(matches)
+
+    with subtest("a certificate by ACME, which a restart keeps"):
+        client.wait_until_succeeds(f"{curl} --cacert ${ca.cert} https://acme.test:15000/roots/0 > pebble.pem")
+        client.wait_until_succeeds(f"{curl} {two_url}/debug")
+        ordered = two.succeed("sha256sum /var/lib/snowflake-broker/acme/certificate.json")
+        two.succeed("systemctl restart snowflake-broker")
+        client.succeed(f"{curl} {two_url}/debug")
+        assert two.succeed("sha256sum /var/lib/snowflake-broker/acme/certificate.json") == ordered
+
+    with subtest("the brokers lend each other proxies"):
+        match(one_url, two_url)
+        match(two_url, one_url)
+
+    with subtest("the service is shut in"):
+        one.log(one.succeed("systemd-analyze security --threshold=15 snowflake-broker"))
+  '';
+}
