@@ -135,6 +135,7 @@ impl Write for LineQueue {
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, pipe};
+    use std::sync::mpsc::{Receiver, channel};
 
     use super::*;
 
@@ -154,10 +155,25 @@ mod tests {
         assert_eq!(read, lines);
     }
 
+    /// Writes nothing until the other end of the channel is gone.
+    struct Held<W>(Receiver<()>, W);
+
+    impl<W: Write> Write for Held<W> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _gone = self.0.recv();
+            self.1.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.1.flush()
+        }
+    }
+
     #[test]
     fn nobody_waits_for_a_reader_and_what_waits_is_bounded() {
         let (mut reader, writer) = pipe().unwrap();
-        let (mut queue, guard) = LineQueue::start(writer).unwrap();
+        let (hold, held) = channel();
+        let (mut queue, guard) = LineQueue::start(Held(held, writer)).unwrap();
         let line = [b'.'; 100];
         for _ in 0..4 * MOST_WAITING / line.len() {
             queue.write_all(&line).unwrap();
@@ -167,6 +183,7 @@ mod tests {
         // The end is not kept for ever either.
         drop(guard);
 
+        drop(hold);
         let mut read = [0; 100];
         while !queue.state().waiting.is_empty() {
             reader.read_exact(&mut read).unwrap();
