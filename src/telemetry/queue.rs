@@ -172,8 +172,8 @@ mod tests {
     #[test]
     fn nobody_waits_for_a_reader_and_what_waits_is_bounded() {
         let (mut reader, writer) = pipe().unwrap();
-        let (hold, held) = channel();
-        let (mut queue, guard) = LineQueue::start(Held(held, writer)).unwrap();
+        let (hold, released) = channel();
+        let (mut queue, guard) = LineQueue::start(Held(released, writer)).unwrap();
         let line = [b'.'; 100];
         for _ in 0..4 * MOST_WAITING / line.len() {
             queue.write_all(&line).unwrap();
