@@ -8,9 +8,11 @@ mod caller;
 pub mod clock;
 mod driver;
 mod ending;
+mod exchange;
 mod knowledge;
 pub mod limits;
 mod poll_interval;
+pub mod refusals;
 mod refused;
 mod settings;
 mod trace;
@@ -208,12 +210,6 @@ impl Broker {
                 Err(NoAnswer::NoProxies)
             }
         }
-    }
-
-    /// A client's request that is not taken for a poll.
-    pub fn bad_client_poll(&self, caller: Caller, rendezvous: Rendezvous, reason: Refusal) {
-        let country = self.knowledge.load().country(caller.address);
-        self.metrics.bad_client_poll(rendezvous, country, reason);
     }
 
     /// A proxy answers.

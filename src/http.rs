@@ -11,7 +11,6 @@ pub mod client_address;
 mod error;
 mod metrics_log;
 mod proxy;
-mod refusals;
 mod replies;
 mod settings;
 mod status;

@@ -12,7 +12,7 @@ use crate::wire::client::encode_error;
 use crate::wire::{amp_armor, amp_path};
 
 use super::caller::behind_cache;
-use super::{Front, body, client};
+use super::{Front, body};
 
 /// A poll in the path of the URL; always 200, for caches keep no errors.
 pub(super) async fn poll(front: Arc<Front>, head: Parts) -> Response {
@@ -24,13 +24,13 @@ pub(super) async fn poll(front: Arc<Front>, head: Parts) -> Response {
 }
 
 async fn response(front: &Front, caller: Caller, head: Parts) -> Vec<u8> {
-    let rendezvous = Rendezvous::Ampcache;
+    let (broker, rendezvous) = (&front.broker, Rendezvous::Ampcache);
     // The offer, a part of the path, is held until there is a response.
     let _taken = match front.room.take(body::head_bytes(&head)) {
         Ok(taken) => taken,
         Err(no_room) => {
             let reason = no_room.reason();
-            client::refuse(&front.broker, caller, rendezvous, reason, &no_room);
+            broker.refuse_client(caller, rendezvous, reason, &no_room);
             return encode_error("the broker is overloaded, slow down");
         }
     };
@@ -39,10 +39,10 @@ async fn response(front: &Front, caller: Caller, head: Parts) -> Vec<u8> {
         Ok(poll) => poll,
         Err(invalid) => {
             let reason = Refusal::BadRequest;
-            client::refuse(&front.broker, caller, rendezvous, reason, &invalid);
+            broker.refuse_client(caller, rendezvous, reason, &invalid);
             return encode_error(&invalid.to_string());
         }
     };
     drop(head);
-    client::response(&front.broker, caller, rendezvous, poll.into()).await
+    broker.exchange(caller, rendezvous, poll.into()).await
 }

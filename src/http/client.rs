@@ -7,13 +7,12 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::request::Parts;
 
-use crate::broker::{Broker, Caller, NoAnswer};
-use crate::metrics::labels::{self, Refusal, Rendezvous};
-use crate::wire::client::{ClientPoll, encode_answer, encode_error};
-use crate::wire::session_description::SessionDescription;
+use crate::broker::{Broker, Caller};
+use crate::metrics::labels::{Refusal, Rendezvous};
+use crate::wire::client::ClientPoll;
 
 use super::caller::caller;
-use super::{Front, body, error, refusals};
+use super::{Front, body, error};
 
 /// The poll of a client, in today's form or the legacy one.
 pub(super) async fn poll<B>(front: Arc<Front>, head: Parts, body: B) -> Response
@@ -21,12 +20,13 @@ where
     B: HttpBody<Data = Bytes> + Unpin,
 {
     let caller = caller(&head, &front.settings);
+    let broker = &front.broker;
     // The offer is held until there is a response.
     let (body, _taken) = match body::read(&head, body, &front).await {
         Ok(read) => read,
         Err(unreadable) => {
             let (rendezvous, reason) = (Rendezvous::Http, unreadable.reason());
-            refuse(&front.broker, caller, rendezvous, reason, &unreadable);
+            broker.refuse_client(caller, rendezvous, reason, &unreadable);
             return error::unreadable(unreadable);
         }
     };
@@ -35,44 +35,11 @@ where
         let nat = head.headers.get("Snowflake-NAT-Type");
         let nat = nat.map(|nat| nat.to_str().unwrap_or("?").to_owned());
         drop(head);
-        return legacy_poll(&front.broker, caller, body, nat).await;
+        return legacy_poll(broker, caller, body, nat).await;
     }
     // The head may be long, and is of no more use while the client waits.
     drop(head);
-    body::json(response(&front.broker, caller, Rendezvous::Http, body).await)
-}
-
-/// The response to a poll, whichever way the poll came.
-pub(super) async fn response(
-    broker: &Broker,
-    caller: Caller,
-    rendezvous: Rendezvous,
-    body: Bytes,
-) -> Vec<u8> {
-    let poll = match ClientPoll::decode(&body) {
-        Ok(poll) => poll,
-        Err(invalid) => {
-            refuse(broker, caller, rendezvous, Refusal::BadRequest, &invalid);
-            return encode_error(&invalid.to_string());
-        }
-    };
-    drop(body);
-    match ask(broker, caller, rendezvous, poll).await {
-        Ok(answer) => encode_answer(&answer),
-        Err(no_answer) => encode_error(&no_answer.to_string()),
-    }
-}
-
-/// Counts and logs a request that is not taken for a poll.
-pub(super) fn refuse(
-    broker: &Broker,
-    caller: Caller,
-    rendezvous: Rendezvous,
-    reason: Refusal,
-    why: &dyn std::error::Error,
-) {
-    broker.bad_client_poll(caller, rendezvous, reason);
-    refusals::log(labels::Request::ClientPoll, &why);
+    body::json(broker.exchange(caller, Rendezvous::Http, body).await)
 }
 
 async fn legacy_poll(
@@ -85,27 +52,14 @@ async fn legacy_poll(
         Ok(poll) => poll,
         Err(invalid) => {
             let (rendezvous, reason) = (Rendezvous::Http, Refusal::BadRequest);
-            refuse(broker, caller, rendezvous, reason, &invalid);
+            broker.refuse_client(caller, rendezvous, reason, &invalid);
             return error::bad_request();
         }
     };
     drop(nat);
     drop(body);
-    match ask(broker, caller, Rendezvous::Http, poll).await {
+    match broker.ask(caller, Rendezvous::Http, poll).await {
         Ok(answer) => body::json(answer.text()),
         Err(no_answer) => error::legacy(no_answer),
     }
-}
-
-async fn ask(
-    broker: &Broker,
-    caller: Caller,
-    rendezvous: Rendezvous,
-    poll: ClientPoll,
-) -> Result<SessionDescription, NoAnswer> {
-    let answered = broker.client_poll(caller, rendezvous, poll).await;
-    if answered == Err(NoAnswer::OverLimit) {
-        refusals::log_limit(labels::Request::ClientPoll);
-    }
-    answered
 }

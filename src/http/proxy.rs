@@ -8,14 +8,14 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::request::Parts;
 
-use crate::broker::{Broker, clock};
+use crate::broker::{Broker, clock, refusals};
 use crate::listener::{Connection, Hold};
 use crate::metrics::labels::{self, Refusal};
 use crate::wire::answer::ProxyAnswer;
 use crate::wire::proxy::{PollStatus, ProxyPoll};
 
 use super::caller::caller;
-use super::{Front, body, error, refusals};
+use super::{Front, body, error};
 
 /// The longest host name has 253 characters.
 const LOGGED_PATTERN_MAX: usize = 260;

@@ -4,9 +4,10 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use crate::broker::clock;
 use crate::metrics::labels::Request;
 use crate::telemetry::LogLimit;
+
+use super::clock;
 
 const PERIOD: Duration = Duration::from_mins(1);
 const LINES: u32 = 10;
@@ -17,7 +18,7 @@ static PROXY_ANSWERS: LogLimit = LogLimit::new(LINES, PERIOD);
 
 /// Logs why a request is turned away, unless many were in the last minute.
 /// `reason` must not hold what a peer sent, but for its relay pattern.
-pub(super) fn log(request: Request, reason: &dyn Display) {
+pub fn log(request: Request, reason: &dyn Display) {
     let (what, limit) = match request {
         Request::ProxyPoll => ("a proxy's poll", &PROXY_POLLS),
         Request::ClientPoll => ("a client's poll", &CLIENT_POLLS),
@@ -29,7 +30,7 @@ pub(super) fn log(request: Request, reason: &dyn Display) {
 }
 
 /// Logs likewise that more requests came from one address than may.
-pub(super) fn log_limit(request: Request) {
+pub fn log_limit(request: Request) {
     let setting = match request {
         Request::ProxyPoll => "limits.proxy_polls_per_minute",
         Request::ClientPoll => "limits.client_polls_per_minute",

@@ -1,0 +1,58 @@
+//! A client's poll and the response to it as bytes: the same whichever way they
+//! travel.
+
+use std::error::Error;
+
+use bytes::Bytes;
+
+use crate::metrics::labels::{Refusal, Rendezvous, Request};
+use crate::wire::client::{ClientPoll, encode_answer, encode_error};
+use crate::wire::session_description::SessionDescription;
+
+use super::{Broker, Caller, NoAnswer, refusals};
+
+impl Broker {
+    /// The response to a poll in today's form.
+    pub async fn exchange(&self, caller: Caller, rendezvous: Rendezvous, body: Bytes) -> Vec<u8> {
+        let poll = match ClientPoll::decode(&body) {
+            Ok(poll) => poll,
+            Err(invalid) => {
+                self.refuse_client(caller, rendezvous, Refusal::BadRequest, &invalid);
+                return encode_error(&invalid.to_string());
+            }
+        };
+        drop(body);
+        match self.ask(caller, rendezvous, poll).await {
+            Ok(answer) => encode_answer(&answer),
+            Err(no_answer) => encode_error(&no_answer.to_string()),
+        }
+    }
+
+    /// A client asks for a proxy; if too many did from where it is, the log says
+    /// so.
+    pub async fn ask(
+        &self,
+        caller: Caller,
+        rendezvous: Rendezvous,
+        poll: ClientPoll,
+    ) -> Result<SessionDescription, NoAnswer> {
+        let answered = self.client_poll(caller, rendezvous, poll).await;
+        if answered == Err(NoAnswer::OverLimit) {
+            refusals::log_limit(Request::ClientPoll);
+        }
+        answered
+    }
+
+    /// Counts and logs a client's request that is not taken for a poll.
+    pub fn refuse_client(
+        &self,
+        caller: Caller,
+        rendezvous: Rendezvous,
+        reason: Refusal,
+        why: &dyn Error,
+    ) {
+        let country = self.knowledge().country(caller.address);
+        self.metrics().bad_client_poll(rendezvous, country, reason);
+        refusals::log(Request::ClientPoll, &why);
+    }
+}
