@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::aws_lc_rs::{self, kx_group};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use serde::{Deserialize, Serialize};
 
 pub use certificate::{Certificate, InvalidCertificate, Validity};
@@ -45,6 +46,15 @@ impl Default for Settings {
     }
 }
 
+/// The key exchanges that are taken, the preferred one first. As rustls has them,
+/// unless a crate somewhere in the program asks it for another order.
+const KEY_EXCHANGES: [&dyn SupportedKxGroup; 4] = [
+    kx_group::X25519,
+    kx_group::SECP256R1,
+    kx_group::SECP384R1,
+    kx_group::X25519MLKEM768,
+];
+
 /// The server's side of TLS, with whatever certificate is served at the time of
 /// a handshake. Sessions are resumed across a change of certificates.
 pub fn server_config(serving: Arc<Serving>) -> Result<ServerConfig, rustls::Error> {
@@ -53,7 +63,11 @@ pub fn server_config(serving: Arc<Serving>) -> Result<ServerConfig, rustls::Erro
         // The last one: it is for those who offer nothing else.
         protocols.push(acme::ALPN_PROTOCOL.to_vec());
     }
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let provider = CryptoProvider {
+        kx_groups: KEY_EXCHANGES.to_vec(),
+        ..aws_lc_rs::default_provider()
+    };
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(serving);
@@ -72,6 +86,20 @@ mod tests {
         let config = server_config(Arc::new(Serving::default())).unwrap();
         assert_eq!(config.alpn_protocols, [&b"h2"[..], b"http/1.1"]);
         assert!(config.ticketer.enabled());
+    }
+
+    /// Those of rustls, whatever their order.
+    #[test]
+    fn no_key_exchange_is_missing() {
+        let names = |groups: &[&dyn SupportedKxGroup]| {
+            let mut names: Vec<String> = groups.iter().map(|g| format!("{:?}", g.name())).collect();
+            names.sort();
+            names
+        };
+        let config = server_config(Arc::new(Serving::default())).unwrap();
+        let taken = &config.crypto_provider().kx_groups;
+        assert_eq!(names(taken), names(aws_lc_rs::DEFAULT_KX_GROUPS));
+        assert_eq!(taken[0].name(), rustls::NamedGroup::X25519);
     }
 
     #[test]
