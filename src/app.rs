@@ -15,6 +15,7 @@ mod observed;
 mod operator;
 mod packaging;
 mod parts;
+mod queues;
 mod random;
 mod reload;
 mod serve;

@@ -52,7 +52,7 @@ pub struct Config {
     pub otel: crate::telemetry::otel::Settings,
     /// Who may look into the broker and steer it, and where.
     pub admin: crate::grpc::settings::Settings,
-    /// The queue that clients may write to.
+    /// The queues that clients may write to.
     pub sqs: crate::sqs::Settings,
 }
 

@@ -13,6 +13,7 @@ pub mod ip_recordings;
 pub mod labels;
 mod process;
 pub mod published_log;
+mod queues;
 pub mod recent;
 mod records;
 pub mod rounded;

@@ -1,19 +1,32 @@
-//! Rendezvous through Amazon SQS. So far only the settings, so that the flags
-//! of the reference broker are understood; a broker that is told to use them
-//! says that it cannot yet.
+//! Rendezvous through Amazon SQS: a client writes its poll into a queue that it
+//! may write to without being seen, and reads the response from one of its own.
+//!
+//! A message holds a client's poll and says by its attribute `ClientID` which
+//! queue the response goes to, `snowflake-client-<ClientID>`. The [`Front`]
+//!
+//! - waits for messages, with one call at a time that returns when there are some,
+//!   and handles each on a task of its own: no answer that takes its time, no slow
+//!   deletion and no broken reply queue keeps the next one waiting;
+//! - creates the reply queue before it asks for a proxy, as a client looks for it
+//!   a second after it has written;
+//! - deletes a message after it was answered. One whose handling was cut off is
+//!   seen again once it is no longer hidden, and is too old by then.
+//!
+//! Nobody deletes reply queues but [`Front::sweep`]. What SQS itself looks like
+//! from here is the trait [`Queue`].
 
-use serde::{Deserialize, Serialize};
+#[cfg(feature = "sqs")]
+pub mod aws;
+mod backoff;
+mod client_id;
+mod front;
+mod handling;
+mod queue;
+mod settings;
+mod sweep;
+mod trouble;
 
-/// The queue that clients write to.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    /// Its name; none means no SQS.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub queue_name: Option<String>,
-    /// Its region.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub region: Option<String>,
-    /// The AWS profiles to poll it with; none means the default credentials.
-    pub profiles: Vec<String>,
-}
+pub use client_id::{ClientId, InvalidClientId, REPLY_QUEUES};
+pub use front::{Front, Options};
+pub use queue::{CallError, Cause, LONG_POLL, Message, Queue, Receipt, ReplyQueue, ReplyQueues};
+pub use settings::{InvalidQueueName, QueueSettings, Settings, check_queue_name};

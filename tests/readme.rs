@@ -135,6 +135,16 @@ async fn the_configuration_is_written_and_checked() {
 }
 
 #[tokio::test]
+async fn a_queue_is_configured_as_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let part = section("Let clients come through Amazon SQS");
+    let script = &blocks(&part, "sh")[0];
+    let expected = if cfg!(feature = "sqs") { "ok\n" } else { "" };
+    let output = output(shell(script, folder.path())).await;
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+}
+
+#[tokio::test]
 async fn operators_steer_with_the_commands_as_printed() {
     const SOCKET: &str = "SNOWFLAKE_BROKER_ADMIN__LISTEN=$PWD/admin.sock";
     let folder = tempfile::tempdir().unwrap();

@@ -12,6 +12,8 @@ use crate::broker::Broker;
 use crate::listener::{Closing, Stage};
 use crate::matching;
 
+use super::queues::Queues;
+
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Request {
@@ -115,6 +117,8 @@ pub(super) struct Running {
     pub(super) broker: Arc<Broker>,
     /// Tells the servers how far the end is.
     pub(super) closing: Closing,
+    /// The queues that clients write to.
+    pub(super) queues: Queues,
     /// Each ends when the last connection of its listener has.
     pub(super) servers: JoinSet<()>,
     /// Whether a successor gets the connections that are not accepted.
@@ -147,6 +151,8 @@ impl Running {
         self.broker.expect_successor();
         self.broker.start_lame_duck();
         self.closing.advance(Stage::Retiring);
+        // What is written from now on waits for the successor.
+        self.queues.stop_receiving();
         sleep(drain_grace).await;
         if self.has_inherited_sockets {
             self.closing.advance(Stage::Leaving);
@@ -161,7 +167,9 @@ impl Running {
                 }
             }
         });
-        if closed.await.is_err() {
+        // Clients of queues have their replies only once these are sent.
+        let (closed, ()) = tokio::join!(closed, self.queues.finished());
+        if closed.is_err() {
             tracing::info!("some connections did not close");
         }
     }

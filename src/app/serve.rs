@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use axum::Router;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -32,6 +32,7 @@ use super::exports::Exports;
 use super::lifecycle::{Ending, Patience, Request, Running, Signals};
 use super::observed::{self, Connections};
 use super::parts::Parts;
+use super::queues::{self, Queues};
 use super::reload::{self, Reloads, Targets};
 use super::service_manager;
 use super::sockets::{self, Sockets};
@@ -49,7 +50,7 @@ pub(super) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    refuse_what_is_missing(&loaded.config).map_err(blame_configuration)?;
+    queues::check(&loaded.config.sqs).map_err(blame_configuration)?;
     raise_file_limit();
     let runtime = Runtime::new().context("cannot start threads")?;
     let served = runtime.block_on(run(inputs, loaded, log, sockets));
@@ -126,6 +127,7 @@ impl Started {
         tokio::spawn(observed::sample(Arc::clone(&metrics)));
         tokio::spawn(service_manager::report_heartbeat(Arc::clone(&broker)));
         exports.watch(&broker);
+        let queues = Queues::start(&loaded.config.sqs, &broker);
         let close_books = CancellationToken::new();
         let books = tokio::spawn(books.keep(close_books.clone()));
         let targets = Targets {
@@ -150,6 +152,7 @@ impl Started {
             running: Running {
                 broker,
                 closing,
+                queues,
                 servers,
                 has_inherited_sockets,
             },
@@ -289,14 +292,6 @@ fn is_stderr(stream: &str) -> bool {
     let stderr = io::stderr().as_fd().try_clone_to_owned();
     let metadata = stderr.and_then(|stderr| File::from(stderr).metadata());
     metadata.is_ok_and(|file| stream == format!("{}:{}", file.dev(), file.ino()))
-}
-
-/// Better no broker than one that seems to do what it was told.
-fn refuse_what_is_missing(config: &Config) -> anyhow::Result<()> {
-    if config.sqs.queue_name.is_some() {
-        bail!("sqs.queue_name: clients cannot come through SQS yet");
-    }
-    Ok(())
 }
 
 /// Every parked poll is an open file; the soft limit is often 1,024.

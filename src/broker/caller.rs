@@ -25,4 +25,6 @@ pub enum Origin {
     /// Somebody at this address who passes on the requests of many senders and
     /// does not say whose: an AMP cache, a CDN without a header.
     Intermediary(IpAddr),
+    /// Somebody who wrote into a queue: only its offer says where it is.
+    Queue,
 }

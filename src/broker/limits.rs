@@ -21,6 +21,9 @@
 //!   cache share. These buckets are apart from those of senders, so that nobody
 //!   can use up another's by naming its address, but among intermediaries.
 //!
+//! A client that [wrote into a queue](Origin::Queue) counts in that second way
+//! only: how many such clients are served at once is the queue's own limit.
+//!
 //! # What is kept
 //!
 //! No address: a 64-bit hash of each under a key that nobody else knows, and when
@@ -219,6 +222,8 @@ impl Hour {
             let bucket = bucket.as_ref();
             bucket.is_none_or(|bucket| bucket.check_key(&self.key.hash(known, address)).is_ok())
         };
+        let has_token_of_claimed =
+            || claimed().is_none_or(|claimed| has_token(&buckets.senders, Known::Claimed, claimed));
         match origin {
             Origin::Local => true,
             Origin::Sender(address) | Origin::Intermediary(address) if self.is_exempt(address) => {
@@ -226,10 +231,9 @@ impl Hour {
             }
             Origin::Sender(address) => has_token(&buckets.senders, Known::Seen, address),
             Origin::Intermediary(address) => {
-                has_token(&buckets.intermediaries, Known::Seen, address)
-                    && claimed()
-                        .is_none_or(|claimed| has_token(&buckets.senders, Known::Claimed, claimed))
+                has_token(&buckets.intermediaries, Known::Seen, address) && has_token_of_claimed()
             }
+            Origin::Queue => has_token_of_claimed(),
         }
     }
 

@@ -3,6 +3,7 @@
 mod admin;
 mod bounds;
 mod forms;
+mod queues;
 
 use std::path::Path;
 
@@ -35,6 +36,7 @@ pub(super) fn check(
     bounds::check(&mut rules);
     admin::check(&mut rules);
     forms::check(&mut rules);
+    queues::check(&mut rules);
     rules.found
 }
 

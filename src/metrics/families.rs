@@ -15,8 +15,8 @@ use prometheus_client::registry::{Metric, Registry};
 
 use super::labels::{
     AnswerFate, ClientOutcome, DropReason, Endpoint, HandshakeFailure, Label, OrderOutcome,
-    PollOutcome, PublishedAnswer, PublishedClient, PublishedPoll, Refusal, Rendezvous, Request,
-    StatusCode,
+    PollOutcome, PublishedAnswer, PublishedClient, PublishedPoll, QueueCall, Refusal, Rendezvous,
+    Request, StatusCode,
 };
 use super::recent::LATENCIES;
 use super::rounded::RoundedCounter;
@@ -26,6 +26,10 @@ use crate::wire::proxy::ProxyType;
 
 /// Upper bounds of the number of proxies that a client was offered to.
 const ATTEMPTS: [f64; 4] = [1.0, 2.0, 3.0, 5.0];
+
+/// Upper bounds of the age of messages, in seconds: clients wait for 5 of them,
+/// queues keep messages for 300.
+const MESSAGE_AGES: [f64; 11] = [0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 60.0, 300.0];
 
 macro_rules! label_sets {
     ($($set:ident { $($label:ident: $kind:ty),+ })+) => {$(
@@ -55,6 +59,7 @@ label_sets! {
     Handshake { reason: HandshakeFailure }
     Dropped { reason: DropReason }
     OrderEnd { outcome: OrderOutcome }
+    FailedCall { call: QueueCall }
 }
 
 /// The label set of a family with one series at most.
@@ -102,6 +107,9 @@ pub(super) struct Families {
     pub(super) certificate_expiry: Family<Alone, Gauge>,
     pub(super) certificate_orders: Family<OrderEnd, Counter>,
     pub(super) country_databases: Gauge,
+    pub(super) queue_message_age: Histogram,
+    pub(super) queue_call_failures: Family<FailedCall, Counter>,
+    pub(super) reply_queues_swept: Counter,
 }
 
 impl Families {
@@ -153,6 +161,9 @@ impl Families {
             certificate_orders: add(r, "snowflake_broker_certificate_orders", "Orders of certificates by ACME, by what became of them", Family::default()),
             country_databases: add(r, "snowflake_broker_country_databases", "Country databases that are in use: 2, one for IPv4 and one for IPv6, unless one is missing, damaged or not read yet", Gauge::default()),
             handshake_failures: add(r, "snowflake_broker_tls_handshake_failures", "TLS handshakes that failed", Family::default()),
+            queue_message_age: add(r, "snowflake_broker_sqs_message_age_seconds", "How old messages of SQS queues were when they were received", Histogram::new(MESSAGE_AGES)),
+            queue_call_failures: add(r, "snowflake_broker_sqs_call_failures", "Calls of SQS that failed, by which", Family::default()),
+            reply_queues_swept: add(r, "snowflake_broker_sqs_reply_queues_swept", "Stale reply queues that were deleted", Counter::default()),
         }
     }
 
@@ -182,6 +193,7 @@ impl Families {
         seed1(&self.dropped_connections, |reason| Dropped { reason });
         seed1(&self.certificate_orders, |outcome| OrderEnd { outcome });
         seed1(&self.handshake_failures, |reason| Handshake { reason });
+        seed1(&self.queue_call_failures, |call| FailedCall { call });
     }
 }
 

@@ -1,5 +1,7 @@
 //! By what things are counted.
 
+mod queue_call;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
@@ -9,6 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::geoip::CountryCode;
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::ProxyType;
+
+pub use queue_call::QueueCall;
 
 /// The way by which a client's poll came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -125,6 +129,8 @@ pub enum Refusal {
     BadRequest,
     /// The client's bridge is not in the list.
     UnknownBridge,
+    /// It lay in a queue for longer than its client waits.
+    Stale,
 }
 
 /// Which limit of the listener ended a connection, or kept it from being served.
@@ -229,7 +235,7 @@ macro_rules! encode_words {
     )+};
 }
 
-/// Labels whose words are those on the wire.
+/// Labels whose words are those on the wire, or of a service.
 macro_rules! words_of_the_wire {
     ($($label:ident),+) => {
         $(impl Label for $label {
@@ -259,7 +265,7 @@ macro_rules! words {
     };
 }
 
-words_of_the_wire!(Rendezvous, NatType, NatClass, ProxyType);
+words_of_the_wire!(Rendezvous, NatType, NatClass, ProxyType, QueueCall);
 
 words! {
     PollOutcome {
@@ -280,7 +286,7 @@ words! {
     Refusal {
         Pattern = "pattern", SidInUse = "sid_in_use", TooSoon = "too_soon", Limit = "limit",
         Overloaded = "overloaded", TooSlow = "too_slow", BadRequest = "bad_request",
-        UnknownBridge = "unknown_bridge",
+        UnknownBridge = "unknown_bridge", Stale = "stale",
     }
     DropReason {
         Connections = "connections", ConnectionsPerPeer = "connections_per_peer",

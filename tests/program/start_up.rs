@@ -270,8 +270,8 @@ async fn host_names_that_get_no_certificate() {
 }
 
 #[tokio::test]
-async fn a_way_to_clients_that_there_is_not_yet() {
+async fn a_queue_that_cannot_be() {
     let mut command = program();
-    command.args(["-disable-tls", "-broker-sqs-name=a", "-broker-sqs-region=b"]);
-    expect_failure(command, CONFIGURATION, "sqs.queue_name: ").await;
+    command.args(["-disable-tls", "-broker-sqs-name=a b"]);
+    expect_failure(command, CONFIGURATION, "sqs.queue_name = ").await;
 }

@@ -120,6 +120,7 @@ fn counts(rules: &mut Rules<'_>) {
             0,
             MOST,
         ),
+        ("sqs.concurrency", c.sqs.concurrency, 1, MOST),
         ("matching.max_attempts", c.matching.max_attempts, 1, MOST),
         (
             "matching.max_parked_polls",

@@ -109,9 +109,6 @@ fn names(rules: &mut Rules<'_>) {
     if let Some(problem) = rules.config.acme.hostnames.iter().find_map(problem) {
         rules.refuse(&["acme.hostnames"], problem);
     }
-    if rules.config.sqs.profiles.iter().any(String::is_empty) {
-        rules.refuse(&["sqs.profiles"], "a profile's name is empty");
-    }
 }
 
 fn log_level(rules: &mut Rules<'_>) {

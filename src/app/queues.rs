@@ -1,0 +1,61 @@
+//! The queues that clients may write to, from start to stop. Whatever is wrong
+//! with one of them, the others and HTTP are served.
+
+#[cfg(feature = "sqs")]
+mod aws;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::broker::Broker;
+use crate::sqs::Settings;
+
+/// The queues that are served.
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Refuses queues if this program knows nothing of SQS. Asks nobody.
+pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
+    let key = if settings.queue_name.is_some() {
+        "sqs.queue_name"
+    } else {
+        "sqs.queues"
+    };
+    let is_possible = cfg!(feature = "sqs") || settings.all_queues().is_empty();
+    anyhow::ensure!(
+        is_possible,
+        "{key}: this program was built without SQS (the feature `sqs` of its package)"
+    );
+    Ok(())
+}
+
+impl Queues {
+    /// Begins to serve them.
+    pub(super) fn start(settings: &Settings, broker: &Arc<Broker>) -> Self {
+        let queues = Self::default();
+        #[cfg(feature = "sqs")]
+        for service in aws::services(settings) {
+            let (broker, stop) = (Arc::clone(broker), queues.stop.clone());
+            queues.tasks.spawn(service.run(broker, stop));
+        }
+        #[cfg(not(feature = "sqs"))]
+        let _ = (settings, broker);
+        queues.tasks.close();
+        queues
+    }
+
+    /// Takes no messages any more.
+    pub(super) fn stop_receiving(&self) {
+        self.stop.cancel();
+    }
+
+    /// Returns when all messages that were taken are handled.
+    pub(super) async fn finished(&self) {
+        self.tasks.wait().await;
+    }
+}

@@ -1,0 +1,319 @@
+//! Amazon's SQS.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt::Debug;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::types::{
+    Message as SqsMessage, MessageSystemAttributeName as SystemAttribute, QueueAttributeName,
+};
+use tokio::time::timeout;
+
+use crate::broker::clock;
+use crate::metrics::labels::QueueCall;
+
+use super::{
+    CallError, Cause, ClientId, LONG_POLL, Message, Queue, REPLY_QUEUES, Receipt, ReplyQueue,
+    ReplyQueues,
+};
+
+/// How long a call may take besides, with its retries.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long SQS keeps a message that nobody takes.
+const RETENTION: &str = "300";
+/// The largest page of queues.
+const PAGE: i32 = 1000;
+const CLIENT_ID: &str = "ClientID";
+
+/// A queue of the account and region of a client of SQS.
+#[derive(Debug)]
+pub struct AwsQueue {
+    client: Client,
+    name: String,
+    /// Where the queue is, once it was found.
+    url: Mutex<String>,
+}
+
+impl AwsQueue {
+    /// The queue of this name, there or not.
+    pub fn new(client: Client, name: String) -> Self {
+        Self {
+            client,
+            name,
+            url: Mutex::default(),
+        }
+    }
+
+    fn url(&self) -> String {
+        let url = self.url.lock().unwrap_or_else(PoisonError::into_inner);
+        url.clone()
+    }
+
+    async fn find(&self) -> Result<String, CallError> {
+        let call = self.client.get_queue_url().queue_name(&self.name).send();
+        let found = ended(QueueCall::GetQueueUrl, CALL_TIMEOUT, call).await?;
+        url(QueueCall::GetQueueUrl, found.queue_url)
+    }
+
+    async fn create(&self, name: impl Into<String>) -> Result<String, CallError> {
+        let call = self
+            .client
+            .create_queue()
+            .queue_name(name)
+            .attributes(QueueAttributeName::MessageRetentionPeriod, RETENTION)
+            .send();
+        let created = ended(QueueCall::CreateQueue, CALL_TIMEOUT, call).await?;
+        url(QueueCall::CreateQueue, created.queue_url)
+    }
+}
+
+impl Queue for AwsQueue {
+    async fn open(&self) -> Result<(), CallError> {
+        // One that the operator has created may have other attributes, with which
+        // it cannot be created again.
+        let found = match self.find().await {
+            Err(error) if error.cause == Cause::NoSuchQueue => self.create(&self.name).await,
+            found => found,
+        };
+        *self.url.lock().unwrap_or_else(PoisonError::into_inner) = found?;
+        Ok(())
+    }
+
+    async fn receive(&self, most: usize, hidden: Duration) -> Result<Vec<Message>, CallError> {
+        let call = self
+            .client
+            .receive_message()
+            .queue_url(self.url())
+            .max_number_of_messages(i32::try_from(most).unwrap_or(i32::MAX))
+            .visibility_timeout(whole_seconds(hidden))
+            .wait_time_seconds(whole_seconds(LONG_POLL))
+            .message_attribute_names(CLIENT_ID)
+            .message_system_attribute_names(SystemAttribute::SentTimestamp)
+            .message_system_attribute_names(SystemAttribute::ApproximateFirstReceiveTimestamp)
+            .message_system_attribute_names(SystemAttribute::ApproximateReceiveCount)
+            .send();
+        let within = LONG_POLL + CALL_TIMEOUT;
+        let received = ended(QueueCall::ReceiveMessage, within, call).await?;
+        let now = clock::wall_clock();
+        let messages = received.messages.unwrap_or_default().into_iter();
+        Ok(messages.map(|message| read(message, now)).collect())
+    }
+
+    async fn delete(&self, receipt: &Receipt) -> Result<(), CallError> {
+        let call = self
+            .client
+            .delete_message()
+            .queue_url(self.url())
+            .receipt_handle(&receipt.0)
+            .send();
+        ended(QueueCall::DeleteMessage, CALL_TIMEOUT, call).await?;
+        Ok(())
+    }
+
+    async fn create_reply_queue(&self, client: &ClientId) -> Result<ReplyQueue, CallError> {
+        Ok(ReplyQueue(self.create(client.reply_queue()).await?))
+    }
+
+    async fn reply(&self, to: &ReplyQueue, response: String) -> Result<(), CallError> {
+        let call = self
+            .client
+            .send_message()
+            .queue_url(&to.0)
+            .message_body(response)
+            .send();
+        ended(QueueCall::SendMessage, CALL_TIMEOUT, call).await?;
+        Ok(())
+    }
+
+    async fn reply_queues(&self, after: Option<String>) -> Result<ReplyQueues, CallError> {
+        let call = self
+            .client
+            .list_queues()
+            .queue_name_prefix(REPLY_QUEUES)
+            .max_results(PAGE)
+            .set_next_token(after)
+            .send();
+        let listed = ended(QueueCall::ListQueues, CALL_TIMEOUT, call).await?;
+        let queues = listed.queue_urls.unwrap_or_default();
+        Ok(ReplyQueues {
+            queues: queues.into_iter().map(ReplyQueue).collect(),
+            next: listed.next_token,
+        })
+    }
+
+    async fn age(&self, queue: &ReplyQueue) -> Result<Duration, CallError> {
+        const MODIFIED: QueueAttributeName = QueueAttributeName::LastModifiedTimestamp;
+        let call = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&queue.0)
+            .attribute_names(MODIFIED)
+            .send();
+        let found = ended(QueueCall::GetQueueAttributes, CALL_TIMEOUT, call).await?;
+        let modified = found.attributes.as_ref().and_then(|all| all.get(&MODIFIED));
+        let modified = modified.and_then(|seconds| seconds.parse().ok());
+        let modified = Duration::from_secs(modified.ok_or(CallError {
+            call: QueueCall::GetQueueAttributes,
+            cause: Cause::BadReply,
+        })?);
+        Ok(since(
+            SystemTime::UNIX_EPOCH + modified,
+            clock::wall_clock(),
+        ))
+    }
+
+    async fn delete_reply_queue(&self, queue: &ReplyQueue) -> Result<(), CallError> {
+        let call = self.client.delete_queue().queue_url(&queue.0).send();
+        ended(QueueCall::DeleteQueue, CALL_TIMEOUT, call).await?;
+        Ok(())
+    }
+}
+
+/// The result of a call, which may take so long.
+fn ended<T, E, R>(
+    call: QueueCall,
+    within: Duration,
+    reply: impl Future<Output = Result<T, SdkError<E, R>>> + Send,
+) -> impl Future<Output = Result<T, CallError>> + Send
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    R: Debug + 'static,
+{
+    // It takes some 10 kB, too much for who only waits for it.
+    let reply = Box::pin(reply);
+    async move {
+        let cause = match timeout(within, reply).await {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(error)) => cause(&error),
+            Err(_) => Cause::TimedOut,
+        };
+        Err(CallError { call, cause })
+    }
+}
+
+fn cause<E, R>(error: &SdkError<E, R>) -> Cause
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    R: Debug + 'static,
+{
+    if let Some(missing) = credentials_error(error) {
+        return Cause::NoCredentials(missing);
+    }
+    match error {
+        SdkError::ServiceError(refused) => refusal(refused.err().code().unwrap_or_default()),
+        SdkError::TimeoutError(_) => Cause::TimedOut,
+        SdkError::ResponseError(_) => Cause::BadReply,
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => Cause::TimedOut,
+        _ => Cause::Unreachable(innermost(error)),
+    }
+}
+
+/// What the operating system or TLS says of a connection. What is around it may
+/// name the request.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    sources(error).last().unwrap_or(error).to_string()
+}
+
+fn sources<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
+}
+
+fn refusal(code: &str) -> Cause {
+    const NOT_PERMITTED: [&str; 10] = [
+        "AccessDenied",
+        "AccessDeniedException",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidClientTokenId",
+        "InvalidSecurity",
+        "OptInRequired",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    ];
+    const NO_SUCH_QUEUE: [&str; 2] = [
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "QueueDoesNotExist",
+    ];
+    if NO_SUCH_QUEUE.contains(&code) {
+        return Cause::NoSuchQueue;
+    }
+    let code = printable(code).into_owned();
+    if NOT_PERMITTED.contains(&&*code) {
+        Cause::NotPermitted(code)
+    } else {
+        Cause::Refused(code)
+    }
+}
+
+/// A code is a word. What is none may be anything.
+fn printable(code: &str) -> Cow<'_, str> {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"._".contains(&byte);
+    if (1..=60).contains(&code.len()) && code.bytes().all(is_word) {
+        Cow::Borrowed(code)
+    } else {
+        Cow::Borrowed("an unknown code")
+    }
+}
+
+/// Why there are no credentials, if that is it. No request was made then, so
+/// nothing in it is from a client.
+fn credentials_error(error: &(dyn Error + 'static)) -> Option<String> {
+    let error = sources(error).find(|error| error.is::<CredentialsError>())?;
+    let texts: Vec<String> = sources(error).map(ToString::to_string).collect();
+    Some(texts.join(": "))
+}
+
+fn url(call: QueueCall, url: Option<String>) -> Result<String, CallError> {
+    let cause = Cause::BadReply;
+    url.ok_or(CallError { call, cause })
+}
+
+fn read(message: SqsMessage, now: SystemTime) -> Message {
+    let age = age_of(&message, now);
+    let mut attributes = message.message_attributes.unwrap_or_default();
+    let client_id = attributes.remove(CLIENT_ID);
+    Message {
+        body: message.body.unwrap_or_default(),
+        client_id: client_id.and_then(|id| id.string_value),
+        age,
+        receipt: Receipt(message.receipt_handle.unwrap_or_default()),
+    }
+}
+
+/// How old a message is. Of one that was never received before, SQS says both
+/// ends of that time, so a clock of ours that is wrong by seconds does no harm.
+fn age_of(message: &SqsMessage, now: SystemTime) -> Duration {
+    let attribute = |name| {
+        let attributes = message.attributes.as_ref()?;
+        attributes.get(&name)?.parse::<u64>().ok()
+    };
+    let time = |name| {
+        let since_epoch = Duration::from_millis(attribute(name)?);
+        SystemTime::UNIX_EPOCH.checked_add(since_epoch)
+    };
+    let Some(sent) = time(SystemAttribute::SentTimestamp) else {
+        return Duration::ZERO;
+    };
+    let is_first = attribute(SystemAttribute::ApproximateReceiveCount) == Some(1);
+    let first = time(SystemAttribute::ApproximateFirstReceiveTimestamp);
+    since(sent, first.filter(|_| is_first).unwrap_or(now))
+}
+
+fn since(past: SystemTime, now: SystemTime) -> Duration {
+    now.duration_since(past).unwrap_or_default()
+}
+
+/// As SQS counts: whole seconds, not fewer, and twelve hours at most.
+fn whole_seconds(span: Duration) -> i32 {
+    const MOST: u64 = 12 * 3600;
+    let seconds = span.as_secs() + u64::from(span.subsec_nanos() > 0);
+    i32::try_from(seconds.min(MOST)).unwrap_or(i32::MAX)
+}

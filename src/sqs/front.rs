@@ -1,0 +1,132 @@
+//! One queue that clients write to, and its messages.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::broker::Broker;
+
+use super::trouble::Trouble;
+use super::{CallError, Cause, LONG_POLL, Message, Queue, backoff};
+
+/// As many messages as SQS gives out at once.
+const BATCH: usize = 10;
+
+/// How much longer than its client waits a message is hidden from others: until
+/// the response is sent and the message deleted.
+const HANDLING: Duration = Duration::from_secs(5);
+
+/// How much longer than it waits a call may take when nobody wants to wait.
+const LATENCY: Duration = Duration::from_secs(1);
+
+/// How a queue is served.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What the log calls the queue.
+    pub name: String,
+    /// How many messages are handled at once.
+    pub concurrency: usize,
+    /// Draws a number from 0 to 1.
+    pub chance: fn() -> f64,
+}
+
+/// Serves the clients that write to one queue.
+#[derive(Debug)]
+pub struct Front<Q> {
+    pub(super) queue: Q,
+    pub(super) broker: Arc<Broker>,
+    pub(super) trouble: Trouble,
+    slots: Arc<Semaphore>,
+    chance: fn() -> f64,
+}
+
+impl<Q: Queue> Front<Q> {
+    /// Serves nobody yet.
+    pub fn new(queue: Q, broker: Arc<Broker>, options: Options) -> Arc<Self> {
+        Arc::new(Self {
+            queue,
+            broker,
+            trouble: Trouble::of(options.name),
+            slots: Arc::new(Semaphore::new(options.concurrency)),
+            chance: options.chance,
+        })
+    }
+
+    /// Takes messages until it is told to stop, whatever goes wrong, and returns
+    /// when all that were taken are handled.
+    pub async fn serve(self: Arc<Self>, stop: CancellationToken) {
+        let handlers = TaskTracker::new();
+        let (mut is_open, mut failures) = (false, 0);
+        while let Some(slots) = stop.run_until_cancelled(self.free_slots()).await {
+            let messages = tokio::select! {
+                messages = self.next_messages(&mut is_open, slots.len()) => messages,
+                () = last_call(&stop) => break,
+            };
+            match messages {
+                Ok(messages) => {
+                    if failures > 0 {
+                        self.trouble.over();
+                    }
+                    failures = 0;
+                    for (message, slot) in messages.into_iter().zip(slots) {
+                        handlers.spawn(Arc::clone(&self).handle_in(slot, message));
+                    }
+                }
+                Err(error) => {
+                    drop(slots);
+                    self.trouble.report(&error, self.broker.metrics());
+                    // Somebody deleted it, then: it is created anew.
+                    is_open &= error.cause != Cause::NoSuchQueue;
+                    failures += 1;
+                    let pause = sleep(backoff::wait(failures, (self.chance)()));
+                    stop.run_until_cancelled(pause).await;
+                }
+            }
+        }
+        handlers.close();
+        handlers.wait().await;
+    }
+
+    async fn next_messages(
+        &self,
+        is_open: &mut bool,
+        most: usize,
+    ) -> Result<Vec<Message>, CallError> {
+        if !*is_open {
+            self.queue.open().await?;
+            *is_open = true;
+        }
+        let hidden = self.broker.client_timeout() + HANDLING;
+        self.queue.receive(most, hidden).await
+    }
+
+    /// Waits until a message may be handled; if more may, takes room for them,
+    /// too.
+    async fn free_slots(&self) -> Vec<OwnedSemaphorePermit> {
+        let mut slots = Vec::with_capacity(BATCH);
+        // Nobody closes it.
+        slots.extend(Arc::clone(&self.slots).acquire_owned().await);
+        while slots.len() < BATCH
+            && let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned()
+        {
+            slots.push(slot);
+        }
+        slots
+    }
+
+    async fn handle_in(self: Arc<Self>, slot: OwnedSemaphorePermit, message: Message) {
+        self.handle(message).await;
+        drop(slot);
+    }
+}
+
+/// Returns some time after the end has come: a call that waits for messages is let
+/// end by itself, for those that it brings would be hidden from the successor.
+async fn last_call(stop: &CancellationToken) {
+    stop.cancelled().await;
+    sleep(LONG_POLL + LATENCY).await;
+}

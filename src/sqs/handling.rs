@@ -1,0 +1,109 @@
+//! What is done with one message.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::broker::{Caller, Origin, clock};
+use crate::metrics::labels::{Refusal, Rendezvous};
+
+use super::{CallError, Cause, ClientId, Front, InvalidClientId, Message, Queue, ReplyQueue};
+
+/// The largest poll that is read, in bytes, as with HTTP.
+const MOST_BYTES: usize = 100_000;
+
+/// A queue that was just created may not be there yet for a second.
+const PAUSE: Duration = Duration::from_millis(300);
+const TRIES: usize = 5;
+
+/// A message that nobody is asked for: it is deleted.
+#[derive(Debug, thiserror::Error)]
+enum Undeliverable {
+    #[error(transparent)]
+    Client(#[from] InvalidClientId),
+    #[error("the message is too large")]
+    TooLarge,
+    #[error("the message came later than its client waits")]
+    Stale,
+}
+
+impl Undeliverable {
+    fn reason(&self) -> Refusal {
+        match self {
+            Self::Client(_) | Self::TooLarge => Refusal::BadRequest,
+            Self::Stale => Refusal::Stale,
+        }
+    }
+}
+
+impl<Q: Queue> Front<Q> {
+    /// Answers the client and deletes its message. Dropped before that, it leaves
+    /// the message to be seen again.
+    pub(super) async fn handle(&self, message: Message) {
+        let (broker, way) = (&self.broker, Rendezvous::Sqs);
+        let now = clock::now();
+        let caller = Caller {
+            arrived: now.checked_sub(message.age).unwrap_or(now),
+            address: None,
+            origin: Origin::Queue,
+        };
+        broker.metrics().queue_message_received(message.age);
+        match self.examine(message.client_id, message.body.len(), message.age) {
+            Ok(client) => {
+                // Its response would go nowhere: the message is left, and too old
+                // when it is seen again.
+                let Some(to) = self.reply_queue(&client).await else {
+                    return;
+                };
+                let response = broker.exchange(caller, way, message.body.into()).await;
+                self.reply(&to, response).await;
+            }
+            Err(undeliverable) => {
+                broker.refuse_client(caller, way, undeliverable.reason(), &undeliverable);
+            }
+        }
+        self.noted(self.queue.delete(&message.receipt).await);
+    }
+
+    fn examine(
+        &self,
+        client_id: Option<String>,
+        length: usize,
+        age: Duration,
+    ) -> Result<ClientId, Undeliverable> {
+        let client = ClientId::parse(client_id)?;
+        if length > MOST_BYTES {
+            return Err(Undeliverable::TooLarge);
+        }
+        if age >= self.broker.client_timeout() {
+            return Err(Undeliverable::Stale);
+        }
+        Ok(client)
+    }
+
+    async fn reply_queue(&self, client: &ClientId) -> Option<ReplyQueue> {
+        self.noted(self.queue.create_reply_queue(client).await)
+    }
+
+    async fn reply(&self, to: &ReplyQueue, response: Vec<u8>) {
+        // It is JSON.
+        let response = String::from_utf8_lossy(&response).into_owned();
+        for attempt in 1..=TRIES {
+            match self.queue.reply(to, response.clone()).await {
+                Err(error) if error.cause == Cause::NoSuchQueue && attempt < TRIES => {
+                    sleep(PAUSE).await;
+                }
+                done => {
+                    self.noted(done);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The result, if there is one; a failure is counted and logged.
+    pub(super) fn noted<T>(&self, done: Result<T, CallError>) -> Option<T> {
+        done.inspect_err(|error| self.trouble.report(error, self.broker.metrics()))
+            .ok()
+    }
+}

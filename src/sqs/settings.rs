@@ -1,0 +1,172 @@
+//! What an operator can set about rendezvous through SQS.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::client_id::{LONGEST_NAME, REPLY_QUEUES, is_name};
+
+/// The queues that clients write to. A single one can be named by the keys that
+/// have the reference broker's flags, `queue_name`, `region` and `profiles`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The name of a queue; without one only `queues` count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_name: Option<String>,
+    /// Its region; without one what AWS's variables or its profile say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The AWS profiles to poll it with, each a queue of that name in an account
+    /// of its own; none means the default credentials.
+    pub profiles: Vec<String>,
+    /// How many messages of one queue are handled at once.
+    pub concurrency: usize,
+    /// Delete reply queues that nobody uses any more.
+    pub sweep: bool,
+    /// More queues.
+    pub queues: Vec<QueueSettings>,
+}
+
+/// A queue that clients write to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueueSettings {
+    /// Its name.
+    pub name: String,
+    /// Its region; without one what AWS's variables or the profile say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The AWS profile to poll it with; none means the default credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+}
+
+/// Why a queue that clients write to cannot have a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidQueueName {
+    /// SQS has no such names.
+    #[error("has to be 1 to {LONGEST_NAME} of A-Z, a-z, 0-9, - and _")]
+    Form,
+    /// It would be taken for a client's and deleted.
+    #[error("begins with {REPLY_QUEUES}, as the reply queues do")]
+    ReplyQueue,
+}
+
+/// Whether a queue that clients write to can have this name.
+pub fn check_queue_name(name: &str) -> Result<(), InvalidQueueName> {
+    if !is_name(name) {
+        return Err(InvalidQueueName::Form);
+    }
+    if name.starts_with(REPLY_QUEUES) {
+        return Err(InvalidQueueName::ReplyQueue);
+    }
+    Ok(())
+}
+
+impl Settings {
+    /// Every queue, those that the single keys name first.
+    pub fn all_queues(&self) -> Vec<QueueSettings> {
+        let queue = |name: &String, profile: Option<&String>| QueueSettings {
+            name: name.clone(),
+            region: self.region.clone(),
+            profile: profile.cloned(),
+        };
+        let mut queues = Vec::new();
+        if let Some(name) = &self.queue_name {
+            queues.extend(
+                self.profiles
+                    .iter()
+                    .map(|profile| queue(name, Some(profile))),
+            );
+            if queues.is_empty() {
+                queues.push(queue(name, None));
+            }
+        }
+        queues.extend(self.queues.iter().cloned());
+        queues
+    }
+}
+
+impl fmt::Display for QueueSettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "queue {}", self.name)?;
+        match &self.profile {
+            Some(profile) => write!(formatter, ", profile {profile}")?,
+            None => formatter.write_str(", default credentials")?,
+        }
+        match &self.region {
+            Some(region) => write!(formatter, ", region {region}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            queue_name: None,
+            region: None,
+            profiles: Vec::new(),
+            concurrency: 256,
+            sweep: true,
+            queues: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str, profile: Option<&str>) -> QueueSettings {
+        QueueSettings {
+            name: name.to_owned(),
+            region: Some("eu-west-1".to_owned()),
+            profile: profile.map(ToOwned::to_owned),
+        }
+    }
+
+    #[test]
+    fn the_single_keys_name_a_queue_for_each_profile() {
+        let mut settings = Settings {
+            queue_name: Some("a".to_owned()),
+            region: Some("eu-west-1".to_owned()),
+            queues: vec![named("b", Some("three"))],
+            ..Settings::default()
+        };
+        let more = named("b", Some("three"));
+        let expected = [named("a", None), more.clone()];
+        assert_eq!(settings.all_queues(), expected);
+        settings.profiles = vec!["one".to_owned(), "two".to_owned()];
+        let expected = [named("a", Some("one")), named("a", Some("two")), more];
+        assert_eq!(settings.all_queues(), expected);
+        assert_eq!(Settings::default().all_queues(), []);
+    }
+
+    #[test]
+    fn a_queue_is_told_by_all_that_finds_it() {
+        let said = named("a", Some("one")).to_string();
+        assert_eq!(said, "queue a, profile one, region eu-west-1");
+        let queue = QueueSettings {
+            region: None,
+            ..named("a", None)
+        };
+        assert_eq!(queue.to_string(), "queue a, default credentials");
+    }
+
+    #[test]
+    fn names_that_sqs_has_not_or_the_sweep_deletes_are_refused() {
+        let longest = "a".repeat(80);
+        for name in ["a", "snowflake-broker", "A_1", &longest] {
+            assert_eq!(check_queue_name(name), Ok(()), "{name}");
+        }
+        let too_long = "a".repeat(81);
+        for name in ["", "a b", "a.fifo", "\u{fc}", &too_long] {
+            let refused = Err(InvalidQueueName::Form);
+            assert_eq!(check_queue_name(name), refused, "{name}");
+        }
+        let reply = check_queue_name("snowflake-client-1");
+        assert_eq!(reply, Err(InvalidQueueName::ReplyQueue));
+    }
+}

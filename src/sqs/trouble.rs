@@ -1,0 +1,54 @@
+//! Calls that fail: counted each, logged now and then.
+
+use std::time::Duration;
+
+use crate::broker::clock;
+use crate::metrics::Metrics;
+use crate::metrics::labels::QueueCall;
+use crate::telemetry::LogLimit;
+
+use super::{CallError, Cause};
+
+const PERIOD: Duration = Duration::from_mins(1);
+
+/// How often each call's failures are logged.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    /// Which queue is meant, with its profile.
+    name: String,
+    limits: [LogLimit; QueueCall::ALL.len()],
+}
+
+impl Trouble {
+    pub(super) fn of(name: String) -> Self {
+        let limits = QueueCall::ALL.map(|_| LogLimit::new(1, PERIOD));
+        Self { name, limits }
+    }
+
+    /// Counts a failure, and logs it unless the same call failed in the last
+    /// minute.
+    pub(super) fn report(&self, error: &CallError, metrics: &Metrics) {
+        metrics.queue_call_failed(error.call);
+        let limit = &self.limits[error.call as usize];
+        if let Some(suppressed) = limit.admit(clock::now()) {
+            let (name, way_out) = (&self.name, way_out(error));
+            tracing::warn!(suppressed, "sqs: {name}: {error}{way_out}");
+        }
+    }
+
+    /// Says that messages come again after failures.
+    pub(super) fn over(&self) {
+        tracing::info!("sqs: {}: works again", self.name);
+    }
+}
+
+/// What an operator can do about it.
+fn way_out(error: &CallError) -> String {
+    match &error.cause {
+        Cause::NotPermitted(_) => {
+            format!("; does the profile's policy allow sqs:{}?", error.call)
+        }
+        Cause::NoCredentials(_) => "; it is tried again".to_owned(),
+        _ => String::new(),
+    }
+}

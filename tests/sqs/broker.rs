@@ -1,0 +1,183 @@
+//! The program, told of queues.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::NamedTempFile;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::front::privacy::PrivacyWatch;
+use crate::messages::{proxy_answer, proxy_poll};
+use crate::moto::{Moto, QUEUE, REGION};
+use crate::peer::Peer;
+use crate::port;
+use crate::wait::{LONG_ENOUGH, until};
+
+/// In every id of a client: nobody may learn it.
+pub(crate) const SECRET: &str = "secretid";
+
+/// How a broker is to be started. It knows nothing of AWS but what is here.
+pub(crate) struct Setup(Command);
+
+/// A running broker. Dropping it kills it.
+pub(crate) struct Broker {
+    child: Child,
+    pub(crate) addr: SocketAddr,
+    log: NamedTempFile,
+}
+
+impl Setup {
+    /// With a queue of the name and in the region that tests use.
+    pub(crate) fn new(moto: &Moto) -> Self {
+        let flags = [
+            format!("--broker-sqs-name={QUEUE}"),
+            format!("--broker-sqs-region={REGION}"),
+        ];
+        Self::bare(moto).args(&flags)
+    }
+
+    /// With no queue.
+    pub(crate) fn bare(moto: &Moto) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"));
+        command
+            .args(["--disable-tls", "--disable-geoip"])
+            .env_clear()
+            .env("AWS_ENDPOINT_URL_SQS", moto.url())
+            // Nobody is asked for credentials.
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            // So that all is heard that could be.
+            .env("SNOWFLAKE_BROKER_TELEMETRY__LOG_LEVEL", "trace")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true);
+        Self(command)
+    }
+
+    pub(crate) fn args(mut self, arguments: &[String]) -> Self {
+        self.0.args(arguments);
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.0.env(name, value);
+        self
+    }
+
+    /// With credentials that moto takes.
+    pub(crate) fn with_credentials(self) -> Self {
+        self.env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+            .env("AWS_SECRET_ACCESS_KEY", "a secret key")
+    }
+
+    /// Starts it and waits until it listens.
+    pub(crate) async fn start(mut self) -> Broker {
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
+        let log = NamedTempFile::new().unwrap();
+        self.0
+            .arg(format!("--addr={addr}"))
+            .stderr(log.reopen().unwrap());
+        let child = self.0.spawn().unwrap();
+        let broker = Broker { child, addr, log };
+        let listening = until("the broker listens", async || {
+            Ok(TcpStream::connect(addr).await.ok())
+        });
+        listening
+            .await
+            .unwrap_or_else(|error| panic!("{error:#}: {}", broker.log()));
+        broker
+    }
+}
+
+impl Broker {
+    /// What it has logged, in which nobody is given away.
+    pub(crate) fn log(&self) -> String {
+        let log = fs::read_to_string(self.log.path()).unwrap();
+        let watch = PrivacyWatch::default();
+        for secret in [
+            SECRET,
+            "snowflake-client-",
+            "a secret key",
+            "\"sdp\"",
+            "panicked",
+        ] {
+            watch.forbid(secret);
+        }
+        watch.check("the log", &log);
+        watch.check("the log", "and something to look at");
+        watch.assert_clean("");
+        log
+    }
+
+    /// Waits until a line has all of this.
+    pub(crate) async fn until_logged(&self, parts: &[&str]) {
+        let is_it = |line: &str| parts.iter().all(|part| line.contains(part));
+        let logged = until("a line of the log", async || {
+            Ok(self.log().lines().any(is_it).then_some(()))
+        });
+        logged
+            .await
+            .unwrap_or_else(|error| panic!("{parts:?}: {error:#}\n{}", self.log()));
+    }
+
+    /// Polls as a proxy of this name, in the background.
+    pub(crate) fn proxy(&self, sid: String) -> JoinHandle<Value> {
+        let addr = self.addr;
+        tokio::spawn(async move {
+            let mut peer = Peer::http1(addr).await;
+            let (_, poll) = peer.post("/proxy", proxy_poll(&sid, "open")).await;
+            serde_json::from_str(&poll).unwrap()
+        })
+    }
+
+    pub(crate) async fn answer(&self, sid: &str, name: &str) {
+        let mut peer = Peer::http1(self.addr).await;
+        let (_, reply) = peer.post("/answer", proxy_answer(sid, name)).await;
+        assert!(reply.contains("success"), "{reply}");
+    }
+
+    /// The sum of the series that begin so.
+    pub(crate) async fn metric(&self, beginning: &str) -> f64 {
+        let mut peer = Peer::http1(self.addr).await;
+        let (_, metrics) = peer.post("/prometheus", String::new()).await;
+        let series = metrics.lines().filter(|line| line.starts_with(beginning));
+        let values = series.map(|line| line.rsplit_once(' ').unwrap().1);
+        values.map(|value| value.parse::<f64>().unwrap()).sum()
+    }
+
+    /// Waits until that sum is at least so much.
+    pub(crate) async fn until_metric(&self, beginning: &str, least: f64) {
+        let reached = until(beginning, async || {
+            Ok((self.metric(beginning).await >= least).then_some(()))
+        });
+        reached.await.unwrap();
+    }
+
+    /// Tells it to stop.
+    pub(crate) fn terminate(&self) {
+        let id = i32::try_from(self.child.id().unwrap()).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
+    }
+
+    /// Waits until it has stopped.
+    pub(crate) async fn stopped(mut self) -> (ExitStatus, String) {
+        let status = timeout(LONG_ENOUGH, self.child.wait()).await;
+        (status.unwrap().unwrap(), self.log())
+    }
+
+    /// Kills it.
+    pub(crate) async fn crash(mut self) {
+        self.child.kill().await.unwrap();
+    }
+}
+
+/// Nobody comes for so long.
+pub(crate) async fn pause(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}

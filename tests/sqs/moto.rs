@@ -1,0 +1,246 @@
+//! moto: a server that speaks as SQS does, in a namespace of the test.
+
+use std::env;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
+use snowflake_broker::sqs::aws::AwsQueue;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+use crate::process::Process;
+use crate::service::Service;
+use crate::wait::until;
+use crate::{namespace, port};
+
+/// What is in every test the name of the queue that clients write to.
+pub(crate) const QUEUE: &str = "snowflake-broker";
+/// Where it is.
+pub(crate) const REGION: &str = "us-east-1";
+
+/// Does the test `name` in a network of its own, of which nothing comes to the
+/// Internet, where AWS is.
+pub(crate) async fn alone(name: &str, test: impl AsyncFnOnce() -> ()) {
+    if !namespace::entered() {
+        return namespace::run_inside(name).await.unwrap();
+    }
+    namespace::connect().await.unwrap();
+    test().await;
+}
+
+/// A server, there or not.
+pub(crate) struct Moto {
+    pub(crate) scratch: TempDir,
+    pub(crate) addr: SocketAddr,
+    variables: Vec<(&'static str, String)>,
+    process: Option<Process>,
+}
+
+impl Moto {
+    /// One that is not there yet.
+    pub(crate) fn absent() -> Self {
+        Self {
+            scratch: tempfile::tempdir().unwrap(),
+            addr: SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap())),
+            variables: Vec::new(),
+            process: None,
+        }
+    }
+
+    /// One that runs.
+    pub(crate) async fn started() -> Self {
+        let mut moto = Self::absent();
+        moto.start().await;
+        moto
+    }
+
+    /// With a variable.
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.variables.push((name, value.into()));
+        self
+    }
+
+    /// Its clock is so many seconds slow.
+    pub(crate) fn slow_by(self, seconds: u32) -> Self {
+        let library = unpacked("usr/lib").read_dir().unwrap();
+        let mut places = library.map(|entry| {
+            let folder = entry.unwrap().path();
+            folder.join("faketime/libfaketimeMT.so.1")
+        });
+        let library = places.find(|place| place.exists());
+        let library = library.expect("libfaketime is missing: run tests/run once, it fetches it");
+        self.with("LD_PRELOAD", library.to_str().unwrap())
+            .with("FAKETIME", format!("-{seconds}"))
+            .with("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+    }
+
+    /// Starts it, with no queue.
+    pub(crate) async fn start(&mut self) {
+        let mut command = Command::new("/usr/bin/python3");
+        command
+            .args(["-m", "moto.server", "-H"])
+            .arg(self.addr.ip().to_string())
+            .args(["-p", &self.addr.port().to_string()])
+            .env("PYTHONPATH", unpacked("moto"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
+        let log = self.scratch.path().join("moto.log");
+        let mut process = Process::start(&mut command, log).unwrap();
+        let listening = until("moto listens", async || {
+            process.log()?;
+            Ok(TcpStream::connect(self.addr).await.ok())
+        });
+        listening.await.unwrap();
+        self.process = Some(process);
+    }
+
+    /// Kills it, with all its queues.
+    pub(crate) async fn stop(&mut self) {
+        self.process = None;
+        let gone = until("moto is gone", async || {
+            Ok(TcpStream::connect(self.addr).await.err())
+        });
+        gone.await.unwrap();
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// A client of it, in a region.
+    pub(crate) fn client_in(&self, region: &'static str) -> Client {
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .endpoint_url(self.url())
+            .region(Region::new(region))
+            .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
+            .http_client(http_client())
+            .build();
+        Client::from_conf(config)
+    }
+
+    pub(crate) fn service(&self) -> MotoService {
+        self.service_in(REGION)
+    }
+
+    pub(crate) fn service_in(&self, region: &'static str) -> MotoService {
+        let client = self.client_in(region);
+        MotoService { client }
+    }
+}
+
+/// As the broker makes one.
+fn http_client() -> aws_sdk_sqs::config::SharedHttpClient {
+    use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+    let builder = aws_smithy_http_client::Builder::new();
+    let tls = Provider::Rustls(CryptoMode::AwsLc);
+    builder.tls_provider(tls).build_https()
+}
+
+/// Where `tests/run` puts foreign programs.
+fn unpacked(path: &str) -> PathBuf {
+    let folder = env::var_os("SNOWFLAKE_INTEROP_DIR").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop"),
+        PathBuf::from,
+    );
+    let path = folder.join(path);
+    assert!(
+        path.exists(),
+        "{} is missing: run tests/run once, it fetches it",
+        path.display()
+    );
+    path
+}
+
+/// The queues of one account and region.
+pub(crate) struct MotoService {
+    pub(crate) client: Client,
+}
+
+impl MotoService {
+    pub(crate) async fn url(&self, name: &str) -> Option<String> {
+        let found = self.client.get_queue_url().queue_name(name).send().await;
+        found.ok()?.queue_url
+    }
+
+    /// Waits until the broker has created its queue.
+    pub(crate) async fn queue_url(&self) -> String {
+        let found = until("the queue is there", async || Ok(self.url(QUEUE).await));
+        found.await.unwrap()
+    }
+
+    /// Deletes everything.
+    pub(crate) async fn purge(&self) {
+        let listed = self.client.list_queues().send().await.unwrap();
+        for url in listed.queue_urls.unwrap_or_default() {
+            let deleted = self.client.delete_queue().queue_url(url).send().await;
+            deleted.unwrap();
+        }
+    }
+
+    pub(crate) async fn attribute(&self, url: &str, name: QueueAttributeName) -> Option<String> {
+        let call = self.client.get_queue_attributes().queue_url(url);
+        let found = call.attribute_names(name.clone()).send().await;
+        found.ok()?.attributes?.remove(&name)
+    }
+}
+
+impl Service for MotoService {
+    type Queue = AwsQueue;
+
+    fn queue(&self) -> AwsQueue {
+        AwsQueue::new(self.client.clone(), QUEUE.to_owned())
+    }
+
+    async fn write(&self, client: Option<&str>, body: &str) {
+        let url = self.queue_url().await;
+        let mut call = self.client.send_message().queue_url(url).message_body(body);
+        if let Some(client) = client {
+            let id = MessageAttributeValue::builder()
+                .data_type("String")
+                .string_value(client)
+                .build();
+            call = call.message_attributes("ClientID", id.unwrap());
+        }
+        call.send().await.unwrap();
+    }
+
+    async fn take_response(&self, client: &str) -> Option<String> {
+        let url = self.url(&format!("snowflake-client-{client}")).await?;
+        let call = self.client.receive_message().queue_url(url);
+        let received = call.wait_time_seconds(0).send().await.ok()?;
+        received.messages?.pop()?.body
+    }
+
+    async fn has_reply_queue(&self, client: &str) -> bool {
+        let name = format!("snowflake-client-{client}");
+        self.url(&name).await.is_some()
+    }
+
+    async fn undeleted(&self) -> usize {
+        let url = self.queue_url().await;
+        let mut undeleted = 0;
+        for kind in [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        ] {
+            let number = self.attribute(&url, kind).await.unwrap();
+            undeleted += number.parse::<usize>().unwrap();
+        }
+        undeleted
+    }
+
+    async fn delete_queue(&self) {
+        let url = self.queue_url().await;
+        self.client
+            .delete_queue()
+            .queue_url(url)
+            .send()
+            .await
+            .unwrap();
+    }
+}

@@ -1,0 +1,87 @@
+//! Trouble with the service, in memory with paused time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use snowflake_broker::matching::Settings;
+use snowflake_broker::metrics::labels::QueueCall;
+use snowflake_broker::sqs::{Cause, Front, Options};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::front::Front as HttpFront;
+use crate::memory::Memory;
+use crate::messages::client_poll;
+use crate::service::Service as _;
+
+fn served(memory: &Memory, http: &HttpFront, concurrency: usize) -> CancellationToken {
+    let options = Options {
+        name: "the queue".to_owned(),
+        concurrency,
+        chance: || 0.5,
+    };
+    let front = Front::new(memory.clone(), Arc::clone(&http.broker), options);
+    let stop = CancellationToken::new();
+    tokio::spawn(front.serve(stop.clone()));
+    stop
+}
+
+fn calls(memory: &Memory, call: QueueCall) -> usize {
+    let calls = &memory.state().calls;
+    calls.iter().filter(|made| **made == call).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_down_is_asked_ever_less_and_then_served_again() {
+    let (memory, http) = (Memory::default(), HttpFront::new(Settings::default()));
+    memory.state().outage = Some(Cause::Unreachable("nobody".to_owned()));
+    let _stop = served(&memory, &http, 16);
+    sleep(Duration::from_mins(5)).await;
+    let asked = calls(&memory, QueueCall::CreateQueue);
+    // After 0.5, 1, 2 and 4 s, then every 8.
+    assert!((35..45).contains(&asked), "{asked}");
+    let failures = ["call=\"CreateQueue\""];
+    let counted = http.count("snowflake_broker_sqs_call_failures_total", &failures);
+    assert_eq!(counted, asked as u64);
+
+    memory.state().outage = None;
+    sleep(Duration::from_secs(8)).await;
+    memory.write(Some("c"), "1.0\n{}").await;
+    sleep(Duration::from_millis(100)).await;
+    assert!(memory.take_response("c").await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_messages_are_taken_than_may_be_handled() {
+    let (memory, http) = (Memory::default(), HttpFront::new(Settings::default()));
+    let _stop = served(&memory, &http, 12);
+    for client in 0..30 {
+        let poll = client_poll("x", "open");
+        memory.write(Some(&format!("c{client}")), &poll).await;
+    }
+    sleep(Duration::from_millis(500)).await;
+    // Each waits a second for a proxy.
+    assert_eq!(memory.state().reply_queues.len(), 12);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(memory.state().reply_queues.len(), 24);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(memory.state().reply_queues.len(), 30);
+    assert_eq!(memory.undeleted().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_no_reply_queue_is_left_until_it_is_too_old() {
+    let (memory, http) = (Memory::default(), HttpFront::new(Settings::default()));
+    memory.state().no_reply_queues = true;
+    let _stop = served(&memory, &http, 16);
+    let poll = client_poll("x", "open");
+    memory.write(Some("c"), &poll).await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(memory.undeleted().await, 1);
+    let received = "snowflake_broker_client_polls_received_total";
+    assert_eq!(http.count(received, &["rendezvous=\"sqs\""]), 0);
+    sleep(Duration::from_secs(15)).await;
+    assert_eq!(memory.undeleted().await, 0);
+    let stale = ["reason=\"stale\"", "request=\"client_poll\""];
+    assert_eq!(http.count("snowflake_broker_refusals_total", &stale), 1);
+}

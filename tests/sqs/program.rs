@@ -1,0 +1,362 @@
+//! The program, with queues on moto.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::types::QueueAttributeName;
+use futures_util::future::join_all;
+use serde_json::json;
+use snowflake_broker::broker::clock;
+use tokio::time::{sleep, timeout};
+
+use crate::broker::{Broker, SECRET, Setup, pause};
+use crate::messages::{answer, client_poll};
+use crate::moto::{self, Moto, MotoService, QUEUE};
+use crate::service::{Service as _, response};
+use crate::wait::{LONG_ENOUGH, until};
+
+/// A client with a session description of its own asks by SQS, a proxy answers.
+async fn rendezvous(broker: &Broker, service: &MotoService, name: &str) {
+    let (id, sid) = (format!("{SECRET}{name}"), format!("p{name}"));
+    let poll = broker.proxy(sid.clone());
+    service
+        .write(Some(&id), &client_poll(name, "restricted"))
+        .await;
+    let poll = timeout(LONG_ENOUGH, poll).await.unwrap().unwrap();
+    assert_eq!(poll["Status"], "client match", "{}", broker.log());
+    broker.answer(&sid, name).await;
+    assert_eq!(
+        response(service, &id).await,
+        json!({"answer": answer(name)})
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_clients_at_once_with_proxies_that_take_three_seconds() {
+    const NAME: &str = "program::two_hundred_clients_at_once_with_proxies_that_take_three_seconds";
+    moto::alone(NAME, two_hundred_clients).await;
+}
+
+const CLIENTS: usize = 200;
+const PROXY_TAKES: Duration = Duration::from_secs(3);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(6);
+
+#[expect(clippy::print_stdout, reason = "figures, shown with --nocapture")]
+async fn two_hundred_clients() {
+    let moto = Moto::started().await;
+    let broker = Setup::new(&moto).with_credentials();
+    // One address has all proxies: this machine, which is not limited.
+    let broker = broker.start().await;
+    let service = moto.service();
+    service.queue_url().await;
+    let proxies = (0..CLIENTS).map(|number| {
+        let sid = format!("p{number}");
+        let poll = broker.proxy(sid.clone());
+        let broker = &broker;
+        async move {
+            let poll = poll.await.unwrap();
+            assert_eq!(poll["Status"], "client match");
+            sleep(PROXY_TAKES).await;
+            broker.answer(&sid, poll["Offer"].as_str().unwrap()).await;
+        }
+    });
+    let proxies = join_all(proxies);
+    let clients = async {
+        broker
+            .until_metric("snowflake_broker_parked_polls", 200.0)
+            .await;
+        join_all((0..CLIENTS).map(|number| client(&service, number))).await
+    };
+    let (_, waited) = timeout(LONG_ENOUGH, async { tokio::join!(proxies, clients) })
+        .await
+        .unwrap();
+    let longest = waited.into_iter().max().unwrap();
+    println!("{CLIENTS} clients, each answered after {longest:?} at most");
+    assert!(longest < ANSWERED_WITHIN, "{longest:?}");
+    let matched = "snowflake_broker_client_polls_total{rendezvous=\"sqs\"";
+    assert!(broker.metric(matched).await >= 200.0);
+    let failed = broker
+        .metric("snowflake_broker_sqs_call_failures_total")
+        .await;
+    assert!(failed < 1.0, "{failed} calls failed");
+    let deleted = until("the messages are deleted", async || {
+        Ok((service.undeleted().await == 0).then_some(()))
+    });
+    deleted.await.unwrap();
+    broker.log();
+}
+
+/// How long a client waits for its answer from when its message is in the queue.
+async fn client(service: &MotoService, number: usize) -> Duration {
+    let (id, name) = (format!("{SECRET}{number}"), format!("offer{number}"));
+    service
+        .write(Some(&id), &client_poll(&name, "restricted"))
+        .await;
+    let written = clock::now();
+    // Looks for its queue after a second, as clients do, and not too often: moto
+    // has but one processor.
+    sleep(Duration::from_secs(1)).await;
+    sleep(PROXY_TAKES.saturating_sub(Duration::from_secs(1))).await;
+    let mut taken = None;
+    while taken.is_none() {
+        taken = service.take_response(&id).await;
+        sleep(Duration::from_millis(200)).await;
+    }
+    assert!(taken.unwrap().contains(&name), "the answer of another");
+    clock::now() - written
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_is_down_for_twenty_seconds() {
+    moto::alone(
+        "program::a_service_that_is_down_for_twenty_seconds",
+        async || {
+            let mut moto = Moto::started().await;
+            let broker = Setup::new(&moto).with_credentials().start().await;
+            let service = moto.service();
+            rendezvous(&broker, &service, "before").await;
+            let failures = "snowflake_broker_sqs_call_failures_total";
+            moto.stop().await;
+            broker.until_metric(failures, 1.0).await;
+            pause(20).await;
+            // HTTP goes on, and the log is not flooded.
+            let poll = broker.proxy("p".to_owned());
+            assert_eq!(
+                timeout(LONG_ENOUGH, poll).await.unwrap().unwrap()["Status"],
+                "no match"
+            );
+            let told = broker.log();
+            let told = told.lines().filter(|line| line.contains("WARN")).count();
+            assert!((1..=6).contains(&told), "{}", broker.log());
+
+            // With all its queues gone: the broker creates its own again.
+            moto.start().await;
+            let started = clock::now();
+            rendezvous(&broker, &service, "after").await;
+            assert!(clock::now() - started < Duration::from_secs(30));
+            broker.until_logged(&["INFO", QUEUE, "works again"]).await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_and_a_half_thousand_stale_reply_queues() {
+    moto::alone(
+        "program::two_and_a_half_thousand_stale_reply_queues",
+        async || {
+            // By its clock all of them were modified ten minutes ago.
+            let mut moto = Moto::absent().slow_by(600);
+            moto.start().await;
+            let service = moto.service();
+            for hundred in 0..25 {
+                let created = (0..100).map(|number| {
+                    let name = format!("snowflake-client-{SECRET}{hundred}-{number}");
+                    service.client.create_queue().queue_name(name).send()
+                });
+                for created in join_all(created).await {
+                    created.unwrap();
+                }
+            }
+            service
+                .client
+                .create_queue()
+                .queue_name("others")
+                .send()
+                .await
+                .unwrap();
+            let broker = Setup::new(&moto).with_credentials().start().await;
+            broker
+                .until_metric("snowflake_broker_sqs_reply_queues_swept_total", 2_500.0)
+                .await;
+            let left = service.client.list_queues().send().await.unwrap();
+            let mut left = left.queue_urls.unwrap();
+            left.sort();
+            let names: Vec<&str> = left
+                .iter()
+                .filter_map(|url| url.rsplit('/').next())
+                .collect();
+            assert_eq!(names, ["others", QUEUE]);
+            broker.log();
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_queue_is_created_as_it_should_be_and_one_that_is_there_is_left_alone() {
+    const NAME: &str =
+        "program::the_queue_is_created_as_it_should_be_and_one_that_is_there_is_left_alone";
+    moto::alone(NAME, async || {
+        let moto = Moto::started().await;
+        let service = moto.service();
+        let retention = async || {
+            let url = service.queue_url().await;
+            let retention = QueueAttributeName::MessageRetentionPeriod;
+            service.attribute(&url, retention).await
+        };
+        let broker = Setup::new(&moto).with_credentials().start().await;
+        assert_eq!(retention().await.as_deref(), Some("300"));
+        broker.crash().await;
+        service.purge().await;
+        let create = service.client.create_queue().queue_name(QUEUE);
+        let retained = QueueAttributeName::MessageRetentionPeriod;
+        create.attributes(retained, "600").send().await.unwrap();
+        let broker = Setup::new(&moto).with_credentials().start().await;
+        rendezvous(&broker, &service, "a").await;
+        assert_eq!(retention().await.as_deref(), Some("600"));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_queues_by_profile_and_region() {
+    moto::alone(
+        "program::several_queues_by_profile_and_region",
+        async || {
+            let moto = Moto::started().await;
+            let (folder, keys) = (
+                moto.scratch.path(),
+                "aws_access_key_id=k\naws_secret_access_key=s\n",
+            );
+            let credentials = folder.join("credentials");
+            std::fs::write(&credentials, format!("[one]\n{keys}[two]\n{keys}")).unwrap();
+            let config = folder.join("config.toml");
+            let queues = format!(
+                "[sqs]\nqueue_name = \"{QUEUE}\"\nregion = \"eu-west-1\"\nprofiles = [\"one\"]\n\
+             [[sqs.queues]]\nname = \"{QUEUE}\"\nregion = \"ap-south-1\"\nprofile = \"two\"\n"
+            );
+            std::fs::write(&config, queues).unwrap();
+            let broker = Setup::bare(&moto)
+                .args(&[format!("--config={}", config.display())])
+                .env("AWS_SHARED_CREDENTIALS_FILE", credentials.to_str().unwrap())
+                .start()
+                .await;
+            for (region, name) in [("eu-west-1", "a"), ("ap-south-1", "b")] {
+                rendezvous(&broker, &moto.service_in(region), name).await;
+            }
+            assert_eq!(moto.service().url(QUEUE).await, None);
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_that_are_missing_are_named_and_may_come_later() {
+    const NAME: &str = "program::credentials_that_are_missing_are_named_and_may_come_later";
+    moto::alone(NAME, async || {
+        let moto = Moto::started().await;
+        let credentials = moto.scratch.path().join("credentials");
+        let broker = Setup::new(&moto)
+            .args(&["--sqs-profiles=one".to_owned()])
+            .env("AWS_SHARED_CREDENTIALS_FILE", credentials.to_str().unwrap())
+            .start()
+            .await;
+        let named = [
+            "WARN",
+            QUEUE,
+            "profile one",
+            "GetQueueUrl",
+            "no credentials",
+        ];
+        broker.until_logged(&named).await;
+        let poll = broker.proxy("p".to_owned());
+        assert_eq!(
+            timeout(LONG_ENOUGH, poll).await.unwrap().unwrap()["Status"],
+            "no match"
+        );
+        let profile = "[one]\naws_access_key_id=k\naws_secret_access_key=s\n";
+        std::fs::write(&credentials, profile).unwrap();
+        rendezvous(&broker, &moto.service(), "a").await;
+        broker.until_logged(&["INFO", QUEUE, "works again"]).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_permitted_is_named_with_the_profile_and_the_queue() {
+    const NAME: &str = "program::what_is_not_permitted_is_named_with_the_profile_and_the_queue";
+    moto::alone(NAME, async || {
+        // It knows of no users, and asks for one from the first call on.
+        let mut moto = Moto::absent().with("INITIAL_NO_AUTH_ACTION_COUNT", "0");
+        moto.start().await;
+        let broker = Setup::new(&moto).with_credentials().start().await;
+        let named = [
+            "WARN",
+            QUEUE,
+            "default credentials",
+            "GetQueueUrl",
+            "not permitted",
+        ];
+        broker.until_logged(&named).await;
+        broker
+            .until_metric(
+                "snowflake_broker_sqs_call_failures_total{call=\"GetQueueUrl\"}",
+                2.0,
+            )
+            .await;
+        let poll = broker.proxy("p".to_owned());
+        assert_eq!(
+            timeout(LONG_ENOUGH, poll).await.unwrap().unwrap()["Status"],
+            "no match"
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_stops_answers_whom_it_has_and_leaves_the_others() {
+    const NAME: &str = "program::a_broker_that_stops_answers_whom_it_has_and_leaves_the_others";
+    moto::alone(NAME, async || {
+        let moto = Moto::started().await;
+        let service = moto.service();
+        let broker = Setup::new(&moto).with_credentials().start().await;
+        let poll = broker.proxy("p".to_owned());
+        let (first, late) = (format!("{SECRET}1"), format!("{SECRET}2"));
+        service.write(Some(&first), &client_poll("x", "open")).await;
+        let poll = timeout(LONG_ENOUGH, poll).await.unwrap().unwrap();
+        assert_eq!(poll["Status"], "client match");
+        broker.terminate();
+        broker.until_logged(&["stopping"]).await;
+        // The call that waits for messages ends by itself.
+        pause(4).await;
+        broker.answer("p", "hi").await;
+        service.write(Some(&late), &client_poll("x", "open")).await;
+        let (status, log) = broker.stopped().await;
+        assert!(
+            status.success() && !log.contains("clients waiting"),
+            "{log}"
+        );
+        assert_eq!(
+            response(&service, &first).await,
+            json!({"answer": answer("hi")})
+        );
+        assert_eq!(service.undeleted().await, 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_whose_broker_has_crashed_is_seen_again() {
+    moto::alone(
+        "program::a_message_whose_broker_has_crashed_is_seen_again",
+        async || {
+            let moto = Moto::started().await;
+            let service = moto.service();
+            let broker = Setup::new(&moto).with_credentials().start().await;
+            let poll = broker.proxy("p".to_owned());
+            let id = format!("{SECRET}1");
+            service.write(Some(&id), &client_poll("x", "open")).await;
+            timeout(LONG_ENOUGH, poll).await.unwrap().unwrap();
+            broker.crash().await;
+            let successor = Setup::new(&moto).with_credentials().start().await;
+            let stale = "snowflake_broker_refusals_total{request=\"client_poll\",reason=\"stale\"}";
+            successor.until_metric(stale, 1.0).await;
+            let deleted = until("the message is deleted", async || {
+                Ok((service.undeleted().await == 0).then_some(()))
+            });
+            deleted.await.unwrap();
+            successor.log();
+        },
+    )
+    .await;
+}
