@@ -1,8 +1,6 @@
 //! Amazon's SQS.
 
-use std::borrow::Cow;
 use std::error::Error;
-use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -156,15 +154,13 @@ impl Queue for AwsQueue {
             .send();
         let found = ended(QueueCall::GetQueueAttributes, CALL_TIMEOUT, call).await?;
         let modified = found.attributes.as_ref().and_then(|all| all.get(&MODIFIED));
-        let modified = modified.and_then(|seconds| seconds.parse().ok());
-        let modified = Duration::from_secs(modified.ok_or(CallError {
-            call: QueueCall::GetQueueAttributes,
-            cause: Cause::BadReply,
-        })?);
-        Ok(since(
-            SystemTime::UNIX_EPOCH + modified,
-            clock::wall_clock(),
-        ))
+        let modified = modified
+            .and_then(|seconds| time(seconds))
+            .ok_or(CallError {
+                call: QueueCall::GetQueueAttributes,
+                cause: Cause::BadReply,
+            })?;
+        Ok(since(modified, clock::wall_clock()))
     }
 
     async fn delete_reply_queue(&self, queue: &ReplyQueue) -> Result<(), CallError> {
@@ -175,14 +171,13 @@ impl Queue for AwsQueue {
 }
 
 /// The result of a call, which may take so long.
-fn ended<T, E, R>(
+fn ended<T, E>(
     call: QueueCall,
     within: Duration,
-    reply: impl Future<Output = Result<T, SdkError<E, R>>> + Send,
+    reply: impl Future<Output = Result<T, SdkError<E>>> + Send,
 ) -> impl Future<Output = Result<T, CallError>> + Send
 where
     E: ProvideErrorMetadata + Error + 'static,
-    R: Debug + 'static,
 {
     // It takes some 10 kB, too much for who only waits for it.
     let reply = Box::pin(reply);
@@ -196,16 +191,17 @@ where
     }
 }
 
-fn cause<E, R>(error: &SdkError<E, R>) -> Cause
+fn cause<E>(error: &SdkError<E>) -> Cause
 where
     E: ProvideErrorMetadata + Error + 'static,
-    R: Debug + 'static,
 {
     if let Some(missing) = credentials_error(error) {
         return Cause::NoCredentials(missing);
     }
     match error {
-        SdkError::ServiceError(refused) => refusal(refused.err().code().unwrap_or_default()),
+        SdkError::ServiceError(refused) => {
+            refusal(refused.err().code(), refused.raw().status().as_u16())
+        }
         SdkError::TimeoutError(_) => Cause::TimedOut,
         SdkError::ResponseError(_) => Cause::BadReply,
         SdkError::DispatchFailure(failure) if failure.is_timeout() => Cause::TimedOut,
@@ -222,10 +218,11 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
 fn sources<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
+    std::iter::successors(Some(error), |error| (*error).source())
 }
 
-fn refusal(code: &str) -> Cause {
+/// What a code says, or the HTTP status where there is none.
+fn refusal(code: Option<&str>, status: u16) -> Cause {
     const NOT_PERMITTED: [&str; 10] = [
         "AccessDenied",
         "AccessDeniedException",
@@ -242,25 +239,19 @@ fn refusal(code: &str) -> Cause {
         "AWS.SimpleQueueService.NonExistentQueue",
         "QueueDoesNotExist",
     ];
-    if NO_SUCH_QUEUE.contains(&code) {
-        return Cause::NoSuchQueue;
-    }
-    let code = printable(code).into_owned();
-    if NOT_PERMITTED.contains(&&*code) {
-        Cause::NotPermitted(code)
-    } else {
-        Cause::Refused(code)
+    match code.filter(|code| is_word(code)) {
+        Some(code) if NO_SUCH_QUEUE.contains(&code) => Cause::NoSuchQueue,
+        Some(code) if NOT_PERMITTED.contains(&code) => Cause::NotPermitted(code.to_owned()),
+        Some(code) => Cause::Refused(code.to_owned()),
+        None if [401, 403].contains(&status) => Cause::NotPermitted(format!("HTTP {status}")),
+        None => Cause::Refused(format!("HTTP {status}")),
     }
 }
 
-/// A code is a word. What is none may be anything.
-fn printable(code: &str) -> Cow<'_, str> {
-    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"._".contains(&byte);
-    if (1..=60).contains(&code.len()) && code.bytes().all(is_word) {
-        Cow::Borrowed(code)
-    } else {
-        Cow::Borrowed("an unknown code")
-    }
+/// Whether it is like a code. What is not may be anything.
+fn is_word(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._".contains(&byte);
+    (1..=60).contains(&text.len()) && text.bytes().all(fits)
 }
 
 /// Why there are no credentials, if that is it. No request was made then, so
@@ -295,16 +286,22 @@ fn age_of(message: &SqsMessage, now: SystemTime) -> Duration {
         let attributes = message.attributes.as_ref()?;
         attributes.get(&name)?.parse::<u64>().ok()
     };
-    let time = |name| {
+    let moment = |name| {
         let since_epoch = Duration::from_millis(attribute(name)?);
         SystemTime::UNIX_EPOCH.checked_add(since_epoch)
     };
-    let Some(sent) = time(SystemAttribute::SentTimestamp) else {
+    let Some(sent) = moment(SystemAttribute::SentTimestamp) else {
         return Duration::ZERO;
     };
     let is_first = attribute(SystemAttribute::ApproximateReceiveCount) == Some(1);
-    let first = time(SystemAttribute::ApproximateFirstReceiveTimestamp);
+    let first = moment(SystemAttribute::ApproximateFirstReceiveTimestamp);
     since(sent, first.filter(|_| is_first).unwrap_or(now))
+}
+
+/// The time of seconds since the epoch: whole ones from Amazon, not from others.
+fn time(seconds: &str) -> Option<SystemTime> {
+    let since_epoch = Duration::try_from_secs_f64(seconds.parse().ok()?).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(since_epoch)
 }
 
 fn since(past: SystemTime, now: SystemTime) -> Duration {
@@ -314,6 +311,70 @@ fn since(past: SystemTime, now: SystemTime) -> Duration {
 /// As SQS counts: whole seconds, not fewer, and twelve hours at most.
 fn whole_seconds(span: Duration) -> i32 {
     const MOST: u64 = 12 * 3600;
-    let seconds = span.as_secs() + u64::from(span.subsec_nanos() > 0);
+    let seconds = span
+        .as_secs()
+        .saturating_add(u64::from(span.subsec_nanos() > 0));
     i32::try_from(seconds.min(MOST)).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_sqs::types::builders::MessageBuilder;
+
+    use super::*;
+
+    fn message(attributes: &[(SystemAttribute, &str)]) -> SqsMessage {
+        let add = |message: MessageBuilder, (name, value): &(SystemAttribute, &str)| {
+            message.attributes(name.clone(), *value)
+        };
+        let message = SqsMessage::builder();
+        attributes.iter().fold(message, add).build()
+    }
+
+    #[test]
+    fn the_age_of_a_new_message_is_told_by_sqs_alone() {
+        let sent = (SystemAttribute::SentTimestamp, "100000");
+        let first = (SystemAttribute::ApproximateFirstReceiveTimestamp, "101500");
+        let count = |count| (SystemAttribute::ApproximateReceiveCount, count);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(110);
+        let age = |attributes: &[_]| age_of(&message(attributes), now).as_millis();
+        assert_eq!(age(&[sent.clone(), first.clone(), count("1")]), 1_500);
+        assert_eq!(age(&[sent.clone(), first, count("2")]), 10_000);
+        assert_eq!(age(&[sent, count("1")]), 10_000);
+        // By a clock of ours that is slow.
+        assert_eq!(age(&[(SystemAttribute::SentTimestamp, "200000")]), 0);
+        assert_eq!(age(&[]), 0);
+    }
+
+    #[test]
+    fn refusals_are_told_by_their_code_and_nothing_else() {
+        assert_eq!(refusal(Some("QueueDoesNotExist"), 400), Cause::NoSuchQueue);
+        let denied = Cause::NotPermitted("AccessDenied".to_owned());
+        assert_eq!(refusal(Some("AccessDenied"), 403), denied);
+        let other = Cause::Refused("RequestThrottled".to_owned());
+        assert_eq!(refusal(Some("RequestThrottled"), 400), other);
+        let unsaid = Cause::Refused("HTTP 500".to_owned());
+        assert_eq!(refusal(Some("from 192.0.2.1"), 500), unsaid);
+        assert_eq!(
+            refusal(None, 403),
+            Cause::NotPermitted("HTTP 403".to_owned())
+        );
+    }
+
+    #[test]
+    fn times_are_whole_seconds_or_parts_of_them() {
+        let millis = |seconds| Some(since(SystemTime::UNIX_EPOCH, time(seconds)?).as_millis());
+        assert_eq!(millis("1764000000"), Some(1_764_000_000_000));
+        assert_eq!(millis("1764000000.25"), Some(1_764_000_000_250));
+        for wrong in ["", "-1", "NaN", "1e300", "soon"] {
+            assert_eq!(millis(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn seconds_are_whole_and_never_too_few() {
+        let seconds = |millis| whole_seconds(Duration::from_millis(millis));
+        assert_eq!([0, 1, 1_000, 1_001].map(seconds), [0, 1, 1, 2]);
+        assert_eq!(whole_seconds(Duration::MAX), 43_200);
+    }
 }

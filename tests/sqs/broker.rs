@@ -70,6 +70,11 @@ impl Setup {
         self
     }
 
+    /// Logging no more than by default: it has much to do.
+    pub(crate) fn quiet(self) -> Self {
+        self.env("SNOWFLAKE_BROKER_TELEMETRY__LOG_LEVEL", "info")
+    }
+
     /// With credentials that moto takes.
     pub(crate) fn with_credentials(self) -> Self {
         self.env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")

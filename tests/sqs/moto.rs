@@ -37,6 +37,7 @@ pub(crate) struct Moto {
     pub(crate) scratch: TempDir,
     pub(crate) addr: SocketAddr,
     variables: Vec<(&'static str, String)>,
+    stale_queues: usize,
     process: Option<Process>,
 }
 
@@ -47,6 +48,7 @@ impl Moto {
             scratch: tempfile::tempdir().unwrap(),
             addr: SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap())),
             variables: Vec::new(),
+            stale_queues: 0,
             process: None,
         }
     }
@@ -64,27 +66,24 @@ impl Moto {
         self
     }
 
-    /// Its clock is so many seconds slow.
-    pub(crate) fn slow_by(self, seconds: u32) -> Self {
-        let library = unpacked("usr/lib").read_dir().unwrap();
-        let mut places = library.map(|entry| {
-            let folder = entry.unwrap().path();
-            folder.join("faketime/libfaketimeMT.so.1")
-        });
-        let library = places.find(|place| place.exists());
-        let library = library.expect("libfaketime is missing: run tests/run once, it fetches it");
-        self.with("LD_PRELOAD", library.to_str().unwrap())
-            .with("FAKETIME", format!("-{seconds}"))
-            .with("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+    /// With so many reply queues from the start that were last modified ten minutes
+    /// ago.
+    pub(crate) fn with_stale_queues(mut self, count: usize) -> Self {
+        self.stale_queues = count;
+        self
     }
 
-    /// Starts it, with no queue.
+    /// Starts it, with no other queue.
     pub(crate) async fn start(&mut self) {
         let mut command = Command::new("/usr/bin/python3");
         command
-            .args(["-m", "moto.server", "-H"])
+            .arg(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/tests/sqs/aged_moto.py"
+            ))
             .arg(self.addr.ip().to_string())
-            .args(["-p", &self.addr.port().to_string()])
+            .arg(self.addr.port().to_string())
+            .arg(self.stale_queues.to_string())
             .env("PYTHONPATH", unpacked("moto"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .envs(self.variables.iter().map(|(name, value)| (name, value)));
@@ -173,6 +172,19 @@ impl MotoService {
         found.await.unwrap()
     }
 
+    /// Writes a poll into the queue at a URL.
+    pub(crate) async fn write_to(&self, url: &str, client: Option<&str>, body: &str) {
+        let mut call = self.client.send_message().queue_url(url).message_body(body);
+        if let Some(client) = client {
+            let id = MessageAttributeValue::builder()
+                .data_type("String")
+                .string_value(client)
+                .build();
+            call = call.message_attributes("ClientID", id.unwrap());
+        }
+        call.send().await.unwrap();
+    }
+
     /// Deletes everything.
     pub(crate) async fn purge(&self) {
         let listed = self.client.list_queues().send().await.unwrap();
@@ -198,15 +210,7 @@ impl Service for MotoService {
 
     async fn write(&self, client: Option<&str>, body: &str) {
         let url = self.queue_url().await;
-        let mut call = self.client.send_message().queue_url(url).message_body(body);
-        if let Some(client) = client {
-            let id = MessageAttributeValue::builder()
-                .data_type("String")
-                .string_value(client)
-                .build();
-            call = call.message_attributes("ClientID", id.unwrap());
-        }
-        call.send().await.unwrap();
+        self.write_to(&url, client, body).await;
     }
 
     async fn take_response(&self, client: &str) -> Option<String> {

@@ -1,8 +1,10 @@
-//! Trouble with the service, in memory with paused time.
+//! Many clients, and trouble with the service, in memory with paused time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use snowflake_broker::broker::clock;
 use snowflake_broker::matching::Settings;
 use snowflake_broker::metrics::labels::QueueCall;
 use snowflake_broker::sqs::{Cause, Front, Options};
@@ -11,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::front::Front as HttpFront;
 use crate::memory::Memory;
-use crate::messages::client_poll;
-use crate::service::Service as _;
+use crate::messages::{client_poll, proxy_answer, proxy_poll};
+use crate::service::{Service as _, response};
 
 fn served(memory: &Memory, http: &HttpFront, concurrency: usize) -> CancellationToken {
     let options = Options {
@@ -29,6 +31,42 @@ fn served(memory: &Memory, http: &HttpFront, concurrency: usize) -> Cancellation
 fn calls(memory: &Memory, call: QueueCall) -> usize {
     let calls = &memory.state().calls;
     calls.iter().filter(|made| **made == call).count()
+}
+
+/// On moto it is in `program`, where moto's own time is in the way.
+#[tokio::test(start_paused = true)]
+async fn two_hundred_clients_at_once_with_proxies_that_take_three_seconds() {
+    let (memory, http) = (Memory::default(), HttpFront::new(Settings::default()));
+    let _stop = served(&memory, &http, 256);
+    // Who waits for 2 s is offered to a second one.
+    let proxies = join_all((0..400).map(|number| {
+        let (http, sid) = (&http, format!("p{number}"));
+        async move {
+            let poll = http.post("/proxy", proxy_poll(&sid, "open")).await.json();
+            if poll["Status"] == "client match" {
+                sleep(Duration::from_secs(3)).await;
+                let offer = poll["Offer"].as_str().unwrap();
+                http.post("/answer", proxy_answer(&sid, offer)).await;
+            }
+        }
+    }));
+    let clients = async {
+        sleep(Duration::from_secs(1)).await;
+        for client in 0..200 {
+            let poll = client_poll(&format!("offer-{client:03}"), "restricted");
+            memory.write(Some(&client.to_string()), &poll).await;
+        }
+        let written = clock::now();
+        for client in 0..200 {
+            let response = response(&memory, &client.to_string()).await;
+            let answer = response["answer"].as_str().unwrap();
+            assert!(answer.contains(&format!("offer-{client:03}")), "{answer}");
+        }
+        clock::now() - written
+    };
+    let (_, took) = tokio::join!(proxies, clients);
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert_eq!(memory.undeleted().await, 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use snowflake_broker::matching::Settings;
-use snowflake_broker::sqs::{Cause, ClientId, Front, Options, Queue};
+use snowflake_broker::sqs::{Cause, ClientId, Front, LONG_POLL, Options, Queue};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -307,12 +307,17 @@ async fn a_queue_that_is_deleted_is_created_again(service: impl Service) {
 }
 
 async fn what_is_taken_is_handled_before_the_end(service: impl Service) {
-    let scene = Scene::new(&service);
+    let settings = Settings {
+        client_timeout: Duration::from_secs(15),
+        ..Settings::default()
+    };
+    let scene = Scene::with(&service, settings);
     let poll = scene.proxy("p");
     service.write(Some("c14"), &client_poll("x", "open")).await;
     handed(poll).await;
     scene.stop.cancel();
-    sleep(Duration::from_millis(100)).await;
+    // The last call that waits for messages ends by itself.
+    sleep(LONG_POLL + Duration::from_millis(1_500)).await;
     service.write(Some("c15"), &client_poll("x", "open")).await;
     scene.answer("p", "hi").await;
     assert_eq!(
