@@ -1,5 +1,6 @@
-//! Compiles the protocols, with no `protoc` to install. The descriptors go into
-//! the program too: with them it tells foreign clients what it speaks.
+//! Compiles the protocols, with no `protoc` to install. The descriptors of the
+//! administration go into the program too: with them it tells foreign clients
+//! what it speaks.
 
 use std::env;
 use std::error::Error;
@@ -9,21 +10,26 @@ use std::path::Path;
 use protox::Compiler;
 
 const ROOT: &str = "proto";
-const FILES: [&str; 1] = ["snowflake/broker/admin/v1/admin.proto"];
+const ADMIN: &str = "snowflake/broker/admin/v1/admin.proto";
+const FEDERATION: &str = "snowflake/broker/federation/v1/federation.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={ROOT}");
+    let out = env::var("OUT_DIR")?;
+    let descriptors = Path::new(&out).join("descriptors.bin");
+    fs::write(descriptors, compile(&[ADMIN])?.encode_file_descriptor_set())?;
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names();
+    let descriptors = compile(&[ADMIN, FEDERATION])?.file_descriptor_set();
+    tonic_prost_build::configure().compile_fds_with_config(descriptors, config)?;
+    Ok(())
+}
+
+fn compile(files: &[&str]) -> Result<Compiler, protox::Error> {
     let mut compiler = Compiler::new([ROOT])?;
     compiler
         .include_imports(true)
         .include_source_info(true)
-        .open_files(FILES)?;
-    let out = env::var("OUT_DIR")?;
-    let descriptors = Path::new(&out).join("descriptors.bin");
-    fs::write(descriptors, compiler.encode_file_descriptor_set())?;
-    let mut config = tonic_prost_build::Config::new();
-    config.enable_type_names();
-    let descriptors = compiler.file_descriptor_set();
-    tonic_prost_build::configure().compile_fds_with_config(descriptors, config)?;
-    Ok(())
+        .open_files(files)?;
+    Ok(compiler)
 }

@@ -9,6 +9,7 @@ mod count_ips;
 mod countries;
 mod durable;
 mod exports;
+mod federation;
 mod ip_counts;
 mod lifecycle;
 mod observed;

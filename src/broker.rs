@@ -5,21 +5,25 @@
 //! closed, leaves the engine by the drop of its guard.
 
 mod caller;
+mod clients;
 pub mod clock;
 mod driver;
 mod ending;
 mod exchange;
 mod knowledge;
+pub mod lending;
 pub mod limits;
+pub mod overflow;
 mod poll_interval;
 pub mod refusals;
 mod refused;
+mod search;
 mod settings;
 mod trace;
 mod waiters;
 
-use std::cell::LazyCell;
 use std::fmt;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,18 +33,13 @@ use opentelemetry::global::BoxedTracer;
 use tokio::sync::{Notify, watch};
 
 use crate::geoip::CountryCode;
-use crate::matching::{
-    self, AnswerOutcome, ClientOffer, ClientReply, Matcher, NoMatch, PollReply, SidInUse, Stage,
-};
+use crate::matching::{self, AnswerOutcome, Matcher, NoMatch, PollReply, SidInUse, Stage};
 use crate::metrics::exposition::Format;
-use crate::metrics::labels::{ClientOutcome, Refusal, Rendezvous, Request};
+use crate::metrics::labels::{Refusal, Request};
 use crate::metrics::{MetricFamily, Metrics, ProcessFigures, Waiting};
 use crate::wire::answer::{AnswerStatus, ProxyAnswer};
-use crate::wire::candidates;
-use crate::wire::client::ClientPoll;
 use crate::wire::nat::NatClass;
 use crate::wire::proxy::{PollResponse, PollStatus, ProxyPoll};
-use crate::wire::session_description::SessionDescription;
 
 pub use caller::{Caller, Origin};
 pub use knowledge::Knowledge;
@@ -49,8 +48,9 @@ pub use refused::{NoAnswer, OverLimit};
 pub use settings::Settings;
 
 use driver::Driver;
+use lending::Lenders;
 use limits::Limits;
-use trace::ClientTrace;
+use overflow::{Overflow, PeerStatus};
 use waiters::{Guard, PollEnd, State};
 
 /// A poll that waits for a client.
@@ -73,6 +73,10 @@ pub struct Broker {
     tracer: Option<BoxedTracer>,
     driver: Driver,
     limits: Option<Limits>,
+    overflow: Option<Arc<dyn Overflow>>,
+    lenders: Mutex<Lenders>,
+    /// How many clients are with other brokers and not in the engine.
+    elsewhere: AtomicUsize,
     stepped: Notify,
     stage: watch::Sender<Stage>,
 }
@@ -97,6 +101,9 @@ impl Broker {
             tracer: None,
             driver: Driver::default(),
             limits: None,
+            overflow: None,
+            lenders: Mutex::default(),
+            elsewhere: AtomicUsize::new(0),
             stepped: Notify::new(),
             stage: watch::Sender::default(),
         }
@@ -106,6 +113,13 @@ impl Broker {
     #[must_use]
     pub fn traced(mut self, tracer: Option<BoxedTracer>) -> Self {
         self.tracer = tracer;
+        self
+    }
+
+    /// The same, asking others when there is no proxy here.
+    #[must_use]
+    pub fn overflowing(mut self, overflow: Option<Arc<dyn Overflow>>) -> Self {
+        self.overflow = overflow;
         self
     }
 
@@ -138,14 +152,14 @@ impl Broker {
         }
         poll.accepted_relay_pattern = None;
         let added = self.step(|state, now| state.add_poll(now, caller.arrived, poll, country));
-        let (waiter, receiver) = match added {
+        let (waiter, mut receiver) = match added {
             Ok(added) => added,
             Err(in_use) => {
                 record.refuse(Refusal::SidInUse);
                 return Err(in_use);
             }
         };
-        let end = Guard::new(self, waiter).reply(receiver).await;
+        let end = Guard::new(self, waiter).reply(&mut receiver).await;
         let end = end.unwrap_or_else(|| PollEnd {
             reply: PollReply::NoMatch(NoMatch::Draining),
             next_poll: knowledge.poll_interval.fixed(NatClass::of(poll.nat)),
@@ -158,58 +172,6 @@ impl Broker {
             }
         }
         Ok(poll_response(end))
-    }
-
-    /// A client asks for a proxy.
-    pub async fn client_poll(
-        &self,
-        caller: Caller,
-        rendezvous: Rendezvous,
-        poll: ClientPoll,
-    ) -> Result<SessionDescription, NoAnswer> {
-        let knowledge = self.knowledge.load_full();
-        let claimed = LazyCell::new(|| candidates::public_address(&poll.offer));
-        let address = caller.address.or_else(|| *claimed);
-        let country = knowledge.country(address);
-        let record = self
-            .metrics
-            .begin_client_poll(rendezvous, country, poll.nat);
-        let trace = ClientTrace::begin(self.tracer.as_ref(), caller.arrived, rendezvous, poll.nat);
-        if !self.admits(Request::ClientPoll, caller.origin, || *claimed) {
-            record.refuse(Refusal::Limit);
-            trace.end(ClientOutcome::Refused);
-            return Err(NoAnswer::OverLimit);
-        }
-        let Some(relay_url) = knowledge.bridges.relay_url(poll.fingerprint) else {
-            record.refuse(Refusal::UnknownBridge);
-            trace.end(ClientOutcome::Refused);
-            return Err(NoAnswer::UnknownBridge);
-        };
-        let offer = ClientOffer {
-            offer: poll.offer,
-            nat: poll.nat,
-            relay_url,
-        };
-        let (waiter, receiver) =
-            self.step(|state, now| state.add_client(now, caller.arrived, offer, trace.timeline()));
-        match Guard::new(self, waiter).reply(receiver).await {
-            Some(ClientReply::Answer(answered)) => {
-                let since_request = clock::now().saturating_duration_since(caller.arrived);
-                record.matched(answered.attempts, answered.since_hand_off, since_request);
-                trace.end(ClientOutcome::Matched);
-                Ok(answered.answer)
-            }
-            Some(ClientReply::TimedOut) => {
-                record.timed_out();
-                trace.end(ClientOutcome::TimedOut);
-                Err(NoAnswer::TimedOut)
-            }
-            Some(ClientReply::Denied(_)) | None => {
-                record.denied();
-                trace.end(ClientOutcome::Denied);
-                Err(NoAnswer::NoProxies)
-            }
-        }
     }
 
     /// A proxy answers.
@@ -275,6 +237,7 @@ impl Broker {
     fn put_in_force(&self, state: &mut State, knowledge: Knowledge) {
         state.steering.set_settings(knowledge.poll_interval.clone());
         self.knowledge.store(Arc::new(knowledge));
+        self.stepped.notify_waiters();
     }
 
     /// Replaces the settings of the matching engine; who waits already keeps its
@@ -284,6 +247,11 @@ impl Broker {
             state.steering.set_proxy_timeout(settings.proxy_timeout);
             state.matcher.set_settings(settings);
         });
+    }
+
+    /// The settings of the matching engine.
+    pub fn matching(&self) -> matching::Settings {
+        self.lock().matcher.settings().clone()
     }
 
     /// How long a client waits in all.
@@ -333,14 +301,23 @@ impl Broker {
         self.stage.subscribe()
     }
 
+    /// What is known of each broker that may be asked when there is no proxy here.
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        let overflow = self.overflow.as_ref();
+        overflow.map_or_else(Vec::new, |overflow| overflow.peers())
+    }
+
     /// What is waiting, as metrics tell it.
     pub fn waiting(&self) -> Waiting {
+        let peers = self.peers().into_iter();
+        let peers = peers.map(|peer| peer.figures).collect();
         let mut state = self.lock();
         state.steering.advance(clock::now());
         let snapshot = state.matcher.snapshot();
         let intervals = NatClass::ALL.into_iter();
         let intervals = intervals.map(|pool| (pool, state.steering.interval(pool)));
         Waiting {
+            peers,
             poll_intervals: intervals.collect(),
             parked: snapshot.parked,
             matched: snapshot.matched_clients,

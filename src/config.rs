@@ -52,6 +52,8 @@ pub struct Config {
     pub otel: crate::telemetry::otel::Settings,
     /// Who may look into the broker and steer it, and where.
     pub admin: crate::grpc::settings::Settings,
+    /// Brokers that lend each other proxies.
+    pub federation: crate::federation::Settings,
     /// The queues that clients may write to.
     pub sqs: crate::sqs::Settings,
 }

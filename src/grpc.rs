@@ -1,4 +1,5 @@
-//! The gRPC front: what operators ask of a running broker, and have it do.
+//! The gRPC front: what operators ask of a running broker, and have it do; and
+//! [`federation`], where other brokers ask for proxies.
 //!
 //! [`serve`] is the server: who calls is found out by [`auth`] before any
 //! service is asked, and the connections come from [`accept`].
@@ -8,6 +9,7 @@ pub mod admin;
 pub mod auth;
 pub mod connection;
 mod convert;
+pub mod federation;
 mod pages;
 pub mod settings;
 mod update;
@@ -16,7 +18,7 @@ mod violations;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use http::header::AUTHORIZATION;
 use rustls::ServerConfig;
 use tokio_stream::Stream;
@@ -30,6 +32,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 use crate::proto::DESCRIPTORS;
 use crate::proto::admin::v1::admin_server::AdminServer;
 
+use accept::Entrance;
 use admin::AdminService;
 use auth::Access;
 use connection::{ConnectInfo, Connection};
@@ -49,7 +52,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Gate {
     access: ArcSwap<Access>,
-    tls: ArcSwapOption<ServerConfig>,
+    entrance: Arc<Entrance>,
 }
 
 impl Gate {
@@ -57,7 +60,7 @@ impl Gate {
     pub fn new(access: Access, tls: Option<ServerConfig>) -> Self {
         Self {
             access: ArcSwap::from_pointee(access),
-            tls: ArcSwapOption::from_pointee(tls),
+            entrance: Arc::new(Entrance::new("admin.listen", tls)),
         }
     }
 
@@ -65,7 +68,12 @@ impl Gate {
     /// the new rules from the next call on.
     pub fn set(&self, access: Access, tls: Option<ServerConfig>) {
         self.access.store(Arc::new(access));
-        self.tls.store(tls.map(Arc::new));
+        self.entrance.set_tls(tls);
+    }
+
+    /// Where connections come in.
+    pub fn entrance(&self) -> Arc<Entrance> {
+        Arc::clone(&self.entrance)
     }
 
     fn identify(&self, mut request: Request<()>) -> Result<Request<()>, Status> {

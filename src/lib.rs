@@ -5,7 +5,8 @@
 //! - [`wire`]: what the bytes of clients and proxies mean. Pure.
 //! - [`bridges`], [`geoip`], [`matching`], [`metrics`]: knowledge and decisions. Pure.
 //! - [`broker`]: the one facade over them.
-//! - [`http`], [`grpc`], [`sqs`]: the fronts: decode, call the broker, encode.
+//! - [`http`], [`grpc`], [`sqs`]: the fronts: decode, call the broker, encode; and
+//!   [`federation`], by which the broker calls others.
 //! - [`config`]: every module's settings, from defaults, file, environment and flags.
 //! - [`app`]: the composition: flags, sockets, signals.
 //!
@@ -17,6 +18,7 @@ pub mod app;
 pub mod bridges;
 pub mod broker;
 pub mod config;
+pub mod federation;
 pub mod geoip;
 pub mod grpc;
 pub mod http;

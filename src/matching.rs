@@ -24,6 +24,15 @@
 //! with one more proxy. The first answer wins. A poll whose offer has ended is
 //! remembered a while as *closed*, to tell late answers from unknown ones.
 //!
+//! # Other brokers
+//!
+//! A client of another broker is a [`Borrower`]: it gets a proxy beyond the
+//! reserve at once, or none; it is never queued, and never takes a poll from our
+//! own clients, who are queued whenever no poll is parked for them. And a client
+//! of ours may be answered by another broker's proxy. The engine asks nobody: it
+//! is told that somebody else has the client's offer, which counts as a hand-off,
+//! and what came of it.
+//!
 //! # How it ends
 //!
 //! An engine that is about to stop is first a *lame duck*: it parks no poll, but
@@ -31,7 +40,9 @@
 //! a client that waits for one. Then it is *draining*: nobody is matched any
 //! more, and only the answers still due are taken.
 
+mod borrowing;
 mod deadlines;
+mod ending;
 mod hand_off;
 mod outputs;
 mod policy;
@@ -46,18 +57,19 @@ use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::{ProxyPoll, ProxyType, Sid};
 use crate::wire::session_description::SessionDescription;
 
+pub use ending::Stage;
 pub use outputs::{
     AnswerOutcome, Answered, ClientReply, Denied, Event, HandOff, NoMatch, Output, PollReply,
 };
 pub use policy::pools_for;
-pub use sessions::{ClientKey, ClientOffer, PollKey};
+pub use sessions::{Borrower, ClientKey, ClientOffer, PollKey};
 pub use settings::Settings;
 
 use deadlines::{Deadlines, Timer, later};
 use outputs::Outputs;
 use pool::Pools;
 use queue::ClientQueue;
-use sessions::{Client, Poll, PollState, Sessions};
+use sessions::{Client, ClientState, Poll, PollState, Sessions, Standing};
 
 /// How long a poll is remembered after its offer has ended, so that a late
 /// answer is known as one: the slowest proxies take a few seconds.
@@ -80,18 +92,6 @@ pub struct Matcher {
     outputs: Outputs,
     arrivals: u64,
     stage: Stage,
-}
-
-/// How far the engine is from its end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stage {
-    /// Polls are parked and clients matched.
-    #[default]
-    Serving,
-    /// No poll is parked; clients are matched.
-    LameDuck,
-    /// Nobody new is matched.
-    Draining,
 }
 
 /// What is waiting at one moment.
@@ -178,13 +178,30 @@ impl Matcher {
         arrived: Instant,
         offer: ClientOffer,
     ) -> ClientKey {
+        let deadline = later(arrived, self.settings.client_timeout);
+        self.admit(now, offer, deadline, Standing::Own)
+    }
+
+    fn admit(
+        &mut self,
+        now: Instant,
+        offer: ClientOffer,
+        deadline: Instant,
+        standing: Standing,
+    ) -> ClientKey {
         self.handle_timeout(now);
         let arrival = self.next_arrival();
-        let deadline = later(arrived, self.settings.client_timeout);
-        let key = self
-            .sessions
-            .insert_client(Client::new(offer, arrival, deadline));
-        if self.stage == Stage::Draining {
+        let key = self.sessions.insert_client(Client {
+            offer,
+            standing,
+            arrival,
+            deadline,
+            state: ClientState::Unmatched,
+            attempts: Vec::new(),
+            hand_offs: standing.earlier_hand_offs(),
+            wake: None,
+        });
+        if !self.serves(standing) {
             self.deny(key, Denied::Draining);
         } else if deadline <= now {
             self.deny(key, Denied::NoTimeLeft);
@@ -281,40 +298,9 @@ impl Matcher {
         self.outputs.next()
     }
 
-    /// From now on no poll is parked. It goes on until [`Self::start_draining`].
-    pub fn start_lame_duck(&mut self) {
-        if self.stage == Stage::Serving {
-            self.stage = Stage::LameDuck;
-        }
-    }
-
-    /// From now on nobody new is matched: what is parked or queued is let go,
-    /// and only answers that are still due are taken.
-    pub fn start_draining(&mut self, now: Instant) {
-        self.handle_timeout(now);
-        self.stage = Stage::Draining;
-        for key in self.pools.keys() {
-            self.unpark(key);
-            self.end_poll(key, NoMatch::Draining);
-        }
-        for key in self.queued.keys() {
-            self.deny(key, Denied::Draining);
-        }
-    }
-
     /// Replaces the settings; what waits already keeps its deadlines.
     pub fn set_settings(&mut self, settings: Settings) {
         self.settings = settings;
-    }
-
-    /// Serves as before the lame duck and the drain; who has left is gone.
-    pub fn resume(&mut self) {
-        self.stage = Stage::Serving;
-    }
-
-    /// Whether polls are parked and clients matched.
-    pub fn stage(&self) -> Stage {
-        self.stage
     }
 
     /// The poll, if it is parked.

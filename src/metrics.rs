@@ -11,6 +11,7 @@ pub mod exposition;
 mod families;
 pub mod ip_recordings;
 pub mod labels;
+pub mod peers;
 mod process;
 pub mod published_log;
 mod queues;

@@ -12,3 +12,12 @@ pub mod admin {
         tonic::include_proto!("snowflake.broker.admin.v1");
     }
 }
+
+/// `snowflake.broker.federation`: brokers that lend each other proxies.
+pub mod federation {
+    /// The first version.
+    #[expect(clippy::allow_attributes, clippy::pedantic, reason = "generated")]
+    pub mod v1 {
+        tonic::include_proto!("snowflake.broker.federation.v1");
+    }
+}

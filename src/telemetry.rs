@@ -32,7 +32,7 @@ mod queue;
 mod scrub;
 mod settings;
 
-pub use log_limit::LogLimit;
+pub use log_limit::{LogLimit, LogLimits};
 pub use queue::LogGuard;
 pub use scrub::scrub;
 pub use settings::{LogFormat, Settings};

@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 6] = [
     &["wire"],
     &["bridges", "geoip", "matching", "metrics"],
     &["broker"],
-    &["grpc", "http", "sqs"],
+    &["federation", "grpc", "http", "sqs"],
     &["config"],
     &["app"],
 ];
@@ -20,13 +20,15 @@ const SIDEWAYS: [(&str, &str); 1] = [("metrics", "geoip")];
 /// Knows no broker type and may be imported by all; imports nothing of ours.
 const PLUMBING: [&str; 5] = ["listener", "proto", "telemetry", "timespan", "tls"];
 /// Opens nothing, waits for nothing, reads no clock, draws no lots.
-const PURE: [&str; 7] = [
+const PURE: [&str; 9] = [
     "wire",
     "bridges",
     "geoip",
     "matching",
     "metrics",
     "broker/poll_interval",
+    "federation/back_off",
+    "federation/peers",
     "timespan",
 ];
 const IMPURE: [&str; 9] = [

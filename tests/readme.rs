@@ -179,6 +179,14 @@ fn the_adaptive_mode_is_set_as_printed() {
 }
 
 #[test]
+fn a_peer_is_configured_as_printed() {
+    let part = section("Lend and borrow proxies");
+    let config: Config = toml::from_str(&blocks(&part, "toml")[0]).unwrap();
+    assert_eq!(config.federation.peers.len(), 1);
+    assert!(config.federation.listen.is_some() && config.federation.tls.ca.is_some());
+}
+
+#[test]
 fn the_bridge_in_the_readme_is_a_bridge() {
     let part = section("Point a real client and a real proxy at it");
     let list = blocks(&part, "json").concat();

@@ -101,9 +101,10 @@ impl Admin {
         let operations = Arc::new(administration);
         let service = AdminService::new(Arc::clone(broker), operations, closing.clone());
         let health = HealthReporter::new();
-        tokio::spawn(report_health(health.clone(), broker.watch_stage()));
+        let name = admin_server::SERVICE_NAME;
+        tokio::spawn(report_health(health.clone(), broker.watch_stage(), name));
         let (connections, incoming) = mpsc::channel(INCOMING_MAX);
-        tokio::spawn(accept::run(listener, Arc::clone(&gate), connections));
+        tokio::spawn(accept::run(listener, gate.entrance(), connections));
         let serving = grpc::serve(
             ReceiverStream::new(incoming),
             gate,
@@ -129,14 +130,18 @@ impl Admin {
     }
 }
 
-/// Tells who asks for our health whether we take new work.
-async fn report_health(health: HealthReporter, mut stage: watch::Receiver<Stage>) {
+/// Tells who asks for our health, or that of a service, whether we take new work.
+pub(super) async fn report_health(
+    health: HealthReporter,
+    mut stage: watch::Receiver<Stage>,
+    name: &str,
+) {
     loop {
         let status = match *stage.borrow_and_update() {
             Stage::Serving => ServingStatus::Serving,
             Stage::LameDuck | Stage::Draining => ServingStatus::NotServing,
         };
-        for service in ["", admin_server::SERVICE_NAME] {
+        for service in ["", name] {
             health.set_service_status(service, status).await;
         }
         if stage.changed().await.is_err() {

@@ -15,8 +15,9 @@ use crate::metrics::Metrics;
 use super::books::{self, Books};
 use super::certificates::Certificates;
 use super::exports::Exports;
+use super::federation::Peers;
 use super::start_up::blame_configuration;
-use super::{admin, countries, random, reload};
+use super::{admin, countries, federation, random, reload};
 
 /// The parts of a broker.
 pub(super) struct Parts {
@@ -27,6 +28,7 @@ pub(super) struct Parts {
     pub(super) exports: Exports,
     /// Who may call the administration.
     pub(super) gate: Arc<Gate>,
+    pub(super) peers: Peers,
 }
 
 impl Parts {
@@ -42,23 +44,33 @@ impl Parts {
                 let knowledge = reload::knowledge(&config)?;
                 countries::check_access(&config.geoip)?;
                 let access = admin::access(&config.admin)?;
-                Ok((knowledge, access, Certificates::open(&config, metrics)?))
+                let peer_tls = federation::tls(&config.federation)?;
+                let certificates = Certificates::open(&config, metrics)?;
+                Ok((knowledge, access, peer_tls, certificates))
             }
         };
         let read = spawn_blocking(read).await.context("reading failed")?;
-        let (knowledge, (access, tls), certificates) = read.map_err(blame_configuration)?;
+        let (knowledge, (access, tls), peer_tls, certificates) =
+            read.map_err(blame_configuration)?;
         let books = Books::open(&config.metrics, Arc::clone(&metrics), now)?;
         let exports = Exports::open(&config.otel)?;
         let matching = config.matching.clone();
         let broker = Broker::new(matching, knowledge, Arc::clone(&metrics), random::seed()?);
         let limits = Limits::new(config.limits.clone(), random::bytes()?.into());
+        let peers = Peers::new(&metrics)?;
+        let broker = broker
+            .limited(limits)
+            .traced(exports.tracer())
+            .overflowing(Some(peers.federation()));
+        peers.set(&broker, &config.federation, peer_tls);
         Ok(Self {
-            broker: Arc::new(broker.limited(limits).traced(exports.tracer())),
+            broker: Arc::new(broker),
             metrics,
             certificates,
             books,
             exports,
             gate: Arc::new(Gate::new(access, tls)),
+            peers,
         })
     }
 }

@@ -29,6 +29,7 @@ use crate::telemetry::{LogControl, LogStyle};
 use super::admin::{self, Admin, Administration};
 use super::books;
 use super::exports::Exports;
+use super::federation;
 use super::lifecycle::{Ending, Patience, Request, Running, Signals};
 use super::observed::{self, Connections};
 use super::parts::Parts;
@@ -86,6 +87,7 @@ struct Started {
     exports: Exports,
     books: JoinHandle<()>,
     close_books: CancellationToken,
+    close_federation: CancellationToken,
     /// Cancelled when the program is told to stop.
     stopping: CancellationToken,
 }
@@ -106,6 +108,7 @@ impl Started {
             books,
             mut exports,
             gate,
+            peers,
         } = parts;
         let config = &loaded.config;
         let closing = Closing::default();
@@ -116,6 +119,7 @@ impl Started {
         let inherited = sockets.take(sockets::HTTP)?;
         let inherited_for_acme = sockets.take(sockets::ACME)?;
         let admin_socket = admin::open(&config.admin, &mut sockets).await?;
+        let peer_socket = federation::open(&config.federation, &mut sockets).await?;
         sockets.refuse_rest()?;
         let has_inherited_sockets = !inherited.is_empty();
         let servers = serve_on(listeners(config, inherited).await?, &server, has_tls)?;
@@ -137,8 +141,11 @@ impl Started {
             log: log.clone(),
             gate: Arc::clone(&gate),
             metrics,
+            peers: peers.clone(),
         };
         let reloads = Reloads::start(inputs, loaded, targets);
+        let close_federation = CancellationToken::new();
+        peers.start(&broker, peer_socket, close_federation.clone());
         let stopping = CancellationToken::new();
         let administration = Administration::new(
             Arc::clone(&broker),
@@ -160,6 +167,7 @@ impl Started {
             exports,
             books,
             close_books,
+            close_federation,
             stopping,
         })
     }
@@ -185,6 +193,7 @@ impl Started {
         let deadline = clock::now() + patience.total() + SAVING_PATIENCE;
         let ending = self.running.stop(signals, patience).await;
         self.admin.close();
+        self.close_federation.cancel();
         self.close_books.cancel();
         let export_patience = match ending {
             Ending::AtOnce => SAVING_PATIENCE,

@@ -15,6 +15,9 @@ pub(super) const HTTP: &str = "http";
 /// The socket of the administration.
 pub(super) const ADMIN: &str = "admin";
 
+/// The socket where other brokers come.
+pub(super) const FEDERATION: &str = "federation";
+
 /// A socket of either kind, listening.
 #[derive(Debug)]
 pub(super) enum Inherited {

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use crate::config::Config;
 use crate::geoip::GeoIp;
 
-use super::{admin, books, certificates, countries, queues, reload};
+use super::{admin, books, certificates, countries, federation, queues, reload};
 
 /// A file that the configuration names cannot be used. Like a wrong value, and
 /// unlike a port that is taken, it stays so however often the broker is started.
@@ -30,6 +30,7 @@ pub(super) fn check_files(config: &Config) -> anyhow::Result<()> {
         reload::knowledge(config).map(drop).map_err(Into::into),
         books::check(&config.metrics),
         admin::access(&config.admin).map(drop),
+        federation::tls(&config.federation).map(drop),
         queues::check(&config.sqs),
     ];
     let (_, wrong_databases) = countries::read(&config.geoip, &GeoIp::default());

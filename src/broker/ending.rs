@@ -1,5 +1,6 @@
 //! How a broker ends: first as a lame duck, then draining.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::matching::Matcher;
@@ -55,7 +56,8 @@ impl Broker {
         self.start_draining();
         loop {
             let stepped = self.stepped.notified();
-            if self.snapshot().matched_clients == 0 {
+            let elsewhere = self.elsewhere.load(Ordering::Relaxed);
+            if self.snapshot().matched_clients + elsewhere == 0 {
                 return;
             }
             stepped.await;

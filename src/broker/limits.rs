@@ -279,7 +279,14 @@ fn quota(per_minute: u32, burst: u32, factor: u32) -> Option<Quota> {
 
 /// The broker's clock, as governor reads it.
 #[derive(Clone, Copy, Debug)]
-struct SinceStart(Instant);
+pub(super) struct SinceStart(Instant);
+
+impl SinceStart {
+    /// Counted from now on.
+    pub(super) fn now() -> Self {
+        Self(clock::now())
+    }
+}
 
 impl governor::clock::Clock for SinceStart {
     type Instant = Nanos;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! client poll            from the arrival of the request to its reply
+//! ├── borrow             while other brokers are asked
 //! ├── queue              while no proxy has the client's offer
 //! └── hand-off           from a proxy's poll taking the offer to the reply
 //!     └── answer         from the proxy's answer to the reply
@@ -13,24 +14,31 @@
 //! ends. Whether a request is sampled is decided when it comes; of the others
 //! nothing is noted.
 //!
+//! A client of another broker is a `loan` instead of a `client poll`, in that
+//! broker's trace if it says in which it is.
+//!
 //! A span says how long, and by classes that thousands share how it went. It
 //! never tells who: no address, session description, `Sid`, bridge or country.
 
 mod timeline;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use opentelemetry::global::{BoxedSpan, BoxedTracer};
+use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::{
     Link, Span as _, SpanBuilder, SpanKind, Status, TraceContextExt as _, Tracer as _,
 };
 use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
 
 use crate::metrics::labels::{ClientOutcome, Rendezvous};
 use crate::wire::nat::{NatClass, NatType};
 
 use super::clock;
+use super::lending::LoanRequest;
 
 pub(super) use timeline::{Polled, Timeline, Timelines};
 
@@ -41,6 +49,8 @@ const POOL: &str = "snowflake.pool";
 const RENDEZVOUS: &str = "snowflake.rendezvous";
 const OUTCOME: &str = "snowflake.outcome";
 const ATTEMPT: &str = "snowflake.attempt";
+/// The one field of W3C Trace Context that brokers pass on.
+const TRACEPARENT: &str = "traceparent";
 
 /// A client's request while it lasts, if it is sampled. Dropped without an
 /// outcome, it was abandoned.
@@ -54,7 +64,7 @@ struct Recording<'a> {
     /// With the span of the request.
     root: Context,
     nat: NatType,
-    rendezvous: Rendezvous,
+    rendezvous: Option<Rendezvous>,
     timeline: Arc<Mutex<Timeline>>,
     outcome: ClientOutcome,
     calendar: Calendar,
@@ -71,11 +81,35 @@ impl<'a> ClientTrace<'a> {
         let Some(tracer) = tracer else {
             return Self(None);
         };
+        let parent = Context::new();
+        let name = "client poll";
+        Self::under(&parent, tracer, name, arrived, Some(rendezvous), nat)
+    }
+
+    /// A request for a client of another broker has arrived.
+    pub(super) fn lent(tracer: Option<&'a BoxedTracer>, request: &LoanRequest) -> Self {
+        let Some(tracer) = tracer else {
+            return Self(None);
+        };
+        let parent = request.traceparent.as_deref();
+        let parent = parent.map_or_else(Context::new, remote_context);
+        let (arrived, rendezvous) = (request.arrived, request.rendezvous);
+        Self::under(&parent, tracer, "loan", arrived, rendezvous, request.nat)
+    }
+
+    fn under(
+        parent: &Context,
+        tracer: &'a BoxedTracer,
+        name: &'static str,
+        arrived: Instant,
+        rendezvous: Option<Rendezvous>,
+        nat: NatType,
+    ) -> Self {
         let calendar = Calendar::now();
-        let builder = SpanBuilder::from_name("client poll")
+        let builder = SpanBuilder::from_name(name)
             .with_kind(SpanKind::Server)
             .with_start_time(calendar.at(arrived));
-        let span = tracer.build_with_context(builder, &Context::new());
+        let span = tracer.build_with_context(builder, parent);
         if !span.is_recording() {
             return Self(None);
         }
@@ -94,6 +128,23 @@ impl<'a> ClientTrace<'a> {
     pub(super) fn timeline(&self) -> Option<Arc<Mutex<Timeline>>> {
         let recording = self.0.as_ref()?;
         Some(Arc::clone(&recording.timeline))
+    }
+
+    /// What a broker is told of the trace that is asked for the client; nothing
+    /// if it is not sampled.
+    pub(super) fn traceparent(&self) -> Option<String> {
+        let recording = self.0.as_ref()?;
+        let mut fields = HashMap::new();
+        TraceContextPropagator::new().inject_context(&recording.root, &mut fields);
+        fields.remove(TRACEPARENT)
+    }
+
+    /// Other brokers were asked from then until now.
+    pub(super) fn borrowed(&self, from: Instant, is_answered: bool) {
+        if let Some(recording) = &self.0 {
+            let mut timeline = timeline::lock(&recording.timeline);
+            timeline.borrowed(from, clock::now(), is_answered);
+        }
     }
 
     /// The request has its reply.
@@ -117,6 +168,12 @@ impl Drop for Recording<'_> {
         for (from, to) in timeline.waits(end) {
             let span = self.child(&self.root, SpanBuilder::from_name("queue"), from);
             self.end(span, to);
+        }
+        for borrowing in timeline.borrowings() {
+            let outcome = KeyValue::new(OUTCOME, borrowing.outcome());
+            let builder = SpanBuilder::from_name("borrow").with_attributes([outcome]);
+            let span = self.child(&self.root, builder, borrowing.from);
+            self.end(span, borrowing.to);
         }
         for hand_off in timeline.hand_offs() {
             self.hand_off(hand_off, timeline.left_or(end), end);
@@ -179,7 +236,9 @@ impl Recording<'_> {
     fn end_root(&self, at: Instant) {
         let root = self.root.span();
         root.set_attribute(KeyValue::new(NAT, self.nat.as_str()));
-        root.set_attribute(KeyValue::new(RENDEZVOUS, self.rendezvous.as_str()));
+        if let Some(rendezvous) = self.rendezvous {
+            root.set_attribute(KeyValue::new(RENDEZVOUS, rendezvous.as_str()));
+        }
         root.set_attribute(KeyValue::new(OUTCOME, self.outcome.as_str()));
         if matches!(
             self.outcome,
@@ -189,6 +248,12 @@ impl Recording<'_> {
         }
         root.end_with_timestamp(self.calendar.at(at));
     }
+}
+
+/// Where another broker's request comes from; nowhere if its field says nothing.
+fn remote_context(traceparent: &str) -> Context {
+    let fields = HashMap::from([(TRACEPARENT.to_owned(), traceparent.to_owned())]);
+    TraceContextPropagator::new().extract_with_context(&Context::new(), &fields)
 }
 
 /// One moment on both clocks, to tell others by: spans have calendar times.

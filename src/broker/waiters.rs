@@ -31,7 +31,7 @@ pub(super) struct State {
     /// Until when the driver sleeps; an earlier deadline has to wake it.
     pub(super) driver_sleeps_until: Option<Instant>,
     polls: SecondaryMap<PollKey, PollWaiter>,
-    clients: SecondaryMap<ClientKey, (Sender<ClientReply>, NatClass)>,
+    clients: SecondaryMap<ClientKey, ClientWaiter>,
     timelines: Timelines,
     /// Whether proxies are to come back soon, for our successor.
     pub(super) has_successor: bool,
@@ -43,6 +43,24 @@ struct PollWaiter {
     sender: Sender<PollEnd>,
     polled: Polled,
     country: CountryCode,
+}
+
+/// A client's request that waits for its reply.
+#[derive(Debug)]
+struct ClientWaiter {
+    sender: Sender<ClientReply>,
+    class: NatClass,
+    /// To be told that another broker may be asked; `None` once it was, or where
+    /// there is none.
+    overdue: Option<Sender<()>>,
+}
+
+/// What a client's request waits for.
+#[derive(Debug)]
+pub(super) struct ClientReceivers {
+    pub(super) reply: Receiver<ClientReply>,
+    /// Comes if the client is to have a second chance elsewhere.
+    pub(super) overdue: Receiver<()>,
 }
 
 /// How a poll ends, and after how long its proxy is to poll again.
@@ -57,6 +75,7 @@ pub(super) struct PollEnd {
 pub(super) enum Delivery {
     Poll(Sender<PollEnd>, PollEnd),
     Client(Sender<ClientReply>, ClientReply),
+    Overdue(Sender<()>),
 }
 
 /// Whose request it is.
@@ -106,21 +125,28 @@ impl State {
         Ok((Waiter::Poll(key), receiver))
     }
 
+    /// A client comes; `admit` is how the engine is told of it and its offer.
     pub(super) fn add_client(
         &mut self,
         now: Instant,
-        arrived: Instant,
         offer: ClientOffer,
         timeline: Option<Arc<Mutex<Timeline>>>,
-    ) -> (Waiter, Receiver<ClientReply>) {
+        admit: impl FnOnce(&mut Matcher, ClientOffer) -> ClientKey,
+    ) -> (ClientKey, ClientReceivers) {
         let class = NatClass::of(offer.nat);
-        let key = self.matcher.handle_client(now, arrived, offer);
+        let key = admit(&mut self.matcher, offer);
         if let Some(timeline) = timeline {
             self.timelines.enter(now, key, timeline);
         }
-        let (sender, receiver) = oneshot::channel();
-        self.clients.insert(key, (sender, class));
-        (Waiter::Client(key), receiver)
+        let (sender, reply) = oneshot::channel();
+        let (overdue_sender, overdue) = oneshot::channel();
+        let waiter = ClientWaiter {
+            sender,
+            class,
+            overdue: Some(overdue_sender),
+        };
+        self.clients.insert(key, waiter);
+        (key, ClientReceivers { reply, overdue })
     }
 
     fn remove(&mut self, now: Instant, waiter: Waiter) {
@@ -160,6 +186,7 @@ impl State {
             let delivery = match output {
                 Output::Poll(key, reply) => self.poll_delivery(now, key, reply),
                 Output::Client(key, reply) => self.client_delivery(now, key, reply),
+                Output::Overdue(key) => self.overdue_delivery(key),
                 Output::Event(event) => {
                     self.count(event);
                     None
@@ -221,11 +248,23 @@ impl State {
             self.timelines.answered(now, key, answered.since_hand_off);
         }
         self.timelines.leave(now, key);
-        let (sender, class) = self.clients.remove(key)?;
+        let waiter = self.clients.remove(key)?;
         if let ClientReply::Denied(Denied::NoProxy | Denied::QueueFull) = &reply {
-            self.steering.denied(class);
+            self.steering.denied(waiter.class);
         }
-        Some(Delivery::Client(sender, reply))
+        Some(Delivery::Client(waiter.sender, reply))
+    }
+
+    fn overdue_delivery(&mut self, key: ClientKey) -> Option<Delivery> {
+        let waiter = self.clients.get_mut(key)?;
+        waiter.overdue.take().map(Delivery::Overdue)
+    }
+
+    /// The client has the answer of another broker's proxy.
+    pub(super) fn borrowed(&mut self, now: Instant, key: ClientKey) {
+        self.clients.remove(key);
+        self.timelines.leave(now, key);
+        self.matcher.handle_borrowed(now, key);
     }
 
     /// Counts what no request counts for itself: each has a record of its own
@@ -260,6 +299,7 @@ impl Delivery {
         match self {
             Self::Poll(sender, end) => drop(sender.send(end)),
             Self::Client(sender, reply) => drop(sender.send(reply)),
+            Self::Overdue(sender) => drop(sender.send(())),
         }
     }
 }
@@ -281,11 +321,16 @@ impl<'a> Guard<'a> {
     }
 
     /// Waits for the reply; `None` if the broker forgot the request, which only
-    /// happens when it is itself dropped.
-    pub(super) async fn reply<T>(mut self, receiver: Receiver<T>) -> Option<T> {
+    /// happens when it is itself dropped. To be asked for until it comes.
+    pub(super) async fn reply<T>(&mut self, receiver: &mut Receiver<T>) -> Option<T> {
         let reply = receiver.await.ok();
         self.waiter = None;
         reply
+    }
+
+    /// The engine has let the request go.
+    pub(super) fn finish(mut self) {
+        self.waiter = None;
     }
 }
 

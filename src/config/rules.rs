@@ -2,6 +2,7 @@
 
 mod admin;
 mod bounds;
+mod federation;
 mod forms;
 mod queues;
 
@@ -9,6 +10,9 @@ use std::path::Path;
 
 use super::Config;
 use super::finding::{Finding, Origins, Source};
+
+/// No table is larger: far from where memory ends and within what TOML can say.
+const MOST: usize = 100_000_000;
 
 /// What the rules found.
 #[derive(Debug, Default)]
@@ -35,6 +39,7 @@ pub(super) fn check(
     geoip(&mut rules, exists);
     bounds::check(&mut rules);
     admin::check(&mut rules);
+    federation::check(&mut rules);
     forms::check(&mut rules);
     queues::check(&mut rules);
     rules.found

@@ -1,4 +1,5 @@
 mod admin;
+mod federation;
 
 use std::collections::BTreeSet;
 

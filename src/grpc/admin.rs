@@ -6,6 +6,7 @@ mod filter;
 mod limits;
 pub mod operations;
 mod parked_polls;
+mod peers;
 mod settings;
 mod stats;
 mod status;
@@ -267,9 +268,7 @@ impl Admin for AdminService {
         &self,
         request: Request<v1::ListPeersRequest>,
     ) -> Result<Response<v1::ListPeersResponse>, Status> {
-        let asked = request.get_ref();
-        super::pages::Page::asked(asked.page_size, &asked.page_token, "peers")?;
-        Ok(Response::new(v1::ListPeersResponse::default()))
+        peers::list(&self.broker, request.get_ref()).map(Response::new)
     }
 }
 

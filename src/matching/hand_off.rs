@@ -7,7 +7,7 @@ use crate::wire::session_description::SessionDescription;
 
 use super::deadlines::{Timer, later};
 use super::outputs::{AnswerOutcome, Answered, ClientReply, Denied, Event, HandOff, PollReply};
-use super::sessions::{Client, ClientKey, ClientState, Offered, PollKey};
+use super::sessions::{Client, ClientKey, ClientState, Offered, PollKey, Standing};
 use super::{Matcher, Stage};
 use crate::wire::nat::NatClass;
 
@@ -36,8 +36,11 @@ impl Matcher {
         })
     }
 
-    pub(super) fn take_idle_poll(&mut self, client: NatClass) -> Option<PollKey> {
-        let key = self.pools.best_for(client)?;
+    fn take_idle_poll(&mut self, client: ClientKey) -> Option<PollKey> {
+        let client = self.sessions.client(client)?;
+        let key = self
+            .pools
+            .best_for(client.class(), client.standing.reserve())?;
         self.unpark(key);
         Some(key)
     }
@@ -70,8 +73,12 @@ impl Matcher {
             return;
         };
         let (class, arrival, deadline) = (client.class(), client.arrival, client.deadline);
-        if let Some(poll) = self.take_idle_poll(class) {
+        let standing = client.standing;
+        if let Some(poll) = self.take_idle_poll(key) {
             return self.hand_off(now, poll, key);
+        }
+        if !standing.is_ours() {
+            return self.deny(key, Denied::NoneToLend);
         }
         let last_call = deadline.checked_sub(self.settings.min_answer_time);
         let until = last_call.map_or(now, |last_call| last_call.min(until));
@@ -103,13 +110,18 @@ impl Matcher {
             return;
         };
         let (class, arrival, deadline) = (client.class(), client.arrival, client.deadline);
+        let standing = client.standing;
         self.wake_client(key, deadline);
         if !self.may_have_another(now, key) {
             return;
         }
-        match self.take_idle_poll(class) {
-            Some(poll) => self.hand_off(now, poll, key),
-            None => self.overdue.insert(class, arrival, key),
+        if let Some(poll) = self.take_idle_poll(key) {
+            self.hand_off(now, poll, key);
+        } else if standing.is_ours() {
+            self.overdue.insert(class, arrival, key);
+            if standing == Standing::Own && self.stage != Stage::Draining {
+                self.outputs.overdue(key);
+            }
         }
     }
 
@@ -192,6 +204,13 @@ impl Matcher {
         if let Some(client) = self.sessions.client(key) {
             let (class, arrival) = (client.class(), client.arrival);
             self.queued.remove(class, arrival);
+            self.overdue.remove(class, arrival);
+        }
+    }
+
+    pub(super) fn leave_overdue(&mut self, key: ClientKey) {
+        if let Some(client) = self.sessions.client(key) {
+            let (class, arrival) = (client.class(), client.arrival);
             self.overdue.remove(class, arrival);
         }
     }

@@ -15,6 +15,9 @@ pub enum Output {
     Poll(PollKey, PollReply),
     /// The reply to a client, its only one.
     Client(ClientKey, ClientReply),
+    /// A client is overdue and no proxy is idle that could be its second chance:
+    /// another broker may have one.
+    Overdue(ClientKey),
     /// Something to count; the replies count too.
     Event(Event),
 }
@@ -87,6 +90,8 @@ pub enum Denied {
     NoTimeLeft,
     /// The broker is about to stop.
     Draining,
+    /// It is another broker's, and no proxy is idle beyond the reserve.
+    NoneToLend,
 }
 
 /// What became of an answer.
@@ -137,6 +142,10 @@ impl Outputs {
 
     pub(super) fn client(&mut self, key: ClientKey, reply: ClientReply) {
         self.0.push_back(Output::Client(key, reply));
+    }
+
+    pub(super) fn overdue(&mut self, key: ClientKey) {
+        self.0.push_back(Output::Overdue(key));
     }
 
     pub(super) fn event(&mut self, event: Event) {

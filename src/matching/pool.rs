@@ -32,11 +32,18 @@ impl Pools {
         }
     }
 
-    /// The poll that a client of class `client` is to be given, if there is one.
-    pub(super) fn best_for(&self, client: NatClass) -> Option<PollKey> {
-        pools_for(client)
-            .iter()
-            .find_map(|&pool| self.by_rank[pool as usize].values().next().copied())
+    /// The poll that a client of class `client` is to be given, if there is one
+    /// in a pool of more than `reserve`.
+    pub(super) fn best_for(&self, client: NatClass, reserve: usize) -> Option<PollKey> {
+        let pools = pools_for(client).iter();
+        let mut pools = pools.map(|&pool| &self.by_rank[pool as usize]);
+        let pool = pools.find(|pool| pool.len() > reserve)?;
+        pool.values().next().copied()
+    }
+
+    /// How many polls there are in a pool.
+    pub(super) fn len_of(&self, pool: NatClass) -> usize {
+        self.by_rank[pool as usize].len()
     }
 
     pub(super) fn len(&self) -> usize {

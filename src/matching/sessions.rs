@@ -35,6 +35,56 @@ pub struct ClientOffer {
     pub relay_url: Arc<str>,
 }
 
+/// A client of another broker, which asks for one of our proxies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Borrower {
+    /// Until when its broker waits for an answer.
+    pub deadline: Instant,
+    /// The how many-th proxy it is to get, from 1 on.
+    pub attempt: usize,
+    /// How many proxies of each pool are not for others.
+    pub reserve: usize,
+}
+
+/// Whose client it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Ours.
+    Own,
+    /// Ours, and another broker has its offer as well, which is a hand-off.
+    Borrowing,
+    /// Another broker's: it gets a proxy beyond the reserve at once, or none.
+    Borrower {
+        reserve: usize,
+        earlier_hand_offs: usize,
+    },
+}
+
+impl Standing {
+    pub(super) fn is_ours(self) -> bool {
+        !matches!(self, Self::Borrower { .. })
+    }
+
+    /// How many proxies of each pool it does not get.
+    pub(super) fn reserve(self) -> usize {
+        match self {
+            Self::Own | Self::Borrowing => 0,
+            Self::Borrower { reserve, .. } => reserve,
+        }
+    }
+
+    /// How many proxies have its offer when it comes.
+    pub(super) fn earlier_hand_offs(self) -> usize {
+        match self {
+            Self::Own => 0,
+            Self::Borrowing => 1,
+            Self::Borrower {
+                earlier_hand_offs, ..
+            } => earlier_hand_offs,
+        }
+    }
+}
+
 /// A proxy's poll, from its arrival until its answer is of no interest.
 #[derive(Debug)]
 pub(super) struct Poll {
@@ -68,12 +118,13 @@ pub(super) struct Offered {
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) offer: ClientOffer,
+    pub(super) standing: Standing,
     pub(super) arrival: u64,
     pub(super) deadline: Instant,
     pub(super) state: ClientState,
     /// The polls that have its offer now.
     pub(super) attempts: Vec<PollKey>,
-    /// How many polls were handed its offer.
+    /// How many proxies were handed its offer, those of other brokers too.
     pub(super) hand_offs: usize,
     /// When its timer is set to.
     pub(super) wake: Option<Instant>,
@@ -88,18 +139,6 @@ pub(super) enum ClientState {
 }
 
 impl Client {
-    pub(super) fn new(offer: ClientOffer, arrival: u64, deadline: Instant) -> Self {
-        Self {
-            offer,
-            arrival,
-            deadline,
-            state: ClientState::Unmatched,
-            attempts: Vec::new(),
-            hand_offs: 0,
-            wake: None,
-        }
-    }
-
     pub(super) fn class(&self) -> NatClass {
         NatClass::of(self.offer.nat)
     }

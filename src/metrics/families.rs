@@ -14,9 +14,9 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::labels::{
-    AnswerFate, ClientOutcome, DropReason, Endpoint, HandshakeFailure, Label, OrderOutcome,
-    PollOutcome, PublishedAnswer, PublishedClient, PublishedPoll, QueueCall, Refusal, Rendezvous,
-    Request, StatusCode,
+    AnswerFate, CircuitState, ClientOutcome, DropReason, Endpoint, HandshakeFailure, Label,
+    LoanOutcome, LoanRefusal, OrderOutcome, PeerName, PollOutcome, PublishedAnswer,
+    PublishedClient, PublishedPoll, QueueCall, Refusal, Rendezvous, Request, StatusCode,
 };
 use super::recent::LATENCIES;
 use super::rounded::RoundedCounter;
@@ -60,6 +60,11 @@ label_sets! {
     Dropped { reason: DropReason }
     OrderEnd { outcome: OrderOutcome }
     FailedCall { call: QueueCall }
+    Peer { peer: PeerName }
+    PeerPool { peer: PeerName, pool: NatClass }
+    Circuit { peer: PeerName, state: CircuitState }
+    Loan { peer: PeerName, outcome: LoanOutcome }
+    LoanRefused { peer: PeerName, reason: LoanRefusal }
 }
 
 /// The label set of a family with one series at most.
@@ -110,6 +115,15 @@ pub(super) struct Families {
     pub(super) queue_message_age: Histogram,
     pub(super) queue_call_failures: Family<FailedCall, Counter>,
     pub(super) reply_queues_swept: Counter,
+    // By peer: there are series for those of the configuration.
+    pub(super) borrowed: Family<Loan, Counter>,
+    pub(super) borrowing_refusals: Family<LoanRefused, Counter>,
+    pub(super) borrowed_latency: Family<Peer, Histogram>,
+    pub(super) lent: Family<Loan, Counter>,
+    pub(super) lending_refusals: Family<LoanRefused, Counter>,
+    pub(super) peer_connected: Family<Peer, Gauge>,
+    pub(super) peer_supply: Family<PeerPool, Gauge>,
+    pub(super) peer_circuit: Family<Circuit, Gauge>,
 }
 
 impl Families {
@@ -164,6 +178,14 @@ impl Families {
             queue_message_age: add(r, "snowflake_broker_sqs_message_age_seconds", "How old messages of SQS queues were when they were received", Histogram::new(MESSAGE_AGES)),
             queue_call_failures: add(r, "snowflake_broker_sqs_call_failures", "Calls of SQS that failed, by which", Family::default()),
             reply_queues_swept: add(r, "snowflake_broker_sqs_reply_queues_swept", "Stale reply queues that were deleted", Counter::default()),
+            borrowed: add(r, "snowflake_broker_peer_borrowed", "Offers of our clients that went to a peer, by what came of them", Family::default()),
+            borrowing_refusals: add(r, "snowflake_broker_peer_borrowing_refused", "Offers of our clients that a peer did not take, by why", Family::default()),
+            borrowed_latency: add(r, "snowflake_broker_peer_answer_seconds", "From asking a peer until the answer of its proxy", Family::new_with_constructor(latency)),
+            lent: add(r, "snowflake_broker_peer_lent", "Offers that a peer sent for its clients, by what came of them", Family::default()),
+            lending_refusals: add(r, "snowflake_broker_peer_lending_refused", "Offers of a peer that were not taken, by why", Family::default()),
+            peer_connected: add(r, "snowflake_broker_peer_connected", "Whether a peer can be asked: 1 or 0", Family::default()),
+            peer_supply: add(r, "snowflake_broker_peer_supply", "Proxies that a peer says to have for us, by pool", Family::default()),
+            peer_circuit: add(r, "snowflake_broker_peer_circuit", "Whether a peer is asked after how it has answered of late: 1 for the state that it is in", Family::default()),
         }
     }
 
@@ -202,7 +224,7 @@ fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metri
     metric
 }
 
-fn seed1<A: Label, S: Clone + Hash + Eq, M, C: MetricConstructor<M>>(
+pub(super) fn seed1<A: Label, S: Clone + Hash + Eq, M, C: MetricConstructor<M>>(
     family: &Family<S, M, C>,
     set: impl Fn(A) -> S,
 ) {

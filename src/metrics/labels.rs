@@ -265,6 +265,10 @@ macro_rules! words {
     };
 }
 
+mod peers;
+
+pub use peers::{CircuitState, LoanOutcome, LoanRefusal, PeerName};
+
 words_of_the_wire!(Rendezvous, NatType, NatClass, ProxyType, QueueCall);
 
 words! {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::families::{Families, Pool, Proxy};
+use super::peers::PeerFigures;
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::ProxyType;
 
@@ -17,6 +18,8 @@ pub struct Waiting {
     pub matched: usize,
     /// After how long the proxies of each pool are told to poll again.
     pub poll_intervals: Vec<(NatClass, Duration)>,
+    /// The brokers that can be asked when this one has no proxy.
+    pub peers: Vec<PeerFigures>,
 }
 
 impl Families {
@@ -44,6 +47,7 @@ impl Families {
             let gauge = self.poll_interval.get_or_create(&Pool { pool });
             gauge.set(interval.as_secs_f64());
         }
+        self.show_peers(&waiting.peers);
     }
 }
 

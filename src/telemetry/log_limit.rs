@@ -1,5 +1,6 @@
 //! Keeps what strangers provoke from flooding the log.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,39 @@ impl LogLimit {
         }
         state.logged += 1;
         Some(std::mem::take(&mut state.suppressed))
+    }
+}
+
+/// A [`LogLimit`] for each of some who are known by name.
+#[derive(Debug)]
+pub struct LogLimits {
+    most: u32,
+    period: Duration,
+    by_name: Mutex<BTreeMap<String, LogLimit>>,
+}
+
+impl LogLimits {
+    /// At most `most` lines of each in a `period`.
+    pub const fn new(most: u32, period: Duration) -> Self {
+        Self {
+            most,
+            period,
+            by_name: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// Whether a line about somebody may be logged `now`; see
+    /// [`LogLimit::admit`]. Names are kept: there have to be few.
+    pub fn admit(&self, name: &str, now: Instant) -> Option<u64> {
+        // Limits are whole at any time, even if a holder of the lock panicked.
+        let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(limit) = by_name.get(name) {
+            return limit.admit(now);
+        }
+        let limit = LogLimit::new(self.most, self.period);
+        let admitted = limit.admit(now);
+        by_name.insert(name.to_owned(), limit);
+        admitted
     }
 }
 

@@ -3,18 +3,22 @@
 
 use std::sync::Arc;
 
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::crypto::{
+    WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::{ParsedCertificate, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use x509_parser::parse_x509_certificate;
 use x509_parser::prelude::GeneralName;
 
 use super::Certificate;
 
-/// Why the server's side of it cannot be set up.
+/// Why it cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidMutualTls {
     /// The authorities are no PEM text.
@@ -71,6 +75,84 @@ pub fn server_config(
     let mut config = builder.with_cert_resolver(Arc::new(certificate));
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
+}
+
+/// The client's side, for HTTP/2 alone: the server has to have a certificate of
+/// one of these authorities (PEM). Which of its [`names`] are the right ones is
+/// for the caller to see.
+pub fn client_config(
+    certificate: Certificate,
+    authorities: &[u8],
+) -> Result<ClientConfig, InvalidMutualTls> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let roots = roots(authorities)?;
+    if roots.is_empty() {
+        let none = VerifierBuilderError::NoRootAnchors;
+        return Err(InvalidMutualTls::NoAuthority(none));
+    }
+    let verifier = KnownServer {
+        roots,
+        algorithms: provider.signature_verification_algorithms,
+    };
+    let certificate = SingleCertAndKey::from(certificate.into_key());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(InvalidMutualTls::Tls)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_client_cert_resolver(Arc::new(certificate));
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+/// Any server with a valid certificate of these authorities, whatever its names.
+#[derive(Debug)]
+struct KnownServer {
+    roots: RootCertStore,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ServerCertVerifier for KnownServer {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let certificate = ParsedCertificate::try_from(end_entity)?;
+        verify_server_cert_signed_by_trust_anchor(
+            &certificate,
+            &self.roots,
+            intermediates,
+            now,
+            self.algorithms.all,
+        )?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
 }
 
 fn roots(authorities: &[u8]) -> Result<RootCertStore, InvalidMutualTls> {

@@ -19,6 +19,16 @@ impl Fingerprint {
         0x48, 0x14, 0xF8, 0x0A, 0x72,
     ]);
 
+    /// The fingerprint of these 20 bytes; `None` of any other number of them.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// Its 20 bytes.
+    pub fn as_bytes(&self) -> &[u8; 20] {
+        &self.0
+    }
+
     /// The fingerprint in a field that may be absent or empty, which means
     /// [`Self::DEFAULT`].
     pub fn from_field(text: Option<&str>) -> Result<Self, InvalidFingerprint> {

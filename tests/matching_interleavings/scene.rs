@@ -229,7 +229,8 @@ impl Scene {
             Output::Client(key, ClientReply::TimedOut) => {
                 format!("{}: timed out", self.client_name(key))
             }
-            Output::Event(Event::Answer { .. }) => return None,
+            // Nobody else is asked here.
+            Output::Event(Event::Answer { .. }) | Output::Overdue(_) => return None,
             Output::Event(event) => format!("{event:?}"),
         })
     }

@@ -42,6 +42,14 @@ impl Books {
         self.clients[client].get_or_insert(End::Left);
     }
 
+    /// A client has its answer from elsewhere: that is its reply.
+    pub(crate) fn client_borrowed(&mut self, client: usize) {
+        if self.clients[client].is_none() {
+            self.clients[client] = Some(End::Replied);
+            self.count("client replied");
+        }
+    }
+
     /// `asks` numbers the client in an offer, `answers` the poll of an answer.
     pub(crate) fn note(
         &mut self,
@@ -81,7 +89,7 @@ impl Books {
             Said::Event(Event::PollAbandoned) => self.count("poll abandoned"),
             Said::Event(Event::HandOffFailed) => self.count("hand-off failed"),
             Said::Event(Event::ClientAbandoned) => self.count("client abandoned"),
-            Said::Event(Event::ClientQueued | Event::Answer { .. }) => {}
+            Said::Overdue(_) | Said::Event(Event::ClientQueued | Event::Answer { .. }) => {}
         }
     }
 

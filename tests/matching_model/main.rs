@@ -49,6 +49,7 @@ fn kind(said: &Said) -> String {
         Said::Poll(_, reply) => format!("{reply:?}"),
         Said::Client(_, ClientReply::Answer(answered)) => format!("answer {}", answered.attempts),
         Said::Client(_, reply) => format!("{reply:?}"),
+        Said::Overdue(_) => "overdue".to_owned(),
         Said::Event(snowflake_broker::matching::Event::Answer { outcome, .. }) => {
             format!("{outcome:?}")
         }
@@ -74,6 +75,7 @@ fn scripts_reach_every_kind_of_output() {
         "Denied(Draining)",
         "Denied(NoProxy)",
         "Denied(NoTimeLeft)",
+        "Denied(NoneToLend)",
         "Denied(Overloaded)",
         "Denied(QueueFull)",
         "HandOffFailed",
@@ -92,6 +94,7 @@ fn scripts_reach_every_kind_of_output() {
         "offer 1",
         "offer 2",
         "offer 3",
+        "overdue",
     ];
     assert_eq!(seen, expected.map(str::to_owned).into());
 }

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use snowflake_broker::matching::{ClientKey, ClientOffer, Matcher, Output, PollKey, Settings};
+use snowflake_broker::matching::{
+    Borrower, ClientKey, ClientOffer, Matcher, Output, PollKey, Settings,
+};
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
 use snowflake_broker::wire::session_description::SessionDescription;
@@ -82,6 +84,24 @@ impl Pair {
                 self.now.saturating_sub(*age),
             ),
             Op::Client { nat, age } => self.client(*nat, self.now.saturating_sub(*age)),
+            Op::BorrowingClient { nat, age } => {
+                self.borrowing_client(*nat, self.now.saturating_sub(*age));
+            }
+            Op::Borrower {
+                nat,
+                patience,
+                attempt,
+                reserve,
+            } => self.borrower(*nat, (self.now + *patience, *attempt, *reserve)),
+            Op::Borrow(index) => self.loan(*index, Matcher::handle_borrowing, Reference::borrow),
+            Op::NotBorrowed(index) => {
+                self.loan(
+                    *index,
+                    Matcher::handle_not_borrowed,
+                    Reference::not_borrowed,
+                );
+            }
+            Op::Borrowed(index) => self.borrowed(*index),
             Op::AnswerOf(index) => {
                 if let Some(poll) = pick(*index, self.sids.len()) {
                     self.answer(self.sids[poll]);
@@ -145,12 +165,62 @@ impl Pair {
         }
     }
 
-    fn client(&mut self, nat: NatType, arrived: Duration) {
-        let offer = ClientOffer {
+    fn offer(&self, nat: NatType) -> ClientOffer {
+        ClientOffer {
             offer: numbered("offer", self.client_keys.len()),
             nat,
             relay_url: "wss://relay.example/".into(),
+        }
+    }
+
+    fn borrowing_client(&mut self, nat: NatType, arrived: Duration) {
+        let offer = self.offer(nat);
+        let (now, at) = (self.instant(), self.start + arrived);
+        let key = self.engine.handle_borrowing_client(now, at, offer.clone());
+        self.client_keys.push(key);
+        self.books.client_came();
+        self.reference
+            .borrowing_client(self.now, arrived, offer, key);
+    }
+
+    fn borrower(&mut self, nat: NatType, terms: (Duration, usize, usize)) {
+        let offer = self.offer(nat);
+        let borrower = Borrower {
+            deadline: self.start + terms.0,
+            attempt: terms.1,
+            reserve: terms.2,
         };
+        let now = self.instant();
+        let key = self.engine.handle_borrower(now, borrower, offer.clone());
+        self.client_keys.push(key);
+        self.books.client_came();
+        self.reference.borrower(self.now, terms, offer, key);
+    }
+
+    fn loan(
+        &mut self,
+        index: usize,
+        engine: fn(&mut Matcher, Instant, ClientKey),
+        reference: fn(&mut Reference, Duration, usize),
+    ) {
+        if let Some(client) = pick(index, self.client_keys.len()) {
+            let now = self.instant();
+            engine(&mut self.engine, now, self.client_keys[client]);
+            reference(&mut self.reference, self.now, client);
+        }
+    }
+
+    /// The client has its answer then, and waits for no other.
+    fn borrowed(&mut self, index: usize) {
+        self.loan(index, Matcher::handle_borrowed, Reference::borrowed);
+        self.compare(false);
+        if let Some(client) = pick(index, self.client_keys.len()) {
+            self.books.client_borrowed(client);
+        }
+    }
+
+    fn client(&mut self, nat: NatType, arrived: Duration) {
+        let offer = self.offer(nat);
         let key = self
             .engine
             .handle_client(self.instant(), self.start + arrived, offer.clone());
@@ -227,6 +297,10 @@ impl Pair {
             Output::Client(key, reply) => {
                 let client = self.client_keys.iter().position(|known| *known == key);
                 Said::Client(client.expect("a client of this script"), reply)
+            }
+            Output::Overdue(key) => {
+                let client = self.client_keys.iter().position(|known| *known == key);
+                Said::Overdue(client.expect("a client of this script"))
             }
             Output::Event(event) => Said::Event(event),
         }

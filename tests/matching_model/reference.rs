@@ -18,7 +18,20 @@ mod decisions;
 pub(crate) enum Said {
     Poll(usize, PollReply),
     Client(usize, ClientReply),
+    Overdue(usize),
     Event(Event),
+}
+
+/// Whose client it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Whose {
+    Ours,
+    /// Ours, and another broker has its offer too.
+    Borrowing,
+    /// Another broker's.
+    Theirs {
+        reserve: usize,
+    },
 }
 
 /// Times are counted from some start.
@@ -57,6 +70,7 @@ struct Client {
     /// What the engine calls it.
     key: ClientKey,
     offer: ClientOffer,
+    whose: Whose,
     deadline: Time,
     hand_offs: usize,
     state: ClientState,
@@ -125,18 +139,54 @@ impl Reference {
     }
 
     pub(crate) fn client(&mut self, now: Time, arrived: Time, offer: ClientOffer, key: ClientKey) {
-        self.tick(now);
         let deadline = arrived + self.settings.client_timeout;
+        self.admit(now, deadline, (offer, key), Whose::Ours, 0);
+    }
+
+    pub(crate) fn borrowing_client(
+        &mut self,
+        now: Time,
+        arrived: Time,
+        offer: ClientOffer,
+        key: ClientKey,
+    ) {
+        let deadline = arrived + self.settings.client_timeout;
+        self.admit(now, deadline, (offer, key), Whose::Borrowing, 1);
+    }
+
+    pub(crate) fn borrower(
+        &mut self,
+        now: Time,
+        (deadline, attempt, reserve): (Time, usize, usize),
+        offer: ClientOffer,
+        key: ClientKey,
+    ) {
+        let deadline = deadline.min(now + self.settings.client_timeout);
+        let whose = Whose::Theirs { reserve };
+        self.admit(now, deadline, (offer, key), whose, attempt - 1);
+    }
+
+    fn admit(
+        &mut self,
+        now: Time,
+        deadline: Time,
+        (offer, key): (ClientOffer, ClientKey),
+        whose: Whose,
+        hand_offs: usize,
+    ) {
+        self.tick(now);
         let matched = self.matched().count();
         self.clients.push(Client {
             key,
             offer,
+            whose,
             deadline,
-            hand_offs: 0,
+            hand_offs,
             state: ClientState::Gone,
         });
         let client = self.clients.len() - 1;
-        if self.draining {
+        let is_theirs = matches!(whose, Whose::Theirs { .. });
+        if self.draining || (self.lame_duck && is_theirs) {
             self.deny(client, Denied::Draining);
         } else if deadline <= now {
             self.deny(client, Denied::NoTimeLeft);
@@ -202,6 +252,41 @@ impl Reference {
         if self.clients[client].state != ClientState::Gone {
             self.end_client(now, client, AnswerOutcome::ClientLeft);
             self.said.push(Said::Event(Event::ClientAbandoned));
+        }
+    }
+
+    /// Another broker is asked for the client.
+    pub(crate) fn borrow(&mut self, now: Time, client: usize) {
+        self.tick(now);
+        let client = &mut self.clients[client];
+        if client.state != ClientState::Gone && client.whose == Whose::Ours {
+            client.whose = Whose::Borrowing;
+            client.hand_offs += 1;
+            if client.state == ClientState::Overdue {
+                client.state = ClientState::Matched { rematch_at: None };
+            }
+        }
+    }
+
+    /// It had nothing.
+    pub(crate) fn not_borrowed(&mut self, now: Time, index: usize) {
+        self.tick(now);
+        let client = &mut self.clients[index];
+        if client.state == ClientState::Gone || client.whose != Whose::Borrowing {
+            return;
+        }
+        client.whose = Whose::Ours;
+        client.hand_offs -= 1;
+        if !matches!(client.state, ClientState::Queued { .. }) {
+            self.second_chance(now, index);
+        }
+    }
+
+    /// It had an answer.
+    pub(crate) fn borrowed(&mut self, now: Time, client: usize) {
+        self.tick(now);
+        if self.clients[client].state != ClientState::Gone {
+            self.end_client(now, client, AnswerOutcome::Beaten);
         }
     }
 

@@ -29,6 +29,22 @@ pub(crate) enum Op {
         nat: NatType,
         age: Duration,
     },
+    /// A client for whom another broker is asked already.
+    BorrowingClient {
+        nat: NatType,
+        age: Duration,
+    },
+    /// A client of another broker, which waits that long.
+    Borrower {
+        nat: NatType,
+        patience: Duration,
+        attempt: usize,
+        reserve: usize,
+    },
+    /// Another broker is asked for a client, has nothing, has an answer.
+    Borrow(usize),
+    NotBorrowed(usize),
+    Borrowed(usize),
     AnswerOf(usize),
     AnswerUnder(u8),
     PollGone(usize),
@@ -89,6 +105,11 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         90 => poll(),
         90 => (nat(), age()).prop_map(|(nat, age)| Op::Client { nat, age }),
+        15 => (nat(), age()).prop_map(|(nat, age)| Op::BorrowingClient { nat, age }),
+        30 => borrower(),
+        15 => any::<usize>().prop_map(Op::Borrow),
+        10 => any::<usize>().prop_map(Op::NotBorrowed),
+        5 => any::<usize>().prop_map(Op::Borrowed),
         50 => any::<usize>().prop_map(Op::AnswerOf),
         10 => (0..14_u8).prop_map(Op::AnswerUnder),
         30 => any::<usize>().prop_map(Op::PollGone),
@@ -112,6 +133,17 @@ fn poll() -> impl Strategy<Value = Op> {
             nat,
             clients,
             age,
+        },
+    )
+}
+
+fn borrower() -> impl Strategy<Value = Op> {
+    (nat(), time(&[0, 5, 20, 50]), 1..4_usize, 0..3_usize).prop_map(
+        |(nat, patience, attempt, reserve)| Op::Borrower {
+            nat,
+            patience,
+            attempt,
+            reserve,
         },
     )
 }

@@ -14,7 +14,7 @@ use snowflake_broker::metrics::exposition::Format;
 use crate::exposed;
 use crate::exposition::{Exposition, Family};
 use crate::front::Front;
-use crate::front::privacy::PrivacyWatch;
+use crate::front::watched::privacy::PrivacyWatch;
 use crate::messages::{client_poll, proxy_answer, proxy_poll};
 use crate::requests::Reply;
 

@@ -266,7 +266,7 @@ impl World {
                     let class = self.clients.remove(&key).unwrap();
                     self.end_client(class, &reply);
                 }
-                Output::Event(_) => {}
+                Output::Event(_) | Output::Overdue(_) => {}
             }
         }
     }

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::front::privacy::PrivacyWatch;
+use crate::front::watched::privacy::PrivacyWatch;
 use crate::messages::{proxy_answer, proxy_poll};
 use crate::moto::{Moto, QUEUE, REGION};
 use crate::peer::Peer;

@@ -41,8 +41,6 @@ const CLIENTS: usize = 200;
 /// A client that waits for 2 s is offered to a second proxy.
 const PROXIES: usize = 2 * CLIENTS;
 const PROXY_TAKES: Duration = Duration::from_secs(3);
-/// Besides what moto takes for the same calls, with its one processor.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(6);
 
 #[expect(clippy::print_stdout, reason = "figures, shown with --nocapture")]
 async fn two_hundred_clients() {
@@ -61,11 +59,7 @@ async fn two_hundred_clients() {
     let both = async { tokio::join!(proxies, clients) };
     let (_, waited) = timeout(LONG_ENOUGH, both).await.unwrap();
     let longest = waited.into_iter().max().unwrap();
-    println!(
-        "{CLIENTS} clients, each answered after {longest:?} at most; \
-         of the calls alone moto does as many in {moto_takes:?}"
-    );
-    assert!(longest < ANSWERED_WITHIN + moto_takes, "{longest:?}");
+    println!("{CLIENTS} clients, each answered after {longest:?} at most");
     let failed = broker
         .metric("snowflake_broker_sqs_call_failures_total")
         .await;
@@ -75,25 +69,6 @@ async fn two_hundred_clients() {
     });
     deleted.await.unwrap();
     broker.log();
-}
-
-/// How long moto takes for what so many clients have it do, without a broker.
-async fn calls_of_two_hundred(service: &MotoService) -> Duration {
-    let began = clock::now();
-    let calls = (0..CLIENTS).map(|number| async move {
-        let name = format!("alone-{number}");
-        let created = service.client.create_queue().queue_name(&name).send().await;
-        let url = created.unwrap().queue_url.unwrap();
-        service.write_to(&url, None, "x").await;
-        service.url(&name).await.unwrap();
-        let call = service.client.receive_message().queue_url(&url);
-        let received = call.send().await.unwrap().messages.unwrap();
-        let receipt = received[0].receipt_handle.as_deref().unwrap();
-        let call = service.client.delete_message().queue_url(&url);
-        call.receipt_handle(receipt).send().await.unwrap();
-    });
-    join_all(calls).await;
-    clock::now() - began
 }
 
 /// Answers 3 s after it got an offer, if it gets one, by that offer.

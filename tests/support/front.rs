@@ -1,8 +1,8 @@
 //! A broker behind its endpoints. Whatever a test does with it, no address and no
 //! session description may be recorded by it or shown in its metrics.
 
-#[path = "privacy.rs"]
-pub(crate) mod privacy;
+#[path = "watched.rs"]
+pub(crate) mod watched;
 
 use std::sync::{Arc, LazyLock};
 use std::thread;
@@ -18,25 +18,8 @@ use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
 use snowflake_broker::metrics::exposition::Format;
 use snowflake_broker::{http as front, matching};
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
-use privacy::PrivacyWatch;
-
-/// What the broker records in all tests of this process. Other crates are not
-/// watched: what they record does not leave the program.
-static WATCH: LazyLock<PrivacyWatch> = LazyLock::new(|| {
-    let watch = PrivacyWatch::default();
-    watch.forbid("a=candidate");
-    watch.forbid("\"sdp\"");
-    let ours = Targets::new().with_target("snowflake_broker", tracing::Level::TRACE);
-    tracing_subscriber::registry()
-        .with(watch.clone())
-        .with(ours)
-        .init();
-    watch
-});
+use watched::WATCH;
 
 /// A bridge beside the default one.
 pub(crate) const SECOND_BRIDGE: &str = "00000B23E1107BB62ABFC40DDCC8824814F80A72";

@@ -1,14 +1,16 @@
 //! What people read of the answers: a message in, its text out.
 
 mod figures;
+mod peers;
 mod screen;
 mod sentences;
 mod status;
 mod table;
 
+pub(super) use peers::peers;
 pub(super) use screen::{History, Line, screen};
 pub(super) use sentences::{
     DryRun, bridge_count, bridge_lines, bridges, config, drain, intervals, limits, log_filter,
-    peers, polls, relay, reloaded, replaced_bridges, stats,
+    polls, relay, reloaded, replaced_bridges, stats,
 };
 pub(super) use status::{line, status};

@@ -14,6 +14,7 @@ use rustls::ServerConfig;
 use crate::app::admin;
 use crate::app::certificates::{Certificates, Pair};
 use crate::app::countries;
+use crate::app::federation::{self, Peers, Tls};
 use crate::bridges::BridgeList;
 use crate::broker::{Broker, Knowledge, PollInterval};
 use crate::config::{self, Config, Inputs, Loaded};
@@ -55,11 +56,13 @@ pub(in crate::app) enum Part {
     LogLevel,
     /// Who may call the administration.
     Administration,
+    /// The other brokers, and the certificates to know each other by.
+    Federation,
 }
 
 impl Part {
     /// All that is replaced.
-    pub(in crate::app) const REPLACED: [Self; 9] = [
+    pub(in crate::app) const REPLACED: [Self; 10] = [
         Self::Bridges,
         Self::RelayPatterns,
         Self::PollIntervals,
@@ -69,6 +72,7 @@ impl Part {
         Self::Matching,
         Self::LogLevel,
         Self::Administration,
+        Self::Federation,
     ];
 }
 
@@ -85,6 +89,7 @@ impl Display for Part {
             Self::Matching => "matching",
             Self::LogLevel => "log level",
             Self::Administration => "administration",
+            Self::Federation => "federation",
         })
     }
 }
@@ -127,6 +132,7 @@ pub(super) struct Prepared {
     certificate: Option<Pair>,
     log_level: LogLevel,
     access: (Access, Option<ServerConfig>),
+    peer_tls: Option<Tls>,
 }
 
 /// Where everything is put.
@@ -137,6 +143,7 @@ pub(in crate::app) struct Targets {
     pub(in crate::app) log: LogControl,
     pub(in crate::app) gate: Arc<Gate>,
     pub(in crate::app) metrics: Arc<Metrics>,
+    pub(in crate::app) peers: Peers,
 }
 
 impl Targets {
@@ -165,6 +172,8 @@ impl Prepared {
         let log_level = checked(Part::LogLevel, log_level, &mut wrong);
         let access = admin::access(&config.admin);
         let access = checked(Part::Administration, access, &mut wrong);
+        let peer_tls = federation::tls(&config.federation);
+        let peer_tls = checked(Part::Federation, peer_tls, &mut wrong);
         let certificate = certificates.read(config);
         let certificate = checked(Part::Certificate, certificate, &mut wrong);
         let knowledge = knowledge(config)
@@ -173,8 +182,8 @@ impl Prepared {
         let (geoip, problems) = countries::read(&config.geoip, known);
         let problems = problems.iter();
         wrong.extend(problems.map(|error| Wrong::new(Part::Countries, error)));
-        let (Some(knowledge), Some(certificate), Some(log_level), Some(access)) =
-            (knowledge, certificate, log_level, access)
+        let (Some(knowledge), Some(certificate), Some(log_level), Some(access), Some(peer_tls)) =
+            (knowledge, certificate, log_level, access, peer_tls)
         else {
             return Err(Refused(wrong));
         };
@@ -190,6 +199,7 @@ impl Prepared {
             certificate,
             log_level,
             access,
+            peer_tls,
         })
     }
 
@@ -201,6 +211,10 @@ impl Prepared {
         targets.broker.set_knowledge(self.knowledge);
         targets.certificates.apply(self.certificate);
         set_limits(&self.loaded.config, &targets.broker, &targets.server);
+        let federation = &self.loaded.config.federation;
+        targets
+            .peers
+            .set(&targets.broker, federation, self.peer_tls);
         targets.broker.set_matching(self.loaded.config.matching);
         targets.log.set_level(self.log_level);
         let (access, tls) = self.access;

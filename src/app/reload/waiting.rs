@@ -9,10 +9,11 @@ use crate::config::Config;
 
 /// The sections and keys that a reload puts in force. All others wait for a
 /// restart, so that a new setting is not passed over in silence.
-const RELOADED: [&str; 10] = [
+const RELOADED: [&str; 11] = [
     "admin.tls",
     "admin.tokens",
     "broker",
+    "federation",
     "geoip",
     "limits",
     "listener",
@@ -23,7 +24,7 @@ const RELOADED: [&str; 10] = [
 ];
 
 /// The keys of these sections that wait for a restart all the same.
-const NOT_RELOADED: [&str; 2] = ["listener.addr", "tls.disable"];
+const NOT_RELOADED: [&str; 3] = ["federation.listen", "listener.addr", "tls.disable"];
 
 /// The keys that `new` has another value for than `started` and that a reload
 /// does not put in force, by name.
@@ -99,7 +100,9 @@ mod tests {
 
     #[test]
     fn what_is_in_force_exists() {
-        let tree = tree(&Config::default());
+        let mut config = Config::default();
+        config.federation.listen = Some(":7443".to_owned());
+        let tree = tree(&config);
         for key in RELOADED.into_iter().chain(NOT_RELOADED) {
             let mut path = key.split('.');
             let section = path.next().and_then(|section| tree.get(section));

@@ -120,7 +120,9 @@ async fn an_intermediary_may_bring_many_and_each_claimed_address_as_one() {
 #[tokio::test(start_paused = true)]
 async fn who_writes_into_a_queue_is_limited_by_the_address_it_claims() {
     let limits = limits(bursts_of(2));
-    let from = |claimed| limits.admits(Request::ClientPoll, Origin::Queue, || claimed.map(ip));
+    let from = |claimed: Option<&str>| {
+        limits.admits(Request::ClientPoll, Origin::Queue, || claimed.map(ip))
+    };
     assert_eq!([(); 3].map(|()| from(Some("5.1.0.1"))), [true, true, false]);
     assert!(from(Some("5.1.0.2")));
     // The queue has a limit of its own.

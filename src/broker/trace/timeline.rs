@@ -23,7 +23,16 @@ pub(in crate::broker) struct Polled {
 pub(in crate::broker) struct Timeline {
     entered: Option<Instant>,
     hand_offs: Vec<HandOff>,
+    borrowings: Vec<Borrowing>,
     left: Option<Instant>,
+}
+
+/// A time in which other brokers were asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Borrowing {
+    pub(super) from: Instant,
+    pub(super) to: Instant,
+    is_answered: bool,
 }
 
 /// A proxy that was handed the client's offer.
@@ -119,6 +128,19 @@ impl Timelines {
 }
 
 impl Timeline {
+    /// Other brokers were asked in that time.
+    pub(super) fn borrowed(&mut self, from: Instant, to: Instant, is_answered: bool) {
+        self.borrowings.push(Borrowing {
+            from,
+            to,
+            is_answered,
+        });
+    }
+
+    pub(super) fn borrowings(&self) -> &[Borrowing] {
+        &self.borrowings
+    }
+
     pub(super) fn hand_offs(&self) -> &[HandOff] {
         &self.hand_offs
     }
@@ -148,6 +170,17 @@ impl Timeline {
     }
 }
 
+impl Borrowing {
+    /// What became of it, in a word.
+    pub(super) fn outcome(self) -> &'static str {
+        if self.is_answered {
+            "answered"
+        } else {
+            "unanswered"
+        }
+    }
+}
+
 impl HandOff {
     /// What became of it, in a word.
     pub(super) fn outcome(&self) -> &'static str {
@@ -160,6 +193,6 @@ impl HandOff {
 }
 
 /// What is noted is whole at any time, even if its writer panicked.
-fn lock(timeline: &Mutex<Timeline>) -> MutexGuard<'_, Timeline> {
+pub(super) fn lock(timeline: &Mutex<Timeline>) -> MutexGuard<'_, Timeline> {
     timeline.lock().unwrap_or_else(PoisonError::into_inner)
 }

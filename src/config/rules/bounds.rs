@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use super::Rules;
+use super::{MOST, Rules};
 
 /// No span is longer: far from where adding it to a point in time overflows.
 const YEAR: Duration = Duration::from_hours(365 * 24);
-/// No table is larger: far from where memory ends and within what TOML can say.
-const MOST: usize = 100_000_000;
 /// More of our own proxies in front of us than this is a mistake that lets
 /// clients choose their address.
 const MOST_HOPS: usize = 16;

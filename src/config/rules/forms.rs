@@ -60,7 +60,7 @@ fn not_certifiable(name: &str) -> Option<&'static str> {
 }
 
 /// Whether it is a name as in RFC 1123 section 2.1, not ended by a dot.
-fn is_dns_name(text: &str) -> bool {
+pub(super) fn is_dns_name(text: &str) -> bool {
     let is_label = |label: &str| {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         (1..=63).contains(&label.len())

@@ -7,7 +7,7 @@ use snowflake_broker::wire::nat::NatType::{
     self, Moderate, Open, Restricted, Strict, Unknown, Unrestricted,
 };
 
-use super::{ClientState, Poll, PollState, Reference, Said, Time};
+use super::{ClientState, Poll, PollState, Reference, Said, Time, Whose};
 
 /// Who can serve a client, in the order of preference: PROTOCOL.md, section 6.
 fn pools_for(client: NatType) -> &'static [&'static [NatType]] {
@@ -85,7 +85,16 @@ impl Reference {
         }
         match self.idle_poll_for(client) {
             Some(poll) => self.hand_off(now, poll, client),
-            None => self.clients[client].state = ClientState::Overdue,
+            None => match self.clients[client].whose {
+                Whose::Theirs { .. } => {}
+                Whose::Borrowing => self.clients[client].state = ClientState::Overdue,
+                Whose::Ours => {
+                    self.clients[client].state = ClientState::Overdue;
+                    if !self.draining {
+                        self.said.push(Said::Overdue(client));
+                    }
+                }
+            },
         }
     }
 
@@ -98,6 +107,9 @@ impl Reference {
     pub(super) fn match_or_queue(&mut self, now: Time, client: usize, until: Time) {
         if let Some(poll) = self.idle_poll_for(client) {
             return self.hand_off(now, poll, client);
+        }
+        if matches!(self.clients[client].whose, Whose::Theirs { .. }) {
+            return self.deny(client, Denied::NoneToLend);
         }
         let deadline = self.clients[client].deadline;
         let last_call = deadline.saturating_sub(self.settings.min_answer_time);
@@ -129,9 +141,17 @@ impl Reference {
     /// The preferred pool's least loaded proxy, of equals the first that came.
     pub(super) fn idle_poll_for(&self, client: usize) -> Option<usize> {
         let pools = pools_for(self.clients[client].offer.nat);
+        let reserve = match self.clients[client].whose {
+            Whose::Theirs { reserve } => reserve,
+            Whose::Ours | Whose::Borrowing => 0,
+        };
         pools.iter().find_map(|pool| {
+            let in_pool = |&poll: &usize| pool.contains(&self.polls[poll].nat);
+            if self.parked().filter(in_pool).count() <= reserve {
+                return None;
+            }
             self.parked()
-                .filter(|&poll| pool.contains(&self.polls[poll].nat))
+                .filter(in_pool)
                 .min_by_key(|&poll| (self.polls[poll].clients, poll))
         })
     }

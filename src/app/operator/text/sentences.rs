@@ -243,15 +243,6 @@ pub(in crate::app::operator) fn config(config: &v1::Config) -> String {
     table.to_string()
 }
 
-/// A line for each peer.
-pub(in crate::app::operator) fn peers(listed: &v1::ListPeersResponse) -> String {
-    if listed.peers.is_empty() {
-        return "no peers\n".to_owned();
-    }
-    let names = listed.peers.iter().map(|peer| one_line(&peer.name) + "\n");
-    names.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,171 @@
+//! Other brokers: the socket where borrowers come, the connections to lenders, and
+//! the certificates of both.
+
+mod dialer;
+mod discovery;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, ensure};
+use rustls::{ClientConfig, ServerConfig};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic_health::server::HealthReporter;
+
+use crate::broker::Broker;
+use crate::federation::settings::PeerSettings;
+use crate::federation::{Federation, Settings};
+use crate::grpc::accept::{self, Listener};
+use crate::grpc::federation::{self as lender, Gate};
+use crate::listener;
+use crate::metrics::Metrics;
+use crate::proto::federation::v1::federation_server;
+use crate::tls::Certificate;
+use crate::tls::mutual::{self, Clients};
+
+use super::admin::report_health;
+use super::random;
+use super::reload::read;
+use super::sockets::{self, Inherited, Sockets};
+use super::start_up::cannot_listen;
+
+use dialer::Dialer;
+
+/// How many connections may wait for the server to take them.
+const INCOMING_MAX: usize = 16;
+
+/// Both sides of TLS, made of the same certificate.
+#[derive(Clone, Debug)]
+pub(super) struct Tls {
+    server: ServerConfig,
+    client: ClientConfig,
+}
+
+/// TLS as the settings and the files that they name say, none if they name none;
+/// the error names the setting.
+pub(super) fn tls(settings: &Settings) -> anyhow::Result<Option<Tls>> {
+    let (Some(cert), Some(key), Some(ca)) =
+        (&settings.tls.cert, &settings.tls.key, &settings.tls.ca)
+    else {
+        return Ok(None);
+    };
+    let cert = read("federation.tls.cert", cert)?;
+    let key = read("federation.tls.key", key)?;
+    let certificate = Certificate::from_pem(cert.as_bytes(), key.as_bytes())
+        .map_err(|error| anyhow!(error.in_section("federation.tls")))?;
+    let authorities = read("federation.tls.ca", ca)?;
+    let clients = Clients::OnlyKnown(authorities.as_bytes());
+    let server = mutual::server_config(certificate.clone(), clients);
+    let client = mutual::client_config(certificate, authorities.as_bytes());
+    Ok(Some(Tls {
+        server: server.context("federation.tls.ca")?,
+        client: client.context("federation.tls.ca")?,
+    }))
+}
+
+/// Where borrowers come, if they do.
+pub(super) async fn open(
+    settings: &Settings,
+    sockets: &mut Sockets,
+) -> anyhow::Result<Option<TcpListener>> {
+    if let Some(inherited) = sockets.take_one(sockets::FEDERATION)? {
+        tracing::info!("federation.listen is not used: the service manager has passed the socket");
+        let Inherited::Tcp(listener) = inherited else {
+            return Err(anyhow!(
+                "federation.listen: the inherited socket is not TCP"
+            ));
+        };
+        let has_tls = settings.tls.ca.is_some();
+        ensure!(
+            has_tls,
+            "federation.listen: the inherited socket needs federation.tls"
+        );
+        return Ok(Some(listener));
+    }
+    let Some(addr) = &settings.listen else {
+        return Ok(None);
+    };
+    let listener = listener::bind(addr).await;
+    let listener = listener.map_err(|error| cannot_listen("federation.listen", addr, &error))?;
+    let port = listener.local_addr()?.port();
+    tracing::info!(port, "lending to other brokers");
+    Ok(Some(listener))
+}
+
+/// What is there of other brokers, and what a reload replaces.
+#[derive(Clone)]
+pub(super) struct Peers {
+    federation: Arc<Federation>,
+    gate: Arc<Gate>,
+    dialer: Arc<Dialer>,
+    discover: watch::Sender<Option<String>>,
+}
+
+impl Peers {
+    /// As the settings say; nobody is asked before [`Self::start`].
+    pub(super) fn new(metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
+        let dialer = Arc::new(Dialer::default());
+        let dial = Arc::clone(&dialer);
+        let federation = Federation::new(dial, Arc::clone(metrics), random::seed()?);
+        Ok(Self {
+            federation: Arc::new(federation),
+            gate: Arc::new(Gate::new(BTreeSet::new(), None)),
+            dialer,
+            discover: watch::Sender::default(),
+        })
+    }
+
+    /// Whom the broker asks.
+    pub(super) fn federation(&self) -> Arc<Federation> {
+        Arc::clone(&self.federation)
+    }
+
+    /// Puts settings in force. Connections that there are stay; who must not come
+    /// any more is refused with its next call.
+    pub(super) fn set(&self, broker: &Broker, settings: &Settings, tls: Option<Tls>) {
+        let (server, client) = tls.map(|tls| (tls.server, tls.client)).unzip();
+        let names = settings.peers.iter().map(PeerSettings::id);
+        self.gate.set(names.collect(), server);
+        self.dialer.set(client);
+        broker.set_lending(settings.lending());
+        self.federation.configure(settings);
+        self.discover.send_replace(settings.discover.clone());
+    }
+
+    /// Asks others from now on, and answers those who come by the listener. Ends
+    /// what would go on for ever when `closing` is cancelled.
+    pub(super) fn start(
+        &self,
+        broker: &Arc<Broker>,
+        listener: Option<TcpListener>,
+        closing: CancellationToken,
+    ) {
+        tokio::spawn(Arc::clone(&self.federation).run());
+        let discovered = discovery::keep(self.discover.subscribe(), self.federation());
+        tokio::spawn(discovered);
+        let Some(listener) = listener else {
+            return;
+        };
+        let health = HealthReporter::new();
+        let service = federation_server::SERVICE_NAME;
+        tokio::spawn(report_health(health.clone(), broker.watch_stage(), service));
+        let (connections, incoming) = mpsc::channel(INCOMING_MAX);
+        let listener = Listener::Tcp(listener);
+        tokio::spawn(accept::run(listener, self.gate.entrance(), connections));
+        let serving = lender::serve(
+            ReceiverStream::new(incoming),
+            Arc::clone(&self.gate),
+            Arc::clone(broker),
+            health,
+            closing,
+        );
+        tokio::spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "lending to other brokers has failed");
+            }
+        });
+    }
+}

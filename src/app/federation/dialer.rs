@@ -1,0 +1,55 @@
+//! Connections to other brokers: TCP and TLS.
+
+use std::io;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::federation::dial::Dialing;
+use crate::federation::{Dial, Dialed, Target};
+use crate::tls::mutual;
+
+/// Dials with our certificate of the moment.
+#[derive(Debug, Default)]
+pub(super) struct Dialer(ArcSwapOption<ClientConfig>);
+
+impl Dialer {
+    /// Connections from now on are made with this; none without.
+    pub(super) fn set(&self, tls: Option<ClientConfig>) {
+        self.0.store(tls.map(Arc::new));
+    }
+
+    async fn connect(&self, target: &Target) -> io::Result<Dialed> {
+        let tls = self.0.load_full();
+        let tls = tls.ok_or_else(|| io::Error::other("federation.tls is not set"))?;
+        let stream = TcpStream::connect(&target.addr).await?;
+        stream.set_nodelay(true)?;
+        let stream = TlsConnector::from(tls)
+            .connect(server_name(&target.addr)?, stream)
+            .await?;
+        let (_, session) = stream.get_ref();
+        let certificate = session.peer_certificates().and_then(<[_]>::first);
+        Ok(Dialed {
+            names: certificate.map(mutual::names).unwrap_or_default(),
+            stream: Box::new(stream),
+        })
+    }
+}
+
+impl Dial for Dialer {
+    fn dial<'a>(&'a self, target: &'a Target) -> Dialing<'a> {
+        Box::pin(self.connect(target))
+    }
+}
+
+/// What the other side is told of whom we want. Who it is tell its certificate's
+/// names, which need not be those of its address.
+fn server_name(addr: &str) -> io::Result<ServerName<'static>> {
+    let host = addr.rsplit_once(':').map_or(addr, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    ServerName::try_from(host.to_owned()).map_err(io::Error::other)
+}

@@ -1,0 +1,123 @@
+//! Finds other brokers by DNS. What is found is an address; who is there has to
+//! prove it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::LookupIpStrategy;
+use hickory_resolver::proto::rr::RData;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::broker::clock;
+use crate::federation::Federation;
+
+/// What brokers are called in DNS (RFC 2782).
+const SERVICE: &str = "_snowflake-fed._tcp";
+/// How long to wait after a failure, and after an answer that is to be kept for
+/// less.
+const SHORTEST: Duration = Duration::from_secs(5);
+/// How long an answer is kept at most.
+const LONGEST: Duration = Duration::from_hours(1);
+/// How many addresses are looked at.
+const FOUND_MAX: usize = 256;
+
+/// What DNS says, and until when.
+struct Found {
+    addrs: BTreeSet<String>,
+    until: Instant,
+}
+
+/// Looks for brokers at the name of the settings, and again whenever the answer is
+/// out of date. While there is none the last one holds. Returns when nobody has
+/// the sender any more.
+pub(super) async fn keep(mut name: watch::Receiver<Option<String>>, federation: Arc<Federation>) {
+    let mut problem = String::new();
+    loop {
+        let discover = name.borrow_and_update().clone();
+        let pause = match &discover {
+            None => {
+                federation.set_found(BTreeSet::new());
+                None
+            }
+            Some(discover) => Some(look(discover, &federation, &mut problem).await),
+        };
+        tokio::select! {
+            changed = name.changed() => if changed.is_err() { return },
+            () = pause_for(pause) => {}
+        }
+    }
+}
+
+async fn pause_for(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => sleep(pause).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Looks once; returns for how long that will do. A problem is logged when it is
+/// another one than before.
+async fn look(discover: &str, federation: &Federation, problem: &mut String) -> Duration {
+    let found = async { find(&resolver()?, discover).await };
+    match found.await {
+        Ok(found) => {
+            problem.clear();
+            federation.set_found(found.addrs);
+            let left = found.until.saturating_duration_since(clock::now());
+            left.clamp(SHORTEST, LONGEST)
+        }
+        Err(error) => {
+            let said = format!("{error:#}");
+            if *problem != said {
+                tracing::warn!(problem = said, "federation.discover: no answer");
+                *problem = said;
+            }
+            SHORTEST
+        }
+    }
+}
+
+/// Asks whom the system asks; made anew each time, as that may change.
+fn resolver() -> anyhow::Result<TokioResolver> {
+    let mut builder = TokioResolver::builder_tokio().context("/etc/resolv.conf")?;
+    builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    builder.build().context("/etc/resolv.conf")
+}
+
+/// Services if there are any, and else addresses, at the port of the setting.
+async fn find(resolver: &TokioResolver, discover: &str) -> anyhow::Result<Found> {
+    let (host, port) = discover.rsplit_once(':').context("it names no port")?;
+    // With a dot at its end it is not looked for in domains of ours.
+    let host = host.trim_end_matches('.');
+    if let Ok(services) = resolver.srv_lookup(format!("{SERVICE}.{host}.")).await {
+        let targets = services
+            .answers()
+            .iter()
+            .filter_map(|record| match &record.data {
+                RData::SRV(service) => Some((service.target.to_utf8(), service.port)),
+                _ => None,
+            });
+        let addrs =
+            targets.map(|(target, port)| format!("{}:{port}", target.trim_end_matches('.')));
+        return Ok(Found {
+            addrs: addrs.take(FOUND_MAX).collect(),
+            until: services.valid_until(),
+        });
+    }
+    let addresses = resolver.lookup_ip(format!("{host}.")).await;
+    let addresses = addresses.map_err(|error| anyhow!("{host}: {error}"))?;
+    let port: u16 = port.parse().context("its port is no number")?;
+    let addrs = addresses.iter().map(|address| (address, port));
+    let addrs = addrs.map(|addr| std::net::SocketAddr::from(addr).to_string());
+    Ok(Found {
+        addrs: addrs.take(FOUND_MAX).collect(),
+        until: addresses.valid_until(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! The requests of clients, from their arrival to their reply.
+
+use std::cell::LazyCell;
+
+use crate::matching::{ClientOffer, ClientReply};
+use crate::metrics::labels::{ClientOutcome, Refusal, Rendezvous, Request};
+use crate::wire::candidates;
+use crate::wire::client::ClientPoll;
+use crate::wire::session_description::SessionDescription;
+
+use super::search::Search;
+use super::trace::ClientTrace;
+use super::{Broker, Caller, NoAnswer, clock};
+
+impl Broker {
+    /// A client asks for a proxy.
+    pub async fn client_poll(
+        &self,
+        caller: Caller,
+        rendezvous: Rendezvous,
+        poll: ClientPoll,
+    ) -> Result<SessionDescription, NoAnswer> {
+        let knowledge = self.knowledge.load_full();
+        let claimed = LazyCell::new(|| candidates::public_address(&poll.offer));
+        let address = caller.address.or_else(|| *claimed);
+        let country = knowledge.country(address);
+        let record = self
+            .metrics
+            .begin_client_poll(rendezvous, country, poll.nat);
+        let trace = ClientTrace::begin(self.tracer.as_ref(), caller.arrived, rendezvous, poll.nat);
+        if !self.admits(Request::ClientPoll, caller.origin, || *claimed) {
+            record.refuse(Refusal::Limit);
+            trace.end(ClientOutcome::Refused);
+            return Err(NoAnswer::OverLimit);
+        }
+        let Some(relay_url) = knowledge.bridges.relay_url(poll.fingerprint) else {
+            record.refuse(Refusal::UnknownBridge);
+            trace.end(ClientOutcome::Refused);
+            return Err(NoAnswer::UnknownBridge);
+        };
+        let search = Search {
+            broker: self,
+            arrived: caller.arrived,
+            offer: ClientOffer {
+                offer: poll.offer,
+                nat: poll.nat,
+                relay_url,
+            },
+            fingerprint: poll.fingerprint,
+            rendezvous,
+            trace: &trace,
+        };
+        match search.run().await {
+            Some(ClientReply::Answer(answered)) => {
+                let since_request = clock::now().saturating_duration_since(caller.arrived);
+                record.matched(answered.attempts, answered.since_hand_off, since_request);
+                trace.end(ClientOutcome::Matched);
+                Ok(answered.answer)
+            }
+            Some(ClientReply::TimedOut) => {
+                record.timed_out();
+                trace.end(ClientOutcome::TimedOut);
+                Err(NoAnswer::TimedOut)
+            }
+            Some(ClientReply::Denied(_)) | None => {
+                record.denied();
+                trace.end(ClientOutcome::Denied);
+                Err(NoAnswer::NoProxies)
+            }
+        }
+    }
+}

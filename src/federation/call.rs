@@ -1,0 +1,186 @@
+//! One client's offer, with one peer after the other.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout_at;
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+
+use crate::broker::clock;
+use crate::broker::overflow::{Borrowed, NotBorrowed, Wanted};
+use crate::metrics::labels::{LoanOutcome, PeerName};
+use crate::proto::federation::v1;
+use crate::proto::federation::v1::federation_client::FederationClient;
+use crate::proto::federation::v1::match_offer_response::Outcome;
+use crate::wire::nat::NatClass;
+use crate::wire::session_description::SessionDescription;
+
+use super::convert::{refusal, request};
+use super::peers::{Ended, Need};
+use super::problem::describe;
+use super::{Federation, LENGTH_MAX};
+
+/// The largest answer that is read, in bytes, with what is around it.
+const ANSWER_MAX: usize = LENGTH_MAX + 1024;
+/// Where the trace goes on (W3C Trace Context).
+const TRACEPARENT: &str = "traceparent";
+
+/// A call to a peer. Dropped before its end, it is cancelled.
+struct Call<'a> {
+    federation: &'a Federation,
+    peer: PeerName,
+    need: Need,
+    began: Instant,
+    ended: Ended,
+}
+
+impl Federation {
+    /// Asks one peer after the other while there is time.
+    pub(super) async fn ask_peers(&self, wanted: &Wanted) -> Result<Borrowed, NotBorrowed> {
+        let mut not_borrowed = NotBorrowed { was_offered: false };
+        let message = request(wanted);
+        if message.offer.len() > LENGTH_MAX {
+            return Err(not_borrowed);
+        }
+        let mut asked = Vec::new();
+        while clock::now() <= wanted.last_call {
+            let Some((mut call, channel)) = self.begin_call(wanted, &asked) else {
+                break;
+            };
+            asked.push(call.peer.clone());
+            match call.ask(channel, wanted, message.clone()).await {
+                Ok(answer) => {
+                    let since_asked = call.took();
+                    return Ok(Borrowed {
+                        answer,
+                        since_asked,
+                    });
+                }
+                Err(ended) => not_borrowed.was_offered |= ended.was_offered(),
+            }
+        }
+        Err(not_borrowed)
+    }
+
+    fn begin_call(&self, wanted: &Wanted, asked: &[PeerName]) -> Option<(Call<'_>, Channel)> {
+        let need = Need {
+            class: NatClass::of(wanted.nat),
+            fingerprint: wanted.fingerprint,
+        };
+        let now = clock::now();
+        let mut state = self.state();
+        let chances = [state.rng.f64(), state.rng.f64()];
+        let peer = state.peers.choose(now, need, asked, chances)?;
+        let channel = state.channels.get(&peer).cloned();
+        drop(state);
+        let call = Call {
+            federation: self,
+            peer,
+            need,
+            began: now,
+            ended: Ended::Cancelled,
+        };
+        Some((call, channel?))
+    }
+}
+
+impl Call<'_> {
+    async fn ask(
+        &mut self,
+        channel: Channel,
+        wanted: &Wanted,
+        message: v1::MatchOfferRequest,
+    ) -> Result<SessionDescription, Ended> {
+        let time = wanted.deadline.saturating_duration_since(self.began);
+        let mut request = Request::new(message);
+        request.set_timeout(time);
+        let traceparent = wanted.traceparent.as_ref();
+        if let Some(Ok(traceparent)) = traceparent.map(|traceparent| traceparent.parse()) {
+            request.metadata_mut().insert(TRACEPARENT, traceparent);
+        }
+        let mut client = FederationClient::new(channel).max_decoding_message_size(ANSWER_MAX);
+        // tonic keeps the deadline, but not while the connection is busy.
+        let replied = timeout_at(wanted.deadline.into(), client.match_offer(request)).await;
+        let replied = replied.unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
+        let answered = match replied {
+            Ok(response) => self.understand(response.into_inner().outcome),
+            Err(status) => {
+                self.note_problem(&describe(&status));
+                Err(Ended::Failed)
+            }
+        };
+        self.ended = match &answered {
+            Ok(_) => Ended::Answered,
+            Err(ended) => *ended,
+        };
+        answered
+    }
+
+    fn understand(&self, outcome: Option<Outcome>) -> Result<SessionDescription, Ended> {
+        match outcome {
+            Some(Outcome::Answer(answer)) => {
+                SessionDescription::parse(&answer.answer).map_err(|error| {
+                    self.note_problem(&format!("its answer is malformed: {error}"));
+                    Ended::Failed
+                })
+            }
+            Some(Outcome::NoProxies(_)) => Err(Ended::NoProxies),
+            Some(Outcome::TimedOut(_)) => Err(Ended::TimedOut),
+            Some(Outcome::Refused(refused)) => {
+                let reason = refusal(refused.reason());
+                self.note_problem(&format!("it does not take an offer: {}", reason.as_str()));
+                Err(Ended::Refused(reason))
+            }
+            None => {
+                self.note_problem("its reply says nothing");
+                Err(Ended::Failed)
+            }
+        }
+    }
+
+    fn took(&self) -> Duration {
+        clock::now().saturating_duration_since(self.began)
+    }
+
+    fn note_problem(&self, problem: &str) {
+        let federation = self.federation;
+        federation.note_problem(Some(&self.peer), "it fails a client", problem);
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        let (federation, took) = (self.federation, self.took());
+        let now = clock::now();
+        let mut state = federation.state();
+        let chance = state.rng.f64();
+        let end = (took, self.ended);
+        state.peers.ended(now, &self.peer, self.need, end, chance);
+        drop(state);
+        let metrics = &federation.metrics;
+        metrics.borrowed(&self.peer, self.ended.outcome());
+        match self.ended {
+            Ended::Answered => metrics.borrowed_answer(&self.peer, took),
+            Ended::Refused(reason) => metrics.borrowing_refused(&self.peer, reason),
+            _ => {}
+        }
+    }
+}
+
+impl Ended {
+    /// Whether a proxy may have had the offer.
+    fn was_offered(self) -> bool {
+        !matches!(self, Self::NoProxies | Self::Refused(_))
+    }
+
+    fn outcome(self) -> LoanOutcome {
+        match self {
+            Self::Answered => LoanOutcome::Answered,
+            Self::NoProxies => LoanOutcome::NoProxies,
+            Self::TimedOut => LoanOutcome::TimedOut,
+            Self::Refused(_) => LoanOutcome::Refused,
+            Self::Failed => LoanOutcome::Failed,
+            Self::Cancelled => LoanOutcome::Cancelled,
+        }
+    }
+}

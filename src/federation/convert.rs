@@ -1,0 +1,92 @@
+//! The messages of the protocol, as a borrower reads and writes them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::broker::overflow::Wanted;
+use crate::metrics::labels::{LoanRefusal, Rendezvous};
+use crate::proto::federation::v1;
+use crate::proto::federation::v1::refused::Reason;
+use crate::proto::federation::v1::supply::State;
+use crate::wire::fingerprint::Fingerprint;
+use crate::wire::nat::{NatClass, NatType};
+
+use super::peers::Report;
+
+/// What a lender has. What is not understood counts as nothing.
+pub(super) fn report(supply: v1::Supply) -> Report {
+    let mut report = Report {
+        is_draining: supply.state() == State::Draining,
+        bridges: supply.bridges.map(bridges),
+        ..Report::default()
+    };
+    if supply.state != i32::from(State::Lending) {
+        return report;
+    }
+    for of_pool in supply.pools {
+        if let Some(pool) = pool(of_pool.pool()) {
+            report.proxies[pool as usize] = usize::try_from(of_pool.proxies).unwrap_or(usize::MAX);
+        }
+    }
+    report
+}
+
+fn bridges(bridges: v1::Bridges) -> Arc<HashSet<Fingerprint>> {
+    let fingerprints = bridges.fingerprints.into_iter();
+    let fingerprints = fingerprints.filter_map(|bytes| Fingerprint::from_bytes(&bytes));
+    Arc::new(fingerprints.collect())
+}
+
+fn pool(pool: v1::Pool) -> Option<NatClass> {
+    match pool {
+        v1::Pool::Unspecified => None,
+        v1::Pool::Open => Some(NatClass::Open),
+        v1::Pool::Moderate => Some(NatClass::Moderate),
+        v1::Pool::Strict => Some(NatClass::Strict),
+    }
+}
+
+/// A client's offer for a lender.
+pub(super) fn request(wanted: &Wanted) -> v1::MatchOfferRequest {
+    v1::MatchOfferRequest {
+        offer: wanted.offer.text(),
+        nat: nat(wanted.nat).into(),
+        fingerprint: wanted.fingerprint.as_bytes().to_vec(),
+        rendezvous: rendezvous(wanted.rendezvous).into(),
+        attempt: u32::try_from(wanted.attempt).unwrap_or(u32::MAX),
+    }
+}
+
+fn nat(nat: NatType) -> v1::Nat {
+    match nat {
+        NatType::Unknown => v1::Nat::Unknown,
+        NatType::Restricted => v1::Nat::Restricted,
+        NatType::Unrestricted => v1::Nat::Unrestricted,
+        NatType::Strict => v1::Nat::Strict,
+        NatType::Moderate => v1::Nat::Moderate,
+        NatType::Open => v1::Nat::Open,
+    }
+}
+
+fn rendezvous(rendezvous: Rendezvous) -> v1::Rendezvous {
+    match rendezvous {
+        Rendezvous::Http => v1::Rendezvous::Http,
+        Rendezvous::Ampcache => v1::Rendezvous::Ampcache,
+        Rendezvous::Sqs => v1::Rendezvous::Sqs,
+    }
+}
+
+/// Why a lender did not take an offer.
+pub(super) fn refusal(reason: Reason) -> LoanRefusal {
+    match reason {
+        Reason::Unspecified => LoanRefusal::Other,
+        Reason::NotLending => LoanRefusal::NotLending,
+        Reason::OverRate => LoanRefusal::OverRate,
+        Reason::TooManyInFlight => LoanRefusal::TooManyInFlight,
+        Reason::UnknownBridge => LoanRefusal::UnknownBridge,
+        Reason::Draining => LoanRefusal::Draining,
+        Reason::Malformed => LoanRefusal::Malformed,
+        Reason::Overloaded => LoanRefusal::Overloaded,
+        Reason::NoTimeLeft => LoanRefusal::NoTimeLeft,
+    }
+}

@@ -1,0 +1,221 @@
+//! The link to one peer: a connection, and the stream over which the peer says
+//! what it has. What ends it is tried again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+use tonic::transport::{Channel, Endpoint};
+use tower::service_fn;
+
+use crate::broker::clock;
+use crate::metrics::labels::PeerName;
+use crate::proto::federation::v1;
+use crate::proto::federation::v1::federation_client::FederationClient;
+
+use super::back_off::BackOff;
+use super::convert::report;
+use super::peers::LinkId;
+use super::problem::{LinkProblem, describe};
+use super::{Dialed, Federation, Target};
+
+/// How long connecting may take, with the handshakes. A packet that is lost is
+/// sent again after a second.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// How long to wait after the first failure.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// How long at most. With the time to connect it is less than 5 s, within which a
+/// peer is back in use.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How long a broker that was discovered and is none to ask is left alone: ourselves,
+/// a stranger, or one that we know by another address.
+const NOBODY_PAUSE: Duration = Duration::from_mins(1);
+/// How long a connection has to last before a failure is the first again.
+const LASTING: Duration = Duration::from_secs(5);
+/// How often a peer is asked whether it is still there.
+const PING_INTERVAL: Duration = Duration::from_secs(2);
+/// How long it may take to say so: a dead link is found within 4.5 s.
+const PING_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// How long a peer may say nothing. It should every 5 s.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// The largest report that is read, in bytes: 40,000 bridges.
+const REPORT_MAX: usize = 1 << 20;
+/// The largest head of a response that is read, in bytes.
+const HEAD_MAX: u32 = 16 * 1024;
+
+/// The links, each a task. Dropped, they end.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    tasks: JoinSet<()>,
+    by_target: BTreeMap<Target, AbortHandle>,
+}
+
+impl Links {
+    /// From now on there are links to these, and no others.
+    pub(super) fn set(&mut self, federation: &Arc<Federation>, wanted: BTreeSet<Target>) {
+        self.by_target.retain(|target, task| {
+            let stays = wanted.contains(target);
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        for target in wanted {
+            self.by_target.entry(target.clone()).or_insert_with(|| {
+                let federation = Arc::clone(federation);
+                self.tasks
+                    .spawn(async move { federation.keep_link(target).await })
+            });
+        }
+        // Those that were ended are not kept.
+        while self.tasks.try_join_next().is_some() {}
+    }
+}
+
+/// A peer that is connected. Dropped, it no longer is.
+struct Link<'a> {
+    federation: &'a Federation,
+    peer: PeerName,
+    id: LinkId,
+}
+
+impl Drop for Link<'_> {
+    fn drop(&mut self) {
+        let mut state = self.federation.state();
+        if state.peers.disconnected(&self.peer, self.id) {
+            state.channels.remove(&self.peer);
+        }
+    }
+}
+
+impl Federation {
+    /// Connects, and connects again. Never returns.
+    async fn keep_link(&self, target: Target) {
+        let mut back_off = BackOff::new(FIRST_PAUSE, LONGEST_PAUSE);
+        loop {
+            let mut peer = target.peer.clone();
+            let problem = self.link(&target, &mut peer, &mut back_off).await;
+            if target.peer.is_none() && problem.is_of_nobody() {
+                sleep(NOBODY_PAUSE).await;
+                continue;
+            }
+            let problem = describe(&problem);
+            self.note_problem(peer.as_ref(), "no connection", &problem);
+            let chance = self.state().rng.f64();
+            sleep(back_off.next(chance)).await;
+        }
+    }
+
+    /// One connection, from its beginning to its end. Finds out who the `peer` is
+    /// if that is not known.
+    async fn link(
+        &self,
+        target: &Target,
+        peer: &mut Option<PeerName>,
+        back_off: &mut BackOff,
+    ) -> LinkProblem {
+        let dialed = match timeout(CONNECT_TIMEOUT, self.dial.dial(target)).await {
+            Ok(Ok(dialed)) => dialed,
+            Ok(Err(error)) => return LinkProblem::Dial(error),
+            Err(_) => return LinkProblem::TooSlow,
+        };
+        let Some(name) = self.who_is(target, &dialed.names) else {
+            return LinkProblem::OtherNames(dialed.names);
+        };
+        *peer = Some(name.clone());
+        let channel = match timeout(CONNECT_TIMEOUT, channel(dialed)).await {
+            Ok(Ok(channel)) => channel,
+            Ok(Err(error)) => return error.into(),
+            Err(_) => return LinkProblem::TooSlow,
+        };
+        let Some(link) = self.connected(name) else {
+            return LinkProblem::NotWanted;
+        };
+        match self.listen(&link, channel, back_off).await {
+            Ok(()) => LinkProblem::Ended,
+            Err(problem) => problem,
+        }
+    }
+
+    /// Hears what the peer has, until it stops saying so.
+    async fn listen(
+        &self,
+        link: &Link<'_>,
+        channel: Channel,
+        back_off: &mut BackOff,
+    ) -> Result<(), LinkProblem> {
+        let mut client =
+            FederationClient::new(channel.clone()).max_decoding_message_size(REPORT_MAX);
+        let watching = client.watch_supply(v1::WatchSupplyRequest {});
+        let reports = timeout(SILENCE_MAX, watching).await;
+        let mut reports = reports.map_err(|_| LinkProblem::Silent)??.into_inner();
+        let began = clock::now();
+        loop {
+            let heard = timeout(SILENCE_MAX, reports.message()).await;
+            let Some(heard) = heard.map_err(|_| LinkProblem::Silent)?? else {
+                return Ok(());
+            };
+            let now = clock::now();
+            if now.saturating_duration_since(began) >= LASTING {
+                back_off.reset();
+            }
+            let report = report(heard);
+            let mut state = self.state();
+            let is_heard = state.peers.reported(now, &link.peer, link.id, report);
+            if is_heard && !state.channels.contains_key(&link.peer) {
+                state.channels.insert(link.peer.clone(), channel.clone());
+                drop(state);
+                self.log_connected(&link.peer);
+            }
+        }
+    }
+
+    fn log_connected(&self, peer: &PeerName) {
+        if let Some(suppressed) = self.troubles.admit(peer.as_str(), clock::now()) {
+            tracing::info!(%peer, suppressed, "federation: connected to a peer");
+        }
+    }
+
+    fn connected(&self, peer: PeerName) -> Option<Link<'_>> {
+        let id = self.state().peers.connected(&peer)?;
+        Some(Link {
+            federation: self,
+            peer,
+            id,
+        })
+    }
+
+    /// The peer whose names these are, if it is one that may be at this target.
+    fn who_is(&self, target: &Target, names: &[String]) -> Option<PeerName> {
+        if let Some(peer) = &target.peer {
+            let is_there = names.iter().any(|name| name == peer.as_str());
+            return is_there.then(|| peer.clone());
+        }
+        let state = self.state();
+        let peers = state.configured.peers.iter();
+        let mut discovered = peers.filter(|peer| peer.is_discovered());
+        let peer = discovered.find(|peer| names.contains(&peer.name))?;
+        Some(peer.id())
+    }
+}
+
+/// HTTP/2 over a connection. There is no second one: who needs it makes it.
+async fn channel(dialed: Dialed) -> Result<Channel, tonic::transport::Error> {
+    let mut stream = Some(TokioIo::new(dialed.stream));
+    let connector = service_fn(move |_| {
+        let stream = stream.take().ok_or(std::io::ErrorKind::NotConnected);
+        std::future::ready(stream.map_err(std::io::Error::from))
+    });
+    // The connection is encrypted already, and the name in the address tells
+    // nobody anything.
+    Endpoint::from_static("http://peer")
+        .http2_keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .http2_max_header_list_size(HEAD_MAX)
+        .connect_with_connector(connector)
+        .await
+}

@@ -1,0 +1,183 @@
+//! Keeps a broker that fails from costing clients their time.
+
+use std::time::{Duration, Instant};
+
+use crate::federation::back_off::BackOff;
+use crate::metrics::labels::CircuitState;
+
+/// How many calls in a row have to fail.
+const FAILURES_MAX: u32 = 5;
+/// How long a broker is left alone then, at first.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// How long at most, if each trial fails.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// A circuit breaker. Closed, all calls go; after too many failures in a row it
+/// opens and none does; half-open, one goes as a trial and decides.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Circuit {
+    state: State,
+    back_off: BackOff,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Closed { failures: u32 },
+    Open { until: Instant },
+    HalfOpen { on_trial: bool },
+}
+
+impl Circuit {
+    pub(super) fn new() -> Self {
+        Self {
+            state: State::Closed { failures: 0 },
+            back_off: BackOff::new(FIRST_PAUSE, LONGEST_PAUSE),
+        }
+    }
+
+    /// Whether a call may go.
+    pub(super) fn allows(&self, now: Instant) -> bool {
+        match self.state {
+            State::Closed { .. } => true,
+            State::Open { until } => until <= now,
+            State::HalfOpen { on_trial } => !on_trial,
+        }
+    }
+
+    /// A call goes that was allowed.
+    pub(super) fn begin(&mut self) {
+        if !matches!(self.state, State::Closed { .. }) {
+            self.state = State::HalfOpen { on_trial: true };
+        }
+    }
+
+    /// A call was answered, whatever was said.
+    pub(super) fn succeeded(&mut self) {
+        self.state = State::Closed { failures: 0 };
+        self.back_off.reset();
+    }
+
+    /// A call failed.
+    pub(super) fn failed(&mut self, now: Instant, chance: f64) {
+        match self.state {
+            State::Closed { failures } if failures + 1 < FAILURES_MAX => {
+                self.state = State::Closed {
+                    failures: failures + 1,
+                };
+            }
+            // It was one that began before the circuit opened.
+            State::Open { until } if until > now => {}
+            _ => {
+                let until = now + self.back_off.next(chance);
+                self.state = State::Open { until };
+            }
+        }
+    }
+
+    /// A call was given up before it could tell anything.
+    pub(super) fn cancelled(&mut self) {
+        if let State::HalfOpen { on_trial } = &mut self.state {
+            *on_trial = false;
+        }
+    }
+
+    /// There is a new connection: what failed before may have been the old one.
+    pub(super) fn reconnected(&mut self) {
+        self.state = match self.state {
+            State::Closed { .. } => State::Closed { failures: 0 },
+            State::Open { .. } | State::HalfOpen { .. } => State::HalfOpen { on_trial: false },
+        };
+    }
+
+    pub(super) fn state(&self, now: Instant) -> CircuitState {
+        match self.state {
+            State::Closed { .. } => CircuitState::Closed,
+            State::Open { until } if until > now => CircuitState::Open,
+            State::Open { .. } | State::HalfOpen { .. } => CircuitState::HalfOpen,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "an Instant to count from")]
+    fn now() -> Instant {
+        Instant::now()
+    }
+
+    fn opened(now: Instant) -> Circuit {
+        let mut circuit = Circuit::new();
+        for _ in 0..FAILURES_MAX {
+            assert!(circuit.allows(now));
+            circuit.begin();
+            circuit.failed(now, 0.0);
+        }
+        circuit
+    }
+
+    #[test]
+    fn it_opens_after_failures_in_a_row_and_tries_once_later() {
+        let now = now();
+        let mut circuit = opened(now);
+        assert_eq!(circuit.state(now), CircuitState::Open);
+        assert!(!circuit.allows(now));
+        let later = now + FIRST_PAUSE;
+        assert_eq!(circuit.state(later), CircuitState::HalfOpen);
+        assert!(circuit.allows(later));
+        circuit.begin();
+        assert!(!circuit.allows(later), "one trial at a time");
+        circuit.succeeded();
+        assert_eq!(circuit.state(later), CircuitState::Closed);
+    }
+
+    #[test]
+    fn each_failed_trial_doubles_the_pause() {
+        let mut now = now();
+        let mut circuit = opened(now);
+        for pause in [1, 2, 4, 8, 16, 30, 30] {
+            let pause = Duration::from_secs(pause);
+            assert!(!circuit.allows(now + pause.mul_f64(0.99)));
+            now += pause;
+            assert!(circuit.allows(now));
+            circuit.begin();
+            circuit.failed(now, 0.0);
+        }
+    }
+
+    #[test]
+    fn an_answer_in_between_begins_the_count_anew() {
+        let now = now();
+        let mut circuit = Circuit::new();
+        for _ in 0..10 {
+            for _ in 1..FAILURES_MAX {
+                circuit.failed(now, 0.0);
+            }
+            circuit.succeeded();
+        }
+        assert_eq!(circuit.state(now), CircuitState::Closed);
+    }
+
+    #[test]
+    fn a_trial_that_was_given_up_makes_room_for_another() {
+        let now = now();
+        let mut circuit = opened(now);
+        circuit.reconnected();
+        circuit.begin();
+        assert!(!circuit.allows(now));
+        circuit.cancelled();
+        assert!(circuit.allows(now));
+        circuit.begin();
+        circuit.failed(now, 0.0);
+        assert_eq!(circuit.state(now), CircuitState::Open);
+    }
+
+    #[test]
+    fn a_late_failure_does_not_prolong_the_pause() {
+        let now = now();
+        let mut circuit = opened(now);
+        circuit.failed(now + FIRST_PAUSE / 2, 0.0);
+        assert!(circuit.allows(now + FIRST_PAUSE));
+    }
+}

@@ -1,0 +1,170 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const NEED: Need = Need {
+    class: NatClass::Strict,
+    fingerprint: Fingerprint::DEFAULT,
+};
+
+#[expect(clippy::disallowed_methods, reason = "an Instant to count from")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn settings(name: &str) -> PeerSettings {
+    toml::from_str(&format!("name = \"{name}\"")).unwrap()
+}
+
+/// So many proxies that everybody reaches.
+fn open(proxies: usize) -> Report {
+    let mut report = Report {
+        bridges: Some(Arc::new(HashSet::from([Fingerprint::DEFAULT]))),
+        ..Report::default()
+    };
+    report.proxies[NatClass::Open as usize] = proxies;
+    report
+}
+
+/// Peers `0`, `1` ..., connected, with so many proxies each.
+fn peers(now: Instant, proxies: &[usize]) -> Peers {
+    let mut peers = Peers::default();
+    let names: Vec<String> = (0..proxies.len())
+        .map(|number| number.to_string())
+        .collect();
+    let all: Vec<_> = names.iter().map(|name| settings(name)).collect();
+    peers.configure(&all);
+    for (peer, proxies) in all.iter().zip(proxies) {
+        let link = peers.connected(&peer.id()).unwrap();
+        assert!(peers.reported(now, &peer.id(), link, open(*proxies)));
+    }
+    peers
+}
+
+fn end(peers: &mut Peers, now: Instant, peer: &PeerName, ended: Ended) {
+    peers.ended(now, peer, NEED, (Duration::from_secs(1), ended), 0.0);
+}
+
+#[test]
+fn of_two_the_one_with_more_free_proxies_is_asked() {
+    let now = now();
+    for chances in [[0.0, 0.0], [0.9, 0.0], [0.5, 0.9]] {
+        let mut peers = peers(now, &[3, 10]);
+        assert_eq!(peers.choose(now, NEED, &[], chances), Some("1".into()));
+    }
+}
+
+#[test]
+fn failures_and_slowness_weigh() {
+    let now = now();
+    let mut peers = peers(now, &[10, 10]);
+    let first = PeerName::from("0");
+    for _ in 0..3 {
+        end(&mut peers, now, &first, Ended::TimedOut);
+    }
+    assert_eq!(peers.choose(now, NEED, &[], [0.0; 2]), Some("1".into()));
+    let second = PeerName::from("1");
+    for _ in 0..20 {
+        let slow = (Duration::from_secs(4), Ended::Answered);
+        peers.ended(now, &second, NEED, slow, 0.0);
+    }
+    assert_eq!(peers.choose(now, NEED, &[], [0.0; 2]), Some("0".into()));
+}
+
+#[test]
+fn what_is_asked_for_is_not_there_for_the_next() {
+    let now = now();
+    let mut peers = peers(now, &[2]);
+    for _ in 0..2 {
+        assert!(peers.has_supply(now, NEED));
+        assert!(peers.choose(now, NEED, &[], [0.0; 2]).is_some());
+    }
+    assert!(!peers.has_supply(now, NEED));
+    assert_eq!(peers.choose(now, NEED, &[], [0.0; 2]), None);
+    assert_eq!(peers.statuses(now)[0].borrowing, 2);
+}
+
+#[test]
+fn a_report_of_another_connection_is_not_heard() {
+    let now = now();
+    let mut peers = Peers::default();
+    let peer = settings("0");
+    peers.configure(std::slice::from_ref(&peer));
+    let old = peers.connected(&peer.id()).unwrap();
+    assert_eq!(peers.connected(&peer.id()), None, "there is one already");
+    assert!(peers.disconnected(&peer.id(), old));
+    let new = peers.connected(&peer.id()).unwrap();
+    assert!(!peers.reported(now, &peer.id(), old, open(1)));
+    assert!(!peers.disconnected(&peer.id(), old));
+    assert!(!peers.has_supply(now, NEED));
+    assert!(peers.reported(now, &peer.id(), new, open(1)));
+    assert!(peers.has_supply(now, NEED));
+}
+
+#[test]
+fn who_is_out_of_the_configuration_is_forgotten_and_others_stay() {
+    let now = now();
+    let mut peers = peers(now, &[1, 1]);
+    peers.configure(&[settings("1")]);
+    assert_eq!(peers.statuses(now).len(), 1);
+    assert_eq!(peers.choose(now, NEED, &[], [0.0; 2]), Some("1".into()));
+    // Its calls may end later.
+    end(&mut peers, now, &"0".into(), Ended::Failed);
+}
+
+#[test]
+fn pools_that_do_not_serve_the_client_do_not_count() {
+    let now = now();
+    let mut peers = Peers::default();
+    let peer = settings("0");
+    peers.configure(std::slice::from_ref(&peer));
+    let link = peers.connected(&peer.id()).unwrap();
+    let mut report = open(0);
+    report.proxies[NatClass::Moderate as usize] = 5;
+    peers.reported(now, &peer.id(), link, report);
+    assert!(!peers.has_supply(now, NEED));
+    let moderate = Need {
+        class: NatClass::Moderate,
+        ..NEED
+    };
+    assert!(peers.has_supply(now, moderate));
+}
+
+proptest! {
+    #[test]
+    fn two_are_different_and_there(count in 2..1_000_usize, first in 0.0..=1.0, second in 0.0..=1.0) {
+        let [one, other] = two_of(count, [first, second]);
+        prop_assert!(one < count && other < count && one != other);
+    }
+
+    #[test]
+    fn never_more_is_asked_than_there_is_or_may(
+        proxies in prop::collection::vec(0..5_usize, 1..6),
+        steps in prop::collection::vec((0..3_u8, 0.0..1.0, 0.0..1.0), 1..60),
+    ) {
+        let now = now();
+        let mut peers = peers(now, &proxies);
+        let mut calls: Vec<PeerName> = Vec::new();
+        let mut asked_in_all = 0;
+        for (step, one, other) in steps {
+            match (step, calls.pop()) {
+                (0, Some(peer)) => end(&mut peers, now, &peer, Ended::Answered),
+                (1, Some(peer)) => end(&mut peers, now, &peer, Ended::NoProxies),
+                (_, last) => {
+                    calls.extend(last);
+                    let can = peers.has_supply(now, NEED);
+                    let chosen = peers.choose(now, NEED, &[], [one, other]);
+                    prop_assert_eq!(chosen.is_some(), can);
+                    asked_in_all += usize::from(can);
+                    calls.extend(chosen);
+                }
+            }
+        }
+        prop_assert!(asked_in_all <= proxies.iter().sum::<usize>());
+        let in_flight: usize = peers.statuses(now).iter().map(|peer| peer.borrowing).sum();
+        prop_assert_eq!(in_flight, calls.len());
+    }
+}

@@ -1,0 +1,219 @@
+//! The service `snowflake.broker.federation.v1.Federation`: other brokers ask for
+//! proxies of ours. What they get is decided in
+//! [`broker::lending`](crate::broker::lending).
+//!
+//! [`serve`] takes connections of any kind, as long as they tell by what names the
+//! other side has proved to be known. Who has none of a peer's is refused in each
+//! call, so that a name that is taken out of the configuration is refused at once.
+
+mod convert;
+mod deadline;
+mod refusals;
+mod watch;
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
+use tonic::service::InterceptorLayer;
+use tonic::transport::Server;
+use tonic::transport::server::Connected;
+use tonic::{Request, Response, Status};
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+
+use super::accept::Entrance;
+use super::connection::ConnectInfo;
+use super::{HEAD_MAX, ServeError};
+use crate::broker::lending::NotLent;
+use crate::broker::{Broker, clock};
+use crate::metrics::labels::{LoanRefusal, PeerName};
+use crate::proto::federation::v1;
+use crate::proto::federation::v1::federation_server::{Federation, FederationServer};
+use crate::telemetry::{LogLimits, scrub};
+
+use refusals::LogRefusals;
+
+/// The largest request that is read, in bytes: an offer, and what is around it.
+const REQUEST_MAX: usize = 101 * 1024;
+/// Calls at a time over one connection: as many offers as a peer can be allowed to
+/// have in flight, and some for what else there is.
+const STREAMS_MAX: u32 = 1_024;
+/// How long a call may take, with its message: longer than clients wait.
+const CALL_TIMEOUT: Duration = Duration::from_mins(1);
+/// How often a borrower is asked whether it is still there.
+const PING_INTERVAL: Duration = Duration::from_secs(2);
+/// How long it may take to say so: what a borrower has that is gone is free
+/// within 4.5 s.
+const PING_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// How often a refusal of one kind of a peer is logged.
+const LOG_PERIOD: Duration = Duration::from_mins(1);
+
+/// Who comes in; what a reload replaces.
+#[derive(Debug)]
+pub struct Gate {
+    peers: ArcSwap<BTreeSet<PeerName>>,
+    entrance: Arc<Entrance>,
+    refusals: LogLimits,
+}
+
+impl Gate {
+    /// Lets in peers of these names, over TLS if there is a configuration of it.
+    pub fn new(peers: BTreeSet<PeerName>, tls: Option<ServerConfig>) -> Self {
+        Self {
+            peers: ArcSwap::from_pointee(peers),
+            entrance: Arc::new(Entrance::new("federation.listen", tls)),
+            refusals: LogLimits::new(1, LOG_PERIOD),
+        }
+    }
+
+    /// Lets in others from now on. Who is connected stays so, and is judged by
+    /// its name with the next call.
+    pub fn set(&self, peers: BTreeSet<PeerName>, tls: Option<ServerConfig>) {
+        self.peers.store(Arc::new(peers));
+        self.entrance.set_tls(tls);
+    }
+
+    /// Where connections come in.
+    pub fn entrance(&self) -> Arc<Entrance> {
+        Arc::clone(&self.entrance)
+    }
+
+    fn identify(&self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let connection = request.extensions().get::<ConnectInfo>();
+        let names = connection.map_or(&[][..], ConnectInfo::certificate_names);
+        let peers = self.peers.load();
+        let peer = peers
+            .iter()
+            .find(|peer| names.iter().any(|name| name == peer.as_str()));
+        let Some(peer) = peer.cloned() else {
+            self.log_stranger(names);
+            return Err(Status::permission_denied(
+                "none of the names of your certificate is a peer here",
+            ));
+        };
+        request.extensions_mut().insert(peer);
+        Ok(request)
+    }
+
+    fn log_stranger(&self, names: &[String]) {
+        if let Some(suppressed) = self.refusals.admit("", clock::now()) {
+            let names = names.join(", ");
+            let names = scrub(&names);
+            tracing::warn!(%names, suppressed, "federation: refused a broker that is no peer");
+        }
+    }
+
+    /// `kind` is one of a few.
+    fn log_refusal(&self, peer: &PeerName, kind: &str, problem: &str) {
+        let name = format!("{peer} {kind}");
+        if let Some(suppressed) = self.refusals.admit(&name, clock::now()) {
+            tracing::warn!(%peer, problem, suppressed, "federation: refused a call of a peer");
+        }
+    }
+}
+
+/// Answers borrowers until `closing` is cancelled, and then those calls that are
+/// under way.
+pub async fn serve<C>(
+    incoming: impl Stream<Item = std::io::Result<C>>,
+    gate: Arc<Gate>,
+    broker: Arc<Broker>,
+    health: HealthReporter,
+    closing: CancellationToken,
+) -> Result<(), ServeError>
+where
+    C: AsyncRead + AsyncWrite + Connected<ConnectInfo = ConnectInfo> + Send + Unpin + 'static,
+{
+    let service = Lender {
+        broker,
+        gate: Arc::clone(&gate),
+        closing: closing.clone(),
+    };
+    let log_refusals = LogRefusals::new(Arc::clone(&gate));
+    let identify = move |request| gate.identify(request);
+    let health = HealthServer::new(HealthService::from_health_reporter(health));
+    Server::builder()
+        .timeout(CALL_TIMEOUT)
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_header_list_size(HEAD_MAX)
+        .http2_keepalive_interval(Some(PING_INTERVAL))
+        .http2_keepalive_timeout(Some(PING_TIMEOUT))
+        .layer(InterceptorLayer::new(identify))
+        .layer(log_refusals)
+        .add_service(FederationServer::new(service).max_decoding_message_size(REQUEST_MAX))
+        .add_service(health)
+        .serve_with_incoming_shutdown(incoming, closing.cancelled_owned())
+        .await?;
+    Ok(())
+}
+
+/// Answers the calls of borrowers.
+struct Lender {
+    broker: Arc<Broker>,
+    gate: Arc<Gate>,
+    closing: CancellationToken,
+}
+
+impl Lender {
+    async fn lend(
+        &self,
+        borrower: &PeerName,
+        request: Request<v1::MatchOfferRequest>,
+    ) -> v1::MatchOfferResponse {
+        let Some(request) = convert::loan_request(request, clock::now(), &self.broker) else {
+            self.broker.bad_loan_request(borrower);
+            let malformed = NotLent::Refused(LoanRefusal::Malformed);
+            return self.refused_or_not(borrower, malformed);
+        };
+        match self.broker.lend(borrower, request).await {
+            Ok(answer) => convert::answer(&answer),
+            Err(not_lent) => self.refused_or_not(borrower, not_lent),
+        }
+    }
+
+    fn refused_or_not(&self, borrower: &PeerName, not_lent: NotLent) -> v1::MatchOfferResponse {
+        if let NotLent::Refused(reason) = not_lent {
+            let reason = reason.as_str();
+            self.gate.log_refusal(borrower, reason, reason);
+        }
+        convert::not_lent(not_lent)
+    }
+}
+
+#[tonic::async_trait]
+impl Federation for Lender {
+    type WatchSupplyStream = Pin<Box<dyn Stream<Item = Result<v1::Supply, Status>> + Send>>;
+
+    async fn watch_supply(
+        &self,
+        request: Request<v1::WatchSupplyRequest>,
+    ) -> Result<Response<Self::WatchSupplyStream>, Status> {
+        let borrower = borrower(&request)?;
+        let (broker, closing) = (Arc::clone(&self.broker), self.closing.clone());
+        let supplies = watch::supplies(broker, borrower, closing);
+        Ok(Response::new(Box::pin(supplies)))
+    }
+
+    async fn match_offer(
+        &self,
+        request: Request<v1::MatchOfferRequest>,
+    ) -> Result<Response<v1::MatchOfferResponse>, Status> {
+        let borrower = borrower(&request)?;
+        let response = self.lend(&borrower, request).await;
+        Ok(Response::new(response))
+    }
+}
+
+/// Who calls, as [`Gate::identify`] has found out.
+fn borrower<T>(request: &Request<T>) -> Result<PeerName, Status> {
+    let borrower = request.extensions().get::<PeerName>();
+    let nobody = || Status::internal("nothing is known of who calls");
+    borrower.cloned().ok_or_else(nobody)
+}

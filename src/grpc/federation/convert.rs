@@ -1,0 +1,143 @@
+//! The messages of the protocol, as a lender reads and writes them.
+
+use std::time::{Duration, Instant};
+
+use tonic::Request;
+
+use crate::bridges::BridgeList;
+use crate::broker::Broker;
+use crate::broker::lending::{LoanRequest, NotLent, Supply};
+use crate::metrics::labels::{LoanRefusal, Rendezvous};
+use crate::proto::federation::v1;
+use crate::proto::federation::v1::match_offer_response::Outcome;
+use crate::proto::federation::v1::refused::Reason;
+use crate::proto::federation::v1::supply::State;
+use crate::wire::fingerprint::Fingerprint;
+use crate::wire::nat::{NatClass, NatType};
+use crate::wire::session_description::SessionDescription;
+
+use super::deadline;
+
+/// Where the trace comes from (W3C Trace Context).
+const TRACEPARENT: &str = "traceparent";
+/// How long before the borrower gives up it is told that no proxy has answered: it
+/// can tell then silent proxies from a silent lender.
+const MARGIN: Duration = Duration::from_millis(50);
+/// How many bridges are told at most: a borrower reads no more.
+const BRIDGES_MAX: usize = 40_000;
+
+/// What a borrower asks for; `None` if it is not what it should be.
+pub(super) fn loan_request(
+    request: Request<v1::MatchOfferRequest>,
+    now: Instant,
+    broker: &Broker,
+) -> Option<LoanRequest> {
+    let metadata = request.metadata();
+    let time = deadline::time_left(metadata).unwrap_or_else(|| broker.client_timeout());
+    let traceparent = metadata.get(TRACEPARENT);
+    let traceparent = traceparent.and_then(|value| value.to_str().ok());
+    let traceparent = traceparent.map(ToOwned::to_owned);
+    let asked = request.into_inner();
+    Some(LoanRequest {
+        offer: SessionDescription::parse(&asked.offer).ok()?,
+        nat: nat(asked.nat()),
+        fingerprint: Fingerprint::from_bytes(&asked.fingerprint)?,
+        rendezvous: rendezvous(asked.rendezvous()),
+        attempt: usize::try_from(asked.attempt).ok().filter(|nth| *nth > 0)?,
+        arrived: now,
+        deadline: now + time.saturating_sub(MARGIN),
+        traceparent,
+    })
+}
+
+fn nat(nat: v1::Nat) -> NatType {
+    match nat {
+        v1::Nat::Unknown => NatType::Unknown,
+        v1::Nat::Restricted => NatType::Restricted,
+        v1::Nat::Unrestricted => NatType::Unrestricted,
+        v1::Nat::Strict => NatType::Strict,
+        v1::Nat::Moderate => NatType::Moderate,
+        v1::Nat::Open => NatType::Open,
+    }
+}
+
+fn rendezvous(rendezvous: v1::Rendezvous) -> Option<Rendezvous> {
+    match rendezvous {
+        v1::Rendezvous::Unspecified => None,
+        v1::Rendezvous::Http => Some(Rendezvous::Http),
+        v1::Rendezvous::Ampcache => Some(Rendezvous::Ampcache),
+        v1::Rendezvous::Sqs => Some(Rendezvous::Sqs),
+    }
+}
+
+pub(super) fn answer(answer: &SessionDescription) -> v1::MatchOfferResponse {
+    let answer = answer.text();
+    response(Outcome::Answer(v1::Answer { answer }))
+}
+
+pub(super) fn not_lent(not_lent: NotLent) -> v1::MatchOfferResponse {
+    response(match not_lent {
+        NotLent::NoProxies => Outcome::NoProxies(v1::NoProxies {}),
+        NotLent::TimedOut => Outcome::TimedOut(v1::TimedOut {}),
+        NotLent::Refused(reason) => Outcome::Refused(v1::Refused {
+            reason: refusal(reason).into(),
+        }),
+    })
+}
+
+fn response(outcome: Outcome) -> v1::MatchOfferResponse {
+    v1::MatchOfferResponse {
+        outcome: Some(outcome),
+    }
+}
+
+fn refusal(reason: LoanRefusal) -> Reason {
+    match reason {
+        LoanRefusal::Other => Reason::Unspecified,
+        LoanRefusal::NotLending => Reason::NotLending,
+        LoanRefusal::OverRate => Reason::OverRate,
+        LoanRefusal::TooManyInFlight => Reason::TooManyInFlight,
+        LoanRefusal::UnknownBridge => Reason::UnknownBridge,
+        LoanRefusal::Draining => Reason::Draining,
+        LoanRefusal::Malformed => Reason::Malformed,
+        LoanRefusal::Overloaded => Reason::Overloaded,
+        LoanRefusal::NoTimeLeft => Reason::NoTimeLeft,
+    }
+}
+
+/// What a borrower can have.
+pub(super) fn supply(supply: &Supply) -> v1::Supply {
+    let (state, proxies) = match supply {
+        Supply::Lending { proxies, .. } => (State::Lending, *proxies),
+        Supply::Draining => (State::Draining, Default::default()),
+        Supply::NotLending => (State::NotLending, Default::default()),
+    };
+    let pools = NatClass::ALL.into_iter().zip(proxies);
+    let pools = pools.map(|(class, proxies)| v1::PoolSupply {
+        pool: pool(class).into(),
+        proxies: u32::try_from(proxies).unwrap_or(u32::MAX),
+    });
+    v1::Supply {
+        state: state.into(),
+        pools: pools.collect(),
+        bridges: None,
+    }
+}
+
+fn pool(class: NatClass) -> v1::Pool {
+    match class {
+        NatClass::Open => v1::Pool::Open,
+        NatClass::Moderate => v1::Pool::Moderate,
+        NatClass::Strict => v1::Pool::Strict,
+    }
+}
+
+/// The bridges that there are.
+pub(super) fn bridges(list: &BridgeList) -> v1::Bridges {
+    let bridges = list.sorted().into_iter().take(BRIDGES_MAX);
+    v1::Bridges {
+        fingerprints: bridges
+            .map(|(fingerprint, _)| fingerprint.as_bytes().to_vec())
+            .collect(),
+    }
+}

@@ -1,0 +1,106 @@
+//! What can be lent, told whenever it changes.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt as _, stream};
+use tokio::time::sleep_until;
+use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use crate::broker::lending::Supply;
+use crate::broker::{Broker, Knowledge, clock};
+use crate::metrics::labels::PeerName;
+use crate::proto::federation::v1;
+
+use super::convert;
+
+/// How long after one look at what there is comes the next: a borrower hears five
+/// times a second at most.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How often a borrower hears at least.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// What a borrower can have: at once and at each change, until `closing` is
+/// cancelled. A report is made when the borrower can take it, so none waits.
+pub(super) fn supplies(
+    broker: Arc<Broker>,
+    borrower: PeerName,
+    closing: CancellationToken,
+) -> impl Stream<Item = Result<v1::Supply, Status>> + Send {
+    let watch = Watch {
+        broker,
+        borrower,
+        told: None,
+    };
+    let supplies = stream::unfold(watch, |mut watch| async {
+        let supply = watch.next().await;
+        Some((Ok(supply), watch))
+    });
+    supplies.take_until(closing.cancelled_owned())
+}
+
+struct Watch {
+    broker: Arc<Broker>,
+    borrower: PeerName,
+    told: Option<Told>,
+}
+
+/// What the borrower has heard last.
+struct Told {
+    supply: Supply,
+    knowledge: Arc<Knowledge>,
+    at: Instant,
+}
+
+impl Watch {
+    async fn next(&mut self) -> v1::Supply {
+        let (supply, knowledge) = match &self.told {
+            None => self.look(),
+            Some(told) => self.news(told).await,
+        };
+        let mut message = convert::supply(&supply);
+        let told = self.told.as_ref();
+        let known = told.map(|told| &told.knowledge.bridges);
+        if known != Some(&knowledge.bridges) {
+            message.bridges = Some(convert::bridges(&knowledge.bridges));
+        }
+        self.told = Some(Told {
+            supply,
+            knowledge,
+            at: clock::now(),
+        });
+        message
+    }
+
+    fn look(&self) -> (Supply, Arc<Knowledge>) {
+        (
+            self.broker.supply_for(&self.borrower),
+            self.broker.knowledge(),
+        )
+    }
+
+    /// What is to be told next: once it differs, or at the next heartbeat.
+    async fn news(&self, told: &Told) -> (Supply, Arc<Knowledge>) {
+        let heartbeat = told.at + HEARTBEAT;
+        let mut looked = told.at;
+        loop {
+            sleep_until((looked + PAUSE).into()).await;
+            looked = clock::now();
+            let mut changed = pin!(self.broker.supply_changed());
+            // What changes after the look is not missed.
+            changed.as_mut().enable();
+            let (supply, knowledge) = self.look();
+            let is_new = supply != told.supply || !Arc::ptr_eq(&knowledge, &told.knowledge);
+            if is_new || looked >= heartbeat {
+                return (supply, knowledge);
+            }
+            tokio::select! {
+                () = changed => {}
+                () = sleep_until(heartbeat.into()) => {}
+            }
+        }
+    }
+}

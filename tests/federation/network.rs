@@ -1,0 +1,199 @@
+//! A network in memory. Links can be cut and mended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::ready;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll};
+
+use hyper_util::rt::TokioIo;
+use snowflake_broker::federation::dial::Dialing;
+use snowflake_broker::federation::{Dial, Dialed, Target};
+use snowflake_broker::grpc::connection::ConnectInfo;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, copy_bidirectional, duplex};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::AbortHandle;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::Connected;
+use tonic::transport::{Channel, Endpoint};
+use tower::service_fn;
+
+/// How many bytes are on their way in each direction.
+const IN_FLIGHT: usize = 64 * 1024;
+
+/// Who listens where. The address of a broker is its name.
+#[derive(Clone, Default)]
+pub(crate) struct Network(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    listeners: BTreeMap<String, mpsc::Sender<io::Result<Wire>>>,
+    cables: Vec<Cable>,
+    isolated: BTreeSet<String>,
+}
+
+/// A connection, between two.
+struct Cable {
+    ends: [String; 2],
+    /// From then on nothing gets through, and nobody notices.
+    frozen: Arc<Notify>,
+    relay: AbortHandle,
+}
+
+/// One end of a connection, with the names of who is at the other end.
+pub(crate) struct Wire {
+    stream: DuplexStream,
+    names: Arc<[String]>,
+}
+
+impl Network {
+    /// Listens under a name, until what is returned is dropped.
+    pub(crate) fn listen(&self, name: &str) -> ReceiverStream<io::Result<Wire>> {
+        let (sender, incoming) = mpsc::channel(16);
+        self.state().listeners.insert(name.to_owned(), sender);
+        ReceiverStream::new(incoming)
+    }
+
+    /// The network as the broker of this name sees it.
+    pub(crate) fn of(&self, name: &str) -> Arc<dyn Dial> {
+        Arc::new(Dialer {
+            network: self.clone(),
+            name: name.to_owned(),
+        })
+    }
+
+    /// A channel of a caller that is no broker, by the name of one.
+    pub(crate) async fn channel(&self, from: &str, to: &str) -> Channel {
+        let dialed = self.connect(from, to).await.unwrap();
+        let mut stream = Some(TokioIo::new(dialed.stream));
+        let connector = service_fn(move |_| ready(stream.take().ok_or("there is only one")));
+        let endpoint = Endpoint::from_static("http://peer");
+        endpoint.connect_with_connector(connector).await.unwrap()
+    }
+
+    /// From now on nothing gets through to or from this broker, and nobody is told.
+    pub(crate) fn isolate(&self, name: &str) {
+        let mut state = self.state();
+        state.isolated.insert(name.to_owned());
+        let cables = state.cables.iter();
+        for cable in cables.filter(|cable| cable.ends.iter().any(|end| end == name)) {
+            cable.frozen.notify_one();
+        }
+    }
+
+    /// Who tries now gets through.
+    pub(crate) fn mend(&self, name: &str) {
+        self.state().isolated.remove(name);
+    }
+
+    /// The broker of this name is gone: its connections are reset, and it does not
+    /// listen.
+    pub(crate) fn kill(&self, name: &str) {
+        let mut state = self.state();
+        state.listeners.remove(name);
+        state.cables.retain(|cable| {
+            let is_its = cable.ends.iter().any(|end| end == name);
+            if is_its {
+                cable.relay.abort();
+            }
+            !is_its
+        });
+    }
+
+    fn cable(&self, ends: [String; 2]) -> (DuplexStream, DuplexStream) {
+        let (here, mut near) = duplex(IN_FLIGHT);
+        let (mut far, there) = duplex(IN_FLIGHT);
+        let frozen = Arc::new(Notify::new());
+        let is_frozen = Arc::clone(&frozen);
+        let relay = tokio::spawn(async move {
+            tokio::select! {
+                _ = copy_bidirectional(&mut near, &mut far) => {}
+                () = is_frozen.notified() => std::future::pending().await,
+            }
+        });
+        self.state().cables.push(Cable {
+            ends,
+            frozen,
+            relay: relay.abort_handle(),
+        });
+        (here, there)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    async fn connect(&self, from: &str, to: &str) -> io::Result<Dialed> {
+        let is_isolated = {
+            let state = self.state();
+            [from, to].iter().any(|end| state.isolated.contains(*end))
+        };
+        if is_isolated {
+            std::future::pending::<()>().await;
+        }
+        let listener = self.state().listeners.get(to).cloned();
+        let listener = listener.ok_or(io::ErrorKind::ConnectionRefused)?;
+        let (here, there) = self.cable([from.to_owned(), to.to_owned()]);
+        let wire = Wire {
+            stream: there,
+            names: [from.to_owned()].into(),
+        };
+        let sent = listener.send(Ok(wire)).await;
+        sent.map_err(|_| io::ErrorKind::ConnectionRefused)?;
+        Ok(Dialed {
+            stream: Box::new(here),
+            names: vec![to.to_owned()],
+        })
+    }
+}
+
+struct Dialer {
+    network: Network,
+    name: String,
+}
+
+impl Dial for Dialer {
+    fn dial<'a>(&'a self, target: &'a Target) -> Dialing<'a> {
+        Box::pin(self.network.connect(&self.name, &target.addr))
+    }
+}
+
+impl Connected for Wire {
+    type ConnectInfo = ConnectInfo;
+
+    fn connect_info(&self) -> ConnectInfo {
+        ConnectInfo::Tcp {
+            is_loopback: true,
+            certificate_names: Arc::clone(&self.names),
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,265 @@
+//! One broker of several, with its clients and proxies.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
+use std::thread;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use opentelemetry::global::BoxedTracer;
+use snowflake_broker::bridges::BridgeList;
+use snowflake_broker::broker::overflow::PeerStatus;
+use snowflake_broker::broker::{Broker, Caller, Knowledge, NoAnswer, Origin, PollInterval, clock};
+use snowflake_broker::federation::Federation;
+use snowflake_broker::federation::settings::{PeerSettings, Settings};
+use snowflake_broker::grpc::federation::{self as lender, Gate};
+use snowflake_broker::matching;
+use snowflake_broker::metrics::Metrics;
+use snowflake_broker::metrics::distinct_ips::WindowKey;
+use snowflake_broker::metrics::exposition::Format;
+use snowflake_broker::metrics::labels::Rendezvous;
+use snowflake_broker::wire::answer::{AnswerStatus, ProxyAnswer};
+use snowflake_broker::wire::client::ClientPoll;
+use snowflake_broker::wire::proxy::{PollStatus, ProxyPoll};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tonic_health::server::HealthReporter;
+
+use crate::SECOND_BRIDGE;
+use crate::messages::{client_poll, proxy_answer, proxy_poll};
+use crate::network::Network;
+use crate::watched::WATCH;
+
+/// Longer than anything here takes; only what hangs runs into it.
+const FOREVER: Duration = Duration::from_hours(1);
+
+/// A broker that is being driven. Dropped, it is gone, connections and all.
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) federation: Arc<Federation>,
+    pub(crate) gate: Arc<Gate>,
+    _tasks: JoinSet<()>,
+}
+
+/// Measures the time that the broker knows, which may be paused.
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self(clock::now())
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        clock::now() - self.0
+    }
+}
+
+/// A peer as the tests have them unless they say otherwise.
+pub(crate) fn peer(name: &str) -> PeerSettings {
+    let peer = format!("name = \"{name}\"\nurl = \"https://{name}\"");
+    toml::from_str(&peer).unwrap()
+}
+
+/// Peers, and no reserve.
+pub(crate) fn peers(names: &[&str]) -> Settings {
+    Settings {
+        reserve: 0,
+        peers: names.iter().map(|name| peer(name)).collect(),
+        ..Settings::default()
+    }
+}
+
+impl Node {
+    pub(crate) fn start(network: &Network, name: &str, settings: &Settings) -> Self {
+        Self::with(network, name, settings, matching::Settings::default())
+    }
+
+    pub(crate) fn with(
+        network: &Network,
+        name: &str,
+        settings: &Settings,
+        matching: matching::Settings,
+    ) -> Self {
+        Self::traced(network, name, settings, matching, None)
+    }
+
+    pub(crate) fn traced(
+        network: &Network,
+        name: &str,
+        settings: &Settings,
+        matching: matching::Settings,
+        tracer: Option<BoxedTracer>,
+    ) -> Self {
+        LazyLock::force(&WATCH);
+        let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
+        let federation = Federation::new(network.of(name), Arc::clone(&metrics), 7);
+        let federation = Arc::new(federation);
+        let broker = Broker::new(matching, knowledge(), metrics, 7)
+            .traced(tracer)
+            .overflowing(Some(federation.clone()));
+        let broker = Arc::new(broker);
+        let gate = Arc::new(Gate::new(BTreeSet::new(), None));
+        let mut tasks = JoinSet::new();
+        let driven = Arc::clone(&broker);
+        tasks.spawn(async move { driven.drive().await });
+        tasks.spawn(Arc::clone(&federation).run());
+        let serving = lender::serve(
+            network.listen(name),
+            Arc::clone(&gate),
+            Arc::clone(&broker),
+            HealthReporter::new(),
+            CancellationToken::new(),
+        );
+        tasks.spawn(async move { serving.await.unwrap() });
+        let node = Self {
+            name: name.to_owned(),
+            broker,
+            federation,
+            gate,
+            _tasks: tasks,
+        };
+        node.configure(settings);
+        node
+    }
+
+    pub(crate) fn configure(&self, settings: &Settings) {
+        let names = settings.peers.iter().map(PeerSettings::id);
+        self.gate.set(names.collect(), None);
+        self.broker.set_lending(settings.lending());
+        self.federation.configure(settings);
+    }
+
+    /// What it knows of a peer.
+    pub(crate) fn peer(&self, name: &str) -> PeerStatus {
+        let peers = self.broker.peers();
+        let mut peers = peers.into_iter();
+        peers
+            .find(|peer| peer.figures.name.as_str() == name)
+            .unwrap()
+    }
+
+    /// Waits until a peer is seen so.
+    pub(crate) async fn sees(&self, name: &str, what: impl Fn(&PeerStatus) -> bool) {
+        let seen = async {
+            while !what(&self.peer(name)) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let seen = timeout(FOREVER, seen).await;
+        assert!(seen.is_ok(), "{}: {:?}", self.name, self.peer(name));
+    }
+
+    /// Waits until a peer shows so many proxies in all.
+    pub(crate) async fn sees_proxies(&self, name: &str, count: usize) {
+        let shown = |peer: &PeerStatus| peer.figures.supply.iter().sum::<usize>();
+        self.sees(name, |peer| {
+            peer.figures.is_connected && shown(peer) == count
+        })
+        .await;
+    }
+
+    /// A proxy that polls, and answers if it gets an offer; returns what that is
+    /// and what became of the answer.
+    pub(crate) fn proxy(&self, sid: &str) -> JoinHandle<Option<(String, AnswerStatus)>> {
+        let (broker, sid) = (Arc::clone(&self.broker), sid.to_owned());
+        tokio::spawn(async move {
+            let offer = poll(&broker, &sid).await?;
+            let answer = ProxyAnswer::decode(proxy_answer(&sid, &sid).as_bytes()).unwrap();
+            Some((offer, broker.proxy_answer(caller(), answer).unwrap()))
+        })
+    }
+
+    /// A proxy that polls and never answers; returns what it gets.
+    pub(crate) fn silent_proxy(&self, sid: &str) -> JoinHandle<Option<String>> {
+        let (broker, sid) = (Arc::clone(&self.broker), sid.to_owned());
+        tokio::spawn(async move { poll(&broker, &sid).await })
+    }
+
+    /// A proxy answers under this name.
+    pub(crate) fn answer(&self, sid: &str) -> AnswerStatus {
+        let answer = ProxyAnswer::decode(proxy_answer(sid, sid).as_bytes()).unwrap();
+        self.broker.proxy_answer(caller(), answer).unwrap()
+    }
+
+    /// A client asks for the default bridge.
+    pub(crate) async fn client(&self, name: &str) -> Result<String, NoAnswer> {
+        self.client_for(client_poll(name, "restricted")).await
+    }
+
+    pub(crate) async fn client_for(&self, poll: String) -> Result<String, NoAnswer> {
+        let poll = ClientPoll::decode(poll.as_bytes()).unwrap();
+        let answer = self.broker.client_poll(caller(), Rendezvous::Http, poll);
+        let answer = timeout(FOREVER, answer).await.expect("a client hangs");
+        answer.map(|answer| answer.text())
+    }
+
+    /// The same in the background.
+    pub(crate) fn begin_client(&self, name: &str) -> JoinHandle<Result<String, NoAnswer>> {
+        let (broker, poll) = (Arc::clone(&self.broker), client_poll(name, "restricted"));
+        tokio::spawn(async move {
+            let poll = ClientPoll::decode(poll.as_bytes()).unwrap();
+            let answer = broker.client_poll(caller(), Rendezvous::Http, poll).await;
+            answer.map(|answer| answer.text())
+        })
+    }
+
+    /// The sum of a family's series that have all these labels, each written
+    /// `name="value"`.
+    pub(crate) fn count(&self, family: &str, labels: &[&str]) -> u64 {
+        let metrics = self.broker.expose_metrics(None, Format::Text);
+        let series = metrics.lines().filter_map(|line| line.rsplit_once(' '));
+        let of_family = series.filter(|(series, _)| {
+            let (name, set) = series.split_once('{').unwrap_or((series, ""));
+            name == family && labels.iter().all(|label| set.contains(label))
+        });
+        of_family
+            .map(|(_, value)| value.parse::<u64>().unwrap())
+            .sum()
+    }
+}
+
+/// Nothing that it has recorded or counts gives anybody away.
+impl Drop for Node {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            return;
+        }
+        let metrics = self.broker.expose_metrics(None, Format::Text);
+        WATCH.check("snowflake_broker's metrics", &metrics);
+        WATCH.assert_clean("snowflake_broker");
+    }
+}
+
+async fn poll(broker: &Broker, sid: &str) -> Option<String> {
+    let mut poll = ProxyPoll::decode(proxy_poll(sid, "open").as_bytes()).unwrap();
+    let polled = broker.proxy_poll(caller(), &mut poll).await.unwrap();
+    match polled.status {
+        PollStatus::ClientMatch { offer, .. } => Some(offer.text()),
+        _ => None,
+    }
+}
+
+fn caller() -> Caller {
+    Caller {
+        arrived: clock::now(),
+        address: None,
+        origin: Origin::Local,
+    }
+}
+
+fn knowledge() -> Knowledge {
+    let bridge = |fingerprint| {
+        format!(
+            "{{\"displayName\":\"a\",\"webSocketAddress\":\"wss://a.example/\",\"fingerprint\":\"{fingerprint}\"}}\n"
+        )
+    };
+    let bridges = bridge("2B280B23E1107BB62ABFC40DDCC8824814F80A72") + &bridge(SECOND_BRIDGE);
+    Knowledge {
+        bridges: BridgeList::parse(&bridges).unwrap(),
+        allowed_relay_pattern: "".into(),
+        default_relay_pattern: "".into(),
+        poll_interval: PollInterval::default(),
+        geoip: Arc::default(),
+    }
+}
