@@ -1,0 +1,104 @@
+//! The page's tables: each is between two comments, and written anew.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use crate::results::{Machine, Results};
+use crate::tables::{self, Table};
+use crate::targets;
+
+const END: &str = "<!-- /table -->";
+
+/// Fills the tables of what was measured; the page has to have a place for each.
+pub(crate) fn fill(page: &Path, measured: &[Results]) -> Result<()> {
+    let mut text = fs::read_to_string(page)?;
+    put(&mut text, "machine", &machines(measured).to_string())?;
+    put(&mut text, "targets", &targets::table(measured).to_string())?;
+    put(&mut text, "commands", &commands(measured).to_string())?;
+    for results in measured {
+        let table = tables::of(results).to_string();
+        put(&mut text, &results.scenario.name(), &table)?;
+    }
+    Ok(fs::write(page, text)?)
+}
+
+/// Puts a table between its comments.
+fn put(page: &mut String, name: &str, table: &str) -> Result<()> {
+    let begin = format!("<!-- table: {name} -->\n");
+    let place = page.find(&begin).map(|at| at + begin.len());
+    let place = place.with_context(|| format!("there is no {}", begin.trim()))?;
+    let length = page[place..].find(END);
+    let length = length.with_context(|| format!("there is no {END} after {}", begin.trim()))?;
+    page.replace_range(place..place + length, &format!("\n{table}\n"));
+    Ok(())
+}
+
+/// Each machine once, with the scenarios that were run on it.
+fn machines(measured: &[Results]) -> Table {
+    let mut machines: Vec<(&Machine, u64, bool, String)> = Vec::new();
+    for results in measured {
+        let (machine, bytes) = (&results.machine, results.program_bytes);
+        let name = results.scenario.name();
+        let known = machines.iter_mut().find(|(known, size, is_full, _)| {
+            (*known, *size, *is_full) == (machine, bytes, results.is_full)
+        });
+        match known {
+            Some((.., scenarios)) => {
+                let _infallible = write!(scenarios, ", {name}");
+            }
+            None => machines.push((machine, bytes, results.is_full, name)),
+        }
+    }
+    let head = [
+        "scenarios",
+        "processor",
+        "memory",
+        "kernel",
+        "size of the broker's program",
+    ];
+    Table {
+        head: head.map(str::to_owned).into(),
+        rows: machines.into_iter().map(machine_cells).collect(),
+    }
+}
+
+fn machine_cells(
+    (machine, bytes, is_full, scenarios): (&Machine, u64, bool, String),
+) -> Vec<String> {
+    let tried = if is_full {
+        ""
+    } else {
+        " (only tried, not measured)"
+    };
+    vec![
+        scenarios + tried,
+        format!("{} of {}", machine.processors, machine.processor),
+        format!("{} GB", machine.memory_bytes / 1_000_000_000),
+        machine.kernel.clone(),
+        format!("{} KB", bytes / 1_000),
+    ]
+}
+
+/// What each row is made by.
+fn commands(measured: &[Results]) -> Table {
+    let rows = measured.iter().flat_map(|results| {
+        results.rows.iter().map(|row| {
+            let command = format!("`{}`", row.command);
+            vec![
+                results.scenario.name(),
+                row.name.clone(),
+                row.runs.broker.len().to_string(),
+                command,
+            ]
+        })
+    });
+    Table {
+        head: ["scenario", "row", "runs", "one run"]
+            .map(str::to_owned)
+            .into(),
+        rows: rows.collect(),
+    }
+}

@@ -1,0 +1,102 @@
+//! Figures of the rows of a scenario: medians over their runs.
+
+use crate::report::{Measured, Report};
+use crate::results::Row;
+
+/// A figure of one run.
+pub(crate) type Figure = fn(&Report) -> Option<f64>;
+
+impl Row {
+    /// Of the broker.
+    pub(crate) fn broker(&self, figure: Figure) -> Option<f64> {
+        median(self.runs.broker.iter().filter_map(figure))
+    }
+
+    /// Of the floor.
+    pub(crate) fn floor(&self, figure: Figure) -> Option<f64> {
+        median(self.runs.floor.iter().filter_map(figure))
+    }
+
+    /// CPU a request, the broker's over the floor's.
+    pub(crate) fn over_floor(&self) -> Option<f64> {
+        median(self.runs.floor_ratios.iter().copied())
+    }
+
+    /// The broker's figure over that of another row, round by round.
+    pub(crate) fn over(&self, other: &Self, figure: Figure) -> Option<f64> {
+        let rounds = self.runs.broker.iter().zip(&other.runs.broker);
+        median(rounds.filter_map(|(run, other)| Some(figure(run)? / figure(other)?)))
+    }
+}
+
+/// The middle one, the mean of the middle two of an even number; `None` of none.
+fn median(figures: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut figures: Vec<f64> = figures.collect();
+    figures.sort_by(f64::total_cmp);
+    let upper = figures.get(figures.len() / 2)?;
+    let lower = figures[(figures.len() - 1) / 2];
+    Some(f64::midpoint(lower, *upper))
+}
+
+/// In microseconds.
+pub(crate) fn cpu_a_match(run: &Report) -> Option<f64> {
+    run.measured.cpu_micros_per_match
+}
+
+/// In microseconds; of one connection, where each request has its own.
+pub(crate) fn cpu_a_request(run: &Report) -> Option<f64> {
+    run.measured.cpu_micros_per_request
+}
+
+/// As a share of one processor.
+pub(crate) fn cpu_share(run: &Report) -> Option<f64> {
+    Some(run.measured.cpu_seconds? / run.measured.seconds)
+}
+
+pub(crate) fn matches_per_second(run: &Report) -> Option<f64> {
+    let Measured {
+        matches, seconds, ..
+    } = run.measured;
+    (seconds > 0.0).then(|| to_float(matches) / seconds)
+}
+
+pub(crate) fn requests_per_second(run: &Report) -> Option<f64> {
+    let Measured {
+        requests, seconds, ..
+    } = run.measured;
+    (seconds > 0.0).then(|| to_float(requests) / seconds)
+}
+
+/// In kilobytes.
+pub(crate) fn memory_a_poll(run: &Report) -> Option<f64> {
+    Some(run.memory.as_ref()?.per_parked_poll? / 1e3)
+}
+
+/// In milliseconds.
+pub(crate) fn start_up(run: &Report) -> Option<f64> {
+    Some(run.start_up_seconds? * 1e3)
+}
+
+/// In milliseconds.
+pub(crate) fn p50(run: &Report) -> Option<f64> {
+    millis(run, run.latency.p50)
+}
+
+/// In milliseconds.
+pub(crate) fn p99(run: &Report) -> Option<f64> {
+    millis(run, run.latency.p99)
+}
+
+/// In milliseconds.
+pub(crate) fn p999(run: &Report) -> Option<f64> {
+    millis(run, run.latency.p999)
+}
+
+fn millis(run: &Report, micros: u64) -> Option<f64> {
+    (run.latency.count > 0).then(|| to_float(micros) / 1e3)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "none of these comes near 2^52")]
+pub(crate) fn to_float(number: u64) -> f64 {
+    number as f64
+}

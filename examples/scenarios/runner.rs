@@ -1,0 +1,146 @@
+//! Runs the load generator, row after row and round after round.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use tempfile::TempDir;
+
+use crate::catalogue::{Plan, PlannedRow};
+use crate::databases;
+use crate::report::Comparison;
+use crate::results::{Machine, Results, Row, Scenario};
+
+/// Polls are parked for so long where they are to stay parked.
+const LONG: (&str, &str) = ("SNOWFLAKE_BROKER_MATCHING__PROXY_TIMEOUT", "30m");
+
+/// The programs that are needed.
+pub(crate) struct Programs {
+    broker: PathBuf,
+    load: PathBuf,
+    floor: PathBuf,
+}
+
+impl Programs {
+    /// Those that were built beside this one.
+    pub(crate) fn find(broker: Option<&Path>) -> Result<Self> {
+        let this = env::current_exe()?;
+        let built = this.parent().and_then(Path::parent);
+        let built = built.context("this program is in no target folder")?;
+        let beside = built.join("snowflake-broker");
+        let programs = Self {
+            broker: broker.unwrap_or(&beside).to_owned(),
+            load: this.with_file_name("load"),
+            floor: this.with_file_name("floor"),
+        };
+        for program in [&programs.broker, &programs.load, &programs.floor] {
+            let name = program.display();
+            ensure!(program.exists(), "{name} is not there: build it first");
+        }
+        Ok(programs)
+    }
+}
+
+/// Runs all rows as often as is planned.
+pub(crate) fn run(plan: &Plan, scenario: Scenario, programs: &Programs) -> Result<Results> {
+    let countries = Countries::write()?;
+    let mut rows: Vec<Row> = plan.rows.iter().map(Row::planned).collect();
+    for _ in 0..plan.rounds {
+        for (planned, row) in plan.rows.iter().zip(&mut rows) {
+            let runs = run_once(planned, programs, &countries);
+            row.add(runs.with_context(|| planned.name.clone())?);
+        }
+    }
+    Ok(Results {
+        scenario,
+        is_full: plan.is_full,
+        machine: Machine::here()?,
+        program_bytes: programs.broker.metadata()?.len(),
+        rows,
+    })
+}
+
+fn run_once(
+    planned: &PlannedRow,
+    programs: &Programs,
+    countries: &Countries,
+) -> Result<Comparison> {
+    let mut command = Command::new(&programs.load);
+    command.arg("--json").arg("--broker").arg(&programs.broker);
+    if planned.has_floor {
+        command.arg("--floor").arg(&programs.floor);
+    }
+    if planned.parks_long {
+        command.env(LONG.0, LONG.1);
+    }
+    command.args(&planned.arguments).arg("--");
+    if planned.has_countries {
+        command.args(countries.flags());
+    } else {
+        command.arg("--disable-geoip");
+    }
+    let output = command.stderr(Stdio::inherit()).output()?;
+    // It says so with its exit code, too, when an answer was lost.
+    serde_json::from_slice(&output.stdout).context("the load generator made no report")
+}
+
+/// Country databases in a folder that is removed by the drop.
+struct Countries(TempDir);
+
+impl Countries {
+    fn write() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        databases::write(folder.path())?;
+        Ok(Self(folder))
+    }
+
+    fn flags(&self) -> [String; 2] {
+        let folder = self.0.path().display();
+        [
+            format!("--geoipdb={folder}/geoip"),
+            format!("--geoip6db={folder}/geoip6"),
+        ]
+    }
+}
+
+impl Row {
+    fn planned(planned: &PlannedRow) -> Self {
+        Self {
+            name: planned.name.clone(),
+            command: command_line(planned),
+            at: planned.at,
+            runs: Comparison::default(),
+        }
+    }
+
+    fn add(&mut self, runs: Comparison) {
+        self.runs.broker.extend(runs.broker);
+        self.runs.floor.extend(runs.floor);
+        self.runs.floor_ratios.extend(runs.floor_ratios);
+    }
+}
+
+/// What to type for a run of this row alone.
+fn command_line(planned: &PlannedRow) -> String {
+    let mut words = Vec::new();
+    if planned.parks_long {
+        words.push(format!("{}={}", LONG.0, LONG.1));
+    }
+    let programs = "target/release/examples/load --broker target/release/snowflake-broker";
+    words.push(programs.to_owned());
+    if planned.has_floor {
+        words.push("--floor target/release/examples/floor".to_owned());
+    }
+    words.extend(planned.arguments.iter().cloned());
+    words.join(" ")
+}
+
+impl Results {
+    /// Whether every client got its own answer, and every answer a client.
+    pub(crate) fn are_correct(&self) -> bool {
+        let comparisons = self.rows.iter().map(|row| &row.runs);
+        let mut runs = comparisons.flat_map(|runs| runs.broker.iter().chain(&runs.floor));
+        runs.all(|run| run.correct)
+    }
+}
