@@ -50,7 +50,7 @@ async fn it_tells_of_readiness_and_of_the_end() {
     let manager = Manager::new();
     let broker = manager.start(&[("matching.drain_grace", "0")], &[]);
     assert_eq!(manager.next().await, ["READY=1", "STATUS=brokering"]);
-    assert!(broker.log().contains("brokering"), "{}", broker.log());
+    broker.until_logged("brokering").await;
     broker.send(Signal::TERM);
     let last = manager.next().await;
     assert_eq!(last[0], "STOPPING=1");
