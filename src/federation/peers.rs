@@ -110,6 +110,7 @@ impl Peers {
         peer.link = Some(link);
         peer.seen = None;
         peer.circuit.reconnected();
+        peer.record = Record::default();
         Some(link)
     }
 

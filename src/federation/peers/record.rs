@@ -5,7 +5,9 @@ use std::time::Duration;
 /// How much the newest call weighs: the last twenty or so tell.
 const NEWEST: f64 = 0.1;
 
-/// Averages over the last calls, the newer the heavier.
+/// Averages over the last calls, the newer the heavier. A connection begins with a
+/// record of its own: who is hardly asked for the failures of the last one could not
+/// show that they are over.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Record {
     /// The share of calls that came to nothing.

@@ -75,6 +75,22 @@ fn failures_and_slowness_weigh() {
 }
 
 #[test]
+fn failures_of_an_old_connection_do_not_weigh() {
+    let now = now();
+    let mut peers = peers(now, &[10, 5]);
+    let first = PeerName::from("0");
+    for _ in 0..20 {
+        end(&mut peers, now, &first, Ended::Failed);
+        end(&mut peers, now, &first, Ended::NoProxies);
+    }
+    let old = peers.by_name[&first].link.unwrap();
+    assert!(peers.disconnected(&first, old));
+    let new = peers.connected(&first).unwrap();
+    assert!(peers.reported(now, &first, new, open(10)));
+    assert_eq!(peers.choose(now, NEED, &[], [0.0; 2]), Some(first));
+}
+
+#[test]
 fn what_is_asked_for_is_not_there_for_the_next() {
     let now = now();
     let mut peers = peers(now, &[2]);
