@@ -15,6 +15,8 @@ mod port;
 mod process;
 #[path = "interop/programs.rs"]
 mod programs;
+#[path = "interop/ready.rs"]
+mod ready;
 #[path = "interop/relay.rs"]
 mod relay;
 #[path = "support/wait.rs"]
@@ -24,14 +26,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_socks::tcp::Socks5Stream;
 
-use process::Process;
-use programs::{Programs, stun_address};
+use programs::{Programs, logs, stun_address};
+use ready::{listens, polls, socks_address};
 use relay::Relay;
-use wait::{LONG_ENOUGH, until};
+use wait::LONG_ENOUGH;
 
 /// What a client writes to a bridge. It is short: a packet holds it in one piece.
 const GREETING: &[u8] = b"a greeting to the bridge";
@@ -79,7 +80,7 @@ async fn reach_the_bridge(rendezvous: Rendezvous) -> Result<()> {
 
     let stream = match greet_bridge(&programs, rendezvous).await {
         Ok(stream) => stream,
-        Err(error) => bail!("{error:#}\n{}", programs.logs()?),
+        Err(error) => bail!("{error:#}\n{}", logs(scratch.path())?),
     };
 
     ensure!(
@@ -113,37 +114,4 @@ async fn greet_bridge(programs: &Programs<'_>, rendezvous: Rendezvous) -> Result
     timeout(LONG_ENOUGH, relay.receive(GREETING))
         .await
         .context("the greeting does not arrive at the bridge")?
-}
-
-/// Waits until `program` accepts connections.
-async fn listens(program: &mut Process, address: &str) -> Result<()> {
-    until(&format!("somebody listens on {address}"), async || {
-        program.log()?;
-        Ok(TcpStream::connect(address).await.ok().map(drop))
-    })
-    .await
-}
-
-/// Waits until the broker holds a poll of the proxy, which first examines its network.
-async fn polls(proxy: &mut Process, broker: SocketAddr) -> Result<()> {
-    until("the proxy polls the broker", async || {
-        proxy.log()?;
-        let waiting = http::get(broker, "/debug")
-            .await?
-            .contains("standalone proxies: 1");
-        Ok(waiting.then_some(()))
-    })
-    .await
-}
-
-/// Waits until the client says to its parent where its SOCKS port is.
-async fn socks_address(client: &mut Process) -> Result<String> {
-    until("the client opens its SOCKS port", async || {
-        let log = client.log()?;
-        let address = log
-            .lines()
-            .find_map(|line| line.strip_prefix("CMETHOD snowflake socks5 "));
-        Ok(address.map(str::to_owned))
-    })
-    .await
 }

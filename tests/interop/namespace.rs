@@ -73,7 +73,8 @@ pub(crate) async fn connect() -> Result<()> {
     ip("route add default dev near").await
 }
 
-async fn ip(arguments: &str) -> Result<()> {
+/// Runs iproute2.
+pub(crate) async fn ip(arguments: &str) -> Result<()> {
     let status = Command::new("ip")
         .args(arguments.split(' '))
         .status()

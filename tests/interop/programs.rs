@@ -101,20 +101,6 @@ impl<'a> Programs<'a> {
         self.start("client", &mut command)
     }
 
-    /// All that the programs have written, for whoever has to find a failure.
-    pub(crate) fn logs(&self) -> io::Result<String> {
-        let mut logs = String::new();
-        for entry in fs::read_dir(self.scratch)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "log") {
-                let log = fs::read(&path)?;
-                logs.extend(["\n==> ", &path.to_string_lossy(), "\n"]);
-                logs.push_str(&String::from_utf8_lossy(&log));
-            }
-        }
-        Ok(logs)
-    }
-
     fn start(&self, name: &str, command: &mut Command) -> Result<Process> {
         Process::start(command, self.scratch.join(name).with_extension("log"))
     }
@@ -134,6 +120,20 @@ impl<'a> Programs<'a> {
         }
         Ok(env::join_paths(folders)?)
     }
+}
+
+/// All that programs have written to this folder, for whoever has to find a failure.
+pub(crate) fn logs(folder: &Path) -> io::Result<String> {
+    let mut logs = String::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "log") {
+            let log = fs::read(&path)?;
+            logs.extend(["\n==> ", &path.to_string_lossy(), "\n"]);
+            logs.push_str(&String::from_utf8_lossy(&log));
+        }
+    }
+    Ok(logs)
 }
 
 /// Where the STUN server listens.
