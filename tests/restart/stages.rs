@@ -81,6 +81,9 @@ async fn settle() {
 }
 
 async fn stop(program: &Program) {
+    // Before it serves it does not listen to signals.
+    program.until_logged("brokering").await;
+    settle().await;
     program.send(Signal::TERM);
     program.until_logged("stopping").await;
     settle().await;
