@@ -3,6 +3,7 @@
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
@@ -11,6 +12,7 @@ use snowflake_broker::sqs::aws::AwsQueue;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::Command;
+use tokio::time::sleep;
 
 use crate::process::Process;
 use crate::service::Service;
@@ -183,6 +185,21 @@ impl MotoService {
             call = call.message_attributes("ClientID", id.unwrap());
         }
         call.send().await.unwrap();
+    }
+
+    /// Takes a response as clients do: they look for their queue after a second and
+    /// then every second, and wait at it.
+    pub(crate) async fn wait_for_response(&self, client: &str) -> String {
+        let name = format!("snowflake-client-{client}");
+        let url = loop {
+            sleep(Duration::from_secs(1)).await;
+            if let Some(url) = self.url(&name).await {
+                break url;
+            }
+        };
+        let call = self.client.receive_message().queue_url(url);
+        let received = call.wait_time_seconds(20).send().await.unwrap();
+        received.messages.unwrap().pop().unwrap().body.unwrap()
     }
 
     /// Deletes everything.
