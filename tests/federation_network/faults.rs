@@ -30,8 +30,8 @@ const DETOUR_PORT: u16 = 7443;
 /// Clients of all, and proxies at both lenders, of which the first broker borrows.
 async fn load() -> Result<Load> {
     let mut load = Load::default();
-    load.add_proxies(B, 24);
-    load.add_proxies(C, 16);
+    load.add_proxies(B, 36);
+    load.add_proxies(C, 24);
     load.add_clients(A, Duration::from_millis(100));
     load.add_clients(B, Duration::from_millis(500));
     load.add_clients(C, Duration::from_millis(500));
@@ -96,6 +96,7 @@ async fn kill_a_lender(site: &Site) -> Result<String> {
     let [_a, mut b, _c] = site.three_brokers().await?;
     let load = load().await?;
     until_an_offer_is_there(&load).await?;
+    let killed = clock::now();
     b.kill().await?;
     sleep(FAULT).await;
     b.start().await?;
@@ -105,6 +106,15 @@ async fn kill_a_lender(site: &Site) -> Result<String> {
     let clients = load.end().await;
 
     let counts = check(&clients, |asks, at| asks != B && at != B)?;
+    let concerned = clients
+        .iter()
+        .filter(|client| client.asks == A && client.end.is_some_and(|(_, end)| end > killed));
+    for client in concerned {
+        ensure!(
+            is_answered(client),
+            "the other lender has proxies: {client:?}"
+        );
+    }
     Ok(format!(
         "{counts}; {}",
         back_in_use("borrowed again", back)?

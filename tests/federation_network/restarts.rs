@@ -20,7 +20,7 @@ async fn all_three_restart_in_turn() {
 async fn restart_all(site: &Site) -> Result<String> {
     let mut brokers = site.three_brokers().await?;
     let mut load = Load::default();
-    // Nobody has enough proxies for own clients, and all have enough together.
+    // The first has too few proxies for its clients, and the others some to spare.
     for (name, proxies) in [(A, 2), (B, 12), (C, 12)] {
         load.add_proxies(name, proxies);
         load.add_clients(name, Duration::from_millis(150));

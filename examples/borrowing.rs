@@ -1,0 +1,184 @@
+//! What it costs to borrow a proxy: two brokers of this machine that are peers, the
+//! proxies at one of them, and clients that ask now that one and now the other.
+//!
+//! ```sh
+//! cargo build --release --bin snowflake-broker --example borrowing
+//! target/release/examples/borrowing --broker target/release/snowflake-broker
+//! ```
+//!
+//! Rounds of own and borrowed matches take turns, so that whatever else the machine
+//! does comes upon both. CPU is that of both brokers together, as in a borrowed match
+//! both have a part. Latency counts from when a client was to come; proxies answer at
+//! once. At the end many idle brokers are the peers of one, and its CPU and memory
+//! are compared with those it takes without them. `--help` tells what can be set.
+//!
+//! The exit code is 1 if a client had no answer or another client's.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it has one clock, for all it measures, and nothing pure in it"
+)]
+
+#[path = "load/messages.rs"]
+#[expect(dead_code, reason = "why a client has no answer is not told apart")]
+mod messages;
+#[path = "borrowing/nodes.rs"]
+mod nodes;
+#[path = "borrowing/traffic.rs"]
+mod traffic;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Parser;
+use tokio::time::sleep;
+
+use nodes::{Site, Usage, total};
+use traffic::{Round, Traffic};
+
+/// How long brokers may take to settle.
+const SETTLING: Duration = Duration::from_secs(5);
+
+/// Measures what a borrowed match takes beside an own one, and what idle peers take.
+#[derive(Parser)]
+struct Options {
+    /// The program of the broker.
+    #[arg(long)]
+    broker: PathBuf,
+    /// How many proxies poll.
+    #[arg(long, default_value_t = 400)]
+    proxies: usize,
+    /// How many clients come a second.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: u32,
+    /// How long a round takes.
+    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
+    round: Duration,
+    /// How many rounds there are of each kind.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// How many idle peers one broker has at the end.
+    #[arg(long, default_value_t = 50)]
+    peers: usize,
+    /// How long the idle peers are watched.
+    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    idle: Duration,
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let options = Options::parse();
+    let site = Site::new(options.broker.clone())?;
+    let failed = compare_matches(&options, &site).await?;
+    compare_idle(&options, &site).await?;
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Own matches and borrowed ones. Returns how many clients were failed.
+async fn compare_matches(options: &Options, site: &Site) -> Result<u64> {
+    let (mut borrower, mut lender) = (site.node()?, site.node()?);
+    borrower.add_peer(&lender);
+    lender.add_peer(&borrower);
+    borrower.start().await?;
+    lender.start().await?;
+    let nodes = [&borrower, &lender];
+
+    let traffic = Traffic::start(lender.http(), options.proxies);
+    sleep(SETTLING).await;
+    let (mut own, mut loans) = (Round::new()?, Round::new()?);
+    // The first round of each warms up.
+    for number in 0..=options.rounds {
+        for (asks, sum) in [(&lender, &mut own), (&borrower, &mut loans)] {
+            let before = total(&nodes)?;
+            let mut round = traffic
+                .round(asks.http(), options.rate, options.round)
+                .await?;
+            round.cpu = total(&nodes)?.cpu.saturating_sub(before.cpu);
+            if number > 0 {
+                sum.add(&round)?;
+            }
+        }
+    }
+    report_matches(&own, &loans)?;
+    Ok(own.failed + loans.failed)
+}
+
+fn report_matches(own: &Round, borrowed: &Round) -> Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "match     answered  failed  p50 ms  p95 ms  CPU us a match"
+    )?;
+    for (name, round) in [("own", own), ("borrowed", borrowed)] {
+        writeln!(
+            out,
+            "{name:<10}{:<10}{:<8}{:<8.2}{:<8.2}{:.0}",
+            round.answered(),
+            round.failed,
+            round.latency(0.5),
+            round.latency(0.95),
+            round.cpu_a_match(),
+        )?;
+    }
+    let added = borrowed.latency(0.5) - own.latency(0.5);
+    let ratio = borrowed.cpu_a_match() / own.cpu_a_match();
+    writeln!(
+        out,
+        "borrowing adds {added:.2} ms to p50 and takes {ratio:.2} times the CPU\n"
+    )?;
+    Ok(())
+}
+
+/// A broker without peers, and one that all others are peers of.
+async fn compare_idle(options: &Options, site: &Site) -> Result<()> {
+    let mut alone = site.node()?;
+    alone.start().await?;
+    let mut center = site.node()?;
+    let mut others = Vec::new();
+    for _ in 0..options.peers {
+        let mut other = site.node()?;
+        other.add_peer(&center);
+        center.add_peer(&other);
+        others.push(other);
+    }
+    center.start().await?;
+    for other in &mut others {
+        other.start().await?;
+    }
+    sleep(SETTLING * 2).await;
+    let connected = center.connected_peers()?;
+    let before = [alone.usage()?, center.usage()?];
+    sleep(options.idle).await;
+    let after = [alone.usage()?, center.usage()?];
+
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "idle broker         CPU, share of one core  memory MiB"
+    )?;
+    let names = ["no peers".to_owned(), format!("{connected} peers")];
+    for ((name, before), after) in names.iter().zip(before).zip(after) {
+        let share = after
+            .cpu
+            .saturating_sub(before.cpu)
+            .div_duration_f64(options.idle);
+        writeln!(
+            out,
+            "{name:<20}{:<24}{:.1}",
+            format!("{:.2} %", share * 100.0),
+            mebibytes(after)
+        )?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no process has 2^52 bytes")]
+fn mebibytes(usage: Usage) -> f64 {
+    usage.memory as f64 / f64::from(1 << 20)
+}
