@@ -148,7 +148,7 @@ in
         };
       }
     )) "More queues.";
-    concurrency = optional types.ints.positive "How many messages of one queue are handled at once.";
+    concurrency = optional types.ints.unsigned "How many messages of one queue are handled at once.";
     sweep = optional types.bool "Delete the reply queues that clients no longer use; true without it.";
   };
 }
