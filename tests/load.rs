@@ -80,7 +80,11 @@ async fn connections_are_of_every_kind() {
         &["--no-keep-alive", "--sources=3"],
         &["--tls", "--no-keep-alive", "--resume"],
     ] {
-        load_broker(arguments, &MATCHES).await;
+        let report = load_broker(arguments, &MATCHES).await;
+        let handshakes = &report["broker"][0]["handshakes"];
+        let resumed = handshakes["resumed"].as_u64() > Some(0);
+        assert_eq!(handshakes["all"] != 0, arguments.contains(&"--tls"));
+        assert_eq!(resumed, arguments.contains(&"--resume"), "{report:#}");
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -13,6 +13,7 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::HandshakeKind;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
@@ -21,6 +22,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::options::Options;
+use crate::report::Handshakes;
 use crate::tls;
 
 /// How many connections are being opened at the same time, at most: more would
@@ -38,6 +40,8 @@ pub(crate) struct Dialer {
     permits: Semaphore,
     /// How many connections are being opened, or wait for a permit.
     opening: AtomicUsize,
+    handshakes: AtomicU64,
+    resumed: AtomicU64,
 }
 
 impl Dialer {
@@ -55,12 +59,22 @@ impl Dialer {
             patience: options.patience,
             permits: Semaphore::new(OPENING_MAX),
             opening: AtomicUsize::new(0),
+            handshakes: AtomicU64::new(0),
+            resumed: AtomicU64::new(0),
         })
     }
 
     /// How many connections are on their way.
     pub(crate) fn opening(&self) -> usize {
         self.opening.load(Ordering::Relaxed)
+    }
+
+    /// TLS handshakes that were done, and those of them that resumed a session.
+    pub(crate) fn handshakes(&self) -> Handshakes {
+        Handshakes {
+            all: self.handshakes.load(Ordering::Relaxed),
+            resumed: self.resumed.load(Ordering::Relaxed),
+        }
     }
 
     async fn open(&self, index: usize) -> Result<Sender> {
@@ -78,7 +92,12 @@ impl Dialer {
             return self.handshake(stream).await;
         };
         let name = ServerName::from(self.addr.ip());
-        self.handshake(tls.connect(name, stream).await?).await
+        let stream = tls.connect(name, stream).await?;
+        self.handshakes.fetch_add(1, Ordering::Relaxed);
+        if stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
+            self.resumed.fetch_add(1, Ordering::Relaxed);
+        }
+        self.handshake(stream).await
     }
 
     async fn connect(&self, index: usize) -> Result<TcpStream> {

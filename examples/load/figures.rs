@@ -38,6 +38,7 @@ impl Report {
             parked_polls: parked.polls,
             measured,
             latency: Latency::of(&load.tally.latency()),
+            handshakes: load.dialer.handshakes(),
             outcomes: counts.by_name(),
             lost,
             correct: wrong == 0,

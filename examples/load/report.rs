@@ -27,6 +27,9 @@ pub(crate) struct Report {
     pub(crate) measured: Measured,
     /// Of clients that were matched.
     pub(crate) latency: Latency,
+    /// Of the run, warm-up and end included.
+    #[serde(default)]
+    pub(crate) handshakes: Handshakes,
     /// What became of every request of the run, warm-up and end included.
     pub(crate) outcomes: BTreeMap<String, u64>,
     /// Answers that the broker took and that no client got.
@@ -35,6 +38,14 @@ pub(crate) struct Report {
     /// How the run went on, if that was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) samples: Vec<Sample>,
+}
+
+/// TLS handshakes.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Handshakes {
+    pub(crate) all: u64,
+    /// Those that resumed a session.
+    pub(crate) resumed: u64,
 }
 
 /// Resident memory of the server, in bytes.

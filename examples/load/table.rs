@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::report::{Latency, Measured, Report};
+use crate::report::{Handshakes, Latency, Measured, Report};
 
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -18,6 +18,11 @@ impl fmt::Display for Report {
         measured(out, &self.measured)?;
         parked(out, self)?;
         latency(out, &self.latency)?;
+        let Handshakes { all, resumed } = self.handshakes;
+        if all > 0 {
+            let handshakes = format_args!("{all}, {resumed} of them resumed");
+            row(out, "TLS handshakes", handshakes)?;
+        }
         for (outcome, count) in self.outcomes.iter().filter(|(_, count)| **count > 0) {
             row(out, &outcome.replace('_', " "), format_args!("{count}"))?;
         }
@@ -48,7 +53,11 @@ fn measured(out: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Result {
         && measured.seconds > 0.0
     {
         let share = cpu / measured.seconds * 1e2;
-        row(out, "CPU", format_args!("{share:.1} % of one processor"))?;
+        row(
+            out,
+            "CPU share",
+            format_args!("{share:.1} % of one processor"),
+        )?;
     }
     Ok(())
 }

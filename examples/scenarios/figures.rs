@@ -1,6 +1,6 @@
 //! Figures of the rows of a scenario: medians over their runs.
 
-use crate::report::{Measured, Report};
+use crate::report::{Handshakes, Measured, Report};
 use crate::results::Row;
 
 /// A figure of one run.
@@ -65,6 +65,12 @@ pub(crate) fn requests_per_second(run: &Report) -> Option<f64> {
         requests, seconds, ..
     } = run.measured;
     (seconds > 0.0).then(|| to_float(requests) / seconds)
+}
+
+/// Which share of the TLS handshakes resumed a session, in percent.
+pub(crate) fn resumed(run: &Report) -> Option<f64> {
+    let Handshakes { all, resumed } = run.handshakes;
+    (all > 0).then(|| to_float(resumed) / to_float(all) * 1e2)
 }
 
 /// In kilobytes.

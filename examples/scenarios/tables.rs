@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::figures::{
     cpu_a_match, cpu_a_request, cpu_share, matches_per_second, memory_a_poll, p50, p99, p999,
-    requests_per_second, start_up, to_float,
+    requests_per_second, resumed, start_up, to_float,
 };
 use crate::report::Report;
 use crate::results::{Results, Row, Scenario};
@@ -45,6 +45,7 @@ pub(crate) fn of(results: &Results) -> Table {
                 ("connections/s", &|row| {
                     digits(0, row.broker(requests_per_second))
                 }),
+                ("resumed, %", &|row| digits(0, row.broker(resumed))),
                 ("CPU a connection, us", &|row| {
                     digits(0, row.broker(cpu_a_request))
                 }),
