@@ -45,8 +45,9 @@ impl Workload {
                 return;
             }
             let name = format!("{}.{start:x}.{number}", self.name);
+            let is_proxy = rng.f64() < self.proxies;
             let (workload, rng) = (self.clone(), rng.fork());
-            if rng.clone().f64() < self.proxies {
+            if is_proxy {
                 tokio::spawn(async move { workload.proxy(&name, rng).await });
             } else {
                 tokio::spawn(async move { workload.client(&name, rng).await });
