@@ -4,27 +4,25 @@
 mod activity;
 mod bind;
 mod closing;
+mod exchange;
 mod holds;
 mod limits;
 mod rules;
+mod serving;
 mod settings;
 mod version;
+mod watched;
 
 use std::convert::Infallible;
-use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::response::Response;
-use http::header::CONNECTION;
-use http::{HeaderValue, Request};
+use http::Request;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
@@ -32,15 +30,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tokio_util::task::TaskTracker;
-use tower::{Service, ServiceExt as _};
+use tower::Service;
 
 pub use bind::bind;
 pub use closing::{Closing, Stage};
 pub use holds::{Connection, Hold};
 pub use settings::Settings;
 
-use activity::{Activity, Overdue, Watched};
-use holds::Holds;
 use limits::{Connections, Place};
 use rules::Rules;
 use version::Version;
@@ -198,8 +194,10 @@ impl<S: Serve> Server<S> {
         // In a box: a connection is open for long after its beginning, and most of
         // its memory is that of this future.
         let begun = Box::pin(self.begin(stream, &rules));
-        if let Some((stream, version)) = begun.await {
-            self.serve_http(stream, peer, &rules, version).await;
+        match begun.await {
+            Some((stream, Version::Http1)) => self.serve_http1(stream, peer, &rules).await,
+            Some((stream, Version::Any)) => Box::pin(self.serve_any(stream, peer, &rules)).await,
+            None => {}
         }
     }
 
@@ -255,84 +253,12 @@ impl<S: Serve> Server<S> {
             }
         }
     }
-
-    /// Serves requests until the peer or the server closes, or the peer takes
-    /// too long over a head, or over thinking of its next request.
-    async fn serve_http(&self, stream: Stream, peer: Peer, rules: &Rules, version: Version) {
-        let activity = Activity::new();
-        let holds = Holds::new();
-        let service = service_fn(|mut request: Request<Incoming>| {
-            let is_http2 = request.version() == http::Version::HTTP_2;
-            let under_way = activity.begin_request(is_http2);
-            holds.begin_request();
-            request.extensions_mut().insert(peer);
-            request
-                .extensions_mut()
-                .insert(Connection(Arc::clone(&holds)));
-            let response = self.service.clone().oneshot(request);
-            let (closing, holds) = (self.closing.clone(), Arc::clone(&holds));
-            async move {
-                let _under_way = under_way;
-                let mut response = response.await?;
-                if !is_http2 && closing.is_last_response(&holds) {
-                    let close = HeaderValue::from_static("close");
-                    response.headers_mut().insert(CONNECTION, close);
-                }
-                Ok::<_, Infallible>(response)
-            }
-        });
-        let stream = TokioIo::new(Watched::new(stream, activity.clone()));
-        let mut connection = Box::pin(rules.http(version).serve_connection(stream, service));
-        let mut overdue = pin!(Overdue::new(activity.clone(), rules.limits()));
-        let mut farewell = pin!(self.closing.farewell(&holds));
-        let mut is_closing = false;
-        loop {
-            tokio::select! {
-                // In this order: the connection's turn can change what is due.
-                biased;
-                served = connection.as_mut() => {
-                    if let Err(error) = served {
-                        self.broke_off(&*error);
-                    }
-                    return;
-                }
-                reason = overdue.as_mut() => return self.observer.dropped(reason),
-                () = farewell.as_mut(), if !is_closing => {
-                    is_closing = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-            }
-        }
-    }
-
-    fn broke_off(&self, error: &(dyn Error + 'static)) {
-        if is_http2_abuse(error) {
-            self.observer.dropped(DropReason::Http2Abuse);
-        }
-        tracing::debug!(%error, "a connection broke off");
-    }
 }
 
 /// Whether somebody came for the certificate of an ACME challenge. That was all:
 /// nothing follows the handshake (RFC 8737, section 3).
 fn is_challenge(stream: &TlsStream<TcpStream>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(b"acme-tls/1")
-}
-
-/// Whether we ended a connection for what h2 calls `ENHANCE_YOUR_CALM` (RFC 9113
-/// section 7).
-fn is_http2_abuse(error: &(dyn Error + 'static)) -> bool {
-    let is_abuse = |error: &h2::Error| {
-        !error.is_remote() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM)
-    };
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error.downcast_ref().is_some_and(is_abuse) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
 }
 
 /// Whether a connection failed before it was accepted; the next may be fine.

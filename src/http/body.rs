@@ -12,6 +12,7 @@ use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::listener::Connection;
 use crate::metrics::labels::Refusal;
 
 use super::{Front, Settings};
@@ -76,9 +77,13 @@ where
 {
     let taken = front.room.take(head_bytes(head))?;
     let whole = collect(body, front.settings.max_body_bytes, &front.room, taken);
-    timeout(front.settings.body_read_timeout, whole)
+    let read = timeout(front.settings.body_read_timeout, whole)
         .await
-        .unwrap_or(Err(UnreadableBody::TooSlow))
+        .unwrap_or(Err(UnreadableBody::TooSlow))?;
+    if let Some(connection) = head.extensions.get::<Connection>() {
+        connection.request_read();
+    }
+    Ok(read)
 }
 
 /// What the head of a request holds that its sender determines.

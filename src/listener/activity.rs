@@ -2,17 +2,19 @@
 //! for the head of a request, which it also applies to the time between two
 //! requests, and none before it knows the version of HTTP.
 
-use std::future::Future;
-use std::io;
+use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::DropReason;
+
+/// How long a response may take before its connection is parked. Most responses
+/// that are not there by then take seconds.
+const PARK_AFTER: Duration = Duration::from_millis(100);
 
 /// How long a connection may stay in a phase.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +32,8 @@ enum Phase {
     Head,
     /// So many requests are being answered.
     Busy(usize),
+    /// The one request of HTTP/1 is read whole, and its response awaited.
+    Waiting,
     /// Nothing is.
     Idle,
 }
@@ -58,7 +62,7 @@ impl Activity {
     }
 
     /// Bytes have come.
-    fn read(&self) {
+    pub(super) fn read(&self) {
         let mut state = self.state();
         if state.phase == Phase::Idle && !state.is_http2 {
             state.enter(Phase::Head);
@@ -71,10 +75,19 @@ impl Activity {
         state.is_http2 |= is_http2;
         let others = match state.phase {
             Phase::Busy(others) => others,
+            Phase::Waiting => 1,
             Phase::Head | Phase::Idle => 0,
         };
         state.enter(Phase::Busy(others + 1));
         RequestUnderWay(self.clone())
+    }
+
+    /// Nothing of the request is left to be read.
+    pub(super) fn request_read(&self) {
+        let mut state = self.state();
+        if state.phase == Phase::Busy(1) && !state.is_http2 {
+            state.enter(Phase::Waiting);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -98,7 +111,7 @@ impl Drop for RequestUnderWay {
         let mut state = self.0.state();
         let others = match state.phase {
             Phase::Busy(requests) => requests.saturating_sub(1),
-            Phase::Head | Phase::Idle => 0,
+            Phase::Waiting | Phase::Head | Phase::Idle => 0,
         };
         state.enter(if others > 0 {
             Phase::Busy(others)
@@ -108,16 +121,25 @@ impl Drop for RequestUnderWay {
     }
 }
 
-/// Ends, with the limit, when a connection has stayed in one phase for too long. To be polled
-/// after the connection, whenever that is: phases change while it is.
+/// What a connection has come to by staying in one phase for so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// It is over a limit.
+    Drop(DropReason),
+    /// It may be parked.
+    Park,
+}
+
+/// Tells what is due, each once. To be polled after the connection, whenever that
+/// is: phases change while it is.
 ///
-/// A phase seldom lasts until it is over its time. The timer is not set anew for
+/// A phase seldom lasts until something is due. The timer is not set anew for
 /// each: it goes off at the time of an earlier one, and is then set to what is due.
 pub(super) struct Overdue {
     activity: Activity,
     limits: Limits,
     seen: u64,
-    due: Option<(Instant, DropReason)>,
+    due: Option<(Instant, Due)>,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -128,26 +150,28 @@ impl Overdue {
             activity,
             limits,
             seen: 0,
-            due: Some((timer.deadline(), DropReason::HeadTimeout)),
+            due: Some((timer.deadline(), Due::Drop(DropReason::HeadTimeout))),
             timer,
         }
     }
 
-    fn due(&self, phase: Phase) -> Option<(Instant, DropReason)> {
-        let (limit, reason) = match phase {
-            Phase::Head => (self.limits.head, DropReason::HeadTimeout),
-            Phase::Idle => (self.limits.idle, DropReason::IdleTimeout),
+    fn due(&self, phase: Phase) -> Option<(Instant, Due)> {
+        let (limit, due) = match phase {
+            Phase::Head => (self.limits.head, Due::Drop(DropReason::HeadTimeout)),
+            Phase::Idle => (self.limits.idle, Due::Drop(DropReason::IdleTimeout)),
+            Phase::Waiting => (PARK_AFTER, Due::Park),
             Phase::Busy(_) => return None,
         };
         // It is never polled: the clock is tokio's.
-        Some((sleep(limit).deadline(), reason))
+        Some((sleep(limit).deadline(), due))
     }
-}
 
-impl Future for Overdue {
-    type Output = DropReason;
+    /// Returns what is due, when it is.
+    pub(super) async fn next(&mut self) -> Due {
+        poll_fn(|context| self.poll_due(context)).await
+    }
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<DropReason> {
+    fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<Due> {
         let (phase, changes) = {
             let state = self.activity.state();
             (state.phase, state.changes)
@@ -156,75 +180,18 @@ impl Future for Overdue {
             self.seen = changes;
             self.due = self.due(phase);
         }
-        let Some((due, reason)) = self.due else {
+        let Some((at, due)) = self.due else {
             return Poll::Pending;
         };
-        if due < self.timer.deadline() {
-            self.timer.as_mut().reset(due);
+        if at < self.timer.deadline() {
+            self.timer.as_mut().reset(at);
         }
         ready!(self.timer.as_mut().poll(context));
-        if due <= self.timer.deadline() {
-            return Poll::Ready(reason);
+        if at > self.timer.deadline() {
+            self.timer.as_mut().reset(at);
+            ready!(self.timer.as_mut().poll(context));
         }
-        self.timer.as_mut().reset(due);
-        self.timer.as_mut().poll(context).map(|()| reason)
-    }
-}
-
-/// A stream whose arriving bytes count as activity.
-#[derive(Debug)]
-pub(super) struct Watched<S> {
-    stream: S,
-    activity: Activity,
-}
-
-impl<S> Watched<S> {
-    pub(super) fn new(stream: S, activity: Activity) -> Self {
-        Self { stream, activity }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.activity.read();
-        }
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffers: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.due = None;
+        Poll::Ready(due)
     }
 }

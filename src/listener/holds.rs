@@ -7,25 +7,36 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
+use super::activity::Activity;
+
 /// The connection that a request came over; an extension of each request.
 #[derive(Clone, Debug)]
-pub struct Connection(pub(super) Arc<Holds>);
+pub struct Connection {
+    pub(super) holds: Arc<Holds>,
+    pub(super) activity: Activity,
+}
 
 impl Connection {
+    /// Nothing of the request is left to be read, so the connection needs little
+    /// until there is a response.
+    pub fn request_read(&self) {
+        self.activity.request_read();
+    }
+
     /// Keeps the connection from being closed before its time when the server
     /// ends, as long as the result lives.
     pub fn hold(&self) -> Hold {
-        self.0.state().guards += 1;
-        Hold(Arc::clone(&self.0))
+        self.holds.state().guards += 1;
+        Hold(Arc::clone(&self.holds))
     }
 
     /// What one of those waited for that are [expected](Hold::expect_until) has
     /// come.
     pub fn release(&self) {
-        let mut state = self.0.state();
+        let mut state = self.holds.state();
         state.expected = state.expected.saturating_sub(1);
         drop(state);
-        self.0.changed.notify_waiters();
+        self.holds.changed.notify_waiters();
     }
 }
 
@@ -143,9 +154,16 @@ mod tests {
 
     /// A connection that has had its first request.
     fn connection() -> Connection {
-        let holds = Holds::new();
-        holds.begin_request();
-        Connection(holds)
+        let connection = fresh_connection();
+        connection.holds.begin_request();
+        connection
+    }
+
+    fn fresh_connection() -> Connection {
+        Connection {
+            holds: Holds::new(),
+            activity: Activity::new(),
+        }
     }
 
     fn in_seconds(seconds: u64) -> Instant {
@@ -161,18 +179,18 @@ mod tests {
     async fn released_after(connection: &Connection) -> Option<u128> {
         let start = now();
         tokio::select! {
-            () = connection.0.released() => Some((now() - start).as_millis()),
-            () = connection.0.expire() => None,
+            () = connection.holds.released() => Some((now() - start).as_millis()),
+            () = connection.holds.expire() => None,
             () = time::sleep(Duration::from_hours(1)) => None,
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_is_held_until_its_first_request() {
-        let holds = Holds::new();
-        assert!(holds.is_held());
-        holds.begin_request();
-        assert_eq!(released_after(&Connection(holds)).await, Some(0));
+        let connection = fresh_connection();
+        assert!(connection.holds.is_held());
+        connection.holds.begin_request();
+        assert_eq!(released_after(&connection).await, Some(0));
     }
 
     #[tokio::test(start_paused = true)]
@@ -180,7 +198,7 @@ mod tests {
         let connection = connection();
         let (one, other) = (connection.hold(), connection.hold());
         drop(one);
-        assert!(connection.0.is_held());
+        assert!(connection.holds.is_held());
         assert_eq!(released_after(&connection).await, None);
         drop(other);
         assert_eq!(released_after(&connection).await, Some(0));
@@ -192,11 +210,11 @@ mod tests {
         connection.hold().expect_until(in_seconds(5));
         connection.hold().expect_until(in_seconds(5));
         connection.release();
-        assert!(connection.0.is_held());
+        assert!(connection.holds.is_held());
         connection.release();
         assert_eq!(released_after(&connection).await, Some(0));
         connection.release();
-        assert!(!connection.0.is_held());
+        assert!(!connection.holds.is_held());
     }
 
     #[tokio::test(start_paused = true)]

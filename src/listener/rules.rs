@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use hyper::server::conn::http1;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::conn::auto;
 use ipnet::IpNet;
 
 use super::Settings;
 use super::activity::Limits;
-use super::version::Version;
 
 /// The largest head of a request that is read, in bytes. AMP carries a client's
 /// poll of some 4 KB in the path.
@@ -22,19 +22,25 @@ const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Rules {
     pub(super) settings: Settings,
     pub(super) exempt: Vec<IpNet>,
-    any: Builder<TokioExecutor>,
-    http1: Builder<TokioExecutor>,
+    /// For connections that may speak HTTP/2.
+    pub(super) any: auto::Builder<TokioExecutor>,
+    pub(super) http1: http1::Builder,
 }
 
 impl Rules {
     pub(super) fn new(settings: Settings, exempt: Vec<IpNet>) -> Self {
-        let mut http = Builder::new(TokioExecutor::new());
-        http.http1()
+        let mut http1 = http1::Builder::new();
+        http1
             .timer(TokioTimer::new())
             // Ours holds from the first byte on; see `activity`.
             .header_read_timeout(None)
             .max_buf_size(HEAD_MAX as usize);
-        http.http2()
+        let mut any = auto::Builder::new(TokioExecutor::new());
+        any.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .max_buf_size(HEAD_MAX as usize);
+        any.http2()
             .timer(TokioTimer::new())
             .max_header_list_size(HEAD_MAX)
             .max_concurrent_streams(settings.http2_max_streams)
@@ -45,16 +51,8 @@ impl Rules {
         Self {
             settings,
             exempt,
-            http1: http.clone().http1_only(),
-            any: http,
-        }
-    }
-
-    /// For connections of that version.
-    pub(super) fn http(&self, version: Version) -> &Builder<TokioExecutor> {
-        match version {
-            Version::Http1 => &self.http1,
-            Version::Any => &self.any,
+            any,
+            http1,
         }
     }
 

@@ -9,6 +9,7 @@ mod limits;
 mod many;
 #[path = "../support/messages.rs"]
 mod messages;
+mod parking;
 #[path = "../support/peer.rs"]
 mod peer;
 mod rubbish;

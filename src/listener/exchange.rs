@@ -1,0 +1,95 @@
+//! A request over HTTP/1 and its response, apart from the connection.
+//!
+//! hyper keeps two buffers of 8 KB for each connection. So that a poll which is
+//! parked does not cost them, its connection is taken from hyper. Once there is a
+//! response, hyper gets the connection again, with a request that asks for it.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use futures_util::future::{MaybeDone, maybe_done};
+use http::header::CONNECTION;
+use http::{Method, Request, Version};
+
+/// The request that a connection is at, and what comes of it.
+pub(super) struct Exchange<F: Future>(Mutex<State<F>>);
+
+struct State<F: Future> {
+    again: Option<&'static [u8]>,
+    /// It stays where it is from one request to the next.
+    response: Pin<Box<MaybeDone<F>>>,
+}
+
+impl<F: Future> Exchange<F> {
+    /// Without a request.
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(State {
+            again: None,
+            response: Box::pin(MaybeDone::Gone),
+        }))
+    }
+
+    /// A request has come; `again` asks for the same response.
+    pub(super) fn begin(&self, again: Option<&'static [u8]>, response: F) {
+        let mut state = self.state();
+        state.again = again;
+        state.response.set(maybe_done(response));
+    }
+
+    /// What asks for the response to the request that there was, if anything can.
+    pub(super) fn again(&self) -> Option<&'static [u8]> {
+        self.state().again
+    }
+
+    /// Returns once there is a response.
+    pub(super) async fn done(&self) {
+        poll_fn(|context| self.poll_done(context)).await;
+    }
+
+    /// The response, if it is there and was not taken before.
+    pub(super) fn take(&self) -> Option<F::Output> {
+        self.state().response.as_mut().take_output()
+    }
+
+    /// Returns the response once it is there, to the first who asks.
+    pub(super) async fn response(&self) -> F::Output {
+        poll_fn(|context| {
+            ready!(self.poll_done(context));
+            self.take().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+
+    fn poll_done(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.state().response.as_mut().poll(context)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<F>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request without a body whose response is as long, and after which the
+/// connection is kept as after this one. There is none for methods whose responses
+/// have no body.
+pub(super) fn again<B>(request: &Request<B>) -> Option<&'static [u8]> {
+    if request.method() != Method::POST {
+        return None;
+    }
+    let says = |word: &str| {
+        let values = request.headers().get_all(CONNECTION).into_iter();
+        let mut words = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        words.any(|said| said.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
+    };
+    match request.version() {
+        Version::HTTP_11 if says("close") => Some(b"POST / HTTP/1.1\r\nconnection: close\r\n\r\n"),
+        Version::HTTP_11 => Some(b"POST / HTTP/1.1\r\n\r\n"),
+        Version::HTTP_10 if says("keep-alive") => {
+            Some(b"POST / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n")
+        }
+        Version::HTTP_10 => Some(b"POST / HTTP/1.0\r\n\r\n"),
+        _ => None,
+    }
+}

@@ -1,0 +1,208 @@
+//! HTTP on one connection.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+
+use axum::response::Response;
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Version};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::TokioIo;
+use tower::ServiceExt as _;
+
+use super::activity::{Activity, Due, Overdue};
+use super::exchange::{Exchange, again};
+use super::holds::Holds;
+use super::rules::Rules;
+use super::watched::Watched;
+use super::{Connection, DropReason, Peer, Serve, Server, Stream};
+
+/// What hyper reads and writes.
+type Io = TokioIo<Watched<Stream>>;
+
+/// One connection: whom it is with, and what it is about.
+struct Session<'a, S> {
+    server: &'a Server<S>,
+    peer: Peer,
+    activity: Activity,
+    holds: Arc<Holds>,
+}
+
+impl<S: Serve> Server<S> {
+    /// Serves requests over HTTP/1 until the peer or the server closes, or the peer
+    /// takes too long over a head, or over thinking of its next request.
+    pub(super) async fn serve_http1(&self, stream: Stream, peer: Peer, rules: &Rules) {
+        let session = Session::new(self, peer);
+        let exchange = Exchange::new();
+        let mut service = service_fn(|request: Request<Incoming>| {
+            let parked = exchange.take();
+            if parked.is_some() {
+                // This request is our own, and over at once.
+                drop(session.activity.begin_request(false));
+            } else {
+                exchange.begin(again(&request), session.respond(request));
+            }
+            async {
+                match parked {
+                    Some(response) => response,
+                    None => exchange.response().await,
+                }
+            }
+        });
+        let mut stream = Watched::new(stream, session.activity.clone());
+        let mut overdue = Overdue::new(session.activity.clone(), rules.limits());
+        loop {
+            let backlog = stream.backlog();
+            let is_parkable = || exchange.again().is_some() && backlog.is_empty();
+            let connection = rules.http1.serve_connection(TokioIo::new(stream), service);
+            // In a box, which is freed while the request is parked.
+            let connection = Box::pin(connection);
+            let parked = session.serve_until_parked(connection, &mut overdue, is_parkable);
+            let Some(parts) = parked.await else {
+                return;
+            };
+            service = parts.service;
+            stream = parts.io.into_inner();
+            stream.put_back(&parts.read_buf);
+            tokio::select! {
+                biased;
+                () = exchange.done() => {}
+                () = stream.closed() => return,
+            }
+            stream.put_back(exchange.again().unwrap_or_default());
+        }
+    }
+
+    /// The same, over HTTP/2 if the peer wants that.
+    pub(super) async fn serve_any(&self, stream: Stream, peer: Peer, rules: &Rules) {
+        let session = Session::new(self, peer);
+        let service = service_fn(|request| session.respond(request));
+        let stream = TokioIo::new(Watched::new(stream, session.activity.clone()));
+        let mut connection = pin!(rules.any.serve_connection(stream, service));
+        let mut overdue = Overdue::new(session.activity.clone(), rules.limits());
+        let mut farewell = pin!(self.closing.farewell(&session.holds));
+        let mut is_closing = false;
+        loop {
+            tokio::select! {
+                // In this order: the connection's turn can change what is due.
+                biased;
+                served = connection.as_mut() => {
+                    return self.ended(served.err().as_deref().map(|error| error as _));
+                }
+                due = overdue.next() => if let Due::Drop(reason) = due {
+                    return self.observer.dropped(reason);
+                },
+                () = farewell.as_mut(), if !is_closing => {
+                    is_closing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+
+    fn ended(&self, error: Option<&(dyn Error + 'static)>) {
+        let Some(error) = error else {
+            return;
+        };
+        if is_http2_abuse(error) {
+            self.observer.dropped(DropReason::Http2Abuse);
+        }
+        tracing::debug!(%error, "a connection broke off");
+    }
+}
+
+impl<'a, S: Serve> Session<'a, S> {
+    /// With a peer that has just come.
+    fn new(server: &'a Server<S>, peer: Peer) -> Self {
+        Self {
+            server,
+            peer,
+            activity: Activity::new(),
+            holds: Holds::new(),
+        }
+    }
+
+    /// Serves requests until the connection ends, or there is a request whose
+    /// response is long in coming, if that can be parked.
+    async fn serve_until_parked<T>(
+        &self,
+        mut connection: Pin<Box<http1::Connection<Io, T>>>,
+        overdue: &mut Overdue,
+        is_parkable: impl Fn() -> bool,
+    ) -> Option<http1::Parts<Io, T>>
+    where
+        T: Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    {
+        let mut farewell = pin!(self.server.closing.farewell(&self.holds));
+        let mut is_closing = false;
+        loop {
+            tokio::select! {
+                // In this order: the connection's turn can change what is due.
+                biased;
+                served = connection.as_mut() => {
+                    self.server.ended(served.as_ref().err().map(|error| error as _));
+                    return None;
+                }
+                due = overdue.next() => match due {
+                    Due::Drop(reason) => {
+                        self.server.observer.dropped(reason);
+                        return None;
+                    }
+                    Due::Park if is_parkable() => break,
+                    Due::Park => {}
+                },
+                () = farewell.as_mut(), if !is_closing => {
+                    is_closing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+        Some(Pin::into_inner(connection).into_parts())
+    }
+
+    /// The response to a request.
+    fn respond(
+        &self,
+        mut request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response, Infallible>> + Send + use<S> {
+        let is_http2 = request.version() == Version::HTTP_2;
+        let under_way = self.activity.begin_request(is_http2);
+        self.holds.begin_request();
+        request.extensions_mut().insert(self.peer);
+        request.extensions_mut().insert(Connection {
+            holds: Arc::clone(&self.holds),
+            activity: self.activity.clone(),
+        });
+        let response = self.server.service.clone().oneshot(request);
+        let (closing, holds) = (self.server.closing.clone(), Arc::clone(&self.holds));
+        async move {
+            let _under_way = under_way;
+            let mut response = response.await?;
+            if !is_http2 && closing.is_last_response(&holds) {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            Ok(response)
+        }
+    }
+}
+
+/// Whether we ended a connection for what h2 calls `ENHANCE_YOUR_CALM` (RFC 9113
+/// section 7).
+fn is_http2_abuse(error: &(dyn Error + 'static)) -> bool {
+    let is_abuse = |error: &h2::Error| {
+        !error.is_remote() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM)
+    };
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.downcast_ref().is_some_and(is_abuse) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
