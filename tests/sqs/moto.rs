@@ -81,7 +81,7 @@ impl Moto {
         command
             .arg(concat!(
                 env!("CARGO_MANIFEST_DIR"),
-                "/tests/sqs/aged_moto.py"
+                "/tests/sqs/moto_server.py"
             ))
             .arg(self.addr.ip().to_string())
             .arg(self.addr.port().to_string())

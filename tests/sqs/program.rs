@@ -18,6 +18,8 @@ use crate::wait::{LONG_ENOUGH, until};
 /// A client with a session description of its own asks by SQS, a proxy answers.
 async fn rendezvous(broker: &Broker, service: &MotoService, name: &str) {
     let (id, sid) = (format!("{SECRET}{name}"), format!("p{name}"));
+    // The broker may take longer to come back to its queue than a proxy waits.
+    service.queue_url().await;
     let poll = broker.proxy(sid.clone());
     service
         .write(Some(&id), &client_poll(name, "restricted"))
