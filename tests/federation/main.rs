@@ -2,6 +2,8 @@
 //! speak gRPC over streams in memory, in paused time.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "../support/counted.rs"]
+mod counted;
 #[path = "../support/messages.rs"]
 mod messages;
 

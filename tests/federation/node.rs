@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 
 use crate::SECOND_BRIDGE;
+use crate::counted::count;
 use crate::messages::{client_poll, proxy_answer, proxy_poll};
 use crate::network::Network;
 use crate::watched::WATCH;
@@ -207,15 +208,7 @@ impl Node {
     /// The sum of a family's series that have all these labels, each written
     /// `name="value"`.
     pub(crate) fn count(&self, family: &str, labels: &[&str]) -> u64 {
-        let metrics = self.broker.expose_metrics(None, Format::Text);
-        let series = metrics.lines().filter_map(|line| line.rsplit_once(' '));
-        let of_family = series.filter(|(series, _)| {
-            let (name, set) = series.split_once('{').unwrap_or((series, ""));
-            name == family && labels.iter().all(|label| set.contains(label))
-        });
-        of_family
-            .map(|(_, value)| value.parse::<u64>().unwrap())
-            .sum()
+        count(&self.broker, family, labels)
     }
 }
 

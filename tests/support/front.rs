@@ -1,6 +1,8 @@
 //! A broker behind its endpoints. Whatever a test does with it, no address and no
 //! session description may be recorded by it or shown in its metrics.
 
+#[path = "counted.rs"]
+mod counted;
 #[path = "watched.rs"]
 pub(crate) mod watched;
 
@@ -19,6 +21,7 @@ use snowflake_broker::metrics::distinct_ips::WindowKey;
 use snowflake_broker::metrics::exposition::Format;
 use snowflake_broker::{http as front, matching};
 
+use counted::count;
 use watched::WATCH;
 
 /// A bridge beside the default one.
@@ -90,15 +93,7 @@ impl Front {
     /// The sum of a family's series that have all these labels, each written
     /// `name="value"`.
     pub(crate) fn count(&self, family: &str, labels: &[&str]) -> u64 {
-        let metrics = self.broker.expose_metrics(None, Format::Text);
-        let series = metrics.lines().filter_map(|line| line.rsplit_once(' '));
-        series
-            .filter(|(series, _)| {
-                let (name, set) = series.split_once('{').unwrap_or((series, ""));
-                name == family && labels.iter().all(|label| set.contains(label))
-            })
-            .map(|(_, value)| value.parse::<u64>().unwrap())
-            .sum()
+        count(&self.broker, family, labels)
     }
 }
 
