@@ -72,6 +72,12 @@ async fn the_floor_does_the_same_as_the_broker() {
 }
 
 #[tokio::test]
+async fn another_broker_is_put_under_the_same_load() {
+    let report = load_broker(&["--reference", BROKER], &MATCHES).await;
+    assert_clean(&report["reference"][0], &MATCHES);
+}
+
+#[tokio::test]
 async fn connections_are_of_every_kind() {
     for arguments in [
         &["--http2", "--streams=4"][..],
@@ -161,4 +167,21 @@ async fn what_is_crossed_or_damaged_is_found_out() {
     assert_eq!(run["correct"], false, "{report:#}");
     assert!(count(run, "client_crossed") > 0, "{report:#}");
     assert!(count(run, "poll_damaged") > 0, "{report:#}");
+}
+
+/// The measurement of what it costs to borrow, in short.
+#[tokio::test]
+async fn borrowed_matches_are_answered_as_own_ones_are() {
+    let mut command = Command::new(example("borrowing"));
+    command
+        .args(["--broker", BROKER, "--proxies=20", "--rate=20"])
+        .args(["--round=1s", "--rounds=1", "--peers=2", "--idle=1s"])
+        .kill_on_drop(true);
+    let output = timeout(LONG_ENOUGH, command.output()).await;
+    let output = output.unwrap().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let table = String::from_utf8(output.stdout).unwrap();
+    for row in ["own       20        0", "borrowed  20        0", "2 peers"] {
+        assert!(table.contains(row), "{table}");
+    }
 }
