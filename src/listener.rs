@@ -2,9 +2,9 @@
 //! Knows nothing of what is served.
 
 mod activity;
+mod awaited;
 mod bind;
 mod closing;
-mod exchange;
 mod holds;
 mod limits;
 mod rules;

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tower::ServiceExt as _;
 
 use super::activity::{Activity, Due, Overdue};
-use super::exchange::{Exchange, again};
+use super::awaited::{Awaited, again};
 use super::holds::Holds;
 use super::rules::Rules;
 use super::watched::Watched;
@@ -37,19 +37,19 @@ impl<S: Serve> Server<S> {
     /// takes too long over a head, or over thinking of its next request.
     pub(super) async fn serve_http1(&self, stream: Stream, peer: Peer, rules: &Rules) {
         let session = Session::new(self, peer);
-        let exchange = Exchange::new();
+        let awaited = Awaited::new();
         let mut service = service_fn(|request: Request<Incoming>| {
-            let parked = exchange.take();
+            let parked = awaited.take();
             if parked.is_some() {
                 // This request is our own, and over at once.
                 drop(session.activity.begin_request(false));
             } else {
-                exchange.begin(again(&request), session.respond(request));
+                awaited.begin(again(&request), session.respond(request));
             }
             async {
                 match parked {
                     Some(response) => response,
-                    None => exchange.response().await,
+                    None => awaited.response().await,
                 }
             }
         });
@@ -57,7 +57,7 @@ impl<S: Serve> Server<S> {
         let mut overdue = Overdue::new(session.activity.clone(), rules.limits());
         loop {
             let backlog = stream.backlog();
-            let is_parkable = || exchange.again().is_some() && backlog.is_empty();
+            let is_parkable = || awaited.again().is_some() && backlog.is_empty();
             let connection = rules.http1.serve_connection(TokioIo::new(stream), service);
             // In a box, which is freed while the request is parked.
             let connection = Box::pin(connection);
@@ -70,10 +70,10 @@ impl<S: Serve> Server<S> {
             stream.put_back(&parts.read_buf);
             tokio::select! {
                 biased;
-                () = exchange.done() => {}
+                () = awaited.done() => {}
                 () = stream.closed() => return,
             }
-            stream.put_back(exchange.again().unwrap_or_default());
+            stream.put_back(awaited.again().unwrap_or_default());
         }
     }
 

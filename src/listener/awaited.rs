@@ -1,4 +1,4 @@
-//! A request over HTTP/1 and its response, apart from the connection.
+//! The response to a request over HTTP/1, awaited apart from the connection.
 //!
 //! hyper keeps two buffers of 8 KB for each connection. So that a poll which is
 //! parked does not cost them, its connection is taken from hyper. Once there is a
@@ -13,8 +13,8 @@ use futures_util::future::{MaybeDone, maybe_done};
 use http::header::CONNECTION;
 use http::{Method, Request, Version};
 
-/// The request that a connection is at, and what comes of it.
-pub(super) struct Exchange<F: Future>(Mutex<State<F>>);
+/// The response to the request that a connection is at.
+pub(super) struct Awaited<F: Future>(Mutex<State<F>>);
 
 struct State<F: Future> {
     again: Option<&'static [u8]>,
@@ -22,7 +22,7 @@ struct State<F: Future> {
     response: Pin<Box<MaybeDone<F>>>,
 }
 
-impl<F: Future> Exchange<F> {
+impl<F: Future> Awaited<F> {
     /// Without a request.
     pub(super) fn new() -> Self {
         Self(Mutex::new(State {
