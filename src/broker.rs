@@ -309,8 +309,8 @@ impl Broker {
 
     /// What is waiting, as metrics tell it.
     pub fn waiting(&self) -> Waiting {
-        let peers = self.peers().into_iter();
-        let peers = peers.map(|peer| peer.figures).collect();
+        let lenders = self.peers().into_iter().filter(|peer| peer.borrows);
+        let peers = lenders.map(|peer| peer.figures).collect();
         let mut state = self.lock();
         state.steering.advance(clock::now());
         let snapshot = state.matcher.snapshot();

@@ -23,7 +23,7 @@ use crate::wait::until;
 const TLS_NAME: &str = "broker.example";
 
 /// Two brokers: peers come in the clear to one of them, the other has a
-/// certificate.
+/// certificate, and another broker to borrow from, which is not there.
 pub(crate) struct BusyBroker {
     clear: SocketAddr,
     tls: SocketAddr,
@@ -42,6 +42,9 @@ impl BusyBroker {
         in_clear.arg("--disable-tls");
         let mut with_tls = broker(tls);
         with_tls.arg("--cert").arg(&cert).arg("--key").arg(&key);
+        let config = scratch.join("federation.toml");
+        fs::write(&config, federation(&cert, &key))?;
+        with_tls.arg("--config").arg(&config);
         let mut processes = [
             Process::start(&mut in_clear, scratch.join("clear.log"))?,
             Process::start(&mut with_tls, scratch.join("tls.log"))?,
@@ -265,6 +268,14 @@ fn broker(addr: SocketAddr) -> Command {
         .env("SNOWFLAKE_BROKER_LIMITS__CLIENT_POLL_BURST", "1")
         .env("SNOWFLAKE_BROKER_LIMITS__CLIENT_POLLS_PER_MINUTE", "1");
     command
+}
+
+fn federation(cert: &Path, key: &Path) -> String {
+    let (cert, key) = (cert.display(), key.display());
+    format!(
+        "[federation.tls]\ncert = \"{cert}\"\nkey = \"{key}\"\nca = \"{cert}\"\n\
+         [[federation.peers]]\nname = \"lender.example\"\nurl = \"https://127.0.0.1:1\"\n"
+    )
 }
 
 fn free_address() -> Result<SocketAddr> {
