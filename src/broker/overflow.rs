@@ -2,11 +2,13 @@
 //! knows that there is somebody to ask; who, and how, is for whoever implements
 //! [`Overflow`].
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::metrics::labels::Rendezvous;
+use crate::metrics::labels::{PeerName, Rendezvous};
 use crate::metrics::peers::PeerFigures;
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::{NatClass, NatType};
@@ -17,8 +19,8 @@ pub trait Overflow: fmt::Debug + Send + Sync + 'static {
     /// Whether one of them says to have a proxy for such a client.
     fn has_supply(&self, class: NatClass, fingerprint: Fingerprint) -> bool;
 
-    /// Asks them, one after the other, for an answer to a client's offer. A
-    /// future that is dropped takes the offer back.
+    /// Asks them, one after the other, for an answer to a client's offer, and none
+    /// that was asked before. A future that is dropped takes the offer back.
     fn borrow<'a>(&'a self, wanted: &'a Wanted) -> Borrowing<'a>;
 
     /// What is known of each of them.
@@ -47,6 +49,19 @@ pub struct Wanted {
     pub last_call: Instant,
     /// The trace that it is in, for the peer's part of it (W3C Trace Context).
     pub traceparent: Option<String>,
+    /// Who was asked for it.
+    pub asked: Arc<Asked>,
+}
+
+/// The other brokers that were asked for one client.
+#[derive(Debug, Default)]
+pub struct Asked(Mutex<BTreeSet<PeerName>>);
+
+impl Asked {
+    /// Their names.
+    pub fn names(&self) -> MutexGuard<'_, BTreeSet<PeerName>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The answer of another broker's proxy.
@@ -63,6 +78,16 @@ pub struct Borrowed {
 pub struct NotBorrowed {
     /// Whether a proxy may have had the offer.
     pub was_offered: bool,
+}
+
+impl NotBorrowed {
+    /// What is true of two searches for the same client.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            was_offered: self.was_offered || other.was_offered,
+        }
+    }
 }
 
 /// What is known of another broker.

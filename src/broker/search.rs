@@ -3,18 +3,19 @@
 //! A proxy that is idle here comes first. Without one, other brokers are asked
 //! if one of them says to have a proxy, and only then the client is queued here.
 //! Whoever has the offer and does not answer within `matching.rematch_after` gets
-//! company, as long as `matching.max_attempts` allows: a client whose proxy is
-//! silent is offered to other brokers if no second proxy is idle here, and one
-//! whose broker is silent to our own proxies. The first answer wins; the other
-//! side hears that the client is gone.
+//! company, as long as `matching.max_attempts` allows: of an idle proxy here, else
+//! of one of another broker that was not asked yet, else of the next that comes
+//! here. The first answer wins; the other side hears that the client is gone.
 //!
 //! All of it is one future: when the client leaves, it is dropped, and with it
 //! the place in the engine and the call to the other broker.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use futures_util::TryFutureExt as _;
 use tokio::time::sleep_until;
 
 use crate::matching::{Answered, ClientKey, ClientOffer, ClientReply, Matcher, Stage};
@@ -22,7 +23,7 @@ use crate::metrics::labels::Rendezvous;
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::NatClass;
 
-use super::overflow::{Borrowed, NotBorrowed, Overflow, Wanted};
+use super::overflow::{Asked, Borrowed, NotBorrowed, Overflow, Wanted};
 use super::trace::ClientTrace;
 use super::waiters::{ClientReceivers, Guard, State, Waiter};
 use super::{Broker, clock};
@@ -86,12 +87,14 @@ impl<'a> Search<'a> {
             return reply;
         }
         here.borrow();
-        self.first_of(here, self.borrow(overflow, 2)).await
+        let asked = Arc::default();
+        self.first_of(here, self.borrow(overflow, 2, &asked)).await
     }
 
     async fn elsewhere_first(&self, overflow: &dyn Overflow) -> Option<ClientReply> {
         let _counted = Elsewhere::begin(self.broker);
-        let mut borrowing = pin!(self.borrow(overflow, 1));
+        let asked = Arc::default();
+        let mut borrowing = pin!(self.borrow(overflow, 1, &asked));
         tokio::select! {
             biased;
             borrowed = &mut borrowing => return match borrowed {
@@ -100,8 +103,29 @@ impl<'a> Search<'a> {
             },
             () = self.time_for_company() => {}
         }
-        let here = self.come_here_too();
-        self.first_of(here, borrowing).await
+        if self.has_idle_proxy() {
+            return self.first_of(self.come_here_too(), borrowing).await;
+        }
+        let mut company = pin!(self.borrow(overflow, 2, &asked));
+        let (other, not_borrowed) = tokio::select! {
+            biased;
+            borrowed = &mut borrowing => match borrowed {
+                Ok(borrowed) => return Some(answer(borrowed, 1)),
+                Err(not_borrowed) => (company, not_borrowed),
+            },
+            borrowed = &mut company => match borrowed {
+                Ok(borrowed) => return Some(answer(borrowed, 2)),
+                Err(not_borrowed) => (borrowing, not_borrowed),
+            },
+        };
+        let other = other.map_err(|other| other.and(not_borrowed));
+        self.first_of(self.come_here_too(), other).await
+    }
+
+    fn has_idle_proxy(&self) -> bool {
+        let class = NatClass::of(self.offer.nat);
+        let step = |state: &mut State, _| state.matcher.has_idle_proxy(class);
+        self.broker.step(step)
     }
 
     /// The queue, once others had nothing.
@@ -172,6 +196,7 @@ impl<'a> Search<'a> {
         &self,
         overflow: &dyn Overflow,
         attempt: usize,
+        asked: &Arc<Asked>,
     ) -> Result<Borrowed, NotBorrowed> {
         let settings = self.broker.matching();
         let client_deadline = self.arrived + settings.client_timeout;
@@ -185,6 +210,7 @@ impl<'a> Search<'a> {
             deadline: before(LENDER_MARGIN),
             last_call: before(LENDER_MARGIN + settings.min_answer_time),
             traceparent: self.trace.traceparent(),
+            asked: Arc::clone(asked),
         };
         let began = clock::now();
         let borrowed = overflow.borrow(&wanted).await;

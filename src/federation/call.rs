@@ -42,12 +42,10 @@ impl Federation {
         if message.offer.len() > LENGTH_MAX {
             return Err(not_borrowed);
         }
-        let mut asked = Vec::new();
         while clock::now() <= wanted.last_call {
-            let Some((mut call, channel)) = self.begin_call(wanted, &asked) else {
+            let Some((mut call, channel)) = self.begin_call(wanted) else {
                 break;
             };
-            asked.push(call.peer.clone());
             match call.ask(channel, wanted, message.clone()).await {
                 Ok(answer) => {
                     let since_asked = call.took();
@@ -62,17 +60,20 @@ impl Federation {
         Err(not_borrowed)
     }
 
-    fn begin_call(&self, wanted: &Wanted, asked: &[PeerName]) -> Option<(Call<'_>, Channel)> {
+    fn begin_call(&self, wanted: &Wanted) -> Option<(Call<'_>, Channel)> {
         let need = Need {
             class: NatClass::of(wanted.nat),
             fingerprint: wanted.fingerprint,
         };
         let now = clock::now();
+        let mut asked = wanted.asked.names();
         let mut state = self.state();
         let chances = [state.rng.f64(), state.rng.f64()];
-        let peer = state.peers.choose(now, need, asked, chances)?;
+        let peer = state.peers.choose(now, need, &asked, chances)?;
         let channel = state.channels.get(&peer).cloned();
         drop(state);
+        asked.insert(peer.clone());
+        drop(asked);
         let call = Call {
             federation: self,
             peer,

@@ -15,7 +15,7 @@ mod circuit;
 mod record;
 mod seen;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::broker::overflow::PeerStatus;
@@ -166,7 +166,7 @@ impl Peers {
         &mut self,
         now: Instant,
         need: Need,
-        asked: &[PeerName],
+        asked: &BTreeSet<PeerName>,
         chances: [f64; 2],
     ) -> Option<PeerName> {
         let peers = self.by_name.iter();

@@ -8,17 +8,10 @@ use tokio::time::sleep;
 
 use crate::messages::answer;
 use crate::network::Network;
-use crate::node::{Node, Stopwatch, peers};
+use crate::node::{Node, Stopwatch, peers, three};
 
 /// Within which time a peer is back in use.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
-
-fn three(network: &Network) -> [Node; 3] {
-    let a = Node::start(network, "a.example", &peers(&["b.example", "c.example"]));
-    let b = Node::start(network, "b.example", &peers(&["a.example"]));
-    let c = Node::start(network, "c.example", &peers(&["a.example"]));
-    [a, b, c]
-}
 
 #[tokio::test(start_paused = true)]
 async fn when_a_lender_dies_in_a_match_the_next_one_gets_the_client() {

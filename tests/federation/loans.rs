@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::messages::{answer, offer};
 use crate::network::Network;
-use crate::node::{Node, Stopwatch, peer, peers};
+use crate::node::{Node, Stopwatch, peer, peers, three};
 
 /// Two brokers that are peers, with one proxy at the second.
 fn pair(network: &Network) -> (Node, Node) {
@@ -172,6 +172,38 @@ async fn a_silent_peer_gets_company_from_an_own_proxy() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_silent_peer_gets_company_from_another() {
+    let network = Network::default();
+    let [a, b, c] = three(&network);
+    let silent = b.silent_proxy("silent");
+    a.sees_proxies("b.example", 1).await;
+    let began = Stopwatch::start();
+    let client = a.begin_client("c");
+    assert!(silent.await.unwrap().is_some());
+    let _theirs = c.proxy("theirs");
+    assert_eq!(client.await.unwrap(), Ok(answer("theirs")));
+    let rematch_after = matching::Settings::default().rematch_after;
+    assert!(began.elapsed() < rematch_after + Duration::from_millis(500));
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(b.answer("silent"), AnswerStatus::ClientGone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_silent_peers_leave_the_client_to_who_comes_here() {
+    let network = Network::default();
+    let [a, b, c] = three(&network);
+    let of_b = b.silent_proxy("of b");
+    a.sees_proxies("b.example", 1).await;
+    let client = a.begin_client("c");
+    assert!(of_b.await.unwrap().is_some());
+    let of_c = c.silent_proxy("of c");
+    assert!(of_c.await.unwrap().is_some());
+    network.kill("c.example");
+    let _ours = a.proxy("ours");
+    assert_eq!(client.await.unwrap(), Ok(answer("ours")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_waits_longer_than_its_time() {
     let network = Network::default();
     let (a, b) = pair(&network);
@@ -195,9 +227,7 @@ async fn nobody_waits_longer_than_its_time() {
 #[tokio::test(start_paused = true)]
 async fn the_next_peer_is_asked_when_the_first_has_none() {
     let network = Network::default();
-    let a = Node::start(&network, "a.example", &peers(&["b.example", "c.example"]));
-    let b = Node::start(&network, "b.example", &peers(&["a.example"]));
-    let c = Node::start(&network, "c.example", &peers(&["a.example"]));
+    let [a, b, c] = three(&network);
     for round in 0..10 {
         let (of_b, of_c) = (b.proxy("b"), c.proxy("c"));
         a.sees_proxies("b.example", 1).await;

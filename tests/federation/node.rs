@@ -224,6 +224,14 @@ impl Drop for Node {
     }
 }
 
+/// One that may ask two others.
+pub(crate) fn three(network: &Network) -> [Node; 3] {
+    let a = Node::start(network, "a.example", &peers(&["b.example", "c.example"]));
+    let b = Node::start(network, "b.example", &peers(&["a.example"]));
+    let c = Node::start(network, "c.example", &peers(&["a.example"]));
+    [a, b, c]
+}
+
 async fn poll(broker: &Broker, sid: &str) -> Option<String> {
     let mut poll = ProxyPoll::decode(proxy_poll(sid, "open").as_bytes()).unwrap();
     let polled = broker.proxy_poll(caller(), &mut poll).await.unwrap();
