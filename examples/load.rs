@@ -92,10 +92,10 @@ async fn main() -> Result<ExitCode> {
     })
 }
 
-/// The broker and the floor take turns, so that whatever else the machine does
-/// comes upon both.
+/// The broker, the floor and the reference take turns, so that whatever else the
+/// machine does comes upon all of them.
 async fn measure(options: &Options) -> Result<Comparison> {
-    let (mut broker, mut floor) = (Vec::new(), Vec::new());
+    let (mut broker, mut floor, mut reference) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..options.repeat {
         broker.push(measure_broker(options).await?);
         if let Some(program) = &options.floor {
@@ -106,8 +106,12 @@ async fn measure(options: &Options) -> Result<Comparison> {
             let server = Server::start(program, &options).await?;
             floor.push(run::run("floor", &server, &options).await?);
         }
+        if let Some(program) = &options.reference {
+            let server = Server::start(program, options).await?;
+            reference.push(run::run("reference", &server, options).await?);
+        }
     }
-    Ok(Comparison::new(broker, floor))
+    Ok(Comparison::new(broker, floor, reference))
 }
 
 async fn measure_broker(options: &Options) -> Result<Report> {

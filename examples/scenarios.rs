@@ -67,11 +67,15 @@ struct Options {
     /// The broker; without it the one that was built beside this program.
     #[arg(long, value_name = "PATH")]
     broker: Option<PathBuf>,
+    /// Another broker, to be put under the same load where it can be; see `load
+    /// --help`.
+    #[arg(long, value_name = "PATH")]
+    reference: Option<PathBuf>,
 }
 
 fn main() -> Result<ExitCode> {
     let options = Options::parse();
-    let programs = Programs::find(options.broker.as_deref())?;
+    let programs = Programs::find(options.broker.as_deref(), options.reference.clone())?;
     let scenarios = if options.all {
         Scenario::value_variants()
     } else {

@@ -1,24 +1,21 @@
-//! All repetitions together, and the broker against the floor.
+//! All repetitions together, and the broker against the floor and the reference.
 
 use std::fmt;
 
 use crate::report::{Comparison, Report};
 
 impl Comparison {
-    pub(crate) fn new(broker: Vec<Report>, floor: Vec<Report>) -> Self {
-        let ratios = broker.iter().zip(&floor).filter_map(|(broker, floor)| {
-            let broker = broker.measured.cpu_micros_per_request?;
-            let floor = floor.measured.cpu_micros_per_request?;
-            Some(broker / floor)
-        });
+    pub(crate) fn new(broker: Vec<Report>, floor: Vec<Report>, reference: Vec<Report>) -> Self {
         Self {
-            floor_ratios: ratios.collect(),
+            floor_ratios: cpu_ratios(&broker, &floor),
             broker,
             floor,
+            reference,
         }
     }
 
-    /// Whether every client got its own answer, and every answer a client.
+    /// Whether every client got its own answer, and every answer a client. What the
+    /// reference does is its own affair.
     pub(crate) fn is_correct(&self) -> bool {
         self.broker.iter().chain(&self.floor).all(|run| run.correct)
     }
@@ -26,19 +23,39 @@ impl Comparison {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for run in self.broker.iter().chain(&self.floor) {
-            writeln!(out, "{run}")?;
+        let servers = [
+            ("broker", &self.broker),
+            ("floor", &self.floor),
+            ("reference", &self.reference),
+        ];
+        for (_, runs) in servers {
+            for run in runs {
+                writeln!(out, "{run}")?;
+            }
         }
-        for (name, runs) in [("broker", &self.broker), ("floor", &self.floor)] {
+        for (name, runs) in servers {
             if runs.len() > 1 {
                 summarize(out, name, runs)?;
             }
         }
-        if let Some(ratios) = Extremes::of(self.floor_ratios.iter().copied()) {
-            writeln!(out, "CPU a request, broker over floor: {ratios:.2}")?;
+        for (name, runs) in &servers[1..] {
+            let ratios = cpu_ratios(&self.broker, runs);
+            if let Some(ratios) = Extremes::of(ratios.into_iter()) {
+                writeln!(out, "CPU a request, broker over {name}: {ratios:.2}")?;
+            }
         }
         Ok(())
     }
+}
+
+/// The broker's CPU a request over another server's, one for each repetition.
+fn cpu_ratios(broker: &[Report], other: &[Report]) -> Vec<f64> {
+    let rounds = broker.iter().zip(other);
+    let ratio = |(broker, other): (&Report, &Report)| {
+        let broker = broker.measured.cpu_micros_per_request?;
+        Some(broker / other.measured.cpu_micros_per_request?)
+    };
+    rounds.filter_map(ratio).collect()
 }
 
 fn summarize(out: &mut fmt::Formatter<'_>, name: &str, runs: &[Report]) -> fmt::Result {

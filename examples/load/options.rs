@@ -23,6 +23,10 @@ pub(crate) struct Options {
     /// the same load and give the ratio.
     #[arg(long, value_name = "PATH", requires = "broker")]
     pub(crate) floor: Option<PathBuf>,
+    /// Start this other broker, too, and give the ratio. It has to understand
+    /// --addr, --disable-tls, --cert, --key and the arguments for the broker.
+    #[arg(long, value_name = "PATH", requires = "broker")]
+    pub(crate) reference: Option<PathBuf>,
     /// A broker that runs already, such as `http://127.0.0.1:8080`. `https://` means
     /// TLS, whoever the certificate is for.
     #[arg(long, conflicts_with = "broker")]

@@ -5,19 +5,21 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Every run, the broker's and the floor's in turns.
+/// Every run: the broker, the floor and the reference take turns.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Comparison {
     pub(crate) broker: Vec<Report>,
     pub(crate) floor: Vec<Report>,
     /// The broker's CPU a request over the floor's, one for each repetition.
     pub(crate) floor_ratios: Vec<f64>,
+    #[serde(default)]
+    pub(crate) reference: Vec<Report>,
 }
 
 /// One run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
-    /// The broker, or the floor.
+    /// The broker, the floor, or the reference.
     pub(crate) server: String,
     /// From the start of the program to its first response; `None` of one that ran
     /// already.

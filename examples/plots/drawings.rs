@@ -8,9 +8,8 @@ use plotters::chart::SeriesLabelPosition;
 use crate::bars::{self, Bars};
 use crate::curves::{self, Curve, Plot, Scales};
 use crate::figures::{Figure, cpu_a_match, memory_a_poll, p50, p99, p999, start_up, to_float};
-use crate::reference::{self, CPU_A_MATCH, CPU_A_MATCH_CONNECTING, MEMORY_A_POLL};
 use crate::report::Sample;
-use crate::results::{Results, Scenario};
+use crate::results::{Results, Row, Scenario};
 
 /// CPU a match may grow by so much.
 const GROWTH: f64 = 1.3;
@@ -18,25 +17,25 @@ const GROWTH: f64 = 1.3;
 /// Draws the results to a file, unless their table says it all.
 pub(crate) fn draw(results: &Results, file: &Path) -> Result<()> {
     match results.scenario {
-        Scenario::Match => beside_floor(
+        Scenario::Match => beside_others(
             results,
             "CPU a match, 400 proxies and 100 clients at saturation",
             "us of CPU a match",
-            (cpu_a_match, &CPU_A_MATCH),
+            cpu_a_match,
             file,
         ),
-        Scenario::Connections => beside_floor(
+        Scenario::Connections => beside_others(
             results,
             "CPU a match, a connection for each of its three requests",
             "us of CPU a match",
-            (cpu_a_match, &CPU_A_MATCH_CONNECTING),
+            cpu_a_match,
             file,
         ),
-        Scenario::Memory => beside_floor(
+        Scenario::Memory => beside_others(
             results,
             "Memory a parked poll",
             "KB of resident memory a parked poll",
-            (memory_a_poll, &MEMORY_A_POLL),
+            memory_a_poll,
             file,
         ),
         Scenario::Growth => growth(results, file),
@@ -47,35 +46,27 @@ pub(crate) fn draw(results: &Results, file: &Path) -> Result<()> {
     }
 }
 
-fn beside_floor(
+fn beside_others(
     results: &Results,
     title: &str,
     unit: &str,
-    (figure, reference): (Figure, &[(&str, f64)]),
+    figure: Figure,
     file: &Path,
 ) -> Result<()> {
     let rows = &results.rows;
+    let of = |figure_of: &dyn Fn(&Row) -> Option<f64>| rows.iter().map(figure_of).collect();
+    let series: [(_, Vec<_>); 3] = [
+        ("this broker", of(&|row| row.broker(figure))),
+        ("the floor", of(&|row| row.floor(figure))),
+        ("the reference broker", of(&|row| row.reference(figure))),
+    ];
+    let measured = |(_, lengths): &(_, Vec<Option<f64>>)| lengths.iter().any(Option::is_some);
     bars::draw(
         &Bars {
             title,
             unit,
             rows: rows.iter().map(|row| &*row.name).collect(),
-            series: vec![
-                (
-                    "this broker",
-                    rows.iter().map(|row| row.broker(figure)).collect(),
-                ),
-                (
-                    "the floor",
-                    rows.iter().map(|row| row.floor(figure)).collect(),
-                ),
-                (
-                    "the reference broker",
-                    rows.iter()
-                        .map(|row| reference::of(reference, &row.name))
-                        .collect(),
-                ),
-            ],
+            series: series.into_iter().filter(measured).collect(),
         },
         file,
     )
@@ -136,7 +127,7 @@ fn latency(results: &Results, file: &Path) -> Result<()> {
 }
 
 fn points(results: &Results, figure: Figure) -> Vec<(f64, f64)> {
-    let point = |row: &crate::results::Row| Some((to_float(row.at?), row.broker(figure)?));
+    let point = |row: &Row| Some((to_float(row.at?), row.broker(figure)?));
     results.rows.iter().filter_map(point).collect()
 }
 

@@ -1,5 +1,5 @@
-//! What the reference broker takes: version 2.10.1 in Go, measured with a load
-//! generator like ours on a two-core machine of the same kind, offers and answers of
+//! What the reference broker, version 2.10.1 in Go, took at another time: measured
+//! with a load generator like ours on a two-core machine, offers and answers of
 //! 2.5 KB, 400 proxies and 100 clients at saturation.
 
 /// Microseconds of CPU a match, by row of the scenario `match`.

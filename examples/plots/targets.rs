@@ -1,6 +1,6 @@
 //! What was aimed at, beside what was measured.
 
-use crate::figures::{cpu_a_match, memory_a_poll, p99, start_up};
+use crate::figures::{Figure, cpu_a_match, memory_a_poll, p99, start_up};
 use crate::reference::{self, CPU_A_MATCH, CPU_A_MATCH_CONNECTING, MEMORY_A_POLL, P99};
 use crate::results::{Results, Row, Scenario};
 use crate::tables::{Table, digits};
@@ -11,6 +11,8 @@ const HALF_WITH_HANDSHAKES: f64 = 0.7;
 /// Kilobytes a parked poll.
 const MEMORY: f64 = 10.0;
 const MEMORY_TLS: f64 = 20.0;
+/// The broker's p99 over the reference's.
+const P99_OVER_REFERENCE: f64 = 1.0;
 /// The broker's CPU a request over the floor's.
 const OVER_FLOOR: f64 = 1.3;
 /// CPU a match with many parked polls over that with few.
@@ -29,7 +31,7 @@ struct Target {
 
 /// All of which there is a measurement.
 pub(crate) fn table(measured: &[Results]) -> Table {
-    let head = ["what", "reference", "at most", "measured", ""];
+    let head = ["what", "reference, then", "at most", "measured", ""];
     let targets = measured.iter().flat_map(targets);
     Table {
         head: head.map(str::to_owned).into(),
@@ -72,21 +74,42 @@ fn matches(results: &Results) -> Vec<Target> {
         measured,
         digits: 1,
     }));
+    let p99_beside = beside_reference(saturated, "p99 at saturation", p99, P99_OVER_REFERENCE);
+    targets.extend(p99_beside);
     targets
 }
 
 fn cpu(results: &Results, what: &str, reference: &[(&str, f64)], share: f64) -> Vec<Target> {
     let target = |row: &Row| {
         let reference = reference::of(reference, &row.name)?;
-        Some(Target {
+        let absolute = Target {
             what: format!("{what}, us, {}", row.name),
             reference: Some(reference),
             most: reference * share,
             measured: row.broker(cpu_a_match)?,
             digits: 1,
-        })
+        };
+        Some([
+            Some(absolute),
+            beside_reference(row, what, cpu_a_match, share),
+        ])
     };
-    results.rows.iter().filter_map(target).collect()
+    let targets = results.rows.iter().filter_map(target);
+    targets.flatten().flatten().collect()
+}
+
+/// Against the reference of the same runs, if it was there.
+fn beside_reference(row: &Row, what: &str, figure: Figure, most: f64) -> Option<Target> {
+    Some(Target {
+        what: format!(
+            "{what}, over the reference's in the same runs, {}",
+            row.name
+        ),
+        reference: None,
+        most,
+        measured: row.over_reference(figure)?,
+        digits: 2,
+    })
 }
 
 fn memory(results: &Results) -> Vec<Target> {

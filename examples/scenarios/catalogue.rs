@@ -13,12 +13,21 @@ pub(crate) struct Plan {
     pub(crate) rows: Vec<PlannedRow>,
 }
 
+/// A server to compare the broker with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Other {
+    Floor,
+    Reference,
+}
+
 /// The runs of one row of the table.
 pub(crate) struct PlannedRow {
     pub(crate) name: String,
     /// Of the load generator.
     pub(crate) arguments: Vec<String>,
-    pub(crate) has_floor: bool,
+    /// What is put under the same load. The reference cannot be everywhere: it
+    /// speaks no HTTP/2 in the clear, and lets no poll wait for longer than 10 s.
+    pub(crate) beside: Vec<Other>,
     /// Whether the broker reads country databases.
     pub(crate) has_countries: bool,
     /// Whether polls stay parked for longer than the run lasts.
@@ -31,17 +40,23 @@ impl PlannedRow {
         Self {
             name: name.to_owned(),
             arguments: arguments.split_whitespace().map(str::to_owned).collect(),
-            has_floor: false,
+            beside: Vec::new(),
             has_countries: false,
             parks_long: false,
             at: None,
         }
     }
 
-    fn beside_floor(self) -> Self {
-        Self {
-            has_floor: true,
-            ..self
+    fn beside(mut self, other: Other) -> Self {
+        self.beside.push(other);
+        self
+    }
+
+    fn beside_reference_if(self, can_do_it: bool) -> Self {
+        if can_do_it {
+            self.beside(Other::Reference)
+        } else {
+            self
         }
     }
 
@@ -127,7 +142,9 @@ fn matches(scale: &Scale) -> Vec<PlannedRow> {
     ]
     .map(|(name, more)| {
         let clients = "--proxies=400 --clients=100";
-        PlannedRow::new(name, &format!("{clients} {more} {duration}")).beside_floor()
+        PlannedRow::new(name, &format!("{clients} {more} {duration}"))
+            .beside(Other::Floor)
+            .beside_reference_if(more != "--http2")
     })
     .into()
 }
@@ -142,7 +159,9 @@ fn connections(scale: &Scale) -> Vec<PlannedRow> {
     ]
     .map(|(name, more)| {
         let clients = "--proxies=400 --clients=100 --no-keep-alive --sources=100";
-        PlannedRow::new(name, &format!("{clients} {more} {duration}")).beside_floor()
+        PlannedRow::new(name, &format!("{clients} {more} {duration}"))
+            .beside(Other::Floor)
+            .beside(Other::Reference)
     })
     .into()
 }
@@ -157,7 +176,9 @@ fn memory(scale: &Scale) -> Vec<PlannedRow> {
     .map(|(name, polls, more)| {
         let (polls, none) = (scale.count(polls), nobody("0s"));
         PlannedRow::new(name, &format!("--proxies={polls} {more} {none}"))
-            .beside_floor()
+            .beside(Other::Floor)
+            // It would take longer to send more.
+            .beside_reference_if(polls <= 15_000)
             .parking_long()
             .at(polls)
     })
@@ -190,7 +211,9 @@ fn latency(scale: &Scale) -> Vec<PlannedRow> {
             let (rate, peers) = (scale.count(rate), scale.count(2_000));
             let name = format!("{rate} clients/s");
             let clients = format!("--proxies={peers} --clients={peers}");
-            PlannedRow::new(&name, &format!("--rate={rate} {clients} {duration}")).at(rate)
+            PlannedRow::new(&name, &format!("--rate={rate} {clients} {duration}"))
+                .beside(Other::Reference)
+                .at(rate)
         })
         .into()
 }

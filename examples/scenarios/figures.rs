@@ -17,6 +17,16 @@ impl Row {
         median(self.runs.floor.iter().filter_map(figure))
     }
 
+    /// Of the reference.
+    pub(crate) fn reference(&self, figure: Figure) -> Option<f64> {
+        median(self.runs.reference.iter().filter_map(figure))
+    }
+
+    /// The broker's figure over the reference's, round by round.
+    pub(crate) fn over_reference(&self, figure: Figure) -> Option<f64> {
+        over(&self.runs.broker, &self.runs.reference, figure)
+    }
+
     /// CPU a request, the broker's over the floor's.
     pub(crate) fn over_floor(&self) -> Option<f64> {
         median(self.runs.floor_ratios.iter().copied())
@@ -24,9 +34,13 @@ impl Row {
 
     /// The broker's figure over that of another row, round by round.
     pub(crate) fn over(&self, other: &Self, figure: Figure) -> Option<f64> {
-        let rounds = self.runs.broker.iter().zip(&other.runs.broker);
-        median(rounds.filter_map(|(run, other)| Some(figure(run)? / figure(other)?)))
+        over(&self.runs.broker, &other.runs.broker, figure)
     }
+}
+
+fn over(runs: &[Report], others: &[Report], figure: Figure) -> Option<f64> {
+    let rounds = runs.iter().zip(others);
+    median(rounds.filter_map(|(run, other)| Some(figure(run)? / figure(other)?)))
 }
 
 /// The middle one, the mean of the middle two of an even number; `None` of none.

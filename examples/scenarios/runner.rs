@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
-use crate::catalogue::{Plan, PlannedRow};
+use crate::catalogue::{Other, Plan, PlannedRow};
 use crate::databases;
 use crate::report::Comparison;
 use crate::results::{Machine, Results, Row, Scenario};
@@ -20,11 +20,12 @@ pub(crate) struct Programs {
     broker: PathBuf,
     load: PathBuf,
     floor: PathBuf,
+    reference: Option<PathBuf>,
 }
 
 impl Programs {
-    /// Those that were built beside this one.
-    pub(crate) fn find(broker: Option<&Path>) -> Result<Self> {
+    /// Those that were built beside this one, but for the reference.
+    pub(crate) fn find(broker: Option<&Path>, reference: Option<PathBuf>) -> Result<Self> {
         let this = env::current_exe()?;
         let built = this.parent().and_then(Path::parent);
         let built = built.context("this program is in no target folder")?;
@@ -33,8 +34,15 @@ impl Programs {
             broker: broker.unwrap_or(&beside).to_owned(),
             load: this.with_file_name("load"),
             floor: this.with_file_name("floor"),
+            reference,
         };
-        for program in [&programs.broker, &programs.load, &programs.floor] {
+        let Self {
+            broker,
+            load,
+            floor,
+            reference,
+        } = &programs;
+        for program in [broker, load, floor].into_iter().chain(reference) {
             let name = program.display();
             ensure!(program.exists(), "{name} is not there: build it first");
         }
@@ -68,8 +76,12 @@ fn run_once(
 ) -> Result<Comparison> {
     let mut command = Command::new(&programs.load);
     command.arg("--json").arg("--broker").arg(&programs.broker);
-    if planned.has_floor {
-        command.arg("--floor").arg(&programs.floor);
+    for other in &planned.beside {
+        match (other, &programs.reference) {
+            (Other::Floor, _) => command.arg("--floor").arg(&programs.floor),
+            (Other::Reference, Some(program)) => command.arg("--reference").arg(program),
+            (Other::Reference, None) => continue,
+        };
     }
     if planned.parks_long {
         command.env(LONG.0, LONG.1);
@@ -118,6 +130,7 @@ impl Row {
         self.runs.broker.extend(runs.broker);
         self.runs.floor.extend(runs.floor);
         self.runs.floor_ratios.extend(runs.floor_ratios);
+        self.runs.reference.extend(runs.reference);
     }
 }
 
@@ -129,7 +142,7 @@ fn command_line(planned: &PlannedRow) -> String {
     }
     let programs = "target/release/examples/load --broker target/release/snowflake-broker";
     words.push(programs.to_owned());
-    if planned.has_floor {
+    if planned.beside.contains(&Other::Floor) {
         words.push("--floor target/release/examples/floor".to_owned());
     }
     words.extend(planned.arguments.iter().cloned());

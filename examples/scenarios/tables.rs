@@ -18,6 +18,24 @@ pub(crate) struct Table {
 /// A column: what it is, with its unit, and what is in it of a row.
 type Column<'a> = (&'a str, &'a dyn Fn(&Row) -> Option<String>);
 
+const MATCHES_PER_SECOND: Column<'_> = ("matches/s", &|row| {
+    digits(0, row.broker(matches_per_second))
+});
+const CPU_A_MATCH: Column<'_> = ("CPU a match, us", &|row| digits(0, row.broker(cpu_a_match)));
+const OVER_FLOOR: Column<'_> = ("CPU a request over the floor's", &|row| {
+    digits(2, row.over_floor())
+});
+const OVER_REFERENCE: Column<'_> = ("CPU a match over the reference's", &|row| {
+    digits(2, row.over_reference(cpu_a_match))
+});
+const P50: Column<'_> = ("p50, ms", &|row| digits(1, row.broker(p50)));
+const P99: Column<'_> = ("p99, ms", &|row| digits(1, row.broker(p99)));
+const P999: Column<'_> = ("p99.9, ms", &|row| digits(1, row.broker(p999)));
+const REFERENCE_P99: Column<'_> = ("the reference's p99, ms", &|row| {
+    digits(1, row.reference(p99))
+});
+const PARKED_POLLS: Column<'_> = ("parked polls", &|row| digits(0, row.at.map(to_float)));
+
 /// The table of a scenario.
 pub(crate) fn of(results: &Results) -> Table {
     let first = &results.rows[0];
@@ -26,16 +44,17 @@ pub(crate) fn of(results: &Results) -> Table {
             results,
             "clients and proxies over",
             &[
-                ("matches/s", &|row| {
-                    digits(0, row.broker(matches_per_second))
-                }),
-                ("CPU a match, us", &|row| digits(0, row.broker(cpu_a_match))),
+                MATCHES_PER_SECOND,
+                CPU_A_MATCH,
                 ("the floor's", &|row| digits(0, row.floor(cpu_a_match))),
-                ("CPU a request over the floor's", &|row| {
-                    digits(2, row.over_floor())
+                ("the reference's", &|row| {
+                    digits(0, row.reference(cpu_a_match))
                 }),
-                ("p50, ms", &|row| digits(1, row.broker(p50))),
-                ("p99, ms", &|row| digits(1, row.broker(p99))),
+                OVER_FLOOR,
+                OVER_REFERENCE,
+                P50,
+                P99,
+                REFERENCE_P99,
             ],
         ),
         Scenario::Connections => table(
@@ -52,22 +71,24 @@ pub(crate) fn of(results: &Results) -> Table {
                 ("a second of CPU makes", &|row| {
                     digits(0, row.broker(cpu_a_request).map(|micros| 1e6 / micros))
                 }),
-                ("CPU a match, us", &|row| digits(0, row.broker(cpu_a_match))),
-                ("CPU a request over the floor's", &|row| {
-                    digits(2, row.over_floor())
-                }),
+                CPU_A_MATCH,
+                OVER_FLOOR,
+                OVER_REFERENCE,
             ],
         ),
         Scenario::Memory => table(
             results,
             "polls over",
             &[
-                ("parked polls", &|row| digits(0, row.at.map(to_float))),
+                PARKED_POLLS,
                 ("of the broker, KB each", &|row| {
                     digits(1, row.broker(memory_a_poll))
                 }),
                 ("of the floor, KB each", &|row| {
                     digits(1, row.floor(memory_a_poll))
+                }),
+                ("of the reference, KB each", &|row| {
+                    digits(1, row.reference(memory_a_poll))
                 }),
             ],
         ),
@@ -75,26 +96,23 @@ pub(crate) fn of(results: &Results) -> Table {
             results,
             "while there are",
             &[
-                ("CPU a match, us", &|row| digits(0, row.broker(cpu_a_match))),
+                CPU_A_MATCH,
                 ("over the first row's", &|row| {
                     digits(2, row.over(first, cpu_a_match))
                 }),
-                ("matches/s", &|row| {
-                    digits(0, row.broker(matches_per_second))
-                }),
+                MATCHES_PER_SECOND,
             ],
         ),
         Scenario::Latency => table(
             results,
             "there come",
             &[
-                ("matches/s", &|row| {
-                    digits(0, row.broker(matches_per_second))
-                }),
-                ("CPU a match, us", &|row| digits(0, row.broker(cpu_a_match))),
-                ("p50, ms", &|row| digits(1, row.broker(p50))),
-                ("p99, ms", &|row| digits(1, row.broker(p99))),
-                ("p99.9, ms", &|row| digits(1, row.broker(p999))),
+                MATCHES_PER_SECOND,
+                CPU_A_MATCH,
+                P50,
+                P99,
+                P999,
+                REFERENCE_P99,
             ],
         ),
         Scenario::Start => table(
@@ -108,7 +126,7 @@ pub(crate) fn of(results: &Results) -> Table {
             results,
             "while polls are parked",
             &[
-                ("parked polls", &|row| digits(0, row.at.map(to_float))),
+                PARKED_POLLS,
                 ("CPU, % of one processor", &|row| {
                     digits(1, row.broker(cpu_share).map(|share| share * 1e2))
                 }),
