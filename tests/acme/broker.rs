@@ -140,6 +140,8 @@ impl Broker {
         let watch = privacy::PrivacyWatch::default();
         watch.forbid("PRIVATE KEY");
         watch.check("log", &log);
+        // It may have said nothing yet.
+        watch.check("log", "something to look at");
         watch.assert_clean("log");
         log
     }
