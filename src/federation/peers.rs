@@ -264,7 +264,7 @@ impl Peer {
         let free = self.seen.as_ref();
         let free = free.map_or(0, |seen| seen.free_for(now, class));
         let free = f64::from(u32::try_from(free).unwrap_or(u32::MAX));
-        free * self.record.weight()
+        free * self.record.weight(now)
     }
 
     fn begin(&mut self, class: NatClass) {
@@ -279,16 +279,16 @@ impl Peer {
         match ended {
             Ended::Answered => {
                 self.circuit.succeeded();
-                self.record.answered(took);
+                self.record.answered(now, took);
             }
             Ended::NoProxies | Ended::TimedOut | Ended::Refused(_) => {
                 self.circuit.succeeded();
-                self.record.failed();
+                self.record.failed(now);
             }
             Ended::Cancelled if took < SILENT_AFTER => self.circuit.cancelled(),
             Ended::Failed | Ended::Cancelled => {
                 self.circuit.failed(now, chance);
-                self.record.failed();
+                self.record.failed(now);
             }
         }
         self.correct(now, need, ended);

@@ -107,6 +107,19 @@ fn what_is_asked_for_is_not_there_for_the_next() {
 }
 
 #[test]
+fn who_has_failed_is_asked_again_without_a_new_connection() {
+    let now = now();
+    let mut peers = peers(now, &[10, 8]);
+    let first = PeerName::from("0");
+    for _ in 0..4 {
+        end(&mut peers, now, &first, Ended::TimedOut);
+    }
+    assert_eq!(peers.choose(now, NEED, &NOBODY, [0.0; 2]), Some("1".into()));
+    let later = now + Duration::from_secs(5);
+    assert_eq!(peers.choose(later, NEED, &NOBODY, [0.0; 2]), Some(first));
+}
+
+#[test]
 fn a_report_of_another_connection_is_not_heard() {
     let now = now();
     let mut peers = Peers::default();
