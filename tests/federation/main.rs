@@ -17,6 +17,8 @@ mod supply;
 mod traces;
 #[path = "../support/watched.rs"]
 mod watched;
+#[path = "../support/wire.rs"]
+mod wire;
 
 /// A bridge that the brokers here know beside the default one.
 const SECOND_BRIDGE: &str = "00000B23E1107BB62ABFC40DDCC8824814F80A72";

@@ -3,21 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::ready;
 use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll};
 
 use hyper_util::rt::TokioIo;
 use snowflake_broker::federation::dial::Dialing;
 use snowflake_broker::federation::{Dial, Dialed, Target};
-use snowflake_broker::grpc::connection::ConnectInfo;
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, copy_bidirectional, duplex};
+use tokio::io::{DuplexStream, copy_bidirectional, duplex};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::Connected;
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
+
+use crate::wire::Wire;
 
 /// How many bytes are on their way in each direction.
 const IN_FLIGHT: usize = 64 * 1024;
@@ -28,7 +26,7 @@ pub(crate) struct Network(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    listeners: BTreeMap<String, mpsc::Sender<io::Result<Wire>>>,
+    listeners: BTreeMap<String, mpsc::Sender<io::Result<Wire<DuplexStream>>>>,
     cables: Vec<Cable>,
     isolated: BTreeSet<String>,
 }
@@ -41,15 +39,9 @@ struct Cable {
     relay: AbortHandle,
 }
 
-/// One end of a connection, with the names of who is at the other end.
-pub(crate) struct Wire {
-    stream: DuplexStream,
-    names: Arc<[String]>,
-}
-
 impl Network {
     /// Listens under a name, until what is returned is dropped.
-    pub(crate) fn listen(&self, name: &str) -> ReceiverStream<io::Result<Wire>> {
+    pub(crate) fn listen(&self, name: &str) -> ReceiverStream<io::Result<Wire<DuplexStream>>> {
         let (sender, incoming) = mpsc::channel(16);
         self.state().listeners.insert(name.to_owned(), sender);
         ReceiverStream::new(incoming)
@@ -138,6 +130,8 @@ impl Network {
         let wire = Wire {
             stream: there,
             names: [from.to_owned()].into(),
+            is_loopback: true,
+            _with: (),
         };
         let sent = listener.send(Ok(wire)).await;
         sent.map_err(|_| io::ErrorKind::ConnectionRefused)?;
@@ -156,44 +150,5 @@ struct Dialer {
 impl Dial for Dialer {
     fn dial<'a>(&'a self, target: &'a Target) -> Dialing<'a> {
         Box::pin(self.network.connect(&self.name, &target.addr))
-    }
-}
-
-impl Connected for Wire {
-    type ConnectInfo = ConnectInfo;
-
-    fn connect_info(&self) -> ConnectInfo {
-        ConnectInfo::Tcp {
-            is_loopback: true,
-            certificate_names: Arc::clone(&self.names),
-        }
-    }
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

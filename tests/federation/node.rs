@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
-use std::thread;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use opentelemetry::global::BoxedTracer;
@@ -15,7 +14,6 @@ use snowflake_broker::grpc::federation::{self as lender, Gate};
 use snowflake_broker::matching;
 use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
-use snowflake_broker::metrics::exposition::Format;
 use snowflake_broker::metrics::labels::Rendezvous;
 use snowflake_broker::wire::answer::{AnswerStatus, ProxyAnswer};
 use snowflake_broker::wire::client::ClientPoll;
@@ -29,7 +27,7 @@ use crate::SECOND_BRIDGE;
 use crate::counted::count;
 use crate::messages::{client_poll, proxy_answer, proxy_poll};
 use crate::network::Network;
-use crate::watched::WATCH;
+use crate::watched::{self, WATCH};
 
 /// Longer than anything here takes; only what hangs runs into it.
 const FOREVER: Duration = Duration::from_hours(1);
@@ -215,12 +213,7 @@ impl Node {
 /// Nothing that it has recorded or counts gives anybody away.
 impl Drop for Node {
     fn drop(&mut self) {
-        if thread::panicking() {
-            return;
-        }
-        let metrics = self.broker.expose_metrics(None, Format::Text);
-        WATCH.check("snowflake_broker's metrics", &metrics);
-        WATCH.assert_clean("snowflake_broker");
+        watched::assert_clean(&self.broker);
     }
 }
 

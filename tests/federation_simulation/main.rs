@@ -9,6 +9,8 @@
 
 #[path = "../support/messages.rs"]
 mod messages;
+#[path = "../support/wire.rs"]
+mod wire;
 
 mod books;
 mod faults;

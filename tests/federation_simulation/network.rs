@@ -2,21 +2,19 @@
 //! more time than all the rest, each side says its name in a first line.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use snowflake_broker::federation::dial::Dialing;
 use snowflake_broker::federation::{Dial, Dialed, Target};
-use snowflake_broker::grpc::connection::ConnectInfo;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 use tokio_stream::Stream;
-use tonic::transport::server::Connected;
 use turmoil::net::{TcpListener, TcpStream};
+
+use crate::wire::Wire;
 
 /// Where brokers listen.
 const PORT: u16 = 7443;
@@ -32,15 +30,8 @@ pub(crate) fn addr(name: &str) -> String {
     format!("{name}:{PORT}")
 }
 
-/// A connection that came in.
-pub(crate) struct Wire {
-    stream: TcpStream,
-    names: Arc<[String]>,
-    _open: Open,
-}
-
 /// Counts a connection while it is open.
-struct Open(Arc<AtomicUsize>);
+pub(crate) struct Open(Arc<AtomicUsize>);
 
 impl Open {
     fn count(wires: &Arc<AtomicUsize>) -> Self {
@@ -59,7 +50,7 @@ impl Drop for Open {
 pub(crate) async fn listen(
     name: String,
     wires: Arc<AtomicUsize>,
-) -> io::Result<impl Stream<Item = io::Result<Wire>> + Send> {
+) -> io::Result<impl Stream<Item = io::Result<Wire<TcpStream, Open>>> + Send> {
     let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
     let accepted = stream::unfold(listener, |listener| async {
         let accepted = listener.accept().await;
@@ -79,7 +70,8 @@ pub(crate) async fn listen(
             Ok(Wire {
                 stream,
                 names: [caller].into(),
-                _open: open,
+                is_loopback: false,
+                _with: open,
             })
         }
     });
@@ -121,44 +113,5 @@ impl Dial for Dialer {
                 names: vec![name],
             })
         })
-    }
-}
-
-impl Connected for Wire {
-    type ConnectInfo = ConnectInfo;
-
-    fn connect_info(&self) -> ConnectInfo {
-        ConnectInfo::Tcp {
-            is_loopback: false,
-            certificate_names: Arc::clone(&self.names),
-        }
-    }
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -7,7 +7,6 @@ mod counted;
 pub(crate) mod watched;
 
 use std::sync::{Arc, LazyLock};
-use std::thread;
 use std::time::UNIX_EPOCH;
 
 use opentelemetry::global::BoxedTracer;
@@ -18,7 +17,6 @@ use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::http::Endpoints;
 use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
-use snowflake_broker::metrics::exposition::Format;
 use snowflake_broker::{http as front, matching};
 
 use counted::count;
@@ -99,11 +97,6 @@ impl Front {
 
 impl Drop for Front {
     fn drop(&mut self) {
-        if thread::panicking() {
-            return;
-        }
-        let metrics = self.broker.expose_metrics(None, Format::Text);
-        WATCH.check("snowflake_broker's metrics", &metrics);
-        WATCH.assert_clean("snowflake_broker");
+        watched::assert_clean(&self.broker);
     }
 }

@@ -4,7 +4,10 @@
 pub(crate) mod privacy;
 
 use std::sync::LazyLock;
+use std::thread;
 
+use snowflake_broker::broker::Broker;
+use snowflake_broker::metrics::exposition::Format;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -24,3 +27,14 @@ pub(crate) static WATCH: LazyLock<PrivacyWatch> = LazyLock::new(|| {
         .init();
     watch
 });
+
+/// Nothing that a broker of this process has recorded or counts gives anybody away.
+/// To be called when it is dropped, so that each test looks.
+pub(crate) fn assert_clean(broker: &Broker) {
+    if thread::panicking() {
+        return;
+    }
+    let metrics = broker.expose_metrics(None, Format::Text);
+    WATCH.check("snowflake_broker's metrics", &metrics);
+    WATCH.assert_clean("snowflake_broker");
+}
