@@ -1,6 +1,7 @@
 //! One queue that clients write to, and its messages.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,6 +16,11 @@ use super::{CallError, Cause, LONG_POLL, Message, Queue, backoff};
 
 /// As many messages as SQS gives out at once.
 const BATCH: usize = 10;
+
+/// How many calls more wait for messages while each brings as many as it can: one
+/// alone takes ten in the time of a round trip, which is too few for the large
+/// broker's busy hours.
+const HELPERS: usize = 3;
 
 /// How much longer than its client waits a message is hidden from others: until
 /// the response is sent and the message deleted.
@@ -40,6 +46,8 @@ pub struct Front<Q> {
     pub(super) queue: Q,
     pub(super) broker: Arc<Broker>,
     pub(super) trouble: Trouble,
+    /// Whether the last one was.
+    pub(super) are_reply_queues_created: AtomicBool,
     slots: Arc<Semaphore>,
     chance: fn() -> f64,
 }
@@ -51,6 +59,7 @@ impl<Q: Queue> Front<Q> {
             queue,
             broker,
             trouble: Trouble::of(options.name),
+            are_reply_queues_created: AtomicBool::new(false),
             slots: Arc::new(Semaphore::new(options.concurrency)),
             chance: options.chance,
         })
@@ -59,7 +68,7 @@ impl<Q: Queue> Front<Q> {
     /// Takes messages until it is told to stop, whatever goes wrong, and returns
     /// when all that were taken are handled.
     pub async fn serve(self: Arc<Self>, stop: CancellationToken) {
-        let handlers = TaskTracker::new();
+        let (handlers, helpers) = (TaskTracker::new(), TaskTracker::new());
         let (mut is_open, mut failures) = (false, 0);
         while let Some(slots) = stop.run_until_cancelled(self.free_slots()).await {
             let messages = tokio::select! {
@@ -72,9 +81,10 @@ impl<Q: Queue> Front<Q> {
                         self.trouble.over();
                     }
                     failures = 0;
-                    for (message, slot) in messages.into_iter().zip(slots) {
-                        handlers.spawn(Arc::clone(&self).handle_in(slot, message));
+                    if messages.len() == BATCH && helpers.len() < HELPERS {
+                        helpers.spawn(Arc::clone(&self).help(handlers.clone(), stop.clone()));
                     }
+                    self.begin(&handlers, messages, slots);
                 }
                 Err(error) => {
                     drop(slots);
@@ -87,8 +97,34 @@ impl<Q: Queue> Front<Q> {
                 }
             }
         }
+        helpers.close();
+        helpers.wait().await;
         handlers.close();
         handlers.wait().await;
+    }
+
+    /// Takes messages as long as each call brings as many as it can.
+    async fn help(self: Arc<Self>, handlers: TaskTracker, stop: CancellationToken) {
+        while let Some(slots) = stop.run_until_cancelled(self.free_slots()).await
+            && let Some(messages) = self.noted(self.receive(slots.len()).await)
+        {
+            let is_last = messages.len() < BATCH;
+            self.begin(&handlers, messages, slots);
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        handlers: &TaskTracker,
+        messages: Vec<Message>,
+        slots: Vec<OwnedSemaphorePermit>,
+    ) {
+        for (message, slot) in messages.into_iter().zip(slots) {
+            handlers.spawn(Arc::clone(self).handle_in(slot, message));
+        }
     }
 
     async fn next_messages(
@@ -100,6 +136,10 @@ impl<Q: Queue> Front<Q> {
             self.queue.open().await?;
             *is_open = true;
         }
+        self.receive(most).await
+    }
+
+    async fn receive(&self, most: usize) -> Result<Vec<Message>, CallError> {
         let hidden = self.broker.client_timeout() + HANDLING;
         self.queue.receive(most, hidden).await
     }

@@ -1,7 +1,9 @@
 //! What is done with one message.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::future::try_join;
 use tokio::time::sleep;
 
 use crate::broker::{Caller, Origin, clock};
@@ -50,12 +52,12 @@ impl<Q: Queue> Front<Q> {
         broker.metrics().queue_message_received(message.age);
         match self.examine(message.client_id, message.body.len(), message.age) {
             Ok(client) => {
-                // Its response would go nowhere: the message is left, and too old
-                // when it is seen again.
-                let Some(to) = self.reply_queue(&client).await else {
+                let response = broker.exchange(caller, way, message.body.into());
+                // If its response would go nowhere, the message is left, and too
+                // old when it is seen again.
+                let Some((to, response)) = self.with_reply_queue(&client, response).await else {
                     return;
                 };
-                let response = broker.exchange(caller, way, message.body.into()).await;
                 self.reply(&to, response).await;
             }
             Err(undeliverable) => {
@@ -81,8 +83,29 @@ impl<Q: Queue> Front<Q> {
         Ok(client)
     }
 
+    /// A client's reply queue, and the response to it. The queue is created while
+    /// proxies are asked, so that the client does not wait for one after the other;
+    /// or before, unless the last one could be, so that none is asked in vain.
+    async fn with_reply_queue(
+        &self,
+        client: &ClientId,
+        response: impl Future<Output = Vec<u8>>,
+    ) -> Option<(ReplyQueue, Vec<u8>)> {
+        if !self.are_reply_queues_created.load(Ordering::Relaxed) {
+            let to = self.reply_queue(client).await?;
+            return Some((to, response.await));
+        }
+        let created = async { self.reply_queue(client).await.ok_or(()) };
+        let response = async { Ok(response.await) };
+        try_join(created, response).await.ok()
+    }
+
     async fn reply_queue(&self, client: &ClientId) -> Option<ReplyQueue> {
-        self.noted(self.queue.create_reply_queue(client).await)
+        let created = self.noted(self.queue.create_reply_queue(client).await);
+        let is_created = created.is_some();
+        self.are_reply_queues_created
+            .store(is_created, Ordering::Relaxed);
+        created
     }
 
     async fn reply(&self, to: &ReplyQueue, response: Vec<u8>) {

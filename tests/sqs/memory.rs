@@ -31,6 +31,10 @@ pub(crate) struct State {
     pub(crate) outage: Option<Cause>,
     /// No reply queue can be created.
     pub(crate) no_reply_queues: bool,
+    /// How long a call takes that waits for messages or creates a reply queue.
+    pub(crate) round_trip: Duration,
+    /// How many calls wait for messages.
+    pub(crate) receiving: usize,
     /// Each call, in order.
     pub(crate) calls: Vec<QueueCall>,
 }
@@ -79,6 +83,27 @@ impl Memory {
         };
         Err(CallError { call, cause })
     }
+
+    async fn round_trip(&self) {
+        let round_trip = self.state().round_trip;
+        sleep(round_trip).await;
+    }
+
+    async fn wait_for_messages(
+        &self,
+        most: usize,
+        hidden: Duration,
+    ) -> Result<Vec<Message>, CallError> {
+        self.round_trip().await;
+        let end = clock::now() + LONG_POLL;
+        loop {
+            let taken = self.call(QueueCall::ReceiveMessage, |state| state.take(most, hidden))?;
+            if !taken.is_empty() || clock::now() >= end {
+                return Ok(taken);
+            }
+            sleep(PAUSE).await;
+        }
+    }
 }
 
 impl State {
@@ -111,14 +136,10 @@ impl Queue for Memory {
     }
 
     async fn receive(&self, most: usize, hidden: Duration) -> Result<Vec<Message>, CallError> {
-        let end = clock::now() + LONG_POLL;
-        loop {
-            let taken = self.call(QueueCall::ReceiveMessage, |state| state.take(most, hidden))?;
-            if !taken.is_empty() || clock::now() >= end {
-                return Ok(taken);
-            }
-            sleep(PAUSE).await;
-        }
+        self.state().receiving += 1;
+        let taken = self.wait_for_messages(most, hidden).await;
+        self.state().receiving -= 1;
+        taken
     }
 
     async fn delete(&self, receipt: &Receipt) -> Result<(), CallError> {
@@ -130,6 +151,7 @@ impl Queue for Memory {
     }
 
     async fn create_reply_queue(&self, client: &ClientId) -> Result<ReplyQueue, CallError> {
+        self.round_trip().await;
         self.call(QueueCall::CreateQueue, |state| {
             if state.no_reply_queues {
                 return None;

@@ -7,13 +7,13 @@ use futures_util::future::join_all;
 use snowflake_broker::broker::clock;
 use snowflake_broker::matching::Settings;
 use snowflake_broker::metrics::labels::QueueCall;
-use snowflake_broker::sqs::{Cause, Front, Options};
-use tokio::time::sleep;
+use snowflake_broker::sqs::{Cause, Front, LONG_POLL, Options};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::front::Front as HttpFront;
 use crate::memory::Memory;
-use crate::messages::{client_poll, proxy_answer, proxy_poll};
+use crate::messages::{answer, client_poll, proxy_answer, proxy_poll};
 use crate::service::{Service as _, response};
 
 fn served(memory: &Memory, http: &HttpFront, concurrency: usize) -> CancellationToken {
@@ -105,6 +105,44 @@ async fn no_more_messages_are_taken_than_may_be_handled() {
     sleep(Duration::from_secs(2)).await;
     assert_eq!(memory.state().reply_queues.len(), 30);
     assert_eq!(memory.undeleted().await, 0);
+}
+
+/// One call that brings ten after another would take two seconds.
+#[tokio::test(start_paused = true)]
+async fn several_calls_wait_for_messages_while_there_are_many() {
+    let (memory, http) = (Memory::default(), HttpFront::new(Settings::default()));
+    for client in 0..200 {
+        let poll = client_poll("x", "open");
+        memory.write(Some(&format!("c{client}")), &poll).await;
+    }
+    memory.state().round_trip = Duration::from_millis(100);
+    let _stop = served(&memory, &http, 256);
+    sleep(Duration::from_millis(850)).await;
+    assert_eq!(memory.state().reply_queues.len(), 200);
+    assert_eq!(memory.state().receiving, 4);
+    sleep(Duration::from_secs(4)).await;
+    assert_eq!(memory.state().receiving, 1);
+    assert_eq!(memory.undeleted().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_is_asked_while_the_reply_queue_is_created() {
+    let (memory, http) = (Memory::default(), HttpFront::new(Settings::default()));
+    let _stop = served(&memory, &http, 16);
+    // Once there was one, the next is expected to come.
+    memory.write(Some("before"), "1.0\n{}").await;
+    response(&memory, "before").await;
+    memory.state().round_trip = Duration::from_secs(1);
+    sleep(LONG_POLL + Duration::from_secs(2)).await;
+
+    memory.write(Some("c"), &client_poll("x", "open")).await;
+    let poll = http.post("/proxy", proxy_poll("p", "open"));
+    let poll = timeout(Duration::from_millis(500), poll).await.unwrap();
+    assert_eq!(poll.json()["Status"], "client match");
+    assert!(!memory.has_reply_queue("c").await);
+    http.post("/answer", proxy_answer("p", "hi")).await;
+    let answered = response(&memory, "c").await;
+    assert_eq!(answered["answer"], answer("hi"));
 }
 
 #[tokio::test(start_paused = true)]
