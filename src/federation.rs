@@ -34,15 +34,16 @@ pub mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fastrand::Rng;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tonic::transport::Channel;
 
 use crate::broker::clock;
-use crate::broker::overflow::{Borrowing, Overflow, PeerStatus, Wanted};
+use crate::broker::overflow::{Borrowing, Overflow, PeerStatus, Supplied, Wanted};
 use crate::metrics::Metrics;
 use crate::metrics::labels::PeerName;
 use crate::telemetry::LogLimits;
@@ -64,6 +65,8 @@ const LOG_PERIOD: Duration = Duration::from_mins(1);
 /// The other brokers, as this one asks them.
 pub struct Federation {
     state: Mutex<State>,
+    /// A peer says what it has.
+    reported: Notify,
     /// Whom there should be a link to.
     targets: watch::Sender<BTreeSet<Target>>,
     dial: Arc<dyn Dial>,
@@ -91,6 +94,7 @@ impl Federation {
                 configured: Settings::default(),
                 found: BTreeSet::new(),
             }),
+            reported: Notify::new(),
             targets: watch::Sender::default(),
             dial,
             metrics,
@@ -159,6 +163,19 @@ impl Overflow for Federation {
     fn has_supply(&self, class: NatClass, fingerprint: Fingerprint) -> bool {
         let need = Need { class, fingerprint };
         self.state().peers.has_supply(clock::now(), need)
+    }
+
+    fn supplied(&self, class: NatClass, fingerprint: Fingerprint) -> Supplied<'_> {
+        Box::pin(async move {
+            loop {
+                let mut reported = pin!(self.reported.notified());
+                reported.as_mut().enable();
+                if self.has_supply(class, fingerprint) {
+                    return;
+                }
+                reported.await;
+            }
+        })
     }
 
     fn borrow<'a>(&'a self, wanted: &'a Wanted) -> Borrowing<'a> {

@@ -19,6 +19,9 @@ pub trait Overflow: fmt::Debug + Send + Sync + 'static {
     /// Whether one of them says to have a proxy for such a client.
     fn has_supply(&self, class: NatClass, fingerprint: Fingerprint) -> bool;
 
+    /// Comes once one of them says so.
+    fn supplied(&self, class: NatClass, fingerprint: Fingerprint) -> Supplied<'_>;
+
     /// Asks them, one after the other, for an answer to a client's offer, and none
     /// that was asked before. A future that is dropped takes the offer back.
     fn borrow<'a>(&'a self, wanted: &'a Wanted) -> Borrowing<'a>;
@@ -26,6 +29,9 @@ pub trait Overflow: fmt::Debug + Send + Sync + 'static {
     /// What is known of each of them.
     fn peers(&self) -> Vec<PeerStatus>;
 }
+
+/// Comes when there is something to borrow.
+pub type Supplied<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// Comes to an answer, or not.
 pub type Borrowing<'a> = Pin<Box<dyn Future<Output = Result<Borrowed, NotBorrowed>> + Send + 'a>>;

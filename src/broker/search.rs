@@ -1,7 +1,8 @@
 //! A client's search for an answer: here, with other brokers, or both at once.
 //!
 //! A proxy that is idle here comes first. Without one, other brokers are asked
-//! if one of them says to have a proxy, and only then the client is queued here.
+//! if one of them says to have a proxy, and only then the client is queued here;
+//! a queued one leaves the queue for a broker that has a proxy by then.
 //! Whoever has the offer and does not answer within `matching.rematch_after` gets
 //! company, as long as `matching.max_attempts` allows: of an idle proxy here, else
 //! of one of another broker that was not asked yet, else of the next that comes
@@ -10,6 +11,7 @@
 //! All of it is one future: when the client leaves, it is dropped, and with it
 //! the place in the engine and the call to the other broker.
 
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -83,7 +85,17 @@ impl<'a> Search<'a> {
         let Some(overflow) = self.broker.overflow.as_deref() else {
             return here.reply().await;
         };
-        if let Waited::Reply(reply) = here.reply_unless_overdue().await {
+        let class = NatClass::of(self.offer.nat);
+        let supplied = overflow.supplied(class, self.fingerprint);
+        let waited = match here.reply_unless(supplied).await {
+            Waited::Supplied if here.leave_queue(class) => {
+                return self.elsewhere_first(overflow).await;
+            }
+            // A proxy here has its offer already.
+            Waited::Supplied => here.reply_unless(pending()).await,
+            waited => waited,
+        };
+        if let Waited::Reply(reply) = waited {
             return reply;
         }
         here.borrow();
@@ -225,7 +237,7 @@ impl<'a> Search<'a> {
         if settings.max_attempts > 1 {
             sleep_until((clock::now() + settings.rematch_after).into()).await;
         } else {
-            std::future::pending::<()>().await;
+            pending::<()>().await;
         }
     }
 }
@@ -246,10 +258,13 @@ fn with_others(here: ClientReply, not_borrowed: NotBorrowed) -> ClientReply {
     }
 }
 
-/// What a client hears first from the engine.
+/// What comes first to a client that waits here.
 enum Waited {
     Reply(Option<ClientReply>),
+    /// Its proxy is silent for too long.
     Overdue,
+    /// Another broker has a proxy.
+    Supplied,
 }
 
 /// A client's place in the engine.
@@ -275,13 +290,24 @@ impl<'a> Here<'a> {
         self.guard.reply(&mut self.receivers.reply).await
     }
 
-    /// The reply, or that another broker may be asked before it comes.
-    async fn reply_unless_overdue(&mut self) -> Waited {
+    /// The reply, unless another broker may be asked before it comes.
+    async fn reply_unless(&mut self, supplied: impl Future<Output = ()>) -> Waited {
         tokio::select! {
             biased;
             reply = self.guard.reply(&mut self.receivers.reply) => Waited::Reply(reply),
             Ok(()) = &mut self.receivers.overdue => Waited::Overdue,
+            () = supplied => Waited::Supplied,
         }
+    }
+
+    /// Gives the place in the queue up; whether there was one still.
+    fn leave_queue(&mut self, class: NatClass) -> bool {
+        let step = |state: &mut State, now| state.leave_queue(now, self.key, class);
+        let has_left = self.broker.step(step);
+        if has_left {
+            self.guard.finish();
+        }
+        has_left
     }
 
     /// Another broker is asked.
@@ -299,7 +325,7 @@ impl<'a> Here<'a> {
     }
 
     /// Another broker has answered.
-    fn leave(self) {
+    fn leave(mut self) {
         self.broker.step(|state, now| state.borrowed(now, self.key));
         self.guard.finish();
     }

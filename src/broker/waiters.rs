@@ -260,6 +260,17 @@ impl State {
         waiter.overdue.take().map(Delivery::Overdue)
     }
 
+    /// A queued client goes to another broker; whether it was queued still.
+    pub(super) fn leave_queue(&mut self, now: Instant, key: ClientKey, class: NatClass) -> bool {
+        let is_queued = self.matcher.is_queued(key);
+        if is_queued {
+            // Our own proxies are too few.
+            self.steering.denied(class);
+            self.remove(now, Waiter::Client(key));
+        }
+        is_queued
+    }
+
     /// The client has the answer of another broker's proxy.
     pub(super) fn borrowed(&mut self, now: Instant, key: ClientKey) {
         self.clients.remove(key);
@@ -329,7 +340,7 @@ impl<'a> Guard<'a> {
     }
 
     /// The engine has let the request go.
-    pub(super) fn finish(mut self) {
+    pub(super) fn finish(&mut self) {
         self.waiter = None;
     }
 }

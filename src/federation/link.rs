@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper_util::rt::TokioIo;
 use tokio::task::{AbortHandle, JoinSet};
@@ -18,7 +18,7 @@ use crate::proto::federation::v1::federation_client::FederationClient;
 
 use super::back_off::BackOff;
 use super::convert::report;
-use super::peers::LinkId;
+use super::peers::{LinkId, Report};
 use super::problem::{LinkProblem, describe};
 use super::{Dialed, Federation, Target};
 
@@ -162,15 +162,22 @@ impl Federation {
             if now.saturating_duration_since(began) >= LASTING {
                 back_off.reset();
             }
-            let report = report(heard);
-            let mut state = self.state();
-            let is_heard = state.peers.reported(now, &link.peer, link.id, report);
-            if is_heard && !state.channels.contains_key(&link.peer) {
-                state.channels.insert(link.peer.clone(), channel.clone());
-                drop(state);
+            if self.report(now, link, report(heard), &channel) {
                 self.log_connected(&link.peer);
             }
+            self.reported.notify_waiters();
         }
+    }
+
+    /// A peer says what it has; whether that is its first word.
+    fn report(&self, now: Instant, link: &Link<'_>, report: Report, channel: &Channel) -> bool {
+        let mut state = self.state();
+        let is_heard = state.peers.reported(now, &link.peer, link.id, report);
+        let is_first = is_heard && !state.channels.contains_key(&link.peer);
+        if is_first {
+            state.channels.insert(link.peer.clone(), channel.clone());
+        }
+        is_first
     }
 
     fn log_connected(&self, peer: &PeerName) {

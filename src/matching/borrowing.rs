@@ -76,6 +76,15 @@ impl Matcher {
         self.remove_client(now, key, AnswerOutcome::Beaten);
     }
 
+    /// Whether the client waits for a first proxy, which no other broker was asked
+    /// for.
+    pub fn is_queued(&self, key: ClientKey) -> bool {
+        let client = self.sessions.client(key);
+        client.is_some_and(|client| {
+            client.state == ClientState::Unmatched && client.standing == Standing::Own
+        })
+    }
+
     /// Whether a client of this class that came now would be given a proxy at
     /// once.
     pub fn has_idle_proxy(&self, class: NatClass) -> bool {

@@ -121,6 +121,40 @@ async fn without_supply_the_client_waits_here_for_a_proxy() {
     assert_eq!(client.await.unwrap(), Ok(answer("late")));
 }
 
+/// Debian's client and proxy, each back every ten seconds, missed each other so.
+#[tokio::test(start_paused = true)]
+async fn who_is_queued_here_gets_a_proxy_that_comes_to_a_peer() {
+    let network = Network::default();
+    let (a, b) = pair(&network);
+    a.sees_proxies("b.example", 0).await;
+    let clients = [a.begin_client("first"), a.begin_client("second")];
+    sleep(Duration::from_millis(500)).await;
+    b.proxy("theirs");
+    let [first, second] = clients;
+    assert_eq!(first.await.unwrap(), Ok(answer("theirs")));
+    // It has kept its place.
+    assert_eq!(second.await.unwrap(), Err(NoAnswer::NoProxies));
+    let borrowed = "snowflake_broker_peer_borrowed_total";
+    assert_eq!(a.count(borrowed, &[]), 1);
+    assert_eq!(a.count("snowflake_broker_client_polls_total", &[]), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_comes_to_a_peer_is_nothing_to_who_has_one_here() {
+    let network = Network::default();
+    let (a, b) = pair(&network);
+    a.sees_proxies("b.example", 0).await;
+    let ours = a.silent_proxy("ours");
+    sleep(Duration::from_millis(1)).await;
+    let client = a.begin_client("c");
+    ours.await.unwrap();
+    let theirs = b.proxy("theirs");
+    a.sees_proxies("b.example", 1).await;
+    assert_eq!(a.answer("ours"), AnswerStatus::Success);
+    assert_eq!(client.await.unwrap(), Ok(answer("ours")));
+    assert!(!theirs.is_finished());
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_leaves_takes_the_offer_back() {
     let network = Network::default();

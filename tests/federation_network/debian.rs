@@ -2,7 +2,6 @@
 //! written into the client's SOCKS port arrives at the bridge's WebSocket relay.
 
 use std::fs;
-use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
@@ -14,8 +13,8 @@ use crate::brokers::{A, B, Site};
 use crate::programs::{Programs, stun_address};
 use crate::ready::{listens, polls, socks_address};
 use crate::relay::Relay;
-use crate::wait::{LONG_ENOUGH, until};
-use crate::{http, inside, namespace};
+use crate::wait::LONG_ENOUGH;
+use crate::{inside, namespace};
 
 /// What the client writes. It is short: a packet holds it in one piece.
 const GREETING: &[u8] = b"a greeting by way of two brokers";
@@ -53,28 +52,12 @@ fn bridge_settings(site: &Site, relay: &Relay) -> Result<String> {
     ))
 }
 
-/// Waits until a broker knows that another has a proxy. The client comes every ten
-/// seconds and the proxy polls as often: one that came a moment before it was known
-/// would do so each time.
-async fn until_known(broker: SocketAddr) -> Result<()> {
-    until("the borrower knows of the proxy", async || {
-        let metrics = http::get(broker, "/prometheus").await?;
-        let mut supplies = metrics
-            .lines()
-            .filter(|line| line.starts_with("snowflake_broker_peer_supply{"));
-        let is_known = supplies.any(|line| !line.ends_with(" 0"));
-        Ok(is_known.then_some(()))
-    })
-    .await
-}
-
 /// Has the client greet the bridge, and returns how many bytes came.
 async fn greet_bridge(programs: &Programs<'_>, relay: &mut Relay) -> Result<usize> {
     let mut stun_server = programs.stun_server()?;
     listens(&mut stun_server, &stun_address()).await?;
     let mut proxy = programs.proxy(B.http())?;
     polls(&mut proxy, B.http()).await?;
-    until_known(A.http()).await?;
     let mut client = programs.client(&["-url".to_owned(), format!("http://{}/", A.http())])?;
     let socks = socks_address(&mut client).await?;
     let mut socks = Socks5Stream::connect(socks.as_str(), "192.0.2.1:1").await?;
