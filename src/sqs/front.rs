@@ -105,9 +105,14 @@ impl<Q: Queue> Front<Q> {
 
     /// Takes messages as long as each call brings as many as it can.
     async fn help(self: Arc<Self>, handlers: TaskTracker, stop: CancellationToken) {
-        while let Some(slots) = stop.run_until_cancelled(self.free_slots()).await
-            && let Some(messages) = self.noted(self.receive(slots.len()).await)
-        {
+        while let Some(slots) = stop.run_until_cancelled(self.free_slots()).await {
+            let messages = tokio::select! {
+                messages = self.receive(slots.len()) => self.noted(messages),
+                () = last_call(&stop) => None,
+            };
+            let Some(messages) = messages else {
+                return;
+            };
             let is_last = messages.len() < BATCH;
             self.begin(&handlers, messages, slots);
             if is_last {
