@@ -102,6 +102,13 @@ impl<S> Serve for S where
 /// A connection in the clear, or over TLS.
 type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
+/// A connection before its first request.
+struct Begun {
+    stream: Stream,
+    /// What was read of it.
+    early: Vec<u8>,
+}
+
 /// Serves connections with one service.
 pub struct Server<S> {
     rules: ArcSwap<Rules>,
@@ -195,27 +202,36 @@ impl<S: Serve> Server<S> {
         // its memory is that of this future.
         let begun = Box::pin(self.begin(stream, &rules));
         match begun.await {
-            Some((stream, Version::Http1)) => self.serve_http1(stream, peer, &rules).await,
-            Some((stream, Version::Any)) => Box::pin(self.serve_any(stream, peer, &rules)).await,
+            Some((begun, Version::Http1)) => self.serve_http1(begun, peer, &rules).await,
+            Some((begun, Version::Http2)) => Box::pin(self.serve_http2(begun, peer, &rules)).await,
             None => {}
         }
     }
 
     /// What comes before HTTP; `None` if that fails, or was all.
-    async fn begin(&self, stream: TcpStream, rules: &Rules) -> Option<(Stream, Version)> {
+    async fn begin(&self, mut stream: TcpStream, rules: &Rules) -> Option<(Begun, Version)> {
         let Some(tls) = &self.tls else {
-            let version = self.first_bytes(&stream, rules).await?;
-            return Some((Stream::Left(stream), version));
+            let (version, early) = self.first_bytes(&mut stream, rules).await?;
+            let stream = Stream::Left(stream);
+            return Some((Begun { stream, early }, version));
         };
         let stream = self.shake_hands(tls, stream, rules).await?;
         let version = Version::agreed(&stream);
-        Some((Stream::Right(Box::new(stream)), version))
+        let begun = Begun {
+            stream: Stream::Right(Box::new(stream)),
+            early: Vec::new(),
+        };
+        Some((begun, version))
     }
 
-    /// The version of HTTP that a connection in the clear begins with; `None` if it
-    /// does not begin in time.
-    async fn first_bytes(&self, stream: &TcpStream, rules: &Rules) -> Option<Version> {
-        let version = timeout(rules.settings.header_read_timeout, Version::peek(stream));
+    /// The version of HTTP that a connection in the clear begins with, and what was
+    /// read of it; `None` if it does not begin in time.
+    async fn first_bytes(
+        &self,
+        stream: &mut TcpStream,
+        rules: &Rules,
+    ) -> Option<(Version, Vec<u8>)> {
+        let version = timeout(rules.settings.header_read_timeout, Version::of(stream));
         let version = tokio::select! {
             version = version => version,
             () = self.closing.reached(Stage::Closing) => return None,

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use hyper_util::server::conn::auto;
 use ipnet::IpNet;
 
 use super::Settings;
@@ -22,9 +21,8 @@ const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Rules {
     pub(super) settings: Settings,
     pub(super) exempt: Vec<IpNet>,
-    /// For connections that may speak HTTP/2.
-    pub(super) any: auto::Builder<TokioExecutor>,
     pub(super) http1: http1::Builder,
+    pub(super) http2: http2::Builder<TokioExecutor>,
 }
 
 impl Rules {
@@ -35,12 +33,8 @@ impl Rules {
             // Ours holds from the first byte on; see `activity`.
             .header_read_timeout(None)
             .max_buf_size(HEAD_MAX as usize);
-        let mut any = auto::Builder::new(TokioExecutor::new());
-        any.http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(None)
-            .max_buf_size(HEAD_MAX as usize);
-        any.http2()
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
             .timer(TokioTimer::new())
             .max_header_list_size(HEAD_MAX)
             .max_concurrent_streams(settings.http2_max_streams)
@@ -51,8 +45,8 @@ impl Rules {
         Self {
             settings,
             exempt,
-            any,
             http1,
+            http2,
         }
     }
 

@@ -9,9 +9,9 @@ use axum::response::Response;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Version};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use hyper_util::server::graceful::GracefulConnection;
 use tower::ServiceExt as _;
 
 use super::activity::{Activity, Due, Overdue};
@@ -19,10 +19,7 @@ use super::awaited::{Awaited, again};
 use super::holds::Holds;
 use super::rules::Rules;
 use super::watched::Watched;
-use super::{Connection, DropReason, Peer, Serve, Server, Stream};
-
-/// What hyper reads and writes.
-type Io = TokioIo<Watched<Stream>>;
+use super::{Begun, Connection, DropReason, Peer, Serve, Server, Stream};
 
 /// One connection: whom it is with, and what it is about.
 struct Session<'a, S> {
@@ -35,7 +32,7 @@ struct Session<'a, S> {
 impl<S: Serve> Server<S> {
     /// Serves requests over HTTP/1 until the peer or the server closes, or the peer
     /// takes too long over a head, or over thinking of its next request.
-    pub(super) async fn serve_http1(&self, stream: Stream, peer: Peer, rules: &Rules) {
+    pub(super) async fn serve_http1(&self, begun: Begun, peer: Peer, rules: &Rules) {
         let session = Session::new(self, peer);
         let awaited = Awaited::new();
         let mut service = service_fn(|request: Request<Incoming>| {
@@ -53,18 +50,19 @@ impl<S: Serve> Server<S> {
                 }
             }
         });
-        let mut stream = Watched::new(stream, session.activity.clone());
+        let mut stream = session.watch(begun);
         let mut overdue = Overdue::new(session.activity.clone(), rules.limits());
         loop {
             let backlog = stream.backlog();
             let is_parkable = || awaited.again().is_some() && backlog.is_empty();
             let connection = rules.http1.serve_connection(TokioIo::new(stream), service);
             // In a box, which is freed while the request is parked.
-            let connection = Box::pin(connection);
-            let parked = session.serve_until_parked(connection, &mut overdue, is_parkable);
-            let Some(parts) = parked.await else {
+            let mut connection = Box::pin(connection);
+            let parked = session.serve_until_parked(connection.as_mut(), &mut overdue, is_parkable);
+            if !parked.await {
                 return;
-            };
+            }
+            let parts = Pin::into_inner(connection).into_parts();
             service = parts.service;
             stream = parts.io.into_inner();
             stream.put_back(&parts.read_buf);
@@ -77,38 +75,23 @@ impl<S: Serve> Server<S> {
         }
     }
 
-    /// The same, over HTTP/2 if the peer wants that.
-    pub(super) async fn serve_any(&self, stream: Stream, peer: Peer, rules: &Rules) {
+    /// The same over HTTP/2.
+    pub(super) async fn serve_http2(&self, begun: Begun, peer: Peer, rules: &Rules) {
         let session = Session::new(self, peer);
         let service = service_fn(|request| session.respond(request));
-        let stream = TokioIo::new(Watched::new(stream, session.activity.clone()));
-        let mut connection = pin!(rules.any.serve_connection(stream, service));
+        let stream = TokioIo::new(session.watch(begun));
+        let connection = pin!(rules.http2.serve_connection(stream, service));
         let mut overdue = Overdue::new(session.activity.clone(), rules.limits());
-        let mut farewell = pin!(self.closing.farewell(&session.holds));
-        let mut is_closing = false;
-        loop {
-            tokio::select! {
-                // In this order: the connection's turn can change what is due.
-                biased;
-                served = connection.as_mut() => {
-                    return self.ended(served.err().as_deref().map(|error| error as _));
-                }
-                due = overdue.next() => if let Due::Drop(reason) = due {
-                    return self.observer.dropped(reason);
-                },
-                () = farewell.as_mut(), if !is_closing => {
-                    is_closing = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-            }
-        }
+        session
+            .serve_until_parked(connection, &mut overdue, || false)
+            .await;
     }
 
-    fn ended(&self, error: Option<&(dyn Error + 'static)>) {
-        let Some(error) = error else {
+    fn ended(&self, served: hyper::Result<()>) {
+        let Err(error) = served else {
             return;
         };
-        if is_http2_abuse(error) {
+        if is_http2_abuse(&error) {
             self.observer.dropped(DropReason::Http2Abuse);
         }
         tracing::debug!(%error, "a connection broke off");
@@ -126,17 +109,20 @@ impl<'a, S: Serve> Session<'a, S> {
         }
     }
 
+    fn watch(&self, begun: Begun) -> Watched<Stream> {
+        let mut stream = Watched::new(begun.stream, self.activity.clone());
+        stream.put_back(&begun.early);
+        stream
+    }
+
     /// Serves requests until the connection ends, or there is a request whose
-    /// response is long in coming, if that can be parked.
-    async fn serve_until_parked<T>(
+    /// response is long in coming, if that can be parked; whether there is.
+    async fn serve_until_parked(
         &self,
-        mut connection: Pin<Box<http1::Connection<Io, T>>>,
+        mut connection: Pin<&mut impl GracefulConnection<Error = hyper::Error>>,
         overdue: &mut Overdue,
         is_parkable: impl Fn() -> bool,
-    ) -> Option<http1::Parts<Io, T>>
-    where
-        T: Service<Request<Incoming>, Response = Response, Error = Infallible>,
-    {
+    ) -> bool {
         let mut farewell = pin!(self.server.closing.farewell(&self.holds));
         let mut is_closing = false;
         loop {
@@ -144,15 +130,15 @@ impl<'a, S: Serve> Session<'a, S> {
                 // In this order: the connection's turn can change what is due.
                 biased;
                 served = connection.as_mut() => {
-                    self.server.ended(served.as_ref().err().map(|error| error as _));
-                    return None;
+                    self.server.ended(served);
+                    return false;
                 }
                 due = overdue.next() => match due {
                     Due::Drop(reason) => {
                         self.server.observer.dropped(reason);
-                        return None;
+                        return false;
                     }
-                    Due::Park if is_parkable() => break,
+                    Due::Park if is_parkable() => return true,
                     Due::Park => {}
                 },
                 () = farewell.as_mut(), if !is_closing => {
@@ -161,7 +147,6 @@ impl<'a, S: Serve> Session<'a, S> {
                 }
             }
         }
-        Some(Pin::into_inner(connection).into_parts())
     }
 
     /// The response to a request.

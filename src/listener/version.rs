@@ -4,38 +4,43 @@
 
 use std::io;
 
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 /// How HTTP/2 begins (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// The version, as far as it can be told.
+/// The version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Version {
     /// HTTP/1.
     Http1,
-    /// Possibly HTTP/2.
-    Any,
+    /// HTTP/2.
+    Http2,
 }
 
 impl Version {
-    /// Of a connection in the clear: its first bytes tell, once they are there.
-    pub(super) async fn peek(stream: &TcpStream) -> io::Result<Self> {
+    /// Of a connection in the clear: its first bytes tell, once they are there. With
+    /// those that had to be read for it.
+    pub(super) async fn of(stream: &mut TcpStream) -> io::Result<(Self, Vec<u8>)> {
         // "POST" and the preface differ in the second.
         let mut first = [0; 4];
-        let read = stream.peek(&mut first).await?;
-        Ok(if PREFACE.starts_with(&first[..read]) {
-            Self::Any
-        } else {
-            Self::Http1
-        })
+        let length = stream.peek(&mut first).await?;
+        if !PREFACE.starts_with(&first[..length]) {
+            return Ok((Self::Http1, Vec::new()));
+        }
+        let mut read = Vec::with_capacity(PREFACE.len());
+        let mut preface = stream.take(PREFACE.len() as u64);
+        while PREFACE.starts_with(&read) && preface.read_buf(&mut read).await? > 0 {}
+        let is_http2 = read == PREFACE;
+        Ok((if is_http2 { Self::Http2 } else { Self::Http1 }, read))
     }
 
     /// Of a connection over TLS: what was agreed on (ALPN, RFC 7301).
     pub(super) fn agreed(stream: &TlsStream<TcpStream>) -> Self {
         match stream.get_ref().1.alpn_protocol() {
-            Some(b"h2") => Self::Any,
+            Some(b"h2") => Self::Http2,
             _ => Self::Http1,
         }
     }

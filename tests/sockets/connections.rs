@@ -131,6 +131,33 @@ async fn a_request_without_a_host_is_served() {
     assert!(reply.ends_with("Disallow: /\n"), "{reply}");
 }
 
+/// Until a few bytes are there, it could be any version.
+#[tokio::test]
+async fn each_version_is_told_though_it_comes_byte_by_byte() {
+    const EMPTY_SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let (_front, addr) = front().await;
+    let http1 = raw_post("/answer", &proxy_answer("nobody", "hi"));
+    let http2 = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &EMPTY_SETTINGS[..]].concat();
+    let almost = b"PRI * HTTP/1.1\r\n\r\n".to_vec();
+    for (bytes, begin) in [
+        (http1, &b"HTTP/1.1 200 OK"[..]),
+        (almost, b"HTTP/1.1 404 Not Found"),
+        // The frame's length is that of the server's settings.
+        (http2, &[0, 0]),
+    ] {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        for byte in bytes {
+            stream.write_u8(byte).await.unwrap();
+            sleep(Duration::from_millis(1)).await;
+        }
+        let mut reply = vec![0; begin.len()];
+        let read = timeout(FOREVER, stream.read_exact(&mut reply)).await;
+        read.expect("nothing comes").unwrap();
+        assert_eq!(reply, begin);
+    }
+}
+
 #[tokio::test]
 async fn peers_that_stall_before_their_request_is_whole_are_dropped() {
     let front = Front::new(matching::Settings::default());
