@@ -11,12 +11,12 @@ use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{CipherSuite, ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
 /// Connects to whoever is there.
 pub(crate) fn connector(http2: bool, resume: bool) -> Result<TlsConnector> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let provider = Arc::new(provider());
     let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?
         .dangerous()
@@ -28,6 +28,17 @@ pub(crate) fn connector(http2: bool, resume: bool) -> Result<TlsConnector> {
         config.resumption = Resumption::disabled();
     }
     Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// With AES-128 offered first, as by browsers and Go, of which proxies and clients
+/// are made; rustls offers AES-256 first.
+fn provider() -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    let is_first = |suite| suite == CipherSuite::TLS13_AES_128_GCM_SHA256;
+    provider
+        .cipher_suites
+        .sort_by_key(|suite| !is_first(suite.suite()));
+    provider
 }
 
 /// The files of a certificate and its key.
