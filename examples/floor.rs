@@ -239,6 +239,7 @@ fn acceptor(options: &Options) -> Result<Option<TlsAcceptor>> {
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.ticketer = aws_lc_rs::Ticketer::new()?;
+    config.send_tls13_tickets = 1;
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }
 

@@ -73,6 +73,8 @@ pub fn server_config(serving: Arc<Serving>) -> Result<ServerConfig, rustls::Erro
         .with_cert_resolver(serving);
     config.alpn_protocols = protocols;
     config.ticketer = aws_lc_rs::Ticketer::new()?;
+    // One is enough for whoever polls again, and each takes a key and a record.
+    config.send_tls13_tickets = 1;
     Ok(config)
 }
 
@@ -86,6 +88,7 @@ mod tests {
         let config = server_config(Arc::new(Serving::default())).unwrap();
         assert_eq!(config.alpn_protocols, [&b"h2"[..], b"http/1.1"]);
         assert!(config.ticketer.enabled());
+        assert_eq!(config.send_tls13_tickets, 1);
     }
 
     /// Those of rustls, whatever their order.
