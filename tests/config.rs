@@ -1,9 +1,13 @@
 //! Configuration and command line through the real program.
 
+#[path = "config/certificates.rs"]
+mod certificates;
 #[path = "config/flags.rs"]
 mod flags;
 #[path = "config/program.rs"]
 mod program;
+#[path = "config/queues.rs"]
+mod queues;
 
 use std::path::PathBuf;
 
@@ -180,167 +184,6 @@ fn a_file_that_is_missing_or_no_toml() {
         ("file config.toml, line 3: ", ""),
         ("listener.addr = \"x\" (flag --addr): expected :PORT", ""),
     ]);
-}
-
-#[test]
-fn exactly_one_way_to_a_certificate() {
-    for way in ["-disable-tls", "-acme-hostnames a.org"] {
-        Broker::new(&format!("check-config {way}")).run().ok();
-    }
-    Broker::with_pair("check-config -cert c.pem -key k.pem")
-        .run()
-        .ok();
-    Broker::new("check-config")
-        .run()
-        .refused(&[("tls (not set): ", "tls.disable")]);
-    Broker::new("check-config -disable-tls=false")
-        .run()
-        .refused(&[("tls (not set): ", "tls.disable")]);
-    Broker::new("check-config -cert c.pem")
-        .run()
-        .refused(&[("tls.cert = \"c.pem\" (flag --cert): needs tls.key", "")]);
-    Broker::new("check-config -key k.pem")
-        .run()
-        .refused(&[("tls.key = \"k.pem\" (flag --key): needs tls.cert", "")]);
-    Broker::new("check-config -cert c.pem -key k.pem -acme-hostnames a.example")
-        .run()
-        .refused(&[
-            (
-                "acme.hostnames = \"a.example\" (flag --acme-hostnames): ",
-                "excludes tls.cert",
-            ),
-            (
-                "tls.cert = \"c.pem\" (flag --cert): ",
-                "excludes acme.hostnames",
-            ),
-        ]);
-}
-
-#[test]
-fn names_that_could_not_be_proven_are_refused() {
-    let file = "[acme]\ntls_alpn = false\nhttp_addr = \"\"\n";
-    Broker::with_file("check-config -acme-hostnames a.example", file)
-        .run()
-        .refused(&[(
-            "acme.http_addr = \"\" (file config.toml, line 3): is empty",
-            "acme.tls_alpn is false",
-        )]);
-    Broker::with_file("check-config -disable-tls", file)
-        .run()
-        .ok();
-}
-
-#[test]
-fn what_no_authority_can_be_told_is_refused() {
-    let file = "[acme]\ndirectory = \"http://ca.example\"\nhttp_addr = \"80\"\n";
-    Broker::with_file(
-        "check-config -acme-hostnames a.example -acme-email nobody",
-        file,
-    )
-    .run()
-    .refused(&[
-        (
-            "acme.directory = \"http://ca.example\" (file config.toml, line 2): ",
-            "https://",
-        ),
-        (
-            "acme.http_addr = \"80\" (file config.toml, line 3): ",
-            "expected :PORT",
-        ),
-        (
-            "acme.email = \"nobody\" (flag --acme-email): ",
-            "no email address",
-        ),
-    ]);
-}
-
-/// Command lines that the reference broker takes go on working.
-#[test]
-fn a_certificate_and_no_tls_serve_the_certificate_with_a_warning() {
-    let said = Broker::with_pair("check-config -cert c.pem -key k.pem -disable-tls").run();
-    assert!(
-        said.stderr
-            .contains("tls.disable = \"true\" (flag --disable-tls): is ignored"),
-        "{}",
-        said.stderr
-    );
-    said.ok();
-}
-
-#[test]
-fn the_certificates_of_the_administration_are_tried() {
-    let check = |cert, key, client_ca: Option<&str>| {
-        let broker = Broker::with_pair("check-config -disable-tls")
-            .env("SNOWFLAKE_BROKER_ADMIN__LISTEN", "127.0.0.1:1")
-            .env("SNOWFLAKE_BROKER_ADMIN__TLS__CERT", cert)
-            .env("SNOWFLAKE_BROKER_ADMIN__TLS__KEY", key);
-        match client_ca {
-            Some(file) => broker
-                .env("SNOWFLAKE_BROKER_ADMIN__TLS__CLIENT_CA", file)
-                .env("SNOWFLAKE_BROKER_ADMIN__TLS__OPERATORS", "alice.example"),
-            None => broker,
-        }
-        .run()
-    };
-    check("c.pem", "k.pem", None).ok();
-    check("c.pem", "k.pem", Some("c.pem")).ok();
-    for (wrong, culprit) in [
-        (check("nowhere", "k.pem", None), "admin.tls.cert: nowhere: "),
-        (check("k.pem", "k.pem", None), "admin.tls.cert: "),
-        (check("c.pem", "c.pem", None), "admin.tls.key: "),
-        (
-            check("c.pem", "k.pem", Some("k.pem")),
-            "admin.tls.client_ca: ",
-        ),
-    ] {
-        assert_eq!(wrong.code, 2, "{}", wrong.stderr);
-        let line = wrong.stderr.lines().last().unwrap_or_default();
-        assert!(line.starts_with(culprit), "{}", wrong.stderr);
-    }
-}
-
-#[test]
-fn queues_that_cannot_be_served_are_refused() {
-    let file = "[sqs]\nqueue_name = \"a b\"\nconcurrency = 0\n\
-                [[sqs.queues]]\nname = \"snowflake-client-1\"\n";
-    Broker::with_file("check-config -disable-tls", file)
-        .run()
-        .refused(&[
-            (
-                "sqs.queue_name = \"a b\" (file config.toml, line 2): has to be 1 to 80 of",
-                "",
-            ),
-            (
-                "sqs.concurrency = 0 (file config.toml, line 3): has to be from 1",
-                "",
-            ),
-            (
-                "sqs.queues = ",
-                "the name \"snowflake-client-1\" begins with snowflake-client-",
-            ),
-        ]);
-    let file = "[[sqs.queues]]\nname = \"a\"\nprofile = \"one\"\n";
-    Broker::with_file(
-        "check-config -disable-tls -broker-sqs-name a -sqs-profiles one",
-        file,
-    )
-    .run()
-    .refused(&[("sqs.queues = ", "queue a, profile one is there twice")]);
-    let file = "[[sqs.queues]]\nname = \"a\"\nprofile = \"\"\nregion = \"\"\n";
-    Broker::with_file("check-config -disable-tls", file)
-        .run()
-        .refused(&[("sqs.queues = ", "a profile or region is empty")]);
-}
-
-#[test]
-fn a_region_or_profile_without_a_queue_is_a_warning() {
-    let line = "check-config -disable-tls -broker-sqs-region a -sqs-profiles b";
-    let said = Broker::new(line).run();
-    said.ok();
-    for key in ["sqs.region = \"a\"", "sqs.profiles = \"b\""] {
-        let warns = |line: &str| line.contains(key) && line.contains("is ignored");
-        assert!(said.stderr.lines().any(warns), "{}", said.stderr);
-    }
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub struct Front<Q> {
     pub(super) queue: Q,
     pub(super) broker: Arc<Broker>,
     pub(super) trouble: Trouble,
-    /// Whether the last one was.
+    /// Whether the last reply queue could be created.
     pub(super) are_reply_queues_created: AtomicBool,
     slots: Arc<Semaphore>,
     chance: fn() -> f64,

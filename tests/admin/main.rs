@@ -10,6 +10,7 @@ mod connections;
 mod drain;
 mod grpcurl;
 mod load;
+mod log_filter;
 #[path = "../support/messages.rs"]
 mod messages;
 #[path = "../support/peer.rs"]

@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use snowflake_broker::proto::admin::v1::{
     GetConfigRequest, GetStatusRequest, PollIntervals, RelayPolicy, ReloadRequest,
-    SetLogFilterRequest, SetPollIntervalsRequest, SetRelayPolicyRequest, Setting,
+    SetPollIntervalsRequest, SetRelayPolicyRequest, Setting,
 };
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -13,12 +13,11 @@ use tonic_types::StatusExt as _;
 use crate::broker::{Broker, Setup};
 use crate::messages::proxy_poll;
 use crate::peer::Peer;
-use crate::until;
 
 /// Polls are answered soon.
 const IMPATIENT: &str = "[matching]\nproxy_timeout = \"10ms\"\n";
 
-fn seconds(seconds: i64) -> Duration {
+pub(crate) fn seconds(seconds: i64) -> Duration {
     Duration { seconds, nanos: 0 }
 }
 
@@ -27,7 +26,7 @@ fn mask(paths: &[&str]) -> FieldMask {
     FieldMask { paths }
 }
 
-fn intervals(open: i64, strict: i64) -> SetPollIntervalsRequest {
+pub(crate) fn intervals(open: i64, strict: i64) -> SetPollIntervalsRequest {
     SetPollIntervalsRequest {
         poll_intervals: Some(PollIntervals {
             open: Some(seconds(open)),
@@ -39,7 +38,7 @@ fn intervals(open: i64, strict: i64) -> SetPollIntervalsRequest {
 }
 
 /// The fields that a refused request is told of.
-fn wrong_fields(status: &tonic::Status) -> Vec<String> {
+pub(crate) fn wrong_fields(status: &tonic::Status) -> Vec<String> {
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
     let details = status.get_details_bad_request().unwrap();
     let wrong = details.field_violations.into_iter();
@@ -71,7 +70,7 @@ async fn settings(broker: &Broker, prefix: &str) -> Vec<Setting> {
 }
 
 /// The value of a key, and where it is from.
-async fn setting(broker: &Broker, key: &str) -> (String, String) {
+pub(crate) async fn setting(broker: &Broker, key: &str) -> (String, String) {
     let settings = settings(broker, key).await;
     let setting = settings.into_iter().find(|setting| setting.key == key);
     let setting = setting.unwrap();
@@ -245,80 +244,6 @@ async fn the_relay_policy_says_which_proxies_may_serve() {
     };
     client.set_relay_policy(checked).await.unwrap();
     assert_eq!(status(theirs).await, "no match");
-}
-
-fn filter(filter: &str, ttl: Option<Duration>) -> SetLogFilterRequest {
-    SetLogFilterRequest {
-        filter: filter.to_owned(),
-        ttl,
-        ..SetLogFilterRequest::default()
-    }
-}
-
-#[tokio::test]
-async fn a_log_filter_holds_for_its_time() {
-    let broker = Broker::start("[telemetry]\nlog_level = \"warn\"\n").await;
-    let mut client = broker.client().await;
-    let configured = async || setting(&broker, "telemetry.log_level").await;
-    // What is logged is written a moment later.
-    let logs = async || {
-        let count = || broker.log().matches("admin: poll intervals set").count();
-        let before = count();
-        let mut client = broker.client().await;
-        client.set_poll_intervals(intervals(20, 20)).await.unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        count() > before
-    };
-    assert!(!logs().await);
-    let set = client
-        .set_log_filter(filter("info", Some(seconds(2))))
-        .await;
-    let set = set.unwrap().into_inner();
-    assert_eq!(set.filter, "info");
-    assert!(set.expire_time.is_some());
-    let shown = ("\"info\"".to_owned(), "admin".to_owned());
-    assert_eq!(configured().await, shown);
-    until("it logs more", async || logs().await).await;
-    let is_back = async || configured().await.0 == "\"warn\"";
-    until("the filter of the configuration is back", is_back).await;
-    assert!(!logs().await);
-
-    // A filter without end outlasts that of one before it.
-    let short = filter("info", Some(seconds(1)));
-    client.set_log_filter(short).await.unwrap();
-    let set = client.set_log_filter(filter("debug", None)).await;
-    assert!(set.unwrap().into_inner().expire_time.is_none());
-    tokio::time::sleep(std::time::Duration::from_millis(1_300)).await;
-    until("it logs more", async || logs().await).await;
-    // Until the next reload.
-    client.reload(ReloadRequest::default()).await.unwrap();
-    assert_eq!(configured().await.0, "\"warn\"");
-    assert!(!logs().await);
-}
-
-#[tokio::test]
-async fn a_wrong_log_filter_changes_nothing() {
-    let broker = Broker::start("").await;
-    let mut client = broker.client().await;
-    let wrong = client
-        .set_log_filter(filter("loud", None))
-        .await
-        .unwrap_err();
-    assert_eq!(wrong_fields(&wrong), ["filter"]);
-    for ttl in [0, -5, 24 * 60 * 60 + 1] {
-        let wrong = client
-            .set_log_filter(filter("debug", Some(seconds(ttl))))
-            .await
-            .unwrap_err();
-        assert_eq!(wrong_fields(&wrong), ["ttl"]);
-    }
-    let checked = SetLogFilterRequest {
-        validate_only: true,
-        ..filter("off", None)
-    };
-    client.set_log_filter(checked).await.unwrap();
-    client.set_poll_intervals(intervals(20, 20)).await.unwrap();
-    broker.logs("admin: poll intervals set").await;
 }
 
 #[tokio::test]

@@ -1,0 +1,47 @@
+//! The queues of SQS.
+
+use super::program::Broker;
+
+#[test]
+fn queues_that_cannot_be_served_are_refused() {
+    let file = "[sqs]\nqueue_name = \"a b\"\nconcurrency = 0\n\
+                [[sqs.queues]]\nname = \"snowflake-client-1\"\n";
+    Broker::with_file("check-config -disable-tls", file)
+        .run()
+        .refused(&[
+            (
+                "sqs.queue_name = \"a b\" (file config.toml, line 2): has to be 1 to 80 of",
+                "",
+            ),
+            (
+                "sqs.concurrency = 0 (file config.toml, line 3): has to be from 1",
+                "",
+            ),
+            (
+                "sqs.queues = ",
+                "the name \"snowflake-client-1\" begins with snowflake-client-",
+            ),
+        ]);
+    let file = "[[sqs.queues]]\nname = \"a\"\nprofile = \"one\"\n";
+    Broker::with_file(
+        "check-config -disable-tls -broker-sqs-name a -sqs-profiles one",
+        file,
+    )
+    .run()
+    .refused(&[("sqs.queues = ", "queue a, profile one is there twice")]);
+    let file = "[[sqs.queues]]\nname = \"a\"\nprofile = \"\"\nregion = \"\"\n";
+    Broker::with_file("check-config -disable-tls", file)
+        .run()
+        .refused(&[("sqs.queues = ", "a profile or region is empty")]);
+}
+
+#[test]
+fn a_region_or_profile_without_a_queue_is_a_warning() {
+    let line = "check-config -disable-tls -broker-sqs-region a -sqs-profiles b";
+    let said = Broker::new(line).run();
+    said.ok();
+    for key in ["sqs.region = \"a\"", "sqs.profiles = \"b\""] {
+        let warns = |line: &str| line.contains(key) && line.contains("is ignored");
+        assert!(said.stderr.lines().any(warns), "{}", said.stderr);
+    }
+}
