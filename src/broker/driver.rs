@@ -57,7 +57,7 @@ async fn sleep_until_due(due: Option<Instant>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
     use std::time::{Duration, UNIX_EPOCH};
 
@@ -75,7 +75,7 @@ mod tests {
 
     use super::*;
 
-    fn broker() -> Arc<Broker> {
+    pub(in crate::broker) fn broker() -> Arc<Broker> {
         let knowledge = Knowledge {
             bridges: BridgeList::default(),
             allowed_relay_pattern: "".into(),

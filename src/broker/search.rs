@@ -292,10 +292,12 @@ impl<'a> Here<'a> {
 
     /// The reply, unless another broker may be asked before it comes.
     async fn reply_unless(&mut self, supplied: impl Future<Output = ()>) -> Waited {
+        let is_reply_near = self.receivers.overdue.is_terminated();
         tokio::select! {
             biased;
             reply = self.guard.reply(&mut self.receivers.reply) => Waited::Reply(reply),
-            Ok(()) = &mut self.receivers.overdue => Waited::Overdue,
+            // Without its sender, the reply is on its way.
+            Ok(()) = &mut self.receivers.overdue, if !is_reply_near => Waited::Overdue,
             () = supplied => Waited::Supplied,
         }
     }
@@ -345,5 +347,33 @@ impl Drop for Elsewhere<'_> {
     fn drop(&mut self) {
         self.0.elsewhere.fetch_sub(1, Ordering::Relaxed);
         self.0.stepped.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use tokio::sync::oneshot;
+
+    use crate::broker::driver::tests::broker;
+
+    use super::*;
+
+    /// The sender of `overdue` goes before the reply is sent: whoever looks in between
+    /// must not look twice.
+    #[tokio::test]
+    async fn a_reply_on_its_way_is_waited_for_though_another_broker_has_a_proxy() {
+        let broker = broker();
+        let (reply_sender, reply) = oneshot::channel();
+        let (_, overdue) = oneshot::channel();
+        let place = (ClientKey::default(), ClientReceivers { reply, overdue });
+        let mut here = Here::new(&broker, place);
+        let waited = here.reply_unless(ready(())).await;
+        assert!(matches!(waited, Waited::Supplied));
+        let replies = async { reply_sender.send(ClientReply::TimedOut) };
+        let (waited, sent) = tokio::join!(here.reply_unless(pending()), replies);
+        assert!(sent.is_ok());
+        assert!(matches!(waited, Waited::Reply(Some(ClientReply::TimedOut))));
     }
 }
