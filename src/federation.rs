@@ -34,7 +34,6 @@ pub mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -168,8 +167,7 @@ impl Overflow for Federation {
     fn supplied(&self, class: NatClass, fingerprint: Fingerprint) -> Supplied<'_> {
         Box::pin(async move {
             loop {
-                let mut reported = pin!(self.reported.notified());
-                reported.as_mut().enable();
+                let reported = self.reported.notified();
                 if self.has_supply(class, fingerprint) {
                     return;
                 }

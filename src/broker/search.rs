@@ -62,7 +62,7 @@ impl<'a> Search<'a> {
     /// proxies and the decision.
     fn first(&self) -> First<'a> {
         let overflow = self.broker.overflow.as_deref();
-        let class = NatClass::of(self.offer.nat);
+        let class = self.class();
         let overflow = overflow.filter(|overflow| overflow.has_supply(class, self.fingerprint));
         self.broker.step(|state, now| {
             let may_ask = |matcher: &Matcher| {
@@ -85,10 +85,9 @@ impl<'a> Search<'a> {
         let Some(overflow) = self.broker.overflow.as_deref() else {
             return here.reply().await;
         };
-        let class = NatClass::of(self.offer.nat);
-        let supplied = overflow.supplied(class, self.fingerprint);
+        let supplied = overflow.supplied(self.class(), self.fingerprint);
         let waited = match here.reply_unless(supplied).await {
-            Waited::Supplied if here.leave_queue(class) => {
+            Waited::Supplied if here.leave_queue() => {
                 return self.elsewhere_first(overflow).await;
             }
             // A proxy here has its offer already.
@@ -134,8 +133,12 @@ impl<'a> Search<'a> {
         self.first_of(self.come_here_too(), other).await
     }
 
+    fn class(&self) -> NatClass {
+        NatClass::of(self.offer.nat)
+    }
+
     fn has_idle_proxy(&self) -> bool {
-        let class = NatClass::of(self.offer.nat);
+        let class = self.class();
         let step = |state: &mut State, _| state.matcher.has_idle_proxy(class);
         self.broker.step(step)
     }
@@ -303,8 +306,8 @@ impl<'a> Here<'a> {
     }
 
     /// Gives the place in the queue up; whether there was one still.
-    fn leave_queue(&mut self, class: NatClass) -> bool {
-        let step = |state: &mut State, now| state.leave_queue(now, self.key, class);
+    fn leave_queue(&mut self) -> bool {
+        let step = |state: &mut State, now| state.leave_queue(now, self.key);
         let has_left = self.broker.step(step);
         if has_left {
             self.guard.finish();

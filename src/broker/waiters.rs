@@ -261,14 +261,15 @@ impl State {
     }
 
     /// A queued client goes to another broker; whether it was queued still.
-    pub(super) fn leave_queue(&mut self, now: Instant, key: ClientKey, class: NatClass) -> bool {
-        let is_queued = self.matcher.is_queued(key);
-        if is_queued {
-            // Our own proxies are too few.
-            self.steering.denied(class);
-            self.remove(now, Waiter::Client(key));
-        }
-        is_queued
+    pub(super) fn leave_queue(&mut self, now: Instant, key: ClientKey) -> bool {
+        let waiter = self.clients.get(key);
+        let Some(waiter) = waiter.filter(|_| self.matcher.is_queued(key)) else {
+            return false;
+        };
+        // Our own proxies are too few.
+        self.steering.denied(waiter.class);
+        self.remove(now, Waiter::Client(key));
+        true
     }
 
     /// The client has the answer of another broker's proxy.
