@@ -3,21 +3,23 @@ that were last modified ten minutes ago.
 
 What it answers is moto's; what it takes for that is not, as hundreds of calls at once
 are more than it is made for: finding out which of its hundred services a call is for
-takes longer than the call, its own web server twice as much CPU as waitress, its first
+takes longer than the call, its own web server twice as much CPU as gevent's, its first
 calls load what they need once each, and for every message that is received it counts
-all others three times.
+all others three times. gevent has one thread, so that calls are answered in their
+order; hundreds of threads leave it to chance, and some call waits for seconds.
 
 Arguments: host, port, how many."""
 
+from gevent import monkey
+
+monkey.patch_all()
+
 import sys
 
+from gevent.pywsgi import WSGIServer
 from moto.core.utils import get_service_model, unix_time
 from moto.moto_server.werkzeug_app import create_backend_app
 from moto.sqs.models import SQSBackend, sqs_backends
-from waitress import serve
-
-# A call that waits for messages has its thread until there are some.
-THREADS = 300
 
 
 def is_retained(backend, queue_name, message):
@@ -32,7 +34,5 @@ for number in range(int(count)):
     queue.last_modified_timestamp -= 600
 SQSBackend.is_message_valid_based_on_retention_period = is_retained
 get_service_model("sqs")
-# Threads that wait for Python's lock wake so often.
-sys.setswitchinterval(1)
 app = create_backend_app("sqs")
-serve(app, host=host, port=int(port), threads=THREADS, connection_limit=1_000)
+WSGIServer((host, int(port)), app, backlog=1_000, log=None).serve_forever()
