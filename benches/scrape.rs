@@ -19,6 +19,7 @@ use hyper_util::rt::TokioIo;
 use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::{Broker, Knowledge, PollInterval, clock};
 use snowflake_broker::http::{self as front, Sources};
+use snowflake_broker::listener::accounts::{Accounts, Bounds};
 use snowflake_broker::listener::{self, Closing, DropReason, Observer, Server};
 use snowflake_broker::matching;
 use tokio::net::TcpStream;
@@ -80,14 +81,23 @@ async fn serve() -> io::Result<SocketAddr> {
     let broker = Arc::new(broker);
     let driven = Arc::clone(&broker);
     tokio::spawn(async move { driven.drive().await });
+    let accounts = Accounts::new(Bounds::default());
     let sources = Sources {
         metrics_log: None,
+        accounts: Arc::clone(&accounts),
         process_figures: || None,
     };
     let endpoints = front::Endpoints::new(broker, front::Settings::default(), sources);
     let settings = listener::Settings::default();
     let closing = Closing::default();
-    let server = Server::new(settings, None, endpoints, Arc::new(Unobserved), closing);
+    let server = Server::new(
+        settings,
+        None,
+        endpoints,
+        Arc::new(Unobserved),
+        accounts,
+        closing,
+    );
     let listener = listener::bind("127.0.0.1:0").await?;
     let addr = listener.local_addr()?;
     tokio::spawn(Arc::new(server).run(listener));

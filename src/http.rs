@@ -27,16 +27,16 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LENGTH};
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode};
 use tower::Service;
 
 use crate::broker::Broker;
+use crate::listener::accounts::Accounts;
 use crate::metrics::ProcessFigures;
 use crate::metrics::labels::Endpoint;
 
 pub use settings::Settings;
-
-use body::Room;
 
 /// Where the front gets what it does not know itself; reading files is not its
 /// business.
@@ -44,6 +44,8 @@ use body::Room;
 pub struct Sources {
     /// Reads the metrics log; `None` where there is none.
     pub metrics_log: Option<ReadMetricsLog>,
+    /// Whose memory requests take.
+    pub accounts: Arc<Accounts>,
     /// Asks the operating system for the figures of this process.
     pub process_figures: fn() -> Option<ProcessFigures>,
 }
@@ -56,7 +58,6 @@ struct Front {
     broker: Arc<Broker>,
     settings: Settings,
     sources: Sources,
-    room: Room,
 }
 
 /// Every endpoint of the broker, as a service. There are few paths, none of which
@@ -69,7 +70,6 @@ impl Endpoints {
     pub fn new(broker: Arc<Broker>, settings: Settings, sources: Sources) -> Self {
         Self(Arc::new(Front {
             broker,
-            room: Room::new(&settings),
             settings,
             sources,
         }))
@@ -103,11 +103,14 @@ where
         }
         let front = Arc::clone(&self.0);
         let (head, body) = request.into_parts();
+        if is_head_too_large(endpoint, &head) {
+            return call.reply(ready(error::head_too_large()));
+        }
         match endpoint {
             Endpoint::Proxy => call.reply(proxy::poll(front, head, body)),
             Endpoint::Answer => call.reply(proxy::answer(front, head, body)),
             Endpoint::Client => call.reply(client::poll(front, head, body)),
-            Endpoint::Amp => call.reply(amp::poll(front, head)),
+            Endpoint::Amp => call.reply(amp::poll(front, head, body)),
             Endpoint::Debug => call.reply(ready(status::debug(&front))),
             Endpoint::Metrics => call.reply(metrics_log::serve(front, head)),
             Endpoint::Prometheus => call.reply(status::prometheus(front, head)),
@@ -141,6 +144,13 @@ impl Call {
         let metrics = self.front.broker.metrics();
         metrics.replied(self.endpoint, replies::code(response.status()));
         response
+    }
+}
+
+fn is_head_too_large(endpoint: Endpoint, head: &Parts) -> bool {
+    match endpoint {
+        Endpoint::Amp => body::are_fields_too_large(head),
+        _ => body::is_head_too_large(head),
     }
 }
 

@@ -1,15 +1,19 @@
 //! Sockets and connections: accept, TLS, HTTP/1.1 and HTTP/2, time limits.
 //! Knows nothing of what is served.
 
+pub mod accounts;
 mod activity;
 mod awaited;
 mod bind;
 mod closing;
+mod handshake;
 mod holds;
-mod limits;
+mod overdue;
 mod rules;
 mod serving;
 mod settings;
+mod streams;
+mod unwritten;
 mod version;
 mod watched;
 
@@ -23,7 +27,6 @@ use arc_swap::ArcSwap;
 use axum::response::Response;
 use http::Request;
 use hyper::body::Incoming;
-use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -37,12 +40,18 @@ pub use closing::{Closing, Stage};
 pub use holds::{Connection, Hold};
 pub use settings::Settings;
 
-use limits::{Connections, Place};
+use accounts::{Accounts, Reservation};
+use handshake::Handshake;
 use rules::Rules;
 use version::Version;
 
 /// How long to leave the kernel alone when it has no socket for us.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Bytes that an open connection costs whatever comes over it, in the clear and
+/// over TLS: see docs/performance.md.
+const PLAIN_COST: usize = 8 * 1024;
+const TLS_COST: usize = 16 * 1024;
 
 /// The other end of the connection that a request came over; an extension of
 /// each request.
@@ -63,6 +72,12 @@ pub enum DropReason {
     /// [`Settings::http2_max_resets`], [`Settings::http2_max_errors`], and bounds
     /// of h2's own on frames that carry nothing.
     Http2Abuse,
+    /// The peer did not take what was written to it.
+    WriteTimeout,
+    /// There was no room for the head of a request, or for a TLS handshake.
+    Memory,
+    /// It was idle, and others needed its place or its memory.
+    Revoked,
 }
 
 /// What whoever counts connections wants to be told.
@@ -100,7 +115,7 @@ impl<S> Serve for S where
 }
 
 /// A connection in the clear, or over TLS.
-type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+type Stream = Either<TcpStream, Box<TlsStream<Handshake>>>;
 
 /// A connection before its first request.
 struct Begun {
@@ -115,7 +130,7 @@ pub struct Server<S> {
     tls: Option<TlsAcceptor>,
     service: S,
     observer: Arc<dyn Observer>,
-    open: Arc<Connections>,
+    accounts: Arc<Accounts>,
     connections: TaskTracker,
     closing: Closing,
 }
@@ -128,28 +143,37 @@ impl<S: Serve> Server<S> {
         tls: Option<TlsAcceptor>,
         service: S,
         observer: Arc<dyn Observer>,
+        accounts: Arc<Accounts>,
         closing: Closing,
     ) -> Self {
         Self {
-            rules: ArcSwap::from_pointee(Rules::new(settings, Vec::new())),
+            rules: ArcSwap::from_pointee(Rules::new(settings)),
             tls,
             service,
             observer,
-            open: Arc::default(),
+            accounts,
             connections: TaskTracker::new(),
             closing,
         }
     }
 
+    /// The accounts of its peers.
+    pub fn accounts(&self) -> &Arc<Accounts> {
+        &self.accounts
+    }
+
     /// Replaces the settings but for the address; connections that are open keep
-    /// the old ones. Peers in `exempt` may have any number of connections.
-    pub fn set(&self, settings: Settings, exempt: Vec<IpNet>) {
-        self.rules.store(Arc::new(Rules::new(settings, exempt)));
+    /// the old ones.
+    pub fn set(&self, settings: Settings) {
+        self.rules.store(Arc::new(Rules::new(settings)));
     }
 
     /// Accepts connections until it leaves, then waits for the open ones. Of
     /// several listeners each needs its own run.
     pub async fn run(self: Arc<Self>, listener: TcpListener) {
+        if let Err(error) = bind::bound_connections(&listener) {
+            tracing::warn!(%error, "the kernel's memory for connections is not bounded");
+        }
         let leaving = self.closing.reached(Stage::Leaving);
         tokio::pin!(leaving);
         loop {
@@ -172,12 +196,27 @@ impl<S: Serve> Server<S> {
         self.connections.wait().await;
     }
 
+    /// How many requests a peer may have under way on one HTTP/2 connection.
+    fn max_streams(&self, peer: Peer, rules: &Rules) -> u32 {
+        if self.accounts.is_exempt(peer.0.ip()) {
+            rules.settings.http2_max_streams_trusted
+        } else {
+            rules.settings.http2_max_streams
+        }
+    }
+
     /// Serves a connection, unless there are too many.
     fn admit(self: &Arc<Self>, stream: TcpStream, peer: Peer) {
         let rules = self.rules.load_full();
-        let admitted = self.open.admit(peer.0.ip(), &rules.settings, &rules.exempt);
+        let cost = if self.tls.is_some() {
+            TLS_COST
+        } else {
+            PLAIN_COST
+        };
+        let admitted = self.accounts.admit(peer.0.ip(), &rules.settings, cost);
         match admitted {
             Ok(place) => {
+                let place = Arc::new(place);
                 let server = Arc::clone(self);
                 self.connections
                     .spawn(server.serve(stream, peer, rules, place));
@@ -191,30 +230,34 @@ impl<S: Serve> Server<S> {
         stream: TcpStream,
         peer: Peer,
         rules: Arc<Rules>,
-        _place: Place,
+        place: Arc<Reservation>,
     ) {
         let _open = Open::new(&*self.observer);
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection closed before it was served");
-            return;
-        }
         // In a box: a connection is open for long after its beginning, and most of
         // its memory is that of this future.
-        let begun = Box::pin(self.begin(stream, &rules));
+        let begun = Box::pin(self.begin(stream, &rules, &place));
         match begun.await {
-            Some((begun, Version::Http1)) => self.serve_http1(begun, peer, &rules).await,
-            Some((begun, Version::Http2)) => Box::pin(self.serve_http2(begun, peer, &rules)).await,
+            Some((begun, Version::Http1)) => self.serve_http1(begun, peer, &rules, place).await,
+            Some((begun, Version::Http2)) => {
+                Box::pin(self.serve_http2(begun, peer, &rules, place)).await;
+            }
             None => {}
         }
     }
 
     /// What comes before HTTP; `None` if that fails, or was all.
-    async fn begin(&self, mut stream: TcpStream, rules: &Rules) -> Option<(Begun, Version)> {
+    async fn begin(
+        &self,
+        mut stream: TcpStream,
+        rules: &Rules,
+        place: &Arc<Reservation>,
+    ) -> Option<(Begun, Version)> {
         let Some(tls) = &self.tls else {
             let (version, early) = self.first_bytes(&mut stream, rules).await?;
             let stream = Stream::Left(stream);
             return Some((Begun { stream, early }, version));
         };
+        let stream = Handshake::new(stream, Arc::clone(place));
         let stream = self.shake_hands(tls, stream, rules).await?;
         let version = Version::agreed(&stream);
         let begun = Begun {
@@ -247,16 +290,19 @@ impl<S: Serve> Server<S> {
     async fn shake_hands(
         &self,
         tls: &TlsAcceptor,
-        stream: TcpStream,
+        stream: Handshake,
         rules: &Rules,
-    ) -> Option<TlsStream<TcpStream>> {
+    ) -> Option<TlsStream<Handshake>> {
         let handshake = timeout(rules.settings.tls_handshake_timeout, tls.accept(stream));
         let shaken = tokio::select! {
             shaken = handshake => shaken,
             () = self.closing.reached(Stage::Closing) => return None,
         };
         match shaken {
-            Ok(Ok(stream)) => (!is_challenge(&stream)).then_some(stream),
+            Ok(Ok(mut stream)) => {
+                stream.get_mut().0.end();
+                (!is_challenge(&stream)).then_some(stream)
+            }
             Ok(Err(error)) => {
                 self.observer.handshake_failed(true);
                 tracing::debug!(%error, "TLS handshake failed");
@@ -273,7 +319,7 @@ impl<S: Serve> Server<S> {
 
 /// Whether somebody came for the certificate of an ACME challenge. That was all:
 /// nothing follows the handshake (RFC 8737, section 3).
-fn is_challenge(stream: &TlsStream<TcpStream>) -> bool {
+fn is_challenge(stream: &TlsStream<Handshake>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(b"acme-tls/1")
 }
 

@@ -68,6 +68,15 @@ impl Observer for Connections {
                 labels::DropReason::Http2Abuse,
                 Some("listener.http2_max_resets or another bound of HTTP/2"),
             ),
+            DropReason::WriteTimeout => (
+                labels::DropReason::WriteTimeout,
+                Some("listener.write_timeout"),
+            ),
+            DropReason::Memory => (
+                labels::DropReason::Memory,
+                Some("its share of http.max_bytes_in_flight"),
+            ),
+            DropReason::Revoked => (labels::DropReason::Revoked, None),
         };
         self.metrics.connection_dropped(label);
         if let Some(limit) = limit {

@@ -21,11 +21,13 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::{Broker, clock};
 use crate::config::{Config, Inputs, Loaded};
 use crate::http::{self, Endpoints};
+use crate::listener::accounts::Accounts;
 use crate::listener::{self, Closing, Server};
 use crate::metrics::Metrics;
 use crate::telemetry;
 use crate::telemetry::{LogControl, LogStyle};
 
+use super::accounts;
 use super::admin::{self, Admin, Administration};
 use super::books;
 use super::exports::Exports;
@@ -247,7 +249,9 @@ fn server(
     metrics: Arc<Metrics>,
     closing: &Closing,
 ) -> Arc<Server<Endpoints>> {
+    let accounts = Accounts::new(accounts::bounds(config));
     let sources = http::Sources {
+        accounts: Arc::clone(&accounts),
         metrics_log: books::reader(&config.metrics),
         process_figures: observed::process_figures,
     };
@@ -257,6 +261,7 @@ fn server(
         tls,
         endpoints,
         Arc::new(Connections::new(metrics)),
+        accounts,
         closing.clone(),
     );
     reload::set_limits(config, broker, &server);
@@ -270,6 +275,7 @@ fn challenge_server(
     closing: &Closing,
 ) -> impl Fn(Router, TcpListener) + use<> {
     let settings = config.listener.clone();
+    let bounds = accounts::bounds(config);
     let observer = Arc::new(Connections::new(Arc::clone(metrics)));
     let closing = closing.clone();
     move |router, listener| {
@@ -278,6 +284,7 @@ fn challenge_server(
             None,
             router,
             observer.clone(),
+            Accounts::new(bounds),
             closing.clone(),
         );
         tokio::spawn(Arc::new(server).run(listener));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::body::HttpBody;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
@@ -14,8 +15,15 @@ use crate::wire::{amp_armor, amp_path};
 use super::caller::behind_cache;
 use super::{Front, body};
 
+/// There is no memory for one more poll.
+const OVERLOADED: &str = "the broker is overloaded, slow down";
+
 /// A poll in the path of the URL; always 200, for caches keep no errors.
-pub(super) async fn poll(front: Arc<Front>, head: Parts) -> Response {
+pub(super) async fn poll(front: Arc<Front>, head: Parts, body: impl HttpBody) -> Response {
+    if body.is_end_stream() {
+        body::is_read(&head);
+    }
+    drop(body);
     let caller = behind_cache(&head, &front.settings);
     let response = response(&front, caller, head).await;
     // A cache asks anew for what is older, and each poll has a path of its own.
@@ -26,12 +34,12 @@ pub(super) async fn poll(front: Arc<Front>, head: Parts) -> Response {
 async fn response(front: &Front, caller: Caller, head: Parts) -> Vec<u8> {
     let (broker, rendezvous) = (&front.broker, Rendezvous::Ampcache);
     // The offer, a part of the path, is held until there is a response.
-    let _taken = match front.room.take(body::head_bytes(&head)) {
-        Ok(taken) => taken,
+    let reservation = match body::reserve(&caller, &head, front) {
+        Ok(reservation) => reservation,
         Err(no_room) => {
             let reason = no_room.reason();
             broker.refuse_client(caller, rendezvous, reason, &no_room);
-            return encode_error("the broker is overloaded, slow down");
+            return encode_error(OVERLOADED);
         }
     };
     let path = head.uri.path().strip_prefix("/amp/client/");
@@ -44,5 +52,7 @@ async fn response(front: &Front, caller: Caller, head: Parts) -> Vec<u8> {
         }
     };
     drop(head);
-    broker.exchange(caller, rendezvous, poll.into()).await
+    let response = broker.exchange(caller, rendezvous, poll.into());
+    let response = body::unless_revoked(&reservation, response).await;
+    response.unwrap_or_else(|_| encode_error(OVERLOADED))
 }

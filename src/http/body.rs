@@ -1,7 +1,5 @@
 //! Bodies of requests: read whole, within bounds of size, time and memory.
 
-use std::sync::Arc;
-
 use axum::body::{Body, HttpBody};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
@@ -9,13 +7,14 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http_body_util::BodyExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::broker::{Caller, Origin};
 use crate::listener::Connection;
+use crate::listener::accounts::{NoRoom, Payer, Reservation};
 use crate::metrics::labels::Refusal;
 
-use super::{Front, Settings};
+use super::Front;
 
 /// Why a body is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,64 +41,105 @@ impl UnreadableBody {
     }
 }
 
-/// The memory for what requests bring, in bytes; all of them share it.
-#[derive(Debug)]
-pub(super) struct Room(Arc<Semaphore>);
-
-/// So much of it as one request takes, given back by its drop.
-#[derive(Debug)]
-#[must_use = "dropped, the memory counts as free"]
-pub(super) struct Taken(OwnedSemaphorePermit);
-
-impl Room {
-    pub(super) fn new(settings: &Settings) -> Self {
-        let bytes = settings.max_bytes_in_flight.min(Semaphore::MAX_PERMITS);
-        Self(Arc::new(Semaphore::new(bytes)))
+impl From<NoRoom> for UnreadableBody {
+    fn from(_: NoRoom) -> Self {
+        Self::NoRoom
     }
+}
 
-    /// Takes so many bytes, unless fewer are left.
-    pub(super) fn take(&self, bytes: usize) -> Result<Taken, UnreadableBody> {
-        let bytes = u32::try_from(bytes).map_err(|_| UnreadableBody::NoRoom)?;
-        let taken = Arc::clone(&self.0).try_acquire_many_owned(bytes);
-        taken.map(Taken).map_err(|_| UnreadableBody::NoRoom)
+/// The most fields that a head may have, and its size in bytes.
+const FIELDS_MAX: usize = 100;
+const HEAD_MAX: usize = 16 * 1024;
+/// Bytes that a field of a head takes besides its name and value.
+const FIELD_COST: usize = 100;
+
+/// Whether a head is larger than a request needs whose target is short. HTTP/1 has
+/// this bound of fields before, and both versions one of bytes that leaves room for
+/// a poll in the path.
+pub(super) fn is_head_too_large(head: &Parts) -> bool {
+    head.headers.len() > FIELDS_MAX || target_bytes(head) + field_bytes(head) > HEAD_MAX
+}
+
+/// The same for a request with a poll in its path.
+pub(super) fn are_fields_too_large(head: &Parts) -> bool {
+    head.headers.len() > FIELDS_MAX || field_bytes(head) > HEAD_MAX
+}
+
+/// Puts the head of a request into the account of its sender. It is to be held for
+/// as long as anything of the request is.
+pub(super) fn reserve(
+    caller: &Caller,
+    head: &Parts,
+    front: &Front,
+) -> Result<Reservation, UnreadableBody> {
+    let fields = head.headers.len() * FIELD_COST;
+    let bytes = target_bytes(head) + field_bytes(head) + fields;
+    Ok(front.sources.accounts.open(payer(caller), bytes)?)
+}
+
+fn payer(caller: &Caller) -> Payer {
+    match caller.origin {
+        Origin::Sender(address) => Payer::Address(address),
+        Origin::Local | Origin::Intermediary(_) | Origin::Queue => Payer::Many,
     }
 }
 
 /// Reads a body whole. What it and its head take of the memory is to be held for
 /// as long as anything of them is.
 pub(super) async fn read<B>(
+    caller: &Caller,
     head: &Parts,
     body: B,
     front: &Front,
-) -> Result<(Bytes, Taken), UnreadableBody>
+) -> Result<(Bytes, Reservation), UnreadableBody>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    let taken = front.room.take(head_bytes(head))?;
-    let whole = collect(body, front.settings.max_body_bytes, &front.room, taken);
-    let read = timeout(front.settings.body_read_timeout, whole)
-        .await
-        .unwrap_or(Err(UnreadableBody::TooSlow))?;
+    let reservation = reserve(caller, head, front)?;
+    let whole = collect(body, front.settings.max_body_bytes, &reservation);
+    let read = timeout(front.settings.body_read_timeout, whole);
+    let body = unless_revoked(&reservation, read).await?;
+    let body = body.unwrap_or(Err(UnreadableBody::TooSlow))?;
+    is_read(head);
+    Ok((body, reservation))
+}
+
+/// Tells the connection that nothing of the request is left to be read.
+pub(super) fn is_read(head: &Parts) {
     if let Some(connection) = head.extensions.get::<Connection>() {
         connection.request_read();
     }
-    Ok(read)
 }
 
-/// What the head of a request holds that its sender determines.
-pub(super) fn head_bytes(head: &Parts) -> usize {
+/// What comes of something, unless others need its memory before.
+pub(super) async fn unless_revoked<T>(
+    reservation: &Reservation,
+    something: impl Future<Output = T>,
+) -> Result<T, UnreadableBody> {
+    tokio::select! {
+        biased;
+        result = something => Ok(result),
+        () = reservation.revoked() => Err(UnreadableBody::NoRoom),
+    }
+}
+
+fn target_bytes(head: &Parts) -> usize {
     let target = head.uri.path_and_query().map(PathAndQuery::as_str);
-    let headers = head.headers.iter();
-    let headers = headers.map(|(name, value)| name.as_str().len() + value.len());
-    target.unwrap_or_default().len() + headers.sum::<usize>()
+    target.unwrap_or_default().len()
+}
+
+fn field_bytes(head: &Parts) -> usize {
+    let fields = head.headers.iter();
+    fields
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum()
 }
 
 async fn collect<B>(
     mut body: B,
     most: usize,
-    room: &Room,
-    mut taken: Taken,
-) -> Result<(Bytes, Taken), UnreadableBody>
+    reservation: &Reservation,
+) -> Result<Bytes, UnreadableBody>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
@@ -112,14 +152,14 @@ where
         if data.len() > most - whole.len() {
             return Err(UnreadableBody::Broken);
         }
-        taken.0.merge(room.take(data.len())?.0);
+        reservation.grow(data.len())?;
         // Mostly it comes at once, and need not be copied.
         if whole.is_empty() && body.is_end_stream() {
-            return Ok((data, taken));
+            return Ok(data);
         }
         whole.extend_from_slice(&data);
     }
-    Ok((whole.freeze(), taken))
+    Ok(whole.freeze())
 }
 
 /// An answer with a JSON body.

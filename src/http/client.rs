@@ -5,9 +5,11 @@ use std::sync::Arc;
 use axum::body::HttpBody;
 use axum::response::Response;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::request::Parts;
 
 use crate::broker::{Broker, Caller};
+use crate::listener::accounts::Reservation;
 use crate::metrics::labels::{Refusal, Rendezvous};
 use crate::wire::client::ClientPoll;
 
@@ -22,7 +24,7 @@ where
     let caller = caller(&head, &front.settings);
     let broker = &front.broker;
     // The offer is held until there is a response.
-    let (body, _taken) = match body::read(&head, body, &front).await {
+    let (body, reservation) = match body::read(&caller, &head, body, &front).await {
         Ok(read) => read,
         Err(unreadable) => {
             let (rendezvous, reason) = (Rendezvous::Http, unreadable.reason());
@@ -35,11 +37,21 @@ where
         let nat = head.headers.get("Snowflake-NAT-Type");
         let nat = nat.map(|nat| nat.to_str().unwrap_or("?").to_owned());
         drop(head);
-        return legacy_poll(broker, caller, body, nat).await;
+        let response = legacy_poll(broker, caller, body, nat);
+        return unless_revoked(&reservation, response).await;
     }
     // The head may be long, and is of no more use while the client waits.
     drop(head);
-    body::json(broker.exchange(caller, Rendezvous::Http, body).await)
+    let exchange = broker.exchange(caller, Rendezvous::Http, body);
+    unless_revoked(&reservation, exchange.map(body::json)).await
+}
+
+async fn unless_revoked(
+    reservation: &Reservation,
+    response: impl Future<Output = Response>,
+) -> Response {
+    let response = body::unless_revoked(reservation, response).await;
+    response.unwrap_or_else(error::unreadable)
 }
 
 async fn legacy_poll(

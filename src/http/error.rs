@@ -21,6 +21,11 @@ pub(super) fn unreadable(body: UnreadableBody) -> Response {
     }
 }
 
+/// The head of a request is larger than it may be (RFC 6585, section 5).
+pub(super) fn head_too_large() -> Response {
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response()
+}
+
 /// More came from one address than may: 429 (RFC 6585). The reference proxy and
 /// the legacy client take it as they take any other status that they do not
 /// expect: this one has failed, another may not. 400 would blame the message.

@@ -28,7 +28,7 @@ where
     let caller = caller(&head, &front.settings);
     // The answer will come over this connection, if there is a client.
     let hold = head.extensions.get().map(Connection::hold);
-    let (body, taken) = match body::read(&head, body, &front).await {
+    let (body, reservation) = match body::read(&caller, &head, body, &front).await {
         Ok(read) => read,
         Err(unreadable) => {
             refuse_poll(&front.broker, unreadable.reason(), &unreadable);
@@ -44,9 +44,14 @@ where
     };
     // The poll may be parked for long, and its body is of no more use.
     drop(body);
-    drop(taken);
+    reservation.shrink_to_least();
     drop(head);
-    match front.broker.proxy_poll(caller, &mut poll).await {
+    let polled = front.broker.proxy_poll(caller, &mut poll);
+    let polled = match body::unless_revoked(&reservation, polled).await {
+        Ok(polled) => polled,
+        Err(revoked) => return error::unreadable(revoked),
+    };
+    match polled {
         Ok(response) => {
             match response.status {
                 PollStatus::ClientMatch { .. } => expect_answer(&front.broker, hold),
@@ -69,7 +74,7 @@ where
     B: HttpBody<Data = Bytes> + Unpin,
 {
     let caller = caller(&head, &front.settings);
-    let (body, _taken) = match body::read(&head, body, &front).await {
+    let (body, _reservation) = match body::read(&caller, &head, body, &front).await {
         Ok(read) => read,
         Err(unreadable) => {
             refuse_answer(&front.broker, unreadable.reason(), &unreadable);

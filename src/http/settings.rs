@@ -6,6 +6,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::listener::accounts::Bounds;
+
 /// How requests are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -51,7 +53,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             max_body_bytes: 100_000,
-            max_bytes_in_flight: 256_000_000,
+            max_bytes_in_flight: Bounds::default().bytes,
             body_read_timeout: Duration::from_secs(10),
             trusted_hops: 1,
             trusted_proxies: Vec::new(),

@@ -1,33 +1,30 @@
-//! What a connection is about, and how long it may be: hyper knows one limit
-//! for the head of a request, which it also applies to the time between two
-//! requests, and none before it knows the version of HTTP.
+//! What a connection is about: the request that is on its way, those that are being
+//! answered, and the responses that are not written yet.
 
-use std::future::{Future as _, poll_fn};
-use std::pin::Pin;
+use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, sleep};
 
-use super::DropReason;
+use super::accounts::Reservation;
+use super::streams::StreamWatch;
 
-/// How long a response may take before its connection is parked. Most responses
-/// that are not there by then take seconds.
-const PARK_AFTER: Duration = Duration::from_millis(100);
+/// Bytes of a response that have to be taken in time: at least 1 KiB/s.
+pub(super) const PIECE: usize = 10 * 1024;
 
-/// How long a connection may stay in a phase.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    /// From its first byte, or before the first request, until a head is whole.
-    pub(super) head: Duration,
-    /// Between two requests.
-    pub(super) idle: Duration,
-}
+/// Bytes of a head that are not in an account: the buffer for them is a part of
+/// what a connection costs by itself.
+const HEAD_FREE: usize = 8 * 1024;
+
+/// The largest head of a request that is read, in bytes. AMP carries a client's
+/// poll of some 4 KB in the path.
+pub(super) const HEAD_MAX: u32 = 64 * 1024;
 
 /// What a connection is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// The head of a request is on its way.
     Head,
     /// So many requests are being answered.
@@ -40,45 +37,117 @@ enum Phase {
 
 /// The phase of one connection, shared by what sees its bytes and its requests.
 #[derive(Clone, Debug)]
-pub(super) struct Activity(Arc<Mutex<State>>);
+pub(super) struct Activity {
+    state: Arc<Mutex<State>>,
+    place: Arc<Reservation>,
+    write_timeout: Duration,
+}
+
+/// What a connection is about at a moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    pub(super) phase: Phase,
+    /// How many phases there were before.
+    pub(super) phases: u64,
+    /// How many changes of anything here there were before.
+    pub(super) changes: u64,
+    /// Until when the peer has to take more of what waits to be written.
+    pub(super) blocked_until: Option<Instant>,
+    /// By when more of a response over HTTP/2 has to be written.
+    pub(super) stalled_at: Option<Instant>,
+}
 
 #[derive(Debug)]
 struct State {
     phase: Phase,
     /// Goes up with each change of phase.
+    phases: u64,
+    /// Goes up with each change of what is due.
     changes: u64,
     /// In HTTP/2, bytes are no sign of a request.
     is_http2: bool,
+    /// Bytes that have come since the last request had.
+    head: usize,
+    /// How many of them are in the account.
+    head_in_account: usize,
+    /// There was no room for more.
+    lacks_memory: bool,
+    /// Until when the peer has to take more of what waits to be written.
+    blocked_until: Option<Instant>,
+    /// Responses over HTTP/2 of which not all is written, by when more of them has
+    /// to be.
+    unwritten: BTreeMap<UnwrittenKey, Arc<StreamWatch>>,
+    /// How many responses there were.
+    responses: u64,
 }
 
+/// When more of a response has to be written, and its number.
+pub(super) type UnwrittenKey = (Instant, u64);
+
 impl Activity {
-    /// Of a connection that was just accepted: its first request is due.
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State {
+    /// Of a connection that was just accepted: its first request is due. What is
+    /// written to its peer has to be taken within so long, [`PIECE`] by piece.
+    pub(super) fn new(place: Arc<Reservation>, write_timeout: Duration) -> Self {
+        let state = State {
             phase: Phase::Head,
+            phases: 0,
             changes: 0,
             is_http2: false,
-        })))
+            head: 0,
+            head_in_account: 0,
+            lacks_memory: false,
+            blocked_until: None,
+            unwritten: BTreeMap::new(),
+            responses: 0,
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            place,
+            write_timeout,
+        }
     }
 
-    /// Bytes have come.
-    pub(super) fn read(&self) {
+    /// What the connection is about now, if that has changed since.
+    pub(super) fn standing(&self, seen: u64) -> Option<Standing> {
+        let state = self.state();
+        (state.changes != seen).then(|| Standing {
+            phase: state.phase,
+            phases: state.phases,
+            changes: state.changes,
+            blocked_until: state.blocked_until,
+            stalled_at: state.unwritten.first_key_value().map(|((at, _), _)| *at),
+        })
+    }
+
+    /// So many bytes have come; an error if there is no room for them.
+    pub(super) fn read(&self, bytes: usize) -> io::Result<()> {
         let mut state = self.state();
         if state.phase == Phase::Idle && !state.is_http2 {
-            state.enter(Phase::Head);
+            self.enter(&mut state, Phase::Head);
         }
+        if state.phase == Phase::Head || state.is_http2 {
+            state.head += bytes;
+            self.account_for_head(&mut state)?;
+        }
+        Ok(())
     }
 
     /// A head is whole; its request is under way until the result is dropped.
     pub(super) fn begin_request(&self, is_http2: bool) -> RequestUnderWay {
         let mut state = self.state();
         state.is_http2 |= is_http2;
+        state.head = 0;
+        let in_account = std::mem::take(&mut state.head_in_account);
         let others = match state.phase {
             Phase::Busy(others) => others,
             Phase::Waiting => 1,
             Phase::Head | Phase::Idle => 0,
         };
-        state.enter(Phase::Busy(others + 1));
+        self.enter(&mut state, Phase::Busy(others + 1));
+        drop(state);
+        if in_account > 0 {
+            self.place.shrink(in_account);
+        }
         RequestUnderWay(self.clone())
     }
 
@@ -86,19 +155,113 @@ impl Activity {
     pub(super) fn request_read(&self) {
         let mut state = self.state();
         if state.phase == Phase::Busy(1) && !state.is_http2 {
-            state.enter(Phase::Waiting);
+            self.enter(&mut state, Phase::Waiting);
+        }
+    }
+
+    /// The account of the connection.
+    pub(super) fn place(&self) -> &Arc<Reservation> {
+        &self.place
+    }
+
+    /// Whether there is nothing to do.
+    pub(super) fn is_idle(&self) -> bool {
+        self.state().phase == Phase::Idle
+    }
+
+    /// Whether the connection broke off for want of memory.
+    pub(super) fn lacks_memory(&self) -> bool {
+        self.state().lacks_memory
+    }
+
+    /// The peer does not take what is written; or has taken [`PIECE`] bytes of it.
+    pub(super) fn write_blocked(&self) {
+        let mut state = self.state();
+        state.blocked_until = Some(self.in_time());
+        state.changes += 1;
+    }
+
+    /// The peer has taken all.
+    pub(super) fn write_unblocked(&self) {
+        let mut state = self.state();
+        state.blocked_until = None;
+        state.changes += 1;
+    }
+
+    /// Whether something waits to be written.
+    pub(super) fn is_write_blocked(&self) -> bool {
+        self.state().blocked_until.is_some()
+    }
+
+    /// There is a response over HTTP/2, to be written on this stream.
+    pub(super) fn begin_response(&self, stream: &Arc<StreamWatch>) -> UnwrittenKey {
+        let mut state = self.state();
+        state.responses += 1;
+        let key = (self.in_time(), state.responses);
+        state.unwritten.insert(key, Arc::clone(stream));
+        state.changes += 1;
+        key
+    }
+
+    /// More of a response is asked for; what it is to be called from now on.
+    pub(super) fn response_goes_on(&self, key: UnwrittenKey) -> UnwrittenKey {
+        let mut state = self.state();
+        let later = (self.in_time(), key.1);
+        if let Some(stream) = state.unwritten.remove(&key) {
+            state.unwritten.insert(later, stream);
+            state.changes += 1;
+        }
+        later
+    }
+
+    /// All of a response is written, or nobody wants it any more.
+    pub(super) fn end_response(&self, key: UnwrittenKey) {
+        let mut state = self.state();
+        state.unwritten.remove(&key);
+        state.changes += 1;
+    }
+
+    /// The stream of the response that has waited too long.
+    pub(super) fn take_stalled(&self) -> Option<Arc<StreamWatch>> {
+        let mut state = self.state();
+        let (_, stream) = state.unwritten.pop_first()?;
+        state.changes += 1;
+        Some(stream)
+    }
+
+    fn account_for_head(&self, state: &mut State) -> io::Result<()> {
+        // What else comes over HTTP/2 is no head, and nothing of a head is longer.
+        let held = state.head.min(HEAD_MAX as usize).saturating_sub(HEAD_FREE);
+        let more = held.saturating_sub(state.head_in_account);
+        if more == 0 {
+            return Ok(());
+        }
+        state.head_in_account += more;
+        self.place.grow(more).map_err(|no_room| {
+            state.head_in_account -= more;
+            state.lacks_memory = true;
+            io::Error::other(no_room)
+        })
+    }
+
+    /// When the peer has to have taken what waits now. It is never polled: the clock
+    /// is tokio's.
+    fn in_time(&self) -> Instant {
+        sleep(self.write_timeout).deadline()
+    }
+
+    fn enter(&self, state: &mut State, phase: Phase) {
+        let (was_idle, is_idle) = (state.phase == Phase::Idle, phase == Phase::Idle);
+        state.phase = phase;
+        state.phases += 1;
+        state.changes += 1;
+        if was_idle != is_idle {
+            self.place.set_idle(is_idle);
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn enter(&mut self, phase: Phase) {
-        self.phase = phase;
-        self.changes += 1;
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -113,85 +276,11 @@ impl Drop for RequestUnderWay {
             Phase::Busy(requests) => requests.saturating_sub(1),
             Phase::Waiting | Phase::Head | Phase::Idle => 0,
         };
-        state.enter(if others > 0 {
+        let phase = if others > 0 {
             Phase::Busy(others)
         } else {
             Phase::Idle
-        });
-    }
-}
-
-/// What a connection has come to by staying in one phase for so long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
-    /// It is over a limit.
-    Drop(DropReason),
-    /// It may be parked.
-    Park,
-}
-
-/// Tells what is due, each once. To be polled after the connection, whenever that
-/// is: phases change while it is.
-///
-/// A phase seldom lasts until something is due. The timer is not set anew for
-/// each: it goes off at the time of an earlier one, and is then set to what is due.
-pub(super) struct Overdue {
-    activity: Activity,
-    limits: Limits,
-    seen: u64,
-    due: Option<(Instant, Due)>,
-    timer: Pin<Box<Sleep>>,
-}
-
-impl Overdue {
-    pub(super) fn new(activity: Activity, limits: Limits) -> Self {
-        let timer = Box::pin(sleep(limits.head));
-        Self {
-            activity,
-            limits,
-            seen: 0,
-            due: Some((timer.deadline(), Due::Drop(DropReason::HeadTimeout))),
-            timer,
-        }
-    }
-
-    fn due(&self, phase: Phase) -> Option<(Instant, Due)> {
-        let (limit, due) = match phase {
-            Phase::Head => (self.limits.head, Due::Drop(DropReason::HeadTimeout)),
-            Phase::Idle => (self.limits.idle, Due::Drop(DropReason::IdleTimeout)),
-            Phase::Waiting => (PARK_AFTER, Due::Park),
-            Phase::Busy(_) => return None,
         };
-        // It is never polled: the clock is tokio's.
-        Some((sleep(limit).deadline(), due))
-    }
-
-    /// Returns what is due, when it is.
-    pub(super) async fn next(&mut self) -> Due {
-        poll_fn(|context| self.poll_due(context)).await
-    }
-
-    fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<Due> {
-        let (phase, changes) = {
-            let state = self.activity.state();
-            (state.phase, state.changes)
-        };
-        if changes != self.seen {
-            self.seen = changes;
-            self.due = self.due(phase);
-        }
-        let Some((at, due)) = self.due else {
-            return Poll::Pending;
-        };
-        if at < self.timer.deadline() {
-            self.timer.as_mut().reset(at);
-        }
-        ready!(self.timer.as_mut().poll(context));
-        if at > self.timer.deadline() {
-            self.timer.as_mut().reset(at);
-            ready!(self.timer.as_mut().poll(context));
-        }
-        self.due = None;
-        Poll::Ready(due)
+        self.0.enter(&mut state, phase);
     }
 }

@@ -73,9 +73,9 @@ impl<F: Future> Awaited<F> {
 
 /// A request without a body whose response is as long, and after which the
 /// connection is kept as after this one. There is none for methods whose responses
-/// have no body.
+/// may have no body.
 pub(super) fn again<B>(request: &Request<B>) -> Option<&'static [u8]> {
-    if request.method() != Method::POST {
+    if ![Method::POST, Method::GET].contains(request.method()) {
         return None;
     }
     let says = |word: &str| {

@@ -150,6 +150,7 @@ mod tests {
 
     use tokio::time;
 
+    use super::super::accounts::{Accounts, Bounds, Payer, Reservation};
     use super::*;
 
     /// A connection that has had its first request.
@@ -162,8 +163,17 @@ mod tests {
     fn fresh_connection() -> Connection {
         Connection {
             holds: Holds::new(),
-            activity: Activity::new(),
+            activity: Activity::new(place(), Duration::MAX),
         }
+    }
+
+    fn place() -> Arc<Reservation> {
+        let bounds = Bounds {
+            bytes: 0,
+            high_water: None,
+        };
+        let reservation = Accounts::new(bounds).open(Payer::Many, 0);
+        Arc::new(reservation.unwrap())
     }
 
     fn in_seconds(seconds: u64) -> Instant {

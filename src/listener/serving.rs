@@ -14,10 +14,14 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulConnection;
 use tower::ServiceExt as _;
 
-use super::activity::{Activity, Due, Overdue};
+use super::accounts::Reservation;
+use super::activity::Activity;
 use super::awaited::{Awaited, again};
 use super::holds::Holds;
+use super::overdue::{Due, Overdue};
 use super::rules::Rules;
+use super::streams::{StreamExecutor, StreamWatch};
+use super::unwritten::{OnStream, UnwrittenBody, unwritten};
 use super::watched::Watched;
 use super::{Begun, Connection, DropReason, Peer, Serve, Server, Stream};
 
@@ -32,8 +36,14 @@ struct Session<'a, S> {
 impl<S: Serve> Server<S> {
     /// Serves requests over HTTP/1 until the peer or the server closes, or the peer
     /// takes too long over a head, or over thinking of its next request.
-    pub(super) async fn serve_http1(&self, begun: Begun, peer: Peer, rules: &Rules) {
-        let session = Session::new(self, peer);
+    pub(super) async fn serve_http1(
+        &self,
+        begun: Begun,
+        peer: Peer,
+        rules: &Rules,
+        place: Arc<Reservation>,
+    ) {
+        let session = Session::new(self, peer, rules, place);
         let awaited = Awaited::new();
         let mut service = service_fn(|request: Request<Incoming>| {
             let parked = awaited.take();
@@ -41,7 +51,7 @@ impl<S: Serve> Server<S> {
                 // This request is our own, and over at once.
                 drop(session.activity.begin_request(false));
             } else {
-                awaited.begin(again(&request), session.respond(request));
+                awaited.begin(again(&request), session.respond(request, None));
             }
             async {
                 match parked {
@@ -53,8 +63,8 @@ impl<S: Serve> Server<S> {
         let mut stream = session.watch(begun);
         let mut overdue = Overdue::new(session.activity.clone(), rules.limits());
         loop {
-            let backlog = stream.backlog();
-            let is_parkable = || awaited.again().is_some() && backlog.is_empty();
+            let activity = &session.activity;
+            let is_parkable = || awaited.again().is_some() && !activity.is_write_blocked();
             let connection = rules.http1.serve_connection(TokioIo::new(stream), service);
             // In a box, which is freed while the request is parked.
             let mut connection = Box::pin(connection);
@@ -76,35 +86,33 @@ impl<S: Serve> Server<S> {
     }
 
     /// The same over HTTP/2.
-    pub(super) async fn serve_http2(&self, begun: Begun, peer: Peer, rules: &Rules) {
-        let session = Session::new(self, peer);
-        let service = service_fn(|request| session.respond(request));
+    pub(super) async fn serve_http2(
+        &self,
+        begun: Begun,
+        peer: Peer,
+        rules: &Rules,
+        place: Arc<Reservation>,
+    ) {
+        let session = Session::new(self, peer, rules, place);
+        let executor = StreamExecutor::default();
+        let http2 = rules.http2(executor.clone(), self.max_streams(peer, rules));
+        let service = service_fn(|request| session.respond(request, Some(executor.watch_next())));
         let stream = TokioIo::new(session.watch(begun));
-        let connection = pin!(rules.http2.serve_connection(stream, service));
+        let connection = pin!(http2.serve_connection(stream, service));
         let mut overdue = Overdue::new(session.activity.clone(), rules.limits());
         session
             .serve_until_parked(connection, &mut overdue, || false)
             .await;
     }
-
-    fn ended(&self, served: hyper::Result<()>) {
-        let Err(error) = served else {
-            return;
-        };
-        if is_http2_abuse(&error) {
-            self.observer.dropped(DropReason::Http2Abuse);
-        }
-        tracing::debug!(%error, "a connection broke off");
-    }
 }
 
 impl<'a, S: Serve> Session<'a, S> {
     /// With a peer that has just come.
-    fn new(server: &'a Server<S>, peer: Peer) -> Self {
+    fn new(server: &'a Server<S>, peer: Peer, rules: &Rules, place: Arc<Reservation>) -> Self {
         Self {
             server,
             peer,
-            activity: Activity::new(),
+            activity: Activity::new(place, rules.settings.write_timeout),
             holds: Holds::new(),
         }
     }
@@ -130,7 +138,7 @@ impl<'a, S: Serve> Session<'a, S> {
                 // In this order: the connection's turn can change what is due.
                 biased;
                 served = connection.as_mut() => {
-                    self.server.ended(served);
+                    self.ended(served);
                     return false;
                 }
                 due = overdue.next() => match due {
@@ -140,7 +148,20 @@ impl<'a, S: Serve> Session<'a, S> {
                     }
                     Due::Park if is_parkable() => return true,
                     Due::Park => {}
+                    Due::Stall if overdue.end_stalled() => {}
+                    Due::Stall => {
+                        self.server.observer.dropped(DropReason::WriteTimeout);
+                        return false;
+                    }
                 },
+                () = self.activity.place().revoked() => {
+                    if self.activity.is_idle() {
+                        self.server.observer.dropped(DropReason::Revoked);
+                        return false;
+                    }
+                    // A request has come meanwhile.
+                    self.activity.place().stay();
+                }
                 () = farewell.as_mut(), if !is_closing => {
                     is_closing = true;
                     connection.as_mut().graceful_shutdown();
@@ -149,11 +170,24 @@ impl<'a, S: Serve> Session<'a, S> {
         }
     }
 
-    /// The response to a request.
+    fn ended(&self, served: hyper::Result<()>) {
+        let Err(error) = served else {
+            return;
+        };
+        if is_http2_abuse(&error) {
+            self.server.observer.dropped(DropReason::Http2Abuse);
+        } else if self.activity.lacks_memory() {
+            self.server.observer.dropped(DropReason::Memory);
+        }
+        tracing::debug!(%error, "a connection broke off");
+    }
+
+    /// The response to a request, over HTTP/2 on a stream of its own.
     fn respond(
         &self,
         mut request: Request<Incoming>,
-    ) -> impl Future<Output = Result<Response, Infallible>> + Send + use<S> {
+        stream: Option<Arc<StreamWatch>>,
+    ) -> impl Future<Output = Result<Response<UnwrittenBody>, Infallible>> + Send + use<S> {
         let is_http2 = request.version() == Version::HTTP_2;
         let under_way = self.activity.begin_request(is_http2);
         self.holds.begin_request();
@@ -164,14 +198,15 @@ impl<'a, S: Serve> Session<'a, S> {
         });
         let response = self.server.service.clone().oneshot(request);
         let (closing, holds) = (self.server.closing.clone(), Arc::clone(&self.holds));
+        let activity = self.activity.clone();
         async move {
-            let _under_way = under_way;
             let mut response = response.await?;
             if !is_http2 && closing.is_last_response(&holds) {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
             }
-            Ok(response)
+            let stream = stream.map(|stream| OnStream::new(&activity, &stream, under_way));
+            Ok(unwritten(response, &activity, stream))
         }
     }
 }

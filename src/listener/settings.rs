@@ -16,6 +16,11 @@ pub struct Settings {
     /// How many of them from one address (IPv6: one /64). Many share an address,
     /// and a CDN has few. 0 is no limit.
     pub max_connections_per_peer: usize,
+    /// How many bytes connections, requests and responses may take in all, as far as
+    /// the broker counts them; above it the largest account pays. `None` is half of
+    /// what the cgroup allows the program, or no mark where it allows any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_high_water: Option<usize>,
     /// How long a peer may take over the TLS handshake.
     #[serde(with = "crate::timespan")]
     pub tls_handshake_timeout: Duration,
@@ -26,9 +31,15 @@ pub struct Settings {
     /// every 20 s.
     #[serde(with = "crate::timespan")]
     pub idle_timeout: Duration,
-    /// How many requests may be under way on one HTTP/2 connection. Behind a CDN
-    /// hundreds of parked polls share one.
+    /// How long a peer may take over each 10 KiB of a response, or what there is of
+    /// one; after it the stream, or the connection, is closed.
+    #[serde(with = "crate::timespan")]
+    pub write_timeout: Duration,
+    /// How many requests may be under way on one HTTP/2 connection.
     pub http2_max_streams: u32,
+    /// The same for the proxies in front of the broker, and others that have no
+    /// limits: behind a CDN hundreds of parked polls share a connection.
+    pub http2_max_streams_trusted: u32,
     /// How many streams a peer may reset before we have looked at them, as in a
     /// rapid reset attack (CVE-2023-44487); one more ends the connection.
     pub http2_max_resets: usize,
@@ -43,10 +54,13 @@ impl Default for Settings {
             addr: ":443".to_owned(),
             max_connections: 100_000,
             max_connections_per_peer: 5_000,
+            memory_high_water: None,
             tls_handshake_timeout: Duration::from_secs(10),
             header_read_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
-            http2_max_streams: 1_000,
+            write_timeout: Duration::from_secs(10),
+            http2_max_streams: 100,
+            http2_max_streams_trusted: 1_000,
             http2_max_resets: 100,
             http2_max_errors: 1_000,
         }

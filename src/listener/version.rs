@@ -38,7 +38,7 @@ impl Version {
     }
 
     /// Of a connection over TLS: what was agreed on (ALPN, RFC 7301).
-    pub(super) fn agreed(stream: &TlsStream<TcpStream>) -> Self {
+    pub(super) fn agreed<S>(stream: &TlsStream<S>) -> Self {
         match stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => Self::Http2,
             _ => Self::Http1,

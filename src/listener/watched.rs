@@ -1,16 +1,15 @@
 //! The bytes of a connection, watched on their way.
 
-use std::future::pending;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Interest, ReadBuf};
+use tokio_util::either::Either;
 
-use super::activity::Activity;
+use super::Stream;
+use super::activity::{Activity, PIECE};
 
 /// A stream whose arriving bytes count as activity.
 #[derive(Debug)]
@@ -19,25 +18,8 @@ pub(super) struct Watched<S> {
     activity: Activity,
     /// What is read before anything else is.
     early: Bytes,
-    backlog: Backlog,
-}
-
-/// Whether bytes wait for a peer that does not take them.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Backlog(Arc<AtomicBool>);
-
-impl Backlog {
-    pub(super) fn is_empty(&self) -> bool {
-        !self.0.load(Ordering::Relaxed)
-    }
-
-    /// All that is written has to be flushed in the end, so that tells.
-    fn note<T>(&self, flushed: &Poll<T>) {
-        let is_waiting = flushed.is_pending();
-        if is_waiting == self.is_empty() {
-            self.0.store(is_waiting, Ordering::Relaxed);
-        }
-    }
+    /// The peer does not take what is written, and has taken so much since.
+    blocked: Option<usize>,
 }
 
 impl<S> Watched<S> {
@@ -46,12 +28,8 @@ impl<S> Watched<S> {
             stream,
             activity,
             early: Bytes::new(),
-            backlog: Backlog::default(),
+            blocked: None,
         }
-    }
-
-    pub(super) fn backlog(&self) -> Backlog {
-        self.backlog.clone()
     }
 
     /// Has these bytes read before all others.
@@ -60,11 +38,39 @@ impl<S> Watched<S> {
             self.early = [bytes, &self.early].concat().into();
         }
     }
+
+    fn note_write(&mut self, written: &Poll<io::Result<usize>>) {
+        match (written, &mut self.blocked) {
+            (Poll::Pending, None) => {
+                self.blocked = Some(0);
+                self.activity.write_blocked();
+            }
+            (Poll::Ready(Ok(count)), Some(taken)) => {
+                *taken += count;
+                if *taken >= PIECE {
+                    *taken = 0;
+                    self.activity.write_blocked();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// All that is written is flushed in the end.
+    fn note_flush(&mut self, flushed: &Poll<io::Result<()>>) {
+        if flushed.is_ready() {
+            if self.blocked.take().is_some() {
+                self.activity.write_unblocked();
+            }
+        } else {
+            self.note_write(&Poll::Pending);
+        }
+    }
 }
 
-impl<S: AsyncRead + Unpin> Watched<S> {
-    /// Returns when the peer has closed. Not so if it has sent more before: that
-    /// is kept, and no more read.
+impl Watched<Stream> {
+    /// Returns when the peer has closed, whatever it has sent before: that is kept,
+    /// and no more read.
     pub(super) async fn closed(&mut self) {
         if self.early.is_empty() {
             let mut byte = [0];
@@ -73,7 +79,13 @@ impl<S: AsyncRead + Unpin> Watched<S> {
             };
             self.put_back(&byte);
         }
-        pending::<()>().await;
+        let tcp = match &self.stream {
+            Either::Left(tcp) => tcp,
+            Either::Right(tls) => tls.get_ref().0.tcp(),
+        };
+        // What has come of more is no sign, but the end of it is. It is the same if
+        // this fails: nothing will come any more.
+        let _ = tcp.ready(Interest::PRIORITY).await;
     }
 }
 
@@ -86,13 +98,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         if !self.early.is_empty() {
             let length = self.early.len().min(buffer.remaining());
             buffer.put_slice(&self.early.split_to(length));
-            self.activity.read();
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(self.activity.read(length));
         }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.activity.read();
+        let count = buffer.filled().len() - before;
+        if count > 0 {
+            self.activity.read(count)?;
         }
         read
     }
@@ -105,13 +117,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.backlog.note(&written);
+        self.note_write(&written);
         written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.backlog.note(&flushed);
+        self.note_flush(&flushed);
         flushed
     }
 
@@ -125,7 +137,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
-        self.backlog.note(&written);
+        self.note_write(&written);
         written
     }
 

@@ -147,6 +147,12 @@ pub enum DropReason {
     /// Over HTTP/2 more came to nothing than may: streams that are reset, frames
     /// that carry nothing.
     Http2Abuse,
+    /// What was written was not taken in time.
+    WriteTimeout,
+    /// There was no room for more of its head, or of its TLS handshake.
+    Memory,
+    /// It was idle, and others needed its place or its memory.
+    Revoked,
 }
 
 /// Why a TLS handshake came to nothing.
@@ -295,6 +301,7 @@ words! {
     DropReason {
         Connections = "connections", ConnectionsPerPeer = "connections_per_peer",
         HeadTimeout = "head_timeout", IdleTimeout = "idle_timeout", Http2Abuse = "http2_abuse",
+        WriteTimeout = "write_timeout", Memory = "memory", Revoked = "revoked",
     }
     HandshakeFailure { Error = "error", Timeout = "timeout" }
     OrderOutcome { Issued = "issued", Refused = "refused", Failed = "failed" }

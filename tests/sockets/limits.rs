@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use snowflake_broker::listener::accounts::{Accounts, Bounds};
 use snowflake_broker::listener::{self, Closing, DropReason, Observer, Server, Settings};
 use snowflake_broker::matching;
 use tokio::io::AsyncReadExt as _;
@@ -71,7 +72,15 @@ async fn a_peer_has_its_share_of_connections_and_no_more() {
     let addr = listener.local_addr().unwrap();
     let told = Arc::new(Told::default());
     let (endpoints, closing) = (front.endpoints.clone(), Closing::default());
-    let server = Server::new(settings(2), None, endpoints, told.clone(), closing);
+    let accounts = Accounts::new(Bounds::default());
+    let server = Server::new(
+        settings(2),
+        None,
+        endpoints,
+        told.clone(),
+        accounts,
+        closing,
+    );
     let server = Arc::new(server);
     tokio::spawn(Arc::clone(&server).run(listener));
 
@@ -92,7 +101,9 @@ async fn a_peer_has_its_share_of_connections_and_no_more() {
     assert!(is_closed(connect("127.0.0.1", addr).await).await);
 
     // New settings and exemptions hold from the next connection on.
-    server.set(settings(3), vec!["127.0.0.2/32".parse().unwrap()]);
+    let exempt = vec!["127.0.0.2/32".parse().unwrap()];
+    server.accounts().set(Bounds::default(), exempt);
+    server.set(settings(3));
     let _fourth = is_served(connect("127.0.0.1", addr).await).await.unwrap();
     assert!(is_closed(connect("127.0.0.1", addr).await).await);
     for _ in 0..5 {

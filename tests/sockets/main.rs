@@ -5,6 +5,7 @@
 mod connections;
 #[path = "../support/front.rs"]
 mod front;
+mod heads;
 mod limits;
 mod many;
 #[path = "../support/messages.rs"]
@@ -16,6 +17,7 @@ mod rubbish;
 #[path = "../support/serve.rs"]
 mod serve;
 mod tls;
+mod unread;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -187,6 +187,27 @@ async fn a_poll_that_is_parked_leaves_with_its_connection() {
     assert_eq!(front.count(left, &[r#"outcome="abandoned""#]), 2);
 }
 
+/// The broker once took whatever was sent after a poll for a sign of life.
+#[tokio::test]
+async fn what_is_sent_after_a_poll_does_not_hide_that_its_proxy_has_left() {
+    let (front, addr) = front().await;
+    let poll = poll("1.1", "");
+    for surplus in ["x", "GET /robots.txt HTTP/1.1\r\n\r\n"] {
+        for pause in [Duration::ZERO, PARKED] {
+            let mut stream = send(addr, &poll).await;
+            until(|| parked(&front) == 1).await;
+            sleep(pause).await;
+            stream.write_all(surplus.as_bytes()).await.unwrap();
+            sleep(PARKED / 5).await;
+            assert_eq!(parked(&front), 1);
+            drop(stream);
+            until(|| parked(&front) == 0).await;
+        }
+    }
+    let polls = "snowflake_broker_proxy_polls_total";
+    assert_eq!(front.count(polls, &[r#"outcome="abandoned""#]), 4);
+}
+
 #[tokio::test]
 async fn a_body_that_comes_slowly_is_read_to_its_end() {
     let (_front, addr) = front().await;

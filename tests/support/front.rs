@@ -15,6 +15,7 @@ use snowflake_broker::broker::limits::{self, Limits};
 use snowflake_broker::broker::{Broker, Knowledge, PollInterval};
 use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::http::Endpoints;
+use snowflake_broker::listener::accounts::{Accounts, Bounds};
 use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
 use snowflake_broker::{http as front, matching};
@@ -82,6 +83,10 @@ impl Front {
         tokio::spawn(async move { driven.drive().await });
         let sources = front::Sources {
             metrics_log: None,
+            accounts: Accounts::new(Bounds {
+                bytes: http.max_bytes_in_flight,
+                high_water: None,
+            }),
             process_figures: || None,
         };
         let endpoints = Endpoints::new(Arc::clone(&broker), http, sources);

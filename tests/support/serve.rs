@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use snowflake_broker::listener::accounts::{Accounts, Bounds};
 use snowflake_broker::listener::{self, Closing, DropReason, Observer, Serve, Server, Settings};
 use tokio_rustls::TlsAcceptor;
 
@@ -13,10 +14,21 @@ pub(crate) async fn serve(
     settings: Settings,
     tls: Option<TlsAcceptor>,
 ) -> SocketAddr {
+    let accounts = Accounts::new(Bounds::default());
+    serve_in(accounts, service, settings, tls).await
+}
+
+/// The same with accounts of the test's.
+pub(crate) async fn serve_in(
+    accounts: Arc<Accounts>,
+    service: impl Serve,
+    settings: Settings,
+    tls: Option<TlsAcceptor>,
+) -> SocketAddr {
     let listener = listener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let closing = Closing::default();
-    let server = Server::new(settings, tls, service, Arc::new(Unobserved), closing);
+    let (observer, closing) = (Arc::new(Unobserved), Closing::default());
+    let server = Server::new(settings, tls, service, observer, accounts, closing);
     tokio::spawn(Arc::new(server).run(listener));
     addr
 }

@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use ipnet::IpNet;
 use rustls::ServerConfig;
 
+use crate::app::accounts;
 use crate::app::admin;
 use crate::app::certificates::{Certificates, Pair};
 use crate::app::countries;
@@ -228,7 +229,8 @@ pub(in crate::app) fn set_limits(config: &Config, broker: &Broker, server: &Serv
     broker.set_limits(&config.limits);
     let mut exempt = [&config.limits.exempt[..], &config.http.trusted_proxies].concat();
     exempt.extend(LOOPBACK);
-    server.set(config.listener.clone(), exempt);
+    server.accounts().set(accounts::bounds(config), exempt);
+    server.set(config.listener.clone());
 }
 
 /// Reads all that the broker is to know but for [`countries`], which take their

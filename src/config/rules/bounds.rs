@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{MOST, Rules};
+use crate::listener::accounts::SHARES;
 
 /// No span is longer: far from where adding it to a point in time overflows.
 const YEAR: Duration = Duration::from_hours(365 * 24);
@@ -42,6 +43,7 @@ fn spans(rules: &mut Rules<'_>) {
             c.listener.header_read_timeout,
         ),
         ("listener.idle_timeout", c.listener.idle_timeout),
+        ("listener.write_timeout", c.listener.write_timeout),
         ("http.body_read_timeout", c.http.body_read_timeout),
         ("poll_interval.open", c.poll_interval.open),
         ("poll_interval.moderate", c.poll_interval.moderate),
@@ -151,6 +153,11 @@ fn rates(rules: &mut Rules<'_>) {
             of_one(1),
         ),
         (
+            "listener.http2_max_streams_trusted",
+            listener.http2_max_streams_trusted,
+            of_one(1),
+        ),
+        (
             "limits.proxy_polls_per_minute",
             limits.proxy_polls_per_minute,
             of_one(0),
@@ -190,13 +197,25 @@ fn rates(rules: &mut Rules<'_>) {
     }
 }
 
-/// No body could ever be read.
+/// No body could ever be read from the share of one address.
 fn room(rules: &mut Rules<'_>) {
-    let http = &rules.config.http;
-    if http.max_bytes_in_flight < http.max_body_bytes {
+    let (http, listener) = (&rules.config.http, &rules.config.listener);
+    let [share, ..] = SHARES;
+    let least = http.max_body_bytes.saturating_mul(2 * share);
+    if http.max_bytes_in_flight < least {
         rules.refuse(
             &["http.max_bytes_in_flight", "http.max_body_bytes"],
-            "has to be at least http.max_body_bytes",
+            format!(
+                "has to be at least {least}: one address has a {share}th of it, and a body of \
+                 http.max_body_bytes has to fit in with its head"
+            ),
+        );
+    }
+    let is_under = |mark| mark < http.max_bytes_in_flight / share;
+    if listener.memory_high_water.is_some_and(is_under) {
+        rules.refuse(
+            &["listener.memory_high_water", "http.max_bytes_in_flight"],
+            format!("has to be at least a {share}th of http.max_bytes_in_flight"),
         );
     }
 }

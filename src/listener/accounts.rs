@@ -1,0 +1,237 @@
+//! Accounts of memory and of connections: every byte that waits for somebody, in
+//! the head of a request, in its body, in a response that is not written yet,
+//! belongs to the account of an address, and so does every connection.
+//!
+//! An address has its share of the memory ([`SHARES`]), and so have the networks
+//! that it is in: nobody has all of it. Above the bound of all accounts together,
+//! or above the high-water mark, the largest account pays: it loses its oldest
+//! requests, and then the connections that idle.
+//!
+//! Only hashes of addresses are kept, under a key of this process, and each only
+//! while something of it is held.
+
+mod ledger;
+mod networks;
+
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+
+use arc_swap::ArcSwap;
+use futures_util::task::AtomicWaker;
+use ipnet::IpNet;
+
+use super::{DropReason, Settings};
+
+use ledger::{Holder, HolderKey, Kind, Ledger};
+use networks::Networks;
+
+pub use ledger::{Bounds, Figures, SHARES};
+
+/// Bytes that a request costs whatever is in it: what the program keeps of each
+/// that waits, measured with 50,000 parked polls over HTTP/2.
+const REQUEST_COST: usize = 2 * 1024;
+
+/// Who pays for what a request or a connection holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payer {
+    /// Somebody at this address, who has the share of one.
+    Address(IpAddr),
+    /// Somebody who passes on what many send, or a program on this machine: there
+    /// is no share, only the bound of all together.
+    Many,
+}
+
+/// There is no room for so many bytes, in all accounts together or in that of the
+/// one who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no room for so many bytes")]
+pub struct NoRoom;
+
+/// All accounts.
+#[derive(Debug)]
+pub struct Accounts {
+    ledger: Mutex<Ledger>,
+    exempt: ArcSwap<Vec<IpNet>>,
+    networks: Networks,
+    /// Goes up whenever a connection begins to idle.
+    idle_clock: AtomicU64,
+}
+
+impl Accounts {
+    /// Accounts in which nothing is held.
+    pub fn new(bounds: Bounds) -> Arc<Self> {
+        Arc::new(Self {
+            ledger: Mutex::new(Ledger::new(bounds)),
+            exempt: ArcSwap::default(),
+            networks: Networks::default(),
+            idle_clock: AtomicU64::new(0),
+        })
+    }
+
+    /// Replaces the bounds, and the networks that have no share of their own.
+    pub fn set(&self, bounds: Bounds, exempt: Vec<IpNet>) {
+        self.ledger().set_bounds(bounds);
+        self.exempt.store(Arc::new(exempt));
+    }
+
+    /// What is held.
+    pub fn figures(&self) -> Figures {
+        self.ledger().figures()
+    }
+
+    /// Opens what a request holds, so many bytes at first.
+    pub fn open(self: &Arc<Self>, payer: Payer, bytes: usize) -> Result<Reservation, NoRoom> {
+        let reservation = self.hold(payer, Kind::Request, REQUEST_COST);
+        reservation.grow(bytes)?;
+        Ok(reservation)
+    }
+
+    /// Counts one more connection, which costs so many bytes by itself, if the
+    /// settings let it be served.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        peer: IpAddr,
+        settings: &Settings,
+        cost: usize,
+    ) -> Result<Reservation, DropReason> {
+        let payer = self.payer(Payer::Address(peer));
+        let path = self.networks.of(payer);
+        self.ledger().admit(&path, settings)?;
+        Ok(self.hold(payer, Kind::Connection, cost))
+    }
+
+    fn hold(self: &Arc<Self>, payer: Payer, kind: Kind, cost: usize) -> Reservation {
+        let path = self.networks.of(self.payer(payer));
+        let state = Arc::new(HolderState::default());
+        let holder = Holder::new(path, kind, cost, Arc::clone(&state));
+        Reservation {
+            accounts: Arc::clone(self),
+            key: self.ledger().open(holder),
+            state,
+        }
+    }
+
+    fn payer(&self, payer: Payer) -> Payer {
+        match payer {
+            Payer::Address(address) if self.is_exempt(address) => Payer::Many,
+            payer => payer,
+        }
+    }
+
+    /// Whether somebody at this address has no share of his own.
+    pub(super) fn is_exempt(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let exempt = self.exempt.load();
+        exempt.iter().any(|net| net.contains(&address))
+    }
+
+    /// Each step leaves it whole, even if a holder of the lock panicked.
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Bytes that a request or a connection holds, given back by its drop.
+#[derive(Debug)]
+#[must_use = "dropped, the memory counts as free"]
+pub struct Reservation {
+    accounts: Arc<Accounts>,
+    key: HolderKey,
+    state: Arc<HolderState>,
+}
+
+impl Reservation {
+    /// Takes so many bytes more, unless there is no room for them.
+    pub fn grow(&self, bytes: usize) -> Result<(), NoRoom> {
+        self.accounts.ledger().take(self.key, bytes)
+    }
+
+    /// Takes so many bytes more, which are there already.
+    pub(super) fn grow_anyway(&self, bytes: usize) {
+        self.accounts.ledger().add(self.key, bytes);
+    }
+
+    /// Gives so many bytes back.
+    pub fn shrink(&self, bytes: usize) {
+        self.accounts.ledger().give_back(self.key, bytes);
+    }
+
+    /// Gives back all but what a request costs that brings nothing.
+    pub fn shrink_to_least(&self) {
+        self.accounts.ledger().give_back(self.key, usize::MAX);
+    }
+
+    /// Returns once somebody else needs the memory more: it is to be dropped.
+    pub async fn revoked(&self) {
+        poll_fn(|context| {
+            if self.state.is_revoked() {
+                return Poll::Ready(());
+            }
+            self.state.waker.register(context.waker());
+            if self.state.is_revoked() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
+    /// Takes back that it has to go: it is needed after all.
+    pub(super) fn stay(&self) {
+        self.accounts.ledger().stay(self.key);
+    }
+
+    /// The connection idles from now on, or does no more.
+    pub(super) fn set_idle(&self, is_idle: bool) {
+        let since = if is_idle {
+            1 + self.accounts.idle_clock.fetch_add(1, Ordering::Relaxed)
+        } else {
+            0
+        };
+        self.state.idle_since.store(since, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.accounts.ledger().close(self.key);
+    }
+}
+
+/// The part of a holder that changes without the ledger's lock.
+#[derive(Debug, Default)]
+struct HolderState {
+    /// Since when a connection idles, on a clock that counts such moments; 0 if it
+    /// does not.
+    idle_since: AtomicU64,
+    revoked: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl HolderState {
+    fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::Acquire)
+    }
+
+    /// Has [`Reservation::revoked`] return.
+    fn revoke(&self) {
+        self.revoked.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    fn stay(&self) {
+        self.revoked.store(false, Ordering::Release);
+    }
+
+    fn idle_since(&self) -> Option<u64> {
+        let since = self.idle_since.load(Ordering::Relaxed);
+        (since > 0).then_some(since)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,324 @@
+//! What is in the accounts. Pure.
+
+mod relief;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use slotmap::{SlotMap, new_key_type};
+
+use super::networks::{LEVELS, Path};
+use super::{DropReason, HolderState, NoRoom, Settings};
+
+/// The parts of the memory that an address has at most, and the networks that it
+/// is in: of IPv4 the address and its /24, of IPv6 the /64, the /56 and the /48.
+pub const SHARES: [usize; LEVELS] = [16, 8, 4];
+
+/// So many times as many connections as an address may a network have.
+const CONNECTION_FACTORS: [usize; LEVELS] = [1, 4, 8];
+
+/// From so many tenths of all connections on, those that idle make room.
+const FULL_TENTHS: usize = 9;
+
+new_key_type! {
+    /// Names a holder.
+    pub(super) struct HolderKey;
+}
+
+/// Bounds of all accounts together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of requests with their heads, and of responses until they are written.
+    pub bytes: usize,
+    /// Bytes of all that and of the connections themselves; above it the largest
+    /// account pays.
+    pub high_water: Option<usize>,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            bytes: 256_000_000,
+            high_water: None,
+        }
+    }
+}
+
+/// What is held at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Bytes of requests, and of responses that are not written yet.
+    pub bytes: usize,
+    /// The bound of these.
+    pub bytes_max: usize,
+    /// The same bytes with what requests and connections cost by themselves.
+    pub weight: usize,
+    /// The mark above which the largest account pays.
+    pub high_water: Option<usize>,
+    /// Connections that are open.
+    pub connections: usize,
+    /// Requests and connections that had to go for others, since the start.
+    pub revoked: u64,
+}
+
+/// What holds memory, in the order in which it has to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Request,
+    Connection,
+}
+
+/// One request or connection.
+#[derive(Debug)]
+pub(super) struct Holder {
+    path: Path,
+    kind: Kind,
+    /// What it costs by itself, in bytes.
+    cost: usize,
+    bytes: usize,
+    /// The order of coming.
+    number: u64,
+    /// It was told to go.
+    is_leaving: bool,
+    state: Arc<HolderState>,
+}
+
+impl Holder {
+    pub(super) fn new(path: Path, kind: Kind, cost: usize, state: Arc<HolderState>) -> Self {
+        Self {
+            path,
+            kind,
+            cost,
+            bytes: 0,
+            number: 0,
+            is_leaving: false,
+            state,
+        }
+    }
+
+    fn weight(&self) -> usize {
+        self.bytes + self.cost
+    }
+
+    /// Its place in the order in which they go: the oldest requests, then the
+    /// connections that idle for longest. `None` for what has to stay.
+    fn turn(&self) -> Option<(Kind, u64)> {
+        match self.kind {
+            _ if self.is_leaving => None,
+            Kind::Request => Some((Kind::Request, self.number)),
+            Kind::Connection => Some((Kind::Connection, self.state.idle_since()?)),
+        }
+    }
+}
+
+/// An address or a network.
+#[derive(Debug, Default)]
+struct Account {
+    bytes: usize,
+    weight: usize,
+    connections: usize,
+    holders: usize,
+}
+
+/// All accounts and what is in them.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    bounds: Bounds,
+    total: Account,
+    /// The weight of those that were told to go.
+    leaving: usize,
+    accounts: HashMap<u64, Account>,
+    holders: SlotMap<HolderKey, Holder>,
+    /// Connections that idled when they were looked out, the next to go last.
+    victims: Vec<(HolderKey, u64)>,
+    came: u64,
+    revoked: u64,
+}
+
+impl Ledger {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            total: Account::default(),
+            leaving: 0,
+            accounts: HashMap::new(),
+            holders: SlotMap::with_key(),
+            victims: Vec::new(),
+            came: 0,
+            revoked: 0,
+        }
+    }
+
+    pub(super) fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
+    /// Whether nothing is held, and nothing kept of anybody.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        let Account {
+            bytes,
+            weight,
+            connections,
+            holders,
+        } = self.total;
+        let left = [bytes, weight, connections, holders, self.leaving];
+        left == [0; 5] && self.accounts.is_empty() && self.holders.is_empty()
+    }
+
+    pub(super) fn figures(&self) -> Figures {
+        Figures {
+            bytes: self.total.bytes,
+            bytes_max: self.bounds.bytes,
+            weight: self.total.weight,
+            high_water: self.bounds.high_water,
+            connections: self.total.connections,
+            revoked: self.revoked,
+        }
+    }
+
+    /// Whether one more connection of these networks may be served.
+    pub(super) fn admit(&mut self, path: &Path, settings: &Settings) -> Result<(), DropReason> {
+        let most = settings.max_connections;
+        if most > 0 && self.total.connections >= most / 10 * FULL_TENTHS + most % 10 {
+            self.revoke_idle_connection();
+        }
+        if is_over(self.total.connections, most) {
+            return Err(DropReason::Connections);
+        }
+        let of_one = settings.max_connections_per_peer;
+        for (hash, factor) in path.hashes().iter().zip(CONNECTION_FACTORS) {
+            let account = self.accounts.get(hash);
+            let open = account.map_or(0, |account| account.connections);
+            if is_over(open, of_one.saturating_mul(factor)) {
+                return Err(DropReason::ConnectionsPerPeer);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn open(&mut self, mut holder: Holder) -> HolderKey {
+        self.came += 1;
+        holder.number = self.came;
+        let (cost, is_connection) = (holder.cost, holder.kind == Kind::Connection);
+        self.each_account(holder.path, |account| {
+            account.weight += cost;
+            account.holders += 1;
+            account.connections += usize::from(is_connection);
+        });
+        self.holders.insert(holder)
+    }
+
+    pub(super) fn close(&mut self, key: HolderKey) {
+        let Some(holder) = self.holders.remove(key) else {
+            return;
+        };
+        let (bytes, weight) = (holder.bytes, holder.weight());
+        let is_connection = holder.kind == Kind::Connection;
+        self.each_account(holder.path, |account| {
+            account.bytes -= bytes;
+            account.weight -= weight;
+            account.holders -= 1;
+            account.connections -= usize::from(is_connection);
+        });
+        if holder.is_leaving {
+            self.leaving -= weight;
+        }
+        for hash in holder.path.hashes() {
+            if self
+                .accounts
+                .get(hash)
+                .is_some_and(|account| account.holders == 0)
+            {
+                self.accounts.remove(hash);
+            }
+        }
+    }
+
+    /// Adds to what a holder has, if there is room, which others may have to make.
+    pub(super) fn take(&mut self, key: HolderKey, bytes: usize) -> Result<(), NoRoom> {
+        let holder = self.holders.get(key).ok_or(NoRoom)?;
+        if holder.is_leaving || !self.is_within_share(&holder.path, bytes) {
+            return Err(NoRoom);
+        }
+        if self.excess(bytes) > 0 {
+            self.relieve(bytes);
+            let must_go = self.holders.get(key).is_none_or(|holder| holder.is_leaving);
+            if must_go || self.excess(bytes) > 0 || self.total.bytes + bytes > self.hard_bound() {
+                return Err(NoRoom);
+            }
+        }
+        self.add(key, bytes);
+        Ok(())
+    }
+
+    pub(super) fn add(&mut self, key: HolderKey, bytes: usize) {
+        let Some(holder) = self.holders.get_mut(key) else {
+            return;
+        };
+        holder.bytes += bytes;
+        if holder.is_leaving {
+            self.leaving += bytes;
+        }
+        let path = holder.path;
+        self.each_account(path, |account| {
+            account.bytes += bytes;
+            account.weight += bytes;
+        });
+    }
+
+    /// Takes so many bytes from what a holder has, or all.
+    pub(super) fn give_back(&mut self, key: HolderKey, bytes: usize) {
+        let Some(holder) = self.holders.get_mut(key) else {
+            return;
+        };
+        let bytes = bytes.min(holder.bytes);
+        holder.bytes -= bytes;
+        if holder.is_leaving {
+            self.leaving -= bytes;
+        }
+        let path = holder.path;
+        self.each_account(path, |account| {
+            account.bytes -= bytes;
+            account.weight -= bytes;
+        });
+    }
+
+    fn is_within_share(&self, path: &Path, bytes: usize) -> bool {
+        let mut shares = path.hashes().iter().zip(SHARES);
+        shares.all(|(hash, share)| {
+            let held = self.accounts.get(hash).map_or(0, |account| account.bytes);
+            held + bytes <= self.bounds.bytes / share
+        })
+    }
+
+    /// By how much there is too much with so many bytes more, if those that were
+    /// told to go are gone.
+    fn excess(&self, bytes: usize) -> usize {
+        let bound = self.bounds.bytes.saturating_add(self.leaving);
+        let of_bytes = (self.total.bytes + bytes).saturating_sub(bound);
+        let of_weight = self.bounds.high_water.map_or(0, |mark| {
+            (self.total.weight + bytes).saturating_sub(mark.saturating_add(self.leaving))
+        });
+        of_bytes.max(of_weight)
+    }
+
+    /// Those that were told to go need a moment for it, but nobody waits for them
+    /// beyond this.
+    fn hard_bound(&self) -> usize {
+        self.bounds.bytes.saturating_add(self.bounds.bytes / 8)
+    }
+
+    /// Changes the total and the accounts of a path.
+    fn each_account(&mut self, path: Path, change: impl Fn(&mut Account)) {
+        change(&mut self.total);
+        for hash in path.hashes() {
+            change(self.accounts.entry(*hash).or_default());
+        }
+    }
+}
+
+/// Whether one more is too many; a limit of 0 is none.
+fn is_over(count: usize, most: usize) -> bool {
+    most > 0 && count >= most
+}

@@ -1,0 +1,120 @@
+//! A connection below TLS: what comes before the handshake is over is in its
+//! account.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::accounts::Reservation;
+
+/// Bytes of a handshake that are not in an account: few clients send more, and
+/// they are a part of what a connection costs by itself.
+const FREE: usize = 4 * 1024;
+
+/// A TCP connection over which a handshake is made.
+#[derive(Debug)]
+pub(super) struct Handshake {
+    stream: TcpStream,
+    under_way: Option<UnderWay>,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    place: Arc<Reservation>,
+    bytes: usize,
+    in_account: usize,
+}
+
+impl Handshake {
+    pub(super) fn new(stream: TcpStream, place: Arc<Reservation>) -> Self {
+        let under_way = UnderWay {
+            place,
+            bytes: 0,
+            in_account: 0,
+        };
+        Self {
+            stream,
+            under_way: Some(under_way),
+        }
+    }
+
+    /// The handshake is over.
+    pub(super) fn end(&mut self) {
+        self.under_way = None;
+    }
+
+    /// The connection itself.
+    pub(super) fn tcp(&self) -> &TcpStream {
+        &self.stream
+    }
+}
+
+impl UnderWay {
+    fn read(&mut self, bytes: usize) -> io::Result<()> {
+        self.bytes += bytes;
+        let more = self.bytes.saturating_sub(FREE + self.in_account);
+        if more > 0 {
+            self.place.grow(more).map_err(io::Error::other)?;
+            self.in_account += more;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if self.in_account > 0 {
+            self.place.shrink(self.in_account);
+        }
+    }
+}
+
+impl AsyncRead for Handshake {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        let bytes = buffer.filled().len() - before;
+        Poll::Ready(match &mut self.under_way {
+            Some(handshake) => handshake.read(bytes),
+            None => Ok(()),
+        })
+    }
+}
+
+impl AsyncWrite for Handshake {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

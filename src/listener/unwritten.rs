@@ -1,0 +1,173 @@
+//! Responses on their way: their bytes are in the account of their connection
+//! until they are written, and over HTTP/2 their request is under way for as long.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use axum::body::{Body, HttpBody};
+use axum::response::Response;
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
+use hyper::body::{Frame, SizeHint};
+
+use super::activity::{Activity, PIECE, RequestUnderWay, UnwrittenKey};
+use super::streams::StreamWatch;
+
+/// The body of a response, handed out in pieces, each of which is to be taken in
+/// time.
+pub(super) struct UnwrittenBody {
+    body: Body,
+    /// What was got of the body and not handed out.
+    rest: Bytes,
+    response: Arc<Unwritten>,
+}
+
+/// A response of which not all is written.
+struct Unwritten {
+    activity: Activity,
+    bytes: usize,
+    stream: Option<OnStream>,
+}
+
+/// The part of an HTTP/2 response.
+pub(super) struct OnStream {
+    key: Mutex<UnwrittenKey>,
+    _request: RequestUnderWay,
+}
+
+impl OnStream {
+    /// A response to this request, to be written on this stream.
+    pub(super) fn new(
+        activity: &Activity,
+        stream: &Arc<StreamWatch>,
+        request: RequestUnderWay,
+    ) -> Self {
+        Self {
+            key: Mutex::new(activity.begin_response(stream)),
+            _request: request,
+        }
+    }
+}
+
+/// A part of a body, until it is written.
+struct Piece {
+    bytes: Bytes,
+    _response: Arc<Unwritten>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Puts a response into the account of its connection. A small one is let through
+/// in any case: its request has given back as much. There is 503 instead of another
+/// for which there is no room.
+pub(super) fn unwritten(
+    mut response: Response,
+    activity: &Activity,
+    stream: Option<OnStream>,
+) -> Response<UnwrittenBody> {
+    let mut bytes = length(response.body());
+    if bytes <= PIECE {
+        activity.place().grow_anyway(bytes);
+    } else if activity.place().grow(bytes).is_err() {
+        bytes = 0;
+        response = overloaded(response);
+    }
+    let unwritten = Unwritten {
+        activity: activity.clone(),
+        bytes,
+        stream,
+    };
+    response.map(|body| UnwrittenBody {
+        body,
+        rest: Bytes::new(),
+        response: Arc::new(unwritten),
+    })
+}
+
+fn length(body: &Body) -> usize {
+    let hint = body.size_hint();
+    let length = hint.upper().unwrap_or(hint.lower());
+    usize::try_from(length).unwrap_or(usize::MAX)
+}
+
+fn overloaded(response: Response) -> Response {
+    let mut response = response.map(|_| Body::empty());
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    for header in [CONTENT_LENGTH, CONTENT_TYPE, ETAG] {
+        response.headers_mut().remove(header);
+    }
+    response
+}
+
+impl UnwrittenBody {
+    fn next_piece(&mut self) -> Bytes {
+        let bytes = self.rest.split_to(self.rest.len().min(PIECE));
+        self.response.goes_on();
+        Bytes::from_owner(Piece {
+            bytes,
+            _response: Arc::clone(&self.response),
+        })
+    }
+}
+
+impl HttpBody for UnwrittenBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        while self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                end => return Poll::Ready(end),
+            }
+        }
+        Poll::Ready(Some(Ok(Frame::data(self.next_piece()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (rest, hint) = (self.rest.len() as u64, self.body.size_hint());
+        let mut whole = SizeHint::new();
+        whole.set_lower(hint.lower() + rest);
+        if let Some(upper) = hint.upper() {
+            whole.set_upper(upper + rest);
+        }
+        whole
+    }
+}
+
+impl Unwritten {
+    fn goes_on(&self) {
+        if let Some(stream) = &self.stream {
+            let mut key = stream.key.lock().unwrap_or_else(PoisonError::into_inner);
+            *key = self.activity.response_goes_on(*key);
+        }
+    }
+}
+
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.activity.place().shrink(self.bytes);
+        }
+        if let Some(stream) = &self.stream {
+            let key = *stream.key.lock().unwrap_or_else(PoisonError::into_inner);
+            self.activity.end_response(key);
+        }
+    }
+}
