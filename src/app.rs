@@ -13,6 +13,7 @@ mod exports;
 mod federation;
 mod ip_counts;
 mod lifecycle;
+mod memory_limit;
 mod observed;
 mod operator;
 mod packaging;

@@ -1,0 +1,148 @@
+//! The limit that control groups set on the memory of this process
+//! (`cgroups(7)`), as service managers and containers use them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use procfs::ProcessCGroups;
+use procfs::process::{MountInfo, MountInfos, Process};
+
+/// Files of version 2 with a limit: over the first a process is killed, over the
+/// second it is slowed down until it hardly moves.
+const UNIFIED: [&str; 2] = ["memory.max", "memory.high"];
+/// The file of version 1.
+const LEGACY: [&str; 1] = ["memory.limit_in_bytes"];
+/// Version 1 writes "no limit" as the largest signed number of whole pages, which
+/// depends on the page size. No machine has that much.
+const UNLIMITED: u64 = 1 << 62;
+
+/// The lowest limit, in bytes, on the control group of this process and on those
+/// around it as far as they are visible; `None` if there is none.
+#[expect(dead_code, reason = "nothing sizes itself by it yet")]
+pub(super) fn memory_limit() -> Option<u64> {
+    let process = Process::myself().ok()?;
+    let files = files(&process.cgroups().ok()?, &process.mountinfo().ok()?);
+    let limits = files.into_iter().filter_map(|file| {
+        let text = fs::read_to_string(file).ok()?;
+        parse(&text)
+    });
+    limits.min()
+}
+
+/// The bytes that a file of a limit tells; `None` if it is `max` or its like.
+fn parse(text: &str) -> Option<u64> {
+    text.trim().parse().ok().filter(|limit| *limit < UNLIMITED)
+}
+
+/// Every file that may hold a limit for members of these groups.
+fn files(groups: &ProcessCGroups, mounts: &MountInfos) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for group in &groups.0 {
+        let is_unified = group.controllers.is_empty();
+        let (names, is_theirs): (&[&str], fn(&MountInfo) -> bool) = if is_unified {
+            (&UNIFIED, |mount| mount.fs_type == "cgroup2")
+        } else if group.controllers.iter().any(|name| name == "memory") {
+            (&LEGACY, is_legacy_memory)
+        } else {
+            continue;
+        };
+        for mount in mounts.0.iter().filter(|mount| is_theirs(mount)) {
+            let folder = folder(&group.pathname, mount);
+            let around = folder.ancestors();
+            let visible = around.take_while(|folder| folder.starts_with(&mount.mount_point));
+            files.extend(visible.flat_map(|folder| names.iter().map(|name| folder.join(name))));
+        }
+    }
+    files
+}
+
+fn is_legacy_memory(mount: &MountInfo) -> bool {
+    mount.fs_type == "cgroup" && mount.super_options.contains_key("memory")
+}
+
+/// Where the group of this name is mounted. In a container the name may be the
+/// one that it has outside, and then the mount is the group itself.
+fn folder(group: &str, mount: &MountInfo) -> PathBuf {
+    let below = Path::new(group).strip_prefix(&mount.root);
+    let below = below.ok().filter(|below| !below.starts_with(".."));
+    mount.mount_point.join(below.unwrap_or(Path::new("")))
+}
+
+#[cfg(test)]
+mod tests {
+    use procfs::FromRead as _;
+
+    use super::*;
+
+    const SERVICE: &str = "0::/system.slice/snowflake-broker.service\n";
+    const UNIFIED_MOUNT: &str =
+        "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
+
+    fn files_of(groups: &str, mounts: &str) -> Vec<String> {
+        let groups = ProcessCGroups::from_read(groups.as_bytes()).unwrap();
+        let mounts = MountInfos::from_read(mounts.as_bytes()).unwrap();
+        let files = files(&groups, &mounts).into_iter();
+        files.map(|file| file.display().to_string()).collect()
+    }
+
+    #[test]
+    fn a_limit_is_bytes_or_none() {
+        assert_eq!(parse("536870912\n"), Some(512 << 20));
+        assert_eq!(parse("max\n"), None);
+        // Pages of 4 and of 64 KiB.
+        assert_eq!(parse("9223372036854771712\n"), None);
+        assert_eq!(parse("9223372036854710272\n"), None);
+        assert_eq!(parse(""), None);
+        assert_eq!(parse("-1"), None);
+    }
+
+    #[test]
+    fn the_group_and_all_around_it_count() {
+        assert_eq!(
+            files_of(SERVICE, UNIFIED_MOUNT),
+            [
+                "/sys/fs/cgroup/system.slice/snowflake-broker.service/memory.max",
+                "/sys/fs/cgroup/system.slice/snowflake-broker.service/memory.high",
+                "/sys/fs/cgroup/system.slice/memory.max",
+                "/sys/fs/cgroup/system.slice/memory.high",
+                "/sys/fs/cgroup/memory.max",
+                "/sys/fs/cgroup/memory.high",
+            ]
+        );
+    }
+
+    #[test]
+    fn of_version_1_the_memory_controller_counts() {
+        let groups = "9:name=systemd:/x\n4:hugetlb,memory:/a\n1:cpu:/b\n0::/\n";
+        let mounts = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n\
+                      32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
+                      35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,hugetlb,memory\n";
+        assert_eq!(
+            files_of(groups, mounts),
+            [
+                "/sys/fs/cgroup/memory/a/memory.limit_in_bytes",
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+            ]
+        );
+    }
+
+    #[test]
+    fn in_a_container_the_mount_is_the_group() {
+        for (group, root) in [
+            ("0::/", "/"),
+            ("0::/docker/abc", "/docker/abc"),
+            ("0::/docker/abc", "/elsewhere"),
+            ("0::/../abc", "/"),
+        ] {
+            let mounts = format!("30 23 0:26 {root} /sys/fs/cgroup ro - cgroup2 cgroup rw\n");
+            let expected = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.high"];
+            assert_eq!(files_of(group, &mounts), expected, "{group} {root}");
+        }
+    }
+
+    #[test]
+    fn without_control_groups_there_is_no_limit() {
+        assert!(files_of("", UNIFIED_MOUNT).is_empty());
+        assert!(files_of(SERVICE, "22 1 8:1 / / rw - ext4 /dev/sda rw\n").is_empty());
+    }
+}
