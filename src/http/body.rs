@@ -95,6 +95,10 @@ pub(super) async fn read<B>(
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
+    // Polled, it would be asked for: by `100 Continue`, and by credit of HTTP/2.
+    if body.size_hint().lower() > most_bytes(front) {
+        return Err(UnreadableBody::Broken);
+    }
     let reservation = reserve(caller, head, front)?;
     let whole = collect(body, front.settings.max_body_bytes, &reservation);
     let read = timeout(front.settings.body_read_timeout, whole);
@@ -121,6 +125,10 @@ pub(super) async fn unless_revoked<T>(
         result = something => Ok(result),
         () = reservation.revoked() => Err(UnreadableBody::NoRoom),
     }
+}
+
+fn most_bytes(front: &Front) -> u64 {
+    u64::try_from(front.settings.max_body_bytes).unwrap_or(u64::MAX)
 }
 
 fn target_bytes(head: &Parts) -> usize {

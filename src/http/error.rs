@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONNECTION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 
 use crate::broker::NoAnswer;
 
@@ -13,10 +13,13 @@ pub(super) fn bad_request() -> Response {
     StatusCode::BAD_REQUEST.into_response()
 }
 
-/// A body that is not read: 503 where only the broker is to blame.
+/// A body that is not read: 503 where only the broker is to blame. As the rest of
+/// it does not come, the connection cannot be used again, and HTTP/1.1 says so.
 pub(super) fn unreadable(body: UnreadableBody) -> Response {
     match body {
-        UnreadableBody::Broken | UnreadableBody::TooSlow => bad_request(),
+        UnreadableBody::Broken | UnreadableBody::TooSlow => {
+            (StatusCode::BAD_REQUEST, [(CONNECTION, "close")]).into_response()
+        }
         UnreadableBody::NoRoom => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }

@@ -6,6 +6,7 @@ mod connections;
 #[path = "../support/front.rs"]
 mod front;
 mod heads;
+mod large_bodies;
 mod limits;
 mod many;
 #[path = "../support/messages.rs"]
