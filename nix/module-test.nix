@@ -116,6 +116,15 @@ let
       lib.hasInfix "AmbientCapabilities=CAP_NET_BIND_SERVICE" (unit own)
       && lib.hasInfix "PrivateUsers=false" (unit own)
       && !(own.systemd.sockets ? snowflake-broker);
+    "the memory may be another" =
+      let
+        text = unit (broker {
+          settings = clear;
+          memoryHigh = "1G";
+          memoryMax = "1200M";
+        });
+      in
+      lib.hasInfix "MemoryHigh=1G\n" text && lib.hasInfix "MemoryMax=1200M\n" text;
     "other files, variables and flags" =
       let
         config = broker {

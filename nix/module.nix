@@ -125,6 +125,7 @@ in
           ++ cfg.extraArgs
         );
         inherit (plan) privilegedPort;
+        inherit (cfg) memoryHigh memoryMax;
         sockets = lib.optional cfg.socketActivation "snowflake-broker.socket";
         optionalSockets = lib.optional hasAcmeSocket "snowflake-broker-acme.socket";
       })

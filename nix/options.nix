@@ -8,6 +8,7 @@
 
 let
   inherit (lib) mkOption types;
+  units = import ./units.nix;
 in
 {
   enable = lib.mkEnableOption "a Snowflake broker, which introduces censored clients to volunteer proxies";
@@ -153,6 +154,26 @@ in
     description = ''
       Let others reach the public ports: `listener.addr`, `acme.http_addr` if it is used,
       `federation.listen`. The administration never is among them.
+    '';
+  };
+
+  memoryHigh = mkOption {
+    type = types.str;
+    default = units.memory.high;
+    example = "1G";
+    description = ''
+      How much memory the service should have, a size or a share of the machine's: over
+      it the kernel slows the broker down.
+    '';
+  };
+
+  memoryMax = mkOption {
+    type = types.str;
+    default = units.memory.max;
+    example = "1200M";
+    description = ''
+      How much memory the service may have at most: over it the kernel ends the broker,
+      and systemd starts it anew.
     '';
   };
 
