@@ -7,6 +7,8 @@
 
 #[path = "support/messages.rs"]
 mod messages;
+#[path = "support/worst_bodies.rs"]
+mod worst_bodies;
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use serde::de::IgnoredAny;
 use snowflake_broker::wire::answer::{AnswerStatus, ProxyAnswer};
 use snowflake_broker::wire::client::{ClientPoll, encode_answer, encode_error};
 use snowflake_broker::wire::nat::NatType;
@@ -71,6 +74,39 @@ fn decoding(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The largest bodies of the worst kinds, and what it costs only to see whether
+/// each is JSON, as text in which what is no UTF-8 has been replaced.
+fn worst(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("worst");
+    for (name, body) in worst_bodies::proxy_polls() {
+        decode(
+            &mut group,
+            &format!("{name}/decode"),
+            &body,
+            ProxyPoll::decode,
+        );
+        scan(&mut group, name, &body);
+    }
+    for (name, body) in worst_bodies::client_polls() {
+        decode(
+            &mut group,
+            &format!("{name}/decode"),
+            &body,
+            ClientPoll::decode,
+        );
+        scan(&mut group, name, &body[b"1.0\n".len()..]);
+    }
+    group.finish();
+}
+
+fn scan(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, body: &[u8]) {
+    let name = format!("{name}/scan");
+    decode(group, &name, body, |body| {
+        let text = String::from_utf8_lossy(body);
+        serde_json::from_str::<IgnoredAny>(&text).is_ok()
+    });
+}
+
 /// Where a client is that came by way of an AMP cache or SQS. No address in the
 /// offer is public, so that all of it is read.
 fn address(criterion: &mut Criterion) {
@@ -115,5 +151,5 @@ fn encoding(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decoding, address, encoding);
+criterion_group!(benches, decoding, worst, address, encoding);
 criterion_main!(benches);

@@ -2,13 +2,32 @@
 //! in any case, of a repeated key the last value counts, `null` leaves a field
 //! as it was, unknown keys are skipped at any depth, bytes that are not UTF-8
 //! and lone surrogate escapes become U+FFFD.
+//!
+//! Strangers write them, so an object is read once: every key is decoded at most
+//! once, and values only under keys that are asked for. No peer sends as many as
+//! ten members; an object of more than [`MEMBERS_MAX`] is refused.
+
+mod strings;
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
-use serde_json::value::{RawValue, to_raw_value};
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+pub(super) use strings::{JsonString, text};
+
+use strings::string_value;
+
+/// The most members that an object may have.
+const MEMBERS_MAX: usize = 64;
+
+/// The most letters that a key has which anybody asks for.
+const KEY_MAX: usize = 32;
+
+/// The most bytes of such a key as a JSON string: quotes, and each letter an escape.
+const KEY_LITERAL_MAX: usize = 2 + KEY_MAX * r"\u0000".len();
 
 /// Why a text is not the object that was expected.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +38,9 @@ pub enum JsonError {
         /// Where reading stopped, counted from 1 in bytes of its line.
         column: usize,
     },
+    /// More than anybody needs.
+    #[error("the object has more than {MEMBERS_MAX} members")]
+    TooManyMembers,
     /// A known key holds a value of another type.
     #[error("{key} is not {expected}")]
     WrongType {
@@ -29,19 +51,6 @@ pub enum JsonError {
     },
 }
 
-/// The text of a body, with U+FFFD for each byte that is not part of UTF-8.
-pub(super) fn text(body: &[u8]) -> Cow<'_, str> {
-    if let Ok(text) = str::from_utf8(body) {
-        return Cow::Borrowed(text);
-    }
-    let mut text = String::with_capacity(body.len() + 16);
-    for chunk in body.utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
-    }
-    Cow::Owned(text)
-}
-
 /// The JSON text of a message of ours that is about so many bytes long.
 pub(super) fn encode(message: &impl Serialize, about: usize) -> Vec<u8> {
     let mut text = Vec::with_capacity(about);
@@ -50,53 +59,32 @@ pub(super) fn encode(message: &impl Serialize, about: usize) -> Vec<u8> {
     text
 }
 
-/// A JSON string, as it reads and as it is written. What is sent on as it came
-/// need not be escaped anew.
-#[derive(Debug)]
-pub(super) struct JsonString<'a> {
-    pub(super) text: String,
-    pub(super) literal: Cow<'a, RawValue>,
-}
-
-impl<'a> JsonString<'a> {
-    /// As we would write it.
-    pub(super) fn of(text: &str) -> Self {
-        let literal = to_raw_value(text).expect("a string is JSON");
-        Self {
-            text: text.to_owned(),
-            literal: Cow::Owned(literal),
-        }
-    }
-
-    /// What a literal reads; it has been read before.
-    pub(super) fn text_of(literal: &RawValue) -> String {
-        string_value(literal).unwrap_or_default()
-    }
-
-    fn read(raw: &'a RawValue) -> Option<Self> {
-        let GoString { text, is_faithful } = serde_json::from_str(raw.get()).ok()?;
-        if !is_faithful {
-            return Some(Self::of(&text));
-        }
-        Some(Self {
-            text,
-            literal: Cow::Borrowed(raw),
-        })
-    }
-}
-
 /// The members of one JSON object, in their order, values not yet decoded.
-pub(crate) struct Object<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+pub(crate) struct Object<'a>(Vec<Member<'a>>);
+
+struct Member<'a> {
+    /// `None` where it is too long for any that is asked for.
+    name: Option<Cow<'a, str>>,
+    name_literal: &'a RawValue,
+    value: &'a RawValue,
+}
 
 impl<'a> Object<'a> {
     /// Reads one object; `null` is an object without members. Nothing but
     /// white space may follow.
     pub(crate) fn parse(text: &'a str) -> Result<Self, JsonError> {
-        let members: Option<Self> =
-            serde_json::from_str(text).map_err(|error| JsonError::NotAnObject {
+        let mut members = Vec::with_capacity(8);
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let read = deserializer
+            .deserialize_option(Members(&mut members))
+            .and_then(|()| deserializer.end());
+        match read {
+            Ok(()) => Ok(Self(members)),
+            Err(_) if members.len() > MEMBERS_MAX => Err(JsonError::TooManyMembers),
+            Err(error) => Err(JsonError::NotAnObject {
                 column: error.column(),
-            })?;
-        Ok(members.unwrap_or(Self(Vec::new())))
+            }),
+        }
     }
 
     /// The string under `key` in any case, `None` where it is absent or null.
@@ -134,9 +122,9 @@ impl<'a> Object<'a> {
 
     /// The first key that is none of `known` in any case.
     pub(crate) fn unknown_key(&self, known: &[&str]) -> Option<String> {
-        let is_known = |name: &RawValue| known.iter().any(|key| is_spelled(name, key));
-        let (name, _) = self.0.iter().find(|(name, _)| !is_known(name))?;
-        string_value(name)
+        let is_known = |member: &Member| known.iter().any(|key| member.is_spelled(key));
+        let unknown = self.0.iter().find(|member| !is_known(member))?;
+        string_value(unknown.name_literal)
     }
 
     /// The value under exactly `key` if that is a string: how Go reads a map.
@@ -151,9 +139,10 @@ impl<'a> Object<'a> {
     }
 
     fn exact(&self, key: &str) -> Option<&'a RawValue> {
-        let named = |name: &RawValue| string_value(name).is_some_and(|name| name == key);
-        let (_, value) = self.0.iter().rev().find(|(name, _)| named(name))?;
-        Some(value)
+        debug_assert!(key.len() <= KEY_MAX, "{key} is too long to be found");
+        let mut members = self.0.iter().rev();
+        let last = members.find(|member| member.name.as_deref() == Some(key))?;
+        Some(last.value)
     }
 
     /// Decodes every value under `key`, as one of the wrong type is an error
@@ -164,103 +153,84 @@ impl<'a> Object<'a> {
         decode: impl Fn(&'a RawValue) -> Result<T, JsonError>,
     ) -> Result<Option<T>, JsonError> {
         let mut last = None;
-        for (name, value) in &self.0 {
-            if value.get() != "null" && is_spelled(name, key) {
-                last = Some(decode(value)?);
+        for member in &self.0 {
+            if member.value.get() != "null" && member.is_spelled(key) {
+                last = Some(decode(member.value)?);
             }
         }
         Ok(last)
     }
 }
 
-/// Whether the raw JSON string `name` is `key` under Unicode's simple folding.
-/// Two letters have relatives outside ASCII: `s` the long s, `k` the Kelvin sign.
-fn is_spelled(name: &RawValue, key: &str) -> bool {
-    let plain = name.get().trim_matches('"');
-    if plain.is_ascii() && !plain.contains('\\') {
-        return plain.eq_ignore_ascii_case(key);
+impl<'a> Member<'a> {
+    fn new(name_literal: &'a RawValue, value: &'a RawValue) -> Self {
+        Self {
+            name: name(name_literal),
+            name_literal,
+            value,
+        }
     }
-    let folded = |name: String| name.replace('ſ', "s").replace('\u{212a}', "k");
-    string_value(name).is_some_and(|name| folded(name).eq_ignore_ascii_case(key))
+
+    /// Whether the key is `key` under Unicode's simple folding. Two letters have
+    /// relatives outside ASCII: `s` the long s, `k` the Kelvin sign.
+    fn is_spelled(&self, key: &str) -> bool {
+        debug_assert!(key.len() <= KEY_MAX, "{key} is too long to be found");
+        let Some(name) = &self.name else {
+            return false;
+        };
+        if name.is_ascii() {
+            return name.eq_ignore_ascii_case(key);
+        }
+        let folded = name.chars().map(|letter| match letter {
+            'ſ' => 's',
+            '\u{212a}' => 'k',
+            letter => letter.to_ascii_lowercase(),
+        });
+        folded.eq(key.chars().map(|letter| letter.to_ascii_lowercase()))
+    }
 }
 
-fn string_value(raw: &RawValue) -> Option<String> {
-    serde_json::from_str::<GoString>(raw.get())
-        .ok()
-        .map(|string| string.text)
+/// Decodes a key, unless it is too long.
+fn name(literal: &RawValue) -> Option<Cow<'_, str>> {
+    let text = literal.get();
+    if text.len() > KEY_LITERAL_MAX {
+        return None;
+    }
+    if text.contains('\\') {
+        return string_value(literal).map(Cow::Owned);
+    }
+    let plain = text.strip_prefix('"')?.strip_suffix('"')?;
+    Some(Cow::Borrowed(plain))
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Vec<(&'de RawValue, &'de RawValue)>;
+/// Reads an object or `null` and puts the members there: one more than
+/// [`MEMBERS_MAX`] where it gave up.
+struct Members<'v, 'a>(&'v mut Vec<Member<'a>>);
 
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object")
-            }
+impl<'de> Visitor<'de> for Members<'_, 'de> {
+    type Value = ();
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(8);
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(members)
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_none<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some((name, value)) = map.next_entry()? {
+            self.0.push(Member::new(name, value));
+            if self.0.len() > MEMBERS_MAX {
+                return Err(A::Error::custom("too many members"));
             }
         }
-        deserializer.deserialize_map(Members).map(Object)
+        Ok(())
     }
-}
-
-/// A string in which a lone surrogate escape counts as U+FFFD. `serde_json`
-/// hands those out only as bytes, where they are the WTF-8 form: three bytes.
-struct GoString {
-    text: String,
-    /// There was no such escape: every reader of the literal reads this text.
-    is_faithful: bool,
-}
-
-impl<'de> Deserialize<'de> for GoString {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Wtf8;
-        impl Visitor<'_> for Wtf8 {
-            type Value = GoString;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a string")
-            }
-
-            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<GoString, E> {
-                if let Ok(text) = str::from_utf8(bytes) {
-                    return Ok(GoString {
-                        text: text.to_owned(),
-                        is_faithful: true,
-                    });
-                }
-                let text = replace_surrogates(bytes).ok_or_else(|| E::custom("not WTF-8"))?;
-                Ok(GoString {
-                    text,
-                    is_faithful: false,
-                })
-            }
-        }
-        deserializer
-            .deserialize_bytes(Wtf8)
-            .map_err(D::Error::custom)
-    }
-}
-
-/// WTF-8 with each surrogate, the bytes `ED A0..=BF xx`, as one U+FFFD.
-fn replace_surrogates(mut bytes: &[u8]) -> Option<String> {
-    let mut text = String::with_capacity(bytes.len());
-    while let Err(error) = str::from_utf8(bytes) {
-        let (valid, rest) = bytes.split_at(error.valid_up_to());
-        text.push_str(str::from_utf8(valid).ok()?);
-        text.push(char::REPLACEMENT_CHARACTER);
-        bytes = rest.get(3..)?;
-    }
-    text.push_str(str::from_utf8(bytes).ok()?);
-    Some(text)
 }
 
 #[cfg(test)]

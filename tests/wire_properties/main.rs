@@ -7,4 +7,5 @@ mod any_bytes;
 mod client;
 mod client_checks;
 mod json_text;
+mod objects;
 mod proxy;
