@@ -212,6 +212,11 @@ impl Broker {
         self.metrics.expose(&self.waiting(), process, format)
     }
 
+    /// The metrics that the reference broker has, as text: what anybody may read.
+    pub fn expose_published_metrics(&self, format: Format) -> String {
+        self.metrics.expose_published(&self.waiting(), format)
+    }
+
     /// Every metric that tells no country, as data.
     pub fn export_metrics(
         &self,

@@ -31,8 +31,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use prometheus_client::encoding::{prometheus_protobuf, text};
-use prometheus_client::registry::Registry;
+use prometheus_client::encoding::prometheus_protobuf;
 
 use crate::geoip::{CountryCode, GeoIp};
 use crate::wire::nat::NatType;
@@ -47,7 +46,8 @@ pub use waiting::Waiting;
 use distinct_ips::{DistinctIps, WindowKey};
 use exposition::Format;
 use families::{
-    AnswerEnd, By, Families, OrderEnd, Proxy, PublishedProxyAnswer, Refused, Reply, UniqueProxy,
+    AnswerEnd, By, Families, OrderEnd, Proxy, PublishedProxyAnswer, Refused, Registries, Reply,
+    UniqueProxy,
 };
 use ip_recordings::{IpRecorder, Recording};
 use labels::{
@@ -63,7 +63,7 @@ use window::WindowCounts;
 #[derive(Debug)]
 pub struct Metrics {
     start: SystemTime,
-    registry: Registry,
+    registries: Registries,
     families: Families,
     process: ProcessMetrics,
     window: Mutex<Window>,
@@ -82,12 +82,12 @@ struct Window {
 impl Metrics {
     /// Everything at 0, in a window that begins at `start`. `key` is random.
     pub fn new(start: SystemTime, key: WindowKey) -> Self {
-        let mut registry = Registry::default();
+        let mut registries = Registries::default();
         Self {
             start,
-            families: Families::register(&mut registry),
-            process: ProcessMetrics::register(&mut registry, start),
-            registry,
+            families: Families::register(&mut registries),
+            process: ProcessMetrics::register(&mut registries.all, start),
+            registries,
             window: Mutex::new(Window {
                 start,
                 counts: WindowCounts::default(),
@@ -272,10 +272,13 @@ impl Metrics {
         format: Format,
     ) -> String {
         self.refresh(waiting, process);
-        let mut open_metrics = String::with_capacity(128 * 1024);
-        // Writing to a string cannot fail.
-        let _ = text::encode(&mut open_metrics, &self.registry);
-        format.convert(open_metrics)
+        format.convert(exposition::encode(&self.registries.all))
+    }
+
+    /// The families of the reference broker as text: what anybody may read.
+    pub fn expose_published(&self, waiting: &Waiting, format: Format) -> String {
+        self.refresh(waiting, None);
+        format.convert(exposition::encode(&self.registries.published))
     }
 
     /// Every family that tells no country, as data: what goes further than the
@@ -287,7 +290,7 @@ impl Metrics {
         process: Option<ProcessFigures>,
     ) -> Result<Vec<MetricFamily>, fmt::Error> {
         self.refresh(waiting, process);
-        let mut families = prometheus_protobuf::encode(&self.registry)?;
+        let mut families = prometheus_protobuf::encode(&self.registries.all)?;
         families.retain(|family| !exposition::tells_countries(family));
         Ok(families)
     }

@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 
 use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::MetricFamily;
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
 
 /// What series say of a country by.
 const COUNTRY: &str = "cc";
@@ -44,6 +46,14 @@ impl Format {
     }
 }
 
+/// The OpenMetrics text of a registry.
+pub(super) fn encode(registry: &Registry) -> String {
+    let mut open_metrics = String::with_capacity(128 * 1024);
+    // Writing to a string cannot fail.
+    let _ = text::encode(&mut open_metrics, registry);
+    open_metrics
+}
+
 /// Whether the series of a family are told apart by country. Each that are have
 /// one for the unknown country from the start.
 pub(super) fn tells_countries(family: &MetricFamily) -> bool {
@@ -51,9 +61,9 @@ pub(super) fn tells_countries(family: &MetricFamily) -> bool {
     labels.any(|label| label.name == COUNTRY)
 }
 
-/// The older form names counters and infos with their suffix in the metadata,
-/// and knows neither `info`, `UNIT` nor `EOF`.
-fn to_text(open_metrics: &str) -> String {
+/// Turns an OpenMetrics text into the older form, which names counters and infos
+/// with their suffix in the metadata, and knows neither `info`, `UNIT` nor `EOF`.
+pub fn to_text(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len() + 1024);
     let mut help = "";
     for line in open_metrics.lines() {

@@ -73,8 +73,25 @@ pub(super) type Alone = [(&'static str, &'static str); 0];
 /// How long answers take.
 pub(super) type Latency = Family<Answered, Histogram>;
 
+/// Who may read which families.
+#[derive(Debug, Default)]
+pub(super) struct Registries {
+    /// All of them: for the operator.
+    pub(super) all: Registry,
+    /// Those of the reference broker, which are among `all`, too: for anybody.
+    pub(super) published: Registry,
+}
+
 /// The families. The first eight are the reference broker's, and rounded where
 /// their name says so; the others count exactly and know no country.
+///
+/// Two of the eight are exact, as they are there. `snowflake_proxy_total` counts
+/// proxies and no client. `snowflake_available_proxies` sinks by one with each match, so
+/// on a quiet broker it is a clock that tells when a client came. It stays exact all the
+/// same: `/debug`, whose form the protocol fixes, tells of the same polls by type and by
+/// NAT; and as most of its series are 0 or 1, an 8 in place of the 1 would tell as much.
+/// It knows neither country nor rendezvous method, and a proxy that leaves, or has waited
+/// its 10 s, looks like one that was matched.
 #[derive(Debug)]
 pub(super) struct Families {
     pub(super) unique_proxies: Family<UniqueProxy, Counter>,
@@ -127,28 +144,30 @@ pub(super) struct Families {
 }
 
 impl Families {
-    /// All of them, in the registry.
-    pub(super) fn register(registry: &mut Registry) -> Self {
-        let families = Self::declare(registry);
+    /// All of them, in the registries of those who may read them.
+    pub(super) fn register(registries: &mut Registries) -> Self {
+        let families = Self::declare(registries);
         families.seed();
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("snowflake_broker_build", "The release that runs", build);
+        let all = &mut registries.all;
+        all.register("snowflake_broker_build", "The release that runs", build);
         families
     }
 
     #[rustfmt::skip]
-    fn declare(registry: &mut Registry) -> Self {
-        let r = registry;
+    fn declare(registries: &mut Registries) -> Self {
+        let p = &mut registries.published;
+        let r = &mut registries.all;
         let latency: fn() -> Histogram = || Histogram::new(LATENCIES);
         Self {
-            unique_proxies: add(r, "snowflake_proxy", "Unique addresses of proxies that polled", Family::default()),
-            available_proxies: add(r, "snowflake_available_proxies", "Proxies that wait for a client", Family::default()),
-            published_polls: add(r, "snowflake_rounded_proxy_poll", "Polls of proxies, rounded up to a multiple of 8", Family::default()),
-            polls_with_pattern: add(r, "snowflake_rounded_proxy_poll_with_relay_url_extension", "Polls with a relay pattern, rounded up to a multiple of 8", Family::default()),
-            polls_without_pattern: add(r, "snowflake_rounded_proxy_poll_without_relay_url_extension", "Polls without a relay pattern, rounded up to a multiple of 8", Family::default()),
-            polls_rejected_pattern: add(r, "snowflake_rounded_proxy_poll_rejected_relay_url_extension", "Polls rejected for their relay pattern, rounded up to a multiple of 8", Family::default()),
-            published_clients: add(r, "snowflake_rounded_client_poll", "Polls of clients, rounded up to a multiple of 8", Family::default()),
-            published_answers: add(r, "snowflake_rounded_proxy_answer", "Answers of proxies, rounded up to a multiple of 8", Family::default()),
+            unique_proxies: publish(r, p, "snowflake_proxy", "Unique addresses of proxies that polled", Family::default()),
+            available_proxies: publish(r, p, "snowflake_available_proxies", "Proxies that wait for a client", Family::default()),
+            published_polls: publish(r, p, "snowflake_rounded_proxy_poll", "Polls of proxies, rounded up to a multiple of 8", Family::default()),
+            polls_with_pattern: publish(r, p, "snowflake_rounded_proxy_poll_with_relay_url_extension", "Polls with a relay pattern, rounded up to a multiple of 8", Family::default()),
+            polls_without_pattern: publish(r, p, "snowflake_rounded_proxy_poll_without_relay_url_extension", "Polls without a relay pattern, rounded up to a multiple of 8", Family::default()),
+            polls_rejected_pattern: publish(r, p, "snowflake_rounded_proxy_poll_rejected_relay_url_extension", "Polls rejected for their relay pattern, rounded up to a multiple of 8", Family::default()),
+            published_clients: publish(r, p, "snowflake_rounded_client_poll", "Polls of clients, rounded up to a multiple of 8", Family::default()),
+            published_answers: publish(r, p, "snowflake_rounded_proxy_answer", "Answers of proxies, rounded up to a multiple of 8", Family::default()),
 
             proxy_polls_received: add(r, "snowflake_broker_proxy_polls_received", "Polls of proxies that came; each has its outcome in snowflake_broker_proxy_polls_total", Counter::default()),
             proxy_polls: add(r, "snowflake_broker_proxy_polls", "Polls of proxies by what became of them", Family::default()),
@@ -217,6 +236,17 @@ impl Families {
         seed1(&self.handshake_failures, |reason| Handshake { reason });
         seed1(&self.queue_call_failures, |call| FailedCall { call });
     }
+}
+
+fn publish<M: Metric + Clone>(
+    all: &mut Registry,
+    published: &mut Registry,
+    name: &str,
+    help: &str,
+    metric: M,
+) -> M {
+    let metric = add(all, name, help, metric);
+    add(published, name, help, metric)
 }
 
 fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {

@@ -192,6 +192,10 @@ pub enum Endpoint {
     Metrics,
     /// `/prometheus`.
     Prometheus,
+    /// `/livez`.
+    Livez,
+    /// `/readyz`.
+    Readyz,
     /// `/robots.txt`.
     Robots,
     /// What is none of ours.
@@ -307,7 +311,8 @@ words! {
     OrderOutcome { Issued = "issued", Refused = "refused", Failed = "failed" }
     Endpoint {
         Client = "client", Proxy = "proxy", Answer = "answer", Amp = "amp", Debug = "debug",
-        Metrics = "metrics", Prometheus = "prometheus", Robots = "robots", Other = "other",
+        Metrics = "metrics", Prometheus = "prometheus", Livez = "livez", Readyz = "readyz",
+        Robots = "robots", Other = "other",
     }
     StatusCode {
         Ok = "200", NotModified = "304", BadRequest = "400", NotFound = "404",
