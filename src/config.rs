@@ -50,6 +50,8 @@ pub struct Config {
     pub telemetry: crate::telemetry::Settings,
     /// What is sent to OpenTelemetry collectors.
     pub otel: crate::telemetry::otel::Settings,
+    /// Where operators look into the broker by HTTP.
+    pub operator: crate::http::operator::Settings,
     /// Who may look into the broker and steer it, and where.
     pub admin: crate::grpc::settings::Settings,
     /// Brokers that lend each other proxies.

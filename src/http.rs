@@ -10,6 +10,8 @@ mod client;
 pub mod client_address;
 mod error;
 mod metrics_log;
+pub mod operator;
+mod pages;
 mod proxy;
 mod replies;
 mod settings;
@@ -22,6 +24,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use arc_swap::ArcSwap;
 use axum::body::{Body, HttpBody};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
@@ -29,6 +32,7 @@ use futures_util::FutureExt as _;
 use http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LENGTH};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode};
+use ipnet::IpNet;
 use tower::Service;
 
 use crate::broker::Broker;
@@ -36,7 +40,11 @@ use crate::listener::accounts::Accounts;
 use crate::metrics::ProcessFigures;
 use crate::metrics::labels::Endpoint;
 
+pub use metrics_log::MetricsLog;
 pub use settings::Settings;
+
+use metrics_log::LogPage;
+use status::{Audience, FigurePages};
 
 /// Where the front gets what it does not know itself; reading files is not its
 /// business.
@@ -51,28 +59,64 @@ pub struct Sources {
 }
 
 /// Reads the part of the metrics log that is published. It may block.
-pub type ReadMetricsLog = Arc<dyn Fn() -> io::Result<Vec<u8>> + Send + Sync>;
+pub type ReadMetricsLog = Arc<dyn Fn() -> io::Result<MetricsLog> + Send + Sync>;
 
 /// What the handlers share.
 struct Front {
     broker: Arc<Broker>,
     settings: Settings,
     sources: Sources,
+    figures: FigurePages,
+    metrics_log: LogPage,
+    /// Who is an operator on the public port, too.
+    operator_networks: ArcSwap<Vec<IpNet>>,
 }
 
-/// Every endpoint of the broker, as a service. There are few paths, none of which
-/// has parts to take out: one `match` is all the router there is.
+/// The endpoints of the broker, as a service: those of the public port, or those of
+/// operators. There are few paths, none of which has parts to take out: one `match`
+/// for each of the two is all the router there is.
 #[derive(Clone)]
-pub struct Endpoints(Arc<Front>);
+pub struct Endpoints {
+    front: Arc<Front>,
+    audience: Audience,
+}
 
 impl Endpoints {
-    /// The endpoints of this broker.
+    /// The public endpoints of this broker.
     pub fn new(broker: Arc<Broker>, settings: Settings, sources: Sources) -> Self {
-        Self(Arc::new(Front {
+        let front = Front {
             broker,
             settings,
             sources,
-        }))
+            figures: FigurePages::new(),
+            metrics_log: metrics_log::page(),
+            operator_networks: ArcSwap::default(),
+        };
+        Self {
+            front: Arc::new(front),
+            audience: Audience::Public,
+        }
+    }
+
+    /// The endpoints of the same broker for operators alone.
+    pub fn for_operators(&self) -> Self {
+        Self {
+            front: Arc::clone(&self.front),
+            audience: Audience::Operator,
+        }
+    }
+
+    /// Shows everything on the public port to who comes from these networks, from now
+    /// on, and to nobody else.
+    pub fn set_operator_networks(&self, networks: Vec<IpNet>) {
+        self.front.operator_networks.store(Arc::new(networks));
+    }
+
+    fn endpoint(&self, path: &str) -> Endpoint {
+        match self.audience {
+            Audience::Public => public_endpoint(path),
+            Audience::Operator => operator_endpoint(path),
+        }
     }
 }
 
@@ -92,16 +136,16 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let endpoint = endpoint(request.uri().path());
+        let endpoint = self.endpoint(request.uri().path());
         let call = Call {
-            front: Arc::clone(&self.0),
+            endpoints: self.clone(),
             endpoint,
             is_head: request.method() == Method::HEAD,
         };
         if request.method() == Method::OPTIONS && endpoint != Endpoint::Other {
             return call.reply(ready(StatusCode::OK.into_response()));
         }
-        let front = Arc::clone(&self.0);
+        let (front, audience) = (Arc::clone(&self.front), self.audience);
         let (head, body) = request.into_parts();
         if is_head_too_large(endpoint, &head) {
             return call.reply(ready(error::head_too_large()));
@@ -111,9 +155,11 @@ where
             Endpoint::Answer => call.reply(proxy::answer(front, head, body)),
             Endpoint::Client => call.reply(client::poll(front, head, body)),
             Endpoint::Amp => call.reply(amp::poll(front, head, body)),
-            Endpoint::Debug => call.reply(ready(status::debug(&front))),
+            Endpoint::Debug => call.reply(status::debug(front, audience)),
             Endpoint::Metrics => call.reply(metrics_log::serve(front, head)),
-            Endpoint::Prometheus => call.reply(status::prometheus(front, head)),
+            Endpoint::Prometheus => call.reply(status::prometheus(front, head, audience)),
+            Endpoint::Livez => call.reply(ready(status::livez())),
+            Endpoint::Readyz => call.reply(ready(status::readyz(&front))),
             Endpoint::Robots => call.reply(ready(status::robots())),
             Endpoint::Other => call.reply(ready(error::not_found())),
         }
@@ -122,7 +168,7 @@ where
 
 /// A request that is being answered.
 struct Call {
-    front: Arc<Front>,
+    endpoints: Endpoints,
     endpoint: Endpoint,
     is_head: bool,
 }
@@ -135,13 +181,13 @@ impl Call {
     }
 
     fn finish(self, mut response: Response) -> Response {
-        if is_for_peers(self.endpoint) {
+        if self.endpoints.audience == Audience::Public && is_for_peers(self.endpoint) {
             allow_any_origin(&mut response);
         }
         if self.is_head {
             response = without_body(response);
         }
-        let metrics = self.front.broker.metrics();
+        let metrics = self.endpoints.front.broker.metrics();
         metrics.replied(self.endpoint, replies::code(response.status()));
         response
     }
@@ -154,7 +200,8 @@ fn is_head_too_large(endpoint: Endpoint, head: &Parts) -> bool {
     }
 }
 
-fn endpoint(path: &str) -> Endpoint {
+/// What everybody may ask for.
+fn public_endpoint(path: &str) -> Endpoint {
     match path {
         "/client" => Endpoint::Client,
         "/proxy" => Endpoint::Proxy,
@@ -168,6 +215,17 @@ fn endpoint(path: &str) -> Endpoint {
     }
 }
 
+/// What is on the operator's own addresses.
+fn operator_endpoint(path: &str) -> Endpoint {
+    match path {
+        "/debug" => Endpoint::Debug,
+        "/prometheus" => Endpoint::Prometheus,
+        "/livez" => Endpoint::Livez,
+        "/readyz" => Endpoint::Readyz,
+        _ => Endpoint::Other,
+    }
+}
+
 /// Whether proxies in browsers ask there, or clients.
 fn is_for_peers(endpoint: Endpoint) -> bool {
     match endpoint {
@@ -177,7 +235,11 @@ fn is_for_peers(endpoint: Endpoint) -> bool {
         | Endpoint::Amp
         | Endpoint::Debug
         | Endpoint::Metrics => true,
-        Endpoint::Prometheus | Endpoint::Robots | Endpoint::Other => false,
+        Endpoint::Prometheus
+        | Endpoint::Livez
+        | Endpoint::Readyz
+        | Endpoint::Robots
+        | Endpoint::Other => false,
     }
 }
 

@@ -19,6 +19,7 @@ use crate::telemetry::LogLimit;
 
 use super::durable::{self, AppendedFile};
 use super::ip_counts::{self, IpCounts};
+use super::published_file::PublishedFile;
 use super::random;
 use super::window_file::WindowFile;
 
@@ -284,11 +285,8 @@ async fn on_thread<T: Send + 'static>(
 
 /// What `/metrics` serves, if there is a log.
 pub(super) fn reader(settings: &Settings) -> Option<ReadMetricsLog> {
-    let log = log(settings)?;
-    Some(Arc::new(move || {
-        let tail = log.tail()?;
-        Ok(published_log::published(&tail).to_vec())
-    }))
+    let log = PublishedFile::new(log(settings)?);
+    Some(Arc::new(move || log.read()))
 }
 
 /// Refuses a file that is something else: appending would spoil it.

@@ -100,6 +100,49 @@ impl Observer for Connections {
     }
 }
 
+/// Logs some of the connections to the operator's addresses that a limit ended. They
+/// are not counted: the figures are of those who come to the broker.
+pub(super) struct OperatorConnections {
+    dropped: LogLimit,
+    failed_accepts: LogLimit,
+}
+
+impl OperatorConnections {
+    pub(super) fn new() -> Self {
+        Self {
+            dropped: LogLimit::new(1, Duration::from_mins(1)),
+            failed_accepts: LogLimit::new(1, Duration::from_mins(1)),
+        }
+    }
+}
+
+impl Observer for OperatorConnections {
+    fn opened(&self) {}
+
+    fn closed(&self) {}
+
+    fn dropped(&self, reason: DropReason) {
+        let is_full = matches!(
+            reason,
+            DropReason::Connections | DropReason::ConnectionsPerPeer
+        );
+        if is_full && let Some(suppressed) = self.dropped.admit(clock::now()) {
+            tracing::warn!(
+                suppressed,
+                "operator.listen: dropped a connection, too many are open"
+            );
+        }
+    }
+
+    fn accept_failed(&self, error: &io::Error) {
+        if let Some(suppressed) = self.failed_accepts.admit(clock::now()) {
+            tracing::warn!(%error, suppressed, "operator.listen: cannot accept connections, trying again");
+        }
+    }
+
+    fn handshake_failed(&self, _in_time: bool) {}
+}
+
 /// Keeps the metrics of the last hour. Never returns.
 pub(super) async fn sample(metrics: Arc<Metrics>) {
     let mut ticks = interval(SAMPLE_INTERVAL);

@@ -15,7 +15,6 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout_at;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Broker, clock};
@@ -34,6 +33,7 @@ use super::exports::Exports;
 use super::federation;
 use super::lifecycle::{Ending, Patience, Request, Running, Signals};
 use super::observed::{self, Connections};
+use super::operator_port::{self, OperatorPort};
 use super::parts::Parts;
 use super::queues::{self, Queues};
 use super::reload::{self, Reloads, Targets};
@@ -90,6 +90,7 @@ struct Started {
     books: JoinHandle<()>,
     close_books: CancellationToken,
     close_federation: CancellationToken,
+    operator_port: OperatorPort,
     /// Cancelled when the program is told to stop.
     stopping: CancellationToken,
 }
@@ -117,14 +118,29 @@ impl Started {
         let tls = certificates.acceptor()?;
         let has_tls = tls.is_some();
         let serve_challenges = challenge_server(config, &metrics, &closing);
-        let server = server(config, &broker, tls, Arc::clone(&metrics), &closing);
+        let accounts = Accounts::new(accounts::bounds(config));
+        let endpoints = endpoints(config, &broker, &accounts);
+        let observer = Arc::new(Connections::new(Arc::clone(&metrics)));
+        let settings = config.listener.clone();
+        let server = Server::new(
+            settings,
+            tls,
+            endpoints.clone(),
+            observer,
+            accounts,
+            closing.clone(),
+        );
+        let server = Arc::new(server);
+        reload::set_limits(config, &broker, &server);
         let inherited = sockets.take(sockets::HTTP)?;
         let inherited_for_acme = sockets.take(sockets::ACME)?;
         let admin_socket = admin::open(&config.admin, &mut sockets).await?;
         let peer_socket = federation::open(&config.federation, &mut sockets).await?;
+        let operator_sockets = operator_port::open(&config.operator, &mut sockets).await?;
         sockets.refuse_rest()?;
         let has_inherited_sockets = !inherited.is_empty();
         let servers = serve_on(listeners(config, inherited).await?, &server, has_tls)?;
+        let operator_port = OperatorPort::start(operator_sockets, &endpoints);
         let kept = certificates.keep(config, inherited_for_acme, serve_challenges);
         kept.await?;
 
@@ -140,6 +156,7 @@ impl Started {
             broker: Arc::clone(&broker),
             certificates,
             server: Arc::clone(&server),
+            endpoints,
             log: log.clone(),
             gate: Arc::clone(&gate),
             metrics,
@@ -170,6 +187,7 @@ impl Started {
             books,
             close_books,
             close_federation,
+            operator_port,
             stopping,
         })
     }
@@ -201,9 +219,10 @@ impl Started {
             Ending::AtOnce => SAVING_PATIENCE,
             Ending::InTime | Ending::Late => deadline.saturating_duration_since(clock::now()),
         };
-        let (books, ()) = tokio::join!(
+        let (books, (), ()) = tokio::join!(
             timeout_at(deadline.into(), self.books),
             signals.unless_stopped(self.exports.close(export_patience)),
+            self.operator_port.close(),
         );
         if books.is_err() {
             tracing::warn!("stopped before the counts were saved");
@@ -242,30 +261,15 @@ async fn bind(addr: &str) -> anyhow::Result<TcpListener> {
     listener.map_err(|error| cannot_listen("listener.addr", addr, &error))
 }
 
-fn server(
-    config: &Config,
-    broker: &Arc<Broker>,
-    tls: Option<TlsAcceptor>,
-    metrics: Arc<Metrics>,
-    closing: &Closing,
-) -> Arc<Server<Endpoints>> {
-    let accounts = Accounts::new(accounts::bounds(config));
+fn endpoints(config: &Config, broker: &Arc<Broker>, accounts: &Arc<Accounts>) -> Endpoints {
     let sources = http::Sources {
-        accounts: Arc::clone(&accounts),
+        accounts: Arc::clone(accounts),
         metrics_log: books::reader(&config.metrics),
         process_figures: observed::process_figures,
     };
     let endpoints = Endpoints::new(Arc::clone(broker), config.http.clone(), sources);
-    let server = Server::new(
-        config.listener.clone(),
-        tls,
-        endpoints,
-        Arc::new(Connections::new(metrics)),
-        accounts,
-        closing.clone(),
-    );
-    reload::set_limits(config, broker, &server);
-    Arc::new(server)
+    endpoints.set_operator_networks(config.operator.networks.clone());
+    endpoints
 }
 
 /// Serves in the clear what a certificate authority looks at.

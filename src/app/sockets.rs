@@ -9,8 +9,11 @@ use listenfd::ListenFd;
 use rustix::net::sockopt::socket_acceptconn;
 use tokio::net::{TcpListener, UnixListener};
 
-/// The main socket: clients, proxies, and whoever looks at the broker.
+/// The main socket: clients, proxies, and whoever looks at what is public.
 pub(super) const HTTP: &str = "http";
+
+/// The sockets where operators look at the broker.
+pub(super) const OPERATOR: &str = "operator";
 
 /// The socket of the administration.
 pub(super) const ADMIN: &str = "admin";

@@ -4,6 +4,7 @@ mod admin;
 mod bounds;
 mod federation;
 mod forms;
+mod operator;
 mod queues;
 
 use std::path::Path;
@@ -41,6 +42,7 @@ pub(super) fn check(
     admin::check(&mut rules);
     federation::check(&mut rules);
     forms::check(&mut rules);
+    operator::check(&mut rules);
     queues::check(&mut rules);
     rules.found
 }

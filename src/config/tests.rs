@@ -1,5 +1,6 @@
 mod admin;
 mod federation;
+mod operator;
 
 use std::collections::BTreeSet;
 

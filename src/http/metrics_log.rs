@@ -1,84 +1,118 @@
 //! `/metrics`: the metrics log, for Tor's `CollecTor`.
 
+use std::fmt::Display;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
-use tokio::task::spawn_blocking;
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::broker::clock;
 use crate::telemetry::LogLimit;
 
+use super::pages::Page;
 use super::{Front, error};
 
 /// Whoever wants can ask for a log that cannot be read, any number of times.
 static UNREADABLE: LogLimit = LogLimit::new(1, Duration::from_mins(10));
+
+/// How long nobody looks at the file again.
+const LIFETIME: Duration = Duration::from_secs(1);
+
+/// The part of the metrics log that is published.
+#[derive(Clone, Debug)]
+pub struct MetricsLog {
+    text: Bytes,
+    /// By which a reader knows that it has this text.
+    tag: HeaderValue,
+}
+
+impl MetricsLog {
+    /// The log with this text.
+    pub fn new(text: Vec<u8>) -> Self {
+        let tag = format!("\"{}\"", hex::encode(digest(&SHA256, &text)));
+        Self {
+            text: text.into(),
+            // Hexadecimal digits always are a value.
+            tag: HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static("\"\"")),
+        }
+    }
+
+    /// What is published.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+/// What all who ask for the log share.
+pub(super) type LogPage = Page<Result<MetricsLog, Arc<io::Error>>>;
+
+pub(super) fn page() -> LogPage {
+    Page::new(LIFETIME)
+}
 
 /// The log as it is published, or 304 for whoever has it already.
 pub(super) async fn serve(front: Arc<Front>, head: Parts) -> Response {
     let Some(read) = front.sources.metrics_log.clone() else {
         return error::not_found();
     };
-    let read = spawn_blocking(move || {
-        let log = read()?;
-        let tag = tag(&log);
-        std::io::Result::Ok((log, tag))
-    });
-    match read.await {
-        Ok(Ok((_, tag))) if has(&head.headers, &tag) => {
-            (StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response()
+    match front
+        .metrics_log
+        .get(move || read().map_err(Arc::new))
+        .await
+    {
+        Ok(Ok(log)) if has(&head.headers, &log.tag) => {
+            (StatusCode::NOT_MODIFIED, [(ETAG, log.tag)]).into_response()
         }
-        Ok(Ok((log, tag))) => {
-            let content_type = "text/plain; charset=utf-8".to_owned();
-            ([(CONTENT_TYPE, content_type), (ETAG, tag)], log).into_response()
+        Ok(Ok(log)) => {
+            let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
+            ([(CONTENT_TYPE, content_type), (ETAG, log.tag)], log.text).into_response()
         }
-        Ok(Err(problem)) => {
-            if let Some(suppressed) = UNREADABLE.admit(clock::now()) {
-                tracing::warn!(suppressed, "the metrics log cannot be read: {problem}");
-            }
-            error::not_found()
-        }
-        Err(_panicked) => error::not_found(),
+        Ok(Err(problem)) => unreadable(&problem),
+        Err(no_page) => unreadable(&no_page),
     }
 }
 
-fn tag(log: &[u8]) -> String {
-    format!("\"{}\"", hex::encode(digest(&SHA256, log)))
+fn unreadable(problem: &dyn Display) -> Response {
+    if let Some(suppressed) = UNREADABLE.admit(clock::now()) {
+        tracing::warn!(suppressed, "the metrics log cannot be read: {problem}");
+    }
+    error::not_found()
 }
 
 /// Whether `If-None-Match` (RFC 9110, section 13.1.2) names this tag. Ours hold
 /// no comma, so a comma always ends one.
-fn has(headers: &HeaderMap, tag: &str) -> bool {
+fn has(headers: &HeaderMap, tag: &HeaderValue) -> bool {
     let values = headers.get_all(IF_NONE_MATCH).into_iter();
     let tags = values
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','));
     tags.map(str::trim)
-        .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
+        .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == *tag)
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
     fn tags_are_found_in_lists_weak_ones_too() {
-        let tag = tag(b"log");
+        let tag = MetricsLog::new(b"log".to_vec()).tag;
+        let known = tag.to_str().unwrap().to_owned();
         let other = "\"0\"";
         for (values, found) in [
             (vec![], false),
             (vec![other.to_owned()], false),
-            (vec![tag.clone()], true),
-            (vec![format!("{other}, W/{tag}")], true),
-            (vec![other.to_owned(), tag.clone()], true),
+            (vec![known.clone()], true),
+            (vec![format!("{other}, W/{known}")], true),
+            (vec![other.to_owned(), known.clone()], true),
             (vec!["*".to_owned()], true),
-            (vec![tag.trim_matches('"').to_owned()], false),
+            (vec![known.trim_matches('"').to_owned()], false),
         ] {
             let mut headers = HeaderMap::new();
             for value in &values {

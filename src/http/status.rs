@@ -1,49 +1,164 @@
 //! What operators and crawlers ask for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use bytes::Bytes;
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
-use tokio::task::spawn_blocking;
+use http::{HeaderMap, StatusCode};
 
-use crate::matching::Snapshot;
-use crate::metrics::exposition::Format;
+use crate::broker::Broker;
+use crate::matching::{Snapshot, Stage};
+use crate::metrics::ProcessFigures;
+use crate::metrics::exposition::{Format, to_text};
 use crate::wire::nat::NatType;
 use crate::wire::proxy::ProxyType;
 
-use super::Front;
+use super::pages::{NoPage, Page};
+use super::{Front, operator};
 
-/// `/debug`: what is waiting.
-pub(super) fn debug(front: &Front) -> Response {
-    text(debug_text(&front.broker.snapshot()))
+/// How old the figures may be that operators get.
+const OPERATOR_LIFETIME: Duration = Duration::from_secs(1);
+/// How old those may be that anybody gets. All that anybody can ask for is of the same
+/// moment: two pages of different ages would make a finer clock than one.
+const PUBLIC_LIFETIME: Duration = Duration::from_secs(1);
+
+/// For whom figures are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Audience {
+    /// Everybody on the net.
+    Public,
+    /// Who runs the broker.
+    Operator,
 }
 
-/// `/prometheus`: every metric, as text. It can be megabytes, and the figures of
-/// the process come from files: a worker of the runtime would be held up by it,
-/// and with the worker who polls.
-pub(super) async fn prometheus(front: Arc<Front>, head: Parts) -> Response {
-    let accept = head
-        .headers
-        .get(ACCEPT)
-        .and_then(|accept| accept.to_str().ok());
-    let format = Format::accepted_by(accept);
-    let (broker, figures) = (Arc::clone(&front.broker), front.sources.process_figures);
-    let scrape = move || broker.expose_metrics(figures(), format);
-    match spawn_blocking(scrape).await {
-        Ok(metrics) => ([(CONTENT_TYPE, format.content_type())], metrics).into_response(),
-        Err(_panicked) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+/// The figures of the broker, for each audience. One page of each is in the making at
+/// most.
+#[derive(Debug)]
+pub(super) struct FigurePages {
+    public: Page<Figures>,
+    operator: Page<Figures>,
+}
+
+impl FigurePages {
+    pub(super) fn new() -> Self {
+        Self {
+            public: Page::new(PUBLIC_LIFETIME),
+            operator: Page::new(OPERATOR_LIFETIME),
+        }
     }
+}
+
+/// The figures of one moment in all their forms.
+#[derive(Clone, Debug)]
+struct Figures {
+    open_metrics: Bytes,
+    text: Bytes,
+    debug: Bytes,
+}
+
+impl Figures {
+    /// The figures now. The metrics can be megabytes and the figures of the process
+    /// come from files: not to be called where others wait.
+    fn read(broker: &Broker, process: fn() -> Option<ProcessFigures>, audience: Audience) -> Self {
+        let format = Format::OpenMetrics;
+        let open_metrics = match audience {
+            Audience::Public => broker.expose_published_metrics(format),
+            Audience::Operator => broker.expose_metrics(process(), format),
+        };
+        Self {
+            text: to_text(&open_metrics).into(),
+            open_metrics: open_metrics.into(),
+            debug: debug_text(&broker.snapshot()).into(),
+        }
+    }
+}
+
+/// `/debug`: what is waiting. Operators get it as it is now: it is made in no time.
+pub(super) async fn debug(front: Arc<Front>, audience: Audience) -> Response {
+    let text = match audience {
+        Audience::Public => figures(&front, audience).await.map(|figures| figures.debug),
+        Audience::Operator => Ok(debug_text(&front.broker.snapshot()).into()),
+    };
+    text.map_or_else(unavailable, |text| {
+        unstored("text/plain; charset=utf-8", text)
+    })
+}
+
+/// `/prometheus`: every metric for operators, and for others those that the reference
+/// broker has.
+pub(super) async fn prometheus(front: Arc<Front>, head: Parts, audience: Audience) -> Response {
+    let audience = match audience {
+        Audience::Public if is_operators(&front, &head) => Audience::Operator,
+        audience => audience,
+    };
+    let format = accepted_format(&head.headers);
+    let figures = match figures(&front, audience).await {
+        Ok(figures) => figures,
+        Err(no_page) => return unavailable(no_page),
+    };
+    let text = match format {
+        Format::OpenMetrics => figures.open_metrics,
+        Format::Text => figures.text,
+    };
+    unstored(format.content_type(), text)
+}
+
+/// `/livez`: the program runs.
+pub(super) fn livez() -> Response {
+    unstored("text/plain; charset=utf-8", Bytes::from_static(b"ok\n"))
+}
+
+/// `/readyz`: whether the broker takes new work; 503 while it drains or is a lame duck.
+pub(super) fn readyz(front: &Front) -> Response {
+    let (status, text) = match front.broker.stage() {
+        Stage::Serving => (StatusCode::OK, "ok\n"),
+        Stage::LameDuck => (StatusCode::SERVICE_UNAVAILABLE, "lame duck\n"),
+        Stage::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+    };
+    let text = Bytes::from_static(text.as_bytes());
+    (status, unstored("text/plain; charset=utf-8", text)).into_response()
 }
 
 /// `/robots.txt`: nothing here is for crawlers.
 pub(super) fn robots() -> Response {
-    text("User-agent: *\nDisallow: /\n".to_owned())
+    let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+    (headers, "User-agent: *\nDisallow: /\n").into_response()
 }
 
-fn text(body: String) -> Response {
-    ([(CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response()
+async fn figures(front: &Front, audience: Audience) -> Result<Figures, NoPage> {
+    let page = match audience {
+        Audience::Public => &front.figures.public,
+        Audience::Operator => &front.figures.operator,
+    };
+    let (broker, process) = (Arc::clone(&front.broker), front.sources.process_figures);
+    page.get(move || Figures::read(&broker, process, audience))
+        .await
+}
+
+fn is_operators(front: &Front, head: &Parts) -> bool {
+    operator::is_from(&front.operator_networks.load(), head, &front.settings)
+}
+
+fn accepted_format(headers: &HeaderMap) -> Format {
+    let accept = headers.get(ACCEPT);
+    Format::accepted_by(accept.and_then(|accept| accept.to_str().ok()))
+}
+
+/// What is of this moment, and not for the stores of others.
+fn unstored(content_type: &'static str, body: Bytes) -> Response {
+    let headers = [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-store")];
+    (headers, body).into_response()
+}
+
+fn unavailable(no_page: NoPage) -> Response {
+    let status = match no_page {
+        NoPage::TooSlow => StatusCode::SERVICE_UNAVAILABLE,
+        NoPage::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    status.into_response()
 }
 
 fn debug_text(snapshot: &Snapshot) -> String {

@@ -7,6 +7,7 @@ mod front;
 mod limits;
 #[path = "../support/messages.rs"]
 mod messages;
+mod operator;
 mod poll_interval;
 mod rendezvous;
 mod requests;

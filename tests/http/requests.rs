@@ -4,6 +4,7 @@ use axum::body::Body;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
+use snowflake_broker::http::Endpoints;
 use tower::ServiceExt as _;
 
 use crate::front::Front;
@@ -16,16 +17,21 @@ pub(crate) struct Reply {
     pub(crate) body: String,
 }
 
+/// Sends a request to these endpoints.
+pub(crate) async fn send(endpoints: &Endpoints, request: Request<Body>) -> Reply {
+    let response = endpoints.clone().oneshot(request).await.unwrap();
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Reply {
+        status: head.status,
+        headers: head.headers,
+        body: String::from_utf8(body.to_vec()).unwrap(),
+    }
+}
+
 impl Front {
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
-        let response = self.endpoints.clone().oneshot(request).await.unwrap();
-        let (head, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Reply {
-            status: head.status,
-            headers: head.headers,
-            body: String::from_utf8(body.to_vec()).unwrap(),
-        }
+        send(&self.endpoints, request).await
     }
 
     pub(crate) async fn post(&self, path: &str, body: impl Into<Body>) -> Reply {

@@ -55,6 +55,8 @@ pub(in crate::app) enum Part {
     Matching,
     /// What is logged.
     LogLevel,
+    /// From where the public port shows everything.
+    OperatorNetworks,
     /// Who may call the administration.
     Administration,
     /// The other brokers, and the certificates to know each other by.
@@ -63,7 +65,7 @@ pub(in crate::app) enum Part {
 
 impl Part {
     /// All that is replaced.
-    pub(in crate::app) const REPLACED: [Self; 10] = [
+    pub(in crate::app) const REPLACED: [Self; 11] = [
         Self::Bridges,
         Self::RelayPatterns,
         Self::PollIntervals,
@@ -72,6 +74,7 @@ impl Part {
         Self::Limits,
         Self::Matching,
         Self::LogLevel,
+        Self::OperatorNetworks,
         Self::Administration,
         Self::Federation,
     ];
@@ -89,6 +92,7 @@ impl Display for Part {
             Self::Limits => "limits",
             Self::Matching => "matching",
             Self::LogLevel => "log level",
+            Self::OperatorNetworks => "operator networks",
             Self::Administration => "administration",
             Self::Federation => "federation",
         })
@@ -141,6 +145,7 @@ pub(in crate::app) struct Targets {
     pub(in crate::app) broker: Arc<Broker>,
     pub(in crate::app) certificates: Certificates,
     pub(in crate::app) server: Arc<Server<Endpoints>>,
+    pub(in crate::app) endpoints: Endpoints,
     pub(in crate::app) log: LogControl,
     pub(in crate::app) gate: Arc<Gate>,
     pub(in crate::app) metrics: Arc<Metrics>,
@@ -212,6 +217,8 @@ impl Prepared {
         targets.broker.set_knowledge(self.knowledge);
         targets.certificates.apply(self.certificate);
         set_limits(&self.loaded.config, &targets.broker, &targets.server);
+        let operators = self.loaded.config.operator.networks.clone();
+        targets.endpoints.set_operator_networks(operators);
         let federation = &self.loaded.config.federation;
         targets
             .peers

@@ -9,7 +9,7 @@ use crate::config::Config;
 
 /// The sections and keys that a reload puts in force. All others wait for a
 /// restart, so that a new setting is not passed over in silence.
-const RELOADED: [&str; 11] = [
+const RELOADED: [&str; 12] = [
     "admin.tls",
     "admin.tokens",
     "broker",
@@ -18,6 +18,7 @@ const RELOADED: [&str; 11] = [
     "limits",
     "listener",
     "matching",
+    "operator.networks",
     "poll_interval",
     "telemetry.log_level",
     "tls",

@@ -1,0 +1,110 @@
+//! Where operators look into the broker: addresses of their own, in the clear.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::http::Endpoints;
+use crate::http::operator::{DEFAULT_ADDRESS, Listen, Settings};
+use crate::listener::accounts::{Accounts, Bounds};
+use crate::listener::{self, Closing, Server, Stage};
+
+use super::observed::OperatorConnections;
+use super::sockets::{self, Sockets};
+use super::start_up::cannot_listen;
+
+const SETTING: &str = "operator.listen";
+
+/// How long connections may take to close. Whoever scrapes then has waited long.
+const CLOSING_PATIENCE: Duration = Duration::from_millis(500);
+
+/// A few programs that ask every some seconds.
+const MAX_CONNECTIONS: usize = 64;
+const MAX_STREAMS: u32 = 16;
+
+/// Opens what the settings say, or takes what the service manager has passed.
+pub(super) async fn open(
+    settings: &Settings,
+    sockets: &mut Sockets,
+) -> anyhow::Result<Vec<TcpListener>> {
+    let inherited = sockets.take(sockets::OPERATOR)?;
+    if !inherited.is_empty() {
+        tracing::info!("{SETTING} is not used: the service manager has passed the socket");
+        return Ok(inherited);
+    }
+    if settings.listen == Listen::IfPossible {
+        return Ok(bind_if_possible().await.into_iter().collect());
+    }
+    let mut listeners = Vec::new();
+    for addr in settings.listen.addresses() {
+        let listener = listener::bind(addr).await;
+        listeners.push(listener.map_err(|error| cannot_listen(SETTING, addr, &error))?);
+    }
+    Ok(listeners)
+}
+
+/// Nobody has asked for this one, and there may be a second broker here.
+async fn bind_if_possible() -> Option<TcpListener> {
+    let listener = listener::bind(DEFAULT_ADDRESS).await;
+    listener
+        .map_err(|error| {
+            tracing::warn!(
+                "{:#}; there are no endpoints for operators: set {SETTING} to another address, or to off",
+                cannot_listen(SETTING, DEFAULT_ADDRESS, &error)
+            );
+        })
+        .ok()
+}
+
+/// The operator's endpoints, while they are served.
+#[derive(Debug)]
+pub(super) struct OperatorPort {
+    closing: Closing,
+    servers: JoinSet<()>,
+}
+
+impl OperatorPort {
+    /// Serves from now on, until [`Self::close`]: whoever watches the broker wants to
+    /// see how it stops, too.
+    pub(super) fn start(listeners: Vec<TcpListener>, endpoints: &Endpoints) -> Self {
+        let closing = Closing::default();
+        let server = Arc::new(Server::new(
+            limits(),
+            None,
+            endpoints.for_operators(),
+            Arc::new(OperatorConnections::new()),
+            Accounts::new(Bounds::default()),
+            closing.clone(),
+        ));
+        let mut servers = JoinSet::new();
+        for listener in listeners {
+            if let Ok(addr) = listener.local_addr() {
+                tracing::info!(port = addr.port(), "serving operators");
+            }
+            servers.spawn(Arc::clone(&server).run(listener));
+        }
+        Self { closing, servers }
+    }
+
+    /// Ends when the requests that are under way have, or soon.
+    pub(super) async fn close(mut self) {
+        self.closing.advance(Stage::Closing);
+        let closed = timeout(CLOSING_PATIENCE, async {
+            while self.servers.join_next().await.is_some() {}
+        });
+        // Others end with the program.
+        drop(closed.await);
+    }
+}
+
+fn limits() -> listener::Settings {
+    listener::Settings {
+        max_connections: MAX_CONNECTIONS,
+        max_connections_per_peer: MAX_CONNECTIONS,
+        http2_max_streams: MAX_STREAMS,
+        ..listener::Settings::default()
+    }
+}

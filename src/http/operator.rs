@@ -1,0 +1,126 @@
+//! Who may see everything: whoever comes to the operator's own addresses, and on the
+//! public port whoever comes from the operator's networks.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use http::request::Parts;
+use ipnet::IpNet;
+use serde::de::{self, Deserializer, SeqAccess};
+use serde::{Deserialize, Serialize};
+
+use crate::listener::Peer;
+
+use super::client_address::{ClientAddress, client_address};
+
+/// Where the operator's endpoints are unless the settings say, if nobody else is
+/// there: this machine alone reaches it.
+pub const DEFAULT_ADDRESS: &str = "127.0.0.1:9580";
+
+/// Where operators look into the broker, and from where else they may.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Where the operator's endpoints are, in the clear.
+    #[serde(skip_serializing_if = "Listen::is_default")]
+    pub listen: Listen,
+    /// From which networks (CIDR) the public port shows all metrics, too.
+    pub networks: Vec<IpNet>,
+}
+
+/// Where the operator's endpoints are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Listen {
+    /// At [`DEFAULT_ADDRESS`]; nowhere if that is taken.
+    #[default]
+    IfPossible,
+    /// At each of these addresses and ports; nowhere if there are none.
+    At(Vec<String>),
+}
+
+impl Listen {
+    /// The word for nowhere.
+    pub const OFF: &str = "off";
+
+    fn is_default(&self) -> bool {
+        *self == Self::IfPossible
+    }
+
+    /// The addresses that somebody has asked for.
+    pub fn addresses(&self) -> &[String] {
+        match self {
+            Self::IfPossible => &[],
+            Self::At(addresses) => addresses,
+        }
+    }
+}
+
+/// From a list, or from one text with commas.
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Addresses)
+    }
+}
+
+struct Addresses;
+
+impl<'de> de::Visitor<'de> for Addresses {
+    type Value = Listen;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an address and port, a list of them, or off")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Listen, E> {
+        let addresses = text.split(',').map(str::trim);
+        let addresses = addresses.filter(|address| !address.is_empty() && *address != Listen::OFF);
+        Ok(Listen::At(addresses.map(str::to_owned).collect()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Listen, A::Error> {
+        let mut addresses = Vec::new();
+        while let Some(address) = list.next_element()? {
+            addresses.push(address);
+        }
+        Ok(Listen::At(addresses))
+    }
+}
+
+/// Headers by which reverse proxies say that a request is somebody else's.
+const FORWARDING: [&str; 9] = [
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+];
+
+/// Whether a request to the public port is from one of these networks.
+///
+/// It is only believed of a peer that speaks for itself, or whom a proxy of ours names:
+/// any stranger can write a header, and behind a reverse proxy on this machine all
+/// strangers come from the loopback.
+pub(super) fn is_from(networks: &[IpNet], head: &Parts, settings: &super::Settings) -> bool {
+    let Some(Peer(peer)) = head.extensions.get() else {
+        return false;
+    };
+    let peer = peer.ip().to_canonical();
+    let is_ours = |address: IpAddr| networks.iter().any(|network| network.contains(&address));
+    match client_address(peer, &head.headers, settings) {
+        ClientAddress::Direct(address) => {
+            !settings.is_trusted(peer) && !is_forwarded(&head.headers) && is_ours(address)
+        }
+        ClientAddress::Forwarded(address) => settings.is_trusted(peer) && is_ours(address),
+        ClientAddress::Hidden(_) => false,
+    }
+}
+
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    FORWARDING.iter().any(|name| headers.contains_key(*name))
+}

@@ -1,0 +1,204 @@
+//! Pages that are made seldom and read often: one at a time is in the making, all
+//! who ask share it, and so does whoever asks in the time after it. What it costs to
+//! make one is bounded by time, not by how many ask.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::broker::clock;
+
+/// How long to wait for a page that is in the making: for a disk, that is.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why there is no page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoPage {
+    /// It is in the making, and has been for long.
+    #[error("the page was not made in time")]
+    TooSlow,
+    /// Its maker panicked.
+    #[error("the page could not be made")]
+    Failed,
+}
+
+/// The last page, and the next.
+#[derive(Debug)]
+struct Slot<T> {
+    /// The last one, and when it was begun.
+    made: Option<(Instant, T)>,
+    is_in_the_making: bool,
+}
+
+/// A page of which a clone costs little.
+#[derive(Debug)]
+pub(super) struct Page<T> {
+    lifetime: Duration,
+    slot: Arc<watch::Sender<Slot<T>>>,
+}
+
+impl<T: Clone + Send + Sync + 'static> Page<T> {
+    /// A page that is made anew for who asks when it is older than `lifetime`.
+    pub(super) fn new(lifetime: Duration) -> Self {
+        let slot = Slot {
+            made: None,
+            is_in_the_making: false,
+        };
+        Self {
+            lifetime,
+            slot: Arc::new(watch::Sender::new(slot)),
+        }
+    }
+
+    /// The page. `make` may block; it goes on, and its page is kept, also when
+    /// nobody waits for it any more.
+    pub(super) async fn get(&self, make: impl FnOnce() -> T + Send + 'static) -> Result<T, NoPage> {
+        let mut slot = self.slot.subscribe();
+        if let Some(making) = self.begin() {
+            spawn_blocking(move || making.finish(make()));
+        }
+        let made = slot.wait_for(|slot| !slot.is_in_the_making);
+        let made = timeout(PATIENCE, made).await.map_err(|_| NoPage::TooSlow)?;
+        // It fails when the sender is gone, and we have it.
+        let slot = made.map_err(|_| NoPage::Failed)?;
+        let page = slot.made.as_ref().map(|(_, page)| page.clone());
+        page.ok_or(NoPage::Failed)
+    }
+
+    /// To be called by who makes the page; `None` if it is fresh, or in the making.
+    fn begin(&self) -> Option<Making<T>> {
+        let now = clock::now();
+        let is_fresh = |begun: Instant| now.saturating_duration_since(begun) < self.lifetime;
+        let begun = self.slot.send_if_modified(|slot| {
+            let is_there = slot
+                .made
+                .as_ref()
+                .is_some_and(|(begun, _)| is_fresh(*begun));
+            let is_needed = !is_there && !slot.is_in_the_making;
+            slot.is_in_the_making |= is_needed;
+            is_needed
+        });
+        begun.then(|| Making {
+            begun: now,
+            page: None,
+            slot: Arc::clone(&self.slot),
+        })
+    }
+}
+
+/// A page in the making. Dropped without one, it leaves none: what went wrong is not
+/// to be hidden by a page that gets older and older.
+struct Making<T> {
+    begun: Instant,
+    page: Option<T>,
+    slot: Arc<watch::Sender<Slot<T>>>,
+}
+
+impl<T> Making<T> {
+    fn finish(mut self, page: T) {
+        self.page = Some(page);
+    }
+}
+
+impl<T> Drop for Making<T> {
+    fn drop(&mut self) {
+        let made = self.page.take().map(|page| (self.begun, page));
+        self.slot.send_modify(|slot| {
+            slot.made = made;
+            slot.is_in_the_making = false;
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+
+    use futures_util::FutureExt as _;
+    use tokio::time::advance;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A page that says how many were made before it.
+    struct Counted {
+        page: Page<usize>,
+        made: Arc<AtomicUsize>,
+    }
+
+    impl Counted {
+        fn new() -> Self {
+            Self {
+                page: Page::new(SECOND),
+                made: Arc::default(),
+            }
+        }
+
+        async fn get(&self) -> Result<usize, NoPage> {
+            let made = Arc::clone(&self.made);
+            let make = move || made.fetch_add(1, Ordering::SeqCst);
+            self.page.get(make).await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_is_made_once_in_its_lifetime() {
+        let counted = Counted::new();
+        for second in 0..3 {
+            for _ in 0..100 {
+                assert_eq!(counted.get().await, Ok(second));
+            }
+            advance(SECOND).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn all_who_ask_share_the_one_in_the_making() {
+        let page = Page::new(Duration::ZERO);
+        let (go, wait) = mpsc::channel::<()>();
+        let first = page.get(move || wait.recv().map_or(0, |()| 1));
+        let others = (0..100).map(|_| page.get(|| 2).boxed());
+        let mut all = vec![first.boxed()];
+        all.extend(others);
+        for asked in &mut all {
+            assert!(asked.now_or_never().is_none());
+        }
+        go.send(()).unwrap();
+        for asked in all {
+            assert_eq!(asked.await, Ok(1));
+        }
+    }
+
+    #[tokio::test]
+    async fn who_no_longer_waits_leaves_a_page_for_the_next() {
+        let page = Page::new(SECOND * 60);
+        let (go, wait) = mpsc::channel::<()>();
+        let left = page.get(move || wait.recv().map_or(0, |()| 1));
+        assert!(left.boxed().now_or_never().is_none());
+        let next = page.get(|| 2);
+        go.send(()).unwrap();
+        assert_eq!(next.await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn a_page_that_cannot_be_made_hides_behind_no_older_one() {
+        let page = Page::new(Duration::ZERO);
+        assert_eq!(page.get(|| 1).await, Ok(1));
+        assert_eq!(page.get(|| panic!("as a test")).await, Err(NoPage::Failed));
+        assert_eq!(page.get(|| 2).await, Ok(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_ever() {
+        let page = Page::new(SECOND);
+        let (_go, wait) = mpsc::channel::<()>();
+        let slow = page.get(move || wait.recv().is_ok());
+        let (slow, ()) = tokio::join!(slow, advance(PATIENCE));
+        assert_eq!(slow, Err(NoPage::TooSlow));
+    }
+}
