@@ -57,14 +57,16 @@ fn main() -> io::Result<()> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let addr = broker.block_on(serve())?;
+    let addresses = broker.block_on(serve())?;
     for with_scrapes in [false, true, false, true] {
-        report(with_scrapes, peers.block_on(measure(addr, with_scrapes)))?;
+        let measured = peers.block_on(measure(addresses, with_scrapes));
+        report(with_scrapes, measured)?;
     }
     Ok(())
 }
 
-async fn serve() -> io::Result<SocketAddr> {
+/// Where peers come, and where operators do.
+async fn serve() -> io::Result<[SocketAddr; 2]> {
     let settings = matching::Settings {
         client_queue_max: 0,
         proxy_timeout: Duration::from_millis(1),
@@ -88,6 +90,11 @@ async fn serve() -> io::Result<SocketAddr> {
         process_figures: || None,
     };
     let endpoints = front::Endpoints::new(broker, front::Settings::default(), sources);
+    let operators = listen(endpoints.for_operators()).await?;
+    Ok([listen(endpoints).await?, operators])
+}
+
+async fn listen(endpoints: front::Endpoints) -> io::Result<SocketAddr> {
     let settings = listener::Settings::default();
     let closing = Closing::default();
     let server = Server::new(
@@ -115,13 +122,16 @@ impl Observer for Unobserved {
 }
 
 /// How long requests took and how long scrapes did.
-async fn measure(addr: SocketAddr, with_scrapes: bool) -> (Vec<Duration>, Vec<Duration>) {
+async fn measure(
+    [addr, operators]: [SocketAddr; 2],
+    with_scrapes: bool,
+) -> (Vec<Duration>, Vec<Duration>) {
     let mut peers = JoinSet::new();
     for number in 0..CONNECTIONS {
         peers.spawn(poll(addr, number));
     }
     let scrapes = if with_scrapes {
-        scrape(addr).await
+        scrape(operators).await
     } else {
         Vec::new()
     };

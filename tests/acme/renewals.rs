@@ -39,7 +39,7 @@ async fn a_restart_serves_what_was_kept_and_orders_nothing() {
     let mut broker = site.start(&pebble, Proofs::TlsAlpn01).await;
     assert_eq!(served(&handshake(&broker, &root).await), certificate);
     for outcome in ["issued", "refused", "failed"] {
-        assert_eq!(broker.orders(&root, outcome).await, 0);
+        assert_eq!(broker.orders(outcome).await, 0);
     }
     // Once it was ordered, with the account that was opened then.
     assert_eq!(broker.log().matches("ordering a certificate").count(), 1);
@@ -60,7 +60,7 @@ async fn a_certificate_is_replaced_a_third_of_its_life_before_its_end() {
     expect_robots(&mut before).await;
 
     broker.until_vouched_for_by(&authority.root).await;
-    assert_eq!(broker.orders(&authority.root, "issued").await, 1);
+    assert_eq!(broker.orders("issued").await, 1);
     // The connection under the old one goes on.
     expect_robots(&mut before).await;
 }
@@ -100,7 +100,7 @@ async fn an_account_that_is_unknown_is_opened_again() {
     let authority = pebble.start().await;
     let broker = site.start(&pebble, Proofs::TlsAlpn01).await;
     broker.until_vouched_for_by(&authority.root).await;
-    assert_eq!(broker.orders(&authority.root, "refused").await, 1);
+    assert_eq!(broker.orders("refused").await, 1);
 }
 
 /// A file that cannot be replaced stands for a disk that is full.

@@ -82,6 +82,7 @@ impl Setup {
         }
         command
             .args(["--disable-tls", "--disable-geoip"])
+            .env("SNOWFLAKE_BROKER_OPERATOR__LISTEN", "off")
             .arg(format!("--addr={}", self.addr))
             .arg("--config")
             .arg(config)

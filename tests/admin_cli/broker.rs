@@ -70,6 +70,7 @@ impl Broker {
             .arg("--config")
             .arg(config)
             .env(LISTEN, &listen)
+            .env("SNOWFLAKE_BROKER_OPERATOR__LISTEN", "off")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

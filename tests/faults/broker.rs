@@ -18,7 +18,7 @@ use snowflake_broker::broker::clock;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
 use crate::exposition::Exposition;
@@ -36,6 +36,9 @@ const FILES_KEPT: usize = 3;
 
 /// How many lines a fault may leave in the log, however often it happens.
 const MOST_LINES: usize = 40;
+
+/// How old the metrics may be that a broker shows.
+const METRICS_LIFETIME: Duration = Duration::from_secs(1);
 
 /// Longer than a rendezvous takes on the slowest machine.
 const HANGS: Duration = Duration::from_secs(10);
@@ -121,7 +124,8 @@ impl Setup {
 
     /// Starts it.
     pub(crate) fn spawn(mut self) -> Broker {
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
+        let free = || SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
+        let (addr, operator) = (free(), free());
         let log = self.path(&format!("log-{}", addr.port()));
         let logged = Stdio::from(File::create(&log).unwrap());
         let stderr = self.stderr.take().unwrap_or(logged);
@@ -133,6 +137,7 @@ impl Setup {
             .arg(format!("--addr={addr}"))
             .arg("--disable-geoip")
             .args(self.roots.is_none().then_some("--disable-tls"))
+            .env("SNOWFLAKE_BROKER_OPERATOR__LISTEN", operator.to_string())
             .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -144,6 +149,7 @@ impl Setup {
         Broker {
             child,
             addr,
+            operator,
             log,
             setup: self,
         }
@@ -154,6 +160,7 @@ impl Setup {
 pub(crate) struct Broker {
     child: Child,
     pub(crate) addr: SocketAddr,
+    operator: SocketAddr,
     log: PathBuf,
     setup: Setup,
 }
@@ -273,9 +280,11 @@ impl Broker {
         Peer::http1_over(connector.connect(name, stream).await.unwrap()).await
     }
 
-    /// All its metrics.
+    /// All its metrics, of now: those that somebody asked for before are old then.
     pub(crate) async fn metrics(&self) -> Exposition {
-        let (_, text) = self.peer().await.post("/prometheus", String::new()).await;
+        sleep(METRICS_LIFETIME).await;
+        let mut operator = Peer::http1(self.operator).await;
+        let (_, text) = operator.post("/prometheus", String::new()).await;
         Exposition::text(&text).unwrap()
     }
 

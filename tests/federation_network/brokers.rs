@@ -113,7 +113,7 @@ impl Site {
     ) -> Result<String> {
         let of = |ending| self.folder.path().join(name.name).with_extension(ending);
         let mut config = format!(
-            "{more_settings}\n[tls]\ndisable = true\n[admin]\nlisten = \"{}\"\n\
+            "{more_settings}\n[tls]\ndisable = true\n[operator]\nlisten = \"off\"\n[admin]\nlisten = \"{}\"\n\
              [listener]\naddr = \"{}\"\n\
              # All clients and proxies here have one address.\n\
              [limits]\nexempt = [\"{}/24\"]\n\

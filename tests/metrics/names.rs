@@ -16,7 +16,7 @@ use crate::exposition::{Exposition, Family};
 use crate::front::Front;
 use crate::front::watched::privacy::PrivacyWatch;
 use crate::messages::{client_poll, proxy_answer, proxy_poll};
-use crate::requests::Reply;
+use crate::requests::{Reply, send};
 
 /// Section 9 of the protocol.
 const PUBLISHED: [(&str, &[&str]); 8] = [
@@ -49,13 +49,14 @@ fn front() -> Front {
     Front::new(matching::Settings::default())
 }
 
-/// What Prometheus gets that asks by this `Accept`.
+/// What the operator's Prometheus gets that asks by this `Accept`.
 async fn scrape(front: &Front, accept: Option<&str>) -> Reply {
     let mut request = Request::get("/prometheus");
     if let Some(accept) = accept {
         request = request.header("Accept", accept);
     }
-    front.send(request.body(Body::empty()).unwrap()).await
+    let operators = front.endpoints.for_operators();
+    send(&operators, request.body(Body::empty()).unwrap()).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -220,7 +221,7 @@ async fn only_published_families_tell_countries_and_none_tells_an_address() {
 
     let watch = PrivacyWatch::default();
     watch.forbid("Sid-of-a-proxy");
-    watch.check("/prometheus", &front.get("/prometheus").await.body);
+    watch.check("/prometheus", &scrape(&front, None).await.body);
     watch.check("/debug", &front.get("/debug").await.body);
     watch.assert_clean("");
 }

@@ -75,28 +75,29 @@ impl Folder {
     /// Starts a broker with these settings, those without a section being of
     /// `metrics`, besides the log and the state. Waits until it listens.
     pub(crate) async fn start(&self, settings: &[(&str, &str)]) -> Program {
-        let (command, addr) = self.command(settings);
-        let program = self.spawn(command, addr);
+        let program = self.spawn(settings);
+        let addr = program.addr;
         until("it listens", || std::net::TcpStream::connect(addr).is_ok()).await;
         program
     }
 
     /// Its exit code and the last line it says; it has to end by itself.
     pub(crate) async fn fail(&self, settings: &[(&str, &str)]) -> (Option<i32>, String) {
-        let (command, addr) = self.command(settings);
-        let mut program = self.spawn(command, addr);
+        let mut program = self.spawn(settings);
         let status = timeout(FOREVER, program.child.wait()).await;
         let status = status.expect("it does not end").unwrap();
         let said = program.said();
         (status.code(), said.lines().last().unwrap().to_owned())
     }
 
-    fn command(&self, settings: &[(&str, &str)]) -> (Command, SocketAddr) {
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
+    fn spawn(&self, settings: &[(&str, &str)]) -> Program {
+        let free = || SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
+        let (addr, operator) = (free(), free());
         let mut command = program();
         command
             .arg(format!("--addr={addr}"))
             .args(["--disable-tls", "--disable-geoip"])
+            .env("SNOWFLAKE_BROKER_OPERATOR__LISTEN", operator.to_string())
             .env("SNOWFLAKE_BROKER_MATCHING__PROXY_TIMEOUT", "1ms")
             .env("SNOWFLAKE_BROKER_MATCHING__CLIENT_QUEUE_WAIT", "0")
             .env("SNOWFLAKE_BROKER_MATCHING__DRAIN_GRACE", "0")
@@ -110,10 +111,6 @@ impl Folder {
             let name = format!("SNOWFLAKE_BROKER_{section}__{key}");
             command.env(name.to_ascii_uppercase(), value);
         }
-        (command, addr)
-    }
-
-    fn spawn(&self, mut command: Command, addr: SocketAddr) -> Program {
         let said = self.path(&format!("stderr-{}", addr.port()));
         command
             .stdin(Stdio::null())
@@ -121,7 +118,12 @@ impl Folder {
             .stderr(fs::File::create(&said).unwrap())
             .kill_on_drop(true);
         let child = command.spawn().unwrap();
-        Program { child, addr, said }
+        Program {
+            child,
+            addr,
+            operator,
+            said,
+        }
     }
 }
 
@@ -143,6 +145,7 @@ pub(crate) async fn run(arguments: &[&str]) -> Output {
 pub(crate) struct Program {
     child: Child,
     addr: SocketAddr,
+    operator: SocketAddr,
     said: PathBuf,
 }
 
@@ -175,12 +178,17 @@ impl Program {
     pub(crate) async fn park_proxy(&self, address: u8) -> JoinHandle<()> {
         let parked = tokio::spawn(poll(self.addr, address));
         let waited = timeout(FOREVER, async {
-            while !self.get("/debug", "").await.body.contains("available: 1") {
+            while !self.is_anybody_parked().await {
                 sleep(Duration::from_millis(10)).await;
             }
         });
         waited.await.expect("no poll is parked");
         parked
+    }
+
+    async fn is_anybody_parked(&self) -> bool {
+        let debug = request(self.operator, "/debug", "", "").await;
+        debug.body.contains("available: 1")
     }
 
     pub(crate) async fn metrics(&self, headers: &str) -> Reply {

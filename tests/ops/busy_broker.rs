@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Result;
 use base64::Engine as _;
@@ -13,12 +14,16 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::spawn;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use crate::messages::{client_poll, proxy_answer, proxy_poll};
 use crate::peer::Peer;
 use crate::port;
 use crate::process::Process;
 use crate::wait::until;
+
+/// How old the metrics may be that a broker shows.
+const METRICS_LIFETIME: Duration = Duration::from_secs(1);
 
 const TLS_NAME: &str = "broker.example";
 
@@ -27,7 +32,7 @@ const TLS_NAME: &str = "broker.example";
 pub(crate) struct BusyBroker {
     clear: SocketAddr,
     tls: SocketAddr,
-    cert: PathBuf,
+    operators: [SocketAddr; 2],
     _processes: [Process; 2],
 }
 
@@ -38,9 +43,10 @@ impl BusyBroker {
         fs::write(&cert, pair.cert.pem())?;
         fs::write(&key, pair.signing_key.serialize_pem())?;
         let (clear, tls) = (free_address()?, free_address()?);
-        let mut in_clear = broker(clear);
+        let operators = [free_address()?, free_address()?];
+        let mut in_clear = broker(clear, operators[0]);
         in_clear.arg("--disable-tls");
-        let mut with_tls = broker(tls);
+        let mut with_tls = broker(tls, operators[1]);
         with_tls.arg("--cert").arg(&cert).arg("--key").arg(&key);
         let config = scratch.join("federation.toml");
         fs::write(&config, federation(&cert, &key))?;
@@ -59,37 +65,28 @@ impl BusyBroker {
         Ok(Self {
             clear,
             tls,
-            cert,
+            operators,
             _processes: processes,
         })
     }
 
     /// How Prometheus reaches both.
     pub(crate) fn scrape_config(&self) -> Value {
-        // The alerts know the broker by its job; two scrape configurations may
-        // not have the same name, so that the second gets it by relabelling.
-        let rename = json!([{"target_label": "job", "replacement": "snowflake-broker"}]);
-        let targets = |addr: SocketAddr| json!([{"targets": [addr.to_string()]}]);
-        json!([
-            {
-                "job_name": "snowflake-broker",
-                "metrics_path": "/prometheus",
-                "static_configs": targets(self.clear),
-            },
-            {
-                "job_name": "snowflake-broker-tls",
-                "metrics_path": "/prometheus",
-                "scheme": "https",
-                "tls_config": {"ca_file": self.cert, "server_name": TLS_NAME},
-                "static_configs": targets(self.tls),
-                "relabel_configs": rename,
-            },
-        ])
+        json!([{
+            "job_name": "snowflake-broker",
+            "metrics_path": "/prometheus",
+            "static_configs": [{"targets": self.operators}],
+        }])
     }
 
     /// What the one in the clear exposes to whoever does not ask for OpenMetrics.
     pub(crate) async fn metrics(&self) -> String {
-        self.post("/prometheus", String::new()).await
+        self.shown("/prometheus").await
+    }
+
+    async fn shown(&self, path: &str) -> String {
+        let mut operator = Peer::http2(self.operators[0]).await;
+        operator.post(path, String::new()).await.1
     }
 
     pub(crate) async fn be_busy(&self) -> Result<()> {
@@ -213,6 +210,8 @@ impl BusyBroker {
         let client = self.begin("/client", client_poll("a", "unknown"));
         assert_status(&poll.await?, "client match");
         client.abort();
+        // What Prometheus has asked for before is old then.
+        sleep(METRICS_LIFETIME).await;
         let nobody_waits = "snowflake_broker_matched_clients 0";
         self.shows("/prometheus", nobody_waits).await?;
         let told = self.post("/answer", proxy_answer("left", "b")).await;
@@ -237,7 +236,7 @@ impl BusyBroker {
 
     async fn shows(&self, path: &str, text: &str) -> Result<()> {
         until(text, async || {
-            let shown = self.post(path, String::new()).await;
+            let shown = self.shown(path).await;
             Ok(shown.contains(text).then_some(()))
         })
         .await
@@ -255,11 +254,12 @@ impl BusyBroker {
 }
 
 /// It has patience enough for a slow machine, but no more than it needs.
-fn broker(addr: SocketAddr) -> Command {
+fn broker(addr: SocketAddr, operator: SocketAddr) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"));
     command
         .arg(format!("--addr={addr}"))
         .arg("--disable-geoip")
+        .env("SNOWFLAKE_BROKER_OPERATOR__LISTEN", operator.to_string())
         .env("SNOWFLAKE_BROKER_MATCHING__PROXY_TIMEOUT", "4s")
         .env("SNOWFLAKE_BROKER_MATCHING__REMATCH_AFTER", "100ms")
         .env("SNOWFLAKE_BROKER_LISTENER__HEADER_READ_TIMEOUT", "3s")

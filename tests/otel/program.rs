@@ -24,18 +24,21 @@ pub(crate) const SDP: &str = "secret-offer";
 pub(crate) struct Program {
     child: Child,
     addr: SocketAddr,
+    operator: SocketAddr,
     log: NamedTempFile,
 }
 
 impl Program {
     /// Starts it with these variables, and waits until it listens.
     pub(crate) async fn start(variables: &[(&str, &str)]) -> Self {
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
+        let free = || SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
+        let (addr, operator) = (free(), free());
         let log = NamedTempFile::new().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"))
             .arg(format!("--addr={addr}"))
             .args(["--disable-tls", "--disable-geoip"])
             .env("SNOWFLAKE_BROKER_MATCHING__DRAIN_GRACE", "0")
+            .env("SNOWFLAKE_BROKER_OPERATOR__LISTEN", operator.to_string())
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -44,7 +47,12 @@ impl Program {
             .spawn()
             .unwrap();
         until("it listens", || std::net::TcpStream::connect(addr).is_ok()).await;
-        Self { child, addr, log }
+        Self {
+            child,
+            addr,
+            operator,
+            log,
+        }
     }
 
     pub(crate) fn log(&self) -> String {
@@ -77,7 +85,7 @@ impl Program {
 
     async fn until_parked(&self) {
         let parked = timeout(FOREVER, async {
-            let mut peer = Peer::http2(self.addr).await;
+            let mut peer = Peer::http2(self.operator).await;
             while !peer
                 .post("/debug", String::new())
                 .await

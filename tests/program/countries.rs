@@ -67,7 +67,7 @@ impl Databases {
 async fn is_counted_in(program: &Program, country: &str, address: &str) -> bool {
     let line = format!("cc=\"{country}\"");
     let is_there = async || {
-        let page = program.request("GET /prometheus", "", "").await;
+        let page = program.metrics().await;
         let mut lines = page.lines();
         lines.any(|l| l.starts_with("snowflake_proxy_total") && l.contains(&line))
     };
@@ -117,7 +117,7 @@ async fn a_database_that_is_damaged_at_the_start_leaves_its_countries_unknown() 
 }
 
 async fn in_use(program: &Program) -> u64 {
-    let metrics = program.request("GET /prometheus", "", "").await;
+    let metrics = program.metrics().await;
     let name = "\nsnowflake_broker_country_databases ";
     let (_, rest) = metrics.split_once(name).unwrap();
     rest.lines().next().unwrap().parse().unwrap()

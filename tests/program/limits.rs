@@ -59,14 +59,10 @@ impl Configured {
 
     /// A sample of the metrics.
     async fn count(&self, series: &str) -> u64 {
-        let metrics = self.scrape().await;
+        let metrics = self.program.metrics().await;
         let line = metrics.lines().find(|line| line.starts_with(series));
         let line = line.unwrap_or_else(|| panic!("no {series}"));
         line.rsplit_once(' ').unwrap().1.parse().unwrap()
-    }
-
-    async fn scrape(&self) -> String {
-        self.program.request("GET /prometheus", "", "").await
     }
 
     async fn refusals(&self, request: &str, reason: &str) -> u64 {
@@ -206,7 +202,7 @@ async fn connections_beyond_the_limit_are_closed_and_counted() {
     }
     drop(held);
     let taken = timeout(FOREVER, async {
-        while broker.scrape().await.is_empty() {
+        while served(addr).await.is_none() {
             sleep(Duration::from_millis(20)).await;
         }
     });

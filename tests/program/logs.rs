@@ -40,9 +40,9 @@ async fn json_lines_are_objects_with_level_target_and_message() {
     }
     let messages = lines.iter().map(|line| &line["fields"]["message"]);
     let messages: Vec<&str> = messages.map(|text| text.as_str().unwrap()).collect();
-    assert_eq!(messages[0], "brokering");
-    assert!(messages[1].starts_with("refused a proxy's poll: "));
-    assert_eq!(messages[2..], ["stopping", "stopped"]);
+    assert_eq!(messages[..2], ["brokering", "serving operators"]);
+    assert!(messages[2].starts_with("refused a proxy's poll: "));
+    assert_eq!(messages[3..], ["stopping", "stopped"]);
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn plain_lines_have_time_and_level_and_no_colours() {
         assert!(rest.trim_start().starts_with("INFO "), "{line}");
         assert!(!line.contains('\u{1b}'), "{line}");
     }
-    assert_eq!(log.lines().count(), 4, "{log}");
+    assert_eq!(log.lines().count(), 5, "{log}");
 }
 
 /// The journal takes the `<6>` off and has a time of its own. Only a variable

@@ -7,6 +7,7 @@ mod limits;
 mod logs;
 #[path = "../support/messages.rs"]
 mod messages;
+mod operator;
 #[path = "../support/peer.rs"]
 mod peer;
 #[path = "../support/port.rs"]
@@ -38,10 +39,16 @@ use tokio::time::{sleep, timeout};
 /// Longer than anything here takes; only what hangs runs into it.
 const FOREVER: Duration = Duration::from_mins(1);
 
+/// How old the metrics may be that a broker shows.
+const METRICS_LIFETIME: Duration = Duration::from_secs(1);
+
+const OPERATOR_LISTEN: &str = "SNOWFLAKE_BROKER_OPERATOR__LISTEN";
+
 /// A running broker. Dropping it kills it.
 struct Program {
     child: Child,
     addr: SocketAddr,
+    operator: SocketAddr,
     log: NamedTempFile,
 }
 
@@ -65,12 +72,16 @@ impl Program {
         log: NamedTempFile,
         command: impl FnOnce(SocketAddr) -> Command,
     ) -> Self {
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
+        let (addr, operator) = (free_address(), free_address());
         let mut command = command(addr);
-        command.arg("--disable-tls").stderr(log.reopen().unwrap());
+        command
+            .arg("--disable-tls")
+            .env(OPERATOR_LISTEN, operator.to_string())
+            .stderr(log.reopen().unwrap());
         let program = Self {
             child: command.spawn().unwrap(),
             addr,
+            operator,
             log,
         };
         let listening = timeout(FOREVER, async {
@@ -104,12 +115,19 @@ impl Program {
 
     /// Sends bytes on a connection of their own, and reads until it is closed.
     async fn exchange(&self, request: &[u8]) -> String {
-        let mut stream = TcpStream::connect(self.addr).await.unwrap();
-        stream.write_all(request).await.unwrap();
-        let mut reply = Vec::new();
-        let read = timeout(FOREVER, stream.read_to_end(&mut reply)).await;
-        read.expect("it does not close").ok();
-        String::from_utf8_lossy(&reply).into_owned()
+        exchange(self.addr, request).await
+    }
+
+    /// What an operator gets.
+    async fn operator(&self, path: &str) -> String {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        exchange(self.operator, request.as_bytes()).await
+    }
+
+    /// All metrics, of now: those that somebody asked for before are old then.
+    async fn metrics(&self) -> String {
+        sleep(METRICS_LIFETIME).await;
+        self.operator("/prometheus").await
     }
 
     /// A request over HTTP/1.1 with headers of its own, each with its line end.
@@ -144,12 +162,26 @@ impl Program {
     }
 }
 
+async fn exchange(addr: SocketAddr, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    let mut reply = Vec::new();
+    let read = timeout(FOREVER, stream.read_to_end(&mut reply)).await;
+    read.expect("it does not close").ok();
+    String::from_utf8_lossy(&reply).into_owned()
+}
+
+fn free_address() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()))
+}
+
 fn command(addr: SocketAddr, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"));
     command
         .arg(format!("--addr={addr}"))
         .args(arguments)
         .env("SNOWFLAKE_BROKER_MATCHING__DRAIN_GRACE", "0")
+        .env(OPERATOR_LISTEN, "off")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -246,7 +278,7 @@ async fn it_serves_over_tls_with_a_certificate_from_files() {
     let pair = rcgen::generate_simple_self_signed(["broker.example".to_owned()]).unwrap();
     fs::write(&cert, pair.cert.pem()).unwrap();
     fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
-    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
+    let addr = free_address();
     let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
     let _child = command(addr, &["-disable-geoip", "-cert", cert, "-key", key])
         .spawn()

@@ -53,8 +53,7 @@ async fn sighup_reads_the_configuration_again() {
     let accepted = program.start_post("/proxy", pattern.to_string()).await;
     let refused =
         "\nsnowflake_broker_refusals_total{request=\"proxy_poll\",reason=\"pattern\"} 1\n";
-    let metrics = program.start_post("/prometheus", String::new()).await;
-    assert!(metrics.await.unwrap().contains(refused));
+    assert!(program.metrics().await.contains(refused));
     assert!(!accepted.is_finished());
 
     fs::write(&file, "[telemetry]\nlog_level = \"loud\"\n[brokers]\n").unwrap();

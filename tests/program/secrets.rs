@@ -234,6 +234,7 @@ async fn check(program: Program, folder: &TempDir) {
         assert!(reply.starts_with("HTTP/1.1 200"), "{page}: {reply}");
         watch.check(page, &reply);
     }
+    watch.check("all metrics", &program.metrics().await);
     program.signal(Signal::TERM, "stopping").await;
     let (status, log) = program.end().await;
     assert!(status.success(), "{status}\n{log}");

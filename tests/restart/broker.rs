@@ -89,6 +89,7 @@ impl Program {
         let log = NamedTempFile::new().unwrap();
         command
             .args(["--disable-tls", "--disable-geoip"])
+            .env("SNOWFLAKE_BROKER_OPERATOR__LISTEN", "off")
             .stderr(log.reopen().unwrap())
             .kill_on_drop(true);
         let child = command.spawn().unwrap();

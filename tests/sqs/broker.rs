@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::front::watched::privacy::PrivacyWatch;
 use crate::messages::{proxy_answer, proxy_poll};
@@ -19,6 +19,9 @@ use crate::moto::{Moto, QUEUE, REGION};
 use crate::peer::Peer;
 use crate::port;
 use crate::wait::{LONG_ENOUGH, until};
+
+/// How old the metrics may be that a broker shows.
+const METRICS_LIFETIME: Duration = Duration::from_secs(1);
 
 /// In every id of a client: nobody may learn it.
 pub(crate) const SECRET: &str = "secretid";
@@ -30,6 +33,7 @@ pub(crate) struct Setup(Command);
 pub(crate) struct Broker {
     child: Child,
     pub(crate) addr: SocketAddr,
+    operator: SocketAddr,
     log: NamedTempFile,
 }
 
@@ -83,13 +87,20 @@ impl Setup {
 
     /// Starts it and waits until it listens.
     pub(crate) async fn start(mut self) -> Broker {
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
+        let free = || SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
+        let (addr, operator) = (free(), free());
         let log = NamedTempFile::new().unwrap();
         self.0
             .arg(format!("--addr={addr}"))
+            .env("SNOWFLAKE_BROKER_OPERATOR__LISTEN", operator.to_string())
             .stderr(log.reopen().unwrap());
         let child = self.0.spawn().unwrap();
-        let broker = Broker { child, addr, log };
+        let broker = Broker {
+            child,
+            addr,
+            operator,
+            log,
+        };
         let listening = until("the broker listens", async || {
             Ok(TcpStream::connect(addr).await.ok())
         });
@@ -147,9 +158,11 @@ impl Broker {
         assert!(reply.contains("success"), "{reply}");
     }
 
-    /// The sum of the series that begin so.
+    /// The sum of the series that begin so, of now: what somebody asked for before is
+    /// old then.
     pub(crate) async fn metric(&self, beginning: &str) -> f64 {
-        let mut peer = Peer::http1(self.addr).await;
+        sleep(METRICS_LIFETIME).await;
+        let mut peer = Peer::http1(self.operator).await;
         let (_, metrics) = peer.post("/prometheus", String::new()).await;
         let series = metrics.lines().filter(|line| line.starts_with(beginning));
         let values = series.map(|line| line.rsplit_once(' ').unwrap().1);

@@ -66,6 +66,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::http::operator::Listen;
 
     #[test]
     fn what_changed_is_named_unless_it_is_in_force() {
@@ -79,10 +80,13 @@ mod tests {
         new.telemetry.unsafe_logging = true;
         new.telemetry.log_level = "debug".to_owned();
         new.matching.max_attempts = 3;
+        new.operator.listen = Listen::At(Vec::new());
+        new.operator.networks = vec!["192.0.2.0/24".parse().unwrap()];
         new.poll_interval.filepath = Some("intervals.json".into());
         let expected = [
             "http.body_read_timeout",
             "listener.addr",
+            "operator.listen",
             "telemetry.unsafe_logging",
             "tls.cert",
         ];
