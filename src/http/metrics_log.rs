@@ -21,9 +21,6 @@ use super::{Front, error};
 /// Whoever wants can ask for a log that cannot be read, any number of times.
 static UNREADABLE: LogLimit = LogLimit::new(1, Duration::from_mins(10));
 
-/// How long nobody looks at the file again.
-const LIFETIME: Duration = Duration::from_secs(1);
-
 /// The part of the metrics log that is published.
 #[derive(Clone, Debug)]
 pub struct MetricsLog {
@@ -52,8 +49,9 @@ impl MetricsLog {
 /// What all who ask for the log share.
 pub(super) type LogPage = Page<Result<MetricsLog, Arc<io::Error>>>;
 
+/// One that is never old: whoever reads it looks whether the file has changed.
 pub(super) fn page() -> LogPage {
-    Page::new(LIFETIME)
+    Page::new(Duration::ZERO)
 }
 
 /// The log as it is published, or 304 for whoever has it already.

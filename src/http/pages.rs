@@ -1,6 +1,6 @@
 //! Pages that are made seldom and read often: one at a time is in the making, all
-//! who ask share it, and so does whoever asks in the time after it. What it costs to
-//! make one is bounded by time, not by how many ask.
+//! who ask meanwhile share it, and so does whoever asks in its lifetime. However many
+//! ask, one thread makes it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +30,8 @@ pub(super) enum NoPage {
 struct Slot<T> {
     /// The last one, and when it was begun.
     made: Option<(Instant, T)>,
+    /// How many were made, or failed.
+    count: u64,
     is_in_the_making: bool,
 }
 
@@ -45,6 +47,7 @@ impl<T: Clone + Send + Sync + 'static> Page<T> {
     pub(super) fn new(lifetime: Duration) -> Self {
         let slot = Slot {
             made: None,
+            count: 0,
             is_in_the_making: false,
         };
         Self {
@@ -57,10 +60,11 @@ impl<T: Clone + Send + Sync + 'static> Page<T> {
     /// nobody waits for it any more.
     pub(super) async fn get(&self, make: impl FnOnce() -> T + Send + 'static) -> Result<T, NoPage> {
         let mut slot = self.slot.subscribe();
-        if let Some(making) = self.begin() {
+        let (count, making) = self.begin();
+        if let Some(making) = making {
             spawn_blocking(move || making.finish(make()));
         }
-        let made = slot.wait_for(|slot| !slot.is_in_the_making);
+        let made = slot.wait_for(|slot| slot.count >= count);
         let made = timeout(PATIENCE, made).await.map_err(|_| NoPage::TooSlow)?;
         // It fails when the sender is gone, and we have it.
         let slot = made.map_err(|_| NoPage::Failed)?;
@@ -68,24 +72,28 @@ impl<T: Clone + Send + Sync + 'static> Page<T> {
         page.ok_or(NoPage::Failed)
     }
 
-    /// To be called by who makes the page; `None` if it is fresh, or in the making.
-    fn begin(&self) -> Option<Making<T>> {
+    /// The count at which there is a page for who asks now, and if nobody makes it yet,
+    /// the making.
+    fn begin(&self) -> (u64, Option<Making<T>>) {
         let now = clock::now();
         let is_fresh = |begun: Instant| now.saturating_duration_since(begun) < self.lifetime;
-        let begun = self.slot.send_if_modified(|slot| {
+        let mut count = 0;
+        let is_needed = self.slot.send_if_modified(|slot| {
             let is_there = slot
                 .made
                 .as_ref()
                 .is_some_and(|(begun, _)| is_fresh(*begun));
             let is_needed = !is_there && !slot.is_in_the_making;
             slot.is_in_the_making |= is_needed;
+            count = slot.count + u64::from(!is_there);
             is_needed
         });
-        begun.then(|| Making {
+        let making = is_needed.then(|| Making {
             begun: now,
             page: None,
             slot: Arc::clone(&self.slot),
-        })
+        });
+        (count, making)
     }
 }
 
@@ -108,6 +116,7 @@ impl<T> Drop for Making<T> {
         let made = self.page.take().map(|page| (self.begun, page));
         self.slot.send_modify(|slot| {
             slot.made = made;
+            slot.count += 1;
             slot.is_in_the_making = false;
         });
     }
