@@ -216,7 +216,7 @@ in
         "443"
         null
       ];
-  "only public ports are opened, and never the administration's" =
+  "only public ports are opened, and never the administration's or the operators'" =
     let
       ports = settings: (from { inherit settings; }).publicPorts;
     in
@@ -229,7 +229,8 @@ in
       ports (admin { } // federation { }) == [
         80
         7443
-      ];
+      ]
+    && ports (acme // { operator.listen = ":9580"; }) == ports acme;
   "the capability is for ports that the broker binds itself" =
     let
       isPrivileged =
@@ -240,11 +241,15 @@ in
     && !isPrivileged false (clear ":8080")
     && isPrivileged true (admin {
       listen = "127.0.0.1:1023";
-    });
+    })
+    && isPrivileged true (acme // { operator.listen = "127.0.0.1:9580, 127.0.0.1:81"; })
+    && isPrivileged true (acme // { operator.listen = [ "127.0.0.1:81" ]; })
+    && !isPrivileged true (acme // { operator.listen = "off"; });
 
   "what a reload takes over needs no restart" =
     isReloaded acme (acme // { matching.client_timeout = "4s"; })
     && isReloaded acme (acme // { admin.tokens = [ ]; })
+    && isReloaded acme (acme // { operator.networks = [ "192.0.2.0/24" ]; })
     && isReloaded acme (
       acme
       // {
@@ -258,6 +263,7 @@ in
     !isReloaded acme (acme // { listener.addr = ":444"; })
     && !isReloaded acme (acme // { telemetry.log_format = "json"; })
     && !isReloaded acme (acme // { http.trusted_hops = 0; })
+    && !isReloaded acme (acme // { operator.listen = "off"; })
     && !isReloaded acme (acme // { unknown.key = 1; })
     && !isReloaded (clear ":80") (clear ":80" // { tls.disable = false; });
   "other files are read, a certificate from elsewhere needs a restart" =

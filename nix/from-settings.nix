@@ -57,6 +57,21 @@ let
   acme = if hasAcme && get "acme.http_addr" != "" then parse (get "acme.http_addr") else null;
   federation = parse (get "federation.listen");
   admin = parse (get "admin.listen");
+  operators =
+    let
+      listen = get "operator.listen";
+      addresses = text: builtins.filter builtins.isString (builtins.split ", *" text);
+    in
+    compact (
+      map parse (
+        if builtins.isString listen then
+          addresses listen
+        else if builtins.isList listen then
+          listen
+        else
+          [ ]
+      )
+    );
 
   hasFile = isSet "tls.cert" || isSet "tls.key";
   isInTheClear = isTrue "tls.disable" && !hasFile && !hasAcme;
@@ -201,6 +216,7 @@ in
         admin
         federation
       ]
+      ++ operators
       ++ (
         if socketActivation then
           [ ]
@@ -213,7 +229,8 @@ in
     )
   );
 
-  # What others have to reach. The administration never is among it.
+  # What others have to reach. Neither the administration nor what is for operators ever
+  # is among it.
   publicPorts = map (address: address.port) (
     builtins.filter (address: !isLoopback address) (compact [
       http

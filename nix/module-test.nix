@@ -182,6 +182,7 @@ let
       { tls.disable = "yes"; }
       { listener.addr = 443; }
       { acme.hostnames = "broker.example"; }
+      { operator.listen = 9580; }
       { poll_interval.mode = "quick"; }
       { telemetry.log_format = "xml"; }
       {

@@ -153,7 +153,7 @@ in
     default = false;
     description = ''
       Let others reach the public ports: `listener.addr`, `acme.http_addr` if it is used,
-      `federation.listen`. The administration never is among them.
+      `federation.listen`. Neither the administration nor what is for operators ever is among them.
     '';
   };
 

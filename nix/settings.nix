@@ -111,6 +111,13 @@ in
     };
   };
 
+  operator = {
+    listen = optional (types.either types.str (types.listOf types.str)) "Where operators look by HTTP, in the clear: address and port, a list of them, or off. Not set, it is `127.0.0.1:9580` unless another program listens there.";
+    networks =
+      option (types.listOf types.str) [ ]
+        "Networks that get every metric on the public port, too.";
+  };
+
   federation = {
     listen = optional types.str "Address and port where other operators' brokers come to borrow; without it nobody does.";
     discover = optional types.str "A host name and port at which DNS knows the peers that have no url.";

@@ -164,6 +164,14 @@ in
     with subtest("a match"):
         match(one_url, one_url)
 
+    with subtest("exact counts are for this machine"):
+        exact = "grep snowflake_broker_proxy_polls_total"
+        one.succeed("curl --fail http://127.0.0.1:9580/readyz")
+        one.succeed(f"curl --fail http://127.0.0.1:9580/prometheus | {exact}")
+        client.fail(f"{curl} http://one.test:9580/prometheus")
+        client.fail(f"{curl} {one_url}/prometheus | {exact}")
+        client.succeed(f"{curl} {one_url}/prometheus | grep snowflake_rounded_proxy_poll_total")
+
     with subtest("the administration is for operators of the machine"):
         one.succeed("runuser -u alice -- snowflake-broker admin status")
         one.fail("runuser -u mallory -- snowflake-broker admin status")

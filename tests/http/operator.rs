@@ -236,6 +236,7 @@ async fn scrapes_of_one_second_share_a_page() {
     static MADE: AtomicUsize = AtomicUsize::new(0);
     let front = front();
     let sources = Sources {
+        accounts: Accounts::new(Bounds::default()),
         metrics_log: None,
         process_figures: || {
             MADE.fetch_add(1, Ordering::SeqCst);
