@@ -11,6 +11,7 @@ use http::{Request, StatusCode};
 use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::http::{Endpoints, Settings, Sources};
 use snowflake_broker::listener::Peer;
+use snowflake_broker::listener::accounts::{Accounts, Bounds};
 use snowflake_broker::matching;
 use tokio::time::{advance, sleep};
 

@@ -54,11 +54,6 @@ impl Peer {
         (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
-    /// The status alone, if the connection is there still.
-    pub(crate) async fn try_post(&mut self, path: &str, body: String) -> Result<StatusCode> {
-        Ok(self.send(path, body).await?.status())
-    }
-
     async fn send(&mut self, path: &str, body: String) -> Result<Response<Incoming>> {
         let request = Request::post(path).header("Host", "cdn.example");
         match self {
