@@ -10,8 +10,11 @@ pub mod auth;
 pub mod connection;
 mod convert;
 pub mod federation;
+mod identify;
 mod pages;
+pub mod places;
 pub mod settings;
+mod slow_down;
 mod update;
 mod violations;
 
@@ -19,23 +22,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 use http::header::AUTHORIZATION;
+use http::request::Parts;
 use rustls::ServerConfig;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
-use tonic::service::InterceptorLayer;
+use tonic::Status;
 use tonic::transport::Server;
-use tonic::{Request, Status};
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
+use crate::broker::clock;
+use crate::metrics::Metrics;
+use crate::metrics::labels::GrpcListener;
 use crate::proto::DESCRIPTORS;
 use crate::proto::admin::v1::admin_server::AdminServer;
+use crate::telemetry::LogLimit;
 
 use accept::Entrance;
 use admin::AdminService;
 use auth::Access;
 use connection::{ConnectInfo, Connection};
+use identify::{Gatekeeper, Identify};
 
 /// The largest request that is read, in bytes: some 20,000 bridges.
 const REQUEST_MAX: usize = 4 << 20;
@@ -48,19 +57,28 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// How long it may take to say so.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// So many refusals are logged in a period.
+const LOGGED_MAX: u32 = 10;
+const LOG_PERIOD: Duration = Duration::from_mins(1);
+
 /// Who comes in; what a reload replaces.
 #[derive(Debug)]
 pub struct Gate {
-    access: ArcSwap<Access>,
+    access: Arc<ArcSwap<Access>>,
     entrance: Arc<Entrance>,
+    refusals: LogLimit,
 }
 
 impl Gate {
     /// Lets in whom `access` knows, over TLS if there is a configuration of it.
-    pub fn new(access: Access, tls: Option<ServerConfig>) -> Self {
+    pub fn new(access: Access, tls: Option<ServerConfig>, metrics: Arc<Metrics>) -> Self {
+        let access = Arc::new(ArcSwap::from_pointee(access));
+        let known = Arc::clone(&access);
+        let knows = move |names: &[String]| known.load().knows_certificate(names);
         Self {
-            access: ArcSwap::from_pointee(access),
-            entrance: Arc::new(Entrance::new("admin.listen", tls)),
+            access,
+            entrance: Arc::new(Entrance::new(GrpcListener::Admin, tls, knows, metrics)),
+            refusals: LogLimit::new(LOGGED_MAX, LOG_PERIOD),
         }
     }
 
@@ -76,16 +94,26 @@ impl Gate {
         Arc::clone(&self.entrance)
     }
 
-    fn identify(&self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let authorization = request.metadata().get(AUTHORIZATION.as_str());
-        let authorization = authorization.map(|value| value.as_encoded_bytes().to_owned());
-        let connection = request.extensions().get::<ConnectInfo>();
-        let connection =
-            connection.ok_or_else(|| Status::internal("nothing is known of who calls"))?;
-        let access = self.access.load();
-        let principal = access.identify(connection, authorization.as_deref())?;
-        request.extensions_mut().insert(principal);
-        Ok(request)
+    fn log_refusal(&self, why: &Status) {
+        if let Some(suppressed) = self.refusals.admit(clock::now()) {
+            let why = why.message();
+            tracing::warn!(suppressed, "admin.listen: refused a call: {why}");
+        }
+    }
+}
+
+impl Gatekeeper for Gate {
+    fn identify(&self, request: &mut Parts, connection: &ConnectInfo) -> Result<(), Status> {
+        let authorization = request.headers.get(AUTHORIZATION);
+        let authorization = authorization.map(HeaderValue::as_bytes);
+        let identified = self.access.load().identify(connection, authorization);
+        let principal = identified.inspect_err(|status| self.log_refusal(status))?;
+        request.extensions.insert(principal);
+        Ok(())
+    }
+
+    fn entrance(&self) -> &Entrance {
+        &self.entrance
     }
 }
 
@@ -109,14 +137,13 @@ pub async fn serve(
     health: HealthReporter,
     closing: CancellationToken,
 ) -> Result<(), ServeError> {
-    let identify = move |request| gate.identify(request);
     let health = HealthServer::new(HealthService::from_health_reporter(health));
     Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
         .http2_max_header_list_size(HEAD_MAX)
         .http2_keepalive_interval(Some(PING_INTERVAL))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
-        .layer(InterceptorLayer::new(identify))
+        .layer(Identify::by(gate))
         .add_service(AdminServer::new(admin).max_decoding_message_size(REQUEST_MAX))
         .add_service(health)
         .add_service(reflection().build_v1()?)

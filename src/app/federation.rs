@@ -110,9 +110,10 @@ impl Peers {
         let dialer = Arc::new(Dialer::default());
         let dial = Arc::clone(&dialer);
         let federation = Federation::new(dial, Arc::clone(metrics), random::seed()?);
+        let gate = Gate::new(BTreeSet::new(), None, Arc::clone(metrics));
         Ok(Self {
             federation: Arc::new(federation),
-            gate: Arc::new(Gate::new(BTreeSet::new(), None)),
+            gate: Arc::new(gate),
             dialer,
             discover: watch::Sender::default(),
         })

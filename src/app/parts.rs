@@ -65,11 +65,11 @@ impl Parts {
         peers.set(&broker, &config.federation, peer_tls);
         Ok(Self {
             broker: Arc::new(broker),
+            gate: Arc::new(Gate::new(access, tls, Arc::clone(&metrics))),
             metrics,
             certificates,
             books,
             exports,
-            gate: Arc::new(Gate::new(access, tls)),
             peers,
         })
     }

@@ -1,51 +1,71 @@
 //! Where calls come in: takes connections, does the TLS handshake where there
 //! is one, and passes them on.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use rustix::net::sockopt::set_tcp_user_timeout;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
-use super::connection::Connection;
+use super::connection::{ConnectInfo, Connection};
+use super::places::{Admission, Crowd, PLACES_MAX, Place, Places};
+use super::slow_down::SlowDown;
 use crate::broker::clock;
+use crate::metrics::Metrics;
+use crate::metrics::labels::GrpcListener;
 use crate::telemetry::LogLimit;
 
-/// How many connections may be open; further ones wait.
-const CONNECTIONS_MAX: usize = 1_000;
-/// How long a caller may take over the TLS handshake.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to leave the kernel alone when it has no socket for us.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a caller may leave unacknowledged, or unread, what was sent to it, in
+/// milliseconds (tcp(7)).
+const USER_TIMEOUT: u32 = 30_000;
 
-/// So many failed handshakes are logged in a period.
+/// So many failed handshakes, and full houses, are logged in a period.
 const LOGGED_MAX: u32 = 10;
 const LOG_PERIOD: Duration = Duration::from_mins(1);
 
 /// The way in.
-#[derive(Debug)]
 pub struct Entrance {
-    /// The setting that says where it is.
-    setting: &'static str,
+    listener: GrpcListener,
     /// What a handshake is done with; none where connections are in the clear.
     tls: ArcSwapOption<ServerConfig>,
+    /// Whether a certificate with these names is enough to be known.
+    knows: Box<dyn Fn(&[String]) -> bool + Send + Sync>,
+    places: Arc<Places>,
+    slow_down: SlowDown,
+    metrics: Arc<Metrics>,
     failed_handshakes: LogLimit,
+    crowds: LogLimit,
 }
 
 impl Entrance {
-    /// Where `setting` says, over TLS if there is a configuration of it.
-    pub fn new(setting: &'static str, tls: Option<ServerConfig>) -> Self {
+    /// That of a listener, over TLS if there is a configuration of it. `knows` says
+    /// by whose certificate's names a caller is known.
+    pub(super) fn new(
+        listener: GrpcListener,
+        tls: Option<ServerConfig>,
+        knows: impl Fn(&[String]) -> bool + Send + Sync + 'static,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
-            setting,
+            listener,
             tls: ArcSwapOption::from_pointee(tls),
+            knows: Box::new(knows),
+            places: Arc::default(),
+            slow_down: SlowDown::default(),
+            metrics,
             failed_handshakes: LogLimit::new(LOGGED_MAX, LOG_PERIOD),
+            crowds: LogLimit::new(LOGGED_MAX, LOG_PERIOD),
         }
     }
 
@@ -54,11 +74,73 @@ impl Entrance {
         self.tls.store(tls.map(Arc::new));
     }
 
-    fn handshake_failed(&self, problem: &str) {
+    /// The credentials of a call were accepted: its connection stays.
+    pub(super) fn accepted(&self, connection: &ConnectInfo) {
+        if let Some(caller) = connection.caller() {
+            self.places.accepted(caller);
+        }
+    }
+
+    /// The credentials of a call were refused; how long the answer has to wait.
+    pub(super) fn refused(&self, connection: &ConnectInfo) -> Duration {
+        self.metrics.credentials_refused(self.listener);
+        let Some(caller) = connection.caller() else {
+            return Duration::ZERO;
+        };
+        caller.refused();
+        let now = clock::now();
+        let pause = self.slow_down.refused(caller.network(), now);
+        pause.min(caller.patience(now))
+    }
+
+    fn admit(&self, peer: SocketAddr) -> Option<Place> {
+        let Admission { place, crowd } = self.places.admit(peer.ip());
+        if let Some(crowd) = crowd {
+            self.log_crowd(crowd, place.is_some());
+        }
+        place
+    }
+
+    fn log_crowd(&self, crowd: Crowd, is_admitted: bool) {
+        let setting = self.listener.setting();
+        let Some(suppressed) = self.crowds.admit(clock::now()) else {
+            return;
+        };
+        if is_admitted {
+            tracing::info!(
+                suppressed,
+                "{setting}: {crowd}: closed the oldest that has shown no credentials"
+            );
+        } else {
+            tracing::warn!(suppressed, "{setting}: {crowd}: closed a new one");
+        }
+    }
+
+    fn handshake_failed(&self, error: &io::Error) {
+        let tls = error.get_ref().and_then(|error| error.downcast_ref());
+        if let Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) =
+            tls
+        {
+            self.metrics.credentials_refused(self.listener);
+        }
+        self.log_handshake(&error.to_string());
+    }
+
+    fn log_handshake(&self, problem: &str) {
         if let Some(suppressed) = self.failed_handshakes.admit(clock::now()) {
-            let setting = self.setting;
+            let setting = self.listener.setting();
             tracing::info!(problem, suppressed, "{setting}: a TLS handshake failed");
         }
+    }
+}
+
+impl fmt::Debug for Entrance {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let listener = &self.listener;
+        formatter
+            .debug_struct("Entrance")
+            .field("listener", listener)
+            .finish_non_exhaustive()
     }
 }
 
@@ -77,82 +159,99 @@ pub async fn run(
     entrance: Arc<Entrance>,
     out: mpsc::Sender<io::Result<Connection>>,
 ) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let accepting = async {
+        match listener {
+            Listener::Unix(listener) => run_unix(&listener, &entrance, &out).await,
+            Listener::Tcp(listener) => run_tcp(&listener, &entrance, &out).await,
+        }
+    };
+    tokio::select! {
+        () = accepting => {}
+        () = out.closed() => {}
+    }
+}
+
+/// Who may open a Unix socket is known; when all places are taken, others wait.
+async fn run_unix(
+    listener: &UnixListener,
+    entrance: &Entrance,
+    out: &mpsc::Sender<io::Result<Connection>>,
+) {
+    let places = Arc::new(Semaphore::new(PLACES_MAX));
+    // The semaphore is never closed.
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        match listener.accept().await {
+            // It fails when the server is gone.
+            Ok((stream, _)) => drop(out.send(Ok(Connection::unix(stream, place))).await),
+            Err(error) => pause(entrance, &error).await,
+        }
+    }
+}
+
+async fn run_tcp(
+    listener: &TcpListener,
+    entrance: &Arc<Entrance>,
+    out: &mpsc::Sender<io::Result<Connection>>,
+) {
     let mut handshakes = JoinSet::new();
     loop {
-        let place = tokio::select! {
-            place = Arc::clone(&places).acquire_owned() => place,
-            () = out.closed() => return,
-        };
-        // The semaphore is never closed.
-        let Ok(place) = place else { return };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = out.closed() => return,
-        };
+        let accepted = listener.accept().await;
         // Those that are over are not kept.
         while handshakes.try_join_next().is_some() {}
         match accepted {
-            Ok(accepted) => {
-                let (entrance, out) = (Arc::clone(&entrance), out.clone());
+            Ok((stream, peer)) => {
+                let Some(place) = entrance.admit(peer) else {
+                    continue;
+                };
+                let (entrance, out) = (Arc::clone(entrance), out.clone());
                 handshakes.spawn(async move {
-                    if let Some(connection) = accepted.connect(&entrance).await {
+                    if let Some(connection) = connect(&entrance, stream, peer, place).await {
                         // It fails when the server is gone, and then nobody
                         // waits for the connection.
-                        let _ = out.send(Ok(connection.in_place(place))).await;
+                        drop(out.send(Ok(connection)).await);
                     }
                 });
             }
-            Err(error) => {
-                let setting = entrance.setting;
-                tracing::warn!(%error, "{setting}: cannot accept connections, trying again");
-                sleep(ACCEPT_PAUSE).await;
-            }
+            Err(error) => pause(entrance, &error).await,
         }
     }
 }
 
-enum Accepted {
-    Ready(Connection),
-    Tcp(TcpStream, SocketAddr),
+async fn pause(entrance: &Entrance, error: &io::Error) {
+    let setting = entrance.listener.setting();
+    tracing::warn!(%error, "{setting}: cannot accept connections, trying again");
+    sleep(ACCEPT_PAUSE).await;
 }
 
-impl Listener {
-    async fn accept(&self) -> io::Result<Accepted> {
-        match self {
-            Self::Unix(listener) => {
-                let (stream, _) = listener.accept().await?;
-                Ok(Accepted::Ready(Connection::unix(stream)))
-            }
-            Self::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                Ok(Accepted::Tcp(stream, peer))
-            }
+/// The connection, after the handshake if there is one; `None` if that fails.
+async fn connect(
+    entrance: &Entrance,
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: Place,
+) -> Option<Connection> {
+    stream.set_nodelay(true).ok()?;
+    set_tcp_user_timeout(&stream, USER_TIMEOUT).ok()?;
+    let Some(tls) = entrance.tls.load_full() else {
+        return Some(Connection::tcp(stream, peer, place));
+    };
+    let caller = place.caller();
+    let handshake = tokio::select! {
+        handshake = TlsAcceptor::from(tls).accept(stream) => handshake,
+        () = Arc::clone(&caller).has_to_go() => {
+            entrance.log_handshake("it took too long, or there was no place for it");
+            return None;
         }
-    }
-}
-
-impl Accepted {
-    /// The connection, after the handshake if there is one; `None` if that fails.
-    async fn connect(self, entrance: &Entrance) -> Option<Connection> {
-        let (stream, peer) = match self {
-            Self::Ready(connection) => return Some(connection),
-            Self::Tcp(stream, peer) => (stream, peer),
-        };
-        stream.set_nodelay(true).ok()?;
-        let Some(tls) = entrance.tls.load_full() else {
-            return Some(Connection::tcp(stream, peer));
-        };
-        match timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(tls).accept(stream)).await {
-            Ok(Ok(stream)) => Some(Connection::tls(stream, peer)),
-            Ok(Err(error)) => {
-                entrance.handshake_failed(&error.to_string());
-                None
-            }
-            Err(_) => {
-                entrance.handshake_failed("it took too long");
-                None
-            }
+    };
+    let connection = match handshake {
+        Ok(stream) => Connection::tls(stream, peer, place),
+        Err(error) => {
+            entrance.handshake_failed(&error);
+            return None;
         }
+    };
+    if (entrance.knows)(connection.certificate_names()) {
+        entrance.places.accepted(&caller);
     }
+    Some(connection)
 }

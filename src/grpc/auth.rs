@@ -94,6 +94,11 @@ impl Access {
         })
     }
 
+    /// Whether one of these names of a certificate has a role.
+    pub(super) fn knows_certificate(&self, names: &[String]) -> bool {
+        self.by_certificate(names).is_some()
+    }
+
     fn by_certificate(&self, names: &[String]) -> Option<Principal> {
         let roles = names.iter().filter_map(|name| {
             let role = self.certificates.get(name)?;
@@ -182,6 +187,7 @@ mod tests {
         ConnectInfo::Tcp {
             is_loopback: true,
             certificate_names: names.iter().map(|&name| name.to_owned()).collect(),
+            caller: None,
         }
     }
 
@@ -228,6 +234,7 @@ mod tests {
         let far = ConnectInfo::Tcp {
             is_loopback: false,
             certificate_names: Vec::new().into(),
+            caller: None,
         };
         let far = open.identify(&far, None).unwrap_err();
         assert_eq!(far.code(), Code::Unauthenticated);

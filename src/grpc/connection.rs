@@ -2,6 +2,8 @@
 
 mod authority;
 
+use std::fmt;
+use std::future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -17,6 +19,7 @@ use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
+use super::places::{Caller, Place};
 use crate::tls::mutual;
 
 use authority::AuthorityFilter;
@@ -44,6 +47,8 @@ pub enum ConnectInfo {
         is_loopback: bool,
         /// The DNS and URI names of the caller's certificate.
         certificate_names: Arc<[String]>,
+        /// Whose place among all connections it takes, if it has one.
+        caller: Option<Arc<Caller>>,
     },
 }
 
@@ -55,6 +60,14 @@ impl ConnectInfo {
             Self::Tcp {
                 certificate_names, ..
             } => certificate_names,
+        }
+    }
+
+    /// Whose place among all connections it takes.
+    pub(super) fn caller(&self) -> Option<&Arc<Caller>> {
+        match self {
+            Self::Unix { .. } => None,
+            Self::Tcp { caller, .. } => caller.as_ref(),
         }
     }
 
@@ -75,10 +88,48 @@ impl ConnectInfo {
 pub struct Connection {
     stream: Stream,
     info: ConnectInfo,
-    /// Given back when the connection is closed.
-    place: Option<OwnedSemaphorePermit>,
+    end: End,
     /// `None` once the client has begun.
     beginning: Option<Beginning>,
+    /// Given back when the connection is closed.
+    _place: Held,
+}
+
+/// A place among all that may be open.
+#[derive(Debug)]
+enum Held {
+    Unix { _permit: OwnedSemaphorePermit },
+    Tcp { _place: Place },
+}
+
+/// When a connection has to end; see [`Caller::has_to_go`].
+struct End(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl End {
+    fn of(caller: Option<&Arc<Caller>>) -> Self {
+        match caller.cloned() {
+            Some(caller) => Self(Box::pin(caller.has_to_go())),
+            None => Self(Box::pin(future::pending())),
+        }
+    }
+
+    /// An error once it has come, whatever is read and written by then.
+    fn poll(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        match self.0.as_mut().poll(context) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(()) => {
+                // It may be asked for again, and has come for ever.
+                self.0 = Box::pin(future::ready(()));
+                Err(io::ErrorKind::TimedOut.into())
+            }
+        }
+    }
+}
+
+impl fmt::Debug for End {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("End(..)")
+    }
 }
 
 /// Sees that a client begins, so that nobody holds a place in silence.
@@ -127,54 +178,57 @@ impl UnixConnection {
 
 impl Connection {
     /// By a Unix socket.
-    pub fn unix(stream: UnixStream) -> Self {
+    pub fn unix(stream: UnixStream, permit: OwnedSemaphorePermit) -> Self {
         let uid = stream.peer_cred().ok().map(|peer| peer.uid());
         let stream = Stream::Unix(Box::new(UnixConnection {
             stream,
             filter: AuthorityFilter::new(),
             read: BytesMut::new(),
         }));
-        Self::new(stream, ConnectInfo::Unix { uid })
+        let held = Held::Unix { _permit: permit };
+        Self::new(stream, ConnectInfo::Unix { uid }, held)
     }
 
     /// By TCP, in the clear.
-    pub fn tcp(stream: TcpStream, peer: SocketAddr) -> Self {
+    pub fn tcp(stream: TcpStream, peer: SocketAddr, place: Place) -> Self {
         let info = ConnectInfo::Tcp {
             is_loopback: peer.ip().to_canonical().is_loopback(),
             certificate_names: Arc::default(),
+            caller: Some(place.caller()),
         };
-        Self::new(Stream::Tcp(stream), info)
+        Self::new(Stream::Tcp(stream), info, Held::Tcp { _place: place })
     }
 
     /// By TLS.
-    pub fn tls(stream: TlsStream<TcpStream>, peer: SocketAddr) -> Self {
+    pub fn tls(stream: TlsStream<TcpStream>, peer: SocketAddr, place: Place) -> Self {
         let (_, session) = stream.get_ref();
         let certificate = session.peer_certificates().and_then(<[_]>::first);
         let certificate_names = certificate.map(mutual::names).unwrap_or_default().into();
         let info = ConnectInfo::Tcp {
             is_loopback: peer.ip().to_canonical().is_loopback(),
             certificate_names,
+            caller: Some(place.caller()),
         };
-        Self::new(Stream::Tls(Box::new(stream)), info)
+        let stream = Stream::Tls(Box::new(stream));
+        Self::new(stream, info, Held::Tcp { _place: place })
     }
 
-    /// The same, in a place among all that may be open.
-    #[must_use]
-    pub fn in_place(mut self, place: OwnedSemaphorePermit) -> Self {
-        self.place = Some(place);
-        self
+    /// The DNS and URI names of the caller's certificate.
+    pub(super) fn certificate_names(&self) -> &[String] {
+        self.info.certificate_names()
     }
 
-    fn new(stream: Stream, info: ConnectInfo) -> Self {
+    fn new(stream: Stream, info: ConnectInfo, place: Held) -> Self {
         let beginning = Beginning {
             missing: PREFACE_LEN,
             deadline: Box::pin(sleep(PREFACE_TIMEOUT)),
         };
         Self {
             stream,
+            end: End::of(info.caller()),
             info,
-            place: None,
             beginning: Some(beginning),
+            _place: place,
         }
     }
 
@@ -215,6 +269,7 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let connection = self.get_mut();
+        connection.end.poll(context)?;
         let before = buffer.filled().len();
         let read = match &mut connection.stream {
             Stream::Unix(unix) => unix.poll_read(context, buffer),
@@ -232,7 +287,9 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().stream {
+        let connection = self.get_mut();
+        connection.end.poll(context)?;
+        match &mut connection.stream {
             Stream::Unix(unix) => Pin::new(&mut unix.stream).poll_write(context, bytes),
             Stream::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
@@ -240,7 +297,9 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
+        let connection = self.get_mut();
+        connection.end.poll(context)?;
+        match &mut connection.stream {
             Stream::Unix(unix) => Pin::new(&mut unix.stream).poll_flush(context),
             Stream::Tcp(stream) => Pin::new(stream).poll_flush(context),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
@@ -248,7 +307,9 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
+        let connection = self.get_mut();
+        connection.end.poll(context)?;
+        match &mut connection.stream {
             Stream::Unix(unix) => Pin::new(&mut unix.stream).poll_shutdown(context),
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),

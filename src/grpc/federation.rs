@@ -17,11 +17,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http::request::Parts;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
-use tonic::service::InterceptorLayer;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status};
@@ -30,10 +30,12 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 use super::accept::Entrance;
 use super::connection::ConnectInfo;
+use super::identify::{Gatekeeper, Identify};
 use super::{HEAD_MAX, ServeError};
 use crate::broker::lending::NotLent;
 use crate::broker::{Broker, clock};
-use crate::metrics::labels::{LoanRefusal, PeerName};
+use crate::metrics::Metrics;
+use crate::metrics::labels::{GrpcListener, LoanRefusal, PeerName};
 use crate::proto::federation::v1;
 use crate::proto::federation::v1::federation_server::{Federation, FederationServer};
 use crate::telemetry::{LogLimits, scrub};
@@ -58,17 +60,25 @@ const LOG_PERIOD: Duration = Duration::from_mins(1);
 /// Who comes in; what a reload replaces.
 #[derive(Debug)]
 pub struct Gate {
-    peers: ArcSwap<BTreeSet<PeerName>>,
+    peers: Arc<ArcSwap<BTreeSet<PeerName>>>,
     entrance: Arc<Entrance>,
     refusals: LogLimits,
 }
 
 impl Gate {
     /// Lets in peers of these names, over TLS if there is a configuration of it.
-    pub fn new(peers: BTreeSet<PeerName>, tls: Option<ServerConfig>) -> Self {
+    pub fn new(
+        peers: BTreeSet<PeerName>,
+        tls: Option<ServerConfig>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let peers = Arc::new(ArcSwap::from_pointee(peers));
+        let known = Arc::clone(&peers);
+        let knows = move |names: &[String]| find(&known.load(), names).is_some();
+        let listener = GrpcListener::Federation;
         Self {
-            peers: ArcSwap::from_pointee(peers),
-            entrance: Arc::new(Entrance::new("federation.listen", tls)),
+            peers,
+            entrance: Arc::new(Entrance::new(listener, tls, knows, metrics)),
             refusals: LogLimits::new(1, LOG_PERIOD),
         }
     }
@@ -83,23 +93,6 @@ impl Gate {
     /// Where connections come in.
     pub fn entrance(&self) -> Arc<Entrance> {
         Arc::clone(&self.entrance)
-    }
-
-    fn identify(&self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let connection = request.extensions().get::<ConnectInfo>();
-        let names = connection.map_or(&[][..], ConnectInfo::certificate_names);
-        let peers = self.peers.load();
-        let peer = peers
-            .iter()
-            .find(|peer| names.iter().any(|name| name == peer.as_str()));
-        let Some(peer) = peer.cloned() else {
-            self.log_stranger(names);
-            return Err(Status::permission_denied(
-                "none of the names of your certificate is a peer here",
-            ));
-        };
-        request.extensions_mut().insert(peer);
-        Ok(request)
     }
 
     fn log_stranger(&self, names: &[String]) {
@@ -117,6 +110,30 @@ impl Gate {
             tracing::warn!(%peer, problem, suppressed, "federation: refused a call of a peer");
         }
     }
+}
+
+impl Gatekeeper for Gate {
+    fn identify(&self, request: &mut Parts, connection: &ConnectInfo) -> Result<(), Status> {
+        let names = connection.certificate_names();
+        let Some(peer) = find(&self.peers.load(), names) else {
+            self.log_stranger(names);
+            return Err(Status::permission_denied(
+                "none of the names of your certificate is a peer here",
+            ));
+        };
+        request.extensions.insert(peer);
+        Ok(())
+    }
+
+    fn entrance(&self) -> &Entrance {
+        &self.entrance
+    }
+}
+
+/// The peer that has one of these names.
+fn find(peers: &BTreeSet<PeerName>, names: &[String]) -> Option<PeerName> {
+    let has_name = |peer: &&PeerName| names.iter().any(|name| name == peer.as_str());
+    peers.iter().find(has_name).cloned()
 }
 
 /// Answers borrowers until `closing` is cancelled, and then those calls that are
@@ -137,7 +154,6 @@ where
         closing: closing.clone(),
     };
     let log_refusals = LogRefusals::new(Arc::clone(&gate));
-    let identify = move |request| gate.identify(request);
     let health = HealthServer::new(HealthService::from_health_reporter(health));
     Server::builder()
         .timeout(CALL_TIMEOUT)
@@ -145,7 +161,7 @@ where
         .http2_max_header_list_size(HEAD_MAX)
         .http2_keepalive_interval(Some(PING_INTERVAL))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
-        .layer(InterceptorLayer::new(identify))
+        .layer(Identify::by(gate))
         .layer(log_refusals)
         .add_service(FederationServer::new(service).max_decoding_message_size(REQUEST_MAX))
         .add_service(health)

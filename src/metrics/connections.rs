@@ -1,8 +1,8 @@
 //! Connections as they are counted.
 
 use super::Metrics;
-use super::families::{Dropped, Handshake};
-use super::labels::{DropReason, HandshakeFailure};
+use super::families::{Dropped, Handshake, RefusedCredentials};
+use super::labels::{DropReason, GrpcListener, HandshakeFailure};
 
 impl Metrics {
     /// A connection was accepted.
@@ -27,5 +27,12 @@ impl Metrics {
     pub fn handshake_failed(&self, reason: HandshakeFailure) {
         let failures = &self.families.handshake_failures;
         failures.get_or_create(&Handshake { reason }).inc();
+    }
+
+    /// The credentials of a gRPC call, or of a handshake, were refused.
+    pub fn credentials_refused(&self, listener: GrpcListener) {
+        let refused = &self.families.refused_credentials;
+        let labels = RefusedCredentials { listener };
+        refused.get_or_create(&labels).inc();
     }
 }

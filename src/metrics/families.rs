@@ -14,8 +14,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::labels::{
-    AnswerFate, CircuitState, ClientOutcome, DropReason, Endpoint, HandshakeFailure, Label,
-    LoanOutcome, LoanRefusal, OrderOutcome, PeerName, PollOutcome, PublishedAnswer,
+    AnswerFate, CircuitState, ClientOutcome, DropReason, Endpoint, GrpcListener, HandshakeFailure,
+    Label, LoanOutcome, LoanRefusal, OrderOutcome, PeerName, PollOutcome, PublishedAnswer,
     PublishedClient, PublishedPoll, QueueCall, Refusal, Rendezvous, Request, StatusCode,
 };
 use super::recent::LATENCIES;
@@ -58,6 +58,7 @@ label_sets! {
     Answered { rendezvous: Rendezvous, nat: NatType }
     Handshake { reason: HandshakeFailure }
     Dropped { reason: DropReason }
+    RefusedCredentials { listener: GrpcListener }
     OrderEnd { outcome: OrderOutcome }
     FailedCall { call: QueueCall }
     Peer { peer: PeerName }
@@ -125,6 +126,7 @@ pub(super) struct Families {
     pub(super) connections: Counter,
     pub(super) dropped_connections: Family<Dropped, Counter>,
     pub(super) handshake_failures: Family<Handshake, Counter>,
+    pub(super) refused_credentials: Family<RefusedCredentials, Counter>,
     /// Has no series where there is no certificate.
     pub(super) certificate_expiry: Family<Alone, Gauge>,
     pub(super) certificate_orders: Family<OrderEnd, Counter>,
@@ -190,6 +192,7 @@ impl Families {
             open_connections: add(r, "snowflake_broker_open_connections", "Connections that are open", Gauge::default()),
             connections: add(r, "snowflake_broker_connections", "Connections that were served", Counter::default()),
             dropped_connections: add(r, "snowflake_broker_connections_dropped", "Connections closed or not served for a limit of the listener, by which", Family::default()),
+            refused_credentials: add(r, "snowflake_broker_credentials_refused", "Calls and handshakes over gRPC whose credentials were missing or wrong, by where", Family::default()),
             certificate_expiry: add(r, "snowflake_broker_certificate_expiry_timestamp_seconds", "Until when the TLS certificate is valid, in seconds since the epoch", Family::default()),
             certificate_orders: add(r, "snowflake_broker_certificate_orders", "Orders of certificates by ACME, by what became of them", Family::default()),
             country_databases: add(r, "snowflake_broker_country_databases", "Country databases that are in use: 2, one for IPv4 and one for IPv6, unless one is missing, damaged or not read yet", Gauge::default()),
@@ -233,6 +236,7 @@ impl Families {
         seed2(&self.request_to_answer, |rendezvous, nat| Answered { rendezvous, nat });
         seed1(&self.dropped_connections, |reason| Dropped { reason });
         seed1(&self.certificate_orders, |outcome| OrderEnd { outcome });
+        seed1(&self.refused_credentials, |listener| RefusedCredentials { listener });
         seed1(&self.handshake_failures, |reason| Handshake { reason });
         seed1(&self.queue_call_failures, |call| FailedCall { call });
     }

@@ -164,6 +164,25 @@ pub enum HandshakeFailure {
     Timeout,
 }
 
+/// Where gRPC calls come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum GrpcListener {
+    /// The administration.
+    Admin,
+    /// The federation: other brokers.
+    Federation,
+}
+
+impl GrpcListener {
+    /// The setting that says where it is.
+    pub fn setting(self) -> &'static str {
+        match self {
+            Self::Admin => "admin.listen",
+            Self::Federation => "federation.listen",
+        }
+    }
+}
+
 /// What became of an order of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum OrderOutcome {
@@ -308,6 +327,7 @@ words! {
         WriteTimeout = "write_timeout", Memory = "memory", Revoked = "revoked",
     }
     HandshakeFailure { Error = "error", Timeout = "timeout" }
+    GrpcListener { Admin = "admin", Federation = "federation" }
     OrderOutcome { Issued = "issued", Refused = "refused", Failed = "failed" }
     Endpoint {
         Client = "client", Proxy = "proxy", Answer = "answer", Amp = "amp", Debug = "debug",

@@ -11,20 +11,25 @@ use crate::grpcurl::{Failure, Grpcurl};
 use crate::rpcs::{self, Rpc};
 use crate::{port, until};
 
-const SECRETS: [&str; 2] = ["a viewer's long secret", "an operator's long secret"];
+pub(crate) const SECRETS: [&str; 2] = ["a viewer's long secret", "an operator's long secret"];
 
 /// A broker that is administered over TCP and TLS. Certificates are there for
 /// `alice`, an operator, `bob`, a viewer, and some that should not do.
 pub(crate) struct Remote {
     pub(crate) broker: Broker,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Remote {
     /// `tokens` are further settings of the section `admin`.
     pub(crate) async fn start(tokens: &str) -> Self {
+        Self::start_at("localhost", tokens).await
+    }
+
+    /// The same at an address of this machine.
+    pub(crate) async fn start_at(host: &str, tokens: &str) -> Self {
         let setup = Setup::new();
-        let address = format!("localhost:{}", port::free().unwrap());
+        let address = format!("{host}:{}", port::free().unwrap());
         let ours = Authority::new(&setup, "our");
         ours.issue("server", &["localhost"]);
         ours.issue("alice", &["alice.example"]);
@@ -51,7 +56,7 @@ impl Remote {
         Self { broker, address }
     }
 
-    async fn with_tokens() -> Self {
+    pub(crate) async fn with_tokens() -> Self {
         let folder = tempfile::tempdir().unwrap().keep();
         let mut tokens = String::new();
         for (role, secret) in ["viewer", "operator"].into_iter().zip(SECRETS) {
@@ -72,8 +77,10 @@ impl Remote {
     }
 
     /// Calls without saying who calls.
-    fn anonymous(&self) -> Grpcurl {
-        Grpcurl::new(&[], &self.address).with("-cacert", &self.path("our-ca.pem"))
+    pub(crate) fn anonymous(&self) -> Grpcurl {
+        Grpcurl::new(&[], &self.address)
+            .with("-cacert", &self.path("our-ca.pem"))
+            .with("-servername", "localhost")
     }
 
     /// Calls with a certificate.
@@ -104,7 +111,7 @@ impl Remote {
     }
 
     /// Calls with a token.
-    fn with_token(&self, secret: &str) -> Grpcurl {
+    pub(crate) fn with_token(&self, secret: &str) -> Grpcurl {
         let header = format!("authorization: Bearer {secret}");
         self.anonymous().with("-H", &header)
     }

@@ -1,15 +1,11 @@
 //! Connections that do not do what callers do.
 
 use std::io::Write as _;
-use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::thread;
 
-use crate::broker::{Broker, Setup};
-use crate::{FOREVER, port};
-
-/// Further ones wait; this is not reached here.
-const CONNECTIONS: usize = 300;
+use crate::FOREVER;
+use crate::broker::Broker;
 
 /// Whether the other end closes it. What comes first is the server's own
 /// greeting.
@@ -42,20 +38,4 @@ async fn who_does_not_begin_is_sent_away() {
     }
     let watched = broker.grpcurl().watch("{}").await.unwrap();
     assert!(!watched.is_empty());
-}
-
-#[tokio::test]
-async fn many_silent_ones_keep_nobody_from_calling() {
-    let setup = Setup::new();
-    let address = format!("127.0.0.1:{}", port::free().unwrap());
-    setup.configure(&format!("[admin]\nlisten = {address:?}\n"));
-    let broker = setup.start().await;
-    let open = || TcpStream::connect(&address).unwrap();
-    let mut silent: Vec<TcpStream> = (0..CONNECTIONS).map(|_| open()).collect();
-    let grpcurl = crate::grpcurl::Grpcurl::new(&["-plaintext"], &address);
-    grpcurl.call("GetStatus", "{}").await.unwrap();
-    let last = silent.pop().unwrap();
-    last.set_read_timeout(Some(FOREVER)).unwrap();
-    assert!(thread::spawn(move || is_closed(last)).join().unwrap());
-    assert!(!broker.log().contains("127.0.0.1"), "{}", broker.log());
 }

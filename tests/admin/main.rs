@@ -13,6 +13,8 @@ mod load;
 mod log_filter;
 #[path = "../support/messages.rs"]
 mod messages;
+#[path = "../interop/namespace.rs"]
+mod namespace;
 #[path = "../support/peer.rs"]
 mod peer;
 #[path = "../support/port.rs"]
@@ -23,6 +25,10 @@ mod readme;
 mod rpcs;
 mod settings;
 mod socket;
+mod strangers;
+#[path = "../support/wait.rs"]
+#[expect(dead_code, reason = "only its bound is used, by namespaces")]
+mod wait;
 mod watchers;
 
 use std::env;

@@ -94,11 +94,12 @@ impl Node {
         let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
         let federation = Federation::new(network.of(name), Arc::clone(&metrics), 7);
         let federation = Arc::new(federation);
+        let gate = Gate::new(BTreeSet::new(), None, Arc::clone(&metrics));
+        let gate = Arc::new(gate);
         let broker = Broker::new(matching, knowledge(), metrics, 7)
             .traced(tracer)
             .overflowing(Some(federation.clone()));
         let broker = Arc::new(broker);
-        let gate = Arc::new(Gate::new(BTreeSet::new(), None));
         let mut tasks = JoinSet::new();
         let driven = Arc::clone(&broker);
         tasks.spawn(async move { driven.drive().await });

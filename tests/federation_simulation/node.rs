@@ -53,11 +53,12 @@ pub(crate) async fn run(
     let federation = Federation::new(dialer, Arc::clone(&metrics), rng.u64(..));
     let federation = Arc::new(federation);
     let matching = matching::Settings::default();
+    let peers = settings.peers.iter().map(PeerSettings::id);
+    let gate = Gate::new(peers.collect(), None, Arc::clone(&metrics));
     let broker = Broker::new(matching, knowledge(), metrics, rng.u64(..))
         .overflowing(Some(federation.clone()));
     let broker = Arc::new(broker);
-    let peers: BTreeSet<_> = settings.peers.iter().map(PeerSettings::id).collect();
-    let gate = Arc::new(Gate::new(peers, None));
+    let gate = Arc::new(gate);
     broker.set_lending(settings.lending());
     federation.configure(&settings);
 

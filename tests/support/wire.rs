@@ -25,6 +25,7 @@ impl<S, W> Connected for Wire<S, W> {
         ConnectInfo::Tcp {
             is_loopback: self.is_loopback,
             certificate_names: Arc::clone(&self.names),
+            caller: None,
         }
     }
 }
