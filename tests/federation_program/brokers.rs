@@ -152,6 +152,14 @@ impl Broker {
         })
     }
 
+    /// How many calls and handshakes of other brokers it has refused.
+    pub(crate) async fn refused_credentials(&self) -> u64 {
+        let metrics = post(self.setup.http, "/prometheus", String::new()).await;
+        let name = "snowflake_broker_credentials_refused_total{listener=\"federation\"} ";
+        let (_, rest) = metrics.split_once(name).unwrap();
+        rest.lines().next().unwrap().parse().unwrap()
+    }
+
     /// A client's reply.
     pub(crate) async fn client(&self) -> String {
         post(self.setup.http, "/client", client_poll("c", "restricted")).await

@@ -14,6 +14,7 @@ use tonic::Code;
 use crate::brokers::{Broker, Setup};
 use crate::caller::{channel, connect, roots};
 use crate::certificates::Authority;
+use crate::until;
 
 /// The lender b, its good peer a, and somebody.
 struct World {
@@ -116,6 +117,30 @@ async fn a_name_that_is_not_configured_is_refused() {
         .b
         .logs(&["refused a broker that is no peer", "x.example"])
         .await;
+    world.serves_others().await;
+}
+
+/// Its certificate is good, so it gets past the handshake; but it is nobody's here.
+#[tokio::test]
+async fn a_stranger_does_not_stay_connected() {
+    let world = World::start("").await;
+    world
+        .authority
+        .certify(world.folder.path(), "x", "x.example", 2100);
+    let x = Setup::new(world.folder.path(), "x", &world.authority.file);
+    let stranger = channel(&x, world.b.setup.grpc).await;
+    let mut stranger = FederationClient::new(stranger);
+    let status = stranger.watch_supply(v1::WatchSupplyRequest {}).await;
+    assert_eq!(status.unwrap_err().code(), Code::PermissionDenied);
+    assert_eq!(world.b.refused_credentials().await, 1);
+    // Its connection is the only one that it has: calls fail once that is closed.
+    until("it is disconnected", async || {
+        let status = stranger.watch_supply(v1::WatchSupplyRequest {}).await;
+        status.unwrap_err().code() != Code::PermissionDenied
+    })
+    .await;
+    let admitted = "federation.listen: ";
+    assert!(!world.b.log().contains(admitted), "{}", world.b.log());
     world.serves_others().await;
 }
 
