@@ -10,10 +10,11 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use rustix::net::sockopt::set_tcp_user_timeout;
 use rustls::ServerConfig;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::{ConnectInfo, Connection};
@@ -29,6 +30,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a caller may leave unacknowledged, or unread, what was sent to it, in
 /// milliseconds (tcp(7)).
 const USER_TIMEOUT: u32 = 30_000;
+
+/// How long a caller may take to hear that its handshake has failed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// So many failed handshakes, and full houses, are logged in a period.
 const LOGGED_MAX: u32 = 10;
@@ -237,7 +241,7 @@ async fn connect(
     };
     let caller = place.caller();
     let handshake = tokio::select! {
-        handshake = TlsAcceptor::from(tls).accept(stream) => handshake,
+        handshake = TlsAcceptor::from(tls).accept(stream).into_fallible() => handshake,
         () = Arc::clone(&caller).has_to_go() => {
             entrance.log_handshake("it took too long, or there was no place for it");
             return None;
@@ -245,8 +249,9 @@ async fn connect(
     };
     let connection = match handshake {
         Ok(stream) => Connection::tls(stream, peer, place),
-        Err(error) => {
+        Err((error, stream)) => {
             entrance.handshake_failed(&error);
+            close(stream).await;
             return None;
         }
     };
@@ -254,4 +259,16 @@ async fn connect(
         entrance.places.accepted(&caller);
     }
     Some(connection)
+}
+
+/// Closes a connection whose handshake has failed. What has come and is not read
+/// would make the system reset it, and the caller would not hear why.
+async fn close(mut stream: TcpStream) {
+    let mut rest = [0; 1024];
+    let closing = async {
+        stream.shutdown().await?;
+        while stream.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    drop(timeout(CLOSE_TIMEOUT, closing).await);
 }
