@@ -21,7 +21,7 @@ use resident::resident_bytes;
 const ANSWER: &[u8] =
     br#"{"Version":"1.3","Sid":"a","Answer":"{\"type\":\"answer\",\"sdp\":\"a=candidate\"}"}"#;
 const ATTACKERS: u64 = 1_000_000;
-/// Six tables of 2 MB, and what the allocator keeps besides.
+/// Three tables of 4 MB, and what the allocator keeps besides.
 const MOST_BYTES: u64 = 32_000_000;
 
 fn broker(limits: Option<limits::Settings>) -> Broker {
@@ -34,7 +34,8 @@ fn broker(limits: Option<limits::Settings>) -> Broker {
 
 /// Answers are judged and gone, without anybody who waits.
 fn answer(broker: &Broker, number: u64) -> bool {
-    let network = u128::from((0x2001_0db9 << 32) | number);
+    // A /48 each.
+    let network = u128::from((0x2001 << 48) | number << 16);
     let address = IpAddr::from(Ipv6Addr::from(network << 64 | 1));
     let caller = Caller {
         arrived: clock::now(),

@@ -90,11 +90,11 @@ async fn serve() -> io::Result<[SocketAddr; 2]> {
         process_figures: || None,
     };
     let endpoints = front::Endpoints::new(broker, front::Settings::default(), sources);
-    let operators = listen(endpoints.for_operators()).await?;
-    Ok([listen(endpoints).await?, operators])
+    let operators = listen(endpoints.for_operators(), Arc::clone(&accounts)).await?;
+    Ok([listen(endpoints, accounts).await?, operators])
 }
 
-async fn listen(endpoints: front::Endpoints) -> io::Result<SocketAddr> {
+async fn listen(endpoints: front::Endpoints, accounts: Arc<Accounts>) -> io::Result<SocketAddr> {
     let settings = listener::Settings::default();
     let closing = Closing::default();
     let server = Server::new(

@@ -41,7 +41,7 @@ use crate::metrics::ProcessFigures;
 use crate::metrics::labels::Endpoint;
 
 pub use metrics_log::MetricsLog;
-pub use settings::Settings;
+pub use settings::{ForwardedBy, InvalidForwardedBy, Settings};
 
 use metrics_log::LogPage;
 use status::{Audience, FigurePages};
@@ -114,7 +114,10 @@ impl Endpoints {
 
     fn endpoint(&self, path: &str) -> Endpoint {
         match self.audience {
-            Audience::Public => public_endpoint(path),
+            Audience::Public => match public_endpoint(path) {
+                Endpoint::Amp if !self.front.settings.amp => Endpoint::Other,
+                endpoint => endpoint,
+            },
             Audience::Operator => operator_endpoint(path),
         }
     }

@@ -22,6 +22,15 @@ pub enum Origin {
     Local,
     /// The sender itself, or what it shares an address with.
     Sender(IpAddr),
+    /// A peer that says to forward for others, and may be anybody: the operator
+    /// has named no reverse proxies.
+    Unconfirmed {
+        /// The peer.
+        peer: IpAddr,
+        /// For whom it says to forward; `None` if that is an
+        /// [intermediary](Self::Intermediary).
+        claimed: Option<IpAddr>,
+    },
     /// Somebody at this address who passes on the requests of many senders and
     /// does not say whose: an AMP cache, a CDN without a header.
     Intermediary(IpAddr),

@@ -9,6 +9,7 @@ use std::num::NonZeroU32;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Instant;
 
+use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use tokio::sync::futures::Notified;
@@ -19,10 +20,9 @@ use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::session_description::SessionDescription;
 
-use super::Broker;
-use super::limits::SinceStart;
 use super::trace::ClientTrace;
 use super::waiters::{Guard, Waiter};
+use super::{Broker, clock};
 
 /// To whom proxies are lent, and how many.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -164,8 +164,20 @@ impl Account {
             terms,
             in_flight: 0,
             loans: 0,
-            rate: RateLimiter::direct_with_clock(quota, SinceStart::now()),
+            rate: RateLimiter::direct_with_clock(quota, SinceStart(clock::now())),
         }
+    }
+}
+
+/// The broker's clock, as governor reads it: counted from then on.
+#[derive(Clone, Copy, Debug)]
+struct SinceStart(Instant);
+
+impl governor::clock::Clock for SinceStart {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        clock::now().saturating_duration_since(self.0).into()
     }
 }
 

@@ -3,83 +3,82 @@
 //! so that a poll that is turned away is in the books like any other, and
 //! clients that come through a queue can be limited like the others.
 //!
-//! # Whose bucket
+//! # Whose buckets
 //!
-//! An IPv4 address has one, and an IPv6 /64, of which a single user has a whole.
-//! Who has a /48 has 65,536 of these, and looks like as many customers of one
-//! provider: no limit by address tells them apart.
+//! An IPv4 address has one, and its /24; of IPv6 a /64, of which a single user has
+//! a whole, and the /56 and /48 around it, of which some users have a whole, too.
+//! The larger ones hold more. A request takes from each of them, or is turned away
+//! and takes from none.
 //!
-//! A request that comes from an [intermediary](Origin::Intermediary) counts twice:
+//! Some requests count twice:
 //!
-//! - against the intermediary, whose quota is `intermediary_factor` times as
-//!   large. It is wide enough for all clients of an AMP cache, and keeps somebody
-//!   who poses as one from having none;
-//! - a client's poll besides against the address in its offer's candidates, with
-//!   the quota of one address. A client can write there what it likes: somebody
-//!   who wants to evade this limit does, and is left with the first. It keeps
-//!   honest programs that have gone wild from using up what all clients of the
-//!   cache share. These buckets are apart from those of senders, so that nobody
-//!   can use up another's by naming its address, but among intermediaries.
+//! - Those of an [intermediary](Origin::Intermediary) count against it, with a
+//!   quota that is `intermediary_factor` times as large: wide enough for all
+//!   clients of an AMP cache. A client's poll besides counts against the address
+//!   in its offer's candidates, with the quota of one address. A client can write
+//!   there what it likes: somebody who wants to evade this limit does, and is left
+//!   with the first. It keeps honest programs that have gone wild from using up
+//!   what all clients of the cache share.
+//! - Those of an [unconfirmed](Origin::Unconfirmed) peer count against it, with
+//!   `unconfirmed_factor` quotas in all, one of which it has as itself; and against
+//!   the address that it claims, or else that in the offer, so that one client
+//!   behind an honest CDN cannot use all of it. These buckets are each peer's own:
+//!   a stranger who claims somebody's address takes nothing from that.
 //!
-//! A client that [wrote into a queue](Origin::Queue) counts in that second way
-//! only: how many such clients are served at once is the queue's own limit.
+//! A client that [wrote into a queue](Origin::Queue) counts against the address in
+//! its offer only: how many such clients are served at once is the queue's own
+//! limit. Buckets of addresses that somebody says to have are apart from those of
+//! senders, so that nobody can use up another's by naming its address.
+//!
+//! # Who pays more
+//!
+//! A request costs one token, one that is [malformed](MALFORMED) ten, and a client
+//! that [leaves](LEFT) before its reply has paid five. A bucket that has fewer is
+//! empty then.
 //!
 //! # What is kept
 //!
-//! No address: a 64-bit hash of each under a key that nobody else knows, and when
-//! its bucket is full again. Every hour the tables are emptied and the key is
-//! replaced by one derived from it, from which the old one cannot be told. Who
+//! No address: a 64-bit hash of each network under a key that nobody else knows,
+//! and when its bucket is full again. Every hour the tables are emptied and the key
+//! is replaced by one derived from it, from which the old one cannot be told. Who
 //! has the memory can thus test for an hour at most whether an address was here,
 //! and everybody has a full bucket once an hour, which a burst of half a minute's
 //! quota makes small. How the tables are bounded, `table` says.
 
+mod intermediaries;
+mod key;
+mod networks;
 mod settings;
 mod table;
 
 use std::fmt;
-use std::hash::Hasher as _;
 use std::net::IpAddr;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use governor::nanos::Nanos;
-use governor::{Quota, RateLimiter};
-use siphasher::sip::SipHasher24;
-use siphasher::sip128;
-use siphasher::sip128::Hasher128 as _;
 use tokio::time::sleep_until;
 
 use crate::metrics::labels::Request;
 
 use super::{Broker, Origin, clock};
 
+pub use intermediaries::{GOOGLE, Intermediary, InvalidIntermediary};
+pub use key::LimitKey;
 pub use settings::Settings;
 
-use table::Table;
+use key::Role;
+use networks::{MOST_LEVELS, networks};
+use table::{Draw, Quota, Table};
 
 /// How long a key is used.
 const KEY_LIFETIME: Duration = Duration::from_hours(1);
 
-const MINUTE: Duration = Duration::from_mins(1);
-
-/// The key of the first hour's hashes: 128 random bits from the caller. `Debug`
-/// does not show them, and they are not written anywhere.
-#[derive(Clone, Copy)]
-pub struct LimitKey([u8; 16]);
-
-impl From<[u8; 16]> for LimitKey {
-    fn from(random: [u8; 16]) -> Self {
-        Self(random)
-    }
-}
-
-impl fmt::Debug for LimitKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("LimitKey(..)")
-    }
-}
+/// The price of a request that is not understood, in tokens.
+pub const MALFORMED: u64 = 10;
+/// The price of a client's poll whose client leaves before its reply, in tokens:
+/// that is how all proxies can be taken from others at little cost.
+pub const LEFT: u64 = 5;
 
 /// How much each address has asked for lately, and how much it may.
 pub struct Limits(ArcSwap<Hour>);
@@ -112,7 +111,26 @@ impl Limits {
         origin: Origin,
         claimed: impl FnOnce() -> Option<IpAddr>,
     ) -> bool {
-        self.0.load().admits(request, origin, claimed)
+        let hour = self.0.load();
+        let draws = hour.draws(request, origin, claimed);
+        draws.is_empty() || hour.table(request).take(hour.now(), &draws)
+    }
+
+    /// Whether a request of this origin would be served, as far as its content does
+    /// not matter for that.
+    fn has_room(&self, request: Request, origin: Origin) -> bool {
+        let hour = self.0.load();
+        let draws = hour.draws(request, origin, || None);
+        draws.is_empty() || hour.table(request).has_room(hour.now(), &draws)
+    }
+
+    /// Takes so many tokens, as many as there are.
+    fn charge(&self, request: Request, origin: Origin, claimed: Option<IpAddr>, tokens: u64) {
+        let hour = self.0.load();
+        let draws = hour.draws(request, origin, || claimed);
+        if !draws.is_empty() {
+            hour.table(request).charge(hour.now(), &draws, tokens);
+        }
     }
 
     /// Begins each hour in its time. Never returns.
@@ -167,6 +185,27 @@ impl Broker {
         }
     }
 
+    /// Whether somebody at this address passes on the requests of many.
+    pub fn is_intermediary(&self, address: IpAddr) -> bool {
+        self.limits.as_ref().is_some_and(|limits| {
+            let hour = limits.0.load();
+            let mut known = hour.settings.intermediaries.iter();
+            known.any(|intermediary| intermediary.contains(address))
+        })
+    }
+
+    /// Whether a request of this origin has no chance, whatever it says: then it
+    /// need not be read.
+    pub fn is_over_limit(&self, request: Request, origin: Origin) -> bool {
+        let limits = self.limits.as_ref();
+        limits.is_some_and(|limits| !limits.has_room(request, origin))
+    }
+
+    /// Has a request that is not understood paid for.
+    pub fn charge_malformed(&self, request: Request, origin: Origin) {
+        self.charge(request, origin, None, MALFORMED);
+    }
+
     /// Whether a request may be served; see [`Limits::admits`].
     pub(super) fn admits(
         &self,
@@ -177,6 +216,19 @@ impl Broker {
         let limits = self.limits.as_ref();
         limits.is_none_or(|limits| limits.admits(request, origin, claimed))
     }
+
+    /// Takes tokens for what follows a request; see [`Limits::charge`].
+    pub(super) fn charge(
+        &self,
+        request: Request,
+        origin: Origin,
+        claimed: Option<IpAddr>,
+        tokens: u64,
+    ) {
+        if let Some(limits) = &self.limits {
+            limits.charge(request, origin, claimed, tokens);
+        }
+    }
 }
 
 /// What holds while a key does.
@@ -184,19 +236,19 @@ struct Hour {
     settings: Settings,
     key: LimitKey,
     began: Instant,
-    proxy_polls: Buckets,
-    client_polls: Buckets,
-    answers: Buckets,
+    proxy_polls: Table,
+    client_polls: Table,
+    answers: Table,
 }
 
 impl Hour {
     fn new(settings: Settings, key: LimitKey, now: Instant) -> Self {
-        let s = &settings;
-        let buckets = |per_minute, burst| Buckets::new(s, per_minute, burst, now);
+        // An address fills one place, and another with those around it.
+        let table = || Table::new(settings.max_addresses.saturating_mul(2));
         Self {
-            proxy_polls: buckets(s.proxy_polls_per_minute, s.proxy_poll_burst),
-            client_polls: buckets(s.client_polls_per_minute, s.client_poll_burst),
-            answers: buckets(s.answers_per_minute, s.answer_burst),
+            proxy_polls: table(),
+            client_polls: table(),
+            answers: table(),
             settings,
             key,
             began: now,
@@ -207,34 +259,89 @@ impl Hour {
         now.saturating_duration_since(self.began) >= KEY_LIFETIME
     }
 
-    fn admits(
+    /// Nanoseconds since it began.
+    fn now(&self) -> u64 {
+        let since = clock::now().saturating_duration_since(self.began);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX / 2)
+    }
+
+    fn table(&self, request: Request) -> &Table {
+        match request {
+            Request::ProxyPoll => &self.proxy_polls,
+            Request::ClientPoll => &self.client_polls,
+            Request::ProxyAnswer => &self.answers,
+        }
+    }
+
+    fn quota(&self, request: Request, factor: u32) -> Option<Quota> {
+        let s = &self.settings;
+        let (per_minute, burst) = match request {
+            Request::ProxyPoll => (s.proxy_polls_per_minute, s.proxy_poll_burst),
+            Request::ClientPoll => (s.client_polls_per_minute, s.client_poll_burst),
+            Request::ProxyAnswer => (s.answers_per_minute, s.answer_burst),
+        };
+        Quota::new(per_minute, burst, factor)
+    }
+
+    /// The buckets that a request takes from.
+    fn draws(
         &self,
         request: Request,
         origin: Origin,
         claimed: impl FnOnce() -> Option<IpAddr>,
-    ) -> bool {
-        let buckets = match request {
-            Request::ProxyPoll => &self.proxy_polls,
-            Request::ClientPoll => &self.client_polls,
-            Request::ProxyAnswer => &self.answers,
+    ) -> Vec<Draw> {
+        let s = &self.settings;
+        let mut draws = Vec::new();
+        let mut add = |role, address, factor| {
+            if !self.is_exempt(address) {
+                self.add(&mut draws, request, role, address, factor);
+            }
         };
-        let has_token = |bucket: &Option<Bucket>, known, address| {
-            let bucket = bucket.as_ref();
-            bucket.is_none_or(|bucket| bucket.check_key(&self.key.hash(known, address)).is_ok())
-        };
-        let has_token_of_claimed =
-            || claimed().is_none_or(|claimed| has_token(&buckets.senders, Known::Claimed, claimed));
         match origin {
-            Origin::Local => true,
-            Origin::Sender(address) | Origin::Intermediary(address) if self.is_exempt(address) => {
-                true
-            }
-            Origin::Sender(address) => has_token(&buckets.senders, Known::Seen, address),
+            Origin::Local => {}
+            Origin::Sender(address) => add(Role::Sender, address, 1),
+            Origin::Intermediary(address) if self.is_exempt(address) => {}
             Origin::Intermediary(address) => {
-                has_token(&buckets.intermediaries, Known::Seen, address) && has_token_of_claimed()
+                add(Role::Intermediary, address, s.intermediary_factor);
+                if let Some(claimed) = claimed() {
+                    add(Role::Claimed, claimed, 1);
+                }
             }
-            Origin::Queue => has_token_of_claimed(),
+            Origin::Unconfirmed {
+                peer,
+                claimed: named,
+            } => {
+                // One quota it has as a sender.
+                let others = s.unconfirmed_factor.saturating_sub(1).max(1);
+                add(Role::Claimant, peer, others);
+                if let Some(claimed) = named.or_else(claimed) {
+                    add(Role::ClaimedBy(peer), claimed, 1);
+                }
+            }
+            Origin::Queue => {
+                if let Some(claimed) = claimed() {
+                    add(Role::Claimed, claimed, 1);
+                }
+            }
         }
+        draws
+    }
+
+    /// Adds the buckets of all networks that an address is in.
+    fn add(
+        &self,
+        draws: &mut Vec<Draw>,
+        request: Request,
+        role: Role,
+        address: IpAddr,
+        factor: u32,
+    ) {
+        draws.reserve(MOST_LEVELS);
+        draws.extend(networks(address).filter_map(|(network, level_factor)| {
+            let quota = self.quota(request, factor.saturating_mul(level_factor))?;
+            let hash = self.key.hash(role, network);
+            Some(Draw { hash, quota })
+        }));
     }
 
     fn is_exempt(&self, address: IpAddr) -> bool {
@@ -243,85 +350,6 @@ impl Hour {
             .exempt
             .iter()
             .any(|net| net.contains(&address))
-    }
-}
-
-/// The buckets of one address each.
-type Bucket = RateLimiter<u64, Table, SinceStart>;
-
-/// The buckets of one kind of request; `None` without a limit.
-struct Buckets {
-    senders: Option<Bucket>,
-    intermediaries: Option<Bucket>,
-}
-
-impl Buckets {
-    fn new(settings: &Settings, per_minute: u32, burst: u32, now: Instant) -> Self {
-        let bucket = |factor| {
-            let quota = quota(per_minute, burst, factor)?;
-            let table = Table::new(settings.max_addresses);
-            Some(RateLimiter::new(quota, table, SinceStart(now)))
-        };
-        Self {
-            senders: bucket(1),
-            intermediaries: bucket(settings.intermediary_factor),
-        }
-    }
-}
-
-/// `None` for a rate of 0.
-fn quota(per_minute: u32, burst: u32, factor: u32) -> Option<Quota> {
-    let per_minute = NonZeroU32::new(per_minute.saturating_mul(factor))?;
-    let burst = NonZeroU32::new(burst.saturating_mul(factor)).unwrap_or(NonZeroU32::MIN);
-    let quota = Quota::with_period(MINUTE / per_minute.get())?;
-    Some(quota.allow_burst(burst))
-}
-
-/// The broker's clock, as governor reads it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SinceStart(Instant);
-
-impl SinceStart {
-    /// Counted from now on.
-    pub(super) fn now() -> Self {
-        Self(clock::now())
-    }
-}
-
-impl governor::clock::Clock for SinceStart {
-    type Instant = Nanos;
-
-    fn now(&self) -> Nanos {
-        clock::now().saturating_duration_since(self.0).into()
-    }
-}
-
-/// How an address is known.
-#[derive(Clone, Copy)]
-enum Known {
-    /// From the connection, or from a header that is believed.
-    Seen,
-    /// Its sender says so.
-    Claimed,
-}
-
-impl LimitKey {
-    /// The hash of an IPv4 address or of the /64 of an IPv6 address.
-    fn hash(self, known: Known, address: IpAddr) -> u64 {
-        let mut hasher = SipHasher24::new_with_key(&self.0);
-        hasher.write_u8(known as u8);
-        match address.to_canonical() {
-            IpAddr::V4(address) => hasher.write(&address.octets()),
-            IpAddr::V6(address) => hasher.write(&address.octets()[..8]),
-        }
-        hasher.finish()
-    }
-
-    /// The key of the next hour; this one cannot be told from it.
-    fn next(self) -> Self {
-        let mut hasher = sip128::SipHasher24::new_with_key(&self.0);
-        hasher.write(b"the next hour's key");
-        Self(hasher.finish128().as_bytes())
     }
 }
 

@@ -5,6 +5,7 @@ mod bounds;
 mod federation;
 mod forms;
 mod operator;
+mod origins;
 mod queues;
 
 use std::path::Path;
@@ -43,6 +44,7 @@ pub(super) fn check(
     federation::check(&mut rules);
     forms::check(&mut rules);
     operator::check(&mut rules);
+    origins::check(&mut rules);
     queues::check(&mut rules);
     rules.found
 }

@@ -310,6 +310,9 @@ fn bounds() {
         ("LIMITS__PROXY_POLLS_PER_MINUTE", "1000001"),
         ("LIMITS__CLIENT_POLL_BURST", "0"),
         ("LIMITS__INTERMEDIARY_FACTOR", "0"),
+        ("LIMITS__UNCONFIRMED_FACTOR", "1"),
+        ("LIMITS__INTERMEDIARIES", "gogle"),
+        ("HTTP__FORWARDED_BY", "a header"),
         ("LIMITS__MAX_ADDRESSES", "0"),
         ("LIMITS__EXEMPT", "192.0.2.0/33"),
         ("METRICS__IP_COUNT_INTERVAL", "0"),
@@ -331,6 +334,26 @@ fn bounds() {
             "{message}"
         );
         assert_eq!(message.lines().count(), 1, "{message}");
+    }
+}
+
+#[test]
+fn whoever_may_claim_another_address_is_a_warning() {
+    let warnings = |variables: &[(&str, &str)]| {
+        let loaded = load(&in_the_clear(variables, vec![])).unwrap();
+        let warnings = loaded.warnings.iter().map(ToString::to_string);
+        let about = warnings.filter(|line| line.starts_with("http.trusted_proxies = [] "));
+        about.count()
+    };
+    assert_eq!(warnings(&[]), 1);
+    for (key, value) in [
+        ("HTTP__FORWARDED_BY", "none"),
+        ("HTTP__TRUSTED_HOPS", "0"),
+        ("HTTP__TRUSTED_PROXIES", "192.0.2.0/24"),
+        ("LISTENER__ADDR", "127.0.0.1:80"),
+    ] {
+        let name = format!("SNOWFLAKE_BROKER_{key}");
+        assert_eq!(warnings(&[(&name, value)]), 0, "{key}");
     }
 }
 

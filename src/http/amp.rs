@@ -24,7 +24,7 @@ pub(super) async fn poll(front: Arc<Front>, head: Parts, body: impl HttpBody) ->
         body::is_read(&head);
     }
     drop(body);
-    let caller = behind_cache(&head, &front.settings);
+    let caller = behind_cache(&head, &front);
     let response = response(&front, caller, head).await;
     // A cache asks anew for what is older, and each poll has a path of its own.
     let headers = [(CONTENT_TYPE, "text/html"), (CACHE_CONTROL, "max-age=15")];

@@ -79,7 +79,10 @@ pub(super) fn reserve(
 
 fn payer(caller: &Caller) -> Payer {
     match caller.origin {
-        Origin::Sender(address) => Payer::Address(address),
+        // Whom an unconfirmed peer names is its own affair.
+        Origin::Sender(address) | Origin::Unconfirmed { peer: address, .. } => {
+            Payer::Address(address)
+        }
         Origin::Local | Origin::Intermediary(_) | Origin::Queue => Payer::Many,
     }
 }

@@ -1,12 +1,14 @@
 //! Who sends a request, as far as its connection and headers tell.
 
+use std::sync::Once;
+
 use http::request::Parts;
 
 use crate::broker::{Caller, Origin, clock};
 use crate::listener::Peer;
 
-use super::Settings;
 use super::client_address::{ClientAddress, client_address};
+use super::{Front, Settings};
 
 /// The sender of a request whose head has just arrived.
 pub(super) fn caller(head: &Parts, settings: &Settings) -> Caller {
@@ -14,19 +16,30 @@ pub(super) fn caller(head: &Parts, settings: &Settings) -> Caller {
     Caller {
         arrived: clock::now(),
         address: address.map(ClientAddress::ip),
-        origin: origin(address, settings),
+        origin: origin(address),
     }
 }
 
-/// The same for a request that an AMP cache passes on: its sender is not known.
-pub(super) fn behind_cache(head: &Parts, settings: &Settings) -> Caller {
+/// The same for a request to where AMP caches pass requests on: its sender is not
+/// known. Only a known cache counts as one; whoever else asks there is a client
+/// like any other.
+pub(super) fn behind_cache(head: &Parts, front: &Front) -> Caller {
+    let is_cache = |address| front.broker.is_intermediary(address);
+    let origin = match origin(address(head, &front.settings)) {
+        Origin::Sender(cache) if is_cache(cache) => Origin::Intermediary(cache),
+        Origin::Unconfirmed {
+            peer,
+            claimed: Some(cache),
+        } if is_cache(cache) => Origin::Unconfirmed {
+            peer,
+            claimed: None,
+        },
+        origin => origin,
+    };
     Caller {
         arrived: clock::now(),
         address: None,
-        origin: match origin(address(head, settings), settings) {
-            Origin::Sender(cache) => Origin::Intermediary(cache),
-            origin => origin,
-        },
+        origin,
     }
 }
 
@@ -35,14 +48,34 @@ fn address(head: &Parts, settings: &Settings) -> Option<ClientAddress> {
     Some(client_address(peer.0.ip(), &head.headers, settings))
 }
 
-/// Whom to count a request against. A header that names nobody makes an
-/// intermediary only of a peer that is believed: a stranger may send one too.
-fn origin(address: Option<ClientAddress>, settings: &Settings) -> Origin {
+/// Whom to count a request against.
+fn origin(address: Option<ClientAddress>) -> Origin {
     match address {
         // Without a connection, it comes from this very process.
         None => Origin::Local,
-        Some(address) if address.is_local() => Origin::Local,
-        Some(ClientAddress::Hidden(peer)) if settings.believes(peer) => Origin::Intermediary(peer),
-        Some(address) => Origin::Sender(address.ip()),
+        Some(ClientAddress::Direct(ip)) if ip.is_loopback() => Origin::Local,
+        Some(
+            ClientAddress::Direct(ip) | ClientAddress::Itself(ip) | ClientAddress::Forwarded(ip),
+        ) => Origin::Sender(ip),
+        Some(ClientAddress::Claimed { peer, claimed }) => {
+            tell_of_claims();
+            Origin::Unconfirmed {
+                peer,
+                claimed: Some(claimed),
+            }
+        }
+        Some(ClientAddress::Hidden(proxy)) => Origin::Intermediary(proxy),
     }
+}
+
+/// Logs once that a peer is limited whom the operator may know.
+fn tell_of_claims() {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        tracing::warn!(
+            "a peer says to forward for others, and is limited by limits.unconfirmed_factor for \
+             all of them: if it is your CDN or load balancer, name its networks in \
+             http.trusted_proxies"
+        );
+    });
 }

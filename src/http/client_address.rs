@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use http::HeaderMap;
 use http::header::{FORWARDED, HeaderName};
 
-use super::Settings;
+use super::{ForwardedBy, Settings};
 use crate::wire::public_address::public;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -16,65 +16,103 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub enum ClientAddress {
     /// From the peer: no header says that it forwards.
     Direct(IpAddr),
-    /// From behind the peer, whose address this is: there is a forwarding
-    /// header, but nothing in it that is both believed and public.
-    Hidden(IpAddr),
-    /// From the address that a believed forwarding header names.
+    /// From the peer, for all that is known: it says to forward, but is not
+    /// believed, or names nobody.
+    Itself(IpAddr),
+    /// From the address that a believed header names.
     Forwarded(IpAddr),
+    /// From the address that the header of a peer names who may be anybody.
+    Claimed {
+        /// The peer.
+        peer: IpAddr,
+        /// Whom it names.
+        claimed: IpAddr,
+    },
+    /// From behind this reverse proxy of ours, which names nobody.
+    Hidden(IpAddr),
 }
 
 impl ClientAddress {
-    /// The address to count, locate and limit by.
+    /// The address to count and locate by.
     pub fn ip(self) -> IpAddr {
         match self {
-            Self::Direct(ip) | Self::Hidden(ip) | Self::Forwarded(ip) => ip,
+            Self::Direct(ip) | Self::Itself(ip) | Self::Hidden(ip) | Self::Forwarded(ip) => ip,
+            Self::Claimed { claimed, .. } => claimed,
         }
-    }
-
-    /// Whether the request comes from this machine itself, and not from a
-    /// reverse proxy on it.
-    pub fn is_local(self) -> bool {
-        matches!(self, Self::Direct(ip) if ip.is_loopback())
     }
 }
 
 /// Who sends a request with these `headers` over a connection from `peer`.
 ///
-/// `Forwarded` (RFC 7239) counts, or where it names no public address
-/// `X-Forwarded-For`; all lines of a header are one list. Every reverse proxy
-/// appends the address it was called from, so the entries on the right are
-/// those that a stranger cannot write:
+/// Only the header that [`Settings::forwarded_by`] names is read:
 ///
-/// 1. with `trusted_proxies`, a peer that is none of them is not believed;
-/// 2. entries on the right that are among `trusted_proxies` are skipped: what
-///    is left of such an entry is that proxy's word;
-/// 3. of the rest the last `trusted_hops` entries are believed, whatever is in
-///    them (none with 0), and the leftmost public address among them counts.
-///
-/// A reverse proxy that writes only `X-Forwarded-For` has to remove the
-/// `Forwarded` that a stranger sends.
+/// - those among `trusted_proxies` are believed;
+/// - if there are any, nobody else is;
+/// - if there are none, this machine is, and everybody else claims.
 pub fn client_address(peer: IpAddr, headers: &HeaderMap, settings: &Settings) -> ClientAddress {
     let peer = peer.to_canonical();
-    let is_sent = |header| headers.contains_key(header);
-    if !is_sent(&FORWARDED) && !is_sent(&X_FORWARDED_FOR) {
+    let named = || named(headers, settings);
+    if settings.is_trusted(peer) {
+        return named().map_or(ClientAddress::Hidden(peer), ClientAddress::Forwarded);
+    }
+    if !forwards(headers, settings) {
         return ClientAddress::Direct(peer);
     }
-    let believed = |header, read| believed(peer, headers, header, read, settings);
-    believed(FORWARDED, forwarded_for)
-        .or_else(|| believed(X_FORWARDED_FOR, node))
-        .map_or(ClientAddress::Hidden(peer), ClientAddress::Forwarded)
+    if !settings.trusted_proxies.is_empty() || !settings.reads_headers() {
+        return ClientAddress::Itself(peer);
+    }
+    match named() {
+        // A reverse proxy on this machine: no stranger comes from here.
+        named if peer.is_loopback() => {
+            named.map_or(ClientAddress::Hidden(peer), ClientAddress::Forwarded)
+        }
+        Some(claimed) if claimed != peer => ClientAddress::Claimed { peer, claimed },
+        _ => ClientAddress::Itself(peer),
+    }
 }
 
-fn believed(
-    peer: IpAddr,
+/// Whether any header says that the request is not the peer's own. That one is not
+/// read still tells a reverse proxy on this machine from this machine.
+fn forwards(headers: &HeaderMap, settings: &Settings) -> bool {
+    let is_sent = |header: &HeaderName| headers.contains_key(header);
+    is_sent(&FORWARDED)
+        || is_sent(&X_FORWARDED_FOR)
+        || matches!(&settings.forwarded_by, ForwardedBy::Header(name) if is_sent(name))
+}
+
+/// The public address that the header names.
+///
+/// All lines of `Forwarded` (RFC 7239) or `X-Forwarded-For` are one list. Every
+/// reverse proxy appends the address it was called from, so the entries on the
+/// right are those that a stranger cannot write:
+///
+/// 1. entries on the right that are among `trusted_proxies` are skipped: what is
+///    left of such an entry is that proxy's word;
+/// 2. of the rest the last `trusted_hops` entries are believed, whatever is in
+///    them (none with 0), and the leftmost public address among them counts.
+///
+/// Any other header holds one address, which the reverse proxy has put in place of
+/// what came: more than one is nobody's word.
+fn named(headers: &HeaderMap, settings: &Settings) -> Option<IpAddr> {
+    match &settings.forwarded_by {
+        ForwardedBy::None => None,
+        ForwardedBy::XForwardedFor => last_of_list(headers, &X_FORWARDED_FOR, node, settings),
+        ForwardedBy::Forwarded => last_of_list(headers, &FORWARDED, forwarded_for, settings),
+        ForwardedBy::Header(name) => {
+            let mut lines = headers.get_all(name).iter();
+            let line = lines.next().filter(|_| settings.trusted_hops > 0)?;
+            let is_only = lines.next().is_none();
+            public(node(line.as_bytes()).filter(|_| is_only)?)
+        }
+    }
+}
+
+fn last_of_list(
     headers: &HeaderMap,
-    header: HeaderName,
+    header: &HeaderName,
     read: fn(&[u8]) -> Option<IpAddr>,
     settings: &Settings,
 ) -> Option<IpAddr> {
-    if !settings.believes(peer) {
-        return None;
-    }
     let is_proxy = |address| settings.is_trusted(address);
     let lines = headers.get_all(header).iter().rev();
     lines

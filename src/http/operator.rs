@@ -117,7 +117,9 @@ pub(super) fn is_from(networks: &[IpNet], head: &Parts, settings: &super::Settin
             !settings.is_trusted(peer) && !is_forwarded(&head.headers) && is_ours(address)
         }
         ClientAddress::Forwarded(address) => settings.is_trusted(peer) && is_ours(address),
-        ClientAddress::Hidden(_) => false,
+        ClientAddress::Hidden(_) | ClientAddress::Itself(_) | ClientAddress::Claimed { .. } => {
+            false
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use http::HeaderName;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -25,20 +26,73 @@ pub struct Settings {
     /// How long a peer may take over the body of a request.
     #[serde(with = "crate::timespan")]
     pub body_read_timeout: Duration,
+    /// Which header says whose requests a peer forwards; no other is read.
+    pub forwarded_by: ForwardedBy,
     /// How many proxies of ours (a CDN, a load balancer) are in front of the
-    /// broker: so many of the last entries of `Forwarded` and
-    /// `X-Forwarded-For` are believed. With 0 nothing in them is.
+    /// broker: so many of the last entries of the header are believed. With 0
+    /// nothing in it is.
     pub trusted_hops: usize,
     /// The networks (CIDR) of these proxies. If there are any, a peer outside
-    /// of them is not believed, and their own addresses in the headers are no
-    /// hops. Empty: any peer is believed.
+    /// of them is not believed, and their own addresses in the header are no
+    /// hops. Empty: any peer may claim to forward for others, but has only
+    /// `limits.unconfirmed_factor` quotas for all of them.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether clients may come through AMP caches.
+    pub amp: bool,
+}
+
+/// The header in which a reverse proxy names whose request it forwards.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum ForwardedBy {
+    /// `X-Forwarded-For`, a list that each proxy appends to.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239), likewise.
+    Forwarded,
+    /// None: nobody forwards.
+    None,
+    /// One that holds one address, such as `CF-Connecting-IP`.
+    Header(HeaderName),
+}
+
+/// Not the name of a header.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no name of a header; expected x-forwarded-for, forwarded, none or another one")]
+pub struct InvalidForwardedBy(String);
+
+impl TryFrom<String> for ForwardedBy {
+    type Error = InvalidForwardedBy;
+
+    fn try_from(written: String) -> Result<Self, Self::Error> {
+        match HeaderName::try_from(&written) {
+            Ok(name) => Ok(match name.as_str() {
+                "x-forwarded-for" => Self::XForwardedFor,
+                "forwarded" => Self::Forwarded,
+                "none" => Self::None,
+                _ => Self::Header(name),
+            }),
+            Err(_) => Err(InvalidForwardedBy(written)),
+        }
+    }
+}
+
+impl From<ForwardedBy> for String {
+    fn from(header: ForwardedBy) -> Self {
+        match &header {
+            ForwardedBy::XForwardedFor => "x-forwarded-for",
+            ForwardedBy::Forwarded => "forwarded",
+            ForwardedBy::None => "none",
+            ForwardedBy::Header(name) => name.as_str(),
+        }
+        .to_owned()
+    }
 }
 
 impl Settings {
-    /// Whether the forwarding headers of a peer with this address are believed.
-    pub(super) fn believes(&self, peer: IpAddr) -> bool {
-        self.trusted_hops > 0 && (self.trusted_proxies.is_empty() || self.is_trusted(peer))
+    /// Whether any header is believed of anybody.
+    pub fn reads_headers(&self) -> bool {
+        self.trusted_hops > 0 && self.forwarded_by != ForwardedBy::None
     }
 
     /// Whether this is the address of a proxy of ours.
@@ -55,8 +109,10 @@ impl Default for Settings {
             max_body_bytes: 100_000,
             max_bytes_in_flight: Bounds::default().bytes,
             body_read_timeout: Duration::from_secs(10),
+            forwarded_by: ForwardedBy::XForwardedFor,
             trusted_hops: 1,
             trusted_proxies: Vec::new(),
+            amp: true,
         }
     }
 }

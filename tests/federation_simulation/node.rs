@@ -1,6 +1,5 @@
 //! One broker, whole, but for HTTP and TLS.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::request::Builder;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
-use snowflake_broker::broker::limits;
+use snowflake_broker::broker::limits::{self, Intermediary};
 use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::http as front;
 use snowflake_broker::listener::Peer;
@@ -28,6 +28,13 @@ use crate::{elapsed, start};
 const SLOW_DOWN: &str = "too many requests, slow down";
 const ONE: &str = "5.1.0.1";
 const OTHER: &str = "5.1.0.2";
+const CACHES: &str = "5.1.0.0/24";
+/// None of the caches.
+const STRANGER: &str = "5.9.0.1";
+
+fn network(written: &str) -> Intermediary {
+    written.to_owned().try_into().unwrap()
+}
 
 /// Of each kind one request, and no other for a minute; nobody waits for long.
 fn one_each(http: front::Settings) -> Front {
@@ -39,6 +46,7 @@ fn one_each(http: front::Settings) -> Front {
         answers_per_minute: 1,
         answer_burst: 1,
         intermediary_factor: 3,
+        intermediaries: vec![network(CACHES)],
         exempt: vec!["10.0.0.0/8".parse().unwrap()],
         ..limits::Settings::default()
     };
@@ -73,15 +81,21 @@ async fn client(front: &Front, peer: &str) -> Value {
     reply.json()["error"].clone()
 }
 
-/// The error that a client hears from the cache at `peer`, with a candidate of
-/// its own or none.
-async fn amp(front: &Front, peer: &str, candidate: Option<&str>) -> Value {
+/// The path of a client's poll at an AMP cache, with a candidate of its own or none.
+fn amp_path(candidate: Option<&str>) -> String {
     let candidate = candidate.map(|address| format!("a=candidate:1 1 udp 1 {address} 1 typ srflx"));
     let offer = offer(&candidate.unwrap_or_default());
     let poll = format!("1.0\n{}", json!({"offer": offer, "nat": "open"}));
-    let path = format!("/amp/client/0/{}", URL_SAFE_NO_PAD.encode(poll));
-    let request = from(peer, Request::get(path)).body(Body::empty());
-    let reply = front.send(request.unwrap()).await;
+    format!("/amp/client/0/{}", URL_SAFE_NO_PAD.encode(poll))
+}
+
+/// The error that a client hears that comes by way of `peer`.
+async fn amp(front: &Front, peer: &str, candidate: Option<&str>) -> Value {
+    ask_amp(front, from(peer, Request::get(amp_path(candidate)))).await
+}
+
+async fn ask_amp(front: &Front, request: Builder) -> Value {
+    let reply = front.send(request.body(Body::empty()).unwrap()).await;
     assert_eq!(reply.status, StatusCode::OK);
     let (_, text) = reply.body.split_once("<pre>").unwrap();
     let text: String = text
@@ -162,7 +176,9 @@ async fn clients_of_a_cache_are_limited_one_by_one_and_all_together() {
     let front = one_each(front::Settings::default());
     assert_ne!(amp(&front, ONE, Some("5.3.0.1")).await, SLOW_DOWN);
     assert_eq!(amp(&front, ONE, Some("5.3.0.1")).await, SLOW_DOWN);
+    // Who is over its own limit has used nothing of the cache's.
     assert_ne!(amp(&front, ONE, Some("5.3.0.2")).await, SLOW_DOWN);
+    assert_ne!(amp(&front, ONE, Some("5.3.0.3")).await, SLOW_DOWN);
     assert_eq!(amp(&front, ONE, None).await, SLOW_DOWN);
     assert_ne!(amp(&front, OTHER, None).await, SLOW_DOWN);
     // The client itself, and whoever has the cache's address, may still come.
@@ -183,43 +199,147 @@ async fn this_machine_and_exempt_networks_have_no_limit() {
     }
 }
 
+/// Whether a proxy's poll is admitted that comes from this peer with this header.
+async fn polled(front: &Front, peer: &str, header: &str) -> bool {
+    let request = from(peer, Request::post("/proxy")).header("X-Forwarded-For", header);
+    let request = request.body(Body::from(proxy_poll("a", "open")));
+    let status = front.send(request.unwrap()).await.json()["Status"].clone();
+    status == "no match"
+}
+
+fn trusting(trusted_proxies: &str) -> front::Settings {
+    front::Settings {
+        trusted_proxies: vec![trusted_proxies.parse().unwrap()],
+        ..front::Settings::default()
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_forwarded_address_is_limited_and_not_who_forwards() {
-    let polled = async |front: &Front, peer: &str, header: &str| {
-        let request = from(peer, Request::post("/proxy")).header("X-Forwarded-For", header);
-        let request = request.body(Body::from(proxy_poll("a", "open")));
-        let status = front.send(request.unwrap()).await.json()["Status"].clone();
-        status == "no match"
-    };
-    let front = one_each(front::Settings::default());
-    for peer in ["127.0.0.1", ONE] {
+    for (front, proxy) in [
+        (one_each(front::Settings::default()), "127.0.0.1"),
+        (one_each(trusting("192.0.2.0/24")), "192.0.2.9"),
+    ] {
         for client in ["2a01::1", "5.3.0.1"] {
-            assert_eq!(polled(&front, peer, client).await, peer == "127.0.0.1");
+            assert!(polled(&front, proxy, client).await);
+            assert!(!polled(&front, proxy, client).await);
+        }
+        // Of the same /64.
+        assert!(!polled(&front, proxy, "2a01::2").await);
+        // Those whom it does not name are three as one.
+        for expected in [true, true, true, false] {
+            assert_eq!(polled(&front, proxy, "unknown").await, expected);
         }
     }
-    // Of the same /64.
-    assert!(!polled(&front, "127.0.0.1", "2a01::2").await);
+}
 
-    // Behind somebody who does not say whom it forwards for, three as one.
-    for expected in [true, true, true, false] {
-        assert_eq!(polled(&front, OTHER, "unknown").await, expected);
-    }
-
-    // A stranger does not become somebody who forwards by saying so.
+#[tokio::test(start_paused = true)]
+async fn a_stranger_does_not_become_somebody_who_forwards_by_saying_so() {
     for settings in [
+        front::Settings::default(),
         front::Settings {
             trusted_hops: 0,
             ..front::Settings::default()
         },
         front::Settings {
-            trusted_proxies: vec!["192.0.2.0/24".parse().unwrap()],
+            forwarded_by: "none".to_owned().try_into().unwrap(),
             ..front::Settings::default()
         },
+        trusting("192.0.2.0/24"),
     ] {
-        let front = one_each(settings);
-        assert!(polled(&front, OTHER, "unknown").await);
-        assert!(!polled(&front, OTHER, "5.3.0.1").await);
+        for nobody in ["unknown", "10.0.0.1", "127.0.0.1", "::1", "192.168.0.1", ""] {
+            let front = one_each(settings.clone());
+            assert!(polled(&front, STRANGER, nobody).await);
+            assert!(!polled(&front, STRANGER, nobody).await);
+            assert_eq!(proxy(&front, STRANGER).await["Status"], "polled too soon");
+        }
+        if !settings.trusted_proxies.is_empty() || !settings.reads_headers() {
+            let front = one_each(settings);
+            assert!(polled(&front, STRANGER, "5.3.0.1").await);
+            assert!(!polled(&front, STRANGER, "5.3.0.2").await);
+        }
     }
+}
+
+/// No client waits, and every limit is at its default.
+fn by_default(http: front::Settings) -> Front {
+    let matching = matching::Settings {
+        proxy_timeout: Duration::from_millis(1),
+        client_queue_wait: Duration::ZERO,
+        ..matching::Settings::default()
+    };
+    Front::limited(
+        matching,
+        http,
+        GeoIp::default(),
+        None,
+        limits::Settings::default(),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_at_the_amp_endpoint_has_the_quota_of_one_client() {
+    let front = by_default(front::Settings::default());
+    let mut admitted = 0;
+    for number in 0..2_000_u32 {
+        // It writes another address into each offer.
+        let [_, a, b, c] = number.to_be_bytes();
+        let candidate = format!("5.{a}.{b}.{c}");
+        let error = amp(&front, STRANGER, Some(&candidate)).await;
+        admitted += u32::from(error != SLOW_DOWN);
+    }
+    assert_eq!(admitted, limits::Settings::default().client_poll_burst);
+    // It is the same quota as at the other endpoint.
+    assert_eq!(client(&front, STRANGER).await, SLOW_DOWN);
+    // A cache of Google's has a hundred times as much.
+    for _ in 0..2_000 {
+        assert_ne!(amp(&front, "66.249.83.1", None).await, SLOW_DOWN);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_that_claims_many_addresses_has_ten_quotas() {
+    let quota = limits::Settings::default().client_poll_burst;
+    let claims = |request: Builder, number: u32| {
+        let [_, a, b, c] = (number << 8).to_be_bytes();
+        let request = from(STRANGER, request);
+        request.header("X-Forwarded-For", format!("6.{a}.{b}.{c}"))
+    };
+    for is_amp in [false, true] {
+        let front = by_default(front::Settings::default());
+        let mut admitted = 0;
+        for number in 0..4_000_u32 {
+            let error = if is_amp {
+                ask_amp(&front, claims(Request::get(amp_path(None)), number)).await
+            } else {
+                let request = claims(Request::post("/client"), number);
+                let poll = Body::from(client_poll("x", "open"));
+                front.send(request.body(poll).unwrap()).await.json()["error"].clone()
+            };
+            admitted += u32::from(error != SLOW_DOWN);
+        }
+        for _ in 0..2 * quota {
+            admitted += u32::from(client(&front, STRANGER).await != SLOW_DOWN);
+        }
+        assert_eq!(admitted, 10 * quota, "{is_amp}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_amp_its_path_is_as_any_unknown_one() {
+    let front = one_each(front::Settings {
+        amp: false,
+        ..front::Settings::default()
+    });
+    let path = amp_path(None);
+    let unknown = front.get("/unknown").await;
+    for method in ["GET", "OPTIONS"] {
+        let request = Request::builder().method(method).uri(&path);
+        let reply = front.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(reply.status, StatusCode::NOT_FOUND);
+        assert_eq!(reply.body, unknown.body);
+    }
+    assert_eq!(refusals(&front, "client_poll", "bad_request"), 0);
 }
 
 /// Room for one client's poll and a bit.

@@ -3,6 +3,8 @@
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::Intermediary;
+
 /// How many requests one address may send. Each kind has a rate, which holds in
 /// the long run, and a burst, which may come at once; a rate of 0 is no limit.
 ///
@@ -37,7 +39,15 @@ pub struct Settings {
     /// come through AMP caches: at 100, one address of a cache may bring 1,000 a
     /// second, while the largest broker at its peak saw 400 from all of them.
     pub intermediary_factor: u32,
-    /// How many addresses each table holds, of 16 bytes each; there are six.
+    /// The networks that AMP caches ask from.
+    pub intermediaries: Vec<Intermediary>,
+    /// So many times as much may come in all from a peer that says to forward for
+    /// others, as long as `http.trusted_proxies` names nobody who does. With 10,
+    /// one address of a CDN may bring 100 clients a second until its operator names
+    /// it, and a stranger ten times what it may as itself.
+    pub unconfirmed_factor: u32,
+    /// How many addresses each of the three tables holds, of 32 bytes each: 16 for
+    /// the address, and as many for the networks around it.
     pub max_addresses: usize,
     /// Networks (CIDR) that are not limited, neither in requests nor in
     /// connections.
@@ -54,6 +64,8 @@ impl Default for Settings {
             answers_per_minute: 1_800,
             answer_burst: 900,
             intermediary_factor: 100,
+            intermediaries: vec![Intermediary::Google],
+            unconfirmed_factor: 10,
             max_addresses: 131_072,
             exempt: Vec::new(),
         }

@@ -1,42 +1,98 @@
-//! How much each address has used, in memory that does not grow.
+//! How much each network has used, in memory that does not grow.
 //!
-//! The table is cut into sets of eight places, and an address's hash says in
+//! The table is cut into sets of eight places, and the hash of a bucket says in
 //! which set it may be. One that is not there takes the place of the one that
-//! has used the least, whose bucket is nearest to full and loses least by being
+//! has used the least, which is nearest to full and loses least by being
 //! forgotten. So, whatever comes from however many addresses:
 //!
-//! - nobody is refused for want of a place: a new address has a full bucket;
+//! - nobody is refused for want of a place: a new bucket is full;
 //! - nobody who is over the limit gets free by filling the table from other
 //!   addresses: each of these would have to use as much first;
 //! - a place whose bucket is full again is as good as free: nothing has to be
 //!   swept out.
+//!
+//! The buckets are counted as in the generic cell rate algorithm: all that is kept
+//! of one is when it will be full again. governor does the same for one key at a
+//! time; it can neither take from several at once or from none, nor empty a bucket
+//! that has too little.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use governor::nanos::Nanos;
-use governor::state::StateStore;
-
-/// Places that one address can be in: two cache lines' worth.
+/// Places that one bucket can be in: two cache lines' worth.
 const WAYS: usize = 8;
 
-/// A bounded table of buckets, by the hash of an address.
+const NANOS_PER_MINUTE: u64 = 60_000_000_000;
+
+/// A bounded table of buckets, by their hashes.
 pub(super) struct Table(Mutex<Places>);
 
+/// How much a bucket holds, and how fast it fills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Quota {
+    /// After how many nanoseconds there is one more token.
+    token: u64,
+    /// After how many nanoseconds an empty bucket is full.
+    depth: u64,
+}
+
+impl Quota {
+    /// So many tokens a minute, and at once, and that as many times over as the
+    /// factor says; `None` for a rate of 0.
+    pub(super) fn new(per_minute: u32, burst: u32, factor: u32) -> Option<Self> {
+        let [per_minute, burst, factor] = [per_minute, burst, factor].map(u64::from);
+        let token = NANOS_PER_MINUTE.checked_div(per_minute * factor)?.max(1);
+        let tokens = (burst * factor).max(1);
+        Some(Self {
+            token,
+            depth: token.saturating_mul(tokens),
+        })
+    }
+}
+
+/// One bucket that a request takes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Draw {
+    pub(super) hash: u64,
+    pub(super) quota: Quota,
+}
+
 /// Place by place: the hash, and when its bucket will be full again ("theoretical
-/// arrival time" in GCRA), in nanoseconds; 0 in a place that was never taken.
+/// arrival time"), in nanoseconds; 0 in a place that was never taken.
 struct Places {
     hashes: Vec<u64>,
     full_at: Vec<u64>,
 }
 
 impl Table {
-    /// An empty table for so many addresses, rounded up to whole sets.
-    pub(super) fn new(addresses: usize) -> Self {
-        let places = addresses.max(1).next_multiple_of(WAYS);
+    /// An empty table for so many buckets, rounded up to whole sets.
+    pub(super) fn new(buckets: usize) -> Self {
+        let places = buckets.max(1).next_multiple_of(WAYS);
         Self(Mutex::new(Places {
             hashes: vec![0; places],
             full_at: vec![0; places],
         }))
+    }
+
+    /// Whether each of the buckets has a token, at `now` in nanoseconds.
+    pub(super) fn has_room(&self, now: u64, draws: &[Draw]) -> bool {
+        self.places().has_room(now, draws)
+    }
+
+    /// Takes a token from each of the buckets, or none if one has none; whether it
+    /// did.
+    pub(super) fn take(&self, now: u64, draws: &[Draw]) -> bool {
+        let mut places = self.places();
+        let has_room = places.has_room(now, draws);
+        if has_room {
+            places.charge(now, draws, 1);
+        }
+        has_room
+    }
+
+    /// Takes so many tokens from each of the buckets; one that has fewer is empty
+    /// then, and owes nothing.
+    pub(super) fn charge(&self, now: u64, draws: &[Draw], tokens: u64) {
+        self.places().charge(now, draws, tokens);
     }
 
     /// A step either stores both halves of a place or none.
@@ -45,23 +101,25 @@ impl Table {
     }
 }
 
-impl StateStore for Table {
-    type Key = u64;
-
-    fn measure_and_replace<T, F, E>(&self, hash: &u64, measure: F) -> Result<T, E>
-    where
-        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
-    {
-        let mut places = self.places();
-        let (place, full_at) = places.find(*hash);
-        let (outcome, full_at) = measure(full_at.map(Nanos::from))?;
-        places.hashes[place] = *hash;
-        places.full_at[place] = full_at.as_u64();
-        Ok(outcome)
-    }
-}
-
 impl Places {
+    fn has_room(&self, now: u64, draws: &[Draw]) -> bool {
+        draws.iter().all(|draw| {
+            let (_, full_at) = self.find(draw.hash);
+            let full_at = full_at.unwrap_or_default().max(now);
+            full_at + draw.quota.token <= now + draw.quota.depth
+        })
+    }
+
+    fn charge(&mut self, now: u64, draws: &[Draw], tokens: u64) {
+        for draw in draws {
+            let (place, full_at) = self.find(draw.hash);
+            let full_at = full_at.unwrap_or_default().max(now);
+            let used = draw.quota.token.saturating_mul(tokens);
+            self.hashes[place] = draw.hash;
+            self.full_at[place] = (full_at + used).min(now + draw.quota.depth);
+        }
+    }
+
     /// The place of this hash with what is in it, or the place that it may take.
     fn find(&self, hash: u64) -> (usize, Option<u64>) {
         let first = self.first_of_set(hash);

@@ -31,8 +31,10 @@ fn bursts_of(burst: u32) -> Settings {
 }
 
 fn limits(settings: Settings) -> Limits {
-    Limits::new(settings, LimitKey([7; 16]))
+    Limits::new(settings, LimitKey::from([7; 16]))
 }
+
+const MINUTE: Duration = Duration::from_mins(1);
 
 fn admits(limits: &Limits, request: Request, origin: Origin) -> bool {
     limits.admits(request, origin, || None)
@@ -108,7 +110,7 @@ async fn an_intermediary_may_bring_many_and_each_claimed_address_as_one() {
     // Six from the cache: of these two from this client.
     assert_eq!([(); 3].map(|()| from("5.1.0.1")), [true, true, false]);
     assert_eq!([(); 2].map(|()| from("5.1.0.2")), [true, true]);
-    assert!(admits(&limits, Request::ClientPoll, cache));
+    assert_eq!([(); 2].map(|()| from("5.1.0.3")), [true, true]);
     assert!(!admits(&limits, Request::ClientPoll, cache));
     // What somebody claims is nothing to who is there, nor to the cache's others.
     let there = sender("5.1.0.1");
@@ -146,7 +148,10 @@ async fn every_hour_the_key_is_another_and_nothing_is_remembered() {
     let kept = Arc::clone(&limits);
     tokio::spawn(async move { kept.keep_hours().await });
     let origin = sender("192.0.2.1");
-    let hash = || limits.0.load().key.hash(Known::Seen, ip("192.0.2.1"));
+    let hash = || {
+        let key = limits.0.load().key;
+        key.hash(Role::Sender, "192.0.2.1/32".parse().unwrap())
+    };
     let mut hashes = vec![hash()];
     for _ in 0..3 {
         assert_eq!(admitted(&limits, Request::ProxyPoll, origin), 100);
@@ -208,7 +213,7 @@ async fn a_million_addresses_lock_nobody_out_and_free_nobody() {
     let over = sender("192.0.2.1");
     assert_eq!(admitted(&limits, Request::ClientPoll, over), 5);
     for address in 0..1_000_000_u64 {
-        let network = (0x2001_0db9 << 32) | address;
+        let network = (0x2001_0db9 << 32) | address << 16;
         let address = std::net::Ipv6Addr::from(u128::from(network) << 64 | 1);
         let origin = Origin::Sender(address.into());
         assert!(admits(&limits, Request::ClientPoll, origin));
@@ -217,8 +222,148 @@ async fn a_million_addresses_lock_nobody_out_and_free_nobody() {
     assert!(admits(&limits, Request::ClientPoll, sender("192.0.2.2")));
 }
 
+/// How many requests from so many addresses of this network are admitted, each of
+/// which has two.
+fn admitted_from(limits: &Limits, networks: impl Iterator<Item = String>) -> usize {
+    let admitted = |address: String| self::admitted(limits, Request::ClientPoll, sender(&address));
+    networks.map(admitted).sum()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_network_has_more_than_an_address_and_less_than_all_of_its_addresses() {
+    let ipv4 = |range: std::ops::Range<u32>| range.map(|host| format!("192.0.2.{host}"));
+    let limits_of_two = || limits(bursts_of(2));
+    let limits = limits_of_two();
+    assert_eq!(admitted_from(&limits, ipv4(0..7)), 2 * 7);
+    assert_eq!(admitted_from(&limits, ipv4(7..256)), 2);
+    assert_eq!(
+        admitted(&limits, Request::ClientPoll, sender("192.0.3.1")),
+        2
+    );
+
+    let of_56 = |range: std::ops::Range<u32>| range.map(|net| format!("2001:db8:0:{net:x}::1"));
+    let limits = limits_of_two();
+    assert_eq!(admitted_from(&limits, of_56(0..256)), 2 * 4);
+    assert_eq!(admitted_from(&limits, of_56(256..512)), 2 * 4);
+    let of_48 = (0x200..0xffff).step_by(0x100);
+    let of_48 = of_48.map(|net| format!("2001:db8:0:{net:x}::1"));
+    assert_eq!(admitted_from(&limits, of_48), 2 * (16 - 4 - 4));
+    assert_eq!(admitted_from(&limits, of_56(0xff00..0x10000)), 0);
+    let other = sender("2001:db8:1::1");
+    assert_eq!(admitted(&limits, Request::ClientPoll, other), 2);
+}
+
+/// Somebody who is over the limit must not use up what its neighbours share.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_turned_away_takes_from_no_bucket() {
+    let limits = limits(bursts_of(2));
+    assert_eq!(
+        admitted(&limits, Request::ClientPoll, sender("192.0.2.1")),
+        2
+    );
+    assert_eq!(
+        admitted(&limits, Request::ClientPoll, sender("192.0.2.1")),
+        0
+    );
+    let neighbours = (2..256).map(|host| format!("192.0.2.{host}"));
+    assert_eq!(admitted_from(&limits, neighbours), 2 * 7);
+
+    // Nor is it an intermediary's loss that one of its clients has gone wild.
+    let cache = Origin::Intermediary(ip("198.51.100.1"));
+    let from = |claimed: &str| limits.admits(Request::ClientPoll, cache, || Some(ip(claimed)));
+    let wild = (0..100).filter(|_| from("5.1.0.1")).count();
+    let others = (2..100)
+        .filter(|host| from(&format!("5.{host}.0.1")))
+        .count();
+    assert_eq!((wild, others), (2, 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_claims_others_has_ten_quotas_however_many_it_claims() {
+    let settings = Settings {
+        unconfirmed_factor: 10,
+        ..bursts_of(2)
+    };
+    let limits = limits(settings);
+    let stranger = ip("192.0.2.1");
+    let from = |peer, claimed: Option<IpAddr>| {
+        let origin = Origin::Unconfirmed { peer, claimed };
+        limits.admits(Request::ClientPoll, origin, || Some(ip("5.1.0.1")))
+    };
+    let victim = ip("5.2.0.1");
+    assert_eq!(
+        [(); 3].map(|()| from(stranger, Some(victim))),
+        [true, true, false]
+    );
+    // Whom it does not name counts by the offer.
+    assert_eq!([(); 3].map(|()| from(stranger, None)), [true, true, false]);
+    let claimed =
+        (0..10_000).map(|host| IpAddr::from([5, 3 + (host % 99) as u8, (host / 99) as u8, 1]));
+    let others = claimed
+        .filter(|claimed| from(stranger, Some(*claimed)))
+        .count();
+    let as_itself = admitted(&limits, Request::ClientPoll, Origin::Sender(stranger));
+    assert_eq!(4 + others + as_itself, 10 * 2);
+    // Whom it claims has lost nothing, as itself or behind somebody honest.
+    assert_eq!(
+        admitted(&limits, Request::ClientPoll, Origin::Sender(victim)),
+        2
+    );
+    assert_eq!(
+        [(); 3].map(|()| from(ip("198.51.100.1"), Some(victim))),
+        [true, true, false]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_exempt_is_limited_by_claims() {
+    let exempt = vec!["192.0.2.0/24".parse().unwrap()];
+    let limits = limits(Settings {
+        exempt,
+        ..bursts_of(1)
+    });
+    let from = |peer: &str, claimed: &str| {
+        let (peer, claimed) = (ip(peer), Some(ip(claimed)));
+        admits(
+            &limits,
+            Request::ClientPoll,
+            Origin::Unconfirmed { peer, claimed },
+        )
+    };
+    // Who is exempt may bring any number of clients, each as many as one may.
+    for host in 0..100 {
+        assert!(from("192.0.2.1", &format!("5.{host}.0.1")));
+        assert!(!from("192.0.2.1", &format!("5.{host}.0.1")));
+    }
+    // Whom a stranger claims makes it none.
+    let claims = (0..100)
+        .filter(|_| from("198.51.100.1", "192.0.2.9"))
+        .count();
+    assert_eq!(claims, 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_costs_more_empties_a_bucket_and_leaves_no_debt() {
+    let limits = limits(bursts_of(15));
+    let origin = sender("192.0.2.1");
+    limits.charge(Request::ClientPoll, origin, None, MALFORMED);
+    assert!(limits.has_room(Request::ClientPoll, origin));
+    limits.charge(Request::ClientPoll, origin, None, MALFORMED);
+    assert!(!limits.has_room(Request::ClientPoll, origin));
+    limits.charge(Request::ClientPoll, origin, None, MALFORMED);
+    advance(MINUTE).await;
+    assert!(limits.has_room(Request::ClientPoll, origin));
+    assert_eq!(admitted(&limits, Request::ClientPoll, origin), 1);
+    // It is one kind of request of one address.
+    assert_eq!(admitted(&limits, Request::ProxyPoll, origin), 15);
+    assert_eq!(
+        admitted(&limits, Request::ClientPoll, sender("192.0.2.2")),
+        15
+    );
+}
+
 #[test]
 fn debug_shows_no_key() {
-    let key = LimitKey([7; 16]);
+    let key = LimitKey::from([7; 16]);
     assert_eq!(format!("{key:?}"), "LimitKey(..)");
 }

@@ -188,6 +188,11 @@ fn rates(rules: &mut Rules<'_>) {
             limits.intermediary_factor,
             1..=MOST_FACTOR,
         ),
+        (
+            "limits.unconfirmed_factor",
+            limits.unconfirmed_factor,
+            2..=MOST_FACTOR,
+        ),
     ];
     for (key, count, bounds) in bounds {
         if !bounds.contains(&count) {

@@ -13,9 +13,11 @@ fn whoever_reaches_the_administration_has_to_say_who_they_are() {
             .iter()
             .map(|(name, value)| (format!("SNOWFLAKE_BROKER_ADMIN__{name}"), *value))
             .collect();
+        let nobody_forwards = ("SNOWFLAKE_BROKER_HTTP__FORWARDED_BY", "none");
         let variables: Vec<(&str, &str)> = names
             .iter()
             .map(|(name, value)| (&**name, *value))
+            .chain([nobody_forwards])
             .collect();
         load(&in_the_clear(&variables, vec![])).map_err(|error| error.to_string())
     };

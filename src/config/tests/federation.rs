@@ -12,9 +12,13 @@ const TLS: &str = "[federation.tls]\ncert = \"c.pem\"\nkey = \"k.pem\"\nca = \"c
 fn with(section: &str, rest: &str) -> Result<Vec<String>, String> {
     let mut file = NamedTempFile::new().unwrap();
     write!(file, "[federation]\n{section}\n{rest}").unwrap();
+    let variables = [
+        ("SNOWFLAKE_BROKER_GEOIP__DISABLE", "true"),
+        ("SNOWFLAKE_BROKER_HTTP__FORWARDED_BY", "none"),
+    ];
     let inputs = Inputs {
         files: vec![file.path().to_owned()],
-        ..in_the_clear(&[("SNOWFLAKE_BROKER_GEOIP__DISABLE", "true")], vec![])
+        ..in_the_clear(&variables, vec![])
     };
     let loaded = load(&inputs).map_err(|error| error.to_string())?;
     Ok(loaded.warnings.iter().map(ToString::to_string).collect())

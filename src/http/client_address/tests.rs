@@ -1,17 +1,21 @@
 use http::HeaderValue;
 use proptest::prelude::*;
 
-use super::ClientAddress::{Direct, Forwarded, Hidden};
+use super::ClientAddress::{Claimed, Direct, Forwarded, Hidden, Itself};
 use super::*;
 
-const PEER: &str = "127.0.0.1";
+/// A reverse proxy of ours.
+const PEER: &str = "10.0.0.1";
+/// Somebody.
+const STRANGER: &str = "9.9.9.9";
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn settings(trusted_hops: usize, trusted_proxies: &[&str]) -> Settings {
+fn settings(forwarded_by: &str, trusted_hops: usize, trusted_proxies: &[&str]) -> Settings {
     Settings {
+        forwarded_by: forwarded_by.to_owned().try_into().unwrap(),
         trusted_hops,
         trusted_proxies: trusted_proxies
             .iter()
@@ -30,20 +34,175 @@ fn headers(lines: &[(&str, &[u8])]) -> HeaderMap {
     headers
 }
 
-/// The sender of a request from 127.0.0.1 with one header line.
+/// The sender of a request from a reverse proxy of ours with one header line.
 fn sender(name: &str, value: &str, trusted_hops: usize) -> ClientAddress {
     let headers = headers(&[(name, value.as_bytes())]);
-    client_address(ip(PEER), &headers, &settings(trusted_hops, &[]))
+    let settings = settings(name, trusted_hops, &["10.0.0.1/32"]);
+    client_address(ip(PEER), &headers, &settings)
+}
+
+/// The table of docs/limits.md, row by row.
+#[test]
+fn everybody_is_taken_for_who_they_are() {
+    let xff = |value| Some(("x-forwarded-for", value));
+    let claimed = |peer, claimed| Claimed {
+        peer: ip(peer),
+        claimed: ip(claimed),
+    };
+    let nobody: &[&str] = &[];
+    for (trusted_proxies, peer, header, expected) in [
+        // No reverse proxy is named: strangers claim.
+        (nobody, STRANGER, None, Direct(ip(STRANGER))),
+        (
+            nobody,
+            STRANGER,
+            xff("8.8.8.8"),
+            claimed(STRANGER, "8.8.8.8"),
+        ),
+        (nobody, STRANGER, xff(STRANGER), Itself(ip(STRANGER))),
+        (nobody, STRANGER, xff("unknown"), Itself(ip(STRANGER))),
+        (nobody, STRANGER, xff("10.0.0.9"), Itself(ip(STRANGER))),
+        (nobody, STRANGER, xff("127.0.0.1"), Itself(ip(STRANGER))),
+        (nobody, STRANGER, xff("::1"), Itself(ip(STRANGER))),
+        (nobody, STRANGER, xff("garbage"), Itself(ip(STRANGER))),
+        (nobody, STRANGER, xff(""), Itself(ip(STRANGER))),
+        (nobody, PEER, xff("8.8.8.8"), claimed(PEER, "8.8.8.8")),
+        // This machine, and a reverse proxy on it.
+        (nobody, "127.0.0.1", None, Direct(ip("127.0.0.1"))),
+        (nobody, "::ffff:127.0.0.1", None, Direct(ip("127.0.0.1"))),
+        (nobody, "::1", xff("8.8.8.8"), Forwarded(ip("8.8.8.8"))),
+        (nobody, "::1", xff("unknown"), Hidden(ip("::1"))),
+        // Reverse proxies are named.
+        (
+            &["10.0.0.1/32"],
+            PEER,
+            xff("8.8.8.8"),
+            Forwarded(ip("8.8.8.8")),
+        ),
+        (
+            &["10.0.0.1/32"],
+            "::ffff:10.0.0.1",
+            xff("8.8.8.8"),
+            Forwarded(ip("8.8.8.8")),
+        ),
+        (&["10.0.0.1/32"], PEER, xff("unknown"), Hidden(ip(PEER))),
+        (&["10.0.0.1/32"], PEER, xff("10.0.0.9"), Hidden(ip(PEER))),
+        (&["10.0.0.1/32"], PEER, None, Hidden(ip(PEER))),
+        (
+            &["10.0.0.1/32"],
+            STRANGER,
+            xff("8.8.8.8"),
+            Itself(ip(STRANGER)),
+        ),
+        (
+            &["10.0.0.1/32"],
+            STRANGER,
+            xff("unknown"),
+            Itself(ip(STRANGER)),
+        ),
+        (&["10.0.0.1/32"], STRANGER, None, Direct(ip(STRANGER))),
+        (
+            &["10.0.0.1/32"],
+            "127.0.0.1",
+            xff("8.8.8.8"),
+            Itself(ip("127.0.0.1")),
+        ),
+        (&["10.0.0.1/32"], "127.0.0.1", None, Direct(ip("127.0.0.1"))),
+        (&["127.0.0.0/8"], "127.0.0.1", None, Hidden(ip("127.0.0.1"))),
+    ] {
+        let lines: Vec<_> = header
+            .iter()
+            .map(|(name, value)| (*name, value.as_bytes()))
+            .collect();
+        let settings = settings("x-forwarded-for", 1, trusted_proxies);
+        let sender = client_address(ip(peer), &headers(&lines), &settings);
+        assert_eq!(sender, expected, "{trusted_proxies:?} {peer} {header:?}");
+    }
 }
 
 #[test]
-fn without_a_header_it_is_the_peer() {
-    let direct = |peer| client_address(ip(peer), &HeaderMap::new(), &settings(1, &[]));
-    assert_eq!(direct("8.8.8.8"), Direct(ip("8.8.8.8")));
-    assert_eq!(direct("::ffff:127.0.0.1"), Direct(ip("127.0.0.1")));
-    assert!(direct("::ffff:127.0.0.1").is_local());
-    assert!(direct("::1").is_local());
-    assert!(!direct("10.0.0.1").is_local());
+fn only_the_one_header_is_looked_at() {
+    let headers = headers(&[
+        ("forwarded", b"for=1.1.1.1"),
+        ("x-forwarded-for", b"4.4.4.4"),
+        ("cf-connecting-ip", b"8.8.8.8"),
+    ]);
+    for (forwarded_by, named) in [
+        ("forwarded", Some("1.1.1.1")),
+        ("Forwarded", Some("1.1.1.1")),
+        ("x-forwarded-for", Some("4.4.4.4")),
+        ("cf-connecting-ip", Some("8.8.8.8")),
+        ("CF-Connecting-IP", Some("8.8.8.8")),
+        ("x-real-ip", None),
+        ("none", None),
+    ] {
+        let of = |peer, nets: &[&str]| {
+            client_address(ip(peer), &headers, &settings(forwarded_by, 1, nets))
+        };
+        let trusted = named.map_or(Hidden(ip(PEER)), |named| Forwarded(ip(named)));
+        assert_eq!(of(PEER, &["10.0.0.0/8"]), trusted, "{forwarded_by}");
+        let stranger = named.map_or(Itself(ip(STRANGER)), |claimed| Claimed {
+            peer: ip(STRANGER),
+            claimed: ip(claimed),
+        });
+        assert_eq!(of(STRANGER, &[]), stranger, "{forwarded_by}");
+    }
+}
+
+/// Whoever forwards on this machine is not this machine, which has no limits.
+#[test]
+fn a_header_that_is_not_read_tells_a_reverse_proxy_here() {
+    for header in ["forwarded", "x-forwarded-for"] {
+        let headers = headers(&[(header, b"8.8.8.8")]);
+        for (forwarded_by, hops) in [("none", 1), ("x-forwarded-for", 0)] {
+            let settings = settings(forwarded_by, hops, &[]);
+            let sender = client_address(ip("127.0.0.1"), &headers, &settings);
+            assert_eq!(sender, Itself(ip("127.0.0.1")));
+        }
+    }
+}
+
+#[test]
+fn a_header_of_one_address_holds_no_more() {
+    let sender = |lines: &[&str], hops| {
+        let lines: Vec<_> = lines
+            .iter()
+            .map(|line| ("cf-connecting-ip", line.as_bytes()))
+            .collect();
+        let settings = settings("cf-connecting-ip", hops, &["10.0.0.1/32"]);
+        client_address(ip(PEER), &headers(&lines), &settings)
+    };
+    for (line, address) in [
+        ("8.8.8.8", "8.8.8.8"),
+        (" 2a00:1450::1 ", "2a00:1450::1"),
+        ("::ffff:8.8.8.8", "8.8.8.8"),
+    ] {
+        assert_eq!(sender(&[line], 1), Forwarded(ip(address)));
+        assert_eq!(sender(&[line], 0), Hidden(ip(PEER)));
+    }
+    for lines in [
+        &["8.8.8.8", "8.8.4.4"][..],
+        &["8.8.8.8, 8.8.4.4"],
+        &["10.0.0.1"],
+        &["unknown"],
+        &[""],
+    ] {
+        assert_eq!(sender(lines, 1), Hidden(ip(PEER)), "{lines:?}");
+    }
+}
+
+#[test]
+fn names_of_headers_are_read_and_written() {
+    for written in ["x-forwarded-for", "forwarded", "none", "true-client-ip"] {
+        let read = ForwardedBy::try_from(written.to_owned()).unwrap();
+        assert_eq!(String::from(read), written);
+    }
+    let invalid = ForwardedBy::try_from("a header".to_owned()).unwrap_err();
+    assert!(
+        invalid
+            .to_string()
+            .starts_with("\"a header\" is no name of a header")
+    );
 }
 
 #[test]
@@ -106,7 +265,6 @@ fn a_sender_without_a_public_address_is_hidden_behind_the_peer() {
     ] {
         let sender = sender("forwarded", value, 1);
         assert_eq!(sender, Hidden(ip(PEER)), "{value}");
-        assert!(!sender.is_local());
     }
 }
 
@@ -127,45 +285,28 @@ fn only_the_last_hops_are_believed() {
 }
 
 #[test]
-fn x_forwarded_for_stands_in_for_a_forwarded_that_names_nobody() {
+fn lines_are_one_list() {
     let headers = headers(&[
-        ("x-forwarded-for", b"4.4.4.4"),
-        ("forwarded", b"for=1.1.1.1, for=unknown"),
-    ]);
-    let sender = client_address(ip(PEER), &headers, &settings(1, &[]));
-    assert_eq!(sender, Forwarded(ip("4.4.4.4")));
-}
-
-#[test]
-fn lines_are_one_list_and_forwarded_goes_first() {
-    let headers = headers(&[
-        ("x-forwarded-for", b"4.4.4.4"),
         ("forwarded", b"for=1.1.1.1, for=8.8.8.8"),
         ("forwarded", b"for=9.9.9.9"),
     ]);
-    let sender = |hops| client_address(ip(PEER), &headers, &settings(hops, &[]));
+    let sender = |hops| {
+        let settings = settings("forwarded", hops, &["10.0.0.0/8"]);
+        client_address(ip(PEER), &headers, &settings)
+    };
     assert_eq!(sender(1), Forwarded(ip("9.9.9.9")));
     assert_eq!(sender(2), Forwarded(ip("8.8.8.8")));
     assert_eq!(sender(3), Forwarded(ip("1.1.1.1")));
 }
 
 #[test]
-fn a_peer_outside_the_trusted_proxies_is_not_believed() {
-    let headers = headers(&[("x-forwarded-for", b"8.8.8.8")]);
-    let settings = settings(1, &["10.0.0.0/8", "2a00:1450::/32"]);
-    let sender = |peer| client_address(ip(peer), &headers, &settings);
-    assert_eq!(sender("9.9.9.9"), Hidden(ip("9.9.9.9")));
-    assert_eq!(sender("10.1.2.3"), Forwarded(ip("8.8.8.8")));
-    assert_eq!(sender("::ffff:10.1.2.3"), Forwarded(ip("8.8.8.8")));
-    assert_eq!(sender("2a00:1450::5"), Forwarded(ip("8.8.8.8")));
-}
-
-#[test]
 fn trusted_proxies_on_the_right_are_no_hops() {
     let list = b"1.1.1.1, 8.8.8.8, 7.7.7.7, 10.0.0.2";
     let headers = headers(&[("x-forwarded-for", list)]);
-    let sender =
-        |hops, nets: &[&str]| client_address(ip("10.0.0.1"), &headers, &settings(hops, nets));
+    let sender = |hops, nets: &[&str]| {
+        let settings = settings("x-forwarded-for", hops, nets);
+        client_address(ip("10.0.0.1"), &headers, &settings)
+    };
     let nets = ["10.0.0.0/8", "7.7.7.0/24"];
     assert_eq!(sender(1, &nets), Forwarded(ip("8.8.8.8")));
     assert_eq!(sender(2, &nets), Forwarded(ip("1.1.1.1")));
@@ -192,9 +333,15 @@ proptest! {
         let forwarded = forwarded.iter().map(|line| ("forwarded", &line[..]));
         let others = x_forwarded_for.iter().map(|line| ("x-forwarded-for", &line[..]));
         let headers = headers(&forwarded.chain(others).collect::<Vec<_>>());
-        let sender = client_address(ip("9.9.9.9"), &headers, &settings(hops, &[]));
-        prop_assert_eq!(matches!(sender, Direct(_)), headers.is_empty());
-        prop_assert!(public(sender.ip()).is_some());
+        for forwarded_by in ["x-forwarded-for", "forwarded", "none", "cf-connecting-ip"] {
+            for nets in [&[][..], &["9.9.9.9/32"]] {
+                let settings = settings(forwarded_by, hops, nets);
+                let sender = client_address(ip(STRANGER), &headers, &settings);
+                let is_direct = headers.is_empty() && nets.is_empty();
+                prop_assert_eq!(matches!(sender, Direct(_)), is_direct);
+                prop_assert!(public(sender.ip()).is_some());
+            }
+        }
     }
 
     /// The one property that matters: with one trusted hop a stranger cannot
@@ -219,7 +366,8 @@ proptest! {
             last.extend_from_slice(ours);
         }
         let lines: Vec<_> = lines.iter().map(|line| (name, &line[..])).collect();
-        let sender = client_address(ip(PEER), &headers(&lines), &settings(1, &[]));
+        let settings = settings(name, 1, &["10.0.0.1/32"]);
+        let sender = client_address(ip(PEER), &headers(&lines), &settings);
         prop_assert_eq!(sender, Forwarded(ip("2a00:1450::1")));
     }
 }

@@ -1,23 +1,22 @@
 use std::collections::HashMap;
-use std::num::NonZeroU32;
-use std::time::Duration;
+use std::iter;
 
-use governor::clock::FakeRelativeClock;
-use governor::{Quota, RateLimiter};
 use proptest::prelude::*;
 
 use super::*;
 
 const PERIOD: u64 = 1_000;
 
-type Limiter = RateLimiter<u64, Table, FakeRelativeClock>;
+fn quota(burst: u32) -> Quota {
+    Quota {
+        token: PERIOD,
+        depth: PERIOD * u64::from(burst),
+    }
+}
 
-fn limiter(addresses: usize, burst: u32) -> (Limiter, FakeRelativeClock) {
-    let clock = FakeRelativeClock::default();
-    let quota = Quota::with_period(Duration::from_nanos(PERIOD)).unwrap();
-    let quota = quota.allow_burst(NonZeroU32::new(burst).unwrap());
-    let limiter = RateLimiter::new(quota, Table::new(addresses), clock.clone());
-    (limiter, clock)
+fn draw(hash: u64, burst: u32) -> Draw {
+    let quota = quota(burst);
+    Draw { hash, quota }
 }
 
 /// Token buckets as one would write them down, of which none is forgotten; in
@@ -29,31 +28,59 @@ struct Naive {
 
 impl Naive {
     fn admits(&mut self, hash: u64, now: u64) -> bool {
+        self.admits_all(&[hash], now)
+    }
+
+    fn admits_all(&mut self, hashes: &[u64], now: u64) -> bool {
+        let has_tokens = hashes.iter().all(|hash| *self.level(*hash, now) >= PERIOD);
+        if has_tokens {
+            self.charge(hashes, now, 1);
+        }
+        has_tokens
+    }
+
+    fn charge(&mut self, hashes: &[u64], now: u64, tokens: u64) {
+        for hash in hashes {
+            let level = self.level(*hash, now);
+            *level = level.saturating_sub(tokens * PERIOD);
+        }
+    }
+
+    fn level(&mut self, hash: u64, now: u64) -> &mut u64 {
         let whole = self.burst * PERIOD;
         let (level, since) = self.levels.entry(hash).or_insert((whole, now));
         *level = whole.min(*level + (now - *since));
         *since = now;
-        let has_token = *level >= PERIOD;
-        if has_token {
-            *level -= PERIOD;
-        }
-        has_token
+        level
     }
+}
+
+/// A few different buckets, as a request takes from.
+fn some_of(hashes: u64) -> impl Strategy<Value = Vec<u64>> {
+    let hashes: Vec<u64> = (0..hashes).collect();
+    prop::sample::subsequence(hashes, 1..=3)
 }
 
 proptest! {
     #[test]
-    fn with_room_for_all_it_is_a_token_bucket_for_each(
+    fn with_room_for_all_each_is_a_token_bucket_and_a_request_takes_all_or_none(
         burst in 1..5u32,
-        requests in prop::collection::vec((0..8u64, 0..3 * PERIOD), 1..300),
+        requests in prop::collection::vec((some_of(8), 0..3 * PERIOD, 0..12u64), 1..300),
     ) {
-        let (limiter, clock) = limiter(8, burst);
+        let table = Table::new(8);
         let mut naive = Naive { burst: burst.into(), levels: HashMap::new() };
         let mut now = 0;
-        for (hash, pause) in requests {
+        for (hashes, pause, tokens) in requests {
             now += pause;
-            clock.advance(Duration::from_nanos(pause));
-            prop_assert_eq!(limiter.check_key(&hash).is_ok(), naive.admits(hash, now));
+            let draws: Vec<Draw> = hashes.iter().map(|hash| draw(*hash, burst)).collect();
+            if tokens > 8 {
+                table.charge(now, &draws, tokens);
+                naive.charge(&hashes, now, tokens);
+            } else {
+                let has_room = table.has_room(now, &draws);
+                prop_assert_eq!(has_room, table.take(now, &draws));
+                prop_assert_eq!(has_room, naive.admits_all(&hashes, now));
+            }
         }
     }
 
@@ -62,15 +89,14 @@ proptest! {
         burst in 1..5u32,
         requests in prop::collection::vec((0..40u64, 0..PERIOD), 1..600),
     ) {
-        let (limiter, clock) = limiter(8, burst);
+        let table = Table::new(8);
         let mut naive = Naive { burst: burst.into(), levels: HashMap::new() };
         let mut admitted: HashMap<u64, (u32, u32)> = HashMap::new();
         let mut now = 0;
         for (hash, pause) in requests {
             now += pause;
-            clock.advance(Duration::from_nanos(pause));
             let (ours, naives) = admitted.entry(hash).or_default();
-            *ours += u32::from(limiter.check_key(&hash).is_ok());
+            *ours += u32::from(table.take(now, &[draw(hash, burst)]));
             *naives += u32::from(naive.admits(hash, now));
             prop_assert!(ours >= naives);
         }
@@ -80,32 +106,53 @@ proptest! {
     fn who_is_over_the_limit_stays_so_however_many_others_come(
         others in prop::collection::vec(1..u64::MAX, 1..2_000),
     ) {
-        let (limiter, _clock) = limiter(64, 10);
-        while limiter.check_key(&0).is_ok() {}
+        let table = Table::new(64);
+        empty(&table, 0, 10);
         for other in others {
-            prop_assert!(limiter.check_key(&other).is_ok());
-            prop_assert!(limiter.check_key(&0).is_err());
+            prop_assert!(table.take(0, &[draw(other, 10)]));
+            prop_assert!(!table.has_room(0, &[draw(0, 10)]));
         }
     }
 }
 
+/// Takes all there is; how many tokens that was.
+fn empty(table: &Table, hash: u64, burst: u32) -> usize {
+    let taken = iter::repeat_with(|| table.take(0, &[draw(hash, burst)]));
+    taken.take_while(|taken| *taken).count()
+}
+
 #[test]
 fn a_full_table_takes_new_addresses_at_once() {
-    let (limiter, _clock) = limiter(8, 3);
-    for hash in 0..8 {
-        while limiter.check_key(&hash).is_ok() {}
+    let table = Table::new(8);
+    for hash in 0..1_000 {
+        assert_eq!(empty(&table, hash, 3), 3, "{hash}");
     }
-    for hash in 8..1_000 {
-        assert!(limiter.check_key(&hash).is_ok(), "{hash}");
+}
+
+#[test]
+fn a_quota_is_so_many_a_minute_and_at_once() {
+    for (per_minute, burst, factor) in [
+        (1, 1, 1),
+        (600, 300, 1),
+        (600, 300, 100),
+        (1_000_000, 1_000_000, 16_000),
+    ] {
+        let quota = Quota::new(per_minute, burst, factor).unwrap();
+        let tokens = u64::from(burst) * u64::from(factor);
+        assert_eq!(quota.depth / quota.token, tokens);
+        // Nanoseconds are whole.
+        let rate = u64::from(per_minute) * u64::from(factor);
+        let told = NANOS_PER_MINUTE / quota.token;
+        assert!((rate..=rate + rate / 3).contains(&told), "{rate}: {told}");
     }
+    assert_eq!(Quota::new(0, 1, 1), None);
 }
 
 #[test]
 fn it_is_as_large_as_it_was_made() {
     let table = Table::new(1_001);
     for hash in 0..1_000_000_u64 {
-        let stored = table.measure_and_replace(&hash, |_| Ok::<_, ()>(((), Nanos::from(hash + 1))));
-        assert!(stored.is_ok());
+        assert!(table.take(hash, &[draw(hash, 3)]));
     }
     let places = table.places();
     assert_eq!(places.hashes.len(), 1_008);

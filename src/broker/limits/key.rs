@@ -1,0 +1,80 @@
+//! What buckets are found by: keyed hashes of networks.
+
+use std::fmt;
+use std::hash::Hasher as _;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use siphasher::sip::SipHasher24;
+use siphasher::sip128;
+use siphasher::sip128::Hasher128 as _;
+
+use super::networks::smallest;
+
+/// The key of the first hour's hashes: 128 random bits from the caller. `Debug`
+/// does not show them, and they are not written anywhere.
+#[derive(Clone, Copy)]
+pub struct LimitKey([u8; 16]);
+
+impl From<[u8; 16]> for LimitKey {
+    fn from(random: [u8; 16]) -> Self {
+        Self(random)
+    }
+}
+
+impl fmt::Debug for LimitKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("LimitKey(..)")
+    }
+}
+
+/// As whom an address has a bucket.
+#[derive(Clone, Copy)]
+pub(super) enum Role {
+    /// Its own requests.
+    Sender,
+    /// It passes on those of many.
+    Intermediary,
+    /// It says so.
+    Claimant,
+    /// An intermediary's client says to have it.
+    Claimed,
+    /// This claimant says that it, or its client, has it.
+    ClaimedBy(IpAddr),
+}
+
+impl LimitKey {
+    /// The hash of a network's bucket in a role.
+    pub(super) fn hash(self, role: Role, network: IpNet) -> u64 {
+        let mut hasher = SipHasher24::new_with_key(&self.0);
+        let role = match role {
+            Role::Sender => 0,
+            Role::Intermediary => 1,
+            Role::Claimant => 2,
+            Role::Claimed => 3,
+            Role::ClaimedBy(peer) => {
+                write_network(&mut hasher, smallest(peer));
+                4
+            }
+        };
+        hasher.write_u8(role);
+        write_network(&mut hasher, network);
+        hasher.finish()
+    }
+
+    /// The key of the next hour; this one cannot be told from it.
+    pub(super) fn next(self) -> Self {
+        let mut hasher = sip128::SipHasher24::new_with_key(&self.0);
+        hasher.write(b"the next hour's key");
+        Self(hasher.finish128().as_bytes())
+    }
+}
+
+fn write_network(hasher: &mut SipHasher24, network: IpNet) {
+    hasher.write_u8(network.prefix_len());
+    match network.network() {
+        IpAddr::V4(address) => hasher.write(&address.octets()),
+        // No network here is smaller than that.
+        IpAddr::V6(address) => hasher.write(&address.octets()[..8]),
+    }
+}
