@@ -134,10 +134,7 @@ impl Broker {
         let knowledge = self.knowledge.load_full();
         if !self.admits(Request::ProxyPoll, caller.origin, || None) {
             record.refuse(Refusal::TooSoon);
-            return Ok(PollResponse {
-                status: PollStatus::PolledTooSoon,
-                next_poll: self.lock().jittered(knowledge.poll_interval.overloaded),
-            });
+            return Ok(self.polled_too_soon());
         }
         if !knowledge.accepts(poll) {
             record.refuse(Refusal::Pattern);
@@ -172,6 +169,15 @@ impl Broker {
             }
         }
         Ok(poll_response(end))
+    }
+
+    /// The response to a proxy that is where more come from than may.
+    pub fn polled_too_soon(&self) -> PollResponse {
+        let interval = self.knowledge.load().poll_interval.overloaded;
+        PollResponse {
+            status: PollStatus::PolledTooSoon,
+            next_poll: self.lock().jittered(interval),
+        }
     }
 
     /// A proxy answers.

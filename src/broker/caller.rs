@@ -37,3 +37,14 @@ pub enum Origin {
     /// Somebody who wrote into a queue: only its offer says where it is.
     Queue,
 }
+
+impl Origin {
+    /// Whether the request counts against the address in its offer, too.
+    pub(super) fn counts_offered_address(self) -> bool {
+        match self {
+            Self::Local | Self::Sender(_) => false,
+            Self::Unconfirmed { claimed, .. } => claimed.is_none(),
+            Self::Intermediary(_) | Self::Queue => true,
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! The requests of clients, from their arrival to their reply.
 
 use std::cell::LazyCell;
+use std::net::IpAddr;
 
 use crate::matching::{ClientOffer, ClientReply};
 use crate::metrics::labels::{ClientOutcome, Refusal, Rendezvous, Request};
@@ -8,9 +9,10 @@ use crate::wire::candidates;
 use crate::wire::client::ClientPoll;
 use crate::wire::session_description::SessionDescription;
 
+use super::limits::LEFT;
 use super::search::Search;
 use super::trace::ClientTrace;
-use super::{Broker, Caller, NoAnswer, clock};
+use super::{Broker, Caller, NoAnswer, Origin, clock};
 
 impl Broker {
     /// A client asks for a proxy.
@@ -38,6 +40,12 @@ impl Broker {
             trace.end(ClientOutcome::Refused);
             return Err(NoAnswer::UnknownBridge);
         };
+        let toll = Toll {
+            broker: self,
+            origin: caller.origin,
+            claimed: claimed_if_it_counts(caller.origin, &claimed),
+            is_due: true,
+        };
         let search = Search {
             broker: self,
             arrived: caller.arrived,
@@ -50,7 +58,9 @@ impl Broker {
             rendezvous,
             trace: &trace,
         };
-        match search.run().await {
+        let reply = search.run().await;
+        toll.lift();
+        match reply {
             Some(ClientReply::Answer(answered)) => {
                 let since_request = clock::now().saturating_duration_since(caller.arrived);
                 record.matched(answered.attempts, answered.since_hand_off, since_request);
@@ -67,6 +77,41 @@ impl Broker {
                 trace.end(ClientOutcome::Denied);
                 Err(NoAnswer::NoProxies)
             }
+        }
+    }
+}
+
+fn claimed_if_it_counts(
+    origin: Origin,
+    claimed: &LazyCell<Option<IpAddr>, impl FnOnce() -> Option<IpAddr>>,
+) -> Option<IpAddr> {
+    let counts = origin.counts_offered_address();
+    counts.then(|| **claimed).flatten()
+}
+
+/// Has a client that leaves before its reply pay for that: the proxy that it was
+/// handed to waits for it in vain. Taken by the drop.
+struct Toll<'a> {
+    broker: &'a Broker,
+    origin: Origin,
+    claimed: Option<IpAddr>,
+    is_due: bool,
+}
+
+impl Toll<'_> {
+    /// The client has stayed.
+    fn lift(mut self) {
+        self.is_due = false;
+    }
+}
+
+impl Drop for Toll<'_> {
+    fn drop(&mut self) {
+        if self.is_due {
+            // One token it has paid when it came.
+            let (origin, claimed) = (self.origin, self.claimed);
+            self.broker
+                .charge(Request::ClientPoll, origin, claimed, LEFT - 1);
         }
     }
 }

@@ -43,7 +43,21 @@ impl Broker {
         answered
     }
 
-    /// Counts and logs a client's request that is not taken for a poll.
+    /// Whether a client's request is turned away before it is read, as too many
+    /// came from where it is. If so, that is counted and logged.
+    pub fn turns_client_away(&self, caller: Caller, rendezvous: Rendezvous) -> bool {
+        let is_over = self.is_over_limit(Request::ClientPoll, caller.origin);
+        if is_over {
+            let country = self.knowledge().country(caller.address);
+            self.metrics()
+                .bad_client_poll(rendezvous, country, Refusal::Limit);
+            refusals::log_limit(Request::ClientPoll);
+        }
+        is_over
+    }
+
+    /// Counts and logs a client's request that is not taken for a poll, and has it
+    /// paid for if its sender is to blame.
     pub fn refuse_client(
         &self,
         caller: Caller,
@@ -54,5 +68,8 @@ impl Broker {
         let country = self.knowledge().country(caller.address);
         self.metrics().bad_client_poll(rendezvous, country, reason);
         refusals::log(Request::ClientPoll, &why);
+        if reason == Refusal::BadRequest {
+            self.charge_malformed(Request::ClientPoll, caller.origin);
+        }
     }
 }

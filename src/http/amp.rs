@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
 
-use crate::broker::Caller;
+use crate::broker::{Caller, NoAnswer};
 use crate::metrics::labels::{Refusal, Rendezvous};
 use crate::wire::client::encode_error;
 use crate::wire::{amp_armor, amp_path};
@@ -33,6 +33,9 @@ pub(super) async fn poll(front: Arc<Front>, head: Parts, body: impl HttpBody) ->
 
 async fn response(front: &Front, caller: Caller, head: Parts) -> Vec<u8> {
     let (broker, rendezvous) = (&front.broker, Rendezvous::Ampcache);
+    if broker.turns_client_away(caller, rendezvous) {
+        return encode_error(&NoAnswer::OverLimit.to_string());
+    }
     // The offer, a part of the path, is held until there is a response.
     let reservation = match body::reserve(&caller, &head, front) {
         Ok(reservation) => reservation,

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::request::Parts;
 
-use crate::broker::{Broker, Caller};
+use crate::broker::{Broker, Caller, NoAnswer};
 use crate::listener::accounts::Reservation;
 use crate::metrics::labels::{Refusal, Rendezvous};
-use crate::wire::client::ClientPoll;
+use crate::wire::client::{ClientPoll, encode_error};
 
 use super::caller::caller;
 use super::{Front, body, error};
@@ -32,7 +32,15 @@ where
             return error::unreadable(unreadable);
         }
     };
-    if ClientPoll::is_legacy(&body) {
+    let is_legacy = ClientPoll::is_legacy(&body);
+    if broker.turns_client_away(caller, Rendezvous::Http) {
+        return if is_legacy {
+            error::over_limit()
+        } else {
+            body::json(encode_error(&NoAnswer::OverLimit.to_string()))
+        };
+    }
+    if is_legacy {
         // What is no text is no NAT word either.
         let nat = head.headers.get("Snowflake-NAT-Type");
         let nat = nat.map(|nat| nat.to_str().unwrap_or("?").to_owned());

@@ -8,7 +8,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::request::Parts;
 
-use crate::broker::{Broker, clock, refusals};
+use crate::broker::{Broker, Caller, clock, refusals};
 use crate::listener::{Connection, Hold};
 use crate::metrics::labels::{self, Refusal};
 use crate::wire::answer::ProxyAnswer;
@@ -31,14 +31,22 @@ where
     let (body, reservation) = match body::read(&caller, &head, body, &front).await {
         Ok(read) => read,
         Err(unreadable) => {
-            refuse_poll(&front.broker, unreadable.reason(), &unreadable);
+            refuse_poll(&front.broker, caller, unreadable.reason(), &unreadable);
             return error::unreadable(unreadable);
         }
     };
+    if front
+        .broker
+        .is_over_limit(labels::Request::ProxyPoll, caller.origin)
+    {
+        front.broker.metrics().bad_proxy_poll(Refusal::TooSoon);
+        refusals::log_limit(labels::Request::ProxyPoll);
+        return body::json(front.broker.polled_too_soon().encode());
+    }
     let mut poll = match ProxyPoll::decode(&body) {
         Ok(poll) => poll,
         Err(invalid) => {
-            refuse_poll(&front.broker, Refusal::BadRequest, &invalid);
+            refuse_poll(&front.broker, caller, Refusal::BadRequest, &invalid);
             return error::bad_request();
         }
     };
@@ -77,14 +85,21 @@ where
     let (body, _reservation) = match body::read(&caller, &head, body, &front).await {
         Ok(read) => read,
         Err(unreadable) => {
-            refuse_answer(&front.broker, unreadable.reason(), &unreadable);
+            refuse_answer(&front.broker, caller, unreadable.reason(), &unreadable);
             return error::unreadable(unreadable);
         }
     };
+    if front
+        .broker
+        .is_over_limit(labels::Request::ProxyAnswer, caller.origin)
+    {
+        front.broker.metrics().bad_proxy_answer(Refusal::Limit);
+        return answered_too_often();
+    }
     let answer = match ProxyAnswer::decode(&body) {
         Ok(answer) => answer,
         Err(invalid) => {
-            refuse_answer(&front.broker, Refusal::BadRequest, &invalid);
+            refuse_answer(&front.broker, caller, Refusal::BadRequest, &invalid);
             return error::bad_request();
         }
     };
@@ -94,6 +109,10 @@ where
         }
         return body::json(status.encode());
     }
+    answered_too_often()
+}
+
+fn answered_too_often() -> Response {
     refusals::log_limit(labels::Request::ProxyAnswer);
     error::over_limit()
 }
@@ -105,14 +124,28 @@ fn expect_answer(broker: &Broker, hold: Option<Hold>) {
     }
 }
 
-fn refuse_poll(broker: &Broker, reason: Refusal, why: &dyn Display) {
+fn refuse_poll(broker: &Broker, caller: Caller, reason: Refusal, why: &dyn Display) {
     broker.metrics().bad_proxy_poll(reason);
-    refusals::log(labels::Request::ProxyPoll, why);
+    refuse(broker, labels::Request::ProxyPoll, caller, reason, why);
 }
 
-fn refuse_answer(broker: &Broker, reason: Refusal, why: &dyn Display) {
+fn refuse_answer(broker: &Broker, caller: Caller, reason: Refusal, why: &dyn Display) {
     broker.metrics().bad_proxy_answer(reason);
-    refusals::log(labels::Request::ProxyAnswer, why);
+    refuse(broker, labels::Request::ProxyAnswer, caller, reason, why);
+}
+
+/// Logs why, and has a request paid for whose sender is to blame.
+fn refuse(
+    broker: &Broker,
+    request: labels::Request,
+    caller: Caller,
+    reason: Refusal,
+    why: &dyn Display,
+) {
+    refusals::log(request, why);
+    if reason == Refusal::BadRequest {
+        broker.charge_malformed(request, caller.origin);
+    }
 }
 
 fn log_pattern(poll: &ProxyPoll) {
