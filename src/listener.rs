@@ -9,6 +9,7 @@ mod closing;
 mod handshake;
 mod holds;
 mod overdue;
+mod proxy_protocol;
 mod rules;
 mod serving;
 mod settings;
@@ -27,6 +28,7 @@ use arc_swap::ArcSwap;
 use axum::response::Response;
 use http::Request;
 use hyper::body::Incoming;
+use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -65,6 +67,8 @@ pub enum DropReason {
     Connections,
     /// [`Settings::max_connections_per_peer`].
     ConnectionsPerPeer,
+    /// [`Settings::proxy_protocol`]: no PROXY header, or of somebody untrusted.
+    ProxyProtocol,
     /// [`Settings::header_read_timeout`].
     HeadTimeout,
     /// [`Settings::idle_timeout`].
@@ -147,7 +151,7 @@ impl<S: Serve> Server<S> {
         closing: Closing,
     ) -> Self {
         Self {
-            rules: ArcSwap::from_pointee(Rules::new(settings)),
+            rules: ArcSwap::from_pointee(Rules::new(settings, Vec::new())),
             tls,
             service,
             observer,
@@ -163,9 +167,9 @@ impl<S: Serve> Server<S> {
     }
 
     /// Replaces the settings but for the address; connections that are open keep
-    /// the old ones.
-    pub fn set(&self, settings: Settings) {
-        self.rules.store(Arc::new(Rules::new(settings)));
+    /// the old ones. Peers in `trusted` say for whom they forward.
+    pub fn set(&self, settings: Settings, trusted: Vec<IpNet>) {
+        self.rules.store(Arc::new(Rules::new(settings, trusted)));
     }
 
     /// Accepts connections until it leaves, then waits for the open ones. Of
@@ -205,18 +209,22 @@ impl<S: Serve> Server<S> {
         }
     }
 
-    /// Serves a connection, unless there are too many.
-    fn admit(self: &Arc<Self>, stream: TcpStream, peer: Peer) {
-        let rules = self.rules.load_full();
+    /// A place for one more connection of a peer.
+    fn place_of(&self, peer: Peer, rules: &Rules) -> Result<Arc<Reservation>, DropReason> {
         let cost = if self.tls.is_some() {
             TLS_COST
         } else {
             PLAIN_COST
         };
         let admitted = self.accounts.admit(peer.0.ip(), &rules.settings, cost);
-        match admitted {
+        admitted.map(Arc::new)
+    }
+
+    /// Serves a connection, unless there are too many.
+    fn admit(self: &Arc<Self>, stream: TcpStream, peer: Peer) {
+        let rules = self.rules.load_full();
+        match self.place_of(peer, &rules) {
             Ok(place) => {
-                let place = Arc::new(place);
                 let server = Arc::clone(self);
                 self.connections
                     .spawn(server.serve(stream, peer, rules, place));
@@ -227,12 +235,20 @@ impl<S: Serve> Server<S> {
 
     async fn serve(
         self: Arc<Self>,
-        stream: TcpStream,
+        mut stream: TcpStream,
         peer: Peer,
         rules: Arc<Rules>,
         place: Arc<Reservation>,
     ) {
         let _open = Open::new(&*self.observer);
+        let identified = if rules.settings.proxy_protocol {
+            Box::pin(self.identify(&mut stream, peer, place, &rules)).await
+        } else {
+            Some((peer, place))
+        };
+        let Some((peer, place)) = identified else {
+            return;
+        };
         // In a box: a connection is open for long after its beginning, and most of
         // its memory is that of this future.
         let begun = Box::pin(self.begin(stream, &rules, &place));

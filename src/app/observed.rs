@@ -32,9 +32,9 @@ impl Connections {
         }
     }
 
-    fn log(&self, limit: &str) {
+    fn log(&self, why: &str) {
         if let Some(suppressed) = self.log_limit.admit(clock::now()) {
-            tracing::info!(suppressed, "dropped a connection: it is over {limit}");
+            tracing::info!(suppressed, "dropped a connection: {why}");
         }
     }
 }
@@ -58,6 +58,12 @@ impl Observer for Connections {
                 labels::DropReason::ConnectionsPerPeer,
                 Some("listener.max_connections_per_peer"),
             ),
+            DropReason::ProxyProtocol => {
+                self.metrics
+                    .connection_dropped(labels::DropReason::ProxyProtocol);
+                self.log("it has no PROXY header of one of http.trusted_proxies");
+                return;
+            }
             DropReason::HeadTimeout => (
                 labels::DropReason::HeadTimeout,
                 Some("listener.header_read_timeout"),
@@ -80,7 +86,7 @@ impl Observer for Connections {
         };
         self.metrics.connection_dropped(label);
         if let Some(limit) = limit {
-            self.log(limit);
+            self.log(&format!("it is over {limit}"));
         }
     }
 
@@ -94,7 +100,7 @@ impl Observer for Connections {
         self.metrics.handshake_failed(if in_time {
             HandshakeFailure::Error
         } else {
-            self.log("listener.tls_handshake_timeout");
+            self.log("it is over listener.tls_handshake_timeout");
             HandshakeFailure::Timeout
         });
     }

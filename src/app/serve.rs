@@ -278,7 +278,11 @@ fn challenge_server(
     metrics: &Arc<Metrics>,
     closing: &Closing,
 ) -> impl Fn(Router, TcpListener) + use<> {
-    let settings = config.listener.clone();
+    let settings = listener::Settings {
+        // The authority comes by itself.
+        proxy_protocol: false,
+        ..config.listener.clone()
+    };
     let bounds = accounts::bounds(config);
     let observer = Arc::new(Connections::new(Arc::clone(metrics)));
     let closing = closing.clone();

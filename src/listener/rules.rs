@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioTimer;
+use ipnet::IpNet;
 
-use super::Settings;
 use super::activity::HEAD_MAX;
 use super::overdue::Limits;
 use super::streams::StreamExecutor;
+use super::{Peer, Settings};
 
 /// What an HTTP/2 peer may send of a body before it is read, in bytes: one body, and
 /// on all streams of a connection a few.
@@ -24,18 +25,23 @@ const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// What holds for a connection from its beginning to its end.
 pub(super) struct Rules {
     pub(super) settings: Settings,
+    trusted: Vec<IpNet>,
     pub(super) http1: http1::Builder,
 }
 
 impl Rules {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Settings, trusted: Vec<IpNet>) -> Self {
         let mut http1 = http1::Builder::new();
         http1
             .timer(TokioTimer::new())
             // Ours holds from the first byte on; see `activity`.
             .header_read_timeout(None)
             .max_buf_size(HEAD_MAX as usize);
-        Self { settings, http1 }
+        Self {
+            settings,
+            trusted,
+            http1,
+        }
     }
 
     /// What HTTP/2 is served by on one connection, whose streams get this executor.
@@ -57,6 +63,12 @@ impl Rules {
             .keep_alive_interval(HTTP2_PING_INTERVAL)
             .keep_alive_timeout(HTTP2_PING_TIMEOUT);
         http2
+    }
+
+    /// Whether the peer is a reverse proxy of ours.
+    pub(super) fn is_trusted(&self, peer: Peer) -> bool {
+        let peer = peer.0.ip().to_canonical();
+        self.trusted.iter().any(|net| net.contains(&peer))
     }
 
     pub(super) fn limits(&self) -> Limits {

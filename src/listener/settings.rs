@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     /// Address and port; without an address, all of them, IPv6 and IPv4.
     pub addr: String,
+    /// Whether every connection begins with a PROXY header.
+    pub proxy_protocol: bool,
     /// How many connections may be open; what comes on top is closed at once. 0
     /// is no limit.
     pub max_connections: usize,
@@ -52,6 +54,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             addr: ":443".to_owned(),
+            proxy_protocol: false,
             max_connections: 100_000,
             max_connections_per_peer: 5_000,
             memory_high_water: None,

@@ -140,6 +140,8 @@ pub enum DropReason {
     Connections,
     /// As many are open from this address as may.
     ConnectionsPerPeer,
+    /// It did not begin with a PROXY header of a reverse proxy of ours.
+    ProxyProtocol,
     /// The head of a request did not come in time.
     HeadTimeout,
     /// No request came for long.
@@ -323,7 +325,8 @@ words! {
     }
     DropReason {
         Connections = "connections", ConnectionsPerPeer = "connections_per_peer",
-        HeadTimeout = "head_timeout", IdleTimeout = "idle_timeout", Http2Abuse = "http2_abuse",
+        ProxyProtocol = "proxy_protocol", HeadTimeout = "head_timeout",
+        IdleTimeout = "idle_timeout", Http2Abuse = "http2_abuse",
         WriteTimeout = "write_timeout", Memory = "memory", Revoked = "revoked",
     }
     HandshakeFailure { Error = "error", Timeout = "timeout" }

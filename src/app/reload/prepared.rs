@@ -237,7 +237,8 @@ pub(in crate::app) fn set_limits(config: &Config, broker: &Broker, server: &Serv
     let mut exempt = [&config.limits.exempt[..], &config.http.trusted_proxies].concat();
     exempt.extend(LOOPBACK);
     server.accounts().set(accounts::bounds(config), exempt);
-    server.set(config.listener.clone());
+    let trusted = config.http.trusted_proxies.clone();
+    server.set(config.listener.clone(), trusted);
 }
 
 /// Reads all that the broker is to know but for [`countries`], which take their

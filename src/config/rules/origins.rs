@@ -6,6 +6,14 @@ use super::Rules;
 
 pub(super) fn check(rules: &mut Rules<'_>) {
     let c = rules.config;
+    if c.listener.proxy_protocol && c.http.trusted_proxies.is_empty() {
+        rules.refuse(
+            &["listener.proxy_protocol", "http.trusted_proxies"],
+            "needs http.trusted_proxies, the networks of the load balancers: nobody else \
+             may connect",
+        );
+        return;
+    }
     let may_be_strangers = !is_loopback(&c.listener.addr);
     if c.http.trusted_proxies.is_empty() && c.http.reads_headers() && may_be_strangers {
         rules.warn(
