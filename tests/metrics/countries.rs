@@ -122,6 +122,10 @@ async fn clients_are_where_trusted_headers_say() {
         trusted_hops,
         ..Settings::default()
     };
+    let by = |header: &str| Settings {
+        forwarded_by: header.to_owned().try_into().unwrap(),
+        ..Settings::default()
+    };
     for (settings, headers, country) in [
         (hops(1), "", "??"),
         (hops(1), "X-Forwarded-For: 5.1.0.1", "FR"),
@@ -134,15 +138,26 @@ async fn clients_are_where_trusted_headers_say() {
         ),
         (hops(0), "X-Forwarded-For: 5.1.0.1", "??"),
         (
-            hops(1),
+            by("forwarded"),
             "Forwarded: for=\"[2a01::5]:443\";proto=https",
             "SE",
         ),
         (
-            hops(1),
+            by("forwarded"),
             "Forwarded: for=5.3.0.1\r\nX-Forwarded-For: 5.1.0.1",
             "IR",
         ),
+        (
+            hops(1),
+            "Forwarded: for=5.3.0.1\r\nX-Forwarded-For: 5.1.0.1",
+            "FR",
+        ),
+        (
+            by("cf-connecting-ip"),
+            "CF-Connecting-IP: 5.3.0.1\r\nX-Forwarded-For: 5.1.0.1",
+            "IR",
+        ),
+        (by("none"), "X-Forwarded-For: 5.1.0.1", "??"),
         (hops(1), "X-Forwarded-For: rubbish", "??"),
         (
             Settings {

@@ -78,6 +78,8 @@ async fn expect_failure(mut command: Command, code: i32, beginning: &str) -> Str
 
 /// What it says, ending with this exit code.
 async fn failure(mut command: Command, code: i32) -> String {
+    // There is a warning if anybody may say to forward.
+    command.env("SNOWFLAKE_BROKER_HTTP__FORWARDED_BY", "none");
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
     let output = timeout(FOREVER, output).await;
     let output = output

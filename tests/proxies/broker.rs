@@ -13,8 +13,6 @@ use crate::process::Process;
 use crate::{BROKER, capture, wait};
 
 const SETTINGS: &str = "
-[http]
-trusted_proxies = [\"127.0.0.1/32\"]
 [geoip]
 disable = true
 [admin]
@@ -41,7 +39,22 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
+    /// One to whom the reverse proxy is known.
     pub(crate) async fn start(scratch: &Path, tls: Tls, listener: &str) -> Result<Self> {
+        Self::start_knowing("127.0.0.1/32", scratch, tls, listener).await
+    }
+
+    /// One to whom nobody is, on every address.
+    pub(crate) async fn start_knowing_nobody(scratch: &Path) -> Result<Self> {
+        Self::start_knowing("", scratch, Tls::Off, "[listener]\naddr = \":8081\"\n").await
+    }
+
+    async fn start_knowing(
+        proxies: &str,
+        scratch: &Path,
+        tls: Tls,
+        listener: &str,
+    ) -> Result<Self> {
         drop(capture::listen().await?);
         let (tls, certificate) = match tls {
             Tls::Off => ("[tls]\ndisable = true\n".to_owned(), None),
@@ -51,7 +64,10 @@ impl Broker {
         fs::write(&config, format!("{tls}{listener}{SETTINGS}"))?;
         let log = scratch.join("broker.log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"));
-        command.arg("--config").arg(config);
+        command
+            .env("SNOWFLAKE_BROKER_HTTP__TRUSTED_PROXIES", proxies)
+            .arg("--config")
+            .arg(config);
         if listener.is_empty() {
             command.args(["--addr", BROKER]);
         }

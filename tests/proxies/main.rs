@@ -176,6 +176,34 @@ async fn only_load_balancers_of_ours_say_whose_a_connection_is() {
     .await;
 }
 
+/// Nobody has told the broker of a reverse proxy: whoever says to be one has ten quotas
+/// for all, and the log says once what to do if it is one.
+#[tokio::test]
+async fn whoever_claims_others_has_ten_quotas_and_is_told_of_once() {
+    in_a_network(
+        "whoever_claims_others_has_ten_quotas_and_is_told_of_once",
+        async {
+            let scratch = TempDir::new()?;
+            let broker = Broker::start_knowing_nobody(scratch.path()).await?;
+            let mut admitted = 0;
+            for number in 0..50 {
+                let claim = format!("X-Forwarded-For: 6.{number}.0.1\r\n");
+                admitted += usize::from(ask(ONE, BACK_DOOR, &claim).await?);
+                admitted += usize::from(ask(ONE, BACK_DOOR, "").await?);
+            }
+            ensure!(admitted == 10, "{admitted}");
+            // It is not the one that it claims who pays.
+            ensure!(ask(OTHER, BACK_DOOR, "X-Forwarded-For: 6.0.0.1\r\n").await?);
+            let log = broker.log()?;
+            let told = log.matches("name its networks in http.trusted_proxies");
+            ensure!(told.count() == 1, "{log}");
+            ensure!(!log.contains(ONE) && !log.contains("6.0.0.1"), "{log}");
+            Ok(())
+        },
+    )
+    .await;
+}
+
 /// A load balancer asks in its own name whether the broker is there.
 #[tokio::test]
 async fn a_load_balancer_finds_the_broker_alive() {

@@ -120,6 +120,13 @@ mod tests {
     }
 
     #[test]
+    fn googles_networks_are_documented() {
+        let known: Vec<String> = GOOGLE.iter().map(ToString::to_string).collect();
+        let block = format!("```text\n{}\n```\n", known.join("\n"));
+        assert!(include_str!("../../../docs/limits.md").contains(&block));
+    }
+
+    #[test]
     fn googles_networks_are_whole_and_apart() {
         for net in GOOGLE {
             assert_eq!(net, net.trunc());

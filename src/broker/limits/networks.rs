@@ -75,6 +75,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_quotas_of_networks_are_documented() {
+        let documentation = include_str!("../../../docs/limits.md");
+        let settings = crate::broker::limits::Settings::default();
+        for (whose, factor) in [
+            ("a sender", 1),
+            ("`limits.unconfirmed_factor`)", settings.unconfirmed_factor),
+            (
+                "`limits.intermediary_factor`)",
+                settings.intermediary_factor,
+            ),
+            ("for each such peer", 1),
+            ("or SQS", 1),
+        ] {
+            let levels = IPV4.iter().chain(&IPV6);
+            let quotas = levels.map(|level| thousands(level.factor * factor));
+            let quotas: Vec<String> = quotas.collect();
+            let row = format!("{whose} | {} |\n", quotas.join(" | "));
+            assert!(documentation.contains(&row), "{row}");
+        }
+    }
+
+    fn thousands(number: u32) -> String {
+        match number {
+            1_000.. => format!("{},{:03}", number / 1_000, number % 1_000),
+            _ => number.to_string(),
+        }
+    }
+
+    #[test]
     fn each_network_contains_the_one_before_it_and_has_more() {
         for (address, expected) in [
             (
