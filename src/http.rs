@@ -99,6 +99,7 @@ impl Endpoints {
     }
 
     /// The endpoints of the same broker for operators alone.
+    #[must_use]
     pub fn for_operators(&self) -> Self {
         Self {
             front: Arc::clone(&self.front),

@@ -77,11 +77,12 @@ impl PublishedFile {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
 
     use tempfile::TempDir;
 
     use super::*;
+    use crate::broker::clock;
 
     const BLOCK: &str = "snowflake-stats-end 1970-01-02 00:00:00 (86400 s)\nother 1\n";
 
@@ -139,7 +140,7 @@ mod tests {
         assert_eq!(text(&log), BLOCK.as_bytes());
         let other = BLOCK.replace("other 1", "other 2");
         fs::write(log.file.path(), &other).unwrap();
-        let later = SystemTime::now() + Duration::from_secs(1);
+        let later = clock::wall_clock() + Duration::from_secs(1);
         let file = File::options().write(true).open(log.file.path()).unwrap();
         file.set_modified(later).unwrap();
         assert_eq!(text(&log), other.as_bytes());

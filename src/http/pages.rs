@@ -64,10 +64,12 @@ impl<T: Clone + Send + Sync + 'static> Page<T> {
         if let Some(making) = making {
             spawn_blocking(move || making.finish(make()));
         }
-        let made = slot.wait_for(|slot| slot.count >= count);
-        let made = timeout(PATIENCE, made).await.map_err(|_| NoPage::TooSlow)?;
+        let whole = slot.wait_for(|slot| slot.count >= count);
+        let whole = timeout(PATIENCE, whole)
+            .await
+            .map_err(|_| NoPage::TooSlow)?;
         // It fails when the sender is gone, and we have it.
-        let slot = made.map_err(|_| NoPage::Failed)?;
+        let slot = whole.map_err(|_| NoPage::Failed)?;
         let page = slot.made.as_ref().map(|(_, page)| page.clone());
         page.ok_or(NoPage::Failed)
     }
@@ -150,8 +152,9 @@ mod tests {
 
         async fn get(&self) -> Result<usize, NoPage> {
             let made = Arc::clone(&self.made);
-            let make = move || made.fetch_add(1, Ordering::SeqCst);
-            self.page.get(make).await
+            self.page
+                .get(move || made.fetch_add(1, Ordering::SeqCst))
+                .await
         }
     }
 

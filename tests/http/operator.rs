@@ -66,7 +66,9 @@ async fn strangers_see_the_families_of_the_reference_broker_and_operators_all() 
     assert_eq!(families(&told.body), PUBLISHED);
     for line in told.body.lines().filter(|line| line.contains("rounded")) {
         let (_, value) = line.rsplit_once(' ').unwrap();
-        let is_rounded = value.parse().is_ok_and(|value: u64| value % 8 == 0);
+        let is_rounded = value
+            .parse()
+            .is_ok_and(|value: u64| value.is_multiple_of(8));
         assert!(line.starts_with('#') || is_rounded, "{line}");
     }
     let all = operator(&front, "/prometheus").await;

@@ -45,6 +45,20 @@ async fn several_sockets_of_one_name_are_all_served() {
     is_served(&other).await;
 }
 
+/// Those for operators may be several, too, and whatever the settings say.
+#[tokio::test]
+async fn operators_have_sockets_of_their_own() {
+    let (public, operators) = (Socket::open(), Socket::open());
+    let sockets = [&public, &operators];
+    let program = Program::start_with(&sockets, "http:operator", &[], |_| {});
+    is_served(&public).await;
+    let mut peer = Peer::http1(operators.addr()).await;
+    let (_, ready) = peer.post("/readyz", String::new()).await;
+    assert_eq!(ready, "ok\n");
+    let log = program.log();
+    assert!(log.contains("operator.listen is not used"), "{log}");
+}
+
 #[tokio::test]
 async fn a_socket_that_nothing_is_served_on_is_named() {
     let (one, other) = (Socket::open(), Socket::open());
