@@ -92,7 +92,7 @@ impl Display for Part {
             Self::Limits => "limits",
             Self::Matching => "matching",
             Self::LogLevel => "log level",
-            Self::OperatorNetworks => "operator networks",
+            Self::OperatorNetworks => "operators",
             Self::Administration => "administration",
             Self::Federation => "federation",
         })
