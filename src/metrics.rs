@@ -11,6 +11,7 @@ pub mod exposition;
 mod families;
 pub mod ip_recordings;
 pub mod labels;
+mod memory;
 pub mod peers;
 mod process;
 pub mod published_log;
@@ -37,6 +38,7 @@ use crate::geoip::{CountryCode, GeoIp};
 use crate::wire::nat::NatType;
 use crate::wire::proxy::{ProxyPoll, ProxyType};
 
+pub use memory::MemoryFigures;
 pub use process::ProcessFigures;
 pub use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::MetricFamily;
 pub use records::{ClientPollRecord, ProxyPollRecord};

@@ -1,12 +1,115 @@
-//! How much memory the accounts of peers may take in all.
+//! How much the peers may take in all: of the memory, and of the connections.
+
+use std::sync::Arc;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
-use crate::listener::accounts::Bounds;
+use crate::listener;
+use crate::listener::accounts::{Accounts, Bounds};
+use crate::metrics::MemoryFigures;
 
-/// What the configuration says.
+use super::memory_limit::memory_limit;
+
+/// Descriptors for files, and for the administration, operators and other brokers.
+const DESCRIPTORS_KEPT: usize = 512;
+
+/// The part of all connections that one address has at most where descriptors are
+/// fewer than the configuration asks for.
+const SHARE_OF_FEW: usize = 8;
+
+/// The memory that the configuration and the system allow.
 pub(super) fn bounds(config: &Config) -> Bounds {
+    let half_of_limit = || usize::try_from(memory_limit()? / 2).ok();
+    let high_water = config.listener.memory_high_water.or_else(half_of_limit);
+    let bytes = config.http.max_bytes_in_flight;
     Bounds {
-        bytes: config.http.max_bytes_in_flight,
-        high_water: config.listener.memory_high_water,
+        bytes: high_water.map_or(bytes, |mark| bytes.min(mark)),
+        high_water,
+    }
+}
+
+/// Where and how connections are taken, of which no more are than descriptors allow.
+pub(super) fn listener(config: &Config) -> listener::Settings {
+    let mut settings = config.listener.clone();
+    if let Some(most) = fewer_connections(&settings) {
+        settings.max_connections = most;
+        let of_one = (most / SHARE_OF_FEW).max(1);
+        settings.max_connections_per_peer = match settings.max_connections_per_peer {
+            0 => of_one,
+            asked => asked.min(of_one),
+        };
+    }
+    settings
+}
+
+/// What the operator should know of the limit of open files.
+pub(super) fn warning(config: &Config) -> Option<String> {
+    let most = fewer_connections(&config.listener)?;
+    let asked = config.listener.max_connections;
+    Some(format!(
+        "listener.max_connections: {asked} connections need {} open files, and the limit is {}: \
+         there will be {most} at most (LimitNOFILE= of systemd, ulimit -Hn)",
+        asked + DESCRIPTORS_KEPT,
+        open_files_max(),
+    ))
+}
+
+/// How many connections there may be, if that is less than is asked for.
+fn fewer_connections(settings: &listener::Settings) -> Option<usize> {
+    let most = connections_for(open_files_max());
+    let asked = match settings.max_connections {
+        0 => usize::MAX,
+        asked => asked,
+    };
+    (most < asked).then_some(most)
+}
+
+/// Some are kept, but not all of a few.
+fn connections_for(descriptors: usize) -> usize {
+    descriptors
+        .saturating_sub(DESCRIPTORS_KEPT)
+        .max(descriptors / 2)
+}
+
+fn open_files_max() -> usize {
+    let limit = getrlimit(Resource::Nofile).maximum;
+    limit.map_or(usize::MAX, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    })
+}
+
+/// Every parked poll is an open file; the soft limit is often 1,024.
+pub(super) fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, soft = limit.current, "cannot raise the limit of open files");
+    }
+}
+
+/// What is held now.
+pub(super) fn figures(accounts: &Arc<Accounts>) -> MemoryFigures {
+    let held = accounts.figures();
+    MemoryFigures {
+        bytes_in_flight: held.bytes,
+        max_bytes_in_flight: held.bytes_max,
+        revoked: held.revoked,
+        limit_bytes: memory_limit(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_are_kept_for_what_is_no_connection() {
+        assert_eq!(connections_for(524_288), 523_776);
+        assert_eq!(connections_for(1_024), 512);
+        assert_eq!(connections_for(256), 128);
     }
 }

@@ -222,6 +222,7 @@ impl Books {
         if !self.unwritten.is_empty() && self.write_log() {
             self.save_window();
         }
+        self.metrics.blocks_unwritten(self.unwritten.len());
         if let Some(ip_counts) = &mut self.ip_counts {
             ip_counts.write();
         }

@@ -10,7 +10,7 @@ use super::cli::admin::Admin;
 use super::cli::{CheckConfig, Cli, Command, CountIps, PrintConfig};
 use super::operator::{self, Failure};
 use super::start_up::{self, WrongConfiguration};
-use super::{count_ips, packaging};
+use super::{accounts, count_ips, packaging};
 use crate::config::{self, Config, Finding, Inputs, Loaded};
 
 /// Read when no other file is named, if it is there.
@@ -106,6 +106,9 @@ fn explain(error: &clap::Error) -> ExitCode {
 
 fn check_config(loaded: &Loaded, no_files: bool) -> anyhow::Result<()> {
     warn(&loaded.warnings);
+    if let Some(warning) = accounts::warning(&loaded.config) {
+        say(&format_args!("warning: {warning}"));
+    }
     if !no_files {
         start_up::check_files(&loaded.config)?;
     }

@@ -18,7 +18,6 @@ const UNLIMITED: u64 = 1 << 62;
 
 /// The lowest limit, in bytes, on the control group of this process and on those
 /// around it as far as they are visible; `None` if there is none.
-#[expect(dead_code, reason = "nothing sizes itself by it yet")]
 pub(super) fn memory_limit() -> Option<u64> {
     let process = Process::myself().ok()?;
     let files = files(&process.cgroups().ok()?, &process.mountinfo().ok()?);

@@ -9,11 +9,14 @@ use procfs::{page_size, ticks_per_second};
 use tokio::time::interval;
 
 use crate::broker::clock;
+use crate::listener::accounts::Accounts;
 use crate::listener::{DropReason, Observer};
 use crate::metrics::labels::{self, HandshakeFailure};
 use crate::metrics::recent::SAMPLE_INTERVAL;
 use crate::metrics::{Metrics, ProcessFigures};
 use crate::telemetry::LogLimit;
+
+use super::accounts;
 
 /// Counts connections, and logs some of those that a limit ended: whoever wants
 /// can provoke any number.
@@ -150,11 +153,12 @@ impl Observer for OperatorConnections {
 }
 
 /// Keeps the metrics of the last hour. Never returns.
-pub(super) async fn sample(metrics: Arc<Metrics>) {
+pub(super) async fn sample(metrics: Arc<Metrics>, held: Arc<Accounts>) {
     let mut ticks = interval(SAMPLE_INTERVAL);
     loop {
         ticks.tick().await;
         metrics.sample(clock::now());
+        metrics.memory_sampled(accounts::figures(&held));
     }
 }
 

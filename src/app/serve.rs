@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::{JoinHandle, JoinSet};
@@ -54,7 +53,10 @@ pub(super) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
     queues::check(&loaded.config.sqs).map_err(blame_configuration)?;
-    raise_file_limit();
+    accounts::raise_file_limit();
+    if let Some(warning) = accounts::warning(&loaded.config) {
+        tracing::warn!("{warning}");
+    }
     let runtime = Runtime::new().context("cannot start threads")?;
     let served = runtime.block_on(run(inputs, loaded, log, sockets));
     // A connection that did not end in its time does not keep us.
@@ -121,7 +123,7 @@ impl Started {
         let accounts = Accounts::new(accounts::bounds(config));
         let endpoints = endpoints(config, &broker, &accounts);
         let observer = Arc::new(Connections::new(Arc::clone(&metrics)));
-        let settings = config.listener.clone();
+        let settings = accounts::listener(config);
         let server = Server::new(
             settings,
             tls,
@@ -146,7 +148,10 @@ impl Started {
 
         let driven = Arc::clone(&broker);
         tokio::spawn(async move { driven.drive().await });
-        tokio::spawn(observed::sample(Arc::clone(&metrics)));
+        tokio::spawn(observed::sample(
+            Arc::clone(&metrics),
+            Arc::clone(server.accounts()),
+        ));
         tokio::spawn(service_manager::report_heartbeat(Arc::clone(&broker)));
         exports.watch(&broker);
         let queues = Queues::start(&loaded.config.sqs, &broker);
@@ -316,16 +321,4 @@ fn is_stderr(stream: &str) -> bool {
     let stderr = io::stderr().as_fd().try_clone_to_owned();
     let metadata = stderr.and_then(|stderr| File::from(stderr).metadata());
     metadata.is_ok_and(|file| stream == format!("{}:{}", file.dev(), file.ino()))
-}
-
-/// Every parked poll is an open file; the soft limit is often 1,024.
-fn raise_file_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, soft = limit.current, "cannot raise the limit of open files");
-    }
 }

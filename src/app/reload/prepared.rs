@@ -238,7 +238,7 @@ pub(in crate::app) fn set_limits(config: &Config, broker: &Broker, server: &Serv
     exempt.extend(LOOPBACK);
     server.accounts().set(accounts::bounds(config), exempt);
     let trusted = config.http.trusted_proxies.clone();
-    server.set(config.listener.clone(), trusted);
+    server.set(accounts::listener(config), trusted);
 }
 
 /// Reads all that the broker is to know but for [`countries`], which take their
