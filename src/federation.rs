@@ -40,12 +40,13 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::sync::{Notify, watch};
 use tonic::transport::Channel;
+use tracing::Level;
 
 use crate::broker::clock;
 use crate::broker::overflow::{Borrowing, Overflow, PeerStatus, Supplied, Wanted};
 use crate::metrics::Metrics;
 use crate::metrics::labels::PeerName;
-use crate::telemetry::LogLimits;
+use crate::telemetry::{Kind, LogLimits};
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::NatClass;
 
@@ -60,6 +61,7 @@ pub const LENGTH_MAX: usize = 100_000;
 /// So many troubles of a peer are logged in a period.
 const LOGGED_MAX: u32 = 10;
 const LOG_PERIOD: Duration = Duration::from_mins(1);
+const TROUBLE: Kind = Kind::new(Level::INFO, "federation: connections and troubles");
 
 /// The other brokers, as this one asks them.
 pub struct Federation {
@@ -97,7 +99,7 @@ impl Federation {
             targets: watch::Sender::default(),
             dial,
             metrics,
-            troubles: LogLimits::new(LOGGED_MAX, LOG_PERIOD),
+            troubles: LogLimits::new(TROUBLE, LOGGED_MAX, LOG_PERIOD),
         }
     }
 

@@ -32,13 +32,14 @@ use tonic::Status;
 use tonic::transport::Server;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
+use tracing::Level;
 
 use crate::broker::clock;
 use crate::metrics::Metrics;
 use crate::metrics::labels::GrpcListener;
 use crate::proto::DESCRIPTORS;
 use crate::proto::admin::v1::admin_server::AdminServer;
-use crate::telemetry::LogLimit;
+use crate::telemetry::{Kind, LogLimit};
 
 use accept::Entrance;
 use admin::AdminService;
@@ -60,6 +61,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// So many refusals are logged in a period.
 const LOGGED_MAX: u32 = 10;
 const LOG_PERIOD: Duration = Duration::from_mins(1);
+const REFUSED: Kind = Kind::new(Level::WARN, "admin.listen: refused calls");
 
 /// Who comes in; what a reload replaces.
 #[derive(Debug)]
@@ -78,7 +80,7 @@ impl Gate {
         Self {
             access,
             entrance: Arc::new(Entrance::new(GrpcListener::Admin, tls, knows, metrics)),
-            refusals: LogLimit::new(LOGGED_MAX, LOG_PERIOD),
+            refusals: LogLimit::new(REFUSED, LOGGED_MAX, LOG_PERIOD),
         }
     }
 

@@ -32,7 +32,7 @@ mod queue;
 mod scrub;
 mod settings;
 
-pub use log_limit::{LogLimit, LogLimits};
+pub use log_limit::{Kind, LogLimit, LogLimits, report_all_suppressed, report_suppressed};
 pub use queue::LogGuard;
 pub use scrub::scrub;
 pub use settings::{LogFormat, Settings};

@@ -9,13 +9,14 @@ use anyhow::ensure;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tracing::Level;
 
 use crate::broker::clock;
 use crate::http::ReadMetricsLog;
 use crate::metrics::backlog::Backlog;
 use crate::metrics::distinct_ips::WindowKey;
 use crate::metrics::{Metrics, Settings, published_log, schedule};
-use crate::telemetry::LogLimit;
+use crate::telemetry::{Kind, LogLimit};
 
 use super::durable::{self, AppendedFile};
 use super::ip_counts::{self, IpCounts};
@@ -76,7 +77,10 @@ impl Books {
             let interval = settings.ip_count_interval;
             IpCounts::start(prefix, interval, &metrics, now)
         });
-        let limit = || LogLimit::new(1, Duration::from_mins(10));
+        let limit = |gist| {
+            let kind = Kind::new(Level::WARN, gist);
+            LogLimit::new(kind, 1, Duration::from_mins(10))
+        };
         let mut books = Self {
             metrics,
             settings: settings.clone(),
@@ -90,8 +94,8 @@ impl Books {
             // Long ago: the first thing to do is to try whether it can be saved.
             saved: SystemTime::UNIX_EPOCH,
             calendar: schedule::Calendar::new(now, clock::now()),
-            log_warnings: limit(),
-            state_warnings: limit(),
+            log_warnings: limit("metrics.metrics_log: failed writes"),
+            state_warnings: limit("metrics.state_directory: failed saves"),
         };
         books.restore()?;
         books.try_log();

@@ -4,11 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use tracing::Level;
+
 use crate::broker::clock;
 use crate::metrics::backlog::Backlog;
 use crate::metrics::published_log::whole_lines;
 use crate::metrics::{Metrics, schedule};
-use crate::telemetry::LogLimit;
+use crate::telemetry::{Kind, LogLimit};
 use crate::wire::nat::NatType;
 use crate::wire::proxy::ProxyType;
 
@@ -16,6 +18,8 @@ use super::durable::{self, AppendedFile};
 
 /// How many lines are kept while they cannot be written; some 10 MB at most.
 const MOST_UNWRITTEN: usize = 100;
+
+const UNWRITABLE: Kind = Kind::new(Level::WARN, "metrics.ip_count_prefix: failed writes");
 
 /// The sketches tell something of the addresses: not for everybody's eyes.
 const MODE: u32 = 0o600;
@@ -57,7 +61,7 @@ impl IpCounts {
             interval,
             period_start: now,
             unwritten: Backlog::new(MOST_UNWRITTEN),
-            warnings: LogLimit::new(1, Duration::from_mins(10)),
+            warnings: LogLimit::new(UNWRITABLE, 1, Duration::from_mins(10)),
         }
     }
 

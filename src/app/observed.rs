@@ -7,6 +7,7 @@ use std::time::Duration;
 use procfs::process::{LimitValue, Process};
 use procfs::{page_size, ticks_per_second};
 use tokio::time::interval;
+use tracing::Level;
 
 use crate::broker::clock;
 use crate::listener::accounts::Accounts;
@@ -14,7 +15,10 @@ use crate::listener::{DropReason, Observer};
 use crate::metrics::labels::{self, HandshakeFailure};
 use crate::metrics::recent::SAMPLE_INTERVAL;
 use crate::metrics::{Metrics, ProcessFigures};
-use crate::telemetry::LogLimit;
+use crate::telemetry::{Kind, LogLimit};
+
+const DROPPED: Kind = Kind::new(Level::INFO, "dropped connections");
+const NOT_ACCEPTED: Kind = Kind::new(Level::WARN, "failed accepts of connections");
 
 use super::accounts;
 
@@ -30,8 +34,8 @@ impl Connections {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
         Self {
             metrics,
-            log_limit: LogLimit::new(10, Duration::from_mins(1)),
-            failed_accepts: LogLimit::new(1, Duration::from_mins(1)),
+            log_limit: LogLimit::new(DROPPED, 10, Duration::from_mins(1)),
+            failed_accepts: LogLimit::new(NOT_ACCEPTED, 1, Duration::from_mins(1)),
         }
     }
 
@@ -119,8 +123,16 @@ pub(super) struct OperatorConnections {
 impl OperatorConnections {
     pub(super) fn new() -> Self {
         Self {
-            dropped: LogLimit::new(1, Duration::from_mins(1)),
-            failed_accepts: LogLimit::new(1, Duration::from_mins(1)),
+            dropped: LogLimit::new(
+                Kind::new(Level::INFO, "closed connections of operators"),
+                1,
+                Duration::from_mins(1),
+            ),
+            failed_accepts: LogLimit::new(
+                Kind::new(Level::WARN, "failures to accept connections of operators"),
+                1,
+                Duration::from_mins(1),
+            ),
         }
     }
 }

@@ -13,7 +13,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout_at;
+use tokio::time::{interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Broker, clock};
@@ -45,6 +45,9 @@ use super::start_up::{blame_configuration, cannot_listen};
 /// traces and metrics.
 const SAVING_PATIENCE: Duration = Duration::from_millis(500);
 
+/// How often it is looked for lines that were left out of the log, and not told of.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Is a broker until it is told to stop.
 pub(super) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     let sockets = Sockets::inherit()?;
@@ -59,6 +62,7 @@ pub(super) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     }
     let runtime = Runtime::new().context("cannot start threads")?;
     let served = runtime.block_on(run(inputs, loaded, log, sockets));
+    telemetry::report_all_suppressed();
     // A connection that did not end in its time does not keep us.
     runtime.shutdown_background();
     served
@@ -152,6 +156,7 @@ impl Started {
             Arc::clone(&metrics),
             Arc::clone(server.accounts()),
         ));
+        tokio::spawn(report_suppressed());
         tokio::spawn(service_manager::report_heartbeat(Arc::clone(&broker)));
         exports.watch(&broker);
         let queues = Queues::start(&loaded.config.sqs, &broker);
@@ -232,6 +237,15 @@ impl Started {
         if books.is_err() {
             tracing::warn!("stopped before the counts were saved");
         }
+    }
+}
+
+/// Says in time which lines were left out of the log. Never returns.
+async fn report_suppressed() {
+    let mut ticks = interval(REPORT_INTERVAL);
+    loop {
+        ticks.tick().await;
+        telemetry::report_suppressed(clock::now());
     }
 }
 

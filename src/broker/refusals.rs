@@ -2,19 +2,26 @@
 //! for whoever wants can provoke any number.
 
 use std::fmt::Display;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use tracing::Level;
+
 use crate::metrics::labels::Request;
-use crate::telemetry::LogLimit;
+use crate::telemetry::{Kind, LogLimit};
 
 use super::clock;
 
 const PERIOD: Duration = Duration::from_mins(1);
 const LINES: u32 = 10;
 
-static PROXY_POLLS: LogLimit = LogLimit::new(LINES, PERIOD);
-static CLIENT_POLLS: LogLimit = LogLimit::new(LINES, PERIOD);
-static PROXY_ANSWERS: LogLimit = LogLimit::new(LINES, PERIOD);
+static PROXY_POLLS: LazyLock<LogLimit> = LazyLock::new(|| limit("refused polls of proxies"));
+static CLIENT_POLLS: LazyLock<LogLimit> = LazyLock::new(|| limit("refused polls of clients"));
+static PROXY_ANSWERS: LazyLock<LogLimit> = LazyLock::new(|| limit("refused answers of proxies"));
+
+fn limit(gist: &'static str) -> LogLimit {
+    LogLimit::new(Kind::new(Level::INFO, gist), LINES, PERIOD)
+}
 
 /// Logs why a request is turned away, unless many were in the last minute.
 /// `reason` must not hold what a peer sent, but for its relay pattern.

@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tracing::Level;
 
 use super::connection::{ConnectInfo, Connection};
 use super::places::{Admission, Crowd, PLACES_MAX, Place, Places};
@@ -23,7 +24,7 @@ use super::slow_down::SlowDown;
 use crate::broker::clock;
 use crate::metrics::Metrics;
 use crate::metrics::labels::GrpcListener;
-use crate::telemetry::LogLimit;
+use crate::telemetry::{Kind, LogLimit};
 
 /// How long to leave the kernel alone when it has no socket for us.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -61,6 +62,11 @@ impl Entrance {
         knows: impl Fn(&[String]) -> bool + Send + Sync + 'static,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let limit = |what| {
+            let gist = format!("{}: {what}", listener.setting()).into();
+            let level = Level::INFO;
+            LogLimit::new(Kind { level, gist }, LOGGED_MAX, LOG_PERIOD)
+        };
         Self {
             listener,
             tls: ArcSwapOption::from_pointee(tls),
@@ -68,8 +74,8 @@ impl Entrance {
             places: Arc::default(),
             slow_down: SlowDown::default(),
             metrics,
-            failed_handshakes: LogLimit::new(LOGGED_MAX, LOG_PERIOD),
-            crowds: LogLimit::new(LOGGED_MAX, LOG_PERIOD),
+            failed_handshakes: limit("failed TLS handshakes"),
+            crowds: limit("connections closed because there were too many"),
         }
     }
 

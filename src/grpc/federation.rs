@@ -27,6 +27,7 @@ use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
+use tracing::Level;
 
 use super::accept::Entrance;
 use super::connection::ConnectInfo;
@@ -38,7 +39,7 @@ use crate::metrics::Metrics;
 use crate::metrics::labels::{GrpcListener, LoanRefusal, PeerName};
 use crate::proto::federation::v1;
 use crate::proto::federation::v1::federation_server::{Federation, FederationServer};
-use crate::telemetry::{LogLimits, scrub};
+use crate::telemetry::{Kind, LogLimits, scrub};
 
 use refusals::LogRefusals;
 
@@ -56,6 +57,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(2);
 const PING_TIMEOUT: Duration = Duration::from_millis(2_500);
 /// How often a refusal of one kind of a peer is logged.
 const LOG_PERIOD: Duration = Duration::from_mins(1);
+const REFUSED: Kind = Kind::new(Level::WARN, "federation: refused calls");
 
 /// Who comes in; what a reload replaces.
 #[derive(Debug)]
@@ -79,7 +81,7 @@ impl Gate {
         Self {
             peers,
             entrance: Arc::new(Entrance::new(listener, tls, knows, metrics)),
-            refusals: LogLimits::new(1, LOG_PERIOD),
+            refusals: LogLimits::new(REFUSED, 1, LOG_PERIOD),
         }
     }
 

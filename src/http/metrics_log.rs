@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -11,15 +11,19 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
+use tracing::Level;
 
 use crate::broker::clock;
-use crate::telemetry::LogLimit;
+use crate::telemetry::{Kind, LogLimit};
 
 use super::pages::Page;
 use super::{Front, error};
 
 /// Whoever wants can ask for a log that cannot be read, any number of times.
-static UNREADABLE: LogLimit = LogLimit::new(1, Duration::from_mins(10));
+static UNREADABLE: LazyLock<LogLimit> = LazyLock::new(|| {
+    let kind = Kind::new(Level::WARN, "failed reads of the metrics log");
+    LogLimit::new(kind, 1, Duration::from_mins(10))
+});
 
 /// The part of the metrics log that is published.
 #[derive(Clone, Debug)]

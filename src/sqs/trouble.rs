@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use tracing::Level;
+
 use crate::broker::clock;
 use crate::metrics::Metrics;
 use crate::metrics::labels::QueueCall;
-use crate::telemetry::LogLimit;
+use crate::telemetry::{Kind, LogLimit};
 
 use super::{CallError, Cause};
 
@@ -21,7 +23,11 @@ pub(super) struct Trouble {
 
 impl Trouble {
     pub(super) fn of(name: String) -> Self {
-        let limits = QueueCall::ALL.map(|_| LogLimit::new(1, PERIOD));
+        let limits = QueueCall::ALL.map(|call| {
+            let gist = format!("sqs: {name}: failed calls of {call}").into();
+            let level = Level::WARN;
+            LogLimit::new(Kind { level, gist }, 1, PERIOD)
+        });
         Self { name, limits }
     }
 

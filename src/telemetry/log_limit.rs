@@ -1,13 +1,43 @@
 //! Keeps what strangers provoke from flooding the log.
+//!
+//! A [`LogLimit`] says how many lines it suppressed with the next line that it lets
+//! through. That may not come for long, so each is in a [`Register`] besides, by
+//! which [`Register::report`] says so once the period is over.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
+
+use tracing::Level;
 
 /// Lets so many lines of one kind through in a period, and counts the others.
 /// One for each kind of line.
 #[derive(Debug)]
-pub struct LogLimit {
+pub struct LogLimit(Arc<Counts>);
+
+/// Which lines are limited.
+#[derive(Clone, Debug)]
+pub struct Kind {
+    /// Their level, which the report of the suppressed ones has, too.
+    pub level: Level,
+    /// Their gist, such as `refused polls of clients`.
+    pub gist: Cow<'static, str>,
+}
+
+impl Kind {
+    /// Lines of this level and gist.
+    pub const fn new(level: Level, gist: &'static str) -> Self {
+        Self {
+            level,
+            gist: Cow::Borrowed(gist),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Counts {
+    kind: Kind,
     most: u32,
     period: Duration,
     state: Mutex<State>,
@@ -23,29 +53,30 @@ struct State {
 
 impl LogLimit {
     /// At most `most` lines in each `period`, which begins with its first line.
-    pub const fn new(most: u32, period: Duration) -> Self {
-        Self {
+    pub fn new(kind: Kind, most: u32, period: Duration) -> Self {
+        Self::registered(&REGISTER, kind, most, period)
+    }
+
+    fn registered(register: &Register, kind: Kind, most: u32, period: Duration) -> Self {
+        let counts = Arc::new(Counts {
+            kind,
             most,
             period,
-            state: Mutex::new(State {
-                began: None,
-                logged: 0,
-                suppressed: 0,
-            }),
-        }
+            state: Mutex::default(),
+        });
+        register.add(&counts);
+        Self(counts)
     }
 
     /// Whether a line may be logged `now`: `None` says no, `Some` how many
-    /// lines were suppressed since the last one that was logged.
+    /// lines were suppressed that nobody has been told of.
     pub fn admit(&self, now: Instant) -> Option<u64> {
-        // Counters are whole at any time, even if a holder of the lock panicked.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let over = |began| now.saturating_duration_since(began) >= self.period;
-        if state.began.is_none_or(over) {
+        let mut state = self.0.state();
+        if state.began.is_none_or(|began| self.0.is_over(began, now)) {
             state.began = Some(now);
             state.logged = 0;
         }
-        if state.logged >= self.most {
+        if state.logged >= self.0.most {
             state.suppressed += 1;
             return None;
         }
@@ -54,9 +85,37 @@ impl LogLimit {
     }
 }
 
+impl Counts {
+    /// Counters are whole at any time, even if a holder of the lock panicked.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_over(&self, began: Instant, now: Instant) -> bool {
+        now.saturating_duration_since(began) >= self.period
+    }
+
+    /// How many lines were suppressed that nobody has been told of, if that is due.
+    fn due(&self, when: When) -> Option<u64> {
+        let mut state = self.state();
+        let is_due = match (when, state.began) {
+            (When::PeriodsAreOver(now), Some(began)) => self.is_over(began, now),
+            (When::AtOnce, _) => true,
+            (When::PeriodsAreOver(_), None) => false,
+        };
+        let suppressed = if is_due {
+            std::mem::take(&mut state.suppressed)
+        } else {
+            0
+        };
+        (suppressed > 0).then_some(suppressed)
+    }
+}
+
 /// A [`LogLimit`] for each of some who are known by name.
 #[derive(Debug)]
 pub struct LogLimits {
+    kind: Kind,
     most: u32,
     period: Duration,
     by_name: Mutex<BTreeMap<String, LogLimit>>,
@@ -64,8 +123,9 @@ pub struct LogLimits {
 
 impl LogLimits {
     /// At most `most` lines of each in a `period`.
-    pub const fn new(most: u32, period: Duration) -> Self {
+    pub const fn new(kind: Kind, most: u32, period: Duration) -> Self {
         Self {
+            kind,
             most,
             period,
             by_name: Mutex::new(BTreeMap::new()),
@@ -80,11 +140,81 @@ impl LogLimits {
         if let Some(limit) = by_name.get(name) {
             return limit.admit(now);
         }
-        let limit = LogLimit::new(self.most, self.period);
+        let mut kind = self.kind.clone();
+        if !name.is_empty() {
+            kind.gist = format!("{} ({name})", kind.gist).into();
+        }
+        let limit = LogLimit::new(kind, self.most, self.period);
         let admitted = limit.admit(now);
         by_name.insert(name.to_owned(), limit);
         admitted
     }
+}
+
+/// The limits of the program.
+static REGISTER: Register = Register::new();
+
+/// Limits, as long as they are in use.
+#[derive(Debug)]
+struct Register(Mutex<Vec<Weak<Counts>>>);
+
+/// Which suppressed lines are to be told of.
+#[derive(Clone, Copy, Debug)]
+enum When {
+    /// Those of periods that are over now.
+    PeriodsAreOver(Instant),
+    /// All: nothing will be logged any more.
+    AtOnce,
+}
+
+impl Register {
+    const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    fn add(&self, counts: &Arc<Counts>) {
+        self.limits().push(Arc::downgrade(counts));
+    }
+
+    /// The kinds of lines of which some were suppressed, and how many.
+    fn due(&self, when: When) -> Vec<(Kind, u64)> {
+        let mut due = Vec::new();
+        self.limits().retain(|limit| {
+            let Some(counts) = limit.upgrade() else {
+                return false;
+            };
+            due.extend(counts.due(when).map(|count| (counts.kind.clone(), count)));
+            true
+        });
+        due
+    }
+
+    fn report(&self, when: When) {
+        // Nothing is locked while it is logged.
+        for (Kind { level, gist }, suppressed) in self.due(when) {
+            match level {
+                Level::ERROR => tracing::error!(suppressed, "left out of the log: {gist}"),
+                Level::WARN => tracing::warn!(suppressed, "left out of the log: {gist}"),
+                _ => tracing::info!(suppressed, "left out of the log: {gist}"),
+            }
+        }
+    }
+
+    /// The list is whole at any time, even if a holder of the lock panicked.
+    fn limits(&self) -> MutexGuard<'_, Vec<Weak<Counts>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Logs of each limit whose period is over `now` how many lines it has suppressed,
+/// unless a later line has said so. To be called again and again.
+pub fn report_suppressed(now: Instant) {
+    REGISTER.report(When::PeriodsAreOver(now));
+}
+
+/// The same for all limits, at the end of the program.
+pub fn report_all_suppressed() {
+    REGISTER.report(When::AtOnce);
 }
 
 #[cfg(test)]
@@ -94,11 +224,45 @@ mod tests {
     use super::*;
 
     const PERIOD: Duration = Duration::from_mins(1);
+    const KIND: Kind = Kind::new(Level::INFO, "a test");
+
+    fn limit(most: u32) -> LogLimit {
+        LogLimit::registered(&Register::new(), KIND, most, PERIOD)
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "an Instant to count from")]
+    fn suppressed_lines_are_told_when_the_period_is_over() {
+        let register = Register::new();
+        let limit = LogLimit::registered(&register, KIND, 1, PERIOD);
+        let dropped = LogLimit::registered(&register, KIND, 1, PERIOD);
+        let now = Instant::now();
+        let due = |now| {
+            let due = register.due(When::PeriodsAreOver(now));
+            due.iter().map(|(_, count)| count).sum::<u64>()
+        };
+        assert_eq!(due(now), 0);
+        limit.admit(now);
+        assert_eq!(due(now + PERIOD), 0, "none was suppressed");
+        limit.admit(now);
+        limit.admit(now);
+        assert_eq!(due(now + PERIOD / 2), 0, "the next line may say so");
+        assert_eq!(due(now + PERIOD), 2);
+        assert_eq!(due(now + PERIOD), 0, "it has been said");
+        assert_eq!(limit.admit(now + PERIOD), Some(0));
+        limit.admit(now + PERIOD);
+        let at_once = register.due(When::AtOnce);
+        assert_eq!(at_once.len(), 1);
+        assert_eq!((&*at_once[0].0.gist, at_once[0].1), ("a test", 1));
+        drop(dropped);
+        register.due(When::AtOnce);
+        assert_eq!(register.limits().len(), 1);
+    }
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "an Instant to count from")]
     fn suppressed_lines_are_told_with_the_next_one() {
-        let limit = LogLimit::new(2, PERIOD);
+        let limit = limit(2);
         let now = Instant::now();
         let late = now + Duration::from_secs(59);
         assert_eq!(limit.admit(now), Some(0));
@@ -116,13 +280,18 @@ mod tests {
             most in 1..5u32,
             pauses in prop::collection::vec(0..30u64, 1..200),
         ) {
-            let limit = LogLimit::new(most, PERIOD);
+            let register = Register::new();
+            let limit = LogLimit::registered(&register, KIND, most, PERIOD);
             let mut now = Instant::now();
             let mut logged = Vec::new();
             let mut told = 0;
             let mut refused = 0;
             for pause in &pauses {
                 now += Duration::from_secs(*pause);
+                if pause % 7 == 0 {
+                    let due = register.due(When::PeriodsAreOver(now));
+                    told += due.iter().map(|(_, count)| count).sum::<u64>();
+                }
                 match limit.admit(now) {
                     Some(suppressed) => {
                         told += suppressed;
@@ -132,7 +301,9 @@ mod tests {
                 }
             }
             prop_assert_eq!(logged.len() as u64 + refused, pauses.len() as u64);
-            prop_assert!(told <= refused);
+            let rest = register.due(When::AtOnce);
+            told += rest.iter().map(|(_, count)| count).sum::<u64>();
+            prop_assert_eq!(told, refused);
             // The first line of a period and the first of the one after next
             // are a whole period apart at least.
             for pair in logged.windows(2 * most as usize + 1) {

@@ -92,3 +92,18 @@ async fn journal_log(format: &str, stream: impl Fn(u64, u64) -> String) -> Strin
     program.signal(Signal::TERM, "stopping").await;
     program.end().await.1
 }
+
+/// Also if no further line of the kind comes.
+#[tokio::test]
+async fn lines_that_were_left_out_are_told_of() {
+    let program = Program::start(&[]).await;
+    for _ in 0..13 {
+        program.request("POST /client", "", "rubbish").await;
+    }
+    program.signal(Signal::TERM, "stopping").await;
+    let (_, log) = program.end().await;
+    let lines = log.matches("refused a client's poll: ").count();
+    assert_eq!(lines, 10, "{log}");
+    let told = "left out of the log: refused polls of clients suppressed=3";
+    assert!(log.contains(told), "{log}");
+}

@@ -3,7 +3,9 @@
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-use crate::telemetry::LogLimit;
+use tracing::Level;
+
+use crate::telemetry::{Kind, LogLimit};
 
 /// One line a signal in this time at most.
 const PERIOD: Duration = Duration::from_mins(5);
@@ -18,9 +20,12 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(signal: &'static str, clock: fn() -> Instant) -> Self {
+        let gist = format!("failed exports: {signal}").into();
+        let level = Level::WARN;
+        let kind = Kind { level, gist };
         Self {
             signal,
-            limit: LogLimit::new(1, PERIOD),
+            limit: LogLimit::new(kind, 1, PERIOD),
             clock,
         }
     }
