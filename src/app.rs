@@ -22,6 +22,7 @@ mod parts;
 mod published_file;
 mod queues;
 mod random;
+mod regular_file;
 mod reload;
 mod serve;
 mod service_manager;

@@ -4,7 +4,6 @@ mod cache;
 mod files;
 mod orders;
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,6 +13,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+use crate::app::regular_file;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::tls::{self, Certificate, Serving, acme};
@@ -150,7 +150,7 @@ impl Served {
 
 /// Reads a file that a setting names.
 fn read_file(setting: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
-    fs::read(path).with_context(|| format!("{setting}: {}", path.display()))
+    regular_file::read(path).with_context(|| format!("{setting}: {}", path.display()))
 }
 
 /// For log lines: until when a certificate is valid.

@@ -11,6 +11,8 @@ use rustix::io::Errno;
 
 use crate::geoip::{GeoIp, InvalidDatabase, Settings};
 
+use super::regular_file;
+
 /// A file, and the setting that names it.
 struct Database<'a> {
     key: &'static str,
@@ -56,10 +58,12 @@ impl<'a> Database<'a> {
     }
 
     fn check_access(&self) -> anyhow::Result<()> {
-        match accessat(CWD, self.path, Access::READ_OK, AtFlags::EACCESS) {
+        let access = match accessat(CWD, self.path, Access::READ_OK, AtFlags::EACCESS) {
             Err(Errno::NOENT) => Ok(()),
-            access => access.map_err(io::Error::from).with_context(|| self.name()),
-        }
+            Err(error) => Err(io::Error::from(error)),
+            Ok(()) => fs::metadata(self.path).and_then(|file| regular_file::check(&file)),
+        };
+        access.with_context(|| self.name())
     }
 
     fn read(
@@ -67,7 +71,7 @@ impl<'a> Database<'a> {
         was_there: bool,
         load: impl FnOnce(&[u8]) -> Result<(), InvalidDatabase>,
     ) -> anyhow::Result<()> {
-        let content = match fs::read(self.path) {
+        let content = match regular_file::read(self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound && !was_there => return Ok(()),
             read => read.with_context(|| self.name())?,
         };

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 
+use super::regular_file;
+
 /// How much of the end of a file is read: months of the metrics log.
 const TAIL: u64 = 2 * 1024 * 1024;
 
@@ -47,11 +49,9 @@ impl AppendedFile {
     /// an entry that is there from before is removed first, and nothing of
     /// these is left when it fails.
     pub(super) fn append(&self, entries: &str) -> io::Result<()> {
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(self.mode)
-            .open(&self.path)?;
+        let mut options = OpenOptions::new();
+        options.append(true).create(true).mode(self.mode);
+        let file = regular_file::open(&mut options, &self.path)?;
         if !file.metadata()?.is_file() {
             // There is nothing to repair in a pipe or a terminal.
             return (&file).write_all(entries.as_bytes());

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use crate::metrics::saved_state::SavedState;
 
-use super::durable;
+use super::{durable, regular_file};
 
 const NAME: &str = "metrics-window.json";
 
@@ -31,7 +31,7 @@ impl WindowFile {
     /// What was saved; none if there is nothing, or nothing that can be read,
     /// which is set aside.
     pub(super) fn load(&self) -> Option<SavedState> {
-        let problem = match fs::read(&self.path) {
+        let problem = match regular_file::read(&self.path) {
             Ok(content) => match SavedState::decode(&content) {
                 Ok(saved) => return Some(saved),
                 Err(error) => error.to_string(),

@@ -22,6 +22,8 @@ mod port;
 #[path = "../support/privacy.rs"]
 mod privacy;
 mod reloads;
+#[path = "../support/slow_file.rs"]
+mod slow_file;
 mod slow_peers;
 mod start_and_stop;
 #[path = "../support/stats_log.rs"]

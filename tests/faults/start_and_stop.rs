@@ -1,19 +1,20 @@
 //! Signals that come at a bad time.
 
+use std::fs;
+
 use rustix::process::Signal;
-use tokio::process::Command;
 
 use crate::broker::Setup;
 use crate::messages::{client_poll, proxy_poll};
-use crate::until;
+use crate::{BRIDGE, slow_file, until};
 
 /// A file that does not come, as one from a network that is down.
 #[tokio::test]
 async fn a_start_that_hangs_can_be_stopped() {
     let setup = Setup::new();
     let bridges = setup.path("bridges.json");
-    let made = Command::new("mkfifo").arg(&bridges).status().await.unwrap();
-    assert!(made.success(), "{made}");
+    fs::write(&bridges, BRIDGE).unwrap();
+    let _holder = slow_file::make_wait(&bridges).await;
     let broker = setup.with("broker.bridge_list_path", bridges).spawn();
     until("it can be stopped", || broker.can_be_stopped()).await;
     broker.end().await;

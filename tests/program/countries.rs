@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::process::Child;
 
 use crate::messages::proxy_poll;
 use crate::reload::relay_url;
-use crate::{Program, command};
+use crate::{Program, command, slow_file};
 
 /// The databases, which a test may change.
 pub(crate) struct Databases {
@@ -33,11 +33,9 @@ impl Databases {
         fs::write(self.folder.path().join("geoip6"), ipv6).unwrap();
     }
 
-    /// A pipe that nobody writes to stands for a file that takes its time.
-    pub(crate) async fn make_ipv4_wait(&self) {
-        fs::remove_file(self.ipv4()).unwrap();
-        let made = Command::new("mkfifo").arg(self.ipv4()).status().await;
-        assert!(made.unwrap().success());
+    /// Keeps whoever opens the one of IPv4 waiting, until it is dropped.
+    pub(crate) async fn make_ipv4_wait(&self) -> Child {
+        slow_file::make_wait(&self.ipv4()).await
     }
 
     fn ipv4(&self) -> PathBuf {
@@ -82,7 +80,7 @@ async fn is_counted_in(program: &Program, country: &str, address: &str) -> bool 
 #[tokio::test]
 async fn the_start_waits_for_no_database() {
     let databases = Databases::new("FR");
-    databases.make_ipv4_wait().await;
+    let _holder = databases.make_ipv4_wait().await;
     let program = databases.start_to_read().await;
     assert_eq!(relay_url(&program).await, "wss://snowflake.torproject.net/");
     assert_eq!(in_use(&program).await, 0);

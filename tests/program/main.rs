@@ -16,6 +16,8 @@ mod port;
 mod privacy;
 mod reload;
 mod secrets;
+#[path = "../support/slow_file.rs"]
+mod slow_file;
 mod start_up;
 #[path = "../support/tls_client.rs"]
 mod tls_client;

@@ -177,7 +177,7 @@ pub(crate) async fn relay_url(program: &Program) -> String {
 async fn a_reload_that_takes_long_delays_neither_requests_nor_the_end() {
     let databases = Databases::new("FR");
     let program = databases.start().await;
-    databases.make_ipv4_wait().await;
+    let _holder = databases.make_ipv4_wait().await;
     program.send(Signal::HUP);
     assert_eq!(relay_url(&program).await, "wss://snowflake.torproject.net/");
     program.signal(Signal::TERM, "stopping").await;

@@ -277,3 +277,81 @@ async fn a_queue_that_cannot_be() {
     command.args(["-disable-tls", "-broker-sqs-name=a b"]);
     expect_failure(command, CONFIGURATION, "sqs.queue_name = ").await;
 }
+
+fn make_pipe(path: &Path) -> String {
+    let made = std::process::Command::new("mkfifo").arg(path).status();
+    assert!(made.unwrap().success());
+    path.display().to_string()
+}
+
+/// It hung: nobody writes to the pipe.
+#[tokio::test]
+async fn files_that_are_pipes_or_devices() {
+    let files = Files::new();
+    let pipe = make_pipe(&files.path("pipe"));
+    let problem = "it is a named pipe, and has to be a regular file";
+    expect_wrong_file(&files.flags("pipe"), &format!("tls.key: {pipe}: {problem}")).await;
+    for (flag, key) in [
+        ("bridge-list-path", "broker.bridge_list_path"),
+        ("poll-interval-filepath", "poll_interval.filepath"),
+        ("geoipdb", "geoip.geoipdb"),
+    ] {
+        let mut arguments = vec!["-disable-tls".to_owned(), format!("-{flag}={pipe}")];
+        if flag == "geoipdb" {
+            let ipv6 = files.path("geoip6");
+            fs::write(&ipv6, "2a01::,2a01:0:ffff:ffff:ffff:ffff:ffff:ffff,FR\n").unwrap();
+            arguments.push(format!("-geoip6db={}", ipv6.display()));
+        }
+        expect_wrong_file(&arguments, &format!("{key}: {pipe}: {problem}")).await;
+    }
+    let endless = ["-disable-tls", "-bridge-list-path=/dev/zero"].map(str::to_owned);
+    let beginning = "broker.bridge_list_path: /dev/zero: it is a device";
+    expect_wrong_file(&endless, beginning).await;
+
+    let config = format!(
+        "[admin]\nlisten = \"127.0.0.1:0\"\n\
+         [[admin.tokens]]\nname = \"alice\"\nrole = \"operator\"\nfile = {pipe:?}\n"
+    );
+    let file = files.path("config.toml");
+    fs::write(&file, config).unwrap();
+    let arguments = [
+        "-disable-tls".to_owned(),
+        format!("--config={}", file.display()),
+    ];
+    let beginning = format!("admin.tokens: the token of \"alice\": {pipe}: {problem}");
+    expect_wrong_file(&arguments, &beginning).await;
+}
+
+/// As from another program that makes it, on a pipe.
+#[tokio::test]
+async fn a_configuration_may_come_through_a_pipe() {
+    let mut shell = Command::new("bash");
+    shell
+        .args([
+            "-c",
+            "\"$0\" check-config --config <(echo '[tls]'; echo 'disable = true')",
+        ])
+        .arg(env!("CARGO_BIN_EXE_snowflake-broker"))
+        .env(DISABLE_GEOIP, "true");
+    assert_eq!(failure(shell, 0).await, "");
+}
+
+#[tokio::test]
+async fn a_cache_of_certificates_that_another_broker_has() {
+    let files = Files::new();
+    let cache = files.path("cache");
+    fs::create_dir(&cache).unwrap();
+    let theirs = fs::File::open(&cache).unwrap();
+    theirs.lock().unwrap();
+    let mut command = program();
+    command
+        .args(["-acme-hostnames=broker.example", "-addr=127.0.0.1:0"])
+        .arg(format!("-acme-cert-cache={}", cache.display()));
+    let id = std::process::id();
+    let beginning = format!(
+        "acme.cert_cache: {} is in use by process {id} (",
+        cache.display()
+    );
+    let said = failure(command, OTHER).await;
+    assert!(said.contains(&beginning), "{said}");
+}

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
-use crate::app::durable;
+use crate::app::{durable, regular_file};
 use crate::tls::acme::{AccountCredentials, Issued};
 
 const ACCOUNT: &str = "account.json";
@@ -83,7 +83,7 @@ impl Cache {
 
     fn load<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         let path = self.0.join(name);
-        let loaded = match fs::read(&path) {
+        let loaded = match regular_file::read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return None,
             Err(error) => Err(error.to_string()),
             // What serde_json says is not shown: it may quote the key.

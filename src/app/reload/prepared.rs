@@ -2,7 +2,6 @@
 //! of it is put in place.
 
 use std::fmt::{self, Display};
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use crate::app::admin;
 use crate::app::certificates::{Certificates, Pair};
 use crate::app::countries;
 use crate::app::federation::{self, Peers, Tls};
+use crate::app::regular_file;
 use crate::bridges::BridgeList;
 use crate::broker::{Broker, Knowledge, PollInterval};
 use crate::config::{self, Config, Inputs, Loaded};
@@ -287,7 +287,7 @@ fn poll_interval(config: &Config) -> anyhow::Result<PollInterval> {
 
 /// Reads the text file that a setting names.
 pub(in crate::app) fn read(setting: &str, path: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(path).with_context(|| file(setting, path))
+    regular_file::read_to_string(path).with_context(|| file(setting, path))
 }
 
 fn file(setting: &str, path: &Path) -> String {
