@@ -13,6 +13,7 @@ mod exports;
 mod federation;
 mod ip_counts;
 mod lifecycle;
+mod locks;
 mod memory_limit;
 mod observed;
 mod operator;

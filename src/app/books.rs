@@ -33,7 +33,7 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 /// The metrics log is public, `/metrics` serves it.
-const LOG_MODE: u32 = 0o644;
+pub(super) const LOG_MODE: u32 = 0o644;
 
 /// Refuses what does not mend itself while the broker runs: a directory that is
 /// not there, a log that is something else. The error names the setting.

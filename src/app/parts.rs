@@ -16,6 +16,7 @@ use super::books::{self, Books};
 use super::certificates::Certificates;
 use super::exports::Exports;
 use super::federation::Peers;
+use super::locks::Locks;
 use super::start_up::blame_configuration;
 use super::{admin, countries, federation, random, reload};
 
@@ -29,6 +30,7 @@ pub(super) struct Parts {
     /// Who may call the administration.
     pub(super) gate: Arc<Gate>,
     pub(super) peers: Peers,
+    pub(super) locks: Locks,
 }
 
 impl Parts {
@@ -52,6 +54,7 @@ impl Parts {
         let read = spawn_blocking(read).await.context("reading failed")?;
         let (knowledge, (access, tls), peer_tls, certificates) =
             read.map_err(blame_configuration)?;
+        let locks = Locks::take(config).await?;
         let books = Books::open(&config.metrics, Arc::clone(&metrics), now)?;
         let exports = Exports::open(&config.otel)?;
         let matching = config.matching.clone();
@@ -71,6 +74,7 @@ impl Parts {
             books,
             exports,
             peers,
+            locks,
         })
     }
 }

@@ -31,6 +31,7 @@ use super::books;
 use super::exports::Exports;
 use super::federation;
 use super::lifecycle::{Ending, Patience, Request, Running, Signals};
+use super::locks::Locks;
 use super::observed::{self, Connections};
 use super::operator_port::{self, OperatorPort};
 use super::parts::Parts;
@@ -99,6 +100,8 @@ struct Started {
     operator_port: OperatorPort,
     /// Cancelled when the program is told to stop.
     stopping: CancellationToken,
+    /// Kept until all is saved.
+    _locks: Locks,
 }
 
 impl Started {
@@ -118,6 +121,7 @@ impl Started {
             mut exports,
             gate,
             peers,
+            locks,
         } = parts;
         let config = &loaded.config;
         let closing = Closing::default();
@@ -199,6 +203,7 @@ impl Started {
             close_federation,
             operator_port,
             stopping,
+            _locks: locks,
         })
     }
 

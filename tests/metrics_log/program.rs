@@ -90,7 +90,15 @@ impl Folder {
         (status.code(), said.lines().last().unwrap().to_owned())
     }
 
-    fn spawn(&self, settings: &[(&str, &str)]) -> Program {
+    /// The exit code of a check of the same configuration, and what is wrong with it.
+    pub(crate) async fn check_config(&self, settings: &[(&str, &str)]) -> (Option<i32>, String) {
+        let (mut command, ..) = self.command(settings);
+        let output = command.arg("check-config").output().await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    }
+
+    fn command(&self, settings: &[(&str, &str)]) -> (Command, SocketAddr, SocketAddr) {
         let free = || SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
         let (addr, operator) = (free(), free());
         let mut command = program();
@@ -111,6 +119,11 @@ impl Folder {
             let name = format!("SNOWFLAKE_BROKER_{section}__{key}");
             command.env(name.to_ascii_uppercase(), value);
         }
+        (command, addr, operator)
+    }
+
+    fn spawn(&self, settings: &[(&str, &str)]) -> Program {
+        let (mut command, addr, operator) = self.command(settings);
         let said = self.path(&format!("stderr-{}", addr.port()));
         command
             .stdin(Stdio::null())
@@ -200,6 +213,10 @@ impl Program {
     }
 
     /// All that it has logged.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     pub(crate) fn said(&self) -> String {
         fs::read_to_string(&self.said).unwrap()
     }

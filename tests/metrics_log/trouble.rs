@@ -133,3 +133,64 @@ async fn a_file_that_is_something_else_is_refused() {
     assert!(line.ends_with("no metrics log"), "{line}");
     assert_eq!(folder.log_text(), "no metrics\nhere");
 }
+
+#[tokio::test]
+async fn two_brokers_do_not_write_the_same_files() {
+    let folder = Folder::new();
+    let program = folder.start(&[LONG]).await;
+    let other_state = folder.path("other-state");
+    let other_state = ("state_directory", other_state.to_str().unwrap());
+    for (settings, shared) in [
+        (
+            &[LONG][..],
+            format!(
+                "metrics.state_directory: {}",
+                folder.path("state").display()
+            ),
+        ),
+        (
+            &[LONG, other_state][..],
+            format!("metrics.metrics_log: {}", folder.log().display()),
+        ),
+    ] {
+        let (code, line) = folder.fail(settings).await;
+        assert_eq!(code, Some(1), "{line}");
+        let who = format!(
+            "{shared} is in use by process {} (snowflake-broke",
+            program.id()
+        );
+        assert!(line.starts_with(&who), "{line}");
+        let (code, said) = folder.check_config(settings).await;
+        assert_eq!((code, &*said), (Some(0), ""));
+    }
+    // Nothing is left of a broker that was killed.
+    program.kill().await;
+    folder.start(&[LONG]).await.stop().await;
+}
+
+#[tokio::test]
+async fn a_state_that_is_a_pipe_is_set_aside() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("state")).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(folder.window())
+        .status();
+    assert!(made.unwrap().success());
+    let program = folder.start(&[LONG]).await;
+    let said = program.stop().await;
+    assert!(said.contains("is set aside"), "{said}");
+    assert!(said.contains("it is a named pipe"), "{said}");
+    assert_eq!(saved_idle(&folder.window()), Some(0));
+}
+
+#[tokio::test]
+async fn a_log_that_is_a_pipe_without_a_reader_is_not_waited_for() {
+    let folder = Folder::new();
+    let made = std::process::Command::new("mkfifo")
+        .arg(folder.log())
+        .status();
+    assert!(made.unwrap().success());
+    let program = folder.start(&[LONG]).await;
+    let said = program.stop().await;
+    assert!(said.contains("metrics.log cannot be written"), "{said}");
+}

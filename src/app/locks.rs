@@ -1,0 +1,145 @@
+//! Locks on what two brokers must not write at once: the directory of the state, the
+//! metrics log, the cache of ACME. Each is of the directory or file itself
+//! (flock(2)), so nothing is left behind by a crash, and holds while the program
+//! runs. A log that is renamed keeps its lock, its successor has none.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::bail;
+use procfs::LockType;
+use procfs::process::Process;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use tokio::time::{sleep, timeout};
+
+use crate::config::Config;
+
+use super::{books, durable, regular_file};
+
+/// How long a broker that is about to end may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The locks; dropped, they are given back.
+#[derive(Debug)]
+pub(super) struct Locks {
+    _files: Vec<File>,
+}
+
+/// Something that is to be locked, and the setting that names it.
+struct Target {
+    setting: &'static str,
+    path: PathBuf,
+}
+
+impl Locks {
+    /// Waits a moment for who has one of them. The error names the setting, the path
+    /// and the other process. What cannot be locked is left so, with a warning: a
+    /// network's file system may know no locks.
+    pub(super) async fn take(config: &Config) -> anyhow::Result<Self> {
+        let mut files = Vec::new();
+        let mut taken = Vec::new();
+        for target in targets(config) {
+            let Some(file) = target.open() else {
+                continue;
+            };
+            // One directory may be there for both state and certificates.
+            let identity = file.metadata().map(|file| (file.dev(), file.ino())).ok();
+            if taken.contains(&identity) {
+                continue;
+            }
+            taken.push(identity);
+            target.lock(&file).await?;
+            files.push(file);
+        }
+        Ok(Self { _files: files })
+    }
+}
+
+fn targets(config: &Config) -> Vec<Target> {
+    let metrics = &config.metrics;
+    let has_acme = !config.acme.hostnames.is_empty();
+    let named = [
+        ("metrics.state_directory", metrics.state_directory.as_ref()),
+        ("metrics.metrics_log", metrics.metrics_log.as_ref()),
+        (
+            "acme.cert_cache",
+            has_acme.then_some(&config.acme.cert_cache),
+        ),
+    ];
+    let named = named.into_iter();
+    let targets = named.filter_map(|(setting, path)| {
+        let path = path?.clone();
+        Some(Target { setting, path })
+    });
+    targets.collect()
+}
+
+impl Target {
+    /// None if there is nothing to lock: it cannot be made, which is warned of when
+    /// it is to be written, or is a pipe or a device.
+    fn open(&self) -> Option<File> {
+        let mut options = OpenOptions::new();
+        match self.setting {
+            "metrics.metrics_log" => options.append(true).create(true).mode(books::LOG_MODE),
+            "metrics.state_directory" => {
+                durable::make_private_directory(&self.path).ok()?;
+                options.read(true)
+            }
+            _ => options.read(true),
+        };
+        let file = regular_file::open(&mut options, &self.path).ok()?;
+        let file_type = file.metadata().ok()?.file_type();
+        (file_type.is_file() || file_type.is_dir()).then_some(file)
+    }
+
+    async fn lock(&self, file: &File) -> anyhow::Result<()> {
+        let locking = async {
+            loop {
+                match flock(file, FlockOperation::NonBlockingLockExclusive) {
+                    Err(Errno::WOULDBLOCK) => sleep(PAUSE).await,
+                    locked => return locked,
+                }
+            }
+        };
+        let (setting, path) = (self.setting, self.path.display());
+        match timeout(PATIENCE, locking).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(
+                    "{setting}: {path} cannot be locked, so keep others from it: {error}"
+                );
+            }
+            Err(_) => {
+                let holder = holder(&self.path);
+                bail!("{setting}: {path} is in use by {holder}: each broker needs its own");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Who has the lock, as far as the system tells.
+fn holder(path: &Path) -> String {
+    holding_process(path).unwrap_or_else(|| {
+        "another process, which is not to be seen from here (in another container?)".to_owned()
+    })
+}
+
+fn holding_process(path: &Path) -> Option<String> {
+    let inode = fs::metadata(path).ok()?.ino();
+    let locks = procfs::locks().ok()?;
+    let mut locks = locks.into_iter().filter(|lock| {
+        // Its device is not always that of the file (btrfs, overlays).
+        matches!(lock.lock_type, LockType::FLock) && lock.inode == inode
+    });
+    let pid = locks.find_map(|lock| lock.pid)?;
+    let command = Process::new(pid).and_then(|process| process.stat());
+    Some(match command {
+        Ok(stat) => format!("process {pid} ({})", stat.comm),
+        Err(_) => format!("process {pid}"),
+    })
+}
