@@ -75,8 +75,8 @@ impl Gate {
     /// Lets in whom `access` knows, over TLS if there is a configuration of it.
     pub fn new(access: Access, tls: Option<ServerConfig>, metrics: Arc<Metrics>) -> Self {
         let access = Arc::new(ArcSwap::from_pointee(access));
-        let known = Arc::clone(&access);
-        let knows = move |names: &[String]| known.load().knows_certificate(names);
+        let current = Arc::clone(&access);
+        let knows = move |names: &[String]| current.load().knows_certificate(names);
         Self {
             access,
             entrance: Arc::new(Entrance::new(GrpcListener::Admin, tls, knows, metrics)),

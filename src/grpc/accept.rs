@@ -39,13 +39,15 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const LOGGED_MAX: u32 = 10;
 const LOG_PERIOD: Duration = Duration::from_mins(1);
 
+/// Whether a certificate with these names is enough to be known.
+type Knows = dyn Fn(&[String]) -> bool + Send + Sync;
+
 /// The way in.
 pub struct Entrance {
     listener: GrpcListener,
     /// What a handshake is done with; none where connections are in the clear.
     tls: ArcSwapOption<ServerConfig>,
-    /// Whether a certificate with these names is enough to be known.
-    knows: Box<dyn Fn(&[String]) -> bool + Send + Sync>,
+    knows: Box<Knows>,
     places: Arc<Places>,
     slow_down: SlowDown,
     metrics: Arc<Metrics>,

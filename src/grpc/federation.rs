@@ -75,8 +75,8 @@ impl Gate {
         metrics: Arc<Metrics>,
     ) -> Self {
         let peers = Arc::new(ArcSwap::from_pointee(peers));
-        let known = Arc::clone(&peers);
-        let knows = move |names: &[String]| find(&known.load(), names).is_some();
+        let current = Arc::clone(&peers);
+        let knows = move |names: &[String]| find(&current.load(), names).is_some();
         let listener = GrpcListener::Federation;
         Self {
             peers,

@@ -39,10 +39,9 @@ async fn connect(from: &str, to: &str) -> TcpStream {
 /// when the broker ends the connection.
 async fn ping(address: &str) -> JoinHandle<()> {
     let stream = TcpStream::connect(address).await.unwrap();
-    let (_sender, mut connection) = h2::client::handshake(stream).await.unwrap();
+    let (sender, mut connection) = h2::client::handshake(stream).await.unwrap();
     let mut pings = connection.ping_pong().unwrap();
     tokio::spawn(async move {
-        let _sender = _sender;
         let pinging = async {
             while pings.ping(h2::Ping::opaque()).await.is_ok() {
                 sleep(Duration::from_millis(50)).await;
@@ -52,6 +51,8 @@ async fn ping(address: &str) -> JoinHandle<()> {
             _ = connection => {}
             () = pinging => {}
         }
+        // Dropped before, it would end the connection itself.
+        drop(sender);
     })
 }
 
@@ -67,7 +68,8 @@ async fn with_a_token() -> (Broker, String) {
     let token = setup.write("token", SECRETS[1]);
     setup.configure(&format!(
         "[admin]\nlisten = {address:?}\n\
-         [[admin.tokens]]\nname = \"alice\"\nrole = \"operator\"\nfile = {token:?}\n"
+         [[admin.tokens]]\nname = \"alice\"\nrole = \"operator\"\nfile = \"{}\"\n",
+        token.display()
     ));
     (setup.start().await, address)
 }
