@@ -33,6 +33,10 @@ rustPlatform.buildRustPackage {
 
   nativeBuildInputs = [ installShellFiles ];
 
+  # jemalloc takes the page size of the machine that compiles; that of others may be up
+  # to 64 KiB.
+  env.AARCH64_UNKNOWN_LINUX_GNU_JEMALLOC_SYS_WITH_LG_PAGE = "16";
+
   # Those that need neither other programs nor a network beyond the loopback.
   cargoTestFlags = [
     "--lib"

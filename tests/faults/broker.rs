@@ -313,7 +313,8 @@ impl Broker {
         Duration::from_millis(ticks * 1_000 / procfs::ticks_per_second())
     }
 
-    fn memory(&self) -> u64 {
+    /// How many bytes of it are in memory.
+    pub(crate) fn memory(&self) -> u64 {
         let stat = Process::new(self.pid()).unwrap().stat().unwrap();
         stat.rss * procfs::page_size()
     }

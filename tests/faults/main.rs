@@ -11,6 +11,7 @@ mod disk;
 mod exposition;
 mod garbage;
 mod half_closed;
+mod memory;
 #[path = "../support/messages.rs"]
 mod messages;
 mod output;
