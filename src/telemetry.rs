@@ -156,15 +156,15 @@ pub fn log_panics(with_message: bool) {
 
 /// Whether what is logged there has been looked through for what proxies and
 /// clients say, and is no line for whoever connects: rustls warns of each peer
-/// that speaks no TLS. Such handshakes are counted instead. AWS's crates warn at
-/// every try of what the broker says now and then, and name keys and roles.
+/// that speaks no TLS, h2 of each that goes over one of its bounds or answers a
+/// ping that nobody sent. Such handshakes and connections are counted instead.
+/// AWS's crates warn at every try of what the broker says now and then, and name
+/// keys and roles.
 fn is_reviewed(metadata: &Metadata<'_>) -> bool {
+    const QUIET: [&str; 3] = ["rustls", "h2", "aws_"];
     let target = metadata.target();
-    let most = if target.starts_with("rustls") || target.starts_with("aws_") {
-        Level::ERROR
-    } else {
-        Level::INFO
-    };
+    let is_quiet = QUIET.iter().any(|quiet| target.starts_with(quiet));
+    let most = if is_quiet { Level::ERROR } else { Level::INFO };
     *metadata.level() <= most || target.starts_with("snowflake_broker")
 }
 
