@@ -47,25 +47,38 @@ impl Peer {
         Self::Http2(sender)
     }
 
-    pub(crate) async fn post(&mut self, path: &str, body: String) -> (StatusCode, String) {
-        let response = self.send(path, body).await.unwrap();
-        let status = response.status();
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        (status, String::from_utf8(body.to_vec()).unwrap())
+    pub(crate) async fn post(
+        &mut self,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> (StatusCode, String) {
+        self.try_post(path, body).await.unwrap()
     }
 
-    async fn send(&mut self, path: &str, body: String) -> Result<Response<Incoming>> {
+    /// The same with a server that may not answer.
+    pub(crate) async fn try_post(
+        &mut self,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<(StatusCode, String)> {
+        let response = self.send(path, body.into()).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok((status, String::from_utf8(body.to_vec()).unwrap()))
+    }
+
+    async fn send(&mut self, path: &str, body: Bytes) -> Result<Response<Incoming>> {
         let request = Request::post(path).header("Host", "cdn.example");
         match self {
             Self::Http1(sender) => {
-                let request = request.body(Full::from(body)).unwrap();
+                let request = request.body(Full::new(body)).unwrap();
                 sender.ready().await?;
                 sender.send_request(request).await
             }
             Self::Http2(sender) => {
                 let request = request
                     .uri(format!("http://cdn.example{path}"))
-                    .body(Full::from(body))
+                    .body(Full::new(body))
                     .unwrap();
                 sender.ready().await?;
                 sender.send_request(request).await

@@ -1,0 +1,296 @@
+//! The program under test, and what has to be so of it after an attack.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use procfs::process::Process;
+use rustix::process::{Pid, Signal, kill_process};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+
+use crate::exposition::Exposition;
+use crate::healthy::{Others, Pairs};
+use crate::memory::{Bounds, CEILING};
+use crate::network::PORT;
+use crate::privacy::PrivacyWatch;
+use crate::report::{Row, median};
+use crate::{ATTACK, FOREVER, until};
+
+/// How many lines an attack may leave in the log, however much of it there is.
+const MOST_LINES: usize = 40;
+
+/// What an operator may expect of a rendezvous. On a machine that is as busy as
+/// this one a single pair may have bad luck, but not each second one.
+const PROMPT: Duration = Duration::from_secs(1);
+const LATE: Duration = Duration::from_secs(3);
+
+/// For how long pairs are brokered when the attack is over.
+const AFTER: Duration = Duration::from_secs(2);
+
+/// How many files may be open that were not before: connections about to close.
+const FILES_KEPT: usize = 8;
+
+/// How a broker is to be started.
+pub(crate) struct Setup {
+    folder: TempDir,
+    wrapper: Vec<String>,
+    settings: Vec<(String, String)>,
+    tls: Option<ClientConfig>,
+}
+
+impl Setup {
+    /// In the clear, with nothing but defaults, except that it does not wait for
+    /// anybody when it is told to end: all tests would wait with it.
+    pub(crate) fn new() -> Self {
+        let setup = Self {
+            folder: tempfile::tempdir().unwrap(),
+            wrapper: Vec::new(),
+            settings: Vec::new(),
+            tls: None,
+        };
+        setup.with("matching.drain_grace", "0s")
+    }
+
+    /// A file or directory for this broker.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// With a key of the configuration, or with a variable if there is no
+    /// point in its name.
+    pub(crate) fn with(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+        let name = match key.split_once('.') {
+            Some((section, key)) => {
+                format!("SNOWFLAKE_BROKER_{section}__{key}").to_ascii_uppercase()
+            }
+            None => key.to_owned(),
+        };
+        let value = value.as_ref().to_str().unwrap().to_owned();
+        self.settings.push((name, value));
+        self
+    }
+
+    /// Over TLS.
+    pub(crate) fn over_tls(mut self) -> Self {
+        let pair = rcgen::generate_simple_self_signed(["broker.example".to_owned()]).unwrap();
+        let (cert, key) = (self.path("cert.pem"), self.path("key.pem"));
+        fs::write(&cert, pair.cert.pem()).unwrap();
+        fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+        self.tls = Some(trusting(pair.cert.der()));
+        self.with("tls.cert", cert).with("tls.key", key)
+    }
+
+    /// By another program, which turns into the broker.
+    pub(crate) fn under(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    /// Starts it, and has a first pair brokered.
+    pub(crate) async fn start(self) -> Broker {
+        let bounds = Bounds::new();
+        let log = self.path("log");
+        let mut words = [bounds.wrapper(), self.wrapper.clone()].concat();
+        words.push(env!("CARGO_BIN_EXE_snowflake-broker").to_owned());
+        words.extend(self.tls.is_none().then(|| "--disable-tls".to_owned()));
+        let child = Command::new(&words[0])
+            .args(&words[1..])
+            .arg(format!("--addr=:{PORT}"))
+            .arg("--disable-geoip")
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log).unwrap())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{words:?}, see tests/run: {error}"));
+        let process = seen_from_outside(child.id().unwrap());
+        let mut broker = Broker {
+            process,
+            others: Others::new(self.tls.clone()),
+            child,
+            log,
+            _folder: self.folder,
+            bounds,
+        };
+        until("it listens", async || {
+            broker.assert_alive();
+            broker.log().contains(" brokering")
+        })
+        .await;
+        broker.others.pair().await.unwrap();
+        broker
+    }
+}
+
+/// Trusts a broker's own certificate.
+fn trusting(certificate: &CertificateDer<'static>) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).unwrap();
+    ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+/// A process of this namespace as the /proc of the machine has it.
+fn seen_from_outside(pid: u32) -> Process {
+    let own = Process::myself().unwrap().namespaces().unwrap().0;
+    let pid = i32::try_from(pid).unwrap();
+    let is_it = |process: &Process| {
+        let numbers = process.status().ok().and_then(|status| status.nspid);
+        let namespaces = process.namespaces().map(|all| all.0);
+        numbers.is_some_and(|numbers| numbers.last() == Some(&pid))
+            && namespaces.is_ok_and(|all| all[OsStr::new("pid")] == own[OsStr::new("pid")])
+    };
+    let mut all = procfs::process::all_processes().unwrap().flatten();
+    all.find(is_it).unwrap()
+}
+
+/// A running broker. Dropping it kills it.
+pub(crate) struct Broker {
+    child: Child,
+    process: Process,
+    log: PathBuf,
+    _folder: TempDir,
+    /// Who means no harm.
+    pub(crate) others: Others,
+    // Dropped last, when nothing is in it any more.
+    bounds: Bounds,
+}
+
+impl Broker {
+    /// Does the attack while pairs are brokered each second, and then looks
+    /// whether the broker is as it was before. The attack returns what it gained;
+    /// what it holds is dropped with it.
+    pub(crate) async fn withstands(mut self, attack: impl AsyncFnOnce(&Self) -> String) -> Row {
+        let (files, lines) = (self.open_files(), self.log().lines().count());
+        let pairs = Pairs::start(&self.others);
+        // Some have to end it with what they have seen, after the attack as such.
+        let gained = timeout(ATTACK * 4, attack(&self)).await;
+        let gained = gained.expect("the attack has no end");
+        self.assert_alive();
+        sleep(AFTER).await;
+        let pairs = tokio::task::block_in_place(|| pairs.stop());
+        let pairs = pairs.unwrap_or_else(|error| panic!("{error:#}\n{}", self.end_of_log()));
+
+        self.assert_alive();
+        until("its connections are closed", async || {
+            self.open_files() <= files + FILES_KEPT
+        })
+        .await;
+        self.assert_books_balance().await;
+        let status = self.process.status().unwrap();
+        let row = Row {
+            gained,
+            pairs,
+            resident: status.vmhwm.unwrap() * 1024,
+            charged: self.bounds.most_charged(),
+            bounds: self.bounds.kind(),
+            lines: self.log().lines().count() - lines,
+        };
+        self.end().await;
+        row.judged()
+    }
+
+    /// The metrics of its operator.
+    pub(crate) async fn metrics(&self) -> Exposition {
+        Exposition::text(&self.others.ask("/prometheus").await).unwrap()
+    }
+
+    /// The sum of a family's series that have all these labels.
+    pub(crate) async fn count(&self, family: &str, labels: &[(&str, &str)]) -> u64 {
+        let family = format!("snowflake_broker_{family}");
+        self.metrics().await.sum(&family, labels)
+    }
+
+    /// A path as it sees it, wherever it has mounted what.
+    pub(crate) fn its_own(&self, path: &Path) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.process.pid()));
+        root.join(path.strip_prefix("/").unwrap())
+    }
+
+    pub(crate) fn send(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id().unwrap()).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    fn end_of_log(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(MOST_LINES)..].join("\n")
+    }
+
+    fn open_files(&self) -> usize {
+        self.process.fd_count().unwrap()
+    }
+
+    fn assert_alive(&mut self) {
+        if let Some(status) = self.child.try_wait().unwrap() {
+            panic!("it ended with {status}:\n{}", self.end_of_log());
+        }
+    }
+
+    /// All that came has an outcome.
+    async fn assert_books_balance(&self) {
+        until("no poll is parked", async || {
+            self.count("parked_polls", &[]).await == 0
+        })
+        .await;
+        let told = self.metrics().await;
+        for polls in ["proxy_polls", "client_polls"] {
+            let [received, outcomes] = ["_received_total", "_total"]
+                .map(|end| told.sum(&format!("snowflake_broker_{polls}{end}"), &[]));
+            assert_eq!(received, outcomes, "{polls}");
+        }
+    }
+
+    /// Ends it as an operator does, with its log looked through: nobody is given
+    /// away, and nothing is a bug.
+    async fn end(&mut self) {
+        self.send(Signal::TERM);
+        let status = timeout(FOREVER, self.child.wait()).await;
+        let status = status.expect("it does not end").unwrap();
+        assert!(status.success(), "{status}\n{}", self.end_of_log());
+        let watch = PrivacyWatch::default();
+        for secret in ["a=candidate", "\"sdp\"", "healthy-", "panicked"] {
+            watch.forbid(secret);
+        }
+        watch.check("the log", &self.log());
+        watch.assert_clean("");
+    }
+}
+
+impl Drop for Broker {
+    /// Its control group can go only when it has gone.
+    fn drop(&mut self) {
+        self.child.start_kill().ok();
+        while let Ok(None) = self.child.try_wait() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Row {
+    fn judged(self) -> Self {
+        let median = median(&self.pairs);
+        assert!(self.pairs.len() >= 3, "{self}");
+        assert!(median <= PROMPT, "{median:?}: {self}");
+        assert!(self.pairs.iter().all(|took| *took <= LATE), "{self}");
+        assert!(self.resident <= CEILING, "{self}");
+        assert!(self.lines <= MOST_LINES, "{self}");
+        self
+    }
+}

@@ -1,0 +1,80 @@
+//! Connections for their own sake.
+
+use std::io::ErrorKind;
+use std::net::IpAddr;
+
+use tokio::net::TcpStream;
+
+use crate::broker::{Broker, Setup};
+use crate::network::{STRANGER, connect, stranger_v6};
+use crate::report::Row;
+use crate::stranger::over_and_over;
+
+/// So many may be open from one address here.
+const SHARE: usize = 1_000;
+
+/// Opened and reset as fast as it goes.
+pub(crate) async fn short() -> Row {
+    let broker = Setup::new().start().await;
+    let attack = async |_: &_| {
+        let opened = over_and_over(50, open_and_reset).await;
+        assert!(opened > 1_000, "{opened}");
+        format!("{opened} connections opened and reset")
+    };
+    broker.withstands(attack).await
+}
+
+async fn open_and_reset() -> usize {
+    let Ok(stream) = connect(STRANGER).await else {
+        return 0;
+    };
+    stream.set_zero_linger().unwrap();
+    1
+}
+
+/// Opened, and never closed.
+pub(crate) async fn held() -> Row {
+    let attack = async |broker: &Broker| hold(broker, |_| STRANGER.into()).await;
+    sharing().start().await.withstands(attack).await
+}
+
+/// Each address of a /64 is somebody's who has them all.
+pub(crate) async fn held_from_one_64() -> Row {
+    let attack = async |broker: &Broker| hold(broker, stranger_v6).await;
+    sharing().start().await.withstands(attack).await
+}
+
+/// There are not many descriptors more than the stranger may take.
+pub(crate) async fn few_descriptors() -> Row {
+    let setup = sharing().under(&["prlimit", "--nofile=1400:1400", "--"]);
+    let attack = async |broker: &Broker| hold(broker, |_| STRANGER.into()).await;
+    setup.start().await.withstands(attack).await
+}
+
+fn sharing() -> Setup {
+    Setup::new().with("listener.max_connections_per_peer", SHARE.to_string())
+}
+
+/// Tries to hold three times the share.
+async fn hold(broker: &Broker, from: impl Fn(u16) -> IpAddr) -> String {
+    let mut held = Vec::new();
+    for number in 0..u16::try_from(3 * SHARE).unwrap() {
+        held.push(connect(from(number)).await.unwrap());
+    }
+    crate::until("what is over is closed", async || {
+        let dropped = [("reason", "connections_per_peer")];
+        let dropped = broker.count("connections_dropped_total", &dropped).await;
+        usize::try_from(dropped).unwrap() == 2 * SHARE
+    })
+    .await;
+    tokio::time::sleep(crate::ATTACK).await;
+    let open = held.iter().filter(|stream| is_open(stream)).count();
+    assert_eq!(open, SHARE);
+    format!("{open} of {} connections held", 3 * SHARE)
+}
+
+/// Whether the other side has not closed it.
+fn is_open(stream: &TcpStream) -> bool {
+    let read = stream.try_read(&mut [0]);
+    read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+}

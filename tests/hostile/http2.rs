@@ -1,0 +1,165 @@
+//! Frames that cost their sender next to nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+use crate::broker::{Broker, Setup};
+use crate::frames::{
+    ACK, CONTINUATION, DATA, HEADERS, PING, PRIORITY, WINDOW_UPDATE, block, frame, headers, hello,
+    post, request, reset, settings as settings_frame,
+};
+use crate::report::Row;
+use crate::stranger::{connect, flood, over_and_over};
+
+/// Connections side by side.
+const AT_ONCE: usize = 8;
+
+/// How many streams are opened and reset in one go.
+const STREAMS: u32 = 500;
+
+/// Each request is taken back at once, as in CVE-2023-44487.
+pub(crate) async fn resets() -> Row {
+    let attack = async |broker: &Broker| {
+        let connections = over_and_over(AT_ONCE, open_and_take_back).await;
+        let dropped = [("reason", "http2_abuse")];
+        let dropped = broker.count("connections_dropped_total", &dropped).await;
+        // The last of each attacker may not have come to it.
+        let dropped = usize::try_from(dropped).unwrap();
+        assert!(dropped >= connections, "{dropped} of {connections}");
+        assert!(connections > AT_ONCE, "{connections}");
+        format!("{connections} connections, each closed after 100 resets")
+    };
+    Setup::new().start().await.withstands(attack).await
+}
+
+async fn open_and_take_back() -> usize {
+    let mut bytes = hello();
+    for stream in (1..2 * STREAMS).step_by(2) {
+        bytes.extend(post(stream, "/client"));
+        bytes.extend(reset(stream));
+    }
+    let mut stream = connect(&bytes).await;
+    ends(&mut stream).await;
+    1
+}
+
+/// A head that never ends, as in CVE-2024-27316.
+pub(crate) async fn continuations() -> Row {
+    let attack = async |_: &_| {
+        let connections = over_and_over(AT_ONCE, never_end_a_head).await;
+        assert!(connections > AT_ONCE, "{connections}");
+        format!("{connections} heads, each connection closed")
+    };
+    Setup::new().start().await.withstands(attack).await
+}
+
+async fn never_end_a_head() -> usize {
+    let begin = frame(HEADERS, 0, 1, &block(&request("POST", "/client")));
+    let mut stream = connect(&[hello(), begin].concat()).await;
+    let more = frame(CONTINUATION, 0, 1, &block(&[("x", &"a".repeat(1_000))]));
+    flood(&mut stream, &more.repeat(10)).await;
+    ends(&mut stream).await;
+    1
+}
+
+/// Settings of which nobody reads that they are taken.
+pub(crate) async fn settings() -> Row {
+    let setting = settings_frame(&[(4, 65_535), (3, 100)]);
+    unread_floods(setting, "SETTINGS").await
+}
+
+/// Pings of which nobody reads the answers.
+pub(crate) async fn pings() -> Row {
+    unread_floods(frame(PING, 0, 0, b"12345678"), "PING").await
+}
+
+/// Answers to pings that the broker has not sent.
+pub(crate) async fn pongs() -> Row {
+    unread_floods(frame(PING, ACK, 0, b"12345678"), "PONG").await
+}
+
+/// Requests that are none, so that the broker is to reset each.
+pub(crate) async fn errors() -> Row {
+    let attack = async |_: &_| {
+        let connections = over_and_over(AT_ONCE, err).await;
+        assert!(connections > AT_ONCE, "{connections}");
+        format!("{connections} connections, each closed after 1000 errors")
+    };
+    Setup::new().start().await.withstands(attack).await
+}
+
+async fn err() -> usize {
+    let mut bytes = hello();
+    for stream in (1..6 * STREAMS).step_by(2) {
+        bytes.extend(headers(stream, 0, &[("connection", "close")]));
+    }
+    let mut stream = connect(&bytes).await;
+    ends(&mut stream).await;
+    1
+}
+
+/// Frames that mean nothing, but have to be read.
+pub(crate) async fn idle_frames() -> Row {
+    let unknown = frame(0xfa, 0, 0, b"");
+    let priority = frame(PRIORITY, 0, 3, &[0, 0, 0, 0, 1]);
+    let window = frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]);
+    unread_floods([unknown, priority, window].concat(), "idle").await
+}
+
+/// A body that comes byte by byte.
+pub(crate) async fn tiny_data() -> Row {
+    body_floods(frame(DATA, 0, 1, b" "), "tiny").await
+}
+
+/// A body that does not come at all.
+pub(crate) async fn empty_data() -> Row {
+    body_floods(frame(DATA, 0, 1, b""), "empty").await
+}
+
+async fn body_floods(one: Vec<u8>, name: &str) -> Row {
+    floods([hello(), post(1, "/client")].concat(), one, name).await
+}
+
+async fn unread_floods(one: Vec<u8>, name: &str) -> Row {
+    floods(hello(), one, name).await
+}
+
+/// Sends the frame as often as it can on each connection.
+async fn floods(begin: Vec<u8>, one: Vec<u8>, name: &str) -> Row {
+    const BATCH: usize = 500;
+    let (begin, batch) = (Arc::new(begin), Arc::new(one.repeat(BATCH)));
+    let attack = async |_: &_| {
+        let sent = Arc::new(AtomicUsize::new(0));
+        let mut attackers = tokio::task::JoinSet::new();
+        for _ in 0..AT_ONCE {
+            let (begin, batch) = (Arc::clone(&begin), Arc::clone(&batch));
+            let sent = Arc::clone(&sent);
+            attackers.spawn(timeout(crate::ATTACK, async move {
+                loop {
+                    let mut stream = connect(&begin).await;
+                    while stream.write_all(&batch).await.is_ok() {
+                        sent.fetch_add(BATCH, Ordering::Relaxed);
+                    }
+                }
+            }));
+        }
+        attackers.join_all().await;
+        let sent = sent.load(Ordering::Relaxed);
+        assert!(sent > BATCH * AT_ONCE, "{sent}");
+        format!("{sent} {name} frames")
+    };
+    Setup::new().start().await.withstands(attack).await
+}
+
+/// Reads until the broker ends the connection, which it has to do.
+async fn ends(stream: &mut tokio::net::TcpStream) {
+    let mut frames = [0; 4_096];
+    let read = async { while stream.read(&mut frames).await.is_ok_and(|read| read > 0) {} };
+    timeout(Duration::from_secs(20), read)
+        .await
+        .expect("it goes on");
+}

@@ -1,0 +1,99 @@
+//! The dearest documents that fit into a body.
+
+use std::iter::repeat_n;
+
+use tokio::task::JoinSet;
+
+use crate::broker::Setup;
+use crate::network::{STRANGER, connect};
+use crate::peer::Peer;
+use crate::report::Row;
+
+/// What a body may have, less what is around the document.
+const MOST: usize = 99_000;
+
+/// How often each is sent.
+const TIMES: usize = 3;
+
+/// Documents by name, each of nearly as many bytes as may be.
+fn documents() -> Vec<(&'static str, Vec<u8>)> {
+    let fill = |unit: &str| unit.repeat(MOST / unit.len());
+    let members = |unit: &str| format!("{{{}\"a\":1}}", fill(unit));
+    let text = |name, text: String| (name, text.into_bytes());
+    vec![
+        text("arrays in arrays", fill("[")),
+        text("objects in objects", fill("{\"a\":")),
+        text(
+            "arrays that end",
+            "[".repeat(MOST / 2) + &"]".repeat(MOST / 2),
+        ),
+        text("many members", members("\"a\":1,")),
+        text("many members of ours", members("\"Sid\":\"\",")),
+        text("keys of escapes", members("\"\\u0053id\":1,")),
+        text("keys that only begin as ours", members("\"\u{17f}id\":1,")),
+        text(
+            "one key of escapes",
+            format!("{{\"{}\":1}}", fill("\\u0041")),
+        ),
+        text(
+            "surrogates",
+            format!("{{\"offer\":\"{}\"}}", fill("\\ud800")),
+        ),
+        text("a long number", format!("{{\"Clients\":{}}}", fill("9"))),
+        text(
+            "a long fraction",
+            format!("{{\"Clients\":0.{}}}", fill("9")),
+        ),
+        text(
+            "a long exponent",
+            format!("{{\"Clients\":1e{}}}", fill("9")),
+        ),
+        text("white space", fill(" ")),
+        text(
+            "strings in a list",
+            format!("{{\"a\":[{}0]}}", fill("\"\",")),
+        ),
+        text("no end", format!("{{\"a\":\"{}", fill("\\\\"))),
+        ("no text", repeat_n(0xff, MOST).collect()),
+        (
+            "cut letters",
+            [
+                &b"{\"Sid\":\""[..],
+                &"\u{20ac}".repeat(MOST / 3).as_bytes()[1..],
+            ]
+            .concat(),
+        ),
+    ]
+}
+
+pub(crate) async fn worst_cases() -> Row {
+    let attack = async |_: &_| {
+        let mut senders = JoinSet::new();
+        for path in ["/client", "/proxy", "/answer"] {
+            senders.spawn(async move {
+                for (name, document) in documents().iter().flat_map(|one| repeat_n(one, TIMES)) {
+                    send(path, name, document).await;
+                }
+            });
+        }
+        senders.join_all().await;
+        let kinds = documents().len();
+        format!(
+            "{} documents of {kinds} kinds, none taken",
+            kinds * TIMES * 3
+        )
+    };
+    Setup::new().start().await.withstands(attack).await
+}
+
+async fn send(path: &'static str, name: &str, document: &[u8]) {
+    let version: &[u8] = if path == "/client" { b"1.0\n" } else { b"" };
+    let body = [version, document].concat();
+    let mut peer = Peer::http1_over(connect(STRANGER).await.unwrap()).await;
+    let (status, reply) = peer.post(path, body).await;
+    if path == "/client" {
+        assert!(reply.contains("\"error\""), "{name}: {status} {reply}");
+    } else {
+        assert_eq!(status, 400, "{name}: {reply}");
+    }
+}

@@ -1,0 +1,101 @@
+//! One hostile address against the real program, each kind of abuse a test: while
+//! it goes on, and after it, a client and a proxy from elsewhere are brokered each
+//! second. Every attack is bounded in count and time, and is on a broker that the
+//! test itself starts, in a network of the test's own that no packet leaves.
+//!
+//! `cargo test --test hostile -- --nocapture` prints a table of what each came to.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "../support/exposition.rs"]
+#[expect(dead_code, reason = "one form is read, and only sums of it")]
+mod exposition;
+#[path = "../support/messages.rs"]
+mod messages;
+#[path = "../interop/namespace.rs"]
+#[expect(dead_code, reason = "the network here has addresses of its own")]
+mod namespace;
+#[path = "../support/peer.rs"]
+#[expect(dead_code, reason = "all connections here are from a chosen address")]
+mod peer;
+#[path = "../support/privacy.rs"]
+mod privacy;
+#[path = "../support/wait.rs"]
+#[expect(dead_code, reason = "only its bound is needed")]
+mod wait;
+
+mod broker;
+mod connections;
+mod faults;
+mod frames;
+mod healthy;
+mod http2;
+mod json;
+mod memory;
+mod network;
+mod report;
+mod sizes;
+mod slow;
+mod smuggling;
+mod stranger;
+
+use std::time::Duration;
+
+/// How long an attack goes on, if it does not end by itself.
+const ATTACK: Duration = Duration::from_secs(4);
+
+/// Longer than anything here takes; only what hangs runs into it.
+const FOREVER: Duration = Duration::from_mins(1);
+
+/// Makes a test of each shape, and a row of the table.
+macro_rules! shapes {
+    ($($name:ident: $shape:path,)*) => {
+        /// The names of all.
+        const SHAPES: &[&str] = &[$(stringify!($name)),*];
+
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                report::row(stringify!($name), $shape).await;
+            }
+        )*
+    };
+}
+
+shapes! {
+    slow_heads: slow::heads,
+    slow_bodies: slow::bodies,
+    half_open_handshakes: slow::handshakes,
+    short_connections: connections::short,
+    held_connections: connections::held,
+    held_connections_of_one_64: connections::held_from_one_64,
+    few_descriptors: connections::few_descriptors,
+    http2_resets: http2::resets,
+    http2_continuations: http2::continuations,
+    http2_settings: http2::settings,
+    http2_pings: http2::pings,
+    http2_pongs: http2::pongs,
+    http2_errors: http2::errors,
+    http2_tiny_data: http2::tiny_data,
+    http2_empty_data: http2::empty_data,
+    http2_idle_frames: http2::idle_frames,
+    smuggled_requests: smuggling::in_http1,
+    smuggled_requests_http2: smuggling::in_http2,
+    pipelining: smuggling::pipelining,
+    sizes: sizes::at_the_limit,
+    endless_bodies: sizes::endless,
+    json: json::worst_cases,
+    storms_of_reloads: faults::reloads,
+    full_disk: faults::full_disk,
+    clock_steps: faults::clock_steps,
+    stopped: faults::stopped,
+}
+
+/// Waits until it is so.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let waited = tokio::time::timeout(FOREVER, async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    waited.await.unwrap_or_else(|_| panic!("never: {what}"));
+}

@@ -1,0 +1,79 @@
+//! The stranger's end of a connection.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::network::{self, STRANGER};
+use crate::{ATTACK, FOREVER};
+
+/// A connection from the stranger's address, on which these bytes were sent.
+pub(crate) async fn connect(bytes: &[u8]) -> TcpStream {
+    let mut stream = network::connect(STRANGER).await.unwrap();
+    // It may be closed already.
+    stream.write_all(bytes).await.ok();
+    stream
+}
+
+/// What comes until the other side closes, which it has to do.
+pub(crate) async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut reply = Vec::new();
+    let read = timeout(FOREVER, stream.read_to_end(&mut reply)).await;
+    // A reset is an end, too.
+    read.expect("it does not close").ok();
+    String::from_utf8_lossy(&reply).into_owned()
+}
+
+/// Does it over and over on so many connections side by side, for as long as an
+/// attack goes on. `once` returns how much it got done.
+pub(crate) async fn over_and_over<F>(at_once: usize, once: fn() -> F) -> usize
+where
+    F: Future<Output = usize> + Send + 'static,
+{
+    let mut attackers = JoinSet::new();
+    for _ in 0..at_once {
+        attackers.spawn(async move {
+            let mut done = 0;
+            let attack = async {
+                loop {
+                    done += once().await;
+                }
+            };
+            timeout(ATTACK, attack).await.unwrap_err();
+            done
+        });
+    }
+    attackers.join_all().await.into_iter().sum()
+}
+
+/// Sends the bytes over and over, until the broker closes or nothing moves any
+/// more for a while; how many times they were sent.
+pub(crate) async fn flood(
+    stream: &mut (impl tokio::io::AsyncWrite + Unpin),
+    bytes: &[u8],
+) -> usize {
+    let mut sent = 0;
+    while let Ok(Ok(())) = timeout(Duration::from_secs(1), stream.write_all(bytes)).await {
+        sent += 1;
+    }
+    sent
+}
+
+/// Sends a byte now and then until the broker has had enough; what it said.
+pub(crate) async fn trickle(begin: &[u8], more: &[u8]) -> String {
+    let (mut reader, mut writer) = connect(begin).await.into_split();
+    let trickle = async {
+        for byte in more.iter().cycle() {
+            sleep(Duration::from_millis(200)).await;
+            // When it has closed, what it said may still be on its way.
+            writer.write_all(&[*byte]).await.ok();
+        }
+    };
+    tokio::select! {
+        () = trickle => unreachable!("it goes on for ever"),
+        reply = read_to_end(&mut reader) => reply,
+    }
+}
