@@ -1,7 +1,7 @@
 //! The PROXY protocol, versions 1 and 2: a load balancer that forwards bytes says
 //! before all others whose connection it forwards.
 //!
-//! Specification: `doc/proxy-protocol.txt` of HAProxy.
+//! Specification: `doc/proxy-protocol.txt` of `HAProxy`.
 
 use std::io;
 use std::net::SocketAddr;

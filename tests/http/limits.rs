@@ -441,26 +441,28 @@ async fn a_client_that_leaves_before_its_reply_pays_five_tokens() {
         limits,
     );
     let front = Arc::new(front);
-    let ask = async || {
-        let asking = Arc::clone(&front);
-        let poll = client_poll("x", "open");
-        let asking = tokio::spawn(async move { post(&asking, STRANGER, "/client", poll).await });
-        sleep(Duration::from_millis(1)).await;
-        asking
-    };
     let _parked = start(&front, "/proxy", proxy_poll("a", "open")).await;
     for _ in 0..2 {
         // The first one has been handed to the proxy, the second one is queued.
-        let leaving = ask().await;
+        let leaving = ask(&front).await;
         leaving.abort();
         assert!(leaving.await.is_err());
     }
     // Who stays pays one.
     for _ in 0..3 {
-        let reply = ask().await.await.unwrap();
+        let reply = ask(&front).await.await.unwrap();
         assert!(!reply.body.contains(SLOW_DOWN));
     }
-    assert!(ask().await.await.unwrap().body.contains(SLOW_DOWN));
+    assert!(ask(&front).await.await.unwrap().body.contains(SLOW_DOWN));
+}
+
+/// A client that waits for its reply.
+async fn ask(front: &Arc<Front>) -> JoinHandle<Reply> {
+    let front = Arc::clone(front);
+    let poll = client_poll("x", "open");
+    let asking = tokio::spawn(async move { post(&front, STRANGER, "/client", poll).await });
+    sleep(Duration::from_millis(1)).await;
+    asking
 }
 
 #[tokio::test(start_paused = true)]

@@ -97,6 +97,7 @@ fn certificate(scratch: &Path) -> Result<(String, Option<CertificateDer<'static>
     let (cert, key) = (scratch.join("cert.pem"), scratch.join("key.pem"));
     fs::write(&cert, pair.cert.pem())?;
     fs::write(&key, pair.signing_key.serialize_pem())?;
-    let settings = format!("[tls]\ncert = {cert:?}\nkey = {key:?}\n");
+    let (cert, key) = (cert.display(), key.display());
+    let settings = format!("[tls]\ncert = \"{cert}\"\nkey = \"{key}\"\n");
     Ok((settings, Some(pair.cert.der().clone())))
 }

@@ -1,4 +1,4 @@
-//! The command lines and configurations of nginx and HAProxy.
+//! The command lines and configurations of nginx and `HAProxy`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -82,12 +82,12 @@ impl<'a> Programs<'a> {
         self.start("nginx", &mut command).await
     }
 
-    /// HAProxy as a reverse proxy of HTTP.
+    /// `HAProxy` as a reverse proxy of HTTP.
     pub(crate) async fn haproxy_for_http(&self) -> Result<Process> {
         self.haproxy("mode http\n option forwardfor", "").await
     }
 
-    /// HAProxy as a load balancer of TCP.
+    /// `HAProxy` as a load balancer of TCP.
     pub(crate) async fn haproxy_for_tcp(&self, header: TcpHeader) -> Result<Process> {
         self.haproxy("mode tcp", header.option()).await
     }

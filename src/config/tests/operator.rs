@@ -8,7 +8,10 @@ use super::*;
 use crate::http::operator::Listen;
 
 fn listening(addresses: &str) -> Result<Loaded, String> {
-    let variables = [("SNOWFLAKE_BROKER_OPERATOR__LISTEN", addresses)];
+    let variables = [
+        ("SNOWFLAKE_BROKER_OPERATOR__LISTEN", addresses),
+        ("SNOWFLAKE_BROKER_HTTP__FORWARDED_BY", "none"),
+    ];
     load(&in_the_clear(&variables, vec![])).map_err(|error| error.to_string())
 }
 
