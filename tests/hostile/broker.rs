@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::exposition::Exposition;
 use crate::healthy::{Others, Pairs};
 use crate::memory::{Bounds, CEILING};
 use crate::network::PORT;
+use crate::peer::Peer;
 use crate::privacy::PrivacyWatch;
 use crate::report::{Row, median};
 use crate::{ATTACK, FOREVER, until};
@@ -33,6 +35,12 @@ const LATE: Duration = Duration::from_secs(3);
 
 /// For how long pairs are brokered when the attack is over.
 const AFTER: Duration = Duration::from_secs(2);
+
+/// Where a broker tells its operator, if it is not told where.
+const OPERATOR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9_580);
+
+/// How old the metrics may be that it shows.
+const METRICS_LIFETIME: Duration = Duration::from_secs(1);
 
 /// How many files may be open that were not before: connections about to close.
 const FILES_KEPT: usize = 8;
@@ -201,9 +209,15 @@ impl Broker {
         row.judged()
     }
 
-    /// The metrics of its operator.
+    /// All its metrics, of now: those that somebody asked for before are old then.
     pub(crate) async fn metrics(&self) -> Exposition {
-        Exposition::text(&self.others.ask("/prometheus").await).unwrap()
+        sleep(METRICS_LIFETIME).await;
+        let page = Box::pin(async {
+            let mut operator = Peer::http1(OPERATOR).await;
+            operator.post("/prometheus", "").await.1
+        });
+        let page = timeout(FOREVER, page).await;
+        Exposition::text(&page.expect("no metrics")).unwrap()
     }
 
     /// The sum of a family's series that have all these labels.
@@ -243,13 +257,14 @@ impl Broker {
         }
     }
 
-    /// All that came has an outcome.
+    /// All that came has an outcome, once nobody waits any more.
     async fn assert_books_balance(&self) {
+        let mut told = Exposition::default();
         until("no poll is parked", async || {
-            self.count("parked_polls", &[]).await == 0
+            told = self.metrics().await;
+            told.sum("snowflake_broker_parked_polls", &[]) == 0
         })
         .await;
-        let told = self.metrics().await;
         for polls in ["proxy_polls", "client_polls"] {
             let [received, outcomes] = ["_received_total", "_total"]
                 .map(|end| told.sum(&format!("snowflake_broker_{polls}{end}"), &[]));

@@ -73,15 +73,6 @@ impl Others {
         }
     }
 
-    /// What a request without a body is answered.
-    pub(crate) async fn ask(&self, path: &str) -> String {
-        let ask = Box::pin(async {
-            let mut peer = self.connect().await.unwrap();
-            peer.post(path, String::new()).await.1
-        });
-        timeout(HANGS, ask).await.unwrap()
-    }
-
     /// Has one pair brokered; how long it took from connecting to the answer.
     pub(crate) async fn pair(&self) -> Result<Duration> {
         let started = clock::now();
