@@ -19,6 +19,8 @@ use crate::json_text::{key, string, taste, text};
 
 const MEMBERS_MAX: usize = 64;
 
+struct WrongType;
+
 struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
@@ -52,25 +54,21 @@ impl<'a> Members<'a> {
         named.map(|(_, value)| value.get())
     }
 
-    fn string(&self, key: &str) -> Option<Option<String>> {
-        let mut last = None;
-        for value in self.values(key) {
-            last = Some(decoded(value)?);
-        }
-        Some(last)
+    fn string(&self, key: &str) -> Result<Option<String>, WrongType> {
+        let values = self.values(key).map(decoded);
+        let values: Vec<_> = values.collect::<Option<_>>().ok_or(WrongType)?;
+        Ok(values.into_iter().last())
     }
 
-    fn integer(&self, key: &str) -> Option<Option<i64>> {
-        let mut last = None;
-        for value in self.values(key) {
-            last = Some(value.parse().ok()?);
-        }
-        Some(last)
+    fn integer(&self, key: &str) -> Result<Option<i64>, WrongType> {
+        let values = self.values(key).map(|value| value.parse().ok());
+        let values: Vec<_> = values.collect::<Option<_>>().ok_or(WrongType)?;
+        Ok(values.into_iter().last())
     }
 }
 
 fn is_spelled(name: &RawValue, key: &str) -> bool {
-    let name = decoded(name.get()).unwrap();
+    let name = decoded(name.get()).expect("a key is a string");
     let folded = name.replace('ſ', "s").replace('\u{212a}', "k");
     folded.eq_ignore_ascii_case(key)
 }
@@ -84,7 +82,7 @@ fn decoded(literal: &str) -> Option<String> {
             units.extend_from_slice(letter.encode_utf16(&mut [0; 2]));
             continue;
         }
-        units.push(match letters.next().unwrap() {
+        units.push(match letters.next().expect("something is escaped") {
             'b' => 8,
             't' => 9,
             'n' => 10,
@@ -92,25 +90,25 @@ fn decoded(literal: &str) -> Option<String> {
             'r' => 13,
             'u' => {
                 let digits: String = letters.by_ref().take(4).collect();
-                u16::from_str_radix(&digits, 16).unwrap()
+                u16::from_str_radix(&digits, 16).expect("four digits")
             }
-            other => u16::try_from(u32::from(other)).unwrap(),
+            other => u16::try_from(u32::from(other)).expect("a mark"),
         });
     }
     Some(String::from_utf16_lossy(&units))
 }
 
 fn read(text: &str) -> Option<ProxyPoll> {
-    let members: Members = serde_json::from_str(text).unwrap();
+    let members: Members = serde_json::from_str(text).expect("it was made as JSON");
     if members.0.len() > MEMBERS_MAX {
         return None;
     }
-    let sid = members.string("Sid")?;
-    let version = members.string("Version")?;
-    let proxy_type = members.string("Type")?;
-    let nat = members.string("NAT")?;
-    let clients = members.integer("Clients")?;
-    let pattern = members.string("AcceptedRelayPattern")?;
+    let sid = members.string("Sid").ok()?;
+    let version = members.string("Version").ok()?;
+    let proxy_type = members.string("Type").ok()?;
+    let nat = members.string("NAT").ok()?;
+    let clients = members.integer("Clients").ok()?;
+    let pattern = members.string("AcceptedRelayPattern").ok()?;
     if version?.split('.').next() != Some("1") {
         return None;
     }
