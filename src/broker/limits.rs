@@ -33,8 +33,8 @@
 //! # Who pays more
 //!
 //! A request costs one token, one that is [malformed](MALFORMED) ten, and a client
-//! that [leaves](LEFT) before its reply has paid five. A bucket that has fewer is
-//! empty then.
+//! that [leaves](LEFT) before its reply has paid five. A bucket that has fewer owes
+//! the rest.
 //!
 //! # What is kept
 //!

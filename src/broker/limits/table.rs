@@ -13,8 +13,8 @@
 //!
 //! The buckets are counted as in the generic cell rate algorithm: all that is kept
 //! of one is when it will be full again. governor does the same for one key at a
-//! time; it can neither take from several at once or from none, nor empty a bucket
-//! that has too little.
+//! time; it can neither take from several at once or from none, nor let a bucket owe
+//! something.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -89,8 +89,8 @@ impl Table {
         has_room
     }
 
-    /// Takes so many tokens from each of the buckets; one that has fewer is empty
-    /// then, and owes nothing.
+    /// Takes so many tokens from each of the buckets; one that has fewer owes them
+    /// then, but never more than one such charge.
     pub(super) fn charge(&self, now: u64, draws: &[Draw], tokens: u64) {
         self.places().charge(now, draws, tokens);
     }
@@ -116,7 +116,9 @@ impl Places {
             let full_at = full_at.unwrap_or_default().max(now);
             let used = draw.quota.token.saturating_mul(tokens);
             self.hashes[place] = draw.hash;
-            self.full_at[place] = (full_at + used).min(now + draw.quota.depth);
+            // Without the debt whoever has an empty bucket would pay with each token
+            // that comes, and not with ten.
+            self.full_at[place] = (full_at + used).min(now + draw.quota.depth + used);
         }
     }
 

@@ -343,7 +343,7 @@ async fn nobody_exempt_is_limited_by_claims() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_costs_more_empties_a_bucket_and_leaves_no_debt() {
+async fn what_costs_more_is_owed_and_no_more_than_once() {
     let limits = limits(bursts_of(15));
     let origin = sender("192.0.2.1");
     limits.charge(Request::ClientPoll, origin, None, MALFORMED);
@@ -351,6 +351,8 @@ async fn what_costs_more_empties_a_bucket_and_leaves_no_debt() {
     limits.charge(Request::ClientPoll, origin, None, MALFORMED);
     assert!(!limits.has_room(Request::ClientPoll, origin));
     limits.charge(Request::ClientPoll, origin, None, MALFORMED);
+    advance(MINUTE * 10).await;
+    assert!(!limits.has_room(Request::ClientPoll, origin));
     advance(MINUTE).await;
     assert!(limits.has_room(Request::ClientPoll, origin));
     assert_eq!(admitted(&limits, Request::ClientPoll, origin), 1);

@@ -23,7 +23,7 @@ fn draw(hash: u64, burst: u32) -> Draw {
 /// nanoseconds of refilling.
 struct Naive {
     burst: u64,
-    levels: HashMap<u64, (u64, u64)>,
+    levels: HashMap<u64, (i64, u64)>,
 }
 
 impl Naive {
@@ -32,7 +32,9 @@ impl Naive {
     }
 
     fn admits_all(&mut self, hashes: &[u64], now: u64) -> bool {
-        let has_tokens = hashes.iter().all(|hash| *self.level(*hash, now) >= PERIOD);
+        let has_tokens = hashes
+            .iter()
+            .all(|hash| *self.level(*hash, now) >= nanos(PERIOD));
         if has_tokens {
             self.charge(hashes, now, 1);
         }
@@ -41,18 +43,22 @@ impl Naive {
 
     fn charge(&mut self, hashes: &[u64], now: u64, tokens: u64) {
         for hash in hashes {
-            let level = self.level(*hash, now);
-            *level = level.saturating_sub(tokens * PERIOD);
+            let (level, used) = (self.level(*hash, now), nanos(tokens * PERIOD));
+            *level = (*level - used).max(-used);
         }
     }
 
-    fn level(&mut self, hash: u64, now: u64) -> &mut u64 {
-        let whole = self.burst * PERIOD;
+    fn level(&mut self, hash: u64, now: u64) -> &mut i64 {
+        let whole = nanos(self.burst * PERIOD);
         let (level, since) = self.levels.entry(hash).or_insert((whole, now));
-        *level = whole.min(*level + (now - *since));
+        *level = whole.min(*level + nanos(now - *since));
         *since = now;
         level
     }
+}
+
+fn nanos(nanos: u64) -> i64 {
+    i64::try_from(nanos).unwrap()
 }
 
 /// A few different buckets, as a request takes from.

@@ -1,0 +1,73 @@
+//! One address that holds what there is of memory for requests.
+
+use std::io::ErrorKind;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::ATTACK;
+use crate::broker::Setup;
+use crate::report::Row;
+use crate::stranger::connect;
+
+/// The room of all, and which part of it is one address'.
+const ROOM: usize = 16_000_000;
+const SHARE: usize = 16;
+
+/// Bodies that lack their last bytes.
+pub(crate) async fn bodies() -> Row {
+    const SENT: usize = 99_000;
+    const PEERS: usize = 250;
+    let setup = Setup::new().with("http.max_bytes_in_flight", ROOM.to_string());
+    let attack = async |_: &_| {
+        let begin = "POST /client HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n";
+        let held = hold(PEERS, [begin, &"a".repeat(SENT)].concat()).await;
+        // One may be on its way in.
+        let most = ROOM / SHARE / SENT + 1;
+        assert!(held <= most, "{held} bodies, and not {most}");
+        format!(
+            "{held} of {PEERS} bodies held, {} MB",
+            held * SENT / 1_000_000
+        )
+    };
+    setup.start().await.withstands(attack).await
+}
+
+/// Heads that lack their last line.
+pub(crate) async fn heads() -> Row {
+    const SENT: usize = 62_000;
+    const PEERS: usize = 4_900;
+    let attack = async |_: &_| {
+        let begin = ["POST /client HTTP/1.1\r\nx: ", &"a".repeat(SENT)].concat();
+        let held = hold(PEERS, begin).await;
+        format!(
+            "{held} of {PEERS} heads held, {} MB",
+            held * SENT / 1_000_000
+        )
+    };
+    Setup::new().start().await.withstands(attack).await
+}
+
+/// How many of the peers that sent this are still heard while the attack goes on.
+async fn hold(peers: usize, bytes: String) -> usize {
+    let mut sending = JoinSet::new();
+    for _ in 0..peers {
+        let bytes = bytes.clone();
+        sending.spawn(async move {
+            let mut stream = connect(b"").await;
+            stream.write_all(bytes.as_bytes()).await.ok();
+            stream
+        });
+    }
+    let held = sending.join_all().await;
+    sleep(ATTACK).await;
+    held.iter().filter(|stream| is_heard(stream)).count()
+}
+
+/// Whether nothing was said to it, and it was not closed.
+fn is_heard(stream: &TcpStream) -> bool {
+    let read = stream.try_read(&mut [0]);
+    read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+}

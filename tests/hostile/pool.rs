@@ -1,0 +1,66 @@
+//! Proxies that wait for clients, for a stranger to take.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::broker::Broker;
+use crate::messages::{proxy_answer, proxy_poll};
+use crate::network::{connect, somebody};
+use crate::peer::Peer;
+use crate::until;
+
+/// The first address; the healthy pairs have those before it.
+const FIRST: u16 = 2_000;
+
+/// Proxies behind a strict NAT, each at an address of its own, that poll until a
+/// client comes, and are busy from then on. Healthy pairs are in another pool.
+pub(crate) struct Pool {
+    _proxies: JoinSet<()>,
+    taken: Arc<AtomicUsize>,
+}
+
+impl Pool {
+    /// So many that are parked, and will answer so long after they have got an
+    /// offer.
+    pub(crate) async fn park(broker: &Broker, count: u16, answer_after: Duration) -> Self {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let mut proxies = JoinSet::new();
+        for number in FIRST..FIRST + count {
+            proxies.spawn(proxy(number, answer_after, Arc::clone(&taken)));
+        }
+        until("they are parked", async || {
+            broker.count("parked_polls", &[]).await >= u64::from(count)
+        })
+        .await;
+        Self {
+            _proxies: proxies,
+            taken,
+        }
+    }
+
+    /// How many got a client.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+}
+
+async fn proxy(number: u16, answer_after: Duration, taken: Arc<AtomicUsize>) {
+    let sid = format!("healthy-pool-{number}");
+    let mut proxy = Peer::http1_over(connect(somebody(number)).await.unwrap()).await;
+    loop {
+        let poll = proxy.try_post("/proxy", proxy_poll(&sid, "strict")).await;
+        // The broker is gone when the test has failed.
+        let Ok((_, poll)) = poll else { return };
+        if poll.contains("client match") {
+            break;
+        }
+    }
+    taken.fetch_add(1, Ordering::Relaxed);
+    sleep(answer_after).await;
+    let answer = proxy_answer(&sid, "hi");
+    proxy.try_post("/answer", answer).await.ok();
+}
