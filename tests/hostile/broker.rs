@@ -23,7 +23,7 @@ use crate::network::PORT;
 use crate::peer::Peer;
 use crate::privacy::PrivacyWatch;
 use crate::report::{Row, median};
-use crate::{ATTACK, FOREVER, until};
+use crate::{FOREVER, until};
 
 /// How many lines an attack may leave in the log, however much of it there is.
 const MOST_LINES: usize = 40;
@@ -45,11 +45,15 @@ const METRICS_LIFETIME: Duration = Duration::from_secs(1);
 /// How many files may be open that were not before: connections about to close.
 const FILES_KEPT: usize = 8;
 
+/// The name of the configuration file.
+const CONFIG: &str = "config.toml";
+
 /// How a broker is to be started.
 pub(crate) struct Setup {
     folder: TempDir,
     wrapper: Vec<String>,
     settings: Vec<(String, String)>,
+    has_file: bool,
     tls: Option<ClientConfig>,
 }
 
@@ -61,6 +65,7 @@ impl Setup {
             folder: tempfile::tempdir().unwrap(),
             wrapper: Vec::new(),
             settings: Vec::new(),
+            has_file: false,
             tls: None,
         };
         setup.with("matching.drain_grace", "0s")
@@ -74,14 +79,20 @@ impl Setup {
     /// With a key of the configuration, or with a variable if there is no
     /// point in its name.
     pub(crate) fn with(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
-        let name = match key.split_once('.') {
-            Some((section, key)) => {
-                format!("SNOWFLAKE_BROKER_{section}__{key}").to_ascii_uppercase()
-            }
-            None => key.to_owned(),
+        let name = if key.contains('.') {
+            format!("SNOWFLAKE_BROKER_{}", key.replace('.', "__")).to_ascii_uppercase()
+        } else {
+            key.to_owned()
         };
         let value = value.as_ref().to_str().unwrap().to_owned();
         self.settings.push((name, value));
+        self
+    }
+
+    /// With a configuration file, for what a variable cannot say.
+    pub(crate) fn configured(mut self, text: &str) -> Self {
+        fs::write(self.path(CONFIG), text).unwrap();
+        self.has_file = true;
         self
     }
 
@@ -108,10 +119,13 @@ impl Setup {
         let mut words = [bounds.wrapper(), self.wrapper.clone()].concat();
         words.push(env!("CARGO_BIN_EXE_snowflake-broker").to_owned());
         words.extend(self.tls.is_none().then(|| "--disable-tls".to_owned()));
+        let config = self.has_file.then(|| self.path(CONFIG));
+        let config = config.map(|file| format!("--config={}", file.display()));
         let child = Command::new(&words[0])
             .args(&words[1..])
             .arg(format!("--addr=:{PORT}"))
             .arg("--disable-geoip")
+            .args(config)
             .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -182,8 +196,7 @@ impl Broker {
     pub(crate) async fn withstands(mut self, attack: impl AsyncFnOnce(&Self) -> String) -> Row {
         let (files, lines) = (self.open_files(), self.log().lines().count());
         let pairs = Pairs::start(&self.others);
-        // Some have to end it with what they have seen, after the attack as such.
-        let gained = timeout(ATTACK * 4, attack(&self)).await;
+        let gained = timeout(FOREVER, attack(&self)).await;
         let gained = gained.expect("the attack has no end");
         self.assert_alive();
         sleep(AFTER).await;

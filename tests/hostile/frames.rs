@@ -1,21 +1,54 @@
 //! HTTP/2 frames, written by hand (RFC 9113), since no client sends what an
 //! attacker does.
 
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
 /// With which a connection begins.
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
 pub(crate) const PRIORITY: u8 = 2;
-const RST_STREAM: u8 = 3;
+pub(crate) const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const CONTINUATION: u8 = 9;
 
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const ACK: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
+
+/// Names of settings.
+pub(crate) const INITIAL_WINDOW_SIZE: u16 = 4;
+
+/// A frame that came.
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+}
+
+/// The next frame, of which what is in it is thrown away.
+pub(crate) async fn read(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Frame> {
+    let mut head = [0; 9];
+    reader.read_exact(&mut head).await?;
+    let number = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | u32::from(*byte))
+    };
+    let mut payload = vec![0; usize::try_from(number(&head[..3])).unwrap()];
+    reader.read_exact(&mut payload).await?;
+    Ok(Frame {
+        kind: head[3],
+        flags: head[4],
+        stream: number(&head[5..]),
+    })
+}
 
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
@@ -51,6 +84,11 @@ pub(crate) fn headers(stream: u32, flags: u8, fields: &[(&str, &str)]) -> Vec<u8
 /// The head of a request with a body.
 pub(crate) fn post(stream: u32, path: &str) -> Vec<u8> {
     headers(stream, 0, &request("POST", path))
+}
+
+/// A request without one.
+pub(crate) fn get(stream: u32, path: &str) -> Vec<u8> {
+    headers(stream, END_STREAM, &request("GET", path))
 }
 
 pub(crate) fn request<'a>(method: &'a str, path: &'a str) -> [(&'a str, &'a str); 4] {

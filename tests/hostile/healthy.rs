@@ -46,6 +46,11 @@ impl Others {
         }
     }
 
+    /// How the broker is trusted, if it speaks TLS.
+    pub(crate) fn tls(&self) -> Option<&Arc<ClientConfig>> {
+        self.tls.as_ref()
+    }
+
     /// A connection from an address that has not been seen yet.
     pub(crate) async fn connect(&self) -> Result<Peer> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);

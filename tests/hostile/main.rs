@@ -23,20 +23,28 @@ mod privacy;
 #[expect(dead_code, reason = "only its bound is needed")]
 mod wait;
 
+mod administration;
 mod broker;
 mod connections;
 mod faults;
 mod frames;
+mod full_house;
 mod healthy;
 mod http2;
+mod http2_heads;
 mod json;
+mod malformed;
 mod memory;
+mod memory_shares;
 mod network;
+mod pool;
+mod quota;
 mod report;
 mod sizes;
 mod slow;
 mod smuggling;
 mod stranger;
+mod unread;
 
 use std::time::Duration;
 
@@ -88,6 +96,20 @@ shapes! {
     full_disk: faults::full_disk,
     clock_steps: faults::clock_steps,
     stopped: faults::stopped,
+    unread_http2: unread::http2,
+    unread_http1: unread::http1,
+    scrapes: unread::scrapes,
+    proxies_by_amp: quota::by_amp,
+    proxies_by_x_forwarded_for: quota::by_x_forwarded_for,
+    proxies_by_other_headers: quota::by_other_headers,
+    proxies_by_leaving: quota::by_leaving,
+    http2_heads: http2_heads::indexed_fields,
+    unfinished_bodies: memory_shares::bodies,
+    unfinished_heads: memory_shares::heads,
+    full_house: full_house::of_connections,
+    full_descriptors: full_house::of_descriptors,
+    administration: administration::strangers,
+    malformed_polls: malformed::polls,
 }
 
 /// Waits until it is so.

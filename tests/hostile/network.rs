@@ -12,7 +12,7 @@ use crate::namespace::ip;
 
 /// Where the broker listens.
 pub(crate) const PORT: u16 = 8080;
-const BROKER: Ipv4Addr = Ipv4Addr::new(5, 250, 0, 1);
+pub(crate) const BROKER: Ipv4Addr = Ipv4Addr::new(5, 250, 0, 1);
 const BROKER_V6: Ipv6Addr = Ipv6Addr::new(0x2a01, 0xffff, 0, 0, 0, 0, 0, 1);
 
 /// Whoever means harm.
