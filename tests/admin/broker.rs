@@ -83,6 +83,7 @@ impl Setup {
         command
             .args(["--disable-tls", "--disable-geoip"])
             .env("SNOWFLAKE_BROKER_OPERATOR__LISTEN", "off")
+            .env("SNOWFLAKE_BROKER_OPERATOR__NETWORKS", "127.0.0.0/8")
             .arg(format!("--addr={}", self.addr))
             .arg("--config")
             .arg(config)

@@ -61,7 +61,7 @@ impl Setup {
     pub(crate) fn write(&self) {
         let of = |ending| self.folder.join(format!("{}.{ending}", self.certificate));
         let config = format!(
-            "[tls]\ndisable = true\n[operator]\nlisten = \"off\"\n[admin]\nlisten = \"{}\"\n\
+            "[tls]\ndisable = true\n[operator]\nlisten = \"off\"\nnetworks = [\"127.0.0.0/8\"]\n[admin]\nlisten = \"{}\"\n\
              [listener]\naddr = \"{}\"\n\
              [federation]\nlisten = \"{}\"\nreserve = 0\n\
              [federation.tls]\ncert = \"{}\"\nkey = \"{}\"\nca = \"{}\"\n{}",

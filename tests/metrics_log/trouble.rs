@@ -160,8 +160,7 @@ async fn two_brokers_do_not_write_the_same_files() {
             program.id()
         );
         assert!(line.starts_with(&who), "{line}");
-        let (code, said) = folder.check_config(settings).await;
-        assert_eq!((code, &*said), (Some(0), ""));
+        assert!(folder.check_config(settings).await);
     }
     // Nothing is left of a broker that was killed.
     program.kill().await;

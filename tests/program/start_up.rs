@@ -333,7 +333,7 @@ async fn a_configuration_may_come_through_a_pipe() {
         ])
         .arg(env!("CARGO_BIN_EXE_snowflake-broker"))
         .env(DISABLE_GEOIP, "true");
-    assert_eq!(failure(shell, 0).await, "");
+    failure(shell, 0).await;
 }
 
 #[tokio::test]
