@@ -45,6 +45,9 @@ const FOREVER: Duration = Duration::from_mins(1);
 const METRICS_LIFETIME: Duration = Duration::from_secs(1);
 
 const OPERATOR_LISTEN: &str = "SNOWFLAKE_BROKER_OPERATOR__LISTEN";
+/// By default there may be more connections than the files that some machines let a
+/// program open, which it warns of.
+const FEW_CONNECTIONS: [(&str, &str); 1] = [("SNOWFLAKE_BROKER_LISTENER__MAX_CONNECTIONS", "1000")];
 
 /// A running broker. Dropping it kills it.
 struct Program {
@@ -188,6 +191,10 @@ fn command(addr: SocketAddr, arguments: &[&str]) -> Command {
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
+    // A file that a test writes may say how many.
+    if !arguments.contains(&"-config") {
+        command.envs(FEW_CONNECTIONS);
+    }
     command
 }
 

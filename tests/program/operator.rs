@@ -14,7 +14,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::messages::{client_poll, proxy_poll};
 use crate::peer::Peer;
-use crate::{FOREVER, OPERATOR_LISTEN, Program, command, exchange, free_address, result};
+use crate::{
+    FEW_CONNECTIONS, FOREVER, OPERATOR_LISTEN, Program, command, exchange, free_address, result,
+};
 
 const EXACT: &str = "snowflake_broker_proxy_polls_total";
 
@@ -115,6 +117,7 @@ async fn the_second_broker_of_a_machine_does_without_the_default_address() {
         .current_dir(folder.path())
         .env("BROKER", env!("CARGO_BIN_EXE_snowflake-broker"))
         .env("SNOWFLAKE_BROKER_TELEMETRY__UNSAFE_LOGGING", "true")
+        .envs(FEW_CONNECTIONS)
         .stdin(Stdio::null())
         .kill_on_drop(true);
     let output = timeout(FOREVER, unshare.output()).await.unwrap().unwrap();

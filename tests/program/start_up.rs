@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::FOREVER;
+use crate::{FEW_CONNECTIONS, FOREVER};
 
 /// Something is wrong that stays so.
 const CONFIGURATION: i32 = 2;
@@ -52,7 +52,7 @@ fn pair() -> (String, String) {
 
 fn program() -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"));
-    program.env(DISABLE_GEOIP, "true");
+    program.env(DISABLE_GEOIP, "true").envs(FEW_CONNECTIONS);
     program
 }
 
@@ -63,7 +63,8 @@ fn unprivileged() -> Command {
     unshare
         .args(["--user", "--net", "--"])
         .arg(env!("CARGO_BIN_EXE_snowflake-broker"))
-        .env(DISABLE_GEOIP, "true");
+        .env(DISABLE_GEOIP, "true")
+        .envs(FEW_CONNECTIONS);
     unshare
 }
 
