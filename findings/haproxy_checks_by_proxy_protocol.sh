@@ -21,9 +21,9 @@ apt-get -qq -o APT::Sandbox::User=root download \
     haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1
 for package in *.deb; do dpkg -x "$package" .; done
 libraries=$(find "$PWD/usr/lib" -maxdepth 1 -type d -printf '%p:')
-haproxy() { LD_LIBRARY_PATH=$libraries "$folder/usr/sbin/haproxy" "$@"; }
+haproxy=(env "LD_LIBRARY_PATH=$libraries" "$folder/usr/sbin/haproxy")
 
-version=$(haproxy -v | sed -n 's/^HAProxy version \([0-9.]*\).*/\1/p')
+version=$("${haproxy[@]}" -v | sed -n 's/^HAProxy version \([0-9.]*\).*/\1/p')
 echo "HAProxy $version"
 [[ $version == 2.6.12 ]] || { echo "another version than the one looked at" >&2; exit 1; }
 
@@ -60,7 +60,7 @@ listen checked
     bind unix@$folder/$1.sock
     server one 127.0.0.1:$(cat "port-$1") $1 check inter 500
 CONFIG
-    haproxy -db -f "config-$1" >/dev/null 2>&1 &
+    "${haproxy[@]}" -db -f "config-$1" >/dev/null 2>&1 &
     local balancer=$!
     wait "$listener"
     kill "$balancer"
