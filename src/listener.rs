@@ -216,8 +216,10 @@ impl<S: Serve> Server<S> {
         } else {
             PLAIN_COST
         };
-        let admitted = self.accounts.admit(peer.0.ip(), &rules.settings, cost);
-        admitted.map(Arc::new)
+        let place = self.accounts.admit(peer.0.ip(), &rules.settings, cost)?;
+        // Until its first request is there it may make room for others.
+        place.set_idle(true);
+        Ok(Arc::new(place))
     }
 
     /// Serves a connection, unless there are too many.
@@ -252,7 +254,15 @@ impl<S: Serve> Server<S> {
         // In a box: a connection is open for long after its beginning, and most of
         // its memory is that of this future.
         let begun = Box::pin(self.begin(stream, &rules, &place));
-        match begun.await {
+        let begun = tokio::select! {
+            biased;
+            begun = begun => begun,
+            () = place.revoked() => {
+                self.observer.dropped(DropReason::Revoked);
+                None
+            }
+        };
+        match begun {
             Some((begun, Version::Http1)) => self.serve_http1(begun, peer, &rules, place).await,
             Some((begun, Version::Http2)) => {
                 Box::pin(self.serve_http2(begun, peer, &rules, place)).await;

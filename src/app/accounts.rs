@@ -14,9 +14,9 @@ use super::memory_limit::memory_limit;
 /// Descriptors for files, and for the administration, operators and other brokers.
 const DESCRIPTORS_KEPT: usize = 512;
 
-/// The part of all connections that one address has at most where descriptors are
-/// fewer than the configuration asks for.
-const SHARE_OF_FEW: usize = 8;
+/// The part of all connections that one address has at most, whatever the
+/// configuration says of one.
+const SHARE_OF_ONE: usize = 8;
 
 /// The memory that the configuration and the system allow.
 pub(super) fn bounds(config: &Config) -> Bounds {
@@ -34,11 +34,10 @@ pub(super) fn listener(config: &Config) -> listener::Settings {
     let mut settings = config.listener.clone();
     if let Some(most) = fewer_connections(&settings) {
         settings.max_connections = most;
-        let of_one = (most / SHARE_OF_FEW).max(1);
-        settings.max_connections_per_peer = match settings.max_connections_per_peer {
-            0 => of_one,
-            asked => asked.min(of_one),
-        };
+    }
+    if settings.max_connections > 0 && settings.max_connections_per_peer > 0 {
+        let of_one = (settings.max_connections / SHARE_OF_ONE).max(1);
+        settings.max_connections_per_peer = settings.max_connections_per_peer.min(of_one);
     }
     settings
 }
@@ -47,11 +46,15 @@ pub(super) fn listener(config: &Config) -> listener::Settings {
 pub(super) fn warning(config: &Config) -> Option<String> {
     let most = fewer_connections(&config.listener)?;
     let asked = config.listener.max_connections;
+    let (needs, files) = (asked + DESCRIPTORS_KEPT, open_files_max());
+    let problem = if asked == 0 {
+        format!("0, no limit, is not possible where {files} files may be open")
+    } else {
+        format!("{asked} connections need {needs} open files, and the limit is {files}")
+    };
     Some(format!(
-        "listener.max_connections: {asked} connections need {} open files, and the limit is {}: \
-         there will be {most} at most (LimitNOFILE= of systemd, ulimit -Hn)",
-        asked + DESCRIPTORS_KEPT,
-        open_files_max(),
+        "listener.max_connections: {problem}: there will be {most} at most (LimitNOFILE= of \
+         systemd, ulimit -Hn)"
     ))
 }
 

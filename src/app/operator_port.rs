@@ -103,7 +103,7 @@ impl OperatorPort {
 fn limits() -> listener::Settings {
     listener::Settings {
         max_connections: MAX_CONNECTIONS,
-        max_connections_per_peer: MAX_CONNECTIONS,
+        max_connections_per_peer: MAX_CONNECTIONS / 4,
         http2_max_streams: MAX_STREAMS,
         ..listener::Settings::default()
     }

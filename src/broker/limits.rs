@@ -201,9 +201,14 @@ impl Broker {
         limits.is_some_and(|limits| !limits.has_room(request, origin))
     }
 
-    /// Has a request that is not understood paid for.
+    /// Has a request that is not understood paid for. Who sent it through an
+    /// intermediary is not known, and the others there are not to pay for it.
     pub fn charge_malformed(&self, request: Request, origin: Origin) {
-        self.charge(request, origin, None, MALFORMED);
+        let tokens = match origin {
+            Origin::Intermediary(_) | Origin::Unconfirmed { claimed: None, .. } => 1,
+            _ => MALFORMED,
+        };
+        self.charge(request, origin, None, tokens);
     }
 
     /// Whether a request may be served; see [`Limits::admits`].
@@ -283,7 +288,7 @@ impl Hour {
         Quota::new(per_minute, burst, factor)
     }
 
-    /// The buckets that a request takes from.
+    /// The buckets that a request takes from, the narrowest first.
     fn draws(
         &self,
         request: Request,
@@ -302,10 +307,10 @@ impl Hour {
             Origin::Sender(address) => add(Role::Sender, address, 1),
             Origin::Intermediary(address) if self.is_exempt(address) => {}
             Origin::Intermediary(address) => {
-                add(Role::Intermediary, address, s.intermediary_factor);
                 if let Some(claimed) = claimed() {
                     add(Role::Claimed, claimed, 1);
                 }
+                add(Role::Intermediary, address, s.intermediary_factor);
             }
             Origin::Unconfirmed {
                 peer,
@@ -313,10 +318,10 @@ impl Hour {
             } => {
                 // One quota it has as a sender.
                 let others = s.unconfirmed_factor.saturating_sub(1).max(1);
-                add(Role::Claimant, peer, others);
                 if let Some(claimed) = named.or_else(claimed) {
                     add(Role::ClaimedBy(peer), claimed, 1);
                 }
+                add(Role::Claimant, peer, others);
             }
             Origin::Queue => {
                 if let Some(claimed) = claimed() {

@@ -99,7 +99,7 @@ impl Accounts {
     ) -> Result<Reservation, DropReason> {
         let payer = self.payer(Payer::Address(peer));
         let path = self.networks.of(payer);
-        self.ledger().admit(&path, settings)?;
+        self.ledger().admit(&path, settings, cost)?;
         Ok(self.hold(payer, Kind::Connection, cost))
     }
 

@@ -16,7 +16,7 @@ pub(super) const PIECE: usize = 10 * 1024;
 
 /// Bytes of a head that are not in an account: the buffer for them is a part of
 /// what a connection costs by itself.
-const HEAD_FREE: usize = 8 * 1024;
+pub(super) const HEAD_FREE: usize = 8 * 1024;
 
 /// The largest head of a request that is read, in bytes. AMP carries a client's
 /// poll of some 4 KB in the path.
@@ -33,6 +33,14 @@ pub(super) enum Phase {
     Waiting,
     /// Nothing is.
     Idle,
+}
+
+impl Phase {
+    /// Whether the connection may make room for others: a head that is not whole is
+    /// nobody's request yet.
+    fn is_idle(self) -> bool {
+        matches!(self, Self::Head | Self::Idle)
+    }
 }
 
 /// The phase of one connection, shared by what sees its bytes and its requests.
@@ -164,9 +172,9 @@ impl Activity {
         &self.place
     }
 
-    /// Whether there is nothing to do.
+    /// Whether no request is being answered.
     pub(super) fn is_idle(&self) -> bool {
-        self.state().phase == Phase::Idle
+        self.state().phase.is_idle()
     }
 
     /// Whether the connection broke off for want of memory.
@@ -221,10 +229,12 @@ impl Activity {
         state.changes += 1;
     }
 
-    /// The stream of the response that has waited too long.
-    pub(super) fn take_stalled(&self) -> Option<Arc<StreamWatch>> {
+    /// The stream of the response that has waited too long, if it still has.
+    pub(super) fn take_stalled(&self, now: Instant) -> Option<Arc<StreamWatch>> {
         let mut state = self.state();
-        let (_, stream) = state.unwritten.pop_first()?;
+        let first = state.unwritten.first_entry()?;
+        // It may have gone on since it was looked at.
+        let stream = (first.key().0 <= now).then(|| first.remove())?;
         state.changes += 1;
         Some(stream)
     }
@@ -251,7 +261,7 @@ impl Activity {
     }
 
     fn enter(&self, state: &mut State, phase: Phase) {
-        let (was_idle, is_idle) = (state.phase == Phase::Idle, phase == Phase::Idle);
+        let (was_idle, is_idle) = (state.phase.is_idle(), phase.is_idle());
         state.phase = phase;
         state.phases += 1;
         state.changes += 1;

@@ -13,7 +13,7 @@ const BACKLOG: u32 = 4096;
 /// What the kernel keeps of a connection for us and for its peer, in bytes; it takes
 /// twice as much. Left alone it would take megabytes of each peer that sends and
 /// does not read.
-const RECEIVE_BUFFER: usize = 64 * 1024;
+const RECEIVE_BUFFER: usize = 32 * 1024;
 const SEND_BUFFER: usize = 32 * 1024;
 
 /// How long the kernel tries to reach a peer that is gone.

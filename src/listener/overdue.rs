@@ -123,9 +123,8 @@ impl Overdue {
     /// with that, and only h2 has something of it left, nothing but the connection
     /// will do. Whether the connection goes on.
     pub(super) fn end_stalled(&self) -> bool {
-        self.activity
-            .take_stalled()
-            .is_none_or(|stream| stream.end())
+        let stalled = self.activity.take_stalled(self.timer.deadline());
+        stalled.is_none_or(|stream| stream.end())
     }
 }
 

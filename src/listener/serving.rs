@@ -9,13 +9,14 @@ use axum::response::Response;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Version};
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulConnection;
 use tower::ServiceExt as _;
 
 use super::accounts::Reservation;
-use super::activity::Activity;
+use super::activity::{Activity, HEAD_FREE};
 use super::awaited::{Awaited, again};
 use super::holds::Holds;
 use super::overdue::{Due, Overdue};
@@ -72,10 +73,21 @@ impl<S: Serve> Server<S> {
             if !parked.await {
                 return;
             }
-            let parts = Pin::into_inner(connection).into_parts();
-            service = parts.service;
-            stream = parts.io.into_inner();
-            stream.put_back(&parts.read_buf);
+            let http1::Parts {
+                io,
+                read_buf,
+                service: same,
+                ..
+            } = Pin::into_inner(connection).into_parts();
+            service = same;
+            stream = io.into_inner();
+            if read_buf.len() > HEAD_FREE {
+                self.observer.dropped(DropReason::Memory);
+                return;
+            }
+            stream.put_back(&read_buf);
+            // Even empty it keeps the buffer that parking is to free.
+            drop(read_buf);
             tokio::select! {
                 biased;
                 () = awaited.done() => {}

@@ -143,6 +143,27 @@ async fn a_full_house_of_idle_connections_lets_others_in() {
     assert!(first.ready().await.is_err(), "nobody made room");
 }
 
+/// Connections over which nothing ever came once could not be told to go.
+#[tokio::test]
+async fn a_full_house_of_silent_connections_lets_others_in() {
+    let front = Front::new(matching::Settings::default());
+    let settings = Settings {
+        max_connections: 20,
+        ..Settings::default()
+    };
+    let addr = serve(&front, settings, None).await;
+    let mut silent = Vec::new();
+    for _ in 0..60 {
+        silent.push(TcpStream::connect(addr).await.unwrap());
+        sleep(Duration::from_millis(10)).await;
+    }
+    for _ in 0..5 {
+        let mut peer = Peer::http1(addr).await;
+        let (status, _) = peer.post("/answer", proxy_answer("a", "hi")).await;
+        assert_eq!(status, 200);
+    }
+}
+
 /// A client at an AMP cache cannot be told gone by what its cache sends; the
 /// connection can.
 #[tokio::test]

@@ -208,6 +208,28 @@ async fn what_is_sent_after_a_poll_does_not_hide_that_its_proxy_has_left() {
     assert_eq!(front.count(polls, &[r#"outcome="abandoned""#]), 4);
 }
 
+/// It once was kept, in nobody's account, for as long as the poll was parked.
+#[tokio::test]
+async fn whoever_sends_much_after_a_poll_is_closed() {
+    let (front, addr) = front().await;
+    // With a buffer that has grown.
+    let pad = " ".repeat(95_000);
+    let body = format!("{}{pad}", proxy_poll("a", "open"));
+    let length = body.len();
+    let poll = format!("POST /proxy HTTP/1.1\r\ncontent-length: {length}\r\n\r\n{body}");
+    let mut stream = send(addr, &poll).await;
+    let _ = stream.write_all(" ".repeat(60_000).as_bytes()).await;
+    let reply = timeout(FOREVER, async {
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        rest
+    });
+    let reply = String::from_utf8(reply.await.expect("it is kept")).unwrap();
+    // It is closed without a reply, or after one if all that was not read at once.
+    assert!(reply.is_empty() || reply.contains("no match"), "{reply}");
+    until(|| parked(&front) == 0).await;
+}
+
 #[tokio::test]
 async fn a_body_that_comes_slowly_is_read_to_its_end() {
     let (_front, addr) = front().await;

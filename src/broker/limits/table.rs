@@ -90,9 +90,14 @@ impl Table {
     }
 
     /// Takes so many tokens from each of the buckets; one that has fewer owes them
-    /// then, but never more than one such charge.
+    /// then, but never more than one such charge. If there is none in one of them,
+    /// only the first bucket pays, the narrowest: who goes on over the limit takes
+    /// nothing from its neighbours.
     pub(super) fn charge(&self, now: u64, draws: &[Draw], tokens: u64) {
-        self.places().charge(now, draws, tokens);
+        let mut places = self.places();
+        let has_room = places.has_room(now, draws);
+        let paying = if has_room { draws.len() } else { 1 };
+        places.charge(now, &draws[..paying.min(draws.len())], tokens);
     }
 
     /// A step either stores both halves of a place or none.

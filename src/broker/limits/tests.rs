@@ -364,6 +364,28 @@ async fn what_costs_more_is_owed_and_no_more_than_once() {
     );
 }
 
+/// Whoever went on over its own limit once emptied the buckets of its neighbours, and
+/// of all whom an unconfirmed peer claims.
+#[tokio::test(start_paused = true)]
+async fn who_is_over_the_limit_costs_nobody_else_anything() {
+    let claimed = |claimed: &str| Origin::Unconfirmed {
+        peer: "203.0.113.1".parse().unwrap(),
+        claimed: Some(claimed.parse().unwrap()),
+    };
+    for (bad, neighbour) in [
+        (sender("192.0.2.1"), sender("192.0.2.2")),
+        (sender("2001:db8::1"), sender("2001:db8:0:1::1")),
+        (claimed("9.9.9.9"), claimed("8.8.8.8")),
+    ] {
+        let limits = limits(bursts_of(15));
+        for _ in 0..1_000 {
+            limits.charge(Request::ClientPoll, bad, None, MALFORMED);
+        }
+        assert_eq!(admitted(&limits, Request::ClientPoll, bad), 0);
+        assert_eq!(admitted(&limits, Request::ClientPoll, neighbour), 15);
+    }
+}
+
 #[test]
 fn debug_shows_no_key() {
     let key = LimitKey::from([7; 16]);

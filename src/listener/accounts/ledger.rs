@@ -14,6 +14,10 @@ use super::{DropReason, HolderState, NoRoom, Settings};
 /// is in: of IPv4 the address and its /24, of IPv6 the /64, the /56 and the /48.
 pub const SHARES: [usize; LEVELS] = [16, 8, 4];
 
+/// The parts of the high-water mark that an address, and the networks that it is in,
+/// have at most when one more connection of theirs is served.
+const WEIGHT_SHARES: [usize; LEVELS] = [8, 4, 2];
+
 /// So many times as many connections as an address may a network have.
 const CONNECTION_FACTORS: [usize; LEVELS] = [1, 4, 8];
 
@@ -177,8 +181,13 @@ impl Ledger {
         }
     }
 
-    /// Whether one more connection of these networks may be served.
-    pub(super) fn admit(&mut self, path: &Path, settings: &Settings) -> Result<(), DropReason> {
+    /// Whether one more connection of these networks, of this cost, may be served.
+    pub(super) fn admit(
+        &mut self,
+        path: &Path,
+        settings: &Settings,
+        cost: usize,
+    ) -> Result<(), DropReason> {
         let most = settings.max_connections;
         if most > 0 && self.total.connections >= most / 10 * FULL_TENTHS + most % 10 {
             self.revoke_idle_connection();
@@ -191,6 +200,14 @@ impl Ledger {
             let account = self.accounts.get(hash);
             let open = account.map_or(0, |account| account.connections);
             if is_over(open, of_one.saturating_mul(factor)) {
+                return Err(DropReason::ConnectionsPerPeer);
+            }
+        }
+        let mark = self.bounds.high_water.unwrap_or(usize::MAX);
+        for (hash, share) in path.hashes().iter().zip(WEIGHT_SHARES) {
+            let account = self.accounts.get(hash);
+            let weight = account.map_or(0, |account| account.weight);
+            if weight + cost > mark / share {
                 return Err(DropReason::ConnectionsPerPeer);
             }
         }

@@ -115,12 +115,17 @@ fn the_largest_account_makes_room_with_its_oldest_requests() {
 
 #[test]
 fn above_the_mark_connections_that_idle_go_last() {
-    let accounts = with_bounds(ROOM, Some(80_000));
+    let accounts = accounts();
     let unlimited = settings(0, 0);
     let admit = || accounts.admit(ip("192.0.2.1"), &unlimited, 8_000).unwrap();
     let connections: Vec<Reservation> = (0..8).map(|_| admit()).collect();
     connections[3].set_idle(true);
     connections[1].set_idle(true);
+    let bounds = Bounds {
+        bytes: ROOM,
+        high_water: Some(80_000),
+    };
+    accounts.set(bounds, Vec::new());
     let request = accounts.open(from("192.0.2.1"), 5_000).unwrap();
     let _other = accounts.open(from("198.51.100.1"), 20_000).unwrap();
     assert!(is_revoked(&request));
@@ -131,9 +136,14 @@ fn above_the_mark_connections_that_idle_go_last() {
 
 #[test]
 fn a_connection_that_is_needed_again_stays() {
-    let accounts = with_bounds(ROOM, Some(10_000));
+    let accounts = accounts();
     let unlimited = settings(0, 0);
     let connection = accounts.admit(ip("192.0.2.1"), &unlimited, 8_000).unwrap();
+    let bounds = Bounds {
+        bytes: ROOM,
+        high_water: Some(10_000),
+    };
+    accounts.set(bounds, Vec::new());
     connection.set_idle(true);
     let request = accounts.open(from("198.51.100.1"), 5_000).unwrap();
     assert!(is_revoked(&connection));
@@ -179,6 +189,24 @@ fn networks_have_a_limit_of_connections() {
         let admitted: Vec<Reservation> = (1..20).filter_map(admit).collect();
         assert_eq!(admitted.len(), most, "{prefix}");
     }
+}
+
+#[test]
+fn connections_of_one_address_weigh_an_eighth_of_the_mark_at_most() {
+    let accounts = with_bounds(ROOM, Some(160_000));
+    let unlimited = settings(0, 0);
+    let admit = |peer| accounts.admit(ip(peer), &unlimited, 10_000);
+    let _two = [admit("192.0.2.1").unwrap(), admit("192.0.2.1").unwrap()];
+    assert_eq!(
+        admit("192.0.2.1").unwrap_err(),
+        DropReason::ConnectionsPerPeer
+    );
+    let _neighbours = [admit("192.0.2.2").unwrap(), admit("192.0.2.2").unwrap()];
+    assert_eq!(
+        admit("192.0.2.3").unwrap_err(),
+        DropReason::ConnectionsPerPeer
+    );
+    let _other = admit("198.51.100.1").unwrap();
 }
 
 #[test]

@@ -32,16 +32,29 @@ impl Naive {
     }
 
     fn admits_all(&mut self, hashes: &[u64], now: u64) -> bool {
-        let has_tokens = hashes
-            .iter()
-            .all(|hash| *self.level(*hash, now) >= nanos(PERIOD));
+        let has_tokens = self.have_tokens(hashes, now);
         if has_tokens {
-            self.charge(hashes, now, 1);
+            self.take(hashes, now, 1);
         }
         has_tokens
     }
 
+    /// If one has none only the first pays.
     fn charge(&mut self, hashes: &[u64], now: u64, tokens: u64) {
+        if self.have_tokens(hashes, now) {
+            self.take(hashes, now, tokens);
+        } else {
+            self.take(&hashes[..1], now, tokens);
+        }
+    }
+
+    fn have_tokens(&mut self, hashes: &[u64], now: u64) -> bool {
+        hashes
+            .iter()
+            .all(|hash| *self.level(*hash, now) >= nanos(PERIOD))
+    }
+
+    fn take(&mut self, hashes: &[u64], now: u64, tokens: u64) {
         for hash in hashes {
             let (level, used) = (self.level(*hash, now), nanos(tokens * PERIOD));
             *level = (*level - used).max(-used);
