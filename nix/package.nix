@@ -20,6 +20,8 @@ rustPlatform.buildRustPackage {
       ../Cargo.toml
       ../LICENSE
       ../benches
+      # Tests hold its figures to the code.
+      ../docs/limits.md
       ../ops
       ../proto
       ../src
