@@ -15,10 +15,10 @@ use crate::network::{STRANGER, connect, stranger_v6};
 use crate::report::Row;
 
 /// More than there is room for in either test.
-const PEERS: u16 = 1_500;
+const PEERS: u16 = 1_200;
 
 /// How soon a stranger comes back whose connection was closed.
-const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// Connections that idle, up to the limit of them.
 pub(crate) async fn of_connections() -> Row {

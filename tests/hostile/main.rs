@@ -49,7 +49,7 @@ mod unread;
 use std::time::Duration;
 
 /// How long an attack goes on, if it does not end by itself.
-const ATTACK: Duration = Duration::from_secs(4);
+const ATTACK: Duration = Duration::from_secs(3);
 
 /// Longer than anything here takes; only what hangs runs into it.
 const FOREVER: Duration = Duration::from_mins(1);

@@ -27,10 +27,7 @@ pub(crate) async fn bodies() -> Row {
         // One may be on its way in.
         let most = ROOM / SHARE / SENT + 1;
         assert!(held <= most, "{held} bodies, and not {most}");
-        format!(
-            "{held} of {PEERS} bodies held, {} MB",
-            held * SENT / 1_000_000
-        )
+        format!("{held} of {PEERS} bodies held, {} kB", held * SENT / 1_000)
     };
     setup.start().await.withstands(attack).await
 }
@@ -42,10 +39,7 @@ pub(crate) async fn heads() -> Row {
     let attack = async |_: &_| {
         let begin = ["POST /client HTTP/1.1\r\nx: ", &"a".repeat(SENT)].concat();
         let held = hold(PEERS, begin).await;
-        format!(
-            "{held} of {PEERS} heads held, {} MB",
-            held * SENT / 1_000_000
-        )
+        format!("{held} of {PEERS} heads held, {} kB", held * SENT / 1_000)
     };
     Setup::new().start().await.withstands(attack).await
 }
