@@ -1,4 +1,4 @@
-//! How much the peers may take in all: of the memory, and of the connections.
+//! Bounds of what the peers take in all: memory, and connections.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub(super) fn bounds(config: &Config) -> Bounds {
     }
 }
 
-/// Where and how connections are taken, of which no more are than descriptors allow.
+/// The listener's settings, with no more connections than descriptors allow.
 pub(super) fn listener(config: &Config) -> listener::Settings {
     let mut settings = config.listener.clone();
     if let Some(most) = fewer_connections(&settings) {
@@ -42,7 +42,7 @@ pub(super) fn listener(config: &Config) -> listener::Settings {
     settings
 }
 
-/// What the operator should know of the limit of open files.
+/// A warning to the operator where the limit of open files is too low.
 pub(super) fn warning(config: &Config) -> Option<String> {
     let most = fewer_connections(&config.listener)?;
     let asked = config.listener.max_connections;
@@ -58,7 +58,7 @@ pub(super) fn warning(config: &Config) -> Option<String> {
     ))
 }
 
-/// How many connections there may be, if that is less than is asked for.
+/// The number of connections that can be, if that is less than is asked for.
 fn fewer_connections(settings: &listener::Settings) -> Option<usize> {
     let most = connections_for(open_files_max());
     let asked = match settings.max_connections {
@@ -94,7 +94,7 @@ pub(super) fn raise_file_limit() {
     }
 }
 
-/// What is held now.
+/// The memory that is held now.
 pub(super) fn figures(accounts: &Arc<Accounts>) -> MemoryFigures {
     let held = accounts.figures();
     MemoryFigures {

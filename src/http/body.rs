@@ -118,7 +118,7 @@ pub(super) fn is_read(head: &Parts) {
     }
 }
 
-/// What comes of something, unless others need its memory before.
+/// Waits for something, unless others need its memory before.
 pub(super) async fn unless_revoked<T>(
     reservation: &Reservation,
     something: impl Future<Output = T>,

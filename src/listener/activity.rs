@@ -51,7 +51,7 @@ pub(super) struct Activity {
     write_timeout: Duration,
 }
 
-/// What a connection is about at a moment.
+/// The state of a connection at a moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Standing {
     pub(super) phase: Phase,

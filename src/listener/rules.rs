@@ -11,11 +11,11 @@ use super::overdue::Limits;
 use super::streams::StreamExecutor;
 use super::{Peer, Settings};
 
-/// What an HTTP/2 peer may send of a body before it is read, in bytes: one body, and
+/// The bytes of a body that an HTTP/2 peer may send before it is read: one body, and
 /// on all streams of a connection a few.
 const STREAM_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
-/// What h2 keeps of a response on its way, in bytes.
+/// The bytes that h2 keeps of a response on its way.
 const STREAM_SEND_BUFFER: usize = 16 * 1024;
 /// How often an HTTP/2 peer is asked whether it is still there.
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);

@@ -1,8 +1,8 @@
-//! What is held in memory, as it is counted.
+//! Metrics of what is held in memory.
 
 use super::Metrics;
 
-/// What requests, responses and connections hold at a moment.
+/// The memory that requests, responses and connections hold at a moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MemoryFigures {
     /// Bytes of requests, and of responses that are not written yet.

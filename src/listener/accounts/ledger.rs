@@ -48,7 +48,7 @@ impl Default for Bounds {
     }
 }
 
-/// What is held at a moment.
+/// The memory and connections that are held at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Bytes of requests, and of responses that are not written yet.
@@ -65,7 +65,7 @@ pub struct Figures {
     pub revoked: u64,
 }
 
-/// What holds memory, in the order in which it has to go.
+/// Kinds of what holds memory, in the order in which it has to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Request,

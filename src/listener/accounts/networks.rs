@@ -11,7 +11,7 @@ use super::Payer;
 const IPV4: [u32; 2] = [32, 24];
 const IPV6: [u32; 3] = [64, 56, 48];
 
-/// How many accounts one address is in at most.
+/// The most accounts that one address is in.
 pub(super) const LEVELS: usize = IPV6.len();
 
 /// The accounts that one payer is in, by hashes: that of the address first, and
