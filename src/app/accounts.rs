@@ -9,7 +9,7 @@ use crate::listener;
 use crate::listener::accounts::{Accounts, Bounds};
 use crate::metrics::MemoryFigures;
 
-use super::memory_limit::memory_limit;
+use super::memory_limit::{machine_memory, memory_limit};
 
 /// Descriptors for files, and for the administration, operators and other brokers.
 const DESCRIPTORS_KEPT: usize = 512;
@@ -20,13 +20,20 @@ const SHARE_OF_ONE: usize = 8;
 
 /// The memory that the configuration and the system allow.
 pub(super) fn bounds(config: &Config) -> Bounds {
-    let half_of_limit = || usize::try_from(memory_limit()? / 2).ok();
-    let high_water = config.listener.memory_high_water.or_else(half_of_limit);
-    let bytes = config.http.max_bytes_in_flight;
+    let asked = config.listener.memory_high_water;
+    let high_water = asked.unwrap_or_else(|| mark([memory_limit(), machine_memory()]));
     Bounds {
-        bytes: high_water.map_or(bytes, |mark| bytes.min(mark)),
+        bytes: config.http.max_bytes_in_flight.min(high_water),
         high_water,
     }
+}
+
+/// Half of the smaller one of the limits that are known.
+fn mark(limits: [Option<u64>; 2]) -> usize {
+    let least = limits.into_iter().flatten().min();
+    least.map_or(Bounds::default().high_water, |least| {
+        usize::try_from(least / 2).unwrap_or(usize::MAX)
+    })
 }
 
 /// The listener's settings, with no more connections than descriptors allow.
@@ -108,6 +115,38 @@ pub(super) fn figures(accounts: &Arc<Accounts>) -> MemoryFigures {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn there_is_always_a_mark() {
+        for (limits, expected) in [
+            ([Some(512), Some(4_096)], 256),
+            ([Some(4_096), Some(512)], 256),
+            ([None, Some(4_096)], 2_048),
+            ([Some(512), None], 256),
+            ([None, None], Bounds::default().high_water),
+        ] {
+            assert_eq!(mark(limits), expected, "{limits:?}");
+        }
+    }
+
+    #[test]
+    fn a_bare_start_has_half_of_the_machine_at_most() {
+        let machine = machine_memory().unwrap();
+        let bounds = bounds(&Config::default());
+        assert!(bounds.high_water as u64 <= machine / 2, "{bounds:?}");
+        assert!(bounds.bytes <= bounds.high_water, "{bounds:?}");
+    }
+
+    #[test]
+    fn a_mark_that_is_set_counts() {
+        let mut config = Config::default();
+        config.listener.memory_high_water = Some(100_000_000);
+        let bounds = bounds(&config);
+        assert_eq!(
+            (bounds.bytes, bounds.high_water),
+            (100_000_000, 100_000_000)
+        );
+    }
 
     #[test]
     fn descriptors_are_kept_for_what_is_no_connection() {

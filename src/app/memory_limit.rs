@@ -1,11 +1,12 @@
-//! The limit that control groups set on the memory of this process
-//! (`cgroups(7)`), as service managers and containers use them.
+//! How much memory there is: the limit that control groups set on this process
+//! (`cgroups(7)`), as service managers and containers use them, and what the machine
+//! has.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use procfs::ProcessCGroups;
 use procfs::process::{MountInfo, MountInfos, Process};
+use procfs::{Current as _, Meminfo, ProcessCGroups};
 
 /// Files of version 2 with a limit: over the first a process is killed, over the
 /// second it is slowed down until it hardly moves.
@@ -26,6 +27,11 @@ pub(super) fn memory_limit() -> Option<u64> {
         parse(&text)
     });
     limits.min()
+}
+
+/// The memory of the machine, in bytes; `None` if `/proc` does not tell.
+pub(super) fn machine_memory() -> Option<u64> {
+    Meminfo::current().ok().map(|memory| memory.mem_total)
 }
 
 /// The bytes that a file of a limit tells; `None` if it is `max` or its like.

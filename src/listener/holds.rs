@@ -168,11 +168,7 @@ mod tests {
     }
 
     fn place() -> Arc<Reservation> {
-        let bounds = Bounds {
-            bytes: 0,
-            high_water: None,
-        };
-        let reservation = Accounts::new(bounds).open(Payer::Many, 0);
+        let reservation = Accounts::new(Bounds::default()).open(Payer::Many, 0);
         Arc::new(reservation.unwrap())
     }
 

@@ -20,7 +20,7 @@ pub struct Settings {
     pub max_connections_per_peer: usize,
     /// How many bytes connections, requests and responses may take in all, as far as
     /// the broker counts them; above it the largest account pays. `None` is half of
-    /// what the cgroup allows the program, or no mark where it allows any.
+    /// the machine's memory, or of what the cgroup allows if that is less.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_high_water: Option<usize>,
     /// How long a peer may take over the TLS handshake.

@@ -70,7 +70,7 @@ async fn heads_in_the_making_have_the_share_of_an_address() {
     let share = 200_000;
     let accounts = Accounts::new(Bounds {
         bytes: 16 * share,
-        high_water: None,
+        ..Bounds::default()
     });
     let endpoints = front.endpoints.clone();
     let addr = serve_in(Arc::clone(&accounts), endpoints, Settings::default(), None).await;

@@ -42,7 +42,7 @@ async fn server(bounds: Bounds) -> (SocketAddr, Arc<Accounts>) {
 fn roomy() -> Bounds {
     Bounds {
         bytes: 32 * LARGE,
-        high_water: None,
+        ..Bounds::default()
     }
 }
 
@@ -172,7 +172,7 @@ async fn who_reads_slowly_but_fast_enough_gets_all() {
 async fn a_response_without_room_is_503_that_other_origins_may_read() {
     let bounds = Bounds {
         bytes: 16 * 50_000,
-        high_water: None,
+        ..Bounds::default()
     };
     let (addr, accounts) = server(bounds).await;
     let sender = connect(addr, 1_000_000).await;

@@ -85,7 +85,7 @@ impl Front {
             metrics_log: None,
             accounts: Accounts::new(Bounds {
                 bytes: http.max_bytes_in_flight,
-                high_water: None,
+                ..Bounds::default()
             }),
             process_figures: || None,
         };

@@ -34,16 +34,16 @@ new_key_type! {
 pub struct Bounds {
     /// Bytes of requests with their heads, and of responses until they are written.
     pub bytes: usize,
-    /// Bytes of all that and of the connections themselves; above it the largest
-    /// account pays.
-    pub high_water: Option<usize>,
+    /// Bytes of all that and of what requests and connections cost by themselves;
+    /// above it the largest account pays.
+    pub high_water: usize,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
         Self {
             bytes: 256_000_000,
-            high_water: None,
+            high_water: 512_000_000,
         }
     }
 }
@@ -58,7 +58,7 @@ pub struct Figures {
     /// The same bytes with what requests and connections cost by themselves.
     pub weight: usize,
     /// The mark above which the largest account pays.
-    pub high_water: Option<usize>,
+    pub high_water: usize,
     /// Connections that are open.
     pub connections: usize,
     /// Requests and connections that had to go for others, since the start.
@@ -203,7 +203,7 @@ impl Ledger {
                 return Err(DropReason::ConnectionsPerPeer);
             }
         }
-        let mark = self.bounds.high_water.unwrap_or(usize::MAX);
+        let mark = self.bounds.high_water;
         for (hash, share) in path.hashes().iter().zip(WEIGHT_SHARES) {
             let account = self.accounts.get(hash);
             let weight = account.map_or(0, |account| account.weight);
@@ -314,9 +314,8 @@ impl Ledger {
     fn excess(&self, bytes: usize) -> usize {
         let bound = self.bounds.bytes.saturating_add(self.leaving);
         let of_bytes = (self.total.bytes + bytes).saturating_sub(bound);
-        let of_weight = self.bounds.high_water.map_or(0, |mark| {
-            (self.total.weight + bytes).saturating_sub(mark.saturating_add(self.leaving))
-        });
+        let mark = self.bounds.high_water.saturating_add(self.leaving);
+        let of_weight = (self.total.weight + bytes).saturating_sub(mark);
         of_bytes.max(of_weight)
     }
 

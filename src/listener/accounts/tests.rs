@@ -6,12 +6,14 @@ use proptest::prelude::*;
 use super::*;
 
 const ROOM: usize = 1_600_000;
+/// A mark that nothing here reaches.
+const NO_MARK: usize = usize::MAX;
 
 fn accounts() -> Arc<Accounts> {
-    with_bounds(ROOM, None)
+    with_bounds(ROOM, NO_MARK)
 }
 
-fn with_bounds(bytes: usize, high_water: Option<usize>) -> Arc<Accounts> {
+fn with_bounds(bytes: usize, high_water: usize) -> Arc<Accounts> {
     Accounts::new(Bounds { bytes, high_water })
 }
 
@@ -84,7 +86,7 @@ fn whoever_passes_on_many_has_no_share() {
     let exempt = vec!["10.0.0.0/8".parse().unwrap()];
     let bounds = Bounds {
         bytes: ROOM,
-        high_water: None,
+        high_water: NO_MARK,
     };
     accounts.set(bounds, exempt);
     let ours = accounts.open(from("10.0.0.1"), ROOM / 2).unwrap();
@@ -123,7 +125,7 @@ fn above_the_mark_connections_that_idle_go_last() {
     connections[1].set_idle(true);
     let bounds = Bounds {
         bytes: ROOM,
-        high_water: Some(80_000),
+        high_water: 80_000,
     };
     accounts.set(bounds, Vec::new());
     let request = accounts.open(from("192.0.2.1"), 5_000).unwrap();
@@ -141,7 +143,7 @@ fn a_connection_that_is_needed_again_stays() {
     let connection = accounts.admit(ip("192.0.2.1"), &unlimited, 8_000).unwrap();
     let bounds = Bounds {
         bytes: ROOM,
-        high_water: Some(10_000),
+        high_water: 10_000,
     };
     accounts.set(bounds, Vec::new());
     connection.set_idle(true);
@@ -193,7 +195,7 @@ fn networks_have_a_limit_of_connections() {
 
 #[test]
 fn connections_of_one_address_weigh_an_eighth_of_the_mark_at_most() {
-    let accounts = with_bounds(ROOM, Some(160_000));
+    let accounts = with_bounds(ROOM, 160_000);
     let unlimited = settings(0, 0);
     let admit = |peer| accounts.admit(ip(peer), &unlimited, 10_000);
     let _two = [admit("192.0.2.1").unwrap(), admit("192.0.2.1").unwrap()];
@@ -215,7 +217,7 @@ fn exempt_peers_only_count_in_all() {
     let exempt = vec!["10.0.0.0/8".parse().unwrap()];
     let bounds = Bounds {
         bytes: ROOM,
-        high_water: None,
+        high_water: NO_MARK,
     };
     accounts.set(bounds, exempt);
     let settings = settings(4, 1);
@@ -249,7 +251,7 @@ proptest! {
     #[test]
     fn nothing_is_lost_and_nothing_is_left(
         steps in prop::collection::vec((0..6_u8, 0..8_u8, 0..40_000_usize), 1..200),
-        mark in prop::option::of(10_000..400_000_usize),
+        mark in 10_000..400_000_usize,
     ) {
         let accounts = with_bounds(200_000, mark);
         let unlimited = settings(6, 3);

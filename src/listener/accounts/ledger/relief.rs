@@ -16,11 +16,7 @@ const VICTIMS_MAX: usize = 64;
 impl Ledger {
     /// Tells holders of the largest accounts to go.
     pub(super) fn relieve(&mut self, bytes: usize) {
-        let mark = self
-            .bounds
-            .high_water
-            .unwrap_or(usize::MAX)
-            .min(self.bounds.bytes);
+        let mark = self.bounds.high_water.min(self.bounds.bytes);
         let excess = self.excess(bytes);
         let (mut freed, mut wanted) = (0, excess + mark / HEADROOM);
         for account in self.largest_accounts() {
