@@ -5,6 +5,7 @@ pub mod accounts;
 mod activity;
 mod awaited;
 mod bind;
+mod buffers;
 mod closing;
 mod handshake;
 mod holds;
@@ -43,6 +44,7 @@ pub use holds::{Connection, Hold};
 pub use settings::Settings;
 
 use accounts::{Accounts, Reservation};
+use buffers::Buffers;
 use handshake::Handshake;
 use rules::Rules;
 use version::Version;
@@ -78,7 +80,8 @@ pub enum DropReason {
     Http2Abuse,
     /// The peer did not take what was written to it.
     WriteTimeout,
-    /// There was no room for the head of a request, or for a TLS handshake.
+    /// There was no room for the head of a request, for a TLS handshake, or for what
+    /// the peer did not take.
     Memory,
     /// It was idle, and others needed its place or its memory.
     Revoked,
@@ -209,6 +212,15 @@ impl<S: Serve> Server<S> {
         }
     }
 
+    /// The kernel's memory for a connection of a peer.
+    fn buffers(&self, peer: Peer) -> Buffers {
+        if self.accounts.is_exempt(peer.0.ip()) {
+            buffers::LARGE
+        } else {
+            buffers::USUAL
+        }
+    }
+
     /// A place for one more connection of a peer.
     fn place_of(&self, peer: Peer, rules: &Rules) -> Result<Arc<Reservation>, DropReason> {
         let cost = if self.tls.is_some() {
@@ -251,6 +263,10 @@ impl<S: Serve> Server<S> {
         let Some((peer, place)) = identified else {
             return;
         };
+        if let Err(error) = self.buffers(peer).set(&stream) {
+            tracing::debug!(%error, "a connection broke off");
+            return;
+        }
         // In a box: a connection is open for long after its beginning, and most of
         // its memory is that of this future.
         let begun = Box::pin(self.begin(stream, &rules, &place));

@@ -49,6 +49,8 @@ pub(super) struct Activity {
     state: Arc<Mutex<State>>,
     place: Arc<Reservation>,
     write_timeout: Duration,
+    /// The most bytes that wait outside of this program once something does.
+    buffers: usize,
 }
 
 /// The state of a connection at a moment.
@@ -82,6 +84,10 @@ struct State {
     lacks_memory: bool,
     /// Until when the peer has to take more of what waits to be written.
     blocked_until: Option<Instant>,
+    /// What the peer sends is not read for now.
+    is_unread: bool,
+    /// The connection's buffers are in the account.
+    holds_buffers: bool,
     /// Responses over HTTP/2 of which not all is written, by when more of them has
     /// to be.
     unwritten: BTreeMap<UnwrittenKey, Arc<StreamWatch>>,
@@ -94,8 +100,9 @@ pub(super) type UnwrittenKey = (Instant, u64);
 
 impl Activity {
     /// Of a connection that was just accepted: its first request is due. What is
-    /// written to its peer has to be taken within so long, [`PIECE`] by piece.
-    pub(super) fn new(place: Arc<Reservation>, write_timeout: Duration) -> Self {
+    /// written to its peer has to be taken within so long, [`PIECE`] by piece; until
+    /// it is, so many bytes wait in the connection's buffers.
+    pub(super) fn new(place: Arc<Reservation>, write_timeout: Duration, buffers: usize) -> Self {
         let state = State {
             phase: Phase::Head,
             phases: 0,
@@ -105,6 +112,8 @@ impl Activity {
             head_in_account: 0,
             lacks_memory: false,
             blocked_until: None,
+            is_unread: false,
+            holds_buffers: false,
             unwritten: BTreeMap::new(),
             responses: 0,
         };
@@ -112,6 +121,7 @@ impl Activity {
             state: Arc::new(Mutex::new(state)),
             place,
             write_timeout,
+            buffers,
         }
     }
 
@@ -182,11 +192,13 @@ impl Activity {
         self.state().lacks_memory
     }
 
-    /// The peer does not take what is written; or has taken [`PIECE`] bytes of it.
-    pub(super) fn write_blocked(&self) {
+    /// The peer does not take what is written; or has taken [`PIECE`] bytes of it. An
+    /// error if there is no room for what waits now.
+    pub(super) fn write_blocked(&self) -> io::Result<()> {
         let mut state = self.state();
         state.blocked_until = Some(self.in_time());
         state.changes += 1;
+        self.account_for_buffers(&mut state)
     }
 
     /// The peer has taken all.
@@ -194,6 +206,15 @@ impl Activity {
         let mut state = self.state();
         state.blocked_until = None;
         state.changes += 1;
+        self.release_buffers(&mut state);
+    }
+
+    /// What the peer sends is not read until the request that there is has its
+    /// response. An error if there is no room for it.
+    pub(super) fn leave_unread(&self) -> io::Result<()> {
+        let mut state = self.state();
+        state.is_unread = true;
+        self.account_for_buffers(&mut state)
     }
 
     /// Whether something waits to be written.
@@ -246,9 +267,31 @@ impl Activity {
         if more == 0 {
             return Ok(());
         }
+        self.take(state, more)?;
         state.head_in_account += more;
-        self.place.grow(more).map_err(|no_room| {
-            state.head_in_account -= more;
+        Ok(())
+    }
+
+    /// While something waits that the peer does not take, nothing of the peer is
+    /// read either.
+    fn account_for_buffers(&self, state: &mut State) -> io::Result<()> {
+        if !state.holds_buffers {
+            self.take(state, self.buffers)?;
+            state.holds_buffers = true;
+        }
+        Ok(())
+    }
+
+    fn release_buffers(&self, state: &mut State) {
+        let is_needed = state.is_unread || state.blocked_until.is_some();
+        if state.holds_buffers && !is_needed {
+            state.holds_buffers = false;
+            self.place.shrink(self.buffers);
+        }
+    }
+
+    fn take(&self, state: &mut State, bytes: usize) -> io::Result<()> {
+        self.place.grow(bytes).map_err(|no_room| {
             state.lacks_memory = true;
             io::Error::other(no_room)
         })
@@ -265,6 +308,10 @@ impl Activity {
         state.phase = phase;
         state.phases += 1;
         state.changes += 1;
+        if state.is_unread {
+            state.is_unread = false;
+            self.release_buffers(state);
+        }
         if was_idle != is_idle {
             self.place.set_idle(is_idle);
         }

@@ -7,14 +7,10 @@ use std::time::Duration;
 use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
+use super::buffers;
+
 /// How many connections the kernel keeps for us until they are accepted.
 const BACKLOG: u32 = 4096;
-
-/// What the kernel keeps of a connection for us and for its peer, in bytes; it takes
-/// twice as much. Left alone it would take megabytes of each peer that sends and
-/// does not read.
-const RECEIVE_BUFFER: usize = 32 * 1024;
-const SEND_BUFFER: usize = 32 * 1024;
 
 /// How long the kernel tries to reach a peer that is gone.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -46,8 +42,7 @@ pub async fn bind(addr: &str) -> io::Result<TcpListener> {
 /// Bounds what each connection of a listener costs the kernel: accepted sockets have
 /// the options of the one that they came by.
 pub(super) fn bound_connections(listener: &TcpListener) -> io::Result<()> {
-    sockopt::set_socket_recv_buffer_size(listener, RECEIVE_BUFFER)?;
-    sockopt::set_socket_send_buffer_size(listener, SEND_BUFFER)?;
+    buffers::USUAL.set(listener)?;
     let milliseconds = u32::try_from(USER_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
     sockopt::set_tcp_user_timeout(listener, milliseconds)?;
     sockopt::set_tcp_nodelay(listener, true)?;

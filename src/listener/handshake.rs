@@ -46,11 +46,6 @@ impl Handshake {
     pub(super) fn end(&mut self) {
         self.under_way = None;
     }
-
-    /// The connection itself.
-    pub(super) fn tcp(&self) -> &TcpStream {
-        &self.stream
-    }
 }
 
 impl UnderWay {

@@ -163,7 +163,7 @@ mod tests {
     fn fresh_connection() -> Connection {
         Connection {
             holds: Holds::new(),
-            activity: Activity::new(place(), Duration::MAX),
+            activity: Activity::new(place(), Duration::MAX, 0),
         }
     }
 

@@ -91,7 +91,12 @@ impl<S: Serve> Server<S> {
             tokio::select! {
                 biased;
                 () = awaited.done() => {}
-                () = stream.closed() => return,
+                () = stream.closed() => {
+                    if stream.early() > HEAD_FREE {
+                        self.observer.dropped(DropReason::Memory);
+                    }
+                    return;
+                }
             }
             stream.put_back(awaited.again().unwrap_or_default());
         }
@@ -121,10 +126,11 @@ impl<S: Serve> Server<S> {
 impl<'a, S: Serve> Session<'a, S> {
     /// With a peer that has just come.
     fn new(server: &'a Server<S>, peer: Peer, rules: &Rules, place: Arc<Reservation>) -> Self {
+        let buffers = server.buffers(peer).most(server.tls.is_some());
         Self {
             server,
             peer,
-            activity: Activity::new(place, rules.settings.write_timeout),
+            activity: Activity::new(place, rules.settings.write_timeout, buffers),
             holds: Holds::new(),
         }
     }
@@ -159,7 +165,11 @@ impl<'a, S: Serve> Session<'a, S> {
                         return false;
                     }
                     Due::Park if is_parkable() => return true,
-                    Due::Park => {}
+                    Due::Park if self.activity.leave_unread().is_ok() => {}
+                    Due::Park => {
+                        self.server.observer.dropped(DropReason::Memory);
+                        return false;
+                    }
                     Due::Stall if overdue.end_stalled() => {}
                     Due::Stall => {
                         self.server.observer.dropped(DropReason::WriteTimeout);

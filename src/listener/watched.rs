@@ -1,15 +1,15 @@
 //! The bytes of a connection, watched on their way.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Interest, ReadBuf};
-use tokio_util::either::Either;
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Stream;
-use super::activity::{Activity, PIECE};
+use super::activity::{Activity, HEAD_FREE, PIECE};
 
 /// A stream whose arriving bytes count as activity.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(super) struct Watched<S> {
     stream: S,
     activity: Activity,
     /// What is read before anything else is.
-    early: Bytes,
+    early: BytesMut,
     /// The peer does not take what is written, and has taken so much since.
     blocked: Option<usize>,
 }
@@ -27,7 +27,7 @@ impl<S> Watched<S> {
         Self {
             stream,
             activity,
-            early: Bytes::new(),
+            early: BytesMut::new(),
             blocked: None,
         }
     }
@@ -35,57 +35,64 @@ impl<S> Watched<S> {
     /// Has these bytes read before all others.
     pub(super) fn put_back(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
-            self.early = [bytes, &self.early].concat().into();
+            self.early = [bytes, &self.early].concat().as_slice().into();
         }
     }
 
-    fn note_write(&mut self, written: &Poll<io::Result<usize>>) {
+    /// How many bytes are kept to be read before all others.
+    pub(super) fn early(&self) -> usize {
+        self.early.len()
+    }
+
+    fn note_write(&mut self, written: &Poll<io::Result<usize>>) -> io::Result<()> {
         match (written, &mut self.blocked) {
             (Poll::Pending, None) => {
                 self.blocked = Some(0);
-                self.activity.write_blocked();
+                self.activity.write_blocked()?;
             }
             (Poll::Ready(Ok(count)), Some(taken)) => {
                 *taken += count;
                 if *taken >= PIECE {
                     *taken = 0;
-                    self.activity.write_blocked();
+                    self.activity.write_blocked()?;
                 }
             }
             _ => {}
         }
+        Ok(())
     }
 
     /// All that is written is flushed in the end.
-    fn note_flush(&mut self, flushed: &Poll<io::Result<()>>) {
-        if flushed.is_ready() {
-            if self.blocked.take().is_some() {
-                self.activity.write_unblocked();
-            }
-        } else {
-            self.note_write(&Poll::Pending);
+    fn note_flush(&mut self, flushed: &Poll<io::Result<()>>) -> io::Result<()> {
+        if flushed.is_pending() {
+            return self.note_write(&Poll::Pending);
         }
+        if self.blocked.take().is_some() {
+            self.activity.write_unblocked();
+        }
+        Ok(())
     }
 }
 
-impl Watched<Stream> {
-    /// Returns when the peer has closed, whatever it has sent before: that is kept,
-    /// and no more read.
+impl<S: AsyncRead + Unpin> Watched<S> {
+    /// Returns when the peer has closed, or has sent more before its time than is
+    /// kept of that. The rest would be in the memory of the kernel, and in nobody's
+    /// account.
     pub(super) async fn closed(&mut self) {
-        if self.early.is_empty() {
-            let mut byte = [0];
-            let Ok(1) = self.stream.read(&mut byte).await else {
-                return;
-            };
-            self.put_back(&byte);
-        }
-        let tcp = match &self.stream {
-            Either::Left(tcp) => tcp,
-            Either::Right(tls) => tls.get_ref().0.tcp(),
-        };
-        // What has come of more is no sign, but the end of it is. It is the same if
-        // this fails: nothing will come any more.
-        let _ = tcp.ready(Interest::PRIORITY).await;
+        while self.early.len() <= HEAD_FREE && self.read_early().await {}
+    }
+
+    /// Reads some of what comes before its time; whether there was any.
+    async fn read_early(&mut self) -> bool {
+        poll_fn(|context| {
+            // Not a part of the future: of these there is one for each parked poll.
+            let mut some = [MaybeUninit::uninit(); 1_024];
+            let mut some = ReadBuf::uninit(&mut some);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(context, &mut some));
+            self.early.extend_from_slice(some.filled());
+            Poll::Ready(read.is_ok() && !some.filled().is_empty())
+        })
+        .await
     }
 }
 
@@ -97,7 +104,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     ) -> Poll<io::Result<()>> {
         if !self.early.is_empty() {
             let length = self.early.len().min(buffer.remaining());
-            buffer.put_slice(&self.early.split_to(length));
+            buffer.put_slice(&self.early[..length]);
+            self.early.advance(length);
+            if self.early.is_empty() {
+                // What it was in is free, too.
+                self.early = BytesMut::new();
+            }
             return Poll::Ready(self.activity.read(length));
         }
         let before = buffer.filled().len();
@@ -117,13 +129,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.note_write(&written);
+        self.note_write(&written)?;
         written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.note_flush(&flushed);
+        self.note_flush(&flushed)?;
         flushed
     }
 
@@ -137,7 +149,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
-        self.note_write(&written);
+        self.note_write(&written)?;
         written
     }
 

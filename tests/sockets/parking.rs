@@ -1,10 +1,12 @@
 //! Requests over HTTP/1 whose connection is parked until they have a response.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use snowflake_broker::listener::Settings;
+use snowflake_broker::listener::accounts::{Accounts, Bounds};
 use snowflake_broker::matching;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -13,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use crate::front::Front;
 use crate::messages::{answer, client_poll, offer, proxy_answer, proxy_poll};
 use crate::peer::Peer;
+use crate::serve::serve_in;
 use crate::{FOREVER, parked, serve, until};
 
 /// Longer than it takes until a connection is parked.
@@ -228,6 +231,39 @@ async fn whoever_sends_much_after_a_poll_is_closed() {
     // It is closed without a reply, or after one if all that was not read at once.
     assert!(reply.is_empty() || reply.contains("no match"), "{reply}");
     until(|| parked(&front) == 0).await;
+}
+
+/// The kernel once kept 64 KiB of it, in nobody's account.
+#[tokio::test]
+async fn whoever_sends_much_while_its_poll_is_parked_is_closed() {
+    let front = Front::new(matching::Settings::default());
+    let addr = serve(&front, Settings::default(), None).await;
+    let mut stream = send(addr, &poll("1.1", "")).await;
+    until(|| parked(&front) == 1).await;
+    sleep(PARKED).await;
+    for _ in 0..9 {
+        let _ = stream.write_all(&[b' '; 1_000]).await;
+        sleep(PARKED / 50).await;
+    }
+    until(|| parked(&front) == 0).await;
+    let polls = "snowflake_broker_proxy_polls_total";
+    assert_eq!(front.count(polls, &[r#"outcome="abandoned""#]), 1);
+}
+
+/// A request whose response can have no body is not parked.
+#[tokio::test]
+async fn what_may_wait_unread_behind_a_request_is_in_the_account() {
+    let front = Front::new(matching::Settings::default());
+    let accounts = Accounts::new(Bounds::default());
+    let (endpoints, settings) = (front.endpoints.clone(), Settings::default());
+    let addr = serve_in(Arc::clone(&accounts), endpoints, settings, None).await;
+    let held = || accounts.figures().bytes;
+    let as_head = poll("1.1", "").replacen("POST", "HEAD", 1);
+    let stream = send(addr, &as_head).await;
+    until(|| parked(&front) == 1).await;
+    until(|| held() >= 80 * 1024).await;
+    drop(stream);
+    until(|| held() == 0).await;
 }
 
 #[tokio::test]

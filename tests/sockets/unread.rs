@@ -25,13 +25,17 @@ const LARGE: usize = 4_000_000;
 
 /// A server whose responses are as long as their paths say, and its accounts.
 async fn server(bounds: Bounds) -> (SocketAddr, Arc<Accounts>) {
+    patient_server(bounds, WRITE_TIMEOUT).await
+}
+
+async fn patient_server(bounds: Bounds, write_timeout: Duration) -> (SocketAddr, Arc<Accounts>) {
     let accounts = Accounts::new(bounds);
     let of_length = |axum::extract::Path(length): axum::extract::Path<usize>| async move {
         ([("access-control-allow-origin", "*")], vec![b'x'; length])
     };
     let service = Router::new().route("/{length}", get(of_length));
     let settings = Settings {
-        write_timeout: WRITE_TIMEOUT,
+        write_timeout,
         ..Settings::default()
     };
     let addr = serve_in(Arc::clone(&accounts), service, settings, None).await;
@@ -171,18 +175,66 @@ async fn who_reads_slowly_but_fast_enough_gets_all() {
 #[tokio::test]
 async fn a_response_without_room_is_503_that_other_origins_may_read() {
     let bounds = Bounds {
-        bytes: 16 * 50_000,
+        bytes: 16 * 250_000,
         ..Bounds::default()
     };
     let (addr, accounts) = server(bounds).await;
     let sender = connect(addr, 1_000_000).await;
     let allows_all = |headers: &HeaderMap| headers["access-control-allow-origin"] == "*";
-    let refused = ask(&sender, 60_000).await.unwrap();
+    let refused = ask(&sender, 260_000).await.unwrap();
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(allows_all(refused.headers()));
     assert_eq!(read_on(refused.into_body()).await.unwrap(), 0);
-    let fits = ask(&sender, 40_000).await.unwrap();
+    let fits = ask(&sender, 150_000).await.unwrap();
     assert_eq!(fits.status(), StatusCode::OK);
-    assert_eq!(read_on(fits.into_body()).await.unwrap(), 40_000);
+    assert_eq!(read_on(fits.into_body()).await.unwrap(), 150_000);
     until(|| accounts.figures().bytes == 0).await;
+}
+
+/// Small responses were in nobody's account once the kernel had them, up to 64 KiB of
+/// each connection, and as much that their peer had sent on.
+#[tokio::test]
+async fn what_the_kernel_keeps_of_connections_has_the_share_of_their_address() {
+    let share = 400_000;
+    let bounds = Bounds {
+        bytes: 16 * share,
+        ..Bounds::default()
+    };
+    let (addr, accounts) = patient_server(bounds, FOREVER).await;
+    let requests = "GET /5000 HTTP/1.1\r\nHost: a.example\r\n\r\n".repeat(200);
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        let mut stream = socket.connect(addr).await.unwrap();
+        // One that is closed meanwhile takes not all.
+        let _ = stream.write_all(requests.as_bytes()).await;
+        streams.push(stream);
+    }
+    // 64 and 16 KiB each.
+    until(|| (1..=4).contains(&accounts.figures().connections)).await;
+    let held = accounts.figures();
+    assert!(
+        (held.connections * 80 * 1024..=share).contains(&held.bytes),
+        "{held:?}"
+    );
+    drop(streams);
+    until(|| accounts.figures().connections == 0).await;
+    assert_eq!(accounts.figures().bytes, 0);
+}
+
+#[tokio::test]
+async fn what_has_waited_in_the_kernel_is_given_back_once_it_is_read() {
+    let (addr, accounts) = patient_server(roomy(), FOREVER).await;
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let request = format!("GET /{LARGE} HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    until(|| accounts.figures().bytes >= LARGE + 80 * 1024).await;
+    let mut body = vec![0; LARGE];
+    timeout(FOREVER, stream.read_exact(&mut body))
+        .await
+        .unwrap()
+        .unwrap();
+    until(|| accounts.figures().bytes == 0).await;
+    assert_eq!(accounts.figures().connections, 1);
 }
