@@ -85,10 +85,11 @@ impl Scene {
     async fn rendezvous(&mut self) {
         self.poll();
         let (broker, client) = (Arc::clone(&self.broker), self.client.clone());
-        let client =
-            tokio::spawn(
-                async move { broker.client_poll(caller(), Rendezvous::Http, client).await },
-            );
+        let client = tokio::spawn(async move {
+            broker
+                .client_poll(caller(), Rendezvous::Http, client, || false)
+                .await
+        });
         let (sid, response) = self.tellings.recv().await.expect("the scene tells");
         assert!(matches!(response.status, PollStatus::ClientMatch { .. }));
         let answer = ProxyAnswer {

@@ -79,7 +79,7 @@ async fn rendezvous(broker: &Broker) {
     };
     let (response, reply) = tokio::join!(
         proxy,
-        broker.client_poll(caller(), Rendezvous::Http, client)
+        broker.client_poll(caller(), Rendezvous::Http, client, || false)
     );
     assert!(response.is_ok() && reply.is_ok());
     black_box(reply.ok());

@@ -18,6 +18,7 @@ mod settings;
 mod status;
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::{Future, ready};
 use std::io;
 use std::pin::Pin;
@@ -129,7 +130,7 @@ pub type Reply = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Sen
 
 impl<B> Service<Request<B>> for Endpoints
 where
-    B: HttpBody<Data = Bytes, Error: Send> + Unpin + Send + 'static,
+    B: HttpBody<Data = Bytes, Error: Error + Send + 'static> + Unpin + Send + 'static,
 {
     type Response = Response;
     type Error = Infallible;

@@ -15,12 +15,14 @@ use super::trace::ClientTrace;
 use super::{Broker, Caller, NoAnswer, Origin, clock};
 
 impl Broker {
-    /// A client asks for a proxy.
+    /// A client asks for a proxy. One whose request is dropped before its reply pays
+    /// for that, unless it was sent away.
     pub async fn client_poll(
         &self,
         caller: Caller,
         rendezvous: Rendezvous,
         poll: ClientPoll,
+        is_sent_away: impl Fn() -> bool,
     ) -> Result<SessionDescription, NoAnswer> {
         let knowledge = self.knowledge.load_full();
         let claimed = LazyCell::new(|| candidates::public_address(&poll.offer));
@@ -44,6 +46,7 @@ impl Broker {
             broker: self,
             origin: caller.origin,
             claimed: claimed_if_it_counts(caller.origin, &claimed),
+            is_sent_away,
             is_due: true,
         };
         let search = Search {
@@ -91,23 +94,25 @@ fn claimed_if_it_counts(
 
 /// Has a client that leaves before its reply pay for that: the proxy that it was
 /// handed to waits for it in vain. Taken by the drop.
-struct Toll<'a> {
+struct Toll<'a, F: Fn() -> bool> {
     broker: &'a Broker,
     origin: Origin,
     claimed: Option<IpAddr>,
+    /// Whether it leaves because the broker had it go.
+    is_sent_away: F,
     is_due: bool,
 }
 
-impl Toll<'_> {
+impl<F: Fn() -> bool> Toll<'_, F> {
     /// The client has stayed.
     fn lift(mut self) {
         self.is_due = false;
     }
 }
 
-impl Drop for Toll<'_> {
+impl<F: Fn() -> bool> Drop for Toll<'_, F> {
     fn drop(&mut self) {
-        if self.is_due {
+        if self.is_due && !(self.is_sent_away)() {
             // One token it has paid when it came.
             let (origin, claimed) = (self.origin, self.claimed);
             self.broker

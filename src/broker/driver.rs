@@ -129,7 +129,8 @@ pub(super) mod tests {
                 let poll = ClientPoll::decode(
                     b"1.0\n{\"offer\":\"{\\\"type\\\":\\\"offer\\\",\\\"sdp\\\":\\\"v=0\\\"}\"}",
                 );
-                let polled = broker.client_poll(caller(), Rendezvous::Http, poll.unwrap());
+                let polled =
+                    broker.client_poll(caller(), Rendezvous::Http, poll.unwrap(), || false);
                 polled.await
             })
         };

@@ -12,8 +12,14 @@ use crate::wire::session_description::SessionDescription;
 use super::{Broker, Caller, NoAnswer, refusals};
 
 impl Broker {
-    /// The response to a poll in today's form.
-    pub async fn exchange(&self, caller: Caller, rendezvous: Rendezvous, body: Bytes) -> Vec<u8> {
+    /// The response to a poll in today's form; see [`Self::client_poll`].
+    pub async fn exchange(
+        &self,
+        caller: Caller,
+        rendezvous: Rendezvous,
+        body: Bytes,
+        is_sent_away: impl Fn() -> bool,
+    ) -> Vec<u8> {
         let poll = match ClientPoll::decode(&body) {
             Ok(poll) => poll,
             Err(invalid) => {
@@ -22,21 +28,23 @@ impl Broker {
             }
         };
         drop(body);
-        match self.ask(caller, rendezvous, poll).await {
+        match self.ask(caller, rendezvous, poll, is_sent_away).await {
             Ok(answer) => encode_answer(&answer),
             Err(no_answer) => encode_error(&no_answer.to_string()),
         }
     }
 
     /// A client asks for a proxy; if too many did from where it is, the log says
-    /// so.
+    /// so. See [`Self::client_poll`].
     pub async fn ask(
         &self,
         caller: Caller,
         rendezvous: Rendezvous,
         poll: ClientPoll,
+        is_sent_away: impl Fn() -> bool,
     ) -> Result<SessionDescription, NoAnswer> {
-        let answered = self.client_poll(caller, rendezvous, poll).await;
+        let answered = self.client_poll(caller, rendezvous, poll, is_sent_away);
+        let answered = answered.await;
         if answered == Err(NoAnswer::OverLimit) {
             refusals::log_limit(Request::ClientPoll);
         }
@@ -68,8 +76,6 @@ impl Broker {
         let country = self.knowledge().country(caller.address);
         self.metrics().bad_client_poll(rendezvous, country, reason);
         refusals::log(Request::ClientPoll, &why);
-        if reason == Refusal::BadRequest {
-            self.charge_malformed(Request::ClientPoll, caller.origin);
-        }
+        self.charge_refused(Request::ClientPoll, caller.origin, reason);
     }
 }

@@ -34,7 +34,7 @@
 //!
 //! A request costs one token, one that is [malformed](MALFORMED) ten, and a client
 //! that [leaves](LEFT) before its reply has paid five. A bucket that has fewer owes
-//! the rest.
+//! the rest. Nobody pays for what the broker breaks off itself.
 //!
 //! # What is kept
 //!
@@ -59,7 +59,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::time::sleep_until;
 
-use crate::metrics::labels::Request;
+use crate::metrics::labels::{Refusal, Request};
 
 use super::{Broker, Origin, clock};
 
@@ -201,12 +201,18 @@ impl Broker {
         limits.is_some_and(|limits| !limits.has_room(request, origin))
     }
 
-    /// Has a request that is not understood paid for. Who sent it through an
-    /// intermediary is not known, and the others there are not to pay for it.
-    pub fn charge_malformed(&self, request: Request, origin: Origin) {
-        let tokens = match origin {
-            Origin::Intermediary(_) | Origin::Unconfirmed { claimed: None, .. } => 1,
-            _ => MALFORMED,
+    /// Has a request that is refused paid for, if its sender is to blame. Who sent it
+    /// through an intermediary is not known, and the others there are not to pay for
+    /// what it is like.
+    pub fn charge_refused(&self, request: Request, origin: Origin, reason: Refusal) {
+        let tokens = match (reason, origin) {
+            (Refusal::CutOff, _)
+            | (
+                Refusal::BadRequest,
+                Origin::Intermediary(_) | Origin::Unconfirmed { claimed: None, .. },
+            ) => 1,
+            (Refusal::BadRequest, _) => MALFORMED,
+            _ => return,
         };
         self.charge(request, origin, None, tokens);
     }

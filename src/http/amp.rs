@@ -54,8 +54,9 @@ async fn response(front: &Front, caller: Caller, head: Parts) -> Vec<u8> {
             return encode_error(&invalid.to_string());
         }
     };
+    let is_sent_away = body::is_sent_away(&reservation, &head);
     drop(head);
-    let response = broker.exchange(caller, rendezvous, poll.into());
+    let response = broker.exchange(caller, rendezvous, poll.into(), is_sent_away);
     let response = body::unless_revoked(&reservation, response).await;
     response.unwrap_or_else(|_| encode_error(OVERLOADED))
 }

@@ -1,5 +1,9 @@
 //! Bodies of requests: read whole, within bounds of size, time and memory.
 
+use std::error::Error;
+use std::io::{self, ErrorKind};
+use std::iter;
+
 use axum::body::{Body, HttpBody};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
@@ -19,9 +23,12 @@ use super::Front;
 /// Why a body is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum UnreadableBody {
-    /// It is too large, or broke off.
+    /// It is too large, or not in the form that its head says.
     #[error("the body cannot be read")]
     Broken,
+    /// Its sender broke it off.
+    #[error("the body ended before its end")]
+    CutOff,
     /// It did not come in time.
     #[error("the body did not come within http.body_read_timeout")]
     TooSlow,
@@ -35,6 +42,7 @@ impl UnreadableBody {
     pub(super) fn reason(self) -> Refusal {
         match self {
             Self::Broken => Refusal::BadRequest,
+            Self::CutOff => Refusal::CutOff,
             Self::TooSlow => Refusal::TooSlow,
             Self::NoRoom => Refusal::Overloaded,
         }
@@ -96,7 +104,7 @@ pub(super) async fn read<B>(
     front: &Front,
 ) -> Result<(Bytes, Reservation), UnreadableBody>
 where
-    B: HttpBody<Data = Bytes> + Unpin,
+    B: HttpBody<Data = Bytes, Error: Error + 'static> + Unpin,
 {
     // Polled, it would be asked for: by `100 Continue`, and by credit of HTTP/2.
     if body.size_hint().lower() > most_bytes(front) {
@@ -106,9 +114,34 @@ where
     let whole = collect(body, front.settings.max_body_bytes, &reservation);
     let read = timeout(front.settings.body_read_timeout, whole);
     let body = unless_revoked(&reservation, read).await?;
-    let body = body.unwrap_or(Err(UnreadableBody::TooSlow))?;
-    is_read(head);
-    Ok((body, reservation))
+    let body = body.unwrap_or(Err(UnreadableBody::TooSlow));
+    match body {
+        Ok(body) => {
+            is_read(head);
+            Ok((body, reservation))
+        }
+        // It is not the sender who broke it off.
+        Err(_) if lacks_memory(head) => Err(UnreadableBody::NoRoom),
+        Err(unreadable) => Err(unreadable),
+    }
+}
+
+fn lacks_memory(head: &Parts) -> bool {
+    let connection = head.extensions.get();
+    connection.is_some_and(Connection::lacks_memory)
+}
+
+/// Tells whether a request ends for want of memory, and not because its sender has
+/// left.
+pub(super) fn is_sent_away<'a>(
+    reservation: &'a Reservation,
+    head: &Parts,
+) -> impl Fn() -> bool + use<'a> {
+    let connection = head.extensions.get::<Connection>().cloned();
+    move || {
+        let connection = connection.as_ref();
+        reservation.is_revoked() || connection.is_some_and(Connection::lacks_memory)
+    }
 }
 
 /// Tells the connection that nothing of the request is left to be read.
@@ -152,11 +185,11 @@ async fn collect<B>(
     reservation: &Reservation,
 ) -> Result<Bytes, UnreadableBody>
 where
-    B: HttpBody<Data = Bytes> + Unpin,
+    B: HttpBody<Data = Bytes, Error: Error + 'static> + Unpin,
 {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| UnreadableBody::Broken)?;
+        let frame = frame.map_err(|error| unreadable(&error))?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
@@ -171,6 +204,31 @@ where
         whole.extend_from_slice(&data);
     }
     Ok(whole.freeze())
+}
+
+/// Whether a body is wrong, or only not whole.
+fn unreadable(error: &(dyn Error + 'static)) -> UnreadableBody {
+    let mut errors = iter::successors(Some(error), |&error| error.source());
+    if errors.any(is_cut_off) {
+        UnreadableBody::CutOff
+    } else {
+        UnreadableBody::Broken
+    }
+}
+
+fn is_cut_off(error: &(dyn Error + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        return matches!(
+            error.kind(),
+            ErrorKind::UnexpectedEof
+                | ErrorKind::BrokenPipe
+                | ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::TimedOut
+        );
+    }
+    let error = error.downcast_ref::<h2::Error>();
+    error.is_some_and(|error| error.is_remote() || error.is_io())
 }
 
 /// An answer with a JSON body.

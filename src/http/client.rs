@@ -1,5 +1,6 @@
 //! `/client`: clients ask for a proxy.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use axum::body::HttpBody;
@@ -19,7 +20,7 @@ use super::{Front, body, error};
 /// The poll of a client, in today's form or the legacy one.
 pub(super) async fn poll<B>(front: Arc<Front>, head: Parts, body: B) -> Response
 where
-    B: HttpBody<Data = Bytes> + Unpin,
+    B: HttpBody<Data = Bytes, Error: Error + 'static> + Unpin,
 {
     let caller = caller(&head, &front.settings);
     let broker = &front.broker;
@@ -44,13 +45,15 @@ where
         // What is no text is no NAT word either.
         let nat = head.headers.get("Snowflake-NAT-Type");
         let nat = nat.map(|nat| nat.to_str().unwrap_or("?").to_owned());
+        let is_sent_away = body::is_sent_away(&reservation, &head);
         drop(head);
-        let response = legacy_poll(broker, caller, body, nat);
+        let response = legacy_poll(broker, caller, body, nat, is_sent_away);
         return unless_revoked(&reservation, response).await;
     }
+    let is_sent_away = body::is_sent_away(&reservation, &head);
     // The head may be long, and is of no more use while the client waits.
     drop(head);
-    let exchange = broker.exchange(caller, Rendezvous::Http, body);
+    let exchange = broker.exchange(caller, Rendezvous::Http, body, is_sent_away);
     unless_revoked(&reservation, exchange.map(body::json)).await
 }
 
@@ -67,6 +70,7 @@ async fn legacy_poll(
     caller: Caller,
     body: Bytes,
     nat: Option<String>,
+    is_sent_away: impl Fn() -> bool,
 ) -> Response {
     let poll = match ClientPoll::decode_legacy(&body, nat.as_deref()) {
         Ok(poll) => poll,
@@ -78,7 +82,8 @@ async fn legacy_poll(
     };
     drop(nat);
     drop(body);
-    match broker.ask(caller, Rendezvous::Http, poll).await {
+    let asked = broker.ask(caller, Rendezvous::Http, poll, is_sent_away);
+    match asked.await {
         Ok(answer) => body::json(answer.text()),
         Err(no_answer) => error::legacy(no_answer),
     }

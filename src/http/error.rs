@@ -17,7 +17,7 @@ pub(super) fn bad_request() -> Response {
 /// it does not come, the connection cannot be used again, and HTTP/1.1 says so.
 pub(super) fn unreadable(body: UnreadableBody) -> Response {
     match body {
-        UnreadableBody::Broken | UnreadableBody::TooSlow => {
+        UnreadableBody::Broken | UnreadableBody::CutOff | UnreadableBody::TooSlow => {
             (StatusCode::BAD_REQUEST, [(CONNECTION, "close")]).into_response()
         }
         UnreadableBody::NoRoom => StatusCode::SERVICE_UNAVAILABLE.into_response(),

@@ -1,5 +1,6 @@
 //! `/proxy` and `/answer`: proxies ask for a client, and answer its offer.
 
+use std::error::Error;
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ const LOGGED_PATTERN_MAX: usize = 260;
 /// The poll of a proxy.
 pub(super) async fn poll<B>(front: Arc<Front>, head: Parts, body: B) -> Response
 where
-    B: HttpBody<Data = Bytes> + Unpin,
+    B: HttpBody<Data = Bytes, Error: Error + 'static> + Unpin,
 {
     let caller = caller(&head, &front.settings);
     // The answer will come over this connection, if there is a client.
@@ -79,7 +80,7 @@ where
 /// The answer of a proxy.
 pub(super) async fn answer<B>(front: Arc<Front>, head: Parts, body: B) -> Response
 where
-    B: HttpBody<Data = Bytes> + Unpin,
+    B: HttpBody<Data = Bytes, Error: Error + 'static> + Unpin,
 {
     let caller = caller(&head, &front.settings);
     let (body, _reservation) = match body::read(&caller, &head, body, &front).await {
@@ -143,9 +144,7 @@ fn refuse(
     why: &dyn Display,
 ) {
     refusals::log(request, why);
-    if reason == Refusal::BadRequest {
-        broker.charge_malformed(request, caller.origin);
-    }
+    broker.charge_refused(request, caller.origin, reason);
 }
 
 fn log_pattern(poll: &ProxyPoll) {

@@ -180,6 +180,11 @@ impl Reservation {
         .await;
     }
 
+    /// Whether somebody else needs the memory more.
+    pub fn is_revoked(&self) -> bool {
+        self.state.is_revoked()
+    }
+
     /// Takes back that it has to go: it is needed after all.
     pub(super) fn stay(&self) {
         self.accounts.ledger().stay(self.key);

@@ -23,6 +23,11 @@ impl Connection {
         self.activity.request_read();
     }
 
+    /// Whether the connection broke off for want of memory.
+    pub fn lacks_memory(&self) -> bool {
+        self.activity.lacks_memory()
+    }
+
     /// Keeps the connection from being closed before its time when the server
     /// ends, as long as the result lives.
     pub fn hold(&self) -> Hold {

@@ -125,6 +125,8 @@ pub enum Refusal {
     Overloaded,
     /// Its body did not come in time.
     TooSlow,
+    /// Its body ended before its end.
+    CutOff,
     /// The request was not understood.
     BadRequest,
     /// The client's bridge is not in the list.
@@ -320,7 +322,7 @@ words! {
     }
     Refusal {
         Pattern = "pattern", SidInUse = "sid_in_use", TooSoon = "too_soon", Limit = "limit",
-        Overloaded = "overloaded", TooSlow = "too_slow", BadRequest = "bad_request",
+        Overloaded = "overloaded", TooSlow = "too_slow", CutOff = "cut_off", BadRequest = "bad_request",
         UnknownBridge = "unknown_bridge", Stale = "stale",
     }
     DropReason {

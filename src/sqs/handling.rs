@@ -52,7 +52,7 @@ impl<Q: Queue> Front<Q> {
         broker.metrics().queue_message_received(message.age);
         match self.examine(message.client_id, message.body.len(), message.age) {
             Ok(client) => {
-                let response = broker.exchange(caller, way, message.body.into());
+                let response = broker.exchange(caller, way, message.body.into(), || false);
                 // If its response would go nowhere, the message is left, and too
                 // old when it is seen again.
                 let Some((to, response)) = self.with_reply_queue(&client, response).await else {

@@ -189,7 +189,9 @@ impl Node {
 
     pub(crate) async fn client_for(&self, poll: String) -> Result<String, NoAnswer> {
         let poll = ClientPoll::decode(poll.as_bytes()).unwrap();
-        let answer = self.broker.client_poll(caller(), Rendezvous::Http, poll);
+        let answer = self
+            .broker
+            .client_poll(caller(), Rendezvous::Http, poll, || false);
         let answer = timeout(FOREVER, answer).await.expect("a client hangs");
         answer.map(|answer| answer.text())
     }
@@ -199,7 +201,9 @@ impl Node {
         let (broker, poll) = (Arc::clone(&self.broker), client_poll(name, "restricted"));
         tokio::spawn(async move {
             let poll = ClientPoll::decode(poll.as_bytes()).unwrap();
-            let answer = broker.client_poll(caller(), Rendezvous::Http, poll).await;
+            let answer = broker
+                .client_poll(caller(), Rendezvous::Http, poll, || false)
+                .await;
             answer.map(|answer| answer.text())
         })
     }

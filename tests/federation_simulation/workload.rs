@@ -65,7 +65,9 @@ impl Workload {
         let poll = client_poll(name, nat);
         let poll = ClientPoll::decode(poll.as_bytes()).unwrap();
         self.books.client_came(name, &self.name);
-        let reply = self.broker.client_poll(caller(), Rendezvous::Http, poll);
+        let reply = self
+            .broker
+            .client_poll(caller(), Rendezvous::Http, poll, || false);
         match timeout(patience, reply).await {
             Ok(reply) => {
                 let reply = reply.map(|answer| answer.text());

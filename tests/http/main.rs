@@ -1,6 +1,7 @@
 //! The HTTP front, request by request, without a socket and with paused time.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod broken_off;
 mod forms;
 #[path = "../support/front.rs"]
 mod front;

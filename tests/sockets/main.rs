@@ -2,6 +2,7 @@
 //! HTTP/1.1, HTTP/2 and TLS, and many at once.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod broken_off;
 mod connections;
 #[path = "../support/front.rs"]
 mod front;
