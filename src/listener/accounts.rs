@@ -15,7 +15,7 @@ mod networks;
 
 use std::future::poll_fn;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
@@ -56,8 +56,6 @@ pub struct Accounts {
     ledger: Mutex<Ledger>,
     exempt: ArcSwap<Vec<IpNet>>,
     networks: Networks,
-    /// Goes up whenever a connection begins to idle.
-    idle_clock: AtomicU64,
 }
 
 impl Accounts {
@@ -67,7 +65,6 @@ impl Accounts {
             ledger: Mutex::new(Ledger::new(bounds)),
             exempt: ArcSwap::default(),
             networks: Networks::default(),
-            idle_clock: AtomicU64::new(0),
         })
     }
 
@@ -91,7 +88,7 @@ impl Accounts {
 
     /// Counts one more connection, which costs so many bytes by itself, if the
     /// settings let it be served.
-    pub(super) fn admit(
+    pub fn admit(
         self: &Arc<Self>,
         peer: IpAddr,
         settings: &Settings,
@@ -191,13 +188,8 @@ impl Reservation {
     }
 
     /// The connection idles from now on, or does no more.
-    pub(super) fn set_idle(&self, is_idle: bool) {
-        let since = if is_idle {
-            1 + self.accounts.idle_clock.fetch_add(1, Ordering::Relaxed)
-        } else {
-            0
-        };
-        self.state.idle_since.store(since, Ordering::Relaxed);
+    pub fn set_idle(&self, is_idle: bool) {
+        self.accounts.ledger().set_idle(self.key, is_idle);
     }
 }
 
@@ -210,9 +202,6 @@ impl Drop for Reservation {
 /// The part of a holder that changes without the ledger's lock.
 #[derive(Debug, Default)]
 struct HolderState {
-    /// Since when a connection idles, on a clock that counts such moments; 0 if it
-    /// does not.
-    idle_since: AtomicU64,
     revoked: AtomicBool,
     waker: AtomicWaker,
 }
@@ -230,11 +219,6 @@ impl HolderState {
 
     fn stay(&self) {
         self.revoked.store(false, Ordering::Release);
-    }
-
-    fn idle_since(&self) -> Option<u64> {
-        let since = self.idle_since.load(Ordering::Relaxed);
-        (since > 0).then_some(since)
     }
 }
 

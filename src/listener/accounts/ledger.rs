@@ -1,14 +1,17 @@
 //! What is in the accounts. Pure.
 
+mod order;
 mod relief;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use slotmap::{SlotMap, new_key_type};
 
 use super::networks::{LEVELS, Path};
 use super::{DropReason, HolderState, NoRoom, Settings};
+
+use order::Order;
 
 /// The parts of the memory that an address has at most, and the networks that it
 /// is in: of IPv4 the address and its /24, of IPv6 the /64, the /56 and the /48.
@@ -23,6 +26,10 @@ const CONNECTION_FACTORS: [usize; LEVELS] = [1, 4, 8];
 
 /// From so many tenths of all connections on, those that idle make room.
 const FULL_TENTHS: usize = 9;
+
+/// The last of so many parts of all connections is for those networks that do not
+/// have the most: whoever comes in a burst takes it from nobody else.
+const LAST_PART: usize = 20;
 
 new_key_type! {
     /// Names a holder.
@@ -65,8 +72,8 @@ pub struct Figures {
     pub revoked: u64,
 }
 
-/// Kinds of what holds memory, in the order in which it has to go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Kinds of what holds memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Request,
     Connection,
@@ -80,8 +87,8 @@ pub(super) struct Holder {
     /// What it costs by itself, in bytes.
     cost: usize,
     bytes: usize,
-    /// The order of coming.
-    number: u64,
+    /// Since when a connection idles, on a clock that counts such moments.
+    idle_since: Option<u64>,
     /// It was told to go.
     is_leaving: bool,
     state: Arc<HolderState>,
@@ -94,7 +101,7 @@ impl Holder {
             kind,
             cost,
             bytes: 0,
-            number: 0,
+            idle_since: None,
             is_leaving: false,
             state,
         }
@@ -103,16 +110,6 @@ impl Holder {
     fn weight(&self) -> usize {
         self.bytes + self.cost
     }
-
-    /// Its place in the order in which they go: the oldest requests, then the
-    /// connections that idle for longest. `None` for what has to stay.
-    fn turn(&self) -> Option<(Kind, u64)> {
-        match self.kind {
-            _ if self.is_leaving => None,
-            Kind::Request => Some((Kind::Request, self.number)),
-            Kind::Connection => Some((Kind::Connection, self.state.idle_since()?)),
-        }
-    }
 }
 
 /// An address or a network.
@@ -120,8 +117,24 @@ impl Holder {
 struct Account {
     bytes: usize,
     weight: usize,
+    /// The weight of those that were told to go.
+    leaving: usize,
     connections: usize,
     holders: usize,
+    /// Not a network around it.
+    is_address: bool,
+    /// Of an address: its requests, the oldest first, and some that are gone.
+    requests: VecDeque<HolderKey>,
+    /// Of an address, and of the largest network around it: since when connections
+    /// idle, the longest first, and some that do no more.
+    idle: VecDeque<(u64, HolderKey)>,
+}
+
+impl Account {
+    /// The weight of those that were not told to go.
+    fn staying(&self) -> usize {
+        self.weight - self.leaving
+    }
 }
 
 /// All accounts and what is in them.
@@ -129,13 +142,11 @@ struct Account {
 pub(super) struct Ledger {
     bounds: Bounds,
     total: Account,
-    /// The weight of those that were told to go.
-    leaving: usize,
     accounts: HashMap<u64, Account>,
     holders: SlotMap<HolderKey, Holder>,
-    /// Connections that idled when they were looked out, the next to go last.
-    victims: Vec<(HolderKey, u64)>,
-    came: u64,
+    order: Order,
+    /// Goes up whenever a connection begins to idle.
+    idle_clock: u64,
     revoked: u64,
 }
 
@@ -144,11 +155,10 @@ impl Ledger {
         Self {
             bounds,
             total: Account::default(),
-            leaving: 0,
             accounts: HashMap::new(),
             holders: SlotMap::with_key(),
-            victims: Vec::new(),
-            came: 0,
+            order: Order::default(),
+            idle_clock: 0,
             revoked: 0,
         }
     }
@@ -160,14 +170,11 @@ impl Ledger {
     /// Whether nothing is held, and nothing kept of anybody.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        let Account {
-            bytes,
-            weight,
-            connections,
-            holders,
-        } = self.total;
-        let left = [bytes, weight, connections, holders, self.leaving];
-        left == [0; 5] && self.accounts.is_empty() && self.holders.is_empty()
+        let total = &self.total;
+        let left = [total.bytes, total.weight, total.leaving];
+        let counts = [total.connections, total.holders];
+        let is_zero = left == [0; 3] && counts == [0; 2];
+        is_zero && self.accounts.is_empty() && self.holders.is_empty() && self.order.is_empty()
     }
 
     pub(super) fn figures(&self) -> Figures {
@@ -192,7 +199,8 @@ impl Ledger {
         if most > 0 && self.total.connections >= most / 10 * FULL_TENTHS + most % 10 {
             self.revoke_idle_connection();
         }
-        if is_over(self.total.connections, most) {
+        let is_late = most > 0 && self.total.connections >= most - most / LAST_PART;
+        if is_over(self.total.connections, most) || is_late && self.has_most(path) {
             return Err(DropReason::Connections);
         }
         let of_one = settings.max_connections_per_peer;
@@ -214,16 +222,26 @@ impl Ledger {
         Ok(())
     }
 
-    pub(super) fn open(&mut self, mut holder: Holder) -> HolderKey {
-        self.came += 1;
-        holder.number = self.came;
-        let (cost, is_connection) = (holder.cost, holder.kind == Kind::Connection);
-        self.each_account(holder.path, |account| {
+    /// Whether no network has more connections than that of this path.
+    fn has_most(&self, path: &Path) -> bool {
+        let network = path.hashes().last();
+        let network = network.and_then(|hash| self.accounts.get(hash));
+        let connections = network.map_or(0, |account| account.connections);
+        connections > 0 && connections >= self.order.most_connections()
+    }
+
+    pub(super) fn open(&mut self, holder: Holder) -> HolderKey {
+        let (cost, kind, path) = (holder.cost, holder.kind, holder.path);
+        self.each_account(path, |account| {
             account.weight += cost;
             account.holders += 1;
-            account.connections += usize::from(is_connection);
+            account.connections += usize::from(kind == Kind::Connection);
         });
-        self.holders.insert(holder)
+        let key = self.holders.insert(holder);
+        if kind == Kind::Request {
+            self.enlist_request(path, key);
+        }
+        key
     }
 
     pub(super) fn close(&mut self, key: HolderKey) {
@@ -231,25 +249,23 @@ impl Ledger {
             return;
         };
         let (bytes, weight) = (holder.bytes, holder.weight());
+        let leaving = if holder.is_leaving { weight } else { 0 };
         let is_connection = holder.kind == Kind::Connection;
         self.each_account(holder.path, |account| {
             account.bytes -= bytes;
             account.weight -= weight;
+            account.leaving -= leaving;
             account.holders -= 1;
             account.connections -= usize::from(is_connection);
         });
-        if holder.is_leaving {
-            self.leaving -= weight;
-        }
         for hash in holder.path.hashes() {
-            if self
-                .accounts
-                .get(hash)
-                .is_some_and(|account| account.holders == 0)
-            {
+            let account = self.accounts.get(hash);
+            if account.is_some_and(|account| account.holders == 0) {
                 self.accounts.remove(hash);
+                self.order.forget(*hash);
             }
         }
+        self.ease();
     }
 
     /// Adds to what a holder has, if there is room, which others may have to make.
@@ -274,13 +290,12 @@ impl Ledger {
             return;
         };
         holder.bytes += bytes;
-        if holder.is_leaving {
-            self.leaving += bytes;
-        }
+        let leaving = if holder.is_leaving { bytes } else { 0 };
         let path = holder.path;
         self.each_account(path, |account| {
             account.bytes += bytes;
             account.weight += bytes;
+            account.leaving += leaving;
         });
     }
 
@@ -291,14 +306,14 @@ impl Ledger {
         };
         let bytes = bytes.min(holder.bytes);
         holder.bytes -= bytes;
-        if holder.is_leaving {
-            self.leaving -= bytes;
-        }
+        let leaving = if holder.is_leaving { bytes } else { 0 };
         let path = holder.path;
         self.each_account(path, |account| {
             account.bytes -= bytes;
             account.weight -= bytes;
+            account.leaving -= leaving;
         });
+        self.ease();
     }
 
     fn is_within_share(&self, path: &Path, bytes: usize) -> bool {
@@ -312,9 +327,9 @@ impl Ledger {
     /// By how much there is too much with so many bytes more, if those that were
     /// told to go are gone.
     fn excess(&self, bytes: usize) -> usize {
-        let bound = self.bounds.bytes.saturating_add(self.leaving);
+        let bound = self.bounds.bytes.saturating_add(self.total.leaving);
         let of_bytes = (self.total.bytes + bytes).saturating_sub(bound);
-        let mark = self.bounds.high_water.saturating_add(self.leaving);
+        let mark = self.bounds.high_water.saturating_add(self.total.leaving);
         let of_weight = (self.total.weight + bytes).saturating_sub(mark);
         of_bytes.max(of_weight)
     }
@@ -325,11 +340,20 @@ impl Ledger {
         self.bounds.bytes.saturating_add(self.bounds.bytes / 8)
     }
 
-    /// Changes the total and the accounts of a path.
+    /// Changes the total and the accounts of a path, and their places in the order.
     fn each_account(&mut self, path: Path, change: impl Fn(&mut Account)) {
         change(&mut self.total);
-        for hash in path.hashes() {
-            change(self.accounts.entry(*hash).or_default());
+        for (level, &hash) in path.hashes().iter().enumerate() {
+            let account = self.accounts.entry(hash).or_default();
+            let (staying, connections) = (account.staying(), account.connections);
+            change(account);
+            if level == 0 {
+                account.is_address = true;
+                self.order.weighs(hash, staying, account.staying());
+            }
+            if level + 1 == path.hashes().len() {
+                self.order.has(hash, connections, account.connections);
+            }
         }
     }
 }

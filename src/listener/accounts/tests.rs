@@ -245,6 +245,28 @@ fn in_a_full_house_the_largest_network_makes_room() {
     assert_eq!(revoked, [1, 2]);
 }
 
+/// Who made room needs a moment to go. Others were reset meanwhile.
+#[test]
+fn in_a_burst_the_last_places_are_not_for_the_network_with_most() {
+    let accounts = accounts();
+    let settings = settings(100, 0);
+    let admit = |third: u8, fourth| {
+        let address = Ipv4Addr::new(203, 0, third, fourth);
+        accounts.admit(address.into(), &settings, 1)
+    };
+    let large: Vec<Reservation> = (0..90).map(|fourth| admit(1, fourth).unwrap()).collect();
+    large.iter().for_each(|it| it.set_idle(true));
+    let burst: Vec<_> = (90..130).map(|fourth| admit(1, fourth)).collect();
+    assert_eq!(burst.iter().filter(|it| it.is_ok()).count(), 5);
+    let refused: Vec<DropReason> = burst
+        .iter()
+        .filter_map(|it| it.as_ref().err().copied())
+        .collect();
+    assert_eq!(refused, [DropReason::Connections; 35]);
+    let _others = [2, 3, 4, 5, 6].map(|third| admit(third, 1).unwrap());
+    assert_eq!(admit(7, 1).unwrap_err(), DropReason::Connections);
+}
+
 proptest! {
     /// Whatever is opened, grows, shrinks, is told to go and closes: the accounts
     /// hold what their holders do, and nothing is left in the end.

@@ -1,29 +1,38 @@
 //! Who has to go when there is too much.
+//!
+//! Nothing is looked through for that: requests and connections that idle are in
+//! queues, from which whoever has gone, or is busy again, is taken when its turn
+//! comes.
 
-use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 
-use super::{HolderKey, Kind, Ledger};
+use slotmap::SlotMap;
+
+use super::{Holder, HolderKey, Kind, Ledger, Path};
 
 /// The largest account pays this part of all more than it has to, so that it is not
 /// for the next byte that somebody has to pay again.
 const HEADROOM: usize = 128;
 /// So many accounts pay at most for one request.
 const PAYERS_MAX: usize = 4;
-/// So many connections that idle are looked out at once.
-const VICTIMS_MAX: usize = 64;
+/// A queue has so many entries at most besides one for each that is in it, and one
+/// for each that is not in it any more.
+const QUEUE_SLACK: usize = 16;
+/// Memory is short until this part of it is free again.
+const EASED_PART: usize = 8;
 
 impl Ledger {
-    /// Tells holders of the largest accounts to go.
+    /// Tells holders of the largest accounts to go: the oldest requests of each, then
+    /// the connections that idle for longest.
     pub(super) fn relieve(&mut self, bytes: usize) {
         let mark = self.bounds.high_water.min(self.bounds.bytes);
         let excess = self.excess(bytes);
         let (mut freed, mut wanted) = (0, excess + mark / HEADROOM);
-        for account in self.largest_accounts() {
-            for key in self.turns_of(account) {
-                if freed >= wanted {
-                    return;
-                }
+        for address in self.largest_accounts() {
+            while freed < wanted {
+                let Some(key) = self.next_to_go(address) else {
+                    break;
+                };
                 freed += self.revoke(key);
             }
             wanted = excess;
@@ -31,31 +40,69 @@ impl Ledger {
     }
 
     /// Of addresses, the heaviest first.
-    fn largest_accounts(&self) -> Vec<u64> {
-        let of_addresses = self.holders.values().filter(|holder| !holder.is_leaving);
-        let mut by_weight: HashMap<u64, usize> = HashMap::new();
-        for holder in of_addresses {
-            if let Some(&address) = holder.path.hashes().first() {
-                *by_weight.entry(address).or_default() += holder.weight();
-            }
-        }
-        let mut accounts: Vec<(u64, usize)> = by_weight.into_iter().collect();
-        accounts.sort_unstable_by_key(|(_, weight)| Reverse(*weight));
-        accounts.truncate(PAYERS_MAX);
-        accounts.into_iter().map(|(address, _)| address).collect()
+    fn largest_accounts(&mut self) -> Vec<u64> {
+        let accounts = &self.accounts;
+        let addresses = || -> BTreeSet<(usize, u64)> {
+            let addresses = accounts.iter().filter(|(_, account)| account.is_address);
+            addresses
+                .inspect(|_| count_step())
+                .map(|(hash, account)| (account.staying(), *hash))
+                .collect()
+        };
+        self.order.heaviest(PAYERS_MAX, addresses)
     }
 
-    /// The holders of an address that may have to go, in their order.
-    fn turns_of(&self, address: u64) -> Vec<HolderKey> {
-        let of_address = self
-            .holders
-            .iter()
-            .filter(|(_, holder)| holder.path.hashes().first() == Some(&address));
-        let mut turns: Vec<((Kind, u64), HolderKey)> = of_address
-            .filter_map(|(key, holder)| Some((holder.turn()?, key)))
-            .collect();
-        turns.sort_unstable_by_key(|(turn, _)| *turn);
-        turns.into_iter().map(|(_, key)| key).collect()
+    /// Forgets who is the heaviest once nobody needs to know.
+    pub(super) fn ease(&mut self) {
+        let is_low = |held, bound| held <= bound - bound / EASED_PART;
+        if is_low(self.total.bytes, self.bounds.bytes)
+            && is_low(self.total.weight, self.bounds.high_water)
+        {
+            self.order.forget_weights();
+        }
+    }
+
+    /// The holder of an address that has to go first.
+    fn next_to_go(&mut self, address: u64) -> Option<HolderKey> {
+        self.oldest_request(address)
+            .or_else(|| self.longest_idle_of(address))
+    }
+
+    fn oldest_request(&mut self, address: u64) -> Option<HolderKey> {
+        let account = self.accounts.get_mut(&address)?;
+        while let Some(&key) = account.requests.front() {
+            count_step();
+            if may_go(&self.holders, key) {
+                return Some(key);
+            }
+            account.requests.pop_front();
+        }
+        None
+    }
+
+    /// Of an account that has a queue of them.
+    fn longest_idle_of(&mut self, account: u64) -> Option<HolderKey> {
+        let account = self.accounts.get_mut(&account)?;
+        while let Some(&(since, key)) = account.idle.front() {
+            count_step();
+            if idles_since(&self.holders, key, since) {
+                return Some(key);
+            }
+            account.idle.pop_front();
+        }
+        None
+    }
+
+    /// The connection that idles for longest goes, of the network with the most.
+    pub(super) fn revoke_idle_connection(&mut self) {
+        while let Some(network) = self.order.largest_idle() {
+            count_step();
+            if let Some(key) = self.longest_idle_of(network) {
+                self.revoke(key);
+                return;
+            }
+            self.order.largest_idles_no_more();
+        }
     }
 
     /// Tells a holder to go; how many bytes that will free.
@@ -69,59 +116,89 @@ impl Ledger {
         };
         holder.is_leaving = true;
         holder.state.revoke();
-        let weight = holder.weight();
-        self.leaving += weight;
+        let (weight, path) = (holder.weight(), holder.path);
+        self.each_account(path, |account| account.leaving += weight);
         self.revoked += 1;
         weight
     }
 
     /// Takes back that a holder has to go.
     pub(in crate::listener::accounts) fn stay(&mut self, key: HolderKey) {
-        if let Some(holder) = self.holders.get_mut(key).filter(|holder| holder.is_leaving) {
-            holder.is_leaving = false;
-            holder.state.stay();
-            self.leaving -= holder.weight();
+        let Some(holder) = self.holders.get_mut(key).filter(|holder| holder.is_leaving) else {
+            return;
+        };
+        holder.is_leaving = false;
+        holder.state.stay();
+        let (weight, path) = (holder.weight(), holder.path);
+        self.each_account(path, |account| account.leaving -= weight);
+        self.enlist_idle(key);
+    }
+
+    /// A connection idles from now on, or does no more.
+    pub(in crate::listener::accounts) fn set_idle(&mut self, key: HolderKey, is_idle: bool) {
+        self.idle_clock += 1;
+        let Some(holder) = self.holders.get_mut(key) else {
+            return;
+        };
+        if holder.kind == Kind::Connection {
+            holder.idle_since = is_idle.then_some(self.idle_clock);
+            self.enlist_idle(key);
         }
     }
 
-    /// The connection that idles for longest goes, of the network with the most.
-    pub(super) fn revoke_idle_connection(&mut self) {
-        if self.victims.is_empty() {
-            self.victims = self.look_out_victims();
+    /// Puts a request into the queue of its address.
+    pub(super) fn enlist_request(&mut self, path: Path, key: HolderKey) {
+        let address = path.hashes().first();
+        let Some(account) = address.and_then(|hash| self.accounts.get_mut(hash)) else {
+            return;
+        };
+        if account.requests.len() > 2 * account.holders + QUEUE_SLACK {
+            let holders = &self.holders;
+            account.requests.retain(|key| may_go(holders, *key));
         }
-        while let Some((key, idle_since)) = self.victims.pop() {
-            let holder = self.holders.get(key);
-            let idles_still = holder.is_some_and(|holder| {
-                !holder.is_leaving && holder.state.idle_since() == Some(idle_since)
-            });
-            if idles_still {
-                self.revoke(key);
-                return;
+        account.requests.push_back(key);
+    }
+
+    /// Puts a connection that idles into the queues of its address and its network.
+    fn enlist_idle(&mut self, key: HolderKey) {
+        let Some(holder) = self.holders.get(key) else {
+            return;
+        };
+        let (Some(since), [address, .., network]) = (holder.idle_since, holder.path.hashes())
+        else {
+            return;
+        };
+        for hash in [address, network] {
+            let Some(account) = self.accounts.get_mut(hash) else {
+                continue;
+            };
+            if account.idle.len() > 2 * account.connections + QUEUE_SLACK {
+                let holders = &self.holders;
+                let idles = |&(since, key): &(u64, HolderKey)| idles_since(holders, key, since);
+                account.idle.retain(idles);
+            }
+            account.idle.push_back((since, key));
+            if hash == network {
+                self.order.idles(*network, account.connections);
             }
         }
     }
-
-    fn look_out_victims(&self) -> Vec<(HolderKey, u64)> {
-        let connections = self.holders.iter();
-        let idle: Vec<(u64, HolderKey, u64)> = connections
-            .filter(|(_, holder)| holder.kind == Kind::Connection)
-            .filter_map(|(key, holder)| {
-                let network = *holder.path.hashes().last()?;
-                let (_, idle_since) = holder.turn()?;
-                Some((network, key, idle_since))
-            })
-            .collect();
-        let size = |network: &u64| self.accounts.get(network).map_or(0, |of| of.connections);
-        let largest = idle
-            .iter()
-            .map(|(network, ..)| network)
-            .max_by_key(|it| size(it));
-        let of_largest = idle.iter().filter(|(network, ..)| Some(network) == largest);
-        let mut victims: Vec<(HolderKey, u64)> =
-            of_largest.map(|(_, key, since)| (*key, *since)).collect();
-        victims.sort_unstable_by_key(|(_, since)| *since);
-        victims.truncate(VICTIMS_MAX);
-        victims.reverse();
-        victims
-    }
 }
+
+fn may_go(holders: &SlotMap<HolderKey, Holder>, key: HolderKey) -> bool {
+    holders.get(key).is_some_and(|holder| !holder.is_leaving)
+}
+
+fn idles_since(holders: &SlotMap<HolderKey, Holder>, key: HolderKey, since: u64) -> bool {
+    let idle_since = |holder: &Holder| holder.idle_since.filter(|_| !holder.is_leaving);
+    holders.get(key).and_then(idle_since) == Some(since)
+}
+
+/// Counts whatever is looked at to find somebody, for the tests.
+fn count_step() {
+    #[cfg(test)]
+    tests::STEPS.set(tests::STEPS.get() + 1);
+}
+
+#[cfg(test)]
+mod tests;
