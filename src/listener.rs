@@ -7,6 +7,7 @@ mod awaited;
 mod bind;
 mod buffers;
 mod closing;
+mod frames;
 mod handshake;
 mod holds;
 mod overdue;
@@ -43,7 +44,7 @@ pub use closing::{Closing, Stage};
 pub use holds::{Connection, Hold};
 pub use settings::Settings;
 
-use accounts::{Accounts, Reservation};
+use accounts::{Accounts, NoRoom, Reservation};
 use buffers::Buffers;
 use handshake::Handshake;
 use rules::Rules;
@@ -214,11 +215,7 @@ impl<S: Serve> Server<S> {
 
     /// The kernel's memory for a connection of a peer.
     fn buffers(&self, peer: Peer) -> Buffers {
-        if self.accounts.is_exempt(peer.0.ip()) {
-            buffers::LARGE
-        } else {
-            buffers::USUAL
-        }
+        Buffers::of(self.accounts.is_exempt(peer.0.ip()))
     }
 
     /// A place for one more connection of a peer.
@@ -345,6 +342,10 @@ impl<S: Serve> Server<S> {
                 stream.get_mut().0.end();
                 (!is_challenge(&stream)).then_some(stream)
             }
+            Ok(Err(error)) if lacks_room(&error) => {
+                self.observer.dropped(DropReason::Memory);
+                None
+            }
             Ok(Err(error)) => {
                 self.observer.handshake_failed(true);
                 tracing::debug!(%error, "TLS handshake failed");
@@ -357,6 +358,11 @@ impl<S: Serve> Server<S> {
             }
         }
     }
+}
+
+/// Whether there was no room for what was to be read.
+fn lacks_room(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|error| error.is::<NoRoom>())
 }
 
 /// Whether somebody came for the certificate of an ACME challenge. That was all:

@@ -89,7 +89,8 @@ impl<'de> de::Visitor<'de> for Addresses {
 }
 
 /// Headers by which reverse proxies say that a request is somebody else's.
-const FORWARDING: [&str; 9] = [
+const FORWARDING: [&str; 12] = [
+    "cdn-loop",
     "forwarded",
     "via",
     "x-forwarded-for",
@@ -97,7 +98,9 @@ const FORWARDING: [&str; 9] = [
     "x-forwarded-proto",
     "x-real-ip",
     "x-client-ip",
+    "x-cluster-client-ip",
     "true-client-ip",
+    "fastly-client-ip",
     "cf-connecting-ip",
 ];
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::accounts::Reservation;
+use super::frames::Frames;
 use super::streams::StreamWatch;
+use super::version::Version;
 
 /// Bytes of a response that have to be taken in time: at least 1 KiB/s.
 pub(super) const PIECE: usize = 10 * 1024;
@@ -74,9 +76,9 @@ struct State {
     phases: u64,
     /// Goes up with each change of what is due.
     changes: u64,
-    /// In HTTP/2, bytes are no sign of a request.
-    is_http2: bool,
-    /// Bytes that have come since the last request had.
+    /// What comes over HTTP/2. There, bytes are no sign of a request.
+    frames: Option<Frames>,
+    /// Bytes that have come of the head of a request, or of several.
     head: usize,
     /// How many of them are in the account.
     head_in_account: usize,
@@ -102,12 +104,17 @@ impl Activity {
     /// Of a connection that was just accepted: its first request is due. What is
     /// written to its peer has to be taken within so long, [`PIECE`] by piece; until
     /// it is, so many bytes wait in the connection's buffers.
-    pub(super) fn new(place: Arc<Reservation>, write_timeout: Duration, buffers: usize) -> Self {
+    pub(super) fn new(
+        version: Version,
+        place: Arc<Reservation>,
+        write_timeout: Duration,
+        buffers: usize,
+    ) -> Self {
         let state = State {
             phase: Phase::Head,
             phases: 0,
             changes: 0,
-            is_http2: false,
+            frames: (version == Version::Http2).then(Frames::new),
             head: 0,
             head_in_account: 0,
             lacks_memory: false,
@@ -137,25 +144,30 @@ impl Activity {
         })
     }
 
-    /// So many bytes have come; an error if there is no room for them.
-    pub(super) fn read(&self, bytes: usize) -> io::Result<()> {
+    /// These bytes have come; an error if there is no room for them.
+    pub(super) fn read(&self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.state();
-        if state.phase == Phase::Idle && !state.is_http2 {
+        if let Some(frames) = &mut state.frames {
+            state.head = frames.read(bytes);
+            return self.account_for_head(&mut state);
+        }
+        if state.phase == Phase::Idle {
             self.enter(&mut state, Phase::Head);
         }
-        if state.phase == Phase::Head || state.is_http2 {
-            state.head += bytes;
+        if state.phase == Phase::Head {
+            state.head += bytes.len();
             self.account_for_head(&mut state)?;
         }
         Ok(())
     }
 
     /// A head is whole; its request is under way until the result is dropped.
-    pub(super) fn begin_request(&self, is_http2: bool) -> RequestUnderWay {
+    pub(super) fn begin_request(&self) -> RequestUnderWay {
         let mut state = self.state();
-        state.is_http2 |= is_http2;
-        state.head = 0;
-        let in_account = std::mem::take(&mut state.head_in_account);
+        if state.frames.is_none() {
+            state.head = 0;
+            self.give_back_head(&mut state, 0);
+        }
         let others = match state.phase {
             Phase::Busy(others) => others,
             Phase::Waiting => 1,
@@ -163,16 +175,13 @@ impl Activity {
         };
         self.enter(&mut state, Phase::Busy(others + 1));
         drop(state);
-        if in_account > 0 {
-            self.place.shrink(in_account);
-        }
         RequestUnderWay(self.clone())
     }
 
     /// Nothing of the request is left to be read.
     pub(super) fn request_read(&self) {
         let mut state = self.state();
-        if state.phase == Phase::Busy(1) && !state.is_http2 {
+        if state.phase == Phase::Busy(1) && state.frames.is_none() {
             self.enter(&mut state, Phase::Waiting);
         }
     }
@@ -261,15 +270,24 @@ impl Activity {
     }
 
     fn account_for_head(&self, state: &mut State) -> io::Result<()> {
-        // What else comes over HTTP/2 is no head, and nothing of a head is longer.
+        // Nothing of a head is longer.
         let held = state.head.min(HEAD_MAX as usize).saturating_sub(HEAD_FREE);
         let more = held.saturating_sub(state.head_in_account);
-        if more == 0 {
-            return Ok(());
+        if more > 0 {
+            self.take(state, more)?;
+            state.head_in_account += more;
         }
-        self.take(state, more)?;
-        state.head_in_account += more;
+        self.give_back_head(state, held);
         Ok(())
+    }
+
+    /// All of a head but so many bytes.
+    fn give_back_head(&self, state: &mut State, held: usize) {
+        let less = state.head_in_account.saturating_sub(held);
+        if less > 0 {
+            state.head_in_account -= less;
+            self.place.shrink(less);
+        }
     }
 
     /// While something waits that the peer does not take, nothing of the peer is

@@ -26,12 +26,17 @@ pub(super) const USUAL: Buffers = Buffers {
 
 /// Those of whoever has no share of the memory: of a CDN many requests come over
 /// each connection.
-pub(super) const LARGE: Buffers = Buffers {
+const LARGE: Buffers = Buffers {
     receive: 32 * 1024,
     send: 32 * 1024,
 };
 
 impl Buffers {
+    /// Of a connection whose peer has no share of the memory, or has one.
+    pub(super) fn of(is_exempt: bool) -> Self {
+        if is_exempt { LARGE } else { USUAL }
+    }
+
     /// Gives a socket these, and to a listening one all connections that come by it.
     pub(super) fn set(self, socket: impl AsFd) -> io::Result<()> {
         sockopt::set_socket_recv_buffer_size(&socket, self.receive)?;

@@ -156,6 +156,7 @@ mod tests {
     use tokio::time;
 
     use super::super::accounts::{Accounts, Bounds, Payer, Reservation};
+    use super::super::version::Version;
     use super::*;
 
     /// A connection that has had its first request.
@@ -168,7 +169,7 @@ mod tests {
     fn fresh_connection() -> Connection {
         Connection {
             holds: Holds::new(),
-            activity: Activity::new(place(), Duration::MAX, 0),
+            activity: Activity::new(Version::Http1, place(), Duration::MAX, 0),
         }
     }
 

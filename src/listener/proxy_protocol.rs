@@ -72,7 +72,8 @@ impl<S: Serve> Server<S> {
 }
 
 /// Reads the header and nothing after it. The address in it; `None` where the load
-/// balancer speaks for itself, or does not know.
+/// balancer speaks for itself, or does not know: the address of the connection counts
+/// then (sections 2.1 and 2.2).
 async fn source(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<SocketAddr>> {
     let header = read_header(stream).await?;
     let config = ParseConfig {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use http::header::CONNECTION;
-use http::{HeaderValue, Request, Version};
+use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -23,6 +23,7 @@ use super::overdue::{Due, Overdue};
 use super::rules::Rules;
 use super::streams::{StreamExecutor, StreamWatch};
 use super::unwritten::{OnStream, UnwrittenBody, unwritten};
+use super::version::Version;
 use super::watched::Watched;
 use super::{Begun, Connection, DropReason, Peer, Serve, Server, Stream};
 
@@ -44,13 +45,13 @@ impl<S: Serve> Server<S> {
         rules: &Rules,
         place: Arc<Reservation>,
     ) {
-        let session = Session::new(self, peer, rules, place);
+        let session = Session::new(self, Version::Http1, peer, rules, place);
         let awaited = Awaited::new();
         let mut service = service_fn(|request: Request<Incoming>| {
             let parked = awaited.take();
             if parked.is_some() {
                 // This request is our own, and over at once.
-                drop(session.activity.begin_request(false));
+                drop(session.activity.begin_request());
             } else {
                 awaited.begin(again(&request), session.respond(request, None));
             }
@@ -110,7 +111,7 @@ impl<S: Serve> Server<S> {
         rules: &Rules,
         place: Arc<Reservation>,
     ) {
-        let session = Session::new(self, peer, rules, place);
+        let session = Session::new(self, Version::Http2, peer, rules, place);
         let executor = StreamExecutor::default();
         let http2 = rules.http2(executor.clone(), self.max_streams(peer, rules));
         let service = service_fn(|request| session.respond(request, Some(executor.watch_next())));
@@ -125,12 +126,18 @@ impl<S: Serve> Server<S> {
 
 impl<'a, S: Serve> Session<'a, S> {
     /// With a peer that has just come.
-    fn new(server: &'a Server<S>, peer: Peer, rules: &Rules, place: Arc<Reservation>) -> Self {
+    fn new(
+        server: &'a Server<S>,
+        version: Version,
+        peer: Peer,
+        rules: &Rules,
+        place: Arc<Reservation>,
+    ) -> Self {
         let buffers = server.buffers(peer).most(server.tls.is_some());
         Self {
             server,
             peer,
-            activity: Activity::new(place, rules.settings.write_timeout, buffers),
+            activity: Activity::new(version, place, rules.settings.write_timeout, buffers),
             holds: Holds::new(),
         }
     }
@@ -210,8 +217,8 @@ impl<'a, S: Serve> Session<'a, S> {
         mut request: Request<Incoming>,
         stream: Option<Arc<StreamWatch>>,
     ) -> impl Future<Output = Result<Response<UnwrittenBody>, Infallible>> + Send + use<S> {
-        let is_http2 = request.version() == Version::HTTP_2;
-        let under_way = self.activity.begin_request(is_http2);
+        let is_http2 = request.version() == http::Version::HTTP_2;
+        let under_way = self.activity.begin_request();
         self.holds.begin_request();
         request.extensions_mut().insert(self.peer);
         request.extensions_mut().insert(Connection {

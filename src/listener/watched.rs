@@ -105,18 +105,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         if !self.early.is_empty() {
             let length = self.early.len().min(buffer.remaining());
             buffer.put_slice(&self.early[..length]);
+            let read = self.activity.read(&self.early[..length]);
             self.early.advance(length);
             if self.early.is_empty() {
                 // What it was in is free, too.
                 self.early = BytesMut::new();
             }
-            return Poll::Ready(self.activity.read(length));
+            return Poll::Ready(read);
         }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let count = buffer.filled().len() - before;
-        if count > 0 {
-            self.activity.read(count)?;
+        let new = &buffer.filled()[before..];
+        if !new.is_empty() {
+            self.activity.read(new)?;
         }
         read
     }

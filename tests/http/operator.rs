@@ -199,6 +199,9 @@ async fn no_header_makes_an_operator_of_a_stranger() {
         ("X-Real-IP", "8.8.8.8"),
         ("Via", "1.1 vegur"),
         ("CF-Connecting-IP", "8.8.8.8"),
+        ("CDN-Loop", "cdn.example"),
+        ("Fastly-Client-IP", "8.8.8.8"),
+        ("X-Cluster-Client-IP", "8.8.8.8"),
     ] {
         for peer in ["127.0.0.1", "[::1]", "5.1.0.1", "8.8.8.9"] {
             let request = scrape_from(peer).header(name, value);

@@ -10,7 +10,7 @@ use http::header::{HeaderName, HeaderValue};
 use snowflake_broker::listener::Settings;
 use snowflake_broker::listener::accounts::{Accounts, Bounds};
 use snowflake_broker::matching;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
@@ -18,7 +18,7 @@ use crate::front::Front;
 use crate::messages::proxy_answer;
 use crate::peer::Peer;
 use crate::serve::serve_in;
-use crate::{serve, until};
+use crate::{FOREVER, serve, until};
 
 async fn status_of_get(addr: SocketAddr, path: &str, fields: &[(String, String)]) -> StatusCode {
     let stream = TcpStream::connect(addr).await.unwrap();
@@ -113,6 +113,30 @@ async fn http2_heads_in_the_making_count() {
     drop(stream);
     until(|| accounts.figures().connections == 0).await;
     assert_eq!(accounts.figures().bytes, 0);
+}
+
+/// All that came after the last head once counted as one.
+#[tokio::test]
+async fn http2_frames_that_are_no_head_do_not_count() {
+    let front = Front::new(matching::Settings::default());
+    let accounts = Accounts::new(Bounds::default());
+    let endpoints = front.endpoints.clone();
+    let addr = serve_in(Arc::clone(&accounts), endpoints, Settings::default(), None).await;
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let window_update = b"\0\0\x04\x08\0\0\0\0\0\0\0\0\x01".repeat(2_000);
+    let ping = b"\0\0\x08\x06\0\0\0\0\0the last";
+    let all = [preface, &window_update[..], ping].concat();
+    stream.write_all(&all).await.unwrap();
+    let mut said = Vec::new();
+    let pong = async {
+        while !said.ends_with(b"the last") {
+            said.push(stream.read_u8().await.unwrap());
+        }
+    };
+    timeout(FOREVER, pong).await.expect("it does not answer");
+    assert_eq!(accounts.figures().bytes, 0);
+    assert_eq!(accounts.figures().connections, 1);
 }
 
 #[tokio::test]

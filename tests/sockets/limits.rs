@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use snowflake_broker::listener::accounts::{Accounts, Bounds};
 use snowflake_broker::listener::{self, Closing, DropReason, Observer, Server, Settings};
-use snowflake_broker::matching;
-use tokio::io::AsyncReadExt as _;
+use snowflake_broker::tls::{Certificate, Serving};
+use snowflake_broker::{matching, tls};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use crate::front::Front;
 use crate::messages::proxy_answer;
@@ -59,6 +61,43 @@ async fn is_closed(mut stream: TcpStream) -> bool {
     let mut rest = Vec::new();
     let read = timeout(FOREVER, stream.read_to_end(&mut rest)).await;
     read.is_ok() && rest.is_empty()
+}
+
+/// A handshake for which there was no room once counted as one that had failed.
+#[tokio::test]
+async fn a_handshake_without_room_is_dropped_for_memory() {
+    let pair = rcgen::generate_simple_self_signed(["broker.example".to_owned()]).unwrap();
+    let (cert, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
+    let serving = Serving::default();
+    serving.set(Certificate::from_pem(cert.as_bytes(), key.as_bytes()).unwrap());
+    let tls = tls::server_config(Arc::new(serving)).unwrap();
+    let front = Front::new(matching::Settings::default());
+    let listener = listener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let told = Arc::new(Told::default());
+    let bounds = Bounds {
+        bytes: 16 * 5_000,
+        ..Bounds::default()
+    };
+    let server = Server::new(
+        Settings::default(),
+        Some(TlsAcceptor::from(Arc::new(tls))),
+        front.endpoints.clone(),
+        told.clone(),
+        Accounts::new(bounds),
+        Closing::default(),
+    );
+    tokio::spawn(Arc::new(server).run(listener));
+    let mut stream = connect("127.0.0.1", addr).await;
+    // A record of 16 KB, with the beginning of a longer ClientHello.
+    let record = [
+        &[0x16, 3, 1, 0x3e, 0x80, 1, 0, 0xff, 0xff][..],
+        &[0; 15_996],
+    ]
+    .concat();
+    let _ = stream.write_all(&record).await;
+    until(|| !told.dropped.lock().unwrap().is_empty()).await;
+    assert_eq!(*told.dropped.lock().unwrap(), [DropReason::Memory]);
 }
 
 #[tokio::test]

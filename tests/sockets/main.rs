@@ -15,6 +15,7 @@ mod messages;
 mod parking;
 #[path = "../support/peer.rs"]
 mod peer;
+mod proxy_protocol;
 mod rubbish;
 #[path = "../support/serve.rs"]
 mod serve;

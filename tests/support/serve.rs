@@ -33,7 +33,8 @@ pub(crate) async fn serve_in(
     addr
 }
 
-struct Unobserved;
+/// Nobody wants to be told.
+pub(crate) struct Unobserved;
 
 impl Observer for Unobserved {
     fn opened(&self) {}

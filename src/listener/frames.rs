@@ -1,0 +1,158 @@
+//! Heads of requests among the frames of an HTTP/2 connection (RFC 9113, section 4):
+//! how much of what has come h2 keeps that is nobody's request yet.
+
+/// Bytes of a frame before its payload.
+const HEADER: usize = 9;
+/// Bytes of the preface that a client begins with.
+const PREFACE: usize = 24;
+
+const HEADERS: u8 = 0x1;
+const CONTINUATION: u8 = 0x9;
+const END_HEADERS: u8 = 0x4;
+
+/// The frames of a connection, from its first byte on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frames {
+    header: [u8; HEADER],
+    /// How much of the frame's header has come.
+    header_read: usize,
+    /// How much of its payload has, and has not.
+    read: usize,
+    left: usize,
+    /// Bytes of a head whose last frame has not come.
+    head: usize,
+}
+
+impl Frames {
+    /// Nothing has come, not even the preface.
+    pub(super) fn new() -> Self {
+        Self {
+            // As if the preface were a frame of no kind.
+            header: [0xff; HEADER],
+            header_read: HEADER,
+            read: 0,
+            left: PREFACE,
+            head: 0,
+        }
+    }
+
+    /// These bytes come next; how many are kept now: of a head that is not whole, and
+    /// of a frame that is not.
+    pub(super) fn read(&mut self, mut bytes: &[u8]) -> usize {
+        while !bytes.is_empty() {
+            let taken = if self.header_read < HEADER {
+                self.read_header(bytes)
+            } else {
+                self.read_payload(bytes)
+            };
+            bytes = &bytes[taken..];
+        }
+        self.head + self.read + self.header_read % HEADER
+    }
+
+    fn read_header(&mut self, bytes: &[u8]) -> usize {
+        let taken = bytes.len().min(HEADER - self.header_read);
+        let place = self.header_read..self.header_read + taken;
+        self.header[place].copy_from_slice(&bytes[..taken]);
+        self.header_read += taken;
+        if self.header_read == HEADER {
+            let [a, b, c, ..] = self.header.map(usize::from);
+            self.left = a << 16 | b << 8 | c;
+            self.end_if_whole();
+        }
+        taken
+    }
+
+    fn read_payload(&mut self, bytes: &[u8]) -> usize {
+        let taken = bytes.len().min(self.left);
+        self.read += taken;
+        self.left -= taken;
+        self.end_if_whole();
+        taken
+    }
+
+    fn end_if_whole(&mut self) {
+        if self.left > 0 {
+            return;
+        }
+        let (kind, flags) = (self.header[3], self.header[4]);
+        if matches!(kind, HEADERS | CONTINUATION) {
+            let goes_on = flags & END_HEADERS == 0;
+            self.head = if goes_on { self.head + self.read } else { 0 };
+        }
+        self.header_read = 0;
+        self.read = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DATA: u8 = 0;
+
+    fn frame(kind: u8, flags: u8, length: usize) -> Vec<u8> {
+        let size = u32::try_from(length).unwrap().to_be_bytes();
+        let header = [&size[1..], &[kind, flags, 0, 0, 0, 1]].concat();
+        [header, vec![0xff; length]].concat()
+    }
+
+    /// What is kept of these, by a look at all of it.
+    fn naive(bytes: &[u8]) -> usize {
+        let Some(mut rest) = bytes.get(PREFACE..) else {
+            return bytes.len();
+        };
+        let mut head = 0;
+        while let Some(&[a, b, c, kind, flags, ..]) = rest.first_chunk::<HEADER>() {
+            let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+            let Some(next) = rest.get(HEADER + length..) else {
+                return head + rest.len() - HEADER;
+            };
+            if [HEADERS, CONTINUATION].contains(&kind) {
+                let is_last = flags & END_HEADERS != 0;
+                head = if is_last { 0 } else { head + length };
+            }
+            rest = next;
+        }
+        head + rest.len()
+    }
+
+    #[test]
+    fn only_heads_and_frames_that_are_not_whole_are_kept() {
+        let mut frames = Frames::new();
+        assert_eq!(frames.read(&[0; PREFACE - 1]), PREFACE - 1);
+        assert_eq!(frames.read(&[0]), 0);
+        for (frame, kept) in [
+            (frame(DATA, 0, 16_000), 0),
+            (frame(6, 0, 8), 0),
+            (frame(HEADERS, 0, 16_000), 16_000),
+            (frame(CONTINUATION, 0, 10_000), 26_000),
+            (frame(CONTINUATION, END_HEADERS, 10), 0),
+            (frame(HEADERS, END_HEADERS | 1, 100), 0),
+            (frame(DATA, 0, 16_000)[..10_009].to_vec(), 10_000),
+        ] {
+            assert_eq!(frames.read(&frame), kept);
+        }
+        assert_eq!(frames.read(&[0; 6_000]), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn however_it_is_cut_it_is_the_same(
+            kinds in prop::collection::vec((0..12_u8, any::<u8>(), 0..300_usize), 0..20),
+            cuts in prop::collection::vec(1..200_usize, 1..60),
+        ) {
+            let all = kinds.into_iter().map(|(kind, flags, length)| frame(kind, flags, length));
+            let all = [vec![0; PREFACE], all.collect::<Vec<_>>().concat()].concat();
+            let (mut frames, mut at) = (Frames::new(), 0);
+            for cut in cuts {
+                let end = (at + cut).min(all.len());
+                let kept = frames.read(&all[at..end]);
+                at = end;
+                prop_assert_eq!(kept, naive(&all[..at]));
+            }
+        }
+    }
+}
