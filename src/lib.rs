@@ -11,8 +11,8 @@
 //! - [`app`]: the composition: flags, sockets, signals.
 //!
 //! Beside them, knowing no broker type: [`listener`], [`tls`], [`telemetry`],
-//! [`proto`], the messages of the gRPC services, and [`timespan`], how settings
-//! write a span of time.
+//! [`proto`], the messages of the gRPC services, [`timespan`], how settings write a
+//! span of time, and [`networks`], those around an address.
 
 pub mod app;
 pub mod bridges;
@@ -25,6 +25,7 @@ pub mod http;
 pub mod listener;
 pub mod matching;
 pub mod metrics;
+pub mod networks;
 pub mod proto;
 pub mod sqs;
 pub mod telemetry;

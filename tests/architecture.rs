@@ -17,10 +17,20 @@ const LAYERS: [&[&str]; 6] = [
 ];
 /// Imports within a layer that make sense all the same.
 const SIDEWAYS: [(&str, &str); 1] = [("metrics", "geoip")];
-/// Knows no broker type and may be imported by all; imports nothing of ours.
-const PLUMBING: [&str; 5] = ["listener", "proto", "telemetry", "timespan", "tls"];
+/// Knows no broker type and may be imported by all.
+const PLUMBING: [&str; 6] = [
+    "listener",
+    "networks",
+    "proto",
+    "telemetry",
+    "timespan",
+    "tls",
+];
+/// What plumbing may import of plumbing.
+const PURE_PLUMBING: [&str; 2] = ["networks", "timespan"];
 /// Opens nothing, waits for nothing, reads no clock, draws no lots.
-const PURE: [&str; 9] = [
+const PURE: [&str; 10] = [
+    "networks",
     "wire",
     "bridges",
     "geoip",
@@ -132,7 +142,7 @@ fn may_import(module: &str, other: &str) -> bool {
     match (layer(module), layer(other)) {
         (Some(here), Some(there)) => there < here,
         (Some(_), None) => PLUMBING.contains(&other),
-        (None, _) => PLUMBING.contains(&module) && other == "timespan",
+        (None, _) => PLUMBING.contains(&module) && PURE_PLUMBING.contains(&other),
     }
 }
 

@@ -60,6 +60,7 @@ use arc_swap::ArcSwap;
 use tokio::time::sleep_until;
 
 use crate::metrics::labels::{Refusal, Request};
+use crate::networks::LEVELS;
 
 use super::{Broker, Origin, clock};
 
@@ -68,7 +69,7 @@ pub use key::LimitKey;
 pub use settings::Settings;
 
 use key::Role;
-use networks::{MOST_LEVELS, networks};
+use networks::networks;
 use table::{Draw, Quota, Table};
 
 /// How long a key is used.
@@ -347,7 +348,7 @@ impl Hour {
         address: IpAddr,
         factor: u32,
     ) {
-        draws.reserve(MOST_LEVELS);
+        draws.reserve(LEVELS);
         draws.extend(networks(address).filter_map(|(network, level_factor)| {
             let quota = self.quota(request, factor.saturating_mul(level_factor))?;
             let hash = self.key.hash(role, network);

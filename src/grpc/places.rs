@@ -24,6 +24,7 @@ use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::clock;
+use crate::networks::smallest;
 
 /// Connections that may be open in all.
 pub(super) const PLACES_MAX: usize = 1_000;
@@ -105,7 +106,7 @@ impl Places {
     /// Finds a place for a caller that nothing is known of yet.
     pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Admission {
         let peer = peer.to_canonical();
-        let network = self.hasher.hash_one(network(peer));
+        let network = self.hasher.hash_one(smallest(peer));
         let mut taken = self.taken();
         let crowd = taken.crowd(network, peer.is_loopback());
         if let Some(crowd) = crowd
@@ -243,17 +244,6 @@ impl Caller {
                     pending::<()>().await;
                 }
             }
-        }
-    }
-}
-
-/// What belongs to one user: the address, of IPv6 the /64.
-fn network(peer: IpAddr) -> IpAddr {
-    match peer {
-        IpAddr::V4(_) => peer,
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
         }
     }
 }

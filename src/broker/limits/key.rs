@@ -9,7 +9,7 @@ use siphasher::sip::SipHasher24;
 use siphasher::sip128;
 use siphasher::sip128::Hasher128 as _;
 
-use super::networks::smallest;
+use crate::networks::smallest;
 
 /// The key of the first hour's hashes: 128 random bits from the caller. `Debug`
 /// does not show them, and they are not written anywhere.

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use slotmap::{SlotMap, new_key_type};
 
-use super::networks::{LEVELS, Path};
+use crate::networks::LEVELS;
+
+use super::networks::Path;
 use super::{DropReason, HolderState, NoRoom, Settings};
 
 use order::Order;
