@@ -63,7 +63,7 @@ fn requests(criterion: &mut Criterion) {
             bytes: usize::MAX,
             high_water,
         };
-        accounts.set(bounds, Vec::new());
+        accounts.set_bounds(bounds);
         group.bench_function(name, |bencher| {
             let payer = Payer::Address(address(0));
             bencher.iter(|| black_box(accounts.open(payer, 1_000).is_ok()));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::task::spawn_blocking;
 
 use crate::config::Config;
 use crate::listener;
@@ -18,7 +19,7 @@ const DESCRIPTORS_KEPT: usize = 512;
 /// configuration says of one.
 const SHARE_OF_ONE: usize = 8;
 
-/// The memory that the configuration and the system allow.
+/// The memory that the configuration and the system allow. It reads files.
 pub(super) fn bounds(config: &Config) -> Bounds {
     let asked = config.listener.memory_high_water;
     let high_water = asked.unwrap_or_else(|| mark([memory_limit(), machine_memory()]));
@@ -102,13 +103,15 @@ pub(super) fn raise_file_limit() {
 }
 
 /// The memory that is held now.
-pub(super) fn figures(accounts: &Arc<Accounts>) -> MemoryFigures {
+pub(super) async fn figures(accounts: &Arc<Accounts>) -> MemoryFigures {
+    // Control groups are files, and nobody says how long reading them takes.
+    let limit_bytes = spawn_blocking(memory_limit).await.ok().flatten();
     let held = accounts.figures();
     MemoryFigures {
         bytes_in_flight: held.bytes,
         max_bytes_in_flight: held.bytes_max,
         revoked: held.revoked,
-        limit_bytes: memory_limit(),
+        limit_bytes,
     }
 }
 

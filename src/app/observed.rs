@@ -170,7 +170,7 @@ pub(super) async fn sample(metrics: Arc<Metrics>, held: Arc<Accounts>) {
     loop {
         ticks.tick().await;
         metrics.sample(clock::now());
-        metrics.memory_sampled(accounts::figures(&held));
+        metrics.memory_sampled(accounts::figures(&held).await);
     }
 }
 

@@ -10,6 +10,7 @@ use crate::broker::limits::Limits;
 use crate::broker::{Broker, clock};
 use crate::config::Config;
 use crate::grpc::Gate;
+use crate::listener::accounts::Bounds;
 use crate::metrics::Metrics;
 
 use super::books::{self, Books};
@@ -18,7 +19,7 @@ use super::exports::Exports;
 use super::federation::Peers;
 use super::locks::Locks;
 use super::start_up::blame_configuration;
-use super::{admin, countries, federation, random, reload};
+use super::{accounts, admin, countries, federation, random, reload};
 
 /// The parts of a broker.
 pub(super) struct Parts {
@@ -31,6 +32,8 @@ pub(super) struct Parts {
     pub(super) gate: Arc<Gate>,
     pub(super) peers: Peers,
     pub(super) locks: Locks,
+    /// What the peers may take of the memory.
+    pub(super) bounds: Bounds,
 }
 
 impl Parts {
@@ -48,11 +51,12 @@ impl Parts {
                 let access = admin::access(&config.admin)?;
                 let peer_tls = federation::tls(&config.federation)?;
                 let certificates = Certificates::open(&config, metrics)?;
-                Ok((knowledge, access, peer_tls, certificates))
+                let bounds = accounts::bounds(&config);
+                Ok((knowledge, access, peer_tls, certificates, bounds))
             }
         };
         let read = spawn_blocking(read).await.context("reading failed")?;
-        let (knowledge, (access, tls), peer_tls, certificates) =
+        let (knowledge, (access, tls), peer_tls, certificates, bounds) =
             read.map_err(blame_configuration)?;
         let locks = Locks::take(config).await?;
         let books = Books::open(&config.metrics, Arc::clone(&metrics), now)?;
@@ -75,6 +79,7 @@ impl Parts {
             exports,
             peers,
             locks,
+            bounds,
         })
     }
 }

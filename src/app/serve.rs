@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::{Broker, clock};
 use crate::config::{Config, Inputs, Loaded};
 use crate::http::{self, Endpoints};
-use crate::listener::accounts::Accounts;
+use crate::listener::accounts::{Accounts, Bounds};
 use crate::listener::{self, Closing, Server};
 use crate::metrics::Metrics;
 use crate::telemetry;
@@ -122,13 +122,14 @@ impl Started {
             gate,
             peers,
             locks,
+            bounds,
         } = parts;
         let config = &loaded.config;
         let closing = Closing::default();
         let tls = certificates.acceptor()?;
         let has_tls = tls.is_some();
-        let serve_challenges = challenge_server(config, &metrics, &closing);
-        let accounts = Accounts::new(accounts::bounds(config));
+        let serve_challenges = challenge_server(config, bounds, &metrics, &closing);
+        let accounts = Accounts::new(bounds);
         let endpoints = endpoints(config, &broker, &accounts);
         let observer = Arc::new(Connections::new(Arc::clone(&metrics)));
         let settings = accounts::listener(config);
@@ -299,6 +300,7 @@ fn endpoints(config: &Config, broker: &Arc<Broker>, accounts: &Arc<Accounts>) ->
 /// Serves in the clear what a certificate authority looks at.
 fn challenge_server(
     config: &Config,
+    bounds: Bounds,
     metrics: &Arc<Metrics>,
     closing: &Closing,
 ) -> impl Fn(Router, TcpListener) + use<> {
@@ -307,7 +309,6 @@ fn challenge_server(
         proxy_protocol: false,
         ..config.listener.clone()
     };
-    let bounds = accounts::bounds(config);
     let observer = Arc::new(Connections::new(Arc::clone(metrics)));
     let closing = closing.clone();
     move |router, listener| {

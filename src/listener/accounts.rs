@@ -68,9 +68,13 @@ impl Accounts {
         })
     }
 
-    /// Replaces the bounds, and the networks that have no share of their own.
-    pub fn set(&self, bounds: Bounds, exempt: Vec<IpNet>) {
+    /// Replaces the bounds.
+    pub fn set_bounds(&self, bounds: Bounds) {
         self.ledger().set_bounds(bounds);
+    }
+
+    /// Replaces the networks that have no share of their own.
+    pub fn set_exempt(&self, exempt: Vec<IpNet>) {
         self.exempt.store(Arc::new(exempt));
     }
 

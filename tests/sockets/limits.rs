@@ -141,7 +141,7 @@ async fn a_peer_has_its_share_of_connections_and_no_more() {
 
     // New settings and exemptions hold from the next connection on.
     let exempt = vec!["127.0.0.2/32".parse().unwrap()];
-    server.accounts().set(Bounds::default(), exempt);
+    server.accounts().set_exempt(exempt);
     server.set(settings(3), vec![]);
     let _fourth = is_served(connect("127.0.0.1", addr).await).await.unwrap();
     assert!(is_closed(connect("127.0.0.1", addr).await).await);

@@ -24,6 +24,7 @@ use crate::grpc::Gate;
 use crate::grpc::auth::Access;
 use crate::http::Endpoints;
 use crate::listener::Server;
+use crate::listener::accounts::Bounds;
 use crate::metrics::Metrics;
 use crate::telemetry::{LogControl, LogLevel};
 use crate::wire::relay_pattern::RelayPattern;
@@ -138,6 +139,7 @@ pub(super) struct Prepared {
     log_level: LogLevel,
     access: (Access, Option<ServerConfig>),
     peer_tls: Option<Tls>,
+    bounds: Bounds,
 }
 
 /// Where everything is put.
@@ -197,6 +199,7 @@ impl Prepared {
             return Err(Refused(wrong));
         }
         Ok(Self {
+            bounds: accounts::bounds(config),
             loaded,
             knowledge: Knowledge {
                 geoip: Arc::new(geoip),
@@ -216,6 +219,7 @@ impl Prepared {
             .country_databases_read(&self.knowledge.geoip);
         targets.broker.set_knowledge(self.knowledge);
         targets.certificates.apply(self.certificate);
+        targets.server.accounts().set_bounds(self.bounds);
         set_limits(&self.loaded.config, &targets.broker, &targets.server);
         let operators = self.loaded.config.operator.networks.clone();
         targets.endpoints.set_operator_networks(operators);
@@ -236,7 +240,7 @@ pub(in crate::app) fn set_limits(config: &Config, broker: &Broker, server: &Serv
     broker.set_limits(&config.limits);
     let mut exempt = [&config.limits.exempt[..], &config.http.trusted_proxies].concat();
     exempt.extend(LOOPBACK);
-    server.accounts().set(accounts::bounds(config), exempt);
+    server.accounts().set_exempt(exempt);
     let trusted = config.http.trusted_proxies.clone();
     server.set(accounts::listener(config), trusted);
 }

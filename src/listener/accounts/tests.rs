@@ -84,11 +84,7 @@ fn networks_have_larger_shares() {
 fn whoever_passes_on_many_has_no_share() {
     let accounts = accounts();
     let exempt = vec!["10.0.0.0/8".parse().unwrap()];
-    let bounds = Bounds {
-        bytes: ROOM,
-        high_water: NO_MARK,
-    };
-    accounts.set(bounds, exempt);
+    accounts.set_exempt(exempt);
     let ours = accounts.open(from("10.0.0.1"), ROOM / 2).unwrap();
     let many = accounts.open(Payer::Many, ROOM / 2).unwrap();
     assert!(accounts.open(from("192.0.2.1"), ROOM / 16).is_err());
@@ -127,7 +123,7 @@ fn above_the_mark_connections_that_idle_go_last() {
         bytes: ROOM,
         high_water: 80_000,
     };
-    accounts.set(bounds, Vec::new());
+    accounts.set_bounds(bounds);
     let request = accounts.open(from("192.0.2.1"), 5_000).unwrap();
     let _other = accounts.open(from("198.51.100.1"), 20_000).unwrap();
     assert!(is_revoked(&request));
@@ -145,7 +141,7 @@ fn a_connection_that_is_needed_again_stays() {
         bytes: ROOM,
         high_water: 10_000,
     };
-    accounts.set(bounds, Vec::new());
+    accounts.set_bounds(bounds);
     connection.set_idle(true);
     let request = accounts.open(from("198.51.100.1"), 5_000).unwrap();
     assert!(is_revoked(&connection));
@@ -215,11 +211,7 @@ fn connections_of_one_address_weigh_an_eighth_of_the_mark_at_most() {
 fn exempt_peers_only_count_in_all() {
     let accounts = accounts();
     let exempt = vec!["10.0.0.0/8".parse().unwrap()];
-    let bounds = Bounds {
-        bytes: ROOM,
-        high_water: NO_MARK,
-    };
-    accounts.set(bounds, exempt);
+    accounts.set_exempt(exempt);
     let settings = settings(4, 1);
     let admit = |peer| accounts.admit(ip(peer), &settings, 1);
     let _ours =
