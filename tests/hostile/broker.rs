@@ -5,16 +5,18 @@ use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use procfs::process::Process;
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
+use snowflake_broker::broker::clock;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use crate::exposition::Exposition;
 use crate::healthy::{Others, Pairs};
@@ -139,6 +141,7 @@ impl Setup {
             others: Others::new(self.tls.clone()),
             child,
             log,
+            metrics_old_at: Mutex::new(clock::now()),
             _folder: self.folder,
             bounds,
         };
@@ -182,6 +185,8 @@ pub(crate) struct Broker {
     child: Child,
     process: Process,
     log: PathBuf,
+    /// When metrics are old that were asked for.
+    metrics_old_at: Mutex<Instant>,
     _folder: TempDir,
     /// Who means no harm.
     pub(crate) others: Others,
@@ -224,12 +229,14 @@ impl Broker {
 
     /// All its metrics, of now: those that somebody asked for before are old then.
     pub(crate) async fn metrics(&self) -> Exposition {
-        sleep(METRICS_LIFETIME).await;
+        let old_at = *self.metrics_old_at.lock().unwrap();
+        sleep_until(old_at.into()).await;
         let page = Box::pin(async {
             let mut operator = Peer::http1(OPERATOR).await;
             operator.post("/prometheus", "").await.1
         });
         let page = timeout(FOREVER, page).await;
+        *self.metrics_old_at.lock().unwrap() = clock::now() + METRICS_LIFETIME;
         Exposition::text(&page.expect("no metrics")).unwrap()
     }
 

@@ -6,6 +6,8 @@
 //! `cargo test --test hostile -- --nocapture` prints a table of what each came to.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "../federation_program/certificates.rs"]
+mod certificates;
 #[path = "../support/exposition.rs"]
 #[expect(dead_code, reason = "one form is read, and only sums of it")]
 mod exposition;
@@ -23,10 +25,12 @@ mod privacy;
 #[expect(dead_code, reason = "only its bound is needed")]
 mod wait;
 
+mod above_the_mark;
 mod administration;
 mod broker;
 mod connections;
 mod faults;
+mod federation;
 mod frames;
 mod full_house;
 mod healthy;
@@ -108,7 +112,9 @@ shapes! {
     unfinished_heads: memory_shares::heads,
     full_house: full_house::of_connections,
     full_descriptors: full_house::of_descriptors,
+    above_the_mark: above_the_mark::requests,
     administration: administration::strangers,
+    federation: federation::strangers,
     malformed_polls: malformed::polls,
 }
 

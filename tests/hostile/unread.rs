@@ -21,9 +21,10 @@ use crate::report::Row;
 use crate::stranger::{connect, over_and_over, read_to_end};
 use crate::until;
 
-/// By when a response that does not move has ended: the 10 s that it may take, and
-/// some for a machine that is busy.
-const ENDS: Duration = Duration::from_secs(25);
+/// How long a response may stand still here, and by when one that does has ended, on
+/// a machine that is busy.
+const STANDS_STILL: &str = "5s";
+const ENDS: Duration = Duration::from_secs(20);
 
 const CONNECTIONS: usize = 40;
 const STREAMS: u32 = 100;
@@ -49,7 +50,8 @@ fn with_a_log() -> Setup {
         "DE=1000,".repeat(250) + "??=1\nsnowflake-ips-nat-open 0"
     );
     fs::write(&log, day.repeat(300)).unwrap();
-    setup.with("metrics.metrics_log", log)
+    let setup = setup.with("metrics.metrics_log", log);
+    setup.with("listener.write_timeout", STANDS_STILL)
 }
 
 /// Windows of nothing, on connections that are kept busy by small requests.
