@@ -19,6 +19,7 @@ mod streams;
 mod unwritten;
 mod version;
 mod watched;
+mod write_through;
 
 use std::convert::Infallible;
 use std::io;

@@ -1,15 +1,16 @@
 //! A connection below TLS: what comes before the handshake is over is in its
 //! account.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::accounts::Reservation;
+use super::write_through::{WriteThrough, write_through};
 
 /// Bytes of a handshake that are not in an account: few clients send more, and
 /// they are a part of what a connection costs by itself.
@@ -84,32 +85,16 @@ impl AsyncRead for Handshake {
     }
 }
 
-impl AsyncWrite for Handshake {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+impl WriteThrough for Handshake {
+    type Inner = TcpStream;
+
+    fn inner(&self) -> &TcpStream {
+        &self.stream
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffers: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+    fn inner_mut(&mut self) -> &mut TcpStream {
+        &mut self.stream
     }
 }
+
+write_through!(Handshake);

@@ -25,7 +25,7 @@ use super::streams::{StreamExecutor, StreamWatch};
 use super::unwritten::{OnStream, UnwrittenBody, unwritten};
 use super::version::Version;
 use super::watched::Watched;
-use super::{Begun, Connection, DropReason, Peer, Serve, Server, Stream};
+use super::{Begun, Connection, DropReason, Peer, Serve, Server};
 
 /// One connection: whom it is with, and what it is about.
 struct Session<'a, S> {
@@ -142,7 +142,7 @@ impl<'a, S: Serve> Session<'a, S> {
         }
     }
 
-    fn watch(&self, begun: Begun) -> Watched<Stream> {
+    fn watch(&self, begun: Begun) -> Watched {
         let mut stream = Watched::new(begun.stream, self.activity.clone());
         stream.put_back(&begun.early);
         stream

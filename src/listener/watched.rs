@@ -1,20 +1,22 @@
 //! The bytes of a connection, watched on their way.
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
+use super::Stream;
 use super::activity::{Activity, HEAD_FREE, PIECE};
+use super::write_through::{WriteThrough, write_through};
 
 /// A stream whose arriving bytes count as activity.
 #[derive(Debug)]
-pub(super) struct Watched<S> {
-    stream: S,
+pub(super) struct Watched {
+    stream: Stream,
     activity: Activity,
     /// What is read before anything else is.
     early: BytesMut,
@@ -22,8 +24,8 @@ pub(super) struct Watched<S> {
     blocked: Option<usize>,
 }
 
-impl<S> Watched<S> {
-    pub(super) fn new(stream: S, activity: Activity) -> Self {
+impl Watched {
+    pub(super) fn new(stream: Stream, activity: Activity) -> Self {
         Self {
             stream,
             activity,
@@ -42,6 +44,65 @@ impl<S> Watched<S> {
     /// How many bytes are kept to be read before all others.
     pub(super) fn early(&self) -> usize {
         self.early.len()
+    }
+
+    /// Returns when the peer has closed, or has sent more before its time than is
+    /// kept of that. The rest would be in the memory of the kernel, and in nobody's
+    /// account.
+    pub(super) async fn closed(&mut self) {
+        while self.early.len() <= HEAD_FREE && self.read_early().await {}
+    }
+
+    /// Reads some of what comes before its time; whether there was any.
+    async fn read_early(&mut self) -> bool {
+        poll_fn(|context| {
+            // Not a part of the future: of these there is one for each parked poll.
+            let mut some = [MaybeUninit::uninit(); 1_024];
+            let mut some = ReadBuf::uninit(&mut some);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(context, &mut some));
+            self.early.extend_from_slice(some.filled());
+            Poll::Ready(read.is_ok() && !some.filled().is_empty())
+        })
+        .await
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.early.is_empty() {
+            let length = self.early.len().min(buffer.remaining());
+            buffer.put_slice(&self.early[..length]);
+            let read = self.activity.read(&self.early[..length]);
+            self.early.advance(length);
+            if self.early.is_empty() {
+                // What it was in is free, too.
+                self.early = BytesMut::new();
+            }
+            return Poll::Ready(read);
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let new = &buffer.filled()[before..];
+        if !new.is_empty() {
+            self.activity.read(new)?;
+        }
+        read
+    }
+}
+
+impl WriteThrough for Watched {
+    type Inner = Stream;
+
+    fn inner(&self) -> &Stream {
+        &self.stream
+    }
+
+    fn inner_mut(&mut self) -> &mut Stream {
+        &mut self.stream
     }
 
     fn note_write(&mut self, written: &Poll<io::Result<usize>>) -> io::Result<()> {
@@ -74,87 +135,4 @@ impl<S> Watched<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Watched<S> {
-    /// Returns when the peer has closed, or has sent more before its time than is
-    /// kept of that. The rest would be in the memory of the kernel, and in nobody's
-    /// account.
-    pub(super) async fn closed(&mut self) {
-        while self.early.len() <= HEAD_FREE && self.read_early().await {}
-    }
-
-    /// Reads some of what comes before its time; whether there was any.
-    async fn read_early(&mut self) -> bool {
-        poll_fn(|context| {
-            // Not a part of the future: of these there is one for each parked poll.
-            let mut some = [MaybeUninit::uninit(); 1_024];
-            let mut some = ReadBuf::uninit(&mut some);
-            let read = ready!(Pin::new(&mut self.stream).poll_read(context, &mut some));
-            self.early.extend_from_slice(some.filled());
-            Poll::Ready(read.is_ok() && !some.filled().is_empty())
-        })
-        .await
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if !self.early.is_empty() {
-            let length = self.early.len().min(buffer.remaining());
-            buffer.put_slice(&self.early[..length]);
-            let read = self.activity.read(&self.early[..length]);
-            self.early.advance(length);
-            if self.early.is_empty() {
-                // What it was in is free, too.
-                self.early = BytesMut::new();
-            }
-            return Poll::Ready(read);
-        }
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let new = &buffer.filled()[before..];
-        if !new.is_empty() {
-            self.activity.read(new)?;
-        }
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.note_write(&written)?;
-        written
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.note_flush(&flushed)?;
-        flushed
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffers: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
-        self.note_write(&written)?;
-        written
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
+write_through!(Watched);
