@@ -51,3 +51,20 @@ impl Buffers {
         kernel + if is_tls { TLS_UNSENT } else { 0 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listener::accounts::{Bounds, SHARES};
+
+    #[test]
+    fn the_room_for_connections_that_do_not_read_is_documented() {
+        let documentation = include_str!("../../docs/limits.md");
+        let share = Bounds::default().bytes / SHARES[0];
+        let [plain, tls] = [false, true].map(|is_tls| share / USUAL.most(is_tls));
+        let sentence = format!(
+            "an address has room for {plain} connections that do not\nread, or {tls} over TLS"
+        );
+        assert!(documentation.contains(&sentence), "{sentence}");
+    }
+}
