@@ -261,10 +261,7 @@ impl<S: Serve> Server<S> {
         let Some((peer, place)) = identified else {
             return;
         };
-        if let Err(error) = self.buffers(peer).set(&stream) {
-            tracing::debug!(%error, "a connection broke off");
-            return;
-        }
+        self.buffers(peer).give(&stream);
         // In a box: a connection is open for long after its beginning, and most of
         // its memory is that of this future.
         let begun = Box::pin(self.begin(stream, &rules, &place));

@@ -11,7 +11,7 @@ const TLS_UNSENT: usize = 64 * 1024;
 
 /// The bytes that the kernel keeps of a connection: those that we have not read, and
 /// those that its peer has not taken.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Buffers {
     receive: usize,
     send: usize,
@@ -42,6 +42,14 @@ impl Buffers {
         sockopt::set_socket_recv_buffer_size(&socket, self.receive)?;
         sockopt::set_socket_send_buffer_size(&socket, self.send)?;
         Ok(())
+    }
+
+    /// Gives a connection these, unless it has them from its listener. If that fails
+    /// it is slower, and no more.
+    pub(super) fn give(self, connection: impl AsFd) {
+        if self != USUAL {
+            let _ = self.set(connection);
+        }
     }
 
     /// The most bytes that a connection takes in them, and in TLS: Linux takes twice
