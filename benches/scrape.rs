@@ -107,7 +107,7 @@ async fn listen(endpoints: front::Endpoints, accounts: Arc<Accounts>) -> io::Res
         accounts,
         closing,
     );
-    let listener = listener::bind("127.0.0.1:0").await?;
+    let listener = listener::bind("127.0.0.1:0").await?.remove(0);
     let addr = listener.local_addr()?;
     tokio::spawn(Arc::new(server).run(listener));
     Ok(addr)

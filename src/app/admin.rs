@@ -1,4 +1,4 @@
-//! The administration: its socket, who may call, and what takes the whole
+//! The administration: its sockets, who may call, and what takes the whole
 //! program to be done.
 
 mod operations;
@@ -80,31 +80,35 @@ fn server_config(settings: &Settings) -> anyhow::Result<Option<ServerConfig>> {
 #[derive(Debug)]
 pub(super) struct Admin {
     closing: CancellationToken,
-    _socket_file: Option<SocketFile>,
+    _socket_files: Vec<SocketFile>,
 }
 
 impl Admin {
-    /// Answers calls from now on, if there is a socket.
+    /// Answers calls from now on, if there are sockets.
     pub(super) fn start(
-        socket: Option<Socket>,
+        sockets: Vec<Socket>,
         gate: Arc<Gate>,
         broker: &Arc<Broker>,
         administration: Administration,
     ) -> Self {
         let closing = CancellationToken::new();
-        let Some(Socket { listener, file }) = socket else {
+        if sockets.is_empty() {
             return Self {
                 closing,
-                _socket_file: None,
+                _socket_files: Vec::new(),
             };
-        };
+        }
         let operations = Arc::new(administration);
         let service = AdminService::new(Arc::clone(broker), operations, closing.clone());
         let health = HealthReporter::new();
         let name = admin_server::SERVICE_NAME;
         tokio::spawn(report_health(health.clone(), broker.watch_stage(), name));
         let (connections, incoming) = mpsc::channel(INCOMING_MAX);
-        tokio::spawn(accept::run(listener, gate.entrance(), connections));
+        let mut files = Vec::new();
+        for Socket { listener, file } in sockets {
+            tokio::spawn(accept::run(listener, gate.entrance(), connections.clone()));
+            files.extend(file);
+        }
         let serving = grpc::serve(
             ReceiverStream::new(incoming),
             gate,
@@ -119,7 +123,7 @@ impl Admin {
         });
         Self {
             closing,
-            _socket_file: file,
+            _socket_files: files,
         }
     }
 

@@ -66,11 +66,11 @@ pub(super) fn tls(settings: &Settings) -> anyhow::Result<Option<Tls>> {
     }))
 }
 
-/// Where borrowers come, if they do.
+/// Where borrowers come; nowhere if they do not.
 pub(super) async fn open(
     settings: &Settings,
     sockets: &mut Sockets,
-) -> anyhow::Result<Option<TcpListener>> {
+) -> anyhow::Result<Vec<TcpListener>> {
     if let Some(inherited) = sockets.take_one(sockets::FEDERATION)? {
         tracing::info!("federation.listen is not used: the service manager has passed the socket");
         let Inherited::Tcp(listener) = inherited else {
@@ -83,16 +83,18 @@ pub(super) async fn open(
             has_tls,
             "federation.listen: the inherited socket needs federation.tls"
         );
-        return Ok(Some(listener));
+        return Ok(vec![listener]);
     }
     let Some(addr) = &settings.listen else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
-    let listener = listener::bind(addr).await;
-    let listener = listener.map_err(|error| cannot_listen("federation.listen", addr, &error))?;
-    let port = listener.local_addr()?.port();
-    tracing::info!(port, "lending to other brokers");
-    Ok(Some(listener))
+    let listeners = listener::bind(addr).await;
+    let listeners = listeners.map_err(|error| cannot_listen("federation.listen", addr, &error))?;
+    for listener in &listeners {
+        let port = listener.local_addr()?.port();
+        tracing::info!(port, "lending to other brokers");
+    }
+    Ok(listeners)
 }
 
 /// What is there of other brokers, and what a reload replaces.
@@ -136,26 +138,28 @@ impl Peers {
         self.discover.send_replace(settings.discover.clone());
     }
 
-    /// Asks others from now on, and answers those who come by the listener. Ends
+    /// Asks others from now on, and answers those who come by the listeners. Ends
     /// what would go on for ever when `closing` is cancelled.
     pub(super) fn start(
         &self,
         broker: &Arc<Broker>,
-        listener: Option<TcpListener>,
+        listeners: Vec<TcpListener>,
         closing: CancellationToken,
     ) {
         tokio::spawn(Arc::clone(&self.federation).run());
         let discovered = discovery::keep(self.discover.subscribe(), self.federation());
         tokio::spawn(discovered);
-        let Some(listener) = listener else {
+        if listeners.is_empty() {
             return;
-        };
+        }
         let health = HealthReporter::new();
         let service = federation_server::SERVICE_NAME;
         tokio::spawn(report_health(health.clone(), broker.watch_stage(), service));
         let (connections, incoming) = mpsc::channel(INCOMING_MAX);
-        let listener = Listener::Tcp(listener);
-        tokio::spawn(accept::run(listener, self.gate.entrance(), connections));
+        for listener in listeners {
+            let (entrance, connections) = (self.gate.entrance(), connections.clone());
+            tokio::spawn(accept::run(Listener::Tcp(listener), entrance, connections));
+        }
         let serving = lender::serve(
             ReceiverStream::new(incoming),
             Arc::clone(&self.gate),

@@ -36,27 +36,26 @@ pub(super) async fn open(
         return Ok(inherited);
     }
     if settings.listen == Listen::IfPossible {
-        return Ok(bind_if_possible().await.into_iter().collect());
+        return Ok(bind_if_possible().await);
     }
     let mut listeners = Vec::new();
     for addr in settings.listen.addresses() {
-        let listener = listener::bind(addr).await;
-        listeners.push(listener.map_err(|error| cannot_listen(SETTING, addr, &error))?);
+        let bound = listener::bind(addr).await;
+        listeners.extend(bound.map_err(|error| cannot_listen(SETTING, addr, &error))?);
     }
     Ok(listeners)
 }
 
 /// Nobody has asked for this one, and there may be a second broker here.
-async fn bind_if_possible() -> Option<TcpListener> {
-    let listener = listener::bind(DEFAULT_ADDRESS).await;
-    listener
-        .map_err(|error| {
-            tracing::warn!(
-                "{:#}; there are no endpoints for operators: set {SETTING} to another address, or to off",
-                cannot_listen(SETTING, DEFAULT_ADDRESS, &error)
-            );
-        })
-        .ok()
+async fn bind_if_possible() -> Vec<TcpListener> {
+    let bound = listener::bind(DEFAULT_ADDRESS).await;
+    bound.unwrap_or_else(|error| {
+        tracing::warn!(
+            "{:#}; there are no endpoints for operators: set {SETTING} to another address, or to off",
+            cannot_listen(SETTING, DEFAULT_ADDRESS, &error)
+        );
+        Vec::new()
+    })
 }
 
 /// The operator's endpoints, while they are served.

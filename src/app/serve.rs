@@ -145,8 +145,8 @@ impl Started {
         reload::set_limits(config, &broker, &server);
         let inherited = sockets.take(sockets::HTTP)?;
         let inherited_for_acme = sockets.take(sockets::ACME)?;
-        let admin_socket = admin::open(&config.admin, &mut sockets).await?;
-        let peer_socket = federation::open(&config.federation, &mut sockets).await?;
+        let admin_sockets = admin::open(&config.admin, &mut sockets).await?;
+        let peer_sockets = federation::open(&config.federation, &mut sockets).await?;
         let operator_sockets = operator_port::open(&config.operator, &mut sockets).await?;
         sockets.refuse_rest()?;
         let has_inherited_sockets = !inherited.is_empty();
@@ -179,7 +179,7 @@ impl Started {
         };
         let reloads = Reloads::start(inputs, loaded, targets);
         let close_federation = CancellationToken::new();
-        peers.start(&broker, peer_socket, close_federation.clone());
+        peers.start(&broker, peer_sockets, close_federation.clone());
         let stopping = CancellationToken::new();
         let administration = Administration::new(
             Arc::clone(&broker),
@@ -189,7 +189,7 @@ impl Started {
             stopping.clone(),
         );
         Ok(Self {
-            admin: Admin::start(admin_socket, gate, &broker, administration),
+            admin: Admin::start(admin_sockets, gate, &broker, administration),
             running: Running {
                 broker,
                 closing,
@@ -261,7 +261,7 @@ async fn listeners(
     inherited: Vec<TcpListener>,
 ) -> anyhow::Result<Vec<TcpListener>> {
     if inherited.is_empty() {
-        return Ok(vec![bind(&config.listener.addr).await?]);
+        return bind(&config.listener.addr).await;
     }
     tracing::info!("listener.addr is not used: the service manager has passed the socket");
     Ok(inherited)
@@ -281,9 +281,9 @@ fn serve_on(
     Ok(servers)
 }
 
-async fn bind(addr: &str) -> anyhow::Result<TcpListener> {
-    let listener = listener::bind(addr).await;
-    listener.map_err(|error| cannot_listen("listener.addr", addr, &error))
+async fn bind(addr: &str) -> anyhow::Result<Vec<TcpListener>> {
+    let listeners = listener::bind(addr).await;
+    listeners.map_err(|error| cannot_listen("listener.addr", addr, &error))
 }
 
 fn endpoints(config: &Config, broker: &Arc<Broker>, accounts: &Arc<Accounts>) -> Endpoints {

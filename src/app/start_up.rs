@@ -4,6 +4,7 @@
 use std::io::{self, ErrorKind};
 
 use anyhow::anyhow;
+use rustix::io::Errno;
 
 use crate::config::Config;
 use crate::geoip::GeoIp;
@@ -52,6 +53,9 @@ pub(super) fn cannot_listen(setting: &str, addr: &str, error: &io::Error) -> any
              systemd) or a socket that systemd opens (socket activation)"
         }
         ErrorKind::AddrNotAvailable => "; this machine does not have that address",
+        _ if Errno::from_io_error(error) == Some(Errno::AFNOSUPPORT) => {
+            "; this machine has no addresses of that kind (IPv6 is off)"
+        }
         _ => "",
     };
     anyhow!("{setting}: cannot listen on {addr}: {error}{way_out}")

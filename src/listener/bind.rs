@@ -1,9 +1,11 @@
 //! Addresses to listen on.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
@@ -16,27 +18,59 @@ const BACKLOG: u32 = 4096;
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Listens on `addr`, written `HOST:PORT`, `[IPV6]:PORT`, or `:PORT` for every
-/// address of the machine.
-pub async fn bind(addr: &str) -> io::Result<TcpListener> {
+/// address of the machine, of IPv6 and IPv4. A name stands for every address that
+/// it has and this machine, too. There is at least one listener, else an error.
+pub async fn bind(addr: &str) -> io::Result<Vec<TcpListener>> {
     if let Some(port) = addr.strip_prefix(':') {
         let port = port.parse().map_err(|_| no_port(port))?;
-        let everywhere = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-        return listen(everywhere).or_else(|error| match error.kind() {
-            // A machine without IPv6.
-            io::ErrorKind::Unsupported | io::ErrorKind::AddrNotAvailable => {
-                listen(SocketAddr::from(([0, 0, 0, 0], port)))
-            }
-            _ => Err(error),
-        });
+        return Ok(vec![listen_everywhere(port, listen)?]);
     }
+    listen_on_each(lookup_host(addr).await?, listen)
+}
+
+/// One socket of both families; of IPv4 alone on a machine that has no IPv6.
+fn listen_everywhere<L>(port: u16, listen: impl Fn(SocketAddr) -> io::Result<L>) -> io::Result<L> {
+    let of_both = listen((Ipv6Addr::UNSPECIFIED, port).into());
+    of_both.or_else(|error| {
+        if is_absent(&error) {
+            listen((Ipv4Addr::UNSPECIFIED, port).into())
+        } else {
+            Err(error)
+        }
+    })
+}
+
+/// Those addresses of a name that are not of this machine do not count: where it has
+/// no IPv6, `localhost` still has an address of it. An error names its address unless
+/// the caller knows it.
+fn listen_on_each<L>(
+    addrs: impl Iterator<Item = SocketAddr>,
+    listen: impl Fn(SocketAddr) -> io::Result<L>,
+) -> io::Result<Vec<L>> {
+    let addrs: BTreeSet<SocketAddr> = addrs.collect();
     let mut failed = io::Error::new(io::ErrorKind::InvalidInput, "it names no address");
-    for addr in lookup_host(addr).await? {
+    let mut listeners = Vec::new();
+    for &addr in &addrs {
         match listen(addr) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => failed = error,
+            Ok(listener) => listeners.push(listener),
+            Err(error) if is_absent(&error) || addrs.len() == 1 => failed = error,
+            Err(error) => return Err(io::Error::new(error.kind(), format!("{addr}: {error}"))),
         }
     }
-    Err(failed)
+    if listeners.is_empty() {
+        return Err(failed);
+    }
+    Ok(listeners)
+}
+
+/// Whether this machine does not have an address, or knows nothing of its family: a
+/// kernel without IPv6 has no such sockets, and one in which it is switched off has
+/// no such addresses.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
+    )
 }
 
 /// Bounds what each connection of a listener costs the kernel: accepted sockets have
@@ -53,12 +87,78 @@ fn no_port(port: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("{port:?} is no port"))
 }
 
+/// The address of everywhere is that of both families, whatever the machine's
+/// `net.ipv6.bindv6only` says.
 fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = match addr {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
     socket.set_reuseaddr(true)?;
+    if addr.ip() == Ipv6Addr::UNSPECIFIED {
+        sockopt::set_ipv6_v6only(&socket, false)?;
+    }
     socket.bind(addr)?;
     socket.listen(BACKLOG)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PORT: u16 = 443;
+
+    /// Addresses that are listened on, or why not, where those of IPv6 fail so.
+    fn listened(failure: Option<Errno>) -> impl Fn(SocketAddr) -> io::Result<SocketAddr> {
+        move |addr| match failure {
+            Some(errno) if addr.is_ipv6() => Err(errno.into()),
+            _ => Ok(addr),
+        }
+    }
+
+    fn addr(ip: &str) -> SocketAddr {
+        SocketAddr::new(ip.parse().unwrap(), PORT)
+    }
+
+    #[test]
+    fn a_port_alone_is_of_ipv6_where_there_is_any() {
+        let everywhere = |failure| listen_everywhere(PORT, listened(failure));
+        assert_eq!(everywhere(None).unwrap(), addr("::"));
+        for absent in [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL] {
+            assert_eq!(everywhere(Some(absent)).unwrap(), addr("0.0.0.0"));
+        }
+        for problem in [Errno::ADDRINUSE, Errno::ACCESS] {
+            let error = everywhere(Some(problem)).unwrap_err();
+            assert_eq!(Errno::from_io_error(&error), Some(problem));
+        }
+    }
+
+    #[test]
+    fn a_name_is_each_of_its_addresses_that_there_is() {
+        let name = || ["::1", "127.0.0.1", "127.0.0.1"].map(addr).into_iter();
+        let both = listen_on_each(name(), listened(None)).unwrap();
+        assert_eq!(both, [addr("127.0.0.1"), addr("::1")]);
+        for absent in [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL] {
+            let one = listen_on_each(name(), listened(Some(absent))).unwrap();
+            assert_eq!(one, [addr("127.0.0.1")]);
+            let none = listen_on_each([addr("::1")].into_iter(), listened(Some(absent)));
+            assert_eq!(Errno::from_io_error(&none.unwrap_err()), Some(absent));
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_taken_is_named_where_there_are_several() {
+        let failing = |addrs: &[&str]| {
+            let addrs: Vec<_> = addrs.iter().map(|ip| addr(ip)).collect();
+            let taken = listened(Some(Errno::ADDRINUSE));
+            listen_on_each(addrs.into_iter(), taken).unwrap_err()
+        };
+        let error = failing(&["127.0.0.1", "::1"]);
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert!(error.to_string().starts_with("[::1]:443: "), "{error}");
+        let error = failing(&["::1"]);
+        assert!(error.to_string().starts_with("Address"), "{error}");
+        let nothing = listen_on_each([].into_iter(), listened(None)).unwrap_err();
+        assert_eq!(nothing.to_string(), "it names no address");
+    }
 }

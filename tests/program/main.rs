@@ -4,6 +4,7 @@
 mod certificates;
 mod countries;
 mod limits;
+mod listening;
 mod logs;
 #[path = "../support/messages.rs"]
 mod messages;

@@ -107,7 +107,7 @@ async fn a_peer_has_its_share_of_connections_and_no_more() {
         max_connections_per_peer,
         ..Settings::default()
     };
-    let listener = listener::bind("127.0.0.1:0").await.unwrap();
+    let listener = listener::bind("127.0.0.1:0").await.unwrap().remove(0);
     let addr = listener.local_addr().unwrap();
     let told = Arc::new(Told::default());
     let (endpoints, closing) = (front.endpoints.clone(), Closing::default());

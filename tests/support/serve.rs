@@ -25,7 +25,7 @@ pub(crate) async fn serve_in(
     settings: Settings,
     tls: Option<TlsAcceptor>,
 ) -> SocketAddr {
-    let listener = listener::bind("127.0.0.1:0").await.unwrap();
+    let listener = listener::bind("127.0.0.1:0").await.unwrap().remove(0);
     let addr = listener.local_addr().unwrap();
     let (observer, closing) = (Arc::new(Unobserved), Closing::default());
     let server = Server::new(settings, tls, service, observer, accounts, closing);

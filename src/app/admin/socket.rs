@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail, ensure};
 
 use crate::app::durable::{absent_is_fine, with_suffix};
 use crate::app::sockets::{self, Inherited, Sockets};
+use crate::app::start_up::cannot_listen;
 use crate::grpc::accept::Listener;
 use crate::grpc::settings::{Listen, Settings};
 use crate::listener;
@@ -25,33 +26,35 @@ pub(in crate::app) struct Socket {
 }
 
 /// Opens what the settings say, or takes what the service manager has passed.
-/// `None` if the administration is off.
+/// Nothing if the administration is off.
 pub(in crate::app) async fn open(
     settings: &Settings,
     sockets: &mut Sockets,
-) -> anyhow::Result<Option<Socket>> {
+) -> anyhow::Result<Vec<Socket>> {
     if let Some(inherited) = sockets.take_one(sockets::ADMIN)? {
         tracing::info!("admin.listen is not used: the service manager has passed the socket");
-        return Ok(Some(Socket {
-            listener: accepted(inherited, settings)?,
-            file: None,
-        }));
+        return Ok(vec![without_file(accepted(inherited, settings)?)]);
     }
     match settings.listen() {
-        Listen::Unix(path) => bind(path).map(Some),
+        Listen::Unix(path) => Ok(vec![bind(path)?]),
         Listen::UnixIfPossible(path) if path.parent().is_some_and(Path::is_dir) => {
-            Ok(bind_if_possible(path))
+            Ok(bind_if_possible(path).into_iter().collect())
         }
-        Listen::Off | Listen::UnixIfPossible(_) => Ok(None),
+        Listen::Off | Listen::UnixIfPossible(_) => Ok(Vec::new()),
         Listen::Tcp(addr) => {
-            let listener = listener::bind(addr).await;
-            let listener =
-                listener.with_context(|| format!("admin.listen: cannot listen on {addr}"))?;
-            Ok(Some(Socket {
-                listener: Listener::Tcp(listener),
-                file: None,
-            }))
+            let listeners = listener::bind(addr).await;
+            let listeners =
+                listeners.map_err(|error| cannot_listen("admin.listen", addr, &error))?;
+            let listeners = listeners.into_iter().map(Listener::Tcp);
+            Ok(listeners.map(without_file).collect())
         }
+    }
+}
+
+fn without_file(listener: Listener) -> Socket {
+    Socket {
+        listener,
+        file: None,
     }
 }
 

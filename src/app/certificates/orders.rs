@@ -269,9 +269,9 @@ pub(super) async fn proofs(
     }
     let bound = listener::bind(addr).await;
     match bound.map_err(|error| cannot_listen("acme.http_addr", addr, &error)) {
-        Ok(listener) => {
+        Ok(listeners) => {
             proofs.push(Proof::Http01);
-            Ok((proofs, vec![listener]))
+            Ok((proofs, listeners))
         }
         Err(error) if proofs.is_empty() => Err(error),
         Err(error) => {
