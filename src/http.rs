@@ -12,6 +12,7 @@ mod error;
 mod metrics_log;
 pub mod operator;
 mod pages;
+mod paths;
 mod proxy;
 mod replies;
 mod settings;
@@ -32,7 +33,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LENGTH};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use ipnet::IpNet;
 use tower::Service;
 
@@ -45,6 +46,7 @@ pub use metrics_log::MetricsLog;
 pub use settings::{ForwardedBy, InvalidForwardedBy, Settings};
 
 use metrics_log::LogPage;
+use paths::normalized;
 use status::{Audience, FigurePages};
 
 /// Where the front gets what it does not know itself; reading files is not its
@@ -115,12 +117,13 @@ impl Endpoints {
     }
 
     fn endpoint(&self, path: &str) -> Endpoint {
+        let path = normalized(path);
         match self.audience {
-            Audience::Public => match public_endpoint(path) {
+            Audience::Public => match public_endpoint(&path) {
                 Endpoint::Amp if !self.front.settings.amp => Endpoint::Other,
                 endpoint => endpoint,
             },
-            Audience::Operator => operator_endpoint(path),
+            Audience::Operator => operator_endpoint(&path),
         }
     }
 }
@@ -147,7 +150,9 @@ where
             endpoint,
             is_head: request.method() == Method::HEAD,
         };
-        if request.method() == Method::OPTIONS && endpoint != Endpoint::Other {
+        if request.method() == Method::OPTIONS
+            && (endpoint != Endpoint::Other || is_of_the_server(request.uri()))
+        {
             return call.reply(ready(StatusCode::OK.into_response()));
         }
         let (front, audience) = (Arc::clone(&self.front), self.audience);
@@ -198,6 +203,11 @@ impl Call {
     }
 }
 
+/// Whether a request is about the server as a whole (RFC 9110, section 7.1).
+fn is_of_the_server(target: &Uri) -> bool {
+    target.path() == "*"
+}
+
 fn is_head_too_large(endpoint: Endpoint, head: &Parts) -> bool {
     match endpoint {
         Endpoint::Amp => body::are_fields_too_large(head),
@@ -215,7 +225,7 @@ fn public_endpoint(path: &str) -> Endpoint {
         "/metrics" => Endpoint::Metrics,
         "/prometheus" => Endpoint::Prometheus,
         "/robots.txt" => Endpoint::Robots,
-        _ if path.starts_with("/amp/client/") => Endpoint::Amp,
+        _ if path.starts_with(amp::PREFIX) => Endpoint::Amp,
         _ => Endpoint::Other,
     }
 }

@@ -9,11 +9,16 @@ use http::request::Parts;
 
 use crate::broker::{Caller, NoAnswer};
 use crate::metrics::labels::{Refusal, Rendezvous};
+use crate::wire::amp_armor;
+use crate::wire::amp_path::{self, InvalidAmpPath};
 use crate::wire::client::encode_error;
-use crate::wire::{amp_armor, amp_path};
 
 use super::caller::behind_cache;
+use super::paths::normalized;
 use super::{Front, body};
+
+/// What the paths begin with.
+pub(super) const PREFIX: &str = "/amp/client/";
 
 /// There is no memory for one more poll.
 const OVERLOADED: &str = "the broker is overloaded, slow down";
@@ -45,8 +50,7 @@ async fn response(front: &Front, caller: Caller, head: Parts) -> Vec<u8> {
             return encode_error(OVERLOADED);
         }
     };
-    let path = head.uri.path().strip_prefix("/amp/client/");
-    let poll = match amp_path::decode(path.unwrap_or_default()) {
+    let poll = match poll_in(head.uri.path()) {
         Ok(poll) => poll,
         Err(invalid) => {
             let reason = Refusal::BadRequest;
@@ -59,4 +63,9 @@ async fn response(front: &Front, caller: Caller, head: Parts) -> Vec<u8> {
     let response = broker.exchange(caller, rendezvous, poll.into(), is_sent_away);
     let response = body::unless_revoked(&reservation, response).await;
     response.unwrap_or_else(|_| encode_error(OVERLOADED))
+}
+
+fn poll_in(path: &str) -> Result<Vec<u8>, InvalidAmpPath> {
+    let path = normalized(path);
+    amp_path::decode(path.strip_prefix(PREFIX).unwrap_or_default())
 }

@@ -14,7 +14,7 @@ use http::{Request, StatusCode};
 use serde_json::{Value, json};
 
 use crate::messages::{answer, client_poll, offer, proxy_answer, proxy_poll};
-use crate::requests::Reply;
+use crate::requests::{Reply, send};
 use crate::{elapsed, front, start};
 
 fn has_cors(reply: &Reply) -> bool {
@@ -267,6 +267,57 @@ async fn paths_that_are_not_ours_are_not_found() {
         "User-agent: *\nDisallow: /\n"
     );
     assert_eq!(front.get("/prometheus").await.status, StatusCode::OK);
+}
+
+/// RFC 3986, section 6.2.2.2.
+#[tokio::test(start_paused = true)]
+async fn a_path_is_the_same_with_unreserved_characters_escaped() {
+    let front = front();
+    let poll = start(&front, "/%70roxy", proxy_poll("a", "open")).await;
+    let client = start(&front, "/clien%74", client_poll("x", "open")).await;
+    assert_eq!(poll.await.unwrap().json()["Status"], "client match");
+    let answered = front.post("/%61%6E%73%77%65%72", proxy_answer("a", "hi"));
+    assert_eq!(answered.await.json()["Status"], "success");
+    let client = client.await.unwrap();
+    assert_eq!(client.json()["answer"], answer("hi"));
+    assert!(has_cors(&client));
+    for (path, same) in [
+        ("/%64%65bug", "/debug"),
+        ("/prometheu%73", "/prometheus"),
+        ("/robots%2Etxt", "/robots.txt"),
+        ("/%61mp/%63lient/0%78/%78", "/amp/client/0x/x"),
+    ] {
+        assert_eq!(front.get(path).await.body, front.get(same).await.body);
+    }
+    let operators = front.endpoints.for_operators();
+    let ready = Request::get("/%72eadyz").body(Body::empty()).unwrap();
+    assert_eq!(send(&operators, ready).await.body, "ok\n");
+    for path in [
+        "/%2Fclient",
+        "/client%2F",
+        "/client%20",
+        "/%43lient",
+        "/%25client",
+    ] {
+        let reply = front.get(path).await;
+        assert_eq!(reply.status, StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+/// RFC 9110, section 9.3.7: it is of the server, and not of a path.
+#[tokio::test(start_paused = true)]
+async fn options_of_the_server_as_a_whole() {
+    let front = front();
+    let options = || Request::options("*").body(Body::empty()).unwrap();
+    for endpoints in [front.endpoints.clone(), front.endpoints.for_operators()] {
+        let reply = send(&endpoints, options()).await;
+        assert_eq!((reply.status.as_u16(), &*reply.body), (200, ""));
+    }
+    for (method, path) in [("GET", "*"), ("OPTIONS", "/"), ("OPTIONS", "/nowhere")] {
+        let request = Request::builder().method(method).uri(path);
+        let reply = front.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(reply.status, StatusCode::NOT_FOUND, "{method} {path}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

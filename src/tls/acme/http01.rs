@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::routing::get;
-use http::StatusCode;
+use http::{Method, StatusCode, Uri};
 
 use super::Challenges;
 
@@ -15,6 +15,7 @@ use super::Challenges;
 pub fn router(challenges: Arc<Challenges>) -> Router {
     Router::new()
         .route("/.well-known/acme-challenge/{token}", get(page))
+        .fallback(elsewhere)
         .with_state(challenges)
 }
 
@@ -23,4 +24,44 @@ async fn page(
     Path(token): Path<String>,
 ) -> Result<String, StatusCode> {
     challenges.page(&token).ok_or(StatusCode::NOT_FOUND)
+}
+
+/// What everything else gets, but for the options of the server as a whole
+/// (RFC 9110, section 9.3.7).
+async fn elsewhere(method: Method, target: Uri) -> StatusCode {
+    if method == Method::OPTIONS && target.path() == "*" {
+        StatusCode::OK
+    } else {
+        StatusCode::NOT_FOUND
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use http::Request;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn there_is_nothing_but_challenges_and_options() {
+        for (method, target, status) in [
+            ("OPTIONS", "*", StatusCode::OK),
+            ("GET", "*", StatusCode::NOT_FOUND),
+            ("OPTIONS", "/", StatusCode::NOT_FOUND),
+            ("GET", "/", StatusCode::NOT_FOUND),
+            ("GET", "/client", StatusCode::NOT_FOUND),
+            (
+                "GET",
+                "/.well-known/acme-challenge/a",
+                StatusCode::NOT_FOUND,
+            ),
+        ] {
+            let request = Request::builder().method(method).uri(target);
+            let request = request.body(Body::empty()).unwrap();
+            let response = router(Arc::default()).oneshot(request).await.unwrap();
+            assert_eq!(response.status(), status, "{method} {target}");
+        }
+    }
 }
