@@ -31,7 +31,9 @@ use axum::body::{Body, HttpBody};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LENGTH};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_LENGTH,
+};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use ipnet::IpNet;
@@ -194,6 +196,9 @@ impl Call {
         if self.endpoints.audience == Audience::Public && is_for_peers(self.endpoint) {
             allow_any_origin(&mut response);
         }
+        if let Some(rule) = cache_rule(self.endpoint) {
+            response.headers_mut().insert(CACHE_CONTROL, rule);
+        }
         if self.is_head {
             response = without_body(response);
         }
@@ -255,6 +260,24 @@ fn is_for_peers(endpoint: Endpoint) -> bool {
         | Endpoint::Readyz
         | Endpoint::Robots
         | Endpoint::Other => false,
+    }
+}
+
+/// For how long others may store what an endpoint says, errors included: without a
+/// word a cache may keep a 404. What figures there are is of one moment, and whoever
+/// has the metrics log asks whether it is still that.
+fn cache_rule(endpoint: Endpoint) -> Option<HeaderValue> {
+    match endpoint {
+        Endpoint::Debug | Endpoint::Prometheus | Endpoint::Livez | Endpoint::Readyz => {
+            Some(HeaderValue::from_static("no-store"))
+        }
+        Endpoint::Metrics => Some(HeaderValue::from_static("no-cache")),
+        Endpoint::Client
+        | Endpoint::Proxy
+        | Endpoint::Answer
+        | Endpoint::Amp
+        | Endpoint::Robots
+        | Endpoint::Other => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 
@@ -82,9 +82,7 @@ pub(super) async fn debug(front: Arc<Front>, audience: Audience) -> Response {
         Audience::Public => figures(&front, audience).await.map(|figures| figures.debug),
         Audience::Operator => Ok(debug_text(&front.broker.snapshot()).into()),
     };
-    text.map_or_else(unavailable, |text| {
-        unstored("text/plain; charset=utf-8", text)
-    })
+    text.map_or_else(unavailable, plain_text)
 }
 
 /// `/prometheus`: every metric for operators, and for others those that the reference
@@ -103,12 +101,12 @@ pub(super) async fn prometheus(front: Arc<Front>, head: Parts, audience: Audienc
         Format::OpenMetrics => figures.open_metrics,
         Format::Text => figures.text,
     };
-    unstored(format.content_type(), text)
+    ([(CONTENT_TYPE, format.content_type())], text).into_response()
 }
 
 /// `/livez`: the program runs.
 pub(super) fn livez() -> Response {
-    unstored("text/plain; charset=utf-8", Bytes::from_static(b"ok\n"))
+    plain_text(Bytes::from_static(b"ok\n"))
 }
 
 /// `/readyz`: whether the broker takes new work; 503 while it drains or is a lame duck.
@@ -119,7 +117,7 @@ pub(super) fn readyz(front: &Front) -> Response {
         Stage::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     };
     let text = Bytes::from_static(text.as_bytes());
-    (status, unstored("text/plain; charset=utf-8", text)).into_response()
+    (status, plain_text(text)).into_response()
 }
 
 /// `/robots.txt`: nothing here is for crawlers.
@@ -147,10 +145,8 @@ fn accepted_format(headers: &HeaderMap) -> Format {
     Format::accepted_by(accept.and_then(|accept| accept.to_str().ok()))
 }
 
-/// What is of this moment, and not for the stores of others.
-fn unstored(content_type: &'static str, body: Bytes) -> Response {
-    let headers = [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-store")];
-    (headers, body).into_response()
+fn plain_text(text: Bytes) -> Response {
+    ([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
 }
 
 fn unavailable(no_page: NoPage) -> Response {

@@ -1,5 +1,6 @@
 //! What operators see and nobody else does, and what it costs to show it.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use futures_util::future::join_all;
 use http::request::Builder;
 use http::{Request, StatusCode};
 use snowflake_broker::geoip::GeoIp;
-use snowflake_broker::http::{Endpoints, Settings, Sources};
+use snowflake_broker::http::{Endpoints, MetricsLog, ReadMetricsLog, Settings, Sources};
 use snowflake_broker::listener::Peer;
 use snowflake_broker::listener::accounts::{Accounts, Bounds};
 use snowflake_broker::matching;
@@ -92,8 +93,11 @@ async fn strangers_see_the_families_of_the_reference_broker_and_operators_all() 
 async fn figures_are_for_no_store_and_those_of_operators_for_no_page_of_a_browser() {
     let front = front();
     for path in ["/prometheus", "/debug"] {
-        let public = front.get(path).await;
-        assert_eq!(public.headers["cache-control"], "no-store", "{path}");
+        for method in ["GET", "HEAD", "OPTIONS"] {
+            let request = Request::builder().method(method).uri(path);
+            let public = front.send(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(public.headers["cache-control"], "no-store", "{path}");
+        }
     }
     for path in ["/prometheus", "/debug", "/livez", "/readyz"] {
         let reply = operator(&front, path).await;
@@ -101,6 +105,44 @@ async fn figures_are_for_no_store_and_those_of_operators_for_no_page_of_a_browse
         assert_eq!(reply.headers["cache-control"], "no-store", "{path}");
         let cors = reply.headers.get("access-control-allow-origin");
         assert_eq!(cors, None, "{path}");
+    }
+}
+
+/// A reverse proxy may store it, and asks each time whether there is a newer one: also
+/// where there is none yet, which is nothing to remember either.
+#[tokio::test(start_paused = true)]
+async fn the_metrics_log_is_asked_for_anew() {
+    let front = front();
+    let log = || MetricsLog::new(b"snowflake-stats-end\n".to_vec());
+    let sources = |metrics_log| Sources {
+        accounts: Accounts::new(Bounds::default()),
+        metrics_log,
+        process_figures: || None,
+    };
+    let nothing: ReadMetricsLog = Arc::new(|| Err(io::ErrorKind::NotFound.into()));
+    let something: ReadMetricsLog = Arc::new(move || Ok(log()));
+    for (read, status, then) in [
+        (None, 404, 404),
+        (Some(nothing), 404, 404),
+        (Some(something), 200, 304),
+    ] {
+        let broker = Arc::clone(&front.broker);
+        let endpoints = Endpoints::new(broker, Settings::default(), sources(read));
+        let ask = async |tag: &str| {
+            let request = Request::get("/metrics").header("If-None-Match", tag);
+            send(&endpoints, request.body(Body::empty()).unwrap()).await
+        };
+        let first = ask("\"0\"").await;
+        assert_eq!(first.status, status);
+        let tag = first
+            .headers
+            .get("etag")
+            .map_or("*", |tag| tag.to_str().unwrap());
+        let second = ask(tag).await;
+        assert_eq!(second.status, then);
+        for reply in [&first, &second] {
+            assert_eq!(reply.headers["cache-control"], "no-cache");
+        }
     }
 }
 
