@@ -3,11 +3,13 @@
 //! The method is not looked at, as with the reference broker: a `GET /client`
 //! is a client's poll with an empty body.
 
+mod accept;
 mod amp;
 mod body;
 mod caller;
 mod client;
 pub mod client_address;
+mod compressible;
 mod error;
 mod metrics_log;
 pub mod operator;

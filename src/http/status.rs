@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 
@@ -16,8 +16,9 @@ use crate::metrics::exposition::{Format, to_text};
 use crate::wire::nat::NatType;
 use crate::wire::proxy::ProxyType;
 
+use super::compressible::Compressible;
 use super::pages::{NoPage, Page};
-use super::{Front, operator};
+use super::{Front, accept, operator};
 
 /// How old the figures may be that operators get.
 const OPERATOR_LIFETIME: Duration = Duration::from_secs(1);
@@ -54,8 +55,8 @@ impl FigurePages {
 /// The figures of one moment in all their forms.
 #[derive(Clone, Debug)]
 struct Figures {
-    open_metrics: Bytes,
-    text: Bytes,
+    open_metrics: Compressible,
+    text: Compressible,
     debug: Bytes,
 }
 
@@ -69,8 +70,8 @@ impl Figures {
             Audience::Operator => broker.expose_metrics(process(), format),
         };
         Self {
-            text: to_text(&open_metrics).into(),
-            open_metrics: open_metrics.into(),
+            text: Compressible::new(to_text(&open_metrics)),
+            open_metrics: Compressible::new(open_metrics),
             debug: debug_text(&broker.snapshot()).into(),
         }
     }
@@ -92,16 +93,32 @@ pub(super) async fn prometheus(front: Arc<Front>, head: Parts, audience: Audienc
         Audience::Public if is_operators(&front, &head) => Audience::Operator,
         audience => audience,
     };
-    let format = accepted_format(&head.headers);
-    let figures = match figures(&front, audience).await {
-        Ok(figures) => figures,
-        Err(no_page) => return unavailable(no_page),
-    };
+    let headers = &head.headers;
+    metrics(&front, audience, headers)
+        .await
+        .unwrap_or_else(unavailable)
+}
+
+async fn metrics(
+    front: &Front,
+    audience: Audience,
+    headers: &HeaderMap,
+) -> Result<Response, NoPage> {
+    let figures = figures(front, audience).await?;
+    let format = accept::format(headers);
     let text = match format {
         Format::OpenMetrics => figures.open_metrics,
         Format::Text => figures.text,
     };
-    ([(CONTENT_TYPE, format.content_type())], text).into_response()
+    let described = [
+        (CONTENT_TYPE, format.content_type()),
+        (VARY, "accept, accept-encoding"),
+    ];
+    if !accept::takes_gzip(headers) {
+        return Ok((described, text.as_it_is()).into_response());
+    }
+    let compressed = (described, text.gzip().await?);
+    Ok(([(CONTENT_ENCODING, "gzip")], compressed).into_response())
 }
 
 /// `/livez`: the program runs.
@@ -138,11 +155,6 @@ async fn figures(front: &Front, audience: Audience) -> Result<Figures, NoPage> {
 
 fn is_operators(front: &Front, head: &Parts) -> bool {
     operator::is_from(&front.operator_networks.load(), head, &front.settings)
-}
-
-fn accepted_format(headers: &HeaderMap) -> Format {
-    let accept = headers.get(ACCEPT);
-    Format::accepted_by(accept.and_then(|accept| accept.to_str().ok()))
 }
 
 fn plain_text(text: Bytes) -> Response {

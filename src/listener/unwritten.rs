@@ -9,7 +9,7 @@ use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use hyper::body::{Frame, SizeHint};
 
 use super::activity::{Activity, PIECE, RequestUnderWay, UnwrittenKey};
@@ -99,7 +99,7 @@ fn length(body: &Body) -> usize {
 fn overloaded(response: Response) -> Response {
     let mut response = response.map(|_| Body::empty());
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    for header in [CONTENT_LENGTH, CONTENT_TYPE, ETAG] {
+    for header in [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG] {
         response.headers_mut().remove(header);
     }
     response

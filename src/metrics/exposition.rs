@@ -20,15 +20,6 @@ pub enum Format {
 }
 
 impl Format {
-    /// The best form for an `Accept` header.
-    pub fn accepted_by(accept: Option<&str>) -> Self {
-        if accept.is_some_and(|accept| accept.contains("application/openmetrics-text")) {
-            Self::OpenMetrics
-        } else {
-            Self::Text
-        }
-    }
-
     /// What to send as `Content-Type`.
     pub fn content_type(self) -> &'static str {
         match self {
@@ -109,13 +100,5 @@ mod tests {
              # HELP d_info D.\n# TYPE d_info gauge\nd_info{e=\"f\"} 1\n\
              # HELP g G.\n# TYPE g gauge\ng 2\n"
         );
-    }
-
-    #[test]
-    fn open_metrics_only_for_who_asks() {
-        let prometheus = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
-        assert_eq!(Format::accepted_by(Some(prometheus)), Format::OpenMetrics);
-        assert_eq!(Format::accepted_by(Some("*/*")), Format::Text);
-        assert_eq!(Format::accepted_by(None), Format::Text);
     }
 }

@@ -1,20 +1,23 @@
 //! What operators see and nobody else does, and what it costs to show it.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
+use flate2::read::GzDecoder;
 use futures_util::future::join_all;
 use http::request::Builder;
-use http::{Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt as _;
 use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::http::{Endpoints, MetricsLog, ReadMetricsLog, Settings, Sources};
 use snowflake_broker::listener::Peer;
 use snowflake_broker::listener::accounts::{Accounts, Bounds};
 use snowflake_broker::matching;
 use tokio::time::{advance, sleep};
+use tower::ServiceExt as _;
 
 use crate::front::Front;
 use crate::messages::{client_poll, proxy_poll};
@@ -142,6 +145,47 @@ async fn the_metrics_log_is_asked_for_anew() {
         assert_eq!(second.status, then);
         for reply in [&first, &second] {
             assert_eq!(reply.headers["cache-control"], "no-cache");
+        }
+    }
+}
+
+/// What a reply that is compressed says.
+async fn inflated(endpoints: &Endpoints, request: Builder) -> (HeaderMap, String) {
+    let request = request.body(Body::empty()).unwrap();
+    let response = endpoints.clone().oneshot(request).await.unwrap();
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    assert_eq!(head.headers["content-encoding"], "gzip");
+    let mut text = String::new();
+    GzDecoder::new(&*body).read_to_string(&mut text).unwrap();
+    assert!(
+        body.len() < text.len() / 8,
+        "{} of {}",
+        body.len(),
+        text.len()
+    );
+    (head.headers, text)
+}
+
+#[tokio::test(start_paused = true)]
+async fn scrapes_are_compressed_for_whoever_asks_for_it() {
+    let front = front();
+    let operators = front.endpoints.for_operators();
+    for endpoints in [&front.endpoints, &operators] {
+        for accept in ["*/*", OPEN_METRICS] {
+            let request = || Request::get("/prometheus").header("Accept", accept);
+            let plain = send(endpoints, request().body(Body::empty()).unwrap()).await;
+            assert!(!plain.headers.contains_key("content-encoding"));
+            let (headers, text) =
+                inflated(endpoints, request().header("Accept-Encoding", "br, gzip")).await;
+            assert_eq!(text, plain.body);
+            for name in ["content-type", "cache-control", "vary"] {
+                assert_eq!(headers[name], plain.headers[name]);
+            }
+            assert_eq!(headers["vary"], "accept, accept-encoding");
+            let refusing = request().header("Accept-Encoding", "gzip;q=0, *;q=0");
+            let refused = send(endpoints, refusing.body(Body::empty()).unwrap()).await;
+            assert_eq!(refused.body, plain.body);
         }
     }
 }

@@ -1,0 +1,69 @@
+//! Texts that are compressed once, when somebody first asks for it.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::pages::{NoPage, Page};
+
+/// A text that many may ask for, as it is and compressed.
+#[derive(Clone, Debug)]
+pub(super) struct Compressible {
+    text: Bytes,
+    gzip: Arc<Page<Bytes>>,
+}
+
+impl Compressible {
+    pub(super) fn new(text: String) -> Self {
+        Self {
+            text: text.into(),
+            // It is as new as the text.
+            gzip: Arc::new(Page::new(Duration::MAX)),
+        }
+    }
+
+    pub(super) fn as_it_is(self) -> Bytes {
+        self.text
+    }
+
+    /// The text in the form of gzip (RFC 1952).
+    pub(super) async fn gzip(&self) -> Result<Bytes, NoPage> {
+        let text = self.text.clone();
+        self.gzip.get(move || compress(&text)).await
+    }
+}
+
+fn compress(text: &[u8]) -> Bytes {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    // Writing to memory cannot fail.
+    let _ = gzip.write_all(text);
+    gzip.finish().unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use flate2::read::GzDecoder;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_is_compressed_once() {
+        let text = "snowflake_broker_parked_polls 0\n".repeat(1000);
+        let compressible = Compressible::new(text.clone());
+        let compressed = compressible.gzip().await.unwrap();
+        assert!(compressed.len() < text.len() / 10);
+        let again = compressible.clone().gzip().await.unwrap();
+        assert_eq!(again.as_ptr(), compressed.as_ptr());
+        let mut read = String::new();
+        let mut decoder = GzDecoder::new(&*compressed);
+        decoder.read_to_string(&mut read).unwrap();
+        assert_eq!(read, text);
+        assert_eq!(compressible.as_it_is(), text);
+    }
+}
