@@ -52,8 +52,8 @@ pub(super) fn tells_countries(family: &MetricFamily) -> bool {
     labels.any(|label| label.name == COUNTRY)
 }
 
-/// Turns an OpenMetrics text into the older form, which names counters and infos
-/// with their suffix in the metadata, and knows neither `info`, `UNIT` nor `EOF`.
+/// Turns an OpenMetrics text into the older form, which names counters with their
+/// suffix in the metadata, and knows neither `UNIT` nor `EOF`.
 pub fn to_text(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len() + 1024);
     let mut help = "";
@@ -75,7 +75,6 @@ fn write_metadata(text: &mut String, help: &str, typed: &str) {
     let help = help.strip_prefix(name).unwrap_or_default();
     let (suffix, kind) = match kind {
         "counter" => ("_total", "counter"),
-        "info" => ("_info", "gauge"),
         other => ("", other),
     };
     // Writing to a string cannot fail.
@@ -92,12 +91,10 @@ mod tests {
     #[test]
     fn the_older_form_names_counters_in_full() {
         let open_metrics = "# HELP a Things.\n# TYPE a counter\na_total{b=\"c\"} 8\n\
-                            # HELP d D.\n# TYPE d info\nd_info{e=\"f\"} 1\n\
                             # HELP g G.\n# TYPE g gauge\n# UNIT g seconds\ng 2\n# EOF\n";
         assert_eq!(
             Format::Text.convert(open_metrics.to_owned()),
             "# HELP a_total Things.\n# TYPE a_total counter\na_total{b=\"c\"} 8\n\
-             # HELP d_info D.\n# TYPE d_info gauge\nd_info{e=\"f\"} 1\n\
              # HELP g G.\n# TYPE g gauge\ng 2\n"
         );
     }

@@ -10,7 +10,6 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::labels::{
@@ -155,9 +154,18 @@ impl Families {
     pub(super) fn register(registries: &mut Registries) -> Self {
         let families = Self::declare(registries);
         families.seed();
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        // Not an info: readers of the older form, promtool among them, do not know that
+        // type when they are handed the newer one.
+        let build = Family::<[(&str, &str); 1], Gauge>::default();
+        build
+            .get_or_create(&[("version", env!("CARGO_PKG_VERSION"))])
+            .set(1);
         let all = &mut registries.all;
-        all.register("snowflake_broker_build", "The release that runs", build);
+        all.register(
+            "snowflake_broker_build_info",
+            "The release that runs",
+            build,
+        );
         families
     }
 

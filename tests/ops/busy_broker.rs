@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -24,6 +24,9 @@ use crate::wait::until;
 
 /// How old the metrics may be that a broker shows.
 const METRICS_LIFETIME: Duration = Duration::from_secs(1);
+
+/// Of Prometheus 2.42.
+const PROMETHEUS_ACCEPT: &str = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
 const TLS_NAME: &str = "broker.example";
 
@@ -82,6 +85,20 @@ impl BusyBroker {
     /// What the one in the clear exposes to whoever does not ask for OpenMetrics.
     pub(crate) async fn metrics(&self) -> String {
         self.shown("/prometheus").await
+    }
+
+    /// What it exposes to Prometheus, by its own preferences but for gzip.
+    pub(crate) async fn open_metrics(&self) -> Result<String> {
+        let mut stream = TcpStream::connect(self.operators[0]).await?;
+        let request = format!(
+            "GET /prometheus HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAccept: {PROMETHEUS_ACCEPT}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await?;
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await?;
+        let (head, body) = reply.split_once("\r\n\r\n").context("no head")?;
+        ensure!(head.contains("application/openmetrics-text"), "{head}");
+        Ok(body.to_owned())
     }
 
     async fn shown(&self, path: &str) -> String {

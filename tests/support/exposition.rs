@@ -124,8 +124,7 @@ impl Family {
         let suffixes: &[&str] = match &*self.kind {
             "counter" => &["_total"],
             "histogram" => &["_bucket", "_sum", "_count"],
-            "info" => &["_info"],
-            _ => &["", "_info"],
+            _ => &[""],
         };
         let suffix = sample.name.strip_prefix(family);
         if !suffix.is_some_and(|suffix| suffixes.contains(&suffix)) {
@@ -177,10 +176,8 @@ fn plain(name: &str) -> &str {
 }
 
 fn family_name(name: &str, kind: &str, form: Form) -> Result<String, String> {
-    let is_known = match form {
-        Form::OpenMetrics => matches!(kind, "counter" | "gauge" | "histogram" | "info"),
-        Form::Text => matches!(kind, "counter" | "gauge" | "histogram"),
-    };
+    // Those that both forms know: promtool of Debian 12 refuses others in either.
+    let is_known = matches!(kind, "counter" | "gauge" | "histogram");
     if !is_known || !is_name(name) {
         return Err("an unknown type or an odd name".into());
     }
@@ -194,7 +191,6 @@ fn family_name(name: &str, kind: &str, form: Form) -> Result<String, String> {
             .strip_suffix("_total")
             .map(str::to_owned)
             .ok_or_else(|| "a counter without _total".into()),
-        (Form::Text, "gauge") => Ok(name.strip_suffix("_info").unwrap_or(name).to_owned()),
         _ => Ok(name.to_owned()),
     }
 }

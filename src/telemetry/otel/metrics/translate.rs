@@ -172,7 +172,6 @@ mod tests {
     use prometheus_client::metrics::family::Family;
     use prometheus_client::metrics::gauge::Gauge as AGauge;
     use prometheus_client::metrics::histogram::Histogram as AHistogram;
-    use prometheus_client::metrics::info::Info;
     use prometheus_client::registry::Registry;
 
     use super::*;
@@ -217,12 +216,14 @@ mod tests {
     }
 
     #[test]
-    fn gauges_and_infos_tell_of_one_moment() {
+    fn gauges_tell_of_one_moment() {
         let mut registry = Registry::default();
         let parked: AGauge = AGauge::default();
         registry.register("parked", "Parked", parked.clone());
-        registry.register("build", "Build", Info::new([("version", "1")]));
+        let build = Family::<[(&str, &str); 1], AGauge>::default();
+        registry.register("build_info", "Build", build.clone());
         parked.set(-2);
+        build.get_or_create(&[("version", "1")]).set(1);
         let points: Vec<NumberDataPoint> = metrics(&registry)
             .into_iter()
             .flat_map(|metric| match metric.data {
