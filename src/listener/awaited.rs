@@ -3,6 +3,9 @@
 //! hyper keeps two buffers of 8 KB for each connection. So that a poll which is
 //! parked does not cost them, its connection is taken from hyper. Once there is a
 //! response, hyper gets the connection again, with a request that asks for it.
+//!
+//! hyper answers whoever has closed its sending side, and so does not notice who has
+//! left. Whoever closes while its request is parked counts as gone.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -71,11 +74,11 @@ impl<F: Future> Awaited<F> {
     }
 }
 
-/// A request without a body whose response is as long, and after which the
-/// connection is kept as after this one. There is none for methods whose responses
-/// may have no body.
+/// A request without a body whose response has as long a one, and after which the
+/// connection is kept as after this one. There is none for CONNECT, which would make
+/// a tunnel.
 pub(super) fn again<B>(request: &Request<B>) -> Option<&'static [u8]> {
-    if ![Method::POST, Method::GET].contains(request.method()) {
+    if request.method() == Method::CONNECT {
         return None;
     }
     let says = |word: &str| {
@@ -83,13 +86,23 @@ pub(super) fn again<B>(request: &Request<B>) -> Option<&'static [u8]> {
         let mut words = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
         words.any(|said| said.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
     };
-    match request.version() {
-        Version::HTTP_11 if says("close") => Some(b"POST / HTTP/1.1\r\nconnection: close\r\n\r\n"),
-        Version::HTTP_11 => Some(b"POST / HTTP/1.1\r\n\r\n"),
-        Version::HTTP_10 if says("keep-alive") => {
-            Some(b"POST / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n")
+    let is_head = request.method() == Method::HEAD;
+    let again = match (request.version(), is_head) {
+        (Version::HTTP_11, false) if says("close") => {
+            "POST / HTTP/1.1\r\nconnection: close\r\n\r\n"
         }
-        Version::HTTP_10 => Some(b"POST / HTTP/1.0\r\n\r\n"),
-        _ => None,
-    }
+        (Version::HTTP_11, true) if says("close") => "HEAD / HTTP/1.1\r\nconnection: close\r\n\r\n",
+        (Version::HTTP_11, false) => "POST / HTTP/1.1\r\n\r\n",
+        (Version::HTTP_11, true) => "HEAD / HTTP/1.1\r\n\r\n",
+        (Version::HTTP_10, false) if says("keep-alive") => {
+            "POST / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n"
+        }
+        (Version::HTTP_10, true) if says("keep-alive") => {
+            "HEAD / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n"
+        }
+        (Version::HTTP_10, false) => "POST / HTTP/1.0\r\n\r\n",
+        (Version::HTTP_10, true) => "HEAD / HTTP/1.0\r\n\r\n",
+        _ => return None,
+    };
+    Some(again.as_bytes())
 }

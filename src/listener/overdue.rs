@@ -119,6 +119,11 @@ impl Overdue {
         }
     }
 
+    /// Tells anew that the connection may be parked, if it still may by then.
+    pub(super) fn park_later(&mut self) {
+        self.due = self.due_of(Phase::Waiting);
+    }
+
     /// Ends what has waited too long to be written: its stream, or if hyper has done
     /// with that, and only h2 has something of it left, nothing but the connection
     /// will do. Whether the connection goes on.

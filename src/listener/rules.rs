@@ -36,6 +36,9 @@ impl Rules {
             .timer(TokioTimer::new())
             // Ours holds from the first byte on; see `activity`.
             .header_read_timeout(None)
+            // Whoever has sent a whole request may have closed for that: it still gets
+            // its response. For how long it waits at most: see `awaited`.
+            .half_close(true)
             .max_buf_size(HEAD_MAX as usize);
         Self {
             settings,

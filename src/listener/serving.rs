@@ -172,7 +172,7 @@ impl<'a, S: Serve> Session<'a, S> {
                         return false;
                     }
                     Due::Park if is_parkable() => return true,
-                    Due::Park if self.activity.leave_unread().is_ok() => {}
+                    Due::Park if self.activity.leave_unread().is_ok() => overdue.park_later(),
                     Due::Park => {
                         self.server.observer.dropped(DropReason::Memory);
                         return false;

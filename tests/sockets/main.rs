@@ -6,6 +6,7 @@ mod broken_off;
 mod connections;
 #[path = "../support/front.rs"]
 mod front;
+mod half_closed;
 mod heads;
 mod large_bodies;
 mod limits;

@@ -20,14 +20,18 @@ use crate::messages::proxy_answer;
 use crate::peer::Peer;
 use crate::{FOREVER, serve};
 
-struct TlsFront {
+pub(crate) struct TlsFront {
     addr: SocketAddr,
     roots: RootCertStore,
-    _front: Front,
+    pub(crate) front: Front,
 }
 
 async fn front() -> TlsFront {
-    let front = Front::new(matching::Settings::default());
+    front_with(matching::Settings::default()).await
+}
+
+pub(crate) async fn front_with(settings: matching::Settings) -> TlsFront {
+    let front = Front::new(settings);
     let pair = rcgen::generate_simple_self_signed(["broker.example".to_owned()]).unwrap();
     let (cert, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
     let serving = Serving::default();
@@ -39,11 +43,11 @@ async fn front() -> TlsFront {
     TlsFront {
         addr: serve(&front, Settings::default(), Some(acceptor)).await,
         roots,
-        _front: front,
+        front,
     }
 }
 
-async fn connect(
+pub(crate) async fn connect(
     front: &TlsFront,
     version: &'static SupportedProtocolVersion,
     protocol: &[u8],
