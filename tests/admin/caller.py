@@ -76,6 +76,18 @@ def errors_have_details(admin):
     assert fields == ["bridges[0].fingerprint"], bad_request
 
 
+def message_class(descriptor):
+    """The class of a message, by whichever name the release has for that."""
+    if hasattr(message_factory, "GetMessageClass"):
+        return message_factory.GetMessageClass(descriptor)
+    return message_factory.MessageFactory(descriptor.file.pool).GetPrototype(descriptor)
+
+
+def add(pool, file):
+    """Adds a file to a pool; so that releases old and new take it, as bytes."""
+    pool.AddSerializedFile(file.SerializeToString())
+
+
 class Admin:
     def __init__(self, channel):
         self._channel = channel
@@ -96,11 +108,11 @@ class Admin:
             for imported in reflection.files_named(name):
                 if imported.name == name:
                     self._add(reflection, imported)
-        self._pool.Add(file)
+        add(self._pool, file)
 
     def message(self, name):
         descriptor = self._pool.FindMessageTypeByName(name)
-        return message_factory.MessageFactory(self._pool).GetPrototype(descriptor)
+        return message_class(descriptor)
 
     def call(self, method, timeout, **fields):
         return self._start(method, self._channel.unary_unary, timeout, fields)
@@ -135,10 +147,9 @@ class Reflection:
             name="files", number=4, type=MESSAGE, label=1, type_name=".reflection.Files"
         )
         pool = descriptor_pool.DescriptorPool()
-        pool.Add(file)
-        factory = message_factory.MessageFactory(pool)
+        add(pool, file)
         self._request, response = (
-            factory.GetPrototype(pool.FindMessageTypeByName(f"reflection.{name}"))
+            message_class(pool.FindMessageTypeByName(f"reflection.{name}"))
             for name in ("Request", "Response")
         )
         self._ask = channel.stream_stream(

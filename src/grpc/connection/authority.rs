@@ -1,11 +1,12 @@
 //! Callers whose requests name the socket's path as the authority.
 //!
-//! gRPC for Go did so until 2023, grpcurl 1.8 with it. A path is no authority
-//! (RFC 3986 section 3.2), so the HTTP library resets the stream. Over a Unix
-//! socket the authority says nothing: here each literal one becomes `localhost`
-//! on its way in. The header table (RFC 7541) of the reader then holds another
-//! value under the same index, and a shorter one at most, so that all later
-//! references stay right.
+//! gRPC for Go did so until 2023, grpcurl 1.8 with it; gRPC for C, and so for Python,
+//! Ruby and PHP, escapes the path since 1.57 (`run%2Fadmin.sock`). The first is no
+//! authority (RFC 3986 section 3.2), the second one that the HTTP library does not
+//! take: it resets the stream. Over a Unix socket the authority says nothing: here
+//! each literal one becomes `localhost` on its way in. The header table (RFC 7541) of
+//! the reader then holds another value under the same index, and none that is longer,
+//! so that all later references stay right.
 
 use bytes::{Buf as _, BufMut as _, BytesMut};
 
@@ -22,10 +23,12 @@ const PRIORITY: u8 = 0x20;
 const PRIORITY_LENGTH: usize = 5;
 /// Longer frames are refused by the HTTP library anyway.
 const FRAME_MAX: usize = 16_384;
-/// `:authority` in the static table.
+/// `:authority` in the static table; written out; and in the Huffman code.
 const AUTHORITY: u64 = 1;
-/// The value `localhost`, in plain, after its length.
-const LOCALHOST: &[u8] = b"\x09localhost";
+const AUTHORITY_NAME: &[u8] = b":authority";
+const AUTHORITY_IN_HUFFMAN_CODE: &[u8] = b"\xb8\x3b\x53\x39\xec\x32\x7d\x7f";
+/// What a caller may mean. Any beginning of it is a name, too.
+const LOCALHOST: &[u8] = b"localhost";
 
 /// Rewrites the bytes of one connection, in the direction of the server.
 #[derive(Debug)]
@@ -101,35 +104,55 @@ fn rewritten(frame: &[u8]) -> Option<Vec<u8>> {
     };
     let mut fields = Fields(frame.get(FRAME_HEAD + skipped..)?);
     let value = loop {
-        if let Field::Named(AUTHORITY, value) = fields.next()? {
+        if let Field::Authority(value) = fields.next()? {
             break value;
         }
     };
+    let host = &LOCALHOST[..value.text.len().clamp(1, LOCALHOST.len())];
     let end = frame.len() - fields.0.len();
-    let start = end - value;
-    let payload = frame.len() - FRAME_HEAD - value + LOCALHOST.len();
+    let start = end - value.written;
+    let payload = start - FRAME_HEAD + 1 + host.len() + fields.0.len();
     let mut rewritten = Vec::with_capacity(FRAME_HEAD + payload);
     rewritten.extend_from_slice(&u32::try_from(payload).ok()?.to_be_bytes()[1..]);
     rewritten.extend_from_slice(&frame[3..start]);
-    rewritten.extend_from_slice(LOCALHOST);
+    rewritten.push(u8::try_from(host.len()).ok()?);
+    rewritten.extend_from_slice(host);
     rewritten.extend_from_slice(&frame[end..]);
     Some(rewritten)
 }
 
 /// A field of a header block.
-enum Field {
-    /// A literal with the index of its name. Its value takes so many bytes, those
-    /// just before what is left.
-    Named(u64, usize),
+enum Field<'a> {
+    /// The authority, with a value of its own that is just before what is left.
+    Authority(Text<'a>),
     Other,
+}
+
+/// A string of a header block.
+struct Text<'a> {
+    text: &'a [u8],
+    is_in_huffman_code: bool,
+    /// How many bytes it takes with its length.
+    written: usize,
+}
+
+impl Text<'_> {
+    fn is_authority(&self) -> bool {
+        self.text
+            == if self.is_in_huffman_code {
+                AUTHORITY_IN_HUFFMAN_CODE
+            } else {
+                AUTHORITY_NAME
+            }
+    }
 }
 
 /// The fields of a header block that are left (RFC 7541 section 6).
 struct Fields<'a>(&'a [u8]);
 
-impl Fields<'_> {
+impl<'a> Fields<'a> {
     /// Passes a field; `None` at the end.
-    fn next(&mut self) -> Option<Field> {
+    fn next(&mut self) -> Option<Field<'a>> {
         let first = *self.0.first()?;
         let name = match first {
             // An indexed field, or a new size of the table.
@@ -138,20 +161,30 @@ impl Fields<'_> {
             0x40..0x80 => self.integer(6)?,
             _ => self.integer(4)?,
         };
-        if name == 0 {
-            self.string()?;
-            self.string()?;
-            return Some(Field::Other);
-        }
-        Some(Field::Named(name, self.string()?))
+        let is_authority = match name {
+            0 => self.string()?.is_authority(),
+            index => index == AUTHORITY,
+        };
+        let value = self.string()?;
+        Some(if is_authority {
+            Field::Authority(value)
+        } else {
+            Field::Other
+        })
     }
 
-    /// Passes a string; returns how many bytes it takes.
-    fn string(&mut self) -> Option<usize> {
-        let before = self.0.len();
+    /// Passes a string.
+    fn string(&mut self) -> Option<Text<'a>> {
+        let before = self.0;
+        let is_in_huffman_code = before.first()? & 0x80 != 0;
         let length = usize::try_from(self.integer(7)?).ok()?;
-        self.0 = self.0.get(length..)?;
-        Some(before - self.0.len())
+        let (text, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(Text {
+            text,
+            is_in_huffman_code,
+            written: before.len() - rest.len(),
+        })
     }
 
     /// Passes an integer whose first byte has so many bits of it (section 5.1).
@@ -181,12 +214,25 @@ mod tests {
 
     use super::*;
 
+    /// `:authority` as a field to be remembered: by its index, as gRPC for Go names it;
+    /// written out, as that for C; in the Huffman code.
+    const NAMES: [&[u8]; 3] = [
+        b"\x41",
+        b"\x40\x0a:authority",
+        b"\x40\x88\xb8\x3b\x53\x39\xec\x32\x7d\x7f",
+    ];
+
     /// `:method POST`, `:scheme http`, `:path` in plain, `:authority` as given
     /// in plain, a field with a new name.
     fn request(authority: &str) -> Vec<u8> {
+        named(NAMES[0], authority)
+    }
+
+    fn named(name: &[u8], authority: &str) -> Vec<u8> {
         let mut block = vec![0x83, 0x86, 0x44, 0x02];
         block.extend(b"/a");
-        block.extend([0x41, u8::try_from(authority.len()).unwrap()]);
+        block.extend(name);
+        block.push(u8::try_from(authority.len()).unwrap());
         block.extend(authority.as_bytes());
         block.extend([0x40, 0x02]);
         block.extend(b"te");
@@ -215,15 +261,43 @@ mod tests {
     fn a_path_becomes_localhost() {
         let preface = [b'P'; PREFACE];
         let data = frame(0, 0, b"body");
-        let sent = [&preface[..], &request("/run/a.sock"), &data, &request("/b")].concat();
-        let seen = [
-            &preface[..],
-            &request("localhost"),
-            &data,
-            &request("localhost"),
-        ]
-        .concat();
-        assert_eq!(passed(&[&sent]), seen);
+        for name in NAMES {
+            let sent = |authority| named(name, authority);
+            let sent = [
+                &preface[..],
+                &sent("/run/a.sock"),
+                &data,
+                &sent("run%2Fb"),
+                &sent(""),
+            ];
+            let seen = |authority| named(name, authority);
+            // What is remembered never is longer than what was sent.
+            let seen = [
+                &preface[..],
+                &seen("localhost"),
+                &data,
+                &seen("localho"),
+                &seen("l"),
+            ];
+            assert_eq!(passed(&[&sent.concat()]), seen.concat());
+        }
+    }
+
+    #[test]
+    fn the_huffman_code_of_the_name_is_right() {
+        let mut bits = String::new();
+        // RFC 7541, appendix B.
+        for code in [
+            "1011100", "00011", "101101", "01001", "100111", "00111", "101100", "00110", "01001",
+            "1111010",
+        ] {
+            bits.push_str(code);
+        }
+        let padding = "1".repeat(bits.len().next_multiple_of(8) - bits.len());
+        bits.push_str(&padding);
+        let bytes = bits.as_bytes().chunks(8);
+        let bytes = bytes.map(|bits| u8::from_str_radix(str::from_utf8(bits).unwrap(), 2).unwrap());
+        assert_eq!(bytes.collect::<Vec<_>>(), AUTHORITY_IN_HUFFMAN_CODE);
     }
 
     #[test]
