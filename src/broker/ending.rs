@@ -34,6 +34,11 @@ impl Broker {
         self.lock().has_successor = true;
     }
 
+    /// Whether another broker is about to stand here.
+    pub fn expects_successor(&self) -> bool {
+        self.lock().has_successor
+    }
+
     /// From now on no poll is parked. Clients are served from the polls that are
     /// parked already, or that come.
     pub fn start_lame_duck(&self) {

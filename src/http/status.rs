@@ -126,10 +126,12 @@ pub(super) fn livez() -> Response {
     plain_text(Bytes::from_static(b"ok\n"))
 }
 
-/// `/readyz`: whether the broker takes new work; 503 while it drains or is a lame duck.
+/// `/readyz`: whether the broker takes new work; 503 while it drains, is a lame duck or
+/// stops.
 pub(super) fn readyz(front: &Front) -> Response {
     let (status, text) = match front.broker.stage() {
         Stage::Serving => (StatusCode::OK, "ok\n"),
+        _ if front.broker.expects_successor() => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         Stage::LameDuck => (StatusCode::SERVICE_UNAVAILABLE, "lame duck\n"),
         Stage::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     };

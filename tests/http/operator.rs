@@ -221,17 +221,25 @@ async fn each_port_has_its_own_paths() {
 #[tokio::test(start_paused = true)]
 async fn a_broker_is_ready_unless_it_drains_and_alive_in_any_case() {
     let front = front();
-    let expect = async |ready: StatusCode| {
-        assert_eq!(operator(&front, "/readyz").await.status, ready);
+    let expect = async |ready: StatusCode, text: &str| {
+        let reply = operator(&front, "/readyz").await;
+        assert_eq!((reply.status, reply.body.trim_end()), (ready, text));
         assert_eq!(operator(&front, "/livez").await.status, StatusCode::OK);
     };
-    expect(StatusCode::OK).await;
+    expect(StatusCode::OK, "ok").await;
     front.broker.start_lame_duck();
-    expect(StatusCode::SERVICE_UNAVAILABLE).await;
+    expect(StatusCode::SERVICE_UNAVAILABLE, "lame duck").await;
     front.broker.resume();
-    expect(StatusCode::OK).await;
+    expect(StatusCode::OK, "ok").await;
     front.broker.drain().await;
-    expect(StatusCode::SERVICE_UNAVAILABLE).await;
+    expect(StatusCode::SERVICE_UNAVAILABLE, "draining").await;
+    front.broker.resume();
+    // As at its end.
+    front.broker.expect_successor();
+    front.broker.start_lame_duck();
+    expect(StatusCode::SERVICE_UNAVAILABLE, "stopping").await;
+    front.broker.drain().await;
+    expect(StatusCode::SERVICE_UNAVAILABLE, "stopping").await;
 }
 
 fn scrape_from(peer: &str) -> Builder {

@@ -90,6 +90,8 @@ async fn a_broker_that_stops_is_alive_and_not_ready() {
         }
     });
     not_ready.await.expect("it stays ready");
+    let told = program.operator("/readyz").await;
+    assert!(told.ends_with("\r\n\r\nstopping\n"), "{told}");
     assert_eq!(status(program.operator, "/livez").await, "HTTP/1.1 200 OK");
     assert!(program.metrics().await.contains(EXACT));
     program.signal(Signal::TERM, "second signal").await;
