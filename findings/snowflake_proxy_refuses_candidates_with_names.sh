@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# An offer with one candidate that is a host name, beside one that is an address.
+#
+# Guess: the name is ignored, or looked up, and the address is used: RFC 8839 allows host
+# names in candidates, and says that who cannot use one must ignore that line. (A name under
+# .local is another matter, with rules of its own.)
+#
+# Seen with snowflake-proxy 2.5.1 of Debian 12 (pion): the whole offer is refused ("failed to
+# parse address"), good candidate and all, and nobody hears of it: no answer is sent, the
+# client waits until its time is over. A name under .local is ignored as it should be.
+# libwebrtc (@roamhq/wrtc 0.10.0) and libdatachannel (node-datachannel 0.33.4) answer.
+#
+# So a client or a proxy that is reached by name (behind a port forward with dynamic DNS,
+# say, as media servers can be told to announce themselves) costs each of its peers a whole
+# match. A broker may see it in the offer before it spends a proxy on it.
+#
+# Needs root for a network namespace of its own, apt-get (Debian 12), ip, npm with node, and
+# python3.
+set -euo pipefail
+
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+
+apt-get -qq -o APT::Sandbox::User=root download snowflake-proxy
+dpkg -x snowflake-proxy_*.deb .
+npm install --silent --no-audit --no-fund --prefix . @roamhq/wrtc@0.10.0 node-datachannel@0.33.4
+
+version=$(usr/bin/snowflake-proxy -version 2>&1 | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -n 1)
+echo "snowflake-proxy $version, @roamhq/wrtc 0.10.0, node-datachannel 0.33.4"
+[[ $version == 2.5.1 ]] || { echo "another version than the one looked at" >&2; exit 1; }
+
+cat >offer.json <<'JSON'
+["v=0", "o=- 1 1 IN IP4 0.0.0.0", "s=-", "t=0 0", "a=group:BUNDLE 0",
+ "m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "c=IN IP4 0.0.0.0",
+ "a=candidate:1 1 udp 2130706431 203.0.113.7 40000 typ host",
+ "a=candidate:2 1 udp 2130706175 NAME 40001 typ host", "a=ice-ufrag:abcd",
+ "a=ice-pwd:abcdefghijklmnopqrstuvwx",
+ "a=fingerprint:sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF",
+ "a=setup:actpass", "a=mid:0", "a=sctp-port:5000", "a=max-message-size:262144"]
+JSON
+
+# A broker that gives one offer to a proxy, and says if an answer came.
+cat >proxy.py <<'PYTHON'
+import http.server, json, subprocess, sys
+
+with open("offer.json") as file:
+    lines = json.load(file)
+sdp = "".join(line + "\r\n" for line in lines).replace("NAME", sys.argv[1])
+polls = []
+answers = []
+
+class Broker(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        said = {"Status": "success"}
+        if self.path == "/proxy":
+            polls.append(asked["Sid"])
+            offer = json.dumps({"type": "offer", "sdp": sdp})
+            said = {"Status": "client match", "Offer": offer, "NAT": "unknown",
+                    "RelayURL": "wss://snowflake.torproject.net/"}
+        else:
+            answers.append(json.loads(asked["Answer"])["sdp"])
+        body = json.dumps(said).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+broker = http.server.HTTPServer(("127.0.0.1", 0), Broker)
+broker.timeout = 30
+proxy = subprocess.Popen(
+    ["usr/bin/snowflake-proxy", "-broker", f"http://127.0.0.1:{broker.server_port}/",
+     "-stun", "stun:127.0.0.1:3478"], stderr=subprocess.DEVNULL)
+for _ in range(4):
+    broker.handle_request()
+    if answers or len(polls) == 2:
+        break
+proxy.kill()
+print("answers" if answers else "polls on")
+PYTHON
+
+cat >stacks.js <<'JAVASCRIPT'
+const { RTCPeerConnection } = require("@roamhq/wrtc");
+const { PeerConnection } = require("node-datachannel");
+
+const lines = JSON.parse(require("fs").readFileSync("offer.json"));
+const sdp = lines.map((line) => line + "\r\n").join("").replace("NAME", process.argv[3]);
+const tell = (answer) => {
+  console.log(answer.startsWith("v=0") ? "answers" : answer);
+  process.exit();
+};
+
+const libwebrtc = async () => {
+  const connection = new RTCPeerConnection();
+  await connection.setRemoteDescription({ type: "offer", sdp });
+  tell((await connection.createAnswer()).sdp);
+};
+
+const libdatachannel = () => {
+  const connection = new PeerConnection("one", { iceServers: [] });
+  connection.onLocalDescription(tell);
+  connection.setRemoteDescription(sdp, "offer");
+};
+
+({ libwebrtc, libdatachannel })[process.argv[2]]();
+JAVASCRIPT
+
+seen=$(
+    for name in 203.0.113.8 something.local proxy.example.org; do
+        echo "$name: pion $(unshare --net sh -c "ip link set lo up; python3 proxy.py $name")," \
+            "libwebrtc $(node stacks.js libwebrtc $name)," \
+            "libdatachannel $(node stacks.js libdatachannel $name)"
+    done
+)
+echo "$seen"
+[[ $seen == "203.0.113.8: pion answers, libwebrtc answers, libdatachannel answers
+something.local: pion answers, libwebrtc answers, libdatachannel answers
+proxy.example.org: pion polls on, libwebrtc answers, libdatachannel answers" ]] ||
+    { echo "this has changed" >&2; exit 1; }
