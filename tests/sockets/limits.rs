@@ -72,7 +72,7 @@ async fn a_handshake_without_room_is_dropped_for_memory() {
     serving.set(Certificate::from_pem(cert.as_bytes(), key.as_bytes()).unwrap());
     let tls = tls::server_config(Arc::new(serving)).unwrap();
     let front = Front::new(matching::Settings::default());
-    let listener = listener::bind("127.0.0.1:0").await.unwrap();
+    let listener = listener::bind("127.0.0.1:0").await.unwrap().remove(0);
     let addr = listener.local_addr().unwrap();
     let told = Arc::new(Told::default());
     let bounds = Bounds {
