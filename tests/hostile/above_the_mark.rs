@@ -15,8 +15,8 @@ use crate::until;
 /// The least that goes with the other defaults.
 const MARK: usize = 16_000_000;
 
-/// 18,000 requests of 2 KiB at once, from two networks.
-const CONNECTIONS: u16 = 180;
+/// 12,000 requests of 2 KiB at once, from two networks.
+const CONNECTIONS: u16 = 120;
 const STREAMS: u32 = 100;
 
 /// Polls whose bodies do not come, on as many streams as there may be, and for each
@@ -60,7 +60,7 @@ async fn ask(number: u16) {
             }
             if frame.kind == HEADERS {
                 // A debug build is not to be kept busy by refusals alone.
-                sleep(ATTACK / 100).await;
+                sleep(ATTACK / 30).await;
                 writer.write_all(&post(next, "/client")).await.ok();
                 next += 2;
             }

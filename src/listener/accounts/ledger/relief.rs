@@ -122,16 +122,19 @@ impl Ledger {
         weight
     }
 
-    /// Takes back that a holder has to go.
+    /// Takes back that a connection has to go. If it idles it does so anew: it was
+    /// needed.
     pub(in crate::listener::accounts) fn stay(&mut self, key: HolderKey) {
-        let Some(holder) = self.holders.get_mut(key).filter(|holder| holder.is_leaving) else {
+        let was_told = |holder: &&mut Holder| holder.is_leaving && holder.kind == Kind::Connection;
+        let Some(holder) = self.holders.get_mut(key).filter(was_told) else {
             return;
         };
         holder.is_leaving = false;
         holder.state.stay();
         let (weight, path) = (holder.weight(), holder.path);
+        let is_idle = holder.idle_since.is_some();
         self.each_account(path, |account| account.leaving -= weight);
-        self.enlist_idle(key);
+        self.set_idle(key, is_idle);
     }
 
     /// A connection idles from now on, or does no more.

@@ -188,6 +188,24 @@ proptest! {
     }
 }
 
+/// It once was behind those in the queue that had begun to idle after it, and went
+/// after them although it was said to have idled for longer.
+#[test]
+fn a_connection_that_stays_idles_anew() {
+    let mut scene = Scene::new(Bounds::default());
+    let [first, second] = [(); 2].map(|()| scene.open(address(0), Kind::Connection, 8_000));
+    for key in [first, second] {
+        scene.ledger.set_idle(key, true);
+    }
+    scene.ledger.revoke_idle_connection();
+    assert_eq!(scene.leaving(), BTreeSet::from([first]));
+    scene.ledger.stay(first);
+    scene.ledger.revoke_idle_connection();
+    assert_eq!(scene.leaving(), BTreeSet::from([second]));
+    scene.ledger.revoke_idle_connection();
+    assert_eq!(scene.leaving(), BTreeSet::from([first, second]));
+}
+
 const MANY: u32 = 100_000;
 
 /// So many connections, two of each network.
