@@ -1,18 +1,16 @@
 //! Bodies that end before their end, over real connections.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::client::SendRequest;
 use http::Request;
 use snowflake_broker::broker::limits;
 use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::listener::Settings;
 use snowflake_broker::listener::accounts::{Accounts, Bounds};
 use snowflake_broker::{http as front, matching};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::front::Front;
@@ -52,42 +50,45 @@ async fn who_breaks_off_is_told_from_who_is_wrong() {
     stream.write_all(wrong.as_bytes()).await.unwrap();
     until(|| refusals(&front, "bad_request") == 1).await;
 
-    let sender = connect(addr).await;
-    let (_, mut body) = begin(&sender, &[]).await;
+    let stream = TcpStream::connect(addr).await.unwrap();
+    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::post("http://a.example/client").body(()).unwrap();
+    let mut sender = sender.ready().await.unwrap();
+    let (_response, mut body) = sender.send_request(request, false).unwrap();
     body.send_data(Bytes::from_static(b"1.0"), false).unwrap();
     body.send_reset(h2::Reason::CANCEL);
     until(|| refusals(&front, "cut_off") == 3).await;
     assert_eq!(refusals(&front, "bad_request"), 1);
 }
 
-async fn connect(addr: SocketAddr) -> SendRequest<Bytes> {
-    let stream = TcpStream::connect(addr).await.unwrap();
-    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(connection);
-    sender
+/// A frame of HTTP/2 on this stream.
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
 }
 
-/// Begins a client's poll, with these fields.
-async fn begin(
-    sender: &SendRequest<Bytes>,
-    fields: &[(&str, &str)],
-) -> (h2::client::ResponseFuture, h2::SendStream<Bytes>) {
-    let mut sender = sender.clone().ready().await.unwrap();
-    let mut request = Request::post("http://a.example/client");
-    for (name, value) in fields {
-        request = request.header(*name, *value);
-    }
-    sender
-        .send_request(request.body(()).unwrap(), false)
-        .unwrap()
-}
-
-/// A whole poll of the stranger's.
-async fn ask(sender: &SendRequest<Bytes>) -> h2::client::ResponseFuture {
-    let (response, mut body) = begin(sender, &[("x-forwarded-for", STRANGER)]).await;
-    let poll = client_poll("x", "open");
-    body.send_data(poll.into(), true).unwrap();
-    response
+/// The head of a client's poll of the stranger's, each field as it is (RFC 7541
+/// section 6.2.2).
+fn head() -> Vec<u8> {
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/client"),
+        (":authority", "a"),
+        ("x-forwarded-for", STRANGER),
+    ];
+    let field = |(name, value): (&str, &str)| {
+        let [name_length, length] = [name, value].map(|text| u8::try_from(text.len()).unwrap());
+        [
+            &[0, name_length],
+            name.as_bytes(),
+            &[length],
+            value.as_bytes(),
+        ]
+        .concat()
+    };
+    fields.map(field).concat()
 }
 
 #[tokio::test]
@@ -98,7 +99,7 @@ async fn nobody_pays_for_what_a_lack_of_memory_breaks_off() {
         ..limits::Settings::default()
     };
     let matching = matching::Settings {
-        client_queue_wait: Duration::from_millis(300),
+        client_queue_wait: Duration::from_secs(5),
         ..matching::Settings::default()
     };
     let (http, geoip) = (front::Settings::default(), GeoIp::default());
@@ -111,32 +112,50 @@ async fn nobody_pays_for_what_a_lack_of_memory_breaks_off() {
     let (endpoints, settings) = (front.endpoints.clone(), Settings::default());
     let addr = serve_in(Arc::clone(&accounts), endpoints, settings, None).await;
 
-    let sender = connect(addr).await;
+    let poll = client_poll("x", "open");
+    let whole = |stream| {
+        [
+            frame(1, 4, stream, &head()),
+            frame(0, 1, stream, poll.as_bytes()),
+        ]
+    };
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    let unfinished = [frame(1, 4, 5, &head()), frame(0, 0, 5, b"1.0\n")];
+    let begun = [
+        vec![preface, frame(4, 0, 0, &[])],
+        whole(1).into(),
+        whole(3).into(),
+        unfinished.into(),
+    ];
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(&begun.concat().concat()).await.unwrap();
     let received = "snowflake_broker_client_polls_received_total";
-    let waiting = [ask(&sender).await, ask(&sender).await];
     until(|| front.count(received, &[]) == 2).await;
-    let (_, mut unfinished) = begin(&sender, &[("x-forwarded-for", STRANGER)]).await;
-    let begun = Bytes::from_static(b"1.0\n");
-    unfinished.send_data(begun, false).unwrap();
-    let large = "x".repeat(20_000);
-    drop(begin(&sender, &[("cookie", &large)]).await);
-    for response in waiting {
-        assert!(response.await.is_err());
-    }
+    // A head without an end.
+    let _ = stream.write_all(&frame(1, 0, 7, &[0x82; 16_000])).await;
     until(|| accounts.figures().connections == 0).await;
     until(|| refusals(&front, "overloaded") == 1).await;
     assert_eq!(refusals(&front, "cut_off"), 0);
 
     // Each of the two has paid one.
-    let sender = connect(addr).await;
-    let mut left = 0;
+    let (mut left, mut waiting) = (0, Vec::new());
     loop {
-        let mut body = ask(&sender).await.await.unwrap().into_body();
-        let reply = body.data().await.unwrap().unwrap();
-        if String::from_utf8_lossy(&reply).contains(SLOW_DOWN) {
-            break;
+        let request = format!(
+            "POST /client HTTP/1.0\r\nX-Forwarded-For: {STRANGER}\r\nContent-Length: {}\r\n\r\n{poll}",
+            poll.len()
+        );
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        if left == BURST - 2 {
+            let mut reply = String::new();
+            stream.read_to_string(&mut reply).await.unwrap();
+            assert!(reply.contains(SLOW_DOWN), "{reply}");
+            assert_eq!(refusals(&front, "limit"), 1);
+            return;
         }
         left += 1;
+        until(|| front.count(received, &[]) == u64::from(2 + left)).await;
+        // It waits for a proxy that does not come.
+        waiting.push(stream);
     }
-    assert_eq!(left, BURST - 2);
 }

@@ -178,7 +178,7 @@ async fn a_response_without_room_is_503_that_other_origins_may_read() {
         bytes: 16 * 250_000,
         ..Bounds::default()
     };
-    let (addr, accounts) = server(bounds).await;
+    let (addr, accounts) = patient_server(bounds, FOREVER).await;
     let sender = connect(addr, 1_000_000).await;
     let allows_all = |headers: &HeaderMap| headers["access-control-allow-origin"] == "*";
     let refused = ask(&sender, 260_000).await.unwrap();
