@@ -63,7 +63,7 @@ pub enum LogError {
     #[error("logging is set up already")]
     AlreadySet,
     /// There is no thread that could write.
-    #[error("cannot start the thread that writes the log: {0}")]
+    #[error("cannot start the thread that writes the log")]
     Thread(#[from] io::Error),
 }
 

@@ -55,6 +55,9 @@ const IMPURE: [&str; 9] = [
 /// Who reads files: the composition, and the configuration its own.
 const READ_FILES: [&str; 2] = ["app", "config/file.rs"];
 const LINES_MAX: usize = 400;
+/// Whose errors say what their source says: on the wire there is no more than the
+/// text, and federation's are told by who leaves out what was said.
+const SAY_THEIR_SOURCE: [&str; 2] = ["wire", "federation/problem.rs"];
 
 struct Source {
     /// Relative to `src`.
@@ -216,6 +219,48 @@ fn no_file_is_longer_than_one_idea() {
         }
     }
     assert!(long.is_empty(), "{long:#?}");
+}
+
+/// Who prints an error prints its sources after it.
+#[test]
+fn no_error_says_what_its_source_says() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let code = source.code();
+        let repeats = errors(&code).any(|(text, fields)| {
+            let is_field = |name: &&str| text.contains(&format!("{{{name}}}"));
+            let has_source = ["#[from]", "#[source]", " source: "];
+            has_source.iter().any(|mark| fields.contains(mark))
+                && ["0", "source"].iter().any(is_field)
+        });
+        if repeats
+            && !SAY_THEIR_SOURCE
+                .iter()
+                .any(|may| source.path.starts_with(may))
+        {
+            wrong.push(source.path);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The text of each error, and what follows up to the next one or a blank line.
+fn errors(code: &str) -> impl Iterator<Item = (&str, &str)> {
+    let errors = code.split("#[error(").skip(1);
+    errors.filter_map(|error| {
+        let (text, fields) = error.split_once(")]")?;
+        Some((text, fields.split("\n\n").next().unwrap_or(fields)))
+    })
+}
+
+#[test]
+fn the_reader_of_errors_reads_them() {
+    let code = "#[error(\"a: {0}\")]\nA(#[from] E),\n#[error(\"b\")]\nB,\n\nC(#[from] E)";
+    let read: Vec<_> = errors(code).collect();
+    assert_eq!(
+        read,
+        [("\"a: {0}\"", "\nA(#[from] E),\n"), ("\"b\"", "\nB,")]
+    );
 }
 
 #[test]

@@ -34,7 +34,7 @@ impl WindowFile {
         let problem = match regular_file::read(&self.path) {
             Ok(content) => match SavedState::decode(&content) {
                 Ok(saved) => return Some(saved),
-                Err(error) => error.to_string(),
+                Err(error) => format!("{:#}", anyhow::Error::from(error)),
             },
             Err(error) if error.kind() == ErrorKind::NotFound => return None,
             Err(error) => error.to_string(),

@@ -13,7 +13,7 @@ use super::table::{Number, Table, TableBuilder};
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidMaxmind {
     /// It is damaged.
-    #[error("not a sound MaxMind database: {0}")]
+    #[error("not a sound MaxMind database")]
     Format(#[from] MaxMindDbError),
     /// It has IPv4 addresses only, and IPv6 addresses were asked for.
     #[error("the MaxMind database has no IPv6 addresses")]

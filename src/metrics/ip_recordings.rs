@@ -31,12 +31,14 @@ pub struct Recording {
 
 /// A line is not a recording.
 #[derive(Debug, thiserror::Error)]
-#[error("line {number}: {source}")]
+#[error("line {number}, column {column}: {fault}")]
 pub struct InvalidRecording {
     /// Counted from 1.
     pub number: usize,
-    /// What is wrong with it.
-    pub source: serde_json::Error,
+    /// Where in the line it was noticed, counted from 1.
+    pub column: usize,
+    /// What is wrong there.
+    pub fault: String,
 }
 
 /// The sketches of the period that is going on.
@@ -100,8 +102,23 @@ pub fn decode(text: &str) -> impl Iterator<Item = Result<Recording, InvalidRecor
     lines
         .filter(|(_, line)| !line.trim().is_empty())
         .map(|(number, line)| {
-            serde_json::from_str(line).map_err(|source| InvalidRecording { number, source })
+            serde_json::from_str(line).map_err(|error| InvalidRecording::new(number, &error))
         })
+}
+
+impl InvalidRecording {
+    fn new(number: usize, error: &serde_json::Error) -> Self {
+        let column = error.column();
+        // It knows of one line only, and says so at its end.
+        let place = format!(" at line {} column {column}", error.line());
+        let said = error.to_string();
+        let fault = said.strip_suffix(&place).unwrap_or(&said).to_owned();
+        Self {
+            number,
+            column,
+            fault,
+        }
+    }
 }
 
 /// The sketch of all addresses of these recordings.
@@ -218,6 +235,12 @@ mod tests {
             assert_eq!(results[0].as_ref().unwrap(), &good);
             assert_eq!(results[1].as_ref().unwrap_err().number, 3, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_line_is_said_once() {
+        let error = decode("\nx").next().unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "line 2, column 1: expected value");
     }
 
     #[test]

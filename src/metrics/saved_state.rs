@@ -30,7 +30,7 @@ pub struct SavedState {
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidSavedState {
     /// It is damaged.
-    #[error("the saved state is damaged: {0}")]
+    #[error("the saved state is damaged")]
     Damaged(#[from] serde_json::Error),
     /// It is of another form, that of another release.
     #[error("the saved state has version {0}, and this release reads version {VERSION}")]

@@ -52,7 +52,7 @@ pub enum OtelError {
     #[error("metrics: {0}")]
     Metrics(InvalidEndpoint),
     /// The attributes of the resource cannot be read.
-    #[error("otel.resource_attributes: {0}")]
+    #[error("otel.resource_attributes")]
     Resource(#[from] InvalidPair),
 }
 

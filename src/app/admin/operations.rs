@@ -155,7 +155,8 @@ impl Operations for Administration {
             let mode = fs::metadata(&path)?.permissions().mode();
             durable::replace(&path, &lines, mode & 0o777)
         });
-        Ok(written.await.map_err(io::Error::other)??)
+        let written = written.await.map_err(io::Error::other).flatten();
+        written.map_err(WriteBridgesError::Io)
     }
 
     fn set_log_filter(

@@ -66,5 +66,5 @@ pub enum WriteBridgesError {
     NoPath,
     /// The file cannot be written.
     #[error("broker.bridge_list_path cannot be written: {0}")]
-    Io(#[from] std::io::Error),
+    Io(std::io::Error),
 }
