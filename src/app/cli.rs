@@ -3,6 +3,7 @@
 
 pub mod admin;
 mod flags;
+mod times;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -67,11 +68,12 @@ pub struct CountIps {
     /// Files of recordings, of any types, NATs and brokers
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
-    /// Leave out what began earlier, such as 2026-10-01T00:00:00Z
-    #[arg(long, value_name = "TIME")]
+    /// Leave out what began earlier: 2026-10-01T12:00:00Z, or 2026-10-01 12:00 in UTC, or a
+    /// day, 2026-10-01
+    #[arg(long, value_name = "TIME", value_parser = times::beginning)]
     pub from: Option<Timestamp>,
-    /// Leave out what ended later
-    #[arg(long, value_name = "TIME")]
+    /// Leave out what ended later; a day is taken as a whole
+    #[arg(long, value_name = "TIME", value_parser = times::end)]
     pub to: Option<Timestamp>,
 }
 
@@ -248,6 +250,8 @@ mod tests {
             from: Some("1970-01-01T00:00:01Z".parse().unwrap()),
             to: Some("1970-01-01T00:00:02Z".parse().unwrap()),
         };
+        assert_eq!(parse(line).command, Command::CountIps(expected.clone()));
+        let line = "count-ips a.jsonl b.jsonl -from 1970-01-01T00:00:01 -to=1970-01-01T00:00:02";
         assert_eq!(parse(line).command, Command::CountIps(expected));
         refuse("count-ips");
         refuse("count-ips a.jsonl --from yesterday");

@@ -69,7 +69,12 @@ fn configured(inputs: &Inputs, act: impl FnOnce(Loaded) -> anyhow::Result<()>) -
 /// Needs no configuration, and reads files that may be anybody's.
 fn count_ips(asked: &CountIps) -> ExitCode {
     match count_ips::estimate(asked) {
-        Ok(estimate) => exit_code(print(&format!("{estimate}\n"))),
+        Ok(count) => {
+            if let Some(warning) = count.warning {
+                say(&format_args!("warning: {warning}"));
+            }
+            exit_code(print(&format!("{}\n", count.addresses)))
+        }
         Err(error) => {
             say(&format_args!("{error:#}"));
             WRONG_INPUT.into()

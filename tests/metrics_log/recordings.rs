@@ -21,6 +21,69 @@ async fn refused(arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
+/// What it prints and what it warns of.
+async fn counted(arguments: &[&str]) -> (String, String) {
+    let output = run(&[&["count-ips"], arguments].concat()).await;
+    assert!(output.status.success(), "{output:?}");
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr))
+}
+
+/// A line of the file for this period, in which nobody came.
+fn recording(start: &str, end: &str) -> String {
+    let line = serde_json::json!({
+        "recordingStart": start, "recordingEnd": end, "recorded": "s17.9:HRmS",
+    });
+    format!("{line}\n")
+}
+
+#[tokio::test]
+async fn a_day_is_all_of_it_and_a_time_without_an_offset_is_in_utc() {
+    let folder = Folder::new();
+    let file = folder.path("one.jsonl");
+    let period = recording("2026-10-01T00:00:00Z", "2026-10-02T00:00:00Z");
+    fs::write(&file, period).unwrap();
+    let file = file.to_str().unwrap();
+    for range in [
+        ["--from", "2026-10-01", "--to", "2026-10-01"],
+        ["--from", "2026-10-01T00:00", "--to", "2026-10-02 00:00:00"],
+        ["--from", "2026-10-01T02:00:00+02:00", "--to", "2026-10-01"],
+    ] {
+        let said = counted(&[&[file][..], &range].concat()).await;
+        assert_eq!(said, ("1\n".to_owned(), String::new()), "{range:?}");
+    }
+    let (count, _) = counted(&[file, "--from", "2026-10-01T00:00:01Z"]).await;
+    assert_eq!(count, "0\n");
+}
+
+#[tokio::test]
+async fn what_selects_nothing_says_what_there_is() {
+    let folder = Folder::new();
+    let (empty, one) = (folder.path("empty.jsonl"), folder.path("one.jsonl"));
+    fs::write(&empty, "\n").unwrap();
+    let lines = [
+        recording("2026-10-01T06:00:00.25Z", "2026-10-01T07:00:00Z"),
+        recording("2026-10-01T07:00:00Z", "2026-10-01T08:00:00.75Z"),
+    ];
+    fs::write(&one, lines.concat()).unwrap();
+    let (empty, one) = (empty.to_str().unwrap(), one.to_str().unwrap());
+
+    let (count, warning) = counted(&[one, empty, "--to", "2026-09-30"]).await;
+    assert_eq!(count, "0\n");
+    assert_eq!(
+        warning,
+        "warning: no period lies in the range as a whole: of 2 the first begins at \
+         2026-10-01T06:00:00Z, the last ends at 2026-10-01T08:00:00Z\n"
+    );
+    let (count, warning) = counted(&[empty]).await;
+    assert_eq!(count, "0\n");
+    assert_eq!(warning, "warning: there is no period in these files\n");
+    assert_eq!(counted(&[one]).await, ("1\n".to_owned(), String::new()));
+
+    let said = refused(&[one, "--from", "2026-10-02", "--to", "2026-10-01"]).await;
+    assert_eq!(said, "--from is not before --to\n");
+}
+
 /// The start and end of each line.
 fn periods(path: &Path) -> Vec<(String, String)> {
     let text = fs::read_to_string(path).unwrap();
@@ -87,7 +150,8 @@ async fn half_a_line_is_removed_before_the_next() {
     let file = folder.path("ips-webext_open.jsonl");
     fs::write(&file, "{\"recordingStart\":\"20").unwrap();
     let said = refused(&[file.to_str().unwrap()]).await;
-    assert!(said.contains("ips-webext_open.jsonl: line 1: "), "{said}");
+    let culprit = "ips-webext_open.jsonl: line 1, column 21: EOF while parsing a string\n";
+    assert!(said.ends_with(culprit), "{said}");
 
     let program = folder
         .start(&[("ip_count_prefix", prefix.to_str().unwrap())])
@@ -100,7 +164,10 @@ async fn half_a_line_is_removed_before_the_next() {
 #[tokio::test]
 async fn wrong_input_is_named() {
     let said = refused(&["/nowhere/file"]).await;
-    assert!(said.starts_with("/nowhere/file: "), "{said}");
+    assert_eq!(
+        said,
+        "/nowhere/file: No such file or directory (os error 2)\n"
+    );
     let said = refused(&["/dev/null", "--from", "yesterday"]).await;
     assert!(said.contains("--from"), "{said}");
     let said = refused(&[]).await;
