@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
-use crate::broker::clock;
+use crate::broker::clock::{self, Reading};
 use crate::http::ReadMetricsLog;
 use crate::metrics::backlog::Backlog;
 use crate::metrics::distinct_ips::WindowKey;
@@ -68,14 +68,15 @@ pub(super) struct Books {
 impl Books {
     /// Goes on where the last process stopped. To be called before anything is
     /// counted, with settings that [`check`] has found nothing wrong with.
+    /// `start` is when the metrics began, however long ago that is.
     pub(super) fn open(
         settings: &Settings,
         metrics: Arc<Metrics>,
-        now: SystemTime,
+        start: Reading,
     ) -> anyhow::Result<Self> {
         let ip_counts = settings.ip_count_prefix.clone().map(|prefix| {
             let interval = settings.ip_count_interval;
-            IpCounts::start(prefix, interval, &metrics, now)
+            IpCounts::start(prefix, interval, &metrics, start.wall)
         });
         let limit = |gist| {
             let kind = Kind::new(Level::WARN, gist);
@@ -93,7 +94,7 @@ impl Books {
             ip_counts,
             // Long ago: the first thing to do is to try whether it can be saved.
             saved: SystemTime::UNIX_EPOCH,
-            calendar: schedule::Calendar::new(now, clock::now()),
+            calendar: schedule::Calendar::new(start.wall, start.monotonic),
             log_warnings: limit("metrics.metrics_log: failed writes"),
             state_warnings: limit("metrics.state_directory: failed saves"),
         };
@@ -149,8 +150,8 @@ impl Books {
     }
 
     /// Does what is due, and tells how long nothing else is.
-    fn act(&mut self, now: SystemTime) -> Duration {
-        self.look_at_calendar(now);
+    fn act(&mut self, reading: Reading) -> Duration {
+        let now = self.look_at_calendar(reading);
         let window = self.settings.metrics_interval;
         if self.metrics.window_remaining(window, now).is_zero() {
             self.end_window(now);
@@ -174,10 +175,11 @@ impl Books {
     }
 
     /// What began before the clock was set goes on: it is not over an hour early
-    /// or late, and says its real length when it is.
-    fn look_at_calendar(&mut self, now: SystemTime) {
-        let Some(step) = self.calendar.look(now, clock::now()) else {
-            return;
+    /// or late, and says its real length when it is. Returns what time it is.
+    fn look_at_calendar(&mut self, reading: Reading) -> SystemTime {
+        let now = reading.wall;
+        let Some(step) = self.calendar.look(now, reading.monotonic) else {
+            return now;
         };
         tracing::warn!("the clock was set: {step}");
         self.metrics.clock_was_set(step);
@@ -185,10 +187,11 @@ impl Books {
         if let Some(ip_counts) = &mut self.ip_counts {
             ip_counts.clock_was_set(step);
         }
+        now
     }
 
-    fn close(&mut self, now: SystemTime) {
-        self.look_at_calendar(now);
+    fn close(&mut self, reading: Reading) {
+        let now = self.look_at_calendar(reading);
         if let Some(ip_counts) = &mut self.ip_counts {
             ip_counts.end_period(&self.metrics, now);
         }
@@ -273,10 +276,10 @@ impl Books {
 /// Files may take their time: that is spent on a thread that may wait.
 async fn on_thread<T: Send + 'static>(
     mut books: Books,
-    act: fn(&mut Books, SystemTime) -> T,
+    act: fn(&mut Books, Reading) -> T,
 ) -> Option<(Books, T)> {
     let task = spawn_blocking(move || {
-        let result = act(&mut books, clock::wall_clock());
+        let result = act(&mut books, clock::read());
         (books, result)
     });
     match task.await {

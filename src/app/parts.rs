@@ -41,8 +41,8 @@ impl Parts {
     /// be on a network that is slow, so they are read on a thread of their own.
     pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
         books::check(&config.metrics).map_err(blame_configuration)?;
-        let now = clock::wall_clock();
-        let metrics = Arc::new(Metrics::new(now, books::random_key()?));
+        let start = clock::read();
+        let metrics = Arc::new(Metrics::new(start.wall, books::random_key()?));
         let read = {
             let (config, metrics) = (config.clone(), Arc::clone(&metrics));
             move || {
@@ -59,7 +59,7 @@ impl Parts {
         let (knowledge, (access, tls), peer_tls, certificates, bounds) =
             read.map_err(blame_configuration)?;
         let locks = Locks::take(config).await?;
-        let books = Books::open(&config.metrics, Arc::clone(&metrics), now)?;
+        let books = Books::open(&config.metrics, Arc::clone(&metrics), start)?;
         let exports = Exports::open(&config.otel)?;
         let matching = config.matching.clone();
         let broker = Broker::new(matching, knowledge, Arc::clone(&metrics), random::seed()?);

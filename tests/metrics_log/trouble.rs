@@ -2,6 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use tokio::time::sleep;
 
 use crate::program::{Folder, saved_idle, until};
 
@@ -165,6 +169,22 @@ async fn two_brokers_do_not_write_the_same_files() {
     // Nothing is left of a broker that was killed.
     program.kill().await;
     folder.start(&[LONG]).await.stop().await;
+}
+
+/// Both clocks are to be read at one time, and not one before and one after a wait.
+#[tokio::test]
+async fn a_start_that_has_to_wait_sets_no_clock() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("state")).unwrap();
+    let state = fs::File::open(folder.path("state")).unwrap();
+    flock(&state, FlockOperation::NonBlockingLockExclusive).unwrap();
+    let another_stops = async {
+        sleep(Duration::from_millis(1_500)).await;
+        drop(state);
+    };
+    let (program, ()) = tokio::join!(folder.start(&[LONG]), another_stops);
+    let said = program.stop().await;
+    assert!(!said.contains("the clock was set"), "{said}");
 }
 
 #[tokio::test]
