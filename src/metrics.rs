@@ -2,7 +2,9 @@
 //!
 //! [`Metrics`] is all of it. A poll is counted when it comes, by a record that
 //! is ended with its outcome; a record that is dropped counts as abandoned, so
-//! that the books balance whatever happens to the request.
+//! that the books balance whatever happens to the request. What is published, the
+//! metrics log and the families of the reference broker, knows of clients only
+//! those that were matched, denied or timed out.
 
 pub mod backlog;
 mod connections;
@@ -159,7 +161,6 @@ impl Metrics {
         country: CountryCode,
         nat: NatType,
     ) -> ClientPollRecord<'_> {
-        self.window().counts.record_client_poll(rendezvous, country);
         self.recent().totals.client_polls += 1;
         let received = &self.families.client_polls_received;
         received.get_or_create(&By { rendezvous }).inc();
@@ -167,8 +168,8 @@ impl Metrics {
     }
 
     /// Something came to where clients poll that is not taken for a poll.
-    pub fn bad_client_poll(&self, rendezvous: Rendezvous, country: CountryCode, reason: Refusal) {
-        self.begin_client_poll(rendezvous, country, NatType::Unknown)
+    pub fn bad_client_poll(&self, rendezvous: Rendezvous, reason: Refusal) {
+        self.begin_client_poll(rendezvous, CountryCode::UNKNOWN, NatType::Unknown)
             .refuse(reason);
     }
 

@@ -56,9 +56,7 @@ impl Broker {
     pub fn turns_client_away(&self, caller: Caller, rendezvous: Rendezvous) -> bool {
         let is_over = self.is_over_limit(Request::ClientPoll, caller.origin);
         if is_over {
-            let country = self.knowledge().country(caller.address);
-            self.metrics()
-                .bad_client_poll(rendezvous, country, Refusal::Limit);
+            self.metrics().bad_client_poll(rendezvous, Refusal::Limit);
             refusals::log_limit(Request::ClientPoll);
         }
         is_over
@@ -73,8 +71,7 @@ impl Broker {
         reason: Refusal,
         why: &dyn Error,
     ) {
-        let country = self.knowledge().country(caller.address);
-        self.metrics().bad_client_poll(rendezvous, country, reason);
+        self.metrics().bad_client_poll(rendezvous, reason);
         refusals::log(Request::ClientPoll, &why);
         self.charge_refused(Request::ClientPoll, caller.origin, reason);
     }

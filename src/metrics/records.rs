@@ -112,7 +112,6 @@ impl<'a> ClientPollRecord<'a> {
     pub fn matched(mut self, attempts: usize, since_hand_off: Duration, since_request: Duration) {
         self.outcome = ClientOutcome::Matched;
         self.publish(PublishedClient::Matched);
-        self.metrics.window().counts.matched += 1;
         let families = &self.metrics.families;
         let labels = Answered {
             rendezvous: self.rendezvous,
@@ -135,14 +134,12 @@ impl<'a> ClientPollRecord<'a> {
     pub fn denied(mut self) {
         self.outcome = ClientOutcome::Denied;
         self.publish(PublishedClient::Denied);
-        self.metrics.window().counts.record_denied(self.nat);
     }
 
     /// No proxy answered in time.
     pub fn timed_out(mut self) {
         self.outcome = ClientOutcome::TimedOut;
         self.publish(PublishedClient::Timeout);
-        self.metrics.window().counts.timed_out += 1;
     }
 
     /// The client was turned away.
@@ -152,6 +149,15 @@ impl<'a> ClientPollRecord<'a> {
     }
 
     fn publish(&self, status: PublishedClient) {
+        let mut window = self.metrics.window();
+        let counts = &mut window.counts;
+        counts.record_client_poll(self.rendezvous, self.country);
+        match status {
+            PublishedClient::Matched => counts.matched += 1,
+            PublishedClient::Denied => counts.record_denied(self.nat),
+            PublishedClient::Timeout => counts.timed_out += 1,
+        }
+        drop(window);
         let labels = PublishedClientPoll {
             nat: self.nat,
             status,

@@ -27,13 +27,15 @@ pub struct WindowCounts {
     pub matched: u64,
     /// Clients whose proxy did not answer in time.
     pub timed_out: u64,
-    /// Clients' polls, whatever came of them, by the way they came.
+    /// Clients that are in one of the three counts above, by the way they came.
+    /// Whoever sends something that is no poll, is turned away or leaves is no
+    /// client here, as with the reference broker.
     #[serde(with = "labels")]
     pub client_polls: BTreeMap<Rendezvous, BTreeMap<CountryCode, u64>>,
 }
 
 impl WindowCounts {
-    /// Counts a client's poll when it comes.
+    /// Counts a client's poll when it has ended.
     pub fn record_client_poll(&mut self, rendezvous: Rendezvous, country: CountryCode) {
         let by_country = self.client_polls.entry(rendezvous).or_default();
         *by_country.entry(country).or_default() += 1;

@@ -194,13 +194,16 @@ fn metrics_log(front: &Front, told: &Exposition) -> Result<(), TestCaseError> {
     );
     let round = |count: u64| count.next_multiple_of(8);
     for rendezvous in ["http", "ampcache", "sqs"] {
-        let by = [("rendezvous", rendezvous)];
-        let received = told.sum("snowflake_broker_client_polls_received_total", &by);
+        let ended = |outcome| {
+            let labels = [("rendezvous", rendezvous), ("outcome", outcome)];
+            told.sum(CLIENT_POLLS, &labels)
+        };
+        let clients = ["matched", "denied", "timed_out"].map(ended).iter().sum();
         let keyword = format!("client-{rendezvous}-count");
-        prop_assert_eq!(block.count(&keyword), round(received));
+        prop_assert_eq!(block.count(&keyword), round(clients));
         let countries = block.list(&format!("client-{rendezvous}-ips"));
         let sum: u64 = countries.iter().map(|(_, count)| count).sum();
-        prop_assert_eq!(sum, round(received));
+        prop_assert_eq!(sum, round(clients));
     }
     let idle = told.sum(PROXY_POLLS, &[("outcome", "idle")]);
     prop_assert_eq!(block.count("snowflake-idle-count"), round(idle));

@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::Request;
+use http::{Method, Request};
 use serde_json::json;
 use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::http::Settings;
@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 
 use crate::exposed;
 use crate::front::Front;
-use crate::messages::{client_poll, proxy_poll};
+use crate::messages::{client_poll, offer, proxy_poll};
 use crate::serve::serve;
 use crate::stats_log;
 
@@ -113,6 +113,51 @@ async fn amp_clients_are_where_the_candidates_in_their_offer_are() {
         let name = "snowflake_rounded_client_poll_total";
         assert_eq!(exposed(&front).sum(name, &labels), 8);
     }
+}
+
+/// A crawler is no client, nor is who sends half a poll, or asks for a bridge that
+/// nobody knows: the metrics log and the families of the reference broker say nothing
+/// of them.
+#[tokio::test(start_paused = true)]
+async fn who_sends_no_poll_is_no_client() {
+    let front = front(Settings::default());
+    let get = |path: &str| (Method::GET, path.to_owned(), String::new());
+    let post = |body: &str| (Method::POST, "/client".to_owned(), body.to_owned());
+    let amp = |body: &str| get(&format!("/amp/client/0/{}", URL_SAFE_NO_PAD.encode(body)));
+    let unknown_bridge = json!({"offer": offer("x"), "fingerprint": "f".repeat(40)});
+    let unknown_bridge = format!("1.0\n{unknown_bridge}");
+    for (method, path, body) in [
+        get("/client"),
+        get("/amp/client/"),
+        get("/amp/client/favicon.ico"),
+        get("/amp/client/0/"),
+        amp("1.0\n{}"),
+        amp(&unknown_bridge),
+        post("{}"),
+        post("1.0\n"),
+        post("1.0\n{}"),
+        post("1.1\n{}"),
+        post(&unknown_bridge),
+        post(&"x".repeat(100_001)),
+    ] {
+        let peer = Peer(SocketAddr::from((Ipv4Addr::new(5, 1, 0, 1), 1)));
+        let request = Request::builder().method(method).uri(path).extension(peer);
+        front.send(request.body(Body::from(body)).unwrap()).await;
+    }
+    let log = front.broker.metrics().block(UNIX_EPOCH).encode();
+    let block = &stats_log::parse(&log).unwrap()[0];
+    for rendezvous in ["http", "ampcache"] {
+        assert_eq!(block.count(&format!("client-{rendezvous}-count")), 0);
+        assert_eq!(block.list(&format!("client-{rendezvous}-ips")), []);
+    }
+    let told = exposed(&front);
+    assert_eq!(told.sum("snowflake_rounded_client_poll_total", &[]), 0);
+    // The operator sees them.
+    let refused = told.sum(
+        "snowflake_broker_client_polls_total",
+        &[("outcome", "refused")],
+    );
+    assert_eq!(refused, 12);
 }
 
 /// Over a real socket: the peer is the loopback, as behind a reverse proxy.
