@@ -1,6 +1,7 @@
 //! The addresses in an offer: where its client is, if the request came by way
 //! of somebody else, as with AMP caches and SQS.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::json::Object;
@@ -15,15 +16,22 @@ enum Rank {
     Reflexive,
     /// An interface's own.
     Host,
-    /// What a TURN server saw: the related address of a relayed candidate
-    /// (RFC 8445 section 5.3). Its own address is the server's.
-    BehindRelay,
+}
+
+/// A candidate at a TURN server, of whose addresses the public ones are told.
+struct Relayed {
+    /// The server's.
+    own: Option<IpAddr>,
+    /// The one that the server saw (`raddr`, RFC 8445 section 5.3), or so it should
+    /// be: Firefox writes the server's once more.
+    related: Option<IpAddr>,
 }
 
 /// The public address that the sender of `description` most likely has, from
 /// its candidates (RFC 8839 section 5.1). Names (`.local`, RFC 8828) and
-/// addresses that are not public are skipped. Only where no candidate has any
-/// does the connection line count, unless it may hold a relay's address.
+/// addresses that are not public are skipped. Where no other candidate has any,
+/// it is what a TURN server saw, unless that is the address of one; and where
+/// there is no such server, that of the connection line.
 ///
 /// Nothing proves it: the sender can write what it likes.
 pub fn public_address(description: &SessionDescription) -> Option<IpAddr> {
@@ -38,32 +46,40 @@ pub fn public_address(description: &SessionDescription) -> Option<IpAddr> {
     if let Some((_, address)) = best {
         return Some(address);
     }
-    if lines().any(is_relayed) {
-        return None;
+    let relayed: Vec<Relayed> = lines().filter_map(relayed).collect();
+    if relayed.is_empty() {
+        return lines().find_map(connection_address);
     }
-    lines().find_map(connection_address)
+    let servers: BTreeSet<IpAddr> = relayed.iter().filter_map(|at| at.own).collect();
+    let mut seen = relayed.iter().filter_map(|at| at.related);
+    seen.find(|address| !servers.contains(address))
 }
 
 /// The address in a line
 /// `a=candidate:FOUNDATION COMPONENT TRANSPORT PRIORITY ADDRESS PORT typ TYPE`,
-/// after which `raddr ADDRESS` and more may follow.
+/// unless it is that of a relay.
 fn ranked_address(line: &str) -> Option<(Rank, IpAddr)> {
     let mut fields = candidate_fields(line)?;
     let address = fields.nth(4)?;
-    let (rank, address) = match candidate_type(fields.by_ref())? {
-        "srflx" | "prflx" => (Rank::Reflexive, address),
-        "host" => (Rank::Host, address),
-        "relay" => {
-            fields.find(|field| *field == "raddr")?;
-            (Rank::BehindRelay, fields.next()?)
-        }
+    let rank = match candidate_type(fields)? {
+        "srflx" | "prflx" => Rank::Reflexive,
+        "host" => Rank::Host,
         _ => return None,
     };
     Some((rank, parse_public(address)?))
 }
 
-fn is_relayed(line: &str) -> bool {
-    candidate_fields(line).and_then(|fields| candidate_type(fields.skip(5))) == Some("relay")
+/// The addresses in such a line if it is that of a relay: `raddr ADDRESS` and more
+/// may follow its type.
+fn relayed(line: &str) -> Option<Relayed> {
+    let mut fields = candidate_fields(line)?;
+    let own = parse_public(fields.nth(4)?);
+    if candidate_type(fields.by_ref()) != Some("relay") {
+        return None;
+    }
+    let related = fields.find(|field| *field == "raddr");
+    let related = related.and_then(|_| parse_public(fields.next()?));
+    Some(Relayed { own, related })
 }
 
 /// The address of `c=IN IP4 <address>`.
@@ -134,6 +150,32 @@ mod tests {
             Some("81.2.69.142")
         );
         assert_eq!(address(&[PRIVATE, BLIND_RELAY, CONNECTION]), None);
+    }
+
+    /// As Firefox writes it, with one server or several.
+    #[test]
+    fn a_relay_that_names_itself_tells_nothing() {
+        let naming = |own: &str, related: &str| {
+            format!("a=candidate:0 1 UDP 92086015 {own} 5004 typ relay raddr {related} rport 5004")
+        };
+        let (ipv4, ipv6) = ("51.15.0.1", "2a00::9");
+        let mapped = "::ffff:51.15.0.1";
+        for lines in [
+            &[naming(ipv4, ipv4)][..],
+            &[naming(ipv6, "2a00:0::9")],
+            &[naming(ipv4, mapped)],
+            &[naming(ipv4, ipv6), naming(ipv6, ipv4)],
+            &[naming("10.0.0.1", ipv4), naming(ipv4, "10.0.0.1")],
+        ] {
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            assert_eq!(
+                address(&[&[PRIVATE, CONNECTION], &*lines].concat()),
+                None,
+                "{lines:?}"
+            );
+            let others = [&lines[..], &[RELAY]].concat();
+            assert_eq!(address(&others).as_deref(), Some("81.2.69.142"));
+        }
     }
 
     #[test]

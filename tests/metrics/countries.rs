@@ -94,6 +94,11 @@ async fn amp_clients_are_where_the_candidates_in_their_offer_are() {
             &["1 1 udp 1 9.9.9.9 1 typ relay raddr 5.1.0.9 rport 1"],
             "FR",
         ),
+        // As Firefox writes it: the relay is not where its client is.
+        (
+            &["0 1 UDP 1 5.1.0.9 1 typ relay raddr 5.1.0.9 rport 1"],
+            "??",
+        ),
         (&["1 1 udp 1 10.0.0.1 1 typ host"], "??"),
         (&[], "??"),
     ] {
