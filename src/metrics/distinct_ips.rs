@@ -142,8 +142,8 @@ impl DistinctIps {
     }
 
     /// Counts the address of a proxy, an IPv4-mapped one as IPv4. Tells whether
-    /// it came with this type and NAT for the first time, as far as is known:
-    /// beyond the limit it is never said to.
+    /// it came for the first time, with whatever type and NAT, as far as is known:
+    /// beyond the limit it is never said to, and after a restart once more.
     pub fn record(
         &mut self,
         address: IpAddr,
@@ -159,7 +159,8 @@ impl DistinctIps {
         }
         let known = before.unwrap_or_default();
         let hash = SketchHash::of(address);
-        if known == Pairs::default() {
+        let is_unknown = known == Pairs::default();
+        if is_unknown {
             self.tallies.add_new(hash, country);
         }
         if !known.intersects(Pairs::of_type(proxy_type)) {
@@ -168,7 +169,7 @@ impl DistinctIps {
         if !known.intersects(Pairs::of_nat(nat)) {
             self.tallies.add_to_nat(hash, nat);
         }
-        before.is_some()
+        is_unknown && before.is_some()
     }
 
     /// The counts so far. Takes some milliseconds once it estimates.

@@ -86,7 +86,8 @@ pub(super) struct Registries {
 /// their name says so; the others count exactly and know no country.
 ///
 /// Two of the eight are exact, as they are there. `snowflake_proxy_total` counts
-/// proxies and no client. `snowflake_available_proxies` sinks by one with each match, so
+/// proxies and no client: an address once in a window of the metrics log, with the type
+/// and the NAT of its first poll. `snowflake_available_proxies` sinks by one with each match, so
 /// on a quiet broker it is a clock that tells when a client came. It stays exact all the
 /// same: `/debug`, whose form the protocol fixes, tells of the same polls by type and by
 /// NAT; and as most of its series are 0 or 1, an 8 in place of the 1 would tell as much.
@@ -175,7 +176,7 @@ impl Families {
         let r = &mut registries.all;
         let latency: fn() -> Histogram = || Histogram::new(LATENCIES);
         Self {
-            unique_proxies: publish(r, p, "snowflake_proxy", "Unique addresses of proxies that polled", Family::default()),
+            unique_proxies: publish(r, p, "snowflake_proxy", "Unique addresses of proxies that polled, each once a day, with the type and NAT of its first poll", Family::default()),
             available_proxies: publish(r, p, "snowflake_available_proxies", "Proxies that wait for a client", Family::default()),
             published_polls: publish(r, p, "snowflake_rounded_proxy_poll", "Polls of proxies, rounded up to a multiple of 8", Family::default()),
             polls_with_pattern: publish(r, p, "snowflake_rounded_proxy_poll_with_relay_url_extension", "Polls with a relay pattern, rounded up to a multiple of 8", Family::default()),

@@ -73,6 +73,37 @@ async fn proxies_are_counted_once_an_address_in_their_country() {
     assert_eq!(told.sum("snowflake_proxy_total", &[]), 5);
 }
 
+/// As with the reference broker: in all, and not for each type and NAT.
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_says_another_type_or_nat_is_still_one() {
+    let front = front(Settings::default());
+    let peer = SocketAddr::from((Ipv4Addr::new(5, 1, 0, 1), 1));
+    let poll = async |kind: &str, nat: &str| {
+        let body = json!({"Sid": "a", "Version": "1.3", "Type": kind, "NAT": nat});
+        let request = Request::post("/proxy").extension(Peer(peer));
+        let request = request.body(Body::from(body.to_string())).unwrap();
+        front.send(request).await;
+    };
+    let proxies = |kind, nat| {
+        let labels = [("cc", "FR"), ("type", kind), ("nat", nat)];
+        exposed(&front).sum("snowflake_proxy_total", &labels)
+    };
+    poll("webext", "unknown").await;
+    poll("webext", "restricted").await;
+    poll("standalone", "unknown").await;
+    assert_eq!(proxies("webext", "unknown"), 1);
+    assert_eq!(exposed(&front).sum("snowflake_proxy_total", &[]), 1);
+    // The metrics log says that there was one, and with what.
+    let metrics = front.broker.metrics();
+    let block = metrics.end_window(UNIX_EPOCH, [9; 16].into());
+    assert_eq!(block.ips.total, 1);
+    assert_eq!((block.ips.by_type.len(), block.ips.by_nat.len()), (2, 2));
+    // The next day it is one more, with what it says then.
+    poll("standalone", "restricted").await;
+    assert_eq!(proxies("standalone", "restricted"), 1);
+    assert_eq!(exposed(&front).sum("snowflake_proxy_total", &[]), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn amp_clients_are_where_the_candidates_in_their_offer_are() {
     for (candidates, country) in [
