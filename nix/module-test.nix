@@ -222,7 +222,10 @@ let
           ];
         };
       in
-      isRefused (bridge "2B28") && !isRefused (bridge "2B280B23E1107BB62ABFC40DDCC8824814F80A72");
+      isRefused (bridge "2B28")
+      && isRefused (bridge "2B280B23E1107BB62ABFC40DDCC8824814F80A7200")
+      && !isRefused (bridge "2B280B23E1107BB62ABFC40DDCC8824814F80A72")
+      && !isRefused (bridge "2B280B23E1107BB62ABFC40DDCC8824814F80A720123456789ABCDEF01234567");
     "the options of the table in the documentation are these" =
       lib.sort lib.lessThan (map (row: row.name) (import ./options-doc.nix).all) == optionNames;
   }

@@ -108,8 +108,8 @@ in
             description = "Where proxies find it.";
           };
           fingerprint = mkOption {
-            type = types.strMatching "[0-9a-fA-F]{40}";
-            description = "The fingerprint by which clients ask for it.";
+            type = types.strMatching "[0-9a-fA-F]{40}([0-9a-fA-F]{24})?";
+            description = "The fingerprint by which clients ask for it, 40 or 64 hex digits.";
           };
         };
       }

@@ -47,8 +47,8 @@ pub enum InvalidBridge {
     /// A key that means nothing here.
     #[error("unknown key {0:?}")]
     Key(String),
-    /// Absent, or not 40 hex digits.
-    #[error("fingerprint is not 40 hex digits")]
+    /// Absent, or neither 40 nor 64 hex digits.
+    #[error("fingerprint is not 40 or 64 hex digits")]
     Fingerprint,
     /// Absent, or not the URL of a WebSocket.
     #[error("webSocketAddress is no ws:// or wss:// URL")]
@@ -198,6 +198,17 @@ mod tests {
     }
 
     #[test]
+    fn a_bridge_may_be_named_by_its_ed25519_key() {
+        let key = "0123456789abcdef".repeat(4);
+        let line = GOOD.replace(&Fingerprint::DEFAULT.to_string(), &key);
+        let list = BridgeList::parse(&line).unwrap();
+        let address = list.relay_url(key.parse().unwrap());
+        assert_eq!(address.as_deref(), Some("wss://a.example/"));
+        assert_eq!(list.relay_url(Fingerprint::DEFAULT), None);
+        assert_eq!(BridgeList::parse(&list.to_lines()).unwrap(), list);
+    }
+
+    #[test]
     fn the_default_list_has_the_default_bridge() {
         assert_eq!(
             BridgeList::default()
@@ -222,11 +233,11 @@ mod tests {
         for (bad, problem) in [
             (GOOD.replace("displayName", "name"), "unknown key \"name\""),
             (GOOD.replace("\"a\"", "1"), "displayName is not a string"),
-            (GOOD.replace("2B28", "2B2"), "40 hex digits"),
+            (GOOD.replace("2B28", "2B2"), "40 or 64 hex digits"),
             (GOOD.replace("wss:", "https:"), "webSocketAddress"),
             ("x".to_owned(), "not a JSON object (column 1)"),
             (format!("{GOOD}x"), "not a JSON object (column 115)"),
-            ("{}".to_owned(), "40 hex digits"),
+            ("{}".to_owned(), "40 or 64 hex digits"),
             (
                 GOOD.replace("webSocketAddress", "displayName"),
                 "webSocketAddress",

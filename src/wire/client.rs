@@ -34,7 +34,7 @@ pub enum InvalidClientPoll {
     /// `offer` is no session description.
     #[error("malformed session description: {0}")]
     Offer(#[from] InvalidSessionDescription),
-    /// `fingerprint` is not 40 hex digits.
+    /// `fingerprint` is neither 40 nor 64 hex digits.
     #[error(transparent)]
     Fingerprint(#[from] InvalidFingerprint),
     /// `nat` is none of the six words.

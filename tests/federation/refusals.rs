@@ -97,11 +97,13 @@ async fn malformed_offers_are_refused_and_the_next_is_served() {
     ] {
         assert_eq!(ask(&mut a, malformed).await, refused(Reason::Malformed));
     }
-    let unknown = v1::MatchOfferRequest {
-        fingerprint: vec![1; 20],
-        ..good.clone()
-    };
-    assert_eq!(ask(&mut a, unknown).await, refused(Reason::UnknownBridge));
+    for length in [20, 32] {
+        let unknown = v1::MatchOfferRequest {
+            fingerprint: vec![1; length],
+            ..good.clone()
+        };
+        assert_eq!(ask(&mut a, unknown).await, refused(Reason::UnknownBridge));
+    }
     let huge = v1::MatchOfferRequest {
         offer: "x".repeat(10_000_000),
         ..good.clone()
@@ -114,7 +116,7 @@ async fn malformed_offers_are_refused_and_the_next_is_served() {
         answer: answer("p"),
     });
     assert_eq!(ask(&mut a, good).await, expected);
-    for (reason, count) in [("malformed", 3), ("unknown_bridge", 1)] {
+    for (reason, count) in [("malformed", 3), ("unknown_bridge", 2)] {
         let labels = [&*format!("reason=\"{reason}\"")];
         let counted = b.count("snowflake_broker_peer_lending_refused_total", &labels);
         assert_eq!(counted, count, "{reason}");

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::json;
+use snowflake_broker::bridges::BridgeList;
+use snowflake_broker::broker::Knowledge;
 use snowflake_broker::matching::Settings;
 use tokio::time::sleep;
 
@@ -49,6 +51,22 @@ async fn the_bridge_of_the_fingerprint_is_named_to_the_proxy() {
     let poll = poll.await.unwrap().json();
     assert_eq!(poll["RelayURL"], "wss://two.example/");
     assert_eq!(poll["NAT"], "unknown");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bridge_may_be_named_by_its_ed25519_key() {
+    let front = front();
+    let key = "0123456789ABCDEF".repeat(4);
+    let line = json!({
+        "displayName": "", "webSocketAddress": "wss://key.example/", "fingerprint": key,
+    });
+    let bridges = BridgeList::parse(&line.to_string()).unwrap();
+    let change = |knowledge: &mut Knowledge| knowledge.bridges = bridges;
+    front.broker.update_knowledge(change);
+    let poll = start(&front, "/proxy", proxy_poll("a", "open")).await;
+    let body = json!({"offer": offer("x"), "fingerprint": key.to_lowercase()});
+    let _client = start(&front, "/client", format!("1.0\n{body}")).await;
+    assert_eq!(poll.await.unwrap().json()["RelayURL"], "wss://key.example/");
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,8 +16,10 @@ fn fields(body: &[u8]) -> serde_json::Map<String, serde_json::Value> {
 proptest! {
     #[test]
     fn poll_is_read_however_it_is_written(
-        sdp in text(), nat in select(NatType::ALL.to_vec()), digest: [u8; 20], taste in taste(),
+        sdp in text(), nat in select(NatType::ALL.to_vec()), bytes: [u8; 32], is_long: bool,
+        taste in taste(),
     ) {
+        let digest = if is_long { &bytes[..] } else { &bytes[..20] };
         let offer = description("offer", &sdp, &taste);
         let body = object(&[
             ("offer", string(&offer, &taste)),

@@ -17,11 +17,12 @@ const OFFERS: [Option<&str>; 9] = [
     Some(r#""{\"type\":\"proposal\",\"sdp\":\"\"}""#),
     Some("{}"),
 ];
-const FINGERPRINTS: [Option<&str>; 8] = [
+const FINGERPRINTS: [Option<&str>; 9] = [
     Some(r#""2b280b23e1107bb62abfc40ddcc8824814f80a72""#),
     None,
     Some("null"),
     Some(r#""""#),
+    Some(r#""2b280b23e1107bb62abfc40ddcc8824814f80a720123456789abcdef01234567""#),
     Some(r#""2b28""#),
     Some(r#""xx280b23e1107bb62abfc40ddcc8824814f80a72""#),
     Some(r#"" 2b280b23e1107bb62abfc40ddcc8824814f80a72""#),
@@ -46,7 +47,7 @@ fn expected(
     nat: usize,
     end: usize,
 ) -> &'static str {
-    let wrong_type = offer == 8 || fingerprint == 7 || nat == 6;
+    let wrong_type = offer == 8 || fingerprint == 8 || nat == 6;
     if first > 0 {
         "unsupported message version"
     } else if wrong_type || end > 1 {
@@ -55,7 +56,7 @@ fn expected(
         "no supplied offer"
     } else if offer > 3 {
         "malformed session description: "
-    } else if fingerprint > 3 {
+    } else if fingerprint > 4 {
         "cannot decode fingerprint"
     } else if nat > 3 {
         "invalid NAT type"

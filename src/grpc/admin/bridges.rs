@@ -77,7 +77,7 @@ fn read(asked: &[v1::Bridge]) -> Result<BridgeList, Status> {
         let fingerprint = asked.fingerprint.parse::<Fingerprint>();
         let bridge = Bridge::new(asked.display_name.clone(), &asked.relay_url);
         match &fingerprint {
-            Err(_) => violations.add(path("fingerprint"), "is not 40 hexadecimal digits"),
+            Err(_) => violations.add(path("fingerprint"), "is not 40 or 64 hexadecimal digits"),
             Ok(fingerprint) if !seen.insert(*fingerprint) => {
                 violations.add(path("fingerprint"), "is there twice");
             }

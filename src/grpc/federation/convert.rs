@@ -23,8 +23,9 @@ const TRACEPARENT: &str = "traceparent";
 /// How long before the borrower gives up it is told that no proxy has answered: it
 /// can tell then silent proxies from a silent lender.
 const MARGIN: Duration = Duration::from_millis(50);
-/// How many bridges are told at most: a borrower reads no more.
-const BRIDGES_MAX: usize = 40_000;
+/// How many bytes of bridges are told at most, some 40,000 of them: a borrower reads no
+/// more than 1 MiB.
+const BRIDGES_BYTES_MAX: usize = 900_000;
 
 /// What a borrower asks for; `None` if it is not what it should be.
 pub(super) fn loan_request(
@@ -134,10 +135,41 @@ fn pool(class: NatClass) -> v1::Pool {
 
 /// The bridges that there are.
 pub(super) fn bridges(list: &BridgeList) -> v1::Bridges {
-    let bridges = list.sorted().into_iter().take(BRIDGES_MAX);
+    /// Of the field and its length.
+    const OVERHEAD: usize = 2;
+    let mut bytes = 0;
+    let bridges = list.sorted().into_iter();
+    let bridges = bridges.map(|(fingerprint, _)| fingerprint.as_bytes().to_vec());
+    let fingerprints = bridges.take_while(|fingerprint| {
+        bytes += fingerprint.len() + OVERHEAD;
+        bytes <= BRIDGES_BYTES_MAX
+    });
     v1::Bridges {
-        fingerprints: bridges
-            .map(|(fingerprint, _)| fingerprint.as_bytes().to_vec())
-            .collect(),
+        fingerprints: fingerprints.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::bridges::Bridge;
+
+    fn told(digits: usize) -> v1::Bridges {
+        let bridge = Bridge::new(String::new(), "wss://a.example/").unwrap();
+        let named = |number| format!("{number:0digits$x}").parse().unwrap();
+        let list = (0..45_000).map(|number| (named(number), bridge.clone()));
+        bridges(&list.collect())
+    }
+
+    /// However they are named, the report is one that borrowers read.
+    #[test]
+    fn not_all_of_very_many_bridges_are_told() {
+        assert_eq!(told(40).fingerprints.len(), 40_909);
+        assert_eq!(told(64).fingerprints.len(), 26_470);
+        for digits in [40, 64] {
+            assert!(told(digits).encoded_len() <= BRIDGES_BYTES_MAX);
+        }
     }
 }
