@@ -99,22 +99,22 @@ fn records(criterion: &mut Criterion) {
     let metrics = all_series();
     let poll = proxy_poll(ProxyType::Webext, NatType::Restricted);
     for number in 0..ADDRESSES {
-        metrics.proxy_seen(address(number), country(number), &poll);
+        metrics.proxy_seen(address(number), &poll);
     }
     let mut numbers = (0..ADDRESSES).cycle();
     group.bench_function("a proxy", |bencher| {
         bencher.iter(|| {
             let number = numbers.next().unwrap_or_default();
             let record = metrics.begin_proxy_poll(&poll);
-            metrics.proxy_seen(address(number), country(number), &poll);
+            metrics.proxy_seen(address(number), &poll);
             record.idle();
             metrics.replied(Endpoint::Proxy, StatusCode::Ok);
         });
     });
     group.bench_function("a client", |bencher| {
         bencher.iter(|| {
-            let country = country(numbers.next().unwrap_or_default());
-            let record = metrics.begin_client_poll(Rendezvous::Http, country, NatType::Strict);
+            let address = Some(address(numbers.next().unwrap_or_default()));
+            let record = metrics.begin_client_poll(Rendezvous::Http, address, NatType::Strict);
             record.matched(1, Duration::from_secs(1), Duration::from_secs(2));
             metrics.replied(Endpoint::Client, StatusCode::Ok);
         });

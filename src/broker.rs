@@ -91,6 +91,7 @@ impl Broker {
         jitter_seed: u64,
     ) -> Self {
         let steering = Steering::new(knowledge.poll_interval.clone(), settings.proxy_timeout);
+        metrics.know_countries(Arc::clone(&knowledge.geoip));
         let matcher = Matcher::new(settings);
         let jitter = Rng::with_seed(jitter_seed);
         let state = State::new(matcher, steering, jitter, Arc::clone(&metrics));
@@ -145,7 +146,7 @@ impl Broker {
         }
         let country = knowledge.country(caller.address);
         if let Some(address) = caller.address {
-            self.metrics.proxy_seen(address, country, poll);
+            self.metrics.proxy_seen(address, poll);
         }
         poll.accepted_relay_pattern = None;
         let added = self.step(|state, now| state.add_poll(now, caller.arrived, poll, country));
@@ -234,6 +235,7 @@ impl Broker {
     /// Replaces what the broker knows.
     pub fn set_knowledge(&self, knowledge: Knowledge) {
         self.put_in_force(&mut self.lock(), knowledge);
+        self.tell_countries();
     }
 
     /// Changes a part of what the broker knows.
@@ -243,12 +245,20 @@ impl Broker {
         let mut knowledge = Knowledge::clone(&self.knowledge.load());
         change(&mut knowledge);
         self.put_in_force(&mut state, knowledge);
+        drop(state);
+        self.tell_countries();
     }
 
     fn put_in_force(&self, state: &mut State, knowledge: Knowledge) {
         state.steering.set_settings(knowledge.poll_interval.clone());
         self.knowledge.store(Arc::new(knowledge));
         self.stepped.notify_waiters();
+    }
+
+    /// Not under the lock: whoever waits to be counted is, and they may be many.
+    fn tell_countries(&self) {
+        let geoip = Arc::clone(&self.knowledge.load().geoip);
+        self.metrics.know_countries(geoip);
     }
 
     /// Replaces the settings of the matching engine; who waits already keeps its

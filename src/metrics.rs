@@ -7,6 +7,7 @@
 //! those that were matched, denied or timed out.
 
 pub mod backlog;
+mod by_country;
 mod connections;
 pub mod distinct_ips;
 pub mod exposition;
@@ -36,7 +37,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use prometheus_client::encoding::prometheus_protobuf;
 
-use crate::geoip::{CountryCode, GeoIp};
 use crate::wire::nat::NatType;
 use crate::wire::proxy::{ProxyPoll, ProxyType};
 
@@ -47,11 +47,11 @@ pub use records::{ClientPollRecord, ProxyPollRecord};
 pub use settings::Settings;
 pub use waiting::Waiting;
 
+use by_country::Countries;
 use distinct_ips::{DistinctIps, WindowKey};
 use exposition::Format;
 use families::{
     AnswerEnd, By, Families, OrderEnd, Proxy, PublishedProxyAnswer, Refused, Registries, Reply,
-    UniqueProxy,
 };
 use ip_recordings::{IpRecorder, Recording};
 use labels::{
@@ -80,6 +80,7 @@ struct Window {
     start: SystemTime,
     counts: WindowCounts,
     ips: DistinctIps,
+    countries: Countries,
     recorder: Option<IpRecorder>,
 }
 
@@ -96,6 +97,7 @@ impl Metrics {
                 start,
                 counts: WindowCounts::default(),
                 ips: DistinctIps::new(key, DistinctIps::DEFAULT_LIMIT),
+                countries: Countries::default(),
                 recorder: None,
             }),
             recent: Mutex::default(),
@@ -135,41 +137,22 @@ impl Metrics {
         ProxyPollRecord::begin(self, unknown).refuse(reason);
     }
 
-    /// A proxy that may serve polls from this address.
-    pub fn proxy_seen(&self, address: IpAddr, country: CountryCode, poll: &ProxyPoll) {
-        let (r#type, nat) = (poll.proxy_type, poll.nat);
-        let mut window = self.window();
-        let is_new = window.ips.record(address, country, r#type, nat);
-        if let Some(recorder) = &mut window.recorder {
-            recorder.record(address, r#type, nat);
-        }
-        drop(window);
-        if is_new {
-            let labels = UniqueProxy {
-                r#type,
-                nat,
-                cc: country,
-            };
-            self.families.unique_proxies.get_or_create(&labels).inc();
-        }
-    }
-
-    /// A client polls.
+    /// A client polls, from this address if it is known.
     pub fn begin_client_poll(
         &self,
         rendezvous: Rendezvous,
-        country: CountryCode,
+        address: Option<IpAddr>,
         nat: NatType,
     ) -> ClientPollRecord<'_> {
         self.recent().totals.client_polls += 1;
         let received = &self.families.client_polls_received;
         received.get_or_create(&By { rendezvous }).inc();
-        ClientPollRecord::begin(self, rendezvous, country, nat)
+        ClientPollRecord::begin(self, rendezvous, address, nat)
     }
 
     /// Something came to where clients poll that is not taken for a poll.
     pub fn bad_client_poll(&self, rendezvous: Rendezvous, reason: Refusal) {
-        self.begin_client_poll(rendezvous, CountryCode::UNKNOWN, NatType::Unknown)
+        self.begin_client_poll(rendezvous, None, NatType::Unknown)
             .refuse(reason);
     }
 
@@ -216,12 +199,6 @@ impl Metrics {
     pub fn replied(&self, endpoint: Endpoint, code: StatusCode) {
         let labels = Reply { endpoint, code };
         self.families.replies.get_or_create(&labels).inc();
-    }
-
-    /// This is known of countries from now on.
-    pub fn country_databases_read(&self, geoip: &GeoIp) {
-        let databases = i64::from(geoip.has_ipv4()) + i64::from(geoip.has_ipv6());
-        self.families.country_databases.set(databases);
     }
 
     /// A certificate is served that is valid until then.

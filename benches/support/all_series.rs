@@ -1,9 +1,10 @@
 //! As many series as a broker can come to have.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use snowflake_broker::geoip::CountryCode;
+use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
 use snowflake_broker::metrics::labels::Rendezvous;
@@ -11,22 +12,24 @@ use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType};
 
 /// As many as ISO 3166-1 has.
-const COUNTRIES: usize = 250;
+const COUNTRIES: u32 = 250;
 
 /// Counts a proxy and a client of each kind from every country.
 pub(crate) fn all_series() -> Metrics {
     let metrics = Metrics::new(SystemTime::UNIX_EPOCH, WindowKey::from([1; 16]));
-    for (number, country) in (0..).zip(countries()) {
+    metrics.know_countries(Arc::new(world()));
+    for number in 0..COUNTRIES {
         for proxy_type in ProxyType::ALL {
             for nat in NatType::ALL {
                 let kind = proxy_type as u32 * 16 + nat as u32;
-                let address = Ipv4Addr::from_bits(number * 256 + kind).into();
-                metrics.proxy_seen(address, country, &proxy_poll(proxy_type, nat));
+                let address = address(number, kind);
+                metrics.proxy_seen(address, &proxy_poll(proxy_type, nat));
             }
         }
         for nat in NatType::ALL {
             for rendezvous in Rendezvous::ALL {
-                let begin = || metrics.begin_client_poll(rendezvous, country, nat);
+                let address = Some(address(number, 255));
+                let begin = || metrics.begin_client_poll(rendezvous, address, nat);
                 begin().matched(1, Duration::from_secs(1), Duration::from_secs(2));
                 begin().denied();
                 begin().timed_out();
@@ -46,10 +49,21 @@ pub(crate) fn proxy_poll(proxy_type: ProxyType, nat: NatType) -> ProxyPoll {
     }
 }
 
-fn countries() -> impl Iterator<Item = CountryCode> {
-    let letters = || b'A'..=b'Z';
-    let codes = letters().flat_map(move |first| letters().map(move |second| [first, second]));
-    codes
-        .flat_map(|code| CountryCode::from_bytes(&code))
-        .take(COUNTRIES)
+/// An address in the country with this number.
+fn address(country: u32, host: u32) -> IpAddr {
+    Ipv4Addr::from_bits(country << 16 | host).into()
+}
+
+/// Each country has a network of its own.
+fn world() -> GeoIp {
+    let letter = |index| char::from(b'A' + u8::try_from(index % 26).unwrap_or_default());
+    let lines = (0..COUNTRIES).map(|country| {
+        let (first, last) = (country << 16, country << 16 | 0xffff);
+        let (one, other) = (letter(country / 26), letter(country));
+        format!("{first},{last},{one}{other}\n")
+    });
+    let mut geoip = GeoIp::default();
+    let loaded = geoip.load_ipv4(lines.collect::<String>().as_bytes());
+    loaded.expect("it is a database");
+    geoip
 }

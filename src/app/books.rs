@@ -192,6 +192,7 @@ impl Books {
 
     fn close(&mut self, reading: Reading) {
         let now = self.look_at_calendar(reading);
+        self.metrics.stop_awaiting_countries();
         if let Some(ip_counts) = &mut self.ip_counts {
             ip_counts.end_period(&self.metrics, now);
         }

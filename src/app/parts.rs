@@ -63,6 +63,9 @@ impl Parts {
         let exports = Exports::open(&config.otel)?;
         let matching = config.matching.clone();
         let broker = Broker::new(matching, knowledge, Arc::clone(&metrics), random::seed()?);
+        if !config.geoip.disable {
+            metrics.await_countries();
+        }
         let limits = Limits::new(config.limits.clone(), random::bytes()?.into());
         let peers = Peers::new(&metrics)?;
         let broker = broker

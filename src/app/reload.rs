@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::config::{Config, Inputs, Loaded};
 use crate::geoip::GeoIp;
@@ -51,6 +51,9 @@ pub(super) struct Reloads {
 /// How long after a reload the next one begins: of signals that come in hundreds
 /// most are one.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// How long those who come before the country databases are read wait to be counted.
+const COUNTRIES_PATIENCE: Duration = Duration::from_secs(30);
 
 type Asker = oneshot::Sender<Result<Reloaded, Refused>>;
 
@@ -142,8 +145,16 @@ impl Reloader {
         if settings.disable {
             return;
         }
-        let read = spawn_blocking(move || countries::read(&settings, &GeoIp::default()));
-        let (geoip, problems) = read.await.unwrap_or_else(|error| {
+        let mut read = spawn_blocking(move || countries::read(&settings, &GeoIp::default()));
+        let in_time = timeout(COUNTRIES_PATIENCE, &mut read).await;
+        let read = if let Ok(read) = in_time {
+            read
+        } else {
+            tracing::warn!("the country databases take long: countries are unknown meanwhile");
+            self.targets.broker.metrics().stop_awaiting_countries();
+            read.await
+        };
+        let (geoip, problems) = read.unwrap_or_else(|error| {
             let failed = anyhow::Error::from(error).context("reading failed");
             (GeoIp::default(), vec![failed])
         });

@@ -174,7 +174,6 @@ impl Started {
             endpoints,
             log: log.clone(),
             gate: Arc::clone(&gate),
-            metrics,
             peers: peers.clone(),
         };
         let reloads = Reloads::start(inputs, loaded, targets);

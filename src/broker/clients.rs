@@ -27,10 +27,9 @@ impl Broker {
         let knowledge = self.knowledge.load_full();
         let claimed = LazyCell::new(|| candidates::public_address(&poll.offer));
         let address = caller.address.or_else(|| *claimed);
-        let country = knowledge.country(address);
         let record = self
             .metrics
-            .begin_client_poll(rendezvous, country, poll.nat);
+            .begin_client_poll(rendezvous, address, poll.nat);
         let trace = ClientTrace::begin(self.tracer.as_ref(), caller.arrived, rendezvous, poll.nat);
         if !self.admits(Request::ClientPoll, caller.origin, || *claimed) {
             record.refuse(Refusal::Limit);

@@ -1,15 +1,14 @@
 //! Polls while they last: counted when they come, ended once.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Metrics;
-use super::families::{
-    Answered, ClientPollEnd, Latency, Proxy, ProxyPollEnd, PublishedClientPoll, PublishedProxyPoll,
-};
+use super::by_country::ClientPoll;
+use super::families::{Answered, ClientPollEnd, Latency, Proxy, ProxyPollEnd, PublishedProxyPoll};
 use super::labels::{
     ClientOutcome, PollOutcome, PublishedClient, PublishedPoll, Refusal, Rendezvous, Request,
 };
-use crate::geoip::CountryCode;
 use crate::wire::nat::NatType;
 
 /// A proxy's poll that has no outcome yet.
@@ -86,7 +85,7 @@ impl Drop for ProxyPollRecord<'_> {
 pub struct ClientPollRecord<'a> {
     metrics: &'a Metrics,
     rendezvous: Rendezvous,
-    country: CountryCode,
+    address: Option<IpAddr>,
     nat: NatType,
     outcome: ClientOutcome,
 }
@@ -95,13 +94,13 @@ impl<'a> ClientPollRecord<'a> {
     pub(super) fn begin(
         metrics: &'a Metrics,
         rendezvous: Rendezvous,
-        country: CountryCode,
+        address: Option<IpAddr>,
         nat: NatType,
     ) -> Self {
         Self {
             metrics,
             rendezvous,
-            country,
+            address,
             nat,
             outcome: ClientOutcome::Abandoned,
         }
@@ -149,23 +148,12 @@ impl<'a> ClientPollRecord<'a> {
     }
 
     fn publish(&self, status: PublishedClient) {
-        let mut window = self.metrics.window();
-        let counts = &mut window.counts;
-        counts.record_client_poll(self.rendezvous, self.country);
-        match status {
-            PublishedClient::Matched => counts.matched += 1,
-            PublishedClient::Denied => counts.record_denied(self.nat),
-            PublishedClient::Timeout => counts.timed_out += 1,
-        }
-        drop(window);
-        let labels = PublishedClientPoll {
+        let poll = ClientPoll {
+            rendezvous: self.rendezvous,
             nat: self.nat,
             status,
-            cc: self.country,
-            rendezvous_method: self.rendezvous,
         };
-        let clients = &self.metrics.families.published_clients;
-        clients.get_or_create(&labels).inc();
+        self.metrics.client_ended(self.address, poll);
     }
 }
 

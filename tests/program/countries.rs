@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::process::Child;
 
-use crate::messages::proxy_poll;
+use crate::messages::{client_poll, proxy_poll};
 use crate::reload::relay_url;
 use crate::{Program, command, slow_file};
 
@@ -89,6 +89,41 @@ async fn the_start_waits_for_no_database() {
     let (status, log) = program.end().await;
     assert!(status.success(), "{status}\n{log}");
     assert!(!log.contains("databases are read"), "{log}");
+}
+
+/// As they do in thousands at a restart.
+#[tokio::test]
+async fn who_comes_before_the_databases_are_read_is_counted_in_its_country() {
+    let databases = Databases::new("FR");
+    let holder = databases.make_ipv4_wait().await;
+    let program = databases.start_to_read().await;
+    let from_france = "X-Forwarded-For: 5.1.0.1\r\n";
+    let poll = client_poll("x", "open");
+    program.request("POST /client", from_france, &poll).await;
+    let poll = proxy_poll("waiting", "open");
+    let _waiting = program.start_post("/proxy", poll.clone()).await;
+    program.request("POST /proxy", from_france, &poll).await;
+    assert_eq!(counted(&program, "snowflake_proxy_total", "FR").await, 0);
+    assert_eq!(in_use(&program).await, 0);
+
+    drop(holder);
+    program.until_logged("the country databases are read").await;
+    assert_eq!(in_use(&program).await, 2);
+    assert_eq!(counted(&program, "snowflake_proxy_total", "FR").await, 1);
+    let clients = "snowflake_rounded_client_poll_total";
+    assert_eq!(counted(&program, clients, "FR").await, 8);
+    assert_eq!(counted(&program, clients, "??").await, 0);
+}
+
+/// How many this family has counted in a country.
+async fn counted(program: &Program, family: &str, country: &str) -> u64 {
+    let label = format!("cc=\"{country}\"");
+    let page = program.metrics().await;
+    let lines = page
+        .lines()
+        .filter(|line| line.starts_with(family) && line.contains(&label));
+    let counts = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+    counts.sum()
 }
 
 #[tokio::test]

@@ -25,7 +25,6 @@ use crate::grpc::auth::Access;
 use crate::http::Endpoints;
 use crate::listener::Server;
 use crate::listener::accounts::Bounds;
-use crate::metrics::Metrics;
 use crate::telemetry::{LogControl, LogLevel};
 use crate::wire::relay_pattern::RelayPattern;
 
@@ -150,14 +149,12 @@ pub(in crate::app) struct Targets {
     pub(in crate::app) endpoints: Endpoints,
     pub(in crate::app) log: LogControl,
     pub(in crate::app) gate: Arc<Gate>,
-    pub(in crate::app) metrics: Arc<Metrics>,
     pub(in crate::app) peers: Peers,
 }
 
 impl Targets {
     /// Puts countries in force, and nothing else.
     pub(super) fn set_countries(&self, geoip: GeoIp) {
-        self.metrics.country_databases_read(&geoip);
         let geoip = Arc::new(geoip);
         let change = |knowledge: &mut Knowledge| knowledge.geoip = geoip;
         self.broker.update_knowledge(change);
@@ -214,9 +211,6 @@ impl Prepared {
 
     /// Puts everything in force. Nothing here can fail.
     pub(super) fn apply(self, targets: &Targets) {
-        targets
-            .metrics
-            .country_databases_read(&self.knowledge.geoip);
         targets.broker.set_knowledge(self.knowledge);
         targets.certificates.apply(self.certificate);
         targets.server.accounts().set_bounds(self.bounds);
