@@ -15,9 +15,9 @@ pub enum InvalidMaxmind {
     /// It is damaged.
     #[error("not a sound MaxMind database")]
     Format(#[from] MaxMindDbError),
-    /// It has IPv4 addresses only, and IPv6 addresses were asked for.
-    #[error("the MaxMind database has no IPv6 addresses")]
-    NoIpv6,
+    /// It has addresses of the other family only: those of this one were asked for.
+    #[error("the MaxMind database has no {0} addresses")]
+    OtherFamily(&'static str),
     /// It has no record with a country, such as a database of networks' names.
     #[error("the MaxMind database has no countries")]
     NoCountries,
@@ -37,7 +37,7 @@ const MARKER_REACH: usize = 128 * 1024;
 
 /// Where a record has its country. The registered country stands in for the
 /// country of networks that are in none, such as those of satellites; the last
-/// is the key of other makers.
+/// is the key of other makers, ip-location-db and DB-IP's lite databases among them.
 const COUNTRY_PATHS: [&[PathElement<'static>]; 3] = [
     &[PathElement::Key("country"), PathElement::Key("iso_code")],
     &[
@@ -50,6 +50,7 @@ const COUNTRY_PATHS: [&[PathElement<'static>]; 3] = [
 /// An address family, as the format has it.
 pub(super) trait Address: Number {
     const IS_IPV6: bool;
+    const FAMILY: &'static str;
 
     /// The first and the last address of a network; `None` where it is of the
     /// other family.
@@ -68,33 +69,38 @@ pub(super) fn is_maxmind(content: &[u8]) -> bool {
 pub(super) fn decode<A: Address>(content: &[u8]) -> Result<Table<A>, InvalidMaxmind> {
     let reader = Reader::from_source(content)?;
     if A::IS_IPV6 && reader.metadata().ip_version != 6 {
-        return Err(InvalidMaxmind::NoIpv6);
+        return Err(InvalidMaxmind::OtherFamily(A::FAMILY));
     }
     let mut builder = TableBuilder::with_capacity(0);
     let mut countries = Countries::default();
+    let mut has_networks = false;
     for (found, seen) in reader.networks(WithinOptions::default())?.zip(0..) {
         if seen == MAX_NETWORKS {
             return Err(InvalidMaxmind::TooLarge);
         }
-        add(&mut builder, &mut countries, &found?)?;
+        has_networks |= add(&mut builder, &mut countries, &found?)?;
+    }
+    if !has_networks {
+        return Err(InvalidMaxmind::OtherFamily(A::FAMILY));
     }
     countries.check()?;
     Ok(builder.build())
 }
 
+/// Adds a network, if it is of this family; whether it is.
 fn add<A: Address>(
     builder: &mut TableBuilder<A>,
     countries: &mut Countries,
     found: &LookupResult<'_, &[u8]>,
-) -> Result<(), MaxMindDbError> {
+) -> Result<bool, MaxMindDbError> {
     let network = found.network()?;
     let Some((first, last)) = A::range(network.ip(), network.prefix()) else {
-        return Ok(());
+        return Ok(false);
     };
     // A tree is walked in order, so its networks cannot overlap.
     let in_order = builder.push(first, last, countries.of(found)?);
     debug_assert!(in_order, "networks come in order");
-    Ok(())
+    Ok(true)
 }
 
 /// The countries of records, each decoded once.
@@ -137,6 +143,7 @@ fn country_of(found: &LookupResult<'_, &[u8]>) -> Result<CountryCode, MaxMindDbE
 
 impl Address for u32 {
     const IS_IPV6: bool = false;
+    const FAMILY: &'static str = "IPv4";
 
     fn range(address: IpAddr, prefix: u8) -> Option<(Self, Self)> {
         let IpAddr::V4(address) = address else {
@@ -150,6 +157,7 @@ impl Address for u32 {
 
 impl Address for u128 {
     const IS_IPV6: bool = true;
+    const FAMILY: &'static str = "IPv6";
 
     fn range(address: IpAddr, prefix: u8) -> Option<(Self, Self)> {
         let IpAddr::V6(address) = address else {

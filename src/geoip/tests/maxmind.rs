@@ -76,6 +76,8 @@ fn the_country_is_found_under_the_keys_that_makers_use() {
         country("SE")
     );
     assert_eq!(country_of(&other_maker).unwrap(), country("NO"));
+    let code_alone = map("country_code", Value::Text("IR"));
+    assert_eq!(country_of(&code_alone).unwrap(), country("IR"));
 }
 
 #[test]
@@ -88,7 +90,18 @@ fn a_database_that_cannot_serve_is_refused_and_says_why() {
     let error = GeoIp::default().load_ipv6(&ipv4_only(&in_country("DE")));
     assert!(matches!(
         error,
-        Err(InvalidDatabase::Maxmind(InvalidMaxmind::NoIpv6))
+        Err(InvalidDatabase::Maxmind(InvalidMaxmind::OtherFamily(
+            "IPv6"
+        )))
+    ));
+    let mut ipv6 = Mmdb::new(true);
+    ipv6.insert(v6("2001:db8::"), 32, &in_country("DE"));
+    let error = GeoIp::default().load_ipv4(&ipv6.build());
+    assert!(matches!(
+        error,
+        Err(InvalidDatabase::Maxmind(InvalidMaxmind::OtherFamily(
+            "IPv4"
+        )))
     ));
     let mut cut = ipv4_only(&in_country("DE"));
     cut.drain(..40);
