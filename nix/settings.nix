@@ -76,8 +76,8 @@ in
 
   geoip = {
     disable = option types.bool false "Look up no country at all.";
-    geoipdb = optional publicFile "The IPv4 database, see also `geoip`.";
-    geoip6db = optional publicFile "The IPv6 database.";
+    geoipdb = optional publicFile "The IPv4 database, Tor's or in MaxMind's format, see also `geoip`.";
+    geoip6db = optional publicFile "The IPv6 database, likewise.";
   };
 
   telemetry = {

@@ -182,7 +182,8 @@ fn geoip(rules: &mut Rules<'_>, exists: fn(&Path) -> bool) {
         } else {
             rules.warn(
                 &[key, DISABLE],
-                "no such file: countries stay unknown; install tor-geoipdb or set geoip.disable",
+                "no such file: countries stay unknown; install tor-geoipdb, name a MaxMind database, \
+                 or set geoip.disable",
             );
         }
     }
