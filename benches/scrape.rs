@@ -121,6 +121,7 @@ impl Observer for Unobserved {
     fn dropped(&self, _reason: DropReason) {}
     fn accept_failed(&self, _error: &io::Error) {}
     fn handshake_failed(&self, _in_time: bool) {}
+    fn tls_in_the_clear(&self) {}
 }
 
 /// How long requests took and how long scrapes did.

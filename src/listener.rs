@@ -32,9 +32,9 @@ use axum::response::Response;
 use http::Request;
 use hyper::body::Incoming;
 use ipnet::IpNet;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tokio_util::task::TaskTracker;
@@ -102,7 +102,13 @@ pub trait Observer: Send + Sync + 'static {
     fn accept_failed(&self, error: &io::Error);
     /// A TLS handshake failed; `in_time` unless it took too long.
     fn handshake_failed(&self, in_time: bool);
+    /// A TLS handshake has come to a port in the clear.
+    fn tls_in_the_clear(&self);
 }
+
+/// Chooses what the TLS handshake with a peer of which these bytes have come is made
+/// with; `None` if more have to come first.
+pub type ChooseTls = dyn Fn(&[u8]) -> Option<Arc<ServerConfig>> + Send + Sync;
 
 /// What can be served, such as an `axum::Router`.
 pub trait Serve:
@@ -136,7 +142,7 @@ struct Begun {
 /// Serves connections with one service.
 pub struct Server<S> {
     rules: ArcSwap<Rules>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<ChooseTls>>,
     service: S,
     observer: Arc<dyn Observer>,
     accounts: Arc<Accounts>,
@@ -145,11 +151,11 @@ pub struct Server<S> {
 }
 
 impl<S: Serve> Server<S> {
-    /// A server over TLS, or in the clear without an acceptor. It ends as
-    /// `closing` tells it to.
+    /// A server over TLS, or in the clear if nothing is there to choose it. It ends
+    /// as `closing` tells it to.
     pub fn new(
         settings: Settings,
-        tls: Option<TlsAcceptor>,
+        tls: Option<Arc<ChooseTls>>,
         service: S,
         observer: Arc<dyn Observer>,
         accounts: Arc<Accounts>,
@@ -274,10 +280,11 @@ impl<S: Serve> Server<S> {
             }
         };
         match begun {
-            Some((begun, Version::Http1)) => self.serve_http1(begun, peer, &rules, place).await,
             Some((begun, Version::Http2)) => {
                 Box::pin(self.serve_http2(begun, peer, &rules, place)).await;
             }
+            // Who speaks TLS hears in HTTP/1 that it is none.
+            Some((begun, _)) => self.serve_http1(begun, peer, &rules, place).await,
             None => {}
         }
     }
@@ -291,11 +298,14 @@ impl<S: Serve> Server<S> {
     ) -> Option<(Begun, Version)> {
         let Some(tls) = &self.tls else {
             let (version, early) = self.first_bytes(&mut stream, rules).await?;
+            if version == Version::Tls {
+                self.observer.tls_in_the_clear();
+            }
             let stream = Stream::Left(stream);
             return Some((Begun { stream, early }, version));
         };
         let stream = Handshake::new(stream, Arc::clone(place));
-        let stream = self.shake_hands(tls, stream, rules).await?;
+        let stream = self.shake_hands(&**tls, stream, rules).await?;
         let version = Version::agreed(&stream);
         let begun = Begun {
             stream: Stream::Right(Box::new(stream)),
@@ -326,20 +336,17 @@ impl<S: Serve> Server<S> {
     /// The connection after its TLS handshake; `None` if that fails, or was all.
     async fn shake_hands(
         &self,
-        tls: &TlsAcceptor,
+        tls: &ChooseTls,
         stream: Handshake,
         rules: &Rules,
     ) -> Option<TlsStream<Handshake>> {
-        let handshake = timeout(rules.settings.tls_handshake_timeout, tls.accept(stream));
+        let handshake = timeout(rules.settings.tls_handshake_timeout, stream.make(tls));
         let shaken = tokio::select! {
             shaken = handshake => shaken,
             () = self.closing.reached(Stage::Closing) => return None,
         };
         match shaken {
-            Ok(Ok(mut stream)) => {
-                stream.get_mut().0.end();
-                (!is_challenge(&stream)).then_some(stream)
-            }
+            Ok(Ok(stream)) => (!handshake::is_challenge(&stream)).then_some(stream),
             Ok(Err(error)) if lacks_room(&error) => {
                 self.observer.dropped(DropReason::Memory);
                 None
@@ -361,12 +368,6 @@ impl<S: Serve> Server<S> {
 /// Whether there was no room for what was to be read.
 fn lacks_room(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|error| error.is::<NoRoom>())
-}
-
-/// Whether somebody came for the certificate of an ACME challenge. That was all:
-/// nothing follows the handshake (RFC 8737, section 3).
-fn is_challenge(stream: &TlsStream<Handshake>) -> bool {
-    stream.get_ref().1.alpn_protocol() == Some(b"acme-tls/1")
 }
 
 /// Whether a connection failed before it was accepted; the next may be fine.

@@ -3,6 +3,7 @@
 
 pub mod acme;
 mod certificate;
+mod hello;
 pub mod mutual;
 mod serving;
 
@@ -10,13 +11,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
+use rustls::server::ProducesTickets;
+use rustls::{NamedGroup, ServerConfig};
 use serde::{Deserialize, Serialize};
 
 pub use certificate::{Certificate, InvalidCertificate, Validity};
 pub use serving::Serving;
+
+use hello::Hello;
 
 /// Where the certificate is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,9 +50,9 @@ impl Default for Settings {
     }
 }
 
-/// The key exchanges that are taken, the preferred one first. As rustls has them,
-/// unless a crate somewhere in the program asks it for another order.
-const KEY_EXCHANGES: [&dyn SupportedKxGroup; 4] = [
+/// The groups for the exchange of keys. Which of them is taken is the client's
+/// choice, see [`ServerConfigs`].
+const GROUPS: [&dyn SupportedKxGroup; 4] = [
     kx_group::X25519,
     kx_group::SECP256R1,
     kx_group::SECP384R1,
@@ -57,14 +61,63 @@ const KEY_EXCHANGES: [&dyn SupportedKxGroup; 4] = [
 
 /// The server's side of TLS, with whatever certificate is served at the time of
 /// a handshake. Sessions are resumed across a change of certificates.
-pub fn server_config(serving: Arc<Serving>) -> Result<ServerConfig, rustls::Error> {
+///
+/// There is a configuration for each group, and one for all of them. rustls takes
+/// the first group of the client's list that it knows, and asks for another hello
+/// if the client has sent no key share for it, even if it has sent one for the next.
+/// That costs a round trip, and some clients cannot follow: uTLS, when it imitates a
+/// randomized browser, offers the post-quantum group without a share, and a key
+/// exchange for which it has no code. So the group is chosen here, and rustls knows
+/// no other.
+#[derive(Clone, Debug)]
+pub struct ServerConfigs {
+    by_group: Vec<(NamedGroup, Arc<ServerConfig>)>,
+    for_all_groups: Arc<ServerConfig>,
+}
+
+impl ServerConfigs {
+    /// Those that serve this.
+    pub fn new(serving: Arc<Serving>) -> Result<Self, rustls::Error> {
+        let ticketer = aws_lc_rs::Ticketer::new()?;
+        let config = |groups: &[&'static dyn SupportedKxGroup]| {
+            let serving = Arc::clone(&serving);
+            server_config(serving, groups, Arc::clone(&ticketer)).map(Arc::new)
+        };
+        let by_group = GROUPS.map(|group| Ok((group.name(), config(&[group])?)));
+        Ok(Self {
+            by_group: by_group.into_iter().collect::<Result<_, rustls::Error>>()?,
+            for_all_groups: config(&GROUPS)?,
+        })
+    }
+
+    /// The one for a client of which these bytes have come; `None` if more have to
+    /// come first. It is for the first group of the client's list that has a key
+    /// share, else for all.
+    pub fn choose(&self, received: &[u8]) -> Option<Arc<ServerConfig>> {
+        let Hello::Whole(groups) = Hello::read(received) else {
+            return None;
+        };
+        let of_group = |group: &NamedGroup| {
+            let mut configs = self.by_group.iter();
+            configs.find_map(|(name, config)| (name == group).then_some(config))
+        };
+        let chosen = groups.iter().find_map(of_group);
+        Some(Arc::clone(chosen.unwrap_or(&self.for_all_groups)))
+    }
+}
+
+fn server_config(
+    serving: Arc<Serving>,
+    groups: &[&'static dyn SupportedKxGroup],
+    ticketer: Arc<dyn ProducesTickets>,
+) -> Result<ServerConfig, rustls::Error> {
     let mut protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     if serving.answers_challenges() {
         // The last one: it is for those who offer nothing else.
         protocols.push(acme::ALPN_PROTOCOL.to_vec());
     }
     let provider = CryptoProvider {
-        kx_groups: KEY_EXCHANGES.to_vec(),
+        kx_groups: groups.to_vec(),
         ..aws_lc_rs::default_provider()
     };
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
@@ -72,43 +125,12 @@ pub fn server_config(serving: Arc<Serving>) -> Result<ServerConfig, rustls::Erro
         .with_no_client_auth()
         .with_cert_resolver(serving);
     config.alpn_protocols = protocols;
-    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    // One for all, so that a session is resumed whatever group comes next.
+    config.ticketer = ticketer;
     // One is enough for whoever polls again, and each takes a key and a record.
     config.send_tls13_tickets = 1;
     Ok(config)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::acme::Challenges;
-    use super::*;
-
-    #[test]
-    fn there_are_tickets_and_alpn() {
-        let config = server_config(Arc::new(Serving::default())).unwrap();
-        assert_eq!(config.alpn_protocols, [&b"h2"[..], b"http/1.1"]);
-        assert!(config.ticketer.enabled());
-        assert_eq!(config.send_tls13_tickets, 1);
-    }
-
-    /// Those of rustls, whatever their order.
-    #[test]
-    fn no_key_exchange_is_missing() {
-        let names = |groups: &[&dyn SupportedKxGroup]| {
-            let mut names: Vec<String> = groups.iter().map(|g| format!("{:?}", g.name())).collect();
-            names.sort();
-            names
-        };
-        let config = server_config(Arc::new(Serving::default())).unwrap();
-        let taken = &config.crypto_provider().kx_groups;
-        assert_eq!(names(taken), names(aws_lc_rs::DEFAULT_KX_GROUPS));
-        assert_eq!(taken[0].name(), rustls::NamedGroup::X25519);
-    }
-
-    #[test]
-    fn the_protocol_of_challenges_is_there_only_for_who_answers_them() {
-        let serving = Serving::answering(Arc::new(Challenges::default()));
-        let config = server_config(Arc::new(serving)).unwrap();
-        assert_eq!(config.alpn_protocols[2], b"acme-tls/1");
-    }
-}
+mod tests;

@@ -11,12 +11,12 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 use crate::app::regular_file;
 use crate::config::Config;
+use crate::listener::ChooseTls;
 use crate::metrics::Metrics;
-use crate::tls::{self, Certificate, Serving, acme};
+use crate::tls::{Certificate, ServerConfigs, Serving, acme};
 
 pub(super) use files::Pair;
 use files::WatchedFiles;
@@ -55,15 +55,15 @@ impl Certificates {
         Ok(Self::Files(Arc::new(WatchedFiles::new(pair, served))))
     }
 
-    /// What handshakes are made with; none in the clear.
-    pub(super) fn acceptor(&self) -> anyhow::Result<Option<TlsAcceptor>> {
+    /// Chooses what handshakes are made with; none in the clear.
+    pub(super) fn tls(&self) -> anyhow::Result<Option<Arc<ChooseTls>>> {
         let serving = match self {
             Self::Nowhere => return Ok(None),
             Self::Files(files) => files.serving(),
             Self::Acme(orders) => orders.serving(),
         };
-        let config = tls::server_config(serving)?;
-        Ok(Some(TlsAcceptor::from(Arc::new(config))))
+        let configs = ServerConfigs::new(serving)?;
+        Ok(Some(Arc::new(move |hello| configs.choose(hello))))
     }
 
     /// Looks for successors from now on; `serve` is for what the authority looks

@@ -18,6 +18,7 @@ use crate::metrics::{Metrics, ProcessFigures};
 use crate::telemetry::{Kind, LogLimit};
 
 const DROPPED: Kind = Kind::new(Level::INFO, "dropped connections");
+const TLS_IN_THE_CLEAR: Kind = Kind::new(Level::WARN, "TLS handshakes on a port in the clear");
 const NOT_ACCEPTED: Kind = Kind::new(Level::WARN, "failed accepts of connections");
 
 use super::accounts;
@@ -28,6 +29,7 @@ pub(super) struct Connections {
     metrics: Arc<Metrics>,
     log_limit: LogLimit,
     failed_accepts: LogLimit,
+    tls_in_the_clear: LogLimit,
 }
 
 impl Connections {
@@ -36,6 +38,7 @@ impl Connections {
             metrics,
             log_limit: LogLimit::new(DROPPED, 10, Duration::from_mins(1)),
             failed_accepts: LogLimit::new(NOT_ACCEPTED, 1, Duration::from_mins(1)),
+            tls_in_the_clear: LogLimit::new(TLS_IN_THE_CLEAR, 1, Duration::from_hours(1)),
         }
     }
 
@@ -111,6 +114,16 @@ impl Observer for Connections {
             HandshakeFailure::Timeout
         });
     }
+
+    fn tls_in_the_clear(&self) {
+        if let Some(suppressed) = self.tls_in_the_clear.admit(clock::now()) {
+            tracing::warn!(
+                suppressed,
+                "somebody speaks TLS to a port that is served in the clear: if it is what \
+                 is in front of the broker, let it forward to http://"
+            );
+        }
+    }
 }
 
 /// Logs some of the connections to the operator's addresses that a limit ended. They
@@ -118,6 +131,7 @@ impl Observer for Connections {
 pub(super) struct OperatorConnections {
     dropped: LogLimit,
     failed_accepts: LogLimit,
+    tls_in_the_clear: LogLimit,
 }
 
 impl OperatorConnections {
@@ -133,6 +147,7 @@ impl OperatorConnections {
                 1,
                 Duration::from_mins(1),
             ),
+            tls_in_the_clear: LogLimit::new(TLS_IN_THE_CLEAR, 1, Duration::from_hours(1)),
         }
     }
 }
@@ -162,6 +177,15 @@ impl Observer for OperatorConnections {
     }
 
     fn handshake_failed(&self, _in_time: bool) {}
+
+    fn tls_in_the_clear(&self) {
+        if let Some(suppressed) = self.tls_in_the_clear.admit(clock::now()) {
+            tracing::warn!(
+                suppressed,
+                "operator.listen: somebody speaks TLS, and it is served in the clear"
+            );
+        }
+    }
 }
 
 /// Keeps the metrics of the last hour. Never returns.

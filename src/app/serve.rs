@@ -126,7 +126,7 @@ impl Started {
         } = parts;
         let config = &loaded.config;
         let closing = Closing::default();
-        let tls = certificates.acceptor()?;
+        let tls = certificates.tls()?;
         let has_tls = tls.is_some();
         let serve_challenges = challenge_server(config, bounds, &metrics, &closing);
         let accounts = Accounts::new(bounds);

@@ -1,26 +1,45 @@
 //! A connection below TLS: what comes before the handshake is over is in its
-//! account.
+//! account, and its first bytes are looked at before they are handed to rustls.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, ReadBuf};
+use bytes::BytesMut;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
+use super::ChooseTls;
 use super::accounts::Reservation;
 use super::write_through::{WriteThrough, write_through};
 
 /// Bytes of a handshake that are not in an account: few clients send more, and
 /// they are a part of what a connection costs by itself.
 const FREE: usize = 4 * 1024;
+/// How much of a hello is read at once, in bytes.
+const READ_SIZE: usize = 2 * 1024;
+
+/// How long a peer that speaks HTTP in the clear may take to hear so.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The answer to a request that came in the clear.
+const NOT_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    Content-Type: text/plain; charset=utf-8\r\n\
+    Content-Length: 58\r\n\
+    Connection: close\r\n\r\n\
+    This port speaks HTTPS, and the request came in the clear.";
 
 /// A TCP connection over which a handshake is made.
 #[derive(Debug)]
 pub(super) struct Handshake {
     stream: TcpStream,
-    under_way: Option<UnderWay>,
+    under_way: Option<Box<UnderWay>>,
 }
 
 #[derive(Debug)]
@@ -28,6 +47,16 @@ struct UnderWay {
     place: Arc<Reservation>,
     bytes: usize,
     in_account: usize,
+    /// What was read of the hello, and rustls has not read yet.
+    early: BytesMut,
+}
+
+/// What a connection begins with.
+enum Beginning {
+    /// A handshake, or something that rustls will say what is wrong with.
+    Tls(Arc<ServerConfig>),
+    /// HTTP in the clear.
+    Http,
 }
 
 impl Handshake {
@@ -36,16 +65,60 @@ impl Handshake {
             place,
             bytes: 0,
             in_account: 0,
+            early: BytesMut::new(),
         };
         Self {
             stream,
-            under_way: Some(under_way),
+            under_way: Some(Box::new(under_way)),
         }
     }
 
-    /// The handshake is over.
-    pub(super) fn end(&mut self) {
-        self.under_way = None;
+    /// Makes the handshake. Whoever speaks HTTP in the clear hears that this is the
+    /// wrong port for it.
+    pub(super) async fn make(mut self, tls: &ChooseTls) -> io::Result<TlsStream<Self>> {
+        match self.read_beginning(tls).await? {
+            Beginning::Tls(config) => {
+                let mut stream = TlsAcceptor::from(config).accept(self).await?;
+                stream.get_mut().0.under_way = None;
+                Ok(stream)
+            }
+            Beginning::Http => {
+                // As far as it wants to hear it.
+                let _ = timeout(REFUSAL_TIMEOUT, self.refuse_http()).await;
+                Err(io::Error::other("it is HTTP in the clear"))
+            }
+        }
+    }
+
+    /// Reads until it is known what the handshake has to be made with.
+    async fn read_beginning(&mut self, tls: &ChooseTls) -> io::Result<Beginning> {
+        let Some(under_way) = &mut self.under_way else {
+            return Err(ErrorKind::InvalidInput.into());
+        };
+        loop {
+            under_way.early.reserve(READ_SIZE);
+            let bytes = self.stream.read_buf(&mut under_way.early).await?;
+            if bytes == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            under_way.read(bytes)?;
+            if is_http(&under_way.early) {
+                return Ok(Beginning::Http);
+            }
+            if let Some(config) = tls(&under_way.early) {
+                return Ok(Beginning::Tls(config));
+            }
+        }
+    }
+
+    async fn refuse_http(&mut self) -> io::Result<()> {
+        self.stream.write_all(NOT_HTTP).await?;
+        self.stream.shutdown().await?;
+        // What has come and is not read would make the system reset the connection,
+        // and the peer would not hear why.
+        let mut rest = [0; 512];
+        while self.stream.read(&mut rest).await? > 0 {}
+        Ok(())
     }
 }
 
@@ -59,6 +132,18 @@ impl UnderWay {
         }
         Ok(())
     }
+}
+
+/// Whether somebody came for the certificate of an ACME challenge. That was all:
+/// nothing follows the handshake (RFC 8737, section 3).
+pub(super) fn is_challenge(stream: &TlsStream<Handshake>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(b"acme-tls/1")
+}
+
+/// Whether it begins as the name of a method does: no record of TLS begins with a
+/// letter.
+fn is_http(received: &[u8]) -> bool {
+    received.first().is_some_and(u8::is_ascii_alphabetic)
 }
 
 impl Drop for UnderWay {
@@ -75,6 +160,16 @@ impl AsyncRead for Handshake {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(under_way) = &mut self.under_way
+            && !under_way.early.is_empty()
+        {
+            let length = under_way.early.len().min(buffer.remaining());
+            buffer.put_slice(&under_way.early.split_to(length));
+            if under_way.early.is_empty() {
+                under_way.early = BytesMut::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         let bytes = buffer.filled().len() - before;

@@ -1,4 +1,4 @@
-//! Which version of HTTP a connection speaks. hyper finds that out too, but then
+//! The version of HTTP that a connection speaks. hyper finds that out too, but then
 //! reads the first request in two parts, and keeps a buffer of twice the size for
 //! as long as a poll is parked.
 
@@ -18,7 +18,12 @@ pub(super) enum Version {
     Http1,
     /// HTTP/2.
     Http2,
+    /// TLS, where HTTP in the clear was to come.
+    Tls,
 }
+
+/// The first byte of TLS: the type of a record of a handshake (RFC 8446 section 5.1).
+const HANDSHAKE_RECORD: u8 = 22;
 
 impl Version {
     /// Of a connection in the clear: its first bytes tell, once they are there. With
@@ -28,7 +33,9 @@ impl Version {
         let mut first = [0; 4];
         let length = stream.peek(&mut first).await?;
         if !PREFACE.starts_with(&first[..length]) {
-            return Ok((Self::Http1, Vec::new()));
+            let is_tls = first[0] == HANDSHAKE_RECORD;
+            let version = if is_tls { Self::Tls } else { Self::Http1 };
+            return Ok((version, Vec::new()));
         }
         let mut read = Vec::with_capacity(PREFACE.len());
         let mut preface = stream.take(PREFACE.len() as u64);

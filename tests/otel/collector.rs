@@ -28,8 +28,7 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
-use snowflake_broker::listener::Settings;
-use tokio_rustls::TlsAcceptor;
+use snowflake_broker::listener::{ChooseTls, Settings};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
@@ -58,7 +57,7 @@ type Shared = Arc<Mutex<Kept>>;
 
 impl Collector {
     /// Listens on a port of its own.
-    pub(crate) async fn start(tls: Option<TlsAcceptor>) -> Self {
+    pub(crate) async fn start(tls: Option<Arc<ChooseTls>>) -> Self {
         let kept = Shared::default();
         let addr = serve(router(&kept), Settings::default(), tls).await;
         Self { addr, kept }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use snowflake_broker::tls::{self, Certificate, Serving};
-use tokio_rustls::TlsAcceptor;
+use snowflake_broker::tls::{Certificate, ServerConfigs, Serving};
 
 use crate::collector::{Collector, Kept, attribute};
 use crate::privacy::PrivacyWatch;
@@ -137,8 +136,9 @@ async fn over_tls_by_either() {
     serving.set(certificate.unwrap());
     let serving = Arc::new(serving);
     for protocol in ["grpc", "http/protobuf"] {
-        let config = tls::server_config(Arc::clone(&serving)).unwrap();
-        let collector = Collector::start(Some(TlsAcceptor::from(Arc::new(config)))).await;
+        let configs = ServerConfigs::new(Arc::clone(&serving)).unwrap();
+        let tls = Arc::new(move |hello: &[u8]| configs.choose(hello));
+        let collector = Collector::start(Some(tls)).await;
         let endpoint = format!("https://localhost:{}", collector.addr.port());
         let variables = [
             ("SSL_CERT_FILE", roots.to_str().unwrap()),

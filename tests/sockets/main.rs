@@ -8,6 +8,7 @@ mod connections;
 mod front;
 mod half_closed;
 mod heads;
+mod hellos;
 mod large_bodies;
 mod limits;
 mod many;
@@ -22,20 +23,21 @@ mod rubbish;
 mod serve;
 mod tls;
 mod unread;
+mod wrong_ports;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use front::Front;
-use snowflake_broker::listener::Settings;
+use snowflake_broker::listener::{ChooseTls, Settings};
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 
 /// Longer than anything here takes; only what hangs runs into it.
 const FOREVER: Duration = Duration::from_mins(1);
 
 /// Serves the front on a port of its own.
-async fn serve(front: &Front, settings: Settings, tls: Option<TlsAcceptor>) -> SocketAddr {
+async fn serve(front: &Front, settings: Settings, tls: Option<Arc<ChooseTls>>) -> SocketAddr {
     serve::serve(front.endpoints.clone(), settings, tls).await
 }
 

@@ -7,13 +7,13 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
 use snowflake_broker::listener::Settings;
-use snowflake_broker::tls::{Certificate, Serving};
-use snowflake_broker::{matching, tls};
+use snowflake_broker::matching;
+use snowflake_broker::tls::{Certificate, ServerConfigs, Serving};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::front::Front;
 use crate::messages::proxy_answer;
@@ -21,12 +21,12 @@ use crate::peer::Peer;
 use crate::{FOREVER, serve};
 
 pub(crate) struct TlsFront {
-    addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
     roots: RootCertStore,
     pub(crate) front: Front,
 }
 
-async fn front() -> TlsFront {
+pub(crate) async fn front() -> TlsFront {
     front_with(matching::Settings::default()).await
 }
 
@@ -36,12 +36,12 @@ pub(crate) async fn front_with(settings: matching::Settings) -> TlsFront {
     let (cert, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
     let serving = Serving::default();
     serving.set(Certificate::from_pem(cert.as_bytes(), key.as_bytes()).unwrap());
-    let config = tls::server_config(Arc::new(serving)).unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let configs = ServerConfigs::new(Arc::new(serving)).unwrap();
+    let tls = Arc::new(move |hello: &[u8]| configs.choose(hello));
     let mut roots = RootCertStore::empty();
     roots.add(pair.cert.der().clone()).unwrap();
     TlsFront {
-        addr: serve(&front, Settings::default(), Some(acceptor)).await,
+        addr: serve(&front, Settings::default(), Some(tls)).await,
         roots,
         front,
     }
@@ -116,11 +116,7 @@ async fn a_client_that_asks_for_another_name_gets_our_certificate() {
 #[tokio::test]
 async fn rubbish_instead_of_a_handshake_ends_the_connection() {
     let front = front().await;
-    for rubbish in [
-        &b"GET / HTTP/1.1\r\n\r\n"[..],
-        &[0; 100],
-        &[22, 3, 1, 255, 255, 1],
-    ] {
+    for rubbish in [&[0; 100][..], &[128, 46, 1, 3, 1], &[22, 3, 1, 255, 255, 1]] {
         let mut stream = TcpStream::connect(front.addr).await.unwrap();
         stream.write_all(rubbish).await.unwrap();
         stream.shutdown().await.unwrap();

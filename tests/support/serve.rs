@@ -5,14 +5,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use snowflake_broker::listener::accounts::{Accounts, Bounds};
-use snowflake_broker::listener::{self, Closing, DropReason, Observer, Serve, Server, Settings};
-use tokio_rustls::TlsAcceptor;
+use snowflake_broker::listener::{
+    self, ChooseTls, Closing, DropReason, Observer, Serve, Server, Settings,
+};
 
 /// Serves it on a port of its own, until the test ends.
 pub(crate) async fn serve(
     service: impl Serve,
     settings: Settings,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<ChooseTls>>,
 ) -> SocketAddr {
     let accounts = Accounts::new(Bounds::default());
     serve_in(accounts, service, settings, tls).await
@@ -23,7 +24,7 @@ pub(crate) async fn serve_in(
     accounts: Arc<Accounts>,
     service: impl Serve,
     settings: Settings,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<ChooseTls>>,
 ) -> SocketAddr {
     let listener = listener::bind("127.0.0.1:0").await.unwrap().remove(0);
     let addr = listener.local_addr().unwrap();
@@ -42,4 +43,5 @@ impl Observer for Unobserved {
     fn dropped(&self, _reason: DropReason) {}
     fn accept_failed(&self, _error: &io::Error) {}
     fn handshake_failed(&self, _in_time: bool) {}
+    fn tls_in_the_clear(&self) {}
 }
