@@ -45,6 +45,20 @@ async fn json_lines_are_objects_with_level_target_and_message() {
     assert_eq!(messages[3..], ["stopping", "stopped"]);
 }
 
+/// Whoever forwards to https:// by mistake is told, and cannot fill the log.
+#[tokio::test]
+async fn tls_on_a_port_in_the_clear_is_told_once() {
+    let program = Program::start(&["--disable-geoip"]).await;
+    let told = "somebody speaks TLS to a port that is served in the clear";
+    for _ in 0..5 {
+        let hello = [22, 3, 1, 0, 5, 1, 0, 0, 1, 3];
+        let reply = program.exchange(&hello).await;
+        assert!(reply.starts_with("HTTP/1.1 400 "), "{reply}");
+        program.until_logged(told).await;
+    }
+    assert_eq!(program.log().matches(told).count(), 1, "{}", program.log());
+}
+
 #[tokio::test]
 async fn plain_lines_have_time_and_level_and_no_colours() {
     let log = log(&[], &[]).await;
