@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use rustix::net::sockopt::set_tcp_user_timeout;
-use rustls::ServerConfig;
+use rustls::{InvalidMessage, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{Semaphore, mpsc};
@@ -34,6 +34,9 @@ const USER_TIMEOUT: u32 = 30_000;
 
 /// How long a caller may take to hear that its handshake has failed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The first byte of TLS: the type of a record of a handshake (RFC 8446 section 5.1).
+const HANDSHAKE_RECORD: u8 = 22;
 
 /// So many failed handshakes, and full houses, are logged in a period.
 const LOGGED_MAX: u32 = 10;
@@ -135,7 +138,12 @@ impl Entrance {
         {
             self.metrics.credentials_refused(self.listener);
         }
-        self.log_handshake(&error.to_string());
+        let not_tls = rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
+        if tls == Some(&not_tls) {
+            self.log_handshake(&format!("it is not TLS that came: {error}"));
+        } else {
+            self.log_handshake(&error.to_string());
+        }
     }
 
     fn log_handshake(&self, problem: &str) {
@@ -245,7 +253,7 @@ async fn connect(
     stream.set_nodelay(true).ok()?;
     set_tcp_user_timeout(&stream, USER_TIMEOUT).ok()?;
     let Some(tls) = entrance.tls.load_full() else {
-        return Some(Connection::tcp(stream, peer, place));
+        return in_the_clear(entrance, stream, peer, place).await;
     };
     let caller = place.caller();
     let handshake = tokio::select! {
@@ -267,6 +275,25 @@ async fn connect(
         entrance.places.accepted(&caller);
     }
     Some(connection)
+}
+
+/// A connection that has begun; `None` if it does not in time. A caller that speaks
+/// TLS hears from HTTP/2 that it is wrong, and the operator here.
+async fn in_the_clear(
+    entrance: &Entrance,
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: Place,
+) -> Option<Connection> {
+    let mut first = [0];
+    tokio::select! {
+        begun = stream.peek(&mut first) => begun.ok()?,
+        () = place.caller().has_to_go() => return None,
+    };
+    if first == [HANDSHAKE_RECORD] {
+        entrance.log_handshake("it came to a port that is served in the clear");
+    }
+    Some(Connection::tcp(stream, peer, place))
 }
 
 /// Closes a connection whose handshake has failed. What has come and is not read

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use snowflake_broker::broker::clock;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -129,6 +130,18 @@ async fn a_full_house_keeps_nobody_out_who_says_who_calls() {
     until("all have gone", async || are_open() == 0).await;
     operator.call("GetStatus", "{}").await.unwrap();
     assert!(!broker.log().contains("127.0.0.1"), "{}", broker.log());
+}
+
+#[tokio::test]
+async fn whoever_speaks_tls_to_a_port_in_the_clear_is_told_of() {
+    let (broker, address) = with_a_token().await;
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let hello = [22, 3, 1, 0, 5, 1, 0, 0, 1, 3];
+    stream.write_all(&hello).await.unwrap();
+    broker
+        .logs("it came to a port that is served in the clear")
+        .await;
+    with_token(&address).call("GetStatus", "{}").await.unwrap();
 }
 
 /// Limits by address do not hold for the loopback.

@@ -182,7 +182,7 @@ async fn no_certificate_and_no_tls_are_refused() {
     assert!(said.len() < 10, "{said:?}");
     world
         .b
-        .logs(&["a TLS handshake failed", "corrupt message"])
+        .logs(&["a TLS handshake failed", "it is not TLS that came"])
         .await;
     world.serves_others().await;
 }
