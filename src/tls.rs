@@ -3,8 +3,10 @@
 
 pub mod acme;
 mod certificate;
+mod flaws;
 mod hello;
 pub mod mutual;
+pub mod pem;
 mod serving;
 
 use std::path::PathBuf;
@@ -18,6 +20,7 @@ use rustls::{NamedGroup, ServerConfig};
 use serde::{Deserialize, Serialize};
 
 pub use certificate::{Certificate, InvalidCertificate, Validity};
+pub use flaws::Flaw;
 pub use serving::Serving;
 
 use hello::Hello;

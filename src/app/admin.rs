@@ -6,7 +6,7 @@ mod socket;
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, ensure};
 use rustls::ServerConfig;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -22,9 +22,9 @@ use crate::grpc::settings::Settings;
 use crate::grpc::{self, Gate};
 use crate::matching::Stage;
 use crate::proto::admin::v1::admin_server;
-use crate::tls::Certificate;
 use crate::tls::mutual::{self, Clients};
 
+use super::certificates::{read_file, read_pair};
 use super::reload::read;
 
 pub(super) use operations::Administration;
@@ -59,21 +59,21 @@ fn server_config(settings: &Settings) -> anyhow::Result<Option<ServerConfig>> {
     let (Some(cert), Some(key)) = (&tls.cert, &tls.key) else {
         return Ok(None);
     };
-    let cert = read("admin.tls.cert", cert)?;
-    let key = read("admin.tls.key", key)?;
-    let certificate = Certificate::from_pem(cert.as_bytes(), key.as_bytes())
-        .map_err(|error| anyhow!(error.in_section("admin.tls")))?;
-    let authorities = tls.client_ca.as_deref();
-    let authorities = authorities.map(|path| read("admin.tls.client_ca", path));
-    let authorities = authorities.transpose()?;
-    let clients = match &authorities {
-        None => Clients::Any,
+    let certificate = read_pair("admin.tls", cert, key)?;
+    let Some(client_ca) = &tls.client_ca else {
+        let config = mutual::server_config(certificate, Clients::Any);
+        return config.map(Some).context("admin.tls");
+    };
+    let authorities = read_file("admin.tls.client_ca", client_ca)?;
+    let clients = if settings.tokens.is_empty() {
+        Clients::OnlyKnown(&authorities)
+    } else {
         // Whoever has a token needs no certificate.
-        Some(authorities) if !settings.tokens.is_empty() => Clients::Known(authorities.as_bytes()),
-        Some(authorities) => Clients::OnlyKnown(authorities.as_bytes()),
+        Clients::Known(&authorities)
     };
     let config = mutual::server_config(certificate, clients);
-    config.map(Some).context("admin.tls.client_ca")
+    let culprit = || format!("admin.tls.client_ca: {}", client_ca.display());
+    config.map(Some).with_context(culprit)
 }
 
 /// The administration, while it listens.

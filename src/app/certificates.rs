@@ -3,12 +3,13 @@
 mod cache;
 mod files;
 mod orders;
+mod warnings;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use axum::Router;
 use tokio::net::TcpListener;
 
@@ -19,6 +20,8 @@ use crate::metrics::Metrics;
 use crate::tls::{Certificate, ServerConfigs, Serving, acme};
 
 pub(super) use files::Pair;
+pub(super) use warnings::{remind, warnings};
+
 use files::WatchedFiles;
 use orders::Orders;
 
@@ -97,7 +100,16 @@ impl Certificates {
         }
     }
 
-    /// Serves what was read.
+    /// Why the certificate that is served is better than what was read, and is kept:
+    /// its setting, its file and its fault. None if what was read will be served.
+    pub(super) fn objection(&self, pair: Option<&Pair>) -> Option<String> {
+        match (self, pair) {
+            (Self::Files(files), Some(pair)) => files.objection(pair),
+            _ => None,
+        }
+    }
+
+    /// Serves what was read, unless there is an objection.
     pub(super) fn apply(&self, pair: Option<Pair>) {
         if let (Self::Files(files), Some(pair)) = (self, pair) {
             files.apply(pair);
@@ -141,22 +153,30 @@ impl Served {
     }
 
     fn set(&self, certificate: Certificate) {
-        if let Some(validity) = certificate.validity() {
-            self.metrics.certificate_loaded(validity.until);
-        }
+        let until = certificate.validity().until;
+        self.metrics.certificate_loaded(until);
         self.serving.set(certificate);
     }
 }
 
+/// Reads a certificate and its key from the files that the settings `cert` and `key`
+/// of a section name.
+pub(super) fn read_pair(section: &str, cert: &Path, key: &Path) -> anyhow::Result<Certificate> {
+    let settings = ["cert", "key"].map(|name| format!("{section}.{name}"));
+    let chain = read_file(&settings[0], cert)?;
+    let secret = read_file(&settings[1], key)?;
+    Certificate::from_pem(&chain, &secret)
+        .map_err(|error| anyhow!(error.in_files((&settings[0], cert), (&settings[1], key))))
+}
+
 /// Reads a file that a setting names.
-fn read_file(setting: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
+pub(super) fn read_file(setting: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
     regular_file::read(path).with_context(|| format!("{setting}: {}", path.display()))
 }
 
 /// For log lines: until when a certificate is valid.
 fn valid_until(certificate: &Certificate) -> String {
-    let until = certificate.validity().map(|validity| validity.until);
-    until.map_or_else(|| "it does not say".to_owned(), timestamp)
+    timestamp(certificate.validity().until)
 }
 
 fn timestamp(time: SystemTime) -> String {

@@ -115,7 +115,9 @@ fn check_config(loaded: &Loaded, no_files: bool) -> anyhow::Result<()> {
         say(&format_args!("warning: {warning}"));
     }
     if !no_files {
-        start_up::check_files(&loaded.config)?;
+        for warning in start_up::check_files(&loaded.config)? {
+            say(&format_args!("warning: {warning}"));
+        }
     }
     print("ok\n")
 }

@@ -23,12 +23,11 @@ use crate::grpc::federation::{self as lender, Gate};
 use crate::listener;
 use crate::metrics::Metrics;
 use crate::proto::federation::v1::federation_server;
-use crate::tls::Certificate;
 use crate::tls::mutual::{self, Clients};
 
 use super::admin::report_health;
+use super::certificates::{read_file, read_pair};
 use super::random;
-use super::reload::read;
 use super::sockets::{self, Inherited, Sockets};
 use super::start_up::cannot_listen;
 
@@ -52,17 +51,15 @@ pub(super) fn tls(settings: &Settings) -> anyhow::Result<Option<Tls>> {
     else {
         return Ok(None);
     };
-    let cert = read("federation.tls.cert", cert)?;
-    let key = read("federation.tls.key", key)?;
-    let certificate = Certificate::from_pem(cert.as_bytes(), key.as_bytes())
-        .map_err(|error| anyhow!(error.in_section("federation.tls")))?;
-    let authorities = read("federation.tls.ca", ca)?;
-    let clients = Clients::OnlyKnown(authorities.as_bytes());
+    let certificate = read_pair("federation.tls", cert, key)?;
+    let authorities = read_file("federation.tls.ca", ca)?;
+    let clients = Clients::OnlyKnown(&authorities);
+    let culprit = || format!("federation.tls.ca: {}", ca.display());
     let server = mutual::server_config(certificate.clone(), clients);
-    let client = mutual::client_config(certificate, authorities.as_bytes());
+    let client = mutual::client_config(certificate, &authorities);
     Ok(Some(Tls {
-        server: server.context("federation.tls.ca")?,
-        client: client.context("federation.tls.ca")?,
+        server: server.with_context(culprit)?,
+        client: client.with_context(culprit)?,
     }))
 }
 

@@ -14,7 +14,7 @@ use crate::listener::accounts::Bounds;
 use crate::metrics::Metrics;
 
 use super::books::{self, Books};
-use super::certificates::Certificates;
+use super::certificates::{self, Certificates};
 use super::exports::Exports;
 use super::federation::Peers;
 use super::locks::Locks;
@@ -51,6 +51,9 @@ impl Parts {
                 let access = admin::access(&config.admin)?;
                 let peer_tls = federation::tls(&config.federation)?;
                 let certificates = Certificates::open(&config, metrics)?;
+                for warning in certificates::warnings(&config, now) {
+                    tracing::warn!("{warning}");
+                }
                 let bounds = accounts::bounds(&config);
                 Ok((knowledge, access, peer_tls, certificates, bounds))
             }

@@ -185,11 +185,11 @@ impl Reloader {
     }
 
     fn outcome(&self, prepared: &Prepared) -> Reloaded {
-        let warnings = prepared.loaded.warnings.iter();
+        let warnings = prepared.loaded.warnings.iter().map(ToString::to_string);
         Reloaded {
             parts: Part::REPLACED.to_vec(),
             waiting_for_restart: waiting::keys(&self.started, &prepared.loaded.config),
-            warnings: warnings.map(ToString::to_string).collect(),
+            warnings: warnings.chain(prepared.warnings.clone()).collect(),
         }
     }
 }

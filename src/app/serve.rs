@@ -28,6 +28,7 @@ use crate::telemetry::{LogControl, LogStyle};
 use super::accounts;
 use super::admin::{self, Admin, Administration};
 use super::books;
+use super::certificates;
 use super::exports::Exports;
 use super::federation;
 use super::lifecycle::{Ending, Patience, Request, Running, Signals};
@@ -177,6 +178,8 @@ impl Started {
             peers: peers.clone(),
         };
         let reloads = Reloads::start(inputs, loaded, targets);
+        let configured = reloads.clone();
+        tokio::spawn(certificates::remind(move || configured.loaded()));
         let close_federation = CancellationToken::new();
         peers.start(&broker, peer_sockets, close_federation.clone());
         let stopping = CancellationToken::new();

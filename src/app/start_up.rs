@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use anyhow::anyhow;
 use rustix::io::Errno;
 
+use crate::broker::clock;
 use crate::config::Config;
 use crate::geoip::GeoIp;
 
@@ -23,9 +24,10 @@ pub(super) fn blame_configuration(error: anyhow::Error) -> anyhow::Error {
 }
 
 /// Tries all files and directories that the configuration names, as the start
-/// does, and the country databases, which it does not wait for. The error has a
-/// line for each part in which something is wrong.
-pub(super) fn check_files(config: &Config) -> anyhow::Result<()> {
+/// does, and the country databases, which it does not wait for. The result is what
+/// the start would warn of; the error has a line for each part in which something is
+/// wrong.
+pub(super) fn check_files(config: &Config) -> anyhow::Result<Vec<String>> {
     let parts = [
         certificates::check_files(config),
         reload::knowledge(config).map(drop).map_err(Into::into),
@@ -39,7 +41,7 @@ pub(super) fn check_files(config: &Config) -> anyhow::Result<()> {
     let wrong = wrong.chain(wrong_databases);
     let wrong: Vec<String> = wrong.map(|error| format!("{error:#}")).collect();
     if wrong.is_empty() {
-        return Ok(());
+        return Ok(certificates::warnings(config, clock::wall_clock()));
     }
     Err(blame_configuration(anyhow!(wrong.join("\n"))))
 }

@@ -8,7 +8,6 @@ use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{
     WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
 };
-use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::{ParsedCertificate, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
@@ -17,17 +16,19 @@ use x509_parser::parse_x509_certificate;
 use x509_parser::prelude::GeneralName;
 
 use super::Certificate;
+use super::pem::{self, Fault};
 
-/// Why it cannot be set up.
+/// Why it cannot be set up. The words hold nothing of what is in the file of the
+/// authorities.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidMutualTls {
-    /// The authorities are no PEM text.
+    /// The file of the authorities.
     #[error("{0}")]
-    Authorities(pem::Error),
-    /// One of them is no certificate of an authority.
-    #[error("{0}")]
-    Authority(rustls::Error),
-    /// There are none.
+    Authorities(Fault),
+    /// This one in it, counted from 1.
+    #[error("certificate {0} in it is damaged, or has what rustls does not know")]
+    Authority(usize),
+    /// Nobody can be verified by them.
     #[error("{0}")]
     NoAuthority(VerifierBuilderError),
     /// TLS itself cannot be set up.
@@ -85,13 +86,8 @@ pub fn client_config(
     authorities: &[u8],
 ) -> Result<ClientConfig, InvalidMutualTls> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let roots = roots(authorities)?;
-    if roots.is_empty() {
-        let none = VerifierBuilderError::NoRootAnchors;
-        return Err(InvalidMutualTls::NoAuthority(none));
-    }
     let verifier = KnownServer {
-        roots,
+        roots: roots(authorities)?,
         algorithms: provider.signature_verification_algorithms,
     };
     let certificate = SingleCertAndKey::from(certificate.into_key());
@@ -155,11 +151,13 @@ impl ServerCertVerifier for KnownServer {
     }
 }
 
-fn roots(authorities: &[u8]) -> Result<RootCertStore, InvalidMutualTls> {
+/// The certificates of authorities in a PEM text, at least one.
+pub(super) fn roots(authorities: &[u8]) -> Result<RootCertStore, InvalidMutualTls> {
     let mut roots = RootCertStore::empty();
-    for authority in CertificateDer::pem_slice_iter(authorities) {
-        let authority = authority.map_err(InvalidMutualTls::Authorities)?;
-        roots.add(authority).map_err(InvalidMutualTls::Authority)?;
+    let authorities = pem::certificates(authorities).map_err(InvalidMutualTls::Authorities)?;
+    for (number, authority) in (1..).zip(authorities) {
+        let added = roots.add(authority);
+        added.map_err(|_| InvalidMutualTls::Authority(number))?;
     }
     Ok(roots)
 }
@@ -180,4 +178,22 @@ pub fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
             _ => None,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorities_that_are_joined_without_a_line_break_are_all_known() {
+        let authority = || {
+            let pair = rcgen::generate_simple_self_signed(["ca.example".to_owned()]);
+            pair.unwrap().cert.pem()
+        };
+        let both = authority().trim_end().to_owned() + &authority();
+        assert_eq!(roots(both.as_bytes()).unwrap().len(), 2);
+        let and_rubbish = both + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let error = roots(and_rubbish.as_bytes()).unwrap_err();
+        assert!(matches!(error, InvalidMutualTls::Authority(3)), "{error}");
+    }
 }

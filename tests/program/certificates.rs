@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rcgen::{CertifiedKey, KeyPair};
+use rcgen::{CertificateParams, CertifiedKey, KeyPair, date_time_ymd};
 use rustix::process::Signal;
 use rustls::pki_types::CertificateDer;
 use serde_json::json;
@@ -140,13 +140,21 @@ async fn sighup_with_a_broken_pair_changes_nothing_and_names_it() {
     let files = Files::new();
     let program = files.start("0").await;
     files.write_key(1);
-    let culprit = "nothing reloaded: tls.key: it is not the key of the certificate in tls.cert";
-    program.signal(Signal::HUP, culprit).await;
+    let key = files.key();
+    let culprit = format!(
+        "nothing reloaded: tls.key: {}: it is not the key",
+        key.display()
+    );
+    program.signal(Signal::HUP, &culprit).await;
     assert_eq!(files.served(&program).await, 0);
 
     fs::write(files.cert(), "rubbish").unwrap();
-    let culprit = "nothing reloaded: tls.cert: there is no certificate in it";
-    program.signal(Signal::HUP, culprit).await;
+    let cert = files.cert();
+    let culprit = format!(
+        "nothing reloaded: tls.cert: {}: there is no",
+        cert.display()
+    );
+    program.signal(Signal::HUP, &culprit).await;
     assert_eq!(files.served(&program).await, 0);
 
     files.write_cert(1);
@@ -219,7 +227,8 @@ async fn broken_files_keep_the_certificate_and_are_told_of_once() {
     let program = files.start("50ms").await;
     let told = "the certificate stays the one before: tls.";
     files.write_cert(1);
-    until(|| count(&program, &format!("{told}key: it is not the key")) == 1).await;
+    let culprit = format!("{told}key: {}: it is not the key", files.key().display());
+    until(|| count(&program, &culprit) == 1).await;
     sleep(SEVERAL_LOOKS).await;
     assert_eq!(files.served(&program).await, 0);
     fs::remove_file(files.cert()).unwrap();
@@ -240,4 +249,95 @@ async fn until(is_so: impl Fn() -> bool) {
         }
     });
     waited.await.expect("it never became so");
+}
+
+/// A certificate that is valid in these years only, and its key.
+fn pair_of(from: i32, until: i32) -> (String, String) {
+    let mut params = CertificateParams::new([NAME.to_owned()]).unwrap();
+    params.not_before = date_time_ymd(from, 1, 1);
+    params.not_after = date_time_ymd(until, 1, 1);
+    let key = KeyPair::generate().unwrap();
+    let cert = params.self_signed(&key).unwrap();
+    (cert.pem(), key.serialize_pem())
+}
+
+fn write_pair(files: &Files, (cert, key): (String, String)) {
+    replace(&files.key(), &key);
+    replace(&files.cert(), &cert);
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_replaces_no_good_one_at_sighup() {
+    let files = Files::new();
+    let program = files.start("0").await;
+    let cert = files.cert();
+    for (pair, fault) in [
+        (
+            pair_of(2000, 2001),
+            "it has expired on 2001-01-01T00:00:00Z",
+        ),
+        (
+            pair_of(2500, 2501),
+            "it is not valid before 2500-01-01T00:00:00Z",
+        ),
+    ] {
+        write_pair(&files, pair);
+        let kept = "the certificate stays the one before: tls.cert";
+        let told = format!("{kept}: {}: {fault}", cert.display());
+        program.signal(Signal::HUP, &told).await;
+        assert_eq!(files.served(&program).await, 0);
+    }
+    files.write_key(1);
+    files.write_cert(1);
+    program.send(Signal::HUP);
+    files.until_served(&program, 1).await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_replaces_no_good_one_in_watched_files() {
+    let files = Files::new();
+    let program = files.start("50ms").await;
+    write_pair(&files, pair_of(2000, 2001));
+    let told = "the certificate stays the one before: tls.cert";
+    until(|| count(&program, told) == 1).await;
+    sleep(SEVERAL_LOOKS).await;
+    assert_eq!(count(&program, told), 1, "{}", program.log());
+    assert_eq!(files.served(&program).await, 0);
+    files.write_key(1);
+    files.write_cert(1);
+    files.until_served(&program, 1).await;
+}
+
+/// Some certificate is better than none, and any better than one that has expired.
+#[tokio::test]
+async fn a_certificate_that_has_expired_is_served_until_there_is_a_better_one() {
+    let files = Files::new();
+    write_pair(&files, pair_of(2000, 2001));
+    let program = files.start("50ms").await;
+    let told = format!(
+        "tls.cert: {}: it has expired on 2001",
+        files.cert().display()
+    );
+    assert_eq!(count(&program, &told), 1, "{}", program.log());
+    files.write_key(0);
+    files.write_cert(0);
+    until(|| count(&program, "serving the new certificate") == 1).await;
+    assert_eq!(files.served(&program).await, 0);
+}
+
+/// `cat` joins files that do not end with a line break.
+#[tokio::test]
+async fn a_joined_chain_is_served_whole() {
+    let files = Files::new();
+    let joined = files.pairs.each_ref().map(|pair| pair.cert.pem());
+    let joined = joined.map(|pem| pem.trim_end().to_owned()).concat();
+    replace(&files.cert(), &joined);
+    let program = files.start("0").await;
+    let config = tls_client::trusting([files.pairs[0].cert.der()]);
+    let stream = tls_client::connect(config, program.addr, NAME)
+        .await
+        .unwrap();
+    let chain = stream.get_ref().1.peer_certificates().unwrap();
+    let expected = files.pairs.each_ref().map(|pair| pair.cert.der().clone());
+    assert_eq!(chain, expected);
 }

@@ -162,18 +162,28 @@ async fn files_of_the_certificate_that_will_not_do() {
     fs::write(files.path("other.pem"), pair().1).unwrap();
     expect_wrong_file(
         &files.flags("other.pem"),
-        "tls.key: it is not the key of the certificate in tls.cert",
+        &format!(
+            "tls.key: {}: it is not the key of the certificate in tls.cert, {}\n",
+            files.path("other.pem").display(),
+            files.path("cert.pem").display()
+        ),
     )
     .await;
     expect_wrong_file(
         &files.flags("cert.pem"),
-        "tls.key: there is no private key in it",
+        &format!(
+            "tls.key: {}: there is no private key in it, but a certificate\n",
+            files.path("cert.pem").display()
+        ),
     )
     .await;
     fs::write(files.path("cert.pem"), "no certificate\n").unwrap();
     expect_wrong_file(
         &files.flags("key.pem"),
-        "tls.cert: there is no certificate in it",
+        &format!(
+            "tls.cert: {}: there is no certificate in it\n",
+            files.path("cert.pem").display()
+        ),
     )
     .await;
 }

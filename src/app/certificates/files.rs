@@ -1,8 +1,9 @@
 //! A certificate from files that some tool replaces from time to time.
 
 use std::future;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::anyhow;
 use aws_lc_rs::digest;
@@ -11,7 +12,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::{Served, read_file, valid_until};
-use crate::tls::{self, Certificate, Serving};
+use crate::broker::clock;
+use crate::tls::{self, Certificate, Serving, Validity};
 
 /// The certificate and key of two files, which fit.
 pub(in crate::app) struct Pair {
@@ -37,6 +39,7 @@ pub(super) fn read(settings: &tls::Settings) -> anyhow::Result<Option<Pair>> {
 }
 
 struct Texts {
+    paths: [PathBuf; 2],
     cert: Vec<u8>,
     key: Vec<u8>,
 }
@@ -47,6 +50,7 @@ impl Texts {
             return Ok(None);
         };
         Ok(Some(Self {
+            paths: [cert.clone(), key.clone()],
             cert: read_file("tls.cert", cert)?,
             key: read_file("tls.key", key)?,
         }))
@@ -63,12 +67,13 @@ impl Texts {
     }
 
     fn certificate(&self) -> anyhow::Result<Certificate> {
+        let [cert, key] = &self.paths;
         let certificate = Certificate::from_pem(&self.cert, &self.key);
-        certificate.map_err(|error| anyhow!(error.in_section("tls")))
+        certificate.map_err(|error| anyhow!(error.in_files(("tls.cert", cert), ("tls.key", key))))
     }
 }
 
-/// The files, and what was last good in them.
+/// The files, and what is served of them.
 pub(in crate::app) struct WatchedFiles {
     good: watch::Sender<Good>,
     served: Served,
@@ -78,6 +83,20 @@ pub(in crate::app) struct WatchedFiles {
 struct Good {
     settings: tls::Settings,
     content: Content,
+    validity: Validity,
+}
+
+impl Good {
+    /// Why it is better than this pair, if it is. An expired certificate is no
+    /// replacement for one that clients take.
+    fn objection(&self, pair: &Pair, now: SystemTime) -> Option<String> {
+        let is_better = self
+            .validity
+            .is_better_than(pair.certificate.validity(), now);
+        let flaw = pair.certificate.flaws(now).into_iter().next()?;
+        let cert = pair.settings.cert.as_deref()?.display();
+        is_better.then(|| format!("tls.cert: {cert}: {flaw}"))
+    }
 }
 
 /// What a look at the files finds.
@@ -98,12 +117,10 @@ struct Trouble {
 
 impl WatchedFiles {
     pub(super) fn new(pair: Pair, served: Served) -> Self {
-        if pair.certificate.validity().is_none() {
-            tracing::warn!("tls.cert: it does not say until when it is valid");
-        }
         let good = Good {
             settings: pair.settings,
             content: pair.content,
+            validity: pair.certificate.validity(),
         };
         served.set(pair.certificate);
         Self {
@@ -116,9 +133,20 @@ impl WatchedFiles {
         Arc::clone(&self.served.serving)
     }
 
-    /// Serves this pair, and watches its files from now on.
+    /// Why this pair will not be served.
+    pub(super) fn objection(&self, pair: &Pair) -> Option<String> {
+        self.good.borrow().objection(pair, clock::wall_clock())
+    }
+
+    /// Serves this pair if it is no worse than what is served, and watches its files
+    /// from now on.
     pub(super) fn apply(&self, pair: Pair) {
-        self.good.send_modify(|good| self.replace(good, pair));
+        let now = clock::wall_clock();
+        self.good
+            .send_modify(|good| match good.objection(&pair, now) {
+                Some(_) => good.settings = pair.settings,
+                None => self.replace(good, pair),
+            });
     }
 
     /// Looks at the files again and again. It reads them: whatever tool replaces
@@ -167,6 +195,7 @@ impl WatchedFiles {
         *good = Good {
             settings: pair.settings,
             content: pair.content,
+            validity: pair.certificate.validity(),
         };
         self.served.set(pair.certificate);
     }
@@ -206,13 +235,18 @@ fn look_now(known: &Good) -> Look {
     if content == known.content {
         return Look::Same;
     }
-    match texts.certificate() {
-        Ok(certificate) => Look::New(Pair {
-            settings: known.settings.clone(),
-            content,
-            certificate,
-        }),
-        Err(error) => broken(Some(content), error),
+    let certificate = match texts.certificate() {
+        Ok(certificate) => certificate,
+        Err(error) => return broken(Some(content), error),
+    };
+    let pair = Pair {
+        settings: known.settings.clone(),
+        content,
+        certificate,
+    };
+    match known.objection(&pair, clock::wall_clock()) {
+        Some(reason) => broken(Some(content), anyhow!(reason)),
+        None => Look::New(pair),
     }
 }
 

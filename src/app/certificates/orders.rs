@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
@@ -19,7 +19,7 @@ use crate::metrics::labels::OrderOutcome;
 use crate::tls::acme::{
     self, Account, Authority, Challenges, OrderError, Proof, Settings, renewal_time, retry_delay,
 };
-use crate::tls::{Certificate, Serving};
+use crate::tls::{Certificate, Flaw, Serving};
 
 /// How long an order may take in all.
 const ORDER_TIMEOUT: Duration = Duration::from_mins(5);
@@ -100,10 +100,14 @@ impl Orders {
         );
         let fits = saved.directory == self.settings.directory
             && saved.hostnames == self.settings.hostnames;
-        let due = certificate.validity();
+        // That it ends soon is for the next order to see to.
+        let flaws = certificate.flaws(clock::wall_clock()).into_iter();
+        for flaw in flaws.filter(|flaw| matches!(flaw, Flaw::Expired(_) | Flaw::NotYetValid(_))) {
+            tracing::warn!("acme.cert_cache: the saved certificate: {flaw}");
+        }
+        let validity = certificate.validity();
         self.served.set(certificate);
-        due.filter(|_| fits)
-            .map(|validity| renewal_time(validity, random::fraction()))
+        fits.then(|| renewal_time(validity, random::fraction()))
     }
 
     /// Orders a certificate whenever one is due.
@@ -150,7 +154,7 @@ impl Orders {
                 progress.failures = 0;
                 progress.unsaved = Some(saved);
                 self.save(progress).await;
-                progress.due = validity.map(|validity| renewal_time(validity, random::fraction()));
+                progress.due = Some(renewal_time(validity, random::fraction()));
                 sleep(LOOK_INTERVAL).await;
             }
             Err(error) => self.fail(progress, error).await,
@@ -242,10 +246,11 @@ fn normalised(hostnames: &[String]) -> Vec<String> {
 pub(super) fn authority(settings: &Settings) -> anyhow::Result<Authority> {
     let ca_file = settings.ca_file.as_deref();
     let vouchers = ca_file.map(|path| read_file("acme.ca_file", path));
-    Ok(Authority::new(
-        &settings.directory,
-        vouchers.transpose()?.as_deref(),
-    )?)
+    let authority = Authority::new(&settings.directory, vouchers.transpose()?.as_deref());
+    authority.with_context(|| match ca_file {
+        Some(path) => format!("acme.ca_file: {}", path.display()),
+        None => "acme.ca_file".to_owned(),
+    })
 }
 
 /// The ways in which names can be proven, and the listeners of HTTP-01. What

@@ -12,12 +12,12 @@ use rustls::ServerConfig;
 
 use crate::app::accounts;
 use crate::app::admin;
-use crate::app::certificates::{Certificates, Pair};
+use crate::app::certificates::{self, Certificates, Pair};
 use crate::app::countries;
 use crate::app::federation::{self, Peers, Tls};
 use crate::app::regular_file;
 use crate::bridges::BridgeList;
-use crate::broker::{Broker, Knowledge, PollInterval};
+use crate::broker::{Broker, Knowledge, PollInterval, clock};
 use crate::config::{self, Config, Inputs, Loaded};
 use crate::geoip::GeoIp;
 use crate::grpc::Gate;
@@ -135,6 +135,8 @@ pub(super) struct Prepared {
     pub(super) loaded: Loaded,
     knowledge: Knowledge,
     certificate: Option<Pair>,
+    /// What the operator should know of files.
+    pub(super) warnings: Vec<String>,
     log_level: LogLevel,
     access: (Access, Option<ServerConfig>),
     peer_tls: Option<Tls>,
@@ -195,6 +197,7 @@ impl Prepared {
         if !wrong.is_empty() {
             return Err(Refused(wrong));
         }
+        let warnings = certificate_warnings(certificates, certificate.as_ref(), config);
         Ok(Self {
             bounds: accounts::bounds(config),
             loaded,
@@ -203,6 +206,7 @@ impl Prepared {
                 ..knowledge
             },
             certificate,
+            warnings,
             log_level,
             access,
             peer_tls,
@@ -226,6 +230,19 @@ impl Prepared {
         let (access, tls) = self.access;
         targets.gate.set(access, tls);
     }
+}
+
+fn certificate_warnings(
+    certificates: &Certificates,
+    pair: Option<&Pair>,
+    config: &Config,
+) -> Vec<String> {
+    let mut warnings = certificates::warnings(config, clock::wall_clock());
+    if let Some(reason) = certificates.objection(pair) {
+        warnings.retain(|warning| *warning != reason);
+        warnings.push(format!("the certificate stays the one before: {reason}"));
+    }
+    warnings
 }
 
 /// Puts limits in force, for requests at once, for connections with the next. A

@@ -16,11 +16,11 @@ use hyper_util::rt::TokioExecutor;
 use instant_acme::{
     Account, AccountCredentials, BodyWrapper, BytesResponse, Error, HttpClient, NewAccount,
 };
+use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::{ClientConfig, RootCertStore};
 use tokio::time::timeout;
+
+use crate::tls::mutual::{InvalidMutualTls, roots};
 
 /// How long the authority may take over one reply.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -30,17 +30,11 @@ const REPLY_MAX: usize = 1024 * 1024;
 /// Why there is no way to the authority.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidAuthority {
-    /// The file is no PEM text.
-    #[error("acme.ca_file: {0}")]
-    Pem(pem::Error),
-    /// The file has no certificate in it.
-    #[error("acme.ca_file: there is no certificate in it")]
-    NoCertificate,
-    /// A certificate in the file is not one of an authority.
-    #[error("acme.ca_file: {0}")]
-    Root(rustls::Error),
+    /// The file.
+    #[error("{0}")]
+    File(#[from] InvalidMutualTls),
     /// The system trusts nobody, or does not say whom.
-    #[error("acme.ca_file: not set, and the system has no certificate authorities: {0}")]
+    #[error("not set, and the system has no certificate authorities: {0}")]
     System(std::io::Error),
     /// TLS itself.
     #[error("TLS")]
@@ -120,18 +114,6 @@ pub fn check_directory(url: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn roots(pem: &[u8]) -> Result<RootCertStore, InvalidAuthority> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(InvalidAuthority::Pem)?;
-        roots.add(certificate).map_err(InvalidAuthority::Root)?;
-    }
-    if roots.is_empty() {
-        return Err(InvalidAuthority::NoCertificate);
-    }
-    Ok(roots)
-}
-
 type Body = BodyWrapper<Bytes>;
 
 #[derive(Clone)]
@@ -177,9 +159,10 @@ mod tests {
 
     #[test]
     fn a_file_that_vouches_for_nobody_is_refused() {
-        assert_eq!(error(""), "acme.ca_file: there is no certificate in it");
-        let broken = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
-        assert!(error(broken).starts_with("acme.ca_file: "));
+        assert_eq!(error("a note"), "there is no certificate in it");
+        let rubbish = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let culprit = "certificate 1 in it is damaged";
+        assert!(error(rubbish).starts_with(culprit), "{}", error(rubbish));
     }
 
     #[test]

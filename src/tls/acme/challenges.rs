@@ -11,6 +11,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::OrderError;
+use crate::tls::InvalidCertificate;
 
 /// A way to prove that a name is ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +111,7 @@ fn certificate(name: &str, authorization: &KeyAuthorization) -> Result<Certified
     let key = KeyPair::generate()?;
     let chain = vec![params.self_signed(&key)?.der().clone()];
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let key = any_supported_type(&key).map_err(|error| OrderError::Unusable(error.into()))?;
+    let key = any_supported_type(&key).map_err(|_| InvalidCertificate::UnusableKey)?;
     // Not checked: the check does not know the extension, which is critical.
     Ok(CertifiedKey::new(chain, key))
 }

@@ -1,0 +1,246 @@
+//! What is wrong with certificates that can be served all the same: some clients
+//! refuse them.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, RootCertStore};
+use x509_parser::oid_registry::Oid;
+use x509_parser::prelude::X509Certificate;
+
+/// One thing that is wrong. The words hold nothing of what is in the file, but for
+/// times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// Since then.
+    Expired(SystemTime),
+    /// Until then.
+    NotYetValid(SystemTime),
+    /// Then.
+    EndsSoon(SystemTime),
+    /// Its key is of this kind, with which few clients can make a handshake.
+    Key(&'static str),
+    /// This one of the chain, counted from 1, is signed in a way that few clients can
+    /// check.
+    Signature(usize, &'static str),
+    /// It says that it is for other things than servers.
+    Purpose,
+    /// No client finds the name that it asked for.
+    NoNames,
+    /// The issuer of this one of the chain is there, but not next to it.
+    Order(usize),
+    /// The one after this one is not its issuer.
+    Gap(usize),
+    /// They have each other's names, and not each other's signatures.
+    Signatures,
+    /// The server's own is alone, and another's signature is under it.
+    Alone,
+}
+
+impl Flaw {
+    /// How long before its end a certificate is to be renewed.
+    pub const SOON: Duration = Duration::from_hours(7 * 24);
+
+    /// Whether it is about time, and so may not have been there before.
+    pub fn is_of_time(self) -> bool {
+        matches!(
+            self,
+            Self::Expired(_) | Self::NotYetValid(_) | Self::EndsSoon(_)
+        )
+    }
+
+    /// Whether it is one only where all the world comes, and not where each other's
+    /// authorities and programs are known.
+    pub fn is_of_strangers(self) -> bool {
+        matches!(
+            self,
+            Self::Key(_) | Self::Signature(..) | Self::NoNames | Self::Alone
+        )
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Expired(at) => write!(f, "it has expired on {}: clients refuse it", date(at)),
+            Self::NotYetValid(at) => write!(
+                f,
+                "it is not valid before {} (if that is past, the clock is wrong): clients refuse it",
+                date(at)
+            ),
+            Self::EndsSoon(at) => {
+                write!(f, "it ends on {}, in less than 7 days: renew it", date(at))
+            }
+            Self::Key(kind) => write!(
+                f,
+                "its key is of the kind {kind}, with which browsers and uTLS cannot make a \
+                 handshake: most need ECDSA with P-256, or RSA"
+            ),
+            Self::Signature(number, kind) => write!(
+                f,
+                "certificate {number} in it is signed with {kind}, which browsers and uTLS do not \
+                 accept"
+            ),
+            Self::Purpose => f.write_str(
+                "it is not for TLS servers (its extended key usage has no serverAuth): clients \
+                 refuse it",
+            ),
+            Self::NoNames => f.write_str(
+                "it has no subject alternative names, and clients look at no others: they refuse \
+                 it",
+            ),
+            Self::Order(number) => write!(
+                f,
+                "the chain is in the wrong order: after certificate {number} in it should come its \
+                 issuer, which is elsewhere in the file"
+            ),
+            Self::Gap(number) => write!(
+                f,
+                "it is no chain: certificate {} in it is not the issuer of certificate {number}; \
+                 clients that do not know the missing one refuse it",
+                number + 1
+            ),
+            Self::Signatures => f.write_str(
+                "it is no chain: the names of issuers fit, and the signatures do not; clients \
+                 refuse it",
+            ),
+            Self::Alone => f.write_str(
+                "the intermediate certificate is missing: the server's own is alone in it; clients \
+                 that do not know its issuer refuse it (use the full chain, such as fullchain.pem)",
+            ),
+        }
+    }
+}
+
+fn date(time: SystemTime) -> humantime::Rfc3339Timestamp {
+    humantime::format_rfc3339_seconds(time)
+}
+
+/// The flaws of a chain that time does not change.
+pub(super) fn of(ders: &[CertificateDer<'_>], chain: &[X509Certificate<'_>]) -> Vec<Flaw> {
+    let Some(own) = chain.first() else {
+        return Vec::new();
+    };
+    let mut flaws = Vec::new();
+    flaws.extend(key_kind(own).map(Flaw::Key));
+    flaws.extend(signature_kind(chain));
+    flaws.extend(names(own));
+    flaws.extend(purpose(own));
+    flaws.extend(gap(chain).or_else(|| signatures(ders)));
+    flaws
+}
+
+fn names(own: &X509Certificate<'_>) -> Option<Flaw> {
+    let names = own.subject_alternative_name().ok().flatten();
+    let has_names = names.is_some_and(|names| !names.value.general_names.is_empty());
+    (!has_names).then_some(Flaw::NoNames)
+}
+
+fn purpose(own: &X509Certificate<'_>) -> Option<Flaw> {
+    let usage = own.extended_key_usage().ok().flatten()?.value;
+    (!usage.server_auth && !usage.any).then_some(Flaw::Purpose)
+}
+
+fn key_kind(certificate: &X509Certificate<'_>) -> Option<&'static str> {
+    let algorithm = &certificate.public_key().algorithm;
+    let curve = || algorithm.parameters.as_ref()?.as_oid().ok();
+    match &*algorithm.algorithm.to_id_string() {
+        "1.2.840.10045.2.1" => {
+            let is_p521 = curve()?.to_id_string() == "1.3.132.0.35";
+            is_p521.then_some("P-521")
+        }
+        _ => new_kind(&algorithm.algorithm),
+    }
+}
+
+/// That of the first certificate whose signature few can check. Nobody checks the
+/// signature of an authority under its own.
+fn signature_kind(chain: &[X509Certificate<'_>]) -> Option<Flaw> {
+    let checked = (1..).zip(chain).filter(|(_, one)| !is_self_issued(one));
+    let mut odd = checked.filter_map(|(number, one)| {
+        let algorithm = &one.signature_algorithm.algorithm;
+        let kind = match &*algorithm.to_id_string() {
+            "1.2.840.113549.1.1.4" => Some("MD5"),
+            "1.2.840.113549.1.1.5" | "1.2.840.10045.4.1" => Some("SHA-1"),
+            _ => new_kind(algorithm),
+        };
+        kind.map(|kind| Flaw::Signature(number, kind))
+    });
+    odd.next()
+}
+
+/// Algorithms that browsers do not know yet.
+fn new_kind(algorithm: &Oid<'_>) -> Option<&'static str> {
+    match &*algorithm.to_id_string() {
+        "1.3.101.112" => Some("Ed25519"),
+        "1.3.101.113" => Some("Ed448"),
+        "2.16.840.1.101.3.4.3.17" | "2.16.840.1.101.3.4.3.18" | "2.16.840.1.101.3.4.3.19" => {
+            Some("ML-DSA")
+        }
+        _ => None,
+    }
+}
+
+fn is_self_issued(certificate: &X509Certificate<'_>) -> bool {
+    certificate.issuer().as_raw() == certificate.subject().as_raw()
+}
+
+/// The first place at which the next certificate is not the issuer.
+fn gap(chain: &[X509Certificate<'_>]) -> Option<Flaw> {
+    if let [own] = chain {
+        return (!is_self_issued(own)).then_some(Flaw::Alone);
+    }
+    let is_issuer = |one: &X509Certificate<'_>, issuer: &X509Certificate<'_>| {
+        one.issuer().as_raw() == issuer.subject().as_raw()
+    };
+    let mut pairs = (1..).zip(chain.windows(2));
+    let (number, pair) = pairs.find(|(_, pair)| !is_issuer(&pair[0], &pair[1]))?;
+    let is_elsewhere =
+        !is_self_issued(&pair[0]) && chain.iter().any(|one| is_issuer(&pair[0], one));
+    Some(if is_elsewhere {
+        Flaw::Order(number)
+    } else {
+        Flaw::Gap(number)
+    })
+}
+
+/// Whether a client that trusts the last certificate would refuse the first. How long
+/// each is valid, and what for, does not matter here.
+fn signatures(chain: &[CertificateDer<'_>]) -> Option<Flaw> {
+    let [own, issuers @ .., last] = chain else {
+        return None;
+    };
+    let mut roots = RootCertStore::empty();
+    roots.add(last.clone().into_owned()).ok()?;
+    let time = chain.iter().rev().skip(1).filter_map(valid_from).max()?;
+    let verified = verify_server_cert_signed_by_trust_anchor(
+        &ParsedCertificate::try_from(own).ok()?,
+        &roots,
+        issuers,
+        time,
+        aws_lc_rs::default_provider()
+            .signature_verification_algorithms
+            .all,
+    );
+    let is_refused = matches!(
+        verified,
+        Err(rustls::Error::InvalidCertificate(
+            CertificateError::BadSignature | CertificateError::UnknownIssuer
+        ))
+    );
+    is_refused.then_some(Flaw::Signatures)
+}
+
+fn valid_from(der: &CertificateDer<'_>) -> Option<UnixTime> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    let from = certificate.validity().not_before.timestamp();
+    let since_epoch = Duration::from_secs(u64::try_from(from).ok()?);
+    Some(UnixTime::since_unix_epoch(since_epoch))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! PEM text (RFC 7468). It is taken apart here and not by rustls, which passes over
+//! what it does not understand and quotes lines of the file in its errors: a
+//! certificate that is not read is missed by clients only, and the lines may be a
+//! key's.
+
+use memchr::memmem;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+const BEGIN: &[u8] = b"-----BEGIN ";
+const END: &[u8] = b"-----END ";
+const DASHES: &[u8] = b"-----";
+/// The longest label that is one, in bytes.
+const LABEL_MAX: usize = 40;
+
+/// The labels of certificates that are not in the form that TLS uses.
+const OTHER_CERTIFICATES: [&[u8]; 4] = [
+    b"TRUSTED CERTIFICATE",
+    b"X509 CERTIFICATE",
+    b"PKCS7",
+    b"CMS",
+];
+
+/// The fault of a file. Its words hold nothing of what is in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Nothing is in it.
+    #[error("the file is empty")]
+    Empty,
+    /// The binary form of a certificate, of a key or of both.
+    #[error(
+        "it is binary (DER, or PKCS #12 as in .pfx and .p12 files), and has to be PEM: \
+         `openssl x509 -inform DER`, `openssl pkey -inform DER` and `openssl pkcs12 -nodes` \
+         convert it"
+    )]
+    Binary,
+    /// Some editors put it there.
+    #[error("it begins with a byte order mark: save it as plain text, without one")]
+    ByteOrderMark,
+    /// It ends too early.
+    #[error("it is cut off: a -----BEGIN line has no -----END line")]
+    CutOff,
+    /// Every line break has become a blank, or nothing.
+    #[error("its line breaks are missing: -----BEGIN ...----- has to be a line of its own")]
+    NoLineBreaks,
+    /// Lines that do not fit, or no base64 between them.
+    #[error(
+        "it is damaged: a -----BEGIN line, its -----END line or the base64 between them is wrong"
+    )]
+    Damaged,
+    /// No certificate.
+    #[error("there is no certificate in it")]
+    NoCertificate,
+    /// The file of a key instead of that of a certificate.
+    #[error("there is no certificate in it, but a private key")]
+    KeyForCertificate,
+    /// Certificates in other forms.
+    #[error(
+        "a certificate in it is not in the form that TLS uses (it begins with another line than \
+         -----BEGIN CERTIFICATE-----): `openssl x509` or `openssl pkcs7 -print_certs` convert it"
+    )]
+    OtherCertificate,
+    /// A request for a certificate.
+    #[error("it is a request for a certificate, and not the certificate")]
+    Request,
+    /// No key.
+    #[error("there is no private key in it")]
+    NoKey,
+    /// The file of a certificate instead of that of a key.
+    #[error("there is no private key in it, but a certificate")]
+    CertificateForKey,
+    /// A key that needs a pass phrase.
+    #[error(
+        "the private key is encrypted, and nobody is there to type the pass phrase: `openssl \
+         pkey` decrypts it"
+    )]
+    Encrypted,
+    /// A key of OpenSSH or of an algorithm that nobody uses any more.
+    #[error("the private key is of a kind that is not for TLS")]
+    OtherKey,
+}
+
+/// The certificates in a text, at least one. Keys and parameters may be among them.
+pub fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    let sections = sections(text)?;
+    let has = |label: &[u8]| sections.iter().any(|section| section.is_of(label));
+    if sections
+        .iter()
+        .any(|section| OTHER_CERTIFICATES.contains(&section.label))
+    {
+        return Err(Fault::OtherCertificate);
+    }
+    let certificates = sections
+        .iter()
+        .filter(|section| section.label == b"CERTIFICATE");
+    let certificates = certificates
+        .map(|section| CertificateDer::from_pem_slice(&section.text()).map_err(|_| Fault::Damaged));
+    let certificates: Vec<_> = certificates.collect::<Result<_, _>>()?;
+    if !certificates.is_empty() {
+        Ok(certificates)
+    } else if has(b"CERTIFICATE REQUEST") {
+        Err(Fault::Request)
+    } else if has(b"PRIVATE KEY") {
+        Err(Fault::KeyForCertificate)
+    } else {
+        Err(Fault::NoCertificate)
+    }
+}
+
+/// The first private key in a text. Certificates and parameters may be there, too.
+pub fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, Fault> {
+    let sections = sections(text)?;
+    let Some(key) = sections
+        .iter()
+        .find(|section| section.is_of(b"PRIVATE KEY"))
+    else {
+        let is_certificate = sections.iter().any(|section| section.is_of(b"CERTIFICATE"));
+        return Err(if is_certificate {
+            Fault::CertificateForKey
+        } else {
+            Fault::NoKey
+        });
+    };
+    if key.label == b"ENCRYPTED PRIVATE KEY" || key.has(b"ENCRYPTED") {
+        return Err(Fault::Encrypted);
+    }
+    if ![&b"PRIVATE KEY"[..], b"RSA PRIVATE KEY", b"EC PRIVATE KEY"].contains(&key.label) {
+        return Err(Fault::OtherKey);
+    }
+    PrivateKeyDer::from_pem_slice(&key.text()).map_err(|_| Fault::Damaged)
+}
+
+/// The same text with each section on lines of its own, for those who read PEM by
+/// lines.
+pub fn in_lines(text: &[u8]) -> Result<Vec<u8>, Fault> {
+    let sections = sections(text)?;
+    Ok(sections.iter().flat_map(Section::text).collect())
+}
+
+/// What is between two lines.
+struct Section<'a> {
+    label: &'a [u8],
+    body: &'a [u8],
+}
+
+impl Section<'_> {
+    fn is_of(&self, part: &[u8]) -> bool {
+        self.label.ends_with(part)
+    }
+
+    fn has(&self, text: &[u8]) -> bool {
+        memmem::find(self.body, text).is_some()
+    }
+
+    fn text(&self) -> Vec<u8> {
+        let Self { label, body } = self;
+        [
+            BEGIN, label, DASHES, b"\n", body, b"\n", END, label, DASHES, b"\n",
+        ]
+        .concat()
+    }
+}
+
+/// All that is there, wherever in a line it begins: `cat` joins what does not end
+/// with a line break.
+fn sections(text: &[u8]) -> Result<Vec<Section<'_>>, Fault> {
+    check_encoding(text)?;
+    let mut sections = Vec::new();
+    let mut rest = text;
+    while let Some((_, begun)) = split(rest, BEGIN) {
+        let (label, begun) = split(begun, DASHES).ok_or(Fault::CutOff)?;
+        if label.len() > LABEL_MAX || label.contains(&b'\n') {
+            return Err(Fault::Damaged);
+        }
+        if !begins_with_line_break(begun) {
+            return Err(Fault::NoLineBreaks);
+        }
+        let end = [END, label, DASHES].concat();
+        let body_len = memmem::find(begun, DASHES).ok_or(Fault::CutOff)?;
+        let (body, after) = begun.split_at(body_len);
+        let is_another = after.starts_with(END) && !end.starts_with(after.trim_ascii_end());
+        let fault = if is_another {
+            Fault::Damaged
+        } else {
+            Fault::CutOff
+        };
+        rest = after.strip_prefix(&*end).ok_or(fault)?;
+        sections.push(Section { label, body });
+    }
+    if is_begun(rest) {
+        return Err(Fault::CutOff);
+    }
+    Ok(sections)
+}
+
+fn check_encoding(text: &[u8]) -> Result<(), Fault> {
+    const MARKS: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"];
+    let has_sections = memmem::find(text, BEGIN).is_some();
+    if MARKS.iter().any(|mark| text.starts_with(mark)) {
+        Err(Fault::ByteOrderMark)
+    } else if text.trim_ascii().is_empty() {
+        Err(Fault::Empty)
+    } else if !has_sections
+        && text
+            .iter()
+            .any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace())
+    {
+        Err(Fault::Binary)
+    } else {
+        Ok(())
+    }
+}
+
+/// What is before a text and what is after it.
+fn split<'a>(text: &'a [u8], at: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let position = memmem::find(text, at)?;
+    Some((&text[..position], &text[position + at.len()..]))
+}
+
+fn begins_with_line_break(text: &[u8]) -> bool {
+    let mut after_blanks = text.iter().filter(|byte| !matches!(byte, b' ' | b'\t'));
+    matches!(after_blanks.next(), None | Some(b'\n' | b'\r'))
+}
+
+/// Whether a text ends in the middle of the line that begins a section.
+fn is_begun(text: &[u8]) -> bool {
+    let last_line = text.rsplit(|byte| matches!(byte, b'\n' | b'\r')).next();
+    let last_line = last_line.unwrap_or_default().trim_ascii_start();
+    !last_line.is_empty() && BEGIN.starts_with(last_line)
+}
+
+#[cfg(test)]
+mod tests;
