@@ -4,6 +4,8 @@
 mod certificates;
 #[path = "config/flags.rs"]
 mod flags;
+#[path = "config/pem.rs"]
+mod pem;
 #[path = "config/program.rs"]
 mod program;
 #[path = "config/queues.rs"]

@@ -102,6 +102,11 @@ fn man(directory: Option<&Path>) -> anyhow::Result<()> {
 
 /// Prints what clap has to say: help and version to stdout, errors to stderr.
 fn explain(error: &clap::Error) -> ExitCode {
+    // It would be quoted, and may be a private key.
+    if error.render().to_string().contains("-----BEGIN ") {
+        say(&"an argument is the content of a file, and has to be its path");
+        return WRONG_INPUT.into();
+    }
     match error.print() {
         Ok(()) if error.use_stderr() => WRONG_INPUT.into(),
         Ok(()) => ExitCode::SUCCESS,

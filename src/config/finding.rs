@@ -55,6 +55,13 @@ impl Origins {
         self.0.get(key).map(|origin| origin.written.as_str())
     }
 
+    /// The keys for which somebody wrote this.
+    pub(super) fn written_with(&self, part: &str) -> impl Iterator<Item = &str> {
+        let keys = self.0.iter();
+        let keys = keys.filter(move |(_, origin)| origin.written.contains(part));
+        keys.map(|(key, _)| key.as_str())
+    }
+
     pub(super) fn record(&mut self, key: String, written: String, source: Source) {
         self.0.insert(key, Origin { source, written });
     }
@@ -74,19 +81,38 @@ pub struct Finding {
     pub problem: String,
 }
 
+/// How PEM texts begin, among them private keys. No path has it.
+pub(super) const PEM: &str = "-----BEGIN ";
+const NOT_SHOWN: &str = "(a PEM text, not shown)";
+
 impl fmt::Display for Finding {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let problem = one_line(&self.problem);
+        let problem = without_pem(&one_line(&self.problem));
         let Some(key) = &self.key else {
             return write!(formatter, "{}: {problem}", self.source);
         };
         formatter.write_str(&one_line(key))?;
         match (&self.value, &self.source) {
-            (Some(value), source) => write!(formatter, " = {} ({source})", one_line(value))?,
+            (Some(value), source) => {
+                let value = if value.contains(PEM) {
+                    NOT_SHOWN
+                } else {
+                    &one_line(value)
+                };
+                write!(formatter, " = {value} ({source})")?;
+            }
             (None, Source::Default) => formatter.write_str(" (not set)")?,
             (None, source) => write!(formatter, " ({source})")?,
         }
         write!(formatter, ": {problem}")
+    }
+}
+
+/// The text up to where a PEM text begins, which may be a private key.
+fn without_pem(text: &str) -> String {
+    match text.split_once(PEM) {
+        Some((before, _)) => format!("{before}{NOT_SHOWN}"),
+        None => text.to_owned(),
     }
 }
 

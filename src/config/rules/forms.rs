@@ -7,6 +7,7 @@ use crate::telemetry::{LogLevel, otel};
 use crate::tls::acme::check_directory;
 
 use super::Rules;
+use crate::config::finding::PEM;
 
 pub(super) fn check(rules: &mut Rules<'_>) {
     if !is_address(&rules.config.listener.addr) {
@@ -101,6 +102,11 @@ fn acme(rules: &mut Rules<'_>) {
 fn paths(rules: &mut Rules<'_>) {
     if rules.config.acme.cert_cache == Path::new("") {
         rules.refuse(&["acme.cert_cache"], "is empty");
+    }
+    let origins = rules.origins;
+    for key in origins.written_with(PEM) {
+        let problem = "is the content of a file, and has to be its path";
+        rules.refuse(&[key], problem);
     }
 }
 
