@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -20,6 +18,7 @@ use tower::service_fn;
 
 use crate::app::cli::admin::Connection;
 use crate::proto::admin::v1::admin_client::AdminClient;
+use crate::tls::{self, pem};
 
 use super::failure::Failure;
 use super::target::Target;
@@ -85,23 +84,28 @@ fn token(path: &Path) -> Result<MetadataValue<Ascii>, Failure> {
 }
 
 fn authorities(path: &Path) -> Result<Certificate, Failure> {
-    let text = read("--tls-ca", path)?;
-    let mut certificates = CertificateDer::pem_slice_iter(text.as_bytes());
-    if !matches!(certificates.next(), Some(Ok(_))) {
-        let path = path.display();
-        let problem = format!("--tls-ca: {path}: there is no certificate in it");
-        return Err(Failure::Input(problem));
-    }
-    Ok(Certificate::from_pem(text))
+    let text = read_bytes("--tls-ca", path)?;
+    // What is there is passed on in lines: by lines it is read.
+    let certificates = pem::certificates(&text).and_then(|_| pem::in_lines(&text));
+    let certificates = certificates
+        .map_err(|fault| Failure::Input(format!("--tls-ca: {}: {fault}", path.display())))?;
+    Ok(Certificate::from_pem(certificates))
 }
 
 fn identity(asked: &Connection) -> Result<Option<Identity>, Failure> {
     match (&asked.tls_cert, &asked.tls_key) {
         (None, None) => Ok(None),
-        (Some(cert), Some(key)) => Ok(Some(Identity::from_pem(
-            read("--tls-cert", cert)?,
-            read("--tls-key", key)?,
-        ))),
+        (Some(cert), Some(key)) => {
+            let chain = read_bytes("--tls-cert", cert)?;
+            let secret = read_bytes("--tls-key", key)?;
+            let wrong = |error: tls::InvalidCertificate| {
+                let (cert, key) = (("--tls-cert", &**cert), ("--tls-key", &**key));
+                Failure::Input(error.in_files(cert, key))
+            };
+            tls::Certificate::from_pem(&chain, &secret).map_err(wrong)?;
+            let lines = |text: &[u8]| pem::in_lines(text).unwrap_or_default();
+            Ok(Some(Identity::from_pem(lines(&chain), lines(&secret))))
+        }
         _ => Err(Failure::Input(
             "--tls-cert and --tls-key: one needs the other".to_owned(),
         )),
@@ -112,6 +116,11 @@ fn identity(asked: &Connection) -> Result<Option<Identity>, Failure> {
 pub(super) fn read(wanted_for: &str, path: &Path) -> Result<String, Failure> {
     let text = fs::read_to_string(path);
     text.map_err(|error| Failure::Input(format!("{wanted_for}: {}: {error}", path.display())))
+}
+
+fn read_bytes(wanted_for: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+    let bytes = fs::read(path);
+    bytes.map_err(|error| Failure::Input(format!("{wanted_for}: {}: {error}", path.display())))
 }
 
 impl Interceptor for Token {
