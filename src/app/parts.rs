@@ -51,7 +51,7 @@ impl Parts {
                 let access = admin::access(&config.admin)?;
                 let peer_tls = federation::tls(&config.federation)?;
                 let certificates = Certificates::open(&config, metrics)?;
-                for warning in certificates::warnings(&config, now) {
+                for warning in certificates::warnings(&config, start.wall) {
                     tracing::warn!("{warning}");
                 }
                 let bounds = accounts::bounds(&config);

@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use snowflake_broker::listener::accounts::{Accounts, Bounds};
 use snowflake_broker::listener::{self, Closing, DropReason, Observer, Server, Settings};
-use snowflake_broker::tls::{Certificate, Serving};
-use snowflake_broker::{matching, tls};
+use snowflake_broker::matching;
+use snowflake_broker::tls::{Certificate, ServerConfigs, Serving};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 
 use crate::front::Front;
 use crate::messages::proxy_answer;
@@ -71,7 +70,7 @@ async fn a_handshake_without_room_is_dropped_for_memory() {
     let (cert, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
     let serving = Serving::default();
     serving.set(Certificate::from_pem(cert.as_bytes(), key.as_bytes()).unwrap());
-    let tls = tls::server_config(Arc::new(serving)).unwrap();
+    let configs = ServerConfigs::new(Arc::new(serving)).unwrap();
     let front = Front::new(matching::Settings::default());
     let listener = listener::bind("127.0.0.1:0").await.unwrap().remove(0);
     let addr = listener.local_addr().unwrap();
@@ -82,7 +81,7 @@ async fn a_handshake_without_room_is_dropped_for_memory() {
     };
     let server = Server::new(
         Settings::default(),
-        Some(TlsAcceptor::from(Arc::new(tls))),
+        Some(Arc::new(move |hello: &[u8]| configs.choose(hello))),
         front.endpoints.clone(),
         told.clone(),
         Accounts::new(bounds),
