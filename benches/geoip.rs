@@ -1,11 +1,14 @@
 //! How long the real databases (Debian's tor-geoipdb) take to load, and an
 //! address to be looked up.
 
+#[path = "../tests/support/unpacked.rs"]
+mod unpacked;
+
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use snowflake_broker::geoip::{GeoIp, Settings};
+use snowflake_broker::geoip::GeoIp;
 
 fn load(ipv4: &[u8], ipv6: &[u8]) -> GeoIp {
     let mut geoip = GeoIp::default();
@@ -41,9 +44,8 @@ fn ipv6_addresses(content: &[u8]) -> Vec<IpAddr> {
 }
 
 fn geoip(criterion: &mut Criterion) {
-    let files = Settings::default();
-    let read = |path| std::fs::read(path).expect("the package tor-geoipdb is installed");
-    let (ipv4, ipv6) = (read(files.geoipdb), read(files.geoip6db));
+    let read = |name| std::fs::read(unpacked::file(name)).expect("a readable file");
+    let (ipv4, ipv6) = (read("usr/share/tor/geoip"), read("usr/share/tor/geoip6"));
     let mut group = criterion.benchmark_group("geoip");
     group.sample_size(10);
     group.bench_function("load both files", |bencher| {

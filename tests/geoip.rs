@@ -1,23 +1,16 @@
 //! The databases of Debian's package tor-geoipdb: all of them is read, and right.
 
+#[path = "support/unpacked.rs"]
+mod unpacked;
+
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
 
-use snowflake_broker::geoip::{CountryCode, GeoIp, Settings};
-
-fn read(path: &Path) -> Vec<u8> {
-    std::fs::read(path).unwrap_or_else(|error| {
-        panic!(
-            "{}: {error}: this test needs the package tor-geoipdb, which tests/run installs",
-            path.display()
-        )
-    })
-}
+use snowflake_broker::geoip::{CountryCode, GeoIp};
 
 #[test]
 fn every_line_of_the_real_files_is_found_and_they_fit_in_15_mb() {
-    let files = Settings::default();
-    let (ipv4, ipv6) = (read(&files.geoipdb), read(&files.geoip6db));
+    let read = |name| std::fs::read(unpacked::file(name)).expect("a readable file");
+    let (ipv4, ipv6) = (read("usr/share/tor/geoip"), read("usr/share/tor/geoip6"));
     let mut geoip = GeoIp::default();
     geoip.load_ipv4(&ipv4).unwrap();
     geoip.load_ipv6(&ipv6).unwrap();
