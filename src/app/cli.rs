@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use crate::config::Flag;
 
 use admin::Admin;
+pub(super) use flags::switches;
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,9 +120,14 @@ struct Own {
     command: Option<Command>,
 }
 
-/// The whole command line, for its help, completions and man pages.
+/// The whole command line, for its help and man pages.
 pub(super) fn parser() -> clap::Command {
     flags::add(Own::command())
+}
+
+/// The same as shells complete it: the values of [`switches`] are left out.
+pub(super) fn parser_for_completions() -> clap::Command {
+    flags::add_for_completions(Own::command())
 }
 
 #[cfg(test)]

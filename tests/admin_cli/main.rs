@@ -4,10 +4,13 @@
 
 mod broker;
 mod calls;
+mod completions;
 mod packaging;
 #[path = "../support/port.rs"]
 mod port;
 mod refusals;
 mod remote;
 mod terminal;
+#[path = "../support/unpacked.rs"]
+mod unpacked;
 mod watch;

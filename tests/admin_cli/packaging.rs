@@ -1,4 +1,4 @@
-//! Completions and man pages.
+//! Man pages.
 
 use std::fs;
 use std::process::Stdio;
@@ -7,37 +7,6 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use crate::broker::{program, run};
-
-#[tokio::test]
-async fn completions_know_every_command() {
-    for shell in ["bash", "zsh", "fish"] {
-        let said = run(&mut program(["completions", shell])).await;
-        assert_eq!((said.code, &*said.stderr), (0, ""), "{shell}");
-        for word in ["check-config", "bridge-list-path", "dry-run", "token-file"] {
-            assert!(said.stdout.contains(word), "{shell} does not know {word}");
-        }
-    }
-    let said = run(&mut program(["completions", "csh"])).await;
-    assert_eq!(said.code, 2);
-}
-
-#[tokio::test]
-async fn bash_completes_with_them() {
-    let folder = tempfile::tempdir().unwrap();
-    let script = folder.path().join("snowflake-broker.bash");
-    let said = run(&mut program(["completions", "bash"])).await;
-    fs::write(&script, said.stdout).unwrap();
-    let checked = run(Command::new("bash").arg("-n").arg(&script)).await;
-    assert_eq!((checked.code, &*checked.stderr), (0, ""));
-    let complete = format!(
-        "source {}; COMP_WORDS=(snowflake-broker admin bri); COMP_CWORD=2; \
-         [[ $(complete -p snowflake-broker) =~ -F\\ ([^\\ ]+) ]]; \
-         \"${{BASH_REMATCH[1]}}\" snowflake-broker bri admin; echo \"${{COMPREPLY[@]}}\"",
-        script.display()
-    );
-    let completed = run(Command::new("bash").args(["-c", &complete])).await;
-    assert_eq!((&*completed.stdout, &*completed.stderr), ("bridges\n", ""));
-}
 
 #[tokio::test]
 async fn there_is_a_man_page_for_every_command() {

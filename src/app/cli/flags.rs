@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 
-use clap::{Arg, ArgMatches};
+use clap::{Arg, ArgAction, ArgMatches};
 
 use crate::config::Flag;
 
@@ -13,11 +13,27 @@ const TAKEN_BY: [&str; 4] = ["run", "check-config", "print-config", "count-ips"]
 /// Has the program take them before a command, and each command that makes
 /// something of them after its name. So others do not show them as theirs.
 pub(super) fn add(program: clap::Command) -> clap::Command {
-    let program = program.args(all());
+    add_as(program, ReferenceFlag::arg)
+}
+
+/// The same with switches that take no value. The generators of completions know none
+/// that is optional: to them a flag takes the next word or nothing.
+pub(super) fn add_for_completions(program: clap::Command) -> clap::Command {
+    add_as(program, ReferenceFlag::arg_for_completions)
+}
+
+fn add_as(program: clap::Command, arg: fn(&ReferenceFlag) -> Arg) -> clap::Command {
+    let args = || FLAGS.iter().map(arg);
     let add = |program: clap::Command, command| {
-        program.mut_subcommand(command, |command| command.args(all()))
+        program.mut_subcommand(command, |command| command.args(args()))
     };
-    TAKEN_BY.into_iter().fold(program, add)
+    TAKEN_BY.into_iter().fold(program.args(args()), add)
+}
+
+/// The names of the switches: the flags that may have a value, after `=`.
+pub(in crate::app) fn switches() -> impl Iterator<Item = &'static str> {
+    let switches = FLAGS.iter().filter(|flag| flag.value.is_none());
+    switches.map(|flag| flag.name)
 }
 
 /// Those that were given; what comes after the command's name counts.
@@ -38,10 +54,6 @@ pub(super) fn given(matches: &ArgMatches) -> Vec<Flag> {
     FLAGS.iter().filter_map(given).collect()
 }
 
-fn all() -> impl Iterator<Item = Arg> {
-    FLAGS.iter().map(ReferenceFlag::arg)
-}
-
 /// A flag of the reference broker.
 pub(super) struct ReferenceFlag {
     pub(super) name: &'static str,
@@ -53,11 +65,15 @@ pub(super) struct ReferenceFlag {
 }
 
 impl ReferenceFlag {
-    fn arg(&self) -> Arg {
-        let arg = Arg::new(self.name)
+    fn named(&self) -> Arg {
+        Arg::new(self.name)
             .long(self.name)
             .help(self.help)
-            .help_heading("Settings");
+            .help_heading("Settings")
+    }
+
+    fn arg(&self) -> Arg {
+        let arg = self.named();
         match self.value {
             Some(value) => arg.value_name(value).allow_hyphen_values(true),
             None => arg
@@ -65,6 +81,13 @@ impl ReferenceFlag {
                 .num_args(0..=1)
                 .require_equals(true)
                 .default_missing_value("true"),
+        }
+    }
+
+    fn arg_for_completions(&self) -> Arg {
+        match self.value {
+            Some(_) => self.arg(),
+            None => self.named().action(ArgAction::SetTrue),
         }
     }
 }
