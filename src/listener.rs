@@ -3,6 +3,7 @@
 
 pub mod accounts;
 mod activity;
+pub mod addresses;
 mod awaited;
 mod bind;
 mod buffers;

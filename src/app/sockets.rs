@@ -12,10 +12,13 @@ use tokio::net::{TcpListener, UnixListener};
 /// The main socket: clients, proxies, and whoever looks at what is public.
 pub(super) const HTTP: &str = "http";
 
+/// The socket that a certificate authority looks at.
+pub(super) const ACME: &str = "acme";
+
 /// The sockets where operators look at the broker.
 pub(super) const OPERATOR: &str = "operator";
 
-/// The socket of the administration.
+/// The sockets of the administration.
 pub(super) const ADMIN: &str = "admin";
 
 /// The socket where other brokers come.
@@ -29,9 +32,6 @@ pub(super) enum Inherited {
     /// A path.
     Unix(UnixListener),
 }
-
-/// What a certificate authority looks at.
-pub(super) const ACME: &str = "acme";
 
 /// The sockets by their names.
 pub(super) struct Sockets {
@@ -81,27 +81,23 @@ impl Sockets {
 
     /// Takes the one socket of this name, of either kind; none if there is none.
     pub(super) fn take_one(&mut self, name: &str) -> anyhow::Result<Option<Inherited>> {
-        let mut found = None;
+        let mut taken = self.take_any(name)?;
+        ensure!(taken.len() < 2, "LISTEN_FDNAMES: {name:?} is there twice");
+        Ok(taken.pop())
+    }
+
+    /// Takes all sockets of this name, of either kind.
+    pub(super) fn take_any(&mut self, name: &str) -> anyhow::Result<Vec<Inherited>> {
+        let mut all = Vec::new();
         for (index, purpose) in self.purposes.iter_mut().enumerate() {
             if purpose.as_deref() == Some(name) {
-                ensure!(found.is_none(), "LISTEN_FDNAMES: {name:?} is there twice");
                 *purpose = None;
-                found = Some(index);
+                let taken = listener_of_any_kind(&mut self.descriptors, index);
+                let taken = taken.with_context(|| inherited(name))?;
+                all.extend(taken);
             }
         }
-        let Some(index) = found else {
-            return Ok(None);
-        };
-        // It stays where it is when it is asked for as what it is not.
-        if let Ok(Some(listener)) = self.descriptors.take_unix_listener(index) {
-            ensure_listening(&listener).with_context(|| inherited(name))?;
-            listener.set_nonblocking(true)?;
-            let listener = UnixListener::from_std(listener)?;
-            return Ok(Some(Inherited::Unix(listener)));
-        }
-        let taken = listener(&mut self.descriptors, index);
-        let taken = taken.with_context(|| inherited(name))?;
-        Ok(taken.map(Inherited::Tcp))
+        Ok(all)
     }
 
     /// To be asked when everybody has taken theirs: who connects to a socket
@@ -121,6 +117,20 @@ fn listener(descriptors: &mut ListenFd, index: usize) -> anyhow::Result<Option<T
     ensure_listening(&listener)?;
     listener.set_nonblocking(true)?;
     Ok(Some(TcpListener::from_std(listener)?))
+}
+
+fn listener_of_any_kind(
+    descriptors: &mut ListenFd,
+    index: usize,
+) -> anyhow::Result<Option<Inherited>> {
+    // It stays where it is when it is asked for as what it is not.
+    let Ok(Some(listener)) = descriptors.take_unix_listener(index) else {
+        return Ok(listener(descriptors, index)?.map(Inherited::Tcp));
+    };
+    ensure_listening(&listener)?;
+    listener.set_nonblocking(true)?;
+    let listener = UnixListener::from_std(listener)?;
+    Ok(Some(Inherited::Unix(listener)))
 }
 
 fn ensure_listening(socket: &impl AsFd) -> anyhow::Result<()> {

@@ -3,22 +3,33 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
+
+use crate::listener::addresses;
 
 use super::auth::Role;
 
-/// Where the administration listens unless it is told otherwise, if the
+/// Where the administration listens unless it is told of another Unix socket, if the
 /// directory is there.
 pub const DEFAULT_SOCKET: &str = "/run/snowflake-broker/admin.sock";
+
+/// The word for nowhere.
+const OFF: &str = "off";
 
 /// Where the administration listens, and who may call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// A Unix socket (`unix:PATH` or an absolute path), an address and port, or
-    /// `off`; without it [`DEFAULT_SOCKET`], if its directory is there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub listen: Option<String>,
+    /// Addresses and ports, and Unix sockets (`unix:PATH` or an absolute path); or only
+    /// `off`. Without a Unix socket there is [`DEFAULT_SOCKET`] besides, if its directory
+    /// is there.
+    #[serde(
+        deserialize_with = "deserialize_listen",
+        serialize_with = "addresses::serialize",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub listen: Vec<String>,
     /// The certificates of an address and port.
     pub tls: TlsSettings,
     /// Who may call with a bearer token.
@@ -56,11 +67,14 @@ pub struct TokenSettings {
     pub file: PathBuf,
 }
 
-/// Where the administration listens.
+fn deserialize_listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let expected = "a path, an address and port, a list of them, or off";
+    addresses::deserialize(deserializer, expected)
+}
+
+/// One of the places where the administration listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listen<'a> {
-    /// Nowhere.
-    Off,
     /// At a Unix socket.
     Unix(&'a Path),
     /// At a Unix socket, if its directory is there.
@@ -69,18 +83,54 @@ pub enum Listen<'a> {
     Tcp(&'a str),
 }
 
-impl Settings {
-    /// Where to listen.
-    pub fn listen(&self) -> Listen<'_> {
-        match self.listen.as_deref() {
-            None => Listen::UnixIfPossible(Path::new(DEFAULT_SOCKET)),
-            Some("off") => Listen::Off,
-            Some(text) => match text.strip_prefix("unix:") {
-                Some(path) => Listen::Unix(Path::new(path)),
-                None if text.starts_with('/') => Listen::Unix(Path::new(text)),
-                None => Listen::Tcp(text),
-            },
+impl<'a> Listen<'a> {
+    fn parse(text: &'a str) -> Self {
+        match text.strip_prefix("unix:") {
+            Some(path) => Self::Unix(Path::new(path)),
+            None if text.starts_with('/') => Self::Unix(Path::new(text)),
+            None => Self::Tcp(text),
         }
+    }
+
+    /// The path of a Unix socket.
+    pub fn path(self) -> Option<&'a Path> {
+        match self {
+            Self::Unix(path) | Self::UnixIfPossible(path) => Some(path),
+            Self::Tcp(_) => None,
+        }
+    }
+
+    /// An address and port.
+    pub fn address(self) -> Option<&'a str> {
+        match self {
+            Self::Tcp(address) => Some(address),
+            Self::Unix(_) | Self::UnixIfPossible(_) => None,
+        }
+    }
+}
+
+impl Settings {
+    /// Returns true if there is to be no administration.
+    pub fn is_off(&self) -> bool {
+        self.listen == [OFF]
+    }
+
+    /// Returns true if `off` is among other places, which makes no sense.
+    pub fn is_off_and_on(&self) -> bool {
+        self.listen.len() > 1 && self.listen.iter().any(|place| place == OFF)
+    }
+
+    /// Every place to listen at; none if the administration is off. There always is a
+    /// Unix socket among them: who is locked out of the others has that.
+    pub fn listen(&self) -> Vec<Listen<'_>> {
+        if self.is_off() {
+            return Vec::new();
+        }
+        let mut places: Vec<_> = self.listen.iter().map(|text| Listen::parse(text)).collect();
+        if !places.iter().any(|place| place.path().is_some()) {
+            places.insert(0, Listen::UnixIfPossible(Path::new(DEFAULT_SOCKET)));
+        }
+        places
     }
 
     /// Whether callers over TCP have to say who they are.
@@ -105,28 +155,29 @@ pub fn is_loopback(addr: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn listening(text: &str) -> Settings {
+    fn listening(places: &[&str]) -> Settings {
         Settings {
-            listen: Some(text.to_owned()),
+            listen: places.iter().map(|&place| place.to_owned()).collect(),
             ..Settings::default()
         }
     }
 
     #[test]
-    fn sockets_and_addresses_are_told_apart() {
-        let default = Path::new(DEFAULT_SOCKET);
-        assert_eq!(
-            Settings::default().listen(),
-            Listen::UnixIfPossible(default)
-        );
-        assert_eq!(listening("off").listen(), Listen::Off);
+    fn there_is_a_unix_socket_whatever_else_there_is() {
+        let default = Listen::UnixIfPossible(Path::new(DEFAULT_SOCKET));
         let socket = Listen::Unix(Path::new("/a/b"));
-        assert_eq!(listening("unix:/a/b").listen(), socket);
-        assert_eq!(listening("/a/b").listen(), socket);
-        assert_eq!(
-            listening("127.0.0.1:1").listen(),
-            Listen::Tcp("127.0.0.1:1")
-        );
+        let (one, other) = (Listen::Tcp("127.0.0.1:1"), Listen::Tcp("[::1]:1"));
+        for (places, expected) in [
+            (&[][..], &[default][..]),
+            (&["/a/b"], &[socket]),
+            (&["unix:/a/b"], &[socket]),
+            (&["127.0.0.1:1"], &[default, one]),
+            (&["127.0.0.1:1", "[::1]:1"], &[default, one, other]),
+            (&["127.0.0.1:1", "/a/b"], &[one, socket]),
+            (&["off"], &[]),
+        ] {
+            assert_eq!(listening(places).listen(), expected, "{places:?}");
+        }
     }
 
     #[test]

@@ -1,16 +1,15 @@
 //! Who may see everything: whoever comes to the operator's own addresses, and on the
 //! public port whoever comes from the operator's networks.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use http::HeaderMap;
 use http::request::Parts;
 use ipnet::IpNet;
-use serde::de::{self, Deserializer, SeqAccess};
+use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
 
-use crate::listener::Peer;
+use crate::listener::{Peer, addresses};
 
 use super::client_address::{ClientAddress, client_address};
 
@@ -60,31 +59,10 @@ impl Listen {
 /// From a list, or from one text with commas.
 impl<'de> Deserialize<'de> for Listen {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Addresses)
-    }
-}
-
-struct Addresses;
-
-impl<'de> de::Visitor<'de> for Addresses {
-    type Value = Listen;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an address and port, a list of them, or off")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Listen, E> {
-        let addresses = text.split(',').map(str::trim);
-        let addresses = addresses.filter(|address| !address.is_empty() && *address != Listen::OFF);
-        Ok(Listen::At(addresses.map(str::to_owned).collect()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Listen, A::Error> {
-        let mut addresses = Vec::new();
-        while let Some(address) = list.next_element()? {
-            addresses.push(address);
-        }
-        Ok(Listen::At(addresses))
+        let expected = "an address and port, a list of them, or off";
+        let mut addresses = addresses::deserialize(deserializer, expected)?;
+        addresses.retain(|address| address != Self::OFF);
+        Ok(Self::At(addresses))
     }
 }
 

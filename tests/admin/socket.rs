@@ -1,18 +1,23 @@
 //! The socket's file, and one that the service manager has opened.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::Stdio;
 
 use rustix::process::Signal;
 use snowflake_broker::proto::admin::v1::GetStatusRequest;
+use snowflake_broker::proto::admin::v1::admin_client::AdminClient;
 use tokio::process::Command;
 use tokio::time::timeout;
+use tonic::transport::{Channel, Endpoint};
 
 use crate::FOREVER;
 use crate::broker::{Broker, Setup};
+use crate::port;
 
 async fn answers(broker: &Broker) {
     let mut client = broker.client().await;
@@ -79,12 +84,9 @@ async fn the_socket_of_a_successor_is_not_removed() {
     assert!(broker.socket().exists());
 }
 
-#[tokio::test]
-async fn one_that_is_passed_is_used_and_left() {
-    let setup = Setup::new();
-    setup.configure("[matching]\ndrain_grace = 0\n");
-    let socket = setup.path("passed.sock");
-    let listener = UnixListener::bind(&socket).unwrap();
+/// Starts it with a socket that listens at the path.
+async fn start_with(setup: Setup, socket: &Path) -> Broker {
+    let listener = UnixListener::bind(socket).unwrap();
     let mut command = Command::new("sh");
     command.args(["-c", "LISTEN_PID=$$ exec \"$0\" \"$@\" 3<&0 </dev/null"]);
     command.arg(env!("CARGO_BIN_EXE_snowflake-broker"));
@@ -93,10 +95,21 @@ async fn one_that_is_passed_is_used_and_left() {
         .env("LISTEN_FDS", "1")
         .env("LISTEN_FDNAMES", "admin")
         .stdin(Stdio::from(OwnedFd::from(listener)));
-    let mut broker = setup.start_as(command).await;
-    let channel = crate::broker::channel(&socket).await;
-    let mut client = snowflake_broker::proto::admin::v1::admin_client::AdminClient::new(channel);
+    setup.start_as(command).await
+}
+
+async fn answers_at(channel: Channel) {
+    let mut client = AdminClient::new(channel);
     client.get_status(GetStatusRequest {}).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_that_is_passed_is_used_and_left() {
+    let setup = Setup::new();
+    setup.configure("[matching]\ndrain_grace = 0\n");
+    let socket = setup.path("passed.sock");
+    let mut broker = start_with(setup, &socket).await;
+    answers_at(crate::broker::channel(&socket).await).await;
     assert!(!broker.socket().exists());
     broker.send(Signal::TERM);
     assert!(broker.end().await.success());
@@ -127,6 +140,58 @@ async fn the_default_one_is_not_insisted_on() {
     let log = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(log.contains("admin.listen: cannot listen on"), "{output:?}");
     assert!(log.contains("there is no administration"), "{log}");
+}
+
+/// A Unix socket that is passed stands for the one in the settings, and for no address.
+#[tokio::test]
+async fn an_address_is_besides_the_socket_that_is_passed() {
+    let setup = Setup::new();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
+    let listen = format!("[{:?}, \"{address}\"]", setup.socket());
+    setup.configure(&format!("[admin]\nlisten = {listen}\n"));
+    let socket = setup.path("passed.sock");
+    let broker = start_with(setup, &socket).await;
+    answers_at(crate::broker::channel(&socket).await).await;
+    let at_address = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    answers_at(at_address.connect().await.unwrap()).await;
+    assert!(!broker.socket().exists());
+}
+
+#[tokio::test]
+async fn off_is_off_even_for_a_socket_that_is_passed() {
+    let setup = Setup::new();
+    setup.configure("[admin]\nlisten = \"off\"\n");
+    let socket = setup.path("passed.sock");
+    let broker = start_with(setup, &socket).await;
+    let log = broker.log();
+    assert!(
+        log.contains("admin.listen is off: nothing is served"),
+        "{log}"
+    );
+}
+
+/// Who sets an address is not locked out of the command by it.
+#[tokio::test]
+async fn the_default_one_is_there_besides_an_address() {
+    let script = "set -euo pipefail\n\
+        mount -t tmpfs tmpfs /run && mkdir /run/snowflake-broker && ip link set lo up\n\
+        \"$BROKER\" --disable-tls --disable-geoip --addr 127.0.0.1:1 2> log &\n\
+        until [[ -S /run/snowflake-broker/admin.sock ]]; do sleep 0.05; done\n\
+        until : 2> /dev/null < /dev/tcp/127.0.0.1/2; do sleep 0.05; done\n\
+        \"$BROKER\" admin status\n\
+        \"$BROKER\" admin status --address 127.0.0.1:2\n\
+        \"$BROKER\" admin status --address unix:/run/snowflake-broker/admin.sock\n";
+    let folder = tempfile::tempdir().unwrap();
+    let mut unshare = Command::new("unshare");
+    unshare
+        .args(["--map-root-user", "--mount", "--net", "--pid", "--fork"])
+        .args(["--kill-child", "bash", "-c", script])
+        .current_dir(folder.path())
+        .env("BROKER", env!("CARGO_BIN_EXE_snowflake-broker"))
+        .env("SNOWFLAKE_BROKER_ADMIN__LISTEN", "127.0.0.1:2")
+        .kill_on_drop(true);
+    let output = timeout(FOREVER, unshare.output()).await.unwrap().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[tokio::test]

@@ -15,6 +15,8 @@ use crate::grpc::accept::Listener;
 use crate::grpc::settings::{Listen, Settings};
 use crate::listener;
 
+const SETTING: &str = "admin.listen";
+
 /// Who may write to the socket may change everything: its owner and its group.
 const MODE: u32 = 0o660;
 
@@ -25,30 +27,49 @@ pub(in crate::app) struct Socket {
     pub(in crate::app) file: Option<SocketFile>,
 }
 
-/// Opens what the settings say, or takes what the service manager has passed.
-/// Nothing if the administration is off.
+/// Opens what the settings say. What the service manager has passed is taken in place of
+/// Unix sockets, or of addresses and ports, whichever it is.
 pub(in crate::app) async fn open(
     settings: &Settings,
     sockets: &mut Sockets,
 ) -> anyhow::Result<Vec<Socket>> {
-    if let Some(inherited) = sockets.take_one(sockets::ADMIN)? {
-        tracing::info!("admin.listen is not used: the service manager has passed the socket");
-        return Ok(vec![without_file(accepted(inherited, settings)?)]);
-    }
-    match settings.listen() {
-        Listen::Unix(path) => Ok(vec![bind(path)?]),
-        Listen::UnixIfPossible(path) if path.parent().is_some_and(Path::is_dir) => {
-            Ok(bind_if_possible(path).into_iter().collect())
+    let inherited = sockets.take_any(sockets::ADMIN)?;
+    if settings.is_off() {
+        if !inherited.is_empty() {
+            tracing::warn!("admin.listen is off: nothing is served on the inherited socket");
         }
-        Listen::Off | Listen::UnixIfPossible(_) => Ok(Vec::new()),
-        Listen::Tcp(addr) => {
-            let listeners = listener::bind(addr).await;
-            let listeners =
-                listeners.map_err(|error| cannot_listen("admin.listen", addr, &error))?;
-            let listeners = listeners.into_iter().map(Listener::Tcp);
-            Ok(listeners.map(without_file).collect())
+        return Ok(Vec::new());
+    }
+    let has_unix = inherited.iter().any(|it| matches!(it, Inherited::Unix(_)));
+    let has_tcp = inherited.iter().any(|it| matches!(it, Inherited::Tcp(_)));
+    let mut open = Vec::new();
+    for inherited in inherited {
+        open.push(without_file(accepted(inherited, settings)?));
+    }
+    for place in settings.listen() {
+        match place {
+            Listen::Tcp(addr) if has_tcp => log_unused(addr),
+            Listen::Tcp(addr) => {
+                let listeners = listener::bind(addr).await;
+                let listeners = listeners.map_err(|error| cannot_listen(SETTING, addr, &error))?;
+                let listeners = listeners.into_iter().map(Listener::Tcp);
+                open.extend(listeners.map(without_file));
+            }
+            Listen::Unix(path) if has_unix => log_unused(&path.display().to_string()),
+            Listen::Unix(path) => open.push(bind(path)?),
+            Listen::UnixIfPossible(path)
+                if !has_unix && path.parent().is_some_and(Path::is_dir) =>
+            {
+                open.extend(bind_if_possible(path));
+            }
+            Listen::UnixIfPossible(_) => {}
         }
     }
+    Ok(open)
+}
+
+fn log_unused(place: &str) {
+    tracing::info!("{SETTING}: {place} is not used: the service manager has passed the socket");
 }
 
 fn without_file(listener: Listener) -> Socket {

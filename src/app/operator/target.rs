@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::app::cli::admin::Connection;
 use crate::config::{self, Inputs};
-use crate::grpc::settings::{Listen, Settings, is_loopback};
+use crate::grpc::settings::{Settings, is_loopback};
 
 use super::failure::Failure;
 
@@ -34,7 +34,7 @@ impl Target {
         let unread = wrong.iter().find(|wrong| wrong.key.is_none());
         match unread {
             Some(unread) if !inputs.files.is_empty() => Err(Failure::Input(unread.to_string())),
-            _ => Self::configured(&config.admin, asked),
+            _ => Self::configured(&config.admin, asked, Path::exists),
         }
     }
 
@@ -47,16 +47,28 @@ impl Target {
         }
     }
 
-    fn configured(admin: &Settings, asked: &Connection) -> Result<Self, Failure> {
-        match admin.listen() {
-            Listen::Off => Err(Failure::Input(
-                "admin.listen is off: name a broker with --address".to_owned(),
-            )),
-            Listen::Unix(path) | Listen::UnixIfPossible(path) => Self::unix(path, asked),
-            Listen::Tcp(address) => {
+    /// Of several places the Unix socket, unless it is not there or credentials were
+    /// given, for which it has no use.
+    fn configured(
+        admin: &Settings,
+        asked: &Connection,
+        exists: impl Fn(&Path) -> bool,
+    ) -> Result<Self, Failure> {
+        let places = admin.listen();
+        let path = places.iter().find_map(|place| place.path());
+        let address = places.iter().find_map(|place| place.address());
+        match (path, address) {
+            (Some(path), Some(_)) if exists(path) && !has_credentials(asked) => {
+                Self::unix(path, asked)
+            }
+            (_, Some(address)) => {
                 let address = from_this_machine(address);
                 Self::tcp("admin.listen", &address, asked, admin.tls.cert.is_some())
             }
+            (Some(path), None) => Self::unix(path, asked),
+            (None, None) => Err(Failure::Input(
+                "admin.listen is off: name a broker with --address".to_owned(),
+            )),
         }
     }
 
@@ -107,6 +119,10 @@ fn wants_tls(asked: &Connection) -> bool {
         || asked.tls_server_name.is_some()
 }
 
+fn has_credentials(asked: &Connection) -> bool {
+    wants_tls(asked) || asked.token_file.is_some()
+}
+
 fn is_host_and_port(address: &str) -> bool {
     let parts = address.rsplit_once(':');
     let is_it = parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
@@ -144,6 +160,18 @@ mod tests {
         }
     }
 
+    fn listening(places: &[&str]) -> Settings {
+        Settings {
+            listen: places.iter().map(|&place| place.to_owned()).collect(),
+            ..Settings::default()
+        }
+    }
+
+    fn configured(admin: &Settings, asked: &Connection, is_there: bool) -> String {
+        let target = Target::configured(admin, asked, |_| is_there);
+        target.unwrap().to_string()
+    }
+
     fn found(asked: &Connection, listen: &str) -> String {
         match Target::find(asked, &inputs(listen)) {
             Ok(target) => target.to_string(),
@@ -157,26 +185,47 @@ mod tests {
         assert_eq!(found(&asked, ""), "unix:/run/snowflake-broker/admin.sock");
         assert_eq!(found(&asked, "/a/b"), "unix:/a/b");
         assert_eq!(found(&asked, "unix:/a/b"), "unix:/a/b");
-        assert_eq!(found(&asked, "127.0.0.1:1"), "127.0.0.1:1");
-        assert_eq!(found(&asked, ":1"), "127.0.0.1:1");
-        assert_eq!(found(&asked, "192.0.2.1:1"), "192.0.2.1:1 over TLS");
+        let at_port = |address| configured(&listening(&[address]), &asked, false);
+        assert_eq!(at_port("127.0.0.1:1"), "127.0.0.1:1");
+        assert_eq!(at_port(":1"), "127.0.0.1:1");
+        assert_eq!(at_port("192.0.2.1:1"), "192.0.2.1:1 over TLS");
         assert!(found(&asked, "off").contains("--address"));
         assert_eq!(found(&at("[::1]:2"), "/a/b"), "[::1]:2");
     }
 
     #[test]
     fn a_configured_certificate_means_tls() {
-        let mut admin = Settings {
-            listen: Some("[::]:1".to_owned()),
-            ..Settings::default()
-        };
-        let target = |admin: &Settings| {
-            let target = Target::configured(admin, &Connection::default());
-            target.unwrap().to_string()
-        };
-        assert_eq!(target(&admin), "127.0.0.1:1");
+        let mut admin = listening(&["[::]:1"]);
+        assert_eq!(
+            configured(&admin, &Connection::default(), false),
+            "127.0.0.1:1"
+        );
         admin.tls.cert = Some("cert.pem".into());
-        assert_eq!(target(&admin), "127.0.0.1:1 over TLS");
+        let over_tls = "127.0.0.1:1 over TLS";
+        assert_eq!(configured(&admin, &Connection::default(), false), over_tls);
+    }
+
+    #[test]
+    fn of_several_places_the_socket_is_the_first() {
+        let asked = Connection::default();
+        let with_token = Connection {
+            token_file: Some("token".into()),
+            ..Connection::default()
+        };
+        let default = "unix:/run/snowflake-broker/admin.sock";
+        for (places, there, missing) in [
+            (&["127.0.0.1:1"][..], default, "127.0.0.1:1"),
+            (&["127.0.0.1:1", "/a/b"], "unix:/a/b", "127.0.0.1:1"),
+            (&["[::1]:1", "127.0.0.1:1"], default, "[::1]:1"),
+            (&["/a/b"], "unix:/a/b", "unix:/a/b"),
+            (&[], default, default),
+        ] {
+            let admin = listening(places);
+            assert_eq!(configured(&admin, &asked, true), there);
+            assert_eq!(configured(&admin, &asked, false), missing);
+            // A Unix socket does not ask for it.
+            assert_eq!(configured(&admin, &with_token, true), missing);
+        }
     }
 
     #[test]

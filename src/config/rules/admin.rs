@@ -1,10 +1,11 @@
 //! Who may reach the administration, and how they say who they are.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::Rules;
 use super::forms::is_address;
-use crate::grpc::settings::{Listen, is_loopback};
+use crate::grpc::settings::is_loopback;
 
 const LISTEN: &str = "admin.listen";
 const CERT: &str = "admin.tls.cert";
@@ -20,20 +21,32 @@ pub(super) fn check(rules: &mut Rules<'_>) {
 
 fn listen(rules: &mut Rules<'_>) {
     let admin = &rules.config.admin;
-    let addr = match admin.listen() {
-        Listen::Tcp(addr) => addr,
-        Listen::Unix(path) if !path.is_absolute() => {
-            rules.refuse(&[LISTEN], "the path of a socket has to be absolute");
+    if admin.is_off_and_on() {
+        rules.refuse(&[LISTEN], "off is among others: leave it out, or them");
+        return;
+    }
+    let mut places = BTreeSet::new();
+    for place in &admin.listen {
+        if !places.insert(place) {
+            rules.refuse(&[LISTEN], format!("{place:?} is there twice"));
             return;
         }
-        _ => return,
-    };
-    if !is_address(addr) {
+    }
+    let places = admin.listen();
+    let mut paths = places.iter().filter_map(|place| place.path());
+    if paths.any(Path::is_relative) {
+        rules.refuse(&[LISTEN], "the path of a socket has to be absolute");
+        return;
+    }
+    let addresses: Vec<&str> = places.iter().filter_map(|place| place.address()).collect();
+    if let Some(wrong) = addresses.iter().find(|addr| !is_address(addr)) {
         rules.refuse(
             &[LISTEN],
-            "expected a path, :PORT, HOST:PORT, [IPV6]:PORT or off",
+            format!(
+                "{wrong:?}: expected a path, :PORT, HOST:PORT, [IPV6]:PORT, a list of them, or off"
+            ),
         );
-    } else if is_loopback(addr) {
+    } else if addresses.iter().all(|addr| is_loopback(addr)) {
         // Nobody but this machine.
     } else if !admin.authenticates() {
         rules.refuse(

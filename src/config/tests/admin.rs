@@ -62,6 +62,44 @@ fn whoever_reaches_the_administration_has_to_say_who_they_are() {
 }
 
 #[test]
+fn the_administration_listens_in_several_places() {
+    let listening = |listen: &str| {
+        let mut file = NamedTempFile::new().unwrap();
+        writeln!(file, "[admin]\nlisten = {listen}").unwrap();
+        let mut inputs = in_the_clear(&[], vec![]);
+        inputs.files = vec![file.path().to_owned()];
+        load(&inputs).map_err(|error| error.to_string())
+    };
+    for (listen, places) in [
+        (r#""/a.sock""#, &["/a.sock"][..]),
+        (r#"["/a.sock", "127.0.0.1:1"]"#, &["/a.sock", "127.0.0.1:1"]),
+        (r#""[::1]:1, 127.0.0.1:1""#, &["[::1]:1", "127.0.0.1:1"]),
+        ("[]", &[]),
+        (r#""off""#, &["off"]),
+    ] {
+        let config = listening(listen).unwrap().config;
+        assert_eq!(config.admin.listen, places, "{listen}");
+        let again: Config = toml::from_str(&config.to_toml().unwrap()).unwrap();
+        assert_eq!(again, config, "{listen}");
+    }
+    for (listen, problem) in [
+        (r#"["off", "127.0.0.1:1"]"#, "off is among others"),
+        (r#"["/a.sock", "/a.sock"]"#, "\"/a.sock\" is there twice"),
+        (r#"["/a.sock", "unix:b.sock"]"#, "has to be absolute"),
+        (
+            r#"["127.0.0.1:1", "sock"]"#,
+            "\"sock\": expected a path, :PORT",
+        ),
+        (r#"["127.0.0.1:1", ":2"]"#, "others reach it"),
+        ("9443", "expected a path, an address and port"),
+    ] {
+        let error = listening(listen).unwrap_err();
+        assert!(error.starts_with("admin.listen = "), "{error}");
+        assert!(error.contains(problem), "{listen}: {error}");
+    }
+}
+
+#[test]
 fn tokens_for_the_administration_are_tables_of_a_file() {
     let load = |tokens: &str| {
         let text = format!("[tls]\ndisable = true\n[admin]\nlisten = \":1\"\n{tokens}");

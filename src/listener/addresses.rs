@@ -1,0 +1,64 @@
+//! Where to listen as a setting has it: one text, which may be several with commas, or a
+//! list of texts.
+
+use std::fmt;
+
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+use serde::ser::{Serialize as _, Serializer};
+
+/// The texts, without blanks around them; none if the setting is empty. The error says
+/// that this is `expected`.
+///
+/// # Errors
+/// If it is neither a text nor a list of texts.
+pub fn deserialize<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    expected: &'static str,
+) -> Result<Vec<String>, D::Error> {
+    deserializer.deserialize_any(Addresses { expected })
+}
+
+/// One as a text, several as a list.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn serialize<S: Serializer>(addresses: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    match addresses {
+        [one] => one.serialize(serializer),
+        several => several.serialize(serializer),
+    }
+}
+
+struct Addresses {
+    expected: &'static str,
+}
+
+impl<'de> Visitor<'de> for Addresses {
+    type Value = Vec<String>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.expected)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Vec<String>, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Vec<String>, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Vec<String>, E> {
+        let addresses = text.split(',').map(str::trim);
+        let addresses = addresses.filter(|address| !address.is_empty());
+        Ok(addresses.map(str::to_owned).collect())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<String>, A::Error> {
+        let mut addresses = Vec::new();
+        while let Some(address) = list.next_element::<String>()? {
+            addresses.push(address.trim().to_owned());
+        }
+        Ok(addresses)
+    }
+}
