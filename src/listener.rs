@@ -44,7 +44,7 @@ use tower::Service;
 pub use bind::bind;
 pub use closing::{Closing, Stage};
 pub use holds::{Connection, Hold};
-pub use settings::Settings;
+pub use settings::{SOCKETS, Settings};
 
 use accounts::{Accounts, NoRoom, Reservation};
 use buffers::Buffers;

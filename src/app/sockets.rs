@@ -24,6 +24,9 @@ pub(super) const ADMIN: &str = "admin";
 /// The socket where other brokers come.
 pub(super) const FEDERATION: &str = "federation";
 
+/// The setting with the names of those that the service manager is to pass.
+const EXPECTED_SOCKETS: &str = "listener.expected_sockets";
+
 /// A socket of either kind, listening.
 #[derive(Debug)]
 pub(super) enum Inherited {
@@ -100,6 +103,19 @@ impl Sockets {
         Ok(all)
     }
 
+    /// Says which sockets were expected of the service manager and are not there, before
+    /// any was taken. The broker opens them itself then, as far as it may, and they close
+    /// with it: connections are refused while it restarts.
+    pub(super) fn warn_of_missing(&self, expected: &[String]) {
+        let is_there = |name: &String| self.purposes.iter().flatten().any(|it| it == name);
+        for name in expected.iter().filter(|name| !is_there(name)) {
+            tracing::warn!(
+                "{EXPECTED_SOCKETS}: the service manager has not passed the socket {name:?}, and \
+                 the broker opens it itself: restart its socket unit and then the broker"
+            );
+        }
+    }
+
     /// To be asked when everybody has taken theirs: who connects to a socket
     /// that is left would wait for ever.
     pub(super) fn refuse_rest(&self) -> anyhow::Result<()> {
@@ -169,7 +185,13 @@ fn is_default(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::purposes;
+    use super::{ACME, ADMIN, FEDERATION, HTTP, OPERATOR, purposes};
+    use crate::listener::SOCKETS;
+
+    #[test]
+    fn the_setting_knows_every_name() {
+        assert_eq!(SOCKETS, [HTTP, ACME, ADMIN, FEDERATION, OPERATOR]);
+    }
 
     #[test]
     fn sockets_are_for_what_their_names_say() {

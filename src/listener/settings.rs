@@ -4,12 +4,18 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// The names by which a service manager passes sockets.
+pub const SOCKETS: [&str; 5] = ["http", "acme", "admin", "federation", "operator"];
+
 /// Where and how connections are taken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Address and port; without an address, all of them, IPv6 and IPv4.
     pub addr: String,
+    /// Which of [`SOCKETS`] the service manager is to pass; the broker warns of one that
+    /// is missing when it starts.
+    pub expected_sockets: Vec<String>,
     /// Whether every connection begins with a PROXY header.
     pub proxy_protocol: bool,
     /// How many connections may be open; what comes on top is closed at once. 0
@@ -54,6 +60,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             addr: ":443".to_owned(),
+            expected_sockets: Vec::new(),
             proxy_protocol: false,
             max_connections: 100_000,
             max_connections_per_peer: 5_000,

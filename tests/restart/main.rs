@@ -9,6 +9,8 @@ mod messages;
 mod notices;
 #[path = "../support/peer.rs"]
 mod peer;
+#[path = "../support/port.rs"]
+mod port;
 mod sockets;
 mod stages;
 mod twenty;

@@ -1,5 +1,6 @@
 //! Which sockets are taken, and which are refused.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::process::Stdio;
@@ -10,6 +11,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use crate::broker::{Program, Socket};
 use crate::messages::client_poll;
 use crate::peer::Peer;
+use crate::port;
 
 /// That nobody waits is what a client hears of a broker without proxies.
 async fn is_served(socket: &Socket) {
@@ -43,6 +45,28 @@ async fn several_sockets_of_one_name_are_all_served() {
     let _program = Program::start_with(&[&one, &other], "http:http", &[], |_| {});
     is_served(&one).await;
     is_served(&other).await;
+}
+
+/// systemd passes none when its unit was changed and not restarted.
+#[tokio::test]
+async fn a_missing_socket_is_named_and_opened_all_the_same() {
+    let socket = Socket::open();
+    let expected = [("listener.expected_sockets", "http,operator")];
+    let program = Program::start(&socket, "http", &expected);
+    is_served(&socket).await;
+    let log = program.log();
+    let missing = "the service manager has not passed the socket";
+    assert!(log.contains(&format!("{missing} \"operator\"")), "{log}");
+    assert!(!log.contains(&format!("{missing} \"http\"")), "{log}");
+
+    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
+    let program = Program::without_sockets(addr, |command| {
+        command.env("SNOWFLAKE_BROKER_LISTENER__EXPECTED_SOCKETS", "http");
+    });
+    program.until_logged("brokering").await;
+    let log = program.log();
+    assert!(log.contains(&format!("{missing} \"http\"")), "{log}");
+    assert!(TcpStream::connect(addr).await.is_ok());
 }
 
 /// Those for operators may be several, too, and whatever the settings say.

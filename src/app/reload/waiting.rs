@@ -25,7 +25,12 @@ const RELOADED: [&str; 12] = [
 ];
 
 /// The keys of these sections that wait for a restart all the same.
-const NOT_RELOADED: [&str; 3] = ["federation.listen", "listener.addr", "tls.disable"];
+const NOT_RELOADED: [&str; 4] = [
+    "federation.listen",
+    "listener.addr",
+    "listener.expected_sockets",
+    "tls.disable",
+];
 
 /// The keys that `new` has another value for than `started` and that a reload
 /// does not put in force, by name.

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddrV6};
 use std::path::Path;
 
+use crate::listener::SOCKETS;
 use crate::telemetry::{LogLevel, otel};
 use crate::tls::acme::check_directory;
 
@@ -16,11 +17,20 @@ pub(super) fn check(rules: &mut Rules<'_>) {
             "expected :PORT, HOST:PORT or [IPV6]:PORT",
         );
     }
+    sockets(rules);
     acme(rules);
     paths(rules);
     names(rules);
     log_level(rules);
     otel(rules);
+}
+
+fn sockets(rules: &mut Rules<'_>) {
+    let mut expected = rules.config.listener.expected_sockets.iter();
+    if let Some(unknown) = expected.find(|name| !SOCKETS.contains(&name.as_str())) {
+        let problem = format!("{unknown:?}: expected {}", SOCKETS.join(", "));
+        rules.refuse(&["listener.expected_sockets"], problem);
+    }
 }
 
 /// Whether it is `:PORT`, `HOST:PORT` or `[IPV6]:PORT`.
