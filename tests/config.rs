@@ -11,8 +11,6 @@ mod program;
 #[path = "config/queues.rs"]
 mod queues;
 
-use std::path::PathBuf;
-
 use program::Broker;
 
 const ADDR: &str = "SNOWFLAKE_BROKER_LISTENER__ADDR";
@@ -213,20 +211,6 @@ fn a_geoip_file_that_is_named_has_to_be_there() {
     Broker::new(&format!("{check} -geoipdb nowhere -disable-geoip"))
         .run()
         .ok();
-}
-
-#[test]
-fn a_default_geoip_file_that_is_missing_is_a_warning() {
-    let ran = Broker::new("check-config -disable-tls").run();
-    ran.ok();
-    for (key, path) in [
-        ("geoipdb", "/usr/share/tor/geoip"),
-        ("geoip6db", "/usr/share/tor/geoip6"),
-    ] {
-        let warning = format!("warning: geoip.{key} = {path:?} (default): no such file");
-        let is_missing = !PathBuf::from(path).exists();
-        assert_eq!(ran.stderr.contains(&warning), is_missing, "{}", ran.stderr);
-    }
 }
 
 #[test]

@@ -4,10 +4,13 @@ use super::program::Broker;
 
 #[test]
 fn exactly_one_way_to_a_certificate() {
-    for way in ["-disable-tls", "-acme-hostnames a.org"] {
-        Broker::new(&format!("check-config {way}")).run().ok();
-    }
+    Broker::new("check-config -disable-tls").run().ok();
     Broker::with_pair("check-config -cert c.pem -key k.pem")
+        .run()
+        .ok();
+    // The machine may know no authority.
+    Broker::with_pair("check-config -acme-hostnames a.org")
+        .env("SNOWFLAKE_BROKER_ACME__CA_FILE", "c.pem")
         .run()
         .ok();
     Broker::new("check-config")

@@ -18,8 +18,12 @@ impl Broker {
         let directory = tempfile::tempdir().expect("a directory");
         let mut command = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"));
         command.env_clear().current_dir(directory.path());
+        // In place of the one that the machine may have in /etc.
+        command.args(["--config", "empty.toml"]);
         command.args(arguments.split_whitespace());
-        Self { directory, command }
+        let broker = Self { directory, command };
+        broker.write("empty.toml", "");
+        broker
     }
 
     /// With the file `config.toml`, which it is told to read.
