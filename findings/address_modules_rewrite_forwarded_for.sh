@@ -108,11 +108,10 @@ ask "nginx" 8001
 ask "nginx with its module" 8002
 ask "Apache" 8003
 ask "Apache with its module" 8004
-kill %1 %2
-wait
 SHELL
 
-seen=$(unshare --net bash ask.sh "$nginx" "$apache")
+# With network and processes of its own, which end with it.
+seen=$(unshare --net --pid --fork --kill-child --mount-proc bash ask.sh "$nginx" "$apache")
 echo "$seen"
 [[ $seen == "nginx: client, cdn, balancer
 nginx with its module: client, cdn, client

@@ -129,11 +129,10 @@ ask HAProxy 8002
 ask "HAProxy, PROXY" 8003
 ask Varnish 8004
 ask Caddy 8005
-kill $(jobs -p)
-wait
 SHELL
 
-seen=$(unshare --net bash ask.sh)
+# With network and processes of its own, which end with it.
+seen=$(unshare --net --pid --fork --kill-child --mount-proc bash ask.sh)
 echo "$seen"
 [[ $seen == "nginx: ::ffff:192.0.2.1
 HAProxy: ::ffff:192.0.2.1

@@ -30,13 +30,14 @@ version=$(usr/bin/snowflake-proxy -version 2>&1 | grep -oE '[0-9]+\.[0-9]+\.[0-9
 echo "snowflake-proxy $version, @roamhq/wrtc 0.10.0, node-datachannel 0.33.4"
 [[ $version == 2.5.1 ]] || { echo "another version than the one looked at" >&2; exit 1; }
 
-cat >offer.json <<'JSON'
+fingerprint=$(printf ':AB%.0s' {1..32})
+cat >offer.json <<JSON
 ["v=0", "o=- 1 1 IN IP4 0.0.0.0", "s=-", "t=0 0", "a=group:BUNDLE 0",
  "m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "c=IN IP4 0.0.0.0",
  "a=candidate:1 1 udp 2130706431 203.0.113.7 40000 typ host",
  "a=candidate:2 1 udp 2130706175 NAME 40001 typ host", "a=ice-ufrag:abcd",
  "a=ice-pwd:abcdefghijklmnopqrstuvwx",
- "a=fingerprint:sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF",
+ "a=fingerprint:sha-256 ${fingerprint:1}",
  "a=setup:actpass", "a=mid:0", "a=sctp-port:5000", "a=max-message-size:262144"]
 JSON
 
@@ -72,14 +73,13 @@ class Broker(http.server.BaseHTTPRequestHandler):
 
 broker = http.server.HTTPServer(("127.0.0.1", 0), Broker)
 broker.timeout = 30
-proxy = subprocess.Popen(
+subprocess.Popen(
     ["usr/bin/snowflake-proxy", "-broker", f"http://127.0.0.1:{broker.server_port}/",
      "-stun", "stun:127.0.0.1:3478"], stderr=subprocess.DEVNULL)
 for _ in range(4):
     broker.handle_request()
     if answers or len(polls) == 2:
         break
-proxy.kill()
 print("answers" if answers else "polls on")
 PYTHON
 
@@ -109,11 +109,17 @@ const libdatachannel = () => {
 ({ libwebrtc, libdatachannel })[process.argv[2]]();
 JAVASCRIPT
 
+# With network and processes of its own, which end with it.
+pion() {
+    unshare --net --pid --fork --kill-child --mount-proc \
+        sh -c "ip link set lo up && python3 proxy.py '$1'"
+}
+
 seen=$(
     for name in 203.0.113.8 something.local proxy.example.org; do
-        echo "$name: pion $(unshare --net sh -c "ip link set lo up; python3 proxy.py $name")," \
-            "libwebrtc $(node stacks.js libwebrtc $name)," \
-            "libdatachannel $(node stacks.js libdatachannel $name)"
+        echo "$name: pion $(pion "$name")," \
+            "libwebrtc $(node stacks.js libwebrtc "$name")," \
+            "libdatachannel $(node stacks.js libdatachannel "$name")"
     done
 )
 echo "$seen"

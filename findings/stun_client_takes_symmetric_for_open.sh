@@ -5,12 +5,12 @@
 # a server without one sends no OTHER-ADDRESS (nor CHANGED-ADDRESS to clients of RFC 3489)
 # and refuses CHANGE-REQUEST.
 #
-# Seen with coturn 4.6.1 and stun-client 0.97 (Debian 12): coturn with one address leaves out
-# OTHER-ADDRESS and answers CHANGE-REQUEST with 420, but to a request in the form of RFC 3489
-# it names *its own* address and port as CHANGED-ADDRESS. The client asks there again, finds
-# the same mapping, counts the 420, it seems, as an answer that got in, and calls a symmetric NAT
-# `Independent Mapping, Independent Filter`: the most open kind there is. With a second
-# address the same client and NAT give `Dependent Mapping`.
+# Seen with coturn 4.6.1 and stun-client 0.97 (Debian 12): coturn with one address leaves
+# OTHER-ADDRESS out and answers CHANGE-REQUEST with 420, but to a request in the form of RFC
+# 3489 it names *its own* address and port as CHANGED-ADDRESS. The client asks there again,
+# finds the same mapping, counts the 420, it seems, as an answer that got in, and calls a
+# symmetric NAT `Independent Mapping, Independent Filter`: the most open kind there is. With
+# a second address the same client and NAT give `Dependent Mapping`.
 #
 # So a STUN server for NAT tests needs two addresses, and what volunteers report of their NAT
 # by such a client is worth nothing where the server is not known. A probe of one's own that
@@ -24,12 +24,13 @@ trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 
 apt-get -qq -o APT::Sandbox::User=root download \
-    coturn stun-client nftables libnftables1 libnftnl11 libjansson4 libmariadb3 libhiredis0.14 \
-    libevent-core-2.1-7 libevent-extra-2.1-7 libevent-openssl-2.1-7 libevent-pthreads-2.1-7 libpq5
+    coturn stun-client nftables libnftables1 libnftnl11 libjansson4 libmariadb3 libpq5 \
+    libhiredis0.14 libevent-core-2.1-7 libevent-extra-2.1-7 libevent-openssl-2.1-7 \
+    libevent-pthreads-2.1-7
 for package in *.deb; do dpkg -x "$package" .; done
 export LD_LIBRARY_PATH=$folder/usr/lib/x86_64-linux-gnu
 
-versions="coturn $(usr/bin/turnserver --version 2>&1 | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | tail -n 1)"
+versions="coturn $(usr/bin/turnserver --version 2>&1 | tail -n 1)"
 versions+=", stun-client $(dpkg-deb --field stun-client_*.deb Version | cut -d~ -f1)"
 echo "$versions"
 [[ $versions == "coturn 4.6.1, stun-client 0.97" ]] ||
@@ -66,15 +67,18 @@ ip netns exec router usr/sbin/nft "
 addresses=("${@/#/--listening-ip=}")
 ip netns exec outside usr/bin/turnserver -n "${addresses[@]}" --stun-only --no-cli --no-tls \
     --no-dtls --log-file=stdout --pidfile=/run/pid --db=/run/db >/dev/null 2>&1 &
-server=$!
 until ip netns exec outside ss -Hlun sport = 3478 | grep -q .; do sleep 0.1; done
 ip netns exec inside usr/bin/stun 203.0.113.2 2>&1 | sed -n 's/^Primary: \(.*\), random port.*/\1/p'
-kill "$server"
 SHELL
 
+# With network and processes of its own, which end with it.
+apart() {
+    unshare --net --pid --fork --kill-child --mount-proc "$@"
+}
+
 seen=$(
-    echo "one address: $(unshare --net --mount bash network.sh 203.0.113.2)"
-    echo "two addresses: $(unshare --net --mount bash network.sh 203.0.113.2 203.0.113.3)"
+    echo "one address: $(apart bash network.sh 203.0.113.2)"
+    echo "two addresses: $(apart bash network.sh 203.0.113.2 203.0.113.3)"
 )
 echo "$seen"
 [[ $seen == "one address: Independent Mapping, Independent Filter
