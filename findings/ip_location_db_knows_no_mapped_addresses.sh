@@ -39,7 +39,8 @@ import importlib.metadata, importlib.resources, json, maxminddb, _maxminddb_geol
 print("maxminddb", importlib.metadata.version("maxminddb"))
 
 def country(name, address):
-    folder = f"node_modules/@ip-location-db/{name.removesuffix('-ipv4').removesuffix('-ipv6')}-mmdb/"
+    package = name.removesuffix("-ipv4").removesuffix("-ipv6") + "-mmdb"
+    folder = f"node_modules/@ip-location-db/{package}/"
     with open(folder + "package.json") as package:
         assert json.load(package)["version"] == "2.3.2026061719"
     with maxminddb.open_database(folder + name + ".mmdb") as database:
