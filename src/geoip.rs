@@ -6,7 +6,7 @@ mod maxmind;
 mod table;
 mod tor_text;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -77,9 +77,10 @@ impl GeoIp {
     }
 
     /// The country of `address`, [`CountryCode::UNKNOWN`] for none. An
-    /// IPv4-mapped IPv6 address is looked up as the IPv4 address that it is.
+    /// IPv4-mapped IPv6 address, or one of 6to4, is looked up as the IPv4 address
+    /// that it is.
     pub fn lookup(&self, address: IpAddr) -> CountryCode {
-        match address.to_canonical() {
+        match without_6to4(address.to_canonical()) {
             IpAddr::V4(address) => self.ipv4.lookup(address.to_bits()),
             IpAddr::V6(address) => self.ipv6.lookup(address.to_bits()),
         }
@@ -98,6 +99,18 @@ impl GeoIp {
     /// Bytes held on the heap.
     pub fn heap_size(&self) -> usize {
         self.ipv4.heap_size() + self.ipv6.heap_size()
+    }
+}
+
+/// The IPv4 address in one of 6to4 (RFC 3056, section 2), else the address itself.
+/// Tor's files have all of 6to4 in one country.
+fn without_6to4(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else {
+        return address;
+    };
+    match v6.octets() {
+        [0x20, 0x02, a, b, c, d, ..] => Ipv4Addr::new(a, b, c, d).into(),
+        _ => address,
     }
 }
 

@@ -36,6 +36,18 @@ fn a_mapped_address_is_looked_up_as_ipv4() {
 }
 
 #[test]
+fn an_address_of_6to4_is_looked_up_as_the_ipv4_address_in_it() {
+    let mut geoip = GeoIp::default();
+    geoip.load_ipv4(b"16843008,16843263,AU\n").unwrap();
+    geoip
+        .load_ipv6(b"2002::,2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff,JP\n")
+        .unwrap();
+    assert_eq!(geoip.lookup(address("2002:101:101::1")), country("AU"));
+    let elsewhere = address("2002:202:202::1");
+    assert_eq!(geoip.lookup(elsewhere), CountryCode::UNKNOWN);
+}
+
+#[test]
 fn a_file_that_is_refused_changes_nothing() {
     let mut geoip = GeoIp::default();
     geoip.load_ipv4(b"16843008,16843263,AU\n").unwrap();
