@@ -74,7 +74,7 @@ fn refused(ran: &Ran, beginning: &str, secret: &str) {
     assert_eq!((ran.code, lines.len()), (2, 1), "{}", ran.stderr);
     assert!(lines[0].starts_with(beginning), "{}", ran.stderr);
     let lines = secret.split(|c: char| !c.is_ascii_alphanumeric());
-    for part in lines.filter(|part| part.len() > 8) {
+    for part in lines.filter(|part| part.len() > 12) {
         assert!(!ran.stderr.contains(part), "{}", ran.stderr);
     }
     // Bytes as numbers, as Rust shows them.
