@@ -23,14 +23,14 @@ const SEVERAL_LOOKS: Duration = Duration::from_millis(500);
 type Pair = CertifiedKey<KeyPair>;
 
 /// Two certificates, and the files of which the broker serves one.
-struct Files {
+pub(crate) struct Files {
     folder: TempDir,
     pairs: [Pair; 2],
 }
 
 impl Files {
     /// The first is in the files.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let pair = |()| rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
         let files = Self {
             folder: tempfile::tempdir().unwrap(),
@@ -57,7 +57,7 @@ impl Files {
         replace(&self.key(), &self.pairs[pair].signing_key.serialize_pem());
     }
 
-    async fn start(&self, watch_interval: &str) -> Program {
+    pub(crate) async fn start(&self, watch_interval: &str) -> Program {
         Program::start_with(|addr| {
             let mut command = command(addr, &["-disable-geoip"]);
             command

@@ -22,6 +22,7 @@ mod slow_file;
 mod start_up;
 #[path = "../support/tls_client.rs"]
 mod tls_client;
+mod utls;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
