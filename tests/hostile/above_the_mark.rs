@@ -33,7 +33,9 @@ pub(crate) async fn requests() -> Row {
         strangers.join_all().await;
         let refused = refused().await;
         let asked = u32::from(CONNECTIONS) * STREAMS;
-        format!("{refused} of {asked} requests and those after them had to make room")
+        format!(
+            "{refused} of {asked} requests and those after them had to make room (a mark of 16 MB)"
+        )
     };
     setup.start().await.withstands(attack).await
 }
