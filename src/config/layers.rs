@@ -114,7 +114,9 @@ fn readings(text: &str) -> Vec<Value> {
     if text.is_empty() {
         return vec![Empty::None.into(), text.into(), Vec::<Value>::new().into()];
     }
-    let mut readings = vec![Value::from(text)];
+    // First of all, as a key with a list may take a text for a list of one.
+    let mut readings: Vec<Value> = array(text).into_iter().collect();
+    readings.push(Value::from(text));
     readings.extend(truth(text).map(Value::from));
     readings.extend(text.parse::<u64>().map(Value::from));
     readings.extend(text.parse::<f64>().map(Value::from));
@@ -129,6 +131,24 @@ fn truth(text: &str) -> Option<bool> {
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
         _ => None,
     }
+}
+
+/// A list as it is written in TOML or in JSON; none if it is neither, such as
+/// `[::1]:80`.
+fn array(text: &str) -> Option<Value> {
+    let text = text.trim();
+    if !text.starts_with('[') {
+        return None;
+    }
+    let toml = text
+        .parse::<toml::Value>()
+        .ok()
+        .filter(toml::Value::is_array);
+    if let Some(list) = toml {
+        return Value::serialize(list).ok();
+    }
+    let json = serde_json::from_str::<serde_json::Value>(text).ok()?;
+    Value::serialize(json).ok()
 }
 
 fn list(text: &str) -> Value {

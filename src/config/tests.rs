@@ -1,6 +1,7 @@
 mod admin;
 mod federation;
 mod operator;
+mod texts;
 
 use std::collections::BTreeSet;
 
@@ -141,28 +142,6 @@ fn what_is_printed_reads_back() {
 }
 
 #[test]
-fn a_text_is_read_as_its_key_needs() {
-    let Loaded { config, .. } = load(&in_the_clear(
-        &[
-            ("SNOWFLAKE_BROKER_SQS__QUEUE_NAME", "12"),
-            ("SNOWFLAKE_BROKER_HTTP__TRUSTED_HOPS", "2"),
-            ("SNOWFLAKE_BROKER_MATCHING__CLIENT_QUEUE_WAIT", "0"),
-            ("SNOWFLAKE_BROKER_METRICS__IP_COUNT_INTERVAL", "24h0m0s"),
-            ("SNOWFLAKE_BROKER_TELEMETRY__UNSAFE_LOGGING", "1"),
-            ("SNOWFLAKE_BROKER_SQS__PROFILES", "7"),
-        ],
-        vec![],
-    ))
-    .unwrap();
-    assert_eq!(config.sqs.queue_name.as_deref(), Some("12"));
-    assert_eq!(config.http.trusted_hops, 2);
-    assert!(config.matching.client_queue_wait.is_zero());
-    assert_eq!(config.metrics.ip_count_interval.as_secs(), 24 * 3600);
-    assert!(config.telemetry.unsafe_logging);
-    assert_eq!(config.sqs.profiles, ["7"]);
-}
-
-#[test]
 fn the_variables_of_opentelemetry_are_a_layer_below_ours() {
     let Loaded {
         config, origins, ..
@@ -227,20 +206,6 @@ fn headers_for_a_collector_are_not_shown() {
     assert_eq!(
         refused(&in_the_clear(&[(name, "authorization=x,secret")], vec![])),
         format!("otel.headers (variable {name}): expected name=value,name=value, percent-encoded")
-    );
-}
-
-#[test]
-fn an_empty_text_unsets_an_optional_key_only() {
-    let variable = ("SNOWFLAKE_BROKER_METRICS__METRICS_LOG", "/tmp/log");
-    let unset = flag("metrics-log", "metrics.metrics_log", "");
-    let Loaded { config, .. } = load(&in_the_clear(&[variable], vec![unset])).unwrap();
-    assert_eq!(config.metrics.metrics_log, None);
-
-    let addr = flag("addr", "listener.addr", "");
-    assert_eq!(
-        refused(&in_the_clear(&[], vec![addr])),
-        "listener.addr = \"\" (flag --addr): expected :PORT, HOST:PORT or [IPV6]:PORT"
     );
 }
 
