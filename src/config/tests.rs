@@ -339,11 +339,18 @@ fn whoever_may_claim_another_address_is_a_warning() {
 
 #[test]
 fn doubtful_values_are_warnings() {
-    let name = "SNOWFLAKE_BROKER_MATCHING__REMATCH_AFTER";
-    let loaded = load(&in_the_clear(&[(name, "5s")], vec![])).unwrap();
-    let named = |line: &String| line.contains(name);
-    let warnings = loaded.warnings.iter().map(ToString::to_string);
-    assert_eq!(warnings.filter(named).count(), 1);
+    for (key, value, count) in [
+        ("REMATCH_AFTER", "5s", 1),
+        ("REMATCH_AFTER", "4s", 0),
+        ("CLIENT_TIMEOUT", "31s", 1),
+        ("CLIENT_TIMEOUT", "30s", 0),
+    ] {
+        let name = format!("SNOWFLAKE_BROKER_MATCHING__{key}");
+        let loaded = load(&in_the_clear(&[(&name, value)], vec![])).unwrap();
+        let named = |line: &String| line.contains(&name);
+        let warnings = loaded.warnings.iter().map(ToString::to_string);
+        assert_eq!(warnings.filter(named).count(), count, "{key} = {value}");
+    }
 }
 
 #[test]

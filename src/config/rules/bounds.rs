@@ -18,6 +18,9 @@ const MOST_FACTOR: u32 = 1_000;
 const MOST_IDLE_SHARE: f64 = 100.0;
 /// More is no jitter but another interval.
 const MOST_JITTER: f64 = 0.5;
+/// Nobody waits longer for an answer: neither CDNs nor clients, nor proxies for an
+/// offer.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(30);
 /// Proxies that were told to come late cannot be called when clients come.
 const LONGEST_CEILING: Duration = Duration::from_hours(1);
 
@@ -269,6 +272,13 @@ fn patience(rules: &mut Rules<'_>) {
         rules.refuse(
             &["matching.client_timeout", "matching.min_answer_time"],
             "has to be longer than matching.min_answer_time: no proxy could answer in time",
+        );
+    }
+    if m.client_timeout > LONGEST_PATIENCE {
+        rules.warn(
+            &["matching.client_timeout"],
+            "is more than 30 s: CDNs give up after 5 to 6 s, and proxies would go on \
+             answering clients that have left",
         );
     }
     if m.max_attempts > 1 && m.rematch_after >= m.client_timeout {
