@@ -56,8 +56,10 @@ impl Access {
         // Whoever is named as both is an operator.
         let operators = operators.map(|name| (name.clone(), Role::Operator));
         let tokens = settings.tokens.iter().zip(secrets);
+        let certificates: BTreeMap<_, _> = viewers.chain(operators).collect();
         Self {
-            certificates: viewers.chain(operators).collect(),
+            trusts_loopback: !settings.authenticates() && certificates.is_empty(),
+            certificates,
             tokens: tokens
                 .map(|(token, secret)| Token {
                     owner: token.name.clone(),
@@ -65,7 +67,6 @@ impl Access {
                     digest: digest(&SHA256, secret.as_bytes()),
                 })
                 .collect(),
-            trusts_loopback: !settings.authenticates(),
         }
     }
 

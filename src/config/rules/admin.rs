@@ -11,6 +11,8 @@ const LISTEN: &str = "admin.listen";
 const CERT: &str = "admin.tls.cert";
 const KEY: &str = "admin.tls.key";
 const CLIENT_CA: &str = "admin.tls.client_ca";
+const OPERATORS: &str = "admin.tls.operators";
+const VIEWERS: &str = "admin.tls.viewers";
 const TOKENS: &str = "admin.tokens";
 
 pub(super) fn check(rules: &mut Rules<'_>) {
@@ -68,15 +70,24 @@ fn certificates(rules: &mut Rules<'_>) {
         (None, Some(_)) => rules.refuse(&[KEY, CERT], "needs admin.tls.cert beside it"),
         _ => {}
     }
+    let names = [(OPERATORS, &tls.operators), (VIEWERS, &tls.viewers)];
     if tls.client_ca.is_none() {
+        // Without it nobody is asked for a certificate, and on the loopback nobody
+        // for anything.
+        for (key, _) in names.iter().filter(|(_, names)| !names.is_empty()) {
+            rules.refuse(
+                &[key, CLIENT_CA],
+                "needs admin.tls.client_ca beside it: without it nobody is asked for a certificate",
+            );
+        }
         return;
     }
     if tls.cert.is_none() {
         rules.refuse(&[CLIENT_CA, CERT], "needs admin.tls.cert and key beside it");
     }
-    if tls.operators.is_empty() && tls.viewers.is_empty() {
+    if names.iter().all(|(_, names)| names.is_empty()) {
         rules.refuse(
-            &[CLIENT_CA, "admin.tls.operators", "admin.tls.viewers"],
+            &[CLIENT_CA, OPERATORS, VIEWERS],
             "needs names of certificates in admin.tls.operators or viewers beside it",
         );
     }

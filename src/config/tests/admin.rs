@@ -61,6 +61,27 @@ fn whoever_reaches_the_administration_has_to_say_who_they_are() {
     }
 }
 
+/// They let everybody in on the loopback.
+#[test]
+fn names_of_certificates_need_an_authority_wherever_it_listens() {
+    for listen in ["127.0.0.1:1", "[::1]:1", "/run/a.sock", "off", ":1"] {
+        for key in ["OPERATORS", "VIEWERS"] {
+            let name = format!("SNOWFLAKE_BROKER_ADMIN__TLS__{key}");
+            let variables = [
+                ("SNOWFLAKE_BROKER_ADMIN__LISTEN", listen),
+                ("SNOWFLAKE_BROKER_ADMIN__TLS__CERT", "/c"),
+                ("SNOWFLAKE_BROKER_ADMIN__TLS__KEY", "/k"),
+                (&name, "alice.example"),
+            ];
+            let error = refused(&in_the_clear(&variables, vec![]));
+            let culprit = format!("admin.tls.{} = ", key.to_lowercase());
+            let line = error.lines().find(|line| line.starts_with(&culprit));
+            let needs = "needs admin.tls.client_ca beside it";
+            assert!(line.is_some_and(|line| line.contains(needs)), "{error}");
+        }
+    }
+}
+
 #[test]
 fn the_administration_listens_in_several_places() {
     let listening = |listen: &str| {
