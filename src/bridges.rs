@@ -1,5 +1,7 @@
 //! The bridges that clients can ask for, and where they are.
 
+mod doubts;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -9,9 +11,16 @@ use crate::wire::JsonError;
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::json::Object;
 
+pub use doubts::Doubt;
+
 /// Every bridge, by its fingerprint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BridgeList(HashMap<Fingerprint, Bridge>);
+pub struct BridgeList {
+    bridges: HashMap<Fingerprint, Bridge>,
+    /// The lines that count for nothing, each with the later one that has its
+    /// fingerprint.
+    overridden: Vec<(usize, usize)>,
+}
 
 /// One bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,26 +70,33 @@ impl BridgeList {
     /// all.
     pub fn parse(text: &str) -> Result<Self, InvalidBridgeList> {
         let mut bridges = HashMap::new();
-        for (index, line) in text.lines().enumerate() {
-            if line.trim().is_empty() {
+        let mut lines = HashMap::new();
+        let mut overridden = Vec::new();
+        for (text, line) in text.lines().zip(1..) {
+            if text.trim().is_empty() {
                 continue;
             }
+            let parsed = parse_line(text);
             let (fingerprint, bridge) =
-                parse_line(line).map_err(|problem| InvalidBridgeList::Line {
-                    line: index + 1,
-                    problem,
-                })?;
+                parsed.map_err(|problem| InvalidBridgeList::Line { line, problem })?;
             bridges.insert(fingerprint, bridge);
+            if let Some(earlier) = lines.insert(fingerprint, line) {
+                overridden.push((earlier, line));
+            }
         }
         if bridges.is_empty() {
             return Err(InvalidBridgeList::Empty);
         }
-        Ok(Self(bridges))
+        Ok(Self {
+            bridges,
+            overridden,
+        })
     }
 
     /// Every bridge, in the order of the fingerprints.
     pub fn sorted(&self) -> Vec<(Fingerprint, &Bridge)> {
-        let mut bridges: Vec<_> = self.0.iter().map(|(&by, bridge)| (by, bridge)).collect();
+        let bridges = self.bridges.iter();
+        let mut bridges: Vec<_> = bridges.map(|(&by, bridge)| (by, bridge)).collect();
         bridges.sort_unstable_by_key(|(fingerprint, _)| *fingerprint);
         bridges
     }
@@ -102,14 +118,17 @@ impl BridgeList {
 
     /// The WebSocket address of the bridge with this fingerprint.
     pub fn relay_url(&self, fingerprint: Fingerprint) -> Option<Arc<str>> {
-        let bridge = self.0.get(&fingerprint)?;
+        let bridge = self.bridges.get(&fingerprint)?;
         Some(Arc::clone(&bridge.relay_url))
     }
 }
 
 impl FromIterator<(Fingerprint, Bridge)> for BridgeList {
     fn from_iter<I: IntoIterator<Item = (Fingerprint, Bridge)>>(bridges: I) -> Self {
-        Self(bridges.into_iter().collect())
+        Self {
+            bridges: bridges.into_iter().collect(),
+            overridden: Vec::new(),
+        }
     }
 }
 
@@ -133,7 +152,7 @@ impl Default for BridgeList {
             display_name: "default".to_owned(),
             relay_url: "wss://snowflake.torproject.net/".into(),
         };
-        Self(HashMap::from([(Fingerprint::DEFAULT, bridge)]))
+        Self::from_iter([(Fingerprint::DEFAULT, bridge)])
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn run(asked: &Admin, inputs: &Inputs) -> Result<(), Failure> {
 fn ask(asked: &Admin, inputs: &Inputs) -> Result<(), Failure> {
     let output = Output::new(asked.json)?;
     if let Call::Bridges(Bridges::Check { file }) = &asked.call {
-        return calls::check_bridges(file, &output);
+        return calls::check_bridges(file, &output, inputs);
     }
     let target = Target::find(&asked.connection, inputs)?;
     let credentials = Credentials::read(&asked.connection)?;

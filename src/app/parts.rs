@@ -46,26 +46,33 @@ impl Parts {
         let read = {
             let (config, metrics) = (config.clone(), Arc::clone(&metrics));
             move || {
-                let knowledge = reload::knowledge(&config)?;
+                let known = reload::knowledge(&config)?;
                 countries::check_access(&config.geoip)?;
                 let access = admin::access(&config.admin)?;
                 let peer_tls = federation::tls(&config.federation)?;
                 let certificates = Certificates::open(&config, metrics)?;
-                for warning in certificates::warnings(&config, start.wall) {
+                let bounds = accounts::bounds(&config);
+                let mut warnings = certificates::warnings(&config, start.wall);
+                warnings.extend(known.warnings().map(str::to_owned));
+                for warning in warnings {
                     tracing::warn!("{warning}");
                 }
-                let bounds = accounts::bounds(&config);
-                Ok((knowledge, access, peer_tls, certificates, bounds))
+                Ok((known, access, peer_tls, certificates, bounds))
             }
         };
         let read = spawn_blocking(read).await.context("reading failed")?;
-        let (knowledge, (access, tls), peer_tls, certificates, bounds) =
+        let (known, (access, tls), peer_tls, certificates, bounds) =
             read.map_err(blame_configuration)?;
         let locks = Locks::take(config).await?;
         let books = Books::open(&config.metrics, Arc::clone(&metrics), start)?;
         let exports = Exports::open(&config.otel)?;
         let matching = config.matching.clone();
-        let broker = Broker::new(matching, knowledge, Arc::clone(&metrics), random::seed()?);
+        let broker = Broker::new(
+            matching,
+            known.knowledge,
+            Arc::clone(&metrics),
+            random::seed()?,
+        );
         if !config.geoip.disable {
             metrics.await_countries();
         }

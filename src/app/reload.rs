@@ -2,6 +2,7 @@
 //! or whenever somebody asks. A reload in which anything is wrong changes
 //! nothing.
 
+mod known;
 mod prepared;
 mod waiting;
 
@@ -20,7 +21,8 @@ use crate::geoip::GeoIp;
 
 use super::{countries, service_manager};
 
-pub(super) use prepared::{Part, Refused, Targets, knowledge, read, set_limits};
+pub(super) use known::knowledge;
+pub(super) use prepared::{Part, Refused, Targets, read, set_limits};
 
 use prepared::Prepared;
 

@@ -100,18 +100,26 @@ const KEYS: [&str; 5] = [
     "restricted_poll_interval",
 ];
 
-/// Why a poll-interval file is refused.
+/// What is wrong with a poll-interval file.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidPollIntervals {
     /// Not JSON, or not an integer where one should be.
     #[error(transparent)]
     Json(#[from] JsonError),
-    /// A key that means nothing here.
-    #[error("unknown key {0:?}")]
-    Key(String),
     /// Proxies cannot poll in the past.
     #[error("{0} is below 0")]
     Negative(&'static str),
+}
+
+/// What a poll-interval file comes to.
+#[derive(Debug)]
+pub struct Overridden {
+    /// The intervals with all that can be read of the file.
+    pub intervals: PollInterval,
+    /// A key of it that means nothing here.
+    pub unknown_key: Option<String>,
+    /// What cannot be read of it.
+    pub wrong: Vec<InvalidPollIntervals>,
 }
 
 impl PollInterval {
@@ -137,49 +145,78 @@ impl PollInterval {
     /// These intervals with those that the JSON text of a poll-interval file
     /// names in any case, in milliseconds. The keys of two pools, from before
     /// there were three, stand behind the newer ones.
-    pub fn overridden_by(&self, text: &str) -> Result<Self, InvalidPollIntervals> {
-        let file = Object::parse(text)?;
-        if let Some(key) = file.unknown_key(&KEYS) {
-            return Err(InvalidPollIntervals::Key(key));
-        }
-        let mut spans = [None; KEYS.len()];
-        for (span, key) in spans.iter_mut().zip(KEYS) {
-            let millis = file.integer(key)?.map(u64::try_from).transpose();
-            let millis = millis.map_err(|_| InvalidPollIntervals::Negative(key))?;
-            *span = millis.map(Duration::from_millis);
-        }
-        let [open, moderate, strict, unrestricted, restricted] = spans;
-        Ok(Self {
+    pub fn overridden_by(&self, text: &str) -> Overridden {
+        let file = match Object::parse(text) {
+            Ok(file) => file,
+            Err(error) => {
+                return Overridden {
+                    intervals: self.clone(),
+                    unknown_key: None,
+                    wrong: vec![error.into()],
+                };
+            }
+        };
+        let mut wrong = Vec::new();
+        let [open, moderate, strict, unrestricted, restricted] =
+            KEYS.map(|key| match interval(&file, key) {
+                Ok(interval) => interval,
+                Err(problem) => {
+                    wrong.push(problem);
+                    None
+                }
+            });
+        let intervals = Self {
             open: open.or(unrestricted).unwrap_or(self.open),
             moderate: moderate.unwrap_or(self.moderate),
             strict: strict.or(restricted).unwrap_or(self.strict),
             ..self.clone()
-        })
+        };
+        Overridden {
+            intervals,
+            unknown_key: file.unknown_key(&KEYS),
+            wrong,
+        }
     }
+}
+
+fn interval(
+    file: &Object<'_>,
+    key: &'static str,
+) -> Result<Option<Duration>, InvalidPollIntervals> {
+    let millis = file.integer(key)?.map(u64::try_from).transpose();
+    let millis = millis.map_err(|_| InvalidPollIntervals::Negative(key))?;
+    Ok(millis.map(Duration::from_millis))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// What a file without a fault comes to.
+    fn read(text: &str) -> PollInterval {
+        let read = PollInterval::default().overridden_by(text);
+        assert!(
+            read.wrong.is_empty() && read.unknown_key.is_none(),
+            "{read:?}"
+        );
+        read.intervals
+    }
+
     #[test]
     fn the_file_overrides_what_it_names() {
-        let set = PollInterval::default();
-        let three = set
-            .overridden_by(r#"{"open_poll_interval":1000,"moderate_poll_interval":2000,"strict_poll_interval":3000,"restricted_poll_interval":4000}"#)
-            .unwrap();
+        let three = read(
+            r#"{"open_poll_interval":1000,"moderate_poll_interval":2000,"strict_poll_interval":3000,"restricted_poll_interval":4000}"#,
+        );
         assert_eq!(
             [three.open, three.moderate, three.strict],
             [1, 2, 3].map(Duration::from_secs)
         );
-        let two = set
-            .overridden_by(r#"{"unrestricted_poll_interval":1000,"restricted_poll_interval":3000}"#)
-            .unwrap();
+        let two = read(r#"{"unrestricted_poll_interval":1000,"restricted_poll_interval":3000}"#);
         assert_eq!(
             [two.open, two.moderate, two.strict],
             [1, 20, 3].map(Duration::from_secs)
         );
-        assert_eq!(set.overridden_by("{}").unwrap(), set);
+        assert_eq!(read("{}"), PollInterval::default());
     }
 
     #[test]
@@ -205,26 +242,35 @@ mod tests {
 
     #[test]
     fn the_file_is_read_as_the_reference_broker_reads_it() {
-        let set = PollInterval::default();
-        let read = set
-            .overridden_by(r#"{"Open_Poll_Interval":1,"open_poll_interval":1000,"OPEN_POLL_INTERVAL":null,"re\u017ftricted_poll_interval":3000}"#)
-            .unwrap();
+        let read_so = read(
+            r#"{"Open_Poll_Interval":1,"open_poll_interval":1000,"OPEN_POLL_INTERVAL":null,"re\u017ftricted_poll_interval":3000}"#,
+        );
         assert_eq!(
-            [read.open, read.moderate, read.strict],
+            [read_so.open, read_so.moderate, read_so.strict],
             [1, 20, 3].map(Duration::from_secs)
         );
-        assert_eq!(set.overridden_by("null").unwrap(), set);
+        assert_eq!(read("null"), PollInterval::default());
     }
 
     #[test]
-    fn a_bad_file_is_refused_with_its_key() {
-        let set = PollInterval::default();
-        let error = set.overridden_by(r#"{"open":1}"#).unwrap_err().to_string();
-        assert_eq!(error, "unknown key \"open\"");
+    fn what_is_good_in_a_file_counts_and_what_is_not_is_named() {
+        let unknown = PollInterval::default().overridden_by(r#"{"open":1,"open_poll_interval":2}"#);
+        assert_eq!(unknown.intervals.open.as_millis(), 2);
+        assert_eq!(unknown.unknown_key.as_deref(), Some("open"));
+        assert!(unknown.wrong.is_empty());
         for wrong in ["-1", "1.5", "\"1\"", "1e3"] {
-            let file = format!("{{\"open_poll_interval\":{wrong}}}");
-            let error = set.overridden_by(&file).unwrap_err().to_string();
+            let file = format!("{{\"open_poll_interval\":{wrong},\"strict_poll_interval\":3000}}");
+            let read = PollInterval::default().overridden_by(&file);
+            let intervals = [read.intervals.open, read.intervals.strict];
+            assert_eq!(intervals, [20, 3].map(Duration::from_secs));
+            let [error] = &read.wrong[..] else {
+                panic!("one error: {read:?}")
+            };
+            let error = error.to_string();
             assert!(error.starts_with("open_poll_interval is "), "{error}");
         }
+        let rubbish = PollInterval::default().overridden_by("rubbish");
+        assert_eq!(rubbish.intervals, PollInterval::default());
+        assert_eq!(rubbish.wrong.len(), 1);
     }
 }

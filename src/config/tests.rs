@@ -304,6 +304,9 @@ fn bounds() {
         ("TELEMETRY__LOG_LEVEL", ""),
         ("TELEMETRY__LOG_LEVEL", "inof"),
         ("ACME__CERT_CACHE", ""),
+        ("BROKER__ALLOWED_RELAY_PATTERN", "*.example.org"),
+        ("BROKER__ALLOWED_RELAY_PATTERN", "wss://a.example/"),
+        ("BROKER__DEFAULT_RELAY_PATTERN", "a b"),
     ] {
         let name = format!("SNOWFLAKE_BROKER_{variable}");
         let key = variable.to_ascii_lowercase().replace("__", ".");

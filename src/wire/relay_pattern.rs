@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 /// A rule for host names: a suffix, or one exact name where it begins with `^`.
@@ -12,7 +13,58 @@ pub struct RelayPattern {
     name: String,
 }
 
+/// Why a rule fits no host name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRelayPattern {
+    /// It has a `*`.
+    #[error("has a wildcard: a host name suffix needs none, such as .example.org$")]
+    Wildcard,
+    /// It is a URL.
+    #[error("is a URL: only its host name counts, such as ^relay.example.org$")]
+    Url,
+    /// It is something else.
+    #[error("is no host name suffix, nor ^ and a host name")]
+    Form,
+}
+
+/// The longest host name has 253 characters.
+const LENGTH_MAX: usize = 255;
+
 impl RelayPattern {
+    /// A rule that a host name can fit. Only what operators write is checked: proxies
+    /// may send any rule, and one that fits nothing is refused for that.
+    ///
+    /// # Errors
+    /// The reason why no host name can fit.
+    pub fn checked(rule: &str) -> Result<Self, InvalidRelayPattern> {
+        let pattern = Self::from(rule);
+        let name = &*pattern.name;
+        let is_address = name.parse::<Ipv6Addr>().is_ok();
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+        if rule.contains("://") {
+            return Err(InvalidRelayPattern::Url);
+        }
+        if name.contains('*') {
+            return Err(InvalidRelayPattern::Wildcard);
+        }
+        let is_name = name.bytes().all(fits) && rule.len() <= LENGTH_MAX;
+        let is_empty = pattern.exact && name.is_empty();
+        if (is_name || is_address) && !is_empty {
+            Ok(pattern)
+        } else {
+            Err(InvalidRelayPattern::Form)
+        }
+    }
+
+    /// Whether a proxy with this rule carries traffic to the host.
+    pub fn accepts(&self, host: &str) -> bool {
+        if self.exact {
+            self.name == host
+        } else {
+            host.ends_with(&self.name)
+        }
+    }
+
     /// Whether every host name that `other` accepts is accepted here too.
     pub fn is_superset_of(&self, other: &Self) -> bool {
         if self.exact {
@@ -76,6 +128,48 @@ mod tests {
         assert!(!accepts("a.example$", "example$"));
         assert!(!accepts("a.example$", ""));
         assert!(!accepts("A.example$", "a.example$"));
+    }
+
+    #[test]
+    fn hosts_are_accepted_by_their_suffix_or_whole() {
+        let accepts = |rule: &str, host| RelayPattern::from(rule).accepts(host);
+        assert!(accepts("example.org$", "a.example.org"));
+        assert!(accepts("example.org", "example.org"));
+        assert!(accepts("", "anything"));
+        assert!(accepts("^a.example.org$", "a.example.org"));
+        assert!(!accepts("^example.org$", "a.example.org"));
+        assert!(!accepts("a.example.org$", "example.org"));
+    }
+
+    #[test]
+    fn rules_that_fit_no_host_are_told() {
+        for rule in [
+            "",
+            "$",
+            "example.org$",
+            ".example.org",
+            "^snowflake.torproject.net$",
+            "127.0.0.1$",
+            "2001:db8::1$",
+        ] {
+            assert!(RelayPattern::checked(rule).is_ok(), "{rule}");
+        }
+        for (rule, error) in [
+            ("*.example.org", InvalidRelayPattern::Wildcard),
+            ("^*.example.org$", InvalidRelayPattern::Wildcard),
+            ("wss://a.example/", InvalidRelayPattern::Url),
+            ("https://*.example.org", InvalidRelayPattern::Url),
+            ("a b", InvalidRelayPattern::Form),
+            ("a.example/", InvalidRelayPattern::Form),
+            ("a.example:443", InvalidRelayPattern::Form),
+            ("^^a.example", InvalidRelayPattern::Form),
+            ("a.example$$", InvalidRelayPattern::Form),
+            ("^$", InvalidRelayPattern::Form),
+            ("\u{fc}.example", InvalidRelayPattern::Form),
+            (&"a".repeat(256), InvalidRelayPattern::Form),
+        ] {
+            assert_eq!(RelayPattern::checked(rule), Err(error), "{rule}");
+        }
     }
 
     #[test]

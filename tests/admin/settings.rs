@@ -205,11 +205,16 @@ async fn the_relay_policy_says_which_proxies_may_serve() {
         relay_policy: Some(RelayPolicy {
             allowed_relay_pattern: Some(allowed.to_owned()),
             default_relay_pattern: Some(default.to_owned()),
+            warnings: Vec::new(),
         }),
         ..SetRelayPolicyRequest::default()
     };
     let set = policy("^elsewhere.example$", "snowflake.torproject.net$");
-    client.set_relay_policy(set).await.unwrap();
+    let set = client.set_relay_policy(set).await.unwrap().into_inner();
+    let [warning] = &set.warnings[..] else {
+        panic!("one warning: {set:?}")
+    };
+    assert!(warning.contains("snowflake.torproject.net; "), "{warning}");
     assert_eq!(status(theirs).await, "no match");
     assert_eq!(status(None).await, "incorrect relay pattern");
     let shown = setting(&broker, "broker.allowed_relay_pattern").await;

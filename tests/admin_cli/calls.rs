@@ -120,10 +120,16 @@ async fn bridges_are_listed_checked_and_replaced() {
 
     let second = BRIDGE.replace("0123456789ABCDEF", "FEDCBA9876543210");
     let file = write(broker.folder.path(), "two", &format!("{BRIDGE}{second}"));
-    assert_eq!(
-        broker.ask(&format!("bridges check {file}")).await,
-        "ok, 2 bridges\n"
-    );
+    let checked = broker.ask(&format!("bridges check {file}")).await;
+    let outside = "warning: broker.allowed_relay_pattern: ^snowflake.torproject.net$ does not \
+                   cover the relay of 2 bridges: snowflake.example.org, snowflake.example.org; ";
+    assert!(checked.starts_with("ok, 2 bridges\n"), "{checked}");
+    assert!(checked.contains(outside), "{checked}");
+    let config = broker.path("config.toml");
+    let checked = broker
+        .ask(&format!("bridges check {file} --config {config}"))
+        .await;
+    assert_eq!(checked, "ok, 2 bridges\n");
     let checked = broker.ask_json(&format!("bridges check {file}")).await;
     assert_eq!(checked[0]["bridges"].as_array().unwrap().len(), 2);
 
@@ -155,6 +161,44 @@ async fn bridges_are_listed_checked_and_replaced() {
         broker.ask("bridges list --as-file").await,
         format!("{BRIDGE}{second}")
     );
+}
+
+#[tokio::test]
+async fn bridges_that_proxies_may_refuse_are_told() {
+    let broker = Broker::start().await;
+    let outside = BRIDGE.replace("snowflake.example.org", "relay.example.net");
+    let file = write(
+        broker.folder.path(),
+        "three",
+        &format!("{BRIDGE}{BRIDGE}{outside}"),
+    );
+    let overridden = format!(
+        "warning: {file}: of one fingerprint the last line counts, and others are overridden: \
+         line 1 by line 2, line 2 by line 3\n"
+    );
+    let uncovered = "warning: broker.allowed_relay_pattern: example.org$ does not cover the \
+                     relay of a bridge: relay.example.net; ";
+    let set = broker.ask(&format!("bridges set {file}")).await;
+    assert!(
+        set.contains(uncovered) && set.contains(&overridden),
+        "{set}"
+    );
+    for line in [
+        "bridges list",
+        "relay",
+        "relay --default ^a.example$ --dry-run",
+    ] {
+        let told = broker.ask(line).await;
+        assert!(told.contains(uncovered), "{line}: {told}");
+    }
+    let widened = broker.ask("relay --allowed example.net").await;
+    assert!(!widened.contains("warning"), "{widened}");
+    // The list of the file is back.
+    let reloaded = broker.ask("reload").await;
+    assert!(!reloaded.contains("broker."), "{reloaded}");
+    write(broker.folder.path(), "bridges.jsonl", &outside);
+    let reloaded = broker.ask("reload").await;
+    assert!(reloaded.contains(uncovered), "{reloaded}");
 }
 
 #[tokio::test]

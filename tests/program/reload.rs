@@ -101,7 +101,7 @@ async fn everything_that_is_wrong_is_named() {
     ])
     .await;
     fs::write(&bridges, "rubbish").unwrap();
-    fs::write(&intervals, "{\"open\": 1}").unwrap();
+    fs::write(&intervals, "{\"open_poll_interval\": -1}").unwrap();
     fs::write(&file, "[telemetry]\nlog_level = \"off\"\n").unwrap();
     program.signal(Signal::HUP, "nothing reloaded: ").await;
     let log = program.log();
@@ -136,6 +136,13 @@ async fn sighup_reads_the_poll_intervals_again_and_their_mode() {
     let culprit = "nothing reloaded: poll_interval.filepath";
     program.signal(Signal::HUP, culprit).await;
     assert_eq!(next_poll(&program).await, 2000);
+
+    // A key of a release to come is no reason not to read the rest.
+    fs::write(&intervals, r#"{"open_poll_interval":3000,"next":1}"#).unwrap();
+    program
+        .signal(Signal::HUP, "unknown key \"next\", is ignored")
+        .await;
+    assert_eq!(next_poll(&program).await, 3000);
 
     configure("mode = \"adaptive\"\nfloor = \"30s\"\nceiling = \"30s\"\n");
     fs::write(&intervals, "{}").unwrap();

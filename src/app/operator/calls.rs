@@ -7,8 +7,9 @@ use prost_types::FieldMask;
 
 use crate::app::cli::admin::{Bridges, Call, Interval, Limits, Log, Polls, Relay};
 use crate::bridges::BridgeList;
-use crate::config::Inputs;
+use crate::config::{self, Inputs};
 use crate::proto::admin::v1;
+use crate::wire::relay_pattern::RelayPattern;
 
 use super::connection::{Client, RemoteBroker, read};
 use super::failure::Failure;
@@ -19,7 +20,8 @@ use super::watch;
 /// How much is asked for at a time; brokers give no more.
 const PAGE_MAX: usize = 1_000;
 
-/// Makes the call, and prints the answer. `inputs` tell of the terminal.
+/// Makes the call, and prints the answer. `inputs` tell of the terminal and of the
+/// configuration that there may be here.
 pub(super) async fn make(
     call: &Call,
     broker: &mut RemoteBroker,
@@ -36,7 +38,7 @@ pub(super) async fn make(
         Call::Watch(asked) => watch::watch(asked, broker, output, inputs).await,
         Call::Polls(asked) => polls(asked, broker, output).await,
         Call::Stats { text } => stats(*text, broker, output).await,
-        Call::Bridges(asked) => bridges(asked, broker, output).await,
+        Call::Bridges(asked) => bridges(asked, broker, output, inputs).await,
         Call::Interval(asked) => interval(asked, broker, output).await,
         Call::Relay(asked) => relay(asked, broker, output).await,
         Call::Limits(asked) => limits(asked, broker, output).await,
@@ -64,17 +66,21 @@ pub(super) async fn make(
     }
 }
 
-/// Says whether a file can be a broker's bridge list.
-pub(super) fn check_bridges(file: &Path, output: &Output) -> Result<(), Failure> {
+/// Says whether a file can be the bridge list of a broker with the configuration of
+/// these inputs.
+pub(super) fn check_bridges(file: &Path, output: &Output, inputs: &Inputs) -> Result<(), Failure> {
     let bridges = bridge_list(file)?;
+    let (config, _) = config::glance(inputs);
+    let allowed = RelayPattern::from(&*config.broker.allowed_relay_pattern);
+    let doubts = bridges.doubts(&allowed);
+    let file = file.display().to_string();
     // What a broker would say of it, as far as that can be known without one.
     let checked = v1::ListBridgesResponse {
         bridges: messages(&bridges),
+        warnings: doubts.iter().map(|doubt| doubt.of_file(&file)).collect(),
         ..v1::ListBridgesResponse::default()
     };
-    output.show(&checked, |checked| {
-        format!("ok, {}\n", text::bridge_count(checked.bridges.len()))
-    })
+    output.show(&checked, text::checked_bridges)
 }
 
 /// Every page; as JSON each is printed at once.
@@ -128,6 +134,7 @@ async fn bridges(
     asked: &Bridges,
     broker: &mut RemoteBroker,
     output: &Output,
+    inputs: &Inputs,
 ) -> Result<(), Failure> {
     match asked {
         Bridges::List { as_file } => {
@@ -144,18 +151,24 @@ async fn bridges(
             dry_run,
             etag,
         } => {
+            let list = bridge_list(file)?;
             let request = v1::ReplaceBridgesRequest {
-                bridges: messages(&bridge_list(file)?),
+                bridges: messages(&list),
                 etag: etag.clone(),
                 write_back: *write_back,
                 validate_only: *dry_run,
             };
-            let replaced = broker.call(Client::replace_bridges, request).await?;
+            let mut replaced = broker.call(Client::replace_bridges, request).await?;
+            // The broker has not seen the lines that are overridden.
+            let doubts = list.doubts(&RelayPattern::from(""));
+            let file = file.display().to_string();
+            let of_file = doubts.iter().map(|doubt| doubt.of_file(&file));
+            replaced.warnings.extend(of_file);
             output.show(&replaced, |replaced| {
                 text::replaced_bridges(replaced, DryRun(*dry_run))
             })
         }
-        Bridges::Check { file } => check_bridges(file, output),
+        Bridges::Check { file } => check_bridges(file, output, inputs),
     }
 }
 
@@ -169,6 +182,7 @@ async fn list_bridges(broker: &mut RemoteBroker) -> Result<v1::ListBridgesRespon
         let page = broker.call(Client::list_bridges, request).await?;
         all.bridges.extend(page.bridges);
         all.etag = page.etag;
+        all.warnings = page.warnings;
         all.next_page_token = page.next_page_token;
         if all.next_page_token.is_empty() {
             return Ok(all);
@@ -223,6 +237,7 @@ async fn relay(asked: &Relay, broker: &mut RemoteBroker, output: &Output) -> Res
         relay_policy: Some(v1::RelayPolicy {
             allowed_relay_pattern: asked.allowed.clone(),
             default_relay_pattern: asked.default.clone(),
+            warnings: Vec::new(),
         }),
         update_mask: None,
         validate_only: asked.dry_run || asks_only,

@@ -10,7 +10,7 @@ mod table;
 pub(super) use peers::peers;
 pub(super) use screen::{History, Line, screen};
 pub(super) use sentences::{
-    DryRun, bridge_count, bridge_lines, bridges, config, drain, intervals, limits, log_filter,
+    DryRun, bridge_lines, bridges, checked_bridges, config, drain, intervals, limits, log_filter,
     polls, relay, reloaded, replaced_bridges, stats,
 };
 pub(super) use status::{line, status};

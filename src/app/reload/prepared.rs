@@ -16,8 +16,7 @@ use crate::app::certificates::{self, Certificates, Pair};
 use crate::app::countries;
 use crate::app::federation::{self, Peers, Tls};
 use crate::app::regular_file;
-use crate::bridges::BridgeList;
-use crate::broker::{Broker, Knowledge, PollInterval, clock};
+use crate::broker::{Broker, Knowledge, clock};
 use crate::config::{self, Config, Inputs, Loaded};
 use crate::geoip::GeoIp;
 use crate::grpc::Gate;
@@ -26,7 +25,8 @@ use crate::http::Endpoints;
 use crate::listener::Server;
 use crate::listener::accounts::Bounds;
 use crate::telemetry::{LogControl, LogLevel};
-use crate::wire::relay_pattern::RelayPattern;
+
+use super::known::knowledge;
 
 /// The addresses of this machine for itself (RFC 6890).
 const LOOPBACK: [IpNet; 2] = [
@@ -123,7 +123,7 @@ impl Refused {
 }
 
 impl Wrong {
-    fn new(part: Part, error: &anyhow::Error) -> Self {
+    pub(super) fn new(part: Part, error: &anyhow::Error) -> Self {
         // Each wrong key of the configuration is a line.
         let problem = format!("{error:#}").replace('\n', "; ");
         Self { part, problem }
@@ -133,10 +133,10 @@ impl Wrong {
 /// Good values for everything, not in force yet.
 pub(super) struct Prepared {
     pub(super) loaded: Loaded,
+    /// What the operator should know of the files.
+    pub(super) warnings: Vec<String>,
     knowledge: Knowledge,
     certificate: Option<Pair>,
-    /// What the operator should know of files.
-    pub(super) warnings: Vec<String>,
     log_level: LogLevel,
     access: (Access, Option<ServerConfig>),
     peer_tls: Option<Tls>,
@@ -183,30 +183,31 @@ impl Prepared {
         let peer_tls = checked(Part::Federation, peer_tls, &mut wrong);
         let certificate = certificates.read(config);
         let certificate = checked(Part::Certificate, certificate, &mut wrong);
-        let knowledge = knowledge(config)
-            .map_err(|refused| wrong.extend(refused.0))
-            .ok();
+        let read = knowledge(config);
+        let read = read.map_err(|refused| wrong.extend(refused.0)).ok();
         let (geoip, problems) = countries::read(&config.geoip, known);
         let problems = problems.iter();
         wrong.extend(problems.map(|error| Wrong::new(Part::Countries, error)));
-        let (Some(knowledge), Some(certificate), Some(log_level), Some(access), Some(peer_tls)) =
-            (knowledge, certificate, log_level, access, peer_tls)
+        let (Some(read), Some(certificate), Some(log_level), Some(access), Some(peer_tls)) =
+            (read, certificate, log_level, access, peer_tls)
         else {
             return Err(Refused(wrong));
         };
+        wrong.extend(read.tolerated);
         if !wrong.is_empty() {
             return Err(Refused(wrong));
         }
-        let warnings = certificate_warnings(certificates, certificate.as_ref(), config);
+        let mut warnings = read.warnings;
+        warnings.extend(certificate_warnings(certificates, certificate.as_ref(), config));
         Ok(Self {
             bounds: accounts::bounds(config),
             loaded,
             knowledge: Knowledge {
                 geoip: Arc::new(geoip),
-                ..knowledge
+                ..read.knowledge
             },
-            certificate,
             warnings,
+            certificate,
             log_level,
             access,
             peer_tls,
@@ -256,24 +257,6 @@ pub(in crate::app) fn set_limits(config: &Config, broker: &Broker, server: &Serv
     server.set(accounts::listener(config), trusted);
 }
 
-/// Reads all that the broker is to know but for [`countries`], which take their
-/// time. The error names each setting that is wrong.
-pub(in crate::app) fn knowledge(config: &Config) -> Result<Knowledge, Refused> {
-    let mut wrong = Vec::new();
-    let bridges = checked(Part::Bridges, bridges(config), &mut wrong);
-    let poll_interval = checked(Part::PollIntervals, poll_interval(config), &mut wrong);
-    match (bridges, poll_interval) {
-        (Some(bridges), Some(poll_interval)) => Ok(Knowledge {
-            bridges,
-            allowed_relay_pattern: RelayPattern::from(&*config.broker.allowed_relay_pattern),
-            default_relay_pattern: RelayPattern::from(&*config.broker.default_relay_pattern),
-            poll_interval,
-            geoip: Arc::default(),
-        }),
-        _ => Err(Refused(wrong)),
-    }
-}
-
 /// The value, or none and one more thing that is wrong.
 fn checked<T>(part: Part, value: anyhow::Result<T>, wrong: &mut Vec<Wrong>) -> Option<T> {
     value
@@ -281,30 +264,12 @@ fn checked<T>(part: Part, value: anyhow::Result<T>, wrong: &mut Vec<Wrong>) -> O
         .ok()
 }
 
-fn bridges(config: &Config) -> anyhow::Result<BridgeList> {
-    let setting = "broker.bridge_list_path";
-    match &config.broker.bridge_list_path {
-        Some(path) => BridgeList::parse(&read(setting, path)?).with_context(|| file(setting, path)),
-        None => Ok(BridgeList::default()),
-    }
-}
-
-fn poll_interval(config: &Config) -> anyhow::Result<PollInterval> {
-    let setting = "poll_interval.filepath";
-    let intervals = &config.poll_interval;
-    match &intervals.filepath {
-        Some(path) => intervals
-            .overridden_by(&read(setting, path)?)
-            .with_context(|| file(setting, path)),
-        None => Ok(intervals.clone()),
-    }
-}
-
 /// Reads the text file that a setting names.
 pub(in crate::app) fn read(setting: &str, path: &Path) -> anyhow::Result<String> {
     regular_file::read_to_string(path).with_context(|| file(setting, path))
 }
 
-fn file(setting: &str, path: &Path) -> String {
+/// How a file that a setting names is told.
+pub(super) fn file(setting: &str, path: &Path) -> String {
     format!("{setting}: {}", path.display())
 }

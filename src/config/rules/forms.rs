@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::listener::SOCKETS;
 use crate::telemetry::{LogLevel, otel};
 use crate::tls::acme::check_directory;
+use crate::wire::relay_pattern::RelayPattern;
 
 use super::Rules;
 use crate::config::finding::PEM;
@@ -21,6 +22,7 @@ pub(super) fn check(rules: &mut Rules<'_>) {
     acme(rules);
     paths(rules);
     names(rules);
+    relay_patterns(rules);
     log_level(rules);
     otel(rules);
 }
@@ -124,6 +126,25 @@ fn names(rules: &mut Rules<'_>) {
     let problem = |name: &String| Some(format!("{name:?} {}", not_certifiable(name)?));
     if let Some(problem) = rules.config.acme.hostnames.iter().find_map(problem) {
         rules.refuse(&["acme.hostnames"], problem);
+    }
+}
+
+fn relay_patterns(rules: &mut Rules<'_>) {
+    let broker = &rules.config.broker;
+    let patterns = [
+        (
+            "broker.allowed_relay_pattern",
+            &broker.allowed_relay_pattern,
+        ),
+        (
+            "broker.default_relay_pattern",
+            &broker.default_relay_pattern,
+        ),
+    ];
+    for (key, pattern) in patterns {
+        if let Err(problem) = RelayPattern::checked(pattern) {
+            rules.refuse(&[key], problem.to_string());
+        }
     }
 }
 

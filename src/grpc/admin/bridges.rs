@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 
 use super::operations::{Operations, WriteBridgesError};
 use crate::bridges::{Bridge, BridgeList};
-use crate::broker::Broker;
+use crate::broker::{Broker, Knowledge};
 use crate::grpc::pages::Page;
 use crate::grpc::violations::{Violations, invalid};
 use crate::proto::admin::v1;
@@ -32,7 +32,14 @@ pub(super) fn list(
         bridges: bridges.collect(),
         next_page_token,
         etag,
+        warnings: warnings(&knowledge.bridges, &knowledge),
     })
+}
+
+/// What an operator should know of these bridges, by the relay pattern in force.
+pub(super) fn warnings(bridges: &BridgeList, knowledge: &Knowledge) -> Vec<String> {
+    let doubts = bridges.doubts(&knowledge.allowed_relay_pattern);
+    doubts.iter().map(ToString::to_string).collect()
 }
 
 /// Puts others in their place.
@@ -50,6 +57,7 @@ pub(super) async fn replace(
         replaced_count: number(&before.bridges),
         bridge_count: number(&bridges),
         etag: etag(&bridges),
+        warnings: warnings(&bridges, &before),
     };
     if asked.validate_only {
         return Ok(replaced);

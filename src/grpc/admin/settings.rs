@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tonic::Status;
 
+use super::bridges;
 use super::operations::Overrides;
 use crate::broker::{Broker, Knowledge, PollInterval};
 use crate::grpc::convert::duration;
@@ -112,21 +113,16 @@ pub(super) fn set_relay_policy(
 }
 
 fn pattern(asked: String) -> Result<String, String> {
-    let name = asked.trim_start_matches('^').trim_end_matches('$');
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-    if asked.len() <= PATTERN_MAX && name.bytes().all(fits) {
-        Ok(asked)
-    } else {
-        Err("is no host name suffix, nor ^ and a host name".to_owned())
+    match RelayPattern::checked(&asked) {
+        Ok(_) => Ok(asked),
+        Err(error) => Err(error.to_string()),
     }
 }
-
-/// The longest host name has 253 characters.
-const PATTERN_MAX: usize = 255;
 
 fn relay_policy(knowledge: &Knowledge) -> v1::RelayPolicy {
     v1::RelayPolicy {
         allowed_relay_pattern: Some(knowledge.allowed_relay_pattern.to_string()),
         default_relay_pattern: Some(knowledge.default_relay_pattern.to_string()),
+        warnings: bridges::warnings(&knowledge.bridges, knowledge),
     }
 }

@@ -85,7 +85,7 @@ fn sorted(numbers: &std::collections::HashMap<String, i64>) -> Vec<(&String, i64
 }
 
 /// `1 bridge`, `2 bridges`.
-pub(in crate::app::operator) fn bridge_count(count: usize) -> String {
+fn bridge_count(count: usize) -> String {
     match count {
         1 => "1 bridge".to_owned(),
         count => format!("{count} bridges"),
@@ -100,7 +100,25 @@ pub(in crate::app::operator) fn bridges(listed: &v1::ListBridgesResponse) -> Str
         table.row([&bridge.fingerprint, &bridge.relay_url, &bridge.display_name]);
     }
     let count = bridge_count(listed.bridges.len());
-    format!("{table}{count}, etag {}\n", listed.etag)
+    format!(
+        "{table}{count}, etag {}\n{}",
+        listed.etag,
+        warnings(&listed.warnings)
+    )
+}
+
+/// What has been checked of a file.
+pub(in crate::app::operator) fn checked_bridges(checked: &v1::ListBridgesResponse) -> String {
+    let count = bridge_count(checked.bridges.len());
+    format!("ok, {count}\n{}", warnings(&checked.warnings))
+}
+
+/// A line for each.
+fn warnings(warnings: &[String]) -> String {
+    let warnings = warnings.iter();
+    warnings
+        .map(|warning| format!("warning: {}\n", one_line(warning)))
+        .collect()
 }
 
 /// The lines of a file with these bridges.
@@ -122,7 +140,10 @@ pub(in crate::app::operator) fn replaced_bridges(
     let now = bridge_count(count(replaced.bridge_count));
     let before = count(replaced.replaced_count);
     let etag = one_line(&replaced.etag);
-    dry_run.mark(format!("{now} in place of {before}, etag {etag}\n"))
+    let warnings = warnings(&replaced.warnings);
+    dry_run.mark(format!(
+        "{now} in place of {before}, etag {etag}\n{warnings}"
+    ))
 }
 
 /// A row for each kind of proxies.
@@ -152,7 +173,7 @@ pub(in crate::app::operator) fn relay(policy: &v1::RelayPolicy, dry_run: DryRun)
         pattern => pattern,
     };
     table.row(["default", default]);
-    dry_run.mark(table.to_string())
+    dry_run.mark(table.to_string() + &warnings(&policy.warnings))
 }
 
 /// A row for each limit.
@@ -211,9 +232,7 @@ pub(in crate::app::operator) fn reloaded(reloaded: &v1::ReloadResponse, dry_run:
     for key in &reloaded.waiting_for_restart {
         table.row([key, "waits for a restart"]);
     }
-    let warnings = reloaded.warnings.iter();
-    let warnings = warnings.map(|warning| format!("warning: {}\n", one_line(warning)));
-    dry_run.mark(table.to_string() + &warnings.collect::<String>())
+    dry_run.mark(table.to_string() + &warnings(&reloaded.warnings))
 }
 
 /// Until when clients are still served.

@@ -1,0 +1,125 @@
+//! What a broker is to know of bridges and intervals, from the files that the
+//! configuration names.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::bridges::BridgeList;
+use crate::broker::{Knowledge, PollInterval};
+use crate::config::Config;
+use crate::wire::relay_pattern::RelayPattern;
+
+use super::prepared::{Part, Refused, Wrong, file, read};
+
+const BRIDGE_LIST: &str = "broker.bridge_list_path";
+const POLL_INTERVALS: &str = "poll_interval.filepath";
+
+/// What a broker is to know, but for the countries, and what is doubtful about it.
+pub(in crate::app) struct Known {
+    pub(in crate::app) knowledge: Knowledge,
+    /// What the operator should know of it.
+    pub(in crate::app) warnings: Vec<String>,
+    /// What is wrong with it and keeps no broker from starting, which does without. A
+    /// reload changes nothing then.
+    pub(in crate::app) tolerated: Vec<Wrong>,
+}
+
+impl Known {
+    /// What a start says of it.
+    pub(in crate::app) fn warnings(&self) -> impl Iterator<Item = &str> {
+        let tolerated = self.tolerated.iter().map(|wrong| &*wrong.problem);
+        self.warnings.iter().map(String::as_str).chain(tolerated)
+    }
+}
+
+/// Reads all that the broker is to know but for the countries, which take their
+/// time.
+///
+/// # Errors
+/// Every setting that is wrong, with the tolerated ones, if one of them is not to be
+/// tolerated.
+pub(in crate::app) fn knowledge(config: &Config) -> Result<Known, Refused> {
+    let intervals = Intervals::read(&config.poll_interval);
+    let bridges = match bridges(config) {
+        Ok(bridges) => bridges,
+        Err(error) => {
+            let bridges = Wrong::new(Part::Bridges, &error);
+            let wrong = std::iter::once(bridges).chain(intervals.wrong);
+            return Err(Refused(wrong.collect()));
+        }
+    };
+    let allowed_relay_pattern = RelayPattern::from(&*config.broker.allowed_relay_pattern);
+    let mut warnings = doubts(config, &bridges, &allowed_relay_pattern);
+    warnings.extend(intervals.warning);
+    Ok(Known {
+        knowledge: Knowledge {
+            bridges,
+            allowed_relay_pattern,
+            default_relay_pattern: RelayPattern::from(&*config.broker.default_relay_pattern),
+            poll_interval: intervals.intervals,
+            geoip: Arc::default(),
+        },
+        warnings,
+        tolerated: intervals.wrong,
+    })
+}
+
+fn bridges(config: &Config) -> anyhow::Result<BridgeList> {
+    match &config.broker.bridge_list_path {
+        Some(path) => {
+            let text = read(BRIDGE_LIST, path)?;
+            BridgeList::parse(&text).with_context(|| file(BRIDGE_LIST, path))
+        }
+        None => Ok(BridgeList::default()),
+    }
+}
+
+fn doubts(config: &Config, bridges: &BridgeList, allowed: &RelayPattern) -> Vec<String> {
+    let path = config.broker.bridge_list_path.as_ref();
+    let file = path.map(|path| file(BRIDGE_LIST, path)).unwrap_or_default();
+    let doubts = bridges.doubts(allowed).into_iter();
+    doubts.map(|doubt| doubt.of_file(&file)).collect()
+}
+
+/// The poll intervals of the settings and their file.
+struct Intervals {
+    intervals: PollInterval,
+    /// Of what is in the file in vain.
+    warning: Option<String>,
+    /// What the file cannot tell. The reference broker starts without it, too.
+    wrong: Vec<Wrong>,
+}
+
+impl Intervals {
+    fn read(settings: &PollInterval) -> Self {
+        let mut intervals = Self {
+            intervals: settings.clone(),
+            warning: None,
+            wrong: Vec::new(),
+        };
+        let Some(path) = &settings.filepath else {
+            return intervals;
+        };
+        let mut add = |error: &anyhow::Error| {
+            let wrong = Wrong::new(Part::PollIntervals, error);
+            intervals.wrong.push(wrong);
+        };
+        let text = match read(POLL_INTERVALS, path) {
+            Ok(text) => text,
+            Err(error) => {
+                add(&error);
+                return intervals;
+            }
+        };
+        let file = file(POLL_INTERVALS, path);
+        let overridden = settings.overridden_by(&text);
+        for wrong in overridden.wrong {
+            add(&anyhow::Error::from(wrong).context(file.clone()));
+        }
+        let unknown = overridden.unknown_key;
+        intervals.warning = unknown.map(|key| format!("{file}: unknown key {key:?}, is ignored"));
+        intervals.intervals = overridden.intervals;
+        intervals
+    }
+}

@@ -1,0 +1,173 @@
+//! What is doubtful about a bridge list: the broker can serve it, and some of its
+//! clients will get nowhere.
+
+use std::fmt::{self, Display};
+
+use http::Uri;
+
+use super::BridgeList;
+use crate::wire::relay_pattern::RelayPattern;
+
+/// So many culprits are named; of more, only how many there are.
+const NAMED_MAX: usize = 5;
+
+/// Something doubtful about a bridge list. Displays as a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// Proxies need not go to these bridges, as the pattern that each has to accept
+    /// does not cover them.
+    Uncovered {
+        /// That pattern.
+        allowed: RelayPattern,
+        /// The host names of the bridges, in the order of the fingerprints.
+        hosts: Vec<String>,
+    },
+    /// These lines count for nothing, each because of the later one beside it.
+    Overridden(Vec<(usize, usize)>),
+}
+
+impl BridgeList {
+    /// Judges the bridges by the pattern that every proxy has to accept, and by each
+    /// other.
+    pub fn doubts(&self, allowed: &RelayPattern) -> Vec<Doubt> {
+        let mut doubts = Vec::new();
+        let bridges = self.sorted().into_iter();
+        let hosts = bridges.map(|(_, bridge)| host(&bridge.relay_url));
+        let hosts: Vec<String> = hosts.filter(|host| !allowed.accepts(host)).collect();
+        if !hosts.is_empty() {
+            let allowed = allowed.clone();
+            doubts.push(Doubt::Uncovered { allowed, hosts });
+        }
+        if !self.overridden.is_empty() {
+            doubts.push(Doubt::Overridden(self.overridden.clone()));
+        }
+        doubts
+    }
+}
+
+/// The host as proxies compare it: an IPv6 address has no brackets. It is there, or
+/// the bridge would have been refused.
+fn host(relay_url: &str) -> String {
+    let uri = relay_url.parse::<Uri>().unwrap_or_default();
+    let host = uri.host().unwrap_or_default();
+    host.trim_matches(['[', ']']).to_owned()
+}
+
+impl Doubt {
+    /// The sentence about a list from this file.
+    pub fn of_file(&self, file: &str) -> String {
+        match self {
+            Self::Uncovered { .. } => self.to_string(),
+            Self::Overridden(_) => format!("{file}: {self}"),
+        }
+    }
+}
+
+impl Display for Doubt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uncovered { allowed, hosts } => write!(
+                formatter,
+                "broker.allowed_relay_pattern: {allowed} does not cover the relay of {}: {}; \
+                 proxies may refuse to go there, and their clients get nowhere",
+                count(hosts.len(), "bridge"),
+                listed(hosts.iter().map(String::as_str)),
+            ),
+            Self::Overridden(lines) => {
+                let named = lines.iter();
+                let named = named.map(|(earlier, later)| format!("line {earlier} by line {later}"));
+                let named: Vec<String> = named.collect();
+                write!(
+                    formatter,
+                    "of one fingerprint the last line counts, and others are overridden: {}",
+                    listed(named.iter().map(String::as_str)),
+                )
+            }
+        }
+    }
+}
+
+fn count(number: usize, of: &str) -> String {
+    match number {
+        1 => format!("a {of}"),
+        number => format!("{number} {of}s"),
+    }
+}
+
+/// The first of them, and how many more there are.
+fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = names.len().saturating_sub(NAMED_MAX);
+    let named = names.take(NAMED_MAX).collect::<Vec<_>>().join(", ");
+    match more {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(number: usize, url: &str) -> String {
+        format!(
+            "{{\"displayName\":\"\",\"webSocketAddress\":\"{url}\",\"fingerprint\":\"{number:040}\"}}\n"
+        )
+    }
+
+    fn doubts(text: &str, allowed: &str) -> Vec<String> {
+        let list = BridgeList::parse(text).unwrap();
+        let doubts = list.doubts(&RelayPattern::from(allowed));
+        doubts.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn bridges_within_the_pattern_are_fine() {
+        let tor = BridgeList::default();
+        for allowed in ["^snowflake.torproject.net$", "torproject.net$", ""] {
+            assert_eq!(tor.doubts(&RelayPattern::from(allowed)), [], "{allowed}");
+        }
+        for (url, allowed) in [
+            ("wss://user@a.example:8443/path", "^a.example$"),
+            ("ws://127.0.0.1/", "127.0.0.1$"),
+            ("ws://[::1]:80/", "^::1$"),
+        ] {
+            assert_eq!(doubts(&line(1, url), allowed), [""; 0], "{url}");
+        }
+    }
+
+    #[test]
+    fn bridges_outside_of_the_pattern_are_named() {
+        let two = line(1, "wss://a.example/") + &line(2, "wss://b.example/");
+        assert_eq!(
+            doubts(&two, "^a.example"),
+            [
+                "broker.allowed_relay_pattern: ^a.example$ does not cover the relay of a bridge: \
+              b.example; proxies may refuse to go there, and their clients get nowhere"
+            ]
+        );
+        // As proxies compare them.
+        assert_eq!(doubts(&line(1, "wss://A.example/"), "a.example").len(), 1);
+        let many: String = (0..7)
+            .map(|number| line(number, &format!("wss://{number}.example/")))
+            .collect();
+        let said = doubts(&many, "^a.example").concat();
+        assert!(said.contains(" of 7 bridges: 0.example, "), "{said}");
+        assert!(said.contains(", 4.example and 2 more; "), "{said}");
+    }
+
+    #[test]
+    fn lines_with_one_fingerprint_are_named() {
+        let text = line(1, "wss://a.example/")
+            + "\n"
+            + &line(2, "wss://b.example/")
+            + &line(1, "wss://c.example/")
+            + &line(1, "wss://c.example/");
+        assert_eq!(
+            doubts(&text, ""),
+            [
+                "of one fingerprint the last line counts, and others are overridden: \
+              line 1 by line 4, line 4 by line 5"
+            ]
+        );
+    }
+}
