@@ -12,12 +12,14 @@ mod layers;
 mod load;
 mod otel_variables;
 mod rules;
+mod secrets;
 
 use serde::{Deserialize, Serialize};
 
 pub use finding::{ConfigErrors, Finding, Origins, Source, one_line};
 pub use layers::Flag;
 pub use load::{Inputs, Loaded, glance, load};
+pub use secrets::{HIDDEN, is_secret, without_passwords};
 
 /// A file with every key at its default, explained.
 pub const EXAMPLE: &str = include_str!("config/example.toml");
@@ -60,16 +62,18 @@ pub struct Config {
     pub sqs: crate::sqs::Settings,
 }
 
-/// Whether the value of a key is not to be shown.
-pub fn is_secret(key: &str) -> bool {
-    key == rules::SECRET
-}
-
 impl Config {
     /// The configuration as a TOML file that [`load`] reads back to the same.
     /// Optional keys that are not set are left out: TOML has no word for it.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)
+    }
+
+    /// The same without what is secret in it, and the keys that it was left out of.
+    pub fn to_toml_without_secrets(&self) -> Result<(String, Vec<String>), toml::ser::Error> {
+        let mut tree = toml::Table::try_from(self)?;
+        let hidden = secrets::hide(&mut tree);
+        Ok((toml::to_string(&tree)?, hidden))
     }
 
     /// Every key in alphabetical order, such as `admin.tls.cert`, with its value

@@ -10,6 +10,8 @@ mod pem;
 mod program;
 #[path = "config/queues.rs"]
 mod queues;
+#[path = "config/secrets.rs"]
+mod secrets;
 
 use program::Broker;
 

@@ -84,6 +84,9 @@ pub struct PrintConfig {
     /// Print a file with every key at its default, explained
     #[arg(long)]
     pub example: bool,
+    /// Print secrets, too
+    #[arg(long, conflicts_with = "example")]
+    pub secrets: bool,
 }
 
 impl Cli {
@@ -240,12 +243,14 @@ mod tests {
 
     #[test]
     fn commands() {
-        let example = |example| Command::PrintConfig(PrintConfig { example });
+        let printed = |example, secrets| Command::PrintConfig(PrintConfig { example, secrets });
         assert_eq!(parse("-unsafe-logging").command, Command::Run);
         assert_eq!(parse("run").command, Command::Run);
         assert_eq!(parse("check-config -no-files").command, check(true));
-        assert_eq!(parse("print-config").command, example(false));
-        assert_eq!(parse("print-config -example").command, example(true));
+        assert_eq!(parse("print-config").command, printed(false, false));
+        assert_eq!(parse("print-config -example").command, printed(true, false));
+        assert_eq!(parse("print-config -secrets").command, printed(false, true));
+        refuse("print-config --secrets --example");
     }
 
     #[test]

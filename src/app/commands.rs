@@ -11,7 +11,7 @@ use super::cli::{CheckConfig, Cli, Command, CountIps, PrintConfig};
 use super::operator::{self, Failure};
 use super::start_up::{self, WrongConfiguration};
 use super::{accounts, count_ips, packaging};
-use crate::config::{self, Config, Finding, Inputs, Loaded};
+use crate::config::{self, Finding, Inputs, Loaded};
 
 /// Read when no other file is named, if it is there.
 const DEFAULT_FILE: &str = "/etc/snowflake-broker/config.toml";
@@ -46,8 +46,12 @@ pub(super) fn dispatch(
         Command::CheckConfig(CheckConfig { no_files }) => {
             configured(&inputs, |loaded| check_config(&loaded, no_files))
         }
-        Command::PrintConfig(PrintConfig { example: true }) => exit_code(print(config::EXAMPLE)),
-        Command::PrintConfig(_) => configured(&inputs, |loaded| print_config(&loaded)),
+        Command::PrintConfig(PrintConfig { example: true, .. }) => {
+            exit_code(print(config::EXAMPLE))
+        }
+        Command::PrintConfig(PrintConfig { secrets, .. }) => {
+            configured(&inputs, |loaded| print_config(&loaded, secrets))
+        }
         Command::CountIps(asked) => count_ips(&asked),
         Command::Admin(asked) => admin(&asked, &inputs),
         Command::Completions { shell } => exit_code(print(&packaging::completions(shell))),
@@ -127,9 +131,18 @@ fn check_config(loaded: &Loaded, no_files: bool) -> anyhow::Result<()> {
     print("ok\n")
 }
 
-fn print_config(loaded: &Loaded) -> anyhow::Result<()> {
+fn print_config(loaded: &Loaded, secrets: bool) -> anyhow::Result<()> {
     warn(&loaded.warnings);
-    print(&Config::to_toml(&loaded.config)?)
+    if secrets {
+        return print(&loaded.config.to_toml()?);
+    }
+    let (text, hidden) = loaded.config.to_toml_without_secrets()?;
+    for key in hidden {
+        say(&format_args!(
+            "warning: {key}: without what is secret; --secrets prints it"
+        ));
+    }
+    print(&text)
 }
 
 fn warn(warnings: &[Finding]) {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use super::secrets::{may_be_secret, without_passwords};
+
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -73,7 +75,8 @@ pub struct Finding {
     /// The path of the key, such as `matching.client_timeout`; none where the
     /// whole file is meant.
     pub key: Option<String>,
-    /// Its value as it was written; none where there is none.
+    /// Its value as it was written, which is not shown if it may be secret; none where
+    /// there is none.
     pub value: Option<String>,
     /// Where the value came from.
     pub source: Source,
@@ -92,13 +95,13 @@ impl fmt::Display for Finding {
             return write!(formatter, "{}: {problem}", self.source);
         };
         formatter.write_str(&one_line(key))?;
-        match (&self.value, &self.source) {
+        let shown = self.value.as_deref().filter(|_| !may_be_secret(key));
+        match (shown, &self.source) {
+            (Some(value), source) if value.contains(PEM) => {
+                write!(formatter, " = {NOT_SHOWN} ({source})")?;
+            }
             (Some(value), source) => {
-                let value = if value.contains(PEM) {
-                    NOT_SHOWN
-                } else {
-                    &one_line(value)
-                };
+                let value = one_line(&without_passwords(value));
                 write!(formatter, " = {value} ({source})")?;
             }
             (None, Source::Default) => formatter.write_str(" (not set)")?,

@@ -79,17 +79,12 @@ impl Rules<'_> {
         let written = self.origins.written(key).map(ToOwned::to_owned);
         Some(Finding {
             key: Some(key.to_owned()),
-            value: written
-                .or_else(|| effective(self.config, key))
-                .filter(|_| key != SECRET),
+            value: written.or_else(|| effective(self.config, key)),
             source: self.origins.of(key).clone(),
             problem,
         })
     }
 }
-
-/// What is not shown, for a finding is logged.
-pub(super) const SECRET: &str = "otel.headers";
 
 /// Whether the finding leaves it open what these keys say. A file that cannot
 /// be read may have said anything about several keys; of a single one the

@@ -322,7 +322,8 @@ async fn a_reload_in_which_a_part_is_wrong_changes_nothing() {
 async fn the_configuration_tells_where_each_value_is_from_and_no_secret() {
     let setup = Setup::new();
     setup.configure(
-        "[matching]\nclient_timeout = \"4s\"\n[otel]\nheaders = \"authorization=hidden\"\n",
+        "[matching]\nclient_timeout = \"4s\"\n[otel]\nheaders = \"authorization=hidden\"\n\
+         endpoint = \"http://user:hidden@127.0.0.1:1\"\n",
     );
     let mut command = setup.command();
     command.env("SNOWFLAKE_BROKER_MATCHING__MAX_ATTEMPTS", "3");
@@ -345,6 +346,11 @@ async fn the_configuration_tells_where_each_value_is_from_and_no_secret() {
             "otel.headers",
             "(secret)",
             format!("file {}, line 4", config.display()),
+        ),
+        (
+            "otel.endpoint",
+            "\"http://(secret)@127.0.0.1:1\"",
+            format!("file {}, line 5", config.display()),
         ),
         ("admin.tls.cert", "", "default".to_owned()),
     ] {

@@ -101,8 +101,21 @@ impl Ran {
         );
     }
 
+    /// All is well, but for this.
+    #[track_caller]
+    pub(crate) fn warned(&self, beginning: &str) {
+        self.ok();
+        let beginning = format!("warning: {beginning}");
+        let is_it = |line: &str| line.starts_with(&beginning);
+        assert!(
+            self.stderr.lines().any(is_it),
+            "{beginning}:\n{}",
+            self.stderr
+        );
+    }
+
     /// Refused for exactly so many keys, each line being as described by what
-    /// it begins with and what it contains.
+    /// it begins with and what it contains. Warnings do not count.
     #[track_caller]
     pub(crate) fn refused(&self, lines: &[(&str, &str)]) {
         assert_eq!(
@@ -111,7 +124,9 @@ impl Ran {
             "{}",
             self.stderr
         );
-        assert_eq!(self.stderr.lines().count(), lines.len(), "{}", self.stderr);
+        let said = self.stderr.lines();
+        let refused = said.filter(|line| !line.starts_with("warning: "));
+        assert_eq!(refused.count(), lines.len(), "{}", self.stderr);
         for (beginning, part) in lines {
             let is_it = |line: &str| line.starts_with(beginning) && line.contains(part);
             assert!(

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::durable;
 use crate::app::reload::{self, Refused, Reloaded, Reloads};
 use crate::broker::{Broker, clock, limits};
-use crate::config::Loaded;
+use crate::config::{self, Loaded};
 use crate::grpc::admin::operations::{Operations, Overrides, WriteBridgesError, WrongPart};
 use crate::http::Endpoints;
 use crate::listener::Server;
@@ -21,8 +21,6 @@ use crate::telemetry::{LogControl, LogLevel};
 
 /// What is said of a value that was set by a call.
 const SOURCE: &str = "admin";
-/// What is shown of a secret one.
-const SECRET: &str = "(secret)";
 const LOG_LEVEL: &str = "telemetry.log_level";
 
 /// Does what operators ask for.
@@ -221,8 +219,8 @@ impl Operations for Administration {
             let overridden = overrides.get(&*key);
             let value = match (overridden, value) {
                 (Some(value), _) => value.clone(),
-                (None, Some(_)) if crate::config::is_secret(&key) => SECRET.to_owned(),
-                (None, value) => value.unwrap_or_default(),
+                (None, Some(_)) if config::is_secret(&key) => config::HIDDEN.to_owned(),
+                (None, value) => config::without_passwords(&value.unwrap_or_default()).into_owned(),
             };
             let source = match overridden {
                 Some(_) => SOURCE.to_owned(),

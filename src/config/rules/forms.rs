@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddrV6};
 use std::path::Path;
 
+use crate::config::without_passwords;
 use crate::listener::SOCKETS;
 use crate::telemetry::{LogLevel, otel};
 use crate::tls::acme::check_directory;
@@ -129,6 +130,10 @@ fn names(rules: &mut Rules<'_>) {
     }
 }
 
+fn has_user(endpoint: &str) -> bool {
+    without_passwords(endpoint) != endpoint
+}
+
 fn relay_patterns(rules: &mut Rules<'_>) {
     let broker = &rules.config.broker;
     let patterns = [
@@ -165,6 +170,13 @@ fn otel(rules: &mut Rules<'_>) {
         let checked = endpoint.as_deref().map_or(Ok(()), otel::check_endpoint);
         if let Err(error) = checked {
             rules.refuse(&[key], error.to_string());
+        }
+        if endpoint.as_deref().is_some_and(has_user) {
+            rules.warn(
+                &[key, "otel.headers"],
+                "the user and password in it are not sent: set otel.headers, as \
+                 authorization=Basic%20...",
+            );
         }
     }
     let headers = c.headers.as_deref().unwrap_or_default();

@@ -1,0 +1,55 @@
+//! What is never shown.
+
+use super::program::Broker;
+
+const FILE: &str = "[tls]\ndisable = true\n[geoip]\ndisable = true\n[otel]\n\
+                    headers = \"authorization=hidden\"\n\
+                    endpoint = \"http://user:hidden@127.0.0.1:4318\"\n";
+
+#[test]
+fn secrets_are_printed_only_when_asked_for() {
+    let printed = Broker::with_file("print-config", FILE).run();
+    assert_eq!(printed.code, 0, "{}", printed.stderr);
+    for said in [&printed.stdout, &printed.stderr] {
+        assert!(!said.contains("hidden"), "{said}");
+    }
+    let shown = "endpoint = \"http://(secret)@127.0.0.1:4318\"";
+    assert!(printed.stdout.contains(shown), "{}", printed.stdout);
+    for key in ["otel.headers", "otel.endpoint"] {
+        let warning = format!("warning: {key}: without what is secret; --secrets prints it");
+        assert!(printed.stderr.contains(&warning), "{}", printed.stderr);
+    }
+    Broker::with_file("check-config", &printed.stdout)
+        .run()
+        .ok();
+
+    let all = Broker::with_file("print-config --secrets", FILE).run();
+    assert!(all.stdout.contains("headers = \"authorization=hidden\""));
+    assert!(all.stdout.contains("http://user:hidden@127.0.0.1:4318"));
+    let again = Broker::with_file("print-config --secrets", &all.stdout).run();
+    assert_eq!(again.stdout, all.stdout);
+}
+
+/// Wherever it was written by mistake.
+#[test]
+fn no_finding_shows_a_secret() {
+    for file in [
+        "[otel]\nheaders = [\"authorization=hidden\"]\n",
+        "[otel]\nheaders = \"hidden\"\n",
+        "[otel]\nheader = \"authorization=hidden\"\n",
+        "[otel]\nendpoint = \"ftp://user:hidden@a\"\n",
+        "[otel]\nendpoints = \"http://user:hidden@a\"\n",
+        "[acme]\ndirectory = \"http://user:hidden@ca.example/\"\n",
+        "[[federation.peers]]\nname = \"b.example\"\nurl = \"https://user:hidden@b:1\"\n",
+        "[admin]\ntokens = [{ name = \"alice\", role = \"viewer\", token = \"hidden\" }]\n",
+        "[admin]\ntoken = \"hidden\"\n",
+    ] {
+        let refused = Broker::with_file("check-config -disable-tls", file).run();
+        assert_eq!(refused.code, 2, "{file}: {}", refused.stderr);
+        assert!(!refused.stderr.contains("hidden"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("config.toml"), "{}", refused.stderr);
+    }
+    let warned = Broker::with_file("check-config", FILE).run();
+    warned.warned("otel.endpoint = \"http://(secret)@127.0.0.1:4318\" (file config.toml, line 7)");
+    assert!(!warned.stderr.contains("hidden"), "{}", warned.stderr);
+}
