@@ -144,7 +144,7 @@ impl<'a> File<'a> {
                 || Source::File(self.path.to_owned(), None),
                 |start| self.at(start),
             ),
-            problem: error.message().to_owned(),
+            problem: error.message().replace('`', "\""),
         }
     }
 

@@ -201,16 +201,38 @@ fn extract(figment: &Figment) -> Result<Config, Box<Error>> {
 /// finding shows already.
 fn problem(kind: &Kind) -> String {
     match kind {
-        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
+        Kind::InvalidType(_, expected)
+        | Kind::InvalidValue(_, expected)
+        | Kind::InvalidLength(_, expected) => {
             let expected = match expected.as_str() {
-                "usize" => "a whole number, 0 or more",
+                "usize" | "u32" => "a whole number, 0 or more",
+                "a nonzero u32" => "a whole number, 1 or more",
+                "f64" => "a number",
                 "a boolean" => "true or false",
                 "path string" => "a path, as a string",
                 "a sequence" => "a list",
+                other if other.starts_with("struct ") => "a table",
+                other if other.starts_with("enum ") => "a string",
                 other => other,
             };
             format!("expected {expected}")
         }
-        other => other.to_string(),
+        Kind::UnknownVariant(_, known) => format!("expected {}", one_of(known)),
+        Kind::UnknownField(name, known) => {
+            format!("unknown key {name}, there are: {}", known.join(", "))
+        }
+        Kind::MissingField(name) => format!("{name} is missing"),
+        Kind::DuplicateField(name) => format!("{name} is there twice"),
+        Kind::ISizeOutOfRange(_) | Kind::USizeOutOfRange(_) => "is out of range".to_owned(),
+        other => other.to_string().replace('`', "\""),
+    }
+}
+
+/// `a`, `a or b`, `a, b or c`.
+fn one_of(words: &[&str]) -> String {
+    match words {
+        [] => "nothing".to_owned(),
+        [one] => (*one).to_owned(),
+        [others @ .., last] => format!("{} or {last}", others.join(", ")),
     }
 }

@@ -81,9 +81,9 @@ fn what_is_wrong_with_a_peer_is_said_with_its_name() {
         ),
         (
             format!("name = \"b.example\"\n{url}\nlends = true"),
-            "unknown field",
+            "unknown key lends, there are: name, url",
         ),
-        (url.to_owned(), "missing field `name`"),
+        (url.to_owned(), "name is missing"),
         (
             format!(
                 "name = \"b.example\"\n{url}\n[[federation.peers]]\nname = \"b.example\"\n{url}"

@@ -76,3 +76,30 @@ fn an_empty_text_unsets_an_optional_key_only() {
         "listener.addr = \"\" (flag --addr): expected :PORT, HOST:PORT or [IPV6]:PORT"
     );
 }
+
+/// Of every key, with whatever is no value of it.
+#[test]
+fn what_is_expected_is_said_in_words() {
+    let texts = ["perhaps", "-1.5", "[1]", "[{ x = 1 }]", "[{ name = [] }]"];
+    let mut said = BTreeSet::new();
+    for (key, _) in Config::default().flatten() {
+        for text in texts {
+            let name = format!("SNOWFLAKE_BROKER_{}", key.to_uppercase().replace('.', "__"));
+            let Err(errors) = load(&in_the_clear(&[(&name, text)], vec![])) else {
+                continue;
+            };
+            said.extend(errors.0.into_iter().map(|finding| finding.problem));
+        }
+    }
+    assert!(said.len() > 20, "{said:#?}");
+    for problem in &said {
+        for stray in [
+            "`", "struct ", "enum ", "usize", "u32", "u64", "f64", "variant",
+        ] {
+            assert!(!problem.contains(stray), "{problem}");
+        }
+    }
+    for expected in ["expected text or json", "expected grpc or http/protobuf"] {
+        assert!(said.contains(expected), "{expected}: {said:#?}");
+    }
+}
