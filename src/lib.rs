@@ -12,11 +12,13 @@
 //!
 //! Beside them, knowing no broker type: [`listener`], [`tls`], [`telemetry`],
 //! [`proto`], the messages of the gRPC services, [`timespan`], how settings write a
-//! span of time, and [`networks`], those around an address.
+//! span of time, [`networks`], those around an address, and [`causes`], what errors
+//! say.
 
 pub mod app;
 pub mod bridges;
 pub mod broker;
+pub mod causes;
 pub mod config;
 pub mod federation;
 pub mod geoip;

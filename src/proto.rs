@@ -1,6 +1,32 @@
 //! The types and services of the protocols under `proto/`, generated when this
 //! is built. The documentation is that of the protocol files.
 
+use tonic::Code;
+
+/// A status code in a word or two. What the library says of it is a sentence that
+/// explains the code, and drowns what the other side says.
+pub fn code_in_words(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "fine",
+        Code::Cancelled => "cancelled",
+        Code::Unknown => "unknown error",
+        Code::InvalidArgument => "invalid argument",
+        Code::DeadlineExceeded => "not in time",
+        Code::NotFound => "not found",
+        Code::AlreadyExists => "there already",
+        Code::PermissionDenied => "permission denied",
+        Code::ResourceExhausted => "too much asked",
+        Code::FailedPrecondition => "not possible now",
+        Code::Aborted => "aborted",
+        Code::OutOfRange => "out of range",
+        Code::Unimplemented => "not implemented",
+        Code::Internal => "internal error",
+        Code::Unavailable => "unavailable",
+        Code::DataLoss => "data loss",
+        Code::Unauthenticated => "not authenticated",
+    }
+}
+
 /// What the protocol files say, as a serialised `google.protobuf.FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 

@@ -17,8 +17,9 @@ const LAYERS: [&[&str]; 6] = [
 ];
 /// Imports within a layer that make sense all the same.
 const SIDEWAYS: [(&str, &str); 1] = [("metrics", "geoip")];
-/// Knows no broker type and may be imported by all.
-const PLUMBING: [&str; 6] = [
+/// Knows no broker type and may be imported by all; imports nothing else of ours.
+const PLUMBING: [&str; 7] = [
+    "causes",
     "listener",
     "networks",
     "proto",
@@ -26,8 +27,8 @@ const PLUMBING: [&str; 6] = [
     "timespan",
     "tls",
 ];
-/// What plumbing may import of plumbing.
-const PURE_PLUMBING: [&str; 2] = ["networks", "timespan"];
+/// Plumbing that other plumbing is made of.
+const BASE: [&str; 3] = ["causes", "networks", "timespan"];
 /// Opens nothing, waits for nothing, reads no clock, draws no lots.
 const PURE: [&str; 10] = [
     "networks",
@@ -145,7 +146,7 @@ fn may_import(module: &str, other: &str) -> bool {
     match (layer(module), layer(other)) {
         (Some(here), Some(there)) => there < here,
         (Some(_), None) => PLUMBING.contains(&other),
-        (None, _) => PLUMBING.contains(&module) && PURE_PLUMBING.contains(&other),
+        (None, _) => PLUMBING.contains(&module) && BASE.contains(&other),
     }
 }
 

@@ -6,6 +6,8 @@ use std::io;
 
 use tonic::Status;
 
+use crate::causes::in_words;
+use crate::proto::code_in_words;
 use crate::telemetry::scrub;
 
 /// No problem takes more words, in characters.
@@ -53,9 +55,9 @@ pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
     let mut cause = Some(error);
     while let Some(error) = cause {
         let said = match error.downcast_ref::<Status>() {
-            Some(status) if status.message().is_empty() => status.code().to_string(),
-            Some(status) => format!("{}: {}", status.code(), status.message()),
-            None => error.to_string(),
+            Some(status) if status.message().is_empty() => code_in_words(status.code()).to_owned(),
+            Some(status) => format!("{}: {}", code_in_words(status.code()), status.message()),
+            None => in_words(error),
         };
         if !text.contains(&said) {
             let separator = if text.is_empty() { "" } else { ": " };
@@ -81,8 +83,8 @@ mod tests {
         let said = format!("no\nway, 192.0.2.7!{}", "x".repeat(1000));
         let problem = LinkProblem::from(Status::permission_denied(said));
         let text = describe(&problem);
-        let expected = "it does not say what it can lend: The caller does not have permission to \
-                        execute the specified operation: no way, [scrubbed]!xxx";
+        let expected =
+            "it does not say what it can lend: permission denied: no way, [scrubbed]!xxx";
         assert!(text.starts_with(expected), "{text}");
         assert!(text.chars().count() <= LENGTH_MAX + 10, "{text}");
     }

@@ -22,6 +22,7 @@ use super::connection::{ConnectInfo, Connection};
 use super::places::{Admission, Crowd, PLACES_MAX, Place, Places};
 use super::slow_down::SlowDown;
 use crate::broker::clock;
+use crate::causes::in_words;
 use crate::metrics::Metrics;
 use crate::metrics::labels::GrpcListener;
 use crate::telemetry::{Kind, LogLimit};
@@ -142,7 +143,7 @@ impl Entrance {
         if tls == Some(&not_tls) {
             self.log_handshake(&format!("it is not TLS that came: {error}"));
         } else {
-            self.log_handshake(&error.to_string());
+            self.log_handshake(&in_words(error));
         }
     }
 

@@ -9,7 +9,9 @@ use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
 use super::target::Target;
+use crate::causes::with_causes;
 use crate::config::one_line;
+use crate::proto::code_in_words;
 
 /// Why nothing came of a call. Displays as one line for each culprit.
 #[derive(Debug)]
@@ -116,7 +118,7 @@ fn refusal(status: &Status) -> Vec<String> {
         let code = match status.code() {
             Code::PermissionDenied => "not allowed",
             Code::Unauthenticated => "the broker does not know who calls",
-            code => code.description(),
+            code => code_in_words(code),
         };
         lines.push(one_line(&format!("{code}: {}", status.message())));
     }
@@ -136,7 +138,7 @@ fn problem(target: &Target, error: &(dyn Error + 'static)) -> String {
         (_, Some(ErrorKind::ConnectionRefused)) => {
             "nobody listens there: is the broker running, and is this its admin.listen?"
         }
-        _ => return one_line(&with_sources(error)),
+        _ => return one_line(&with_causes(error)),
     };
     advice.to_owned()
 }
@@ -148,13 +150,6 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 fn io_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
     let io_errors = chain(error).filter_map(|error| error.downcast_ref::<io::Error>());
     io_errors.last()
-}
-
-/// What each says of the next, once.
-fn with_sources(error: &(dyn Error + 'static)) -> String {
-    let mut said: Vec<String> = chain(error).map(ToString::to_string).collect();
-    said.dedup();
-    said.join(": ")
 }
 
 #[cfg(test)]

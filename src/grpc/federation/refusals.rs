@@ -11,6 +11,7 @@ use tower::{Layer, Service};
 
 use super::Gate;
 use crate::metrics::labels::PeerName;
+use crate::proto::code_in_words;
 
 /// Wraps services so that their refusals are logged.
 #[derive(Clone, Debug)]
@@ -66,7 +67,7 @@ where
             if let (Some(peer), Some(status)) = (peer, status)
                 && status.code() != Code::Ok
             {
-                gate.log_refusal(&peer, status.code().description(), status.message());
+                gate.log_refusal(&peer, code_in_words(status.code()), status.message());
             }
             Ok(response)
         })

@@ -15,6 +15,8 @@ use prost::Message;
 use tokio::time::{sleep, timeout};
 use tonic::Code;
 
+use crate::causes::with_causes;
+
 use self::grpc::Grpc;
 use self::http::Http;
 use super::pairs;
@@ -160,7 +162,7 @@ impl Transport {
 
 impl SendError {
     fn unreachable(error: &(dyn Error + 'static)) -> Self {
-        Self::Unreachable(with_sources(error))
+        Self::Unreachable(with_causes(error))
     }
 
     /// Whether the specification of OTLP has it tried again.
@@ -202,16 +204,6 @@ fn headers(list: &str) -> Result<HeaderMap, InvalidEndpoint> {
         headers.insert(key, value);
     }
     Ok(headers)
-}
-
-fn with_sources(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
 use tokio::time::timeout;
 
+use crate::causes::with_causes;
 use crate::tls::mutual::{InvalidMutualTls, roots};
 
 /// How long the authority may take over one reply.
@@ -137,7 +138,8 @@ async fn reply(
     client: &Client<HttpsConnector<HttpConnector>, Body>,
     request: Request<Body>,
 ) -> Result<Response<Full<Bytes>>, Box<dyn StdError + Send + Sync>> {
-    let (head, body) = client.request(request).await?.into_parts();
+    let reply = client.request(request).await;
+    let (head, body) = reply.map_err(|error| with_causes(&error))?.into_parts();
     let body = Limited::new(body, REPLY_MAX).collect().await?.to_bytes();
     let is_problem = |kind: &[u8]| kind.starts_with(b"application/problem+json");
     let kind = head.headers.get(CONTENT_TYPE);

@@ -11,7 +11,8 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic_prost::ProstCodec;
 
-use super::{AGENT, InvalidEndpoint, SendError, with_sources};
+use super::{AGENT, InvalidEndpoint, SendError};
+use crate::causes::with_causes;
 
 /// One method of a collector.
 #[derive(Clone, Debug)]
@@ -53,7 +54,7 @@ impl Grpc {
 
 fn channel(uri: Uri, timeout: Duration) -> Result<Channel, InvalidEndpoint> {
     let is_tls = uri.scheme_str() == Some("https");
-    let tls = |error: tonic::transport::Error| InvalidEndpoint::Tls(with_sources(&error));
+    let tls = |error: tonic::transport::Error| InvalidEndpoint::Tls(with_causes(&error));
     let mut endpoint = Endpoint::from(uri)
         .user_agent(AGENT)
         .map_err(tls)?
