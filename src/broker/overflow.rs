@@ -82,6 +82,8 @@ pub struct Borrowed {
 /// There is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotBorrowed {
+    /// Whether anybody was asked.
+    pub was_asked: bool,
     /// Whether a proxy may have had the offer.
     pub was_offered: bool,
 }
@@ -91,6 +93,7 @@ impl NotBorrowed {
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
+            was_asked: self.was_asked || other.was_asked,
             was_offered: self.was_offered || other.was_offered,
         }
     }

@@ -229,7 +229,13 @@ impl<'a> Search<'a> {
         };
         let began = clock::now();
         let borrowed = overflow.borrow(&wanted).await;
-        self.trace.borrowed(began, borrowed.is_ok());
+        // Where there is nobody to ask there is nothing to tell of it.
+        if borrowed
+            .as_ref()
+            .map_or_else(|none| none.was_asked, |_| true)
+        {
+            self.trace.borrowed(began, borrowed.is_ok());
+        }
         borrowed
     }
 

@@ -37,7 +37,10 @@ struct Call<'a> {
 impl Federation {
     /// Asks one peer after the other while there is time.
     pub(super) async fn ask_peers(&self, wanted: &Wanted) -> Result<Borrowed, NotBorrowed> {
-        let mut not_borrowed = NotBorrowed { was_offered: false };
+        let mut not_borrowed = NotBorrowed {
+            was_asked: false,
+            was_offered: false,
+        };
         let message = request(wanted);
         if message.offer.len() > LENGTH_MAX {
             return Err(not_borrowed);
@@ -46,6 +49,7 @@ impl Federation {
             let Some((mut call, channel)) = self.begin_call(wanted) else {
                 break;
             };
+            not_borrowed.was_asked = true;
             match call.ask(channel, wanted, message.clone()).await {
                 Ok(answer) => {
                     let since_asked = call.took();

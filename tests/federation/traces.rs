@@ -72,6 +72,22 @@ async fn the_trace_goes_on_at_the_lender() {
     assert!(is_child(&of_b.span("hand-off"), &loan));
 }
 
+/// There was one for each client, however long nobody could be asked.
+#[tokio::test(start_paused = true)]
+async fn where_nobody_is_asked_there_is_no_span_of_it() {
+    let traces = Traces::new(Sampler::AlwaysOn);
+    let network = Network::default();
+    let a = traces.node(&network, "a.example", "b.example");
+    a.client("nobody has a link").await.unwrap_err();
+    let _b = traces.node(&network, "b.example", "a.example");
+    a.sees_proxies("b.example", 0).await;
+    a.client("nobody has a proxy").await.unwrap_err();
+    let spans = traces.spans.get_finished_spans().unwrap();
+    let names: Vec<&str> = spans.iter().map(|span| &*span.name).collect();
+    assert!(names.contains(&"queue"), "{names:?}");
+    assert!(!names.contains(&"borrow"), "{names:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_the_borrower_does_not_trace_the_lender_may() {
     let (of_a, of_b) = (
