@@ -54,7 +54,7 @@ pub use dial::{Dial, Dialed, Target};
 pub use settings::Settings;
 
 use link::Links;
-use peers::{Need, Peers};
+use peers::{Need, Peers, Problem};
 
 /// The longest session description that brokers exchange, in bytes.
 pub const LENGTH_MAX: usize = 100_000;
@@ -146,10 +146,11 @@ impl Federation {
 
     /// Keeps what is wrong with a peer, or somebody who was discovered, for the
     /// operator, and logs it if it is something else than before.
-    fn note_problem(&self, peer: Option<&PeerName>, what: &str, problem: &str) {
+    fn note_problem(&self, peer: Option<&PeerName>, what: &str, problem: &Problem) {
         let is_new = peer.is_none_or(|peer| self.state().peers.failed(peer, problem));
         let name = peer.map_or("discovered", PeerName::as_str);
         if is_new && let Some(suppressed) = self.troubles.admit(name, clock::now()) {
+            let problem = &problem.words;
             tracing::warn!(peer = name, problem, suppressed, "federation: {what}");
         }
     }

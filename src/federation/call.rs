@@ -16,8 +16,8 @@ use crate::wire::nat::NatClass;
 use crate::wire::session_description::SessionDescription;
 
 use super::convert::{refusal, request};
-use super::peers::{Ended, Need};
-use super::problem::describe;
+use super::peers::{Ended, Need, Problem};
+use super::problem::of_call;
 use super::{Federation, LENGTH_MAX};
 
 /// The largest answer that is read, in bytes, with what is around it.
@@ -110,7 +110,7 @@ impl Call<'_> {
         let answered = match replied {
             Ok(response) => self.understand(response.into_inner().outcome),
             Err(status) => {
-                self.note_problem(&describe(&status));
+                self.note_problem(&of_call(&status));
                 Err(Ended::Failed)
             }
         };
@@ -125,7 +125,7 @@ impl Call<'_> {
         match outcome {
             Some(Outcome::Answer(answer)) => {
                 SessionDescription::parse(&answer.answer).map_err(|error| {
-                    self.note_problem(&format!("its answer is malformed: {error}"));
+                    self.note(format!("its answer is malformed: {error}"));
                     Ended::Failed
                 })
             }
@@ -133,11 +133,11 @@ impl Call<'_> {
             Some(Outcome::TimedOut(_)) => Err(Ended::TimedOut),
             Some(Outcome::Refused(refused)) => {
                 let reason = refusal(refused.reason());
-                self.note_problem(&format!("it does not take an offer: {}", reason.as_str()));
+                self.note(format!("it does not take an offer: {}", reason.as_str()));
                 Err(Ended::Refused(reason))
             }
             None => {
-                self.note_problem("its reply says nothing");
+                self.note("its reply says nothing".to_owned());
                 Err(Ended::Failed)
             }
         }
@@ -147,7 +147,14 @@ impl Call<'_> {
         clock::now().saturating_duration_since(self.began)
     }
 
-    fn note_problem(&self, problem: &str) {
+    fn note(&self, words: String) {
+        self.note_problem(&Problem {
+            words,
+            is_vague: false,
+        });
+    }
+
+    fn note_problem(&self, problem: &Problem) {
         let federation = self.federation;
         federation.note_problem(Some(&self.peer), "it fails a client", problem);
     }

@@ -19,7 +19,7 @@ use crate::proto::federation::v1::federation_client::FederationClient;
 use super::back_off::BackOff;
 use super::convert::report;
 use super::peers::{LinkId, Report};
-use super::problem::{LinkProblem, describe};
+use super::problem::LinkProblem;
 use super::{Dialed, Federation, Target};
 
 /// How long connecting may take, with the handshakes. A packet that is lost is
@@ -102,8 +102,7 @@ impl Federation {
                 sleep(NOBODY_PAUSE).await;
                 continue;
             }
-            let problem = describe(&problem);
-            self.note_problem(peer.as_ref(), "no connection", &problem);
+            self.note_problem(peer.as_ref(), "no connection", &problem.problem());
             let chance = self.state().rng.f64();
             sleep(back_off.next(chance)).await;
         }

@@ -59,6 +59,15 @@ pub(super) enum Ended {
     Cancelled,
 }
 
+/// What is wrong with a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    /// One short line without addresses.
+    pub(super) words: String,
+    /// The connection has ended, and nothing says why.
+    pub(super) is_vague: bool,
+}
+
 /// What a call is for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Need {
@@ -83,7 +92,25 @@ struct Peer {
     circuit: Circuit,
     record: Record,
     paused_until: Option<Instant>,
-    problem: Option<String>,
+    problem: Option<Noted>,
+}
+
+/// What went wrong last.
+#[derive(Debug)]
+struct Noted {
+    words: String,
+    weight: Weight,
+}
+
+/// How much a problem tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weight {
+    /// That a connection has ended.
+    Vague,
+    /// What came of a call.
+    OfCall,
+    /// Why there is no connection.
+    Reason,
 }
 
 impl Peers {
@@ -125,13 +152,28 @@ impl Peers {
     }
 
     /// Something has gone wrong with a peer; whether it is something else than
-    /// before.
-    pub(super) fn failed(&mut self, name: &PeerName, problem: &str) -> bool {
+    /// before. That one more connection has ended is no news, in whatever words: a
+    /// peer that refuses us may be heard to say so at one time, and only to hang up at
+    /// another.
+    pub(super) fn failed(&mut self, name: &PeerName, problem: &Problem) -> bool {
         let Some(peer) = self.by_name.get_mut(name) else {
             return false;
         };
-        let is_new = peer.problem.as_deref() != Some(problem);
-        peer.problem = Some(problem.to_owned());
+        let last = peer.problem.as_ref();
+        let is_known = last.is_some_and(|last| last.weight != Weight::OfCall);
+        if problem.is_vague && is_known {
+            return false;
+        }
+        let is_new = last.is_none_or(|last| last.words != problem.words);
+        let weight = match (problem.is_vague, &peer.seen) {
+            (true, _) => Weight::Vague,
+            (false, Some(_)) => Weight::OfCall,
+            (false, None) => Weight::Reason,
+        };
+        peer.problem = Some(Noted {
+            words: problem.words.clone(),
+            weight,
+        });
         is_new
     }
 
@@ -328,7 +370,7 @@ impl Peer {
             is_draining: seen.is_some_and(Seen::is_draining),
             borrowing: self.in_flight,
             latency: self.record.latency(),
-            problem: self.problem.clone(),
+            problem: self.problem.as_ref().map(|last| last.words.clone()),
         }
     }
 }

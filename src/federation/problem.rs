@@ -2,11 +2,12 @@
 //! are what a peer says, so it is one short line without addresses.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, ErrorKind};
 
 use tonic::Status;
 
-use crate::causes::in_words;
+use super::peers::Problem;
+use crate::causes::{in_words, tls_error};
 use crate::proto::code_in_words;
 use crate::telemetry::scrub;
 
@@ -47,10 +48,58 @@ impl LinkProblem {
     pub(super) fn is_of_nobody(&self) -> bool {
         matches!(self, Self::OtherNames(_) | Self::NotWanted)
     }
+
+    /// The problem in words.
+    pub(super) fn problem(&self) -> Problem {
+        let is_vague = match self {
+            Self::Ended => true,
+            Self::Dial(error) => is_hang_up(error) && !is_explained(error),
+            Self::Transport(error) => !is_explained(error),
+            Self::Watch(status) => is_from_below(status),
+            Self::TooSlow | Self::OtherNames(_) | Self::NotWanted | Self::Silent => false,
+        };
+        Problem {
+            words: describe(self),
+            is_vague,
+        }
+    }
+}
+
+/// The problem of a call.
+pub(super) fn of_call(status: &Status) -> Problem {
+    Problem {
+        words: describe(status),
+        is_vague: is_from_below(status),
+    }
+}
+
+/// Whether a status is not the peer's word, but only tells that there is no
+/// connection any more.
+fn is_from_below(status: &Status) -> bool {
+    status.source().is_some_and(|error| !is_explained(error))
+}
+
+/// Whether TLS says what is wrong: an alert of the peer's, or a certificate. Of an
+/// alert that comes after the handshake HTTP/2 keeps the words only.
+fn is_explained(error: &(dyn Error + 'static)) -> bool {
+    const ALERT: &str = "received fatal alert";
+    let mut causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.any(|cause| tls_error(cause).is_some() || cause.to_string().contains(ALERT))
+}
+
+fn is_hang_up(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::BrokenPipe
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::NotConnected
+            | ErrorKind::UnexpectedEof
+    )
 }
 
 /// An error with all its causes.
-pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
+fn describe(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -87,6 +136,38 @@ mod tests {
             "it does not say what it can lend: permission denied: no way, [scrubbed]!xxx";
         assert!(text.starts_with(expected), "{text}");
         assert!(text.chars().count() <= LENGTH_MAX + 10, "{text}");
+    }
+
+    #[test]
+    fn only_a_connection_that_ends_without_a_word_is_vague() {
+        let alert = rustls::Error::AlertReceived(rustls::AlertDescription::UnknownCA);
+        let alert = || io::Error::new(ErrorKind::InvalidData, alert.clone());
+        let from_below = |error: io::Error| Status::from_error(Box::new(error));
+        for (problem, is_vague) in [
+            (LinkProblem::Ended, true),
+            (LinkProblem::Dial(ErrorKind::UnexpectedEof.into()), true),
+            (
+                LinkProblem::Dial(ErrorKind::ConnectionRefused.into()),
+                false,
+            ),
+            (LinkProblem::Dial(alert()), false),
+            (
+                LinkProblem::Watch(from_below(ErrorKind::BrokenPipe.into())),
+                true,
+            ),
+            (LinkProblem::Watch(from_below(alert())), false),
+            (
+                LinkProblem::Watch(from_below(io::Error::other(alert().to_string()))),
+                false,
+            ),
+            (
+                LinkProblem::Watch(Status::permission_denied("no peer")),
+                false,
+            ),
+            (LinkProblem::TooSlow, false),
+        ] {
+            assert_eq!(problem.problem().is_vague, is_vague, "{problem:?}");
+        }
     }
 
     #[test]

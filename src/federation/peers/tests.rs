@@ -200,3 +200,36 @@ proptest! {
         prop_assert_eq!(in_flight, calls.len());
     }
 }
+
+#[test]
+fn the_most_telling_problem_is_kept() {
+    let problem = |words: &str, is_vague| Problem {
+        words: words.to_owned(),
+        is_vague,
+    };
+    let closed = problem("connection closed", true);
+    let refused = problem("UnknownCA", false);
+    let (now, peer) = (now(), PeerName::from("0"));
+    let mut peers = peers(now, &[1]);
+    let told = |peers: &Peers| peers.statuses(now)[0].problem.clone();
+
+    // What comes of a call is no reason for the end of a connection.
+    assert!(peers.failed(&peer, &problem("over_rate", false)));
+    assert!(peers.failed(&peer, &closed));
+    assert!(!peers.failed(&peer, &closed));
+    assert!(!peers.failed(&peer, &problem("broken pipe", true)));
+    let link = peers.by_name[&peer].link.unwrap();
+    assert!(peers.disconnected(&peer, link));
+
+    assert!(peers.failed(&peer, &refused));
+    assert!(!peers.failed(&peer, &closed));
+    assert!(!peers.failed(&peer, &refused));
+    assert_eq!(told(&peers).as_deref(), Some("UnknownCA"));
+    assert!(peers.failed(&peer, &problem("connection refused", false)));
+
+    let link = peers.connected(&peer).unwrap();
+    peers.reported(now, &peer, link, open(1));
+    assert_eq!(told(&peers), None);
+    assert!(peers.failed(&peer, &closed));
+    assert_eq!(told(&peers).as_deref(), Some("connection closed"));
+}
