@@ -202,6 +202,37 @@ async fn bridges_that_proxies_may_refuse_are_told() {
 }
 
 #[tokio::test]
+async fn limits_are_told_and_changed() {
+    let broker = Broker::start().await;
+    let before = broker.ask("limits").await;
+    for line in [
+        "of an intermediary  100 times as many\n",
+        "AMP caches          google\n",
+        "said to forward     10 times as many\n",
+        "not limited         none\n",
+    ] {
+        assert!(before.contains(line), "{before}");
+    }
+    let set = "limits --intermediary google --intermediary 192.0.2.0/24 --unconfirmed-factor 2";
+    let after = &broker.ask_json(set).await[0];
+    assert_eq!(after["intermediaries"], json!(["google", "192.0.2.0/24"]));
+    assert_eq!(after["unconfirmedFactor"], 2);
+    let config = broker.ask("config limits.intermediaries").await;
+    assert!(
+        config.contains("[\"google\", \"192.0.2.0/24\"]  admin"),
+        "{config}"
+    );
+    let none = broker.ask("limits --no-intermediaries").await;
+    assert!(none.contains("AMP caches          none\n"), "{none}");
+    let (code, message) = broker.refuse("limits --unconfirmed-factor 1").await;
+    assert_eq!(code, 1);
+    assert_eq!(
+        message,
+        "limits.unconfirmed_factor: has to be from 2 to 1000\n"
+    );
+}
+
+#[tokio::test]
 async fn intervals_are_told_and_changed() {
     let broker = Broker::start().await;
     let before =

@@ -216,6 +216,15 @@ pub struct Limits {
     /// How many times as much may come from an address that passes on the requests of many
     #[arg(long, value_name = "NUMBER")]
     pub intermediary_factor: Option<u32>,
+    /// Networks of AMP caches, or google, in place of all there were; may be repeated
+    #[arg(long = "intermediary", value_name = "NETWORK")]
+    pub intermediaries: Vec<String>,
+    /// Know no AMP caches
+    #[arg(long, conflicts_with = "intermediaries")]
+    pub no_intermediaries: bool,
+    /// How many times as much may come from a peer that says to forward for others
+    #[arg(long, value_name = "NUMBER")]
+    pub unconfirmed_factor: Option<u32>,
     /// Networks that are not limited, in place of all there were; may be repeated
     #[arg(long, value_name = "NETWORK")]
     pub exempt: Vec<String>,
@@ -307,6 +316,13 @@ mod tests {
             panic!("{admin:?}")
         };
         assert_eq!(limits.exempt, ["192.0.2.0/24", "10.0.0.0/8"]);
+        let (_, admin) =
+            parse("admin limits --intermediary google -intermediary=10.0.0.0/8").unwrap();
+        let Call::Limits(limits) = admin.call else {
+            panic!("{admin:?}")
+        };
+        assert_eq!(limits.intermediaries, ["google", "10.0.0.0/8"]);
+        parse("admin limits --intermediary google --no-intermediaries").unwrap_err();
         parse("admin limits --exempt 192.0.2.0/24 --no-exempt").unwrap_err();
     }
 }

@@ -257,6 +257,8 @@ async fn limits(asked: &Limits, broker: &mut RemoteBroker, output: &Output) -> R
             answers_per_minute: asked.answers_per_minute,
             answer_burst: asked.answer_burst,
             intermediary_factor: asked.intermediary_factor,
+            intermediaries: asked.intermediaries.clone(),
+            unconfirmed_factor: asked.unconfirmed_factor,
             exempt: asked.exempt.clone(),
         }),
         update_mask: Some(limits_mask(asked)),
@@ -284,6 +286,11 @@ fn limits_mask(asked: &Limits) -> FieldMask {
         ("answers_per_minute", asked.answers_per_minute.is_some()),
         ("answer_burst", asked.answer_burst.is_some()),
         ("intermediary_factor", asked.intermediary_factor.is_some()),
+        (
+            "intermediaries",
+            asked.no_intermediaries || !asked.intermediaries.is_empty(),
+        ),
+        ("unconfirmed_factor", asked.unconfirmed_factor.is_some()),
         ("exempt", asked.no_exempt || !asked.exempt.is_empty()),
     ];
     let named = fields.into_iter().filter(|(_, changes)| *changes);

@@ -5,6 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use super::Intermediary;
 
+/// No rate or burst of one address is larger, and no factor on it: together they
+/// stay far from where nanoseconds overflow.
+pub const RATE_MAX: u32 = 1_000_000;
+/// The largest factor.
+pub const FACTOR_MAX: u32 = 1_000;
+/// The least [`Settings::unconfirmed_factor`]: one quota is the peer's own.
+pub const UNCONFIRMED_FACTOR_MIN: u32 = 2;
+
 /// How many requests one address may send. Each kind has a rate, which holds in
 /// the long run, and a burst, which may come at once; a rate of 0 is no limit.
 ///

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{MOST, Rules};
+use crate::broker::limits::{FACTOR_MAX, RATE_MAX, UNCONFIRMED_FACTOR_MIN};
 use crate::listener::accounts::SHARES;
 
 /// No span is longer: far from where adding it to a point in time overflows.
@@ -10,10 +11,6 @@ const YEAR: Duration = Duration::from_hours(365 * 24);
 /// More of our own proxies in front of us than this is a mistake that lets
 /// clients choose their address.
 const MOST_HOPS: usize = 16;
-/// No rate or burst of one address is larger, and no factor on it: together they
-/// stay far from where nanoseconds overflow.
-const MOST_OF_ONE: u32 = 1_000_000;
-const MOST_FACTOR: u32 = 1_000;
 /// A hundred idle polls for each with a client is a surplus beyond all sense.
 const MOST_IDLE_SHARE: f64 = 100.0;
 /// More is no jitter but another interval.
@@ -148,7 +145,7 @@ fn counts(rules: &mut Rules<'_>) {
 /// Of what one address, or one connection, may.
 fn rates(rules: &mut Rules<'_>) {
     let (limits, listener) = (&rules.config.limits, &rules.config.listener);
-    let of_one = |least| least..=MOST_OF_ONE;
+    let of_one = |least| least..=RATE_MAX;
     let bounds = [
         (
             "listener.http2_max_streams",
@@ -189,12 +186,12 @@ fn rates(rules: &mut Rules<'_>) {
         (
             "limits.intermediary_factor",
             limits.intermediary_factor,
-            1..=MOST_FACTOR,
+            1..=FACTOR_MAX,
         ),
         (
             "limits.unconfirmed_factor",
             limits.unconfirmed_factor,
-            2..=MOST_FACTOR,
+            UNCONFIRMED_FACTOR_MIN..=FACTOR_MAX,
         ),
     ];
     for (key, count, bounds) in bounds {

@@ -5,11 +5,11 @@ use tonic::Status;
 
 use super::operations::{Operations, Overrides};
 use crate::broker::Broker;
-use crate::broker::limits::Settings;
+use crate::broker::limits::{FACTOR_MAX, Intermediary, RATE_MAX, Settings, UNCONFIRMED_FACTOR_MIN};
 use crate::grpc::update::Update;
 use crate::proto::admin::v1;
 
-const FIELDS: [&str; 8] = [
+const FIELDS: [&str; 10] = [
     "proxy_polls_per_minute",
     "proxy_poll_burst",
     "client_polls_per_minute",
@@ -17,6 +17,8 @@ const FIELDS: [&str; 8] = [
     "answers_per_minute",
     "answer_burst",
     "intermediary_factor",
+    "intermediaries",
+    "unconfirmed_factor",
     "exempt",
 ];
 
@@ -43,9 +45,10 @@ fn changed(
 ) -> Result<(Settings, Overrides), Status> {
     let sent = asked.limits.clone().unwrap_or_default();
     let mut update = Update::new("limits", &FIELDS, asked.update_mask.as_ref());
-    let is_sent = !sent.exempt.is_empty() || update.names("exempt");
-    let exempt = is_sent.then_some(&sent.exempt[..]);
+    let exempt = list(&update, "exempt", &sent.exempt);
     let exempt = update.field("exempt", exempt, networks);
+    let intermediaries = list(&update, "intermediaries", &sent.intermediaries);
+    let intermediaries = update.field("intermediaries", intermediaries, known_intermediaries);
     let mut take = |field, value, check: Check| update.field(field, value, check);
     let numbers = [
         take("proxy_polls_per_minute", sent.proxy_polls_per_minute, rate),
@@ -58,7 +61,12 @@ fn changed(
         take("client_poll_burst", sent.client_poll_burst, positive),
         take("answers_per_minute", sent.answers_per_minute, rate),
         take("answer_burst", sent.answer_burst, positive),
-        take("intermediary_factor", sent.intermediary_factor, positive),
+        take("intermediary_factor", sent.intermediary_factor, factor),
+        take(
+            "unconfirmed_factor",
+            sent.unconfirmed_factor,
+            unconfirmed_factor,
+        ),
     ];
     update.finish()?;
 
@@ -79,6 +87,7 @@ fn changed(
             "limits.intermediary_factor",
             &mut limits.intermediary_factor,
         ),
+        ("limits.unconfirmed_factor", &mut limits.unconfirmed_factor),
     ];
     let mut overrides = Overrides::new();
     for (number, (key, place)) in numbers.into_iter().zip(places) {
@@ -88,30 +97,56 @@ fn changed(
         }
     }
     if let Some(exempt) = exempt {
-        let written: Vec<String> = exempt.iter().map(|net| format!("\"{net}\"")).collect();
-        overrides.insert("limits.exempt", format!("[{}]", written.join(", ")));
+        overrides.insert("limits.exempt", written(&exempt));
         limits.exempt = exempt;
+    }
+    if let Some(intermediaries) = intermediaries {
+        overrides.insert("limits.intermediaries", written(&intermediaries));
+        limits.intermediaries = intermediaries;
     }
     Ok((limits, overrides))
 }
 
+/// A list that is to change: an empty one only if it is named.
+fn list<'a>(update: &Update<'_>, field: &str, sent: &'a [String]) -> Option<&'a [String]> {
+    (!sent.is_empty() || update.names(field)).then_some(sent)
+}
+
+fn written(list: &[impl ToString]) -> String {
+    let items = list.iter().map(|item| format!("{:?}", item.to_string()));
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
 type Check = fn(u32) -> Result<u32, String>;
 
-/// As in the configuration.
-const MOST: u32 = 1_000_000;
-
 fn rate(asked: u32) -> Result<u32, String> {
-    if asked > MOST {
-        return Err(format!("has to be from 0 to {MOST}"));
+    within(asked, 0, RATE_MAX)
+}
+
+fn positive(asked: u32) -> Result<u32, String> {
+    within(asked, 1, RATE_MAX)
+}
+
+fn factor(asked: u32) -> Result<u32, String> {
+    within(asked, 1, FACTOR_MAX)
+}
+
+fn unconfirmed_factor(asked: u32) -> Result<u32, String> {
+    within(asked, UNCONFIRMED_FACTOR_MIN, FACTOR_MAX)
+}
+
+fn within(asked: u32, least: u32, most: u32) -> Result<u32, String> {
+    if !(least..=most).contains(&asked) {
+        return Err(format!("has to be from {least} to {most}"));
     }
     Ok(asked)
 }
 
-fn positive(asked: u32) -> Result<u32, String> {
-    if !(1..=MOST).contains(&asked) {
-        return Err(format!("has to be from 1 to {MOST}"));
-    }
-    Ok(asked)
+fn known_intermediaries(asked: &[String]) -> Result<Vec<Intermediary>, String> {
+    let known = asked.iter().cloned().map(Intermediary::try_from);
+    known
+        .collect::<Result<_, _>>()
+        .map_err(|error| error.to_string())
 }
 
 fn networks(asked: &[String]) -> Result<Vec<IpNet>, String> {
@@ -131,6 +166,12 @@ fn message(limits: &Settings) -> v1::Limits {
         answers_per_minute: Some(limits.answers_per_minute),
         answer_burst: Some(limits.answer_burst),
         intermediary_factor: Some(limits.intermediary_factor),
+        intermediaries: limits
+            .intermediaries
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        unconfirmed_factor: Some(limits.unconfirmed_factor),
         exempt: limits.exempt.iter().map(ToString::to_string).collect(),
     }
 }
@@ -184,10 +225,43 @@ mod tests {
     }
 
     #[test]
+    fn who_passes_on_the_requests_of_others_changes() {
+        let sent = v1::Limits {
+            intermediaries: vec!["google".to_owned(), "192.0.2.0/24".to_owned()],
+            unconfirmed_factor: Some(2),
+            ..v1::Limits::default()
+        };
+        let (limits, overrides) = changed(Settings::default(), &asked(sent, &[])).unwrap();
+        let network = Intermediary::Network("192.0.2.0/24".parse().unwrap());
+        assert_eq!(limits.intermediaries, [Intermediary::Google, network]);
+        assert_eq!(limits.unconfirmed_factor, 2);
+        let written = "[\"google\", \"192.0.2.0/24\"]";
+        assert_eq!(overrides["limits.intermediaries"], written);
+        assert_eq!(overrides["limits.unconfirmed_factor"], "2");
+        let named = asked(v1::Limits::default(), &["intermediaries"]);
+        assert!(changed(limits, &named).unwrap().0.intermediaries.is_empty());
+    }
+
+    /// All that can be set in the configuration, but for the size of the tables, which
+    /// are made at the start.
+    #[test]
+    fn every_limit_of_the_configuration_is_a_field() {
+        let settings = toml::Table::try_from(Settings::default()).unwrap();
+        let mut known: Vec<&str> = settings.keys().map(String::as_str).collect();
+        known.retain(|key| *key != "max_addresses");
+        let mut fields = FIELDS;
+        known.sort_unstable();
+        fields.sort_unstable();
+        assert_eq!(known, fields);
+    }
+
+    #[test]
     fn everything_wrong_is_named() {
         let sent = v1::Limits {
             proxy_poll_burst: Some(0),
-            intermediary_factor: Some(u32::MAX),
+            intermediary_factor: Some(1_001),
+            unconfirmed_factor: Some(1),
+            intermediaries: vec!["gogle".to_owned()],
             exempt: vec!["example".to_owned()],
             ..v1::Limits::default()
         };
@@ -195,6 +269,8 @@ mod tests {
         for culprit in [
             "limits.proxy_poll_burst",
             "limits.intermediary_factor",
+            "limits.intermediaries",
+            "limits.unconfirmed_factor",
             "limits.exempt",
         ] {
             assert!(refused.message().contains(culprit), "{refused}");

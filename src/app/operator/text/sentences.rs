@@ -203,14 +203,21 @@ pub(in crate::app::operator) fn limits(limits: &v1::Limits, dry_run: DryRun) -> 
     ] {
         table.row([of, &rate(a_minute), &at_once.to_string()]);
     }
-    let factor = limits.intermediary_factor();
-    let exempt = match limits.exempt.join(", ") {
-        none if none.is_empty() => "none".to_owned(),
-        some => one_line(&some),
+    let mut others = Table::of_words();
+    let times = |factor: u32| format!("{factor} times as many");
+    let list = |list: &[String]| match list {
+        [] => "none".to_owned(),
+        some => some.join(", "),
     };
-    dry_run.mark(format!(
-        "{table}of an intermediary  {factor} times as many\nnot limited         {exempt}\n"
-    ))
+    for (what, value) in [
+        ("of an intermediary", times(limits.intermediary_factor())),
+        ("AMP caches", list(&limits.intermediaries)),
+        ("said to forward", times(limits.unconfirmed_factor())),
+        ("not limited", list(&limits.exempt)),
+    ] {
+        others.row([what, &value]);
+    }
+    dry_run.mark(format!("{table}{others}"))
 }
 
 /// What is logged, and for how long.
@@ -313,6 +320,8 @@ webext  restricted  strict  ??       1        2.3 s
             client_polls_per_minute: Some(0),
             client_poll_burst: Some(1),
             intermediary_factor: Some(10),
+            intermediaries: vec!["google".to_owned(), "192.0.2.0/25".to_owned()],
+            unconfirmed_factor: Some(5),
             exempt: vec!["192.0.2.0/24".to_owned()],
             ..v1::Limits::default()
         };
@@ -322,6 +331,8 @@ proxy polls     600       100
 client polls    no limit  1
 answers         no limit  0
 of an intermediary  10 times as many
+AMP caches          google, 192.0.2.0/25
+said to forward     5 times as many
 not limited         192.0.2.0/24
 dry run: nothing has changed
 ";
