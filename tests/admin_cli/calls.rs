@@ -341,10 +341,11 @@ async fn the_configuration_has_its_sources() {
     let listen = &broker.ask_json("config admin.listen").await[0]["settings"][0];
     assert_eq!(listen["value"], format!("{:?}", broker.listen));
     assert_eq!(listen["source"], "variable SNOWFLAKE_BROKER_ADMIN__LISTEN");
-    assert_eq!(
-        broker.ask("config nothing").await,
-        "no key begins with that\n"
-    );
+    for line in ["config nothing", "config nothing --json"] {
+        let (code, message) = broker.refuse(line).await;
+        assert_eq!(code, 1, "{line}");
+        assert_eq!(message, "no key begins with \"nothing\"\n");
+    }
     let all = broker.ask_json("config").await;
     assert!(all[0]["settings"].as_array().unwrap().len() > 50);
 }

@@ -60,6 +60,10 @@ pub(super) async fn make(
                 key_prefix: prefix.clone(),
             };
             let config = broker.call(Client::get_config, request).await?;
+            if config.settings.is_empty() {
+                let problem = format!("no key begins with {prefix:?}");
+                return Err(Failure::NotFound(problem));
+            }
             output.show(&config, text::config)
         }
         Call::Peers => peers(broker, output).await,

@@ -29,6 +29,8 @@ pub(in crate::app) enum Failure {
     TimedOut(Duration),
     /// The broker refuses.
     Refused(Box<Status>),
+    /// There is no such thing as was asked for.
+    NotFound(String),
     /// The broker has ended what it was telling.
     Ended,
     /// Whoever reads what we print has seen enough.
@@ -87,7 +89,7 @@ impl From<io::Error> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Input(problem) => formatter.write_str(problem),
+            Self::Input(problem) | Self::NotFound(problem) => formatter.write_str(problem),
             Self::Unreachable { address, problem } => write!(formatter, "{address}: {problem}"),
             Self::TimedOut(timeout) => {
                 let timeout = humantime::format_duration(*timeout);

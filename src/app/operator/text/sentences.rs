@@ -250,9 +250,6 @@ pub(in crate::app::operator) fn drain(drain: &v1::DrainResponse) -> String {
 
 /// A row for each key.
 pub(in crate::app::operator) fn config(config: &v1::Config) -> String {
-    if config.settings.is_empty() {
-        return "no key begins with that\n".to_owned();
-    }
     let mut table = Table::of_words();
     table.row(["key", "value", "source"]);
     for setting in &config.settings {
