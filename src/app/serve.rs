@@ -330,11 +330,19 @@ fn challenge_server(
 fn log_style() -> LogStyle {
     if env::var("JOURNAL_STREAM").is_ok_and(|stream| is_stderr(&stream)) {
         LogStyle::Journal
-    } else if io::stderr().is_terminal() {
+    } else if io::stderr().is_terminal() && shows_colours() {
         LogStyle::Terminal
     } else {
         LogStyle::Plain
     }
+}
+
+/// Whether the terminal shows colours, and who sits there wants them
+/// (no-color.org).
+fn shows_colours() -> bool {
+    let is_unwanted = env::var_os("NO_COLOR").is_some_and(|unwanted| !unwanted.is_empty());
+    let is_dumb = env::var_os("TERM").is_none_or(|kind| kind == "dumb");
+    !is_unwanted && !is_dumb
 }
 
 /// Whether stderr is the journal's stream, which systemd names by device and

@@ -5,6 +5,7 @@
 mod broker;
 mod calls;
 mod completions;
+mod log;
 mod packaging;
 #[path = "../support/port.rs"]
 mod port;
