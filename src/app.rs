@@ -1,5 +1,6 @@
 //! The composition: the command line, the configuration and what is made of it.
 
+mod access;
 mod accounts;
 mod admin;
 mod books;

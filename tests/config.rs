@@ -2,6 +2,8 @@
 
 #[path = "config/certificates.rs"]
 mod certificates;
+#[path = "config/files.rs"]
+mod files;
 #[path = "config/flags.rs"]
 mod flags;
 #[path = "config/pem.rs"]
@@ -189,30 +191,27 @@ fn a_file_that_is_missing_or_no_toml() {
 }
 
 #[test]
-fn a_geoip_file_that_is_named_has_to_be_there() {
+fn a_geoip_file_that_is_missing_is_a_warning() {
     let check = "check-config -disable-tls";
-    Broker::new(&format!("{check} -geoipdb nowhere"))
-        .run()
-        .refused(&[(
+    for (broker, warning) in [
+        (
+            Broker::new(&format!("{check} -geoipdb nowhere")),
             "geoip.geoipdb = \"nowhere\" (flag --geoipdb): no such file",
-            "",
-        )]);
-    Broker::new(check)
-        .env("SNOWFLAKE_BROKER_GEOIP__GEOIP6DB", "nowhere")
-        .run()
-        .refused(&[(
-            "geoip.geoip6db = \"nowhere\" (variable SNOWFLAKE_BROKER_GEOIP__GEOIP6DB): ",
-            "",
-        )]);
-    Broker::with_file(check, "[geoip]\ngeoipdb = \"nowhere\"\n")
-        .run()
-        .refused(&[(
-            "geoip.geoipdb = \"nowhere\" (file config.toml, line 2): ",
-            "",
-        )]);
-    Broker::new(&format!("{check} -geoipdb nowhere -disable-geoip"))
-        .run()
-        .ok();
+        ),
+        (
+            Broker::new(check).env("SNOWFLAKE_BROKER_GEOIP__GEOIP6DB", "nowhere"),
+            "geoip.geoip6db = \"nowhere\" (variable SNOWFLAKE_BROKER_GEOIP__GEOIP6DB): no such",
+        ),
+        (
+            Broker::with_file(check, "[geoip]\ngeoipdb = \"nowhere\"\n"),
+            "geoip.geoipdb = \"nowhere\" (file config.toml, line 2): no such file",
+        ),
+    ] {
+        broker.run().warned(warning);
+    }
+    let disabled = Broker::new(&format!("{check} -geoipdb nowhere -disable-geoip")).run();
+    disabled.ok();
+    assert!(!disabled.stderr.contains("geoip"), "{}", disabled.stderr);
 }
 
 #[test]

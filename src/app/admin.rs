@@ -28,7 +28,7 @@ use super::certificates::{read_file, read_pair};
 use super::reload::read;
 
 pub(super) use operations::Administration;
-pub(super) use socket::open;
+pub(super) use socket::{check, open, warning};
 
 use socket::{Socket, SocketFile};
 

@@ -2,10 +2,11 @@
 //! lose of it, and the recordings of `ip_count_prefix`. No failure here keeps
 //! the broker from serving: it is a warning, and tried again.
 
+mod usable;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::ensure;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -18,11 +19,13 @@ use crate::metrics::distinct_ips::WindowKey;
 use crate::metrics::{Metrics, Settings, published_log, schedule};
 use crate::telemetry::{Kind, LogLimit};
 
-use super::durable::{self, AppendedFile};
-use super::ip_counts::{self, IpCounts};
+use super::durable::AppendedFile;
+use super::ip_counts::IpCounts;
 use super::published_file::PublishedFile;
 use super::random;
 use super::window_file::WindowFile;
+
+pub(super) use usable::{check, usable};
 
 /// How many blocks are kept while they cannot be written: three months' worth.
 const MOST_UNWRITTEN: usize = 100;
@@ -34,21 +37,6 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 /// The metrics log is public, `/metrics` serves it.
 pub(super) const LOG_MODE: u32 = 0o644;
-
-/// Refuses what does not mend itself while the broker runs: a directory that is
-/// not there, a log that is something else. The error names the setting.
-pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
-    if let Some(log) = log(settings) {
-        check_log(&log)?;
-    }
-    if let Some(directory) = &settings.state_directory {
-        durable::check_directory("metrics.state_directory", directory)?;
-    }
-    match &settings.ip_count_prefix {
-        Some(prefix) => ip_counts::check_prefix(prefix),
-        None => Ok(()),
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Books {
@@ -67,8 +55,8 @@ pub(super) struct Books {
 
 impl Books {
     /// Goes on where the last process stopped. To be called before anything is
-    /// counted, with settings that [`check`] has found nothing wrong with.
-    /// `start` is when the metrics began, however long ago that is.
+    /// counted, with what is [`usable`] of the settings. `start` is when the metrics
+    /// began, however long ago that is.
     pub(super) fn open(
         settings: &Settings,
         metrics: Arc<Metrics>,
@@ -144,8 +132,7 @@ impl Books {
         if let Some(log) = &self.log
             && let Err(error) = log.append("")
         {
-            let path = log.path().display();
-            tracing::warn!("metrics.metrics_log: {path} cannot be written: {error}");
+            tracing::warn!("{}", usable::unwritable(log.path(), &error));
         }
     }
 
@@ -296,18 +283,6 @@ async fn on_thread<T: Send + 'static>(
 pub(super) fn reader(settings: &Settings) -> Option<ReadMetricsLog> {
     let log = PublishedFile::new(log(settings)?);
     Some(Arc::new(move || log.read()))
-}
-
-/// Refuses a file that is something else: appending would spoil it.
-fn check_log(log: &AppendedFile) -> anyhow::Result<()> {
-    const SETTING: &str = "metrics.metrics_log";
-    let path = log.path();
-    durable::check_directory(SETTING, path)?;
-    // One that cannot be read is said when it cannot be written either.
-    let tail = log.tail().unwrap_or_default();
-    let is_log = published_log::is_log(&tail);
-    ensure!(is_log, "{SETTING}: {}: no metrics log", path.display());
-    Ok(())
 }
 
 fn log(settings: &Settings) -> Option<AppendedFile> {

@@ -10,8 +10,8 @@ use super::cli::admin::Admin;
 use super::cli::{CheckConfig, Cli, Command, CountIps, PrintConfig};
 use super::operator::{self, Failure};
 use super::start_up::{self, WrongConfiguration};
-use super::{accounts, count_ips, packaging};
-use crate::config::{self, Finding, Inputs, Loaded};
+use super::{count_ips, packaging};
+use crate::config::{self, Inputs, Loaded};
 
 /// Read when no other file is named, if it is there.
 const DEFAULT_FILE: &str = "/etc/snowflake-broker/config.toml";
@@ -120,13 +120,11 @@ fn explain(error: &clap::Error) -> ExitCode {
 
 fn check_config(loaded: &Loaded, no_files: bool) -> anyhow::Result<()> {
     warn(&loaded.warnings);
-    if let Some(warning) = accounts::warning(&loaded.config) {
-        say(&format_args!("warning: {warning}"));
-    }
     if !no_files {
-        for warning in start_up::check_files(&loaded.config)? {
-            say(&format_args!("warning: {warning}"));
-        }
+        warn(&start_up::warnings(loaded));
+        let (warnings, checked) = start_up::check_files(&loaded.config);
+        warn(&warnings);
+        checked?;
     }
     print("ok\n")
 }
@@ -145,7 +143,7 @@ fn print_config(loaded: &Loaded, secrets: bool) -> anyhow::Result<()> {
     print(&text)
 }
 
-fn warn(warnings: &[Finding]) {
+fn warn(warnings: &[impl Display]) {
     for warning in warnings {
         say(&format_args!("warning: {warning}"));
     }

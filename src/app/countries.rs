@@ -1,13 +1,10 @@
 //! The country databases. They have some 700,000 lines, so a start does not wait
 //! for them.
 
-use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context as _;
-use rustix::fs::{Access, AtFlags, CWD, accessat};
-use rustix::io::Errno;
 
 use crate::geoip::{GeoIp, InvalidDatabase, Settings};
 
@@ -17,16 +14,6 @@ use super::regular_file;
 struct Database<'a> {
     key: &'static str,
     path: &'a Path,
-}
-
-/// Looks whether the files that are there may be read, and opens none: that may
-/// take long. The configuration's check has said which are missing.
-pub(super) fn check_access(settings: &Settings) -> anyhow::Result<()> {
-    if settings.disable {
-        return Ok(());
-    }
-    let databases = Database::named_by(settings);
-    databases.iter().try_for_each(Database::check_access)
 }
 
 /// Reads the databases, `known` being what the broker knew of countries until now:
@@ -55,15 +42,6 @@ impl<'a> Database<'a> {
             ("geoip.geoip6db", &settings.geoip6db),
         ]
         .map(|(key, path)| Self { key, path })
-    }
-
-    fn check_access(&self) -> anyhow::Result<()> {
-        let access = match accessat(CWD, self.path, Access::READ_OK, AtFlags::EACCESS) {
-            Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(io::Error::from(error)),
-            Ok(()) => fs::metadata(self.path).and_then(|file| regular_file::check(&file)),
-        };
-        access.with_context(|| self.name())
     }
 
     fn read(

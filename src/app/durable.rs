@@ -5,8 +5,7 @@ use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
-
+use super::access::directory;
 use super::regular_file;
 
 /// How much of the end of a file is read: months of the metrics log.
@@ -137,19 +136,6 @@ pub(super) fn make_private_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Refuses a path in a directory that is not there: that is a mistake, and
-/// nothing that mends itself while the broker runs. The error names the setting.
-pub(super) fn check_directory(setting: &str, path: &Path) -> anyhow::Result<()> {
-    let directory = directory(path);
-    let wrong = || {
-        let (path, directory) = (path.display(), directory.display());
-        format!("{setting}: {path}: cannot use the directory {directory}")
-    };
-    let metadata = fs::metadata(directory).with_context(wrong)?;
-    ensure!(metadata.is_dir(), "{}: it is none", wrong());
-    Ok(())
-}
-
 pub(super) fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -160,14 +146,6 @@ pub(super) fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
 /// A name is safe on the disk when its directory is.
 fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(directory(path))?.sync_all()
-}
-
-fn directory(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        Some(_) => Path::new("."),
-        None => path,
-    }
 }
 
 #[cfg(test)]
@@ -248,17 +226,5 @@ mod tests {
         fs::create_dir(&blocked).unwrap();
         assert!(replace(&blocked, "three", PRIVATE).is_err());
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 2);
-    }
-
-    #[test]
-    fn a_directory_that_is_missing_is_named_with_the_setting() {
-        check_directory("a.b", Path::new("relative")).unwrap();
-        check_directory("a.b", Path::new("/absolute")).unwrap();
-        let error = check_directory("a.b", Path::new("/nowhere/at/all")).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "a.b: /nowhere/at/all: cannot use the directory /nowhere/at"
-        );
-        assert!(check_directory("a.b", Path::new("/dev/null/x")).is_err());
     }
 }

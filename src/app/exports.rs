@@ -3,17 +3,47 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use opentelemetry::global::BoxedTracer;
+use tokio::runtime;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Broker, clock};
-use crate::telemetry::otel::{Clocks, Instance, Otel, Settings};
+use crate::telemetry::otel::{Clocks, Instance, Otel, OtelError, Settings};
 
 use super::observed::process_figures;
 use super::random;
+
+/// What an [`Exports::open`] would log. Calls no collector.
+pub(super) fn check(settings: &Settings) -> Vec<String> {
+    // What waits for a connection needs one, and is dropped again.
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let started = runtime.map_err(Into::into).and_then(|runtime| {
+        let _entered = runtime.enter();
+        start(settings).map(|(_, lacking)| lacking)
+    });
+    match started {
+        Ok(lacking) => lacking.iter().map(in_vain).collect(),
+        Err(error) => vec![format!("otel: {error:#}")],
+    }
+}
+
+fn start(settings: &Settings) -> anyhow::Result<(Otel, Vec<OtelError>)> {
+    let instance = Instance {
+        version: env!("CARGO_PKG_VERSION"),
+        random: random::bytes()?,
+    };
+    let clocks = Clocks {
+        monotonic: clock::now,
+        wall: clock::wall_clock,
+    };
+    Ok(Otel::start(settings, &instance, clocks))
+}
+
+fn in_vain(error: &OtelError) -> String {
+    format!("otel: {error}; until a restart they are not exported")
+}
 
 /// The exports of traces and, once they are told of whom, of metrics.
 #[derive(Debug)]
@@ -24,17 +54,13 @@ pub(super) struct Exports {
 }
 
 impl Exports {
-    /// Sets up what the settings ask for.
+    /// Sets up what the settings ask for, as far as this machine has what that
+    /// takes. Logs the rest.
     pub(super) fn open(settings: &Settings) -> anyhow::Result<Self> {
-        let instance = Instance {
-            version: env!("CARGO_PKG_VERSION"),
-            random: random::bytes()?,
-        };
-        let clocks = Clocks {
-            monotonic: clock::now,
-            wall: clock::wall_clock,
-        };
-        let otel = Otel::start(settings, &instance, clocks).context("otel")?;
+        let (otel, lacking) = start(settings)?;
+        for error in lacking {
+            tracing::warn!("{}", in_vain(&error));
+        }
         Ok(Self {
             otel,
             stop: CancellationToken::new(),

@@ -14,6 +14,7 @@ use crate::telemetry::{Kind, LogLimit};
 use crate::wire::nat::NatType;
 use crate::wire::proxy::ProxyType;
 
+use super::access;
 use super::durable::{self, AppendedFile};
 
 /// How many lines are kept while they cannot be written; some 10 MB at most.
@@ -24,12 +25,12 @@ const UNWRITABLE: Kind = Kind::new(Level::WARN, "metrics.ip_count_prefix: failed
 /// The sketches tell something of the addresses: not for everybody's eyes.
 const MODE: u32 = 0o600;
 
-/// Refuses a prefix in a directory that is not there. The error names the
+/// Refuses a prefix in a directory where no file can be made. The error names the
 /// setting.
 pub(super) fn check_prefix(prefix: &Path) -> anyhow::Result<()> {
     // Of a file, for the prefix may be a directory with a slash.
     let example = file_name(prefix, ProxyType::Unknown, NatType::Unknown);
-    durable::check_directory("metrics.ip_count_prefix", &example)
+    access::check_directory_of("metrics.ip_count_prefix", &example)
 }
 
 #[derive(Debug)]

@@ -10,6 +10,7 @@ use crate::broker::limits::Limits;
 use crate::broker::{Broker, clock};
 use crate::config::Config;
 use crate::grpc::Gate;
+use crate::http::ReadMetricsLog;
 use crate::listener::accounts::Bounds;
 use crate::metrics::Metrics;
 
@@ -19,7 +20,7 @@ use super::exports::Exports;
 use super::federation::Peers;
 use super::locks::Locks;
 use super::start_up::blame_configuration;
-use super::{accounts, admin, countries, federation, random, reload};
+use super::{accounts, admin, federation, random, reload};
 
 /// The parts of a broker.
 pub(super) struct Parts {
@@ -27,6 +28,8 @@ pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
     pub(super) certificates: Certificates,
     pub(super) books: Books,
+    /// What `/metrics` serves, if it serves anything.
+    pub(super) metrics_log: Option<ReadMetricsLog>,
     pub(super) exports: Exports,
     /// Who may call the administration.
     pub(super) gate: Arc<Gate>,
@@ -40,31 +43,31 @@ impl Parts {
     /// Reads and checks everything but what countries the databases tell. Files may
     /// be on a network that is slow, so they are read on a thread of their own.
     pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
-        books::check(&config.metrics).map_err(blame_configuration)?;
         let start = clock::read();
         let metrics = Arc::new(Metrics::new(start.wall, books::random_key()?));
         let read = {
             let (config, metrics) = (config.clone(), Arc::clone(&metrics));
             move || {
                 let known = reload::knowledge(&config)?;
-                countries::check_access(&config.geoip)?;
+                let usable = books::usable(&config.metrics);
                 let access = admin::access(&config.admin)?;
                 let peer_tls = federation::tls(&config.federation)?;
                 let certificates = Certificates::open(&config, metrics)?;
                 let bounds = accounts::bounds(&config);
-                let mut warnings = certificates::warnings(&config, start.wall);
+                let (usable, mut warnings) = usable;
                 warnings.extend(known.warnings().map(str::to_owned));
+                warnings.extend(certificates::warnings(&config, start.wall));
                 for warning in warnings {
                     tracing::warn!("{warning}");
                 }
-                Ok((known, access, peer_tls, certificates, bounds))
+                Ok((known, usable, access, peer_tls, certificates, bounds))
             }
         };
         let read = spawn_blocking(read).await.context("reading failed")?;
-        let (known, (access, tls), peer_tls, certificates, bounds) =
+        let (known, usable, (access, tls), peer_tls, certificates, bounds) =
             read.map_err(blame_configuration)?;
         let locks = Locks::take(config).await?;
-        let books = Books::open(&config.metrics, Arc::clone(&metrics), start)?;
+        let books = Books::open(&usable, Arc::clone(&metrics), start)?;
         let exports = Exports::open(&config.otel)?;
         let matching = config.matching.clone();
         let broker = Broker::new(
@@ -88,6 +91,7 @@ impl Parts {
             gate: Arc::new(Gate::new(access, tls, Arc::clone(&metrics))),
             metrics,
             certificates,
+            metrics_log: books::reader(&usable),
             books,
             exports,
             peers,

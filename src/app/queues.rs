@@ -34,6 +34,18 @@ pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What the operator should know of the queues, as far as this machine tells. Asks
+/// nobody.
+pub(super) fn warnings(settings: &Settings) -> Vec<String> {
+    #[cfg(feature = "sqs")]
+    return aws::warnings(settings);
+    #[cfg(not(feature = "sqs"))]
+    {
+        let _ = settings;
+        Vec::new()
+    }
+}
+
 impl Queues {
     /// Begins to serve them.
     pub(super) fn start(settings: &Settings, broker: &Arc<Broker>) -> Self {

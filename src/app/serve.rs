@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Broker, clock};
 use crate::config::{Config, Inputs, Loaded};
-use crate::http::{self, Endpoints};
+use crate::http::{self, Endpoints, ReadMetricsLog};
 use crate::listener::accounts::{Accounts, Bounds};
 use crate::listener::{self, Closing, Server};
 use crate::metrics::Metrics;
@@ -27,7 +27,6 @@ use crate::telemetry::{LogControl, LogStyle};
 
 use super::accounts;
 use super::admin::{self, Admin, Administration};
-use super::books;
 use super::certificates;
 use super::exports::Exports;
 use super::federation;
@@ -40,7 +39,7 @@ use super::queues::{self, Queues};
 use super::reload::{self, Reloads, Targets};
 use super::service_manager;
 use super::sockets::{self, Sockets};
-use super::start_up::{blame_configuration, cannot_listen};
+use super::start_up::{self, blame_configuration, cannot_listen};
 
 /// How much longer than for clients and proxies the broker waits for a disk that
 /// is slow with the last counts, and for collectors that are slow with the last
@@ -57,11 +56,11 @@ pub(super) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    queues::check(&loaded.config.sqs).map_err(blame_configuration)?;
-    accounts::raise_file_limit();
-    if let Some(warning) = accounts::warning(&loaded.config) {
+    for warning in start_up::warnings(&loaded) {
         tracing::warn!("{warning}");
     }
+    queues::check(&loaded.config.sqs).map_err(blame_configuration)?;
+    accounts::raise_file_limit();
     let runtime = Runtime::new().context("cannot start threads")?;
     let served = runtime.block_on(run(inputs, loaded, log, sockets));
     telemetry::report_all_suppressed();
@@ -119,6 +118,7 @@ impl Started {
             metrics,
             certificates,
             books,
+            metrics_log,
             mut exports,
             gate,
             peers,
@@ -131,7 +131,7 @@ impl Started {
         let has_tls = tls.is_some();
         let serve_challenges = challenge_server(config, bounds, &metrics, &closing);
         let accounts = Accounts::new(bounds);
-        let endpoints = endpoints(config, &broker, &accounts);
+        let endpoints = endpoints(config, &broker, &accounts, metrics_log);
         let observer = Arc::new(Connections::new(Arc::clone(&metrics)));
         let settings = accounts::listener(config);
         let server = Server::new(
@@ -289,10 +289,15 @@ async fn bind(addr: &str) -> anyhow::Result<Vec<TcpListener>> {
     listeners.map_err(|error| cannot_listen("listener.addr", addr, &error))
 }
 
-fn endpoints(config: &Config, broker: &Arc<Broker>, accounts: &Arc<Accounts>) -> Endpoints {
+fn endpoints(
+    config: &Config,
+    broker: &Arc<Broker>,
+    accounts: &Arc<Accounts>,
+    metrics_log: Option<ReadMetricsLog>,
+) -> Endpoints {
     let sources = http::Sources {
         accounts: Arc::clone(accounts),
-        metrics_log: books::reader(&config.metrics),
+        metrics_log,
         process_figures: observed::process_figures,
     };
     let endpoints = Endpoints::new(Arc::clone(broker), config.http.clone(), sources);

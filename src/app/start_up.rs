@@ -7,10 +7,12 @@ use anyhow::anyhow;
 use rustix::io::Errno;
 
 use crate::broker::clock;
-use crate::config::Config;
+use crate::config::{Config, Loaded};
 use crate::geoip::GeoIp;
 
-use super::{admin, books, certificates, countries, federation, queues, reload};
+use super::{
+    accounts, admin, books, certificates, countries, exports, federation, queues, reload,
+};
 
 /// A file that the configuration names cannot be used. Like a wrong value, and
 /// unlike a port that is taken, it stays so however often the broker is started.
@@ -23,27 +25,45 @@ pub(super) fn blame_configuration(error: anyhow::Error) -> anyhow::Error {
     WrongConfiguration(error).into()
 }
 
+/// What the operator should know of this machine's bounds.
+pub(super) fn warnings(loaded: &Loaded) -> Vec<String> {
+    accounts::warning(&loaded.config).into_iter().collect()
+}
+
 /// Tries all files and directories that the configuration names, as the start
-/// does, and the country databases, which it does not wait for. The result is what
-/// the start would warn of; the error has a line for each part in which something is
-/// wrong.
-pub(super) fn check_files(config: &Config) -> anyhow::Result<Vec<String>> {
+/// does, and the country databases, which it does not wait for. Returns what a start
+/// would warn of, and what it would refuse: a line for each part in which something
+/// is wrong.
+pub(super) fn check_files(config: &Config) -> (Vec<String>, anyhow::Result<()>) {
+    let known = reload::knowledge(config);
+    let mut warnings: Vec<String> = match &known {
+        Ok(known) => known.warnings().map(ToOwned::to_owned).collect(),
+        Err(_) => Vec::new(),
+    };
+    let (_, wrong_databases) = countries::read(&config.geoip, &GeoIp::default());
+    let wrong_databases = wrong_databases.iter();
+    warnings.extend(wrong_databases.map(|error| format!("countries stay unknown: {error:#}")));
+    warnings.extend(books::check(&config.metrics));
+    warnings.extend(exports::check(&config.otel));
+    warnings.extend(queues::warnings(&config.sqs));
+    warnings.extend(admin::warning(&config.admin));
+    warnings.extend(certificates::warnings(config, clock::wall_clock()));
     let parts = [
         certificates::check_files(config),
-        reload::knowledge(config).map(drop).map_err(Into::into),
-        books::check(&config.metrics),
+        certificates::check_cache(&config.acme),
+        known.map(drop).map_err(Into::into),
         admin::access(&config.admin).map(drop),
+        admin::check(&config.admin),
         federation::tls(&config.federation).map(drop),
         queues::check(&config.sqs),
     ];
-    let (_, wrong_databases) = countries::read(&config.geoip, &GeoIp::default());
     let wrong = parts.into_iter().filter_map(Result::err);
-    let wrong = wrong.chain(wrong_databases);
     let wrong: Vec<String> = wrong.map(|error| format!("{error:#}")).collect();
-    if wrong.is_empty() {
-        return Ok(certificates::warnings(config, clock::wall_clock()));
-    }
-    Err(blame_configuration(anyhow!(wrong.join("\n"))))
+    let checked = match &wrong[..] {
+        [] => Ok(()),
+        wrong => Err(blame_configuration(anyhow!(wrong.join("\n")))),
+    };
+    (warnings, checked)
 }
 
 /// Why the address of a setting cannot be listened on, and a way out.

@@ -11,7 +11,7 @@ mod queues;
 use std::path::Path;
 
 use super::Config;
-use super::finding::{Finding, Origins, Source};
+use super::finding::{Finding, Origins};
 
 /// No table is larger: far from where memory ends and within what TOML can say.
 const MOST: usize = 100_000_000;
@@ -155,58 +155,35 @@ fn certificate(rules: &mut Rules<'_>) {
     }
 }
 
-/// A database that somebody named has to be there; the default one is nice to
-/// have.
+/// Countries are only counted by: no database keeps a broker from serving.
 fn geoip(rules: &mut Rules<'_>, exists: fn(&Path) -> bool) {
-    const DISABLE: &str = "geoip.disable";
     let settings = &rules.config.geoip;
     if settings.disable {
         return;
     }
-    let default = crate::geoip::Settings::default();
     let files = [
-        ("geoip.geoipdb", &settings.geoipdb, default.geoipdb),
-        ("geoip.geoip6db", &settings.geoip6db, default.geoip6db),
+        ("geoip.geoipdb", &settings.geoipdb),
+        ("geoip.geoip6db", &settings.geoip6db),
     ];
-    for (key, path, default) in files {
-        if exists(path) {
-            continue;
-        }
-        if is_named(rules.origins.of(key), path, &default) {
-            rules.refuse(&[key, DISABLE], "no such file");
-        } else {
+    for (key, path) in files {
+        if !exists(path) {
             rules.warn(
-                &[key, DISABLE],
-                "no such file: countries stay unknown; install tor-geoipdb, name a MaxMind database, \
-                 or set geoip.disable",
+                &[key, "geoip.disable"],
+                "no such file: its countries stay unknown; install tor-geoipdb, name a MaxMind \
+                 database, or set geoip.disable",
             );
         }
     }
 }
 
-/// A file that states the default, as the example and `print-config` do, does
-/// not ask for it.
-fn is_named(source: &Source, path: &Path, default: &Path) -> bool {
-    match source {
-        Source::Default => false,
-        Source::File(..) => path != default,
-        Source::Variable(_) | Source::Flag(_) => true,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Config, Finding, Found, Origins, Rules, Source, geoip};
+    use super::{Config, Finding, Found, Origins, Rules, geoip};
 
-    fn without_files(config: &Config, source: Option<Source>) -> Found {
-        let mut origins = Origins::default();
-        if let Some(source) = source {
-            let path = config.geoip.geoipdb.display().to_string();
-            origins.record("geoip.geoipdb".to_owned(), path, source);
-        }
+    fn without_files(config: &Config) -> Found {
         let mut rules = Rules {
             config,
-            origins: &origins,
+            origins: &Origins::default(),
             wrong: &[],
             found: Found::default(),
         };
@@ -220,38 +197,16 @@ mod tests {
     }
 
     #[test]
-    fn missing_default_databases_are_warnings() {
-        let found = without_files(&Config::default(), None);
-        assert_eq!(keys(&found.warnings), ["geoip.geoipdb", "geoip.geoip6db"]);
-        assert!(found.wrong.is_empty());
-    }
-
-    #[test]
-    fn a_missing_database_that_was_named_is_wrong() {
-        for source in [
-            Source::Flag("geoipdb".to_owned()),
-            Source::Variable("SNOWFLAKE_BROKER_GEOIP__GEOIPDB".to_owned()),
-        ] {
-            let found = without_files(&Config::default(), Some(source));
-            assert_eq!(keys(&found.wrong), ["geoip.geoipdb"]);
+    fn missing_databases_are_warnings_unless_they_are_disabled() {
+        let mut config = Config::default();
+        for path in ["/usr/share/tor/geoip", "/elsewhere"] {
+            config.geoip.geoipdb = path.into();
+            let found = without_files(&config);
+            assert_eq!(keys(&found.warnings), ["geoip.geoipdb", "geoip.geoip6db"]);
+            assert!(found.wrong.is_empty());
         }
-    }
-
-    #[test]
-    fn a_file_that_states_the_default_names_nothing() {
-        let file = || Some(Source::File("config.toml".into(), Some(1)));
-        let mut config = Config::default();
-        assert!(without_files(&config, file()).wrong.is_empty());
-        config.geoip.geoipdb = "/elsewhere".into();
-        let found = without_files(&config, file());
-        assert_eq!(keys(&found.wrong), ["geoip.geoipdb"]);
-    }
-
-    #[test]
-    fn disabled_databases_may_be_missing() {
-        let mut config = Config::default();
         config.geoip.disable = true;
-        let found = without_files(&config, Some(Source::Flag("geoipdb".to_owned())));
+        let found = without_files(&config);
         assert!(found.wrong.is_empty() && found.warnings.is_empty());
     }
 }

@@ -42,7 +42,7 @@ use sampling::WithLinked;
 use spans::{Spans, TRACES};
 use transport::{Signal, Transport};
 
-/// Why nothing can be exported.
+/// Why something cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum OtelError {
     /// Traces have no way to their collector.
@@ -52,7 +52,7 @@ pub enum OtelError {
     #[error("metrics: {0}")]
     Metrics(InvalidEndpoint),
     /// The attributes of the resource cannot be read.
-    #[error("otel.resource_attributes")]
+    #[error("traces and metrics: otel.resource_attributes")]
     Resource(#[from] InvalidPair),
 }
 
@@ -73,19 +73,25 @@ pub struct Otel {
 }
 
 impl Otel {
-    /// Sets up what the settings ask for. Spans are sent from now on, metrics
-    /// by [`Self::take_metrics_exporter`]. No collector is called yet. Has to be
-    /// called in the runtime, which has to last until [`Self::shut_down`] returns.
+    /// Sets up what the settings ask for, as far as that is possible, and says why
+    /// the rest is not: a machine without certificate authorities, say. Spans are
+    /// sent from now on, metrics by [`Self::take_metrics_exporter`]. No collector is
+    /// called yet. Has to be called in the runtime, which has to last until
+    /// [`Self::shut_down`] returns.
     pub fn start(
         settings: &Settings,
         instance: &Instance,
         clocks: Clocks,
-    ) -> Result<Self, OtelError> {
-        let resource = resource::resource(settings, instance)?;
+    ) -> (Self, Vec<OtelError>) {
+        let resource = match resource::resource(settings, instance) {
+            Ok(resource) => resource,
+            Err(error) => return (Self::default(), vec![error.into()]),
+        };
+        let mut lacking = Vec::new();
         let report = |signal: Signal| Report::new(signal.name, clocks.monotonic);
-        let traces = traces_transport(settings).map_err(OtelError::Traces)?;
-        let metrics = metrics_transport(settings).map_err(OtelError::Metrics)?;
-        let metrics = metrics.map(|transport| MetricsExporter {
+        let traces = traces_transport(settings).map_err(OtelError::Traces);
+        let metrics = metrics_transport(settings).map_err(OtelError::Metrics);
+        let metrics = possible(metrics, &mut lacking).map(|transport| MetricsExporter {
             transport,
             origin: Origin {
                 attributes: ResourceAttributesWithSchema::from(&resource).attributes.0,
@@ -96,9 +102,9 @@ impl Otel {
             report: report(METRICS),
             wall_clock: clocks.wall,
         });
-        let traces =
-            traces.map(|transport| provider(settings, resource, transport, report(TRACES)));
-        Ok(Self { traces, metrics })
+        let traces = possible(traces, &mut lacking)
+            .map(|transport| provider(settings, resource, transport, report(TRACES)));
+        (Self { traces, metrics }, lacking)
     }
 
     /// Records spans; none if traces go nowhere.
@@ -129,6 +135,17 @@ impl Otel {
             tracing::warn!("the last traces were not exported in time");
         }
     }
+}
+
+/// The transport that is asked for; none if it lacks something.
+fn possible(
+    transport: Result<Option<Transport>, OtelError>,
+    lacking: &mut Vec<OtelError>,
+) -> Option<Transport> {
+    transport.unwrap_or_else(|error| {
+        lacking.push(error);
+        None
+    })
 }
 
 fn traces_transport(settings: &Settings) -> Result<Option<Transport>, InvalidEndpoint> {

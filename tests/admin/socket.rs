@@ -67,7 +67,7 @@ async fn what_is_no_socket_is_left_alone() {
     let setup = Setup::new();
     setup.write("admin.sock", "precious");
     let (code, line) = setup.failure().await;
-    assert_eq!(code, 1, "{line}");
+    assert_eq!(code, 2, "{line}");
     assert!(line.contains("admin.listen: cannot listen on"), "{line}");
     assert_eq!(fs::read(setup.socket()).unwrap(), b"precious");
 }

@@ -35,6 +35,29 @@ fn queues_that_cannot_be_served_are_refused() {
         .refused(&[("sqs.queues = ", "a profile or region is empty")]);
 }
 
+#[cfg(feature = "sqs")]
+#[test]
+fn a_queue_without_a_region_is_a_warning() {
+    let check = || Broker::new("check-config -disable-tls -broker-sqs-name a");
+    let warning = "sqs: queue a, default credentials: no region: set sqs.region";
+    check().run().warned(warning);
+    let known = |broker: Broker| {
+        let said = broker.run();
+        said.ok();
+        assert!(!said.stderr.contains("no region"), "{}", said.stderr);
+    };
+    known(check().arg("--broker-sqs-region").arg("eu-west-1"));
+    known(check().env("AWS_REGION", "eu-west-1"));
+    let broker = check().env("AWS_CONFIG_FILE", "aws");
+    broker.write("aws", "[default]\nregion = eu-west-1\n");
+    known(broker);
+    let broker = check().arg("--sqs-profiles").arg("one,two");
+    broker.write("aws", "[profile one]\nregion = eu-west-1\n");
+    let said = broker.env("AWS_CONFIG_FILE", "aws").run();
+    said.warned("sqs: queue a, profile two: no region");
+    assert!(!said.stderr.contains("profile one: no"), "{}", said.stderr);
+}
+
 #[test]
 fn a_region_or_profile_without_a_queue_is_a_warning() {
     let line = "check-config -disable-tls -broker-sqs-region a -sqs-profiles b";

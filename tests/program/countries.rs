@@ -198,7 +198,7 @@ async fn a_database_that_is_gone_changes_nothing_and_is_named() {
         .await;
     fs::remove_file(databases.ipv4()).unwrap();
     let culprit = format!(
-        "nothing reloaded: geoip.geoipdb = \"{}\" ",
+        "nothing reloaded: geoip.geoipdb: {}: No such file",
         databases.ipv4().display()
     );
     program.signal(Signal::HUP, &culprit).await;

@@ -8,6 +8,7 @@ mod listening;
 mod logs;
 #[path = "../support/messages.rs"]
 mod messages;
+mod observers;
 mod operator;
 #[path = "../support/peer.rs"]
 mod peer;
@@ -176,6 +177,16 @@ async fn exchange(addr: SocketAddr, request: &[u8]) -> String {
     let read = timeout(FOREVER, stream.read_to_end(&mut reply)).await;
     read.expect("it does not close").ok();
     String::from_utf8_lossy(&reply).into_owned()
+}
+
+/// Waits until it is so.
+async fn until(is_so: impl Fn() -> bool) {
+    let waited = timeout(FOREVER, async {
+        while !is_so() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    });
+    waited.await.expect("it never is");
 }
 
 fn free_address() -> SocketAddr {

@@ -25,6 +25,8 @@ struct Files(TempDir);
 impl Files {
     fn new() -> Self {
         let files = Self(tempfile::tempdir().unwrap());
+        // Keys that others can read are a warning.
+        fs::set_permissions(&files.0, Permissions::from_mode(0o700)).unwrap();
         let pair = pair();
         fs::write(files.path("cert.pem"), pair.0).unwrap();
         fs::write(files.path("key.pem"), pair.1).unwrap();
@@ -135,8 +137,6 @@ async fn a_name_that_nobody_knows() {
 async fn expect_wrong_file(arguments: &[String], beginning: &str) {
     for command in [None, Some("check-config")] {
         let mut program = unprivileged();
-        let has_geoip = arguments.iter().any(|flag| flag.starts_with("-geoip"));
-        program.env(DISABLE_GEOIP, (!has_geoip).to_string());
         program.args(command).args(arguments);
         expect_failure(program, CONFIGURATION, beginning).await;
     }
@@ -189,45 +189,6 @@ async fn files_of_the_certificate_that_will_not_do() {
 }
 
 #[tokio::test]
-async fn databases_that_may_not_be_read() {
-    let files = Files::new();
-    let (private, readable) = (files.path("private"), files.path("readable"));
-    fs::write(&private, "1,2,DE\n").unwrap();
-    fs::set_permissions(&private, Permissions::from_mode(0o0)).unwrap();
-    fs::write(&readable, "::1,::2,DE\n").unwrap();
-    let private = private.display();
-    expect_wrong_file(
-        &[
-            "-disable-tls".to_owned(),
-            format!("-geoipdb={private}"),
-            format!("-geoip6db={}", readable.display()),
-        ],
-        &format!("geoip.geoipdb: {private}: Permission denied"),
-    )
-    .await;
-}
-
-/// What is in a database the start does not wait for; the check tells.
-#[tokio::test]
-async fn a_damaged_database_is_found_by_the_check() {
-    let files = Files::new();
-    let text = files.path("text");
-    fs::write(&text, "rubbish\n").unwrap();
-    let mut command = program();
-    command
-        .args(["check-config", "-disable-tls"])
-        .args([format!("-geoipdb={}", text.display())])
-        .args([format!("-geoip6db={}", text.display())])
-        .env(DISABLE_GEOIP, "false");
-    let said = failure(command, CONFIGURATION).await;
-    for (line, key) in said.lines().zip(["geoipdb", "geoip6db"]) {
-        let beginning = format!("geoip.{key}: {}: line 1", text.display());
-        assert!(line.starts_with(&beginning), "{said}");
-    }
-    assert_eq!(said.lines().count(), 2, "{said}");
-}
-
-#[tokio::test]
 async fn other_files_that_will_not_do() {
     let files = Files::new();
     fs::write(files.path("text"), "rubbish\n").unwrap();
@@ -241,15 +202,6 @@ async fn other_files_that_will_not_do() {
             format!("-bridge-list-path={text}"),
             "broker.bridge_list_path: ",
         ),
-        (
-            "-metrics-log=/nowhere/m".to_owned(),
-            "metrics.metrics_log: /nowhere/m: cannot use the directory",
-        ),
-        (format!("-metrics-log={text}"), "metrics.metrics_log: "),
-        (
-            "-ip-count-prefix=/nowhere/i".to_owned(),
-            "metrics.ip_count_prefix: /nowhere/i",
-        ),
     ] {
         expect_wrong_file(&["-disable-tls".to_owned(), argument], beginning).await;
     }
@@ -260,17 +212,30 @@ async fn every_wrong_file_is_found_by_the_check() {
     let mut command = program();
     command
         .args(["check-config", "-cert=/nowhere/c", "-key=/nowhere/k"])
-        .args(["-bridge-list-path=/nowhere/b", "-metrics-log=/nowhere/m"]);
+        .args(["-bridge-list-path=/nowhere/b", "-metrics-log=/nowhere/m"])
+        .env("SNOWFLAKE_BROKER_ADMIN__LISTEN", "/nowhere/a");
     let said = failure(command, CONFIGURATION).await;
     let keys: Vec<&str> = said
         .lines()
-        .filter_map(|line| line.split(':').next())
+        .filter_map(|line| {
+            line.rsplit_once(": /nowhere/")
+                .or(line.split_once(": cannot"))
+        })
+        .map(|(key, _)| key)
         .collect();
-    assert_eq!(
-        keys,
-        ["tls.cert", "broker.bridge_list_path", "metrics.metrics_log"],
-        "{said}"
-    );
+    let expected = [
+        "warning: metrics.metrics_log",
+        "tls.cert",
+        "broker.bridge_list_path",
+        "admin.listen",
+    ];
+    for key in expected {
+        assert!(
+            said.lines().any(|line| line.starts_with(key)),
+            "{key}: {said}"
+        );
+    }
+    assert_eq!(keys.len(), expected.len(), "{said}");
 }
 
 #[tokio::test]
@@ -289,6 +254,46 @@ async fn a_queue_that_cannot_be() {
     expect_failure(command, CONFIGURATION, "sqs.queue_name = ").await;
 }
 
+/// Where nobody could do anything about it, or everything would be done anew at every
+/// start: a second try makes it no better.
+#[tokio::test]
+async fn directories_that_will_not_do() {
+    let files = Files::new();
+    let theirs = files.path("theirs");
+    fs::create_dir(&theirs).unwrap();
+    fs::write(theirs.join("certificate.json"), "{}").unwrap();
+    let set = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    let acme = [
+        "-acme-hostnames=broker.example".to_owned(),
+        format!("-acme-cert-cache={}", theirs.display()),
+    ];
+    set(&theirs.join("certificate.json"), 0o000);
+    let beginning = format!(
+        "acme.cert_cache: {}/certificate.json: is it another user's?",
+        theirs.display()
+    );
+    expect_wrong_file(&acme, &beginning).await;
+    set(&theirs.join("certificate.json"), 0o600);
+    for mode in [0o000, 0o500] {
+        set(&theirs, mode);
+        let beginning = format!(
+            "acme.cert_cache: {}: is it another user's?",
+            theirs.display()
+        );
+        expect_wrong_file(&acme, &beginning).await;
+        let socket = theirs.join("admin.sock");
+        let config = files.path("config.toml");
+        fs::write(&config, format!("[admin]\nlisten = {socket:?}\n")).unwrap();
+        let arguments = [
+            "-disable-tls".to_owned(),
+            format!("--config={}", config.display()),
+        ];
+        let beginning = format!("admin.listen: cannot listen on {}: ", socket.display());
+        expect_wrong_file(&arguments, &beginning).await;
+    }
+    set(&theirs, 0o700);
+}
+
 fn make_pipe(path: &Path) -> String {
     let made = std::process::Command::new("mkfifo").arg(path).status();
     assert!(made.unwrap().success());
@@ -302,19 +307,12 @@ async fn files_that_are_pipes_or_devices() {
     let pipe = make_pipe(&files.path("pipe"));
     let problem = "it is a named pipe, and has to be a regular file";
     expect_wrong_file(&files.flags("pipe"), &format!("tls.key: {pipe}: {problem}")).await;
-    for (flag, key) in [
-        ("bridge-list-path", "broker.bridge_list_path"),
-        ("poll-interval-filepath", "poll_interval.filepath"),
-        ("geoipdb", "geoip.geoipdb"),
-    ] {
-        let mut arguments = vec!["-disable-tls".to_owned(), format!("-{flag}={pipe}")];
-        if flag == "geoipdb" {
-            let ipv6 = files.path("geoip6");
-            fs::write(&ipv6, "2a01::,2a01:0:ffff:ffff:ffff:ffff:ffff:ffff,FR\n").unwrap();
-            arguments.push(format!("-geoip6db={}", ipv6.display()));
-        }
-        expect_wrong_file(&arguments, &format!("{key}: {pipe}: {problem}")).await;
-    }
+    let arguments = [
+        "-disable-tls".to_owned(),
+        format!("-bridge-list-path={pipe}"),
+    ];
+    let beginning = format!("broker.bridge_list_path: {pipe}: {problem}");
+    expect_wrong_file(&arguments, &beginning).await;
     let endless = ["-disable-tls", "-bridge-list-path=/dev/zero"].map(str::to_owned);
     let beginning = "broker.bridge_list_path: /dev/zero: it is a device";
     expect_wrong_file(&endless, beginning).await;

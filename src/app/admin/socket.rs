@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 
+use crate::app::access;
 use crate::app::durable::{absent_is_fine, with_suffix};
 use crate::app::sockets::{self, Inherited, Sockets};
-use crate::app::start_up::cannot_listen;
+use crate::app::start_up::{blame_configuration, cannot_listen};
 use crate::grpc::accept::Listener;
 use crate::grpc::settings::{Listen, Settings};
 use crate::listener;
@@ -19,6 +20,55 @@ const SETTING: &str = "admin.listen";
 
 /// Who may write to the socket may change everything: its owner and its group.
 const MODE: u32 = 0o660;
+
+/// What is appended to the name of a socket that is not finished.
+const UNFINISHED: &str = ".new";
+/// The longest path of a socket, in bytes (unix(7)).
+const PATH_MAX: usize = 107;
+
+/// Refuses a path where no socket can be: that stays so however often the broker is
+/// started. Connects to nobody.
+pub(in crate::app) fn check(settings: &Settings) -> anyhow::Result<()> {
+    settings.listen().into_iter().try_for_each(|place| match place {
+        Listen::Unix(path) => check_path(path),
+        Listen::UnixIfPossible(_) | Listen::Tcp(_) => Ok(()),
+    })
+}
+
+/// What a start would warn of.
+pub(in crate::app) fn warning(settings: &Settings) -> Option<String> {
+    settings.listen().into_iter().find_map(|place| match place {
+        Listen::UnixIfPossible(path) if path.parent().is_some_and(Path::is_dir) => {
+            check_path(path).err().map(|error| without(&error))
+        }
+        _ => None,
+    })
+}
+
+fn check_path(path: &Path) -> anyhow::Result<()> {
+    let problem = || format!("admin.listen: cannot listen on {}", path.display());
+    let length = path.as_os_str().len();
+    let most = PATH_MAX - UNFINISHED.len();
+    ensure!(
+        length <= most,
+        "{}: the path has more than {most} bytes",
+        problem()
+    );
+    let is_other = fs::symlink_metadata(path).is_ok_and(|file| !file.file_type().is_socket());
+    ensure!(!is_other, "{}: it is there and no socket", problem());
+    let directory = access::directory(path);
+    access::can_make_files_in(directory).with_context(|| {
+        format!(
+            "{}: cannot use the directory {}",
+            problem(),
+            directory.display()
+        )
+    })
+}
+
+fn without(error: &anyhow::Error) -> String {
+    format!("{error:#}; there is no administration")
+}
 
 /// Where the administration listens; a Unix socket is removed when it is dropped.
 #[derive(Debug)]
@@ -56,7 +106,10 @@ pub(in crate::app) async fn open(
                 open.extend(listeners.map(without_file));
             }
             Listen::Unix(path) if has_unix => log_unused(&path.display().to_string()),
-            Listen::Unix(path) => open.push(bind(path)?),
+            Listen::Unix(path) => {
+                check_path(path).map_err(blame_configuration)?;
+                open.push(bind(path)?);
+            }
             Listen::UnixIfPossible(path)
                 if !has_unix && path.parent().is_some_and(Path::is_dir) =>
             {
@@ -82,7 +135,7 @@ fn without_file(listener: Listener) -> Socket {
 /// Nobody has asked for this one, and there may be a second broker here.
 fn bind_if_possible(path: &Path) -> Option<Socket> {
     bind(path)
-        .map_err(|error| tracing::warn!("{error:#}; there is no administration"))
+        .map_err(|error| tracing::warn!("{}", without(&error)))
         .ok()
 }
 
@@ -120,7 +173,7 @@ fn bind(path: &Path) -> anyhow::Result<Socket> {
 /// Nobody may connect before the mode is right: so the socket gets its name
 /// last. What a broker that has crashed left there is replaced.
 fn bind_with_mode(path: &Path) -> io::Result<UnixListener> {
-    let unfinished = with_suffix(path, ".new");
+    let unfinished = with_suffix(path, UNFINISHED);
     absent_is_fine(fs::remove_file(&unfinished))?;
     let listener = UnixListener::bind(&unfinished)?;
     listener.set_nonblocking(true)?;

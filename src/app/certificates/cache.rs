@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
-use crate::app::{durable, regular_file};
-use crate::tls::acme::{AccountCredentials, Issued};
+use crate::app::{access, durable, regular_file};
+use crate::tls::acme::{AccountCredentials, Issued, Settings};
 
 const ACCOUNT: &str = "account.json";
 const CERTIFICATE: &str = "certificate.json";
@@ -48,9 +48,30 @@ impl SavedCertificate {
 /// The directory.
 pub(super) struct Cache(PathBuf);
 
+/// Refuses a directory that cannot be used, or has files in it that cannot be read:
+/// the broker would order anew at every start. Touches nothing.
+pub(in crate::app) fn check(settings: &Settings) -> anyhow::Result<()> {
+    if settings.hostnames.is_empty() {
+        return Ok(());
+    }
+    check_directory(&settings.cert_cache)
+}
+
+fn check_directory(path: &Path) -> anyhow::Result<()> {
+    let whose =
+        "is it another user's? Nothing could be kept there, and every start would order anew";
+    let wrong = |path: &Path| format!("acme.cert_cache: {}: {whose}", path.display());
+    access::can_have_directory(path, true).with_context(|| wrong(path))?;
+    for file in [ACCOUNT, CERTIFICATE].map(|name| path.join(name)) {
+        durable::absent_is_fine(access::can_read(&file)).with_context(|| wrong(&file))?;
+    }
+    Ok(())
+}
+
 impl Cache {
     /// Makes the directory, unless it is there.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+        check_directory(path)?;
         let wrong = || format!("acme.cert_cache: {}", path.display());
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
-use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::{self, ProvideCredentials, future};
@@ -15,6 +17,7 @@ use aws_sdk_sqs::config::SharedHttpClient;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use tokio::runtime;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -53,6 +56,42 @@ pub(super) fn services(settings: &Settings) -> impl Iterator<Item = Service> {
     })
 }
 
+/// What the operator should know of these queues: that no region is known of them.
+pub(super) fn warnings(settings: &Settings) -> Vec<String> {
+    let queues = settings.all_queues();
+    if queues.is_empty() {
+        return Vec::new();
+    }
+    let runtime = runtime::Builder::new_current_thread().build();
+    let Ok(runtime) = runtime else {
+        return Vec::new();
+    };
+    let queues = queues.iter();
+    let unknown = queues.filter(|queue| !runtime.block_on(has_region(queue)));
+    unknown.map(no_region).collect()
+}
+
+/// Whether the settings, a variable or a profile names the region of a queue. The
+/// service that tells machines at Amazon of theirs is not asked.
+async fn has_region(queue: &QueueSettings) -> bool {
+    let mut profile = ProfileFileRegionProvider::builder();
+    if let Some(name) = &queue.profile {
+        profile = profile.profile_name(name);
+    }
+    let set = queue.region.clone().map(Region::new);
+    let named = RegionProviderChain::first_try(set)
+        .or_else(EnvironmentVariableRegionProvider::new())
+        .or_else(profile.build());
+    named.region().await.is_some()
+}
+
+fn no_region(queue: &QueueSettings) -> String {
+    format!(
+        "sqs: {queue}: no region: set sqs.region, or region in sqs.queues; without one only a \
+         machine at Amazon knows its own"
+    )
+}
+
 impl Service {
     /// Serves it until told to stop.
     pub(super) async fn run(self, broker: Arc<Broker>, stop: CancellationToken) {
@@ -83,10 +122,7 @@ impl Service {
             if config.region().is_some() {
                 return Client::new(&config);
             }
-            tracing::warn!(
-                "sqs: {}: no region: set sqs.region, or region in sqs.queues",
-                self.queue
-            );
+            tracing::warn!("{}", no_region(&self.queue));
             sleep(PAUSE).await;
         }
     }

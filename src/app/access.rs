@@ -1,0 +1,125 @@
+//! Whether whoever runs the program can use files and directories, found out without
+//! touching them.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use anyhow::Context as _;
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
+/// Succeeds if the file that is there can be read.
+pub(super) fn can_read(path: &Path) -> io::Result<()> {
+    can(path, Access::READ_OK)
+}
+
+/// Succeeds if the file can be appended to, or made.
+pub(super) fn can_append(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(file) if file.is_dir() => Err(ErrorKind::IsADirectory.into()),
+        Ok(_) => can(path, Access::WRITE_OK),
+        Err(error) if error.kind() == ErrorKind::NotFound => can_make_files_in(directory(path)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Succeeds if files can be made in the directory, which has to be there.
+pub(super) fn can_make_files_in(directory: &Path) -> io::Result<()> {
+    if !fs::metadata(directory)?.is_dir() {
+        return Err(ErrorKind::NotADirectory.into());
+    }
+    can(directory, Access::WRITE_OK | Access::EXEC_OK)
+}
+
+/// Succeeds if files can be made in the directory, or if it can be made: with those
+/// around it if they are to be made, too.
+pub(super) fn can_have_directory(path: &Path, makes_parents: bool) -> io::Result<()> {
+    match can_make_files_in(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        known => return known,
+    }
+    let parent = directory(path);
+    if makes_parents && parent != path {
+        can_have_directory(parent, true)
+    } else {
+        can_make_files_in(parent)
+    }
+}
+
+/// Refuses a path in a directory where no file can be made. The error names the
+/// setting.
+pub(super) fn check_directory_of(setting: &str, path: &Path) -> anyhow::Result<()> {
+    let directory = directory(path);
+    can_make_files_in(directory).with_context(|| {
+        let (path, directory) = (path.display(), directory.display());
+        format!("{setting}: {path}: cannot use the directory {directory}")
+    })
+}
+
+/// The directory that a path is in.
+pub(super) fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        Some(_) => Path::new("."),
+        None => path,
+    }
+}
+
+fn can(path: &Path, access: Access) -> io::Result<()> {
+    Ok(accessat(CWD, path, access, AtFlags::EACCESS)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(result: io::Result<()>) -> Option<ErrorKind> {
+        result.err().map(|error| error.kind())
+    }
+
+    #[test]
+    fn files_are_appended_to_or_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("there"), "").unwrap();
+        assert_eq!(kind(can_append(&path("there"))), None);
+        assert_eq!(kind(can_append(&path("new"))), None);
+        let directory = can_append(folder.path());
+        assert_eq!(kind(directory), Some(ErrorKind::IsADirectory));
+        let nowhere = can_append(&path("nowhere/new"));
+        assert_eq!(kind(nowhere), Some(ErrorKind::NotFound));
+        let below_a_file = can_append(&path("there/new"));
+        assert_eq!(kind(below_a_file), Some(ErrorKind::NotADirectory));
+    }
+
+    #[test]
+    fn directories_are_there_or_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("file"), "").unwrap();
+        for (name, makes_parents, expected) in [
+            ("new", false, None),
+            ("new/er", true, None),
+            ("new/er", false, Some(ErrorKind::NotFound)),
+            ("file", true, Some(ErrorKind::NotADirectory)),
+            ("file/new", true, Some(ErrorKind::NotADirectory)),
+        ] {
+            let have = can_have_directory(&path(name), makes_parents);
+            assert_eq!(kind(have), expected, "{name}");
+        }
+        assert_eq!(kind(can_have_directory(Path::new("new"), false)), None);
+        assert!(!path("new").exists());
+    }
+
+    #[test]
+    fn a_directory_that_is_missing_is_named_with_the_setting() {
+        check_directory_of("a.b", Path::new("relative")).unwrap();
+        check_directory_of("a.b", &std::env::temp_dir().join("file")).unwrap();
+        let error = check_directory_of("a.b", Path::new("/nowhere/at/all")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a.b: /nowhere/at/all: cannot use the directory /nowhere/at"
+        );
+        assert!(check_directory_of("a.b", Path::new("/dev/null/x")).is_err());
+    }
+}

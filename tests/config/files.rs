@@ -1,0 +1,166 @@
+//! What the check says of files and directories: what the start refuses, or warns of.
+
+use std::fs;
+
+use super::program::Broker;
+
+const CHECK: &str = "check-config -disable-tls -disable-geoip";
+const TOR: &str = "2B280B23E1107BB62ABFC40DDCC8824814F80A72";
+
+fn bridge(url: &str, fingerprint: &str) -> String {
+    format!("{{\"webSocketAddress\":\"{url}\",\"fingerprint\":\"{fingerprint}\"}}\n")
+}
+
+#[test]
+fn bridges_outside_of_the_relay_pattern_are_named() {
+    let broker = Broker::new(&format!("{CHECK} -bridge-list-path bridges"));
+    let other = "0".repeat(40);
+    broker.write(
+        "bridges",
+        &(bridge("wss://snowflake.torproject.net/", TOR) + &bridge("wss://a.example/", &other)),
+    );
+    broker.run().warned(
+        "broker.allowed_relay_pattern: ^snowflake.torproject.net$ does not cover the relay of \
+         a bridge: a.example; proxies may refuse",
+    );
+    Broker::new(&format!("{CHECK} -allowed-relay-pattern a.example$"))
+        .run()
+        .warned(
+            "broker.allowed_relay_pattern: a.example$ does not cover the relay of a bridge: \
+             snowflake.torproject.net",
+        );
+    let broker = Broker::new(&format!(
+        "{CHECK} -bridge-list-path bridges -allowed-relay-pattern a.example$"
+    ));
+    broker.write("bridges", &bridge("wss://a.example/", TOR));
+    let fine = broker.run();
+    fine.ok();
+    assert!(!fine.stderr.contains("broker."), "{}", fine.stderr);
+}
+
+#[test]
+fn lines_of_bridges_that_count_for_nothing_are_named() {
+    let broker = Broker::new(&format!(
+        "{CHECK} -bridge-list-path bridges -allowed-relay-pattern example$"
+    ));
+    let twice = bridge("wss://a.example/", TOR) + "\n" + &bridge("wss://b.example/", TOR);
+    broker.write("bridges", &twice);
+    broker.run().warned(
+        "broker.bridge_list_path: bridges: of one fingerprint the last line counts, and others \
+         are overridden: line 1 by line 3",
+    );
+}
+
+#[test]
+fn relay_patterns_that_are_none_are_refused() {
+    for (pattern, problem) in [
+        ("*.example.org", "has a wildcard"),
+        ("wss://relay.example.org/", "is a URL"),
+        ("relay/", "is no host name suffix"),
+    ] {
+        for key in ["allowed", "default"] {
+            Broker::new(&format!("{CHECK} -{key}-relay-pattern {pattern}"))
+                .run()
+                .refused(&[(&format!("broker.{key}_relay_pattern = "), problem)]);
+        }
+    }
+}
+
+/// As the reference broker, which starts all the same.
+#[test]
+fn what_is_wrong_with_a_poll_interval_file_is_a_warning() {
+    let check = |file: Option<&str>| {
+        let broker = Broker::new(&format!("{CHECK} -poll-interval-filepath file"));
+        if let Some(text) = file {
+            broker.write("file", text);
+        }
+        broker.run()
+    };
+    for (text, problem) in [
+        (None, "No such file"),
+        (Some("rubbish"), "not a JSON object"),
+        (Some("{\"next\": 1}"), "unknown key \"next\""),
+        (
+            Some("{\"open_poll_interval\": \"1s\"}"),
+            "open_poll_interval is not a 64-bit integer",
+        ),
+        (
+            Some("{\"strict_poll_interval\": -1}"),
+            "strict_poll_interval is below 0",
+        ),
+    ] {
+        check(text).warned(&format!("poll_interval.filepath: file: {problem}"));
+    }
+}
+
+/// Counts are only watched by: the broker starts all the same.
+#[test]
+fn files_of_counts_that_cannot_be_used_are_warnings() {
+    let with = |key: &str, value: &str| {
+        let name = format!("SNOWFLAKE_BROKER_METRICS__{key}");
+        Broker::new(CHECK).env(&name, value)
+    };
+    let nowhere = "/nowhere/at/all";
+    for (key, name) in [
+        ("METRICS_LOG", "metrics_log"),
+        ("STATE_DIRECTORY", "state_directory"),
+        ("IP_COUNT_PREFIX", "ip_count_prefix"),
+    ] {
+        with(key, nowhere)
+            .run()
+            .warned(&format!("metrics.{name}: {nowhere}"));
+        let fine = with(key, "new").run();
+        fine.ok();
+        assert!(!fine.stderr.contains("metrics."), "{}", fine.stderr);
+    }
+    let broker = with("METRICS_LOG", "file");
+    broker.write("file", "no metrics\n");
+    broker
+        .run()
+        .warned("metrics.metrics_log: file: it is something else than a metrics log");
+    let broker = with("METRICS_LOG", "directory");
+    fs::create_dir(broker.path("directory")).expect("a directory");
+    broker
+        .run()
+        .warned("metrics.metrics_log: directory cannot be written");
+    let broker = with("STATE_DIRECTORY", "file");
+    broker.write("file", "");
+    broker
+        .run()
+        .warned("metrics.state_directory: file cannot be used");
+}
+
+#[test]
+fn paths_where_no_socket_can_be_are_refused() {
+    let check = |path: &str| {
+        let listen = "SNOWFLAKE_BROKER_ADMIN__LISTEN";
+        Broker::new(CHECK).env(listen, path).run()
+    };
+    let long = format!("/{}", "x".repeat(103));
+    for (path, problem) in [
+        ("/nowhere/admin.sock", "cannot use the directory /nowhere"),
+        ("/dev/null/admin.sock", "cannot use the directory /dev/null"),
+        ("/dev/null", "it is there and no socket"),
+        (&long, "the path has more than 103 bytes"),
+    ] {
+        let beginning = format!("admin.listen: cannot listen on {path}: ");
+        check(path).refused(&[(&beginning, problem)]);
+    }
+    check("/tmp/admin.sock").ok();
+}
+
+#[test]
+fn a_cache_of_certificates_that_cannot_be_used_is_refused() {
+    let check = "check-config -disable-geoip -acme-hostnames a.example -acme-cert-cache";
+    for path in ["file", "file/below", "/dev/null"] {
+        let broker = Broker::new(&format!("{check} {path}"));
+        broker.write("file", "");
+        broker
+            .run()
+            .refused(&[(&format!("acme.cert_cache: {path}: "), "ot a directory")]);
+    }
+    let broker = Broker::new(&format!("{check} new/below"));
+    let folder = broker.path("new");
+    broker.run().ok();
+    assert!(!folder.exists());
+}
