@@ -11,6 +11,7 @@ mod count_ips;
 mod countries;
 mod durable;
 mod exports;
+mod exposed;
 mod federation;
 mod ip_counts;
 mod lifecycle;

@@ -3,10 +3,15 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
+
+/// Whether others on this machine may read a file, or enter a directory.
+const OTHERS_READ: u32 = 0o004;
+const OTHERS_ENTER: u32 = 0o001;
 
 /// Succeeds if the file that is there can be read.
 pub(super) fn can_read(path: &Path) -> io::Result<()> {
@@ -65,12 +70,27 @@ pub(super) fn directory(path: &Path) -> &Path {
     }
 }
 
+/// Whether others on this machine can read a file. What cannot be seen is nobody's.
+pub(super) fn is_exposed(path: &Path) -> bool {
+    let mode = |path: &Path| {
+        let metadata = fs::metadata(path);
+        metadata.map_or(0, |metadata| metadata.permissions().mode())
+    };
+    let Ok(path) = fs::canonicalize(path) else {
+        return false;
+    };
+    let mut directories = path.ancestors().skip(1);
+    mode(&path) & OTHERS_READ != 0 && directories.all(|around| mode(around) & OTHERS_ENTER != 0)
+}
+
 fn can(path: &Path, access: Access) -> io::Result<()> {
     Ok(accessat(CWD, path, access, AtFlags::EACCESS)?)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+
     use super::*;
 
     fn kind(result: io::Result<()>) -> Option<ErrorKind> {
@@ -121,5 +141,26 @@ mod tests {
             "a.b: /nowhere/at/all: cannot use the directory /nowhere/at"
         );
         assert!(check_directory_of("a.b", Path::new("/dev/null/x")).is_err());
+    }
+
+    #[test]
+    fn a_file_is_exposed_if_its_directories_are_open_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "").unwrap();
+        let set = |path: &Path, mode| {
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        };
+        for (file, directory, expected) in [
+            (0o644, 0o755, true),
+            (0o640, 0o755, false),
+            (0o644, 0o700, false),
+            (0o604, 0o711, true),
+        ] {
+            set(&path, file);
+            set(folder.path(), directory);
+            assert_eq!(is_exposed(&path), expected, "{file:o} in {directory:o}");
+        }
+        assert!(!is_exposed(&folder.path().join("missing")));
     }
 }

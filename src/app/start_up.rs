@@ -11,7 +11,7 @@ use crate::config::{Config, Loaded};
 use crate::geoip::GeoIp;
 
 use super::{
-    accounts, admin, books, certificates, countries, exports, federation, queues, reload,
+    accounts, admin, books, certificates, countries, exports, exposed, federation, queues, reload,
 };
 
 /// A file that the configuration names cannot be used. Like a wrong value, and
@@ -25,9 +25,11 @@ pub(super) fn blame_configuration(error: anyhow::Error) -> anyhow::Error {
     WrongConfiguration(error).into()
 }
 
-/// What the operator should know of this machine's bounds.
+/// What the operator should know of this machine's bounds and files, beside what is
+/// wrong in them.
 pub(super) fn warnings(loaded: &Loaded) -> Vec<String> {
-    accounts::warning(&loaded.config).into_iter().collect()
+    let bounds = accounts::warning(&loaded.config).into_iter();
+    bounds.chain(exposed::warnings(loaded)).collect()
 }
 
 /// Tries all files and directories that the configuration names, as the start

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::secrets::{may_be_secret, without_passwords};
+use super::secrets::{is_secret, may_be_secret, without_passwords};
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,12 @@ impl Origins {
         self.0
             .get(key)
             .map_or(&Source::Default, |origin| &origin.source)
+    }
+
+    /// The secret keys that somebody has set, and where.
+    pub fn secrets(&self) -> impl Iterator<Item = (&str, &Source)> {
+        let origins = self.0.iter().filter(|(key, _)| is_secret(key));
+        origins.map(|(key, origin)| (&**key, &origin.source))
     }
 
     /// The value as somebody wrote it; none if nobody did.

@@ -1,5 +1,7 @@
 //! A broker at a port: TLS on both sides, and tokens.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -14,6 +16,7 @@ const TOKEN: &str = "a token that nobody guesses";
 /// Certificates, keys and tokens, as files of these names in a folder.
 fn secrets() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
+    open_to_others(&folder, false);
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();
@@ -34,6 +37,11 @@ fn secrets() -> TempDir {
     write(folder.path(), "token", &format!("{TOKEN}\n"));
     write(folder.path(), "wrong-token", "another token of that length");
     folder
+}
+
+fn open_to_others(folder: &TempDir, is_open: bool) {
+    let mode = if is_open { 0o755 } else { 0o700 };
+    fs::set_permissions(folder, Permissions::from_mode(mode)).unwrap();
 }
 
 async fn broker_with_certificates() -> Broker {
@@ -215,4 +223,30 @@ async fn to_another_machine_it_goes_over_tls_unless_told_otherwise() {
     const TLS_HANDSHAKE: [u8; 2] = [0x16, 0x03];
     assert_eq!(first_bytes("").await[..2], TLS_HANDSHAKE);
     assert_eq!(first_bytes("--insecure").await, b"PRI");
+}
+
+#[tokio::test]
+async fn secrets_that_others_can_read_are_warnings() {
+    let broker = broker_with_certificates().await;
+    open_to_others(&broker.folder, true);
+    let mode = |file: &str, mode| {
+        let file = broker.folder.path().join(file);
+        fs::set_permissions(file, Permissions::from_mode(mode)).unwrap();
+    };
+    let status = format!(
+        "--tls-ca {} --tls-server-name broker.example --tls-cert {} --tls-key {} status",
+        broker.path("ca.pem"),
+        broker.path("alice.pem"),
+        broker.path("alice.key"),
+    );
+    mode("alice.key", 0o644);
+    let said = run(&mut broker.operator(words(&status))).await;
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let warning = format!(
+        "warning: --tls-key: {}: others on this machine can read it, better: chmod o-r\n",
+        broker.path("alice.key")
+    );
+    assert_eq!(said.stderr, warning);
+    mode("alice.key", 0o640);
+    broker.ask(&status).await;
 }

@@ -1,6 +1,7 @@
 //! What the check says of files and directories: what the start refuses, or warns of.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 
 use super::program::Broker;
 
@@ -163,4 +164,34 @@ fn a_cache_of_certificates_that_cannot_be_used_is_refused() {
     let folder = broker.path("new");
     broker.run().ok();
     assert!(!folder.exists());
+}
+
+#[test]
+fn secrets_that_others_can_read_are_warnings() {
+    let check = |mode| {
+        let broker = Broker::with_pair("check-config -disable-geoip -cert c.pem -key k.pem");
+        let set = |name: &str, mode| {
+            let path = broker.path(name);
+            fs::set_permissions(path, Permissions::from_mode(mode)).expect("our file");
+        };
+        set(".", 0o755);
+        set("k.pem", mode);
+        broker.run()
+    };
+    check(0o604).warned("tls.key: k.pem: others on this machine can read it");
+    let private = check(0o640);
+    private.ok();
+    assert!(!private.stderr.contains("tls.key"), "{}", private.stderr);
+
+    let file = "[otel]\nheaders = \"authorization=x\"\n[[admin.tokens]]\nname = \"alice\"\n\
+                role = \"viewer\"\nfile = \"token\"\n";
+    let broker = Broker::with_file(CHECK, file);
+    broker.write("token", "a token that nobody guesses");
+    fs::set_permissions(broker.path("."), Permissions::from_mode(0o755)).expect("our folder");
+    fs::set_permissions(broker.path("token"), Permissions::from_mode(0o644)).expect("our file");
+    let config = broker.path("config.toml");
+    fs::set_permissions(config, Permissions::from_mode(0o644)).expect("our file");
+    let said = broker.run();
+    said.warned("admin.tokens: the token of \"alice\": token: others on this machine");
+    said.warned("otel.headers: config.toml: others on this machine");
 }

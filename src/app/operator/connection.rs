@@ -17,10 +17,12 @@ use tonic::{Request, Response, Status};
 use tower::service_fn;
 
 use crate::app::cli::admin::Connection;
+use crate::app::exposed;
 use crate::proto::admin::v1::admin_client::AdminClient;
 use crate::tls::{self, pem};
 
 use super::failure::Failure;
+use super::output::warn;
 use super::target::Target;
 
 /// How often a silent broker is asked whether it is still there.
@@ -73,6 +75,7 @@ impl Credentials {
 }
 
 fn token(path: &Path) -> Result<MetadataValue<Ascii>, Failure> {
+    warn_if_exposed("--token-file", path);
     let token = read("--token-file", path)?;
     let value = format!("Bearer {}", token.trim());
     let mut value: MetadataValue<Ascii> = value.parse().map_err(|_| {
@@ -97,6 +100,7 @@ fn identity(asked: &Connection) -> Result<Option<Identity>, Failure> {
         (None, None) => Ok(None),
         (Some(cert), Some(key)) => {
             let chain = read_bytes("--tls-cert", cert)?;
+            warn_if_exposed("--tls-key", key);
             let secret = read_bytes("--tls-key", key)?;
             let wrong = |error: tls::InvalidCertificate| {
                 let (cert, key) = (("--tls-cert", &**cert), ("--tls-key", &**key));
@@ -109,6 +113,13 @@ fn identity(asked: &Connection) -> Result<Option<Identity>, Failure> {
         _ => Err(Failure::Input(
             "--tls-cert and --tls-key: one needs the other".to_owned(),
         )),
+    }
+}
+
+/// Warns of a file that others on the machine can read, and should not.
+fn warn_if_exposed(wanted_for: &str, path: &Path) {
+    if let Some(warning) = exposed::warning(wanted_for, path) {
+        warn(&warning);
     }
 }
 

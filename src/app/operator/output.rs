@@ -59,6 +59,11 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Says something beside what is printed; where stderr is closed nobody wants to know.
+pub(super) fn warn(warning: &str) {
+    let _ = writeln!(io::stderr().lock(), "warning: {warning}");
+}
+
 fn json<M: Message + Name>(descriptors: &DescriptorPool, message: &M) -> io::Result<String> {
     let descriptor = descriptors.get_message_by_name(&M::full_name());
     let descriptor = descriptor.ok_or_else(|| io::Error::other(M::full_name()))?;

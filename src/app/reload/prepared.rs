@@ -14,6 +14,7 @@ use crate::app::accounts;
 use crate::app::admin;
 use crate::app::certificates::{self, Certificates, Pair};
 use crate::app::countries;
+use crate::app::exposed;
 use crate::app::federation::{self, Peers, Tls};
 use crate::app::regular_file;
 use crate::broker::{Broker, Knowledge, clock};
@@ -199,6 +200,7 @@ impl Prepared {
         }
         let mut warnings = read.warnings;
         warnings.extend(certificate_warnings(certificates, certificate.as_ref(), config));
+        warnings.extend(exposed::warnings(&loaded));
         Ok(Self {
             bounds: accounts::bounds(config),
             loaded,
