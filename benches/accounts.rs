@@ -40,7 +40,9 @@ fn newcomers(criterion: &mut Criterion) {
             high_water: usize::MAX,
         });
         let crowd = crowd(&accounts);
-        crowd.iter().for_each(|one| one.set_idle(mostly_idle));
+        for connection in &crowd {
+            connection.set_idle(mostly_idle);
+        }
         let settings = settings();
         group.bench_function(name, |bencher| {
             bencher.iter(|| black_box(accounts.admit(address(0), &settings, COST).is_ok()));

@@ -368,7 +368,7 @@ impl<S: Serve> Server<S> {
 
 /// Whether there was no room for what was to be read.
 fn lacks_room(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|error| error.is::<NoRoom>())
+    error.get_ref().and_then(|error| error.downcast_ref()) == Some(&NoRoom)
 }
 
 /// Whether a connection failed before it was accepted; the next may be fine.

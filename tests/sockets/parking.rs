@@ -250,7 +250,7 @@ async fn whoever_sends_much_while_its_poll_is_parked_is_closed() {
     assert_eq!(front.count(polls, &[r#"outcome="abandoned""#]), 1);
 }
 
-/// A request whose response can have no body is not parked.
+/// What would make a tunnel elsewhere is not parked.
 #[tokio::test]
 async fn what_may_wait_unread_behind_a_request_is_in_the_account() {
     let front = Front::new(matching::Settings::default());
@@ -258,8 +258,8 @@ async fn what_may_wait_unread_behind_a_request_is_in_the_account() {
     let (endpoints, settings) = (front.endpoints.clone(), Settings::default());
     let addr = serve_in(Arc::clone(&accounts), endpoints, settings, None).await;
     let held = || accounts.figures().bytes;
-    let as_head = poll("1.1", "").replacen("POST", "HEAD", 1);
-    let stream = send(addr, &as_head).await;
+    let tunnel = poll("1.1", "").replacen("POST", "CONNECT", 1);
+    let stream = send(addr, &tunnel).await;
     until(|| parked(&front) == 1).await;
     until(|| held() >= 80 * 1024).await;
     drop(stream);

@@ -247,7 +247,9 @@ fn in_a_burst_the_last_places_are_not_for_the_network_with_most() {
         accounts.admit(address.into(), &settings, 1)
     };
     let large: Vec<Reservation> = (0..90).map(|fourth| admit(1, fourth).unwrap()).collect();
-    large.iter().for_each(|it| it.set_idle(true));
+    for connection in &large {
+        connection.set_idle(true);
+    }
     let burst: Vec<_> = (90..130).map(|fourth| admit(1, fourth)).collect();
     assert_eq!(burst.iter().filter(|it| it.is_ok()).count(), 5);
     let refused: Vec<DropReason> = burst

@@ -16,6 +16,9 @@ thread_local! {
     pub(super) static STEPS: Cell<usize> = const { Cell::new(0) };
 }
 
+/// Whether it is a connection, and when it began to idle or came: the first goes first.
+type Turn = (bool, u64);
+
 /// A ledger, and its holders in the order in which they came.
 struct Scene {
     ledger: Ledger,
@@ -48,7 +51,7 @@ impl Scene {
 
     /// Whoever stays, with the place in the order in which they go: of an address the
     /// requests as they came, then connections as they began to idle.
-    fn turns(&self) -> Vec<(HolderKey, &Holder, Option<(bool, u64)>)> {
+    fn turns(&self) -> Vec<(HolderKey, &Holder, Option<Turn>)> {
         let staying = self.came.iter().enumerate().filter_map(|(number, key)| {
             let holder = self.ledger.holders.get(*key)?;
             let turn = match holder.kind {
