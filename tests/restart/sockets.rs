@@ -50,22 +50,23 @@ async fn several_sockets_of_one_name_are_all_served() {
 /// systemd passes none when its unit was changed and not restarted.
 #[tokio::test]
 async fn a_missing_socket_is_named_and_opened_all_the_same() {
+    let missing = "the service manager has not passed the socket";
     let socket = Socket::open();
     let expected = [("listener.expected_sockets", "http,operator")];
     let program = Program::start(&socket, "http", &expected);
     is_served(&socket).await;
+    program
+        .until_logged(&format!("{missing} \"operator\""))
+        .await;
     let log = program.log();
-    let missing = "the service manager has not passed the socket";
-    assert!(log.contains(&format!("{missing} \"operator\"")), "{log}");
     assert!(!log.contains(&format!("{missing} \"http\"")), "{log}");
 
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
     let program = Program::without_sockets(addr, |command| {
         command.env("SNOWFLAKE_BROKER_LISTENER__EXPECTED_SOCKETS", "http");
     });
+    program.until_logged(&format!("{missing} \"http\"")).await;
     program.until_logged("brokering").await;
-    let log = program.log();
-    assert!(log.contains(&format!("{missing} \"http\"")), "{log}");
     assert!(TcpStream::connect(addr).await.is_ok());
 }
 
