@@ -37,14 +37,7 @@
 
       nixosModules = {
         default = self.nixosModules.snowflake-broker;
-        snowflake-broker =
-          { lib, pkgs, ... }:
-          {
-            imports = [ ./nix/module.nix ];
-            services.snowflake-broker.package =
-              lib.mkDefault
-                self.packages.${pkgs.stdenv.hostPlatform.system}.snowflake-broker;
-          };
+        snowflake-broker = ./nix/module.nix;
       };
 
       checks = forEachSystem (
@@ -54,10 +47,7 @@
             inherit (nixpkgs.lib) nixosSystem;
             module = self.nixosModules.default;
           };
-          vm = pkgs.testers.runNixOSTest {
-            imports = [ ./nix/vm-test.nix ];
-            defaults.imports = [ self.nixosModules.default ];
-          };
+          vm = package.tests.nixos;
           format = pkgs.runCommand "format" { nativeBuildInputs = [ pkgs.nixfmt ]; } ''
             nixfmt --check ${./flake.nix} ${./nix}/*.nix
             touch $out

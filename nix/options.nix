@@ -13,7 +13,15 @@ in
 {
   enable = lib.mkEnableOption "a Snowflake broker, which introduces censored clients to volunteer proxies";
 
-  package = lib.mkPackageOption pkgs "snowflake-broker" { };
+  package = mkOption {
+    type = types.package;
+    default = pkgs.snowflake-broker or (pkgs.callPackage ./package.nix { });
+    defaultText = lib.literalExpression "pkgs.snowflake-broker or (pkgs.callPackage ./package.nix { })";
+    description = ''
+      The package with the program: that of an overlay, if there is one, else that of
+      this repository, for the machine's own nixpkgs.
+    '';
+  };
 
   settings = mkOption {
     type = types.submodule {

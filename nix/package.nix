@@ -3,12 +3,14 @@
   rustPlatform,
   stdenv,
   installShellFiles,
+  testers,
+  versionCheckHook,
 }:
 
 let
   about = (lib.importTOML ../Cargo.toml).package;
 in
-rustPlatform.buildRustPackage {
+rustPlatform.buildRustPackage (finalAttrs: {
   pname = about.name;
   inherit (about) version;
 
@@ -65,10 +67,24 @@ rustPlatform.buildRustPackage {
     done
   '';
 
-  meta = {
-    inherit (about) description;
-    license = lib.licenses.bsd3;
-    platforms = lib.platforms.linux;
-    mainProgram = "snowflake-broker";
+  doInstallCheck = true;
+  nativeInstallCheckInputs = [ versionCheckHook ];
+
+  # Machines with this package, however it was overridden.
+  passthru.tests.nixos = testers.runNixOSTest {
+    imports = [ ./vm-test.nix ];
+    defaults = {
+      imports = [ ./module.nix ];
+      services.snowflake-broker.package = finalAttrs.finalPackage;
+    };
   };
-}
+
+  meta = {
+    inherit (about) description homepage;
+    changelog = "${about.homepage}/blob/v${finalAttrs.version}/CHANGELOG.md";
+    license = lib.licenses.bsd3;
+    maintainers = [ { name = "The snowflake-broker authors"; } ];
+    platforms = lib.platforms.linux;
+    mainProgram = about.name;
+  };
+})
