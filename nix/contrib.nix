@@ -24,6 +24,8 @@ let
 
   words = names: if names == [ ] then [ ] else [ (builtins.concatStringsSep " " names) ];
 
+  variables = set: builtins.attrValues (builtins.mapAttrs (name: value: "${name}=${value}") set);
+
   about = unit: {
     Description = unit.description;
     Documentation = words unit.documentation;
@@ -46,7 +48,7 @@ let
           StartLimitIntervalSec = unit.startLimitIntervalSec;
         }
       ))
-      (section "Service" unit.serviceConfig)
+      (section "Service" ({ Environment = variables unit.environment; } // unit.serviceConfig))
       (section "Install" { WantedBy = "multi-user.target"; })
     ];
 
@@ -66,11 +68,25 @@ in
       units.service {
         command = "/usr/bin/snowflake-broker --config /etc/snowflake-broker/config.toml";
         privilegedPort = false;
-        sockets = [ "snowflake-broker.socket" ];
+        passes = [
+          "http"
+          "admin"
+        ];
       }
     );
-    "snowflake-broker.socket" = socketFile (units.httpSocket "443");
-    "snowflake-broker-acme.socket" = socketFile (units.acmeSocket "80");
+    "snowflake-broker.socket" = socketFile (units.sockets.http [ "443" ]);
+    "snowflake-broker-admin.socket" = socketFile (
+      units.sockets.admin [ "/run/snowflake-broker/admin.sock" ]
+    );
+    "snowflake-broker-acme.socket" = socketFile (units.sockets.acme [ "80" ]);
+    "snowflake-broker-federation.socket" = socketFile (units.sockets.federation [ "7443" ]);
+    # For snowflake-broker.service.d, where systemd is older than 253.
+    "systemd-252.conf" = file [
+      (section "Service" {
+        Type = "notify";
+        ExecReload = "kill -HUP $MAINPID";
+      })
+    ];
     "snowflake-broker.sysusers.conf" = "g ${units.operators} -\n";
   };
 }

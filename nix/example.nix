@@ -12,16 +12,6 @@
       # No CDN or other proxy is in front of it.
       http.trusted_hops = 0;
       matching.client_queue_wait = "2s";
-
-      # Whoever has the token may look at it, from this machine.
-      admin.listen = "127.0.0.1:9443";
-      admin.tokens = [
-        {
-          name = "watcher";
-          role = "viewer";
-          file = "%d/watcher-token";
-        }
-      ];
     };
 
     bridges = [
@@ -31,8 +21,6 @@
         fingerprint = "0123456789ABCDEF0123456789ABCDEF01234567";
       }
     ];
-
-    credentials.watcher-token = "/run/secrets/watcher-token";
   };
 
   # Alice may run `snowflake-broker admin`.

@@ -82,7 +82,7 @@ in
     refuses "settings: no certificate" { settings.listener.addr = ":443"; }
     && accepts {
       settings.listener.addr = ":443";
-      hasMoreLayers = true;
+      hasEnvironmentFile = true;
     };
   "a certificate without its key" = refuses "settings.tls" {
     settings = {
@@ -106,7 +106,15 @@ in
     && accepts { settings = admin { tokens = [ { name = "a"; } ]; }; }
     && accepts { settings = admin { tls.client_ca = "/ca"; }; }
     && accepts { settings = admin { listen = "127.0.0.1:9443"; }; }
-    && accepts { settings = admin { listen = "/run/a.sock"; }; };
+    && accepts { settings = admin { listen = "/run/a.sock"; }; }
+    && refuses "settings.admin.listen" {
+      settings = admin {
+        listen = [
+          "127.0.0.1:9443"
+          "192.0.2.1:9443"
+        ];
+      };
+    };
   "tokens are not for everybody to read" =
     warns { settings = admin { tokens = [ { name = "a"; } ]; }; }
     && !warns {
@@ -147,12 +155,103 @@ in
         credentials = [ "token" ];
       };
     in
-    refuses "settings: no such credential: token" { inherit settings; }
+    refuses "credentials: there is none of the name token" { inherit settings; }
     && accepts {
       inherit settings;
       credentials = [ "token" ];
     }
     && plan.rendered.admin.tokens == [ { file = "/run/credentials/snowflake-broker.service/token"; } ];
+  "whatever names a credential has it" =
+    let
+      arguments = {
+        settings = clear ":80";
+        extraConfigFiles = [
+          "%d/more.toml"
+          "/etc/more.toml"
+        ];
+        environment.SNOWFLAKE_BROKER_OTEL__CA_FILE = "%d/ca";
+        extraArgs = [
+          "--metrics-log=%d/log"
+          "%d/other"
+        ];
+      };
+      plan = from arguments;
+      folder = "/run/credentials/snowflake-broker.service";
+    in
+    refuses "credentials: there is none of the name more.toml, ca, log, other" arguments
+    &&
+      plan.extraConfigFiles == [
+        "${folder}/more.toml"
+        "/etc/more.toml"
+      ]
+    &&
+      plan.extraArgs == [
+        "--metrics-log=${folder}/log"
+        "${folder}/other"
+      ];
+  "credentials have names of files" =
+    let
+      named =
+        name:
+        refuses "credentials: letters" {
+          settings = clear ":80";
+          credentials = [ name ];
+        };
+    in
+    named "a/b" && named "a:b" && named ".." && named "" && !named "a-b_c.pem";
+  "bridges are in the pattern, or nobody serves them" =
+    let
+      bridge = webSocketAddress: {
+        inherit webSocketAddress;
+        displayName = "a";
+        fingerprint = webSocketAddress;
+      };
+      covers =
+        pattern: address:
+        let
+          arguments = {
+            settings = clear ":80" // {
+              broker.allowed_relay_pattern = pattern;
+            };
+            bridges = [ (bridge address) ];
+          };
+        in
+        if accepts arguments then true else !refuses "settings.broker.allowed_relay_pattern" arguments;
+    in
+    covers "example.org$" "wss://bridge.example.org/"
+    && covers "^bridge.example.org$" "wss://bridge.example.org:7901/path"
+    && covers "" "ws://bridge.example.org"
+    && covers "::1]" "ws://[2001:db8::1]:80/"
+    && !covers "^example.org$" "wss://bridge.example.org/"
+    && !covers "example.org$" "wss://bridge.example.com/?example.org"
+    && !covers "example.org" "wss://example.org@bridge.example.com/";
+  "each bridge has a fingerprint of its own" = refuses "bridges: several have the fingerprint A" {
+    settings = clear ":80" // {
+      broker.allowed_relay_pattern = "";
+    };
+    bridges = builtins.genList (_: {
+      webSocketAddress = "wss://a.example/";
+      fingerprint = "A";
+    }) 2;
+  };
+  "two sockets have two ports" =
+    let
+      clash =
+        settings: refuses "settings: one port for two sockets" { settings = clear ":80" // settings; };
+    in
+    clash { admin.listen = "127.0.0.1:80"; }
+    && clash { operator.listen = "127.0.0.1:9580, [::1]:80"; }
+    && clash {
+      admin.listen = [
+        "127.0.0.1:9443"
+        "127.0.0.1:9443"
+      ];
+    }
+    && !clash { admin.listen = "127.0.0.1:9443"; }
+    && !clash {
+      admin.listen = "127.0.0.1:9443";
+      operator.listen = "[::1]:9443";
+    };
   "a key from a credential is not renewed" = warns {
     settings = {
       listener.addr = ":443";
@@ -183,39 +282,102 @@ in
       ];
     }).rendered.federation.peers == [ { name = "two.example"; } ];
 
-  "sockets" =
+  "systemd opens what it can" =
     let
-      streams =
-        settings:
-        let
-          plan = from { inherit settings; };
-        in
-        [
-          plan.httpStream
-          plan.acmeStream
-        ];
+      sockets = settings: (from { inherit settings; }).sockets;
+      admin = [ "/run/snowflake-broker/admin.sock" ];
     in
-    streams acme == [
-      "443"
-      "80"
-    ]
+    sockets acme == {
+      http = [ "443" ];
+      acme = [ "80" ];
+      inherit admin;
+    }
     &&
-      streams (clear "[::1]:0443") == [
-        "[::1]:443"
-        null
-      ]
+      sockets (clear "[::1]:0443") == {
+        http = [ "[::1]:443" ];
+        inherit admin;
+      }
     &&
-      streams (
+      sockets (
         acme
         // {
           acme = acme.acme // {
             http_addr = "";
           };
+          admin.listen = "off";
         }
-      ) == [
-        "443"
-        null
-      ];
+      ) == {
+        http = [ "443" ];
+      }
+    &&
+      sockets (
+        clear ":80"
+        // {
+          federation.listen = ":7443";
+          admin.listen = [
+            "unix:/run/other.sock"
+            "127.0.0.1:9443"
+          ];
+        }
+      ) == {
+        http = [ "80" ];
+        federation = [ "7443" ];
+        admin = [
+          "/run/other.sock"
+          "127.0.0.1:9443"
+        ];
+      }
+    # It looks no names up: that is left to the broker.
+    &&
+      sockets (
+        clear ":80"
+        // {
+          federation.listen = "one.example:7443";
+          admin.listen = "localhost:9443";
+        }
+      ) == {
+        http = [ "80" ];
+        inherit admin;
+      }
+    &&
+      (from {
+        settings = clear ":80";
+        socketActivation = false;
+      }).sockets == { };
+  "the broker makes a socket for itself in its own directory" =
+    let
+      own = listen: {
+        settings = clear ":80" // {
+          admin.listen = listen;
+        };
+        socketActivation = false;
+      };
+    in
+    refuses "settings.admin.listen: the service may make" (own "/run/a.sock")
+    && accepts (own "/run/snowflake-broker/a.sock")
+    && accepts (own null);
+  "what is written elsewhere may be written" =
+    let
+      writes = settings: (from { settings = clear ":80" // settings; }).writes;
+    in
+    writes {
+      metrics.metrics_log = "/srv/metrics/metrics.log";
+      metrics.ip_count_prefix = "/srv/metrics/ips";
+      metrics.state_directory = "/srv/state";
+      broker.bridge_list_path = "/srv/bridges/list.jsonl";
+    } == [
+      "/srv/state"
+      "/srv/metrics"
+      "/srv/bridges"
+    ]
+    &&
+      writes {
+        metrics.metrics_log = "/var/lib/snowflake-broker/metrics.log";
+        metrics.state_directory = "/var/lib/snowflake-broker/metrics";
+        broker.bridge_list_path = "/etc/snowflake-broker/bridges.jsonl";
+        acme.cert_cache = "/srv/unused";
+      } == [ ];
+
   "only public ports are opened, and never the administration's or the operators'" =
     let
       ports = settings: (from { inherit settings; }).publicPorts;
@@ -239,7 +401,13 @@ in
     !isPrivileged true acme
     && isPrivileged false acme
     && !isPrivileged false (clear ":8080")
+    && isPrivileged false (admin {
+      listen = "127.0.0.1:1023";
+    })
     && isPrivileged true (admin {
+      listen = "localhost:1023";
+    })
+    && !isPrivileged true (admin {
       listen = "127.0.0.1:1023";
     })
     && isPrivileged true (acme // { operator.listen = "127.0.0.1:9580, 127.0.0.1:81"; })

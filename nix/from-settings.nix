@@ -4,16 +4,26 @@
 {
   # As in the configuration file; a key that is not set may be null or left out.
   settings,
-  # Whether other files, variables or flags may set what the settings do not.
-  hasMoreLayers ? false,
+  # Whether a file of secret variables may set what the settings do not.
+  hasEnvironmentFile ? false,
   # Whether systemd opens the public sockets.
   socketActivation ? true,
   openFirewall ? false,
   # The names of the credentials that the service is given.
   credentials ? [ ],
+  # Further files of the configuration, variables and flags.
+  extraConfigFiles ? [ ],
+  environment ? { },
+  extraArgs ? [ ],
+  # The bridges that the module writes a file of.
+  bridges ? [ ],
 }:
 
 let
+  # Whether something else may set what the settings do not.
+  hasMoreLayers =
+    hasEnvironmentFile || extraConfigFiles != [ ] || environment != { } || extraArgs != [ ];
+
   # The value of a key, or null.
   get =
     path:
@@ -51,27 +61,170 @@ let
   listenStream = { host, port }: (if host == "" then "" else "${host}:") + toString port;
 
   compact = builtins.filter (value: value != null);
+  hasPrefix = prefix: text: builtins.substring 0 (builtins.stringLength prefix) text == prefix;
+  hasSuffix =
+    suffix: text:
+    let
+      start = builtins.stringLength text - builtins.stringLength suffix;
+    in
+    start >= 0 && builtins.substring start (-1) text == suffix;
+
+  # The places of a setting that may be one, several with commas, or a list.
+  places =
+    path:
+    let
+      value = get path;
+      words = builtins.filter (word: builtins.isString word && word != "") (builtins.split ", *" value);
+    in
+    if builtins.isString value then
+      words
+    else if builtins.isList value then
+      value
+    else
+      [ ];
 
   http = parse (get "listener.addr");
   hasAcme = isSet "acme.hostnames";
   acme = if hasAcme && get "acme.http_addr" != "" then parse (get "acme.http_addr") else null;
   federation = parse (get "federation.listen");
-  admin = parse (get "admin.listen");
-  operators =
+  operators = compact (map parse (places "operator.listen"));
+
+  isAdminOff = places "admin.listen" == [ "off" ];
+  # The path of a Unix socket, or null.
+  unixPath =
+    place:
     let
-      listen = get "operator.listen";
-      addresses = text: builtins.filter builtins.isString (builtins.split ", *" text);
+      path = builtins.match "(unix:)?(/.*)" place;
     in
-    compact (
-      map parse (
-        if builtins.isString listen then
-          addresses listen
-        else if builtins.isList listen then
-          listen
-        else
-          [ ]
-      )
-    );
+    if path == null then null else builtins.elemAt path 1;
+  adminPaths =
+    let
+      paths = compact (map unixPath (places "admin.listen"));
+    in
+    if isAdminOff then
+      [ ]
+    else if paths == [ ] then
+      [ "${runtime}/admin.sock" ]
+    else
+      paths;
+  adminAddresses = compact (
+    map parse (builtins.filter (it: unixPath it == null) (places "admin.listen"))
+  );
+
+  runtime = "/run/snowflake-broker";
+  state = "/var/lib/snowflake-broker";
+
+  # Whether systemd can open all of these.
+  canPass = addresses: socketActivation && builtins.all isNumeric addresses;
+  # What systemd is to listen on, by what it is for; the broker opens the others.
+  sockets =
+    let
+      passed = addresses: if canPass addresses then map listenStream addresses else [ ];
+      one = address: passed (compact [ address ]);
+      all = {
+        http = one http;
+        acme = one acme;
+        federation = one federation;
+        admin = (if socketActivation then adminPaths else [ ]) ++ passed adminAddresses;
+      };
+    in
+    removeAttrs all (builtins.filter (name: all.${name} == [ ]) (builtins.attrNames all));
+  # Addresses whose sockets the broker opens.
+  ownAddresses =
+    let
+      own = addresses: if canPass addresses then [ ] else addresses;
+    in
+    operators
+    ++ own adminAddresses
+    ++ builtins.concatMap (address: own (compact [ address ])) [
+      http
+      acme
+      federation
+    ];
+
+  # Every address with the key that says so.
+  listeners =
+    let
+      named = key: map (address: address // { inherit key; });
+    in
+    named "listener.addr" (compact [ http ])
+    ++ named "acme.http_addr" (compact [ acme ])
+    ++ named "federation.listen" (compact [ federation ])
+    ++ named "admin.listen" adminAddresses
+    ++ named "operator.listen" operators;
+  # Two of them that one machine cannot both open.
+  clashes =
+    let
+      isEverywhere =
+        { host, ... }:
+        builtins.elem host [
+          ""
+          "0.0.0.0"
+          "[::]"
+        ];
+      clash =
+        one: other:
+        one.port == other.port
+        && one.port != 0
+        && (one.host == other.host || isEverywhere one || isEverywhere other);
+      count = builtins.length listeners;
+      pairs = builtins.concatMap (
+        index:
+        let
+          one = builtins.elemAt listeners index;
+          later = builtins.genList (it: builtins.elemAt listeners (index + 1 + it)) (count - index - 1);
+        in
+        map (other: { inherit one other; }) (builtins.filter (clash one) later)
+      ) (builtins.genList (index: index) count);
+    in
+    map ({ one, other }: "${one.key} and ${other.key}: ${toString one.port}") pairs;
+
+  # The bridges that no proxy would serve: their host names are not in the pattern that
+  # every proxy accepts.
+  uncovered =
+    let
+      pattern = get "broker.allowed_relay_pattern";
+      rule = if hasSuffix "$" pattern then dropLast pattern else pattern;
+      dropLast = text: builtins.substring 0 (builtins.stringLength text - 1) text;
+      isCovered =
+        host: if hasPrefix "^" rule then host == builtins.substring 1 (-1) rule else hasSuffix rule host;
+      host =
+        bridge:
+        let
+          parts = builtins.match "wss?://([^/?#]*@)?(\\[[^]]*]|[^:/?#]*).*" bridge.webSocketAddress;
+        in
+        if parts == null then "" else builtins.elemAt parts 1;
+    in
+    if builtins.isString pattern then
+      builtins.filter (name: !isCovered name) (map host bridges)
+    else
+      [ ];
+  fingerprints = map (bridge: bridge.fingerprint) bridges;
+  repeated = builtins.filter (
+    it: builtins.length (builtins.filter (other: other == it) fingerprints) > 1
+  ) fingerprints;
+
+  # Directories that the broker writes to, outside of its own.
+  writes =
+    let
+      directories = compact [
+        (get "metrics.state_directory")
+        (if hasAcme then get "acme.cert_cache" else null)
+      ];
+      files = compact [
+        (get "metrics.metrics_log")
+        (get "metrics.ip_count_prefix")
+        # `admin bridges set --write-back`
+        (get "broker.bridge_list_path")
+      ];
+      isOwn = path: path == state || hasPrefix "${state}/" path;
+      # Nobody writes to these, or to what is no path of this machine.
+      isFixed =
+        path: !hasPrefix "/" path || hasPrefix "/etc/" "${path}/" || hasPrefix builtins.storeDir path;
+      isWritten = path: !isOwn path && !isFixed path;
+      unique = builtins.foldl' (all: it: if builtins.elem it all then all else all ++ [ it ]) [ ];
+    in
+    unique (builtins.filter isWritten (directories ++ map builtins.dirOf files));
 
   hasFile = isSet "tls.cert" || isSet "tls.key";
   isInTheClear = isTrue "tls.disable" && !hasFile && !hasAcme;
@@ -87,16 +240,29 @@ let
       builtins.concatMap texts (builtins.attrValues value)
     else
       [ ];
-  # The name of the credential that a path such as "%d/name" is, or null.
+  # What a text such as "%d/name" or "--flag=%d/name" is made of: what comes before, and
+  # the name of the credential; null if it names none.
+  reference = text: builtins.match "(--?[a-z0-9-]+=)?%d/(.*)" text;
   credential =
     text:
     let
-      name = builtins.match "%d/(.*)" text;
+      parts = reference text;
     in
-    if name == null then null else builtins.head name;
+    if parts == null then null else builtins.elemAt parts 1;
   unknownCredentials = builtins.filter (name: !builtins.elem name credentials) (
-    compact (map credential (texts settings))
+    compact (
+      map credential (texts [
+        settings
+        extraConfigFiles
+        environment
+        extraArgs
+      ])
+    )
   );
+  # systemd takes no others as names of files.
+  wrongNames = builtins.filter (
+    name: builtins.match "[A-Za-z0-9_.-]+" name == null || builtins.match "\\.\\.?" name != null
+  ) credentials;
 
   removeEmpty =
     set: removeAttrs set (builtins.filter (name: set.${name} == { }) (builtins.attrNames set));
@@ -118,8 +284,13 @@ let
       )
     else if builtins.isList value then
       map render value
-    else if builtins.isString value && credential value != null then
-      "/run/credentials/snowflake-broker.service/${credential value}"
+    else if builtins.isString value && reference value != null then
+      let
+        before = builtins.head (reference value);
+      in
+      "${
+        if before == null then "" else before
+      }/run/credentials/snowflake-broker.service/${credential value}"
     else
       value;
 
@@ -131,6 +302,8 @@ let
       isIn = keys: builtins.elem section keys || builtins.elem key keys;
     in
     isIn lists.reloaded && !isIn lists.not_reloaded;
+
+  list = builtins.concatStringsSep ", ";
 
   # What cannot be, unless another layer says more.
   assertions = [
@@ -165,8 +338,7 @@ let
     {
       assertion =
         hasMoreLayers
-        || admin == null
-        || isLoopback admin
+        || builtins.all isLoopback adminAddresses
         || isSet "admin.tokens"
         || isSet "admin.tls.client_ca";
       message = "settings.admin.listen: others reach it: set admin.tls.client_ca or admin.tokens";
@@ -180,8 +352,28 @@ let
       message = "settings.federation.listen: others reach it: set federation.tls.cert, key and ca";
     }
     {
+      assertion = socketActivation || builtins.all (hasPrefix "${runtime}/") adminPaths;
+      message = "settings.admin.listen: the service may make a socket below ${runtime} only, not ${list adminPaths}; systemd makes it anywhere (socketActivation)";
+    }
+    {
+      assertion = clashes == [ ];
+      message = "settings: one port for two sockets: ${list clashes}";
+    }
+    {
       assertion = unknownCredentials == [ ];
-      message = "settings: no such credential: ${builtins.concatStringsSep ", " unknownCredentials}";
+      message = "credentials: there is none of the name ${list unknownCredentials}";
+    }
+    {
+      assertion = wrongNames == [ ];
+      message = "credentials: letters, digits and _.- make a name, not ${list wrongNames}";
+    }
+    {
+      assertion = hasMoreLayers || uncovered == [ ];
+      message = "settings.broker.allowed_relay_pattern: no proxy would serve these of `bridges`, which it does not cover: ${list uncovered}";
+    }
+    {
+      assertion = repeated == [ ];
+      message = "bridges: several have the fingerprint ${list repeated}";
     }
   ];
 
@@ -195,7 +387,7 @@ let
       message = "settings.tls.key: systemd reads a credential at the start only, so a renewed certificate waits for a restart; useACMEHost, or a file that the service may read, does not";
     }
     {
-      doubtful = admin != null && !isLoopback admin && !isSet "admin.tls.cert";
+      doubtful = !builtins.all isLoopback adminAddresses && !isSet "admin.tls.cert";
       message = "settings.admin.listen: others reach it in the clear, and may read tokens: set admin.tls.cert and key";
     }
   ];
@@ -205,29 +397,10 @@ in
 
   warnings = map (doubt: doubt.message) (builtins.filter (doubt: doubt.doubtful) doubts);
 
-  # What the sockets of systemd listen on; null where there is none.
-  httpStream = if http == null then null else listenStream http;
-  acmeStream = if acme == null then null else listenStream acme;
+  inherit sockets writes;
 
   # Whether the broker binds a port below 1024 itself.
-  privilegedPort = builtins.any isPrivileged (
-    compact (
-      [
-        admin
-        federation
-      ]
-      ++ operators
-      ++ (
-        if socketActivation then
-          [ ]
-        else
-          [
-            http
-            acme
-          ]
-      )
-    )
-  );
+  privilegedPort = builtins.any isPrivileged ownAddresses;
 
   # What others have to reach. Neither the administration nor what is for operators ever
   # is among it.
@@ -259,4 +432,6 @@ in
   # The settings as the broker is to read them: without what is not set, for which TOML
   # has no word, and with credentials where systemd puts them.
   rendered = render settings;
+  extraConfigFiles = render extraConfigFiles;
+  extraArgs = render extraArgs;
 }

@@ -50,6 +50,12 @@ let
     tls.disable = true;
   };
   example = evaluate ./example.nix;
+  withToken = evaluate {
+    imports = [
+      ./example.nix
+      ./example-admin.nix
+    ];
+  };
 
   tests = {
     "the example is accepted" = failures example == [ ] && ours example.warnings == [ ];
@@ -58,12 +64,61 @@ let
         80
         443
       ];
-    "the public sockets are systemd's" =
+    "the sockets are systemd's" =
       example.systemd.sockets.snowflake-broker.listenStreams == [ "443" ]
-      && example.systemd.sockets.snowflake-broker-acme.listenStreams == [ "80" ];
+      && example.systemd.sockets.snowflake-broker-acme.listenStreams == [ "80" ]
+      &&
+        example.systemd.sockets.snowflake-broker-admin.listenStreams == [
+          "/run/snowflake-broker/admin.sock"
+        ];
+    "sockets that are to listen elsewhere are restarted" =
+      let
+        trigger = config: config.systemd.services.snowflake-broker-sockets.restartTriggers;
+        moved = withSettings (clear // { listener.addr = ":8081"; });
+        socket = example.systemd.sockets.snowflake-broker;
+      in
+      trigger (withSettings clear) != trigger moved
+      && !moved.systemd.services.snowflake-broker-sockets.stopIfChanged
+      && socket.wants == [ "snowflake-broker-sockets.service" ]
+      && socket.partOf == [ "snowflake-broker-sockets.service" ];
     "secrets are credentials" =
-      (service example).serviceConfig.LoadCredential == [ "watcher-token:/run/secrets/watcher-token" ]
-      && (lib.head example.services.snowflake-broker.settings.admin.tokens).file == "%d/watcher-token";
+      failures withToken == [ ]
+      &&
+        (service withToken).serviceConfig.LoadCredential == [ "watcher-token:/run/secrets/watcher-token" ]
+      && (lib.head withToken.services.snowflake-broker.settings.admin.tokens).file == "%d/watcher-token"
+      &&
+        withToken.systemd.sockets.snowflake-broker-admin.listenStreams == [
+          "/run/snowflake-broker/admin.sock"
+          "127.0.0.1:9443"
+        ];
+    "the example needs no secret" =
+      !((service example).serviceConfig ? LoadCredential)
+      || (service example).serviceConfig.LoadCredential == [ ];
+    "a package of an overlay is taken" =
+      let
+        overlaid = evaluate {
+          nixpkgs.overlays = [ (final: _: { snowflake-broker = final.hello; }) ];
+          services.snowflake-broker = {
+            enable = true;
+            settings = clear;
+            checkConfig = false;
+          };
+        };
+      in
+      lib.hasInfix "/bin/hello" (unit overlaid);
+    "a machine of another kind gets a program for it" =
+      let
+        foreign = evaluate {
+          nixpkgs.buildPlatform = "x86_64-linux";
+          nixpkgs.hostPlatform = lib.mkForce "aarch64-linux";
+          services.snowflake-broker = {
+            enable = true;
+            settings = clear;
+          };
+        };
+      in
+      foreign.services.snowflake-broker.package.stdenv.hostPlatform.system == "aarch64-linux"
+      && foreign.services.snowflake-broker.package.stdenv.buildPlatform.system == "x86_64-linux";
     "the unit is that of contrib/systemd" =
       let
         # Where the files of NixOS are, and what the switch to a new system reads.
@@ -129,14 +184,19 @@ let
       let
         config = broker {
           settings = clear;
-          extraConfigFiles = [ "/run/secrets/more.toml" ];
+          extraConfigFiles = [
+            "/run/secrets/more.toml"
+            "%d/more.toml"
+          ];
+          credentials."more.toml" = "/run/secrets/most.toml";
+          credentials.key = "/run/secrets/key";
           environment.SNOWFLAKE_BROKER_TLS__KEY = "%d/key";
           environmentFile = "/run/secrets/env";
           extraArgs = [ "--unsafe-logging" ];
         };
       in
       lib.all (text: lib.hasInfix text (unit config)) [
-        ''"--config" "/run/secrets/more.toml" "--unsafe-logging"''
+        ''"/run/secrets/more.toml" "--config" "/run/credentials/snowflake-broker.service/more.toml" "--unsafe-logging"''
         "SNOWFLAKE_BROKER_TLS__KEY=%d/key"
         "EnvironmentFile=/run/secrets/env\n"
       ];
@@ -183,6 +243,9 @@ let
       { listener.addr = 443; }
       { acme.hostnames = "broker.example"; }
       { operator.listen = 9580; }
+      { admin.listen = [ 9443 ]; }
+      { http.amp = "yes"; }
+      { limits.unconfirmed_factor = "ten"; }
       { poll_interval.mode = "quick"; }
       { telemetry.log_format = "xml"; }
       {

@@ -14,14 +14,19 @@ let
   units = import ./units.nix;
 
   plan = import ./from-settings.nix {
-    inherit (cfg) settings socketActivation openFirewall;
-    hasMoreLayers =
-      cfg.extraConfigFiles != [ ]
-      || cfg.environmentFile != null
-      || cfg.environment != { }
-      || cfg.extraArgs != [ ];
+    inherit (cfg)
+      settings
+      socketActivation
+      openFirewall
+      extraConfigFiles
+      environment
+      extraArgs
+      bridges
+      ;
+    hasEnvironmentFile = cfg.environmentFile != null;
     credentials = lib.attrNames cfg.credentials;
   };
+  passes = lib.attrNames plan.sockets;
 
   # The unit's text says nothing of its content, so a change of it alone is no restart.
   configPath = "/etc/snowflake-broker/config.toml";
@@ -46,7 +51,7 @@ let
       file = toml.generate "snowflake-broker.toml" plan.rendered;
     in
     checked "snowflake-broker-checked.toml" file cfg.environment ''
-      ${command} --config ${file} ${lib.escapeShellArgs cfg.extraArgs} check-config --no-files
+      ${command} --config ${file} ${lib.escapeShellArgs plan.extraArgs} check-config --no-files
     '';
 
   bridgesFile =
@@ -55,11 +60,21 @@ let
       file = pkgs.writeText "bridges.jsonl" (lib.concatStrings lines);
     in
     checked "bridges-checked.jsonl" file { } ''
-      ${command} --disable-tls --disable-geoip --bridge-list-path ${file} check-config
+      ${command} --config ${pkgs.emptyFile} --disable-tls --disable-geoip --bridge-list-path ${file} \
+        --allowed-relay-pattern=${lib.escapeShellArg cfg.settings.broker.allowed_relay_pattern} check-config
     '';
 
   certificate = config.security.acme.certs.${cfg.useACMEHost};
-  hasAcmeSocket = cfg.socketActivation && plan.acmeStream != null;
+
+  # Restarted when the sockets are to listen elsewhere, and they with it.
+  socketsUnit = "snowflake-broker-sockets";
+  socketOf = purpose: streams: {
+    name = lib.removeSuffix ".socket" (units.socketUnit purpose);
+    value = units.sockets.${purpose} streams // {
+      wants = [ "${socketsUnit}.service" ];
+      partOf = [ "${socketsUnit}.service" ];
+    };
+  };
 in
 {
   options.services.snowflake-broker = import ./options.nix {
@@ -109,9 +124,20 @@ in
       ${cfg.useACMEHost}.reloadServices = [ "snowflake-broker.service" ];
     };
 
-    systemd.sockets = lib.mkIf cfg.socketActivation {
-      snowflake-broker = units.httpSocket plan.httpStream;
-      snowflake-broker-acme = lib.mkIf hasAcmeSocket (units.acmeSocket plan.acmeStream);
+    systemd.sockets = lib.mapAttrs' socketOf plan.sockets;
+
+    # The switch to a new system restarts services and no sockets. systemd then closes a
+    # socket that is to listen elsewhere and opens none, and the broker would have to.
+    systemd.services.${socketsUnit} = lib.mkIf (passes != [ ]) {
+      description = "Snowflake broker: where its sockets listen";
+      # Stopped and started, it would leave the sockets stopped.
+      stopIfChanged = false;
+      restartTriggers = [ (builtins.toJSON plan.sockets) ];
+      serviceConfig = {
+        Type = "oneshot";
+        RemainAfterExit = true;
+        ExecStart = lib.getExe' pkgs.coreutils "true";
+      };
     };
 
     systemd.services.snowflake-broker = lib.mkMerge [
@@ -121,13 +147,14 @@ in
           ++ lib.concatMap (file: [
             "--config"
             file
-          ]) ([ configPath ] ++ cfg.extraConfigFiles)
-          ++ cfg.extraArgs
+          ]) ([ configPath ] ++ plan.extraConfigFiles)
+          ++ plan.extraArgs
         );
         inherit (plan) privilegedPort;
         inherit (cfg) memoryHigh memoryMax;
-        sockets = lib.optional cfg.socketActivation "snowflake-broker.socket";
-        optionalSockets = lib.optional hasAcmeSocket "snowflake-broker-acme.socket";
+        inherit passes;
+        # Where one is missing, the broker says so more clearly than systemd.
+        writes = map (path: "-${path}") plan.writes;
       })
       {
         wantedBy = [ "multi-user.target" ];

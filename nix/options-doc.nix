@@ -1,44 +1,8 @@
-# The table of the module's options in docs/nixos.md. It needs no nixpkgs: of its library
-# there is here what the options are written with, each type being its name and, if it
-# has any, the options in it.
+# The table of the module's options in docs/nixos.md. It needs no nixpkgs: each type is
+# its name and, if it has any, the options in it.
 let
+  inherit (import ./stand-ins.nix { }) lib;
   concat = builtins.concatStringsSep;
-  type = name: { inherit name; };
-  within = name: inner: inner // { name = "${name} ${inner.name}"; };
-
-  lib = {
-    mkOption = option: option // { isOption = true; };
-    mkEnableOption =
-      what:
-      lib.mkOption {
-        type = type "true or false";
-        default = false;
-        description = "Whether there is ${what}.";
-      };
-    mkPackageOption =
-      _: name: _:
-      lib.mkOption {
-        type = type "package";
-        defaultText = "pkgs.${name}";
-        description = "The package with the program.";
-      };
-    literalExpression = text: text;
-    types = {
-      bool = type "true or false";
-      str = type "string";
-      package = type "package";
-      path = type "path";
-      externalPath = type "path, not in the store";
-      ints.unsigned = type "number";
-      strMatching = pattern: type "`${pattern}`";
-      enum = values: type (concat " or " (map builtins.toJSON values));
-      either = one: other: type "${one.name} or ${other.name}";
-      nullOr = inner: inner // { name = "null or ${inner.name}"; };
-      listOf = inner: within "list of" inner // { isList = true; };
-      attrsOf = within "set of";
-      submodule = { options, ... }: type "settings" // { inherit options; };
-    };
-  };
 
   options = import ./options.nix {
     inherit lib;
@@ -93,6 +57,9 @@ rec {
         option: if option ? isOption then option.default else builtins.mapAttrs (_: default) option;
     in
     builtins.mapAttrs (_: default) options.settings.type.options;
+
+  # The same as the broker is to read them.
+  rendered = (import ./from-settings.nix { settings = defaults; }).rendered;
 
   table = "| option | type | default | what |\n| --- | --- | --- | --- |\n" + concat "" (map row all);
 }

@@ -41,12 +41,13 @@ in
   };
 
   extraConfigFiles = mkOption {
-    type = types.listOf types.externalPath;
+    type = types.listOf (types.either (types.strMatching "%d/[^/]+") types.externalPath);
     default = [ ];
-    example = [ "/run/secrets/snowflake-broker.toml" ];
+    example = [ "%d/more.toml" ];
     description = ''
       More configuration files, each over those before it and over `settings`. The
-      service has to be able to read them; they are read again at each reload.
+      service has to be able to read them, or they are in `credentials`, as `%d/NAME`.
+      They are read again at each reload, credentials excepted.
     '';
   };
 
@@ -76,7 +77,7 @@ in
     type = types.listOf types.str;
     default = [ ];
     example = [ "--unsafe-logging" ];
-    description = "Flags, over everything else.";
+    description = "Flags, over everything else; a value may be `%d/NAME`, of `credentials`.";
   };
 
   credentials = mkOption {
@@ -87,7 +88,7 @@ in
     };
     description = ''
       Files that only root can read and the broker gets a copy of, by names of your own.
-      `settings` has them as `%d/NAME`. systemd reads them at a start, not at a reload.
+      `settings`, `extraConfigFiles` and `extraArgs` have them as `%d/NAME`. systemd reads them at a start, not at a reload.
     '';
   };
 
@@ -131,8 +132,8 @@ in
       }
     ];
     description = ''
-      The bridges, in place of the Tor Project's. Their host names have to fit
-      `settings.broker.allowed_relay_pattern`, or no proxy serves them.
+      The bridges, in place of the Tor Project's. `settings.broker.allowed_relay_pattern`
+      has to cover their host names, or no proxy would serve them.
     '';
   };
 
@@ -150,9 +151,10 @@ in
     type = types.bool;
     default = true;
     description = ''
-      Have systemd open the public sockets and keep them open, so that a restart refuses
-      no connection. Without it the broker opens them, and has the capability that a port
-      below 1024 needs.
+      Have systemd open the sockets for the public, for other brokers and for the
+      administration, and keep them open, so that a restart refuses no connection. When
+      one is to listen elsewhere, it is restarted with the broker. Without this the broker
+      opens them, and has the capability that a port below 1024 needs.
     '';
   };
 

@@ -22,9 +22,12 @@ let
   state = "/var/lib/snowflake-broker";
 in
 {
-  listener.addr =
-    option types.str ":443"
-      "Address and port: \":443\" (all addresses), \"127.0.0.1:8080\", \"[::1]:8080\".";
+  listener = {
+    addr =
+      option types.str ":443"
+        "Address and port: \":443\" (all addresses), \"127.0.0.1:8080\", \"[::1]:8080\".";
+    memory_high_water = optional types.ints.unsigned "How many bytes connections, requests and responses may take in all. Not set, it is half of `memoryMax` or `memoryHigh`, the lower one.";
+  };
 
   tls = {
     disable = option types.bool false "Serve in the clear, behind something that ends TLS.";
@@ -45,6 +48,28 @@ in
     http_addr =
       option types.str ":80"
         "Prove them by HTTP on this address and port; empty means not to.";
+  };
+
+  http = {
+    forwarded_by =
+      option types.str "x-forwarded-for"
+        "Which header says whose requests a CDN or other reverse proxy forwards; none if there is no such proxy.";
+    trusted_hops =
+      option types.ints.unsigned 1
+        "How many reverse proxies of yours are in front of the broker.";
+    trusted_proxies =
+      option (types.listOf types.str) [ ]
+        "Their networks; with an empty list any peer may claim to be one.";
+    amp = option types.bool true "Whether clients may come through AMP caches.";
+  };
+
+  limits = {
+    intermediaries = option (types.listOf types.str) [
+      "google"
+    ] "The networks of AMP caches; \"google\" stands for Google's.";
+    unconfirmed_factor =
+      option types.ints.unsigned 10
+        "So many times as much may come from a peer that says to forward for others, while `http.trusted_proxies` is empty.";
   };
 
   broker = {
@@ -89,7 +114,7 @@ in
   };
 
   admin = {
-    listen = optional types.str "A Unix socket (a path), an address and port, or off. Not set, it is `/run/snowflake-broker/admin.sock`, for the group `snowflake-broker-operators`.";
+    listen = optional (types.either types.str (types.listOf types.str)) "A Unix socket (a path), addresses and ports, or several; or off. Without a Unix socket there is `/run/snowflake-broker/admin.sock` besides, for the group `snowflake-broker-operators`.";
     tokens = option (types.listOf (
       types.submodule {
         options = {

@@ -17,22 +17,35 @@ rec {
       command,
       # Whether the broker itself binds a port below 1024.
       privilegedPort,
-      # The socket units that the broker does not start without.
-      sockets,
-      # Those that it can do without.
-      optionalSockets ? [ ],
+      # What the sockets are for that systemd passes it: names in `sockets`.
+      passes,
+      # Paths outside its own directories that it writes to.
+      writes ? [ ],
       # How much memory it should and may have.
       memoryHigh ? memory.high,
       memoryMax ? memory.max,
     }:
+    let
+      isPassed = purpose: builtins.elem purpose passes;
+      # Without the main one it does not start; the others it may open itself.
+      required = builtins.filter isPassed [ "http" ];
+      optional = builtins.filter (purpose: purpose != "http") passes;
+      units = map socketUnit;
+    in
     {
       description = "Snowflake broker";
       documentation = [ "man:snowflake-broker(1)" ];
-      wants = [ "network-online.target" ] ++ optionalSockets;
-      after = [ "network-online.target" ] ++ sockets ++ optionalSockets;
-      requires = sockets;
+      wants = [ "network-online.target" ] ++ units optional;
+      after = [ "network-online.target" ] ++ units (required ++ optional);
+      requires = units required;
       # A broker is never given up, however often it fails.
       startLimitIntervalSec = 0;
+      # It says when it opens one of them itself all the same.
+      environment =
+        if passes == [ ] then
+          { }
+        else
+          { SNOWFLAKE_BROKER_LISTENER__EXPECTED_SOCKETS = builtins.concatStringsSep "," passes; };
       serviceConfig = {
         Type = "notify-reload";
         ExecStart = command;
@@ -47,8 +60,6 @@ rec {
         StateDirectory = "snowflake-broker";
         StateDirectoryMode = "0700";
         WorkingDirectory = "%S/snowflake-broker";
-        RuntimeDirectory = "snowflake-broker";
-        RuntimeDirectoryMode = "0750";
         # A parked poll is an open file.
         LimitNOFILE = 524288;
         # Over the first it is slowed down, over the second the kernel ends it, and not
@@ -63,21 +74,59 @@ rec {
         # reason to stop.
         OOMPolicy = "continue";
       }
+      // (if isPassed "admin" then { } else runtimeDirectory)
+      // (if writes == [ ] then { } else { ReadWritePaths = writes; })
       // import ./hardening.nix { inherit privilegedPort; };
     };
 
-  # A socket that stays open while the broker restarts.
+  # Where the broker makes the socket of the administration. systemd removes it when the
+  # broker ends, so it is not for a socket that outlives that.
+  runtimeDirectory = {
+    RuntimeDirectory = "snowflake-broker";
+    RuntimeDirectoryMode = "0750";
+  };
+
+  # The name of the unit of a socket.
+  socketUnit =
+    purpose:
+    if purpose == "http" then "snowflake-broker.socket" else "snowflake-broker-${purpose}.socket";
+
+  # Sockets that stay open while the broker restarts, each made from what it listens on:
+  # ports, addresses with one, or paths.
+  sockets = {
+    http = socket {
+      description = "Snowflake broker: clients and proxies";
+      purpose = "http";
+    };
+    acme = socket {
+      description = "Snowflake broker: challenges of certificate authorities";
+      purpose = "acme";
+    };
+    federation = socket {
+      description = "Snowflake broker: other brokers";
+      purpose = "federation";
+    };
+    admin = socket {
+      description = "Snowflake broker: administration";
+      purpose = "admin";
+      # As a socket that the broker makes itself.
+      more = {
+        SocketMode = "0660";
+        SocketGroup = operators;
+        RemoveOnStop = true;
+      };
+    };
+  };
+
   socket =
     {
       description,
-      # What the broker serves there: http or acme.
+      # What the broker serves there.
       purpose,
-      # A port, or an address with one.
-      listenStream,
+      more ? { },
     }:
-    {
-      inherit description;
-      listenStreams = [ listenStream ];
+    listenStreams: {
+      inherit description listenStreams;
       documentation = [ "man:snowflake-broker(1)" ];
       wantedBy = [ "sockets.target" ];
       socketConfig = {
@@ -89,22 +138,7 @@ rec {
         BindIPv6Only = "both";
         # An address may come up later than the socket.
         FreeBind = true;
-      };
-    };
-
-  httpSocket =
-    listenStream:
-    socket {
-      description = "Snowflake broker: clients and proxies";
-      purpose = "http";
-      inherit listenStream;
-    };
-
-  acmeSocket =
-    listenStream:
-    socket {
-      description = "Snowflake broker: challenges of certificate authorities";
-      purpose = "acme";
-      inherit listenStream;
+      }
+      // more;
     };
 }

@@ -87,6 +87,7 @@ in
           tls.cert = "${certificates}/one.pem";
           tls.key = "%d/key";
           metrics.save_interval = "1s";
+          admin.listen = "127.0.0.1:9443";
           admin.tokens = [
             {
               name = "watcher";
@@ -102,6 +103,9 @@ in
       };
       specialisation.restarted.configuration = {
         services.snowflake-broker.settings.http.body_read_timeout = "9s";
+      };
+      specialisation.moved.configuration = {
+        services.snowflake-broker.settings.listener.addr = ":442";
       };
     };
 
@@ -175,6 +179,8 @@ in
     with subtest("the administration is for operators of the machine"):
         one.succeed("runuser -u alice -- snowflake-broker admin status")
         one.fail("runuser -u mallory -- snowflake-broker admin status")
+        one.succeed("snowflake-broker admin status --token-file /run/secrets/token")
+        one.fail("snowflake-broker admin drain --token-file /run/secrets/token")
         client.fail("curl --max-time 3 http://one.test:9443")
         client.fail("curl --max-time 3 http://one.test:80")
 
@@ -198,6 +204,24 @@ in
         assert main_pid(one) != before
         client.succeed(f"{curl} {one_url}/debug")
         client.fail("test -e refused")
+
+    with subtest("a socket that is to listen elsewhere does, and still is systemd's"):
+        moved_url = one_url + ":442"
+        switch("moved")
+        client.wait_until_succeeds(f"{curl} {moved_url}/debug")
+        client.fail(f"{curl} {one_url}/debug")
+        before = main_pid(one)
+        client.execute(
+            f"(while {curl} {moved_url}/robots.txt; do sleep 0.1; done; touch lost) > visits 2>&1 &"
+        )
+        one.succeed("systemctl restart snowflake-broker")
+        assert main_pid(one) != before
+        client.succeed(f"{curl} {moved_url}/debug")
+        client.fail("test -e lost")
+        one.succeed("runuser -u alice -- snowflake-broker admin status")
+        one.succeed("/run/booted-system/bin/switch-to-configuration test >&2")
+        client.wait_until_succeeds(f"{curl} {one_url}/debug")
+        one.fail("journalctl --unit snowflake-broker | grep 'opens it itself'")
 
     with subtest("SIGKILL and back, with the counts"):
         matches = "snowflake-broker admin stats --text | grep 'client-snowflake-match-count 8'"
