@@ -1,5 +1,6 @@
 mod admin;
 mod federation;
+mod listener;
 mod operator;
 mod texts;
 
@@ -38,21 +39,6 @@ fn in_the_clear(variables: &[(&str, &str)], flags: Vec<Flag>) -> Inputs {
 
 fn refused(inputs: &Inputs) -> String {
     load(inputs).expect_err("wrong keys").to_string()
-}
-
-#[test]
-fn expected_sockets_have_the_names_of_ours() {
-    let expected = |names| {
-        let variables = [("SNOWFLAKE_BROKER_LISTENER__EXPECTED_SOCKETS", names)];
-        load(&in_the_clear(&variables, vec![])).map_err(|error| error.to_string())
-    };
-    let loaded = expected("http,acme").unwrap();
-    assert_eq!(loaded.config.listener.expected_sockets, ["http", "acme"]);
-    let error = expected("http,coffee").unwrap_err();
-    assert!(
-        error.contains("\"coffee\": expected http, acme, admin"),
-        "{error}"
-    );
 }
 
 #[test]
