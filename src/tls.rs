@@ -80,10 +80,10 @@ pub struct ServerConfigs {
 
 impl ServerConfigs {
     /// Those that serve this.
-    pub fn new(serving: Arc<Serving>) -> Result<Self, rustls::Error> {
+    pub fn new(serving: &Arc<Serving>) -> Result<Self, rustls::Error> {
         let ticketer = aws_lc_rs::Ticketer::new()?;
         let config = |groups: &[&'static dyn SupportedKxGroup]| {
-            let serving = Arc::clone(&serving);
+            let serving = Arc::clone(serving);
             server_config(serving, groups, Arc::clone(&ticketer)).map(Arc::new)
         };
         let by_group = GROUPS.map(|group| Ok((group.name(), config(&[group])?)));

@@ -66,7 +66,7 @@ impl Certificates {
             Self::Files(files) => files.serving(),
             Self::Acme(orders) => orders.serving(),
         };
-        let configs = ServerConfigs::new(serving)?;
+        let configs = ServerConfigs::new(&serving)?;
         Ok(Some(Arc::new(move |hello| configs.choose(hello))))
     }
 

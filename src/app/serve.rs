@@ -179,8 +179,7 @@ impl Started {
             peers: peers.clone(),
         };
         let reloads = Reloads::start(inputs, loaded, targets);
-        let configured = reloads.clone();
-        tokio::spawn(certificates::remind(move || configured.loaded()));
+        tokio::spawn(report_certificates(reloads.clone()));
         let close_federation = CancellationToken::new();
         peers.start(&broker, peer_sockets, close_federation.clone());
         let stopping = CancellationToken::new();
@@ -247,6 +246,12 @@ impl Started {
             tracing::warn!("stopped before the counts were saved");
         }
     }
+}
+
+/// Tells once a day which certificates have expired, or will soon. Never returns.
+async fn report_certificates(reloads: Reloads) {
+    let tell = |warning: &str| tracing::warn!("{warning}");
+    certificates::remind(|| reloads.loaded(), tell).await;
 }
 
 /// Says in time which lines were left out of the log. Never returns.

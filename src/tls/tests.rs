@@ -2,7 +2,7 @@ use super::acme::Challenges;
 use super::*;
 
 fn configs(serving: Serving) -> Vec<Arc<ServerConfig>> {
-    let configs = ServerConfigs::new(Arc::new(serving)).unwrap();
+    let configs = ServerConfigs::new(&Arc::new(serving)).unwrap();
     let by_group = configs.by_group.into_iter().map(|(_, config)| config);
     by_group.chain([configs.for_all_groups]).collect()
 }
@@ -24,7 +24,7 @@ fn no_group_is_missing() {
         names.sort_unstable();
         names
     };
-    let configs = ServerConfigs::new(Arc::new(Serving::default())).unwrap();
+    let configs = ServerConfigs::new(&Arc::new(Serving::default())).unwrap();
     let all = &configs.for_all_groups.crypto_provider().kx_groups;
     assert_eq!(names(all), names(aws_lc_rs::DEFAULT_KX_GROUPS));
     assert_eq!(configs.by_group.len(), all.len());

@@ -124,7 +124,7 @@ fn no_fault_of_a_file_shows_its_content() {
             of_key(&secret.replace("END PRIVATE", "END RSA PRIVATE")),
             "it is damaged",
         ),
-        (of_key(&secret.replacen("M", "\u{e9}", 1)), "it is damaged"),
+        (of_key(&secret.replacen('M', "\u{e9}", 1)), "it is damaged"),
         (
             of_key(&secret.replace("PRIVATE", "ENCRYPTED PRIVATE")),
             "the private key is encrypted",

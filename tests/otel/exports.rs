@@ -136,7 +136,7 @@ async fn over_tls_by_either() {
     serving.set(certificate.unwrap());
     let serving = Arc::new(serving);
     for protocol in ["grpc", "http/protobuf"] {
-        let configs = ServerConfigs::new(Arc::clone(&serving)).unwrap();
+        let configs = ServerConfigs::new(&serving).unwrap();
         let tls = Arc::new(move |hello: &[u8]| configs.choose(hello));
         let collector = Collector::start(Some(tls)).await;
         let endpoint = format!("https://localhost:{}", collector.addr.port());

@@ -144,7 +144,7 @@ fn configs() -> ServerConfigs {
     let (cert, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
     let serving = Serving::default();
     serving.set(Certificate::from_pem(cert.as_bytes(), key.as_bytes()).unwrap());
-    ServerConfigs::new(Arc::new(serving)).unwrap()
+    ServerConfigs::new(&Arc::new(serving)).unwrap()
 }
 
 fn reply(configs: &ServerConfigs, hello: &[u8]) -> Reply {
@@ -166,9 +166,9 @@ fn expected(groups: &[u16], shares: &[u16]) -> Reply {
         .copied()
         .filter(|group| KNOWN.contains(group))
         .collect();
-    let shared = known.iter().find(|group| shares.contains(group));
-    match (shared, known.first()) {
-        (Some(shared), _) => Reply::Hello(*shared),
+    let useful = known.iter().find(|group| shares.contains(group));
+    match (useful, known.first()) {
+        (Some(useful), _) => Reply::Hello(*useful),
         (None, Some(first)) => Reply::Retry(*first),
         // Handshake failure.
         (None, None) => Reply::Alert(40),

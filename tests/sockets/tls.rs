@@ -36,7 +36,7 @@ pub(crate) async fn front_with(settings: matching::Settings) -> TlsFront {
     let (cert, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
     let serving = Serving::default();
     serving.set(Certificate::from_pem(cert.as_bytes(), key.as_bytes()).unwrap());
-    let configs = ServerConfigs::new(Arc::new(serving)).unwrap();
+    let configs = ServerConfigs::new(&Arc::new(serving)).unwrap();
     let tls = Arc::new(move |hello: &[u8]| configs.choose(hello));
     let mut roots = RootCertStore::empty();
     roots.add(pair.cert.der().clone()).unwrap();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, interval_at};
+use tokio::time::sleep;
 
 use super::read_pair;
 use crate::broker::clock;
@@ -34,16 +34,14 @@ fn told(config: &Config, now: SystemTime, is_told: impl Fn(Flaw) -> bool) -> Vec
 
 /// Tells once a day which certificates in the files of the configuration of that time
 /// have expired, or will soon. Never returns.
-pub(in crate::app) async fn remind(loaded: impl Fn() -> Arc<Loaded>) {
-    let first = Instant::now() + REMINDER_INTERVAL;
-    let mut days = interval_at(first, REMINDER_INTERVAL);
+pub(in crate::app) async fn remind(loaded: impl Fn() -> Arc<Loaded>, tell: impl Fn(&str)) {
     loop {
-        days.tick().await;
+        sleep(REMINDER_INTERVAL).await;
         let loaded = loaded();
         let now = clock::wall_clock();
         let told = spawn_blocking(move || told(&loaded.config, now, Flaw::is_of_time));
         for warning in told.await.unwrap_or_default() {
-            tracing::warn!("{warning}");
+            tell(&warning);
         }
     }
 }
@@ -86,5 +84,52 @@ impl<'a> Files<'a> {
         let mut flaws = certificate.flaws(now);
         flaws.retain(|flaw| self.is_public || !flaw.is_of_strangers());
         flaws
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Mutex;
+
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::config::Origins;
+
+    /// Of one that has expired; that it is alone and for nobody is told only once.
+    #[tokio::test(start_paused = true)]
+    async fn what_time_has_made_wrong_is_told_every_day() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut params = CertificateParams::default();
+        params.not_after = date_time_ymd(2001, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let cert = params.self_signed(&key).unwrap();
+        let [cert_path, key_path] = ["c.pem", "k.pem"].map(|name| folder.path().join(name));
+        fs::write(&cert_path, cert.pem()).unwrap();
+        fs::write(&key_path, key.serialize_pem()).unwrap();
+        let mut config = Config::default();
+        config.tls.cert = Some(cert_path.clone());
+        config.tls.key = Some(key_path);
+        assert_eq!(warnings(&config, clock::wall_clock()).len(), 2);
+        let loaded = Arc::new(Loaded {
+            config,
+            warnings: Vec::new(),
+            origins: Origins::default(),
+        });
+        let told = Mutex::new(Vec::new());
+        let tell = |warning: &str| told.lock().unwrap().push(warning.to_owned());
+        let reminding = remind(|| Arc::clone(&loaded), tell);
+        let half_a_day = REMINDER_INTERVAL / 2;
+        timeout(5 * half_a_day, reminding).await.unwrap_err();
+        let cert = cert_path.display();
+        let expected = format!("tls.cert: {cert}: it has expired on 2001-01-01T00:00:00Z");
+        let told = told.into_inner().unwrap();
+        assert_eq!(told.len(), 2);
+        assert!(
+            told.iter().all(|told| told.starts_with(&expected)),
+            "{told:?}"
+        );
     }
 }

@@ -83,7 +83,7 @@ fn each_fault_has_its_words() {
         (relabelled("NEW CERTIFICATE REQUEST"), Fault::Request),
         (cert.replace('\n', " "), Fault::NoLineBreaks),
         (cert.replace('\n', ""), Fault::NoLineBreaks),
-        (cert.replace("M", "!"), Fault::Damaged),
+        (cert.replace('M', "!"), Fault::Damaged),
         (cert.replace("END CERTIFICATE", "END X"), Fault::Damaged),
         (
             cert.replace("BEGIN CERTIFICATE-----", "BEGIN CERTIFICATE"),
@@ -108,7 +108,7 @@ fn each_fault_has_its_words() {
         (key.replace("PRIVATE", "OPENSSH PRIVATE"), Fault::OtherKey),
         (key.replace("PRIVATE", "DSA PRIVATE"), Fault::OtherKey),
         (key.replace('\n', " "), Fault::NoLineBreaks),
-        (key.replace("M", "!"), Fault::Damaged),
+        (key.replace('M', "!"), Fault::Damaged),
         (key.replace("-----END", ""), Fault::CutOff),
     ] {
         assert_eq!(fault_of_key(&text), fault, "{text}");
