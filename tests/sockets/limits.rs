@@ -70,7 +70,7 @@ async fn a_handshake_without_room_is_dropped_for_memory() {
     let (cert, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
     let serving = Serving::default();
     serving.set(Certificate::from_pem(cert.as_bytes(), key.as_bytes()).unwrap());
-    let configs = ServerConfigs::new(Arc::new(serving)).unwrap();
+    let configs = ServerConfigs::new(&Arc::new(serving)).unwrap();
     let front = Front::new(matching::Settings::default());
     let listener = listener::bind("127.0.0.1:0").await.unwrap().remove(0);
     let addr = listener.local_addr().unwrap();
