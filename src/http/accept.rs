@@ -130,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    fn headers(header: HeaderName, values: &[&'static str]) -> HeaderMap {
+    fn headers(header: &HeaderName, values: &[&'static str]) -> HeaderMap {
         let values = values.iter().copied().map(HeaderValue::from_static);
         values.map(|value| (header.clone(), value)).collect()
     }
@@ -150,11 +150,11 @@ mod tests {
             "text/plain;q=0, */*;q=0.001",
             "text/plain;q=0.2;x=\"a,b;q=1\", application/openmetrics-text ; Q=0.3",
         ] {
-            let headers = headers(ACCEPT, &[accept]);
+            let headers = headers(&ACCEPT, &[accept]);
             assert_eq!(format(&headers), Format::OpenMetrics, "{accept}");
         }
         let lines = headers(
-            ACCEPT,
+            &ACCEPT,
             &["text/plain;q=0.5", "application/openmetrics-text"],
         );
         assert_eq!(format(&lines), Format::OpenMetrics);
@@ -178,7 +178,7 @@ mod tests {
             "application/json",
             ";q=1,,;",
         ] {
-            let headers = headers(ACCEPT, &[accept]);
+            let headers = headers(&ACCEPT, &[accept]);
             assert_eq!(format(&headers), Format::Text, "{accept}");
         }
         assert_eq!(format(&HeaderMap::new()), Format::Text);
@@ -202,7 +202,7 @@ mod tests {
             ("identity", false),
             ("", false),
         ] {
-            let headers = headers(ACCEPT_ENCODING, &[encodings]);
+            let headers = headers(&ACCEPT_ENCODING, &[encodings]);
             assert_eq!(takes_gzip(&headers), is_taken, "{encodings}");
         }
         assert!(!takes_gzip(&HeaderMap::new()));

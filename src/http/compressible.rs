@@ -26,7 +26,7 @@ impl Compressible {
         }
     }
 
-    pub(super) fn as_it_is(self) -> Bytes {
+    pub(super) fn plain(self) -> Bytes {
         self.text
     }
 
@@ -64,6 +64,6 @@ mod tests {
         let mut decoder = GzDecoder::new(&*compressed);
         decoder.read_to_string(&mut read).unwrap();
         assert_eq!(read, text);
-        assert_eq!(compressible.as_it_is(), text);
+        assert_eq!(compressible.plain(), text);
     }
 }

@@ -115,7 +115,7 @@ async fn metrics(
         (VARY, "accept, accept-encoding"),
     ];
     if !accept::takes_gzip(headers) {
-        return Ok((described, text.as_it_is()).into_response());
+        return Ok((described, text.plain()).into_response());
     }
     let compressed = (described, text.gzip().await?);
     Ok(([(CONTENT_ENCODING, "gzip")], compressed).into_response())

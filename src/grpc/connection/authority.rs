@@ -108,7 +108,7 @@ fn rewritten(frame: &[u8]) -> Option<Vec<u8>> {
             break value;
         }
     };
-    let host = &LOCALHOST[..value.text.len().clamp(1, LOCALHOST.len())];
+    let host = &LOCALHOST[..value.bytes.len().clamp(1, LOCALHOST.len())];
     let end = frame.len() - fields.0.len();
     let start = end - value.written;
     let payload = start - FRAME_HEAD + 1 + host.len() + fields.0.len();
@@ -130,7 +130,7 @@ enum Field<'a> {
 
 /// A string of a header block.
 struct Text<'a> {
-    text: &'a [u8],
+    bytes: &'a [u8],
     is_in_huffman_code: bool,
     /// How many bytes it takes with its length.
     written: usize,
@@ -138,7 +138,7 @@ struct Text<'a> {
 
 impl Text<'_> {
     fn is_authority(&self) -> bool {
-        self.text
+        self.bytes
             == if self.is_in_huffman_code {
                 AUTHORITY_IN_HUFFMAN_CODE
             } else {
@@ -178,10 +178,10 @@ impl<'a> Fields<'a> {
         let before = self.0;
         let is_in_huffman_code = before.first()? & 0x80 != 0;
         let length = usize::try_from(self.integer(7)?).ok()?;
-        let (text, rest) = self.0.split_at_checked(length)?;
+        let (bytes, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(Text {
-            text,
+            bytes,
             is_in_huffman_code,
             written: before.len() - rest.len(),
         })
