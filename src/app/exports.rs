@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Broker, clock};
+use crate::causes::with_causes;
 use crate::telemetry::otel::{Clocks, Instance, Otel, OtelError, Settings};
 
 use super::observed::process_figures;
@@ -42,7 +43,8 @@ fn start(settings: &Settings) -> anyhow::Result<(Otel, Vec<OtelError>)> {
 }
 
 fn in_vain(error: &OtelError) -> String {
-    format!("otel: {error}; until a restart they are not exported")
+    let problem = with_causes(error);
+    format!("otel: {problem}; until a restart they are not exported")
 }
 
 /// The exports of traces and, once they are told of whom, of metrics.

@@ -97,10 +97,10 @@ fn count(number: usize, of: &str) -> String {
 /// The first of them, and how many more there are.
 fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     let more = names.len().saturating_sub(NAMED_MAX);
-    let named = names.take(NAMED_MAX).collect::<Vec<_>>().join(", ");
+    let first = names.take(NAMED_MAX).collect::<Vec<_>>().join(", ");
     match more {
-        0 => named,
-        more => format!("{named} and {more} more"),
+        0 => first,
+        more => format!("{first} and {more} more"),
     }
 }
 

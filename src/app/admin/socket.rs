@@ -29,10 +29,13 @@ const PATH_MAX: usize = 107;
 /// Refuses a path where no socket can be: that stays so however often the broker is
 /// started. Connects to nobody.
 pub(in crate::app) fn check(settings: &Settings) -> anyhow::Result<()> {
-    settings.listen().into_iter().try_for_each(|place| match place {
-        Listen::Unix(path) => check_path(path),
-        Listen::UnixIfPossible(_) | Listen::Tcp(_) => Ok(()),
-    })
+    settings
+        .listen()
+        .into_iter()
+        .try_for_each(|place| match place {
+            Listen::Unix(path) => check_path(path),
+            Listen::UnixIfPossible(_) | Listen::Tcp(_) => Ok(()),
+        })
 }
 
 /// What a start would warn of.

@@ -57,7 +57,7 @@ pub(in crate::app) fn knowledge(config: &Config) -> Result<Known, Refused> {
             bridges,
             allowed_relay_pattern,
             default_relay_pattern: RelayPattern::from(&*config.broker.default_relay_pattern),
-            poll_interval: intervals.intervals,
+            poll_interval: intervals.told,
             geoip: Arc::default(),
         },
         warnings,
@@ -84,7 +84,7 @@ fn doubts(config: &Config, bridges: &BridgeList, allowed: &RelayPattern) -> Vec<
 
 /// The poll intervals of the settings and their file.
 struct Intervals {
-    intervals: PollInterval,
+    told: PollInterval,
     /// Of what is in the file in vain.
     warning: Option<String>,
     /// What the file cannot tell. The reference broker starts without it, too.
@@ -94,7 +94,7 @@ struct Intervals {
 impl Intervals {
     fn read(settings: &PollInterval) -> Self {
         let mut intervals = Self {
-            intervals: settings.clone(),
+            told: settings.clone(),
             warning: None,
             wrong: Vec::new(),
         };
@@ -119,7 +119,7 @@ impl Intervals {
         }
         let unknown = overridden.unknown_key;
         intervals.warning = unknown.map(|key| format!("{file}: unknown key {key:?}, is ignored"));
-        intervals.intervals = overridden.intervals;
+        intervals.told = overridden.intervals;
         intervals
     }
 }

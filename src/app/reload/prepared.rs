@@ -199,7 +199,11 @@ impl Prepared {
             return Err(Refused(wrong));
         }
         let mut warnings = read.warnings;
-        warnings.extend(certificate_warnings(certificates, certificate.as_ref(), config));
+        warnings.extend(certificate_warnings(
+            certificates,
+            certificate.as_ref(),
+            config,
+        ));
         warnings.extend(exposed::warnings(&loaded));
         Ok(Self {
             bounds: accounts::bounds(config),

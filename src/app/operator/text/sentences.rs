@@ -115,10 +115,9 @@ pub(in crate::app::operator) fn checked_bridges(checked: &v1::ListBridgesRespons
 
 /// A line for each.
 fn warnings(warnings: &[String]) -> String {
-    let warnings = warnings.iter();
-    warnings
-        .map(|warning| format!("warning: {}\n", one_line(warning)))
-        .collect()
+    let lines = warnings.iter();
+    let lines = lines.map(|warning| format!("warning: {}\n", one_line(warning)));
+    lines.collect::<Vec<_>>().concat()
 }
 
 /// The lines of a file with these bridges.
