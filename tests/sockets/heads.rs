@@ -129,12 +129,12 @@ async fn http2_frames_that_are_no_head_do_not_count() {
     let all = [preface, &window_update[..], ping].concat();
     stream.write_all(&all).await.unwrap();
     let mut said = Vec::new();
-    let pong = async {
+    let answered = async {
         while !said.ends_with(b"the last") {
             said.push(stream.read_u8().await.unwrap());
         }
     };
-    timeout(FOREVER, pong).await.expect("it does not answer");
+    timeout(FOREVER, answered).await.expect("it does not answer");
     assert_eq!(accounts.figures().bytes, 0);
     assert_eq!(accounts.figures().connections, 1);
 }
