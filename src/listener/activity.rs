@@ -86,8 +86,6 @@ struct State {
     lacks_memory: bool,
     /// Until when the peer has to take more of what waits to be written.
     blocked_until: Option<Instant>,
-    /// What the peer sends is not read for now.
-    is_unread: bool,
     /// The connection's buffers are in the account.
     holds_buffers: bool,
     /// Responses over HTTP/2 of which not all is written, by when more of them has
@@ -119,7 +117,6 @@ impl Activity {
             head_in_account: 0,
             lacks_memory: false,
             blocked_until: None,
-            is_unread: false,
             holds_buffers: false,
             unwritten: BTreeMap::new(),
             responses: 0,
@@ -218,14 +215,6 @@ impl Activity {
         self.release_buffers(&mut state);
     }
 
-    /// What the peer sends is not read until the request that there is has its
-    /// response. An error if there is no room for it.
-    pub(super) fn leave_unread(&self) -> io::Result<()> {
-        let mut state = self.state();
-        state.is_unread = true;
-        self.account_for_buffers(&mut state)
-    }
-
     /// Whether something waits to be written.
     pub(super) fn is_write_blocked(&self) -> bool {
         self.state().blocked_until.is_some()
@@ -301,8 +290,7 @@ impl Activity {
     }
 
     fn release_buffers(&self, state: &mut State) {
-        let is_needed = state.is_unread || state.blocked_until.is_some();
-        if state.holds_buffers && !is_needed {
+        if state.holds_buffers {
             state.holds_buffers = false;
             self.place.shrink(self.buffers);
         }
@@ -326,10 +314,6 @@ impl Activity {
         state.phase = phase;
         state.phases += 1;
         state.changes += 1;
-        if state.is_unread {
-            state.is_unread = false;
-            self.release_buffers(state);
-        }
         if was_idle != is_idle {
             self.place.set_idle(is_idle);
         }

@@ -75,12 +75,9 @@ impl<F: Future> Awaited<F> {
 }
 
 /// A request without a body whose response has as long a one, and after which the
-/// connection is kept as after this one. There is none for CONNECT, which would make
-/// a tunnel.
+/// connection is kept as after this one. It never is one of CONNECT, whose response
+/// would begin a tunnel.
 pub(super) fn again<B>(request: &Request<B>) -> Option<&'static [u8]> {
-    if request.method() == Method::CONNECT {
-        return None;
-    }
     let says = |word: &str| {
         let values = request.headers().get_all(CONNECTION).into_iter();
         let mut words = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));

@@ -172,11 +172,8 @@ impl<'a, S: Serve> Session<'a, S> {
                         return false;
                     }
                     Due::Park if is_parkable() => return true,
-                    Due::Park if self.activity.leave_unread().is_ok() => overdue.park_later(),
-                    Due::Park => {
-                        self.server.observer.dropped(DropReason::Memory);
-                        return false;
-                    }
+                    // Something is still to be written.
+                    Due::Park => overdue.park_later(),
                     Due::Stall if overdue.end_stalled() => {}
                     Due::Stall => {
                         self.server.observer.dropped(DropReason::WriteTimeout);

@@ -135,7 +135,7 @@ async fn slow_reader(addr: SocketAddr) -> TcpStream {
 async fn whoever_closes_while_its_poll_is_parked_is_gone() {
     let front = Front::new(impatient());
     let addr = serve(&front, Settings::default(), None).await;
-    let methods = ["POST", "PUT", "HEAD", "GET", "POLL"];
+    let methods = ["POST", "PUT", "HEAD", "GET", "CONNECT", "POLL"];
     for version in ["1.1", "1.0"] {
         for method in methods {
             let line = format!("{method} /proxy HTTP/{version}");

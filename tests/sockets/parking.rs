@@ -1,12 +1,10 @@
 //! Requests over HTTP/1 whose connection is parked until they have a response.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use snowflake_broker::listener::Settings;
-use snowflake_broker::listener::accounts::{Accounts, Bounds};
 use snowflake_broker::matching;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -15,7 +13,6 @@ use tokio::time::{sleep, timeout};
 use crate::front::Front;
 use crate::messages::{answer, client_poll, offer, proxy_answer, proxy_poll};
 use crate::peer::Peer;
-use crate::serve::serve_in;
 use crate::{FOREVER, parked, serve, until};
 
 /// Longer than it takes until a connection is parked.
@@ -248,22 +245,6 @@ async fn whoever_sends_much_while_its_poll_is_parked_is_closed() {
     until(|| parked(&front) == 0).await;
     let polls = "snowflake_broker_proxy_polls_total";
     assert_eq!(front.count(polls, &[r#"outcome="abandoned""#]), 1);
-}
-
-/// What would make a tunnel elsewhere is not parked.
-#[tokio::test]
-async fn what_may_wait_unread_behind_a_request_is_in_the_account() {
-    let front = Front::new(matching::Settings::default());
-    let accounts = Accounts::new(Bounds::default());
-    let (endpoints, settings) = (front.endpoints.clone(), Settings::default());
-    let addr = serve_in(Arc::clone(&accounts), endpoints, settings, None).await;
-    let held = || accounts.figures().bytes;
-    let tunnel = poll("1.1", "").replacen("POST", "CONNECT", 1);
-    let stream = send(addr, &tunnel).await;
-    until(|| parked(&front) == 1).await;
-    until(|| held() >= 80 * 1024).await;
-    drop(stream);
-    until(|| held() == 0).await;
 }
 
 #[tokio::test]
