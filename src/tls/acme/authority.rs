@@ -32,7 +32,7 @@ const REPLY_MAX: usize = 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidAuthority {
     /// The file.
-    #[error("{0}")]
+    #[error(transparent)]
     File(#[from] InvalidMutualTls),
     /// The system trusts nobody, or does not say whom.
     #[error("not set, and the system has no certificate authorities: {0}")]
