@@ -19,13 +19,29 @@ fn every_line_of_the_real_files_is_found_and_they_fit_in_15_mb() {
     assert!(bytes < 15_000_000, "{bytes} bytes");
     check_lines(&geoip, &ipv4);
     check_lines(&geoip, &ipv6);
+    check_6to4(&geoip, &ipv6);
 }
 
-/// Looks up the first and the last address of each line, read in another way
-/// than the code under test reads them.
+/// The network of 6to4 (RFC 3056), which is one line.
+const SIX_TO_FOUR: &str = "2002::,2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff,";
+
+/// The line is there, and says nothing of the addresses in it.
+fn check_6to4(geoip: &GeoIp, content: &[u8]) {
+    let text = str::from_utf8(content).expect("text");
+    assert!(text.lines().any(|line| line.starts_with(SIX_TO_FOUR)));
+    let country = geoip.lookup(address("8.8.8.8"));
+    assert_ne!(country, CountryCode::UNKNOWN);
+    assert_eq!(geoip.lookup(address("2002:808:808::1")), country);
+}
+
+/// Looks up the first and the last address of each line but that of 6to4, read in
+/// another way than the code under test reads them.
 fn check_lines(geoip: &GeoIp, content: &[u8]) {
     let text = str::from_utf8(content).expect("text");
-    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let lines = text.lines();
+    let lines: Vec<&str> = lines
+        .filter(|line| !line.starts_with('#') && !line.starts_with(SIX_TO_FOUR))
+        .collect();
     assert!(lines.len() > 100_000, "only {} lines", lines.len());
     for line in lines {
         let (addresses, code) = line.rsplit_once(',').expect("three fields");

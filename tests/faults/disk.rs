@@ -80,9 +80,8 @@ async fn a_disk_that_is_read_only() {
     let broker = on_a_disk(mount).await;
     let before = broker.at_rest().await;
     for warning in [
-        "metrics.log cannot be written: Read-only file system",
+        "metrics.log cannot be written, will be tried again: Read-only file system",
         "metrics.state_directory: the window cannot be saved",
-        "metrics.log cannot be written, will be tried again",
     ] {
         until(warning, || broker.log().contains(warning)).await;
     }

@@ -134,7 +134,9 @@ async fn http2_frames_that_are_no_head_do_not_count() {
             said.push(stream.read_u8().await.unwrap());
         }
     };
-    timeout(FOREVER, answered).await.expect("it does not answer");
+    timeout(FOREVER, answered)
+        .await
+        .expect("it does not answer");
     assert_eq!(accounts.figures().bytes, 0);
     assert_eq!(accounts.figures().connections, 1);
 }
