@@ -167,7 +167,8 @@ fn sections(text: &[u8]) -> Result<Vec<Section<'_>>, Fault> {
     check_encoding(text)?;
     let mut sections = Vec::new();
     let mut rest = text;
-    while let Some((_, begun)) = split(rest, BEGIN) {
+    while let Some((passed_over, begun)) = split(rest, BEGIN) {
+        check_passed_over(passed_over)?;
         let (label, begun) = split(begun, DASHES).ok_or(Fault::CutOff)?;
         if label.len() > LABEL_MAX || label.contains(&b'\n') {
             return Err(Fault::Damaged);
@@ -190,7 +191,17 @@ fn sections(text: &[u8]) -> Result<Vec<Section<'_>>, Fault> {
     if is_begun(rest) {
         return Err(Fault::CutOff);
     }
+    check_passed_over(rest)?;
     Ok(sections)
+}
+
+/// What is between sections may say anything, but nothing ends there that has not
+/// begun.
+fn check_passed_over(text: &[u8]) -> Result<(), Fault> {
+    match memmem::find(text, END) {
+        Some(_) => Err(Fault::Damaged),
+        None => Ok(()),
+    }
 }
 
 fn check_encoding(text: &[u8]) -> Result<(), Fault> {

@@ -47,6 +47,31 @@ fn every_certificate_is_read_however_they_are_joined() {
     }
 }
 
+/// A line that is lost takes no certificate with it in silence.
+#[test]
+fn what_ends_has_to_begin() {
+    let (cert, key) = pair();
+    let begin = "-----BEGIN CERTIFICATE-----\n";
+    for other in [
+        "",
+        "----BEGIN CERTIFICATE-----\n",
+        "-----begin certificate-----\n",
+    ] {
+        let headless = pair().0.replacen(begin, other, 1);
+        for text in [
+            headless.clone(),
+            format!("{headless}{cert}"),
+            format!("{cert}{headless}"),
+            format!("{cert}{headless}{cert}"),
+            format!("{cert}{key}{headless}"),
+        ] {
+            assert_eq!(fault_of_chain(&text), Fault::Damaged, "{text}");
+        }
+    }
+    let (_, headless) = key.split_once('\n').expect("lines");
+    assert_eq!(fault_of_key(headless), Fault::Damaged);
+}
+
 #[test]
 fn a_key_is_found_among_other_things() {
     let (cert, key) = pair();
