@@ -189,7 +189,7 @@ impl Reloader {
     fn outcome(&self, prepared: &Prepared) -> Reloaded {
         let warnings = prepared.loaded.warnings.iter().map(ToString::to_string);
         Reloaded {
-            parts: Part::REPLACED.to_vec(),
+            parts: prepared.parts(),
             waiting_for_restart: waiting::keys(&self.started, &prepared.loaded.config),
             warnings: warnings.chain(prepared.warnings.clone()).collect(),
         }

@@ -287,6 +287,11 @@ async fn a_certificate_that_has_expired_replaces_no_good_one_at_sighup() {
         program.signal(Signal::HUP, &told).await;
         assert_eq!(files.served(&program).await, 0);
     }
+    // What stays is not among what is reloaded.
+    until(|| count(&program, " reloaded bridges") == 2).await;
+    let log = program.log();
+    let mut reloaded = log.lines().filter(|line| line.contains(" reloaded "));
+    assert!(reloaded.all(|line| !line.contains("certificate")), "{log}");
     files.write_key(1);
     files.write_cert(1);
     program.send(Signal::HUP);

@@ -138,6 +138,8 @@ pub(super) struct Prepared {
     pub(super) warnings: Vec<String>,
     knowledge: Knowledge,
     certificate: Option<Pair>,
+    /// The one that is served is better.
+    keeps_certificate: bool,
     log_level: LogLevel,
     access: (Access, Option<ServerConfig>),
     peer_tls: Option<Tls>,
@@ -199,11 +201,8 @@ impl Prepared {
             return Err(Refused(wrong));
         }
         let mut warnings = read.warnings;
-        warnings.extend(certificate_warnings(
-            certificates,
-            certificate.as_ref(),
-            config,
-        ));
+        let objection = certificates.objection(certificate.as_ref());
+        warnings.extend(certificate_warnings(objection.as_deref(), config));
         warnings.extend(exposed::warnings(&loaded));
         Ok(Self {
             bounds: accounts::bounds(config),
@@ -214,10 +213,18 @@ impl Prepared {
             },
             warnings,
             certificate,
+            keeps_certificate: objection.is_some(),
             log_level,
             access,
             peer_tls,
         })
+    }
+
+    /// The parts that [`Self::apply`] replaces.
+    pub(super) fn parts(&self) -> Vec<Part> {
+        let is_kept = |part: &Part| *part == Part::Certificate && self.keeps_certificate;
+        let parts = Part::REPLACED.into_iter();
+        parts.filter(|part| !is_kept(part)).collect()
     }
 
     /// Puts everything in force. Nothing here can fail.
@@ -239,13 +246,9 @@ impl Prepared {
     }
 }
 
-fn certificate_warnings(
-    certificates: &Certificates,
-    pair: Option<&Pair>,
-    config: &Config,
-) -> Vec<String> {
+fn certificate_warnings(objection: Option<&str>, config: &Config) -> Vec<String> {
     let mut warnings = certificates::warnings(config, clock::wall_clock());
-    if let Some(reason) = certificates.objection(pair) {
+    if let Some(reason) = objection {
         warnings.retain(|warning| *warning != reason);
         warnings.push(format!("the certificate stays the one before: {reason}"));
     }
