@@ -19,7 +19,7 @@ use crate::listener::ChooseTls;
 use crate::metrics::Metrics;
 use crate::tls::{Certificate, ServerConfigs, Serving, acme};
 
-pub(super) use cache::check as check_cache;
+pub(super) use cache::{check as check_cache, warning as cache_warning};
 pub(super) use files::Pair;
 pub(super) use warnings::{remind, warnings};
 

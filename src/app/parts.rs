@@ -57,6 +57,7 @@ impl Parts {
                 let (usable, mut warnings) = usable;
                 warnings.extend(known.warnings().map(str::to_owned));
                 warnings.extend(certificates::warnings(&config, start.wall));
+                warnings.extend(certificates::cache_warning(&config.acme));
                 for warning in warnings {
                     tracing::warn!("{warning}");
                 }

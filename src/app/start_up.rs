@@ -50,6 +50,7 @@ pub(super) fn check_files(config: &Config) -> (Vec<String>, anyhow::Result<()>) 
     warnings.extend(queues::warnings(&config.sqs));
     warnings.extend(admin::warning(&config.admin));
     warnings.extend(certificates::warnings(config, clock::wall_clock()));
+    warnings.extend(certificates::cache_warning(&config.acme));
     let parts = [
         certificates::check_files(config),
         certificates::check_cache(&config.acme),

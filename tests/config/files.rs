@@ -172,6 +172,22 @@ fn a_cache_of_certificates_that_cannot_be_used_is_refused() {
 }
 
 #[test]
+fn a_cache_of_certificates_that_others_may_enter_is_a_warning() {
+    let check = |mode| {
+        let line = "check-config -disable-geoip -acme-hostnames a.example -acme-cert-cache cache";
+        let broker = Broker::with_pair(line).env("SNOWFLAKE_BROKER_ACME__CA_FILE", "c.pem");
+        let folder = broker.path("cache");
+        fs::create_dir(&folder).expect("a folder of ours");
+        fs::set_permissions(&folder, Permissions::from_mode(mode)).expect("ours");
+        broker.run()
+    };
+    check(0o755).warned("acme.cert_cache: cache: others may enter it");
+    let closed = check(0o700);
+    closed.ok();
+    assert!(!closed.stderr.contains("cert_cache"), "{}", closed.stderr);
+}
+
+#[test]
 fn secrets_that_others_can_read_are_warnings() {
     let check = |mode| {
         let broker = Broker::with_pair("check-config -disable-geoip -cert c.pem -key k.pem");

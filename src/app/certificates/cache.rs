@@ -57,6 +57,20 @@ pub(in crate::app) fn check(settings: &Settings) -> anyhow::Result<()> {
     check_directory(&settings.cert_cache)
 }
 
+/// What a start would warn of.
+pub(in crate::app) fn warning(settings: &Settings) -> Option<String> {
+    if settings.hostnames.is_empty() {
+        return None;
+    }
+    let path = &settings.cert_cache;
+    let mode = fs::metadata(path).ok()?.permissions().mode();
+    let is_open = mode & 0o077 != 0;
+    is_open.then(|| {
+        let path = path.display();
+        format!("acme.cert_cache: {path}: others may enter it, better: chmod 700")
+    })
+}
+
 fn check_directory(path: &Path) -> anyhow::Result<()> {
     let whose =
         "is it another user's? Nothing could be kept there, and every start would order anew";
@@ -76,10 +90,6 @@ impl Cache {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(path).with_context(wrong)?;
-        let mode = fs::metadata(path).with_context(wrong)?.permissions().mode();
-        if mode & 0o077 != 0 {
-            tracing::warn!("{}: others may enter it, better: chmod 700", wrong());
-        }
         Ok(Self(path.to_owned()))
     }
 
