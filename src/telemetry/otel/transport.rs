@@ -54,6 +54,9 @@ pub enum InvalidEndpoint {
     #[error("{0:?} cannot be the name of a header, or its value not a header's")]
     Header(String),
     /// The machine has no certificate authorities, or they cannot be read.
+    #[error("TLS: the system has no certificate authorities")]
+    NoAuthorities,
+    /// TLS cannot be set up.
     #[error("TLS: {0}")]
     Tls(String),
 }
@@ -188,9 +191,20 @@ fn url(endpoint: &str) -> Result<Uri, InvalidEndpoint> {
     let uri: Uri = endpoint.parse()?;
     let has_host = uri.host().is_some_and(|host| !host.is_empty());
     match uri.scheme_str() {
-        Some("http" | "https") if has_host => Ok(uri),
+        Some("http" | "https") if has_host && has_valid_port(&uri) => Ok(uri),
         _ => Err(InvalidEndpoint::Scheme),
     }
+}
+
+/// Returns true if the port is a number, or there is none: `Uri` takes any text.
+fn has_valid_port(uri: &Uri) -> bool {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let host_and_port = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, rest)| rest);
+    let after_ipv6 = host_and_port.rsplit_once(']');
+    let may_have_port = after_ipv6.map_or(host_and_port, |(_, rest)| rest);
+    !may_have_port.contains(':') || uri.port_u16().is_some()
 }
 
 fn headers(list: &str) -> Result<HeaderMap, InvalidEndpoint> {
@@ -212,7 +226,12 @@ mod tests {
 
     #[test]
     fn endpoints_are_urls_with_a_host() {
-        for endpoint in ["http://localhost:4317", "https://[2001:db8::1]/otlp?a=b"] {
+        for endpoint in [
+            "http://localhost:4317",
+            "http://user:word@localhost",
+            "https://[2001:db8::1]/otlp?a=b",
+            "https://[2001:db8::1]:4317",
+        ] {
             assert!(check_endpoint(endpoint).is_ok(), "{endpoint}");
         }
         for endpoint in [
@@ -221,6 +240,11 @@ mod tests {
             "/v1/traces",
             "ftp://a",
             "http://",
+            "http://a:",
+            "http://a:b",
+            "http://a:65536",
+            "http://[2001:db8::1]:b",
+            "http://joe:hun/ter2@a",
             "a b",
         ] {
             assert!(check_endpoint(endpoint).is_err(), "{endpoint}");

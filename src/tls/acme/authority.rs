@@ -35,8 +35,8 @@ pub enum InvalidAuthority {
     #[error(transparent)]
     File(#[from] InvalidMutualTls),
     /// The system trusts nobody, or does not say whom.
-    #[error("not set, and the system has no certificate authorities: {0}")]
-    System(std::io::Error),
+    #[error("not set, and the system has no certificate authorities")]
+    System,
     /// TLS itself.
     #[error("TLS")]
     Tls(#[from] rustls::Error),
@@ -59,7 +59,9 @@ impl Authority {
             ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         let tls = match vouchers {
             Some(pem) => tls.with_root_certificates(roots(pem)?),
-            None => tls.with_native_roots().map_err(InvalidAuthority::System)?,
+            None => tls
+                .with_native_roots()
+                .map_err(|_| InvalidAuthority::System)?,
         };
         Ok(Self {
             directory: directory.to_owned(),

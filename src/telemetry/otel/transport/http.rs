@@ -71,7 +71,7 @@ fn connector(is_tls: bool) -> Result<HttpsConnector<HttpConnector>, InvalidEndpo
     let provider = aws_lc_rs::default_provider();
     let builder = if is_tls {
         let native = builder.with_provider_and_native_roots(provider);
-        native.map_err(|error| InvalidEndpoint::Tls(error.to_string()))?
+        native.map_err(|_| InvalidEndpoint::NoAuthorities)?
     } else {
         let config = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()
