@@ -144,7 +144,7 @@ impl Started {
         );
         let server = Arc::new(server);
         reload::set_limits(config, &broker, &server);
-        sockets.warn_of_missing(&config.listener.expected_sockets);
+        sockets.warn_of_missing(config);
         let inherited = sockets.take(sockets::HTTP)?;
         let inherited_for_acme = sockets.take(sockets::ACME)?;
         let admin_sockets = admin::open(&config.admin, &mut sockets).await?;

@@ -9,6 +9,8 @@ use listenfd::ListenFd;
 use rustix::net::sockopt::socket_acceptconn;
 use tokio::net::{TcpListener, UnixListener};
 
+use crate::config::Config;
+
 /// The main socket: clients, proxies, and whoever looks at what is public.
 pub(super) const HTTP: &str = "http";
 
@@ -103,17 +105,23 @@ impl Sockets {
         Ok(all)
     }
 
-    /// Says which sockets were expected of the service manager and are not there, before
-    /// any was taken. The broker opens them itself then, as far as it may, and they close
-    /// with it: connections are refused while it restarts.
-    pub(super) fn warn_of_missing(&self, expected: &[String]) {
-        let is_there = |name: &String| self.purposes.iter().flatten().any(|it| it == name);
-        for name in expected.iter().filter(|name| !is_there(name)) {
+    /// Warns of each socket that the service manager was to pass and has not, before any
+    /// was taken. The broker opens it itself then, as far as it may, and it closes with
+    /// the broker: connections are refused while that restarts.
+    pub(super) fn warn_of_missing(&self, config: &Config) {
+        for name in self.missing(&config.listener.expected_sockets) {
+            let instead = instead(name, config);
             tracing::warn!(
                 "{EXPECTED_SOCKETS}: the service manager has not passed the socket {name:?}, and \
-                 the broker opens it itself: restart its socket unit and then the broker"
+                 {instead}"
             );
         }
+    }
+
+    fn missing<'a>(&self, expected: &'a [String]) -> impl Iterator<Item = &'a str> {
+        let is_there = |name: &str| self.purposes.iter().flatten().any(|it| it == name);
+        let names = expected.iter().map(String::as_str);
+        names.filter(move |name| !is_there(name))
     }
 
     /// To be asked when everybody has taken theirs: who connects to a socket
@@ -123,6 +131,38 @@ impl Sockets {
             Some(name) => bail!("LISTEN_FDNAMES: nothing is served on a socket named {name:?}"),
             None => Ok(()),
         }
+    }
+}
+
+/// The clause that says what becomes of the listener of a socket that is missing, and
+/// what can be done.
+fn instead(name: &str, config: &Config) -> String {
+    match off(name, config) {
+        None => {
+            "the broker opens it itself: restart its socket unit and then the broker".to_owned()
+        }
+        Some((why, true)) => format!(
+            "nothing listens in its place, as {why}: restart its socket unit and then the broker"
+        ),
+        Some((why, false)) => {
+            format!("nothing listens there, as {why}: take it out of {EXPECTED_SOCKETS}")
+        }
+    }
+}
+
+/// The reason why the broker opens no socket of this name by itself, and whether it would
+/// serve one that was passed; none if it opens one.
+fn off(name: &str, config: &Config) -> Option<(&'static str, bool)> {
+    let Config { acme, admin, .. } = config;
+    match name {
+        ACME if acme.hostnames.is_empty() => Some(("acme.hostnames is empty", false)),
+        ACME if acme.http_addr.is_empty() => Some(("acme.http_addr is empty", true)),
+        ADMIN if admin.is_off() => Some(("admin.listen is off", false)),
+        FEDERATION if config.federation.listen.is_none() => {
+            Some(("federation.listen is not set", true))
+        }
+        OPERATOR if config.operator.listen.is_off() => Some(("operator.listen is off", true)),
+        _ => None,
     }
 }
 
@@ -185,12 +225,47 @@ fn is_default(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{ACME, ADMIN, FEDERATION, HTTP, OPERATOR, purposes};
+    use super::{ACME, ADMIN, FEDERATION, HTTP, OPERATOR, instead, purposes};
+    use crate::config::Config;
+    use crate::http::operator::Listen;
     use crate::listener::SOCKETS;
 
     #[test]
     fn the_setting_knows_every_name() {
         assert_eq!(SOCKETS, [HTTP, ACME, ADMIN, FEDERATION, OPERATOR]);
+    }
+
+    #[test]
+    fn a_socket_of_what_is_off_is_not_said_to_be_opened() {
+        let opened = "the broker opens it itself: ";
+        let mut config = Config::default();
+        config.acme.hostnames = vec!["a.example".to_owned()];
+        config.federation.listen = Some(":1".to_owned());
+        for name in SOCKETS {
+            let said = instead(name, &config);
+            assert!(said.starts_with(opened), "{name}: {said}");
+        }
+        config.acme.http_addr = String::new();
+        config.admin.listen = vec!["off".to_owned()];
+        config.federation.listen = None;
+        config.operator.listen = Listen::At(Vec::new());
+        for (name, why) in [
+            (ACME, "as acme.http_addr is empty: restart"),
+            (ADMIN, "as admin.listen is off: take it out"),
+            (FEDERATION, "as federation.listen is not set: restart"),
+            (OPERATOR, "as operator.listen is off: restart"),
+        ] {
+            let said = instead(name, &config);
+            assert!(said.starts_with("nothing listens "), "{name}: {said}");
+            assert!(said.contains(why), "{name}: {said}");
+        }
+        config.acme.hostnames = Vec::new();
+        let said = instead(ACME, &config);
+        assert!(
+            said.contains("as acme.hostnames is empty: take it out"),
+            "{said}"
+        );
+        assert!(instead(HTTP, &config).starts_with(opened));
     }
 
     #[test]

@@ -47,6 +47,11 @@ impl Listen {
         *self == Self::IfPossible
     }
 
+    /// Returns true if there are to be none.
+    pub fn is_off(&self) -> bool {
+        *self == Self::At(Vec::new())
+    }
+
     /// The addresses that somebody has asked for.
     pub fn addresses(&self) -> &[String] {
         match self {
