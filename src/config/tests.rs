@@ -292,7 +292,9 @@ fn bounds() {
         ("ACME__CERT_CACHE", ""),
         ("BROKER__ALLOWED_RELAY_PATTERN", "*.example.org"),
         ("BROKER__ALLOWED_RELAY_PATTERN", "wss://a.example/"),
+        ("BROKER__ALLOWED_RELAY_PATTERN", "ex..ample$"),
         ("BROKER__DEFAULT_RELAY_PATTERN", "a b"),
+        ("BROKER__DEFAULT_RELAY_PATTERN", "$"),
     ] {
         let name = format!("SNOWFLAKE_BROKER_{variable}");
         let key = variable.to_ascii_lowercase().replace("__", ".");

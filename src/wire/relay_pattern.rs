@@ -31,11 +31,13 @@ pub enum InvalidRelayPattern {
 const LENGTH_MAX: usize = 255;
 
 impl RelayPattern {
-    /// A rule that a host name can fit. Only what operators write is checked: proxies
-    /// may send any rule, and one that fits nothing is refused for that.
+    /// A rule that a host name can fit; the empty text fits every one. Only what
+    /// operators write is checked: proxies may send any rule, and one that fits nothing
+    /// is refused for that.
     ///
     /// # Errors
-    /// The reason why no host name can fit.
+    /// The reason why no host name can fit, or that `$` stands alone: whoever means
+    /// every host says nothing.
     pub fn checked(rule: &str) -> Result<Self, InvalidRelayPattern> {
         let pattern = Self::from(rule);
         let name = &*pattern.name;
@@ -48,12 +50,20 @@ impl RelayPattern {
             return Err(InvalidRelayPattern::Wildcard);
         }
         let is_name = name.bytes().all(fits) && rule.len() <= LENGTH_MAX;
-        let is_empty = pattern.exact && name.is_empty();
-        if (is_name || is_address) && !is_empty {
+        if rule.is_empty() || is_address || is_name && pattern.has_labels() {
             Ok(pattern)
         } else {
             Err(InvalidRelayPattern::Form)
         }
+    }
+
+    /// Returns true if no label of the name is empty. A suffix may begin with a dot, and
+    /// every name may end with one, that of the root.
+    fn has_labels(&self) -> bool {
+        let suffix = self.name.strip_prefix('.').filter(|_| !self.exact);
+        let name = suffix.unwrap_or(&self.name);
+        let name = name.strip_suffix('.').unwrap_or(name);
+        name.split('.').all(|label| !label.is_empty())
     }
 
     /// Whether a proxy with this rule carries traffic to the host.
@@ -97,8 +107,12 @@ impl FromStr for RelayPattern {
     }
 }
 
+/// Displays as a rule that is read back as the same.
 impl fmt::Display for RelayPattern {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.exact && self.name.is_empty() {
+            return Ok(());
+        }
         let anchor = if self.exact { "^" } else { "" };
         write!(formatter, "{anchor}{}$", self.name)
     }
@@ -145,8 +159,8 @@ mod tests {
     fn rules_that_fit_no_host_are_told() {
         for rule in [
             "",
-            "$",
             "example.org$",
+            "example.org.$",
             ".example.org",
             "^snowflake.torproject.net$",
             "127.0.0.1$",
@@ -165,6 +179,14 @@ mod tests {
             ("^^a.example", InvalidRelayPattern::Form),
             ("a.example$$", InvalidRelayPattern::Form),
             ("^$", InvalidRelayPattern::Form),
+            ("$", InvalidRelayPattern::Form),
+            (".$", InvalidRelayPattern::Form),
+            ("..$", InvalidRelayPattern::Form),
+            ("ex..ample$", InvalidRelayPattern::Form),
+            ("..example$", InvalidRelayPattern::Form),
+            ("example..$", InvalidRelayPattern::Form),
+            ("^.example$", InvalidRelayPattern::Form),
+            ("^a..example$", InvalidRelayPattern::Form),
             ("\u{fc}.example", InvalidRelayPattern::Form),
             (&"a".repeat(256), InvalidRelayPattern::Form),
         ] {
@@ -178,5 +200,6 @@ mod tests {
         assert!(!accepts("example$$", "example"));
         assert_eq!(RelayPattern::from("^a$").to_string(), "^a$");
         assert_eq!(RelayPattern::from("a").to_string(), "a$");
+        assert_eq!(RelayPattern::from("$").to_string(), "");
     }
 }
