@@ -4,6 +4,7 @@ mod admin;
 mod bounds;
 mod federation;
 mod forms;
+mod listeners;
 mod operator;
 mod origins;
 mod queues;
@@ -44,6 +45,7 @@ pub(super) fn check(
     federation::check(&mut rules);
     forms::check(&mut rules);
     operator::check(&mut rules);
+    listeners::check(&mut rules);
     origins::check(&mut rules);
     queues::check(&mut rules);
     rules.found

@@ -8,7 +8,6 @@ use crate::wire::public_address::public;
 
 const LISTEN: &str = "operator.listen";
 const NETWORKS: &str = "operator.networks";
-const PUBLIC: &str = "listener.addr";
 
 pub(super) fn check(rules: &mut Rules<'_>) {
     listen(rules);
@@ -22,8 +21,6 @@ fn listen(rules: &mut Rules<'_>) {
             &[LISTEN],
             format!("{wrong:?}: expected :PORT, HOST:PORT or [IPV6]:PORT, a list of them, or off"),
         );
-    } else if addresses.contains(&rules.config.listener.addr) {
-        rules.refuse(&[LISTEN, PUBLIC], "is listener.addr, too: set another port");
     } else if let Some(open) = addresses.iter().find(|addr| is_open(addr)) {
         rules.warn(
             &[LISTEN],

@@ -56,7 +56,10 @@ fn wrong_addresses_are_named() {
     for (text, problem) in [
         ("9580", "expected :PORT"),
         ("127.0.0.1:1,nowhere", "\"nowhere\": expected :PORT"),
-        (":443", "is listener.addr, too"),
+        (
+            ":443",
+            ":443 is on the port of listener.addr (:443): set another",
+        ),
     ] {
         let error = listening(text).unwrap_err();
         assert!(error.starts_with("operator.listen = "), "{error}");

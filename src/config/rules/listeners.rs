@@ -1,0 +1,189 @@
+//! The ports of all listeners together: no two of them can have the same.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6};
+
+use super::Rules;
+use super::forms::is_address;
+use crate::config::Config;
+use crate::grpc::settings::Listen;
+use crate::tls::acme;
+
+/// A place where the broker is to listen.
+struct Listener<'a> {
+    /// The setting.
+    key: &'static str,
+    /// Its name among [`crate::listener::SOCKETS`].
+    socket: &'static str,
+    addr: &'a str,
+    /// Whether the broker starts without it, with a warning.
+    is_optional: bool,
+}
+
+/// Refuses two listeners on one port. Those that the service manager is to open are left
+/// out: where it does, the broker does not look at their addresses.
+pub(super) fn check(rules: &mut Rules<'_>) {
+    let config = rules.config;
+    let expected = &config.listener.expected_sockets;
+    let mut before: Vec<Listener<'_>> = Vec::new();
+    for listener in all(config) {
+        if !is_address(listener.addr) || expected.iter().any(|name| name == listener.socket) {
+            continue;
+        }
+        let clash = before.iter().find(|other| clash(other.addr, listener.addr));
+        if let Some(other) = clash {
+            tell(rules, &listener, other);
+        }
+        before.push(listener);
+    }
+}
+
+/// Those that somebody may have asked for, not the operator's default address, which is
+/// off where something else listens. That of HTTP-01 comes last, for it is opened last.
+fn all(config: &Config) -> impl Iterator<Item = Listener<'_>> {
+    let listener = |key, socket, addr| Listener {
+        key,
+        socket,
+        addr,
+        is_optional: false,
+    };
+    let Config { acme, admin, .. } = config;
+    let public = [&*config.listener.addr].into_iter();
+    let admin = admin.listen().into_iter().filter_map(Listen::address);
+    let peers = config.federation.listen.as_deref().into_iter();
+    let operators = config.operator.listen.addresses().iter();
+    let challenges = [&*acme.http_addr].into_iter();
+    let challenges = challenges.filter(|_| !acme.hostnames.is_empty());
+    public
+        .map(move |addr| listener("listener.addr", "http", addr))
+        .chain(admin.map(move |addr| listener("admin.listen", "admin", addr)))
+        .chain(peers.map(move |addr| listener("federation.listen", "federation", addr)))
+        .chain(operators.map(move |addr| listener("operator.listen", "operator", addr)))
+        .chain(challenges.map(move |addr| Listener {
+            is_optional: acme.tls_alpn && addr == acme::Settings::default().http_addr,
+            ..listener("acme.http_addr", "acme", addr)
+        }))
+}
+
+fn tell(rules: &mut Rules<'_>, listener: &Listener<'_>, other: &Listener<'_>) {
+    let (addr, keys) = (listener.addr, [listener.key, other.key]);
+    let problem = format!("{addr} is on the port of {} ({})", other.key, other.addr);
+    if listener.is_optional {
+        let instead = "host names are proven by tls-alpn-01 alone";
+        rules.warn(&keys, format!("{problem}: {instead}"));
+    } else {
+        rules.refuse(&keys, format!("{problem}: set another port"));
+    }
+}
+
+/// Returns true if no program can listen at both.
+fn clash(one: &str, other: &str) -> bool {
+    let ((one, one_port), (other, other_port)) = (Host::parse(one), Host::parse(other));
+    // The system chooses another port for each that has 0.
+    one_port == other_port && one_port != Some(0) && one.overlaps(&other)
+}
+
+/// The part before the port.
+#[derive(Debug, PartialEq, Eq)]
+enum Host {
+    /// One address, with the scope of IPv6.
+    Address(IpAddr, u32),
+    /// Every address of the machine.
+    Everywhere,
+    /// Every address of IPv4.
+    EverywhereOfIpv4,
+    /// Both addresses of the loopback.
+    Localhost,
+    /// A name that only the resolver knows.
+    Name(String),
+}
+
+impl Host {
+    /// The host and the port of an address that [`is_address`].
+    fn parse(addr: &str) -> (Self, Option<u16>) {
+        let (host, port) = addr.rsplit_once(':').unwrap_or((addr, ""));
+        let host = match (addr.parse::<SocketAddrV6>(), host.parse::<IpAddr>()) {
+            (Ok(addr), _) => Self::of(addr.ip().to_canonical(), addr.scope_id()),
+            (_, Ok(ip)) => Self::of(ip, 0),
+            _ => Self::named(host),
+        };
+        (host, port.parse().ok())
+    }
+
+    fn of(ip: IpAddr, scope: u32) -> Self {
+        match ip {
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Self::Everywhere,
+            ip if ip.is_unspecified() => Self::EverywhereOfIpv4,
+            ip => Self::Address(ip, scope),
+        }
+    }
+
+    fn named(host: &str) -> Self {
+        let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        match &*name {
+            "" => Self::Everywhere,
+            "localhost" => Self::Localhost,
+            _ => Self::Name(name),
+        }
+    }
+
+    /// Returns true if some address is of both, as far as one can tell. A name may have
+    /// any: of a wildcard's it has some.
+    fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::EverywhereOfIpv4, Self::Address(ip, _))
+            | (Self::Address(ip, _), Self::EverywhereOfIpv4) => ip.is_ipv4(),
+            (Self::Everywhere | Self::EverywhereOfIpv4, _)
+            | (_, Self::Everywhere | Self::EverywhereOfIpv4) => true,
+            (Self::Localhost, Self::Address(ip, _)) | (Self::Address(ip, _), Self::Localhost) => {
+                is_localhost(*ip)
+            }
+            (one, other) => one == other,
+        }
+    }
+}
+
+/// The two addresses that every resolver gives `localhost`.
+fn is_localhost(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip == Ipv4Addr::LOCALHOST,
+        IpAddr::V6(ip) => ip == Ipv6Addr::LOCALHOST,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clash;
+
+    #[test]
+    fn addresses_on_one_port_are_told_from_others() {
+        for (one, other) in [
+            (":443", ":443"),
+            (":443", "127.0.0.1:443"),
+            (":443", "0.0.0.0:443"),
+            (":443", "[2001:db8::1]:0443"),
+            ("[::]:443", "192.0.2.1:443"),
+            ("[::]:443", "a.example:443"),
+            ("0.0.0.0:443", "192.0.2.1:443"),
+            ("0.0.0.0:443", "localhost:443"),
+            ("192.0.2.1:443", "[::ffff:192.0.2.1]:443"),
+            ("[::1]:443", "[0:0::1]:443"),
+            ("localhost:443", "127.0.0.1:443"),
+            ("localhost:443", "[::1]:443"),
+            ("A.example:443", "a.example.:443"),
+        ] {
+            assert!(clash(one, other) && clash(other, one), "{one} {other}");
+        }
+        for (one, other) in [
+            (":443", ":444"),
+            (":0", ":0"),
+            ("127.0.0.1:1", "127.0.0.2:1"),
+            ("127.0.0.1:1", "[::1]:1"),
+            ("0.0.0.0:1", "[::1]:1"),
+            ("[fe80::1%1]:1", "[fe80::1%2]:1"),
+            ("localhost:1", "127.0.0.2:1"),
+            ("a.example:1", "b.example:1"),
+        ] {
+            assert!(!clash(one, other) && !clash(other, one), "{one} {other}");
+        }
+    }
+}
