@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::secrets::{is_secret, may_be_secret, without_passwords};
+use super::secrets::{is_secret, may_be_secret, without_any_url_secrets, without_url_secrets};
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,21 +94,33 @@ pub struct Finding {
 pub(super) const PEM: &str = "-----BEGIN ";
 const NOT_SHOWN: &str = "(a PEM text, not shown)";
 
+/// What problems begin with where there is no such key, section or variable, or no
+/// such key in a table of the value.
+const UNKNOWN: &str = "unknown ";
+
 impl fmt::Display for Finding {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let problem = without_pem(&one_line(&self.problem));
+        // It may repeat a part of the value.
+        let problem = without_url_secrets("", &self.problem);
+        let problem = without_pem(&one_line(&problem));
         let Some(key) = &self.key else {
             return write!(formatter, "{}: {problem}", self.source);
         };
         formatter.write_str(&one_line(key))?;
-        let shown = self.value.as_deref().filter(|_| !may_be_secret(key));
+        let is_unknown = self.problem.starts_with(UNKNOWN);
+        let value = self.value.as_deref();
+        let shown = value.filter(|_| !may_be_secret(key, is_unknown));
         match (shown, &self.source) {
             (Some(value), source) if value.contains(PEM) => {
                 write!(formatter, " = {NOT_SHOWN} ({source})")?;
             }
             (Some(value), source) => {
-                let value = one_line(&without_passwords(value));
-                write!(formatter, " = {value} ({source})")?;
+                let value = if is_unknown {
+                    without_any_url_secrets(value)
+                } else {
+                    without_url_secrets(key, value)
+                };
+                write!(formatter, " = {} ({source})", one_line(&value))?;
             }
             (None, Source::Default) => formatter.write_str(" (not set)")?,
             (None, source) => write!(formatter, " ({source})")?,

@@ -5,46 +5,137 @@ use std::borrow::Cow;
 
 /// The keys whose values are secret.
 const KEYS: [&str; 1] = ["otel.headers"];
-/// What the names of others have in them, should somebody write a secret where it
-/// does not belong.
+/// Parts of names under which somebody may write a secret where it does not belong.
 const WORDS: [&str; 4] = ["header", "password", "secret", "token"];
+/// The sections that hold secrets, or the way to them. A key that is not known may be
+/// a mistyped one of theirs.
+const SECTIONS: [&str; 4] = ["admin", "federation", "otel", "sqs"];
+/// The keys whose values are URLs or have some in them.
+const URLS: [&str; 6] = [
+    "acme.directory",
+    "federation.discover",
+    PEERS,
+    "otel.endpoint",
+    "otel.metrics_endpoint",
+    "otel.traces_endpoint",
+];
+/// The one with tables, and the name of the URL in each.
+const PEERS: &str = "federation.peers";
+const URL: &str = "url";
 
-/// What is shown instead.
+/// The text shown in place of a secret.
 pub const HIDDEN: &str = "(secret)";
 
-/// Whether the value of a key is not to be shown.
+/// Returns true if the value of a key is not to be shown.
 pub fn is_secret(key: &str) -> bool {
     KEYS.contains(&key)
 }
 
-/// Whether a secret may be in what somebody has written for a key, however wrong the
-/// key is.
-pub(super) fn may_be_secret(key: &str) -> bool {
+/// Returns true if a secret may be in the value that somebody has written for a key,
+/// however wrong the key is. `is_unknown` says that there is no such key.
+pub(super) fn may_be_secret(key: &str, is_unknown: bool) -> bool {
     let key = key.to_ascii_lowercase();
-    WORDS.iter().any(|word| key.contains(word))
+    let holds_secrets = |section: &&str| key == **section || is_unknown && key.starts_with(section);
+    WORDS.iter().any(|word| key.contains(word)) || SECTIONS.iter().any(holds_secrets)
 }
 
-/// A text without the user names and passwords of the URLs in it.
-pub fn without_passwords(text: &str) -> Cow<'_, str> {
-    const BEFORE: &str = "://";
+/// The value of a key, written as in a TOML file, without the secrets in its URLs: the
+/// users and passwords, and the values of their queries. Malformed URLs, such as
+/// `user:password@host`, count as URLs where one is expected.
+pub fn without_url_secrets<'a>(key: &str, text: &'a str) -> Cow<'a, str> {
+    in_every_string(text, is_url(key))
+}
+
+/// The same of a key that there is not, and so may be the name of a URL.
+pub(super) fn without_any_url_secrets(text: &str) -> Cow<'_, str> {
+    in_every_string(text, true)
+}
+
+fn is_url(key: &str) -> bool {
+    URLS.contains(&key)
+}
+
+/// Hides the secrets of URLs in every quoted string of a text, and in all between them.
+fn in_every_string(text: &str, is_url: bool) -> Cow<'_, str> {
     let mut shown = String::new();
     let mut rest = text;
-    while let Some(at) = rest.find(BEFORE) {
-        let (before, after) = rest.split_at(at + BEFORE.len());
-        shown.push_str(before);
-        let ends = |c: char| c.is_whitespace() || "/?#\"',".contains(c);
-        let authority = &after[..after.find(ends).unwrap_or(after.len())];
-        rest = after;
-        if let Some(user) = authority.rfind('@') {
-            shown.push_str(HIDDEN);
-            rest = &after[user..];
-        }
+    while let Some(start) = rest.find(['"', '\'']) {
+        let (before, quoted) = rest.split_at(start);
+        let delimiter = delimiter(quoted);
+        let quoted = &quoted[delimiter.len()..];
+        let end = closing(quoted, delimiter);
+        let (string, after) = quoted.split_at(end);
+        shown.push_str(&hide_in_url(before, is_url));
+        shown.push_str(delimiter);
+        shown.push_str(&hide_in_url(string, is_url));
+        let closing = delimiter.len().min(after.len());
+        shown.push_str(&after[..closing]);
+        rest = &after[closing..];
     }
-    if shown.is_empty() {
+    shown.push_str(&hide_in_url(rest, is_url));
+    if shown == text {
         return text.into();
     }
-    shown.push_str(rest);
     shown.into()
+}
+
+/// The quotes that a string begins with: one, or three as in TOML.
+fn delimiter(quoted: &str) -> &str {
+    let is_long = quoted.starts_with("\"\"\"") || quoted.starts_with("'''");
+    &quoted[..if is_long { 3 } else { 1 }]
+}
+
+/// The offset of the quotes that end a string, or that of the end of the text. A
+/// backslash takes the next character with it only between double quotes.
+fn closing(string: &str, delimiter: &str) -> usize {
+    let mut is_escaped = false;
+    for (at, c) in string.char_indices() {
+        if is_escaped {
+            is_escaped = false;
+        } else if c == '\\' && delimiter.starts_with('"') {
+            is_escaped = true;
+        } else if string[at..].starts_with(delimiter) {
+            return at;
+        }
+    }
+    string.len()
+}
+
+/// Hides all from the scheme to the last `@`, for a password may have any character in
+/// it, and the values of the query. A text without a scheme is a URL only if `is_url`.
+fn hide_in_url(text: &str, is_url: bool) -> String {
+    const BEFORE: &str = "://";
+    let start = match text.find(BEFORE) {
+        Some(at) if !is_url || is_scheme(&text[..at]) => at + BEFORE.len(),
+        _ if is_url => 0,
+        _ => return text.to_owned(),
+    };
+    let (scheme, rest) = text.split_at(start);
+    match rest.rfind('@') {
+        Some(user) => format!("{scheme}{HIDDEN}{}", without_query(&rest[user..])),
+        None => format!("{scheme}{}", without_query(rest)),
+    }
+}
+
+fn is_scheme(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    text.bytes().all(fits)
+}
+
+/// The names in a query without their values, and no fragment.
+fn without_query(url: &str) -> String {
+    let Some(at) = url.find(['?', '#']) else {
+        return url.to_owned();
+    };
+    let (path, query) = url.split_at(at + 1);
+    if query.is_empty() {
+        return url.to_owned();
+    }
+    let hidden = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, _)) => format!("{name}={HIDDEN}"),
+        None => HIDDEN.to_owned(),
+    });
+    format!("{path}{}", hidden.collect::<Vec<_>>().join("&"))
 }
 
 /// Takes the secrets out of a tree of sections and keys, and returns the keys that had
@@ -70,27 +161,28 @@ fn hide_in(table: &mut toml::Table, section: &str, hidden: &mut Vec<String>) {
     for (name, value) in table {
         if let toml::Value::Table(keys) = value {
             hide_in(keys, &path(name), hidden);
-        } else if hide_passwords(value) {
+        } else if hide_in_value(value, is_url(&path(name))) {
             hidden.push(path(name));
         }
     }
 }
 
-/// Whether there were any.
-fn hide_passwords(value: &mut toml::Value) -> bool {
+/// Returns true if there were any.
+fn hide_in_value(value: &mut toml::Value, is_url: bool) -> bool {
     match value {
         toml::Value::String(text) => {
-            let shown = without_passwords(text).into_owned();
+            let shown = hide_in_url(text, is_url);
             let is_changed = shown != *text;
             *text = shown;
             is_changed
         }
         toml::Value::Array(list) => {
-            let changed = list.iter_mut().map(hide_passwords);
+            let changed = list.iter_mut().map(|value| hide_in_value(value, is_url));
             changed.fold(false, |one, other| one | other)
         }
         toml::Value::Table(table) => {
-            let changed = table.iter_mut().map(|(_, value)| hide_passwords(value));
+            let names = table.iter_mut();
+            let changed = names.map(|(name, value)| hide_in_value(value, is_url && name == URL));
             changed.fold(false, |one, other| one | other)
         }
         _ => false,
@@ -109,14 +201,65 @@ mod tests {
             ("\"https://u:p%40@b@a:1\"", "\"https://(secret)@a:1\""),
             ("https://token@a", "https://(secret)@a"),
             (
-                "[\"http://u:p@a\", \"http://b/@c\", \"x://v@d\"]",
-                "[\"http://(secret)@a\", \"http://b/@c\", \"x://(secret)@d\"]",
+                "[\"http://u:p@a\", \"http://b/c\", 'x://v@d']",
+                "[\"http://(secret)@a\", \"http://b/c\", 'x://(secret)@d']",
             ),
+            ("\"http://u:p/w@a\"", "\"http://(secret)@a\""),
+            ("\"http://u:p?w#x@a\"", "\"http://(secret)@a\""),
+            ("\"http://u:p\\\"w'@a\"", "\"http://(secret)@a\""),
+            ("'http://u:p\\'", "'http://u:p\\'"),
+            (
+                "\"\"\"http://u:p\"w@a\"\"\"",
+                "\"\"\"http://(secret)@a\"\"\"",
+            ),
+            ("\"http://a/?b=c&d\"", "\"http://a/?b=(secret)&(secret)\""),
+            ("http://a/#b=c", "http://a/#b=(secret)"),
+            ("http://a/?", "http://a/?"),
             ("operator@example.org", "operator@example.org"),
+            ("\"unfinished", "\"unfinished"),
             ("://", "://"),
             ("", ""),
         ] {
-            assert_eq!(without_passwords(text), shown);
+            assert_eq!(without_url_secrets("acme.email", text), shown);
+        }
+    }
+
+    #[test]
+    fn where_a_url_is_expected_none_has_to_be_well_formed() {
+        for (text, shown) in [
+            ("\"u:p@localhost:4318\"", "\"(secret)@localhost:4318\""),
+            ("\"//u:p@a\"", "\"(secret)@a\""),
+            ("\"http:/u:p@a\"", "\"(secret)@a\""),
+            ("\"u:p://w@a\"", "\"(secret)@a\""),
+            ("\"u:p@http://a\"", "\"(secret)@http://a\""),
+            ("\"localhost:4318?b=c\"", "\"localhost:4318?b=(secret)\""),
+            ("\"localhost:4318\"", "\"localhost:4318\""),
+            ("\"https://a:1/b\"", "\"https://a:1/b\""),
+        ] {
+            for key in URLS {
+                let once = without_url_secrets(key, text);
+                assert_eq!(once, shown, "{key}");
+                assert_eq!(without_url_secrets(key, &once), shown, "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn keys_that_are_not_known_may_hold_secrets() {
+        for key in [
+            "otel.headrs",
+            "otel_headrs",
+            "otel",
+            "sqs.key",
+            "Admin.tls.x",
+        ] {
+            assert!(may_be_secret(key, true), "{key}");
+        }
+        for key in ["listener.adr", "matching.x"] {
+            assert!(!may_be_secret(key, true), "{key}");
+        }
+        for key in ["otel.endpoint", "federation.peers", "sqs.queues"] {
+            assert!(!may_be_secret(key, false), "{key}");
         }
     }
 
@@ -126,8 +269,10 @@ mod tests {
             [otel]
             headers = "authorization=x"
             endpoint = "http://u:p@a"
+            traces_endpoint = "http://a/?b=c"
+            metrics_endpoint = "http://a:4318"
             [federation]
-            peers = [{ url = "https://u:p@b" }, { url = "https://c" }]
+            peers = [{ name = "x:@c", url = "u:p@b" }, { url = "https://c" }]
             [tls]
             key = "key.pem"
         };
@@ -135,7 +280,12 @@ mod tests {
         hidden.sort();
         assert_eq!(
             hidden,
-            ["federation.peers", "otel.endpoint", "otel.headers"]
+            [
+                "federation.peers",
+                "otel.endpoint",
+                "otel.headers",
+                "otel.traces_endpoint"
+            ]
         );
         let shown = tree.to_string();
         assert!(
@@ -143,7 +293,15 @@ mod tests {
             "{shown}"
         );
         assert!(
-            shown.contains("(secret)@a") && shown.contains("https://c"),
+            [
+                "(secret)@a",
+                "(secret)@b",
+                "https://c",
+                "?b=(secret)",
+                "x:@c"
+            ]
+            .iter()
+            .all(|part| shown.contains(part)),
             "{shown}"
         );
     }

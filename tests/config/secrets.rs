@@ -4,7 +4,8 @@ use super::program::Broker;
 
 const FILE: &str = "[tls]\ndisable = true\n[geoip]\ndisable = true\n[otel]\n\
                     headers = \"authorization=hidden\"\n\
-                    endpoint = \"http://user:hidden@127.0.0.1:4318\"\n";
+                    endpoint = \"http://user:hidden@127.0.0.1:4318\"\n\
+                    traces_endpoint = \"http://127.0.0.1:4318/v1?token=hidden\"\n";
 
 #[test]
 fn secrets_are_printed_only_when_asked_for() {
@@ -15,7 +16,9 @@ fn secrets_are_printed_only_when_asked_for() {
     }
     let shown = "endpoint = \"http://(secret)@127.0.0.1:4318\"";
     assert!(printed.stdout.contains(shown), "{}", printed.stdout);
-    for key in ["otel.headers", "otel.endpoint"] {
+    let shown = "traces_endpoint = \"http://127.0.0.1:4318/v1?token=(secret)\"";
+    assert!(printed.stdout.contains(shown), "{}", printed.stdout);
+    for key in ["otel.headers", "otel.endpoint", "otel.traces_endpoint"] {
         let warning = format!("warning: {key}: without what is secret; --secrets prints it");
         assert!(printed.stderr.contains(&warning), "{}", printed.stderr);
     }
@@ -39,7 +42,22 @@ fn no_finding_shows_a_secret() {
         "[otel]\nheader = \"authorization=hidden\"\n",
         "[otel]\nendpoint = \"ftp://user:hidden@a\"\n",
         "[otel]\nendpoints = \"http://user:hidden@a\"\n",
+        "[otel]\nendpoint = \"user:hidden@localhost:4318\"\n",
+        "[otel]\nendpoint = \"//user:hidden@localhost\"\n",
+        "[otel]\nendpoint = \"http:/user:hidden@localhost\"\n",
+        "[otel]\nendpoint = \"http://user:hid/hidden@localhost\"\n",
+        "[otel]\nendpoint = \"http://user:hidden#hidden@localhost\"\n",
+        "[otel]\nendpoint = \"ftp://localhost/?token=hidden\"\n",
+        "[otel]\nheadrs = \"authorization=hidden\"\n",
+        "[admin]\ntls = { kye = \"hidden\" }\n",
+        "[sqs]\naccess = \"hidden\"\n",
+        "[sqs]\nqueues = [{ name = \"a\", access = \"hidden\" }]\n",
         "[acme]\ndirectory = \"http://user:hidden@ca.example/\"\n",
+        "[acme]\ndirectory = \"user:hidden@ca.example\"\n",
+        "[acme]\ndirectry = \"user:hidden@ca.example\"\n",
+        "[operator]\nlisten = \"http://user:hidden@localhost\"\n",
+        "[[federation.peers]]\nname = \"b.example\"\nurl = \"user:hidden@b:1\"\n",
+        "[[federation.peers]]\nname = \"b.example\"\nkey = \"hidden\"\n",
         "[[federation.peers]]\nname = \"b.example\"\nurl = \"https://user:hidden@b:1\"\n",
         "[admin]\ntokens = [{ name = \"alice\", role = \"viewer\", token = \"hidden\" }]\n",
         "[admin]\ntoken = \"hidden\"\n",

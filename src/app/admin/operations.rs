@@ -220,7 +220,10 @@ impl Operations for Administration {
             let value = match (overridden, value) {
                 (Some(value), _) => value.clone(),
                 (None, Some(_)) if config::is_secret(&key) => config::HIDDEN.to_owned(),
-                (None, value) => config::without_passwords(&value.unwrap_or_default()).into_owned(),
+                (None, value) => {
+                    let value = value.unwrap_or_default();
+                    config::without_url_secrets(&key, &value).into_owned()
+                }
             };
             let source = match overridden {
                 Some(_) => SOURCE.to_owned(),

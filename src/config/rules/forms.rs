@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddrV6};
 use std::path::Path;
 
-use crate::config::without_passwords;
+use http::Uri;
+
 use crate::listener::SOCKETS;
 use crate::telemetry::{LogLevel, otel};
 use crate::tls::acme::check_directory;
@@ -131,7 +132,8 @@ fn names(rules: &mut Rules<'_>) {
 }
 
 fn has_user(endpoint: &str) -> bool {
-    without_passwords(endpoint) != endpoint
+    let url = endpoint.parse::<Uri>();
+    url.is_ok_and(|url| url.authority().is_some_and(|it| it.as_str().contains('@')))
 }
 
 fn relay_patterns(rules: &mut Rules<'_>) {
