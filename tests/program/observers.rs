@@ -157,7 +157,7 @@ async fn collectors_on_a_machine_without_authorities() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().to_str().unwrap();
     for protocol in ["grpc", "http/protobuf"] {
-        expect_warning(
+        let program = expect_warning(
             &["-disable-geoip"],
             &[
                 ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://127.0.0.1:4317"),
@@ -168,6 +168,8 @@ async fn collectors_on_a_machine_without_authorities() {
             "otel: traces: TLS: ",
         )
         .await;
+        let log = program.log();
+        assert!(!log.contains("Error {"), "{log}");
     }
 }
 
