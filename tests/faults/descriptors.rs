@@ -29,6 +29,7 @@ async fn a_full_house_leaves_descriptors_for_files_and_closes_what_is_over() {
     let before = broker.at_rest().await;
     let (mut proxy, mut client) = tokio::join!(broker.peer(), broker.peer());
     broker.rendezvous_of(&mut proxy, &mut client).await;
+    let files = broker.open_files();
 
     let mut connections = Vec::new();
     for _ in 0..3 * LIMIT {
@@ -49,5 +50,7 @@ async fn a_full_house_leaves_descriptors_for_files_and_closes_what_is_over() {
     broker.rendezvous_of(&mut proxy, &mut client).await;
 
     drop((connections, proxy, client));
+    // Until it has noticed that they are gone the house is full.
+    until("they are gone", || broker.open_files() <= files).await;
     broker.recovers("few descriptors", before).await;
 }
