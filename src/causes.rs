@@ -1,4 +1,4 @@
-//! What an error and its causes say, in words. TLS tells points in time as seconds
+//! The words of an error and its causes. TLS tells points in time as seconds
 //! since 1970, which nobody can read.
 
 use std::error::Error;
@@ -36,7 +36,7 @@ fn of_certificate(error: &(dyn Error + 'static)) -> Option<String> {
     Some(format!("invalid peer certificate: {problem}"))
 }
 
-/// What TLS says by this error, its causes left aside.
+/// The error of TLS in this one, its causes left aside.
 pub fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     match error.downcast_ref::<io::Error>() {
         // It says what it holds, and does not have it as its cause.

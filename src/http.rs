@@ -210,7 +210,7 @@ impl Call {
     }
 }
 
-/// Whether a request is about the server as a whole (RFC 9110, section 7.1).
+/// Returns true if a request is about the server as a whole (RFC 9110, section 7.1).
 fn is_of_the_server(target: &Uri) -> bool {
     target.path() == "*"
 }

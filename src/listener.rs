@@ -366,7 +366,7 @@ impl<S: Serve> Server<S> {
     }
 }
 
-/// Whether there was no room for what was to be read.
+/// Returns true if there was no room for what was to be read.
 fn lacks_room(error: &io::Error) -> bool {
     error.get_ref().and_then(|error| error.downcast_ref()) == Some(&NoRoom)
 }

@@ -1,4 +1,4 @@
-//! Whether whoever runs the program can use files and directories, found out without
+//! Access of whoever runs the program to files and directories, found out without
 //! touching them.
 
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-/// Whether others on this machine may read a file, or enter a directory.
+/// The bits of a mode by which others on this machine may read a file, or enter a directory.
 const OTHERS_READ: u32 = 0o004;
 const OTHERS_ENTER: u32 = 0o001;
 
@@ -70,7 +70,7 @@ pub(super) fn directory(path: &Path) -> &Path {
     }
 }
 
-/// Whether others on this machine can read a file. What cannot be seen is nobody's.
+/// Returns true if others on this machine can read a file. What cannot be seen is nobody's.
 pub(super) fn is_exposed(path: &Path) -> bool {
     let mode = |path: &Path| {
         let metadata = fs::metadata(path);

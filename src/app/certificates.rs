@@ -101,7 +101,7 @@ impl Certificates {
         }
     }
 
-    /// Why the certificate that is served is better than what was read, and is kept:
+    /// The reason why the certificate that is served is better than what was read, and is kept:
     /// its setting, its file and its fault. None if what was read will be served.
     pub(super) fn objection(&self, pair: Option<&Pair>) -> Option<String> {
         match (self, pair) {

@@ -11,12 +11,12 @@ use crate::metrics::ip_recordings::{self, Recording};
 
 use super::cli::CountIps;
 
-/// What was counted.
+/// The outcome of a count.
 #[derive(Debug)]
 pub(super) struct Count {
     /// An estimate.
     pub(super) addresses: u64,
-    /// Why there is nothing to count.
+    /// The reason why there is nothing to count.
     pub(super) warning: Option<String>,
 }
 
@@ -64,7 +64,7 @@ impl Periods {
         self.last_end = self.last_end.max(Some(recording.recording_end));
     }
 
-    /// What is said when none of them is in the range.
+    /// The warning where none of them is in the range.
     fn warning(&self) -> String {
         let text = |time: Option<SystemTime>| {
             let time = time.and_then(|time| Timestamp::try_from(time).ok());

@@ -16,7 +16,7 @@ use crate::telemetry::otel::{Clocks, Instance, Otel, OtelError, Settings};
 use super::observed::process_figures;
 use super::random;
 
-/// What an [`Exports::open`] would log. Calls no collector.
+/// The warnings of [`Exports::open`]. Calls no collector.
 pub(super) fn check(settings: &Settings) -> Vec<String> {
     // What waits for a connection needs one, and is dropped again.
     let runtime = runtime::Builder::new_current_thread().enable_all().build();

@@ -63,7 +63,7 @@ pub(super) fn tls(settings: &Settings) -> anyhow::Result<Option<Tls>> {
     }))
 }
 
-/// Where borrowers come; nowhere if they do not.
+/// The sockets to which borrowers come; none if they do not.
 pub(super) async fn open(
     settings: &Settings,
     sockets: &mut Sockets,

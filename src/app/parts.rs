@@ -28,14 +28,14 @@ pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
     pub(super) certificates: Certificates,
     pub(super) books: Books,
-    /// What `/metrics` serves, if it serves anything.
+    /// The reader of what `/metrics` serves, if it serves anything.
     pub(super) metrics_log: Option<ReadMetricsLog>,
     pub(super) exports: Exports,
     /// Who may call the administration.
     pub(super) gate: Arc<Gate>,
     pub(super) peers: Peers,
     pub(super) locks: Locks,
-    /// What the peers may take of the memory.
+    /// The memory that peers may take.
     pub(super) bounds: Bounds,
 }
 

@@ -34,7 +34,7 @@ pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the operator should know of the queues, as far as this machine tells. Asks
+/// The warnings about the queues, as far as this machine tells. Asks
 /// nobody.
 pub(super) fn warnings(settings: &Settings) -> Vec<String> {
     #[cfg(feature = "sqs")]

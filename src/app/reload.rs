@@ -54,7 +54,7 @@ pub(super) struct Reloads {
 /// most are one.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// How long those who come before the country databases are read wait to be counted.
+/// The longest that those who come before the country databases are read wait to be counted.
 const COUNTRIES_PATIENCE: Duration = Duration::from_secs(30);
 
 type Asker = oneshot::Sender<Result<Reloaded, Refused>>;

@@ -347,7 +347,7 @@ fn log_style() -> LogStyle {
     }
 }
 
-/// Whether the terminal shows colours, and who sits there wants them
+/// Returns true if the terminal shows colours, and who sits there wants them
 /// (no-color.org).
 fn shows_colours() -> bool {
     let is_unwanted = env::var_os("NO_COLOR").is_some_and(|unwanted| !unwanted.is_empty());

@@ -25,7 +25,7 @@ pub(super) fn blame_configuration(error: anyhow::Error) -> anyhow::Error {
     WrongConfiguration(error).into()
 }
 
-/// What the operator should know of this machine's bounds and files, beside what is
+/// The warnings about this machine's bounds and files, beside what is
 /// wrong in them.
 pub(super) fn warnings(loaded: &Loaded) -> Vec<String> {
     let bounds = accounts::warning(&loaded.config).into_iter();

@@ -1,4 +1,4 @@
-//! What is doubtful about a bridge list: the broker can serve it, and some of its
+//! Doubts about a bridge list: the broker can serve it, and some of its
 //! clients will get nowhere.
 
 use std::fmt::{self, Display};

@@ -97,7 +97,7 @@ struct Toll<'a, F: Fn() -> bool> {
     broker: &'a Broker,
     origin: Origin,
     claimed: Option<IpAddr>,
-    /// Whether it leaves because the broker had it go.
+    /// Returns true if it leaves because the broker had it go.
     is_sent_away: F,
     is_due: bool,
 }

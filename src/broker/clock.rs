@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// How long may pass between two looks that count as one.
+/// The most that may pass between two looks that count as one.
 const AT_ONCE: Duration = Duration::from_millis(10);
-/// How often it is tried to have two such looks: a machine may be that busy.
+/// The number of tries to have two such looks: a machine may be that busy.
 const TRIES: usize = 100;
 
 /// Both clocks as they are at one time: only such readings tell whether the

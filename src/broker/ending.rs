@@ -34,7 +34,7 @@ impl Broker {
         self.lock().has_successor = true;
     }
 
-    /// Whether another broker is about to stand here.
+    /// Returns true if another broker is about to stand here.
     pub fn expects_successor(&self) -> bool {
         self.lock().has_successor
     }

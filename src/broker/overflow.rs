@@ -82,7 +82,7 @@ pub struct Borrowed {
 /// There is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotBorrowed {
-    /// Whether anybody was asked.
+    /// True if anybody was asked.
     pub was_asked: bool,
     /// Whether a proxy may have had the offer.
     pub was_offered: bool,

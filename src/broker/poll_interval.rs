@@ -100,7 +100,7 @@ const KEYS: [&str; 5] = [
     "restricted_poll_interval",
 ];
 
-/// What is wrong with a poll-interval file.
+/// A fault of a poll-interval file.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidPollIntervals {
     /// Not JSON, or not an integer where one should be.
@@ -111,14 +111,14 @@ pub enum InvalidPollIntervals {
     Negative(&'static str),
 }
 
-/// What a poll-interval file comes to.
+/// The outcome of a poll-interval file.
 #[derive(Debug)]
 pub struct Overridden {
     /// The intervals with all that can be read of the file.
     pub intervals: PollInterval,
     /// A key of it that means nothing here.
     pub unknown_key: Option<String>,
-    /// What cannot be read of it.
+    /// The faults of what cannot be read.
     pub wrong: Vec<InvalidPollIntervals>,
 }
 
@@ -192,7 +192,7 @@ fn interval(
 mod tests {
     use super::*;
 
-    /// What a file without a fault comes to.
+    /// The intervals of a file without a fault.
     fn read(text: &str) -> PollInterval {
         let read = PollInterval::default().overridden_by(text);
         assert!(

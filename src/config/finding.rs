@@ -90,11 +90,11 @@ pub struct Finding {
     pub problem: String,
 }
 
-/// How PEM texts begin, among them private keys. No path has it.
+/// The beginning of PEM texts, among them private keys. No path has it.
 pub(super) const PEM: &str = "-----BEGIN ";
 const NOT_SHOWN: &str = "(a PEM text, not shown)";
 
-/// What problems begin with where there is no such key, section or variable, or no
+/// The beginning of problems where there is no such key, section or variable, or no
 /// such key in a table of the value.
 const UNKNOWN: &str = "unknown ";
 

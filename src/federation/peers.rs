@@ -59,7 +59,7 @@ pub(super) enum Ended {
     Cancelled,
 }
 
-/// What is wrong with a peer.
+/// A fault of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     /// One short line without addresses.
@@ -95,21 +95,21 @@ struct Peer {
     problem: Option<Noted>,
 }
 
-/// What went wrong last.
+/// The last fault.
 #[derive(Debug)]
 struct Noted {
     words: String,
     weight: Weight,
 }
 
-/// How much a problem tells.
+/// The weight of what a problem tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Weight {
     /// That a connection has ended.
     Vague,
-    /// What came of a call.
+    /// The outcome of a call.
     OfCall,
-    /// Why there is no connection.
+    /// The reason why there is no connection.
     Reason,
 }
 

@@ -73,13 +73,13 @@ pub(super) fn of_call(status: &Status) -> Problem {
     }
 }
 
-/// Whether a status is not the peer's word, but only tells that there is no
+/// Returns true if a status is not the peer's word, but only tells that there is no
 /// connection any more.
 fn is_from_below(status: &Status) -> bool {
     status.source().is_some_and(|error| !is_explained(error))
 }
 
-/// Whether TLS says what is wrong: an alert of the peer's, or a certificate. Of an
+/// Returns true if TLS says what is wrong: an alert of the peer's, or a certificate. Of an
 /// alert that comes after the handshake HTTP/2 keeps the words only.
 fn is_explained(error: &(dyn Error + 'static)) -> bool {
     const ALERT: &str = "received fatal alert";

@@ -10,7 +10,7 @@ use crate::listener::addresses;
 
 use super::auth::Role;
 
-/// Where the administration listens unless it is told of another Unix socket, if the
+/// The socket of the administration unless it is told of another Unix socket, if the
 /// directory is there.
 pub const DEFAULT_SOCKET: &str = "/run/snowflake-broker/admin.sock";
 

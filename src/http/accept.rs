@@ -27,7 +27,7 @@ pub(super) fn format(headers: &HeaderMap) -> Format {
     }
 }
 
-/// Whether `Accept-Encoding` asks for gzip.
+/// Returns true if `Accept-Encoding` asks for gzip.
 pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
     let weight = |codings: &[&str]| {
         let preferences = preferences(headers, ACCEPT_ENCODING);
@@ -39,14 +39,14 @@ pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
     gzip.is_some_and(|gzip| gzip > 0 && gzip >= as_it_is)
 }
 
-/// What one element of such a header asks for.
+/// One element of such a header.
 struct Preference<'a> {
     name: &'a str,
     version: Option<&'a str>,
     weight: u16,
 }
 
-/// How precisely a media range describes a form.
+/// The precision with which a media range describes a form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Precision {
     Anything,
@@ -95,7 +95,7 @@ impl<'a> Preference<'a> {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// How precisely this media range describes a form; none if it is of others. Of
+    /// The precision with which this media range describes a form; none if it is of others. Of
     /// parameters the version tells forms apart.
     fn precision(&self, format: Format) -> Option<Precision> {
         let (media_type, any_subtype, version) = match format {

@@ -17,7 +17,7 @@ use super::caller::behind_cache;
 use super::paths::normalized;
 use super::{Front, body};
 
-/// What the paths begin with.
+/// The beginning of the paths.
 pub(super) const PREFIX: &str = "/amp/client/";
 
 /// There is no memory for one more poll.

@@ -206,7 +206,7 @@ where
     Ok(whole.freeze())
 }
 
-/// Whether a body is wrong, or only not whole.
+/// Returns true if a body is wrong, or only not whole.
 fn unreadable(error: &(dyn Error + 'static)) -> UnreadableBody {
     let mut errors = iter::successors(Some(error), |&error| error.source());
     if errors.any(is_cut_off) {

@@ -181,7 +181,7 @@ impl Reservation {
         .await;
     }
 
-    /// Whether somebody else needs the memory more.
+    /// Returns true if somebody else needs the memory more.
     pub fn is_revoked(&self) -> bool {
         self.state.is_revoked()
     }

@@ -76,7 +76,7 @@ struct State {
     phases: u64,
     /// Goes up with each change of what is due.
     changes: u64,
-    /// What comes over HTTP/2. There, bytes are no sign of a request.
+    /// The frames that come over HTTP/2. There, bytes are no sign of a request.
     frames: Option<Frames>,
     /// Bytes that have come of the head of a request, or of several.
     head: usize,

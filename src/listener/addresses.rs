@@ -1,4 +1,4 @@
-//! Where to listen as a setting has it: one text, which may be several with commas, or a
+//! Places to listen as a setting has them: one text, which may be several with commas, or a
 //! list of texts.
 
 use std::fmt;

@@ -63,7 +63,7 @@ fn listen_on_each<L>(
     Ok(listeners)
 }
 
-/// Whether this machine does not have an address, or knows nothing of its family: a
+/// Returns true if this machine does not have an address, or knows nothing of its family: a
 /// kernel without IPv6 has no such sockets, and one in which it is switched off has
 /// no such addresses.
 fn is_absent(error: &io::Error) -> bool {

@@ -14,9 +14,9 @@ const END_HEADERS: u8 = 0x4;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frames {
     header: [u8; HEADER],
-    /// How much of the frame's header has come.
+    /// The bytes of the frame's header that have come.
     header_read: usize,
-    /// How much of its payload has, and has not.
+    /// The bytes of its payload that have, and have not.
     read: usize,
     left: usize,
     /// Bytes of a head whose last frame has not come.
@@ -99,7 +99,7 @@ mod tests {
         [header, vec![0xff; length]].concat()
     }
 
-    /// What is kept of these, by a look at all of it.
+    /// The bytes that are kept of these, by a look at all of it.
     fn naive(bytes: &[u8]) -> usize {
         let Some(mut rest) = bytes.get(PREFACE..) else {
             return bytes.len();

@@ -22,10 +22,10 @@ use super::write_through::{WriteThrough, write_through};
 /// Bytes of a handshake that are not in an account: few clients send more, and
 /// they are a part of what a connection costs by itself.
 const FREE: usize = 4 * 1024;
-/// How much of a hello is read at once, in bytes.
+/// The most of a hello that is read at once, in bytes.
 const READ_SIZE: usize = 2 * 1024;
 
-/// How long a peer that speaks HTTP in the clear may take to hear so.
+/// The time-out of telling a peer that it speaks HTTP in the clear.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The answer to a request that came in the clear.
@@ -47,11 +47,11 @@ struct UnderWay {
     place: Arc<Reservation>,
     bytes: usize,
     in_account: usize,
-    /// What was read of the hello, and rustls has not read yet.
+    /// The part of the hello that was read, and that rustls has not read yet.
     early: BytesMut,
 }
 
-/// What a connection begins with.
+/// The beginning of a connection.
 enum Beginning {
     /// A handshake, or something that rustls will say what is wrong with.
     Tls(Arc<ServerConfig>),
@@ -134,13 +134,13 @@ impl UnderWay {
     }
 }
 
-/// Whether somebody came for the certificate of an ACME challenge. That was all:
+/// Returns true if somebody came for the certificate of an ACME challenge. That was all:
 /// nothing follows the handshake (RFC 8737, section 3).
 pub(super) fn is_challenge(stream: &TlsStream<Handshake>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(b"acme-tls/1")
 }
 
-/// Whether it begins as the name of a method does: no record of TLS begins with a
+/// Returns true if it begins as the name of a method does: no record of TLS begins with a
 /// letter.
 fn is_http(received: &[u8]) -> bool {
     received.first().is_some_and(u8::is_ascii_alphabetic)

@@ -23,7 +23,7 @@ impl Connection {
         self.activity.request_read();
     }
 
-    /// Whether the connection broke off for want of memory.
+    /// Returns true if the connection broke off for want of memory.
     pub fn lacks_memory(&self) -> bool {
         self.activity.lacks_memory()
     }

@@ -41,7 +41,7 @@ impl Watched {
         }
     }
 
-    /// How many bytes are kept to be read before all others.
+    /// The number of bytes that are kept to be read before all others.
     pub(super) fn early(&self) -> usize {
         self.early.len()
     }

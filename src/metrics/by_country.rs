@@ -1,4 +1,4 @@
-//! Whoever is counted by country: the addresses of proxies, the polls of clients. As
+//! Counts by country: of the addresses of proxies, and of the polls of clients. As
 //! long as the country databases are being read after a start, who comes is kept in
 //! memory, and counted when they are there: for a moment, and only so many.
 
@@ -13,10 +13,10 @@ use crate::geoip::{CountryCode, GeoIp};
 use crate::wire::nat::NatType;
 use crate::wire::proxy::{ProxyPoll, ProxyType};
 
-/// How many are kept, in 2 MB; further ones count as from an unknown country.
+/// The most that are kept, in 2 MB; further ones count as from an unknown country.
 const KEPT_MAX: usize = 1 << 16;
 
-/// Where addresses are, and who waits to be counted until that is known.
+/// The countries of addresses, and those who wait to be counted until they are known.
 #[derive(Debug, Default)]
 pub(super) struct Countries {
     known: Arc<GeoIp>,

@@ -35,9 +35,9 @@ pub struct Recording {
 pub struct InvalidRecording {
     /// Counted from 1.
     pub number: usize,
-    /// Where in the line it was noticed, counted from 1.
+    /// The column in which it was noticed, counted from 1.
     pub column: usize,
-    /// What is wrong there.
+    /// The fault.
     pub fault: String,
 }
 

@@ -16,7 +16,7 @@ pub struct SavedState {
     /// When the window began.
     #[serde(with = "timestamp")]
     pub window_start: SystemTime,
-    /// What was counted.
+    /// The outcome of a count.
     pub counts: WindowCounts,
     /// How many addresses there were.
     pub ips: SavedIps,

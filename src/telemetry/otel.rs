@@ -42,7 +42,7 @@ use sampling::WithLinked;
 use spans::{Spans, TRACES};
 use transport::{Signal, Transport};
 
-/// Why something cannot be exported.
+/// The reason why something cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum OtelError {
     /// Traces have no way to their collector.

@@ -36,7 +36,7 @@ pub struct Validity {
     pub until: SystemTime,
 }
 
-/// Why a certificate cannot be served. The words hold nothing of what is in its
+/// The reason why a certificate cannot be served. The words hold nothing of what is in its
 /// files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCertificate {
@@ -130,7 +130,7 @@ impl Certificate {
         self.validity
     }
 
-    /// What is wrong with it at this time, although it can be served.
+    /// The flaws that it has at this time, although it can be served.
     pub fn flaws(&self, now: SystemTime) -> Vec<Flaw> {
         let of_time = self.validity.flaw(now);
         of_time.into_iter().chain(self.flaws.clone()).collect()
@@ -165,7 +165,7 @@ fn check_match(key: &CertifiedKey) -> Result<(), InvalidCertificate> {
     }
 }
 
-/// Why it is not that of the first one.
+/// The reason why it is not that of the first one.
 fn owner_of(key: &CertifiedKey) -> InvalidCertificate {
     let public = key.key.public_key();
     let is_its_own = |der: &CertificateDer<'_>| {
@@ -187,7 +187,7 @@ impl Validity {
         }
     }
 
-    /// Whether clients would rather have a certificate with this validity than one
+    /// Returns true if clients would rather have a certificate with this validity than one
     /// with another: one that is valid, else one that will be, else the one that was
     /// for longer.
     pub fn is_better_than(self, other: Self, now: SystemTime) -> bool {

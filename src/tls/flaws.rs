@@ -1,4 +1,4 @@
-//! What is wrong with certificates that can be served all the same: some clients
+//! Flaws of certificates that can be served all the same: some clients
 //! refuse them.
 
 use std::fmt;
@@ -42,10 +42,10 @@ pub enum Flaw {
 }
 
 impl Flaw {
-    /// How long before its end a certificate is to be renewed.
+    /// The time before its end in which a certificate is to be renewed.
     pub const SOON: Duration = Duration::from_hours(7 * 24);
 
-    /// Whether it is about time, and so may not have been there before.
+    /// Returns true if it is about time, and so may not have been there before.
     pub fn is_of_time(self) -> bool {
         matches!(
             self,
@@ -53,7 +53,7 @@ impl Flaw {
         )
     }
 
-    /// Whether it is one only where all the world comes, and not where each other's
+    /// Returns true if it is one only where all the world comes, and not where each other's
     /// authorities and programs are known.
     pub fn is_of_strangers(self) -> bool {
         matches!(
@@ -208,7 +208,7 @@ fn gap(chain: &[X509Certificate<'_>]) -> Option<Flaw> {
     })
 }
 
-/// Whether a client that trusts the last certificate would refuse the first. How long
+/// Returns true if a client that trusts the last certificate would refuse the first. How long
 /// each is valid, and what for, does not matter here.
 fn signatures(chain: &[CertificateDer<'_>]) -> Option<Flaw> {
     let [own, issuers @ .., last] = chain else {

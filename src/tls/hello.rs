@@ -115,7 +115,7 @@ impl<'a> Reader<'a> {
         Some(bytes.fold(0, |number, &byte| number << 8 | usize::from(byte)))
     }
 
-    /// What follows its length, itself a number of so many bytes.
+    /// The list that follows its length, itself a number of so many bytes.
     fn list(&mut self, length: usize) -> Option<Self> {
         let length = self.number(length)?;
         self.take(length).map(Self)

@@ -18,7 +18,7 @@ use x509_parser::prelude::GeneralName;
 use super::Certificate;
 use super::pem::{self, Fault};
 
-/// Why it cannot be set up. The words hold nothing of what is in the file of the
+/// The reason why it cannot be set up. The words hold nothing of what is in the file of the
 /// authorities.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidMutualTls {

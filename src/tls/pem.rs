@@ -137,7 +137,7 @@ pub fn in_lines(text: &[u8]) -> Result<Vec<u8>, Fault> {
     Ok(sections.iter().flat_map(Section::text).collect())
 }
 
-/// What is between two lines.
+/// The text between two lines.
 struct Section<'a> {
     label: &'a [u8],
     body: &'a [u8],
@@ -195,7 +195,7 @@ fn sections(text: &[u8]) -> Result<Vec<Section<'_>>, Fault> {
     Ok(sections)
 }
 
-/// What is between sections may say anything, but nothing ends there that has not
+/// Text between sections may say anything, but nothing ends there that has not
 /// begun.
 fn check_passed_over(text: &[u8]) -> Result<(), Fault> {
     match memmem::find(text, END) {
@@ -222,7 +222,7 @@ fn check_encoding(text: &[u8]) -> Result<(), Fault> {
     }
 }
 
-/// What is before a text and what is after it.
+/// The parts before a text and after it.
 fn split<'a>(text: &'a [u8], at: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let position = memmem::find(text, at)?;
     Some((&text[..position], &text[position + at.len()..]))
@@ -233,7 +233,7 @@ fn begins_with_line_break(text: &[u8]) -> bool {
     matches!(after_blanks.next(), None | Some(b'\n' | b'\r'))
 }
 
-/// Whether a text ends in the middle of the line that begins a section.
+/// Returns true if a text ends in the middle of the line that begins a section.
 fn is_begun(text: &[u8]) -> bool {
     let last_line = text.rsplit(|byte| matches!(byte, b'\n' | b'\r')).next();
     let last_line = last_line.unwrap_or_default().trim_ascii_start();

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// What names a bridge: the digest of its RSA identity key (SHA-1), written as 40
+/// The name of a bridge: the digest of its RSA identity key (SHA-1), written as 40
 /// hex digits, or its Ed25519 identity key, written as 64.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(Identity);

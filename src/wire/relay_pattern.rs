@@ -13,7 +13,7 @@ pub struct RelayPattern {
     name: String,
 }
 
-/// Why a rule fits no host name.
+/// The reason why a rule fits no host name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRelayPattern {
     /// It has a `*`.
@@ -66,7 +66,7 @@ impl RelayPattern {
         name.split('.').all(|label| !label.is_empty())
     }
 
-    /// Whether a proxy with this rule carries traffic to the host.
+    /// Returns true if a proxy with this rule carries traffic to the host.
     pub fn accepts(&self, host: &str) -> bool {
         if self.exact {
             self.name == host

@@ -21,7 +21,7 @@ const SETTING: &str = "admin.listen";
 /// Who may write to the socket may change everything: its owner and its group.
 const MODE: u32 = 0o660;
 
-/// What is appended to the name of a socket that is not finished.
+/// The suffix of the name of a socket that is not finished.
 const UNFINISHED: &str = ".new";
 /// The longest path of a socket, in bytes (unix(7)).
 const PATH_MAX: usize = 107;
@@ -38,7 +38,7 @@ pub(in crate::app) fn check(settings: &Settings) -> anyhow::Result<()> {
         })
 }
 
-/// What a start would warn of.
+/// The warnings of a start.
 pub(in crate::app) fn warning(settings: &Settings) -> Option<String> {
     settings.listen().into_iter().find_map(|place| match place {
         Listen::UnixIfPossible(path) if path.parent().is_some_and(Path::is_dir) => {

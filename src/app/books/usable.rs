@@ -1,4 +1,4 @@
-//! What can be used of the settings. Counts are only watched by: what is wrong here
+//! The part of the settings that can be used. Counts only observe: what is wrong here
 //! keeps no broker from serving.
 
 use std::io;
@@ -42,7 +42,7 @@ pub(in crate::app) fn usable(settings: &Settings) -> (Settings, Vec<String>) {
     (usable, warnings)
 }
 
-/// What a start would say, which tries the metrics log, too. Writes nothing.
+/// The warnings of a start, which tries the metrics log, too. Writes nothing.
 pub(in crate::app) fn check(settings: &Settings) -> Vec<String> {
     let (usable, mut warnings) = usable(settings);
     if let Some(path) = &usable.metrics_log
@@ -53,13 +53,13 @@ pub(in crate::app) fn check(settings: &Settings) -> Vec<String> {
     warnings
 }
 
-/// What is said of a metrics log to which nothing can be appended.
+/// The warning of a metrics log to which nothing can be appended.
 pub(super) fn unwritable(path: &Path, error: &io::Error) -> String {
     let path = path.display();
     format!("metrics.metrics_log: {path} cannot be written, will be tried again: {error}")
 }
 
-/// Whether there is a file that appending would spoil. One that cannot be read is
+/// Returns true if there is a file that appending would spoil. One that cannot be read is
 /// said when it cannot be written either.
 fn is_something_else(settings: &Settings) -> bool {
     let tail = log(settings).and_then(|log| log.tail().ok());

@@ -57,7 +57,7 @@ pub(in crate::app) fn check(settings: &Settings) -> anyhow::Result<()> {
     check_directory(&settings.cert_cache)
 }
 
-/// What a start would warn of.
+/// The warnings of a start.
 pub(in crate::app) fn warning(settings: &Settings) -> Option<String> {
     if settings.hostnames.is_empty() {
         return None;

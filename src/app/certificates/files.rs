@@ -87,7 +87,7 @@ struct Good {
 }
 
 impl Good {
-    /// Why it is better than this pair, if it is. An expired certificate is no
+    /// The reason why it is better than this pair, if it is. An expired certificate is no
     /// replacement for one that clients take.
     fn objection(&self, pair: &Pair, now: SystemTime) -> Option<String> {
         let is_better = self
@@ -133,7 +133,7 @@ impl WatchedFiles {
         Arc::clone(&self.served.serving)
     }
 
-    /// Why this pair will not be served.
+    /// The reason why this pair will not be served.
     pub(super) fn objection(&self, pair: &Pair) -> Option<String> {
         self.good.borrow().objection(pair, clock::wall_clock())
     }

@@ -1,4 +1,4 @@
-//! What is wrong with the certificates that a configuration names, although they can
+//! Flaws of the certificates that a configuration names, although they can
 //! be served.
 
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::broker::clock;
 use crate::config::{Config, Loaded};
 use crate::tls::Flaw;
 
-/// How often time's flaws are told while the broker runs.
+/// The interval at which time's flaws are told while the broker runs.
 const REMINDER_INTERVAL: Duration = Duration::from_hours(24);
 
 /// The flaws of all certificates at a time, each with its setting and file. What
@@ -51,7 +51,7 @@ struct Files<'a> {
     section: &'static str,
     cert: &'a Path,
     key: &'a Path,
-    /// Whether anybody may come, and not only programs that know each other's
+    /// True if anybody may come, and not only programs that know each other's
     /// authorities.
     is_public: bool,
 }

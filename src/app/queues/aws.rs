@@ -56,7 +56,7 @@ pub(super) fn services(settings: &Settings) -> impl Iterator<Item = Service> {
     })
 }
 
-/// What the operator should know of these queues: that no region is known of them.
+/// The warnings about these queues: that no region is known of them.
 pub(super) fn warnings(settings: &Settings) -> Vec<String> {
     let queues = settings.all_queues();
     if queues.is_empty() {
@@ -71,7 +71,7 @@ pub(super) fn warnings(settings: &Settings) -> Vec<String> {
     unknown.map(no_region).collect()
 }
 
-/// Whether the settings, a variable or a profile names the region of a queue. The
+/// Returns true if the settings, a variable or a profile names the region of a queue. The
 /// service that tells machines at Amazon of theirs is not asked.
 async fn has_region(queue: &QueueSettings) -> bool {
     let mut profile = ProfileFileRegionProvider::builder();

@@ -1,4 +1,4 @@
-//! What a broker is to know of bridges and intervals, from the files that the
+//! The knowledge of bridges and intervals, from the files that the
 //! configuration names.
 
 use std::sync::Arc;
@@ -15,18 +15,18 @@ use super::prepared::{Part, Refused, Wrong, file, read};
 const BRIDGE_LIST: &str = "broker.bridge_list_path";
 const POLL_INTERVALS: &str = "poll_interval.filepath";
 
-/// What a broker is to know, but for the countries, and what is doubtful about it.
+/// The knowledge of a broker, but for the countries, and what is doubtful about it.
 pub(in crate::app) struct Known {
     pub(in crate::app) knowledge: Knowledge,
-    /// What the operator should know of it.
+    /// The warnings about it.
     pub(in crate::app) warnings: Vec<String>,
-    /// What is wrong with it and keeps no broker from starting, which does without. A
+    /// The faults that keep no broker from starting, which does without. A
     /// reload changes nothing then.
     pub(in crate::app) tolerated: Vec<Wrong>,
 }
 
 impl Known {
-    /// What a start says of it.
+    /// The warnings of a start.
     pub(in crate::app) fn warnings(&self) -> impl Iterator<Item = &str> {
         let tolerated = self.tolerated.iter().map(|wrong| &*wrong.problem);
         self.warnings.iter().map(String::as_str).chain(tolerated)
@@ -87,7 +87,7 @@ struct Intervals {
     told: PollInterval,
     /// Of what is in the file in vain.
     warning: Option<String>,
-    /// What the file cannot tell. The reference broker starts without it, too.
+    /// The faults of the file. The reference broker starts without it, too.
     wrong: Vec<Wrong>,
 }
 

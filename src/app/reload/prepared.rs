@@ -134,7 +134,7 @@ impl Wrong {
 /// Good values for everything, not in force yet.
 pub(super) struct Prepared {
     pub(super) loaded: Loaded,
-    /// What the operator should know of the files.
+    /// The warnings about the files.
     pub(super) warnings: Vec<String>,
     knowledge: Knowledge,
     certificate: Option<Pair>,
@@ -278,7 +278,7 @@ pub(in crate::app) fn read(setting: &str, path: &Path) -> anyhow::Result<String>
     regular_file::read_to_string(path).with_context(|| file(setting, path))
 }
 
-/// How a file that a setting names is told.
+/// The name of a file after that of its setting.
 pub(super) fn file(setting: &str, path: &Path) -> String {
     format!("{setting}: {}", path.display())
 }

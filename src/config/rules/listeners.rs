@@ -15,7 +15,7 @@ struct Listener<'a> {
     /// Its name among [`crate::listener::SOCKETS`].
     socket: &'static str,
     addr: &'a str,
-    /// Whether the broker starts without it, with a warning.
+    /// True if the broker starts without it, with a warning.
     is_optional: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What is refused of where connections are taken.
+//! Refusals of places where connections are taken.
 
 use super::*;
 

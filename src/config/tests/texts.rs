@@ -1,4 +1,4 @@
-//! What the texts of variables and flags mean.
+//! The meaning of the texts of variables and flags.
 
 use super::*;
 

@@ -36,7 +36,7 @@ pub(super) fn list(
     })
 }
 
-/// What an operator should know of these bridges, by the relay pattern in force.
+/// The warnings about these bridges, by the relay pattern in force.
 pub(super) fn warnings(bridges: &BridgeList, knowledge: &Knowledge) -> Vec<String> {
     let doubts = bridges.doubts(&knowledge.allowed_relay_pattern);
     doubts.iter().map(ToString::to_string).collect()

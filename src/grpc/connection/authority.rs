@@ -27,7 +27,7 @@ const FRAME_MAX: usize = 16_384;
 const AUTHORITY: u64 = 1;
 const AUTHORITY_NAME: &[u8] = b":authority";
 const AUTHORITY_IN_HUFFMAN_CODE: &[u8] = b"\xb8\x3b\x53\x39\xec\x32\x7d\x7f";
-/// What a caller may mean. Any beginning of it is a name, too.
+/// The host that a caller may mean. Any beginning of it is a name, too.
 const LOCALHOST: &[u8] = b"localhost";
 
 /// Rewrites the bytes of one connection, in the direction of the server.
@@ -132,7 +132,7 @@ enum Field<'a> {
 struct Text<'a> {
     bytes: &'a [u8],
     is_in_huffman_code: bool,
-    /// How many bytes it takes with its length.
+    /// The bytes that it takes with its length.
     written: usize,
 }
 

@@ -23,7 +23,7 @@ const TRACEPARENT: &str = "traceparent";
 /// How long before the borrower gives up it is told that no proxy has answered: it
 /// can tell then silent proxies from a silent lender.
 const MARGIN: Duration = Duration::from_millis(50);
-/// How many bytes of bridges are told at most, some 40,000 of them: a borrower reads no
+/// The most bytes of bridges that are told, some 40,000 of them: a borrower reads no
 /// more than 1 MiB.
 const BRIDGES_BYTES_MAX: usize = 900_000;
 

@@ -224,7 +224,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether no network has more connections than that of this path.
+    /// Returns true if no network has more connections than that of this path.
     fn has_most(&self, path: &Path) -> bool {
         let network = path.hashes().last();
         let network = network.and_then(|hash| self.accounts.get(hash));

@@ -237,7 +237,7 @@ fn in_a_full_house_the_largest_network_makes_room() {
     assert_eq!(revoked, [1, 2]);
 }
 
-/// Who made room needs a moment to go. Others were reset meanwhile.
+/// Those who made room need a moment to go. Others were reset meanwhile.
 #[test]
 fn in_a_burst_the_last_places_are_not_for_the_network_with_most() {
     let accounts = accounts();

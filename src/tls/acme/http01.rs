@@ -26,7 +26,7 @@ async fn page(
     challenges.page(&token).ok_or(StatusCode::NOT_FOUND)
 }
 
-/// What everything else gets, but for the options of the server as a whole
+/// The reply to everything else, but for the options of the server as a whole
 /// (RFC 9110, section 9.3.7).
 async fn elsewhere(method: Method, target: Uri) -> StatusCode {
     if method == Method::OPTIONS && target.path() == "*" {

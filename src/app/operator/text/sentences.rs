@@ -107,7 +107,7 @@ pub(in crate::app::operator) fn bridges(listed: &v1::ListBridgesResponse) -> Str
     )
 }
 
-/// What has been checked of a file.
+/// The findings of a check of a file.
 pub(in crate::app::operator) fn checked_bridges(checked: &v1::ListBridgesResponse) -> String {
     let count = bridge_count(checked.bridges.len());
     format!("ok, {count}\n{}", warnings(&checked.warnings))

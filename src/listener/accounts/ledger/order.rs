@@ -10,7 +10,7 @@ pub(super) struct Order {
     by_weight: Option<BTreeSet<(usize, u64)>>,
     /// Networks by connections, if some of these may idle.
     idle: BTreeSet<(usize, u64)>,
-    /// How many networks have so many connections.
+    /// The number of networks that have so many connections.
     sizes: BTreeMap<usize, usize>,
 }
 

@@ -16,7 +16,7 @@ thread_local! {
     pub(super) static STEPS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Whether it is a connection, and when it began to idle or came: the first goes first.
+/// True for a connection, and the time when it began to idle or came: the first goes first.
 type Turn = (bool, u64);
 
 /// A ledger, and its holders in the order in which they came.
@@ -49,7 +49,7 @@ impl Scene {
         leaving.map(|(key, _)| key).collect()
     }
 
-    /// Whoever stays, with the place in the order in which they go: of an address the
+    /// All who stay, with the place in the order in which they go: of an address the
     /// requests as they came, then connections as they began to idle.
     fn turns(&self) -> Vec<(HolderKey, &Holder, Option<Turn>)> {
         let staying = self.came.iter().enumerate().filter_map(|(number, key)| {
@@ -63,7 +63,7 @@ impl Scene {
         staying.collect()
     }
 
-    /// Whom a look at each holder finds to free so many bytes.
+    /// Those whom a look at each holder finds to free so many bytes.
     fn naive_relief(&self, bytes: usize) -> BTreeSet<HolderKey> {
         let bounds = self.ledger.bounds;
         let excess = self.ledger.excess(bytes);
@@ -96,7 +96,7 @@ impl Scene {
         gone
     }
 
-    /// Whom a look at each connection finds to make room for one more.
+    /// Those whom a look at each connection finds to make room for one more.
     fn naive_idle(&self) -> BTreeSet<HolderKey> {
         let idle = self.turns().into_iter();
         let idle = idle.filter_map(|(key, holder, turn)| {
