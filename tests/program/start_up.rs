@@ -267,6 +267,7 @@ async fn directories_that_will_not_do() {
         "-acme-hostnames=broker.example".to_owned(),
         format!("-acme-cert-cache={}", theirs.display()),
     ];
+    set(&theirs, 0o700);
     set(&theirs.join("certificate.json"), 0o000);
     let beginning = format!(
         "acme.cert_cache: {}/certificate.json: is it another user's?",
