@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use rustix::process::Signal;
 use snowflake_broker::proto::admin::v1::GetStatusRequest;
@@ -103,6 +103,20 @@ async fn answers_at(channel: Channel) {
     client.get_status(GetStatusRequest {}).await.unwrap();
 }
 
+/// Runs a script in namespaces of its own, which are torn down with it.
+async fn on_a_machine(script: &str, variables: &[(&str, &str)]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let mut unshare = Command::new("unshare");
+    unshare
+        .args(["--map-root-user", "--mount", "--net", "--pid", "--fork"])
+        .args(["--kill-child", "bash", "-c", script])
+        .current_dir(folder.path())
+        .env("BROKER", env!("CARGO_BIN_EXE_snowflake-broker"))
+        .envs(variables.iter().copied())
+        .kill_on_drop(true);
+    timeout(FOREVER, unshare.output()).await.unwrap().unwrap()
+}
+
 #[tokio::test]
 async fn one_that_is_passed_is_used_and_left() {
     let setup = Setup::new();
@@ -128,15 +142,7 @@ async fn the_default_one_is_not_insisted_on() {
         broker 2 2> second &\n\
         until : 2> /dev/null < /dev/tcp/127.0.0.1/2; do sleep 0.05; done\n\
         cat second";
-    let folder = tempfile::tempdir().unwrap();
-    let mut unshare = Command::new("unshare");
-    unshare
-        .args(["--map-root-user", "--mount", "--net", "--pid", "--fork"])
-        .args(["--kill-child", "bash", "-c", script])
-        .current_dir(folder.path())
-        .env("BROKER", env!("CARGO_BIN_EXE_snowflake-broker"))
-        .kill_on_drop(true);
-    let output = timeout(FOREVER, unshare.output()).await.unwrap().unwrap();
+    let output = on_a_machine(script, &[]).await;
     let log = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(log.contains("admin.listen: cannot listen on"), "{output:?}");
     assert!(log.contains("there is no administration"), "{log}");
@@ -177,16 +183,7 @@ async fn the_default_one_is_there_besides_an_address() {
         \"$BROKER\" admin status\n\
         \"$BROKER\" admin status --address 127.0.0.1:2\n\
         \"$BROKER\" admin status --address unix:/run/snowflake-broker/admin.sock\n";
-    let folder = tempfile::tempdir().unwrap();
-    let mut unshare = Command::new("unshare");
-    unshare
-        .args(["--map-root-user", "--mount", "--net", "--pid", "--fork"])
-        .args(["--kill-child", "bash", "-c", script])
-        .current_dir(folder.path())
-        .env("BROKER", env!("CARGO_BIN_EXE_snowflake-broker"))
-        .env("SNOWFLAKE_BROKER_ADMIN__LISTEN", "127.0.0.1:2")
-        .kill_on_drop(true);
-    let output = timeout(FOREVER, unshare.output()).await.unwrap().unwrap();
+    let output = on_a_machine(script, &[("SNOWFLAKE_BROKER_ADMIN__LISTEN", "127.0.0.1:2")]).await;
     assert!(output.status.success(), "{output:?}");
 }
 
