@@ -213,7 +213,7 @@ pub struct Limits {
     /// How many may come at once
     #[arg(long, value_name = "NUMBER")]
     pub answer_burst: Option<u32>,
-    /// How many times as much may come from an address that passes on the requests of many
+    /// Factor of the limits for an address that passes on the requests of many
     #[arg(long, value_name = "NUMBER")]
     pub intermediary_factor: Option<u32>,
     /// Networks of AMP caches, or google, in place of all there were; may be repeated
@@ -222,7 +222,7 @@ pub struct Limits {
     /// Know no AMP caches
     #[arg(long, conflicts_with = "intermediaries")]
     pub no_intermediaries: bool,
-    /// How many times as much may come from a peer that says to forward for others
+    /// Factor of the limits for a peer that says to forward for others
     #[arg(long, value_name = "NUMBER")]
     pub unconfirmed_factor: Option<u32>,
     /// Networks that are not limited, in place of all there were; may be repeated
