@@ -49,12 +49,11 @@ impl Parts {
             let (config, metrics) = (config.clone(), Arc::clone(&metrics));
             move || {
                 let known = reload::knowledge(&config)?;
-                let usable = books::usable(&config.metrics);
+                let (usable, mut warnings) = books::usable(&config.metrics);
                 let access = admin::access(&config.admin)?;
                 let peer_tls = federation::tls(&config.federation)?;
                 let certificates = Certificates::open(&config, metrics)?;
                 let bounds = accounts::bounds(&config);
-                let (usable, mut warnings) = usable;
                 warnings.extend(known.warnings().map(str::to_owned));
                 warnings.extend(certificates::warnings(&config, start.wall));
                 warnings.extend(certificates::cache_warning(&config.acme));
