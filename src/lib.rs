@@ -8,19 +8,24 @@
 //! - [`http`], [`grpc`], [`sqs`]: the fronts: decode, call the broker, encode; and
 //!   [`federation`], by which the broker calls others.
 //! - [`config`]: every module's settings, from defaults, file, environment and flags.
-//! - [`app`]: the composition: flags, sockets, signals.
+//! - [`app`]: the server: its composition, sockets and signals; and [`admin_client`],
+//!   by which an operator calls one.
+//! - [`cli`]: the command line, and which of the programs it asks for.
 //!
 //! Beside them, knowing no broker type: [`listener`], [`tls`], [`telemetry`],
 //! [`proto`], the messages of the gRPC services, [`timespan`], how settings write a
-//! span of time, [`networks`], those around an address, and [`causes`], what errors
-//! say.
+//! span of time, [`networks`], those around an address, [`file_access`], who may read
+//! and write files, and [`causes`], what errors say.
 
+pub mod admin_client;
 pub mod app;
 pub mod bridges;
 pub mod broker;
 pub mod causes;
+pub mod cli;
 pub mod config;
 pub mod federation;
+pub mod file_access;
 pub mod geoip;
 pub mod grpc;
 pub mod http;

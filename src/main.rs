@@ -10,5 +10,5 @@ use tikv_jemallocator::Jemalloc;
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
-    snowflake_broker::app::run(std::env::args_os(), std::env::vars_os())
+    snowflake_broker::cli::run(std::env::args_os(), std::env::vars_os())
 }

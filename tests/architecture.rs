@@ -7,19 +7,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers; a module imports from those above its own, never from its own.
-const LAYERS: [&[&str]; 6] = [
+const LAYERS: [&[&str]; 7] = [
     &["wire"],
     &["bridges", "geoip", "matching", "metrics"],
     &["broker"],
     &["federation", "grpc", "http", "sqs"],
     &["config"],
-    &["app"],
+    &["app", "admin_client"],
+    &["cli"],
 ];
 /// Imports within a layer that make sense all the same.
 const SIDEWAYS: [(&str, &str); 1] = [("metrics", "geoip")];
 /// Knows no broker type and may be imported by all; imports nothing else of ours.
-const PLUMBING: [&str; 7] = [
+const PLUMBING: [&str; 8] = [
     "causes",
+    "file_access",
     "listener",
     "networks",
     "proto",
@@ -28,7 +30,7 @@ const PLUMBING: [&str; 7] = [
     "tls",
 ];
 /// Plumbing that other plumbing is made of.
-const BASE: [&str; 3] = ["causes", "networks", "timespan"];
+const BASE: [&str; 4] = ["causes", "file_access", "networks", "timespan"];
 /// Opens nothing, waits for nothing, reads no clock, draws no lots.
 const PURE: [&str; 10] = [
     "networks",
@@ -53,8 +55,14 @@ const IMPURE: [&str; 9] = [
     "rand::",
     "opentelemetry",
 ];
-/// Who reads files: the composition, and the configuration its own.
-const READ_FILES: [&str; 2] = ["app", "config/file.rs"];
+/// Who reads files: the programs, and the configuration its own.
+const READ_FILES: [&str; 5] = [
+    "app",
+    "admin_client",
+    "cli",
+    "config/file.rs",
+    "file_access",
+];
 const LINES_MAX: usize = 400;
 /// Whose errors say what their source says: on the wire there is no more than the
 /// text, and federation's are told by who leaves out what was said.
@@ -202,9 +210,12 @@ fn pure_modules_touch_nothing() {
 #[test]
 fn only_the_composition_reads_files() {
     for source in sources() {
-        let may_read = READ_FILES
-            .iter()
-            .any(|reader| source.path.starts_with(reader));
+        let may_read = READ_FILES.iter().any(|reader| {
+            source
+                .path
+                .with_extension("")
+                .starts_with(Path::new(reader).with_extension(""))
+        });
         let reads = source.code().contains("fs::");
         assert!(may_read || !reads, "{} names fs::", source.path.display());
     }

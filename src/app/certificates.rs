@@ -13,8 +13,8 @@ use anyhow::{Context as _, anyhow};
 use axum::Router;
 use tokio::net::TcpListener;
 
-use crate::app::regular_file;
 use crate::config::Config;
+use crate::file_access::regular;
 use crate::listener::ChooseTls;
 use crate::metrics::Metrics;
 use crate::tls::{Certificate, ServerConfigs, Serving, acme};
@@ -172,7 +172,7 @@ pub(super) fn read_pair(section: &str, cert: &Path, key: &Path) -> anyhow::Resul
 
 /// Reads a file that a setting names.
 pub(super) fn read_file(setting: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
-    regular_file::read(path).with_context(|| format!("{setting}: {}", path.display()))
+    regular::read(path).with_context(|| format!("{setting}: {}", path.display()))
 }
 
 /// For log lines: until when a certificate is valid.

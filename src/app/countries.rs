@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::geoip::{GeoIp, InvalidDatabase, Settings};
 
-use super::regular_file;
+use crate::file_access::regular;
 
 /// A file, and the setting that names it.
 struct Database<'a> {
@@ -49,7 +49,7 @@ impl<'a> Database<'a> {
         was_there: bool,
         load: impl FnOnce(&[u8]) -> Result<(), InvalidDatabase>,
     ) -> anyhow::Result<()> {
-        let content = match regular_file::read(self.path) {
+        let content = match regular::read(self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound && !was_there => return Ok(()),
             read => read.with_context(|| self.name())?,
         };

@@ -1,10 +1,8 @@
 //! Secrets that others on this machine can read.
 
-use std::path::Path;
-
 use crate::config::{Loaded, Source};
 
-use super::access;
+use crate::file_access::exposure_warning;
 
 /// A warning of each file with a secret that others can read.
 pub(super) fn warnings(loaded: &Loaded) -> Vec<String> {
@@ -15,23 +13,15 @@ pub(super) fn warnings(loaded: &Loaded) -> Vec<String> {
         ("federation.tls.key", &config.federation.tls.key),
     ];
     let keys = keys.into_iter();
-    let keys = keys.filter_map(|(setting, path)| warning(setting, path.as_deref()?));
+    let keys = keys.filter_map(|(setting, path)| exposure_warning(setting, path.as_deref()?));
     let tokens = config.admin.tokens.iter().filter_map(|token| {
         let setting = format!("admin.tokens: the token of {:?}", token.name);
-        warning(&setting, &token.file)
+        exposure_warning(&setting, &token.file)
     });
     let secrets = loaded.origins.secrets();
     let secrets = secrets.filter_map(|(setting, source)| match source {
-        Source::File(path, _) => warning(setting, path),
+        Source::File(path, _) => exposure_warning(setting, path),
         _ => None,
     });
     keys.chain(tokens).chain(secrets).collect()
-}
-
-/// The warning about one file; none if it is nobody else's.
-pub(super) fn warning(setting: &str, path: &Path) -> Option<String> {
-    let path_text = path.display();
-    access::is_exposed(path).then(|| {
-        format!("{setting}: {path_text}: others on this machine can read it, better: chmod o-r")
-    })
 }

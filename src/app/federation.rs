@@ -28,8 +28,8 @@ use crate::tls::mutual::{self, Clients};
 use super::admin::report_health;
 use super::certificates::{read_file, read_pair};
 use super::random;
-use super::sockets::{self, Inherited, Sockets};
 use super::start_up::cannot_listen;
+use super::systemd::sockets::{self, Inherited, Sockets};
 
 use dialer::Dialer;
 

@@ -16,7 +16,7 @@ use super::queues::Queues;
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Request {
+pub(super) enum SignalAction {
     /// SIGTERM or SIGINT.
     Stop,
     /// SIGHUP.
@@ -42,11 +42,11 @@ impl Signals {
     }
 
     /// The next signal.
-    pub(super) async fn next(&mut self) -> Request {
+    pub(super) async fn next(&mut self) -> SignalAction {
         tokio::select! {
-            _ = self.terminate.recv() => Request::Stop,
-            _ = self.interrupt.recv() => Request::Stop,
-            _ = self.hang_up.recv() => Request::Reload,
+            _ = self.terminate.recv() => SignalAction::Stop,
+            _ = self.interrupt.recv() => SignalAction::Stop,
+            _ = self.hang_up.recv() => SignalAction::Reload,
         }
     }
 
@@ -69,10 +69,10 @@ impl Signals {
 
 /// How the requests of clients ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum ShutdownOutcome {
     /// All of them by themselves.
     InTime,
-    /// Some were left when patience was at its end.
+    /// Some were left when the time was up.
     Late,
     /// Some were left at a second signal to stop.
     AtOnce,
@@ -87,14 +87,14 @@ const CLOSING_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long the parts of the end may take.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct ShutdownTimeouts {
     /// How long clients are still served from the polls that are parked.
     pub(super) drain_grace: Duration,
     /// How long a client waits in all.
     pub(super) client_timeout: Duration,
 }
 
-impl Patience {
+impl ShutdownTimeouts {
     pub(super) fn of(settings: &matching::Settings) -> Self {
         Self {
             drain_grace: settings.drain_grace,
@@ -112,7 +112,7 @@ impl Patience {
 
 /// What has to end before the program does.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(super) struct ServerTasks {
     /// The broker, driven.
     pub(super) broker: Arc<Broker>,
     /// Tells the servers how far the end is.
@@ -125,24 +125,28 @@ pub(super) struct Running {
     pub(super) has_inherited_sockets: bool,
 }
 
-impl Running {
+impl ServerTasks {
     /// Lets everybody finish: for a grace clients are still matched; then
     /// whoever waits for a match goes at once, matched clients get their
-    /// answers, and connections close. Gives up when patience is at its end or
+    /// answers, and connections close. Gives up when the time is up or
     /// at a second signal.
-    pub(super) async fn stop(self, signals: &mut Signals, patience: Patience) -> Ending {
+    pub(super) async fn stop(
+        self,
+        signals: &mut Signals,
+        timeouts: ShutdownTimeouts,
+    ) -> ShutdownOutcome {
         tokio::select! {
-            () = self.finish(patience.drain_grace) => {
+            () = self.finish(timeouts.drain_grace) => {
                 tracing::info!("stopped");
-                Ending::InTime
+                ShutdownOutcome::InTime
             }
-            () = sleep(patience.total()) => {
+            () = sleep(timeouts.total()) => {
                 tracing::warn!("stopped with clients waiting");
-                Ending::Late
+                ShutdownOutcome::Late
             }
             () = signals.stop() => {
                 tracing::warn!("stopped at once, by a second signal");
-                Ending::AtOnce
+                ShutdownOutcome::AtOnce
             }
         }
     }

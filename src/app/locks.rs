@@ -17,7 +17,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::config::Config;
 
-use super::{books, durable, regular_file};
+use crate::file_access::regular;
+
+use super::persistence::{self, atomic_file};
 
 /// How long a broker that is about to end may take.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -30,7 +32,7 @@ pub(super) struct Locks {
 }
 
 /// Something that is to be locked, and the setting that names it.
-struct Target {
+struct LockTarget {
     setting: &'static str,
     path: PathBuf,
 }
@@ -59,7 +61,7 @@ impl Locks {
     }
 }
 
-fn targets(config: &Config) -> Vec<Target> {
+fn targets(config: &Config) -> Vec<LockTarget> {
     let metrics = &config.metrics;
     let has_acme = !config.acme.hostnames.is_empty();
     let named = [
@@ -73,25 +75,28 @@ fn targets(config: &Config) -> Vec<Target> {
     let named = named.into_iter();
     let targets = named.filter_map(|(setting, path)| {
         let path = path?.clone();
-        Some(Target { setting, path })
+        Some(LockTarget { setting, path })
     });
     targets.collect()
 }
 
-impl Target {
+impl LockTarget {
     /// None if there is nothing to lock: it cannot be made, which is warned of when
     /// it is to be written, or is a pipe or a device.
     fn open(&self) -> Option<File> {
         let mut options = OpenOptions::new();
         match self.setting {
-            "metrics.metrics_log" => options.append(true).create(true).mode(books::LOG_MODE),
+            "metrics.metrics_log" => options
+                .append(true)
+                .create(true)
+                .mode(persistence::LOG_MODE),
             "metrics.state_directory" => {
-                durable::make_private_directory(&self.path).ok()?;
+                atomic_file::make_private_directory(&self.path).ok()?;
                 options.read(true)
             }
             _ => options.read(true),
         };
-        let file = regular_file::open(&mut options, &self.path).ok()?;
+        let file = regular::open(&mut options, &self.path).ok()?;
         let file_type = file.metadata().ok()?.file_type();
         (file_type.is_file() || file_type.is_dir()).then_some(file)
     }

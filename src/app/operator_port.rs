@@ -12,9 +12,9 @@ use crate::http::operator::{DEFAULT_ADDRESS, Listen, Settings};
 use crate::listener::accounts::{Accounts, Bounds};
 use crate::listener::{self, Closing, Server, Stage};
 
-use super::observed::OperatorConnections;
-use super::sockets::{self, Sockets};
+use super::process_metrics::OperatorConnections;
 use super::start_up::cannot_listen;
+use super::systemd::sockets::{self, Sockets};
 
 const SETTING: &str = "operator.listen";
 

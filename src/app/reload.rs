@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use crate::config::{Config, Inputs, Loaded};
 use crate::geoip::GeoIp;
 
-use super::{countries, service_manager};
+use super::{countries, systemd};
 
 pub(super) use known::knowledge;
 pub(super) use prepared::{Part, Refused, Targets, read, set_limits};
@@ -128,10 +128,10 @@ impl Reloader {
             while let Ok(asker) = asked.try_recv() {
                 askers.push(asker);
             }
-            service_manager::reloading().await;
+            systemd::reloading().await;
             let outcome = self.reload().await;
             log(&outcome);
-            service_manager::reloaded(outcome.is_err()).await;
+            systemd::reloaded(outcome.is_err()).await;
             for asker in askers {
                 drop(asker.send(outcome.clone()));
             }

@@ -28,18 +28,17 @@ use crate::telemetry::{LogControl, LogStyle};
 use super::accounts;
 use super::admin::{self, Admin, Administration};
 use super::certificates;
-use super::exports::Exports;
+use super::components::Components;
 use super::federation;
-use super::lifecycle::{Ending, Patience, Request, Running, Signals};
+use super::lifecycle::{ServerTasks, ShutdownOutcome, ShutdownTimeouts, SignalAction, Signals};
 use super::locks::Locks;
-use super::observed::{self, Connections};
 use super::operator_port::{self, OperatorPort};
-use super::parts::Parts;
+use super::otel::Exports;
+use super::process_metrics::{self, Connections};
 use super::queues::{self, Queues};
 use super::reload::{self, Reloads, Targets};
-use super::service_manager;
-use super::sockets::{self, Sockets};
 use super::start_up::{self, blame_configuration, cannot_listen};
+use super::systemd::{self, sockets, sockets::Sockets};
 
 /// How much longer than for clients and proxies the broker waits for a disk that
 /// is slow with the last counts, and for collectors that are slow with the last
@@ -50,7 +49,7 @@ const SAVING_PATIENCE: Duration = Duration::from_millis(500);
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Is a broker until it is told to stop.
-pub(super) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
+pub(crate) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     let sockets = Sockets::inherit()?;
     let (log, _last_lines) = telemetry::init(&loaded.config.telemetry, log_style())?;
     for warning in &loaded.warnings {
@@ -78,11 +77,11 @@ async fn run(
     let mut signals = Signals::new().context("cannot listen to signals")?;
     // A file that does not come must not keep us from stopping.
     let parts = tokio::select! {
-        parts = Parts::open(&loaded.config) => parts?,
+        parts = Components::open(&loaded.config) => parts?,
         () = signals.stop() => return Ok(()),
     };
     let mut started = Started::start(parts, inputs, loaded, log, sockets).await?;
-    service_manager::ready().await;
+    systemd::ready().await;
     started.until_told_to_stop(&mut signals).await;
     started.stop(&mut signals).await;
     Ok(())
@@ -90,12 +89,12 @@ async fn run(
 
 /// A broker that serves.
 struct Started {
-    running: Running,
+    tasks: ServerTasks,
     reloads: Reloads,
     admin: Admin,
     exports: Exports,
-    books: JoinHandle<()>,
-    close_books: CancellationToken,
+    persistence: JoinHandle<()>,
+    close_persistence: CancellationToken,
     close_federation: CancellationToken,
     operator_port: OperatorPort,
     /// Cancelled when the program is told to stop.
@@ -107,17 +106,17 @@ struct Started {
 impl Started {
     /// Opens the sockets and serves from then on.
     async fn start(
-        parts: Parts,
+        parts: Components,
         inputs: Inputs,
         loaded: Loaded,
         log: LogControl,
         mut sockets: Sockets,
     ) -> anyhow::Result<Self> {
-        let Parts {
+        let Components {
             broker,
             metrics,
             certificates,
-            books,
+            persistence,
             metrics_log,
             mut exports,
             gate,
@@ -159,16 +158,16 @@ impl Started {
 
         let driven = Arc::clone(&broker);
         tokio::spawn(async move { driven.drive().await });
-        tokio::spawn(observed::sample(
+        tokio::spawn(process_metrics::sample(
             Arc::clone(&metrics),
             Arc::clone(server.accounts()),
         ));
         tokio::spawn(report_suppressed());
-        tokio::spawn(service_manager::report_heartbeat(Arc::clone(&broker)));
+        tokio::spawn(systemd::report_heartbeat(Arc::clone(&broker)));
         exports.watch(&broker);
         let queues = Queues::start(&loaded.config.sqs, &broker);
-        let close_books = CancellationToken::new();
-        let books = tokio::spawn(books.keep(close_books.clone()));
+        let close_persistence = CancellationToken::new();
+        let persistence = tokio::spawn(persistence.run(close_persistence.clone()));
         let targets = Targets {
             broker: Arc::clone(&broker),
             certificates,
@@ -192,7 +191,7 @@ impl Started {
         );
         Ok(Self {
             admin: Admin::start(admin_sockets, gate, &broker, administration),
-            running: Running {
+            tasks: ServerTasks {
                 broker,
                 closing,
                 queues,
@@ -201,8 +200,8 @@ impl Started {
             },
             reloads,
             exports,
-            books,
-            close_books,
+            persistence,
+            close_persistence,
             close_federation,
             operator_port,
             stopping,
@@ -212,7 +211,7 @@ impl Started {
 
     /// Reloads as often as it is told to, until it is told to stop.
     async fn until_told_to_stop(&mut self, signals: &mut Signals) {
-        while signals.next().await == Request::Reload {
+        while signals.next().await == SignalAction::Reload {
             // A file that does not come, from a network that is down, must not
             // keep us from stopping.
             tokio::select! {
@@ -226,23 +225,25 @@ impl Started {
     async fn stop(self, signals: &mut Signals) {
         tracing::info!("stopping");
         self.stopping.cancel();
-        tokio::spawn(service_manager::stopping());
-        let patience = Patience::of(&self.reloads.loaded().config.matching);
-        let deadline = clock::now() + patience.total() + SAVING_PATIENCE;
-        let ending = self.running.stop(signals, patience).await;
+        tokio::spawn(systemd::stopping());
+        let timeouts = ShutdownTimeouts::of(&self.reloads.loaded().config.matching);
+        let deadline = clock::now() + timeouts.total() + SAVING_PATIENCE;
+        let ending = self.tasks.stop(signals, timeouts).await;
         self.admin.close();
         self.close_federation.cancel();
-        self.close_books.cancel();
+        self.close_persistence.cancel();
         let export_patience = match ending {
-            Ending::AtOnce => SAVING_PATIENCE,
-            Ending::InTime | Ending::Late => deadline.saturating_duration_since(clock::now()),
+            ShutdownOutcome::AtOnce => SAVING_PATIENCE,
+            ShutdownOutcome::InTime | ShutdownOutcome::Late => {
+                deadline.saturating_duration_since(clock::now())
+            }
         };
-        let (books, (), ()) = tokio::join!(
-            timeout_at(deadline.into(), self.books),
+        let (persistence, (), ()) = tokio::join!(
+            timeout_at(deadline.into(), self.persistence),
             signals.unless_stopped(self.exports.close(export_patience)),
             self.operator_port.close(),
         );
-        if books.is_err() {
+        if persistence.is_err() {
             tracing::warn!("stopped before the counts were saved");
         }
     }
@@ -303,7 +304,7 @@ fn endpoints(
     let sources = http::Sources {
         accounts: Arc::clone(accounts),
         metrics_log,
-        process_figures: observed::process_figures,
+        process_figures: process_metrics::process_figures,
     };
     let endpoints = Endpoints::new(Arc::clone(broker), config.http.clone(), sources);
     endpoints.set_operator_networks(config.operator.networks.clone());

@@ -11,14 +11,15 @@ use crate::config::{Config, Loaded};
 use crate::geoip::GeoIp;
 
 use super::{
-    accounts, admin, books, certificates, countries, exports, exposed, federation, queues, reload,
+    accounts, admin, certificates, countries, exposed, federation, otel, persistence, queues,
+    reload,
 };
 
 /// A file that the configuration names cannot be used. Like a wrong value, and
 /// unlike a port that is taken, it stays so however often the broker is started.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:#}")]
-pub(super) struct WrongConfiguration(anyhow::Error);
+pub(crate) struct WrongConfiguration(anyhow::Error);
 
 /// Says of an error that the configuration is to blame.
 pub(super) fn blame_configuration(error: anyhow::Error) -> anyhow::Error {
@@ -27,7 +28,7 @@ pub(super) fn blame_configuration(error: anyhow::Error) -> anyhow::Error {
 
 /// The warnings about this machine's bounds and files, beside what is
 /// wrong in them.
-pub(super) fn warnings(loaded: &Loaded) -> Vec<String> {
+pub(crate) fn warnings(loaded: &Loaded) -> Vec<String> {
     let bounds = accounts::warning(&loaded.config).into_iter();
     bounds.chain(exposed::warnings(loaded)).collect()
 }
@@ -36,7 +37,7 @@ pub(super) fn warnings(loaded: &Loaded) -> Vec<String> {
 /// does, and the country databases, which it does not wait for. Returns what a start
 /// would warn of, and what it would refuse: a line for each part in which something
 /// is wrong.
-pub(super) fn check_files(config: &Config) -> (Vec<String>, anyhow::Result<()>) {
+pub(crate) fn check_files(config: &Config) -> (Vec<String>, anyhow::Result<()>) {
     let known = reload::knowledge(config);
     let mut warnings: Vec<String> = match &known {
         Ok(known) => known.warnings().map(ToOwned::to_owned).collect(),
@@ -45,8 +46,8 @@ pub(super) fn check_files(config: &Config) -> (Vec<String>, anyhow::Result<()>) 
     let (_, wrong_databases) = countries::read(&config.geoip, &GeoIp::default());
     let wrong_databases = wrong_databases.iter();
     warnings.extend(wrong_databases.map(|error| format!("countries stay unknown: {error:#}")));
-    warnings.extend(books::check(&config.metrics));
-    warnings.extend(exports::check(&config.otel));
+    warnings.extend(persistence::check(&config.metrics));
+    warnings.extend(otel::check(&config.otel));
     warnings.extend(queues::warnings(&config.sqs));
     warnings.extend(admin::warning(&config.admin));
     warnings.extend(certificates::warnings(config, clock::wall_clock()));

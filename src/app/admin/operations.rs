@@ -9,7 +9,7 @@ use tokio::task::{self, AbortHandle, spawn_blocking};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::durable;
+use crate::app::persistence::atomic_file;
 use crate::app::reload::{self, Refused, Reloaded, Reloads};
 use crate::broker::{Broker, clock, limits};
 use crate::config::{self, Loaded};
@@ -151,7 +151,7 @@ impl Operations for Administration {
         let path = path.ok_or(WriteBridgesError::NoPath)?;
         let written = spawn_blocking(move || {
             let mode = fs::metadata(&path)?.permissions().mode();
-            durable::replace(&path, &lines, mode & 0o777)
+            atomic_file::replace(&path, &lines, mode & 0o777)
         });
         let written = written.await.map_err(io::Error::other).flatten();
         written.map_err(WriteBridgesError::Io)

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 
-use crate::app::access;
-use crate::app::durable::{absent_is_fine, with_suffix};
-use crate::app::sockets::{self, Inherited, Sockets};
+use crate::app::persistence::atomic_file::{absent_is_fine, with_suffix};
 use crate::app::start_up::{blame_configuration, cannot_listen};
+use crate::app::systemd::sockets::{self, Inherited, Sockets};
+use crate::file_access;
 use crate::grpc::accept::Listener;
 use crate::grpc::settings::{Listen, Settings};
 use crate::listener;
@@ -59,8 +59,8 @@ fn check_path(path: &Path) -> anyhow::Result<()> {
     );
     let is_other = fs::symlink_metadata(path).is_ok_and(|file| !file.file_type().is_socket());
     ensure!(!is_other, "{}: it is there and no socket", problem());
-    let directory = access::directory(path);
-    access::can_make_files_in(directory).with_context(|| {
+    let directory = file_access::directory(path);
+    file_access::can_make_files_in(directory).with_context(|| {
         format!(
             "{}: cannot use the directory {}",
             problem(),

@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
-use crate::app::{access, durable, regular_file};
+use crate::app::persistence::atomic_file;
+use crate::file_access::{self, regular};
 use crate::tls::acme::{AccountCredentials, Issued, Settings};
 
 const ACCOUNT: &str = "account.json";
@@ -75,9 +76,9 @@ fn check_directory(path: &Path) -> anyhow::Result<()> {
     let whose =
         "is it another user's? Nothing could be kept there, and every start would order anew";
     let wrong = |path: &Path| format!("acme.cert_cache: {}: {whose}", path.display());
-    access::can_have_directory(path, true).with_context(|| wrong(path))?;
+    file_access::can_have_directory(path, true).with_context(|| wrong(path))?;
     for file in [ACCOUNT, CERTIFICATE].map(|name| path.join(name)) {
-        durable::absent_is_fine(access::can_read(&file)).with_context(|| wrong(&file))?;
+        atomic_file::absent_is_fine(file_access::can_read(&file)).with_context(|| wrong(&file))?;
     }
     Ok(())
 }
@@ -114,7 +115,7 @@ impl Cache {
 
     fn load<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         let path = self.0.join(name);
-        let loaded = match regular_file::read(&path) {
+        let loaded = match regular::read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return None,
             Err(error) => Err(error.to_string()),
             // What serde_json says is not shown: it may quote the key.
@@ -133,6 +134,6 @@ impl Cache {
     async fn save<T: Serialize>(&self, name: &str, value: &T) -> io::Result<()> {
         let text = serde_json::to_string_pretty(value)? + "\n";
         let path = self.0.join(name);
-        spawn_blocking(move || durable::replace(&path, &text, durable::PRIVATE)).await?
+        spawn_blocking(move || atomic_file::replace(&path, &text, atomic_file::PRIVATE)).await?
     }
 }

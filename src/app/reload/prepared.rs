@@ -16,9 +16,9 @@ use crate::app::certificates::{self, Certificates, Pair};
 use crate::app::countries;
 use crate::app::exposed;
 use crate::app::federation::{self, Peers, Tls};
-use crate::app::regular_file;
 use crate::broker::{Broker, Knowledge, clock};
 use crate::config::{self, Config, Inputs, Loaded};
+use crate::file_access::regular;
 use crate::geoip::GeoIp;
 use crate::grpc::Gate;
 use crate::grpc::auth::Access;
@@ -275,7 +275,7 @@ fn checked<T>(part: Part, value: anyhow::Result<T>, wrong: &mut Vec<Wrong>) -> O
 
 /// Reads the text file that a setting names.
 pub(in crate::app) fn read(setting: &str, path: &Path) -> anyhow::Result<String> {
-    regular_file::read_to_string(path).with_context(|| file(setting, path))
+    regular::read_to_string(path).with_context(|| file(setting, path))
 }
 
 /// The name of a file after that of its setting.

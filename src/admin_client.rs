@@ -1,0 +1,57 @@
+//! The operator's side of the administration: `snowflake-broker admin`.
+//!
+//! [`address`] finds the broker, [`connection`] calls it, [`calls`] does what was
+//! asked for, and [`text`] has what people read of the answers. [`watch`] shows
+//! them live.
+
+mod address;
+pub mod arguments;
+mod calls;
+mod connection;
+mod diagnosis;
+mod failure;
+mod output;
+mod text;
+mod watch;
+
+use std::time::Duration;
+
+use tokio::runtime;
+
+use crate::config::Inputs;
+
+pub use arguments::AdminArgs;
+pub(crate) use failure::Failure;
+
+use address::BrokerAddress;
+use arguments::{AdminCall, BridgesCall};
+use connection::{Credentials, RemoteBroker};
+use output::Printer;
+
+/// How long a call may take unless somebody says.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Asks a broker what the command line says, and prints its answer. `inputs`
+/// may name where it listens.
+pub(crate) fn run(asked: &AdminArgs, inputs: &Inputs) -> Result<(), Failure> {
+    match ask(asked, inputs) {
+        Err(Failure::NoReader) => Ok(()),
+        asked => asked,
+    }
+}
+
+fn ask(asked: &AdminArgs, inputs: &Inputs) -> Result<(), Failure> {
+    let output = Printer::new(asked.json)?;
+    if let AdminCall::Bridges(BridgesCall::Check { file }) = &asked.call {
+        return calls::check_bridges(file, &output, inputs);
+    }
+    let target = BrokerAddress::find(&asked.connection, inputs)?;
+    let credentials = Credentials::read(&asked.connection)?;
+    let timeout = asked.connection.timeout.unwrap_or(TIMEOUT);
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(Failure::Local)?;
+    runtime.block_on(async {
+        let mut broker = RemoteBroker::connect(&target, credentials, timeout).await?;
+        calls::make(&asked.call, &mut broker, &output, inputs).await
+    })
+}

@@ -1,0 +1,384 @@
+//! What each subcommand asks of the broker.
+
+use std::path::Path;
+use std::time::Duration;
+
+use prost_types::FieldMask;
+
+use crate::admin_client::arguments::{
+    AdminCall, BridgesCall, IntervalArgs, LimitsArgs, LogArgs, PollsArgs, RelayArgs,
+};
+use crate::bridges::BridgeList;
+use crate::config::{self, Inputs};
+use crate::proto::admin::v1;
+use crate::wire::relay_pattern::RelayPattern;
+
+use super::connection::{AuthorizedClient, RemoteBroker, duration, read};
+use super::failure::Failure;
+use super::output::{Printer, print};
+use super::text::{self, DryRun};
+use super::watch;
+
+/// How much is asked for at a time; brokers give no more.
+const PAGE_MAX: usize = 1_000;
+
+/// Makes the call, and prints the answer. `inputs` tell of the terminal and of the
+/// configuration that there may be here.
+pub(super) async fn make(
+    call: &AdminCall,
+    broker: &mut RemoteBroker,
+    output: &Printer,
+    inputs: &Inputs,
+) -> Result<(), Failure> {
+    match call {
+        AdminCall::Status => {
+            let status = broker
+                .call(AuthorizedClient::get_status, v1::GetStatusRequest {})
+                .await?;
+            output.show(&status, text::status)
+        }
+        AdminCall::Watch(asked) => watch::watch(asked, broker, output, inputs).await,
+        AdminCall::Polls(asked) => polls(asked, broker, output).await,
+        AdminCall::Stats { text } => stats(*text, broker, output).await,
+        AdminCall::Bridges(asked) => bridges(asked, broker, output, inputs).await,
+        AdminCall::Interval(asked) => interval(asked, broker, output).await,
+        AdminCall::Relay(asked) => relay(asked, broker, output).await,
+        AdminCall::Limits(asked) => limits(asked, broker, output).await,
+        AdminCall::Log(asked) => log(asked, broker, output).await,
+        AdminCall::Reload { dry_run } => reload(*dry_run, broker, output).await,
+        AdminCall::Drain { grace } => {
+            let request = v1::DrainRequest {
+                grace: grace.map(duration).transpose()?,
+            };
+            let drain = broker.call(AuthorizedClient::drain, request).await?;
+            output.show(&drain, text::drain)
+        }
+        AdminCall::Resume => {
+            let resumed = broker
+                .call(AuthorizedClient::resume, v1::ResumeRequest {})
+                .await?;
+            output.show(&resumed, |_| "matching\n".to_owned())
+        }
+        AdminCall::Config { prefix } => {
+            let request = v1::GetConfigRequest {
+                key_prefix: prefix.clone(),
+            };
+            let config = broker.call(AuthorizedClient::get_config, request).await?;
+            if config.settings.is_empty() {
+                let problem = format!("no key begins with {prefix:?}");
+                return Err(Failure::NotFound(problem));
+            }
+            output.show(&config, text::config)
+        }
+        AdminCall::Peers => peers(broker, output).await,
+    }
+}
+
+/// Says whether a file can be the bridge list of a broker with the configuration of
+/// these inputs.
+pub(super) fn check_bridges(file: &Path, output: &Printer, inputs: &Inputs) -> Result<(), Failure> {
+    let bridges = bridge_list(file)?;
+    let (config, _) = config::glance(inputs);
+    let allowed = RelayPattern::from(&*config.broker.allowed_relay_pattern);
+    let doubts = bridges.doubts(&allowed);
+    let file = file.display().to_string();
+    // What a broker would say of it, as far as that can be known without one.
+    let checked = v1::ListBridgesResponse {
+        bridges: messages(&bridges),
+        warnings: doubts.iter().map(|doubt| doubt.of_file(&file)).collect(),
+        ..v1::ListBridgesResponse::default()
+    };
+    output.show(&checked, text::checked_bridges)
+}
+
+/// Every page; as JSON each is printed at once.
+async fn polls(
+    asked: &PollsArgs,
+    broker: &mut RemoteBroker,
+    output: &Printer,
+) -> Result<(), Failure> {
+    let mut left = asked.limit.unwrap_or(usize::MAX);
+    let mut page_token = String::new();
+    let mut listed = Vec::new();
+    while left > 0 {
+        let request = v1::ListParkedPollsRequest {
+            filter: asked.filter.clone(),
+            page_size: page_size(left),
+            page_token,
+        };
+        let page = broker
+            .call(AuthorizedClient::list_parked_polls, request)
+            .await?;
+        left = left.saturating_sub(page.parked_polls.len());
+        if output.is_json() {
+            for poll in &page.parked_polls {
+                output.show(poll, |_| String::new())?;
+            }
+        } else {
+            listed.extend(page.parked_polls);
+        }
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    if output.is_json() {
+        return Ok(());
+    }
+    print(&text::polls(&listed))
+}
+
+fn page_size(left: usize) -> i32 {
+    i32::try_from(left.min(PAGE_MAX)).unwrap_or(i32::MAX)
+}
+
+async fn stats(as_text: bool, broker: &mut RemoteBroker, output: &Printer) -> Result<(), Failure> {
+    let stats = broker
+        .call(AuthorizedClient::get_stats, v1::GetStatsRequest {})
+        .await?;
+    let text = if as_text {
+        |stats: &v1::Stats| stats.text.clone()
+    } else {
+        text::stats
+    };
+    output.show(&stats, text)
+}
+
+async fn bridges(
+    asked: &BridgesCall,
+    broker: &mut RemoteBroker,
+    output: &Printer,
+    inputs: &Inputs,
+) -> Result<(), Failure> {
+    match asked {
+        BridgesCall::List { as_file } => {
+            let listed = list_bridges(broker).await?;
+            if *as_file {
+                let lines = text::bridge_lines(&listed.bridges);
+                return print(&lines);
+            }
+            output.show(&listed, text::bridges)
+        }
+        BridgesCall::Set {
+            file,
+            write_back,
+            dry_run,
+            etag,
+        } => {
+            let list = bridge_list(file)?;
+            let request = v1::ReplaceBridgesRequest {
+                bridges: messages(&list),
+                etag: etag.clone(),
+                write_back: *write_back,
+                validate_only: *dry_run,
+            };
+            let mut replaced = broker
+                .call(AuthorizedClient::replace_bridges, request)
+                .await?;
+            // The broker has not seen the lines that are overridden.
+            let doubts = list.doubts(&RelayPattern::from(""));
+            let file = file.display().to_string();
+            let of_file = doubts.iter().map(|doubt| doubt.of_file(&file));
+            replaced.warnings.extend(of_file);
+            output.show(&replaced, |replaced| {
+                text::replaced_bridges(replaced, DryRun(*dry_run))
+            })
+        }
+        BridgesCall::Check { file } => check_bridges(file, output, inputs),
+    }
+}
+
+async fn list_bridges(broker: &mut RemoteBroker) -> Result<v1::ListBridgesResponse, Failure> {
+    let mut all = v1::ListBridgesResponse::default();
+    loop {
+        let request = v1::ListBridgesRequest {
+            page_size: page_size(PAGE_MAX),
+            page_token: std::mem::take(&mut all.next_page_token),
+        };
+        let page = broker.call(AuthorizedClient::list_bridges, request).await?;
+        all.bridges.extend(page.bridges);
+        all.etag = page.etag;
+        all.warnings = page.warnings;
+        all.next_page_token = page.next_page_token;
+        if all.next_page_token.is_empty() {
+            return Ok(all);
+        }
+    }
+}
+
+fn bridge_list(file: &Path) -> Result<BridgeList, Failure> {
+    let text = read("FILE", file)?;
+    let list = BridgeList::parse(&text);
+    list.map_err(|error| Failure::Input(format!("{}: {error}", file.display())))
+}
+
+fn messages(list: &BridgeList) -> Vec<v1::Bridge> {
+    let bridges = list.sorted().into_iter();
+    let message = |(fingerprint, bridge): (_, &crate::bridges::Bridge)| v1::Bridge {
+        fingerprint: ToString::to_string(&fingerprint),
+        relay_url: bridge.relay_url.to_string(),
+        display_name: bridge.display_name.clone(),
+    };
+    bridges.map(message).collect()
+}
+
+/// Nothing to change is nothing but a question.
+async fn interval(
+    asked: &IntervalArgs,
+    broker: &mut RemoteBroker,
+    output: &Printer,
+) -> Result<(), Failure> {
+    let asks_only = *asked == IntervalArgs::default();
+    let span = |span: Option<Duration>| span.map(duration).transpose();
+    let request = v1::SetPollIntervalsRequest {
+        poll_intervals: Some(v1::PollIntervals {
+            open: span(asked.open)?,
+            moderate: span(asked.moderate)?,
+            strict: span(asked.strict)?,
+            refused: span(asked.refused)?,
+            overloaded: span(asked.overloaded)?,
+        }),
+        update_mask: None,
+        validate_only: asked.dry_run || asks_only,
+    };
+    let intervals = broker
+        .call(AuthorizedClient::set_poll_intervals, request)
+        .await?;
+    output.show(&intervals, |intervals| {
+        text::intervals(intervals, DryRun(asked.dry_run))
+    })
+}
+
+async fn relay(
+    asked: &RelayArgs,
+    broker: &mut RemoteBroker,
+    output: &Printer,
+) -> Result<(), Failure> {
+    let asks_only = *asked == RelayArgs::default();
+    let request = v1::SetRelayPolicyRequest {
+        relay_policy: Some(v1::RelayPolicy {
+            allowed_relay_pattern: asked.allowed.clone(),
+            default_relay_pattern: asked.default.clone(),
+            warnings: Vec::new(),
+        }),
+        update_mask: None,
+        validate_only: asked.dry_run || asks_only,
+    };
+    let policy = broker
+        .call(AuthorizedClient::set_relay_policy, request)
+        .await?;
+    output.show(&policy, |policy| text::relay(policy, DryRun(asked.dry_run)))
+}
+
+async fn limits(
+    asked: &LimitsArgs,
+    broker: &mut RemoteBroker,
+    output: &Printer,
+) -> Result<(), Failure> {
+    let asks_only = *asked == LimitsArgs::default();
+    let request = v1::SetLimitsRequest {
+        limits: Some(v1::Limits {
+            proxy_polls_per_minute: asked.proxy_polls_per_minute,
+            proxy_poll_burst: asked.proxy_poll_burst,
+            client_polls_per_minute: asked.client_polls_per_minute,
+            client_poll_burst: asked.client_poll_burst,
+            answers_per_minute: asked.answers_per_minute,
+            answer_burst: asked.answer_burst,
+            intermediary_factor: asked.intermediary_factor,
+            intermediaries: asked.intermediaries.clone(),
+            unconfirmed_factor: asked.unconfirmed_factor,
+            exempt: asked.exempt.clone(),
+        }),
+        update_mask: Some(limits_mask(asked)),
+        validate_only: asked.dry_run || asks_only,
+    };
+    let limits = broker.call(AuthorizedClient::set_limits, request).await?;
+    output.show(&limits, |limits| {
+        text::limits(limits, DryRun(asked.dry_run))
+    })
+}
+
+/// Names what is to change: an empty list could also mean that it stays.
+fn limits_mask(asked: &LimitsArgs) -> FieldMask {
+    let fields = [
+        (
+            "proxy_polls_per_minute",
+            asked.proxy_polls_per_minute.is_some(),
+        ),
+        ("proxy_poll_burst", asked.proxy_poll_burst.is_some()),
+        (
+            "client_polls_per_minute",
+            asked.client_polls_per_minute.is_some(),
+        ),
+        ("client_poll_burst", asked.client_poll_burst.is_some()),
+        ("answers_per_minute", asked.answers_per_minute.is_some()),
+        ("answer_burst", asked.answer_burst.is_some()),
+        ("intermediary_factor", asked.intermediary_factor.is_some()),
+        (
+            "intermediaries",
+            asked.no_intermediaries || !asked.intermediaries.is_empty(),
+        ),
+        ("unconfirmed_factor", asked.unconfirmed_factor.is_some()),
+        ("exempt", asked.no_exempt || !asked.exempt.is_empty()),
+    ];
+    let named = fields.into_iter().filter(|(_, changes)| *changes);
+    FieldMask {
+        paths: named.map(|(field, _)| field.to_owned()).collect(),
+    }
+}
+
+async fn log(asked: &LogArgs, broker: &mut RemoteBroker, output: &Printer) -> Result<(), Failure> {
+    let request = v1::SetLogFilterRequest {
+        filter: asked.filter.clone(),
+        ttl: asked.ttl.map(duration).transpose()?,
+        validate_only: asked.dry_run,
+    };
+    let filter = broker
+        .call(AuthorizedClient::set_log_filter, request)
+        .await?;
+    output.show(&filter, |filter| {
+        text::log_filter(filter, DryRun(asked.dry_run))
+    })
+}
+
+async fn reload(dry_run: bool, broker: &mut RemoteBroker, output: &Printer) -> Result<(), Failure> {
+    let request = v1::ReloadRequest {
+        validate_only: dry_run,
+    };
+    let reloaded = broker.call(AuthorizedClient::reload, request).await?;
+    output.show(&reloaded, |reloaded| {
+        text::reloaded(reloaded, DryRun(dry_run))
+    })
+}
+
+async fn peers(broker: &mut RemoteBroker, output: &Printer) -> Result<(), Failure> {
+    let mut all = v1::ListPeersResponse::default();
+    loop {
+        let request = v1::ListPeersRequest {
+            page_size: page_size(PAGE_MAX),
+            page_token: std::mem::take(&mut all.next_page_token),
+        };
+        let page = broker.call(AuthorizedClient::list_peers, request).await?;
+        all.peers.extend(page.peers);
+        all.next_page_token = page.next_page_token;
+        if all.next_page_token.is_empty() {
+            return output.show(&all, text::peers);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_asked_for_changes() {
+        assert!(limits_mask(&LimitsArgs::default()).paths.is_empty());
+        let asked = LimitsArgs {
+            answer_burst: Some(0),
+            no_exempt: true,
+            ..LimitsArgs::default()
+        };
+        assert_eq!(limits_mask(&asked).paths, ["answer_burst", "exempt"]);
+    }
+}

@@ -1,0 +1,124 @@
+//! Why nothing came of a call.
+
+use std::error::Error as _;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use crate::config::one_line;
+use crate::proto::code_in_words;
+
+/// Why nothing came of a call. Displays as one line for each culprit.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The command line, or a file that it names, is wrong.
+    Input(String),
+    /// Nobody answers at this address.
+    Unreachable {
+        /// Where the broker was looked for.
+        address: String,
+        /// What came of it, and what may be done.
+        problem: String,
+    },
+    /// The broker took longer than this.
+    TimedOut(Duration),
+    /// The broker refuses.
+    Refused(Box<Status>),
+    /// There is no such thing as was asked for.
+    NotFound(String),
+    /// The broker has ended what it was telling.
+    Ended,
+    /// Whoever reads what we print has seen enough.
+    NoReader,
+    /// Something of this machine fails, such as the terminal.
+    Local(io::Error),
+}
+
+impl Failure {
+    /// The end of what the broker was telling.
+    pub(super) fn end(status: Status) -> Self {
+        match status.source() {
+            Some(_) => Self::Ended,
+            None => Self::Refused(Box::new(status)),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Local(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(problem) | Self::NotFound(problem) => formatter.write_str(problem),
+            Self::Unreachable { address, problem } => write!(formatter, "{address}: {problem}"),
+            Self::TimedOut(timeout) => {
+                let timeout = humantime::format_duration(*timeout);
+                write!(formatter, "the broker does not answer within {timeout}")
+            }
+            Self::Refused(status) => formatter.write_str(&refusal(status).join("\n")),
+            Self::Ended => formatter.write_str("the broker has ended, or the connection to it"),
+            Self::NoReader => formatter.write_str("nobody reads what is printed"),
+            Self::Local(error) => error.fmt(formatter),
+        }
+    }
+}
+
+/// Each wrong field or part; where none is named, what the broker says.
+fn refusal(status: &Status) -> Vec<String> {
+    let details = status.get_error_details();
+    let fields = details.bad_request().into_iter();
+    let fields = fields.flat_map(|bad| &bad.field_violations);
+    let fields = fields.map(|wrong| (&wrong.field, &wrong.description));
+    let parts = details.precondition_failure().into_iter();
+    let parts = parts.flat_map(|failure| &failure.violations);
+    let parts = parts.map(|wrong| (&wrong.subject, &wrong.description));
+    let mut lines: Vec<String> = fields
+        .chain(parts)
+        .map(|(culprit, problem)| one_line(&format!("{culprit}: {problem}")))
+        .collect();
+    if lines.is_empty() {
+        let code = match status.code() {
+            Code::PermissionDenied => "not allowed",
+            Code::Unauthenticated => "the broker does not know who calls",
+            code => code_in_words(code),
+        };
+        lines.push(one_line(&format!("{code}: {}", status.message())));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation};
+
+    use super::*;
+
+    fn refused(details: ErrorDetails) -> String {
+        let status = Status::with_error_details(Code::InvalidArgument, "all at once", details);
+        Failure::Refused(Box::new(status)).to_string()
+    }
+
+    #[test]
+    fn every_culprit_has_a_line() {
+        let fields = vec![
+            FieldViolation::new("bridges[0].relay_url", "is no URL"),
+            FieldViolation::new("bridges[1].fingerprint", "is there\ntwice"),
+        ];
+        assert_eq!(
+            refused(ErrorDetails::with_bad_request(fields)),
+            "bridges[0].relay_url: is no URL\nbridges[1].fingerprint: is there\\ntwice"
+        );
+        let parts = vec![PreconditionViolation::new("RELOAD", "bridges", "line 2")];
+        let details = ErrorDetails::with_precondition_failure(parts);
+        assert_eq!(refused(details), "bridges: line 2");
+        let plain = refused(ErrorDetails::new());
+        assert!(plain.ends_with(": all at once"), "{plain}");
+    }
+}

@@ -1,0 +1,99 @@
+//! What is sent to OpenTelemetry collectors, from start to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use opentelemetry::global::BoxedTracer;
+use tokio::runtime;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::{Broker, clock};
+use crate::causes::with_causes;
+use crate::telemetry::otel::{Clocks, Instance, Otel, OtelError, Settings};
+
+use super::process_metrics::process_figures;
+use super::random;
+
+/// The warnings of [`Exports::open`]. Calls no collector.
+pub(super) fn check(settings: &Settings) -> Vec<String> {
+    // What waits for a connection needs one, and is dropped again.
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let started = runtime.map_err(Into::into).and_then(|runtime| {
+        let _entered = runtime.enter();
+        start(settings).map(|(_, lacking)| lacking)
+    });
+    match started {
+        Ok(lacking) => lacking.iter().map(in_vain).collect(),
+        Err(error) => vec![format!("otel: {error:#}")],
+    }
+}
+
+fn start(settings: &Settings) -> anyhow::Result<(Otel, Vec<OtelError>)> {
+    let instance = Instance {
+        version: env!("CARGO_PKG_VERSION"),
+        random: random::bytes()?,
+    };
+    let clocks = Clocks {
+        monotonic: clock::now,
+        wall: clock::wall_clock,
+    };
+    Ok(Otel::start(settings, &instance, clocks))
+}
+
+fn in_vain(error: &OtelError) -> String {
+    let problem = with_causes(error);
+    format!("otel: {problem}; until a restart they are not exported")
+}
+
+/// The exports of traces and, once they are told of whom, of metrics.
+#[derive(Debug)]
+pub(super) struct Exports {
+    otel: Otel,
+    stop: CancellationToken,
+    metrics: Option<JoinHandle<()>>,
+}
+
+impl Exports {
+    /// Sets up what the settings ask for, as far as this machine has what that
+    /// takes. Logs the rest.
+    pub(super) fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let (otel, lacking) = start(settings)?;
+        for error in lacking {
+            tracing::warn!("{}", in_vain(&error));
+        }
+        Ok(Self {
+            otel,
+            stop: CancellationToken::new(),
+            metrics: None,
+        })
+    }
+
+    /// Records spans; none if traces go nowhere.
+    pub(super) fn tracer(&self) -> Option<BoxedTracer> {
+        self.otel.tracer()
+    }
+
+    /// Sends the broker's metrics from now on, if they go anywhere.
+    pub(super) fn watch(&mut self, broker: &Arc<Broker>) {
+        let broker = Arc::clone(broker);
+        let collect = move || broker.export_metrics(process_figures());
+        let exporter = self.otel.take_metrics_exporter();
+        self.metrics =
+            exporter.map(|exporter| tokio::spawn(exporter.run(collect, self.stop.clone())));
+    }
+
+    /// Sends what is left, for as long as `patience`.
+    pub(super) async fn close(self, patience: Duration) {
+        self.stop.cancel();
+        let last_metrics = async {
+            if let Some(metrics) = self.metrics
+                && timeout(patience, metrics).await.is_err()
+            {
+                tracing::warn!("the last metrics were not exported in time");
+            }
+        };
+        tokio::join!(last_metrics, self.otel.shut_down(patience));
+    }
+}

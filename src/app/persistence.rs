@@ -1,0 +1,301 @@
+//! What is written down of the counts: the metrics log, what a restart must not
+//! lose of it, and the recordings of `ip_count_prefix`. No failure here keeps
+//! the broker from serving: it is a warning, and tried again.
+
+pub(super) mod atomic_file;
+mod ip_counts;
+mod published_file;
+mod usable;
+mod window_file;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::Level;
+
+use crate::broker::clock::{self, Reading};
+use crate::http::ReadMetricsLog;
+use crate::metrics::backlog::Backlog;
+use crate::metrics::distinct_ips::WindowKey;
+use crate::metrics::{Metrics, Settings, published_log, schedule};
+use crate::telemetry::{Kind, LogLimit};
+
+use super::random;
+
+use atomic_file::AppendedFile;
+use ip_counts::IpCounts;
+use published_file::PublishedFile;
+use window_file::WindowFile;
+
+pub(super) use usable::{check, usable};
+
+/// How many blocks are kept while they cannot be written: three months' worth.
+const MOST_UNWRITTEN: usize = 100;
+
+/// The calendar's clock may be set at any time: it is looked at this often.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// What is due and fails is not tried more often than this.
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+
+/// The metrics log is public, `/metrics` serves it.
+pub(super) const LOG_MODE: u32 = 0o644;
+
+#[derive(Debug)]
+pub(super) struct MetricsPersistence {
+    metrics: Arc<Metrics>,
+    settings: Settings,
+    log: Option<AppendedFile>,
+    unwritten: Backlog<String>,
+    window_file: Option<WindowFile>,
+    ip_counts: Option<IpCounts>,
+    /// When all was last saved.
+    saved: SystemTime,
+    calendar: schedule::Calendar,
+    log_warnings: LogLimit,
+    state_warnings: LogLimit,
+}
+
+impl MetricsPersistence {
+    /// Goes on where the last process stopped. To be called before anything is
+    /// counted, with what is [`usable`] of the settings. `start` is when the metrics
+    /// began, however long ago that is.
+    pub(super) fn open(
+        settings: &Settings,
+        metrics: Arc<Metrics>,
+        start: Reading,
+    ) -> anyhow::Result<Self> {
+        let ip_counts = settings.ip_count_prefix.clone().map(|prefix| {
+            let interval = settings.ip_count_interval;
+            IpCounts::start(prefix, interval, &metrics, start.wall)
+        });
+        let limit = |gist| {
+            let kind = Kind::new(Level::WARN, gist);
+            LogLimit::new(kind, 1, Duration::from_mins(10))
+        };
+        let mut persistence = Self {
+            metrics,
+            settings: settings.clone(),
+            log: log(settings),
+            unwritten: Backlog::new(MOST_UNWRITTEN),
+            window_file: settings
+                .state_directory
+                .clone()
+                .map(WindowFile::in_directory),
+            ip_counts,
+            // Long ago: the first thing to do is to try whether it can be saved.
+            saved: SystemTime::UNIX_EPOCH,
+            calendar: schedule::Calendar::new(start.wall, start.monotonic),
+            log_warnings: limit("metrics.metrics_log: failed writes"),
+            state_warnings: limit("metrics.state_directory: failed saves"),
+        };
+        persistence.restore()?;
+        persistence.try_log();
+        Ok(persistence)
+    }
+
+    /// Writes what is due until told to stop, and then what is left.
+    pub(super) async fn run(mut self, closing: CancellationToken) {
+        loop {
+            let Some((persistence, wait)) = on_thread(self, Self::act).await else {
+                return;
+            };
+            self = persistence;
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = closing.cancelled() => break,
+            }
+        }
+        on_thread(self, Self::close).await;
+    }
+
+    fn restore(&mut self) -> anyhow::Result<()> {
+        let Some(mut saved) = self.window_file.as_ref().and_then(WindowFile::load) else {
+            return Ok(());
+        };
+        // The process may have ended after a block was written, and before that
+        // could be saved.
+        let tail = self.log.as_ref().and_then(|log| log.tail().ok());
+        let log = tail.unwrap_or_default();
+        for block in std::mem::take(&mut saved.unwritten) {
+            if !published_log::has_block(&log, &block) {
+                self.enqueue(block);
+            }
+        }
+        if published_log::has_window(&log, saved.window_start) {
+            tracing::warn!("the saved window is in the metrics log already: a new one begins");
+            return Ok(());
+        }
+        self.metrics.restore(saved, random_key()?);
+        Ok(())
+    }
+
+    /// Says at the start what would be said a day later.
+    fn try_log(&self) {
+        if let Some(log) = &self.log
+            && let Err(error) = log.append("")
+        {
+            tracing::warn!("{}", usable::unwritable(log.path(), &error));
+        }
+    }
+
+    /// Does what is due, and tells how long nothing else is.
+    fn act(&mut self, reading: Reading) -> Duration {
+        let now = self.look_at_calendar(reading);
+        let window = self.settings.metrics_interval;
+        if self.metrics.window_remaining(window, now).is_zero() {
+            self.end_window(now);
+        }
+        if let Some(ip_counts) = &mut self.ip_counts
+            && ip_counts.remaining(now).is_zero()
+        {
+            ip_counts.end_period(&self.metrics, now);
+        }
+        let save_interval = self.settings.save_interval;
+        if schedule::remaining(&mut self.saved, save_interval, now).is_zero() {
+            self.save(now);
+        }
+        let next_period = self.ip_counts.as_mut().map(|counts| counts.remaining(now));
+        let next = self
+            .metrics
+            .window_remaining(window, now)
+            .min(schedule::remaining(&mut self.saved, save_interval, now))
+            .min(next_period.unwrap_or(LONGEST_WAIT));
+        next.clamp(SHORTEST_WAIT, LONGEST_WAIT)
+    }
+
+    /// What began before the clock was set goes on: it is not over an hour early
+    /// or late, and says its real length when it is. Returns what time it is.
+    fn look_at_calendar(&mut self, reading: Reading) -> SystemTime {
+        let now = reading.wall;
+        let Some(step) = self.calendar.look(now, reading.monotonic) else {
+            return now;
+        };
+        tracing::warn!("the clock was set: {step}");
+        self.metrics.clock_was_set(step);
+        self.saved = step.apply(self.saved);
+        if let Some(ip_counts) = &mut self.ip_counts {
+            ip_counts.clock_was_set(step);
+        }
+        now
+    }
+
+    fn close(&mut self, reading: Reading) {
+        let now = self.look_at_calendar(reading);
+        self.metrics.stop_awaiting_countries();
+        if let Some(ip_counts) = &mut self.ip_counts {
+            ip_counts.end_period(&self.metrics, now);
+        }
+        self.save(now);
+    }
+
+    fn end_window(&mut self, now: SystemTime) {
+        let key = match random_key() {
+            Ok(key) => key,
+            Err(error) => return tracing::warn!("the window goes on: {error:#}"),
+        };
+        let block = self.metrics.end_window(now, key);
+        if self.log.is_some() {
+            self.enqueue(block.encode());
+        }
+        if let Some(file) = &self.window_file
+            && let Err(error) = file.forget()
+        {
+            tracing::warn!("metrics.state_directory: an old window is still there: {error}");
+        }
+        self.save(now);
+    }
+
+    fn enqueue(&mut self, block: String) {
+        if self.unwritten.push(block).is_some() {
+            tracing::error!("the oldest block of the metrics log that was not written is lost");
+        }
+    }
+
+    /// Brings everything to the disk. A block is saved before it is written to
+    /// the log, and forgotten after that: a crash between the two loses none.
+    fn save(&mut self, now: SystemTime) {
+        self.saved = now;
+        self.save_window();
+        if !self.unwritten.is_empty() && self.write_log() {
+            self.save_window();
+        }
+        self.metrics.blocks_unwritten(self.unwritten.len());
+        if let Some(ip_counts) = &mut self.ip_counts {
+            ip_counts.write();
+        }
+    }
+
+    fn save_window(&self) {
+        let Some(file) = &self.window_file else {
+            return;
+        };
+        let mut state = self.metrics.save();
+        state.unwritten = self.unwritten.entries().cloned().collect();
+        if let Err(error) = file.save(&state)
+            && let Some(suppressed) = self.state_warnings.admit(clock::now())
+        {
+            tracing::warn!(
+                suppressed,
+                "metrics.state_directory: the window cannot be saved, a restart would lose it: {error}"
+            );
+        }
+    }
+
+    /// Appends the blocks that are not written yet; whether that succeeded.
+    fn write_log(&mut self) -> bool {
+        let Some(log) = &self.log else {
+            return false;
+        };
+        let blocks: String = self.unwritten.entries().map(String::as_str).collect();
+        let Err(error) = log.append(&blocks) else {
+            self.unwritten.retain(|_| false);
+            return true;
+        };
+        if let Some(suppressed) = self.log_warnings.admit(clock::now()) {
+            let (path, waiting) = (log.path().display(), self.unwritten.len());
+            tracing::warn!(
+                suppressed,
+                waiting,
+                "metrics.metrics_log: {path} cannot be written, will be tried again: {error}"
+            );
+        }
+        false
+    }
+}
+
+/// Files may take their time: that is spent on a thread that may wait.
+async fn on_thread<T: Send + 'static>(
+    mut persistence: MetricsPersistence,
+    act: fn(&mut MetricsPersistence, Reading) -> T,
+) -> Option<(MetricsPersistence, T)> {
+    let task = spawn_blocking(move || {
+        let result = act(&mut persistence, clock::read());
+        (persistence, result)
+    });
+    match task.await {
+        Ok(done) => Some(done),
+        Err(error) => {
+            tracing::error!(%error, "nothing is written down any more");
+            None
+        }
+    }
+}
+
+/// What `/metrics` serves, if there is a log.
+pub(super) fn reader(settings: &Settings) -> Option<ReadMetricsLog> {
+    let log = PublishedFile::new(log(settings)?);
+    Some(Arc::new(move || log.read()))
+}
+
+fn log(settings: &Settings) -> Option<AppendedFile> {
+    let path = settings.metrics_log.clone()?;
+    Some(AppendedFile::new(path, LOG_MODE, published_log::whole))
+}
+
+/// A key for hashes of addresses, which nobody knows and nothing keeps.
+pub(super) fn random_key() -> anyhow::Result<WindowKey> {
+    random::bytes().map(WindowKey::from)
+}

@@ -1,0 +1,114 @@
+//! The files of `metrics.ip_count_prefix`: one for each type of proxy and NAT,
+//! of JSON lines, one line a period.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tracing::Level;
+
+use crate::broker::clock;
+use crate::file_access;
+use crate::metrics::backlog::Backlog;
+use crate::metrics::published_log::whole_lines;
+use crate::metrics::{Metrics, schedule};
+use crate::telemetry::{Kind, LogLimit};
+use crate::wire::nat::NatType;
+use crate::wire::proxy::ProxyType;
+
+use super::atomic_file::{self, AppendedFile};
+
+/// How many lines are kept while they cannot be written; some 10 MB at most.
+const MOST_UNWRITTEN: usize = 100;
+
+const UNWRITABLE: Kind = Kind::new(Level::WARN, "metrics.ip_count_prefix: failed writes");
+
+/// The sketches tell something of the addresses: not for everybody's eyes.
+const MODE: u32 = 0o600;
+
+/// Refuses a prefix in a directory where no file can be made. The error names the
+/// setting.
+pub(super) fn check_prefix(prefix: &Path) -> anyhow::Result<()> {
+    // Of a file, for the prefix may be a directory with a slash.
+    let example = file_name(prefix, ProxyType::Unknown, NatType::Unknown);
+    file_access::check_directory_of("metrics.ip_count_prefix", &example)
+}
+
+#[derive(Debug)]
+pub(super) struct IpCounts {
+    prefix: PathBuf,
+    interval: Duration,
+    period_start: SystemTime,
+    unwritten: Backlog<Line>,
+    warnings: LogLimit,
+}
+
+#[derive(Debug)]
+struct Line {
+    path: PathBuf,
+    text: String,
+}
+
+impl IpCounts {
+    /// Records from `now` on.
+    pub(super) fn start(
+        prefix: PathBuf,
+        interval: Duration,
+        metrics: &Metrics,
+        now: SystemTime,
+    ) -> Self {
+        metrics.start_recording();
+        Self {
+            prefix,
+            interval,
+            period_start: now,
+            unwritten: Backlog::new(MOST_UNWRITTEN),
+            warnings: LogLimit::new(UNWRITABLE, 1, Duration::from_mins(10)),
+        }
+    }
+
+    pub(super) fn clock_was_set(&mut self, step: schedule::Step) {
+        self.period_start = step.apply(self.period_start);
+    }
+
+    pub(super) fn remaining(&mut self, now: SystemTime) -> Duration {
+        schedule::remaining(&mut self.period_start, self.interval, now)
+    }
+
+    /// Ends the period and begins the next.
+    pub(super) fn end_period(&mut self, metrics: &Metrics, now: SystemTime) {
+        // Not before its start, should the clock have been set back.
+        let start = self.period_start.min(now);
+        for (proxy_type, nat, recording) in metrics.end_recording(start, now) {
+            let line = Line {
+                path: file_name(&self.prefix, proxy_type, nat),
+                text: recording.encode(),
+            };
+            if let Some(lost) = self.unwritten.push(line) {
+                let path = lost.path.display();
+                tracing::warn!("{path}: the oldest line that could not be written is lost");
+            }
+        }
+        self.period_start = now;
+        self.write();
+    }
+
+    /// Writes what is not written yet; what fails is kept.
+    pub(super) fn write(&mut self) {
+        let warnings = &self.warnings;
+        self.unwritten.retain(|line| {
+            let file = AppendedFile::new(line.path.clone(), MODE, whole_lines);
+            let Err(error) = file.append(&line.text) else {
+                return false;
+            };
+            if let Some(suppressed) = warnings.admit(clock::now()) {
+                let path = line.path.display();
+                tracing::warn!(suppressed, "{path} cannot be written, kept: {error}");
+            }
+            true
+        });
+    }
+}
+
+fn file_name(prefix: &Path, proxy_type: ProxyType, nat: NatType) -> PathBuf {
+    atomic_file::with_suffix(prefix, &format!("{proxy_type}_{nat}.jsonl"))
+}

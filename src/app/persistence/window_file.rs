@@ -1,0 +1,66 @@
+//! The file in `metrics.state_directory` that carries the metrics log's window
+//! over a restart. It holds sketches of addresses, so it is for the broker's
+//! eyes only, and does not outlive its window (see `metrics::distinct_ips`).
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+
+use crate::file_access::regular;
+use crate::metrics::saved_state::SavedState;
+
+use super::atomic_file;
+
+const NAME: &str = "metrics-window.json";
+
+/// What a file that cannot be read becomes: the last such one is kept for a
+/// window, for whoever wants to know why or go back to another release.
+const SET_ASIDE: &str = ".damaged";
+
+#[derive(Debug)]
+pub(super) struct WindowFile {
+    directory: PathBuf,
+    path: PathBuf,
+}
+
+impl WindowFile {
+    pub(super) fn in_directory(directory: PathBuf) -> Self {
+        let path = directory.join(NAME);
+        Self { directory, path }
+    }
+
+    /// What was saved; none if there is nothing, or nothing that can be read,
+    /// which is set aside.
+    pub(super) fn load(&self) -> Option<SavedState> {
+        let problem = match regular::read(&self.path) {
+            Ok(content) => match SavedState::decode(&content) {
+                Ok(saved) => return Some(saved),
+                Err(error) => format!("{:#}", anyhow::Error::from(error)),
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            Err(error) => error.to_string(),
+        };
+        let path = self.path.display();
+        match fs::rename(&self.path, self.set_aside()) {
+            Ok(()) => tracing::warn!("{path} is set aside, its window is lost: {problem}"),
+            Err(error) => {
+                tracing::warn!("{path} is not set aside ({error}), its window is lost: {problem}");
+            }
+        }
+        None
+    }
+
+    pub(super) fn save(&self, state: &SavedState) -> io::Result<()> {
+        atomic_file::make_private_directory(&self.directory)?;
+        atomic_file::replace(&self.path, &state.encode(), atomic_file::PRIVATE)
+    }
+
+    /// Removes what was set aside.
+    pub(super) fn forget(&self) -> io::Result<()> {
+        atomic_file::absent_is_fine(fs::remove_file(self.set_aside()))
+    }
+
+    fn set_aside(&self) -> PathBuf {
+        atomic_file::with_suffix(&self.path, SET_ASIDE)
+    }
+}

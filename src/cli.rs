@@ -1,0 +1,183 @@
+//! The programs behind the command line: the broker, its checks, and the tools beside
+//! it. Which of them, and what each prints where.
+
+pub mod arguments;
+mod count_ips;
+mod flags;
+mod packaging;
+mod times;
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::admin_client::{self, AdminArgs, Failure};
+use crate::app;
+use crate::app::start_up::{self, WrongConfiguration};
+use crate::config::{self, Inputs, Loaded};
+
+use arguments::{CheckConfig, Cli, Command, CountIps, PrintConfig};
+
+/// Read when no other file is named, if it is there.
+const DEFAULT_FILE: &str = "/etc/snowflake-broker/config.toml";
+
+/// For a wrong command line (clap's code, too), a wrong configuration, with the
+/// files that it names, and files that are not what a command takes.
+const WRONG_INPUT: u8 = 2;
+
+/// Does what the arguments, the first being the program's name, ask for.
+///
+/// The exit code is 0 for success, 2 for a wrong command line, configuration or
+/// file that it names, and 1 for every other failure, a broker that refuses an
+/// operator's call among them.
+pub fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> ExitCode {
+    let Cli {
+        command,
+        config,
+        flags,
+    } = match Cli::parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error),
+    };
+    let inputs = Inputs {
+        files: config,
+        default_file: DEFAULT_FILE.into(),
+        environment: environment.into_iter().collect(),
+        flags,
+        named_files_are_elsewhere: command == Command::CheckConfig(CheckConfig { no_files: true }),
+    };
+    match command {
+        Command::Run => configured(&inputs, |loaded| app::serve(inputs.clone(), loaded)),
+        Command::CheckConfig(CheckConfig { no_files }) => {
+            configured(&inputs, |loaded| check_config(&loaded, no_files))
+        }
+        Command::PrintConfig(PrintConfig { example: true, .. }) => {
+            exit_code(print(config::EXAMPLE))
+        }
+        Command::PrintConfig(PrintConfig { secrets, .. }) => {
+            configured(&inputs, |loaded| print_config(&loaded, secrets))
+        }
+        Command::CountIps(asked) => count_ips(&asked),
+        Command::Admin(asked) => admin(&asked, &inputs),
+        Command::Completions { shell } => exit_code(print(&packaging::completions(shell))),
+        Command::Man { directory } => exit_code(man(directory.as_deref())),
+    }
+}
+
+/// Does what needs a configuration, if it is right.
+fn configured(inputs: &Inputs, act: impl FnOnce(Loaded) -> anyhow::Result<()>) -> ExitCode {
+    match config::load(inputs) {
+        Ok(loaded) => exit_code(act(loaded)),
+        Err(errors) => {
+            say(&errors);
+            WRONG_INPUT.into()
+        }
+    }
+}
+
+/// Needs no configuration, and reads files that may be anybody's.
+fn count_ips(asked: &CountIps) -> ExitCode {
+    match count_ips::estimate(asked) {
+        Ok(count) => {
+            if let Some(warning) = count.warning {
+                say(&format_args!("warning: {warning}"));
+            }
+            exit_code(print(&format!("{}\n", count.addresses)))
+        }
+        Err(error) => {
+            say(&format_args!("{error:#}"));
+            WRONG_INPUT.into()
+        }
+    }
+}
+
+fn admin(asked: &AdminArgs, inputs: &Inputs) -> ExitCode {
+    let Err(failure) = admin_client::run(asked, inputs) else {
+        return ExitCode::SUCCESS;
+    };
+    say(&failure);
+    match failure {
+        Failure::Input(_) => WRONG_INPUT.into(),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+fn man(directory: Option<&Path>) -> anyhow::Result<()> {
+    match directory {
+        Some(directory) => packaging::write_man_pages(directory),
+        None => print(&packaging::man_page()?),
+    }
+}
+
+/// Prints what clap has to say: help and version to stdout, errors to stderr.
+fn explain(error: &clap::Error) -> ExitCode {
+    // It would be quoted, and may be a private key.
+    if error.render().to_string().contains("-----BEGIN ") {
+        say(&"an argument is the content of a file, and has to be its path");
+        return WRONG_INPUT.into();
+    }
+    match error.print() {
+        Ok(()) if error.use_stderr() => WRONG_INPUT.into(),
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn check_config(loaded: &Loaded, no_files: bool) -> anyhow::Result<()> {
+    warn(&loaded.warnings);
+    if !no_files {
+        warn(&start_up::warnings(loaded));
+        let (warnings, checked) = start_up::check_files(&loaded.config);
+        warn(&warnings);
+        checked?;
+    }
+    print("ok\n")
+}
+
+fn print_config(loaded: &Loaded, secrets: bool) -> anyhow::Result<()> {
+    warn(&loaded.warnings);
+    if secrets {
+        return print(&loaded.config.to_toml()?);
+    }
+    let (text, hidden) = loaded.config.to_toml_without_secrets()?;
+    for key in hidden {
+        say(&format_args!(
+            "warning: {key}: without what is secret; --secrets prints it"
+        ));
+    }
+    print(&text)
+}
+
+fn warn(warnings: &[impl Display]) {
+    for warning in warnings {
+        say(&format_args!("warning: {warning}"));
+    }
+}
+
+fn exit_code(result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
+    say(&format_args!("{error:#}"));
+    if error.is::<WrongConfiguration>() {
+        WRONG_INPUT.into()
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    Ok(stdout.flush()?)
+}
+
+/// One message to stderr; where that is closed nobody wants to know.
+fn say(message: &dyn Display) {
+    let _ = writeln!(io::stderr().lock(), "{message}");
+}

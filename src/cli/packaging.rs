@@ -1,0 +1,72 @@
+//! What a package carries beside the program: completions and man pages.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use super::{arguments, flags};
+
+const PROGRAM: &str = "snowflake-broker";
+
+/// A script that completes the command line in a shell.
+pub(super) fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    let mut program = arguments::parser_for_completions();
+    clap_complete::generate(shell, &mut program, PROGRAM, &mut script);
+    let script = String::from_utf8_lossy(&script);
+    match shell {
+        // In bash nothing below a name with a hyphen would be completed: the states
+        // are set by one name and looked up by another (clap issue 6421).
+        Shell::Bash => script.replace("snowflake__subcmd__broker", "snowflake__broker"),
+        Shell::Fish => with_values(&script, fish_value),
+        Shell::Zsh => with_values(&script, zsh_value),
+        _ => script.into_owned(),
+    }
+}
+
+/// The script with what `change` makes of each line and switch: clap does not know how
+/// these shells are told of a value that is optional.
+fn with_values(script: &str, change: fn(&str, &str) -> String) -> String {
+    let changed = |line: &str| {
+        let changed = flags::switches().fold(line.to_owned(), |line, name| change(&line, name));
+        format!("{changed}\n")
+    };
+    script.lines().map(changed).collect()
+}
+
+/// argparse is told of the value by `=?`, the completions by a list of values without `-r`.
+fn fish_value(line: &str, switch: &str) -> String {
+    if line.contains(&format!(" -l {switch} ")) {
+        format!("{line} -f -a 'true false'")
+    } else if line.trim_start().starts_with("string join ") {
+        line.replace(&format!(" {switch} "), &format!(" '{switch}=?' "))
+    } else {
+        line.to_owned()
+    }
+}
+
+/// `=-` is for a value in the same word, `::` for one that may be missing.
+fn zsh_value(line: &str, switch: &str) -> String {
+    let described = line.strip_prefix(&format!("'--{switch}["));
+    match described.and_then(|rest| rest.strip_suffix("]' \\")) {
+        Some(help) => format!("'--{switch}=-[{help}]::BOOL:(true false)' \\"),
+        None => line.to_owned(),
+    }
+}
+
+/// The man page of the program, in roff.
+pub(super) fn man_page() -> anyhow::Result<String> {
+    let mut page = Vec::new();
+    // As `clap_mangen::generate_to` has it.
+    let program = arguments::parser().disable_help_subcommand(true);
+    Man::new(program).render(&mut page)?;
+    Ok(String::from_utf8(page)?)
+}
+
+/// Writes it and those of all commands, such as `snowflake-broker-admin-status.1`.
+pub(super) fn write_man_pages(directory: &Path) -> anyhow::Result<()> {
+    let written = clap_mangen::generate_to(arguments::parser(), directory);
+    written.with_context(|| format!("cannot write man pages into {}", directory.display()))
+}

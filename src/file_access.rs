@@ -1,0 +1,183 @@
+//! Access of whoever runs the program to files and directories, found out without
+//! touching them, and of others to its secrets; [`regular`] reads files.
+
+pub mod regular;
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
+/// The bits of a mode by which others on this machine may read a file, or enter a directory.
+const OTHERS_READ: u32 = 0o004;
+const OTHERS_ENTER: u32 = 0o001;
+
+/// Succeeds if the file that is there can be read.
+pub fn can_read(path: &Path) -> io::Result<()> {
+    can(path, Access::READ_OK)
+}
+
+/// Succeeds if the file can be appended to, or made.
+pub fn can_append(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(file) if file.is_dir() => Err(ErrorKind::IsADirectory.into()),
+        Ok(_) => can(path, Access::WRITE_OK),
+        Err(error) if error.kind() == ErrorKind::NotFound => can_make_files_in(directory(path)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Succeeds if files can be made in the directory, which has to be there.
+pub fn can_make_files_in(directory: &Path) -> io::Result<()> {
+    if !fs::metadata(directory)?.is_dir() {
+        return Err(ErrorKind::NotADirectory.into());
+    }
+    can(directory, Access::WRITE_OK | Access::EXEC_OK)
+}
+
+/// Succeeds if files can be made in the directory, or if it can be made: with those
+/// around it if they are to be made, too.
+pub fn can_have_directory(path: &Path, makes_parents: bool) -> io::Result<()> {
+    match can_make_files_in(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        known => return known,
+    }
+    let parent = directory(path);
+    if makes_parents && parent != path {
+        can_have_directory(parent, true)
+    } else {
+        can_make_files_in(parent)
+    }
+}
+
+/// Refuses a path in a directory where no file can be made. The error names the
+/// setting.
+pub fn check_directory_of(setting: &str, path: &Path) -> anyhow::Result<()> {
+    let directory = directory(path);
+    can_make_files_in(directory).with_context(|| {
+        let (path, directory) = (path.display(), directory.display());
+        format!("{setting}: {path}: cannot use the directory {directory}")
+    })
+}
+
+/// The directory that a path is in.
+pub fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        Some(_) => Path::new("."),
+        None => path,
+    }
+}
+
+/// Returns true if others on this machine can read a file. What cannot be seen is nobody's.
+fn is_exposed(path: &Path) -> bool {
+    let mode = |path: &Path| {
+        let metadata = fs::metadata(path);
+        metadata.map_or(0, |metadata| metadata.permissions().mode())
+    };
+    let Ok(path) = fs::canonicalize(path) else {
+        return false;
+    };
+    let mut directories = path.ancestors().skip(1);
+    mode(&path) & OTHERS_READ != 0 && directories.all(|around| mode(around) & OTHERS_ENTER != 0)
+}
+
+/// The warning about a file with a secret, which `setting` names; none if others cannot
+/// read it.
+pub fn exposure_warning(setting: &str, path: &Path) -> Option<String> {
+    let path_text = path.display();
+    is_exposed(path).then(|| {
+        format!("{setting}: {path_text}: others on this machine can read it, better: chmod o-r")
+    })
+}
+
+fn can(path: &Path, access: Access) -> io::Result<()> {
+    Ok(accessat(CWD, path, access, AtFlags::EACCESS)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+
+    use super::*;
+
+    fn kind(result: io::Result<()>) -> Option<ErrorKind> {
+        result.err().map(|error| error.kind())
+    }
+
+    #[test]
+    fn files_are_appended_to_or_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("there"), "").unwrap();
+        assert_eq!(kind(can_append(&path("there"))), None);
+        assert_eq!(kind(can_append(&path("new"))), None);
+        let directory = can_append(folder.path());
+        assert_eq!(kind(directory), Some(ErrorKind::IsADirectory));
+        let nowhere = can_append(&path("nowhere/new"));
+        assert_eq!(kind(nowhere), Some(ErrorKind::NotFound));
+        let below_a_file = can_append(&path("there/new"));
+        assert_eq!(kind(below_a_file), Some(ErrorKind::NotADirectory));
+    }
+
+    #[test]
+    fn directories_are_there_or_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("file"), "").unwrap();
+        for (name, makes_parents, expected) in [
+            ("new", false, None),
+            ("new/er", true, None),
+            ("new/er", false, Some(ErrorKind::NotFound)),
+            ("file", true, Some(ErrorKind::NotADirectory)),
+            ("file/new", true, Some(ErrorKind::NotADirectory)),
+        ] {
+            let have = can_have_directory(&path(name), makes_parents);
+            assert_eq!(kind(have), expected, "{name}");
+        }
+        assert_eq!(kind(can_have_directory(Path::new("new"), false)), None);
+        assert!(!path("new").exists());
+    }
+
+    #[test]
+    fn a_directory_that_is_missing_is_named_with_the_setting() {
+        check_directory_of("a.b", Path::new("relative")).unwrap();
+        check_directory_of("a.b", &std::env::temp_dir().join("file")).unwrap();
+        let error = check_directory_of("a.b", Path::new("/nowhere/at/all")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a.b: /nowhere/at/all: cannot use the directory /nowhere/at"
+        );
+        assert!(check_directory_of("a.b", Path::new("/dev/null/x")).is_err());
+    }
+
+    #[test]
+    fn a_file_is_exposed_if_its_directories_are_open_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "").unwrap();
+        let set = |path: &Path, mode| {
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        };
+        // Where a test may write, it may be that nobody else gets to.
+        let around = fs::canonicalize(folder.path().parent().unwrap()).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        let is_open = around
+            .ancestors()
+            .all(|path| mode(path) & OTHERS_ENTER != 0);
+        for (file, directory, expected) in [
+            (0o644, 0o755, is_open),
+            (0o640, 0o755, false),
+            (0o644, 0o700, false),
+            (0o604, 0o711, is_open),
+        ] {
+            set(&path, file);
+            set(folder.path(), directory);
+            assert_eq!(is_exposed(&path), expected, "{file:o} in {directory:o}");
+        }
+        assert!(!is_exposed(&folder.path().join("missing")));
+    }
+}
