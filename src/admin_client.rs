@@ -28,7 +28,7 @@ use arguments::{AdminCall, BridgesCall};
 use connection::{Credentials, RemoteBroker};
 use output::Printer;
 
-/// How long a call may take unless somebody says.
+/// The longest time of a call unless the command line says.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Asks a broker what the command line says, and prints its answer. `inputs`

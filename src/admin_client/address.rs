@@ -1,4 +1,4 @@
-//! Where the broker is.
+//! The address of the broker.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use crate::grpc::settings::{Settings, is_loopback};
 
 use super::failure::Failure;
 
-/// Where the broker is, and how to speak to it.
+/// The address of the broker, with the transport.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum BrokerAddress {
     /// At a Unix socket.
@@ -18,13 +18,13 @@ pub(super) enum BrokerAddress {
     Tcp {
         /// Host and port.
         address: String,
-        /// Whether to speak TLS.
+        /// True if TLS is spoken.
         tls: bool,
     },
 }
 
 impl BrokerAddress {
-    /// What `--address` says, else the configuration. What is wrong with that
+    /// The address that `--address` says, else the configuration. What is wrong with that
     /// does not matter here, unless it was named and cannot be read.
     pub(super) fn find(asked: &ConnectionArgs, inputs: &Inputs) -> Result<Self, Failure> {
         if let Some(address) = &asked.address {

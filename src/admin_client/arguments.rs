@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-/// What to ask of which broker.
+/// A call of a broker, with the way to it.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct AdminArgs {
     /// Print JSON: one object, or one a line where there may be many
@@ -15,7 +15,7 @@ pub struct AdminArgs {
     /// Which broker.
     #[command(flatten)]
     pub connection: ConnectionArgs,
-    /// What to ask.
+    /// The call.
     #[command(subcommand)]
     pub call: AdminCall,
 }
@@ -46,12 +46,12 @@ pub struct ConnectionArgs {
     /// Speak in the clear to another machine, which lets others read the token
     #[arg(long, global = true)]
     pub insecure: bool,
-    /// How long one call may take [default: 10s]
+    /// The longest time that one call may take [default: 10s]
     #[arg(long, global = true, value_name = "SPAN", value_parser = span)]
     pub timeout: Option<Duration>,
 }
 
-/// What to ask of the broker.
+/// A call of the broker.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum AdminCall {
     /// Tell what the broker is doing
@@ -101,10 +101,10 @@ pub enum AdminCall {
     Peers,
 }
 
-/// How to watch.
+/// The pace of watching.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct WatchArgs {
-    /// How often to look, 100ms to 1h
+    /// The time between two looks, 100ms to 1h
     #[arg(long, value_name = "SPAN", value_parser = span, default_value = "1s")]
     pub interval: Duration,
     /// End after so many looks
@@ -119,12 +119,12 @@ pub struct PollsArgs {
     /// pool, country, clients, waiting
     #[arg(long, default_value = "", hide_default_value = true)]
     pub filter: String,
-    /// How many at most
+    /// The most to list
     #[arg(long, value_name = "NUMBER")]
     pub limit: Option<usize>,
 }
 
-/// What to do about the bridges.
+/// A call about the bridges.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum BridgesCall {
     /// List them
@@ -184,7 +184,7 @@ pub struct RelayArgs {
     /// The relays that every proxy has to accept: a host name suffix, or after ^ one exact name
     #[arg(long, value_name = "PATTERN")]
     pub allowed: Option<String>,
-    /// What a proxy accepts that does not say; empty means every relay
+    /// The pattern of a proxy that names none; empty means every relay
     #[arg(long, value_name = "PATTERN")]
     pub default: Option<String>,
     /// Have the broker check them, and change nothing
@@ -198,19 +198,19 @@ pub struct LimitsArgs {
     /// Polls of proxies a minute, in the long run; 0 is no limit
     #[arg(long, value_name = "NUMBER")]
     pub proxy_polls_per_minute: Option<u32>,
-    /// How many may come at once
+    /// The most that may come at once
     #[arg(long, value_name = "NUMBER")]
     pub proxy_poll_burst: Option<u32>,
     /// Polls of clients a minute, in the long run; 0 is no limit
     #[arg(long, value_name = "NUMBER")]
     pub client_polls_per_minute: Option<u32>,
-    /// How many may come at once
+    /// The most that may come at once
     #[arg(long, value_name = "NUMBER")]
     pub client_poll_burst: Option<u32>,
     /// Answers of proxies a minute, in the long run; 0 is no limit
     #[arg(long, value_name = "NUMBER")]
     pub answers_per_minute: Option<u32>,
-    /// How many may come at once
+    /// The most that may come at once
     #[arg(long, value_name = "NUMBER")]
     pub answer_burst: Option<u32>,
     /// Factor of the limits for an address that passes on the requests of many
@@ -236,7 +236,7 @@ pub struct LimitsArgs {
     pub dry_run: bool,
 }
 
-/// What to log.
+/// A filter of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct LogArgs {
     /// off, error, warn, info, debug, trace, or a filter such as

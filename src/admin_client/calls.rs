@@ -1,4 +1,4 @@
-//! What each subcommand asks of the broker.
+//! The calls of the broker that each subcommand makes.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::output::{Printer, print};
 use super::text::{self, DryRun};
 use super::watch;
 
-/// How much is asked for at a time; brokers give no more.
+/// The largest page that is asked for; brokers give no more.
 const PAGE_MAX: usize = 1_000;
 
 /// Makes the call, and prints the answer. `inputs` tell of the terminal and of the

@@ -26,9 +26,9 @@ use super::diagnosis::{of_status, unreachable};
 use super::failure::Failure;
 use super::output::warn;
 
-/// How often a silent broker is asked whether it is still there.
+/// The interval of pings to a silent broker.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
-/// How long it may take to say so.
+/// The time within which it has to answer a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The generated client, with our token in every call.
@@ -42,7 +42,7 @@ pub(super) struct RemoteBroker {
     timeout: Duration,
 }
 
-/// Who we are, and whom we believe.
+/// Our identity, and the authorities that we believe.
 #[derive(Debug)]
 pub(super) struct Credentials {
     token: BearerToken,

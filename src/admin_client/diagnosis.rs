@@ -20,7 +20,7 @@ pub(super) fn unreachable(broker: &BrokerAddress, error: &(dyn Error + 'static))
     }
 }
 
-/// What the broker says instead of an answer, or word from below gRPC that it
+/// The failure of a call: what the broker says instead of an answer, or word from below gRPC that it
 /// says nothing. A call may take `timeout`.
 pub(super) fn of_status(broker: &BrokerAddress, status: Status, timeout: Duration) -> Failure {
     let Some(source) = status.source() else {
@@ -43,7 +43,7 @@ pub(super) fn of_status(broker: &BrokerAddress, status: Status, timeout: Duratio
     }
 }
 
-/// What has happened, and what to do about it.
+/// The problem in words, and what to do about it.
 fn problem(broker: &BrokerAddress, error: &(dyn Error + 'static)) -> String {
     let kind = io_error(error).map(io::Error::kind);
     let advice = match (broker, kind) {

@@ -1,4 +1,4 @@
-//! Why nothing came of a call.
+//! Calls that failed.
 
 use std::error::Error as _;
 use std::fmt;
@@ -11,16 +11,16 @@ use tonic_types::StatusExt as _;
 use crate::config::one_line;
 use crate::proto::code_in_words;
 
-/// Why nothing came of a call. Displays as one line for each culprit.
+/// A call that failed. Displays as one line for each culprit.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The command line, or a file that it names, is wrong.
     Input(String),
     /// Nobody answers at this address.
     Unreachable {
-        /// Where the broker was looked for.
+        /// The address at which the broker was looked for.
         address: String,
-        /// What came of it, and what may be done.
+        /// The problem, and what may be done.
         problem: String,
     },
     /// The broker took longer than this.

@@ -1,4 +1,4 @@
-//! What is printed: text for people, or JSON as Protocol Buffers define it
+//! The printed answer: text for people, or JSON as Protocol Buffers define it
 //! (lowerCamelCase names, 64 bit numbers as strings, spans as `"1.5s"`), the same
 //! that grpcurl prints with `-emit-defaults`.
 
@@ -12,10 +12,10 @@ use crate::proto::DESCRIPTORS;
 
 use super::failure::Failure;
 
-/// How to print.
+/// A printer of answers, as text or as JSON.
 #[derive(Debug)]
 pub(super) struct Printer {
-    /// What the messages are made of, where they are printed as JSON.
+    /// The fields of all messages, where they are printed as JSON.
     descriptors: Option<DescriptorPool>,
 }
 
@@ -28,7 +28,7 @@ impl Printer {
         })
     }
 
-    /// Whether it is JSON.
+    /// Returns true if it prints JSON.
     pub(super) fn is_json(&self) -> bool {
         self.descriptors.is_some()
     }

@@ -1,4 +1,4 @@
-//! What people read of the answers: a message in, its text out.
+//! The answers as people read them: a message in, its text out.
 
 mod figures;
 mod peers;

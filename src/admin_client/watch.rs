@@ -1,4 +1,4 @@
-//! What the broker is doing, for as long as somebody watches.
+//! The status of the broker, shown for as long as somebody watches.
 
 mod terminal;
 
@@ -75,7 +75,7 @@ async fn live(statuses: &mut StatusStream) -> Result<(), Failure> {
     }
 }
 
-/// What the broker tells, as often as was asked for.
+/// The statuses that the broker sends, as many as were asked for.
 struct StatusStream {
     statuses: Streaming<BrokerStatus>,
     left: usize,

@@ -32,12 +32,12 @@ pub(super) use socket::{check, open, warning};
 
 use socket::{Socket, SocketFile};
 
-/// How many connections may wait for the server to take them.
+/// The most connections that wait for the server to take them.
 const INCOMING_MAX: usize = 16;
 /// Shorter tokens can be guessed.
 const TOKEN_MIN: usize = 16;
 
-/// Who comes in, as the settings and the files that they name say; the error
+/// The callers that come in, as the settings and the files that they name say; the error
 /// names the setting.
 pub(super) fn access(settings: &Settings) -> anyhow::Result<(Access, Option<ServerConfig>)> {
     let secrets = settings.tokens.iter().map(|token| {

@@ -1,4 +1,4 @@
-//! What a broker is made of, as the configuration and the files that it names
+//! The components of a broker, as the configuration and the files that it names
 //! say, before it serves anybody.
 
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(super) struct Components {
     /// The reader of what `/metrics` serves, if it serves anything.
     pub(super) metrics_log: Option<ReadMetricsLog>,
     pub(super) exports: Exports,
-    /// Who may call the administration.
+    /// The check of who may call the administration.
     pub(super) gate: Arc<Gate>,
     pub(super) peers: Peers,
     pub(super) locks: Locks,

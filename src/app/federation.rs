@@ -33,7 +33,7 @@ use super::systemd::sockets::{self, Inherited, Sockets};
 
 use dialer::Dialer;
 
-/// How many connections may wait for the server to take them.
+/// The most connections that wait for the server to take them.
 const INCOMING_MAX: usize = 16;
 
 /// Both sides of TLS, made of the same certificate.
@@ -94,7 +94,7 @@ pub(super) async fn open(
     Ok(listeners)
 }
 
-/// What is there of other brokers, and what a reload replaces.
+/// The other brokers, and what a reload replaces of them.
 #[derive(Clone)]
 pub(super) struct Peers {
     federation: Arc<Federation>,
@@ -118,7 +118,7 @@ impl Peers {
         })
     }
 
-    /// Whom the broker asks.
+    /// The brokers that are asked.
     pub(super) fn federation(&self) -> Arc<Federation> {
         Arc::clone(&self.federation)
     }

@@ -14,7 +14,7 @@ use crate::matching;
 
 use super::queues::Queues;
 
-/// What a signal asks for.
+/// An action that a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignalAction {
     /// SIGTERM or SIGINT.
@@ -67,7 +67,7 @@ impl Signals {
     }
 }
 
-/// How the requests of clients ended.
+/// The end of the requests of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ShutdownOutcome {
     /// All of them by themselves.
@@ -78,19 +78,19 @@ pub(super) enum ShutdownOutcome {
     AtOnce,
 }
 
-/// How long a server that has left still gets the first requests of connections
+/// The time for which a server that has left still gets the first requests of connections
 /// that were on their way, before nobody is matched any more.
 const LAST_REQUESTS: Duration = Duration::from_millis(200);
 
-/// How long connections may take to close once every client has its reply.
+/// The time in which connections may close once every client has its reply.
 const CLOSING_PATIENCE: Duration = Duration::from_millis(500);
 
-/// How long the parts of the end may take.
+/// The time-outs of the phases of a shutdown.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ShutdownTimeouts {
-    /// How long clients are still served from the polls that are parked.
+    /// The time for which clients are still served from the polls that are parked.
     pub(super) drain_grace: Duration,
-    /// How long a client waits in all.
+    /// The longest wait of a client in all.
     pub(super) client_timeout: Duration,
 }
 
@@ -102,7 +102,7 @@ impl ShutdownTimeouts {
         }
     }
 
-    /// How long all of it may take.
+    /// The longest time of a shutdown.
     pub(super) fn total(self) -> Duration {
         self.drain_grace
             .saturating_add(self.client_timeout)
@@ -110,7 +110,7 @@ impl ShutdownTimeouts {
     }
 }
 
-/// What has to end before the program does.
+/// The tasks that have to end before the program does.
 #[derive(Debug)]
 pub(super) struct ServerTasks {
     /// The broker, driven.
@@ -121,7 +121,7 @@ pub(super) struct ServerTasks {
     pub(super) queues: Queues,
     /// Each ends when the last connection of its listener has.
     pub(super) servers: JoinSet<()>,
-    /// Whether a successor gets the connections that are not accepted.
+    /// True if a successor gets the connections that are not accepted.
     pub(super) has_inherited_sockets: bool,
 }
 

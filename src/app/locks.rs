@@ -21,7 +21,7 @@ use crate::file_access::regular;
 
 use super::persistence::{self, atomic_file};
 
-/// How long a broker that is about to end may take.
+/// The longest wait for a broker that is about to end.
 const PATIENCE: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -127,7 +127,7 @@ impl LockTarget {
     }
 }
 
-/// Who has the lock, as far as the system tells.
+/// The holder of the lock, as far as the system tells.
 fn holder(path: &Path) -> String {
     holding_process(path).unwrap_or_else(|| {
         "another process, which is not to be seen from here (in another container?)".to_owned()

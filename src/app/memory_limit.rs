@@ -1,4 +1,4 @@
-//! How much memory there is: the limit that control groups set on this process
+//! The memory that there is: the limit that control groups set on this process
 //! (`cgroups(7)`), as service managers and containers use them, and what the machine
 //! has.
 
@@ -65,7 +65,7 @@ fn is_legacy_memory(mount: &MountInfo) -> bool {
     mount.fs_type == "cgroup" && mount.super_options.contains_key("memory")
 }
 
-/// Where the group of this name is mounted. In a container the name may be the
+/// The folder at which the group of this name is mounted. In a container the name may be the
 /// one that it has outside, and then the mount is the group itself.
 fn folder(group: &str, mount: &MountInfo) -> PathBuf {
     let below = Path::new(group).strip_prefix(&mount.root);

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::broker::Broker;
 
-/// How long to wait for a service manager that does not read what we tell it.
+/// The longest wait for a service manager that does not read what we tell it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// We listen, and serve.

@@ -13,10 +13,10 @@ use crate::config::Flag;
 
 use super::{flags, times};
 
-/// What the command line asks for.
+/// The command line, parsed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     pub command: Command,
     /// The configuration files that were named, in this order.
     pub config: Vec<PathBuf>,
@@ -24,7 +24,7 @@ pub struct Cli {
     pub flags: Vec<Flag>,
 }
 
-/// What to do.
+/// A command: one of the programs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Be a broker; this is what happens without a command
@@ -51,7 +51,7 @@ pub enum Command {
     },
 }
 
-/// What to check.
+/// The extent of a check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
 pub struct CheckConfig {
     /// Leave alone the files that keys name: for a machine that is not the broker's
@@ -59,7 +59,7 @@ pub struct CheckConfig {
     pub no_files: bool,
 }
 
-/// What to count.
+/// The recordings to count.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct CountIps {
     /// Files of recordings, of any types, NATs and brokers
@@ -74,7 +74,7 @@ pub struct CountIps {
     pub to: Option<Timestamp>,
 }
 
-/// How to print the configuration.
+/// The form in which the configuration is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
 pub struct PrintConfig {
     /// Print a file with every key at its default, explained
@@ -89,7 +89,7 @@ impl Cli {
     /// Reads the arguments, the first being the program's name.
     ///
     /// # Errors
-    /// What clap says; also its answers to `--help` and `--version`.
+    /// The refusal by clap; also its answers to `--help` and `--version`.
     pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let matches = parser().try_get_matches_from(flags::two_dashes(arguments))?;
         let own = Own::from_arg_matches(&matches)?;

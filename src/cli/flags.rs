@@ -59,7 +59,7 @@ pub(super) struct ReferenceFlag {
     pub(super) name: &'static str,
     /// The key of the configuration it sets, which also judges its value.
     key: &'static str,
-    /// What its value is; none for those that are true by being there.
+    /// The name of its value; none for those that are true by being there.
     pub(super) value: Option<&'static str>,
     help: &'static str,
 }
@@ -169,7 +169,7 @@ pub(super) fn two_dashes(arguments: impl IntoIterator<Item = OsString>) -> Vec<O
     result
 }
 
-/// What follows the dash or dashes, unless it is a short flag or no flag.
+/// The text after the dash or dashes, unless it is a short flag or no flag.
 fn long_name(argument: &str) -> Option<&str> {
     let name = argument.strip_prefix('-')?;
     let name = name.strip_prefix('-').unwrap_or(name);

@@ -1,4 +1,4 @@
-//! What a package carries beside the program: completions and man pages.
+//! Completions and man pages, which a package carries beside the program.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! How figures are written.
+//! Figures as they are written for people.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use prost_types::Timestamp;
 
 use crate::proto::admin::v1::Pool;
 
-/// What is written where there is no figure.
+/// The sign for a figure that there is not.
 const NONE: &str = "-";
 
 /// A span of time, such as `2h 3m 20s`: days to the hour, hours to the second,
@@ -31,7 +31,7 @@ pub(super) fn time(time: Option<Timestamp>) -> String {
     time.map_or_else(|| NONE.to_owned(), |time| time.to_string())
 }
 
-/// What lies between two points in time; nothing if they come in the other order.
+/// The time between two points in time; none if they come in the other order.
 pub(super) fn between(start: Option<Timestamp>, end: Option<Timestamp>) -> Option<Duration> {
     let seconds = end?.seconds.checked_sub(start?.seconds)?;
     Some(Duration::from_secs(u64::try_from(seconds).ok()?))
@@ -52,7 +52,7 @@ pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-/// How often a second.
+/// A rate, per second.
 pub(super) fn rate(rate: f64) -> String {
     format!("{rate:.1}")
 }

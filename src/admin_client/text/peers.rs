@@ -47,7 +47,7 @@ pub(in crate::admin_client) fn peers(listed: &v1::ListPeersResponse) -> String {
     table.to_string() + &problems.collect::<String>()
 }
 
-/// Whether it can be asked, in a word or two.
+/// The state of the way to a peer, in a word or two.
 fn state(peer: &v1::Peer) -> &'static str {
     use v1::peer::Circuit;
     match (peer.borrow, peer.connected, peer.circuit()) {

@@ -1,4 +1,4 @@
-//! What a broker is doing, as a screen with bars and sparklines.
+//! The status of a broker as a screen with bars and sparklines.
 
 use std::collections::VecDeque;
 
@@ -19,7 +19,7 @@ const FIGURE: usize = 9;
 /// Columns of a bar, where there is room.
 const BAR_MAX: usize = 30;
 
-/// What there is to see of the statuses so far.
+/// The statuses so far, as far as the screen shows them.
 #[derive(Debug, Default)]
 pub(in crate::admin_client) struct History {
     proxy_polls: Series,
@@ -233,7 +233,7 @@ fn bar(share: f64, width: usize) -> String {
     format!("{bar:<width$}")
 }
 
-/// How many eighths of 1 there are, 0 to 8; 0 where it is no number.
+/// The number of eighths of 1, 0 to 8; 0 where it is no number.
 fn eighths(part: f64) -> usize {
     (1..=8)
         .take_while(|&eighths| part * 8.0 + 0.5 >= count(eighths))

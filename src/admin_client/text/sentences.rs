@@ -7,7 +7,7 @@ use super::figures;
 use super::table::TextTable;
 use crate::config::one_line;
 
-/// Whether nothing was changed.
+/// True if nothing was changed.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::admin_client) struct DryRun(pub(in crate::admin_client) bool);
 
@@ -130,7 +130,7 @@ pub(in crate::admin_client) fn bridge_lines(bridges: &[v1::Bridge]) -> String {
     bridges.collect::<BridgeList>().to_lines()
 }
 
-/// What has become of the bridges.
+/// The outcome for the bridges.
 pub(in crate::admin_client) fn replaced_bridges(
     replaced: &v1::ReplaceBridgesResponse,
     dry_run: DryRun,
@@ -216,7 +216,7 @@ pub(in crate::admin_client) fn limits(limits: &v1::Limits, dry_run: DryRun) -> S
     dry_run.mark(format!("{table}{others}"))
 }
 
-/// What is logged, and for how long.
+/// The filter of the log, and its end.
 pub(in crate::admin_client) fn log_filter(filter: &v1::LogFilter, dry_run: DryRun) -> String {
     let end = match filter.expire_time {
         None => "until the next reload".to_owned(),

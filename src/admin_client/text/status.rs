@@ -1,4 +1,4 @@
-//! What a broker is doing, as a page and as a line.
+//! The status of a broker as a page and as a line.
 
 use crate::proto::admin::v1::broker_status::State;
 use crate::proto::admin::v1::{BrokerStatus, LatencyQuantiles, Pool, RecentActivity};
@@ -40,7 +40,7 @@ pub(in crate::admin_client) fn line(status: &BrokerStatus) -> String {
     )
 }
 
-/// Whether it takes new work, in words.
+/// The broker's readiness for new work, in words.
 pub(super) fn state(status: &BrokerStatus) -> &'static str {
     match status.state() {
         State::Serving => "serving",
@@ -56,13 +56,13 @@ pub(super) fn version_and_uptime(status: &BrokerStatus) -> (String, String) {
     (one_line(&status.version), uptime.unwrap_or_default())
 }
 
-/// How many polls are parked in a pool.
+/// The number of polls that are parked in a pool.
 pub(super) fn parked(status: &BrokerStatus, pool: Pool) -> i64 {
     let of_pool = status.parked.iter().filter(|parked| parked.pool() == pool);
     of_pool.map(|parked| parked.count).sum()
 }
 
-/// How many clients of a class wait.
+/// The number of clients of a class that wait.
 pub(super) fn queued(status: &BrokerStatus, pool: Pool) -> i64 {
     let of_pool = status.queued.iter().filter(|queued| queued.pool() == pool);
     of_pool.map(|queued| queued.count).sum()
@@ -160,7 +160,7 @@ pub(super) type Share = (&'static str, fn(&RecentActivity) -> f64);
 /// A latency, and what it is called.
 pub(super) type Latency = (&'static str, fn(&RecentActivity) -> LatencyQuantiles);
 
-/// What became of proxies' polls.
+/// The outcomes of proxies' polls.
 pub(super) const PROXY_SHARES: [Share; 4] = [
     ("matched", |recent| {
         recent.proxy_polls.unwrap_or_default().matched
@@ -174,7 +174,7 @@ pub(super) const PROXY_SHARES: [Share; 4] = [
     }),
 ];
 
-/// What became of clients' polls.
+/// The outcomes of clients' polls.
 pub(super) const CLIENT_SHARES: [Share; 5] = [
     ("matched", |recent| {
         recent.client_polls.unwrap_or_default().matched
@@ -193,7 +193,7 @@ pub(super) const CLIENT_SHARES: [Share; 5] = [
     }),
 ];
 
-/// How long it took.
+/// The latencies that are shown.
 pub(super) const LATENCIES: [Latency; 2] = [
     ("request to answer", |recent| {
         recent.request_to_answer.unwrap_or_default()

@@ -24,7 +24,7 @@ pub(super) struct Terminal {
     signals: [Signal; 4],
 }
 
-/// What happens at the terminal.
+/// An event at the terminal.
 #[derive(Debug)]
 pub(super) enum TerminalEvent {
     /// It has another size.

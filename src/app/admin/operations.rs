@@ -1,4 +1,4 @@
-//! What an operator has the program do.
+//! The operations that an operator has the program do.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,7 @@ use crate::listener::Server;
 use crate::proto::admin::v1;
 use crate::telemetry::{LogControl, LogLevel};
 
-/// What is said of a value that was set by a call.
+/// The source that is told for a value that was set by a call.
 const SOURCE: &str = "admin";
 const LOG_LEVEL: &str = "telemetry.log_level";
 
@@ -34,7 +34,7 @@ pub(in crate::app) struct Administration {
     changes: Arc<Mutex<Changes>>,
 }
 
-/// What has been changed since the configuration was read.
+/// The changes since the configuration was read.
 #[derive(Debug)]
 struct Changes {
     /// The configuration that was changed. A reload makes another, whoever asks
@@ -113,7 +113,7 @@ impl Administration {
     }
 }
 
-/// Whether it has not been aborted, which may happen while it runs.
+/// Returns true if the task has not been aborted, which may happen while it runs.
 fn is_this_task(task: Option<&AbortHandle>) -> bool {
     task.map(AbortHandle::id) == task::try_id()
 }
@@ -129,7 +129,7 @@ impl Changes {
     }
 }
 
-/// What has changed is whole at any time, even if a holder of the lock panicked.
+/// The changes are whole at any time, even if a holder of the lock panicked.
 fn lock(changes: &Mutex<Changes>) -> MutexGuard<'_, Changes> {
     changes.lock().unwrap_or_else(PoisonError::into_inner)
 }

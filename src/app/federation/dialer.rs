@@ -46,7 +46,7 @@ impl Dial for Dialer {
     }
 }
 
-/// What the other side is told of whom we want. Who it is tell its certificate's
+/// The name by which the other side is asked for. Its identity is in its certificate's
 /// names, which need not be those of its address.
 fn server_name(addr: &str) -> io::Result<ServerName<'static>> {
     let host = addr.rsplit_once(':').map_or(addr, |(host, _)| host);

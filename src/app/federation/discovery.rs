@@ -15,17 +15,17 @@ use tokio::time::sleep;
 use crate::broker::clock;
 use crate::federation::Federation;
 
-/// What brokers are called in DNS (RFC 2782).
+/// The service name of brokers in DNS (RFC 2782).
 const SERVICE: &str = "_snowflake-fed._tcp";
-/// How long to wait after a failure, and after an answer that is to be kept for
+/// The wait after a failure, and after an answer that is to be kept for
 /// less.
 const SHORTEST: Duration = Duration::from_secs(5);
-/// How long an answer is kept at most.
+/// The longest time for which an answer is kept.
 const LONGEST: Duration = Duration::from_hours(1);
-/// How many addresses are looked at.
+/// The most addresses that are looked at.
 const FOUND_MAX: usize = 256;
 
-/// What DNS says, and until when.
+/// An answer of DNS, and its end.
 struct Found {
     addrs: BTreeSet<String>,
     until: Instant,

@@ -26,7 +26,7 @@ use crate::broker::Broker;
 use crate::sqs::aws::AwsQueue;
 use crate::sqs::{Front, Options, QueueSettings, Settings};
 
-/// How long a region that nobody has set is waited for.
+/// The pause before a region that nobody has set is looked for again.
 const PAUSE: Duration = Duration::from_mins(1);
 
 /// One queue, and how it is to be served.
@@ -39,7 +39,7 @@ pub(super) struct Service {
     http: SharedHttpClient,
 }
 
-/// What has to be run for these settings.
+/// The services that have to be run for these settings.
 pub(super) fn services(settings: &Settings) -> impl Iterator<Item = Service> {
     let tls = Provider::Rustls(CryptoMode::AwsLc);
     let http = Builder::new().tls_provider(tls).build_https();

@@ -12,7 +12,7 @@ use tokio::net::UdpSocket;
 
 use super::*;
 
-/// What a name server knows.
+/// The records of a name server.
 type Zone = BTreeMap<(&'static str, RecordType), Vec<RData>>;
 
 const TTL: u32 = 77;
