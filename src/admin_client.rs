@@ -48,8 +48,10 @@ fn ask(asked: &AdminArgs, inputs: &Inputs) -> Result<(), Failure> {
     let target = BrokerAddress::find(&asked.connection, inputs)?;
     let credentials = Credentials::read(&asked.connection)?;
     let timeout = asked.connection.timeout.unwrap_or(TIMEOUT);
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(Failure::Local)?;
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::Local)?;
     runtime.block_on(async {
         let mut broker = RemoteBroker::connect(&target, credentials, timeout).await?;
         calls::make(&asked.call, &mut broker, &output, inputs).await

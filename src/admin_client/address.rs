@@ -39,8 +39,9 @@ impl BrokerAddress {
     }
 
     fn asked(address: &str, asked: &ConnectionArgs) -> Result<Self, Failure> {
-        let path = address.strip_prefix("unix:");
-        let path = path.or_else(|| address.starts_with('/').then_some(address));
+        let path = address
+            .strip_prefix("unix:")
+            .or_else(|| address.starts_with('/').then_some(address));
         match path {
             Some(path) => Self::unix(Path::new(path), asked),
             None => Self::tcp("--address", address, asked, false),

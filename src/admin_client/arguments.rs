@@ -253,8 +253,10 @@ pub struct LogArgs {
 
 /// As settings write it: with units, or a number of seconds.
 fn span(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse::<f64>().ok();
-    let seconds = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let seconds = text
+        .parse::<f64>()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let span = seconds.or_else(|| humantime::parse_duration(text).ok());
     span.ok_or_else(|| "expected a span of time such as 1s or 250ms, or a number of seconds".into())
 }

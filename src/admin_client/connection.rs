@@ -78,11 +78,11 @@ impl Credentials {
 fn token(path: &Path) -> Result<MetadataValue<Ascii>, Failure> {
     warn_if_exposed("--token-file", path);
     let token = read("--token-file", path)?;
-    let value = format!("Bearer {}", token.trim());
-    let mut value: MetadataValue<Ascii> = value.parse().map_err(|_| {
-        let path = path.display();
-        Failure::Input(format!("--token-file: {path}: that is no token"))
-    })?;
+    let mut value: MetadataValue<Ascii> =
+        format!("Bearer {}", token.trim()).parse().map_err(|_| {
+            let path = path.display();
+            Failure::Input(format!("--token-file: {path}: that is no token"))
+        })?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -90,8 +90,8 @@ fn token(path: &Path) -> Result<MetadataValue<Ascii>, Failure> {
 fn authorities(path: &Path) -> Result<Certificate, Failure> {
     let text = read_bytes("--tls-ca", path)?;
     // What is there is passed on in lines: by lines it is read.
-    let certificates = pem::certificates(&text).and_then(|_| pem::in_lines(&text));
-    let certificates = certificates
+    let certificates = pem::certificates(&text)
+        .and_then(|_| pem::in_lines(&text))
         .map_err(|fault| Failure::Input(format!("--tls-ca: {}: {fault}", path.display())))?;
     Ok(Certificate::from_pem(certificates))
 }
@@ -152,9 +152,10 @@ impl RemoteBroker {
         credentials: Credentials,
         patience: Duration,
     ) -> Result<Self, Failure> {
-        let channel = timeout(patience, channel(target, credentials.tls)).await;
-        let channel = channel.map_err(|_| Failure::TimedOut(patience))?;
-        let channel = channel.map_err(|error| unreachable(target, &error))?;
+        let channel = timeout(patience, channel(target, credentials.tls))
+            .await
+            .map_err(|_| Failure::TimedOut(patience))?
+            .map_err(|error| unreachable(target, &error))?;
         Ok(Self {
             client: AdminClient::with_interceptor(channel, credentials.token),
             target: target.clone(),
@@ -170,9 +171,10 @@ impl RemoteBroker {
     ) -> Result<R, Failure> {
         let mut request = Request::new(message);
         request.set_timeout(self.timeout);
-        let answer = timeout(self.timeout, method(&mut self.client, request)).await;
-        let answer = answer.map_err(|_| Failure::TimedOut(self.timeout))?;
-        let answer = answer.map_err(|status| self.failure(status))?;
+        let answer = timeout(self.timeout, method(&mut self.client, request))
+            .await
+            .map_err(|_| Failure::TimedOut(self.timeout))?
+            .map_err(|status| self.failure(status))?;
         Ok(answer.into_inner())
     }
 
@@ -185,9 +187,10 @@ impl RemoteBroker {
         let answers = timeout(
             self.timeout,
             method(&mut self.client, Request::new(message)),
-        );
-        let answers = answers.await.map_err(|_| Failure::TimedOut(self.timeout))?;
-        let answers = answers.map_err(|status| self.failure(status))?;
+        )
+        .await
+        .map_err(|_| Failure::TimedOut(self.timeout))?
+        .map_err(|status| self.failure(status))?;
         Ok(answers.into_inner())
     }
 

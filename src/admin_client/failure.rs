@@ -73,12 +73,16 @@ impl fmt::Display for Failure {
 /// Each wrong field or part; where none is named, what the broker says.
 fn refusal(status: &Status) -> Vec<String> {
     let details = status.get_error_details();
-    let fields = details.bad_request().into_iter();
-    let fields = fields.flat_map(|bad| &bad.field_violations);
-    let fields = fields.map(|wrong| (&wrong.field, &wrong.description));
-    let parts = details.precondition_failure().into_iter();
-    let parts = parts.flat_map(|failure| &failure.violations);
-    let parts = parts.map(|wrong| (&wrong.subject, &wrong.description));
+    let fields = details
+        .bad_request()
+        .into_iter()
+        .flat_map(|bad| &bad.field_violations)
+        .map(|wrong| (&wrong.field, &wrong.description));
+    let parts = details
+        .precondition_failure()
+        .into_iter()
+        .flat_map(|failure| &failure.violations)
+        .map(|wrong| (&wrong.subject, &wrong.description));
     let mut lines: Vec<String> = fields
         .chain(parts)
         .map(|(culprit, problem)| one_line(&format!("{culprit}: {problem}")))

@@ -65,8 +65,9 @@ pub(super) fn warn(warning: &str) {
 }
 
 fn json<M: Message + Name>(descriptors: &DescriptorPool, message: &M) -> io::Result<String> {
-    let descriptor = descriptors.get_message_by_name(&M::full_name());
-    let descriptor = descriptor.ok_or_else(|| io::Error::other(M::full_name()))?;
+    let descriptor = descriptors
+        .get_message_by_name(&M::full_name())
+        .ok_or_else(|| io::Error::other(M::full_name()))?;
     let bytes = message.encode_to_vec();
     let message = DynamicMessage::decode(descriptor, &*bytes).map_err(io::Error::other)?;
     // So that who reads a field finds it, whatever is in it.

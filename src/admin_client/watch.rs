@@ -87,8 +87,7 @@ impl StatusStream {
         if self.left == 0 {
             return Ok(None);
         }
-        let status = self.statuses.message().await;
-        let status = status.map_err(Failure::end)?;
+        let status = self.statuses.message().await.map_err(Failure::end)?;
         self.left -= 1;
         status.map(Some).ok_or(Failure::Ended)
     }

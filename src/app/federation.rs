@@ -85,8 +85,9 @@ pub(super) async fn open(
     let Some(addr) = &settings.listen else {
         return Ok(Vec::new());
     };
-    let listeners = listener::bind(addr).await;
-    let listeners = listeners.map_err(|error| cannot_listen("federation.listen", addr, &error))?;
+    let listeners = listener::bind(addr)
+        .await
+        .map_err(|error| cannot_listen("federation.listen", addr, &error))?;
     for listener in &listeners {
         let port = listener.local_addr()?.port();
         tracing::info!(port, "lending to other brokers");

@@ -71,8 +71,8 @@ fn targets(config: &Config) -> Vec<LockTarget> {
             "acme.cert_cache",
             has_acme.then_some(&config.acme.cert_cache),
         ),
-    ];
-    let named = named.into_iter();
+    ]
+    .into_iter();
     let targets = named.filter_map(|(setting, path)| {
         let path = path?.clone();
         Some(LockTarget { setting, path })
@@ -136,8 +136,7 @@ fn holder(path: &Path) -> String {
 
 fn holding_process(path: &Path) -> Option<String> {
     let inode = fs::metadata(path).ok()?.ino();
-    let locks = procfs::locks().ok()?;
-    let mut locks = locks.into_iter().filter(|lock| {
+    let mut locks = procfs::locks().ok()?.into_iter().filter(|lock| {
         // Its device is not always that of the file (btrfs, overlays).
         matches!(lock.lock_type, LockType::FLock) && lock.inode == inode
     });

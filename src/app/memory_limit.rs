@@ -68,8 +68,10 @@ fn is_legacy_memory(mount: &MountInfo) -> bool {
 /// The folder at which the group of this name is mounted. In a container the name may be the
 /// one that it has outside, and then the mount is the group itself.
 fn folder(group: &str, mount: &MountInfo) -> PathBuf {
-    let below = Path::new(group).strip_prefix(&mount.root);
-    let below = below.ok().filter(|below| !below.starts_with(".."));
+    let below = Path::new(group)
+        .strip_prefix(&mount.root)
+        .ok()
+        .filter(|below| !below.starts_with(".."));
     mount.mount_point.join(below.unwrap_or(Path::new("")))
 }
 

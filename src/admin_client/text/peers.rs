@@ -39,11 +39,14 @@ pub(in crate::admin_client) fn peers(listed: &v1::ListPeersResponse) -> String {
             seconds(peer.latency),
         ]);
     }
-    let problems = listed.peers.iter().filter(|peer| !peer.problem.is_empty());
-    let problems = problems.map(|peer| {
-        let line = format!("{}: {}", peer.name, peer.problem);
-        one_line(&line) + "\n"
-    });
+    let problems = listed
+        .peers
+        .iter()
+        .filter(|peer| !peer.problem.is_empty())
+        .map(|peer| {
+            let line = format!("{}: {}", peer.name, peer.problem);
+            one_line(&line) + "\n"
+        });
     table.to_string() + &problems.collect::<String>()
 }
 

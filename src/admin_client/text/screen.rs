@@ -30,8 +30,7 @@ pub(in crate::admin_client) struct History {
 impl History {
     /// Remembers a status.
     pub(in crate::admin_client) fn note(&mut self, status: &BrokerStatus) {
-        let minute = status.recent.first();
-        let minute = minute.map_or((0.0, 0.0), |minute| {
+        let minute = status.recent.first().map_or((0.0, 0.0), |minute| {
             (
                 minute.proxy_polls_per_second,
                 minute.client_polls_per_second,
@@ -289,8 +288,8 @@ client polls   12.5/s  ████
 request to answer   p50 1.00 s  p90 2.00 s  p99 3.00 s
 hand-off to answer  p50 -  p90 -  p99 -
 rates, shares and latencies of the last 1m · q ends";
-        let lines = shown(80, 24);
-        let lines: Vec<_> = lines.iter().map(|line| line.trim_end()).collect();
+        let shown = shown(80, 24);
+        let lines: Vec<_> = shown.iter().map(|line| line.trim_end()).collect();
         assert_eq!(lines.join("\n"), expected);
     }
 

@@ -115,8 +115,9 @@ pub(in crate::admin_client) fn checked_bridges(checked: &v1::ListBridgesResponse
 
 /// A line for each.
 fn warnings(warnings: &[String]) -> String {
-    let lines = warnings.iter();
-    let lines = lines.map(|warning| format!("warning: {}\n", one_line(warning)));
+    let lines = warnings
+        .iter()
+        .map(|warning| format!("warning: {}\n", one_line(warning)));
     lines.collect::<Vec<_>>().concat()
 }
 

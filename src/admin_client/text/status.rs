@@ -78,8 +78,7 @@ fn about(status: &BrokerStatus) -> TextTable {
     table.row(["connections", &status.open_connections.to_string()]);
     table.row(["matched", &format!("{} clients", status.matched_clients)]);
     if let Some(end) = status.certificate_expire_time {
-        let left = between(status.observe_time, Some(end));
-        let left = left.map_or_else(
+        let left = between(status.observe_time, Some(end)).map_or_else(
             || "over".to_owned(),
             |left| format!("{} left", written(left)),
         );

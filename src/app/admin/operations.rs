@@ -147,13 +147,18 @@ impl Operations for Administration {
 
     async fn write_bridges(&self, lines: String) -> Result<(), WriteBridgesError> {
         let config = &self.reloads.loaded().config;
-        let path = config.broker.bridge_list_path.clone();
-        let path = path.ok_or(WriteBridgesError::NoPath)?;
+        let path = config
+            .broker
+            .bridge_list_path
+            .clone()
+            .ok_or(WriteBridgesError::NoPath)?;
         let written = spawn_blocking(move || {
             let mode = fs::metadata(&path)?.permissions().mode();
             atomic_file::replace(&path, &lines, mode & 0o777)
-        });
-        let written = written.await.map_err(io::Error::other).flatten();
+        })
+        .await
+        .map_err(io::Error::other)
+        .flatten();
         written.map_err(WriteBridgesError::Io)
     }
 

@@ -24,8 +24,10 @@ impl Dialer {
     }
 
     async fn connect(&self, target: &Target) -> io::Result<Dialed> {
-        let tls = self.0.load_full();
-        let tls = tls.ok_or_else(|| io::Error::other("federation.tls is not set"))?;
+        let tls = self
+            .0
+            .load_full()
+            .ok_or_else(|| io::Error::other("federation.tls is not set"))?;
         let stream = TcpStream::connect(&target.addr).await?;
         stream.set_nodelay(true)?;
         let stream = TlsConnector::from(tls)
@@ -49,7 +51,10 @@ impl Dial for Dialer {
 /// The name by which the other side is asked for. Its identity is in its certificate's
 /// names, which need not be those of its address.
 fn server_name(addr: &str) -> io::Result<ServerName<'static>> {
-    let host = addr.rsplit_once(':').map_or(addr, |(host, _)| host);
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let host = addr
+        .rsplit_once(':')
+        .map_or(addr, |(host, _)| host)
+        .trim_start_matches('[')
+        .trim_end_matches(']');
     ServerName::try_from(host.to_owned()).map_err(io::Error::other)
 }

@@ -108,11 +108,15 @@ async fn find(resolver: &TokioResolver, discover: &str) -> anyhow::Result<Found>
             until: services.valid_until(),
         });
     }
-    let addresses = resolver.lookup_ip(format!("{host}.")).await;
-    let addresses = addresses.map_err(|error| anyhow!("{host}: {error}"))?;
+    let addresses = resolver
+        .lookup_ip(format!("{host}."))
+        .await
+        .map_err(|error| anyhow!("{host}: {error}"))?;
     let port: u16 = port.parse().context("its port is no number")?;
-    let addrs = addresses.iter().map(|address| (address, port));
-    let addrs = addrs.map(|addr| std::net::SocketAddr::from(addr).to_string());
+    let addrs = addresses
+        .iter()
+        .map(|address| (address, port))
+        .map(|addr| std::net::SocketAddr::from(addr).to_string());
     Ok(Found {
         addrs: addrs.take(FOUND_MAX).collect(),
         until: addresses.valid_until(),
