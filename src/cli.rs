@@ -15,7 +15,8 @@ use std::process::ExitCode;
 
 use crate::admin_client::{self, AdminArgs, Failure};
 use crate::app;
-use crate::app::start_up::{self, WrongConfiguration};
+use crate::app::files::WrongConfiguration;
+use crate::app::start_up;
 use crate::config::{self, Inputs, Loaded};
 
 use arguments::{CheckConfig, Cli, Command, CountIps, PrintConfig};

@@ -24,7 +24,7 @@ use crate::matching::Stage;
 use crate::proto::admin::v1::admin_server;
 use crate::tls::mutual::{self, Clients};
 
-use super::certificates::{read_file, read_pair};
+use super::files::{read_file, read_pair};
 use super::reload::read;
 
 pub(super) use operations::Administration;

@@ -5,16 +5,13 @@ mod files;
 mod orders;
 mod warnings;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anyhow::{Context as _, anyhow};
 use axum::Router;
 use tokio::net::TcpListener;
 
 use crate::config::Config;
-use crate::file_access::regular;
 use crate::listener::ChooseTls;
 use crate::metrics::Metrics;
 use crate::tls::{Certificate, ServerConfigs, Serving, acme};
@@ -158,21 +155,6 @@ impl Served {
         self.metrics.certificate_loaded(until);
         self.serving.set(certificate);
     }
-}
-
-/// Reads a certificate and its key from the files that the settings `cert` and `key`
-/// of a section name.
-pub(super) fn read_pair(section: &str, cert: &Path, key: &Path) -> anyhow::Result<Certificate> {
-    let settings = ["cert", "key"].map(|name| format!("{section}.{name}"));
-    let chain = read_file(&settings[0], cert)?;
-    let secret = read_file(&settings[1], key)?;
-    Certificate::from_pem(&chain, &secret)
-        .map_err(|error| anyhow!(error.in_files((&settings[0], cert), (&settings[1], key))))
-}
-
-/// Reads a file that a setting names.
-pub(super) fn read_file(setting: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
-    regular::read(path).with_context(|| format!("{setting}: {}", path.display()))
 }
 
 /// For log lines: until when a certificate is valid.

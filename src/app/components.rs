@@ -16,10 +16,10 @@ use crate::metrics::Metrics;
 
 use super::certificates::{self, Certificates};
 use super::federation::Peers;
+use super::files::blame_configuration;
 use super::locks::Locks;
 use super::otel::Exports;
 use super::persistence::{self, MetricsPersistence};
-use super::start_up::blame_configuration;
 use super::{accounts, admin, federation, random, reload};
 
 /// The parts of a broker.

@@ -26,9 +26,9 @@ use crate::proto::federation::v1::federation_server;
 use crate::tls::mutual::{self, Clients};
 
 use super::admin::report_health;
-use super::certificates::{read_file, read_pair};
+use super::files::{read_file, read_pair};
+use super::listen::cannot_listen;
 use super::random;
-use super::start_up::cannot_listen;
 use super::systemd::sockets::{self, Inherited, Sockets};
 
 use dialer::Dialer;

@@ -12,8 +12,8 @@ use crate::http::operator::{DEFAULT_ADDRESS, Listen, Settings};
 use crate::listener::accounts::{Accounts, Bounds};
 use crate::listener::{self, Closing, Server, Stage};
 
+use super::listen::cannot_listen;
 use super::process_metrics::OperatorConnections;
-use super::start_up::cannot_listen;
 use super::systemd::sockets::{self, Sockets};
 
 const SETTING: &str = "operator.listen";

@@ -30,14 +30,16 @@ use super::admin::{self, Admin, Administration};
 use super::certificates;
 use super::components::Components;
 use super::federation;
+use super::files::blame_configuration;
 use super::lifecycle::{ServerTasks, ShutdownOutcome, ShutdownTimeouts, SignalAction, Signals};
+use super::listen::cannot_listen;
 use super::locks::Locks;
 use super::operator_port::{self, OperatorPort};
 use super::otel::Exports;
 use super::process_metrics::{self, Connections};
 use super::queues::{self, Queues};
 use super::reload::{self, Reloads, Targets};
-use super::start_up::{self, blame_configuration, cannot_listen};
+use super::start_up;
 use super::systemd::{self, sockets, sockets::Sockets};
 
 /// How much longer than for clients and proxies the broker waits for a disk that

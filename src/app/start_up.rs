@@ -1,30 +1,17 @@
-//! What keeps a broker from starting, said so that an operator can act on it:
-//! one line with the setting's name.
-
-use std::io::{self, ErrorKind};
+//! The checks of a start, told so that an operator can act on them: one line with
+//! the setting's name.
 
 use anyhow::anyhow;
-use rustix::io::Errno;
 
 use crate::broker::clock;
 use crate::config::{Config, Loaded};
 use crate::geoip::GeoIp;
 
+use super::files::blame_configuration;
 use super::{
     accounts, admin, certificates, countries, exposed, federation, otel, persistence, queues,
     reload,
 };
-
-/// A file that the configuration names cannot be used. Like a wrong value, and
-/// unlike a port that is taken, it stays so however often the broker is started.
-#[derive(Debug, thiserror::Error)]
-#[error("{0:#}")]
-pub(crate) struct WrongConfiguration(anyhow::Error);
-
-/// Says of an error that the configuration is to blame.
-pub(super) fn blame_configuration(error: anyhow::Error) -> anyhow::Error {
-    WrongConfiguration(error).into()
-}
 
 /// The warnings about this machine's bounds and files, beside what is
 /// wrong in them.
@@ -68,21 +55,4 @@ pub(crate) fn check_files(config: &Config) -> (Vec<String>, anyhow::Result<()>) 
         wrong => Err(blame_configuration(anyhow!(wrong.join("\n")))),
     };
     (warnings, checked)
-}
-
-/// Why the address of a setting cannot be listened on, and a way out.
-pub(super) fn cannot_listen(setting: &str, addr: &str, error: &io::Error) -> anyhow::Error {
-    let way_out = match error.kind() {
-        ErrorKind::AddrInUse => "; another program listens there, `ss -ltnp` names it",
-        ErrorKind::PermissionDenied => {
-            "; a low port needs the capability CAP_NET_BIND_SERVICE (AmbientCapabilities= of \
-             systemd) or a socket that systemd opens (socket activation)"
-        }
-        ErrorKind::AddrNotAvailable => "; this machine does not have that address",
-        _ if Errno::from_io_error(error) == Some(Errno::AFNOSUPPORT) => {
-            "; this machine has no addresses of that kind (IPv6 is off)"
-        }
-        _ => "",
-    };
-    anyhow!("{setting}: cannot listen on {addr}: {error}{way_out}")
 }

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 
+use crate::app::files::blame_configuration;
+use crate::app::listen::cannot_listen;
 use crate::app::persistence::atomic_file::{absent_is_fine, with_suffix};
-use crate::app::start_up::{blame_configuration, cannot_listen};
 use crate::app::systemd::sockets::{self, Inherited, Sockets};
 use crate::file_access;
 use crate::grpc::accept::Listener;

@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::{Served, read_file, valid_until};
+use super::{Served, valid_until};
+use crate::app::files::read_file;
 use crate::broker::clock;
 use crate::tls::{self, Certificate, Serving, Validity};
 

@@ -9,9 +9,10 @@ use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
 use super::cache::{Cache, SavedAccount, SavedCertificate};
-use super::{Served, read_file, timestamp, valid_until};
+use super::{Served, timestamp, valid_until};
+use crate::app::files::read_file;
+use crate::app::listen::cannot_listen;
 use crate::app::random;
-use crate::app::start_up::cannot_listen;
 use crate::broker::clock;
 use crate::listener;
 use crate::metrics::Metrics;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::read_pair;
+use crate::app::files::read_pair;
 use crate::broker::clock;
 use crate::config::{Config, Loaded};
 use crate::tls::Flaw;
