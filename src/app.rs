@@ -8,6 +8,7 @@ mod countries;
 mod exposed;
 mod federation;
 pub(crate) mod files;
+mod health;
 mod lifecycle;
 mod listen;
 mod locks;

@@ -50,7 +50,7 @@ impl Components {
             move || {
                 let known = reload::knowledge(&config)?;
                 let (usable, mut warnings) = persistence::usable(&config.metrics);
-                let access = admin::access(&config.admin)?;
+                let access = admin::access::read(&config.admin)?;
                 let peer_tls = federation::tls(&config.federation)?;
                 let certificates = Certificates::open(&config, metrics)?;
                 let bounds = accounts::bounds(&config);

@@ -25,11 +25,10 @@ use crate::metrics::Metrics;
 use crate::proto::federation::v1::federation_server;
 use crate::tls::mutual::{self, Clients};
 
-use super::admin::report_health;
 use super::files::{read_file, read_pair};
 use super::listen::cannot_listen;
-use super::random;
 use super::systemd::sockets::{self, Inherited, Sockets};
+use super::{health, random};
 
 use dialer::Dialer;
 
@@ -152,7 +151,11 @@ impl Peers {
         }
         let health = HealthReporter::new();
         let service = federation_server::SERVICE_NAME;
-        tokio::spawn(report_health(health.clone(), broker.watch_stage(), service));
+        tokio::spawn(health::report(
+            health.clone(),
+            broker.watch_stage(),
+            service,
+        ));
         let (connections, incoming) = mpsc::channel(INCOMING_MAX);
         for listener in listeners {
             let (entrance, connections) = (self.gate.entrance(), connections.clone());

@@ -30,5 +30,15 @@ pub(super) fn read_pair(section: &str, cert: &Path, key: &Path) -> anyhow::Resul
 
 /// Reads a file that a setting names.
 pub(super) fn read_file(setting: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
-    regular::read(path).with_context(|| format!("{setting}: {}", path.display()))
+    regular::read(path).with_context(|| named(setting, path))
+}
+
+/// Reads a text file that a setting names.
+pub(super) fn read_text(setting: &str, path: &Path) -> anyhow::Result<String> {
+    regular::read_to_string(path).with_context(|| named(setting, path))
+}
+
+/// The name of a file after that of its setting.
+pub(super) fn named(setting: &str, path: &Path) -> String {
+    format!("{setting}: {}", path.display())
 }

@@ -12,6 +12,7 @@ pub(super) fn seed() -> anyhow::Result<u64> {
     filled().map(u64::from_ne_bytes)
 }
 
+#[expect(clippy::disallowed_methods, reason = "the one place of random numbers")]
 fn filled<const N: usize>() -> anyhow::Result<[u8; N]> {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).context("the operating system gives no random numbers")?;

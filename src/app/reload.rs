@@ -22,7 +22,7 @@ use crate::geoip::GeoIp;
 use super::{countries, systemd};
 
 pub(super) use known::knowledge;
-pub(super) use prepared::{Part, Refused, Targets, read, set_limits};
+pub(super) use prepared::{Part, Refused, Targets, set_limits};
 
 use prepared::Prepared;
 

@@ -43,7 +43,7 @@ pub(crate) fn check_files(config: &Config) -> (Vec<String>, anyhow::Result<()>) 
         certificates::check_files(config),
         certificates::check_cache(&config.acme),
         known.map(drop).map_err(Into::into),
-        admin::access(&config.admin).map(drop),
+        admin::access::read(&config.admin).map(drop),
         admin::check(&config.admin),
         federation::tls(&config.federation).map(drop),
         queues::check(&config.sqs),

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use crate::app::files;
 use crate::bridges::BridgeList;
 use crate::broker::{Knowledge, PollInterval};
 use crate::config::Config;
 use crate::wire::relay_pattern::RelayPattern;
 
-use super::prepared::{Part, Refused, Wrong, file, read};
+use super::prepared::{Part, Refused, Wrong};
 
 const BRIDGE_LIST: &str = "broker.bridge_list_path";
 const POLL_INTERVALS: &str = "poll_interval.filepath";
@@ -68,8 +69,8 @@ pub(in crate::app) fn knowledge(config: &Config) -> Result<Known, Refused> {
 fn bridges(config: &Config) -> anyhow::Result<BridgeList> {
     match &config.broker.bridge_list_path {
         Some(path) => {
-            let text = read(BRIDGE_LIST, path)?;
-            BridgeList::parse(&text).with_context(|| file(BRIDGE_LIST, path))
+            let text = files::read_text(BRIDGE_LIST, path)?;
+            BridgeList::parse(&text).with_context(|| files::named(BRIDGE_LIST, path))
         }
         None => Ok(BridgeList::default()),
     }
@@ -77,7 +78,9 @@ fn bridges(config: &Config) -> anyhow::Result<BridgeList> {
 
 fn doubts(config: &Config, bridges: &BridgeList, allowed: &RelayPattern) -> Vec<String> {
     let path = config.broker.bridge_list_path.as_ref();
-    let file = path.map(|path| file(BRIDGE_LIST, path)).unwrap_or_default();
+    let file = path
+        .map(|path| files::named(BRIDGE_LIST, path))
+        .unwrap_or_default();
     let doubts = bridges.doubts(allowed).into_iter();
     doubts.map(|doubt| doubt.of_file(&file)).collect()
 }
@@ -105,14 +108,14 @@ impl Intervals {
             let wrong = Wrong::new(Part::PollIntervals, error);
             intervals.wrong.push(wrong);
         };
-        let text = match read(POLL_INTERVALS, path) {
+        let text = match files::read_text(POLL_INTERVALS, path) {
             Ok(text) => text,
             Err(error) => {
                 add(&error);
                 return intervals;
             }
         };
-        let file = file(POLL_INTERVALS, path);
+        let file = files::named(POLL_INTERVALS, path);
         let overridden = settings.overridden_by(&text);
         for wrong in overridden.wrong {
             add(&anyhow::Error::from(wrong).context(file.clone()));

@@ -3,22 +3,19 @@
 
 use std::fmt::{self, Display};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use ipnet::IpNet;
 use rustls::ServerConfig;
 
 use crate::app::accounts;
-use crate::app::admin;
+use crate::app::admin::access;
 use crate::app::certificates::{self, Certificates, Pair};
 use crate::app::countries;
 use crate::app::exposed;
 use crate::app::federation::{self, Peers, Tls};
 use crate::broker::{Broker, Knowledge, clock};
 use crate::config::{self, Config, Inputs, Loaded};
-use crate::file_access::regular;
 use crate::geoip::GeoIp;
 use crate::grpc::Gate;
 use crate::grpc::auth::Access;
@@ -180,7 +177,7 @@ impl Prepared {
         let mut wrong = Vec::new();
         let log_level = LogLevel::parse(&config.telemetry.log_level).map_err(Into::into);
         let log_level = checked(Part::LogLevel, log_level, &mut wrong);
-        let access = admin::access(&config.admin);
+        let access = access::read(&config.admin);
         let access = checked(Part::Administration, access, &mut wrong);
         let peer_tls = federation::tls(&config.federation);
         let peer_tls = checked(Part::Federation, peer_tls, &mut wrong);
@@ -271,14 +268,4 @@ fn checked<T>(part: Part, value: anyhow::Result<T>, wrong: &mut Vec<Wrong>) -> O
     value
         .map_err(|error| wrong.push(Wrong::new(part, &error)))
         .ok()
-}
-
-/// Reads the text file that a setting names.
-pub(in crate::app) fn read(setting: &str, path: &Path) -> anyhow::Result<String> {
-    regular::read_to_string(path).with_context(|| file(setting, path))
-}
-
-/// The name of a file after that of its setting.
-pub(super) fn file(setting: &str, path: &Path) -> String {
-    format!("{setting}: {}", path.display())
 }

@@ -1,0 +1,23 @@
+//! Our health as gRPC tells it, and that of one service.
+
+use tokio::sync::watch;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::matching::Stage;
+
+/// Tells who asks for our health, or that of a service, whether we take new work.
+pub(super) async fn report(health: HealthReporter, mut stage: watch::Receiver<Stage>, name: &str) {
+    loop {
+        let status = match *stage.borrow_and_update() {
+            Stage::Serving => ServingStatus::Serving,
+            Stage::LameDuck | Stage::Draining => ServingStatus::NotServing,
+        };
+        for service in ["", name] {
+            health.set_service_status(service, status).await;
+        }
+        if stage.changed().await.is_err() {
+            return;
+        }
+    }
+}
