@@ -14,11 +14,13 @@
 //!
 //! Beside them, knowing no broker type: [`listener`], [`tls`], [`telemetry`],
 //! [`proto`], the messages of the gRPC services, [`timespan`], how settings write a
-//! span of time, [`networks`], those around an address, [`file_access`], who may read
-//! and write files, and [`causes`], what errors say.
+//! span of time, [`networks`], those around an address, [`backoff`], the delays after
+//! failures, [`file_access`], who may read and write files, and [`causes`], what errors
+//! say.
 
 pub mod admin_client;
 pub mod app;
+pub mod backoff;
 pub mod bridges;
 pub mod broker;
 pub mod causes;

@@ -19,7 +19,8 @@ const LAYERS: [&[&str]; 7] = [
 /// Imports within a layer that make sense all the same.
 const SIDEWAYS: [(&str, &str); 1] = [("metrics", "geoip")];
 /// Knows no broker type and may be imported by all; imports nothing else of ours.
-const PLUMBING: [&str; 8] = [
+const PLUMBING: [&str; 9] = [
+    "backoff",
     "causes",
     "file_access",
     "listener",
@@ -30,9 +31,10 @@ const PLUMBING: [&str; 8] = [
     "tls",
 ];
 /// Plumbing that other plumbing is made of.
-const BASE: [&str; 4] = ["causes", "file_access", "networks", "timespan"];
+const BASE: [&str; 5] = ["backoff", "causes", "file_access", "networks", "timespan"];
 /// Opens nothing, waits for nothing, reads no clock, draws no lots.
-const PURE: [&str; 10] = [
+const PURE: [&str; 11] = [
+    "backoff",
     "networks",
     "wire",
     "bridges",
