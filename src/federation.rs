@@ -5,7 +5,6 @@
 //! ```text
 //! broker.rs  ── Overflow ──> federation.rs
 //!                            ├── peers     whom to ask. Pure.
-//!                            ├── back_off  when to try again. Pure.
 //!                            ├── link      one task a peer: connects, learns what
 //!                            │             it has, and comes back after a failure
 //!                            ├── call      one offer, with one peer after the other
@@ -17,19 +16,18 @@
 //! broker asks. It opens no socket and knows no TLS: connections come from a
 //! [`Dial`], which says by what names the other side has proved to be known. So it
 //! runs on whatever network there is, in whatever time: the clock is the broker's,
-//! timers are tokio's, and the seed of all chance is given to [`Federation::new`].
+//! timers are tokio's, and the seed of all randomness is given to [`Federation::new`].
 //! On the other side `grpc::federation::serve` takes connections of any kind.
 //!
 //! Nothing is shared between brokers, and none waits for another but with an
 //! offer: one that has no peers left is a broker like any other.
 
-mod back_off;
 mod call;
 mod convert;
 pub mod dial;
+mod error;
 mod link;
 mod peers;
-mod problem;
 pub mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,11 +48,11 @@ use crate::telemetry::{Kind, LogLimits};
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::NatClass;
 
-pub use dial::{Dial, Dialed, Target};
+pub use dial::{Dial, DialTarget, Dialed};
 pub use settings::Settings;
 
 use link::Links;
-use peers::{Need, Peers, Problem};
+use peers::{Need, PeerProblem, Peers};
 
 /// The longest session description that brokers exchange, in bytes.
 pub const LENGTH_MAX: usize = 100_000;
@@ -65,17 +63,17 @@ const TROUBLE: Kind = Kind::new(Level::INFO, "federation: connections and troubl
 
 /// The other brokers, as this one asks them.
 pub struct Federation {
-    state: Mutex<State>,
+    state: Mutex<FederationState>,
     /// A peer says what it has.
     reported: Notify,
     /// Whom there should be a link to.
-    targets: watch::Sender<BTreeSet<Target>>,
+    targets: watch::Sender<BTreeSet<DialTarget>>,
     dial: Arc<dyn Dial>,
     metrics: Arc<Metrics>,
     troubles: LogLimits,
 }
 
-struct State {
+struct FederationState {
     peers: Peers,
     rng: Rng,
     channels: BTreeMap<PeerName, Channel>,
@@ -88,7 +86,7 @@ impl Federation {
     /// Knows nobody yet. `seed` is random.
     pub fn new(dial: Arc<dyn Dial>, metrics: Arc<Metrics>, seed: u64) -> Self {
         Self {
-            state: Mutex::new(State {
+            state: Mutex::new(FederationState {
                 peers: Peers::default(),
                 rng: Rng::with_seed(seed),
                 channels: BTreeMap::new(),
@@ -122,7 +120,7 @@ impl Federation {
         self.set_targets(&state);
     }
 
-    fn set_targets(&self, state: &State) {
+    fn set_targets(&self, state: &FederationState) {
         let targets = targets(&state.configured, &state.found);
         self.targets.send_if_modified(|current| {
             let is_other = *current != targets;
@@ -146,7 +144,7 @@ impl Federation {
 
     /// Keeps what is wrong with a peer, or somebody who was discovered, for the
     /// operator, and logs it if it is something else than before.
-    fn note_problem(&self, peer: Option<&PeerName>, what: &str, problem: &Problem) {
+    fn note_problem(&self, peer: Option<&PeerName>, what: &str, problem: &PeerProblem) {
         let is_new = peer.is_none_or(|peer| self.state().peers.failed(peer, problem));
         let name = peer.map_or("discovered", PeerName::as_str);
         if is_new && let Some(suppressed) = self.troubles.admit(name, clock::now()) {
@@ -156,7 +154,7 @@ impl Federation {
     }
 
     /// What is known is whole at any time, even if a holder of the lock panicked.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FederationState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -195,11 +193,11 @@ impl fmt::Debug for Federation {
 }
 
 /// Whom there should be a link to.
-fn targets(settings: &Settings, found: &BTreeSet<String>) -> BTreeSet<Target> {
+fn targets(settings: &Settings, found: &BTreeSet<String>) -> BTreeSet<DialTarget> {
     let peers = settings.peers.iter();
-    let mut targets: BTreeSet<Target> = peers
+    let mut targets: BTreeSet<DialTarget> = peers
         .filter_map(|peer| {
-            Some(Target {
+            Some(DialTarget {
                 addr: peer.addr()?.to_owned(),
                 peer: Some(peer.id()),
             })
@@ -211,7 +209,7 @@ fn targets(settings: &Settings, found: &BTreeSet<String>) -> BTreeSet<Target> {
         .any(settings::PeerSettings::is_discovered)
     {
         let found = found.iter().cloned();
-        targets.extend(found.map(|addr| Target { addr, peer: None }));
+        targets.extend(found.map(|addr| DialTarget { addr, peer: None }));
     }
     targets
 }

@@ -17,7 +17,6 @@
 
 #[cfg(feature = "sqs")]
 pub mod aws;
-mod backoff;
 mod client_id;
 mod front;
 mod handling;

@@ -33,7 +33,7 @@ const PLUMBING: [&str; 9] = [
 /// Plumbing that other plumbing is made of.
 const BASE: [&str; 5] = ["backoff", "causes", "file_access", "networks", "timespan"];
 /// Opens nothing, waits for nothing, reads no clock, draws no lots.
-const PURE: [&str; 11] = [
+const PURE: [&str; 10] = [
     "backoff",
     "networks",
     "wire",
@@ -42,7 +42,6 @@ const PURE: [&str; 11] = [
     "matching",
     "metrics",
     "broker/poll_interval",
-    "federation/back_off",
     "federation/peers",
     "timespan",
 ];
@@ -68,7 +67,7 @@ const READ_FILES: [&str; 5] = [
 const LINES_MAX: usize = 400;
 /// Whose errors say what their source says: on the wire there is no more than the
 /// text, and federation's are told by who leaves out what was said.
-const SAY_THEIR_SOURCE: [&str; 2] = ["wire", "federation/problem.rs"];
+const SAY_THEIR_SOURCE: [&str; 2] = ["wire", "federation/error.rs"];
 
 struct Source {
     /// Relative to `src`.

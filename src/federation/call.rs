@@ -16,8 +16,8 @@ use crate::wire::nat::NatClass;
 use crate::wire::session_description::SessionDescription;
 
 use super::convert::{refusal, request};
-use super::peers::{Ended, Need, Problem};
-use super::problem::of_call;
+use super::error::of_call;
+use super::peers::{Ended, Need, PeerProblem};
 use super::{Federation, LENGTH_MAX};
 
 /// The largest answer that is read, in bytes, with what is around it.
@@ -26,7 +26,7 @@ const ANSWER_MAX: usize = LENGTH_MAX + 1024;
 const TRACEPARENT: &str = "traceparent";
 
 /// A call to a peer. Dropped before its end, it is cancelled.
-struct Call<'a> {
+struct BorrowCall<'a> {
     federation: &'a Federation,
     peer: PeerName,
     need: Need,
@@ -64,7 +64,7 @@ impl Federation {
         Err(not_borrowed)
     }
 
-    fn begin_call(&self, wanted: &Wanted) -> Option<(Call<'_>, Channel)> {
+    fn begin_call(&self, wanted: &Wanted) -> Option<(BorrowCall<'_>, Channel)> {
         let need = Need {
             class: NatClass::of(wanted.nat),
             fingerprint: wanted.fingerprint,
@@ -72,13 +72,13 @@ impl Federation {
         let now = clock::now();
         let mut asked = wanted.asked.names();
         let mut state = self.state();
-        let chances = [state.rng.f64(), state.rng.f64()];
-        let peer = state.peers.choose(now, need, &asked, chances)?;
+        let draws = [state.rng.f64(), state.rng.f64()];
+        let peer = state.peers.choose(now, need, &asked, draws)?;
         let channel = state.channels.get(&peer).cloned();
         drop(state);
         asked.insert(peer.clone());
         drop(asked);
-        let call = Call {
+        let call = BorrowCall {
             federation: self,
             peer,
             need,
@@ -89,7 +89,7 @@ impl Federation {
     }
 }
 
-impl Call<'_> {
+impl BorrowCall<'_> {
     async fn ask(
         &mut self,
         channel: Channel,
@@ -148,26 +148,26 @@ impl Call<'_> {
     }
 
     fn note(&self, words: String) {
-        self.note_problem(&Problem {
+        self.note_problem(&PeerProblem {
             words,
             is_vague: false,
         });
     }
 
-    fn note_problem(&self, problem: &Problem) {
+    fn note_problem(&self, problem: &PeerProblem) {
         let federation = self.federation;
         federation.note_problem(Some(&self.peer), "it fails a client", problem);
     }
 }
 
-impl Drop for Call<'_> {
+impl Drop for BorrowCall<'_> {
     fn drop(&mut self) {
         let (federation, took) = (self.federation, self.took());
         let now = clock::now();
         let mut state = federation.state();
-        let chance = state.rng.f64();
+        let jitter = state.rng.f64();
         let end = (took, self.ended);
-        state.peers.ended(now, &self.peer, self.need, end, chance);
+        state.peers.ended(now, &self.peer, self.need, end, jitter);
         drop(state);
         let metrics = &federation.metrics;
         metrics.borrowed(&self.peer, self.ended.outcome());

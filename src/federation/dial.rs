@@ -12,7 +12,7 @@ use crate::metrics::labels::PeerName;
 pub trait Dial: Send + Sync + 'static {
     /// Connects, and finds out who is there. The error says why not, without
     /// addresses.
-    fn dial<'a>(&'a self, target: &'a Target) -> Dialing<'a>;
+    fn dial<'a>(&'a self, target: &'a DialTarget) -> Dialing<'a>;
 }
 
 /// Comes to a connection.
@@ -20,7 +20,7 @@ pub type Dialing<'a> = Pin<Box<dyn Future<Output = io::Result<Dialed>> + Send + 
 
 /// Somebody to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Target {
+pub struct DialTarget {
     /// `HOST:PORT`.
     pub addr: String,
     /// Who has to be there; `None` if that is to be found out.
@@ -30,7 +30,7 @@ pub struct Target {
 /// A connection.
 pub struct Dialed {
     /// Its bytes.
-    pub stream: Box<dyn Stream>,
+    pub stream: Box<dyn DialedStream>,
     /// The names that the other side has proved to have.
     pub names: Vec<String>,
 }
@@ -46,6 +46,6 @@ impl fmt::Debug for Dialed {
 }
 
 /// Bytes in both directions.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait DialedStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> DialedStream for T {}

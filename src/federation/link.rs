@@ -11,16 +11,16 @@ use tokio::time::{sleep, timeout};
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
+use crate::backoff::Backoff;
 use crate::broker::clock;
 use crate::metrics::labels::PeerName;
 use crate::proto::federation::v1;
 use crate::proto::federation::v1::federation_client::FederationClient;
 
-use super::back_off::BackOff;
 use super::convert::report;
+use super::error::LinkError;
 use super::peers::{LinkId, Report};
-use super::problem::LinkProblem;
-use super::{Dialed, Federation, Target};
+use super::{DialTarget, Dialed, Federation};
 
 /// How long connecting may take, with the handshakes. A packet that is lost is
 /// sent again after a second.
@@ -30,6 +30,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// How long at most. With the time to connect it is less than 5 s, within which a
 /// peer is back in use.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const PAUSES: Backoff = Backoff::doubling(FIRST_PAUSE, LONGEST_PAUSE);
 /// How long a broker that was discovered and is none to ask is left alone: ourselves,
 /// a stranger, or one that we know by another address.
 const NOBODY_PAUSE: Duration = Duration::from_mins(1);
@@ -50,12 +51,12 @@ const HEAD_MAX: u32 = 16 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Links {
     tasks: JoinSet<()>,
-    by_target: BTreeMap<Target, AbortHandle>,
+    by_target: BTreeMap<DialTarget, AbortHandle>,
 }
 
 impl Links {
     /// From now on there are links to these, and no others.
-    pub(super) fn set(&mut self, federation: &Arc<Federation>, wanted: BTreeSet<Target>) {
+    pub(super) fn set(&mut self, federation: &Arc<Federation>, wanted: BTreeSet<DialTarget>) {
         self.by_target.retain(|target, task| {
             let stays = wanted.contains(target);
             if !stays {
@@ -93,18 +94,19 @@ impl Drop for Link<'_> {
 
 impl Federation {
     /// Connects, and connects again. Never returns.
-    async fn keep_link(&self, target: Target) {
-        let mut back_off = BackOff::new(FIRST_PAUSE, LONGEST_PAUSE);
+    async fn keep_link(&self, target: DialTarget) {
+        let mut failures = 0;
         loop {
             let mut peer = target.peer.clone();
-            let problem = self.link(&target, &mut peer, &mut back_off).await;
+            let problem = self.link(&target, &mut peer, &mut failures).await;
             if target.peer.is_none() && problem.is_of_nobody() {
                 sleep(NOBODY_PAUSE).await;
                 continue;
             }
             self.note_problem(peer.as_ref(), "no connection", &problem.problem());
-            let chance = self.state().rng.f64();
-            sleep(back_off.next(chance)).await;
+            failures += 1;
+            let jitter = self.state().rng.f64();
+            sleep(PAUSES.delay(failures, jitter)).await;
         }
     }
 
@@ -112,29 +114,29 @@ impl Federation {
     /// if that is not known.
     async fn link(
         &self,
-        target: &Target,
+        target: &DialTarget,
         peer: &mut Option<PeerName>,
-        back_off: &mut BackOff,
-    ) -> LinkProblem {
+        failures: &mut u32,
+    ) -> LinkError {
         let dialed = match timeout(CONNECT_TIMEOUT, self.dial.dial(target)).await {
             Ok(Ok(dialed)) => dialed,
-            Ok(Err(error)) => return LinkProblem::Dial(error),
-            Err(_) => return LinkProblem::TooSlow,
+            Ok(Err(error)) => return LinkError::Dial(error),
+            Err(_) => return LinkError::TooSlow,
         };
         let Some(name) = self.who_is(target, &dialed.names) else {
-            return LinkProblem::OtherNames(dialed.names);
+            return LinkError::OtherNames(dialed.names);
         };
         *peer = Some(name.clone());
         let channel = match timeout(CONNECT_TIMEOUT, channel(dialed)).await {
             Ok(Ok(channel)) => channel,
             Ok(Err(error)) => return error.into(),
-            Err(_) => return LinkProblem::TooSlow,
+            Err(_) => return LinkError::TooSlow,
         };
         let Some(link) = self.connected(name) else {
-            return LinkProblem::NotWanted;
+            return LinkError::NotWanted;
         };
-        match self.listen(&link, channel, back_off).await {
-            Ok(()) => LinkProblem::Ended,
+        match self.listen(&link, channel, failures).await {
+            Ok(()) => LinkError::Ended,
             Err(problem) => problem,
         }
     }
@@ -144,22 +146,22 @@ impl Federation {
         &self,
         link: &Link<'_>,
         channel: Channel,
-        back_off: &mut BackOff,
-    ) -> Result<(), LinkProblem> {
+        failures: &mut u32,
+    ) -> Result<(), LinkError> {
         let mut client =
             FederationClient::new(channel.clone()).max_decoding_message_size(REPORT_MAX);
         let watching = client.watch_supply(v1::WatchSupplyRequest {});
         let reports = timeout(SILENCE_MAX, watching).await;
-        let mut reports = reports.map_err(|_| LinkProblem::Silent)??.into_inner();
+        let mut reports = reports.map_err(|_| LinkError::Silent)??.into_inner();
         let began = clock::now();
         loop {
             let heard = timeout(SILENCE_MAX, reports.message()).await;
-            let Some(heard) = heard.map_err(|_| LinkProblem::Silent)?? else {
+            let Some(heard) = heard.map_err(|_| LinkError::Silent)?? else {
                 return Ok(());
             };
             let now = clock::now();
             if now.saturating_duration_since(began) >= LASTING {
-                back_off.reset();
+                *failures = 0;
             }
             if self.report(now, link, report(heard), &channel) {
                 self.log_connected(&link.peer);
@@ -195,7 +197,7 @@ impl Federation {
     }
 
     /// The peer whose names these are, if it is one that may be at this target.
-    fn who_is(&self, target: &Target, names: &[String]) -> Option<PeerName> {
+    fn who_is(&self, target: &DialTarget, names: &[String]) -> Option<PeerName> {
         if let Some(peer) = &target.peer {
             let is_there = names.iter().any(|name| name == peer.as_str());
             return is_there.then(|| peer.clone());

@@ -1,5 +1,5 @@
 //! Which peer is asked: what each has said to have, how it has answered of late,
-//! and what is under way with it. Pure: time and chance come in as parameters.
+//! and what is under way with it. Pure: the time and random numbers come in as parameters.
 //!
 //! A peer can be asked while there is a connection, its last report is fresh and
 //! shows a proxy for the client, it knows the bridge, and its circuit allows it.
@@ -13,7 +13,7 @@
 
 mod circuit;
 mod record;
-mod seen;
+mod supply;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -26,11 +26,11 @@ use crate::wire::nat::NatClass;
 
 use super::settings::PeerSettings;
 
-pub(super) use seen::Report;
+pub(super) use supply::Report;
 
 use circuit::Circuit;
 use record::Record;
-use seen::Seen;
+use supply::PeerSupply;
 
 /// Who has said nothing for so long when a call is given up has failed: an answer
 /// takes a second or two.
@@ -61,7 +61,7 @@ pub(super) enum Ended {
 
 /// A fault of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Problem {
+pub(super) struct PeerProblem {
     /// One short line without addresses.
     pub(super) words: String,
     /// The connection has ended, and nothing says why.
@@ -87,7 +87,7 @@ struct Peer {
     borrows: bool,
     max_in_flight: usize,
     link: Option<LinkId>,
-    seen: Option<Seen>,
+    seen: Option<PeerSupply>,
     in_flight: usize,
     circuit: Circuit,
     record: Record,
@@ -155,7 +155,7 @@ impl Peers {
     /// before. That one more connection has ended is no news, in whatever words: a
     /// peer that refuses us may be heard to say so at one time, and only to hang up at
     /// another.
-    pub(super) fn failed(&mut self, name: &PeerName, problem: &Problem) -> bool {
+    pub(super) fn failed(&mut self, name: &PeerName, problem: &PeerProblem) -> bool {
         let Some(peer) = self.by_name.get_mut(name) else {
             return false;
         };
@@ -191,7 +191,7 @@ impl Peers {
         if peer.seen.is_none() {
             peer.problem = None;
         }
-        peer.seen = Some(Seen::new(now, report, peer.seen.take()));
+        peer.seen = Some(PeerSupply::new(now, report, peer.seen.take()));
         true
     }
 
@@ -201,15 +201,15 @@ impl Peers {
         peers.any(|peer| peer.can_be_asked(now, need))
     }
 
-    /// The peer to ask of those that were not `asked` yet, by two chances from 0
-    /// to 1. The call has begun then, and [`Self::ended`] has to be told how it
+    /// The peer to ask of those that were not `asked` yet, by two random
+    /// numbers from 0 to 1. The call has begun then, and [`Self::ended`] has to be told how it
     /// ends.
     pub(super) fn choose(
         &mut self,
         now: Instant,
         need: Need,
         asked: &BTreeSet<PeerName>,
-        chances: [f64; 2],
+        draws: [f64; 2],
     ) -> Option<PeerName> {
         let peers = self.by_name.iter();
         let can_be_asked = |(name, peer): &(&PeerName, &Peer)| {
@@ -220,7 +220,7 @@ impl Peers {
             [] => return None,
             [one] => *one,
             many => {
-                let [first, second] = two_of(many.len(), chances);
+                let [first, second] = two_of(many.len(), draws);
                 let score = |(_, peer): (&PeerName, &Peer)| peer.score(now, need.class);
                 let is_better = score(many[first]) >= score(many[second]);
                 many[if is_better { first } else { second }]
@@ -232,19 +232,19 @@ impl Peers {
         Some(name)
     }
 
-    /// A call has ended that took so long. Chance, from 0 to 1, says how long the
-    /// peer is left alone if it has failed too often.
+    /// A call has ended that took so long. The jitter, from 0 to 1, is of the
+    /// time for which the peer is left alone if it has failed too often.
     pub(super) fn ended(
         &mut self,
         now: Instant,
         name: &PeerName,
         need: Need,
         (took, ended): (Duration, Ended),
-        chance: f64,
+        jitter: f64,
     ) {
         if let Some(peer) = self.by_name.get_mut(name) {
             peer.in_flight = peer.in_flight.saturating_sub(1);
-            peer.learn(now, need, took, ended, chance);
+            peer.learn(now, need, took, ended, jitter);
         }
     }
 
@@ -267,10 +267,10 @@ impl Peers {
     clippy::cast_sign_loss,
     reason = "peers are few"
 )]
-fn two_of(count: usize, chances: [f64; 2]) -> [usize; 2] {
-    let index = |chance: f64, count: usize| ((chance * count as f64) as usize).min(count - 1);
-    let first = index(chances[0], count);
-    let step = 1 + index(chances[1], count - 1);
+fn two_of(count: usize, draws: [f64; 2]) -> [usize; 2] {
+    let index = |draw: f64, count: usize| ((draw * count as f64) as usize).min(count - 1);
+    let first = index(draws[0], count);
+    let step = 1 + index(draws[1], count - 1);
     [first, (first + step) % count]
 }
 
@@ -317,7 +317,7 @@ impl Peer {
         }
     }
 
-    fn learn(&mut self, now: Instant, need: Need, took: Duration, ended: Ended, chance: f64) {
+    fn learn(&mut self, now: Instant, need: Need, took: Duration, ended: Ended, jitter: f64) {
         match ended {
             Ended::Answered => {
                 self.circuit.succeeded();
@@ -329,7 +329,7 @@ impl Peer {
             }
             Ended::Cancelled if took < SILENT_AFTER => self.circuit.cancelled(),
             Ended::Failed | Ended::Cancelled => {
-                self.circuit.failed(now, chance);
+                self.circuit.failed(now, jitter);
                 self.record.failed(now);
             }
         }
@@ -367,7 +367,7 @@ impl Peer {
             },
             borrows: self.borrows,
             supply_age: seen.map(|seen| seen.age(now)),
-            is_draining: seen.is_some_and(Seen::is_draining),
+            is_draining: seen.is_some_and(PeerSupply::is_draining),
             borrowing: self.in_flight,
             latency: self.record.latency(),
             problem: self.problem.as_ref().map(|last| last.words.clone()),

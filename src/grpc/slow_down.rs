@@ -9,10 +9,15 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::backoff::Backoff;
+
 /// How long the first refusal waits.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// How long one waits at most: less than most callers wait for an answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Without jitter: callers come when they like, and the last to come is not the one
+/// to be let through first.
+const PAUSES: Backoff = Backoff::doubling(FIRST_PAUSE, LONGEST_PAUSE);
 /// How long after its last refusal a network is as good as new.
 const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
 /// Networks that are known. Of more, those go first that were quiet for longest.
@@ -44,10 +49,9 @@ impl SlowDown {
             count: 0,
             last: now,
         });
-        let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(of_network.count));
         of_network.count = of_network.count.saturating_add(1);
         of_network.last = now;
-        pause.min(LONGEST_PAUSE)
+        PAUSES.delay(of_network.count, 0.0)
     }
 }
 

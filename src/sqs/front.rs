@@ -9,10 +9,11 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::backoff::Backoff;
 use crate::broker::Broker;
 
 use super::trouble::Trouble;
-use super::{CallError, Cause, LONG_POLL, Message, Queue, backoff};
+use super::{CallError, Cause, LONG_POLL, Message, Queue};
 
 /// As many messages as SQS gives out at once.
 const BATCH: usize = 10;
@@ -29,6 +30,10 @@ const HANDLING: Duration = Duration::from_secs(5);
 /// How much longer than it waits a call may take when nobody wants to wait.
 const LATENCY: Duration = Duration::from_secs(1);
 
+/// How long to wait after the first failure, and how long at most: messages of clients
+/// are worth nothing after some seconds, so an outage must not be drawn out by much.
+const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(500), Duration::from_secs(8));
+
 /// How a queue is served.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -37,7 +42,7 @@ pub struct Options {
     /// How many messages are handled at once.
     pub concurrency: usize,
     /// Draws a number from 0 to 1.
-    pub chance: fn() -> f64,
+    pub jitter: fn() -> f64,
 }
 
 /// Serves the clients that write to one queue.
@@ -49,7 +54,7 @@ pub struct Front<Q> {
     /// Whether the last reply queue could be created.
     pub(super) are_reply_queues_created: AtomicBool,
     slots: Arc<Semaphore>,
-    chance: fn() -> f64,
+    jitter: fn() -> f64,
 }
 
 impl<Q: Queue> Front<Q> {
@@ -61,7 +66,7 @@ impl<Q: Queue> Front<Q> {
             trouble: Trouble::of(options.name),
             are_reply_queues_created: AtomicBool::new(false),
             slots: Arc::new(Semaphore::new(options.concurrency)),
-            chance: options.chance,
+            jitter: options.jitter,
         })
     }
 
@@ -92,7 +97,7 @@ impl<Q: Queue> Front<Q> {
                     // Somebody deleted it, then: it is created anew.
                     is_open &= error.cause != Cause::NoSuchQueue;
                     failures += 1;
-                    let pause = sleep(backoff::wait(failures, (self.chance)()));
+                    let pause = sleep(PAUSES.delay(failures, (self.jitter)()));
                     stop.run_until_cancelled(pause).await;
                 }
             }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use hyper_util::rt::TokioIo;
 use snowflake_broker::federation::dial::Dialing;
-use snowflake_broker::federation::{Dial, Dialed, Target};
+use snowflake_broker::federation::{Dial, DialTarget, Dialed};
 use tokio::io::{DuplexStream, copy_bidirectional, duplex};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
@@ -148,7 +148,7 @@ struct Dialer {
 }
 
 impl Dial for Dialer {
-    fn dial<'a>(&'a self, target: &'a Target) -> Dialing<'a> {
+    fn dial<'a>(&'a self, target: &'a DialTarget) -> Dialing<'a> {
         Box::pin(self.network.connect(&self.name, &target.addr))
     }
 }

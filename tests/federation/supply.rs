@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::NoAnswer;
-use snowflake_broker::federation::Target;
+use snowflake_broker::federation::DialTarget;
 use snowflake_broker::proto::federation::v1;
 use snowflake_broker::proto::federation::v1::federation_client::FederationClient;
 use snowflake_broker::proto::federation::v1::supply::State;
@@ -152,7 +152,7 @@ async fn a_broker_that_is_found_is_known_by_its_certificate() {
     a.federation
         .set_found(["nowhere.example".to_owned()].into());
     a.sees("b.example", |peer| !peer.figures.is_connected).await;
-    let target = Target {
+    let target = DialTarget {
         addr: "b.example".to_owned(),
         peer: None,
     };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use snowflake_broker::federation::dial::Dialing;
-use snowflake_broker::federation::{Dial, Dialed, Target};
+use snowflake_broker::federation::{Dial, DialTarget, Dialed};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 use tokio_stream::Stream;
@@ -105,7 +105,7 @@ async fn introduce(stream: &mut TcpStream, own: &str) -> io::Result<String> {
 pub(crate) struct Dialer(pub(crate) String);
 
 impl Dial for Dialer {
-    fn dial<'a>(&'a self, target: &'a Target) -> Dialing<'a> {
+    fn dial<'a>(&'a self, target: &'a DialTarget) -> Dialing<'a> {
         Box::pin(async {
             let (stream, name) = connect(&self.0, &target.addr).await?;
             Ok(Dialed {

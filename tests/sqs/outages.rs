@@ -20,7 +20,7 @@ fn served(memory: &Memory, http: &HttpFront, concurrency: usize) -> Cancellation
     let options = Options {
         name: "the queue".to_owned(),
         concurrency,
-        chance: || 0.5,
+        jitter: || 0.5,
     };
     let front = Front::new(memory.clone(), Arc::clone(&http.broker), options);
     let stop = CancellationToken::new();

@@ -75,7 +75,7 @@ impl Scene {
         let options = Options {
             name: "the queue".to_owned(),
             concurrency: 16,
-            chance: || 0.0,
+            jitter: || 0.0,
         };
         let front = Front::new(service.queue(), Arc::clone(&http.broker), options);
         let stop = CancellationToken::new();

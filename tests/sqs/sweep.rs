@@ -30,7 +30,7 @@ impl Sweep {
         let options = Options {
             name: "the queue".to_owned(),
             concurrency: 1,
-            chance: || 0.5,
+            jitter: || 0.5,
         };
         let front = Front::new(memory.clone(), Arc::clone(&http.broker), options);
         // So that something can be old.

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::federation::dial::Dialing;
-use crate::federation::{Dial, Dialed, Target};
+use crate::federation::{Dial, DialTarget, Dialed};
 use crate::tls::mutual;
 
 /// Dials with our certificate of the moment.
@@ -23,7 +23,7 @@ impl Dialer {
         self.0.store(tls.map(Arc::new));
     }
 
-    async fn connect(&self, target: &Target) -> io::Result<Dialed> {
+    async fn connect(&self, target: &DialTarget) -> io::Result<Dialed> {
         let tls = self
             .0
             .load_full()
@@ -43,7 +43,7 @@ impl Dialer {
 }
 
 impl Dial for Dialer {
-    fn dial<'a>(&'a self, target: &'a Target) -> Dialing<'a> {
+    fn dial<'a>(&'a self, target: &'a DialTarget) -> Dialing<'a> {
         Box::pin(self.connect(target))
     }
 }

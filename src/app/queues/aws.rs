@@ -101,7 +101,7 @@ impl Service {
         let options = Options {
             name: self.queue.to_string(),
             concurrency: self.concurrency,
-            chance: random::fraction,
+            jitter: random::fraction,
         };
         let queue = AwsQueue::new(client, self.queue.name.clone());
         let front = Front::new(queue, broker, options);

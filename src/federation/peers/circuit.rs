@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::federation::back_off::BackOff;
+use crate::backoff::Backoff;
 use crate::metrics::labels::CircuitState;
 
 /// How many calls in a row have to fail.
@@ -11,17 +11,19 @@ const FAILURES_MAX: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// How long at most, if each trial fails.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const PAUSES: Backoff = Backoff::doubling(FIRST_PAUSE, LONGEST_PAUSE);
 
 /// A circuit breaker. Closed, all calls go; after too many failures in a row it
 /// opens and none does; half-open, one goes as a trial and decides.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Circuit {
-    state: State,
-    back_off: BackOff,
+    phase: CircuitPhase,
+    /// Since a call was answered.
+    openings: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum State {
+enum CircuitPhase {
     Closed { failures: u32 },
     Open { until: Instant },
     HalfOpen { on_trial: bool },
@@ -30,70 +32,73 @@ enum State {
 impl Circuit {
     pub(super) fn new() -> Self {
         Self {
-            state: State::Closed { failures: 0 },
-            back_off: BackOff::new(FIRST_PAUSE, LONGEST_PAUSE),
+            phase: CircuitPhase::Closed { failures: 0 },
+            openings: 0,
         }
     }
 
     /// Whether a call may go.
     pub(super) fn allows(&self, now: Instant) -> bool {
-        match self.state {
-            State::Closed { .. } => true,
-            State::Open { until } => until <= now,
-            State::HalfOpen { on_trial } => !on_trial,
+        match self.phase {
+            CircuitPhase::Closed { .. } => true,
+            CircuitPhase::Open { until } => until <= now,
+            CircuitPhase::HalfOpen { on_trial } => !on_trial,
         }
     }
 
     /// A call goes that was allowed.
     pub(super) fn begin(&mut self) {
-        if !matches!(self.state, State::Closed { .. }) {
-            self.state = State::HalfOpen { on_trial: true };
+        if !matches!(self.phase, CircuitPhase::Closed { .. }) {
+            self.phase = CircuitPhase::HalfOpen { on_trial: true };
         }
     }
 
     /// A call was answered, whatever was said.
     pub(super) fn succeeded(&mut self) {
-        self.state = State::Closed { failures: 0 };
-        self.back_off.reset();
+        self.phase = CircuitPhase::Closed { failures: 0 };
+        self.openings = 0;
     }
 
     /// A call failed.
-    pub(super) fn failed(&mut self, now: Instant, chance: f64) {
-        match self.state {
-            State::Closed { failures } if failures + 1 < FAILURES_MAX => {
-                self.state = State::Closed {
+    pub(super) fn failed(&mut self, now: Instant, jitter: f64) {
+        match self.phase {
+            CircuitPhase::Closed { failures } if failures + 1 < FAILURES_MAX => {
+                self.phase = CircuitPhase::Closed {
                     failures: failures + 1,
                 };
             }
             // It was one that began before the circuit opened.
-            State::Open { until } if until > now => {}
+            CircuitPhase::Open { until } if until > now => {}
             _ => {
-                let until = now + self.back_off.next(chance);
-                self.state = State::Open { until };
+                self.openings = self.openings.saturating_add(1);
+                let until = now + PAUSES.delay(self.openings, jitter);
+                self.phase = CircuitPhase::Open { until };
             }
         }
     }
 
     /// A call was given up before it could tell anything.
     pub(super) fn cancelled(&mut self) {
-        if let State::HalfOpen { on_trial } = &mut self.state {
+        if let CircuitPhase::HalfOpen { on_trial } = &mut self.phase {
             *on_trial = false;
         }
     }
 
     /// There is a new connection: what failed before may have been the old one.
     pub(super) fn reconnected(&mut self) {
-        self.state = match self.state {
-            State::Closed { .. } => State::Closed { failures: 0 },
-            State::Open { .. } | State::HalfOpen { .. } => State::HalfOpen { on_trial: false },
+        self.phase = match self.phase {
+            CircuitPhase::Closed { .. } => CircuitPhase::Closed { failures: 0 },
+            CircuitPhase::Open { .. } | CircuitPhase::HalfOpen { .. } => {
+                CircuitPhase::HalfOpen { on_trial: false }
+            }
         };
     }
 
     pub(super) fn state(&self, now: Instant) -> CircuitState {
-        match self.state {
-            State::Closed { .. } => CircuitState::Closed,
-            State::Open { until } if until > now => CircuitState::Open,
-            State::Open { .. } | State::HalfOpen { .. } => CircuitState::HalfOpen,
+        match self.phase {
+            CircuitPhase::Closed { .. } => CircuitState::Closed,
+            CircuitPhase::Open { until } if until > now => CircuitState::Open,
+            CircuitPhase::Open { .. } | CircuitPhase::HalfOpen { .. } => CircuitState::HalfOpen,
         }
     }
 }

@@ -54,9 +54,9 @@ fn end(peers: &mut Peers, now: Instant, peer: &PeerName, ended: Ended) {
 #[test]
 fn of_two_the_one_with_more_free_proxies_is_asked() {
     let now = now();
-    for chances in [[0.0, 0.0], [0.9, 0.0], [0.5, 0.9]] {
+    for draws in [[0.0, 0.0], [0.9, 0.0], [0.5, 0.9]] {
         let mut peers = peers(now, &[3, 10]);
-        assert_eq!(peers.choose(now, NEED, &NOBODY, chances), Some("1".into()));
+        assert_eq!(peers.choose(now, NEED, &NOBODY, draws), Some("1".into()));
     }
 }
 
@@ -203,7 +203,7 @@ proptest! {
 
 #[test]
 fn the_most_telling_problem_is_kept() {
-    let problem = |words: &str, is_vague| Problem {
+    let problem = |words: &str, is_vague| PeerProblem {
         words: words.to_owned(),
         is_vague,
     };

@@ -12,7 +12,7 @@ use crate::wire::nat::NatClass;
 const FRESH_FOR: Duration = Duration::from_secs(15);
 
 /// The bridges that a lender knows.
-type Bridges = Arc<HashSet<Fingerprint>>;
+type KnownBridges = Arc<HashSet<Fingerprint>>;
 
 /// A lender's word on what it has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,19 +22,19 @@ pub(in crate::federation) struct Report {
     /// Whether it is about to stop.
     pub(in crate::federation) is_draining: bool,
     /// Its bridges, if they have changed.
-    pub(in crate::federation) bridges: Option<Bridges>,
+    pub(in crate::federation) bridges: Option<KnownBridges>,
 }
 
 /// The last report, less what was taken since.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct PeerSupply {
     at: Instant,
     free: [usize; NatClass::ALL.len()],
     is_draining: bool,
-    bridges: Bridges,
+    bridges: KnownBridges,
 }
 
-impl Seen {
+impl PeerSupply {
     /// The first report of a connection, or the next one after `before`.
     pub(super) fn new(now: Instant, report: Report, before: Option<Self>) -> Self {
         let known = before.map(|before| before.bridges).unwrap_or_default();

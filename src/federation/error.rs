@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 
 use tonic::Status;
 
-use super::peers::Problem;
+use super::peers::PeerProblem;
 use crate::causes::{in_words, tls_error};
 use crate::proto::code_in_words;
 use crate::telemetry::scrub;
@@ -16,7 +16,7 @@ const LENGTH_MAX: usize = 300;
 
 /// Why there is no connection to a peer, or no longer one.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LinkProblem {
+pub(super) enum LinkError {
     /// It cannot be reached, or does not prove who it is.
     #[error("cannot connect: {0}")]
     Dial(#[source] io::Error),
@@ -43,14 +43,14 @@ pub(super) enum LinkProblem {
     Ended,
 }
 
-impl LinkProblem {
+impl LinkError {
     /// Whether there is nobody to ask: of those that are discovered some are.
     pub(super) fn is_of_nobody(&self) -> bool {
         matches!(self, Self::OtherNames(_) | Self::NotWanted)
     }
 
     /// The problem in words.
-    pub(super) fn problem(&self) -> Problem {
+    pub(super) fn problem(&self) -> PeerProblem {
         let is_vague = match self {
             Self::Ended => true,
             Self::Dial(error) => is_hang_up(error) && !is_explained(error),
@@ -58,7 +58,7 @@ impl LinkProblem {
             Self::Watch(status) => is_from_below(status),
             Self::TooSlow | Self::OtherNames(_) | Self::NotWanted | Self::Silent => false,
         };
-        Problem {
+        PeerProblem {
             words: describe(self),
             is_vague,
         }
@@ -66,8 +66,8 @@ impl LinkProblem {
 }
 
 /// The problem of a call.
-pub(super) fn of_call(status: &Status) -> Problem {
-    Problem {
+pub(super) fn of_call(status: &Status) -> PeerProblem {
+    PeerProblem {
         words: describe(status),
         is_vague: is_from_below(status),
     }
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn what_a_peer_says_is_one_short_line_without_addresses() {
         let said = format!("no\nway, 192.0.2.7!{}", "x".repeat(1000));
-        let problem = LinkProblem::from(Status::permission_denied(said));
+        let problem = LinkError::from(Status::permission_denied(said));
         let text = describe(&problem);
         let expected =
             "it does not say what it can lend: permission denied: no way, [scrubbed]!xxx";
@@ -144,27 +144,24 @@ mod tests {
         let alert = || io::Error::new(ErrorKind::InvalidData, alert.clone());
         let from_below = |error: io::Error| Status::from_error(Box::new(error));
         for (problem, is_vague) in [
-            (LinkProblem::Ended, true),
-            (LinkProblem::Dial(ErrorKind::UnexpectedEof.into()), true),
+            (LinkError::Ended, true),
+            (LinkError::Dial(ErrorKind::UnexpectedEof.into()), true),
+            (LinkError::Dial(ErrorKind::ConnectionRefused.into()), false),
+            (LinkError::Dial(alert()), false),
             (
-                LinkProblem::Dial(ErrorKind::ConnectionRefused.into()),
-                false,
-            ),
-            (LinkProblem::Dial(alert()), false),
-            (
-                LinkProblem::Watch(from_below(ErrorKind::BrokenPipe.into())),
+                LinkError::Watch(from_below(ErrorKind::BrokenPipe.into())),
                 true,
             ),
-            (LinkProblem::Watch(from_below(alert())), false),
+            (LinkError::Watch(from_below(alert())), false),
             (
-                LinkProblem::Watch(from_below(io::Error::other(alert().to_string()))),
+                LinkError::Watch(from_below(io::Error::other(alert().to_string()))),
                 false,
             ),
             (
-                LinkProblem::Watch(Status::permission_denied("no peer")),
+                LinkError::Watch(Status::permission_denied("no peer")),
                 false,
             ),
-            (LinkProblem::TooSlow, false),
+            (LinkError::TooSlow, false),
         ] {
             assert_eq!(problem.problem().is_vague, is_vague, "{problem:?}");
         }
@@ -172,7 +169,7 @@ mod tests {
 
     #[test]
     fn causes_are_told_once() {
-        let error = LinkProblem::Dial(io::Error::other("refused"));
+        let error = LinkError::Dial(io::Error::other("refused"));
         assert_eq!(describe(&error), "cannot connect: refused");
     }
 }
