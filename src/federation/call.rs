@@ -7,19 +7,24 @@ use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 use crate::broker::clock;
-use crate::broker::overflow::{Borrowed, NotBorrowed, Wanted};
+use crate::broker::overflow::{
+    Borrowed, Borrowing, NotBorrowed, Overflow, PeerStatus, Supplied, Wanted,
+};
 use crate::metrics::labels::{LoanOutcome, PeerName};
 use crate::proto::federation::v1;
 use crate::proto::federation::v1::federation_client::FederationClient;
 use crate::proto::federation::v1::match_offer_response::Outcome;
+use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::NatClass;
 use crate::wire::session_description::SessionDescription;
 
 use super::convert::{refusal, request};
 use super::error::of_call;
 use super::peers::{Ended, Need, PeerProblem};
-use super::{Federation, LENGTH_MAX};
+use super::state::Federation;
 
+/// The longest session description that brokers exchange, in bytes.
+const LENGTH_MAX: usize = 100_000;
 /// The largest answer that is read, in bytes, with what is around it.
 const ANSWER_MAX: usize = LENGTH_MAX + 1024;
 /// Where the trace goes on (W3C Trace Context).
@@ -34,9 +39,36 @@ struct BorrowCall<'a> {
     ended: Ended,
 }
 
+impl Overflow for Federation {
+    fn has_supply(&self, class: NatClass, fingerprint: Fingerprint) -> bool {
+        let need = Need { class, fingerprint };
+        self.state().peers.has_supply(clock::now(), need)
+    }
+
+    fn supplied(&self, class: NatClass, fingerprint: Fingerprint) -> Supplied<'_> {
+        Box::pin(async move {
+            loop {
+                let reported = self.reported.notified();
+                if self.has_supply(class, fingerprint) {
+                    return;
+                }
+                reported.await;
+            }
+        })
+    }
+
+    fn borrow<'a>(&'a self, wanted: &'a Wanted) -> Borrowing<'a> {
+        Box::pin(self.ask_peers(wanted))
+    }
+
+    fn peers(&self) -> Vec<PeerStatus> {
+        self.state().peers.statuses(clock::now())
+    }
+}
+
 impl Federation {
     /// Asks one peer after the other while there is time.
-    pub(super) async fn ask_peers(&self, wanted: &Wanted) -> Result<Borrowed, NotBorrowed> {
+    async fn ask_peers(&self, wanted: &Wanted) -> Result<Borrowed, NotBorrowed> {
         let mut not_borrowed = NotBorrowed {
             was_asked: false,
             was_offered: false,

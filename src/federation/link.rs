@@ -18,9 +18,10 @@ use crate::proto::federation::v1;
 use crate::proto::federation::v1::federation_client::FederationClient;
 
 use super::convert::report;
+use super::dial::{DialTarget, Dialed};
 use super::error::LinkError;
 use super::peers::{LinkId, Report};
-use super::{DialTarget, Dialed, Federation};
+use super::state::Federation;
 
 /// How long connecting may take, with the handshakes. A packet that is lost is
 /// sent again after a second.
@@ -49,14 +50,14 @@ const HEAD_MAX: u32 = 16 * 1024;
 
 /// The links, each a task. Dropped, they end.
 #[derive(Debug, Default)]
-pub(super) struct Links {
+struct Links {
     tasks: JoinSet<()>,
     by_target: BTreeMap<DialTarget, AbortHandle>,
 }
 
 impl Links {
     /// From now on there are links to these, and no others.
-    pub(super) fn set(&mut self, federation: &Arc<Federation>, wanted: BTreeSet<DialTarget>) {
+    fn set(&mut self, federation: &Arc<Federation>, wanted: BTreeSet<DialTarget>) {
         self.by_target.retain(|target, task| {
             let stays = wanted.contains(target);
             if !stays {
@@ -93,6 +94,19 @@ impl Drop for Link<'_> {
 }
 
 impl Federation {
+    /// Keeps a link to each peer. Never returns.
+    pub async fn run(self: Arc<Self>) {
+        let mut targets = self.targets.subscribe();
+        let mut links = Links::default();
+        loop {
+            let wanted = targets.borrow_and_update().clone();
+            links.set(&self, wanted);
+            if targets.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Connects, and connects again. Never returns.
     async fn keep_link(&self, target: DialTarget) {
         let mut failures = 0;

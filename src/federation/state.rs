@@ -1,0 +1,135 @@
+//! The state that links and calls share: the peers of the configuration, what is
+//! known of each, and the connections to them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fastrand::Rng;
+use tokio::sync::{Notify, watch};
+use tonic::transport::Channel;
+use tracing::Level;
+
+use crate::broker::clock;
+use crate::metrics::Metrics;
+use crate::metrics::labels::PeerName;
+use crate::telemetry::{Kind, LogLimits};
+
+use super::dial::{Dial, DialTarget};
+use super::peers::{PeerProblem, Peers};
+use super::settings::{PeerSettings, Settings};
+
+/// So many troubles of a peer are logged in a period.
+const LOGGED_MAX: u32 = 10;
+const LOG_PERIOD: Duration = Duration::from_mins(1);
+const TROUBLE: Kind = Kind::new(Level::INFO, "federation: connections and troubles");
+
+/// The other brokers, as this one asks them.
+pub struct Federation {
+    state: Mutex<FederationState>,
+    /// A peer says what it has.
+    pub(super) reported: Notify,
+    /// Whom there should be a link to.
+    pub(super) targets: watch::Sender<BTreeSet<DialTarget>>,
+    pub(super) dial: Arc<dyn Dial>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) troubles: LogLimits,
+}
+
+pub(super) struct FederationState {
+    pub(super) peers: Peers,
+    pub(super) rng: Rng,
+    pub(super) channels: BTreeMap<PeerName, Channel>,
+    pub(super) configured: Settings,
+    /// Where discovery has found brokers.
+    found: BTreeSet<String>,
+}
+
+impl Federation {
+    /// Knows nobody yet. `seed` is random.
+    pub fn new(dial: Arc<dyn Dial>, metrics: Arc<Metrics>, seed: u64) -> Self {
+        Self {
+            state: Mutex::new(FederationState {
+                peers: Peers::default(),
+                rng: Rng::with_seed(seed),
+                channels: BTreeMap::new(),
+                configured: Settings::default(),
+                found: BTreeSet::new(),
+            }),
+            reported: Notify::new(),
+            targets: watch::Sender::default(),
+            dial,
+            metrics,
+            troubles: LogLimits::new(TROUBLE, LOGGED_MAX, LOG_PERIOD),
+        }
+    }
+
+    /// Puts other settings in force. Links to those that stay are kept.
+    pub fn configure(&self, settings: &Settings) {
+        for peer in &settings.peers {
+            self.metrics.peer_configured(&peer.id());
+        }
+        let mut state = self.state();
+        state.peers.configure(&settings.peers);
+        state.configured = settings.clone();
+        self.set_targets(&state);
+    }
+
+    /// These addresses (`HOST:PORT`) are where brokers were found that have no URL
+    /// in the configuration. Who they are they have to prove.
+    pub fn set_found(&self, found: BTreeSet<String>) {
+        let mut state = self.state();
+        state.found = found;
+        self.set_targets(&state);
+    }
+
+    fn set_targets(&self, state: &FederationState) {
+        let targets = targets(&state.configured, &state.found);
+        self.targets.send_if_modified(|current| {
+            let is_other = *current != targets;
+            *current = targets;
+            is_other
+        });
+    }
+
+    /// Keeps what is wrong with a peer, or somebody who was discovered, for the
+    /// operator, and logs it if it is something else than before.
+    pub(super) fn note_problem(&self, peer: Option<&PeerName>, what: &str, problem: &PeerProblem) {
+        let is_new = peer.is_none_or(|peer| self.state().peers.failed(peer, problem));
+        let name = peer.map_or("discovered", PeerName::as_str);
+        if is_new && let Some(suppressed) = self.troubles.admit(name, clock::now()) {
+            let problem = &problem.words;
+            tracing::warn!(peer = name, problem, suppressed, "federation: {what}");
+        }
+    }
+
+    /// What is known is whole at any time, even if a holder of the lock panicked.
+    pub(super) fn state(&self) -> MutexGuard<'_, FederationState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Federation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Federation").finish_non_exhaustive()
+    }
+}
+
+/// Whom there should be a link to.
+fn targets(settings: &Settings, found: &BTreeSet<String>) -> BTreeSet<DialTarget> {
+    let peers = settings.peers.iter();
+    let mut targets: BTreeSet<DialTarget> = peers
+        .filter_map(|peer| {
+            Some(DialTarget {
+                addr: peer.addr()?.to_owned(),
+                peer: Some(peer.id()),
+            })
+        })
+        .collect();
+    if settings.peers.iter().any(PeerSettings::is_discovered) {
+        let found = found.iter().cloned();
+        targets.extend(found.map(|addr| DialTarget { addr, peer: None }));
+    }
+    targets
+}
