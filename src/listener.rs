@@ -4,6 +4,7 @@
 pub mod accounts;
 mod activity;
 pub mod addresses;
+mod authority;
 mod awaited;
 mod bind;
 mod buffers;
@@ -41,6 +42,7 @@ use tokio_util::either::Either;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
+pub use authority::AuthorityRewriter;
 pub use bind::bind;
 pub use closing::{Closing, Stage};
 pub use holds::{Connection, Hold};

@@ -1,7 +1,5 @@
 //! The connections that calls come over.
 
-mod authority;
-
 use std::fmt;
 use std::future;
 use std::io;
@@ -19,10 +17,10 @@ use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
+use super::HEAD_MAX;
 use super::places::{Caller, Place};
+use crate::listener::AuthorityRewriter;
 use crate::tls::mutual;
-
-use authority::AuthorityFilter;
 
 /// How much is read from a Unix socket at once, in bytes.
 const READ_SIZE: usize = 4096;
@@ -147,12 +145,17 @@ enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-#[derive(Debug)]
 struct UnixConnection {
     stream: UnixStream,
-    filter: AuthorityFilter,
-    /// What has come and passed the filter.
+    rewriter: AuthorityRewriter,
+    /// What has come and was rewritten.
     read: BytesMut,
+}
+
+impl fmt::Debug for UnixConnection {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("UnixConnection(..)")
+    }
 }
 
 impl UnixConnection {
@@ -168,7 +171,7 @@ impl UnixConnection {
             if bytes.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            self.filter.pass(bytes.filled(), &mut self.read);
+            self.rewriter.pass(bytes.filled(), &mut self.read)?;
         }
         let count = self.read.len().min(buffer.remaining());
         buffer.put_slice(&self.read.split_to(count));
@@ -182,7 +185,7 @@ impl Connection {
         let uid = stream.peer_cred().ok().map(|peer| peer.uid());
         let stream = Stream::Unix(Box::new(UnixConnection {
             stream,
-            filter: AuthorityFilter::new(),
+            rewriter: AuthorityRewriter::new(HEAD_MAX as usize),
             read: BytesMut::new(),
         }));
         let held = Held::Unix { _permit: permit };

@@ -1,0 +1,412 @@
+//! The `:authority` of requests over a Unix socket, where it means nothing.
+//!
+//! Clients send the path of the socket in it, as it is (gRPC for Go until 2023) or
+//! escaped (gRPC for C since 1.57, and so for Python, C++, Ruby and PHP). Neither is
+//! an authority (RFC 3986 section 3.2), and h2 resets the stream. Here each becomes
+//! `localhost` on its way in. A header block that is changed no longer fits the
+//! client's dynamic table (RFC 7541), so all are written anew, without one.
+
+use std::io::{self, ErrorKind};
+
+use bytes::{Buf as _, BufMut as _, BytesMut};
+use loona_hpack::Decoder;
+use loona_hpack::encoder::encode_integer_into;
+
+/// Bytes of the preface that a client begins with (RFC 9113 section 3.4).
+const PREFACE: usize = 24;
+/// Bytes of a frame before its payload: length, type, flags, stream.
+const FRAME_HEAD: usize = 9;
+/// Bytes of the largest payload that h2 takes.
+const FRAME_MAX: usize = 16_384;
+/// Types of the frames with a header block.
+const HEADERS: u8 = 0x1;
+const CONTINUATION: u8 = 0x9;
+/// Flags of such frames.
+const END_STREAM: u8 = 0x1;
+const END_HEADERS: u8 = 0x4;
+const PADDED: u8 = 0x8;
+const PRIORITY: u8 = 0x20;
+/// Bytes of the priority, which is left out: RFC 9113 deprecates it.
+const PRIORITY_LENGTH: usize = 5;
+/// Bytes of the dynamic table that a client may use (`SETTINGS_HEADER_TABLE_SIZE`).
+const TABLE_MAX: usize = 4_096;
+/// Bytes that a field counts for besides its name and value (RFC 9113 section 6.5.2).
+const FIELD_OVERHEAD: usize = 32;
+
+/// Rewrites the bytes of one HTTP/2 connection, in the direction of the server.
+pub struct AuthorityRewriter {
+    decoder: Decoder<'static>,
+    /// The largest head of a request, in bytes.
+    head_max: usize,
+    /// The part of a frame that has come, of a kind that has to be whole.
+    held: BytesMut,
+    /// How many bytes pass unseen.
+    passing: usize,
+    /// The head of which not all frames have come.
+    open: Option<OpenHead>,
+}
+
+struct OpenHead {
+    stream: [u8; 4],
+    /// The flags that stay.
+    flags: u8,
+    block: BytesMut,
+}
+
+impl AuthorityRewriter {
+    /// For a connection of which nothing has come, to a server that takes heads of at
+    /// most so many bytes.
+    pub fn new(head_max: usize) -> Self {
+        let mut decoder = Decoder::new();
+        decoder.set_max_allowed_table_size(TABLE_MAX);
+        Self {
+            decoder,
+            head_max,
+            held: BytesMut::new(),
+            passing: PREFACE,
+            open: None,
+        }
+    }
+
+    /// Takes bytes as they come, and adds to `out` what the server is to see.
+    ///
+    /// # Errors
+    /// If the frames or the header block are malformed, or a block is too large; the
+    /// connection has to end then.
+    pub fn pass(&mut self, mut bytes: &[u8], out: &mut BytesMut) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let unseen = bytes.len().min(self.passing);
+            out.put_slice(&bytes[..unseen]);
+            self.passing -= unseen;
+            bytes.advance(unseen);
+            if !bytes.is_empty() {
+                self.frame(&mut bytes, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes bytes of a frame, at most to its end.
+    fn frame(&mut self, bytes: &mut &[u8], out: &mut BytesMut) -> io::Result<()> {
+        self.hold(bytes, FRAME_HEAD);
+        let Some(&[a, b, c, kind, ..]) = self.held.first_chunk::<FRAME_HEAD>() else {
+            return Ok(());
+        };
+        let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+        let is_of_head = match (&self.open, kind) {
+            (None, kind) => kind == HEADERS,
+            (Some(open), CONTINUATION) if open.stream == self.held[5..FRAME_HEAD] => true,
+            (Some(_), _) => return Err(malformed("a head of which the end is missing")),
+        };
+        if !is_of_head || (length > FRAME_MAX && self.open.is_none()) {
+            self.passing = length;
+            out.put(self.held.split());
+            return Ok(());
+        }
+        if length > FRAME_MAX {
+            return Err(malformed("a frame that is too long"));
+        }
+        self.hold(bytes, FRAME_HEAD + length);
+        if self.held.len() < FRAME_HEAD + length {
+            return Ok(());
+        }
+        let frame = self.held.split();
+        self.head_frame(&frame, out)
+    }
+
+    /// Holds bytes until there are so many.
+    fn hold(&mut self, bytes: &mut &[u8], wanted: usize) {
+        let missing = wanted.saturating_sub(self.held.len()).min(bytes.len());
+        self.held.put_slice(&bytes[..missing]);
+        bytes.advance(missing);
+    }
+
+    /// Takes a frame of a head.
+    fn head_frame(&mut self, frame: &[u8], out: &mut BytesMut) -> io::Result<()> {
+        let (flags, payload) = (frame[4], &frame[FRAME_HEAD..]);
+        let mut head = match self.open.take() {
+            None => OpenHead {
+                stream: [frame[5], frame[6], frame[7], frame[8]],
+                flags: flags & END_STREAM,
+                block: BytesMut::from(fragment(flags, payload)?),
+            },
+            Some(mut head) => {
+                head.block.put_slice(payload);
+                head
+            }
+        };
+        if head.block.len() > self.head_max {
+            return Err(malformed("a head that is too large"));
+        }
+        if flags & END_HEADERS == 0 {
+            self.open = Some(head);
+            return Ok(());
+        }
+        head.block = self.rewritten(&head.block)?;
+        head.put(out);
+        // Nothing is kept of a large one.
+        self.held = BytesMut::new();
+        Ok(())
+    }
+
+    /// A header block that says the same but for the authority. Of what is larger than
+    /// the server takes there is as much as it has to see to refuse it.
+    fn rewritten(&mut self, block: &[u8]) -> io::Result<BytesMut> {
+        let (mut size, mut rewritten) = (0, BytesMut::with_capacity(2 * block.len()).writer());
+        let mut written = Ok(());
+        let decoded = self.decoder.decode_with_cb(block, |name, value| {
+            if size <= self.head_max && written.is_ok() {
+                let is_authority = *name == *b":authority";
+                let value = if is_authority { b"localhost" } else { &*value };
+                written = put_field(&name, value, &mut rewritten);
+                size += name.len() + value.len() + FIELD_OVERHEAD;
+            }
+        });
+        decoded.map_err(malformed)?;
+        written?;
+        Ok(rewritten.into_inner())
+    }
+}
+
+impl OpenHead {
+    /// Writes it in as many frames as it takes.
+    fn put(mut self, out: &mut BytesMut) {
+        let mut kind = HEADERS;
+        loop {
+            let payload = self.block.split_to(self.block.len().min(FRAME_MAX));
+            let is_last = self.block.is_empty();
+            let end = if is_last { END_HEADERS } else { 0 };
+            out.put_uint(payload.len() as u64, 3);
+            out.put_slice(&[kind, self.flags | end]);
+            out.put_slice(&self.stream);
+            out.put(payload);
+            if is_last {
+                return;
+            }
+            (kind, self.flags) = (CONTINUATION, 0);
+        }
+    }
+}
+
+/// The part of a header block in the payload of a HEADERS frame.
+fn fragment(flags: u8, mut payload: &[u8]) -> io::Result<&[u8]> {
+    if flags & PADDED != 0 {
+        let padding = payload.try_get_u8().map_err(malformed)?;
+        let length = payload.len().checked_sub(padding.into());
+        payload = &payload[..length.ok_or_else(|| malformed("more padding than payload"))?];
+    }
+    if flags & PRIORITY != 0 {
+        let without = payload.get(PRIORITY_LENGTH..);
+        payload = without.ok_or_else(|| malformed("a priority that is cut off"))?;
+    }
+    Ok(payload)
+}
+
+/// Writes a literal field without indexing, and without the Huffman code (RFC 7541
+/// section 6.2.2).
+fn put_field(name: &[u8], value: &[u8], out: &mut impl io::Write) -> io::Result<()> {
+    out.write_all(&[0])?;
+    for text in [name, value] {
+        encode_integer_into(text.len(), 7, 0, out)?;
+        out.write_all(text)?;
+    }
+    Ok(())
+}
+
+fn malformed(problem: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use loona_hpack::Encoder;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MAX: usize = 40_000;
+
+    type Field = (Vec<u8>, Vec<u8>);
+
+    fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let mut frame = length[1..].to_vec();
+        frame.extend([kind, flags, 0, 0, 0, 1]);
+        frame.extend(payload);
+        frame
+    }
+
+    fn field(name: &str, value: &str) -> Field {
+        (name.into(), value.into())
+    }
+
+    /// What a server sees of these bytes, after the preface.
+    fn passed(rewriter: &mut AuthorityRewriter, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut out = BytesMut::new();
+        rewriter.pass(bytes, &mut out)?;
+        Ok(out.to_vec())
+    }
+
+    fn begun() -> AuthorityRewriter {
+        let mut rewriter = AuthorityRewriter::new(MAX);
+        let preface = [b'P'; PREFACE];
+        assert_eq!(passed(&mut rewriter, &preface).unwrap(), preface);
+        rewriter
+    }
+
+    /// The fields of all heads among frames, each with whether it ends its stream, and
+    /// the frames' sizes.
+    fn heads(mut frames: &[u8]) -> Vec<(Vec<Field>, bool)> {
+        let (mut heads, mut block, mut ends) = (Vec::new(), Vec::new(), false);
+        while let Some(&[a, b, c, kind, flags, ..]) = frames.first_chunk::<FRAME_HEAD>() {
+            let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+            assert!(length <= FRAME_MAX);
+            if [HEADERS, CONTINUATION].contains(&kind) {
+                ends |= flags & END_STREAM != 0;
+                block.extend_from_slice(&frames[FRAME_HEAD..FRAME_HEAD + length]);
+                if flags & END_HEADERS != 0 {
+                    // With a table that is empty each time: it is not used.
+                    let fields = Decoder::new().decode(&block).unwrap();
+                    heads.push((fields, ends));
+                    (block, ends) = (Vec::new(), false);
+                }
+            }
+            frames = &frames[FRAME_HEAD + length..];
+        }
+        assert!(frames.is_empty() && block.is_empty());
+        heads
+    }
+
+    #[test]
+    fn every_form_of_the_name_becomes_localhost() {
+        let rest = [field(":method", "POST"), field("te", "x")];
+        let expected = [&[field(":authority", "localhost")], &rest[..]].concat();
+        let mut rewriter = begun();
+        // `:method POST` and `te: x` around it. Indexed name; written out; in the
+        // Huffman code; never indexed; by the name of an entry of the dynamic table,
+        // which is that of the field before; and that entry as a whole.
+        for name in [
+            &b"\x41"[..],
+            b"\x40\x0a:authority",
+            b"\x40\x88\xb8\x3b\x53\x39\xec\x32\x7d\x7f",
+            b"\x10\x0a:authority",
+            b"\x7e",
+        ] {
+            let sent = [name, b"\x08run%2Fa/\x83\x00\x02te\x01x"].concat();
+            let sent = frame(HEADERS, END_HEADERS, &sent);
+            let seen = heads(&passed(&mut rewriter, &sent).unwrap());
+            assert_eq!(seen, [(expected.clone(), false)], "{name:?}");
+        }
+        let indexed = frame(HEADERS, END_HEADERS, b"\xbe\x83\x00\x02te\x01x");
+        let seen = heads(&passed(&mut rewriter, &indexed).unwrap());
+        assert_eq!(seen, [(expected, false)]);
+    }
+
+    #[test]
+    fn padding_priority_and_continuations_are_understood() {
+        let mut rewriter = begun();
+        let padded = [&[3, 0, 0, 0, 0, 9][..], b"\x83\x41\x02/a", &[0; 3]].concat();
+        let flags = PADDED | PRIORITY | END_HEADERS | END_STREAM;
+        let cut = [
+            frame(HEADERS, END_STREAM | PADDED, &[1, 0x83, 0x41, 0]),
+            frame(CONTINUATION, 0, b"\x02"),
+            frame(CONTINUATION, END_HEADERS, b"/a"),
+        ];
+        let sent = [frame(HEADERS, flags, &padded), cut.concat()].concat();
+        let seen = heads(&passed(&mut rewriter, &sent).unwrap());
+        let expected = vec![field(":method", "POST"), field(":authority", "localhost")];
+        assert_eq!(seen, [(expected.clone(), true), (expected, true)]);
+    }
+
+    #[test]
+    fn all_else_passes() {
+        let sent = [
+            frame(4, 0, &[0; 6]),
+            frame(0, 0, &[7; 10_000]),
+            frame(CONTINUATION, 0, b"x"),
+            // h2 refuses it.
+            frame(HEADERS, 0, &[0; FRAME_MAX + 1]),
+        ]
+        .concat();
+        assert_eq!(passed(&mut begun(), &sent).unwrap(), sent);
+    }
+
+    #[test]
+    fn what_is_wrong_ends_the_connection() {
+        let opened = frame(HEADERS, 0, b"\x83");
+        let rest = [0; FRAME_MAX];
+        let too_large = [
+            frame(HEADERS, 0, &rest),
+            frame(CONTINUATION, 0, &rest),
+            frame(CONTINUATION, 0, &rest),
+        ];
+        for wrong in [
+            frame(HEADERS, END_HEADERS, b"\xff"),
+            // A table that is larger than allowed.
+            frame(HEADERS, END_HEADERS, b"\x3f\xe2\x1f\x83"),
+            frame(HEADERS, END_HEADERS | PADDED, b"\x02\x83"),
+            frame(HEADERS, END_HEADERS | PADDED, b""),
+            frame(HEADERS, END_HEADERS | PRIORITY, b"1234"),
+            [opened.clone(), frame(0, 0, b"")].concat(),
+            [opened.clone(), frame(CONTINUATION, 0, &[0; FRAME_MAX + 1])].concat(),
+            too_large.concat(),
+        ] {
+            let error = passed(&mut begun(), &wrong).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidData);
+        }
+    }
+
+    /// A few bytes that stand for many: each entry of the table again and again.
+    #[test]
+    fn a_head_that_unpacks_to_too_much_is_cut_where_it_is_too_large() {
+        let entry = [&b"\x40\x01a\x7f\x81\x17"[..], &[b'x'; 3_072]].concat();
+        let block = [entry, vec![0xbe; 10_000]].concat();
+        let sent = frame(HEADERS, END_HEADERS, &block);
+        let seen = heads(&passed(&mut begun(), &sent).unwrap());
+        let size = |field: &Field| field.0.len() + field.1.len() + FIELD_OVERHEAD;
+        let seen: usize = seen[0].0.iter().map(size).sum();
+        assert!((MAX + 1..MAX + 4_000).contains(&seen), "{seen}");
+    }
+
+    proptest! {
+        #[test]
+        fn fields_and_cuts_make_no_difference(
+            heads_sent in prop::collection::vec(
+                prop::collection::vec(("(:authority|[a-z]{1,9})", "[ -~]{0,200}"), 0..12),
+                1..6,
+            ),
+            cuts in prop::collection::vec(1..300_usize, 1..60),
+        ) {
+            let mut encoder = Encoder::new();
+            let (mut sent, mut expected) = (Vec::new(), Vec::new());
+            for fields in &heads_sent {
+                let fields = fields.iter().map(|(name, value)| field(name, value));
+                let fields: Vec<Field> = fields.collect();
+                let pairs = fields.iter().map(|(name, value)| (&name[..], &value[..]));
+                let block = encoder.encode(pairs);
+                let (one, other) = block.split_at(block.len() / 3);
+                sent.extend(frame(HEADERS, 0, one));
+                sent.extend(frame(CONTINUATION, END_HEADERS, other));
+                sent.extend(frame(0, 0, b"body"));
+                let seen = fields.into_iter().map(|(name, value)| {
+                    let value = if name == b":authority" { b"localhost".to_vec() } else { value };
+                    (name, value)
+                });
+                expected.push((seen.collect::<Vec<_>>(), false));
+            }
+            let (mut rewriter, mut seen, mut at) = (begun(), Vec::new(), 0);
+            for cut in cuts.into_iter().chain([sent.len()]) {
+                let end = (at + cut).min(sent.len());
+                seen.extend(passed(&mut rewriter, &sent[at..end]).unwrap());
+                at = end;
+            }
+            prop_assert_eq!(heads(&seen), expected);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = passed(&mut begun(), &frame(HEADERS, END_HEADERS, &bytes));
+            let _ = passed(&mut begun(), &bytes);
+        }
+    }
+}
