@@ -1,11 +1,12 @@
 //! The administration by gRPC as its callers meet it: the real program, called
-//! by the real grpcurl, by Debian's gRPC for Python, and by our own client.
+//! by the real grpcurl, by gRPC for Python and JavaScript, by buf, and by our own client.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod access;
 mod bridges;
 mod broker;
 mod certificates;
+mod clients;
 mod connections;
 mod drain;
 mod grpcurl;
