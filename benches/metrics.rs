@@ -8,17 +8,17 @@ mod all_series;
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use all_series::{all_series, proxy_poll};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use snowflake_broker::broker::clock;
 use snowflake_broker::geoip::CountryCode;
 use snowflake_broker::metrics::distinct_ips::{DistinctIps, WindowKey};
 use snowflake_broker::metrics::exposition::Format;
 use snowflake_broker::metrics::ip_recordings::IpRecorder;
 use snowflake_broker::metrics::labels::{Endpoint, Rendezvous, StatusCode};
-use snowflake_broker::metrics::window::WindowCounts;
-use snowflake_broker::metrics::{ProcessFigures, Waiting};
+use snowflake_broker::metrics::{GaugeSnapshot, ProcessFigures};
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::ProxyType;
 
@@ -82,15 +82,19 @@ fn recordings(criterion: &mut Criterion) {
     });
 }
 
-fn window(criterion: &mut Criterion) {
-    let mut counts = WindowCounts::default();
-    let mut numbers = (0..ADDRESSES).cycle();
-    criterion.bench_function("window: a client's poll", |bencher| {
-        bencher.iter(|| {
-            let country = country(numbers.next().unwrap_or_default());
-            counts.record_client_poll(Rendezvous::Http, black_box(country));
-        });
+/// What is summed up of every series that there can be: with each save, each look at the
+/// status, each sample.
+fn sums(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("sums");
+    let metrics = all_series();
+    let now = clock::now();
+    group.bench_function("the window", |bencher| {
+        bencher.iter(|| metrics.block(SystemTime::UNIX_EPOCH));
     });
+    group.bench_function("the last hour", |bencher| {
+        bencher.iter(|| metrics.activity(now, Duration::from_hours(1)));
+    });
+    group.finish();
 }
 
 /// Everything that one request makes [`Metrics`] count, but for the engine's events.
@@ -125,21 +129,21 @@ fn records(criterion: &mut Criterion) {
 fn expose(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("expose");
     let metrics = all_series();
-    let waiting = Waiting::default();
+    let gauges = GaugeSnapshot::default();
     let figures = Some(ProcessFigures::default());
     for format in [Format::OpenMetrics, Format::Text] {
-        let text = metrics.expose(&waiting, figures, format);
+        let text = metrics.expose(&gauges, figures, format);
         let name = format!(
             "{format:?}: {} lines, {} bytes",
             text.lines().count(),
             text.len()
         );
         group.bench_function(name, |bencher| {
-            bencher.iter(|| metrics.expose(black_box(&waiting), figures, format));
+            bencher.iter(|| metrics.expose(black_box(&gauges), figures, format));
         });
     }
     group.finish();
 }
 
-criterion_group!(benches, distinct_ips, recordings, window, records, expose);
+criterion_group!(benches, distinct_ips, recordings, sums, records, expose);
 criterion_main!(benches);

@@ -36,7 +36,7 @@ use crate::geoip::CountryCode;
 use crate::matching::{self, AnswerOutcome, Matcher, NoMatch, PollReply, SidInUse, Stage};
 use crate::metrics::exposition::Format;
 use crate::metrics::labels::{Refusal, Request};
-use crate::metrics::{MetricFamily, Metrics, ProcessFigures, Waiting};
+use crate::metrics::{GaugeSnapshot, MetricFamily, Metrics, ProcessFigures};
 use crate::wire::answer::{AnswerStatus, ProxyAnswer};
 use crate::wire::nat::NatClass;
 use crate::wire::proxy::{PollResponse, PollStatus, ProxyPoll};
@@ -329,7 +329,7 @@ impl Broker {
     }
 
     /// What is waiting, as metrics tell it.
-    pub fn waiting(&self) -> Waiting {
+    pub fn waiting(&self) -> GaugeSnapshot {
         let lenders = self.peers().into_iter().filter(|peer| peer.borrows);
         let peers = lenders.map(|peer| peer.figures).collect();
         let mut state = self.lock();
@@ -337,7 +337,7 @@ impl Broker {
         let snapshot = state.matcher.snapshot();
         let intervals = NatClass::ALL.into_iter();
         let intervals = intervals.map(|pool| (pool, state.steering.interval(pool)));
-        Waiting {
+        GaugeSnapshot {
             peers,
             poll_intervals: intervals.collect(),
             parked: snapshot.parked,

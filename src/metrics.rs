@@ -1,24 +1,28 @@
-//! What the broker counts, and the forms in which it is kept and published.
+//! The counts of the broker, and the forms in which they are kept and published.
 //!
 //! [`Metrics`] is all of it. A poll is counted when it comes, by a record that
 //! is ended with its outcome; a record that is dropped counts as abandoned, so
-//! that the books balance whatever happens to the request. What is published, the
-//! metrics log and the families of the reference broker, knows of clients only
-//! those that were matched, denied or timed out.
+//! that the books balance whatever happens to the request. Polls and answers are
+//! counted in one exact set, which is read in four ways: as Prometheus' families, as the
+//! rounded ones of the reference broker, as the window of the metrics log, and as the
+//! last minutes. The metrics log and the reference broker's families know of clients
+//! only those that were matched, denied or timed out.
 
 pub mod backlog;
 mod by_country;
-mod connections;
+mod counter_families;
+mod counters;
+mod counting;
 pub mod distinct_ips;
+mod events;
 pub mod exposition;
 mod families;
+mod gauges;
 pub mod ip_recordings;
 pub mod labels;
-mod memory;
-pub mod peers;
+pub mod latencies;
 mod process;
 pub mod published_log;
-mod queues;
 pub mod recent;
 mod records;
 pub mod rounded;
@@ -27,41 +31,37 @@ pub mod schedule;
 mod settings;
 pub mod stats_log;
 mod timestamp;
-mod waiting;
 pub mod window;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use prometheus_client::encoding::prometheus_protobuf;
 
+use crate::geoip::GeoIp;
 use crate::wire::nat::NatType;
 use crate::wire::proxy::{ProxyPoll, ProxyType};
 
-pub use memory::MemoryFigures;
+pub use gauges::{GaugeSnapshot, MemoryFigures, PeerFigures};
 pub use process::ProcessFigures;
 pub use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::MetricFamily;
 pub use records::{ClientPollRecord, ProxyPollRecord};
 pub use settings::Settings;
-pub use waiting::Waiting;
 
-use by_country::Countries;
-use distinct_ips::{DistinctIps, WindowKey};
+use counter_families::{OperatorFamilies, PublishedFamilies};
+use counters::{AnswerEnd, ArrivalPattern};
+use counting::SharedCounting;
+use distinct_ips::WindowKey;
 use exposition::Format;
-use families::{
-    AnswerEnd, By, Families, OrderEnd, Proxy, PublishedProxyAnswer, Refused, Registries, Reply,
-};
-use ip_recordings::{IpRecorder, Recording};
-use labels::{
-    AnswerFate, Endpoint, OrderOutcome, PublishedAnswer, Refusal, Rendezvous, Request, StatusCode,
-};
+use families::{Families, Registries};
+use ip_recordings::Recording;
+use labels::{AnswerFate, Refusal, Rendezvous};
 use process::ProcessMetrics;
-use recent::{Activity, Recent};
+use recent::RecentActivity;
 use saved_state::SavedState;
 use stats_log::StatsBlock;
-use window::WindowCounts;
 
 /// All that is counted.
 #[derive(Debug)]
@@ -70,71 +70,53 @@ pub struct Metrics {
     registries: Registries,
     families: Families,
     process: ProcessMetrics,
-    window: Mutex<Window>,
-    recent: Mutex<Recent>,
-}
-
-/// What the metrics log will say of the time since `start`.
-#[derive(Debug)]
-struct Window {
-    start: SystemTime,
-    counts: WindowCounts,
-    ips: DistinctIps,
-    countries: Countries,
-    recorder: Option<IpRecorder>,
+    counting: SharedCounting,
 }
 
 impl Metrics {
     /// Everything at 0, in a window that begins at `start`. `key` is random.
     pub fn new(start: SystemTime, key: WindowKey) -> Self {
+        let counting = SharedCounting::new(start, key);
         let mut registries = Registries::default();
+        let families = Families::register(&mut registries);
+        let Registries { all, published } = &mut registries;
+        all.register_collector(Box::new(PublishedFamilies(counting.clone())));
+        all.register_collector(Box::new(OperatorFamilies(counting.clone())));
+        published.register_collector(Box::new(PublishedFamilies(counting.clone())));
         Self {
             start,
-            families: Families::register(&mut registries),
-            process: ProcessMetrics::register(&mut registries.all, start),
+            families,
+            process: ProcessMetrics::register(all, start),
             registries,
-            window: Mutex::new(Window {
-                start,
-                counts: WindowCounts::default(),
-                ips: DistinctIps::new(key, DistinctIps::DEFAULT_LIMIT),
-                countries: Countries::default(),
-                recorder: None,
-            }),
-            recent: Mutex::default(),
+            counting,
         }
     }
 
     /// Also keeps sketches for [`Self::end_recording`] from now on.
     pub fn start_recording(&self) {
-        self.window().recorder.get_or_insert_default();
+        self.counting.lock().recorder.get_or_insert_default();
     }
 
     /// A proxy polls.
     pub fn begin_proxy_poll(&self, poll: &ProxyPoll) -> ProxyPollRecord<'_> {
-        let proxy = Proxy {
-            nat: poll.nat,
-            r#type: poll.proxy_type,
+        let pattern = match poll.accepted_relay_pattern {
+            Some(_) => ArrivalPattern::With,
+            None => ArrivalPattern::Without,
         };
-        let mut window = self.window();
-        if poll.accepted_relay_pattern.is_some() {
-            window.counts.with_relay_pattern += 1;
-            self.families.polls_with_pattern.get_or_create(&proxy).inc();
-        } else {
-            window.counts.without_relay_pattern += 1;
-            let family = &self.families.polls_without_pattern;
-            family.get_or_create(&proxy).inc();
-        }
-        drop(window);
-        ProxyPollRecord::begin(self, proxy)
+        ProxyPollRecord::begin(&self.counting, poll.proxy_type, poll.nat, pattern)
     }
 
     /// Something came to `/proxy` that is not taken for a poll.
     pub fn bad_proxy_poll(&self, reason: Refusal) {
-        let unknown = Proxy {
-            nat: NatType::Unknown,
-            r#type: ProxyType::Unknown,
-        };
-        ProxyPollRecord::begin(self, unknown).refuse(reason);
+        let (r#type, nat) = (ProxyType::Unknown, NatType::Unknown);
+        let record = ProxyPollRecord::begin(&self.counting, r#type, nat, ArrivalPattern::NotRead);
+        record.refuse(reason);
+    }
+
+    /// A proxy that may serve polls from this address.
+    pub fn proxy_seen(&self, address: IpAddr, poll: &ProxyPoll) {
+        let mut counting = self.counting.lock();
+        counting.proxy_seen(address, poll.proxy_type, poll.nat);
     }
 
     /// A client polls, from this address if it is known.
@@ -144,10 +126,7 @@ impl Metrics {
         address: Option<IpAddr>,
         nat: NatType,
     ) -> ClientPollRecord<'_> {
-        self.recent().totals.client_polls += 1;
-        let received = &self.families.client_polls_received;
-        received.get_or_create(&By { rendezvous }).inc();
-        ClientPollRecord::begin(self, rendezvous, address, nat)
+        ClientPollRecord::begin(&self.counting, rendezvous, address, nat)
     }
 
     /// Something came to where clients poll that is not taken for a poll.
@@ -158,106 +137,74 @@ impl Metrics {
 
     /// Something came to `/answer` that is not taken for an answer.
     pub fn bad_proxy_answer(&self, reason: Refusal) {
-        self.proxy_answered(ProxyType::Unknown, AnswerFate::Refused);
-        self.refused(Request::ProxyAnswer, reason);
+        self.answered(AnswerEnd {
+            r#type: ProxyType::Unknown,
+            outcome: AnswerFate::Refused,
+            refusal: Some(reason),
+        });
     }
 
     /// A proxy answers.
     pub fn proxy_answered(&self, proxy_type: ProxyType, outcome: AnswerFate) {
-        let r#type = proxy_type;
-        let families = &self.families;
-        let labels = AnswerEnd { r#type, outcome };
-        families.answers.get_or_create(&labels).inc();
-        if matches!(outcome, AnswerFate::Beaten | AnswerFate::Repeated) {
-            families.second_answers.inc();
+        self.answered(AnswerEnd {
+            r#type: proxy_type,
+            outcome,
+            refusal: None,
+        });
+    }
+
+    /// Keeps those who come from now on until [`Self::know_countries`], or
+    /// [`Self::stop_awaiting_countries`].
+    pub fn await_countries(&self) {
+        self.counting.lock().await_countries();
+    }
+
+    /// This is known of countries from now on, and of those who are kept, unless it is
+    /// what was known already.
+    pub fn know_countries(&self, geoip: Arc<GeoIp>) {
+        let databases = i64::from(geoip.has_ipv4()) + i64::from(geoip.has_ipv6());
+        if self.counting.lock().know_countries(geoip) {
+            self.families.country_databases.set(databases);
         }
-        let status = match outcome {
-            AnswerFate::Refused => return,
-            AnswerFate::Delivered => PublishedAnswer::Success,
-            _ => PublishedAnswer::Timeout,
-        };
-        let labels = PublishedProxyAnswer { r#type, status };
-        families.published_answers.get_or_create(&labels).inc();
     }
 
-    /// A client found no proxy and waits for one.
-    pub fn client_queued(&self) {
-        self.families.clients_queued.inc();
-    }
-
-    /// An offer goes to a further proxy.
-    pub fn rematched(&self) {
-        self.families.rematches.inc();
-    }
-
-    /// A hand-off did not reach its proxy.
-    pub fn hand_off_failed(&self) {
-        self.families.hand_offs_failed.inc();
-    }
-
-    /// An HTTP response is sent.
-    pub fn replied(&self, endpoint: Endpoint, code: StatusCode) {
-        let labels = Reply { endpoint, code };
-        self.families.replies.get_or_create(&labels).inc();
-    }
-
-    /// A certificate is served that is valid until then.
-    pub fn certificate_loaded(&self, valid_until: SystemTime) {
-        let since_epoch = valid_until.duration_since(SystemTime::UNIX_EPOCH);
-        let seconds = since_epoch.unwrap_or_default().as_secs();
-        let expiry = self.families.certificate_expiry.get_or_create(&[]);
-        expiry.set(i64::try_from(seconds).unwrap_or(i64::MAX));
-    }
-
-    /// An order of a certificate has ended.
-    pub fn order_ended(&self, outcome: OrderOutcome) {
-        let orders = &self.families.certificate_orders;
-        orders.get_or_create(&OrderEnd { outcome }).inc();
+    /// Counts those who are kept by what is known of countries now, and whoever comes
+    /// from now on at once.
+    pub fn stop_awaiting_countries(&self) {
+        self.counting.lock().stop_awaiting_countries();
     }
 
     /// Remembers what was counted until `now`, for [`Self::activity`]; to be
     /// called every [`recent::SAMPLE_INTERVAL`].
     pub fn sample(&self, now: Instant) {
-        self.recent().sample(now);
+        self.counting.lock().sample(now);
     }
 
     /// What came and ended in the last `span`, at most an hour.
-    pub fn activity(&self, now: Instant, span: Duration) -> Activity {
-        self.recent().activity(now, span)
+    pub fn activity(&self, now: Instant, span: Duration) -> RecentActivity {
+        self.counting.lock().activity(now, span)
     }
 
-    /// When counting began.
+    /// The time when counting began.
     pub fn start(&self) -> SystemTime {
         self.start
-    }
-
-    /// How many connections are open.
-    pub fn open_connections(&self) -> i64 {
-        self.families.open_connections.get()
-    }
-
-    /// Until when the certificate is valid; `None` without one.
-    pub fn certificate_expiry(&self) -> Option<SystemTime> {
-        let expiry = self.families.certificate_expiry.get(&[])?.get();
-        let since_epoch = Duration::from_secs(u64::try_from(expiry).ok()?);
-        SystemTime::UNIX_EPOCH.checked_add(since_epoch)
     }
 
     /// Every family as text. The figures of the process, if there are any, are
     /// those of this moment.
     pub fn expose(
         &self,
-        waiting: &Waiting,
+        gauges: &GaugeSnapshot,
         process: Option<ProcessFigures>,
         format: Format,
     ) -> String {
-        self.refresh(waiting, process);
+        self.refresh(gauges, process);
         format.convert(exposition::encode(&self.registries.all))
     }
 
     /// The families of the reference broker as text: what anybody may read.
-    pub fn expose_published(&self, waiting: &Waiting, format: Format) -> String {
-        self.refresh(waiting, None);
+    pub fn expose_published(&self, gauges: &GaugeSnapshot, format: Format) -> String {
+        self.refresh(gauges, None);
         format.convert(exposition::encode(&self.registries.published))
     }
 
@@ -266,65 +213,52 @@ impl Metrics {
     /// figures of the process are as with [`Self::expose`].
     pub fn export(
         &self,
-        waiting: &Waiting,
+        gauges: &GaugeSnapshot,
         process: Option<ProcessFigures>,
     ) -> Result<Vec<MetricFamily>, fmt::Error> {
-        self.refresh(waiting, process);
+        self.refresh(gauges, process);
         let mut families = prometheus_protobuf::encode(&self.registries.all)?;
         families.retain(|family| !exposition::tells_countries(family));
         Ok(families)
     }
 
-    /// What has to be saved for the window to go on after a restart.
+    /// The state that has to be saved for the window to go on after a restart.
     pub fn save(&self) -> SavedState {
-        let window = self.window();
-        SavedState {
-            window_start: window.start,
-            counts: window.counts.clone(),
-            ips: window.ips.save(),
-            unwritten: Vec::new(),
-        }
+        self.counting.lock().save()
     }
 
     /// Goes on with a saved window, under a new key. To be called before
     /// anything is counted.
     pub fn restore(&self, saved: SavedState, key: WindowKey) {
-        let mut window = self.window();
-        window.start = saved.window_start;
-        window.counts = saved.counts;
-        window.ips = DistinctIps::restore(key, DistinctIps::DEFAULT_LIMIT, saved.ips);
+        self.counting.lock().restore(saved, key);
     }
 
-    /// When the window began.
+    /// The beginning of the window.
     pub fn window_start(&self) -> SystemTime {
-        self.window().start
+        self.counting.lock().window.start
     }
 
-    /// How much is left of a window of this length; zero when it is over. A
-    /// clock that was set back to before its start makes it start now.
+    /// The rest of a window of this length; zero when it is over. A clock that was set
+    /// back to before its start makes it start now.
     pub fn window_remaining(&self, length: Duration, now: SystemTime) -> Duration {
-        schedule::remaining(&mut self.window().start, length, now)
+        let mut counting = self.counting.lock();
+        schedule::remaining(&mut counting.window.start, length, now)
     }
 
     /// The clock was set: the window began at another time, by the clock.
     pub fn clock_was_set(&self, step: schedule::Step) {
-        let mut window = self.window();
-        window.start = step.apply(window.start);
+        let mut counting = self.counting.lock();
+        counting.window.start = step.apply(counting.window.start);
     }
 
     /// The window as it is now, as if it ended.
     pub fn block(&self, now: SystemTime) -> StatsBlock {
-        self.window().block(now)
+        self.counting.lock().block(now)
     }
 
     /// Ends the window and begins the next, under a new random key.
     pub fn end_window(&self, now: SystemTime, key: WindowKey) -> StatsBlock {
-        let mut window = self.window();
-        let block = window.block(now);
-        window.start = now;
-        window.counts = WindowCounts::default();
-        window.ips = DistinctIps::new(key, DistinctIps::DEFAULT_LIMIT);
-        block
+        self.counting.lock().end_window(now, key)
     }
 
     /// Ends the period of the sketches and begins the next.
@@ -333,44 +267,22 @@ impl Metrics {
         start: SystemTime,
         end: SystemTime,
     ) -> Vec<(ProxyType, NatType, Recording)> {
-        let mut window = self.window();
-        let recorder = window.recorder.as_mut();
+        let mut counting = self.counting.lock();
+        let recorder = counting.recorder.as_mut();
         recorder.map_or_else(Vec::new, |recorder| {
             recorder.end_period(start, end).collect()
         })
     }
 
+    fn answered(&self, end: AnswerEnd) {
+        self.counting.lock().counters.answers.add(end);
+    }
+
     /// Brings what is not counted up to date.
-    fn refresh(&self, waiting: &Waiting, process: Option<ProcessFigures>) {
-        self.families.show(waiting);
+    fn refresh(&self, gauges: &GaugeSnapshot, process: Option<ProcessFigures>) {
+        self.families.show(gauges);
         if let Some(figures) = process {
             self.process.set(figures);
-        }
-    }
-
-    fn refused(&self, request: Request, reason: Refusal) {
-        let labels = Refused { request, reason };
-        self.families.refusals.get_or_create(&labels).inc();
-    }
-
-    /// Counts are whole at any time, even if a holder of the lock panicked.
-    fn window(&self) -> MutexGuard<'_, Window> {
-        self.window.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn recent(&self) -> MutexGuard<'_, Recent> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Window {
-    fn block(&self, now: SystemTime) -> StatsBlock {
-        StatsBlock {
-            end: now,
-            // A clock that was set back makes no window shorter than nothing.
-            length: now.duration_since(self.start).unwrap_or_default(),
-            counts: self.counts.clone(),
-            ips: self.ips.counts(),
         }
     }
 }

@@ -8,8 +8,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::metrics::PeerFigures;
 use crate::metrics::labels::{PeerName, Rendezvous};
-use crate::metrics::peers::PeerFigures;
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::session_description::SessionDescription;

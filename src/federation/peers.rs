@@ -19,8 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::broker::overflow::PeerStatus;
+use crate::metrics::PeerFigures;
 use crate::metrics::labels::{LoanRefusal, PeerName};
-use crate::metrics::peers::PeerFigures;
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::NatClass;
 

@@ -1,154 +1,69 @@
-//! Counts by country: of the addresses of proxies, and of the polls of clients. As
-//! long as the country databases are being read after a start, who comes is kept in
-//! memory, and counted when they are there: for a moment, and only so many.
+//! The countries of proxies and clients. As long as the country databases are being
+//! read after a start, who comes is kept in memory, and counted when they are there:
+//! for a moment, and only so many.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::families::{Families, PublishedClientPoll, UniqueProxy};
-use super::labels::{PublishedClient, Rendezvous};
-use super::{Metrics, Window};
+use super::counters::ClientPollEnd;
 use crate::geoip::{CountryCode, GeoIp};
 use crate::wire::nat::NatType;
-use crate::wire::proxy::{ProxyPoll, ProxyType};
+use crate::wire::proxy::ProxyType;
 
 /// The most that are kept, in 2 MB; further ones count as from an unknown country.
-const KEPT_MAX: usize = 1 << 16;
+const VISITORS_MAX: usize = 1 << 16;
 
 /// The countries of addresses, and those who wait to be counted until they are known.
 #[derive(Debug, Default)]
-pub(super) struct Countries {
+pub(super) struct CountryLookup {
     known: Arc<GeoIp>,
     /// `None` unless the databases are awaited.
-    kept: Option<Vec<Seen>>,
+    visitors: Option<Vec<Visitor>>,
 }
 
-/// Somebody to be counted once.
+/// Somebody whose country is to be counted once.
 #[derive(Clone, Copy)]
-enum Seen {
+pub(super) enum Visitor {
     Proxy(IpAddr, ProxyType, NatType),
     /// A client's poll that has ended.
-    Client(IpAddr, ClientPoll),
+    Client(IpAddr, ClientPollEnd),
 }
 
-/// A client's poll as it is published, but for the country.
-#[derive(Clone, Copy)]
-pub(super) struct ClientPoll {
-    pub(super) rendezvous: Rendezvous,
-    pub(super) nat: NatType,
-    pub(super) status: PublishedClient,
-}
-
-impl Metrics {
-    /// Keeps those who come from now on until [`Self::know_countries`], or
-    /// [`Self::stop_awaiting_countries`].
-    pub fn await_countries(&self) {
-        self.window().countries.kept.get_or_insert_default();
+impl CountryLookup {
+    /// Holds visitors from now on.
+    pub(super) fn wait(&mut self) {
+        self.visitors.get_or_insert_default();
     }
 
-    /// This is known of countries from now on, and of those who are kept, unless it is
-    /// what was known already.
-    pub fn know_countries(&self, geoip: Arc<GeoIp>) {
-        let mut window = self.window();
-        if Arc::ptr_eq(&window.countries.known, &geoip) {
-            return;
+    /// Holds visitors no longer, and returns those that it held.
+    pub(super) fn stop_waiting(&mut self) -> Vec<Visitor> {
+        self.visitors.take().unwrap_or_default()
+    }
+
+    /// Looks countries up there from now on; returns false if it did before.
+    pub(super) fn learn(&mut self, geoip: Arc<GeoIp>) -> bool {
+        let is_new = !Arc::ptr_eq(&self.known, &geoip);
+        self.known = geoip;
+        is_new
+    }
+
+    /// Holds a visitor, or gives it back to be counted now.
+    pub(super) fn hold(&mut self, visitor: Visitor) -> Option<Visitor> {
+        match &mut self.visitors {
+            Some(visitors) if visitors.len() < VISITORS_MAX => visitors.push(visitor),
+            _ => return Some(visitor),
         }
-        let databases = i64::from(geoip.has_ipv4()) + i64::from(geoip.has_ipv6());
-        self.families.country_databases.set(databases);
-        window.countries.known = geoip;
-        window.count_kept(&self.families);
+        None
     }
 
-    /// Counts those who are kept by what is known of countries now, and whoever comes
-    /// from now on at once.
-    pub fn stop_awaiting_countries(&self) {
-        self.window().count_kept(&self.families);
-    }
-
-    /// A proxy that may serve polls from this address.
-    pub fn proxy_seen(&self, address: IpAddr, poll: &ProxyPoll) {
-        let (r#type, nat) = (poll.proxy_type, poll.nat);
-        let mut window = self.window();
-        if let Some(recorder) = &mut window.recorder {
-            recorder.record(address, r#type, nat);
-        }
-        window.count(&self.families, Seen::Proxy(address, r#type, nat));
-    }
-
-    /// A client's poll has ended in one of the ways that are published.
-    pub(super) fn client_ended(&self, address: Option<IpAddr>, poll: ClientPoll) {
-        let mut window = self.window();
-        match address {
-            Some(address) => window.count(&self.families, Seen::Client(address, poll)),
-            None => window.count_client(&self.families, CountryCode::UNKNOWN, poll),
-        }
-    }
-}
-
-impl Window {
-    /// Counts somebody, or keeps them to be counted.
-    fn count(&mut self, families: &Families, seen: Seen) {
-        match &mut self.countries.kept {
-            Some(kept) if kept.len() < KEPT_MAX => kept.push(seen),
-            _ => self.count_now(families, seen),
-        }
-    }
-
-    fn count_kept(&mut self, families: &Families) {
-        for seen in self.countries.kept.take().unwrap_or_default() {
-            self.count_now(families, seen);
-        }
-    }
-
-    fn count_now(&mut self, families: &Families, seen: Seen) {
-        match seen {
-            Seen::Proxy(address, r#type, nat) => self.count_proxy(families, address, r#type, nat),
-            Seen::Client(address, poll) => {
-                let country = self.countries.known.lookup(address);
-                self.count_client(families, country, poll);
-            }
-        }
-    }
-
-    fn count_proxy(
-        &mut self,
-        families: &Families,
-        address: IpAddr,
-        r#type: ProxyType,
-        nat: NatType,
-    ) {
-        let cc = self.countries.known.lookup(address);
-        if self.ips.record(address, cc, r#type, nat) {
-            let labels = UniqueProxy { r#type, nat, cc };
-            families.unique_proxies.get_or_create(&labels).inc();
-        }
-    }
-
-    fn count_client(&mut self, families: &Families, cc: CountryCode, poll: ClientPoll) {
-        let ClientPoll {
-            rendezvous,
-            nat,
-            status,
-        } = poll;
-        self.counts.record_client_poll(rendezvous, cc);
-        match status {
-            PublishedClient::Matched => self.counts.matched += 1,
-            PublishedClient::Denied => self.counts.record_denied(nat),
-            PublishedClient::Timeout => self.counts.timed_out += 1,
-        }
-        let labels = PublishedClientPoll {
-            nat,
-            status,
-            cc,
-            rendezvous_method: rendezvous,
-        };
-        families.published_clients.get_or_create(&labels).inc();
+    pub(super) fn lookup(&self, address: IpAddr) -> CountryCode {
+        self.known.lookup(address)
     }
 }
 
 /// Without the address.
-impl fmt::Debug for Seen {
+impl fmt::Debug for Visitor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Proxy(..) => "Proxy(..)",
@@ -164,7 +79,11 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::metrics::Metrics;
+    use crate::metrics::counters::UniqueProxy;
     use crate::metrics::distinct_ips::{UniqueIps, WindowKey};
+    use crate::metrics::labels::Rendezvous;
+    use crate::wire::proxy::ProxyPoll;
 
     fn metrics() -> Metrics {
         Metrics::new(SystemTime::UNIX_EPOCH, WindowKey::from([1; 16]))
@@ -228,14 +147,15 @@ mod tests {
         assert_eq!(proxies(&metrics), only("FR", 2));
         assert_eq!(clients(&metrics), only("FR", 1));
         // With the NAT of the first poll.
-        let labels = |nat| UniqueProxy {
-            r#type: ProxyType::Unknown,
-            nat,
-            cc: "FR".parse().unwrap(),
-        };
         let counted = |nat| {
-            let proxies = &metrics.families.unique_proxies;
-            proxies.get(&labels(nat)).map(|count| count.get())
+            let proxy = UniqueProxy {
+                r#type: ProxyType::Unknown,
+                nat,
+                country: "FR".parse().unwrap(),
+            };
+            let proxies = &metrics.counting.lock().counters.unique_proxies;
+            let mut counts = proxies.iter().filter(|(other, _)| **other == proxy);
+            counts.next().map(|(_, count)| count)
         };
         assert_eq!(counted(NatType::Unknown), Some(1));
         assert_eq!(counted(NatType::Open), Some(1));
@@ -276,7 +196,7 @@ mod tests {
     fn only_so_many_are_kept() {
         let metrics = metrics();
         metrics.await_countries();
-        let kept = u32::try_from(KEPT_MAX).unwrap();
+        let kept = u32::try_from(VISITORS_MAX).unwrap();
         for number in 0..kept + 3 {
             client(&metrics, number);
         }

@@ -1,6 +1,7 @@
-//! Every metric family, declared once: its name, its labels, and each series
-//! that is known beforehand at 0, so that rates can be told from the first event
-//! on. Countries are not known beforehand: of those only `??` is there.
+//! The gauges, and the counters that only Prometheus is told of, each declared once:
+//! its name, its labels, and each series that is known beforehand at 0, so that rates
+//! can be told from the first event on. Polls and answers are in
+//! [`super::counter_families`].
 
 use std::hash::Hash;
 use std::sync::atomic::AtomicU64;
@@ -13,18 +14,12 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::labels::{
-    AnswerFate, CircuitState, ClientOutcome, DropReason, Endpoint, GrpcListener, HandshakeFailure,
-    Label, LoanOutcome, LoanRefusal, OrderOutcome, PeerName, PollOutcome, PublishedAnswer,
-    PublishedClient, PublishedPoll, QueueCall, Refusal, Rendezvous, Request, StatusCode,
+    CircuitState, DropReason, Endpoint, GrpcListener, HandshakeFailure, Label, LoanOutcome,
+    LoanRefusal, OrderOutcome, PeerName, QueueCall, StatusCode,
 };
-use super::recent::LATENCIES;
-use super::rounded::RoundedCounter;
-use crate::geoip::CountryCode;
+use super::latencies::LATENCIES;
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::ProxyType;
-
-/// Upper bounds of the number of proxies that a client was offered to.
-const ATTEMPTS: [f64; 4] = [1.0, 2.0, 3.0, 5.0];
 
 /// Upper bounds of the age of messages, in seconds: clients wait for 5 of them,
 /// queues keep messages for 300.
@@ -32,7 +27,7 @@ const MESSAGE_AGES: [f64; 11] = [0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 
 
 macro_rules! label_sets {
     ($($set:ident { $($label:ident: $kind:ty),+ })+) => {$(
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
         pub(super) struct $set {
             $(pub(super) $label: $kind),+
         }
@@ -40,38 +35,23 @@ macro_rules! label_sets {
 }
 
 label_sets! {
-    UniqueProxy { r#type: ProxyType, nat: NatType, cc: CountryCode }
-    Proxy { nat: NatType, r#type: ProxyType }
-    PublishedProxyPoll { nat: NatType, r#type: ProxyType, status: PublishedPoll }
-    PublishedClientPoll {
-        nat: NatType, status: PublishedClient, cc: CountryCode, rendezvous_method: Rendezvous
-    }
-    PublishedProxyAnswer { r#type: ProxyType, status: PublishedAnswer }
-    ProxyPollEnd { r#type: ProxyType, nat: NatType, outcome: PollOutcome }
-    ClientPollEnd { rendezvous: Rendezvous, nat: NatType, outcome: ClientOutcome }
-    AnswerEnd { r#type: ProxyType, outcome: AnswerFate }
-    Refused { request: Request, reason: Refusal }
-    Reply { endpoint: Endpoint, code: StatusCode }
-    Pool { pool: NatClass }
-    By { rendezvous: Rendezvous }
-    Answered { rendezvous: Rendezvous, nat: NatType }
-    Handshake { reason: HandshakeFailure }
-    Dropped { reason: DropReason }
-    RefusedCredentials { listener: GrpcListener }
-    OrderEnd { outcome: OrderOutcome }
-    FailedCall { call: QueueCall }
-    Peer { peer: PeerName }
-    PeerPool { peer: PeerName, pool: NatClass }
-    Circuit { peer: PeerName, state: CircuitState }
-    Loan { peer: PeerName, outcome: LoanOutcome }
-    LoanRefused { peer: PeerName, reason: LoanRefusal }
+    ProxyLabels { nat: NatType, r#type: ProxyType }
+    ReplyLabels { endpoint: Endpoint, code: StatusCode }
+    PoolLabels { pool: NatClass }
+    HandshakeLabels { reason: HandshakeFailure }
+    DropLabels { reason: DropReason }
+    CredentialsLabels { listener: GrpcListener }
+    OrderLabels { outcome: OrderOutcome }
+    QueueCallLabels { call: QueueCall }
+    PeerLabels { peer: PeerName }
+    PeerPoolLabels { peer: PeerName, pool: NatClass }
+    CircuitLabels { peer: PeerName, state: CircuitState }
+    LoanLabels { peer: PeerName, outcome: LoanOutcome }
+    LoanRefusalLabels { peer: PeerName, reason: LoanRefusal }
 }
 
 /// The label set of a family with one series at most.
-pub(super) type Alone = [(&'static str, &'static str); 0];
-
-/// How long answers take.
-pub(super) type Latency = Family<Answered, Histogram>;
+pub(super) type NoLabels = [(&'static str, &'static str); 0];
 
 /// Who may read which families.
 #[derive(Debug, Default)]
@@ -82,72 +62,51 @@ pub(super) struct Registries {
     pub(super) published: Registry,
 }
 
-/// The families. The first eight are the reference broker's, and rounded where
-/// their name says so; the others count exactly and know no country.
+/// The families. The first is the reference broker's, and published.
 ///
-/// Two of the eight are exact, as they are there. `snowflake_proxy_total` counts
-/// proxies and no client: an address once in a window of the metrics log, with the type
-/// and the NAT of its first poll. `snowflake_available_proxies` sinks by one with each match, so
-/// on a quiet broker it is a clock that tells when a client came. It stays exact all the
-/// same: `/debug`, whose form the protocol fixes, tells of the same polls by type and by
-/// NAT; and as most of its series are 0 or 1, an 8 in place of the 1 would tell as much.
-/// It knows neither country nor rendezvous method, and a proxy that leaves, or has waited
-/// its 10 s, looks like one that was matched.
+/// It is exact, as it is there. It sinks by one with each match, so on a quiet broker
+/// it is a clock that tells when a client came. It stays exact all the same: `/debug`,
+/// whose form the protocol fixes, tells of the same polls by type and by NAT; and as most
+/// of its series are 0 or 1, an 8 in place of the 1 would tell as much. It knows neither
+/// country nor rendezvous method, and a proxy that leaves, or has waited its 10 s, looks
+/// like one that was matched.
 #[derive(Debug)]
 pub(super) struct Families {
-    pub(super) unique_proxies: Family<UniqueProxy, Counter>,
-    pub(super) available_proxies: Family<Proxy, Gauge>,
-    pub(super) published_polls: Family<PublishedProxyPoll, RoundedCounter>,
-    pub(super) polls_with_pattern: Family<Proxy, RoundedCounter>,
-    pub(super) polls_without_pattern: Family<Proxy, RoundedCounter>,
-    pub(super) polls_rejected_pattern: Family<Proxy, RoundedCounter>,
-    pub(super) published_clients: Family<PublishedClientPoll, RoundedCounter>,
-    pub(super) published_answers: Family<PublishedProxyAnswer, RoundedCounter>,
-
-    pub(super) proxy_polls_received: Counter,
-    pub(super) proxy_polls: Family<ProxyPollEnd, Counter>,
-    pub(super) client_polls_received: Family<By, Counter>,
-    pub(super) client_polls: Family<ClientPollEnd, Counter>,
-    pub(super) answers: Family<AnswerEnd, Counter>,
-    pub(super) refusals: Family<Refused, Counter>,
-    pub(super) replies: Family<Reply, Counter>,
-    pub(super) parked_polls: Family<Pool, Gauge>,
-    pub(super) queued_clients: Family<Pool, Gauge>,
+    pub(super) available_proxies: Family<ProxyLabels, Gauge>,
+    pub(super) replies: Family<ReplyLabels, Counter>,
+    pub(super) parked_polls: Family<PoolLabels, Gauge>,
+    pub(super) queued_clients: Family<PoolLabels, Gauge>,
     pub(super) matched_clients: Gauge,
-    pub(super) poll_interval: Family<Pool, Gauge<f64, AtomicU64>>,
+    pub(super) poll_interval: Family<PoolLabels, Gauge<f64, AtomicU64>>,
     pub(super) clients_queued: Counter,
     pub(super) rematches: Counter,
-    pub(super) second_answers: Counter,
     pub(super) hand_offs_failed: Counter,
-    pub(super) attempts: Histogram,
-    pub(super) hand_off_to_answer: Latency,
-    pub(super) request_to_answer: Latency,
     pub(super) open_connections: Gauge,
     pub(super) connections: Counter,
-    pub(super) dropped_connections: Family<Dropped, Counter>,
-    pub(super) handshake_failures: Family<Handshake, Counter>,
-    pub(super) refused_credentials: Family<RefusedCredentials, Counter>,
+    pub(super) dropped_connections: Family<DropLabels, Counter>,
+    pub(super) handshake_failures: Family<HandshakeLabels, Counter>,
+    pub(super) refused_credentials: Family<CredentialsLabels, Counter>,
     pub(super) bytes_in_flight: Gauge,
     pub(super) max_bytes_in_flight: Gauge,
     pub(super) memory_limit: Gauge,
     pub(super) revocations: Counter,
     pub(super) unwritten_blocks: Gauge,
     /// Has no series where there is no certificate.
-    pub(super) certificate_expiry: Family<Alone, Gauge>,
-    pub(super) certificate_orders: Family<OrderEnd, Counter>,
+    pub(super) certificate_expiry: Family<NoLabels, Gauge>,
+    pub(super) certificate_orders: Family<OrderLabels, Counter>,
     pub(super) country_databases: Gauge,
     pub(super) queue_message_age: Histogram,
-    pub(super) queue_call_failures: Family<FailedCall, Counter>,
+    pub(super) queue_call_failures: Family<QueueCallLabels, Counter>,
     pub(super) reply_queues_swept: Counter,
     // By peer: there are series for those of the configuration.
-    pub(super) borrowed: Family<Loan, Counter>,
-    pub(super) borrowing_refusals: Family<LoanRefused, Counter>,
-    pub(super) borrowed_latency: Family<Peer, Histogram>,
-    pub(super) lent: Family<Loan, Counter>,
-    pub(super) lending_refusals: Family<LoanRefused, Counter>,
-    pub(super) peer_connected: Family<Peer, Gauge>,
-    pub(super) peer_supply: Family<PeerPool, Gauge>,
-    pub(super) peer_circuit: Family<Circuit, Gauge>,
+    pub(super) borrowed: Family<LoanLabels, Counter>,
+    pub(super) borrowing_refusals: Family<LoanRefusalLabels, Counter>,
+    pub(super) borrowed_latency: Family<PeerLabels, Histogram>,
+    pub(super) lent: Family<LoanLabels, Counter>,
+    pub(super) lending_refusals: Family<LoanRefusalLabels, Counter>,
+    pub(super) peer_connected: Family<PeerLabels, Gauge>,
+    pub(super) peer_supply: Family<PeerPoolLabels, Gauge>,
+    pub(super) peer_circuit: Family<CircuitLabels, Gauge>,
 }
 
 impl Families {
@@ -170,27 +129,25 @@ impl Families {
         families
     }
 
+    /// Makes the series of a peer.
+    pub(super) fn seed_peer(&self, peer: &PeerName) {
+        seed1(&self.borrowed, |outcome| LoanLabels::new(peer, outcome));
+        seed1(&self.lent, |outcome| LoanLabels::new(peer, outcome));
+        seed1(&self.borrowing_refusals, |reason| {
+            LoanRefusalLabels::new(peer, reason)
+        });
+        seed1(&self.lending_refusals, |reason| {
+            LoanRefusalLabels::new(peer, reason)
+        });
+        drop(self.borrowed_latency.get_or_create(&PeerLabels::new(peer)));
+    }
+
     #[rustfmt::skip]
     fn declare(registries: &mut Registries) -> Self {
-        let p = &mut registries.published;
         let r = &mut registries.all;
         let latency: fn() -> Histogram = || Histogram::new(LATENCIES);
         Self {
-            unique_proxies: publish(r, p, "snowflake_proxy", "Unique addresses of proxies that polled, each once a day, with the type and NAT of its first poll", Family::default()),
-            available_proxies: publish(r, p, "snowflake_available_proxies", "Proxies that wait for a client", Family::default()),
-            published_polls: publish(r, p, "snowflake_rounded_proxy_poll", "Polls of proxies, rounded up to a multiple of 8", Family::default()),
-            polls_with_pattern: publish(r, p, "snowflake_rounded_proxy_poll_with_relay_url_extension", "Polls with a relay pattern, rounded up to a multiple of 8", Family::default()),
-            polls_without_pattern: publish(r, p, "snowflake_rounded_proxy_poll_without_relay_url_extension", "Polls without a relay pattern, rounded up to a multiple of 8", Family::default()),
-            polls_rejected_pattern: publish(r, p, "snowflake_rounded_proxy_poll_rejected_relay_url_extension", "Polls rejected for their relay pattern, rounded up to a multiple of 8", Family::default()),
-            published_clients: publish(r, p, "snowflake_rounded_client_poll", "Polls of clients, rounded up to a multiple of 8", Family::default()),
-            published_answers: publish(r, p, "snowflake_rounded_proxy_answer", "Answers of proxies, rounded up to a multiple of 8", Family::default()),
-
-            proxy_polls_received: add(r, "snowflake_broker_proxy_polls_received", "Polls of proxies that came; each has its outcome in snowflake_broker_proxy_polls_total", Counter::default()),
-            proxy_polls: add(r, "snowflake_broker_proxy_polls", "Polls of proxies by what became of them", Family::default()),
-            client_polls_received: add(r, "snowflake_broker_client_polls_received", "Polls of clients that came; each has its outcome in snowflake_broker_client_polls_total", Family::default()),
-            client_polls: add(r, "snowflake_broker_client_polls", "Polls of clients by what became of them", Family::default()),
-            answers: add(r, "snowflake_broker_proxy_answers", "Answers of proxies by what became of them", Family::default()),
-            refusals: add(r, "snowflake_broker_refusals", "Requests turned away, by why", Family::default()),
+            available_proxies: publish(r, &mut registries.published, "snowflake_available_proxies", "Proxies that wait for a client", Family::default()),
             replies: add(r, "snowflake_broker_http_responses", "HTTP responses by endpoint and status code", Family::default()),
             parked_polls: add(r, "snowflake_broker_parked_polls", "Polls that wait for a client, by pool", Family::default()),
             queued_clients: add(r, "snowflake_broker_queued_clients", "Clients that wait for a proxy, by the class of their NAT", Family::default()),
@@ -198,11 +155,7 @@ impl Families {
             poll_interval: add(r, "snowflake_broker_poll_interval_seconds", "After how long proxies are told to poll again, by pool, before jitter", Family::default()),
             clients_queued: add(r, "snowflake_broker_clients_queued", "Times that a client had to wait for a proxy", Counter::default()),
             rematches: add(r, "snowflake_broker_rematches", "Hand-offs of an offer to a further proxy", Counter::default()),
-            second_answers: add(r, "snowflake_broker_second_answers", "Answers to clients that had one already", Counter::default()),
             hand_offs_failed: add(r, "snowflake_broker_hand_offs_failed", "Hand-offs that did not reach their proxy", Counter::default()),
-            attempts: add(r, "snowflake_broker_attempts_per_answer", "Proxies that an answered client was offered to", Histogram::new(ATTEMPTS)),
-            hand_off_to_answer: add(r, "snowflake_broker_hand_off_to_answer_seconds", "From the hand-off to the proxy that answered until its answer", Family::new_with_constructor(latency)),
-            request_to_answer: add(r, "snowflake_broker_request_to_answer_seconds", "From the arrival of a client's request until its answer", Family::new_with_constructor(latency)),
             open_connections: add(r, "snowflake_broker_open_connections", "Connections that are open", Gauge::default()),
             connections: add(r, "snowflake_broker_connections", "Connections that were served", Counter::default()),
             dropped_connections: add(r, "snowflake_broker_connections_dropped", "Connections closed or not served for a limit of the listener, by which", Family::default()),
@@ -232,32 +185,40 @@ impl Families {
 
     #[rustfmt::skip]
     fn seed(&self) {
-        let cc = CountryCode::UNKNOWN;
-        let proxy = |nat, r#type| Proxy { nat, r#type };
-        seed2(&self.unique_proxies, |r#type, nat| UniqueProxy { r#type, nat, cc });
-        seed2(&self.available_proxies, proxy);
-        seed3(&self.published_polls, |nat, r#type, status| PublishedProxyPoll { nat, r#type, status });
-        seed2(&self.polls_with_pattern, proxy);
-        seed2(&self.polls_without_pattern, proxy);
-        seed2(&self.polls_rejected_pattern, proxy);
-        seed3(&self.published_clients, |nat, status, rendezvous_method| PublishedClientPoll { nat, status, cc, rendezvous_method });
-        seed2(&self.published_answers, |r#type, status| PublishedProxyAnswer { r#type, status });
-        seed3(&self.proxy_polls, |r#type, nat, outcome| ProxyPollEnd { r#type, nat, outcome });
-        seed1(&self.client_polls_received, |rendezvous| By { rendezvous });
-        seed3(&self.client_polls, |rendezvous, nat, outcome| ClientPollEnd { rendezvous, nat, outcome });
-        seed2(&self.answers, |r#type, outcome| AnswerEnd { r#type, outcome });
-        seed2(&self.refusals, |request, reason| Refused { request, reason });
-        seed2(&self.replies, |endpoint, code| Reply { endpoint, code });
-        seed1(&self.parked_polls, |pool| Pool { pool });
-        seed1(&self.queued_clients, |pool| Pool { pool });
-        seed1(&self.poll_interval, |pool| Pool { pool });
-        seed2(&self.hand_off_to_answer, |rendezvous, nat| Answered { rendezvous, nat });
-        seed2(&self.request_to_answer, |rendezvous, nat| Answered { rendezvous, nat });
-        seed1(&self.dropped_connections, |reason| Dropped { reason });
-        seed1(&self.certificate_orders, |outcome| OrderEnd { outcome });
-        seed1(&self.refused_credentials, |listener| RefusedCredentials { listener });
-        seed1(&self.handshake_failures, |reason| Handshake { reason });
-        seed1(&self.queue_call_failures, |call| FailedCall { call });
+        seed2(&self.available_proxies, |nat, r#type| ProxyLabels { nat, r#type });
+        seed2(&self.replies, |endpoint, code| ReplyLabels { endpoint, code });
+        seed1(&self.parked_polls, |pool| PoolLabels { pool });
+        seed1(&self.queued_clients, |pool| PoolLabels { pool });
+        seed1(&self.poll_interval, |pool| PoolLabels { pool });
+        seed1(&self.dropped_connections, |reason| DropLabels { reason });
+        seed1(&self.certificate_orders, |outcome| OrderLabels { outcome });
+        seed1(&self.refused_credentials, |listener| CredentialsLabels { listener });
+        seed1(&self.handshake_failures, |reason| HandshakeLabels { reason });
+        seed1(&self.queue_call_failures, |call| QueueCallLabels { call });
+    }
+}
+
+impl PeerLabels {
+    pub(super) fn new(peer: &PeerName) -> Self {
+        Self { peer: peer.clone() }
+    }
+}
+
+impl LoanLabels {
+    pub(super) fn new(peer: &PeerName, outcome: LoanOutcome) -> Self {
+        Self {
+            peer: peer.clone(),
+            outcome,
+        }
+    }
+}
+
+impl LoanRefusalLabels {
+    pub(super) fn new(peer: &PeerName, reason: LoanRefusal) -> Self {
+        Self {
+            peer: peer.clone(),
+            reason,
+        }
     }
 }
 
@@ -292,14 +253,5 @@ fn seed2<A: Label, B: Label, S: Clone + Hash + Eq, M, C: MetricConstructor<M>>(
 ) {
     for &b in B::ALL {
         seed1(family, |a| set(a, b));
-    }
-}
-
-fn seed3<A: Label, B: Label, D: Label, S: Clone + Hash + Eq, M, C: MetricConstructor<M>>(
-    family: &Family<S, M, C>,
-    set: impl Fn(A, B, D) -> S,
-) {
-    for &d in D::ALL {
-        seed2(family, |a, b| set(a, b, d));
     }
 }

@@ -99,7 +99,7 @@ pub enum AnswerFate {
     Refused,
 }
 
-/// Who was turned away.
+/// The request of somebody who was turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Request {
     /// A proxy that polled.
@@ -361,6 +361,16 @@ pub(super) enum PublishedPoll {
     Matched,
 }
 
+impl PublishedPoll {
+    pub(super) fn of(outcome: PollOutcome) -> Option<Self> {
+        match outcome {
+            PollOutcome::Matched => Some(Self::Matched),
+            PollOutcome::Idle => Some(Self::Idle),
+            PollOutcome::Refused | PollOutcome::Abandoned => None,
+        }
+    }
+}
+
 /// What the reference broker publishes of a client's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum PublishedClient {
@@ -369,11 +379,32 @@ pub(super) enum PublishedClient {
     Timeout,
 }
 
+impl PublishedClient {
+    pub(super) fn of(outcome: ClientOutcome) -> Option<Self> {
+        match outcome {
+            ClientOutcome::Matched => Some(Self::Matched),
+            ClientOutcome::Denied => Some(Self::Denied),
+            ClientOutcome::TimedOut => Some(Self::Timeout),
+            ClientOutcome::Refused | ClientOutcome::Abandoned => None,
+        }
+    }
+}
+
 /// What the reference broker publishes of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum PublishedAnswer {
     Success,
     Timeout,
+}
+
+impl PublishedAnswer {
+    pub(super) fn of(outcome: AnswerFate) -> Option<Self> {
+        match outcome {
+            AnswerFate::Delivered => Some(Self::Success),
+            AnswerFate::Refused => None,
+            _ => Some(Self::Timeout),
+        }
+    }
 }
 
 /// Writes a map with the labels' words as keys, for serde's `with`.

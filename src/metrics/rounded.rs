@@ -1,11 +1,6 @@
 //! Counts that hide what a single user does.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
-use prometheus_client::metrics::{MetricType, TypedMetric};
 
 /// A count as it is published: rounded up to a multiple of 8, so that one more
 /// or less is seldom seen.
@@ -15,7 +10,7 @@ pub struct Rounded(u64);
 impl Rounded {
     const STEP: u64 = 8;
 
-    /// What is published.
+    /// The count that is published.
     pub fn get(self) -> u64 {
         self.0
     }
@@ -31,31 +26,6 @@ impl From<u64> for Rounded {
 impl fmt::Display for Rounded {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
-    }
-}
-
-/// A counter that counts exactly and shows itself rounded.
-#[derive(Clone, Debug, Default)]
-pub(super) struct RoundedCounter(Arc<AtomicU64>);
-
-impl RoundedCounter {
-    pub(super) fn inc(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl TypedMetric for RoundedCounter {
-    const TYPE: MetricType = MetricType::Counter;
-}
-
-impl EncodeMetric for RoundedCounter {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        let count = Rounded::from(self.0.load(Ordering::Relaxed));
-        encoder.encode_counter::<NoLabelSet, _, u64>(&count.get(), None)
-    }
-
-    fn metric_type(&self) -> MetricType {
-        Self::TYPE
     }
 }
 

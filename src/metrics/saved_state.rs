@@ -26,7 +26,7 @@ pub struct SavedState {
     pub unwritten: Vec<String>,
 }
 
-/// Why a saved state cannot be continued.
+/// A saved state that cannot be continued.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidSavedState {
     /// It is damaged.
@@ -41,7 +41,7 @@ pub enum InvalidSavedState {
 const VERSION: u64 = 1;
 
 #[derive(Deserialize)]
-struct Version {
+struct FormatVersion {
     version: u64,
 }
 
@@ -70,7 +70,7 @@ impl SavedState {
     /// Reads the content of a file. One that was cut off is an error, never
     /// half a window.
     pub fn decode(content: &[u8]) -> Result<Self, InvalidSavedState> {
-        let Version { version } = serde_json::from_slice(content)?;
+        let FormatVersion { version } = serde_json::from_slice(content)?;
         if version != VERSION {
             return Err(InvalidSavedState::Version(version));
         }
@@ -81,6 +81,7 @@ impl SavedState {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use proptest::prelude::*;
@@ -93,13 +94,14 @@ mod tests {
     use crate::wire::proxy::ProxyType;
 
     fn state() -> SavedState {
-        let mut counts = WindowCounts {
+        let by_country = BTreeMap::from([(CountryCode::UNKNOWN, 1)]);
+        let counts = WindowCounts {
             idle: 12,
             matched: 3,
+            denied: BTreeMap::from([(NatType::Strict, 1)]),
+            client_polls: BTreeMap::from([(Rendezvous::Sqs, by_country)]),
             ..WindowCounts::default()
         };
-        counts.record_denied(NatType::Strict);
-        counts.record_client_poll(Rendezvous::Sqs, CountryCode::UNKNOWN);
         let mut ips = DistinctIps::new(WindowKey::from([1; 16]), 100);
         let address = "192.0.2.1".parse().unwrap();
         ips.record(

@@ -1,10 +1,12 @@
-//! What the metrics log counts in a window, addresses aside.
+//! The counts of the metrics log's window but for addresses: what the counters have
+//! come to since it began.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::labels::{self, Rendezvous};
+use super::counters::Counters;
+use super::labels::{self, ClientOutcome, PollOutcome, Refusal, Rendezvous};
 use crate::geoip::CountryCode;
 use crate::wire::nat::NatType;
 
@@ -35,14 +37,79 @@ pub struct WindowCounts {
 }
 
 impl WindowCounts {
-    /// Counts a client's poll when it has ended.
-    pub fn record_client_poll(&mut self, rendezvous: Rendezvous, country: CountryCode) {
-        let by_country = self.client_polls.entry(rendezvous).or_default();
-        *by_country.entry(country).or_default() += 1;
+    /// Those since the start of the process.
+    pub(super) fn of(counters: &Counters) -> Self {
+        use super::counters::ArrivalPattern::{With, Without};
+        let arrivals = |pattern| counters.proxy_arrivals.sum(|poll| poll.pattern == pattern);
+        let polls = &counters.proxy_polls;
+        // A client is told of when its country is known.
+        let clients = &counters.client_polls;
+        let ended = |outcome| clients.sum(|end| end.outcome == outcome && end.country.is_some());
+        let mut client_polls = BTreeMap::<_, BTreeMap<_, _>>::new();
+        let places = clients.sums(|end| Some((end.rendezvous, end.country?)));
+        for ((rendezvous, country), count) in places {
+            let by_country = client_polls.entry(rendezvous).or_default();
+            by_country.insert(country, count);
+        }
+        Self {
+            idle: polls.sum(|end| end.outcome == PollOutcome::Idle),
+            with_relay_pattern: arrivals(With),
+            without_relay_pattern: arrivals(Without),
+            rejected_relay_pattern: polls.sum(|end| end.refusal == Some(Refusal::Pattern)),
+            denied: clients.sums(|end| {
+                let is_told = end.outcome == ClientOutcome::Denied && end.country.is_some();
+                is_told.then_some(end.nat)
+            }),
+            matched: ended(ClientOutcome::Matched),
+            timed_out: ended(ClientOutcome::TimedOut),
+            client_polls,
+        }
     }
 
-    /// Counts a client that got no proxy.
-    pub fn record_denied(&mut self, nat: NatType) {
-        *self.denied.entry(nat).or_default() += 1;
+    /// These and others, count by count; without the labels of which there is nothing.
+    pub(super) fn with(&self, other: &Self, calculate: fn(u64, u64) -> u64) -> Self {
+        let none = BTreeMap::new();
+        let by_country = |rendezvous| {
+            let of = |counts: &Self| counts.client_polls.get(rendezvous).unwrap_or(&none).clone();
+            (
+                *rendezvous,
+                label_by_label(&of(self), &of(other), calculate),
+            )
+        };
+        let ways = Rendezvous::ALL.iter().map(by_country);
+        Self {
+            idle: calculate(self.idle, other.idle),
+            with_relay_pattern: calculate(self.with_relay_pattern, other.with_relay_pattern),
+            without_relay_pattern: calculate(
+                self.without_relay_pattern,
+                other.without_relay_pattern,
+            ),
+            rejected_relay_pattern: calculate(
+                self.rejected_relay_pattern,
+                other.rejected_relay_pattern,
+            ),
+            denied: label_by_label(&self.denied, &other.denied, calculate),
+            matched: calculate(self.matched, other.matched),
+            timed_out: calculate(self.timed_out, other.timed_out),
+            client_polls: ways.filter(|(_, polls)| !polls.is_empty()).collect(),
+        }
     }
+}
+
+fn label_by_label<L: Copy + Ord>(
+    counts: &BTreeMap<L, u64>,
+    others: &BTreeMap<L, u64>,
+    calculate: fn(u64, u64) -> u64,
+) -> BTreeMap<L, u64> {
+    let count = |of: &BTreeMap<L, u64>, label| of.get(label).copied().unwrap_or(0);
+    let labels = counts.keys().chain(others.keys());
+    labels
+        .map(|label| {
+            (
+                *label,
+                calculate(count(counts, label), count(others, label)),
+            )
+        })
+        .filter(|(_, count)| *count > 0)
+        .collect()
 }

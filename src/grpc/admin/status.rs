@@ -14,9 +14,10 @@ use crate::broker::{Broker, clock};
 use crate::grpc::convert::{count, duration, pool, timestamp, total};
 use crate::grpc::violations::invalid;
 use crate::matching::Stage;
-use crate::metrics::Waiting;
+use crate::metrics::GaugeSnapshot;
 use crate::metrics::labels::{ClientOutcome, PollOutcome};
-use crate::metrics::recent::{Activity, Latencies, Totals};
+use crate::metrics::latencies::Latencies;
+use crate::metrics::recent::{RecentActivity, Totals};
 use crate::proto::admin::v1;
 use crate::wire::nat::NatClass;
 
@@ -86,7 +87,7 @@ fn state(broker: &Broker) -> v1::broker_status::State {
     }
 }
 
-fn parked(waiting: &Waiting) -> Vec<v1::ParkedCount> {
+fn parked(waiting: &GaugeSnapshot) -> Vec<v1::ParkedCount> {
     let parked = waiting.parked.iter();
     parked
         .map(|(proxy_type, nat, polls)| v1::ParkedCount {
@@ -98,7 +99,7 @@ fn parked(waiting: &Waiting) -> Vec<v1::ParkedCount> {
         .collect()
 }
 
-fn queued(class: NatClass, waiting: &Waiting) -> v1::QueuedCount {
+fn queued(class: NatClass, waiting: &GaugeSnapshot) -> v1::QueuedCount {
     let of_class = waiting.queued.iter().find(|(other, _)| *other == class);
     v1::QueuedCount {
         pool: pool(class).into(),
@@ -106,7 +107,7 @@ fn queued(class: NatClass, waiting: &Waiting) -> v1::QueuedCount {
     }
 }
 
-fn poll_intervals(waiting: &Waiting) -> Vec<v1::PoolInterval> {
+fn poll_intervals(waiting: &GaugeSnapshot) -> Vec<v1::PoolInterval> {
     let intervals = waiting.poll_intervals.iter();
     intervals
         .map(|&(class, interval)| v1::PoolInterval {
@@ -116,7 +117,7 @@ fn poll_intervals(waiting: &Waiting) -> Vec<v1::PoolInterval> {
         .collect()
 }
 
-fn recent(span: Duration, activity: &Activity) -> v1::RecentActivity {
+fn recent(span: Duration, activity: &RecentActivity) -> v1::RecentActivity {
     let counts = &activity.counts;
     v1::RecentActivity {
         span: Some(duration(span)),

@@ -1,0 +1,302 @@
+//! The counters, and those who read them by difference, under one lock: whoever looks
+//! sees all of one moment.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::by_country::{CountryLookup, Visitor};
+use super::counters::{ClientPollEnd, Counters, UniqueProxy};
+use super::distinct_ips::{DistinctIps, WindowKey};
+use super::ip_recordings::IpRecorder;
+use super::labels::PublishedClient;
+use super::recent::{RecentActivity, Samples, Totals};
+use super::saved_state::SavedState;
+use super::stats_log::StatsBlock;
+use super::window::WindowCounts;
+use crate::geoip::{CountryCode, GeoIp};
+use crate::wire::nat::NatType;
+use crate::wire::proxy::ProxyType;
+
+/// Shared by all who count and all who read.
+#[derive(Clone, Debug)]
+pub(super) struct SharedCounting(Arc<Mutex<Counting>>);
+
+/// The counters, and their readers.
+#[derive(Debug)]
+pub(super) struct Counting {
+    pub(super) counters: Counters,
+    pub(super) window: Window,
+    pub(super) recorder: Option<IpRecorder>,
+    countries: CountryLookup,
+    samples: Samples,
+}
+
+/// The time since `start`, as the metrics log will tell of it.
+#[derive(Debug)]
+pub(super) struct Window {
+    pub(super) start: SystemTime,
+    ips: DistinctIps,
+    /// The counts when the window began, or this process.
+    before: WindowCounts,
+    /// The window's counts until this process began.
+    restored: WindowCounts,
+}
+
+impl SharedCounting {
+    pub(super) fn new(start: SystemTime, key: WindowKey) -> Self {
+        Self(Arc::new(Mutex::new(Counting {
+            counters: Counters::default(),
+            window: Window::new(start, key),
+            recorder: None,
+            countries: CountryLookup::default(),
+            samples: Samples::default(),
+        })))
+    }
+
+    /// Counts are whole at any time, even if a holder of the lock panicked.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Counting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counting {
+    /// Counts a proxy that may serve polls from this address.
+    pub(super) fn proxy_seen(&mut self, address: IpAddr, r#type: ProxyType, nat: NatType) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record(address, r#type, nat);
+        }
+        self.locate(Visitor::Proxy(address, r#type, nat));
+    }
+
+    /// Counts a client's poll that has ended, and its country where the end is
+    /// published.
+    pub(super) fn client_ended(&mut self, address: Option<IpAddr>, end: ClientPollEnd) {
+        self.counters.client_polls.add(end);
+        if PublishedClient::of(end.outcome).is_none() {
+            return;
+        }
+        match address {
+            Some(address) => self.locate(Visitor::Client(address, end)),
+            None => self.count_country(end, CountryCode::UNKNOWN),
+        }
+    }
+
+    /// Keeps those who come until it is known where they are.
+    pub(super) fn await_countries(&mut self) {
+        self.countries.wait();
+    }
+
+    /// Counts those who are kept by what is known of countries now.
+    pub(super) fn stop_awaiting_countries(&mut self) {
+        for visitor in self.countries.stop_waiting() {
+            self.count(visitor);
+        }
+    }
+
+    /// Looks countries up there from now on, unless it did before; false if so.
+    pub(super) fn know_countries(&mut self, geoip: Arc<GeoIp>) -> bool {
+        let is_new = self.countries.learn(geoip);
+        if is_new {
+            self.stop_awaiting_countries();
+        }
+        is_new
+    }
+
+    pub(super) fn sample(&mut self, now: Instant) {
+        self.samples.push(now, Totals::of(&self.counters));
+    }
+
+    pub(super) fn activity(&self, now: Instant, span: Duration) -> RecentActivity {
+        self.samples
+            .activity(now, span, &Totals::of(&self.counters))
+    }
+
+    /// The window as it is now, as if it ended.
+    pub(super) fn block(&self, now: SystemTime) -> StatsBlock {
+        self.window.block(&self.counters, now)
+    }
+
+    /// Ends the window and begins the next.
+    pub(super) fn end_window(&mut self, now: SystemTime, key: WindowKey) -> StatsBlock {
+        let block = self.block(now);
+        self.window = Window {
+            before: WindowCounts::of(&self.counters),
+            ..Window::new(now, key)
+        };
+        block
+    }
+
+    pub(super) fn save(&self) -> SavedState {
+        SavedState {
+            window_start: self.window.start,
+            counts: self.window.counts(&self.counters),
+            ips: self.window.ips.save(),
+            unwritten: Vec::new(),
+        }
+    }
+
+    pub(super) fn restore(&mut self, saved: SavedState, key: WindowKey) {
+        self.window = Window {
+            start: saved.window_start,
+            ips: DistinctIps::restore(key, DistinctIps::DEFAULT_LIMIT, saved.ips),
+            before: WindowCounts::of(&self.counters),
+            restored: saved.counts,
+        };
+    }
+
+    fn locate(&mut self, visitor: Visitor) {
+        if let Some(visitor) = self.countries.hold(visitor) {
+            self.count(visitor);
+        }
+    }
+
+    fn count(&mut self, visitor: Visitor) {
+        match visitor {
+            Visitor::Proxy(address, r#type, nat) => {
+                let country = self.countries.lookup(address);
+                if self.window.ips.record(address, country, r#type, nat) {
+                    let proxy = UniqueProxy {
+                        r#type,
+                        nat,
+                        country,
+                    };
+                    self.counters.unique_proxies.add(proxy);
+                }
+            }
+            Visitor::Client(address, end) => {
+                self.count_country(end, self.countries.lookup(address));
+            }
+        }
+    }
+
+    fn count_country(&mut self, end: ClientPollEnd, country: CountryCode) {
+        let located = ClientPollEnd {
+            country: Some(country),
+            ..end
+        };
+        self.counters.client_polls.move_one(&end, located);
+    }
+}
+
+impl Window {
+    fn new(start: SystemTime, key: WindowKey) -> Self {
+        Self {
+            start,
+            ips: DistinctIps::new(key, DistinctIps::DEFAULT_LIMIT),
+            before: WindowCounts::default(),
+            restored: WindowCounts::default(),
+        }
+    }
+
+    fn block(&self, counters: &Counters, now: SystemTime) -> StatsBlock {
+        StatsBlock {
+            end: now,
+            // A clock that was set back makes no window shorter than nothing.
+            length: now.duration_since(self.start).unwrap_or_default(),
+            counts: self.counts(counters),
+            ips: self.ips.counts(),
+        }
+    }
+
+    fn counts(&self, counters: &Counters) -> WindowCounts {
+        let since = WindowCounts::of(counters).with(&self.before, u64::saturating_sub);
+        since.with(&self.restored, u64::saturating_add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::metrics::labels::{Refusal, Rendezvous};
+    use crate::wire::proxy::ProxyPoll;
+
+    /// A state that the release before the counters were one set has written: of three
+    /// polls of a proxy with a relay pattern, one of another without, and a client that
+    /// was denied.
+    const EARLIER: &str = r#"{"version":1,"window":{"window_start":"2026-11-28T23:22:42.289901305Z","counts":{"idle":4,"with_relay_pattern":3,"without_relay_pattern":1,"rejected_relay_pattern":0,"denied":{"strict":1},"matched":0,"timed_out":0,"client_polls":{"http":{"??":1}}},"ips":{"total":{"count":1,"sketch":"s17.9:G8IT"},"by_country":{"??":{"count":1,"sketch":"s17.9:G8IT"}},"by_type":{"standalone":{"count":1,"sketch":"s17.9:G8IT"},"webext":{"count":1,"sketch":"s17.9:G8IT"}},"by_nat":{"restricted":{"count":1,"sketch":"s17.9:G8IT"},"unrestricted":{"count":1,"sketch":"s17.9:G8IT"}}}}}"#;
+
+    fn key() -> WindowKey {
+        WindowKey::from([1; 16])
+    }
+
+    fn metrics() -> Metrics {
+        Metrics::new(SystemTime::UNIX_EPOCH, key())
+    }
+
+    fn counts(metrics: &Metrics) -> WindowCounts {
+        metrics.block(SystemTime::UNIX_EPOCH).counts
+    }
+
+    fn poll() -> ProxyPoll {
+        ProxyPoll::decode(br#"{"Sid":"a","Version":"1.3"}"#).unwrap()
+    }
+
+    fn count(metrics: &Metrics, event: u8) {
+        let nat = NatType::ALL[usize::from(event) % NatType::ALL.len()];
+        let rendezvous = Rendezvous::ALL[usize::from(event) % Rendezvous::ALL.len()];
+        let client = || metrics.begin_client_poll(rendezvous, None, nat);
+        match event % 8 {
+            0 => metrics.begin_proxy_poll(&poll()).idle(),
+            1 => metrics.begin_proxy_poll(&poll()).matched(),
+            2 => metrics.begin_proxy_poll(&poll()).refuse(Refusal::Pattern),
+            3 => metrics.bad_proxy_poll(Refusal::BadRequest),
+            4 => client().denied(),
+            5 => client().timed_out(),
+            6 => client().matched(1, Duration::ZERO, Duration::ZERO),
+            _ => drop(client()),
+        }
+    }
+
+    #[test]
+    fn the_state_of_an_earlier_release_goes_on() {
+        let metrics = metrics();
+        let saved = SavedState::decode(EARLIER.as_bytes()).unwrap();
+        let restored = saved.counts.clone();
+        metrics.restore(saved, key());
+        assert_eq!(metrics.save().encode(), EARLIER);
+        metrics.begin_proxy_poll(&poll()).idle();
+        metrics
+            .begin_client_poll(Rendezvous::Http, None, NatType::Strict)
+            .denied();
+        let expected = WindowCounts {
+            idle: 5,
+            without_relay_pattern: 2,
+            denied: [(NatType::Strict, 2)].into(),
+            client_polls: [(Rendezvous::Http, [(CountryCode::UNKNOWN, 2)].into())].into(),
+            ..restored
+        };
+        assert_eq!(counts(&metrics), expected);
+        metrics.end_window(SystemTime::UNIX_EPOCH, key());
+        assert_eq!(counts(&metrics), WindowCounts::default());
+    }
+
+    proptest! {
+        /// However often windows end, and whatever a restart takes with it.
+        #[test]
+        fn the_windows_together_have_every_event_once(
+            events in prop::collection::vec((any::<u8>(), 0..10u8), 0..60),
+        ) {
+            let (in_one, mut in_many) = (metrics(), metrics());
+            let mut sum = WindowCounts::default();
+            for (event, then) in events {
+                count(&in_one, event);
+                count(&in_many, event);
+                if then == 0 {
+                    let block = in_many.end_window(SystemTime::UNIX_EPOCH, key());
+                    sum = sum.with(&block.counts, u64::saturating_add);
+                }
+                if then == 1 {
+                    let saved = in_many.save();
+                    in_many = metrics();
+                    in_many.restore(saved, key());
+                }
+            }
+            let sum = sum.with(&counts(&in_many), u64::saturating_add);
+            prop_assert_eq!(sum, counts(&in_one));
+        }
+    }
+}
