@@ -91,7 +91,7 @@ async fn serve() -> io::Result<[SocketAddr; 2]> {
         accounts: Arc::clone(&accounts),
         process_figures: || None,
     };
-    let endpoints = front::Endpoints::new(broker, front::Settings::default(), sources);
+    let endpoints = front::router(broker, front::Settings::default(), sources);
     let operators = listen(endpoints.for_operators(), Arc::clone(&accounts)).await?;
     Ok([listen(endpoints, accounts).await?, operators])
 }

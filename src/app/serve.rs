@@ -308,7 +308,7 @@ fn endpoints(
         metrics_log,
         process_figures: process_metrics::process_figures,
     };
-    let endpoints = Endpoints::new(Arc::clone(broker), config.http.clone(), sources);
+    let endpoints = http::router(Arc::clone(broker), config.http.clone(), sources);
     endpoints.set_operator_networks(config.operator.networks.clone());
     endpoints
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::body::HttpBody;
+use axum::body::{Body, HttpBody as _};
 use axum::response::{IntoResponse, Response};
+use http::Request;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
 
@@ -13,18 +14,19 @@ use crate::wire::amp_armor;
 use crate::wire::amp_path::{self, InvalidAmpPath};
 use crate::wire::client::encode_error;
 
+use super::body;
 use super::caller::behind_cache;
-use super::paths::normalized;
-use super::{Front, body};
+use super::front::HttpFront;
 
 /// The beginning of the paths.
-pub(super) const PREFIX: &str = "/amp/client/";
+const PREFIX: &str = "/amp/client/";
 
 /// There is no memory for one more poll.
 const OVERLOADED: &str = "the broker is overloaded, slow down";
 
 /// A poll in the path of the URL; always 200, for caches keep no errors.
-pub(super) async fn poll(front: Arc<Front>, head: Parts, body: impl HttpBody) -> Response {
+pub(super) async fn poll(front: Arc<HttpFront>, request: Request<Body>) -> Response {
+    let (head, body) = request.into_parts();
     if body.is_end_stream() {
         body::is_read(&head);
     }
@@ -36,7 +38,7 @@ pub(super) async fn poll(front: Arc<Front>, head: Parts, body: impl HttpBody) ->
     (headers, amp_armor::encode(&response)).into_response()
 }
 
-async fn response(front: &Front, caller: Caller, head: Parts) -> Vec<u8> {
+async fn response(front: &HttpFront, caller: Caller, head: Parts) -> Vec<u8> {
     let (broker, rendezvous) = (&front.broker, Rendezvous::Ampcache);
     if broker.turns_client_away(caller, rendezvous) {
         return encode_error(&NoAnswer::OverLimit.to_string());
@@ -66,6 +68,5 @@ async fn response(front: &Front, caller: Caller, head: Parts) -> Vec<u8> {
 }
 
 fn poll_in(path: &str) -> Result<Vec<u8>, InvalidAmpPath> {
-    let path = normalized(path);
     amp_path::decode(path.strip_prefix(PREFIX).unwrap_or_default())
 }

@@ -4,12 +4,13 @@ use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::iter;
 
-use axum::body::{Body, HttpBody};
+use axum::body::{Body, HttpBody as _};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::uri::PathAndQuery;
+use http::{HeaderMap, Uri};
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
@@ -18,7 +19,7 @@ use crate::listener::Connection;
 use crate::listener::accounts::{NoRoom, Payer, Reservation};
 use crate::metrics::labels::Refusal;
 
-use super::Front;
+use super::front::HttpFront;
 
 /// Why a body is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,16 +62,16 @@ const HEAD_MAX: usize = 16 * 1024;
 /// Bytes that a field of a head takes besides its name and value.
 const FIELD_COST: usize = 100;
 
-/// Whether a head is larger than a request needs whose target is short. HTTP/1 has
-/// this bound of fields before, and both versions one of bytes that leaves room for
+/// Returns true if a head is larger than a request needs whose target is short. HTTP/1
+/// has this bound of fields before, and both versions one of bytes that leaves room for
 /// a poll in the path.
-pub(super) fn is_head_too_large(head: &Parts) -> bool {
-    head.headers.len() > FIELDS_MAX || target_bytes(head) + field_bytes(head) > HEAD_MAX
+pub(super) fn is_head_too_large(target: &Uri, fields: &HeaderMap) -> bool {
+    fields.len() > FIELDS_MAX || target_bytes(target) + field_bytes(fields) > HEAD_MAX
 }
 
 /// The same for a request with a poll in its path.
-pub(super) fn are_fields_too_large(head: &Parts) -> bool {
-    head.headers.len() > FIELDS_MAX || field_bytes(head) > HEAD_MAX
+pub(super) fn are_fields_too_large(fields: &HeaderMap) -> bool {
+    fields.len() > FIELDS_MAX || field_bytes(fields) > HEAD_MAX
 }
 
 /// Puts the head of a request into the account of its sender. It is to be held for
@@ -78,11 +79,11 @@ pub(super) fn are_fields_too_large(head: &Parts) -> bool {
 pub(super) fn reserve(
     caller: &Caller,
     head: &Parts,
-    front: &Front,
+    front: &HttpFront,
 ) -> Result<Reservation, UnreadableBody> {
     let fields = head.headers.len() * FIELD_COST;
-    let bytes = target_bytes(head) + field_bytes(head) + fields;
-    Ok(front.sources.accounts.open(payer(caller), bytes)?)
+    let bytes = target_bytes(&head.uri) + field_bytes(&head.headers) + fields;
+    Ok(front.accounts.open(payer(caller), bytes)?)
 }
 
 fn payer(caller: &Caller) -> Payer {
@@ -97,15 +98,12 @@ fn payer(caller: &Caller) -> Payer {
 
 /// Reads a body whole. What it and its head take of the memory is to be held for
 /// as long as anything of them is.
-pub(super) async fn read<B>(
+pub(super) async fn read(
     caller: &Caller,
     head: &Parts,
-    body: B,
-    front: &Front,
-) -> Result<(Bytes, Reservation), UnreadableBody>
-where
-    B: HttpBody<Data = Bytes, Error: Error + 'static> + Unpin,
-{
+    body: Body,
+    front: &HttpFront,
+) -> Result<(Bytes, Reservation), UnreadableBody> {
     // Polled, it would be asked for: by `100 Continue`, and by credit of HTTP/2.
     if body.size_hint().lower() > most_bytes(front) {
         return Err(UnreadableBody::Broken);
@@ -163,30 +161,27 @@ pub(super) async fn unless_revoked<T>(
     }
 }
 
-fn most_bytes(front: &Front) -> u64 {
+fn most_bytes(front: &HttpFront) -> u64 {
     u64::try_from(front.settings.max_body_bytes).unwrap_or(u64::MAX)
 }
 
-fn target_bytes(head: &Parts) -> usize {
-    let target = head.uri.path_and_query().map(PathAndQuery::as_str);
-    target.unwrap_or_default().len()
+fn target_bytes(target: &Uri) -> usize {
+    let path_and_query = target.path_and_query().map(PathAndQuery::as_str);
+    path_and_query.unwrap_or_default().len()
 }
 
-fn field_bytes(head: &Parts) -> usize {
-    let fields = head.headers.iter();
+fn field_bytes(fields: &HeaderMap) -> usize {
     fields
+        .iter()
         .map(|(name, value)| name.as_str().len() + value.len())
         .sum()
 }
 
-async fn collect<B>(
-    mut body: B,
+async fn collect(
+    mut body: Body,
     most: usize,
     reservation: &Reservation,
-) -> Result<Bytes, UnreadableBody>
-where
-    B: HttpBody<Data = Bytes, Error: Error + 'static> + Unpin,
-{
+) -> Result<Bytes, UnreadableBody> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| unreadable(&error))?;

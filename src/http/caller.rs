@@ -8,7 +8,8 @@ use crate::broker::{Caller, Origin, clock};
 use crate::listener::Peer;
 
 use super::client_address::{ClientAddress, client_address};
-use super::{Front, Settings};
+use super::front::HttpFront;
+use super::settings::Settings;
 
 /// The sender of a request whose head has just arrived.
 pub(super) fn caller(head: &Parts, settings: &Settings) -> Caller {
@@ -23,7 +24,7 @@ pub(super) fn caller(head: &Parts, settings: &Settings) -> Caller {
 /// The same for a request to where AMP caches pass requests on: its sender is not
 /// known. Only a known cache counts as one; whoever else asks there is a client
 /// like any other.
-pub(super) fn behind_cache(head: &Parts, front: &Front) -> Caller {
+pub(super) fn behind_cache(head: &Parts, front: &HttpFront) -> Caller {
     let is_cache = |address| front.broker.is_intermediary(address);
     let origin = match origin(address(head, &front.settings)) {
         Origin::Sender(cache) if is_cache(cache) => Origin::Intermediary(cache),

@@ -1,13 +1,12 @@
 //! `/client`: clients ask for a proxy.
 
-use std::error::Error;
 use std::sync::Arc;
 
-use axum::body::HttpBody;
+use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::request::Parts;
+use http::Request;
 
 use crate::broker::{Broker, Caller, NoAnswer};
 use crate::listener::accounts::Reservation;
@@ -15,13 +14,12 @@ use crate::metrics::labels::{Refusal, Rendezvous};
 use crate::wire::client::{ClientPoll, encode_error};
 
 use super::caller::caller;
-use super::{Front, body, error};
+use super::front::HttpFront;
+use super::{body, error};
 
 /// The poll of a client, in today's form or the legacy one.
-pub(super) async fn poll<B>(front: Arc<Front>, head: Parts, body: B) -> Response
-where
-    B: HttpBody<Data = Bytes, Error: Error + 'static> + Unpin,
-{
+pub(super) async fn poll(front: Arc<HttpFront>, request: Request<Body>) -> Response {
+    let (head, body) = request.into_parts();
     let caller = caller(&head, &front.settings);
     let broker = &front.broker;
     // The offer is held until there is a response.

@@ -6,8 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use http::HeaderMap;
 use http::header::{FORWARDED, HeaderName};
 
-use super::{ForwardedBy, Settings};
 use crate::wire::public_address::public;
+
+use super::settings::{ForwardedBy, Settings};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 

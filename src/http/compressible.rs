@@ -8,13 +8,13 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::pages::{NoPage, Page};
+use super::pages::{CachedPage, NoPage};
 
 /// A text that many may ask for, as it is and compressed.
 #[derive(Clone, Debug)]
 pub(super) struct Compressible {
     text: Bytes,
-    gzip: Arc<Page<Bytes>>,
+    gzip: Arc<CachedPage<Bytes>>,
 }
 
 impl Compressible {
@@ -22,7 +22,7 @@ impl Compressible {
         Self {
             text: text.into(),
             // It is as new as the text.
-            gzip: Arc::new(Page::new(Duration::MAX)),
+            gzip: Arc::new(CachedPage::new(Duration::MAX)),
         }
     }
 

@@ -9,15 +9,14 @@ use aws_lc_rs::digest::{SHA256, digest};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tracing::Level;
 
 use crate::broker::clock;
 use crate::telemetry::{Kind, LogLimit};
 
-use super::pages::Page;
-use super::{Front, error};
+use super::error;
+use super::pages::CachedPage;
 
 /// Whoever wants can ask for a log that cannot be read, any number of times.
 static UNREADABLE: LazyLock<LogLimit> = LazyLock::new(|| {
@@ -44,39 +43,44 @@ impl MetricsLog {
         }
     }
 
-    /// What is published.
+    /// The published text.
     pub fn text(&self) -> &[u8] {
         &self.text
     }
 }
 
-/// What all who ask for the log share.
-pub(super) type LogPage = Page<Result<MetricsLog, Arc<io::Error>>>;
+/// Reads the part of the metrics log that is published. It may block.
+pub type ReadMetricsLog = Arc<dyn Fn() -> io::Result<MetricsLog> + Send + Sync>;
 
-/// One that is never old: whoever reads it looks whether the file has changed.
-pub(super) fn page() -> LogPage {
-    Page::new(Duration::ZERO)
+/// The log that all who ask for it share.
+pub(super) struct LogPage {
+    read: Option<ReadMetricsLog>,
+    page: CachedPage<Result<MetricsLog, Arc<io::Error>>>,
 }
 
-/// The log as it is published, or 304 for whoever has it already.
-pub(super) async fn serve(front: Arc<Front>, head: Parts) -> Response {
-    let Some(read) = front.sources.metrics_log.clone() else {
-        return error::not_found();
-    };
-    match front
-        .metrics_log
-        .get(move || read().map_err(Arc::new))
-        .await
-    {
-        Ok(Ok(log)) if has(&head.headers, &log.tag) => {
-            (StatusCode::NOT_MODIFIED, [(ETAG, log.tag)]).into_response()
+impl LogPage {
+    pub(super) fn new(read: Option<ReadMetricsLog>) -> Self {
+        // It is never old: whoever reads it looks whether the file has changed.
+        let page = CachedPage::new(Duration::ZERO);
+        Self { read, page }
+    }
+
+    /// Serves the log as it is published, or 304 to whoever has it already.
+    pub(super) async fn serve(&self, headers: &HeaderMap) -> Response {
+        let Some(read) = self.read.clone() else {
+            return error::not_found();
+        };
+        match self.page.get(move || read().map_err(Arc::new)).await {
+            Ok(Ok(log)) if has(headers, &log.tag) => {
+                (StatusCode::NOT_MODIFIED, [(ETAG, log.tag)]).into_response()
+            }
+            Ok(Ok(log)) => {
+                let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
+                ([(CONTENT_TYPE, content_type), (ETAG, log.tag)], log.text).into_response()
+            }
+            Ok(Err(problem)) => unreadable(&problem),
+            Err(no_page) => unreadable(&no_page),
         }
-        Ok(Ok(log)) => {
-            let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
-            ([(CONTENT_TYPE, content_type), (ETAG, log.tag)], log.text).into_response()
-        }
-        Ok(Err(problem)) => unreadable(&problem),
-        Err(no_page) => unreadable(&no_page),
     }
 }
 
@@ -87,7 +91,7 @@ fn unreadable(problem: &dyn Display) -> Response {
     error::not_found()
 }
 
-/// Whether `If-None-Match` (RFC 9110, section 13.1.2) names this tag. Ours hold
+/// Returns true if `If-None-Match` (RFC 9110, section 13.1.2) names this tag. Ours hold
 /// no comma, so a comma always ends one.
 fn has(headers: &HeaderMap, tag: &HeaderValue) -> bool {
     let values = headers.get_all(IF_NONE_MATCH).into_iter();

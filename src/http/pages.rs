@@ -37,12 +37,12 @@ struct Slot<T> {
 
 /// A page of which a clone costs little.
 #[derive(Debug)]
-pub(super) struct Page<T> {
+pub(super) struct CachedPage<T> {
     lifetime: Duration,
     slot: Arc<watch::Sender<Slot<T>>>,
 }
 
-impl<T: Clone + Send + Sync + 'static> Page<T> {
+impl<T: Clone + Send + Sync + 'static> CachedPage<T> {
     /// A page that is made anew for who asks when it is older than `lifetime`.
     pub(super) fn new(lifetime: Duration) -> Self {
         let slot = Slot {
@@ -138,14 +138,14 @@ mod tests {
 
     /// A page that says how many were made before it.
     struct Counted {
-        page: Page<usize>,
+        page: CachedPage<usize>,
         made: Arc<AtomicUsize>,
     }
 
     impl Counted {
         fn new() -> Self {
             Self {
-                page: Page::new(SECOND),
+                page: CachedPage::new(SECOND),
                 made: Arc::default(),
             }
         }
@@ -171,7 +171,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_who_ask_share_the_one_in_the_making() {
-        let page = Page::new(Duration::ZERO);
+        let page = CachedPage::new(Duration::ZERO);
         let (go, wait) = mpsc::channel::<()>();
         let first = page.get(move || wait.recv().map_or(0, |()| 1));
         let others = (0..100).map(|_| page.get(|| 2).boxed());
@@ -188,7 +188,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_no_longer_waits_leaves_a_page_for_the_next() {
-        let page = Page::new(SECOND * 60);
+        let page = CachedPage::new(SECOND * 60);
         let (go, wait) = mpsc::channel::<()>();
         let left = page.get(move || wait.recv().map_or(0, |()| 1));
         assert!(left.boxed().now_or_never().is_none());
@@ -199,7 +199,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_that_cannot_be_made_hides_behind_no_older_one() {
-        let page = Page::new(Duration::ZERO);
+        let page = CachedPage::new(Duration::ZERO);
         assert_eq!(page.get(|| 1).await, Ok(1));
         assert_eq!(page.get(|| panic!("as a test")).await, Err(NoPage::Failed));
         assert_eq!(page.get(|| 2).await, Ok(2));
@@ -207,7 +207,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_ever() {
-        let page = Page::new(SECOND);
+        let page = CachedPage::new(SECOND);
         let (_go, wait) = mpsc::channel::<()>();
         let slow = page.get(move || wait.recv().is_ok());
         let (slow, ()) = tokio::join!(slow, advance(PATIENCE));

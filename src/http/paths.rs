@@ -1,11 +1,30 @@
-//! Paths as they are meant.
+//! Paths in the form in which they are compared.
 
 use std::borrow::Cow;
+
+use http::Uri;
+use http::uri::PathAndQuery;
+
+/// Unescapes the characters of a path that need not be escaped: see [`normalized`].
+pub(super) fn normalize(uri: &mut Uri) {
+    let Cow::Owned(path) = normalized(uri.path()) else {
+        return;
+    };
+    let path_and_query = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = PathAndQuery::try_from(path_and_query).ok();
+    if let Ok(normalized) = Uri::from_parts(parts) {
+        *uri = normalized;
+    }
+}
 
 /// The path in which no character is escaped that need not be: to a URI it makes no
 /// difference whether an unreserved character is (RFC 3986, section 6.2.2.2). What
 /// else is escaped, as `%2F`, is not the same as the character.
-pub(super) fn normalized(path: &str) -> Cow<'_, str> {
+fn normalized(path: &str) -> Cow<'_, str> {
     let Some((before, mut rest)) = path.split_once('%') else {
         return path.into();
     };
@@ -60,6 +79,21 @@ mod tests {
             ("/\u{e4}%\u{e4}", "/\u{e4}%\u{e4}"),
         ] {
             assert_eq!(normalized(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_uri_stays() {
+        for (uri, expected) in [
+            ("/%63lient?a=%62&c", "/client?a=%62&c"),
+            ("http://a.example:1/%63lient?", "http://a.example:1/client?"),
+            ("/%2fclient", "/%2fclient"),
+            ("*", "*"),
+            ("a.example:1", "a.example:1"),
+        ] {
+            let mut normal: Uri = uri.parse().unwrap();
+            normalize(&mut normal);
+            assert_eq!(normal.to_string(), expected, "{uri}");
         }
     }
 

@@ -1,13 +1,11 @@
 //! `/proxy` and `/answer`: proxies ask for a client, and answer its offer.
 
-use std::error::Error;
 use std::fmt::Display;
 use std::sync::Arc;
 
-use axum::body::HttpBody;
+use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
-use http::request::Parts;
+use http::Request;
 
 use crate::broker::{Broker, Caller, clock, refusals};
 use crate::listener::{Connection, Hold};
@@ -16,16 +14,15 @@ use crate::wire::answer::ProxyAnswer;
 use crate::wire::proxy::{PollStatus, ProxyPoll};
 
 use super::caller::caller;
-use super::{Front, body, error};
+use super::front::HttpFront;
+use super::{body, error};
 
 /// The longest host name has 253 characters.
 const LOGGED_PATTERN_MAX: usize = 260;
 
 /// The poll of a proxy.
-pub(super) async fn poll<B>(front: Arc<Front>, head: Parts, body: B) -> Response
-where
-    B: HttpBody<Data = Bytes, Error: Error + 'static> + Unpin,
-{
+pub(super) async fn poll(front: Arc<HttpFront>, request: Request<Body>) -> Response {
+    let (head, body) = request.into_parts();
     let caller = caller(&head, &front.settings);
     // The answer will come over this connection, if there is a client.
     let hold = head.extensions.get().map(Connection::hold);
@@ -78,10 +75,8 @@ where
 }
 
 /// The answer of a proxy.
-pub(super) async fn answer<B>(front: Arc<Front>, head: Parts, body: B) -> Response
-where
-    B: HttpBody<Data = Bytes, Error: Error + 'static> + Unpin,
-{
+pub(super) async fn answer(front: Arc<HttpFront>, request: Request<Body>) -> Response {
+    let (head, body) = request.into_parts();
     let caller = caller(&head, &front.settings);
     let (body, _reservation) = match body::read(&caller, &head, body, &front).await {
         Ok(read) => read,

@@ -1,11 +1,211 @@
-//! How responses are counted.
+//! The layer around every endpoint: the requests that it is not asked about, the
+//! headers that its replies have in common, and their count.
 
-use http::StatusCode;
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready as or_pending};
 
-use crate::metrics::labels;
+use axum::body::{Body, HttpBody as _};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::future::Either;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_LENGTH,
+};
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
 
-/// The label of a status code.
-pub(super) fn code(status: StatusCode) -> labels::StatusCode {
+use crate::metrics::labels::{self, Endpoint};
+
+use super::front::HttpFront;
+use super::status::Audience;
+use super::{body, error};
+
+/// Makes a handler an endpoint.
+#[derive(Clone)]
+pub(super) struct ReplyLayer(Place);
+
+/// An endpoint of one of the routers.
+#[derive(Clone)]
+struct Place {
+    front: Arc<HttpFront>,
+    endpoint: Endpoint,
+    audience: Audience,
+}
+
+impl ReplyLayer {
+    pub(super) fn new(front: &Arc<HttpFront>, endpoint: Endpoint, audience: Audience) -> Self {
+        Self(Place {
+            front: Arc::clone(front),
+            endpoint,
+            audience,
+        })
+    }
+}
+
+impl<H> Layer<H> for ReplyLayer {
+    type Service = Replies<H>;
+
+    fn layer(&self, handler: H) -> Replies<H> {
+        Replies {
+            handler,
+            place: self.0.clone(),
+        }
+    }
+}
+
+/// A handler with [`ReplyLayer`] around it.
+#[derive(Clone)]
+pub(super) struct Replies<H> {
+    handler: H,
+    place: Place,
+}
+
+impl<H> Service<Request<Body>> for Replies<H>
+where
+    H: Service<Request<Body>, Response = Response, Error = Infallible>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Reply<H::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.handler.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let is_head = request.method() == Method::HEAD;
+        let response = match self.place.answer(&request) {
+            Some(response) => Either::Left(ready(Ok(response))),
+            None => Either::Right(self.handler.call(request)),
+        };
+        Reply {
+            response,
+            place: self.place.clone(),
+            is_head,
+        }
+    }
+}
+
+pin_project! {
+    /// The response to a request, once it is there.
+    pub(super) struct Reply<F> {
+        #[pin]
+        response: Either<Ready<Result<Response, Infallible>>, F>,
+        place: Place,
+        is_head: bool,
+    }
+}
+
+impl<F> Future for Reply<F>
+where
+    F: Future<Output = Result<Response, Infallible>>,
+{
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Ok(response) = or_pending!(this.response.poll(context));
+        Poll::Ready(Ok(this.place.finish(response, *this.is_head)))
+    }
+}
+
+impl Place {
+    /// The response to a request of which the handler hears nothing.
+    fn answer(&self, request: &Request<Body>) -> Option<Response> {
+        let is_there = self.endpoint != Endpoint::Other || is_of_the_server(request.uri());
+        if request.method() == Method::OPTIONS && is_there {
+            return Some(StatusCode::OK.into_response());
+        }
+        let is_too_large = match self.endpoint {
+            Endpoint::Amp => body::are_fields_too_large(request.headers()),
+            _ => body::is_head_too_large(request.uri(), request.headers()),
+        };
+        is_too_large.then(error::head_too_large)
+    }
+
+    /// Makes a handler's response that of the front, and counts it.
+    fn finish(&self, mut response: Response, is_head: bool) -> Response {
+        if self.audience == Audience::Public && is_for_peers(self.endpoint) {
+            allow_any_origin(&mut response);
+        }
+        if let Some(rule) = cache_rule(self.endpoint) {
+            response.headers_mut().insert(CACHE_CONTROL, rule);
+        }
+        if is_head {
+            response = without_body(response);
+        }
+        let metrics = self.front.broker.metrics();
+        metrics.replied(self.endpoint, code(response.status()));
+        response
+    }
+}
+
+/// Returns true if a request is about the server as a whole (RFC 9110, section 7.1).
+fn is_of_the_server(target: &Uri) -> bool {
+    target.path() == "*"
+}
+
+/// Returns true if proxies in browsers ask there, or clients.
+fn is_for_peers(endpoint: Endpoint) -> bool {
+    match endpoint {
+        Endpoint::Client
+        | Endpoint::Proxy
+        | Endpoint::Answer
+        | Endpoint::Amp
+        | Endpoint::Debug
+        | Endpoint::Metrics => true,
+        Endpoint::Prometheus
+        | Endpoint::Livez
+        | Endpoint::Readyz
+        | Endpoint::Robots
+        | Endpoint::Other => false,
+    }
+}
+
+/// The time for which others may store what an endpoint says, errors included:
+/// without a word a cache may keep a 404. Figures are of one moment, and whoever has
+/// the metrics log asks whether it is still that.
+fn cache_rule(endpoint: Endpoint) -> Option<HeaderValue> {
+    match endpoint {
+        Endpoint::Debug | Endpoint::Prometheus | Endpoint::Livez | Endpoint::Readyz => {
+            Some(HeaderValue::from_static("no-store"))
+        }
+        Endpoint::Metrics => Some(HeaderValue::from_static("no-cache")),
+        Endpoint::Client
+        | Endpoint::Proxy
+        | Endpoint::Answer
+        | Endpoint::Amp
+        | Endpoint::Robots
+        | Endpoint::Other => None,
+    }
+}
+
+/// Proxies in browsers come from every origin, and read errors too.
+fn allow_any_origin(response: &mut Response) {
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("Origin, X-Session-ID"),
+    );
+}
+
+/// The response to HEAD (RFC 9110, section 9.3.2): the length of a body, and nothing
+/// of it.
+fn without_body(response: Response) -> Response {
+    let length = response.body().size_hint().exact();
+    let mut response = response.map(|_| Body::empty());
+    if let Some(length) = length {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    response
+}
+
+/// The label by which a status code is counted.
+fn code(status: StatusCode) -> labels::StatusCode {
     match status {
         StatusCode::OK => labels::StatusCode::Ok,
         StatusCode::NOT_MODIFIED => labels::StatusCode::NotModified,

@@ -1,4 +1,4 @@
-//! What operators and crawlers ask for.
+//! The pages that operators and crawlers ask for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
-use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 
 use crate::broker::Broker;
@@ -16,51 +15,100 @@ use crate::metrics::exposition::{Format, to_text};
 use crate::wire::nat::NatType;
 use crate::wire::proxy::ProxyType;
 
+use super::accept;
 use super::compressible::Compressible;
-use super::pages::{NoPage, Page};
-use super::{Front, accept, operator};
+use super::pages::{CachedPage, NoPage};
 
-/// How old the figures may be that operators get.
+/// The age up to which operators get figures.
 const OPERATOR_LIFETIME: Duration = Duration::from_secs(1);
-/// How old those may be that anybody gets. All that anybody can ask for is of the same
+/// The age up to which anybody gets them. All that anybody can ask for is of the same
 /// moment: two pages of different ages would make a finer clock than one.
 const PUBLIC_LIFETIME: Duration = Duration::from_secs(1);
 
-/// For whom figures are.
+/// The readers that figures are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Audience {
     /// Everybody on the net.
     Public,
-    /// Who runs the broker.
+    /// Those who run the broker.
     Operator,
 }
 
 /// The figures of the broker, for each audience. One page of each is in the making at
 /// most.
-#[derive(Debug)]
 pub(super) struct FigurePages {
-    public: Page<Figures>,
-    operator: Page<Figures>,
+    broker: Arc<Broker>,
+    process: fn() -> Option<ProcessFigures>,
+    public: CachedPage<StatusFigures>,
+    operator: CachedPage<StatusFigures>,
 }
 
 impl FigurePages {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(broker: Arc<Broker>, process: fn() -> Option<ProcessFigures>) -> Self {
         Self {
-            public: Page::new(PUBLIC_LIFETIME),
-            operator: Page::new(OPERATOR_LIFETIME),
+            broker,
+            process,
+            public: CachedPage::new(PUBLIC_LIFETIME),
+            operator: CachedPage::new(OPERATOR_LIFETIME),
         }
+    }
+
+    /// `/debug`: the polls that wait. Operators get them as they are now: that is made
+    /// in no time.
+    pub(super) async fn debug(&self, audience: Audience) -> Response {
+        let text = match audience {
+            Audience::Public => self.figures(audience).await.map(|figures| figures.debug),
+            Audience::Operator => Ok(debug_text(&self.broker.snapshot()).into()),
+        };
+        text.map_or_else(unavailable, plain_text)
+    }
+
+    /// `/prometheus`: every metric for operators, and for others those that the
+    /// reference broker has.
+    pub(super) async fn prometheus(&self, audience: Audience, headers: &HeaderMap) -> Response {
+        self.metrics(audience, headers)
+            .await
+            .unwrap_or_else(unavailable)
+    }
+
+    async fn metrics(&self, audience: Audience, headers: &HeaderMap) -> Result<Response, NoPage> {
+        let figures = self.figures(audience).await?;
+        let format = accept::format(headers);
+        let text = match format {
+            Format::OpenMetrics => figures.open_metrics,
+            Format::Text => figures.text,
+        };
+        let described = [
+            (CONTENT_TYPE, format.content_type()),
+            (VARY, "accept, accept-encoding"),
+        ];
+        if !accept::takes_gzip(headers) {
+            return Ok((described, text.plain()).into_response());
+        }
+        let compressed = (described, text.gzip().await?);
+        Ok(([(CONTENT_ENCODING, "gzip")], compressed).into_response())
+    }
+
+    async fn figures(&self, audience: Audience) -> Result<StatusFigures, NoPage> {
+        let page = match audience {
+            Audience::Public => &self.public,
+            Audience::Operator => &self.operator,
+        };
+        let (broker, process) = (Arc::clone(&self.broker), self.process);
+        page.get(move || StatusFigures::read(&broker, process, audience))
+            .await
     }
 }
 
 /// The figures of one moment in all their forms.
 #[derive(Clone, Debug)]
-struct Figures {
+struct StatusFigures {
     open_metrics: Compressible,
     text: Compressible,
     debug: Bytes,
 }
 
-impl Figures {
+impl StatusFigures {
     /// The figures now. The metrics can be megabytes and the figures of the process
     /// come from files: not to be called where others wait.
     fn read(broker: &Broker, process: fn() -> Option<ProcessFigures>, audience: Audience) -> Self {
@@ -77,61 +125,17 @@ impl Figures {
     }
 }
 
-/// `/debug`: what is waiting. Operators get it as it is now: it is made in no time.
-pub(super) async fn debug(front: Arc<Front>, audience: Audience) -> Response {
-    let text = match audience {
-        Audience::Public => figures(&front, audience).await.map(|figures| figures.debug),
-        Audience::Operator => Ok(debug_text(&front.broker.snapshot()).into()),
-    };
-    text.map_or_else(unavailable, plain_text)
-}
-
-/// `/prometheus`: every metric for operators, and for others those that the reference
-/// broker has.
-pub(super) async fn prometheus(front: Arc<Front>, head: Parts, audience: Audience) -> Response {
-    let audience = match audience {
-        Audience::Public if is_operators(&front, &head) => Audience::Operator,
-        audience => audience,
-    };
-    let headers = &head.headers;
-    metrics(&front, audience, headers)
-        .await
-        .unwrap_or_else(unavailable)
-}
-
-async fn metrics(
-    front: &Front,
-    audience: Audience,
-    headers: &HeaderMap,
-) -> Result<Response, NoPage> {
-    let figures = figures(front, audience).await?;
-    let format = accept::format(headers);
-    let text = match format {
-        Format::OpenMetrics => figures.open_metrics,
-        Format::Text => figures.text,
-    };
-    let described = [
-        (CONTENT_TYPE, format.content_type()),
-        (VARY, "accept, accept-encoding"),
-    ];
-    if !accept::takes_gzip(headers) {
-        return Ok((described, text.plain()).into_response());
-    }
-    let compressed = (described, text.gzip().await?);
-    Ok(([(CONTENT_ENCODING, "gzip")], compressed).into_response())
-}
-
 /// `/livez`: the program runs.
 pub(super) fn livez() -> Response {
     plain_text(Bytes::from_static(b"ok\n"))
 }
 
-/// `/readyz`: whether the broker takes new work; 503 while it drains, is a lame duck or
+/// `/readyz`: the broker takes new work; 503 while it drains, is a lame duck or
 /// stops.
-pub(super) fn readyz(front: &Front) -> Response {
-    let (status, text) = match front.broker.stage() {
+pub(super) fn readyz(broker: &Broker) -> Response {
+    let (status, text) = match broker.stage() {
         Stage::Serving => (StatusCode::OK, "ok\n"),
-        _ if front.broker.expects_successor() => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+        _ if broker.expects_successor() => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         Stage::LameDuck => (StatusCode::SERVICE_UNAVAILABLE, "lame duck\n"),
         Stage::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     };
@@ -143,20 +147,6 @@ pub(super) fn readyz(front: &Front) -> Response {
 pub(super) fn robots() -> Response {
     let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
     (headers, "User-agent: *\nDisallow: /\n").into_response()
-}
-
-async fn figures(front: &Front, audience: Audience) -> Result<Figures, NoPage> {
-    let page = match audience {
-        Audience::Public => &front.figures.public,
-        Audience::Operator => &front.figures.operator,
-    };
-    let (broker, process) = (Arc::clone(&front.broker), front.sources.process_figures);
-    page.get(move || Figures::read(&broker, process, audience))
-        .await
-}
-
-fn is_operators(front: &Front, head: &Parts) -> bool {
-    operator::is_from(&front.operator_networks.load(), head, &front.settings)
 }
 
 fn plain_text(text: Bytes) -> Response {

@@ -12,7 +12,7 @@ use http::request::Builder;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use snowflake_broker::geoip::GeoIp;
-use snowflake_broker::http::{Endpoints, MetricsLog, ReadMetricsLog, Settings, Sources};
+use snowflake_broker::http::{Endpoints, MetricsLog, ReadMetricsLog, Settings, Sources, router};
 use snowflake_broker::listener::Peer;
 use snowflake_broker::listener::accounts::{Accounts, Bounds};
 use snowflake_broker::matching;
@@ -130,7 +130,7 @@ async fn the_metrics_log_is_asked_for_anew() {
         (Some(something), 200, 304),
     ] {
         let broker = Arc::clone(&front.broker);
-        let endpoints = Endpoints::new(broker, Settings::default(), sources(read));
+        let endpoints = router(broker, Settings::default(), sources(read));
         let ask = async |tag: &str| {
             let request = Request::get("/metrics").header("If-None-Match", tag);
             send(&endpoints, request.body(Body::empty()).unwrap()).await
@@ -344,7 +344,7 @@ async fn scrapes_of_one_second_share_a_page() {
         },
     };
     let broker = Arc::clone(&front.broker);
-    let endpoints = Endpoints::new(broker, Settings::default(), sources).for_operators();
+    let endpoints = router(broker, Settings::default(), sources).for_operators();
     let scrape = async || {
         let request = Request::get("/prometheus").body(Body::empty()).unwrap();
         send(&endpoints, request).await

@@ -89,7 +89,7 @@ impl Front {
             }),
             process_figures: || None,
         };
-        let endpoints = Endpoints::new(Arc::clone(&broker), http, sources);
+        let endpoints = front::router(Arc::clone(&broker), http, sources);
         Self { broker, endpoints }
     }
 

@@ -1,0 +1,176 @@
+//! The routes: the endpoints for everybody, and those for operators.
+
+use std::convert::Infallible;
+use std::future::{Future, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::response::Response;
+use axum::routing::future::RouteFuture;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::Request;
+use ipnet::IpNet;
+use tower::{BoxError, Layer as _, Service, service_fn};
+
+use crate::broker::Broker;
+use crate::metrics::labels::Endpoint;
+
+use super::front::{HttpFront, Sources};
+use super::replies::ReplyLayer;
+use super::settings::Settings;
+use super::status::Audience;
+use super::{amp, client, error, paths, proxy, status};
+
+/// The public endpoints of a broker.
+pub fn router(broker: Arc<Broker>, settings: Settings, sources: Sources) -> Endpoints {
+    let front = Arc::new(HttpFront::new(broker, settings, sources));
+    Endpoints {
+        router: public_routes(&front),
+        front,
+    }
+}
+
+/// Endpoints of a broker, as a service.
+#[derive(Clone)]
+pub struct Endpoints {
+    router: Router,
+    front: Arc<HttpFront>,
+}
+
+impl Endpoints {
+    /// The endpoints of the same broker for operators alone.
+    #[must_use]
+    pub fn for_operators(&self) -> Self {
+        Self {
+            router: operator_routes(&self.front),
+            front: Arc::clone(&self.front),
+        }
+    }
+
+    /// Shows everything on the public port to who comes from these networks, from now
+    /// on, and to nobody else.
+    pub fn set_operator_networks(&self, networks: Vec<IpNet>) {
+        self.front.set_operator_networks(networks);
+    }
+}
+
+impl<B> Service<Request<B>> for Endpoints
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = RouteFuture<Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        paths::normalize(request.uri_mut());
+        self.router.call(request)
+    }
+}
+
+/// Those that everybody may ask for.
+fn public_routes(front: &Arc<HttpFront>) -> Router {
+    let routes = Routes {
+        front,
+        audience: Audience::Public,
+    };
+    let router = Router::new()
+        .route_service("/client", routes.at(Endpoint::Client, client::poll))
+        .route_service("/proxy", routes.at(Endpoint::Proxy, proxy::poll))
+        .route_service("/answer", routes.at(Endpoint::Answer, proxy::answer))
+        .route_service("/debug", routes.at(Endpoint::Debug, public_debug))
+        .route_service("/metrics", routes.at(Endpoint::Metrics, metrics_log))
+        .route_service("/prometheus", routes.at(Endpoint::Prometheus, prometheus))
+        .route_service(
+            "/robots.txt",
+            routes.at(Endpoint::Robots, |_, _| ready(status::robots())),
+        )
+        .fallback_service(routes.at(Endpoint::Other, |_, _| ready(error::not_found())));
+    if !front.settings.amp {
+        return router;
+    }
+    // A wildcard stands for something, not for nothing.
+    router
+        .route_service("/amp/client/", routes.at(Endpoint::Amp, amp::poll))
+        .route_service("/amp/client/{*poll}", routes.at(Endpoint::Amp, amp::poll))
+}
+
+/// Those on the operator's own addresses.
+fn operator_routes(front: &Arc<HttpFront>) -> Router {
+    let routes = Routes {
+        front,
+        audience: Audience::Operator,
+    };
+    Router::new()
+        .route_service("/debug", routes.at(Endpoint::Debug, operator_debug))
+        .route_service("/prometheus", routes.at(Endpoint::Prometheus, all_metrics))
+        .route_service(
+            "/livez",
+            routes.at(Endpoint::Livez, |_, _| ready(status::livez())),
+        )
+        .route_service(
+            "/readyz",
+            routes.at(Endpoint::Readyz, |front, _| {
+                ready(status::readyz(&front.broker))
+            }),
+        )
+        .fallback_service(routes.at(Endpoint::Other, |_, _| ready(error::not_found())))
+}
+
+struct Routes<'a> {
+    front: &'a Arc<HttpFront>,
+    audience: Audience,
+}
+
+impl Routes<'_> {
+    /// The service of an endpoint. Axum puts its future into a box of the handler's
+    /// size, in which a poll may be parked for long.
+    fn at<H, R>(
+        &self,
+        endpoint: Endpoint,
+        handle: H,
+    ) -> impl Service<Request<Body>, Response = Response, Error = Infallible, Future: Send + 'static>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+    + use<H, R>
+    where
+        H: Fn(Arc<HttpFront>, Request<Body>) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Response> + Send + 'static,
+    {
+        let front = Arc::clone(self.front);
+        let handler = service_fn(move |request| handle(Arc::clone(&front), request).map(Ok));
+        ReplyLayer::new(self.front, endpoint, self.audience).layer(handler)
+    }
+}
+
+async fn public_debug(front: Arc<HttpFront>, _: Request<Body>) -> Response {
+    front.figures.debug(Audience::Public).await
+}
+
+async fn operator_debug(front: Arc<HttpFront>, _: Request<Body>) -> Response {
+    front.figures.debug(Audience::Operator).await
+}
+
+async fn prometheus(front: Arc<HttpFront>, request: Request<Body>) -> Response {
+    let (head, _) = request.into_parts();
+    let audience = front.audience(&head);
+    front.figures.prometheus(audience, &head.headers).await
+}
+
+async fn all_metrics(front: Arc<HttpFront>, request: Request<Body>) -> Response {
+    let (audience, headers) = (Audience::Operator, request.headers());
+    front.figures.prometheus(audience, headers).await
+}
+
+async fn metrics_log(front: Arc<HttpFront>, request: Request<Body>) -> Response {
+    front.metrics_log.serve(request.headers()).await
+}
