@@ -2,12 +2,12 @@
 //! replaced while it is served.
 
 pub mod acme;
+mod cert_resolver;
 mod certificate;
 mod flaws;
 mod hello;
 pub mod mutual;
 pub mod pem;
-mod serving;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use rustls::server::ProducesTickets;
 use rustls::{NamedGroup, ServerConfig};
 use serde::{Deserialize, Serialize};
 
+pub use cert_resolver::CertResolver;
 pub use certificate::{Certificate, InvalidCertificate, Validity};
 pub use flaws::Flaw;
-pub use serving::Serving;
 
 use hello::Hello;
 
-/// Where the certificate is.
+/// The place of the certificate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -80,11 +80,11 @@ pub struct ServerConfigs {
 
 impl ServerConfigs {
     /// Those that serve this.
-    pub fn new(serving: &Arc<Serving>) -> Result<Self, rustls::Error> {
+    pub fn new(resolver: &Arc<CertResolver>) -> Result<Self, rustls::Error> {
         let ticketer = aws_lc_rs::Ticketer::new()?;
         let config = |groups: &[&'static dyn SupportedKxGroup]| {
-            let serving = Arc::clone(serving);
-            server_config(serving, groups, Arc::clone(&ticketer)).map(Arc::new)
+            let resolver = Arc::clone(resolver);
+            server_config(resolver, groups, Arc::clone(&ticketer)).map(Arc::new)
         };
         let by_group = GROUPS.map(|group| Ok((group.name(), config(&[group])?)));
         Ok(Self {
@@ -110,12 +110,12 @@ impl ServerConfigs {
 }
 
 fn server_config(
-    serving: Arc<Serving>,
+    resolver: Arc<CertResolver>,
     groups: &[&'static dyn SupportedKxGroup],
     ticketer: Arc<dyn ProducesTickets>,
 ) -> Result<ServerConfig, rustls::Error> {
     let mut protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    if serving.answers_challenges() {
+    if resolver.answers_challenges() {
         // The last one: it is for those who offer nothing else.
         protocols.push(acme::ALPN_PROTOCOL.to_vec());
     }
@@ -126,7 +126,7 @@ fn server_config(
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_cert_resolver(serving);
+        .with_cert_resolver(resolver);
     config.alpn_protocols = protocols;
     // One for all, so that a session is resumed whatever group comes next.
     config.ticketer = ticketer;

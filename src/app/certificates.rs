@@ -3,10 +3,10 @@
 mod cache;
 mod files;
 mod orders;
+mod store;
 mod warnings;
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use axum::Router;
 use tokio::net::TcpListener;
@@ -14,20 +14,21 @@ use tokio::net::TcpListener;
 use crate::config::Config;
 use crate::listener::ChooseTls;
 use crate::metrics::Metrics;
-use crate::tls::{Certificate, ServerConfigs, Serving, acme};
+use crate::tls::{CertResolver, ServerConfigs, acme};
 
 pub(super) use cache::{check as check_cache, warning as cache_warning};
-pub(super) use files::Pair;
+pub(super) use files::CertificatePair;
 pub(super) use warnings::{remind, warnings};
 
 use files::WatchedFiles;
 use orders::Orders;
+use store::CertStore;
 
-/// Where the certificate comes from, for as long as the program runs.
+/// The way to the certificate, for as long as the program runs.
 #[derive(Clone)]
 pub(super) enum Certificates {
     /// There is none: TLS ends elsewhere.
-    Nowhere,
+    Plaintext,
     /// `tls.cert` and `tls.key`.
     Files(Arc<WatchedFiles>),
     /// A certificate authority.
@@ -50,20 +51,20 @@ impl Certificates {
             return Ok(Self::Acme(Arc::new(orders)));
         }
         let Some(pair) = files::read(&config.tls)? else {
-            return Ok(Self::Nowhere);
+            return Ok(Self::Plaintext);
         };
-        let served = Served::new(Serving::default(), metrics);
-        Ok(Self::Files(Arc::new(WatchedFiles::new(pair, served))))
+        let store = CertStore::new(CertResolver::default(), metrics);
+        Ok(Self::Files(Arc::new(WatchedFiles::new(pair, store))))
     }
 
     /// Chooses what handshakes are made with; none in the clear.
     pub(super) fn tls(&self) -> anyhow::Result<Option<Arc<ChooseTls>>> {
-        let serving = match self {
-            Self::Nowhere => return Ok(None),
-            Self::Files(files) => files.serving(),
-            Self::Acme(orders) => orders.serving(),
+        let resolver = match self {
+            Self::Plaintext => return Ok(None),
+            Self::Files(files) => files.resolver(),
+            Self::Acme(orders) => orders.resolver(),
         };
-        let configs = ServerConfigs::new(&serving)?;
+        let configs = ServerConfigs::new(&resolver)?;
         Ok(Some(Arc::new(move |hello| configs.choose(hello))))
     }
 
@@ -76,7 +77,7 @@ impl Certificates {
         serve: impl Fn(Router, TcpListener),
     ) -> anyhow::Result<()> {
         match self {
-            Self::Nowhere => {}
+            Self::Plaintext => {}
             Self::Files(files) => drop(tokio::spawn(Arc::clone(files).watch())),
             Self::Acme(orders) => {
                 let (proofs, listeners) = orders::proofs(&config.acme, inherited).await?;
@@ -91,16 +92,16 @@ impl Certificates {
 
     /// Reads and checks the files that a new configuration names, if files are
     /// what is served.
-    pub(super) fn read(&self, config: &Config) -> anyhow::Result<Option<Pair>> {
+    pub(super) fn read(&self, config: &Config) -> anyhow::Result<Option<CertificatePair>> {
         match self {
             Self::Files(_) => files::read(&config.tls),
-            Self::Nowhere | Self::Acme(_) => Ok(None),
+            Self::Plaintext | Self::Acme(_) => Ok(None),
         }
     }
 
     /// The reason why the certificate that is served is better than what was read, and is kept:
     /// its setting, its file and its fault. None if what was read will be served.
-    pub(super) fn objection(&self, pair: Option<&Pair>) -> Option<String> {
+    pub(super) fn objection(&self, pair: Option<&CertificatePair>) -> Option<String> {
         match (self, pair) {
             (Self::Files(files), Some(pair)) => files.objection(pair),
             _ => None,
@@ -108,60 +109,30 @@ impl Certificates {
     }
 
     /// Serves what was read, unless there is an objection.
-    pub(super) fn apply(&self, pair: Option<Pair>) {
+    pub(super) fn apply(&self, pair: Option<CertificatePair>) {
         if let (Self::Files(files), Some(pair)) = (self, pair) {
             files.apply(pair);
         }
     }
 }
 
-/// What a configuration says of where the certificate is. That changes with a
-/// restart only.
+/// The way to the certificate that a configuration names. It changes with a restart
+/// only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    Nowhere,
+pub(super) enum CertificateSource {
+    Plaintext,
     Files,
     Acme,
 }
 
-impl Source {
+impl CertificateSource {
     pub(super) fn of(config: &Config) -> Self {
         if !config.acme.hostnames.is_empty() {
             Self::Acme
         } else if config.tls.cert.is_some() {
             Self::Files
         } else {
-            Self::Nowhere
+            Self::Plaintext
         }
     }
-}
-
-/// Certificates that are handed to the handshakes, and told to the metrics.
-struct Served {
-    serving: Arc<Serving>,
-    metrics: Arc<Metrics>,
-}
-
-impl Served {
-    fn new(serving: Serving, metrics: Arc<Metrics>) -> Self {
-        Self {
-            serving: Arc::new(serving),
-            metrics,
-        }
-    }
-
-    fn set(&self, certificate: Certificate) {
-        let until = certificate.validity().until;
-        self.metrics.certificate_loaded(until);
-        self.serving.set(certificate);
-    }
-}
-
-/// For log lines: until when a certificate is valid.
-fn valid_until(certificate: &Certificate) -> String {
-    timestamp(certificate.validity().until)
-}
-
-fn timestamp(time: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string()
 }

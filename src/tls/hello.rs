@@ -27,23 +27,23 @@ pub(super) enum Hello {
 impl Hello {
     /// Reads what has come so far.
     pub(super) fn read(received: &[u8]) -> Self {
-        match Message::read(received) {
-            Message::Partial if received.len() < HELLO_MAX => Self::Partial,
-            Message::Partial | Message::Other => Self::Whole(Vec::new()),
-            Message::Hello(body) => Self::Whole(shared_groups(&body).unwrap_or_default()),
+        match HandshakeMessage::read(received) {
+            HandshakeMessage::Partial if received.len() < HELLO_MAX => Self::Partial,
+            HandshakeMessage::Partial | HandshakeMessage::Other => Self::Whole(Vec::new()),
+            HandshakeMessage::Hello(body) => Self::Whole(shared_groups(&body).unwrap_or_default()),
         }
     }
 }
 
 /// The first message of a handshake.
-enum Message {
+enum HandshakeMessage {
     Partial,
     Hello(Vec<u8>),
     /// Anything else, or longer than is looked at.
     Other,
 }
 
-impl Message {
+impl HandshakeMessage {
     /// Puts it together: it may be spread over any number of records.
     fn read(received: &[u8]) -> Self {
         let mut records = Reader(received);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use snowflake_broker::tls::{Certificate, ServerConfigs, Serving};
+use snowflake_broker::tls::{CertResolver, Certificate, ServerConfigs};
 
 use crate::collector::{Collector, Kept, attribute};
 use crate::privacy::PrivacyWatch;
@@ -131,12 +131,12 @@ async fn over_tls_by_either() {
     let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     fs::write(&roots, pair.cert.pem()).unwrap();
     let key = pair.signing_key.serialize_pem();
-    let serving = Serving::default();
+    let resolver = CertResolver::default();
     let certificate = Certificate::from_pem(pair.cert.pem().as_bytes(), key.as_bytes());
-    serving.set(certificate.unwrap());
-    let serving = Arc::new(serving);
+    resolver.set(certificate.unwrap());
+    let resolver = Arc::new(resolver);
     for protocol in ["grpc", "http/protobuf"] {
-        let configs = ServerConfigs::new(&serving).unwrap();
+        let configs = ServerConfigs::new(&resolver).unwrap();
         let tls = Arc::new(move |hello: &[u8]| configs.choose(hello));
         let collector = Collector::start(Some(tls)).await;
         let endpoint = format!("https://localhost:{}", collector.addr.port());

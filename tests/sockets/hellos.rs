@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustls::ServerConnection;
 use rustls::crypto::aws_lc_rs;
-use snowflake_broker::tls::{Certificate, ServerConfigs, Serving};
+use snowflake_broker::tls::{CertResolver, Certificate, ServerConfigs};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -142,9 +142,9 @@ fn extension(kind: u16, content: &[u8]) -> Vec<u8> {
 fn configs() -> ServerConfigs {
     let pair = rcgen::generate_simple_self_signed(["broker.example".to_owned()]).unwrap();
     let (cert, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
-    let serving = Serving::default();
-    serving.set(Certificate::from_pem(cert.as_bytes(), key.as_bytes()).unwrap());
-    ServerConfigs::new(&Arc::new(serving)).unwrap()
+    let resolver = CertResolver::default();
+    resolver.set(Certificate::from_pem(cert.as_bytes(), key.as_bytes()).unwrap());
+    ServerConfigs::new(&Arc::new(resolver)).unwrap()
 }
 
 fn reply(configs: &ServerConfigs, hello: &[u8]) -> Reply {

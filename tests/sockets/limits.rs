@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use snowflake_broker::listener::accounts::{Accounts, Bounds};
 use snowflake_broker::listener::{self, Closing, DropReason, Observer, Server, Settings};
 use snowflake_broker::matching;
-use snowflake_broker::tls::{Certificate, ServerConfigs, Serving};
+use snowflake_broker::tls::{CertResolver, Certificate, ServerConfigs};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
@@ -68,9 +68,9 @@ async fn is_closed(mut stream: TcpStream) -> bool {
 async fn a_handshake_without_room_is_dropped_for_memory() {
     let pair = rcgen::generate_simple_self_signed(["broker.example".to_owned()]).unwrap();
     let (cert, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
-    let serving = Serving::default();
-    serving.set(Certificate::from_pem(cert.as_bytes(), key.as_bytes()).unwrap());
-    let configs = ServerConfigs::new(&Arc::new(serving)).unwrap();
+    let resolver = CertResolver::default();
+    resolver.set(Certificate::from_pem(cert.as_bytes(), key.as_bytes()).unwrap());
+    let configs = ServerConfigs::new(&Arc::new(resolver)).unwrap();
     let front = Front::new(matching::Settings::default());
     let listener = listener::bind("127.0.0.1:0").await.unwrap().remove(0);
     let addr = listener.local_addr().unwrap();

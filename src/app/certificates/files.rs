@@ -11,13 +11,13 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::{Served, valid_until};
+use super::store::{CertStore, valid_until};
 use crate::app::files::read_file;
 use crate::broker::clock;
-use crate::tls::{self, Certificate, Serving, Validity};
+use crate::tls::{self, CertResolver, Certificate, Validity};
 
 /// The certificate and key of two files, which fit.
-pub(in crate::app) struct Pair {
+pub(in crate::app) struct CertificatePair {
     settings: tls::Settings,
     content: Content,
     certificate: Certificate,
@@ -28,11 +28,11 @@ type Content = [u8; 32];
 
 /// Reads and checks the files that are set, if there are any. The error names
 /// the setting.
-pub(super) fn read(settings: &tls::Settings) -> anyhow::Result<Option<Pair>> {
+pub(super) fn read(settings: &tls::Settings) -> anyhow::Result<Option<CertificatePair>> {
     let Some(texts) = Texts::read(settings)? else {
         return Ok(None);
     };
-    Ok(Some(Pair {
+    Ok(Some(CertificatePair {
         settings: settings.clone(),
         content: texts.content(),
         certificate: texts.certificate()?,
@@ -77,7 +77,7 @@ impl Texts {
 /// The files, and what is served of them.
 pub(in crate::app) struct WatchedFiles {
     good: watch::Sender<Good>,
-    served: Served,
+    store: CertStore,
 }
 
 #[derive(Clone, PartialEq)]
@@ -90,7 +90,7 @@ struct Good {
 impl Good {
     /// The reason why it is better than this pair, if it is. An expired certificate is no
     /// replacement for one that clients take.
-    fn objection(&self, pair: &Pair, now: SystemTime) -> Option<String> {
+    fn objection(&self, pair: &CertificatePair, now: SystemTime) -> Option<String> {
         let is_better = self
             .validity
             .is_better_than(pair.certificate.validity(), now);
@@ -101,47 +101,47 @@ impl Good {
 }
 
 /// What a look at the files finds.
-enum Look {
+enum FileState {
     /// What is served already.
     Same,
-    New(Pair),
-    Broken(Trouble),
+    New(CertificatePair),
+    Broken(FileProblem),
 }
 
 /// What is wrong with the files; equal when nothing has changed since.
 #[derive(Clone, PartialEq)]
-struct Trouble {
+struct FileProblem {
     /// Of files that can be read.
     content: Option<Content>,
     reason: String,
 }
 
 impl WatchedFiles {
-    pub(super) fn new(pair: Pair, served: Served) -> Self {
+    pub(super) fn new(pair: CertificatePair, store: CertStore) -> Self {
         let good = Good {
             settings: pair.settings,
             content: pair.content,
             validity: pair.certificate.validity(),
         };
-        served.set(pair.certificate);
+        store.set(pair.certificate);
         Self {
             good: watch::Sender::new(good),
-            served,
+            store,
         }
     }
 
-    pub(super) fn serving(&self) -> Arc<Serving> {
-        Arc::clone(&self.served.serving)
+    pub(super) fn resolver(&self) -> Arc<CertResolver> {
+        self.store.resolver()
     }
 
     /// The reason why this pair will not be served.
-    pub(super) fn objection(&self, pair: &Pair) -> Option<String> {
+    pub(super) fn objection(&self, pair: &CertificatePair) -> Option<String> {
         self.good.borrow().objection(pair, clock::wall_clock())
     }
 
     /// Serves this pair if it is no worse than what is served, and watches its files
     /// from now on.
-    pub(super) fn apply(&self, pair: Pair) {
+    pub(super) fn apply(&self, pair: CertificatePair) {
         let now = clock::wall_clock();
         self.good
             .send_modify(|good| match good.objection(&pair, now) {
@@ -154,7 +154,7 @@ impl WatchedFiles {
     /// them, by renaming, by links or by writing in place, their content tells.
     pub(super) async fn watch(self: Arc<Self>) {
         let mut good = self.good.subscribe();
-        let mut settling = Settling::default();
+        let mut debounce = Debounce::default();
         loop {
             let known = good.borrow_and_update().clone();
             tokio::select! {
@@ -163,13 +163,13 @@ impl WatchedFiles {
                 _ = good.changed() => continue,
             }
             match look(known.clone()).await {
-                Look::Same => settling = Settling::default(),
-                Look::New(pair) => {
-                    settling = Settling::default();
+                FileState::Same => debounce = Debounce::default(),
+                FileState::New(pair) => {
+                    debounce = Debounce::default();
                     self.apply_unless_changed(&known, pair);
                 }
-                Look::Broken(trouble) => {
-                    if let Some(reason) = settling.news(trouble) {
+                FileState::Broken(problem) => {
+                    if let Some(reason) = debounce.news(problem) {
                         tracing::error!("the certificate stays the one before: {reason}");
                     }
                 }
@@ -178,7 +178,7 @@ impl WatchedFiles {
     }
 
     /// Leaves it at what SIGHUP has brought since the look, if it has.
-    fn apply_unless_changed(&self, known: &Good, pair: Pair) {
+    fn apply_unless_changed(&self, known: &Good, pair: CertificatePair) {
         let until = valid_until(&pair.certificate);
         let applied = self.good.send_if_modified(|good| {
             let is_known = good == known;
@@ -192,13 +192,13 @@ impl WatchedFiles {
         }
     }
 
-    fn replace(&self, good: &mut Good, pair: Pair) {
+    fn replace(&self, good: &mut Good, pair: CertificatePair) {
         *good = Good {
             settings: pair.settings,
             content: pair.content,
             validity: pair.certificate.validity(),
         };
-        self.served.set(pair.certificate);
+        self.store.set(pair.certificate);
     }
 }
 
@@ -212,62 +212,62 @@ async fn pause(interval: Duration) {
 
 /// Files may be on a network that is slow, so reading them is for another
 /// thread.
-async fn look(known: Good) -> Look {
+async fn look(known: Good) -> FileState {
     let looked = spawn_blocking(move || look_now(&known)).await;
     looked.unwrap_or_else(|error| {
-        Look::Broken(Trouble {
+        FileState::Broken(FileProblem {
             content: None,
             reason: error.to_string(),
         })
     })
 }
 
-fn look_now(known: &Good) -> Look {
+fn look_now(known: &Good) -> FileState {
     let broken = |content, error: anyhow::Error| {
         let reason = format!("{error:#}");
-        Look::Broken(Trouble { content, reason })
+        FileState::Broken(FileProblem { content, reason })
     };
     let texts = match Texts::read(&known.settings) {
         Ok(Some(texts)) => texts,
-        Ok(None) => return Look::Same,
+        Ok(None) => return FileState::Same,
         Err(error) => return broken(None, error),
     };
     let content = texts.content();
     if content == known.content {
-        return Look::Same;
+        return FileState::Same;
     }
     let certificate = match texts.certificate() {
         Ok(certificate) => certificate,
         Err(error) => return broken(Some(content), error),
     };
-    let pair = Pair {
+    let pair = CertificatePair {
         settings: known.settings.clone(),
         content,
         certificate,
     };
     match known.objection(&pair, clock::wall_clock()) {
         Some(reason) => broken(Some(content), anyhow!(reason)),
-        None => Look::New(pair),
+        None => FileState::New(pair),
     }
 }
 
-/// Trouble is reported when it is there at two looks in a row, and once:
+/// FileProblem is reported when it is there at two looks in a row, and once:
 /// between the writing of a new certificate and of its key they do not fit.
 #[derive(Default)]
-struct Settling {
-    last: Option<Trouble>,
+struct Debounce {
+    last: Option<FileProblem>,
     is_reported: bool,
 }
 
-impl Settling {
-    fn news(&mut self, trouble: Trouble) -> Option<String> {
-        if self.last.as_ref() != Some(&trouble) {
-            self.last = Some(trouble);
+impl Debounce {
+    fn news(&mut self, problem: FileProblem) -> Option<String> {
+        if self.last.as_ref() != Some(&problem) {
+            self.last = Some(problem);
             self.is_reported = false;
             return None;
         }
         let is_news = !std::mem::replace(&mut self.is_reported, true);
-        is_news.then_some(trouble.reason)
+        is_news.then_some(problem.reason)
     }
 }
 
@@ -275,8 +275,8 @@ impl Settling {
 mod tests {
     use super::*;
 
-    fn trouble(content: u8) -> Trouble {
-        Trouble {
+    fn problem(content: u8) -> FileProblem {
+        FileProblem {
             content: Some([content; 32]),
             reason: format!("{content}"),
         }
@@ -284,12 +284,12 @@ mod tests {
 
     #[test]
     fn trouble_that_stays_is_reported_once() {
-        let mut settling = Settling::default();
-        assert_eq!(settling.news(trouble(1)), None);
-        assert_eq!(settling.news(trouble(2)), None);
-        assert_eq!(settling.news(trouble(2)), Some("2".to_owned()));
-        assert_eq!(settling.news(trouble(2)), None);
-        assert_eq!(settling.news(trouble(3)), None);
-        assert_eq!(settling.news(trouble(3)), Some("3".to_owned()));
+        let mut debounce = Debounce::default();
+        assert_eq!(debounce.news(problem(1)), None);
+        assert_eq!(debounce.news(problem(2)), None);
+        assert_eq!(debounce.news(problem(2)), Some("2".to_owned()));
+        assert_eq!(debounce.news(problem(2)), None);
+        assert_eq!(debounce.news(problem(3)), None);
+        assert_eq!(debounce.news(problem(3)), Some("3".to_owned()));
     }
 }

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
 use super::cache::{Cache, SavedAccount, SavedCertificate};
-use super::{Served, timestamp, valid_until};
+use super::store::{CertStore, timestamp, valid_until};
 use crate::app::files::read_file;
 use crate::app::listen::cannot_listen;
 use crate::app::random;
@@ -20,7 +20,7 @@ use crate::metrics::labels::OrderOutcome;
 use crate::tls::acme::{
     self, Account, Authority, Challenges, OrderError, Proof, Settings, renewal_time, retry_delay,
 };
-use crate::tls::{Certificate, Flaw, Serving};
+use crate::tls::{CertResolver, Certificate, Flaw};
 
 /// How long an order may take in all.
 const ORDER_TIMEOUT: Duration = Duration::from_mins(5);
@@ -34,7 +34,7 @@ pub(in crate::app) struct Orders {
     authority: Authority,
     challenges: Arc<Challenges>,
     cache: Cache,
-    served: Served,
+    store: CertStore,
     /// When the certificate that is served at the start has to be replaced;
     /// `None` means at once.
     first_due: Option<SystemTime>,
@@ -65,7 +65,7 @@ impl Orders {
             authority: authority(settings)?,
             challenges: Arc::clone(&challenges),
             cache: Cache::open(&settings.cert_cache)?,
-            served: Served::new(Serving::answering(challenges), metrics),
+            store: CertStore::new(CertResolver::answering(challenges), metrics),
             first_due: None,
         };
         if let Some(saved) = orders.cache.certificate() {
@@ -76,8 +76,8 @@ impl Orders {
         Ok(orders)
     }
 
-    pub(super) fn serving(&self) -> Arc<Serving> {
-        Arc::clone(&self.served.serving)
+    pub(super) fn resolver(&self) -> Arc<CertResolver> {
+        self.store.resolver()
     }
 
     pub(super) fn challenges(&self) -> Arc<Challenges> {
@@ -107,7 +107,7 @@ impl Orders {
             tracing::warn!("acme.cert_cache: the saved certificate: {flaw}");
         }
         let validity = certificate.validity();
-        self.served.set(certificate);
+        self.store.set(certificate);
         fits.then(|| renewal_time(validity, random::fraction()))
     }
 
@@ -147,10 +147,10 @@ impl Orders {
         let ordered = timeout(ORDER_TIMEOUT, self.try_order(progress, proof)).await;
         match ordered.unwrap_or(Err(OrderError::TooLong)) {
             Ok((certificate, saved)) => {
-                self.served.metrics.order_ended(OrderOutcome::Issued);
+                self.store.order_ended(OrderOutcome::Issued);
                 let until = valid_until(&certificate);
                 let validity = certificate.validity();
-                self.served.set(certificate);
+                self.store.set(certificate);
                 tracing::info!(names, until, "serving a new certificate");
                 progress.failures = 0;
                 progress.unsaved = Some(saved);
@@ -170,7 +170,7 @@ impl Orders {
         } else {
             OrderOutcome::Failed
         };
-        self.served.metrics.order_ended(outcome);
+        self.store.order_ended(outcome);
         if error.needs_new_account() {
             progress.account = None;
         }

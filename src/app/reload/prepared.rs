@@ -10,7 +10,7 @@ use rustls::ServerConfig;
 
 use crate::app::accounts;
 use crate::app::admin::access;
-use crate::app::certificates::{self, Certificates, Pair};
+use crate::app::certificates::{self, CertificatePair, Certificates};
 use crate::app::countries;
 use crate::app::exposed;
 use crate::app::federation::{self, Peers, Tls};
@@ -134,7 +134,7 @@ pub(super) struct Prepared {
     /// The warnings about the files.
     pub(super) warnings: Vec<String>,
     knowledge: Knowledge,
-    certificate: Option<Pair>,
+    certificate: Option<CertificatePair>,
     /// The one that is served is better.
     keeps_certificate: bool,
     log_level: LogLevel,

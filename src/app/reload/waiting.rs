@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use toml::Table;
 
-use crate::app::certificates::Source;
+use crate::app::certificates::CertificateSource;
 use crate::config::Config;
 
 /// The sections and keys that a reload puts in force. All others wait for a
@@ -36,7 +36,7 @@ const NOT_RELOADED: [&str; 4] = [
 /// does not put in force, by name.
 pub(super) fn keys(started: &Config, new: &Config) -> Vec<String> {
     // Other files are read; a certificate from elsewhere needs a restart.
-    let keeps_source = Source::of(started) == Source::of(new);
+    let keeps_source = CertificateSource::of(started) == CertificateSource::of(new);
     let (started, new) = (tree(started), tree(new));
     let sections: BTreeSet<&String> = started.keys().chain(new.keys()).collect();
     let mut waiting = Vec::new();

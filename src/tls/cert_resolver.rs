@@ -1,4 +1,4 @@
-//! What a handshake is answered with.
+//! The certificate that a handshake is answered with.
 
 use std::sync::Arc;
 
@@ -6,20 +6,20 @@ use arc_swap::ArcSwapOption;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::Certificate;
 use super::acme::{self, Challenges};
+use super::certificate::Certificate;
 
-/// The certificate that is served, whatever name the client asks for: domain
+/// Resolves to one certificate, whatever name the client asks for: domain
 /// fronting sends other names than ours. Without one, handshakes fail; only a
 /// certificate authority that looks for the answer to its challenge gets it.
 #[derive(Debug, Default)]
-pub struct Serving {
+pub struct CertResolver {
     current: ArcSwapOption<CertifiedKey>,
     challenges: Option<Arc<Challenges>>,
 }
 
-impl Serving {
-    /// Serves no certificate yet; these TLS-ALPN-01 challenges are answered.
+impl CertResolver {
+    /// Has no certificate yet; these TLS-ALPN-01 challenges are answered.
     pub fn answering(challenges: Arc<Challenges>) -> Self {
         Self {
             current: ArcSwapOption::empty(),
@@ -27,7 +27,8 @@ impl Serving {
         }
     }
 
-    /// From now on this is served. Connections that there are stay as they are.
+    /// Serves this certificate from now on. Connections that there are stay as they
+    /// are.
     pub fn set(&self, certificate: Certificate) {
         self.current.store(Some(certificate.into_key()));
     }
@@ -37,7 +38,7 @@ impl Serving {
     }
 }
 
-impl ResolvesServerCert for Serving {
+impl ResolvesServerCert for CertResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         if is_challenge(&hello) {
             let challenges = self.challenges.as_ref()?;
@@ -47,7 +48,7 @@ impl ResolvesServerCert for Serving {
     }
 }
 
-/// Whoever validates offers this protocol and no other (RFC 8737, section 3).
+/// An authority that validates offers this protocol and no other (RFC 8737, section 3).
 fn is_challenge(hello: &ClientHello<'_>) -> bool {
     let mut offered = hello.alpn().into_iter().flatten();
     offered.next() == Some(acme::ALPN_PROTOCOL) && offered.next().is_none()

@@ -1,0 +1,49 @@
+//! The certificate that is served, with what the metrics and the log say of it.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::metrics::Metrics;
+use crate::metrics::labels::OrderOutcome;
+use crate::tls::{CertResolver, Certificate};
+
+/// Hands certificates to the handshakes, and tells the metrics.
+pub(super) struct CertStore {
+    resolver: Arc<CertResolver>,
+    metrics: Arc<Metrics>,
+}
+
+impl CertStore {
+    pub(super) fn new(resolver: CertResolver, metrics: Arc<Metrics>) -> Self {
+        Self {
+            resolver: Arc::new(resolver),
+            metrics,
+        }
+    }
+
+    pub(super) fn resolver(&self) -> Arc<CertResolver> {
+        Arc::clone(&self.resolver)
+    }
+
+    /// Serves this certificate from now on.
+    pub(super) fn set(&self, certificate: Certificate) {
+        let until = certificate.validity().until;
+        self.metrics.certificate_loaded(until);
+        self.resolver.set(certificate);
+    }
+
+    /// Counts an order.
+    pub(super) fn order_ended(&self, outcome: OrderOutcome) {
+        self.metrics.order_ended(outcome);
+    }
+}
+
+/// For log lines: the time until which a certificate is valid.
+pub(super) fn valid_until(certificate: &Certificate) -> String {
+    timestamp(certificate.validity().until)
+}
+
+/// For log lines: a time of the calendar.
+pub(super) fn timestamp(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
