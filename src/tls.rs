@@ -17,6 +17,7 @@ use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::server::ProducesTickets;
 use rustls::{NamedGroup, ServerConfig};
+use rustls_acme::acme::ACME_TLS_ALPN_NAME;
 use serde::{Deserialize, Serialize};
 
 pub use cert_resolver::CertResolver;
@@ -117,7 +118,7 @@ fn server_config(
     let mut protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     if resolver.answers_challenges() {
         // The last one: it is for those who offer nothing else.
-        protocols.push(acme::ALPN_PROTOCOL.to_vec());
+        protocols.push(ACME_TLS_ALPN_NAME.to_vec());
     }
     let provider = CryptoProvider {
         kx_groups: groups.to_vec(),

@@ -6,6 +6,7 @@ mod authority;
 mod challenges;
 mod http01;
 mod order;
+mod order_error;
 mod schedule;
 
 use std::path::PathBuf;
@@ -13,14 +14,12 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use authority::{Authority, InvalidAuthority, check_directory};
-pub use challenges::{Challenges, Proof};
+pub use challenges::Challenges;
 pub use http01::router;
-pub use instant_acme::{Account, AccountCredentials};
-pub use order::{Issued, OrderError, order};
+pub use order::{Issued, Order, Proof};
+pub use order_error::OrderError;
+pub use rustls_acme::AccountCache;
 pub use schedule::{renewal_time, retry_delay};
-
-/// What a client offers that validates by TLS-ALPN-01 (RFC 8737, section 6.2).
-pub(super) const ALPN_PROTOCOL: &[u8] = b"acme-tls/1";
 
 /// For which names to order a certificate, where and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

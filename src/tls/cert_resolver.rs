@@ -5,8 +5,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls_acme::is_tls_alpn_challenge;
 
-use super::acme::{self, Challenges};
+use super::acme::Challenges;
 use super::certificate::Certificate;
 
 /// Resolves to one certificate, whatever name the client asks for: domain
@@ -40,16 +41,9 @@ impl CertResolver {
 
 impl ResolvesServerCert for CertResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        if is_challenge(&hello) {
-            let challenges = self.challenges.as_ref()?;
-            return challenges.certificate(hello.server_name()?);
+        if is_tls_alpn_challenge(&hello) {
+            return self.challenges.as_ref()?.resolve(hello);
         }
         self.current.load_full()
     }
-}
-
-/// An authority that validates offers this protocol and no other (RFC 8737, section 3).
-fn is_challenge(hello: &ClientHello<'_>) -> bool {
-    let mut offered = hello.alpn().into_iter().flatten();
-    offered.next() == Some(acme::ALPN_PROTOCOL) && offered.next().is_none()
 }

@@ -101,6 +101,19 @@ async fn expect_failure(command: &mut Command, code: i32, reason: &str) {
     assert!(log.lines().last().unwrap().starts_with(reason), "{log}");
 }
 
+#[tokio::test]
+async fn not_with_an_authority_that_takes_no_nonce_which_is_no_refusal() {
+    let (pebble, site) = (Pebble::new(), Site::new());
+    let mut authority = pebble.start_rejecting_nonces(100).await;
+    let mut broker = site.start(&pebble, Proofs::TlsAlpn01).await;
+    broker.until_logged("there is no new certificate: ").await;
+    assert!(broker.log().contains("badNonce"));
+    // Tried again at once, a few times.
+    assert!(authority.asked_for_account() >= 8);
+    assert_eq!(broker.orders("refused").await, 0);
+    assert!(broker.orders("failed").await >= 1);
+}
+
 /// It takes up to 13 s until the broker asks again.
 #[tokio::test]
 async fn after_the_authority_was_down_at_the_start() {

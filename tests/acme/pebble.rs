@@ -67,8 +67,14 @@ impl Pebble {
         self.scratch.path().join("ca.pem")
     }
 
-    /// Begins to answer.
+    /// Begins to answer. It refuses one nonce in twenty, as it does unless told
+    /// otherwise.
     pub(crate) async fn start(&self) -> RunningPebble {
+        self.start_rejecting_nonces(5).await
+    }
+
+    /// Begins to answer, and refuses so many nonces of a hundred.
+    pub(crate) async fn start_rejecting_nonces(&self, percentage: u32) -> RunningPebble {
         let scratch = self.scratch.path();
         let names = free_address();
         let mut command = Command::new(program("pebble-challtestsrv"));
@@ -96,6 +102,7 @@ impl Pebble {
             .arg(file)
             .args(["-dnsserver", &names.to_string()])
             .env("PEBBLE_VA_NOSLEEP", "1")
+            .env("PEBBLE_WFE_NONCEREJECT", percentage.to_string())
             // Every name has to be proven every time.
             .env("PEBBLE_AUTHZREUSE", "0");
         let mut process = Process::start(&mut command, scratch.join("pebble.log")).unwrap();
@@ -129,10 +136,19 @@ impl RunningPebble {
         until_gone(pebble.directory).await;
     }
 
-    /// How many certificates it has issued since the first start.
+    /// The number of certificates that it has issued since the first start.
     pub(crate) fn issued(&mut self) -> usize {
-        let log = self.process.log().unwrap();
-        log.matches("Issued certificate serial").count()
+        self.count("Issued certificate serial")
+    }
+
+    /// The number of times that it was asked for an account since the first start,
+    /// with which every order begins.
+    pub(crate) fn asked_for_account(&mut self) -> usize {
+        self.count("POST /sign-me-up")
+    }
+
+    fn count(&mut self, text: &str) -> usize {
+        self.process.log().unwrap().matches(text).count()
     }
 }
 

@@ -86,7 +86,8 @@ async fn what_is_due_or_expired_is_served_until_the_authority_is_there() {
     broker.until_vouched_for_by(&authority.root).await;
 }
 
-/// An authority that has lost its accounts, as pebble does, gets a new one.
+/// An authority that has lost its accounts, as pebble does, gets a new one, for the
+/// same key and in the same order.
 #[tokio::test]
 async fn an_account_that_is_unknown_is_opened_again() {
     let (pebble, site) = (Pebble::new(), Site::new());
@@ -100,7 +101,36 @@ async fn an_account_that_is_unknown_is_opened_again() {
     let authority = pebble.start().await;
     let broker = site.start(&pebble, Proofs::TlsAlpn01).await;
     broker.until_vouched_for_by(&authority.root).await;
-    assert_eq!(broker.orders("refused").await, 1);
+    assert_eq!(broker.orders("issued").await, 1);
+    assert_eq!(broker.orders("refused").await, 0);
+}
+
+/// Builds that had another library for ACME kept the account's URL, too.
+#[tokio::test]
+async fn an_account_that_was_saved_by_an_older_build_is_kept() {
+    let (pebble, site) = (Pebble::new(), Site::new());
+    site.keep_certificate(&pebble, 85 * DAY, 5 * DAY);
+    let account = format!(
+        r#"{{
+  "directory": "{url}",
+  "email": "operator@broker.example",
+  "credentials": {{
+    "id": "https://127.0.0.1:14000/my-account/385550ca61d54e76",
+    "key_pkcs8": "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgpR-l-lXI7ZtHrHdbVc-UReW3VgNpo7pleHKjPOA1-iyhRANCAATQV2gVCOI91_wDBbFm0lchBH8ceZPnqVZfMOrlrKF-0SNpgVvx3pG75pBHdjw6_5woHZ_Kb45Z8UP-wTacqWgO",
+    "directory": "{url}"
+  }}
+}}
+"#,
+        url = pebble.url()
+    );
+    let file = site.cache().join("account.json");
+    fs::write(&file, &account).unwrap();
+    let authority = pebble.start().await;
+    let broker = site.start(&pebble, Proofs::TlsAlpn01).await;
+    broker.until_vouched_for_by(&authority.root).await;
+    assert_eq!(broker.orders("issued").await, 1);
+    // A new account would have been saved.
+    assert_eq!(fs::read_to_string(&file).unwrap(), account);
 }
 
 /// A file that cannot be replaced stands for a disk that is full.

@@ -1,29 +1,68 @@
 //! The directory that keeps what was got by ACME over a restart. Its files
 //! have other names than those of the reference broker, which are left alone.
 
+use std::convert::Infallible;
 use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
+use async_trait::async_trait;
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
 use crate::app::persistence::atomic_file;
 use crate::file_access::{self, regular};
-use crate::tls::acme::{AccountCredentials, Issued, Settings};
+use crate::tls::acme::{AccountCache, Issued, Settings};
 
 const ACCOUNT: &str = "account.json";
 const CERTIFICATE: &str = "certificate.json";
 
 /// The account at a certificate authority.
-#[derive(Serialize, Deserialize)]
-pub(super) struct SavedAccount {
-    pub(super) directory: String,
-    pub(super) email: Option<String>,
-    pub(super) credentials: AccountCredentials,
+#[derive(Clone, Serialize, Deserialize)]
+struct SavedAccount {
+    directory: String,
+    email: Option<String>,
+    credentials: AccountKey,
+}
+
+/// The private key that the account is known by: PKCS #8, in URL-safe base64.
+#[derive(Clone, Serialize, Deserialize)]
+struct AccountKey {
+    key_pkcs8: String,
+}
+
+impl SavedAccount {
+    fn new(contact: &[String], directory: &str, key: &[u8]) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            email: email(contact),
+            credentials: AccountKey {
+                key_pkcs8: BASE64_URL_SAFE_NO_PAD.encode(key),
+            },
+        }
+    }
+
+    /// The key, if the account is with this authority and has this contact.
+    fn key(&self, contact: &[String], directory: &str) -> Option<Vec<u8>> {
+        let fits = self.directory == directory && self.email == email(contact);
+        let key = BASE64_URL_SAFE_NO_PAD.decode(&self.credentials.key_pkcs8);
+        key.ok().filter(|_| fits)
+    }
+}
+
+fn email(contact: &[String]) -> Option<String> {
+    let contact = contact.first()?;
+    Some(
+        contact
+            .strip_prefix("mailto:")
+            .unwrap_or(contact)
+            .to_owned(),
+    )
 }
 
 /// The last certificate, and what it was ordered for.
@@ -46,8 +85,12 @@ impl SavedCertificate {
     }
 }
 
-/// The directory.
-pub(super) struct Cache(PathBuf);
+/// The directory, and the account that was read from it or could not be saved.
+#[derive(Clone)]
+pub(super) struct Cache {
+    path: Arc<Path>,
+    account: Arc<Mutex<Option<SavedAccount>>>,
+}
 
 /// Refuses a directory that cannot be used, or has files in it that cannot be read:
 /// the broker would order anew at every start. Touches nothing.
@@ -91,12 +134,12 @@ impl Cache {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(path).with_context(wrong)?;
-        Ok(Self(path.to_owned()))
-    }
-
-    /// The account that was saved last. One that cannot be read costs a new one.
-    pub(super) fn account(&self) -> Option<SavedAccount> {
-        self.load(ACCOUNT)
+        let cache = Self {
+            path: path.into(),
+            account: Arc::default(),
+        };
+        *cache.saved_account() = cache.load(ACCOUNT);
+        Ok(cache)
     }
 
     /// The certificate that was saved last. One that cannot be read costs an
@@ -105,16 +148,21 @@ impl Cache {
         self.load(CERTIFICATE)
     }
 
-    pub(super) async fn save_account(&self, account: &SavedAccount) -> io::Result<()> {
-        self.save(ACCOUNT, account).await
-    }
-
     pub(super) async fn save_certificate(&self, certificate: &SavedCertificate) -> io::Result<()> {
         self.save(CERTIFICATE, certificate).await
     }
 
+    /// Lets the next order open an account.
+    pub(super) fn forget_account(&self) {
+        *self.saved_account() = None;
+    }
+
+    fn saved_account(&self) -> MutexGuard<'_, Option<SavedAccount>> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn load<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        let path = self.0.join(name);
+        let path = self.path.join(name);
         let loaded = match regular::read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return None,
             Err(error) => Err(error.to_string()),
@@ -133,7 +181,39 @@ impl Cache {
 
     async fn save<T: Serialize>(&self, name: &str, value: &T) -> io::Result<()> {
         let text = serde_json::to_string_pretty(value)? + "\n";
-        let path = self.0.join(name);
+        let path = self.path.join(name);
         spawn_blocking(move || atomic_file::replace(&path, &text, atomic_file::PRIVATE)).await?
+    }
+}
+
+/// The key of an account is saved before the authority knows of it. One that cannot
+/// be read, or cannot be saved, costs a new account.
+#[async_trait]
+impl AccountCache for Cache {
+    type EA = Infallible;
+
+    async fn load_account(
+        &self,
+        contact: &[String],
+        directory: &str,
+    ) -> Result<Option<Vec<u8>>, Infallible> {
+        let account = self.saved_account();
+        Ok(account
+            .as_ref()
+            .and_then(|saved| saved.key(contact, directory)))
+    }
+
+    async fn store_account(
+        &self,
+        contact: &[String],
+        directory: &str,
+        key: &[u8],
+    ) -> Result<(), Infallible> {
+        let account = SavedAccount::new(contact, directory, key);
+        *self.saved_account() = Some(account.clone());
+        if let Err(error) = self.save(ACCOUNT, &account).await {
+            tracing::warn!(%error, "acme.cert_cache: cannot save the account");
+        }
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
-use super::cache::{Cache, SavedAccount, SavedCertificate};
+use super::cache::{Cache, SavedCertificate};
 use super::store::{CertStore, timestamp, valid_until};
 use crate::app::files::read_file;
 use crate::app::listen::cannot_listen;
@@ -18,17 +18,17 @@ use crate::listener;
 use crate::metrics::Metrics;
 use crate::metrics::labels::OrderOutcome;
 use crate::tls::acme::{
-    self, Account, Authority, Challenges, OrderError, Proof, Settings, renewal_time, retry_delay,
+    Authority, Challenges, Order, OrderError, Proof, Settings, renewal_time, retry_delay,
 };
 use crate::tls::{CertResolver, Certificate, Flaw};
 
-/// How long an order may take in all.
+/// The time that an order may take in all.
 const ORDER_TIMEOUT: Duration = Duration::from_mins(5);
-/// How often the calendar is looked at, for it may be set; and how soon after
-/// one certificate the next is ordered at the earliest, for it may be set wrong.
+/// The interval at which the calendar is looked at, for it may be set; and the least
+/// time from one certificate to the order of the next, for it may be set wrong.
 const LOOK_INTERVAL: Duration = Duration::from_hours(1);
 
-/// What to order, from whom.
+/// Orders from one certificate authority.
 pub(in crate::app) struct Orders {
     settings: Settings,
     authority: Authority,
@@ -40,15 +40,14 @@ pub(in crate::app) struct Orders {
     first_due: Option<SystemTime>,
 }
 
-/// How far the orders have come.
+/// The state of the orders.
 struct Progress {
     due: Option<SystemTime>,
     /// The ways to prove the names, first the one to try next.
     proofs: Vec<Proof>,
     /// In a row.
     failures: u32,
-    account: Option<SavedAccount>,
-    /// What could not be saved yet.
+    /// The certificate that could not be saved yet.
     unsaved: Option<SavedCertificate>,
 }
 
@@ -117,9 +116,6 @@ impl Orders {
             due: self.first_due,
             proofs,
             failures: 0,
-            account: self.cache.account().filter(|saved| {
-                saved.directory == self.settings.directory && saved.email == self.settings.email
-            }),
             unsaved: None,
         };
         loop {
@@ -144,7 +140,7 @@ impl Orders {
         let names = self.settings.hostnames.join(", ");
         let proof = progress.proofs[0];
         tracing::info!(names, proof = %proof, "ordering a certificate");
-        let ordered = timeout(ORDER_TIMEOUT, self.try_order(progress, proof)).await;
+        let ordered = timeout(ORDER_TIMEOUT, self.try_order(proof)).await;
         match ordered.unwrap_or(Err(OrderError::TooLong)) {
             Ok((certificate, saved)) => {
                 self.store.order_ended(OrderOutcome::Issued);
@@ -171,8 +167,8 @@ impl Orders {
             OrderOutcome::Failed
         };
         self.store.order_ended(outcome);
-        if error.needs_new_account() {
-            progress.account = None;
+        if matches!(error, OrderError::AccountKey) {
+            self.cache.forget_account();
         }
         progress.failures = progress.failures.saturating_add(1);
         let delay = retry_delay(progress.failures, random::fraction());
@@ -182,42 +178,24 @@ impl Orders {
         sleep(delay).await;
     }
 
-    async fn try_order(
-        &self,
-        progress: &mut Progress,
-        proof: Proof,
-    ) -> Result<(Certificate, SavedCertificate), OrderError> {
+    async fn try_order(&self, proof: Proof) -> Result<(Certificate, SavedCertificate), OrderError> {
         let Settings {
             directory,
             hostnames,
+            email,
             ..
         } = &self.settings;
-        let account = self.account(progress).await?;
-        let issued = acme::order(&account, hostnames, proof, &self.challenges).await?;
+        let order = Order {
+            names: hostnames,
+            email: email.as_deref(),
+            proof,
+        };
+        let issued = order
+            .place(&self.authority, &self.challenges, &self.cache)
+            .await?;
         let certificate = Certificate::from_pem(issued.chain.as_bytes(), issued.key.as_bytes())?;
         let saved = SavedCertificate::new(directory, hostnames, issued);
         Ok((certificate, saved))
-    }
-
-    /// The account that there is, else a new one.
-    async fn account(&self, progress: &mut Progress) -> Result<Account, OrderError> {
-        if let Some(saved) = &progress.account {
-            return Ok(self.authority.account(&saved.credentials).await?);
-        }
-        let Settings {
-            directory, email, ..
-        } = &self.settings;
-        let (account, credentials) = self.authority.open_account(email.as_deref()).await?;
-        let saved = SavedAccount {
-            directory: directory.clone(),
-            email: email.clone(),
-            credentials,
-        };
-        if let Err(error) = self.cache.save_account(&saved).await {
-            tracing::warn!(%error, "acme.cert_cache: cannot save the account");
-        }
-        progress.account = Some(saved);
-        Ok(account)
     }
 
     /// Saves the certificate, if it is not; what fails is tried again later.
@@ -243,7 +221,7 @@ fn normalised(hostnames: &[String]) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// Whom certificates are ordered from. The error names the setting.
+/// The authority that certificates are ordered from. The error names the setting.
 pub(super) fn authority(settings: &Settings) -> anyhow::Result<Authority> {
     let ca_file = settings.ca_file.as_deref();
     let vouchers = ca_file.map(|path| read_file("acme.ca_file", path));

@@ -1,34 +1,15 @@
-//! HTTPS to the certificate authority, and the account there.
+//! The certificate authority, and whom its own certificate is from.
 
-use std::error::Error as StdError;
-use std::future::Future;
-use std::pin::Pin;
-use std::time::Duration;
+use std::sync::Arc;
 
-use http::header::CONTENT_TYPE;
-use http::{Request, Response, Uri};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Bytes;
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
-use instant_acme::{
-    Account, AccountCredentials, BodyWrapper, BytesResponse, Error, HttpClient, NewAccount,
-};
+use http::Uri;
+use hyper_rustls::ConfigBuilderExt as _;
 use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
-use tokio::time::timeout;
 
-use crate::causes::with_causes;
 use crate::tls::mutual::{InvalidMutualTls, roots};
 
-/// How long the authority may take over one reply.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
-/// The longest reply that is read, in bytes: a chain has some 10,000.
-const REPLY_MAX: usize = 1024 * 1024;
-
-/// Why there is no way to the authority.
+/// The reason why there is no way to the authority.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidAuthority {
     /// The file.
@@ -45,8 +26,8 @@ pub enum InvalidAuthority {
 /// A certificate authority.
 #[derive(Clone, Debug)]
 pub struct Authority {
-    directory: String,
-    tls: ClientConfig,
+    pub(super) directory: String,
+    pub(super) tls: Arc<ClientConfig>,
 }
 
 impl Authority {
@@ -65,91 +46,22 @@ impl Authority {
         };
         Ok(Self {
             directory: directory.to_owned(),
-            tls: tls.with_no_client_auth(),
+            tls: Arc::new(tls.with_no_client_auth()),
         })
-    }
-
-    /// Goes on with an account.
-    pub async fn account(&self, credentials: &AccountCredentials) -> Result<Account, Error> {
-        // They cannot be cloned.
-        let credentials = serde_json::from_value(serde_json::to_value(credentials)?)?;
-        Account::builder_with_http(self.client())
-            .from_credentials(credentials)
-            .await
-    }
-
-    /// Opens an account, which says that one agrees to the terms of service.
-    pub async fn open_account(
-        &self,
-        email: Option<&str>,
-    ) -> Result<(Account, AccountCredentials), Error> {
-        let contact = email.map(|email| format!("mailto:{email}"));
-        let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
-        let account = NewAccount {
-            contact: &contact,
-            terms_of_service_agreed: true,
-            only_return_existing: false,
-        };
-        Account::builder_with_http(self.client())
-            .create(&account, self.directory.clone(), None)
-            .await
-    }
-
-    /// Of its own for each order: a connection kept for months is of no use.
-    fn client(&self) -> Box<dyn HttpClient> {
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(self.tls.clone())
-            .https_only()
-            .enable_http1()
-            .build();
-        Box::new(Https(
-            Client::builder(TokioExecutor::new()).build(connector),
-        ))
     }
 }
 
-/// What is wrong with the URL of a directory.
+/// Checks the URL of a directory, and says what is wrong with it.
 pub fn check_directory(url: &str) -> Result<(), &'static str> {
     let uri: Uri = url.parse().map_err(|_| "is no URL")?;
-    if uri.scheme_str() != Some("https") || uri.host().is_none_or(str::is_empty) {
+    let host = uri.host().unwrap_or_default();
+    if uri.scheme_str() != Some("https") || host.is_empty() {
         return Err("has to be a URL that begins with https://");
     }
+    if host.starts_with('[') {
+        return Err("has an IPv6 address, which the ACME client cannot use: put its name there");
+    }
     Ok(())
-}
-
-type Body = BodyWrapper<Bytes>;
-
-#[derive(Clone)]
-struct Https(Client<HttpsConnector<HttpConnector>, Body>);
-
-impl HttpClient for Https {
-    fn request(
-        &self,
-        request: Request<Body>,
-    ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
-        let client = self.0.clone();
-        Box::pin(async move {
-            let reply = timeout(REPLY_TIMEOUT, reply(&client, request)).await;
-            let reply = reply.unwrap_or_else(|_| Err("the authority does not reply".into()));
-            reply.map(BytesResponse::from).map_err(Error::Other)
-        })
-    }
-}
-
-async fn reply(
-    client: &Client<HttpsConnector<HttpConnector>, Body>,
-    request: Request<Body>,
-) -> Result<Response<Full<Bytes>>, Box<dyn StdError + Send + Sync>> {
-    let reply = client.request(request).await;
-    let (head, body) = reply.map_err(|error| with_causes(&error))?.into_parts();
-    let body = Limited::new(body, REPLY_MAX).collect().await?.to_bytes();
-    let is_problem = |kind: &[u8]| kind.starts_with(b"application/problem+json");
-    let kind = head.headers.get(CONTENT_TYPE);
-    if !head.status.is_success() && !kind.is_some_and(|kind| is_problem(kind.as_bytes())) {
-        // What is in front of the authority speaks, and not by RFC 8555.
-        return Err(format!("the authority replies {}", head.status).into());
-    }
-    Ok(Response::from_parts(head, Full::from(body)))
 }
 
 #[cfg(test)]
@@ -171,8 +83,17 @@ mod tests {
 
     #[test]
     fn directories_are_https_urls() {
-        assert_eq!(check_directory("https://ca.example:14000/dir"), Ok(()));
-        for wrong in ["http://ca.example/dir", "ca.example", "https://", "", "a b"] {
+        for right in ["https://ca.example:14000/dir", "https://192.0.2.1/dir"] {
+            assert_eq!(check_directory(right), Ok(()));
+        }
+        for wrong in [
+            "http://ca.example/dir",
+            "ca.example",
+            "https://",
+            "",
+            "a b",
+            "https://[2001:db8::1]/dir",
+        ] {
             assert!(check_directory(wrong).is_err(), "{wrong}");
         }
     }

@@ -1,13 +1,15 @@
-//! What is served in the clear for HTTP-01.
+//! The pages that are served in the clear for HTTP-01.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use http::{Method, StatusCode, Uri};
+use tower::ServiceExt as _;
 
-use super::Challenges;
+use super::challenges::Challenges;
 
 /// Answers challenges (RFC 8555, section 8.3); everything else is 404. There is
 /// no way from here to https: a client that was told to come in the clear by
@@ -19,11 +21,11 @@ pub fn router(challenges: Arc<Challenges>) -> Router {
         .with_state(challenges)
 }
 
-async fn page(
-    State(challenges): State<Arc<Challenges>>,
-    Path(token): Path<String>,
-) -> Result<String, StatusCode> {
-    challenges.page(&token).ok_or(StatusCode::NOT_FOUND)
+async fn page(State(challenges): State<Arc<Challenges>>, request: Request) -> Response {
+    match challenges.http() {
+        Some(service) => service.oneshot(request).await.into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 /// The reply to everything else, but for the options of the server as a whole
@@ -39,8 +41,6 @@ async fn elsewhere(method: Method, target: Uri) -> StatusCode {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use http::Request;
-    use tower::ServiceExt as _;
 
     use super::*;
 

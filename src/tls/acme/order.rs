@@ -1,22 +1,39 @@
-//! One order, from the names to the certificate.
+//! One order, from the names to the certificate, with rustls-acme.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use instant_acme::{
-    Account, AuthorizationHandle, AuthorizationStatus, Error, Identifier, NewOrder, Order,
-    OrderStatus, RetryPolicy,
-};
+use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use rustls_acme::{AccountCache, AcmeConfig, CertCache, EventError, EventOk, UseChallenge};
 
-use super::challenges::Answering;
-use super::{Challenges, Proof};
-use crate::tls::InvalidCertificate;
+use super::authority::Authority;
+use super::challenges::Challenges;
+use super::order_error::OrderError;
 
-/// How often and how long the authority is asked whether it is done.
-const PATIENCE: RetryPolicy = RetryPolicy::new()
-    .initial_delay(Duration::from_millis(500))
-    .backoff(1.5)
-    .timeout(Duration::from_mins(2));
+/// The orders that are tried at once, one after the other, if the authority takes
+/// none of their nonces: rustls-acme gives an order up then, although another nonce
+/// is all that is asked for (RFC 8555, section 6.5).
+const NONCE_TRIES: u32 = 8;
+
+/// A way to prove that a name is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// A certificate with the proof in it, on port 443 (RFC 8737).
+    TlsAlpn01,
+    /// A page with the proof, on port 80 (RFC 8555, section 8.3).
+    Http01,
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::TlsAlpn01 => "tls-alpn-01",
+            Self::Http01 => "http-01",
+        })
+    }
+}
 
 /// A certificate as the authority has issued it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,141 +44,125 @@ pub struct Issued {
     pub key: String,
 }
 
-/// Why an order came to nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum OrderError {
-    /// The authority says no, or nothing at all.
-    #[error(transparent)]
-    Authority(#[from] Error),
-    /// It looked for the proof of a name and did not find it.
-    #[error("no proof of {name} by {proof}: {problem}")]
-    NotProven {
-        /// The host name.
-        name: String,
-        /// What was tried.
-        proof: Proof,
-        /// What the authority says of it.
-        problem: String,
-    },
-    /// It wants other proof than we can give.
-    #[error("the authority does not take {proof} for {name}")]
-    NotTaken {
-        /// The host name.
-        name: String,
-        /// What we would have given.
-        proof: Proof,
-    },
-    /// The order has ended without a certificate.
-    #[error("the authority has given up the order")]
-    GivenUp,
-    /// The certificate of a challenge cannot be made.
-    #[error("cannot make the certificate of a challenge")]
-    Challenge(#[from] rcgen::Error),
-    /// What came cannot be served.
-    #[error("the certificate is of no use")]
-    Unusable(#[from] InvalidCertificate),
-    /// All of it took too long.
-    #[error("the order took too long")]
-    TooLong,
-}
-
-impl OrderError {
-    /// Whether the authority has answered, and said no.
-    pub fn is_refusal(&self) -> bool {
-        match self {
-            Self::Authority(error) => matches!(error, Error::Api(_)),
-            Self::NotProven { .. } | Self::NotTaken { .. } | Self::GivenUp => true,
-            Self::Challenge(_) | Self::Unusable(_) | Self::TooLong => false,
-        }
-    }
-
-    /// Whether the authority knows nothing of our account, or its key is broken.
-    pub fn needs_new_account(&self) -> bool {
-        const UNKNOWN: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
-        match self {
-            Self::Authority(Error::Api(problem)) => problem.r#type.as_deref() == Some(UNKNOWN),
-            Self::Authority(Error::KeyRejected) => true,
-            _ => false,
-        }
+impl Issued {
+    /// Takes a key and the chain after it apart.
+    fn split(pem: &[u8]) -> Option<Self> {
+        let pem = str::from_utf8(pem).ok()?;
+        let (key, chain) = pem.split_at(pem.find("-----BEGIN CERTIFICATE-----")?);
+        Some(Self {
+            chain: chain.to_owned(),
+            key: key.trim_end().to_owned() + "\n",
+        })
     }
 }
 
-/// Orders one certificate for all names, each proven in the same way.
-pub async fn order(
-    account: &Account,
-    names: &[String],
-    proof: Proof,
-    challenges: &Arc<Challenges>,
-) -> Result<Issued, OrderError> {
-    let names: Vec<_> = names.iter().cloned().map(Identifier::Dns).collect();
-    let mut order = account.new_order(&NewOrder::new(&names)).await?;
-    let answering = answer(&mut order, proof, challenges).await?;
-    let ready = order.poll_ready(&PATIENCE).await;
-    drop(answering);
-    match ready {
-        Ok(OrderStatus::Ready) => {}
-        Ok(_) => return Err(refusal(&mut order, proof, OrderError::GivenUp).await),
-        Err(error @ Error::Api(_)) => {
-            return Err(refusal(&mut order, proof, error.into()).await);
-        }
-        Err(error) => return Err(error.into()),
-    }
-    let key = order.finalize().await?;
-    let chain = order.poll_certificate(&PATIENCE).await?;
-    Ok(Issued { chain, key })
+/// An order: one certificate for all names, each proven in the same way.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// The host names, in small letters.
+    pub names: &'a [String],
+    /// The address where the authority may write to.
+    pub email: Option<&'a str>,
+    /// The way to prove them.
+    pub proof: Proof,
 }
 
-/// Answers the challenges of all names that are not proven yet, until the
-/// result is dropped.
-async fn answer(
-    order: &mut Order,
-    proof: Proof,
-    challenges: &Arc<Challenges>,
-) -> Result<Vec<Answering>, OrderError> {
-    let mut answering = Vec::new();
-    let mut authorizations = order.authorizations();
-    while let Some(authorization) = authorizations.next().await {
-        let mut authorization = authorization?;
-        if authorization.status != AuthorizationStatus::Pending {
-            // An authority may remember that a name is ours.
-            continue;
+impl Order<'_> {
+    /// Places the order, and opens an account for it unless these have one.
+    pub async fn place<A>(
+        self,
+        authority: &Authority,
+        challenges: &Arc<Challenges>,
+        accounts: &A,
+    ) -> Result<Issued, OrderError>
+    where
+        A: AccountCache<EA = Infallible> + Clone + 'static,
+    {
+        let mut tries = 1;
+        loop {
+            match self.attempt(authority, challenges, accounts.clone()).await {
+                Err(error) if error.is_bad_nonce() && tries < NONCE_TRIES => tries += 1,
+                result => return result,
+            }
         }
-        let name = name_of(&authorization);
-        let Some(mut challenge) = authorization.challenge(proof.challenge()) else {
-            return Err(OrderError::NotTaken { name, proof });
+    }
+
+    async fn attempt(
+        self,
+        authority: &Authority,
+        challenges: &Arc<Challenges>,
+        accounts: impl AccountCache<EA = Infallible> + 'static,
+    ) -> Result<Issued, OrderError> {
+        let handover = Handover::default();
+        let contact = self.email.map(|email| format!("mailto:{email}"));
+        let config = AcmeConfig::new_with_client_config(self.names, Arc::clone(&authority.tls))
+            .directory(&authority.directory)
+            .contact(contact)
+            .challenge_type(match self.proof {
+                Proof::TlsAlpn01 => UseChallenge::TlsAlpn01,
+                Proof::Http01 => UseChallenge::Http01,
+            })
+            .cache_compose(handover.clone(), accounts);
+        let mut state = config.state();
+        let _answering = challenges.answer(&state);
+        loop {
+            match state.next().await {
+                Some(Ok(EventOk::CertCacheStore)) => {
+                    return handover.take().ok_or(OrderError::Unreadable);
+                }
+                Some(Ok(_)) => {}
+                Some(Err(EventError::Order(error))) => {
+                    return Err(OrderError::new(error, self.proof));
+                }
+                Some(Err(_)) => return Err(OrderError::Unreadable),
+                None => return Err(OrderError::GivenUp),
+            }
+        }
+    }
+}
+
+/// Passes the certificate of an order on. It is kept elsewhere, and knows of none
+/// before: an order is placed because one is due.
+#[derive(Clone, Default)]
+struct Handover(Arc<Mutex<Option<Issued>>>);
+
+impl Handover {
+    fn take(&self) -> Option<Issued> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[async_trait]
+impl CertCache for Handover {
+    type EC = Infallible;
+
+    async fn load_cert(&self, _: &[String], _: &str) -> Result<Option<Vec<u8>>, Infallible> {
+        Ok(None)
+    }
+
+    async fn store_cert(&self, _: &[String], _: &str, pem: &[u8]) -> Result<(), Infallible> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Issued::split(pem);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_comes_before_the_chain() {
+        let (key, chain) = (
+            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n\
+             -----BEGIN CERTIFICATE-----\nBBBB\n-----END CERTIFICATE-----\n",
+        );
+        let issued = Issued::split(format!("{key}\n{chain}").as_bytes());
+        let expected = Issued {
+            chain: chain.to_owned(),
+            key: key.to_owned(),
         };
-        let (token, key) = (challenge.token.clone(), challenge.key_authorization());
-        answering.push(challenges.answer(proof, &name, &token, &key)?);
-        challenge.set_ready().await?;
+        assert_eq!(issued, Some(expected));
+        assert_eq!(Issued::split(key.as_bytes()), None);
     }
-    Ok(answering)
-}
-
-/// Which name was not proven, and why; the order itself only says that it is
-/// over.
-async fn refusal(order: &mut Order, proof: Proof, otherwise: OrderError) -> OrderError {
-    let mut authorizations = order.authorizations();
-    while let Some(authorization) = authorizations.next().await {
-        let Ok(mut authorization) = authorization else {
-            continue;
-        };
-        let name = name_of(&authorization);
-        let Ok(state) = authorization.refresh().await else {
-            continue;
-        };
-        let mut challenges = state.challenges.iter();
-        if let Some(problem) = challenges.find_map(|challenge| challenge.error.as_ref()) {
-            let problem = problem.to_string();
-            return OrderError::NotProven {
-                name,
-                proof,
-                problem,
-            };
-        }
-    }
-    otherwise
-}
-
-fn name_of(authorization: &AuthorizationHandle<'_>) -> String {
-    authorization.identifier().to_string()
 }
