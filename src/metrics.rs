@@ -22,6 +22,7 @@ pub mod ip_recordings;
 pub mod labels;
 pub mod latencies;
 mod process;
+mod published;
 pub mod published_log;
 pub mod recent;
 mod records;
@@ -180,7 +181,7 @@ impl Metrics {
         self.counting.lock().sample(now);
     }
 
-    /// What came and ended in the last `span`, at most an hour.
+    /// Polls that came and ended in the last `span`, at most an hour.
     pub fn activity(&self, now: Instant, span: Duration) -> RecentActivity {
         self.counting.lock().activity(now, span)
     }

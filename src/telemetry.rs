@@ -24,7 +24,6 @@ use tracing_subscriber::registry::{LookupSpan, Registry};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt, reload};
 
-mod journal;
 mod log_limit;
 pub mod otel;
 mod output;
@@ -37,11 +36,10 @@ pub use queue::LogGuard;
 pub use scrub::scrub;
 pub use settings::{LogFormat, Settings};
 
-use journal::WithPriority;
-use output::ScrubbedOutput;
+use output::{ScrubbedOutput, WithPriority};
 use queue::LineQueue;
 
-/// Who reads stderr.
+/// The reader of stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogStyle {
     /// A person at a terminal: colours (where the format is text) and time.
@@ -53,7 +51,7 @@ pub enum LogStyle {
     Journal,
 }
 
-/// Why there are no logs.
+/// A reason for which there are no logs.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// `log_level` is neither a level nor a filter.
@@ -96,7 +94,7 @@ pub fn init(settings: &Settings, style: LogStyle) -> Result<(LogControl, LogGuar
     Ok((control, guard))
 }
 
-/// What [`init`] installs, with another writer than stderr. Further layers may
+/// The subscriber that [`init`] installs, with another writer than stderr. Further layers may
 /// be put on it; the level holds for them too.
 pub fn subscriber<W>(
     settings: &Settings,
@@ -154,7 +152,7 @@ pub fn log_panics(with_message: bool) {
     }));
 }
 
-/// Whether what is logged there has been looked through for what proxies and
+/// Returns true if what is logged there has been looked through for what proxies and
 /// clients say, and is no line for whoever connects: rustls warns of each peer
 /// that speaks no TLS, h2 of each that goes over one of its bounds or answers a
 /// ping that nobody sent. Such handshakes and connections are counted instead.

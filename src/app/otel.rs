@@ -1,4 +1,4 @@
-//! What is sent to OpenTelemetry collectors, from start to stop.
+//! Exports to OpenTelemetry collectors, from start to stop.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What is written down of the counts: the metrics log, what a restart must not
+//! Files of the counts: the metrics log, what a restart must not
 //! lose of it, and the recordings of `ip_count_prefix`. No failure here keeps
 //! the broker from serving: it is a warning, and tried again.
 
@@ -32,12 +32,12 @@ use window_file::WindowFile;
 
 pub(super) use usable::{check, usable};
 
-/// How many blocks are kept while they cannot be written: three months' worth.
+/// The most blocks that are kept while they cannot be written: three months' worth.
 const MOST_UNWRITTEN: usize = 100;
 
 /// The calendar's clock may be set at any time: it is looked at this often.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
-/// What is due and fails is not tried more often than this.
+/// The shortest wait before something that failed is tried again.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 /// The metrics log is public, `/metrics` serves it.
@@ -53,7 +53,7 @@ pub(super) struct MetricsPersistence {
     ip_counts: Option<IpCounts>,
     /// When all was last saved.
     saved: SystemTime,
-    calendar: schedule::Calendar,
+    calendar: schedule::ClockStepDetector,
     log_warnings: LogLimit,
     state_warnings: LogLimit,
 }
@@ -87,7 +87,7 @@ impl MetricsPersistence {
             ip_counts,
             // Long ago: the first thing to do is to try whether it can be saved.
             saved: SystemTime::UNIX_EPOCH,
-            calendar: schedule::Calendar::new(start.wall, start.monotonic),
+            calendar: schedule::ClockStepDetector::new(start.wall, start.monotonic),
             log_warnings: limit("metrics.metrics_log: failed writes"),
             state_warnings: limit("metrics.state_directory: failed saves"),
         };
@@ -166,7 +166,7 @@ impl MetricsPersistence {
         next.clamp(SHORTEST_WAIT, LONGEST_WAIT)
     }
 
-    /// What began before the clock was set goes on: it is not over an hour early
+    /// Goes on with what began before the clock was set: it is not over an hour early
     /// or late, and says its real length when it is. Returns what time it is.
     fn look_at_calendar(&mut self, reading: Reading) -> SystemTime {
         let now = reading.wall;
@@ -284,7 +284,7 @@ async fn on_thread<T: Send + 'static>(
     }
 }
 
-/// What `/metrics` serves, if there is a log.
+/// The reader of what `/metrics` serves, if there is a log.
 pub(super) fn reader(settings: &Settings) -> Option<ReadMetricsLog> {
     let log = PublishedFile::new(log(settings)?);
     Some(Arc::new(move || log.read()))

@@ -1,4 +1,4 @@
-//! What the operating system and the listener tell the metrics.
+//! Figures of the operating system and of the listener for the metrics.
 
 use std::io;
 use std::sync::Arc;

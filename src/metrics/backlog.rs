@@ -1,4 +1,4 @@
-//! What could not be written yet, in their order, and not too many.
+//! Entries that could not be written yet, in their order, and not too many.
 
 use std::collections::VecDeque;
 
@@ -28,12 +28,12 @@ impl<T> Backlog<T> {
         self.entries.pop_front()
     }
 
-    /// Whether nothing waits.
+    /// Returns true if nothing waits.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// How many wait.
+    /// The number of those that wait.
     pub fn len(&self) -> usize {
         self.entries.len()
     }

@@ -13,11 +13,9 @@ use prometheus_client::metrics::MetricType;
 use super::counters::{AnsweredClient, ArrivalPattern, Counters};
 use super::counting::SharedCounting;
 use super::families::ProxyLabels;
-use super::labels::{
-    AnswerFate, ClientOutcome, PollOutcome, PublishedAnswer, PublishedClient, PublishedPoll,
-    Refusal, Rendezvous, Request,
-};
+use super::labels::{AnswerFate, ClientOutcome, PollOutcome, Refusal, Rendezvous, Request};
 use super::latencies::Latencies;
+use super::published::{PublishedAnswer, PublishedClient, PublishedPoll};
 use super::rounded::Rounded;
 use crate::geoip::CountryCode;
 use crate::wire::nat::NatType;

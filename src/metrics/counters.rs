@@ -4,15 +4,14 @@
 //! reference broker ([`super::counter_families`]), the metrics log
 //! ([`super::window`]), and the last minutes ([`super::recent`]).
 //!
-//! What only Prometheus is told of is in [`super::families`].
+//! Counters that only Prometheus is told of are in [`super::families`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::labels::{
-    AnswerFate, ClientOutcome, Label, PollOutcome, PublishedClient, Refusal, Rendezvous,
-};
+use super::labels::{AnswerFate, ClientOutcome, Label, PollOutcome, Refusal, Rendezvous};
 use super::latencies::Latencies;
+use super::published::PublishedClient;
 use crate::geoip::CountryCode;
 use crate::wire::nat::NatType;
 use crate::wire::proxy::ProxyType;

@@ -9,7 +9,7 @@ use super::by_country::{CountryLookup, Visitor};
 use super::counters::{ClientPollEnd, Counters, UniqueProxy};
 use super::distinct_ips::{DistinctIps, WindowKey};
 use super::ip_recordings::IpRecorder;
-use super::labels::PublishedClient;
+use super::published::PublishedClient;
 use super::recent::{RecentActivity, Samples, Totals};
 use super::saved_state::SavedState;
 use super::stats_log::StatsBlock;

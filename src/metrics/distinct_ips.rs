@@ -1,4 +1,4 @@
-//! How many different addresses of proxies there were in a window, by country,
+//! Numbers of different addresses of proxies in a window, by country,
 //! type and NAT, with no address kept.
 //!
 //! # What is kept, and what it gives away
@@ -72,7 +72,7 @@ impl fmt::Debug for WindowKey {
     }
 }
 
-/// How many addresses there were.
+/// Numbers of addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UniqueIps {
     /// In all.
@@ -95,7 +95,7 @@ pub struct DistinctIps {
     tallies: Tallies,
 }
 
-/// What is saved of a window's addresses. Reading it back checks it.
+/// A window's addresses as they are saved. Reading them back checks them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SavedIps {
@@ -118,7 +118,7 @@ struct Tallies {
 }
 
 impl DistinctIps {
-    /// How many addresses a table of 36 MB holds, eight times those of the
+    /// The addresses that a table of 36 MB holds, eight times those of the
     /// largest Snowflake broker's busiest day.
     pub const DEFAULT_LIMIT: usize = (1 << 21) / 8 * 7;
 
@@ -182,7 +182,7 @@ impl DistinctIps {
         }
     }
 
-    /// What to save: counts and sketches.
+    /// The counts and sketches to save.
     pub fn save(&self) -> SavedIps {
         SavedIps {
             total: self.tallies.total.save(),

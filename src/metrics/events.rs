@@ -49,7 +49,7 @@ impl Metrics {
         orders.get_or_create(&OrderLabels { outcome }).inc();
     }
 
-    /// How many connections are open.
+    /// The number of open connections.
     pub fn open_connections(&self) -> i64 {
         self.families.open_connections.get()
     }

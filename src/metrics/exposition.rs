@@ -7,7 +7,7 @@ use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::Met
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
-/// What series say of a country by.
+/// The label that tells a country.
 const COUNTRY: &str = "cc";
 
 /// A text form.
@@ -20,7 +20,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// What to send as `Content-Type`.
+    /// The value of `Content-Type`.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -45,7 +45,7 @@ pub(super) fn encode(registry: &Registry) -> String {
     open_metrics
 }
 
-/// Whether the series of a family are told apart by country. Each that are have
+/// Returns true if the series of a family are told apart by country. Such families have
 /// one for the unknown country from the start.
 pub(super) fn tells_countries(family: &MetricFamily) -> bool {
     let mut labels = family.metric.iter().flat_map(|series| &series.label);

@@ -53,7 +53,7 @@ label_sets! {
 /// The label set of a family with one series at most.
 pub(super) type NoLabels = [(&'static str, &'static str); 0];
 
-/// Who may read which families.
+/// The families, by who may read them.
 #[derive(Debug, Default)]
 pub(super) struct Registries {
     /// All of them: for the operator.

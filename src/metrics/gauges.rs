@@ -12,28 +12,28 @@ use crate::wire::proxy::ProxyType;
 /// The values of the gauges when metrics are asked for.
 #[derive(Clone, Debug, Default)]
 pub struct GaugeSnapshot {
-    /// How many polls of each type and NAT are parked, where there are any.
+    /// Parked polls of each type and NAT, where there are any.
     pub parked: Vec<(ProxyType, NatType, usize)>,
-    /// How many clients of each class are queued.
+    /// Queued clients of each class.
     pub queued: Vec<(NatClass, usize)>,
-    /// How many clients wait for an answer.
+    /// Clients that wait for an answer.
     pub matched: usize,
-    /// After how long the proxies of each pool are told to poll again.
+    /// The interval at which the proxies of each pool are told to poll.
     pub poll_intervals: Vec<(NatClass, Duration)>,
     /// The brokers that can be asked when this one has no proxy.
     pub peers: Vec<PeerFigures>,
 }
 
-/// What is known of a peer when metrics are asked for.
+/// The state of a peer when metrics are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerFigures {
     /// Its name in the configuration.
     pub name: PeerName,
-    /// Whether it can be asked: we are connected, and it is who it should be.
+    /// True if it can be asked: we are connected, and it is who it should be.
     pub is_connected: bool,
-    /// How many proxies it has for us, by pool, as far as that is fresh.
+    /// The proxies that it has for us, by pool, as far as that is fresh.
     pub supply: [usize; NatClass::ALL.len()],
-    /// Whether it is asked, after how it has answered of late.
+    /// The readiness to ask it, after how it has answered of late.
     pub circuit: CircuitState,
 }
 

@@ -89,7 +89,7 @@ impl Recording {
         line
     }
 
-    /// Whether all of the period lies in the range; `None` is no bound.
+    /// Returns true if all of the period lies in the range; `None` is no bound.
     pub fn is_within(&self, from: Option<SystemTime>, to: Option<SystemTime>) -> bool {
         from.is_none_or(|from| from <= self.recording_start)
             && to.is_none_or(|to| self.recording_end <= to)

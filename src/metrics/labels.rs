@@ -1,18 +1,22 @@
 //! By what things are counted.
 
+mod peers;
 mod queue_call;
+mod word;
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::geoip::CountryCode;
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::ProxyType;
 
+pub use peers::{CircuitState, LoanOutcome, LoanRefusal, PeerName};
 pub use queue_call::QueueCall;
+pub(super) use word::{Label, deserialize, serialize, words};
+
+use word::words_of_the_wire;
 
 /// The way by which a client's poll came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,7 +49,7 @@ impl fmt::Display for Rendezvous {
     }
 }
 
-/// What became of a proxy's poll.
+/// The outcome of a proxy's poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PollOutcome {
     /// It took a client's offer with it.
@@ -58,7 +62,7 @@ pub enum PollOutcome {
     Abandoned,
 }
 
-/// What became of a client's poll.
+/// The outcome of a client's poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ClientOutcome {
     /// It got a proxy's answer.
@@ -80,7 +84,7 @@ impl ClientOutcome {
     }
 }
 
-/// What became of a proxy's answer.
+/// The outcome of a proxy's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AnswerFate {
     /// Its client got it.
@@ -110,7 +114,7 @@ pub enum Request {
     ProxyAnswer,
 }
 
-/// Why somebody was turned away.
+/// The reason for which somebody was turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Refusal {
     /// The proxy does not accept every relay.
@@ -151,7 +155,7 @@ pub enum DropReason {
     /// Over HTTP/2 more came to nothing than may: streams that are reset, frames
     /// that carry nothing.
     Http2Abuse,
-    /// What was written was not taken in time.
+    /// A response was not taken in time.
     WriteTimeout,
     /// There was no room for more of its head, or of its TLS handshake.
     Memory,
@@ -159,7 +163,7 @@ pub enum DropReason {
     Revoked,
 }
 
-/// Why a TLS handshake came to nothing.
+/// The reason for which a TLS handshake came to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum HandshakeFailure {
     /// The peer did not speak TLS, or not ours.
@@ -168,7 +172,7 @@ pub enum HandshakeFailure {
     Timeout,
 }
 
-/// Where gRPC calls come in.
+/// A listener of gRPC calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum GrpcListener {
     /// The administration.
@@ -187,7 +191,7 @@ impl GrpcListener {
     }
 }
 
-/// What became of an order of a certificate.
+/// The outcome of an order of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum OrderOutcome {
     /// There is a new certificate.
@@ -221,7 +225,7 @@ pub enum Endpoint {
     Readyz,
     /// `/robots.txt`.
     Robots,
-    /// What is none of ours.
+    /// None of ours.
     Other,
 }
 
@@ -245,62 +249,6 @@ pub enum StatusCode {
     /// None of these.
     Other,
 }
-
-/// A label with a known set of values, each with a word for it.
-pub(super) trait Label: Copy + Ord + 'static {
-    const ALL: &'static [Self];
-
-    fn word(self) -> &'static str;
-
-    fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.iter().find(|label| label.word() == word).copied()
-    }
-}
-
-/// Lets Prometheus be told the words of labels.
-macro_rules! encode_words {
-    ($($label:ident),+) => {$(
-        impl EncodeLabelValue for $label {
-            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-                encoder.write_str(self.word())
-            }
-        }
-    )+};
-}
-
-/// Labels whose words are those on the wire, or of a service.
-macro_rules! words_of_the_wire {
-    ($($label:ident),+) => {
-        $(impl Label for $label {
-            const ALL: &'static [Self] = &$label::ALL;
-
-            fn word(self) -> &'static str {
-                self.as_str()
-            }
-        })+
-        encode_words!($($label),+);
-    };
-}
-
-/// Labels of our own, each value with its word.
-macro_rules! words {
-    ($($label:ident { $($value:ident = $word:literal),+ $(,)? })+) => {
-        $(impl Label for $label {
-            const ALL: &'static [Self] = &[$(Self::$value),+];
-
-            fn word(self) -> &'static str {
-                match self {
-                    $(Self::$value => $word),+
-                }
-            }
-        })+
-        encode_words!($($label),+);
-    };
-}
-
-mod peers;
-
-pub use peers::{CircuitState, LoanOutcome, LoanRefusal, PeerName};
 
 words_of_the_wire!(Rendezvous, NatType, NatClass, ProxyType, QueueCall);
 
@@ -343,87 +291,10 @@ words! {
         Ok = "200", NotModified = "304", BadRequest = "400", NotFound = "404",
         TooManyRequests = "429", ServiceUnavailable = "503", GatewayTimeout = "504", Other = "other",
     }
-    PublishedPoll { Idle = "idle", Matched = "matched" }
-    PublishedClient { Matched = "matched", Denied = "denied", Timeout = "timeout" }
-    PublishedAnswer { Success = "success", Timeout = "timeout" }
 }
 
 impl EncodeLabelValue for CountryCode {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
         encoder.write_str(self.as_str())
     }
-}
-
-/// What the reference broker publishes of a poll's end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum PublishedPoll {
-    Idle,
-    Matched,
-}
-
-impl PublishedPoll {
-    pub(super) fn of(outcome: PollOutcome) -> Option<Self> {
-        match outcome {
-            PollOutcome::Matched => Some(Self::Matched),
-            PollOutcome::Idle => Some(Self::Idle),
-            PollOutcome::Refused | PollOutcome::Abandoned => None,
-        }
-    }
-}
-
-/// What the reference broker publishes of a client's end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum PublishedClient {
-    Matched,
-    Denied,
-    Timeout,
-}
-
-impl PublishedClient {
-    pub(super) fn of(outcome: ClientOutcome) -> Option<Self> {
-        match outcome {
-            ClientOutcome::Matched => Some(Self::Matched),
-            ClientOutcome::Denied => Some(Self::Denied),
-            ClientOutcome::TimedOut => Some(Self::Timeout),
-            ClientOutcome::Refused | ClientOutcome::Abandoned => None,
-        }
-    }
-}
-
-/// What the reference broker publishes of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum PublishedAnswer {
-    Success,
-    Timeout,
-}
-
-impl PublishedAnswer {
-    pub(super) fn of(outcome: AnswerFate) -> Option<Self> {
-        match outcome {
-            AnswerFate::Delivered => Some(Self::Success),
-            AnswerFate::Refused => None,
-            _ => Some(Self::Timeout),
-        }
-    }
-}
-
-/// Writes a map with the labels' words as keys, for serde's `with`.
-pub(super) fn serialize<L: Label, T: Serialize, S: Serializer>(
-    map: &BTreeMap<L, T>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(map.iter().map(|(label, value)| (label.word(), value)))
-}
-
-/// Reads such a map; a word that is not known is an error.
-pub(super) fn deserialize<'de, L: Label, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<BTreeMap<L, T>, D::Error> {
-    BTreeMap::<String, T>::deserialize(deserializer)?
-        .into_iter()
-        .map(|(word, value)| match L::from_word(&word) {
-            Some(label) => Ok((label, value)),
-            None => Err(de::Error::custom("a label is not known")),
-        })
-        .collect()
 }

@@ -9,7 +9,7 @@ pub const LATENCIES: [f64; 12] = [
     0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0,
 ];
 
-/// How many latencies were in each bucket, and all of them together.
+/// Numbers of latencies by bucket, and all of them together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Latencies {
     counts: [u64; LATENCIES.len() + 1],

@@ -12,10 +12,10 @@ use super::distinct_ips::UniqueIps;
 use super::stats_log::StatsBlock;
 use super::window::WindowCounts;
 
-/// How many days before the end of the newest block are published.
+/// Days before the end of the newest block that are published.
 pub const PUBLISHED_DAYS: i64 = 30;
 
-/// What the first line of a block begins with.
+/// The beginning of the first line of a block.
 const BEGINNING: &[u8] = b"snowflake-stats-end ";
 
 /// The log without what a crash or a full disk has left of a block at its end:
@@ -28,19 +28,19 @@ pub fn whole(log: &[u8]) -> &[u8] {
     }
 }
 
-/// Whether the end of a file may be that of a metrics log: it has a block, or
+/// Returns true if the end of a file may be that of a metrics log: it has a block, or
 /// nothing but the first letters of one.
 pub fn is_log(text: &[u8]) -> bool {
     let text = text.trim_ascii_start();
     BEGINNING.starts_with(text) || beginnings(text).next().is_some()
 }
 
-/// Whether the log has this very block.
+/// Returns true if the log has this very block.
 pub fn has_block(log: &[u8], block: &str) -> bool {
     memchr::memmem::find(whole(log), block.as_bytes()).is_some()
 }
 
-/// Whether the log has the window that began at `start`. A saved window of which
+/// Returns true if the log has the window that began at `start`. A saved window of which
 /// that is so must not be counted again.
 pub fn has_window(log: &[u8], start: SystemTime) -> bool {
     let log = whole(log);
@@ -86,13 +86,13 @@ fn days_before(end: DateTime) -> DateTime {
     end.saturating_sub(Span::new().hours(PUBLISHED_DAYS * 24))
 }
 
-/// Where blocks begin.
+/// The positions at which blocks begin.
 fn beginnings(log: &[u8]) -> impl Iterator<Item = usize> {
     let found = memchr::memmem::find_iter(log, BEGINNING);
     found.filter(|at| *at == 0 || log[at - 1] == b'\n')
 }
 
-/// Whether these are the first lines of a block of ours, and not all of them.
+/// Returns true if these are the first lines of a block of ours, and not all of them.
 fn is_cut_short(block: &[u8]) -> bool {
     let ours = StatsBlock {
         end: SystemTime::UNIX_EPOCH,

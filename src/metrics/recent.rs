@@ -8,12 +8,12 @@ use super::counters::Counters;
 use super::labels::{ClientOutcome, Label, PollOutcome};
 use super::latencies::Latencies;
 
-/// How often the totals are to be sampled.
+/// The interval at which the totals are to be sampled.
 pub const SAMPLE_INTERVAL: Duration = Duration::from_secs(5);
-/// How far back samples reach: an hour, and one more to subtract.
+/// Samples of an hour, and one more to subtract.
 const SAMPLES_MAX: usize = 721;
 
-/// What has come and ended. Of two of these the difference is what came and
+/// Polls that have come and ended. Of two of these the difference is what came and
 /// ended in between.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -35,12 +35,12 @@ pub struct Totals {
 #[derive(Debug, Default)]
 pub(super) struct Samples(VecDeque<(Instant, Totals)>);
 
-/// What came and ended in a span of time.
+/// Polls that came and ended in a span of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecentActivity {
-    /// How long the span is: shorter than what was asked for after a start.
+    /// The length of the span: shorter than what was asked for after a start.
     pub covered: Duration,
-    /// What came and ended.
+    /// Polls that came and ended.
     pub counts: Totals,
 }
 

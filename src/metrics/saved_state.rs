@@ -1,4 +1,4 @@
-//! What is saved of a window, for the next process to continue it: JSON.
+//! A window as it is saved for the next process to continue it: JSON.
 
 use std::time::SystemTime;
 
@@ -18,7 +18,7 @@ pub struct SavedState {
     pub window_start: SystemTime,
     /// The outcome of a count.
     pub counts: WindowCounts,
-    /// How many addresses there were.
+    /// Numbers of addresses.
     pub ips: SavedIps,
     /// The blocks of the windows before, the oldest first, that are not known
     /// to be in the log.

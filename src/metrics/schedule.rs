@@ -4,12 +4,12 @@
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
-/// What the two clocks may differ by between two looks and still agree.
+/// The difference of two clocks between two looks at which they still agree.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
 /// Notices when the calendar's clock is set, by a clock that never is.
 #[derive(Debug)]
-pub struct Calendar {
+pub struct ClockStepDetector {
     wall: SystemTime,
     monotonic: Instant,
 }
@@ -23,7 +23,7 @@ pub enum Step {
     Back(Duration),
 }
 
-impl Calendar {
+impl ClockStepDetector {
     /// Both clocks as they are now.
     pub fn new(wall: SystemTime, monotonic: Instant) -> Self {
         Self { wall, monotonic }
@@ -74,9 +74,9 @@ impl fmt::Display for Step {
     }
 }
 
-/// How much is left of a period that began at `start`; zero when it is over.
+/// The rest of a period that began at `start`; zero when it is over.
 ///
-/// When the clock was set back to before the start while no [`Calendar`] looked,
+/// When the clock was set back to before the start while no [`ClockStepDetector`] looked,
 /// the period is taken to begin `now`: it would not end until the clock is there
 /// again, which may be years.
 pub fn remaining(start: &mut SystemTime, length: Duration, now: SystemTime) -> Duration {
@@ -124,7 +124,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "an Instant to count from")]
     fn a_clock_that_is_set_is_noticed_and_one_that_goes_is_not() {
         let monotonic = Instant::now();
-        let mut calendar = Calendar::new(start(), monotonic);
+        let mut calendar = ClockStepDetector::new(start(), monotonic);
         let mut look = |passed: Duration, wall| calendar.look(wall, monotonic + passed);
         assert_eq!(look(HOUR, start() + HOUR), None);
         let almost = Duration::from_millis(900);

@@ -1,25 +1,25 @@
-//! What an operator can set about metrics.
+//! The settings of metrics.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Where counts are written.
+/// Files of counts, and the intervals at which they are written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// The metrics log that `/metrics` serves; none means 404 there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics_log: Option<PathBuf>,
-    /// How often a block is appended to it.
+    /// The interval at which a block is appended to it.
     #[serde(with = "crate::timespan")]
     pub metrics_interval: Duration,
     /// Directory for what a restart must not lose of the block that goes on,
     /// made if it is not there; none means that it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_directory: Option<PathBuf>,
-    /// How often it is saved there, and how soon what could not be written is
+    /// The interval at which it is saved there, and after which what could not be written is
     /// tried again.
     #[serde(with = "crate::timespan")]
     pub save_interval: Duration,
@@ -27,7 +27,7 @@ pub struct Settings {
     /// addresses; none means no such files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip_count_prefix: Option<PathBuf>,
-    /// How often a sketch is written.
+    /// The interval at which a sketch is written.
     #[serde(with = "crate::timespan")]
     pub ip_count_interval: Duration,
 }

@@ -15,15 +15,15 @@ use crate::geoip::CountryCode;
 use crate::wire::nat::NatType;
 use crate::wire::proxy::ProxyType;
 
-/// What a block says. Counts are rounded when it is written; those of proxies'
+/// The content of a block. Counts are rounded when it is written; those of proxies'
 /// addresses are not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatsBlock {
     /// When the window ended.
     pub end: SystemTime,
-    /// How long it was, written in whole seconds.
+    /// Its length, written in whole seconds.
     pub length: Duration,
-    /// What was counted in it.
+    /// The counts of it.
     pub counts: WindowCounts,
     /// The addresses of the proxies that polled.
     pub ips: UniqueIps,
@@ -151,15 +151,15 @@ impl Lines {
 }
 
 /// `CC=N,CC=N`, the largest count first, equal ones by code.
-struct Countries(Vec<(CountryCode, u64)>);
+struct CountryList(Vec<(CountryCode, u64)>);
 
-fn largest_first(counts: impl Iterator<Item = (CountryCode, u64)>) -> Countries {
+fn largest_first(counts: impl Iterator<Item = (CountryCode, u64)>) -> CountryList {
     let mut counts: Vec<(CountryCode, u64)> = counts.collect();
     counts.sort_by_key(|(code, count)| (Reverse(*count), *code));
-    Countries(counts)
+    CountryList(counts)
 }
 
-impl Display for Countries {
+impl Display for CountryList {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (code, count)) in self.0.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };

@@ -40,11 +40,11 @@ struct Counts {
     kind: Kind,
     most: u32,
     period: Duration,
-    state: Mutex<State>,
+    state: Mutex<PeriodState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct PeriodState {
     /// When the period began; `None` before the first line.
     began: Option<Instant>,
     logged: u32,
@@ -68,7 +68,7 @@ impl LogLimit {
         Self(counts)
     }
 
-    /// Whether a line may be logged `now`: `None` says no, `Some` how many
+    /// Admits a line that may be logged `now`: `None` says no, `Some` how many
     /// lines were suppressed that nobody has been told of.
     pub fn admit(&self, now: Instant) -> Option<u64> {
         let mut state = self.0.state();
@@ -87,7 +87,7 @@ impl LogLimit {
 
 impl Counts {
     /// Counters are whole at any time, even if a holder of the lock panicked.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PeriodState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -95,7 +95,7 @@ impl Counts {
         now.saturating_duration_since(began) >= self.period
     }
 
-    /// How many lines were suppressed that nobody has been told of, if that is due.
+    /// The number of suppressed lines that nobody has been told of, if that is due.
     fn due(&self, when: When) -> Option<u64> {
         let mut state = self.state();
         let is_due = match (when, state.began) {
@@ -132,7 +132,7 @@ impl LogLimits {
         }
     }
 
-    /// Whether a line about somebody may be logged `now`; see
+    /// Admits a line about somebody that may be logged `now`; see
     /// [`LogLimit::admit`]. Names are kept: there have to be few.
     pub fn admit(&self, name: &str, now: Instant) -> Option<u64> {
         // Limits are whole at any time, even if a holder of the lock panicked.

@@ -5,7 +5,7 @@
 //! transport of our own. The SDK's exporter cannot do that: its metrics can only
 //! come from its own instruments, and ours come from the one registry.
 //!
-//! What the broker records it chooses itself. No trace context is taken from a
+//! The broker chooses itself what it records. No trace context is taken from a
 //! request: a stranger would decide what is recorded, and by its id who is
 //! followed.
 
@@ -36,7 +36,7 @@ pub use resource::Instance;
 pub use settings::{Exporter, Protocol, SamplerKind, Settings};
 pub use transport::{InvalidEndpoint, check_endpoint, check_headers};
 
-use metrics::{METRICS, Origin};
+use metrics::METRICS;
 use report::Report;
 use sampling::WithLinked;
 use spans::{Spans, TRACES};
@@ -56,7 +56,7 @@ pub enum OtelError {
     Resource(#[from] InvalidPair),
 }
 
-/// Where the time comes from.
+/// The clocks by which traces and metrics are dated.
 #[derive(Clone, Copy, Debug)]
 pub struct Clocks {
     /// The monotonic clock.
@@ -65,7 +65,7 @@ pub struct Clocks {
     pub wall: fn() -> SystemTime,
 }
 
-/// What is sent to collectors; by default nothing.
+/// Exports to collectors; by default none.
 #[derive(Debug, Default)]
 pub struct Otel {
     traces: Option<SdkTracerProvider>,
@@ -91,16 +91,10 @@ impl Otel {
         let report = |signal: Signal| Report::new(signal.name, clocks.monotonic);
         let traces = traces_transport(settings).map_err(OtelError::Traces);
         let metrics = metrics_transport(settings).map_err(OtelError::Metrics);
-        let metrics = possible(metrics, &mut lacking).map(|transport| MetricsExporter {
-            transport,
-            origin: Origin {
-                attributes: ResourceAttributesWithSchema::from(&resource).attributes.0,
-                start: (clocks.wall)(),
-                version: instance.version,
-            },
-            interval: settings.metrics_interval,
-            report: report(METRICS),
-            wall_clock: clocks.wall,
+        let metrics = possible(metrics, &mut lacking).map(|transport| {
+            let sender = (transport, report(METRICS));
+            let origin = (&resource, instance.version);
+            MetricsExporter::new(sender, origin, settings.metrics_interval, clocks.wall)
         });
         let traces = possible(traces, &mut lacking)
             .map(|transport| provider(settings, resource, transport, report(TRACES)));
@@ -118,7 +112,7 @@ impl Otel {
         )))
     }
 
-    /// What exports metrics once it is run; none, if metrics go nowhere or it
+    /// The exporter of metrics, to be run; none, if metrics go nowhere or it
     /// was taken already.
     pub fn take_metrics_exporter(&mut self) -> Option<MetricsExporter> {
         self.metrics.take()

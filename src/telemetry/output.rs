@@ -1,11 +1,15 @@
-//! Where log lines go: to a writer, by way of [`scrub`], whatever crate wrote
+//! The way of log lines to a writer: through [`scrub`], whatever crate wrote
 //! them.
 
+use std::fmt;
 use std::io::{self, Write};
 
-use tracing_subscriber::fmt::MakeWriter;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::registry::LookupSpan;
 
-use super::scrub;
+use super::scrub::scrub;
 
 /// Makes writers that scrub what they are given.
 #[derive(Clone, Debug)]
@@ -88,6 +92,36 @@ impl<W: Write> Drop for LineWriter<W> {
     fn drop(&mut self) {
         // Nobody is left to be told of an error.
         drop(self.pass_on_pending());
+    }
+}
+
+/// Puts the priority of syslog (RFC 5424 section 6.2.1), `<6>`, before each
+/// event, which the journal takes off again: see sd-daemon(3).
+pub(super) struct WithPriority<F>(pub(super) F);
+
+impl<S, N, F> FormatEvent<S, N> for WithPriority<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        write!(writer, "<{}>", priority(*event.metadata().level()))?;
+        self.0.format_event(context, writer, event)
+    }
+}
+
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        _ => 7,
     }
 }
 

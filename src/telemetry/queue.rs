@@ -1,5 +1,11 @@
 //! Log lines on their way out. Whoever logs does not wait for whoever reads: a
 //! pipe that is full would hold up one thread of the broker after the other.
+//!
+//! The non-blocking writer of `tracing-appender` 0.2.5 would do the same but for three
+//! things. Its queue is bounded in lines, of whatever length, not in bytes. It counts
+//! lines that are lost, but nobody is told when there is room to say so. And its guard,
+//! when the queue is full at the end, prints to stdout: where that is the very pipe that
+//! nobody reads, or is closed, the program never ends.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -9,10 +15,10 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How many bytes wait at most; further lines are lost, and counted.
+/// The most bytes that wait; further lines are lost, and counted.
 const MOST_WAITING: usize = 1024 * 1024;
 
-/// How long the end of the program waits for somebody to read the last lines.
+/// The time for which the end of the program waits for a reader of the last lines.
 const LAST_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Takes lines that a thread of its own writes. Clones are the same queue.
@@ -21,12 +27,12 @@ pub(super) struct LineQueue(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     waiting: VecDeque<Vec<u8>>,
     waiting_bytes: usize,
     is_writing: bool,
@@ -93,7 +99,7 @@ impl LineQueue {
     }
 
     fn wait_until_written(&self, patience: Duration) {
-        let is_busy = |state: &mut State| state.is_writing || !state.waiting.is_empty();
+        let is_busy = |state: &mut QueueState| state.is_writing || !state.waiting.is_empty();
         let waited = self
             .0
             .changed
@@ -101,7 +107,7 @@ impl LineQueue {
         drop(waited);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -120,7 +126,7 @@ impl<'a> MakeWriter<'a> for LineQueue {
     }
 }
 
-/// What is written at once stays together: whole lines.
+/// Bytes that are written at once stay together: whole lines.
 impl Write for LineQueue {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         self.push(lines);
@@ -156,9 +162,9 @@ mod tests {
     }
 
     /// Writes nothing until the other end of the channel is gone.
-    struct Held<W>(Receiver<()>, W);
+    struct StalledWriter<W>(Receiver<()>, W);
 
-    impl<W: Write> Write for Held<W> {
+    impl<W: Write> Write for StalledWriter<W> {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let _gone = self.0.recv();
             self.1.write(bytes)
@@ -173,7 +179,7 @@ mod tests {
     fn nobody_waits_for_a_reader_and_what_waits_is_bounded() {
         let (mut reader, writer) = pipe().unwrap();
         let (hold, released) = channel();
-        let (mut queue, guard) = LineQueue::start(Held(released, writer)).unwrap();
+        let (mut queue, guard) = LineQueue::start(StalledWriter(released, writer)).unwrap();
         let line = [b'.'; 100];
         for _ in 0..4 * MOST_WAITING / line.len() {
             queue.write_all(&line).unwrap();

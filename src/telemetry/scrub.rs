@@ -13,10 +13,10 @@ use memchr::memchr2;
 mod escapes;
 mod find;
 
-/// What stands for an address, its brackets, zone and port.
+/// The text in place of an address, its brackets, zone and port.
 const SCRUBBED: &str = "[scrubbed]";
 
-/// How often escapes are undone that are themselves escaped.
+/// The most times that escapes are undone that are themselves escaped.
 const READINGS: usize = 3;
 
 /// `text` with `[scrubbed]` for every IP address: IPv4 as dotted decimals,

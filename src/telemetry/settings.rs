@@ -1,22 +1,22 @@
-//! What an operator can set about logs.
+//! The settings of logs.
 
 use serde::{Deserialize, Serialize};
 
-/// What is logged, and how.
+/// The level and the form of what is logged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// The least severe level that is logged, or a filter such as
     /// `info,snowflake_broker::http=debug`.
     pub log_level: String,
-    /// What a line looks like.
+    /// The form of a line.
     pub log_format: LogFormat,
     /// Keep IP addresses in log lines, and let other crates than this say more
     /// than `info`: they may log what proxies and clients send.
     pub unsafe_logging: bool,
 }
 
-/// What a log line looks like.
+/// The form of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {

@@ -34,7 +34,7 @@ impl Output {
     }
 }
 
-/// What `act` logs.
+/// The lines that `act` logs.
 fn logged(settings: &Settings, style: LogStyle, act: impl FnOnce(&LogControl)) -> String {
     let output = Output::default();
     let (subscriber, control) = subscriber(settings, style, output.clone()).unwrap();

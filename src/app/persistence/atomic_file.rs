@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::file_access::{directory, regular};
 
-/// How much of the end of a file is read: months of the metrics log.
+/// Bytes of the end of a file that are read: months of the metrics log.
 const TAIL: u64 = 2 * 1024 * 1024;
 
 /// The permissions of a file that only its owner may read.
@@ -25,7 +25,7 @@ pub(in crate::app) struct AppendedFile {
 
 struct Tail {
     bytes: Vec<u8>,
-    /// Where in the file it begins.
+    /// Its beginning in the file.
     start: u64,
 }
 

@@ -17,7 +17,7 @@ use crate::wire::proxy::ProxyType;
 
 use super::atomic_file::{self, AppendedFile};
 
-/// How many lines are kept while they cannot be written; some 10 MB at most.
+/// The most lines that are kept while they cannot be written; some 10 MB.
 const MOST_UNWRITTEN: usize = 100;
 
 const UNWRITABLE: Kind = Kind::new(Level::WARN, "metrics.ip_count_prefix: failed writes");

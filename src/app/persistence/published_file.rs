@@ -58,7 +58,7 @@ impl PublishedFile {
         }
     }
 
-    /// What is published of the file as it is now. It may block.
+    /// The part of the file that is published, as it is now. It may block.
     pub(super) fn read(&self) -> io::Result<MetricsLog> {
         // Before the content: what changes in between is read again the next time.
         let version = FileState::of(self.file.path())?;

@@ -13,7 +13,7 @@ use super::atomic_file;
 
 const NAME: &str = "metrics-window.json";
 
-/// What a file that cannot be read becomes: the last such one is kept for a
+/// The suffix of a file that cannot be read: the last such one is kept for a
 /// window, for whoever wants to know why or go back to another release.
 const SET_ASIDE: &str = ".damaged";
 
@@ -29,7 +29,7 @@ impl WindowFile {
         Self { directory, path }
     }
 
-    /// What was saved; none if there is nothing, or nothing that can be read,
+    /// The saved state; none if there is nothing, or nothing that can be read,
     /// which is set aside.
     pub(super) fn load(&self) -> Option<SavedState> {
         let problem = match regular::read(&self.path) {

@@ -17,17 +17,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher24;
 
-use super::estimate::{Histogram, estimate};
-
-/// Bits of hash that choose a register. The standard error is
-/// 1.04 / sqrt(2^17) = 0.29 %.
-const INDEX_BITS: u32 = 17;
-/// Bits of hash of which the leading zeros are counted.
-const RANK_BITS: u32 = 9;
-
-pub(super) const REGISTERS: usize = 1 << INDEX_BITS;
-/// The highest value of a register: all bits were zeros.
-pub(super) const MAX_RANK: usize = RANK_BITS as usize + 1;
+use super::estimate::{Histogram, INDEX_BITS, MAX_RANK, RANK_BITS, REGISTERS, estimate};
 
 /// A sparse sketch with more registers than this becomes dense: at half of the
 /// memory, since to insert into a long list is slow.
@@ -67,7 +57,7 @@ type Entry = u32;
 #[error("not a sketch")]
 pub struct InvalidSketch;
 
-/// What a sketch is told of an address.
+/// The part of an address' hash that a sketch is told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SketchHash(Entry);
 

@@ -11,7 +11,7 @@ use super::sketch::{Sketch, SketchHash};
 pub(super) struct Tally {
     sketch: Sketch,
     count: u64,
-    /// What the sketch said when the count ended; `None` while it goes on.
+    /// The sketch's estimate when the count ended; `None` while it goes on.
     estimate_then: Option<u64>,
 }
 

@@ -76,7 +76,7 @@ fn sizes<L: Ord>(sets: Sets<L>) -> BTreeMap<L, u64> {
     sets.into_iter().map(size).collect()
 }
 
-/// Whether each count is within 1 % of the truth, or one of it.
+/// Returns true if each count is within 1 % of the truth, or one of it.
 fn is_close(counts: &UniqueIps, truth: &UniqueIps) -> bool {
     let close = |(count, truth): (&u64, &u64)| count.abs_diff(*truth) <= 1.max(truth / 100);
     let all = |counts: &UniqueIps| {

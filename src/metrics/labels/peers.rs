@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 
-use super::Label;
+use super::word::{Label, words};
 
 /// The name of another broker in the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,7 +36,7 @@ impl EncodeLabelValue for PeerName {
     }
 }
 
-/// What became of an offer that went from broker to broker.
+/// The outcome of an offer that went from broker to broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LoanOutcome {
     /// A proxy's answer came back.
@@ -53,7 +53,7 @@ pub enum LoanOutcome {
     Cancelled,
 }
 
-/// Why a lender did not take an offer.
+/// The reason of a lender that did not take an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LoanRefusal {
     /// It does not say, or for a reason that is not known here.
@@ -90,7 +90,7 @@ impl LoanRefusal {
     }
 }
 
-/// Whether a peer is asked, after how it has answered of late.
+/// The readiness to ask a peer, after how it has answered of late.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CircuitState {
     /// It is.

@@ -12,6 +12,8 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
+use opentelemetry_sdk::Resource;
 use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::MetricFamily;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -19,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 use super::report::Report;
 use super::transport::{Signal, Transport};
 
-pub(super) use translate::Origin;
+use translate::Origin;
 
-/// How metrics are called and where they go.
+/// The signal of metrics.
 pub(super) const METRICS: Signal = Signal {
     name: "metrics",
     http_path: "/v1/metrics",
@@ -31,14 +33,34 @@ pub(super) const METRICS: Signal = Signal {
 /// Exports metrics again and again.
 #[derive(Debug)]
 pub struct MetricsExporter {
-    pub(super) transport: Transport,
-    pub(super) origin: Origin,
-    pub(super) interval: Duration,
-    pub(super) report: Report,
-    pub(super) wall_clock: fn() -> SystemTime,
+    transport: Transport,
+    origin: Origin,
+    interval: Duration,
+    report: Report,
+    wall_clock: fn() -> SystemTime,
 }
 
 impl MetricsExporter {
+    /// Exports by `transport` every `interval`, as of `resource` and a release.
+    pub(super) fn new(
+        (transport, report): (Transport, Report),
+        (resource, version): (&Resource, &'static str),
+        interval: Duration,
+        wall_clock: fn() -> SystemTime,
+    ) -> Self {
+        Self {
+            transport,
+            origin: Origin {
+                attributes: ResourceAttributesWithSchema::from(resource).attributes.0,
+                start: wall_clock(),
+                version,
+            },
+            interval,
+            report,
+            wall_clock,
+        }
+    }
+
     /// Exports what `collect` returns at each interval, and a last time when it
     /// is told to stop, which ends it.
     pub async fn run(

@@ -1,4 +1,4 @@
-//! What the log says of exports: seldom, for a dead collector must not fill it.
+//! Log lines about exports: seldom, for a dead collector must not fill the log.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};

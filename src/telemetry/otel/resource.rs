@@ -1,4 +1,4 @@
-//! Who it is that reports: the attributes of every trace and metric.
+//! The resource that reports: the attributes of every trace and metric.
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;

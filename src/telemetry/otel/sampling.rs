@@ -58,7 +58,7 @@ mod tests {
         SpanContext::new(trace, span, flags, false, TraceState::default())
     }
 
-    /// Whether a span in a trace of this id is recorded.
+    /// Returns true if a span in a trace of this id is recorded.
     fn is_sampled(sampler: &WithLinked, id: u64, parent: Option<bool>, link: Option<bool>) -> bool {
         let parent = parent.map(|parent| Context::new().with_remote_span_context(context(parent)));
         let links: Vec<Link> = link

@@ -1,4 +1,4 @@
-//! What an operator can set about OpenTelemetry. Most keys are a variable of
+//! The settings of OpenTelemetry. Most keys are a variable of
 //! OpenTelemetry's own, under another name.
 
 use std::time::Duration;
@@ -21,30 +21,30 @@ pub struct Settings {
     /// Another one for metrics; by HTTP its path is taken as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics_endpoint: Option<String>,
-    /// What the collector speaks.
+    /// The protocol of the collector.
     pub protocol: Protocol,
-    /// What the one for traces speaks, if it is something else.
+    /// The protocol of the one for traces, if it is another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traces_protocol: Option<Protocol>,
-    /// What the one for metrics speaks, if it is something else.
+    /// The protocol of the one for metrics, if it is another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics_protocol: Option<Protocol>,
     /// Headers of each request to the collector: `name=value,name=value`,
     /// percent-encoded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headers: Option<String>,
-    /// How long one export may take, with its retries.
+    /// The time-out of one export with its retries.
     #[serde(with = "crate::timespan")]
     pub timeout: Duration,
-    /// Whether traces are sent.
+    /// The destination of traces.
     pub traces_exporter: Exporter,
-    /// Whether metrics are sent.
+    /// The destination of metrics.
     pub metrics_exporter: Exporter,
     /// Which rendezvous are traced.
     pub sampler: SamplerKind,
     /// The part of them that is, where the sampler is one of ratios: 0 to 1.
     pub trace_ratio: f64,
-    /// How often metrics are sent.
+    /// The interval at which metrics are sent.
     #[serde(with = "crate::timespan")]
     pub metrics_interval: Duration,
     /// The resource's `service.name`.
@@ -68,7 +68,7 @@ pub enum Protocol {
     HttpProtobuf,
 }
 
-/// Where a signal goes.
+/// The destination of a signal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Exporter {

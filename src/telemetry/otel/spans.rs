@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use super::report::Report;
 use super::transport::{Signal, Transport};
 
-/// How traces are called and where they go.
+/// The signal of traces.
 pub(super) const TRACES: Signal = Signal {
     name: "traces",
     http_path: "/v1/traces",

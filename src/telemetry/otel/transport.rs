@@ -1,80 +1,38 @@
-//! How a message comes to a collector: one way for both signals, by gRPC or
+//! The transport of messages to a collector: one way for both signals, by gRPC or
 //! over HTTP, with a deadline and a second and third try.
 
+mod error;
 mod grpc;
 mod http;
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::Uri;
 use ::http::header::{HeaderMap, HeaderName, HeaderValue};
-use ::http::uri::InvalidUri;
-use ::http::{StatusCode, Uri};
 use prost::Message;
 use tokio::time::{sleep, timeout};
-use tonic::Code;
 
-use crate::causes::with_causes;
+pub use error::InvalidEndpoint;
 
+use self::error::SendError;
 use self::grpc::Grpc;
 use self::http::Http;
 use super::pairs;
 use super::settings::{Protocol, Settings};
 
-/// How long to wait before the second try and before the third.
+/// Pauses before the second try and before the third.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
-const AGENT: &str = concat!("snowflake-broker/", env!("CARGO_PKG_VERSION"));
 
 /// Traces or metrics.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Signal {
-    /// What it is called in the log.
+    /// Its name in the log.
     pub(super) name: &'static str,
-    /// Where it goes below the endpoint of both signals, over HTTP.
+    /// Its path below the endpoint of both signals, over HTTP.
     pub(super) http_path: &'static str,
     /// The method that takes it, by gRPC.
     pub(super) grpc_path: &'static str,
-}
-
-/// Why there is no way to a collector.
-#[derive(Debug, thiserror::Error)]
-pub enum InvalidEndpoint {
-    /// No URL.
-    #[error(transparent)]
-    Uri(#[from] InvalidUri),
-    /// A URL of another kind.
-    #[error("expected http://HOST:PORT or https://HOST:PORT")]
-    Scheme,
-    /// The list of headers cannot be read. It is not shown: there are secrets
-    /// in it.
-    #[error("expected name=value,name=value, percent-encoded")]
-    Headers,
-    /// A header of this name and its value cannot be sent.
-    #[error("{0:?} cannot be the name of a header, or its value not a header's")]
-    Header(String),
-    /// The machine has no certificate authorities, or they cannot be read.
-    #[error("TLS: the system has no certificate authorities")]
-    NoAuthorities,
-    /// TLS cannot be set up.
-    #[error("TLS: {0}")]
-    Tls(String),
-}
-
-/// Why a message was not taken. Nothing that a collector said is repeated but
-/// its status.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SendError {
-    #[error("no reply within {}", humantime::format_duration(*.0))]
-    TimedOut(Duration),
-    #[error("cannot be reached: {0}")]
-    Unreachable(String),
-    #[error("HTTP status {}", .0.as_u16())]
-    Http(StatusCode),
-    #[error("gRPC status {0:?}")]
-    Grpc(Code),
-    #[error("the reply makes no sense")]
-    BadReply,
 }
 
 /// A way to a collector for one signal.
@@ -90,12 +48,12 @@ enum Way {
     Http(Arc<Http>),
 }
 
-/// Whether `endpoint` can be one.
+/// Checks that `endpoint` can be one.
 pub fn check_endpoint(endpoint: &str) -> Result<(), InvalidEndpoint> {
     url(endpoint).map(drop)
 }
 
-/// Whether `list` can be the headers of requests.
+/// Checks that `list` can be the headers of requests.
 pub fn check_headers(list: &str) -> Result<(), InvalidEndpoint> {
     headers(list).map(drop)
 }
@@ -159,30 +117,6 @@ impl Transport {
         match &self.way {
             Way::Grpc(grpc) => grpc.send(message).await,
             Way::Http(http) => http.send(message).await,
-        }
-    }
-}
-
-impl SendError {
-    fn unreachable(error: &(dyn Error + 'static)) -> Self {
-        Self::Unreachable(with_causes(error))
-    }
-
-    /// Whether the specification of OTLP has it tried again.
-    fn may_pass(&self) -> bool {
-        match self {
-            Self::Unreachable(_) => true,
-            Self::Http(status) => matches!(status.as_u16(), 429 | 502 | 503 | 504),
-            Self::Grpc(code) => matches!(
-                code,
-                Code::Cancelled
-                    | Code::DeadlineExceeded
-                    | Code::Aborted
-                    | Code::OutOfRange
-                    | Code::Unavailable
-                    | Code::DataLoss
-            ),
-            Self::TimedOut(_) | Self::BadReply => false,
         }
     }
 }

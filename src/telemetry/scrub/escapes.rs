@@ -10,7 +10,7 @@ const OTHER: u8 = 0xff;
 /// A text with its escapes undone.
 pub(super) struct Unescaped<'a> {
     text: Cow<'a, [u8]>,
-    /// Where in the original each byte of `text` began, and where that ends.
+    /// The place in the original where each byte of `text` began, and where that ends.
     /// Empty for a text that is the original.
     origins: Vec<usize>,
 }
@@ -46,7 +46,7 @@ impl<'a> Unescaped<'a> {
         &self.text
     }
 
-    /// Where in the original a range of the text came from.
+    /// The range of the original that a range of the text came from.
     pub(super) fn place(&self, range: &Range<usize>) -> Range<usize> {
         self.origin(range.start)..self.origin(range.end)
     }

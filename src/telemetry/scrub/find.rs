@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use memchr::{memchr_iter, memchr2};
 
-/// Where the addresses are, in order, none overlapping another.
+/// The ranges of the addresses, in order, none overlapping another.
 pub(super) fn addresses(text: &[u8]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut done = 0;
@@ -56,7 +56,7 @@ fn find_v4(text: &[u8], mark: usize, found: &mut Vec<Range<usize>>) -> usize {
     end
 }
 
-/// Whether four numbers between dots can be an address. Of the outer ones only
+/// Returns true if four numbers between dots can be an address. Of the outer ones only
 /// the near digits need belong to it: before it may stand `%20` or `\u0001`.
 fn has_four_numbers(run: &[u8]) -> bool {
     let mut numbers = 0;
@@ -94,7 +94,7 @@ fn find_v6(text: &[u8], mark: usize, found: &mut Vec<Range<usize>>) -> usize {
     end
 }
 
-/// Whether there are as many colons as an address has: `::`, or six between
+/// Returns true if there are as many colons as an address has: `::`, or six between
 /// seven groups, the last of which may begin an IPv4 address.
 fn can_be_v6(text: &[u8]) -> bool {
     let colons = memchr_iter(b':', text).count();
@@ -132,7 +132,7 @@ fn without_punctuation(text: &[u8], Range { mut start, mut end }: Range<usize>) 
     start..end
 }
 
-/// Whether a token is a path such as `http::client`, perhaps with a line and a
+/// Returns true if a token is a path such as `http::client`, perhaps with a line and a
 /// column after it. All its parts are identifiers, and one of them is no group
 /// of an address, or there are too many `::` for one and no digit at all.
 fn is_path(token: &[u8]) -> bool {
@@ -175,7 +175,7 @@ fn is_group(part: &[u8]) -> bool {
     part.len() <= 4 && part.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// Where a token begins once a terminal's colour before it, `ESC [ 2 m`, is left
+/// The beginning of a token once a terminal's colour before it, `ESC [ 2 m`, is left
 /// out: its `m` would count as the token's first letter.
 fn after_style(text: &[u8], start: usize) -> usize {
     let end = end_of(text, start, |byte| byte.is_ascii_digit());
@@ -198,7 +198,7 @@ fn with_attachments(text: &[u8], Range { mut start, mut end }: Range<usize>) -> 
     start..end
 }
 
-/// How long the zone is (RFC 4007: `%eth0`; in URLs `%25eth0`), 0 where there
+/// The length of the zone (RFC 4007: `%eth0`; in URLs `%25eth0`), 0 where there
 /// is none or the percent sign begins another escape.
 fn zone(text: &[u8]) -> usize {
     let Some(name) = text.strip_prefix(b"%") else {
@@ -214,7 +214,7 @@ fn zone(text: &[u8]) -> usize {
     }
 }
 
-/// How long `:443` is, 0 where there is no port.
+/// The length of `:443`, 0 where there is no port.
 fn port(text: &[u8]) -> usize {
     let digits = match text.strip_prefix(b":") {
         Some(rest) => end_of(rest, 0, |byte| byte.is_ascii_digit()),

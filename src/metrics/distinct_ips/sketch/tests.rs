@@ -23,7 +23,7 @@ fn sketch_of(addresses: impl IntoIterator<Item = IpAddr>) -> Sketch {
     sketch
 }
 
-/// How far an estimate is from the truth, as a part of it.
+/// The distance of an estimate from the truth, as a part of it.
 fn error(estimate: u64, truth: u32) -> f64 {
     (f64::from(u32::try_from(estimate).unwrap()) - f64::from(truth)) / f64::from(truth)
 }

@@ -20,15 +20,15 @@ use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::{
 
 const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;
 
-/// What all metrics of this process have in common.
+/// Attributes that all metrics of this process have in common.
 #[derive(Clone, Debug)]
-pub(in crate::telemetry::otel) struct Origin {
+pub(super) struct Origin {
     /// The attributes of the resource.
-    pub(in crate::telemetry::otel) attributes: Vec<KeyValue>,
+    pub(super) attributes: Vec<KeyValue>,
     /// Since when everything is counted.
-    pub(in crate::telemetry::otel) start: SystemTime,
+    pub(super) start: SystemTime,
     /// The release.
-    pub(in crate::telemetry::otel) version: &'static str,
+    pub(super) version: &'static str,
 }
 
 impl Origin {
@@ -176,7 +176,7 @@ mod tests {
 
     use super::*;
 
-    /// What the families of a registry are translated to, at 5 s since 3 s.
+    /// The translation of a registry's families, at 5 s since 3 s.
     fn metrics(registry: &Registry) -> Vec<Metric> {
         let origin = Origin {
             attributes: Vec::new(),

@@ -11,8 +11,11 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic_prost::ProstCodec;
 
-use super::{AGENT, InvalidEndpoint, SendError};
+use super::error::{InvalidEndpoint, SendError};
 use crate::causes::with_causes;
+
+/// The name that collectors are told, over HTTP, too.
+pub(super) const AGENT: &str = concat!("snowflake-broker/", env!("CARGO_PKG_VERSION"));
 
 /// One method of a collector.
 #[derive(Clone, Debug)]

@@ -14,7 +14,8 @@ use prost::Message;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::{AGENT, InvalidEndpoint, SendError};
+use super::error::{InvalidEndpoint, SendError};
+use super::grpc::AGENT;
 
 /// A collector has little to say.
 const REPLY_MAX: usize = 64 * 1024;
