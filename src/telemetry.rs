@@ -145,8 +145,10 @@ impl LogControl {
 /// the scrubber; `with_message` or only where they happened.
 pub fn log_panics(with_message: bool) {
     panic::set_hook(Box::new(move |panic| {
-        let place = panic.location().map(Location::to_string);
-        let place = place.unwrap_or_default();
+        let place = panic
+            .location()
+            .map(Location::to_string)
+            .unwrap_or_default();
         let message = panic.payload_as_str().filter(|_| with_message);
         tracing::error!("panicked at {place}: {}", message.unwrap_or("a bug"));
     }));

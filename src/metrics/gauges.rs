@@ -67,8 +67,11 @@ impl Families {
             let labels = PoolLabels { pool };
             let parked = sum(&snapshot.parked, |(_, nat, _)| NatClass::of(*nat) == pool);
             self.parked_polls.get_or_create(&labels).set(parked);
-            let queued = snapshot.queued.iter().find(|(class, _)| *class == pool);
-            let queued = queued.map_or(0, |(_, count)| gauge(*count));
+            let queued = snapshot
+                .queued
+                .iter()
+                .find(|(class, _)| *class == pool)
+                .map_or(0, |(_, count)| gauge(*count));
             self.queued_clients.get_or_create(&labels).set(queued);
         }
         self.matched_clients.set(gauge(snapshot.matched));
@@ -94,8 +97,7 @@ impl Families {
                     peer: peer.clone(),
                     pool,
                 };
-                let supply = figures.supply[pool as usize];
-                let supply = i64::try_from(supply).unwrap_or(i64::MAX);
+                let supply = gauge(figures.supply[pool as usize]);
                 self.peer_supply.get_or_create(&labels).set(supply);
             }
             seed1(&self.peer_circuit, |state| CircuitLabels {

@@ -99,8 +99,8 @@ fn is_cut_short(block: &[u8]) -> bool {
         length: Duration::ZERO,
         counts: WindowCounts::default(),
         ips: UniqueIps::default(),
-    };
-    let ours = ours.encode();
+    }
+    .encode();
     let mut missing = keywords(ours.as_bytes());
     keywords(block).all(|keyword| missing.next() == Some(keyword)) && missing.next().is_some()
 }
@@ -113,15 +113,15 @@ fn keywords(block: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// The time in the first line of a block.
 fn end_of(block: &[u8]) -> Option<DateTime> {
     const LENGTH: usize = "YYYY-MM-DD HH:MM:SS".len();
-    let time = block.get(BEGINNING.len()..)?.get(..LENGTH)?;
-    let time = str::from_utf8(time).ok()?;
+    let bytes = block.get(BEGINNING.len()..)?.get(..LENGTH)?;
+    let time = str::from_utf8(bytes).ok()?;
     DateTime::strptime("%Y-%m-%d %H:%M:%S", time).ok()
 }
 
 /// When the window of a block began and ended.
 fn window_of(block: &[u8]) -> Option<(SystemTime, SystemTime)> {
-    let end = end_of(block)?.to_zoned(TimeZone::UTC).ok()?;
-    let end = SystemTime::from(end.timestamp());
+    let zoned = end_of(block)?.to_zoned(TimeZone::UTC).ok()?;
+    let end = SystemTime::from(zoned.timestamp());
     let line = block.split(|byte| *byte == b'\n').next()?;
     let (_, length) = str::from_utf8(line).ok()?.split_once(" (")?;
     let seconds: u64 = length.strip_suffix(" s)")?.parse().ok()?;

@@ -89,14 +89,14 @@ impl Otel {
         };
         let mut lacking = Vec::new();
         let report = |signal: Signal| Report::new(signal.name, clocks.monotonic);
-        let traces = traces_transport(settings).map_err(OtelError::Traces);
-        let metrics = metrics_transport(settings).map_err(OtelError::Metrics);
-        let metrics = possible(metrics, &mut lacking).map(|transport| {
+        let to_metrics = metrics_transport(settings).map_err(OtelError::Metrics);
+        let metrics = possible(to_metrics, &mut lacking).map(|transport| {
             let sender = (transport, report(METRICS));
             let origin = (&resource, instance.version);
             MetricsExporter::new(sender, origin, settings.metrics_interval, clocks.wall)
         });
-        let traces = possible(traces, &mut lacking)
+        let to_traces = traces_transport(settings).map_err(OtelError::Traces);
+        let traces = possible(to_traces, &mut lacking)
             .map(|transport| provider(settings, resource, transport, report(TRACES)));
         (Self { traces, metrics }, lacking)
     }

@@ -35,8 +35,7 @@ impl Instance {
 /// The attributes: what is known of ourselves, and over it what the settings
 /// say.
 pub(super) fn resource(settings: &Settings, instance: &Instance) -> Result<Resource, InvalidPair> {
-    let given = pairs::parse(settings.resource_attributes.as_deref().unwrap_or_default())?;
-    let given = given
+    let given = pairs::parse(settings.resource_attributes.as_deref().unwrap_or_default())?
         .into_iter()
         .map(|(name, value)| KeyValue::new(name, value));
     let own = [
@@ -44,8 +43,10 @@ pub(super) fn resource(settings: &Settings, instance: &Instance) -> Result<Resou
         KeyValue::new("service.version", instance.version),
         KeyValue::new("service.instance.id", instance.id()),
     ];
-    let named = settings.service_name.clone();
-    let named = named.map(|name| KeyValue::new("service.name", name));
+    let named = settings
+        .service_name
+        .clone()
+        .map(|name| KeyValue::new("service.name", name));
     Ok(Resource::builder_empty()
         .with_detector(Box::new(TelemetryResourceDetector))
         .with_attributes(own)

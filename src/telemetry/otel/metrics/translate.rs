@@ -42,8 +42,10 @@ impl Origin {
             start: nanoseconds(self.start),
             now: nanoseconds(now),
         };
-        let metrics = families.into_iter();
-        let metrics = metrics.filter_map(|family| times.metric(family)).collect();
+        let metrics = families
+            .into_iter()
+            .filter_map(|family| times.metric(family))
+            .collect();
         let scope = InstrumentationScope {
             name: "snowflake_broker".to_owned(),
             version: self.version.to_owned(),

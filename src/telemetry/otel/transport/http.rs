@@ -50,17 +50,22 @@ impl Http {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
-        let reply = self.client.request(request).await;
-        let reply = reply.map_err(|error| SendError::unreachable(&error))?;
+        let reply = self
+            .client
+            .request(request)
+            .await
+            .map_err(|error| SendError::unreachable(&error))?;
         let (head, body) = reply.into_parts();
         if !head.status.is_success() {
             return Err(SendError::Http(head.status));
         }
-        let body = Limited::new(body, REPLY_MAX).collect().await;
-        let body = body.map_err(|error| match error.downcast::<LengthLimitError>() {
-            Ok(_) => SendError::BadReply,
-            Err(error) => SendError::unreachable(&*error),
-        })?;
+        let body = Limited::new(body, REPLY_MAX)
+            .collect()
+            .await
+            .map_err(|error| match error.downcast::<LengthLimitError>() {
+                Ok(_) => SendError::BadReply,
+                Err(error) => SendError::unreachable(&*error),
+            })?;
         R::decode(body.to_bytes()).map_err(|_| SendError::BadReply)
     }
 }
