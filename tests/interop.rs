@@ -7,6 +7,8 @@
 mod amp_cache;
 #[path = "interop/http.rs"]
 mod http;
+#[path = "support/libraries.rs"]
+mod libraries;
 #[path = "interop/namespace.rs"]
 mod namespace;
 #[path = "support/port.rs"]
@@ -19,6 +21,8 @@ mod programs;
 mod ready;
 #[path = "interop/relay.rs"]
 mod relay;
+#[path = "support/unpacked.rs"]
+mod unpacked;
 #[path = "support/wait.rs"]
 mod wait;
 
@@ -76,7 +80,9 @@ async fn check(name: &str, rendezvous: Rendezvous) {
 async fn reach_the_bridge(rendezvous: Rendezvous) -> Result<()> {
     namespace::connect().await?;
     let scratch = tempfile::tempdir()?;
-    let programs = Programs::find(scratch.path())?;
+    let programs = Programs {
+        scratch: scratch.path(),
+    };
 
     let stream = match greet_bridge(&programs, rendezvous).await {
         Ok(stream) => stream,

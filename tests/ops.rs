@@ -16,6 +16,8 @@ mod port;
 mod process;
 #[path = "ops/prometheus.rs"]
 mod prometheus;
+#[path = "support/unpacked.rs"]
+mod unpacked;
 #[path = "support/wait.rs"]
 mod wait;
 

@@ -15,5 +15,7 @@ mod process;
 mod renewals;
 #[path = "../support/tls_client.rs"]
 mod tls_client;
+#[path = "../support/unpacked.rs"]
+mod unpacked;
 #[path = "../support/wait.rs"]
 mod wait;

@@ -1,9 +1,9 @@
 //! A certificate authority on the loopback, with a name server that says that
 //! every name is there.
 
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::{env, fs};
+use std::path::Path;
 
 use anyhow::Result;
 use rustls::pki_types::CertificateDer;
@@ -16,7 +16,7 @@ use tokio::process::Command;
 
 use crate::process::Process;
 use crate::wait::until;
-use crate::{port, tls_client};
+use crate::{port, tls_client, unpacked};
 
 const HOST: &str = "127.0.0.1";
 
@@ -77,7 +77,7 @@ impl Pebble {
     pub(crate) async fn start_rejecting_nonces(&self, percentage: u32) -> RunningPebble {
         let scratch = self.scratch.path();
         let names = free_address();
-        let mut command = Command::new(program("pebble-challtestsrv"));
+        let mut command = Command::new(unpacked::file("usr/bin/pebble-challtestsrv"));
         command
             .args(["-dns01", &names.to_string(), "-defaultIPv4", HOST])
             .args(["-defaultIPv6", "", "-management", ""])
@@ -96,7 +96,7 @@ impl Pebble {
         }});
         let file = scratch.join("pebble.json");
         fs::write(&file, config.to_string()).unwrap();
-        let mut command = Command::new(program("pebble"));
+        let mut command = Command::new(unpacked::file("usr/bin/pebble"));
         command
             .arg("-config")
             .arg(file)
@@ -167,18 +167,4 @@ pub(crate) async fn listens(addr: SocketAddr) -> bool {
 
 pub(crate) fn free_address() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()))
-}
-
-fn program(name: &str) -> PathBuf {
-    let debian = env::var_os("SNOWFLAKE_INTEROP_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop"),
-        PathBuf::from,
-    );
-    let path = debian.join("usr/bin").join(name);
-    assert!(
-        path.exists(),
-        "{} is missing: run tests/run once, it fetches it",
-        path.display()
-    );
-    path
 }

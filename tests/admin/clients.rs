@@ -15,7 +15,7 @@ use tonic::transport::Endpoint;
 
 use crate::broker::Broker;
 use crate::grpcurl::SERVICE;
-use crate::{FOREVER, foreign};
+use crate::{FOREVER, unpacked};
 
 /// Runs a program to its end, which has to be a good one; what it prints.
 async fn printed(command: &mut Command) -> String {
@@ -33,7 +33,7 @@ async fn javascript_calls_watches_and_gives_up() {
     let mut node = Command::new("node");
     node.arg(script)
         .arg(format!("unix:{}", broker.socket().display()))
-        .arg(foreign("node/node_modules"));
+        .arg(unpacked::file("node/node_modules"));
     printed(&mut node).await;
 }
 
@@ -41,7 +41,7 @@ async fn javascript_calls_watches_and_gives_up() {
 #[tokio::test]
 async fn buf_calls() {
     let broker = Broker::start("").await;
-    let mut buf = Command::new(foreign("node/node_modules/.bin/buf"));
+    let mut buf = Command::new(unpacked::file("node/node_modules/.bin/buf"));
     buf.args(["curl", "--protocol", "grpc", "--http2-prior-knowledge"])
         .arg("--unix-socket")
         .arg(broker.socket())

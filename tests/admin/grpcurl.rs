@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::access::Remote;
 use crate::broker::Broker;
-use crate::{FOREVER, foreign, rpcs};
+use crate::{FOREVER, rpcs, unpacked};
 
 pub(crate) const SERVICE: &str = "snowflake.broker.admin.v1.Admin";
 
@@ -60,7 +60,7 @@ impl Grpcurl {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(foreign("usr/bin/grpcurl"));
+        let mut command = Command::new(unpacked::file("usr/bin/grpcurl"));
         command
             .args(["-connect-timeout", "20"])
             .args(&self.options)

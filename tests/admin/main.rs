@@ -27,13 +27,13 @@ mod rpcs;
 mod settings;
 mod socket;
 mod strangers;
+#[path = "../support/unpacked.rs"]
+mod unpacked;
 #[path = "../support/wait.rs"]
 #[expect(dead_code, reason = "only its bound is used, by namespaces")]
 mod wait;
 mod watchers;
 
-use std::env;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
@@ -49,19 +49,4 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
         }
     });
     waiting.await.unwrap_or_else(|_| panic!("never: {what}"));
-}
-
-/// A file of the programs that `tests/run` fetches.
-fn foreign(path: &str) -> PathBuf {
-    let folder = env::var_os("SNOWFLAKE_INTEROP_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop"),
-        PathBuf::from,
-    );
-    let file = folder.join(path);
-    assert!(
-        file.exists(),
-        "{} is missing: run tests/run once, it fetches it",
-        file.display()
-    );
-    file
 }

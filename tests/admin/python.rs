@@ -11,11 +11,11 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::broker::Broker;
-use crate::{FOREVER, foreign};
+use crate::{FOREVER, unpacked};
 
 /// The folders of the libraries that came along, whatever the architecture.
 fn libraries() -> OsString {
-    let folders = fs::read_dir(foreign("usr/lib")).unwrap();
+    let folders = fs::read_dir(unpacked::file("usr/lib")).unwrap();
     env::join_paths(folders.map(|folder| folder.unwrap().path())).unwrap()
 }
 
@@ -42,11 +42,11 @@ async fn calls_watches_and_gives_up(modules: PathBuf) {
 
 #[tokio::test]
 async fn debians_python_calls_watches_and_gives_up() {
-    calls_watches_and_gives_up(foreign("usr/lib/python3/dist-packages")).await;
+    calls_watches_and_gives_up(unpacked::file("usr/lib/python3/dist-packages")).await;
 }
 
 /// It calls the host by the path of the socket, escaped. Every call failed once.
 #[tokio::test]
 async fn the_newest_python_calls_watches_and_gives_up() {
-    calls_watches_and_gives_up(foreign("grpcio")).await;
+    calls_watches_and_gives_up(unpacked::file("grpcio")).await;
 }

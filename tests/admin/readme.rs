@@ -9,7 +9,7 @@ use std::process::Stdio;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::{FOREVER, foreign};
+use crate::{FOREVER, unpacked};
 
 /// The language and the content of each block of the section, in their order.
 fn blocks() -> Vec<(String, String)> {
@@ -62,7 +62,8 @@ async fn the_calls_do_what_is_printed() {
     let blocks = blocks();
     let folder = tempfile::tempdir().unwrap();
     let ours = Path::new(env!("CARGO_BIN_EXE_snowflake-broker"));
-    let folders = [ours, &foreign("usr/bin/grpcurl")].map(|file| file.parent().unwrap().to_owned());
+    let folders =
+        [ours, &unpacked::file("usr/bin/grpcurl")].map(|file| file.parent().unwrap().to_owned());
     let path = std::env::var_os("PATH").unwrap();
     let path = folders.into_iter().chain(std::env::split_paths(&path));
     let mut unshare = Command::new("unshare");

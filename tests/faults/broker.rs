@@ -349,17 +349,3 @@ fn check_log(log: &str) {
     watch.check("the log", log);
     watch.assert_clean("");
 }
-
-/// Debian's packages, unpacked.
-pub(crate) fn unpacked(file: &str) -> PathBuf {
-    let folder = std::env::var_os("SNOWFLAKE_INTEROP_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop"),
-        PathBuf::from,
-    );
-    // A folder for each architecture.
-    let libraries = fs::read_dir(folder.join("usr/lib")).into_iter().flatten();
-    let mut places = libraries.map(|entry| entry.unwrap().path().join(file));
-    places
-        .find(|place| place.exists())
-        .unwrap_or_else(|| panic!("{file} is missing: run tests/run once, it fetches it"))
-}

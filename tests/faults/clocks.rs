@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use snowflake_broker::broker::clock;
 use tokio::process::Command;
 
-use crate::broker::{Broker, Setup, unpacked};
+use crate::broker::{Broker, Setup};
+use crate::faketime::{self, set_clock};
 use crate::stats_log::{self, Block};
 use crate::until;
 
@@ -27,7 +28,7 @@ fn with_own_clock() -> Setup {
     set_clock(&offset, "+0");
     let (log, state) = (setup.path("metrics.log"), setup.path("state"));
     setup
-        .with("LD_PRELOAD", unpacked("faketime/libfaketimeMT.so.1"))
+        .with("LD_PRELOAD", faketime::library())
         .with("FAKETIME_TIMESTAMP_FILE", offset)
         .with("FAKETIME_NO_CACHE", "1")
         .with("FAKETIME_DONT_FAKE_MONOTONIC", "1")
@@ -35,13 +36,6 @@ fn with_own_clock() -> Setup {
         .with("metrics.metrics_log", log)
         .with("metrics.state_directory", state)
         .with("metrics.save_interval", "50ms")
-}
-
-/// Takes effect at once, and as a whole.
-fn set_clock(offset: &Path, seconds: &str) {
-    let new = offset.with_extension("new");
-    fs::write(&new, seconds).unwrap();
-    fs::rename(new, offset).unwrap();
 }
 
 fn blocks(log: &Path) -> Vec<Block> {

@@ -1,12 +1,12 @@
 //! A disk that is full, or cannot be written to.
 
-use std::fs::{self, File};
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 
 use tokio::process::Command;
 
 use crate::broker::{Broker, Setup};
+use crate::full_disk::{blocks, fill};
 use crate::until;
 
 /// A broker that writes its log and its state to a disk of its own, often. In a
@@ -33,16 +33,6 @@ fn seen_by(broker: &Broker, name: &str) -> PathBuf {
     let root = PathBuf::from(format!("/proc/{}/root", broker.pid()));
     root.join(broker.path("disk").strip_prefix("/").unwrap())
         .join(name)
-}
-
-fn blocks(log: &Path) -> usize {
-    let log = fs::read_to_string(log).unwrap_or_default();
-    log.matches("snowflake-ips-nat-open ").count()
-}
-
-fn fill(file: &Path) {
-    let mut filler = File::create(file).unwrap();
-    while filler.write_all(&[0; 1024]).is_ok() {}
 }
 
 #[tokio::test]

@@ -4,13 +4,21 @@
 
 mod broker;
 mod clocks;
+#[path = "../support/closing.rs"]
+mod closing;
 mod descriptors;
 mod disk;
 #[path = "../support/exposition.rs"]
 #[expect(dead_code, reason = "one form is read, and only sums of it")]
 mod exposition;
+#[path = "../support/faketime.rs"]
+mod faketime;
+#[path = "../support/full_disk.rs"]
+mod full_disk;
 mod garbage;
 mod half_closed;
+#[path = "../support/libraries.rs"]
+mod libraries;
 mod memory;
 #[path = "../support/messages.rs"]
 mod messages;
@@ -31,6 +39,8 @@ mod start_and_stop;
 #[expect(dead_code, reason = "blocks are read for their times and one count")]
 mod stats_log;
 mod stranger;
+#[path = "../support/unpacked.rs"]
+mod unpacked;
 
 use std::time::Duration;
 

@@ -2,11 +2,9 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+pub(crate) use crate::closing::read_to_end;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
-
-use crate::FOREVER;
 
 /// Connects and sends these bytes.
 pub(crate) async fn connect(addr: SocketAddr, bytes: &[u8]) -> TcpStream {
@@ -14,13 +12,4 @@ pub(crate) async fn connect(addr: SocketAddr, bytes: &[u8]) -> TcpStream {
     // It may be closed already.
     stream.write_all(bytes).await.ok();
     stream
-}
-
-/// What comes until the other side closes, which it has to do.
-pub(crate) async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
-    let mut reply = Vec::new();
-    let read = timeout(FOREVER, stream.read_to_end(&mut reply)).await;
-    // A reset is an end, too.
-    read.expect("it does not close").ok();
-    String::from_utf8_lossy(&reply).into_owned()
 }

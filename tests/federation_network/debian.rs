@@ -30,7 +30,9 @@ async fn meet(site: &Site) -> Result<String> {
     let settings = bridge_settings(site, &relay)?;
     let _a = site.broker(A, &[(B, B.grpc())], &settings).await?;
     let _b = site.broker(B, &[(A, A.grpc())], &settings).await?;
-    let programs = Programs::find(site.folder())?;
+    let programs = Programs {
+        scratch: site.folder(),
+    };
     let bytes = greet_bridge(&programs, &mut relay).await?;
     Ok(format!(
         "{bytes} bytes of the client's arrived at the bridge"

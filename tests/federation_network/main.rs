@@ -8,6 +8,8 @@
 mod certificates;
 #[path = "../interop/http.rs"]
 mod http;
+#[path = "../support/libraries.rs"]
+mod libraries;
 #[path = "../interop/namespace.rs"]
 mod namespace;
 #[path = "../support/process.rs"]
@@ -19,6 +21,8 @@ mod programs;
 mod ready;
 #[path = "../interop/relay.rs"]
 mod relay;
+#[path = "../support/unpacked.rs"]
+mod unpacked;
 #[path = "../support/wait.rs"]
 mod wait;
 

@@ -1,9 +1,7 @@
 //! A stranger who comes at a bad time: the files are broken, the disk is full, the
 //! clock is set, the process is stopped.
 
-use std::fs::{self, File};
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::fs;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -11,6 +9,8 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
 use crate::broker::{Broker, Setup};
+use crate::faketime::{self, set_clock};
+use crate::full_disk::{blocks, fill};
 use crate::report::Row;
 use crate::stranger::{connect, over_and_over, read_to_end};
 use crate::{ATTACK, until};
@@ -102,16 +102,6 @@ pub(crate) async fn full_disk() -> Row {
     setup.start().await.withstands(attack).await
 }
 
-fn blocks(log: &Path) -> usize {
-    let log = fs::read_to_string(log).unwrap_or_default();
-    log.matches("snowflake-ips-nat-open ").count()
-}
-
-fn fill(file: &Path) {
-    let mut filler = File::create(file).unwrap();
-    while filler.write_all(&[0; 1024]).is_ok() {}
-}
-
 /// The wall clock goes to and fro by hours; the other one does not, as setting
 /// the time does not touch it.
 pub(crate) async fn clock_steps() -> Row {
@@ -120,7 +110,7 @@ pub(crate) async fn clock_steps() -> Row {
     set_clock(&offset, "+0");
     let (log, state) = (setup.path("metrics.log"), setup.path("state"));
     let setup = setup
-        .with("LD_PRELOAD", unpacked("faketime/libfaketimeMT.so.1"))
+        .with("LD_PRELOAD", faketime::library())
         .with("FAKETIME_TIMESTAMP_FILE", &offset)
         .with("FAKETIME_NO_CACHE", "1")
         .with("FAKETIME_DONT_FAKE_MONOTONIC", "1")
@@ -145,13 +135,6 @@ pub(crate) async fn clock_steps() -> Row {
     setup.start().await.withstands(attack).await
 }
 
-/// Takes effect at once, and as a whole.
-fn set_clock(offset: &Path, seconds: &str) {
-    let new = offset.with_extension("new");
-    fs::write(&new, seconds).unwrap();
-    fs::rename(new, offset).unwrap();
-}
-
 /// The process is stopped while connections come, as by a hypervisor.
 pub(crate) async fn stopped() -> Row {
     const CONNECTIONS: usize = 500;
@@ -174,18 +157,4 @@ pub(crate) async fn stopped() -> Row {
         format!("{CONNECTIONS} connections within {STOPPED:?}, all served")
     };
     Setup::new().start().await.withstands(attack).await
-}
-
-/// Debian's packages, unpacked.
-fn unpacked(file: &str) -> PathBuf {
-    let folder = std::env::var_os("SNOWFLAKE_INTEROP_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop"),
-        PathBuf::from,
-    );
-    // A folder for each architecture.
-    let libraries = fs::read_dir(folder.join("usr/lib")).into_iter().flatten();
-    let mut places = libraries.map(|entry| entry.unwrap().path().join(file));
-    places
-        .find(|place| place.exists())
-        .unwrap_or_else(|| panic!("{file} is missing: run tests/run once, it fetches it"))
 }

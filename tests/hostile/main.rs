@@ -8,9 +8,17 @@
 
 #[path = "../federation_program/certificates.rs"]
 mod certificates;
+#[path = "../support/closing.rs"]
+mod closing;
 #[path = "../support/exposition.rs"]
 #[expect(dead_code, reason = "one form is read, and only sums of it")]
 mod exposition;
+#[path = "../support/faketime.rs"]
+mod faketime;
+#[path = "../support/full_disk.rs"]
+mod full_disk;
+#[path = "../support/libraries.rs"]
+mod libraries;
 #[path = "../support/messages.rs"]
 mod messages;
 #[path = "../interop/namespace.rs"]
@@ -21,6 +29,8 @@ mod namespace;
 mod peer;
 #[path = "../support/privacy.rs"]
 mod privacy;
+#[path = "../support/unpacked.rs"]
+mod unpacked;
 #[path = "../support/wait.rs"]
 #[expect(dead_code, reason = "only its bound is needed")]
 mod wait;

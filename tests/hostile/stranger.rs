@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::ATTACK;
 use crate::network::{self, STRANGER};
-use crate::{ATTACK, FOREVER};
+
+pub(crate) use crate::closing::read_to_end;
 
 /// A connection from the stranger's address, on which these bytes were sent.
 pub(crate) async fn connect(bytes: &[u8]) -> TcpStream {
@@ -16,15 +18,6 @@ pub(crate) async fn connect(bytes: &[u8]) -> TcpStream {
     // It may be closed already.
     stream.write_all(bytes).await.ok();
     stream
-}
-
-/// What comes until the other side closes, which it has to do.
-pub(crate) async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
-    let mut reply = Vec::new();
-    let read = timeout(FOREVER, stream.read_to_end(&mut reply)).await;
-    // A reset is an end, too.
-    read.expect("it does not close").ok();
-    String::from_utf8_lossy(&reply).into_owned()
 }
 
 /// Does it over and over on so many connections side by side, for as long as an

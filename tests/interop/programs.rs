@@ -1,46 +1,26 @@
 //! The command lines of the programs that meet in the test.
 
-use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::{env, fs, io};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde_json::json;
 use tokio::process::Command;
 
 use crate::namespace::ADDRESSES;
 use crate::process::Process;
+use crate::{libraries, unpacked};
 
 /// The port of a STUN server by RFC 8489.
 const STUN_PORT: u16 = 3478;
 
-/// Where the programs are, and where they may write.
+/// The programs, and where they may write logs and state.
 pub(crate) struct Programs<'a> {
-    /// Debian's packages, unpacked.
-    debian: PathBuf,
-    /// Takes logs and state.
-    scratch: &'a Path,
+    pub(crate) scratch: &'a Path,
 }
 
-impl<'a> Programs<'a> {
-    pub(crate) fn find(scratch: &'a Path) -> Result<Self> {
-        let debian = env::var_os("SNOWFLAKE_INTEROP_DIR").map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop"),
-            PathBuf::from,
-        );
-        let programs = Self { debian, scratch };
-        for name in ["snowflake-client", "snowflake-proxy", "turnserver"] {
-            let path = programs.path(name);
-            ensure!(
-                path.exists(),
-                "{} is missing: run tests/run once, it fetches it",
-                path.display()
-            );
-        }
-        Ok(programs)
-    }
-
+impl Programs<'_> {
     /// Our broker. It knows one bridge, the one that clients ask for, at `relay`.
     pub(crate) fn broker(&self, address: SocketAddr, relay: &str) -> Result<Process> {
         let bridge = json!({
@@ -62,9 +42,9 @@ impl<'a> Programs<'a> {
 
     /// coturn, which tells the others their addresses and the kind of their NAT.
     pub(crate) fn stun_server(&self) -> Result<Process> {
-        let mut command = Command::new(self.path("turnserver"));
+        let mut command = Command::new(unpacked::file("usr/bin/turnserver"));
         command
-            .env("LD_LIBRARY_PATH", self.libraries()?)
+            .env("LD_LIBRARY_PATH", env::join_paths(libraries::folders())?)
             .args(["-n", "--stun-only", "--no-cli", "--no-tls", "--no-dtls"])
             .args(["--log-file", "stdout", "--pidfile"])
             .arg(self.scratch.join("stun-server.pid"))
@@ -78,7 +58,7 @@ impl<'a> Programs<'a> {
     /// The standalone proxy. Its own idea of a relay does not exist here:
     /// the only one it can reach is the one that the broker tells it.
     pub(crate) fn proxy(&self, broker: SocketAddr) -> Result<Process> {
-        let mut command = Command::new(self.path("snowflake-proxy"));
+        let mut command = Command::new(unpacked::file("usr/bin/snowflake-proxy"));
         command
             .args(["-broker", &format!("http://{broker}/")])
             .args(["-allowed-relay-hostname-pattern", "127.0.0.1$"])
@@ -90,7 +70,7 @@ impl<'a> Programs<'a> {
     /// The client, started the way that tor starts a pluggable transport.
     /// `broker` are the flags that say how it reaches the broker.
     pub(crate) fn client(&self, broker: &[String]) -> Result<Process> {
-        let mut command = Command::new(self.path("snowflake-client"));
+        let mut command = Command::new(unpacked::file("usr/bin/snowflake-client"));
         command
             .args(broker)
             .args(["-ice", &stun_url(), "-log", "/dev/stderr"])
@@ -103,22 +83,6 @@ impl<'a> Programs<'a> {
 
     fn start(&self, name: &str, command: &mut Command) -> Result<Process> {
         Process::start(command, self.scratch.join(name).with_extension("log"))
-    }
-
-    fn path(&self, program: &str) -> PathBuf {
-        self.debian.join("usr/bin").join(program)
-    }
-
-    /// The folders of the libraries that came along, whatever the architecture.
-    fn libraries(&self) -> Result<OsString> {
-        let mut folders = Vec::new();
-        for parent in ["lib", "usr/lib"] {
-            // A package without libraries has no such folder.
-            for entry in fs::read_dir(self.debian.join(parent)).into_iter().flatten() {
-                folders.push(entry?.path());
-            }
-        }
-        Ok(env::join_paths(folders)?)
     }
 }
 

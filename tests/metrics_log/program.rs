@@ -72,6 +72,13 @@ impl Folder {
         until("the addresses are in the log", || seen() >= count).await;
     }
 
+    /// The addresses in all blocks.
+    pub(crate) fn seen(&self) -> u64 {
+        let blocks = self.blocks();
+        let counts = blocks.iter().map(|b| b.count("snowflake-ips-total"));
+        counts.sum()
+    }
+
     /// Starts a broker with these settings, those without a section being of
     /// `metrics`, besides the log and the state. Waits until it listens.
     pub(crate) async fn start(&self, settings: &[(&str, &str)]) -> Program {

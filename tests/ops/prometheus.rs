@@ -1,9 +1,9 @@
 //! Debian's Prometheus: the server, and the tool that checks what it reads.
 
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::{env, fs};
 
 use anyhow::{Context as _, Result, ensure};
 use http::{Request, StatusCode};
@@ -19,9 +19,9 @@ use tokio::process::Command;
 use tokio::spawn;
 use tokio::time::timeout;
 
-use crate::port;
 use crate::process::Process;
 use crate::wait::{LONG_ENOUGH, until};
+use crate::{port, unpacked};
 
 /// A server on the loopback.
 pub(crate) struct Prometheus {
@@ -41,7 +41,7 @@ impl Prometheus {
         let file = scratch.join("prometheus.yml");
         // Every JSON text is YAML.
         fs::write(&file, config.to_string())?;
-        let mut command = Command::new(program("prometheus")?);
+        let mut command = Command::new(unpacked::file("usr/bin/prometheus"));
         command
             .arg(format!("--config.file={}", file.display()))
             .arg(format!(
@@ -108,7 +108,7 @@ fn value(sample: &Value) -> Result<f64> {
 
 /// Runs promtool to its end; with what it said, on either output.
 pub(crate) async fn promtool(arguments: &[&str], input: &str) -> (ExitStatus, String) {
-    let mut child = Command::new(program("promtool").unwrap())
+    let mut child = Command::new(unpacked::file("usr/bin/promtool"))
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -123,18 +123,4 @@ pub(crate) async fn promtool(arguments: &[&str], input: &str) -> (ExitStatus, St
     let output = output.expect("promtool does not end").unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status, String::from_utf8(said).unwrap())
-}
-
-fn program(name: &str) -> Result<PathBuf> {
-    let debian = env::var_os("SNOWFLAKE_INTEROP_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop"),
-        PathBuf::from,
-    );
-    let path = debian.join("usr/bin").join(name);
-    ensure!(
-        path.exists(),
-        "{} is missing: run tests/run once, it fetches it",
-        path.display()
-    );
-    Ok(path)
 }

@@ -23,6 +23,8 @@ mod slow_file;
 mod start_up;
 #[path = "../support/tls_client.rs"]
 mod tls_client;
+#[path = "../support/unpacked.rs"]
+mod unpacked;
 mod utls;
 
 use std::fs;
@@ -211,6 +213,16 @@ fn command(addr: SocketAddr, arguments: &[&str]) -> Command {
     command
 }
 
+/// A client that a proxy was told of, and waits for its answer.
+async fn matched_client(program: &Program) -> JoinHandle<String> {
+    let matched = program.start_post("/proxy", proxy_poll("a", "open")).await;
+    let client = program
+        .start_post("/client", client_poll("x", "open"))
+        .await;
+    assert_eq!(result(matched).await["Status"], "client match");
+    client
+}
+
 async fn result(request: JoinHandle<String>) -> Value {
     let body = timeout(FOREVER, request).await.expect("no reply").unwrap();
     serde_json::from_str(&body).unwrap()
@@ -219,11 +231,7 @@ async fn result(request: JoinHandle<String>) -> Value {
 #[tokio::test]
 async fn a_matched_client_gets_its_answer_after_sigterm() {
     let program = Program::start(&[]).await;
-    let matched = program.start_post("/proxy", proxy_poll("a", "open")).await;
-    let client = program
-        .start_post("/client", client_poll("x", "open"))
-        .await;
-    assert_eq!(result(matched).await["Status"], "client match");
+    let client = matched_client(&program).await;
     let parked = program
         .start_post("/proxy", proxy_poll("b", "strict"))
         .await;
@@ -247,11 +255,7 @@ async fn a_matched_client_gets_its_answer_after_sigterm() {
 #[tokio::test]
 async fn a_silent_proxy_does_not_keep_the_broker_from_stopping() {
     let program = Program::start(&[]).await;
-    let matched = program.start_post("/proxy", proxy_poll("a", "open")).await;
-    let client = program
-        .start_post("/client", client_poll("x", "open"))
-        .await;
-    assert_eq!(result(matched).await["Status"], "client match");
+    let client = matched_client(&program).await;
     program.signal(Signal::INT, "stopping").await;
     assert_eq!(
         result(client).await,

@@ -1,20 +1,14 @@
 //! uTLS itself, which snowflake-client uses to look like browsers.
 
-use std::env;
-use std::path::{Path, PathBuf};
-
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::FOREVER;
 use crate::certificates::Files;
+use crate::unpacked;
 
 #[tokio::test]
 async fn utls_with_groups_and_shares_in_every_order_gets_through() {
-    let peers = env::var_os("SNOWFLAKE_INTEROP_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop"),
-        PathBuf::from,
-    );
     let files = Files::new();
     let program = files.start("0").await;
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/utls.py");
@@ -22,7 +16,7 @@ async fn utls_with_groups_and_shares_in_every_order_gets_through() {
     command
         .arg(script)
         .arg(format!("https://{}/robots.txt", program.addr))
-        .env("PYTHONPATH", peers.join("utls"))
+        .env("PYTHONPATH", unpacked::file("utls"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .kill_on_drop(true);
     let output = timeout(FOREVER, command.output()).await;

@@ -6,11 +6,15 @@
 mod broker;
 mod capture;
 mod client;
+#[path = "../support/libraries.rs"]
+mod libraries;
 #[path = "../interop/namespace.rs"]
 mod namespace;
 #[path = "../support/process.rs"]
 mod process;
 mod programs;
+#[path = "../support/unpacked.rs"]
+mod unpacked;
 #[path = "../support/wait.rs"]
 mod wait;
 
@@ -72,7 +76,9 @@ async fn each_client_counts_as_itself() -> Result<()> {
 async fn clients_behind_nginx_count_as_themselves() {
     in_a_network("clients_behind_nginx_count_as_themselves", async {
         let scratch = TempDir::new()?;
-        let programs = Programs::find(scratch.path())?;
+        let programs = Programs {
+            scratch: scratch.path(),
+        };
         let _nginx = programs.nginx().await?;
 
         // It appends to the one header, in its line, and passes on the others.
@@ -91,7 +97,9 @@ async fn clients_behind_nginx_count_as_themselves() {
 async fn clients_behind_haproxy_count_as_themselves() {
     in_a_network("clients_behind_haproxy_count_as_themselves", async {
         let scratch = TempDir::new()?;
-        let programs = Programs::find(scratch.path())?;
+        let programs = Programs {
+            scratch: scratch.path(),
+        };
         let _haproxy = programs.haproxy_for_http().await?;
 
         // It adds a line of its own, the last one, and passes on the others.
@@ -114,7 +122,9 @@ async fn clients_behind_a_tcp_load_balancer_count_as_themselves() {
         "clients_behind_a_tcp_load_balancer_count_as_themselves",
         async {
             let scratch = TempDir::new()?;
-            let programs = Programs::find(scratch.path())?;
+            let programs = Programs {
+                scratch: scratch.path(),
+            };
             let haproxy = programs.haproxy_for_tcp(TcpHeader::Version1).await?;
             let expected = b"PROXY TCP4 5.1.0.1 5.9.0.1 ";
             capture::expect_beginning(expected, ask(ONE, FRONT, LIES)).await?;
@@ -208,7 +218,9 @@ async fn whoever_claims_others_has_ten_quotas_and_is_told_of_once() {
 async fn a_load_balancer_finds_the_broker_alive() {
     in_a_network("a_load_balancer_finds_the_broker_alive", async {
         let scratch = TempDir::new()?;
-        let programs = Programs::find(scratch.path())?;
+        let programs = Programs {
+            scratch: scratch.path(),
+        };
         for (version, expected) in [
             (TcpHeader::Version1, &b"PROXY TCP4 127.0.0.1 127.0.0.1 "[..]),
             (TcpHeader::Version2, b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"),

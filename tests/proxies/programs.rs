@@ -1,15 +1,14 @@
 //! The command lines and configurations of nginx and `HAProxy`.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
 use crate::process::Process;
-use crate::{BROKER, FRONT, wait};
+use crate::{BROKER, FRONT, libraries, unpacked, wait};
 
 /// How a TCP load balancer says whose connection it forwards.
 #[derive(Clone, Copy)]
@@ -18,32 +17,12 @@ pub(crate) enum TcpHeader {
     Version2,
 }
 
-/// Where the programs are, and where they may write.
+/// The programs, and where they may write configurations, logs and state.
 pub(crate) struct Programs<'a> {
-    /// Debian's packages, unpacked.
-    debian: PathBuf,
-    /// Takes configurations, logs and state.
-    scratch: &'a Path,
+    pub(crate) scratch: &'a Path,
 }
 
-impl<'a> Programs<'a> {
-    pub(crate) fn find(scratch: &'a Path) -> Result<Self> {
-        let debian = env::var_os("SNOWFLAKE_INTEROP_DIR").map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop"),
-            PathBuf::from,
-        );
-        let programs = Self { debian, scratch };
-        for name in ["nginx", "haproxy"] {
-            let path = programs.path(name);
-            ensure!(
-                path.exists(),
-                "{} is missing: run tests/run once, it fetches it",
-                path.display()
-            );
-        }
-        Ok(programs)
-    }
-
+impl Programs<'_> {
     /// nginx as a reverse proxy, as its documentation tells to.
     pub(crate) async fn nginx(&self) -> Result<Process> {
         let scratch = self.scratch.display();
@@ -73,7 +52,7 @@ impl<'a> Programs<'a> {
                  }}"
             ),
         )?;
-        let mut command = self.command("nginx")?;
+        let mut command = command("nginx")?;
         command
             .args(["-e", "stderr", "-p"])
             .arg(self.scratch)
@@ -121,7 +100,7 @@ impl<'a> Programs<'a> {
                  server broker {BROKER} {server}\n"
             ),
         )?;
-        let mut command = self.command("haproxy")?;
+        let mut command = command("haproxy")?;
         command.args(["-db", "-f"]).arg(config);
         Ok(command)
     }
@@ -130,12 +109,6 @@ impl<'a> Programs<'a> {
         let path = self.scratch.join(name);
         fs::write(&path, config)?;
         Ok(path)
-    }
-
-    fn command(&self, program: &str) -> Result<Command> {
-        let mut command = Command::new(self.path(program));
-        command.env("LD_LIBRARY_PATH", self.libraries()?);
-        Ok(command)
     }
 
     /// Starts a program and waits until it listens, once one before it is gone.
@@ -151,22 +124,12 @@ impl<'a> Programs<'a> {
         .await?;
         Ok(process)
     }
+}
 
-    fn path(&self, program: &str) -> PathBuf {
-        self.debian.join("usr/sbin").join(program)
-    }
-
-    /// The folders of the libraries that came along, whatever the architecture.
-    fn libraries(&self) -> Result<OsString> {
-        let mut folders = Vec::new();
-        for parent in ["lib", "usr/lib"] {
-            // A package without libraries has no such folder.
-            for entry in fs::read_dir(self.debian.join(parent)).into_iter().flatten() {
-                folders.push(entry?.path());
-            }
-        }
-        Ok(env::join_paths(folders)?)
-    }
+fn command(program: &str) -> Result<Command> {
+    let mut command = Command::new(unpacked::file(&format!("usr/sbin/{program}")));
+    command.env("LD_LIBRARY_PATH", env::join_paths(libraries::folders())?);
+    Ok(command)
 }
 
 impl TcpHeader {

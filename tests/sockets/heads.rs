@@ -141,14 +141,20 @@ async fn http2_frames_that_are_no_head_do_not_count() {
     assert_eq!(accounts.figures().connections, 1);
 }
 
-#[tokio::test]
-async fn a_full_house_of_idle_connections_lets_others_in() {
+/// A front with room for so many connections.
+async fn house_of_20() -> (Front, SocketAddr) {
     let front = Front::new(matching::Settings::default());
     let settings = Settings {
         max_connections: 20,
         ..Settings::default()
     };
     let addr = serve(&front, settings, None).await;
+    (front, addr)
+}
+
+#[tokio::test]
+async fn a_full_house_of_idle_connections_lets_others_in() {
+    let (_front, addr) = house_of_20().await;
     let mut idle = Vec::new();
     for _ in 0..60 {
         let mut peer = Peer::http1(addr).await;
@@ -172,12 +178,7 @@ async fn a_full_house_of_idle_connections_lets_others_in() {
 /// Connections over which nothing ever came once could not be told to go.
 #[tokio::test]
 async fn a_full_house_of_silent_connections_lets_others_in() {
-    let front = Front::new(matching::Settings::default());
-    let settings = Settings {
-        max_connections: 20,
-        ..Settings::default()
-    };
-    let addr = serve(&front, settings, None).await;
+    let (_front, addr) = house_of_20().await;
     let mut silent = Vec::new();
     for _ in 0..60 {
         silent.push(TcpStream::connect(addr).await.unwrap());

@@ -27,5 +27,7 @@ mod requests;
 mod service;
 mod suite;
 mod sweep;
+#[path = "../support/unpacked.rs"]
+mod unpacked;
 #[path = "../support/wait.rs"]
 mod wait;

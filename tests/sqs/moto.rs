@@ -1,8 +1,6 @@
 //! moto: a server that speaks as SQS does, in a namespace of the test.
 
-use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
@@ -17,7 +15,7 @@ use tokio::time::sleep;
 use crate::process::Process;
 use crate::service::Service;
 use crate::wait::until;
-use crate::{namespace, port};
+use crate::{namespace, port, unpacked};
 
 /// What is in every test the name of the queue that clients write to.
 pub(crate) const QUEUE: &str = "snowflake-broker";
@@ -86,7 +84,7 @@ impl Moto {
             .arg(self.addr.ip().to_string())
             .arg(self.addr.port().to_string())
             .arg(self.stale_queues.to_string())
-            .env("PYTHONPATH", unpacked("moto"))
+            .env("PYTHONPATH", unpacked::file("moto"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .envs(self.variables.iter().map(|(name, value)| (name, value)));
         let log = self.scratch.path().join("moto.log");
@@ -140,21 +138,6 @@ fn http_client() -> aws_sdk_sqs::config::SharedHttpClient {
     let builder = aws_smithy_http_client::Builder::new();
     let tls = Provider::Rustls(CryptoMode::AwsLc);
     builder.tls_provider(tls).build_https()
-}
-
-/// Where `tests/run` puts foreign programs.
-fn unpacked(path: &str) -> PathBuf {
-    let folder = env::var_os("SNOWFLAKE_INTEROP_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop"),
-        PathBuf::from,
-    );
-    let path = folder.join(path);
-    assert!(
-        path.exists(),
-        "{} is missing: run tests/run once, it fetches it",
-        path.display()
-    );
-    path
 }
 
 /// The queues of one account and region.
