@@ -20,7 +20,7 @@ use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::{Broker, Knowledge, PollInterval, clock};
 use snowflake_broker::http::{self as front, Sources};
 use snowflake_broker::listener::accounts::{Accounts, Bounds};
-use snowflake_broker::listener::{self, Closing, DropReason, Observer, Server};
+use snowflake_broker::listener::{self, Closing, DropCause, Observer, Server};
 use snowflake_broker::matching;
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
@@ -118,7 +118,7 @@ struct Unobserved;
 impl Observer for Unobserved {
     fn opened(&self) {}
     fn closed(&self) {}
-    fn dropped(&self, _reason: DropReason) {}
+    fn dropped(&self, _reason: DropCause) {}
     fn accept_failed(&self, _error: &io::Error) {}
     fn handshake_failed(&self, _in_time: bool) {}
     fn tls_in_the_clear(&self) {}

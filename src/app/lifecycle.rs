@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::broker::Broker;
-use crate::listener::{Closing, Stage};
+use crate::listener::{Closing, ClosingStage};
 use crate::matching;
 
 use super::queues::Queues;
@@ -154,16 +154,16 @@ impl ServerTasks {
     async fn finish(mut self, drain_grace: Duration) {
         self.broker.expect_successor();
         self.broker.start_lame_duck();
-        self.closing.advance(Stage::Retiring);
+        self.closing.advance(ClosingStage::Retiring);
         // What is written from now on waits for the successor.
         self.queues.stop_receiving();
         sleep(drain_grace).await;
         if self.has_inherited_sockets {
-            self.closing.advance(Stage::Leaving);
+            self.closing.advance(ClosingStage::Leaving);
             sleep(LAST_REQUESTS).await;
         }
         self.broker.drain().await;
-        self.closing.advance(Stage::Closing);
+        self.closing.advance(ClosingStage::Closing);
         let closed = timeout(CLOSING_PATIENCE, async {
             while let Some(server) = self.servers.join_next().await {
                 if let Err(error) = server {

@@ -1,4 +1,4 @@
-//! Where operators look into the broker: addresses of their own, in the clear.
+//! The endpoints for operators: addresses of their own, in the clear.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::http::Endpoints;
 use crate::http::operator::{DEFAULT_ADDRESS, Listen, Settings};
 use crate::listener::accounts::{Accounts, Bounds};
-use crate::listener::{self, Closing, Server, Stage};
+use crate::listener::{self, Closing, ClosingStage, Server};
 
 use super::listen::cannot_listen;
 use super::process_metrics::OperatorConnections;
@@ -18,7 +18,7 @@ use super::systemd::sockets::{self, Sockets};
 
 const SETTING: &str = "operator.listen";
 
-/// How long connections may take to close. Whoever scrapes then has waited long.
+/// The time that connections may take to close. Whoever scrapes then has waited long.
 const CLOSING_PATIENCE: Duration = Duration::from_millis(500);
 
 /// A few programs that ask every some seconds.
@@ -90,7 +90,7 @@ impl OperatorPort {
 
     /// Ends when the requests that are under way have, or soon.
     pub(super) async fn close(mut self) {
-        self.closing.advance(Stage::Closing);
+        self.closing.advance(ClosingStage::Closing);
         let closed = timeout(CLOSING_PATIENCE, async {
             while self.servers.join_next().await.is_some() {}
         });

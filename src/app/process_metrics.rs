@@ -11,7 +11,7 @@ use tracing::Level;
 
 use crate::broker::clock;
 use crate::listener::accounts::Accounts;
-use crate::listener::{DropReason, Observer};
+use crate::listener::{DropCause, Observer};
 use crate::metrics::labels::{self, HandshakeFailure};
 use crate::metrics::recent::SAMPLE_INTERVAL;
 use crate::metrics::{Metrics, ProcessFigures};
@@ -58,41 +58,41 @@ impl Observer for Connections {
         self.metrics.connection_closed();
     }
 
-    fn dropped(&self, reason: DropReason) {
+    fn dropped(&self, reason: DropCause) {
         let (label, limit) = match reason {
-            DropReason::Connections => (
+            DropCause::Connections => (
                 labels::DropReason::Connections,
                 Some("listener.max_connections"),
             ),
-            DropReason::ConnectionsPerPeer => (
+            DropCause::ConnectionsPerPeer => (
                 labels::DropReason::ConnectionsPerPeer,
                 Some("listener.max_connections_per_peer"),
             ),
-            DropReason::ProxyProtocol => {
+            DropCause::ProxyProtocol => {
                 self.metrics
                     .connection_dropped(labels::DropReason::ProxyProtocol);
                 self.log("it has no PROXY header of one of http.trusted_proxies");
                 return;
             }
-            DropReason::HeadTimeout => (
+            DropCause::HeadTimeout => (
                 labels::DropReason::HeadTimeout,
                 Some("listener.header_read_timeout"),
             ),
             // That is how connections end.
-            DropReason::IdleTimeout => (labels::DropReason::IdleTimeout, None),
-            DropReason::Http2Abuse => (
+            DropCause::IdleTimeout => (labels::DropReason::IdleTimeout, None),
+            DropCause::Http2Abuse => (
                 labels::DropReason::Http2Abuse,
                 Some("listener.http2_max_resets or another bound of HTTP/2"),
             ),
-            DropReason::WriteTimeout => (
+            DropCause::WriteTimeout => (
                 labels::DropReason::WriteTimeout,
                 Some("listener.write_timeout"),
             ),
-            DropReason::Memory => (
+            DropCause::Memory => (
                 labels::DropReason::Memory,
                 Some("its share of http.max_bytes_in_flight"),
             ),
-            DropReason::Revoked => (labels::DropReason::Revoked, None),
+            DropCause::Revoked => (labels::DropReason::Revoked, None),
         };
         self.metrics.connection_dropped(label);
         if let Some(limit) = limit {
@@ -157,10 +157,10 @@ impl Observer for OperatorConnections {
 
     fn closed(&self) {}
 
-    fn dropped(&self, reason: DropReason) {
+    fn dropped(&self, reason: DropCause) {
         let is_full = matches!(
             reason,
-            DropReason::Connections | DropReason::ConnectionsPerPeer
+            DropCause::Connections | DropCause::ConnectionsPerPeer
         );
         if is_full && let Some(suppressed) = self.dropped.admit(clock::now()) {
             tracing::warn!(

@@ -1,4 +1,4 @@
-//! Who calls, and what they may do.
+//! Callers, and what they may do.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use tonic::{Request, Status};
 use super::connection::ConnectInfo;
 use super::settings::Settings;
 
-/// What somebody may do.
+/// The rights of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -21,14 +21,14 @@ pub enum Role {
     Operator,
 }
 
-/// Who calls; an extension of each request. Displays as the log names them.
+/// A caller that is known; an extension of each request. Displays as the log names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     name: String,
     role: Role,
 }
 
-/// Who may call what.
+/// The callers that are known, and their roles.
 #[derive(Debug)]
 pub struct Access {
     /// By the DNS or URI name of a certificate.
@@ -47,7 +47,7 @@ struct Token {
 }
 
 impl Access {
-    /// What the settings allow. `secrets` are the tokens' texts in the order of
+    /// Those of the settings. `secrets` are the tokens' texts in the order of
     /// the settings.
     pub fn new(settings: &Settings, secrets: &[String]) -> Self {
         let viewers = settings.tls.viewers.iter();
@@ -70,7 +70,7 @@ impl Access {
         }
     }
 
-    /// Who calls over this connection, with this `authorization`.
+    /// Identifies who calls over this connection, with this `authorization`.
     pub fn identify(
         &self,
         connection: &ConnectInfo,
@@ -95,7 +95,7 @@ impl Access {
         })
     }
 
-    /// Whether one of these names of a certificate has a role.
+    /// Returns true if one of these names of a certificate has a role.
     pub(super) fn knows_certificate(&self, names: &[String]) -> bool {
         self.by_certificate(names).is_some()
     }
@@ -140,7 +140,7 @@ impl Principal {
         Self { name, role }
     }
 
-    /// Who sent a request; they have to be an operator.
+    /// The sender of a request, which has to be an operator.
     pub fn operator<T>(request: &Request<T>) -> Result<Self, Status> {
         let principal = request.extensions().get::<Self>();
         match principal {

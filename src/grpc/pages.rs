@@ -18,12 +18,12 @@ pub(super) struct Page {
     size: usize,
     /// The number of the first entry that may be on it.
     first: u64,
-    /// What the list is of; a token of another list is refused.
+    /// The hash of what the list is of; a token of another list is refused.
     list: u64,
 }
 
 impl Page {
-    /// What a request asks for. `list` says what the list is of: its filter, or
+    /// The page that a request asks for. `list` says what the list is of: its filter, or
     /// which version of it.
     pub(super) fn asked(size: i32, token: &str, list: &str) -> Result<Self, Status> {
         let size = match usize::try_from(size) {
@@ -42,7 +42,7 @@ impl Page {
         Ok(Self { size, first, list })
     }
 
-    /// What is on the page, and the token of the next one, empty on the last.
+    /// The entries on the page, and the token of the next one, empty on the last.
     /// The entries are in the order of their numbers, of which each has its own.
     pub(super) fn of<T>(
         self,

@@ -1,4 +1,4 @@
-//! What an operator can set about the administration.
+//! Settings of the administration.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub const DEFAULT_SOCKET: &str = "/run/snowflake-broker/admin.sock";
 /// The word for nowhere.
 const OFF: &str = "off";
 
-/// Where the administration listens, and who may call.
+/// The addresses of the administration, and its callers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -32,7 +32,7 @@ pub struct Settings {
     pub listen: Vec<String>,
     /// The certificates of an address and port.
     pub tls: TlsSettings,
-    /// Who may call with a bearer token.
+    /// Those who may call with a bearer token.
     pub tokens: Vec<TokenSettings>,
 }
 
@@ -61,7 +61,7 @@ pub struct TlsSettings {
 pub struct TokenSettings {
     /// Whose it is, for the log.
     pub name: String,
-    /// What its bearer may do.
+    /// The rights of its bearer.
     pub role: Role,
     /// The file that holds it.
     pub file: PathBuf,
@@ -133,13 +133,13 @@ impl Settings {
         places
     }
 
-    /// Whether callers over TCP have to say who they are.
+    /// Returns true if callers over TCP have to say who they are.
     pub fn authenticates(&self) -> bool {
         self.tls.client_ca.is_some() || !self.tokens.is_empty()
     }
 }
 
-/// Whether nobody but this machine reaches an address and port. Of names only
+/// Returns true if nobody but this machine reaches an address and port. Of names only
 /// `localhost` is known to be this machine's.
 pub fn is_loopback(addr: &str) -> bool {
     let is_ours = |ip: IpAddr| ip.to_canonical().is_loopback();

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
 
-/// How long the first refusal waits.
+/// The time that the first refusal waits.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// How long one waits at most: less than most callers wait for an answer.
+/// The time that one waits at most: less than most callers wait for an answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Without jitter: callers come when they like, and the last to come is not the one
 /// to be let through first.
 const PAUSES: Backoff = Backoff::doubling(FIRST_PAUSE, LONGEST_PAUSE);
-/// How long after its last refusal a network is as good as new.
+/// The time after its last refusal when a network is as good as new.
 const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
 /// Networks that are known. Of more, those go first that were quiet for longest.
 const NETWORKS_MAX: usize = 1_024;

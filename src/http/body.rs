@@ -15,7 +15,7 @@ use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
 use crate::broker::{Caller, Origin};
-use crate::listener::Connection;
+use crate::listener::ConnectionHandle;
 use crate::listener::accounts::{NoRoom, Payer, Reservation};
 use crate::metrics::labels::Refusal;
 
@@ -126,7 +126,7 @@ pub(super) async fn read(
 
 fn lacks_memory(head: &Parts) -> bool {
     let connection = head.extensions.get();
-    connection.is_some_and(Connection::lacks_memory)
+    connection.is_some_and(ConnectionHandle::lacks_memory)
 }
 
 /// Tells whether a request ends for want of memory, and not because its sender has
@@ -135,16 +135,16 @@ pub(super) fn is_sent_away<'a>(
     reservation: &'a Reservation,
     head: &Parts,
 ) -> impl Fn() -> bool + use<'a> {
-    let connection = head.extensions.get::<Connection>().cloned();
+    let connection = head.extensions.get::<ConnectionHandle>().cloned();
     move || {
         let connection = connection.as_ref();
-        reservation.is_revoked() || connection.is_some_and(Connection::lacks_memory)
+        reservation.is_revoked() || connection.is_some_and(ConnectionHandle::lacks_memory)
     }
 }
 
 /// Tells the connection that nothing of the request is left to be read.
 pub(super) fn is_read(head: &Parts) {
-    if let Some(connection) = head.extensions.get::<Connection>() {
+    if let Some(connection) = head.extensions.get::<ConnectionHandle>() {
         connection.request_read();
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Once;
 use http::request::Parts;
 
 use crate::broker::{Caller, Origin, clock};
-use crate::listener::Peer;
+use crate::listener::RemoteAddress;
 
 use super::client_address::{ClientAddress, client_address};
 use super::front::HttpFront;
@@ -45,7 +45,7 @@ pub(super) fn behind_cache(head: &Parts, front: &HttpFront) -> Caller {
 }
 
 fn address(head: &Parts, settings: &Settings) -> Option<ClientAddress> {
-    let peer = head.extensions.get::<Peer>()?;
+    let peer = head.extensions.get::<RemoteAddress>()?;
     Some(client_address(peer.0.ip(), &head.headers, settings))
 }
 

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
 
-use crate::listener::{Peer, addresses};
+use crate::listener::{RemoteAddress, addresses};
 
 use super::client_address::{ClientAddress, client_address};
 
@@ -93,7 +93,7 @@ const FORWARDING: [&str; 12] = [
 /// any stranger can write a header, and behind a reverse proxy on this machine all
 /// strangers come from the loopback.
 pub(super) fn is_from(networks: &[IpNet], head: &Parts, settings: &super::Settings) -> bool {
-    let Some(Peer(peer)) = head.extensions.get() else {
+    let Some(RemoteAddress(peer)) = head.extensions.get() else {
         return false;
     };
     let peer = peer.ip().to_canonical();

@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::Request;
 
 use crate::broker::{Broker, Caller, clock, refusals};
-use crate::listener::{Connection, Hold};
+use crate::listener::{ConnectionHandle, KeepOpenGuard};
 use crate::metrics::labels::{self, Refusal};
 use crate::wire::answer::ProxyAnswer;
 use crate::wire::proxy::{PollStatus, ProxyPoll};
@@ -25,7 +25,7 @@ pub(super) async fn poll(front: Arc<HttpFront>, request: Request<Body>) -> Respo
     let (head, body) = request.into_parts();
     let caller = caller(&head, &front.settings);
     // The answer will come over this connection, if there is a client.
-    let hold = head.extensions.get().map(Connection::hold);
+    let hold = head.extensions.get().map(ConnectionHandle::keep_open);
     let (body, reservation) = match body::read(&caller, &head, body, &front).await {
         Ok(read) => read,
         Err(unreadable) => {
@@ -100,7 +100,7 @@ pub(super) async fn answer(front: Arc<HttpFront>, request: Request<Body>) -> Res
         }
     };
     if let Ok(status) = front.broker.proxy_answer(caller, answer) {
-        if let Some(connection) = head.extensions.get::<Connection>() {
+        if let Some(connection) = head.extensions.get::<ConnectionHandle>() {
             connection.release();
         }
         return body::json(status.encode());
@@ -114,7 +114,7 @@ fn answered_too_often() -> Response {
 }
 
 /// A client waits for the proxy's answer no longer than clients do.
-fn expect_answer(broker: &Broker, hold: Option<Hold>) {
+fn expect_answer(broker: &Broker, hold: Option<KeepOpenGuard>) {
     if let Some(hold) = hold {
         hold.expect_until(clock::now() + broker.client_timeout());
     }

@@ -10,52 +10,38 @@
 //! Only hashes of addresses are kept, under a key of this process, and each only
 //! while something of it is held.
 
+mod holder;
 mod ledger;
-mod networks;
+mod payer;
 
 use std::future::poll_fn;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use arc_swap::ArcSwap;
-use futures_util::task::AtomicWaker;
 use ipnet::IpNet;
 
-use super::{DropReason, Settings};
+use super::observer::DropCause;
+use super::settings::Settings;
 
-use ledger::{Holder, HolderKey, Kind, Ledger};
-use networks::Networks;
+use holder::{Holder, HolderKey, HolderKind, HolderState};
+use ledger::Ledger;
+use payer::NetworkHasher;
 
-pub use ledger::{Bounds, Figures, SHARES};
+pub use ledger::{AccountFigures, Bounds, NoRoom, SHARES};
+pub use payer::Payer;
 
 /// Bytes that a request costs whatever is in it: what the program keeps of each
 /// that waits, measured with 50,000 parked polls over HTTP/2.
 const REQUEST_COST: usize = 2 * 1024;
-
-/// Who pays for what a request or a connection holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Payer {
-    /// Somebody at this address, who has the share of one.
-    Address(IpAddr),
-    /// Somebody who passes on what many send, or a program on this machine: there
-    /// is no share, only the bound of all together.
-    Many,
-}
-
-/// There is no room for so many bytes, in all accounts together or in that of the
-/// one who asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no room for so many bytes")]
-pub struct NoRoom;
 
 /// All accounts.
 #[derive(Debug)]
 pub struct Accounts {
     ledger: Mutex<Ledger>,
     exempt: ArcSwap<Vec<IpNet>>,
-    networks: Networks,
+    hasher: NetworkHasher,
 }
 
 impl Accounts {
@@ -64,7 +50,7 @@ impl Accounts {
         Arc::new(Self {
             ledger: Mutex::new(Ledger::new(bounds)),
             exempt: ArcSwap::default(),
-            networks: Networks::default(),
+            hasher: NetworkHasher::default(),
         })
     }
 
@@ -78,14 +64,14 @@ impl Accounts {
         self.exempt.store(Arc::new(exempt));
     }
 
-    /// What is held.
-    pub fn figures(&self) -> Figures {
+    /// The memory and connections that are held.
+    pub fn figures(&self) -> AccountFigures {
         self.ledger().figures()
     }
 
     /// Opens what a request holds, so many bytes at first.
     pub fn open(self: &Arc<Self>, payer: Payer, bytes: usize) -> Result<Reservation, NoRoom> {
-        let reservation = self.hold(payer, Kind::Request, REQUEST_COST);
+        let reservation = self.hold(payer, HolderKind::Request, REQUEST_COST);
         reservation.grow(bytes)?;
         Ok(reservation)
     }
@@ -97,15 +83,15 @@ impl Accounts {
         peer: IpAddr,
         settings: &Settings,
         cost: usize,
-    ) -> Result<Reservation, DropReason> {
+    ) -> Result<Reservation, DropCause> {
         let payer = self.payer(Payer::Address(peer));
-        let path = self.networks.of(payer);
+        let path = self.hasher.of(payer);
         self.ledger().admit(&path, settings, cost)?;
-        Ok(self.hold(payer, Kind::Connection, cost))
+        Ok(self.hold(payer, HolderKind::Connection, cost))
     }
 
-    fn hold(self: &Arc<Self>, payer: Payer, kind: Kind, cost: usize) -> Reservation {
-        let path = self.networks.of(self.payer(payer));
+    fn hold(self: &Arc<Self>, payer: Payer, kind: HolderKind, cost: usize) -> Reservation {
+        let path = self.hasher.of(self.payer(payer));
         let state = Arc::new(HolderState::default());
         let holder = Holder::new(path, kind, cost, Arc::clone(&state));
         Reservation {
@@ -122,7 +108,7 @@ impl Accounts {
         }
     }
 
-    /// Whether somebody at this address has no share of his own.
+    /// Returns true if somebody at this address has no share of his own.
     pub(super) fn is_exempt(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         let exempt = self.exempt.load();
@@ -200,29 +186,6 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.accounts.ledger().close(self.key);
-    }
-}
-
-/// The part of a holder that changes without the ledger's lock.
-#[derive(Debug, Default)]
-struct HolderState {
-    revoked: AtomicBool,
-    waker: AtomicWaker,
-}
-
-impl HolderState {
-    fn is_revoked(&self) -> bool {
-        self.revoked.load(Ordering::Acquire)
-    }
-
-    /// Has [`Reservation::revoked`] return.
-    fn revoke(&self) {
-        self.revoked.store(true, Ordering::Release);
-        self.waker.wake();
-    }
-
-    fn stay(&self) {
-        self.revoked.store(false, Ordering::Release);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a connection is about: the request that is on its way, those that are being
+//! The business of a connection: the request that is on its way, those that are being
 //! answered, and the responses that are not written yet.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::accounts::Reservation;
 use super::frames::Frames;
 use super::streams::StreamWatch;
-use super::version::Version;
+use super::version::HttpVersion;
 
 /// Bytes of a response that have to be taken in time: at least 1 KiB/s.
 pub(super) const PIECE: usize = 10 * 1024;
@@ -24,7 +24,7 @@ pub(super) const HEAD_FREE: usize = 8 * 1024;
 /// poll of some 4 KB in the path.
 pub(super) const HEAD_MAX: u32 = 64 * 1024;
 
-/// What a connection is about.
+/// The business that a connection is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// The head of a request is on its way.
@@ -38,7 +38,7 @@ pub(super) enum Phase {
 }
 
 impl Phase {
-    /// Whether the connection may make room for others: a head that is not whole is
+    /// Returns true if the connection may make room for others: a head that is not whole is
     /// nobody's request yet.
     fn is_idle(self) -> bool {
         matches!(self, Self::Head | Self::Idle)
@@ -47,8 +47,8 @@ impl Phase {
 
 /// The phase of one connection, shared by what sees its bytes and its requests.
 #[derive(Clone, Debug)]
-pub(super) struct Activity {
-    state: Arc<Mutex<State>>,
+pub(super) struct ConnectionActivity {
+    state: Arc<Mutex<ActivityState>>,
     place: Arc<Reservation>,
     write_timeout: Duration,
     /// The most bytes that wait outside of this program once something does.
@@ -57,11 +57,11 @@ pub(super) struct Activity {
 
 /// The state of a connection at a moment.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Standing {
+pub(super) struct ActivitySnapshot {
     pub(super) phase: Phase,
-    /// How many phases there were before.
+    /// The number of phases before.
     pub(super) phases: u64,
-    /// How many changes of anything here there were before.
+    /// The number of changes of anything here before.
     pub(super) changes: u64,
     /// Until when the peer has to take more of what waits to be written.
     pub(super) blocked_until: Option<Instant>,
@@ -70,7 +70,7 @@ pub(super) struct Standing {
 }
 
 #[derive(Debug)]
-struct State {
+struct ActivityState {
     phase: Phase,
     /// Goes up with each change of phase.
     phases: u64,
@@ -80,7 +80,7 @@ struct State {
     frames: Option<Frames>,
     /// Bytes that have come of the head of a request, or of several.
     head: usize,
-    /// How many of them are in the account.
+    /// The part of them that is in the account.
     head_in_account: usize,
     /// There was no room for more.
     lacks_memory: bool,
@@ -91,28 +91,28 @@ struct State {
     /// Responses over HTTP/2 of which not all is written, by when more of them has
     /// to be.
     unwritten: BTreeMap<UnwrittenKey, Arc<StreamWatch>>,
-    /// How many responses there were.
+    /// The number of responses that there were.
     responses: u64,
 }
 
 /// When more of a response has to be written, and its number.
 pub(super) type UnwrittenKey = (Instant, u64);
 
-impl Activity {
+impl ConnectionActivity {
     /// Of a connection that was just accepted: its first request is due. What is
     /// written to its peer has to be taken within so long, [`PIECE`] by piece; until
     /// it is, so many bytes wait in the connection's buffers.
     pub(super) fn new(
-        version: Version,
+        version: HttpVersion,
         place: Arc<Reservation>,
         write_timeout: Duration,
         buffers: usize,
     ) -> Self {
-        let state = State {
+        let state = ActivityState {
             phase: Phase::Head,
             phases: 0,
             changes: 0,
-            frames: (version == Version::Http2).then(Frames::new),
+            frames: (version == HttpVersion::Http2).then(Frames::new),
             head: 0,
             head_in_account: 0,
             lacks_memory: false,
@@ -129,10 +129,10 @@ impl Activity {
         }
     }
 
-    /// What the connection is about now, if that has changed since.
-    pub(super) fn standing(&self, seen: u64) -> Option<Standing> {
+    /// The state of the connection now, if that has changed since.
+    pub(super) fn snapshot(&self, seen: u64) -> Option<ActivitySnapshot> {
         let state = self.state();
-        (state.changes != seen).then(|| Standing {
+        (state.changes != seen).then(|| ActivitySnapshot {
             phase: state.phase,
             phases: state.phases,
             changes: state.changes,
@@ -188,12 +188,12 @@ impl Activity {
         &self.place
     }
 
-    /// Whether no request is being answered.
+    /// Returns true if no request is being answered.
     pub(super) fn is_idle(&self) -> bool {
         self.state().phase.is_idle()
     }
 
-    /// Whether the connection broke off for want of memory.
+    /// Returns true if the connection broke off for want of memory.
     pub(super) fn lacks_memory(&self) -> bool {
         self.state().lacks_memory
     }
@@ -215,7 +215,7 @@ impl Activity {
         self.release_buffers(&mut state);
     }
 
-    /// Whether something waits to be written.
+    /// Returns true if something waits to be written.
     pub(super) fn is_write_blocked(&self) -> bool {
         self.state().blocked_until.is_some()
     }
@@ -258,7 +258,7 @@ impl Activity {
         Some(stream)
     }
 
-    fn account_for_head(&self, state: &mut State) -> io::Result<()> {
+    fn account_for_head(&self, state: &mut ActivityState) -> io::Result<()> {
         // Nothing of a head is longer.
         let held = state.head.min(HEAD_MAX as usize).saturating_sub(HEAD_FREE);
         let more = held.saturating_sub(state.head_in_account);
@@ -271,7 +271,7 @@ impl Activity {
     }
 
     /// All of a head but so many bytes.
-    fn give_back_head(&self, state: &mut State, held: usize) {
+    fn give_back_head(&self, state: &mut ActivityState, held: usize) {
         let less = state.head_in_account.saturating_sub(held);
         if less > 0 {
             state.head_in_account -= less;
@@ -281,7 +281,7 @@ impl Activity {
 
     /// While something waits that the peer does not take, nothing of the peer is
     /// read either.
-    fn account_for_buffers(&self, state: &mut State) -> io::Result<()> {
+    fn account_for_buffers(&self, state: &mut ActivityState) -> io::Result<()> {
         if !state.holds_buffers {
             self.take(state, self.buffers)?;
             state.holds_buffers = true;
@@ -289,14 +289,14 @@ impl Activity {
         Ok(())
     }
 
-    fn release_buffers(&self, state: &mut State) {
+    fn release_buffers(&self, state: &mut ActivityState) {
         if state.holds_buffers {
             state.holds_buffers = false;
             self.place.shrink(self.buffers);
         }
     }
 
-    fn take(&self, state: &mut State, bytes: usize) -> io::Result<()> {
+    fn take(&self, state: &mut ActivityState, bytes: usize) -> io::Result<()> {
         self.place.grow(bytes).map_err(|no_room| {
             state.lacks_memory = true;
             io::Error::other(no_room)
@@ -309,7 +309,7 @@ impl Activity {
         sleep(self.write_timeout).deadline()
     }
 
-    fn enter(&self, state: &mut State, phase: Phase) {
+    fn enter(&self, state: &mut ActivityState, phase: Phase) {
         let (was_idle, is_idle) = (state.phase.is_idle(), phase.is_idle());
         state.phase = phase;
         state.phases += 1;
@@ -319,14 +319,14 @@ impl Activity {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ActivityState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub(super) struct RequestUnderWay(Activity);
+pub(super) struct RequestUnderWay(ConnectionActivity);
 
 impl Drop for RequestUnderWay {
     fn drop(&mut self) {

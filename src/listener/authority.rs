@@ -40,7 +40,7 @@ pub struct AuthorityRewriter {
     head_max: usize,
     /// The part of a frame that has come, of a kind that has to be whole.
     held: BytesMut,
-    /// How many bytes pass unseen.
+    /// The number of bytes that pass unseen.
     passing: usize,
     /// The head of which not all frames have come.
     open: Option<OpenHead>,
@@ -240,7 +240,7 @@ mod tests {
         (name.into(), value.into())
     }
 
-    /// What a server sees of these bytes, after the preface.
+    /// The bytes that a server sees of these, after the preface.
     fn passed(rewriter: &mut AuthorityRewriter, bytes: &[u8]) -> io::Result<Vec<u8>> {
         let mut out = BytesMut::new();
         rewriter.pass(bytes, &mut out)?;

@@ -11,10 +11,10 @@ use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
 use super::buffers;
 
-/// How many connections the kernel keeps for us until they are accepted.
+/// The number of connections that the kernel keeps for us until they are accepted.
 const BACKLOG: u32 = 4096;
 
-/// How long the kernel tries to reach a peer that is gone.
+/// The time for which the kernel tries to reach a peer that is gone.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Listens on `addr`, written `HOST:PORT`, `[IPV6]:PORT`, or `:PORT` for every

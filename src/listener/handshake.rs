@@ -1,4 +1,4 @@
-//! A connection below TLS: what comes before the handshake is over is in its
+//! A connection below TLS: the bytes that come before the handshake is over are in its
 //! account, and its first bytes are looked at before they are handed to rustls.
 
 use std::io::{self, ErrorKind};
@@ -15,7 +15,6 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::ChooseTls;
 use super::accounts::Reservation;
 use super::write_through::{WriteThrough, write_through};
 
@@ -35,6 +34,10 @@ const NOT_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     Connection: close\r\n\r\n\
     This port speaks HTTPS, and the request came in the clear.";
 
+/// Chooses the configuration of the TLS handshake with a peer of which these bytes have
+/// come; `None` if more have to come first.
+pub type ChooseTls = dyn Fn(&[u8]) -> Option<Arc<ServerConfig>> + Send + Sync;
+
 /// A TCP connection over which a handshake is made.
 #[derive(Debug)]
 pub(super) struct Handshake {
@@ -52,7 +55,7 @@ struct UnderWay {
 }
 
 /// The beginning of a connection.
-enum Beginning {
+enum FirstBytes {
     /// A handshake, or something that rustls will say what is wrong with.
     Tls(Arc<ServerConfig>),
     /// HTTP in the clear.
@@ -77,12 +80,12 @@ impl Handshake {
     /// wrong port for it.
     pub(super) async fn make(mut self, tls: &ChooseTls) -> io::Result<TlsStream<Self>> {
         match self.read_beginning(tls).await? {
-            Beginning::Tls(config) => {
+            FirstBytes::Tls(config) => {
                 let mut stream = TlsAcceptor::from(config).accept(self).await?;
                 stream.get_mut().0.under_way = None;
                 Ok(stream)
             }
-            Beginning::Http => {
+            FirstBytes::Http => {
                 // As far as it wants to hear it.
                 let _ = timeout(REFUSAL_TIMEOUT, self.refuse_http()).await;
                 Err(io::Error::other("it is HTTP in the clear"))
@@ -91,7 +94,7 @@ impl Handshake {
     }
 
     /// Reads until it is known what the handshake has to be made with.
-    async fn read_beginning(&mut self, tls: &ChooseTls) -> io::Result<Beginning> {
+    async fn read_beginning(&mut self, tls: &ChooseTls) -> io::Result<FirstBytes> {
         let Some(under_way) = &mut self.under_way else {
             return Err(ErrorKind::InvalidInput.into());
         };
@@ -103,10 +106,10 @@ impl Handshake {
             }
             under_way.read(bytes)?;
             if is_http(&under_way.early) {
-                return Ok(Beginning::Http);
+                return Ok(FirstBytes::Http);
             }
             if let Some(config) = tls(&under_way.early) {
-                return Ok(Beginning::Tls(config));
+                return Ok(FirstBytes::Tls(config));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! How long a connection may be about something: hyper knows one limit for the head
+//! Time-outs of a connection by what it is about: hyper knows one limit for the head
 //! of a request, which it also applies to the time between two requests, none before
 //! it knows the version of HTTP, and none for a peer that does not read.
 
@@ -9,27 +9,27 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::DropReason;
-use super::activity::{Activity, Phase};
+use super::activity::{ConnectionActivity, Phase};
+use super::observer::DropCause;
 
-/// How long a response may take before its connection is parked. Most responses
+/// The time that a response may take before its connection is parked. Most responses
 /// that are not there by then take seconds.
 const PARK_AFTER: Duration = Duration::from_millis(100);
 
-/// How long a connection may stay in a phase.
+/// The time that a connection may stay in a phase.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct PhaseLimits {
     /// From its first byte, or before the first request, until a head is whole.
     pub(super) head: Duration,
     /// Between two requests.
     pub(super) idle: Duration,
 }
 
-/// What a connection has come to by staying in one phase for so long.
+/// The consequence of a connection's staying in one phase for so long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
+pub(super) enum DueAction {
     /// It is over a limit.
-    Drop(DropReason),
+    Drop(DropCause),
     /// It may be parked.
     Park,
     /// One of its responses is not taken.
@@ -42,19 +42,19 @@ pub(super) enum Due {
 /// A phase seldom lasts until something is due. The timer is not set anew for
 /// each: it goes off at the time of an earlier one, and is then set to what is due.
 pub(super) struct Overdue {
-    activity: Activity,
-    limits: Limits,
+    activity: ConnectionActivity,
+    limits: PhaseLimits,
     seen: u64,
     phases: u64,
-    /// What the phase comes to.
-    due: Option<(Instant, Due)>,
-    /// What comes of something that is not written.
-    write_due: Option<(Instant, Due)>,
+    /// The consequence of the phase.
+    due: Option<(Instant, DueAction)>,
+    /// The consequence of something that is not written.
+    write_due: Option<(Instant, DueAction)>,
     timer: Pin<Box<Sleep>>,
 }
 
 impl Overdue {
-    pub(super) fn new(activity: Activity, limits: Limits) -> Self {
+    pub(super) fn new(activity: ConnectionActivity, limits: PhaseLimits) -> Self {
         let timer = Box::pin(sleep(limits.head));
         Self {
             activity,
@@ -62,16 +62,16 @@ impl Overdue {
             seen: 0,
             phases: 0,
             write_due: None,
-            due: Some((timer.deadline(), Due::Drop(DropReason::HeadTimeout))),
+            due: Some((timer.deadline(), DueAction::Drop(DropCause::HeadTimeout))),
             timer,
         }
     }
 
-    fn due_of(&self, phase: Phase) -> Option<(Instant, Due)> {
+    fn due_of(&self, phase: Phase) -> Option<(Instant, DueAction)> {
         let (limit, due) = match phase {
-            Phase::Head => (self.limits.head, Due::Drop(DropReason::HeadTimeout)),
-            Phase::Idle => (self.limits.idle, Due::Drop(DropReason::IdleTimeout)),
-            Phase::Waiting => (PARK_AFTER, Due::Park),
+            Phase::Head => (self.limits.head, DueAction::Drop(DropCause::HeadTimeout)),
+            Phase::Idle => (self.limits.idle, DueAction::Drop(DropCause::IdleTimeout)),
+            Phase::Waiting => (PARK_AFTER, DueAction::Park),
             Phase::Busy(_) => return None,
         };
         // It is never polled: the clock is tokio's.
@@ -79,11 +79,11 @@ impl Overdue {
     }
 
     /// Returns what is due, when it is.
-    pub(super) async fn next(&mut self) -> Due {
+    pub(super) async fn next(&mut self) -> DueAction {
         poll_fn(|context| self.poll_due(context)).await
     }
 
-    fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<Due> {
+    fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<DueAction> {
         self.look();
         let Some((at, due)) = earlier(self.due, self.write_due) else {
             return Poll::Pending;
@@ -97,7 +97,7 @@ impl Overdue {
             ready!(self.timer.as_mut().poll(context));
         }
         match due {
-            Due::Stall => self.write_due = None,
+            DueAction::Stall => self.write_due = None,
             _ => self.due = None,
         }
         Poll::Ready(due)
@@ -105,17 +105,17 @@ impl Overdue {
 
     /// Takes over what has changed.
     fn look(&mut self) {
-        let Some(standing) = self.activity.standing(self.seen) else {
+        let Some(snapshot) = self.activity.snapshot(self.seen) else {
             return;
         };
-        self.seen = standing.changes;
-        let blocked = standing.blocked_until;
-        let blocked = blocked.map(|at| (at, Due::Drop(DropReason::WriteTimeout)));
-        let stalled = standing.stalled_at.map(|at| (at, Due::Stall));
+        self.seen = snapshot.changes;
+        let blocked = snapshot.blocked_until;
+        let blocked = blocked.map(|at| (at, DueAction::Drop(DropCause::WriteTimeout)));
+        let stalled = snapshot.stalled_at.map(|at| (at, DueAction::Stall));
         self.write_due = earlier(blocked, stalled);
-        if standing.phases != self.phases {
-            self.phases = standing.phases;
-            self.due = self.due_of(standing.phase);
+        if snapshot.phases != self.phases {
+            self.phases = snapshot.phases;
+            self.due = self.due_of(snapshot.phase);
         }
     }
 
@@ -133,7 +133,10 @@ impl Overdue {
     }
 }
 
-fn earlier(one: Option<(Instant, Due)>, other: Option<(Instant, Due)>) -> Option<(Instant, Due)> {
+fn earlier(
+    one: Option<(Instant, DueAction)>,
+    other: Option<(Instant, DueAction)>,
+) -> Option<(Instant, DueAction)> {
     let both = one.into_iter().chain(other);
     both.min_by_key(|(at, _)| *at)
 }

@@ -13,11 +13,13 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::accounts::Reservation;
-use super::closing::Stage;
-use super::rules::Rules;
-use super::{DropReason, Peer, Serve, Server};
+use super::closing::ClosingStage;
+use super::identity::RemoteAddress;
+use super::observer::DropCause;
+use super::rules::ConnectionRules;
+use super::server::{Serve, Server};
 
-/// What version 2 begins with.
+/// The beginning of version 2.
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// The shortest header of all, `PROXY UNKNOWN` and the end of its line: so much can
 /// be read without reading too much.
@@ -31,40 +33,40 @@ const BINARY_HEAD: usize = 16;
 const LONGEST_BINARY: usize = 2_048;
 
 impl<S: Serve> Server<S> {
-    /// Who is behind a load balancer of ours, and the place of its connection; `None`
+    /// The sender behind a load balancer of ours, and the place of its connection; `None`
     /// if it does not say so, or is none of ours.
     pub(super) async fn identify(
         &self,
         stream: &mut TcpStream,
-        balancer: Peer,
+        balancer: RemoteAddress,
         place: Arc<Reservation>,
-        rules: &Rules,
-    ) -> Option<(Peer, Arc<Reservation>)> {
+        rules: &ConnectionRules,
+    ) -> Option<(RemoteAddress, Arc<Reservation>)> {
         if !rules.is_trusted(balancer) {
-            self.observer.dropped(DropReason::ProxyProtocol);
+            self.observer.dropped(DropCause::ProxyProtocol);
             return None;
         }
         let header = timeout(rules.settings.header_read_timeout, source(stream));
         let read = tokio::select! {
             read = header => read,
-            () = self.closing.reached(Stage::Closing) => return None,
+            () = self.closing.reached(ClosingStage::Closing) => return None,
         };
         match read {
             Ok(Ok(Some(source))) => {
                 // It is the sender who has this connection, and no longer the balancer.
                 drop(place);
-                let place = self.place_of(Peer(source), rules);
+                let place = self.place_of(RemoteAddress(source), rules);
                 let place = place.map_err(|reason| self.observer.dropped(reason));
-                Some((Peer(source), place.ok()?))
+                Some((RemoteAddress(source), place.ok()?))
             }
             Ok(Ok(None)) => Some((balancer, place)),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "no PROXY header");
-                self.observer.dropped(DropReason::ProxyProtocol);
+                self.observer.dropped(DropCause::ProxyProtocol);
                 None
             }
             Err(_) => {
-                self.observer.dropped(DropReason::HeadTimeout);
+                self.observer.dropped(DropCause::HeadTimeout);
                 None
             }
         }
@@ -129,7 +131,7 @@ mod tests {
 
     use super::*;
 
-    /// What is read of these bytes, and how many are left.
+    /// The source that is read of these bytes, and the number of bytes that are left.
     async fn read(bytes: &[u8]) -> (io::Result<Option<SocketAddr>>, usize) {
         let mut rest = bytes;
         let source = source(&mut rest).await;

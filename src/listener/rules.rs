@@ -1,4 +1,4 @@
-//! What holds for connections.
+//! Limits and time-outs of connections.
 
 use std::time::Duration;
 
@@ -7,9 +7,10 @@ use hyper_util::rt::TokioTimer;
 use ipnet::IpNet;
 
 use super::activity::HEAD_MAX;
-use super::overdue::Limits;
+use super::identity::RemoteAddress;
+use super::overdue::PhaseLimits;
+use super::settings::Settings;
 use super::streams::StreamExecutor;
-use super::{Peer, Settings};
 
 /// The bytes of a body that an HTTP/2 peer may send before it is read: one body, and
 /// on all streams of a connection a few.
@@ -17,19 +18,19 @@ const STREAM_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// The bytes that h2 keeps of a response on its way.
 const STREAM_SEND_BUFFER: usize = 16 * 1024;
-/// How often an HTTP/2 peer is asked whether it is still there.
+/// The interval at which an HTTP/2 peer is asked whether it is still there.
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
-/// How long it may take to say so.
+/// The time that it may take to say so.
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What holds for a connection from its beginning to its end.
-pub(super) struct Rules {
+/// The limits and time-outs of a connection from its beginning to its end.
+pub(super) struct ConnectionRules {
     pub(super) settings: Settings,
     trusted: Vec<IpNet>,
     pub(super) http1: http1::Builder,
 }
 
-impl Rules {
+impl ConnectionRules {
     pub(super) fn new(settings: Settings, trusted: Vec<IpNet>) -> Self {
         let mut http1 = http1::Builder::new();
         http1
@@ -37,7 +38,7 @@ impl Rules {
             // Ours holds from the first byte on; see `activity`.
             .header_read_timeout(None)
             // Whoever has sent a whole request may have closed for that: it still gets
-            // its response. For how long it waits at most: see `awaited`.
+            // its response. For how long it waits at most: see `parking`.
             .half_close(true)
             .max_buf_size(HEAD_MAX as usize);
         Self {
@@ -47,7 +48,7 @@ impl Rules {
         }
     }
 
-    /// What HTTP/2 is served by on one connection, whose streams get this executor.
+    /// The server of HTTP/2 on one connection, whose streams get this executor.
     pub(super) fn http2(
         &self,
         executor: StreamExecutor,
@@ -68,14 +69,14 @@ impl Rules {
         http2
     }
 
-    /// Whether the peer is a reverse proxy of ours.
-    pub(super) fn is_trusted(&self, peer: Peer) -> bool {
+    /// Returns true if the peer is a reverse proxy of ours.
+    pub(super) fn is_trusted(&self, peer: RemoteAddress) -> bool {
         let peer = peer.0.ip().to_canonical();
         self.trusted.iter().any(|net| net.contains(&peer))
     }
 
-    pub(super) fn limits(&self) -> Limits {
-        Limits {
+    pub(super) fn limits(&self) -> PhaseLimits {
+        PhaseLimits {
             head: self.settings.header_read_timeout,
             idle: self.settings.idle_timeout,
         }

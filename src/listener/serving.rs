@@ -16,23 +16,25 @@ use hyper_util::server::graceful::GracefulConnection;
 use tower::ServiceExt as _;
 
 use super::accounts::Reservation;
-use super::activity::{Activity, HEAD_FREE};
-use super::awaited::{Awaited, again};
-use super::holds::Holds;
-use super::overdue::{Due, Overdue};
-use super::rules::Rules;
+use super::activity::{ConnectionActivity, HEAD_FREE};
+use super::identity::RemoteAddress;
+use super::keep_open::{ConnectionHandle, KeepOpen};
+use super::observer::DropCause;
+use super::overdue::{DueAction, Overdue};
+use super::parking::{ParkedResponse, replay_request};
+use super::rules::ConnectionRules;
+use super::server::{Serve, Server};
+use super::stream::{CountedStream, FreshConnection};
 use super::streams::{StreamExecutor, StreamWatch};
 use super::unwritten::{OnStream, UnwrittenBody, unwritten};
-use super::version::Version;
-use super::watched::Watched;
-use super::{Begun, Connection, DropReason, Peer, Serve, Server};
+use super::version::HttpVersion;
 
 /// One connection: whom it is with, and what it is about.
 struct Session<'a, S> {
     server: &'a Server<S>,
-    peer: Peer,
-    activity: Activity,
-    holds: Arc<Holds>,
+    peer: RemoteAddress,
+    activity: ConnectionActivity,
+    keep_open: Arc<KeepOpen>,
 }
 
 impl<S: Serve> Server<S> {
@@ -40,25 +42,25 @@ impl<S: Serve> Server<S> {
     /// takes too long over a head, or over thinking of its next request.
     pub(super) async fn serve_http1(
         &self,
-        begun: Begun,
-        peer: Peer,
-        rules: &Rules,
+        begun: FreshConnection,
+        peer: RemoteAddress,
+        rules: &ConnectionRules,
         place: Arc<Reservation>,
     ) {
-        let session = Session::new(self, Version::Http1, peer, rules, place);
-        let awaited = Awaited::new();
+        let session = Session::new(self, HttpVersion::Http1, peer, rules, place);
+        let parked_response = ParkedResponse::new();
         let mut service = service_fn(|request: Request<Incoming>| {
-            let parked = awaited.take();
+            let parked = parked_response.take();
             if parked.is_some() {
                 // This request is our own, and over at once.
                 drop(session.activity.begin_request());
             } else {
-                awaited.begin(again(&request), session.respond(request, None));
+                parked_response.begin(replay_request(&request), session.respond(request, None));
             }
             async {
                 match parked {
                     Some(response) => response,
-                    None => awaited.response().await,
+                    None => parked_response.response().await,
                 }
             }
         });
@@ -66,7 +68,7 @@ impl<S: Serve> Server<S> {
         let mut overdue = Overdue::new(session.activity.clone(), rules.limits());
         loop {
             let activity = &session.activity;
-            let is_parkable = || awaited.again().is_some() && !activity.is_write_blocked();
+            let is_parkable = || parked_response.replay().is_some() && !activity.is_write_blocked();
             let connection = rules.http1.serve_connection(TokioIo::new(stream), service);
             // In a box, which is freed while the request is parked.
             let mut connection = Box::pin(connection);
@@ -83,35 +85,35 @@ impl<S: Serve> Server<S> {
             service = same;
             stream = io.into_inner();
             if read_buf.len() > HEAD_FREE {
-                self.observer.dropped(DropReason::Memory);
+                self.observer.dropped(DropCause::Memory);
                 return;
             }
-            stream.put_back(&read_buf);
+            stream.unread(&read_buf);
             // Even empty it keeps the buffer that parking is to free.
             drop(read_buf);
             tokio::select! {
                 biased;
-                () = awaited.done() => {}
+                () = parked_response.done() => {}
                 () = stream.closed() => {
                     if stream.early() > HEAD_FREE {
-                        self.observer.dropped(DropReason::Memory);
+                        self.observer.dropped(DropCause::Memory);
                     }
                     return;
                 }
             }
-            stream.put_back(awaited.again().unwrap_or_default());
+            stream.unread(parked_response.replay().unwrap_or_default());
         }
     }
 
     /// The same over HTTP/2.
     pub(super) async fn serve_http2(
         &self,
-        begun: Begun,
-        peer: Peer,
-        rules: &Rules,
+        begun: FreshConnection,
+        peer: RemoteAddress,
+        rules: &ConnectionRules,
         place: Arc<Reservation>,
     ) {
-        let session = Session::new(self, Version::Http2, peer, rules, place);
+        let session = Session::new(self, HttpVersion::Http2, peer, rules, place);
         let executor = StreamExecutor::default();
         let http2 = rules.http2(executor.clone(), self.max_streams(peer, rules));
         let service = service_fn(|request| session.respond(request, Some(executor.watch_next())));
@@ -128,23 +130,28 @@ impl<'a, S: Serve> Session<'a, S> {
     /// With a peer that has just come.
     fn new(
         server: &'a Server<S>,
-        version: Version,
-        peer: Peer,
-        rules: &Rules,
+        version: HttpVersion,
+        peer: RemoteAddress,
+        rules: &ConnectionRules,
         place: Arc<Reservation>,
     ) -> Self {
         let buffers = server.buffers(peer).most(server.tls.is_some());
         Self {
             server,
             peer,
-            activity: Activity::new(version, place, rules.settings.write_timeout, buffers),
-            holds: Holds::new(),
+            activity: ConnectionActivity::new(
+                version,
+                place,
+                rules.settings.write_timeout,
+                buffers,
+            ),
+            keep_open: KeepOpen::new(),
         }
     }
 
-    fn watch(&self, begun: Begun) -> Watched {
-        let mut stream = Watched::new(begun.stream, self.activity.clone());
-        stream.put_back(&begun.early);
+    fn watch(&self, begun: FreshConnection) -> CountedStream {
+        let mut stream = CountedStream::new(begun.stream, self.activity.clone());
+        stream.unread(&begun.early);
         stream
     }
 
@@ -156,7 +163,7 @@ impl<'a, S: Serve> Session<'a, S> {
         overdue: &mut Overdue,
         is_parkable: impl Fn() -> bool,
     ) -> bool {
-        let mut farewell = pin!(self.server.closing.farewell(&self.holds));
+        let mut farewell = pin!(self.server.closing.farewell(&self.keep_open));
         let mut is_closing = false;
         loop {
             tokio::select! {
@@ -167,22 +174,22 @@ impl<'a, S: Serve> Session<'a, S> {
                     return false;
                 }
                 due = overdue.next() => match due {
-                    Due::Drop(reason) => {
+                    DueAction::Drop(reason) => {
                         self.server.observer.dropped(reason);
                         return false;
                     }
-                    Due::Park if is_parkable() => return true,
+                    DueAction::Park if is_parkable() => return true,
                     // Something is still to be written.
-                    Due::Park => overdue.park_later(),
-                    Due::Stall if overdue.end_stalled() => {}
-                    Due::Stall => {
-                        self.server.observer.dropped(DropReason::WriteTimeout);
+                    DueAction::Park => overdue.park_later(),
+                    DueAction::Stall if overdue.end_stalled() => {}
+                    DueAction::Stall => {
+                        self.server.observer.dropped(DropCause::WriteTimeout);
                         return false;
                     }
                 },
                 () = self.activity.place().revoked() => {
                     if self.activity.is_idle() {
-                        self.server.observer.dropped(DropReason::Revoked);
+                        self.server.observer.dropped(DropCause::Revoked);
                         return false;
                     }
                     // A request has come meanwhile.
@@ -201,9 +208,9 @@ impl<'a, S: Serve> Session<'a, S> {
             return;
         };
         if is_http2_abuse(&error) {
-            self.server.observer.dropped(DropReason::Http2Abuse);
+            self.server.observer.dropped(DropCause::Http2Abuse);
         } else if self.activity.lacks_memory() {
-            self.server.observer.dropped(DropReason::Memory);
+            self.server.observer.dropped(DropCause::Memory);
         }
         tracing::debug!(%error, "a connection broke off");
     }
@@ -216,18 +223,18 @@ impl<'a, S: Serve> Session<'a, S> {
     ) -> impl Future<Output = Result<Response<UnwrittenBody>, Infallible>> + Send + use<S> {
         let is_http2 = request.version() == http::Version::HTTP_2;
         let under_way = self.activity.begin_request();
-        self.holds.begin_request();
+        self.keep_open.begin_request();
         request.extensions_mut().insert(self.peer);
-        request.extensions_mut().insert(Connection {
-            holds: Arc::clone(&self.holds),
+        request.extensions_mut().insert(ConnectionHandle {
+            keep_open: Arc::clone(&self.keep_open),
             activity: self.activity.clone(),
         });
         let response = self.server.service.clone().oneshot(request);
-        let (closing, holds) = (self.server.closing.clone(), Arc::clone(&self.holds));
+        let (closing, keep_open) = (self.server.closing.clone(), Arc::clone(&self.keep_open));
         let activity = self.activity.clone();
         async move {
             let mut response = response.await?;
-            if !is_http2 && closing.is_last_response(&holds) {
+            if !is_http2 && closing.is_last_response(&keep_open) {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
             }
@@ -237,7 +244,7 @@ impl<'a, S: Serve> Session<'a, S> {
     }
 }
 
-/// Whether we ended a connection for what h2 calls `ENHANCE_YOUR_CALM` (RFC 9113
+/// Returns true if we ended a connection for what h2 calls `ENHANCE_YOUR_CALM` (RFC 9113
 /// section 7).
 fn is_http2_abuse(error: &(dyn Error + 'static)) -> bool {
     let is_abuse = |error: &h2::Error| {

@@ -1,4 +1,4 @@
-//! What an operator can set about connections.
+//! Settings of connections.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The names by which a service manager passes sockets.
 pub const SOCKETS: [&str; 5] = ["http", "acme", "admin", "federation", "operator"];
 
-/// Where and how connections are taken.
+/// The address at which connections are taken, and their limits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -16,42 +16,42 @@ pub struct Settings {
     /// Which of [`SOCKETS`] the service manager is to pass; the broker warns of one that
     /// is missing when it starts.
     pub expected_sockets: Vec<String>,
-    /// Whether every connection begins with a PROXY header.
+    /// True if every connection begins with a PROXY header.
     pub proxy_protocol: bool,
-    /// How many connections may be open; what comes on top is closed at once. 0
+    /// The number of connections that may be open; what comes on top is closed at once. 0
     /// is no limit.
     pub max_connections: usize,
-    /// How many of them from one address (IPv6: one /64). Many share an address,
+    /// The number of them from one address (IPv6: one /64). Many share an address,
     /// and a CDN has few. 0 is no limit.
     pub max_connections_per_peer: usize,
-    /// How many bytes connections, requests and responses may take in all, as far as
+    /// Bytes that connections, requests and responses may take in all, as far as
     /// the broker counts them; above it the largest account pays. `None` is half of
     /// the machine's memory, or of what the cgroup allows if that is less.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_high_water: Option<usize>,
-    /// How long a peer may take over the TLS handshake.
+    /// The time that a peer may take over the TLS handshake.
     #[serde(with = "crate::timespan")]
     pub tls_handshake_timeout: Duration,
-    /// How long a peer may take over the head of a request.
+    /// The time that a peer may take over the head of a request.
     #[serde(with = "crate::timespan")]
     pub header_read_timeout: Duration,
-    /// How long a connection is kept open between two requests. Proxies poll
+    /// The time that a connection is kept open between two requests. Proxies poll
     /// every 20 s.
     #[serde(with = "crate::timespan")]
     pub idle_timeout: Duration,
-    /// How long a peer may take over each 10 KiB of a response, or what there is of
+    /// The time that a peer may take over each 10 KiB of a response, or what there is of
     /// one; after it the stream, or the connection, is closed.
     #[serde(with = "crate::timespan")]
     pub write_timeout: Duration,
-    /// How many requests may be under way on one HTTP/2 connection.
+    /// The number of requests that may be under way on one HTTP/2 connection.
     pub http2_max_streams: u32,
     /// The same for the proxies in front of the broker, and others that have no
     /// limits: behind a CDN hundreds of parked polls share a connection.
     pub http2_max_streams_trusted: u32,
-    /// How many streams a peer may reset before we have looked at them, as in a
+    /// The number of streams that a peer may reset before we have looked at them, as in a
     /// rapid reset attack (CVE-2023-44487); one more ends the connection.
     pub http2_max_resets: usize,
-    /// How many streams of a connection we reset for errors of the peer's; one
+    /// The number of streams of a connection that we reset for errors of the peer's; one
     /// more ends the connection.
     pub http2_max_errors: usize,
 }

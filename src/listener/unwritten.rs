@@ -12,21 +12,21 @@ use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use hyper::body::{Frame, SizeHint};
 
-use super::activity::{Activity, PIECE, RequestUnderWay, UnwrittenKey};
+use super::activity::{ConnectionActivity, PIECE, RequestUnderWay, UnwrittenKey};
 use super::streams::StreamWatch;
 
 /// The body of a response, handed out in pieces, each of which is to be taken in
 /// time.
 pub(super) struct UnwrittenBody {
     body: Body,
-    /// What was got of the body and not handed out.
+    /// The part of the body that was got and not handed out.
     rest: Bytes,
     response: Arc<Unwritten>,
 }
 
 /// A response of which not all is written.
 struct Unwritten {
-    activity: Activity,
+    activity: ConnectionActivity,
     bytes: usize,
     stream: Option<OnStream>,
 }
@@ -40,7 +40,7 @@ pub(super) struct OnStream {
 impl OnStream {
     /// A response to this request, to be written on this stream.
     pub(super) fn new(
-        activity: &Activity,
+        activity: &ConnectionActivity,
         stream: &Arc<StreamWatch>,
         request: RequestUnderWay,
     ) -> Self {
@@ -68,7 +68,7 @@ impl AsRef<[u8]> for Piece {
 /// for which there is no room.
 pub(super) fn unwritten(
     mut response: Response,
-    activity: &Activity,
+    activity: &ConnectionActivity,
     stream: Option<OnStream>,
 ) -> Response<UnwrittenBody> {
     let mut bytes = length(response.body());

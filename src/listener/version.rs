@@ -8,12 +8,12 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// How HTTP/2 begins (RFC 9113, section 3.4).
+/// The beginning of HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Version {
+pub(super) enum HttpVersion {
     /// HTTP/1.
     Http1,
     /// HTTP/2.
@@ -25,7 +25,7 @@ pub(super) enum Version {
 /// The first byte of TLS: the type of a record of a handshake (RFC 8446 section 5.1).
 const HANDSHAKE_RECORD: u8 = 22;
 
-impl Version {
+impl HttpVersion {
     /// Of a connection in the clear: its first bytes tell, once they are there. With
     /// those that had to be read for it.
     pub(super) async fn of(stream: &mut TcpStream) -> io::Result<(Self, Vec<u8>)> {

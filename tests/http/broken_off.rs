@@ -12,7 +12,7 @@ use http::{Request, StatusCode};
 use snowflake_broker::broker::limits;
 use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::http as front;
-use snowflake_broker::listener::Peer;
+use snowflake_broker::listener::RemoteAddress;
 use snowflake_broker::matching;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -50,7 +50,7 @@ fn front(client_queue_wait: Duration, max_bytes_in_flight: usize) -> Arc<Front> 
 }
 
 async fn post(front: &Front, from: Ipv4Addr, path: &str, body: Body) -> Reply {
-    let request = Request::post(path).extension(Peer(SocketAddr::from((from, 1))));
+    let request = Request::post(path).extension(RemoteAddress(SocketAddr::from((from, 1))));
     front.send(request.body(body).unwrap()).await
 }
 

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use snowflake_broker::broker::limits::{self, Intermediary};
 use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::http as front;
-use snowflake_broker::listener::Peer;
+use snowflake_broker::listener::RemoteAddress;
 use snowflake_broker::matching;
 
 use crate::front::Front;
@@ -60,7 +60,7 @@ fn one_each(http: front::Settings) -> Front {
 
 fn from(peer: &str, request: Builder) -> Builder {
     let peer: IpAddr = peer.parse().unwrap();
-    request.extension(Peer(SocketAddr::from((peer, 1))))
+    request.extension(RemoteAddress(SocketAddr::from((peer, 1))))
 }
 
 async fn post(front: &Front, peer: &str, path: &str, body: String) -> Reply {

@@ -13,7 +13,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::http::{Endpoints, MetricsLog, ReadMetricsLog, Settings, Sources, router};
-use snowflake_broker::listener::Peer;
+use snowflake_broker::listener::RemoteAddress;
 use snowflake_broker::listener::accounts::{Accounts, Bounds};
 use snowflake_broker::matching;
 use tokio::time::{advance, sleep};
@@ -244,7 +244,7 @@ async fn a_broker_is_ready_unless_it_drains_and_alive_in_any_case() {
 
 fn scrape_from(peer: &str) -> Builder {
     let peer = format!("{peer}:1").parse().unwrap();
-    Request::get("/prometheus").extension(Peer(peer))
+    Request::get("/prometheus").extension(RemoteAddress(peer))
 }
 
 async fn is_shown_everything(front: &Front, request: Builder) -> bool {

@@ -11,7 +11,7 @@ use http::{Method, Request};
 use serde_json::json;
 use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::http::Settings;
-use snowflake_broker::listener::{self, Peer};
+use snowflake_broker::listener::{self, RemoteAddress};
 use snowflake_broker::matching;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -60,7 +60,7 @@ async fn proxies_are_counted_once_an_address_in_their_country() {
         "9.9.9.9",
     ] {
         let peer: IpAddr = peer.parse().unwrap();
-        let request = Request::post("/proxy").extension(Peer(SocketAddr::from((peer, 1))));
+        let request = Request::post("/proxy").extension(RemoteAddress(SocketAddr::from((peer, 1))));
         let body = Body::from(proxy_poll("a", "open"));
         front.send(request.body(body).unwrap()).await;
     }
@@ -80,7 +80,7 @@ async fn a_proxy_that_says_another_type_or_nat_is_still_one() {
     let peer = SocketAddr::from((Ipv4Addr::new(5, 1, 0, 1), 1));
     let poll = async |kind: &str, nat: &str| {
         let body = json!({"Sid": "a", "Version": "1.3", "Type": kind, "NAT": nat});
-        let request = Request::post("/proxy").extension(Peer(peer));
+        let request = Request::post("/proxy").extension(RemoteAddress(peer));
         let request = request.body(Body::from(body.to_string())).unwrap();
         front.send(request).await;
     };
@@ -142,7 +142,7 @@ async fn amp_clients_are_where_the_candidates_in_their_offer_are() {
         let path = format!("/amp/client/0/{}", URL_SAFE_NO_PAD.encode(body));
         // The cache itself is in Germany.
         let cache = SocketAddr::from((Ipv4Addr::new(5, 2, 0, 1), 443));
-        let request = Request::get(path).extension(Peer(cache));
+        let request = Request::get(path).extension(RemoteAddress(cache));
         front.send(request.body(Body::empty()).unwrap()).await;
         assert_eq!(countries(&front, "ampcache"), [country], "{candidates:?}");
         let labels = [("cc", country), ("rendezvous_method", "ampcache")];
@@ -176,7 +176,7 @@ async fn who_sends_no_poll_is_no_client() {
         post(&unknown_bridge),
         post(&"x".repeat(100_001)),
     ] {
-        let peer = Peer(SocketAddr::from((Ipv4Addr::new(5, 1, 0, 1), 1)));
+        let peer = RemoteAddress(SocketAddr::from((Ipv4Addr::new(5, 1, 0, 1), 1)));
         let request = Request::builder().method(method).uri(path).extension(peer);
         front.send(request.body(Body::from(body)).unwrap()).await;
     }

@@ -7,7 +7,7 @@ use axum::body::Body;
 use http::Request;
 use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::http::Settings;
-use snowflake_broker::listener::Peer;
+use snowflake_broker::listener::RemoteAddress;
 use snowflake_broker::matching;
 use snowflake_broker::metrics::exposition::Format;
 
@@ -205,7 +205,7 @@ async fn only_published_families_tell_countries_and_none_tells_an_address() {
         ("/proxy", proxy_poll("Sid-of-a-proxy", "open")),
         ("/client", client_poll("x", "open")),
     ] {
-        let request = Request::post(path).extension(Peer(peer));
+        let request = Request::post(path).extension(RemoteAddress(peer));
         front.send(request.body(Body::from(body)).unwrap()).await;
     }
     let told = exposed(&front);

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::json;
 use snowflake_broker::broker::limits;
-use snowflake_broker::listener::Peer;
+use snowflake_broker::listener::RemoteAddress;
 use snowflake_broker::matching::Settings;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::sleep;
@@ -177,7 +177,7 @@ fn send(front: &Arc<Front>, tally: &Tally, peer: IpAddr, message: &Message) -> J
     let (kind, mut request) = request(message);
     request
         .extensions_mut()
-        .insert(Peer(SocketAddr::from((peer, 1))));
+        .insert(RemoteAddress(SocketAddr::from((peer, 1))));
     let (front, tally) = (Arc::clone(front), tally.clone());
     tokio::spawn(async move {
         // Not before the first turn: a request that is dropped before was never

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use snowflake_broker::listener::accounts::{Accounts, Bounds};
-use snowflake_broker::listener::{self, Closing, DropReason, Observer, Server, Settings};
+use snowflake_broker::listener::{self, Closing, DropCause, Observer, Server, Settings};
 use snowflake_broker::matching;
 use snowflake_broker::tls::{CertResolver, Certificate, ServerConfigs};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -21,7 +21,7 @@ use crate::{FOREVER, until};
 #[derive(Debug, Default)]
 struct Told {
     open: Mutex<usize>,
-    dropped: Mutex<Vec<DropReason>>,
+    dropped: Mutex<Vec<DropCause>>,
 }
 
 impl Observer for Told {
@@ -33,7 +33,7 @@ impl Observer for Told {
         *self.open.lock().unwrap() -= 1;
     }
 
-    fn dropped(&self, reason: DropReason) {
+    fn dropped(&self, reason: DropCause) {
         self.dropped.lock().unwrap().push(reason);
     }
 
@@ -97,7 +97,7 @@ async fn a_handshake_without_room_is_dropped_for_memory() {
     .concat();
     let _ = stream.write_all(&record).await;
     until(|| !told.dropped.lock().unwrap().is_empty()).await;
-    assert_eq!(*told.dropped.lock().unwrap(), [DropReason::Memory]);
+    assert_eq!(*told.dropped.lock().unwrap(), [DropCause::Memory]);
 }
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn a_peer_has_its_share_of_connections_and_no_more() {
     let _other = is_served(connect("127.0.0.2", addr).await).await.unwrap();
     assert_eq!(
         *told.dropped.lock().unwrap(),
-        [DropReason::ConnectionsPerPeer]
+        [DropCause::ConnectionsPerPeer]
     );
     assert_eq!(*told.open.lock().unwrap(), 3);
 

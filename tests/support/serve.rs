@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use snowflake_broker::listener::accounts::{Accounts, Bounds};
 use snowflake_broker::listener::{
-    self, ChooseTls, Closing, DropReason, Observer, Serve, Server, Settings,
+    self, ChooseTls, Closing, DropCause, Observer, Serve, Server, Settings,
 };
 
 /// Serves it on a port of its own, until the test ends.
@@ -40,7 +40,7 @@ pub(crate) struct Unobserved;
 impl Observer for Unobserved {
     fn opened(&self) {}
     fn closed(&self) {}
-    fn dropped(&self, _reason: DropReason) {}
+    fn dropped(&self, _reason: DropCause) {}
     fn accept_failed(&self, _error: &io::Error) {}
     fn handshake_failed(&self, _in_time: bool) {}
     fn tls_in_the_clear(&self) {}

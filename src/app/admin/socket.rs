@@ -1,4 +1,4 @@
-//! Where the administration listens.
+//! The sockets of the administration.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -19,7 +19,8 @@ use crate::listener;
 
 const SETTING: &str = "admin.listen";
 
-/// Who may write to the socket may change everything: its owner and its group.
+/// Permissions of the socket. Those who may write to it, its owner and its group, may
+/// change everything.
 const MODE: u32 = 0o660;
 
 /// The suffix of the name of a socket that is not finished.
@@ -74,7 +75,7 @@ fn without(error: &anyhow::Error) -> String {
     format!("{error:#}; there is no administration")
 }
 
-/// Where the administration listens; a Unix socket is removed when it is dropped.
+/// A socket of the administration; a Unix socket is removed when it is dropped.
 #[derive(Debug)]
 pub(in crate::app) struct Socket {
     pub(in crate::app) listener: Listener,

@@ -41,7 +41,7 @@ pub(in crate::app) enum Inherited {
 /// The sockets by their names.
 pub(in crate::app) struct Sockets {
     descriptors: ListenFd,
-    /// What each is for; none once it was taken.
+    /// The purpose of each; none once it was taken.
     purposes: Vec<Option<String>>,
 }
 
@@ -199,10 +199,10 @@ fn inherited(name: &str) -> String {
     format!("the inherited socket {name:?}")
 }
 
-/// What systemd calls a socket that it was told no name of and that has no unit.
+/// The name that systemd gives a socket that it was told none of and that has no unit.
 const UNKNOWN: &str = "unknown";
 
-/// What sockets of these names are for. Those that were given none are the main
+/// The purposes of sockets of these names. Those that were given none are the main
 /// one if there are no others; else nobody could tell an admin's by mistake
 /// from the world's.
 fn purposes(names: &[&str]) -> anyhow::Result<Vec<String>> {
@@ -216,7 +216,7 @@ fn purposes(names: &[&str]) -> anyhow::Result<Vec<String>> {
     names.iter().map(purpose).collect()
 }
 
-/// Whether systemd chose the name: without `FileDescriptorName=` it is that of
+/// Returns true if systemd chose the name: without `FileDescriptorName=` it is that of
 /// the socket unit.
 fn is_default(name: &str) -> bool {
     let extension = name.rsplit_once('.').map(|(_, extension)| extension);

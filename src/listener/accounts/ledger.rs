@@ -1,17 +1,19 @@
-//! What is in the accounts. Pure.
+//! The contents of the accounts. Pure.
 
 mod order;
 mod relief;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 
-use slotmap::{SlotMap, new_key_type};
+use slotmap::SlotMap;
 
 use crate::networks::LEVELS;
 
-use super::networks::Path;
-use super::{DropReason, HolderState, NoRoom, Settings};
+use crate::listener::observer::DropCause;
+use crate::listener::settings::Settings;
+
+use super::holder::{Holder, HolderKey, HolderKind};
+use super::payer::NetworkPath;
 
 use order::Order;
 
@@ -33,10 +35,11 @@ const FULL_TENTHS: usize = 9;
 /// have the most: whoever comes in a burst takes it from nobody else.
 const LAST_PART: usize = 20;
 
-new_key_type! {
-    /// Names a holder.
-    pub(super) struct HolderKey;
-}
+/// There is no room for so many bytes, in all accounts together or in that of the
+/// one who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no room for so many bytes")]
+pub struct NoRoom;
 
 /// Bounds of all accounts together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +62,7 @@ impl Default for Bounds {
 
 /// The memory and connections that are held at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
+pub struct AccountFigures {
     /// Bytes of requests, and of responses that are not written yet.
     pub bytes: usize,
     /// The bound of these.
@@ -72,46 +75,6 @@ pub struct Figures {
     pub connections: usize,
     /// Requests and connections that had to go for others, since the start.
     pub revoked: u64,
-}
-
-/// Kinds of what holds memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Request,
-    Connection,
-}
-
-/// One request or connection.
-#[derive(Debug)]
-pub(super) struct Holder {
-    path: Path,
-    kind: Kind,
-    /// What it costs by itself, in bytes.
-    cost: usize,
-    bytes: usize,
-    /// Since when a connection idles, on a clock that counts such moments.
-    idle_since: Option<u64>,
-    /// It was told to go.
-    is_leaving: bool,
-    state: Arc<HolderState>,
-}
-
-impl Holder {
-    pub(super) fn new(path: Path, kind: Kind, cost: usize, state: Arc<HolderState>) -> Self {
-        Self {
-            path,
-            kind,
-            cost,
-            bytes: 0,
-            idle_since: None,
-            is_leaving: false,
-            state,
-        }
-    }
-
-    fn weight(&self) -> usize {
-        self.bytes + self.cost
-    }
 }
 
 /// An address or a network.
@@ -169,7 +132,7 @@ impl Ledger {
         self.bounds = bounds;
     }
 
-    /// Whether nothing is held, and nothing kept of anybody.
+    /// Returns true if nothing is held, and nothing kept of anybody.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         let total = &self.total;
@@ -179,8 +142,8 @@ impl Ledger {
         is_zero && self.accounts.is_empty() && self.holders.is_empty() && self.order.is_empty()
     }
 
-    pub(super) fn figures(&self) -> Figures {
-        Figures {
+    pub(super) fn figures(&self) -> AccountFigures {
+        AccountFigures {
             bytes: self.total.bytes,
             bytes_max: self.bounds.bytes,
             weight: self.total.weight,
@@ -190,27 +153,27 @@ impl Ledger {
         }
     }
 
-    /// Whether one more connection of these networks, of this cost, may be served.
+    /// Checks that one more connection of these networks, of this cost, may be served.
     pub(super) fn admit(
         &mut self,
-        path: &Path,
+        path: &NetworkPath,
         settings: &Settings,
         cost: usize,
-    ) -> Result<(), DropReason> {
+    ) -> Result<(), DropCause> {
         let most = settings.max_connections;
         if most > 0 && self.total.connections >= most / 10 * FULL_TENTHS + most % 10 {
             self.revoke_idle_connection();
         }
         let is_late = most > 0 && self.total.connections >= most - most / LAST_PART;
         if is_over(self.total.connections, most) || is_late && self.has_most(path) {
-            return Err(DropReason::Connections);
+            return Err(DropCause::Connections);
         }
         let of_one = settings.max_connections_per_peer;
         for (hash, factor) in path.hashes().iter().zip(CONNECTION_FACTORS) {
             let account = self.accounts.get(hash);
             let open = account.map_or(0, |account| account.connections);
             if is_over(open, of_one.saturating_mul(factor)) {
-                return Err(DropReason::ConnectionsPerPeer);
+                return Err(DropCause::ConnectionsPerPeer);
             }
         }
         let mark = self.bounds.high_water;
@@ -218,14 +181,14 @@ impl Ledger {
             let account = self.accounts.get(hash);
             let weight = account.map_or(0, |account| account.weight);
             if weight + cost > mark / share {
-                return Err(DropReason::ConnectionsPerPeer);
+                return Err(DropCause::ConnectionsPerPeer);
             }
         }
         Ok(())
     }
 
     /// Returns true if no network has more connections than that of this path.
-    fn has_most(&self, path: &Path) -> bool {
+    fn has_most(&self, path: &NetworkPath) -> bool {
         let network = path.hashes().last();
         let network = network.and_then(|hash| self.accounts.get(hash));
         let connections = network.map_or(0, |account| account.connections);
@@ -237,10 +200,10 @@ impl Ledger {
         self.each_account(path, |account| {
             account.weight += cost;
             account.holders += 1;
-            account.connections += usize::from(kind == Kind::Connection);
+            account.connections += usize::from(kind == HolderKind::Connection);
         });
         let key = self.holders.insert(holder);
-        if kind == Kind::Request {
+        if kind == HolderKind::Request {
             self.enlist_request(path, key);
         }
         key
@@ -252,7 +215,7 @@ impl Ledger {
         };
         let (bytes, weight) = (holder.bytes, holder.weight());
         let leaving = if holder.is_leaving { weight } else { 0 };
-        let is_connection = holder.kind == Kind::Connection;
+        let is_connection = holder.kind == HolderKind::Connection;
         self.each_account(holder.path, |account| {
             account.bytes -= bytes;
             account.weight -= weight;
@@ -318,7 +281,7 @@ impl Ledger {
         self.ease();
     }
 
-    fn is_within_share(&self, path: &Path, bytes: usize) -> bool {
+    fn is_within_share(&self, path: &NetworkPath, bytes: usize) -> bool {
         let mut shares = path.hashes().iter().zip(SHARES);
         shares.all(|(hash, share)| {
             let held = self.accounts.get(hash).map_or(0, |account| account.bytes);
@@ -343,7 +306,7 @@ impl Ledger {
     }
 
     /// Changes the total and the accounts of a path, and their places in the order.
-    fn each_account(&mut self, path: Path, change: impl Fn(&mut Account)) {
+    fn each_account(&mut self, path: NetworkPath, change: impl Fn(&mut Account)) {
         change(&mut self.total);
         for (level, &hash) in path.hashes().iter().enumerate() {
             let account = self.accounts.entry(hash).or_default();
@@ -360,7 +323,7 @@ impl Ledger {
     }
 }
 
-/// Whether one more is too many; a limit of 0 is none.
+/// Returns true if one more is too many; a limit of 0 is none.
 fn is_over(count: usize, most: usize) -> bool {
     most > 0 && count >= most
 }

@@ -162,10 +162,10 @@ fn each_peer_and_all_together_have_their_limit_of_connections() {
     let _mapped = admit("::ffff:192.0.2.1").unwrap();
     assert_eq!(
         admit("192.0.2.1").unwrap_err(),
-        DropReason::ConnectionsPerPeer
+        DropCause::ConnectionsPerPeer
     );
     let _other = admit("192.0.2.2").unwrap();
-    assert_eq!(admit("192.0.2.3").unwrap_err(), DropReason::Connections);
+    assert_eq!(admit("192.0.2.3").unwrap_err(), DropCause::Connections);
     drop(one);
     let _again = admit("192.0.2.1").unwrap();
 }
@@ -197,12 +197,12 @@ fn connections_of_one_address_weigh_an_eighth_of_the_mark_at_most() {
     let _two = [admit("192.0.2.1").unwrap(), admit("192.0.2.1").unwrap()];
     assert_eq!(
         admit("192.0.2.1").unwrap_err(),
-        DropReason::ConnectionsPerPeer
+        DropCause::ConnectionsPerPeer
     );
     let _neighbours = [admit("192.0.2.2").unwrap(), admit("192.0.2.2").unwrap()];
     assert_eq!(
         admit("192.0.2.3").unwrap_err(),
-        DropReason::ConnectionsPerPeer
+        DropCause::ConnectionsPerPeer
     );
     let _other = admit("198.51.100.1").unwrap();
 }
@@ -216,7 +216,7 @@ fn exempt_peers_only_count_in_all() {
     let admit = |peer| accounts.admit(ip(peer), &settings, 1);
     let _ours =
         ["10.0.0.1", "10.0.0.1", "::ffff:10.0.0.1", "10.0.0.2"].map(|peer| admit(peer).unwrap());
-    assert_eq!(admit("10.0.0.1").unwrap_err(), DropReason::Connections);
+    assert_eq!(admit("10.0.0.1").unwrap_err(), DropCause::Connections);
 }
 
 #[test]
@@ -252,13 +252,13 @@ fn in_a_burst_the_last_places_are_not_for_the_network_with_most() {
     }
     let burst: Vec<_> = (90..130).map(|fourth| admit(1, fourth)).collect();
     assert_eq!(burst.iter().filter(|it| it.is_ok()).count(), 5);
-    let refused: Vec<DropReason> = burst
+    let refused: Vec<DropCause> = burst
         .iter()
         .filter_map(|it| it.as_ref().err().copied())
         .collect();
-    assert_eq!(refused, [DropReason::Connections; 35]);
+    assert_eq!(refused, [DropCause::Connections; 35]);
     let _others = [2, 3, 4, 5, 6].map(|third| admit(third, 1).unwrap());
-    assert_eq!(admit(7, 1).unwrap_err(), DropReason::Connections);
+    assert_eq!(admit(7, 1).unwrap_err(), DropCause::Connections);
 }
 
 proptest! {

@@ -1,4 +1,4 @@
-//! Who has to go when there is too much.
+//! The choice of those who have to go when there is too much.
 //!
 //! Nothing is looked through for that: requests and connections that idle are in
 //! queues, from which whoever has gone, or is busy again, is taken when its turn
@@ -8,7 +8,10 @@ use std::collections::BTreeSet;
 
 use slotmap::SlotMap;
 
-use super::{Holder, HolderKey, Kind, Ledger, Path};
+use crate::listener::accounts::holder::{Holder, HolderKey, HolderKind};
+use crate::listener::accounts::payer::NetworkPath;
+
+use super::Ledger;
 
 /// The largest account pays this part of all more than it has to, so that it is not
 /// for the next byte that somebody has to pay again.
@@ -125,7 +128,8 @@ impl Ledger {
     /// Takes back that a connection has to go. If it idles it does so anew: it was
     /// needed.
     pub(in crate::listener::accounts) fn stay(&mut self, key: HolderKey) {
-        let was_told = |holder: &&mut Holder| holder.is_leaving && holder.kind == Kind::Connection;
+        let was_told =
+            |holder: &&mut Holder| holder.is_leaving && holder.kind == HolderKind::Connection;
         let Some(holder) = self.holders.get_mut(key).filter(was_told) else {
             return;
         };
@@ -143,14 +147,14 @@ impl Ledger {
         let Some(holder) = self.holders.get_mut(key) else {
             return;
         };
-        if holder.kind == Kind::Connection {
+        if holder.kind == HolderKind::Connection {
             holder.idle_since = is_idle.then_some(self.idle_clock);
             self.enlist_idle(key);
         }
     }
 
     /// Puts a request into the queue of its address.
-    pub(super) fn enlist_request(&mut self, path: Path, key: HolderKey) {
+    pub(super) fn enlist_request(&mut self, path: NetworkPath, key: HolderKey) {
         let address = path.hashes().first();
         let Some(account) = address.and_then(|hash| self.accounts.get_mut(hash)) else {
             return;

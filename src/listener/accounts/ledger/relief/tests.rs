@@ -8,8 +8,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::listener::Settings;
-use crate::listener::accounts::networks::Networks;
-use crate::listener::accounts::{Bounds, HolderState, Payer};
+use crate::listener::accounts::holder::HolderState;
+use crate::listener::accounts::payer::NetworkHasher;
+use crate::listener::accounts::{Bounds, Payer};
 
 thread_local! {
     /// Whatever was looked at to find somebody who has to go.
@@ -22,7 +23,7 @@ type Turn = (bool, u64);
 /// A ledger, and its holders in the order in which they came.
 struct Scene {
     ledger: Ledger,
-    networks: Networks,
+    hasher: NetworkHasher,
     came: Vec<HolderKey>,
 }
 
@@ -30,13 +31,13 @@ impl Scene {
     fn new(bounds: Bounds) -> Self {
         Self {
             ledger: Ledger::new(bounds),
-            networks: Networks::default(),
+            hasher: NetworkHasher::default(),
             came: Vec::new(),
         }
     }
 
-    fn open(&mut self, address: IpAddr, kind: Kind, cost: usize) -> HolderKey {
-        let path = self.networks.of(Payer::Address(address));
+    fn open(&mut self, address: IpAddr, kind: HolderKind, cost: usize) -> HolderKey {
+        let path = self.hasher.of(Payer::Address(address));
         let state = Arc::new(HolderState::default());
         let key = self.ledger.open(Holder::new(path, kind, cost, state));
         self.came.push(key);
@@ -55,8 +56,8 @@ impl Scene {
         let staying = self.came.iter().enumerate().filter_map(|(number, key)| {
             let holder = self.ledger.holders.get(*key)?;
             let turn = match holder.kind {
-                Kind::Request => Some((false, u64::try_from(number).unwrap())),
-                Kind::Connection => holder.idle_since.map(|since| (true, since)),
+                HolderKind::Request => Some((false, u64::try_from(number).unwrap())),
+                HolderKind::Connection => holder.idle_since.map(|since| (true, since)),
             };
             Some((*key, holder, turn)).filter(|_| !holder.is_leaving)
         });
@@ -100,7 +101,7 @@ impl Scene {
     fn naive_idle(&self) -> BTreeSet<HolderKey> {
         let idle = self.turns().into_iter();
         let idle = idle.filter_map(|(key, holder, turn)| {
-            let (_, since) = turn.filter(|_| holder.kind == Kind::Connection)?;
+            let (_, since) = turn.filter(|_| holder.kind == HolderKind::Connection)?;
             let network = *holder.path.hashes().last()?;
             let connections = self.ledger.accounts[&network].connections;
             Some(((connections, network, Reverse(since)), key))
@@ -160,8 +161,8 @@ proptest! {
             let count = scene.came.len().max(1);
             let at = |at: usize| scene.came.get(at % count).copied().unwrap_or_default();
             match step {
-                Step::Open(who, true) => drop(scene.open(address(who), Kind::Request, 2_000)),
-                Step::Open(who, false) => drop(scene.open(address(who), Kind::Connection, 8_000)),
+                Step::Open(who, true) => drop(scene.open(address(who), HolderKind::Request, 2_000)),
+                Step::Open(who, false) => drop(scene.open(address(who), HolderKind::Connection, 8_000)),
                 Step::Close(which) => scene.ledger.close(at(which)),
                 Step::Grow(which, bytes) => scene.ledger.add(at(which), bytes),
                 Step::Shrink(which, bytes) => scene.ledger.give_back(at(which), bytes),
@@ -196,7 +197,7 @@ proptest! {
 #[test]
 fn a_connection_that_stays_idles_anew() {
     let mut scene = Scene::new(Bounds::default());
-    let [first, second] = [(); 2].map(|()| scene.open(address(0), Kind::Connection, 8_000));
+    let [first, second] = [(); 2].map(|()| scene.open(address(0), HolderKind::Connection, 8_000));
     for key in [first, second] {
         scene.ledger.set_idle(key, true);
     }
@@ -217,7 +218,7 @@ fn crowd(scene: &mut Scene) -> Vec<HolderKey> {
         let [_, a, b, c] = ((number / 2) << 8 | (number % 2)).to_be_bytes();
         IpAddr::from(Ipv4Addr::new(20, a, b, c))
     });
-    let connections = addresses.map(|address| scene.open(address, Kind::Connection, 8_000));
+    let connections = addresses.map(|address| scene.open(address, HolderKind::Connection, 8_000));
     connections.collect()
 }
 
@@ -239,7 +240,7 @@ fn a_full_house_is_not_searched_for_each_newcomer() {
         max_connections_per_peer: 0,
         ..Settings::default()
     };
-    let newcomer = scene.networks.of(Payer::Address(address(0)));
+    let newcomer = scene.hasher.of(Payer::Address(address(0)));
     let come = |ledger: &mut Ledger| {
         steps_of(|| {
             for _ in 0..1_000 {

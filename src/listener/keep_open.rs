@@ -1,4 +1,4 @@
-//! Who still needs a connection: a proxy that was handed a client's offer posts
+//! Connections that are still needed: a proxy that was handed a client's offer posts
 //! its answer over the connection of its poll.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,16 +7,16 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
-use super::activity::Activity;
+use super::activity::ConnectionActivity;
 
 /// The connection that a request came over; an extension of each request.
 #[derive(Clone, Debug)]
-pub struct Connection {
-    pub(super) holds: Arc<Holds>,
-    pub(super) activity: Activity,
+pub struct ConnectionHandle {
+    pub(super) keep_open: Arc<KeepOpen>,
+    pub(super) activity: ConnectionActivity,
 }
 
-impl Connection {
+impl ConnectionHandle {
     /// Nothing of the request is left to be read, so the connection needs little
     /// until there is a response.
     pub fn request_read(&self) {
@@ -30,26 +30,26 @@ impl Connection {
 
     /// Keeps the connection from being closed before its time when the server
     /// ends, as long as the result lives.
-    pub fn hold(&self) -> Hold {
-        self.holds.state().guards += 1;
-        Hold(Arc::clone(&self.holds))
+    pub fn keep_open(&self) -> KeepOpenGuard {
+        self.keep_open.state().guards += 1;
+        KeepOpenGuard(Arc::clone(&self.keep_open))
     }
 
-    /// What one of those waited for that are [expected](Hold::expect_until) has
+    /// Notes that something [expected](KeepOpenGuard::expect_until) of the peer has
     /// come.
     pub fn release(&self) {
-        let mut state = self.holds.state();
+        let mut state = self.keep_open.state();
         state.expected = state.expected.saturating_sub(1);
         drop(state);
-        self.holds.changed.notify_waiters();
+        self.keep_open.changed.notify_waiters();
     }
 }
 
 /// Keeps a connection open.
 #[derive(Debug)]
-pub struct Hold(Arc<Holds>);
+pub struct KeepOpenGuard(Arc<KeepOpen>);
 
-impl Hold {
+impl KeepOpenGuard {
     /// Goes on until the peer has sent what is expected of it, at the longest
     /// until then.
     pub fn expect_until(self, until: Instant) {
@@ -59,7 +59,7 @@ impl Hold {
     }
 }
 
-impl Drop for Hold {
+impl Drop for KeepOpenGuard {
     fn drop(&mut self) {
         self.0.state().guards -= 1;
         self.0.changed.notify_waiters();
@@ -68,26 +68,26 @@ impl Drop for Hold {
 
 /// All that keeps one connection open.
 #[derive(Debug)]
-pub(super) struct Holds {
-    state: Mutex<State>,
+pub(super) struct KeepOpen {
+    state: Mutex<KeepOpenState>,
     changed: Notify,
 }
 
 #[derive(Debug)]
-struct State {
+struct KeepOpenState {
     /// It was accepted and there has been no request yet.
     is_fresh: bool,
     guards: usize,
-    /// What the peer is to send, and until when all of it is expected.
+    /// The number of things that the peer is to send, and until when all are expected.
     expected: usize,
     until: Option<Instant>,
 }
 
-impl Holds {
+impl KeepOpen {
     /// Of a connection that was just accepted: its first request is awaited.
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
-            state: Mutex::new(State {
+            state: Mutex::new(KeepOpenState {
                 is_fresh: true,
                 guards: 0,
                 expected: 0,
@@ -144,7 +144,7 @@ impl Holds {
         self.changed.notify_waiters();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, KeepOpenState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -156,20 +156,20 @@ mod tests {
     use tokio::time;
 
     use super::super::accounts::{Accounts, Bounds, Payer, Reservation};
-    use super::super::version::Version;
+    use super::super::version::HttpVersion;
     use super::*;
 
     /// A connection that has had its first request.
-    fn connection() -> Connection {
+    fn connection() -> ConnectionHandle {
         let connection = fresh_connection();
-        connection.holds.begin_request();
+        connection.keep_open.begin_request();
         connection
     }
 
-    fn fresh_connection() -> Connection {
-        Connection {
-            holds: Holds::new(),
-            activity: Activity::new(Version::Http1, place(), Duration::MAX, 0),
+    fn fresh_connection() -> ConnectionHandle {
+        ConnectionHandle {
+            keep_open: KeepOpen::new(),
+            activity: ConnectionActivity::new(HttpVersion::Http1, place(), Duration::MAX, 0),
         }
     }
 
@@ -187,12 +187,12 @@ mod tests {
         time::Instant::now().into_std()
     }
 
-    /// How long until it is released, in milliseconds; none if it never is.
-    async fn released_after(connection: &Connection) -> Option<u128> {
+    /// The time until it is released, in milliseconds; none if it never is.
+    async fn released_after(connection: &ConnectionHandle) -> Option<u128> {
         let start = now();
         tokio::select! {
-            () = connection.holds.released() => Some((now() - start).as_millis()),
-            () = connection.holds.expire() => None,
+            () = connection.keep_open.released() => Some((now() - start).as_millis()),
+            () = connection.keep_open.expire() => None,
             () = time::sleep(Duration::from_hours(1)) => None,
         }
     }
@@ -200,17 +200,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_is_held_until_its_first_request() {
         let connection = fresh_connection();
-        assert!(connection.holds.is_held());
-        connection.holds.begin_request();
+        assert!(connection.keep_open.is_held());
+        connection.keep_open.begin_request();
         assert_eq!(released_after(&connection).await, Some(0));
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_is_held_by_each_guard() {
         let connection = connection();
-        let (one, other) = (connection.hold(), connection.hold());
+        let (one, other) = (connection.keep_open(), connection.keep_open());
         drop(one);
-        assert!(connection.holds.is_held());
+        assert!(connection.keep_open.is_held());
         assert_eq!(released_after(&connection).await, None);
         drop(other);
         assert_eq!(released_after(&connection).await, Some(0));
@@ -219,25 +219,25 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_is_held_until_what_is_expected_has_come() {
         let connection = connection();
-        connection.hold().expect_until(in_seconds(5));
-        connection.hold().expect_until(in_seconds(5));
+        connection.keep_open().expect_until(in_seconds(5));
+        connection.keep_open().expect_until(in_seconds(5));
         connection.release();
-        assert!(connection.holds.is_held());
+        assert!(connection.keep_open.is_held());
         connection.release();
         assert_eq!(released_after(&connection).await, Some(0));
         connection.release();
-        assert!(!connection.holds.is_held());
+        assert!(!connection.keep_open.is_held());
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_is_held_no_longer_than_anything_is_expected() {
         let connection = connection();
-        connection.hold().expect_until(in_seconds(5));
-        connection.hold().expect_until(in_seconds(3));
+        connection.keep_open().expect_until(in_seconds(5));
+        connection.keep_open().expect_until(in_seconds(3));
         // Tokio's timers are as exact as a millisecond.
         let released = released_after(&connection).await.unwrap();
         assert!((5000..5010).contains(&released), "{released}");
-        connection.hold().expect_until(in_seconds(2));
+        connection.keep_open().expect_until(in_seconds(2));
         let released = released_after(&connection).await.unwrap();
         assert!((2000..2010).contains(&released), "{released}");
     }

@@ -8,24 +8,37 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 
-use super::Stream;
-use super::activity::{Activity, HEAD_FREE, PIECE};
+use super::activity::{ConnectionActivity, HEAD_FREE, PIECE};
+use super::handshake::Handshake;
 use super::write_through::{WriteThrough, write_through};
+
+/// A connection in the clear, or over TLS.
+pub(super) type ConnectionStream = Either<TcpStream, Box<TlsStream<Handshake>>>;
+
+/// A connection before its first request.
+pub(super) struct FreshConnection {
+    pub(super) stream: ConnectionStream,
+    /// The bytes of it that were read.
+    pub(super) early: Vec<u8>,
+}
 
 /// A stream whose arriving bytes count as activity.
 #[derive(Debug)]
-pub(super) struct Watched {
-    stream: Stream,
-    activity: Activity,
-    /// What is read before anything else is.
+pub(super) struct CountedStream {
+    stream: ConnectionStream,
+    activity: ConnectionActivity,
+    /// The bytes that are read before any others.
     early: BytesMut,
     /// The peer does not take what is written, and has taken so much since.
     blocked: Option<usize>,
 }
 
-impl Watched {
-    pub(super) fn new(stream: Stream, activity: Activity) -> Self {
+impl CountedStream {
+    pub(super) fn new(stream: ConnectionStream, activity: ConnectionActivity) -> Self {
         Self {
             stream,
             activity,
@@ -35,7 +48,7 @@ impl Watched {
     }
 
     /// Has these bytes read before all others.
-    pub(super) fn put_back(&mut self, bytes: &[u8]) {
+    pub(super) fn unread(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.early = [bytes, &self.early].concat().as_slice().into();
         }
@@ -67,7 +80,7 @@ impl Watched {
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for CountedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -94,14 +107,14 @@ impl AsyncRead for Watched {
     }
 }
 
-impl WriteThrough for Watched {
-    type Inner = Stream;
+impl WriteThrough for CountedStream {
+    type Inner = ConnectionStream;
 
-    fn inner(&self) -> &Stream {
+    fn inner(&self) -> &ConnectionStream {
         &self.stream
     }
 
-    fn inner_mut(&mut self) -> &mut Stream {
+    fn inner_mut(&mut self) -> &mut ConnectionStream {
         &mut self.stream
     }
 
@@ -135,4 +148,4 @@ impl WriteThrough for Watched {
     }
 }
 
-write_through!(Watched);
+write_through!(CountedStream);

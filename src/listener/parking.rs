@@ -17,33 +17,33 @@ use http::header::CONNECTION;
 use http::{Method, Request, Version};
 
 /// The response to the request that a connection is at.
-pub(super) struct Awaited<F: Future>(Mutex<State<F>>);
+pub(super) struct ParkedResponse<F: Future>(Mutex<ParkingState<F>>);
 
-struct State<F: Future> {
-    again: Option<&'static [u8]>,
+struct ParkingState<F: Future> {
+    replay: Option<&'static [u8]>,
     /// It stays where it is from one request to the next.
     response: Pin<Box<MaybeDone<F>>>,
 }
 
-impl<F: Future> Awaited<F> {
+impl<F: Future> ParkedResponse<F> {
     /// Without a request.
     pub(super) fn new() -> Self {
-        Self(Mutex::new(State {
-            again: None,
+        Self(Mutex::new(ParkingState {
+            replay: None,
             response: Box::pin(MaybeDone::Gone),
         }))
     }
 
-    /// A request has come; `again` asks for the same response.
-    pub(super) fn begin(&self, again: Option<&'static [u8]>, response: F) {
+    /// A request has come; `replay` asks for the same response.
+    pub(super) fn begin(&self, replay: Option<&'static [u8]>, response: F) {
         let mut state = self.state();
-        state.again = again;
+        state.replay = replay;
         state.response.set(maybe_done(response));
     }
 
-    /// What asks for the response to the request that there was, if anything can.
-    pub(super) fn again(&self) -> Option<&'static [u8]> {
-        self.state().again
+    /// The bytes that ask for the response to the request that there was, if any can.
+    pub(super) fn replay(&self) -> Option<&'static [u8]> {
+        self.state().replay
     }
 
     /// Returns once there is a response.
@@ -69,7 +69,7 @@ impl<F: Future> Awaited<F> {
         self.state().response.as_mut().poll(context)
     }
 
-    fn state(&self) -> MutexGuard<'_, State<F>> {
+    fn state(&self) -> MutexGuard<'_, ParkingState<F>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -77,14 +77,14 @@ impl<F: Future> Awaited<F> {
 /// A request without a body whose response has as long a one, and after which the
 /// connection is kept as after this one. It never is one of CONNECT, whose response
 /// would begin a tunnel.
-pub(super) fn again<B>(request: &Request<B>) -> Option<&'static [u8]> {
+pub(super) fn replay_request<B>(request: &Request<B>) -> Option<&'static [u8]> {
     let says = |word: &str| {
         let values = request.headers().get_all(CONNECTION).into_iter();
         let mut words = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
         words.any(|said| said.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
     };
     let is_head = request.method() == Method::HEAD;
-    let again = match (request.version(), is_head) {
+    let replay = match (request.version(), is_head) {
         (Version::HTTP_11, false) if says("close") => {
             "POST / HTTP/1.1\r\nconnection: close\r\n\r\n"
         }
@@ -101,5 +101,5 @@ pub(super) fn again<B>(request: &Request<B>) -> Option<&'static [u8]> {
         (Version::HTTP_10, true) => "HEAD / HTTP/1.0\r\n\r\n",
         _ => return None,
     };
-    Some(again.as_bytes())
+    Some(replay.as_bytes())
 }
