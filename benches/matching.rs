@@ -22,7 +22,9 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use fastrand::Rng;
 use slotmap::SecondaryMap;
 use snowflake_broker::broker::clock;
-use snowflake_broker::matching::{ClientOffer, Matcher, Output, PollKey, PollReply, Settings};
+use snowflake_broker::matching::{
+    ClientOffer, Matcher, Output, PeerSupply, PollKey, PollReply, Settings,
+};
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
 use snowflake_broker::wire::session_description::SessionDescription;
@@ -100,7 +102,8 @@ impl Crowd {
         let begin = clock::now();
         for offer in offers {
             self.now += STEP;
-            self.matcher.handle_client(self.now, self.now, offer);
+            self.matcher
+                .handle_client(self.now, self.now, offer, PeerSupply::NoPeers);
             while let Some(output) = self.matcher.next_output() {
                 if let Output::Poll(key, PollReply::Offer(_)) = black_box(output) {
                     matched.push(key);

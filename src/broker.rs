@@ -5,25 +5,24 @@
 //! closed, leaves the engine by the drop of its guard.
 
 mod caller;
-mod clients;
+mod client_request;
 pub mod clock;
 mod driver;
 mod ending;
 mod exchange;
 mod knowledge;
-pub mod lending;
+mod lending;
 pub mod limits;
+pub mod loan;
 pub mod overflow;
 mod poll_interval;
 pub mod refusals;
 mod refused;
-mod search;
 mod settings;
 mod trace;
 mod waiters;
 
 use std::fmt;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,7 +32,7 @@ use opentelemetry::global::BoxedTracer;
 use tokio::sync::{Notify, watch};
 
 use crate::geoip::CountryCode;
-use crate::matching::{self, AnswerOutcome, Matcher, NoMatch, PollReply, SidInUse, Stage};
+use crate::matching::{self, AnswerOutcome, Matcher, NoMatch, PollReply, ServiceStage, SidInUse};
 use crate::metrics::exposition::Format;
 use crate::metrics::labels::{Refusal, Request};
 use crate::metrics::{GaugeSnapshot, MetricFamily, Metrics, ProcessFigures};
@@ -48,8 +47,8 @@ pub use refused::{NoAnswer, OverLimit};
 pub use settings::Settings;
 
 use driver::Driver;
-use lending::Lenders;
 use limits::Limits;
+use loan::Lenders;
 use overflow::{Overflow, PeerStatus};
 use waiters::{Guard, PollEnd, State};
 
@@ -75,10 +74,8 @@ pub struct Broker {
     limits: Option<Limits>,
     overflow: Option<Arc<dyn Overflow>>,
     lenders: Mutex<Lenders>,
-    /// How many clients are with other brokers and not in the engine.
-    elsewhere: AtomicUsize,
     stepped: Notify,
-    stage: watch::Sender<Stage>,
+    stage: watch::Sender<ServiceStage>,
 }
 
 impl Broker {
@@ -104,7 +101,6 @@ impl Broker {
             limits: None,
             overflow: None,
             lenders: Mutex::default(),
-            elsewhere: AtomicUsize::new(0),
             stepped: Notify::new(),
             stage: watch::Sender::default(),
         }
@@ -159,13 +155,13 @@ impl Broker {
         };
         let end = Guard::new(self, waiter).reply(&mut receiver).await;
         let end = end.unwrap_or_else(|| PollEnd {
-            reply: PollReply::NoMatch(NoMatch::Draining),
+            reply: PollReply::NoMatch(NoMatch::Evicted),
             next_poll: knowledge.poll_interval.fixed(NatClass::of(poll.nat)),
         });
         match &end.reply {
             PollReply::Offer(_) => record.matched(),
             PollReply::NoMatch(NoMatch::Overloaded) => record.refuse(Refusal::Overloaded),
-            PollReply::NoMatch(NoMatch::Idle | NoMatch::LameDuck | NoMatch::Draining) => {
+            PollReply::NoMatch(NoMatch::Idle | NoMatch::NotParked | NoMatch::Evicted) => {
                 record.idle();
             }
         }
@@ -313,12 +309,12 @@ impl Broker {
     }
 
     /// Whether polls are parked and clients matched.
-    pub fn stage(&self) -> Stage {
+    pub fn stage(&self) -> ServiceStage {
         *self.stage.borrow()
     }
 
     /// The same, for who wants to know when it changes.
-    pub fn watch_stage(&self) -> watch::Receiver<Stage> {
+    pub fn watch_stage(&self) -> watch::Receiver<ServiceStage> {
         self.stage.subscribe()
     }
 

@@ -1,6 +1,6 @@
 //! Borrowing: other operators' brokers are asked for a proxy when this one has
 //! none. The other direction, lending, is `grpc::federation`, which decodes, and
-//! [`broker::lending`](crate::broker::lending), which decides.
+//! [`Broker::lend`](crate::broker::Broker::lend), which decides.
 //!
 //! ```text
 //! broker.rs  ── Overflow ──> federation.rs

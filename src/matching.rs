@@ -1,5 +1,6 @@
-//! Who gets whom: the matching engine. It opens nothing, sleeps never and reads
-//! no clock; it is stepped with `now` and says what is to be done.
+//! The matching engine: which client gets which proxy, here or with a peer. It
+//! opens nothing, sleeps never and reads no clock; it is stepped with `now` and
+//! says what is to be done.
 //!
 //! # The run loop
 //!
@@ -7,73 +8,102 @@
 //!
 //! 1. calls one `handle_*` method, or [`Matcher::handle_timeout`] when the time
 //!    of [`Matcher::poll_timeout`] has come,
-//! 2. then takes [`Matcher::next_output`] until it is `None`, passing each reply
-//!    on to the request that waits for it,
+//! 2. then takes [`Matcher::next_output`] until it is `None`: passes each reply on
+//!    to the request that waits for it, and asks peers where an output says so,
 //! 3. then looks at [`Matcher::poll_timeout`] again, for it may have moved.
 //!
 //! `now` must not run backwards. Each `handle_*` first does what time has made
 //! due, soonest first, so that nobody gains by a timer that is served late: what
 //! comes at its deadline or after is late, whoever looked first.
 //!
-//! # What happens to a poll and to a client
+//! # The states of a poll
 //!
 //! A proxy's poll is *parked* in the pool of its NAT until a client comes or its
-//! time is up. It is then *offered* the client: the hand-off. A client that
-//! finds no proxy is *queued* for a moment, in case one polls. A client without
-//! an answer some time after its hand-off is *overdue*, and gets a second chance
-//! with one more proxy. The first answer wins. A poll whose offer has ended is
-//! remembered a while as *closed*, to tell late answers from unknown ones.
+//! time is up. It is then *offered* the client: the hand-off. A poll whose offer
+//! has ended is remembered a while as *closed*, to tell late answers from unknown
+//! ones.
 //!
-//! # Other brokers
+//! # The states of a client
+//!
+//! A client of ours is in the engine from its arrival to its reply, wherever its
+//! offer is:
+//!
+//! ```text
+//!                    a proxy is idle here        ┌──> handed off ──┐
+//! arrival ─┬─────────────────────────────────────┘                 ├─> overdue
+//!          │         a peer says to have one     ┌──> asked of ────┘
+//!          ├─────────────────────────────────────┘    peers
+//!          └─ queued ──> denied        (a proxy polls, or a peer has one: as above)
+//! ```
+//!
+//! - *Queued* (unmatched): nobody has its offer. It waits for a proxy that polls
+//!   here, or for a peer to have one ([`Matcher::handle_peer_supply`]), for
+//!   `client_queue_wait` and no longer than a proxy could still answer. Peers are
+//!   asked in this state once: then they had nothing, whatever they say.
+//! - *Handed off*: a proxy here has its offer, as attempt `n`.
+//! - *Asked of peers*: an [`AskPeer`] is under way, as attempt `n`. It ends by
+//!   [`Matcher::handle_peer_reply`].
+//! - *Overdue*: `rematch_after` after its last attempt began there is no answer.
+//!   It gets one more proxy (the rematch) if it has had fewer than `max_attempts`
+//!   and time is left: one that is idle here, else of peers, else the next that
+//!   polls here and serves nobody who is queued.
+//!
+//! Handed off, asked and overdue go together, in any number that `max_attempts`
+//! allows; to be in one of them is to be *matched*. The first answer wins, and
+//! what comes after it is late. An attempt that comes to nothing, because the proxy
+//! was gone or no peer had one, does not count; if it was the last one under way,
+//! the client is queued again. One of peers after which a proxy may have had the
+//! offer does count, as one.
+//!
+//! A client ends with an answer; *denied* if nobody has had its offer when its
+//! place in the queue ends; *timed out* at its deadline, or where it would be
+//! denied and a peer's proxy may have had the offer; or by leaving.
 //!
 //! A client of another broker is a [`Borrower`]: it gets a proxy beyond the
-//! reserve at once, or none; it is never queued, and never takes a poll from our
-//! own clients, who are queued whenever no poll is parked for them. And a client
-//! of ours may be answered by another broker's proxy. The engine asks nobody: it
-//! is told that somebody else has the client's offer, which counts as a hand-off,
-//! and what came of it.
+//! reserve at once, or none; it is never queued or passed on, and never takes a
+//! poll from our own clients, who are queued whenever no poll is parked for them.
 //!
-//! # How it ends
+//! # The end
 //!
 //! An engine that is about to stop is first a *lame duck*: it parks no poll, but
 //! clients are served from those that are parked, and a poll that comes is given
 //! a client that waits for one. Then it is *draining*: nobody is matched any
-//! more, and only the answers still due are taken.
+//! more, no peer is asked, and only the answers still due are taken.
 
-mod borrowing;
 mod deadlines;
 mod ending;
 mod hand_off;
 mod outputs;
+mod peers;
 mod policy;
 mod pool;
 mod queue;
+mod requests;
 mod sessions;
 mod settings;
+mod snapshot;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::wire::nat::{NatClass, NatType};
+use crate::wire::nat::NatClass;
 use crate::wire::proxy::{ProxyPoll, ProxyType, Sid};
 use crate::wire::session_description::SessionDescription;
 
-pub use ending::Stage;
 pub use outputs::{
-    AnswerOutcome, Answered, ClientReply, Denied, Event, HandOff, NoMatch, Output, PollReply,
+    AnswerOutcome, Answered, AskPeer, ClientReply, Denied, HandOff, MatchingEvent, NoMatch, Output,
+    ParkedPoll, PollReply, Snapshot,
 };
 pub use policy::pools_for;
-pub use sessions::{Borrower, ClientKey, ClientOffer, PollKey};
+pub use requests::{
+    Borrower, ClientKey, ClientOffer, PeerReply, PeerSupply, PollKey, ServiceStage,
+};
 pub use settings::Settings;
 
 use deadlines::{Deadlines, Timer, later};
 use outputs::Outputs;
 use pool::Pools;
 use queue::ClientQueue;
-use sessions::{Client, ClientState, Poll, PollState, Sessions, Standing};
-
-/// How long a poll is remembered after its offer has ended, so that a late
-/// answer is known as one: the slowest proxies take a few seconds.
-const CLOSED_POLL_MEMORY: Duration = Duration::from_secs(30);
+use sessions::{Client, ClientOrigin, ClientState, PeerAttempts, Poll, PollState, Sessions};
 
 /// A poll whose `Sid` is parked already or waits for its answer to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -91,31 +121,7 @@ pub struct Matcher {
     deadlines: Deadlines,
     outputs: Outputs,
     arrivals: u64,
-    stage: Stage,
-}
-
-/// What is waiting at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Snapshot {
-    /// How many polls of each type and NAT are parked, where there are any.
-    pub parked: Vec<(ProxyType, NatType, usize)>,
-    /// How many clients are queued for a proxy.
-    pub queued_clients: usize,
-    /// How many clients wait for the answer of a proxy that has their offer.
-    pub matched_clients: usize,
-}
-
-/// A poll that waits for a client, without what names its proxy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ParkedPoll {
-    /// What the proxy runs in.
-    pub proxy_type: ProxyType,
-    /// How the proxy can be reached.
-    pub nat: NatType,
-    /// How many clients the proxy says that it serves.
-    pub clients: u64,
-    /// Rises with each poll and client that comes.
-    pub arrival: u64,
+    stage: ServiceStage,
 }
 
 impl Matcher {
@@ -130,7 +136,7 @@ impl Matcher {
             deadlines: Deadlines::default(),
             outputs: Outputs::default(),
             arrivals: 0,
-            stage: Stage::default(),
+            stage: ServiceStage::default(),
         }
     }
 
@@ -156,12 +162,12 @@ impl Matcher {
             deadline: later(arrived, self.settings.proxy_timeout),
             state: PollState::Parked,
         });
-        if self.stage == Stage::Draining {
-            self.end_poll(key, NoMatch::LameDuck);
+        if self.stage == ServiceStage::Draining {
+            self.end_poll(key, NoMatch::NotParked);
         } else if let Some(client) = self.take_client_for(now, NatClass::of(poll.nat)) {
             self.hand_off(now, key, client);
-        } else if self.stage == Stage::LameDuck {
-            self.end_poll(key, NoMatch::LameDuck);
+        } else if self.stage == ServiceStage::LameDuck {
+            self.end_poll(key, NoMatch::NotParked);
         } else if self.pools.len() >= self.settings.max_parked_polls {
             self.end_poll(key, NoMatch::Overloaded);
         } else {
@@ -170,16 +176,17 @@ impl Matcher {
         Ok(key)
     }
 
-    /// A client asks for a proxy; its request arrived at `arrived`. The reply
-    /// comes as an output, at once or later.
+    /// A client asks for a proxy; its request arrived at `arrived`, and peers have
+    /// so much for it. The reply comes as an output, at once or later.
     pub fn handle_client(
         &mut self,
         now: Instant,
         arrived: Instant,
         offer: ClientOffer,
+        supply: PeerSupply,
     ) -> ClientKey {
         let deadline = later(arrived, self.settings.client_timeout);
-        self.admit(now, offer, deadline, Standing::Own)
+        self.admit(now, offer, deadline, ClientOrigin::Own, supply)
     }
 
     fn admit(
@@ -187,21 +194,23 @@ impl Matcher {
         now: Instant,
         offer: ClientOffer,
         deadline: Instant,
-        standing: Standing,
+        origin: ClientOrigin,
+        supply: PeerSupply,
     ) -> ClientKey {
         self.handle_timeout(now);
         let arrival = self.next_arrival();
         let key = self.sessions.insert_client(Client {
             offer,
-            standing,
+            origin,
             arrival,
             deadline,
             state: ClientState::Unmatched,
-            attempts: Vec::new(),
-            hand_offs: standing.earlier_hand_offs(),
+            offered_to: Vec::new(),
+            hand_offs: origin.earlier_hand_offs(),
+            peers: PeerAttempts::none_yet(supply),
             wake: None,
         });
-        if !self.serves(standing) {
+        if !self.serves(origin) {
             self.deny(key, Denied::Draining);
         } else if deadline <= now {
             self.deny(key, Denied::NoTimeLeft);
@@ -234,7 +243,7 @@ impl Matcher {
                 (proxy_type, outcome)
             }
         };
-        self.outputs.event(Event::Answer {
+        self.outputs.event(MatchingEvent::Answer {
             proxy_type,
             outcome,
         });
@@ -252,11 +261,11 @@ impl Matcher {
             PollState::Parked => {
                 self.unpark(key);
                 self.sessions.remove_poll(key);
-                self.outputs.event(Event::PollAbandoned);
+                self.outputs.event(MatchingEvent::PollAbandoned);
             }
             PollState::Offered(offered) => {
                 self.sessions.remove_poll(key);
-                self.outputs.event(Event::HandOffFailed);
+                self.outputs.event(MatchingEvent::HandOffFailed);
                 self.retry(now, offered.client, key);
             }
             PollState::Closed(_) => {}
@@ -270,11 +279,11 @@ impl Matcher {
             .remove_client(now, key, AnswerOutcome::ClientLeft)
             .is_some()
         {
-            self.outputs.event(Event::ClientAbandoned);
+            self.outputs.event(MatchingEvent::ClientAbandoned);
         }
     }
 
-    /// When [`Self::handle_timeout`] is due.
+    /// The time at which [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.deadlines.next()
     }
@@ -303,47 +312,9 @@ impl Matcher {
         self.settings = settings;
     }
 
-    /// The poll, if it is parked.
-    pub fn parked_poll(&self, key: PollKey) -> Option<ParkedPoll> {
-        let poll = self.sessions.poll(key)?;
-        matches!(poll.state, PollState::Parked).then_some(ParkedPoll {
-            proxy_type: poll.proxy_type,
-            nat: poll.nat,
-            clients: poll.clients,
-            arrival: poll.arrival,
-        })
-    }
-
     /// The settings in force.
     pub fn settings(&self) -> &Settings {
         &self.settings
-    }
-
-    /// What is waiting.
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            parked: self.pools.counts(),
-            queued_clients: self.queued.len(),
-            matched_clients: self.sessions.matched_clients(),
-        }
-    }
-
-    /// Whether nothing waits and nothing is remembered: every poll and client
-    /// has ended, and the memory of the closed polls with them.
-    pub fn is_empty(&self) -> bool {
-        self.sessions.is_empty()
-            && self.pools.len() == 0
-            && self.queued.len() == 0
-            && self.overdue.len() == 0
-            && self.deadlines.next().is_none()
-    }
-
-    /// How many clients of each class are queued for a proxy.
-    pub fn queued_by_class(&self) -> Vec<(NatClass, usize)> {
-        let classes = NatClass::ALL.into_iter();
-        classes
-            .map(|class| (class, self.queued.len_of(class)))
-            .collect()
     }
 
     fn next_arrival(&mut self) -> u64 {

@@ -4,14 +4,18 @@ use tokio::sync::watch;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::matching::Stage;
+use crate::matching::ServiceStage;
 
 /// Tells who asks for our health, or that of a service, whether we take new work.
-pub(super) async fn report(health: HealthReporter, mut stage: watch::Receiver<Stage>, name: &str) {
+pub(super) async fn report(
+    health: HealthReporter,
+    mut stage: watch::Receiver<ServiceStage>,
+    name: &str,
+) {
     loop {
         let status = match *stage.borrow_and_update() {
-            Stage::Serving => ServingStatus::Serving,
-            Stage::LameDuck | Stage::Draining => ServingStatus::NotServing,
+            ServiceStage::Serving => ServingStatus::Serving,
+            ServiceStage::LameDuck | ServiceStage::Draining => ServingStatus::NotServing,
         };
         for service in ["", name] {
             health.set_service_status(service, status).await;

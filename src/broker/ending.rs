@@ -1,6 +1,5 @@
 //! How a broker ends: first as a lame duck, then draining.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::matching::Matcher;
@@ -61,8 +60,7 @@ impl Broker {
         self.start_draining();
         loop {
             let stepped = self.stepped.notified();
-            let elsewhere = self.elsewhere.load(Ordering::Relaxed);
-            if self.snapshot().matched_clients + elsewhere == 0 {
+            if self.snapshot().matched_clients == 0 {
                 return;
             }
             stepped.await;

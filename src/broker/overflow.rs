@@ -1,13 +1,15 @@
-//! Where clients are sent for whom no proxy is here: to other brokers. The broker
-//! knows that there is somebody to ask; who, and how, is for whoever implements
-//! [`Overflow`].
+//! The way to peers, for clients for whom no proxy is here. The broker knows that
+//! there is somebody to ask; who, and how, is for whoever implements [`Overflow`].
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use crate::matching::{AskPeer, PeerReply, PeerSupply};
 use crate::metrics::PeerFigures;
 use crate::metrics::labels::{PeerName, Rendezvous};
 use crate::wire::fingerprint::Fingerprint;
@@ -16,7 +18,7 @@ use crate::wire::session_description::SessionDescription;
 
 /// Other brokers that may have a proxy when this one has none.
 pub trait Overflow: fmt::Debug + Send + Sync + 'static {
-    /// Whether one of them says to have a proxy for such a client.
+    /// Returns true if one of them says to have a proxy for such a client.
     fn has_supply(&self, class: NatClass, fingerprint: Fingerprint) -> bool;
 
     /// Comes once one of them says so.
@@ -24,9 +26,9 @@ pub trait Overflow: fmt::Debug + Send + Sync + 'static {
 
     /// Asks them, one after the other, for an answer to a client's offer, and none
     /// that was asked before. A future that is dropped takes the offer back.
-    fn borrow<'a>(&'a self, wanted: &'a Wanted) -> Borrowing<'a>;
+    fn borrow(&self, wanted: Wanted) -> Borrowing<'_>;
 
-    /// What is known of each of them.
+    /// The state of each of them.
     fn peers(&self) -> Vec<PeerStatus>;
 }
 
@@ -34,32 +36,35 @@ pub trait Overflow: fmt::Debug + Send + Sync + 'static {
 pub type Supplied<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// Comes to an answer, or not.
-pub type Borrowing<'a> = Pin<Box<dyn Future<Output = Result<Borrowed, NotBorrowed>> + Send + 'a>>;
+pub type Borrowing<'a> = Pin<Box<dyn Future<Output = PeerReply> + Send + 'a>>;
 
-/// A client for whom other brokers are asked.
+/// What a client wants of peers.
 #[derive(Clone, Debug)]
-pub struct Wanted {
-    /// Its offer.
+pub struct PeerWant {
+    /// The answer to this offer.
     pub offer: SessionDescription,
-    /// How it can be reached.
+    /// The NAT that the client is behind.
     pub nat: NatType,
-    /// The bridge it wants.
+    /// The bridge that it wants.
     pub fingerprint: Fingerprint,
-    /// By which way it came.
+    /// The way by which it came.
     pub rendezvous: Rendezvous,
-    /// The how many-th proxy it is to get, from 1 on.
-    pub attempt: usize,
-    /// Until when an answer is of use to it.
-    pub deadline: Instant,
-    /// Until when a proxy that gets its offer still has time to answer.
-    pub last_call: Instant,
     /// The trace that it is in, for the peer's part of it (W3C Trace Context).
     pub traceparent: Option<String>,
-    /// Who was asked for it.
+}
+
+/// A client for whom peers are asked.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// What it wants.
+    pub want: PeerWant,
+    /// The number of the proxy that it is to get, and its times.
+    pub ask: AskPeer,
+    /// The peers that were asked for it.
     pub asked: Arc<Asked>,
 }
 
-/// The other brokers that were asked for one client.
+/// The peers that were asked for one client.
 #[derive(Debug, Default)]
 pub struct Asked(Mutex<BTreeSet<PeerName>>);
 
@@ -70,50 +75,124 @@ impl Asked {
     }
 }
 
-/// The answer of another broker's proxy.
-#[derive(Clone, Debug)]
-pub struct Borrowed {
-    /// The answer.
-    pub answer: SessionDescription,
-    /// How long the broker took that had it.
-    pub since_asked: Duration,
+/// One client's calls to peers, and its wait for one of them to have a proxy.
+/// Dropped, it breaks them off.
+pub(super) struct PeerCalls<'a> {
+    overflow: &'a dyn Overflow,
+    want: PeerWant,
+    asked: Option<Arc<Asked>>,
+    calls: Vec<PeerCall<'a>>,
+    /// True until a peer is known to have a proxy.
+    is_without_supply: bool,
+    supplied: Option<Supplied<'a>>,
 }
 
-/// There is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotBorrowed {
-    /// True if anybody was asked.
-    pub was_asked: bool,
-    /// Whether a proxy may have had the offer.
-    pub was_offered: bool,
+/// A call that is under way.
+struct PeerCall<'a> {
+    asked_at: Instant,
+    borrowing: Borrowing<'a>,
 }
 
-impl NotBorrowed {
-    /// What is true of two searches for the same client.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
+/// News from peers for one client.
+pub(super) enum PeerEvent {
+    /// One of them has a proxy.
+    Supplied,
+    /// Those that were asked at a time have replied.
+    Replied { asked_at: Instant, reply: PeerReply },
+}
+
+impl<'a> PeerCalls<'a> {
+    pub(super) fn new(overflow: &'a dyn Overflow, want: PeerWant) -> Self {
+        let class = NatClass::of(want.nat);
         Self {
-            was_asked: self.was_asked || other.was_asked,
-            was_offered: self.was_offered || other.was_offered,
+            overflow,
+            asked: None,
+            calls: Vec::new(),
+            is_without_supply: !overflow.has_supply(class, want.fingerprint),
+            supplied: None,
+            want,
         }
+    }
+
+    /// The proxies that peers said to have for the client when it came.
+    pub(super) fn supply(&self) -> PeerSupply {
+        if self.is_without_supply {
+            PeerSupply::Empty
+        } else {
+            PeerSupply::Available
+        }
+    }
+
+    /// Begins a call.
+    pub(super) fn call(&mut self, ask: AskPeer, asked_at: Instant) {
+        let asked = self.asked.get_or_insert_default();
+        let wanted = Wanted {
+            want: self.want.clone(),
+            ask,
+            asked: Arc::clone(asked),
+        };
+        self.calls.push(PeerCall {
+            asked_at,
+            borrowing: self.overflow.borrow(wanted),
+        });
+    }
+
+    /// The next thing to tell the engine. Nothing is lost when it is dropped.
+    pub(super) async fn next_event(&mut self) -> PeerEvent {
+        poll_fn(|context| match self.poll_calls(context) {
+            Poll::Ready(event) => Poll::Ready(event),
+            Poll::Pending => self.poll_supply(context),
+        })
+        .await
+    }
+
+    fn poll_calls(&mut self, context: &mut Context<'_>) -> Poll<PeerEvent> {
+        let calls = self.calls.iter_mut().enumerate();
+        let ended = calls.into_iter().find_map(|(index, call)| {
+            match call.borrowing.as_mut().poll(context) {
+                Poll::Ready(reply) => Some((index, reply)),
+                Poll::Pending => None,
+            }
+        });
+        match ended {
+            Some((index, reply)) => {
+                let asked_at = self.calls.swap_remove(index).asked_at;
+                Poll::Ready(PeerEvent::Replied { asked_at, reply })
+            }
+            None => Poll::Pending,
+        }
+    }
+
+    fn poll_supply(&mut self, context: &mut Context<'_>) -> Poll<PeerEvent> {
+        if !self.is_without_supply {
+            return Poll::Pending;
+        }
+        let (overflow, want) = (self.overflow, &self.want);
+        let supplied = self
+            .supplied
+            .get_or_insert_with(|| overflow.supplied(NatClass::of(want.nat), want.fingerprint));
+        std::task::ready!(supplied.as_mut().poll(context));
+        self.supplied = None;
+        self.is_without_supply = false;
+        Poll::Ready(PeerEvent::Supplied)
     }
 }
 
-/// What is known of another broker.
+/// The state of a peer.
 #[derive(Clone, Debug, Default)]
 pub struct PeerStatus {
-    /// What metrics show of it.
+    /// The figures that metrics show of it.
     pub figures: PeerFigures,
-    /// Whether it may be asked.
+    /// True if it may be asked.
     pub borrows: bool,
-    /// How old its last word on what it has is; `None` without one.
+    /// The age of its last word on what it has; `None` without one.
     pub supply_age: Option<Duration>,
-    /// Whether it says that it is about to stop.
+    /// True if it says that it is about to stop.
     pub is_draining: bool,
-    /// How many of our offers wait for its answer.
+    /// The number of our offers that wait for its answer.
     pub borrowing: usize,
-    /// How long its answers take, on average of late.
+    /// The time that its answers take, on average of late.
     pub latency: Option<Duration>,
-    /// What went wrong with it last, without addresses.
+    /// The last thing that went wrong with it, without addresses.
     pub problem: Option<String>,
 }

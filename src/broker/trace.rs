@@ -38,7 +38,7 @@ use crate::metrics::labels::{ClientOutcome, Rendezvous};
 use crate::wire::nat::{NatClass, NatType};
 
 use super::clock;
-use super::lending::LoanRequest;
+use super::loan::LoanRequest;
 
 pub(super) use timeline::{Polled, Timeline, Timelines};
 
@@ -139,14 +139,6 @@ impl<'a> ClientTrace<'a> {
         fields.remove(TRACEPARENT)
     }
 
-    /// Other brokers were asked from then until now.
-    pub(super) fn borrowed(&self, from: Instant, is_answered: bool) {
-        if let Some(recording) = &self.0 {
-            let mut timeline = timeline::lock(&recording.timeline);
-            timeline.borrowed(from, clock::now(), is_answered);
-        }
-    }
-
     /// The request has its reply.
     pub(super) fn end(mut self, outcome: ClientOutcome) {
         if let Some(recording) = &mut self.0 {
@@ -170,10 +162,12 @@ impl Drop for Recording<'_> {
             self.end(span, to);
         }
         for borrowing in timeline.borrowings() {
-            let outcome = KeyValue::new(OUTCOME, borrowing.outcome());
-            let builder = SpanBuilder::from_name("borrow").with_attributes([outcome]);
-            let span = self.child(&self.root, builder, borrowing.from);
-            self.end(span, borrowing.to);
+            if let Some((to, outcome)) = borrowing.end() {
+                let outcome = KeyValue::new(OUTCOME, outcome);
+                let builder = SpanBuilder::from_name("borrow").with_attributes([outcome]);
+                let span = self.child(&self.root, builder, borrowing.from);
+                self.end(span, to);
+            }
         }
         for hand_off in timeline.hand_offs() {
             self.hand_off(hand_off, timeline.left_or(end), end);

@@ -9,8 +9,8 @@ use tokio::sync::oneshot::{self, Receiver, Sender};
 
 use crate::geoip::CountryCode;
 use crate::matching::{
-    AnswerOutcome, ClientKey, ClientOffer, ClientReply, Denied, Event, Matcher, NoMatch, Output,
-    PollKey, PollReply, SidInUse,
+    AnswerOutcome, AskPeer, ClientKey, ClientOffer, ClientReply, Denied, Matcher, MatchingEvent,
+    NoMatch, Output, PeerReply, PollKey, PollReply, SidInUse,
 };
 use crate::metrics::Metrics;
 use crate::metrics::labels::AnswerFate;
@@ -48,19 +48,23 @@ struct PollWaiter {
 /// A client's request that waits for its reply.
 #[derive(Debug)]
 struct ClientWaiter {
-    sender: Sender<ClientReply>,
+    sender: Sender<ClientMessage>,
     class: NatClass,
-    /// To be told that another broker may be asked; `None` once it was, or where
-    /// there is none.
-    overdue: Option<Sender<()>>,
 }
 
-/// What a client's request waits for.
+/// What the engine has for a client's request.
 #[derive(Debug)]
-pub(super) struct ClientReceivers {
-    pub(super) reply: Receiver<ClientReply>,
-    /// Comes if the client is to have a second chance elsewhere.
-    pub(super) overdue: Receiver<()>,
+pub(super) enum ClientMessage {
+    /// The reply. No more messages come.
+    Reply(ClientReply),
+    /// Peers are to be asked.
+    AskPeer {
+        ask: AskPeer,
+        /// When the engine said so.
+        at: Instant,
+        /// Where the next message comes.
+        next: Receiver<Self>,
+    },
 }
 
 /// How a poll ends, and after how long its proxy is to poll again.
@@ -74,8 +78,7 @@ pub(super) struct PollEnd {
 #[derive(Debug)]
 pub(super) enum Delivery {
     Poll(Sender<PollEnd>, PollEnd),
-    Client(Sender<ClientReply>, ClientReply),
-    Overdue(Sender<()>),
+    Client(Sender<ClientMessage>, ClientMessage),
 }
 
 /// Whose request it is.
@@ -132,21 +135,27 @@ impl State {
         offer: ClientOffer,
         timeline: Option<Arc<Mutex<Timeline>>>,
         admit: impl FnOnce(&mut Matcher, ClientOffer) -> ClientKey,
-    ) -> (ClientKey, ClientReceivers) {
-        let class = NatClass::of(offer.nat);
+    ) -> (ClientKey, Receiver<ClientMessage>) {
+        let class = offer.class();
         let key = admit(&mut self.matcher, offer);
         if let Some(timeline) = timeline {
             self.timelines.enter(now, key, timeline);
         }
-        let (sender, reply) = oneshot::channel();
-        let (overdue_sender, overdue) = oneshot::channel();
-        let waiter = ClientWaiter {
-            sender,
-            class,
-            overdue: Some(overdue_sender),
-        };
-        self.clients.insert(key, waiter);
-        (key, ClientReceivers { reply, overdue })
+        let (sender, messages) = oneshot::channel();
+        self.clients.insert(key, ClientWaiter { sender, class });
+        (key, messages)
+    }
+
+    /// The peers that were asked for a client at a time have replied.
+    pub(super) fn peer_replied(
+        &mut self,
+        now: Instant,
+        key: ClientKey,
+        asked_at: Instant,
+        reply: PeerReply,
+    ) {
+        self.timelines.peer_replied(now, key, asked_at, &reply);
+        self.matcher.handle_peer_reply(now, key, reply);
     }
 
     fn remove(&mut self, now: Instant, waiter: Waiter) {
@@ -186,7 +195,7 @@ impl State {
             let delivery = match output {
                 Output::Poll(key, reply) => self.poll_delivery(now, key, reply),
                 Output::Client(key, reply) => self.client_delivery(now, key, reply),
-                Output::Overdue(key) => self.overdue_delivery(key),
+                Output::AskPeer(ask) => self.peer_delivery(now, ask),
                 Output::Event(event) => {
                     self.count(event);
                     None
@@ -219,14 +228,14 @@ impl State {
                 return self.jittered(overloaded);
             }
             PollReply::Offer(_) => self.steering.handed_off(pool),
-            PollReply::NoMatch(NoMatch::LameDuck) if self.has_successor => {
+            PollReply::NoMatch(NoMatch::NotParked) if self.has_successor => {
                 return ending::soon(self.jitter.f64());
             }
-            PollReply::NoMatch(NoMatch::Draining) if self.has_successor => {
+            PollReply::NoMatch(NoMatch::Evicted) if self.has_successor => {
                 let usual = self.steering.interval(pool);
                 return ending::by_and_by(usual, self.jitter.f64());
             }
-            PollReply::NoMatch(NoMatch::Idle | NoMatch::LameDuck | NoMatch::Draining) => {}
+            PollReply::NoMatch(NoMatch::Idle | NoMatch::NotParked | NoMatch::Evicted) => {}
         }
         let parked = now.saturating_duration_since(polled.arrived);
         self.steering.tell(pool, parked, self.jitter.f64())
@@ -252,44 +261,33 @@ impl State {
         if let ClientReply::Denied(Denied::NoProxy | Denied::QueueFull) = &reply {
             self.steering.denied(waiter.class);
         }
-        Some(Delivery::Client(waiter.sender, reply))
+        Some(Delivery::Client(waiter.sender, ClientMessage::Reply(reply)))
     }
 
-    fn overdue_delivery(&mut self, key: ClientKey) -> Option<Delivery> {
-        let waiter = self.clients.get_mut(key)?;
-        waiter.overdue.take().map(Delivery::Overdue)
-    }
-
-    /// A queued client goes to another broker; whether it was queued still.
-    pub(super) fn leave_queue(&mut self, now: Instant, key: ClientKey) -> bool {
-        let waiter = self.clients.get(key);
-        let Some(waiter) = waiter.filter(|_| self.matcher.is_queued(key)) else {
-            return false;
-        };
-        // Our own proxies are too few.
-        self.steering.denied(waiter.class);
-        self.remove(now, Waiter::Client(key));
-        true
-    }
-
-    /// The client has the answer of another broker's proxy.
-    pub(super) fn borrowed(&mut self, now: Instant, key: ClientKey) {
-        self.clients.remove(key);
-        self.timelines.leave(now, key);
-        self.matcher.handle_borrowed(now, key);
+    fn peer_delivery(&mut self, now: Instant, ask: AskPeer) -> Option<Delivery> {
+        self.timelines.peer_asked(now, ask.client);
+        let waiter = self.clients.get_mut(ask.client)?;
+        if ask.attempt == 1 {
+            // Our own proxies are too few.
+            self.steering.denied(waiter.class);
+        }
+        let (sender, next) = oneshot::channel();
+        let sender = std::mem::replace(&mut waiter.sender, sender);
+        let message = ClientMessage::AskPeer { ask, at: now, next };
+        Some(Delivery::Client(sender, message))
     }
 
     /// Counts what no request counts for itself: each has a record of its own
     /// that ends with its reply, or as abandoned.
-    fn count(&self, event: Event) {
+    fn count(&self, event: MatchingEvent) {
         match event {
-            Event::ClientQueued => self.metrics.client_queued(),
-            Event::HandOffFailed => self.metrics.hand_off_failed(),
-            Event::Answer {
+            MatchingEvent::ClientQueued => self.metrics.client_queued(),
+            MatchingEvent::HandOffFailed => self.metrics.hand_off_failed(),
+            MatchingEvent::Answer {
                 proxy_type,
                 outcome,
             } => self.metrics.proxy_answered(proxy_type, fate(outcome)),
-            Event::ClientAbandoned | Event::PollAbandoned => {}
+            MatchingEvent::ClientAbandoned | MatchingEvent::PollAbandoned => {}
         }
     }
 }
@@ -310,8 +308,7 @@ impl Delivery {
     pub(super) fn send(self) {
         match self {
             Self::Poll(sender, end) => drop(sender.send(end)),
-            Self::Client(sender, reply) => drop(sender.send(reply)),
-            Self::Overdue(sender) => drop(sender.send(())),
+            Self::Client(sender, message) => drop(sender.send(message)),
         }
     }
 }

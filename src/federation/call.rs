@@ -7,9 +7,8 @@ use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 use crate::broker::clock;
-use crate::broker::overflow::{
-    Borrowed, Borrowing, NotBorrowed, Overflow, PeerStatus, Supplied, Wanted,
-};
+use crate::broker::overflow::{Borrowing, Overflow, PeerStatus, Supplied, Wanted};
+use crate::matching::PeerReply;
 use crate::metrics::labels::{LoanOutcome, PeerName};
 use crate::proto::federation::v1;
 use crate::proto::federation::v1::federation_client::FederationClient;
@@ -57,7 +56,7 @@ impl Overflow for Federation {
         })
     }
 
-    fn borrow<'a>(&'a self, wanted: &'a Wanted) -> Borrowing<'a> {
+    fn borrow(&self, wanted: Wanted) -> Borrowing<'_> {
         Box::pin(self.ask_peers(wanted))
     }
 
@@ -68,38 +67,36 @@ impl Overflow for Federation {
 
 impl Federation {
     /// Asks one peer after the other while there is time.
-    async fn ask_peers(&self, wanted: &Wanted) -> Result<Borrowed, NotBorrowed> {
-        let mut not_borrowed = NotBorrowed {
-            was_asked: false,
-            was_offered: false,
-        };
-        let message = request(wanted);
+    async fn ask_peers(&self, wanted: Wanted) -> PeerReply {
+        let mut reply = PeerReply::NotAsked;
+        let message = request(&wanted);
         if message.offer.len() > LENGTH_MAX {
-            return Err(not_borrowed);
+            return reply;
         }
-        while clock::now() <= wanted.last_call {
-            let Some((mut call, channel)) = self.begin_call(wanted) else {
+        while clock::now() <= wanted.ask.last_call {
+            let Some((mut call, channel)) = self.begin_call(&wanted) else {
                 break;
             };
-            not_borrowed.was_asked = true;
-            match call.ask(channel, wanted, message.clone()).await {
+            match call.ask(channel, &wanted, message.clone()).await {
                 Ok(answer) => {
                     let since_asked = call.took();
-                    return Ok(Borrowed {
+                    return PeerReply::Answered {
                         answer,
                         since_asked,
-                    });
+                    };
                 }
-                Err(ended) => not_borrowed.was_offered |= ended.was_offered(),
+                Err(ended) if ended.was_offered() => reply = PeerReply::Unanswered,
+                Err(_) if reply == PeerReply::NotAsked => reply = PeerReply::NoProxy,
+                Err(_) => {}
             }
         }
-        Err(not_borrowed)
+        reply
     }
 
     fn begin_call(&self, wanted: &Wanted) -> Option<(BorrowCall<'_>, Channel)> {
         let need = Need {
-            class: NatClass::of(wanted.nat),
-            fingerprint: wanted.fingerprint,
+            class: NatClass::of(wanted.want.nat),
+            fingerprint: wanted.want.fingerprint,
         };
         let now = clock::now();
         let mut asked = wanted.asked.names();
@@ -128,16 +125,16 @@ impl BorrowCall<'_> {
         wanted: &Wanted,
         message: v1::MatchOfferRequest,
     ) -> Result<SessionDescription, Ended> {
-        let time = wanted.deadline.saturating_duration_since(self.began);
+        let time = wanted.ask.deadline.saturating_duration_since(self.began);
         let mut request = Request::new(message);
         request.set_timeout(time);
-        let traceparent = wanted.traceparent.as_ref();
+        let traceparent = wanted.want.traceparent.as_ref();
         if let Some(Ok(traceparent)) = traceparent.map(|traceparent| traceparent.parse()) {
             request.metadata_mut().insert(TRACEPARENT, traceparent);
         }
         let mut client = FederationClient::new(channel).max_decoding_message_size(ANSWER_MAX);
         // tonic keeps the deadline, but not while the connection is busy.
-        let replied = timeout_at(wanted.deadline.into(), client.match_offer(request)).await;
+        let replied = timeout_at(wanted.ask.deadline.into(), client.match_offer(request)).await;
         let replied = replied.unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
         let answered = match replied {
             Ok(response) => self.understand(response.into_inner().outcome),

@@ -49,11 +49,11 @@ fn pool(pool: v1::Pool) -> Option<NatClass> {
 /// A client's offer for a lender.
 pub(super) fn request(wanted: &Wanted) -> v1::MatchOfferRequest {
     v1::MatchOfferRequest {
-        offer: wanted.offer.text(),
-        nat: nat(wanted.nat).into(),
-        fingerprint: wanted.fingerprint.as_bytes().to_vec(),
-        rendezvous: rendezvous(wanted.rendezvous).into(),
-        attempt: u32::try_from(wanted.attempt).unwrap_or(u32::MAX),
+        offer: wanted.want.offer.text(),
+        nat: nat(wanted.want.nat).into(),
+        fingerprint: wanted.want.fingerprint.as_bytes().to_vec(),
+        rendezvous: rendezvous(wanted.want.rendezvous).into(),
+        attempt: u32::try_from(wanted.ask.attempt).unwrap_or(u32::MAX),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::broker::lending::{Lending, Terms};
+use crate::broker::loan::{Lending, Terms};
 use crate::metrics::labels::PeerName;
 
 /// Brokers that lend each other proxies.

@@ -1,6 +1,6 @@
 //! The service `snowflake.broker.federation.v1.Federation`: other brokers ask for
 //! proxies of ours. What they get is decided in
-//! [`broker::lending`](crate::broker::lending).
+//! [`Broker::lend`](crate::broker::Broker::lend).
 //!
 //! [`serve`] takes connections of any kind, as long as they tell by what names the
 //! other side has proved to be known. Who has none of a peer's is refused in each
@@ -33,7 +33,7 @@ use super::accept::Entrance;
 use super::connection::ConnectInfo;
 use super::identify::{Gatekeeper, Identify};
 use super::{HEAD_MAX, ServeError};
-use crate::broker::lending::NotLent;
+use crate::broker::loan::NotLent;
 use crate::broker::{Broker, clock};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{GrpcListener, LoanRefusal, PeerName};

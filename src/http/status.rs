@@ -9,7 +9,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use http::{HeaderMap, StatusCode};
 
 use crate::broker::Broker;
-use crate::matching::{Snapshot, Stage};
+use crate::matching::{ServiceStage, Snapshot};
 use crate::metrics::ProcessFigures;
 use crate::metrics::exposition::{Format, to_text};
 use crate::wire::nat::NatType;
@@ -134,10 +134,10 @@ pub(super) fn livez() -> Response {
 /// stops.
 pub(super) fn readyz(broker: &Broker) -> Response {
     let (status, text) = match broker.stage() {
-        Stage::Serving => (StatusCode::OK, "ok\n"),
+        ServiceStage::Serving => (StatusCode::OK, "ok\n"),
         _ if broker.expects_successor() => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
-        Stage::LameDuck => (StatusCode::SERVICE_UNAVAILABLE, "lame duck\n"),
-        Stage::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        ServiceStage::LameDuck => (StatusCode::SERVICE_UNAVAILABLE, "lame duck\n"),
+        ServiceStage::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     };
     let text = Bytes::from_static(text.as_bytes());
     (status, plain_text(text)).into_response()

@@ -1,9 +1,10 @@
-//! What is due when.
+//! The engine's timers.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::sessions::{Client, ClientKey, PollKey};
+use super::requests::{ClientKey, PollKey};
+use super::sessions::Client;
 
 /// Longer than any broker runs, and never beyond what an `Instant` can hold.
 const FOR_EVER: Duration = Duration::from_hours(10 * 365 * 24);
@@ -14,7 +15,7 @@ pub(super) fn later(at: Instant, span: Duration) -> Instant {
     at + span.min(FOR_EVER)
 }
 
-/// Whose time it is. Each poll and each client has one timer at most. The
+/// The poll or client whose time it is. Each poll and each client has one timer at most. The
 /// number is the arrival: of timers that are due at the same moment those of
 /// polls come first, as a poll whose time is up must not be handed a client,
 /// then first come first served. Keys alone would not do, as they are reused.

@@ -1,28 +1,17 @@
-//! How the engine ends, and goes on if it is told to.
+//! The end of the engine: lame duck, drain, and back.
 
 use std::time::Instant;
 
 use super::Matcher;
 use super::outputs::{Denied, NoMatch};
-use super::sessions::Standing;
-
-/// How far the engine is from its end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stage {
-    /// Polls are parked and clients matched.
-    #[default]
-    Serving,
-    /// No poll is parked; clients are matched.
-    LameDuck,
-    /// Nobody new is matched.
-    Draining,
-}
+use super::requests::ServiceStage;
+use super::sessions::ClientOrigin;
 
 impl Matcher {
     /// From now on no poll is parked. It goes on until [`Self::start_draining`].
     pub fn start_lame_duck(&mut self) {
-        if self.stage == Stage::Serving {
-            self.stage = Stage::LameDuck;
+        if self.stage == ServiceStage::Serving {
+            self.stage = ServiceStage::LameDuck;
         }
     }
 
@@ -30,10 +19,10 @@ impl Matcher {
     /// and only answers that are still due are taken.
     pub fn start_draining(&mut self, now: Instant) {
         self.handle_timeout(now);
-        self.stage = Stage::Draining;
+        self.stage = ServiceStage::Draining;
         for key in self.pools.keys() {
             self.unpark(key);
-            self.end_poll(key, NoMatch::Draining);
+            self.end_poll(key, NoMatch::Evicted);
         }
         for key in self.queued.keys() {
             self.deny(key, Denied::Draining);
@@ -42,21 +31,21 @@ impl Matcher {
 
     /// Serves as before the lame duck and the drain; who has left is gone.
     pub fn resume(&mut self) {
-        self.stage = Stage::Serving;
+        self.stage = ServiceStage::Serving;
     }
 
-    /// Whether polls are parked and clients matched.
-    pub fn stage(&self) -> Stage {
+    /// The stage that it is in.
+    pub fn stage(&self) -> ServiceStage {
         self.stage
     }
 
-    /// Whether such clients are matched: a lame duck's proxies are for those who
+    /// Returns true if such clients are matched: a lame duck's proxies are for those who
     /// asked us.
-    pub(super) fn serves(&self, standing: Standing) -> bool {
+    pub(super) fn serves(&self, origin: ClientOrigin) -> bool {
         match self.stage {
-            Stage::Serving => true,
-            Stage::LameDuck => standing.is_ours(),
-            Stage::Draining => false,
+            ServiceStage::Serving => true,
+            ServiceStage::LameDuck => origin.is_ours(),
+            ServiceStage::Draining => false,
         }
     }
 }

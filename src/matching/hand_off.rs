@@ -1,15 +1,19 @@
-//! How a client comes to a proxy and to its answer: the steps behind the
+//! The way of a client to a proxy and to its answer: the steps behind the
 //! engine's methods.
 
 use std::time::Instant;
 
+use crate::wire::nat::NatClass;
 use crate::wire::session_description::SessionDescription;
 
+use super::Matcher;
 use super::deadlines::{Timer, later};
-use super::outputs::{AnswerOutcome, Answered, ClientReply, Denied, Event, HandOff, PollReply};
-use super::sessions::{Client, ClientKey, ClientState, Offered, PollKey, Standing};
-use super::{Matcher, Stage};
-use crate::wire::nat::NatClass;
+use super::outputs::{
+    AnswerOutcome, Answered, ClientReply, Denied, HandOff, MatchingEvent, PollReply,
+};
+use super::requests::{ClientKey, PollKey, ServiceStage};
+use super::sessions::{Client, ClientState, Offered};
+use super::settings::Settings;
 
 impl Matcher {
     /// The client for a proxy that polls now: the oldest queued one it can
@@ -28,10 +32,10 @@ impl Matcher {
         None
     }
 
-    /// Whether a client that a proxy has already may be offered to one more.
-    pub(super) fn may_have_another(&self, now: Instant, key: ClientKey) -> bool {
+    /// Returns true if a client that is offered already may be to one more proxy.
+    fn may_have_another(&self, now: Instant, key: ClientKey) -> bool {
         self.sessions.client(key).is_some_and(|client| {
-            client.hand_offs < self.settings.max_attempts
+            client.attempts() < self.settings.max_attempts
                 && later(now, self.settings.min_answer_time) <= client.deadline
         })
     }
@@ -40,7 +44,7 @@ impl Matcher {
         let client = self.sessions.client(client)?;
         let key = self
             .pools
-            .best_for(client.class(), client.standing.reserve())?;
+            .best_for(client.class(), client.origin.reserve())?;
         self.unpark(key);
         Some(key)
     }
@@ -51,34 +55,32 @@ impl Matcher {
         let Some(client) = self.sessions.offer(now, poll_key, client_key) else {
             return;
         };
-        let attempt = client.hand_offs;
-        let mut wake = client.deadline;
-        if attempt < self.settings.max_attempts {
-            wake = wake.min(later(now, self.settings.rematch_after));
-        }
-        let offer = client.offer.clone();
-        self.wake_client(client_key, wake);
         let hand_off = HandOff {
             client: client_key,
-            offer,
-            attempt,
+            offer: client.offer.clone(),
+            attempt: client.attempts(),
         };
+        let wake = next_attempt_at(&self.settings, now, client);
+        self.wake_client(client_key, wake);
         self.outputs.poll(poll_key, PollReply::Offer(hand_off));
     }
 
-    /// A proxy for the client now, or a place in the queue until `until`, or a
-    /// denial.
+    /// A proxy here for the client now, or one of peers, or a place in the queue
+    /// until `until`, or a denial.
     pub(super) fn match_or_queue(&mut self, now: Instant, key: ClientKey, until: Instant) {
         let Some(client) = self.sessions.client(key) else {
             return;
         };
         let (class, arrival, deadline) = (client.class(), client.arrival, client.deadline);
-        let standing = client.standing;
+        let origin = client.origin;
         if let Some(poll) = self.take_idle_poll(key) {
             return self.hand_off(now, poll, key);
         }
-        if !standing.is_ours() {
+        if !origin.is_ours() {
             return self.deny(key, Denied::NoneToLend);
+        }
+        if self.may_ask_first(now, key) {
+            return self.ask_peers(now, key);
         }
         let last_call = deadline.checked_sub(self.settings.min_answer_time);
         let until = last_call.map_or(now, |last_call| last_call.min(until));
@@ -89,7 +91,7 @@ impl Matcher {
         } else {
             self.queued.insert(class, arrival, key);
             self.wake_client(key, until);
-            self.outputs.event(Event::ClientQueued);
+            self.outputs.event(MatchingEvent::ClientQueued);
         }
     }
 
@@ -100,28 +102,31 @@ impl Matcher {
         match client.state {
             ClientState::Unmatched => self.deny(key, Denied::NoProxy),
             ClientState::Matched if now >= client.deadline => self.time_out(now, key),
-            ClientState::Matched => self.offer_again(now, key),
+            ClientState::Matched => self.offer_again(now, key, true),
         }
     }
 
-    /// The second chance of a client whose proxy has not answered in time.
-    pub(super) fn offer_again(&mut self, now: Instant, key: ClientKey) {
+    /// One more proxy for a client that is overdue: one that is idle here, else
+    /// one of peers if `may_ask`, else the next that polls here.
+    fn offer_again(&mut self, now: Instant, key: ClientKey, may_ask: bool) {
         let Some(client) = self.sessions.client(key) else {
             return;
         };
         let (class, arrival, deadline) = (client.class(), client.arrival, client.deadline);
-        let standing = client.standing;
+        let origin = client.origin;
+        self.leave_queues(key);
         self.wake_client(key, deadline);
         if !self.may_have_another(now, key) {
             return;
         }
         if let Some(poll) = self.take_idle_poll(key) {
-            self.hand_off(now, poll, key);
-        } else if standing.is_ours() {
+            return self.hand_off(now, poll, key);
+        }
+        if may_ask && self.may_ask_again(now, key) {
+            self.ask_peers(now, key);
+        }
+        if origin.is_ours() && self.may_have_another(now, key) {
             self.overdue.insert(class, arrival, key);
-            if standing == Standing::Own && self.stage != Stage::Draining {
-                self.outputs.overdue(key);
-            }
         }
     }
 
@@ -130,19 +135,28 @@ impl Matcher {
         let Some(client) = self.sessions.client_mut(key) else {
             return;
         };
-        client.attempts.retain(|attempt| *attempt != failed);
+        client.offered_to.retain(|poll| *poll != failed);
         client.hand_offs -= 1;
-        let deadline = client.deadline;
-        let others_left = !client.attempts.is_empty();
-        self.leave_queues(key);
-        if others_left {
-            return self.offer_again(now, key);
+        let until = client.deadline;
+        self.go_on(now, key, until, true);
+    }
+
+    /// Goes on with a client one of whose attempts has come to nothing. If nobody
+    /// else has its offer, it is where it was when it came, and queued until
+    /// `until` at most.
+    pub(super) fn go_on(&mut self, now: Instant, key: ClientKey, until: Instant, may_ask: bool) {
+        let Some(client) = self.sessions.client(key) else {
+            return;
+        };
+        if client.is_offered() {
+            return self.offer_again(now, key, may_ask);
         }
+        self.leave_queues(key);
         self.sessions.unmatch(key);
-        if self.stage == Stage::Draining {
+        if self.stage == ServiceStage::Draining {
             self.deny(key, Denied::Draining);
         } else {
-            self.match_or_queue(now, key, deadline);
+            self.match_or_queue(now, key, until);
         }
     }
 
@@ -159,7 +173,7 @@ impl Matcher {
         };
         let answered = Answered {
             answer,
-            attempts: client.hand_offs,
+            attempts: client.attempts(),
             since_hand_off: now.saturating_duration_since(offered.since),
         };
         self.outputs
@@ -176,11 +190,18 @@ impl Matcher {
         }
     }
 
+    /// Lets a client go that no proxy here has. If one of a peer may have had its
+    /// offer, it has timed out.
     pub(super) fn deny(&mut self, key: ClientKey, reason: Denied) {
         self.leave_queues(key);
         if let Some(client) = self.sessions.remove_client(key) {
             self.deadlines.stop(key, &client);
-            self.outputs.client(key, ClientReply::Denied(reason));
+            let reply = if client.peers.was_offered() {
+                ClientReply::TimedOut
+            } else {
+                ClientReply::Denied(reason)
+            };
+            self.outputs.client(key, reply);
         }
     }
 
@@ -194,7 +215,7 @@ impl Matcher {
         self.leave_queues(key);
         let client = self.sessions.remove_client(key)?;
         self.deadlines.stop(key, &client);
-        for &poll in &client.attempts {
+        for &poll in &client.offered_to {
             self.sessions.close_poll(now, poll, late);
         }
         Some(client)
@@ -208,13 +229,6 @@ impl Matcher {
         }
     }
 
-    pub(super) fn leave_overdue(&mut self, key: ClientKey) {
-        if let Some(client) = self.sessions.client(key) {
-            let (class, arrival) = (client.class(), client.arrival);
-            self.overdue.remove(class, arrival);
-        }
-    }
-
     pub(super) fn wake_client(&mut self, key: ClientKey, at: Instant) {
         if let Some(client) = self.sessions.client_mut(key) {
             self.deadlines.stop(key, client);
@@ -222,5 +236,15 @@ impl Matcher {
             let timer = Timer::Client(client.arrival, key);
             self.deadlines.insert(at, timer);
         }
+    }
+}
+
+/// The time of the next step for a client whose offer goes out now: one more
+/// proxy, or the end.
+pub(super) fn next_attempt_at(settings: &Settings, now: Instant, client: &Client) -> Instant {
+    if client.attempts() < settings.max_attempts {
+        later(now, settings.rematch_after).min(client.deadline)
+    } else {
+        client.deadline
     }
 }

@@ -1,12 +1,14 @@
-//! What the engine says: replies to requests that wait, and events to count.
+//! The engine's outputs: replies to requests that wait, and events to count; and
+//! what its views show.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::wire::nat::NatType;
 use crate::wire::proxy::ProxyType;
 use crate::wire::session_description::SessionDescription;
 
-use super::sessions::{ClientKey, ClientOffer, PollKey};
+use super::requests::{ClientKey, ClientOffer, PollKey};
 
 /// One thing to do for whoever runs the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,14 +17,28 @@ pub enum Output {
     Poll(PollKey, PollReply),
     /// The reply to a client, its only one.
     Client(ClientKey, ClientReply),
-    /// A client is overdue and no proxy is idle that could be its second chance:
-    /// another broker may have one.
-    Overdue(ClientKey),
+    /// Peers are to be asked for a client; their reply is due by
+    /// [`Matcher::handle_peer_reply`](super::Matcher::handle_peer_reply). Whoever
+    /// asks stops when the client has its reply.
+    AskPeer(AskPeer),
     /// Something to count; the replies count too.
-    Event(Event),
+    Event(MatchingEvent),
 }
 
-/// What a poll led to.
+/// A client's offer that is to go to peers, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AskPeer {
+    /// The client.
+    pub client: ClientKey,
+    /// The number of the proxy that it is to get, from 1 on.
+    pub attempt: usize,
+    /// Until when an answer is of use to it.
+    pub deadline: Instant,
+    /// Until when a proxy that gets its offer still has time to answer.
+    pub last_call: Instant,
+}
+
+/// The reply to a poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PollReply {
     /// A client for this proxy.
@@ -34,15 +50,15 @@ pub enum PollReply {
 /// A client's offer on its way to a proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HandOff {
-    /// Whose offer it is.
+    /// The client whose offer it is.
     pub client: ClientKey,
     /// The offer, and where its client wants to go.
     pub offer: ClientOffer,
-    /// The how many-th proxy this is that gets it; from 2 on a rematch.
+    /// The number of the proxy that gets it, from 1 on; from 2 on a rematch.
     pub attempt: usize,
 }
 
-/// Why a poll got no client.
+/// The reason why a poll got no client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NoMatch {
     /// None came in its time.
@@ -50,12 +66,12 @@ pub enum NoMatch {
     /// As many polls are parked as may be.
     Overloaded,
     /// The broker is about to stop, and parks no poll any more.
-    LameDuck,
-    /// It was parked until the broker was about to stop.
-    Draining,
+    NotParked,
+    /// It was parked, and the broker is about to stop.
+    Evicted,
 }
 
-/// What a client's request led to.
+/// The reply to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientReply {
     /// A proxy has answered.
@@ -77,7 +93,7 @@ pub struct Answered {
     pub since_hand_off: Duration,
 }
 
-/// Why a client was offered to no proxy.
+/// The reason why a client was offered to no proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Denied {
     /// No proxy that could serve it polled in its time in the queue.
@@ -94,7 +110,7 @@ pub enum Denied {
     NoneToLend,
 }
 
-/// What became of an answer.
+/// The fate of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AnswerOutcome {
     /// Its client gets it.
@@ -111,9 +127,9 @@ pub enum AnswerOutcome {
     Unknown,
 }
 
-/// What is to be counted beside the replies.
+/// Something to count beside the replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
+pub enum MatchingEvent {
     /// A client found no proxy and waits.
     ClientQueued,
     /// A client left before its reply.
@@ -131,6 +147,30 @@ pub enum Event {
     },
 }
 
+/// The numbers of who waits at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// How many polls of each type and NAT are parked, where there are any.
+    pub parked: Vec<(ProxyType, NatType, usize)>,
+    /// How many clients are queued for a proxy.
+    pub queued_clients: usize,
+    /// How many clients wait for the answer of a proxy, here or with a peer.
+    pub matched_clients: usize,
+}
+
+/// A poll that waits for a client, without what names its proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParkedPoll {
+    /// The program that the proxy runs in.
+    pub proxy_type: ProxyType,
+    /// The NAT that the proxy is behind.
+    pub nat: NatType,
+    /// The number of clients that the proxy says to serve.
+    pub clients: u64,
+    /// Rises with each poll and client that comes.
+    pub arrival: u64,
+}
+
 /// Outputs not yet taken.
 #[derive(Debug, Default)]
 pub(super) struct Outputs(VecDeque<Output>);
@@ -144,11 +184,11 @@ impl Outputs {
         self.0.push_back(Output::Client(key, reply));
     }
 
-    pub(super) fn overdue(&mut self, key: ClientKey) {
-        self.0.push_back(Output::Overdue(key));
+    pub(super) fn ask_peer(&mut self, ask: AskPeer) {
+        self.0.push_back(Output::AskPeer(ask));
     }
 
-    pub(super) fn event(&mut self, event: Event) {
+    pub(super) fn event(&mut self, event: MatchingEvent) {
         self.0.push_back(Output::Event(event));
     }
 

@@ -1,4 +1,4 @@
-//! Who can reach whom: the pools that serve a client.
+//! The pools that serve a client: those whose proxies it can reach.
 
 use crate::wire::nat::NatClass;
 

@@ -6,16 +6,17 @@ use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::ProxyType;
 
 use super::policy::pools_for;
-use super::sessions::{Poll, PollKey};
+use super::requests::PollKey;
+use super::sessions::Poll;
 
 /// The place of a poll within its pool: the lowest load first, first come first
 /// served among equals.
-type Rank = (u64, u64);
+type PoolRank = (u64, u64);
 
 /// The three pools.
 #[derive(Debug, Default)]
 pub(super) struct Pools {
-    by_rank: [BTreeMap<Rank, PollKey>; NatClass::ALL.len()],
+    by_rank: [BTreeMap<PoolRank, PollKey>; NatClass::ALL.len()],
     counts: [[usize; NatType::ALL.len()]; ProxyType::ALL.len()],
 }
 
@@ -71,7 +72,7 @@ impl Pools {
         counts
     }
 
-    fn pool_of(&mut self, poll: &Poll) -> &mut BTreeMap<Rank, PollKey> {
+    fn pool_of(&mut self, poll: &Poll) -> &mut BTreeMap<PoolRank, PollKey> {
         &mut self.by_rank[NatClass::of(poll.nat) as usize]
     }
 
@@ -80,6 +81,6 @@ impl Pools {
     }
 }
 
-fn rank(poll: &Poll) -> Rank {
+fn rank(poll: &Poll) -> PoolRank {
     (poll.clients, poll.arrival)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::policy::clients_for;
-use super::sessions::ClientKey;
+use super::requests::ClientKey;
 use crate::wire::nat::NatClass;
 
 /// A queue from which each proxy takes the oldest client that it can serve.

@@ -1,74 +1,45 @@
 //! The polls and clients that the engine knows, and who has whose offer.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use slotmap::{SlotMap, new_key_type};
+use slotmap::SlotMap;
 
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::{ProxyType, Sid};
-use crate::wire::session_description::SessionDescription;
 
-use super::CLOSED_POLL_MEMORY;
 use super::outputs::AnswerOutcome;
+use super::requests::{ClientKey, ClientOffer, PeerSupply, PollKey};
 
 /// Closed polls beyond this number are forgotten before their time; at the
 /// design load of 2,500 matches a second there are 75,000.
 const CLOSED_POLLS_MAX: usize = 100_000;
 
-new_key_type! {
-    /// Names one poll; never used again for another.
-    pub struct PollKey;
-    /// Names one client's request; never used again for another.
-    pub struct ClientKey;
-}
+/// How long a poll is remembered after its offer has ended, so that a late
+/// answer is known as one: the slowest proxies take a few seconds.
+const CLOSED_POLL_MEMORY: Duration = Duration::from_secs(30);
 
-/// What a client asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientOffer {
-    /// Its offer.
-    pub offer: SessionDescription,
-    /// How it can be reached.
-    pub nat: NatType,
-    /// The WebSocket address of the bridge that it wants.
-    pub relay_url: Arc<str>,
-}
-
-/// A client of another broker, which asks for one of our proxies.
+/// The broker that a client has asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Borrower {
-    /// Until when its broker waits for an answer.
-    pub deadline: Instant,
-    /// The how many-th proxy it is to get, from 1 on.
-    pub attempt: usize,
-    /// How many proxies of each pool are not for others.
-    pub reserve: usize,
-}
-
-/// Whose client it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum ClientOrigin {
     /// Ours.
     Own,
-    /// Ours, and another broker has its offer as well, which is a hand-off.
-    Borrowing,
-    /// Another broker's: it gets a proxy beyond the reserve at once, or none.
+    /// A peer: its client gets a proxy beyond the reserve at once, or none.
     Borrower {
         reserve: usize,
         earlier_hand_offs: usize,
     },
 }
 
-impl Standing {
+impl ClientOrigin {
     pub(super) fn is_ours(self) -> bool {
-        !matches!(self, Self::Borrower { .. })
+        self == Self::Own
     }
 
     /// How many proxies of each pool it does not get.
     pub(super) fn reserve(self) -> usize {
         match self {
-            Self::Own | Self::Borrowing => 0,
+            Self::Own => 0,
             Self::Borrower { reserve, .. } => reserve,
         }
     }
@@ -77,7 +48,6 @@ impl Standing {
     pub(super) fn earlier_hand_offs(self) -> usize {
         match self {
             Self::Own => 0,
-            Self::Borrowing => 1,
             Self::Borrower {
                 earlier_hand_offs, ..
             } => earlier_hand_offs,
@@ -107,7 +77,7 @@ pub(super) enum PollState {
     Closed(AnswerOutcome),
 }
 
-/// Whose offer a poll has.
+/// The client whose offer a poll has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Offered {
     pub(super) client: ClientKey,
@@ -118,29 +88,103 @@ pub(super) struct Offered {
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) offer: ClientOffer,
-    pub(super) standing: Standing,
+    pub(super) origin: ClientOrigin,
     pub(super) arrival: u64,
     pub(super) deadline: Instant,
     pub(super) state: ClientState,
     /// The polls that have its offer now.
-    pub(super) attempts: Vec<PollKey>,
-    /// How many proxies were handed its offer, those of other brokers too.
+    pub(super) offered_to: Vec<PollKey>,
+    /// How many proxies here were handed its offer.
     pub(super) hand_offs: usize,
+    pub(super) peers: PeerAttempts,
     /// When its timer is set to.
     pub(super) wake: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClientState {
-    /// No proxy has its offer.
+    /// Nobody has its offer.
     Unmatched,
-    /// At least one proxy has its offer.
+    /// At least one proxy here has its offer, or peers are asked for it.
     Matched,
 }
 
 impl Client {
     pub(super) fn class(&self) -> NatClass {
-        NatClass::of(self.offer.nat)
+        self.offer.class()
+    }
+
+    /// How many proxies its offer counts as handed to. Peers that are asked count
+    /// once an [`AskPeer`](super::AskPeer); afterwards once in all, if a proxy of
+    /// theirs may have had the offer.
+    pub(super) fn attempts(&self) -> usize {
+        let peers = self
+            .peers
+            .under_way
+            .max(usize::from(self.peers.was_offered));
+        self.hand_offs + peers
+    }
+
+    /// Returns true if a proxy here has its offer, or peers are asked.
+    pub(super) fn is_offered(&self) -> bool {
+        !self.offered_to.is_empty() || self.peers.is_asked()
+    }
+}
+
+/// What is known of peers' proxies for one client.
+#[derive(Debug)]
+pub(super) struct PeerAttempts {
+    supply: PeerSupply,
+    was_asked: bool,
+    under_way: usize,
+    was_offered: bool,
+}
+
+impl PeerAttempts {
+    pub(super) fn none_yet(supply: PeerSupply) -> Self {
+        Self {
+            supply,
+            was_asked: false,
+            under_way: 0,
+            was_offered: false,
+        }
+    }
+
+    pub(super) fn exist(&self) -> bool {
+        self.supply != PeerSupply::NoPeers
+    }
+
+    /// Returns true if a peer says to have a proxy, and none was asked yet.
+    pub(super) fn has_untried_supply(&self) -> bool {
+        self.supply == PeerSupply::Available && !self.was_asked
+    }
+
+    /// Returns true if peers are asked and have not replied.
+    pub(super) fn is_asked(&self) -> bool {
+        self.under_way > 0
+    }
+
+    /// Returns true if a proxy of a peer may have had the offer, in vain.
+    pub(super) fn was_offered(&self) -> bool {
+        self.was_offered
+    }
+
+    /// A peer says to have a proxy.
+    pub(super) fn supplied(&mut self) {
+        if self.exist() {
+            self.supply = PeerSupply::Available;
+        }
+    }
+
+    fn asked(&mut self) {
+        self.was_asked = true;
+        self.under_way += 1;
+    }
+
+    /// Peers that were asked have no answer.
+    pub(super) fn ended(&mut self, was_offered: bool) {
+        self.under_way -= 1;
+        self.was_offered |= was_offered;
     }
 }
 
@@ -155,7 +199,7 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    /// Whether a poll with this `Sid` is parked or owes an answer.
+    /// Returns true if a poll with this `Sid` is parked or owes an answer.
     pub(super) fn is_in_use(&self, sid: &Sid) -> bool {
         self.poll_by_sid(sid)
             .is_some_and(|(_, poll)| !matches!(poll.state, PollState::Closed(_)))
@@ -258,12 +302,23 @@ impl Sessions {
             client.state = ClientState::Matched;
             self.matched += 1;
         }
-        client.attempts.push(poll_key);
+        client.offered_to.push(poll_key);
         client.hand_offs += 1;
         Some(client)
     }
 
-    /// Takes back that the client's offer is with any proxy.
+    /// Gives the client's offer to peers.
+    pub(super) fn ask_peers(&mut self, key: ClientKey) -> Option<&Client> {
+        let client = self.clients.get_mut(key)?;
+        if client.state == ClientState::Unmatched {
+            client.state = ClientState::Matched;
+            self.matched += 1;
+        }
+        client.peers.asked();
+        Some(client)
+    }
+
+    /// Takes back that anybody has the client's offer.
     pub(super) fn unmatch(&mut self, key: ClientKey) {
         if let Some(client) = self.clients.get_mut(key)
             && client.state == ClientState::Matched

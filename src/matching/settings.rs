@@ -1,4 +1,4 @@
-//! What an operator can set about matching.
+//! Settings of the matching engine.
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use snowflake_broker::matching::AnswerOutcome::{
     Beaten, ClientLeft, Delivered, Repeated, TooLate, Unknown,
 };
-use snowflake_broker::matching::{ClientReply, Event, Output};
+use snowflake_broker::matching::{ClientReply, MatchingEvent, Output};
 use snowflake_broker::wire::proxy::ProxyType;
 
 use crate::scene::{Scene, scene};
@@ -179,7 +179,7 @@ fn answer_tells_how_long_its_proxy_took() {
     };
     assert_eq!(answered.attempts, 2);
     assert_eq!(answered.since_hand_off, Duration::from_millis(700));
-    let counted = Event::Answer {
+    let counted = MatchingEvent::Answer {
         proxy_type: ProxyType::Standalone,
         outcome: Delivered,
     };

@@ -22,7 +22,7 @@ fn draining_lets_parked_polls_and_queued_clients_go() {
         .poll("p", "strict")
         .client("c", "strict")
         .start_draining();
-    scene.says(&["ClientQueued", "p: Draining", "c: denied, Draining"]);
+    scene.says(&["ClientQueued", "p: Evicted", "c: denied, Draining"]);
     assert!(scene.engine.is_empty());
 }
 
@@ -30,7 +30,7 @@ fn draining_lets_parked_polls_and_queued_clients_go() {
 fn draining_refuses_who_comes() {
     let mut scene = draining();
     scene.poll("q", "open").client("d", "open");
-    scene.says(&["q: LameDuck", "d: denied, Draining"]);
+    scene.says(&["q: NotParked", "d: denied, Draining"]);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn draining_lets_matched_clients_have_their_time() {
 #[test]
 fn draining_gives_no_second_chance() {
     let mut scene = draining();
-    scene.tick(2000).poll("q", "open").says(&["q: LameDuck"]);
+    scene.tick(2000).poll("q", "open").says(&["q: NotParked"]);
     assert_eq!(scene.next_at(), Some(5000));
 }
 
@@ -64,7 +64,7 @@ fn draining_takes_the_second_chance_from_overdue_clients() {
     let mut scene = scene();
     scene.poll("p", "open").client("c", "strict").tick(2000);
     scene.start_draining().poll("q", "open");
-    scene.says(&["p: offer of c", "q: LameDuck"]);
+    scene.says(&["p: offer of c", "q: NotParked"]);
     assert_eq!(scene.answer("p"), Delivered);
 }
 

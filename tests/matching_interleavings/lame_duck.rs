@@ -22,7 +22,7 @@ fn lame_duck_serves_clients_from_parked_polls() {
 #[test]
 fn lame_duck_parks_no_poll() {
     let mut scene = lame_duck();
-    scene.poll("q", "open").says(&["q: LameDuck"]);
+    scene.poll("q", "open").says(&["q: NotParked"]);
     scene.waiting(0, 0, 1);
     scene.tick(10_000).says(&["p: Idle"]);
     assert!(scene.engine.is_empty());
@@ -32,7 +32,7 @@ fn lame_duck_parks_no_poll() {
 fn lame_duck_parks_no_poll_whether_or_not_there_is_room() {
     let mut scene = scene_with(|settings| settings.max_parked_polls = 0);
     scene.start_lame_duck().poll("q", "open");
-    scene.says(&["q: LameDuck"]);
+    scene.says(&["q: NotParked"]);
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn lame_duck_gives_a_poll_a_client_that_waits() {
         "ClientQueued",
         "p: offer of c",
         "q: offer of d",
-        "r: LameDuck",
+        "r: NotParked",
     ]);
 }
 
@@ -84,7 +84,7 @@ fn lame_duck_finds_another_proxy_for_a_failed_hand_off() {
 fn lame_duck_ends_in_draining() {
     let mut scene = lame_duck();
     scene.start_draining().poll("q", "open").client("c", "open");
-    scene.says(&["p: Draining", "q: LameDuck", "c: denied, Draining"]);
+    scene.says(&["p: Evicted", "q: NotParked", "c: denied, Draining"]);
     assert!(scene.engine.is_empty());
 }
 

@@ -6,6 +6,7 @@ mod draining;
 mod lame_duck;
 mod limits;
 mod order;
+mod peers;
 mod queue;
 mod reconfiguration;
 mod rematch;

@@ -1,7 +1,7 @@
 //! A broker that was about to stop, and stays.
 
 use snowflake_broker::matching::AnswerOutcome::{Delivered, TooLate};
-use snowflake_broker::matching::Stage;
+use snowflake_broker::matching::ServiceStage;
 
 use crate::scene::{Scene, scene};
 
@@ -20,7 +20,7 @@ fn resumed() -> Scene {
 fn a_resumed_lame_duck_parks_polls_again() {
     let mut scene = scene();
     scene.start_lame_duck().poll("p", "open").resume();
-    scene.poll("q", "open").says(&["p: LameDuck"]);
+    scene.poll("q", "open").says(&["p: NotParked"]);
     scene.client("c", "strict").says(&["q: offer of c"]);
 }
 
@@ -47,7 +47,7 @@ fn who_was_let_go_stays_so() {
     let mut scene = scene();
     scene.poll("p", "strict").client("c", "strict");
     scene.start_draining().resume();
-    scene.says(&["ClientQueued", "p: Draining", "c: denied, Draining"]);
+    scene.says(&["ClientQueued", "p: Evicted", "c: denied, Draining"]);
     assert!(scene.engine.is_empty());
     scene.poll("q", "open").tick(100_000).says(&["q: Idle"]);
 }
@@ -91,6 +91,6 @@ fn a_second_chance_that_fell_into_the_drain_comes_after_it() {
 fn it_can_drain_again() {
     let mut scene = resumed();
     scene.poll("q", "open").start_draining();
-    scene.says(&["q: Draining"]);
-    assert_eq!(scene.engine.stage(), Stage::Draining);
+    scene.says(&["q: Evicted"]);
+    assert_eq!(scene.engine.stage(), ServiceStage::Draining);
 }

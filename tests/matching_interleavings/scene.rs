@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use snowflake_broker::matching::{
-    AnswerOutcome, ClientKey, ClientOffer, ClientReply, Event, Matcher, Output, PollKey, PollReply,
-    Settings,
+    AnswerOutcome, ClientKey, ClientOffer, ClientReply, Matcher, MatchingEvent, Output, PeerReply,
+    PeerSupply, PollKey, PollReply, Settings,
 };
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
 use snowflake_broker::wire::session_description::SessionDescription;
@@ -119,13 +119,34 @@ impl Scene {
 
     /// A client asks whose request arrived some milliseconds ago.
     pub(crate) fn late_client(&mut self, name: &'static str, nat: &str, age: u64) -> &mut Self {
+        self.client_with(name, nat, age, PeerSupply::NoPeers)
+    }
+
+    /// A client asks for a proxy, and there are peers: one says to have one, or
+    /// none does.
+    pub(crate) fn client_beside(
+        &mut self,
+        peers: PeerSupply,
+        name: &'static str,
+        nat: &str,
+    ) -> &mut Self {
+        self.client_with(name, nat, 0, peers)
+    }
+
+    fn client_with(
+        &mut self,
+        name: &'static str,
+        nat: &str,
+        age: u64,
+        supply: PeerSupply,
+    ) -> &mut Self {
         let offer = ClientOffer {
             offer: description("offer", name),
             nat: nat.parse().expect("a NAT word"),
             relay_url: "wss://relay.example/".into(),
         };
         let arrived = self.ago(age);
-        let key = self.engine.handle_client(self.now, arrived, offer);
+        let key = self.engine.handle_client(self.now, arrived, offer, supply);
         self.clients.insert(name, key);
         self
     }
@@ -135,6 +156,28 @@ impl Scene {
         let sid = Sid::new(name).expect("a name");
         self.engine
             .handle_answer(self.now, &sid, description("answer", name))
+    }
+
+    /// A peer says to have a proxy for the client.
+    pub(crate) fn peer_has_one_for(&mut self, name: &str) -> &mut Self {
+        self.engine.handle_peer_supply(self.now, self.clients[name]);
+        self
+    }
+
+    /// The peers that were asked for the client reply.
+    pub(crate) fn peers_reply(&mut self, name: &str, reply: PeerReply) -> &mut Self {
+        let key = self.clients[name];
+        self.engine.handle_peer_reply(self.now, key, reply);
+        self
+    }
+
+    /// The same with the answer of a peer's proxy.
+    pub(crate) fn peer_answers(&mut self, name: &str, proxy: &str) -> &mut Self {
+        let answered = PeerReply::Answered {
+            answer: description("answer", proxy),
+            since_asked: Duration::ZERO,
+        };
+        self.peers_reply(name, answered)
     }
 
     /// The proxy's connection is gone before it took the reply to its poll.
@@ -229,8 +272,11 @@ impl Scene {
             Output::Client(key, ClientReply::TimedOut) => {
                 format!("{}: timed out", self.client_name(key))
             }
-            // Nobody else is asked here.
-            Output::Event(Event::Answer { .. }) | Output::Overdue(_) => return None,
+            Output::AskPeer(ask) => {
+                let client = self.client_name(ask.client);
+                format!("peers: offer of {client}, attempt {}", ask.attempt)
+            }
+            Output::Event(MatchingEvent::Answer { .. }) => return None,
             Output::Event(event) => format!("{event:?}"),
         })
     }

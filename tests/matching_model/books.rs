@@ -3,9 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use snowflake_broker::matching::{ClientReply, Event, PollReply};
+use snowflake_broker::matching::{ClientReply, MatchingEvent, PollReply};
 
-use crate::reference::Said;
+use crate::reference::Output;
+
+/// Answers of peers' proxies have the numbers from here on, by client.
+pub(crate) const PEERS: usize = 1_000_000;
 
 /// How a poll or a client has ended, as the metrics will tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +22,9 @@ enum End {
 pub(crate) struct Books {
     polls: Vec<Option<End>>,
     clients: Vec<Option<End>>,
+    /// Whether peers may be asked for each client, and whether they were.
+    has_peers: Vec<bool>,
+    was_asked: Vec<bool>,
     /// Whose offer each poll was handed.
     handed: BTreeMap<usize, usize>,
     totals: BTreeMap<&'static str, usize>,
@@ -29,8 +35,10 @@ impl Books {
         self.polls.push(None);
     }
 
-    pub(crate) fn client_came(&mut self) {
+    pub(crate) fn client_came(&mut self, has_peers: bool) {
         self.clients.push(None);
+        self.has_peers.push(has_peers);
+        self.was_asked.push(false);
     }
 
     /// A poll's request ends from outside: it wants no reply any more.
@@ -42,23 +50,15 @@ impl Books {
         self.clients[client].get_or_insert(End::Left);
     }
 
-    /// A client has its answer from elsewhere: that is its reply.
-    pub(crate) fn client_borrowed(&mut self, client: usize) {
-        if self.clients[client].is_none() {
-            self.clients[client] = Some(End::Replied);
-            self.count("client replied");
-        }
-    }
-
     /// `asks` numbers the client in an offer, `answers` the poll of an answer.
     pub(crate) fn note(
         &mut self,
-        said: &Said,
+        said: &Output,
         asks: impl Fn(&str) -> usize,
         answers: impl Fn(&str) -> usize,
     ) {
         match said {
-            Said::Poll(poll, reply) => {
+            Output::Poll(poll, reply) => {
                 assert_eq!(self.polls[*poll], None, "poll {poll} replied to twice");
                 self.polls[*poll] = Some(End::Replied);
                 match reply {
@@ -70,26 +70,33 @@ impl Books {
                     PollReply::NoMatch(_) => self.count("no match"),
                 }
             }
-            Said::Client(client, reply) => {
+            Output::Client(client, reply) => {
                 assert_eq!(
                     self.clients[*client], None,
                     "client {client} replied to twice"
                 );
                 self.clients[*client] = Some(End::Replied);
                 if let ClientReply::Answer(answered) = reply {
-                    let poll = answers(&answered.answer.text());
-                    assert_eq!(
-                        self.handed.get(&poll),
-                        Some(client),
-                        "answer of poll {poll}"
-                    );
+                    let number = answers(&answered.answer.text());
+                    if number >= PEERS {
+                        assert_eq!(number, PEERS + client, "answer of a peer");
+                        assert!(self.was_asked[*client], "answer that nobody asked for");
+                    } else {
+                        let handed = self.handed.get(&number);
+                        assert_eq!(handed, Some(client), "answer of poll {number}");
+                    }
                 }
                 self.count("client replied");
             }
-            Said::Event(Event::PollAbandoned) => self.count("poll abandoned"),
-            Said::Event(Event::HandOffFailed) => self.count("hand-off failed"),
-            Said::Event(Event::ClientAbandoned) => self.count("client abandoned"),
-            Said::Overdue(_) | Said::Event(Event::ClientQueued | Event::Answer { .. }) => {}
+            Output::Event(MatchingEvent::PollAbandoned) => self.count("poll abandoned"),
+            Output::Event(MatchingEvent::HandOffFailed) => self.count("hand-off failed"),
+            Output::Event(MatchingEvent::ClientAbandoned) => self.count("client abandoned"),
+            Output::AskPeer(client, ..) => {
+                assert!(self.has_peers[*client], "client {client} is not for peers");
+                assert_eq!(self.clients[*client], None, "client {client} has ended");
+                self.was_asked[*client] = true;
+            }
+            Output::Event(MatchingEvent::ClientQueued | MatchingEvent::Answer { .. }) => {}
         }
     }
 

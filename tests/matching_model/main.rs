@@ -11,13 +11,13 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
-use snowflake_broker::matching::{ClientReply, PollReply, Settings};
+use snowflake_broker::matching::{ClientReply, MatchingEvent, PollReply, Settings};
 
 use pair::Pair;
-use reference::Said;
+use reference::Output;
 use script::{Op, script};
 
-fn run(settings: &Settings, ops: &[Op]) -> Vec<Said> {
+fn run(settings: &Settings, ops: &[Op]) -> Vec<Output> {
     let mut pair = Pair::new(settings);
     for op in ops {
         pair.step(op);
@@ -43,17 +43,15 @@ proptest! {
 }
 
 /// A name for each kind of reply and event.
-fn kind(said: &Said) -> String {
+fn kind(said: &Output) -> String {
     match said {
-        Said::Poll(_, PollReply::Offer(hand_off)) => format!("offer {}", hand_off.attempt),
-        Said::Poll(_, reply) => format!("{reply:?}"),
-        Said::Client(_, ClientReply::Answer(answered)) => format!("answer {}", answered.attempts),
-        Said::Client(_, reply) => format!("{reply:?}"),
-        Said::Overdue(_) => "overdue".to_owned(),
-        Said::Event(snowflake_broker::matching::Event::Answer { outcome, .. }) => {
-            format!("{outcome:?}")
-        }
-        Said::Event(event) => format!("{event:?}"),
+        Output::Poll(_, PollReply::Offer(hand_off)) => format!("offer {}", hand_off.attempt),
+        Output::Poll(_, reply) => format!("{reply:?}"),
+        Output::Client(_, ClientReply::Answer(answered)) => format!("answer {}", answered.attempts),
+        Output::Client(_, reply) => format!("{reply:?}"),
+        Output::AskPeer(_, attempt, _) => format!("ask {attempt}"),
+        Output::Event(MatchingEvent::Answer { outcome, .. }) => format!("{outcome:?}"),
+        Output::Event(event) => format!("{event:?}"),
     }
 }
 
@@ -79,9 +77,9 @@ fn scripts_reach_every_kind_of_output() {
         "Denied(Overloaded)",
         "Denied(QueueFull)",
         "HandOffFailed",
-        "NoMatch(Draining)",
+        "NoMatch(Evicted)",
         "NoMatch(Idle)",
-        "NoMatch(LameDuck)",
+        "NoMatch(NotParked)",
         "NoMatch(Overloaded)",
         "PollAbandoned",
         "Repeated",
@@ -91,10 +89,12 @@ fn scripts_reach_every_kind_of_output() {
         "answer 1",
         "answer 2",
         "answer 3",
+        "ask 1",
+        "ask 2",
+        "ask 3",
         "offer 1",
         "offer 2",
         "offer 3",
-        "overdue",
     ];
     assert_eq!(seen, expected.map(str::to_owned).into());
 }

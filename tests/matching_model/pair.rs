@@ -3,15 +3,15 @@
 use std::time::{Duration, Instant};
 
 use snowflake_broker::matching::{
-    Borrower, ClientKey, ClientOffer, Matcher, Output, PollKey, Settings,
+    self, Borrower, ClientKey, ClientOffer, Matcher, PeerReply, PeerSupply, PollKey, Settings,
 };
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
 use snowflake_broker::wire::session_description::SessionDescription;
 
-use crate::books::Books;
-use crate::reference::{Reference, Said};
-use crate::script::Op;
+use crate::books::{Books, PEERS};
+use crate::reference::{Output, Reference};
+use crate::script::{Op, Peer};
 
 /// More than any timeout of a script and the memory of closed polls.
 const LONG: Duration = Duration::from_secs(100);
@@ -25,9 +25,12 @@ pub(crate) struct Pair {
     poll_keys: Vec<PollKey>,
     client_keys: Vec<ClientKey>,
     sids: Vec<u8>,
+    /// The clients of the calls to peers that are under way, or were when their
+    /// clients ended.
+    calls: Vec<usize>,
     books: Books,
     /// All that was said, in the order of the steps.
-    pub(crate) log: Vec<Said>,
+    pub(crate) log: Vec<Output>,
 }
 
 #[expect(
@@ -64,6 +67,7 @@ impl Pair {
             poll_keys: Vec::new(),
             client_keys: Vec::new(),
             sids: Vec::new(),
+            calls: Vec::new(),
             books: Books::default(),
             log: Vec::new(),
         }
@@ -83,9 +87,8 @@ impl Pair {
                 (*proxy_type, *nat, *clients),
                 self.now.saturating_sub(*age),
             ),
-            Op::Client { nat, age } => self.client(*nat, self.now.saturating_sub(*age)),
-            Op::BorrowingClient { nat, age } => {
-                self.borrowing_client(*nat, self.now.saturating_sub(*age));
+            Op::Client { nat, age, supply } => {
+                self.client(*nat, self.now.saturating_sub(*age), *supply);
             }
             Op::Borrower {
                 nat,
@@ -93,15 +96,15 @@ impl Pair {
                 attempt,
                 reserve,
             } => self.borrower(*nat, (self.now + *patience, *attempt, *reserve)),
-            Op::Borrow(index) => self.loan(*index, Matcher::handle_borrowing, Reference::borrow),
-            Op::NotBorrowed(index) => {
-                self.loan(
-                    *index,
-                    Matcher::handle_not_borrowed,
-                    Reference::not_borrowed,
-                );
+            Op::PeerSupply(index) => {
+                if let Some(client) = pick(*index, self.client_keys.len()) {
+                    let now = self.instant();
+                    self.engine
+                        .handle_peer_supply(now, self.client_keys[client]);
+                    self.reference.peer_supply(self.now, client);
+                }
             }
-            Op::Borrowed(index) => self.borrowed(*index),
+            Op::PeerReply(index, peer) => self.peer_reply(*index, *peer),
             Op::AnswerOf(index) => {
                 if let Some(poll) = pick(*index, self.sids.len()) {
                     self.answer(self.sids[poll]);
@@ -173,16 +176,6 @@ impl Pair {
         }
     }
 
-    fn borrowing_client(&mut self, nat: NatType, arrived: Duration) {
-        let offer = self.offer(nat);
-        let (now, at) = (self.instant(), self.start + arrived);
-        let key = self.engine.handle_borrowing_client(now, at, offer.clone());
-        self.client_keys.push(key);
-        self.books.client_came();
-        self.reference
-            .borrowing_client(self.now, arrived, offer, key);
-    }
-
     fn borrower(&mut self, nat: NatType, terms: (Duration, usize, usize)) {
         let offer = self.offer(nat);
         let borrower = Borrower {
@@ -193,40 +186,42 @@ impl Pair {
         let now = self.instant();
         let key = self.engine.handle_borrower(now, borrower, offer.clone());
         self.client_keys.push(key);
-        self.books.client_came();
+        self.books.client_came(false);
         self.reference.borrower(self.now, terms, offer, key);
     }
 
-    fn loan(
-        &mut self,
-        index: usize,
-        engine: fn(&mut Matcher, Instant, ClientKey),
-        reference: fn(&mut Reference, Duration, usize),
-    ) {
-        if let Some(client) = pick(index, self.client_keys.len()) {
-            let now = self.instant();
-            engine(&mut self.engine, now, self.client_keys[client]);
-            reference(&mut self.reference, self.now, client);
-        }
+    /// One in eight is of a client for whom nobody may be asked.
+    fn peer_reply(&mut self, index: usize, peer: Peer) {
+        let call = pick(index / 8, self.calls.len()).filter(|_| !index.is_multiple_of(8));
+        let client = match call {
+            Some(call) => Some(self.calls.swap_remove(call)),
+            None => pick(index / 8, self.client_keys.len()),
+        };
+        let Some(client) = client else {
+            return;
+        };
+        let reply = match peer {
+            Peer::Answers => PeerReply::Answered {
+                answer: numbered("answer", PEERS + client),
+                since_asked: Duration::from_secs(1),
+            },
+            Peer::NotAsked => PeerReply::NotAsked,
+            Peer::NoProxy => PeerReply::NoProxy,
+            Peer::Unanswered => PeerReply::Unanswered,
+        };
+        let (now, key) = (self.instant(), self.client_keys[client]);
+        self.engine.handle_peer_reply(now, key, reply.clone());
+        self.reference.peer_reply(self.now, client, reply);
     }
 
-    /// The client has its answer then, and waits for no other.
-    fn borrowed(&mut self, index: usize) {
-        self.loan(index, Matcher::handle_borrowed, Reference::borrowed);
-        self.compare(false);
-        if let Some(client) = pick(index, self.client_keys.len()) {
-            self.books.client_borrowed(client);
-        }
-    }
-
-    fn client(&mut self, nat: NatType, arrived: Duration) {
+    fn client(&mut self, nat: NatType, arrived: Duration, supply: PeerSupply) {
         let offer = self.offer(nat);
-        let key = self
-            .engine
-            .handle_client(self.instant(), self.start + arrived, offer.clone());
+        let (now, at) = (self.instant(), self.start + arrived);
+        let key = self.engine.handle_client(now, at, offer.clone(), supply);
         self.client_keys.push(key);
-        self.books.client_came();
-        self.reference.client(self.now, arrived, offer, key);
+        self.books.client_came(supply != PeerSupply::NoPeers);
+        self.reference
+            .client(self.now, arrived, supply, (offer, key));
     }
 
     /// The answer tells which poll made it: the latest one under the `Sid`.
@@ -269,7 +264,7 @@ impl Pair {
     }
 
     fn compare(&mut self, in_any_order: bool) {
-        let mut said: Vec<Said> = Vec::new();
+        let mut said: Vec<Output> = Vec::new();
         while let Some(output) = self.engine.next_output() {
             said.push(self.named(output));
         }
@@ -284,25 +279,32 @@ impl Pair {
         assert_eq!(self.engine.poll_timeout(), next, "when to look again");
         for said in &said {
             self.books.note(said, number_of, number_of);
+            if let Output::AskPeer(client, ..) = said {
+                self.calls.push(*client);
+            }
         }
         self.log.append(&mut said);
     }
 
-    fn named(&self, output: Output) -> Said {
+    fn named(&self, output: matching::Output) -> Output {
         match output {
-            Output::Poll(key, reply) => {
+            matching::Output::Poll(key, reply) => {
                 let poll = self.poll_keys.iter().position(|known| *known == key);
-                Said::Poll(poll.expect("a poll of this script"), reply)
+                Output::Poll(poll.expect("a poll of this script"), reply)
             }
-            Output::Client(key, reply) => {
+            matching::Output::Client(key, reply) => {
                 let client = self.client_keys.iter().position(|known| *known == key);
-                Said::Client(client.expect("a client of this script"), reply)
+                Output::Client(client.expect("a client of this script"), reply)
             }
-            Output::Overdue(key) => {
-                let client = self.client_keys.iter().position(|known| *known == key);
-                Said::Overdue(client.expect("a client of this script"))
+            matching::Output::AskPeer(ask) => {
+                let client = self
+                    .client_keys
+                    .iter()
+                    .position(|known| *known == ask.client);
+                let times = [ask.deadline, ask.last_call].map(|at| at - self.start);
+                Output::AskPeer(client.expect("a client of this script"), ask.attempt, times)
             }
-            Output::Event(event) => Said::Event(event),
+            matching::Output::Event(event) => Output::Event(event),
         }
     }
 

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use snowflake_broker::matching::{
-    AnswerOutcome, Answered, ClientKey, ClientOffer, ClientReply, Denied, Event, NoMatch,
-    PollReply, Settings, Snapshot,
+    AnswerOutcome, Answered, ClientKey, ClientOffer, ClientReply, Denied, MatchingEvent, NoMatch,
+    PeerReply, PeerSupply, PollReply, Settings, Snapshot,
 };
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::ProxyType;
@@ -15,19 +15,18 @@ mod decisions;
 
 /// What the engine says, with polls and clients by the order of their coming.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Said {
+pub(crate) enum Output {
     Poll(usize, PollReply),
     Client(usize, ClientReply),
-    Overdue(usize),
-    Event(Event),
+    /// The attempt, and until when an answer is of use and a proxy has time.
+    AskPeer(usize, usize, [Time; 2]),
+    Event(MatchingEvent),
 }
 
 /// Whose client it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Whose {
     Ours,
-    /// Ours, and another broker has its offer too.
-    Borrowing,
     /// Another broker's.
     Theirs {
         reserve: usize,
@@ -59,9 +58,13 @@ struct Poll {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum ClientState {
-    Queued { until: Time },
-    Matched { rematch_at: Option<Time> },
-    Overdue,
+    Queued {
+        until: Time,
+    },
+    Matched {
+        rematch_at: Option<Time>,
+        is_overdue: bool,
+    },
     Gone,
 }
 
@@ -72,7 +75,14 @@ struct Client {
     offer: ClientOffer,
     whose: Whose,
     deadline: Time,
+    /// Hand-offs here.
     hand_offs: usize,
+    supply: PeerSupply,
+    /// How often peers were asked for it, how many of these calls are under way,
+    /// and whether in one that is not a proxy may have had the offer.
+    asked: usize,
+    calls: usize,
+    was_offered: bool,
     state: ClientState,
 }
 
@@ -84,7 +94,7 @@ pub(crate) struct Reference {
     clients: Vec<Client>,
     lame_duck: bool,
     draining: bool,
-    said: Vec<Said>,
+    said: Vec<Output>,
 }
 
 impl Reference {
@@ -127,31 +137,26 @@ impl Reference {
         });
         let poll = self.polls.len() - 1;
         if self.draining {
-            self.no_match(poll, NoMatch::LameDuck);
+            self.no_match(poll, NoMatch::NotParked);
         } else if let Some(client) = self.client_for(now, nat) {
             self.hand_off(now, poll, client);
         } else if self.lame_duck {
-            self.no_match(poll, NoMatch::LameDuck);
+            self.no_match(poll, NoMatch::NotParked);
         } else if self.parked().count() > self.settings.max_parked_polls {
             self.no_match(poll, NoMatch::Overloaded);
         }
         true
     }
 
-    pub(crate) fn client(&mut self, now: Time, arrived: Time, offer: ClientOffer, key: ClientKey) {
-        let deadline = arrived + self.settings.client_timeout;
-        self.admit(now, deadline, (offer, key), Whose::Ours, 0);
-    }
-
-    pub(crate) fn borrowing_client(
+    pub(crate) fn client(
         &mut self,
         now: Time,
         arrived: Time,
-        offer: ClientOffer,
-        key: ClientKey,
+        supply: PeerSupply,
+        (offer, key): (ClientOffer, ClientKey),
     ) {
         let deadline = arrived + self.settings.client_timeout;
-        self.admit(now, deadline, (offer, key), Whose::Borrowing, 1);
+        self.admit(now, deadline, (offer, key), Whose::Ours, (0, supply));
     }
 
     pub(crate) fn borrower(
@@ -163,7 +168,8 @@ impl Reference {
     ) {
         let deadline = deadline.min(now + self.settings.client_timeout);
         let whose = Whose::Theirs { reserve };
-        self.admit(now, deadline, (offer, key), whose, attempt - 1);
+        let before = (attempt - 1, PeerSupply::NoPeers);
+        self.admit(now, deadline, (offer, key), whose, before);
     }
 
     fn admit(
@@ -172,7 +178,7 @@ impl Reference {
         deadline: Time,
         (offer, key): (ClientOffer, ClientKey),
         whose: Whose,
-        hand_offs: usize,
+        (hand_offs, supply): (usize, PeerSupply),
     ) {
         self.tick(now);
         let matched = self.matched().count();
@@ -182,6 +188,10 @@ impl Reference {
             whose,
             deadline,
             hand_offs,
+            supply,
+            asked: 0,
+            calls: 0,
+            was_offered: false,
             state: ClientState::Gone,
         });
         let client = self.clients.len() - 1;
@@ -213,18 +223,18 @@ impl Reference {
                 self.end_client(now, client, AnswerOutcome::Beaten);
                 let answered = Answered {
                     answer,
-                    attempts: self.clients[client].hand_offs,
+                    attempts: self.attempts(client),
                     since_hand_off: now.saturating_sub(since),
                 };
                 self.said
-                    .push(Said::Client(client, ClientReply::Answer(answered)));
+                    .push(Output::Client(client, ClientReply::Answer(answered)));
                 AnswerOutcome::Delivered
             }
             (_, Some(PollState::Closed { outcome, .. })) => outcome,
             _ => AnswerOutcome::Unknown,
         };
         let proxy_type = found.map_or(ProxyType::Unknown, |poll| self.polls[poll].proxy_type);
-        self.said.push(Said::Event(Event::Answer {
+        self.said.push(Output::Event(MatchingEvent::Answer {
             proxy_type,
             outcome,
         }));
@@ -236,11 +246,11 @@ impl Reference {
         match self.polls[poll].state {
             PollState::Parked => {
                 self.polls[poll].state = PollState::Gone;
-                self.said.push(Said::Event(Event::PollAbandoned));
+                self.said.push(Output::Event(MatchingEvent::PollAbandoned));
             }
             PollState::Offered { client, .. } => {
                 self.polls[poll].state = PollState::Gone;
-                self.said.push(Said::Event(Event::HandOffFailed));
+                self.said.push(Output::Event(MatchingEvent::HandOffFailed));
                 self.hand_off_failed(now, client);
             }
             PollState::Closed { .. } | PollState::Gone => {}
@@ -251,43 +261,48 @@ impl Reference {
         self.tick(now);
         if self.clients[client].state != ClientState::Gone {
             self.end_client(now, client, AnswerOutcome::ClientLeft);
-            self.said.push(Said::Event(Event::ClientAbandoned));
+            self.said
+                .push(Output::Event(MatchingEvent::ClientAbandoned));
         }
     }
 
-    /// Another broker is asked for the client.
-    pub(crate) fn borrow(&mut self, now: Time, client: usize) {
-        self.tick(now);
-        let client = &mut self.clients[client];
-        if client.state != ClientState::Gone && client.whose == Whose::Ours {
-            client.whose = Whose::Borrowing;
-            client.hand_offs += 1;
-            if client.state == ClientState::Overdue {
-                client.state = ClientState::Matched { rematch_at: None };
-            }
-        }
-    }
-
-    /// It had nothing.
-    pub(crate) fn not_borrowed(&mut self, now: Time, index: usize) {
+    /// A peer has a proxy for the client.
+    pub(crate) fn peer_supply(&mut self, now: Time, index: usize) {
         self.tick(now);
         let client = &mut self.clients[index];
-        if client.state == ClientState::Gone || client.whose != Whose::Borrowing {
-            return;
+        if client.supply == PeerSupply::Empty {
+            client.supply = PeerSupply::Available;
         }
-        client.whose = Whose::Ours;
-        client.hand_offs -= 1;
-        if !matches!(client.state, ClientState::Queued { .. }) {
-            self.second_chance(now, index);
+        if matches!(client.state, ClientState::Queued { .. }) && self.is_worth_asking(now, index) {
+            self.ask_peer(now, index);
         }
     }
 
-    /// It had an answer.
-    pub(crate) fn borrowed(&mut self, now: Time, client: usize) {
+    /// The peers that were asked for the client reply.
+    pub(crate) fn peer_reply(&mut self, now: Time, index: usize, reply: PeerReply) {
         self.tick(now);
-        if self.clients[client].state != ClientState::Gone {
-            self.end_client(now, client, AnswerOutcome::Beaten);
+        let client = &mut self.clients[index];
+        if client.state == ClientState::Gone || client.calls == 0 {
+            return;
         }
+        if let PeerReply::Answered {
+            answer,
+            since_asked,
+        } = reply
+        {
+            let answered = Answered {
+                answer,
+                attempts: self.attempts(index),
+                since_hand_off: since_asked,
+            };
+            self.end_client(now, index, AnswerOutcome::Beaten);
+            let reply = ClientReply::Answer(answered);
+            return self.said.push(Output::Client(index, reply));
+        }
+        client.calls -= 1;
+        client.was_offered |= reply == PeerReply::Unanswered;
+        let until = now + self.settings.client_queue_wait;
+        self.attempt_failed(now, index, until, false);
     }
 
     /// Does all that is due, one thing after the other, soonest first; at the
@@ -320,7 +335,7 @@ impl Reference {
         self.tick(now);
         self.draining = true;
         for poll in self.parked().collect::<Vec<_>>() {
-            self.no_match(poll, NoMatch::Draining);
+            self.no_match(poll, NoMatch::Evicted);
         }
         for client in self.queued().collect::<Vec<_>>() {
             self.deny(client, Denied::Draining);
@@ -336,7 +351,7 @@ impl Reference {
         self.settings = settings;
     }
 
-    pub(crate) fn take_said(&mut self) -> Vec<Said> {
+    pub(crate) fn take_said(&mut self) -> Vec<Output> {
         std::mem::take(&mut self.said)
     }
 

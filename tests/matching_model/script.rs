@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use snowflake_broker::matching::Settings;
+use snowflake_broker::matching::{PeerSupply, Settings};
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::ProxyType;
 
@@ -25,14 +25,11 @@ pub(crate) enum Op {
         clients: u64,
         age: Duration,
     },
+    /// A client, and what peers have for it.
     Client {
         nat: NatType,
         age: Duration,
-    },
-    /// A client for whom another broker is asked already.
-    BorrowingClient {
-        nat: NatType,
-        age: Duration,
+        supply: PeerSupply,
     },
     /// A client of another broker, which waits that long.
     Borrower {
@@ -41,10 +38,10 @@ pub(crate) enum Op {
         attempt: usize,
         reserve: usize,
     },
-    /// Another broker is asked for a client, has nothing, has an answer.
-    Borrow(usize),
-    NotBorrowed(usize),
-    Borrowed(usize),
+    /// A peer has a proxy for a client.
+    PeerSupply(usize),
+    /// Peers that are asked for a client reply; rarely, none was asked.
+    PeerReply(usize, Peer),
     AnswerOf(usize),
     AnswerUnder(u8),
     PollGone(usize),
@@ -59,6 +56,15 @@ pub(crate) enum Op {
     StartLameDuck,
     StartDraining,
     Resume,
+}
+
+/// What peers reply.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Peer {
+    Answers,
+    NotAsked,
+    NoProxy,
+    Unanswered,
 }
 
 /// Settings, and what happens under them.
@@ -104,12 +110,10 @@ fn bound() -> impl Strategy<Value = usize> {
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         90 => poll(),
-        90 => (nat(), age()).prop_map(|(nat, age)| Op::Client { nat, age }),
-        15 => (nat(), age()).prop_map(|(nat, age)| Op::BorrowingClient { nat, age }),
+        105 => client(),
         30 => borrower(),
-        15 => any::<usize>().prop_map(Op::Borrow),
-        10 => any::<usize>().prop_map(Op::NotBorrowed),
-        5 => any::<usize>().prop_map(Op::Borrowed),
+        30 => any::<usize>().prop_map(Op::PeerSupply),
+        60 => (any::<usize>(), peer()).prop_map(|(index, peer)| Op::PeerReply(index, peer)),
         50 => any::<usize>().prop_map(Op::AnswerOf),
         10 => (0..14_u8).prop_map(Op::AnswerUnder),
         30 => any::<usize>().prop_map(Op::PollGone),
@@ -135,6 +139,17 @@ fn poll() -> impl Strategy<Value = Op> {
             age,
         },
     )
+}
+
+fn client() -> impl Strategy<Value = Op> {
+    use PeerSupply::{Available, Empty, NoPeers};
+    let supply = select(vec![NoPeers, NoPeers, Empty, Available]);
+    (nat(), age(), supply).prop_map(|(nat, age, supply)| Op::Client { nat, age, supply })
+}
+
+fn peer() -> impl Strategy<Value = Peer> {
+    use Peer::{Answers, NoProxy, NotAsked, Unanswered};
+    select(vec![Answers, NotAsked, NoProxy, NoProxy, Unanswered])
 }
 
 fn borrower() -> impl Strategy<Value = Op> {

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use snowflake_broker::broker::{PollInterval, Steering};
 use snowflake_broker::matching::{
-    ClientKey, ClientOffer, ClientReply, Denied, Matcher, Output, PollKey, PollReply, Settings,
+    ClientKey, ClientOffer, ClientReply, Denied, Matcher, Output, PeerSupply, PollKey, PollReply,
+    Settings,
 };
 use snowflake_broker::wire::nat::{NatClass, NatType};
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
@@ -251,7 +252,9 @@ impl World {
             nat,
             relay_url: Arc::clone(&self.relay_url),
         };
-        let key = self.matcher.handle_client(self.now, self.now, offer);
+        let key = self
+            .matcher
+            .handle_client(self.now, self.now, offer, PeerSupply::NoPeers);
         self.clients.insert(key, NatClass::of(nat));
         self.tally.clients += 1.0;
         let pause = self.exponential(1.0 / (self.setup.day.clients * SHRUNK));
@@ -266,7 +269,7 @@ impl World {
                     let class = self.clients.remove(&key).unwrap();
                     self.end_client(class, &reply);
                 }
-                Output::Event(_) | Output::Overdue(_) => {}
+                Output::Event(_) | Output::AskPeer(_) => {}
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use slotmap::SparseSecondaryMap;
 
-use crate::matching::{ClientKey, PollKey};
+use crate::matching::{ClientKey, PeerReply, PollKey};
 use crate::wire::nat::NatType;
 
 /// What is to be told of a poll.
@@ -27,12 +27,21 @@ pub(in crate::broker) struct Timeline {
     left: Option<Instant>,
 }
 
-/// A time in which other brokers were asked.
+/// A time in which peers were asked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Borrowing {
     pub(super) from: Instant,
-    pub(super) to: Instant,
-    is_answered: bool,
+    /// When they replied, and what came of it; `None` if the client left first.
+    pub(super) ended: Option<(Instant, PeerOutcome)>,
+}
+
+/// What peers came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PeerOutcome {
+    Answered,
+    Unanswered,
+    /// There was nobody to ask, and there is nothing to tell of it.
+    NotAsked,
 }
 
 /// A proxy that was handed the client's offer.
@@ -113,6 +122,35 @@ impl Timelines {
         });
     }
 
+    /// Peers are asked for the client.
+    pub(in crate::broker) fn peer_asked(&self, now: Instant, client: ClientKey) {
+        self.with(client, |timeline| {
+            timeline.borrowings.push(Borrowing {
+                from: now,
+                ended: None,
+            });
+        });
+    }
+
+    /// The peers that were asked at a time have replied.
+    pub(in crate::broker) fn peer_replied(
+        &self,
+        now: Instant,
+        client: ClientKey,
+        asked_at: Instant,
+        reply: &PeerReply,
+    ) {
+        self.with(client, |timeline| {
+            let mut borrowings = timeline.borrowings.iter_mut();
+            let is_it = |borrowing: &&mut Borrowing| {
+                borrowing.from == asked_at && borrowing.ended.is_none()
+            };
+            if let Some(borrowing) = borrowings.find(is_it) {
+                borrowing.ended = Some((now, PeerOutcome::of(reply)));
+            }
+        });
+    }
+
     /// The engine has forgotten the client.
     pub(in crate::broker) fn leave(&mut self, now: Instant, client: ClientKey) {
         if let Some(timeline) = self.0.remove(client) {
@@ -128,15 +166,6 @@ impl Timelines {
 }
 
 impl Timeline {
-    /// Other brokers were asked in that time.
-    pub(super) fn borrowed(&mut self, from: Instant, to: Instant, is_answered: bool) {
-        self.borrowings.push(Borrowing {
-            from,
-            to,
-            is_answered,
-        });
-    }
-
     pub(super) fn borrowings(&self) -> &[Borrowing] {
         &self.borrowings
     }
@@ -150,18 +179,24 @@ impl Timeline {
         self.left.unwrap_or(end)
     }
 
-    /// The times in which no proxy had the client's offer.
+    /// The times in which nobody had the client's offer.
     pub(super) fn waits(&self, end: Instant) -> Vec<(Instant, Instant)> {
         let left = self.left_or(end);
         let Some(mut waits_since) = self.entered else {
             return Vec::new();
         };
+        let hand_offs = self.hand_offs.iter();
+        let hand_offs = hand_offs.map(|hand_off| (hand_off.at, hand_off.proxy_left));
+        let borrowings = self.borrowings.iter();
+        let borrowings = borrowings.map(|asked| (asked.from, asked.ended.map(|(at, _)| at)));
+        let mut offered: Vec<_> = hand_offs.chain(borrowings).collect();
+        offered.sort_unstable_by_key(|(from, _)| *from);
         let mut waits = Vec::new();
-        for hand_off in &self.hand_offs {
-            if hand_off.at > waits_since {
-                waits.push((waits_since, hand_off.at));
+        for (from, to) in offered {
+            if from > waits_since {
+                waits.push((waits_since, from));
             }
-            waits_since = waits_since.max(hand_off.proxy_left.unwrap_or(left));
+            waits_since = waits_since.max(to.unwrap_or(left));
         }
         if left > waits_since {
             waits.push((waits_since, left));
@@ -170,13 +205,25 @@ impl Timeline {
     }
 }
 
+impl PeerOutcome {
+    fn of(reply: &PeerReply) -> Self {
+        match reply {
+            PeerReply::Answered { .. } => Self::Answered,
+            PeerReply::NotAsked => Self::NotAsked,
+            PeerReply::NoProxy | PeerReply::Unanswered => Self::Unanswered,
+        }
+    }
+}
+
 impl Borrowing {
-    /// What became of it, in a word.
-    pub(super) fn outcome(self) -> &'static str {
-        if self.is_answered {
-            "answered"
-        } else {
-            "unanswered"
+    /// When it ended and what became of it, in a word; `None` if there is nothing
+    /// to tell.
+    pub(super) fn end(self) -> Option<(Instant, &'static str)> {
+        let (at, outcome) = self.ended?;
+        match outcome {
+            PeerOutcome::Answered => Some((at, "answered")),
+            PeerOutcome::Unanswered => Some((at, "unanswered")),
+            PeerOutcome::NotAsked => None,
         }
     }
 }

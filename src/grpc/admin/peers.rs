@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tonic::Status;
 
 use crate::broker::Broker;
-use crate::broker::lending::Terms;
+use crate::broker::loan::Terms;
 use crate::broker::overflow::PeerStatus;
 use crate::grpc::convert::{count, duration, pool};
 use crate::grpc::pages::Page;

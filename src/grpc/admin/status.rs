@@ -13,7 +13,7 @@ use tonic::Status;
 use crate::broker::{Broker, clock};
 use crate::grpc::convert::{count, duration, pool, timestamp, total};
 use crate::grpc::violations::invalid;
-use crate::matching::Stage;
+use crate::matching::ServiceStage;
 use crate::metrics::GaugeSnapshot;
 use crate::metrics::labels::{ClientOutcome, PollOutcome};
 use crate::metrics::latencies::Latencies;
@@ -81,9 +81,9 @@ fn watch_interval(asked: Option<prost_types::Duration>) -> Result<Duration, Stat
 
 fn state(broker: &Broker) -> v1::broker_status::State {
     match broker.stage() {
-        Stage::Serving => v1::broker_status::State::Serving,
-        Stage::LameDuck => v1::broker_status::State::LameDuck,
-        Stage::Draining => v1::broker_status::State::Draining,
+        ServiceStage::Serving => v1::broker_status::State::Serving,
+        ServiceStage::LameDuck => v1::broker_status::State::LameDuck,
+        ServiceStage::Draining => v1::broker_status::State::Draining,
     }
 }
 

@@ -6,7 +6,7 @@ use tonic::Request;
 
 use crate::bridges::BridgeList;
 use crate::broker::Broker;
-use crate::broker::lending::{LoanRequest, NotLent, Supply};
+use crate::broker::loan::{LoanRequest, NotLent, Supply};
 use crate::metrics::labels::{LoanRefusal, Rendezvous};
 use crate::proto::federation::v1;
 use crate::proto::federation::v1::match_offer_response::Outcome;

@@ -10,7 +10,7 @@ use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::broker::lending::Supply;
+use crate::broker::loan::Supply;
 use crate::broker::{Broker, Knowledge, clock};
 use crate::metrics::labels::PeerName;
 use crate::proto::federation::v1;

@@ -1,13 +1,18 @@
 //! What the reference decides when something happens.
 
+use std::time::Duration;
+
 use snowflake_broker::matching::{
-    AnswerOutcome, ClientReply, Denied, Event, HandOff, NoMatch, PollReply,
+    AnswerOutcome, ClientReply, Denied, HandOff, MatchingEvent, NoMatch, PeerSupply, PollReply,
 };
 use snowflake_broker::wire::nat::NatType::{
     self, Moderate, Open, Restricted, Strict, Unknown, Unrestricted,
 };
 
-use super::{ClientState, Poll, PollState, Reference, Said, Time, Whose};
+use super::{ClientState, Output, Poll, PollState, Reference, Time, Whose};
+
+/// How long before its client's deadline a peer is to answer.
+const PEER_MARGIN: Duration = Duration::from_millis(200);
 
 /// Who can serve a client, in the order of preference: PROTOCOL.md, section 6.
 fn pools_for(client: NatType) -> &'static [&'static [NatType]] {
@@ -37,16 +42,14 @@ impl Reference {
     }
 
     pub(super) fn matched(&self) -> impl Iterator<Item = usize> {
-        (0..self.clients.len()).filter(|&client| {
-            matches!(
-                self.clients[client].state,
-                ClientState::Matched { .. } | ClientState::Overdue
-            )
-        })
+        (0..self.clients.len())
+            .filter(|&client| matches!(self.clients[client].state, ClientState::Matched { .. }))
     }
 
     pub(super) fn overdue(&self) -> impl Iterator<Item = usize> {
-        (0..self.clients.len()).filter(|&client| self.clients[client].state == ClientState::Overdue)
+        let is_overdue =
+            |state| matches!(state, ClientState::Matched { is_overdue, .. } if is_overdue);
+        (0..self.clients.len()).filter(move |&client| is_overdue(self.clients[client].state))
     }
 
     pub(super) fn next_due(&self) -> Option<(Time, bool, usize)> {
@@ -56,11 +59,10 @@ impl Reference {
         let clients = self.clients.iter().enumerate();
         let clients = clients.filter_map(|(index, client)| match client.state {
             ClientState::Queued { until } => Some((until, true, index)),
-            ClientState::Matched { rematch_at } => {
+            ClientState::Matched { rematch_at, .. } => {
                 let at = rematch_at.map_or(client.deadline, |at| at.min(client.deadline));
                 Some((at, true, index))
             }
-            ClientState::Overdue => Some((client.deadline, true, index)),
             ClientState::Gone => None,
         });
         polls.chain(clients).min()
@@ -72,36 +74,83 @@ impl Reference {
             self.deny(client, Denied::NoProxy);
         } else if self.clients[client].deadline <= now {
             self.end_client(now, client, AnswerOutcome::TooLate);
-            self.said.push(Said::Client(client, ClientReply::TimedOut));
+            self.said
+                .push(Output::Client(client, ClientReply::TimedOut));
         } else {
-            self.second_chance(now, client);
+            self.second_chance(now, client, true);
         }
     }
 
-    pub(super) fn second_chance(&mut self, now: Time, client: usize) {
-        self.clients[client].state = ClientState::Matched { rematch_at: None };
+    pub(super) fn second_chance(&mut self, now: Time, client: usize, may_ask: bool) {
+        self.clients[client].state = ClientState::Matched {
+            rematch_at: None,
+            is_overdue: false,
+        };
         if !self.may_have_another(now, client) {
             return;
         }
-        match self.idle_poll_for(client) {
-            Some(poll) => self.hand_off(now, poll, client),
-            None => match self.clients[client].whose {
-                Whose::Theirs { .. } => {}
-                Whose::Borrowing => self.clients[client].state = ClientState::Overdue,
-                Whose::Ours => {
-                    self.clients[client].state = ClientState::Overdue;
-                    if !self.draining {
-                        self.said.push(Said::Overdue(client));
-                    }
-                }
-            },
+        if let Some(poll) = self.idle_poll_for(client) {
+            return self.hand_off(now, poll, client);
+        }
+        let has_peers = self.clients[client].supply != PeerSupply::NoPeers;
+        if may_ask && has_peers && self.may_ask_peers(now, client) {
+            self.ask_peer(now, client);
+        }
+        let may_have_another = self.may_have_another(now, client);
+        let client = &mut self.clients[client];
+        if let ClientState::Matched { is_overdue, .. } = &mut client.state {
+            *is_overdue = client.whose == Whose::Ours && may_have_another;
         }
     }
 
-    pub(super) fn may_have_another(&self, now: Time, client: usize) -> bool {
+    /// Peers count once a call that is under way, then once in all, if a proxy may
+    /// have had the offer.
+    pub(super) fn attempts(&self, client: usize) -> usize {
         let client = &self.clients[client];
-        client.hand_offs < self.settings.max_attempts
+        client.hand_offs + client.calls.max(usize::from(client.was_offered))
+    }
+
+    pub(super) fn may_have_another(&self, now: Time, index: usize) -> bool {
+        let client = &self.clients[index];
+        self.attempts(index) < self.settings.max_attempts
             && now + self.settings.min_answer_time <= client.deadline
+    }
+
+    /// Until when an answer of a peer is of use, and until when one may be asked.
+    fn times_of_peers(&self, client: usize) -> [Time; 2] {
+        let deadline = self.clients[client].deadline.saturating_sub(PEER_MARGIN);
+        let last_call = deadline.saturating_sub(self.settings.min_answer_time);
+        [deadline, last_call]
+    }
+
+    fn may_ask_peers(&self, now: Time, client: usize) -> bool {
+        let [_, last_call] = self.times_of_peers(client);
+        !self.draining && now <= last_call
+    }
+
+    /// For a client that nobody has yet, peers are asked once, if one has a proxy.
+    pub(super) fn is_worth_asking(&self, now: Time, index: usize) -> bool {
+        let client = &self.clients[index];
+        client.supply == PeerSupply::Available
+            && client.asked == 0
+            && self.may_ask_peers(now, index)
+    }
+
+    pub(super) fn ask_peer(&mut self, now: Time, index: usize) {
+        self.clients[index].asked += 1;
+        self.clients[index].calls += 1;
+        let attempt = self.attempts(index);
+        self.clients[index].state = self.matched_from(now, attempt);
+        let times = self.times_of_peers(index);
+        self.said.push(Output::AskPeer(index, attempt, times));
+    }
+
+    fn matched_from(&self, now: Time, attempt: usize) -> ClientState {
+        let another = attempt < self.settings.max_attempts;
+        ClientState::Matched {
+            rematch_at: another.then_some(now + self.settings.rematch_after),
+            is_overdue: false,
+        }
     }
 
     pub(super) fn match_or_queue(&mut self, now: Time, client: usize, until: Time) {
@@ -110,6 +159,9 @@ impl Reference {
         }
         if matches!(self.clients[client].whose, Whose::Theirs { .. }) {
             return self.deny(client, Denied::NoneToLend);
+        }
+        if self.is_worth_asking(now, client) {
+            return self.ask_peer(now, client);
         }
         let deadline = self.clients[client].deadline;
         let last_call = deadline.saturating_sub(self.settings.min_answer_time);
@@ -121,20 +173,24 @@ impl Reference {
             self.deny(client, Denied::QueueFull);
         } else {
             self.clients[client].state = ClientState::Queued { until };
-            self.said.push(Said::Event(Event::ClientQueued));
+            self.said.push(Output::Event(MatchingEvent::ClientQueued));
         }
     }
 
     pub(super) fn hand_off_failed(&mut self, now: Time, client: usize) {
         self.clients[client].hand_offs -= 1;
-        let still_offered = self.polls.iter().any(|poll| has_offer_of(poll, client));
-        if still_offered {
-            self.second_chance(now, client);
+        self.attempt_failed(now, client, self.clients[client].deadline, true);
+    }
+
+    pub(super) fn attempt_failed(&mut self, now: Time, client: usize, until: Time, may_ask: bool) {
+        let is_handed = self.polls.iter().any(|poll| has_offer_of(poll, client));
+        if is_handed || self.clients[client].calls > 0 {
+            self.second_chance(now, client, may_ask);
         } else if self.draining {
             self.deny(client, Denied::Draining);
         } else {
             self.clients[client].state = ClientState::Gone;
-            self.match_or_queue(now, client, self.clients[client].deadline);
+            self.match_or_queue(now, client, until);
         }
     }
 
@@ -143,7 +199,7 @@ impl Reference {
         let pools = pools_for(self.clients[client].offer.nat);
         let reserve = match self.clients[client].whose {
             Whose::Theirs { reserve } => reserve,
-            Whose::Ours | Whose::Borrowing => 0,
+            Whose::Ours => 0,
         };
         pools.iter().find_map(|pool| {
             let in_pool = |&poll: &usize| pool.contains(&self.polls[poll].nat);
@@ -169,7 +225,9 @@ impl Reference {
                 if self.may_have_another(now, client) {
                     return Some(client);
                 }
-                self.clients[client].state = ClientState::Matched { rematch_at: None };
+                if let ClientState::Matched { is_overdue, .. } = &mut self.clients[client].state {
+                    *is_overdue = false;
+                }
             }
         }
         None
@@ -181,29 +239,32 @@ impl Reference {
 
     pub(super) fn hand_off(&mut self, now: Time, poll: usize, client: usize) {
         self.polls[poll].state = PollState::Offered { client, since: now };
-        let offered = &mut self.clients[client];
-        offered.hand_offs += 1;
-        let another = offered.hand_offs < self.settings.max_attempts;
-        offered.state = ClientState::Matched {
-            rematch_at: another.then_some(now + self.settings.rematch_after),
-        };
+        self.clients[client].hand_offs += 1;
+        let attempt = self.attempts(client);
+        self.clients[client].state = self.matched_from(now, attempt);
         let hand_off = HandOff {
-            client: offered.key,
-            offer: offered.offer.clone(),
-            attempt: offered.hand_offs,
+            client: self.clients[client].key,
+            offer: self.clients[client].offer.clone(),
+            attempt,
         };
-        self.said.push(Said::Poll(poll, PollReply::Offer(hand_off)));
+        let reply = PollReply::Offer(hand_off);
+        self.said.push(Output::Poll(poll, reply));
     }
 
     pub(super) fn no_match(&mut self, poll: usize, reason: NoMatch) {
         self.polls[poll].state = PollState::Gone;
-        self.said.push(Said::Poll(poll, PollReply::NoMatch(reason)));
+        self.said
+            .push(Output::Poll(poll, PollReply::NoMatch(reason)));
     }
 
     pub(super) fn deny(&mut self, client: usize, reason: Denied) {
         self.clients[client].state = ClientState::Gone;
-        self.said
-            .push(Said::Client(client, ClientReply::Denied(reason)));
+        let reply = if self.clients[client].was_offered {
+            ClientReply::TimedOut
+        } else {
+            ClientReply::Denied(reason)
+        };
+        self.said.push(Output::Client(client, reply));
     }
 
     pub(super) fn end_client(&mut self, now: Time, client: usize, late: AnswerOutcome) {

@@ -1,17 +1,22 @@
-//! The requests of clients, from their arrival to their reply.
+//! The requests of clients, from their arrival to their reply. What is done for a
+//! client the engine decides; here is carried out what it says.
 
 use std::cell::LazyCell;
+use std::future::pending;
 use std::net::IpAddr;
 
-use crate::matching::{ClientOffer, ClientReply};
+use tokio::sync::oneshot::Receiver;
+
+use crate::matching::{ClientKey, ClientOffer, ClientReply, PeerSupply};
 use crate::metrics::labels::{ClientOutcome, Refusal, Rendezvous, Request};
 use crate::wire::candidates;
 use crate::wire::client::ClientPoll;
 use crate::wire::session_description::SessionDescription;
 
 use super::limits::LEFT;
-use super::search::Search;
+use super::overflow::{PeerCalls, PeerEvent, PeerWant};
 use super::trace::ClientTrace;
+use super::waiters::{ClientMessage, Guard, Waiter};
 use super::{Broker, Caller, NoAnswer, Origin, clock};
 
 impl Broker {
@@ -48,19 +53,30 @@ impl Broker {
             is_sent_away,
             is_due: true,
         };
-        let search = Search {
-            broker: self,
-            arrived: caller.arrived,
-            offer: ClientOffer {
-                offer: poll.offer,
+        let peers = self.overflow.as_deref().map(|overflow| {
+            let want = PeerWant {
+                offer: poll.offer.clone(),
                 nat: poll.nat,
-                relay_url,
-            },
-            fingerprint: poll.fingerprint,
-            rendezvous,
-            trace: &trace,
+                fingerprint: poll.fingerprint,
+                rendezvous,
+                traceparent: trace.traceparent(),
+            };
+            PeerCalls::new(overflow, want)
+        });
+        let offer = ClientOffer {
+            offer: poll.offer,
+            nat: poll.nat,
+            relay_url,
         };
-        let reply = search.run().await;
+        let supply = peers
+            .as_ref()
+            .map_or(PeerSupply::NoPeers, PeerCalls::supply);
+        let (key, messages) = self.step(|state, now| {
+            state.add_client(now, offer, trace.timeline(), |matcher, offer| {
+                matcher.handle_client(now, caller.arrived, offer, supply)
+            })
+        });
+        let reply = self.client_reply(key, messages, peers).await;
         toll.lift();
         match reply {
             Some(ClientReply::Answer(answered)) => {
@@ -80,6 +96,48 @@ impl Broker {
                 Err(NoAnswer::NoProxies)
             }
         }
+    }
+
+    /// Does what the engine says for a client, until it has the reply; `None` if the
+    /// broker is dropped. Dropped itself, it takes the client out of the engine, and
+    /// breaks off the calls to peers.
+    pub(super) async fn client_reply(
+        &self,
+        key: ClientKey,
+        mut messages: Receiver<ClientMessage>,
+        mut peers: Option<PeerCalls<'_>>,
+    ) -> Option<ClientReply> {
+        let mut guard = Guard::new(self, Waiter::Client(key));
+        loop {
+            tokio::select! {
+                biased;
+                message = &mut messages => match message.ok()? {
+                    ClientMessage::Reply(reply) => {
+                        guard.finish();
+                        return Some(reply);
+                    }
+                    ClientMessage::AskPeer { ask, at, next } => {
+                        messages = next;
+                        if let Some(peers) = &mut peers {
+                            peers.call(ask, at);
+                        }
+                    }
+                },
+                event = next_event(&mut peers) => self.step(|state, now| match event {
+                    PeerEvent::Supplied => state.matcher.handle_peer_supply(now, key),
+                    PeerEvent::Replied { asked_at, reply } => {
+                        state.peer_replied(now, key, asked_at, reply);
+                    }
+                }),
+            }
+        }
+    }
+}
+
+async fn next_event(peers: &mut Option<PeerCalls<'_>>) -> PeerEvent {
+    match peers {
+        Some(peers) => peers.next_event().await,
+        None => pending().await,
     }
 }
 

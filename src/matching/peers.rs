@@ -1,0 +1,133 @@
+//! Proxies that go from broker to broker: peers' clients get ours, and ours get
+//! theirs.
+
+use std::time::{Duration, Instant};
+
+use super::Matcher;
+use super::deadlines::later;
+use super::hand_off::next_attempt_at;
+use super::outputs::{AnswerOutcome, Answered, AskPeer, ClientReply};
+use super::requests::{Borrower, ClientKey, ClientOffer, PeerReply, PeerSupply, ServiceStage};
+use super::sessions::{Client, ClientOrigin, ClientState};
+
+/// How long before its client gives up a peer is told to: for the way back.
+const PEER_MARGIN: Duration = Duration::from_millis(200);
+
+impl Matcher {
+    /// A client of a peer asks for a proxy. The reply comes as an output, at once
+    /// or later.
+    pub fn handle_borrower(
+        &mut self,
+        now: Instant,
+        borrower: Borrower,
+        offer: ClientOffer,
+    ) -> ClientKey {
+        let latest = later(now, self.settings.client_timeout);
+        let origin = ClientOrigin::Borrower {
+            reserve: borrower.reserve,
+            earlier_hand_offs: borrower.attempt.saturating_sub(1),
+        };
+        let deadline = borrower.deadline.min(latest);
+        self.admit(now, offer, deadline, origin, PeerSupply::NoPeers)
+    }
+
+    /// A peer says to have a proxy for the client. If it is queued and peers were
+    /// not asked for it yet, they are now.
+    pub fn handle_peer_supply(&mut self, now: Instant, key: ClientKey) {
+        self.handle_timeout(now);
+        let Some(client) = self.sessions.client_mut(key) else {
+            return;
+        };
+        client.peers.supplied();
+        if client.state == ClientState::Unmatched && self.may_ask_first(now, key) {
+            self.ask_peers(now, key);
+        }
+    }
+
+    /// The peers that were asked for the client by an [`AskPeer`] have replied.
+    pub fn handle_peer_reply(&mut self, now: Instant, key: ClientKey, reply: PeerReply) {
+        self.handle_timeout(now);
+        let Some(client) = self.sessions.client_mut(key) else {
+            return;
+        };
+        if !client.peers.is_asked() {
+            return;
+        }
+        match reply {
+            PeerReply::Answered {
+                answer,
+                since_asked,
+            } => {
+                let answered = Answered {
+                    answer,
+                    attempts: client.attempts(),
+                    since_hand_off: since_asked,
+                };
+                // What proxies here still answer is late.
+                self.remove_client(now, key, AnswerOutcome::Beaten);
+                self.outputs.client(key, ClientReply::Answer(answered));
+            }
+            PeerReply::NotAsked | PeerReply::NoProxy | PeerReply::Unanswered => {
+                client.peers.ended(reply == PeerReply::Unanswered);
+                let until = later(now, self.settings.client_queue_wait);
+                self.go_on(now, key, until, false);
+            }
+        }
+    }
+
+    /// Whether peers are to be asked for a client that nobody has yet. Once is
+    /// enough: then they had nothing, whatever they say.
+    pub(super) fn may_ask_first(&self, now: Instant, key: ClientKey) -> bool {
+        let client = self.sessions.client(key);
+        client.is_some_and(|client| client.peers.has_untried_supply() && self.may_ask(now, client))
+    }
+
+    /// Whether peers may be asked for a client that is overdue.
+    pub(super) fn may_ask_again(&self, now: Instant, key: ClientKey) -> bool {
+        let client = self.sessions.client(key);
+        client.is_some_and(|client| client.peers.exist() && self.may_ask(now, client))
+    }
+
+    fn may_ask(&self, now: Instant, client: &Client) -> bool {
+        let times = self.times_of_peers(client);
+        self.stage != ServiceStage::Draining && times.is_some_and(|times| now <= times.last_call)
+    }
+
+    fn times_of_peers(&self, client: &Client) -> Option<PeerTimes> {
+        let deadline = client.deadline.checked_sub(PEER_MARGIN)?;
+        let last_call = deadline.checked_sub(self.settings.min_answer_time)?;
+        Some(PeerTimes {
+            deadline,
+            last_call,
+        })
+    }
+
+    /// Has peers asked for a client, which counts as a hand-off while it lasts.
+    pub(super) fn ask_peers(&mut self, now: Instant, key: ClientKey) {
+        let client = self.sessions.client(key);
+        let Some(times) = client.and_then(|client| self.times_of_peers(client)) else {
+            return;
+        };
+        self.leave_queues(key);
+        let Some(client) = self.sessions.ask_peers(key) else {
+            return;
+        };
+        let ask = AskPeer {
+            client: key,
+            attempt: client.attempts(),
+            deadline: times.deadline,
+            last_call: times.last_call,
+        };
+        let wake = next_attempt_at(&self.settings, now, client);
+        self.wake_client(key, wake);
+        self.outputs.ask_peer(ask);
+    }
+}
+
+/// The times until when peers are of use to a client.
+struct PeerTimes {
+    /// To have answered.
+    deadline: Instant,
+    /// To be asked.
+    last_call: Instant,
+}
