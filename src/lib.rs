@@ -5,6 +5,7 @@
 //! - [`wire`]: what the bytes of clients and proxies mean. Pure.
 //! - [`bridges`], [`geoip`], [`matching`], [`metrics`]: knowledge and decisions. Pure.
 //! - [`broker`]: the one facade over them.
+//! - [`rendezvous`]: the bytes of a client's poll, whichever way they come.
 //! - [`http`], [`grpc`], [`sqs`]: the fronts: decode, call the broker, encode; and
 //!   [`federation`], by which the broker calls others.
 //! - [`config`]: every module's settings, from defaults, file, environment and flags.
@@ -36,6 +37,7 @@ pub mod matching;
 pub mod metrics;
 pub mod networks;
 pub mod proto;
+pub mod rendezvous;
 pub mod sqs;
 pub mod telemetry;
 pub mod timespan;

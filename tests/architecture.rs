@@ -7,10 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers; a module imports from those above its own, never from its own.
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 8] = [
     &["wire"],
     &["bridges", "geoip", "matching", "metrics"],
     &["broker"],
+    &["rendezvous"],
     &["federation", "grpc", "http", "sqs"],
     &["config"],
     &["app", "admin_client"],

@@ -10,6 +10,7 @@ use http::request::Parts;
 
 use crate::broker::{Caller, NoAnswer};
 use crate::metrics::labels::{Refusal, Rendezvous};
+use crate::rendezvous;
 use crate::wire::amp_armor;
 use crate::wire::amp_path::{self, InvalidAmpPath};
 use crate::wire::client::encode_error;
@@ -39,8 +40,8 @@ pub(super) async fn poll(front: Arc<HttpFront>, request: Request<Body>) -> Respo
 }
 
 async fn response(front: &HttpFront, caller: Caller, head: Parts) -> Vec<u8> {
-    let (broker, rendezvous) = (&front.broker, Rendezvous::Ampcache);
-    if broker.turns_client_away(caller, rendezvous) {
+    let (broker, way) = (&front.broker, Rendezvous::Ampcache);
+    if rendezvous::turns_away(broker, caller, way) {
         return encode_error(&NoAnswer::OverLimit.to_string());
     }
     // The offer, a part of the path, is held until there is a response.
@@ -48,7 +49,7 @@ async fn response(front: &HttpFront, caller: Caller, head: Parts) -> Vec<u8> {
         Ok(reservation) => reservation,
         Err(no_room) => {
             let reason = no_room.reason();
-            broker.refuse_client(caller, rendezvous, reason, &no_room);
+            rendezvous::refuse(broker, caller, way, reason, &no_room);
             return encode_error(OVERLOADED);
         }
     };
@@ -56,13 +57,13 @@ async fn response(front: &HttpFront, caller: Caller, head: Parts) -> Vec<u8> {
         Ok(poll) => poll,
         Err(invalid) => {
             let reason = Refusal::BadRequest;
-            broker.refuse_client(caller, rendezvous, reason, &invalid);
+            rendezvous::refuse(broker, caller, way, reason, &invalid);
             return encode_error(&invalid.to_string());
         }
     };
     let is_sent_away = body::is_sent_away(&reservation, &head);
     drop(head);
-    let response = broker.exchange(caller, rendezvous, poll.into(), is_sent_away);
+    let response = rendezvous::exchange(broker, caller, way, poll.into(), is_sent_away);
     let response = body::unless_revoked(&reservation, response).await;
     response.unwrap_or_else(|_| encode_error(OVERLOADED))
 }

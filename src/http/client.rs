@@ -11,6 +11,7 @@ use http::Request;
 use crate::broker::{Broker, Caller, NoAnswer};
 use crate::listener::accounts::Reservation;
 use crate::metrics::labels::{Refusal, Rendezvous};
+use crate::rendezvous;
 use crate::wire::client::{ClientPoll, encode_error};
 
 use super::caller::caller;
@@ -26,13 +27,13 @@ pub(super) async fn poll(front: Arc<HttpFront>, request: Request<Body>) -> Respo
     let (body, reservation) = match body::read(&caller, &head, body, &front).await {
         Ok(read) => read,
         Err(unreadable) => {
-            let (rendezvous, reason) = (Rendezvous::Http, unreadable.reason());
-            broker.refuse_client(caller, rendezvous, reason, &unreadable);
+            let reason = unreadable.reason();
+            rendezvous::refuse(broker, caller, Rendezvous::Http, reason, &unreadable);
             return error::unreadable(unreadable);
         }
     };
     let is_legacy = ClientPoll::is_legacy(&body);
-    if broker.turns_client_away(caller, Rendezvous::Http) {
+    if rendezvous::turns_away(broker, caller, Rendezvous::Http) {
         return if is_legacy {
             error::over_limit()
         } else {
@@ -51,7 +52,7 @@ pub(super) async fn poll(front: Arc<HttpFront>, request: Request<Body>) -> Respo
     let is_sent_away = body::is_sent_away(&reservation, &head);
     // The head may be long, and is of no more use while the client waits.
     drop(head);
-    let exchange = broker.exchange(caller, Rendezvous::Http, body, is_sent_away);
+    let exchange = rendezvous::exchange(broker, caller, Rendezvous::Http, body, is_sent_away);
     unless_revoked(&reservation, exchange.map(body::json)).await
 }
 
@@ -73,14 +74,14 @@ async fn legacy_poll(
     let poll = match ClientPoll::decode_legacy(&body, nat.as_deref()) {
         Ok(poll) => poll,
         Err(invalid) => {
-            let (rendezvous, reason) = (Rendezvous::Http, Refusal::BadRequest);
-            broker.refuse_client(caller, rendezvous, reason, &invalid);
+            let reason = Refusal::BadRequest;
+            rendezvous::refuse(broker, caller, Rendezvous::Http, reason, &invalid);
             return error::bad_request();
         }
     };
     drop(nat);
     drop(body);
-    let asked = broker.ask(caller, Rendezvous::Http, poll, is_sent_away);
+    let asked = rendezvous::ask(broker, caller, Rendezvous::Http, poll, is_sent_away);
     match asked.await {
         Ok(answer) => body::json(answer.text()),
         Err(no_answer) => error::legacy(no_answer),

@@ -7,9 +7,10 @@ use axum::body::Body;
 use axum::response::Response;
 use http::Request;
 
-use crate::broker::{Broker, Caller, clock, refusals};
+use crate::broker::{Broker, Caller, clock};
 use crate::listener::{ConnectionHandle, KeepOpenGuard};
 use crate::metrics::labels::{self, Refusal};
+use crate::rendezvous::refusals;
 use crate::wire::answer::ProxyAnswer;
 use crate::wire::proxy::{PollStatus, ProxyPoll};
 

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use crate::broker::{Caller, Origin, clock};
 use crate::metrics::labels::{Refusal, Rendezvous};
+use crate::rendezvous;
 
 use super::{CallError, Cause, ClientId, Front, InvalidClientId, Message, Queue, ReplyQueue};
 
@@ -52,7 +53,8 @@ impl<Q: Queue> Front<Q> {
         broker.metrics().queue_message_received(message.age);
         match self.examine(message.client_id, message.body.len(), message.age) {
             Ok(client) => {
-                let response = broker.exchange(caller, way, message.body.into(), || false);
+                let response =
+                    rendezvous::exchange(broker, caller, way, message.body.into(), || false);
                 // If its response would go nowhere, the message is left, and too
                 // old when it is seen again.
                 let Some((to, response)) = self.with_reply_queue(&client, response).await else {
@@ -61,7 +63,7 @@ impl<Q: Queue> Front<Q> {
                 self.reply(&to, response).await;
             }
             Err(undeliverable) => {
-                broker.refuse_client(caller, way, undeliverable.reason(), &undeliverable);
+                rendezvous::refuse(broker, caller, way, undeliverable.reason(), &undeliverable);
             }
         }
         self.noted(self.queue.delete(&message.receipt).await);

@@ -1,4 +1,4 @@
-//! Requests that are turned away, and why, in the log: but not each of them,
+//! Log lines of requests that are turned away: but not of each of them,
 //! for whoever wants can provoke any number.
 
 use std::fmt::Display;
@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use tracing::Level;
 
+use crate::broker::clock;
 use crate::metrics::labels::Request;
 use crate::telemetry::{Kind, LogLimit};
-
-use super::clock;
 
 const PERIOD: Duration = Duration::from_mins(1);
 const LINES: u32 = 10;

@@ -1,0 +1,77 @@
+//! The bytes of a client's poll, whichever way they come: decode, ask, encode.
+
+pub mod refusals;
+
+use std::error::Error;
+
+use bytes::Bytes;
+
+use crate::broker::{Broker, Caller, NoAnswer};
+use crate::metrics::labels::{Refusal, Rendezvous, Request};
+use crate::wire::client::{ClientPoll, encode_answer, encode_error};
+use crate::wire::session_description::SessionDescription;
+
+/// The response to a poll in today's form; see [`Broker::client_poll`].
+pub async fn exchange(
+    broker: &Broker,
+    caller: Caller,
+    rendezvous: Rendezvous,
+    body: Bytes,
+    is_sent_away: impl Fn() -> bool,
+) -> Vec<u8> {
+    let poll = match ClientPoll::decode(&body) {
+        Ok(poll) => poll,
+        Err(invalid) => {
+            refuse(broker, caller, rendezvous, Refusal::BadRequest, &invalid);
+            return encode_error(&invalid.to_string());
+        }
+    };
+    drop(body);
+    match ask(broker, caller, rendezvous, poll, is_sent_away).await {
+        Ok(answer) => encode_answer(&answer),
+        Err(no_answer) => encode_error(&no_answer.to_string()),
+    }
+}
+
+/// Asks for a proxy; if too many clients did from where this one is, the log says
+/// so. See [`Broker::client_poll`].
+pub async fn ask(
+    broker: &Broker,
+    caller: Caller,
+    rendezvous: Rendezvous,
+    poll: ClientPoll,
+    is_sent_away: impl Fn() -> bool,
+) -> Result<SessionDescription, NoAnswer> {
+    let answered = broker
+        .client_poll(caller, rendezvous, poll, is_sent_away)
+        .await;
+    if answered == Err(NoAnswer::OverLimit) {
+        refusals::log_limit(Request::ClientPoll);
+    }
+    answered
+}
+
+/// Returns true if a client's request is turned away before it is read, as too many
+/// came from where it is. If so, that is counted and logged.
+pub fn turns_away(broker: &Broker, caller: Caller, rendezvous: Rendezvous) -> bool {
+    let is_over = broker.is_over_limit(Request::ClientPoll, caller.origin);
+    if is_over {
+        broker.metrics().bad_client_poll(rendezvous, Refusal::Limit);
+        refusals::log_limit(Request::ClientPoll);
+    }
+    is_over
+}
+
+/// Counts and logs a client's request that is not taken for a poll, and has it paid
+/// for if its sender is to blame.
+pub fn refuse(
+    broker: &Broker,
+    caller: Caller,
+    rendezvous: Rendezvous,
+    reason: Refusal,
+    why: &dyn Error,
+) {
+    broker.metrics().bad_client_poll(rendezvous, reason);
+    refusals::log(Request::ClientPoll, &why);
+    broker.charge_refused(Request::ClientPoll, caller.origin, reason);
+}
