@@ -120,7 +120,7 @@ impl Observer for Unobserved {
     fn closed(&self) {}
     fn dropped(&self, _reason: DropCause) {}
     fn accept_failed(&self, _error: &io::Error) {}
-    fn handshake_failed(&self, _in_time: bool) {}
+    fn handshake_failed(&self, _error: Option<&io::Error>) {}
     fn tls_in_the_clear(&self) {}
 }
 

@@ -1,18 +1,18 @@
 //! The gRPC front: what operators ask of a running broker, and have it do; and
 //! [`federation`], where other brokers ask for proxies.
 //!
-//! [`serve`] is the server: who calls is found out by [`auth`] before any
-//! service is asked, and the connections come from [`accept`].
+//! [`admin_server`] is the server: the caller is found out by [`auth`] before any
+//! service is asked, and connections come to an [`endpoint`].
 
-pub mod accept;
 pub mod admin;
 pub mod auth;
-pub mod connection;
 mod convert;
+mod deadline;
+pub mod endpoint;
 pub mod federation;
 mod identify;
 mod pages;
-pub mod places;
+pub mod role;
 pub mod settings;
 mod slow_down;
 mod update;
@@ -26,60 +26,55 @@ use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use rustls::ServerConfig;
-use tokio_stream::Stream;
-use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use tonic::transport::Server;
+use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tracing::Level;
 
 use crate::broker::clock;
+use crate::listener::{Closing, KeepAlive, PeerIdentity, Serve, Server};
 use crate::metrics::Metrics;
 use crate::metrics::labels::GrpcListener;
 use crate::proto::DESCRIPTORS;
 use crate::proto::admin::v1::admin_server::AdminServer;
 use crate::telemetry::{Kind, LogLimit};
 
-use accept::Entrance;
 use admin::AdminService;
 use auth::Access;
-use connection::{ConnectInfo, Connection};
-use identify::{Gatekeeper, Identify};
+use endpoint::{EndpointLimits, TlsEndpoint};
+use identify::{CallerAuth, Guarded};
 
 /// The largest request that is read, in bytes: some 20,000 bridges.
 const REQUEST_MAX: usize = 4 << 20;
-/// Calls at a time over one connection.
-const STREAMS_MAX: u32 = 256;
-/// The largest head of a request, in bytes; a token is in it.
-const HEAD_MAX: u32 = 16 * 1024;
-/// How often a caller is asked whether it is still there.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
-/// How long it may take to say so.
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Calls at a time over one connection, and its pings.
+const LIMITS: EndpointLimits = EndpointLimits {
+    max_streams: 256,
+    keep_alive: KeepAlive {
+        interval: Duration::from_secs(20),
+        timeout: Duration::from_secs(10),
+    },
+};
 
 /// So many refusals are logged in a period.
 const LOGGED_MAX: u32 = 10;
 const LOG_PERIOD: Duration = Duration::from_mins(1);
 const REFUSED: Kind = Kind::new(Level::WARN, "admin.listen: refused calls");
 
-/// Who comes in; what a reload replaces.
+/// Those who may call the administration, and its endpoint; both are replaced by a reload.
 #[derive(Debug)]
-pub struct Gate {
+pub struct AdminAuth {
     access: Arc<ArcSwap<Access>>,
-    entrance: Arc<Entrance>,
+    endpoint: Arc<TlsEndpoint>,
     refusals: LogLimit,
 }
 
-impl Gate {
+impl AdminAuth {
     /// Lets in whom `access` knows, over TLS if there is a configuration of it.
     pub fn new(access: Access, tls: Option<ServerConfig>, metrics: Arc<Metrics>) -> Self {
-        let access = Arc::new(ArcSwap::from_pointee(access));
-        let current = Arc::clone(&access);
-        let knows = move |names: &[String]| current.load().knows_certificate(names);
         Self {
-            access,
-            entrance: Arc::new(Entrance::new(GrpcListener::Admin, tls, knows, metrics)),
+            access: Arc::new(ArcSwap::from_pointee(access)),
+            endpoint: TlsEndpoint::new(GrpcListener::Admin, tls, metrics),
             refusals: LogLimit::new(REFUSED, LOGGED_MAX, LOG_PERIOD),
         }
     }
@@ -88,12 +83,7 @@ impl Gate {
     /// the new rules from the next call on.
     pub fn set(&self, access: Access, tls: Option<ServerConfig>) {
         self.access.store(Arc::new(access));
-        self.entrance.set_tls(tls);
-    }
-
-    /// Where connections come in.
-    pub fn entrance(&self) -> Arc<Entrance> {
-        Arc::clone(&self.entrance)
+        self.endpoint.set_tls(tls);
     }
 
     fn log_refusal(&self, why: &Status) {
@@ -104,58 +94,43 @@ impl Gate {
     }
 }
 
-impl Gatekeeper for Gate {
-    fn identify(&self, request: &mut Parts, connection: &ConnectInfo) -> Result<(), Status> {
+impl CallerAuth for AdminAuth {
+    fn identify(&self, request: &mut Parts, peer: &PeerIdentity) -> Result<(), Status> {
         let authorization = request.headers.get(AUTHORIZATION);
         let authorization = authorization.map(HeaderValue::as_bytes);
-        let identified = self.access.load().identify(connection, authorization);
+        let identified = self.access.load().identify(peer, authorization);
         let principal = identified.inspect_err(|status| self.log_refusal(status))?;
         request.extensions.insert(principal);
         Ok(())
     }
 
-    fn entrance(&self) -> &Entrance {
-        &self.entrance
+    fn endpoint(&self) -> &TlsEndpoint {
+        &self.endpoint
     }
 }
 
-/// Why calls cannot be answered.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The descriptors that the build made are of no use.
-    #[error(transparent)]
-    Descriptors(#[from] tonic_reflection::server::Error),
-    /// The connections ended in an error.
-    #[error(transparent)]
-    Transport(#[from] tonic::transport::Error),
-}
-
-/// Answers calls until `closing` is cancelled, and then those that are under
-/// way.
-pub async fn serve(
-    incoming: impl Stream<Item = std::io::Result<Connection>>,
-    gate: Arc<Gate>,
+/// The server of the administration, until `closing` ends it.
+///
+/// # Errors
+/// If the descriptors that the build made are of no use.
+pub fn admin_server(
+    auth: &Arc<AdminAuth>,
     admin: AdminService,
     health: HealthReporter,
-    closing: CancellationToken,
-) -> Result<(), ServeError> {
+    closing: Closing,
+) -> Result<Server<impl Serve>, tonic_reflection::server::Error> {
     let health = HealthServer::new(HealthService::from_health_reporter(health));
-    Server::builder()
-        .max_concurrent_streams(STREAMS_MAX)
-        .http2_max_header_list_size(HEAD_MAX)
-        .http2_keepalive_interval(Some(PING_INTERVAL))
-        .http2_keepalive_timeout(Some(PING_TIMEOUT))
-        .layer(Identify::by(gate))
-        .add_service(AdminServer::new(admin).max_decoding_message_size(REQUEST_MAX))
+    let routes = Routes::new(AdminServer::new(admin).max_decoding_message_size(REQUEST_MAX))
         .add_service(health)
         .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?)
-        .serve_with_incoming_shutdown(incoming, closing.cancelled_owned())
-        .await?;
-    Ok(())
+        .add_service(reflection().build_v1alpha()?);
+    let service = Guarded::new(routes.into_axum_router(), Arc::clone(auth), Duration::MAX);
+    let access = Arc::clone(&auth.access);
+    let knows = move |names: &[String]| access.load().knows_certificate(names);
+    Ok(auth.endpoint.server(service, LIMITS, knows, closing))
 }
 
-/// Tells callers what is spoken here.
+/// Tells callers which services are spoken here.
 fn reflection() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)

@@ -1,5 +1,5 @@
-//! Sockets and connections: accept, TLS, HTTP/1.1 and HTTP/2, time limits.
-//! Knows nothing of what is served.
+//! Sockets of TCP and Unix, and connections: accept, TLS, HTTP/1.1 and HTTP/2, limits
+//! and time-outs. Knows nothing of what is served.
 
 pub mod accounts;
 mod activity;
@@ -20,18 +20,24 @@ mod rules;
 mod server;
 mod serving;
 mod settings;
+mod slots;
+mod socket;
 mod stream;
 mod streams;
+mod unix;
 mod unwritten;
 mod version;
 mod write_through;
 
-pub use authority::AuthorityRewriter;
 pub use bind::bind;
 pub use closing::{Closing, ClosingStage};
-pub use handshake::ChooseTls;
-pub use identity::RemoteAddress;
+pub use handshake::{ChooseTls, SwappableTls};
+pub use identity::{PeerIdentity, RemoteAddress};
 pub use keep_open::{ConnectionHandle, KeepOpenGuard};
 pub use observer::{DropCause, Observer};
-pub use server::{Serve, Server};
+pub use rules::KeepAlive;
+pub use server::{Http2Only, Serve, Server};
 pub use settings::{SOCKETS, Settings};
+pub use slots::{CallerSlots, SLOTS_MAX, SlotHolder, SlotLimit};
+pub use socket::ListenSocket;
+pub use stream::ByteStream;

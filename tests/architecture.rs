@@ -32,7 +32,14 @@ const PLUMBING: [&str; 9] = [
     "tls",
 ];
 /// Plumbing that other plumbing is made of.
-const BASE: [&str; 5] = ["backoff", "causes", "file_access", "networks", "timespan"];
+const BASE: [&str; 6] = [
+    "backoff",
+    "causes",
+    "file_access",
+    "networks",
+    "timespan",
+    "tls",
+];
 /// Opens nothing, waits for nothing, reads no clock, draws no lots.
 const PURE: [&str; 10] = [
     "backoff",

@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use crate::broker::limits::Limits;
 use crate::broker::{Broker, clock};
 use crate::config::Config;
-use crate::grpc::Gate;
+use crate::grpc::AdminAuth;
 use crate::http::ReadMetricsLog;
 use crate::listener::accounts::Bounds;
 use crate::metrics::Metrics;
@@ -32,7 +32,7 @@ pub(super) struct Components {
     pub(super) metrics_log: Option<ReadMetricsLog>,
     pub(super) exports: Exports,
     /// The check of who may call the administration.
-    pub(super) gate: Arc<Gate>,
+    pub(super) admin_auth: Arc<AdminAuth>,
     pub(super) peers: Peers,
     pub(super) locks: Locks,
     /// The memory that peers may take.
@@ -88,7 +88,7 @@ impl Components {
         peers.set(&broker, &config.federation, peer_tls);
         Ok(Self {
             broker: Arc::new(broker),
-            gate: Arc::new(Gate::new(access, tls, Arc::clone(&metrics))),
+            admin_auth: Arc::new(AdminAuth::new(access, tls, Arc::clone(&metrics))),
             metrics,
             certificates,
             metrics_log: persistence::reader(&usable),

@@ -10,17 +10,14 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow, ensure};
 use rustls::{ClientConfig, ServerConfig};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 use tonic_health::server::HealthReporter;
 
 use crate::broker::Broker;
 use crate::federation::settings::PeerSettings;
 use crate::federation::{Federation, Settings};
-use crate::grpc::accept::{self, Listener};
-use crate::grpc::federation::{self as lender, Gate};
-use crate::listener;
+use crate::grpc::federation::{PeerAuth, lender};
+use crate::listener::{self, Closing};
 use crate::metrics::Metrics;
 use crate::proto::federation::v1::federation_server;
 use crate::tls::mutual::{self, Clients};
@@ -31,9 +28,6 @@ use super::systemd::sockets::{self, Inherited, Sockets};
 use super::{health, random};
 
 use dialer::Dialer;
-
-/// The most connections that wait for the server to take them.
-const INCOMING_MAX: usize = 16;
 
 /// Both sides of TLS, made of the same certificate.
 #[derive(Clone, Debug)]
@@ -98,7 +92,7 @@ pub(super) async fn open(
 #[derive(Clone)]
 pub(super) struct Peers {
     federation: Arc<Federation>,
-    gate: Arc<Gate>,
+    auth: Arc<PeerAuth>,
     dialer: Arc<Dialer>,
     discover: watch::Sender<Option<String>>,
 }
@@ -109,10 +103,10 @@ impl Peers {
         let dialer = Arc::new(Dialer::default());
         let dial = Arc::clone(&dialer);
         let federation = Federation::new(dial, Arc::clone(metrics), random::seed()?);
-        let gate = Gate::new(BTreeSet::new(), None, Arc::clone(metrics));
+        let auth = PeerAuth::new(BTreeSet::new(), None, Arc::clone(metrics));
         Ok(Self {
             federation: Arc::new(federation),
-            gate: Arc::new(gate),
+            auth: Arc::new(auth),
             dialer,
             discover: watch::Sender::default(),
         })
@@ -128,7 +122,7 @@ impl Peers {
     pub(super) fn set(&self, broker: &Broker, settings: &Settings, tls: Option<Tls>) {
         let (server, client) = tls.map(|tls| (tls.server, tls.client)).unzip();
         let names = settings.peers.iter().map(PeerSettings::id);
-        self.gate.set(names.collect(), server);
+        self.auth.set(names.collect(), server);
         self.dialer.set(client);
         broker.set_lending(settings.lending());
         self.federation.configure(settings);
@@ -136,12 +130,12 @@ impl Peers {
     }
 
     /// Asks others from now on, and answers those who come by the listeners. Ends
-    /// what would go on for ever when `closing` is cancelled.
+    /// what would go on for ever when `closing` ends it.
     pub(super) fn start(
         &self,
         broker: &Arc<Broker>,
         listeners: Vec<TcpListener>,
-        closing: CancellationToken,
+        closing: Closing,
     ) {
         tokio::spawn(Arc::clone(&self.federation).run());
         let discovered = discovery::keep(self.discover.subscribe(), self.federation());
@@ -156,22 +150,9 @@ impl Peers {
             broker.watch_stage(),
             service,
         ));
-        let (connections, incoming) = mpsc::channel(INCOMING_MAX);
+        let server = Arc::new(lender(&self.auth, Arc::clone(broker), health, closing));
         for listener in listeners {
-            let (entrance, connections) = (self.gate.entrance(), connections.clone());
-            tokio::spawn(accept::run(Listener::Tcp(listener), entrance, connections));
+            tokio::spawn(Arc::clone(&server).run(listener));
         }
-        let serving = lender::serve(
-            ReceiverStream::new(incoming),
-            Arc::clone(&self.gate),
-            Arc::clone(broker),
-            health,
-            closing,
-        );
-        tokio::spawn(async move {
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "lending to other brokers has failed");
-            }
-        });
     }
 }

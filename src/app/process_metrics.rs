@@ -106,8 +106,8 @@ impl Observer for Connections {
         }
     }
 
-    fn handshake_failed(&self, in_time: bool) {
-        self.metrics.handshake_failed(if in_time {
+    fn handshake_failed(&self, error: Option<&io::Error>) {
+        self.metrics.handshake_failed(if error.is_some() {
             HandshakeFailure::Error
         } else {
             self.log("it is over listener.tls_handshake_timeout");
@@ -176,7 +176,7 @@ impl Observer for OperatorConnections {
         }
     }
 
-    fn handshake_failed(&self, _in_time: bool) {}
+    fn handshake_failed(&self, _error: Option<&io::Error>) {}
 
     fn tls_in_the_clear(&self) {
         if let Some(suppressed) = self.tls_in_the_clear.admit(clock::now()) {

@@ -20,7 +20,7 @@ use crate::broker::{Broker, clock};
 use crate::config::{Config, Inputs, Loaded};
 use crate::http::{self, Endpoints, ReadMetricsLog};
 use crate::listener::accounts::{Accounts, Bounds};
-use crate::listener::{self, Closing, Server};
+use crate::listener::{self, Closing, ClosingStage, Server};
 use crate::metrics::Metrics;
 use crate::telemetry;
 use crate::telemetry::{LogControl, LogStyle};
@@ -97,7 +97,7 @@ struct Started {
     exports: Exports,
     persistence: JoinHandle<()>,
     close_persistence: CancellationToken,
-    close_federation: CancellationToken,
+    close_federation: Closing,
     operator_port: OperatorPort,
     /// Cancelled when the program is told to stop.
     stopping: CancellationToken,
@@ -121,7 +121,7 @@ impl Started {
             persistence,
             metrics_log,
             mut exports,
-            gate,
+            admin_auth,
             peers,
             locks,
             bounds,
@@ -176,12 +176,12 @@ impl Started {
             server: Arc::clone(&server),
             endpoints,
             log: log.clone(),
-            gate: Arc::clone(&gate),
+            admin_auth: Arc::clone(&admin_auth),
             peers: peers.clone(),
         };
         let reloads = Reloads::start(inputs, loaded, targets);
         tokio::spawn(report_certificates(reloads.clone()));
-        let close_federation = CancellationToken::new();
+        let close_federation = Closing::default();
         peers.start(&broker, peer_sockets, close_federation.clone());
         let stopping = CancellationToken::new();
         let administration = Administration::new(
@@ -192,7 +192,7 @@ impl Started {
             stopping.clone(),
         );
         Ok(Self {
-            admin: Admin::start(admin_sockets, gate, &broker, administration),
+            admin: Admin::start(admin_sockets, &admin_auth, &broker, administration)?,
             tasks: ServerTasks {
                 broker,
                 closing,
@@ -232,7 +232,7 @@ impl Started {
         let deadline = clock::now() + timeouts.total() + SAVING_PATIENCE;
         let ending = self.tasks.stop(signals, timeouts).await;
         self.admin.close();
-        self.close_federation.cancel();
+        self.close_federation.advance(ClosingStage::Closing);
         self.close_persistence.cancel();
         let export_patience = match ending {
             ShutdownOutcome::AtOnce => SAVING_PATIENCE,

@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_stream::Stream;
-use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt as _};
 
@@ -25,6 +24,7 @@ use super::auth::Principal;
 use super::convert::timestamp;
 use super::violations::invalid;
 use crate::broker::{Broker, clock};
+use crate::listener::Closing;
 use crate::proto::admin::v1;
 use crate::proto::admin::v1::admin_server::Admin;
 
@@ -40,16 +40,12 @@ pub struct AdminService {
     /// before it has left.
     changes: Mutex<()>,
     /// Cancelled when the broker ends: no call is to keep it.
-    closing: CancellationToken,
+    closing: Closing,
 }
 
 impl AdminService {
-    /// Speaks for this broker until `closing` is cancelled.
-    pub fn new(
-        broker: Arc<Broker>,
-        operations: Arc<dyn Operations>,
-        closing: CancellationToken,
-    ) -> Self {
+    /// Speaks for this broker until `closing` ends it.
+    pub fn new(broker: Arc<Broker>, operations: Arc<dyn Operations>, closing: Closing) -> Self {
         Self {
             broker,
             operations,

@@ -5,44 +5,34 @@ use std::fmt;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
-use serde::{Deserialize, Serialize};
 use tonic::{Request, Status};
 
-use super::connection::ConnectInfo;
+use super::role::AdminRole;
 use super::settings::Settings;
-
-/// The rights of a caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Look.
-    Viewer,
-    /// Look and change.
-    Operator,
-}
+use crate::listener::PeerIdentity;
 
 /// A caller that is known; an extension of each request. Displays as the log names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     name: String,
-    role: Role,
+    role: AdminRole,
 }
 
 /// The callers that are known, and their roles.
 #[derive(Debug)]
 pub struct Access {
     /// By the DNS or URI name of a certificate.
-    certificates: BTreeMap<String, Role>,
-    tokens: Vec<Token>,
+    certificates: BTreeMap<String, AdminRole>,
+    tokens: Vec<TokenDigest>,
     trusts_loopback: bool,
 }
 
 /// A bearer token. Its digest is kept, so that every comparison is of the same
 /// length.
 #[derive(Debug)]
-struct Token {
+struct TokenDigest {
     owner: String,
-    role: Role,
+    role: AdminRole,
     digest: Digest,
 }
 
@@ -52,16 +42,16 @@ impl Access {
     pub fn new(settings: &Settings, secrets: &[String]) -> Self {
         let viewers = settings.tls.viewers.iter();
         let operators = settings.tls.operators.iter();
-        let viewers = viewers.map(|name| (name.clone(), Role::Viewer));
+        let viewers = viewers.map(|name| (name.clone(), AdminRole::Viewer));
         // Whoever is named as both is an operator.
-        let operators = operators.map(|name| (name.clone(), Role::Operator));
+        let operators = operators.map(|name| (name.clone(), AdminRole::Operator));
         let tokens = settings.tokens.iter().zip(secrets);
         let certificates: BTreeMap<_, _> = viewers.chain(operators).collect();
         Self {
             trusts_loopback: !settings.authenticates() && certificates.is_empty(),
             certificates,
             tokens: tokens
-                .map(|(token, secret)| Token {
+                .map(|(token, secret)| TokenDigest {
                     owner: token.name.clone(),
                     role: token.role,
                     digest: digest(&SHA256, secret.as_bytes()),
@@ -70,26 +60,29 @@ impl Access {
         }
     }
 
-    /// Identifies who calls over this connection, with this `authorization`.
+    /// Identifies the caller over this connection, with this `authorization`.
     pub fn identify(
         &self,
-        connection: &ConnectInfo,
+        peer: &PeerIdentity,
         authorization: Option<&[u8]>,
     ) -> Result<Principal, Status> {
-        if let ConnectInfo::Unix { uid } = connection {
+        if let PeerIdentity::Unix { uid } = peer {
             let name = uid.map_or_else(|| "a local user".to_owned(), |uid| format!("uid {uid}"));
-            return Ok(Principal::new(name, Role::Operator));
+            return Ok(Principal::new(name, AdminRole::Operator));
         }
-        if let Some(principal) = self.by_certificate(connection.certificate_names()) {
+        if let Some(principal) = self.by_certificate(peer.certificate_names()) {
             return Ok(principal);
         }
         if let Some(authorization) = authorization {
             return self.by_token(authorization);
         }
-        if self.trusts_loopback && connection.is_loopback() {
-            return Ok(Principal::new("a local user".to_owned(), Role::Operator));
+        if self.trusts_loopback && peer.is_loopback() {
+            return Ok(Principal::new(
+                "a local user".to_owned(),
+                AdminRole::Operator,
+            ));
         }
-        Err(match connection.certificate_names() {
+        Err(match peer.certificate_names() {
             [] => Status::unauthenticated("send a bearer token or a client certificate"),
             _ => Status::unauthenticated("no role is given to the names of the client certificate"),
         })
@@ -116,8 +109,9 @@ impl Access {
             ));
         };
         let sent = digest(&SHA256, secret);
-        let is_sent =
-            |token: &&Token| verify_slices_are_equal(token.digest.as_ref(), sent.as_ref()).is_ok();
+        let is_sent = |token: &&TokenDigest| {
+            verify_slices_are_equal(token.digest.as_ref(), sent.as_ref()).is_ok()
+        };
         match self.tokens.iter().find(is_sent) {
             Some(token) => Ok(Principal::new(format!("token {}", token.owner), token.role)),
             None => Err(Status::unauthenticated("the bearer token is not known")),
@@ -136,7 +130,7 @@ fn bearer(authorization: &[u8]) -> Option<&[u8]> {
 }
 
 impl Principal {
-    fn new(name: String, role: Role) -> Self {
+    fn new(name: String, role: AdminRole) -> Self {
         Self { name, role }
     }
 
@@ -144,7 +138,7 @@ impl Principal {
     pub fn operator<T>(request: &Request<T>) -> Result<Self, Status> {
         let principal = request.extensions().get::<Self>();
         match principal {
-            Some(principal) if principal.role >= Role::Operator => Ok(principal.clone()),
+            Some(principal) if principal.role >= AdminRole::Operator => Ok(principal.clone()),
             Some(_) => Err(Status::permission_denied("this needs the role operator")),
             None => Err(Status::unauthenticated("nobody known calls")),
         }
@@ -176,7 +170,7 @@ mod tests {
             },
             tokens: vec![TokenSettings {
                 name: "prometheus".to_owned(),
-                role: Role::Viewer,
+                role: AdminRole::Viewer,
                 file: "token".into(),
             }],
             ..Settings::default()
@@ -184,15 +178,15 @@ mod tests {
         Access::new(&settings, &[SECRET.to_owned()])
     }
 
-    fn over_tcp(names: &[&str]) -> ConnectInfo {
-        ConnectInfo::Tcp {
+    fn over_tcp(names: &[&str]) -> PeerIdentity {
+        PeerIdentity::Tcp {
             is_loopback: true,
             certificate_names: names.iter().map(|&name| name.to_owned()).collect(),
-            caller: None,
+            holder: None,
         }
     }
 
-    fn role(names: &[&str], authorization: Option<&str>) -> Result<Role, Code> {
+    fn role(names: &[&str], authorization: Option<&str>) -> Result<AdminRole, Code> {
         let authorization = authorization.map(str::as_bytes);
         let principal = access().identify(&over_tcp(names), authorization);
         principal
@@ -202,11 +196,11 @@ mod tests {
 
     #[test]
     fn certificates_name_roles() {
-        assert_eq!(role(&["alice.example"], None), Ok(Role::Operator));
-        assert_eq!(role(&["bob.example"], None), Ok(Role::Viewer));
-        assert_eq!(role(&["both.example"], None), Ok(Role::Operator));
+        assert_eq!(role(&["alice.example"], None), Ok(AdminRole::Operator));
+        assert_eq!(role(&["bob.example"], None), Ok(AdminRole::Viewer));
+        assert_eq!(role(&["both.example"], None), Ok(AdminRole::Operator));
         let both = ["bob.example", "alice.example"];
-        assert_eq!(role(&both, None), Ok(Role::Operator));
+        assert_eq!(role(&both, None), Ok(AdminRole::Operator));
         for nobody in [&["Alice.example"][..], &["x.alice.example"], &[]] {
             assert_eq!(role(nobody, None), Err(Code::Unauthenticated));
         }
@@ -215,10 +209,10 @@ mod tests {
     #[test]
     fn tokens_are_compared_whole() {
         let bearer = |token: &str| role(&[], Some(&format!("Bearer {token}")));
-        assert_eq!(bearer(SECRET), Ok(Role::Viewer));
+        assert_eq!(bearer(SECRET), Ok(AdminRole::Viewer));
         assert_eq!(
             role(&[], Some(&format!("bearer  {SECRET}"))),
-            Ok(Role::Viewer)
+            Ok(AdminRole::Viewer)
         );
         for wrong in ["", "a", &SECRET[1..], &SECRET[..26], &format!("{SECRET}x")] {
             assert_eq!(bearer(wrong), Err(Code::Unauthenticated), "{wrong}");
@@ -231,11 +225,11 @@ mod tests {
     fn this_machine_is_trusted_where_nobody_else_can_be_told() {
         let open = Access::new(&Settings::default(), &[]);
         let local = open.identify(&over_tcp(&[]), None).unwrap();
-        assert_eq!(local.role, Role::Operator);
-        let far = ConnectInfo::Tcp {
+        assert_eq!(local.role, AdminRole::Operator);
+        let far = PeerIdentity::Tcp {
             is_loopback: false,
             certificate_names: Vec::new().into(),
-            caller: None,
+            holder: None,
         };
         let far = open.identify(&far, None).unwrap_err();
         assert_eq!(far.code(), Code::Unauthenticated);
@@ -244,11 +238,11 @@ mod tests {
 
     #[test]
     fn whoever_opens_the_socket_is_an_operator() {
-        let unix = ConnectInfo::Unix { uid: Some(1000) };
+        let unix = PeerIdentity::Unix { uid: Some(1000) };
         let local = access().identify(&unix, None).unwrap();
         assert_eq!(
             (local.to_string().as_str(), local.role),
-            ("uid 1000", Role::Operator)
+            ("uid 1000", AdminRole::Operator)
         );
     }
 }

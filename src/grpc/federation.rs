@@ -2,12 +2,11 @@
 //! proxies of ours. What they get is decided in
 //! [`Broker::lend`](crate::broker::Broker::lend).
 //!
-//! [`serve`] takes connections of any kind, as long as they tell by what names the
+//! [`lender`] is the server. Its connections tell by what names the
 //! other side has proved to be known. Who has none of a peer's is refused in each
 //! call, so that a name that is taken out of the configuration is refused at once.
 
 mod convert;
-mod deadline;
 mod refusals;
 mod watch;
 
@@ -19,22 +18,18 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::request::Parts;
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_stream::Stream;
-use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
-use tonic::transport::server::Connected;
+use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tracing::Level;
 
-use super::accept::Entrance;
-use super::connection::ConnectInfo;
-use super::identify::{Gatekeeper, Identify};
-use super::{HEAD_MAX, ServeError};
+use super::endpoint::{EndpointLimits, TlsEndpoint};
+use super::identify::{CallerAuth, Guarded};
 use crate::broker::loan::NotLent;
 use crate::broker::{Broker, clock};
+use crate::listener::{Closing, KeepAlive, PeerIdentity, Serve, Server};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{GrpcListener, LoanRefusal, PeerName};
 use crate::proto::federation::v1;
@@ -46,41 +41,39 @@ use refusals::LogRefusals;
 /// The largest request that is read, in bytes: an offer, and what is around it.
 const REQUEST_MAX: usize = 101 * 1024;
 /// Calls at a time over one connection: as many offers as a peer can be allowed to
-/// have in flight, and some for what else there is.
-const STREAMS_MAX: u32 = 1_024;
-/// How long a call may take, with its message: longer than clients wait.
+/// have in flight, and some for what else there is. By the pings all that a borrower has
+/// that is gone is free within 4.5 s.
+const LIMITS: EndpointLimits = EndpointLimits {
+    max_streams: 1_024,
+    keep_alive: KeepAlive {
+        interval: Duration::from_secs(2),
+        timeout: Duration::from_millis(2_500),
+    },
+};
+/// The time that a call may take, with its message: longer than clients wait.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
-/// How often a borrower is asked whether it is still there.
-const PING_INTERVAL: Duration = Duration::from_secs(2);
-/// How long it may take to say so: what a borrower has that is gone is free
-/// within 4.5 s.
-const PING_TIMEOUT: Duration = Duration::from_millis(2_500);
-/// How often a refusal of one kind of a peer is logged.
+/// The interval at which a refusal of one kind of a peer is logged.
 const LOG_PERIOD: Duration = Duration::from_mins(1);
 const REFUSED: Kind = Kind::new(Level::WARN, "federation: refused calls");
 
-/// Who comes in; what a reload replaces.
+/// The peers that may call, and their endpoint; both are replaced by a reload.
 #[derive(Debug)]
-pub struct Gate {
+pub struct PeerAuth {
     peers: Arc<ArcSwap<BTreeSet<PeerName>>>,
-    entrance: Arc<Entrance>,
+    endpoint: Arc<TlsEndpoint>,
     refusals: LogLimits,
 }
 
-impl Gate {
+impl PeerAuth {
     /// Lets in peers of these names, over TLS if there is a configuration of it.
     pub fn new(
         peers: BTreeSet<PeerName>,
         tls: Option<ServerConfig>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let peers = Arc::new(ArcSwap::from_pointee(peers));
-        let current = Arc::clone(&peers);
-        let knows = move |names: &[String]| find(&current.load(), names).is_some();
-        let listener = GrpcListener::Federation;
         Self {
-            peers,
-            entrance: Arc::new(Entrance::new(listener, tls, knows, metrics)),
+            peers: Arc::new(ArcSwap::from_pointee(peers)),
+            endpoint: TlsEndpoint::new(GrpcListener::Federation, tls, metrics),
             refusals: LogLimits::new(REFUSED, 1, LOG_PERIOD),
         }
     }
@@ -89,12 +82,7 @@ impl Gate {
     /// its name with the next call.
     pub fn set(&self, peers: BTreeSet<PeerName>, tls: Option<ServerConfig>) {
         self.peers.store(Arc::new(peers));
-        self.entrance.set_tls(tls);
-    }
-
-    /// Where connections come in.
-    pub fn entrance(&self) -> Arc<Entrance> {
-        Arc::clone(&self.entrance)
+        self.endpoint.set_tls(tls);
     }
 
     fn log_stranger(&self, names: &[String]) {
@@ -114,9 +102,9 @@ impl Gate {
     }
 }
 
-impl Gatekeeper for Gate {
-    fn identify(&self, request: &mut Parts, connection: &ConnectInfo) -> Result<(), Status> {
-        let names = connection.certificate_names();
+impl CallerAuth for PeerAuth {
+    fn identify(&self, request: &mut Parts, peer: &PeerIdentity) -> Result<(), Status> {
+        let names = peer.certificate_names();
         let Some(peer) = find(&self.peers.load(), names) else {
             self.log_stranger(names);
             return Err(Status::permission_denied(
@@ -127,8 +115,8 @@ impl Gatekeeper for Gate {
         Ok(())
     }
 
-    fn entrance(&self) -> &Entrance {
-        &self.entrance
+    fn endpoint(&self) -> &TlsEndpoint {
+        &self.endpoint
     }
 }
 
@@ -138,45 +126,33 @@ fn find(peers: &BTreeSet<PeerName>, names: &[String]) -> Option<PeerName> {
     peers.iter().find(has_name).cloned()
 }
 
-/// Answers borrowers until `closing` is cancelled, and then those calls that are
-/// under way.
-pub async fn serve<C>(
-    incoming: impl Stream<Item = std::io::Result<C>>,
-    gate: Arc<Gate>,
+/// The server for borrowers, until `closing` ends it.
+pub fn lender(
+    auth: &Arc<PeerAuth>,
     broker: Arc<Broker>,
     health: HealthReporter,
-    closing: CancellationToken,
-) -> Result<(), ServeError>
-where
-    C: AsyncRead + AsyncWrite + Connected<ConnectInfo = ConnectInfo> + Send + Unpin + 'static,
-{
+    closing: Closing,
+) -> Server<impl Serve> {
     let service = Lender {
         broker,
-        gate: Arc::clone(&gate),
+        auth: Arc::clone(auth),
         closing: closing.clone(),
     };
-    let log_refusals = LogRefusals::new(Arc::clone(&gate));
     let health = HealthServer::new(HealthService::from_health_reporter(health));
-    Server::builder()
-        .timeout(CALL_TIMEOUT)
-        .max_concurrent_streams(STREAMS_MAX)
-        .http2_max_header_list_size(HEAD_MAX)
-        .http2_keepalive_interval(Some(PING_INTERVAL))
-        .http2_keepalive_timeout(Some(PING_TIMEOUT))
-        .layer(Identify::by(gate))
-        .layer(log_refusals)
-        .add_service(FederationServer::new(service).max_decoding_message_size(REQUEST_MAX))
-        .add_service(health)
-        .serve_with_incoming_shutdown(incoming, closing.cancelled_owned())
-        .await?;
-    Ok(())
+    let service = FederationServer::new(service).max_decoding_message_size(REQUEST_MAX);
+    let routes = Routes::new(service).add_service(health);
+    let logged = LogRefusals::new(routes.into_axum_router(), Arc::clone(auth));
+    let service = Guarded::new(logged, Arc::clone(auth), CALL_TIMEOUT);
+    let peers = Arc::clone(&auth.peers);
+    let knows = move |names: &[String]| find(&peers.load(), names).is_some();
+    auth.endpoint.server(service, LIMITS, knows, closing)
 }
 
 /// Answers the calls of borrowers.
 struct Lender {
     broker: Arc<Broker>,
-    gate: Arc<Gate>,
-    closing: CancellationToken,
+    auth: Arc<PeerAuth>,
+    closing: Closing,
 }
 
 impl Lender {
@@ -199,7 +175,7 @@ impl Lender {
     fn refused_or_not(&self, borrower: &PeerName, not_lent: NotLent) -> v1::MatchOfferResponse {
         if let NotLent::Refused(reason) = not_lent {
             let reason = reason.as_str();
-            self.gate.log_refusal(borrower, reason, reason);
+            self.auth.log_refusal(borrower, reason, reason);
         }
         convert::not_lent(not_lent)
     }
@@ -229,7 +205,7 @@ impl Federation for Lender {
     }
 }
 
-/// Who calls, as [`Gate::identify`] has found out.
+/// The caller, as [`PeerAuth::identify`] has found out.
 fn borrower<T>(request: &Request<T>) -> Result<PeerName, Status> {
     let borrower = request.extensions().get::<PeerName>();
     let nobody = || Status::internal("nothing is known of who calls");

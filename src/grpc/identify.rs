@@ -1,75 +1,65 @@
 //! Finds out who sends a request before any service is asked. Who is refused waits
-//! for the answer, see [`slow_down`](super::slow_down).
+//! for the answer, see [`slow_down`](super::slow_down); and no call goes on for longer
+//! than its caller waits.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::request::Parts;
 use http::{Request, Response};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tonic::Status;
-use tower::{Layer, Service};
+use tower::Service;
 
-use super::accept::Entrance;
-use super::connection::ConnectInfo;
+use super::deadline::time_left;
+use super::endpoint::TlsEndpoint;
+use crate::listener::PeerIdentity;
 
 /// Knows who may call.
-pub(super) trait Gatekeeper: Send + Sync + 'static {
+pub(super) trait CallerAuth: Send + Sync + 'static {
     /// Finds out who sent a request over this connection; an extension says so. The
     /// error is for whom nobody knows.
-    fn identify(&self, request: &mut Parts, connection: &ConnectInfo) -> Result<(), Status>;
+    fn identify(&self, request: &mut Parts, peer: &PeerIdentity) -> Result<(), Status>;
 
-    /// Where the connections come in.
-    fn entrance(&self) -> &Entrance;
-}
-
-/// Wraps services so that they are asked only by who is known.
-#[derive(Debug)]
-pub(super) struct Identify<G>(Arc<G>);
-
-impl<G> Identify<G> {
-    pub(super) fn by(gatekeeper: Arc<G>) -> Self {
-        Self(gatekeeper)
-    }
-}
-
-impl<G> Clone for Identify<G> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<G, S> Layer<S> for Identify<G> {
-    type Service = Guarded<G, S>;
-
-    fn layer(&self, inner: S) -> Guarded<G, S> {
-        Guarded {
-            inner,
-            gatekeeper: Arc::clone(&self.0),
-        }
-    }
+    /// The endpoint of the connections.
+    fn endpoint(&self) -> &TlsEndpoint;
 }
 
 /// A service that only those ask who are known.
 #[derive(Debug)]
-pub(super) struct Guarded<G, S> {
+pub(super) struct Guarded<A, S> {
     inner: S,
-    gatekeeper: Arc<G>,
+    auth: Arc<A>,
+    /// The time that a call may take until there is a response, whatever its caller
+    /// says.
+    call_timeout: Duration,
 }
 
-impl<G, S: Clone> Clone for Guarded<G, S> {
-    fn clone(&self) -> Self {
+impl<A, S> Guarded<A, S> {
+    pub(super) fn new(inner: S, auth: Arc<A>, call_timeout: Duration) -> Self {
         Self {
-            inner: self.inner.clone(),
-            gatekeeper: Arc::clone(&self.gatekeeper),
+            inner,
+            auth,
+            call_timeout,
         }
     }
 }
 
-impl<G, S, B, R> Service<Request<B>> for Guarded<G, S>
+impl<A, S: Clone> Clone for Guarded<A, S> {
+    fn clone(&self) -> Self {
+        Self::new(
+            self.inner.clone(),
+            Arc::clone(&self.auth),
+            self.call_timeout,
+        )
+    }
+}
+
+impl<A, S, B, R> Service<Request<B>> for Guarded<A, S>
 where
-    G: Gatekeeper,
+    A: CallerAuth,
     S: Service<Request<B>, Response = Response<R>>,
     S::Future: Send + 'static,
     R: Default,
@@ -85,18 +75,24 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         // While a refusal waits, the message is not kept.
         let (mut head, body) = request.into_parts();
-        let Some(connection) = head.extensions.get::<ConnectInfo>().cloned() else {
+        let Some(peer) = head.extensions.get::<PeerIdentity>().cloned() else {
             let unknown = Status::internal("nothing is known of who calls");
             return Box::pin(async move { Ok(unknown.into_http()) });
         };
-        let entrance = self.gatekeeper.entrance();
-        match self.gatekeeper.identify(&mut head, &connection) {
+        let endpoint = self.auth.endpoint();
+        match self.auth.identify(&mut head, &peer) {
             Ok(()) => {
-                entrance.accepted(&connection);
-                Box::pin(self.inner.call(Request::from_parts(head, body)))
+                endpoint.accepted(&peer);
+                let asked = time_left(&head.headers).unwrap_or(self.call_timeout);
+                let time = asked.min(self.call_timeout);
+                let called = self.inner.call(Request::from_parts(head, body));
+                Box::pin(async move {
+                    let late = |_| Ok(Status::cancelled("Timeout expired").into_http());
+                    timeout(time, called).await.unwrap_or_else(late)
+                })
             }
             Err(status) => {
-                let pause = entrance.refused(&connection);
+                let pause = endpoint.refused(&peer);
                 Box::pin(async move {
                     sleep(pause).await;
                     Ok(status.into_http())

@@ -14,7 +14,7 @@ const SIZE_MAX: usize = 1_000;
 
 /// The page of a list that is asked for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Page {
+pub(super) struct ListPage {
     size: usize,
     /// The number of the first entry that may be on it.
     first: u64,
@@ -22,7 +22,7 @@ pub(super) struct Page {
     list: u64,
 }
 
-impl Page {
+impl ListPage {
     /// The page that a request asks for. `list` says what the list is of: its filter, or
     /// which version of it.
     pub(super) fn asked(size: i32, token: &str, list: &str) -> Result<Self, Status> {
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     fn page(size: i32, token: &str) -> (Vec<u64>, String) {
-        let page = Page::asked(size, token, "even").unwrap();
+        let page = ListPage::asked(size, token, "even").unwrap();
         page.of((0..300).map(|n| 2 * n), |n| *n)
     }
 
@@ -100,9 +100,9 @@ mod tests {
         assert_eq!(page(0, "").0.len(), 100);
         assert_eq!(page(1, "").0.len(), 1);
         assert_eq!(page(i32::MAX, "").0.len(), 300);
-        let all = Page::asked(i32::MAX, "", "").unwrap();
+        let all = ListPage::asked(i32::MAX, "", "").unwrap();
         assert_eq!(all.of(0..2_000, |n| *n).0.len(), 1_000);
-        let below = Page::asked(-1, "", "").unwrap_err();
+        let below = ListPage::asked(-1, "", "").unwrap_err();
         assert_eq!(below.code(), Code::InvalidArgument);
     }
 
@@ -110,7 +110,7 @@ mod tests {
     fn a_token_is_of_one_list() {
         let (_, token) = page(7, "");
         for (token, list) in [(&*token, "odd"), ("x", "even"), (&token[1..], "even")] {
-            let refused = Page::asked(7, token, list).unwrap_err();
+            let refused = ListPage::asked(7, token, list).unwrap_err();
             assert_eq!(refused.code(), Code::InvalidArgument, "{token} {list}");
         }
     }
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn an_entry_that_is_gone_leaves_no_gap() {
         let (_, token) = page(7, "");
-        let page = Page::asked(2, &token, "even").unwrap();
+        let page = ListPage::asked(2, &token, "even").unwrap();
         let (entries, _) = page.of([12, 15, 16, 18], |n| *n);
         assert_eq!(entries, [15, 16]);
     }

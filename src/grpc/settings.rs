@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::listener::addresses;
 
-use super::auth::Role;
+use super::role::AdminRole;
 
 /// The socket of the administration unless it is told of another Unix socket, if the
 /// directory is there.
@@ -62,7 +62,7 @@ pub struct TokenSettings {
     /// Whose it is, for the log.
     pub name: String,
     /// The rights of its bearer.
-    pub role: Role,
+    pub role: AdminRole,
     /// The file that holds it.
     pub file: PathBuf,
 }
@@ -74,7 +74,7 @@ fn deserialize_listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<
 
 /// One of the places where the administration listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listen<'a> {
+pub enum AdminListen<'a> {
     /// At a Unix socket.
     Unix(&'a Path),
     /// At a Unix socket, if its directory is there.
@@ -83,7 +83,7 @@ pub enum Listen<'a> {
     Tcp(&'a str),
 }
 
-impl<'a> Listen<'a> {
+impl<'a> AdminListen<'a> {
     fn parse(text: &'a str) -> Self {
         match text.strip_prefix("unix:") {
             Some(path) => Self::Unix(Path::new(path)),
@@ -122,13 +122,17 @@ impl Settings {
 
     /// Every place to listen at; none if the administration is off. There always is a
     /// Unix socket among them: who is locked out of the others has that.
-    pub fn listen(&self) -> Vec<Listen<'_>> {
+    pub fn listen(&self) -> Vec<AdminListen<'_>> {
         if self.is_off() {
             return Vec::new();
         }
-        let mut places: Vec<_> = self.listen.iter().map(|text| Listen::parse(text)).collect();
+        let mut places: Vec<_> = self
+            .listen
+            .iter()
+            .map(|text| AdminListen::parse(text))
+            .collect();
         if !places.iter().any(|place| place.path().is_some()) {
-            places.insert(0, Listen::UnixIfPossible(Path::new(DEFAULT_SOCKET)));
+            places.insert(0, AdminListen::UnixIfPossible(Path::new(DEFAULT_SOCKET)));
         }
         places
     }
@@ -164,9 +168,9 @@ mod tests {
 
     #[test]
     fn there_is_a_unix_socket_whatever_else_there_is() {
-        let default = Listen::UnixIfPossible(Path::new(DEFAULT_SOCKET));
-        let socket = Listen::Unix(Path::new("/a/b"));
-        let (one, other) = (Listen::Tcp("127.0.0.1:1"), Listen::Tcp("[::1]:1"));
+        let default = AdminListen::UnixIfPossible(Path::new(DEFAULT_SOCKET));
+        let socket = AdminListen::Unix(Path::new("/a/b"));
+        let (one, other) = (AdminListen::Tcp("127.0.0.1:1"), AdminListen::Tcp("[::1]:1"));
         for (places, expected) in [
             (&[][..], &[default][..]),
             (&["/a/b"], &[socket]),

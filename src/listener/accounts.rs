@@ -80,11 +80,11 @@ impl Accounts {
     /// settings let it be served.
     pub fn admit(
         self: &Arc<Self>,
-        peer: IpAddr,
+        peer: impl Into<Payer>,
         settings: &Settings,
         cost: usize,
     ) -> Result<Reservation, DropCause> {
-        let payer = self.payer(Payer::Address(peer));
+        let payer = self.payer(peer.into());
         let path = self.hasher.of(payer);
         self.ledger().admit(&path, settings, cost)?;
         Ok(self.hold(payer, HolderKind::Connection, cost))

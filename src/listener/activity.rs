@@ -78,6 +78,8 @@ struct ActivityState {
     changes: u64,
     /// The frames that come over HTTP/2. There, bytes are no sign of a request.
     frames: Option<Frames>,
+    /// It idles from the preface of HTTP/2 on, and not only after its first request.
+    idles_once_begun: bool,
     /// Bytes that have come of the head of a request, or of several.
     head: usize,
     /// The part of them that is in the account.
@@ -113,6 +115,7 @@ impl ConnectionActivity {
             phases: 0,
             changes: 0,
             frames: (version == HttpVersion::Http2).then(Frames::new),
+            idles_once_begun: false,
             head: 0,
             head_in_account: 0,
             lacks_memory: false,
@@ -127,6 +130,12 @@ impl ConnectionActivity {
             write_timeout,
             buffers,
         }
+    }
+
+    /// Has the connection idle as soon as the peer has begun: its first request may
+    /// come as late as any other.
+    pub(super) fn idle_once_begun(&self) {
+        self.state().idles_once_begun = true;
     }
 
     /// The state of the connection now, if that has changed since.
@@ -145,7 +154,11 @@ impl ConnectionActivity {
     pub(super) fn read(&self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.state();
         if let Some(frames) = &mut state.frames {
-            state.head = frames.read(bytes);
+            let (head, has_begun) = (frames.read(bytes), frames.has_begun());
+            state.head = head;
+            if has_begun && state.idles_once_begun && state.phase == Phase::Head {
+                self.enter(&mut state, Phase::Idle);
+            }
             return self.account_for_head(&mut state);
         }
         if state.phase == Phase::Idle {
@@ -230,15 +243,24 @@ impl ConnectionActivity {
         key
     }
 
-    /// More of a response is asked for; what it is to be called from now on.
-    pub(super) fn response_goes_on(&self, key: UnwrittenKey) -> UnwrittenKey {
+    /// More of a response is asked for; the key that it has from now on.
+    pub(super) fn response_goes_on(
+        &self,
+        key: UnwrittenKey,
+        stream: &Arc<StreamWatch>,
+    ) -> UnwrittenKey {
         let mut state = self.state();
         let later = (self.in_time(), key.1);
-        if let Some(stream) = state.unwritten.remove(&key) {
-            state.unwritten.insert(later, stream);
-            state.changes += 1;
-        }
+        state.unwritten.remove(&key);
+        state.unwritten.insert(later, Arc::clone(stream));
+        state.changes += 1;
         later
+    }
+
+    /// The peer has room for more of a response than there is: until there is more,
+    /// it cannot be late.
+    pub(super) fn response_waits(&self, key: UnwrittenKey) {
+        self.end_response(key);
     }
 
     /// All of a response is written, or nobody wants it any more.

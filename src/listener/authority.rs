@@ -34,7 +34,7 @@ const TABLE_MAX: usize = 4_096;
 const FIELD_OVERHEAD: usize = 32;
 
 /// Rewrites the bytes of one HTTP/2 connection, in the direction of the server.
-pub struct AuthorityRewriter {
+pub(super) struct AuthorityRewriter {
     decoder: Decoder<'static>,
     /// The largest head of a request, in bytes.
     head_max: usize,
@@ -56,7 +56,7 @@ struct OpenHead {
 impl AuthorityRewriter {
     /// For a connection of which nothing has come, to a server that takes heads of at
     /// most so many bytes.
-    pub fn new(head_max: usize) -> Self {
+    pub(super) fn new(head_max: usize) -> Self {
         let mut decoder = Decoder::new();
         decoder.set_max_allowed_table_size(TABLE_MAX);
         Self {
@@ -69,11 +69,9 @@ impl AuthorityRewriter {
     }
 
     /// Takes bytes as they come, and adds to `out` what the server is to see.
-    ///
-    /// # Errors
-    /// If the frames or the header block are malformed, or a block is too large; the
+    /// Fails if the frames or the header block are malformed, or a block is too large; the
     /// connection has to end then.
-    pub fn pass(&mut self, mut bytes: &[u8], out: &mut BytesMut) -> io::Result<()> {
+    pub(super) fn pass(&mut self, mut bytes: &[u8], out: &mut BytesMut) -> io::Result<()> {
         while !bytes.is_empty() {
             let unseen = bytes.len().min(self.passing);
             out.put_slice(&bytes[..unseen]);

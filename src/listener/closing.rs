@@ -42,6 +42,11 @@ impl Closing {
         *self.0.borrow() >= ClosingStage::Retiring && !keep_open.is_held()
     }
 
+    /// Returns once every connection ends.
+    pub async fn ended(self) {
+        self.reached(ClosingStage::Closing).await;
+    }
+
     pub(super) async fn reached(&self, stage: ClosingStage) {
         // It fails when the sender is gone, and we have it.
         drop(self.0.subscribe().wait_for(|at| *at >= stage).await);

@@ -21,6 +21,8 @@ pub(super) struct Frames {
     left: usize,
     /// Bytes of a head whose last frame has not come.
     head: usize,
+    /// The whole preface has come.
+    has_begun: bool,
 }
 
 impl Frames {
@@ -33,6 +35,7 @@ impl Frames {
             read: 0,
             left: PREFACE,
             head: 0,
+            has_begun: false,
         }
     }
 
@@ -48,6 +51,11 @@ impl Frames {
             bytes = &bytes[taken..];
         }
         self.head + self.read + self.header_read % HEADER
+    }
+
+    /// Returns true once the preface has come.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun
     }
 
     fn read_header(&mut self, bytes: &[u8]) -> usize {
@@ -80,6 +88,7 @@ impl Frames {
             let goes_on = flags & END_HEADERS == 0;
             self.head = if goes_on { self.head + self.read } else { 0 };
         }
+        self.has_begun = true;
         self.header_read = 0;
         self.read = 0;
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use bytes::BytesMut;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
@@ -37,6 +38,31 @@ const NOT_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
 /// Chooses the configuration of the TLS handshake with a peer of which these bytes have
 /// come; `None` if more have to come first.
 pub type ChooseTls = dyn Fn(&[u8]) -> Option<Arc<ServerConfig>> + Send + Sync;
+
+/// The TLS of a server, which may be swapped while it serves; none in the clear.
+/// Connections that there are keep theirs.
+#[derive(Default)]
+pub struct SwappableTls(ArcSwapOption<Arc<ChooseTls>>);
+
+impl SwappableTls {
+    /// Made as the argument chooses, from now on.
+    pub fn new(tls: Option<Arc<ChooseTls>>) -> Arc<Self> {
+        Arc::new(Self(ArcSwapOption::from_pointee(tls)))
+    }
+
+    /// Swaps it.
+    pub fn set(&self, tls: Option<Arc<ChooseTls>>) {
+        self.0.store(tls.map(Arc::new));
+    }
+
+    pub(super) fn get(&self) -> Option<Arc<ChooseTls>> {
+        self.0.load().as_deref().cloned()
+    }
+
+    pub(super) fn is_some(&self) -> bool {
+        self.0.load().is_some()
+    }
+}
 
 /// A TCP connection over which a handshake is made.
 #[derive(Debug)]
@@ -77,13 +103,27 @@ impl Handshake {
     }
 
     /// Makes the handshake. Whoever speaks HTTP in the clear hears that this is the
-    /// wrong port for it.
-    pub(super) async fn make(mut self, tls: &ChooseTls) -> io::Result<TlsStream<Self>> {
-        match self.read_beginning(tls).await? {
+    /// wrong port for it, in HTTP/1 unless that is not spoken here.
+    pub(super) async fn make(
+        mut self,
+        tls: &ChooseTls,
+        speaks_http1: bool,
+    ) -> io::Result<TlsStream<Self>> {
+        match self.read_beginning(tls, speaks_http1).await? {
             FirstBytes::Tls(config) => {
-                let mut stream = TlsAcceptor::from(config).accept(self).await?;
-                stream.get_mut().0.under_way = None;
-                Ok(stream)
+                let shaken = TlsAcceptor::from(config).accept(self).into_fallible();
+                match shaken.await {
+                    Ok(mut stream) => {
+                        stream.get_mut().0.under_way = None;
+                        Ok(stream)
+                    }
+                    Err((error, stream)) => {
+                        if is_told(&error) {
+                            let _ = timeout(REFUSAL_TIMEOUT, stream.close()).await;
+                        }
+                        Err(error)
+                    }
+                }
             }
             FirstBytes::Http => {
                 // As far as it wants to hear it.
@@ -94,7 +134,11 @@ impl Handshake {
     }
 
     /// Reads until it is known what the handshake has to be made with.
-    async fn read_beginning(&mut self, tls: &ChooseTls) -> io::Result<FirstBytes> {
+    async fn read_beginning(
+        &mut self,
+        tls: &ChooseTls,
+        speaks_http1: bool,
+    ) -> io::Result<FirstBytes> {
         let Some(under_way) = &mut self.under_way else {
             return Err(ErrorKind::InvalidInput.into());
         };
@@ -105,7 +149,7 @@ impl Handshake {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
             under_way.read(bytes)?;
-            if is_http(&under_way.early) {
+            if speaks_http1 && is_http(&under_way.early) {
                 return Ok(FirstBytes::Http);
             }
             if let Some(config) = tls(&under_way.early) {
@@ -114,8 +158,13 @@ impl Handshake {
         }
     }
 
-    async fn refuse_http(&mut self) -> io::Result<()> {
+    async fn refuse_http(mut self) -> io::Result<()> {
         self.stream.write_all(NOT_HTTP).await?;
+        self.close().await
+    }
+
+    /// Closes the connection so that the peer hears what was written last.
+    async fn close(mut self) -> io::Result<()> {
         self.stream.shutdown().await?;
         // What has come and is not read would make the system reset the connection,
         // and the peer would not hear why.
@@ -141,6 +190,13 @@ impl UnderWay {
 /// nothing follows the handshake (RFC 8737, section 3).
 pub(super) fn is_challenge(stream: &TlsStream<Handshake>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(b"acme-tls/1")
+}
+
+/// Returns true if rustls has told the peer of it.
+fn is_told(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|error| error.is::<rustls::Error>())
 }
 
 /// Returns true if it begins as the name of a method does: no record of TLS begins with a

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::slots::SlotLimit;
+
 /// The limit that ended a connection, or kept it from being served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropCause {
@@ -38,10 +40,13 @@ pub trait Observer: Send + Sync + 'static {
     /// No connection can be accepted now, for want of something. It is tried
     /// again ten times a second.
     fn accept_failed(&self, error: &io::Error);
-    /// A TLS handshake failed; `in_time` unless it took too long.
-    fn handshake_failed(&self, in_time: bool);
+    /// A TLS handshake failed for this error, or took too long.
+    fn handshake_failed(&self, error: Option<&io::Error>);
     /// A TLS handshake has come to a port in the clear.
     fn tls_in_the_clear(&self);
+    /// There was no slot left for one more connection; it has that of another if
+    /// it is admitted.
+    fn crowded(&self, _limit: SlotLimit, _is_admitted: bool) {}
 }
 
 /// A connection that is open, for the observer.

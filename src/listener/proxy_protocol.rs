@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::accounts::Reservation;
+use super::accounts::{Payer, Reservation};
 use super::closing::ClosingStage;
 use super::identity::RemoteAddress;
 use super::observer::DropCause;
@@ -55,7 +55,7 @@ impl<S: Serve> Server<S> {
             Ok(Ok(Some(source))) => {
                 // It is the sender who has this connection, and no longer the balancer.
                 drop(place);
-                let place = self.place_of(RemoteAddress(source), rules);
+                let place = self.place_of(Payer::Address(source.ip()), rules);
                 let place = place.map_err(|reason| self.observer.dropped(reason));
                 Some((RemoteAddress(source), place.ok()?))
             }

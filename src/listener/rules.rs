@@ -18,10 +18,24 @@ const STREAM_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// The bytes that h2 keeps of a response on its way.
 const STREAM_SEND_BUFFER: usize = 16 * 1024;
-/// The interval at which an HTTP/2 peer is asked whether it is still there.
-const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
-/// The time that it may take to say so.
-const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The pings by which an HTTP/2 peer is asked whether it is still there.
+#[derive(Clone, Copy, Debug)]
+pub struct KeepAlive {
+    /// The time from one to the next.
+    pub interval: Duration,
+    /// The time that an answer may take.
+    pub timeout: Duration,
+}
+
+impl Default for KeepAlive {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(20),
+            timeout: Duration::from_secs(10),
+        }
+    }
+}
 
 /// The limits and time-outs of a connection from its beginning to its end.
 pub(super) struct ConnectionRules {
@@ -53,6 +67,7 @@ impl ConnectionRules {
         &self,
         executor: StreamExecutor,
         max_streams: u32,
+        keep_alive: KeepAlive,
     ) -> http2::Builder<StreamExecutor> {
         let mut http2 = http2::Builder::new(executor);
         http2
@@ -64,8 +79,8 @@ impl ConnectionRules {
             .max_concurrent_streams(max_streams)
             .max_pending_accept_reset_streams(self.settings.http2_max_resets)
             .max_local_error_reset_streams(self.settings.http2_max_errors)
-            .keep_alive_interval(HTTP2_PING_INTERVAL)
-            .keep_alive_timeout(HTTP2_PING_TIMEOUT);
+            .keep_alive_interval(keep_alive.interval)
+            .keep_alive_timeout(keep_alive.timeout);
         http2
     }
 

@@ -10,22 +10,27 @@ use axum::response::Response;
 use http::Request;
 use hyper::body::Incoming;
 use ipnet::IpNet;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use super::accounts::{Accounts, NoRoom, Reservation};
+use crate::tls::mutual;
+
+use super::accounts::{Accounts, NoRoom, Payer, Reservation};
 use super::bind;
 use super::buffers::Buffers;
 use super::closing::{Closing, ClosingStage};
-use super::handshake::{self, ChooseTls, Handshake};
-use super::identity::RemoteAddress;
+use super::handshake::{self, ChooseTls, Handshake, SwappableTls};
+use super::identity::{PeerIdentity, RemoteAddress};
 use super::observer::{DropCause, Observer, OpenConnection};
-use super::rules::ConnectionRules;
+use super::rules::{ConnectionRules, KeepAlive};
 use super::settings::Settings;
-use super::stream::{ConnectionStream, FreshConnection};
+use super::slots::{Admission, CallerSlot, CallerSlots, SlotHolder};
+use super::socket::{Accepted, ListenSocket};
+use super::stream::{ByteStream, ConnectionStream, FreshConnection};
+use super::unix::UnixConnection;
 use super::version::HttpVersion;
 
 /// The time to leave the kernel alone when it has no socket for us.
@@ -55,10 +60,22 @@ impl<S> Serve for S where
 {
 }
 
+/// The ways of a server that speaks HTTP/2 alone, and whose callers have to show
+/// credentials.
+pub struct Http2Only {
+    /// The pings to its peers.
+    pub keep_alive: KeepAlive,
+    /// The slots of its connections by TCP.
+    pub slots: Arc<CallerSlots>,
+    /// Returns true if a certificate with these names is enough to be known.
+    pub knows: Box<dyn Fn(&[String]) -> bool + Send + Sync>,
+}
+
 /// Serves connections with one service.
 pub struct Server<S> {
     rules: ArcSwap<ConnectionRules>,
-    pub(super) tls: Option<Arc<ChooseTls>>,
+    pub(super) tls: Arc<SwappableTls>,
+    http2_only: Option<Http2Only>,
     pub(super) service: S,
     pub(super) observer: Arc<dyn Observer>,
     accounts: Arc<Accounts>,
@@ -79,12 +96,28 @@ impl<S: Serve> Server<S> {
     ) -> Self {
         Self {
             rules: ArcSwap::from_pointee(ConnectionRules::new(settings, Vec::new())),
-            tls,
+            tls: SwappableTls::new(tls),
+            http2_only: None,
             service,
             observer,
             accounts,
             connections: TaskTracker::new(),
             closing,
+        }
+    }
+
+    /// Takes the TLS of new connections from there.
+    #[must_use]
+    pub fn with_tls(self, tls: Arc<SwappableTls>) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// Speaks HTTP/2 alone, to callers with a [`PeerIdentity`].
+    #[must_use]
+    pub fn http2_only(self, http2_only: Http2Only) -> Self {
+        Self {
+            http2_only: Some(http2_only),
+            ..self
         }
     }
 
@@ -96,25 +129,28 @@ impl<S: Serve> Server<S> {
     /// Replaces the settings but for the address; connections that are open keep
     /// the old ones. Peers in `trusted` say for whom they forward.
     pub fn set(&self, settings: Settings, trusted: Vec<IpNet>) {
-        self.rules
-            .store(Arc::new(ConnectionRules::new(settings, trusted)));
+        let rules = ConnectionRules::new(settings, trusted);
+        self.rules.store(Arc::new(rules));
     }
 
     /// Accepts connections until it leaves, then waits for the open ones. Of
-    /// several listeners each needs its own run.
-    pub async fn run(self: Arc<Self>, listener: TcpListener) {
-        if let Err(error) = bind::bound_connections(&listener) {
+    /// several sockets each needs its own run.
+    pub async fn run(self: Arc<Self>, socket: impl Into<ListenSocket>) {
+        let socket = socket.into();
+        if let ListenSocket::Tcp(listener) = &socket
+            && let Err(error) = bind::bound_connections(listener)
+        {
             tracing::warn!(%error, "the kernel's memory for connections is not bounded");
         }
         let leaving = self.closing.reached(ClosingStage::Leaving);
         tokio::pin!(leaving);
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = socket.accept() => accepted,
                 () = leaving.as_mut() => break,
             };
             match accepted {
-                Ok((stream, peer)) => self.admit(stream, RemoteAddress(peer)),
+                Ok(accepted) => self.admit(accepted),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     self.observer.accept_failed(&error);
@@ -123,29 +159,62 @@ impl<S: Serve> Server<S> {
             }
         }
         // Whoever else has this socket gets the connections from now on.
-        drop(listener);
+        drop(socket);
         self.connections.close();
         self.connections.wait().await;
     }
 
+    /// Serves HTTP/2 over a connection that is not by TCP, of a peer that is known.
+    pub async fn serve_stream(
+        self: Arc<Self>,
+        stream: impl ByteStream + 'static,
+        identity: PeerIdentity,
+    ) {
+        let rules = self.rules.load_full();
+        match self.place_of(Payer::Many, &rules) {
+            Ok(place) => {
+                let _open = OpenConnection::new(&*self.observer);
+                let begun = FreshConnection {
+                    stream: ConnectionStream::Right(Box::new(stream)),
+                    early: Vec::new(),
+                    address: None,
+                    identity: Some(Arc::new(identity)),
+                };
+                self.serve_http2(begun, &rules, place).await;
+            }
+            Err(reason) => self.observer.dropped(reason),
+        }
+    }
+
+    /// Returns true if a peer has no limits of its own.
+    pub(super) fn is_exempt(&self, address: Option<RemoteAddress>) -> bool {
+        address.is_none_or(|address| self.accounts.is_exempt(address.0.ip()))
+    }
+
     /// The number of requests that a peer may have under way on one HTTP/2 connection.
-    pub(super) fn max_streams(&self, peer: RemoteAddress, rules: &ConnectionRules) -> u32 {
-        if self.accounts.is_exempt(peer.0.ip()) {
+    pub(super) fn max_streams(&self, rules: &ConnectionRules, is_exempt: bool) -> u32 {
+        if is_exempt {
             rules.settings.http2_max_streams_trusted
         } else {
             rules.settings.http2_max_streams
         }
     }
 
-    /// The kernel's memory for a connection of a peer.
-    pub(super) fn buffers(&self, peer: RemoteAddress) -> Buffers {
-        Buffers::of(self.accounts.is_exempt(peer.0.ip()))
+    /// The pings to a peer.
+    pub(super) fn keep_alive(&self) -> KeepAlive {
+        let other = self.http2_only.as_ref().map(|other| other.keep_alive);
+        other.unwrap_or_default()
+    }
+
+    /// Returns true if a connection may be open for long before its first request.
+    pub(super) fn is_patient(&self) -> bool {
+        self.http2_only.is_some()
     }
 
     /// A place for one more connection of a peer.
     pub(super) fn place_of(
         &self,
-        peer: RemoteAddress,
+        peer: Payer,
         rules: &ConnectionRules,
     ) -> Result<Arc<Reservation>, DropCause> {
         let cost = if self.tls.is_some() {
@@ -153,22 +222,60 @@ impl<S: Serve> Server<S> {
         } else {
             PLAIN_COST
         };
-        let place = self.accounts.admit(peer.0.ip(), &rules.settings, cost)?;
+        let place = self.accounts.admit(peer, &rules.settings, cost)?;
         // Until its first request is there it may make room for others.
         place.set_idle(true);
         Ok(Arc::new(place))
     }
 
     /// Serves a connection, unless there are too many.
-    fn admit(self: &Arc<Self>, stream: TcpStream, peer: RemoteAddress) {
-        let rules = self.rules.load_full();
-        match self.place_of(peer, &rules) {
-            Ok(place) => {
-                let server = Arc::clone(self);
+    fn admit(self: &Arc<Self>, accepted: Accepted) {
+        let server = Arc::clone(self);
+        let (stream, peer) = match accepted {
+            Accepted::Tcp(stream, peer) => (stream, RemoteAddress(peer)),
+            Accepted::Unix(stream) => {
+                let stream = UnixConnection::new(stream);
+                let identity = stream.identity();
                 self.connections
-                    .spawn(server.serve(stream, peer, rules, place));
+                    .spawn(server.serve_stream(stream, identity));
+                return;
             }
-            Err(reason) => self.observer.dropped(reason),
+        };
+        let rules = self.rules.load_full();
+        let place = match self.place_of(Payer::Address(peer.0.ip()), &rules) {
+            Ok(place) => place,
+            Err(reason) => return self.observer.dropped(reason),
+        };
+        let Some(http2_only) = &self.http2_only else {
+            let serving = server.serve(stream, peer, rules, place, None);
+            self.connections.spawn(serving);
+            return;
+        };
+        let Admission { slot, limit } = http2_only.slots.admit(peer.0.ip());
+        if let Some(limit) = limit {
+            self.observer.crowded(limit, slot.is_some());
+        }
+        if let Some(slot) = slot {
+            let serving = server.serve_in_slot(stream, peer, rules, place, slot);
+            self.connections.spawn(serving);
+        }
+    }
+
+    /// Serves a connection until its caller has to go.
+    async fn serve_in_slot(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: RemoteAddress,
+        rules: Arc<ConnectionRules>,
+        place: Arc<Reservation>,
+        slot: CallerSlot,
+    ) {
+        let holder = Some(slot.holder());
+        tokio::select! {
+            // In this order: it is told why it ends before its request.
+            biased;
+            () = Box::pin(self.serve(stream, peer, rules, place, holder)) => {}
+            () = slot.holder().has_to_go() => {}
         }
     }
 
@@ -178,6 +285,7 @@ impl<S: Serve> Server<S> {
         peer: RemoteAddress,
         rules: Arc<ConnectionRules>,
         place: Arc<Reservation>,
+        holder: Option<Arc<SlotHolder>>,
     ) {
         let _open = OpenConnection::new(&*self.observer);
         let identified = if rules.settings.proxy_protocol {
@@ -188,10 +296,10 @@ impl<S: Serve> Server<S> {
         let Some((peer, place)) = identified else {
             return;
         };
-        self.buffers(peer).give(&stream);
+        Buffers::of(self.is_exempt(Some(peer))).give(&stream);
         // In a box: a connection is open for long after its beginning, and most of
         // its memory is that of this future.
-        let begun = Box::pin(self.begin(stream, &rules, &place));
+        let begun = Box::pin(self.begin(stream, peer, &rules, &place, holder.as_ref()));
         let begun = tokio::select! {
             biased;
             begun = begun => begun,
@@ -199,13 +307,19 @@ impl<S: Serve> Server<S> {
                 self.observer.dropped(DropCause::Revoked);
                 None
             }
+            () = SlotHolder::gone(holder.as_ref()) => {
+                if self.tls.is_some() {
+                    self.observer.handshake_failed(None);
+                }
+                None
+            }
         };
         match begun {
             Some((begun, HttpVersion::Http2)) => {
-                Box::pin(self.serve_http2(begun, peer, &rules, place)).await;
+                Box::pin(self.serve_http2(begun, &rules, place)).await;
             }
             // Who speaks TLS hears in HTTP/1 that it is none.
-            Some((begun, _)) => self.serve_http1(begun, peer, &rules, place).await,
+            Some((begun, _)) => self.serve_http1(begun, &rules, place).await,
             None => {}
         }
     }
@@ -214,25 +328,62 @@ impl<S: Serve> Server<S> {
     async fn begin(
         &self,
         mut stream: TcpStream,
+        peer: RemoteAddress,
         rules: &ConnectionRules,
         place: &Arc<Reservation>,
+        holder: Option<&Arc<SlotHolder>>,
     ) -> Option<(FreshConnection, HttpVersion)> {
-        let Some(tls) = &self.tls else {
+        let (stream, early, version, names) = if let Some(tls) = self.tls.get() {
+            let stream = Handshake::new(stream, Arc::clone(place));
+            let stream = self.shake_hands(&*tls, stream, rules).await?;
+            let version = HttpVersion::agreed(&stream);
+            let names = holder.map(|holder| self.certificate_names(&stream, holder));
+            let stream = ConnectionStream::Right(Box::new(stream));
+            (stream, Vec::new(), version, names)
+        } else {
             let (version, early) = self.first_bytes(&mut stream, rules).await?;
             if version == HttpVersion::Tls {
                 self.observer.tls_in_the_clear();
             }
-            let stream = ConnectionStream::Left(stream);
-            return Some((FreshConnection { stream, early }, version));
+            (ConnectionStream::Left(stream), early, version, None)
         };
-        let stream = Handshake::new(stream, Arc::clone(place));
-        let stream = self.shake_hands(&**tls, stream, rules).await?;
-        let version = HttpVersion::agreed(&stream);
+        let identity = holder.map(|holder| {
+            Arc::new(PeerIdentity::Tcp {
+                is_loopback: peer.0.ip().to_canonical().is_loopback(),
+                certificate_names: names.unwrap_or_default(),
+                holder: Some(Arc::clone(holder)),
+            })
+        });
+        let is_http2 = self.http2_only.is_some();
+        let version = if is_http2 {
+            HttpVersion::Http2
+        } else {
+            version
+        };
         let begun = FreshConnection {
-            stream: ConnectionStream::Right(Box::new(stream)),
-            early: Vec::new(),
+            stream,
+            early,
+            address: Some(peer),
+            identity,
         };
         Some((begun, version))
+    }
+
+    /// The names of a peer's certificate; they may be enough for the peer to be known.
+    fn certificate_names(
+        &self,
+        stream: &TlsStream<Handshake>,
+        holder: &SlotHolder,
+    ) -> Arc<[String]> {
+        let certificates = stream.get_ref().1.peer_certificates();
+        let certificate = certificates.and_then(<[_]>::first);
+        let names = certificate.map(mutual::names).unwrap_or_default();
+        if let Some(callers) = &self.http2_only
+            && (callers.knows)(&names)
+        {
+            callers.slots.accepted(holder);
+        }
+        names.into()
     }
 
     /// The version of HTTP that a connection in the clear begins with, and what was
@@ -261,7 +412,10 @@ impl<S: Serve> Server<S> {
         stream: Handshake,
         rules: &ConnectionRules,
     ) -> Option<TlsStream<Handshake>> {
-        let handshake = timeout(rules.settings.tls_handshake_timeout, stream.make(tls));
+        let handshake = timeout(
+            rules.settings.tls_handshake_timeout,
+            stream.make(tls, self.http2_only.is_none()),
+        );
         let shaken = tokio::select! {
             shaken = handshake => shaken,
             () = self.closing.reached(ClosingStage::Closing) => return None,
@@ -273,12 +427,12 @@ impl<S: Serve> Server<S> {
                 None
             }
             Ok(Err(error)) => {
-                self.observer.handshake_failed(true);
+                self.observer.handshake_failed(Some(&error));
                 tracing::debug!(%error, "TLS handshake failed");
                 None
             }
             Err(_) => {
-                self.observer.handshake_failed(false);
+                self.observer.handshake_failed(None);
                 tracing::debug!("TLS handshake took too long");
                 None
             }

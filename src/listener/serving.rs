@@ -17,7 +17,8 @@ use tower::ServiceExt as _;
 
 use super::accounts::Reservation;
 use super::activity::{ConnectionActivity, HEAD_FREE};
-use super::identity::RemoteAddress;
+use super::buffers::Buffers;
+use super::identity::{PeerIdentity, RemoteAddress};
 use super::keep_open::{ConnectionHandle, KeepOpen};
 use super::observer::DropCause;
 use super::overdue::{DueAction, Overdue};
@@ -32,7 +33,8 @@ use super::version::HttpVersion;
 /// One connection: whom it is with, and what it is about.
 struct Session<'a, S> {
     server: &'a Server<S>,
-    peer: RemoteAddress,
+    address: Option<RemoteAddress>,
+    identity: Option<Arc<PeerIdentity>>,
     activity: ConnectionActivity,
     keep_open: Arc<KeepOpen>,
 }
@@ -43,11 +45,10 @@ impl<S: Serve> Server<S> {
     pub(super) async fn serve_http1(
         &self,
         begun: FreshConnection,
-        peer: RemoteAddress,
         rules: &ConnectionRules,
         place: Arc<Reservation>,
     ) {
-        let session = Session::new(self, HttpVersion::Http1, peer, rules, place);
+        let session = Session::new(self, HttpVersion::Http1, &begun, rules, place);
         let parked_response = ParkedResponse::new();
         let mut service = service_fn(|request: Request<Incoming>| {
             let parked = parked_response.take();
@@ -109,13 +110,13 @@ impl<S: Serve> Server<S> {
     pub(super) async fn serve_http2(
         &self,
         begun: FreshConnection,
-        peer: RemoteAddress,
         rules: &ConnectionRules,
         place: Arc<Reservation>,
     ) {
-        let session = Session::new(self, HttpVersion::Http2, peer, rules, place);
+        let session = Session::new(self, HttpVersion::Http2, &begun, rules, place);
         let executor = StreamExecutor::default();
-        let http2 = rules.http2(executor.clone(), self.max_streams(peer, rules));
+        let max_streams = self.max_streams(rules, self.is_exempt(begun.address));
+        let http2 = rules.http2(executor.clone(), max_streams, self.keep_alive());
         let service = service_fn(|request| session.respond(request, Some(executor.watch_next())));
         let stream = TokioIo::new(session.watch(begun));
         let connection = pin!(http2.serve_connection(stream, service));
@@ -131,20 +132,21 @@ impl<'a, S: Serve> Session<'a, S> {
     fn new(
         server: &'a Server<S>,
         version: HttpVersion,
-        peer: RemoteAddress,
+        begun: &FreshConnection,
         rules: &ConnectionRules,
         place: Arc<Reservation>,
     ) -> Self {
-        let buffers = server.buffers(peer).most(server.tls.is_some());
+        let buffers = Buffers::of(server.is_exempt(begun.address)).most(server.tls.is_some());
+        let write_timeout = rules.settings.write_timeout;
+        let activity = ConnectionActivity::new(version, place, write_timeout, buffers);
+        if server.is_patient() {
+            activity.idle_once_begun();
+        }
         Self {
             server,
-            peer,
-            activity: ConnectionActivity::new(
-                version,
-                place,
-                rules.settings.write_timeout,
-                buffers,
-            ),
+            address: begun.address,
+            identity: begun.identity.clone(),
+            activity,
             keep_open: KeepOpen::new(),
         }
     }
@@ -224,7 +226,14 @@ impl<'a, S: Serve> Session<'a, S> {
         let is_http2 = request.version() == http::Version::HTTP_2;
         let under_way = self.activity.begin_request();
         self.keep_open.begin_request();
-        request.extensions_mut().insert(self.peer);
+        if let Some(address) = self.address {
+            request.extensions_mut().insert(address);
+        }
+        if let Some(identity) = &self.identity {
+            request
+                .extensions_mut()
+                .insert(PeerIdentity::clone(identity));
+        }
         request.extensions_mut().insert(ConnectionHandle {
             keep_open: Arc::clone(&self.keep_open),
             activity: self.activity.clone(),

@@ -4,30 +4,38 @@ use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, BytesMut};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
 use super::activity::{ConnectionActivity, HEAD_FREE, PIECE};
-use super::handshake::Handshake;
+use super::identity::{PeerIdentity, RemoteAddress};
 use super::write_through::{WriteThrough, write_through};
 
-/// A connection in the clear, or over TLS.
-pub(super) type ConnectionStream = Either<TcpStream, Box<TlsStream<Handshake>>>;
+/// A connection that is served as it is.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
+
+/// A connection: in the clear, or over TLS, a Unix socket or anything else.
+pub(super) type ConnectionStream = Either<TcpStream, Box<dyn ByteStream>>;
 
 /// A connection before its first request.
 pub(super) struct FreshConnection {
     pub(super) stream: ConnectionStream,
     /// The bytes of it that were read.
     pub(super) early: Vec<u8>,
+    /// None of a connection that is not by TCP.
+    pub(super) address: Option<RemoteAddress>,
+    /// None where no credentials are asked for.
+    pub(super) identity: Option<Arc<PeerIdentity>>,
 }
 
 /// A stream whose arriving bytes count as activity.
-#[derive(Debug)]
 pub(super) struct CountedStream {
     stream: ConnectionStream,
     activity: ConnectionActivity,

@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use axum::body::{Body, HttpBody};
 use axum::response::Response;
@@ -34,6 +34,7 @@ struct Unwritten {
 /// The part of an HTTP/2 response.
 pub(super) struct OnStream {
     key: Mutex<UnwrittenKey>,
+    stream: Arc<StreamWatch>,
     _request: RequestUnderWay,
 }
 
@@ -46,6 +47,7 @@ impl OnStream {
     ) -> Self {
         Self {
             key: Mutex::new(activity.begin_response(stream)),
+            stream: Arc::clone(stream),
             _request: request,
         }
     }
@@ -125,7 +127,11 @@ impl HttpBody for UnwrittenBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         while self.rest.is_empty() {
-            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+                self.response.waits();
+                return Poll::Pending;
+            };
+            match frame {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.rest = data,
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
@@ -155,7 +161,14 @@ impl Unwritten {
     fn goes_on(&self) {
         if let Some(stream) = &self.stream {
             let mut key = stream.key.lock().unwrap_or_else(PoisonError::into_inner);
-            *key = self.activity.response_goes_on(*key);
+            *key = self.activity.response_goes_on(*key, &stream.stream);
+        }
+    }
+
+    fn waits(&self) {
+        if let Some(stream) = &self.stream {
+            let key = *stream.key.lock().unwrap_or_else(PoisonError::into_inner);
+            self.activity.response_waits(key);
         }
     }
 }

@@ -10,7 +10,8 @@ use snowflake_broker::broker::overflow::PeerStatus;
 use snowflake_broker::broker::{Broker, Caller, Knowledge, NoAnswer, Origin, PollInterval, clock};
 use snowflake_broker::federation::Federation;
 use snowflake_broker::federation::settings::{PeerSettings, Settings};
-use snowflake_broker::grpc::federation::{self as lender, Gate};
+use snowflake_broker::grpc::federation::{PeerAuth, lender};
+use snowflake_broker::listener::Closing;
 use snowflake_broker::matching;
 use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
@@ -20,7 +21,6 @@ use snowflake_broker::wire::client::ClientPoll;
 use snowflake_broker::wire::proxy::{PollStatus, ProxyPoll};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 
 use crate::SECOND_BRIDGE;
@@ -28,6 +28,7 @@ use crate::counted::count;
 use crate::messages::{client_poll, proxy_answer, proxy_poll};
 use crate::network::Network;
 use crate::watched::{self, WATCH};
+use crate::wire;
 
 /// Longer than anything here takes; only what hangs runs into it.
 const FOREVER: Duration = Duration::from_hours(1);
@@ -37,7 +38,7 @@ pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) broker: Arc<Broker>,
     pub(crate) federation: Arc<Federation>,
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) auth: Arc<PeerAuth>,
     _tasks: JoinSet<()>,
 }
 
@@ -94,8 +95,8 @@ impl Node {
         let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
         let federation = Federation::new(network.of(name), Arc::clone(&metrics), 7);
         let federation = Arc::new(federation);
-        let gate = Gate::new(BTreeSet::new(), None, Arc::clone(&metrics));
-        let gate = Arc::new(gate);
+        let auth = PeerAuth::new(BTreeSet::new(), None, Arc::clone(&metrics));
+        let auth = Arc::new(auth);
         let broker = Broker::new(matching, knowledge(), metrics, 7)
             .traced(tracer)
             .overflowing(Some(federation.clone()));
@@ -104,19 +105,14 @@ impl Node {
         let driven = Arc::clone(&broker);
         tasks.spawn(async move { driven.drive().await });
         tasks.spawn(Arc::clone(&federation).run());
-        let serving = lender::serve(
-            network.listen(name),
-            Arc::clone(&gate),
-            Arc::clone(&broker),
-            HealthReporter::new(),
-            CancellationToken::new(),
-        );
-        tasks.spawn(async move { serving.await.unwrap() });
+        let health = HealthReporter::new();
+        let server = lender(&auth, Arc::clone(&broker), health, Closing::default());
+        tasks.spawn(wire::serve(network.listen(name), server));
         let node = Self {
             name: name.to_owned(),
             broker,
             federation,
-            gate,
+            auth,
             _tasks: tasks,
         };
         node.configure(settings);
@@ -125,7 +121,7 @@ impl Node {
 
     pub(crate) fn configure(&self, settings: &Settings) {
         let names = settings.peers.iter().map(PeerSettings::id);
-        self.gate.set(names.collect(), None);
+        self.auth.set(names.collect(), None);
         self.broker.set_lending(settings.lending());
         self.federation.configure(settings);
     }

@@ -1,6 +1,5 @@
 //! One broker, whole, but for HTTP and TLS.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
@@ -10,18 +9,19 @@ use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::{Broker, Knowledge, PollInterval};
 use snowflake_broker::federation::Federation;
 use snowflake_broker::federation::settings::PeerSettings;
-use snowflake_broker::grpc::federation::{self as lender, Gate};
+use snowflake_broker::grpc::federation::{PeerAuth, lender};
+use snowflake_broker::listener::Closing;
 use snowflake_broker::matching;
 use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 
 use crate::books::{Books, now};
 use crate::network::{Dialer, listen};
 use crate::plan::{BROKERS, LIAR, OVER, Plan, RECONNECTED, name};
+use crate::wire;
 use crate::workload::Workload;
 
 /// How often it is seen whether a broker keeps its bounds.
@@ -53,11 +53,11 @@ pub(crate) async fn run(
     let federation = Arc::new(federation);
     let matching = matching::Settings::default();
     let peers = settings.peers.iter().map(PeerSettings::id);
-    let gate = Gate::new(peers.collect(), None, Arc::clone(&metrics));
+    let auth = PeerAuth::new(peers.collect(), None, Arc::clone(&metrics));
     let broker = Broker::new(matching, knowledge(), metrics, rng.u64(..))
         .overflowing(Some(federation.clone()));
     let broker = Arc::new(broker);
-    let gate = Arc::new(gate);
+    let auth = Arc::new(auth);
     broker.set_lending(settings.lending());
     federation.configure(&settings);
 
@@ -66,7 +66,7 @@ pub(crate) async fn run(
     let driven = Arc::clone(&broker);
     tasks.spawn(async move { driven.drive().await });
     tasks.spawn(federation.run());
-    tasks.spawn(serve(number, gate, Arc::clone(&broker), Arc::clone(&wires)));
+    tasks.spawn(serve(number, auth, Arc::clone(&broker), Arc::clone(&wires)));
     let workload = Workload {
         broker: Arc::clone(&broker),
         books: books.clone(),
@@ -88,15 +88,10 @@ pub(crate) async fn run(
     Ok(())
 }
 
-async fn serve(number: usize, gate: Arc<Gate>, broker: Arc<Broker>, wires: Arc<AtomicUsize>) {
-    let serving = async {
-        let incoming = listen(name(number), wires).await?;
-        let health = HealthReporter::new();
-        let closing = CancellationToken::new();
-        let served = lender::serve(incoming, gate, broker, health, closing);
-        served.await.map_err(io::Error::other)
-    };
-    serving.await.unwrap();
+async fn serve(number: usize, auth: Arc<PeerAuth>, broker: Arc<Broker>, wires: Arc<AtomicUsize>) {
+    let incoming = listen(name(number), wires).await.unwrap();
+    let server = lender(&auth, broker, HealthReporter::new(), Closing::default());
+    wire::serve(incoming, server).await;
 }
 
 impl Node {

@@ -38,7 +38,7 @@ impl Observer for Told {
     }
 
     fn accept_failed(&self, _error: &io::Error) {}
-    fn handshake_failed(&self, _in_time: bool) {}
+    fn handshake_failed(&self, _error: Option<&io::Error>) {}
     fn tls_in_the_clear(&self) {}
 }
 

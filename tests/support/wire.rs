@@ -2,12 +2,14 @@
 //! have proved by a certificate.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use snowflake_broker::grpc::connection::ConnectInfo;
+use snowflake_broker::listener::{ByteStream, PeerIdentity, Serve, Server};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::JoinSet;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::server::Connected;
 
 /// The end that was called. What is kept `with` it is dropped with it.
@@ -18,16 +20,39 @@ pub(crate) struct Wire<S, W = ()> {
     pub(crate) _with: W,
 }
 
-impl<S, W> Connected for Wire<S, W> {
-    type ConnectInfo = ConnectInfo;
-
-    fn connect_info(&self) -> ConnectInfo {
-        ConnectInfo::Tcp {
+impl<S, W> Wire<S, W> {
+    fn identity(&self) -> PeerIdentity {
+        PeerIdentity::Tcp {
             is_loopback: self.is_loopback,
             certificate_names: Arc::clone(&self.names),
-            caller: None,
+            holder: None,
         }
     }
+}
+
+/// Serves whoever comes, until nobody comes any more. Dropped, it serves nobody.
+pub(crate) async fn serve<S, W>(
+    incoming: impl Stream<Item = io::Result<Wire<S, W>>>,
+    server: Server<impl Serve>,
+) where
+    S: ByteStream + 'static,
+    W: Send + Unpin + 'static,
+{
+    let (server, mut open) = (Arc::new(server), JoinSet::new());
+    let mut incoming = pin!(incoming);
+    while let Some(wire) = incoming.next().await {
+        while open.try_join_next().is_some() {}
+        let wire = wire.unwrap();
+        let identity = wire.identity();
+        open.spawn(Arc::clone(&server).serve_stream(wire, identity));
+    }
+    open.join_all().await;
+}
+
+impl<S, W> Connected for Wire<S, W> {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
 }
 
 impl<S: AsyncRead + Unpin, W: Unpin> AsyncRead for Wire<S, W> {

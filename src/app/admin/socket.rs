@@ -13,9 +13,8 @@ use crate::app::listen::cannot_listen;
 use crate::app::persistence::atomic_file::{absent_is_fine, with_suffix};
 use crate::app::systemd::sockets::{self, Inherited, Sockets};
 use crate::file_access;
-use crate::grpc::accept::Listener;
-use crate::grpc::settings::{Listen, Settings};
-use crate::listener;
+use crate::grpc::settings::{AdminListen, Settings};
+use crate::listener::{self, ListenSocket};
 
 const SETTING: &str = "admin.listen";
 
@@ -35,15 +34,15 @@ pub(in crate::app) fn check(settings: &Settings) -> anyhow::Result<()> {
         .listen()
         .into_iter()
         .try_for_each(|place| match place {
-            Listen::Unix(path) => check_path(path),
-            Listen::UnixIfPossible(_) | Listen::Tcp(_) => Ok(()),
+            AdminListen::Unix(path) => check_path(path),
+            AdminListen::UnixIfPossible(_) | AdminListen::Tcp(_) => Ok(()),
         })
 }
 
 /// The warnings of a start.
 pub(in crate::app) fn warning(settings: &Settings) -> Option<String> {
     settings.listen().into_iter().find_map(|place| match place {
-        Listen::UnixIfPossible(path) if path.parent().is_some_and(Path::is_dir) => {
+        AdminListen::UnixIfPossible(path) if path.parent().is_some_and(Path::is_dir) => {
             check_path(path).err().map(|error| without(&error))
         }
         _ => None,
@@ -78,7 +77,7 @@ fn without(error: &anyhow::Error) -> String {
 /// A socket of the administration; a Unix socket is removed when it is dropped.
 #[derive(Debug)]
 pub(in crate::app) struct Socket {
-    pub(in crate::app) listener: Listener,
+    pub(in crate::app) listener: ListenSocket,
     pub(in crate::app) file: Option<SocketFile>,
 }
 
@@ -103,24 +102,24 @@ pub(in crate::app) async fn open(
     }
     for place in settings.listen() {
         match place {
-            Listen::Tcp(addr) if has_tcp => log_unused(addr),
-            Listen::Tcp(addr) => {
+            AdminListen::Tcp(addr) if has_tcp => log_unused(addr),
+            AdminListen::Tcp(addr) => {
                 let listeners = listener::bind(addr).await;
                 let listeners = listeners.map_err(|error| cannot_listen(SETTING, addr, &error))?;
-                let listeners = listeners.into_iter().map(Listener::Tcp);
+                let listeners = listeners.into_iter().map(ListenSocket::Tcp);
                 open.extend(listeners.map(without_file));
             }
-            Listen::Unix(path) if has_unix => log_unused(&path.display().to_string()),
-            Listen::Unix(path) => {
+            AdminListen::Unix(path) if has_unix => log_unused(&path.display().to_string()),
+            AdminListen::Unix(path) => {
                 check_path(path).map_err(blame_configuration)?;
                 open.push(bind(path)?);
             }
-            Listen::UnixIfPossible(path)
+            AdminListen::UnixIfPossible(path)
                 if !has_unix && path.parent().is_some_and(Path::is_dir) =>
             {
                 open.extend(bind_if_possible(path));
             }
-            Listen::UnixIfPossible(_) => {}
+            AdminListen::UnixIfPossible(_) => {}
         }
     }
     Ok(open)
@@ -130,7 +129,7 @@ fn log_unused(place: &str) {
     tracing::info!("{SETTING}: {place} is not used: the service manager has passed the socket");
 }
 
-fn without_file(listener: Listener) -> Socket {
+fn without_file(listener: ListenSocket) -> Socket {
     Socket {
         listener,
         file: None,
@@ -145,16 +144,16 @@ fn bind_if_possible(path: &Path) -> Option<Socket> {
 }
 
 /// The configuration's check has not seen where this one listens.
-fn accepted(inherited: Inherited, settings: &Settings) -> anyhow::Result<Listener> {
+fn accepted(inherited: Inherited, settings: &Settings) -> anyhow::Result<ListenSocket> {
     match inherited {
-        Inherited::Unix(listener) => Ok(Listener::Unix(listener)),
+        Inherited::Unix(listener) => Ok(ListenSocket::Unix(listener)),
         Inherited::Tcp(listener) => {
             let is_loopback = listener.local_addr()?.ip().to_canonical().is_loopback();
             ensure!(
                 is_loopback || settings.authenticates(),
                 "admin.listen: others reach the inherited socket: set admin.tls.client_ca or admin.tokens"
             );
-            Ok(Listener::Tcp(listener))
+            Ok(ListenSocket::Tcp(listener))
         }
     }
 }
@@ -170,7 +169,7 @@ fn bind(path: &Path) -> anyhow::Result<Socket> {
     let inode = fs::metadata(path).with_context(problem)?.ino();
     let path = path.to_owned();
     Ok(Socket {
-        listener: Listener::Unix(tokio::net::UnixListener::from_std(listener)?),
+        listener: ListenSocket::Unix(tokio::net::UnixListener::from_std(listener)?),
         file: Some(SocketFile { path, inode }),
     })
 }

@@ -17,7 +17,7 @@ use crate::app::federation::{self, Peers, Tls};
 use crate::broker::{Broker, Knowledge, clock};
 use crate::config::{self, Config, Inputs, Loaded};
 use crate::geoip::GeoIp;
-use crate::grpc::Gate;
+use crate::grpc::AdminAuth;
 use crate::grpc::auth::Access;
 use crate::http::Endpoints;
 use crate::listener::Server;
@@ -150,7 +150,7 @@ pub(in crate::app) struct Targets {
     pub(in crate::app) server: Arc<Server<Endpoints>>,
     pub(in crate::app) endpoints: Endpoints,
     pub(in crate::app) log: LogControl,
-    pub(in crate::app) gate: Arc<Gate>,
+    pub(in crate::app) admin_auth: Arc<AdminAuth>,
     pub(in crate::app) peers: Peers,
 }
 
@@ -239,7 +239,7 @@ impl Prepared {
         targets.broker.set_matching(self.loaded.config.matching);
         targets.log.set_level(self.log_level);
         let (access, tls) = self.access;
-        targets.gate.set(access, tls);
+        targets.admin_auth.set(access, tls);
     }
 }
 

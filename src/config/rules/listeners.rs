@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6};
 use super::Rules;
 use super::forms::is_address;
 use crate::config::Config;
-use crate::grpc::settings::Listen;
+use crate::grpc::settings::AdminListen;
 use crate::tls::acme;
 
 /// A place where the broker is to listen.
@@ -48,7 +48,7 @@ fn all(config: &Config) -> impl Iterator<Item = Listener<'_>> {
     };
     let Config { acme, admin, .. } = config;
     let public = [&*config.listener.addr].into_iter();
-    let admin = admin.listen().into_iter().filter_map(Listen::address);
+    let admin = admin.listen().into_iter().filter_map(AdminListen::address);
     let peers = config.federation.listen.as_deref().into_iter();
     let operators = config.operator.listen.addresses().iter();
     let challenges = [&*acme.http_addr].into_iter();

@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 use super::operations::{Operations, WriteBridgesError};
 use crate::bridges::{Bridge, BridgeList};
 use crate::broker::{Broker, Knowledge};
-use crate::grpc::pages::Page;
+use crate::grpc::pages::ListPage;
 use crate::grpc::violations::{Violations, invalid};
 use crate::proto::admin::v1;
 use crate::wire::fingerprint::Fingerprint;
@@ -20,7 +20,7 @@ pub(super) fn list(
 ) -> Result<v1::ListBridgesResponse, Status> {
     let knowledge = broker.knowledge();
     let etag = etag(&knowledge.bridges);
-    let page = Page::asked(asked.page_size, &asked.page_token, &etag)?;
+    let page = ListPage::asked(asked.page_size, &asked.page_token, &etag)?;
     let bridges = (0..).zip(knowledge.bridges.sorted());
     let (bridges, next_page_token) = page.of(bridges, |(number, _)| *number);
     let bridges = bridges.into_iter().map(|(_, (by, bridge))| v1::Bridge {

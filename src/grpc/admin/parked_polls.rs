@@ -7,7 +7,7 @@ use tonic::Status;
 use super::filter::Filter;
 use crate::broker::{Broker, ParkedPoll, clock};
 use crate::grpc::convert::pool;
-use crate::grpc::pages::Page;
+use crate::grpc::pages::ListPage;
 use crate::grpc::violations::invalid;
 use crate::proto::admin::v1;
 use crate::wire::nat::NatClass;
@@ -19,7 +19,7 @@ pub(super) fn list(
 ) -> Result<v1::ListParkedPollsResponse, Status> {
     let filter =
         Filter::parse(&asked.filter).map_err(|error| invalid("filter", error.to_string()))?;
-    let page = Page::asked(asked.page_size, &asked.page_token, &asked.filter)?;
+    let page = ListPage::asked(asked.page_size, &asked.page_token, &asked.filter)?;
     let now = clock::now();
     let mut polls = broker.parked_polls();
     polls.retain(|poll| filter.passes(poll, waiting(poll, now)));

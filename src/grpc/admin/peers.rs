@@ -8,7 +8,7 @@ use crate::broker::Broker;
 use crate::broker::loan::Terms;
 use crate::broker::overflow::PeerStatus;
 use crate::grpc::convert::{count, duration, pool};
-use crate::grpc::pages::Page;
+use crate::grpc::pages::ListPage;
 use crate::metrics::labels::{CircuitState, PeerName};
 use crate::proto::admin::v1;
 use crate::wire::nat::NatClass;
@@ -18,7 +18,7 @@ pub(super) fn list(
     broker: &Broker,
     asked: &v1::ListPeersRequest,
 ) -> Result<v1::ListPeersResponse, Status> {
-    let page = Page::asked(asked.page_size, &asked.page_token, "peers")?;
+    let page = ListPage::asked(asked.page_size, &asked.page_token, "peers")?;
     let borrowers = broker.borrowers();
     let peers = broker.peers();
     let (peers, next_page_token) = page.of((0..).zip(peers), |(number, _)| *number);

@@ -7,12 +7,12 @@ use futures_util::StreamExt as _;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::IntervalStream;
-use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::broker::{Broker, clock};
 use crate::grpc::convert::{count, duration, pool, timestamp, total};
 use crate::grpc::violations::invalid;
+use crate::listener::Closing;
 use crate::matching::ServiceStage;
 use crate::metrics::GaugeSnapshot;
 use crate::metrics::labels::{ClientOutcome, PollOutcome};
@@ -61,12 +61,12 @@ pub(super) fn status(broker: &Broker) -> v1::BrokerStatus {
 pub(super) fn watch(
     broker: Arc<Broker>,
     asked: Option<prost_types::Duration>,
-    closing: CancellationToken,
+    closing: Closing,
 ) -> Result<impl Stream<Item = Result<v1::BrokerStatus, Status>> + Send, Status> {
     let mut ticks = interval(watch_interval(asked)?);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let statuses = IntervalStream::new(ticks).map(move |_| Ok(status(&broker)));
-    Ok(statuses.take_until(closing.cancelled_owned()))
+    Ok(statuses.take_until(closing.ended()))
 }
 
 fn watch_interval(asked: Option<prost_types::Duration>) -> Result<Duration, Status> {

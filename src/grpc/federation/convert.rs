@@ -7,6 +7,7 @@ use tonic::Request;
 use crate::bridges::BridgeList;
 use crate::broker::Broker;
 use crate::broker::loan::{LoanRequest, NotLent, Supply};
+use crate::grpc::deadline;
 use crate::metrics::labels::{LoanRefusal, Rendezvous};
 use crate::proto::federation::v1;
 use crate::proto::federation::v1::match_offer_response::Outcome;
@@ -15,8 +16,6 @@ use crate::proto::federation::v1::supply::State;
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::session_description::SessionDescription;
-
-use super::deadline;
 
 /// Where the trace comes from (W3C Trace Context).
 const TRACEPARENT: &str = "traceparent";
@@ -34,7 +33,7 @@ pub(super) fn loan_request(
     broker: &Broker,
 ) -> Option<LoanRequest> {
     let metadata = request.metadata();
-    let time = deadline::time_left(metadata).unwrap_or_else(|| broker.client_timeout());
+    let time = deadline::time_left(metadata.as_ref()).unwrap_or_else(|| broker.client_timeout());
     let traceparent = metadata.get(TRACEPARENT);
     let traceparent = traceparent.and_then(|value| value.to_str().ok());
     let traceparent = traceparent.map(ToOwned::to_owned);

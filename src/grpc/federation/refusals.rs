@@ -7,43 +7,26 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use tonic::{Code, Status};
-use tower::{Layer, Service};
+use tower::Service;
 
-use super::Gate;
+use super::PeerAuth;
 use crate::metrics::labels::PeerName;
 use crate::proto::code_in_words;
 
-/// Wraps services so that their refusals are logged.
-#[derive(Clone, Debug)]
-pub(super) struct LogRefusals {
-    gate: Arc<Gate>,
-}
-
-impl LogRefusals {
-    pub(super) fn new(gate: Arc<Gate>) -> Self {
-        Self { gate }
-    }
-}
-
-impl<S> Layer<S> for LogRefusals {
-    type Service = LoggedService<S>;
-
-    fn layer(&self, inner: S) -> LoggedService<S> {
-        LoggedService {
-            inner,
-            gate: Arc::clone(&self.gate),
-        }
-    }
-}
-
 /// A service whose refusals are logged.
 #[derive(Clone, Debug)]
-pub(super) struct LoggedService<S> {
+pub(super) struct LogRefusals<S> {
     inner: S,
-    gate: Arc<Gate>,
+    auth: Arc<PeerAuth>,
 }
 
-impl<S, B, R> Service<Request<B>> for LoggedService<S>
+impl<S> LogRefusals<S> {
+    pub(super) fn new(inner: S, auth: Arc<PeerAuth>) -> Self {
+        Self { inner, auth }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for LogRefusals<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Future: Send + 'static,
@@ -58,7 +41,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let peer = request.extensions().get::<PeerName>().cloned();
-        let gate = Arc::clone(&self.gate);
+        let auth = Arc::clone(&self.auth);
         let replied = self.inner.call(request);
         Box::pin(async move {
             let response = replied.await?;
@@ -67,7 +50,7 @@ where
             if let (Some(peer), Some(status)) = (peer, status)
                 && status.code() != Code::Ok
             {
-                gate.log_refusal(&peer, code_in_words(status.code()), status.message());
+                auth.log_refusal(&peer, code_in_words(status.code()), status.message());
             }
             Ok(response)
         })

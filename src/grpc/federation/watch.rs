@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt as _, stream};
 use tokio::time::sleep_until;
 use tokio_stream::Stream;
-use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::broker::loan::Supply;
 use crate::broker::{Broker, Knowledge, clock};
+use crate::listener::Closing;
 use crate::metrics::labels::PeerName;
 use crate::proto::federation::v1;
 
@@ -28,7 +28,7 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 pub(super) fn supplies(
     broker: Arc<Broker>,
     borrower: PeerName,
-    closing: CancellationToken,
+    closing: Closing,
 ) -> impl Stream<Item = Result<v1::Supply, Status>> + Send {
     let watch = Watch {
         broker,
@@ -39,7 +39,7 @@ pub(super) fn supplies(
         let supply = watch.next().await;
         Some((Ok(supply), watch))
     });
-    supplies.take_until(closing.cancelled_owned())
+    supplies.take_until(closing.ended())
 }
 
 struct Watch {

@@ -15,6 +15,12 @@ pub enum Payer {
     Many,
 }
 
+impl From<IpAddr> for Payer {
+    fn from(address: IpAddr) -> Self {
+        Self::Address(address)
+    }
+}
+
 /// The accounts that one payer is in: that of the address first, and last that of the
 /// network which is routed by itself. None for who has no share.
 #[derive(Clone, Copy, Debug, Default)]

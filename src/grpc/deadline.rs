@@ -1,15 +1,15 @@
-//! How long a caller waits: `grpc-timeout` of gRPC over HTTP/2.
+//! The time that a caller waits: `grpc-timeout` of gRPC over HTTP/2.
 
 use std::time::Duration;
 
-use tonic::metadata::MetadataMap;
+use http::HeaderMap;
 
 /// The longest number that the protocol knows, in digits.
 const DIGITS_MAX: usize = 8;
 
-/// What the caller says; `None` if it says nothing, or nothing that can be read.
-pub(super) fn time_left(metadata: &MetadataMap) -> Option<Duration> {
-    parse(metadata.get("grpc-timeout")?.to_str().ok()?)
+/// The time that the caller says; `None` if it says nothing, or nothing that can be read.
+pub(super) fn time_left(headers: &HeaderMap) -> Option<Duration> {
+    parse(headers.get("grpc-timeout")?.to_str().ok()?)
 }
 
 fn parse(text: &str) -> Option<Duration> {
