@@ -15,7 +15,8 @@
 //!
 //! Beside them, knowing no broker type: [`listener`], [`tls`], [`telemetry`],
 //! [`proto`], the messages of the gRPC services, [`timespan`], how settings write a
-//! span of time, [`networks`], those around an address, [`backoff`], the delays after
+//! span of time, [`host_port`], how they name hosts, [`report`], the findings of their
+//! checks, [`networks`], those around an address, [`backoff`], the delays after
 //! failures, [`file_access`], who may read and write files, and [`causes`], what errors
 //! say.
 
@@ -31,6 +32,7 @@ pub mod federation;
 pub mod file_access;
 pub mod geoip;
 pub mod grpc;
+pub mod host_port;
 pub mod http;
 pub mod listener;
 pub mod matching;
@@ -38,6 +40,7 @@ pub mod metrics;
 pub mod networks;
 pub mod proto;
 pub mod rendezvous;
+pub mod report;
 pub mod sqs;
 pub mod telemetry;
 pub mod timespan;

@@ -28,4 +28,4 @@ mod trouble;
 pub use client_id::{ClientId, InvalidClientId, REPLY_QUEUES};
 pub use front::{Front, Options};
 pub use queue::{CallError, Cause, LONG_POLL, Message, Queue, Receipt, ReplyQueue, ReplyQueues};
-pub use settings::{InvalidQueueName, QueueSettings, Settings, check_queue_name};
+pub use settings::{QueueSettings, Settings};

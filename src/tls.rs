@@ -8,51 +8,22 @@ mod flaws;
 mod hello;
 pub mod mutual;
 pub mod pem;
+mod settings;
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::server::ProducesTickets;
 use rustls::{NamedGroup, ServerConfig};
 use rustls_acme::acme::ACME_TLS_ALPN_NAME;
-use serde::{Deserialize, Serialize};
 
 pub use cert_resolver::CertResolver;
 pub use certificate::{Certificate, InvalidCertificate, Validity};
 pub use flaws::Flaw;
+pub use settings::Settings;
 
 use hello::Hello;
-
-/// The place of the certificate.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    /// Serve in the clear, behind something that ends TLS.
-    pub disable: bool,
-    /// The certificate chain, PEM.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cert: Option<PathBuf>,
-    /// Its private key, PEM.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<PathBuf>,
-    /// How often both are looked at for a new certificate; 0 means never.
-    #[serde(with = "crate::timespan")]
-    pub watch_interval: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            disable: false,
-            cert: None,
-            key: None,
-            watch_interval: Duration::from_secs(30),
-        }
-    }
-}
 
 /// The groups for the exchange of keys. Which of them is taken is the client's
 /// choice, see [`ServerConfigs`].

@@ -20,30 +20,36 @@ const LAYERS: [&[&str]; 8] = [
 /// Imports within a layer that make sense all the same.
 const SIDEWAYS: [(&str, &str); 1] = [("metrics", "geoip")];
 /// Knows no broker type and may be imported by all; imports nothing else of ours.
-const PLUMBING: [&str; 9] = [
+const PLUMBING: [&str; 11] = [
     "backoff",
     "causes",
     "file_access",
+    "host_port",
     "listener",
     "networks",
     "proto",
+    "report",
     "telemetry",
     "timespan",
     "tls",
 ];
 /// Plumbing that other plumbing is made of.
-const BASE: [&str; 6] = [
+const BASE: [&str; 8] = [
     "backoff",
     "causes",
     "file_access",
+    "host_port",
     "networks",
+    "report",
     "timespan",
     "tls",
 ];
 /// Opens nothing, waits for nothing, reads no clock, draws no lots.
-const PURE: [&str; 10] = [
+const PURE: [&str; 12] = [
     "backoff",
+    "host_port",
     "networks",
+    "report",
     "wire",
     "bridges",
     "geoip",

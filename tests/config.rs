@@ -127,7 +127,7 @@ profiles = [1]
         .refused(&[
             ("matching.client_timout = \"5s\" (file config.toml, line 3): unknown key", "client_timeout"),
             ("matching.proxy_timeout = true (file config.toml, line 4): expected a span of time", ""),
-            ("matching.max_attempts = 0 (file config.toml, line 5): ", "from 1"),
+            ("matching.max_attempts = 0 (file config.toml, line 5): ", "between 1 and"),
             ("macthing (file config.toml, line 7): unknown section", "matching"),
             ("http.trusted_hops = \"two\" (file config.toml, line 11): expected a whole number", ""),
             ("http.max_body_bytes = -1 (file config.toml, line 12): expected a whole number", ""),

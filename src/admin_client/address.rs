@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::admin_client::arguments::ConnectionArgs;
 use crate::config::{self, Inputs};
-use crate::grpc::settings::{Settings, is_loopback};
+use crate::grpc::settings::Settings;
+use crate::host_port::is_loopback;
 
 use super::failure::Failure;
 

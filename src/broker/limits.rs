@@ -66,7 +66,7 @@ use super::{Broker, Origin, clock};
 
 pub use intermediaries::{GOOGLE, Intermediary, InvalidIntermediary};
 pub use key::LimitKey;
-pub use settings::{FACTOR_MAX, RATE_MAX, Settings, UNCONFIRMED_FACTOR_MIN};
+pub use settings::Settings;
 
 use key::Role;
 use networks::networks;

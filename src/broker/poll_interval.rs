@@ -3,16 +3,30 @@
 mod returns;
 mod steering;
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::report::{COUNT_MAX, Report, SPAN};
 use crate::wire::JsonError;
 use crate::wire::json::Object;
 use crate::wire::nat::NatClass;
 
 pub use steering::Steering;
+
+/// The bounds of every interval that is set: proxies are to poll neither without pause
+/// nor never again.
+const INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
+/// The longest [`PollInterval::ceiling`]: proxies that were told to come late cannot be
+/// called when clients come.
+const CEILING_MAX: Duration = Duration::from_hours(1);
+/// The bounds of [`PollInterval::target_idle_share`]: a hundred idle polls for each with a
+/// client are a surplus beyond all sense.
+const IDLE_SHARES: RangeInclusive<f64> = 0.0..=100.0;
+/// The bounds of [`PollInterval::jitter`]: more is no jitter but another interval.
+const JITTERS: RangeInclusive<f64> = 0.0..=0.5;
 
 /// When proxies are told to poll again, `NextPoll`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -123,6 +137,31 @@ pub struct Overridden {
 }
 
 impl PollInterval {
+    /// Reports what is wrong. The file at `filepath` has no bounds: the reference broker
+    /// knows none.
+    pub fn check(&self, report: &mut Report) {
+        report.within("open", self.open, &INTERVALS);
+        report.within("moderate", self.moderate, &INTERVALS);
+        report.within("strict", self.strict, &INTERVALS);
+        report.within("refused", self.refused, &INTERVALS);
+        report.within("overloaded", self.overloaded, &INTERVALS);
+        report.within("floor", self.floor, &SPAN);
+        let share = self.target_idle_share;
+        report.within("target_idle_share", share, &IDLE_SHARES);
+        report.within("min_parked_polls", self.min_parked_polls, &(0..=COUNT_MAX));
+        if let Some(jitter) = self.jitter {
+            report.within("jitter", jitter, &JITTERS);
+        }
+        if self.ceiling < self.floor {
+            let problem = "must be at least poll_interval.floor";
+            report.refuse(&["ceiling", "floor"], problem);
+        }
+        if self.ceiling > CEILING_MAX {
+            let problem = "is more than an hour: so long it would take until proxies are back";
+            report.refuse(&["ceiling"], problem);
+        }
+    }
+
     /// What is set for a pool.
     pub fn fixed(&self, pool: NatClass) -> Duration {
         match pool {

@@ -1,8 +1,11 @@
-//! What an operator can set about the broker as its peers see it.
+//! Settings of the broker as its peers see it.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+use crate::report::Report;
+use crate::wire::relay_pattern::RelayPattern;
 
 /// Bridges and the proxies that may serve them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +20,19 @@ pub struct Settings {
     pub allowed_relay_pattern: String,
     /// What a proxy is taken to accept that sends no pattern of its own.
     pub default_relay_pattern: String,
+}
+
+impl Settings {
+    /// Reports the patterns that fit no host name.
+    pub fn check(&self, report: &mut Report) {
+        for (key, pattern) in [
+            ("allowed_relay_pattern", &self.allowed_relay_pattern),
+            ("default_relay_pattern", &self.default_relay_pattern),
+        ] {
+            let checked = RelayPattern::checked(pattern);
+            report.refuse_if(key, checked.err().map(|problem| problem.to_string()));
+        }
+    }
 }
 
 impl Default for Settings {

@@ -55,17 +55,15 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
     } else {
         Path::exists
     };
-    let mut found = rules::check(&config, &origins, &wrong, exists);
-    found
-        .warnings
-        .extend(otel_variables::ignored(&inputs.environment));
-    wrong.extend(found.wrong);
+    let mut warnings = Vec::new();
+    rules::check(&config, &origins, exists, &mut wrong, &mut warnings);
+    warnings.extend(otel_variables::ignored(&inputs.environment));
     if !wrong.is_empty() {
         return Err(ConfigErrors(wrong));
     }
     Ok(Loaded {
         config,
-        warnings: found.warnings,
+        warnings,
         origins,
     })
 }

@@ -1,100 +1,81 @@
-//! What types do not check: bounds, forms, and what several keys say together.
+//! The checks of all sections, and the rules that concern several of them.
 
-mod admin;
-mod bounds;
-mod federation;
-mod forms;
 mod listeners;
-mod operator;
-mod origins;
-mod queues;
 
 use std::path::Path;
 
 use super::Config;
-use super::finding::{Finding, Origins};
+use super::finding::{Finding, Origins, PEM};
+use crate::host_port::is_loopback;
+use crate::listener::accounts::SHARES;
+use crate::report::{Report, SettingIssue};
 
-/// No table is larger: far from where memory ends and within what TOML can say.
-const MOST: usize = 100_000_000;
-
-/// What the rules found.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) wrong: Vec<Finding>,
-    pub(super) warnings: Vec<Finding>,
-}
-
-/// Checks all rules but those on keys that are known to be wrong: what they
-/// would say follows from a default that nobody asked for.
+/// Checks all rules and adds the wrong and the doubtful keys to those that are known.
+/// Leaves out what depends on a key that is known to be wrong: it would follow from a
+/// default that nobody asked for.
 pub(super) fn check(
     config: &Config,
     origins: &Origins,
-    wrong: &[Finding],
     exists: fn(&Path) -> bool,
-) -> Found {
-    let mut rules = Rules {
-        config,
-        origins,
-        wrong,
-        found: Found::default(),
+    wrong: &mut Vec<Finding>,
+    warnings: &mut Vec<Finding>,
+) {
+    let mut report = Report::default();
+    certificate(config, &mut report);
+    geoip(config, exists, &mut report);
+    sections(config, &mut report);
+    memory(config, &mut report);
+    contents(origins, &mut report);
+    listeners::check(config, &mut report);
+    forwarding(config, &mut report);
+    let found = |issues: Vec<SettingIssue>| {
+        let issues = issues.into_iter();
+        let sound = issues.filter(|issue| !wrong.iter().any(|known| is_about(known, issue)));
+        let found = sound.map(|issue| finding(config, origins, issue));
+        found.collect::<Vec<_>>()
     };
-    certificate(&mut rules);
-    geoip(&mut rules, exists);
-    bounds::check(&mut rules);
-    admin::check(&mut rules);
-    federation::check(&mut rules);
-    forms::check(&mut rules);
-    operator::check(&mut rules);
-    listeners::check(&mut rules);
-    origins::check(&mut rules);
-    queues::check(&mut rules);
-    rules.found
+    let errors = found(report.errors);
+    warnings.extend(found(report.warnings));
+    wrong.extend(errors);
 }
 
-struct Rules<'a> {
-    config: &'a Config,
-    origins: &'a Origins,
-    wrong: &'a [Finding],
-    found: Found,
+/// Lets every component check its own.
+fn sections(config: &Config, report: &mut Report) {
+    report.section("listener", |report| config.listener.check(report));
+    report.section("tls", |report| config.tls.check(report));
+    report.section("acme", |report| config.acme.check(report));
+    report.section("http", |report| config.http.check(report));
+    report.section("broker", |report| config.broker.check(report));
+    report.section("poll_interval", |report| config.poll_interval.check(report));
+    report.section("limits", |report| config.limits.check(report));
+    report.section("matching", |report| config.matching.check(report));
+    report.section("metrics", |report| config.metrics.check(report));
+    report.section("telemetry", |report| config.telemetry.check(report));
+    report.section("otel", |report| config.otel.check(report));
+    report.section("operator", |report| config.operator.check(report));
+    report.section("admin", |report| config.admin.check(report));
+    report.section("federation", |report| config.federation.check(report));
+    report.section("sqs", |report| config.sqs.check(report));
 }
 
-impl Rules<'_> {
-    /// Says that the first of the keys is wrong.
-    fn refuse(&mut self, keys: &[&str], problem: impl Into<String>) {
-        if let Some(finding) = self.finding(keys, problem.into()) {
-            self.found.wrong.push(finding);
-        }
-    }
-
-    /// Says that the first of the keys is doubtful.
-    fn warn(&mut self, keys: &[&str], problem: impl Into<String>) {
-        if let Some(finding) = self.finding(keys, problem.into()) {
-            self.found.warnings.push(finding);
-        }
-    }
-
-    fn finding(&self, keys: &[&str], problem: String) -> Option<Finding> {
-        let key = *keys.first()?;
-        if self.wrong.iter().any(|finding| is_about(finding, keys)) {
-            return None;
-        }
-        let written = self.origins.written(key).map(ToOwned::to_owned);
-        Some(Finding {
-            key: Some(key.to_owned()),
-            value: written.or_else(|| effective(self.config, key)),
-            source: self.origins.of(key).clone(),
-            problem,
-        })
-    }
-}
-
-/// Whether the finding leaves it open what these keys say. A file that cannot
-/// be read may have said anything about several keys; of a single one the
-/// value at hand is judged.
-fn is_about(finding: &Finding, keys: &[&str]) -> bool {
+/// Returns true if the finding leaves it open what the keys of an issue say. A file that
+/// cannot be read may have said anything about several keys; of a single one the value at
+/// hand is judged.
+fn is_about(finding: &Finding, issue: &SettingIssue) -> bool {
     match &finding.key {
-        Some(key) => keys.contains(&key.as_str()),
-        None => keys.len() > 1,
+        Some(key) => issue.keys.contains(key),
+        None => issue.keys.len() > 1,
+    }
+}
+
+fn finding(config: &Config, origins: &Origins, issue: SettingIssue) -> Finding {
+    let key = issue.keys.into_iter().next().unwrap_or_default();
+    let written = origins.written(&key).map(ToOwned::to_owned);
+    Finding {
+        value: written.or_else(|| effective(config, &key)),
+        source: origins.of(&key).clone(),
+        problem: issue.problem,
+        key: Some(key),
     }
 }
 
@@ -109,67 +90,49 @@ fn effective(config: &Config, key: &str) -> Option<String> {
 
 const HOSTNAMES: &str = "acme.hostnames";
 const CERT: &str = "tls.cert";
-const KEY: &str = "tls.key";
 const DISABLE: &str = "tls.disable";
 
 /// One way to a certificate, or to do without.
-fn certificate(rules: &mut Rules<'_>) {
-    let tls = &rules.config.tls;
-    match (&tls.cert, &tls.key) {
-        (Some(_), None) => rules.refuse(&[CERT, KEY], "needs tls.key, the private key, beside it"),
-        (None, Some(_)) => rules.refuse(&[KEY, CERT], "needs tls.cert, the certificate, beside it"),
-        _ => {}
-    }
-    let every = [HOSTNAMES, CERT, KEY, DISABLE];
+fn certificate(config: &Config, report: &mut Report) {
+    let tls = &config.tls;
+    let every = [HOSTNAMES, CERT, "tls.key", DISABLE];
     let from_file = tls.cert.is_some() || tls.key.is_some();
-    let by_acme = !rules.config.acme.hostnames.is_empty();
-    let doubtful = |key| [&[key], &every[..]].concat();
+    let by_acme = !config.acme.hostnames.is_empty();
+    let following = |key| [&[key], &every[..]].concat();
     match (by_acme, from_file, tls.disable) {
-        (false, false, false) => rules.refuse(
-            &doubtful("tls"),
+        (false, false, false) => report.refuse(
+            &following("tls"),
             "no certificate: set one of acme.hostnames, tls.cert with tls.key, or tls.disable",
         ),
         (true, true, _) => {
-            rules.refuse(
-                &doubtful(HOSTNAMES),
+            report.refuse(
+                &following(HOSTNAMES),
                 "excludes tls.cert: set only one of them",
             );
-            rules.refuse(
-                &doubtful(CERT),
+            report.refuse(
+                &following(CERT),
                 "excludes acme.hostnames: set only one of them",
             );
         }
         // Old command lines say both; the reference broker serves TLS then.
-        (_, _, true) if by_acme || from_file => {
-            rules.warn(
-                &doubtful(DISABLE),
-                "is ignored, as a certificate is asked for",
-            );
-        }
+        (_, _, true) if by_acme || from_file => report.warn(
+            &following(DISABLE),
+            "is ignored, as a certificate is asked for",
+        ),
         _ => {}
-    }
-    let acme = &rules.config.acme;
-    if by_acme && !acme.tls_alpn && acme.http_addr.is_empty() {
-        rules.refuse(
-            &["acme.http_addr", "acme.tls_alpn", HOSTNAMES],
-            "is empty, and acme.tls_alpn is false: the host names could not be proven",
-        );
     }
 }
 
 /// Countries are only counted by: no database keeps a broker from serving.
-fn geoip(rules: &mut Rules<'_>, exists: fn(&Path) -> bool) {
-    let settings = &rules.config.geoip;
-    if settings.disable {
-        return;
-    }
+fn geoip(config: &Config, exists: fn(&Path) -> bool, report: &mut Report) {
+    let settings = &config.geoip;
     let files = [
         ("geoip.geoipdb", &settings.geoipdb),
         ("geoip.geoip6db", &settings.geoip6db),
     ];
     for (key, path) in files {
-        if !exists(path) {
-            rules.warn(
+        if !settings.disable && !exists(path) {
+            report.warn(
                 &[key, "geoip.disable"],
                 "no such file: its countries stay unknown; install tor-geoipdb, name a MaxMind \
                  database, or set geoip.disable",
@@ -178,24 +141,60 @@ fn geoip(rules: &mut Rules<'_>, exists: fn(&Path) -> bool) {
     }
 }
 
+/// One address has to be able to fill its share of the requests' bytes.
+fn memory(config: &Config, report: &mut Report) {
+    let [share, ..] = SHARES;
+    let is_under = |mark| mark < config.http.max_bytes_in_flight / share;
+    if config.listener.memory_high_water.is_some_and(is_under) {
+        report.refuse(
+            &["listener.memory_high_water", "http.max_bytes_in_flight"],
+            format!("must be at least a {share}th of http.max_bytes_in_flight"),
+        );
+    }
+}
+
+/// Texts that are no paths, and may be secret.
+fn contents(origins: &Origins, report: &mut Report) {
+    for key in origins.written_with(PEM) {
+        let problem = "is the content of a file, and has to be its path";
+        report.refuse(&[key], problem);
+    }
+}
+
+/// Whose word is taken for where requests come from.
+fn forwarding(config: &Config, report: &mut Report) {
+    let (listener, http) = (&config.listener, &config.http);
+    if !http.trusted_proxies.is_empty() {
+        return;
+    }
+    if listener.proxy_protocol {
+        report.refuse(
+            &["listener.proxy_protocol", "http.trusted_proxies"],
+            "needs http.trusted_proxies, the networks of the load balancers: nobody else \
+             may connect",
+        );
+    } else if http.reads_headers() && !is_loopback(&listener.addr) {
+        report.warn(
+            &[
+                "http.trusted_proxies",
+                "http.trusted_hops",
+                "http.forwarded_by",
+                "listener.addr",
+            ],
+            "any peer may claim another address: name the networks of your CDN or load \
+             balancer, or set http.forwarded_by to none if there is none",
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Config, Finding, Found, Origins, Rules, geoip};
+    use super::*;
 
-    fn without_files(config: &Config) -> Found {
-        let mut rules = Rules {
-            config,
-            origins: &Origins::default(),
-            wrong: &[],
-            found: Found::default(),
-        };
-        geoip(&mut rules, |_| false);
-        rules.found
-    }
-
-    fn keys(findings: &[Finding]) -> Vec<&str> {
-        let keys = findings.iter().map(|finding| finding.key.as_deref());
-        keys.map(Option::unwrap_or_default).collect()
+    fn without_files(config: &Config) -> Report {
+        let mut report = Report::default();
+        geoip(config, |_| false, &mut report);
+        report
     }
 
     #[test]
@@ -204,11 +203,14 @@ mod tests {
         for path in ["/usr/share/tor/geoip", "/elsewhere"] {
             config.geoip.geoipdb = path.into();
             let found = without_files(&config);
-            assert_eq!(keys(&found.warnings), ["geoip.geoipdb", "geoip.geoip6db"]);
-            assert!(found.wrong.is_empty());
+            let keys = found.warnings.iter().map(|issue| &*issue.keys[0]);
+            assert_eq!(
+                keys.collect::<Vec<_>>(),
+                ["geoip.geoipdb", "geoip.geoip6db"]
+            );
+            assert!(found.errors.is_empty());
         }
         config.geoip.disable = true;
-        let found = without_files(&config);
-        assert!(found.wrong.is_empty() && found.warnings.is_empty());
+        assert_eq!(without_files(&config), Report::default());
     }
 }

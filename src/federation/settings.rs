@@ -1,13 +1,24 @@
-//! What an operator can set about other brokers.
+//! Settings of other brokers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use http::Uri;
 use serde::{Deserialize, Serialize};
 
 use crate::broker::loan::{Lending, Terms};
+use crate::host_port::{self, is_address, is_dns_name};
 use crate::metrics::labels::PeerName;
+use crate::report::{COUNT_MAX, Report};
+
+/// The most peers: more brokers do not know each other.
+const PEERS_MAX: usize = 1_000;
+/// The bounds of [`PeerSettings::max_in_flight`]: as many calls as go over one connection.
+const IN_FLIGHT: RangeInclusive<usize> = 1..=1_000;
+/// The largest [`PeerSettings::max_per_second`].
+const PER_SECOND_MAX: u32 = 1_000_000;
 
 /// Brokers that lend each other proxies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +104,75 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Reports what is wrong, or without effect.
+    pub fn check(&self, report: &mut Report) {
+        self.check_addresses(report);
+        self.check_certificates(report);
+        self.check_peers(report);
+    }
+
+    fn check_addresses(&self, report: &mut Report) {
+        if self.listen.as_deref().is_some_and(|addr| !is_address(addr)) {
+            report.refuse(&["listen"], host_port::EXPECTED);
+        }
+        let discover = self.discover.as_deref();
+        if discover.is_some_and(|name| !is_name_with_port(name)) {
+            let problem = "expected HOST:PORT, such as brokers.example:7443";
+            report.refuse(&["discover"], problem);
+        }
+        report.within("reserve", self.reserve, &(0..=COUNT_MAX));
+    }
+
+    fn check_certificates(&self, report: &mut Report) {
+        const KEYS: [&str; 3] = ["tls.cert", "tls.key", "tls.ca"];
+        let paths = [&self.tls.cert, &self.tls.key, &self.tls.ca];
+        let (given, missing): (Vec<_>, Vec<_>) = KEYS
+            .into_iter()
+            .zip(paths)
+            .partition(|(_, path)| path.is_some());
+        if missing.is_empty() {
+            return;
+        }
+        let missing: Vec<_> = missing
+            .iter()
+            .map(|(key, _)| format!("federation.{key}"))
+            .collect();
+        let needs = format!("needs {} beside it", missing.join(", "));
+        let needing = match given.first() {
+            Some((key, _)) => Some(*key),
+            None if self.listen.is_some() => Some("listen"),
+            None if !self.peers.is_empty() => Some("peers"),
+            None => None,
+        };
+        if let Some(key) = needing {
+            report.refuse(&[&[key], &KEYS[..]].concat(), needs);
+        }
+    }
+
+    fn check_peers(&self, report: &mut Report) {
+        if self.peers.len() > PEERS_MAX {
+            report.refuse(&["peers"], format!("there are more than {PEERS_MAX}"));
+        }
+        report.refuse_if("peers", self.peers.iter().find_map(PeerSettings::problem));
+        let mut names = BTreeSet::new();
+        let twice = self.peers.iter().find(|peer| !names.insert(&peer.name));
+        let problem = twice.map(|twice| format!("two of them have the name {:?}", twice.name));
+        report.refuse_if("peers", problem);
+        if self.listen.is_some() && self.peers.is_empty() {
+            let problem = "nobody may come: federation.peers is empty";
+            report.warn(&["listen", "peers"], problem);
+        }
+        let lost = self.peers.iter().find(|peer| peer.is_discovered());
+        if let (None, Some(lost)) = (&self.discover, lost) {
+            let problem = format!(
+                "{:?} is never asked: give it a url, set federation.discover, or set borrow = \
+                 false",
+                lost.name
+            );
+            report.warn(&["peers", "discover"], problem);
+        }
+    }
+
     /// To whom proxies are lent, and how many.
     pub fn lending(&self) -> Lending {
         let peers = self.peers.iter();
@@ -110,6 +190,29 @@ impl Settings {
 }
 
 impl PeerSettings {
+    /// The fault of this peer by itself.
+    fn problem(&self) -> Option<String> {
+        let named = |problem: &str| Some(format!("{:?}: {problem}", self.name));
+        if !is_dns_name(&self.name) && !is_uri(&self.name) {
+            return named("its name is neither a DNS name nor a URI, as in a certificate");
+        }
+        if self.url.as_deref().is_some_and(|url| !is_url(url)) {
+            return named("its url is not https://HOST:PORT");
+        }
+        if !IN_FLIGHT.contains(&self.max_in_flight) {
+            let (least, most) = (IN_FLIGHT.start(), IN_FLIGHT.end());
+            return named(&format!(
+                "its max_in_flight must be between {least} and {most}"
+            ));
+        }
+        if self.max_per_second.get() > PER_SECOND_MAX {
+            return named(&format!(
+                "its max_per_second must be between 1 and {PER_SECOND_MAX}"
+            ));
+        }
+        None
+    }
+
     /// Its name, as it is counted by.
     pub fn id(&self) -> PeerName {
         PeerName::from(&*self.name)
@@ -134,4 +237,27 @@ impl PeerSettings {
             max_per_second: self.max_per_second,
         }
     }
+}
+
+fn is_name_with_port(text: &str) -> bool {
+    let host = text.rsplit_once(':').map(|(host, _)| host);
+    is_address(text) && host.is_some_and(is_dns_name)
+}
+
+/// Returns true if the text is a URI such as `spiffe://brokers.example/b`. It is shown in logs and as a label of
+/// metrics, so nothing in it needs to be escaped.
+fn is_uri(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_graphic() && !"\"\\,{}".contains(c);
+    let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic());
+    is_scheme && text.len() <= 255 && text.chars().all(is_plain)
+}
+
+fn is_url(text: &str) -> bool {
+    let Ok(url) = text.parse::<Uri>() else {
+        return false;
+    };
+    let has_port = url.port_u16().is_some();
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    url.scheme_str() == Some("https") && has_port && url.path() == "/" && is_address(authority)
 }

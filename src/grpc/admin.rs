@@ -11,6 +11,7 @@ mod settings;
 mod stats;
 mod status;
 
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt as _};
 
 use super::auth::Principal;
 use super::convert::timestamp;
-use super::violations::invalid;
+use super::violations::{invalid, span_within};
 use crate::broker::{Broker, clock};
 use crate::listener::Closing;
 use crate::proto::admin::v1;
@@ -31,6 +32,11 @@ use crate::proto::admin::v1::admin_server::Admin;
 use crate::telemetry::LogLevel;
 
 use operations::{Operations, Overrides, WrongPart};
+
+/// The bounds of the time that a log filter is in force for.
+const LOG_TTLS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
+/// The bounds of the grace of a drain.
+const DRAIN_GRACES: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
 
 /// Answers the calls of operators and viewers.
 pub struct AdminService {
@@ -195,7 +201,8 @@ impl Admin for AdminService {
     ) -> Result<Response<v1::LogFilter>, Status> {
         let change = self.change(&request).await?;
         let asked = request.into_inner();
-        let ttl = asked.ttl.map(log_ttl).transpose()?;
+        let ttl = asked.ttl.map(|ttl| span_within("ttl", ttl, &LOG_TTLS));
+        let ttl = ttl.transpose()?;
         let set = if asked.validate_only {
             let checked = LogLevel::parse(&asked.filter);
             checked
@@ -230,7 +237,9 @@ impl Admin for AdminService {
         request: Request<v1::DrainRequest>,
     ) -> Result<Response<v1::DrainResponse>, Status> {
         let change = self.change(&request).await?;
-        let grace = request.get_ref().grace.map(drain_grace).transpose()?;
+        let grace = request.get_ref().grace;
+        let grace = grace.map(|grace| span_within("grace", grace, &DRAIN_GRACES));
+        let grace = grace.transpose()?;
         let end = self.operations.drain(grace);
         change.made(false, "draining");
         Ok(Response::new(v1::DrainResponse {
@@ -269,19 +278,6 @@ impl Admin for AdminService {
 }
 
 type Statuses = Pin<Box<dyn Stream<Item = Result<v1::BrokerStatus, Status>> + Send>>;
-
-fn log_ttl(asked: prost_types::Duration) -> Result<Duration, Status> {
-    let allowed = Duration::from_secs(1)..=Duration::from_hours(24);
-    let asked = Duration::try_from(asked).ok();
-    let asked = asked.filter(|ttl| allowed.contains(ttl));
-    asked.ok_or_else(|| invalid("ttl", "has to be from 1 s to 24 h"))
-}
-
-fn drain_grace(asked: prost_types::Duration) -> Result<Duration, Status> {
-    let asked = Duration::try_from(asked).ok();
-    let asked = asked.filter(|grace| *grace <= Duration::from_hours(1));
-    asked.ok_or_else(|| invalid("grace", "has to be from 0 to 1 h"))
-}
 
 fn unloadable(wrong: &[WrongPart]) -> Status {
     let named = wrong.iter();

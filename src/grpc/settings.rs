@@ -1,12 +1,14 @@
 //! Settings of the administration.
 
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
 
+use crate::host_port::{self, is_address, is_loopback};
 use crate::listener::addresses;
+use crate::report::Report;
 
 use super::role::AdminRole;
 
@@ -110,6 +112,98 @@ impl<'a> AdminListen<'a> {
 }
 
 impl Settings {
+    /// Reports what is wrong, or lets strangers read what they must not.
+    pub fn check(&self, report: &mut Report) {
+        self.check_listen(report);
+        self.check_certificates(report);
+        self.check_tokens(report);
+    }
+
+    fn check_listen(&self, report: &mut Report) {
+        if self.is_off_and_on() {
+            report.refuse(&["listen"], "off is among others: leave it out, or them");
+            return;
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = self.listen.iter().find(|place| !seen.insert(*place)) {
+            report.refuse(&["listen"], format!("{twice:?} is there twice"));
+            return;
+        }
+        let places = self.listen();
+        let mut paths = places.iter().filter_map(|place| place.path());
+        if paths.any(Path::is_relative) {
+            report.refuse(&["listen"], "the path of a socket has to be absolute");
+            return;
+        }
+        let addresses: Vec<&str> = places.iter().filter_map(|place| place.address()).collect();
+        if let Some(wrong) = addresses.iter().find(|addr| !is_address(addr)) {
+            let forms = host_port::EXPECTED.replace("expected", "expected a path,");
+            let problem = format!("{wrong:?}: {forms}, a list of them, or off");
+            report.refuse(&["listen"], problem);
+        } else if addresses.iter().all(|addr| is_loopback(addr)) {
+            // Nobody but this machine.
+        } else if !self.authenticates() {
+            report.refuse(
+                &["listen", "tls.client_ca", "tokens"],
+                "others reach it: set admin.tls.client_ca (with cert and key) or admin.tokens",
+            );
+        } else if self.tls.cert.is_none() {
+            report.warn(
+                &["listen", "tls.cert"],
+                "others reach it in the clear, and may read tokens: set admin.tls.cert and key",
+            );
+        }
+    }
+
+    fn check_certificates(&self, report: &mut Report) {
+        let tls = &self.tls;
+        match (&tls.cert, &tls.key) {
+            (Some(_), None) => {
+                report.refuse(&["tls.cert", "tls.key"], "needs admin.tls.key beside it");
+            }
+            (None, Some(_)) => {
+                report.refuse(&["tls.key", "tls.cert"], "needs admin.tls.cert beside it");
+            }
+            _ => {}
+        }
+        let names = [
+            ("tls.operators", &tls.operators),
+            ("tls.viewers", &tls.viewers),
+        ];
+        if tls.client_ca.is_none() {
+            // Without it nobody is asked for a certificate, and on the loopback nobody
+            // for anything.
+            for (key, _) in names.iter().filter(|(_, names)| !names.is_empty()) {
+                report.refuse(
+                    &[key, "tls.client_ca"],
+                    "needs admin.tls.client_ca beside it: without it nobody is asked for a \
+                     certificate",
+                );
+            }
+            return;
+        }
+        if tls.cert.is_none() {
+            let problem = "needs admin.tls.cert and key beside it";
+            report.refuse(&["tls.client_ca", "tls.cert"], problem);
+        }
+        if names.iter().all(|(_, names)| names.is_empty()) {
+            report.refuse(
+                &["tls.client_ca", "tls.operators", "tls.viewers"],
+                "needs names of certificates in admin.tls.operators or viewers beside it",
+            );
+        }
+    }
+
+    fn check_tokens(&self, report: &mut Report) {
+        if self.tokens.iter().any(|token| token.name.is_empty()) {
+            report.refuse(&["tokens"], "a name is empty");
+        }
+        let mut names = BTreeSet::new();
+        let twice = self.tokens.iter().find(|token| !names.insert(&token.name));
+        let problem = twice.map(|twice| format!("two of them have the name {:?}", twice.name));
+        report.refuse_if("tokens", problem);
+    }
+
     /// Returns true if there is to be no administration.
     pub fn is_off(&self) -> bool {
         self.listen == [OFF]
@@ -143,18 +237,6 @@ impl Settings {
     }
 }
 
-/// Returns true if nobody but this machine reaches an address and port. Of names only
-/// `localhost` is known to be this machine's.
-pub fn is_loopback(addr: &str) -> bool {
-    let is_ours = |ip: IpAddr| ip.to_canonical().is_loopback();
-    match addr.parse::<SocketAddr>() {
-        Ok(addr) => is_ours(addr.ip()),
-        Err(_) => addr
-            .rsplit_once(':')
-            .is_some_and(|(host, _)| host == "localhost"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,28 +263,6 @@ mod tests {
             (&["off"], &[]),
         ] {
             assert_eq!(listening(places).listen(), expected, "{places:?}");
-        }
-    }
-
-    #[test]
-    fn loopback_is_known() {
-        for addr in [
-            "127.0.0.1:1",
-            "127.8.8.8:1",
-            "[::1]:1",
-            "[::ffff:127.0.0.1]:1",
-            "localhost:1",
-        ] {
-            assert!(is_loopback(addr), "{addr}");
-        }
-        for addr in [
-            ":1",
-            "0.0.0.0:1",
-            "[::]:1",
-            "192.0.2.1:1",
-            "localhost.example:1",
-        ] {
-            assert!(!is_loopback(addr), "{addr}");
         }
     }
 }

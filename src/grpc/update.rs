@@ -1,21 +1,27 @@
 //! Changes of some fields of a message: those that an update mask names, or
 //! without one those that are set (AIP-134, AIP-161).
 
+use std::collections::BTreeMap;
+
 use prost_types::FieldMask;
+use serde::Serialize;
 use tonic::Status;
 
 use super::violations::Violations;
+use crate::report::Report;
 
 /// A change under way. Whatever is wrong with it is collected.
 #[derive(Debug)]
 pub(super) struct Update<'a> {
     message: &'static str,
     mask: &'a [String],
+    changed: Vec<&'static str>,
     violations: Violations,
 }
 
 impl<'a> Update<'a> {
-    /// A change of a field `message` that has these `fields`.
+    /// A change of a field `message` that has these `fields`, each with the name of a
+    /// setting.
     pub(super) fn new(message: &'static str, fields: &[&str], mask: Option<&'a FieldMask>) -> Self {
         let mask = mask.map_or(&[][..], |mask| &mask.paths);
         let mut violations = Violations::default();
@@ -28,40 +34,87 @@ impl<'a> Update<'a> {
         Self {
             message,
             mask,
+            changed: Vec::new(),
             violations,
         }
     }
 
-    /// Whether the mask names the field.
-    pub(super) fn names(&self, field: &str) -> bool {
-        self.mask.iter().any(|path| path == field)
-    }
-
-    /// The new value of a field, if it is to change and can have this one.
-    pub(super) fn field<T, U>(
+    /// Changes a setting if its field is to change and can be read.
+    pub(super) fn set<T, U>(
         &mut self,
-        field: &str,
-        value: Option<T>,
-        check: impl FnOnce(T) -> Result<U, String>,
-    ) -> Option<U> {
-        let is_named = self.mask.iter().any(|path| path == field || path == "*");
-        let path = || format!("{}.{field}", self.message);
-        match value {
-            Some(value) if is_named || self.mask.is_empty() => check(value)
-                .map_err(|problem| self.violations.add(path(), problem))
-                .ok(),
-            None if is_named && !self.mask.iter().any(|path| path == "*") => {
-                self.violations
-                    .add(path(), "has to be set, as update_mask names it");
-                None
+        field: &'static str,
+        sent: Option<T>,
+        read: impl FnOnce(T) -> Result<U, String>,
+        setting: &mut U,
+    ) {
+        let is_wildcard = self.names("*");
+        let is_named = self.names(field);
+        match sent.map(read) {
+            Some(read) if is_named || is_wildcard || self.mask.is_empty() => match read {
+                Ok(new) => {
+                    *setting = new;
+                    self.changed.push(field);
+                }
+                Err(problem) => self.add(field, problem),
+            },
+            None if is_named && !is_wildcard => {
+                self.add(field, "has to be set, as update_mask names it".to_owned());
             }
-            _ => None,
+            _ => {}
         }
     }
 
-    /// The error, if anything is wrong.
-    pub(super) fn finish(self) -> Result<(), Status> {
-        self.violations.into_result()
+    /// Changes a list: to an empty one only if the mask names it.
+    pub(super) fn set_list<T>(
+        &mut self,
+        field: &'static str,
+        sent: &[String],
+        read: impl Fn(&String) -> Result<T, String>,
+        setting: &mut Vec<T>,
+    ) {
+        let sent = (!sent.is_empty() || self.names(field)).then_some(sent);
+        let read = |sent: &[String]| sent.iter().map(read).collect();
+        self.set(field, sent, read, setting);
+    }
+
+    fn names(&self, field: &str) -> bool {
+        self.mask.iter().any(|path| path == field)
+    }
+
+    fn add(&mut self, field: &str, problem: String) {
+        self.violations
+            .add(format!("{}.{field}", self.message), problem);
+    }
+
+    /// Checks the changed settings by the rules of the configuration, and returns the keys
+    /// of their section that have changed, with their values as in a TOML file. What has
+    /// not changed is not checked.
+    ///
+    /// # Errors
+    /// Everything wrong with the change.
+    pub(super) fn finish<S: Serialize>(
+        mut self,
+        section: &str,
+        settings: &S,
+        check: fn(&S, &mut Report),
+    ) -> Result<BTreeMap<String, String>, Status> {
+        let mut report = Report::default();
+        check(settings, &mut report);
+        for issue in report.errors {
+            let changed = self.changed.iter();
+            let mut wrong =
+                changed.filter(|field| issue.keys.first().is_some_and(|key| key == *field));
+            if let Some(field) = wrong.next() {
+                self.add(field, issue.to_string());
+            }
+        }
+        self.violations.into_result()?;
+        let tree =
+            toml::Table::try_from(settings).map_err(|error| Status::internal(error.to_string()))?;
+        let changed = self.changed.into_iter();
+        let written = changed
+            .filter_map(|key| Some((format!("{section}.{key}"), tree.get(key)?.to_string())));
+        Ok(written.collect())
     }
 }
 
@@ -70,6 +123,19 @@ mod tests {
     use tonic::Code;
 
     use super::*;
+
+    #[derive(Debug, Default, PartialEq, Serialize)]
+    struct Intervals {
+        open: u32,
+        strict: u32,
+    }
+
+    impl Intervals {
+        fn check(&self, report: &mut Report) {
+            report.within("open", self.open, &(0..=9));
+            report.within("strict", self.strict, &(0..=9));
+        }
+    }
 
     fn changed(
         paths: &[&str],
@@ -80,18 +146,12 @@ mod tests {
             paths: paths.iter().map(|&path| path.to_owned()).collect(),
         };
         let mut update = Update::new("intervals", &["open", "strict"], Some(&mask));
-        let check = |value| {
-            if value < 10 {
-                Ok(value)
-            } else {
-                Err("is too much".to_owned())
-            }
-        };
-        let changed = [
-            update.field("open", open, check),
-            update.field("strict", strict, check),
-        ];
-        update.finish().map(|()| changed)
+        let mut intervals = Intervals::default();
+        update.set("open", open, Ok, &mut intervals.open);
+        update.set("strict", strict, Ok, &mut intervals.strict);
+        let overrides = update.finish("interval", &intervals, Intervals::check)?;
+        let written = |key| overrides.get(key).map(|value| value.parse().unwrap());
+        Ok(["interval.open", "interval.strict"].map(written))
     }
 
     fn problem(result: Result<[Option<u32>; 2], Status>) -> String {
@@ -115,7 +175,8 @@ mod tests {
         let wrong = problem(changed(&[], Some(10), Some(11)));
         assert_eq!(
             wrong,
-            "intervals.open: is too much; intervals.strict: is too much"
+            "intervals.open: must be between 0 and 9 (got 10); \
+             intervals.strict: must be between 0 and 9 (got 11)"
         );
         let wrong = problem(changed(&["closed"], None, None));
         assert_eq!(

@@ -1,9 +1,13 @@
 //! Errors that name what is wrong with a request (google.rpc.BadRequest).
 
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+
+use crate::report::Report;
 
 /// Errors travel in the head of a response, which has little room.
 const NAMED_MAX: usize = 20;
@@ -50,4 +54,24 @@ pub(super) fn invalid(path: &str, problem: impl Into<String>) -> Status {
     let problem = problem.into();
     let details = ErrorDetails::with_bad_request_violation(path, problem.clone());
     Status::with_error_details(Code::InvalidArgument, format!("{path}: {problem}"), details)
+}
+
+/// The span of time that a field of a request asks for, if it is within its bounds.
+pub(super) fn span_within(
+    path: &str,
+    asked: prost_types::Duration,
+    bounds: &RangeInclusive<Duration>,
+) -> Result<Duration, Status> {
+    let span = read_span(asked).map_err(|problem| invalid(path, problem))?;
+    let mut report = Report::default();
+    report.within(path, span, bounds);
+    match report.errors.first() {
+        Some(issue) => Err(invalid(path, issue.to_string())),
+        None => Ok(span),
+    }
+}
+
+/// A span of time that is not negative.
+pub(super) fn read_span(asked: prost_types::Duration) -> Result<Duration, String> {
+    Duration::try_from(asked).map_err(|_| "must not be negative".to_owned())
 }

@@ -1,7 +1,7 @@
 //! Who may see everything: whoever comes to the operator's own addresses, and on the
 //! public port whoever comes from the operator's networks.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
 use http::request::Parts;
@@ -9,7 +9,10 @@ use ipnet::IpNet;
 use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
 
+use crate::host_port::{self, is_address};
 use crate::listener::{RemoteAddress, addresses};
+use crate::report::Report;
+use crate::wire::public_address::public;
 
 use super::client_address::{ClientAddress, client_address};
 
@@ -26,6 +29,42 @@ pub struct Settings {
     pub listen: Listen,
     /// From which networks (CIDR) the public port shows all metrics, too.
     pub networks: Vec<IpNet>,
+}
+
+impl Settings {
+    /// Reports what is wrong, and what tells strangers too much.
+    pub fn check(&self, report: &mut Report) {
+        let addresses = self.listen.addresses();
+        if let Some(wrong) = addresses.iter().find(|addr| !is_address(addr)) {
+            let problem = format!("{wrong:?}: {}, a list of them, or off", host_port::EXPECTED);
+            report.refuse(&["listen"], problem);
+        } else if let Some(open) = addresses.iter().find(|addr| is_open(addr)) {
+            report.warn(
+                &["listen"],
+                format!(
+                    "{open}: unless a firewall keeps others away, exact counts tell them when \
+                     somebody uses Snowflake: listen on a private address"
+                ),
+            );
+        }
+        if self
+            .networks
+            .iter()
+            .any(|network| network.prefix_len() == 0)
+        {
+            report.warn(
+                &["networks"],
+                "everybody gets all metrics: exact counts tell them when somebody uses Snowflake",
+            );
+        }
+    }
+}
+
+/// Returns true if everybody may reach an address and port. Of names nobody knows.
+fn is_open(addr: &str) -> bool {
+    let is_open = |ip: IpAddr| ip.is_unspecified() || public(ip).is_some();
+    let has_open_ip = |addr: SocketAddr| is_open(addr.ip());
+    addr.starts_with(':') || addr.parse().is_ok_and(has_open_ip)
 }
 
 /// Where the operator's endpoints are.

@@ -1,13 +1,19 @@
-//! What an operator can set about the HTTP front.
+//! Settings of the HTTP front.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use http::HeaderName;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::listener::accounts::Bounds;
+use crate::listener::accounts::{Bounds, SHARES};
+use crate::report::{COUNT_MAX, Report, SPAN};
+
+/// The bounds of [`Settings::trusted_hops`]: more of our own proxies in front of us are a
+/// mistake that lets clients choose their address.
+const HOPS: RangeInclusive<usize> = 0..=16;
 
 /// How requests are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,6 +96,25 @@ impl From<ForwardedBy> for String {
 }
 
 impl Settings {
+    /// Reports what is wrong.
+    pub fn check(&self, report: &mut Report) {
+        report.within("max_body_bytes", self.max_body_bytes, &(1..=COUNT_MAX));
+        report.within("body_read_timeout", self.body_read_timeout, &SPAN);
+        report.within("trusted_hops", self.trusted_hops, &HOPS);
+        // No body could ever be read from the share of one address.
+        let [share, ..] = SHARES;
+        let least = self.max_body_bytes.saturating_mul(2 * share);
+        if self.max_bytes_in_flight < least {
+            report.refuse(
+                &["max_bytes_in_flight", "max_body_bytes"],
+                format!(
+                    "must be at least {least}: one address has a {share}th of it, and a body of \
+                     http.max_body_bytes has to fit in with its head"
+                ),
+            );
+        }
+    }
+
     /// Whether any header is believed of anybody.
     pub fn reads_headers(&self) -> bool {
         self.trusted_hops > 0 && self.forwarded_by != ForwardedBy::None

@@ -1,11 +1,20 @@
 //! Settings of connections.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::host_port::{self, is_address};
+use crate::report::{COUNT_MAX, Report, SPAN};
+
 /// The names by which a service manager passes sockets.
 pub const SOCKETS: [&str; 5] = ["http", "acme", "admin", "federation", "operator"];
+
+/// The bounds of [`Settings::http2_max_streams`] and its like.
+const STREAMS: RangeInclusive<u32> = 1..=1_000_000;
+/// The bounds of [`Settings::http2_max_resets`] and its like.
+const RESETS: RangeInclusive<usize> = 1..=COUNT_MAX;
 
 /// The address at which connections are taken, and their limits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +63,37 @@ pub struct Settings {
     /// The number of streams of a connection that we reset for errors of the peer's; one
     /// more ends the connection.
     pub http2_max_errors: usize,
+}
+
+impl Settings {
+    /// Reports what is wrong.
+    pub fn check(&self, report: &mut Report) {
+        if !is_address(&self.addr) {
+            report.refuse(&["addr"], host_port::EXPECTED);
+        }
+        let mut expected = self.expected_sockets.iter();
+        let unknown = expected.find(|name| !SOCKETS.contains(&name.as_str()));
+        let problem = unknown.map(|name| format!("{name:?}: expected {}", SOCKETS.join(", ")));
+        report.refuse_if("expected_sockets", problem);
+        report.within("max_connections", self.max_connections, &(0..=COUNT_MAX));
+        report.within(
+            "max_connections_per_peer",
+            self.max_connections_per_peer,
+            &(0..=COUNT_MAX),
+        );
+        report.within("tls_handshake_timeout", self.tls_handshake_timeout, &SPAN);
+        report.within("header_read_timeout", self.header_read_timeout, &SPAN);
+        report.within("idle_timeout", self.idle_timeout, &SPAN);
+        report.within("write_timeout", self.write_timeout, &SPAN);
+        report.within("http2_max_streams", self.http2_max_streams, &STREAMS);
+        report.within(
+            "http2_max_streams_trusted",
+            self.http2_max_streams_trusted,
+            &STREAMS,
+        );
+        report.within("http2_max_resets", self.http2_max_resets, &RESETS);
+        report.within("http2_max_errors", self.http2_max_errors, &RESETS);
+    }
 }
 
 impl Default for Settings {

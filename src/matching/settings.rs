@@ -4,6 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::report::{COUNT_MAX, Report, SPAN, SPAN_OR_ZERO};
+
+/// The longest sensible [`Settings::client_timeout`]: nobody waits longer for an answer,
+/// neither CDNs nor clients, nor proxies for an offer.
+const PATIENCE_MAX: Duration = Duration::from_secs(30);
+
 /// Patience and bounds of the matching engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -39,6 +45,49 @@ pub struct Settings {
     /// to that.
     #[serde(with = "crate::timespan")]
     pub drain_grace: Duration,
+}
+
+impl Settings {
+    /// Reports what is wrong or doubtful.
+    pub fn check(&self, report: &mut Report) {
+        report.within("client_timeout", self.client_timeout, &SPAN);
+        report.within("proxy_timeout", self.proxy_timeout, &SPAN);
+        report.within("rematch_after", self.rematch_after, &SPAN);
+        report.within("client_queue_wait", self.client_queue_wait, &SPAN_OR_ZERO);
+        report.within("min_answer_time", self.min_answer_time, &SPAN_OR_ZERO);
+        report.within("drain_grace", self.drain_grace, &SPAN_OR_ZERO);
+        report.within("client_queue_max", self.client_queue_max, &(0..=COUNT_MAX));
+        report.within("max_attempts", self.max_attempts, &(1..=COUNT_MAX));
+        report.within("max_parked_polls", self.max_parked_polls, &(1..=COUNT_MAX));
+        let clients = self.max_matched_clients;
+        report.within("max_matched_clients", clients, &(1..=COUNT_MAX));
+        if !self.client_timeout.is_zero() {
+            self.check_patience(report);
+        }
+    }
+
+    /// The times of one client have to fit into each other.
+    fn check_patience(&self, report: &mut Report) {
+        if self.client_timeout <= self.min_answer_time {
+            report.refuse(
+                &["client_timeout", "min_answer_time"],
+                "must be longer than matching.min_answer_time: no proxy could answer in time",
+            );
+        }
+        if self.client_timeout > PATIENCE_MAX {
+            report.warn(
+                &["client_timeout"],
+                "is more than 30 s: CDNs give up after 5 to 6 s, and proxies would go on \
+                 answering clients that have left",
+            );
+        }
+        if self.max_attempts > 1 && self.rematch_after >= self.client_timeout {
+            report.warn(
+                &["rematch_after", "client_timeout", "max_attempts"],
+                "is not shorter than matching.client_timeout: there will be no second chance",
+            );
+        }
+    }
 }
 
 impl Default for Settings {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::report::{Report, SPAN};
+
 /// Files of counts, and the intervals at which they are written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -30,6 +32,15 @@ pub struct Settings {
     /// The interval at which a sketch is written.
     #[serde(with = "crate::timespan")]
     pub ip_count_interval: Duration,
+}
+
+impl Settings {
+    /// Reports what is wrong.
+    pub fn check(&self, report: &mut Report) {
+        report.within("metrics_interval", self.metrics_interval, &SPAN);
+        report.within("save_interval", self.save_interval, &SPAN);
+        report.within("ip_count_interval", self.ip_count_interval, &SPAN);
+    }
 }
 
 impl Default for Settings {

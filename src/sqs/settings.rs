@@ -1,10 +1,12 @@
-//! What an operator can set about rendezvous through SQS.
+//! Settings of rendezvous through SQS.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::client_id::{LONGEST_NAME, REPLY_QUEUES, is_name};
+use crate::report::{COUNT_MAX, Report};
 
 /// The queues that clients write to. A single one can be named by the keys that
 /// have the reference broker's flags, `queue_name`, `region` and `profiles`.
@@ -44,7 +46,7 @@ pub struct QueueSettings {
 
 /// Why a queue that clients write to cannot have a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidQueueName {
+enum InvalidQueueName {
     /// SQS has no such names.
     #[error("has to be 1 to {LONGEST_NAME} of A-Z, a-z, 0-9, - and _")]
     Form,
@@ -53,18 +55,56 @@ pub enum InvalidQueueName {
     ReplyQueue,
 }
 
-/// Whether a queue that clients write to can have this name.
-pub fn check_queue_name(name: &str) -> Result<(), InvalidQueueName> {
-    if !is_name(name) {
-        return Err(InvalidQueueName::Form);
-    }
-    if name.starts_with(REPLY_QUEUES) {
-        return Err(InvalidQueueName::ReplyQueue);
-    }
-    Ok(())
-}
-
 impl Settings {
+    /// Reports what is wrong, or without effect.
+    pub fn check(&self, report: &mut Report) {
+        report.within("concurrency", self.concurrency, &(1..=COUNT_MAX));
+        let named = self.queue_name.as_deref().map_or(Ok(()), check_queue_name);
+        report.refuse_if("queue_name", named.err().map(|problem| problem.to_string()));
+        let problem = |QueueSettings { name, .. }: &QueueSettings| {
+            let problem = check_queue_name(name).err()?;
+            Some(format!("the name {name:?} {problem}"))
+        };
+        report.refuse_if("queues", self.queues.iter().find_map(problem));
+        if self.profiles.iter().any(String::is_empty) {
+            report.refuse(&["profiles"], "a profile's name is empty");
+        }
+        let is_empty = |word: &Option<String>| word.as_deref() == Some("");
+        let mut queues = self.queues.iter();
+        if queues.any(|queue| is_empty(&queue.profile) || is_empty(&queue.region)) {
+            report.refuse(&["queues"], "a profile or region is empty: leave it out");
+        }
+        self.check_twice(report);
+        self.check_unused(report);
+    }
+
+    /// Of two that are the same each would hide the other's messages from it.
+    fn check_twice(&self, report: &mut Report) {
+        let mut seen = HashSet::new();
+        let mut queues = self.all_queues().into_iter();
+        if let Some(twice) = queues.find(|queue| !seen.insert(queue.clone())) {
+            let is_listed = self.queues.contains(&twice);
+            let key = if is_listed { "queues" } else { "profiles" };
+            report.refuse(
+                &[key, "queue_name", "region", "profiles"],
+                format!("{twice} is there twice"),
+            );
+        }
+    }
+
+    fn check_unused(&self, report: &mut Report) {
+        let problem = "is ignored, as sqs.queue_name is not set";
+        let unused = [
+            ("region", self.region.is_some()),
+            ("profiles", !self.profiles.is_empty()),
+        ];
+        for (key, is_set) in unused {
+            if is_set && self.queue_name.is_none() {
+                report.warn(&[key, "queue_name"], problem);
+            }
+        }
+    }
+
     /// Every queue, those that the single keys name first.
     pub fn all_queues(&self) -> Vec<QueueSettings> {
         let queue = |name: &String, profile: Option<&String>| QueueSettings {
@@ -86,6 +126,17 @@ impl Settings {
         queues.extend(self.queues.iter().cloned());
         queues
     }
+}
+
+/// Refuses names that no queue can have that clients write to.
+fn check_queue_name(name: &str) -> Result<(), InvalidQueueName> {
+    if !is_name(name) {
+        return Err(InvalidQueueName::Form);
+    }
+    if name.starts_with(REPLY_QUEUES) {
+        return Err(InvalidQueueName::ReplyQueue);
+    }
+    Ok(())
 }
 
 impl fmt::Display for QueueSettings {

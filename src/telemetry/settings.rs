@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::LogLevel;
+use crate::report::Report;
+
 /// The level and the form of what is logged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -25,6 +28,14 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+impl Settings {
+    /// Reports what is wrong.
+    pub fn check(&self, report: &mut Report) {
+        let parsed = LogLevel::parse(&self.log_level);
+        report.refuse_if("log_level", parsed.err().map(|error| error.to_string()));
+    }
 }
 
 impl Default for Settings {

@@ -228,7 +228,7 @@ async fn limits_are_told_and_changed() {
     assert_eq!(code, 1);
     assert_eq!(
         message,
-        "limits.unconfirmed_factor: has to be from 2 to 1000\n"
+        "limits.unconfirmed_factor: must be between 2 and 1000 (got 1)\n"
     );
 }
 

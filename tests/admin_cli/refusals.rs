@@ -67,8 +67,8 @@ async fn every_wrong_field_has_a_line() {
     assert_eq!(code, 1);
     assert_eq!(
         message,
-        "poll_intervals.open: has to be from 1 s to 24 h\n\
-         poll_intervals.strict: has to be from 1 s to 24 h\n"
+        "poll_intervals.open: must be between 1 s and 24 h (got 100 ms)\n\
+         poll_intervals.strict: must be between 1 s and 24 h (got 25 h)\n"
     );
     for (line, culprit) in [
         ("polls --filter 'x = y'", "filter: "),

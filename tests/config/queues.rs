@@ -14,7 +14,7 @@ fn queues_that_cannot_be_served_are_refused() {
                 "",
             ),
             (
-                "sqs.concurrency = 0 (file config.toml, line 3): has to be from 1",
+                "sqs.concurrency = 0 (file config.toml, line 3): must be between 1",
                 "",
             ),
             (

@@ -176,7 +176,7 @@ impl Operations for Administration {
         let written = toml::Value::from(filter).to_string();
         changes
             .of(&self.reloads.loaded())
-            .insert(LOG_LEVEL, written);
+            .insert(LOG_LEVEL.to_owned(), written);
         changes.log_ttl = ttl.map(|ttl| self.end_log_filter_after(ttl));
         Ok(ttl.map(|ttl| clock::wall_clock() + ttl))
     }

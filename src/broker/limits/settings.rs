@@ -1,17 +1,21 @@
-//! What an operator can set about limits.
+//! Settings of limits.
+
+use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::Intermediary;
+use crate::report::{COUNT_MAX, Report};
 
-/// No rate or burst of one address is larger, and no factor on it: together they
-/// stay far from where nanoseconds overflow.
-pub const RATE_MAX: u32 = 1_000_000;
-/// The largest factor.
-pub const FACTOR_MAX: u32 = 1_000;
-/// The least [`Settings::unconfirmed_factor`]: one quota is the peer's own.
-pub const UNCONFIRMED_FACTOR_MIN: u32 = 2;
+/// The bounds of rates. With [`FACTORS`] they stay far from where nanoseconds overflow.
+const RATES: RangeInclusive<u32> = 0..=1_000_000;
+/// The bounds of bursts.
+const BURSTS: RangeInclusive<u32> = 1..=1_000_000;
+/// The bounds of [`Settings::intermediary_factor`].
+const FACTORS: RangeInclusive<u32> = 1..=1_000;
+/// The bounds of [`Settings::unconfirmed_factor`]: one quota is the peer's own.
+const UNCONFIRMED_FACTORS: RangeInclusive<u32> = 2..=1_000;
 
 /// How many requests one address may send. Each kind has a rate, which holds in
 /// the long run, and a burst, which may come at once; a rate of 0 is no limit.
@@ -60,6 +64,34 @@ pub struct Settings {
     /// Networks (CIDR) that are not limited, neither in requests nor in
     /// connections.
     pub exempt: Vec<IpNet>,
+}
+
+impl Settings {
+    /// Reports what is wrong.
+    pub fn check(&self, report: &mut Report) {
+        let rates = [
+            ("proxy_polls_per_minute", self.proxy_polls_per_minute, RATES),
+            ("proxy_poll_burst", self.proxy_poll_burst, BURSTS),
+            (
+                "client_polls_per_minute",
+                self.client_polls_per_minute,
+                RATES,
+            ),
+            ("client_poll_burst", self.client_poll_burst, BURSTS),
+            ("answers_per_minute", self.answers_per_minute, RATES),
+            ("answer_burst", self.answer_burst, BURSTS),
+            ("intermediary_factor", self.intermediary_factor, FACTORS),
+            (
+                "unconfirmed_factor",
+                self.unconfirmed_factor,
+                UNCONFIRMED_FACTORS,
+            ),
+        ];
+        for (key, rate, bounds) in rates {
+            report.within(key, rate, &bounds);
+        }
+        report.within("max_addresses", self.max_addresses, &(1..=COUNT_MAX));
+    }
 }
 
 impl Default for Settings {

@@ -2,14 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6};
 
-use super::Rules;
-use super::forms::is_address;
 use crate::config::Config;
 use crate::grpc::settings::AdminListen;
+use crate::host_port::is_address;
+use crate::report::Report;
 use crate::tls::acme;
 
 /// A place where the broker is to listen.
-struct Listener<'a> {
+struct ListeningPlace<'a> {
     /// The setting.
     key: &'static str,
     /// Its name among [`crate::listener::SOCKETS`].
@@ -21,17 +21,16 @@ struct Listener<'a> {
 
 /// Refuses two listeners on one port. Those that the service manager is to open are left
 /// out: where it does, the broker does not look at their addresses.
-pub(super) fn check(rules: &mut Rules<'_>) {
-    let config = rules.config;
+pub(super) fn check(config: &Config, report: &mut Report) {
     let expected = &config.listener.expected_sockets;
-    let mut before: Vec<Listener<'_>> = Vec::new();
+    let mut before: Vec<ListeningPlace<'_>> = Vec::new();
     for listener in all(config) {
         if !is_address(listener.addr) || expected.iter().any(|name| name == listener.socket) {
             continue;
         }
         let clash = before.iter().find(|other| clash(other.addr, listener.addr));
         if let Some(other) = clash {
-            tell(rules, &listener, other);
+            tell(report, &listener, other);
         }
         before.push(listener);
     }
@@ -39,8 +38,8 @@ pub(super) fn check(rules: &mut Rules<'_>) {
 
 /// Those that somebody may have asked for, not the operator's default address, which is
 /// off where something else listens. That of HTTP-01 comes last, for it is opened last.
-fn all(config: &Config) -> impl Iterator<Item = Listener<'_>> {
-    let listener = |key, socket, addr| Listener {
+fn all(config: &Config) -> impl Iterator<Item = ListeningPlace<'_>> {
+    let listener = |key, socket, addr| ListeningPlace {
         key,
         socket,
         addr,
@@ -58,20 +57,20 @@ fn all(config: &Config) -> impl Iterator<Item = Listener<'_>> {
         .chain(admin.map(move |addr| listener("admin.listen", "admin", addr)))
         .chain(peers.map(move |addr| listener("federation.listen", "federation", addr)))
         .chain(operators.map(move |addr| listener("operator.listen", "operator", addr)))
-        .chain(challenges.map(move |addr| Listener {
+        .chain(challenges.map(move |addr| ListeningPlace {
             is_optional: acme.tls_alpn && addr == acme::Settings::default().http_addr,
             ..listener("acme.http_addr", "acme", addr)
         }))
 }
 
-fn tell(rules: &mut Rules<'_>, listener: &Listener<'_>, other: &Listener<'_>) {
+fn tell(report: &mut Report, listener: &ListeningPlace<'_>, other: &ListeningPlace<'_>) {
     let (addr, keys) = (listener.addr, [listener.key, other.key]);
     let problem = format!("{addr} is on the port of {} ({})", other.key, other.addr);
     if listener.is_optional {
         let instead = "host names are proven by tls-alpn-01 alone";
-        rules.warn(&keys, format!("{problem}: {instead}"));
+        report.warn(&keys, format!("{problem}: {instead}"));
     } else {
-        rules.refuse(&keys, format!("{problem}: set another port"));
+        report.refuse(&keys, format!("{problem}: set another port"));
     }
 }
 

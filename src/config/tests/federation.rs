@@ -73,11 +73,11 @@ fn what_is_wrong_with_a_peer_is_said_with_its_name() {
         ),
         (
             format!("name = \"b.example\"\nmax_in_flight = 0\n{url}"),
-            "its max_in_flight has to be from 1",
+            "its max_in_flight must be between 1",
         ),
         (
             format!("name = \"b.example\"\nmax_per_second = 2000000\n{url}"),
-            "its max_per_second has to be from 1",
+            "its max_per_second must be between 1",
         ),
         (
             format!("name = \"b.example\"\n{url}\nlends = true"),

@@ -5,7 +5,7 @@ use tonic::Status;
 
 use super::operations::{Operations, Overrides};
 use crate::broker::Broker;
-use crate::broker::limits::{FACTOR_MAX, Intermediary, RATE_MAX, Settings, UNCONFIRMED_FACTOR_MIN};
+use crate::broker::limits::{Intermediary, Settings};
 use crate::grpc::update::Update;
 use crate::proto::admin::v1;
 
@@ -45,116 +45,63 @@ fn changed(
 ) -> Result<(Settings, Overrides), Status> {
     let sent = asked.limits.clone().unwrap_or_default();
     let mut update = Update::new("limits", &FIELDS, asked.update_mask.as_ref());
-    let exempt = list(&update, "exempt", &sent.exempt);
-    let exempt = update.field("exempt", exempt, networks);
-    let intermediaries = list(&update, "intermediaries", &sent.intermediaries);
-    let intermediaries = update.field("intermediaries", intermediaries, known_intermediaries);
-    let mut take = |field, value, check: Check| update.field(field, value, check);
     let numbers = [
-        take("proxy_polls_per_minute", sent.proxy_polls_per_minute, rate),
-        take("proxy_poll_burst", sent.proxy_poll_burst, positive),
-        take(
-            "client_polls_per_minute",
-            sent.client_polls_per_minute,
-            rate,
-        ),
-        take("client_poll_burst", sent.client_poll_burst, positive),
-        take("answers_per_minute", sent.answers_per_minute, rate),
-        take("answer_burst", sent.answer_burst, positive),
-        take("intermediary_factor", sent.intermediary_factor, factor),
-        take(
-            "unconfirmed_factor",
-            sent.unconfirmed_factor,
-            unconfirmed_factor,
-        ),
-    ];
-    update.finish()?;
-
-    let places = [
         (
-            "limits.proxy_polls_per_minute",
+            "proxy_polls_per_minute",
+            sent.proxy_polls_per_minute,
             &mut limits.proxy_polls_per_minute,
         ),
-        ("limits.proxy_poll_burst", &mut limits.proxy_poll_burst),
         (
-            "limits.client_polls_per_minute",
+            "proxy_poll_burst",
+            sent.proxy_poll_burst,
+            &mut limits.proxy_poll_burst,
+        ),
+        (
+            "client_polls_per_minute",
+            sent.client_polls_per_minute,
             &mut limits.client_polls_per_minute,
         ),
-        ("limits.client_poll_burst", &mut limits.client_poll_burst),
-        ("limits.answers_per_minute", &mut limits.answers_per_minute),
-        ("limits.answer_burst", &mut limits.answer_burst),
         (
-            "limits.intermediary_factor",
+            "client_poll_burst",
+            sent.client_poll_burst,
+            &mut limits.client_poll_burst,
+        ),
+        (
+            "answers_per_minute",
+            sent.answers_per_minute,
+            &mut limits.answers_per_minute,
+        ),
+        ("answer_burst", sent.answer_burst, &mut limits.answer_burst),
+        (
+            "intermediary_factor",
+            sent.intermediary_factor,
             &mut limits.intermediary_factor,
         ),
-        ("limits.unconfirmed_factor", &mut limits.unconfirmed_factor),
+        (
+            "unconfirmed_factor",
+            sent.unconfirmed_factor,
+            &mut limits.unconfirmed_factor,
+        ),
     ];
-    let mut overrides = Overrides::new();
-    for (number, (key, place)) in numbers.into_iter().zip(places) {
-        if let Some(number) = number {
-            *place = number;
-            overrides.insert(key, number.to_string());
-        }
+    for (field, sent, setting) in numbers {
+        update.set(field, sent, Ok, setting);
     }
-    if let Some(exempt) = exempt {
-        overrides.insert("limits.exempt", written(&exempt));
-        limits.exempt = exempt;
-    }
-    if let Some(intermediaries) = intermediaries {
-        overrides.insert("limits.intermediaries", written(&intermediaries));
-        limits.intermediaries = intermediaries;
-    }
+    let known = |name: &String| Intermediary::try_from(name.clone()).map_err(|e| e.to_string());
+    let intermediaries = &mut limits.intermediaries;
+    update.set_list(
+        "intermediaries",
+        &sent.intermediaries,
+        known,
+        intermediaries,
+    );
+    update.set_list("exempt", &sent.exempt, network, &mut limits.exempt);
+    let overrides = update.finish("limits", &limits, Settings::check)?;
     Ok((limits, overrides))
 }
 
-/// A list that is to change: an empty one only if it is named.
-fn list<'a>(update: &Update<'_>, field: &str, sent: &'a [String]) -> Option<&'a [String]> {
-    (!sent.is_empty() || update.names(field)).then_some(sent)
-}
-
-fn written(list: &[impl ToString]) -> String {
-    let items = list.iter().map(|item| format!("{:?}", item.to_string()));
-    format!("[{}]", items.collect::<Vec<_>>().join(", "))
-}
-
-type Check = fn(u32) -> Result<u32, String>;
-
-fn rate(asked: u32) -> Result<u32, String> {
-    within(asked, 0, RATE_MAX)
-}
-
-fn positive(asked: u32) -> Result<u32, String> {
-    within(asked, 1, RATE_MAX)
-}
-
-fn factor(asked: u32) -> Result<u32, String> {
-    within(asked, 1, FACTOR_MAX)
-}
-
-fn unconfirmed_factor(asked: u32) -> Result<u32, String> {
-    within(asked, UNCONFIRMED_FACTOR_MIN, FACTOR_MAX)
-}
-
-fn within(asked: u32, least: u32, most: u32) -> Result<u32, String> {
-    if !(least..=most).contains(&asked) {
-        return Err(format!("has to be from {least} to {most}"));
-    }
-    Ok(asked)
-}
-
-fn known_intermediaries(asked: &[String]) -> Result<Vec<Intermediary>, String> {
-    let known = asked.iter().cloned().map(Intermediary::try_from);
-    known
-        .collect::<Result<_, _>>()
-        .map_err(|error| error.to_string())
-}
-
-fn networks(asked: &[String]) -> Result<Vec<IpNet>, String> {
-    let parse = |text: &String| {
-        let network = text.parse::<IpNet>();
-        network.map_err(|_| format!("{text:?} is no network such as 192.0.2.0/24"))
-    };
-    asked.iter().map(parse).collect()
+fn network(text: &String) -> Result<IpNet, String> {
+    let network = text.parse();
+    network.map_err(|_| format!("{text:?} is no network such as 192.0.2.0/24"))
 }
 
 fn message(limits: &Settings) -> v1::Limits {

@@ -10,7 +10,7 @@ use crate::proto::admin::v1;
 
 /// Keys of the configuration and the values that are in force instead of its,
 /// written as in a TOML file.
-pub type Overrides = BTreeMap<&'static str, String>;
+pub type Overrides = BTreeMap<String, String>;
 
 /// What takes files, the clock or the process as a whole: the composition does
 /// it.

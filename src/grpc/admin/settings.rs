@@ -1,70 +1,50 @@
 //! Poll intervals and relay patterns, set while the broker runs.
 
-use std::time::Duration;
-
 use tonic::Status;
 
 use super::bridges;
 use super::operations::Overrides;
-use crate::broker::{Broker, Knowledge, PollInterval};
+use crate::broker::{Broker, Knowledge, PollInterval, Settings};
 use crate::grpc::convert::duration;
 use crate::grpc::update::Update;
+use crate::grpc::violations::read_span;
 use crate::proto::admin::v1;
 use crate::wire::relay_pattern::RelayPattern;
-
-/// Proxies are to poll neither without pause nor never again.
-const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
-const LONGEST_INTERVAL: Duration = Duration::from_hours(24);
 
 /// Changes poll intervals; answers all of them, and what has changed.
 pub(super) fn set_poll_intervals(
     broker: &Broker,
     asked: &v1::SetPollIntervalsRequest,
 ) -> Result<(v1::PollIntervals, Overrides), Status> {
-    let fields = ["open", "moderate", "strict", "refused", "overloaded"];
-    let sent = asked.poll_intervals.unwrap_or_default();
-    let mut update = Update::new("poll_intervals", &fields, asked.update_mask.as_ref());
-    let open = update.field("open", sent.open, interval);
-    let moderate = update.field("moderate", sent.moderate, interval);
-    let strict = update.field("strict", sent.strict, interval);
-    let refused = update.field("refused", sent.refused, interval);
-    let overloaded = update.field("overloaded", sent.overloaded, interval);
-    update.finish()?;
-
-    let changed = |before: &PollInterval| PollInterval {
-        open: open.unwrap_or(before.open),
-        moderate: moderate.unwrap_or(before.moderate),
-        strict: strict.unwrap_or(before.strict),
-        refused: refused.unwrap_or(before.refused),
-        overloaded: overloaded.unwrap_or(before.overloaded),
-        ..before.clone()
-    };
-    let after = changed(&broker.knowledge().poll_interval);
+    let mut after = broker.knowledge().poll_interval.clone();
+    let overrides = change_intervals(&mut after, asked)?;
     if !asked.validate_only {
-        let change = |knowledge: &mut Knowledge| {
-            knowledge.poll_interval = changed(&knowledge.poll_interval);
-        };
-        broker.update_knowledge(change);
+        broker.update_knowledge(|knowledge| {
+            drop(change_intervals(&mut knowledge.poll_interval, asked));
+        });
     }
-    let overrides = [
-        ("poll_interval.open", open),
-        ("poll_interval.moderate", moderate),
-        ("poll_interval.strict", strict),
-        ("poll_interval.refused", refused),
-        ("poll_interval.overloaded", overloaded),
-    ];
-    let written = |(key, value): (_, Option<Duration>)| {
-        Some((key, format!("\"{}\"", humantime::format_duration(value?))))
-    };
-    let overrides = overrides.into_iter().filter_map(written).collect();
     Ok((poll_intervals(&after), overrides))
 }
 
-fn interval(asked: prost_types::Duration) -> Result<Duration, String> {
-    Duration::try_from(asked)
-        .ok()
-        .filter(|interval| (SHORTEST_INTERVAL..=LONGEST_INTERVAL).contains(interval))
-        .ok_or_else(|| "has to be from 1 s to 24 h".to_owned())
+fn change_intervals(
+    intervals: &mut PollInterval,
+    asked: &v1::SetPollIntervalsRequest,
+) -> Result<Overrides, Status> {
+    let fields = ["open", "moderate", "strict", "refused", "overloaded"];
+    let sent = asked.poll_intervals.unwrap_or_default();
+    let mut update = Update::new("poll_intervals", &fields, asked.update_mask.as_ref());
+    update.set("open", sent.open, read_span, &mut intervals.open);
+    update.set(
+        "moderate",
+        sent.moderate,
+        read_span,
+        &mut intervals.moderate,
+    );
+    update.set("strict", sent.strict, read_span, &mut intervals.strict);
+    update.set("refused", sent.refused, read_span, &mut intervals.refused);
+    let overloaded = &mut intervals.overloaded;
+    update.set("overloaded", sent.overloaded, read_span, overloaded);
+    update.finish("poll_interval", intervals, PollInterval::check)
 }
 
 fn poll_intervals(intervals: &PollInterval) -> v1::PollIntervals {
@@ -82,41 +62,35 @@ pub(super) fn set_relay_policy(
     broker: &Broker,
     asked: &v1::SetRelayPolicyRequest,
 ) -> Result<(v1::RelayPolicy, Overrides), Status> {
-    let fields = ["allowed_relay_pattern", "default_relay_pattern"];
-    let sent = asked.relay_policy.clone().unwrap_or_default();
-    let mut update = Update::new("relay_policy", &fields, asked.update_mask.as_ref());
-    let allowed = update.field("allowed_relay_pattern", sent.allowed_relay_pattern, pattern);
-    let default = update.field("default_relay_pattern", sent.default_relay_pattern, pattern);
-    update.finish()?;
-
-    let change = |knowledge: &mut Knowledge| {
-        if let Some(allowed) = &allowed {
-            knowledge.allowed_relay_pattern = RelayPattern::from(&**allowed);
-        }
-        if let Some(default) = &default {
-            knowledge.default_relay_pattern = RelayPattern::from(&**default);
-        }
-    };
     let mut after = Knowledge::clone(&broker.knowledge());
-    change(&mut after);
+    let overrides = change_relay_policy(&mut after, asked)?;
     if !asked.validate_only {
-        broker.update_knowledge(change);
+        broker.update_knowledge(|knowledge| drop(change_relay_policy(knowledge, asked)));
     }
-    let overrides = [
-        ("broker.allowed_relay_pattern", &allowed),
-        ("broker.default_relay_pattern", &default),
-    ];
-    let written =
-        |(key, value): (_, &Option<String>)| Some((key, format!("{:?}", value.as_ref()?)));
-    let overrides = overrides.into_iter().filter_map(written).collect();
     Ok((relay_policy(&after), overrides))
 }
 
-fn pattern(asked: String) -> Result<String, String> {
-    match RelayPattern::checked(&asked) {
-        Ok(_) => Ok(asked),
-        Err(error) => Err(error.to_string()),
-    }
+fn change_relay_policy(
+    knowledge: &mut Knowledge,
+    asked: &v1::SetRelayPolicyRequest,
+) -> Result<Overrides, Status> {
+    let mut settings = Settings {
+        allowed_relay_pattern: knowledge.allowed_relay_pattern.to_string(),
+        default_relay_pattern: knowledge.default_relay_pattern.to_string(),
+        ..Settings::default()
+    };
+    let (allowed, default) = ("allowed_relay_pattern", "default_relay_pattern");
+    let sent = asked.relay_policy.clone().unwrap_or_default();
+    let mask = asked.update_mask.as_ref();
+    let mut update = Update::new("relay_policy", &[allowed, default], mask);
+    let pattern = &mut settings.allowed_relay_pattern;
+    update.set(allowed, sent.allowed_relay_pattern, Ok, pattern);
+    let pattern = &mut settings.default_relay_pattern;
+    update.set(default, sent.default_relay_pattern, Ok, pattern);
+    let overrides = update.finish("broker", &settings, Settings::check)?;
+    knowledge.allowed_relay_pattern = RelayPattern::from(&*settings.allowed_relay_pattern);
+    knowledge.default_relay_pattern = RelayPattern::from(&*settings.default_relay_pattern);
+    Ok(overrides)
 }
 
 fn relay_policy(knowledge: &Knowledge) -> v1::RelayPolicy {

@@ -1,5 +1,6 @@
 //! What the broker is doing, once or for as long as somebody watches.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tonic::Status;
 
 use crate::broker::{Broker, clock};
 use crate::grpc::convert::{count, duration, pool, timestamp, total};
-use crate::grpc::violations::invalid;
+use crate::grpc::violations::span_within;
 use crate::listener::Closing;
 use crate::matching::ServiceStage;
 use crate::metrics::GaugeSnapshot;
@@ -29,10 +30,9 @@ const SPANS: [Duration; 3] = [
 ];
 /// How often a watcher hears unless it says.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
-/// How often at most.
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
-/// How rarely at most.
-const LONGEST_INTERVAL: Duration = Duration::from_hours(1);
+/// The bounds of the interval that a watcher asks for.
+const WATCH_INTERVALS: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_hours(1);
 
 /// What the broker is doing now.
 pub(super) fn status(broker: &Broker) -> v1::BrokerStatus {
@@ -63,20 +63,14 @@ pub(super) fn watch(
     asked: Option<prost_types::Duration>,
     closing: Closing,
 ) -> Result<impl Stream<Item = Result<v1::BrokerStatus, Status>> + Send, Status> {
-    let mut ticks = interval(watch_interval(asked)?);
+    let watch_interval = match asked {
+        Some(asked) => span_within("interval", asked, &WATCH_INTERVALS)?,
+        None => DEFAULT_INTERVAL,
+    };
+    let mut ticks = interval(watch_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let statuses = IntervalStream::new(ticks).map(move |_| Ok(status(&broker)));
     Ok(statuses.take_until(closing.ended()))
-}
-
-fn watch_interval(asked: Option<prost_types::Duration>) -> Result<Duration, Status> {
-    let Some(asked) = asked else {
-        return Ok(DEFAULT_INTERVAL);
-    };
-    let allowed = SHORTEST_INTERVAL..=LONGEST_INTERVAL;
-    let asked = Duration::try_from(asked).ok();
-    let asked = asked.filter(|asked| allowed.contains(asked));
-    asked.ok_or_else(|| invalid("interval", "has to be from 100 ms to 1 h"))
 }
 
 fn state(broker: &Broker) -> v1::broker_status::State {

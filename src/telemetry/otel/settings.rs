@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
+use http::Uri;
 use serde::{Deserialize, Serialize};
+
+use super::{check_endpoint, check_headers, parse_pairs};
+use crate::report::{Report, SPAN};
 
 /// Traces and metrics for an OpenTelemetry collector. Without an endpoint
 /// nothing is recorded for it.
@@ -101,6 +105,41 @@ pub enum SamplerKind {
     #[default]
     #[serde(rename = "parentbased_traceidratio")]
     ParentBasedTraceIdRatio,
+}
+
+impl Settings {
+    /// Reports what is wrong or does nothing.
+    pub fn check(&self, report: &mut Report) {
+        report.within("timeout", self.timeout, &SPAN);
+        report.within("metrics_interval", self.metrics_interval, &SPAN);
+        report.within("trace_ratio", self.trace_ratio, &(0.0..=1.0));
+        for (key, endpoint) in [
+            ("endpoint", &self.endpoint),
+            ("traces_endpoint", &self.traces_endpoint),
+            ("metrics_endpoint", &self.metrics_endpoint),
+        ] {
+            let Some(endpoint) = endpoint else { continue };
+            let checked = check_endpoint(endpoint);
+            report.refuse_if(key, checked.err().map(|error| error.to_string()));
+            if has_user(endpoint) {
+                report.warn(
+                    &[key, "headers"],
+                    "the user and password in it are not sent: set otel.headers, as \
+                     authorization=Basic%20...",
+                );
+            }
+        }
+        let headers = check_headers(self.headers.as_deref().unwrap_or_default());
+        report.refuse_if("headers", headers.err().map(|error| error.to_string()));
+        let attributes = parse_pairs(self.resource_attributes.as_deref().unwrap_or_default());
+        let problem = attributes.err().map(|error| error.to_string());
+        report.refuse_if("resource_attributes", problem);
+    }
+}
+
+fn has_user(endpoint: &str) -> bool {
+    let url = endpoint.parse::<Uri>();
+    url.is_ok_and(|url| url.authority().is_some_and(|it| it.as_str().contains('@')))
 }
 
 impl Default for Settings {

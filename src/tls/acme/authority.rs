@@ -52,7 +52,7 @@ impl Authority {
 }
 
 /// Checks the URL of a directory, and says what is wrong with it.
-pub fn check_directory(url: &str) -> Result<(), &'static str> {
+pub(super) fn check_directory(url: &str) -> Result<(), &'static str> {
     let uri: Uri = url.parse().map_err(|_| "is no URL")?;
     let host = uri.host().unwrap_or_default();
     if uri.scheme_str() != Some("https") || host.is_empty() {

@@ -1,0 +1,192 @@
+//! The findings of checks of settings. Each component checks its own, with its bounds
+//! beside them; the configuration adds where a value came from, and the administration
+//! the field of a request.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// The largest size of a table: far from where memory ends, and within what TOML can say.
+pub const COUNT_MAX: usize = 100_000_000;
+/// A year: far from where adding it to a point in time overflows.
+pub const SPAN_MAX: Duration = Duration::from_hours(365 * 24);
+/// The bounds of spans of time that must not be zero.
+pub const SPAN: RangeInclusive<Duration> = Duration::from_nanos(1)..=SPAN_MAX;
+/// The bounds of spans of time that may be zero.
+pub const SPAN_OR_ZERO: RangeInclusive<Duration> = Duration::ZERO..=SPAN_MAX;
+
+/// The findings of checks so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The section that is being checked, with a dot after it; empty outside of any.
+    prefix: String,
+    /// The values that cannot be used.
+    pub errors: Vec<SettingIssue>,
+    /// The values that can, and that an operator should know of.
+    pub warnings: Vec<SettingIssue>,
+}
+
+/// One wrong or doubtful setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingIssue {
+    /// The keys that it follows from, with their sections, such as `tls.cert`. The first
+    /// is the one to change.
+    pub keys: Vec<String>,
+    /// The fault, in words that follow the key's name.
+    pub problem: String,
+    /// The value that is out of its bounds.
+    pub got: Option<String>,
+}
+
+impl Report {
+    /// Lets a section be checked, whose keys the check names without the section.
+    pub fn section(&mut self, name: &str, check: impl FnOnce(&mut Self)) {
+        let outer = self.prefix.clone();
+        self.prefix = format!("{outer}{name}.");
+        check(self);
+        self.prefix = outer;
+    }
+
+    /// Reports that the first of the keys is wrong, as the others are what they are.
+    pub fn refuse(&mut self, keys: &[&str], problem: impl Into<String>) {
+        let issue = self.issue(keys, problem.into(), None);
+        self.errors.push(issue);
+    }
+
+    /// Reports that the first of the keys is doubtful, as the others are what they are.
+    pub fn warn(&mut self, keys: &[&str], problem: impl Into<String>) {
+        let issue = self.issue(keys, problem.into(), None);
+        self.warnings.push(issue);
+    }
+
+    /// Reports a value that is out of its bounds.
+    pub fn within<T: Bounded>(&mut self, key: &str, got: T, bounds: &RangeInclusive<T>) {
+        if !bounds.contains(&got) {
+            let (least, most) = (bounds.start().shown(), bounds.end().shown());
+            let problem = format!("must be between {least} and {most}");
+            let issue = self.issue(&[key], problem, Some(got.shown()));
+            self.errors.push(issue);
+        }
+    }
+
+    /// Reports the first problem of a value, if it has one.
+    pub fn refuse_if(&mut self, key: &str, problem: Option<impl Into<String>>) {
+        if let Some(problem) = problem {
+            self.refuse(&[key], problem);
+        }
+    }
+
+    fn issue(&self, keys: &[&str], problem: String, got: Option<String>) -> SettingIssue {
+        SettingIssue {
+            keys: keys
+                .iter()
+                .map(|key| format!("{}{key}", self.prefix))
+                .collect(),
+            problem,
+            got,
+        }
+    }
+}
+
+/// Displays as the problem and the value got.
+impl fmt::Display for SettingIssue {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.problem)?;
+        match &self.got {
+            Some(got) => write!(formatter, " (got {got})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A value that can have bounds, shown as people write it.
+pub trait Bounded: PartialOrd {
+    /// The value with its unit, such as `24 h`.
+    fn shown(&self) -> String;
+}
+
+impl Bounded for usize {
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Bounded for u32 {
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Bounded for f64 {
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Bounded for Duration {
+    /// In the largest unit that it is a whole number of; a day is 24 h.
+    fn shown(&self) -> String {
+        const UNITS: [(&str, u128, u128); 7] = [
+            ("days", 86_400_000_000_000, 2),
+            ("h", 3_600_000_000_000, 1),
+            ("min", 60_000_000_000, 1),
+            ("s", 1_000_000_000, 1),
+            ("ms", 1_000_000, 1),
+            ("\u{b5}s", 1_000, 1),
+            ("ns", 1, 1),
+        ];
+        let nanos = self.as_nanos();
+        let fits = |(_, unit, least): &&(_, u128, u128)| {
+            nanos.is_multiple_of(*unit) && nanos / unit >= *least
+        };
+        let unit = UNITS.iter().find(fits);
+        unit.map_or("0 s".to_owned(), |(name, unit, _)| {
+            format!("{} {name}", nanos / unit)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_out_of_its_bounds_is_reported_with_them() {
+        let mut report = Report::default();
+        report.section("a", |report| {
+            report.within("b", Duration::from_millis(1), &SPAN);
+            report.within("c", 3_usize, &(1..=2));
+            report.section("d", |report| report.refuse(&["e", "f"], "no"));
+            report.within("g", f64::NAN, &(0.0..=1.0));
+        });
+        let told = report.errors.iter();
+        let told: Vec<_> = told
+            .map(|issue| (issue.keys.join(","), &*issue.problem, issue.got.as_deref()))
+            .collect();
+        let expected = [
+            ("a.c", "must be between 1 and 2", Some("3")),
+            ("a.d.e,a.d.f", "no", None),
+            ("a.g", "must be between 0 and 1", Some("NaN")),
+        ];
+        assert_eq!(
+            told,
+            expected.map(|(keys, problem, got)| (keys.to_owned(), problem, got))
+        );
+    }
+
+    #[test]
+    fn spans_have_the_largest_unit() {
+        for (span, shown) in [
+            (Duration::ZERO, "0 s"),
+            (Duration::from_nanos(1), "1 ns"),
+            (Duration::from_micros(1_500), "1500 \u{b5}s"),
+            (Duration::from_millis(1), "1 ms"),
+            (Duration::from_secs(90), "90 s"),
+            (Duration::from_hours(1), "1 h"),
+            (Duration::from_hours(24), "24 h"),
+            (SPAN_MAX, "365 days"),
+        ] {
+            assert_eq!(span.shown(), shown);
+        }
+    }
+}

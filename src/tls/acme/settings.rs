@@ -1,0 +1,139 @@
+//! Settings of ACME.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::authority::check_directory;
+use crate::host_port::{self, is_address, is_dns_name};
+use crate::report::Report;
+
+/// The names to order a certificate for, and the authority.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The host names; none means no ACME.
+    pub hostnames: Vec<String>,
+    /// Where the certificate authority may write to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Directory that keeps the account and the certificate.
+    pub cert_cache: PathBuf,
+    /// The certificate authority: the URL of its directory (RFC 8555, section
+    /// 7.1.1).
+    pub directory: String,
+    /// PEM file with who vouches for that URL's own certificate; without one,
+    /// those whom the system trusts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// Prove by TLS-ALPN-01, on the broker's own port.
+    pub tls_alpn: bool,
+    /// Prove by HTTP-01, on this address and port; empty means not to.
+    pub http_addr: String,
+}
+
+impl Settings {
+    /// Reports what is wrong.
+    pub fn check(&self, report: &mut Report) {
+        let problem = |name: &String| Some(format!("{name:?} {}", not_certifiable(name)?));
+        report.refuse_if("hostnames", self.hostnames.iter().find_map(problem));
+        report.refuse_if("directory", check_directory(&self.directory).err());
+        // Optional paths are never empty: the empty string unsets them.
+        if self.cert_cache == Path::new("") {
+            report.refuse(&["cert_cache"], "is empty");
+        }
+        if !self.http_addr.is_empty() && !is_address(&self.http_addr) {
+            let problem = format!("{}, or nothing", host_port::EXPECTED);
+            report.refuse(&["http_addr"], problem);
+        }
+        if self.email.as_deref().is_some_and(|email| !is_email(email)) {
+            report.refuse(&["email"], "is no email address");
+        }
+        if !self.hostnames.is_empty() && !self.tls_alpn && self.http_addr.is_empty() {
+            report.refuse(
+                &["http_addr", "tls_alpn", "hostnames"],
+                "is empty, and acme.tls_alpn is false: the host names could not be proven",
+            );
+        }
+    }
+}
+
+fn is_email(text: &str) -> bool {
+    text.contains('@') && !text.contains([' ', ',', ':', '?'])
+}
+
+/// The reason why no certificate can be ordered for a name.
+fn not_certifiable(name: &str) -> Option<&'static str> {
+    if name.parse::<IpAddr>().is_ok() {
+        return Some("is an address, expected a host name");
+    }
+    if name.contains('*') {
+        return Some(
+            "has a wildcard: name each host, a wildcard cannot be proved over HTTP or TLS",
+        );
+    }
+    if !name.is_ascii() {
+        return Some("has to be written in ASCII, as xn--...");
+    }
+    (!is_dns_name(name)).then_some("is no host name")
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            hostnames: Vec::new(),
+            email: None,
+            cert_cache: "acme-cert-cache".into(),
+            directory: "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
+            ca_file: None,
+            tls_alpn: true,
+            http_addr: ":80".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::not_certifiable;
+
+    #[test]
+    fn host_names_are_told_from_what_gets_no_certificate() {
+        let long = format!("{}.example", "a".repeat(63));
+        for name in [
+            "a.example",
+            "localhost",
+            "xn--bcher-kva.example",
+            "1.a-b.c2",
+            &long,
+        ] {
+            assert_eq!(not_certifiable(name), None, "{name}");
+        }
+        let labels = [
+            "a".repeat(63),
+            "b".repeat(63),
+            "c".repeat(63),
+            "d".repeat(62),
+        ];
+        for (name, why) in [
+            ("192.0.2.1", "is an address"),
+            ("2001:db8::1", "is an address"),
+            ("*.a.example", "has a wildcard"),
+            ("b\u{fc}cher.example", "in ASCII"),
+            ("a.example.", "is no host name"),
+            ("a..example", "is no host name"),
+            ("a_b.example", "is no host name"),
+            ("-a.example", "is no host name"),
+            ("a-.example", "is no host name"),
+            ("a.example:443", "is no host name"),
+            ("https://a.example", "is no host name"),
+            ("1.2.3", "is no host name"),
+            ("", "is no host name"),
+            (&format!("a{long}"), "is no host name"),
+            (&labels.join("."), "is no host name"),
+        ] {
+            let said = not_certifiable(name).unwrap_or_default();
+            assert!(said.contains(why), "{name}: {said}");
+        }
+    }
+}

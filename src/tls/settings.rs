@@ -1,0 +1,58 @@
+//! Settings of TLS with certificates from files.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::report::{Report, SPAN_OR_ZERO};
+
+/// The certificate from files, or none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Serve in the clear, behind something that ends TLS.
+    pub disable: bool,
+    /// The certificate chain, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// How often both are looked at for a new certificate; 0 means never.
+    #[serde(with = "crate::timespan")]
+    pub watch_interval: Duration,
+}
+
+impl Settings {
+    /// Reports what is wrong.
+    pub fn check(&self, report: &mut Report) {
+        report.within("watch_interval", self.watch_interval, &SPAN_OR_ZERO);
+        match (&self.cert, &self.key) {
+            (Some(_), None) => {
+                report.refuse(
+                    &["cert", "key"],
+                    "needs tls.key, the private key, beside it",
+                );
+            }
+            (None, Some(_)) => {
+                report.refuse(
+                    &["key", "cert"],
+                    "needs tls.cert, the certificate, beside it",
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            disable: false,
+            cert: None,
+            key: None,
+            watch_interval: Duration::from_secs(30),
+        }
+    }
+}
