@@ -24,6 +24,7 @@ mod python;
 mod readings;
 mod readme;
 mod rpcs;
+mod same_rules;
 mod settings;
 mod socket;
 mod strangers;
