@@ -3,6 +3,7 @@
 mod accounts;
 mod admin;
 mod certificates;
+mod check;
 mod components;
 mod countries;
 mod exposed;
@@ -21,7 +22,7 @@ mod queues;
 mod random;
 mod reload;
 mod serve;
-pub(crate) mod start_up;
 mod systemd;
 
+pub(crate) use check::check;
 pub(crate) use serve::serve;

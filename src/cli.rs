@@ -16,7 +16,6 @@ use std::process::ExitCode;
 use crate::admin_client::{self, AdminArgs, Failure};
 use crate::app;
 use crate::app::files::WrongConfiguration;
-use crate::app::start_up;
 use crate::config::{self, Inputs, Loaded};
 
 use arguments::{CheckConfig, Cli, Command, CountIps, PrintConfig};
@@ -132,10 +131,7 @@ fn explain(error: &clap::Error) -> ExitCode {
 fn check_config(loaded: &Loaded, no_files: bool) -> anyhow::Result<()> {
     warn(&loaded.warnings);
     if !no_files {
-        warn(&start_up::warnings(loaded));
-        let (warnings, checked) = start_up::check_files(&loaded.config);
-        warn(&warnings);
-        checked?;
+        app::check(loaded, |warning| warn(&[warning]))?;
     }
     print("ok\n")
 }

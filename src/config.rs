@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use finding::{ConfigErrors, Finding, Origins, Source, one_line};
 pub use layers::Flag;
 pub use load::{Inputs, Loaded, glance, load};
+pub use rules::listeners::{ListeningPlace, WITHOUT_HTTP_01, listening_places};
 pub use secrets::{HIDDEN, is_secret, without_url_secrets};
 
 /// A file with every key at its default, explained.

@@ -29,7 +29,7 @@ mod unwritten;
 mod version;
 mod write_through;
 
-pub use bind::bind;
+pub use bind::{bind, try_bind};
 pub use closing::{Closing, ClosingStage};
 pub use handshake::{ChooseTls, SwappableTls};
 pub use identity::{PeerIdentity, RemoteAddress};

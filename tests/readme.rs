@@ -54,6 +54,8 @@ fn shell(script: &str, folder: &Path) -> Child {
             "PATH",
             format!("{}:{path}", program.parent().unwrap().display()),
         )
+        // Where a script does not say, for a low port is not for everybody.
+        .env("SNOWFLAKE_BROKER_LISTENER__ADDR", ":0")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -3,16 +3,18 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
+use rustls::ServerConfig;
 use tokio::task::spawn_blocking;
 
 use crate::broker::limits::Limits;
 use crate::broker::{Broker, clock};
-use crate::config::Config;
+use crate::config::Loaded;
 use crate::grpc::AdminAuth;
+use crate::grpc::auth::Access;
 use crate::http::ReadMetricsLog;
 use crate::listener::accounts::Bounds;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 
 use super::certificates::{self, Certificates};
 use super::federation::Peers;
@@ -20,7 +22,68 @@ use super::files::blame_configuration;
 use super::locks::Locks;
 use super::otel::Exports;
 use super::persistence::{self, MetricsPersistence};
-use super::{accounts, admin, federation, random, reload};
+use super::reload::Known;
+use super::{accounts, admin, exposed, federation, queues, random, reload};
+
+/// Everything that the configuration and the files that it names say, read and checked.
+pub(super) struct Readings {
+    known: Known,
+    /// The part that can be used.
+    metrics: metrics::Settings,
+    access: (Access, Option<ServerConfig>),
+    peer_tls: Option<federation::Tls>,
+    exports: Exports,
+}
+
+/// Reads and checks all files, directories and URLs that the configuration names, for a
+/// start and for `check-config` alike: all but the country databases, which no start waits
+/// for, and the places to listen at. Returns the warnings beside it. Touches nothing, and
+/// has to be called in a runtime.
+///
+/// # Errors
+/// A line for each component in which something is wrong.
+pub(super) fn read(loaded: &Loaded) -> (Vec<String>, anyhow::Result<Readings>) {
+    let config = &loaded.config;
+    let mut warnings: Vec<String> = accounts::warning(config).into_iter().collect();
+    warnings.extend(exposed::warnings(loaded));
+    warnings.extend(certificates::warnings(config, clock::wall_clock()));
+    warnings.extend(certificates::cache_warning(&config.acme));
+    let (metrics, doubts) = persistence::usable(&config.metrics);
+    warnings.extend(doubts);
+    let exports = Exports::open(&config.otel, &mut warnings);
+    let known = reload::knowledge(config);
+    if let Ok(known) = &known {
+        warnings.extend(known.warnings().map(str::to_owned));
+    }
+
+    let mut wrong = Vec::new();
+    let certificates = certificates::check_files(config);
+    keep(certificates, &mut wrong);
+    keep(certificates::check_cache(&config.acme), &mut wrong);
+    let known = keep(known.map_err(Into::into), &mut wrong);
+    let access = keep(admin::access::read(&config.admin), &mut wrong);
+    let peer_tls = keep(federation::tls(&config.federation), &mut wrong);
+    keep(queues::check(&config.sqs), &mut wrong);
+    let exports = keep(exports, &mut wrong);
+    let readings = match (known, access, peer_tls, exports) {
+        (Some(known), Some(access), Some(peer_tls), Some(exports)) if wrong.is_empty() => {
+            Ok(Readings {
+                known,
+                metrics,
+                access,
+                peer_tls,
+                exports,
+            })
+        }
+        _ => Err(blame_configuration(anyhow!(wrong.join("\n")))),
+    };
+    (warnings, readings)
+}
+
+/// The value, or none and one more line about what is wrong.
+fn keep<T>(read: anyhow::Result<T>, wrong: &mut Vec<String>) -> Option<T> {
+    read.map_err(|error| wrong.push(format!("{error:#}"))).ok()
+}
 
 /// The parts of a broker.
 pub(super) struct Components {
@@ -40,35 +103,36 @@ pub(super) struct Components {
 }
 
 impl Components {
-    /// Reads and checks everything but what countries the databases tell. Files may
-    /// be on a network that is slow, so they are read on a thread of their own.
-    pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
+    /// Builds them from what [`read`] returns. Files may be on a network that is slow, so they
+    /// are read on a thread of their own.
+    pub(super) async fn open(loaded: &Loaded) -> anyhow::Result<Self> {
+        let config = &loaded.config;
         let start = clock::read();
         let metrics = Arc::new(Metrics::new(start.wall, persistence::random_key()?));
-        let read = {
-            let (config, metrics) = (config.clone(), Arc::clone(&metrics));
+        let opened = {
+            let (loaded, metrics) = (loaded.clone(), Arc::clone(&metrics));
             move || {
-                let known = reload::knowledge(&config)?;
-                let (usable, mut warnings) = persistence::usable(&config.metrics);
-                let access = admin::access::read(&config.admin)?;
-                let peer_tls = federation::tls(&config.federation)?;
-                let certificates = Certificates::open(&config, metrics)?;
-                let bounds = accounts::bounds(&config);
-                warnings.extend(known.warnings().map(str::to_owned));
-                warnings.extend(certificates::warnings(&config, start.wall));
-                warnings.extend(certificates::cache_warning(&config.acme));
+                let (warnings, readings) = read(&loaded);
                 for warning in warnings {
                     tracing::warn!("{warning}");
                 }
-                Ok((known, usable, access, peer_tls, certificates, bounds))
+                let readings = readings?;
+                let certificates = Certificates::open(&loaded.config, metrics);
+                let certificates = certificates.map_err(blame_configuration)?;
+                Ok::<_, anyhow::Error>((readings, certificates, accounts::bounds(&loaded.config)))
             }
         };
-        let read = spawn_blocking(read).await.context("reading failed")?;
-        let (known, usable, (access, tls), peer_tls, certificates, bounds) =
-            read.map_err(blame_configuration)?;
+        let opened = spawn_blocking(opened).await.context("reading failed")?;
+        let (readings, certificates, bounds) = opened?;
+        let Readings {
+            known,
+            metrics: usable,
+            access: (access, tls),
+            peer_tls,
+            exports,
+        } = readings;
         let locks = Locks::take(config).await?;
         let persistence = MetricsPersistence::open(&usable, Arc::clone(&metrics), start)?;
-        let exports = Exports::open(&config.otel)?;
         let matching = config.matching.clone();
         let broker = Broker::new(
             matching,

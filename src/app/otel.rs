@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::global::BoxedTracer;
-use tokio::runtime;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -15,20 +14,6 @@ use crate::telemetry::otel::{Clocks, Instance, Otel, OtelError, Settings};
 
 use super::process_metrics::process_figures;
 use super::random;
-
-/// The warnings of [`Exports::open`]. Calls no collector.
-pub(super) fn check(settings: &Settings) -> Vec<String> {
-    // What waits for a connection needs one, and is dropped again.
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let started = runtime.map_err(Into::into).and_then(|runtime| {
-        let _entered = runtime.enter();
-        start(settings).map(|(_, lacking)| lacking)
-    });
-    match started {
-        Ok(lacking) => lacking.iter().map(in_vain).collect(),
-        Err(error) => vec![format!("otel: {error:#}")],
-    }
-}
 
 fn start(settings: &Settings) -> anyhow::Result<(Otel, Vec<OtelError>)> {
     let instance = Instance {
@@ -57,12 +42,10 @@ pub(super) struct Exports {
 
 impl Exports {
     /// Sets up what the settings ask for, as far as this machine has what that
-    /// takes. Logs the rest.
-    pub(super) fn open(settings: &Settings) -> anyhow::Result<Self> {
+    /// takes, and warns of the rest. Calls no collector. Has to be called in a runtime.
+    pub(super) fn open(settings: &Settings, warnings: &mut Vec<String>) -> anyhow::Result<Self> {
         let (otel, lacking) = start(settings)?;
-        for error in lacking {
-            tracing::warn!("{}", in_vain(&error));
-        }
+        warnings.extend(lacking.iter().map(in_vain));
         Ok(Self {
             otel,
             stop: CancellationToken::new(),

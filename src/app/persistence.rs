@@ -30,7 +30,7 @@ use ip_counts::IpCounts;
 use published_file::PublishedFile;
 use window_file::WindowFile;
 
-pub(super) use usable::{check, usable};
+pub(super) use usable::usable;
 
 /// The most blocks that are kept while they cannot be written: three months' worth.
 const MOST_UNWRITTEN: usize = 100;
@@ -92,7 +92,6 @@ impl MetricsPersistence {
             state_warnings: limit("metrics.state_directory: failed saves"),
         };
         persistence.restore()?;
-        persistence.try_log();
         Ok(persistence)
     }
 
@@ -130,15 +129,6 @@ impl MetricsPersistence {
         }
         self.metrics.restore(saved, random_key()?);
         Ok(())
-    }
-
-    /// Says at the start what would be said a day later.
-    fn try_log(&self) {
-        if let Some(log) = &self.log
-            && let Err(error) = log.append("")
-        {
-            tracing::warn!("{}", usable::unwritable(log.path(), &error));
-        }
     }
 
     /// Does what is due, and tells how long nothing else is.

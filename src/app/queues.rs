@@ -36,13 +36,13 @@ pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
 
 /// The warnings about the queues, as far as this machine tells. Asks
 /// nobody.
-pub(super) fn warnings(settings: &Settings) -> Vec<String> {
+pub(super) async fn warnings(settings: &Settings) -> Vec<String> {
     #[cfg(feature = "sqs")]
-    return aws::warnings(settings);
+    return aws::warnings(settings).await;
     #[cfg(not(feature = "sqs"))]
     {
         let _ = settings;
-        Vec::new()
+        std::future::ready(Vec::new()).await
     }
 }
 

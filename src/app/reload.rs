@@ -21,7 +21,7 @@ use crate::geoip::GeoIp;
 
 use super::{countries, systemd};
 
-pub(super) use known::knowledge;
+pub(super) use known::{Known, knowledge};
 pub(super) use prepared::{Part, Refused, Targets, set_limits};
 
 use prepared::Prepared;

@@ -30,16 +30,14 @@ use super::admin::{self, Admin, Administration};
 use super::certificates;
 use super::components::Components;
 use super::federation;
-use super::files::blame_configuration;
 use super::lifecycle::{ServerTasks, ShutdownOutcome, ShutdownTimeouts, SignalAction, Signals};
 use super::listen::cannot_listen;
 use super::locks::Locks;
 use super::operator_port::{self, OperatorPort};
 use super::otel::Exports;
 use super::process_metrics::{self, Connections};
-use super::queues::{self, Queues};
+use super::queues::Queues;
 use super::reload::{self, Reloads, Targets};
-use super::start_up;
 use super::systemd::{self, sockets, sockets::Sockets};
 
 /// How much longer than for clients and proxies the broker waits for a disk that
@@ -57,10 +55,6 @@ pub(crate) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    for warning in start_up::warnings(&loaded) {
-        tracing::warn!("{warning}");
-    }
-    queues::check(&loaded.config.sqs).map_err(blame_configuration)?;
     accounts::raise_file_limit();
     let runtime = Runtime::new().context("cannot start threads")?;
     let served = runtime.block_on(run(inputs, loaded, log, sockets));
@@ -79,7 +73,7 @@ async fn run(
     let mut signals = Signals::new().context("cannot listen to signals")?;
     // A file that does not come must not keep us from stopping.
     let parts = tokio::select! {
-        parts = Components::open(&loaded.config) => parts?,
+        parts = Components::open(&loaded) => parts?,
         () = signals.stop() => return Ok(()),
     };
     let mut started = Started::start(parts, inputs, loaded, log, sockets).await?;

@@ -54,7 +54,7 @@ pub enum Command {
 /// The extent of a check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
 pub struct CheckConfig {
-    /// Leave alone the files that keys name: for a machine that is not the broker's
+    /// Leave alone the files and addresses that keys name: for a machine that is not the broker's
     #[arg(long)]
     pub no_files: bool,
 }

@@ -1,6 +1,6 @@
 //! The checks of all sections, and the rules that concern several of them.
 
-mod listeners;
+pub(super) mod listeners;
 
 use std::path::Path;
 

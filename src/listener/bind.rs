@@ -21,6 +21,24 @@ const USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// address of the machine, of IPv6 and IPv4. A name stands for every address that
 /// it has and this machine, too. There is at least one listener, else an error.
 pub async fn bind(addr: &str) -> io::Result<Vec<TcpListener>> {
+    listen_with(addr, listen).await
+}
+
+/// Fails as [`bind`] would, and listens nowhere. An address that is taken counts as free:
+/// who tries may be the program that has it.
+pub async fn try_bind(addr: &str) -> io::Result<()> {
+    let is_taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+    let try_one = |addr| match bound(addr) {
+        Err(error) if !is_taken(&error) => Err(error),
+        _ => Ok(()),
+    };
+    listen_with(addr, try_one).await.map(drop)
+}
+
+async fn listen_with<L>(
+    addr: &str,
+    listen: impl Fn(SocketAddr) -> io::Result<L>,
+) -> io::Result<Vec<L>> {
     if let Some(port) = addr.strip_prefix(':') {
         let port = port.parse().map_err(|_| no_port(port))?;
         return Ok(vec![listen_everywhere(port, listen)?]);
@@ -87,9 +105,13 @@ fn no_port(port: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("{port:?} is no port"))
 }
 
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    bound(addr)?.listen(BACKLOG)
+}
+
 /// The address of everywhere is that of both families, whatever the machine's
 /// `net.ipv6.bindv6only` says.
-fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+fn bound(addr: SocketAddr) -> io::Result<TcpSocket> {
     let socket = match addr {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -99,7 +121,7 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
         sockopt::set_ipv6_v6only(&socket, false)?;
     }
     socket.bind(addr)?;
-    socket.listen(BACKLOG)
+    Ok(socket)
 }
 
 #[cfg(test)]

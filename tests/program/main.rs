@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod certificates;
+mod check;
 mod countries;
 mod limits;
 mod listening;

@@ -342,6 +342,7 @@ async fn a_configuration_may_come_through_a_pipe() {
             "\"$0\" check-config --config <(echo '[tls]'; echo 'disable = true')",
         ])
         .arg(env!("CARGO_BIN_EXE_snowflake-broker"))
+        .env("SNOWFLAKE_BROKER_LISTENER__ADDR", ":0")
         .env(DISABLE_GEOIP, "true");
     failure(shell, 0).await;
 }

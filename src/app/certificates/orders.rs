@@ -14,6 +14,7 @@ use crate::app::files::read_file;
 use crate::app::listen::cannot_listen;
 use crate::app::random;
 use crate::broker::clock;
+use crate::config::WITHOUT_HTTP_01;
 use crate::listener;
 use crate::metrics::Metrics;
 use crate::metrics::labels::OrderOutcome;
@@ -259,7 +260,7 @@ pub(super) async fn proofs(
         }
         Err(error) if proofs.is_empty() => Err(error),
         Err(error) => {
-            tracing::warn!("{error:#}; host names are proven by tls-alpn-01 alone");
+            tracing::warn!("{error:#}; {WITHOUT_HTTP_01}");
             Ok((proofs, Vec::new()))
         }
     }

@@ -17,7 +17,6 @@ use aws_sdk_sqs::config::SharedHttpClient;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use tokio::runtime;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -57,18 +56,14 @@ pub(super) fn services(settings: &Settings) -> impl Iterator<Item = Service> {
 }
 
 /// The warnings about these queues: that no region is known of them.
-pub(super) fn warnings(settings: &Settings) -> Vec<String> {
-    let queues = settings.all_queues();
-    if queues.is_empty() {
-        return Vec::new();
+pub(super) async fn warnings(settings: &Settings) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for queue in settings.all_queues() {
+        if !has_region(&queue).await {
+            warnings.push(no_region(&queue));
+        }
     }
-    let runtime = runtime::Builder::new_current_thread().build();
-    let Ok(runtime) = runtime else {
-        return Vec::new();
-    };
-    let queues = queues.iter();
-    let unknown = queues.filter(|queue| !runtime.block_on(has_region(queue)));
-    unknown.map(no_region).collect()
+    warnings
 }
 
 /// Returns true if the settings, a variable or a profile names the region of a queue. The

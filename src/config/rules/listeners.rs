@@ -8,24 +8,27 @@ use crate::host_port::is_address;
 use crate::report::Report;
 use crate::tls::acme;
 
+/// The consequence if an optional place cannot be had.
+pub const WITHOUT_HTTP_01: &str = "host names are proven by tls-alpn-01 alone";
+
 /// A place where the broker is to listen.
-struct ListeningPlace<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct ListeningPlace<'a> {
     /// The setting.
-    key: &'static str,
+    pub key: &'static str,
     /// Its name among [`crate::listener::SOCKETS`].
     socket: &'static str,
-    addr: &'a str,
+    /// The address and port.
+    pub addr: &'a str,
     /// True if the broker starts without it, with a warning.
-    is_optional: bool,
+    pub is_optional: bool,
 }
 
-/// Refuses two listeners on one port. Those that the service manager is to open are left
-/// out: where it does, the broker does not look at their addresses.
+/// Refuses two listeners on one port.
 pub(super) fn check(config: &Config, report: &mut Report) {
-    let expected = &config.listener.expected_sockets;
     let mut before: Vec<ListeningPlace<'_>> = Vec::new();
-    for listener in all(config) {
-        if !is_address(listener.addr) || expected.iter().any(|name| name == listener.socket) {
+    for listener in listening_places(config) {
+        if !is_address(listener.addr) {
             continue;
         }
         let clash = before.iter().find(|other| clash(other.addr, listener.addr));
@@ -36,9 +39,11 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     }
 }
 
-/// Those that somebody may have asked for, not the operator's default address, which is
-/// off where something else listens. That of HTTP-01 comes last, for it is opened last.
-fn all(config: &Config) -> impl Iterator<Item = ListeningPlace<'_>> {
+/// The addresses that somebody may have asked for, not the operator's default, which is
+/// off where something else listens. Those that the service manager is to open are left
+/// out: where it does, the broker does not look at their addresses. That of HTTP-01 comes
+/// last, for it is opened last.
+pub fn listening_places(config: &Config) -> impl Iterator<Item = ListeningPlace<'_>> {
     let listener = |key, socket, addr| ListeningPlace {
         key,
         socket,
@@ -51,24 +56,26 @@ fn all(config: &Config) -> impl Iterator<Item = ListeningPlace<'_>> {
     let peers = config.federation.listen.as_deref().into_iter();
     let operators = config.operator.listen.addresses().iter();
     let challenges = [&*acme.http_addr].into_iter();
-    let challenges = challenges.filter(|_| !acme.hostnames.is_empty());
+    let challenges = challenges.filter(|addr| !acme.hostnames.is_empty() && !addr.is_empty());
+    let expected = &config.listener.expected_sockets;
+    let is_ours = |place: &ListeningPlace<'_>| !expected.iter().any(|name| name == place.socket);
     public
         .map(move |addr| listener("listener.addr", "http", addr))
         .chain(admin.map(move |addr| listener("admin.listen", "admin", addr)))
         .chain(peers.map(move |addr| listener("federation.listen", "federation", addr)))
         .chain(operators.map(move |addr| listener("operator.listen", "operator", addr)))
         .chain(challenges.map(move |addr| ListeningPlace {
-            is_optional: acme.tls_alpn && addr == acme::Settings::default().http_addr,
+            is_optional: acme.tls_alpn,
             ..listener("acme.http_addr", "acme", addr)
         }))
+        .filter(is_ours)
 }
 
 fn tell(report: &mut Report, listener: &ListeningPlace<'_>, other: &ListeningPlace<'_>) {
     let (addr, keys) = (listener.addr, [listener.key, other.key]);
     let problem = format!("{addr} is on the port of {} ({})", other.key, other.addr);
-    if listener.is_optional {
-        let instead = "host names are proven by tls-alpn-01 alone";
-        report.warn(&keys, format!("{problem}: {instead}"));
+    if listener.is_optional && addr == acme::Settings::default().http_addr {
+        report.warn(&keys, format!("{problem}: {WITHOUT_HTTP_01}"));
     } else {
         report.refuse(&keys, format!("{problem}: set another port"));
     }

@@ -1,0 +1,68 @@
+//! The check of a configuration on the machine that is to serve it: whatever the start
+//! reads, and the addresses that it listens on.
+
+use anyhow::{Context as _, anyhow};
+use tokio::runtime;
+use tokio::task::spawn_blocking;
+
+use crate::config::{self, Config, Loaded};
+use crate::geoip::GeoIp;
+use crate::listener;
+
+use super::files::blame_configuration;
+use super::listen::cannot_listen;
+use super::{admin, components, countries, queues};
+
+/// Does what the start does, short of listening, and touches nothing. Tells its warnings
+/// and those of what the start does not wait for.
+///
+/// # Errors
+/// A line for everything that keeps a broker from starting. Addresses are tried when
+/// everything else is right.
+pub(crate) fn check(loaded: &Loaded, tell: impl Fn(&str)) -> anyhow::Result<()> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("cannot start threads")?;
+    let (warnings, wrong) = runtime.block_on(try_all(loaded))?;
+    for warning in warnings {
+        tell(&warning);
+    }
+    match &wrong[..] {
+        [] => Ok(()),
+        wrong => Err(blame_configuration(anyhow!(wrong.join("\n")))),
+    }
+}
+
+async fn try_all(loaded: &Loaded) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    let config = &loaded.config;
+    let reading = loaded.clone();
+    let read = spawn_blocking(move || components::read(&reading)).await;
+    let (mut warnings, readings) = read.context("reading failed")?;
+    let (_, wrong_databases) = countries::read(&config.geoip, &GeoIp::default());
+    let wrong_databases = wrong_databases.iter();
+    warnings.extend(wrong_databases.map(|error| format!("countries stay unknown: {error:#}")));
+    warnings.extend(queues::warnings(&config.sqs).await);
+    warnings.extend(admin::warning(&config.admin));
+    let errors = [readings.err(), admin::check(&config.admin).err()];
+    let errors = errors.into_iter().flatten();
+    let mut wrong: Vec<String> = errors.map(|error| format!("{error:#}")).collect();
+    if wrong.is_empty() {
+        try_addresses(config, &mut warnings, &mut wrong).await;
+    }
+    Ok((warnings, wrong))
+}
+
+/// Binds each address for a moment, but for those that the service manager is to open.
+/// One that is taken counts as free: the broker itself may be running.
+async fn try_addresses(config: &Config, warnings: &mut Vec<String>, wrong: &mut Vec<String>) {
+    for place in config::listening_places(config) {
+        let Err(error) = listener::try_bind(place.addr).await else {
+            continue;
+        };
+        let problem = cannot_listen(place.key, place.addr, &error);
+        if place.is_optional {
+            warnings.push(format!("{problem:#}; {}", config::WITHOUT_HTTP_01));
+        } else {
+            wrong.push(format!("{problem:#}"));
+        }
+    }
+}
