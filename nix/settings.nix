@@ -36,8 +36,8 @@ in
   };
 
   acme = {
-    hostnames = option (types.listOf types.str) [ ] "For which host names to order a certificate.";
-    email = optional types.str "Where the certificate authority may write to.";
+    hostnames = option (types.listOf types.str) [ ] "The host names to order a certificate for.";
+    email = optional types.str "The address for messages from the certificate authority.";
     cert_cache =
       option types.externalPath "${state}/acme"
         "Directory that keeps the account and the certificate.";

@@ -122,7 +122,7 @@ pub(super) const FLAGS: [ReferenceFlag; 22] = [
     with_value("cert", "tls.cert", "FILE", "The certificate chain, PEM"),
     with_value("key", "tls.key", "FILE", "Its private key, PEM"),
     with_value("acme-hostnames", "acme.hostnames", "NAMES", "Host names to order a certificate for, with commas"),
-    with_value("acme-email", "acme.email", "EMAIL", "Where the certificate authority may write to"),
+    with_value("acme-email", "acme.email", "EMAIL", "The address for messages from the certificate authority"),
     with_value("acme-cert-cache", "acme.cert_cache", "DIR", "Directory that keeps certificates [default: acme-cert-cache]"),
     with_value("trusted-hops", "http.trusted_hops", "COUNT", "Proxies of yours in front of the broker [default: 1]"),
     with_value("bridge-list-path", "broker.bridge_list_path", "FILE", "The bridges, one JSON object a line"),

@@ -1,6 +1,5 @@
-//! Certificates by ACME (RFC 8555): what to order, how to prove that the names
-//! are ours, and when to order again. Who does it, and keeps the result, is
-//! in `app`.
+//! Certificates by ACME (RFC 8555), with rustls-acme: orders, the proof that the names
+//! are ours, and the schedule. `app` runs the schedule and keeps the results.
 
 mod authority;
 mod challenges;
@@ -13,7 +12,7 @@ mod settings;
 pub use authority::{Authority, InvalidAuthority};
 pub use challenges::Challenges;
 pub use http01::router;
-pub use order::{Issued, Order, Proof};
+pub use order::{CertificateOrder, Issued, Proof};
 pub use order_error::OrderError;
 pub use rustls_acme::AccountCache;
 pub use schedule::{renewal_time, retry_delay};

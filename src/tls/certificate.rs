@@ -98,12 +98,9 @@ impl Certificate {
     /// checks that they belong together.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, InvalidCertificate> {
         let ders = pem::certificates(chain).map_err(InvalidCertificate::Chain)?;
-        let key = pem::private_key(key).map_err(InvalidCertificate::Key)?;
+        let secret = pem::private_key(key).map_err(InvalidCertificate::Key)?;
         let chain = parse(&ders)?;
         let own = chain.first().ok_or(InvalidCertificate::Damaged(1))?;
-        let key = aws_lc_rs::default_provider()
-            .key_provider
-            .load_private_key(key);
         if own.version() == X509Version::V1 {
             return Err(InvalidCertificate::Version);
         }
@@ -112,12 +109,15 @@ impl Certificate {
         {
             return Err(InvalidCertificate::ShortKey(rsa.key_size()));
         }
-        let key = key.map_err(|_| InvalidCertificate::UnusableKey)?;
+        let signing_key = aws_lc_rs::default_provider()
+            .key_provider
+            .load_private_key(secret)
+            .map_err(|_| InvalidCertificate::UnusableKey)?;
         let (validity, flaws) = (Validity::of(own), flaws::of(&ders, &chain));
-        let key = CertifiedKey::new(ders.clone(), key);
-        check_match(&key)?;
+        let certified = CertifiedKey::new(ders.clone(), signing_key);
+        check_match(&certified)?;
         Ok(Self {
-            key: Arc::new(key),
+            key: Arc::new(certified),
             validity,
             flaws,
         })

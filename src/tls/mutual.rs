@@ -15,7 +15,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, S
 use x509_parser::parse_x509_certificate;
 use x509_parser::prelude::GeneralName;
 
-use super::Certificate;
+use super::certificate::Certificate;
 use super::pem::{self, Fault};
 
 /// The reason why it cannot be set up. The words hold nothing of what is in the file of the
@@ -36,7 +36,7 @@ pub enum InvalidMutualTls {
     Tls(rustls::Error),
 }
 
-/// Which clients may finish the handshake.
+/// The clients that may finish the handshake.
 #[derive(Clone, Copy, Debug)]
 pub enum Clients<'a> {
     /// All: they say who they are by other means, or need not.
@@ -171,8 +171,10 @@ pub fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok(Some(names)) = certificate.subject_alternative_name() else {
         return Vec::new();
     };
-    let names = names.value.general_names.iter();
     names
+        .value
+        .general_names
+        .iter()
         .filter_map(|name| match name {
             GeneralName::DNSName(name) | GeneralName::URI(name) => Some((*name).to_owned()),
             _ => None,

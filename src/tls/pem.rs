@@ -90,12 +90,11 @@ pub fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Fault> 
     {
         return Err(Fault::OtherCertificate);
     }
-    let certificates = sections
+    let certificates: Vec<_> = sections
         .iter()
-        .filter(|section| section.label == b"CERTIFICATE");
-    let certificates = certificates
-        .map(|section| CertificateDer::from_pem_slice(&section.text()).map_err(|_| Fault::Damaged));
-    let certificates: Vec<_> = certificates.collect::<Result<_, _>>()?;
+        .filter(|section| section.label == b"CERTIFICATE")
+        .map(|section| CertificateDer::from_pem_slice(&section.text()).map_err(|_| Fault::Damaged))
+        .collect::<Result<_, _>>()?;
     if !certificates.is_empty() {
         Ok(certificates)
     } else if has(b"CERTIFICATE REQUEST") {
@@ -235,8 +234,11 @@ fn begins_with_line_break(text: &[u8]) -> bool {
 
 /// Returns true if a text ends in the middle of the line that begins a section.
 fn is_begun(text: &[u8]) -> bool {
-    let last_line = text.rsplit(|byte| matches!(byte, b'\n' | b'\r')).next();
-    let last_line = last_line.unwrap_or_default().trim_ascii_start();
+    let last_line = text
+        .rsplit(|byte| matches!(byte, b'\n' | b'\r'))
+        .next()
+        .unwrap_or_default()
+        .trim_ascii_start();
     !last_line.is_empty() && BEGIN.starts_with(last_line)
 }
 

@@ -19,7 +19,7 @@ pub struct Settings {
     /// Its private key, PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
-    /// How often both are looked at for a new certificate; 0 means never.
+    /// The interval at which both are looked at for a new certificate; 0 means never.
     #[serde(with = "crate::timespan")]
     pub watch_interval: Duration,
 }

@@ -21,7 +21,7 @@ use crate::process::Process;
 use crate::wait::until;
 use crate::{port, privacy, tls_client};
 
-/// How old the metrics may be that a broker shows.
+/// The greatest age of the metrics that a broker shows.
 const METRICS_LIFETIME: Duration = Duration::from_secs(1);
 
 const OPERATOR_LISTEN: &str = "SNOWFLAKE_BROKER_OPERATOR__LISTEN";
@@ -29,7 +29,7 @@ const OPERATOR_LISTEN: &str = "SNOWFLAKE_BROKER_OPERATOR__LISTEN";
 /// The names that it orders for.
 pub(crate) const NAMES: [&str; 2] = ["broker.example", "other.example"];
 
-/// Which challenges it answers.
+/// The challenges that it answers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Proofs {
     TlsAlpn01,
@@ -37,7 +37,7 @@ pub(crate) enum Proofs {
     Both,
 }
 
-/// What stays when a broker ends: what it keeps of its orders, and its log.
+/// The files that stay when a broker ends: those of its orders, and its log.
 pub(crate) struct Site {
     folder: TempDir,
 }
@@ -114,7 +114,7 @@ impl Site {
         }
     }
 
-    /// What starts it.
+    /// The command that starts it.
     pub(crate) fn command(&self, pebble: &Pebble, proofs: Proofs, addr: SocketAddr) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"));
         let http_addr = match proofs {
@@ -148,7 +148,7 @@ impl Broker {
         until_gone(self.addr).await;
     }
 
-    /// What it has logged, in which no address may be and no key.
+    /// Its log, in which no address may be and no key.
     pub(crate) fn log(&mut self) -> String {
         let log = self.process.log().unwrap();
         let watch = privacy::PrivacyWatch::default();
@@ -189,7 +189,7 @@ impl Broker {
         value.expect(&metrics).1.parse().unwrap()
     }
 
-    /// How many orders ended so.
+    /// The number of orders that ended so.
     pub(crate) async fn orders(&self, outcome: &str) -> u64 {
         let name = "snowflake_broker_certificate_orders_total";
         self.metric(&format!("{name}{{outcome=\"{outcome}\"}}"))

@@ -1,4 +1,4 @@
-//! What the authority finds when it comes, seen from where it stands.
+//! The challenges as the authority finds them when it comes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

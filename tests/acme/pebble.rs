@@ -20,12 +20,12 @@ use crate::{port, tls_client, unpacked};
 
 const HOST: &str = "127.0.0.1";
 
-/// Where an authority is, or will be.
+/// The place of an authority, whether it runs or not.
 pub(crate) struct Pebble {
     scratch: TempDir,
     directory: SocketAddr,
     management: SocketAddr,
-    /// Where it comes to validate.
+    /// The addresses to which it comes to validate.
     pub(crate) tls_alpn: SocketAddr,
     pub(crate) http: SocketAddr,
     own: CertificateDer<'static>,
@@ -62,7 +62,7 @@ impl Pebble {
         format!("https://{}/dir", self.directory)
     }
 
-    /// Who vouches for its own certificate.
+    /// The certificate that vouches for its own.
     pub(crate) fn ca_file(&self) -> PathBuf {
         self.scratch.path().join("ca.pem")
     }
@@ -160,7 +160,7 @@ pub(crate) async fn until_gone(addr: SocketAddr) {
     gone.await.unwrap();
 }
 
-/// Whether somebody listens there.
+/// Returns true if somebody listens there.
 pub(crate) async fn listens(addr: SocketAddr) -> bool {
     TcpStream::connect(addr).await.is_ok()
 }

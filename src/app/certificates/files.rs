@@ -100,15 +100,15 @@ impl Good {
     }
 }
 
-/// What a look at the files finds.
-enum FileState {
-    /// What is served already.
+/// The files as they are found.
+enum PairState {
+    /// Those that are served already.
     Same,
     New(CertificatePair),
     Broken(FileProblem),
 }
 
-/// What is wrong with the files; equal when nothing has changed since.
+/// The fault of the files; equal when nothing has changed since.
 #[derive(Clone, PartialEq)]
 struct FileProblem {
     /// Of files that can be read.
@@ -163,12 +163,12 @@ impl WatchedFiles {
                 _ = good.changed() => continue,
             }
             match look(known.clone()).await {
-                FileState::Same => debounce = Debounce::default(),
-                FileState::New(pair) => {
+                PairState::Same => debounce = Debounce::default(),
+                PairState::New(pair) => {
                     debounce = Debounce::default();
                     self.apply_unless_changed(&known, pair);
                 }
-                FileState::Broken(problem) => {
+                PairState::Broken(problem) => {
                     if let Some(reason) = debounce.news(problem) {
                         tracing::error!("the certificate stays the one before: {reason}");
                     }
@@ -212,29 +212,29 @@ async fn pause(interval: Duration) {
 
 /// Files may be on a network that is slow, so reading them is for another
 /// thread.
-async fn look(known: Good) -> FileState {
+async fn look(known: Good) -> PairState {
     let looked = spawn_blocking(move || look_now(&known)).await;
     looked.unwrap_or_else(|error| {
-        FileState::Broken(FileProblem {
+        PairState::Broken(FileProblem {
             content: None,
             reason: error.to_string(),
         })
     })
 }
 
-fn look_now(known: &Good) -> FileState {
+fn look_now(known: &Good) -> PairState {
     let broken = |content, error: anyhow::Error| {
         let reason = format!("{error:#}");
-        FileState::Broken(FileProblem { content, reason })
+        PairState::Broken(FileProblem { content, reason })
     };
     let texts = match Texts::read(&known.settings) {
         Ok(Some(texts)) => texts,
-        Ok(None) => return FileState::Same,
+        Ok(None) => return PairState::Same,
         Err(error) => return broken(None, error),
     };
     let content = texts.content();
     if content == known.content {
-        return FileState::Same;
+        return PairState::Same;
     }
     let certificate = match texts.certificate() {
         Ok(certificate) => certificate,
@@ -247,7 +247,7 @@ fn look_now(known: &Good) -> FileState {
     };
     match known.objection(&pair, clock::wall_clock()) {
         Some(reason) => broken(Some(content), anyhow!(reason)),
-        None => FileState::New(pair),
+        None => PairState::New(pair),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::listener;
 use crate::metrics::Metrics;
 use crate::metrics::labels::OrderOutcome;
 use crate::tls::acme::{
-    Authority, Challenges, Order, OrderError, Proof, Settings, renewal_time, retry_delay,
+    Authority, CertificateOrder, Challenges, OrderError, Proof, Settings, renewal_time, retry_delay,
 };
 use crate::tls::{CertResolver, Certificate, Flaw};
 
@@ -36,7 +36,7 @@ pub(in crate::app) struct Orders {
     challenges: Arc<Challenges>,
     cache: Cache,
     store: CertStore,
-    /// When the certificate that is served at the start has to be replaced;
+    /// The time at which the certificate that is served at the start has to be replaced;
     /// `None` means at once.
     first_due: Option<SystemTime>,
 }
@@ -186,7 +186,7 @@ impl Orders {
             email,
             ..
         } = &self.settings;
-        let order = Order {
+        let order = CertificateOrder {
             names: hostnames,
             email: email.as_deref(),
             proof,

@@ -23,13 +23,17 @@ pub(in crate::app) fn warnings(config: &Config, now: SystemTime) -> Vec<String> 
 }
 
 fn told(config: &Config, now: SystemTime, is_told: impl Fn(Flaw) -> bool) -> Vec<String> {
-    let files = Files::all(config);
-    let told = files.iter().flat_map(|files| {
-        let flaws = files.flaws(now).into_iter();
-        let flaws = flaws.filter(|flaw| is_told(*flaw));
-        flaws.map(|flaw| format!("{}.cert: {}: {flaw}", files.section, files.cert.display()))
-    });
-    told.collect()
+    let mut told = Vec::new();
+    for files in Files::all(config) {
+        let flaws = files.flaws(now);
+        told.extend(
+            flaws
+                .into_iter()
+                .filter(|flaw| is_told(*flaw))
+                .map(|flaw| format!("{}.cert: {}: {flaw}", files.section, files.cert.display())),
+        );
+    }
+    told
 }
 
 /// Tells once a day which certificates in the files of the configuration of that time

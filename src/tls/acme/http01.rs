@@ -58,8 +58,11 @@ mod tests {
                 StatusCode::NOT_FOUND,
             ),
         ] {
-            let request = Request::builder().method(method).uri(target);
-            let request = request.body(Body::empty()).unwrap();
+            let request = Request::builder()
+                .method(method)
+                .uri(target)
+                .body(Body::empty())
+                .unwrap();
             let response = router(Arc::default()).oneshot(request).await.unwrap();
             assert_eq!(response.status(), status, "{method} {target}");
         }

@@ -58,7 +58,7 @@ impl Issued {
 
 /// An order: one certificate for all names, each proven in the same way.
 #[derive(Clone, Copy, Debug)]
-pub struct Order<'a> {
+pub struct CertificateOrder<'a> {
     /// The host names, in small letters.
     pub names: &'a [String],
     /// The address where the authority may write to.
@@ -67,7 +67,7 @@ pub struct Order<'a> {
     pub proof: Proof,
 }
 
-impl Order<'_> {
+impl CertificateOrder<'_> {
     /// Places the order, and opens an account for it unless these have one.
     pub async fn place<A>(
         self,

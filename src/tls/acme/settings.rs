@@ -15,7 +15,7 @@ use crate::report::Report;
 pub struct Settings {
     /// The host names; none means no ACME.
     pub hostnames: Vec<String>,
-    /// Where the certificate authority may write to.
+    /// The address for messages from the certificate authority.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
     /// Directory that keeps the account and the certificate.
