@@ -15,5 +15,5 @@ pub use http01::router;
 pub use order::{CertificateOrder, Issued, Proof};
 pub use order_error::OrderError;
 pub use rustls_acme::AccountCache;
-pub use schedule::{renewal_time, retry_delay};
+pub use schedule::{RETRIES, renewal_time};
 pub use settings::Settings;

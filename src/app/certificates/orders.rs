@@ -19,7 +19,7 @@ use crate::listener;
 use crate::metrics::Metrics;
 use crate::metrics::labels::OrderOutcome;
 use crate::tls::acme::{
-    Authority, CertificateOrder, Challenges, OrderError, Proof, Settings, renewal_time, retry_delay,
+    Authority, CertificateOrder, Challenges, OrderError, Proof, RETRIES, Settings, renewal_time,
 };
 use crate::tls::{CertResolver, Certificate, Flaw};
 
@@ -172,7 +172,7 @@ impl Orders {
             self.cache.forget_account();
         }
         progress.failures = progress.failures.saturating_add(1);
-        let delay = retry_delay(progress.failures, random::fraction());
+        let delay = RETRIES.delay(progress.failures, random::fraction());
         let again = timestamp(clock::wall_clock() + delay);
         let error = anyhow!(error);
         tracing::error!(again, "there is no new certificate: {error:#}");

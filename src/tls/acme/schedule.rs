@@ -1,32 +1,24 @@
-//! When to order. Chance comes in as a parameter, from 0 to 1.
+//! The schedule of orders. Jitter comes in as a parameter, from 0 to 1.
 
 use std::time::{Duration, SystemTime};
 
-use crate::tls::Validity;
+use crate::backoff::Backoff;
+use crate::tls::certificate::Validity;
 
-/// How long after the first failure an order is tried again.
-const FIRST_RETRY: Duration = Duration::from_secs(10);
-/// How much longer after each further one. With the first, no more failures
-/// than Let's Encrypt allows: five at once, and one more every 12 minutes.
-const RETRY_FACTOR: u32 = 3;
-/// The longest wait.
-const LAST_RETRY: Duration = Duration::from_hours(1);
+/// The delays after orders that came to nothing: no more failures than Let's Encrypt
+/// allows, which are five at once, and one more every 12 minutes.
+pub const RETRIES: Backoff = Backoff::growing(Duration::from_secs(13), Duration::from_mins(80), 3);
 
-/// When to order the successor of a certificate: a third of its lifetime before
-/// its end, or, for not all who got theirs at the same time to come back at the
-/// same time, up to a thirtieth earlier.
-pub fn renewal_time(validity: Validity, chance: f64) -> SystemTime {
-    let lifetime = validity.until.duration_since(validity.from);
-    let lifetime = lifetime.unwrap_or_default();
-    let left = lifetime / 3 + (lifetime / 30).mul_f64(chance);
+/// Returns the time at which the successor of a certificate is ordered: a third of its
+/// lifetime before its end, or, for not all who got theirs at the same time to come
+/// back at the same time, up to a thirtieth earlier.
+pub fn renewal_time(validity: Validity, jitter: f64) -> SystemTime {
+    let lifetime = validity
+        .until
+        .duration_since(validity.from)
+        .unwrap_or_default();
+    let left = lifetime / 3 + (lifetime / 30).mul_f64(jitter);
     validity.until.checked_sub(left).unwrap_or(validity.from)
-}
-
-/// How long to wait after this many failures in a row, give or take a quarter.
-pub fn retry_delay(failures: u32, chance: f64) -> Duration {
-    let factor = RETRY_FACTOR.saturating_pow(failures.saturating_sub(1));
-    let delay = FIRST_RETRY.saturating_mul(factor).min(LAST_RETRY);
-    delay.mul_f64(0.75 + chance / 2.0)
 }
 
 #[cfg(test)]
@@ -57,10 +49,10 @@ mod tests {
 
     #[test]
     fn waits_become_longer_up_to_an_hour() {
-        let delays: Vec<u64> = (1..9).map(|n| retry_delay(n, 0.5).as_secs()).collect();
-        assert_eq!(delays, [10, 30, 90, 270, 810, 2430, 3600, 3600]);
-        assert_eq!(retry_delay(u32::MAX, 0.0), Duration::from_mins(45));
-        assert_eq!(retry_delay(u32::MAX, 1.0), Duration::from_mins(75));
+        let delays: Vec<u64> = (1..9).map(|n| RETRIES.delay(n, 0.5).as_secs()).collect();
+        assert_eq!(delays, [9, 29, 87, 263, 789, 2369, 3600, 3600]);
+        assert_eq!(RETRIES.delay(u32::MAX, 0.0), Duration::from_mins(80));
+        assert_eq!(RETRIES.delay(u32::MAX, 1.0), Duration::from_mins(40));
     }
 
     #[test]
@@ -72,7 +64,7 @@ mod tests {
             last = now;
             assert!(tokens >= 1.0, "attempt {failures} after {now} s");
             tokens -= 1.0;
-            now += retry_delay(failures, 0.0).as_secs_f64();
+            now += RETRIES.delay(failures, 1.0).as_secs_f64();
         }
     }
 }
