@@ -1,5 +1,5 @@
-//! Which country an address is in, by Tor's text files or by databases in
-//! `MaxMind`'s format. Takes the content of the files, opens none itself.
+//! The countries of addresses, by Tor's text files or by databases in `MaxMind`'s
+//! format. Takes the content of the files, opens none itself.
 
 mod country;
 mod maxmind;
@@ -16,7 +16,7 @@ pub use maxmind::InvalidMaxmind;
 use table::Table;
 pub use tor_text::{InvalidLine, LineFault};
 
-/// Where the databases are.
+/// The files of the databases.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -48,7 +48,7 @@ pub struct GeoIp {
     ipv6: Table<u128>,
 }
 
-/// Why a database is refused.
+/// A reason to refuse a database.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidDatabase {
     /// It is text, with a line that is wrong.
@@ -86,12 +86,12 @@ impl GeoIp {
         }
     }
 
-    /// Whether there is a database for IPv4.
+    /// Returns true if there is a database for IPv4.
     pub fn has_ipv4(&self) -> bool {
         !self.ipv4.is_empty()
     }
 
-    /// Whether there is a database for IPv6.
+    /// Returns true if there is a database for IPv6.
     pub fn has_ipv6(&self) -> bool {
         !self.ipv6.is_empty()
     }

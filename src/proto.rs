@@ -27,7 +27,7 @@ pub fn code_in_words(code: Code) -> &'static str {
     }
 }
 
-/// What the protocol files say, as a serialised `google.protobuf.FileDescriptorSet`.
+/// The protocol files, as a serialised `google.protobuf.FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// `snowflake.broker.admin`: the administration of a broker.

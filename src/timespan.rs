@@ -1,4 +1,4 @@
-//! How settings write a span of time: `"1s"`, `"1m 30s"`, `"250ms"`, or a bare
+//! Spans of time as settings write them: `"1s"`, `"1m 30s"`, `"250ms"`, or a bare
 //! number of seconds. For `#[serde(with = "crate::timespan")]`.
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What the bytes mean: every message that clients and proxies exchange with
+//! The meaning of the bytes: every message that clients and proxies exchange with
 //! the broker, decoded to types and encoded back. Pure: no clock, no I/O.
 //!
 //! The reference broker reads JSON with Go's `encoding/json`; `json` reads it

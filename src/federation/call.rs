@@ -26,7 +26,7 @@ use super::state::Federation;
 const LENGTH_MAX: usize = 100_000;
 /// The largest answer that is read, in bytes, with what is around it.
 const ANSWER_MAX: usize = LENGTH_MAX + 1024;
-/// Where the trace goes on (W3C Trace Context).
+/// The header by which the trace goes on (W3C Trace Context).
 const TRACEPARENT: &str = "traceparent";
 
 /// A call to a peer. Dropped before its end, it is cancelled.
@@ -209,7 +209,7 @@ impl Drop for BorrowCall<'_> {
 }
 
 impl Ended {
-    /// Whether a proxy may have had the offer.
+    /// Returns true if a proxy may have had the offer.
     fn was_offered(self) -> bool {
         !matches!(self, Self::NoProxies | Self::Refused(_))
     }

@@ -13,7 +13,7 @@ use crate::wire::nat::{NatClass, NatType};
 
 use super::peers::Report;
 
-/// What a lender has. What is not understood counts as nothing.
+/// Reads a lender's supply. What is not understood counts as nothing.
 pub(super) fn report(supply: v1::Supply) -> Report {
     let mut report = Report {
         is_draining: supply.state() == State::Draining,
@@ -76,7 +76,7 @@ fn rendezvous(rendezvous: Rendezvous) -> v1::Rendezvous {
     }
 }
 
-/// Why a lender did not take an offer.
+/// The reason for which a lender did not take an offer.
 pub(super) fn refusal(reason: Reason) -> LoanRefusal {
     match reason {
         Reason::Unspecified => LoanRefusal::Other,

@@ -1,4 +1,4 @@
-//! How connections to other brokers are made.
+//! Connections to other brokers, however they are made.
 
 use std::fmt;
 use std::io;
@@ -23,7 +23,7 @@ pub type Dialing<'a> = Pin<Box<dyn Future<Output = io::Result<Dialed>> + Send + 
 pub struct DialTarget {
     /// `HOST:PORT`.
     pub addr: String,
-    /// Who has to be there; `None` if that is to be found out.
+    /// The peer that has to be there; `None` if that is to be found out.
     pub peer: Option<PeerName>,
 }
 

@@ -1,5 +1,5 @@
-//! What goes wrong with peers, in words for the log and the operator. Parts of it
-//! are what a peer says, so it is one short line without addresses.
+//! Problems with peers, in words for the log and the operator. Parts of them are what
+//! a peer says, so each is one short line without addresses.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -14,7 +14,7 @@ use crate::telemetry::scrub;
 /// No problem takes more words, in characters.
 const LENGTH_MAX: usize = 300;
 
-/// Why there is no connection to a peer, or no longer one.
+/// A reason why there is no connection to a peer, or no longer one.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LinkError {
     /// It cannot be reached, or does not prove who it is.
@@ -44,7 +44,7 @@ pub(super) enum LinkError {
 }
 
 impl LinkError {
-    /// Whether there is nobody to ask: of those that are discovered some are.
+    /// Returns true if there is nobody to ask: of those that are discovered some are.
     pub(super) fn is_of_nobody(&self) -> bool {
         matches!(self, Self::OtherNames(_) | Self::NotWanted)
     }

@@ -23,25 +23,25 @@ use super::error::LinkError;
 use super::peers::{LinkId, Report};
 use super::state::Federation;
 
-/// How long connecting may take, with the handshakes. A packet that is lost is
-/// sent again after a second.
+/// The time-out of connecting, with the handshakes. A packet that is lost is sent
+/// again after a second.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(2_500);
-/// How long to wait after the first failure.
+/// The delay after the first failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// How long at most. With the time to connect it is less than 5 s, within which a
+/// The longest delay. With the time to connect it is less than 5 s, within which a
 /// peer is back in use.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const PAUSES: Backoff = Backoff::doubling(FIRST_PAUSE, LONGEST_PAUSE);
-/// How long a broker that was discovered and is none to ask is left alone: ourselves,
-/// a stranger, or one that we know by another address.
+/// The time for which a broker is left alone that was discovered and is none to ask:
+/// ourselves, a stranger, or one that we know by another address.
 const NOBODY_PAUSE: Duration = Duration::from_mins(1);
-/// How long a connection has to last before a failure is the first again.
+/// The time that a connection has to last before a failure is the first again.
 const LASTING: Duration = Duration::from_secs(5);
-/// How often a peer is asked whether it is still there.
+/// The interval at which a peer is asked whether it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
-/// How long it may take to say so: a dead link is found within 4.5 s.
+/// The time-out of its reply: a dead link is found within 4.5 s.
 const PING_TIMEOUT: Duration = Duration::from_millis(2_500);
-/// How long a peer may say nothing. It should every 5 s.
+/// The longest silence of a peer. It should say something every 5 s.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// The largest report that is read, in bytes: 40,000 bridges.
 const REPORT_MAX: usize = 1 << 20;

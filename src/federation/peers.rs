@@ -32,17 +32,17 @@ use circuit::Circuit;
 use record::Record;
 use supply::PeerSupply;
 
-/// Who has said nothing for so long when a call is given up has failed: an answer
-/// takes a second or two.
+/// The silence after which a call that is given up counts as failed: an answer takes
+/// a second or two.
 const SILENT_AFTER: Duration = Duration::from_secs(2);
-/// How long a peer is left alone that says that we ask too much.
+/// The time for which a peer is left alone that says that we ask too much.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Names one connection to a peer; never used again for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LinkId(u64);
 
-/// How a call ended.
+/// The end of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     /// With an answer.
@@ -68,7 +68,7 @@ pub(super) struct PeerProblem {
     pub(super) is_vague: bool,
 }
 
-/// What a call is for.
+/// The need that a call is for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Need {
     pub(super) class: NatClass,
@@ -195,7 +195,7 @@ impl Peers {
         true
     }
 
-    /// Whether anybody can be asked.
+    /// Returns true if anybody can be asked.
     pub(super) fn has_supply(&self, now: Instant, need: Need) -> bool {
         let mut peers = self.by_name.values();
         peers.any(|peer| peer.can_be_asked(now, need))
@@ -248,7 +248,7 @@ impl Peers {
         }
     }
 
-    /// What is known of each.
+    /// The status of each.
     pub(super) fn statuses(&self, now: Instant) -> Vec<PeerStatus> {
         let peers = self.by_name.iter();
         peers.map(|(name, peer)| peer.status(now, name)).collect()
@@ -336,7 +336,7 @@ impl Peer {
         self.correct(now, need, ended);
     }
 
-    /// What the reply tells of what the peer has, until its next report.
+    /// Corrects the peer's supply by its reply, until its next report.
     fn correct(&mut self, now: Instant, need: Need, ended: Ended) {
         let Some(seen) = &mut self.seen else {
             return;

@@ -30,7 +30,7 @@ pub struct Settings {
     /// A host name and port at which DNS knows the lenders that have no URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub discover: Option<String>,
-    /// How many proxies of each pool are not lent.
+    /// The number of proxies of each pool that are not lent.
     pub reserve: usize,
     /// Our certificate, and who vouches for the others'.
     pub tls: TlsSettings,
@@ -59,21 +59,21 @@ pub struct TlsSettings {
 pub struct PeerSettings {
     /// The DNS or URI name in its certificate.
     pub name: String,
-    /// Where it listens, `https://HOST:PORT`. Without it, it is asked if
+    /// Its address, `https://HOST:PORT`. Without it, it is asked if
     /// [`Settings::discover`] finds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// Whether it gets proxies of ours.
+    /// It gets proxies of ours.
     #[serde(default = "yes")]
     pub lend: bool,
-    /// Whether it is asked for proxies of its.
+    /// It is asked for proxies of its.
     #[serde(default = "yes")]
     pub borrow: bool,
-    /// How many offers may wait for an answer, in either direction.
+    /// The most offers that may wait for an answer, in either direction.
     #[serde(default = "default_in_flight")]
     pub max_in_flight: usize,
-    /// How many offers it may send a second, in the long run; as many may come
-    /// at once.
+    /// The most offers that it may send a second, in the long run; as many may come at
+    /// once.
     #[serde(default = "default_per_second")]
     pub max_per_second: NonZeroU32,
 }
@@ -183,7 +183,7 @@ impl Settings {
         }
     }
 
-    /// Whether there is anything to do: somebody may come, or is asked.
+    /// Returns true if there is anything to do: somebody may come, or is asked.
     pub fn is_used(&self) -> bool {
         self.listen.is_some() || !self.peers.is_empty()
     }
@@ -218,12 +218,12 @@ impl PeerSettings {
         PeerName::from(&*self.name)
     }
 
-    /// Whether it is asked wherever DNS finds it.
+    /// Returns true if it is asked wherever DNS finds it.
     pub(super) fn is_discovered(&self) -> bool {
         self.borrow && self.url.is_none()
     }
 
-    /// Where it is asked (`HOST:PORT`), if the settings say.
+    /// The address at which it is asked (`HOST:PORT`), if the settings say.
     pub(super) fn addr(&self) -> Option<&str> {
         let url = self.url.as_deref().filter(|_| self.borrow)?;
         let url = url.strip_prefix("https://")?;

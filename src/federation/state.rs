@@ -30,7 +30,7 @@ pub struct Federation {
     state: Mutex<FederationState>,
     /// A peer says what it has.
     pub(super) reported: Notify,
-    /// Whom there should be a link to.
+    /// Those to whom there should be a link.
     pub(super) targets: watch::Sender<BTreeSet<DialTarget>>,
     pub(super) dial: Arc<dyn Dial>,
     pub(super) metrics: Arc<Metrics>,
@@ -42,7 +42,7 @@ pub(super) struct FederationState {
     pub(super) rng: Rng,
     pub(super) channels: BTreeMap<PeerName, Channel>,
     pub(super) configured: Settings,
-    /// Where discovery has found brokers.
+    /// The addresses at which discovery has found brokers.
     found: BTreeSet<String>,
 }
 
@@ -104,7 +104,7 @@ impl Federation {
         }
     }
 
-    /// What is known is whole at any time, even if a holder of the lock panicked.
+    /// Locks the state, which is whole at any time, even if a holder of the lock panicked.
     pub(super) fn state(&self) -> MutexGuard<'_, FederationState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -116,7 +116,7 @@ impl fmt::Debug for Federation {
     }
 }
 
-/// Whom there should be a link to.
+/// Those to whom there should be a link.
 fn targets(settings: &Settings, found: &BTreeSet<String>) -> BTreeSet<DialTarget> {
     let peers = settings.peers.iter();
     let mut targets: BTreeSet<DialTarget> = peers

@@ -9,7 +9,7 @@ use maxminddb::{LookupResult, MaxMindDbError, PathElement, Reader, WithinOptions
 use super::country::CountryCode;
 use super::table::{Number, Table, TableBuilder};
 
-/// Why a database in this format is refused.
+/// A reason to refuse a database in this format.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidMaxmind {
     /// It is damaged.
@@ -30,13 +30,13 @@ pub enum InvalidMaxmind {
 /// The large city databases have some 6 million.
 const MAX_NETWORKS: usize = 1 << 25;
 
-/// What begins the metadata.
+/// The beginning of the metadata.
 const MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
 /// The marker is looked for in this many bytes at the end, as the format says.
 const MARKER_REACH: usize = 128 * 1024;
 
-/// Where a record has its country. The registered country stands in for the
-/// country of networks that are in none, such as those of satellites; the last
+/// The paths at which a record may have its country. The registered country stands in
+/// for the country of networks that are in none, such as those of satellites; the last
 /// is the key of other makers, ip-location-db and DB-IP's lite databases among them.
 const COUNTRY_PATHS: [&[PathElement<'static>]; 3] = [
     &[PathElement::Key("country"), PathElement::Key("iso_code")],
@@ -57,7 +57,7 @@ pub(super) trait Address: Number {
     fn range(address: IpAddr, prefix: u8) -> Option<(Self, Self)>;
 }
 
-/// Whether a file's content is in this format.
+/// Returns true if a file's content is in this format.
 pub(super) fn is_maxmind(content: &[u8]) -> bool {
     let reach = content.len().saturating_sub(MARKER_REACH);
     content[reach..]
@@ -87,7 +87,7 @@ pub(super) fn decode<A: Address>(content: &[u8]) -> Result<Table<A>, InvalidMaxm
     Ok(builder.build())
 }
 
-/// Adds a network, if it is of this family; whether it is.
+/// Adds a network if it is of this family. Returns true if it is.
 fn add<A: Address>(
     builder: &mut TableBuilder<A>,
     countries: &mut Countries,

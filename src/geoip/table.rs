@@ -5,9 +5,9 @@ use super::country::CountryCode;
 /// An address as a number, in two halves: searching for numbers that the
 /// processor compares at once takes a third of the time.
 pub(super) trait Number: Copy + Ord {
-    /// What nearly every search needs to look at.
+    /// The half that nearly every search does with.
     type High: Copy + Ord;
-    /// What tells addresses with the same high half apart.
+    /// The half that tells addresses with the same high half apart.
     type Low: Copy + Ord;
 
     fn split(self) -> (Self::High, Self::Low);
@@ -30,7 +30,7 @@ pub(super) struct Table<A: Number> {
     fences: Box<[A::High]>,
 }
 
-/// How many starts share a fence.
+/// The number of starts that share a fence.
 const BLOCK: usize = 64;
 
 /// Takes ranges in ascending order.
@@ -142,7 +142,7 @@ impl<A: Number> TableBuilder<A> {
         }
     }
 
-    /// Where the country does not change, the range before goes on.
+    /// Begins a range, or lets the one before go on if the country is the same.
     fn start(&mut self, first: A, country: CountryCode) {
         if self.countries.last() != Some(&country) {
             let (high, low) = first.split();

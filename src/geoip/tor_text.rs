@@ -16,11 +16,11 @@ use super::table::{Number, Table, TableBuilder};
 pub struct InvalidLine {
     /// Counted from 1.
     pub number: usize,
-    /// What is wrong with it.
+    /// The fault of the line.
     pub fault: LineFault,
 }
 
-/// What can be wrong with a line.
+/// A fault of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineFault {
     /// More or fewer than two commas.
@@ -45,7 +45,7 @@ pub enum LineFault {
 
 /// An address family, as the format writes it.
 pub(super) trait Address: Number {
-    /// What an address is called in an error.
+    /// The name of an address in an error.
     const NAME: &'static str;
 
     fn parse(text: &str) -> Option<Self>;

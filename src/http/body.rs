@@ -21,7 +21,7 @@ use crate::metrics::labels::Refusal;
 
 use super::front::HttpFront;
 
-/// Why a body is not read.
+/// A reason why a body is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum UnreadableBody {
     /// It is too large, or not in the form that its head says.
@@ -39,7 +39,7 @@ pub(super) enum UnreadableBody {
 }
 
 impl UnreadableBody {
-    /// How it is counted.
+    /// The label by which it is counted.
     pub(super) fn reason(self) -> Refusal {
         match self {
             Self::Broken => Refusal::BadRequest,

@@ -1,4 +1,4 @@
-//! Who sends a request, as far as its connection and headers tell.
+//! The sender of a request, as far as its connection and headers tell.
 
 use std::sync::Once;
 
@@ -49,7 +49,7 @@ fn address(head: &Parts, settings: &Settings) -> Option<ClientAddress> {
     Some(client_address(peer.0.ip(), &head.headers, settings))
 }
 
-/// Whom to count a request against.
+/// The origin that a request is counted against.
 fn origin(address: Option<ClientAddress>) -> Origin {
     match address {
         // Without a connection, it comes from this very process.

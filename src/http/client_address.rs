@@ -1,4 +1,4 @@
-//! Who really sends a request that comes by way of reverse proxies.
+//! The real sender of a request that comes by way of reverse proxies.
 
 use std::iter;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,7 +12,7 @@ use super::settings::{ForwardedBy, Settings};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Where a request comes from; IPv4 in IPv6 as IPv4.
+/// The address that a request comes from; IPv4 in IPv6 as IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientAddress {
     /// From the peer: no header says that it forwards.
@@ -26,7 +26,7 @@ pub enum ClientAddress {
     Claimed {
         /// The peer.
         peer: IpAddr,
-        /// Whom it names.
+        /// The address that it names.
         claimed: IpAddr,
     },
     /// From behind this reverse proxy of ours, which names nobody.
@@ -43,7 +43,7 @@ impl ClientAddress {
     }
 }
 
-/// Who sends a request with these `headers` over a connection from `peer`.
+/// The sender of a request with these `headers` over a connection from `peer`.
 ///
 /// Only the header that [`Settings::forwarded_by`] names is read:
 ///
@@ -72,8 +72,8 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, settings: &Settings) ->
     }
 }
 
-/// Whether any header says that the request is not the peer's own. That one is not
-/// read still tells a reverse proxy on this machine from this machine.
+/// Returns true if any header says that the request is not the peer's own. One that is
+/// not read still tells a reverse proxy on this machine from this machine.
 fn forwards(headers: &HeaderMap, settings: &Settings) -> bool {
     let is_sent = |header: &HeaderName| headers.contains_key(header);
     is_sent(&FORWARDED)
@@ -155,7 +155,7 @@ fn last_separator(list: &[u8], separator: u8) -> Option<usize> {
     None
 }
 
-/// Whether what follows `before` in a quoted string is escaped.
+/// Returns true if what follows `before` in a quoted string is escaped.
 fn is_escaped(before: &[u8]) -> bool {
     let slashes = before.iter().rev().take_while(|&&byte| byte == b'\\');
     slashes.count() % 2 == 1

@@ -1,4 +1,4 @@
-//! What the front says when it cannot do as asked: the table of status codes.
+//! Responses of a front that cannot do as asked: the table of status codes.
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -45,7 +45,7 @@ pub(super) fn not_found() -> Response {
     (StatusCode::NOT_FOUND, headers, "404 page not found\n").into_response()
 }
 
-/// What a client that sent the legacy form hears instead of a text.
+/// The response to a client that sent the legacy form, which hears no text.
 pub(super) fn legacy(no_answer: NoAnswer) -> Response {
     let status = match no_answer {
         NoAnswer::UnknownBridge => StatusCode::BAD_REQUEST,

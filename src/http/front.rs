@@ -15,13 +15,12 @@ use super::operator;
 use super::settings::Settings;
 use super::status::{Audience, FigurePages};
 
-/// Where the front gets what it does not know itself; reading files is not its
-/// business.
+/// Sources of what the front does not know itself; reading files is not its business.
 #[derive(Clone)]
 pub struct Sources {
     /// Reads the metrics log; `None` where there is none.
     pub metrics_log: Option<ReadMetricsLog>,
-    /// Whose memory requests take.
+    /// The accounts whose memory requests take.
     pub accounts: Arc<Accounts>,
     /// Asks the operating system for the figures of this process.
     pub process_figures: fn() -> Option<ProcessFigures>,
@@ -34,7 +33,7 @@ pub(super) struct HttpFront {
     pub(super) accounts: Arc<Accounts>,
     pub(super) figures: FigurePages,
     pub(super) metrics_log: LogPage,
-    /// Who is an operator on the public port, too.
+    /// The networks of operators who see everything on the public port, too.
     operator_networks: ArcSwap<Vec<IpNet>>,
 }
 

@@ -1,5 +1,5 @@
-//! Who may see everything: whoever comes to the operator's own addresses, and on the
-//! public port whoever comes from the operator's networks.
+//! Those who may see everything: whoever comes to the operator's own addresses, and on
+//! the public port whoever comes from the operator's networks.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,18 +16,18 @@ use crate::wire::public_address::public;
 
 use super::client_address::{ClientAddress, client_address};
 
-/// Where the operator's endpoints are unless the settings say, if nobody else is
+/// The address of the operator's endpoints unless the settings say, if nobody else is
 /// there: this machine alone reaches it.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:9580";
 
-/// Where operators look into the broker, and from where else they may.
+/// The addresses at which operators look into the broker, and their networks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Where the operator's endpoints are, in the clear.
+    /// The addresses of the operator's endpoints, in the clear.
     #[serde(skip_serializing_if = "Listen::is_default")]
     pub listen: Listen,
-    /// From which networks (CIDR) the public port shows all metrics, too.
+    /// The networks (CIDR) to which the public port shows all metrics, too.
     pub networks: Vec<IpNet>,
 }
 
@@ -67,7 +67,7 @@ fn is_open(addr: &str) -> bool {
     addr.starts_with(':') || addr.parse().is_ok_and(has_open_ip)
 }
 
-/// Where the operator's endpoints are.
+/// The addresses of the operator's endpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Listen {
@@ -126,7 +126,7 @@ const FORWARDING: [&str; 12] = [
     "cf-connecting-ip",
 ];
 
-/// Whether a request to the public port is from one of these networks.
+/// Returns true if a request to the public port is from one of these networks.
 ///
 /// It is only believed of a peer that speaks for itself, or whom a proxy of ours names:
 /// any stranger can write a header, and behind a reverse proxy on this machine all

@@ -11,10 +11,10 @@ use tokio::time::timeout;
 
 use crate::broker::clock;
 
-/// How long to wait for a page that is in the making: for a disk, that is.
+/// The time-out of waiting for a page that is in the making: for a disk, that is.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why there is no page.
+/// A reason why there is no page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoPage {
     /// It is in the making, and has been for long.
@@ -30,7 +30,7 @@ pub(super) enum NoPage {
 struct Slot<T> {
     /// The last one, and when it was begun.
     made: Option<(Instant, T)>,
-    /// How many were made, or failed.
+    /// The number of pages that were made, or failed.
     count: u64,
     is_in_the_making: bool,
 }

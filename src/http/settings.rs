@@ -15,35 +15,35 @@ use crate::report::{COUNT_MAX, Report, SPAN};
 /// mistake that lets clients choose their address.
 const HOPS: RangeInclusive<usize> = 0..=16;
 
-/// How requests are read.
+/// Bounds of requests, and trust in their headers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// The largest body that is read, in bytes; a larger one gets 400.
     pub max_body_bytes: usize,
-    /// How many bytes of requests are held at once, with their heads: of those
-    /// that are being read, and the polls of clients that wait. Whoever comes on
-    /// top of it gets 503.
+    /// The most bytes of requests that are held at once, with their heads: of those
+    /// that are being read, and the polls of clients that wait. Whoever comes on top
+    /// of it gets 503.
     ///
     /// The default is three times what 20,000 clients need that wait with 3 KB
     /// each; with the copies that are made of an offer on its way, memory stays
     /// below some 1 GB.
     pub max_bytes_in_flight: usize,
-    /// How long a peer may take over the body of a request.
+    /// The time that a peer may take over the body of a request.
     #[serde(with = "crate::timespan")]
     pub body_read_timeout: Duration,
-    /// Which header says whose requests a peer forwards; no other is read.
+    /// The header that says whose requests a peer forwards; no other is read.
     pub forwarded_by: ForwardedBy,
-    /// How many proxies of ours (a CDN, a load balancer) are in front of the
-    /// broker: so many of the last entries of the header are believed. With 0
-    /// nothing in it is.
+    /// The number of proxies of ours (a CDN, a load balancer) in front of the broker:
+    /// so many of the last entries of the header are believed. With 0 nothing in it
+    /// is.
     pub trusted_hops: usize,
     /// The networks (CIDR) of these proxies. If there are any, a peer outside
     /// of them is not believed, and their own addresses in the header are no
     /// hops. Empty: any peer may claim to forward for others, but has only
     /// `limits.unconfirmed_factor` quotas for all of them.
     pub trusted_proxies: Vec<IpNet>,
-    /// Whether clients may come through AMP caches.
+    /// Clients may come through AMP caches.
     pub amp: bool,
 }
 
@@ -115,12 +115,12 @@ impl Settings {
         }
     }
 
-    /// Whether any header is believed of anybody.
+    /// Returns true if any header is believed of anybody.
     pub fn reads_headers(&self) -> bool {
         self.trusted_hops > 0 && self.forwarded_by != ForwardedBy::None
     }
 
-    /// Whether this is the address of a proxy of ours.
+    /// Returns true if this is the address of a proxy of ours.
     pub(super) fn is_trusted(&self, address: IpAddr) -> bool {
         self.trusted_proxies
             .iter()

@@ -20,9 +20,9 @@ use super::{
     ReplyQueues,
 };
 
-/// How long a call may take besides, with its retries.
+/// The time-out of a call, with its retries, besides what it is to wait.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long SQS keeps a message that nobody takes.
+/// The time, in seconds, for which SQS keeps a message that nobody takes.
 const RETENTION: &str = "300";
 /// The largest page of queues.
 const PAGE: i32 = 1000;
@@ -33,7 +33,7 @@ const CLIENT_ID: &str = "ClientID";
 pub struct AwsQueue {
     client: Client,
     name: String,
-    /// Where the queue is, once it was found.
+    /// The URL of the queue, once it was found.
     url: Mutex<String>,
 }
 
@@ -209,8 +209,8 @@ where
     }
 }
 
-/// What the operating system or TLS says of a connection. What is around it may
-/// name the request.
+/// The word of the operating system or TLS on a connection. What is around it may name
+/// the request.
 fn innermost(error: &(dyn Error + 'static)) -> String {
     sources(error).last().unwrap_or(error).to_string()
 }
@@ -221,7 +221,7 @@ fn sources<'a>(
     std::iter::successors(Some(error), |error| (*error).source())
 }
 
-/// What a code says, or the HTTP status where there is none.
+/// The cause that a code tells, or the HTTP status where there is none.
 fn refusal(code: Option<&str>, status: u16) -> Cause {
     const NOT_PERMITTED: [&str; 10] = [
         "AccessDenied",
@@ -248,13 +248,13 @@ fn refusal(code: Option<&str>, status: u16) -> Cause {
     }
 }
 
-/// Whether it is like a code. What is not may be anything.
+/// Returns true if a text is like a code. What is not may be anything.
 fn is_word(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._".contains(&byte);
     (1..=60).contains(&text.len()) && text.bytes().all(fits)
 }
 
-/// Why there are no credentials, if that is it. No request was made then, so
+/// The reason why there are no credentials, if that is it. No request was made then, so
 /// nothing in it is from a client.
 fn credentials_error(error: &(dyn Error + 'static)) -> Option<String> {
     let error = sources(error).find(|error| error.is::<CredentialsError>())?;
@@ -279,8 +279,8 @@ fn read(message: SqsMessage, now: SystemTime) -> Message {
     }
 }
 
-/// How old a message is. Of one that was never received before, SQS says both
-/// ends of that time, so a clock of ours that is wrong by seconds does no harm.
+/// The age of a message. Of one that was never received before, SQS says both ends of
+/// that time, so a clock of ours that is wrong by seconds does no harm.
 fn age_of(message: &SqsMessage, now: SystemTime) -> Duration {
     let attribute = |name| {
         let attributes = message.attributes.as_ref()?;

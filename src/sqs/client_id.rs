@@ -1,19 +1,19 @@
-//! What a client calls itself, and the name of its reply queue.
+//! The ID by which a client calls itself, and the name of its reply queue.
 
 use std::fmt;
 
-/// What the names of reply queues begin with.
+/// The beginning of the names of reply queues.
 pub const REPLY_QUEUES: &str = "snowflake-client-";
 
 /// The longest name of a queue.
 pub(super) const LONGEST_NAME: usize = 80;
 
-/// What a client calls itself: with it a queue can be named. `Debug` does not
-/// show it, for it leads to the client.
+/// The ID by which a client calls itself: with it a queue can be named. `Debug` does
+/// not show it, for it leads to the client.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientId(String);
 
-/// Why a message says of no client where the response should go.
+/// A reason why a message does not say where the response should go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidClientId {
     /// There is no attribute `ClientID`.
@@ -46,7 +46,7 @@ impl fmt::Debug for ClientId {
     }
 }
 
-/// Whether a queue can have this name; those of FIFO queues, which end with
+/// Returns true if a queue can have this name; those of FIFO queues, which end with
 /// `.fifo`, are none of ours.
 pub(super) fn is_name(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);

@@ -18,28 +18,28 @@ use super::{CallError, Cause, LONG_POLL, Message, Queue};
 /// As many messages as SQS gives out at once.
 const BATCH: usize = 10;
 
-/// How many calls more wait for messages while each brings as many as it can: one
-/// alone takes ten in the time of a round trip, which is too few for the large
-/// broker's busy hours.
+/// The number of calls that wait for messages besides the first while each brings as
+/// many as it can: one alone takes ten in the time of a round trip, which is too few for
+/// the large broker's busy hours.
 const HELPERS: usize = 3;
 
-/// How much longer than its client waits a message is hidden from others: until
-/// the response is sent and the message deleted.
+/// The time for which a message is hidden from others after its client has stopped
+/// waiting: until the response is sent and the message deleted.
 const HANDLING: Duration = Duration::from_secs(5);
 
-/// How much longer than it waits a call may take when nobody wants to wait.
+/// The time that a call may take besides its wait when nobody wants to wait.
 const LATENCY: Duration = Duration::from_secs(1);
 
-/// How long to wait after the first failure, and how long at most: messages of clients
-/// are worth nothing after some seconds, so an outage must not be drawn out by much.
+/// The delays after failures: messages of clients are worth nothing after some seconds,
+/// so an outage must not be drawn out by much.
 const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(500), Duration::from_secs(8));
 
-/// How a queue is served.
+/// The way in which a queue is served.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What the log calls the queue.
+    /// The name of the queue in the log.
     pub name: String,
-    /// How many messages are handled at once.
+    /// The number of messages that are handled at once.
     pub concurrency: usize,
     /// Draws a number from 0 to 1.
     pub jitter: fn() -> f64,
@@ -51,7 +51,7 @@ pub struct Front<Q> {
     pub(super) queue: Q,
     pub(super) broker: Arc<Broker>,
     pub(super) trouble: Trouble,
-    /// Whether the last reply queue could be created.
+    /// The last reply queue could be created.
     pub(super) are_reply_queues_created: AtomicBool,
     slots: Arc<Semaphore>,
     jitter: fn() -> f64,

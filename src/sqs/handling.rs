@@ -1,4 +1,4 @@
-//! What is done with one message.
+//! The way of one message, from its receipt to its deletion.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

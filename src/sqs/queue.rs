@@ -1,4 +1,4 @@
-//! What the broker needs of SQS.
+//! The part of SQS that the broker needs.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use crate::metrics::labels::QueueCall;
 
 use super::ClientId;
 
-/// How long a call waits for messages. SQS allows 20 s, but whoever stops has to
-/// let such a call end: this fits into the grace of a broker that does.
+/// The time for which a call waits for messages. SQS allows 20 s, but whoever stops has
+/// to let such a call end: this fits into the grace of a broker that does.
 pub const LONG_POLL: Duration = Duration::from_secs(3);
 
 /// The queue that clients write to, and their reply queues in the same account
@@ -47,7 +47,7 @@ pub trait Queue: Send + Sync + 'static {
         after: Option<String>,
     ) -> impl Future<Output = Result<ReplyQueues, CallError>> + Send;
 
-    /// How long ago a reply queue was created or changed. Messages change none.
+    /// The time since a reply queue was created or changed. Messages change none.
     fn age(&self, queue: &ReplyQueue) -> impl Future<Output = Result<Duration, CallError>> + Send;
 
     /// Deletes a reply queue.
@@ -57,19 +57,19 @@ pub trait Queue: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), CallError>> + Send;
 }
 
-/// What a client has written. `Debug` shows nothing of it.
+/// A message of a client's. `Debug` shows nothing of it.
 pub struct Message {
     /// A client's poll, if it is what it should be.
     pub body: String,
     /// The attribute `ClientID`.
     pub client_id: Option<String>,
-    /// How long ago it was sent.
+    /// The time since it was sent.
     pub age: Duration,
-    /// What it is deleted by.
+    /// The handle by which it is deleted.
     pub receipt: Receipt,
 }
 
-/// What a message is deleted by.
+/// The handle by which a message is deleted.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Receipt(pub String);
 
@@ -81,7 +81,7 @@ pub struct ReplyQueue(pub String);
 pub struct ReplyQueues {
     /// The queues.
     pub queues: Vec<ReplyQueue>,
-    /// What to ask for the next page with, if there is one.
+    /// The token to ask for the next page with, if there is one.
     pub next: Option<String>,
 }
 
@@ -92,11 +92,11 @@ pub struct ReplyQueues {
 pub struct CallError {
     /// The call.
     pub call: QueueCall,
-    /// Why it failed.
+    /// The cause of its failure.
     pub cause: Cause,
 }
 
-/// Why a call failed.
+/// The cause of a call's failure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
     /// There is no such queue.

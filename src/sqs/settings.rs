@@ -22,7 +22,7 @@ pub struct Settings {
     /// The AWS profiles to poll it with, each a queue of that name in an account
     /// of its own; none means the default credentials.
     pub profiles: Vec<String>,
-    /// How many messages of one queue are handled at once.
+    /// The number of messages of one queue that are handled at once.
     pub concurrency: usize,
     /// Delete reply queues that nobody uses any more.
     pub sweep: bool,
@@ -44,7 +44,7 @@ pub struct QueueSettings {
     pub profile: Option<String>,
 }
 
-/// Why a queue that clients write to cannot have a name.
+/// A reason why a queue that clients write to cannot have a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum InvalidQueueName {
     /// SQS has no such names.

@@ -10,14 +10,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CallError, Cause, Front, Queue, ReplyQueue};
 
-/// How often all reply queues are looked at.
+/// The interval at which all reply queues are looked at.
 const ROUND: Duration = Duration::from_secs(30);
-/// How old a reply queue is that is deleted. No client waits that long.
+/// The age at which a reply queue is deleted. No client waits that long.
 const USED_FOR: Duration = Duration::from_mins(2);
 /// One queue is looked at in this time, at most: 100 a second. They come by a
 /// dozen a second on a bad day.
 const PACE: Duration = Duration::from_millis(10);
-/// How many are looked at side by side, where the service takes its time.
+/// The number of queues that are looked at side by side, where the service takes its
+/// time.
 const SIDE_BY_SIDE: usize = 8;
 
 impl<Q: Queue> Front<Q> {

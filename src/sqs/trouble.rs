@@ -13,10 +13,10 @@ use super::{CallError, Cause};
 
 const PERIOD: Duration = Duration::from_mins(1);
 
-/// How often each call's failures are logged.
+/// The log of failed calls, limited by kind of call.
 #[derive(Debug)]
 pub(super) struct Trouble {
-    /// Which queue is meant, with its profile.
+    /// The name of the queue, with its profile.
     name: String,
     limits: [LogLimit; QueueCall::ALL.len()],
 }
@@ -48,7 +48,7 @@ impl Trouble {
     }
 }
 
-/// What an operator can do about it.
+/// The operator's way out, if there is one.
 fn way_out(error: &CallError) -> String {
     match &error.cause {
         Cause::NotPermitted(_) => {

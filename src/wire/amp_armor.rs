@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// What every AMP page has to have in its head, to the byte:
+/// The head that every AMP page has to have, to the byte:
 /// <https://amp.dev/documentation/guides-and-tutorials/learn/spec/amphtml/#required-markup>
 /// and, for the style, <https://amp.dev/documentation/guides-and-tutorials/learn/spec/amp-boilerplate>.
 const HEAD: &str = concat!(

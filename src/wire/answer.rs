@@ -16,7 +16,7 @@ pub struct ProxyAnswer {
     pub answer: SessionDescription,
 }
 
-/// Why an answer gets 400.
+/// A reason why an answer gets 400.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidProxyAnswer {
     /// The body does not contain `a=candidate`: no client could connect.
@@ -71,7 +71,7 @@ fn contains_candidate(body: &[u8]) -> bool {
     memmem::find(body, CANDIDATE).is_some()
 }
 
-/// What became of an answer.
+/// The fate of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerStatus {
     /// The client that waited for it has it.

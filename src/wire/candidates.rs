@@ -8,11 +8,11 @@ use super::json::Object;
 use super::public_address::public;
 use super::session_description::SessionDescription;
 
-/// How well an address in a session description tells where its sender is,
+/// The worth of an address in a session description for telling where its sender is,
 /// the best first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
-    /// What a STUN server or a peer saw (`srflx`, `prflx`).
+    /// Seen by a STUN server or a peer (`srflx`, `prflx`).
     Reflexive,
     /// An interface's own.
     Host,

@@ -12,14 +12,14 @@ use super::session_description::{InvalidSessionDescription, SessionDescription};
 pub struct ClientPoll {
     /// Its offer.
     pub offer: SessionDescription,
-    /// How it can be reached.
+    /// The NAT that it is behind, by its own word.
     pub nat: NatType,
     /// The bridge it wants.
     pub fingerprint: Fingerprint,
 }
 
-/// What is wrong with a client's poll. The texts are on the wire: clients tell
-/// some of them apart.
+/// A fault of a client's poll. The texts are on the wire: clients tell some of them
+/// apart.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidClientPoll {
     /// The first line is not exactly `1.0`.
@@ -43,7 +43,7 @@ pub enum InvalidClientPoll {
 }
 
 impl ClientPoll {
-    /// Whether a body is in the legacy form, the bare offer.
+    /// Returns true if a body is in the legacy form, the bare offer.
     pub fn is_legacy(body: &[u8]) -> bool {
         body.first() == Some(&b'{')
     }

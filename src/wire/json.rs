@@ -29,13 +29,13 @@ const KEY_MAX: usize = 32;
 /// The most bytes of such a key as a JSON string: quotes, and each letter an escape.
 const KEY_LITERAL_MAX: usize = 2 + KEY_MAX * r"\u0000".len();
 
-/// Why a text is not the object that was expected.
+/// A reason why a text is not the object that was expected.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
     /// Not JSON, something after the object, or JSON that is no object.
     #[error("not a JSON object (column {column})")]
     NotAnObject {
-        /// Where reading stopped, counted from 1 in bytes of its line.
+        /// The place where reading stopped, counted from 1 in bytes of its line.
         column: usize,
     },
     /// More than anybody needs.
@@ -46,7 +46,7 @@ pub enum JsonError {
     WrongType {
         /// The key as the protocol spells it.
         key: &'static str,
-        /// What it has to be.
+        /// The type that it has to be.
         expected: &'static str,
     },
 }
@@ -132,7 +132,7 @@ impl<'a> Object<'a> {
         string_value(self.exact(key)?)
     }
 
-    /// Whether there is a string under exactly `key`.
+    /// Returns true if there is a string under exactly `key`.
     pub(super) fn has_exact_string(&self, key: &str) -> bool {
         self.exact(key)
             .is_some_and(|value| value.get().starts_with('"'))
@@ -171,7 +171,7 @@ impl<'a> Member<'a> {
         }
     }
 
-    /// Whether the key is `key` under Unicode's simple folding. Two letters have
+    /// Returns true if the key is `key` under Unicode's simple folding. Two letters have
     /// relatives outside ASCII: `s` the long s, `k` the Kelvin sign.
     fn is_spelled(&self, key: &str) -> bool {
         debug_assert!(key.len() <= KEY_MAX, "{key} is too long to be found");

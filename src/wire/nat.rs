@@ -4,8 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// How easily a peer can be reached, in its own words. The first three are the
-/// words of one generation of clients and proxies, the others of the next.
+/// The ease with which a peer can be reached, in its own words. The first three are
+/// the words of one generation of clients and proxies, the others of the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum NatType {
     /// Legacy: behind a NAT that maps by destination, or a firewall.

@@ -34,7 +34,7 @@ impl fmt::Debug for Sid {
     }
 }
 
-/// What kind of program a proxy is.
+/// The kind of program that a proxy is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ProxyType {
     /// A page that shows a badge.
@@ -95,17 +95,17 @@ impl fmt::Display for ProxyType {
 pub struct ProxyPoll {
     /// Its name for this poll.
     pub sid: Sid,
-    /// What it is.
+    /// The kind of program that it is.
     pub proxy_type: ProxyType,
-    /// How it can be reached.
+    /// The NAT that it is behind, by its own word.
     pub nat: NatType,
-    /// How many clients it says it serves now; what is below 0 counts as 0.
+    /// The number of clients that it says it serves now; what is below 0 counts as 0.
     pub clients: u64,
-    /// Where it is willing to connect to; `None` from proxies that do not say.
+    /// The relays that it is willing to connect to; `None` from proxies that do not say.
     pub accepted_relay_pattern: Option<RelayPattern>,
 }
 
-/// Why a poll gets 400.
+/// A reason why a poll gets 400.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidProxyPoll {
     /// Not the JSON that it should be.
@@ -151,12 +151,12 @@ impl ProxyPoll {
     }
 }
 
-/// Whether the part before the first dot is `1`.
+/// Returns true if the part before the first dot is `1`.
 pub(super) fn is_supported(version: Option<&str>) -> bool {
     version.is_some_and(|version| version.split('.').next() == Some("1"))
 }
 
-/// What a poll led to.
+/// The outcome of a poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PollStatus {
     /// A client for this proxy.
@@ -179,7 +179,7 @@ pub enum PollStatus {
 /// The answer to a poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PollResponse {
-    /// What the poll led to.
+    /// The outcome of the poll.
     pub status: PollStatus,
     /// When the proxy should poll again; sent in milliseconds.
     pub next_poll: Duration,

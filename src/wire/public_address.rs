@@ -30,7 +30,7 @@ fn is_special_v4(address: Ipv4Addr) -> bool {
     )
 }
 
-/// Whether an address is in `2000::/3`, of which all public ones are.
+/// Returns true if an address is in `2000::/3`, of which all public ones are.
 fn is_global_unicast(address: Ipv6Addr) -> bool {
     matches!(address.segments(), [0x2000..=0x3fff, ..])
 }

@@ -75,7 +75,7 @@ impl RelayPattern {
         }
     }
 
-    /// Whether every host name that `other` accepts is accepted here too.
+    /// Returns true if every host name that `other` accepts is accepted here too.
     pub fn is_superset_of(&self, other: &Self) -> bool {
         if self.exact {
             other.exact && self.name == other.name

@@ -18,7 +18,7 @@ use super::json::{JsonString, Object};
 #[serde(transparent)]
 pub struct SessionDescription(Arc<RawValue>);
 
-/// What keeps a text from being a session description.
+/// A reason why a text is no session description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSessionDescription {
     /// Not JSON, or not an object.
@@ -50,7 +50,7 @@ impl SessionDescription {
         JsonString::text_of(&self.0)
     }
 
-    /// How many bytes it has as a JSON string.
+    /// The number of bytes that it has as a JSON string.
     pub(super) fn literal_len(&self) -> usize {
         self.0.get().len()
     }

@@ -63,7 +63,7 @@ async fn wait(front: &Arc<Front>, from: Ipv4Addr, poll: &str) -> JoinHandle<Repl
     waiting
 }
 
-/// How many polls of clients of the stranger's were paid for until now.
+/// The number of polls of clients that the stranger has paid for until now.
 async fn paid(front: &Front) -> u32 {
     for left in 0..=BURST {
         let poll = client_poll("x", "open").into();

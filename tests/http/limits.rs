@@ -1,4 +1,4 @@
-//! What one address may ask for, and how much all may bring.
+//! Limits on what one address may ask for, and on what all may bring.
 
 mod forwarding;
 mod prices;

@@ -1,4 +1,4 @@
-//! What operators see and nobody else does, and what it costs to show it.
+//! Pages that operators see and nobody else does, and what it costs to show them.
 
 use std::io::{self, Read as _};
 use std::sync::Arc;
@@ -149,7 +149,7 @@ async fn the_metrics_log_is_asked_for_anew() {
     }
 }
 
-/// What a reply that is compressed says.
+/// The text of a reply that is compressed.
 async fn inflated(endpoints: &Endpoints, request: Builder) -> (HeaderMap, String) {
     let request = request.body(Body::empty()).unwrap();
     let response = endpoints.clone().oneshot(request).await.unwrap();

@@ -1,4 +1,4 @@
-//! What `NextPoll` proxies hear.
+//! The `NextPoll` that proxies hear.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ async fn told(front: &Arc<Front>, polls: usize, nat: &str) -> Vec<u64> {
     told
 }
 
-/// Whether they are spread over a tenth around the interval, to both its ends.
+/// Returns true if they are spread over a tenth around the interval, to both its ends.
 fn are_spread(told: &[u64], interval: u64) -> bool {
     let tenth = interval / 10;
     let (least, most) = (told.iter().min().unwrap(), told.iter().max().unwrap());

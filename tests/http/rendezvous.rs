@@ -1,4 +1,4 @@
-//! Who gets whom, when, and what they hear.
+//! Matches of clients and proxies, their times, and what both hear.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use tower::ServiceExt as _;
 
 use crate::front::Front;
 
-/// What came back.
+/// The reply that came back.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,

@@ -1,4 +1,4 @@
-//! What is in the tree of a rendezvous, and when, with paused time.
+//! The tree of spans of a rendezvous, with paused time.
 
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -91,7 +91,7 @@ fn attributes(span: &SpanData) -> Vec<String> {
     attributes
 }
 
-/// How long it is, in milliseconds.
+/// The length of a span, in milliseconds.
 fn length(span: &SpanData) -> u128 {
     let length = span.end_time.duration_since(span.start_time);
     length.unwrap().as_millis()

@@ -20,13 +20,13 @@ use crate::peer::Peer;
 use crate::port;
 use crate::wait::{LONG_ENOUGH, until};
 
-/// How old the metrics may be that a broker shows.
+/// The age up to which a broker shows the metrics.
 const METRICS_LIFETIME: Duration = Duration::from_secs(1);
 
 /// In every id of a client: nobody may learn it.
 pub(crate) const SECRET: &str = "secretid";
 
-/// How a broker is to be started. It knows nothing of AWS but what is here.
+/// A broker that is to be started. It knows nothing of AWS but what is here.
 pub(crate) struct Setup(Command);
 
 /// A running broker. Dropping it kills it.
@@ -112,7 +112,7 @@ impl Setup {
 }
 
 impl Broker {
-    /// What it has logged, in which nobody is given away.
+    /// The log, in which nobody is given away.
     pub(crate) fn log(&self) -> String {
         let log = fs::read_to_string(self.log.path()).unwrap();
         let watch = PrivacyWatch::default();

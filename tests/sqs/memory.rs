@@ -31,9 +31,9 @@ pub(crate) struct State {
     pub(crate) outage: Option<Cause>,
     /// No reply queue can be created.
     pub(crate) no_reply_queues: bool,
-    /// How long a call takes that waits for messages or creates a reply queue.
+    /// The time of a call that waits for messages or creates a reply queue.
     pub(crate) round_trip: Duration,
-    /// How many calls wait for messages.
+    /// The number of calls that wait for messages.
     pub(crate) receiving: usize,
     /// Each call, in order.
     pub(crate) calls: Vec<QueueCall>,

@@ -17,9 +17,9 @@ use crate::service::Service;
 use crate::wait::until;
 use crate::{namespace, port, unpacked};
 
-/// What is in every test the name of the queue that clients write to.
+/// The name, in every test, of the queue that clients write to.
 pub(crate) const QUEUE: &str = "snowflake-broker";
-/// Where it is.
+/// The region of the queue.
 pub(crate) const REGION: &str = "us-east-1";
 
 /// Does the test `name` in a network of its own, of which nothing comes to the

@@ -84,7 +84,7 @@ async fn two_hundred_clients() {
     broker.log();
 }
 
-/// How long moto takes for what so many clients have it do, without a broker.
+/// The time that moto takes for what so many clients have it do, without a broker.
 async fn calls_of_two_hundred(service: &MotoService) -> Duration {
     let began = clock::now();
     let calls = (0..CLIENTS).map(|number| async move {
@@ -117,7 +117,7 @@ async fn slow_proxy(broker: &Broker, number: usize) {
     }
 }
 
-/// How long a client waits for its answer from when it begins to write.
+/// The time that a client waits for its answer from when it begins to write.
 async fn client(service: &MotoService, queue: &str, number: usize) -> Duration {
     let (id, name) = (format!("{SECRET}{number}"), format!("offer-{number:03}"));
     let began = clock::now();

@@ -17,10 +17,10 @@ pub(crate) trait Service {
     /// queue or nothing in it.
     async fn take_response(&self, client: &str) -> Option<String>;
 
-    /// Whether the reply queue of a client is there.
+    /// Returns true if the reply queue of a client is there.
     async fn has_reply_queue(&self, client: &str) -> bool;
 
-    /// How many messages there are that nobody has deleted.
+    /// The number of messages that nobody has deleted.
     async fn undeleted(&self) -> usize;
 
     /// Deletes the queue that clients write to.

@@ -1,4 +1,4 @@
-//! What has to be so of every service, in memory and on moto.
+//! The suite that every service has to pass, in memory and on moto.
 
 use std::future::Future;
 use std::sync::Arc;

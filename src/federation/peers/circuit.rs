@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use crate::backoff::Backoff;
 use crate::metrics::labels::CircuitState;
 
-/// How many calls in a row have to fail.
+/// The failures in a row that open the circuit.
 const FAILURES_MAX: u32 = 5;
-/// How long a broker is left alone then, at first.
+/// The time for which a broker is left alone then, at first.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// How long at most, if each trial fails.
+/// The same if trial after trial fails.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const PAUSES: Backoff = Backoff::doubling(FIRST_PAUSE, LONGEST_PAUSE);
 
@@ -37,7 +37,7 @@ impl Circuit {
         }
     }
 
-    /// Whether a call may go.
+    /// Returns true if a call may go.
     pub(super) fn allows(&self, now: Instant) -> bool {
         match self.phase {
             CircuitPhase::Closed { .. } => true,

@@ -1,8 +1,8 @@
-//! How a peer has answered of late.
+//! The record of a peer's answers of late.
 
 use std::time::{Duration, Instant};
 
-/// How much the newest call weighs: the last twenty or so tell.
+/// The weight of the newest call: the last twenty or so tell.
 const NEWEST: f64 = 0.1;
 /// In which time half of what the last calls tell is forgotten. Who is hardly asked
 /// for its failures could not show that they are over, and is to be back in use
@@ -15,7 +15,7 @@ const HALF_LIFE: Duration = Duration::from_secs(1);
 pub(super) struct Record {
     /// The share of calls that came to nothing.
     failures: f64,
-    /// How long an answer takes, in seconds; `None` before the first.
+    /// The time that an answer takes, in seconds; `None` before the first.
     latency: Option<f64>,
     /// When the last call ended.
     heard: Option<Instant>,

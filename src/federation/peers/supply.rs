@@ -1,4 +1,4 @@
-//! What a lender has said that it has, and what we have taken of it since.
+//! The supply of a lender by its own word, less what we have taken of it since.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::matching::pools_for;
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::NatClass;
 
-/// What is older counts as nothing: three heartbeats have not come.
+/// The age at which a report counts as nothing: three heartbeats have not come.
 const FRESH_FOR: Duration = Duration::from_secs(15);
 
 /// The bridges that a lender knows.
@@ -19,7 +19,7 @@ type KnownBridges = Arc<HashSet<Fingerprint>>;
 pub(in crate::federation) struct Report {
     /// So many proxies by pool.
     pub(in crate::federation) proxies: [usize; NatClass::ALL.len()],
-    /// Whether it is about to stop.
+    /// It is about to stop.
     pub(in crate::federation) is_draining: bool,
     /// Its bridges, if they have changed.
     pub(in crate::federation) bridges: Option<KnownBridges>,
@@ -46,15 +46,14 @@ impl PeerSupply {
         }
     }
 
-    /// How many proxies there are for a client of this class; none if the report
-    /// is too old.
+    /// The number of proxies for a client of this class; none if the report is too old.
     pub(super) fn free_for(&self, now: Instant, class: NatClass) -> usize {
         let free = self.free(now);
         let pools = pools_for(class).iter();
         pools.map(|&pool| free[pool as usize]).sum()
     }
 
-    /// How many proxies there are by pool.
+    /// The number of proxies by pool.
     pub(super) fn free(&self, now: Instant) -> [usize; NatClass::ALL.len()] {
         if self.is_draining || self.age(now) > FRESH_FOR {
             return Default::default();

@@ -315,7 +315,7 @@ fn trusted_proxies_on_the_right_are_no_hops() {
     assert_eq!(sender(9, &["0.0.0.0/0"]), Hidden(ip("10.0.0.1")));
 }
 
-/// What a header line may consist of.
+/// Bytes that a header line may consist of.
 fn header_bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         prop::collection::vec(prop_oneof![Just(b'\t'), 32..127u8, 128..=255u8], 0..40),

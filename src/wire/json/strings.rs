@@ -38,7 +38,7 @@ impl<'a> JsonString<'a> {
         }
     }
 
-    /// What a literal reads; it has been read before.
+    /// The text of a literal, which has been read before.
     pub(in crate::wire) fn text_of(literal: &RawValue) -> String {
         string_value(literal).unwrap_or_default()
     }
@@ -55,7 +55,7 @@ impl<'a> JsonString<'a> {
     }
 }
 
-/// What the literal of a string reads; `None` for any other value.
+/// The text of a string's literal; `None` for any other value.
 pub(super) fn string_value(raw: &RawValue) -> Option<String> {
     serde_json::from_str::<GoString>(raw.get())
         .ok()

@@ -15,7 +15,7 @@ use crate::messages::{client_poll, proxy_poll};
 
 use super::{SLOW_DOWN, STRANGER, amp, amp_path, ask_amp, client, from, one_each, proxy};
 
-/// Whether a proxy's poll is admitted that comes from this peer with this header.
+/// Returns true if a proxy's poll is admitted that comes from this peer with this header.
 async fn polled(front: &Front, peer: &str, header: &str) -> bool {
     let request = from(peer, Request::post("/proxy")).header("X-Forwarded-For", header);
     let request = request.body(Body::from(proxy_poll("a", "open")));

@@ -19,7 +19,7 @@ use crate::start;
 
 use super::{OTHER, SLOW_DOWN, STRANGER, from, post, refusals};
 
-/// How many tokens of this kind an address has left.
+/// The number of tokens of this kind that an address has left.
 async fn left(front: &Front, peer: &str, path: &str) -> usize {
     let mut left = 0;
     loop {
