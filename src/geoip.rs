@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use country::{CountryCode, InvalidCountryCode};
 pub use maxmind::InvalidMaxmind;
-use table::Table;
+use table::CountryTable;
 pub use tor_text::{InvalidLine, LineFault};
 
 /// The files of the databases.
@@ -44,8 +44,8 @@ impl Default for Settings {
 /// has been checked when it is taken, and a look-up cannot fail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GeoIp {
-    ipv4: Table<u32>,
-    ipv6: Table<u128>,
+    ipv4: CountryTable<u32>,
+    ipv6: CountryTable<u128>,
 }
 
 /// A reason to refuse a database.
@@ -114,9 +114,9 @@ fn without_6to4(address: IpAddr) -> IpAddr {
     }
 }
 
-fn decode<A: maxmind::Address + tor_text::Address>(
+fn decode<A: maxmind::MaxmindAddress + tor_text::TorTextAddress>(
     content: &[u8],
-) -> Result<Table<A>, InvalidDatabase> {
+) -> Result<CountryTable<A>, InvalidDatabase> {
     let table = if maxmind::is_maxmind(content) {
         maxmind::decode(content)?
     } else {

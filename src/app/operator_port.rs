@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::http::Endpoints;
-use crate::http::operator::{DEFAULT_ADDRESS, Listen, Settings};
+use crate::http::operator::{DEFAULT_ADDRESS, OperatorListen, Settings};
 use crate::listener::accounts::{Accounts, Bounds};
 use crate::listener::{self, Closing, ClosingStage, Server};
 
@@ -35,7 +35,7 @@ pub(super) async fn open(
         tracing::info!("{SETTING} is not used: the service manager has passed the socket");
         return Ok(inherited);
     }
-    if settings.listen == Listen::IfPossible {
+    if settings.listen == OperatorListen::IfPossible {
         return Ok(bind_if_possible().await);
     }
     let mut listeners = Vec::new();

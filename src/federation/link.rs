@@ -184,7 +184,7 @@ impl Federation {
         }
     }
 
-    /// A peer says what it has; whether that is its first word.
+    /// A peer says what it has. Returns true if that is its first word.
     fn report(&self, now: Instant, link: &Link<'_>, report: Report, channel: &Channel) -> bool {
         let mut state = self.state();
         let is_heard = state.peers.reported(now, &link.peer, link.id, report);

@@ -141,7 +141,7 @@ impl Peers {
         Some(link)
     }
 
-    /// The connection has ended; whether it was the peer's.
+    /// The connection has ended. Returns true if it was the peer's.
     pub(super) fn disconnected(&mut self, name: &PeerName, link: LinkId) -> bool {
         let Some(peer) = self.of_link(name, link) else {
             return false;
@@ -151,8 +151,8 @@ impl Peers {
         true
     }
 
-    /// Something has gone wrong with a peer; whether it is something else than
-    /// before. That one more connection has ended is no news, in whatever words: a
+    /// Something has gone wrong with a peer. Returns true if it is something else
+    /// than before. That one more connection has ended is no news, in whatever words: a
     /// peer that refuses us may be heard to say so at one time, and only to hang up at
     /// another.
     pub(super) fn failed(&mut self, name: &PeerName, problem: &PeerProblem) -> bool {
@@ -177,7 +177,7 @@ impl Peers {
         is_new
     }
 
-    /// A peer says what it has; whether the connection is the peer's.
+    /// A peer says what it has. Returns true if the connection is the peer's.
     pub(super) fn reported(
         &mut self,
         now: Instant,

@@ -33,7 +33,7 @@ pub struct Settings {
     /// The number of proxies of each pool that are not lent.
     pub reserve: usize,
     /// Our certificate, and who vouches for the others'.
-    pub tls: TlsSettings,
+    pub tls: PeerTlsSettings,
     /// The other brokers.
     pub peers: Vec<PeerSettings>,
 }
@@ -41,7 +41,7 @@ pub struct Settings {
 /// Our certificate, for both directions, and who vouches for the others'.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct TlsSettings {
+pub struct PeerTlsSettings {
     /// The certificate chain, PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert: Option<PathBuf>,
@@ -97,7 +97,7 @@ impl Default for Settings {
             listen: None,
             discover: None,
             reserve: 20,
-            tls: TlsSettings::default(),
+            tls: PeerTlsSettings::default(),
             peers: Vec::new(),
         }
     }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use maxminddb::{LookupResult, MaxMindDbError, PathElement, Reader, WithinOptions};
 
 use super::country::CountryCode;
-use super::table::{Number, Table, TableBuilder};
+use super::table::{CountryTable, CountryTableBuilder, Number};
 
 /// A reason to refuse a database in this format.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,7 @@ const COUNTRY_PATHS: [&[PathElement<'static>]; 3] = [
 ];
 
 /// An address family, as the format has it.
-pub(super) trait Address: Number {
+pub(super) trait MaxmindAddress: Number {
     const IS_IPV6: bool;
     const FAMILY: &'static str;
 
@@ -66,13 +66,13 @@ pub(super) fn is_maxmind(content: &[u8]) -> bool {
 }
 
 /// Reads a whole database.
-pub(super) fn decode<A: Address>(content: &[u8]) -> Result<Table<A>, InvalidMaxmind> {
+pub(super) fn decode<A: MaxmindAddress>(content: &[u8]) -> Result<CountryTable<A>, InvalidMaxmind> {
     let reader = Reader::from_source(content)?;
     if A::IS_IPV6 && reader.metadata().ip_version != 6 {
         return Err(InvalidMaxmind::OtherFamily(A::FAMILY));
     }
-    let mut builder = TableBuilder::with_capacity(0);
-    let mut countries = Countries::default();
+    let mut builder = CountryTableBuilder::with_capacity(0);
+    let mut countries = RecordCountries::default();
     let mut has_networks = false;
     for (found, seen) in reader.networks(WithinOptions::default())?.zip(0..) {
         if seen == MAX_NETWORKS {
@@ -88,9 +88,9 @@ pub(super) fn decode<A: Address>(content: &[u8]) -> Result<Table<A>, InvalidMaxm
 }
 
 /// Adds a network if it is of this family. Returns true if it is.
-fn add<A: Address>(
-    builder: &mut TableBuilder<A>,
-    countries: &mut Countries,
+fn add<A: MaxmindAddress>(
+    builder: &mut CountryTableBuilder<A>,
+    countries: &mut RecordCountries,
     found: &LookupResult<'_, &[u8]>,
 ) -> Result<bool, MaxMindDbError> {
     let network = found.network()?;
@@ -105,9 +105,9 @@ fn add<A: Address>(
 
 /// The countries of records, each decoded once.
 #[derive(Default)]
-struct Countries(HashMap<usize, CountryCode>);
+struct RecordCountries(HashMap<usize, CountryCode>);
 
-impl Countries {
+impl RecordCountries {
     fn of(&mut self, found: &LookupResult<'_, &[u8]>) -> Result<CountryCode, MaxMindDbError> {
         let Some(offset) = found.offset() else {
             return Ok(CountryCode::UNKNOWN);
@@ -141,7 +141,7 @@ fn country_of(found: &LookupResult<'_, &[u8]>) -> Result<CountryCode, MaxMindDbE
     Ok(CountryCode::UNKNOWN)
 }
 
-impl Address for u32 {
+impl MaxmindAddress for u32 {
     const IS_IPV6: bool = false;
     const FAMILY: &'static str = "IPv4";
 
@@ -155,7 +155,7 @@ impl Address for u32 {
     }
 }
 
-impl Address for u128 {
+impl MaxmindAddress for u128 {
     const IS_IPV6: bool = true;
     const FAMILY: &'static str = "IPv6";
 

@@ -20,7 +20,7 @@ pub(super) trait Number: Copy + Ord {
 /// country changes. A gap between two ranges is a range of its own whose
 /// country is unknown, so no range's end is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Table<A: Number> {
+pub(super) struct CountryTable<A: Number> {
     highs: Box<[A::High]>,
     lows: Box<[A::Low]>,
     /// From the start at the same index up to the next start.
@@ -34,7 +34,7 @@ pub(super) struct Table<A: Number> {
 const BLOCK: usize = 64;
 
 /// Takes ranges in ascending order.
-pub(super) struct TableBuilder<A: Number> {
+pub(super) struct CountryTableBuilder<A: Number> {
     highs: Vec<A::High>,
     lows: Vec<A::Low>,
     countries: Vec<CountryCode>,
@@ -44,7 +44,7 @@ pub(super) struct TableBuilder<A: Number> {
     last: Option<A>,
 }
 
-impl<A: Number> Table<A> {
+impl<A: Number> CountryTable<A> {
     pub(super) fn lookup(&self, address: A) -> CountryCode {
         self.starts_up_to(address)
             .checked_sub(1)
@@ -81,13 +81,13 @@ impl<A: Number> Table<A> {
     }
 }
 
-impl<A: Number> Default for Table<A> {
+impl<A: Number> Default for CountryTable<A> {
     fn default() -> Self {
-        TableBuilder::with_capacity(0).build()
+        CountryTableBuilder::with_capacity(0).build()
     }
 }
 
-impl<A: Number> TableBuilder<A> {
+impl<A: Number> CountryTableBuilder<A> {
     /// With room for `ranges`; more are taken.
     pub(super) fn with_capacity(ranges: usize) -> Self {
         Self {
@@ -114,12 +114,12 @@ impl<A: Number> TableBuilder<A> {
         true
     }
 
-    pub(super) fn build(mut self) -> Table<A> {
+    pub(super) fn build(mut self) -> CountryTable<A> {
         if let Some(after) = self.last.and_then(A::next) {
             self.start(after, CountryCode::UNKNOWN);
         }
         let fences = self.highs.iter().step_by(BLOCK).copied().collect();
-        Table {
+        CountryTable {
             highs: self.highs.into_boxed_slice(),
             lows: self.lows.into_boxed_slice(),
             countries: self.countries.into_boxed_slice(),

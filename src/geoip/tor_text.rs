@@ -8,7 +8,7 @@
 use std::net::Ipv6Addr;
 
 use super::country::CountryCode;
-use super::table::{Number, Table, TableBuilder};
+use super::table::{CountryTable, CountryTableBuilder, Number};
 
 /// A line that is wrong. Its text is not repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +44,7 @@ pub enum LineFault {
 }
 
 /// An address family, as the format writes it.
-pub(super) trait Address: Number {
+pub(super) trait TorTextAddress: Number {
     /// The name of an address in an error.
     const NAME: &'static str;
 
@@ -52,7 +52,7 @@ pub(super) trait Address: Number {
 }
 
 /// Reads a whole file.
-pub(super) fn decode<A: Address>(content: &[u8]) -> Result<Table<A>, InvalidLine> {
+pub(super) fn decode<A: TorTextAddress>(content: &[u8]) -> Result<CountryTable<A>, InvalidLine> {
     match decode_sorted(content)? {
         Some(table) => Ok(table),
         None => decode_unsorted(content),
@@ -68,8 +68,10 @@ struct Range<A> {
 
 /// The usual case, without a list of all ranges; `None` where they are not in
 /// order or overlap.
-fn decode_sorted<A: Address>(content: &[u8]) -> Result<Option<Table<A>>, InvalidLine> {
-    let mut builder = TableBuilder::with_capacity(line_count(content));
+fn decode_sorted<A: TorTextAddress>(
+    content: &[u8],
+) -> Result<Option<CountryTable<A>>, InvalidLine> {
+    let mut builder = CountryTableBuilder::with_capacity(line_count(content));
     for range in ranges(content) {
         let Range {
             first,
@@ -84,10 +86,10 @@ fn decode_sorted<A: Address>(content: &[u8]) -> Result<Option<Table<A>>, Invalid
     Ok(Some(builder.build()))
 }
 
-fn decode_unsorted<A: Address>(content: &[u8]) -> Result<Table<A>, InvalidLine> {
+fn decode_unsorted<A: TorTextAddress>(content: &[u8]) -> Result<CountryTable<A>, InvalidLine> {
     let mut sorted = ranges(content).collect::<Result<Vec<Range<A>>, _>>()?;
     sorted.sort_by_key(|range| (range.first, range.line));
-    let mut builder = TableBuilder::with_capacity(sorted.len());
+    let mut builder = CountryTableBuilder::with_capacity(sorted.len());
     let mut farthest: Option<&Range<A>> = None;
     for range in &sorted {
         if !builder.push(range.first, range.last, range.country) {
@@ -113,7 +115,9 @@ fn line_count(content: &[u8]) -> usize {
 }
 
 /// The ranges in the order of the lines.
-fn ranges<A: Address>(content: &[u8]) -> impl Iterator<Item = Result<Range<A>, InvalidLine>> {
+fn ranges<A: TorTextAddress>(
+    content: &[u8],
+) -> impl Iterator<Item = Result<Range<A>, InvalidLine>> {
     content
         .split(|byte| *byte == b'\n')
         .zip(1..)
@@ -127,7 +131,7 @@ fn ranges<A: Address>(content: &[u8]) -> impl Iterator<Item = Result<Range<A>, I
         })
 }
 
-fn parse_line<A: Address>(text: &[u8], line: usize) -> Result<Range<A>, LineFault> {
+fn parse_line<A: TorTextAddress>(text: &[u8], line: usize) -> Result<Range<A>, LineFault> {
     let mut fields = text.split(|byte| *byte == b',');
     let (Some(first), Some(last), Some(country), None) =
         (fields.next(), fields.next(), fields.next(), fields.next())
@@ -148,11 +152,11 @@ fn parse_line<A: Address>(text: &[u8], line: usize) -> Result<Range<A>, LineFaul
     })
 }
 
-fn parse_address<A: Address>(field: &[u8]) -> Option<A> {
+fn parse_address<A: TorTextAddress>(field: &[u8]) -> Option<A> {
     str::from_utf8(field).ok().and_then(A::parse)
 }
 
-impl Address for u32 {
+impl TorTextAddress for u32 {
     const NAME: &'static str = "an IPv4 address as a decimal integer";
 
     fn parse(text: &str) -> Option<Self> {
@@ -162,7 +166,7 @@ impl Address for u32 {
     }
 }
 
-impl Address for u128 {
+impl TorTextAddress for u128 {
     const NAME: &'static str = "an IPv6 address";
 
     fn parse(text: &str) -> Option<Self> {

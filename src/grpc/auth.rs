@@ -156,17 +156,17 @@ mod tests {
     use tonic::Code;
 
     use super::*;
-    use crate::grpc::settings::{TlsSettings, TokenSettings};
+    use crate::grpc::settings::{AdminTlsSettings, TokenSettings};
 
     const SECRET: &str = "a token that nobody guesses";
 
     fn access() -> Access {
         let settings = Settings {
-            tls: TlsSettings {
+            tls: AdminTlsSettings {
                 client_ca: Some("ca.pem".into()),
                 operators: vec!["alice.example".to_owned(), "both.example".to_owned()],
                 viewers: vec!["bob.example".to_owned(), "both.example".to_owned()],
-                ..TlsSettings::default()
+                ..AdminTlsSettings::default()
             },
             tokens: vec![TokenSettings {
                 name: "prometheus".to_owned(),

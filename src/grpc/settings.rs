@@ -33,7 +33,7 @@ pub struct Settings {
     )]
     pub listen: Vec<String>,
     /// The certificates of an address and port.
-    pub tls: TlsSettings,
+    pub tls: AdminTlsSettings,
     /// Those who may call with a bearer token.
     pub tokens: Vec<TokenSettings>,
 }
@@ -41,7 +41,7 @@ pub struct Settings {
 /// The certificates of an address and port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct TlsSettings {
+pub struct AdminTlsSettings {
     /// The server's certificate chain, PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert: Option<PathBuf>,

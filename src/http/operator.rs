@@ -25,8 +25,8 @@ pub const DEFAULT_ADDRESS: &str = "127.0.0.1:9580";
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// The addresses of the operator's endpoints, in the clear.
-    #[serde(skip_serializing_if = "Listen::is_default")]
-    pub listen: Listen,
+    #[serde(skip_serializing_if = "OperatorListen::is_default")]
+    pub listen: OperatorListen,
     /// The networks (CIDR) to which the public port shows all metrics, too.
     pub networks: Vec<IpNet>,
 }
@@ -70,7 +70,7 @@ fn is_open(addr: &str) -> bool {
 /// The addresses of the operator's endpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Listen {
+pub enum OperatorListen {
     /// At [`DEFAULT_ADDRESS`]; nowhere if that is taken.
     #[default]
     IfPossible,
@@ -78,7 +78,7 @@ pub enum Listen {
     At(Vec<String>),
 }
 
-impl Listen {
+impl OperatorListen {
     /// The word for nowhere.
     pub const OFF: &str = "off";
 
@@ -101,7 +101,7 @@ impl Listen {
 }
 
 /// From a list, or from one text with commas.
-impl<'de> Deserialize<'de> for Listen {
+impl<'de> Deserialize<'de> for OperatorListen {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let expected = "an address and port, a list of them, or off";
         let mut addresses = addresses::deserialize(deserializer, expected)?;

@@ -25,11 +25,11 @@ use super::{body, error};
 
 /// Makes a handler an endpoint.
 #[derive(Clone)]
-pub(super) struct ReplyLayer(Place);
+pub(super) struct ReplyLayer(ReplyRules);
 
 /// An endpoint of one of the routers.
 #[derive(Clone)]
-struct Place {
+struct ReplyRules {
     front: Arc<HttpFront>,
     endpoint: Endpoint,
     audience: Audience,
@@ -37,7 +37,7 @@ struct Place {
 
 impl ReplyLayer {
     pub(super) fn new(front: &Arc<HttpFront>, endpoint: Endpoint, audience: Audience) -> Self {
-        Self(Place {
+        Self(ReplyRules {
             front: Arc::clone(front),
             endpoint,
             audience,
@@ -51,7 +51,7 @@ impl<H> Layer<H> for ReplyLayer {
     fn layer(&self, handler: H) -> Replies<H> {
         Replies {
             handler,
-            place: self.0.clone(),
+            rules: self.0.clone(),
         }
     }
 }
@@ -60,7 +60,7 @@ impl<H> Layer<H> for ReplyLayer {
 #[derive(Clone)]
 pub(super) struct Replies<H> {
     handler: H,
-    place: Place,
+    rules: ReplyRules,
 }
 
 impl<H> Service<Request<Body>> for Replies<H>
@@ -77,13 +77,13 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let is_head = request.method() == Method::HEAD;
-        let response = match self.place.answer(&request) {
+        let response = match self.rules.answer(&request) {
             Some(response) => Either::Left(ready(Ok(response))),
             None => Either::Right(self.handler.call(request)),
         };
         Reply {
             response,
-            place: self.place.clone(),
+            rules: self.rules.clone(),
             is_head,
         }
     }
@@ -94,7 +94,7 @@ pin_project! {
     pub(super) struct Reply<F> {
         #[pin]
         response: Either<Ready<Result<Response, Infallible>>, F>,
-        place: Place,
+        rules: ReplyRules,
         is_head: bool,
     }
 }
@@ -108,11 +108,11 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Ok(response) = or_pending!(this.response.poll(context));
-        Poll::Ready(Ok(this.place.finish(response, *this.is_head)))
+        Poll::Ready(Ok(this.rules.finish(response, *this.is_head)))
     }
 }
 
-impl Place {
+impl ReplyRules {
     /// The response to a request of which the handler hears nothing.
     fn answer(&self, request: &Request<Body>) -> Option<Response> {
         let is_there = self.endpoint != Endpoint::Other || is_of_the_server(request.uri());

@@ -16,7 +16,7 @@ use crate::broker::clock;
 use crate::metrics::labels::QueueCall;
 
 use super::{
-    CallError, Cause, ClientId, LONG_POLL, Message, Queue, REPLY_QUEUES, Receipt, ReplyQueue,
+    CallError, Cause, ClientId, LONG_POLL, Queue, QueueMessage, REPLY_QUEUES, Receipt, ReplyQueue,
     ReplyQueues,
 };
 
@@ -82,7 +82,7 @@ impl Queue for AwsQueue {
         Ok(())
     }
 
-    async fn receive(&self, most: usize, hidden: Duration) -> Result<Vec<Message>, CallError> {
+    async fn receive(&self, most: usize, hidden: Duration) -> Result<Vec<QueueMessage>, CallError> {
         let call = self
             .client
             .receive_message()
@@ -267,11 +267,11 @@ fn url(call: QueueCall, url: Option<String>) -> Result<String, CallError> {
     url.ok_or(CallError { call, cause })
 }
 
-fn read(message: SqsMessage, now: SystemTime) -> Message {
+fn read(message: SqsMessage, now: SystemTime) -> QueueMessage {
     let age = age_of(&message, now);
     let mut attributes = message.message_attributes.unwrap_or_default();
     let client_id = attributes.remove(CLIENT_ID);
-    Message {
+    QueueMessage {
         body: message.body.unwrap_or_default(),
         client_id: client_id.and_then(|id| id.string_value),
         age,

@@ -12,8 +12,8 @@ use tokio_util::task::TaskTracker;
 use crate::backoff::Backoff;
 use crate::broker::Broker;
 
-use super::trouble::Trouble;
-use super::{CallError, Cause, LONG_POLL, Message, Queue};
+use super::failure_log::FailureLog;
+use super::{CallError, Cause, LONG_POLL, Queue, QueueMessage};
 
 /// As many messages as SQS gives out at once.
 const BATCH: usize = 10;
@@ -36,7 +36,7 @@ const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(500), Duration::
 
 /// The way in which a queue is served.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct QueueOptions {
     /// The name of the queue in the log.
     pub name: String,
     /// The number of messages that are handled at once.
@@ -47,23 +47,23 @@ pub struct Options {
 
 /// Serves the clients that write to one queue.
 #[derive(Debug)]
-pub struct Front<Q> {
+pub struct QueueFront<Q> {
     pub(super) queue: Q,
     pub(super) broker: Arc<Broker>,
-    pub(super) trouble: Trouble,
+    pub(super) failures: FailureLog,
     /// The last reply queue could be created.
     pub(super) are_reply_queues_created: AtomicBool,
     slots: Arc<Semaphore>,
     jitter: fn() -> f64,
 }
 
-impl<Q: Queue> Front<Q> {
+impl<Q: Queue> QueueFront<Q> {
     /// Serves nobody yet.
-    pub fn new(queue: Q, broker: Arc<Broker>, options: Options) -> Arc<Self> {
+    pub fn new(queue: Q, broker: Arc<Broker>, options: QueueOptions) -> Arc<Self> {
         Arc::new(Self {
             queue,
             broker,
-            trouble: Trouble::of(options.name),
+            failures: FailureLog::of(options.name),
             are_reply_queues_created: AtomicBool::new(false),
             slots: Arc::new(Semaphore::new(options.concurrency)),
             jitter: options.jitter,
@@ -74,7 +74,7 @@ impl<Q: Queue> Front<Q> {
     /// when all that were taken are handled.
     pub async fn serve(self: Arc<Self>, stop: CancellationToken) {
         let (handlers, helpers) = (TaskTracker::new(), TaskTracker::new());
-        let (mut is_open, mut failures) = (false, 0);
+        let (mut is_open, mut failed) = (false, 0);
         while let Some(slots) = stop.run_until_cancelled(self.free_slots()).await {
             let messages = tokio::select! {
                 messages = self.next_messages(&mut is_open, slots.len()) => messages,
@@ -82,10 +82,10 @@ impl<Q: Queue> Front<Q> {
             };
             match messages {
                 Ok(messages) => {
-                    if failures > 0 {
-                        self.trouble.over();
+                    if failed > 0 {
+                        self.failures.over();
                     }
-                    failures = 0;
+                    failed = 0;
                     if messages.len() == BATCH && helpers.len() < HELPERS {
                         helpers.spawn(Arc::clone(&self).help(handlers.clone(), stop.clone()));
                     }
@@ -93,11 +93,11 @@ impl<Q: Queue> Front<Q> {
                 }
                 Err(error) => {
                     drop(slots);
-                    self.trouble.report(&error, self.broker.metrics());
+                    self.failures.report(&error, self.broker.metrics());
                     // Somebody deleted it, then: it is created anew.
                     is_open &= error.cause != Cause::NoSuchQueue;
-                    failures += 1;
-                    let pause = sleep(PAUSES.delay(failures, (self.jitter)()));
+                    failed += 1;
+                    let pause = sleep(PAUSES.delay(failed, (self.jitter)()));
                     stop.run_until_cancelled(pause).await;
                 }
             }
@@ -129,7 +129,7 @@ impl<Q: Queue> Front<Q> {
     fn begin(
         self: &Arc<Self>,
         handlers: &TaskTracker,
-        messages: Vec<Message>,
+        messages: Vec<QueueMessage>,
         slots: Vec<OwnedSemaphorePermit>,
     ) {
         for (message, slot) in messages.into_iter().zip(slots) {
@@ -141,7 +141,7 @@ impl<Q: Queue> Front<Q> {
         &self,
         is_open: &mut bool,
         most: usize,
-    ) -> Result<Vec<Message>, CallError> {
+    ) -> Result<Vec<QueueMessage>, CallError> {
         if !*is_open {
             self.queue.open().await?;
             *is_open = true;
@@ -149,7 +149,7 @@ impl<Q: Queue> Front<Q> {
         self.receive(most).await
     }
 
-    async fn receive(&self, most: usize) -> Result<Vec<Message>, CallError> {
+    async fn receive(&self, most: usize) -> Result<Vec<QueueMessage>, CallError> {
         let hidden = self.broker.client_timeout() + HANDLING;
         self.queue.receive(most, hidden).await
     }
@@ -168,7 +168,7 @@ impl<Q: Queue> Front<Q> {
         slots
     }
 
-    async fn handle_in(self: Arc<Self>, slot: OwnedSemaphorePermit, message: Message) {
+    async fn handle_in(self: Arc<Self>, slot: OwnedSemaphorePermit, message: QueueMessage) {
         self.handle(message).await;
         drop(slot);
     }

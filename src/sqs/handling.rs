@@ -10,7 +10,9 @@ use crate::broker::{Caller, Origin, clock};
 use crate::metrics::labels::{Refusal, Rendezvous};
 use crate::rendezvous;
 
-use super::{CallError, Cause, ClientId, Front, InvalidClientId, Message, Queue, ReplyQueue};
+use super::{
+    CallError, Cause, ClientId, InvalidClientId, Queue, QueueFront, QueueMessage, ReplyQueue,
+};
 
 /// The largest poll that is read, in bytes, as with HTTP.
 const MOST_BYTES: usize = 100_000;
@@ -39,10 +41,10 @@ impl Undeliverable {
     }
 }
 
-impl<Q: Queue> Front<Q> {
+impl<Q: Queue> QueueFront<Q> {
     /// Answers the client and deletes its message. Dropped before that, it leaves
     /// the message to be seen again.
-    pub(super) async fn handle(&self, message: Message) {
+    pub(super) async fn handle(&self, message: QueueMessage) {
         let (broker, way) = (&self.broker, Rendezvous::Sqs);
         let now = clock::now();
         let caller = Caller {
@@ -128,7 +130,7 @@ impl<Q: Queue> Front<Q> {
 
     /// The result, if there is one; a failure is counted and logged.
     pub(super) fn noted<T>(&self, done: Result<T, CallError>) -> Option<T> {
-        done.inspect_err(|error| self.trouble.report(error, self.broker.metrics()))
+        done.inspect_err(|error| self.failures.report(error, self.broker.metrics()))
             .ok()
     }
 }

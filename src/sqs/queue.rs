@@ -23,7 +23,7 @@ pub trait Queue: Send + Sync + 'static {
         &self,
         most: usize,
         hidden: Duration,
-    ) -> impl Future<Output = Result<Vec<Message>, CallError>> + Send;
+    ) -> impl Future<Output = Result<Vec<QueueMessage>, CallError>> + Send;
 
     /// Deletes a message.
     fn delete(&self, receipt: &Receipt) -> impl Future<Output = Result<(), CallError>> + Send;
@@ -58,7 +58,7 @@ pub trait Queue: Send + Sync + 'static {
 }
 
 /// A message of a client's. `Debug` shows nothing of it.
-pub struct Message {
+pub struct QueueMessage {
     /// A client's poll, if it is what it should be.
     pub body: String,
     /// The attribute `ClientID`.
@@ -122,9 +122,9 @@ pub enum Cause {
     BadReply,
 }
 
-impl fmt::Debug for Message {
+impl fmt::Debug for QueueMessage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Message(..)")
+        formatter.write_str("QueueMessage(..)")
     }
 }
 

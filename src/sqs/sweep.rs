@@ -8,7 +8,7 @@ use futures_util::stream;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{CallError, Cause, Front, Queue, ReplyQueue};
+use super::{CallError, Cause, Queue, QueueFront, ReplyQueue};
 
 /// The interval at which all reply queues are looked at.
 const ROUND: Duration = Duration::from_secs(30);
@@ -21,7 +21,7 @@ const PACE: Duration = Duration::from_millis(10);
 /// time.
 const SIDE_BY_SIDE: usize = 8;
 
-impl<Q: Queue> Front<Q> {
+impl<Q: Queue> QueueFront<Q> {
     /// Deletes stale reply queues every 30 s until it is told to stop. One process
     /// in an account and region is enough.
     pub async fn sweep(self: Arc<Self>, stop: CancellationToken) {

@@ -86,13 +86,13 @@ impl AnswerStatus {
     pub fn encode(self) -> Vec<u8> {
         #[derive(Serialize)]
         #[serde(rename_all = "PascalCase")]
-        struct Body {
+        struct StatusBody {
             status: &'static str,
         }
         let status = match self {
             Self::Success => "success",
             Self::ClientGone => "client gone",
         };
-        json::encode(&Body { status }, 32)
+        json::encode(&StatusBody { status }, 32)
     }
 }

@@ -11,7 +11,7 @@ use super::session_description::SessionDescription;
 /// The worth of an address in a session description for telling where its sender is,
 /// the best first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
+enum AddressRank {
     /// Seen by a STUN server or a peer (`srflx`, `prflx`).
     Reflexive,
     /// An interface's own.
@@ -58,12 +58,12 @@ pub fn public_address(description: &SessionDescription) -> Option<IpAddr> {
 /// The address in a line
 /// `a=candidate:FOUNDATION COMPONENT TRANSPORT PRIORITY ADDRESS PORT typ TYPE`,
 /// unless it is that of a relay.
-fn ranked_address(line: &str) -> Option<(Rank, IpAddr)> {
+fn ranked_address(line: &str) -> Option<(AddressRank, IpAddr)> {
     let mut fields = candidate_fields(line)?;
     let address = fields.nth(4)?;
     let rank = match candidate_type(fields)? {
-        "srflx" | "prflx" => Rank::Reflexive,
-        "host" => Rank::Host,
+        "srflx" | "prflx" => AddressRank::Reflexive,
+        "host" => AddressRank::Host,
         _ => return None,
     };
     Some((rank, parse_public(address)?))

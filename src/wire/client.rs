@@ -81,17 +81,17 @@ impl ClientPoll {
 /// The JSON body that brings a client its answer.
 pub fn encode_answer(answer: &SessionDescription) -> Vec<u8> {
     #[derive(Serialize)]
-    struct Body<'a> {
+    struct AnswerBody<'a> {
         answer: &'a SessionDescription,
     }
-    json::encode(&Body { answer }, 16 + answer.literal_len())
+    json::encode(&AnswerBody { answer }, 16 + answer.literal_len())
 }
 
 /// The JSON body that tells a client why there is no answer.
 pub fn encode_error(error: &str) -> Vec<u8> {
     #[derive(Serialize)]
-    struct Body<'a> {
+    struct ErrorBody<'a> {
         error: &'a str,
     }
-    json::encode(&Body { error }, 16 + error.len())
+    json::encode(&ErrorBody { error }, 16 + error.len())
 }

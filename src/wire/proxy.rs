@@ -210,8 +210,8 @@ impl PollResponse {
         offer: &'a O,
         nat: &'static str,
         relay_url: &'a str,
-    ) -> Body<'a, O> {
-        Body {
+    ) -> ResponseBody<'a, O> {
+        ResponseBody {
             status,
             offer,
             nat,
@@ -223,7 +223,7 @@ impl PollResponse {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Body<'a, O> {
+struct ResponseBody<'a, O> {
     status: &'static str,
     offer: &'a O,
     #[serde(rename = "NAT")]

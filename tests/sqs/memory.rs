@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use snowflake_broker::broker::clock;
 use snowflake_broker::metrics::labels::QueueCall;
 use snowflake_broker::sqs::{
-    CallError, Cause, ClientId, LONG_POLL, Message, Queue, Receipt, ReplyQueue, ReplyQueues,
+    CallError, Cause, ClientId, LONG_POLL, Queue, QueueMessage, Receipt, ReplyQueue, ReplyQueues,
 };
 use tokio::time::sleep;
 
@@ -93,7 +93,7 @@ impl Memory {
         &self,
         most: usize,
         hidden: Duration,
-    ) -> Result<Vec<Message>, CallError> {
+    ) -> Result<Vec<QueueMessage>, CallError> {
         self.round_trip().await;
         let end = clock::now() + LONG_POLL;
         loop {
@@ -107,7 +107,7 @@ impl Memory {
 }
 
 impl State {
-    fn take(&mut self, most: usize, hidden: Duration) -> Option<Vec<Message>> {
+    fn take(&mut self, most: usize, hidden: Duration) -> Option<Vec<QueueMessage>> {
         let now = clock::now();
         let mut taken = Vec::new();
         for written in self.written.as_mut()? {
@@ -115,7 +115,7 @@ impl State {
                 self.receipts += 1;
                 written.hidden_until = now + hidden;
                 written.receipt = self.receipts.to_string();
-                taken.push(Message {
+                taken.push(QueueMessage {
                     body: written.body.clone(),
                     client_id: written.client_id.clone(),
                     age: now - written.sent,
@@ -135,7 +135,7 @@ impl Queue for Memory {
         })
     }
 
-    async fn receive(&self, most: usize, hidden: Duration) -> Result<Vec<Message>, CallError> {
+    async fn receive(&self, most: usize, hidden: Duration) -> Result<Vec<QueueMessage>, CallError> {
         self.state().receiving += 1;
         let taken = self.wait_for_messages(most, hidden).await;
         self.state().receiving -= 1;

@@ -7,22 +7,22 @@ use futures_util::future::join_all;
 use snowflake_broker::broker::clock;
 use snowflake_broker::matching::Settings;
 use snowflake_broker::metrics::labels::QueueCall;
-use snowflake_broker::sqs::{Cause, Front, LONG_POLL, Options};
+use snowflake_broker::sqs::{Cause, LONG_POLL, QueueFront, QueueOptions};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::front::Front as HttpFront;
+use crate::front::Front;
 use crate::memory::Memory;
 use crate::messages::{answer, client_poll, proxy_answer, proxy_poll};
 use crate::service::{Service as _, response};
 
-fn served(memory: &Memory, http: &HttpFront, concurrency: usize) -> CancellationToken {
-    let options = Options {
+fn served(memory: &Memory, http: &Front, concurrency: usize) -> CancellationToken {
+    let options = QueueOptions {
         name: "the queue".to_owned(),
         concurrency,
         jitter: || 0.5,
     };
-    let front = Front::new(memory.clone(), Arc::clone(&http.broker), options);
+    let front = QueueFront::new(memory.clone(), Arc::clone(&http.broker), options);
     let stop = CancellationToken::new();
     tokio::spawn(front.serve(stop.clone()));
     stop
@@ -36,7 +36,7 @@ fn calls(memory: &Memory, call: QueueCall) -> usize {
 /// On moto it is in `program`, where moto's own time is in the way.
 #[tokio::test(start_paused = true)]
 async fn two_hundred_clients_at_once_with_proxies_that_take_three_seconds() {
-    let (memory, http) = (Memory::default(), HttpFront::new(Settings::default()));
+    let (memory, http) = (Memory::default(), Front::new(Settings::default()));
     let _stop = served(&memory, &http, 256);
     // Who waits for 2 s is offered to a second one.
     let proxies = join_all((0..400).map(|number| {
@@ -71,7 +71,7 @@ async fn two_hundred_clients_at_once_with_proxies_that_take_three_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_is_down_is_asked_ever_less_and_then_served_again() {
-    let (memory, http) = (Memory::default(), HttpFront::new(Settings::default()));
+    let (memory, http) = (Memory::default(), Front::new(Settings::default()));
     memory.state().outage = Some(Cause::Unreachable("nobody".to_owned()));
     let _stop = served(&memory, &http, 16);
     sleep(Duration::from_mins(5)).await;
@@ -91,7 +91,7 @@ async fn a_service_that_is_down_is_asked_ever_less_and_then_served_again() {
 
 #[tokio::test(start_paused = true)]
 async fn no_more_messages_are_taken_than_may_be_handled() {
-    let (memory, http) = (Memory::default(), HttpFront::new(Settings::default()));
+    let (memory, http) = (Memory::default(), Front::new(Settings::default()));
     let _stop = served(&memory, &http, 12);
     for client in 0..30 {
         let poll = client_poll("x", "open");
@@ -110,7 +110,7 @@ async fn no_more_messages_are_taken_than_may_be_handled() {
 /// One call that brings ten after another would take two seconds.
 #[tokio::test(start_paused = true)]
 async fn several_calls_wait_for_messages_while_there_are_many() {
-    let (memory, http) = (Memory::default(), HttpFront::new(Settings::default()));
+    let (memory, http) = (Memory::default(), Front::new(Settings::default()));
     for client in 0..200 {
         let poll = client_poll("x", "open");
         memory.write(Some(&format!("c{client}")), &poll).await;
@@ -127,7 +127,7 @@ async fn several_calls_wait_for_messages_while_there_are_many() {
 
 #[tokio::test(start_paused = true)]
 async fn a_proxy_is_asked_while_the_reply_queue_is_created() {
-    let (memory, http) = (Memory::default(), HttpFront::new(Settings::default()));
+    let (memory, http) = (Memory::default(), Front::new(Settings::default()));
     let _stop = served(&memory, &http, 16);
     // Once there was one, the next is expected to come.
     memory.write(Some("before"), "1.0\n{}").await;
@@ -147,7 +147,7 @@ async fn a_proxy_is_asked_while_the_reply_queue_is_created() {
 
 #[tokio::test(start_paused = true)]
 async fn who_has_no_reply_queue_is_left_until_it_is_too_old() {
-    let (memory, http) = (Memory::default(), HttpFront::new(Settings::default()));
+    let (memory, http) = (Memory::default(), Front::new(Settings::default()));
     memory.state().no_reply_queues = true;
     let _stop = served(&memory, &http, 16);
     let poll = client_poll("x", "open");

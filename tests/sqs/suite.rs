@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use snowflake_broker::matching::Settings;
-use snowflake_broker::sqs::{Cause, ClientId, Front, LONG_POLL, Options, Queue};
+use snowflake_broker::sqs::{Cause, ClientId, LONG_POLL, Queue, QueueFront, QueueOptions};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::front::Front as HttpFront;
+use crate::front::Front;
 use crate::memory::Memory;
 use crate::messages::{answer, client_poll, proxy_answer, proxy_poll};
 use crate::moto::{self, Moto};
@@ -60,7 +60,7 @@ suite! {
 
 /// A broker that serves a queue, and proxies over HTTP.
 struct Scene {
-    http: Arc<HttpFront>,
+    http: Arc<Front>,
     stop: CancellationToken,
     served: JoinHandle<()>,
 }
@@ -71,13 +71,13 @@ impl Scene {
     }
 
     fn with(service: &impl Service, settings: Settings) -> Self {
-        let http = Arc::new(HttpFront::new(settings));
-        let options = Options {
+        let http = Arc::new(Front::new(settings));
+        let options = QueueOptions {
             name: "the queue".to_owned(),
             concurrency: 16,
             jitter: || 0.0,
         };
-        let front = Front::new(service.queue(), Arc::clone(&http.broker), options);
+        let front = QueueFront::new(service.queue(), Arc::clone(&http.broker), options);
         let stop = CancellationToken::new();
         let served = tokio::spawn(front.serve(stop.clone()));
         Self { http, stop, served }

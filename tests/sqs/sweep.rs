@@ -7,11 +7,11 @@ use std::time::Duration;
 use snowflake_broker::broker::clock;
 use snowflake_broker::matching::Settings;
 use snowflake_broker::metrics::labels::QueueCall;
-use snowflake_broker::sqs::{Cause, Front, Options, Queue as _, ReplyQueue};
+use snowflake_broker::sqs::{Cause, Queue as _, QueueFront, QueueOptions, ReplyQueue};
 use tokio::time::{advance, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::front::Front as HttpFront;
+use crate::front::Front;
 use crate::memory::{Memory, Replies};
 
 const SWEPT: &str = "snowflake_broker_sqs_reply_queues_swept_total";
@@ -19,20 +19,20 @@ const FAILED: &str = "snowflake_broker_sqs_call_failures_total";
 
 struct Sweep {
     memory: Memory,
-    http: HttpFront,
-    front: Arc<Front<Memory>>,
+    http: Front,
+    front: Arc<QueueFront<Memory>>,
 }
 
 impl Sweep {
     async fn new() -> Self {
         let memory = Memory::default();
-        let http = HttpFront::new(Settings::default());
-        let options = Options {
+        let http = Front::new(Settings::default());
+        let options = QueueOptions {
             name: "the queue".to_owned(),
             concurrency: 1,
             jitter: || 0.5,
         };
-        let front = Front::new(memory.clone(), Arc::clone(&http.broker), options);
+        let front = QueueFront::new(memory.clone(), Arc::clone(&http.broker), options);
         // So that something can be old.
         advance(Duration::from_hours(1)).await;
         Self {

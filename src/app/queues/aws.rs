@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::random;
 use crate::broker::Broker;
 use crate::sqs::aws::AwsQueue;
-use crate::sqs::{Front, Options, QueueSettings, Settings};
+use crate::sqs::{QueueFront, QueueOptions, QueueSettings, Settings};
 
 /// The pause before a region that nobody has set is looked for again.
 const PAUSE: Duration = Duration::from_mins(1);
@@ -93,13 +93,13 @@ impl Service {
         let Some(client) = stop.run_until_cancelled(self.client()).await else {
             return;
         };
-        let options = Options {
+        let options = QueueOptions {
             name: self.queue.to_string(),
             concurrency: self.concurrency,
             jitter: random::fraction,
         };
         let queue = AwsQueue::new(client, self.queue.name.clone());
-        let front = Front::new(queue, broker, options);
+        let front = QueueFront::new(queue, broker, options);
         tracing::info!(sweep = self.sweeps, "sqs: {}: serving", self.queue);
         let sweep = async {
             if self.sweeps {

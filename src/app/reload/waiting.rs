@@ -71,7 +71,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::http::operator::Listen;
+    use crate::http::operator::OperatorListen;
 
     #[test]
     fn what_changed_is_named_unless_it_is_in_force() {
@@ -85,7 +85,7 @@ mod tests {
         new.telemetry.unsafe_logging = true;
         new.telemetry.log_level = "debug".to_owned();
         new.matching.max_attempts = 3;
-        new.operator.listen = Listen::At(Vec::new());
+        new.operator.listen = OperatorListen::At(Vec::new());
         new.operator.networks = vec!["192.0.2.0/24".parse().unwrap()];
         new.poll_interval.filepath = Some("intervals.json".into());
         let expected = [

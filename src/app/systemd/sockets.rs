@@ -227,7 +227,7 @@ fn is_default(name: &str) -> bool {
 mod tests {
     use super::{ACME, ADMIN, FEDERATION, HTTP, OPERATOR, instead, purposes};
     use crate::config::Config;
-    use crate::http::operator::Listen;
+    use crate::http::operator::OperatorListen;
     use crate::listener::SOCKETS;
 
     #[test]
@@ -248,7 +248,7 @@ mod tests {
         config.acme.http_addr = String::new();
         config.admin.listen = vec!["off".to_owned()];
         config.federation.listen = None;
-        config.operator.listen = Listen::At(Vec::new());
+        config.operator.listen = OperatorListen::At(Vec::new());
         for (name, why) in [
             (ACME, "as acme.http_addr is empty: restart"),
             (ADMIN, "as admin.listen is off: take it out"),

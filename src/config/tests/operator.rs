@@ -5,7 +5,7 @@ use std::io::Write as _;
 use tempfile::NamedTempFile;
 
 use super::*;
-use crate::http::operator::Listen;
+use crate::http::operator::OperatorListen;
 
 fn listening(addresses: &str) -> Result<Loaded, String> {
     let variables = [
@@ -15,8 +15,8 @@ fn listening(addresses: &str) -> Result<Loaded, String> {
     load(&in_the_clear(&variables, vec![])).map_err(|error| error.to_string())
 }
 
-fn at(addresses: &[&str]) -> Listen {
-    Listen::At(addresses.iter().map(|&addr| addr.to_owned()).collect())
+fn at(addresses: &[&str]) -> OperatorListen {
+    OperatorListen::At(addresses.iter().map(|&addr| addr.to_owned()).collect())
 }
 
 #[test]

@@ -15,13 +15,13 @@ const PERIOD: Duration = Duration::from_mins(1);
 
 /// The log of failed calls, limited by kind of call.
 #[derive(Debug)]
-pub(super) struct Trouble {
+pub(super) struct FailureLog {
     /// The name of the queue, with its profile.
     name: String,
     limits: [LogLimit; QueueCall::ALL.len()],
 }
 
-impl Trouble {
+impl FailureLog {
     pub(super) fn of(name: String) -> Self {
         let limits = QueueCall::ALL.map(|call| {
             let gist = format!("sqs: {name}: failed calls of {call}").into();
