@@ -15,14 +15,18 @@ use tokio::time::{sleep, timeout};
 
 pub use error::InvalidEndpoint;
 
+use crate::backoff::Backoff;
+
 use self::error::SendError;
 use self::grpc::Grpc;
 use self::http::Http;
 use super::pairs;
 use super::settings::{Protocol, Settings};
 
-/// Pauses before the second try and before the third.
-const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
+/// The tries after the first.
+const RETRIES: u32 = 2;
+/// The delays before them, without jitter: few brokers share a collector.
+const PAUSES: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(2));
 
 /// Traces or metrics.
 #[derive(Clone, Copy, Debug)]
@@ -100,9 +104,9 @@ impl Transport {
         M: Message + Clone + 'static,
         R: Message + Default + 'static,
     {
-        for pause in PAUSES {
+        for failures in 1..=RETRIES {
             match self.send_once(message).await {
-                Err(error) if error.may_pass() => sleep(pause).await,
+                Err(error) if error.may_pass() => sleep(PAUSES.delay(failures, 0.0)).await,
                 done => return done,
             }
         }
