@@ -23,7 +23,6 @@ pub(super) use socket::{check, open, warning};
 
 use socket::{Socket, SocketFile};
 
-
 /// The administration, while it listens.
 #[derive(Debug)]
 pub(super) struct Admin {

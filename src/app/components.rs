@@ -23,7 +23,7 @@ use super::locks::Locks;
 use super::otel::Exports;
 use super::persistence::{self, MetricsPersistence};
 use super::reload::Known;
-use super::{accounts, admin, exposed, federation, queues, random, reload};
+use super::{accounts, admin, entropy, exposed, federation, queues, reload};
 
 /// Everything that the configuration and the files that it names say, read and checked.
 pub(super) struct Readings {
@@ -138,12 +138,12 @@ impl Components {
             matching,
             known.knowledge,
             Arc::clone(&metrics),
-            random::seed()?,
+            entropy::seed()?,
         );
         if !config.geoip.disable {
             metrics.await_countries();
         }
-        let limits = Limits::new(config.limits.clone(), random::bytes()?.into());
+        let limits = Limits::new(config.limits.clone(), entropy::bytes()?.into());
         let peers = Peers::new(&metrics)?;
         let broker = broker
             .limited(limits)

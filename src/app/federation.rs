@@ -25,7 +25,7 @@ use crate::tls::mutual::{self, Clients};
 use super::files::{read_file, read_pair};
 use super::listen::cannot_listen;
 use super::systemd::sockets::{self, Inherited, Sockets};
-use super::{health, random};
+use super::{entropy, health};
 
 use dialer::Dialer;
 
@@ -102,7 +102,7 @@ impl Peers {
     pub(super) fn new(metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
         let dialer = Arc::new(Dialer::default());
         let dial = Arc::clone(&dialer);
-        let federation = Federation::new(dial, Arc::clone(metrics), random::seed()?);
+        let federation = Federation::new(dial, Arc::clone(metrics), entropy::seed()?);
         let auth = PeerAuth::new(BTreeSet::new(), None, Arc::clone(metrics));
         Ok(Self {
             federation: Arc::new(federation),

@@ -12,13 +12,13 @@ use crate::broker::{Broker, clock};
 use crate::causes::with_causes;
 use crate::telemetry::otel::{Clocks, Instance, Otel, OtelError, Settings};
 
+use super::entropy;
 use super::process_metrics::process_figures;
-use super::random;
 
 fn start(settings: &Settings) -> anyhow::Result<(Otel, Vec<OtelError>)> {
     let instance = Instance {
         version: env!("CARGO_PKG_VERSION"),
-        random: random::bytes()?,
+        random: entropy::bytes()?,
     };
     let clocks = Clocks {
         monotonic: clock::now,

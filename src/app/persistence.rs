@@ -23,7 +23,7 @@ use crate::metrics::distinct_ips::WindowKey;
 use crate::metrics::{Metrics, Settings, published_log, schedule};
 use crate::telemetry::{Kind, LogLimit};
 
-use super::random;
+use super::entropy;
 
 use atomic_file::AppendedFile;
 use ip_counts::IpCounts;
@@ -287,5 +287,5 @@ fn log(settings: &Settings) -> Option<AppendedFile> {
 
 /// A key for hashes of addresses, which nobody knows and nothing keeps.
 pub(super) fn random_key() -> anyhow::Result<WindowKey> {
-    random::bytes().map(WindowKey::from)
+    entropy::bytes().map(WindowKey::from)
 }

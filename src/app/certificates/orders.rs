@@ -10,9 +10,9 @@ use tokio::time::{sleep, timeout};
 
 use super::cache::{Cache, SavedCertificate};
 use super::store::{CertStore, timestamp, valid_until};
+use crate::app::entropy;
 use crate::app::files::read_file;
 use crate::app::listen::cannot_listen;
-use crate::app::random;
 use crate::broker::clock;
 use crate::config::WITHOUT_HTTP_01;
 use crate::listener;
@@ -108,7 +108,7 @@ impl Orders {
         }
         let validity = certificate.validity();
         self.store.set(certificate);
-        fits.then(|| renewal_time(validity, random::fraction()))
+        fits.then(|| renewal_time(validity, entropy::jitter()))
     }
 
     /// Orders a certificate whenever one is due.
@@ -152,7 +152,7 @@ impl Orders {
                 progress.failures = 0;
                 progress.unsaved = Some(saved);
                 self.save(progress).await;
-                progress.due = Some(renewal_time(validity, random::fraction()));
+                progress.due = Some(renewal_time(validity, entropy::jitter()));
                 sleep(LOOK_INTERVAL).await;
             }
             Err(error) => self.fail(progress, error).await,
@@ -172,7 +172,7 @@ impl Orders {
             self.cache.forget_account();
         }
         progress.failures = progress.failures.saturating_add(1);
-        let delay = RETRIES.delay(progress.failures, random::fraction());
+        let delay = RETRIES.delay(progress.failures, entropy::jitter());
         let again = timestamp(clock::wall_clock() + delay);
         let error = anyhow!(error);
         tracing::error!(again, "there is no new certificate: {error:#}");

@@ -20,7 +20,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::random;
+use crate::app::entropy;
 use crate::broker::Broker;
 use crate::sqs::aws::AwsQueue;
 use crate::sqs::{QueueFront, QueueOptions, QueueSettings, Settings};
@@ -96,7 +96,7 @@ impl Service {
         let options = QueueOptions {
             name: self.queue.to_string(),
             concurrency: self.concurrency,
-            jitter: random::fraction,
+            jitter: entropy::jitter,
         };
         let queue = AwsQueue::new(client, self.queue.name.clone());
         let front = QueueFront::new(queue, broker, options);

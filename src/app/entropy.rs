@@ -1,4 +1,4 @@
-//! Chance, for whoever is given it as a parameter.
+//! Random numbers of the operating system, for all who take them as parameters.
 
 use anyhow::Context as _;
 
@@ -7,7 +7,7 @@ pub(super) fn bytes() -> anyhow::Result<[u8; 16]> {
     filled()
 }
 
-/// Something for a generator of random numbers to begin with.
+/// A seed for a generator of random numbers.
 pub(super) fn seed() -> anyhow::Result<u64> {
     filled().map(u64::from_ne_bytes)
 }
@@ -20,7 +20,7 @@ fn filled<const N: usize>() -> anyhow::Result<[u8; N]> {
 }
 
 /// A number from 0 to 1 for spreading what many would do at the same time.
-pub(super) fn fraction() -> f64 {
+pub(super) fn jitter() -> f64 {
     let random = bytes().map_or(u32::MAX / 2, |[a, b, c, d, ..]| {
         u32::from_ne_bytes([a, b, c, d])
     });
