@@ -38,8 +38,8 @@ fn check_6to4(geoip: &GeoIp, content: &[u8]) {
 /// another way than the code under test reads them.
 fn check_lines(geoip: &GeoIp, content: &[u8]) {
     let text = str::from_utf8(content).expect("text");
-    let lines = text.lines();
-    let lines: Vec<&str> = lines
+    let lines: Vec<&str> = text
+        .lines()
         .filter(|line| !line.starts_with('#') && !line.starts_with(SIX_TO_FOUR))
         .collect();
     assert!(lines.len() > 100_000, "only {} lines", lines.len());

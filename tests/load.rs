@@ -29,8 +29,10 @@ async fn load(arguments: &[&str]) -> (Option<i32>, Value) {
         .args(["--proxies=40", "--clients=10"])
         .args(arguments)
         .kill_on_drop(true);
-    let output = timeout(LONG_ENOUGH, command.output()).await;
-    let output = output.unwrap().unwrap();
+    let output = timeout(LONG_ENOUGH, command.output())
+        .await
+        .unwrap()
+        .unwrap();
     let report = serde_json::from_slice(&output.stdout);
     let report = report.unwrap_or_else(|_| panic!("no report: {output:?}"));
     (output.status.code(), report)
@@ -106,8 +108,8 @@ async fn clients_come_at_a_rate_to_proxies_that_are_slow_or_silent() {
     // A client that meets two silent proxies times out.
     let more = ["client_timed_out", "answer_withheld", "answer_client_gone"];
     let report = load_broker(&arguments, &[&MATCHES[..], &more].concat()).await;
-    let clients = ["client_matched", "client_timed_out"];
-    let clients = clients.map(|outcome| count(&report["broker"][0], outcome));
+    let clients =
+        ["client_matched", "client_timed_out"].map(|outcome| count(&report["broker"][0], outcome));
     assert_eq!(clients.iter().sum::<u64>(), 28, "{report:#}");
 }
 
@@ -137,8 +139,10 @@ async fn polls_and_clients_come_as_over_a_day() {
         counts.map(|count| count.as_u64().unwrap()).sum::<u64>()
     };
     // As many in all as at the mean rate.
-    let clients = ["client_matched", "client_timed_out"].map(|outcome| count(run, outcome));
-    let clients: u64 = clients.iter().sum();
+    let clients: u64 = ["client_matched", "client_timed_out"]
+        .map(|outcome| count(run, outcome))
+        .iter()
+        .sum();
     assert!((70..=71).contains(&clients), "{report:#}");
     assert!(sum("client_matched") <= count(run, "client_matched"));
     assert!(sum("poll_matched") <= count(run, "poll_matched"));
@@ -177,8 +181,10 @@ async fn borrowed_matches_are_answered_as_own_ones_are() {
         .args(["--broker", BROKER, "--proxies=20", "--rate=20"])
         .args(["--round=1s", "--rounds=1", "--peers=2", "--idle=1s"])
         .kill_on_drop(true);
-    let output = timeout(LONG_ENOUGH, command.output()).await;
-    let output = output.unwrap().unwrap();
+    let output = timeout(LONG_ENOUGH, command.output())
+        .await
+        .unwrap()
+        .unwrap();
     assert!(output.status.success(), "{output:?}");
     let table = String::from_utf8(output.stdout).unwrap();
     for row in ["own       20        0", "borrowed  20        0", "2 peers"] {

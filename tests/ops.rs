@@ -123,8 +123,9 @@ async fn prometheus_reads_a_busy_broker_and_the_dashboard_shows_it() {
     let broker = BusyBroker::start(scratch.path()).await.unwrap();
     let rules = ops("prometheus/alerts.yml");
     let scrape = broker.scrape_config();
-    let prometheus = Prometheus::start(scratch.path(), &scrape, &rules);
-    let prometheus = prometheus.await.unwrap();
+    let prometheus = Prometheus::start(scratch.path(), &scrape, &rules)
+        .await
+        .unwrap();
     // Rates are seen only of what happens between two scrapes.
     holds(&prometheus, "sum(up) == 2").await.unwrap();
     broker.be_busy().await.unwrap();

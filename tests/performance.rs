@@ -49,8 +49,10 @@ async fn run(command: &str, folder: &Path) {
         .current_dir(folder)
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    let output = timeout(LONG_ENOUGH, shell.output()).await;
-    let output = output.expect("a command hangs").unwrap();
+    let output = timeout(LONG_ENOUGH, shell.output())
+        .await
+        .expect("a command hangs")
+        .unwrap();
     assert!(output.status.success(), "{command}: {output:?}");
 }
 
@@ -68,8 +70,9 @@ fn copy(figures: &[PathBuf]) -> TempDir {
 
 /// The files beside the page of this kind.
 fn files(extension: &str) -> Vec<PathBuf> {
-    let files = fs::read_dir(repository().join(FIGURES)).unwrap();
-    let files = files.map(|file| file.unwrap().path());
+    let files = fs::read_dir(repository().join(FIGURES))
+        .unwrap()
+        .map(|file| file.unwrap().path());
     files
         .filter(|file| file.extension().is_some_and(|found| found == extension))
         .collect()

@@ -94,8 +94,10 @@ async fn not_where_it_never_could() {
 }
 
 async fn expect_failure(command: &mut Command, code: i32, reason: &str) {
-    let output = timeout(LONG_ENOUGH, command.output()).await;
-    let output = output.expect("it does not end").unwrap();
+    let output = timeout(LONG_ENOUGH, command.output())
+        .await
+        .expect("it does not end")
+        .unwrap();
     let log = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{log}");
     assert!(log.lines().last().unwrap().starts_with(reason), "{log}");

@@ -18,8 +18,10 @@ impl Connection {
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> (StatusCode, String) {
-        let request = Request::get(path).header("Host", "broker.example");
-        let request = request.body(Empty::new()).unwrap();
+        let request = Request::get(path)
+            .header("Host", "broker.example")
+            .body(Empty::new())
+            .unwrap();
         let response = self.0.send_request(request).await.unwrap();
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();

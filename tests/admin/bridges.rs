@@ -139,8 +139,11 @@ async fn is_one_of(
 ) -> usize {
     let mut reads = 0;
     while !stopping.is_cancelled() {
-        let listed = client.list_bridges(ListBridgesRequest::default()).await;
-        let listed = listed.unwrap().into_inner();
+        let listed = client
+            .list_bridges(ListBridgesRequest::default())
+            .await
+            .unwrap()
+            .into_inner();
         let which = etags.iter().position(|etag| *etag == listed.etag).unwrap();
         assert!(listed.bridges == lists[which], "{listed:?}");
         reads += 1;

@@ -110,8 +110,10 @@ impl Setup {
 
     /// The exit code and the last line of one that does not start.
     pub(crate) async fn failure(&self) -> (i32, String) {
-        let status = timeout(FOREVER, self.command().status());
-        let status = status.await.expect("it does not end").unwrap();
+        let status = timeout(FOREVER, self.command().status())
+            .await
+            .expect("it does not end")
+            .unwrap();
         let log = fs::read_to_string(self.path("log")).unwrap();
         let last = log.lines().last().unwrap_or_default().to_owned();
         (status.code().unwrap(), last)

@@ -19,8 +19,10 @@ use crate::{FOREVER, unpacked};
 
 /// Runs a program to its end, which has to be a good one; what it prints.
 async fn printed(command: &mut Command) -> String {
-    let output = timeout(FOREVER, command.kill_on_drop(true).output()).await;
-    let output = output.expect("it hangs").unwrap();
+    let output = timeout(FOREVER, command.kill_on_drop(true).output())
+        .await
+        .expect("it hangs")
+        .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     String::from_utf8(output.stdout).unwrap()

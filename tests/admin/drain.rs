@@ -178,8 +178,14 @@ async fn a_drain_that_was_taken_back_does_not_come_after_all() {
             nanos: 200_000_000,
         }),
     };
-    let statuses = client.watch_status(watching).await.unwrap().into_inner();
-    let statuses: Vec<_> = statuses.take(8).collect().await;
+    let statuses: Vec<_> = client
+        .watch_status(watching)
+        .await
+        .unwrap()
+        .into_inner()
+        .take(8)
+        .collect()
+        .await;
     for status in statuses {
         assert_eq!(status.unwrap().state(), State::Serving);
     }

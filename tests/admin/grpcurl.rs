@@ -114,8 +114,9 @@ fn succeeded(output: Output) -> Result<String, Failure> {
     let text = text + &String::from_utf8(output.stderr).unwrap();
     let code = text.split_once("Code: ").map(|(_, rest)| rest);
     // Reflection fails in other words.
-    let code = code.or_else(|| text.split_once("code = ").map(|(_, rest)| rest));
-    let code = code.map(|rest| rest.chars().take_while(|c| c.is_alphabetic()).collect());
+    let code = code
+        .or_else(|| text.split_once("code = ").map(|(_, rest)| rest))
+        .map(|rest| rest.chars().take_while(|c| c.is_alphabetic()).collect());
     Err(Failure {
         code: code.unwrap_or_default(),
         text,
@@ -156,11 +157,11 @@ async fn call_everything(grpcurl: &Grpcurl) {
     ];
     assert!(services.iter().eq(expected.iter()), "{services:?}");
 
-    let methods = grpcurl.lines(&["list", SERVICE]).await.unwrap();
-    let methods = methods
+    let listed = grpcurl.lines(&["list", SERVICE]).await.unwrap();
+    let methods: Vec<&str> = listed
         .iter()
-        .map(|method| method.rsplit_once('.').unwrap().1);
-    let methods: Vec<&str> = methods.collect();
+        .map(|method| method.rsplit_once('.').unwrap().1)
+        .collect();
     let written: BTreeSet<&str> = rpcs::all().iter().map(|rpc| rpc.name).collect();
     assert!(written.iter().eq(&methods), "{methods:?}");
     for method in methods {
@@ -171,8 +172,7 @@ async fn call_everything(grpcurl: &Grpcurl) {
             assert!(statuses[1].pointer("/observeTime").is_some());
             continue;
         }
-        let response = grpcurl.call(method, request).await;
-        let response = response.unwrap();
+        let response = grpcurl.call(method, request).await.unwrap();
         let has_field = field(method).is_none_or(|field| response.pointer(field).is_some());
         assert!(has_field, "{method}: {response:#}");
     }
@@ -215,8 +215,10 @@ async fn both_versions_of_reflection_answer() {
         let method = format!("grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
         let request = r#"{"list_services": ""}"#;
         let response = broker.grpcurl().call_of(&method, request).await.unwrap();
-        let services = response["listServicesResponse"]["service"].as_array();
-        let services = services.unwrap().iter();
+        let services = response["listServicesResponse"]["service"]
+            .as_array()
+            .unwrap()
+            .iter();
         assert!(services.clone().any(|service| service["name"] == SERVICE));
     }
 }

@@ -32,8 +32,9 @@ async fn a_log_filter_holds_for_its_time() {
     assert!(!logs().await);
     let set = client
         .set_log_filter(filter("info", Some(seconds(2))))
-        .await;
-    let set = set.unwrap().into_inner();
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(set.filter, "info");
     assert!(set.expire_time.is_some());
     let shown = ("\"info\"".to_owned(), "admin".to_owned());

@@ -31,8 +31,10 @@ async fn calls_watches_and_gives_up(modules: PathBuf) {
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("LD_LIBRARY_PATH", libraries())
         .kill_on_drop(true);
-    let output = timeout(FOREVER, command.output()).await;
-    let output = output.expect("Python hangs").unwrap();
+    let output = timeout(FOREVER, command.output())
+        .await
+        .expect("Python hangs")
+        .unwrap();
     assert!(
         output.status.success(),
         "{}",

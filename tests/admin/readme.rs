@@ -82,8 +82,10 @@ async fn the_calls_do_what_is_printed() {
         .env("SNOWFLAKE_BROKER_MATCHING__DRAIN_GRACE", "0")
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    let output = timeout(FOREVER, unshare.output()).await;
-    let output = output.expect("a command hangs").unwrap();
+    let output = timeout(FOREVER, unshare.output())
+        .await
+        .expect("a command hangs")
+        .unwrap();
     assert!(
         output.status.success(),
         "{}",

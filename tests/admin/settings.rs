@@ -72,8 +72,10 @@ async fn settings(broker: &Broker, prefix: &str) -> Vec<Setting> {
 /// The value of a key, and where it is from.
 pub(crate) async fn setting(broker: &Broker, key: &str) -> (String, String) {
     let settings = settings(broker, key).await;
-    let setting = settings.into_iter().find(|setting| setting.key == key);
-    let setting = setting.unwrap();
+    let setting = settings
+        .into_iter()
+        .find(|setting| setting.key == key)
+        .unwrap();
     (setting.value, setting.source)
 }
 
@@ -140,8 +142,13 @@ async fn proxies_are_told_the_intervals_that_are_set() {
 async fn the_intervals_in_force_are_told() {
     let adaptive = "[poll_interval]\nmode = \"adaptive\"\nfloor = \"30s\"\nceiling = \"30s\"\n";
     let broker = Broker::start(adaptive).await;
-    let status = broker.client().await.get_status(GetStatusRequest {}).await;
-    let status = status.unwrap().into_inner();
+    let status = broker
+        .client()
+        .await
+        .get_status(GetStatusRequest {})
+        .await
+        .unwrap()
+        .into_inner();
     let shown: Vec<_> = status
         .poll_intervals
         .iter()

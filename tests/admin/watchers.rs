@@ -42,8 +42,11 @@ async fn watch(broker: &Broker) -> Streaming<BrokerStatus> {
 async fn takes(statuses: &mut Streaming<BrokerStatus>, count: usize) {
     let mut before = None;
     for _ in 0..count {
-        let status = timeout(FOREVER, statuses.next()).await;
-        let status = status.expect("nothing comes").unwrap().unwrap();
+        let status = timeout(FOREVER, statuses.next())
+            .await
+            .expect("nothing comes")
+            .unwrap()
+            .unwrap();
         let time = status.observe_time.unwrap();
         let time = (time.seconds, time.nanos);
         assert!(before < Some(time), "an old status");

@@ -163,8 +163,10 @@ pub(crate) struct Said {
 
 /// Runs a command to its end.
 pub(crate) async fn run(command: &mut Command) -> Said {
-    let output = timeout(FOREVER, command.output()).await;
-    let output = output.expect("it does not end").unwrap();
+    let output = timeout(FOREVER, command.output())
+        .await
+        .expect("it does not end")
+        .unwrap();
     Said {
         code: output.status.code().unwrap(),
         stdout: String::from_utf8(output.stdout).unwrap(),

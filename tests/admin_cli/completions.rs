@@ -68,8 +68,9 @@ async fn script(shell: &str, name: &str) -> TempDir {
 
 /// The folders of libraries that were unpacked, and no other variables.
 fn unpacked_shell(path: &str) -> Command {
-    let folders = fs::read_dir(unpacked::file("usr/lib")).unwrap();
-    let folders = folders.map(|entry| entry.unwrap().path());
+    let folders = fs::read_dir(unpacked::file("usr/lib"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let libraries = std::env::join_paths(folders).unwrap();
     let mut shell = Command::new(unpacked::file(path));
     shell.env_clear().env("LD_LIBRARY_PATH", libraries);

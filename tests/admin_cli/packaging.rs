@@ -50,8 +50,10 @@ async fn check(page: &str) {
     let mut groff = Command::new("groff");
     let groff = groff
         .args(["-man", "-Tutf8", "-ww", "-z"])
-        .stdin(Stdio::piped());
-    let groff = groff.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
     let mut groff = groff.expect("groff is missing: run tests/run once");
     let mut stdin = groff.stdin.take().unwrap();
     stdin.write_all(page.as_bytes()).await.unwrap();

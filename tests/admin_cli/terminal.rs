@@ -78,8 +78,9 @@ impl Terminal {
             while !what(self.seen.lock().unwrap().screen.screen()) {
                 sleep(Duration::from_millis(10)).await;
             }
-        });
-        let is_so = is_so.await.is_ok();
+        })
+        .await
+        .is_ok();
         assert!(is_so, "it shows\n{}", self.contents());
     }
 

@@ -156,8 +156,10 @@ async fn a_broker_that_stops_ends_the_watch() {
 
     let broker = i32::try_from(broker.child.id().unwrap()).unwrap();
     kill_process(Pid::from_raw(broker).unwrap(), Signal::TERM).unwrap();
-    let output = timeout(FOREVER, watch.wait_with_output()).await;
-    let output = output.expect("it does not end").unwrap();
+    let output = timeout(FOREVER, watch.wait_with_output())
+        .await
+        .expect("it does not end")
+        .unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8(output.stderr).unwrap(), ENDED);
 }

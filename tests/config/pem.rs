@@ -67,8 +67,9 @@ fn valid(from: i32, until: i32) -> Ran {
 /// the secret.
 #[track_caller]
 fn refused(ran: &Ran, beginning: &str, secret: &str) {
-    let lines = ran.stderr.lines();
-    let lines: Vec<&str> = lines
+    let lines: Vec<&str> = ran
+        .stderr
+        .lines()
         .filter(|line| !line.starts_with("warning: "))
         .collect();
     assert_eq!((ran.code, lines.len()), (2, 1), "{}", ran.stderr);

@@ -129,8 +129,11 @@ impl Setup {
         let log = self.path(&format!("log-{}", addr.port()));
         let logged = Stdio::from(File::create(&log).unwrap());
         let stderr = self.stderr.take().unwrap_or(logged);
-        let words = self.wrapper.iter().map(String::as_str);
-        let mut words = words.chain([env!("CARGO_BIN_EXE_snowflake-broker")]);
+        let mut words = self
+            .wrapper
+            .iter()
+            .map(String::as_str)
+            .chain([env!("CARGO_BIN_EXE_snowflake-broker")]);
         let mut command = Command::new(words.next().unwrap());
         command
             .args(words)
@@ -300,8 +303,10 @@ impl Broker {
     /// The same without a log.
     pub(crate) async fn end(mut self) -> Setup {
         self.send(Signal::TERM);
-        let status = timeout(FOREVER, self.child.wait()).await;
-        let status = status.expect("it does not end").unwrap();
+        let status = timeout(FOREVER, self.child.wait())
+            .await
+            .expect("it does not end")
+            .unwrap();
         assert!(status.success(), "{status}\n{}", self.log());
         self.setup
     }

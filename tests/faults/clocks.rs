@@ -55,8 +55,9 @@ fn end(block: &Block) -> SystemTime {
 
 #[track_caller]
 fn assert_close(end: SystemTime, expected: SystemTime) {
-    let apart = end.duration_since(expected);
-    let apart = apart.unwrap_or_else(|early| early.duration());
+    let apart = end
+        .duration_since(expected)
+        .unwrap_or_else(|early| early.duration());
     assert!(apart < Duration::from_secs(SHORT), "{apart:?} apart");
 }
 
@@ -95,8 +96,9 @@ async fn step(seconds: &str, expected: impl Fn(SystemTime) -> SystemTime) {
     let lengths: Vec<u64> = all.iter().map(|block| block.seconds).collect();
     assert!(lengths.iter().all(|length| *length < SHORT), "{lengths:?}");
     assert!(stats_log::parse(&published).unwrap().len() >= so_far.len() + 3);
-    let recordings = fs::read_dir(prefix.parent().unwrap()).unwrap();
-    let recordings = recordings.map(|entry| entry.unwrap().path());
+    let recordings = fs::read_dir(prefix.parent().unwrap())
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let is_one = |path: &std::path::PathBuf| path.extension().is_some_and(|ext| ext == "jsonl");
     let output = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"))
         .arg("count-ips")

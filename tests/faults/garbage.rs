@@ -74,7 +74,9 @@ async fn ten_thousand_connections_with_garbage() {
         done.unwrap();
     }
     broker.recovers("garbage instead of TLS", before).await;
-    let failures = broker.metrics().await;
-    let failures = failures.sum("snowflake_broker_tls_handshake_failures_total", &[]);
+    let failures = broker
+        .metrics()
+        .await
+        .sum("snowflake_broker_tls_handshake_failures_total", &[]);
     assert!(failures > 9_000, "{failures}");
 }

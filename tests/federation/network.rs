@@ -124,8 +124,12 @@ impl Network {
         if is_isolated {
             std::future::pending::<()>().await;
         }
-        let listener = self.state().listeners.get(to).cloned();
-        let listener = listener.ok_or(io::ErrorKind::ConnectionRefused)?;
+        let listener = self
+            .state()
+            .listeners
+            .get(to)
+            .cloned()
+            .ok_or(io::ErrorKind::ConnectionRefused)?;
         let (here, there) = self.cable([from.to_owned(), to.to_owned()]);
         let wire = Wire {
             stream: there,

@@ -128,8 +128,7 @@ impl Node {
 
     /// What it knows of a peer.
     pub(crate) fn peer(&self, name: &str) -> PeerStatus {
-        let peers = self.broker.peers();
-        let mut peers = peers.into_iter();
+        let mut peers = self.broker.peers().into_iter();
         peers
             .find(|peer| peer.figures.name.as_str() == name)
             .unwrap()

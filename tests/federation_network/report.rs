@@ -16,8 +16,11 @@ const BACK_IN_USE: Duration = Duration::from_secs(15);
 /// and that none was lost between brokers that are `healthy` to each other. Returns
 /// the counts.
 pub(crate) fn check(clients: &[Client], healthy: impl Fn(Name, Name) -> bool) -> Result<String> {
-    let longest = clients.iter().filter_map(Client::took).max();
-    let longest = longest.unwrap_or_default();
+    let longest = clients
+        .iter()
+        .filter_map(Client::took)
+        .max()
+        .unwrap_or_default();
     for client in clients {
         let is_lost = client.is_lost(|at| healthy(client.asks, at));
         ensure!(!is_lost, "lost: {client:?}");

@@ -130,8 +130,9 @@ impl Broker {
         let what = format!("{shown}; {}", self.log());
         until(&what, async || {
             let table = self.admin("peers").await;
-            let rows = table.lines();
-            let mut rows = rows.map(|row| row.split_whitespace().collect::<Vec<_>>().join(" "));
+            let mut rows = table
+                .lines()
+                .map(|row| row.split_whitespace().collect::<Vec<_>>().join(" "));
             rows.any(|row| row.starts_with(&shown))
         })
         .await;

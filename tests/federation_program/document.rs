@@ -53,8 +53,10 @@ async fn the_commands_do_what_is_printed() {
         .env("PATH", std::env::join_paths(path).unwrap())
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    let output = timeout(FOREVER, unshare.output()).await;
-    let output = output.expect("a command hangs").unwrap();
+    let output = timeout(FOREVER, unshare.output())
+        .await
+        .expect("a command hangs")
+        .unwrap();
     let logs = || ["a.log", "b.log"].map(|log| fs::read_to_string(folder.path().join(log)));
     assert!(
         output.status.success(),
@@ -82,8 +84,11 @@ fn the_families_in_the_document_are_all_there_are() {
     let document = fs::read_to_string(document).unwrap();
     let families = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/metrics/families.rs");
     let families = fs::read_to_string(families).unwrap();
-    let declared = families.split("\"snowflake_broker_peer_").skip(1);
-    let declared: Vec<&str> = declared.filter_map(|rest| rest.split('"').next()).collect();
+    let declared: Vec<&str> = families
+        .split("\"snowflake_broker_peer_")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
     assert_eq!(declared.len(), 8);
     for name in declared {
         let row = format!("| `snowflake_broker_peer_{name}");

@@ -213,8 +213,10 @@ async fn ten_megabytes_are_refused() {
         offer: "x".repeat(10_000_000),
         ..v1::MatchOfferRequest::default()
     };
-    let status = FederationClient::new(channel).match_offer(huge).await;
-    let status = status.unwrap_err();
+    let status = FederationClient::new(channel)
+        .match_offer(huge)
+        .await
+        .unwrap_err();
     assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
     let words = ["refused a call of a peer", "a.example", "too large"];
     world.b.logs(&words).await;

@@ -12,8 +12,8 @@ use crate::certificates::Authority;
 
 #[tokio::test]
 async fn peers_and_certificates_are_read_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
     let authority = Authority::new(folder, "ca");
     authority.certify(folder, "b", "b.example", 2100);
     // At first a has a name that b does not know, and b is no peer of a.
@@ -51,8 +51,8 @@ async fn peers_and_certificates_are_read_again() {
 
 #[tokio::test]
 async fn a_broker_that_drains_is_not_asked_and_not_healthy() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
     let authority = Authority::new(folder, "ca");
     let setup = |name: &str| {
         authority.certify(folder, name, &format!("{name}.example"), 2100);

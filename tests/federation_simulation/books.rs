@@ -174,8 +174,10 @@ impl Books {
     /// How many clients and polls wait at a broker.
     pub(crate) fn waiting(&self, broker: &str) -> (usize, usize) {
         let state = self.state();
-        let clients = state.clients.values();
-        let clients = clients.filter(|client| client.is_open && client.broker == broker);
+        let clients = state
+            .clients
+            .values()
+            .filter(|client| client.is_open && client.broker == broker);
         let proxies = state.proxies.values();
         let polls = proxies.filter(|proxy| proxy.is_polling && proxy.broker == broker);
         (clients.count(), polls.count())
@@ -199,8 +201,10 @@ impl Books {
         let mut state = self.state();
         let latest = self.client_timeout + SLACK;
         let clients = state.clients.iter();
-        let overdue = clients.filter(|(_, client)| client.is_open && now > client.began + latest);
-        let overdue: Vec<_> = overdue.map(|(name, _)| format!("{name} hangs")).collect();
+        let overdue: Vec<_> = clients
+            .filter(|(_, client)| client.is_open && now > client.began + latest)
+            .map(|(name, _)| format!("{name} hangs"))
+            .collect();
         state.wrong.extend(overdue);
         if state.wrong.is_empty() {
             return Ok(());

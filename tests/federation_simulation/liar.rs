@@ -78,11 +78,11 @@ impl Federation for Lie {
         &self,
         _: Request<v1::WatchSupplyRequest>,
     ) -> Result<Response<Self::WatchSupplyStream>, Status> {
-        let pools = [v1::Pool::Open, v1::Pool::Moderate, v1::Pool::Strict];
-        let pools = pools.map(|pool| v1::PoolSupply {
-            pool: pool.into(),
-            proxies: 50,
-        });
+        let pools =
+            [v1::Pool::Open, v1::Pool::Moderate, v1::Pool::Strict].map(|pool| v1::PoolSupply {
+                pool: pool.into(),
+                proxies: 50,
+            });
         let supply = v1::Supply {
             state: State::Lending.into(),
             pools: pools.into(),

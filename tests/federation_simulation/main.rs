@@ -70,8 +70,8 @@ fn run(seeds: Range<u64>) -> Outcome {
             if !seeds.contains(&seed) {
                 return;
             }
-            let simulated = catch_unwind(|| simulate(seed));
-            let simulated = simulated.unwrap_or_else(|_| Err("it panicked, see above".to_owned()));
+            let simulated = catch_unwind(|| simulate(seed))
+                .unwrap_or_else(|_| Err("it panicked, see above".to_owned()));
             let mut outcome = outcome.lock().unwrap();
             match simulated {
                 Ok(tally) => outcome.tally += tally,

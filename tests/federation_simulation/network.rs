@@ -56,26 +56,27 @@ pub(crate) async fn listen(
         let accepted = listener.accept().await;
         Some((accepted, listener))
     });
-    let introduced = accepted.map(move |accepted| {
-        let (name, wires) = (name.clone(), Arc::clone(&wires));
-        async move {
-            let (mut stream, _) = accepted?;
-            let open = Open::count(&wires);
-            let begin = async {
-                let caller = introduce(&mut stream, &name).await?;
-                stream.peek(&mut [0]).await?;
-                io::Result::Ok(caller)
-            };
-            let caller = timeout(BEGIN_TIMEOUT, begin).await??;
-            Ok(Wire {
-                stream,
-                names: [caller].into(),
-                is_loopback: false,
-                _with: open,
-            })
-        }
-    });
-    let introduced = introduced.buffer_unordered(CALLERS_MAX);
+    let introduced = accepted
+        .map(move |accepted| {
+            let (name, wires) = (name.clone(), Arc::clone(&wires));
+            async move {
+                let (mut stream, _) = accepted?;
+                let open = Open::count(&wires);
+                let begin = async {
+                    let caller = introduce(&mut stream, &name).await?;
+                    stream.peek(&mut [0]).await?;
+                    io::Result::Ok(caller)
+                };
+                let caller = timeout(BEGIN_TIMEOUT, begin).await??;
+                Ok(Wire {
+                    stream,
+                    names: [caller].into(),
+                    is_loopback: false,
+                    _with: open,
+                })
+            }
+        })
+        .buffer_unordered(CALLERS_MAX);
     // Who does not begin is nobody's trouble.
     Ok(introduced.filter(|wire| std::future::ready(wire.is_ok())))
 }

@@ -155,10 +155,18 @@ impl Node {
         if waiting != matching::Snapshot::default() {
             self.wrong(&format!("still has {waiting:?}"));
         }
-        let lent = self.broker.borrowers().into_values();
-        let lent: usize = lent.map(|(_, in_flight)| in_flight).sum();
-        let borrowed = self.broker.peers().into_iter();
-        let borrowed: usize = borrowed.map(|peer| peer.borrowing).sum();
+        let lent: usize = self
+            .broker
+            .borrowers()
+            .into_values()
+            .map(|(_, in_flight)| in_flight)
+            .sum();
+        let borrowed: usize = self
+            .broker
+            .peers()
+            .into_iter()
+            .map(|peer| peer.borrowing)
+            .sum();
         if (lent, borrowed) != (0, 0) {
             self.wrong(&format!("still lends {lent} and borrows {borrowed}"));
         }

@@ -50,8 +50,9 @@ pub(crate) fn name(broker: usize) -> String {
 impl Plan {
     pub(crate) fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let pairs = (0..BROKERS).flat_map(|from| (0..BROKERS).map(move |to| (from, to)));
-        let pairs = pairs.filter(|(from, to)| from != to);
+        let pairs = (0..BROKERS)
+            .flat_map(|from| (0..BROKERS).map(move |to| (from, to)))
+            .filter(|(from, to)| from != to);
         let borrows = pairs.filter(|_| rng.f64() < 0.7).collect();
         Self {
             seed,

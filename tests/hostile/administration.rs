@@ -65,8 +65,10 @@ pub(crate) async fn strangers() -> Row {
                 .arg("--token-file")
                 .arg(&token)
                 .kill_on_drop(true);
-            let output = timeout(PATIENCE, status.output()).await;
-            let output = output.expect("the operator is kept out").unwrap();
+            let output = timeout(PATIENCE, status.output())
+                .await
+                .expect("the operator is kept out")
+                .unwrap();
             assert!(output.status.success(), "{output:?}");
             slowest = slowest.max(clock::now() - started);
         }

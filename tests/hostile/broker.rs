@@ -201,12 +201,13 @@ impl Broker {
     pub(crate) async fn withstands(mut self, attack: impl AsyncFnOnce(&Self) -> String) -> Row {
         let (files, lines) = (self.open_files(), self.log().lines().count());
         let pairs = Pairs::start(&self.others);
-        let gained = timeout(FOREVER, attack(&self)).await;
-        let gained = gained.expect("the attack has no end");
+        let gained = timeout(FOREVER, attack(&self))
+            .await
+            .expect("the attack has no end");
         self.assert_alive();
         sleep(AFTER).await;
-        let pairs = tokio::task::block_in_place(|| pairs.stop());
-        let pairs = pairs.unwrap_or_else(|error| panic!("{error:#}\n{}", self.end_of_log()));
+        let pairs = tokio::task::block_in_place(|| pairs.stop())
+            .unwrap_or_else(|error| panic!("{error:#}\n{}", self.end_of_log()));
 
         self.assert_alive();
         until("its connections are closed", async || {
@@ -296,8 +297,10 @@ impl Broker {
     /// away, and nothing is a bug.
     async fn end(&mut self) {
         self.send(Signal::TERM);
-        let status = timeout(FOREVER, self.child.wait()).await;
-        let status = status.expect("it does not end").unwrap();
+        let status = timeout(FOREVER, self.child.wait())
+            .await
+            .expect("it does not end")
+            .unwrap();
         assert!(status.success(), "{status}\n{}", self.end_of_log());
         let watch = PrivacyWatch::default();
         for secret in ["a=candidate", "\"sdp\"", "healthy-", "panicked"] {

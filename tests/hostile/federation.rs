@@ -58,11 +58,12 @@ pub(crate) async fn strangers() -> Row {
     let setup = setup.configured(&peers);
     let unknown = Arc::new(trusting(&authority.file).with_no_client_auth());
     let chain = CertificateDer::pem_file_iter(file("other.pem")).unwrap();
-    let known = trusting(&authority.file).with_client_auth_cert(
-        chain.map(Result::unwrap).collect(),
-        PrivateKeyDer::from_pem_file(file("other.key")).unwrap(),
-    );
-    let mut known = known.unwrap();
+    let mut known = trusting(&authority.file)
+        .with_client_auth_cert(
+            chain.map(Result::unwrap).collect(),
+            PrivateKeyDer::from_pem_file(file("other.key")).unwrap(),
+        )
+        .unwrap();
     known.alpn_protocols = vec![b"h2".to_vec()];
     let attack = async |_: &Broker| {
         let mut strangers = JoinSet::new();

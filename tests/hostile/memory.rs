@@ -73,9 +73,9 @@ impl Group {
 
     /// In the nearest group that hands memory on to its children.
     fn unified() -> Option<Self> {
-        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-        let own = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
-        let own = Path::new("/sys/fs/cgroup").join(own);
+        let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+        let name = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+        let own = Path::new("/sys/fs/cgroup").join(name);
         let mut parents = own.ancestors();
         parents.find_map(|parent| {
             let handed_on = fs::read_to_string(parent.join("cgroup.subtree_control")).ok()?;

@@ -83,8 +83,9 @@ impl Scene {
 }
 
 fn attributes(span: &SpanData) -> Vec<String> {
-    let attributes = span.attributes.iter();
-    let mut attributes: Vec<String> = attributes
+    let mut attributes: Vec<String> = span
+        .attributes
+        .iter()
         .map(|attribute| format!("{}={}", attribute.key, attribute.value))
         .collect();
     attributes.sort();

@@ -49,8 +49,12 @@ async fn pass_on(mut connection: TcpStream, broker: SocketAddr) -> Result<()> {
         .is_some_and(|header| !header.is_empty())
     {}
 
-    let path = request.split(' ').nth(1).context("no path")?;
-    let path = path.strip_prefix(BROKER_PATH).context("another site")?;
+    let path = request
+        .split(' ')
+        .nth(1)
+        .context("no path")?
+        .strip_prefix(BROKER_PATH)
+        .context("another site")?;
     let response = http::get(broker, path).await?;
     connection.write_all(response.as_bytes()).await?;
     Ok(())

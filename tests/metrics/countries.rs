@@ -80,8 +80,10 @@ async fn a_proxy_that_says_another_type_or_nat_is_still_one() {
     let peer = SocketAddr::from((Ipv4Addr::new(5, 1, 0, 1), 1));
     let poll = async |kind: &str, nat: &str| {
         let body = json!({"Sid": "a", "Version": "1.3", "Type": kind, "NAT": nat});
-        let request = Request::post("/proxy").extension(RemoteAddress(peer));
-        let request = request.body(Body::from(body.to_string())).unwrap();
+        let request = Request::post("/proxy")
+            .extension(RemoteAddress(peer))
+            .body(Body::from(body.to_string()))
+            .unwrap();
         front.send(request).await;
     };
     let proxies = |kind, nat| {

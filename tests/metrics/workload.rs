@@ -205,8 +205,10 @@ fn request(message: &Message) -> (Kind, Request<Body>) {
         }
         Message::BadAnswer => (Kind::Answer, post("/answer", "a=candidate".to_owned())),
         Message::Client(Way::Legacy, nat, _) => {
-            let request = Request::post("/client").header("Snowflake-NAT-Type", *nat);
-            let request = request.body(Body::from(offer("x"))).unwrap();
+            let request = Request::post("/client")
+                .header("Snowflake-NAT-Type", *nat)
+                .body(Body::from(offer("x")))
+                .unwrap();
             (Kind::Client(Way::Legacy), request)
         }
         Message::Client(way, nat, bridge) => {

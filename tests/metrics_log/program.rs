@@ -91,8 +91,10 @@ impl Folder {
     /// Its exit code and the last line it says; it has to end by itself.
     pub(crate) async fn fail(&self, settings: &[(&str, &str)]) -> (Option<i32>, String) {
         let mut program = self.spawn(settings);
-        let status = timeout(FOREVER, program.child.wait()).await;
-        let status = status.expect("it does not end").unwrap();
+        let status = timeout(FOREVER, program.child.wait())
+            .await
+            .expect("it does not end")
+            .unwrap();
         let said = program.said();
         (status.code(), said.lines().last().unwrap().to_owned())
     }
@@ -240,8 +242,10 @@ impl Program {
     async fn end(mut self, signal: Signal, code: Option<i32>) -> String {
         let id = i32::try_from(self.child.id().unwrap()).unwrap();
         kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
-        let status = timeout(FOREVER, self.child.wait()).await;
-        let status = status.expect("it does not end").unwrap();
+        let status = timeout(FOREVER, self.child.wait())
+            .await
+            .expect("it does not end")
+            .unwrap();
         assert_eq!(
             status.code(),
             code,

@@ -150,8 +150,13 @@ async fn a_block_that_was_written_before_a_crash_is_not_written_again() {
     let log = folder.log_text();
     let saved = fs::read_to_string(folder.window()).unwrap();
     let mut state: serde_json::Value = serde_json::from_str(&saved).unwrap();
-    let lost = log.replace("snowflake-idle-count 8", "snowflake-idle-count 16");
-    let lost = lost.lines().take(33).collect::<Vec<_>>().join("\n") + "\n";
+    let lost = log
+        .replace("snowflake-idle-count 8", "snowflake-idle-count 16")
+        .lines()
+        .take(33)
+        .collect::<Vec<_>>()
+        .join("\n")
+        + "\n";
     state["window"]["unwritten"] = serde_json::json!([&log[..lost.len() - 1], lost]);
     fs::write(folder.window(), state.to_string()).unwrap();
 

@@ -24,8 +24,8 @@ impl Dashboard {
     /// Those of all panels, and those that fill the variables.
     pub(crate) fn queries(&self) -> Vec<String> {
         let panels = list(&self.0["panels"]).flat_map(queries_of_panel);
-        let variables = list(&self.0["templating"]["list"]);
-        let variables = variables.filter(|variable| variable["type"] == "query");
+        let variables =
+            list(&self.0["templating"]["list"]).filter(|variable| variable["type"] == "query");
         panels.chain(variables.map(query_of_variable)).collect()
     }
 

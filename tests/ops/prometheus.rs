@@ -119,8 +119,10 @@ pub(crate) async fn promtool(arguments: &[&str], input: &str) -> (ExitStatus, St
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(input.as_bytes()).await.unwrap();
     drop(stdin);
-    let output = timeout(LONG_ENOUGH, child.wait_with_output()).await;
-    let output = output.expect("promtool does not end").unwrap();
+    let output = timeout(LONG_ENOUGH, child.wait_with_output())
+        .await
+        .expect("promtool does not end")
+        .unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status, String::from_utf8(said).unwrap())
 }

@@ -79,8 +79,10 @@ impl Kept {
     pub(crate) fn resources(&self) -> Vec<Vec<KeyValue>> {
         let traces = self.traces.iter().flat_map(|export| &export.resource_spans);
         let traces = traces.map(|traces| &traces.resource);
-        let metrics = self.metrics.iter();
-        let metrics = metrics.flat_map(|export| &export.resource_metrics);
+        let metrics = self
+            .metrics
+            .iter()
+            .flat_map(|export| &export.resource_metrics);
         let metrics = metrics.map(|metrics| &metrics.resource);
         let resources = traces.chain(metrics);
         resources

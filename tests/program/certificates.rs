@@ -334,8 +334,12 @@ async fn a_certificate_that_has_expired_is_served_until_there_is_a_better_one() 
 #[tokio::test]
 async fn a_joined_chain_is_served_whole() {
     let files = Files::new();
-    let joined = files.pairs.each_ref().map(|pair| pair.cert.pem());
-    let joined = joined.map(|pem| pem.trim_end().to_owned()).concat();
+    let joined = files
+        .pairs
+        .each_ref()
+        .map(|pair| pair.cert.pem())
+        .map(|pem| pem.trim_end().to_owned())
+        .concat();
     replace(&files.cert(), &joined);
     let program = files.start("0").await;
     let config = tls_client::trusting([files.pairs[0].cert.der()]);

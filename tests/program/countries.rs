@@ -51,12 +51,11 @@ impl Databases {
 
     async fn start_to_read(&self) -> Program {
         let folder = self.folder.path().display();
-        let files = [
+        let flags = [
             format!("-geoipdb={folder}/geoip"),
             format!("-geoip6db={folder}/geoip6"),
         ];
-        let files = files.each_ref().map(String::as_str);
-        Program::start_with(|addr| command(addr, &files)).await
+        Program::start_with(|addr| command(addr, &flags.each_ref().map(String::as_str))).await
     }
 }
 

@@ -60,8 +60,10 @@ impl Configured {
     /// A sample of the metrics.
     async fn count(&self, series: &str) -> u64 {
         let metrics = self.program.metrics().await;
-        let line = metrics.lines().find(|line| line.starts_with(series));
-        let line = line.unwrap_or_else(|| panic!("no {series}"));
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with(series))
+            .unwrap_or_else(|| panic!("no {series}"));
         line.rsplit_once(' ').unwrap().1.parse().unwrap()
     }
 

@@ -38,8 +38,11 @@ async fn json_lines_are_objects_with_level_target_and_message() {
         let target = line["target"].as_str().unwrap();
         assert!(target.starts_with("snowflake_broker"), "{line}");
     }
-    let messages = lines.iter().map(|line| &line["fields"]["message"]);
-    let messages: Vec<&str> = messages.map(|text| text.as_str().unwrap()).collect();
+    let messages: Vec<&str> = lines
+        .iter()
+        .map(|line| &line["fields"]["message"])
+        .map(|text| text.as_str().unwrap())
+        .collect();
     assert_eq!(messages[..2], ["brokering", "serving operators"]);
     assert!(messages[2].starts_with("refused a proxy's poll: "));
     assert_eq!(messages[3..], ["stopping", "stopped"]);

@@ -177,8 +177,8 @@ async fn collectors_on_a_machine_without_authorities() {
 #[tokio::test]
 async fn poll_interval_files() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("intervals");
-    let path = path.to_str().unwrap();
+    let file = folder.path().join("intervals");
+    let path = file.to_str().unwrap();
     let arguments = ["-disable-geoip", "-poll-interval-filepath", path];
     expect_warning(
         &arguments,

@@ -146,8 +146,8 @@ async fn the_second_broker_of_a_machine_does_without_the_default_address() {
 
 #[tokio::test]
 async fn an_address_that_somebody_asked_for_is_insisted_on() {
-    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let taken = taken.local_addr().unwrap();
+    let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = other.local_addr().unwrap();
     let free = free_address();
     for wrong in [taken.to_string(), format!("{free},{taken}")] {
         let mut program = command(free_address(), &["--disable-tls", "--disable-geoip"]);

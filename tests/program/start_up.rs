@@ -84,8 +84,8 @@ async fn failure(mut command: Command, code: i32) -> String {
     // There is a warning if anybody may say to forward.
     command.env("SNOWFLAKE_BROKER_HTTP__FORWARDED_BY", "none");
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
-    let output = timeout(FOREVER, output).await;
-    let output = output
+    let output = timeout(FOREVER, output)
+        .await
         .unwrap_or_else(|_| panic!("it does not end: {command:?}"))
         .expect("unshare is missing: run tests/run once");
     let said = String::from_utf8(output.stderr).unwrap();

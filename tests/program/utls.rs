@@ -19,8 +19,10 @@ async fn utls_with_groups_and_shares_in_every_order_gets_through() {
         .env("PYTHONPATH", unpacked::file("utls"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .kill_on_drop(true);
-    let output = timeout(FOREVER, command.output()).await;
-    let output = output.expect("Python hangs").unwrap();
+    let output = timeout(FOREVER, command.output())
+        .await
+        .expect("Python hangs")
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "run tests/run once: {said}");
     assert_eq!(output.stdout, b"96\n");

@@ -61,8 +61,10 @@ pub(crate) async fn listen() -> Result<TcpListener> {
 /// Whether a head has exactly these lines of a header, in this order.
 pub(crate) fn expect(head: &str, name: &str, values: &[&str]) -> Result<()> {
     let lines = head.lines().filter_map(|line| line.split_once(": "));
-    let found = lines.filter(|(found, _)| found.eq_ignore_ascii_case(name));
-    let found: Vec<&str> = found.map(|(_, value)| value).collect();
+    let found: Vec<&str> = lines
+        .filter(|(found, _)| found.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value)
+        .collect();
     ensure!(found == values, "{name}: {found:?} in\n{head}");
     Ok(())
 }

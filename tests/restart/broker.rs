@@ -111,8 +111,8 @@ impl Program {
             while !self.log().contains(text) {
                 sleep(Duration::from_millis(5)).await;
             }
-        });
-        let logged = logged.await;
+        })
+        .await;
         assert!(logged.is_ok(), "no {text:?} in:\n{}", self.log());
     }
 

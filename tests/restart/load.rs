@@ -254,8 +254,11 @@ async fn post_once(
             Failed::Broken(format!("{path}: {error:?}"))
         }
     })?;
-    let body = response.into_body().collect().await;
-    let body = body.map_err(|error| Failed::Broken(format!("{path}: {error:?}")))?;
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .map_err(|error| Failed::Broken(format!("{path}: {error:?}")))?;
     Ok(serde_json::from_slice(&body.to_bytes()).unwrap())
 }
 

@@ -44,8 +44,10 @@ impl Connection {
         let mut read = String::new();
         loop {
             let mut bytes = [0; 4096];
-            let length = timeout(FOREVER, self.0.read(&mut bytes)).await;
-            let length = length.expect("no reply").unwrap();
+            let length = timeout(FOREVER, self.0.read(&mut bytes))
+                .await
+                .expect("no reply")
+                .unwrap();
             assert!(length > 0, "closed after {read:?}");
             read.push_str(std::str::from_utf8(&bytes[..length]).unwrap());
             if let Some((head, body)) = read.split_once("\r\n\r\n")

@@ -57,8 +57,11 @@ async fn twenty_restarts_under_load_lose_nobody() {
     sleep(AFTER).await;
 
     let notes = load.notes();
-    let clients = notes.clients.values();
-    let clients: Vec<&Client> = clients.filter(|client| client.came < end).collect();
+    let clients: Vec<&Client> = notes
+        .clients
+        .values()
+        .filter(|client| client.came < end)
+        .collect();
     println!("{}", report(&clients, &stops));
     println!("{} requests were sent again", notes.again);
     assert_eq!(notes.proxies_refused, 0);
@@ -96,8 +99,9 @@ fn denied_by(index: usize, stops: &[Stop], clients: &[&Client]) -> usize {
 /// How everybody fared, for whoever reads it.
 fn report(clients: &[&Client], stops: &[Stop]) -> String {
     let took: Vec<u128> = stops.iter().map(|stop| stop.took.as_millis()).collect();
-    let denied = (0..stops.len()).map(|index| denied_by(index, stops, clients));
-    let denied: Vec<usize> = denied.collect();
+    let denied: Vec<usize> = (0..stops.len())
+        .map(|index| denied_by(index, stops, clients))
+        .collect();
     let mut report =
         format!("the stops took, in ms: {took:?}\nclients denied from each on: {denied:?}");
     let mut outcomes = BTreeMap::<Outcome, Vec<Duration>>::new();

@@ -49,9 +49,12 @@ async fn two_hundred_clients() {
     let moto = Moto::started().await;
     let service = moto.service();
     let moto_takes = calls_of_two_hundred(&service).await;
-    let broker = Setup::new(&moto).with_credentials().quiet();
-    let broker = broker.env("SNOWFLAKE_BROKER_MATCHING__CLIENT_TIMEOUT", "30s");
-    let broker = broker.start().await;
+    let broker = Setup::new(&moto)
+        .with_credentials()
+        .quiet()
+        .env("SNOWFLAKE_BROKER_MATCHING__CLIENT_TIMEOUT", "30s")
+        .start()
+        .await;
     let queue = service.queue_url().await;
     let proxies = join_all((0..PROXIES).map(|number| slow_proxy(&broker, number)));
     let clients = async {
@@ -149,8 +152,11 @@ async fn a_service_that_is_down_for_twenty_seconds() {
                 timeout(LONG_ENOUGH, poll).await.unwrap().unwrap()["Status"],
                 "no match"
             );
-            let told = broker.log();
-            let told = told.lines().filter(|line| line.contains("WARN")).count();
+            let told = broker
+                .log()
+                .lines()
+                .filter(|line| line.contains("WARN"))
+                .count();
             assert!((1..=6).contains(&told), "{}", broker.log());
 
             // With all its queues gone: the broker creates its own again.
@@ -185,8 +191,14 @@ async fn two_and_a_half_thousand_stale_reply_queues() {
             broker
                 .until_metric("snowflake_broker_sqs_reply_queues_swept_total", 2_500.0)
                 .await;
-            let left = service.client.list_queues().send().await.unwrap();
-            let mut left = left.queue_urls.unwrap();
+            let mut left = service
+                .client
+                .list_queues()
+                .send()
+                .await
+                .unwrap()
+                .queue_urls
+                .unwrap();
             left.sort();
             let names: Vec<&str> = left
                 .iter()
@@ -330,8 +342,9 @@ async fn a_broker_that_stops_answers_whom_it_has_and_leaves_the_others() {
         let service = moto.service();
         let broker = Setup::new(&moto)
             .with_credentials()
-            .env("SNOWFLAKE_BROKER_MATCHING__CLIENT_TIMEOUT", "15s");
-        let broker = broker.start().await;
+            .env("SNOWFLAKE_BROKER_MATCHING__CLIENT_TIMEOUT", "15s")
+            .start()
+            .await;
         let poll = broker.proxy("p".to_owned());
         let (first, late) = (format!("{SECRET}1"), format!("{SECRET}2"));
         service.write(Some(&first), &client_poll("x", "open")).await;

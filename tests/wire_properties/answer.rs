@@ -21,8 +21,7 @@ proptest! {
             ("Version", string("1.0", &taste)),
             ("Sid", string(&sid, &taste)),
             ("Answer", string(&answer, &taste)),
-        ], &taste);
-        let body = body.replacen('{', &format!("{{\"extra\":{CANDIDATE},"), 1);
+        ], &taste).replacen('{', &format!("{{\"extra\":{CANDIDATE},"), 1);
         let decoded = ProxyAnswer::decode(body.as_bytes()).unwrap();
         prop_assert_eq!(decoded.answer.text(), answer);
         prop_assert_eq!(decoded.sid, Sid::new(&sid).unwrap());

@@ -70,12 +70,14 @@ fn member(name: &str, value: Option<&str>) -> Option<String> {
 }
 
 fn check(first: usize, offer: usize, fingerprint: usize, nat: usize, end: usize) {
-    let members = [
+    let members: Vec<String> = [
         member("nat", NATS[nat]),
         member("fingerprint", FINGERPRINTS[fingerprint]),
         member("offer", OFFERS[offer]),
-    ];
-    let members: Vec<String> = members.into_iter().flatten().collect();
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let body = format!(
         "{}{{{}}}{}",
         FIRST_LINES[first],

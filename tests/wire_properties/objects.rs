@@ -55,14 +55,20 @@ impl<'a> Members<'a> {
     }
 
     fn string(&self, key: &str) -> Result<Option<String>, WrongType> {
-        let values = self.values(key).map(decoded);
-        let values: Vec<_> = values.collect::<Option<_>>().ok_or(WrongType)?;
+        let values: Vec<_> = self
+            .values(key)
+            .map(decoded)
+            .collect::<Option<_>>()
+            .ok_or(WrongType)?;
         Ok(values.into_iter().last())
     }
 
     fn integer(&self, key: &str) -> Result<Option<i64>, WrongType> {
-        let values = self.values(key).map(|value| value.parse().ok());
-        let values: Vec<_> = values.collect::<Option<_>>().ok_or(WrongType)?;
+        let values: Vec<_> = self
+            .values(key)
+            .map(|value| value.parse().ok())
+            .collect::<Option<_>>()
+            .ok_or(WrongType)?;
         Ok(values.into_iter().last())
     }
 }

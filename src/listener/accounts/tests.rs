@@ -225,7 +225,7 @@ fn in_a_full_house_the_largest_network_makes_room() {
     let settings = settings(100, 0);
     let admit = |third: u8, fourth| {
         let address = Ipv4Addr::new(203, 0, third, fourth);
-        accounts.admit(address.into(), &settings, 1).unwrap()
+        accounts.admit(IpAddr::from(address), &settings, 1).unwrap()
     };
     let large: Vec<Reservation> = (0..60).map(|fourth| admit(1, fourth)).collect();
     let small: Vec<Reservation> = (0..30).map(|third| admit(2 + third, 1)).collect();
@@ -244,7 +244,7 @@ fn in_a_burst_the_last_places_are_not_for_the_network_with_most() {
     let settings = settings(100, 0);
     let admit = |third: u8, fourth| {
         let address = Ipv4Addr::new(203, 0, third, fourth);
-        accounts.admit(address.into(), &settings, 1)
+        accounts.admit(IpAddr::from(address), &settings, 1)
     };
     let large: Vec<Reservation> = (0..90).map(|fourth| admit(1, fourth).unwrap()).collect();
     for connection in &large {

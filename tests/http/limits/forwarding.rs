@@ -17,8 +17,9 @@ use super::{SLOW_DOWN, STRANGER, amp, amp_path, ask_amp, client, from, one_each,
 
 /// Returns true if a proxy's poll is admitted that comes from this peer with this header.
 async fn polled(front: &Front, peer: &str, header: &str) -> bool {
-    let request = from(peer, Request::post("/proxy")).header("X-Forwarded-For", header);
-    let request = request.body(Body::from(proxy_poll("a", "open")));
+    let request = from(peer, Request::post("/proxy"))
+        .header("X-Forwarded-For", header)
+        .body(Body::from(proxy_poll("a", "open")));
     let status = front.send(request.unwrap()).await.json()["Status"].clone();
     status == "no match"
 }

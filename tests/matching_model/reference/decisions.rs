@@ -56,15 +56,18 @@ impl Reference {
         let polls = self
             .parked()
             .map(|poll| (self.polls[poll].deadline, false, poll));
-        let clients = self.clients.iter().enumerate();
-        let clients = clients.filter_map(|(index, client)| match client.state {
-            ClientState::Queued { until } => Some((until, true, index)),
-            ClientState::Matched { rematch_at, .. } => {
-                let at = rematch_at.map_or(client.deadline, |at| at.min(client.deadline));
-                Some((at, true, index))
-            }
-            ClientState::Gone => None,
-        });
+        let clients = self
+            .clients
+            .iter()
+            .enumerate()
+            .filter_map(|(index, client)| match client.state {
+                ClientState::Queued { until } => Some((until, true, index)),
+                ClientState::Matched { rematch_at, .. } => {
+                    let at = rematch_at.map_or(client.deadline, |at| at.min(client.deadline));
+                    Some((at, true, index))
+                }
+                ClientState::Gone => None,
+            });
         polls.chain(clients).min()
     }
 
