@@ -251,7 +251,7 @@ fn look_now(known: &Good) -> PairState {
     }
 }
 
-/// FileProblem is reported when it is there at two looks in a row, and once:
+/// A problem is reported when it is there at two looks in a row, and once:
 /// between the writing of a new certificate and of its key they do not fit.
 #[derive(Default)]
 struct Debounce {
