@@ -10,9 +10,9 @@ mod schedule;
 mod settings;
 
 pub use authority::{Authority, InvalidAuthority};
-pub use challenges::Challenges;
+pub use challenges::{Challenges, Proof};
 pub use http01::router;
-pub use order::{CertificateOrder, Issued, Proof};
+pub use order::{CertificateOrder, Issued};
 pub use order_error::OrderError;
 pub use rustls_acme::AccountCache;
 pub use schedule::{RETRIES, renewal_time};

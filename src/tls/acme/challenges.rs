@@ -9,6 +9,24 @@ use rustls::sign::CertifiedKey;
 use rustls_acme::tower::TowerHttp01ChallengeService;
 use rustls_acme::{AcmeState, ResolvesServerCertAcme};
 
+/// A way to prove that a name is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// A certificate with the proof in it, on port 443 (RFC 8737).
+    TlsAlpn01,
+    /// A page with the proof, on port 80 (RFC 8555, section 8.3).
+    Http01,
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::TlsAlpn01 => "tls-alpn-01",
+            Self::Http01 => "http-01",
+        })
+    }
+}
+
 /// The answers that are given at the moment: those of the one order under way.
 #[derive(Debug, Default)]
 pub struct Challenges(ArcSwapOption<Answers>);

@@ -1,7 +1,6 @@
 //! One order, from the names to the certificate, with rustls-acme.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -9,31 +8,13 @@ use futures_util::StreamExt as _;
 use rustls_acme::{AccountCache, AcmeConfig, CertCache, EventError, EventOk, UseChallenge};
 
 use super::authority::Authority;
-use super::challenges::Challenges;
+use super::challenges::{Challenges, Proof};
 use super::order_error::OrderError;
 
 /// The orders that are tried at once, one after the other, if the authority takes
 /// none of their nonces: rustls-acme gives an order up then, although another nonce
 /// is all that is asked for (RFC 8555, section 6.5).
 const NONCE_TRIES: u32 = 8;
-
-/// A way to prove that a name is ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proof {
-    /// A certificate with the proof in it, on port 443 (RFC 8737).
-    TlsAlpn01,
-    /// A page with the proof, on port 80 (RFC 8555, section 8.3).
-    Http01,
-}
-
-impl fmt::Display for Proof {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::TlsAlpn01 => "tls-alpn-01",
-            Self::Http01 => "http-01",
-        })
-    }
-}
 
 /// A certificate as the authority has issued it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use rustls_acme::acme::{AcmeError, Auth, Identifier, Problem};
 
-use super::order::Proof;
+use super::challenges::Proof;
 use crate::tls::certificate::InvalidCertificate;
 
 const BAD_NONCE: &str = "urn:ietf:params:acme:error:badNonce";
