@@ -1,6 +1,6 @@
-//! Files of the counts: the metrics log, what a restart must not
-//! lose of it, and the recordings of `ip_count_prefix`. No failure here keeps
-//! the broker from serving: it is a warning, and tried again.
+//! Files of the counts: the metrics log, what a restart must not lose of it, and the
+//! recordings of `ip_count_prefix`. No failure here keeps the broker from serving: it is
+//! a warning, and tried again.
 
 pub(super) mod atomic_file;
 mod ip_counts;
@@ -28,9 +28,10 @@ use super::entropy;
 use atomic_file::AppendedFile;
 use ip_counts::IpCounts;
 use published_file::PublishedFile;
+use usable::log;
 use window_file::WindowFile;
 
-pub(super) use usable::usable;
+pub(super) use usable::{LOG_MODE, usable};
 
 /// The most blocks that are kept while they cannot be written: three months' worth.
 const MOST_UNWRITTEN: usize = 100;
@@ -39,9 +40,6 @@ const MOST_UNWRITTEN: usize = 100;
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// The shortest wait before something that failed is tried again.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
-
-/// The metrics log is public, `/metrics` serves it.
-pub(super) const LOG_MODE: u32 = 0o644;
 
 #[derive(Debug)]
 pub(super) struct MetricsPersistence {
@@ -278,11 +276,6 @@ async fn on_thread<T: Send + 'static>(
 pub(super) fn reader(settings: &Settings) -> Option<ReadMetricsLog> {
     let log = PublishedFile::new(log(settings)?);
     Some(Arc::new(move || log.read()))
-}
-
-fn log(settings: &Settings) -> Option<AppendedFile> {
-    let path = settings.metrics_log.clone()?;
-    Some(AppendedFile::new(path, LOG_MODE, published_log::whole))
 }
 
 /// A key for hashes of addresses, which nobody knows and nothing keeps.

@@ -4,7 +4,11 @@
 use crate::file_access;
 use crate::metrics::{Settings, published_log};
 
-use super::{ip_counts, log};
+use super::atomic_file::AppendedFile;
+use super::ip_counts;
+
+/// The metrics log is public, `/metrics` serves it.
+pub(in crate::app) const LOG_MODE: u32 = 0o644;
 
 /// The settings that can be used, and the warnings about the others. Writes nothing. A directory
 /// may come to be there, so it is tried again; a file that is something else must not
@@ -45,6 +49,12 @@ pub(in crate::app) fn usable(settings: &Settings) -> (Settings, Vec<String>) {
         warnings.push(format!("{error:#}"));
     }
     (usable, warnings)
+}
+
+/// The metrics log, if there is to be one.
+pub(super) fn log(settings: &Settings) -> Option<AppendedFile> {
+    let path = settings.metrics_log.clone()?;
+    Some(AppendedFile::new(path, LOG_MODE, published_log::whole))
 }
 
 /// Returns true if there is a file that appending would spoil. One that cannot be read is
