@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::labels::{AnswerFate, ClientOutcome, Label, PollOutcome, Refusal, Rendezvous};
 use super::latencies::Latencies;
-use super::published::PublishedClient;
+use super::published;
 use crate::geoip::CountryCode;
 use crate::wire::nat::NatType;
 use crate::wire::proxy::ProxyType;
@@ -28,16 +28,39 @@ pub(super) struct Counters {
     pub(super) answers: Counts<AnswerEnd>,
     /// Answered clients by the number of proxies that they were offered to.
     pub(super) attempts: Counts<u32>,
-    pub(super) hand_off_to_answer: BTreeMap<AnsweredClient, Latencies>,
-    pub(super) request_to_answer: BTreeMap<AnsweredClient, Latencies>,
+    pub(super) hand_off_to_answer: LatenciesByClient,
+    pub(super) request_to_answer: LatenciesByClient,
 }
 
-/// A poll of a proxy as it came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ProxyArrival {
-    pub(super) r#type: ProxyType,
-    pub(super) nat: NatType,
-    pub(super) pattern: ArrivalPattern,
+/// Latencies by the way that a client came, and its NAT.
+pub(super) type LatenciesByClient = BTreeMap<(Rendezvous, NatType), Latencies>;
+
+macro_rules! keys {
+    ($($(#[$meta:meta])* $key:ident { $($field:ident: $kind:ty),+ })+) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub(super) struct $key {
+            $(pub(super) $field: $kind),+
+        }
+    )+};
+}
+
+// Outcomes come with the reason of those that were refused.
+keys! {
+    /// A poll of a proxy as it came.
+    ProxyArrival { r#type: ProxyType, nat: NatType, pattern: ArrivalPattern }
+    /// A poll of a proxy as it ended.
+    ProxyPollEnd { r#type: ProxyType, nat: NatType, outcome: PollOutcome, refusal: Option<Refusal> }
+    /// An address of a proxy.
+    UniqueProxy { r#type: ProxyType, nat: NatType, country: CountryCode }
+    /// A poll of a client as it ended. The country is `None` for what is not published,
+    /// and as long as it is not known.
+    ClientPollEnd {
+        rendezvous: Rendezvous, nat: NatType, outcome: ClientOutcome, refusal: Option<Refusal>,
+        country: Option<CountryCode>
+    }
+    /// An answer of a proxy.
+    AnswerEnd { r#type: ProxyType, outcome: AnswerFate, refusal: Option<Refusal> }
 }
 
 /// The relay pattern of a poll.
@@ -47,52 +70,6 @@ pub(super) enum ArrivalPattern {
     Without,
     /// It is not taken for a poll.
     NotRead,
-}
-
-/// A poll of a proxy as it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ProxyPollEnd {
-    pub(super) r#type: ProxyType,
-    pub(super) nat: NatType,
-    pub(super) outcome: PollOutcome,
-    /// The reason of those that were refused.
-    pub(super) refusal: Option<Refusal>,
-}
-
-/// An address of a proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct UniqueProxy {
-    pub(super) r#type: ProxyType,
-    pub(super) nat: NatType,
-    pub(super) country: CountryCode,
-}
-
-/// A poll of a client as it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ClientPollEnd {
-    pub(super) rendezvous: Rendezvous,
-    pub(super) nat: NatType,
-    pub(super) outcome: ClientOutcome,
-    /// The reason of those that were refused.
-    pub(super) refusal: Option<Refusal>,
-    /// `None` for what is not published, and as long as it is not known.
-    pub(super) country: Option<CountryCode>,
-}
-
-/// An answer of a proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct AnswerEnd {
-    pub(super) r#type: ProxyType,
-    pub(super) outcome: AnswerFate,
-    /// The reason of those that were refused.
-    pub(super) refusal: Option<Refusal>,
-}
-
-/// A client that got an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct AnsweredClient {
-    pub(super) rendezvous: Rendezvous,
-    pub(super) nat: NatType,
 }
 
 /// The answer that a client got.
@@ -105,7 +82,7 @@ pub(super) struct Answer {
 }
 
 /// Counts by key, those of keys that are known beforehand from 0 on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Counts<K>(BTreeMap<K, u64>);
 
 impl<K: Ord> Counts<K> {
@@ -127,7 +104,10 @@ impl<K: Ord> Counts<K> {
 
     /// The sums of those of which `part` makes the same; without those of which it
     /// makes `None`.
-    pub(super) fn sums<P: Ord>(&self, part: impl Fn(&K) -> Option<P>) -> BTreeMap<P, u64> {
+    pub(super) fn sums<'a, P: Ord>(
+        &'a self,
+        part: impl Fn(&'a K) -> Option<P>,
+    ) -> BTreeMap<P, u64> {
         let mut sums = BTreeMap::new();
         for (key, count) in &self.0 {
             if let Some(part) = part(key) {
@@ -151,79 +131,34 @@ impl<K: Ord> Counts<K> {
 impl Counters {
     /// Counts the answer that a client got.
     pub(super) fn answered(&mut self, end: ClientPollEnd, answer: &Answer) {
-        let client = AnsweredClient {
-            rendezvous: end.rendezvous,
-            nat: end.nat,
-        };
         self.attempts.add(answer.attempts);
         for (latencies, latency) in [
             (&mut self.hand_off_to_answer, answer.since_hand_off),
             (&mut self.request_to_answer, answer.since_request),
         ] {
+            let client = (end.rendezvous, end.nat);
             latencies.entry(client).or_default().record(latency);
         }
     }
 }
 
 impl Default for Counters {
+    #[rustfmt::skip]
     fn default() -> Self {
+        use ArrivalPattern::{NotRead, With, Without};
+        // Of countries only the unknown one is known beforehand.
+        let country = CountryCode::UNKNOWN;
+        let countries = |outcome| [None].into_iter().chain(published::client_poll(outcome).map(|_| Some(country)));
         let proxies = || pairs::<ProxyType, NatType>();
         let clients = || pairs::<Rendezvous, NatType>();
-        let latencies = || {
-            let answered = |(rendezvous, nat)| AnsweredClient { rendezvous, nat };
-            let seeds = clients().map(|client| (answered(client), Latencies::default()));
-            seeds.collect()
-        };
+        let latencies = || clients().map(|client| (client, Latencies::default())).collect();
         Self {
-            proxy_arrivals: Counts::seeded(proxies().flat_map(|(r#type, nat)| {
-                use ArrivalPattern::{NotRead, With, Without};
-                [With, Without, NotRead].map(|pattern| ProxyArrival {
-                    r#type,
-                    nat,
-                    pattern,
-                })
-            })),
-            proxy_polls: Counts::seeded(proxies().flat_map(|(r#type, nat)| {
-                let ends = ends(PollOutcome::Refused);
-                ends.map(move |(outcome, refusal)| ProxyPollEnd {
-                    r#type,
-                    nat,
-                    outcome,
-                    refusal,
-                })
-            })),
-            unique_proxies: Counts::seeded(proxies().map(|(r#type, nat)| UniqueProxy {
-                r#type,
-                nat,
-                country: CountryCode::UNKNOWN,
-            })),
+            proxy_arrivals: Counts::seeded(proxies().flat_map(|(r#type, nat)| [With, Without, NotRead].map(|pattern| ProxyArrival { r#type, nat, pattern }))),
+            proxy_polls: Counts::seeded(proxies().flat_map(|(r#type, nat)| ends(PollOutcome::Refused).map(move |(outcome, refusal)| ProxyPollEnd { r#type, nat, outcome, refusal }))),
+            unique_proxies: Counts::seeded(proxies().map(|(r#type, nat)| UniqueProxy { r#type, nat, country })),
             client_arrivals: Counts::seeded(Rendezvous::ALL),
-            client_polls: Counts::seeded(clients().flat_map(|(rendezvous, nat)| {
-                let ends = ends(ClientOutcome::Refused);
-                ends.flat_map(move |(outcome, refusal)| {
-                    // Of countries only the unknown one is known beforehand.
-                    let published = PublishedClient::of(outcome);
-                    let unknown = published.map(|_| Some(CountryCode::UNKNOWN));
-                    [None]
-                        .into_iter()
-                        .chain(unknown)
-                        .map(move |country| ClientPollEnd {
-                            rendezvous,
-                            nat,
-                            outcome,
-                            refusal,
-                            country,
-                        })
-                })
-            })),
-            answers: Counts::seeded(all::<ProxyType>().flat_map(|r#type| {
-                let ends = ends(AnswerFate::Refused);
-                ends.map(move |(outcome, refusal)| AnswerEnd {
-                    r#type,
-                    outcome,
-                    refusal,
-                })
-            })),
+            client_polls: Counts::seeded(clients().flat_map(|(rendezvous, nat)| ends(ClientOutcome::Refused).flat_map(move |(outcome, refusal)| countries(outcome).map(move |country| ClientPollEnd { rendezvous, nat, outcome, refusal, country })))),
+            answers: Counts::seeded(all::<ProxyType>().flat_map(|r#type| ends(AnswerFate::Refused).map(move |(outcome, refusal)| AnswerEnd { r#type, outcome, refusal }))),
             attempts: Counts::seeded([]),
             hand_off_to_answer: latencies(),
             request_to_answer: latencies(),

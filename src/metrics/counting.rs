@@ -9,7 +9,7 @@ use super::by_country::{CountryLookup, Visitor};
 use super::counters::{ClientPollEnd, Counters, UniqueProxy};
 use super::distinct_ips::{DistinctIps, WindowKey};
 use super::ip_recordings::IpRecorder;
-use super::published::PublishedClient;
+use super::published;
 use super::recent::{RecentActivity, Samples, Totals};
 use super::saved_state::SavedState;
 use super::stats_log::StatsBlock;
@@ -73,7 +73,7 @@ impl Counting {
     /// published.
     pub(super) fn client_ended(&mut self, address: Option<IpAddr>, end: ClientPollEnd) {
         self.counters.client_polls.add(end);
-        if PublishedClient::of(end.outcome).is_none() {
+        if published::client_poll(end.outcome).is_none() {
             return;
         }
         match address {

@@ -1,6 +1,10 @@
 //! Events and values that only Prometheus is told of.
 
+use std::hash::Hash;
 use std::time::{Duration, SystemTime};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 
 use super::Metrics;
 use super::families::{
@@ -31,8 +35,7 @@ impl Metrics {
 
     /// An HTTP response is sent.
     pub fn replied(&self, endpoint: Endpoint, code: StatusCode) {
-        let labels = ReplyLabels { endpoint, code };
-        self.families.replies.get_or_create(&labels).inc();
+        count(&self.families.replies, ReplyLabels::new(endpoint, code));
     }
 
     /// A certificate is served that is valid until then.
@@ -45,8 +48,7 @@ impl Metrics {
 
     /// An order of a certificate has ended.
     pub fn order_ended(&self, outcome: OrderOutcome) {
-        let orders = &self.families.certificate_orders;
-        orders.get_or_create(&OrderLabels { outcome }).inc();
+        count(&self.families.certificate_orders, OrderLabels::new(outcome));
     }
 
     /// The number of open connections.
@@ -54,7 +56,7 @@ impl Metrics {
         self.families.open_connections.get()
     }
 
-    /// Until when the certificate is valid; `None` without one.
+    /// The end of the certificate's validity; `None` without one.
     pub fn certificate_expiry(&self) -> Option<SystemTime> {
         let expiry = self.families.certificate_expiry.get(&[])?.get();
         let since_epoch = Duration::from_secs(u64::try_from(expiry).ok()?);
@@ -75,21 +77,23 @@ impl Metrics {
     /// A connection was closed, or not served at all, for one of the listener's
     /// limits.
     pub fn connection_dropped(&self, reason: DropReason) {
-        let dropped = &self.families.dropped_connections;
-        dropped.get_or_create(&DropLabels { reason }).inc();
+        count(&self.families.dropped_connections, DropLabels::new(reason));
     }
 
     /// A TLS handshake has failed.
     pub fn handshake_failed(&self, reason: HandshakeFailure) {
-        let failures = &self.families.handshake_failures;
-        failures.get_or_create(&HandshakeLabels { reason }).inc();
+        count(
+            &self.families.handshake_failures,
+            HandshakeLabels::new(reason),
+        );
     }
 
     /// The credentials of a gRPC call, or of a handshake, were refused.
     pub fn credentials_refused(&self, listener: GrpcListener) {
-        let refused = &self.families.refused_credentials;
-        let labels = CredentialsLabels { listener };
-        refused.get_or_create(&labels).inc();
+        count(
+            &self.families.refused_credentials,
+            CredentialsLabels::new(listener),
+        );
     }
 
     /// A message was taken from a queue, so long after it was sent.
@@ -99,8 +103,10 @@ impl Metrics {
 
     /// A call of SQS has failed.
     pub fn queue_call_failed(&self, call: QueueCall) {
-        let failures = &self.families.queue_call_failures;
-        failures.get_or_create(&QueueCallLabels { call }).inc();
+        count(
+            &self.families.queue_call_failures,
+            QueueCallLabels::new(call),
+        );
     }
 
     /// A reply queue that nobody used any more was deleted.
@@ -112,19 +118,14 @@ impl Metrics {
     pub fn memory_sampled(&self, figures: MemoryFigures) {
         let families = &self.families;
         let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-        families
-            .bytes_in_flight
-            .set(bytes(figures.bytes_in_flight as u64));
-        families
-            .max_bytes_in_flight
-            .set(bytes(figures.max_bytes_in_flight as u64));
-        families
-            .memory_limit
-            .set(bytes(figures.limit_bytes.unwrap_or_default()));
-        let counted = families.revocations.get();
-        families
-            .revocations
-            .inc_by(figures.revoked.saturating_sub(counted));
+        let in_flight = bytes(figures.bytes_in_flight as u64);
+        families.bytes_in_flight.set(in_flight);
+        let max = bytes(figures.max_bytes_in_flight as u64);
+        families.max_bytes_in_flight.set(max);
+        let limit = bytes(figures.limit_bytes.unwrap_or_default());
+        families.memory_limit.set(limit);
+        let more = figures.revoked.saturating_sub(families.revocations.get());
+        families.revocations.inc_by(more);
     }
 
     /// So many blocks of the metrics log could not be written yet.
@@ -140,35 +141,37 @@ impl Metrics {
 
     /// A peer was asked for a client of ours, and this came of it.
     pub fn borrowed(&self, peer: &PeerName, outcome: LoanOutcome) {
-        let labels = LoanLabels::new(peer, outcome);
-        self.families.borrowed.get_or_create(&labels).inc();
+        count(
+            &self.families.borrowed,
+            LoanLabels::new(peer.clone(), outcome),
+        );
     }
 
     /// A peer has answered a client of ours after so long.
     pub fn borrowed_answer(&self, peer: &PeerName, latency: Duration) {
         let latencies = &self.families.borrowed_latency;
-        let histogram = latencies.get_or_create(&PeerLabels::new(peer));
+        let histogram = latencies.get_or_create(&PeerLabels::new(peer.clone()));
         histogram.observe(latency.as_secs_f64());
     }
 
     /// A peer did not take an offer of ours.
     pub fn borrowing_refused(&self, peer: &PeerName, reason: LoanRefusal) {
-        let labels = LoanRefusalLabels::new(peer, reason);
-        self.families
-            .borrowing_refusals
-            .get_or_create(&labels)
-            .inc();
+        let labels = LoanRefusalLabels::new(peer.clone(), reason);
+        count(&self.families.borrowing_refusals, labels);
     }
 
     /// A peer asked for a client of its own, and this came of it.
     pub fn lent(&self, peer: &PeerName, outcome: LoanOutcome) {
-        let labels = LoanLabels::new(peer, outcome);
-        self.families.lent.get_or_create(&labels).inc();
+        count(&self.families.lent, LoanLabels::new(peer.clone(), outcome));
     }
 
     /// An offer of a peer was not taken.
     pub fn lending_refused(&self, peer: &PeerName, reason: LoanRefusal) {
-        let labels = LoanRefusalLabels::new(peer, reason);
-        self.families.lending_refusals.get_or_create(&labels).inc();
+        let labels = LoanRefusalLabels::new(peer.clone(), reason);
+        count(&self.families.lending_refusals, labels);
     }
+}
+
+fn count<S: Clone + Hash + Eq>(family: &Family<S, Counter>, labels: S) {
+    family.get_or_create(&labels).inc();
 }

@@ -29,7 +29,13 @@ macro_rules! label_sets {
     ($($set:ident { $($label:ident: $kind:ty),+ })+) => {$(
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
         pub(super) struct $set {
-            $(pub(super) $label: $kind),+
+            $($label: $kind),+
+        }
+
+        impl $set {
+            pub(super) fn new($($label: $kind),+) -> Self {
+                Self { $($label),+ }
+            }
         }
     )+};
 }
@@ -130,16 +136,13 @@ impl Families {
     }
 
     /// Makes the series of a peer.
+    #[rustfmt::skip]
     pub(super) fn seed_peer(&self, peer: &PeerName) {
-        seed1(&self.borrowed, |outcome| LoanLabels::new(peer, outcome));
-        seed1(&self.lent, |outcome| LoanLabels::new(peer, outcome));
-        seed1(&self.borrowing_refusals, |reason| {
-            LoanRefusalLabels::new(peer, reason)
-        });
-        seed1(&self.lending_refusals, |reason| {
-            LoanRefusalLabels::new(peer, reason)
-        });
-        drop(self.borrowed_latency.get_or_create(&PeerLabels::new(peer)));
+        seed1(&self.borrowed, |outcome| LoanLabels::new(peer.clone(), outcome));
+        seed1(&self.lent, |outcome| LoanLabels::new(peer.clone(), outcome));
+        seed1(&self.borrowing_refusals, |reason| LoanRefusalLabels::new(peer.clone(), reason));
+        seed1(&self.lending_refusals, |reason| LoanRefusalLabels::new(peer.clone(), reason));
+        drop(self.borrowed_latency.get_or_create(&PeerLabels::new(peer.clone())));
     }
 
     #[rustfmt::skip]
@@ -185,40 +188,16 @@ impl Families {
 
     #[rustfmt::skip]
     fn seed(&self) {
-        seed2(&self.available_proxies, |nat, r#type| ProxyLabels { nat, r#type });
-        seed2(&self.replies, |endpoint, code| ReplyLabels { endpoint, code });
-        seed1(&self.parked_polls, |pool| PoolLabels { pool });
-        seed1(&self.queued_clients, |pool| PoolLabels { pool });
-        seed1(&self.poll_interval, |pool| PoolLabels { pool });
-        seed1(&self.dropped_connections, |reason| DropLabels { reason });
-        seed1(&self.certificate_orders, |outcome| OrderLabels { outcome });
-        seed1(&self.refused_credentials, |listener| CredentialsLabels { listener });
-        seed1(&self.handshake_failures, |reason| HandshakeLabels { reason });
-        seed1(&self.queue_call_failures, |call| QueueCallLabels { call });
-    }
-}
-
-impl PeerLabels {
-    pub(super) fn new(peer: &PeerName) -> Self {
-        Self { peer: peer.clone() }
-    }
-}
-
-impl LoanLabels {
-    pub(super) fn new(peer: &PeerName, outcome: LoanOutcome) -> Self {
-        Self {
-            peer: peer.clone(),
-            outcome,
-        }
-    }
-}
-
-impl LoanRefusalLabels {
-    pub(super) fn new(peer: &PeerName, reason: LoanRefusal) -> Self {
-        Self {
-            peer: peer.clone(),
-            reason,
-        }
+        seed2(&self.available_proxies, ProxyLabels::new);
+        seed2(&self.replies, ReplyLabels::new);
+        seed1(&self.parked_polls, PoolLabels::new);
+        seed1(&self.queued_clients, PoolLabels::new);
+        seed1(&self.poll_interval, PoolLabels::new);
+        seed1(&self.dropped_connections, DropLabels::new);
+        seed1(&self.certificate_orders, OrderLabels::new);
+        seed1(&self.refused_credentials, CredentialsLabels::new);
+        seed1(&self.handshake_failures, HandshakeLabels::new);
+        seed1(&self.queue_call_failures, QueueCallLabels::new);
     }
 }
 

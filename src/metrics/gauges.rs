@@ -59,12 +59,12 @@ impl Families {
                 let count = sum(&snapshot.parked, |(other, nat_type, _)| {
                     *other == r#type && *nat_type == nat
                 });
-                let labels = ProxyLabels { nat, r#type };
+                let labels = ProxyLabels::new(nat, r#type);
                 self.available_proxies.get_or_create(&labels).set(count);
             }
         }
         for pool in NatClass::ALL {
-            let labels = PoolLabels { pool };
+            let labels = PoolLabels::new(pool);
             let parked = sum(&snapshot.parked, |(_, nat, _)| NatClass::of(*nat) == pool);
             self.parked_polls.get_or_create(&labels).set(parked);
             let queued = snapshot
@@ -76,7 +76,7 @@ impl Families {
         }
         self.matched_clients.set(gauge(snapshot.matched));
         for &(pool, interval) in &snapshot.poll_intervals {
-            let gauge = self.poll_interval.get_or_create(&PoolLabels { pool });
+            let gauge = self.poll_interval.get_or_create(&PoolLabels::new(pool));
             gauge.set(interval.as_secs_f64());
         }
         self.show_peers(&snapshot.peers);
@@ -90,24 +90,19 @@ impl Families {
         self.peer_circuit.clear();
         for figures in peers {
             let peer = &figures.name;
-            let connected = self.peer_connected.get_or_create(&PeerLabels::new(peer));
+            let connected = self
+                .peer_connected
+                .get_or_create(&PeerLabels::new(peer.clone()));
             connected.set(i64::from(figures.is_connected));
             for pool in NatClass::ALL {
-                let labels = PeerPoolLabels {
-                    peer: peer.clone(),
-                    pool,
-                };
+                let labels = PeerPoolLabels::new(peer.clone(), pool);
                 let supply = gauge(figures.supply[pool as usize]);
                 self.peer_supply.get_or_create(&labels).set(supply);
             }
-            seed1(&self.peer_circuit, |state| CircuitLabels {
-                peer: peer.clone(),
-                state,
+            seed1(&self.peer_circuit, |state| {
+                CircuitLabels::new(peer.clone(), state)
             });
-            let labels = CircuitLabels {
-                peer: peer.clone(),
-                state: figures.circuit,
-            };
+            let labels = CircuitLabels::new(peer.clone(), figures.circuit);
             self.peer_circuit.get_or_create(&labels).set(1);
         }
     }

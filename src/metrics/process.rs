@@ -32,43 +32,16 @@ pub(super) struct ProcessMetrics {
 }
 
 impl ProcessMetrics {
+    #[rustfmt::skip]
     pub(super) fn register(registry: &mut Registry, start: SystemTime) -> Self {
         let metrics = Self::default();
-        registry.register(
-            "process_cpu_seconds",
-            "Processor time used, in seconds",
-            metrics.cpu_seconds.clone(),
-        );
-        for (name, help, gauge) in [
-            (
-                "process_resident_memory_bytes",
-                "Resident memory size in bytes",
-                &metrics.resident_memory_bytes,
-            ),
-            (
-                "process_virtual_memory_bytes",
-                "Virtual memory size in bytes",
-                &metrics.virtual_memory_bytes,
-            ),
-            (
-                "process_open_fds",
-                "Open file descriptors",
-                &metrics.open_fds,
-            ),
-            (
-                "process_max_fds",
-                "The most file descriptors that may be open",
-                &metrics.max_fds,
-            ),
-        ] {
-            registry.register(name, help, gauge.clone());
-        }
-        let start = start.duration_since(SystemTime::UNIX_EPOCH);
-        registry.register(
-            "process_start_time_seconds",
-            "Start of the process since the epoch, in seconds",
-            ConstGauge::new(start.unwrap_or_default().as_secs_f64()),
-        );
+        registry.register("process_cpu_seconds", "Processor time used, in seconds", metrics.cpu_seconds.clone());
+        registry.register("process_resident_memory_bytes", "Resident memory size in bytes", metrics.resident_memory_bytes.clone());
+        registry.register("process_virtual_memory_bytes", "Virtual memory size in bytes", metrics.virtual_memory_bytes.clone());
+        registry.register("process_open_fds", "Open file descriptors", metrics.open_fds.clone());
+        registry.register("process_max_fds", "The most file descriptors that may be open", metrics.max_fds.clone());
+        let start = start.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        registry.register("process_start_time_seconds", "Start of the process since the epoch, in seconds", ConstGauge::new(start.as_secs_f64()));
         metrics
     }
 

@@ -20,11 +20,11 @@ pub struct Totals {
     /// Polls of proxies that came.
     pub proxy_polls: u64,
     /// Polls of proxies that ended; the index is the [`PollOutcome`].
-    pub proxy_outcomes: [u64; <PollOutcome as Label>::ALL.len()],
+    pub proxy_outcomes: [u64; PollOutcome::ALL.len()],
     /// Polls of clients that came.
     pub client_polls: u64,
     /// Polls of clients that ended; the index is the [`ClientOutcome`].
-    pub client_outcomes: [u64; <ClientOutcome as Label>::ALL.len()],
+    pub client_outcomes: [u64; ClientOutcome::ALL.len()],
     /// From the arrival of a client's request until its answer.
     pub request_to_answer: Latencies,
     /// From the hand-off to the proxy that answered until its answer.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 
-use super::word::{Label, words};
+use super::word::{Label, labels, words};
 
 /// The name of another broker in the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,82 +36,54 @@ impl EncodeLabelValue for PeerName {
     }
 }
 
-/// The outcome of an offer that went from broker to broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum LoanOutcome {
-    /// A proxy's answer came back.
-    Answered,
-    /// The lender had no proxy for it.
-    NoProxies,
-    /// The lender's proxies did not answer in time.
-    TimedOut,
-    /// The lender did not take it, for one of the [`LoanRefusal`]s.
-    Refused,
-    /// The call itself failed: no connection, no reply in time, rubbish.
-    Failed,
-    /// The client left, or had its answer from elsewhere.
-    Cancelled,
-}
-
-/// The reason of a lender that did not take an offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum LoanRefusal {
-    /// It does not say, or for a reason that is not known here.
-    Other,
-    /// It does not lend to this borrower.
-    NotLending,
-    /// The borrower sends more offers a second than it may.
-    OverRate,
-    /// As many of the borrower's offers wait for an answer as may.
-    TooManyInFlight,
-    /// It does not know the bridge.
-    UnknownBridge,
-    /// It is about to stop.
-    Draining,
-    /// The request is not what it should be.
-    Malformed,
-    /// As many clients wait for an answer there as may.
-    Overloaded,
-    /// The time was up when the offer came.
-    NoTimeLeft,
-}
-
-impl LoanOutcome {
-    /// The word in Prometheus labels and in traces.
-    pub fn as_str(self) -> &'static str {
-        self.word()
+labels! {
+    /// The outcome of an offer that went from broker to broker.
+    pub enum LoanOutcome {
+        /// A proxy's answer came back.
+        Answered = "answered",
+        /// The lender had no proxy for it.
+        NoProxies = "no_proxies",
+        /// The lender's proxies did not answer in time.
+        TimedOut = "timed_out",
+        /// The lender did not take it, for one of the [`LoanRefusal`]s.
+        Refused = "refused",
+        /// The call itself failed: no connection, no reply in time, rubbish.
+        Failed = "failed",
+        /// The client left, or had its answer from elsewhere.
+        Cancelled = "cancelled",
     }
-}
 
-impl LoanRefusal {
-    /// The word in Prometheus labels and in logs.
-    pub fn as_str(self) -> &'static str {
-        self.word()
-    }
-}
-
-/// The readiness to ask a peer, after how it has answered of late.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum CircuitState {
-    /// It is.
-    #[default]
-    Closed,
-    /// Once, for a trial.
-    HalfOpen,
-    /// It is not.
-    Open,
-}
-
-words! {
-    LoanOutcome {
-        Answered = "answered", NoProxies = "no_proxies", TimedOut = "timed_out",
-        Refused = "refused", Failed = "failed", Cancelled = "cancelled",
-    }
-    LoanRefusal {
-        Other = "other", NotLending = "not_lending", OverRate = "over_rate",
-        TooManyInFlight = "too_many_in_flight", UnknownBridge = "unknown_bridge",
-        Draining = "draining", Malformed = "malformed", Overloaded = "overloaded",
+    /// The reason of a lender that did not take an offer.
+    pub enum LoanRefusal {
+        /// It does not say, or for a reason that is not known here.
+        Other = "other",
+        /// It does not lend to this borrower.
+        NotLending = "not_lending",
+        /// The borrower sends more offers a second than it may.
+        OverRate = "over_rate",
+        /// As many of the borrower's offers wait for an answer as may.
+        TooManyInFlight = "too_many_in_flight",
+        /// It does not know the bridge.
+        UnknownBridge = "unknown_bridge",
+        /// It is about to stop.
+        Draining = "draining",
+        /// The request is not what it should be.
+        Malformed = "malformed",
+        /// As many clients wait for an answer there as may.
+        Overloaded = "overloaded",
+        /// The time was up when the offer came.
         NoTimeLeft = "no_time_left",
     }
-    CircuitState { Closed = "closed", HalfOpen = "half_open", Open = "open" }
+
+    /// The readiness to ask a peer, after how it has answered of late.
+    #[derive(Default)]
+    pub enum CircuitState {
+        /// It is.
+        #[default]
+        Closed = "closed",
+        /// Once, for a trial.
+        HalfOpen = "half_open",
+        /// It is not.
+        Open = "open",
+    }
 }

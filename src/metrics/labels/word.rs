@@ -15,48 +15,64 @@ pub(crate) trait Label: Copy + Ord + 'static {
     }
 }
 
-/// Labels of our own, each value with its word.
-macro_rules! words {
-    ($($label:ident { $($value:ident = $word:literal),+ $(,)? })+) => {
-        $(impl Label for $label {
-            const ALL: &'static [Self] = &[$(Self::$value),+];
+/// Enums of labels, each value with its word.
+macro_rules! labels {
+    ($(
+        $(#[$meta:meta])*
+        pub enum $label:ident { $($(#[$value_meta:meta])* $value:ident = $word:literal,)+ }
+    )+) => {
+        $(
+            $(#[$meta])*
+            #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+            pub enum $label {
+                $($(#[$value_meta])* $value,)+
+            }
 
-            fn word(self) -> &'static str {
-                match self {
-                    $(Self::$value => $word),+
+            impl $label {
+                /// All of them, in their order.
+                pub const ALL: [Self; [$($word),+].len()] = [$(Self::$value),+];
+
+                /// The word in Prometheus labels, and wherever else it is written.
+                pub fn as_str(self) -> &'static str {
+                    match self {
+                        $(Self::$value => $word),+
+                    }
                 }
             }
-        })+
-        words!(@encode $($label),+);
-    };
-    // Lets Prometheus be told the words.
-    (@encode $($label:ident),+) => {$(
-        impl prometheus_client::encoding::EncodeLabelValue for $label {
-            fn encode(
-                &self,
-                encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>,
-            ) -> std::fmt::Result {
-                std::fmt::Write::write_str(encoder, self.word())
+
+            impl std::fmt::Display for $label {
+                fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    formatter.write_str(self.as_str())
+                }
             }
-        }
-    )+};
+        )+
+        words!($($label),+);
+    };
 }
 
-/// Labels whose words are those on the wire, or of a service.
-macro_rules! words_of_the_wire {
-    ($($label:ident),+) => {
-        $(impl Label for $label {
+/// Makes labels of enums that have words already.
+macro_rules! words {
+    ($($label:ident),+) => {$(
+        impl Label for $label {
             const ALL: &'static [Self] = &$label::ALL;
 
             fn word(self) -> &'static str {
                 self.as_str()
             }
-        })+
-        words!(@encode $($label),+);
-    };
+        }
+
+        impl prometheus_client::encoding::EncodeLabelValue for $label {
+            fn encode(
+                &self,
+                encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>,
+            ) -> std::fmt::Result {
+                std::fmt::Write::write_str(encoder, self.as_str())
+            }
+        }
+    )+};
 }
 
-pub(crate) use {words, words_of_the_wire};
+pub(crate) use {labels, words};
 
 /// Writes a map with the labels' words as keys, for serde's `with`.
 pub(crate) fn serialize<L: Label, T: Serialize, S: Serializer>(
