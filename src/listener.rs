@@ -8,6 +8,7 @@ mod authority;
 mod bind;
 mod buffers;
 mod closing;
+mod establish;
 mod frames;
 mod handshake;
 mod identity;

@@ -11,18 +11,15 @@ use http::Request;
 use hyper::body::Incoming;
 use ipnet::IpNet;
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
-use tokio_rustls::server::TlsStream;
+use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use crate::tls::mutual;
-
-use super::accounts::{Accounts, NoRoom, Payer, Reservation};
+use super::accounts::{Accounts, Payer, Reservation};
 use super::bind;
 use super::buffers::Buffers;
 use super::closing::{Closing, ClosingStage};
-use super::handshake::{self, ChooseTls, Handshake, SwappableTls};
+use super::handshake::{ChooseTls, SwappableTls};
 use super::identity::{PeerIdentity, RemoteAddress};
 use super::observer::{DropCause, Observer, OpenConnection};
 use super::rules::{ConnectionRules, KeepAlive};
@@ -75,7 +72,7 @@ pub struct Http2Only {
 pub struct Server<S> {
     rules: ArcSwap<ConnectionRules>,
     pub(super) tls: Arc<SwappableTls>,
-    http2_only: Option<Http2Only>,
+    pub(super) http2_only: Option<Http2Only>,
     pub(super) service: S,
     pub(super) observer: Arc<dyn Observer>,
     accounts: Arc<Accounts>,
@@ -323,126 +320,6 @@ impl<S: Serve> Server<S> {
             None => {}
         }
     }
-
-    /// Does what comes before HTTP; `None` if that fails, or was all.
-    async fn begin(
-        &self,
-        mut stream: TcpStream,
-        peer: RemoteAddress,
-        rules: &ConnectionRules,
-        place: &Arc<Reservation>,
-        holder: Option<&Arc<SlotHolder>>,
-    ) -> Option<(FreshConnection, HttpVersion)> {
-        let (stream, early, version, names) = if let Some(tls) = self.tls.get() {
-            let stream = Handshake::new(stream, Arc::clone(place));
-            let stream = self.shake_hands(&*tls, stream, rules).await?;
-            let version = HttpVersion::agreed(&stream);
-            let names = holder.map(|holder| self.certificate_names(&stream, holder));
-            let stream = ConnectionStream::Right(Box::new(stream));
-            (stream, Vec::new(), version, names)
-        } else {
-            let (version, early) = self.first_bytes(&mut stream, rules).await?;
-            if version == HttpVersion::Tls {
-                self.observer.tls_in_the_clear();
-            }
-            (ConnectionStream::Left(stream), early, version, None)
-        };
-        let identity = holder.map(|holder| {
-            Arc::new(PeerIdentity::Tcp {
-                is_loopback: peer.0.ip().to_canonical().is_loopback(),
-                certificate_names: names.unwrap_or_default(),
-                holder: Some(Arc::clone(holder)),
-            })
-        });
-        let is_http2 = self.http2_only.is_some();
-        let version = if is_http2 {
-            HttpVersion::Http2
-        } else {
-            version
-        };
-        let begun = FreshConnection {
-            stream,
-            early,
-            address: Some(peer),
-            identity,
-        };
-        Some((begun, version))
-    }
-
-    /// The names of a peer's certificate; they may be enough for the peer to be known.
-    fn certificate_names(
-        &self,
-        stream: &TlsStream<Handshake>,
-        holder: &SlotHolder,
-    ) -> Arc<[String]> {
-        let certificates = stream.get_ref().1.peer_certificates();
-        let certificate = certificates.and_then(<[_]>::first);
-        let names = certificate.map(mutual::names).unwrap_or_default();
-        if let Some(callers) = &self.http2_only
-            && (callers.knows)(&names)
-        {
-            callers.slots.accepted(holder);
-        }
-        names.into()
-    }
-
-    /// The version of HTTP that a connection in the clear begins with, and what was
-    /// read of it; `None` if it does not begin in time.
-    async fn first_bytes(
-        &self,
-        stream: &mut TcpStream,
-        rules: &ConnectionRules,
-    ) -> Option<(HttpVersion, Vec<u8>)> {
-        let version = timeout(rules.settings.header_read_timeout, HttpVersion::of(stream));
-        let version = tokio::select! {
-            version = version => version,
-            () = self.closing.reached(ClosingStage::Closing) => return None,
-        };
-        let Ok(version) = version else {
-            self.observer.dropped(DropCause::HeadTimeout);
-            return None;
-        };
-        version.ok()
-    }
-
-    /// The connection after its TLS handshake; `None` if that fails, or was all.
-    async fn shake_hands(
-        &self,
-        tls: &ChooseTls,
-        stream: Handshake,
-        rules: &ConnectionRules,
-    ) -> Option<TlsStream<Handshake>> {
-        let handshake = timeout(
-            rules.settings.tls_handshake_timeout,
-            stream.make(tls, self.http2_only.is_none()),
-        );
-        let shaken = tokio::select! {
-            shaken = handshake => shaken,
-            () = self.closing.reached(ClosingStage::Closing) => return None,
-        };
-        match shaken {
-            Ok(Ok(stream)) => (!handshake::is_challenge(&stream)).then_some(stream),
-            Ok(Err(error)) if lacks_room(&error) => {
-                self.observer.dropped(DropCause::Memory);
-                None
-            }
-            Ok(Err(error)) => {
-                self.observer.handshake_failed(Some(&error));
-                tracing::debug!(%error, "TLS handshake failed");
-                None
-            }
-            Err(_) => {
-                self.observer.handshake_failed(None);
-                tracing::debug!("TLS handshake took too long");
-                None
-            }
-        }
-    }
-}
-
-/// Returns true if there was no room for what was to be read.
-fn lacks_room(error: &io::Error) -> bool {
-    error.get_ref().and_then(|error| error.downcast_ref()) == Some(&NoRoom)
 }
 
 /// Returns true if a connection failed before it was accepted; the next may be fine.
