@@ -22,6 +22,7 @@ mod process_metrics;
 mod queues;
 mod reload;
 mod serve;
+mod supervisor;
 mod systemd;
 
 pub(crate) use check::check;

@@ -17,6 +17,7 @@ use crate::listener::{Closing, ClosingStage};
 use crate::proto::admin::v1::admin_server;
 
 use super::health;
+use super::supervisor::Supervisor;
 
 pub(super) use operations::Administration;
 pub(super) use socket::{check, open, warning};
@@ -37,6 +38,7 @@ impl Admin {
         auth: &Arc<AdminAuth>,
         broker: &Arc<Broker>,
         administration: Administration,
+        supervisor: &Supervisor,
     ) -> anyhow::Result<Self> {
         let closing = Closing::default();
         let mut files = Vec::new();
@@ -45,11 +47,12 @@ impl Admin {
             let service = AdminService::new(Arc::clone(broker), operations, closing.clone());
             let health = HealthReporter::new();
             let name = admin_server::SERVICE_NAME;
-            tokio::spawn(health::report(health.clone(), broker.watch_stage(), name));
+            supervisor.spawn(health::report(health.clone(), broker.watch_stage(), name));
             let server = grpc::admin_server(auth, service, health, closing.clone());
             let server = Arc::new(server.context("admin.listen")?);
             for Socket { listener, file } in sockets {
-                tokio::spawn(Arc::clone(&server).run(listener));
+                let run = Arc::clone(&server).run(listener);
+                supervisor.keep("the listener of the administration", run);
                 files.extend(file);
             }
         }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use axum::Router;
 use tokio::net::TcpListener;
 
+use crate::app::supervisor::Supervisor;
 use crate::config::Config;
 use crate::listener::ChooseTls;
 use crate::metrics::Metrics;
@@ -75,16 +76,22 @@ impl Certificates {
         config: &Config,
         inherited: Vec<TcpListener>,
         serve: impl Fn(Router, TcpListener),
+        supervisor: &Supervisor,
     ) -> anyhow::Result<()> {
         match self {
             Self::Plaintext => {}
-            Self::Files(files) => drop(tokio::spawn(Arc::clone(files).watch())),
+            Self::Files(files) => {
+                supervisor.keep("the watch on certificates", Arc::clone(files).watch());
+            }
             Self::Acme(orders) => {
                 let (proofs, listeners) = orders::proofs(&config.acme, inherited).await?;
                 for listener in listeners {
                     serve(acme::router(orders.challenges()), listener);
                 }
-                tokio::spawn(Arc::clone(orders).keep(proofs));
+                supervisor.keep(
+                    "the orders of certificates",
+                    Arc::clone(orders).keep(proofs),
+                );
             }
         }
         Ok(())

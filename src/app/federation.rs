@@ -24,6 +24,7 @@ use crate::tls::mutual::{self, Clients};
 
 use super::files::{read_file, read_pair};
 use super::listen::cannot_listen;
+use super::supervisor::Supervisor;
 use super::systemd::sockets::{self, Inherited, Sockets};
 use super::{entropy, health};
 
@@ -136,23 +137,24 @@ impl Peers {
         broker: &Arc<Broker>,
         listeners: Vec<TcpListener>,
         closing: Closing,
+        supervisor: &Supervisor,
     ) {
-        tokio::spawn(Arc::clone(&self.federation).run());
+        supervisor.keep("federation", Arc::clone(&self.federation).run());
         let discovered = discovery::keep(self.discover.subscribe(), self.federation());
-        tokio::spawn(discovered);
+        supervisor.keep("the discovery of peers", discovered);
         if listeners.is_empty() {
             return;
         }
         let health = HealthReporter::new();
         let service = federation_server::SERVICE_NAME;
-        tokio::spawn(health::report(
+        supervisor.spawn(health::report(
             health.clone(),
             broker.watch_stage(),
             service,
         ));
         let server = Arc::new(lender(&self.auth, Arc::clone(broker), health, closing));
         for listener in listeners {
-            tokio::spawn(Arc::clone(&server).run(listener));
+            supervisor.keep("the listener for peers", Arc::clone(&server).run(listener));
         }
     }
 }

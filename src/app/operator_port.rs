@@ -14,6 +14,7 @@ use crate::listener::{self, Closing, ClosingStage, Server};
 
 use super::listen::cannot_listen;
 use super::process_metrics::OperatorConnections;
+use super::supervisor::Supervisor;
 use super::systemd::sockets::{self, Sockets};
 
 const SETTING: &str = "operator.listen";
@@ -68,7 +69,11 @@ pub(super) struct OperatorPort {
 impl OperatorPort {
     /// Serves from now on, until [`Self::close`]: whoever watches the broker wants to
     /// see how it stops, too.
-    pub(super) fn start(listeners: Vec<TcpListener>, endpoints: &Endpoints) -> Self {
+    pub(super) fn start(
+        listeners: Vec<TcpListener>,
+        endpoints: &Endpoints,
+        supervisor: &Supervisor,
+    ) -> Self {
         let closing = Closing::default();
         let server = Arc::new(Server::new(
             limits(),
@@ -83,7 +88,8 @@ impl OperatorPort {
             if let Ok(addr) = listener.local_addr() {
                 tracing::info!(port = addr.port(), "serving operators");
             }
-            servers.spawn(Arc::clone(&server).run(listener));
+            let run = Arc::clone(&server).run(listener);
+            servers.spawn(supervisor.watch("the listener for operators", run));
         }
         Self { closing, servers }
     }

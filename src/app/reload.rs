@@ -19,6 +19,7 @@ use tokio::time::{sleep, timeout};
 use crate::config::{Config, Inputs, Loaded};
 use crate::geoip::GeoIp;
 
+use super::supervisor::Supervisor;
 use super::{countries, systemd};
 
 pub(super) use known::{Known, knowledge};
@@ -61,7 +62,12 @@ type Asker = oneshot::Sender<Result<Reloaded, Refused>>;
 
 impl Reloads {
     /// For a broker that was started with what was loaded from these inputs.
-    pub(super) fn start(inputs: Inputs, started: Loaded, targets: Targets) -> Self {
+    pub(super) fn start(
+        inputs: Inputs,
+        started: Loaded,
+        targets: Targets,
+        supervisor: &Supervisor,
+    ) -> Self {
         let (askers, asked) = mpsc::channel(ASKERS_MAX);
         let reloader = Arc::new(Reloader {
             inputs,
@@ -69,7 +75,7 @@ impl Reloads {
             loaded: ArcSwap::from_pointee(started),
             targets,
         });
-        tokio::spawn(Arc::clone(&reloader).serve(asked));
+        supervisor.keep("the reloader", Arc::clone(&reloader).serve(asked));
         Self { askers, reloader }
     }
 

@@ -8,12 +8,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{interval, timeout_at};
+use tokio::time::{interval, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Broker, clock};
@@ -38,6 +38,7 @@ use super::otel::Exports;
 use super::process_metrics::{self, Connections};
 use super::queues::Queues;
 use super::reload::{self, Reloads, Targets};
+use super::supervisor::Supervisor;
 use super::systemd::{self, sockets, sockets::Sockets};
 
 /// How much longer than for clients and proxies the broker waits for a disk that
@@ -78,14 +79,18 @@ async fn run(
     };
     let mut started = Started::start(parts, inputs, loaded, log, sockets).await?;
     systemd::ready().await;
-    started.until_told_to_stop(&mut signals).await;
-    started.stop(&mut signals).await;
-    Ok(())
+    let told = started.until_told_to_stop(&mut signals).await;
+    match &told {
+        Ok(()) => started.stop(&mut signals).await,
+        Err(_) => started.abandon().await,
+    }
+    told
 }
 
 /// A broker that serves.
 struct Started {
     tasks: ServerTasks,
+    supervisor: Supervisor,
     reloads: Reloads,
     admin: Admin,
     exports: Exports,
@@ -121,10 +126,11 @@ impl Started {
             bounds,
         } = parts;
         let config = &loaded.config;
+        let supervisor = Supervisor::default();
         let closing = Closing::default();
         let tls = certificates.tls()?;
         let has_tls = tls.is_some();
-        let serve_challenges = challenge_server(config, bounds, &metrics, &closing);
+        let serve_challenges = challenge_server(config, bounds, &metrics, &closing, &supervisor);
         let accounts = Accounts::new(bounds);
         let endpoints = endpoints(config, &broker, &accounts, metrics_log);
         let observer = Arc::new(Connections::new(Arc::clone(&metrics)));
@@ -147,23 +153,28 @@ impl Started {
         let operator_sockets = operator_port::open(&config.operator, &mut sockets).await?;
         sockets.refuse_rest()?;
         let has_inherited_sockets = !inherited.is_empty();
-        let servers = serve_on(listeners(config, inherited).await?, &server, has_tls)?;
-        let operator_port = OperatorPort::start(operator_sockets, &endpoints);
-        let kept = certificates.keep(config, inherited_for_acme, serve_challenges);
+        let servers = serve_on(
+            listeners(config, inherited).await?,
+            &server,
+            has_tls,
+            &supervisor,
+        )?;
+        let operator_port = OperatorPort::start(operator_sockets, &endpoints, &supervisor);
+        let kept = certificates.keep(config, inherited_for_acme, serve_challenges, &supervisor);
         kept.await?;
 
         let driven = Arc::clone(&broker);
-        tokio::spawn(async move { driven.drive().await });
-        tokio::spawn(process_metrics::sample(
-            Arc::clone(&metrics),
-            Arc::clone(server.accounts()),
-        ));
-        tokio::spawn(report_suppressed());
-        tokio::spawn(systemd::report_heartbeat(Arc::clone(&broker)));
+        supervisor.keep("the driver", async move { driven.drive().await });
+        let sample = process_metrics::sample(Arc::clone(&metrics), Arc::clone(server.accounts()));
+        supervisor.keep("the sampler of metrics", sample);
+        supervisor.keep("the report of suppressed lines", report_suppressed());
+        supervisor.spawn(systemd::report_heartbeat(Arc::clone(&broker)));
         exports.watch(&broker);
         let queues = Queues::start(&loaded.config.sqs, &broker);
         let close_persistence = CancellationToken::new();
-        let persistence = tokio::spawn(persistence.run(close_persistence.clone()));
+        let persistence =
+            supervisor.watch("persistence", persistence.run(close_persistence.clone()));
+        let persistence = tokio::spawn(persistence);
         let targets = Targets {
             broker: Arc::clone(&broker),
             certificates,
@@ -173,10 +184,11 @@ impl Started {
             admin_auth: Arc::clone(&admin_auth),
             peers: peers.clone(),
         };
-        let reloads = Reloads::start(inputs, loaded, targets);
-        tokio::spawn(report_certificates(reloads.clone()));
+        let reloads = Reloads::start(inputs, loaded, targets, &supervisor);
+        let reports = report_certificates(reloads.clone());
+        supervisor.keep("the report of certificates", reports);
         let close_federation = Closing::default();
-        peers.start(&broker, peer_sockets, close_federation.clone());
+        peers.start(&broker, peer_sockets, close_federation.clone(), &supervisor);
         let stopping = CancellationToken::new();
         let administration = Administration::new(
             Arc::clone(&broker),
@@ -186,7 +198,14 @@ impl Started {
             stopping.clone(),
         );
         Ok(Self {
-            admin: Admin::start(admin_sockets, &admin_auth, &broker, administration)?,
+            admin: Admin::start(
+                admin_sockets,
+                &admin_auth,
+                &broker,
+                administration,
+                &supervisor,
+            )?,
+            supervisor,
             tasks: ServerTasks {
                 broker,
                 closing,
@@ -205,15 +224,38 @@ impl Started {
         })
     }
 
-    /// Reloads as often as it is told to, until it is told to stop.
-    async fn until_told_to_stop(&mut self, signals: &mut Signals) {
-        while signals.next().await == SignalAction::Reload {
-            // A file that does not come, from a network that is down, must not
-            // keep us from stopping.
+    /// Reloads as often as it is told to, until it is told to stop. An error if a task
+    /// has ended without which there is no broker.
+    async fn until_told_to_stop(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
+        loop {
+            let reloaded = async {
+                let action = signals.next().await;
+                if action == SignalAction::Reload {
+                    // A file that does not come, from a network that is down, must not
+                    // keep us from stopping.
+                    tokio::select! {
+                        _logged = self.reloads.reload() => {}
+                        () = signals.stop() => return SignalAction::Stop,
+                    }
+                }
+                action
+            };
             tokio::select! {
-                _logged = self.reloads.reload() => {}
-                () = signals.stop() => return,
+                action = reloaded => if action == SignalAction::Stop {
+                    return Ok(());
+                },
+                name = self.supervisor.failed() => {
+                    bail!("{name} has ended: there is no broker without it");
+                }
             }
+        }
+    }
+
+    /// Saves what has to be saved, and serves nobody any more.
+    async fn abandon(self) {
+        self.close_persistence.cancel();
+        if timeout(SAVING_PATIENCE, self.persistence).await.is_err() {
+            tracing::warn!("stopped before the counts were saved");
         }
     }
 
@@ -242,6 +284,7 @@ impl Started {
         if persistence.is_err() {
             tracing::warn!("stopped before the counts were saved");
         }
+        self.supervisor.stop().await;
     }
 }
 
@@ -276,12 +319,13 @@ fn serve_on(
     listeners: Vec<TcpListener>,
     server: &Arc<Server<Endpoints>>,
     has_tls: bool,
+    supervisor: &Supervisor,
 ) -> anyhow::Result<JoinSet<()>> {
     let mut servers = JoinSet::new();
     for listener in listeners {
         let port = listener.local_addr()?.port();
         tracing::info!(port, tls = has_tls, "brokering");
-        servers.spawn(Arc::clone(server).run(listener));
+        servers.spawn(supervisor.watch("the listener", Arc::clone(server).run(listener)));
     }
     Ok(servers)
 }
@@ -313,6 +357,7 @@ fn challenge_server(
     bounds: Bounds,
     metrics: &Arc<Metrics>,
     closing: &Closing,
+    supervisor: &Supervisor,
 ) -> impl Fn(Router, TcpListener) + use<> {
     let settings = listener::Settings {
         // The authority comes by itself.
@@ -320,7 +365,7 @@ fn challenge_server(
         ..config.listener.clone()
     };
     let observer = Arc::new(Connections::new(Arc::clone(metrics)));
-    let closing = closing.clone();
+    let (closing, supervisor) = (closing.clone(), supervisor.clone());
     move |router, listener| {
         let server = Server::new(
             settings.clone(),
@@ -330,7 +375,7 @@ fn challenge_server(
             Accounts::new(bounds),
             closing.clone(),
         );
-        tokio::spawn(Arc::new(server).run(listener));
+        supervisor.keep("the listener of challenges", Arc::new(server).run(listener));
     }
 }
 
