@@ -3,8 +3,9 @@
 //! nothing.
 
 mod known;
-mod prepared;
-mod waiting;
+mod plan;
+mod problem;
+mod restart_required;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,9 +24,11 @@ use super::supervisor::Supervisor;
 use super::{countries, systemd};
 
 pub(super) use known::{Known, knowledge};
-pub(super) use prepared::{Part, Refused, Targets, set_limits};
+pub(super) use plan::{ReloadTargets, set_limits};
+pub(super) use problem::ReloadRefused;
 
-use prepared::Prepared;
+use plan::ReloadPlan;
+use problem::Section;
 
 /// How many may wait for a reload to begin; further ones wait for their turn
 /// to ask.
@@ -34,8 +37,8 @@ const ASKERS_MAX: usize = 64;
 /// What a reload has done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reloaded {
-    /// What was read again and is in force.
-    pub(super) parts: Vec<Part>,
+    /// The sections that were read again and are in force.
+    pub(super) sections: Vec<Section>,
     /// The keys that say something else than at the start and that only a
     /// restart reads.
     pub(super) waiting_for_restart: Vec<String>,
@@ -58,14 +61,14 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The longest that those who come before the country databases are read wait to be counted.
 const COUNTRIES_PATIENCE: Duration = Duration::from_secs(30);
 
-type Asker = oneshot::Sender<Result<Reloaded, Refused>>;
+type Asker = oneshot::Sender<Result<Reloaded, ReloadRefused>>;
 
 impl Reloads {
     /// For a broker that was started with what was loaded from these inputs.
     pub(super) fn start(
         inputs: Inputs,
         started: Loaded,
-        targets: Targets,
+        targets: ReloadTargets,
         supervisor: &Supervisor,
     ) -> Self {
         let (askers, asked) = mpsc::channel(ASKERS_MAX);
@@ -81,20 +84,20 @@ impl Reloads {
 
     /// Reads everything again, and returns once it is in force or refused. Who
     /// no longer waits does not stop it.
-    pub(super) async fn reload(&self) -> Result<Reloaded, Refused> {
+    pub(super) async fn reload(&self) -> Result<Reloaded, ReloadRefused> {
         let (asker, outcome) = oneshot::channel();
         // It fails when the broker is about to end, and so does the receiver.
         drop(self.askers.send(asker).await);
         outcome.await.unwrap_or_else(|_| {
             let ending = anyhow::anyhow!("the broker is about to end");
-            Err(Refused::because(Part::Configuration, &ending))
+            Err(ReloadRefused::because(Section::Configuration, &ending))
         })
     }
 
     /// Reads and checks everything, and puts nothing in force.
-    pub(super) async fn check(&self) -> Result<Reloaded, Refused> {
-        let prepared = self.reloader.prepare().await?;
-        Ok(self.reloader.outcome(&prepared))
+    pub(super) async fn check(&self) -> Result<Reloaded, ReloadRefused> {
+        let plan = self.reloader.prepare().await?;
+        Ok(self.reloader.outcome(&plan))
     }
 
     /// The configuration in force; of what waits for a restart, the one to
@@ -105,7 +108,7 @@ impl Reloads {
 
     /// The keys that have changed since the start and that only a restart reads.
     pub(super) fn waiting_for_restart(&self) -> Vec<String> {
-        waiting::keys(&self.reloader.started, &self.loaded().config)
+        restart_required::keys(&self.reloader.started, &self.loaded().config)
     }
 }
 
@@ -115,7 +118,7 @@ struct Reloader {
     /// What the broker was started with.
     started: Config,
     loaded: ArcSwap<Loaded>,
-    targets: Targets,
+    targets: ReloadTargets,
 }
 
 impl fmt::Debug for Reloader {
@@ -174,35 +177,35 @@ impl Reloader {
         tracing::info!(ipv4, ipv6, "the country databases are read");
     }
 
-    async fn reload(&self) -> Result<Reloaded, Refused> {
-        let prepared = self.prepare().await?;
-        let outcome = self.outcome(&prepared);
-        self.loaded.store(Arc::new(prepared.loaded.clone()));
-        prepared.apply(&self.targets);
+    async fn reload(&self) -> Result<Reloaded, ReloadRefused> {
+        let plan = self.prepare().await?;
+        let outcome = self.outcome(&plan);
+        self.loaded.store(Arc::new(plan.loaded.clone()));
+        plan.apply(&self.targets);
         Ok(outcome)
     }
 
-    async fn prepare(&self) -> Result<Prepared, Refused> {
+    async fn prepare(&self) -> Result<ReloadPlan, ReloadRefused> {
         let (inputs, known) = (self.inputs.clone(), self.targets.broker.knowledge());
         let certificates = self.targets.certificates.clone();
-        let read = move || Prepared::read(&inputs, &known.geoip, &certificates);
+        let read = move || ReloadPlan::read(&inputs, &known.geoip, &certificates);
         let read = spawn_blocking(read);
         read.await
             .context("reading failed")
-            .map_err(|error| Refused::because(Part::Configuration, &error))?
+            .map_err(|error| ReloadRefused::because(Section::Configuration, &error))?
     }
 
-    fn outcome(&self, prepared: &Prepared) -> Reloaded {
-        let warnings = prepared.loaded.warnings.iter().map(ToString::to_string);
+    fn outcome(&self, plan: &ReloadPlan) -> Reloaded {
+        let warnings = plan.loaded.warnings.iter().map(ToString::to_string);
         Reloaded {
-            parts: prepared.parts(),
-            waiting_for_restart: waiting::keys(&self.started, &prepared.loaded.config),
-            warnings: warnings.chain(prepared.warnings.clone()).collect(),
+            sections: plan.sections(),
+            waiting_for_restart: restart_required::keys(&self.started, &plan.loaded.config),
+            warnings: warnings.chain(plan.warnings.clone()).collect(),
         }
     }
 }
 
-fn log(outcome: &Result<Reloaded, Refused>) {
+fn log(outcome: &Result<Reloaded, ReloadRefused>) {
     let reloaded = match outcome {
         Ok(reloaded) => reloaded,
         Err(refused) => {
@@ -213,8 +216,8 @@ fn log(outcome: &Result<Reloaded, Refused>) {
     for warning in &reloaded.warnings {
         tracing::warn!("{warning}");
     }
-    let parts: Vec<String> = reloaded.parts.iter().map(ToString::to_string).collect();
-    tracing::info!("reloaded {}", parts.join(", "));
+    let sections: Vec<String> = reloaded.sections.iter().map(ToString::to_string).collect();
+    tracing::info!("reloaded {}", sections.join(", "));
     if !reloaded.waiting_for_restart.is_empty() {
         let keys = reloaded.waiting_for_restart.join(", ");
         tracing::warn!("what changed in {keys} waits for a restart");

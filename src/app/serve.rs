@@ -37,7 +37,7 @@ use super::operator_port::{self, OperatorPort};
 use super::otel::Exports;
 use super::process_metrics::{self, Connections};
 use super::queues::Queues;
-use super::reload::{self, Reloads, Targets};
+use super::reload::{self, ReloadTargets, Reloads};
 use super::supervisor::Supervisor;
 use super::systemd::{self, sockets, sockets::Sockets};
 
@@ -175,7 +175,7 @@ impl Started {
         let persistence =
             supervisor.watch("persistence", persistence.run(close_persistence.clone()));
         let persistence = tokio::spawn(persistence);
-        let targets = Targets {
+        let targets = ReloadTargets {
             broker: Arc::clone(&broker),
             certificates,
             server: Arc::clone(&server),

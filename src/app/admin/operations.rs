@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::persistence::atomic_file;
-use crate::app::reload::{self, Refused, Reloaded, Reloads};
+use crate::app::reload::{self, ReloadRefused, Reloaded, Reloads};
 use crate::broker::{Broker, clock, limits};
 use crate::config::{self, Loaded};
 use crate::grpc::admin::operations::{Operations, Overrides, WriteBridgesError, WrongPart};
@@ -247,18 +247,18 @@ impl Operations for Administration {
 
 fn response(reloaded: Reloaded) -> v1::ReloadResponse {
     v1::ReloadResponse {
-        parts: reloaded.parts.iter().map(ToString::to_string).collect(),
+        parts: reloaded.sections.iter().map(ToString::to_string).collect(),
         waiting_for_restart: reloaded.waiting_for_restart,
         warnings: reloaded.warnings,
     }
 }
 
-fn wrong_parts(refused: Refused) -> Vec<WrongPart> {
+fn wrong_parts(refused: ReloadRefused) -> Vec<WrongPart> {
     let wrong = refused.0.into_iter();
     wrong
         .map(|wrong| WrongPart {
-            part: wrong.part.to_string(),
-            problem: wrong.problem,
+            part: wrong.section.to_string(),
+            problem: wrong.text,
         })
         .collect()
 }

@@ -11,7 +11,7 @@ use crate::broker::{Knowledge, PollInterval};
 use crate::config::Config;
 use crate::wire::relay_pattern::RelayPattern;
 
-use super::prepared::{Part, Refused, Wrong};
+use super::problem::{Problem, ReloadRefused, Section};
 
 const BRIDGE_LIST: &str = "broker.bridge_list_path";
 const POLL_INTERVALS: &str = "poll_interval.filepath";
@@ -23,13 +23,13 @@ pub(in crate::app) struct Known {
     pub(in crate::app) warnings: Vec<String>,
     /// The faults that keep no broker from starting, which does without. A
     /// reload changes nothing then.
-    pub(in crate::app) tolerated: Vec<Wrong>,
+    pub(in crate::app) tolerated: Vec<Problem>,
 }
 
 impl Known {
     /// The warnings of a start.
     pub(in crate::app) fn warnings(&self) -> impl Iterator<Item = &str> {
-        let tolerated = self.tolerated.iter().map(|wrong| &*wrong.problem);
+        let tolerated = self.tolerated.iter().map(|problem| &*problem.text);
         self.warnings.iter().map(String::as_str).chain(tolerated)
     }
 }
@@ -40,14 +40,14 @@ impl Known {
 /// # Errors
 /// Every setting that is wrong, with the tolerated ones, if one of them is not to be
 /// tolerated.
-pub(in crate::app) fn knowledge(config: &Config) -> Result<Known, Refused> {
+pub(in crate::app) fn knowledge(config: &Config) -> Result<Known, ReloadRefused> {
     let intervals = Intervals::read(&config.poll_interval);
     let bridges = match bridges(config) {
         Ok(bridges) => bridges,
         Err(error) => {
-            let bridges = Wrong::new(Part::Bridges, &error);
+            let bridges = Problem::new(Section::Bridges, &error);
             let wrong = std::iter::once(bridges).chain(intervals.wrong);
-            return Err(Refused(wrong.collect()));
+            return Err(ReloadRefused(wrong.collect()));
         }
     };
     let allowed_relay_pattern = RelayPattern::from(&*config.broker.allowed_relay_pattern);
@@ -91,7 +91,7 @@ struct Intervals {
     /// Of what is in the file in vain.
     warning: Option<String>,
     /// The faults of the file. The reference broker starts without it, too.
-    wrong: Vec<Wrong>,
+    wrong: Vec<Problem>,
 }
 
 impl Intervals {
@@ -105,7 +105,7 @@ impl Intervals {
             return intervals;
         };
         let mut add = |error: &anyhow::Error| {
-            let wrong = Wrong::new(Part::PollIntervals, error);
+            let wrong = Problem::new(Section::PollIntervals, error);
             intervals.wrong.push(wrong);
         };
         let text = match files::read_text(POLL_INTERVALS, path) {

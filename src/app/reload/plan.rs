@@ -1,7 +1,6 @@
 //! Everything a reload replaces: first all of it is read and checked, then all
 //! of it is put in place.
 
-use std::fmt::{self, Display};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -25,6 +24,7 @@ use crate::listener::accounts::Bounds;
 use crate::telemetry::{LogControl, LogLevel};
 
 use super::known::knowledge;
+use super::problem::{Problem, ReloadRefused, Section};
 
 /// The addresses of this machine for itself (RFC 6890).
 const LOOPBACK: [IpNet; 2] = [
@@ -32,104 +32,8 @@ const LOOPBACK: [IpNet; 2] = [
     IpNet::new_assert(IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
 ];
 
-/// What a reload reads anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::app) enum Part {
-    /// The configuration: file, environment and flags.
-    Configuration,
-    /// The bridge list.
-    Bridges,
-    /// Which relays proxies have to accept.
-    RelayPatterns,
-    /// When proxies poll again.
-    PollIntervals,
-    /// The country databases.
-    Countries,
-    /// The certificate and its key, from files.
-    Certificate,
-    /// How much comes from one address, and over how many connections.
-    Limits,
-    /// Patience and bounds of the matching engine.
-    Matching,
-    /// What is logged.
-    LogLevel,
-    /// From where the public port shows everything.
-    OperatorNetworks,
-    /// Who may call the administration.
-    Administration,
-    /// The other brokers, and the certificates to know each other by.
-    Federation,
-}
-
-impl Part {
-    /// All that is replaced.
-    pub(in crate::app) const REPLACED: [Self; 11] = [
-        Self::Bridges,
-        Self::RelayPatterns,
-        Self::PollIntervals,
-        Self::Countries,
-        Self::Certificate,
-        Self::Limits,
-        Self::Matching,
-        Self::LogLevel,
-        Self::OperatorNetworks,
-        Self::Administration,
-        Self::Federation,
-    ];
-}
-
-impl Display for Part {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Configuration => "configuration",
-            Self::Bridges => "bridges",
-            Self::RelayPatterns => "relay patterns",
-            Self::PollIntervals => "poll intervals",
-            Self::Countries => "countries",
-            Self::Certificate => "certificate",
-            Self::Limits => "limits",
-            Self::Matching => "matching",
-            Self::LogLevel => "log level",
-            Self::OperatorNetworks => "operators",
-            Self::Administration => "administration",
-            Self::Federation => "federation",
-        })
-    }
-}
-
-/// A part that is wrong. The problem names the setting and is one line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::app) struct Wrong {
-    pub(in crate::app) part: Part,
-    pub(in crate::app) problem: String,
-}
-
-/// All that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", self.problems())]
-pub(in crate::app) struct Refused(pub(in crate::app) Vec<Wrong>);
-
-impl Refused {
-    pub(super) fn because(part: Part, error: &anyhow::Error) -> Self {
-        Self(vec![Wrong::new(part, error)])
-    }
-
-    fn problems(&self) -> String {
-        let problems: Vec<&str> = self.0.iter().map(|wrong| &*wrong.problem).collect();
-        problems.join("; ")
-    }
-}
-
-impl Wrong {
-    pub(super) fn new(part: Part, error: &anyhow::Error) -> Self {
-        // Each wrong key of the configuration is a line.
-        let problem = format!("{error:#}").replace('\n', "; ");
-        Self { part, problem }
-    }
-}
-
 /// Good values for everything, not in force yet.
-pub(super) struct Prepared {
+pub(super) struct ReloadPlan {
     pub(super) loaded: Loaded,
     /// The warnings about the files.
     pub(super) warnings: Vec<String>,
@@ -143,8 +47,8 @@ pub(super) struct Prepared {
     bounds: Bounds,
 }
 
-/// Where everything is put.
-pub(in crate::app) struct Targets {
+/// The components that a reload changes.
+pub(in crate::app) struct ReloadTargets {
     pub(in crate::app) broker: Arc<Broker>,
     pub(in crate::app) certificates: Certificates,
     pub(in crate::app) server: Arc<Server<Endpoints>>,
@@ -154,7 +58,7 @@ pub(in crate::app) struct Targets {
     pub(in crate::app) peers: Peers,
 }
 
-impl Targets {
+impl ReloadTargets {
     /// Puts countries in force, and nothing else.
     pub(super) fn set_countries(&self, geoip: GeoIp) {
         let geoip = Arc::new(geoip);
@@ -163,39 +67,39 @@ impl Targets {
     }
 }
 
-impl Prepared {
-    /// Reads and checks all parts; `known` is what the broker knew of countries
+impl ReloadPlan {
+    /// Reads and checks all sections; `known` is what the broker knew of countries
     /// until now. The databases have some 700,000 lines: it takes its time.
     pub(super) fn read(
         inputs: &Inputs,
         known: &GeoIp,
         certificates: &Certificates,
-    ) -> Result<Self, Refused> {
+    ) -> Result<Self, ReloadRefused> {
         let loaded = config::load(inputs)
-            .map_err(|errors| Refused::because(Part::Configuration, &errors.into()))?;
+            .map_err(|errors| ReloadRefused::because(Section::Configuration, &errors.into()))?;
         let config = &loaded.config;
         let mut wrong = Vec::new();
         let log_level = LogLevel::parse(&config.telemetry.log_level).map_err(Into::into);
-        let log_level = checked(Part::LogLevel, log_level, &mut wrong);
+        let log_level = checked(Section::LogLevel, log_level, &mut wrong);
         let access = access::read(&config.admin);
-        let access = checked(Part::Administration, access, &mut wrong);
+        let access = checked(Section::Administration, access, &mut wrong);
         let peer_tls = federation::tls(&config.federation);
-        let peer_tls = checked(Part::Federation, peer_tls, &mut wrong);
+        let peer_tls = checked(Section::Federation, peer_tls, &mut wrong);
         let certificate = certificates.read(config);
-        let certificate = checked(Part::Certificate, certificate, &mut wrong);
+        let certificate = checked(Section::Certificate, certificate, &mut wrong);
         let read = knowledge(config);
         let read = read.map_err(|refused| wrong.extend(refused.0)).ok();
         let (geoip, problems) = countries::read(&config.geoip, known);
         let problems = problems.iter();
-        wrong.extend(problems.map(|error| Wrong::new(Part::Countries, error)));
+        wrong.extend(problems.map(|error| Problem::new(Section::Countries, error)));
         let (Some(read), Some(certificate), Some(log_level), Some(access), Some(peer_tls)) =
             (read, certificate, log_level, access, peer_tls)
         else {
-            return Err(Refused(wrong));
+            return Err(ReloadRefused(wrong));
         };
         wrong.extend(read.tolerated);
         if !wrong.is_empty() {
-            return Err(Refused(wrong));
+            return Err(ReloadRefused(wrong));
         }
         let mut warnings = read.warnings;
         let objection = certificates.objection(certificate.as_ref());
@@ -217,15 +121,16 @@ impl Prepared {
         })
     }
 
-    /// The parts that [`Self::apply`] replaces.
-    pub(super) fn parts(&self) -> Vec<Part> {
-        let is_kept = |part: &Part| *part == Part::Certificate && self.keeps_certificate;
-        let parts = Part::REPLACED.into_iter();
-        parts.filter(|part| !is_kept(part)).collect()
+    /// The sections that [`Self::apply`] replaces.
+    pub(super) fn sections(&self) -> Vec<Section> {
+        let is_kept =
+            |section: &Section| *section == Section::Certificate && self.keeps_certificate;
+        let sections = Section::REPLACED.into_iter();
+        sections.filter(|section| !is_kept(section)).collect()
     }
 
     /// Puts everything in force. Nothing here can fail.
-    pub(super) fn apply(self, targets: &Targets) {
+    pub(super) fn apply(self, targets: &ReloadTargets) {
         targets.broker.set_knowledge(self.knowledge);
         targets.certificates.apply(self.certificate);
         targets.server.accounts().set_bounds(self.bounds);
@@ -264,8 +169,8 @@ pub(in crate::app) fn set_limits(config: &Config, broker: &Broker, server: &Serv
 }
 
 /// The value, or none and one more thing that is wrong.
-fn checked<T>(part: Part, value: anyhow::Result<T>, wrong: &mut Vec<Wrong>) -> Option<T> {
+fn checked<T>(section: Section, value: anyhow::Result<T>, wrong: &mut Vec<Problem>) -> Option<T> {
     value
-        .map_err(|error| wrong.push(Wrong::new(part, &error)))
+        .map_err(|error| wrong.push(Problem::new(section, &error)))
         .ok()
 }
