@@ -17,7 +17,7 @@ pub const SPAN_OR_ZERO: RangeInclusive<Duration> = Duration::ZERO..=SPAN_MAX;
 
 /// The findings of checks so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct SettingsReport {
     /// The section that is being checked, with a dot after it; empty outside of any.
     prefix: String,
     /// The values that cannot be used.
@@ -38,7 +38,7 @@ pub struct SettingIssue {
     pub got: Option<String>,
 }
 
-impl Report {
+impl SettingsReport {
     /// Lets a section be checked, whose keys the check names without the section.
     pub fn section(&mut self, name: &str, check: impl FnOnce(&mut Self)) {
         let outer = self.prefix.clone();
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_value_out_of_its_bounds_is_reported_with_them() {
-        let mut report = Report::default();
+        let mut report = SettingsReport::default();
         report.section("a", |report| {
             report.within("b", Duration::from_millis(1), &SPAN);
             report.within("c", 3_usize, &(1..=2));

@@ -1,6 +1,6 @@
 //! Secrets that others on this machine can read.
 
-use crate::config::{Loaded, Source};
+use crate::config::{Loaded, SettingSource};
 
 use crate::file_access::exposure_warning;
 
@@ -20,7 +20,7 @@ pub(super) fn warnings(loaded: &Loaded) -> Vec<String> {
     });
     let secrets = loaded.origins.secrets();
     let secrets = secrets.filter_map(|(setting, source)| match source {
-        Source::File(path, _) => exposure_warning(setting, path),
+        SettingSource::File(path, _) => exposure_warning(setting, path),
         _ => None,
     });
     keys.chain(tokens).chain(secrets).collect()

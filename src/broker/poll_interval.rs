@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::{COUNT_MAX, Report, SPAN};
+use crate::report::{COUNT_MAX, SPAN, SettingsReport};
 use crate::wire::JsonError;
 use crate::wire::json::Object;
 use crate::wire::nat::NatClass;
@@ -139,7 +139,7 @@ pub struct Overridden {
 impl PollInterval {
     /// Reports what is wrong. The file at `filepath` has no bounds: the reference broker
     /// knows none.
-    pub fn check(&self, report: &mut Report) {
+    pub fn check(&self, report: &mut SettingsReport) {
         report.within("open", self.open, &INTERVALS);
         report.within("moderate", self.moderate, &INTERVALS);
         report.within("strict", self.strict, &INTERVALS);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::Report;
+use crate::report::SettingsReport;
 use crate::wire::relay_pattern::RelayPattern;
 
 /// Bridges and the proxies that may serve them.
@@ -24,7 +24,7 @@ pub struct Settings {
 
 impl Settings {
     /// Reports the patterns that fit no host name.
-    pub fn check(&self, report: &mut Report) {
+    pub fn check(&self, report: &mut SettingsReport) {
         for (key, pattern) in [
             ("allowed_relay_pattern", &self.allowed_relay_pattern),
             ("default_relay_pattern", &self.default_relay_pattern),

@@ -9,8 +9,9 @@ use serde::de::IntoDeserializer;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::finding::{Finding, Source};
+use super::finding::{Finding, SettingSource};
 use super::layers::Given;
+use super::schema;
 
 /// Reads the files that were asked for, the lowest first, else the default one if
 /// there is one. A file that cannot be read or is no TOML gives findings without a
@@ -31,7 +32,7 @@ fn read_one(path: &Path, has_to_exist: bool, findings: &mut Vec<Finding>) -> Vec
             findings.push(Finding {
                 key: None,
                 value: None,
-                source: Source::File(path.to_owned(), None),
+                source: SettingSource::File(path.to_owned(), None),
                 problem: format!("cannot be read: {error}"),
             });
             Vec::new()
@@ -74,10 +75,10 @@ impl<'a> File<'a> {
         let at = name.span().start;
         let name = name.into_inner();
         let shown = self.text[section.span()].to_owned();
-        let problem = match (section.into_inner(), super::load::keys_of(&name)) {
+        let problem = match (section.into_inner(), schema::keys_of(&name)) {
             (DeValue::Table(keys), Some(_)) => return self.keys(&name, keys, findings),
             (_, Some(_)) => "is a section, so it needs a table".to_owned(),
-            (_, None) => super::load::unknown_section(),
+            (_, None) => schema::unknown_section(),
         };
         findings.push(Finding {
             key: Some(name.into_owned()),
@@ -108,7 +109,7 @@ impl<'a> File<'a> {
             let shown = shown.to_owned();
             let source = self.at(at);
             let value = match value {
-                DeValue::Table(keys) if super::load::keys_of(&key).is_some() => {
+                DeValue::Table(keys) if schema::keys_of(&key).is_some() => {
                     given.extend(self.keys(&key, keys, findings));
                     continue;
                 }
@@ -141,17 +142,17 @@ impl<'a> File<'a> {
             key: None,
             value: None,
             source: start.map_or_else(
-                || Source::File(self.path.to_owned(), None),
+                || SettingSource::File(self.path.to_owned(), None),
                 |start| self.at(start),
             ),
             problem: error.message().replace('`', "\""),
         }
     }
 
-    fn at(&self, offset: usize) -> Source {
+    fn at(&self, offset: usize) -> SettingSource {
         let before = self.text.bytes().take(offset);
         let line = 1 + before.filter(|byte| *byte == b'\n').count();
-        Source::File(self.path.to_owned(), Some(line))
+        SettingSource::File(self.path.to_owned(), Some(line))
     }
 }
 

@@ -9,7 +9,7 @@ use super::secrets::{is_secret, may_be_secret, without_any_url_secrets, without_
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum SettingSource {
     /// Nobody set it.
     Default,
     /// The configuration file, with the line where one is known.
@@ -20,7 +20,7 @@ pub enum Source {
     Flag(String),
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for SettingSource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => formatter.write_str("default"),
@@ -36,24 +36,24 @@ impl fmt::Display for Source {
 
 /// Where the value of every key came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Origins(BTreeMap<String, Origin>);
+pub struct Origins(BTreeMap<String, WrittenValue>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Origin {
-    source: Source,
+struct WrittenValue {
+    source: SettingSource,
     written: String,
 }
 
 impl Origins {
     /// The source of the value of the key, such as `matching.client_timeout`.
-    pub fn of(&self, key: &str) -> &Source {
+    pub fn of(&self, key: &str) -> &SettingSource {
         self.0
             .get(key)
-            .map_or(&Source::Default, |origin| &origin.source)
+            .map_or(&SettingSource::Default, |origin| &origin.source)
     }
 
     /// The secret keys that somebody has set, and where.
-    pub fn secrets(&self) -> impl Iterator<Item = (&str, &Source)> {
+    pub fn secrets(&self) -> impl Iterator<Item = (&str, &SettingSource)> {
         let origins = self.0.iter().filter(|(key, _)| is_secret(key));
         origins.map(|(key, origin)| (&**key, &origin.source))
     }
@@ -70,8 +70,8 @@ impl Origins {
         keys.map(|(key, _)| key.as_str())
     }
 
-    pub(super) fn record(&mut self, key: String, written: String, source: Source) {
-        self.0.insert(key, Origin { source, written });
+    pub(super) fn record(&mut self, key: String, written: String, source: SettingSource) {
+        self.0.insert(key, WrittenValue { source, written });
     }
 }
 
@@ -85,7 +85,7 @@ pub struct Finding {
     /// there is none.
     pub value: Option<String>,
     /// Where the value came from.
-    pub source: Source,
+    pub source: SettingSource,
     /// What is the matter.
     pub problem: String,
 }
@@ -122,7 +122,7 @@ impl fmt::Display for Finding {
                 };
                 write!(formatter, " = {} ({source})", one_line(&value))?;
             }
-            (None, Source::Default) => formatter.write_str(" (not set)")?,
+            (None, SettingSource::Default) => formatter.write_str(" (not set)")?,
             (None, source) => write!(formatter, " ({source})")?,
         }
         write!(formatter, ": {problem}")

@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 
 use figment::value::{Empty, Value};
 
-use super::finding::{Finding, Source};
+use super::finding::{Finding, SettingSource};
 
 /// What the names of our environment variables begin with.
 const PREFIX: &str = "SNOWFLAKE_BROKER_";
@@ -31,7 +31,7 @@ pub(super) struct Given {
     pub(super) shown: String,
     /// What it may mean, the likeliest first; never empty.
     pub(super) readings: Vec<Value>,
-    pub(super) source: Source,
+    pub(super) source: SettingSource,
 }
 
 impl Given {
@@ -70,12 +70,18 @@ pub(super) fn variables(
 pub(super) fn flags(flags: &[Flag]) -> Vec<Given> {
     flags
         .iter()
-        .map(|flag| given(&flag.key, &flag.text, Source::Flag(flag.name.clone())))
+        .map(|flag| {
+            given(
+                &flag.key,
+                &flag.text,
+                SettingSource::Flag(flag.name.clone()),
+            )
+        })
         .collect()
 }
 
 /// A text for a key.
-pub(super) fn given(key: &str, text: &str, source: Source) -> Given {
+pub(super) fn given(key: &str, text: &str, source: SettingSource) -> Given {
     Given {
         key: key.to_owned(),
         shown: quoted(text),
@@ -88,7 +94,7 @@ fn variable(name: &str, rest: &str, value: &OsStr) -> Result<Given, Finding> {
     let wrong = |problem: &str| Finding {
         key: Some(rest.to_ascii_lowercase().replace("__", ".")),
         value: Some(quoted(&value.to_string_lossy())),
-        source: Source::Variable(name.to_owned()),
+        source: SettingSource::Variable(name.to_owned()),
         problem: problem.to_owned(),
     };
     if rest != rest.to_ascii_uppercase() {
@@ -102,7 +108,7 @@ fn variable(name: &str, rest: &str, value: &OsStr) -> Result<Given, Finding> {
     let text = value.to_str().ok_or_else(|| wrong("not UTF-8"))?;
     let key = format!("{section}.{key}").to_ascii_lowercase();
     let key = key.replace("__", ".");
-    Ok(given(&key, text, Source::Variable(name.to_owned())))
+    Ok(given(&key, text, SettingSource::Variable(name.to_owned())))
 }
 
 fn quoted(text: &str) -> String {

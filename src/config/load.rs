@@ -3,14 +3,15 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use figment::Figment;
 use figment::error::Kind;
 use figment::providers::Serialized;
 use figment::value::Value;
-use figment::{Error, Figment};
 
-use super::finding::{ConfigErrors, Finding, Origins, Source};
+use super::finding::{ConfigErrors, Finding, Origins, SettingSource};
 use super::layers::{self, Flag, Given};
-use super::{Config, file, otel_variables, rules};
+use super::schema::{Config, extract, keys_of, unknown_section};
+use super::{file, otel_variables, rules};
 
 /// What a configuration is made from.
 #[derive(Clone, Debug)]
@@ -77,62 +78,6 @@ pub fn glance(inputs: &Inputs) -> (Config, Vec<Finding>) {
     (config, wrong)
 }
 
-/// Every key, with its value as in a file; none where it is not set.
-pub(super) fn flatten(config: &Config) -> Vec<(String, Option<String>)> {
-    let tree = toml::Value::try_from(config).ok();
-    let mut keys = Vec::new();
-    for section in sections() {
-        collect(
-            section,
-            tree.as_ref().and_then(|tree| tree.get(section)),
-            &mut keys,
-        );
-    }
-    keys.sort();
-    keys
-}
-
-fn collect(path: &str, value: Option<&toml::Value>, keys: &mut Vec<(String, Option<String>)>) {
-    let Some(names) = keys_of(path) else {
-        keys.push((path.to_owned(), value.map(ToString::to_string)));
-        return;
-    };
-    for name in names {
-        let value = value.and_then(|section| section.get(name));
-        collect(&format!("{path}.{name}"), value, keys);
-    }
-}
-
-/// The names of the keys in a section, such as `tls` or `admin.tls`; none if
-/// there is no such section.
-pub(super) fn keys_of(section: &str) -> Option<&'static [&'static str]> {
-    let keys = fields(&format!("{section}.{UNKNOWN}"));
-    (!keys.is_empty()).then_some(keys)
-}
-
-/// What is wrong with a section that there is not.
-pub(super) fn unknown_section() -> String {
-    format!("unknown section, there are: {}", sections().join(", "))
-}
-
-/// The names of the sections.
-pub(super) fn sections() -> &'static [&'static str] {
-    fields(UNKNOWN)
-}
-
-/// No name of a key or section.
-const UNKNOWN: &str = "?";
-
-/// The names that are known where this one is not: serde's derive knows them
-/// and tells when it refuses another, so no list has to be kept here.
-fn fields(unknown: &str) -> &'static [&'static str] {
-    match extract(&Figment::from((unknown, true))).map_err(|error| error.kind) {
-        // Not of a section above it that there is not.
-        Err(Kind::UnknownField(name, known)) if name == UNKNOWN => known,
-        _ => &[],
-    }
-}
-
 /// All given values, the lowest layer first.
 fn all_layers(inputs: &Inputs, wrong: &mut Vec<Finding>) -> Vec<Given> {
     let mut given = file::read(&inputs.files, &inputs.default_file, wrong);
@@ -163,7 +108,7 @@ fn merge(given: Vec<Given>, wrong: &mut Vec<Finding>) -> Result<(Config, Origins
             wrong.push(Finding {
                 key: Some(error.path.join(".")),
                 value: None,
-                source: Source::Default,
+                source: SettingSource::Default,
                 problem: problem(&error.kind),
             });
             Err(ConfigErrors(std::mem::take(wrong)))
@@ -189,10 +134,6 @@ fn fit(given: &Given) -> Result<&Value, String> {
         }
     }
     Err(refused)
-}
-
-fn extract(figment: &Figment) -> Result<Config, Box<Error>> {
-    figment.extract().map_err(Box::new)
 }
 
 /// What is expected, in an operator's words and without the value, which the

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::ffi::OsString;
 
-use super::finding::{Finding, Source};
+use super::finding::{Finding, SettingSource};
 use super::layers::{self, Given};
 
 /// What to make of a variable's text.
@@ -77,7 +77,7 @@ pub(super) fn variables(environment: &[(OsString, OsString)]) -> Vec<Given> {
         .filter_map(|(name, key, form)| {
             let (_, text) = environment.iter().find(|(known, _)| known == name)?;
             let text = form.text(&text.to_string_lossy());
-            let source = Source::Variable((*name).to_owned());
+            let source = SettingSource::Variable((*name).to_owned());
             (!text.is_empty()).then(|| layers::given(key, &text, source))
         })
         .collect()
@@ -97,7 +97,7 @@ pub(super) fn ignored(environment: &[(OsString, OsString)]) -> Vec<Finding> {
     let finding = |name| Finding {
         key: None,
         value: None,
-        source: Source::Variable(name),
+        source: SettingSource::Variable(name),
         problem: "is not looked at: there is no such setting".to_owned(),
     };
     ignored.into_iter().map(finding).collect()

@@ -4,11 +4,11 @@ pub(super) mod listeners;
 
 use std::path::Path;
 
-use super::Config;
 use super::finding::{Finding, Origins, PEM};
+use super::schema::Config;
 use crate::host_port::is_loopback;
 use crate::listener::accounts::SHARES;
-use crate::report::{Report, SettingIssue};
+use crate::report::{SettingIssue, SettingsReport};
 
 /// Checks all rules and adds the wrong and the doubtful keys to those that are known.
 /// Leaves out what depends on a key that is known to be wrong: it would follow from a
@@ -20,7 +20,7 @@ pub(super) fn check(
     wrong: &mut Vec<Finding>,
     warnings: &mut Vec<Finding>,
 ) {
-    let mut report = Report::default();
+    let mut report = SettingsReport::default();
     certificate(config, &mut report);
     geoip(config, exists, &mut report);
     sections(config, &mut report);
@@ -40,7 +40,7 @@ pub(super) fn check(
 }
 
 /// Lets every component check its own.
-fn sections(config: &Config, report: &mut Report) {
+fn sections(config: &Config, report: &mut SettingsReport) {
     report.section("listener", |report| config.listener.check(report));
     report.section("tls", |report| config.tls.check(report));
     report.section("acme", |report| config.acme.check(report));
@@ -93,7 +93,7 @@ const CERT: &str = "tls.cert";
 const DISABLE: &str = "tls.disable";
 
 /// One way to a certificate, or to do without.
-fn certificate(config: &Config, report: &mut Report) {
+fn certificate(config: &Config, report: &mut SettingsReport) {
     let tls = &config.tls;
     let every = [HOSTNAMES, CERT, "tls.key", DISABLE];
     let from_file = tls.cert.is_some() || tls.key.is_some();
@@ -124,7 +124,7 @@ fn certificate(config: &Config, report: &mut Report) {
 }
 
 /// Countries are only counted by: no database keeps a broker from serving.
-fn geoip(config: &Config, exists: fn(&Path) -> bool, report: &mut Report) {
+fn geoip(config: &Config, exists: fn(&Path) -> bool, report: &mut SettingsReport) {
     let settings = &config.geoip;
     let files = [
         ("geoip.geoipdb", &settings.geoipdb),
@@ -142,7 +142,7 @@ fn geoip(config: &Config, exists: fn(&Path) -> bool, report: &mut Report) {
 }
 
 /// One address has to be able to fill its share of the requests' bytes.
-fn memory(config: &Config, report: &mut Report) {
+fn memory(config: &Config, report: &mut SettingsReport) {
     let [share, ..] = SHARES;
     let is_under = |mark| mark < config.http.max_bytes_in_flight / share;
     if config.listener.memory_high_water.is_some_and(is_under) {
@@ -154,7 +154,7 @@ fn memory(config: &Config, report: &mut Report) {
 }
 
 /// Texts that are no paths, and may be secret.
-fn contents(origins: &Origins, report: &mut Report) {
+fn contents(origins: &Origins, report: &mut SettingsReport) {
     for key in origins.written_with(PEM) {
         let problem = "is the content of a file, and has to be its path";
         report.refuse(&[key], problem);
@@ -162,7 +162,7 @@ fn contents(origins: &Origins, report: &mut Report) {
 }
 
 /// Whose word is taken for where requests come from.
-fn forwarding(config: &Config, report: &mut Report) {
+fn forwarding(config: &Config, report: &mut SettingsReport) {
     let (listener, http) = (&config.listener, &config.http);
     if !http.trusted_proxies.is_empty() {
         return;
@@ -191,8 +191,8 @@ fn forwarding(config: &Config, report: &mut Report) {
 mod tests {
     use super::*;
 
-    fn without_files(config: &Config) -> Report {
-        let mut report = Report::default();
+    fn without_files(config: &Config) -> SettingsReport {
+        let mut report = SettingsReport::default();
         geoip(config, |_| false, &mut report);
         report
     }
@@ -211,6 +211,6 @@ mod tests {
             assert!(found.errors.is_empty());
         }
         config.geoip.disable = true;
-        assert_eq!(without_files(&config), Report::default());
+        assert_eq!(without_files(&config), SettingsReport::default());
     }
 }

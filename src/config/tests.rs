@@ -6,10 +6,10 @@ mod texts;
 
 use std::collections::BTreeSet;
 
-use super::load::{keys_of, sections};
+use super::schema::{keys_of, sections};
 use crate::telemetry::otel::{Exporter, Protocol, SamplerKind};
 
-use super::{Config, EXAMPLE, Flag, Inputs, Loaded, Source, load};
+use super::{Config, EXAMPLE, Flag, Inputs, Loaded, SettingSource, load};
 
 fn flag(name: &str, key: &str, text: &str) -> Flag {
     Flag {
@@ -159,7 +159,7 @@ fn the_variables_of_opentelemetry_are_a_layer_below_ours() {
     assert_eq!(otel.metrics_exporter, Exporter::None);
     assert_eq!(otel.resource_attributes.as_deref(), Some("a=1,b=2"));
     assert_eq!(otel.service_name.as_deref(), Some("ours"));
-    let protocol = Source::Variable("OTEL_EXPORTER_OTLP_PROTOCOL".to_owned());
+    let protocol = SettingSource::Variable("OTEL_EXPORTER_OTLP_PROTOCOL".to_owned());
     assert_eq!(origins.of("otel.protocol"), &protocol);
 }
 
@@ -203,11 +203,11 @@ fn the_origin_is_the_highest_layer() {
     let origins = loaded.origins;
     assert_eq!(
         origins.of("listener.addr"),
-        &Source::Flag("addr".to_owned())
+        &SettingSource::Flag("addr".to_owned())
     );
-    let disable = Source::Variable("SNOWFLAKE_BROKER_TLS__DISABLE".to_owned());
+    let disable = SettingSource::Variable("SNOWFLAKE_BROKER_TLS__DISABLE".to_owned());
     assert_eq!(origins.of("tls.disable"), &disable);
-    assert_eq!(origins.of("tls.cert"), &Source::Default);
+    assert_eq!(origins.of("tls.cert"), &SettingSource::Default);
 }
 
 #[test]

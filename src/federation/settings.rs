@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::broker::loan::{Lending, Terms};
 use crate::host_port::{self, is_address, is_dns_name};
 use crate::metrics::labels::PeerName;
-use crate::report::{COUNT_MAX, Report};
+use crate::report::{COUNT_MAX, SettingsReport};
 
 /// The most peers: more brokers do not know each other.
 const PEERS_MAX: usize = 1_000;
@@ -105,13 +105,13 @@ impl Default for Settings {
 
 impl Settings {
     /// Reports what is wrong, or without effect.
-    pub fn check(&self, report: &mut Report) {
+    pub fn check(&self, report: &mut SettingsReport) {
         self.check_addresses(report);
         self.check_certificates(report);
         self.check_peers(report);
     }
 
-    fn check_addresses(&self, report: &mut Report) {
+    fn check_addresses(&self, report: &mut SettingsReport) {
         if self.listen.as_deref().is_some_and(|addr| !is_address(addr)) {
             report.refuse(&["listen"], host_port::EXPECTED);
         }
@@ -123,7 +123,7 @@ impl Settings {
         report.within("reserve", self.reserve, &(0..=COUNT_MAX));
     }
 
-    fn check_certificates(&self, report: &mut Report) {
+    fn check_certificates(&self, report: &mut SettingsReport) {
         const KEYS: [&str; 3] = ["tls.cert", "tls.key", "tls.ca"];
         let paths = [&self.tls.cert, &self.tls.key, &self.tls.ca];
         let (given, missing): (Vec<_>, Vec<_>) = KEYS
@@ -149,7 +149,7 @@ impl Settings {
         }
     }
 
-    fn check_peers(&self, report: &mut Report) {
+    fn check_peers(&self, report: &mut SettingsReport) {
         if self.peers.len() > PEERS_MAX {
             report.refuse(&["peers"], format!("there are more than {PEERS_MAX}"));
         }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host_port::{self, is_address, is_loopback};
 use crate::listener::addresses;
-use crate::report::Report;
+use crate::report::SettingsReport;
 
 use super::role::AdminRole;
 
@@ -113,13 +113,13 @@ impl<'a> AdminListen<'a> {
 
 impl Settings {
     /// Reports what is wrong, or lets strangers read what they must not.
-    pub fn check(&self, report: &mut Report) {
+    pub fn check(&self, report: &mut SettingsReport) {
         self.check_listen(report);
         self.check_certificates(report);
         self.check_tokens(report);
     }
 
-    fn check_listen(&self, report: &mut Report) {
+    fn check_listen(&self, report: &mut SettingsReport) {
         if self.is_off_and_on() {
             report.refuse(&["listen"], "off is among others: leave it out, or them");
             return;
@@ -155,7 +155,7 @@ impl Settings {
         }
     }
 
-    fn check_certificates(&self, report: &mut Report) {
+    fn check_certificates(&self, report: &mut SettingsReport) {
         let tls = &self.tls;
         match (&tls.cert, &tls.key) {
             (Some(_), None) => {
@@ -194,7 +194,7 @@ impl Settings {
         }
     }
 
-    fn check_tokens(&self, report: &mut Report) {
+    fn check_tokens(&self, report: &mut SettingsReport) {
         if self.tokens.iter().any(|token| token.name.is_empty()) {
             report.refuse(&["tokens"], "a name is empty");
         }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tonic::Status;
 
 use super::violations::Violations;
-use crate::report::Report;
+use crate::report::SettingsReport;
 
 /// A change under way. Whatever is wrong with it is collected.
 #[derive(Debug)]
@@ -96,9 +96,9 @@ impl<'a> Update<'a> {
         mut self,
         section: &str,
         settings: &S,
-        check: fn(&S, &mut Report),
+        check: fn(&S, &mut SettingsReport),
     ) -> Result<BTreeMap<String, String>, Status> {
-        let mut report = Report::default();
+        let mut report = SettingsReport::default();
         check(settings, &mut report);
         for issue in report.errors {
             let changed = self.changed.iter();
@@ -125,13 +125,13 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Default, PartialEq, Serialize)]
-    struct Intervals {
+    struct TestIntervals {
         open: u32,
         strict: u32,
     }
 
-    impl Intervals {
-        fn check(&self, report: &mut Report) {
+    impl TestIntervals {
+        fn check(&self, report: &mut SettingsReport) {
             report.within("open", self.open, &(0..=9));
             report.within("strict", self.strict, &(0..=9));
         }
@@ -146,10 +146,10 @@ mod tests {
             paths: paths.iter().map(|&path| path.to_owned()).collect(),
         };
         let mut update = Update::new("intervals", &["open", "strict"], Some(&mask));
-        let mut intervals = Intervals::default();
+        let mut intervals = TestIntervals::default();
         update.set("open", open, Ok, &mut intervals.open);
         update.set("strict", strict, Ok, &mut intervals.strict);
-        let overrides = update.finish("interval", &intervals, Intervals::check)?;
+        let overrides = update.finish("interval", &intervals, TestIntervals::check)?;
         let written = |key| overrides.get(key).map(|value| value.parse().unwrap());
         Ok(["interval.open", "interval.strict"].map(written))
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
-use crate::report::Report;
+use crate::report::SettingsReport;
 
 /// Errors travel in the head of a response, which has little room.
 const NAMED_MAX: usize = 20;
@@ -63,7 +63,7 @@ pub(super) fn span_within(
     bounds: &RangeInclusive<Duration>,
 ) -> Result<Duration, Status> {
     let span = read_span(asked).map_err(|problem| invalid(path, problem))?;
-    let mut report = Report::default();
+    let mut report = SettingsReport::default();
     report.within(path, span, bounds);
     match report.errors.first() {
         Some(issue) => Err(invalid(path, issue.to_string())),

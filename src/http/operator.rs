@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host_port::{self, is_address};
 use crate::listener::{RemoteAddress, addresses};
-use crate::report::Report;
+use crate::report::SettingsReport;
 use crate::wire::public_address::public;
 
 use super::client_address::{ClientAddress, client_address};
@@ -33,7 +33,7 @@ pub struct Settings {
 
 impl Settings {
     /// Reports what is wrong, and what tells strangers too much.
-    pub fn check(&self, report: &mut Report) {
+    pub fn check(&self, report: &mut SettingsReport) {
         let addresses = self.listen.addresses();
         if let Some(wrong) = addresses.iter().find(|addr| !is_address(addr)) {
             let problem = format!("{wrong:?}: {}, a list of them, or off", host_port::EXPECTED);

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::listener::accounts::{Bounds, SHARES};
-use crate::report::{COUNT_MAX, Report, SPAN};
+use crate::report::{COUNT_MAX, SPAN, SettingsReport};
 
 /// The bounds of [`Settings::trusted_hops`]: more of our own proxies in front of us are a
 /// mistake that lets clients choose their address.
@@ -97,7 +97,7 @@ impl From<ForwardedBy> for String {
 
 impl Settings {
     /// Reports what is wrong.
-    pub fn check(&self, report: &mut Report) {
+    pub fn check(&self, report: &mut SettingsReport) {
         report.within("max_body_bytes", self.max_body_bytes, &(1..=COUNT_MAX));
         report.within("body_read_timeout", self.body_read_timeout, &SPAN);
         report.within("trusted_hops", self.trusted_hops, &HOPS);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::host_port::{self, is_address};
-use crate::report::{COUNT_MAX, Report, SPAN};
+use crate::report::{COUNT_MAX, SPAN, SettingsReport};
 
 /// The names by which a service manager passes sockets.
 pub const SOCKETS: [&str; 5] = ["http", "acme", "admin", "federation", "operator"];
@@ -67,7 +67,7 @@ pub struct Settings {
 
 impl Settings {
     /// Reports what is wrong.
-    pub fn check(&self, report: &mut Report) {
+    pub fn check(&self, report: &mut SettingsReport) {
         if !is_address(&self.addr) {
             report.refuse(&["addr"], host_port::EXPECTED);
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::{COUNT_MAX, Report, SPAN, SPAN_OR_ZERO};
+use crate::report::{COUNT_MAX, SPAN, SPAN_OR_ZERO, SettingsReport};
 
 /// The longest sensible [`Settings::client_timeout`]: nobody waits longer for an answer,
 /// neither CDNs nor clients, nor proxies for an offer.
@@ -49,7 +49,7 @@ pub struct Settings {
 
 impl Settings {
     /// Reports what is wrong or doubtful.
-    pub fn check(&self, report: &mut Report) {
+    pub fn check(&self, report: &mut SettingsReport) {
         report.within("client_timeout", self.client_timeout, &SPAN);
         report.within("proxy_timeout", self.proxy_timeout, &SPAN);
         report.within("rematch_after", self.rematch_after, &SPAN);
@@ -67,7 +67,7 @@ impl Settings {
     }
 
     /// The times of one client have to fit into each other.
-    fn check_patience(&self, report: &mut Report) {
+    fn check_patience(&self, report: &mut SettingsReport) {
         if self.client_timeout <= self.min_answer_time {
             report.refuse(
                 &["client_timeout", "min_answer_time"],

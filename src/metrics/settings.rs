@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::{Report, SPAN};
+use crate::report::{SPAN, SettingsReport};
 
 /// Files of counts, and the intervals at which they are written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub struct Settings {
 
 impl Settings {
     /// Reports what is wrong.
-    pub fn check(&self, report: &mut Report) {
+    pub fn check(&self, report: &mut SettingsReport) {
         report.within("metrics_interval", self.metrics_interval, &SPAN);
         report.within("save_interval", self.save_interval, &SPAN);
         report.within("ip_count_interval", self.ip_count_interval, &SPAN);

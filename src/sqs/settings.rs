@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::client_id::{LONGEST_NAME, REPLY_QUEUES, is_name};
-use crate::report::{COUNT_MAX, Report};
+use crate::report::{COUNT_MAX, SettingsReport};
 
 /// The queues that clients write to. A single one can be named by the keys that
 /// have the reference broker's flags, `queue_name`, `region` and `profiles`.
@@ -57,7 +57,7 @@ enum InvalidQueueName {
 
 impl Settings {
     /// Reports what is wrong, or without effect.
-    pub fn check(&self, report: &mut Report) {
+    pub fn check(&self, report: &mut SettingsReport) {
         report.within("concurrency", self.concurrency, &(1..=COUNT_MAX));
         let named = self.queue_name.as_deref().map_or(Ok(()), check_queue_name);
         report.refuse_if("queue_name", named.err().map(|problem| problem.to_string()));
@@ -79,7 +79,7 @@ impl Settings {
     }
 
     /// Of two that are the same each would hide the other's messages from it.
-    fn check_twice(&self, report: &mut Report) {
+    fn check_twice(&self, report: &mut SettingsReport) {
         let mut seen = HashSet::new();
         let mut queues = self.all_queues().into_iter();
         if let Some(twice) = queues.find(|queue| !seen.insert(queue.clone())) {
@@ -92,7 +92,7 @@ impl Settings {
         }
     }
 
-    fn check_unused(&self, report: &mut Report) {
+    fn check_unused(&self, report: &mut SettingsReport) {
         let problem = "is ignored, as sqs.queue_name is not set";
         let unused = [
             ("region", self.region.is_some()),

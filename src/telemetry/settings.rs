@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::LogLevel;
-use crate::report::Report;
+use crate::report::SettingsReport;
 
 /// The level and the form of what is logged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub enum LogFormat {
 
 impl Settings {
     /// Reports what is wrong.
-    pub fn check(&self, report: &mut Report) {
+    pub fn check(&self, report: &mut SettingsReport) {
         let parsed = LogLevel::parse(&self.log_level);
         report.refuse_if("log_level", parsed.err().map(|error| error.to_string()));
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::{Report, SPAN_OR_ZERO};
+use crate::report::{SPAN_OR_ZERO, SettingsReport};
 
 /// The certificate from files, or none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub struct Settings {
 
 impl Settings {
     /// Reports what is wrong.
-    pub fn check(&self, report: &mut Report) {
+    pub fn check(&self, report: &mut SettingsReport) {
         report.within("watch_interval", self.watch_interval, &SPAN_OR_ZERO);
         match (&self.cert, &self.key) {
             (Some(_), None) => {

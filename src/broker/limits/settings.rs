@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::Intermediary;
-use crate::report::{COUNT_MAX, Report};
+use crate::report::{COUNT_MAX, SettingsReport};
 
 /// The bounds of rates. With [`FACTORS`] they stay far from where nanoseconds overflow.
 const RATES: RangeInclusive<u32> = 0..=1_000_000;
@@ -68,7 +68,7 @@ pub struct Settings {
 
 impl Settings {
     /// Reports what is wrong.
-    pub fn check(&self, report: &mut Report) {
+    pub fn check(&self, report: &mut SettingsReport) {
         let rates = [
             ("proxy_polls_per_minute", self.proxy_polls_per_minute, RATES),
             ("proxy_poll_burst", self.proxy_poll_burst, BURSTS),

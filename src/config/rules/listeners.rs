@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6};
 
-use crate::config::Config;
+use crate::config::schema::Config;
 use crate::grpc::settings::AdminListen;
 use crate::host_port::is_address;
-use crate::report::Report;
+use crate::report::SettingsReport;
 use crate::tls::acme;
 
 /// The consequence if an optional place cannot be had.
@@ -25,7 +25,7 @@ pub struct ListeningPlace<'a> {
 }
 
 /// Refuses two listeners on one port.
-pub(super) fn check(config: &Config, report: &mut Report) {
+pub(super) fn check(config: &Config, report: &mut SettingsReport) {
     let mut before: Vec<ListeningPlace<'_>> = Vec::new();
     for listener in listening_places(config) {
         if !is_address(listener.addr) {
@@ -71,7 +71,7 @@ pub fn listening_places(config: &Config) -> impl Iterator<Item = ListeningPlace<
         .filter(is_ours)
 }
 
-fn tell(report: &mut Report, listener: &ListeningPlace<'_>, other: &ListeningPlace<'_>) {
+fn tell(report: &mut SettingsReport, listener: &ListeningPlace<'_>, other: &ListeningPlace<'_>) {
     let (addr, keys) = (listener.addr, [listener.key, other.key]);
     let problem = format!("{addr} is on the port of {} ({})", other.key, other.addr);
     if listener.is_optional && addr == acme::Settings::default().http_addr {

@@ -7,7 +7,7 @@ use http::Uri;
 use serde::{Deserialize, Serialize};
 
 use super::{check_endpoint, check_headers, parse_pairs};
-use crate::report::{Report, SPAN};
+use crate::report::{SPAN, SettingsReport};
 
 /// Traces and metrics for an OpenTelemetry collector. Without an endpoint
 /// nothing is recorded for it.
@@ -109,7 +109,7 @@ pub enum SamplerKind {
 
 impl Settings {
     /// Reports what is wrong or does nothing.
-    pub fn check(&self, report: &mut Report) {
+    pub fn check(&self, report: &mut SettingsReport) {
         report.within("timeout", self.timeout, &SPAN);
         report.within("metrics_interval", self.metrics_interval, &SPAN);
         report.within("trace_ratio", self.trace_ratio, &(0.0..=1.0));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::authority::check_directory;
 use crate::host_port::{self, is_address, is_dns_name};
-use crate::report::Report;
+use crate::report::SettingsReport;
 
 /// The names to order a certificate for, and the authority.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ pub struct Settings {
 
 impl Settings {
     /// Reports what is wrong.
-    pub fn check(&self, report: &mut Report) {
+    pub fn check(&self, report: &mut SettingsReport) {
         let problem = |name: &String| Some(format!("{name:?} {}", not_certifiable(name)?));
         report.refuse_if("hostnames", self.hostnames.iter().find_map(problem));
         report.refuse_if("directory", check_directory(&self.directory).err());
