@@ -30,11 +30,11 @@ pub(super) use problem::ReloadRefused;
 use plan::ReloadPlan;
 use problem::Section;
 
-/// How many may wait for a reload to begin; further ones wait for their turn
+/// The most callers that wait for a reload to begin; further ones wait for their turn
 /// to ask.
 const ASKERS_MAX: usize = 64;
 
-/// What a reload has done.
+/// The outcome of a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reloaded {
     /// The sections that were read again and are in force.
@@ -42,7 +42,7 @@ pub(super) struct Reloaded {
     /// The keys that say something else than at the start and that only a
     /// restart reads.
     pub(super) waiting_for_restart: Vec<String>,
-    /// What the operator should know of the configuration.
+    /// The warnings about the configuration and its files.
     pub(super) warnings: Vec<String>,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Reloads {
     reloader: Arc<Reloader>,
 }
 
-/// How long after a reload the next one begins: of signals that come in hundreds
+/// The pause after a reload until the next one: of signals that come in hundreds
 /// most are one.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -115,7 +115,7 @@ impl Reloads {
 /// Makes the reloads, one after the other.
 struct Reloader {
     inputs: Inputs,
-    /// What the broker was started with.
+    /// The configuration at the start.
     started: Config,
     loaded: ArcSwap<Loaded>,
     targets: ReloadTargets,

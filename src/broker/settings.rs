@@ -18,7 +18,7 @@ pub struct Settings {
     /// The relays that every proxy has to accept: a host name suffix, or after
     /// `^` one exact name.
     pub allowed_relay_pattern: String,
-    /// What a proxy is taken to accept that sends no pattern of its own.
+    /// The relays that a proxy is taken to accept that sends no pattern of its own.
     pub default_relay_pattern: String,
 }
 

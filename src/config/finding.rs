@@ -1,4 +1,4 @@
-//! What is said about a key: its path, its value, where that came from and
+//! Findings about a key: its path, its value, where that came from and
 //! what is the matter with it.
 
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::secrets::{is_secret, may_be_secret, without_any_url_secrets, without_url_secrets};
 
-/// Where a value came from.
+/// The layer that a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SettingSource {
     /// Nobody set it.
@@ -34,7 +34,7 @@ impl fmt::Display for SettingSource {
     }
 }
 
-/// Where the value of every key came from.
+/// The source of the value of every key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins(BTreeMap<String, WrittenValue>);
 
@@ -84,9 +84,9 @@ pub struct Finding {
     /// Its value as it was written, which is not shown if it may be secret; none where
     /// there is none.
     pub value: Option<String>,
-    /// Where the value came from.
+    /// The source of the value.
     pub source: SettingSource,
-    /// What is the matter.
+    /// The fault, in words that follow the key.
     pub problem: String,
 }
 
@@ -137,7 +137,7 @@ fn without_pem(text: &str) -> String {
     }
 }
 
-/// Why there is no configuration: every wrong key, one a line.
+/// The reasons why there is no configuration: every wrong key, one a line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", lines(.0))]
 pub struct ConfigErrors(pub Vec<Finding>);

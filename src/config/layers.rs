@@ -8,7 +8,7 @@ use figment::value::{Empty, Value};
 
 use super::finding::{Finding, SettingSource};
 
-/// What the names of our environment variables begin with.
+/// The beginning of the names of our environment variables.
 const PREFIX: &str = "SNOWFLAKE_BROKER_";
 
 /// A flag that was given.
@@ -29,7 +29,7 @@ pub(super) struct Given {
     pub(super) key: String,
     /// The value as it was written.
     pub(super) shown: String,
-    /// What it may mean, the likeliest first; never empty.
+    /// The values that it may mean, the likeliest first; never empty.
     pub(super) readings: Vec<Value>,
     pub(super) source: SettingSource,
 }
@@ -115,7 +115,7 @@ fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
 
-/// What a text may mean. Empty unsets an optional key and empties a list.
+/// The values that a text may mean. Empty unsets an optional key and empties a list.
 fn readings(text: &str) -> Vec<Value> {
     if text.is_empty() {
         return vec![Empty::None.into(), text.into(), Vec::<Value>::new().into()];

@@ -13,7 +13,7 @@ use super::layers::{self, Flag, Given};
 use super::schema::{Config, extract, keys_of, unknown_section};
 use super::{file, otel_variables, rules};
 
-/// What a configuration is made from.
+/// The layers that a configuration is made from.
 #[derive(Clone, Debug)]
 pub struct Inputs {
     /// The files that were asked for, each over those before it: they have to be
@@ -26,7 +26,7 @@ pub struct Inputs {
     pub environment: Vec<(OsString, OsString)>,
     /// The flags that were given; of two for one key the later counts.
     pub flags: Vec<Flag>,
-    /// Whether the files that keys name are on another machine: here they are
+    /// True if the files that keys name are on another machine: here they are
     /// not looked for.
     pub named_files_are_elsewhere: bool,
 }
@@ -36,9 +36,9 @@ pub struct Inputs {
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// What an operator should know and the broker can live with.
+    /// The findings that an operator should know of and the broker can live with.
     pub warnings: Vec<Finding>,
-    /// Where each value came from.
+    /// The source of each value.
     pub origins: Origins,
 }
 
@@ -69,8 +69,8 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
     })
 }
 
-/// What can be read of the layers, without the checks, and what cannot: for who
-/// does not serve them but looks for a broker that does.
+/// The part of the layers that can be read, without the checks, and the findings about the
+/// rest: for who does not serve them but looks for a broker that does.
 pub fn glance(inputs: &Inputs) -> (Config, Vec<Finding>) {
     let mut wrong = Vec::new();
     let given = all_layers(inputs, &mut wrong);
@@ -136,7 +136,7 @@ fn fit(given: &Given) -> Result<&Value, String> {
     Err(refused)
 }
 
-/// What is expected, in an operator's words and without the value, which the
+/// The expectation, in an operator's words and without the value, which the
 /// finding shows already.
 fn problem(kind: &Kind) -> String {
     match kind {

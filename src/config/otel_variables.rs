@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use super::finding::{Finding, SettingSource};
 use super::layers::{self, Given};
 
-/// What to make of a variable's text.
+/// The form of a variable's text.
 #[derive(Clone, Copy)]
 enum Form {
     /// The key's own text.
@@ -67,7 +67,7 @@ const VARIABLES: [(&str, &str, Form); 16] = [
     ),
 ];
 
-/// What the others that we have not begin with.
+/// The beginning of the names of others that we do not have.
 const OTLP: &str = "OTEL_EXPORTER_OTLP_";
 
 /// The values of these variables, in the order of the keys.

@@ -10,33 +10,33 @@ use super::secrets::hide;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Where and how connections are taken.
+    /// The address at which connections are taken, and their limits.
     pub listener: crate::listener::Settings,
     /// The certificate from files, or none.
     pub tls: crate::tls::Settings,
     /// The certificate by ACME.
     pub acme: crate::tls::acme::Settings,
-    /// How requests are read.
+    /// Limits and origins of requests.
     pub http: crate::http::Settings,
     /// Bridges and the proxies that may serve them.
     pub broker: crate::broker::Settings,
-    /// When proxies are told to poll again.
+    /// The intervals at which proxies poll.
     pub poll_interval: crate::broker::PollInterval,
-    /// How many requests one address may send.
+    /// Limits of the requests of one address.
     pub limits: crate::broker::limits::Settings,
     /// Patience and bounds of the matching engine.
     pub matching: crate::matching::Settings,
-    /// Where the country databases are.
+    /// The country databases.
     pub geoip: crate::geoip::Settings,
-    /// Where counts are written.
+    /// Files of counts.
     pub metrics: crate::metrics::Settings,
-    /// What is logged.
+    /// The log.
     pub telemetry: crate::telemetry::Settings,
-    /// What is sent to OpenTelemetry collectors.
+    /// Exports to OpenTelemetry collectors.
     pub otel: crate::telemetry::otel::Settings,
-    /// Where operators look into the broker by HTTP.
+    /// The addresses for operators that come by HTTP.
     pub operator: crate::http::operator::Settings,
-    /// Who may look into the broker and steer it, and where.
+    /// The administration by gRPC.
     pub admin: crate::grpc::settings::Settings,
     /// Brokers that lend each other proxies.
     pub federation: crate::federation::Settings,

@@ -173,7 +173,7 @@ impl Settings {
         }
     }
 
-    /// To whom proxies are lent, and how many.
+    /// The terms on which proxies are lent, for each peer.
     pub fn lending(&self) -> Lending {
         let peers = self.peers.iter();
         let terms: BTreeMap<_, _> = peers.map(|peer| (peer.id(), peer.terms())).collect();

@@ -1,4 +1,4 @@
-//! Errors that name what is wrong with a request (google.rpc.BadRequest).
+//! Errors that name the faults of a request (google.rpc.BadRequest).
 
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
@@ -12,7 +12,7 @@ use crate::report::SettingsReport;
 /// Errors travel in the head of a response, which has little room.
 const NAMED_MAX: usize = 20;
 
-/// What is wrong with the fields of a request.
+/// The faults of the fields of a request.
 #[derive(Debug, Default)]
 pub(super) struct Violations {
     named: Vec<FieldViolation>,

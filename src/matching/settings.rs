@@ -14,34 +14,34 @@ const PATIENCE_MAX: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// How long a client waits in all, from the arrival of its request. CDNs
+    /// The longest that a client waits in all, from the arrival of its request. CDNs
     /// give up after 5 to 6 s.
     #[serde(with = "crate::timespan")]
     pub client_timeout: Duration,
-    /// How long a proxy's poll is parked, from its arrival.
+    /// The longest that a proxy's poll is parked, from its arrival.
     #[serde(with = "crate::timespan")]
     pub proxy_timeout: Duration,
-    /// How long a client that finds no proxy waits for one; 0 denies at once.
+    /// The longest that a client waits for a proxy if it finds none; 0 denies at once.
     #[serde(with = "crate::timespan")]
     pub client_queue_wait: Duration,
-    /// How many clients wait at most; 0 denies at once.
+    /// The most clients that wait so; 0 denies at once.
     pub client_queue_max: usize,
     /// The least time a proxy needs to answer: a client with less left is not
     /// taken out of the queue and not offered to a second proxy.
     #[serde(with = "crate::timespan")]
     pub min_answer_time: Duration,
-    /// How long after a hand-off without an answer a client is offered to one
+    /// The time after a hand-off without an answer until a client is offered to one
     /// more proxy.
     #[serde(with = "crate::timespan")]
     pub rematch_after: Duration,
-    /// To how many proxies a client is offered at most; 1 means no second one.
+    /// The most proxies that a client is offered to; 1 means no second one.
     pub max_attempts: usize,
-    /// How many polls are parked at most; further ones hear `no match` at once.
+    /// The most polls that are parked; further ones hear `no match` at once.
     pub max_parked_polls: usize,
-    /// How many clients may wait for an answer when one more comes; beyond it
+    /// The most clients that may wait for an answer when one more comes; beyond it
     /// that one is denied at once. Those queued already may come on top.
     pub max_matched_clients: usize,
-    /// How long the engine is a lame duck before it drains; whoever runs it sees
+    /// The time that the engine is a lame duck before it drains; whoever runs it sees
     /// to that.
     #[serde(with = "crate::timespan")]
     pub drain_grace: Duration,

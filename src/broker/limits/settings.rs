@@ -17,7 +17,7 @@ const FACTORS: RangeInclusive<u32> = 1..=1_000;
 /// The bounds of [`Settings::unconfirmed_factor`]: one quota is the peer's own.
 const UNCONFIRMED_FACTORS: RangeInclusive<u32> = 2..=1_000;
 
-/// How many requests one address may send. Each kind has a rate, which holds in
+/// The limits of the requests of one address. Each kind has a rate, which holds in
 /// the long run, and a burst, which may come at once; a rate of 0 is no limit.
 ///
 /// The defaults are far above what one proxy or client sends, because hundreds
@@ -58,7 +58,7 @@ pub struct Settings {
     /// one address of a CDN may bring 100 clients a second until its operator names
     /// it, and a stranger ten times what it may as itself.
     pub unconfirmed_factor: u32,
-    /// How many addresses each of the three tables holds, of 32 bytes each: 16 for
+    /// The number of addresses that each of the three tables holds, of 32 bytes each: 16 for
     /// the address, and as many for the networks around it.
     pub max_addresses: usize,
     /// Networks (CIDR) that are not limited, neither in requests nor in

@@ -1,4 +1,4 @@
-//! What is refused of the administration's settings.
+//! Refusals of the administration's settings.
 
 use std::io::Write as _;
 

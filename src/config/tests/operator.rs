@@ -1,4 +1,4 @@
-//! What is refused of the operator's addresses and networks.
+//! Refusals of the operator's addresses and networks.
 
 use std::io::Write as _;
 

@@ -1,4 +1,4 @@
-//! What the administration has done by those who can.
+//! The operations that the administration leaves to those who can.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -12,8 +12,8 @@ use crate::proto::admin::v1;
 /// written as in a TOML file.
 pub type Overrides = BTreeMap<String, String>;
 
-/// What takes files, the clock or the process as a whole: the composition does
-/// it.
+/// Operations on files, the clock or the process as a whole: the composition does
+/// them.
 #[async_trait]
 pub trait Operations: Send + Sync + 'static {
     /// Reads everything again, and puts it in force unless it is only to be
@@ -52,13 +52,13 @@ pub trait Operations: Send + Sync + 'static {
 /// A part of the configuration that cannot be put in force.
 #[derive(Clone, Debug)]
 pub struct WrongPart {
-    /// Which part, such as `bridges`.
+    /// The name of the part, such as `bridges`.
     pub part: String,
-    /// What is wrong with it.
+    /// The fault in it.
     pub problem: String,
 }
 
-/// Why the bridge list was not written.
+/// The reason why the bridge list was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteBridgesError {
     /// There is no file to write it to.
