@@ -161,7 +161,7 @@ fn parse_line(line: &str) -> Result<(Fingerprint, Bridge), InvalidBridge> {
     const ADDRESS: &str = "webSocketAddress";
     const FINGERPRINT: &str = "fingerprint";
     let line = Object::parse(line)?;
-    if let Some(key) = line.unknown_key(&[NAME, ADDRESS, FINGERPRINT]) {
+    if let Some(key) = line.unknown_keys(&[NAME, ADDRESS, FINGERPRINT]).next() {
         return Err(InvalidBridge::Key(key));
     }
     let fingerprint = line.string(FINGERPRINT)?.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! When proxies are told to poll again.
+//! The intervals at which proxies are told to poll again.
 
 mod returns;
 mod steering;
@@ -28,7 +28,7 @@ const IDLE_SHARES: RangeInclusive<f64> = 0.0..=100.0;
 /// The bounds of [`PollInterval::jitter`]: more is no jitter but another interval.
 const JITTERS: RangeInclusive<f64> = 0.0..=0.5;
 
-/// When proxies are told to poll again, `NextPoll`.
+/// The intervals at which proxies are told to poll again, `NextPoll`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PollInterval {
@@ -36,7 +36,7 @@ pub struct PollInterval {
     /// overrides the settings here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filepath: Option<PathBuf>,
-    /// Whether the intervals of the three pools stay as they are set.
+    /// The way in which the intervals of the three pools are chosen.
     pub mode: Mode,
     /// For proxies that everybody reaches.
     #[serde(with = "crate::timespan")]
@@ -66,13 +66,13 @@ pub struct PollInterval {
     /// Adaptive: how many polls a pool is to keep parked at least, however few
     /// clients come.
     pub min_parked_polls: usize,
-    /// By which share of it every told interval is randomly longer or shorter;
+    /// The share of it by which every told interval is randomly longer or shorter;
     /// without one a tenth in adaptive mode and none in fixed mode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jitter: Option<f64>,
 }
 
-/// How the intervals of the pools are come by.
+/// The way in which the intervals of the pools are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -105,7 +105,7 @@ impl Default for PollInterval {
     }
 }
 
-/// What a poll-interval file may name.
+/// The keys of a poll-interval file.
 const KEYS: [&str; 5] = [
     "open_poll_interval",
     "moderate_poll_interval",
@@ -130,8 +130,8 @@ pub enum InvalidPollIntervals {
 pub struct Overridden {
     /// The intervals with all that can be read of the file.
     pub intervals: PollInterval,
-    /// A key of it that means nothing here.
-    pub unknown_key: Option<String>,
+    /// The keys of it that mean nothing here.
+    pub unknown_keys: Vec<String>,
     /// The faults of what cannot be read.
     pub wrong: Vec<InvalidPollIntervals>,
 }
@@ -162,7 +162,7 @@ impl PollInterval {
         }
     }
 
-    /// What is set for a pool.
+    /// The interval that is set for a pool.
     pub fn fixed(&self, pool: NatClass) -> Duration {
         match pool {
             NatClass::Open => self.open,
@@ -190,7 +190,7 @@ impl PollInterval {
             Err(error) => {
                 return Overridden {
                     intervals: self.clone(),
-                    unknown_key: None,
+                    unknown_keys: Vec::new(),
                     wrong: vec![error.into()],
                 };
             }
@@ -212,7 +212,7 @@ impl PollInterval {
         };
         Overridden {
             intervals,
-            unknown_key: file.unknown_key(&KEYS),
+            unknown_keys: file.unknown_keys(&KEYS).collect(),
             wrong,
         }
     }
@@ -235,7 +235,7 @@ mod tests {
     fn read(text: &str) -> PollInterval {
         let read = PollInterval::default().overridden_by(text);
         assert!(
-            read.wrong.is_empty() && read.unknown_key.is_none(),
+            read.wrong.is_empty() && read.unknown_keys.is_empty(),
             "{read:?}"
         );
         read.intervals
@@ -295,7 +295,7 @@ mod tests {
     fn what_is_good_in_a_file_counts_and_what_is_not_is_named() {
         let unknown = PollInterval::default().overridden_by(r#"{"open":1,"open_poll_interval":2}"#);
         assert_eq!(unknown.intervals.open.as_millis(), 2);
-        assert_eq!(unknown.unknown_key.as_deref(), Some("open"));
+        assert_eq!(unknown.unknown_keys, ["open"]);
         assert!(unknown.wrong.is_empty());
         for wrong in ["-1", "1.5", "\"1\"", "1e3"] {
             let file = format!("{{\"open_poll_interval\":{wrong},\"strict_poll_interval\":3000}}");

@@ -120,11 +120,11 @@ impl<'a> Object<'a> {
         })
     }
 
-    /// The first key that is none of `known` in any case.
-    pub(crate) fn unknown_key(&self, known: &[&str]) -> Option<String> {
-        let is_known = |member: &Member| known.iter().any(|key| member.is_spelled(key));
-        let unknown = self.0.iter().find(|member| !is_known(member))?;
-        string_value(unknown.name_literal)
+    /// The keys that are none of `known` in any case.
+    pub(crate) fn unknown_keys(&self, known: &[&str]) -> impl Iterator<Item = String> {
+        let is_known = |member: &&Member| known.iter().any(|key| member.is_spelled(key));
+        let unknown = self.0.iter().filter(move |member| !is_known(member));
+        unknown.filter_map(|member| string_value(member.name_literal))
     }
 
     /// The value under exactly `key` if that is a string: how Go reads a map.
@@ -260,8 +260,11 @@ mod tests {
     #[test]
     fn keys_that_are_not_known_are_named() {
         let object = Object::parse(r#"{"A":1,"\u0062":{},"c\n":[]}"#).unwrap();
-        assert_eq!(object.unknown_key(&["a", "b"]).as_deref(), Some("c\n"));
-        assert_eq!(object.unknown_key(&["a", "b", "c\n"]), None);
+        assert_eq!(
+            object.unknown_keys(&["a", "b"]).next().as_deref(),
+            Some("c\n")
+        );
+        assert_eq!(object.unknown_keys(&["a", "b", "c\n"]).next(), None);
     }
 
     #[test]

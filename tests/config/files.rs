@@ -93,6 +93,12 @@ fn what_is_wrong_with_a_poll_interval_file_is_a_warning() {
     ] {
         check(text).warned(&format!("poll_interval.filepath: file: {problem}"));
     }
+    let several = check(Some("{\"next\": 1, \"strict\": 2}"));
+    for key in ["next", "strict"] {
+        several.warned(&format!(
+            "poll_interval.filepath: file: unknown key {key:?}"
+        ));
+    }
 }
 
 /// Counts are only watched by: the broker starts all the same.

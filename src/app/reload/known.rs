@@ -52,7 +52,7 @@ pub(in crate::app) fn knowledge(config: &Config) -> Result<Known, ReloadRefused>
     };
     let allowed_relay_pattern = RelayPattern::from(&*config.broker.allowed_relay_pattern);
     let mut warnings = doubts(config, &bridges, &allowed_relay_pattern);
-    warnings.extend(intervals.warning);
+    warnings.extend(intervals.warnings);
     Ok(Known {
         knowledge: Knowledge {
             bridges,
@@ -89,7 +89,7 @@ fn doubts(config: &Config, bridges: &BridgeList, allowed: &RelayPattern) -> Vec<
 struct Intervals {
     told: PollInterval,
     /// Of what is in the file in vain.
-    warning: Option<String>,
+    warnings: Vec<String>,
     /// The faults of the file. The reference broker starts without it, too.
     wrong: Vec<Problem>,
 }
@@ -98,7 +98,7 @@ impl Intervals {
     fn read(settings: &PollInterval) -> Self {
         let mut intervals = Self {
             told: settings.clone(),
-            warning: None,
+            warnings: Vec::new(),
             wrong: Vec::new(),
         };
         let Some(path) = &settings.filepath else {
@@ -120,8 +120,9 @@ impl Intervals {
         for wrong in overridden.wrong {
             add(&anyhow::Error::from(wrong).context(file.clone()));
         }
-        let unknown = overridden.unknown_key;
-        intervals.warning = unknown.map(|key| format!("{file}: unknown key {key:?}, is ignored"));
+        let unknown = overridden.unknown_keys.iter();
+        let warnings = unknown.map(|key| format!("{file}: unknown key {key:?}, is ignored"));
+        intervals.warnings = warnings.collect();
         intervals.told = overridden.intervals;
         intervals
     }
