@@ -1,8 +1,11 @@
 //! Secrets that others on this machine can read.
 
+use std::path::Path;
+
 use crate::config::{Loaded, SettingSource};
 
-use crate::file_access::exposure_warning;
+use crate::file_access::{exposure_warning, regular};
+use crate::tls::pem;
 
 /// A warning of each file with a secret that others can read.
 pub(super) fn warnings(loaded: &Loaded) -> Vec<String> {
@@ -14,6 +17,15 @@ pub(super) fn warnings(loaded: &Loaded) -> Vec<String> {
     ];
     let keys = keys.into_iter();
     let keys = keys.filter_map(|(setting, path)| exposure_warning(setting, path.as_deref()?));
+    let certs = [
+        ("tls.cert", &config.tls.cert),
+        ("admin.tls.cert", &config.admin.tls.cert),
+        ("federation.tls.cert", &config.federation.tls.cert),
+    ];
+    let certs = certs.into_iter().filter_map(|(setting, path)| {
+        let path = path.as_deref().filter(|path| has_private_key(path))?;
+        exposure_warning(setting, path)
+    });
     let tokens = config.admin.tokens.iter().filter_map(|token| {
         let setting = format!("admin.tokens: the token of {:?}", token.name);
         exposure_warning(&setting, &token.file)
@@ -23,5 +35,12 @@ pub(super) fn warnings(loaded: &Loaded) -> Vec<String> {
         SettingSource::File(path, _) => exposure_warning(setting, path),
         _ => None,
     });
-    keys.chain(tokens).chain(secrets).collect()
+    keys.chain(certs).chain(tokens).chain(secrets).collect()
+}
+
+/// Returns true if a file of certificates has a private key in it, too, as some tools
+/// write them for other servers.
+fn has_private_key(path: &Path) -> bool {
+    let has_key = |text: Vec<u8>| pem::private_key(&text).is_ok();
+    regular::read(path).is_ok_and(has_key)
 }

@@ -221,6 +221,17 @@ fn secrets_that_others_can_read_are_warnings() {
     private.ok();
     assert!(!private.stderr.contains("tls.key"), "{}", private.stderr);
 
+    let broker = Broker::with_pair("check-config -disable-geoip -cert both.pem -key k.pem");
+    let both = ["c.pem", "k.pem"].map(|name| fs::read_to_string(broker.path(name)).expect("ours"));
+    broker.write("both.pem", &both.concat());
+    for (name, mode) in [(".", 0o755), ("both.pem", 0o644), ("k.pem", 0o600)] {
+        fs::set_permissions(broker.path(name), Permissions::from_mode(mode)).expect("ours");
+    }
+    warns(
+        &broker.run(),
+        "tls.cert: both.pem: others on this machine can read it",
+    );
+
     let file = "[otel]\nheaders = \"authorization=x\"\n[[admin.tokens]]\nname = \"alice\"\n\
                 role = \"viewer\"\nfile = \"token\"\n";
     let broker = Broker::with_file(CHECK, file);
