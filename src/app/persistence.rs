@@ -89,6 +89,14 @@ impl MetricsPersistence {
             log_warnings: limit("metrics.metrics_log: failed writes"),
             state_warnings: limit("metrics.state_directory: failed saves"),
         };
+        if persistence
+            .window_file
+            .as_ref()
+            .is_some_and(WindowFile::has_no_place)
+        {
+            // What the first save would tell is told.
+            persistence.state_warnings.admit(start.monotonic);
+        }
         persistence.restore()?;
         Ok(persistence)
     }

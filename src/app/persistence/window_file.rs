@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
-use crate::file_access::regular;
+use crate::file_access::{self, regular};
 use crate::metrics::saved_state::SavedState;
 
 use super::atomic_file;
@@ -37,7 +37,7 @@ impl WindowFile {
                 Ok(saved) => return Some(saved),
                 Err(error) => format!("{:#}", anyhow::Error::from(error)),
             },
-            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            Err(error) if is_nowhere(error.kind()) => return None,
             Err(error) => error.to_string(),
         };
         let path = self.path.display();
@@ -48,6 +48,12 @@ impl WindowFile {
             }
         }
         None
+    }
+
+    /// Returns true if the directory is not there, nor can be; the start has told of it.
+    pub(super) fn has_no_place(&self) -> bool {
+        let placed = file_access::can_have_directory(&self.directory, false);
+        placed.is_err_and(|error| is_nowhere(error.kind()))
     }
 
     pub(super) fn save(&self, state: &SavedState) -> io::Result<()> {
@@ -63,4 +69,9 @@ impl WindowFile {
     fn set_aside(&self) -> PathBuf {
         atomic_file::with_suffix(&self.path, SET_ASIDE)
     }
+}
+
+/// Returns true for the error of a file that is not there, nor can be.
+fn is_nowhere(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
