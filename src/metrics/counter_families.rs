@@ -38,7 +38,7 @@ impl Collector for PublishedFamilies {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let counters = &self.0.lock().counters.clone();
         let (polls, clients) = (&counters.proxy_polls, &counters.client_polls);
-        let mut page = Families(encoder);
+        let mut page = FamilyWriter(encoder);
         page.counters("snowflake_proxy", "Unique addresses of proxies that polled, each once a day, with the type and NAT of its first poll", &counters.unique_proxies.sums(|proxy| Some([("type", proxy.r#type.as_str()), ("nat", proxy.nat.as_str()), ("cc", proxy.country.as_str())])))?;
         page.rounded("snowflake_rounded_proxy_poll", "Polls of proxies, rounded up to a multiple of 8", polls.sums(|end| Some([("nat", end.nat.as_str()), ("type", end.r#type.as_str()), ("status", published::proxy_poll(end.outcome)?)])))?;
         page.rounded("snowflake_rounded_proxy_poll_with_relay_url_extension", "Polls with a relay pattern, rounded up to a multiple of 8", arrivals(counters, ArrivalPattern::With))?;
@@ -55,7 +55,7 @@ impl Collector for OperatorFamilies {
         let counters = &self.0.lock().counters.clone();
         let (polls, clients, answers) = (&counters.proxy_polls, &counters.client_polls, &counters.answers);
         let second = |fate| matches!(fate, AnswerFate::Beaten | AnswerFate::Repeated);
-        let mut page = Families(encoder);
+        let mut page = FamilyWriter(encoder);
         page.counter("snowflake_broker_proxy_polls_received", "Polls of proxies that came; each has its outcome in snowflake_broker_proxy_polls_total", counters.proxy_arrivals.sum(|_| true))?;
         page.counters("snowflake_broker_proxy_polls", "Polls of proxies by what became of them", &polls.sums(|end| Some([("type", end.r#type.as_str()), ("nat", end.nat.as_str()), ("outcome", end.outcome.as_str())])))?;
         page.counters("snowflake_broker_client_polls_received", "Polls of clients that came; each has its outcome in snowflake_broker_client_polls_total", &counters.client_arrivals.sums(|way| Some([("rendezvous", way.as_str())])))?;
@@ -83,9 +83,9 @@ fn arrivals(counters: &Counters, pattern: ArrivalPattern) -> BTreeMap<SeriesLabe
 }
 
 /// The families as they are written, one after the other.
-struct Families<'a>(DescriptorEncoder<'a>);
+struct FamilyWriter<'a>(DescriptorEncoder<'a>);
 
-impl Families<'_> {
+impl FamilyWriter<'_> {
     fn counter(&mut self, name: &str, help: &str, count: u64) -> fmt::Result {
         let mut family = self.family(name, help, MetricType::Counter)?;
         family.encode_counter::<NoLabelSet, _, u64>(&count, None)

@@ -14,7 +14,7 @@ use tracing::Level;
 /// Lets so many lines of one kind through in a period, and counts the others.
 /// One for each kind of line.
 #[derive(Debug)]
-pub struct LogLimit(Arc<Counts>);
+pub struct LogLimit(Arc<LineCounts>);
 
 /// Which lines are limited.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ impl Kind {
 }
 
 #[derive(Debug)]
-struct Counts {
+struct LineCounts {
     kind: Kind,
     most: u32,
     period: Duration,
@@ -58,7 +58,7 @@ impl LogLimit {
     }
 
     fn registered(register: &Register, kind: Kind, most: u32, period: Duration) -> Self {
-        let counts = Arc::new(Counts {
+        let counts = Arc::new(LineCounts {
             kind,
             most,
             period,
@@ -85,7 +85,7 @@ impl LogLimit {
     }
 }
 
-impl Counts {
+impl LineCounts {
     /// Counters are whole at any time, even if a holder of the lock panicked.
     fn state(&self) -> MutexGuard<'_, PeriodState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -156,7 +156,7 @@ static REGISTER: Register = Register::new();
 
 /// Limits, as long as they are in use.
 #[derive(Debug)]
-struct Register(Mutex<Vec<Weak<Counts>>>);
+struct Register(Mutex<Vec<Weak<LineCounts>>>);
 
 /// Which suppressed lines are to be told of.
 #[derive(Clone, Copy, Debug)]
@@ -172,7 +172,7 @@ impl Register {
         Self(Mutex::new(Vec::new()))
     }
 
-    fn add(&self, counts: &Arc<Counts>) {
+    fn add(&self, counts: &Arc<LineCounts>) {
         self.limits().push(Arc::downgrade(counts));
     }
 
@@ -201,7 +201,7 @@ impl Register {
     }
 
     /// The list is whole at any time, even if a holder of the lock panicked.
-    fn limits(&self) -> MutexGuard<'_, Vec<Weak<Counts>>> {
+    fn limits(&self) -> MutexGuard<'_, Vec<Weak<LineCounts>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -37,7 +37,7 @@ pub use settings::{Exporter, Protocol, SamplerKind, Settings};
 pub use transport::{InvalidEndpoint, check_endpoint, check_headers};
 
 use metrics::METRICS;
-use report::Report;
+use report::ExportReport;
 use sampling::WithLinked;
 use spans::{Spans, TRACES};
 use transport::{Signal, Transport};
@@ -88,7 +88,7 @@ impl Otel {
             Err(error) => return (Self::default(), vec![error.into()]),
         };
         let mut lacking = Vec::new();
-        let report = |signal: Signal| Report::new(signal.name, clocks.monotonic);
+        let report = |signal: Signal| ExportReport::new(signal.name, clocks.monotonic);
         let to_metrics = metrics_transport(settings).map_err(OtelError::Metrics);
         let metrics = possible(to_metrics, &mut lacking).map(|transport| {
             let sender = (transport, report(METRICS));
@@ -191,7 +191,7 @@ fn provider(
     settings: &Settings,
     resource: Resource,
     transport: Transport,
-    report: Report,
+    report: ExportReport,
 ) -> SdkTracerProvider {
     let spans = Spans {
         transport,

@@ -18,10 +18,10 @@ use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::Met
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::report::Report;
+use super::report::ExportReport;
 use super::transport::{Signal, Transport};
 
-use translate::Origin;
+use translate::ExportOrigin;
 
 /// The signal of metrics.
 pub(super) const METRICS: Signal = Signal {
@@ -34,23 +34,23 @@ pub(super) const METRICS: Signal = Signal {
 #[derive(Debug)]
 pub struct MetricsExporter {
     transport: Transport,
-    origin: Origin,
+    origin: ExportOrigin,
     interval: Duration,
-    report: Report,
+    report: ExportReport,
     wall_clock: fn() -> SystemTime,
 }
 
 impl MetricsExporter {
     /// Exports by `transport` every `interval`, as of `resource` and a release.
     pub(super) fn new(
-        (transport, report): (Transport, Report),
+        (transport, report): (Transport, ExportReport),
         (resource, version): (&Resource, &'static str),
         interval: Duration,
         wall_clock: fn() -> SystemTime,
     ) -> Self {
         Self {
             transport,
-            origin: Origin {
+            origin: ExportOrigin {
                 attributes: ResourceAttributesWithSchema::from(resource).attributes.0,
                 start: wall_clock(),
                 version,

@@ -12,13 +12,13 @@ const PERIOD: Duration = Duration::from_mins(5);
 
 /// Tells of one signal's exports.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(super) struct ExportReport {
     signal: &'static str,
     limit: LogLimit,
     clock: fn() -> Instant,
 }
 
-impl Report {
+impl ExportReport {
     pub(super) fn new(signal: &'static str, clock: fn() -> Instant) -> Self {
         let gist = format!("failed exports: {signal}").into();
         let level = Level::WARN;

@@ -12,7 +12,7 @@ use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use tokio::runtime::Handle;
 
-use super::report::Report;
+use super::report::ExportReport;
 use super::transport::{Signal, Transport};
 
 /// The signal of traces.
@@ -29,7 +29,7 @@ pub(super) struct Spans {
     pub(super) transport: Transport,
     pub(super) runtime: Handle,
     pub(super) resource: ResourceAttributesWithSchema,
-    pub(super) report: Arc<Report>,
+    pub(super) report: Arc<ExportReport>,
 }
 
 impl SpanExporter for Spans {

@@ -22,7 +22,7 @@ const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;
 
 /// Attributes that all metrics of this process have in common.
 #[derive(Clone, Debug)]
-pub(super) struct Origin {
+pub(super) struct ExportOrigin {
     /// The attributes of the resource.
     pub(super) attributes: Vec<KeyValue>,
     /// Since when everything is counted.
@@ -31,7 +31,7 @@ pub(super) struct Origin {
     pub(super) version: &'static str,
 }
 
-impl Origin {
+impl ExportOrigin {
     /// All families as they were at `now`.
     pub(super) fn request(
         &self,
@@ -180,7 +180,7 @@ mod tests {
 
     /// The translation of a registry's families, at 5 s since 3 s.
     fn metrics(registry: &Registry) -> Vec<Metric> {
-        let origin = Origin {
+        let origin = ExportOrigin {
             attributes: Vec::new(),
             start: SystemTime::UNIX_EPOCH + Duration::from_secs(3),
             version: "1",
