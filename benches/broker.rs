@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use snowflake_broker::broker::{Broker, Caller, Origin, clock};
+use snowflake_broker::broker::{Broker, Caller, RequestOrigin, clock};
 use snowflake_broker::matching::Settings;
 use snowflake_broker::metrics::labels::Rendezvous;
 use snowflake_broker::wire::answer::{AnswerStatus, ProxyAnswer};
@@ -107,7 +107,7 @@ fn caller() -> Caller {
     Caller {
         arrived: clock::now(),
         address: Some(ADDRESS),
-        origin: Origin::Local,
+        origin: RequestOrigin::Local,
     }
 }
 

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use snowflake_broker::broker::limits::{self, Limits};
-use snowflake_broker::broker::{Broker, Caller, Origin, clock};
+use snowflake_broker::broker::{Broker, Caller, RequestOrigin, clock};
 use snowflake_broker::matching;
 use snowflake_broker::wire::answer::ProxyAnswer;
 
@@ -40,7 +40,7 @@ fn answer(broker: &Broker, number: u64) -> bool {
     let caller = Caller {
         arrived: clock::now(),
         address: Some(address),
-        origin: Origin::Sender(address),
+        origin: RequestOrigin::Sender(address),
     };
     let answer = ProxyAnswer::decode(ANSWER).expect("an answer");
     black_box(broker.proxy_answer(caller, answer)).is_ok()

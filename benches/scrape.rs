@@ -17,7 +17,7 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use snowflake_broker::bridges::BridgeList;
-use snowflake_broker::broker::{Broker, Knowledge, PollInterval, clock};
+use snowflake_broker::broker::{Broker, Directory, PollInterval, clock};
 use snowflake_broker::http::{self as front, Sources};
 use snowflake_broker::listener::accounts::{Accounts, Bounds};
 use snowflake_broker::listener::{self, Closing, DropCause, Observer, Server};
@@ -74,14 +74,14 @@ async fn serve() -> io::Result<[SocketAddr; 2]> {
         proxy_timeout: Duration::from_millis(1),
         ..matching::Settings::default()
     };
-    let knowledge = Knowledge {
+    let directory = Directory {
         bridges: BridgeList::default(),
         allowed_relay_pattern: "".into(),
         default_relay_pattern: "".into(),
         poll_interval: PollInterval::default(),
         geoip: Arc::default(),
     };
-    let broker = Broker::new(settings, knowledge, Arc::new(all_series()), 7);
+    let broker = Broker::new(settings, directory, Arc::new(all_series()), 7);
     let broker = Arc::new(broker);
     let driven = Arc::clone(&broker);
     tokio::spawn(async move { driven.drive().await });

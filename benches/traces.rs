@@ -12,7 +12,7 @@ use opentelemetry_sdk::trace::{
     BatchSpanProcessor, Sampler, SdkTracerProvider, SpanData, SpanExporter,
 };
 use snowflake_broker::bridges::BridgeList;
-use snowflake_broker::broker::{Broker, Caller, Knowledge, Origin, PollInterval, clock};
+use snowflake_broker::broker::{Broker, Caller, Directory, PollInterval, RequestOrigin, clock};
 use snowflake_broker::matching::Settings;
 use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
@@ -48,7 +48,7 @@ fn tracer(sampler: Sampler) -> BoxedTracer {
 }
 
 fn broker(tracer: Option<BoxedTracer>) -> Broker {
-    let knowledge = Knowledge {
+    let directory = Directory {
         bridges: BridgeList::default(),
         allowed_relay_pattern: "".into(),
         default_relay_pattern: "".into(),
@@ -56,14 +56,14 @@ fn broker(tracer: Option<BoxedTracer>) -> Broker {
         geoip: Arc::default(),
     };
     let metrics = Metrics::new(clock::wall_clock(), WindowKey::from([1; 16]));
-    Broker::new(Settings::default(), knowledge, Arc::new(metrics), 7).traced(tracer)
+    Broker::new(Settings::default(), directory, Arc::new(metrics), 7).traced(tracer)
 }
 
 fn caller() -> Caller {
     Caller {
         arrived: clock::now(),
         address: None,
-        origin: Origin::Local,
+        origin: RequestOrigin::Local,
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use snowflake_broker::bridges::BridgeList;
-use snowflake_broker::broker::{Broker, Knowledge, PollInterval, Settings};
+use snowflake_broker::broker::{Broker, Directory, PollInterval, Settings};
 use snowflake_broker::matching;
 use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
@@ -12,7 +12,7 @@ use snowflake_broker::metrics::distinct_ips::WindowKey;
 /// In it nothing waits yet.
 pub(crate) fn bare_broker(settings: matching::Settings) -> Broker {
     let patterns = Settings::default();
-    let knowledge = Knowledge {
+    let directory = Directory {
         bridges: BridgeList::default(),
         allowed_relay_pattern: patterns.allowed_relay_pattern.as_str().into(),
         default_relay_pattern: patterns.default_relay_pattern.as_str().into(),
@@ -20,5 +20,5 @@ pub(crate) fn bare_broker(settings: matching::Settings) -> Broker {
         geoip: Arc::default(),
     };
     let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([1; 16])));
-    Broker::new(settings, knowledge, metrics, 7)
+    Broker::new(settings, directory, metrics, 7)
 }

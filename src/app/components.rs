@@ -51,7 +51,7 @@ pub(super) fn read(loaded: &Loaded) -> (Vec<String>, anyhow::Result<Readings>) {
     let (metrics, doubts) = persistence::usable(&config.metrics);
     warnings.extend(doubts);
     let exports = Exports::open(&config.otel, &mut warnings);
-    let known = reload::knowledge(config);
+    let known = reload::directory(config);
     if let Ok(known) = &known {
         warnings.extend(known.warnings().map(str::to_owned));
     }
@@ -136,7 +136,7 @@ impl Components {
         let matching = config.matching.clone();
         let broker = Broker::new(
             matching,
-            known.knowledge,
+            known.directory,
             Arc::clone(&metrics),
             entropy::seed()?,
         );

@@ -125,7 +125,7 @@ impl Peers {
         let names = settings.peers.iter().map(PeerSettings::id);
         self.auth.set(names.collect(), server);
         self.dialer.set(client);
-        broker.set_lending(settings.lending());
+        broker.control().set_lending(settings.lending());
         self.federation.configure(settings);
         self.discover.send_replace(settings.discover.clone());
     }

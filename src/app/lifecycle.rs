@@ -152,8 +152,8 @@ impl ServerTasks {
     }
 
     async fn finish(mut self, drain_grace: Duration) {
-        self.broker.expect_successor();
-        self.broker.start_lame_duck();
+        self.broker.control().expect_successor();
+        self.broker.control().start_lame_duck();
         self.closing.advance(ClosingStage::Retiring);
         // What is written from now on waits for the successor.
         self.queues.stop_receiving();
@@ -162,7 +162,7 @@ impl ServerTasks {
             self.closing.advance(ClosingStage::Leaving);
             sleep(LAST_REQUESTS).await;
         }
-        self.broker.drain().await;
+        self.broker.control().drain().await;
         self.closing.advance(ClosingStage::Closing);
         let closed = timeout(CLOSING_PATIENCE, async {
             while let Some(server) = self.servers.join_next().await {

@@ -61,7 +61,7 @@ impl Exports {
     /// Sends the broker's metrics from now on, if they go anywhere.
     pub(super) fn watch(&mut self, broker: &Arc<Broker>) {
         let broker = Arc::clone(broker);
-        let collect = move || broker.export_metrics(process_figures());
+        let collect = move || broker.control().export_metrics(process_figures());
         let exporter = self.otel.take_metrics_exporter();
         self.metrics =
             exporter.map(|exporter| tokio::spawn(exporter.run(collect, self.stop.clone())));

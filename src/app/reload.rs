@@ -23,7 +23,7 @@ use crate::geoip::GeoIp;
 use super::supervisor::Supervisor;
 use super::{countries, systemd};
 
-pub(super) use known::{Known, knowledge};
+pub(super) use known::{Known, directory};
 pub(super) use plan::{ReloadTargets, set_limits};
 pub(super) use problem::ReloadRefused;
 
@@ -186,7 +186,7 @@ impl Reloader {
     }
 
     async fn prepare(&self) -> Result<ReloadPlan, ReloadRefused> {
-        let (inputs, known) = (self.inputs.clone(), self.targets.broker.knowledge());
+        let (inputs, known) = (self.inputs.clone(), self.targets.broker.directory());
         let certificates = self.targets.certificates.clone();
         let read = move || ReloadPlan::read(&inputs, &known.geoip, &certificates);
         let read = spawn_blocking(read);

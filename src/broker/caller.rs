@@ -1,4 +1,4 @@
-//! Who sends a request.
+//! The senders of requests, and what those hear that get nothing.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -12,12 +12,12 @@ pub struct Caller {
     /// passes requests on.
     pub address: Option<IpAddr>,
     /// Whom the request counts against.
-    pub origin: Origin,
+    pub origin: RequestOrigin,
 }
 
 /// Whom a request counts against, for [limits](super::limits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum RequestOrigin {
     /// A program on this machine: nobody.
     Local,
     /// The sender itself, or what it shares an address with.
@@ -38,7 +38,7 @@ pub enum Origin {
     Queue,
 }
 
-impl Origin {
+impl RequestOrigin {
     /// Whether the request counts against the address in its offer, too.
     pub(super) fn counts_offered_address(self) -> bool {
         match self {
@@ -48,3 +48,25 @@ impl Origin {
         }
     }
 }
+
+/// The reason why a client gets no answer. The texts are on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    /// Its bridge is not in the list.
+    #[error("bridge with requested fingerprint is unknown to the broker")]
+    UnknownBridge,
+    /// It was offered to no proxy.
+    #[error("no snowflake proxies currently available")]
+    NoProxies,
+    /// No proxy answered in time.
+    #[error("timed out waiting for answer!")]
+    TimedOut,
+    /// More clients than may asked from where it is.
+    #[error("too many requests, slow down")]
+    OverLimit,
+}
+
+/// More answers than may came from where a proxy is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many answers")]
+pub struct OverLimit;

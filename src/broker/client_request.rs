@@ -13,11 +13,12 @@ use crate::wire::candidates;
 use crate::wire::client::ClientPoll;
 use crate::wire::session_description::SessionDescription;
 
+use super::caller::{Caller, NoAnswer, RequestOrigin};
 use super::limits::LEFT;
 use super::overflow::{PeerCalls, PeerEvent, PeerWant};
 use super::trace::ClientTrace;
-use super::waiters::{ClientMessage, Guard, Waiter};
-use super::{Broker, Caller, NoAnswer, Origin, clock};
+use super::waiters::{ClientMessage, Waiter};
+use super::{Broker, Guard, clock};
 
 impl Broker {
     /// A client asks for a proxy. One whose request is dropped before its reply pays
@@ -29,7 +30,7 @@ impl Broker {
         poll: ClientPoll,
         is_sent_away: impl Fn() -> bool,
     ) -> Result<SessionDescription, NoAnswer> {
-        let knowledge = self.knowledge.load_full();
+        let directory = self.directory.load_full();
         let claimed = LazyCell::new(|| candidates::public_address(&poll.offer));
         let address = caller.address.or_else(|| *claimed);
         let record = self
@@ -41,7 +42,7 @@ impl Broker {
             trace.end(ClientOutcome::Refused);
             return Err(NoAnswer::OverLimit);
         }
-        let Some(relay_url) = knowledge.bridges.relay_url(poll.fingerprint) else {
+        let Some(relay_url) = directory.bridges.relay_url(poll.fingerprint) else {
             record.refuse(Refusal::UnknownBridge);
             trace.end(ClientOutcome::Refused);
             return Err(NoAnswer::UnknownBridge);
@@ -142,7 +143,7 @@ async fn next_event(peers: &mut Option<PeerCalls<'_>>) -> PeerEvent {
 }
 
 fn claimed_if_it_counts(
-    origin: Origin,
+    origin: RequestOrigin,
     claimed: &LazyCell<Option<IpAddr>, impl FnOnce() -> Option<IpAddr>>,
 ) -> Option<IpAddr> {
     let counts = origin.counts_offered_address();
@@ -153,7 +154,7 @@ fn claimed_if_it_counts(
 /// handed to waits for it in vain. Taken by the drop.
 struct Toll<'a, F: Fn() -> bool> {
     broker: &'a Broker,
-    origin: Origin,
+    origin: RequestOrigin,
     claimed: Option<IpAddr>,
     /// Returns true if it leaves because the broker had it go.
     is_sent_away: F,

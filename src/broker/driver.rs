@@ -1,25 +1,10 @@
-//! Keeps the engine's time, and shows that it is kept.
+//! The driver: keeps the engine's time, and shows that it is kept.
 
 use std::time::Instant;
 
-use tokio::sync::Notify;
 use tokio::time::{Instant as TokioInstant, sleep_until};
 
 use super::Broker;
-
-/// What the driver is told, and tells.
-#[derive(Debug, Default)]
-pub(super) struct Driver {
-    woken: Notify,
-    turned: Notify,
-}
-
-impl Driver {
-    /// Has it look at the engine again.
-    pub(super) fn wake(&self) {
-        self.woken.notify_one();
-    }
-}
 
 impl Broker {
     /// Keeps time: serves the engine's deadlines, and the hours of the limits.
@@ -31,10 +16,10 @@ impl Broker {
                 state.driver_sleeps_until = state.matcher.poll_timeout();
                 state.driver_sleeps_until
             };
-            self.driver.turned.notify_waiters();
+            self.driver_turned.notify_waiters();
             tokio::select! {
                 () = sleep_until_due(due) => self.step(|state, now| state.matcher.handle_timeout(now)),
-                () = self.driver.woken.notified() => {}
+                () = self.driver_woken.notified() => {}
                 () = self.keep_hours() => {}
             }
         }
@@ -43,8 +28,8 @@ impl Broker {
     /// Returns once the driver has had the engine: never, if the driver has
     /// ended or hangs, or whoever has the lock.
     pub async fn heartbeat(&self) {
-        let turned = self.driver.turned.notified();
-        self.driver.wake();
+        let turned = self.driver_turned.notified();
+        self.driver_woken.notify_one();
         turned.await;
     }
 }
@@ -57,7 +42,7 @@ async fn sleep_until_due(due: Option<Instant>) {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::sync::Arc;
     use std::time::{Duration, UNIX_EPOCH};
 
@@ -65,7 +50,7 @@ pub(super) mod tests {
     use tokio::time::{advance, timeout};
 
     use crate::bridges::BridgeList;
-    use crate::broker::{Caller, Knowledge, NoAnswer, Origin, PollInterval, clock};
+    use crate::broker::{Caller, Directory, NoAnswer, PollInterval, RequestOrigin, clock};
     use crate::matching::Settings;
     use crate::metrics::Metrics;
     use crate::metrics::distinct_ips::WindowKey;
@@ -75,8 +60,8 @@ pub(super) mod tests {
 
     use super::*;
 
-    pub(in crate::broker) fn broker() -> Arc<Broker> {
-        let knowledge = Knowledge {
+    fn broker() -> Arc<Broker> {
+        let directory = Directory {
             bridges: BridgeList::default(),
             allowed_relay_pattern: "".into(),
             default_relay_pattern: "".into(),
@@ -84,7 +69,7 @@ pub(super) mod tests {
             geoip: Arc::default(),
         };
         let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
-        Arc::new(Broker::new(Settings::default(), knowledge, metrics, 7))
+        Arc::new(Broker::new(Settings::default(), directory, metrics, 7))
     }
 
     async fn beats(broker: &Broker) -> bool {
@@ -108,7 +93,7 @@ pub(super) mod tests {
         Caller {
             arrived: clock::now(),
             address: None,
-            origin: Origin::Local,
+            origin: RequestOrigin::Local,
         }
     }
 

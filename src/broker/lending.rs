@@ -4,7 +4,6 @@
 //! offer is never passed on, and is counted by lender and borrower apart: the
 //! metrics log knows a client at the broker that it asked.
 
-use std::collections::BTreeMap;
 use std::sync::{MutexGuard, PoisonError};
 
 use tokio::sync::futures::Notified;
@@ -15,7 +14,7 @@ use crate::wire::nat::NatClass;
 use crate::wire::session_description::SessionDescription;
 
 use super::Broker;
-use super::loan::{Lenders, Lending, LoanRequest, NotLent, Supply, Terms};
+use super::loan::{Lenders, LoanRequest, NotLent, Supply};
 use super::trace::ClientTrace;
 
 /// An offer of a borrower while it lasts. Dropped without an outcome, it was
@@ -34,25 +33,7 @@ impl Drop for Loan<'_> {
 }
 
 impl Broker {
-    /// Puts other terms in force. What a borrower has it keeps.
-    pub fn set_lending(&self, lending: Lending) {
-        for borrower in lending.terms.keys() {
-            self.metrics.peer_configured(borrower);
-        }
-        self.lenders().set(lending);
-        self.stepped.notify_waiters();
-    }
-
-    /// The terms of each borrower, and how many of its offers wait for an answer.
-    pub fn borrowers(&self) -> BTreeMap<PeerName, (Terms, usize)> {
-        let lenders = self.lenders();
-        let accounts = lenders.accounts.iter();
-        accounts
-            .map(|(name, account)| (name.clone(), (account.terms, account.in_flight)))
-            .collect()
-    }
-
-    /// What a borrower can have now.
+    /// The proxies that a borrower can have now.
     pub fn supply_for(&self, borrower: &PeerName) -> Supply {
         let lenders = self.lenders();
         let Some(loans) = lenders.account(borrower).map(|account| account.loans) else {
@@ -81,7 +62,7 @@ impl Broker {
         borrower: &PeerName,
         request: LoanRequest,
     ) -> Result<SessionDescription, NotLent> {
-        let relay_url = self.knowledge.load().bridges.relay_url(request.fingerprint);
+        let relay_url = self.directory.load().bridges.relay_url(request.fingerprint);
         let Some(relay_url) = relay_url else {
             return Err(self.refuse_loan(borrower, LoanRefusal::UnknownBridge));
         };
@@ -150,7 +131,7 @@ impl Broker {
     }
 
     /// Accounts are whole at any time, even if a holder of the lock panicked.
-    fn lenders(&self) -> MutexGuard<'_, Lenders> {
+    pub(super) fn lenders(&self) -> MutexGuard<'_, Lenders> {
         self.lenders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

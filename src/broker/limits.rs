@@ -3,7 +3,7 @@
 //! so that a poll that is turned away is in the books like any other, and
 //! clients that come through a queue can be limited like the others.
 //!
-//! # Whose buckets
+//! # The buckets of an address
 //!
 //! An IPv4 address has one, and its /24; of IPv6 a /64, of which a single user has
 //! a whole, and the /56 and /48 around it, of which some users have a whole, too.
@@ -12,20 +12,20 @@
 //!
 //! Some requests count twice:
 //!
-//! - Those of an [intermediary](Origin::Intermediary) count against it, with a
+//! - Those of an [intermediary](RequestOrigin::Intermediary) count against it, with a
 //!   quota that is `intermediary_factor` times as large: wide enough for all
 //!   clients of an AMP cache. A client's poll besides counts against the address
 //!   in its offer's candidates, with the quota of one address. A client can write
 //!   there what it likes: somebody who wants to evade this limit does, and is left
 //!   with the first. It keeps honest programs that have gone wild from using up
 //!   what all clients of the cache share.
-//! - Those of an [unconfirmed](Origin::Unconfirmed) peer count against it, with
+//! - Those of an [unconfirmed](RequestOrigin::Unconfirmed) peer count against it, with
 //!   `unconfirmed_factor` quotas in all, one of which it has as itself; and against
 //!   the address that it claims, or else that in the offer, so that one client
 //!   behind an honest CDN cannot use all of it. These buckets are each peer's own:
 //!   a stranger who claims somebody's address takes nothing from that.
 //!
-//! A client that [wrote into a queue](Origin::Queue) counts against the address in
+//! A client that [wrote into a queue](RequestOrigin::Queue) counts against the address in
 //! its offer only: how many such clients are served at once is the queue's own
 //! limit. Buckets of addresses that somebody says to have are apart from those of
 //! senders, so that nobody can use up another's by naming its address.
@@ -59,18 +59,19 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::time::sleep_until;
 
-use crate::metrics::labels::{Refusal, Request};
+use crate::metrics::labels::Request;
 use crate::networks::LEVELS;
 
-use super::{Broker, Origin, clock};
+use super::caller::RequestOrigin;
+use super::clock;
 
 pub use intermediaries::{GOOGLE, Intermediary, InvalidIntermediary};
 pub use key::LimitKey;
 pub use settings::Settings;
 
-use key::Role;
+use key::BucketRole;
 use networks::networks;
-use table::{Draw, Quota, Table};
+use table::{BucketTable, Draw, Quota};
 
 /// How long a key is used.
 const KEY_LIFETIME: Duration = Duration::from_hours(1);
@@ -104,12 +105,24 @@ impl Limits {
         });
     }
 
-    /// Whether a request may be served; if so it is counted. `claimed` is the
+    /// The settings in force.
+    pub(super) fn settings(&self) -> Settings {
+        self.0.load().settings.clone()
+    }
+
+    /// Returns true if somebody at this address passes on the requests of many.
+    pub(super) fn is_intermediary(&self, address: IpAddr) -> bool {
+        let hour = self.0.load();
+        let mut known = hour.settings.intermediaries.iter();
+        known.any(|intermediary| intermediary.contains(address))
+    }
+
+    /// Returns true if a request may be served; if so it is counted. `claimed` is the
     /// address that its sender says to have.
-    fn admits(
+    pub(super) fn admits(
         &self,
         request: Request,
-        origin: Origin,
+        origin: RequestOrigin,
         claimed: impl FnOnce() -> Option<IpAddr>,
     ) -> bool {
         let hour = self.0.load();
@@ -117,16 +130,22 @@ impl Limits {
         draws.is_empty() || hour.table(request).take(hour.now(), &draws)
     }
 
-    /// Whether a request of this origin would be served, as far as its content does
+    /// Returns true if a request of this origin would be served, as far as its content does
     /// not matter for that.
-    fn has_room(&self, request: Request, origin: Origin) -> bool {
+    pub(super) fn has_room(&self, request: Request, origin: RequestOrigin) -> bool {
         let hour = self.0.load();
         let draws = hour.draws(request, origin, || None);
         draws.is_empty() || hour.table(request).has_room(hour.now(), &draws)
     }
 
     /// Takes so many tokens, as many as there are.
-    fn charge(&self, request: Request, origin: Origin, claimed: Option<IpAddr>, tokens: u64) {
+    pub(super) fn charge(
+        &self,
+        request: Request,
+        origin: RequestOrigin,
+        claimed: Option<IpAddr>,
+        tokens: u64,
+    ) {
         let hour = self.0.load();
         let draws = hour.draws(request, origin, || claimed);
         if !draws.is_empty() {
@@ -135,7 +154,7 @@ impl Limits {
     }
 
     /// Begins each hour in its time. Never returns.
-    async fn keep_hours(&self) {
+    pub(super) async fn keep_hours(&self) {
         loop {
             let end = self.0.load().began + KEY_LIFETIME;
             sleep_until(end.into()).await;
@@ -157,106 +176,20 @@ impl fmt::Debug for Limits {
     }
 }
 
-impl Broker {
-    /// The same, with limits for each address.
-    #[must_use]
-    pub fn limited(mut self, limits: Limits) -> Self {
-        self.limits = Some(limits);
-        self
-    }
-
-    /// The limits in force, if there are any.
-    pub fn limits(&self) -> Option<Settings> {
-        let limits = self.limits.as_ref()?;
-        Some(limits.0.load().settings.clone())
-    }
-
-    /// Replaces the limits, if there are any.
-    pub fn set_limits(&self, settings: &Settings) {
-        if let Some(limits) = &self.limits {
-            limits.set(settings);
-        }
-    }
-
-    /// Forgets each hour what addresses have asked for. Never returns.
-    pub(super) async fn keep_hours(&self) {
-        match &self.limits {
-            Some(limits) => limits.keep_hours().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Whether somebody at this address passes on the requests of many.
-    pub fn is_intermediary(&self, address: IpAddr) -> bool {
-        self.limits.as_ref().is_some_and(|limits| {
-            let hour = limits.0.load();
-            let mut known = hour.settings.intermediaries.iter();
-            known.any(|intermediary| intermediary.contains(address))
-        })
-    }
-
-    /// Whether a request of this origin has no chance, whatever it says: then it
-    /// need not be read.
-    pub fn is_over_limit(&self, request: Request, origin: Origin) -> bool {
-        let limits = self.limits.as_ref();
-        limits.is_some_and(|limits| !limits.has_room(request, origin))
-    }
-
-    /// Has a request that is refused paid for, if its sender is to blame. Who sent it
-    /// through an intermediary is not known, and the others there are not to pay for
-    /// what it is like.
-    pub fn charge_refused(&self, request: Request, origin: Origin, reason: Refusal) {
-        let tokens = match (reason, origin) {
-            (Refusal::CutOff, _)
-            | (
-                Refusal::BadRequest,
-                Origin::Intermediary(_) | Origin::Unconfirmed { claimed: None, .. },
-            ) => 1,
-            (Refusal::BadRequest, _) => MALFORMED,
-            _ => return,
-        };
-        self.charge(request, origin, None, tokens);
-    }
-
-    /// Whether a request may be served; see [`Limits::admits`].
-    pub(super) fn admits(
-        &self,
-        request: Request,
-        origin: Origin,
-        claimed: impl FnOnce() -> Option<IpAddr>,
-    ) -> bool {
-        let limits = self.limits.as_ref();
-        limits.is_none_or(|limits| limits.admits(request, origin, claimed))
-    }
-
-    /// Takes tokens for what follows a request; see [`Limits::charge`].
-    pub(super) fn charge(
-        &self,
-        request: Request,
-        origin: Origin,
-        claimed: Option<IpAddr>,
-        tokens: u64,
-    ) {
-        if let Some(limits) = &self.limits {
-            limits.charge(request, origin, claimed, tokens);
-        }
-    }
-}
-
 /// What holds while a key does.
 struct Hour {
     settings: Settings,
     key: LimitKey,
     began: Instant,
-    proxy_polls: Table,
-    client_polls: Table,
-    answers: Table,
+    proxy_polls: BucketTable,
+    client_polls: BucketTable,
+    answers: BucketTable,
 }
 
 impl Hour {
     fn new(settings: Settings, key: LimitKey, now: Instant) -> Self {
         // An address fills one place, and another with those around it.
-        let table = || Table::new(settings.max_addresses.saturating_mul(2));
+        let table = || BucketTable::new(settings.max_addresses.saturating_mul(2));
         Self {
             proxy_polls: table(),
             client_polls: table(),
@@ -277,7 +210,7 @@ impl Hour {
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX / 2)
     }
 
-    fn table(&self, request: Request) -> &Table {
+    fn table(&self, request: Request) -> &BucketTable {
         match request {
             Request::ProxyPoll => &self.proxy_polls,
             Request::ClientPoll => &self.client_polls,
@@ -299,7 +232,7 @@ impl Hour {
     fn draws(
         &self,
         request: Request,
-        origin: Origin,
+        origin: RequestOrigin,
         claimed: impl FnOnce() -> Option<IpAddr>,
     ) -> Vec<Draw> {
         let s = &self.settings;
@@ -310,29 +243,29 @@ impl Hour {
             }
         };
         match origin {
-            Origin::Local => {}
-            Origin::Sender(address) => add(Role::Sender, address, 1),
-            Origin::Intermediary(address) if self.is_exempt(address) => {}
-            Origin::Intermediary(address) => {
+            RequestOrigin::Local => {}
+            RequestOrigin::Sender(address) => add(BucketRole::Sender, address, 1),
+            RequestOrigin::Intermediary(address) if self.is_exempt(address) => {}
+            RequestOrigin::Intermediary(address) => {
                 if let Some(claimed) = claimed() {
-                    add(Role::Claimed, claimed, 1);
+                    add(BucketRole::Claimed, claimed, 1);
                 }
-                add(Role::Intermediary, address, s.intermediary_factor);
+                add(BucketRole::Intermediary, address, s.intermediary_factor);
             }
-            Origin::Unconfirmed {
+            RequestOrigin::Unconfirmed {
                 peer,
                 claimed: named,
             } => {
                 // One quota it has as a sender.
                 let others = s.unconfirmed_factor.saturating_sub(1).max(1);
                 if let Some(claimed) = named.or_else(claimed) {
-                    add(Role::ClaimedBy(peer), claimed, 1);
+                    add(BucketRole::ClaimedBy(peer), claimed, 1);
                 }
-                add(Role::Claimant, peer, others);
+                add(BucketRole::Claimant, peer, others);
             }
-            Origin::Queue => {
+            RequestOrigin::Queue => {
                 if let Some(claimed) = claimed() {
-                    add(Role::Claimed, claimed, 1);
+                    add(BucketRole::Claimed, claimed, 1);
                 }
             }
         }
@@ -344,7 +277,7 @@ impl Hour {
         &self,
         draws: &mut Vec<Draw>,
         request: Request,
-        role: Role,
+        role: BucketRole,
         address: IpAddr,
         factor: u32,
     ) {

@@ -1,7 +1,7 @@
 //! The intervals at which proxies are told to poll again.
 
-mod returns;
-mod steering;
+pub mod controller;
+mod due_calendar;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -13,8 +13,6 @@ use crate::report::{COUNT_MAX, SPAN, SettingsReport};
 use crate::wire::JsonError;
 use crate::wire::json::Object;
 use crate::wire::nat::NatClass;
-
-pub use steering::Steering;
 
 /// The bounds of every interval that is set: proxies are to poll neither without pause
 /// nor never again.
@@ -171,14 +169,14 @@ impl PollInterval {
         }
     }
 
-    /// The interval with its jitter; `chance` is from 0 to 1.
-    pub fn jittered(&self, interval: Duration, chance: f64) -> Duration {
+    /// The interval with its jitter; `jitter` is from 0 to 1.
+    pub fn jittered(&self, interval: Duration, jitter: f64) -> Duration {
         let share = match (self.jitter, self.mode) {
             (Some(share), _) => share,
             (None, Mode::Adaptive) => DEFAULT_JITTER,
             (None, Mode::Fixed) => return interval,
         };
-        interval.mul_f64(1.0 + share * (2.0 * chance - 1.0))
+        interval.mul_f64(1.0 + share * (2.0 * jitter - 1.0))
     }
 
     /// These intervals with those that the JSON text of a poll-interval file
@@ -260,22 +258,22 @@ mod tests {
 
     #[test]
     fn jitter_is_a_tenth_in_adaptive_mode_and_none_in_fixed_mode_unless_set() {
-        let told = |mode, jitter, chance| {
+        let told = |mode, share, jitter| {
             let set = PollInterval {
                 mode,
-                jitter,
+                jitter: share,
                 ..PollInterval::default()
             };
-            set.jittered(set.open, chance).as_millis()
+            set.jittered(set.open, jitter).as_millis()
         };
-        for (mode, jitter, expected) in [
+        for (mode, share, expected) in [
             (Mode::Fixed, None, [20_000, 20_000, 20_000]),
             (Mode::Adaptive, None, [18_000, 20_000, 22_000]),
             (Mode::Fixed, Some(0.5), [10_000, 20_000, 30_000]),
             (Mode::Adaptive, Some(0.0), [20_000, 20_000, 20_000]),
         ] {
-            let told = [0.0, 0.5, 1.0].map(|chance| told(mode, jitter, chance));
-            assert_eq!(told, expected, "{mode:?} {jitter:?}");
+            let told = [0.0, 0.5, 1.0].map(|jitter| told(mode, share, jitter));
+            assert_eq!(told, expected, "{mode:?} {share:?}");
         }
     }
 

@@ -42,7 +42,7 @@ use super::loan::LoanRequest;
 
 pub(super) use timeline::{Polled, Timeline, Timelines};
 
-use timeline::HandOff;
+use timeline::TracedHandOff;
 
 const NAT: &str = "snowflake.nat";
 const POOL: &str = "snowflake.pool";
@@ -56,10 +56,10 @@ const TRACEPARENT: &str = "traceparent";
 /// outcome, it was abandoned.
 #[derive(Debug)]
 #[must_use = "dropped, the request ends as abandoned"]
-pub(super) struct ClientTrace<'a>(Option<Box<Recording<'a>>>);
+pub(super) struct ClientTrace<'a>(Option<Box<TraceRecording<'a>>>);
 
 #[derive(Debug)]
-struct Recording<'a> {
+struct TraceRecording<'a> {
     tracer: &'a BoxedTracer,
     /// With the span of the request.
     root: Context,
@@ -67,7 +67,7 @@ struct Recording<'a> {
     rendezvous: Option<Rendezvous>,
     timeline: Arc<Mutex<Timeline>>,
     outcome: ClientOutcome,
-    calendar: Calendar,
+    clock: SpanClock,
 }
 
 impl<'a> ClientTrace<'a> {
@@ -105,22 +105,22 @@ impl<'a> ClientTrace<'a> {
         rendezvous: Option<Rendezvous>,
         nat: NatType,
     ) -> Self {
-        let calendar = Calendar::now();
+        let clock = SpanClock::now();
         let builder = SpanBuilder::from_name(name)
             .with_kind(SpanKind::Server)
-            .with_start_time(calendar.at(arrived));
+            .with_start_time(clock.at(arrived));
         let span = tracer.build_with_context(builder, parent);
         if !span.is_recording() {
             return Self(None);
         }
-        Self(Some(Box::new(Recording {
+        Self(Some(Box::new(TraceRecording {
             tracer,
             root: Context::new().with_span(span),
             nat,
             rendezvous,
             timeline: Arc::default(),
             outcome: ClientOutcome::Abandoned,
-            calendar,
+            clock,
         })))
     }
 
@@ -147,7 +147,7 @@ impl<'a> ClientTrace<'a> {
     }
 }
 
-impl Drop for Recording<'_> {
+impl Drop for TraceRecording<'_> {
     fn drop(&mut self) {
         let end = clock::now();
         // What is noted is whole at any time, even if its writer panicked.
@@ -176,10 +176,10 @@ impl Drop for Recording<'_> {
     }
 }
 
-impl Recording<'_> {
+impl TraceRecording<'_> {
     /// The spans of one hand-off; the engine let the client go at `left`, and
     /// its request ended at `end`.
-    fn hand_off(&self, hand_off: &HandOff, left: Instant, end: Instant) {
+    fn hand_off(&self, hand_off: &TracedHandOff, left: Instant, end: Instant) {
         let poll = self.proxy_poll(hand_off);
         let link = Link::with_context(poll.span_context().clone());
         self.end(poll, hand_off.at);
@@ -196,7 +196,7 @@ impl Recording<'_> {
             let parent = Context::new().with_span(span);
             let answer = self.child(&parent, SpanBuilder::from_name("answer"), answered);
             self.end(answer, end);
-            parent.span().end_with_timestamp(self.calendar.at(end));
+            parent.span().end_with_timestamp(self.clock.at(end));
         } else {
             self.end(span, hand_off.proxy_left.unwrap_or(left));
         }
@@ -204,7 +204,7 @@ impl Recording<'_> {
 
     /// The poll that was handed the offer, in a trace of its own: it began
     /// before the client's, and waited for anybody.
-    fn proxy_poll(&self, hand_off: &HandOff) -> BoxedSpan {
+    fn proxy_poll(&self, hand_off: &TracedHandOff) -> BoxedSpan {
         let client = self.root.span().span_context().clone();
         let nat = hand_off.polled.nat;
         let builder = SpanBuilder::from_name("proxy poll")
@@ -219,12 +219,12 @@ impl Recording<'_> {
     }
 
     fn child(&self, parent: &Context, builder: SpanBuilder, from: Instant) -> BoxedSpan {
-        let builder = builder.with_start_time(self.calendar.at(from));
+        let builder = builder.with_start_time(self.clock.at(from));
         self.tracer.build_with_context(builder, parent)
     }
 
     fn end(&self, mut span: BoxedSpan, at: Instant) {
-        span.end_with_timestamp(self.calendar.at(at));
+        span.end_with_timestamp(self.clock.at(at));
     }
 
     fn end_root(&self, at: Instant) {
@@ -240,7 +240,7 @@ impl Recording<'_> {
         ) {
             root.set_status(Status::error(self.outcome.as_str()));
         }
-        root.end_with_timestamp(self.calendar.at(at));
+        root.end_with_timestamp(self.clock.at(at));
     }
 }
 
@@ -252,12 +252,12 @@ fn remote_context(traceparent: &str) -> Context {
 
 /// One moment on both clocks, to tell others by: spans have calendar times.
 #[derive(Clone, Copy, Debug)]
-struct Calendar {
+struct SpanClock {
     instant: Instant,
     time: SystemTime,
 }
 
-impl Calendar {
+impl SpanClock {
     fn now() -> Self {
         Self {
             instant: clock::now(),

@@ -10,22 +10,22 @@ use tokio::sync::oneshot::{self, Receiver, Sender};
 use crate::geoip::CountryCode;
 use crate::matching::{
     AnswerOutcome, AskPeer, ClientKey, ClientOffer, ClientReply, Denied, Matcher, MatchingEvent,
-    NoMatch, Output, PeerReply, PollKey, PollReply, SidInUse,
+    NoMatch, Output, ParkedPoll, PeerReply, PollKey, PollReply, SidInUse,
 };
 use crate::metrics::Metrics;
 use crate::metrics::labels::AnswerFate;
 use crate::wire::nat::NatClass;
 use crate::wire::proxy::ProxyPoll;
 
-use super::poll_interval::Steering;
+use super::poll_interval::controller::IntervalController;
+use super::shutdown::{reconnect_delay_new, reconnect_delay_parked};
 use super::trace::{Polled, Timeline, Timelines};
-use super::{Broker, ParkedPoll, ending};
 
 /// The engine and everyone who waits for it, behind the broker's one lock.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct BrokerState {
     pub(super) matcher: Matcher,
-    pub(super) steering: Steering,
+    pub(super) intervals: IntervalController,
     jitter: Rng,
     metrics: Arc<Metrics>,
     /// Until when the driver sleeps; an earlier deadline has to wake it.
@@ -74,6 +74,17 @@ pub(super) struct PollEnd {
     pub(super) next_poll: Duration,
 }
 
+/// A poll that waits for a client.
+#[derive(Clone, Copy, Debug)]
+pub struct ParkedPollDetails {
+    /// What the engine knows of it.
+    pub poll: ParkedPoll,
+    /// The country of its proxy.
+    pub country: CountryCode,
+    /// When its request arrived.
+    pub arrived: Instant,
+}
+
 /// A reply and the request that it is for; sent once the lock is released.
 #[derive(Debug)]
 pub(super) enum Delivery {
@@ -81,23 +92,23 @@ pub(super) enum Delivery {
     Client(Sender<ClientMessage>, ClientMessage),
 }
 
-/// Whose request it is.
+/// The request that waits.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Waiter {
     Poll(PollKey),
     Client(ClientKey),
 }
 
-impl State {
+impl BrokerState {
     pub(super) fn new(
         matcher: Matcher,
-        steering: Steering,
+        intervals: IntervalController,
         jitter: Rng,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             matcher,
-            steering,
+            intervals,
             jitter,
             metrics,
             driver_sleeps_until: None,
@@ -116,7 +127,7 @@ impl State {
         country: CountryCode,
     ) -> Result<(Waiter, Receiver<PollEnd>), SidInUse> {
         let key = self.matcher.handle_poll(now, arrived, poll)?;
-        self.steering.poll_arrived(NatClass::of(poll.nat));
+        self.intervals.poll_arrived(NatClass::of(poll.nat));
         let (sender, receiver) = oneshot::channel();
         let nat = poll.nat;
         let waiter = PollWaiter {
@@ -158,7 +169,8 @@ impl State {
         self.matcher.handle_peer_reply(now, key, reply);
     }
 
-    fn remove(&mut self, now: Instant, waiter: Waiter) {
+    /// A request has ended before its reply was taken.
+    pub(super) fn remove(&mut self, now: Instant, waiter: Waiter) {
         match waiter {
             Waiter::Poll(key) => {
                 let has_reply = self.polls.remove(key).is_none();
@@ -176,9 +188,9 @@ impl State {
     }
 
     /// Every parked poll, in no particular order.
-    pub(super) fn parked_polls(&self) -> Vec<ParkedPoll> {
+    pub(super) fn parked_polls(&self) -> Vec<ParkedPollDetails> {
         let polls = self.polls.iter().filter_map(|(key, waiter)| {
-            Some(ParkedPoll {
+            Some(ParkedPollDetails {
                 poll: self.matcher.parked_poll(key)?,
                 country: waiter.country,
                 arrived: waiter.polled.arrived,
@@ -224,27 +236,27 @@ impl State {
         let pool = NatClass::of(polled.nat);
         match reply {
             PollReply::NoMatch(NoMatch::Overloaded) => {
-                let overloaded = self.steering.settings().overloaded;
+                let overloaded = self.intervals.settings().overloaded;
                 return self.jittered(overloaded);
             }
-            PollReply::Offer(_) => self.steering.handed_off(pool),
+            PollReply::Offer(_) => self.intervals.handed_off(pool),
             PollReply::NoMatch(NoMatch::NotParked) if self.has_successor => {
-                return ending::soon(self.jitter.f64());
+                return reconnect_delay_new(self.jitter.f64());
             }
             PollReply::NoMatch(NoMatch::Evicted) if self.has_successor => {
-                let usual = self.steering.interval(pool);
-                return ending::by_and_by(usual, self.jitter.f64());
+                let usual = self.intervals.interval(pool);
+                return reconnect_delay_parked(usual, self.jitter.f64());
             }
             PollReply::NoMatch(NoMatch::Idle | NoMatch::NotParked | NoMatch::Evicted) => {}
         }
         let parked = now.saturating_duration_since(polled.arrived);
-        self.steering.tell(pool, parked, self.jitter.f64())
+        self.intervals.tell(pool, parked, self.jitter.f64())
     }
 
     /// An interval that is the same for all pools.
     pub(super) fn jittered(&mut self, interval: Duration) -> Duration {
-        let chance = self.jitter.f64();
-        self.steering.settings().jittered(interval, chance)
+        let jitter = self.jitter.f64();
+        self.intervals.settings().jittered(interval, jitter)
     }
 
     fn client_delivery(
@@ -259,7 +271,7 @@ impl State {
         self.timelines.leave(now, key);
         let waiter = self.clients.remove(key)?;
         if let ClientReply::Denied(Denied::NoProxy | Denied::QueueFull) = &reply {
-            self.steering.denied(waiter.class);
+            self.intervals.denied(waiter.class);
         }
         Some(Delivery::Client(waiter.sender, ClientMessage::Reply(reply)))
     }
@@ -269,7 +281,7 @@ impl State {
         let waiter = self.clients.get_mut(ask.client)?;
         if ask.attempt == 1 {
             // Our own proxies are too few.
-            self.steering.denied(waiter.class);
+            self.intervals.denied(waiter.class);
         }
         let (sender, next) = oneshot::channel();
         let sender = std::mem::replace(&mut waiter.sender, sender);
@@ -309,44 +321,6 @@ impl Delivery {
         match self {
             Self::Poll(sender, end) => drop(sender.send(end)),
             Self::Client(sender, message) => drop(sender.send(message)),
-        }
-    }
-}
-
-/// A request's place in the engine. Dropped before the reply was taken, for
-/// whatever reason, it gives the place up.
-#[derive(Debug)]
-pub(super) struct Guard<'a> {
-    broker: &'a Broker,
-    waiter: Option<Waiter>,
-}
-
-impl<'a> Guard<'a> {
-    pub(super) fn new(broker: &'a Broker, waiter: Waiter) -> Self {
-        Self {
-            broker,
-            waiter: Some(waiter),
-        }
-    }
-
-    /// Waits for the reply; `None` if the broker forgot the request, which only
-    /// happens when it is itself dropped. To be asked for until it comes.
-    pub(super) async fn reply<T>(&mut self, receiver: &mut Receiver<T>) -> Option<T> {
-        let reply = receiver.await.ok();
-        self.waiter = None;
-        reply
-    }
-
-    /// The engine has let the request go.
-    pub(super) fn finish(&mut self) {
-        self.waiter = None;
-    }
-}
-
-impl Drop for Guard<'_> {
-    fn drop(&mut self) {
-        if let Some(waiter) = self.waiter {
-            self.broker.step(|state, now| state.remove(now, waiter));
         }
     }
 }

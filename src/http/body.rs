@@ -14,7 +14,7 @@ use http::{HeaderMap, Uri};
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
-use crate::broker::{Caller, Origin};
+use crate::broker::{Caller, RequestOrigin};
 use crate::listener::ConnectionHandle;
 use crate::listener::accounts::{NoRoom, Payer, Reservation};
 use crate::metrics::labels::Refusal;
@@ -89,10 +89,10 @@ pub(super) fn reserve(
 fn payer(caller: &Caller) -> Payer {
     match caller.origin {
         // Whom an unconfirmed peer names is its own affair.
-        Origin::Sender(address) | Origin::Unconfirmed { peer: address, .. } => {
+        RequestOrigin::Sender(address) | RequestOrigin::Unconfirmed { peer: address, .. } => {
             Payer::Address(address)
         }
-        Origin::Local | Origin::Intermediary(_) | Origin::Queue => Payer::Many,
+        RequestOrigin::Local | RequestOrigin::Intermediary(_) | RequestOrigin::Queue => Payer::Many,
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Once;
 
 use http::request::Parts;
 
-use crate::broker::{Caller, Origin, clock};
+use crate::broker::{Caller, RequestOrigin, clock};
 use crate::listener::RemoteAddress;
 
 use super::client_address::{ClientAddress, client_address};
@@ -27,11 +27,11 @@ pub(super) fn caller(head: &Parts, settings: &Settings) -> Caller {
 pub(super) fn behind_cache(head: &Parts, front: &HttpFront) -> Caller {
     let is_cache = |address| front.broker.is_intermediary(address);
     let origin = match origin(address(head, &front.settings)) {
-        Origin::Sender(cache) if is_cache(cache) => Origin::Intermediary(cache),
-        Origin::Unconfirmed {
+        RequestOrigin::Sender(cache) if is_cache(cache) => RequestOrigin::Intermediary(cache),
+        RequestOrigin::Unconfirmed {
             peer,
             claimed: Some(cache),
-        } if is_cache(cache) => Origin::Unconfirmed {
+        } if is_cache(cache) => RequestOrigin::Unconfirmed {
             peer,
             claimed: None,
         },
@@ -50,22 +50,22 @@ fn address(head: &Parts, settings: &Settings) -> Option<ClientAddress> {
 }
 
 /// The origin that a request is counted against.
-fn origin(address: Option<ClientAddress>) -> Origin {
+fn origin(address: Option<ClientAddress>) -> RequestOrigin {
     match address {
         // Without a connection, it comes from this very process.
-        None => Origin::Local,
-        Some(ClientAddress::Direct(ip)) if ip.is_loopback() => Origin::Local,
+        None => RequestOrigin::Local,
+        Some(ClientAddress::Direct(ip)) if ip.is_loopback() => RequestOrigin::Local,
         Some(
             ClientAddress::Direct(ip) | ClientAddress::Itself(ip) | ClientAddress::Forwarded(ip),
-        ) => Origin::Sender(ip),
+        ) => RequestOrigin::Sender(ip),
         Some(ClientAddress::Claimed { peer, claimed }) => {
             tell_of_claims();
-            Origin::Unconfirmed {
+            RequestOrigin::Unconfirmed {
                 peer,
                 claimed: Some(claimed),
             }
         }
-        Some(ClientAddress::Hidden(proxy)) => Origin::Intermediary(proxy),
+        Some(ClientAddress::Hidden(proxy)) => RequestOrigin::Intermediary(proxy),
     }
 }
 

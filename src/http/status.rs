@@ -58,7 +58,7 @@ impl FigurePages {
     pub(super) async fn debug(&self, audience: Audience) -> Response {
         let text = match audience {
             Audience::Public => self.figures(audience).await.map(|figures| figures.debug),
-            Audience::Operator => Ok(debug_text(&self.broker.snapshot()).into()),
+            Audience::Operator => Ok(debug_text(&self.broker.control().snapshot()).into()),
         };
         text.map_or_else(unavailable, plain_text)
     }
@@ -114,13 +114,13 @@ impl StatusFigures {
     fn read(broker: &Broker, process: fn() -> Option<ProcessFigures>, audience: Audience) -> Self {
         let format = Format::OpenMetrics;
         let open_metrics = match audience {
-            Audience::Public => broker.expose_published_metrics(format),
-            Audience::Operator => broker.expose_metrics(process(), format),
+            Audience::Public => broker.control().expose_published_metrics(format),
+            Audience::Operator => broker.control().expose_metrics(process(), format),
         };
         Self {
             text: Compressible::new(to_text(&open_metrics)),
             open_metrics: Compressible::new(open_metrics),
-            debug: debug_text(&broker.snapshot()).into(),
+            debug: debug_text(&broker.control().snapshot()).into(),
         }
     }
 }
@@ -135,7 +135,9 @@ pub(super) fn livez() -> Response {
 pub(super) fn readyz(broker: &Broker) -> Response {
     let (status, text) = match broker.stage() {
         ServiceStage::Serving => (StatusCode::OK, "ok\n"),
-        _ if broker.expects_successor() => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+        _ if broker.control().expects_successor() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+        }
         ServiceStage::LameDuck => (StatusCode::SERVICE_UNAVAILABLE, "lame duck\n"),
         ServiceStage::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     };

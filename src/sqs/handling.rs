@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::try_join;
 use tokio::time::sleep;
 
-use crate::broker::{Caller, Origin, clock};
+use crate::broker::{Caller, RequestOrigin, clock};
 use crate::metrics::labels::{Refusal, Rendezvous};
 use crate::rendezvous;
 
@@ -50,7 +50,7 @@ impl<Q: Queue> QueueFront<Q> {
         let caller = Caller {
             arrived: now.checked_sub(message.age).unwrap_or(now),
             address: None,
-            origin: Origin::Queue,
+            origin: RequestOrigin::Queue,
         };
         broker.metrics().queue_message_received(message.age);
         match self.examine(message.client_id, message.body.len(), message.age) {

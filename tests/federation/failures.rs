@@ -65,7 +65,7 @@ async fn a_cut_in_a_match_costs_no_client_more_than_its_time() {
     assert!(began.elapsed() <= matching::Settings::default().client_timeout);
     // The lender finds out as well, and its proxy is free.
     sleep(Duration::from_secs(5)).await;
-    assert_eq!(b.broker.snapshot().matched_clients, 0);
+    assert_eq!(b.broker.control().snapshot().matched_clients, 0);
     let _of_c = c.proxy("of c");
     a.sees_proxies("c.example", 1).await;
     assert_eq!(a.client("d").await, Ok(answer("of c")));
@@ -98,12 +98,12 @@ async fn a_lender_that_drains_says_so_and_finishes_what_it_has() {
     taken.await.unwrap().unwrap();
     let _free = b.proxy("free");
     a.sees_proxies("b.example", 1).await;
-    b.broker.start_lame_duck();
+    b.broker.control().start_lame_duck();
     a.sees("b.example", |peer| peer.is_draining).await;
     assert_eq!(a.client("comes late").await, Err(NoAnswer::NoProxies));
     b.answer("taken");
     assert_eq!(client.await.unwrap(), Ok(answer("taken")));
-    b.broker.resume();
+    b.broker.control().resume();
     a.sees("b.example", |peer| !peer.is_draining).await;
 }
 
@@ -117,7 +117,7 @@ async fn a_borrower_that_drains_waits_for_what_it_has_borrowed() {
     taken.await.unwrap().unwrap();
     let drained = tokio::spawn({
         let broker = a.broker.clone();
-        async move { broker.drain().await }
+        async move { broker.control().drain().await }
     });
     sleep(Duration::from_millis(100)).await;
     assert!(!drained.is_finished());

@@ -163,10 +163,10 @@ async fn who_leaves_takes_the_offer_back() {
     a.sees_proxies("b.example", 1).await;
     let client = a.begin_client("c");
     assert_eq!(proxy.await.unwrap(), Some(offer("c")));
-    assert_eq!(b.broker.snapshot().matched_clients, 1);
+    assert_eq!(b.broker.control().snapshot().matched_clients, 1);
     client.abort();
     sleep(Duration::from_millis(10)).await;
-    assert_eq!(b.broker.snapshot().matched_clients, 0);
+    assert_eq!(b.broker.control().snapshot().matched_clients, 0);
     assert_eq!(b.answer("p"), AnswerStatus::ClientGone);
     let cancelled = ["outcome=\"cancelled\""];
     assert_eq!(
@@ -253,7 +253,10 @@ async fn nobody_waits_longer_than_its_time() {
     assert!(began.elapsed() <= most, "{:?}", began.elapsed());
     sleep(Duration::from_mins(1)).await;
     for node in [&a, &b] {
-        assert_eq!(node.broker.snapshot(), matching::Snapshot::default());
+        assert_eq!(
+            node.broker.control().snapshot(),
+            matching::Snapshot::default()
+        );
     }
     assert_eq!(a.peer("b.example").borrowing, 0);
 }

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use opentelemetry::global::BoxedTracer;
 use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::overflow::PeerStatus;
-use snowflake_broker::broker::{Broker, Caller, Knowledge, NoAnswer, Origin, PollInterval, clock};
+use snowflake_broker::broker::{
+    Broker, Caller, Directory, NoAnswer, PollInterval, RequestOrigin, clock,
+};
 use snowflake_broker::federation::Federation;
 use snowflake_broker::federation::settings::{PeerSettings, Settings};
 use snowflake_broker::grpc::federation::{PeerAuth, lender};
@@ -97,7 +99,7 @@ impl Node {
         let federation = Arc::new(federation);
         let auth = PeerAuth::new(BTreeSet::new(), None, Arc::clone(&metrics));
         let auth = Arc::new(auth);
-        let broker = Broker::new(matching, knowledge(), metrics, 7)
+        let broker = Broker::new(matching, directory(), metrics, 7)
             .traced(tracer)
             .overflowing(Some(federation.clone()));
         let broker = Arc::new(broker);
@@ -122,13 +124,13 @@ impl Node {
     pub(crate) fn configure(&self, settings: &Settings) {
         let names = settings.peers.iter().map(PeerSettings::id);
         self.auth.set(names.collect(), None);
-        self.broker.set_lending(settings.lending());
+        self.broker.control().set_lending(settings.lending());
         self.federation.configure(settings);
     }
 
     /// What it knows of a peer.
     pub(crate) fn peer(&self, name: &str) -> PeerStatus {
-        let mut peers = self.broker.peers().into_iter();
+        let mut peers = self.broker.control().peers().into_iter();
         peers
             .find(|peer| peer.figures.name.as_str() == name)
             .unwrap()
@@ -238,18 +240,18 @@ fn caller() -> Caller {
     Caller {
         arrived: clock::now(),
         address: None,
-        origin: Origin::Local,
+        origin: RequestOrigin::Local,
     }
 }
 
-fn knowledge() -> Knowledge {
+fn directory() -> Directory {
     let bridge = |fingerprint| {
         format!(
             "{{\"displayName\":\"a\",\"webSocketAddress\":\"wss://a.example/\",\"fingerprint\":\"{fingerprint}\"}}\n"
         )
     };
     let bridges = bridge("2B280B23E1107BB62ABFC40DDCC8824814F80A72") + &bridge(SECOND_BRIDGE);
-    Knowledge {
+    Directory {
         bridges: BridgeList::parse(&bridges).unwrap(),
         allowed_relay_pattern: "".into(),
         default_relay_pattern: "".into(),

@@ -194,11 +194,11 @@ async fn a_lender_that_stops_or_does_not_lend_says_so() {
     let network = Network::default();
     let mut settings = peers(&["a.example"]);
     let (b, mut a) = lender(&network, &settings).await;
-    b.broker.start_lame_duck();
+    b.broker.control().start_lame_duck();
     assert_eq!(ask(&mut a, request()).await, refused(Reason::Draining));
-    b.broker.start_draining();
+    b.broker.control().start_draining();
     assert_eq!(ask(&mut a, request()).await, refused(Reason::Draining));
-    b.broker.resume();
+    b.broker.control().resume();
     settings.peers[0].lend = false;
     b.configure(&settings);
     assert_eq!(ask(&mut a, request()).await, refused(Reason::NotLending));

@@ -53,7 +53,7 @@ async fn a_report_comes_at_once_at_each_change_and_as_a_heartbeat() {
         polled.elapsed()
     );
 
-    b.broker.start_lame_duck();
+    b.broker.control().start_lame_duck();
     let draining = reports.message().await.unwrap().unwrap();
     assert_eq!((draining.state(), proxies(&draining)), (State::Draining, 0));
 }
@@ -89,7 +89,8 @@ async fn only_who_knows_the_bridge_is_asked() {
     let a = Node::start(&network, "a.example", &peers(&["b.example"]));
     let b = Node::start(&network, "b.example", &peers(&["a.example"]));
     b.broker
-        .update_knowledge(|knowledge| knowledge.bridges = BridgeList::default());
+        .control()
+        .update_directory(|directory| directory.bridges = BridgeList::default());
     let _proxy = b.proxy("p");
     a.sees_proxies("b.example", 1).await;
     sleep(Duration::from_secs(1)).await;
@@ -101,7 +102,8 @@ async fn only_who_knows_the_bridge_is_asked() {
     assert_eq!(a.client_for(second.clone()).await, Err(NoAnswer::NoProxies));
     assert_eq!(a.count("snowflake_broker_peer_borrowed_total", &[]), 0);
     b.broker
-        .update_knowledge(|knowledge| knowledge.bridges = a.broker.knowledge().bridges.clone());
+        .control()
+        .update_directory(|directory| directory.bridges = a.broker.directory().bridges.clone());
     sleep(Duration::from_secs(1)).await;
     assert!(a.client_for(second).await.is_ok());
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use fastrand::Rng;
 use snowflake_broker::bridges::BridgeList;
-use snowflake_broker::broker::{Broker, Knowledge, PollInterval};
+use snowflake_broker::broker::{Broker, Directory, PollInterval};
 use snowflake_broker::federation::Federation;
 use snowflake_broker::federation::settings::PeerSettings;
 use snowflake_broker::grpc::federation::{PeerAuth, lender};
@@ -54,11 +54,11 @@ pub(crate) async fn run(
     let matching = matching::Settings::default();
     let peers = settings.peers.iter().map(PeerSettings::id);
     let auth = PeerAuth::new(peers.collect(), None, Arc::clone(&metrics));
-    let broker = Broker::new(matching, knowledge(), metrics, rng.u64(..))
+    let broker = Broker::new(matching, directory(), metrics, rng.u64(..))
         .overflowing(Some(federation.clone()));
     let broker = Arc::new(broker);
     let auth = Arc::new(auth);
-    broker.set_lending(settings.lending());
+    broker.control().set_lending(settings.lending());
     federation.configure(&settings);
 
     let wires = Arc::new(AtomicUsize::new(0));
@@ -113,20 +113,20 @@ impl Node {
     /// It has nobody who is not there, and no more of a peer's than it may.
     fn check_bounds(&self) {
         let mut lent = 0;
-        for (borrower, (terms, in_flight)) in self.broker.borrowers() {
+        for (borrower, (terms, in_flight)) in self.broker.control().borrowers() {
             if in_flight > terms.max_in_flight {
                 self.wrong(&format!("lends {in_flight} to {borrower}"));
             }
             lent += in_flight;
         }
         let most = self.plan.settings(self.number).peers[0].max_in_flight;
-        for peer in self.broker.peers() {
+        for peer in self.broker.control().peers() {
             if peer.borrowing > most {
                 let name = peer.figures.name;
                 self.wrong(&format!("borrows {} of {name}", peer.borrowing));
             }
         }
-        let waiting = self.broker.snapshot();
+        let waiting = self.broker.control().snapshot();
         let clients = waiting.matched_clients + waiting.queued_clients;
         let polls: usize = waiting.parked.iter().map(|(_, _, count)| count).sum();
         let (own_clients, own_polls) = self.books.waiting(&name(self.number));
@@ -140,7 +140,7 @@ impl Node {
 
     /// Whoever is asked has been found again.
     fn check_connections(&self) {
-        for peer in self.broker.peers() {
+        for peer in self.broker.control().peers() {
             let name = &peer.figures.name;
             if name.as_str() != LIAR && peer.borrows && !peer.figures.is_connected {
                 self.wrong(&format!("has lost {name}: {:?}", peer.problem));
@@ -151,18 +151,20 @@ impl Node {
     /// Nobody is in any table, and there are no connections but those of the
     /// brokers that borrow from this one.
     fn check_empty(&self) {
-        let waiting = self.broker.snapshot();
+        let waiting = self.broker.control().snapshot();
         if waiting != matching::Snapshot::default() {
             self.wrong(&format!("still has {waiting:?}"));
         }
         let lent: usize = self
             .broker
+            .control()
             .borrowers()
             .into_values()
             .map(|(_, in_flight)| in_flight)
             .sum();
         let borrowed: usize = self
             .broker
+            .control()
             .peers()
             .into_iter()
             .map(|peer| peer.borrowing)
@@ -184,9 +186,9 @@ impl Node {
     }
 }
 
-fn knowledge() -> Knowledge {
+fn directory() -> Directory {
     let bridges = r#"{"displayName":"a","webSocketAddress":"wss://a.example/","fingerprint":"2B280B23E1107BB62ABFC40DDCC8824814F80A72"}"#;
-    Knowledge {
+    Directory {
         bridges: BridgeList::parse(bridges).unwrap(),
         allowed_relay_pattern: "".into(),
         default_relay_pattern: "".into(),

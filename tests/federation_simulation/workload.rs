@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use snowflake_broker::broker::{Broker, Caller, Origin, clock};
+use snowflake_broker::broker::{Broker, Caller, RequestOrigin, clock};
 use snowflake_broker::metrics::labels::Rendezvous;
 use snowflake_broker::wire::answer::{AnswerStatus, ProxyAnswer};
 use snowflake_broker::wire::client::ClientPoll;
@@ -136,6 +136,6 @@ fn caller() -> Caller {
     Caller {
         arrived: clock::now(),
         address: None,
-        origin: Origin::Local,
+        origin: RequestOrigin::Local,
     }
 }

@@ -227,18 +227,18 @@ async fn a_broker_is_ready_unless_it_drains_and_alive_in_any_case() {
         assert_eq!(operator(&front, "/livez").await.status, StatusCode::OK);
     };
     expect(StatusCode::OK, "ok").await;
-    front.broker.start_lame_duck();
+    front.broker.control().start_lame_duck();
     expect(StatusCode::SERVICE_UNAVAILABLE, "lame duck").await;
-    front.broker.resume();
+    front.broker.control().resume();
     expect(StatusCode::OK, "ok").await;
-    front.broker.drain().await;
+    front.broker.control().drain().await;
     expect(StatusCode::SERVICE_UNAVAILABLE, "draining").await;
-    front.broker.resume();
+    front.broker.control().resume();
     // As at its end.
-    front.broker.expect_successor();
-    front.broker.start_lame_duck();
+    front.broker.control().expect_successor();
+    front.broker.control().start_lame_duck();
     expect(StatusCode::SERVICE_UNAVAILABLE, "stopping").await;
-    front.broker.drain().await;
+    front.broker.control().drain().await;
     expect(StatusCode::SERVICE_UNAVAILABLE, "stopping").await;
 }
 

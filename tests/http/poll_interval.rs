@@ -13,9 +13,9 @@ use crate::messages::{client_poll, proxy_poll};
 use crate::{front, start};
 
 fn set(front: &Front, poll_interval: PollInterval) {
-    let mut knowledge = (*front.broker.knowledge()).clone();
-    knowledge.poll_interval = poll_interval;
-    front.broker.set_knowledge(knowledge);
+    let mut directory = (*front.broker.directory()).clone();
+    directory.poll_interval = poll_interval;
+    front.broker.control().set_directory(directory);
 }
 
 fn adaptive() -> PollInterval {
@@ -96,7 +96,7 @@ async fn a_denied_client_puts_the_pools_that_it_needed_on_the_floor() {
         r#"snowflake_broker_poll_interval_seconds{pool="open"} 10.0"#,
         r#"snowflake_broker_poll_interval_seconds{pool="strict"} 20.0"#,
     ] {
-        let metrics = front.broker.expose_metrics(None, Format::Text);
+        let metrics = front.broker.control().expose_metrics(None, Format::Text);
         assert!(metrics.contains(line), "{line}");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::json;
 use snowflake_broker::bridges::BridgeList;
-use snowflake_broker::broker::Knowledge;
+use snowflake_broker::broker::Directory;
 use snowflake_broker::matching::Settings;
 use tokio::time::sleep;
 
@@ -61,8 +61,8 @@ async fn a_bridge_may_be_named_by_its_ed25519_key() {
         "displayName": "", "webSocketAddress": "wss://key.example/", "fingerprint": key,
     });
     let bridges = BridgeList::parse(&line.to_string()).unwrap();
-    let change = |knowledge: &mut Knowledge| knowledge.bridges = bridges;
-    front.broker.update_knowledge(change);
+    let change = |directory: &mut Directory| directory.bridges = bridges;
+    front.broker.control().update_directory(change);
     let poll = start(&front, "/proxy", proxy_poll("a", "open")).await;
     let body = json!({"offer": offer("x"), "fingerprint": key.to_lowercase()});
     let _client = start(&front, "/client", format!("1.0\n{body}")).await;
@@ -142,7 +142,7 @@ async fn a_proxy_that_goes_away_leaves_its_pool_at_once() {
     let poll = start(&front, "/proxy", proxy_poll("a", "open")).await;
     poll.abort();
     assert!(poll.await.unwrap_err().is_cancelled());
-    assert!(front.broker.snapshot().parked.is_empty());
+    assert!(front.broker.control().snapshot().parked.is_empty());
     let denied = front.post("/client", client_poll("x", "open")).await;
     assert_eq!(denied.body, NO_PROXIES);
     assert_eq!(
@@ -182,7 +182,7 @@ async fn a_client_that_goes_away_frees_its_match() {
     poll.await.unwrap();
     client.abort();
     assert!(client.await.unwrap_err().is_cancelled());
-    assert_eq!(front.broker.snapshot().matched_clients, 0);
+    assert_eq!(front.broker.control().snapshot().matched_clients, 0);
     assert_eq!(
         front.post("/answer", proxy_answer("a", "hi")).await.body,
         CLIENT_GONE
@@ -225,8 +225,8 @@ async fn too_many_polls_hear_no_match_at_once_and_to_wait_longer() {
 async fn a_lame_duck_serves_clients_and_sends_polls_to_the_successor() {
     let front = front();
     let parked = start(&front, "/proxy", proxy_poll("parked", "open")).await;
-    front.broker.expect_successor();
-    front.broker.start_lame_duck();
+    front.broker.control().expect_successor();
+    front.broker.control().start_lame_duck();
     let mut intervals = BTreeSet::new();
     for number in 0..20 {
         let poll = proxy_poll(&format!("new {number}"), "open");
@@ -250,16 +250,16 @@ async fn a_lame_duck_serves_clients_and_sends_polls_to_the_successor() {
 #[tokio::test(start_paused = true)]
 async fn proxies_come_back_as_usual_while_a_broker_drains_that_stays() {
     let front = front();
-    front.broker.start_lame_duck();
+    front.broker.control().start_lame_duck();
     let lame = front.post("/proxy", proxy_poll("a", "open")).await;
-    front.broker.drain().await;
+    front.broker.control().drain().await;
     let drained = front.post("/proxy", proxy_poll("b", "open")).await;
     for reply in [lame, drained] {
         assert_eq!(reply.json()["Status"], "no match");
         assert_eq!(reply.json()["NextPoll"], 20_000);
     }
 
-    front.broker.resume();
+    front.broker.control().resume();
     let poll = start(&front, "/proxy", proxy_poll("c", "open")).await;
     let _client = start(&front, "/client", client_poll("x", "open")).await;
     assert_eq!(poll.await.unwrap().json()["Status"], "client match");
@@ -275,7 +275,7 @@ async fn draining_lets_matched_clients_finish_and_nobody_else() {
     let parked = start(&front, "/proxy", proxy_poll("parked", "strict")).await;
     let drained = tokio::spawn({
         let front = Arc::clone(&front);
-        async move { front.broker.drain().await }
+        async move { front.broker.control().drain().await }
     });
 
     assert_eq!(parked.await.unwrap().json()["Status"], "no match");

@@ -24,6 +24,9 @@ use front::Front;
 use snowflake_broker::metrics::exposition::Format;
 
 fn exposed(front: &Front) -> Exposition {
-    let text = front.broker.expose_metrics(None, Format::OpenMetrics);
+    let text = front
+        .broker
+        .control()
+        .expose_metrics(None, Format::OpenMetrics);
     Exposition::open_metrics(&text).unwrap()
 }

@@ -183,7 +183,7 @@ async fn both_forms_tell_the_same_and_say_which_they_are() {
         );
         assert!(Exposition::text(&text.body).is_ok());
     }
-    let text = front.broker.expose_metrics(None, Format::Text);
+    let text = front.broker.control().expose_metrics(None, Format::Text);
     let text = Exposition::text(&text).unwrap();
     assert_eq!(series(&text), series(&exposed(&front)));
 }

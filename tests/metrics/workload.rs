@@ -157,7 +157,9 @@ pub(crate) async fn run(front: &Arc<Front>, acts: &[Act], all_leave: bool) -> Ta
             Act::Leave(index) => index.get(&running).abort(),
             Act::Drain => {
                 let front = Arc::clone(front);
-                running.push(tokio::spawn(async move { front.broker.drain().await }));
+                running.push(tokio::spawn(
+                    async move { front.broker.control().drain().await },
+                ));
             }
             Act::Request(peer, message) => running.push(send(front, &tally, *peer, message)),
         }

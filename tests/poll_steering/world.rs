@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use snowflake_broker::broker::{PollInterval, Steering};
+use snowflake_broker::broker::{IntervalController, PollInterval};
 use snowflake_broker::matching::{
     ClientKey, ClientOffer, ClientReply, Denied, Matcher, Output, PeerSupply, PollKey, PollReply,
     Settings,
@@ -49,7 +49,7 @@ pub(crate) struct Tally {
 pub(crate) struct World {
     setup: Setup,
     matcher: Matcher,
-    steering: Steering,
+    steering: IntervalController,
     now: Instant,
     events: BinaryHeap<Reverse<(Instant, u64, Event)>>,
     next_number: u64,
@@ -112,7 +112,7 @@ impl World {
         let proxy_timeout = setup.matching.proxy_timeout;
         let mut world = Self {
             matcher: Matcher::new(setup.matching.clone()),
-            steering: Steering::new(setup.poll_interval.clone(), proxy_timeout),
+            steering: IntervalController::new(setup.poll_interval.clone(), proxy_timeout),
             now: some_instant(),
             events: BinaryHeap::new(),
             next_number: 0,
@@ -187,7 +187,7 @@ impl World {
     pub(crate) fn restart(&mut self) {
         let proxy_timeout = self.setup.matching.proxy_timeout;
         self.matcher = Matcher::new(self.setup.matching.clone());
-        self.steering = Steering::new(self.setup.poll_interval.clone(), proxy_timeout);
+        self.steering = IntervalController::new(self.setup.poll_interval.clone(), proxy_timeout);
         self.clients.clear();
         for (_, parked) in std::mem::take(&mut self.polls) {
             self.schedule(0.0, Event::ProxyPolls(parked.proxy));

@@ -79,7 +79,7 @@ async fn a_client_whose_connection_closes_frees_its_match() {
     });
     assert!(polled.1.contains("client match"));
     drop(client);
-    until(|| front.broker.snapshot().matched_clients == 0).await;
+    until(|| front.broker.control().snapshot().matched_clients == 0).await;
     let (_, status) = proxy.post("/answer", proxy_answer("a", "hi")).await;
     assert_eq!(status, r#"{"Status":"client gone"}"#);
 }

@@ -208,6 +208,7 @@ async fn a_client_by_get_leaves_with_its_connection() {
     until(|| {
         front
             .broker
+            .control()
             .waiting()
             .queued
             .iter()
@@ -219,6 +220,7 @@ async fn a_client_by_get_leaves_with_its_connection() {
     let left = || {
         front
             .broker
+            .control()
             .waiting()
             .queued
             .iter()

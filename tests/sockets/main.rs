@@ -52,6 +52,6 @@ async fn until(mut is_so: impl FnMut() -> bool) {
 }
 
 fn parked(front: &Front) -> usize {
-    let parked = front.broker.snapshot().parked;
+    let parked = front.broker.control().snapshot().parked;
     parked.iter().map(|(_, _, count)| count).sum()
 }

@@ -76,7 +76,10 @@ async fn two_thousand_pairs_lose_nothing_and_cross_nothing() {
     ];
     let pairs = u64::try_from(PAIRS).unwrap();
     assert_eq!(matched, [pairs; 2]);
-    assert_eq!(front.broker.snapshot(), matching::Snapshot::default());
+    assert_eq!(
+        front.broker.control().snapshot(),
+        matching::Snapshot::default()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

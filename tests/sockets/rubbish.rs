@@ -182,5 +182,5 @@ async fn ten_thousand_malformed_requests_get_no_5xx_and_none_hangs() {
     let mut peer = Peer::http1(addr).await;
     let (status, _) = peer.post("/answer", proxy_answer("nobody", "hi")).await;
     assert_eq!(status, 200);
-    assert_eq!(front.broker.snapshot().matched_clients, 0);
+    assert_eq!(front.broker.control().snapshot().matched_clients, 0);
 }

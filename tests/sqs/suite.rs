@@ -163,7 +163,11 @@ async fn a_client_gets_the_answer_of_a_proxy(service: impl Service) {
 
 fn exposes(scene: &Scene, line: &str) -> bool {
     use snowflake_broker::metrics::exposition::Format;
-    let metrics = scene.http.broker.expose_metrics(None, Format::Text);
+    let metrics = scene
+        .http
+        .broker
+        .control()
+        .expose_metrics(None, Format::Text);
     metrics.lines().any(|known| known == line)
 }
 

@@ -12,7 +12,7 @@ use std::time::UNIX_EPOCH;
 use opentelemetry::global::BoxedTracer;
 use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::limits::{self, Limits};
-use snowflake_broker::broker::{Broker, Knowledge, PollInterval};
+use snowflake_broker::broker::{Broker, Directory, PollInterval};
 use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::http::Endpoints;
 use snowflake_broker::listener::accounts::{Accounts, Bounds};
@@ -63,7 +63,7 @@ impl Front {
         limits: limits::Settings,
     ) -> Self {
         LazyLock::force(&WATCH);
-        let knowledge = Knowledge {
+        let directory = Directory {
             bridges: BridgeList::parse(&format!(
                 "{{\"displayName\":\"one\",\"webSocketAddress\":\"wss://one.example/\",\"fingerprint\":\"2B280B23E1107BB62ABFC40DDCC8824814F80A72\"}}\n\
                  {{\"displayName\":\"two\",\"webSocketAddress\":\"wss://two.example/\",\"fingerprint\":\"{SECOND_BRIDGE}\"}}\n"
@@ -75,7 +75,7 @@ impl Front {
             geoip: Arc::new(geoip),
         };
         let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
-        let broker = Broker::new(settings, knowledge, metrics, 7)
+        let broker = Broker::new(settings, directory, metrics, 7)
             .limited(Limits::new(limits, LIMIT_KEY.into()))
             .traced(tracer);
         let broker = Arc::new(broker);

@@ -34,7 +34,7 @@ pub(crate) fn assert_clean(broker: &Broker) {
     if thread::panicking() {
         return;
     }
-    let metrics = broker.expose_metrics(None, Format::Text);
+    let metrics = broker.control().expose_metrics(None, Format::Text);
     WATCH.check("snowflake_broker's metrics", &metrics);
     WATCH.assert_clean("snowflake_broker");
 }

@@ -106,7 +106,7 @@ impl Administration {
             sleep(grace).await;
             let changes = lock(&changes);
             if is_this_task(changes.drain.as_ref()) {
-                broker.start_draining();
+                broker.control().start_draining();
             }
         });
         drain.abort_handle()
@@ -194,7 +194,7 @@ impl Operations for Administration {
     fn drain(&self, grace: Option<Duration>) -> SystemTime {
         let grace = grace.unwrap_or(self.reloads.loaded().config.matching.drain_grace);
         let mut changes = self.changes();
-        self.broker.start_lame_duck();
+        self.broker.control().start_lame_duck();
         if let Some(before) = changes.drain.take() {
             before.abort();
         }
@@ -210,7 +210,7 @@ impl Operations for Administration {
         if self.stopping.is_cancelled() {
             return false;
         }
-        self.broker.resume();
+        self.broker.control().resume();
         true
     }
 

@@ -1,4 +1,4 @@
-//! The knowledge of bridges and intervals, from the files that the
+//! The directory of bridges and intervals, from the files that the
 //! configuration names.
 
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use anyhow::Context as _;
 
 use crate::app::files;
 use crate::bridges::BridgeList;
-use crate::broker::{Knowledge, PollInterval};
+use crate::broker::{Directory, PollInterval};
 use crate::config::Config;
 use crate::wire::relay_pattern::RelayPattern;
 
@@ -16,9 +16,9 @@ use super::problem::{Problem, ReloadRefused, Section};
 const BRIDGE_LIST: &str = "broker.bridge_list_path";
 const POLL_INTERVALS: &str = "poll_interval.filepath";
 
-/// The knowledge of a broker, but for the countries, and what is doubtful about it.
+/// The directory of a broker, but for the countries, and what is doubtful about it.
 pub(in crate::app) struct Known {
-    pub(in crate::app) knowledge: Knowledge,
+    pub(in crate::app) directory: Directory,
     /// The warnings about it.
     pub(in crate::app) warnings: Vec<String>,
     /// The faults that keep no broker from starting, which does without. A
@@ -40,7 +40,7 @@ impl Known {
 /// # Errors
 /// Every setting that is wrong, with the tolerated ones, if one of them is not to be
 /// tolerated.
-pub(in crate::app) fn knowledge(config: &Config) -> Result<Known, ReloadRefused> {
+pub(in crate::app) fn directory(config: &Config) -> Result<Known, ReloadRefused> {
     let intervals = Intervals::read(&config.poll_interval);
     let bridges = match bridges(config) {
         Ok(bridges) => bridges,
@@ -54,7 +54,7 @@ pub(in crate::app) fn knowledge(config: &Config) -> Result<Known, ReloadRefused>
     let mut warnings = doubts(config, &bridges, &allowed_relay_pattern);
     warnings.extend(intervals.warnings);
     Ok(Known {
-        knowledge: Knowledge {
+        directory: Directory {
             bridges,
             allowed_relay_pattern,
             default_relay_pattern: RelayPattern::from(&*config.broker.default_relay_pattern),

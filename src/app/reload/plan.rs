@@ -13,7 +13,7 @@ use crate::app::certificates::{self, CertificatePair, Certificates};
 use crate::app::countries;
 use crate::app::exposed;
 use crate::app::federation::{self, Peers, Tls};
-use crate::broker::{Broker, Knowledge, clock};
+use crate::broker::{Broker, Directory, clock};
 use crate::config::{self, Config, Inputs, Loaded};
 use crate::geoip::GeoIp;
 use crate::grpc::AdminAuth;
@@ -23,7 +23,7 @@ use crate::listener::Server;
 use crate::listener::accounts::Bounds;
 use crate::telemetry::{LogControl, LogLevel};
 
-use super::known::knowledge;
+use super::known::directory;
 use super::problem::{Problem, ReloadRefused, Section};
 
 /// The addresses of this machine for itself (RFC 6890).
@@ -37,7 +37,7 @@ pub(super) struct ReloadPlan {
     pub(super) loaded: Loaded,
     /// The warnings about the files.
     pub(super) warnings: Vec<String>,
-    knowledge: Knowledge,
+    directory: Directory,
     certificate: Option<CertificatePair>,
     /// The one that is served is better.
     keeps_certificate: bool,
@@ -62,8 +62,8 @@ impl ReloadTargets {
     /// Puts countries in force, and nothing else.
     pub(super) fn set_countries(&self, geoip: GeoIp) {
         let geoip = Arc::new(geoip);
-        let change = |knowledge: &mut Knowledge| knowledge.geoip = geoip;
-        self.broker.update_knowledge(change);
+        let change = |directory: &mut Directory| directory.geoip = geoip;
+        self.broker.control().update_directory(change);
     }
 }
 
@@ -87,7 +87,7 @@ impl ReloadPlan {
         let peer_tls = checked(Section::Federation, peer_tls, &mut wrong);
         let certificate = certificates.read(config);
         let certificate = checked(Section::Certificate, certificate, &mut wrong);
-        let read = knowledge(config);
+        let read = directory(config);
         let read = read.map_err(|refused| wrong.extend(refused.0)).ok();
         let (geoip, problems) = countries::read(&config.geoip, known);
         let problems = problems.iter();
@@ -108,9 +108,9 @@ impl ReloadPlan {
         Ok(Self {
             bounds: accounts::bounds(config),
             loaded,
-            knowledge: Knowledge {
+            directory: Directory {
                 geoip: Arc::new(geoip),
-                ..read.knowledge
+                ..read.directory
             },
             warnings,
             certificate,
@@ -131,7 +131,7 @@ impl ReloadPlan {
 
     /// Puts everything in force. Nothing here can fail.
     pub(super) fn apply(self, targets: &ReloadTargets) {
-        targets.broker.set_knowledge(self.knowledge);
+        targets.broker.control().set_directory(self.directory);
         targets.certificates.apply(self.certificate);
         targets.server.accounts().set_bounds(self.bounds);
         set_limits(&self.loaded.config, &targets.broker, &targets.server);
@@ -141,7 +141,10 @@ impl ReloadPlan {
         targets
             .peers
             .set(&targets.broker, federation, self.peer_tls);
-        targets.broker.set_matching(self.loaded.config.matching);
+        targets
+            .broker
+            .control()
+            .set_matching(self.loaded.config.matching);
         targets.log.set_level(self.log_level);
         let (access, tls) = self.access;
         targets.admin_auth.set(access, tls);
@@ -160,7 +163,7 @@ fn certificate_warnings(objection: Option<&str>, config: &Config) -> Vec<String>
 /// Puts limits in force, for requests at once, for connections with the next. A
 /// reverse proxy of ours, and this machine, may have any number of connections.
 pub(in crate::app) fn set_limits(config: &Config, broker: &Broker, server: &Server<Endpoints>) {
-    broker.set_limits(&config.limits);
+    broker.control().set_limits(&config.limits);
     let mut exempt = [&config.limits.exempt[..], &config.http.trusted_proxies].concat();
     exempt.extend(LOOPBACK);
     server.accounts().set_exempt(exempt);

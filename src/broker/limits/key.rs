@@ -30,7 +30,7 @@ impl fmt::Debug for LimitKey {
 
 /// As whom an address has a bucket.
 #[derive(Clone, Copy)]
-pub(super) enum Role {
+pub(super) enum BucketRole {
     /// Its own requests.
     Sender,
     /// It passes on those of many.
@@ -45,14 +45,14 @@ pub(super) enum Role {
 
 impl LimitKey {
     /// The hash of a network's bucket in a role.
-    pub(super) fn hash(self, role: Role, network: IpNet) -> u64 {
+    pub(super) fn hash(self, role: BucketRole, network: IpNet) -> u64 {
         let mut hasher = SipHasher24::new_with_key(&self.0);
         let role = match role {
-            Role::Sender => 0,
-            Role::Intermediary => 1,
-            Role::Claimant => 2,
-            Role::Claimed => 3,
-            Role::ClaimedBy(peer) => {
+            BucketRole::Sender => 0,
+            BucketRole::Intermediary => 1,
+            BucketRole::Claimant => 2,
+            BucketRole::Claimed => 3,
+            BucketRole::ClaimedBy(peer) => {
                 write_network(&mut hasher, smallest(peer));
                 4
             }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::Intermediary;
+use super::intermediaries::Intermediary;
 use crate::report::{COUNT_MAX, SettingsReport};
 
 /// The bounds of rates. With [`FACTORS`] they stay far from where nanoseconds overflow.

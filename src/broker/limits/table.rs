@@ -18,13 +18,13 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Places that one bucket can be in: two cache lines' worth.
+/// BucketPlaces that one bucket can be in: two cache lines' worth.
 const WAYS: usize = 8;
 
 const NANOS_PER_MINUTE: u64 = 60_000_000_000;
 
 /// A bounded table of buckets, by their hashes.
-pub(super) struct Table(Mutex<Places>);
+pub(super) struct BucketTable(Mutex<BucketPlaces>);
 
 /// How much a bucket holds, and how fast it fills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,16 +58,16 @@ pub(super) struct Draw {
 
 /// Place by place: the hash, and when its bucket will be full again ("theoretical
 /// arrival time"), in nanoseconds; 0 in a place that was never taken.
-struct Places {
+struct BucketPlaces {
     hashes: Vec<u64>,
     full_at: Vec<u64>,
 }
 
-impl Table {
+impl BucketTable {
     /// An empty table for so many buckets, rounded up to whole sets.
     pub(super) fn new(buckets: usize) -> Self {
         let places = buckets.max(1).next_multiple_of(WAYS);
-        Self(Mutex::new(Places {
+        Self(Mutex::new(BucketPlaces {
             hashes: vec![0; places],
             full_at: vec![0; places],
         }))
@@ -101,12 +101,12 @@ impl Table {
     }
 
     /// A step either stores both halves of a place or none.
-    fn places(&self) -> MutexGuard<'_, Places> {
+    fn places(&self) -> MutexGuard<'_, BucketPlaces> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Places {
+impl BucketPlaces {
     fn has_room(&self, now: u64, draws: &[Draw]) -> bool {
         draws.iter().all(|draw| {
             let (_, full_at) = self.find(draw.hash);

@@ -12,8 +12,8 @@ fn ip(address: &str) -> IpAddr {
     address.parse().unwrap()
 }
 
-fn sender(address: &str) -> Origin {
-    Origin::Sender(ip(address))
+fn sender(address: &str) -> RequestOrigin {
+    RequestOrigin::Sender(ip(address))
 }
 
 /// Of each kind one a minute, and so many at once.
@@ -36,12 +36,12 @@ fn limits(settings: Settings) -> Limits {
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-fn admits(limits: &Limits, request: Request, origin: Origin) -> bool {
+fn admits(limits: &Limits, request: Request, origin: RequestOrigin) -> bool {
     limits.admits(request, origin, || None)
 }
 
 /// How many of a hundred requests are admitted at once.
-fn admitted(limits: &Limits, request: Request, origin: Origin) -> usize {
+fn admitted(limits: &Limits, request: Request, origin: RequestOrigin) -> usize {
     let requests = (0..100).filter(|_| admits(limits, request, origin));
     requests.count()
 }
@@ -79,11 +79,11 @@ async fn nobody_exempt_is_limited() {
     let settings = bursts_of(1);
     let limits = limits(Settings { exempt, ..settings });
     for origin in [
-        Origin::Local,
+        RequestOrigin::Local,
         sender("192.0.2.9"),
         sender("::ffff:192.0.2.9"),
         sender("2001:db8::9"),
-        Origin::Intermediary(ip("192.0.2.9")),
+        RequestOrigin::Intermediary(ip("192.0.2.9")),
     ] {
         assert_eq!(admitted(&limits, Request::ProxyPoll, origin), 100);
     }
@@ -105,7 +105,7 @@ async fn a_rate_of_0_is_no_limit() {
 #[tokio::test(start_paused = true)]
 async fn an_intermediary_may_bring_many_and_each_claimed_address_as_one() {
     let limits = limits(bursts_of(2));
-    let cache = Origin::Intermediary(ip("192.0.2.1"));
+    let cache = RequestOrigin::Intermediary(ip("192.0.2.1"));
     let from = |claimed: &str| limits.admits(Request::ClientPoll, cache, || Some(ip(claimed)));
     // Six from the cache: of these two from this client.
     assert_eq!([(); 3].map(|()| from("5.1.0.1")), [true, true, false]);
@@ -123,7 +123,9 @@ async fn an_intermediary_may_bring_many_and_each_claimed_address_as_one() {
 async fn who_writes_into_a_queue_is_limited_by_the_address_it_claims() {
     let limits = limits(bursts_of(2));
     let from = |claimed: Option<&str>| {
-        limits.admits(Request::ClientPoll, Origin::Queue, || claimed.map(ip))
+        limits.admits(Request::ClientPoll, RequestOrigin::Queue, || {
+            claimed.map(ip)
+        })
     };
     assert_eq!([(); 3].map(|()| from(Some("5.1.0.1"))), [true, true, false]);
     assert!(from(Some("5.1.0.2")));
@@ -150,7 +152,7 @@ async fn every_hour_the_key_is_another_and_nothing_is_remembered() {
     let origin = sender("192.0.2.1");
     let hash = || {
         let key = limits.0.load().key;
-        key.hash(Role::Sender, "192.0.2.1/32".parse().unwrap())
+        key.hash(BucketRole::Sender, "192.0.2.1/32".parse().unwrap())
     };
     let mut hashes = vec![hash()];
     for _ in 0..3 {
@@ -198,7 +200,7 @@ async fn the_defaults_bear_a_hundred_clients_behind_one_address() {
 #[tokio::test(start_paused = true)]
 async fn the_defaults_bear_the_largest_peak_through_one_address_of_a_cache() {
     let limits = limits(Settings::default());
-    let cache = Origin::Intermediary(ip("192.0.2.1"));
+    let cache = RequestOrigin::Intermediary(ip("192.0.2.1"));
     for _ in 0..100 {
         for _ in 0..400 {
             assert!(admits(&limits, Request::ClientPoll, cache));
@@ -215,7 +217,7 @@ async fn a_million_addresses_lock_nobody_out_and_free_nobody() {
     for address in 0..1_000_000_u64 {
         let network = (0x2001_0db9 << 32) | address << 16;
         let address = std::net::Ipv6Addr::from(u128::from(network) << 64 | 1);
-        let origin = Origin::Sender(address.into());
+        let origin = RequestOrigin::Sender(address.into());
         assert!(admits(&limits, Request::ClientPoll, origin));
     }
     assert!(!admits(&limits, Request::ClientPoll, over));
@@ -269,7 +271,7 @@ async fn a_request_that_is_turned_away_takes_from_no_bucket() {
     assert_eq!(admitted_from(&limits, neighbours), 2 * 7);
 
     // Nor is it an intermediary's loss that one of its clients has gone wild.
-    let cache = Origin::Intermediary(ip("198.51.100.1"));
+    let cache = RequestOrigin::Intermediary(ip("198.51.100.1"));
     let from = |claimed: &str| limits.admits(Request::ClientPoll, cache, || Some(ip(claimed)));
     let wild = (0..100).filter(|_| from("5.1.0.1")).count();
     let others = (2..100)
@@ -287,7 +289,7 @@ async fn a_peer_that_claims_others_has_ten_quotas_however_many_it_claims() {
     let limits = limits(settings);
     let stranger = ip("192.0.2.1");
     let from = |peer, claimed: Option<IpAddr>| {
-        let origin = Origin::Unconfirmed { peer, claimed };
+        let origin = RequestOrigin::Unconfirmed { peer, claimed };
         limits.admits(Request::ClientPoll, origin, || Some(ip("5.1.0.1")))
     };
     let victim = ip("5.2.0.1");
@@ -302,11 +304,15 @@ async fn a_peer_that_claims_others_has_ten_quotas_however_many_it_claims() {
     let others = claimed
         .filter(|claimed| from(stranger, Some(*claimed)))
         .count();
-    let as_itself = admitted(&limits, Request::ClientPoll, Origin::Sender(stranger));
+    let as_itself = admitted(
+        &limits,
+        Request::ClientPoll,
+        RequestOrigin::Sender(stranger),
+    );
     assert_eq!(4 + others + as_itself, 10 * 2);
     // Whom it claims has lost nothing, as itself or behind somebody honest.
     assert_eq!(
-        admitted(&limits, Request::ClientPoll, Origin::Sender(victim)),
+        admitted(&limits, Request::ClientPoll, RequestOrigin::Sender(victim)),
         2
     );
     assert_eq!(
@@ -327,7 +333,7 @@ async fn nobody_exempt_is_limited_by_claims() {
         admits(
             &limits,
             Request::ClientPoll,
-            Origin::Unconfirmed { peer, claimed },
+            RequestOrigin::Unconfirmed { peer, claimed },
         )
     };
     // Who is exempt may bring any number of clients, each as many as one may.
@@ -368,7 +374,7 @@ async fn what_costs_more_is_owed_and_no_more_than_once() {
 /// of all whom an unconfirmed peer claims.
 #[tokio::test(start_paused = true)]
 async fn who_is_over_the_limit_costs_nobody_else_anything() {
-    let claimed = |claimed: &str| Origin::Unconfirmed {
+    let claimed = |claimed: &str| RequestOrigin::Unconfirmed {
         peer: "203.0.113.1".parse().unwrap(),
         claimed: Some(claimed.parse().unwrap()),
     };

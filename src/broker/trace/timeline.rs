@@ -22,14 +22,14 @@ pub(in crate::broker) struct Polled {
 #[derive(Debug, Default)]
 pub(in crate::broker) struct Timeline {
     entered: Option<Instant>,
-    hand_offs: Vec<HandOff>,
-    borrowings: Vec<Borrowing>,
+    hand_offs: Vec<TracedHandOff>,
+    borrowings: Vec<TracedBorrowing>,
     left: Option<Instant>,
 }
 
 /// A time in which peers were asked.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Borrowing {
+pub(super) struct TracedBorrowing {
     pub(super) from: Instant,
     /// When they replied, and what came of it; `None` if the client left first.
     pub(super) ended: Option<(Instant, PeerOutcome)>,
@@ -46,7 +46,7 @@ pub(super) enum PeerOutcome {
 
 /// A proxy that was handed the client's offer.
 #[derive(Debug)]
-pub(super) struct HandOff {
+pub(super) struct TracedHandOff {
     poll: PollKey,
     pub(super) polled: Polled,
     pub(super) attempt: usize,
@@ -82,7 +82,7 @@ impl Timelines {
         attempt: usize,
     ) {
         self.with(client, |timeline| {
-            timeline.hand_offs.push(HandOff {
+            timeline.hand_offs.push(TracedHandOff {
                 poll,
                 polled,
                 attempt,
@@ -125,7 +125,7 @@ impl Timelines {
     /// Peers are asked for the client.
     pub(in crate::broker) fn peer_asked(&self, now: Instant, client: ClientKey) {
         self.with(client, |timeline| {
-            timeline.borrowings.push(Borrowing {
+            timeline.borrowings.push(TracedBorrowing {
                 from: now,
                 ended: None,
             });
@@ -142,7 +142,7 @@ impl Timelines {
     ) {
         self.with(client, |timeline| {
             let mut borrowings = timeline.borrowings.iter_mut();
-            let is_it = |borrowing: &&mut Borrowing| {
+            let is_it = |borrowing: &&mut TracedBorrowing| {
                 borrowing.from == asked_at && borrowing.ended.is_none()
             };
             if let Some(borrowing) = borrowings.find(is_it) {
@@ -166,11 +166,11 @@ impl Timelines {
 }
 
 impl Timeline {
-    pub(super) fn borrowings(&self) -> &[Borrowing] {
+    pub(super) fn borrowings(&self) -> &[TracedBorrowing] {
         &self.borrowings
     }
 
-    pub(super) fn hand_offs(&self) -> &[HandOff] {
+    pub(super) fn hand_offs(&self) -> &[TracedHandOff] {
         &self.hand_offs
     }
 
@@ -215,7 +215,7 @@ impl PeerOutcome {
     }
 }
 
-impl Borrowing {
+impl TracedBorrowing {
     /// When it ended and what became of it, in a word; `None` if there is nothing
     /// to tell.
     pub(super) fn end(self) -> Option<(Instant, &'static str)> {
@@ -228,7 +228,7 @@ impl Borrowing {
     }
 }
 
-impl HandOff {
+impl TracedHandOff {
     /// What became of it, in a word.
     pub(super) fn outcome(&self) -> &'static str {
         match (self.answered, self.proxy_left) {

@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 
 use super::operations::{Operations, WriteBridgesError};
 use crate::bridges::{Bridge, BridgeList};
-use crate::broker::{Broker, Knowledge};
+use crate::broker::{Broker, Directory};
 use crate::grpc::pages::ListPage;
 use crate::grpc::violations::{Violations, invalid};
 use crate::proto::admin::v1;
@@ -18,10 +18,10 @@ pub(super) fn list(
     broker: &Broker,
     asked: &v1::ListBridgesRequest,
 ) -> Result<v1::ListBridgesResponse, Status> {
-    let knowledge = broker.knowledge();
-    let etag = etag(&knowledge.bridges);
+    let directory = broker.directory();
+    let etag = etag(&directory.bridges);
     let page = ListPage::asked(asked.page_size, &asked.page_token, &etag)?;
-    let bridges = (0..).zip(knowledge.bridges.sorted());
+    let bridges = (0..).zip(directory.bridges.sorted());
     let (bridges, next_page_token) = page.of(bridges, |(number, _)| *number);
     let bridges = bridges.into_iter().map(|(_, (by, bridge))| v1::Bridge {
         fingerprint: by.to_string(),
@@ -32,13 +32,13 @@ pub(super) fn list(
         bridges: bridges.collect(),
         next_page_token,
         etag,
-        warnings: warnings(&knowledge.bridges, &knowledge),
+        warnings: warnings(&directory.bridges, &directory),
     })
 }
 
 /// The warnings about these bridges, by the relay pattern in force.
-pub(super) fn warnings(bridges: &BridgeList, knowledge: &Knowledge) -> Vec<String> {
-    let doubts = bridges.doubts(&knowledge.allowed_relay_pattern);
+pub(super) fn warnings(bridges: &BridgeList, directory: &Directory) -> Vec<String> {
+    let doubts = bridges.doubts(&directory.allowed_relay_pattern);
     doubts.iter().map(ToString::to_string).collect()
 }
 
@@ -49,7 +49,7 @@ pub(super) async fn replace(
     asked: &v1::ReplaceBridgesRequest,
 ) -> Result<v1::ReplaceBridgesResponse, Status> {
     let bridges = read(&asked.bridges)?;
-    let before = broker.knowledge();
+    let before = broker.directory();
     if !asked.etag.is_empty() && asked.etag != etag(&before.bridges) {
         return Err(Status::aborted("etag: the list has changed since"));
     }
@@ -66,7 +66,9 @@ pub(super) async fn replace(
         let written = operations.write_bridges(bridges.to_lines()).await;
         written.map_err(|error| unwritten(&error))?;
     }
-    broker.update_knowledge(|knowledge| knowledge.bridges = bridges.clone());
+    broker
+        .control()
+        .update_directory(|directory| directory.bridges = bridges.clone());
     Ok(replaced)
 }
 

@@ -4,7 +4,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::broker::ParkedPoll;
+use crate::broker::ParkedPollDetails;
 use crate::geoip::CountryCode;
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::ProxyType;
@@ -71,7 +71,7 @@ impl Filter {
     }
 
     /// Whether a poll that has waited so long meets the conditions.
-    pub(super) fn passes(&self, poll: &ParkedPoll, waiting: Duration) -> bool {
+    pub(super) fn passes(&self, poll: &ParkedPollDetails, waiting: Duration) -> bool {
         self.0
             .iter()
             .all(|condition| condition.is_met(poll, waiting))
@@ -120,7 +120,7 @@ impl Condition {
         }
     }
 
-    fn is_met(&self, poll: &ParkedPoll, waiting: Duration) -> bool {
+    fn is_met(&self, poll: &ParkedPollDetails, waiting: Duration) -> bool {
         match *self {
             Self::Type(is, word) => (poll.poll.proxy_type == word) == is,
             Self::Nat(is, word) => (poll.poll.nat == word) == is,
@@ -175,7 +175,7 @@ mod tests {
 
     #[expect(clippy::disallowed_methods, reason = "an Instant to count from")]
     fn passes(filter: &str) -> bool {
-        let poll = ParkedPoll {
+        let poll = ParkedPollDetails {
             poll: matching::ParkedPoll {
                 proxy_type: ProxyType::Webext,
                 nat: NatType::Unrestricted,

@@ -28,7 +28,7 @@ pub(super) fn set(
     operations: &dyn Operations,
     asked: &v1::SetLimitsRequest,
 ) -> Result<(v1::Limits, Overrides), Status> {
-    let Some(before) = broker.limits() else {
+    let Some(before) = broker.control().limits() else {
         return Err(Status::failed_precondition("this broker has no limits"));
     };
     let (limits, overrides) = changed(before, asked)?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tonic::Status;
 
 use super::filter::Filter;
-use crate::broker::{Broker, ParkedPoll, clock};
+use crate::broker::{Broker, ParkedPollDetails, clock};
 use crate::grpc::convert::pool;
 use crate::grpc::pages::ListPage;
 use crate::grpc::violations::invalid;
@@ -21,7 +21,7 @@ pub(super) fn list(
         Filter::parse(&asked.filter).map_err(|error| invalid("filter", error.to_string()))?;
     let page = ListPage::asked(asked.page_size, &asked.page_token, &asked.filter)?;
     let now = clock::now();
-    let mut polls = broker.parked_polls();
+    let mut polls = broker.control().parked_polls();
     polls.retain(|poll| filter.passes(poll, waiting(poll, now)));
     polls.sort_unstable_by_key(|poll| poll.poll.arrival);
     let (polls, next_page_token) = page.of(polls, |poll| poll.poll.arrival);
@@ -32,7 +32,7 @@ pub(super) fn list(
     })
 }
 
-fn message(parked: &ParkedPoll, now: Instant) -> v1::ParkedPoll {
+fn message(parked: &ParkedPollDetails, now: Instant) -> v1::ParkedPoll {
     let poll = parked.poll;
     let waiting_ms = waiting(parked, now).as_millis();
     v1::ParkedPoll {
@@ -45,6 +45,6 @@ fn message(parked: &ParkedPoll, now: Instant) -> v1::ParkedPoll {
     }
 }
 
-fn waiting(poll: &ParkedPoll, now: Instant) -> Duration {
+fn waiting(poll: &ParkedPollDetails, now: Instant) -> Duration {
     now.saturating_duration_since(poll.arrived)
 }

@@ -19,8 +19,8 @@ pub(super) fn list(
     asked: &v1::ListPeersRequest,
 ) -> Result<v1::ListPeersResponse, Status> {
     let page = ListPage::asked(asked.page_size, &asked.page_token, "peers")?;
-    let borrowers = broker.borrowers();
-    let peers = broker.peers();
+    let borrowers = broker.control().borrowers();
+    let peers = broker.control().peers();
     let (peers, next_page_token) = page.of((0..).zip(peers), |(number, _)| *number);
     let peers = peers.iter().map(|(_, status)| peer(status, &borrowers));
     Ok(v1::ListPeersResponse {

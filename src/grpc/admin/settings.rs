@@ -4,7 +4,7 @@ use tonic::Status;
 
 use super::bridges;
 use super::operations::Overrides;
-use crate::broker::{Broker, Knowledge, PollInterval, Settings};
+use crate::broker::{Broker, Directory, PollInterval, Settings};
 use crate::grpc::convert::duration;
 use crate::grpc::update::Update;
 use crate::grpc::violations::read_span;
@@ -16,11 +16,11 @@ pub(super) fn set_poll_intervals(
     broker: &Broker,
     asked: &v1::SetPollIntervalsRequest,
 ) -> Result<(v1::PollIntervals, Overrides), Status> {
-    let mut after = broker.knowledge().poll_interval.clone();
+    let mut after = broker.directory().poll_interval.clone();
     let overrides = change_intervals(&mut after, asked)?;
     if !asked.validate_only {
-        broker.update_knowledge(|knowledge| {
-            drop(change_intervals(&mut knowledge.poll_interval, asked));
+        broker.control().update_directory(|directory| {
+            drop(change_intervals(&mut directory.poll_interval, asked));
         });
     }
     Ok((poll_intervals(&after), overrides))
@@ -62,21 +62,23 @@ pub(super) fn set_relay_policy(
     broker: &Broker,
     asked: &v1::SetRelayPolicyRequest,
 ) -> Result<(v1::RelayPolicy, Overrides), Status> {
-    let mut after = Knowledge::clone(&broker.knowledge());
+    let mut after = Directory::clone(&broker.directory());
     let overrides = change_relay_policy(&mut after, asked)?;
     if !asked.validate_only {
-        broker.update_knowledge(|knowledge| drop(change_relay_policy(knowledge, asked)));
+        broker
+            .control()
+            .update_directory(|directory| drop(change_relay_policy(directory, asked)));
     }
     Ok((relay_policy(&after), overrides))
 }
 
 fn change_relay_policy(
-    knowledge: &mut Knowledge,
+    directory: &mut Directory,
     asked: &v1::SetRelayPolicyRequest,
 ) -> Result<Overrides, Status> {
     let mut settings = Settings {
-        allowed_relay_pattern: knowledge.allowed_relay_pattern.to_string(),
-        default_relay_pattern: knowledge.default_relay_pattern.to_string(),
+        allowed_relay_pattern: directory.allowed_relay_pattern.to_string(),
+        default_relay_pattern: directory.default_relay_pattern.to_string(),
         ..Settings::default()
     };
     let (allowed, default) = ("allowed_relay_pattern", "default_relay_pattern");
@@ -88,15 +90,15 @@ fn change_relay_policy(
     let pattern = &mut settings.default_relay_pattern;
     update.set(default, sent.default_relay_pattern, Ok, pattern);
     let overrides = update.finish("broker", &settings, Settings::check)?;
-    knowledge.allowed_relay_pattern = RelayPattern::from(&*settings.allowed_relay_pattern);
-    knowledge.default_relay_pattern = RelayPattern::from(&*settings.default_relay_pattern);
+    directory.allowed_relay_pattern = RelayPattern::from(&*settings.allowed_relay_pattern);
+    directory.default_relay_pattern = RelayPattern::from(&*settings.default_relay_pattern);
     Ok(overrides)
 }
 
-fn relay_policy(knowledge: &Knowledge) -> v1::RelayPolicy {
+fn relay_policy(directory: &Directory) -> v1::RelayPolicy {
     v1::RelayPolicy {
-        allowed_relay_pattern: Some(knowledge.allowed_relay_pattern.to_string()),
-        default_relay_pattern: Some(knowledge.default_relay_pattern.to_string()),
-        warnings: bridges::warnings(&knowledge.bridges, knowledge),
+        allowed_relay_pattern: Some(directory.allowed_relay_pattern.to_string()),
+        default_relay_pattern: Some(directory.default_relay_pattern.to_string()),
+        warnings: bridges::warnings(&directory.bridges, directory),
     }
 }

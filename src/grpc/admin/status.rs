@@ -38,7 +38,7 @@ const WATCH_INTERVALS: RangeInclusive<Duration> =
 pub(super) fn status(broker: &Broker) -> v1::BrokerStatus {
     let now = clock::now();
     let metrics = broker.metrics();
-    let waiting = broker.waiting();
+    let waiting = broker.control().waiting();
     v1::BrokerStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         start_time: Some(timestamp(metrics.start())),

@@ -10,7 +10,7 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 use crate::broker::loan::Supply;
-use crate::broker::{Broker, Knowledge, clock};
+use crate::broker::{Broker, Directory, clock};
 use crate::listener::Closing;
 use crate::metrics::labels::PeerName;
 use crate::proto::federation::v1;
@@ -51,39 +51,39 @@ struct Watch {
 /// What the borrower has heard last.
 struct Told {
     supply: Supply,
-    knowledge: Arc<Knowledge>,
+    directory: Arc<Directory>,
     at: Instant,
 }
 
 impl Watch {
     async fn next(&mut self) -> v1::Supply {
-        let (supply, knowledge) = match &self.told {
+        let (supply, directory) = match &self.told {
             None => self.look(),
             Some(told) => self.news(told).await,
         };
         let mut message = convert::supply(&supply);
         let told = self.told.as_ref();
-        let known = told.map(|told| &told.knowledge.bridges);
-        if known != Some(&knowledge.bridges) {
-            message.bridges = Some(convert::bridges(&knowledge.bridges));
+        let known = told.map(|told| &told.directory.bridges);
+        if known != Some(&directory.bridges) {
+            message.bridges = Some(convert::bridges(&directory.bridges));
         }
         self.told = Some(Told {
             supply,
-            knowledge,
+            directory,
             at: clock::now(),
         });
         message
     }
 
-    fn look(&self) -> (Supply, Arc<Knowledge>) {
+    fn look(&self) -> (Supply, Arc<Directory>) {
         (
             self.broker.supply_for(&self.borrower),
-            self.broker.knowledge(),
+            self.broker.directory(),
         )
     }
 
     /// What is to be told next: once it differs, or at the next heartbeat.
-    async fn news(&self, told: &Told) -> (Supply, Arc<Knowledge>) {
+    async fn news(&self, told: &Told) -> (Supply, Arc<Directory>) {
         let heartbeat = told.at + HEARTBEAT;
         let mut looked = told.at;
         loop {
@@ -92,10 +92,10 @@ impl Watch {
             let mut changed = pin!(self.broker.supply_changed());
             // What changes after the look is not missed.
             changed.as_mut().enable();
-            let (supply, knowledge) = self.look();
-            let is_new = supply != told.supply || !Arc::ptr_eq(&knowledge, &told.knowledge);
+            let (supply, directory) = self.look();
+            let is_new = supply != told.supply || !Arc::ptr_eq(&directory, &told.directory);
             if is_new || looked >= heartbeat {
-                return (supply, knowledge);
+                return (supply, directory);
             }
             tokio::select! {
                 () = changed => {}

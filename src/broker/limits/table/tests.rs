@@ -86,7 +86,7 @@ proptest! {
         burst in 1..5u32,
         requests in prop::collection::vec((some_of(8), 0..3 * PERIOD, 0..12u64), 1..300),
     ) {
-        let table = Table::new(8);
+        let table = BucketTable::new(8);
         let mut naive = Naive { burst: burst.into(), levels: HashMap::new() };
         let mut now = 0;
         for (hashes, pause, tokens) in requests {
@@ -108,7 +108,7 @@ proptest! {
         burst in 1..5u32,
         requests in prop::collection::vec((0..40u64, 0..PERIOD), 1..600),
     ) {
-        let table = Table::new(8);
+        let table = BucketTable::new(8);
         let mut naive = Naive { burst: burst.into(), levels: HashMap::new() };
         let mut admitted: HashMap<u64, (u32, u32)> = HashMap::new();
         let mut now = 0;
@@ -125,7 +125,7 @@ proptest! {
     fn who_is_over_the_limit_stays_so_however_many_others_come(
         others in prop::collection::vec(1..u64::MAX, 1..2_000),
     ) {
-        let table = Table::new(64);
+        let table = BucketTable::new(64);
         empty(&table, 0, 10);
         for other in others {
             prop_assert!(table.take(0, &[draw(other, 10)]));
@@ -135,14 +135,14 @@ proptest! {
 }
 
 /// Takes all there is; how many tokens that was.
-fn empty(table: &Table, hash: u64, burst: u32) -> usize {
+fn empty(table: &BucketTable, hash: u64, burst: u32) -> usize {
     let taken = iter::repeat_with(|| table.take(0, &[draw(hash, burst)]));
     taken.take_while(|taken| *taken).count()
 }
 
 #[test]
 fn a_full_table_takes_new_addresses_at_once() {
-    let table = Table::new(8);
+    let table = BucketTable::new(8);
     for hash in 0..1_000 {
         assert_eq!(empty(&table, hash, 3), 3, "{hash}");
     }
@@ -169,7 +169,7 @@ fn a_quota_is_so_many_a_minute_and_at_once() {
 
 #[test]
 fn it_is_as_large_as_it_was_made() {
-    let table = Table::new(1_001);
+    let table = BucketTable::new(1_001);
     for hash in 0..1_000_000_u64 {
         assert!(table.take(hash, &[draw(hash, 3)]));
     }

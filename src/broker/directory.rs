@@ -1,4 +1,4 @@
-//! What a broker knows of bridges, relays, intervals and countries.
+//! The directory: bridges, relays, intervals and countries.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,30 +8,30 @@ use crate::geoip::{CountryCode, GeoIp};
 use crate::wire::proxy::ProxyPoll;
 use crate::wire::relay_pattern::RelayPattern;
 
-use super::PollInterval;
+use super::poll_interval::PollInterval;
 
-/// What the broker knows that can be replaced while it runs.
+/// Everything that the broker looks up, and that can be replaced while it runs.
 #[derive(Clone, Debug)]
-pub struct Knowledge {
+pub struct Directory {
     /// The bridges that clients can ask for.
     pub bridges: BridgeList,
-    /// What every proxy has to accept.
+    /// The relays that every proxy has to accept.
     pub allowed_relay_pattern: RelayPattern,
-    /// What a proxy accepts that does not say.
+    /// The relays that a proxy accepts that does not say.
     pub default_relay_pattern: RelayPattern,
-    /// When proxies are told to poll again.
+    /// The intervals after which proxies poll again.
     pub poll_interval: PollInterval,
-    /// Where addresses are.
+    /// The countries of addresses.
     pub geoip: Arc<GeoIp>,
 }
 
-impl Knowledge {
-    /// Where an address is; unknown without one.
+impl Directory {
+    /// The country of an address; unknown without one.
     pub(super) fn country(&self, address: Option<IpAddr>) -> CountryCode {
         address.map_or(CountryCode::UNKNOWN, |address| self.geoip.lookup(address))
     }
 
-    /// Whether the proxy may serve.
+    /// Returns true if the proxy may serve.
     pub(super) fn accepts(&self, poll: &ProxyPoll) -> bool {
         poll.accepted_relay_pattern
             .as_ref()

@@ -1,4 +1,4 @@
-//! When proxies were told to be back.
+//! A calendar of proxies that are to be back.
 
 use std::collections::VecDeque;
 use std::ops::AddAssign;
@@ -10,14 +10,14 @@ const LONGEST: usize = 7200;
 
 /// The proxies that are due back in one second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Due {
+pub(super) struct DueProxies {
     /// How many they are.
     pub(super) proxies: f64,
     /// The sum of their cycles, in seconds: from their last poll to this.
     pub(super) cycles: f64,
 }
 
-impl AddAssign for Due {
+impl AddAssign for DueProxies {
     fn add_assign(&mut self, other: Self) {
         self.proxies += other.proxies;
         self.cycles += other.cycles;
@@ -26,24 +26,24 @@ impl AddAssign for Due {
 
 /// A calendar of the seconds to come.
 #[derive(Debug, Default)]
-pub(super) struct Returns(VecDeque<Due>);
+pub(super) struct DueCalendar(VecDeque<DueProxies>);
 
-impl Returns {
+impl DueCalendar {
     /// A proxy whose poll was parked for a time will be back after another.
     pub(super) fn expect(&mut self, parked: Duration, back_after: Duration) {
         let second = usize::try_from(back_after.as_secs()).unwrap_or(LONGEST);
         let second = second.min(LONGEST);
         if self.0.len() <= second {
-            self.0.resize(second + 1, Due::default());
+            self.0.resize(second + 1, DueProxies::default());
         }
-        self.0[second] += Due {
+        self.0[second] += DueProxies {
             proxies: 1.0,
             cycles: (parked + back_after).as_secs_f64(),
         };
     }
 
     /// A second has passed, in which these were due.
-    pub(super) fn pass_second(&mut self) -> Due {
+    pub(super) fn pass_second(&mut self) -> DueProxies {
         self.0.pop_front().unwrap_or_default()
     }
 }
@@ -54,21 +54,21 @@ mod tests {
 
     #[test]
     fn each_is_due_in_its_second() {
-        let mut returns = Returns::default();
+        let mut calendar = DueCalendar::default();
         let seconds = Duration::from_secs;
-        returns.expect(seconds(10), Duration::from_millis(2900));
-        returns.expect(seconds(0), seconds(2));
-        returns.expect(seconds(10), seconds(0));
-        let due: Vec<Due> = (0..4).map(|_| returns.pass_second()).collect();
+        calendar.expect(seconds(10), Duration::from_millis(2900));
+        calendar.expect(seconds(0), seconds(2));
+        calendar.expect(seconds(10), seconds(0));
+        let due: Vec<DueProxies> = (0..4).map(|_| calendar.pass_second()).collect();
         let expected = [(1.0, 10.0), (0.0, 0.0), (2.0, 14.9), (0.0, 0.0)];
-        let expected = expected.map(|(proxies, cycles)| Due { proxies, cycles });
+        let expected = expected.map(|(proxies, cycles)| DueProxies { proxies, cycles });
         assert_eq!(due, expected);
     }
 
     #[test]
     fn the_calendar_is_bounded() {
-        let mut returns = Returns::default();
-        returns.expect(Duration::ZERO, Duration::MAX / 2);
-        assert_eq!(returns.0.len(), LONGEST + 1);
+        let mut calendar = DueCalendar::default();
+        calendar.expect(Duration::ZERO, Duration::MAX / 2);
+        assert_eq!(calendar.0.len(), LONGEST + 1);
     }
 }

@@ -15,8 +15,8 @@ fn adaptive() -> PollInterval {
     }
 }
 
-fn steering(settings: PollInterval) -> Steering {
-    Steering::new(settings, PROXY_TIMEOUT)
+fn steering(settings: PollInterval) -> IntervalController {
+    IntervalController::new(settings, PROXY_TIMEOUT)
 }
 
 #[expect(
@@ -30,14 +30,14 @@ fn some_instant() -> Instant {
 /// A fleet of open proxies that do as they are told, and of whose polls so many
 /// a second get a client.
 struct Scene {
-    steering: Steering,
+    steering: IntervalController,
     now: Instant,
     /// How many proxies poll in each second to come.
     polls: VecDeque<u64>,
     /// How many polls were parked in each of the last seconds.
     parked: VecDeque<u64>,
     clients: u64,
-    chance: f64,
+    jitter: f64,
 }
 
 impl Scene {
@@ -51,7 +51,7 @@ impl Scene {
             polls: (0..30).map(|_| fleet / 30).collect(),
             parked: VecDeque::from([0; 10]),
             clients,
-            chance: 0.0,
+            jitter: 0.0,
         }
     }
 
@@ -88,8 +88,8 @@ impl Scene {
     fn reply(&mut self, polls: u64, parked: Duration) {
         for _ in 0..polls {
             // Steps of the golden ratio are spread evenly.
-            self.chance = (self.chance + 0.618_034).fract();
-            let told = self.steering.tell(NatClass::Open, parked, self.chance);
+            self.jitter = (self.jitter + 0.618_034).fract();
+            let told = self.steering.tell(NatClass::Open, parked, self.jitter);
             let told = told.as_secs();
             let second = usize::try_from(told).unwrap();
             if self.polls.len() <= second {
@@ -262,7 +262,7 @@ proptest! {
         idle_poll in prop::sample::select(&[1, 1000, 1_000_000_000][..]),
     ) {
         let settings = PollInterval { target_idle_share, min_parked_polls, ..adaptive() };
-        let mut steering = Steering::new(settings, Duration::from_millis(idle_poll));
+        let mut steering = IntervalController::new(settings, Duration::from_millis(idle_poll));
         let mut now = some_instant();
         for happening in happenings {
             match happening {
@@ -270,8 +270,8 @@ proptest! {
                 Happening::HandOff(pool) => steering.handed_off(pool),
                 Happening::Denied(client) => steering.denied(client),
                 Happening::Pass(millis) => now += Duration::from_millis(millis),
-                Happening::Tell(pool, millis, chance) => {
-                    let told = steering.tell(pool, Duration::from_millis(millis), chance);
+                Happening::Tell(pool, millis, jitter) => {
+                    let told = steering.tell(pool, Duration::from_millis(millis), jitter);
                     prop_assert!((9.0..=132.0).contains(&told.as_secs_f64()));
                 }
             }

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use crate::matching::pools_for;
 use crate::wire::nat::NatClass;
 
-use super::returns::Returns;
+use super::due_calendar::DueCalendar;
 use super::{Mode, PollInterval};
 
 /// Over how many seconds rates are averaged.
@@ -50,7 +50,7 @@ const CATCH_UP: u64 = 7200;
 
 /// When the proxies of each pool are told to poll again.
 #[derive(Debug)]
-pub struct Steering {
+pub struct IntervalController {
     settings: PollInterval,
     /// How long an idle poll is parked, in seconds.
     idle_poll: f64,
@@ -67,7 +67,7 @@ struct Pool {
     demand: Rate,
     due: Rate,
     due_cycles: Rate,
-    returns: Returns,
+    calendar: DueCalendar,
     /// For how many seconds it stays on the floor, after a shortage.
     held_for: u64,
     /// What is told, in seconds.
@@ -81,7 +81,7 @@ struct Rate {
     average: f64,
 }
 
-impl Steering {
+impl IntervalController {
     /// Begins with the intervals of the settings. An idle poll is parked for
     /// `proxy_timeout`.
     pub fn new(settings: PollInterval, proxy_timeout: Duration) -> Self {
@@ -157,11 +157,11 @@ impl Steering {
         }
     }
 
-    /// What a proxy is told whose poll was parked for a while. `chance` is from
+    /// What a proxy is told whose poll was parked for a while. `jitter` is from
     /// 0 to 1, for the jitter.
-    pub fn tell(&mut self, pool: NatClass, parked: Duration, chance: f64) -> Duration {
-        let told = self.settings.jittered(self.interval(pool), chance);
-        self.pools[pool as usize].returns.expect(parked, told);
+    pub fn tell(&mut self, pool: NatClass, parked: Duration, jitter: f64) -> Duration {
+        let told = self.settings.jittered(self.interval(pool), jitter);
+        self.pools[pool as usize].calendar.expect(parked, told);
         told
     }
 
@@ -205,7 +205,7 @@ impl Steering {
 
 impl Pool {
     fn pass_second(&mut self) {
-        let due = self.returns.pass_second();
+        let due = self.calendar.pass_second();
         self.due.this_second = due.proxies;
         self.due_cycles.this_second = due.cycles;
         self.polls.pass_second();

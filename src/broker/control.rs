@@ -1,0 +1,212 @@
+//! The control of a broker: its drain, what a reload replaces, and views of it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::matching::{self, Matcher};
+use crate::metrics::exposition::Format;
+use crate::metrics::labels::PeerName;
+use crate::metrics::{GaugeSnapshot, MetricFamily, ProcessFigures};
+use crate::wire::nat::NatClass;
+
+use super::directory::Directory;
+use super::limits::{self, Limits};
+use super::loan::{Lending, Terms};
+use super::overflow::PeerStatus;
+use super::waiters::{BrokerState, ParkedPollDetails};
+use super::{Broker, clock};
+
+/// A broker as its operator has it: what requests have no business with.
+#[derive(Clone, Copy, Debug)]
+pub struct BrokerControl<'a> {
+    broker: &'a Broker,
+}
+
+impl Broker {
+    /// Its control.
+    pub fn control(&self) -> BrokerControl<'_> {
+        BrokerControl { broker: self }
+    }
+}
+
+impl BrokerControl<'_> {
+    /// From now on proxies that hear from a lame duck, or from one that drains,
+    /// are told to come back soon: another broker is about to stand here.
+    /// Otherwise they come back when they usually do.
+    pub fn expect_successor(&self) {
+        self.broker.lock().has_successor = true;
+    }
+
+    /// Returns true if another broker is about to stand here.
+    pub fn expects_successor(&self) -> bool {
+        self.broker.lock().has_successor
+    }
+
+    /// From now on no poll is parked. Clients are served from the polls that are
+    /// parked already, or that come.
+    pub fn start_lame_duck(&self) {
+        self.change_stage(|matcher, _| matcher.start_lame_duck());
+    }
+
+    /// Matches again after a lame duck or a drain.
+    pub fn resume(&self) {
+        self.change_stage(|matcher, _| matcher.resume());
+    }
+
+    /// Lets go whatever waits for a match and matches nobody new.
+    pub fn start_draining(&self) {
+        self.change_stage(Matcher::start_draining);
+    }
+
+    /// The same; returns when the last client that is matched already has its
+    /// reply.
+    pub async fn drain(self) {
+        self.start_draining();
+        loop {
+            let stepped = self.broker.stepped.notified();
+            if self.snapshot().matched_clients == 0 {
+                return;
+            }
+            stepped.await;
+        }
+    }
+
+    fn change_stage(&self, change: impl FnOnce(&mut Matcher, Instant)) {
+        self.broker.step(|state, now| {
+            change(&mut state.matcher, now);
+            // Under the lock, so that the last change is told last.
+            self.broker.stage.send_replace(state.matcher.stage());
+        });
+    }
+
+    /// Replaces the directory.
+    pub fn set_directory(&self, directory: Directory) {
+        self.put_in_force(&mut self.broker.lock(), directory);
+        self.tell_countries();
+    }
+
+    /// Changes a part of the directory.
+    pub fn update_directory(&self, change: impl FnOnce(&mut Directory)) {
+        // Under the lock, so that no change is lost to another.
+        let mut state = self.broker.lock();
+        let mut directory = Directory::clone(&self.broker.directory.load());
+        change(&mut directory);
+        self.put_in_force(&mut state, directory);
+        drop(state);
+        self.tell_countries();
+    }
+
+    fn put_in_force(&self, state: &mut BrokerState, directory: Directory) {
+        state
+            .intervals
+            .set_settings(directory.poll_interval.clone());
+        self.broker.directory.store(Arc::new(directory));
+        self.broker.stepped.notify_waiters();
+    }
+
+    /// Not under the lock: whoever waits to be counted is, and they may be many.
+    fn tell_countries(&self) {
+        let geoip = Arc::clone(&self.broker.directory.load().geoip);
+        self.broker.metrics.know_countries(geoip);
+    }
+
+    /// Replaces the settings of the matching engine; who waits already keeps its
+    /// deadlines.
+    pub fn set_matching(&self, settings: matching::Settings) {
+        self.broker.step(|state, _| {
+            state.intervals.set_proxy_timeout(settings.proxy_timeout);
+            state.matcher.set_settings(settings);
+        });
+    }
+
+    /// The settings of the matching engine.
+    pub fn matching(&self) -> matching::Settings {
+        self.broker.lock().matcher.settings().clone()
+    }
+
+    /// Puts other terms in force. What a borrower has it keeps.
+    pub fn set_lending(&self, lending: Lending) {
+        for borrower in lending.terms.keys() {
+            self.broker.metrics.peer_configured(borrower);
+        }
+        self.broker.lenders().set(lending);
+        self.broker.stepped.notify_waiters();
+    }
+
+    /// The terms of each borrower, and how many of its offers wait for an answer.
+    pub fn borrowers(&self) -> BTreeMap<PeerName, (Terms, usize)> {
+        let lenders = self.broker.lenders();
+        let accounts = lenders.accounts.iter();
+        accounts
+            .map(|(name, account)| (name.clone(), (account.terms, account.in_flight)))
+            .collect()
+    }
+
+    /// The limits in force, if there are any.
+    pub fn limits(&self) -> Option<limits::Settings> {
+        self.broker.limits.as_ref().map(Limits::settings)
+    }
+
+    /// Replaces the limits, if there are any.
+    pub fn set_limits(&self, settings: &limits::Settings) {
+        if let Some(limits) = &self.broker.limits {
+            limits.set(settings);
+        }
+    }
+
+    /// The numbers of who waits.
+    pub fn snapshot(&self) -> matching::Snapshot {
+        self.broker.lock().matcher.snapshot()
+    }
+
+    /// Every parked poll, in no particular order.
+    pub fn parked_polls(&self) -> Vec<ParkedPollDetails> {
+        self.broker.lock().parked_polls()
+    }
+
+    /// The state of each broker that may be asked when there is no proxy here.
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        let overflow = self.broker.overflow.as_ref();
+        overflow.map_or_else(Vec::new, |overflow| overflow.peers())
+    }
+
+    /// The gauges of who waits.
+    pub fn waiting(&self) -> GaugeSnapshot {
+        let lenders = self.peers().into_iter().filter(|peer| peer.borrows);
+        let peers = lenders.map(|peer| peer.figures).collect();
+        let mut state = self.broker.lock();
+        state.intervals.advance(clock::now());
+        let snapshot = state.matcher.snapshot();
+        let intervals = NatClass::ALL.into_iter();
+        let intervals = intervals.map(|pool| (pool, state.intervals.interval(pool)));
+        GaugeSnapshot {
+            peers,
+            poll_intervals: intervals.collect(),
+            parked: snapshot.parked,
+            matched: snapshot.matched_clients,
+            queued: state.matcher.queued_by_class(),
+        }
+    }
+
+    /// Every metric as text.
+    pub fn expose_metrics(&self, process: Option<ProcessFigures>, format: Format) -> String {
+        self.broker.metrics.expose(&self.waiting(), process, format)
+    }
+
+    /// The metrics that the reference broker has, as text: what anybody may read.
+    pub fn expose_published_metrics(&self, format: Format) -> String {
+        self.broker
+            .metrics
+            .expose_published(&self.waiting(), format)
+    }
+
+    /// Every metric that tells no country, as data.
+    pub fn export_metrics(
+        &self,
+        process: Option<ProcessFigures>,
+    ) -> Result<Vec<MetricFamily>, fmt::Error> {
+        self.broker.metrics.export(&self.waiting(), process)
+    }
+}

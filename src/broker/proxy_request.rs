@@ -1,0 +1,103 @@
+//! The requests of proxies: polls, from their arrival to their reply, and answers.
+
+use crate::matching::{AnswerOutcome, NoMatch, PollReply, SidInUse};
+use crate::metrics::labels::{Refusal, Request};
+use crate::wire::answer::{AnswerStatus, ProxyAnswer};
+use crate::wire::nat::NatClass;
+use crate::wire::proxy::{PollResponse, PollStatus, ProxyPoll};
+
+use super::caller::{Caller, OverLimit};
+use super::waiters::PollEnd;
+use super::{Broker, Guard};
+
+impl Broker {
+    /// A proxy polls. Its relay pattern is taken out once it is accepted: it may
+    /// be as long as a body, and the poll parked for long.
+    pub async fn proxy_poll(
+        &self,
+        caller: Caller,
+        poll: &mut ProxyPoll,
+    ) -> Result<PollResponse, SidInUse> {
+        let record = self.metrics.begin_proxy_poll(poll);
+        let directory = self.directory.load_full();
+        if !self.admits(Request::ProxyPoll, caller.origin, || None) {
+            record.refuse(Refusal::TooSoon);
+            return Ok(self.polled_too_soon());
+        }
+        if !directory.accepts(poll) {
+            record.refuse(Refusal::Pattern);
+            return Ok(PollResponse {
+                status: PollStatus::IncorrectRelayPattern,
+                next_poll: self.lock().jittered(directory.poll_interval.refused),
+            });
+        }
+        let country = directory.country(caller.address);
+        if let Some(address) = caller.address {
+            self.metrics.proxy_seen(address, poll);
+        }
+        poll.accepted_relay_pattern = None;
+        let added = self.step(|state, now| state.add_poll(now, caller.arrived, poll, country));
+        let (waiter, mut receiver) = match added {
+            Ok(added) => added,
+            Err(in_use) => {
+                record.refuse(Refusal::SidInUse);
+                return Err(in_use);
+            }
+        };
+        let end = Guard::new(self, waiter).reply(&mut receiver).await;
+        let end = end.unwrap_or_else(|| PollEnd {
+            reply: PollReply::NoMatch(NoMatch::Evicted),
+            next_poll: directory.poll_interval.fixed(NatClass::of(poll.nat)),
+        });
+        match &end.reply {
+            PollReply::Offer(_) => record.matched(),
+            PollReply::NoMatch(NoMatch::Overloaded) => record.refuse(Refusal::Overloaded),
+            PollReply::NoMatch(NoMatch::Idle | NoMatch::NotParked | NoMatch::Evicted) => {
+                record.idle();
+            }
+        }
+        Ok(poll_response(end))
+    }
+
+    /// The response to a proxy that is where more come from than may.
+    pub fn polled_too_soon(&self) -> PollResponse {
+        let interval = self.directory.load().poll_interval.overloaded;
+        PollResponse {
+            status: PollStatus::PolledTooSoon,
+            next_poll: self.lock().jittered(interval),
+        }
+    }
+
+    /// A proxy answers.
+    pub fn proxy_answer(
+        &self,
+        caller: Caller,
+        answer: ProxyAnswer,
+    ) -> Result<AnswerStatus, OverLimit> {
+        if !self.admits(Request::ProxyAnswer, caller.origin, || None) {
+            self.metrics.bad_proxy_answer(Refusal::Limit);
+            return Err(OverLimit);
+        }
+        let outcome =
+            self.step(|state, now| state.matcher.handle_answer(now, &answer.sid, answer.answer));
+        Ok(match outcome {
+            AnswerOutcome::Delivered => AnswerStatus::Success,
+            _ => AnswerStatus::ClientGone,
+        })
+    }
+}
+
+fn poll_response(end: PollEnd) -> PollResponse {
+    let status = match end.reply {
+        PollReply::NoMatch(_) => PollStatus::NoMatch,
+        PollReply::Offer(hand_off) => PollStatus::ClientMatch {
+            offer: hand_off.offer.offer,
+            nat: hand_off.offer.nat,
+            relay_url: hand_off.offer.relay_url,
+        },
+    };
+    PollResponse {
+        status,
+        next_poll: end.next_poll,
+    }
+}

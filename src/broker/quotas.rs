@@ -1,0 +1,79 @@
+//! The limits, as the broker applies them to requests.
+
+use std::net::IpAddr;
+
+use crate::metrics::labels::{Refusal, Request};
+
+use super::Broker;
+use super::caller::RequestOrigin;
+use super::limits::{Limits, MALFORMED};
+
+impl Broker {
+    /// The same, with limits for each address.
+    #[must_use]
+    pub fn limited(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
+    /// Forgets each hour what addresses have asked for. Never returns.
+    pub(super) async fn keep_hours(&self) {
+        match &self.limits {
+            Some(limits) => limits.keep_hours().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Returns true if somebody at this address passes on the requests of many.
+    pub fn is_intermediary(&self, address: IpAddr) -> bool {
+        let limits = self.limits.as_ref();
+        limits.is_some_and(|limits| limits.is_intermediary(address))
+    }
+
+    /// Returns true if a request of this origin has no chance, whatever it says:
+    /// then it need not be read.
+    pub fn is_over_limit(&self, request: Request, origin: RequestOrigin) -> bool {
+        let limits = self.limits.as_ref();
+        limits.is_some_and(|limits| !limits.has_room(request, origin))
+    }
+
+    /// Has a request that is refused paid for, if its sender is to blame. Who sent it
+    /// through an intermediary is not known, and the others there are not to pay for
+    /// what it is like.
+    pub fn charge_refused(&self, request: Request, origin: RequestOrigin, reason: Refusal) {
+        let tokens = match (reason, origin) {
+            (Refusal::CutOff, _)
+            | (
+                Refusal::BadRequest,
+                RequestOrigin::Intermediary(_) | RequestOrigin::Unconfirmed { claimed: None, .. },
+            ) => 1,
+            (Refusal::BadRequest, _) => MALFORMED,
+            _ => return,
+        };
+        self.charge(request, origin, None, tokens);
+    }
+
+    /// Returns true if a request may be served; see [`Limits::admits`].
+    pub(super) fn admits(
+        &self,
+        request: Request,
+        origin: RequestOrigin,
+        claimed: impl FnOnce() -> Option<IpAddr>,
+    ) -> bool {
+        let limits = self.limits.as_ref();
+        limits.is_none_or(|limits| limits.admits(request, origin, claimed))
+    }
+
+    /// Takes tokens for what follows a request; see [`Limits::charge`].
+    pub(super) fn charge(
+        &self,
+        request: Request,
+        origin: RequestOrigin,
+        claimed: Option<IpAddr>,
+        tokens: u64,
+    ) {
+        if let Some(limits) = &self.limits {
+            limits.charge(request, origin, claimed, tokens);
+        }
+    }
+}
