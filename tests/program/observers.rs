@@ -86,19 +86,22 @@ async fn files_of_counts() {
         "metrics.state_directory: /nowhere/at/all cannot be used",
     )
     .await;
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let file = file.to_str().unwrap();
     let told_once = expect_warning(
         &["-disable-geoip"],
         &[
-            ("SNOWFLAKE_BROKER_METRICS__STATE_DIRECTORY", text),
+            ("SNOWFLAKE_BROKER_METRICS__STATE_DIRECTORY", file),
             ("SNOWFLAKE_BROKER_METRICS__SAVE_INTERVAL", "10ms"),
         ],
-        &format!("metrics.state_directory: {text} cannot be used"),
+        &format!("metrics.state_directory: {file} cannot be used"),
     )
     .await;
     // Many saves have failed by then.
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     let log = told_once.log();
-    assert_eq!(log.matches(text).count(), 1, "{log}");
+    assert_eq!(log.matches(file).count(), 1, "{log}");
     assert_eq!(log.matches("metrics.state_directory").count(), 1, "{log}");
 }
 
