@@ -194,7 +194,7 @@ fn imports_go_up_the_layers_only() {
                 wrong.push(format!("{} imports {other}", source.path.display()));
             }
         }
-        if source.code().contains("super::super") {
+        if source.code().contains("super::super::") {
             wrong.push(format!(
                 "{} hides an import behind super::super",
                 source.path.display()
