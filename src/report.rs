@@ -100,7 +100,7 @@ impl fmt::Display for SettingIssue {
 }
 
 /// A value that can have bounds, shown as people write it.
-pub trait Bounded: PartialOrd {
+pub trait Bounded: Copy + PartialOrd {
     /// The value with its unit, such as `24 h`.
     fn shown(&self) -> String;
 }

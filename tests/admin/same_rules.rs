@@ -36,9 +36,9 @@ enum Request {
     LogFilter(SetLogFilterRequest),
 }
 
-fn mask(field: &str) -> Option<FieldMask> {
+fn mask(field: &str) -> FieldMask {
     let paths = vec![field.to_owned()];
-    Some(FieldMask { paths })
+    FieldMask { paths }
 }
 
 fn interval(field: &str, seconds: i64, nanos: i32) -> Change {
@@ -57,7 +57,7 @@ fn interval(field: &str, seconds: i64, nanos: i32) -> Change {
         toml: format!("\"{seconds}s {nanos}ns\""),
         request: Request::Intervals(SetPollIntervalsRequest {
             poll_intervals: Some(intervals),
-            update_mask: mask(field),
+            update_mask: Some(mask(field)),
             validate_only: false,
         }),
     }
@@ -75,7 +75,7 @@ fn relay_pattern(field: &str, pattern: &str) -> Change {
         toml: text(pattern),
         request: Request::Relays(SetRelayPolicyRequest {
             relay_policy: Some(policy),
-            update_mask: mask(field),
+            update_mask: Some(mask(field)),
             validate_only: false,
         }),
     }
@@ -113,7 +113,7 @@ fn limits_change(field: &str, toml: String, limits: Limits) -> Change {
         toml,
         request: Request::Limits(SetLimitsRequest {
             limits: Some(limits),
-            update_mask: mask(field),
+            update_mask: Some(mask(field)),
             validate_only: false,
         }),
     }
@@ -141,7 +141,7 @@ fn changes() -> impl Strategy<Value = Change> {
     let day = 24 * 60 * 60;
     let seconds = prop_oneof![
         select(vec![-1, 0, 1, 2, day - 1, day, day + 1, 1_000_000]),
-        0..2 * i64::from(day)
+        0..2 * day
     ];
     let nanos = select(vec![0, 1, 1_000_000, 999_999_999]);
     let intervals = select(vec!["open", "moderate", "strict", "refused", "overloaded"]);

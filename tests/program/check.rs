@@ -125,7 +125,7 @@ impl Setup {
         write("empty", "");
         write("rubbish", "rubbish \u{7}\n");
         write("private", "nobody reads it\n");
-        let nobody = Permissions::from_mode(0);
+        let nobody = Permissions::from_mode(0o0);
         fs::set_permissions(folder.path().join("private"), nobody).unwrap();
         fs::create_dir(folder.path().join("folder")).unwrap();
         write(
