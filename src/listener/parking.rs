@@ -103,3 +103,81 @@ pub(super) fn replay_request<B>(request: &Request<B>) -> Option<&'static [u8]> {
     };
     Some(replay.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use http::Response;
+    use http_body_util::{BodyExt as _, Full};
+    use hyper::body::{Bytes, Incoming};
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex, join, split};
+    use tokio::sync::oneshot;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"POST /proxy HTTP/1.1\r\ncontent-length: 2\r\n\r\nhi";
+    /// Sent while the first request is parked.
+    const NEXT: &[u8] = b"POST /next HTTP/1.1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+    /// If this fails after an upgrade of hyper, parking does not work with it: hyper has
+    /// to give up a connection whose request is read, with what it has read beyond, and
+    /// to answer another request on it as if it were that one.
+    #[tokio::test(start_paused = true)]
+    async fn hyper_gives_a_connection_up_and_goes_on_with_it() {
+        let (mut client, server) = duplex(4096);
+        client.write_all(REQUEST).await.unwrap();
+        let (answer, answered) = oneshot::channel::<&str>();
+        let (answered, calls) = (Mutex::new(Some(answered)), AtomicUsize::new(0));
+        let parked = ParkedResponse::new();
+        let service = service_fn(|request: Request<Incoming>| {
+            // The second is the replay, and asks for the same response.
+            if calls.fetch_add(1, Ordering::Relaxed) != 1 {
+                let answered = answered.lock().unwrap().take();
+                parked.begin(replay_request(&request), async move {
+                    let body = request.collect().await.unwrap().to_bytes();
+                    let answer = match answered {
+                        Some(answered) => answered.await.unwrap(),
+                        None => "next",
+                    };
+                    let text = format!("{answer} to {}", String::from_utf8_lossy(&body));
+                    Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(text))))
+                });
+            }
+            parked.response()
+        });
+        let builder = http1::Builder::new();
+        let connection = builder.serve_connection(TokioIo::new(server), &service);
+        let mut connection = Box::pin(connection);
+        let waiting = timeout(Duration::from_secs(1), connection.as_mut()).await;
+        assert!(
+            waiting.is_err(),
+            "it is answered before there is a response"
+        );
+        let parts = Pin::into_inner(connection).into_parts();
+        assert!(parts.read_buf.is_empty(), "{:?}", parts.read_buf);
+
+        client.write_all(NEXT).await.unwrap();
+        answer.send("answer").unwrap();
+        let (reader, writer) = split(parts.io.into_inner());
+        let replayed = join(parked.replay().unwrap().chain(reader), writer);
+        let again = builder.serve_connection(TokioIo::new(replayed), &service);
+        timeout(Duration::from_secs(1), again)
+            .await
+            .unwrap()
+            .unwrap();
+        let mut replies = String::new();
+        client.read_to_string(&mut replies).await.unwrap();
+        let replies: Vec<&str> = replies.split("HTTP/1.1 200 OK\r\n").collect();
+        assert_eq!(replies.len(), 3, "{replies:?}");
+        assert!(replies[1].ends_with("\r\n\r\nanswer to hi"), "{replies:?}");
+        assert!(replies[2].ends_with("\r\n\r\nnext to "), "{replies:?}");
+        assert_eq!(calls.into_inner(), 3);
+    }
+}
