@@ -46,7 +46,7 @@ impl Supervisor {
         name: &'static str,
         task: F,
     ) -> impl Future<Output = F::Output> + use<F> {
-        let ended = Ended {
+        let ended = EndedTask {
             name,
             supervisor: self.clone(),
         };
@@ -74,12 +74,12 @@ impl Supervisor {
 }
 
 /// Tells that a task has ended.
-struct Ended {
+struct EndedTask {
     name: &'static str,
     supervisor: Supervisor,
 }
 
-impl Drop for Ended {
+impl Drop for EndedTask {
     fn drop(&mut self) {
         if !self.supervisor.stop.is_cancelled() {
             let first = |ended: &mut Option<_>| {
