@@ -6,37 +6,33 @@
 //! other side has proved to be known. Who has none of a peer's is refused in each
 //! call, so that a name that is taken out of the configuration is refused at once.
 
+mod auth;
 mod convert;
 mod refusals;
 mod watch;
 
-use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use http::request::Parts;
-use rustls::ServerConfig;
 use tokio_stream::Stream;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
-use tracing::Level;
 
-use super::endpoint::{EndpointLimits, TlsEndpoint};
-use super::identify::{CallerAuth, Guarded};
+use super::endpoint::EndpointLimits;
+use super::identify::Guarded;
 use crate::broker::loan::NotLent;
 use crate::broker::{Broker, clock};
-use crate::listener::{Closing, KeepAlive, PeerIdentity, Serve, Server};
-use crate::metrics::Metrics;
-use crate::metrics::labels::{GrpcListener, LoanRefusal, PeerName};
+use crate::listener::{Closing, KeepAlive, Serve, Server};
+use crate::metrics::labels::{LoanRefusal, PeerName};
 use crate::proto::federation::v1;
 use crate::proto::federation::v1::federation_server::{Federation, FederationServer};
-use crate::telemetry::{Kind, LogLimits, scrub};
 
 use refusals::LogRefusals;
+
+pub use auth::PeerAuth;
 
 /// The largest request that is read, in bytes: an offer, and what is around it.
 const REQUEST_MAX: usize = 101 * 1024;
@@ -52,80 +48,6 @@ const LIMITS: EndpointLimits = EndpointLimits {
 };
 /// The time that a call may take, with its message: longer than clients wait.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
-/// The interval at which a refusal of one kind of a peer is logged.
-const LOG_PERIOD: Duration = Duration::from_mins(1);
-const REFUSED: Kind = Kind::new(Level::WARN, "federation: refused calls");
-
-/// The peers that may call, and their endpoint; both are replaced by a reload.
-#[derive(Debug)]
-pub struct PeerAuth {
-    peers: Arc<ArcSwap<BTreeSet<PeerName>>>,
-    endpoint: Arc<TlsEndpoint>,
-    refusals: LogLimits,
-}
-
-impl PeerAuth {
-    /// Lets in peers of these names, over TLS if there is a configuration of it.
-    pub fn new(
-        peers: BTreeSet<PeerName>,
-        tls: Option<ServerConfig>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self {
-            peers: Arc::new(ArcSwap::from_pointee(peers)),
-            endpoint: TlsEndpoint::new(GrpcListener::Federation, tls, metrics),
-            refusals: LogLimits::new(REFUSED, 1, LOG_PERIOD),
-        }
-    }
-
-    /// Lets in others from now on. Who is connected stays so, and is judged by
-    /// its name with the next call.
-    pub fn set(&self, peers: BTreeSet<PeerName>, tls: Option<ServerConfig>) {
-        self.peers.store(Arc::new(peers));
-        self.endpoint.set_tls(tls);
-    }
-
-    fn log_stranger(&self, names: &[String]) {
-        if let Some(suppressed) = self.refusals.admit("", clock::now()) {
-            let names = names.join(", ");
-            let names = scrub(&names);
-            tracing::warn!(%names, suppressed, "federation: refused a broker that is no peer");
-        }
-    }
-
-    /// `kind` is one of a few.
-    fn log_refusal(&self, peer: &PeerName, kind: &str, problem: &str) {
-        let name = format!("{peer} {kind}");
-        if let Some(suppressed) = self.refusals.admit(&name, clock::now()) {
-            tracing::warn!(%peer, problem, suppressed, "federation: refused a call of a peer");
-        }
-    }
-}
-
-impl CallerAuth for PeerAuth {
-    fn identify(&self, request: &mut Parts, peer: &PeerIdentity) -> Result<(), Status> {
-        let names = peer.certificate_names();
-        let Some(peer) = find(&self.peers.load(), names) else {
-            self.log_stranger(names);
-            return Err(Status::permission_denied(
-                "none of the names of your certificate is a peer here",
-            ));
-        };
-        request.extensions.insert(peer);
-        Ok(())
-    }
-
-    fn endpoint(&self) -> &TlsEndpoint {
-        &self.endpoint
-    }
-}
-
-/// The peer that has one of these names.
-fn find(peers: &BTreeSet<PeerName>, names: &[String]) -> Option<PeerName> {
-    let has_name = |peer: &&PeerName| names.iter().any(|name| name == peer.as_str());
-    peers.iter().find(has_name).cloned()
-}
-
 /// The server for borrowers, until `closing` ends it.
 pub fn lender(
     auth: &Arc<PeerAuth>,
@@ -143,9 +65,7 @@ pub fn lender(
     let routes = Routes::new(service).add_service(health);
     let logged = LogRefusals::new(routes.into_axum_router(), Arc::clone(auth));
     let service = Guarded::new(logged, Arc::clone(auth), CALL_TIMEOUT);
-    let peers = Arc::clone(&auth.peers);
-    let knows = move |names: &[String]| find(&peers.load(), names).is_some();
-    auth.endpoint.server(service, LIMITS, knows, closing)
+    auth.server(service, LIMITS, closing)
 }
 
 /// Answers the calls of borrowers.

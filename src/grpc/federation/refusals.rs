@@ -9,7 +9,7 @@ use http::{Request, Response};
 use tonic::{Code, Status};
 use tower::Service;
 
-use super::PeerAuth;
+use super::auth::PeerAuth;
 use crate::metrics::labels::PeerName;
 use crate::proto::code_in_words;
 
