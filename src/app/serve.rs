@@ -227,27 +227,19 @@ impl Started {
     /// Reloads as often as it is told to, until it is told to stop. An error if a task
     /// has ended without which there is no broker.
     async fn until_told_to_stop(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
-        loop {
-            let reloaded = async {
-                let action = signals.next().await;
-                if action == SignalAction::Reload {
-                    // A file that does not come, from a network that is down, must not
-                    // keep us from stopping.
-                    tokio::select! {
-                        _logged = self.reloads.reload() => {}
-                        () = signals.stop() => return SignalAction::Stop,
-                    }
-                }
-                action
-            };
-            tokio::select! {
-                action = reloaded => if action == SignalAction::Stop {
-                    return Ok(());
-                },
-                name = self.supervisor.failed() => {
-                    bail!("{name} has ended: there is no broker without it");
+        let told = async {
+            while signals.next().await == SignalAction::Reload {
+                // A file that does not come, from a network that is down, must not
+                // keep us from stopping.
+                tokio::select! {
+                    _logged = self.reloads.reload() => {}
+                    () = signals.stop() => return,
                 }
             }
+        };
+        tokio::select! {
+            () = told => Ok(()),
+            name = self.supervisor.failed() => bail!("{name} has ended: there is no broker without it"),
         }
     }
 
