@@ -112,7 +112,7 @@ fn records(criterion: &mut Criterion) {
             let record = metrics.begin_proxy_poll(&poll);
             metrics.proxy_seen(address(number), &poll);
             record.idle();
-            metrics.replied(Endpoint::Proxy, StatusCode::Ok);
+            metrics.replies(Endpoint::Proxy, StatusCode::Ok).inc();
         });
     });
     group.bench_function("a client", |bencher| {
@@ -120,7 +120,7 @@ fn records(criterion: &mut Criterion) {
             let address = Some(address(numbers.next().unwrap_or_default()));
             let record = metrics.begin_client_poll(Rendezvous::Http, address, NatType::Strict);
             record.matched(1, Duration::from_secs(1), Duration::from_secs(2));
-            metrics.replied(Endpoint::Client, StatusCode::Ok);
+            metrics.replies(Endpoint::Client, StatusCode::Ok).inc();
         });
     });
     group.finish();

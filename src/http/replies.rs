@@ -15,6 +15,7 @@ use http::header::{
 };
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use pin_project_lite::pin_project;
+use prometheus_client::metrics::counter::Counter;
 use tower::{Layer, Service};
 
 use crate::metrics::labels::{self, Endpoint};
@@ -23,25 +24,29 @@ use super::front::HttpFront;
 use super::status::Audience;
 use super::{body, error};
 
-/// Makes a handler an endpoint.
+/// Makes a handler an endpoint of one of the routers.
 #[derive(Clone)]
-pub(super) struct ReplyLayer(ReplyRules);
+pub(super) struct ReplyLayer(Arc<ReplyRules>);
 
-/// An endpoint of one of the routers.
-#[derive(Clone)]
 struct ReplyRules {
     front: Arc<HttpFront>,
     endpoint: Endpoint,
     audience: Audience,
+    /// The counter of replies with 200, as nearly all are.
+    replies_ok: Counter,
 }
 
 impl ReplyLayer {
     pub(super) fn new(front: &Arc<HttpFront>, endpoint: Endpoint, audience: Audience) -> Self {
-        Self(ReplyRules {
+        Self(Arc::new(ReplyRules {
             front: Arc::clone(front),
             endpoint,
             audience,
-        })
+            replies_ok: front
+                .broker
+                .metrics()
+                .replies(endpoint, labels::StatusCode::Ok),
+        }))
     }
 }
 
@@ -51,7 +56,7 @@ impl<H> Layer<H> for ReplyLayer {
     fn layer(&self, handler: H) -> Replies<H> {
         Replies {
             handler,
-            rules: self.0.clone(),
+            rules: Arc::clone(&self.0),
         }
     }
 }
@@ -60,7 +65,7 @@ impl<H> Layer<H> for ReplyLayer {
 #[derive(Clone)]
 pub(super) struct Replies<H> {
     handler: H,
-    rules: ReplyRules,
+    rules: Arc<ReplyRules>,
 }
 
 impl<H> Service<Request<Body>> for Replies<H>
@@ -83,7 +88,7 @@ where
         };
         Reply {
             response,
-            rules: self.rules.clone(),
+            rules: Arc::clone(&self.rules),
             is_head,
         }
     }
@@ -94,7 +99,7 @@ pin_project! {
     pub(super) struct Reply<F> {
         #[pin]
         response: Either<Ready<Result<Response, Infallible>>, F>,
-        rules: ReplyRules,
+        rules: Arc<ReplyRules>,
         is_head: bool,
     }
 }
@@ -137,8 +142,15 @@ impl ReplyRules {
         if is_head {
             response = without_body(response);
         }
-        let metrics = self.front.broker.metrics();
-        metrics.replied(self.endpoint, code(response.status()));
+        match code(response.status()) {
+            labels::StatusCode::Ok => self.replies_ok.inc(),
+            code => self
+                .front
+                .broker
+                .metrics()
+                .replies(self.endpoint, code)
+                .inc(),
+        };
         response
     }
 }
@@ -150,37 +162,22 @@ fn is_of_the_server(target: &Uri) -> bool {
 
 /// Returns true if proxies in browsers ask there, or clients.
 fn is_for_peers(endpoint: Endpoint) -> bool {
-    match endpoint {
-        Endpoint::Client
-        | Endpoint::Proxy
-        | Endpoint::Answer
-        | Endpoint::Amp
-        | Endpoint::Debug
-        | Endpoint::Metrics => true,
-        Endpoint::Prometheus
-        | Endpoint::Livez
-        | Endpoint::Readyz
-        | Endpoint::Robots
-        | Endpoint::Other => false,
-    }
+    use Endpoint::{Amp, Answer, Client, Debug, Metrics, Proxy};
+    matches!(endpoint, Client | Proxy | Answer | Amp | Debug | Metrics)
 }
 
 /// The time for which others may store what an endpoint says, errors included:
 /// without a word a cache may keep a 404. Figures are of one moment, and whoever has
 /// the metrics log asks whether it is still that.
 fn cache_rule(endpoint: Endpoint) -> Option<HeaderValue> {
-    match endpoint {
-        Endpoint::Debug | Endpoint::Prometheus | Endpoint::Livez | Endpoint::Readyz => {
-            Some(HeaderValue::from_static("no-store"))
-        }
-        Endpoint::Metrics => Some(HeaderValue::from_static("no-cache")),
-        Endpoint::Client
-        | Endpoint::Proxy
-        | Endpoint::Answer
-        | Endpoint::Amp
-        | Endpoint::Robots
-        | Endpoint::Other => None,
-    }
+    use Endpoint::{Amp, Answer, Client, Debug, Livez, Metrics, Other};
+    use Endpoint::{Prometheus, Proxy, Readyz, Robots};
+    let rule = match endpoint {
+        Debug | Prometheus | Livez | Readyz => "no-store",
+        Metrics => "no-cache",
+        Client | Proxy | Answer | Amp | Robots | Other => return None,
+    };
+    Some(HeaderValue::from_static(rule))
 }
 
 /// Proxies in browsers come from every origin, and read errors too.

@@ -1,7 +1,7 @@
 //! The routes: the endpoints for everybody, and those for operators.
 
 use std::convert::Infallible;
-use std::future::{Future, ready};
+use std::future::{Future, Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::Request;
 use ipnet::IpNet;
-use tower::{BoxError, Layer as _, Service, service_fn};
+use tower::{BoxError, Layer as _, Service, ServiceExt as _, service_fn};
 
 use crate::broker::Broker;
 use crate::metrics::labels::Endpoint;
@@ -28,7 +28,7 @@ use super::{amp, client, error, paths, proxy, status};
 pub fn router(broker: Arc<Broker>, settings: Settings, sources: Sources) -> Endpoints {
     let front = Arc::new(HttpFront::new(broker, settings, sources));
     Endpoints {
-        router: public_routes(&front),
+        router: normalizing(public_routes(&front)),
         front,
     }
 }
@@ -45,7 +45,7 @@ impl Endpoints {
     #[must_use]
     pub fn for_operators(&self) -> Self {
         Self {
-            router: operator_routes(&self.front),
+            router: normalizing(operator_routes(&self.front)),
             front: Arc::clone(&self.front),
         }
     }
@@ -69,8 +69,7 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        paths::normalize(request.uri_mut());
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         self.router.call(request)
     }
 }
@@ -88,11 +87,8 @@ fn public_routes(front: &Arc<HttpFront>) -> Router {
         .route_service("/debug", routes.at(Endpoint::Debug, public_debug))
         .route_service("/metrics", routes.at(Endpoint::Metrics, metrics_log))
         .route_service("/prometheus", routes.at(Endpoint::Prometheus, prometheus))
-        .route_service(
-            "/robots.txt",
-            routes.at(Endpoint::Robots, |_, _| ready(status::robots())),
-        )
-        .fallback_service(routes.at(Endpoint::Other, |_, _| ready(error::not_found())));
+        .route_service("/robots.txt", routes.at(Endpoint::Robots, robots))
+        .fallback_service(routes.at(Endpoint::Other, not_found));
     if !front.settings.amp {
         return router;
     }
@@ -111,17 +107,19 @@ fn operator_routes(front: &Arc<HttpFront>) -> Router {
     Router::new()
         .route_service("/debug", routes.at(Endpoint::Debug, operator_debug))
         .route_service("/prometheus", routes.at(Endpoint::Prometheus, all_metrics))
-        .route_service(
-            "/livez",
-            routes.at(Endpoint::Livez, |_, _| ready(status::livez())),
-        )
-        .route_service(
-            "/readyz",
-            routes.at(Endpoint::Readyz, |front, _| {
-                ready(status::readyz(&front.broker))
-            }),
-        )
-        .fallback_service(routes.at(Endpoint::Other, |_, _| ready(error::not_found())))
+        .route_service("/livez", routes.at(Endpoint::Livez, livez))
+        .route_service("/readyz", routes.at(Endpoint::Readyz, readyz))
+        .fallback_service(routes.at(Endpoint::Other, not_found))
+}
+
+/// The routes with a second try for paths that are none of them: in the form that
+/// they have without needless escapes.
+fn normalizing(routes: Router) -> Router {
+    let second_try = routes.clone().map_request(|mut request: Request<Body>| {
+        paths::normalize(request.uri_mut());
+        request
+    });
+    routes.fallback_service(second_try)
 }
 
 struct Routes<'a> {
@@ -173,4 +171,20 @@ async fn all_metrics(front: Arc<HttpFront>, request: Request<Body>) -> Response 
 
 async fn metrics_log(front: Arc<HttpFront>, request: Request<Body>) -> Response {
     front.metrics_log.serve(request.headers()).await
+}
+
+fn livez(_: Arc<HttpFront>, _: Request<Body>) -> Ready<Response> {
+    ready(status::livez())
+}
+
+fn readyz(front: Arc<HttpFront>, _: Request<Body>) -> Ready<Response> {
+    ready(status::readyz(&front.broker))
+}
+
+fn robots(_: Arc<HttpFront>, _: Request<Body>) -> Ready<Response> {
+    ready(status::robots())
+}
+
+fn not_found(_: Arc<HttpFront>, _: Request<Body>) -> Ready<Response> {
+    ready(error::not_found())
 }

@@ -33,9 +33,10 @@ impl Metrics {
         self.families.hand_offs_failed.inc();
     }
 
-    /// An HTTP response is sent.
-    pub fn replied(&self, endpoint: Endpoint, code: StatusCode) {
-        count(&self.families.replies, ReplyLabels::new(endpoint, code));
+    /// The counter of an endpoint's HTTP responses with a status code.
+    pub fn replies(&self, endpoint: Endpoint, code: StatusCode) -> Counter {
+        let labels = ReplyLabels::new(endpoint, code);
+        self.families.replies.get_or_create_owned(&labels)
     }
 
     /// A certificate is served that is valid until then.
