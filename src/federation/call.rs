@@ -134,8 +134,9 @@ impl BorrowCall<'_> {
         }
         let mut client = FederationClient::new(channel).max_decoding_message_size(ANSWER_MAX);
         // tonic keeps the deadline, but not while the connection is busy.
-        let replied = timeout_at(wanted.ask.deadline.into(), client.match_offer(request)).await;
-        let replied = replied.unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
+        let replied = timeout_at(wanted.ask.deadline.into(), client.match_offer(request))
+            .await
+            .unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
         let answered = match replied {
             Ok(response) => self.understand(response.into_inner().outcome),
             Err(status) => {

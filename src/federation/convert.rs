@@ -11,14 +11,14 @@ use crate::proto::federation::v1::supply::State;
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::{NatClass, NatType};
 
-use super::peers::Report;
+use super::peers::SupplyReport;
 
 /// Reads a lender's supply. What is not understood counts as nothing.
-pub(super) fn report(supply: v1::Supply) -> Report {
-    let mut report = Report {
+pub(super) fn report(supply: v1::Supply) -> SupplyReport {
+    let mut report = SupplyReport {
         is_draining: supply.state() == State::Draining,
         bridges: supply.bridges.map(bridges),
-        ..Report::default()
+        ..SupplyReport::default()
     };
     if supply.state != i32::from(State::Lending) {
         return report;
@@ -32,9 +32,12 @@ pub(super) fn report(supply: v1::Supply) -> Report {
 }
 
 fn bridges(bridges: v1::Bridges) -> Arc<HashSet<Fingerprint>> {
-    let fingerprints = bridges.fingerprints.into_iter();
-    let fingerprints = fingerprints.filter_map(|bytes| Fingerprint::from_bytes(&bytes));
-    Arc::new(fingerprints.collect())
+    let known = bridges
+        .fingerprints
+        .iter()
+        .filter_map(|bytes| Fingerprint::from_bytes(bytes))
+        .collect();
+    Arc::new(known)
 }
 
 fn pool(pool: v1::Pool) -> Option<NatClass> {

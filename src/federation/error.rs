@@ -118,8 +118,11 @@ fn describe(error: &(dyn Error + 'static)) -> String {
 }
 
 fn plain(text: &str) -> String {
-    let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    let line: String = line.take(LENGTH_MAX).collect();
+    let line: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(LENGTH_MAX)
+        .collect();
     scrub(&line).into_owned()
 }
 

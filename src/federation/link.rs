@@ -20,7 +20,7 @@ use crate::proto::federation::v1::federation_client::FederationClient;
 use super::convert::report;
 use super::dial::{DialTarget, Dialed};
 use super::error::LinkError;
-use super::peers::{LinkId, Report};
+use super::peers::{LinkId, SupplyReport};
 use super::state::Federation;
 
 /// The time-out of connecting, with the handshakes. A packet that is lost is sent
@@ -165,19 +165,21 @@ impl Federation {
         let mut client =
             FederationClient::new(channel.clone()).max_decoding_message_size(REPORT_MAX);
         let watching = client.watch_supply(v1::WatchSupplyRequest {});
-        let reports = timeout(SILENCE_MAX, watching).await;
-        let mut reports = reports.map_err(|_| LinkError::Silent)??.into_inner();
+        let mut reports = timeout(SILENCE_MAX, watching)
+            .await
+            .map_err(|_| LinkError::Silent)??
+            .into_inner();
         let began = clock::now();
         loop {
             let heard = timeout(SILENCE_MAX, reports.message()).await;
-            let Some(heard) = heard.map_err(|_| LinkError::Silent)?? else {
+            let Some(supply) = heard.map_err(|_| LinkError::Silent)?? else {
                 return Ok(());
             };
             let now = clock::now();
             if now.saturating_duration_since(began) >= LASTING {
                 *failures = 0;
             }
-            if self.report(now, link, report(heard), &channel) {
+            if self.report(now, link, report(supply), &channel) {
                 self.log_connected(&link.peer);
             }
             self.reported.notify_waiters();
@@ -185,7 +187,13 @@ impl Federation {
     }
 
     /// A peer says what it has. Returns true if that is its first word.
-    fn report(&self, now: Instant, link: &Link<'_>, report: Report, channel: &Channel) -> bool {
+    fn report(
+        &self,
+        now: Instant,
+        link: &Link<'_>,
+        report: SupplyReport,
+        channel: &Channel,
+    ) -> bool {
         let mut state = self.state();
         let is_heard = state.peers.reported(now, &link.peer, link.id, report);
         let is_first = is_heard && !state.channels.contains_key(&link.peer);

@@ -26,11 +26,11 @@ use crate::wire::nat::NatClass;
 
 use super::settings::PeerSettings;
 
-pub(super) use supply::Report;
+pub(super) use supply::SupplyReport;
 
 use circuit::Circuit;
 use record::Record;
-use supply::PeerSupply;
+use supply::KnownSupply;
 
 /// The silence after which a call that is given up counts as failed: an answer takes
 /// a second or two.
@@ -87,7 +87,7 @@ struct Peer {
     borrows: bool,
     max_in_flight: usize,
     link: Option<LinkId>,
-    seen: Option<PeerSupply>,
+    seen: Option<KnownSupply>,
     in_flight: usize,
     circuit: Circuit,
     record: Record,
@@ -183,7 +183,7 @@ impl Peers {
         now: Instant,
         name: &PeerName,
         link: LinkId,
-        report: Report,
+        report: SupplyReport,
     ) -> bool {
         let Some(peer) = self.of_link(name, link) else {
             return false;
@@ -191,7 +191,7 @@ impl Peers {
         if peer.seen.is_none() {
             peer.problem = None;
         }
-        peer.seen = Some(PeerSupply::new(now, report, peer.seen.take()));
+        peer.seen = Some(KnownSupply::new(now, report, peer.seen.take()));
         true
     }
 
@@ -303,10 +303,9 @@ impl Peer {
     }
 
     fn score(&self, now: Instant, class: NatClass) -> f64 {
-        let free = self.seen.as_ref();
-        let free = free.map_or(0, |seen| seen.free_for(now, class));
-        let free = f64::from(u32::try_from(free).unwrap_or(u32::MAX));
-        free * self.record.weight(now)
+        let seen = self.seen.as_ref();
+        let free = seen.map_or(0, |seen| seen.free_for(now, class));
+        f64::from(u32::try_from(free).unwrap_or(u32::MAX)) * self.record.weight(now)
     }
 
     fn begin(&mut self, class: NatClass) {
@@ -367,7 +366,7 @@ impl Peer {
             },
             borrows: self.borrows,
             supply_age: seen.map(|seen| seen.age(now)),
-            is_draining: seen.is_some_and(PeerSupply::is_draining),
+            is_draining: seen.is_some_and(KnownSupply::is_draining),
             borrowing: self.in_flight,
             latency: self.record.latency(),
             problem: self.problem.as_ref().map(|last| last.words.clone()),

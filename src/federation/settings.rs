@@ -226,8 +226,8 @@ impl PeerSettings {
     /// The address at which it is asked (`HOST:PORT`), if the settings say.
     pub(super) fn addr(&self) -> Option<&str> {
         let url = self.url.as_deref().filter(|_| self.borrow)?;
-        let url = url.strip_prefix("https://")?;
-        Some(url.strip_suffix('/').unwrap_or(url))
+        let addr = url.strip_prefix("https://")?;
+        Some(addr.strip_suffix('/').unwrap_or(addr))
     }
 
     fn terms(&self) -> Terms {

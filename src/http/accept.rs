@@ -56,10 +56,12 @@ enum Precision {
 }
 
 fn preferences(headers: &HeaderMap, header: HeaderName) -> impl Iterator<Item = Preference<'_>> {
-    let values = headers.get_all(header).into_iter();
-    let values = values.filter_map(|value| value.to_str().ok());
-    let elements = values.flat_map(|value| split(value, ','));
-    elements.filter_map(Preference::parse)
+    headers
+        .get_all(header)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| split(value, ','))
+        .filter_map(Preference::parse)
 }
 
 /// The parts of a value; in quotes nothing parts it.

@@ -63,9 +63,10 @@ async fn response(front: &HttpFront, caller: Caller, head: Parts) -> Vec<u8> {
     };
     let is_sent_away = body::is_sent_away(&reservation, &head);
     drop(head);
-    let response = rendezvous::exchange(broker, caller, way, poll.into(), is_sent_away);
-    let response = body::unless_revoked(&reservation, response).await;
-    response.unwrap_or_else(|_| encode_error(OVERLOADED))
+    let exchange = rendezvous::exchange(broker, caller, way, poll.into(), is_sent_away);
+    body::unless_revoked(&reservation, exchange)
+        .await
+        .unwrap_or_else(|_| encode_error(OVERLOADED))
 }
 
 fn poll_in(path: &str) -> Result<Vec<u8>, InvalidAmpPath> {

@@ -111,9 +111,10 @@ pub(super) async fn read(
     let reservation = reserve(caller, head, front)?;
     let whole = collect(body, front.settings.max_body_bytes, &reservation);
     let read = timeout(front.settings.body_read_timeout, whole);
-    let body = unless_revoked(&reservation, read).await?;
-    let body = body.unwrap_or(Err(UnreadableBody::TooSlow));
-    match body {
+    match unless_revoked(&reservation, read)
+        .await?
+        .unwrap_or(Err(UnreadableBody::TooSlow))
+    {
         Ok(body) => {
             is_read(head);
             Ok((body, reservation))
@@ -137,8 +138,10 @@ pub(super) fn is_sent_away<'a>(
 ) -> impl Fn() -> bool + use<'a> {
     let connection = head.extensions.get::<ConnectionHandle>().cloned();
     move || {
-        let connection = connection.as_ref();
-        reservation.is_revoked() || connection.is_some_and(ConnectionHandle::lacks_memory)
+        let lacks_memory = connection
+            .as_ref()
+            .is_some_and(ConnectionHandle::lacks_memory);
+        reservation.is_revoked() || lacks_memory
     }
 }
 

@@ -42,8 +42,10 @@ pub(super) async fn poll(front: Arc<HttpFront>, request: Request<Body>) -> Respo
     }
     if is_legacy {
         // What is no text is no NAT word either.
-        let nat = head.headers.get("Snowflake-NAT-Type");
-        let nat = nat.map(|nat| nat.to_str().unwrap_or("?").to_owned());
+        let nat = head
+            .headers
+            .get("Snowflake-NAT-Type")
+            .map(|nat| nat.to_str().unwrap_or("?").to_owned());
         let is_sent_away = body::is_sent_away(&reservation, &head);
         drop(head);
         let response = legacy_poll(broker, caller, body, nat, is_sent_away);
@@ -60,8 +62,9 @@ async fn unless_revoked(
     reservation: &Reservation,
     response: impl Future<Output = Response>,
 ) -> Response {
-    let response = body::unless_revoked(reservation, response).await;
-    response.unwrap_or_else(error::unreadable)
+    body::unless_revoked(reservation, response)
+        .await
+        .unwrap_or_else(error::unreadable)
 }
 
 async fn legacy_poll(

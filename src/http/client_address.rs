@@ -175,8 +175,7 @@ fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
 /// The address of a node (RFC 7239 section 6), `None` for `unknown` and for
 /// names. Brackets around IPv6, quotes, port and zone may be there or not.
 fn node(value: &[u8]) -> Option<IpAddr> {
-    let text = str::from_utf8(value.trim_ascii()).ok()?;
-    let text = text.trim_matches('"');
+    let text = str::from_utf8(value.trim_ascii()).ok()?.trim_matches('"');
     let address = if let Some(bracketed) = text.strip_prefix('[') {
         parse_v6(bracketed.split_once(']')?.0)
     } else {

@@ -64,12 +64,11 @@ impl<T: Clone + Send + Sync + 'static> CachedPage<T> {
         if let Some(making) = making {
             spawn_blocking(move || making.finish(make()));
         }
-        let whole = slot.wait_for(|slot| slot.count >= count);
-        let whole = timeout(PATIENCE, whole)
+        let slot = timeout(PATIENCE, slot.wait_for(|slot| slot.count >= count))
             .await
-            .map_err(|_| NoPage::TooSlow)?;
-        // It fails when the sender is gone, and we have it.
-        let slot = whole.map_err(|_| NoPage::Failed)?;
+            .map_err(|_| NoPage::TooSlow)?
+            // It fails when the sender is gone, and we have it.
+            .map_err(|_| NoPage::Failed)?;
         let page = slot.made.as_ref().map(|(_, page)| page.clone());
         page.ok_or(NoPage::Failed)
     }

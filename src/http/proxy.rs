@@ -53,8 +53,8 @@ pub(super) async fn poll(front: Arc<HttpFront>, request: Request<Body>) -> Respo
     drop(body);
     reservation.shrink_to_least();
     drop(head);
-    let polled = front.broker.proxy_poll(caller, &mut poll);
-    let polled = match body::unless_revoked(&reservation, polled).await {
+    let parked = front.broker.proxy_poll(caller, &mut poll);
+    let polled = match body::unless_revoked(&reservation, parked).await {
         Ok(polled) => polled,
         Err(revoked) => return error::unreadable(revoked),
     };

@@ -153,9 +153,10 @@ impl Queue for AwsQueue {
             .attribute_names(MODIFIED)
             .send();
         let found = ended(QueueCall::GetQueueAttributes, CALL_TIMEOUT, call).await?;
-        let modified = found.attributes.as_ref().and_then(|all| all.get(&MODIFIED));
-        let modified = modified
-            .and_then(|seconds| time(seconds))
+        let modified = found
+            .attributes
+            .as_ref()
+            .and_then(|all| time(all.get(&MODIFIED)?))
             .ok_or(CallError {
                 call: QueueCall::GetQueueAttributes,
                 cause: Cause::BadReply,

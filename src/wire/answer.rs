@@ -48,20 +48,15 @@ impl ProxyAnswer {
         let text = json::text(body);
         let object = Object::parse(&text)?;
         let version = object.string("Version")?;
-        let sid = object.string("Sid")?;
-        let answer = object.json_string("Answer")?;
+        let (sid, answer) = (object.string("Sid")?, object.json_string("Answer")?);
         if !is_supported(version.as_deref()) {
             return Err(InvalidProxyAnswer::Version);
         }
-        let sid = sid
-            .as_deref()
-            .and_then(Sid::new)
-            .ok_or(InvalidProxyAnswer::NoSid)?;
+        let sid = sid.as_deref().and_then(Sid::new);
         let answer = answer.filter(|answer| !answer.text.is_empty());
-        let answer = answer.ok_or(InvalidProxyAnswer::NoAnswer)?;
         Ok(Self {
-            sid,
-            answer: SessionDescription::read(answer)?,
+            sid: sid.ok_or(InvalidProxyAnswer::NoSid)?,
+            answer: SessionDescription::read(answer.ok_or(InvalidProxyAnswer::NoAnswer)?)?,
         })
     }
 }

@@ -77,8 +77,9 @@ fn relayed(line: &str) -> Option<Relayed> {
     if candidate_type(fields.by_ref()) != Some("relay") {
         return None;
     }
-    let related = fields.find(|field| *field == "raddr");
-    let related = related.and_then(|_| parse_public(fields.next()?));
+    let related = fields
+        .find(|field| *field == "raddr")
+        .and_then(|_| parse_public(fields.next()?));
     Some(Relayed { own, related })
 }
 

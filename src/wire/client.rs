@@ -58,10 +58,9 @@ impl ClientPoll {
         let offer = object.json_string("offer")?;
         let nat = object.string("nat")?;
         let fingerprint = object.string("fingerprint")?;
-        let offer = offer.filter(|offer| !offer.text.is_empty());
-        let offer = offer.ok_or(InvalidClientPoll::NoOffer)?;
+        let sent = offer.filter(|offer| !offer.text.is_empty());
         Ok(Self {
-            offer: SessionDescription::read(offer)?,
+            offer: SessionDescription::read(sent.ok_or(InvalidClientPoll::NoOffer)?)?,
             fingerprint: Fingerprint::from_field(fingerprint.as_deref())?,
             nat: NatType::from_field(nat.as_deref())?,
         })

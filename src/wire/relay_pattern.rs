@@ -62,8 +62,8 @@ impl RelayPattern {
     fn has_labels(&self) -> bool {
         let suffix = self.name.strip_prefix('.').filter(|_| !self.exact);
         let name = suffix.unwrap_or(&self.name);
-        let name = name.strip_suffix('.').unwrap_or(name);
-        name.split('.').all(|label| !label.is_empty())
+        let labels = name.strip_suffix('.').unwrap_or(name);
+        labels.split('.').all(|label| !label.is_empty())
     }
 
     /// Returns true if a proxy with this rule carries traffic to the host.

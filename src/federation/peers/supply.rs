@@ -16,7 +16,7 @@ type KnownBridges = Arc<HashSet<Fingerprint>>;
 
 /// A lender's word on what it has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::federation) struct Report {
+pub(in crate::federation) struct SupplyReport {
     /// So many proxies by pool.
     pub(in crate::federation) proxies: [usize; NatClass::ALL.len()],
     /// It is about to stop.
@@ -27,16 +27,16 @@ pub(in crate::federation) struct Report {
 
 /// The last report, less what was taken since.
 #[derive(Debug)]
-pub(super) struct PeerSupply {
+pub(super) struct KnownSupply {
     at: Instant,
     free: [usize; NatClass::ALL.len()],
     is_draining: bool,
     bridges: KnownBridges,
 }
 
-impl PeerSupply {
+impl KnownSupply {
     /// The first report of a connection, or the next one after `before`.
-    pub(super) fn new(now: Instant, report: Report, before: Option<Self>) -> Self {
+    pub(super) fn new(now: Instant, report: SupplyReport, before: Option<Self>) -> Self {
         let known = before.map(|before| before.bridges).unwrap_or_default();
         Self {
             at: now,

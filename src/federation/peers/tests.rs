@@ -23,10 +23,10 @@ fn settings(name: &str) -> PeerSettings {
 }
 
 /// So many proxies that everybody reaches.
-fn open(proxies: usize) -> Report {
-    let mut report = Report {
+fn open(proxies: usize) -> SupplyReport {
+    let mut report = SupplyReport {
         bridges: Some(Arc::new(HashSet::from([Fingerprint::DEFAULT]))),
-        ..Report::default()
+        ..SupplyReport::default()
     };
     report.proxies[NatClass::Open as usize] = proxies;
     report
