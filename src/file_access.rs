@@ -3,9 +3,9 @@
 
 pub mod regular;
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -24,6 +24,10 @@ pub fn can_read(path: &Path) -> io::Result<()> {
 pub fn can_append(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(file) if file.is_dir() => Err(ErrorKind::IsADirectory.into()),
+        // Only whoever opens a pipe learns whether somebody reads it.
+        Ok(file) if file.file_type().is_fifo() => {
+            regular::open(OpenOptions::new().append(true), path).map(drop)
+        }
         Ok(_) => can(path, Access::WRITE_OK),
         Err(error) if error.kind() == ErrorKind::NotFound => can_make_files_in(directory(path)),
         Err(error) => Err(error),
