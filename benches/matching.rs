@@ -23,7 +23,7 @@ use fastrand::Rng;
 use slotmap::SecondaryMap;
 use snowflake_broker::broker::clock;
 use snowflake_broker::matching::{
-    ClientOffer, Matcher, Output, PeerSupply, PollKey, PollReply, Settings,
+    ClientOffer, Matcher, Output, PollKey, PollReply, Settings, SupplyHint,
 };
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
@@ -103,7 +103,7 @@ impl Crowd {
         for offer in offers {
             self.now += STEP;
             self.matcher
-                .handle_client(self.now, self.now, offer, PeerSupply::NoPeers);
+                .handle_client(self.now, self.now, offer, SupplyHint::NoPeers);
             while let Some(output) = self.matcher.next_output() {
                 if let Output::Poll(key, PollReply::Offer(_)) = black_box(output) {
                     matched.push(key);

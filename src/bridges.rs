@@ -1,6 +1,6 @@
 //! The bridges that clients can ask for, and where they are.
 
-mod doubts;
+pub mod doubts;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,8 +10,6 @@ use http::Uri;
 use crate::wire::JsonError;
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::json::Object;
-
-pub use doubts::Doubt;
 
 /// Every bridge, by its fingerprint.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -95,7 +95,7 @@ pub use outputs::{
 };
 pub use policy::pools_for;
 pub use requests::{
-    Borrower, ClientKey, ClientOffer, PeerReply, PeerSupply, PollKey, ServiceStage,
+    Borrower, ClientKey, ClientOffer, PeerReply, PollKey, ServiceStage, SupplyHint,
 };
 pub use settings::Settings;
 
@@ -183,7 +183,7 @@ impl Matcher {
         now: Instant,
         arrived: Instant,
         offer: ClientOffer,
-        supply: PeerSupply,
+        supply: SupplyHint,
     ) -> ClientKey {
         let deadline = later(arrived, self.settings.client_timeout);
         self.admit(now, offer, deadline, ClientOrigin::Own, supply)
@@ -195,7 +195,7 @@ impl Matcher {
         offer: ClientOffer,
         deadline: Instant,
         origin: ClientOrigin,
-        supply: PeerSupply,
+        supply: SupplyHint,
     ) -> ClientKey {
         self.handle_timeout(now);
         let arrival = self.next_arrival();

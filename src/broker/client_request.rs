@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use tokio::sync::oneshot::Receiver;
 
-use crate::matching::{ClientKey, ClientOffer, ClientReply, PeerSupply};
+use crate::matching::{ClientKey, ClientOffer, ClientReply, SupplyHint};
 use crate::metrics::labels::{ClientOutcome, Refusal, Rendezvous, Request};
 use crate::wire::candidates;
 use crate::wire::client::ClientPoll;
@@ -71,7 +71,7 @@ impl Broker {
         };
         let supply = peers
             .as_ref()
-            .map_or(PeerSupply::NoPeers, PeerCalls::supply);
+            .map_or(SupplyHint::NoPeers, PeerCalls::supply);
         let (key, messages) = self.step(|state, now| {
             state.add_client(now, offer, trace.timeline(), |matcher, offer| {
                 matcher.handle_client(now, caller.arrived, offer, supply)

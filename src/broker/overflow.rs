@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::matching::{AskPeer, PeerReply, PeerSupply};
+use crate::matching::{AskPeer, PeerReply, SupplyHint};
 use crate::metrics::PeerFigures;
 use crate::metrics::labels::{PeerName, Rendezvous};
 use crate::wire::fingerprint::Fingerprint;
@@ -115,11 +115,11 @@ impl<'a> PeerCalls<'a> {
     }
 
     /// The proxies that peers said to have for the client when it came.
-    pub(super) fn supply(&self) -> PeerSupply {
+    pub(super) fn supply(&self) -> SupplyHint {
         if self.is_without_supply {
-            PeerSupply::Empty
+            SupplyHint::Empty
         } else {
-            PeerSupply::Available
+            SupplyHint::Available
         }
     }
 

@@ -7,7 +7,7 @@ use super::Matcher;
 use super::deadlines::later;
 use super::hand_off::next_attempt_at;
 use super::outputs::{AnswerOutcome, Answered, AskPeer, ClientReply};
-use super::requests::{Borrower, ClientKey, ClientOffer, PeerReply, PeerSupply, ServiceStage};
+use super::requests::{Borrower, ClientKey, ClientOffer, PeerReply, ServiceStage, SupplyHint};
 use super::sessions::{Client, ClientOrigin, ClientState};
 
 /// How long before its client gives up a peer is told to: for the way back.
@@ -28,7 +28,7 @@ impl Matcher {
             earlier_hand_offs: borrower.attempt.saturating_sub(1),
         };
         let deadline = borrower.deadline.min(latest);
-        self.admit(now, offer, deadline, origin, PeerSupply::NoPeers)
+        self.admit(now, offer, deadline, origin, SupplyHint::NoPeers)
     }
 
     /// A peer says to have a proxy for the client. If it is queued and peers were

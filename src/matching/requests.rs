@@ -47,7 +47,7 @@ pub struct Borrower {
 
 /// The proxies that peers say to have for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PeerSupply {
+pub enum SupplyHint {
     /// There is no peer to ask, now or later.
     NoPeers,
     /// No peer says to have one.

@@ -9,7 +9,7 @@ use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::{ProxyType, Sid};
 
 use super::outputs::AnswerOutcome;
-use super::requests::{ClientKey, ClientOffer, PeerSupply, PollKey};
+use super::requests::{ClientKey, ClientOffer, PollKey, SupplyHint};
 
 /// Closed polls beyond this number are forgotten before their time; at the
 /// design load of 2,500 matches a second there are 75,000.
@@ -134,14 +134,14 @@ impl Client {
 /// What is known of peers' proxies for one client.
 #[derive(Debug)]
 pub(super) struct PeerAttempts {
-    supply: PeerSupply,
+    supply: SupplyHint,
     was_asked: bool,
     under_way: usize,
     was_offered: bool,
 }
 
 impl PeerAttempts {
-    pub(super) fn none_yet(supply: PeerSupply) -> Self {
+    pub(super) fn none_yet(supply: SupplyHint) -> Self {
         Self {
             supply,
             was_asked: false,
@@ -151,12 +151,12 @@ impl PeerAttempts {
     }
 
     pub(super) fn exist(&self) -> bool {
-        self.supply != PeerSupply::NoPeers
+        self.supply != SupplyHint::NoPeers
     }
 
     /// Returns true if a peer says to have a proxy, and none was asked yet.
     pub(super) fn has_untried_supply(&self) -> bool {
-        self.supply == PeerSupply::Available && !self.was_asked
+        self.supply == SupplyHint::Available && !self.was_asked
     }
 
     /// Returns true if peers are asked and have not replied.
@@ -172,7 +172,7 @@ impl PeerAttempts {
     /// A peer says to have a proxy.
     pub(super) fn supplied(&mut self) {
         if self.exist() {
-            self.supply = PeerSupply::Available;
+            self.supply = SupplyHint::Available;
         }
     }
 

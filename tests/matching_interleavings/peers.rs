@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use snowflake_broker::matching::AnswerOutcome::{Beaten, ClientLeft, Delivered};
 use snowflake_broker::matching::PeerReply::{NoProxy, NotAsked, Unanswered};
-use snowflake_broker::matching::PeerSupply::{Available, Empty};
+use snowflake_broker::matching::SupplyHint::{Available, Empty};
 
 use crate::scene::{scene, scene_with};
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use snowflake_broker::matching::{
     AnswerOutcome, ClientKey, ClientOffer, ClientReply, Matcher, MatchingEvent, Output, PeerReply,
-    PeerSupply, PollKey, PollReply, Settings,
+    PollKey, PollReply, Settings, SupplyHint,
 };
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
 use snowflake_broker::wire::session_description::SessionDescription;
@@ -119,14 +119,14 @@ impl Scene {
 
     /// A client asks whose request arrived some milliseconds ago.
     pub(crate) fn late_client(&mut self, name: &'static str, nat: &str, age: u64) -> &mut Self {
-        self.client_with(name, nat, age, PeerSupply::NoPeers)
+        self.client_with(name, nat, age, SupplyHint::NoPeers)
     }
 
     /// A client asks for a proxy, and there are peers: one says to have one, or
     /// none does.
     pub(crate) fn client_beside(
         &mut self,
-        peers: PeerSupply,
+        peers: SupplyHint,
         name: &'static str,
         nat: &str,
     ) -> &mut Self {
@@ -138,7 +138,7 @@ impl Scene {
         name: &'static str,
         nat: &str,
         age: u64,
-        supply: PeerSupply,
+        supply: SupplyHint,
     ) -> &mut Self {
         let offer = ClientOffer {
             offer: description("offer", name),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use snowflake_broker::matching::{
-    self, Borrower, ClientKey, ClientOffer, Matcher, PeerReply, PeerSupply, PollKey, Settings,
+    self, Borrower, ClientKey, ClientOffer, Matcher, PeerReply, PollKey, Settings, SupplyHint,
 };
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
@@ -96,7 +96,7 @@ impl Pair {
                 attempt,
                 reserve,
             } => self.borrower(*nat, (self.now + *patience, *attempt, *reserve)),
-            Op::PeerSupply(index) => {
+            Op::SupplyHint(index) => {
                 if let Some(client) = pick(*index, self.client_keys.len()) {
                     let now = self.instant();
                     self.engine
@@ -214,12 +214,12 @@ impl Pair {
         self.reference.peer_reply(self.now, client, reply);
     }
 
-    fn client(&mut self, nat: NatType, arrived: Duration, supply: PeerSupply) {
+    fn client(&mut self, nat: NatType, arrived: Duration, supply: SupplyHint) {
         let offer = self.offer(nat);
         let (now, at) = (self.instant(), self.start + arrived);
         let key = self.engine.handle_client(now, at, offer.clone(), supply);
         self.client_keys.push(key);
-        self.books.client_came(supply != PeerSupply::NoPeers);
+        self.books.client_came(supply != SupplyHint::NoPeers);
         self.reference
             .client(self.now, arrived, supply, (offer, key));
     }

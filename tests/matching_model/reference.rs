@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use snowflake_broker::matching::{
     AnswerOutcome, Answered, ClientKey, ClientOffer, ClientReply, Denied, MatchingEvent, NoMatch,
-    PeerReply, PeerSupply, PollReply, Settings, Snapshot,
+    PeerReply, PollReply, Settings, Snapshot, SupplyHint,
 };
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::ProxyType;
@@ -77,7 +77,7 @@ struct Client {
     deadline: Time,
     /// Hand-offs here.
     hand_offs: usize,
-    supply: PeerSupply,
+    supply: SupplyHint,
     /// How often peers were asked for it, how many of these calls are under way,
     /// and whether in one that is not a proxy may have had the offer.
     asked: usize,
@@ -152,7 +152,7 @@ impl Reference {
         &mut self,
         now: Time,
         arrived: Time,
-        supply: PeerSupply,
+        supply: SupplyHint,
         (offer, key): (ClientOffer, ClientKey),
     ) {
         let deadline = arrived + self.settings.client_timeout;
@@ -168,7 +168,7 @@ impl Reference {
     ) {
         let deadline = deadline.min(now + self.settings.client_timeout);
         let whose = Whose::Theirs { reserve };
-        let before = (attempt - 1, PeerSupply::NoPeers);
+        let before = (attempt - 1, SupplyHint::NoPeers);
         self.admit(now, deadline, (offer, key), whose, before);
     }
 
@@ -178,7 +178,7 @@ impl Reference {
         deadline: Time,
         (offer, key): (ClientOffer, ClientKey),
         whose: Whose,
-        (hand_offs, supply): (usize, PeerSupply),
+        (hand_offs, supply): (usize, SupplyHint),
     ) {
         self.tick(now);
         let matched = self.matched().count();
@@ -270,8 +270,8 @@ impl Reference {
     pub(crate) fn peer_supply(&mut self, now: Time, index: usize) {
         self.tick(now);
         let client = &mut self.clients[index];
-        if client.supply == PeerSupply::Empty {
-            client.supply = PeerSupply::Available;
+        if client.supply == SupplyHint::Empty {
+            client.supply = SupplyHint::Available;
         }
         if matches!(client.state, ClientState::Queued { .. }) && self.is_worth_asking(now, index) {
             self.ask_peer(now, index);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use snowflake_broker::matching::{PeerSupply, Settings};
+use snowflake_broker::matching::{Settings, SupplyHint};
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::ProxyType;
 
@@ -29,7 +29,7 @@ pub(crate) enum Op {
     Client {
         nat: NatType,
         age: Duration,
-        supply: PeerSupply,
+        supply: SupplyHint,
     },
     /// A client of another broker, which waits that long.
     Borrower {
@@ -39,7 +39,7 @@ pub(crate) enum Op {
         reserve: usize,
     },
     /// A peer has a proxy for a client.
-    PeerSupply(usize),
+    SupplyHint(usize),
     /// Peers that are asked for a client reply; rarely, none was asked.
     PeerReply(usize, Peer),
     AnswerOf(usize),
@@ -112,7 +112,7 @@ fn op() -> impl Strategy<Value = Op> {
         90 => poll(),
         105 => client(),
         30 => borrower(),
-        30 => any::<usize>().prop_map(Op::PeerSupply),
+        30 => any::<usize>().prop_map(Op::SupplyHint),
         60 => (any::<usize>(), peer()).prop_map(|(index, peer)| Op::PeerReply(index, peer)),
         50 => any::<usize>().prop_map(Op::AnswerOf),
         10 => (0..14_u8).prop_map(Op::AnswerUnder),
@@ -142,7 +142,7 @@ fn poll() -> impl Strategy<Value = Op> {
 }
 
 fn client() -> impl Strategy<Value = Op> {
-    use PeerSupply::{Available, Empty, NoPeers};
+    use SupplyHint::{Available, Empty, NoPeers};
     let supply = select(vec![NoPeers, NoPeers, Empty, Available]);
     (nat(), age(), supply).prop_map(|(nat, age, supply)| Op::Client { nat, age, supply })
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use snowflake_broker::broker::{IntervalController, PollInterval};
 use snowflake_broker::matching::{
-    ClientKey, ClientOffer, ClientReply, Denied, Matcher, Output, PeerSupply, PollKey, PollReply,
-    Settings,
+    ClientKey, ClientOffer, ClientReply, Denied, Matcher, Output, PollKey, PollReply, Settings,
+    SupplyHint,
 };
 use snowflake_broker::wire::nat::{NatClass, NatType};
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
@@ -254,7 +254,7 @@ impl World {
         };
         let key = self
             .matcher
-            .handle_client(self.now, self.now, offer, PeerSupply::NoPeers);
+            .handle_client(self.now, self.now, offer, SupplyHint::NoPeers);
         self.clients.insert(key, NatClass::of(nat));
         self.tally.clients += 1.0;
         let pause = self.exponential(1.0 / (self.setup.day.clients * SHRUNK));

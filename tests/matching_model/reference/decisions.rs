@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use snowflake_broker::matching::{
-    AnswerOutcome, ClientReply, Denied, HandOff, MatchingEvent, NoMatch, PeerSupply, PollReply,
+    AnswerOutcome, ClientReply, Denied, HandOff, MatchingEvent, NoMatch, PollReply, SupplyHint,
 };
 use snowflake_broker::wire::nat::NatType::{
     self, Moderate, Open, Restricted, Strict, Unknown, Unrestricted,
@@ -95,7 +95,7 @@ impl Reference {
         if let Some(poll) = self.idle_poll_for(client) {
             return self.hand_off(now, poll, client);
         }
-        let has_peers = self.clients[client].supply != PeerSupply::NoPeers;
+        let has_peers = self.clients[client].supply != SupplyHint::NoPeers;
         if may_ask && has_peers && self.may_ask_peers(now, client) {
             self.ask_peer(now, client);
         }
@@ -134,7 +134,7 @@ impl Reference {
     /// For a client that nobody has yet, peers are asked once, if one has a proxy.
     pub(super) fn is_worth_asking(&self, now: Time, index: usize) -> bool {
         let client = &self.clients[index];
-        client.supply == PeerSupply::Available
+        client.supply == SupplyHint::Available
             && client.asked == 0
             && self.may_ask_peers(now, index)
     }
