@@ -49,7 +49,10 @@ impl Metrics {
 
     /// An order of a certificate has ended.
     pub fn order_ended(&self, outcome: OrderOutcome) {
-        count(&self.families.certificate_orders, OrderLabels::new(outcome));
+        count(
+            &self.families.certificate_orders,
+            &OrderLabels::new(outcome),
+        );
     }
 
     /// The number of open connections.
@@ -78,14 +81,14 @@ impl Metrics {
     /// A connection was closed, or not served at all, for one of the listener's
     /// limits.
     pub fn connection_dropped(&self, reason: DropReason) {
-        count(&self.families.dropped_connections, DropLabels::new(reason));
+        count(&self.families.dropped_connections, &DropLabels::new(reason));
     }
 
     /// A TLS handshake has failed.
     pub fn handshake_failed(&self, reason: HandshakeFailure) {
         count(
             &self.families.handshake_failures,
-            HandshakeLabels::new(reason),
+            &HandshakeLabels::new(reason),
         );
     }
 
@@ -93,7 +96,7 @@ impl Metrics {
     pub fn credentials_refused(&self, listener: GrpcListener) {
         count(
             &self.families.refused_credentials,
-            CredentialsLabels::new(listener),
+            &CredentialsLabels::new(listener),
         );
     }
 
@@ -106,7 +109,7 @@ impl Metrics {
     pub fn queue_call_failed(&self, call: QueueCall) {
         count(
             &self.families.queue_call_failures,
-            QueueCallLabels::new(call),
+            &QueueCallLabels::new(call),
         );
     }
 
@@ -144,7 +147,7 @@ impl Metrics {
     pub fn borrowed(&self, peer: &PeerName, outcome: LoanOutcome) {
         count(
             &self.families.borrowed,
-            LoanLabels::new(peer.clone(), outcome),
+            &LoanLabels::new(peer.clone(), outcome),
         );
     }
 
@@ -158,21 +161,21 @@ impl Metrics {
     /// A peer did not take an offer of ours.
     pub fn borrowing_refused(&self, peer: &PeerName, reason: LoanRefusal) {
         let labels = LoanRefusalLabels::new(peer.clone(), reason);
-        count(&self.families.borrowing_refusals, labels);
+        count(&self.families.borrowing_refusals, &labels);
     }
 
     /// A peer asked for a client of its own, and this came of it.
     pub fn lent(&self, peer: &PeerName, outcome: LoanOutcome) {
-        count(&self.families.lent, LoanLabels::new(peer.clone(), outcome));
+        count(&self.families.lent, &LoanLabels::new(peer.clone(), outcome));
     }
 
     /// An offer of a peer was not taken.
     pub fn lending_refused(&self, peer: &PeerName, reason: LoanRefusal) {
         let labels = LoanRefusalLabels::new(peer.clone(), reason);
-        count(&self.families.lending_refusals, labels);
+        count(&self.families.lending_refusals, &labels);
     }
 }
 
-fn count<S: Clone + Hash + Eq>(family: &Family<S, Counter>, labels: S) {
-    family.get_or_create(&labels).inc();
+fn count<S: Clone + Hash + Eq>(family: &Family<S, Counter>, labels: &S) {
+    family.get_or_create(labels).inc();
 }
