@@ -23,13 +23,13 @@ pub struct BridgeList {
 /// One bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bridge {
-    /// What people call it.
+    /// The name that people call it by.
     pub display_name: String,
     /// The WebSocket address at which proxies reach it.
     pub relay_url: Arc<str>,
 }
 
-/// Why a bridge list is refused whole.
+/// The reason why a bridge list is refused whole.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidBridgeList {
     /// One line is not what it should be.
@@ -37,7 +37,7 @@ pub enum InvalidBridgeList {
     Line {
         /// Counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The fault of it.
         problem: InvalidBridge,
     },
     /// No client could be served.
@@ -45,7 +45,7 @@ pub enum InvalidBridgeList {
     Empty,
 }
 
-/// What is wrong with a line of a bridge list.
+/// A fault of a line of a bridge list.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidBridge {
     /// Not JSON, or not a string where one should be.

@@ -6,16 +6,16 @@ use std::time::Instant;
 /// The sender of a request, as far as a front knows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
-    /// When the request arrived.
+    /// The time at which the request arrived.
     pub arrived: Instant,
     /// The sender's address; `None` where the front sees only somebody who
     /// passes requests on.
     pub address: Option<IpAddr>,
-    /// Whom the request counts against.
+    /// The origin that the request counts against.
     pub origin: RequestOrigin,
 }
 
-/// Whom a request counts against, for [limits](super::limits).
+/// The origin that a request counts against, for [limits](super::limits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestOrigin {
     /// A program on this machine: nobody.
@@ -39,7 +39,7 @@ pub enum RequestOrigin {
 }
 
 impl RequestOrigin {
-    /// Whether the request counts against the address in its offer, too.
+    /// Returns true if the request counts against the address in its offer, too.
     pub(super) fn counts_offered_address(self) -> bool {
         match self {
             Self::Local | Self::Sender(_) => false,

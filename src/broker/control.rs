@@ -35,28 +35,28 @@ impl BrokerControl<'_> {
     /// From now on proxies that hear from a lame duck, or from one that drains,
     /// are told to come back soon: another broker is about to stand here.
     /// Otherwise they come back when they usually do.
-    pub fn expect_successor(&self) {
+    pub fn expect_successor(self) {
         self.broker.lock().has_successor = true;
     }
 
     /// Returns true if another broker is about to stand here.
-    pub fn expects_successor(&self) -> bool {
+    pub fn expects_successor(self) -> bool {
         self.broker.lock().has_successor
     }
 
     /// From now on no poll is parked. Clients are served from the polls that are
     /// parked already, or that come.
-    pub fn start_lame_duck(&self) {
+    pub fn start_lame_duck(self) {
         self.change_stage(|matcher, _| matcher.start_lame_duck());
     }
 
     /// Matches again after a lame duck or a drain.
-    pub fn resume(&self) {
+    pub fn resume(self) {
         self.change_stage(|matcher, _| matcher.resume());
     }
 
     /// Lets go whatever waits for a match and matches nobody new.
-    pub fn start_draining(&self) {
+    pub fn start_draining(self) {
         self.change_stage(Matcher::start_draining);
     }
 
@@ -73,7 +73,7 @@ impl BrokerControl<'_> {
         }
     }
 
-    fn change_stage(&self, change: impl FnOnce(&mut Matcher, Instant)) {
+    fn change_stage(self, change: impl FnOnce(&mut Matcher, Instant)) {
         self.broker.step(|state, now| {
             change(&mut state.matcher, now);
             // Under the lock, so that the last change is told last.
@@ -82,13 +82,13 @@ impl BrokerControl<'_> {
     }
 
     /// Replaces the directory.
-    pub fn set_directory(&self, directory: Directory) {
+    pub fn set_directory(self, directory: Directory) {
         self.put_in_force(&mut self.broker.lock(), directory);
         self.tell_countries();
     }
 
     /// Changes a part of the directory.
-    pub fn update_directory(&self, change: impl FnOnce(&mut Directory)) {
+    pub fn update_directory(self, change: impl FnOnce(&mut Directory)) {
         // Under the lock, so that no change is lost to another.
         let mut state = self.broker.lock();
         let mut directory = Directory::clone(&self.broker.directory.load());
@@ -98,7 +98,7 @@ impl BrokerControl<'_> {
         self.tell_countries();
     }
 
-    fn put_in_force(&self, state: &mut BrokerState, directory: Directory) {
+    fn put_in_force(self, state: &mut BrokerState, directory: Directory) {
         state
             .intervals
             .set_settings(directory.poll_interval.clone());
@@ -107,14 +107,14 @@ impl BrokerControl<'_> {
     }
 
     /// Not under the lock: whoever waits to be counted is, and they may be many.
-    fn tell_countries(&self) {
+    fn tell_countries(self) {
         let geoip = Arc::clone(&self.broker.directory.load().geoip);
         self.broker.metrics.know_countries(geoip);
     }
 
     /// Replaces the settings of the matching engine; who waits already keeps its
     /// deadlines.
-    pub fn set_matching(&self, settings: matching::Settings) {
+    pub fn set_matching(self, settings: matching::Settings) {
         self.broker.step(|state, _| {
             state.intervals.set_proxy_timeout(settings.proxy_timeout);
             state.matcher.set_settings(settings);
@@ -122,12 +122,12 @@ impl BrokerControl<'_> {
     }
 
     /// The settings of the matching engine.
-    pub fn matching(&self) -> matching::Settings {
+    pub fn matching(self) -> matching::Settings {
         self.broker.lock().matcher.settings().clone()
     }
 
     /// Puts other terms in force. What a borrower has it keeps.
-    pub fn set_lending(&self, lending: Lending) {
+    pub fn set_lending(self, lending: Lending) {
         for borrower in lending.terms.keys() {
             self.broker.metrics.peer_configured(borrower);
         }
@@ -136,7 +136,7 @@ impl BrokerControl<'_> {
     }
 
     /// The terms of each borrower, and how many of its offers wait for an answer.
-    pub fn borrowers(&self) -> BTreeMap<PeerName, (Terms, usize)> {
+    pub fn borrowers(self) -> BTreeMap<PeerName, (Terms, usize)> {
         let lenders = self.broker.lenders();
         let accounts = lenders.accounts.iter();
         accounts
@@ -145,35 +145,35 @@ impl BrokerControl<'_> {
     }
 
     /// The limits in force, if there are any.
-    pub fn limits(&self) -> Option<limits::Settings> {
+    pub fn limits(self) -> Option<limits::Settings> {
         self.broker.limits.as_ref().map(Limits::settings)
     }
 
     /// Replaces the limits, if there are any.
-    pub fn set_limits(&self, settings: &limits::Settings) {
+    pub fn set_limits(self, settings: &limits::Settings) {
         if let Some(limits) = &self.broker.limits {
             limits.set(settings);
         }
     }
 
     /// The numbers of who waits.
-    pub fn snapshot(&self) -> matching::Snapshot {
+    pub fn snapshot(self) -> matching::Snapshot {
         self.broker.lock().matcher.snapshot()
     }
 
     /// Every parked poll, in no particular order.
-    pub fn parked_polls(&self) -> Vec<ParkedPollDetails> {
+    pub fn parked_polls(self) -> Vec<ParkedPollDetails> {
         self.broker.lock().parked_polls()
     }
 
     /// The state of each broker that may be asked when there is no proxy here.
-    pub fn peers(&self) -> Vec<PeerStatus> {
+    pub fn peers(self) -> Vec<PeerStatus> {
         let overflow = self.broker.overflow.as_ref();
         overflow.map_or_else(Vec::new, |overflow| overflow.peers())
     }
 
     /// The gauges of who waits.
-    pub fn waiting(&self) -> GaugeSnapshot {
+    pub fn waiting(self) -> GaugeSnapshot {
         let lenders = self.peers().into_iter().filter(|peer| peer.borrows);
         let peers = lenders.map(|peer| peer.figures).collect();
         let mut state = self.broker.lock();
@@ -191,12 +191,12 @@ impl BrokerControl<'_> {
     }
 
     /// Every metric as text.
-    pub fn expose_metrics(&self, process: Option<ProcessFigures>, format: Format) -> String {
+    pub fn expose_metrics(self, process: Option<ProcessFigures>, format: Format) -> String {
         self.broker.metrics.expose(&self.waiting(), process, format)
     }
 
     /// The metrics that the reference broker has, as text: what anybody may read.
-    pub fn expose_published_metrics(&self, format: Format) -> String {
+    pub fn expose_published_metrics(self, format: Format) -> String {
         self.broker
             .metrics
             .expose_published(&self.waiting(), format)
@@ -204,7 +204,7 @@ impl BrokerControl<'_> {
 
     /// Every metric that tells no country, as data.
     pub fn export_metrics(
-        &self,
+        self,
         process: Option<ProcessFigures>,
     ) -> Result<Vec<MetricFamily>, fmt::Error> {
         self.broker.metrics.export(&self.waiting(), process)

@@ -1,4 +1,4 @@
-//! How much one address may ask for: token buckets, one kind for proxy polls,
+//! The quotas of addresses: token buckets, one kind for proxy polls,
 //! one for client polls, one for answers. It is the broker's and not a front's,
 //! so that a poll that is turned away is in the books like any other, and
 //! clients that come through a queue can be limited like the others.
@@ -73,7 +73,7 @@ use key::BucketRole;
 use networks::networks;
 use table::{BucketTable, Draw, Quota};
 
-/// How long a key is used.
+/// The time that a key is used.
 const KEY_LIFETIME: Duration = Duration::from_hours(1);
 
 /// The price of a request that is not understood, in tokens.
@@ -82,7 +82,7 @@ pub const MALFORMED: u64 = 10;
 /// that is how all proxies can be taken from others at little cost.
 pub const LEFT: u64 = 5;
 
-/// How much each address has asked for lately, and how much it may.
+/// The quotas of all addresses, and their use of late.
 pub struct Limits(ArcSwap<Hour>);
 
 impl Limits {
@@ -176,7 +176,7 @@ impl fmt::Debug for Limits {
     }
 }
 
-/// What holds while a key does.
+/// Everything that holds while a key does.
 struct Hour {
     settings: Settings,
     key: LimitKey,

@@ -15,23 +15,23 @@ use crate::wire::session_description::SessionDescription;
 
 use super::clock;
 
-/// To whom proxies are lent, and how many.
+/// The terms of all borrowers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lending {
-    /// How many proxies of each pool are kept for own clients.
+    /// The number of proxies of each pool that are kept for own clients.
     pub reserve: usize,
     /// By borrower.
     pub terms: BTreeMap<PeerName, Terms>,
 }
 
-/// What one borrower may.
+/// The terms of one borrower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// Whether it gets anything.
+    /// True if it gets anything.
     pub lends: bool,
-    /// How many of its offers may wait for an answer.
+    /// The number of its offers that may wait for an answer.
     pub max_in_flight: usize,
-    /// How many offers it may send a second, in the long run; as many may come
+    /// The number of offers that it may send a second, in the long run; as many may come
     /// at once.
     pub max_per_second: NonZeroU32,
 }
@@ -41,15 +41,15 @@ pub struct Terms {
 pub struct LoanRequest {
     /// Its offer.
     pub offer: SessionDescription,
-    /// How it can be reached.
+    /// The NAT that it is behind.
     pub nat: NatType,
     /// The bridge it wants.
     pub fingerprint: Fingerprint,
-    /// By which way it came to its broker; `None` if that does not say.
+    /// The way by which it came to its broker; `None` if that does not say.
     pub rendezvous: Option<Rendezvous>,
     /// The how many-th proxy it is to get, from 1 on.
     pub attempt: usize,
-    /// When its broker's request arrived here.
+    /// The time at which its broker's request arrived here.
     pub arrived: Instant,
     /// Until when its broker waits.
     pub deadline: Instant,
@@ -57,7 +57,7 @@ pub struct LoanRequest {
     pub traceparent: Option<String>,
 }
 
-/// Why a borrower gets no answer.
+/// The reason why a borrower gets no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotLent {
     /// No proxy waits beyond the reserve.
@@ -68,14 +68,14 @@ pub enum NotLent {
     Refused(LoanRefusal),
 }
 
-/// What a borrower can have now.
+/// The proxies that a borrower can have now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Supply {
     /// Proxies.
     Lending {
         /// So many by pool.
         proxies: [usize; NatClass::ALL.len()],
-        /// How many of its offers were taken until now. It counts each of them as
+        /// The number of its offers that were taken until now. It counts each of them as
         /// a proxy less until it is told anew, even if there are as many again.
         loans: u64,
     },
@@ -92,7 +92,7 @@ pub(super) struct Lenders {
     pub(super) accounts: BTreeMap<PeerName, BorrowerAccount>,
 }
 
-/// What one borrower has.
+/// The account of one borrower.
 #[derive(Debug)]
 pub(super) struct BorrowerAccount {
     pub(super) terms: Terms,

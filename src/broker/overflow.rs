@@ -38,7 +38,7 @@ pub type Supplied<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 /// Comes to an answer, or not.
 pub type Borrowing<'a> = Pin<Box<dyn Future<Output = PeerReply> + Send + 'a>>;
 
-/// What a client wants of peers.
+/// The needs of a client that peers can serve.
 #[derive(Clone, Debug)]
 pub struct PeerWant {
     /// The answer to this offer.
@@ -56,7 +56,7 @@ pub struct PeerWant {
 /// A client for whom peers are asked.
 #[derive(Clone, Debug)]
 pub struct Wanted {
-    /// What it wants.
+    /// Its needs.
     pub want: PeerWant,
     /// The number of the proxy that it is to get, and its times.
     pub ask: AskPeer,

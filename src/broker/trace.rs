@@ -124,13 +124,13 @@ impl<'a> ClientTrace<'a> {
         })))
     }
 
-    /// Where times have to be noted, if they have to.
+    /// The timeline in which times have to be noted, if they have to.
     pub(super) fn timeline(&self) -> Option<Arc<Mutex<Timeline>>> {
         let recording = self.0.as_ref()?;
         Some(Arc::clone(&recording.timeline))
     }
 
-    /// What a broker is told of the trace that is asked for the client; nothing
+    /// The trace as told to a broker that is asked for the client; nothing
     /// if it is not sampled.
     pub(super) fn traceparent(&self) -> Option<String> {
         let recording = self.0.as_ref()?;
@@ -244,7 +244,7 @@ impl TraceRecording<'_> {
     }
 }
 
-/// Where another broker's request comes from; nowhere if its field says nothing.
+/// The trace that another broker's request is in; none if its field says nothing.
 fn remote_context(traceparent: &str) -> Context {
     let fields = HashMap::from([(TRACEPARENT.to_owned(), traceparent.to_owned())]);
     TraceContextPropagator::new().extract_with_context(&Context::new(), &fields)

@@ -33,7 +33,7 @@ pub(super) struct BrokerState {
     polls: SecondaryMap<PollKey, PollWaiter>,
     clients: SecondaryMap<ClientKey, ClientWaiter>,
     timelines: Timelines,
-    /// Whether proxies are to come back soon, for our successor.
+    /// True if proxies are to come back soon, for our successor.
     pub(super) has_successor: bool,
 }
 
@@ -52,7 +52,7 @@ struct ClientWaiter {
     class: NatClass,
 }
 
-/// What the engine has for a client's request.
+/// A message of the engine for a client's request.
 #[derive(Debug)]
 pub(super) enum ClientMessage {
     /// The reply. No more messages come.
@@ -60,14 +60,14 @@ pub(super) enum ClientMessage {
     /// Peers are to be asked.
     AskPeer {
         ask: AskPeer,
-        /// When the engine said so.
+        /// The time of that step of the engine.
         at: Instant,
-        /// Where the next message comes.
+        /// The receiver of the next message.
         next: Receiver<Self>,
     },
 }
 
-/// How a poll ends, and after how long its proxy is to poll again.
+/// The end of a poll, and the interval after which its proxy is to poll again.
 #[derive(Debug)]
 pub(super) struct PollEnd {
     pub(super) reply: PollReply,
@@ -77,11 +77,11 @@ pub(super) struct PollEnd {
 /// A poll that waits for a client.
 #[derive(Clone, Copy, Debug)]
 pub struct ParkedPollDetails {
-    /// What the engine knows of it.
+    /// The poll as the engine knows it.
     pub poll: ParkedPoll,
     /// The country of its proxy.
     pub country: CountryCode,
-    /// When its request arrived.
+    /// The time at which its request arrived.
     pub arrived: Instant,
 }
 

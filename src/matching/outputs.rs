@@ -89,7 +89,7 @@ pub struct Answered {
     pub answer: SessionDescription,
     /// To how many proxies the client was offered.
     pub attempts: usize,
-    /// How long the proxy took that answered.
+    /// The time that the proxy took that answered.
     pub since_hand_off: Duration,
 }
 
@@ -140,9 +140,9 @@ pub enum MatchingEvent {
     HandOffFailed,
     /// A proxy answered.
     Answer {
-        /// What it is, as far as known.
+        /// The kind of the proxy, as far as known.
         proxy_type: ProxyType,
-        /// What became of the answer.
+        /// The fate of the answer.
         outcome: AnswerOutcome,
     },
 }
@@ -150,11 +150,11 @@ pub enum MatchingEvent {
 /// The numbers of who waits at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// How many polls of each type and NAT are parked, where there are any.
+    /// The number of parked polls of each type and NAT, where there are any.
     pub parked: Vec<(ProxyType, NatType, usize)>,
-    /// How many clients are queued for a proxy.
+    /// The number of clients that are queued for a proxy.
     pub queued_clients: usize,
-    /// How many clients wait for the answer of a proxy, here or with a peer.
+    /// The number of clients that wait for the answer of a proxy, here or with a peer.
     pub matched_clients: usize,
 }
 

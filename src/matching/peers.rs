@@ -10,7 +10,7 @@ use super::outputs::{AnswerOutcome, Answered, AskPeer, ClientReply};
 use super::requests::{Borrower, ClientKey, ClientOffer, PeerReply, ServiceStage, SupplyHint};
 use super::sessions::{Client, ClientOrigin, ClientState};
 
-/// How long before its client gives up a peer is told to: for the way back.
+/// The time by which a peer gives up before its client does: for the way back.
 const PEER_MARGIN: Duration = Duration::from_millis(200);
 
 impl Matcher {
@@ -75,14 +75,14 @@ impl Matcher {
         }
     }
 
-    /// Whether peers are to be asked for a client that nobody has yet. Once is
+    /// Returns true if peers are to be asked for a client that nobody has yet. Once is
     /// enough: then they had nothing, whatever they say.
     pub(super) fn may_ask_first(&self, now: Instant, key: ClientKey) -> bool {
         let client = self.sessions.client(key);
         client.is_some_and(|client| client.peers.has_untried_supply() && self.may_ask(now, client))
     }
 
-    /// Whether peers may be asked for a client that is overdue.
+    /// Returns true if peers may be asked for a client that is overdue.
     pub(super) fn may_ask_again(&self, now: Instant, key: ClientKey) -> bool {
         let client = self.sessions.client(key);
         client.is_some_and(|client| client.peers.exist() && self.may_ask(now, client))

@@ -42,7 +42,7 @@ impl Pools {
         pool.values().next().copied()
     }
 
-    /// How many polls there are in a pool.
+    /// The number of polls in a pool.
     pub(super) fn len_of(&self, pool: NatClass) -> usize {
         self.by_rank[pool as usize].len()
     }
@@ -59,7 +59,7 @@ impl Pools {
             .collect()
     }
 
-    /// How many polls of each type and NAT there are, where there are any.
+    /// The number of polls of each type and NAT, where there are any.
     pub(super) fn counts(&self) -> Vec<(ProxyType, NatType, usize)> {
         let mut counts = Vec::new();
         for (types, proxy_type) in self.counts.iter().zip(ProxyType::ALL) {

@@ -21,7 +21,7 @@ new_key_type! {
 pub struct ClientOffer {
     /// The offer itself.
     pub offer: SessionDescription,
-    /// How its client can be reached.
+    /// The NAT that its client is behind.
     pub nat: NatType,
     /// The WebSocket address of the bridge that its client wants.
     pub relay_url: Arc<str>,
@@ -41,7 +41,7 @@ pub struct Borrower {
     pub deadline: Instant,
     /// The number of the proxy that it is to get, from 1 on.
     pub attempt: usize,
-    /// How many proxies of each pool are not for others.
+    /// The number of proxies of each pool that are not for others.
     pub reserve: usize,
 }
 
@@ -63,7 +63,7 @@ pub enum PeerReply {
     Answered {
         /// Its answer.
         answer: SessionDescription,
-        /// How long the peer took that had it.
+        /// The time that the peer took that had it.
         since_asked: Duration,
     },
     /// There was no peer to ask.
@@ -74,7 +74,7 @@ pub enum PeerReply {
     Unanswered,
 }
 
-/// How far the engine is from its end.
+/// The stages of the engine on the way to its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ServiceStage {
     /// Polls are parked and clients matched.

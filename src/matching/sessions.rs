@@ -15,7 +15,7 @@ use super::requests::{ClientKey, ClientOffer, PollKey, SupplyHint};
 /// design load of 2,500 matches a second there are 75,000.
 const CLOSED_POLLS_MAX: usize = 100_000;
 
-/// How long a poll is remembered after its offer has ended, so that a late
+/// The time that a poll is remembered after its offer has ended, so that a late
 /// answer is known as one: the slowest proxies take a few seconds.
 const CLOSED_POLL_MEMORY: Duration = Duration::from_secs(30);
 
@@ -36,7 +36,7 @@ impl ClientOrigin {
         self == Self::Own
     }
 
-    /// How many proxies of each pool it does not get.
+    /// The number of proxies of each pool that it does not get.
     pub(super) fn reserve(self) -> usize {
         match self {
             Self::Own => 0,
@@ -44,7 +44,7 @@ impl ClientOrigin {
         }
     }
 
-    /// How many proxies have its offer when it comes.
+    /// The number of proxies that have its offer when it comes.
     pub(super) fn earlier_hand_offs(self) -> usize {
         match self {
             Self::Own => 0,
@@ -94,10 +94,10 @@ pub(super) struct Client {
     pub(super) state: ClientState,
     /// The polls that have its offer now.
     pub(super) offered_to: Vec<PollKey>,
-    /// How many proxies here were handed its offer.
+    /// The number of proxies here that were handed its offer.
     pub(super) hand_offs: usize,
     pub(super) peers: PeerAttempts,
-    /// When its timer is set to.
+    /// The time that its timer is set to.
     pub(super) wake: Option<Instant>,
 }
 
@@ -114,7 +114,7 @@ impl Client {
         self.offer.class()
     }
 
-    /// How many proxies its offer counts as handed to. Peers that are asked count
+    /// The number of proxies that its offer counts as handed to. Peers that are asked count
     /// once an [`AskPeer`](super::AskPeer); afterwards once in all, if a proxy of
     /// theirs may have had the offer.
     pub(super) fn attempts(&self) -> usize {
@@ -131,7 +131,7 @@ impl Client {
     }
 }
 
-/// What is known of peers' proxies for one client.
+/// The state of one client with peers.
 #[derive(Debug)]
 pub(super) struct PeerAttempts {
     supply: SupplyHint,
@@ -272,7 +272,7 @@ impl Sessions {
         Some(client)
     }
 
-    /// How many clients wait for an answer.
+    /// The number of clients that wait for an answer.
     pub(super) fn matched_clients(&self) -> usize {
         self.matched
     }

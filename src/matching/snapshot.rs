@@ -27,7 +27,7 @@ impl Matcher {
             && self.deadlines.next().is_none()
     }
 
-    /// How many clients of each class are queued for a proxy.
+    /// The number of clients of each class that are queued for a proxy.
     pub fn queued_by_class(&self) -> Vec<(NatClass, usize)> {
         let classes = NatClass::ALL.into_iter();
         classes
@@ -46,7 +46,7 @@ impl Matcher {
         })
     }
 
-    /// How many parked polls of a pool there are beyond a reserve.
+    /// The number of parked polls of a pool beyond a reserve.
     pub fn parked_beyond(&self, reserve: usize, pool: NatClass) -> usize {
         self.pools.len_of(pool).saturating_sub(reserve)
     }

@@ -1,4 +1,4 @@
-//! Who is known to pass on the requests of many.
+//! The intermediaries that are known to pass on the requests of many.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,7 +17,7 @@ pub enum Intermediary {
 }
 
 impl Intermediary {
-    /// Whether this address is among them.
+    /// Returns true if this address is among them.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         match self {

@@ -1,4 +1,4 @@
-//! What buckets are found by: keyed hashes of networks.
+//! The keys of buckets: keyed hashes of networks.
 
 use std::fmt;
 use std::hash::Hasher as _;

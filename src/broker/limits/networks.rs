@@ -1,4 +1,4 @@
-//! How many quotas of one address the networks around it have.
+//! The number of quotas that the networks around an address have.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! How much each network has used, in memory that does not grow.
+//! The use of each network, in memory that does not grow.
 //!
 //! The table is cut into sets of eight places, and the hash of a bucket says in
 //! which set it may be. One that is not there takes the place of the one that
@@ -18,7 +18,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// BucketPlaces that one bucket can be in: two cache lines' worth.
+/// The places that one bucket can be in: two cache lines' worth.
 const WAYS: usize = 8;
 
 const NANOS_PER_MINUTE: u64 = 60_000_000_000;
@@ -26,7 +26,7 @@ const NANOS_PER_MINUTE: u64 = 60_000_000_000;
 /// A bounded table of buckets, by their hashes.
 pub(super) struct BucketTable(Mutex<BucketPlaces>);
 
-/// How much a bucket holds, and how fast it fills.
+/// The capacity of a bucket, and the rate at which it fills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Quota {
     /// After how many nanoseconds there is one more token.
@@ -73,7 +73,7 @@ impl BucketTable {
         }))
     }
 
-    /// Whether each of the buckets has a token, at `now` in nanoseconds.
+    /// Returns true if each of the buckets has a token, at `now` in nanoseconds.
     pub(super) fn has_room(&self, now: u64, draws: &[Draw]) -> bool {
         self.places().has_room(now, draws)
     }

@@ -45,21 +45,21 @@ const HOLD: u64 = 30;
 /// For how many seconds after the start too little is known to steer by; a
 /// shortage counts all the same.
 const WARM_UP: u64 = 60;
-/// How many missed seconds are made up for: more is a machine that slept.
+/// The most missed seconds that are made up for: more is a machine that slept.
 const CATCH_UP: u64 = 7200;
 
-/// When the proxies of each pool are told to poll again.
+/// The controller of each pool's interval.
 #[derive(Debug)]
 pub struct IntervalController {
     settings: PollInterval,
-    /// How long an idle poll is parked, in seconds.
+    /// The time that an idle poll is parked, in seconds.
     idle_poll: f64,
     pools: [Pool; NatClass::ALL.len()],
     /// Up to when whole seconds were counted, and how many.
     clock: Option<(Instant, u64)>,
 }
 
-/// What is seen of one pool.
+/// The observations of one pool.
 #[derive(Debug, Default)]
 struct Pool {
     polls: Rate,
@@ -70,7 +70,7 @@ struct Pool {
     calendar: DueCalendar,
     /// For how many seconds it stays on the floor, after a shortage.
     held_for: u64,
-    /// What is told, in seconds.
+    /// The interval that is told, in seconds.
     interval: f64,
 }
 
@@ -149,7 +149,7 @@ impl IntervalController {
         self.clock = Some((until, seconds));
     }
 
-    /// What proxies of this pool are told now, before jitter.
+    /// The interval that proxies of this pool are told now, before jitter.
     pub fn interval(&self, pool: NatClass) -> Duration {
         match self.settings.mode {
             Mode::Fixed => self.settings.fixed(pool),
@@ -157,7 +157,7 @@ impl IntervalController {
         }
     }
 
-    /// What a proxy is told whose poll was parked for a while. `jitter` is from
+    /// The interval for a proxy whose poll was parked for a while. `jitter` is from
     /// 0 to 1, for the jitter.
     pub fn tell(&mut self, pool: NatClass, parked: Duration, jitter: f64) -> Duration {
         let told = self.settings.jittered(self.interval(pool), jitter);

@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 use std::ops::AddAssign;
 use std::time::Duration;
 
-/// How many seconds the calendar has at most: twice the longest ceiling. Who
+/// The most seconds that the calendar has: twice the longest ceiling. Who
 /// is to be back later is expected at its end.
 const LONGEST: usize = 7200;
 
 /// The proxies that are due back in one second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct DueProxies {
-    /// How many they are.
+    /// Their number.
     pub(super) proxies: f64,
     /// The sum of their cycles, in seconds: from their last poll to this.
     pub(super) cycles: f64,

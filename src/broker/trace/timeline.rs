@@ -1,4 +1,4 @@
-//! When what happened to the clients that are traced, as far as the broker sees
+//! The times of what happens to the clients that are traced, as the broker sees
 //! it from outside of the engine.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,12 +9,12 @@ use slotmap::SparseSecondaryMap;
 use crate::matching::{ClientKey, PeerReply, PollKey};
 use crate::wire::nat::NatType;
 
-/// What is to be told of a poll.
+/// The parts of a poll that a trace tells.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::broker) struct Polled {
-    /// When its request arrived.
+    /// The time at which its request arrived.
     pub(in crate::broker) arrived: Instant,
-    /// What its proxy says of its NAT.
+    /// The NAT that its proxy says to be behind.
     pub(in crate::broker) nat: NatType,
 }
 
@@ -31,11 +31,11 @@ pub(in crate::broker) struct Timeline {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TracedBorrowing {
     pub(super) from: Instant,
-    /// When they replied, and what came of it; `None` if the client left first.
+    /// The time of their reply, and its outcome; `None` if the client left first.
     pub(super) ended: Option<(Instant, PeerOutcome)>,
 }
 
-/// What peers came to.
+/// The outcome of asking peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PeerOutcome {
     Answered,
@@ -51,9 +51,9 @@ pub(super) struct TracedHandOff {
     pub(super) polled: Polled,
     pub(super) attempt: usize,
     pub(super) at: Instant,
-    /// When its answer came, if the client gets it.
+    /// The time of its answer, if the client gets it.
     pub(super) answered: Option<Instant>,
-    /// When it was found that the offer did not reach it.
+    /// The time at which the offer was found not to have reached it.
     pub(super) proxy_left: Option<Instant>,
 }
 
@@ -174,7 +174,7 @@ impl Timeline {
         &self.hand_offs
     }
 
-    /// When the engine let the client go; `end` if that is not known.
+    /// The time at which the engine let the client go; `end` if that is not known.
     pub(super) fn left_or(&self, end: Instant) -> Instant {
         self.left.unwrap_or(end)
     }
@@ -216,7 +216,7 @@ impl PeerOutcome {
 }
 
 impl TracedBorrowing {
-    /// When it ended and what became of it, in a word; `None` if there is nothing
+    /// The time of its end and its outcome, in a word; `None` if there is nothing
     /// to tell.
     pub(super) fn end(self) -> Option<(Instant, &'static str)> {
         let (at, outcome) = self.ended?;
@@ -229,7 +229,7 @@ impl TracedBorrowing {
 }
 
 impl TracedHandOff {
-    /// What became of it, in a word.
+    /// The outcome, in a word.
     pub(super) fn outcome(&self) -> &'static str {
         match (self.answered, self.proxy_left) {
             (Some(_), _) => "answered",
@@ -239,7 +239,7 @@ impl TracedHandOff {
     }
 }
 
-/// What is noted is whole at any time, even if its writer panicked.
+/// Locks a timeline: it is whole at any time, even if its writer panicked.
 pub(super) fn lock(timeline: &Mutex<Timeline>) -> MutexGuard<'_, Timeline> {
     timeline.lock().unwrap_or_else(PoisonError::into_inner)
 }
