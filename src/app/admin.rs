@@ -20,9 +20,9 @@ use super::health;
 use super::supervisor::Supervisor;
 
 pub(super) use operations::Administration;
-pub(super) use socket::{check, open, warning};
+pub(super) use socket::{AdminSocket, check, open, warning};
 
-use socket::{Socket, SocketFile};
+use socket::SocketFile;
 
 /// The administration, while it listens.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(super) struct Admin {
 impl Admin {
     /// Answers calls from now on, if there are sockets.
     pub(super) fn start(
-        sockets: Vec<Socket>,
+        sockets: Vec<AdminSocket>,
         auth: &Arc<AdminAuth>,
         broker: &Arc<Broker>,
         administration: Administration,
@@ -50,7 +50,7 @@ impl Admin {
             supervisor.spawn(health::report(health.clone(), broker.watch_stage(), name));
             let server = grpc::admin_server(auth, service, health, closing.clone());
             let server = Arc::new(server.context("admin.listen")?);
-            for Socket { listener, file } in sockets {
+            for AdminSocket { listener, file } in sockets {
                 let run = Arc::clone(&server).run(listener);
                 supervisor.keep("the listener of the administration", run);
                 files.extend(file);

@@ -17,7 +17,7 @@ use crate::listener::accounts::Bounds;
 use crate::metrics::{self, Metrics};
 
 use super::certificates::{self, Certificates};
-use super::federation::Peers;
+use super::federation::FederationHandle;
 use super::files::blame_configuration;
 use super::locks::Locks;
 use super::otel::Exports;
@@ -96,7 +96,7 @@ pub(super) struct Components {
     pub(super) exports: Exports,
     /// The check of who may call the administration.
     pub(super) admin_auth: Arc<AdminAuth>,
-    pub(super) peers: Peers,
+    pub(super) peers: FederationHandle,
     pub(super) locks: Locks,
     /// The memory that peers may take.
     pub(super) bounds: Bounds,
@@ -144,7 +144,7 @@ impl Components {
             metrics.await_countries();
         }
         let limits = Limits::new(config.limits.clone(), entropy::bytes()?.into());
-        let peers = Peers::new(&metrics)?;
+        let peers = FederationHandle::new(&metrics)?;
         let broker = broker
             .limited(limits)
             .traced(exports.tracer())

@@ -91,14 +91,14 @@ pub(super) async fn open(
 
 /// The other brokers, and what a reload replaces of them.
 #[derive(Clone)]
-pub(super) struct Peers {
+pub(super) struct FederationHandle {
     federation: Arc<Federation>,
     auth: Arc<PeerAuth>,
     dialer: Arc<Dialer>,
     discover: watch::Sender<Option<String>>,
 }
 
-impl Peers {
+impl FederationHandle {
     /// As the settings say; nobody is asked before [`Self::start`].
     pub(super) fn new(metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
         let dialer = Arc::new(Dialer::default());

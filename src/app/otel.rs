@@ -58,8 +58,10 @@ impl Exports {
         self.otel.tracer()
     }
 
-    /// Sends the broker's metrics from now on, if they go anywhere.
-    pub(super) fn watch(&mut self, broker: &Arc<Broker>) {
+    /// Sends the broker's metrics from now on, if they go anywhere, until `stop` is
+    /// cancelled, or the exports are closed.
+    pub(super) fn watch(&mut self, broker: &Arc<Broker>, stop: CancellationToken) {
+        self.stop = stop;
         let broker = Arc::clone(broker);
         let collect = move || broker.control().export_metrics(process_figures());
         let exporter = self.otel.take_metrics_exporter();

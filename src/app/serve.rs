@@ -1,10 +1,15 @@
-//! Everything a broker is made of, put together and run.
+//! The server: everything that a broker is made of, started, run and stopped.
+//!
+//! The order of the start: what can fail comes before anybody is served. The
+//! components read all files; then the sockets are opened, then whoever comes is served,
+//! then the tasks run that keep the broker going, and at last comes whoever
+//! may change it, by a reload, as a peer or by the administration. The end goes the
+//! other way: clients and proxies first, then the administration and the peers, then
+//! the counts and the exports, then all tasks that are left.
+//!
+//! All of it hangs on one tree of cancellation. Its root is the [`Supervisor`]'s, which
+//! ends every task; the branches that end earlier are children of it.
 
-use std::env;
-use std::fs::File;
-use std::io::{self, IsTerminal as _};
-use std::os::fd::AsFd as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,36 +28,36 @@ use crate::listener::accounts::{Accounts, Bounds};
 use crate::listener::{self, Closing, ClosingStage, Server};
 use crate::metrics::Metrics;
 use crate::telemetry;
-use crate::telemetry::{LogControl, LogStyle};
+use crate::telemetry::LogControl;
 
 use super::accounts;
-use super::admin::{self, Admin, Administration};
+use super::admin::{Admin, Administration};
 use super::certificates;
 use super::components::Components;
-use super::federation;
 use super::lifecycle::{ServerTasks, ShutdownOutcome, ShutdownTimeouts, SignalAction, Signals};
-use super::listen::cannot_listen;
 use super::locks::Locks;
-use super::operator_port::{self, OperatorPort};
+use super::log_style;
+use super::open_sockets::OpenSockets;
+use super::operator_port::OperatorPort;
 use super::otel::Exports;
 use super::process_metrics::{self, Connections};
 use super::queues::Queues;
 use super::reload::{self, ReloadTargets, Reloads};
 use super::supervisor::Supervisor;
-use super::systemd::{self, sockets, sockets::Sockets};
+use super::systemd::{self, sockets::Sockets};
 
-/// How much longer than for clients and proxies the broker waits for a disk that
+/// The time that the broker waits, longer than for clients and proxies, for a disk that
 /// is slow with the last counts, and for collectors that are slow with the last
 /// traces and metrics.
 const SAVING_PATIENCE: Duration = Duration::from_millis(500);
 
-/// How often it is looked for lines that were left out of the log, and not told of.
+/// The interval at which it is looked for lines that were left out of the log, and not told of.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Is a broker until it is told to stop.
 pub(crate) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     let sockets = Sockets::inherit()?;
-    let (log, _last_lines) = telemetry::init(&loaded.config.telemetry, log_style())?;
+    let (log, _last_lines) = telemetry::init(&loaded.config.telemetry, log_style::detect())?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -73,11 +78,11 @@ async fn run(
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen to signals")?;
     // A file that does not come must not keep us from stopping.
-    let parts = tokio::select! {
-        parts = Components::open(&loaded) => parts?,
+    let components = tokio::select! {
+        components = Components::open(&loaded) => components?,
         () = signals.stop() => return Ok(()),
     };
-    let mut started = Started::start(parts, inputs, loaded, log, sockets).await?;
+    let mut started = RunningServer::start(components, inputs, loaded, log, sockets).await?;
     systemd::ready().await;
     let told = started.until_told_to_stop(&mut signals).await;
     match &told {
@@ -87,8 +92,8 @@ async fn run(
     told
 }
 
-/// A broker that serves.
-struct Started {
+/// A server that serves.
+struct RunningServer {
     tasks: ServerTasks,
     supervisor: Supervisor,
     reloads: Reloads,
@@ -104,14 +109,14 @@ struct Started {
     _locks: Locks,
 }
 
-impl Started {
+impl RunningServer {
     /// Opens the sockets and serves from then on.
     async fn start(
-        parts: Components,
+        components: Components,
         inputs: Inputs,
         loaded: Loaded,
         log: LogControl,
-        mut sockets: Sockets,
+        sockets: Sockets,
     ) -> anyhow::Result<Self> {
         let Components {
             broker,
@@ -124,57 +129,41 @@ impl Started {
             peers,
             locks,
             bounds,
-        } = parts;
+        } = components;
         let config = &loaded.config;
         let supervisor = Supervisor::default();
         let closing = Closing::default();
         let tls = certificates.tls()?;
         let has_tls = tls.is_some();
-        let serve_challenges = challenge_server(config, bounds, &metrics, &closing, &supervisor);
         let accounts = Accounts::new(bounds);
         let endpoints = endpoints(config, &broker, &accounts, metrics_log);
-        let observer = Arc::new(Connections::new(Arc::clone(&metrics)));
-        let settings = accounts::listener(config);
-        let server = Server::new(
-            settings,
+        let server = Arc::new(Server::new(
+            accounts::listener(config),
             tls,
             endpoints.clone(),
-            observer,
+            Arc::new(Connections::new(Arc::clone(&metrics))),
             accounts,
             closing.clone(),
-        );
-        let server = Arc::new(server);
+        ));
         reload::set_limits(config, &broker, &server);
-        sockets.warn_of_missing(config);
-        let inherited = sockets.take(sockets::HTTP)?;
-        let inherited_for_acme = sockets.take(sockets::ACME)?;
-        let admin_sockets = admin::open(&config.admin, &mut sockets).await?;
-        let peer_sockets = federation::open(&config.federation, &mut sockets).await?;
-        let operator_sockets = operator_port::open(&config.operator, &mut sockets).await?;
-        sockets.refuse_rest()?;
-        let has_inherited_sockets = !inherited.is_empty();
-        let servers = serve_on(
-            listeners(config, inherited).await?,
-            &server,
-            has_tls,
-            &supervisor,
-        )?;
-        let operator_port = OperatorPort::start(operator_sockets, &endpoints, &supervisor);
-        let kept = certificates.keep(config, inherited_for_acme, serve_challenges, &supervisor);
-        kept.await?;
 
-        let driven = Arc::clone(&broker);
-        supervisor.keep("the driver", async move { driven.drive().await });
-        let sample = process_metrics::sample(Arc::clone(&metrics), Arc::clone(server.accounts()));
-        supervisor.keep("the sampler of metrics", sample);
-        supervisor.keep("the report of suppressed lines", report_suppressed());
-        supervisor.spawn(systemd::report_heartbeat(Arc::clone(&broker)));
-        exports.watch(&broker);
-        let queues = Queues::start(&loaded.config.sqs, &broker);
-        let close_persistence = CancellationToken::new();
+        let opened = OpenSockets::open(config, sockets).await?;
+
+        let has_inherited_sockets = opened.has_inherited_http;
+        let servers = serve_on(opened.http, &server, has_tls, &supervisor)?;
+        let operator_port = OperatorPort::start(opened.operator, &endpoints, &supervisor);
+        let serve_challenges = challenge_server(config, bounds, &metrics, &closing, &supervisor);
+        certificates
+            .keep(config, opened.acme, serve_challenges, &supervisor)
+            .await?;
+
+        keep_going(&broker, &metrics, server.accounts(), &supervisor);
+        exports.watch(&broker, supervisor.child_token());
+        let queues = Queues::start(&config.sqs, &broker);
+        let close_persistence = supervisor.child_token();
         let persistence =
             supervisor.watch("persistence", persistence.run(close_persistence.clone()));
-        let persistence = tokio::spawn(persistence);
+
         let targets = ReloadTargets {
             broker: Arc::clone(&broker),
             certificates,
@@ -188,8 +177,8 @@ impl Started {
         let reports = report_certificates(reloads.clone());
         supervisor.keep("the report of certificates", reports);
         let close_federation = Closing::default();
-        peers.start(&broker, peer_sockets, close_federation.clone(), &supervisor);
-        let stopping = CancellationToken::new();
+        peers.start(&broker, opened.peers, close_federation.clone(), &supervisor);
+        let stopping = supervisor.child_token();
         let administration = Administration::new(
             Arc::clone(&broker),
             server,
@@ -197,15 +186,14 @@ impl Started {
             log,
             stopping.clone(),
         );
+        let admin = Admin::start(
+            opened.admin,
+            &admin_auth,
+            &broker,
+            administration,
+            &supervisor,
+        )?;
         Ok(Self {
-            admin: Admin::start(
-                admin_sockets,
-                &admin_auth,
-                &broker,
-                administration,
-                &supervisor,
-            )?,
-            supervisor,
             tasks: ServerTasks {
                 broker,
                 closing,
@@ -213,9 +201,11 @@ impl Started {
                 servers,
                 has_inherited_sockets,
             },
+            supervisor,
             reloads,
+            admin,
             exports,
-            persistence,
+            persistence: tokio::spawn(persistence),
             close_persistence,
             close_federation,
             operator_port,
@@ -295,16 +285,19 @@ async fn report_suppressed() {
     }
 }
 
-/// The sockets of the service manager, else our own.
-async fn listeners(
-    config: &Config,
-    inherited: Vec<TcpListener>,
-) -> anyhow::Result<Vec<TcpListener>> {
-    if inherited.is_empty() {
-        return bind(&config.listener.addr).await;
-    }
-    tracing::info!("listener.addr is not used: the service manager has passed the socket");
-    Ok(inherited)
+/// Starts the tasks without which the broker would stand still or be silent.
+fn keep_going(
+    broker: &Arc<Broker>,
+    metrics: &Arc<Metrics>,
+    accounts: &Arc<Accounts>,
+    supervisor: &Supervisor,
+) {
+    let driven = Arc::clone(broker);
+    supervisor.keep("the driver", async move { driven.drive().await });
+    let sample = process_metrics::sample(Arc::clone(metrics), Arc::clone(accounts));
+    supervisor.keep("the sampler of metrics", sample);
+    supervisor.keep("the report of suppressed lines", report_suppressed());
+    supervisor.spawn(systemd::report_heartbeat(Arc::clone(broker)));
 }
 
 fn serve_on(
@@ -320,11 +313,6 @@ fn serve_on(
         servers.spawn(supervisor.watch("the listener", Arc::clone(server).run(listener)));
     }
     Ok(servers)
-}
-
-async fn bind(addr: &str) -> anyhow::Result<Vec<TcpListener>> {
-    let listeners = listener::bind(addr).await;
-    listeners.map_err(|error| cannot_listen("listener.addr", addr, &error))
 }
 
 fn endpoints(
@@ -369,31 +357,4 @@ fn challenge_server(
         );
         supervisor.keep("the listener of challenges", Arc::new(server).run(listener));
     }
-}
-
-fn log_style() -> LogStyle {
-    if env::var("JOURNAL_STREAM").is_ok_and(|stream| is_stderr(&stream)) {
-        LogStyle::Journal
-    } else if io::stderr().is_terminal() && shows_colours() {
-        LogStyle::Terminal
-    } else {
-        LogStyle::Plain
-    }
-}
-
-/// Returns true if the terminal shows colours, and who sits there wants them
-/// (no-color.org).
-fn shows_colours() -> bool {
-    let is_unwanted = env::var_os("NO_COLOR").is_some_and(|unwanted| !unwanted.is_empty());
-    let is_dumb = env::var_os("TERM").is_none_or(|kind| kind == "dumb");
-    !is_unwanted && !is_dumb
-}
-
-/// Whether stderr is the journal's stream, which systemd names by device and
-/// inode. The variable alone says nothing: every shell under systemd passes it
-/// on, wherever the output goes then (systemd.exec(5)).
-fn is_stderr(stream: &str) -> bool {
-    let stderr = io::stderr().as_fd().try_clone_to_owned();
-    let metadata = stderr.and_then(|stderr| File::from(stderr).metadata());
-    metadata.is_ok_and(|file| stream == format!("{}:{}", file.dev(), file.ino()))
 }

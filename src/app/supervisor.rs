@@ -57,6 +57,11 @@ impl Supervisor {
         }
     }
 
+    /// A branch of the tree of cancellation: cancelled by itself, or with all tasks.
+    pub(super) fn child_token(&self) -> CancellationToken {
+        self.stop.child_token()
+    }
+
     /// Returns the name of the first task that has ended and must not, once one has.
     pub(super) async fn failed(&self) -> &'static str {
         let mut ended = self.ended.subscribe();

@@ -80,7 +80,7 @@ fn public_routes(front: &Arc<HttpFront>) -> Router {
         front,
         audience: Audience::Public,
     };
-    let router = Router::new()
+    let public = Router::new()
         .route_service("/client", routes.at(Endpoint::Client, client::poll))
         .route_service("/proxy", routes.at(Endpoint::Proxy, proxy::poll))
         .route_service("/answer", routes.at(Endpoint::Answer, proxy::answer))
@@ -90,10 +90,10 @@ fn public_routes(front: &Arc<HttpFront>) -> Router {
         .route_service("/robots.txt", routes.at(Endpoint::Robots, robots))
         .fallback_service(routes.at(Endpoint::Other, not_found));
     if !front.settings.amp {
-        return router;
+        return public;
     }
     // A wildcard stands for something, not for nothing.
-    router
+    public
         .route_service("/amp/client/", routes.at(Endpoint::Amp, amp::poll))
         .route_service("/amp/client/{*poll}", routes.at(Endpoint::Amp, amp::poll))
 }

@@ -133,16 +133,16 @@ pub fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, Fault> {
 /// lines.
 pub fn in_lines(text: &[u8]) -> Result<Vec<u8>, Fault> {
     let sections = sections(text)?;
-    Ok(sections.iter().flat_map(Section::text).collect())
+    Ok(sections.iter().flat_map(PemSection::text).collect())
 }
 
 /// The text between two lines.
-struct Section<'a> {
+struct PemSection<'a> {
     label: &'a [u8],
     body: &'a [u8],
 }
 
-impl Section<'_> {
+impl PemSection<'_> {
     fn is_of(&self, part: &[u8]) -> bool {
         self.label.ends_with(part)
     }
@@ -162,7 +162,7 @@ impl Section<'_> {
 
 /// All that is there, wherever in a line it begins: `cat` joins what does not end
 /// with a line break.
-fn sections(text: &[u8]) -> Result<Vec<Section<'_>>, Fault> {
+fn sections(text: &[u8]) -> Result<Vec<PemSection<'_>>, Fault> {
     check_encoding(text)?;
     let mut sections = Vec::new();
     let mut rest = text;
@@ -185,7 +185,7 @@ fn sections(text: &[u8]) -> Result<Vec<Section<'_>>, Fault> {
             Fault::CutOff
         };
         rest = after.strip_prefix(&*end).ok_or(fault)?;
-        sections.push(Section { label, body });
+        sections.push(PemSection { label, body });
     }
     if is_begun(rest) {
         return Err(Fault::CutOff);

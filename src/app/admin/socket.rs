@@ -76,7 +76,7 @@ fn without(error: &anyhow::Error) -> String {
 
 /// A socket of the administration; a Unix socket is removed when it is dropped.
 #[derive(Debug)]
-pub(in crate::app) struct Socket {
+pub(in crate::app) struct AdminSocket {
     pub(in crate::app) listener: ListenSocket,
     pub(in crate::app) file: Option<SocketFile>,
 }
@@ -86,7 +86,7 @@ pub(in crate::app) struct Socket {
 pub(in crate::app) async fn open(
     settings: &Settings,
     sockets: &mut Sockets,
-) -> anyhow::Result<Vec<Socket>> {
+) -> anyhow::Result<Vec<AdminSocket>> {
     let inherited = sockets.take_any(sockets::ADMIN)?;
     if settings.is_off() {
         if !inherited.is_empty() {
@@ -129,15 +129,15 @@ fn log_unused(place: &str) {
     tracing::info!("{SETTING}: {place} is not used: the service manager has passed the socket");
 }
 
-fn without_file(listener: ListenSocket) -> Socket {
-    Socket {
+fn without_file(listener: ListenSocket) -> AdminSocket {
+    AdminSocket {
         listener,
         file: None,
     }
 }
 
 /// Nobody has asked for this one, and there may be a second broker here.
-fn bind_if_possible(path: &Path) -> Option<Socket> {
+fn bind_if_possible(path: &Path) -> Option<AdminSocket> {
     bind(path)
         .map_err(|error| tracing::warn!("{}", without(&error)))
         .ok()
@@ -158,7 +158,7 @@ fn accepted(inherited: Inherited, settings: &Settings) -> anyhow::Result<ListenS
     }
 }
 
-fn bind(path: &Path) -> anyhow::Result<Socket> {
+fn bind(path: &Path) -> anyhow::Result<AdminSocket> {
     let problem = || format!("admin.listen: cannot listen on {}", path.display());
     if UnixStream::connect(path).is_ok() {
         bail!("{}: somebody else does", problem());
@@ -168,7 +168,7 @@ fn bind(path: &Path) -> anyhow::Result<Socket> {
     let listener = bind_with_mode(path).with_context(problem)?;
     let inode = fs::metadata(path).with_context(problem)?.ino();
     let path = path.to_owned();
-    Ok(Socket {
+    Ok(AdminSocket {
         listener: ListenSocket::Unix(tokio::net::UnixListener::from_std(listener)?),
         file: Some(SocketFile { path, inode }),
     })

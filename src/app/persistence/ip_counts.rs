@@ -38,12 +38,12 @@ pub(super) struct IpCounts {
     prefix: PathBuf,
     interval: Duration,
     period_start: SystemTime,
-    unwritten: Backlog<Line>,
+    unwritten: Backlog<UnwrittenLine>,
     warnings: LogLimit,
 }
 
 #[derive(Debug)]
-struct Line {
+struct UnwrittenLine {
     path: PathBuf,
     text: String,
 }
@@ -79,7 +79,7 @@ impl IpCounts {
         // Not before its start, should the clock have been set back.
         let start = self.period_start.min(now);
         for (proxy_type, nat, recording) in metrics.end_recording(start, now) {
-            let line = Line {
+            let line = UnwrittenLine {
                 path: file_name(&self.prefix, proxy_type, nat),
                 text: recording.encode(),
             };

@@ -12,7 +12,7 @@ use crate::app::admin::access;
 use crate::app::certificates::{self, CertificatePair, Certificates};
 use crate::app::countries;
 use crate::app::exposed;
-use crate::app::federation::{self, Peers, Tls};
+use crate::app::federation::{self, FederationHandle, Tls};
 use crate::broker::{Broker, Directory, clock};
 use crate::config::{self, Config, Inputs, Loaded};
 use crate::geoip::GeoIp;
@@ -55,7 +55,7 @@ pub(in crate::app) struct ReloadTargets {
     pub(in crate::app) endpoints: Endpoints,
     pub(in crate::app) log: LogControl,
     pub(in crate::app) admin_auth: Arc<AdminAuth>,
-    pub(in crate::app) peers: Peers,
+    pub(in crate::app) peers: FederationHandle,
 }
 
 impl ReloadTargets {

@@ -1,0 +1,60 @@
+//! The sockets of the server. All of them are open before anybody is served, but for
+//! those of HTTP-01, which a certificate can do without.
+
+use tokio::net::TcpListener;
+
+use crate::config::Config;
+use crate::listener;
+
+use super::admin::{self, AdminSocket};
+use super::listen::cannot_listen;
+use super::systemd::sockets::{self, Sockets};
+use super::{federation, operator_port};
+
+/// All sockets that the configuration asks for, open.
+pub(super) struct OpenSockets {
+    pub(super) http: Vec<TcpListener>,
+    /// True if the service manager has passed those.
+    pub(super) has_inherited_http: bool,
+    /// Those that were passed for HTTP-01; others are opened if that is a way.
+    pub(super) acme: Vec<TcpListener>,
+    pub(super) admin: Vec<AdminSocket>,
+    pub(super) peers: Vec<TcpListener>,
+    pub(super) operator: Vec<TcpListener>,
+}
+
+impl OpenSockets {
+    /// Opens them, or takes those that the service manager has passed.
+    pub(super) async fn open(config: &Config, mut sockets: Sockets) -> anyhow::Result<Self> {
+        sockets.warn_of_missing(config);
+        let inherited = sockets.take(sockets::HTTP)?;
+        let acme = sockets.take(sockets::ACME)?;
+        let admin = admin::open(&config.admin, &mut sockets).await?;
+        let peers = federation::open(&config.federation, &mut sockets).await?;
+        let operator = operator_port::open(&config.operator, &mut sockets).await?;
+        sockets.refuse_rest()?;
+        Ok(Self {
+            has_inherited_http: !inherited.is_empty(),
+            http: own_if_none(config, inherited).await?,
+            acme,
+            admin,
+            peers,
+            operator,
+        })
+    }
+}
+
+/// The sockets of the service manager, else our own.
+async fn own_if_none(
+    config: &Config,
+    inherited: Vec<TcpListener>,
+) -> anyhow::Result<Vec<TcpListener>> {
+    if !inherited.is_empty() {
+        tracing::info!("listener.addr is not used: the service manager has passed the socket");
+        return Ok(inherited);
+    }
+    let addr = &config.listener.addr;
+    listener::bind(addr)
+        .await
+        .map_err(|error| cannot_listen("listener.addr", addr, &error))
+}
