@@ -16,45 +16,10 @@ use tokio::time::timeout;
 
 use crate::broker::{Caller, RequestOrigin};
 use crate::listener::ConnectionHandle;
-use crate::listener::accounts::{NoRoom, Payer, Reservation};
-use crate::metrics::labels::Refusal;
+use crate::listener::accounts::{Payer, Reservation};
 
+use super::error::UnreadableBody;
 use super::front::HttpFront;
-
-/// A reason why a body is not read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum UnreadableBody {
-    /// It is too large, or not in the form that its head says.
-    #[error("the body cannot be read")]
-    Broken,
-    /// Its sender broke it off.
-    #[error("the body ended before its end")]
-    CutOff,
-    /// It did not come in time.
-    #[error("the body did not come within http.body_read_timeout")]
-    TooSlow,
-    /// Others take all the memory there is for requests.
-    #[error("all requests together are over http.max_bytes_in_flight")]
-    NoRoom,
-}
-
-impl UnreadableBody {
-    /// The label by which it is counted.
-    pub(super) fn reason(self) -> Refusal {
-        match self {
-            Self::Broken => Refusal::BadRequest,
-            Self::CutOff => Refusal::CutOff,
-            Self::TooSlow => Refusal::TooSlow,
-            Self::NoRoom => Refusal::Overloaded,
-        }
-    }
-}
-
-impl From<NoRoom> for UnreadableBody {
-    fn from(_: NoRoom) -> Self {
-        Self::NoRoom
-    }
-}
 
 /// The most fields that a head may have, and its size in bytes.
 const FIELDS_MAX: usize = 100;

@@ -5,8 +5,43 @@ use http::StatusCode;
 use http::header::{CONNECTION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 
 use crate::broker::NoAnswer;
+use crate::listener::accounts::NoRoom;
+use crate::metrics::labels::Refusal;
 
-use super::body::UnreadableBody;
+/// A reason why a body is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum UnreadableBody {
+    /// It is too large, or not in the form that its head says.
+    #[error("the body cannot be read")]
+    Broken,
+    /// Its sender broke it off.
+    #[error("the body ended before its end")]
+    CutOff,
+    /// It did not come in time.
+    #[error("the body did not come within http.body_read_timeout")]
+    TooSlow,
+    /// Others take all the memory there is for requests.
+    #[error("all requests together are over http.max_bytes_in_flight")]
+    NoRoom,
+}
+
+impl UnreadableBody {
+    /// The label by which it is counted.
+    pub(super) fn reason(self) -> Refusal {
+        match self {
+            Self::Broken => Refusal::BadRequest,
+            Self::CutOff => Refusal::CutOff,
+            Self::TooSlow => Refusal::TooSlow,
+            Self::NoRoom => Refusal::Overloaded,
+        }
+    }
+}
+
+impl From<NoRoom> for UnreadableBody {
+    fn from(_: NoRoom) -> Self {
+        Self::NoRoom
+    }
+}
 
 /// A request that cannot be read or understood: 400 with an empty body.
 pub(super) fn bad_request() -> Response {

@@ -9,6 +9,7 @@
 //! request: a stranger would decide what is recorded, and by its id who is
 //! followed.
 
+mod endpoint;
 mod metrics;
 mod pairs;
 mod report;
@@ -34,7 +35,7 @@ pub use metrics::MetricsExporter;
 pub use pairs::{InvalidPair, parse as parse_pairs};
 pub use resource::Instance;
 pub use settings::{Exporter, Protocol, SamplerKind, Settings};
-pub use transport::{InvalidEndpoint, check_endpoint, check_headers};
+pub use transport::InvalidEndpoint;
 
 use metrics::METRICS;
 use report::ExportReport;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use http::Uri;
 use serde::{Deserialize, Serialize};
 
-use super::{check_endpoint, check_headers, parse_pairs};
+use super::endpoint::{check_endpoint, check_headers};
+use super::pairs::parse as parse_pairs;
 use crate::report::{SPAN, SettingsReport};
 
 /// Traces and metrics for an OpenTelemetry collector. Without an endpoint

@@ -8,8 +8,6 @@ mod http;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::Uri;
-use ::http::header::{HeaderMap, HeaderName, HeaderValue};
 use prost::Message;
 use tokio::time::{sleep, timeout};
 
@@ -20,7 +18,7 @@ use crate::backoff::Backoff;
 use self::error::SendError;
 use self::grpc::Grpc;
 use self::http::Http;
-use super::pairs;
+use super::endpoint::{headers, url};
 use super::settings::{Protocol, Settings};
 
 /// The tries after the first.
@@ -50,16 +48,6 @@ pub(super) struct Transport {
 enum Way {
     Grpc(Arc<Grpc>),
     Http(Arc<Http>),
-}
-
-/// Checks that `endpoint` can be one.
-pub fn check_endpoint(endpoint: &str) -> Result<(), InvalidEndpoint> {
-    url(endpoint).map(drop)
-}
-
-/// Checks that `list` can be the headers of requests.
-pub fn check_headers(list: &str) -> Result<(), InvalidEndpoint> {
-    headers(list).map(drop)
 }
 
 impl Transport {
@@ -122,80 +110,5 @@ impl Transport {
             Way::Grpc(grpc) => grpc.send(message).await,
             Way::Http(http) => http.send(message).await,
         }
-    }
-}
-
-fn url(endpoint: &str) -> Result<Uri, InvalidEndpoint> {
-    let uri: Uri = endpoint.parse()?;
-    let has_host = uri.host().is_some_and(|host| !host.is_empty());
-    match uri.scheme_str() {
-        Some("http" | "https") if has_host && has_valid_port(&uri) => Ok(uri),
-        _ => Err(InvalidEndpoint::Scheme),
-    }
-}
-
-/// Returns true if the port is a number, or there is none: `Uri` takes any text.
-fn has_valid_port(uri: &Uri) -> bool {
-    let authority = uri.authority().map_or("", |authority| authority.as_str());
-    let host_and_port = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, rest)| rest);
-    let after_ipv6 = host_and_port.rsplit_once(']');
-    let may_have_port = after_ipv6.map_or(host_and_port, |(_, rest)| rest);
-    !may_have_port.contains(':') || uri.port_u16().is_some()
-}
-
-fn headers(list: &str) -> Result<HeaderMap, InvalidEndpoint> {
-    let mut headers = HeaderMap::new();
-    let pairs = pairs::parse(list).map_err(|_| InvalidEndpoint::Headers)?;
-    for (name, value) in pairs {
-        let wrong = || InvalidEndpoint::Header(name.clone());
-        let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
-        let mut value = HeaderValue::from_str(&value).map_err(|_| wrong())?;
-        value.set_sensitive(true);
-        headers.insert(key, value);
-    }
-    Ok(headers)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn endpoints_are_urls_with_a_host() {
-        for endpoint in [
-            "http://localhost:4317",
-            "http://user:word@localhost",
-            "https://[2001:db8::1]/otlp?a=b",
-            "https://[2001:db8::1]:4317",
-        ] {
-            assert!(check_endpoint(endpoint).is_ok(), "{endpoint}");
-        }
-        for endpoint in [
-            "",
-            "localhost:4317",
-            "/v1/traces",
-            "ftp://a",
-            "http://",
-            "http://a:",
-            "http://a:b",
-            "http://a:65536",
-            "http://[2001:db8::1]:b",
-            "http://joe:hun/ter2@a",
-            "a b",
-        ] {
-            assert!(check_endpoint(endpoint).is_err(), "{endpoint}");
-        }
-    }
-
-    #[test]
-    fn wrong_headers_are_named_without_their_value() {
-        assert!(check_headers("authorization=Bearer%20x,x-a=1").is_ok());
-        let wrong = check_headers("x-a=1,x-key=secret%0a").unwrap_err();
-        assert!(wrong.to_string().contains("x-key"), "{wrong}");
-        assert!(!wrong.to_string().contains("secret"), "{wrong}");
-        let wrong = check_headers("x-a=1,secret").unwrap_err();
-        assert!(!wrong.to_string().contains("secret"), "{wrong}");
     }
 }
