@@ -37,7 +37,7 @@ pub use identity::{PeerIdentity, RemoteAddress};
 pub use keep_open::{ConnectionHandle, KeepOpenGuard};
 pub use observer::{DropCause, Observer};
 pub use rules::KeepAlive;
-pub use server::{Http2Only, Serve, Server};
+pub use server::{Http2Only, KnowsNames, Serve, Server};
 pub use settings::{SOCKETS, Settings};
 pub use slots::{CallerSlots, SLOTS_MAX, SlotHolder, SlotLimit};
 pub use socket::ListenSocket;

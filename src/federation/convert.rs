@@ -34,8 +34,8 @@ pub(super) fn report(supply: v1::Supply) -> SupplyReport {
 fn bridges(bridges: v1::Bridges) -> Arc<HashSet<Fingerprint>> {
     let known = bridges
         .fingerprints
-        .iter()
-        .filter_map(|bytes| Fingerprint::from_bytes(bytes))
+        .into_iter()
+        .filter_map(|bytes| Fingerprint::from_bytes(&bytes))
         .collect();
     Arc::new(known)
 }

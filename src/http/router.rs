@@ -177,6 +177,7 @@ fn livez(_: Arc<HttpFront>, _: Request<Body>) -> Ready<Response> {
     ready(status::livez())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as all handlers")]
 fn readyz(front: Arc<HttpFront>, _: Request<Body>) -> Ready<Response> {
     ready(status::readyz(&front.broker))
 }

@@ -1,6 +1,7 @@
 //! A connection below TLS: the bytes that come before the handshake is over are in its
 //! account, and its first bytes are looked at before they are handed to rustls.
 
+use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -194,9 +195,8 @@ pub(super) fn is_challenge(stream: &TlsStream<Handshake>) -> bool {
 
 /// Returns true if rustls has told the peer of it.
 fn is_told(error: &io::Error) -> bool {
-    error
-        .get_ref()
-        .is_some_and(|error| error.is::<rustls::Error>())
+    let inner = error.get_ref();
+    inner.is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>)
 }
 
 /// Returns true if it begins as the name of a method does: no record of TLS begins with a

@@ -62,6 +62,15 @@ impl ConnectionRules {
         }
     }
 
+    /// The number of requests that a peer may have under way on one HTTP/2 connection.
+    pub(super) fn max_streams(&self, is_exempt: bool) -> u32 {
+        if is_exempt {
+            self.settings.http2_max_streams_trusted
+        } else {
+            self.settings.http2_max_streams
+        }
+    }
+
     /// The server of HTTP/2 on one connection, whose streams get this executor.
     pub(super) fn http2(
         &self,

@@ -57,6 +57,9 @@ impl<S> Serve for S where
 {
 }
 
+/// Tells whether a certificate with these names is enough to be known.
+pub type KnowsNames = Box<dyn Fn(&[String]) -> bool + Send + Sync>;
+
 /// The ways of a server that speaks HTTP/2 alone, and whose callers have to show
 /// credentials.
 pub struct Http2Only {
@@ -65,7 +68,7 @@ pub struct Http2Only {
     /// The slots of its connections by TCP.
     pub slots: Arc<CallerSlots>,
     /// Returns true if a certificate with these names is enough to be known.
-    pub knows: Box<dyn Fn(&[String]) -> bool + Send + Sync>,
+    pub knows: KnowsNames,
 }
 
 /// Serves connections with one service.
@@ -186,15 +189,6 @@ impl<S: Serve> Server<S> {
     /// Returns true if a peer has no limits of its own.
     pub(super) fn is_exempt(&self, address: Option<RemoteAddress>) -> bool {
         address.is_none_or(|address| self.accounts.is_exempt(address.0.ip()))
-    }
-
-    /// The number of requests that a peer may have under way on one HTTP/2 connection.
-    pub(super) fn max_streams(&self, rules: &ConnectionRules, is_exempt: bool) -> u32 {
-        if is_exempt {
-            rules.settings.http2_max_streams_trusted
-        } else {
-            rules.settings.http2_max_streams
-        }
     }
 
     /// The pings to a peer.

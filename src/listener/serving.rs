@@ -115,7 +115,7 @@ impl<S: Serve> Server<S> {
     ) {
         let session = Session::new(self, HttpVersion::Http2, &begun, rules, place);
         let executor = StreamExecutor::default();
-        let max_streams = self.max_streams(rules, self.is_exempt(begun.address));
+        let max_streams = rules.max_streams(self.is_exempt(begun.address));
         let http2 = rules.http2(executor.clone(), max_streams, self.keep_alive());
         let service = service_fn(|request| session.respond(request, Some(executor.watch_next())));
         let stream = TokioIo::new(session.watch(begun));

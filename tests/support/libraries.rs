@@ -10,5 +10,7 @@ pub(crate) fn folders() -> Vec<PathBuf> {
     let parents = ["lib", "usr/lib"].map(|parent| unpacked::file("").join(parent));
     // A package without libraries has no such folder.
     let entries = parents.iter().flat_map(fs::read_dir).flatten();
-    entries.map(|entry| entry.unwrap().path()).collect()
+    entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect()
 }

@@ -40,7 +40,7 @@ fn admits(limits: &Limits, request: Request, origin: RequestOrigin) -> bool {
     limits.admits(request, origin, || None)
 }
 
-/// How many of a hundred requests are admitted at once.
+/// The number of a hundred requests that are admitted at once.
 fn admitted(limits: &Limits, request: Request, origin: RequestOrigin) -> usize {
     let requests = (0..100).filter(|_| admits(limits, request, origin));
     requests.count()
@@ -224,7 +224,7 @@ async fn a_million_addresses_lock_nobody_out_and_free_nobody() {
     assert!(admits(&limits, Request::ClientPoll, sender("192.0.2.2")));
 }
 
-/// How many requests from so many addresses of this network are admitted, each of
+/// The number of requests from so many addresses of this network that are admitted, each of
 /// which has two.
 fn admitted_from(limits: &Limits, networks: impl Iterator<Item = String>) -> usize {
     let admitted = |address: String| self::admitted(limits, Request::ClientPoll, sender(&address));

@@ -13,7 +13,7 @@ use crate::wire::proxy::ProxyType;
 #[derive(Debug, Default)]
 pub(super) struct Filter(Vec<Condition>);
 
-/// Why a text is no filter.
+/// A text that is no filter.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidFilter {
     /// Not `FIELD OPERATOR VALUE`.
@@ -70,7 +70,7 @@ impl Filter {
         conditions.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether a poll that has waited so long meets the conditions.
+    /// Returns true if a poll that has waited so long meets the conditions.
     pub(super) fn passes(&self, poll: &ParkedPollDetails, waiting: Duration) -> bool {
         self.0
             .iter()
@@ -145,7 +145,7 @@ impl Comparison {
     }
 }
 
-/// Whether it has to be the word, and the word.
+/// The word, and true if it has to be that word.
 fn word<T: FromStr>(
     field: &'static str,
     comparison: Comparison,

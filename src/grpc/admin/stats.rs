@@ -1,4 +1,4 @@
-//! What the metrics log will say.
+//! The counts that the metrics log will have.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
@@ -8,7 +8,7 @@ use crate::grpc::convert::{timestamp, total};
 use crate::metrics::Metrics;
 use crate::proto::admin::v1;
 
-/// What it would say if its block ended now.
+/// The block as it would be if it ended now.
 pub(super) fn stats(metrics: &Metrics, now: SystemTime) -> v1::Stats {
     let block = metrics.block(now);
     let text = block.encode();

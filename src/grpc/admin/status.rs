@@ -1,4 +1,4 @@
-//! What the broker is doing, once or for as long as somebody watches.
+//! The status of the broker, once or for as long as somebody watches.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -28,13 +28,13 @@ const SPANS: [Duration; 3] = [
     Duration::from_mins(5),
     Duration::from_hours(1),
 ];
-/// How often a watcher hears unless it says.
+/// The interval of a watcher that names none.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
 /// The bounds of the interval that a watcher asks for.
 const WATCH_INTERVALS: RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_hours(1);
 
-/// What the broker is doing now.
+/// The status of the broker now.
 pub(super) fn status(broker: &Broker) -> v1::BrokerStatus {
     let now = clock::now();
     let metrics = broker.metrics();
@@ -56,7 +56,7 @@ pub(super) fn status(broker: &Broker) -> v1::BrokerStatus {
     }
 }
 
-/// What the broker is doing, now and every `asked`, until `closing` is
+/// The status of the broker, now and every `asked`, until `closing` is
 /// cancelled. A status is made when the caller can take it, so none waits.
 pub(super) fn watch(
     broker: Arc<Broker>,

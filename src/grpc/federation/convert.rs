@@ -17,16 +17,16 @@ use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::session_description::SessionDescription;
 
-/// Where the trace comes from (W3C Trace Context).
+/// The metadata key of the trace that a call is part of (W3C Trace Context).
 const TRACEPARENT: &str = "traceparent";
-/// How long before the borrower gives up it is told that no proxy has answered: it
+/// The time before the borrower gives up when it is told that no proxy has answered: it
 /// can tell then silent proxies from a silent lender.
 const MARGIN: Duration = Duration::from_millis(50);
 /// The most bytes of bridges that are told, some 40,000 of them: a borrower reads no
 /// more than 1 MiB.
 const BRIDGES_BYTES_MAX: usize = 900_000;
 
-/// What a borrower asks for; `None` if it is not what it should be.
+/// The loan that a borrower asks for; `None` if it is not what it should be.
 pub(super) fn loan_request(
     request: Request<v1::MatchOfferRequest>,
     now: Instant,
@@ -105,7 +105,7 @@ fn refusal(reason: LoanRefusal) -> Reason {
     }
 }
 
-/// What a borrower can have.
+/// The supply that a borrower can have.
 pub(super) fn supply(supply: &Supply) -> v1::Supply {
     let (state, proxies) = match supply {
         Supply::Lending { proxies, .. } => (State::Lending, *proxies),

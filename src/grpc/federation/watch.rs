@@ -1,4 +1,4 @@
-//! What can be lent, told whenever it changes.
+//! The supply that can be lent, told whenever it changes.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use crate::proto::federation::v1;
 
 use super::convert;
 
-/// How long after one look at what there is comes the next: a borrower hears five
+/// The pause between two looks at what there is: a borrower hears five
 /// times a second at most.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How often a borrower hears at least.
+/// The longest time in which a borrower hears nothing.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// What a borrower can have: at once and at each change, until `closing` is
+/// The supply that a borrower can have: at once and at each change, until `closing` is
 /// cancelled. A report is made when the borrower can take it, so none waits.
 pub(super) fn supplies(
     broker: Arc<Broker>,
@@ -48,7 +48,7 @@ struct Watch {
     told: Option<Told>,
 }
 
-/// What the borrower has heard last.
+/// The report that the borrower has heard last.
 struct Told {
     supply: Supply,
     directory: Arc<Directory>,
@@ -82,7 +82,7 @@ impl Watch {
         )
     }
 
-    /// What is to be told next: once it differs, or at the next heartbeat.
+    /// The supply that is to be told next: once it differs, or at the next heartbeat.
     async fn news(&self, told: &Told) -> (Supply, Arc<Directory>) {
         let heartbeat = told.at + HEARTBEAT;
         let mut looked = told.at;

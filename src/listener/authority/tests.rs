@@ -104,7 +104,7 @@ fn all_else_passes() {
         frame(0, 0, &[7; 10_000]),
         frame(CONTINUATION, 0, b"x"),
         // h2 refuses it.
-        frame(HEADERS, 0, &[0; FRAME_MAX + 1]),
+        frame(HEADERS, 0, &vec![0; FRAME_MAX + 1]),
     ]
     .concat();
     assert_eq!(passed(&mut begun(), &sent).unwrap(), sent);
@@ -127,7 +127,11 @@ fn what_is_wrong_ends_the_connection() {
         frame(HEADERS, END_HEADERS | PADDED, b""),
         frame(HEADERS, END_HEADERS | PRIORITY, b"1234"),
         [opened.clone(), frame(0, 0, b"")].concat(),
-        [opened.clone(), frame(CONTINUATION, 0, &[0; FRAME_MAX + 1])].concat(),
+        [
+            opened.clone(),
+            frame(CONTINUATION, 0, &vec![0; FRAME_MAX + 1]),
+        ]
+        .concat(),
         too_large.concat(),
     ] {
         let error = passed(&mut begun(), &wrong).unwrap_err();

@@ -32,9 +32,9 @@ fn some_instant() -> Instant {
 struct Scene {
     steering: IntervalController,
     now: Instant,
-    /// How many proxies poll in each second to come.
+    /// The number of proxies that poll in each second to come.
     polls: VecDeque<u64>,
-    /// How many polls were parked in each of the last seconds.
+    /// The number of polls that were parked in each of the last seconds.
     parked: VecDeque<u64>,
     clients: u64,
     jitter: f64,
@@ -137,7 +137,7 @@ fn without_clients_the_least_is_kept_parked() {
     assert_about(Scene::new(none, 90, 0).pass(1800).told(), 120.0);
 }
 
-/// What the calendar is for. More polls only come once those are back that were
+/// The purpose of the calendar. More polls only come once those are back that were
 /// told to come late; were the fleet judged by what is told meanwhile, it would
 /// look ever smaller.
 #[test]
