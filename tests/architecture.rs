@@ -1,8 +1,11 @@
 //! The tree tells the design, and this holds the tree to it: who may import
-//! whom, what is pure, who reads files, how long a file may be.
+//! whom, what is pure, who reads files, how long a file may be, and how it speaks.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::collections::BTreeSet;
+#[path = "architecture/circles.rs"]
+mod circles;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -138,6 +141,12 @@ fn first_name(path: &str) -> String {
         .collect()
 }
 
+/// Words with which no documentation begins: it begins with the noun that it is about.
+const QUESTION_WORDS: [&str; 7] = ["How", "What", "Where", "Whether", "Who", "Whom", "Why"];
+/// Types of which each module has its own, as each says in its path: its settings and
+/// its errors.
+const OF_EACH_MODULE: [&str; 2] = ["Error", "Settings"];
+
 fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut sources = Vec::new();
@@ -240,12 +249,79 @@ fn only_the_composition_reads_files() {
 fn no_file_is_longer_than_one_idea() {
     let mut long = Vec::new();
     for source in sources() {
-        let lines = source.text.lines().count();
+        let own = source.text.split("\n#[cfg(test)]\nmod tests {").next();
+        let lines = own.unwrap_or_default().lines().count();
         if lines > LINES_MAX {
             long.push(format!("{}: {lines} lines", source.path.display()));
         }
     }
     assert!(long.is_empty(), "{long:#?}");
+}
+
+#[test]
+fn no_files_import_each_other_in_a_loop() {
+    let code = sources()
+        .into_iter()
+        .filter(|source| !source.path.iter().any(|part| part == "tests"))
+        .map(|source| {
+            let path = source.path.with_extension("");
+            let names = path.iter().map(|name| name.to_str().unwrap().to_owned());
+            (names.collect(), source.code())
+        })
+        .collect::<BTreeMap<_, _>>();
+    let circles = circles::Files::new(code).circles();
+    assert!(circles.is_empty(), "{circles:#?}");
+}
+
+#[test]
+fn a_name_means_one_thing() {
+    let mut places: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    let is_test = |source: &Source| source.path.with_extension("").ends_with("tests");
+    for source in sources().into_iter().filter(|source| !is_test(source)) {
+        for name in types(&source.code()) {
+            places.entry(name).or_default().push(source.path.clone());
+        }
+    }
+    let is_shared = |(name, paths): &(String, Vec<PathBuf>)| {
+        paths.len() > 1 && !OF_EACH_MODULE.contains(&name.as_str())
+    };
+    let shared: Vec<_> = places.into_iter().filter(is_shared).collect();
+    assert!(shared.is_empty(), "{shared:#?}");
+}
+
+/// The types that code declares.
+fn types(code: &str) -> impl Iterator<Item = String> {
+    code.lines().filter_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let kind = words
+            .iter()
+            .position(|word| ["struct", "enum", "trait"].contains(word))?;
+        let is_declared = words[..kind]
+            .iter()
+            .all(|word| word.starts_with("pub") || word.ends_with(')'));
+        // A macro's is named by who calls it.
+        let name = first_name(words.get(kind + 1)?);
+        (is_declared && !name.is_empty()).then_some(name)
+    })
+}
+
+#[test]
+fn documentation_begins_with_its_noun() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let mut is_first = true;
+        for (line, text) in (1..).zip(source.text.lines()) {
+            let text = text.trim_start();
+            let documentation = text.strip_prefix("///").or(text.strip_prefix("//!"));
+            let first_word = documentation.and_then(|text| text.split_whitespace().next());
+            if is_first && first_word.is_some_and(|word| QUESTION_WORDS.contains(&word)) {
+                wrong.push(format!("{}:{line}", source.path.display()));
+            }
+            // The next paragraph is no first line.
+            is_first = documentation.is_none();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 /// Who prints an error prints its sources after it.
