@@ -195,6 +195,16 @@ fn every_module_has_its_place() {
 }
 
 #[test]
+fn the_drawing_shows_every_module() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let drawing = fs::read_to_string(root.join("docs/architecture.svg")).unwrap();
+    let is_shown = |module: &str| drawing.contains(&format!(">{module}</text>"));
+    let all = LAYERS.iter().copied().flatten().chain(&PLUMBING);
+    let missing: Vec<_> = all.filter(|module| !is_shown(module)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
 fn imports_go_up_the_layers_only() {
     let mut wrong = Vec::new();
     for source in sources() {
