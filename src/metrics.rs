@@ -81,9 +81,13 @@ impl Metrics {
         let mut registries = Registries::default();
         let families = Families::register(&mut registries);
         let Registries { all, published } = &mut registries;
-        all.register_collector(Box::new(PublishedFamilies(counting.clone())));
+        for registry in [&mut *all, published] {
+            registry.register_collector(Box::new(PublishedFamilies {
+                counting: counting.clone(),
+                available_proxies: families.available_proxies.clone(),
+            }));
+        }
         all.register_collector(Box::new(OperatorFamilies(counting.clone())));
-        published.register_collector(Box::new(PublishedFamilies(counting.clone())));
         Self {
             start,
             families,

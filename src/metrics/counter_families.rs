@@ -7,11 +7,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeMetric as _, MetricEncoder, NoLabelSet,
+};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::counters::{ArrivalPattern, Counters, Counts, LatenciesByClient, ProxyArrival};
 use super::counting::SharedCounting;
+use super::families::ProxyLabels;
 use super::labels::{AnswerFate, Refusal, Request};
 use super::published;
 use super::rounded::Rounded;
@@ -27,7 +32,11 @@ const ATTEMPTS: [u32; 4] = [1, 2, 3, 5];
 /// client, an address once in a window of the metrics log, with the type and the NAT of
 /// its first poll.
 #[derive(Debug)]
-pub(super) struct PublishedFamilies(pub(super) SharedCounting);
+pub(super) struct PublishedFamilies {
+    pub(super) counting: SharedCounting,
+    /// No counter: a figure of the moment, which is shown in its place among these.
+    pub(super) available_proxies: Family<ProxyLabels, Gauge>,
+}
 
 /// The families of the operator. They count exactly.
 #[derive(Debug)]
@@ -36,10 +45,11 @@ pub(super) struct OperatorFamilies(pub(super) SharedCounting);
 impl Collector for PublishedFamilies {
     #[rustfmt::skip]
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let counters = &self.0.lock().counters.clone();
+        let counters = &self.counting.lock().counters.clone();
         let (polls, clients) = (&counters.proxy_polls, &counters.client_polls);
         let mut page = FamilyWriter(encoder);
         page.counters("snowflake_proxy", "Unique addresses of proxies that polled, each once a day, with the type and NAT of its first poll", &counters.unique_proxies.sums(|proxy| Some([("type", proxy.r#type.as_str()), ("nat", proxy.nat.as_str()), ("cc", proxy.country.as_str())])))?;
+        page.gauges("snowflake_available_proxies", "Proxies that wait for a client", &self.available_proxies)?;
         page.rounded("snowflake_rounded_proxy_poll", "Polls of proxies, rounded up to a multiple of 8", polls.sums(|end| Some([("nat", end.nat.as_str()), ("type", end.r#type.as_str()), ("status", published::proxy_poll(end.outcome)?)])))?;
         page.rounded("snowflake_rounded_proxy_poll_with_relay_url_extension", "Polls with a relay pattern, rounded up to a multiple of 8", arrivals(counters, ArrivalPattern::With))?;
         page.rounded("snowflake_rounded_proxy_poll_without_relay_url_extension", "Polls without a relay pattern, rounded up to a multiple of 8", arrivals(counters, ArrivalPattern::Without))?;
@@ -143,6 +153,15 @@ impl FamilyWriter<'_> {
             .map(|(attempts, clients)| f64::from(*attempts) * as_f64(clients));
         let mut family = self.family(name, help, MetricType::Histogram)?;
         family.encode_histogram::<NoLabelSet>(sum.sum(), attempts.sum(|_| true), &buckets, None)
+    }
+
+    fn gauges(
+        &mut self,
+        name: &str,
+        help: &str,
+        gauges: &Family<ProxyLabels, Gauge>,
+    ) -> fmt::Result {
+        gauges.encode(self.family(name, help, MetricType::Gauge)?)
     }
 
     fn family<'a>(

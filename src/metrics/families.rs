@@ -150,7 +150,7 @@ impl Families {
         let r = &mut registries.all;
         let latency: fn() -> Histogram = || Histogram::new(LATENCIES);
         Self {
-            available_proxies: publish(r, &mut registries.published, "snowflake_available_proxies", "Proxies that wait for a client", Family::default()),
+            available_proxies: Family::default(),
             replies: add(r, "snowflake_broker_http_responses", "HTTP responses by endpoint and status code", Family::default()),
             parked_polls: add(r, "snowflake_broker_parked_polls", "Polls that wait for a client, by pool", Family::default()),
             queued_clients: add(r, "snowflake_broker_queued_clients", "Clients that wait for a proxy, by the class of their NAT", Family::default()),
@@ -199,17 +199,6 @@ impl Families {
         seed1(&self.handshake_failures, HandshakeLabels::new);
         seed1(&self.queue_call_failures, QueueCallLabels::new);
     }
-}
-
-fn publish<M: Metric + Clone>(
-    all: &mut Registry,
-    published: &mut Registry,
-    name: &str,
-    help: &str,
-    metric: M,
-) -> M {
-    let metric = add(all, name, help, metric);
-    add(published, name, help, metric)
 }
 
 fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
