@@ -5,7 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use turmoil::Sim;
 
-use crate::books::Books;
+use crate::invariants::Invariants;
 use crate::plan::{BROKERS, CONNECTED, MENDED, Plan, name};
 use crate::workload::millis;
 
@@ -67,13 +67,13 @@ impl Faults {
     }
 
     /// Does what is due.
-    pub(crate) fn advance(&mut self, sim: &mut Sim<'_>, books: &Books) {
+    pub(crate) fn advance(&mut self, sim: &mut Sim<'_>, invariants: &Invariants) {
         let now = sim.elapsed();
         while let Some((_, turn, fault)) = self.0.pop_if(|(at, ..)| *at <= now) {
             match turn {
                 Turn::Begins => {
-                    books.fault();
-                    fault.begin(sim, books);
+                    invariants.fault();
+                    fault.begin(sim, invariants);
                 }
                 Turn::Ends => fault.end(sim),
             }
@@ -103,7 +103,7 @@ impl Fault {
         all.filter(|other| *other != self.ends[0])
     }
 
-    fn begin(&self, sim: &mut Sim<'_>, books: &Books) {
+    fn begin(&self, sim: &mut Sim<'_>, invariants: &Invariants) {
         let [a, b] = self.ends.each_ref().map(String::as_str);
         match self.kind {
             Kind::Cut => sim.partition(a, b),
@@ -112,7 +112,7 @@ impl Fault {
             Kind::Delay(delay) => sim.set_link_latency(a, b, delay),
             Kind::Lose => sim.set_link_fail_rate(a, b, BAD_LINK),
             Kind::Crash => {
-                books.crashed(a);
+                invariants.crashed(a);
                 sim.crash(a);
             }
             Kind::Isolate => self.others().for_each(|other| sim.partition(a, other)),

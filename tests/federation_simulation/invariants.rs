@@ -23,9 +23,9 @@ use crate::tally::{Event, Tally};
 /// How much later than its time a reply may come: timers are as fine as this.
 const SLACK: Duration = Duration::from_millis(20);
 
-/// The books of one simulation. Times are since its beginning.
+/// The invariants of one simulation. Times are since its beginning.
 #[derive(Clone)]
-pub(crate) struct Books {
+pub(crate) struct Invariants {
     state: Arc<Mutex<State>>,
     plan: Arc<Plan>,
     client_timeout: Duration,
@@ -57,7 +57,7 @@ struct Proxy {
     has_served: bool,
 }
 
-impl Books {
+impl Invariants {
     pub(crate) fn new(plan: Arc<Plan>, client_timeout: Duration) -> Self {
         Self {
             state: Arc::default(),
@@ -75,7 +75,7 @@ impl Books {
         self.state().clients.insert(name.to_owned(), client);
     }
 
-    /// The peer that lies sends an offer; of its reply nobody keeps books.
+    /// The peer that lies sends an offer; its reply is nobody's to check.
     pub(crate) fn liar_asks(&self, name: &str) {
         let client = Client {
             broker: LIAR.to_owned(),

@@ -23,7 +23,7 @@ use tonic::transport::{Endpoint, Server};
 use tonic::{Request, Response, Status};
 use tower::service_fn;
 
-use crate::books::{Books, now};
+use crate::invariants::{Invariants, now};
 use crate::messages::offer;
 use crate::network::{addr, connect, listen};
 use crate::plan::{BROKERS, LIAR, MENDED, name};
@@ -117,8 +117,8 @@ impl Federation for Lie {
 }
 
 /// Lies until the simulation is over.
-pub(crate) async fn run(lie: Lie, books: Books, seed: u64) -> turmoil::Result {
-    tokio::spawn(pester(books, Rng::with_seed(seed)));
+pub(crate) async fn run(lie: Lie, invariants: Invariants, seed: u64) -> turmoil::Result {
+    tokio::spawn(pester(invariants, Rng::with_seed(seed)));
     let incoming = listen(LIAR.to_owned(), Arc::default()).await?;
     if let Lie::Garbage = lie {
         let talk = |wire: io::Result<_>| async {
@@ -144,24 +144,24 @@ async fn babble(wire: &mut (impl AsyncWrite + Unpin)) {
 }
 
 /// Borrows, as one should not.
-async fn pester(books: Books, mut rng: Rng) {
+async fn pester(invariants: Invariants, mut rng: Rng) {
     for number in 0.. {
         sleep(millis(&mut rng, 50, 500)).await;
         if now() >= MENDED {
             return;
         }
         let broker = addr(&name(rng.usize(..BROKERS)));
-        let (books, rng) = (books.clone(), rng.fork());
+        let (invariants, rng) = (invariants.clone(), rng.fork());
         tokio::spawn(async move {
             let client = format!("{LIAR}.{number}");
-            let asked = ask(&broker, &client, &books, rng);
+            let asked = ask(&broker, &client, &invariants, rng);
             drop(timeout(PATIENCE, asked).await);
         });
     }
 }
 
 /// Asks a broker for a proxy, one way or another.
-async fn ask(broker: &str, client: &str, books: &Books, mut rng: Rng) -> io::Result<()> {
+async fn ask(broker: &str, client: &str, invariants: &Invariants, mut rng: Rng) -> io::Result<()> {
     let (mut stream, _) = connect(LIAR, broker).await?;
     let way = rng.usize(..4);
     if way == 0 {
@@ -173,7 +173,7 @@ async fn ask(broker: &str, client: &str, books: &Books, mut rng: Rng) -> io::Res
     let endpoint = Endpoint::from_static("http://peer");
     let connected = endpoint.connect_with_connector(connector).await;
     let mut lender = FederationClient::new(connected.map_err(io::Error::other)?);
-    books.liar_asks(client);
+    invariants.liar_asks(client);
     let mut message = request(client);
     match way {
         1 => spoil(&mut message, &mut rng),

@@ -1,6 +1,6 @@
 //! Brokers that lend each other proxies, in a simulated network that delays,
 //! loses, cuts and mends, with brokers that crash and a peer that lies. What
-//! happens is drawn by a seed; what must hold is in [`books`].
+//! happens is drawn by a seed; what must hold is in [`invariants`].
 //!
 //! A seed that fails is run alone with `SIMULATION_SEED=<seed>`. It says who comes
 //! and what is done to whom, and when; which of two tasks goes first that wait for
@@ -12,8 +12,8 @@ mod messages;
 #[path = "../support/wire.rs"]
 mod wire;
 
-mod books;
 mod faults;
+mod invariants;
 mod liar;
 mod network;
 mod node;

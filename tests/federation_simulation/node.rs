@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tonic_health::server::HealthReporter;
 
-use crate::books::{Books, now};
+use crate::invariants::{Invariants, now};
 use crate::network::{Dialer, listen};
 use crate::plan::{BROKERS, LIAR, OVER, Plan, RECONNECTED, name};
 use crate::wire;
@@ -32,7 +32,7 @@ struct Node {
     plan: Arc<Plan>,
     number: usize,
     broker: Arc<Broker>,
-    books: Books,
+    invariants: Invariants,
     /// Connections of borrowers.
     wires: Arc<AtomicUsize>,
 }
@@ -42,7 +42,7 @@ struct Node {
 pub(crate) async fn run(
     plan: Arc<Plan>,
     number: usize,
-    books: Books,
+    invariants: Invariants,
     seed: u64,
 ) -> turmoil::Result {
     let mut rng = Rng::with_seed(seed);
@@ -69,7 +69,7 @@ pub(crate) async fn run(
     tasks.spawn(serve(number, auth, Arc::clone(&broker), Arc::clone(&wires)));
     let workload = Workload {
         broker: Arc::clone(&broker),
-        books: books.clone(),
+        invariants: invariants.clone(),
         name: name(number),
         proxies: plan.brokers[number].proxies,
     };
@@ -78,7 +78,7 @@ pub(crate) async fn run(
         plan,
         number,
         broker,
-        books,
+        invariants,
         wires,
     };
     tasks.spawn(async move { node.look_after().await });
@@ -107,7 +107,7 @@ impl Node {
             }
         }
         self.check_empty();
-        self.books.audited();
+        self.invariants.audited();
     }
 
     /// It has nobody who is not there, and no more of a peer's than it may.
@@ -129,7 +129,7 @@ impl Node {
         let waiting = self.broker.control().snapshot();
         let clients = waiting.matched_clients + waiting.queued_clients;
         let polls: usize = waiting.parked.iter().map(|(_, _, count)| count).sum();
-        let (own_clients, own_polls) = self.books.waiting(&name(self.number));
+        let (own_clients, own_polls) = self.invariants.waiting(&name(self.number));
         if clients > own_clients + lent || polls > own_polls {
             self.wrong(&format!(
                 "has {clients} clients and {polls} polls, and there are {own_clients} clients, \
@@ -182,7 +182,8 @@ impl Node {
     }
 
     fn wrong(&self, what: &str) {
-        self.books.wrong(format!("{} {what}", name(self.number)));
+        self.invariants
+            .wrong(format!("{} {what}", name(self.number)));
     }
 }
 

@@ -8,15 +8,15 @@ use fastrand::Rng;
 use snowflake_broker::matching;
 use turmoil::Builder;
 
-use crate::books::Books;
 use crate::faults::{Faults, USUAL_DELAY};
+use crate::invariants::Invariants;
 use crate::plan::{BROKERS, LIAR, OVER, Plan, name};
 use crate::tally::Tally;
 use crate::{liar, node};
 
 /// How finely the network is simulated; timers are finer.
 const TICK: Duration = Duration::from_millis(30);
-/// How often the books are looked through.
+/// The interval at which the invariants are checked.
 const CHECK_PERIOD: Duration = Duration::from_millis(200);
 /// How long the brokers have for a last look.
 const LAST_LOOK: Duration = Duration::from_millis(1_200);
@@ -26,7 +26,7 @@ const REPAIR_RATE: f64 = 0.1;
 /// Runs the simulation of this seed; says what is wrong.
 pub(crate) fn simulate(seed: u64) -> Result<Tally, String> {
     let plan = Arc::new(Plan::new(seed));
-    let books = Books::new(
+    let invariants = Invariants::new(
         Arc::clone(&plan),
         matching::Settings::default().client_timeout,
     );
@@ -40,24 +40,24 @@ pub(crate) fn simulate(seed: u64) -> Result<Tally, String> {
         .rng_seed(seed)
         .build();
     for number in 0..BROKERS {
-        let (plan, books) = (Arc::clone(&plan), books.clone());
+        let (plan, invariants) = (Arc::clone(&plan), invariants.clone());
         let seeds = Cell::new(Rng::with_seed(seed ^ number as u64).u64(..));
         sim.host(name(number), move || {
             seeds.set(seeds.get().wrapping_add(1));
-            node::run(Arc::clone(&plan), number, books.clone(), seeds.get())
+            node::run(Arc::clone(&plan), number, invariants.clone(), seeds.get())
         });
     }
-    let (lie, of_liar) = (plan.lie, books.clone());
+    let (lie, of_liar) = (plan.lie, invariants.clone());
     sim.host(LIAR, move || liar::run(lie, of_liar.clone(), seed));
     let mut faults = Faults::new(&plan);
     let mut next_check = CHECK_PERIOD;
     while sim.elapsed() < OVER + LAST_LOOK {
-        faults.advance(&mut sim, &books);
+        faults.advance(&mut sim, &invariants);
         sim.step().map_err(|error| error.to_string())?;
         if sim.elapsed() >= next_check {
-            books.check(sim.elapsed())?;
+            invariants.check(sim.elapsed())?;
             next_check += CHECK_PERIOD;
         }
     }
-    books.close(BROKERS)
+    invariants.close(BROKERS)
 }

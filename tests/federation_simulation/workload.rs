@@ -11,7 +11,7 @@ use snowflake_broker::wire::client::ClientPoll;
 use snowflake_broker::wire::proxy::{PollStatus, ProxyPoll};
 use tokio::time::{sleep, timeout};
 
-use crate::books::{Books, answer_name, now};
+use crate::invariants::{Invariants, answer_name, now};
 use crate::messages::{client_poll, proxy_answer, proxy_poll};
 use crate::plan::MENDED;
 
@@ -19,7 +19,7 @@ use crate::plan::MENDED;
 #[derive(Clone)]
 pub(crate) struct Workload {
     pub(crate) broker: Arc<Broker>,
-    pub(crate) books: Books,
+    pub(crate) invariants: Invariants,
     pub(crate) name: String,
     /// Which part of those who come are proxies.
     pub(crate) proxies: f64,
@@ -64,40 +64,40 @@ impl Workload {
         };
         let poll = client_poll(name, nat);
         let poll = ClientPoll::decode(poll.as_bytes()).unwrap();
-        self.books.client_came(name, &self.name);
+        self.invariants.client_came(name, &self.name);
         let reply = self
             .broker
             .client_poll(caller(), Rendezvous::Http, poll, || false);
         match timeout(patience, reply).await {
             Ok(reply) => {
                 let reply = reply.map(|answer| answer.text());
-                self.books.client_replied(name, reply);
+                self.invariants.client_replied(name, reply);
             }
-            Err(_) => self.books.client_left(name),
+            Err(_) => self.invariants.client_left(name),
         }
     }
 
     async fn proxy(&self, sid: &str, mut rng: Rng) {
         let nat = ["open", "unrestricted", "restricted"][rng.usize(..3)];
-        self.books.proxy_came(sid, &self.name);
+        self.invariants.proxy_came(sid, &self.name);
         let (patience, answers) = match Proxy::any(&mut rng) {
             Proxy::Answers(after, times) => (Duration::MAX, Some((after, times))),
             Proxy::Silent => (Duration::MAX, None),
             Proxy::Leaves(after) => (after, None),
         };
         let polled = timeout(patience, self.poll(sid, nat)).await;
-        self.books.poll_ended(sid);
+        self.invariants.poll_ended(sid);
         let Ok(Some(offer)) = polled else {
             return;
         };
-        let client = self.books.handed_off(sid, &offer);
+        let client = self.invariants.handed_off(sid, &offer);
         let Some((after, times)) = answers else {
             return;
         };
         sleep(after).await;
         for _ in 0..times {
             let status = self.answer(sid, &client);
-            self.books.proxy_answered(sid, status);
+            self.invariants.proxy_answered(sid, status);
         }
     }
 
