@@ -75,8 +75,10 @@ impl Scene {
         };
         let (broker, told) = (Arc::clone(&self.broker), self.told.clone());
         tokio::spawn(async move {
-            let response = broker.proxy_poll(caller(), &mut poll).await;
-            let response = response.expect("each has a name of its own");
+            let response = broker
+                .proxy_poll(caller(), &mut poll)
+                .await
+                .expect("each has a name of its own");
             told.send((sid, response)).expect("the scene listens");
         });
     }

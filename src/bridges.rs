@@ -93,8 +93,11 @@ impl BridgeList {
 
     /// Every bridge, in the order of the fingerprints.
     pub fn sorted(&self) -> Vec<(Fingerprint, &Bridge)> {
-        let bridges = self.bridges.iter();
-        let mut bridges: Vec<_> = bridges.map(|(&by, bridge)| (by, bridge)).collect();
+        let mut bridges: Vec<_> = self
+            .bridges
+            .iter()
+            .map(|(&by, bridge)| (by, bridge))
+            .collect();
         bridges.sort_unstable_by_key(|(fingerprint, _)| *fingerprint);
         bridges
     }
@@ -162,8 +165,9 @@ fn parse_line(line: &str) -> Result<(Fingerprint, Bridge), InvalidBridge> {
     if let Some(key) = line.unknown_keys(&[NAME, ADDRESS, FINGERPRINT]).next() {
         return Err(InvalidBridge::Key(key));
     }
-    let fingerprint = line.string(FINGERPRINT)?.unwrap_or_default();
-    let fingerprint = fingerprint
+    let fingerprint = line
+        .string(FINGERPRINT)?
+        .unwrap_or_default()
         .parse()
         .map_err(|_| InvalidBridge::Fingerprint)?;
     let address = line.string(ADDRESS)?.unwrap_or_default();

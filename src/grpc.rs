@@ -96,8 +96,10 @@ impl AdminAuth {
 
 impl CallerAuth for AdminAuth {
     fn identify(&self, request: &mut Parts, peer: &PeerIdentity) -> Result<(), Status> {
-        let authorization = request.headers.get(AUTHORIZATION);
-        let authorization = authorization.map(HeaderValue::as_bytes);
+        let authorization = request
+            .headers
+            .get(AUTHORIZATION)
+            .map(HeaderValue::as_bytes);
         let identified = self.access.load().identify(peer, authorization);
         let principal = identified.inspect_err(|status| self.log_refusal(status))?;
         request.extensions.insert(principal);

@@ -159,8 +159,9 @@ mod tests {
             report.section("d", |report| report.refuse(&["e", "f"], "no"));
             report.within("g", f64::NAN, &(0.0..=1.0));
         });
-        let told = report.errors.iter();
-        let told: Vec<_> = told
+        let told: Vec<_> = report
+            .errors
+            .iter()
             .map(|issue| (issue.keys.join(","), &*issue.problem, issue.got.as_deref()))
             .collect();
         let expected = [

@@ -191,12 +191,14 @@ impl FromStr for Mix {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let words = text.split(',').map(|entry| {
-            let (word, weight) = entry.split_once('=').unwrap_or((entry, "1"));
-            let weight: u16 = weight.parse().context("a weight is a number to 65535")?;
-            Ok((word.to_owned(), weight.into()))
-        });
-        let words: Vec<(String, u32)> = words.collect::<Result<_>>()?;
+        let words: Vec<(String, u32)> = text
+            .split(',')
+            .map(|entry| {
+                let (word, weight) = entry.split_once('=').unwrap_or((entry, "1"));
+                let weight: u16 = weight.parse().context("a weight is a number to 65535")?;
+                Ok((word.to_owned(), weight.into()))
+            })
+            .collect::<Result<_>>()?;
         if words.iter().all(|(_, weight)| *weight == 0) {
             bail!("all weights are 0");
         }

@@ -21,8 +21,8 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn start(name: &str, load: &Arc<Load>) -> Self {
-        let style = ProgressStyle::with_template("{prefix:>20} [{bar:30}] {msg}");
-        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = ProgressStyle::with_template("{prefix:>20} [{bar:30}] {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::new(1).with_style(style.progress_chars("=> "));
         bar.set_prefix(name.to_owned());
         let refreshed = tokio::spawn(refresh(bar.clone(), Arc::clone(load)));

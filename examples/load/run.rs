@@ -81,12 +81,14 @@ async fn wait_until_parked(load: &Load) {
 
 fn still_coming(load: &Load) -> bool {
     let counts = load.tally.counts();
-    let turned_away = [
+    let turned_away: u64 = [
         Outcome::PollRefused,
         Outcome::PollFailed,
         Outcome::PollDamaged,
-    ];
-    let turned_away: u64 = turned_away.iter().map(|outcome| counts.of(*outcome)).sum();
+    ]
+    .iter()
+    .map(|outcome| counts.of(*outcome))
+    .sum();
     let turned_away = usize::try_from(turned_away).unwrap_or(usize::MAX);
     let polled = load.tally.polling().saturating_add(turned_away);
     // A poll begins with its connection.

@@ -55,8 +55,11 @@ impl Server {
             Some("https") => true,
             _ => bail!("--url does not begin with http:// or https://"),
         };
-        let host = url.host().context("--url names no host")?;
-        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let host = url
+            .host()
+            .context("--url names no host")?
+            .trim_start_matches('[')
+            .trim_end_matches(']');
         let port = url.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let addr = lookup_host((host, port)).await?.next();
         Ok(Self {
@@ -89,8 +92,9 @@ impl Server {
         let dialer = Arc::new(Dialer::new(options, addr, options.tls)?);
         let connection = Connections::new(options, &dialer, 1);
         let begin = Instant::now();
-        let child = command.spawn();
-        let mut child = child.with_context(|| format!("cannot start {}", program.display()))?;
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
         let pid = child.id().context("the server has ended")?;
         timeout(START_PATIENCE, responding(&mut child, &connection))
             .await

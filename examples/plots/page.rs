@@ -28,10 +28,13 @@ pub(crate) fn fill(page: &Path, measured: &[Results]) -> Result<()> {
 /// Puts a table between its comments.
 fn put(page: &mut String, name: &str, table: &str) -> Result<()> {
     let begin = format!("<!-- table: {name} -->\n");
-    let place = page.find(&begin).map(|at| at + begin.len());
-    let place = place.with_context(|| format!("there is no {}", begin.trim()))?;
-    let length = page[place..].find(END);
-    let length = length.with_context(|| format!("there is no {END} after {}", begin.trim()))?;
+    let place = page
+        .find(&begin)
+        .map(|at| at + begin.len())
+        .with_context(|| format!("there is no {}", begin.trim()))?;
+    let length = page[place..]
+        .find(END)
+        .with_context(|| format!("there is no {END} after {}", begin.trim()))?;
     page.replace_range(place..place + length, &format!("\n{table}\n"));
     Ok(())
 }

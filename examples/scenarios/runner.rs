@@ -27,8 +27,10 @@ impl Programs {
     /// Those that were built beside this one, but for the reference.
     pub(crate) fn find(broker: Option<&Path>, reference: Option<PathBuf>) -> Result<Self> {
         let this = env::current_exe()?;
-        let built = this.parent().and_then(Path::parent);
-        let built = built.context("this program is in no target folder")?;
+        let built = this
+            .parent()
+            .and_then(Path::parent)
+            .context("this program is in no target folder")?;
         let beside = built.join("snowflake-broker");
         let programs = Self {
             broker: broker.unwrap_or(&beside).to_owned(),

@@ -20,8 +20,10 @@ use super::{admin, components, countries, queues};
 /// A line for everything that keeps a broker from starting. Addresses are tried when
 /// everything else is right.
 pub(crate) fn check(loaded: &Loaded, tell: impl Fn(&str)) -> anyhow::Result<()> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("cannot start threads")?;
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
     let (warnings, wrong) = runtime.block_on(try_all(loaded))?;
     for warning in warnings {
         tell(&warning);
@@ -42,8 +44,9 @@ async fn try_all(loaded: &Loaded) -> anyhow::Result<(Vec<String>, Vec<String>)> 
     warnings.extend(wrong_databases.map(|error| format!("countries stay unknown: {error:#}")));
     warnings.extend(queues::warnings(&config.sqs).await);
     warnings.extend(admin::warning(&config.admin));
-    let errors = [readings.err(), admin::check(&config.admin).err()];
-    let errors = errors.into_iter().flatten();
+    let errors = [readings.err(), admin::check(&config.admin).err()]
+        .into_iter()
+        .flatten();
     let mut wrong: Vec<String> = errors.map(|error| format!("{error:#}")).collect();
     if wrong.is_empty() {
         try_addresses(config, &mut warnings, &mut wrong).await;

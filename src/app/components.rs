@@ -117,8 +117,8 @@ impl Components {
                     tracing::warn!("{warning}");
                 }
                 let readings = readings?;
-                let certificates = Certificates::open(&loaded.config, metrics);
-                let certificates = certificates.map_err(blame_configuration)?;
+                let certificates =
+                    Certificates::open(&loaded.config, metrics).map_err(blame_configuration)?;
                 Ok::<_, anyhow::Error>((readings, certificates, accounts::bounds(&loaded.config)))
             }
         };

@@ -14,15 +14,16 @@ pub(super) fn warnings(loaded: &Loaded) -> Vec<String> {
         ("tls.key", &config.tls.key),
         ("admin.tls.key", &config.admin.tls.key),
         ("federation.tls.key", &config.federation.tls.key),
-    ];
-    let keys = keys.into_iter();
-    let keys = keys.filter_map(|(setting, path)| exposure_warning(setting, path.as_deref()?));
+    ]
+    .into_iter()
+    .filter_map(|(setting, path)| exposure_warning(setting, path.as_deref()?));
     let certs = [
         ("tls.cert", &config.tls.cert),
         ("admin.tls.cert", &config.admin.tls.cert),
         ("federation.tls.cert", &config.federation.tls.cert),
-    ];
-    let certs = certs.into_iter().filter_map(|(setting, path)| {
+    ]
+    .into_iter()
+    .filter_map(|(setting, path)| {
         let path = path.as_deref().filter(|path| has_private_key(path))?;
         exposure_warning(setting, path)
     });
@@ -30,11 +31,13 @@ pub(super) fn warnings(loaded: &Loaded) -> Vec<String> {
         let setting = format!("admin.tokens: the token of {:?}", token.name);
         exposure_warning(&setting, &token.file)
     });
-    let secrets = loaded.origins.secrets();
-    let secrets = secrets.filter_map(|(setting, source)| match source {
-        SettingSource::File(path, _) => exposure_warning(setting, path),
-        _ => None,
-    });
+    let secrets = loaded
+        .origins
+        .secrets()
+        .filter_map(|(setting, source)| match source {
+            SettingSource::File(path, _) => exposure_warning(setting, path),
+            _ => None,
+        });
     keys.chain(certs).chain(tokens).chain(secrets).collect()
 }
 

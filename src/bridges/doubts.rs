@@ -32,8 +32,10 @@ impl BridgeList {
     pub fn doubts(&self, allowed: &RelayPattern) -> Vec<Doubt> {
         let mut doubts = Vec::new();
         let bridges = self.sorted().into_iter();
-        let hosts = bridges.map(|(_, bridge)| host(&bridge.relay_url));
-        let hosts: Vec<String> = hosts.filter(|host| !allowed.accepts(host)).collect();
+        let hosts: Vec<String> = bridges
+            .map(|(_, bridge)| host(&bridge.relay_url))
+            .filter(|host| !allowed.accepts(host))
+            .collect();
         if !hosts.is_empty() {
             let allowed = allowed.clone();
             doubts.push(Doubt::Uncovered { allowed, hosts });
@@ -74,9 +76,10 @@ impl Display for Doubt {
                 listed(hosts.iter().map(String::as_str)),
             ),
             Self::Overridden(lines) => {
-                let named = lines.iter();
-                let named = named.map(|(earlier, later)| format!("line {earlier} by line {later}"));
-                let named: Vec<String> = named.collect();
+                let named: Vec<String> = lines
+                    .iter()
+                    .map(|(earlier, later)| format!("line {earlier} by line {later}"))
+                    .collect();
                 write!(
                     formatter,
                     "of one fingerprint the last line counts, and others are overridden: {}",

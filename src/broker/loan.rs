@@ -123,8 +123,9 @@ impl Lenders {
     /// Takes one more offer of a borrower; returns the reserve.
     pub(super) fn take(&mut self, borrower: &PeerName) -> Result<usize, LoanRefusal> {
         let account = self.accounts.get_mut(borrower);
-        let account = account.filter(|account| account.terms.lends);
-        let account = account.ok_or(LoanRefusal::NotLending)?;
+        let account = account
+            .filter(|account| account.terms.lends)
+            .ok_or(LoanRefusal::NotLending)?;
         if account.in_flight >= account.terms.max_in_flight {
             return Err(LoanRefusal::TooManyInFlight);
         }

@@ -220,8 +220,11 @@ fn interval(
     file: &Object<'_>,
     key: &'static str,
 ) -> Result<Option<Duration>, InvalidPollIntervals> {
-    let millis = file.integer(key)?.map(u64::try_from).transpose();
-    let millis = millis.map_err(|_| InvalidPollIntervals::Negative(key))?;
+    let millis = file
+        .integer(key)?
+        .map(u64::try_from)
+        .transpose()
+        .map_err(|_| InvalidPollIntervals::Negative(key))?;
     Ok(millis.map(Duration::from_millis))
 }
 

@@ -44,11 +44,13 @@ impl Broker {
                 return Err(in_use);
             }
         };
-        let end = Guard::new(self, waiter).reply(&mut receiver).await;
-        let end = end.unwrap_or_else(|| PollEnd {
-            reply: PollReply::NoMatch(NoMatch::Evicted),
-            next_poll: directory.poll_interval.fixed(NatClass::of(poll.nat)),
-        });
+        let end = Guard::new(self, waiter)
+            .reply(&mut receiver)
+            .await
+            .unwrap_or_else(|| PollEnd {
+                reply: PollReply::NoMatch(NoMatch::Evicted),
+                next_poll: directory.poll_interval.fixed(NatClass::of(poll.nat)),
+            });
         match &end.reply {
             PollReply::Offer(_) => record.matched(),
             PollReply::NoMatch(NoMatch::Overloaded) => record.refuse(Refusal::Overloaded),

@@ -91,8 +91,10 @@ impl<'a> ClientTrace<'a> {
         let Some(tracer) = tracer else {
             return Self(None);
         };
-        let parent = request.traceparent.as_deref();
-        let parent = parent.map_or_else(Context::new, remote_context);
+        let parent = request
+            .traceparent
+            .as_deref()
+            .map_or_else(Context::new, remote_context);
         let (arrived, rendezvous) = (request.arrived, request.rendezvous);
         Self::under(&parent, tracer, "loan", arrived, rendezvous, request.nat)
     }

@@ -65,8 +65,10 @@ impl Origins {
 
     /// The keys for which somebody wrote this.
     pub(super) fn written_with(&self, part: &str) -> impl Iterator<Item = &str> {
-        let keys = self.0.iter();
-        let keys = keys.filter(move |(_, origin)| origin.written.contains(part));
+        let keys = self
+            .0
+            .iter()
+            .filter(move |(_, origin)| origin.written.contains(part));
         keys.map(|(key, _)| key.as_str())
     }
 

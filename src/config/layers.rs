@@ -106,8 +106,9 @@ fn variable(name: &str, rest: &str, value: &OsStr) -> Result<Given, Finding> {
         ));
     };
     let text = value.to_str().ok_or_else(|| wrong("not UTF-8"))?;
-    let key = format!("{section}.{key}").to_ascii_lowercase();
-    let key = key.replace("__", ".");
+    let key = format!("{section}.{key}")
+        .to_ascii_lowercase()
+        .replace("__", ".");
     Ok(given(&key, text, SettingSource::Variable(name.to_owned())))
 }
 

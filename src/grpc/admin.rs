@@ -76,8 +76,9 @@ impl AdminService {
         }
         let values = overrides
             .iter()
-            .map(|(key, value)| format!("{key} = {value}"));
-        let values = values.collect::<Vec<_>>().join(", ");
+            .map(|(key, value)| format!("{key} = {value}"))
+            .collect::<Vec<_>>()
+            .join(", ");
         tracing::info!(principal = %change.principal, %values, "admin: {what}");
         self.operations.note_overrides(overrides);
     }
@@ -201,8 +202,10 @@ impl Admin for AdminService {
     ) -> Result<Response<v1::LogFilter>, Status> {
         let change = self.change(&request).await?;
         let asked = request.into_inner();
-        let ttl = asked.ttl.map(|ttl| span_within("ttl", ttl, &LOG_TTLS));
-        let ttl = ttl.transpose()?;
+        let ttl = asked
+            .ttl
+            .map(|ttl| span_within("ttl", ttl, &LOG_TTLS))
+            .transpose()?;
         let set = if asked.validate_only {
             let checked = LogLevel::parse(&asked.filter);
             checked
@@ -226,8 +229,11 @@ impl Admin for AdminService {
     ) -> Result<Response<v1::ReloadResponse>, Status> {
         let change = self.change(&request).await?;
         let validate_only = request.get_ref().validate_only;
-        let reloaded = self.operations.reload(validate_only).await;
-        let reloaded = reloaded.map_err(|wrong| unloadable(&wrong))?;
+        let reloaded = self
+            .operations
+            .reload(validate_only)
+            .await
+            .map_err(|wrong| unloadable(&wrong))?;
         change.made(validate_only, "reloaded");
         Ok(Response::new(reloaded))
     }
@@ -238,8 +244,9 @@ impl Admin for AdminService {
     ) -> Result<Response<v1::DrainResponse>, Status> {
         let change = self.change(&request).await?;
         let grace = request.get_ref().grace;
-        let grace = grace.map(|grace| span_within("grace", grace, &DRAIN_GRACES));
-        let grace = grace.transpose()?;
+        let grace = grace
+            .map(|grace| span_within("grace", grace, &DRAIN_GRACES))
+            .transpose()?;
         let end = self.operations.drain(grace);
         change.made(false, "draining");
         Ok(Response::new(v1::DrainResponse {

@@ -34,8 +34,10 @@ impl Violations {
         if self.named.is_empty() {
             return Ok(());
         }
-        let lines = self.named.iter();
-        let lines = lines.map(|wrong| format!("{}: {}", wrong.field, wrong.description));
+        let lines = self
+            .named
+            .iter()
+            .map(|wrong| format!("{}: {}", wrong.field, wrong.description));
         let mut message = lines.collect::<Vec<_>>().join("; ");
         if self.unnamed > 0 {
             let _ = write!(message, "; and {} more", self.unnamed);

@@ -49,8 +49,10 @@ impl<'de> Visitor<'de> for Addresses {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Vec<String>, E> {
-        let addresses = text.split(',').map(str::trim);
-        let addresses = addresses.filter(|address| !address.is_empty());
+        let addresses = text
+            .split(',')
+            .map(str::trim)
+            .filter(|address| !address.is_empty());
         Ok(addresses.map(str::to_owned).collect())
     }
 

@@ -109,8 +109,9 @@ impl Overdue {
             return;
         };
         self.seen = snapshot.changes;
-        let blocked = snapshot.blocked_until;
-        let blocked = blocked.map(|at| (at, DueAction::Drop(DropCause::WriteTimeout)));
+        let blocked = snapshot
+            .blocked_until
+            .map(|at| (at, DueAction::Drop(DropCause::WriteTimeout)));
         let stalled = snapshot.stalled_at.map(|at| (at, DueAction::Stall));
         self.write_due = earlier(blocked, stalled);
         if snapshot.phases != self.phases {

@@ -55,8 +55,9 @@ impl<S: Serve> Server<S> {
             Ok(Ok(Some(source))) => {
                 // It is the sender who has this connection, and no longer the balancer.
                 drop(place);
-                let place = self.place_of(Payer::Address(source.ip()), rules);
-                let place = place.map_err(|reason| self.observer.dropped(reason));
+                let place = self
+                    .place_of(Payer::Address(source.ip()), rules)
+                    .map_err(|reason| self.observer.dropped(reason));
                 Some((RemoteAddress(source), place.ok()?))
             }
             Ok(Ok(None)) => Some((balancer, place)),

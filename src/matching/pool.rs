@@ -36,8 +36,9 @@ impl Pools {
     /// The poll that a client of class `client` is to be given, if there is one
     /// in a pool of more than `reserve`.
     pub(super) fn best_for(&self, client: NatClass, reserve: usize) -> Option<PollKey> {
-        let pools = pools_for(client).iter();
-        let mut pools = pools.map(|&pool| &self.by_rank[pool as usize]);
+        let mut pools = pools_for(client)
+            .iter()
+            .map(|&pool| &self.by_rank[pool as usize]);
         let pool = pools.find(|pool| pool.len() > reserve)?;
         pool.values().next().copied()
     }

@@ -212,8 +212,9 @@ impl Setup {
                 }
                 ended = child.wait_with_output() => Some(ended.unwrap()),
             }
-        });
-        let outcome = outcome.await.expect("it neither serves nor ends");
+        })
+        .await
+        .expect("it neither serves nor ends");
         fs::remove_file(&path).unwrap();
         outcome
     }

@@ -38,8 +38,11 @@ async fn expect_warning(arguments: &[&str], variables: &[(&str, &str)], warning:
     };
     let mut check = configured(free_address());
     check.args(["check-config", "--disable-tls"]);
-    let checked = unprivileged(&check).stdout(Stdio::piped()).output().await;
-    let checked = checked.expect("unshare is missing: run tests/run once");
+    let checked = unprivileged(&check)
+        .stdout(Stdio::piped())
+        .output()
+        .await
+        .expect("unshare is missing: run tests/run once");
     let said = String::from_utf8(checked.stderr).unwrap();
     assert_eq!(checked.stdout, b"ok\n", "{warning}: {said}");
     let is_it = |line: &str| line.starts_with("warning: ") && line.contains(warning);

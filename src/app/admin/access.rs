@@ -14,17 +14,20 @@ const TOKEN_MIN: usize = 16;
 /// The callers that come in, as the settings and the files that they name say; the error
 /// names the setting.
 pub(in crate::app) fn read(settings: &Settings) -> anyhow::Result<(Access, Option<ServerConfig>)> {
-    let secrets = settings.tokens.iter().map(|token| {
-        let setting = format!("admin.tokens: the token of {:?}", token.name);
-        let secret = read_text(&setting, &token.file)?.trim().to_owned();
-        let is_long = secret.len() >= TOKEN_MIN;
-        ensure!(
-            is_long,
-            "{setting}: it has less than {TOKEN_MIN} characters"
-        );
-        Ok(secret)
-    });
-    let secrets: Vec<String> = secrets.collect::<anyhow::Result<_>>()?;
+    let secrets: Vec<String> = settings
+        .tokens
+        .iter()
+        .map(|token| {
+            let setting = format!("admin.tokens: the token of {:?}", token.name);
+            let secret = read_text(&setting, &token.file)?.trim().to_owned();
+            let is_long = secret.len() >= TOKEN_MIN;
+            ensure!(
+                is_long,
+                "{setting}: it has less than {TOKEN_MIN} characters"
+            );
+            Ok(secret)
+        })
+        .collect::<anyhow::Result<_>>()?;
     Ok((Access::new(settings, &secrets), server_config(settings)?))
 }
 

@@ -104,9 +104,11 @@ pub(in crate::app) async fn open(
         match place {
             AdminListen::Tcp(addr) if has_tcp => log_unused(addr),
             AdminListen::Tcp(addr) => {
-                let listeners = listener::bind(addr).await;
-                let listeners = listeners.map_err(|error| cannot_listen(SETTING, addr, &error))?;
-                let listeners = listeners.into_iter().map(ListenSocket::Tcp);
+                let listeners = listener::bind(addr)
+                    .await
+                    .map_err(|error| cannot_listen(SETTING, addr, &error))?
+                    .into_iter()
+                    .map(ListenSocket::Tcp);
                 open.extend(listeners.map(without_file));
             }
             AdminListen::Unix(path) if has_unix => log_unused(&path.display().to_string()),

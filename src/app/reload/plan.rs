@@ -87,8 +87,9 @@ impl ReloadPlan {
         let peer_tls = checked(Section::Federation, peer_tls, &mut wrong);
         let certificate = certificates.read(config);
         let certificate = checked(Section::Certificate, certificate, &mut wrong);
-        let read = directory(config);
-        let read = read.map_err(|refused| wrong.extend(refused.0)).ok();
+        let read = directory(config)
+            .map_err(|refused| wrong.extend(refused.0))
+            .ok();
         let (geoip, problems) = countries::read(&config.geoip, known);
         let problems = problems.iter();
         wrong.extend(problems.map(|error| Problem::new(Section::Countries, error)));

@@ -76,8 +76,8 @@ impl Sockets {
         for (index, purpose) in self.purposes.iter_mut().enumerate() {
             if purpose.as_deref() == Some(name) {
                 *purpose = None;
-                let taken = listener(&mut self.descriptors, index);
-                let taken = taken.with_context(|| inherited(name))?;
+                let taken =
+                    listener(&mut self.descriptors, index).with_context(|| inherited(name))?;
                 listeners.extend(taken);
             }
         }
@@ -97,8 +97,8 @@ impl Sockets {
         for (index, purpose) in self.purposes.iter_mut().enumerate() {
             if purpose.as_deref() == Some(name) {
                 *purpose = None;
-                let taken = listener_of_any_kind(&mut self.descriptors, index);
-                let taken = taken.with_context(|| inherited(name))?;
+                let taken = listener_of_any_kind(&mut self.descriptors, index)
+                    .with_context(|| inherited(name))?;
                 all.extend(taken);
             }
         }

@@ -40,8 +40,11 @@ mod tests {
         ] {
             let addresses = ["192.0.2.1", "2001:db8::1"];
             let levels = addresses.map(|address| networks(address.parse().unwrap()));
-            let quotas = levels.into_iter().flatten();
-            let quotas: Vec<String> = quotas.map(|(_, level)| thousands(level * factor)).collect();
+            let quotas: Vec<String> = levels
+                .into_iter()
+                .flatten()
+                .map(|(_, level)| thousands(level * factor))
+                .collect();
             let row = format!("{whose} | {} |\n", quotas.join(" | "));
             assert!(documentation.contains(&row), "{row}");
         }

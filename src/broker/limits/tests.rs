@@ -247,8 +247,9 @@ async fn a_network_has_more_than_an_address_and_less_than_all_of_its_addresses()
     let limits = limits_of_two();
     assert_eq!(admitted_from(&limits, of_56(0..256)), 2 * 4);
     assert_eq!(admitted_from(&limits, of_56(256..512)), 2 * 4);
-    let of_48 = (0x200..0xffff).step_by(0x100);
-    let of_48 = of_48.map(|net| format!("2001:db8:0:{net:x}::1"));
+    let of_48 = (0x200..0xffff)
+        .step_by(0x100)
+        .map(|net| format!("2001:db8:0:{net:x}::1"));
     assert_eq!(admitted_from(&limits, of_48), 2 * (16 - 4 - 4));
     assert_eq!(admitted_from(&limits, of_56(0xff00..0x10000)), 0);
     let other = sender("2001:db8:1::1");

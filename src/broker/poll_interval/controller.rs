@@ -170,8 +170,9 @@ impl IntervalController {
         let (floor, ceiling) = self.bounds();
         for pool in &mut self.pools {
             pool.pass_second();
-            let fitting = pool.fitting_interval(&self.settings, idle_poll);
-            let fitting = fitting.clamp(floor, ceiling);
+            let fitting = pool
+                .fitting_interval(&self.settings, idle_poll)
+                .clamp(floor, ceiling);
             if pool.held_for > 0 {
                 pool.held_for -= 1;
                 pool.interval = floor;

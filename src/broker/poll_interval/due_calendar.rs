@@ -31,8 +31,9 @@ pub(super) struct DueCalendar(VecDeque<DueProxies>);
 impl DueCalendar {
     /// A proxy whose poll was parked for a time will be back after another.
     pub(super) fn expect(&mut self, parked: Duration, back_after: Duration) {
-        let second = usize::try_from(back_after.as_secs()).unwrap_or(LONGEST);
-        let second = second.min(LONGEST);
+        let second = usize::try_from(back_after.as_secs())
+            .unwrap_or(LONGEST)
+            .min(LONGEST);
         if self.0.len() <= second {
             self.0.resize(second + 1, DueProxies::default());
         }
@@ -60,8 +61,8 @@ mod tests {
         calendar.expect(seconds(0), seconds(2));
         calendar.expect(seconds(10), seconds(0));
         let due: Vec<DueProxies> = (0..4).map(|_| calendar.pass_second()).collect();
-        let expected = [(1.0, 10.0), (0.0, 0.0), (2.0, 14.9), (0.0, 0.0)];
-        let expected = expected.map(|(proxies, cycles)| DueProxies { proxies, cycles });
+        let expected = [(1.0, 10.0), (0.0, 0.0), (2.0, 14.9), (0.0, 0.0)]
+            .map(|(proxies, cycles)| DueProxies { proxies, cycles });
         assert_eq!(due, expected);
     }
 

@@ -185,10 +185,14 @@ impl Timeline {
         let Some(mut waits_since) = self.entered else {
             return Vec::new();
         };
-        let hand_offs = self.hand_offs.iter();
-        let hand_offs = hand_offs.map(|hand_off| (hand_off.at, hand_off.proxy_left));
-        let borrowings = self.borrowings.iter();
-        let borrowings = borrowings.map(|asked| (asked.from, asked.ended.map(|(at, _)| at)));
+        let hand_offs = self
+            .hand_offs
+            .iter()
+            .map(|hand_off| (hand_off.at, hand_off.proxy_left));
+        let borrowings = self
+            .borrowings
+            .iter()
+            .map(|asked| (asked.from, asked.ended.map(|(at, _)| at)));
         let mut offered: Vec<_> = hand_offs.chain(borrowings).collect();
         offered.sort_unstable_by_key(|(from, _)| *from);
         let mut waits = Vec::new();

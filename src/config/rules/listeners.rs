@@ -55,8 +55,9 @@ pub fn listening_places(config: &Config) -> impl Iterator<Item = ListeningPlace<
     let admin = admin.listen().into_iter().filter_map(AdminListen::address);
     let peers = config.federation.listen.as_deref().into_iter();
     let operators = config.operator.listen.addresses().iter();
-    let challenges = [&*acme.http_addr].into_iter();
-    let challenges = challenges.filter(|addr| !acme.hostnames.is_empty() && !addr.is_empty());
+    let challenges = [&*acme.http_addr]
+        .into_iter()
+        .filter(|addr| !acme.hostnames.is_empty() && !addr.is_empty());
     let expected = &config.listener.expected_sockets;
     let is_ours = |place: &ListeningPlace<'_>| !expected.iter().any(|name| name == place.socket);
     public

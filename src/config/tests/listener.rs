@@ -19,11 +19,13 @@ fn expected_sockets_have_the_names_of_ours() {
 
 /// The outcome of variables without their prefix: the warnings, or the errors.
 fn with(variables: &[(&str, &str)]) -> Result<Vec<String>, String> {
-    let prefixed = variables.iter().map(|(name, value)| {
-        let name = format!("SNOWFLAKE_BROKER_{name}");
-        (name, *value)
-    });
-    let prefixed: Vec<_> = prefixed.collect();
+    let prefixed: Vec<_> = variables
+        .iter()
+        .map(|(name, value)| {
+            let name = format!("SNOWFLAKE_BROKER_{name}");
+            (name, *value)
+        })
+        .collect();
     let mut all = vec![("SNOWFLAKE_BROKER_HTTP__FORWARDED_BY", "none")];
     all.extend(prefixed.iter().map(|(name, value)| (&**name, *value)));
     let loaded = load(&in_the_clear(&all, vec![])).map_err(|error| error.to_string())?;

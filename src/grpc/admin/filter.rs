@@ -98,8 +98,10 @@ impl Condition {
         match field.trim() {
             "type" => {
                 let is_type = |kind: &ProxyType| kind.as_str() == value;
-                let kind = ProxyType::ALL.into_iter().find(is_type);
-                let kind = kind.ok_or_else(|| InvalidFilter::Value("type", value.to_owned()))?;
+                let kind = ProxyType::ALL
+                    .into_iter()
+                    .find(is_type)
+                    .ok_or_else(|| InvalidFilter::Value("type", value.to_owned()))?;
                 Ok(Self::Type(is_equality("type", comparison)?, kind))
             }
             "nat" => word("nat", comparison, value).map(|(is, word)| Self::Nat(is, word)),
@@ -151,8 +153,9 @@ fn word<T: FromStr>(
     comparison: Comparison,
     value: &str,
 ) -> Result<(bool, T), InvalidFilter> {
-    let word = value.parse();
-    let word = word.map_err(|_| InvalidFilter::Value(field, value.to_owned()))?;
+    let word = value
+        .parse()
+        .map_err(|_| InvalidFilter::Value(field, value.to_owned()))?;
     Ok((is_equality(field, comparison)?, word))
 }
 

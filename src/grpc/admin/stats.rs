@@ -13,8 +13,10 @@ pub(super) fn stats(metrics: &Metrics, now: SystemTime) -> v1::Stats {
     let block = metrics.block(now);
     let text = block.encode();
     let (counts, ips) = (block.counts, block.ips);
-    let client_polls = counts.client_polls.iter();
-    let client_polls = client_polls.map(|(by, polls)| (by, polls.values().sum()));
+    let client_polls = counts
+        .client_polls
+        .iter()
+        .map(|(by, polls)| (by, polls.values().sum()));
     v1::Stats {
         start_time: Some(timestamp(metrics.window_start())),
         observe_time: Some(timestamp(now)),

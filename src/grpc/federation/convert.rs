@@ -34,9 +34,10 @@ pub(super) fn loan_request(
 ) -> Option<LoanRequest> {
     let metadata = request.metadata();
     let time = deadline::time_left(metadata.as_ref()).unwrap_or_else(|| broker.client_timeout());
-    let traceparent = metadata.get(TRACEPARENT);
-    let traceparent = traceparent.and_then(|value| value.to_str().ok());
-    let traceparent = traceparent.map(ToOwned::to_owned);
+    let traceparent = metadata
+        .get(TRACEPARENT)
+        .and_then(|value| value.to_str().ok())
+        .map(ToOwned::to_owned);
     let asked = request.into_inner();
     Some(LoanRequest {
         offer: SessionDescription::parse(&asked.offer).ok()?,
@@ -112,11 +113,13 @@ pub(super) fn supply(supply: &Supply) -> v1::Supply {
         Supply::Draining => (State::Draining, Default::default()),
         Supply::NotLending => (State::NotLending, Default::default()),
     };
-    let pools = NatClass::ALL.into_iter().zip(proxies);
-    let pools = pools.map(|(class, proxies)| v1::PoolSupply {
-        pool: pool(class).into(),
-        proxies: u32::try_from(proxies).unwrap_or(u32::MAX),
-    });
+    let pools = NatClass::ALL
+        .into_iter()
+        .zip(proxies)
+        .map(|(class, proxies)| v1::PoolSupply {
+            pool: pool(class).into(),
+            proxies: u32::try_from(proxies).unwrap_or(u32::MAX),
+        });
     v1::Supply {
         state: state.into(),
         pools: pools.collect(),
@@ -137,8 +140,10 @@ pub(super) fn bridges(list: &BridgeList) -> v1::Bridges {
     /// Of the field and its length.
     const OVERHEAD: usize = 2;
     let mut bytes = 0;
-    let bridges = list.sorted().into_iter();
-    let bridges = bridges.map(|(fingerprint, _)| fingerprint.as_bytes().to_vec());
+    let bridges = list
+        .sorted()
+        .into_iter()
+        .map(|(fingerprint, _)| fingerprint.as_bytes().to_vec());
     let fingerprints = bridges.take_while(|fingerprint| {
         bytes += fingerprint.len() + OVERHEAD;
         bytes <= BRIDGES_BYTES_MAX

@@ -189,8 +189,10 @@ impl Ledger {
 
     /// Returns true if no network has more connections than that of this path.
     fn has_most(&self, path: &NetworkPath) -> bool {
-        let network = path.hashes().last();
-        let network = network.and_then(|hash| self.accounts.get(hash));
+        let network = path
+            .hashes()
+            .last()
+            .and_then(|hash| self.accounts.get(hash));
         let connections = network.map_or(0, |account| account.connections);
         connections > 0 && connections >= self.order.most_connections()
     }

@@ -163,8 +163,7 @@ proptest! {
         let mut encoder = Encoder::new();
         let (mut sent, mut expected) = (Vec::new(), Vec::new());
         for fields in &heads_sent {
-            let fields = fields.iter().map(|(name, value)| field(name, value));
-            let fields: Vec<Field> = fields.collect();
+            let fields: Vec<Field> = fields.iter().map(|(name, value)| field(name, value)).collect();
             let pairs = fields.iter().map(|(name, value)| (&name[..], &value[..]));
             let block = encoder.encode(pairs);
             let (one, other) = block.split_at(block.len() / 3);

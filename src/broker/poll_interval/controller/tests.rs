@@ -89,8 +89,10 @@ impl Scene {
         for _ in 0..polls {
             // Steps of the golden ratio are spread evenly.
             self.jitter = (self.jitter + 0.618_034).fract();
-            let told = self.steering.tell(NatClass::Open, parked, self.jitter);
-            let told = told.as_secs();
+            let told = self
+                .steering
+                .tell(NatClass::Open, parked, self.jitter)
+                .as_secs();
             let second = usize::try_from(told).unwrap();
             if self.polls.len() <= second {
                 self.polls.resize(second + 1, 0);

@@ -79,10 +79,9 @@ impl Scene {
         largest.sort_unstable_by_key(|account| Reverse(*account));
         let (mut freed, mut gone) = (0, self.leaving());
         for (_, address) in largest.into_iter().take(PAYERS_MAX) {
-            let of_address = turns
+            let mut of_address: Vec<_> = turns
                 .iter()
-                .filter(|(_, holder, _)| holder.path.hashes()[0] == address);
-            let mut of_address: Vec<_> = of_address
+                .filter(|(_, holder, _)| holder.path.hashes()[0] == address)
                 .filter_map(|(key, holder, turn)| Some(((*turn)?, *key, holder.weight())))
                 .collect();
             of_address.sort_unstable();
@@ -99,8 +98,7 @@ impl Scene {
 
     /// Those whom a look at each connection finds to make room for one more.
     fn naive_idle(&self) -> BTreeSet<HolderKey> {
-        let idle = self.turns().into_iter();
-        let idle = idle.filter_map(|(key, holder, turn)| {
+        let idle = self.turns().into_iter().filter_map(|(key, holder, turn)| {
             let (_, since) = turn.filter(|_| holder.kind == HolderKind::Connection)?;
             let network = *holder.path.hashes().last()?;
             let connections = self.ledger.accounts[&network].connections;
