@@ -30,9 +30,10 @@ const HANDLING: Duration = Duration::from_secs(5);
 /// The time that a call may take besides its wait when nobody wants to wait.
 const LATENCY: Duration = Duration::from_secs(1);
 
-/// The delays after failures: messages of clients are worth nothing after some seconds,
-/// so an outage must not be drawn out by much.
-const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(500), Duration::from_secs(8));
+/// The delays after failures, 8 s on average in the end: messages of clients are worth
+/// nothing after some seconds, so an outage must not be drawn out by much.
+const PAUSES: Backoff =
+    Backoff::doubling(Duration::from_millis(666), Duration::from_millis(10_666));
 
 /// The way in which a queue is served.
 #[derive(Clone, Debug)]
