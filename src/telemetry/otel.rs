@@ -31,11 +31,11 @@ use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracerProvider};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
+pub use endpoint::InvalidEndpoint;
 pub use metrics::MetricsExporter;
 pub use pairs::{InvalidPair, parse as parse_pairs};
 pub use resource::Instance;
 pub use settings::{Exporter, Protocol, SamplerKind, Settings};
-pub use transport::InvalidEndpoint;
 
 use metrics::METRICS;
 use report::ExportReport;

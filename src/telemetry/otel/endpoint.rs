@@ -2,9 +2,33 @@
 
 use http::Uri;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::uri::InvalidUri;
 
 use super::pairs;
-use super::transport::InvalidEndpoint;
+
+/// An endpoint or a list of headers by which there is no way to a collector.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidEndpoint {
+    /// No URL.
+    #[error(transparent)]
+    Uri(#[from] InvalidUri),
+    /// A URL of another kind.
+    #[error("expected http://HOST:PORT or https://HOST:PORT")]
+    Scheme,
+    /// The list of headers cannot be read. It is not shown: there are secrets
+    /// in it.
+    #[error("expected name=value,name=value, percent-encoded")]
+    Headers,
+    /// A header of this name and its value cannot be sent.
+    #[error("{0:?} cannot be the name of a header, or its value not a header's")]
+    Header(String),
+    /// The machine has no certificate authorities, or they cannot be read.
+    #[error("TLS: the system has no certificate authorities")]
+    NoAuthorities,
+    /// TLS cannot be set up.
+    #[error("TLS: {0}")]
+    Tls(String),
+}
 
 /// Checks that `endpoint` can be one.
 pub(super) fn check_endpoint(endpoint: &str) -> Result<(), InvalidEndpoint> {

@@ -11,14 +11,12 @@ use std::time::Duration;
 use prost::Message;
 use tokio::time::{sleep, timeout};
 
-pub use error::InvalidEndpoint;
-
 use crate::backoff::Backoff;
 
 use self::error::SendError;
 use self::grpc::Grpc;
 use self::http::Http;
-use super::endpoint::{headers, url};
+use super::endpoint::{InvalidEndpoint, headers, url};
 use super::settings::{Protocol, Settings};
 
 /// The tries after the first.

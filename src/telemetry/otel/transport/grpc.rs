@@ -11,8 +11,9 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic_prost::ProstCodec;
 
-use super::error::{InvalidEndpoint, SendError};
+use super::error::SendError;
 use crate::causes::with_causes;
+use crate::telemetry::otel::endpoint::InvalidEndpoint;
 
 /// The name that collectors are told, over HTTP, too.
 pub(super) const AGENT: &str = concat!("snowflake-broker/", env!("CARGO_PKG_VERSION"));

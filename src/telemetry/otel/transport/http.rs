@@ -14,8 +14,9 @@ use prost::Message;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::error::{InvalidEndpoint, SendError};
+use super::error::SendError;
 use super::grpc::AGENT;
+use crate::telemetry::otel::endpoint::InvalidEndpoint;
 
 /// A collector has little to say.
 const REPLY_MAX: usize = 64 * 1024;
