@@ -20,13 +20,16 @@ mod wait;
 
 use std::fs;
 use std::future::Future;
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
 
 use broker::{Broker, Tls};
 use client::{ask, ask_over_tls, is_closed};
 use programs::{Programs, TcpHeader};
+use wait::LONG_ENOUGH;
 
 /// Where the reverse proxy listens.
 const FRONT: &str = "5.9.0.1:8080";
@@ -174,8 +177,8 @@ async fn only_load_balancers_of_ours_say_whose_a_connection_is() {
             // Nor may one of ours leave it out.
             ensure!(is_closed("127.0.0.1", BROKER, "POST /client HTTP/1.1\r\n\r\n").await?);
             ensure!(is_closed("127.0.0.1", BROKER, "PROXY TCP4 8.8.8.8 unknown\r\n").await?);
-            let log = broker.log()?;
             let told = "it has no PROXY header of one of http.trusted_proxies";
+            let log = log_with(&broker, told, 4).await?;
             // One more may be of whoever waited for the broker to listen.
             ensure!((4..=5).contains(&log.matches(told).count()), "{log}");
             ensure!(!log.contains("5.1.0.1"), "{log}");
@@ -183,6 +186,22 @@ async fn only_load_balancers_of_ours_say_whose_a_connection_is() {
         },
     )
     .await;
+}
+
+/// The log once it has told something so often: a thread of its own writes it, maybe
+/// after the connection has closed.
+async fn log_with(broker: &Broker, told: &str, times: usize) -> Result<String> {
+    timeout(LONG_ENOUGH, async {
+        loop {
+            let log = broker.log()?;
+            if log.matches(told).count() >= times {
+                return Ok(log);
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .with_context(|| format!("the log does not say {told:?} {times} times"))?
 }
 
 /// Nobody has told the broker of a reverse proxy: whoever says to be one has ten quotas
