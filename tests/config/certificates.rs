@@ -94,7 +94,7 @@ fn a_certificate_and_no_tls_serve_the_certificate_with_a_warning() {
 fn the_certificates_of_the_administration_are_tried() {
     let check = |cert, key, client_ca: Option<&str>| {
         let broker = Broker::with_pair("check-config -disable-tls")
-            .env("SNOWFLAKE_BROKER_ADMIN__LISTEN", "127.0.0.1:1")
+            .env("SNOWFLAKE_BROKER_ADMIN__LISTEN", "127.0.0.1:0")
             .env("SNOWFLAKE_BROKER_ADMIN__TLS__CERT", cert)
             .env("SNOWFLAKE_BROKER_ADMIN__TLS__KEY", key);
         match client_ca {

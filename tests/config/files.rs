@@ -196,7 +196,8 @@ fn a_cache_of_certificates_that_others_may_enter_is_a_warning() {
 #[test]
 fn secrets_that_others_can_read_are_warnings() {
     let check = |mode| {
-        let broker = Broker::with_pair("check-config -disable-geoip -cert c.pem -key k.pem");
+        let broker =
+            Broker::with_pair("check-config -disable-geoip -addr :0 -cert c.pem -key k.pem");
         let set = |name: &str, mode| {
             let path = broker.path(name);
             fs::set_permissions(path, Permissions::from_mode(mode)).expect("our file");

@@ -31,7 +31,9 @@ impl Broker {
 
     /// With the file `config.toml`, which it is told to read.
     pub(crate) fn with_file(arguments: &str, text: &str) -> Self {
-        let broker = Self::new(arguments).arg("--config").arg("config.toml");
+        // Of the files before the command those after it make nothing.
+        let files = ["--config", "lowest.toml", "--config", "config.toml"];
+        let broker = files.into_iter().fold(Self::new(arguments), Self::arg);
         broker.write("config.toml", text);
         broker
     }

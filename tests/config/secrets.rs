@@ -22,7 +22,7 @@ fn secrets_are_printed_only_when_asked_for() {
         let warning = format!("warning: {key}: without what is secret; --secrets prints it");
         assert!(printed.stderr.contains(&warning), "{}", printed.stderr);
     }
-    Broker::with_file("check-config", &printed.stdout)
+    Broker::with_file("check-config -addr :0", &printed.stdout)
         .run()
         .ok();
 
