@@ -1,4 +1,4 @@
-//! The polls that wait for a client, the longest waiting first.
+//! The polls that wait for a client, in the order in which they were parked.
 
 use std::time::{Duration, Instant};
 
