@@ -48,14 +48,14 @@ impl Collector for PublishedFamilies {
         let counters = &self.counting.lock().counters.clone();
         let (polls, clients) = (&counters.proxy_polls, &counters.client_polls);
         let mut page = FamilyWriter(encoder);
-        page.counters("snowflake_proxy", "Unique addresses of proxies that polled, each once a day, with the type and NAT of its first poll", &counters.unique_proxies.sums(|proxy| Some([("type", proxy.r#type.as_str()), ("nat", proxy.nat.as_str()), ("cc", proxy.country.as_str())])))?;
-        page.gauges("snowflake_available_proxies", "Proxies that wait for a client", &self.available_proxies)?;
-        page.rounded("snowflake_rounded_proxy_poll", "Polls of proxies, rounded up to a multiple of 8", polls.sums(|end| Some([("nat", end.nat.as_str()), ("type", end.r#type.as_str()), ("status", published::proxy_poll(end.outcome)?)])))?;
-        page.rounded("snowflake_rounded_proxy_poll_with_relay_url_extension", "Polls with a relay pattern, rounded up to a multiple of 8", arrivals(counters, ArrivalPattern::With))?;
-        page.rounded("snowflake_rounded_proxy_poll_without_relay_url_extension", "Polls without a relay pattern, rounded up to a multiple of 8", arrivals(counters, ArrivalPattern::Without))?;
-        page.rounded("snowflake_rounded_proxy_poll_rejected_relay_url_extension", "Polls rejected for their relay pattern, rounded up to a multiple of 8", polls.sums(|end| (end.refusal == Some(Refusal::Pattern)).then_some([("nat", end.nat.as_str()), ("type", end.r#type.as_str())])))?;
-        page.rounded("snowflake_rounded_client_poll", "Polls of clients, rounded up to a multiple of 8", clients.sums(|end| Some([("nat", end.nat.as_str()), ("status", published::client_poll(end.outcome)?), ("cc", end.country.as_ref()?.as_str()), ("rendezvous_method", end.rendezvous.as_str())])))?;
-        page.rounded("snowflake_rounded_proxy_answer", "Answers of proxies, rounded up to a multiple of 8", counters.answers.sums(|end| Some([("type", end.r#type.as_str()), ("status", published::proxy_answer(end.outcome)?)])))
+        page.counters("snowflake_proxy", "Unique IP addresses of proxies, each counted once a day, with the type and NAT of its first poll", &counters.unique_proxies.sums(|proxy| Some([("type", proxy.r#type.as_str()), ("nat", proxy.nat.as_str()), ("cc", proxy.country.as_str())])))?;
+        page.gauges("snowflake_available_proxies", "Proxies waiting for a client", &self.available_proxies)?;
+        page.rounded("snowflake_rounded_proxy_poll", "Proxy polls, rounded up to a multiple of 8", polls.sums(|end| Some([("nat", end.nat.as_str()), ("type", end.r#type.as_str()), ("status", published::proxy_poll(end.outcome)?)])))?;
+        page.rounded("snowflake_rounded_proxy_poll_with_relay_url_extension", "Proxy polls with a relay pattern, rounded up to a multiple of 8", arrivals(counters, ArrivalPattern::With))?;
+        page.rounded("snowflake_rounded_proxy_poll_without_relay_url_extension", "Proxy polls without a relay pattern, rounded up to a multiple of 8", arrivals(counters, ArrivalPattern::Without))?;
+        page.rounded("snowflake_rounded_proxy_poll_rejected_relay_url_extension", "Proxy polls rejected because of their relay pattern, rounded up to a multiple of 8", polls.sums(|end| (end.refusal == Some(Refusal::Pattern)).then_some([("nat", end.nat.as_str()), ("type", end.r#type.as_str())])))?;
+        page.rounded("snowflake_rounded_client_poll", "Client polls, rounded up to a multiple of 8", clients.sums(|end| Some([("nat", end.nat.as_str()), ("status", published::client_poll(end.outcome)?), ("cc", end.country.as_ref()?.as_str()), ("rendezvous_method", end.rendezvous.as_str())])))?;
+        page.rounded("snowflake_rounded_proxy_answer", "Proxy answers, rounded up to a multiple of 8", counters.answers.sums(|end| Some([("type", end.r#type.as_str()), ("status", published::proxy_answer(end.outcome)?)])))
     }
 }
 
@@ -66,20 +66,20 @@ impl Collector for OperatorFamilies {
         let (polls, clients, answers) = (&counters.proxy_polls, &counters.client_polls, &counters.answers);
         let second = |fate| matches!(fate, AnswerFate::Beaten | AnswerFate::Repeated);
         let mut page = FamilyWriter(encoder);
-        page.counter("snowflake_broker_proxy_polls_received", "Polls of proxies that came; each has its outcome in snowflake_broker_proxy_polls_total", counters.proxy_arrivals.sum(|_| true))?;
-        page.counters("snowflake_broker_proxy_polls", "Polls of proxies by what became of them", &polls.sums(|end| Some([("type", end.r#type.as_str()), ("nat", end.nat.as_str()), ("outcome", end.outcome.as_str())])))?;
-        page.counters("snowflake_broker_client_polls_received", "Polls of clients that came; each has its outcome in snowflake_broker_client_polls_total", &counters.client_arrivals.sums(|way| Some([("rendezvous", way.as_str())])))?;
-        page.counters("snowflake_broker_client_polls", "Polls of clients by what became of them", &clients.sums(|end| Some([("rendezvous", end.rendezvous.as_str()), ("nat", end.nat.as_str()), ("outcome", end.outcome.as_str())])))?;
-        page.counters("snowflake_broker_proxy_answers", "Answers of proxies by what became of them", &answers.sums(|end| Some([("type", end.r#type.as_str()), ("outcome", end.outcome.as_str())])))?;
-        page.counter("snowflake_broker_second_answers", "Answers to clients that had one already", answers.sum(|end| second(end.outcome)))?;
+        page.counter("snowflake_broker_proxy_polls_received", "Proxy polls received; snowflake_broker_proxy_polls_total has their outcomes", counters.proxy_arrivals.sum(|_| true))?;
+        page.counters("snowflake_broker_proxy_polls", "Proxy polls by outcome", &polls.sums(|end| Some([("type", end.r#type.as_str()), ("nat", end.nat.as_str()), ("outcome", end.outcome.as_str())])))?;
+        page.counters("snowflake_broker_client_polls_received", "Client polls received; snowflake_broker_client_polls_total has their outcomes", &counters.client_arrivals.sums(|way| Some([("rendezvous", way.as_str())])))?;
+        page.counters("snowflake_broker_client_polls", "Client polls by outcome", &clients.sums(|end| Some([("rendezvous", end.rendezvous.as_str()), ("nat", end.nat.as_str()), ("outcome", end.outcome.as_str())])))?;
+        page.counters("snowflake_broker_proxy_answers", "Proxy answers by outcome", &answers.sums(|end| Some([("type", end.r#type.as_str()), ("outcome", end.outcome.as_str())])))?;
+        page.counter("snowflake_broker_second_answers", "Proxy answers for a client that already had one", answers.sum(|end| second(end.outcome)))?;
         let by_reason = |request: Request| move |reason: Refusal| [("request", request.as_str()), ("reason", reason.as_str())];
         let mut refusals = polls.sums(|end| end.refusal.map(by_reason(Request::ProxyPoll)));
         refusals.extend(clients.sums(|end| end.refusal.map(by_reason(Request::ClientPoll))));
         refusals.extend(answers.sums(|end| end.refusal.map(by_reason(Request::ProxyAnswer))));
-        page.counters("snowflake_broker_refusals", "Requests turned away, by why", &refusals)?;
-        page.attempts("snowflake_broker_attempts_per_answer", "Proxies that an answered client was offered to", &counters.attempts)?;
-        page.latencies("snowflake_broker_hand_off_to_answer_seconds", "From the hand-off to the proxy that answered until its answer", &counters.hand_off_to_answer)?;
-        page.latencies("snowflake_broker_request_to_answer_seconds", "From the arrival of a client's request until its answer", &counters.request_to_answer)
+        page.counters("snowflake_broker_refusals", "Refused requests, by reason", &refusals)?;
+        page.attempts("snowflake_broker_attempts_per_answer", "Proxies that a client's offer was handed to before the client got its answer", &counters.attempts)?;
+        page.latencies("snowflake_broker_hand_off_to_answer_seconds", "Time from the hand-off of an offer until that proxy's answer", &counters.hand_off_to_answer)?;
+        page.latencies("snowflake_broker_request_to_answer_seconds", "Time from the arrival of a client's request until its answer", &counters.request_to_answer)
     }
 }
 

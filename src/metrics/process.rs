@@ -39,9 +39,9 @@ impl ProcessMetrics {
         registry.register("process_resident_memory_bytes", "Resident memory size in bytes", metrics.resident_memory_bytes.clone());
         registry.register("process_virtual_memory_bytes", "Virtual memory size in bytes", metrics.virtual_memory_bytes.clone());
         registry.register("process_open_fds", "Open file descriptors", metrics.open_fds.clone());
-        registry.register("process_max_fds", "The most file descriptors that may be open", metrics.max_fds.clone());
+        registry.register("process_max_fds", "Maximum number of open file descriptors", metrics.max_fds.clone());
         let start = start.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        registry.register("process_start_time_seconds", "Start of the process since the epoch, in seconds", ConstGauge::new(start.as_secs_f64()));
+        registry.register("process_start_time_seconds", "Start time of the process, in seconds since the epoch", ConstGauge::new(start.as_secs_f64()));
         metrics
     }
 
