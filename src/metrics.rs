@@ -1,12 +1,14 @@
-//! The counts of the broker, and the forms in which they are kept and published.
+//! Counters of the broker and the forms in which they are kept and published.
 //!
-//! [`Metrics`] is all of it. A poll is counted when it comes, by a record that
-//! is ended with its outcome; a record that is dropped counts as abandoned, so
-//! that the books balance whatever happens to the request. Polls and answers are
-//! counted in one exact set, which is read in four ways: as Prometheus' families, as the
-//! rounded ones of the reference broker, as the window of the metrics log, and as the
-//! last minutes. The metrics log and the reference broker's families know of clients
-//! only those that were matched, denied or timed out.
+//! [`Metrics`] is the entry point. A poll is counted when it arrives, by a record that is
+//! later closed with the poll's outcome. A record that is dropped counts as abandoned, so
+//! every poll has exactly one outcome whatever happens to its request.
+//!
+//! Polls and answers are counted in one exact set of counters, which is read in four
+//! ways: as Prometheus families, as the rounded families of the reference broker, as the
+//! window of the metrics log, and as the activity of the last minutes. The metrics log
+//! and the reference broker's families include only clients that were matched, denied or
+//! timed out.
 
 pub mod backlog;
 mod by_country;
@@ -64,7 +66,7 @@ use recent::RecentActivity;
 use saved_state::SavedState;
 use stats_log::StatsBlock;
 
-/// All that is counted.
+/// All counters and gauges of the broker.
 #[derive(Debug)]
 pub struct Metrics {
     start: SystemTime,
@@ -75,7 +77,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Everything at 0, in a window that begins at `start`. `key` is random.
+    /// Starts all counters at 0, in a window that begins at `start`. `key` must be
+    /// random.
     pub fn new(start: SystemTime, key: WindowKey) -> Self {
         let counting = SharedCounting::new(start, key);
         let mut registries = Registries::default();
@@ -97,12 +100,12 @@ impl Metrics {
         }
     }
 
-    /// Also keeps sketches for [`Self::end_recording`] from now on.
+    /// Starts keeping sketches of proxy addresses for [`Self::end_recording`].
     pub fn start_recording(&self) {
         self.counting.lock().recorder.get_or_insert_default();
     }
 
-    /// A proxy polls.
+    /// Counts a proxy's poll on arrival.
     pub fn begin_proxy_poll(&self, poll: &ProxyPoll) -> ProxyPollRecord<'_> {
         let pattern = match poll.accepted_relay_pattern {
             Some(_) => ArrivalPattern::With,
@@ -111,20 +114,20 @@ impl Metrics {
         ProxyPollRecord::begin(&self.counting, poll.proxy_type, poll.nat, pattern)
     }
 
-    /// Something came to `/proxy` that is not taken for a poll.
+    /// Counts a request to `/proxy` that is not accepted as a poll.
     pub fn bad_proxy_poll(&self, reason: Refusal) {
         let (r#type, nat) = (ProxyType::Unknown, NatType::Unknown);
         let record = ProxyPollRecord::begin(&self.counting, r#type, nat, ArrivalPattern::NotRead);
         record.refuse(reason);
     }
 
-    /// A proxy that may serve polls from this address.
+    /// Counts the address of a proxy whose relay pattern allows it to serve.
     pub fn proxy_seen(&self, address: IpAddr, poll: &ProxyPoll) {
         let mut counting = self.counting.lock();
         counting.proxy_seen(address, poll.proxy_type, poll.nat);
     }
 
-    /// A client polls, from this address if it is known.
+    /// Counts a client's poll on arrival, with the client's address if it is known.
     pub fn begin_client_poll(
         &self,
         rendezvous: Rendezvous,
@@ -134,13 +137,13 @@ impl Metrics {
         ClientPollRecord::begin(&self.counting, rendezvous, address, nat)
     }
 
-    /// Something came to where clients poll that is not taken for a poll.
+    /// Counts a client's request that is not accepted as a poll.
     pub fn bad_client_poll(&self, rendezvous: Rendezvous, reason: Refusal) {
         self.begin_client_poll(rendezvous, None, NatType::Unknown)
             .refuse(reason);
     }
 
-    /// Something came to `/answer` that is not taken for an answer.
+    /// Counts a request to `/answer` that is not accepted as an answer.
     pub fn bad_proxy_answer(&self, reason: Refusal) {
         self.answered(AnswerEnd {
             r#type: ProxyType::Unknown,
@@ -149,7 +152,7 @@ impl Metrics {
         });
     }
 
-    /// A proxy answers.
+    /// Counts a proxy's answer.
     pub fn proxy_answered(&self, proxy_type: ProxyType, outcome: AnswerFate) {
         self.answered(AnswerEnd {
             r#type: proxy_type,
@@ -158,14 +161,14 @@ impl Metrics {
         });
     }
 
-    /// Keeps those who come from now on until [`Self::know_countries`], or
-    /// [`Self::stop_awaiting_countries`].
+    /// Holds proxies and clients back until [`Self::know_countries`] or
+    /// [`Self::stop_awaiting_countries`] is called.
     pub fn await_countries(&self) {
         self.counting.lock().await_countries();
     }
 
-    /// This is known of countries from now on, and of those who are kept, unless it is
-    /// what was known already.
+    /// Uses these country databases from now on, and counts the proxies and clients held
+    /// back. Does nothing if they are already in use.
     pub fn know_countries(&self, geoip: Arc<GeoIp>) {
         let databases = i64::from(geoip.has_ipv4()) + i64::from(geoip.has_ipv6());
         if self.counting.lock().know_countries(geoip) {
@@ -173,30 +176,29 @@ impl Metrics {
         }
     }
 
-    /// Counts those who are kept by what is known of countries now, and whoever comes
-    /// from now on at once.
+    /// Counts the proxies and clients held back with the databases in use now, and counts
+    /// later ones at once.
     pub fn stop_awaiting_countries(&self) {
         self.counting.lock().stop_awaiting_countries();
     }
 
-    /// Remembers what was counted until `now`, for [`Self::activity`]; to be
-    /// called every [`recent::SAMPLE_INTERVAL`].
+    /// Takes a sample of the counters for [`Self::activity`]. To be called every
+    /// [`recent::SAMPLE_INTERVAL`].
     pub fn sample(&self, now: Instant) {
         self.counting.lock().sample(now);
     }
 
-    /// Polls that came and ended in the last `span`, at most an hour.
+    /// Returns the polls that arrived and ended in the last `span`, at most an hour.
     pub fn activity(&self, now: Instant, span: Duration) -> RecentActivity {
         self.counting.lock().activity(now, span)
     }
 
-    /// The time when counting began.
+    /// The time at which counting began.
     pub fn start(&self) -> SystemTime {
         self.start
     }
 
-    /// Every family as text. The figures of the process, if there are any, are
-    /// those of this moment.
+    /// Returns all families as text. Process figures are shown if they are given.
     pub fn expose(
         &self,
         gauges: &GaugeSnapshot,
@@ -207,15 +209,15 @@ impl Metrics {
         format.convert(exposition::encode(&self.registries.all))
     }
 
-    /// The families of the reference broker as text: what anybody may read.
+    /// Returns the reference broker's families as text; anyone may read them.
     pub fn expose_published(&self, gauges: &GaugeSnapshot, format: Format) -> String {
         self.refresh(gauges, None);
         format.convert(exposition::encode(&self.registries.published))
     }
 
-    /// Every family that tells no country, as data: what goes further than the
-    /// operator's own Prometheus is for nobody to learn countries from. The
-    /// figures of the process are as with [`Self::expose`].
+    /// Returns all families without a country label, as data. Countries are for the
+    /// operator's own Prometheus only, so they are never exported to other systems.
+    /// Process figures are treated as in [`Self::expose`].
     pub fn export(
         &self,
         gauges: &GaugeSnapshot,
@@ -227,13 +229,12 @@ impl Metrics {
         Ok(families)
     }
 
-    /// The state that has to be saved for the window to go on after a restart.
+    /// The state to save so that the window continues after a restart.
     pub fn save(&self) -> SavedState {
         self.counting.lock().save()
     }
 
-    /// Goes on with a saved window, under a new key. To be called before
-    /// anything is counted.
+    /// Continues a saved window under a new key. To be called before anything is counted.
     pub fn restore(&self, saved: SavedState, key: WindowKey) {
         self.counting.lock().restore(saved, key);
     }
@@ -243,30 +244,30 @@ impl Metrics {
         self.counting.lock().window.start
     }
 
-    /// The rest of a window of this length; zero when it is over. A clock that was set
-    /// back to before its start makes it start now.
+    /// The time left of a window of this length; zero if it is over. If the clock was set
+    /// back to before the window's start, the window starts now.
     pub fn window_remaining(&self, length: Duration, now: SystemTime) -> Duration {
         let mut counting = self.counting.lock();
         schedule::remaining(&mut counting.window.start, length, now)
     }
 
-    /// The clock was set: the window began at another time, by the clock.
+    /// Moves the window's start after the clock was set.
     pub fn clock_was_set(&self, step: schedule::Step) {
         let mut counting = self.counting.lock();
         counting.window.start = step.apply(counting.window.start);
     }
 
-    /// The window as it is now, as if it ended.
+    /// The block of the window so far, as if the window ended now.
     pub fn block(&self, now: SystemTime) -> StatsBlock {
         self.counting.lock().block(now)
     }
 
-    /// Ends the window and begins the next, under a new random key.
+    /// Ends the window and begins the next one under a new random key.
     pub fn end_window(&self, now: SystemTime, key: WindowKey) -> StatsBlock {
         self.counting.lock().end_window(now, key)
     }
 
-    /// Ends the period of the sketches and begins the next.
+    /// Ends the period of the sketches and begins the next one.
     pub fn end_recording(
         &self,
         start: SystemTime,
@@ -283,7 +284,7 @@ impl Metrics {
         self.counting.lock().counters.answers.add(end);
     }
 
-    /// Brings what is not counted up to date.
+    /// Updates the gauges.
     fn refresh(&self, gauges: &GaugeSnapshot, process: Option<ProcessFigures>) {
         self.families.show(gauges);
         if let Some(figures) = process {

@@ -1,8 +1,8 @@
-//! Entries that could not be written yet, in their order, and not too many.
+//! A bounded, ordered backlog of entries that could not be written yet.
 
 use std::collections::VecDeque;
 
-/// Entries for a file that wait for it to be writable.
+/// Entries waiting for their file to become writable.
 #[derive(Clone, Debug)]
 pub struct Backlog<T> {
     entries: VecDeque<T>,
@@ -10,7 +10,7 @@ pub struct Backlog<T> {
 }
 
 impl<T> Backlog<T> {
-    /// Keeps at most `limit` entries.
+    /// Creates a backlog of at most `limit` entries.
     pub fn new(limit: usize) -> Self {
         Self {
             entries: VecDeque::new(),
@@ -18,7 +18,7 @@ impl<T> Backlog<T> {
         }
     }
 
-    /// Adds the newest entry; gives back the oldest if there is no room.
+    /// Adds the newest entry. Returns the oldest if there is no room for both.
     #[must_use = "what is given back is lost"]
     pub fn push(&mut self, entry: T) -> Option<T> {
         self.entries.push_back(entry);
@@ -28,22 +28,22 @@ impl<T> Backlog<T> {
         self.entries.pop_front()
     }
 
-    /// Returns true if nothing waits.
+    /// Returns true if no entry is waiting.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// The number of those that wait.
+    /// The number of waiting entries.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// All that waits, the oldest first.
+    /// All waiting entries, oldest first.
     pub fn entries(&self) -> impl Iterator<Item = &T> {
         self.entries.iter()
     }
 
-    /// Tries to write each, the oldest first; those that fail stay.
+    /// Tries to write each entry, oldest first; entries whose write `fails` stay.
     pub fn retain(&mut self, fails: impl FnMut(&T) -> bool) {
         self.entries.retain(fails);
     }

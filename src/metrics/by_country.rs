@@ -1,6 +1,6 @@
-//! The countries of proxies and clients. As long as the country databases are being
-//! read after a start, who comes is kept in memory, and counted when they are there:
-//! for a moment, and only so many.
+//! Country lookup for proxies and clients. While the country databases are being read
+//! after a start, visitors are held in memory, up to a limit, and counted once the
+//! databases are there.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,18 +11,18 @@ use crate::geoip::{CountryCode, GeoIp};
 use crate::wire::nat::NatType;
 use crate::wire::proxy::ProxyType;
 
-/// The most that are kept, in 2 MB; further ones count as from an unknown country.
+/// Maximum number of held visitors, which take 2 MB. Later ones count as country `??`.
 const VISITORS_MAX: usize = 1 << 16;
 
-/// The countries of addresses, and those who wait to be counted until they are known.
+/// The country databases, and the visitors to be counted once these are loaded.
 #[derive(Debug, Default)]
 pub(super) struct CountryLookup {
     known: Arc<GeoIp>,
-    /// `None` unless the databases are awaited.
+    /// `None` unless databases are being awaited.
     visitors: Option<Vec<Visitor>>,
 }
 
-/// Somebody whose country is to be counted once.
+/// A proxy or client whose country is to be counted once.
 #[derive(Clone, Copy)]
 pub(super) enum Visitor {
     Proxy(IpAddr, ProxyType, NatType),
@@ -31,24 +31,24 @@ pub(super) enum Visitor {
 }
 
 impl CountryLookup {
-    /// Holds visitors from now on.
+    /// Starts holding visitors.
     pub(super) fn wait(&mut self) {
         self.visitors.get_or_insert_default();
     }
 
-    /// Holds visitors no longer, and returns those that it held.
+    /// Stops holding visitors, and returns the ones held.
     pub(super) fn stop_waiting(&mut self) -> Vec<Visitor> {
         self.visitors.take().unwrap_or_default()
     }
 
-    /// Looks countries up there from now on; returns false if it did before.
+    /// Uses this database from now on. Returns false if it was already in use.
     pub(super) fn learn(&mut self, geoip: Arc<GeoIp>) -> bool {
         let is_new = !Arc::ptr_eq(&self.known, &geoip);
         self.known = geoip;
         is_new
     }
 
-    /// Holds a visitor, or gives it back to be counted now.
+    /// Holds a visitor, or returns it if it is to be counted now.
     pub(super) fn hold(&mut self, visitor: Visitor) -> Option<Visitor> {
         match &mut self.visitors {
             Some(visitors) if visitors.len() < VISITORS_MAX => visitors.push(visitor),
@@ -62,7 +62,7 @@ impl CountryLookup {
     }
 }
 
-/// Without the address.
+/// Omits the address.
 impl fmt::Debug for Visitor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
@@ -89,7 +89,7 @@ mod tests {
         Metrics::new(SystemTime::UNIX_EPOCH, WindowKey::from([1; 16]))
     }
 
-    /// 5.1.0.0/16 is in France.
+    /// A database in which 5.1.0.0/16 is in France.
     fn france() -> Arc<GeoIp> {
         let mut geoip = GeoIp::default();
         geoip.load_ipv4(b"83951616,84017151,FR\n").unwrap();
@@ -146,7 +146,7 @@ mod tests {
         metrics.know_countries(france());
         assert_eq!(proxies(&metrics), only("FR", 2));
         assert_eq!(clients(&metrics), only("FR", 1));
-        // With the NAT of the first poll.
+        // The proxy is counted with the NAT of its first poll.
         let counted = |nat| {
             let proxy = UniqueProxy {
                 r#type: ProxyType::Unknown,
@@ -159,7 +159,7 @@ mod tests {
         };
         assert_eq!(counted(NatType::Unknown), Some(1));
         assert_eq!(counted(NatType::Open), Some(1));
-        // And from then on at once.
+        // Later visitors are counted at once.
         client(&metrics, 1);
         assert_eq!(clients(&metrics), only("FR", 2));
     }
@@ -174,13 +174,13 @@ mod tests {
         proxy(&metrics, 2, NatType::Open);
         assert_eq!(proxies(&metrics), only("??", 2));
         assert_eq!(clients(&metrics), only("??", 1));
-        // Late is better than never.
+        // Databases that arrive late are still used.
         metrics.know_countries(france());
         client(&metrics, 1);
         assert_eq!(clients(&metrics).get("FR"), Some(&1));
     }
 
-    /// As when bridges are replaced meanwhile.
+    /// For example, bridges may be replaced while databases are awaited.
     #[test]
     fn what_was_known_already_ends_no_wait() {
         let (metrics, nothing) = (metrics(), Arc::<GeoIp>::default());

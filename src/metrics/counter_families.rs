@@ -1,7 +1,6 @@
-//! The exact counters as Prometheus reads them: families of which each series is a sum
-//! of counts. Each that is known beforehand is there at 0, so that rates can be told
-//! from the first event on. Countries are not known beforehand: of those only `??` is
-//! there.
+//! The exact counters as Prometheus families, each series of which is a sum of counts.
+//! All series known in advance are present at 0, so that rates are correct from the first
+//! event on. Countries are not known in advance, so only `??` is present.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,24 +20,24 @@ use super::labels::{AnswerFate, Refusal, Request};
 use super::published;
 use super::rounded::Rounded;
 
-/// Upper bounds of the number of proxies that a client was offered to; more are in one
-/// more bucket.
+/// Upper bounds of the number of proxies that a client's offer was handed to; one more
+/// bucket holds larger numbers.
 const ATTEMPTS: [u32; 4] = [1, 2, 3, 5];
 
-/// The families of the reference broker, rounded where their name says so. They are
-/// public, and the only ones that know countries.
+/// The families of the reference broker, rounded if their name says so. They are public,
+/// and the only families by country.
 ///
-/// One of them is exact, as it is there: `snowflake_proxy_total` counts proxies and no
-/// client, an address once in a window of the metrics log, with the type and the NAT of
-/// its first poll.
+/// `snowflake_proxy_total` is exact, as in the reference broker. It counts proxies, not
+/// clients: each address once a window of the metrics log, with the type and NAT of its
+/// first poll.
 #[derive(Debug)]
 pub(super) struct PublishedFamilies {
     pub(super) counting: SharedCounting,
-    /// No counter: a figure of the moment, which is shown in its place among these.
+    /// A gauge, not a counter; it is shown among the published families.
     pub(super) available_proxies: Family<ProxyLabels, Gauge>,
 }
 
-/// The families of the operator. They count exactly.
+/// The operator's families, which are exact.
 #[derive(Debug)]
 pub(super) struct OperatorFamilies(pub(super) SharedCounting);
 
@@ -83,7 +82,7 @@ impl Collector for OperatorFamilies {
     }
 }
 
-/// Names and values of a series' labels.
+/// The names and values of a series' labels.
 type SeriesLabels<'a, const N: usize> = [(&'a str, &'a str); N];
 
 fn arrivals(counters: &Counters, pattern: ArrivalPattern) -> BTreeMap<SeriesLabels<'_, 2>, u64> {
@@ -92,7 +91,7 @@ fn arrivals(counters: &Counters, pattern: ArrivalPattern) -> BTreeMap<SeriesLabe
     polls.sums(|poll| (poll.pattern == pattern).then(|| labels(poll)))
 }
 
-/// The families as they are written, one after the other.
+/// Writes the families one after the other.
 struct FamilyWriter<'a>(DescriptorEncoder<'a>);
 
 impl FamilyWriter<'_> {
@@ -115,7 +114,7 @@ impl FamilyWriter<'_> {
         Ok(())
     }
 
-    /// The same, rounded up one by one.
+    /// Writes counters whose values are rounded up one by one.
     fn rounded<const N: usize>(
         &mut self,
         name: &str,
@@ -170,7 +169,7 @@ impl FamilyWriter<'_> {
         help: &str,
         kind: MetricType,
     ) -> Result<MetricEncoder<'a>, fmt::Error> {
-        // As the registry ends those of its families.
+        // The registry ends the help texts of its families the same way.
         self.0
             .encode_descriptor(name, &format!("{help}."), None, kind)
     }

@@ -1,10 +1,10 @@
-//! The exact counters of polls and answers. Each event is counted once, in one place,
-//! by all that is ever told of it; whoever tells it by less sums up. So whatever is
-//! published of it agrees: the operator's families and the rounded ones of the
-//! reference broker ([`super::counter_families`]), the metrics log
-//! ([`super::window`]), and the last minutes ([`super::recent`]).
+//! Exact counters of polls and answers. Each event is counted once, in one place, under a
+//! key with all of its properties; readers that need fewer properties sum over the rest.
+//! All published figures therefore agree: the operator's families and the rounded ones of
+//! the reference broker ([`super::counter_families`]), the metrics log
+//! ([`super::window`]) and the last minutes ([`super::recent`]).
 //!
-//! Counters that only Prometheus is told of are in [`super::families`].
+//! Counters that only Prometheus reads are in [`super::families`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,23 +16,23 @@ use crate::geoip::CountryCode;
 use crate::wire::nat::NatType;
 use crate::wire::proxy::ProxyType;
 
-/// All of them, since the start.
+/// All counters since the start of the process.
 #[derive(Clone, Debug)]
 pub(super) struct Counters {
     pub(super) proxy_arrivals: Counts<ProxyArrival>,
     pub(super) proxy_polls: Counts<ProxyPollEnd>,
-    /// Addresses of proxies, each once a window, as at its first poll.
+    /// Proxy addresses, each counted once a window with the properties of its first poll.
     pub(super) unique_proxies: Counts<UniqueProxy>,
     pub(super) client_arrivals: Counts<Rendezvous>,
     pub(super) client_polls: Counts<ClientPollEnd>,
     pub(super) answers: Counts<AnswerEnd>,
-    /// Answered clients by the number of proxies that they were offered to.
+    /// Answered clients, by the number of proxies their offer was handed to.
     pub(super) attempts: Counts<u32>,
     pub(super) hand_off_to_answer: LatenciesByClient,
     pub(super) request_to_answer: LatenciesByClient,
 }
 
-/// Latencies by the way that a client came, and its NAT.
+/// Latencies by the client's rendezvous method and NAT.
 pub(super) type LatenciesByClient = BTreeMap<(Rendezvous, NatType), Latencies>;
 
 macro_rules! keys {
@@ -45,43 +45,43 @@ macro_rules! keys {
     )+};
 }
 
-// Outcomes come with the reason of those that were refused.
+// An outcome of `Refused` carries its reason.
 keys! {
-    /// A poll of a proxy as it came.
+    /// A proxy's poll on arrival.
     ProxyArrival { r#type: ProxyType, nat: NatType, pattern: ArrivalPattern }
-    /// A poll of a proxy as it ended.
+    /// A proxy's poll at its end.
     ProxyPollEnd { r#type: ProxyType, nat: NatType, outcome: PollOutcome, refusal: Option<Refusal> }
-    /// An address of a proxy.
+    /// A proxy's address.
     UniqueProxy { r#type: ProxyType, nat: NatType, country: CountryCode }
-    /// A poll of a client as it ended. The country is `None` for what is not published,
-    /// and as long as it is not known.
+    /// A client's poll at its end. The country is `None` while it is not known, and for
+    /// outcomes that are not published.
     ClientPollEnd {
         rendezvous: Rendezvous, nat: NatType, outcome: ClientOutcome, refusal: Option<Refusal>,
         country: Option<CountryCode>
     }
-    /// An answer of a proxy.
+    /// A proxy's answer.
     AnswerEnd { r#type: ProxyType, outcome: AnswerFate, refusal: Option<Refusal> }
 }
 
-/// The relay pattern of a poll.
+/// The relay pattern of a proxy's poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ArrivalPattern {
     With,
     Without,
-    /// It is not taken for a poll.
+    /// The request was not accepted as a poll.
     NotRead,
 }
 
-/// The answer that a client got.
+/// The answer that a client received.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Answer {
-    /// The number of proxies that the client was offered to.
+    /// The number of proxies that the client's offer was handed to.
     pub(super) attempts: u32,
     pub(super) since_hand_off: Duration,
     pub(super) since_request: Duration,
 }
 
-/// Counts by key, those of keys that are known beforehand from 0 on.
+/// Counts by key. Keys known in advance start at 0.
 #[derive(Clone, Debug)]
 pub(super) struct Counts<K>(BTreeMap<K, u64>);
 
@@ -94,7 +94,7 @@ impl<K: Ord> Counts<K> {
         *self.0.entry(key).or_default() += 1;
     }
 
-    /// Counts as `to` what was counted as `from`.
+    /// Moves one count from key `from` to key `to`.
     pub(super) fn move_one(&mut self, from: &K, to: K) {
         if let Some(count) = self.0.get_mut(from).filter(|count| **count > 0) {
             *count -= 1;
@@ -102,8 +102,8 @@ impl<K: Ord> Counts<K> {
         }
     }
 
-    /// The sums of those of which `part` makes the same; without those of which it
-    /// makes `None`.
+    /// Sums the counts by `part` of their key; keys for which `part` is `None` are left
+    /// out.
     pub(super) fn sums<'a, P: Ord>(
         &'a self,
         part: impl Fn(&'a K) -> Option<P>,
@@ -117,7 +117,7 @@ impl<K: Ord> Counts<K> {
         sums
     }
 
-    /// The sum of those that are wanted.
+    /// Sums the counts of the keys that are wanted.
     pub(super) fn sum(&self, is_wanted: impl Fn(&K) -> bool) -> u64 {
         let wanted = self.0.iter().filter(|(key, _)| is_wanted(key));
         wanted.map(|(_, count)| count).sum()
@@ -129,7 +129,7 @@ impl<K: Ord> Counts<K> {
 }
 
 impl Counters {
-    /// Counts the answer that a client got.
+    /// Counts an answer that a client received.
     pub(super) fn answered(&mut self, end: ClientPollEnd, answer: &Answer) {
         self.attempts.add(answer.attempts);
         for (latencies, latency) in [
@@ -146,7 +146,7 @@ impl Default for Counters {
     #[rustfmt::skip]
     fn default() -> Self {
         use ArrivalPattern::{NotRead, With, Without};
-        // Of countries only the unknown one is known beforehand.
+        // The unknown country is the only one known in advance.
         let country = CountryCode::UNKNOWN;
         let countries = |outcome| [None].into_iter().chain(published::client_poll(outcome).map(|_| Some(country)));
         let proxies = || pairs::<ProxyType, NatType>();
@@ -174,7 +174,7 @@ fn pairs<A: Label, B: Label>() -> impl Iterator<Item = (A, B)> {
     all::<A>().flat_map(|a| all::<B>().map(move |b| (a, b)))
 }
 
-/// Each outcome, and the one of refusals with each reason.
+/// All outcomes; the refused one once for each reason.
 fn ends<O: Label>(refused: O) -> impl Iterator<Item = (O, Option<Refusal>)> {
     let others = all::<O>().filter(move |outcome| *outcome != refused);
     let refusals = all::<Refusal>().map(move |reason| (refused, Some(reason)));

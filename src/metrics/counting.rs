@@ -1,5 +1,5 @@
-//! The counters, and those who read them by difference, under one lock: whoever looks
-//! sees all of one moment.
+//! The counters and their readers under one lock, so that each reader sees a consistent
+//! state.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,11 +18,11 @@ use crate::geoip::{CountryCode, GeoIp};
 use crate::wire::nat::NatType;
 use crate::wire::proxy::ProxyType;
 
-/// Shared by all who count and all who read.
+/// The counters, shared by all threads that count or read.
 #[derive(Clone, Debug)]
 pub(super) struct SharedCounting(Arc<Mutex<Counting>>);
 
-/// The counters, and their readers.
+/// The counters, and the readers that work on differences of them.
 #[derive(Debug)]
 pub(super) struct Counting {
     pub(super) counters: Counters,
@@ -32,14 +32,14 @@ pub(super) struct Counting {
     samples: Samples,
 }
 
-/// The time since `start`, as the metrics log will tell of it.
+/// The time since `start`, which the next block of the metrics log will cover.
 #[derive(Debug)]
 pub(super) struct Window {
     pub(super) start: SystemTime,
     ips: DistinctIps,
-    /// The counts when the window began, or this process.
+    /// The counters at the start of the window, or of this process if that is later.
     before: WindowCounts,
-    /// The window's counts until this process began.
+    /// The window's counts from before this process started.
     restored: WindowCounts,
 }
 
@@ -54,14 +54,14 @@ impl SharedCounting {
         })))
     }
 
-    /// Counts are whole at any time, even if a holder of the lock panicked.
+    /// The lock, even if a holder panicked: the counters are consistent at any time.
     pub(super) fn lock(&self) -> MutexGuard<'_, Counting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Counting {
-    /// Counts a proxy that may serve polls from this address.
+    /// Counts the address of a proxy whose relay pattern allows it to serve.
     pub(super) fn proxy_seen(&mut self, address: IpAddr, r#type: ProxyType, nat: NatType) {
         if let Some(recorder) = &mut self.recorder {
             recorder.record(address, r#type, nat);
@@ -69,7 +69,7 @@ impl Counting {
         self.locate(Visitor::Proxy(address, r#type, nat));
     }
 
-    /// Counts a client's poll that has ended, and its country where the end is
+    /// Counts a client's poll that has ended, and its country if the outcome is
     /// published.
     pub(super) fn client_ended(&mut self, address: Option<IpAddr>, end: ClientPollEnd) {
         self.counters.client_polls.add(end);
@@ -82,19 +82,20 @@ impl Counting {
         }
     }
 
-    /// Keeps those who come until it is known where they are.
+    /// Starts holding visitors until the country databases are there.
     pub(super) fn await_countries(&mut self) {
         self.countries.wait();
     }
 
-    /// Counts those who are kept by what is known of countries now.
+    /// Counts the visitors held, with the databases in use now.
     pub(super) fn stop_awaiting_countries(&mut self) {
         for visitor in self.countries.stop_waiting() {
             self.count(visitor);
         }
     }
 
-    /// Looks countries up there from now on, unless it did before; false if so.
+    /// Uses these country databases from now on. Returns false if they were already in
+    /// use.
     pub(super) fn know_countries(&mut self, geoip: Arc<GeoIp>) -> bool {
         let is_new = self.countries.learn(geoip);
         if is_new {
@@ -112,12 +113,12 @@ impl Counting {
             .activity(now, span, &Totals::of(&self.counters))
     }
 
-    /// The window as it is now, as if it ended.
+    /// The block of the window so far, as if the window ended now.
     pub(super) fn block(&self, now: SystemTime) -> StatsBlock {
         self.window.block(&self.counters, now)
     }
 
-    /// Ends the window and begins the next.
+    /// Ends the window and begins the next one.
     pub(super) fn end_window(&mut self, now: SystemTime, key: WindowKey) -> StatsBlock {
         let block = self.block(now);
         self.window = Window {
@@ -192,7 +193,7 @@ impl Window {
     fn block(&self, counters: &Counters, now: SystemTime) -> StatsBlock {
         StatsBlock {
             end: now,
-            // A clock that was set back makes no window shorter than nothing.
+            // If the clock was set back, the length is zero rather than negative.
             length: now.duration_since(self.start).unwrap_or_default(),
             counts: self.counts(counters),
             ips: self.ips.counts(),
@@ -214,8 +215,8 @@ mod tests {
     use crate::metrics::labels::{Refusal, Rendezvous};
     use crate::wire::proxy::ProxyPoll;
 
-    /// A state that the release before the counters were one set has written: of three
-    /// polls of a proxy with a relay pattern, one of another without, and a client that
+    /// A state written by a release whose counters were not yet one set: three polls of a
+    /// proxy with a relay pattern, one poll of another proxy without, and a client that
     /// was denied.
     const EARLIER: &str = r#"{"version":1,"window":{"window_start":"2026-11-28T23:22:42.289901305Z","counts":{"idle":4,"with_relay_pattern":3,"without_relay_pattern":1,"rejected_relay_pattern":0,"denied":{"strict":1},"matched":0,"timed_out":0,"client_polls":{"http":{"??":1}}},"ips":{"total":{"count":1,"sketch":"s17.9:G8IT"},"by_country":{"??":{"count":1,"sketch":"s17.9:G8IT"}},"by_type":{"standalone":{"count":1,"sketch":"s17.9:G8IT"},"webext":{"count":1,"sketch":"s17.9:G8IT"}},"by_nat":{"restricted":{"count":1,"sketch":"s17.9:G8IT"},"unrestricted":{"count":1,"sketch":"s17.9:G8IT"}}}}}"#;
 
@@ -275,7 +276,7 @@ mod tests {
     }
 
     proptest! {
-        /// However often windows end, and whatever a restart takes with it.
+        /// Holds however often windows end and the process restarts.
         #[test]
         fn the_windows_together_have_every_event_once(
             events in prop::collection::vec((any::<u8>(), 0..10u8), 0..60),

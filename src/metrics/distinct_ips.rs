@@ -1,39 +1,38 @@
-//! Numbers of different addresses of proxies in a window, by country,
-//! type and NAT, with no address kept.
+//! Counts of distinct proxy addresses in a window, by country, type and NAT. No address
+//! is kept.
 //!
-//! # What is kept, and what it gives away
+//! # What is stored, and what it reveals
 //!
-//! **In memory**: of each address a 64-bit hash under a key that is random, new
-//! each window and never on disk, and which types and NATs it came with. Who
-//! has the memory has the key, and can test whether an address was seen; who
-//! has only what is on disk cannot. The counts from it are exact.
+//! **In memory**: a 64-bit hash of each address, with the types and NATs that the address
+//! came with. The hash's key is random, new for each window and never written to disk. An
+//! attacker with the memory has the key and can test whether an address was seen; an
+//! attacker with only the disk cannot. Counts from memory are exact.
 //!
-//! **On disk**, so that a window survives a restart: per label its count and a
-//! [`Sketch`]. An address that was seen before and after the restart must be
-//! counted once, so the sketches' hash must be the same before and after; then
-//! its key would have to be on disk beside them, where it protects nothing: the
-//! 2^32 IPv4 addresses are soon tried. So that hash is public, which besides
-//! lets sketches be merged, and what protects the addresses is how little of
-//! the hash a sketch looks at, 26 bits, and the crowd:
+//! **On disk**, so that a window survives a restart: a count and a [`Sketch`] for each
+//! label. An address seen both before and after the restart must be counted once, so the
+//! sketches' hash must stay the same. A secret key would have to be on disk beside them,
+//! where it protects nothing: all 2^32 IPv4 addresses are quickly tried. So the hash is
+//! public, which also allows sketches to be merged. What protects the addresses is that a
+//! sketch uses only 26 bits of the hash, and that many addresses share them:
 //!
-//! - In the sketches of all addresses, of a type or of a NAT, 2^32 addresses
-//!   share 2^26 patterns. With 150,000 addresses in it, a sketch takes half of
-//!   all addresses that there are for members: it shows that one was *not*
-//!   seen, hardly that one was. Its rarest entries leave 64 IPv4 addresses to
-//!   choose from, and a sketch of few addresses leaves some thousands for each.
-//! - In the sketch of a country only the country's own addresses come into
-//!   question. Where these are fewer than some 250,000, hardly two fit the same
-//!   pattern, and the sketch is as good as a list. No sketch avoids this: to
-//!   count few to 1 % is to tell them apart.
+//! - In the sketches of all addresses, of a type or of a NAT, 2^32 addresses share 2^26
+//!   patterns. A sketch of 150,000 addresses takes half of all existing addresses for
+//!   members: it can show that an address was *not* seen, but hardly that it was. Its
+//!   rarest entries each fit 64 IPv4 addresses, and each entry of a small sketch fits
+//!   thousands.
+//! - In the sketch of a country only that country's addresses are candidates. If there
+//!   are fewer than about 250,000, hardly two of them share a pattern, and the sketch is
+//!   as good as a list. No sketch can avoid this: counting a small set to within 1 %
+//!   requires telling its members apart.
 //!
-//! Therefore: the saved state is not for publication, is to be readable by the
-//! broker only, and must go when its window ends. Only proxies are in it, never
-//! clients; a censor learns proxies' addresses faster by asking for them.
+//! The saved state must therefore not be published, must be readable by the broker only,
+//! and must be deleted when its window ends. It contains proxies only, never clients, and
+//! a censor learns proxies' addresses faster by polling for them as a client.
 //!
 //! # Accuracy
 //!
-//! Exact without a restart. After one, what was counted stays exact and what
-//! has come since is estimated, with a standard error under 0.29 %.
+//! Counts are exact without a restart. After a restart the counts so far stay exact, and
+//! later addresses are estimated with a standard error below 0.29 %.
 
 mod estimate;
 mod sketch;
@@ -55,8 +54,8 @@ use sketch::SketchHash;
 pub use sketch::{InvalidSketch, Sketch};
 use tally::{SavedTally, Tally};
 
-/// The key of a window's hashes: 128 random bits from the caller. `Debug` does
-/// not show them, and they are not written anywhere.
+/// The key of a window's hashes: 128 random bits from the caller. `Debug` does not show
+/// it, and it is never written anywhere.
 #[derive(Clone, Copy)]
 pub struct WindowKey([u8; 16]);
 
@@ -75,13 +74,13 @@ impl fmt::Debug for WindowKey {
 /// Numbers of addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UniqueIps {
-    /// In all.
+    /// All addresses.
     pub total: u64,
-    /// By the country that an address was in when it first came.
+    /// By the country that an address was in when it was first seen.
     pub by_country: BTreeMap<CountryCode, u64>,
-    /// An address that came with two types counts for both.
+    /// An address seen with two types counts for both.
     pub by_type: BTreeMap<ProxyType, u64>,
-    /// An address that came with two NATs counts for both.
+    /// An address seen with two NATs counts for both.
     pub by_nat: BTreeMap<NatType, u64>,
 }
 
@@ -90,12 +89,12 @@ pub struct UniqueIps {
 pub struct DistinctIps {
     key: WindowKey,
     limit: usize,
-    /// By an address's hash: with which types and NATs it came.
+    /// The types and NATs of each address, by the address's hash.
     seen: HashMap<u64, Pairs, BuildHasherDefault<Hashed>>,
     tallies: Tallies,
 }
 
-/// A window's addresses as they are saved. Reading them back checks them.
+/// A window's addresses as saved. Deserialization validates them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SavedIps {
@@ -113,17 +112,17 @@ struct Tallies {
     by_country: BTreeMap<CountryCode, Tally>,
     by_type: BTreeMap<ProxyType, Tally>,
     by_nat: BTreeMap<NatType, Tally>,
-    /// An address may come that is not in the table and yet not new.
+    /// True once an address that is not in the table may nevertheless have been counted.
     uncertain: bool,
 }
 
 impl DistinctIps {
-    /// The addresses that a table of 36 MB holds, eight times those of the
-    /// largest Snowflake broker's busiest day.
+    /// The capacity of a table of 36 MB: eight times the addresses of the largest
+    /// Snowflake broker's busiest day.
     pub const DEFAULT_LIMIT: usize = (1 << 21) / 8 * 7;
 
-    /// A window without addresses. Beyond `limit` of them there are only
-    /// sketches, so that memory is bounded.
+    /// Creates a window without addresses. Beyond `limit` addresses only the sketches are
+    /// updated, which bounds memory.
     pub fn new(key: WindowKey, limit: usize) -> Self {
         Self {
             key,
@@ -133,7 +132,7 @@ impl DistinctIps {
         }
     }
 
-    /// A window that goes on after a restart, under a new key.
+    /// Continues a window after a restart, under a new key.
     pub fn restore(key: WindowKey, limit: usize, saved: SavedIps) -> Self {
         Self {
             tallies: Tallies::from(saved),
@@ -141,9 +140,9 @@ impl DistinctIps {
         }
     }
 
-    /// Counts the address of a proxy, an IPv4-mapped one as IPv4. Tells whether
-    /// it came for the first time, with whatever type and NAT, as far as is known:
-    /// beyond the limit it is never said to, and after a restart once more.
+    /// Counts a proxy's address; an IPv4-mapped address counts as IPv4. Returns true if
+    /// the address is new, whatever its type and NAT, as far as is known: never beyond
+    /// the limit, and once more after a restart.
     pub fn record(
         &mut self,
         address: IpAddr,
@@ -172,7 +171,7 @@ impl DistinctIps {
         is_unknown && before.is_some()
     }
 
-    /// The counts so far. Takes some milliseconds once it estimates.
+    /// The counts so far. Takes some milliseconds once they are estimates.
     pub fn counts(&self) -> UniqueIps {
         UniqueIps {
             total: self.tallies.total.count(),
@@ -192,14 +191,14 @@ impl DistinctIps {
         }
     }
 
-    /// Bytes held on the heap, the sketches' tree nodes left aside.
+    /// Bytes held on the heap, without the tree nodes of the sketches.
     pub fn heap_size(&self) -> usize {
         let sketches: usize = self.tallies.all().map(Tally::heap_size).sum();
         table_size(self.seen.capacity()) + sketches
     }
 
-    /// Notes an address; what was known of it, none for a new one, or `None`
-    /// when it is not in the table, which is full.
+    /// Enters an address in the table. Returns its previous pairs, which are empty for a
+    /// new address, or `None` if the address is not in the table and the table is full.
     fn enter(&mut self, address: IpAddr, pair: Pairs) -> Option<Pairs> {
         let hash = self.hash(address);
         if let Some(pairs) = self.seen.get_mut(&hash) {
@@ -268,9 +267,9 @@ impl From<SavedIps> for Tallies {
             by_country: restored(saved.by_country),
             by_type: restored(saved.by_type),
             by_nat: restored(saved.by_nat),
-            // An address of before the restart is new to the table, and counted
-            // by sketch in the tallies that were saved. A label that comes only
-            // now has its addresses only now: they can be counted.
+            // Addresses from before the restart are missing in the new table; the tallies
+            // that were saved count by sketch for that reason. A label first seen after
+            // the restart has no earlier addresses and can be counted exactly.
             uncertain: false,
         }
     }
@@ -299,7 +298,7 @@ fn restored<L: Ord>(saved: BTreeMap<L, SavedTally>) -> BTreeMap<L, Tally> {
         .collect()
 }
 
-/// Pairs of a type and a NAT, a bit each.
+/// A set of pairs of type and NAT, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Pairs(u64);
 
@@ -329,14 +328,14 @@ impl Pairs {
     }
 }
 
-/// The keys of the table are hashes under a secret key already: nobody outside
-/// can choose them to collide.
+/// A hasher that passes the table's keys through. They are hashes under a secret key
+/// already, so nobody can choose colliding ones.
 #[derive(Default)]
 struct Hashed(u64);
 
 impl Hasher for Hashed {
     fn write(&mut self, bytes: &[u8]) {
-        // Only numbers come; kept right for anything, should that change.
+        // Only `write_u64` is used; correct for other input in case that changes.
         for byte in bytes {
             self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
         }
@@ -351,8 +350,8 @@ impl Hasher for Hashed {
     }
 }
 
-/// The standard library's table has a power of two of places, of which it fills
-/// seven of eight, and of each a byte of its own.
+/// The size of a standard library's table: a power of two of slots, seven eighths of
+/// which are used, and one control byte for each.
 fn table_size(capacity: usize) -> usize {
     if capacity == 0 {
         return 0;

@@ -1,4 +1,4 @@
-//! Events and values that only Prometheus is told of.
+//! Events and values that only Prometheus reads.
 
 use std::hash::Hash;
 use std::time::{Duration, SystemTime};
@@ -18,17 +18,17 @@ use super::labels::{
 };
 
 impl Metrics {
-    /// A client found no proxy and waits for one.
+    /// Counts a client that found no proxy and was queued.
     pub fn client_queued(&self) {
         self.families.clients_queued.inc();
     }
 
-    /// An offer goes to a further proxy.
+    /// Counts an offer's hand-off to a second or later proxy.
     pub fn rematched(&self) {
         self.families.rematches.inc();
     }
 
-    /// A hand-off did not reach its proxy.
+    /// Counts a hand-off that did not reach the proxy.
     pub fn hand_off_failed(&self) {
         self.families.hand_offs_failed.inc();
     }
@@ -39,7 +39,7 @@ impl Metrics {
         self.families.replies.get_or_create_owned(&labels)
     }
 
-    /// A certificate is served that is valid until then.
+    /// Sets the expiry of the certificate now served.
     pub fn certificate_loaded(&self, valid_until: SystemTime) {
         let since_epoch = valid_until.duration_since(SystemTime::UNIX_EPOCH);
         let seconds = since_epoch.unwrap_or_default().as_secs();
@@ -47,7 +47,7 @@ impl Metrics {
         expiry.set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
-    /// An order of a certificate has ended.
+    /// Counts the outcome of a certificate order.
     pub fn order_ended(&self, outcome: OrderOutcome) {
         count(
             &self.families.certificate_orders,
@@ -60,31 +60,30 @@ impl Metrics {
         self.families.open_connections.get()
     }
 
-    /// The end of the certificate's validity; `None` without one.
+    /// The expiry of the certificate; `None` without a certificate.
     pub fn certificate_expiry(&self) -> Option<SystemTime> {
         let expiry = self.families.certificate_expiry.get(&[])?.get();
         let since_epoch = Duration::from_secs(u64::try_from(expiry).ok()?);
         SystemTime::UNIX_EPOCH.checked_add(since_epoch)
     }
 
-    /// A connection was accepted.
+    /// Counts an accepted connection.
     pub fn connection_opened(&self) {
         self.families.connections.inc();
         self.families.open_connections.inc();
     }
 
-    /// A connection has ended.
+    /// Notes the end of a connection.
     pub fn connection_closed(&self) {
         self.families.open_connections.dec();
     }
 
-    /// A connection was closed, or not served at all, for one of the listener's
-    /// limits.
+    /// Counts a connection closed or turned away by a limit of the listener.
     pub fn connection_dropped(&self, reason: DropReason) {
         count(&self.families.dropped_connections, &DropLabels::new(reason));
     }
 
-    /// A TLS handshake has failed.
+    /// Counts a failed TLS handshake.
     pub fn handshake_failed(&self, reason: HandshakeFailure) {
         count(
             &self.families.handshake_failures,
@@ -92,7 +91,7 @@ impl Metrics {
         );
     }
 
-    /// The credentials of a gRPC call, or of a handshake, were refused.
+    /// Counts the refusal of a gRPC call's or handshake's credentials.
     pub fn credentials_refused(&self, listener: GrpcListener) {
         count(
             &self.families.refused_credentials,
@@ -100,12 +99,12 @@ impl Metrics {
         );
     }
 
-    /// A message was taken from a queue, so long after it was sent.
+    /// Records the age of a message received from a queue.
     pub fn queue_message_received(&self, age: Duration) {
         self.families.queue_message_age.observe(age.as_secs_f64());
     }
 
-    /// A call of SQS has failed.
+    /// Counts a failed call to SQS.
     pub fn queue_call_failed(&self, call: QueueCall) {
         count(
             &self.families.queue_call_failures,
@@ -113,12 +112,12 @@ impl Metrics {
         );
     }
 
-    /// A reply queue that nobody used any more was deleted.
+    /// Counts a stale reply queue that was deleted.
     pub fn reply_queue_swept(&self) {
         self.families.reply_queues_swept.inc();
     }
 
-    /// Takes over what is held now.
+    /// Sets the memory gauges.
     pub fn memory_sampled(&self, figures: MemoryFigures) {
         let families = &self.families;
         let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -132,18 +131,18 @@ impl Metrics {
         families.revocations.inc_by(more);
     }
 
-    /// So many blocks of the metrics log could not be written yet.
+    /// Sets the number of blocks of the metrics log still to be written.
     pub fn blocks_unwritten(&self, count: usize) {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         self.families.unwritten_blocks.set(count);
     }
 
-    /// There is a peer of this name: all its series are there from now on.
+    /// Creates all series of a configured peer.
     pub fn peer_configured(&self, peer: &PeerName) {
         self.families.seed_peer(peer);
     }
 
-    /// A peer was asked for a client of ours, and this came of it.
+    /// Counts the outcome of an offer of our client that was sent to a peer.
     pub fn borrowed(&self, peer: &PeerName, outcome: LoanOutcome) {
         count(
             &self.families.borrowed,
@@ -151,25 +150,25 @@ impl Metrics {
         );
     }
 
-    /// A peer has answered a client of ours after so long.
+    /// Records the time that a peer took to answer our client's offer.
     pub fn borrowed_answer(&self, peer: &PeerName, latency: Duration) {
         let latencies = &self.families.borrowed_latency;
         let histogram = latencies.get_or_create(&PeerLabels::new(peer.clone()));
         histogram.observe(latency.as_secs_f64());
     }
 
-    /// A peer did not take an offer of ours.
+    /// Counts our client's offer that a peer refused.
     pub fn borrowing_refused(&self, peer: &PeerName, reason: LoanRefusal) {
         let labels = LoanRefusalLabels::new(peer.clone(), reason);
         count(&self.families.borrowing_refusals, &labels);
     }
 
-    /// A peer asked for a client of its own, and this came of it.
+    /// Counts the outcome of an offer that a peer sent for its client.
     pub fn lent(&self, peer: &PeerName, outcome: LoanOutcome) {
         count(&self.families.lent, &LoanLabels::new(peer.clone(), outcome));
     }
 
-    /// An offer of a peer was not taken.
+    /// Counts a peer's offer that was refused here.
     pub fn lending_refused(&self, peer: &PeerName, reason: LoanRefusal) {
         let labels = LoanRefusalLabels::new(peer.clone(), reason);
         count(&self.families.lending_refusals, &labels);

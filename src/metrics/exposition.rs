@@ -1,5 +1,5 @@
-//! The two text forms in which Prometheus reads metrics: OpenMetrics, which the
-//! registry writes, and the older one, for whoever does not ask for it.
+//! The two text formats that Prometheus reads: OpenMetrics, which the registry writes,
+//! and the older text format for scrapers that do not ask for OpenMetrics.
 
 use std::fmt::Write as _;
 
@@ -7,10 +7,10 @@ use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::Met
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
-/// The label that tells a country.
+/// The label of families by country.
 const COUNTRY: &str = "cc";
 
-/// A text form.
+/// A text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// `application/openmetrics-text`, version 1.0.0.
@@ -28,7 +28,7 @@ impl Format {
         }
     }
 
-    /// Turns an OpenMetrics text into this form.
+    /// Converts an OpenMetrics text to this format.
     pub(super) fn convert(self, open_metrics: String) -> String {
         match self {
             Self::OpenMetrics => open_metrics,
@@ -45,15 +45,15 @@ pub(super) fn encode(registry: &Registry) -> String {
     open_metrics
 }
 
-/// Returns true if the series of a family are told apart by country. Such families have
-/// one for the unknown country from the start.
+/// Returns true if the series of a family carry a country label. Such families have a
+/// series for the unknown country from the start.
 pub(super) fn tells_countries(family: &MetricFamily) -> bool {
     let mut labels = family.metric.iter().flat_map(|series| &series.label);
     labels.any(|label| label.name == COUNTRY)
 }
 
-/// Turns an OpenMetrics text into the older form, which names counters with their
-/// suffix in the metadata, and knows neither `UNIT` nor `EOF`.
+/// Converts an OpenMetrics text to the older format, whose metadata lines name counters
+/// with their suffix, and which has no `UNIT` or `EOF`.
 pub fn to_text(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len() + 1024);
     let mut help = "";

@@ -1,7 +1,6 @@
-//! The gauges, and the counters that only Prometheus is told of, each declared once:
-//! its name, its labels, and each series that is known beforehand at 0, so that rates
-//! can be told from the first event on. Polls and answers are in
-//! [`super::counter_families`].
+//! The gauges, and the counters that only Prometheus reads, each declared once with its
+//! name and labels. All series known in advance are created at 0, so that rates are
+//! correct from the first event on. Polls and answers are in [`super::counter_families`].
 
 use std::hash::Hash;
 use std::sync::atomic::AtomicU64;
@@ -21,8 +20,8 @@ use super::latencies::LATENCIES;
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::ProxyType;
 
-/// Upper bounds of the age of messages, in seconds: clients wait for 5 of them,
-/// queues keep messages for 300.
+/// Upper bounds of the age of messages, in seconds: clients wait for 5 s, queues keep
+/// messages for 300 s.
 const MESSAGE_AGES: [f64; 11] = [0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 60.0, 300.0];
 
 macro_rules! label_sets {
@@ -56,26 +55,26 @@ label_sets! {
     LoanRefusalLabels { peer: PeerName, reason: LoanRefusal }
 }
 
-/// The label set of a family with one series at most.
+/// The label set of a family with at most one series.
 pub(super) type NoLabels = [(&'static str, &'static str); 0];
 
-/// The families, by who may read them.
+/// The registries, by audience.
 #[derive(Debug, Default)]
 pub(super) struct Registries {
-    /// All of them: for the operator.
+    /// All families, for the operator.
     pub(super) all: Registry,
-    /// Those of the reference broker, which are among `all`, too: for anybody.
+    /// The reference broker's families, which are also in `all`, for the public.
     pub(super) published: Registry,
 }
 
-/// The families. The first is the reference broker's, and published.
+/// The families. The first, `available_proxies`, is the reference broker's and published.
 ///
-/// It is exact, as it is there. It sinks by one with each match, so on a quiet broker
-/// it is a clock that tells when a client came. It stays exact all the same: `/debug`,
-/// whose form the protocol fixes, tells of the same polls by type and by NAT; and as most
-/// of its series are 0 or 1, an 8 in place of the 1 would tell as much. It knows neither
-/// country nor rendezvous method, and a proxy that leaves, or has waited its 10 s, looks
-/// like one that was matched.
+/// It is exact, as in the reference broker. It decreases by one with each match, so on a
+/// quiet broker it reveals when a client came. Rounding would not help: `/debug`, whose
+/// format the protocol fixes, shows the same polls by type and by NAT, and most of its
+/// series are 0 or 1, so an 8 in place of the 1 would reveal as much. The gauge has
+/// neither country nor rendezvous method, and a proxy that leaves or whose 10 s are over
+/// looks like a match.
 #[derive(Debug)]
 pub(super) struct Families {
     pub(super) available_proxies: Family<ProxyLabels, Gauge>,
@@ -97,14 +96,14 @@ pub(super) struct Families {
     pub(super) memory_limit: Gauge,
     pub(super) revocations: Counter,
     pub(super) unwritten_blocks: Gauge,
-    /// Has no series where there is no certificate.
+    /// Has no series if there is no certificate.
     pub(super) certificate_expiry: Family<NoLabels, Gauge>,
     pub(super) certificate_orders: Family<OrderLabels, Counter>,
     pub(super) country_databases: Gauge,
     pub(super) queue_message_age: Histogram,
     pub(super) queue_call_failures: Family<QueueCallLabels, Counter>,
     pub(super) reply_queues_swept: Counter,
-    // By peer: there are series for those of the configuration.
+    // Families by peer, with series for the configured peers.
     pub(super) borrowed: Family<LoanLabels, Counter>,
     pub(super) borrowing_refusals: Family<LoanRefusalLabels, Counter>,
     pub(super) borrowed_latency: Family<PeerLabels, Histogram>,
@@ -116,12 +115,12 @@ pub(super) struct Families {
 }
 
 impl Families {
-    /// All of them, in the registries of those who may read them.
+    /// Registers the families in the registries of their audiences.
     pub(super) fn register(registries: &mut Registries) -> Self {
         let families = Self::declare(registries);
         families.seed();
-        // Not an info: readers of the older form, promtool among them, do not know that
-        // type when they are handed the newer one.
+        // Not an info metric: parsers of the older format, promtool among them, do not
+        // know that type.
         let build = Family::<[(&str, &str); 1], Gauge>::default();
         build
             .get_or_create(&[("version", env!("CARGO_PKG_VERSION"))])
@@ -135,7 +134,7 @@ impl Families {
         families
     }
 
-    /// Makes the series of a peer.
+    /// Creates the series of a peer.
     #[rustfmt::skip]
     pub(super) fn seed_peer(&self, peer: &PeerName) {
         seed1(&self.borrowed, |outcome| LoanLabels::new(peer.clone(), outcome));

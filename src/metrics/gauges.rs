@@ -1,4 +1,4 @@
-//! Values that somebody else knows, as gauges show them.
+//! Gauge values that are read from other components at a scrape.
 
 use std::time::Duration;
 
@@ -9,50 +9,49 @@ use super::labels::{CircuitState, PeerName};
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::ProxyType;
 
-/// The values of the gauges when metrics are asked for.
+/// The values of the gauges at a scrape.
 #[derive(Clone, Debug, Default)]
 pub struct GaugeSnapshot {
-    /// Parked polls of each type and NAT, where there are any.
+    /// Parked polls by type and NAT; zeros may be omitted.
     pub parked: Vec<(ProxyType, NatType, usize)>,
-    /// Queued clients of each class.
+    /// Queued clients by NAT class.
     pub queued: Vec<(NatClass, usize)>,
-    /// Clients that wait for an answer.
+    /// Clients waiting for an answer.
     pub matched: usize,
-    /// The interval at which the proxies of each pool are told to poll.
+    /// The poll interval told to the proxies of each pool.
     pub poll_intervals: Vec<(NatClass, Duration)>,
-    /// The brokers that can be asked when this one has no proxy.
+    /// The peers.
     pub peers: Vec<PeerFigures>,
 }
 
-/// The state of a peer when metrics are asked for.
+/// The state of a peer at a scrape.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerFigures {
-    /// Its name in the configuration.
+    /// The name of the peer in the configuration.
     pub name: PeerName,
-    /// True if it can be asked: we are connected, and it is who it should be.
+    /// True if the peer is connected and its identity was verified.
     pub is_connected: bool,
-    /// The proxies that it has for us, by pool, as far as that is fresh.
+    /// The proxies that the peer can lend us, by pool, as far as that is fresh.
     pub supply: [usize; NatClass::ALL.len()],
-    /// The readiness to ask it, after how it has answered of late.
+    /// The state of the peer's circuit breaker.
     pub circuit: CircuitState,
 }
 
-/// The memory that requests, responses and connections hold at a moment.
+/// The memory currently held by requests, responses and connections.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MemoryFigures {
-    /// Bytes of requests, and of responses that are not written yet.
+    /// Bytes of requests in progress and of responses not yet written.
     pub bytes_in_flight: usize,
-    /// The bound of these.
+    /// The upper limit of `bytes_in_flight`.
     pub max_bytes_in_flight: usize,
-    /// Requests and idle connections that had to make room for others, since the
-    /// start.
+    /// Requests and idle connections dropped to make room for others, since the start.
     pub revoked: u64,
-    /// Bytes that the system lets the program have; `None` without a bound.
+    /// The system's memory limit for the program; `None` without a limit.
     pub limit_bytes: Option<u64>,
 }
 
 impl Families {
-    /// Sets the gauges.
+    /// Sets all gauges.
     pub(super) fn show(&self, snapshot: &GaugeSnapshot) {
         for nat in NatType::ALL {
             for r#type in ProxyType::ALL {
@@ -82,8 +81,7 @@ impl Families {
         self.show_peers(&snapshot.peers);
     }
 
-    /// Sets the gauges of peers; of those that are no peers any more there are
-    /// none.
+    /// Sets the peers' gauges, and removes those of former peers.
     fn show_peers(&self, peers: &[PeerFigures]) {
         self.peer_connected.clear();
         self.peer_supply.clear();

@@ -1,8 +1,8 @@
-//! The files of `ip_count_prefix`: sketches of the addresses of proxies, one a
-//! line and period, to be merged later. Their hash is public, so that those of
-//! different periods and brokers can be; what they give away is described in
-//! [`super::distinct_ips`]. A period may be of any length: at exit the one that
-//! goes on is ended early, so that nothing of it needs to be saved otherwise.
+//! The files of `ip_count_prefix`: sketches of proxy addresses, one line a period, to be
+//! merged later. Their hash is public so that sketches of different periods and brokers
+//! can be merged; [`super::distinct_ips`] describes what they reveal. Periods may have
+//! any length: the current one is ended early at exit, so nothing else of it needs to be
+//! saved.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,47 +15,47 @@ use super::timestamp;
 use crate::wire::nat::NatType;
 use crate::wire::proxy::ProxyType;
 
-/// A line: the addresses of a period, in one file those of a type and a NAT.
+/// A line: the addresses of one period. Each type and NAT has its own file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Recording {
-    /// When the period began.
+    /// The beginning of the period.
     #[serde(with = "timestamp")]
     pub recording_start: SystemTime,
-    /// When it ended.
+    /// The end of the period.
     #[serde(with = "timestamp")]
     pub recording_end: SystemTime,
-    /// The addresses that came in it.
+    /// The addresses seen in the period.
     pub recorded: Sketch,
 }
 
-/// A line is not a recording.
+/// The error for a line that is not a recording.
 #[derive(Debug, thiserror::Error)]
 #[error("line {number}, column {column}: {fault}")]
 pub struct InvalidRecording {
-    /// Counted from 1.
+    /// The line number, counted from 1.
     pub number: usize,
-    /// The column in which it was noticed, counted from 1.
+    /// The column of the error, counted from 1.
     pub column: usize,
-    /// The fault.
+    /// The error in the line.
     pub fault: String,
 }
 
-/// The sketches of the period that is going on.
+/// The sketches of the current period.
 #[derive(Debug, Default)]
 pub struct IpRecorder {
     sketches: BTreeMap<(ProxyType, NatType), Sketch>,
 }
 
 impl IpRecorder {
-    /// Adds the address of a proxy.
+    /// Adds a proxy's address.
     pub fn record(&mut self, address: IpAddr, proxy_type: ProxyType, nat: NatType) {
         let sketch = self.sketches.entry((proxy_type, nat)).or_default();
         sketch.insert(address);
     }
 
-    /// Ends the period and begins the next. The recordings of the types and
-    /// NATs that came, each for a file of its own.
+    /// Ends the period and begins the next one. Returns the recordings of the types and
+    /// NATs seen, each for its own file.
     pub fn end_period(
         &mut self,
         start: SystemTime,
@@ -74,29 +74,29 @@ impl IpRecorder {
             })
     }
 
-    /// Bytes held on the heap, the sketches' tree nodes left aside.
+    /// Bytes held on the heap, without the tree nodes of the sketches.
     pub fn heap_size(&self) -> usize {
         self.sketches.values().map(Sketch::heap_size).sum()
     }
 }
 
 impl Recording {
-    /// The line, with its line end.
+    /// The line with its line end.
     pub fn encode(&self) -> String {
-        // A struct of two times and a text can always be written as JSON.
+        // Serialization of two times and a text cannot fail.
         let mut line = serde_json::to_string(self).unwrap_or_default();
         line.push('\n');
         line
     }
 
-    /// Returns true if all of the period lies in the range; `None` is no bound.
+    /// Returns true if the whole period is in the range; `None` means unbounded.
     pub fn is_within(&self, from: Option<SystemTime>, to: Option<SystemTime>) -> bool {
         from.is_none_or(|from| from <= self.recording_start)
             && to.is_none_or(|to| self.recording_end <= to)
     }
 }
 
-/// Reads the lines of a file; empty ones are skipped.
+/// Reads the lines of a file; empty lines are skipped.
 pub fn decode(text: &str) -> impl Iterator<Item = Result<Recording, InvalidRecording>> {
     let lines = (1..).zip(text.lines());
     lines
@@ -109,7 +109,7 @@ pub fn decode(text: &str) -> impl Iterator<Item = Result<Recording, InvalidRecor
 impl InvalidRecording {
     fn new(number: usize, error: &serde_json::Error) -> Self {
         let column = error.column();
-        // It knows of one line only, and says so at its end.
+        // The parser sees only this line, and appends its own position to the message.
         let place = format!(" at line {} column {column}", error.line());
         let said = error.to_string();
         let fault = said.strip_suffix(&place).unwrap_or(&said).to_owned();
@@ -121,7 +121,7 @@ impl InvalidRecording {
     }
 }
 
-/// The sketch of all addresses of these recordings.
+/// The merged sketch of these recordings.
 pub fn merge<'a>(recordings: impl IntoIterator<Item = &'a Recording>) -> Sketch {
     let mut merged = Sketch::new();
     for recording in recordings {

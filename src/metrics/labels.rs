@@ -1,4 +1,4 @@
-//! The labels by which things are counted.
+//! Labels of the counters.
 
 mod peers;
 mod word;
@@ -19,9 +19,9 @@ use word::{labels, words};
 words!(NatType, NatClass, ProxyType);
 
 labels! {
-    /// The way by which a client's poll came, in the order of the metrics log.
+    /// A client's rendezvous method, in the order of the metrics log.
     pub enum Rendezvous {
-        /// Straight to `/client`.
+        /// A request to `/client`.
         Http = "http",
         /// Through an AMP cache.
         Ampcache = "ampcache",
@@ -31,132 +31,132 @@ labels! {
 
     /// The outcome of a proxy's poll.
     pub enum PollOutcome {
-        /// It took a client's offer with it.
+        /// The poll was answered with a client's offer.
         Matched = "matched",
-        /// Nobody came.
+        /// No client came in time.
         Idle = "idle",
-        /// It was turned away, for one of the [`Refusal`]s.
+        /// The poll was refused for one of the [`Refusal`]s.
         Refused = "refused",
-        /// The proxy left before the end.
+        /// The proxy disconnected before the end.
         Abandoned = "abandoned",
     }
 
     /// The outcome of a client's poll.
     pub enum ClientOutcome {
-        /// It got a proxy's answer.
+        /// The client got a proxy's answer.
         Matched = "matched",
-        /// There was no proxy for it.
+        /// No proxy was available.
         Denied = "denied",
-        /// Its proxy did not answer in time.
+        /// The proxy did not answer in time.
         TimedOut = "timed_out",
-        /// It was turned away, for one of the [`Refusal`]s.
+        /// The poll was refused for one of the [`Refusal`]s.
         Refused = "refused",
-        /// The client left before the end.
+        /// The client disconnected before the end.
         Abandoned = "abandoned",
     }
 
     /// The outcome of a proxy's answer.
     pub enum AnswerFate {
-        /// Its client got it.
+        /// The client got the answer.
         Delivered = "delivered",
-        /// Its client had timed out.
+        /// The client had timed out.
         TooLate = "too_late",
-        /// Its client had the answer of another proxy.
+        /// The client had the answer of another proxy.
         Beaten = "beaten",
-        /// Its client had left.
+        /// The client had disconnected.
         ClientLeft = "client_left",
         /// This proxy had answered before.
         Repeated = "repeated",
-        /// Nothing is known of an offer to this proxy.
+        /// No offer to this proxy is known.
         Unknown = "unknown",
-        /// It was not understood.
+        /// The answer was refused for one of the [`Refusal`]s.
         Refused = "refused",
     }
 
-    /// The request of somebody who was turned away.
+    /// The kind of a refused request.
     pub enum Request {
-        /// A proxy that polled.
+        /// A proxy's poll.
         ProxyPoll = "proxy_poll",
-        /// A client that polled.
+        /// A client's poll.
         ClientPoll = "client_poll",
-        /// A proxy that answered.
+        /// A proxy's answer.
         ProxyAnswer = "proxy_answer",
     }
 
-    /// The reason for which somebody was turned away.
+    /// The reason for refusing a request.
     pub enum Refusal {
-        /// The proxy does not accept every relay.
+        /// The proxy's relay pattern does not cover the allowed one.
         Pattern = "pattern",
-        /// A poll with this `Sid` waits already.
+        /// Another poll with this `Sid` is parked.
         SidInUse = "sid_in_use",
-        /// More proxies polled from one address than may.
+        /// Too many proxies polled from one address.
         TooSoon = "too_soon",
-        /// More of these came from one address than may.
+        /// Too many requests of this kind came from one address.
         Limit = "limit",
-        /// As much waits already as may, in numbers or in bytes.
+        /// Too many requests are waiting, by number or by bytes.
         Overloaded = "overloaded",
-        /// Its body did not come in time.
+        /// The request's body did not arrive in time.
         TooSlow = "too_slow",
-        /// Its body ended before its end.
+        /// The request's body ended early.
         CutOff = "cut_off",
-        /// The request was not understood.
+        /// The request was malformed.
         BadRequest = "bad_request",
-        /// The client's bridge is not in the list.
+        /// The client's bridge is not in the bridge list.
         UnknownBridge = "unknown_bridge",
-        /// It lay in a queue for longer than its client waits.
+        /// The message was in its queue for longer than its client waits.
         Stale = "stale",
     }
 
-    /// Which limit of the listener ended a connection, or kept it from being served.
+    /// The listener's limit that closed a connection or turned it away.
     pub enum DropReason {
-        /// As many are open as may.
+        /// Too many connections were open.
         Connections = "connections",
-        /// As many are open from this address as may.
+        /// Too many connections from this address were open.
         ConnectionsPerPeer = "connections_per_peer",
-        /// It did not begin with a PROXY header of a reverse proxy of ours.
+        /// The connection did not begin with a PROXY header from one of our reverse
+        /// proxies.
         ProxyProtocol = "proxy_protocol",
-        /// The head of a request did not come in time.
+        /// The head of a request did not arrive in time.
         HeadTimeout = "head_timeout",
-        /// No request came for long.
+        /// No request arrived for too long.
         IdleTimeout = "idle_timeout",
-        /// Over HTTP/2 more came to nothing than may: streams that are reset, frames
-        /// that carry nothing.
+        /// Too many HTTP/2 streams were reset or frames carried nothing.
         Http2Abuse = "http2_abuse",
-        /// A response was not taken in time.
+        /// The response was not read in time.
         WriteTimeout = "write_timeout",
-        /// There was no room for more of its head, or of its TLS handshake.
+        /// No memory was left for the head of a request or the TLS handshake.
         Memory = "memory",
-        /// It was idle, and others needed its place or its memory.
+        /// The idle connection's slot or memory was needed by others.
         Revoked = "revoked",
     }
 
-    /// The reason for which a TLS handshake came to nothing.
+    /// The reason why a TLS handshake failed.
     pub enum HandshakeFailure {
-        /// The peer did not speak TLS, or not ours.
+        /// The remote end did not speak TLS, or no version or cipher that we do.
         Error = "error",
-        /// It took too long.
+        /// The handshake took too long.
         Timeout = "timeout",
     }
 
-    /// A listener of gRPC calls.
+    /// A listener for gRPC calls.
     pub enum GrpcListener {
-        /// The administration.
+        /// The administration listener.
         Admin = "admin",
-        /// The federation: other brokers.
+        /// The listener for peers.
         Federation = "federation",
     }
 
-    /// The outcome of an order of a certificate.
+    /// The outcome of a certificate order.
     pub enum OrderOutcome {
-        /// There is a new certificate.
+        /// A new certificate was issued.
         Issued = "issued",
-        /// The authority said no.
+        /// The certificate authority refused the order.
         Refused = "refused",
-        /// The authority could not be asked, or something else went wrong.
+        /// The certificate authority was unreachable, or something else failed.
         Failed = "failed",
     }
 
-    /// The paths of the broker.
+    /// The broker's HTTP endpoints.
     pub enum Endpoint {
         /// `/client`.
         Client = "client",
@@ -178,11 +178,11 @@ labels! {
         Readyz = "readyz",
         /// `/robots.txt`.
         Robots = "robots",
-        /// None of ours.
+        /// Any other path.
         Other = "other",
     }
 
-    /// A status code as far as the broker sends it.
+    /// A status code that the broker sends.
     pub enum StatusCode {
         /// 200.
         Ok = "200",
@@ -198,25 +198,25 @@ labels! {
         ServiceUnavailable = "503",
         /// 504.
         GatewayTimeout = "504",
-        /// None of these.
+        /// Any other code.
         Other = "other",
     }
 
-    /// A call of SQS, by the name that Amazon gave it, in policies too.
+    /// An SQS call, under Amazon's name, which access policies also use.
     pub enum QueueCall {
         /// Finds the queue that clients write to.
         GetQueueUrl = "GetQueueUrl",
-        /// Creates it, or a reply queue.
+        /// Creates that queue, or a reply queue.
         CreateQueue = "CreateQueue",
         /// Waits for messages.
         ReceiveMessage = "ReceiveMessage",
         /// Sends a response.
         SendMessage = "SendMessage",
-        /// Deletes a message that is answered.
+        /// Deletes an answered message.
         DeleteMessage = "DeleteMessage",
         /// Lists reply queues.
         ListQueues = "ListQueues",
-        /// Asks how old a reply queue is.
+        /// Reads the age of a reply queue.
         GetQueueAttributes = "GetQueueAttributes",
         /// Deletes a reply queue.
         DeleteQueue = "DeleteQueue",
@@ -224,7 +224,7 @@ labels! {
 }
 
 impl GrpcListener {
-    /// The setting that says where it is.
+    /// The setting with the listener's address.
     pub fn setting(self) -> &'static str {
         match self {
             Self::Admin => "admin.listen",

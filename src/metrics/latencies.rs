@@ -1,15 +1,14 @@
-//! Latencies as they are counted: by bucket, so that quantiles can be told of any
-//! span of time.
+//! Latencies counted by bucket, so that quantiles can be given for any span of time.
 
 use std::time::Duration;
 
-/// Upper bounds of the buckets of every latency, in seconds; what is longer is
-/// in one more bucket. Proxies answer after 0.3 to 3 s, clients leave after 5.
+/// Upper bounds of all latency buckets, in seconds; one more bucket holds longer
+/// latencies. Proxies answer after 0.3 to 3 s, clients leave after 5 s.
 pub const LATENCIES: [f64; 12] = [
     0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0,
 ];
 
-/// Numbers of latencies by bucket, and all of them together.
+/// Latencies by bucket, and their sum.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Latencies {
     counts: [u64; LATENCIES.len() + 1],
@@ -17,7 +16,7 @@ pub struct Latencies {
 }
 
 impl Latencies {
-    /// Counts one.
+    /// Counts a latency.
     pub fn record(&mut self, latency: Duration) {
         let seconds = latency.as_secs_f64();
         self.counts[LATENCIES.partition_point(|bound| *bound < seconds)] += 1;
@@ -29,9 +28,9 @@ impl Latencies {
         self.counts.iter().sum()
     }
 
-    /// The latency that a share of 0 to 1 of them does not exceed, taken to be
-    /// spread evenly within its bucket; `None` where there are none. Longer ones
-    /// than the last bound count as that.
+    /// The latency that a `share` (0 to 1) of all latencies does not exceed; `None`
+    /// without latencies. They are taken to be spread evenly within their bucket, and
+    /// those above the last bound count as that bound.
     pub fn quantile(&self, share: f64) -> Option<Duration> {
         let wanted = as_f64(self.count()) * share;
         let mut below = 0;
@@ -47,18 +46,19 @@ impl Latencies {
         (self.count() > 0).then(|| Duration::from_secs_f64(lower))
     }
 
-    /// All of them together.
+    /// The sum of all latencies.
     pub(super) fn sum(&self) -> Duration {
         self.sum
     }
 
-    /// Each bucket's upper bound in seconds, the last one's infinite, and its count.
+    /// The upper bound in seconds and the count of each bucket; the last bound is
+    /// infinite.
     pub(super) fn buckets(&self) -> Vec<(f64, u64)> {
         let bounds = LATENCIES.into_iter().chain([f64::INFINITY]);
         bounds.zip(self.counts).collect()
     }
 
-    /// These and those.
+    /// The sum of both.
     pub(super) fn plus(&self, other: &Self) -> Self {
         Self {
             counts: std::array::from_fn(|index| self.counts[index] + other.counts[index]),
@@ -66,7 +66,7 @@ impl Latencies {
         }
     }
 
-    /// Those that came after `then`.
+    /// The latencies recorded after `then`.
     pub(super) fn since(&self, then: &Self) -> Self {
         Self {
             counts: std::array::from_fn(|index| self.counts[index] - then.counts[index]),

@@ -1,4 +1,4 @@
-//! The process's own figures, under the names that every Prometheus client has.
+//! The figures of the process, under the names that all Prometheus clients use.
 
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
@@ -7,10 +7,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
-/// Figures of the process, by the operating system.
+/// Figures of the process, from the operating system.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ProcessFigures {
-    /// Processor time used, user and system together, in seconds.
+    /// CPU time used, user and system together, in seconds.
     pub cpu_seconds: f64,
     /// Memory that is not swapped out, in bytes.
     pub resident_memory_bytes: u64,

@@ -1,4 +1,4 @@
-//! Outcomes in the words of the reference broker; `None` for those that it does not
+//! Outcomes in the terms of the reference broker; `None` for outcomes that it does not
 //! publish.
 
 use super::labels::{AnswerFate, ClientOutcome, PollOutcome};

@@ -1,6 +1,6 @@
-//! The metrics log as it is read back: where a block ends that was written
-//! whole, and which blocks are published. Blocks of another broker's release,
-//! with other lines, may come before ours: their text is left as it is.
+//! The metrics log as read back: the end of its last complete block, and the blocks that
+//! are published. Blocks of another broker release, with other lines, may come before
+//! ours; their text is left as it is.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,14 +12,14 @@ use super::distinct_ips::UniqueIps;
 use super::stats_log::StatsBlock;
 use super::window::WindowCounts;
 
-/// Days before the end of the newest block that are published.
+/// The number of days, up to the end of the newest block, that are published.
 pub const PUBLISHED_DAYS: i64 = 30;
 
-/// The beginning of the first line of a block.
+/// The beginning of a block's first line.
 const BEGINNING: &[u8] = b"snowflake-stats-end ";
 
-/// The log without what a crash or a full disk has left of a block at its end:
-/// a line without an end, and the lines of a block that lacks some.
+/// The log without the remains of a block at its end that a crash or a full disk may have
+/// left: a line without a line end, and a block that lacks lines.
 pub fn whole(log: &[u8]) -> &[u8] {
     let lines = whole_lines(log);
     match beginnings(lines).last() {
@@ -28,26 +28,26 @@ pub fn whole(log: &[u8]) -> &[u8] {
     }
 }
 
-/// Returns true if the end of a file may be that of a metrics log: it has a block, or
-/// nothing but the first letters of one.
+/// Returns true if this end of a file may be that of a metrics log: it has a block, or
+/// consists of the first letters of one.
 pub fn is_log(text: &[u8]) -> bool {
     let text = text.trim_ascii_start();
     BEGINNING.starts_with(text) || beginnings(text).next().is_some()
 }
 
-/// Returns true if the log has this very block.
+/// Returns true if the log contains exactly this block.
 pub fn has_block(log: &[u8], block: &str) -> bool {
     memchr::memmem::find(whole(log), block.as_bytes()).is_some()
 }
 
-/// Returns true if the log has the window that began at `start`. A saved window of which
-/// that is so must not be counted again.
+/// Returns true if the log contains the window that began at `start`. A saved window that
+/// is in the log must not be counted again.
 pub fn has_window(log: &[u8], start: SystemTime) -> bool {
     let log = whole(log);
     let mut blocks = beginnings(log).filter_map(|at| window_of(&log[at..]));
     blocks.any(|(begin, end)| {
-        // Blocks tell whole seconds. One that ends when this window begins is
-        // the one before, however short.
+        // Blocks give whole seconds. A block that ends when this window begins is the one
+        // before, however short.
         let apart = begin
             .duration_since(start)
             .unwrap_or_else(|earlier| earlier.duration());
@@ -55,22 +55,22 @@ pub fn has_window(log: &[u8], start: SystemTime) -> bool {
     })
 }
 
-/// The text without what follows the last line end.
+/// The text up to its last line end.
 pub fn whole_lines(text: &[u8]) -> &[u8] {
     let end = memchr::memrchr(b'\n', text).map_or(0, |last| last + 1);
     &text[..end]
 }
 
-/// The part of the log that is published: its whole blocks, and of these the
-/// ones that ended in the last [`PUBLISHED_DAYS`] days before the newest did.
-/// `log` may begin anywhere in a block; only the ones after that count.
+/// The published part of the log: its complete blocks that ended within
+/// [`PUBLISHED_DAYS`] days of the newest one's end. `log` may begin in the middle of a
+/// block, which is then left out.
 pub fn published(log: &[u8]) -> &[u8] {
     let log = whole(log);
     let mut first = log.len();
     let mut oldest = None;
     let starts: Vec<usize> = beginnings(log).collect();
     for start in starts.into_iter().rev() {
-        // A block whose end nobody can read belongs to the one after it.
+        // A block whose time is unreadable is treated like the one after it.
         if let Some(end) = end_of(&log[start..]) {
             let limit = *oldest.get_or_insert_with(|| days_before(end));
             if end <= limit {
@@ -92,7 +92,8 @@ fn beginnings(log: &[u8]) -> impl Iterator<Item = usize> {
     found.filter(|at| *at == 0 || log[at - 1] == b'\n')
 }
 
-/// Returns true if these are the first lines of a block of ours, and not all of them.
+/// Returns true if these are the first lines of a block of ours, but not all of its
+/// lines.
 fn is_cut_short(block: &[u8]) -> bool {
     let ours = StatsBlock {
         end: SystemTime::UNIX_EPOCH,
@@ -118,7 +119,7 @@ fn end_of(block: &[u8]) -> Option<DateTime> {
     DateTime::strptime("%Y-%m-%d %H:%M:%S", time).ok()
 }
 
-/// When the window of a block began and ended.
+/// The beginning and end of a block's window.
 fn window_of(block: &[u8]) -> Option<(SystemTime, SystemTime)> {
     let zoned = end_of(block)?.to_zoned(TimeZone::UTC).ok()?;
     let end = SystemTime::from(zoned.timestamp());
@@ -155,7 +156,7 @@ mod tests {
         str::from_utf8(log).unwrap()
     }
 
-    /// Of another release, with its own lines.
+    /// A block of another release, with its own lines.
     const FOREIGN: &str = "snowflake-stats-end 1970-01-02 00:00:00 (86400 s)\n\
                            snowflake-ips DE=3\nsnowflake-ips-nat-unknown 3\n";
 
@@ -195,10 +196,11 @@ mod tests {
             (start(0, 0), true),
             (start(DAY - 1, 500), true),
             (start(2 * DAY, 999), true),
-            // The next one.
+            // The next window.
             (start(3 * DAY, 0), false),
             (start(3 * DAY, 1), false),
-            // Begun in the middle of another, by a clock that was set back.
+            // A window that began in the middle of another one because the clock was set
+            // back.
             (start(DAY + 3600, 0), false),
         ] {
             assert_eq!(has_window(log.as_bytes(), start), is_there, "{start:?}");

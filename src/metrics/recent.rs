@@ -1,5 +1,5 @@
-//! The last hour: totals of the counters, taken every few seconds and kept as long,
-//! so that whoever asks gets rates and shares of the last minutes.
+//! The last hour: samples of the counters, taken every few seconds, from which rates and
+//! shares of the last minutes are computed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -8,26 +8,26 @@ use super::counters::Counters;
 use super::labels::{ClientOutcome, Label, PollOutcome};
 use super::latencies::Latencies;
 
-/// The interval at which the totals are to be sampled.
+/// The interval at which the totals are sampled.
 pub const SAMPLE_INTERVAL: Duration = Duration::from_secs(5);
-/// Samples of an hour, and one more to subtract.
+/// The samples of an hour, plus one to subtract.
 const SAMPLES_MAX: usize = 721;
 
-/// Polls that have come and ended. Of two of these the difference is what came and
-/// ended in between.
+/// Total polls that arrived and ended. The difference of two totals is the activity
+/// between them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Polls of proxies that came.
+    /// Proxy polls that arrived.
     pub proxy_polls: u64,
-    /// Polls of proxies that ended; the index is the [`PollOutcome`].
+    /// Proxy polls that ended, indexed by [`PollOutcome`].
     pub proxy_outcomes: [u64; PollOutcome::ALL.len()],
-    /// Polls of clients that came.
+    /// Client polls that arrived.
     pub client_polls: u64,
-    /// Polls of clients that ended; the index is the [`ClientOutcome`].
+    /// Client polls that ended, indexed by [`ClientOutcome`].
     pub client_outcomes: [u64; ClientOutcome::ALL.len()],
-    /// From the arrival of a client's request until its answer.
+    /// Times from the arrival of a client's request until its answer.
     pub request_to_answer: Latencies,
-    /// From the hand-off to the proxy that answered until its answer.
+    /// Times from the hand-off of an offer until that proxy's answer.
     pub hand_off_to_answer: Latencies,
 }
 
@@ -35,18 +35,17 @@ pub struct Totals {
 #[derive(Debug, Default)]
 pub(super) struct Samples(VecDeque<(Instant, Totals)>);
 
-/// Polls that came and ended in a span of time.
+/// Polls that arrived and ended in a span of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecentActivity {
-    /// The length of the span: shorter than what was asked for after a start.
+    /// The length of the span, which is shorter than requested soon after a start.
     pub covered: Duration,
-    /// Polls that came and ended.
+    /// The polls that arrived and ended.
     pub counts: Totals,
 }
 
 impl Samples {
-    /// Remembers the totals of `now`; to be called at the start and every
-    /// [`SAMPLE_INTERVAL`].
+    /// Adds the totals at `now`. To be called at the start and every [`SAMPLE_INTERVAL`].
     pub(super) fn push(&mut self, now: Instant, totals: Totals) {
         if self.0.len() == SAMPLES_MAX {
             self.0.pop_front();
@@ -54,13 +53,13 @@ impl Samples {
         self.0.push_back((now, totals));
     }
 
-    /// The difference of the totals of `now` and those of a `span` ago, to the
-    /// precision of a [`SAMPLE_INTERVAL`]; at most an hour.
+    /// The difference between the totals at `now` and a `span` ago, at most an hour, to
+    /// the precision of a [`SAMPLE_INTERVAL`].
     pub(super) fn activity(&self, now: Instant, span: Duration, totals: &Totals) -> RecentActivity {
         let age = |at: Instant| now.saturating_duration_since(at);
         let inside = self.0.partition_point(|(at, _)| age(*at) >= span);
-        // The last sample before the span, else the first there is. A sample
-        // within it is nearer only right after the start.
+        // Prefer the last sample before the span, else the first one there is. A sample
+        // within the span is closer only right after the start.
         let is_near = |index: &usize| {
             let sample = self.0.get(*index);
             sample.is_some_and(|(at, _)| age(*at) <= span + SAMPLE_INTERVAL)
@@ -122,8 +121,8 @@ fn difference<const N: usize>(now: [u64; N], then: [u64; N]) -> [u64; N] {
 mod tests {
     use super::*;
 
-    /// A broker that gets one poll of a proxy each second, after so many, its
-    /// polls and the time then.
+    /// The samples and totals of a broker that got one proxy poll a second for this long,
+    /// and the time then.
     #[expect(clippy::disallowed_methods, reason = "an Instant to count from")]
     fn after(seconds: u64) -> (Samples, Totals, Instant) {
         let start = Instant::now();
@@ -171,7 +170,7 @@ mod tests {
     #[test]
     fn a_clock_that_stood_still_between_samples_is_no_trouble() {
         let (samples, totals, now) = after(100);
-        // The broker was stopped for a day: no sample is near.
+        // The broker was suspended for a day: no sample is close.
         let later = now + Duration::from_hours(24);
         let activity = samples.activity(later, Duration::from_mins(1), &totals);
         assert_eq!(activity.counts, Totals::default());

@@ -1,4 +1,4 @@
-//! Polls while they last: counted when they come, ended once.
+//! Records of polls in progress: counted on arrival, closed once.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::labels::{ClientOutcome, PollOutcome, Refusal, Rendezvous};
 use crate::wire::nat::NatType;
 use crate::wire::proxy::ProxyType;
 
-/// A proxy's poll that has no outcome yet.
+/// A proxy's poll without an outcome yet.
 #[derive(Debug)]
 #[must_use = "dropped, the poll counts as abandoned"]
 pub struct ProxyPollRecord<'a> {
@@ -39,17 +39,17 @@ impl<'a> ProxyPollRecord<'a> {
         Self { counting, end }
     }
 
-    /// The proxy has a client's offer.
+    /// Ends the poll with a client's offer.
     pub fn matched(mut self) {
         self.end.outcome = PollOutcome::Matched;
     }
 
-    /// Nobody came.
+    /// Ends the poll without a client.
     pub fn idle(mut self) {
         self.end.outcome = PollOutcome::Idle;
     }
 
-    /// The proxy was turned away.
+    /// Ends the poll with a refusal.
     pub fn refuse(mut self, reason: Refusal) {
         self.end.outcome = PollOutcome::Refused;
         self.end.refusal = Some(reason);
@@ -62,7 +62,7 @@ impl Drop for ProxyPollRecord<'_> {
     }
 }
 
-/// A client's poll that has no outcome yet.
+/// A client's poll without an outcome yet.
 #[derive(Debug)]
 #[must_use = "dropped, the poll counts as abandoned"]
 pub struct ClientPollRecord<'a> {
@@ -95,8 +95,8 @@ impl<'a> ClientPollRecord<'a> {
         }
     }
 
-    /// The client has the answer of the last of `attempts` proxies that it was
-    /// offered to.
+    /// Ends the poll with the answer of the last of `attempts` proxies that its offer was
+    /// handed to.
     pub fn matched(mut self, attempts: usize, since_hand_off: Duration, since_request: Duration) {
         self.end.outcome = ClientOutcome::Matched;
         self.answer = Some(Answer {
@@ -106,17 +106,17 @@ impl<'a> ClientPollRecord<'a> {
         });
     }
 
-    /// There was no proxy for the client.
+    /// Ends the poll because no proxy was available.
     pub fn denied(mut self) {
         self.end.outcome = ClientOutcome::Denied;
     }
 
-    /// No proxy answered in time.
+    /// Ends the poll because no proxy answered in time.
     pub fn timed_out(mut self) {
         self.end.outcome = ClientOutcome::TimedOut;
     }
 
-    /// The client was turned away.
+    /// Ends the poll with a refusal.
     pub fn refuse(mut self, reason: Refusal) {
         self.end.outcome = ClientOutcome::Refused;
         self.end.refusal = Some(reason);

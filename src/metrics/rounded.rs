@@ -1,16 +1,16 @@
-//! Counts that hide what a single user does.
+//! Rounded counts, which hide single users.
 
 use std::fmt;
 
-/// A count as it is published: rounded up to a multiple of 8, so that one more
-/// or less is seldom seen.
+/// A published count: rounded up to a multiple of 8, so that one event more or less
+/// rarely shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rounded(u64);
 
 impl Rounded {
     const STEP: u64 = 8;
 
-    /// The count that is published.
+    /// The published count.
     pub fn get(self) -> u64 {
         self.0
     }

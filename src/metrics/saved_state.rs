@@ -1,4 +1,4 @@
-//! A window as it is saved for the next process to continue it: JSON.
+//! The saved form of a window, from which the next process continues it: JSON.
 
 use std::time::SystemTime;
 
@@ -8,36 +8,35 @@ use super::distinct_ips::SavedIps;
 use super::timestamp;
 use super::window::WindowCounts;
 
-/// A window as far as it has come. For the broker's eyes only; what the
-/// addresses' sketches give away is described in [`super::distinct_ips`].
+/// The state of a window so far. Private to the broker; [`super::distinct_ips`] describes
+/// what the sketches of addresses reveal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SavedState {
-    /// When the window began.
+    /// The beginning of the window.
     #[serde(with = "timestamp")]
     pub window_start: SystemTime,
-    /// The outcome of a count.
+    /// The counts so far.
     pub counts: WindowCounts,
-    /// Numbers of addresses.
+    /// The numbers of addresses.
     pub ips: SavedIps,
-    /// The blocks of the windows before, the oldest first, that are not known
-    /// to be in the log.
+    /// Blocks of earlier windows that may not be in the log yet, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unwritten: Vec<String>,
 }
 
-/// A saved state that cannot be continued.
+/// The error for a saved state that cannot be continued.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidSavedState {
-    /// It is damaged.
+    /// The saved state is damaged.
     #[error("the saved state is damaged")]
     Damaged(#[from] serde_json::Error),
-    /// It is of another form, that of another release.
+    /// The saved state has the format of another release.
     #[error("the saved state has version {0}, and this release reads version {VERSION}")]
     Version(u64),
 }
 
-/// Goes up when the form changes.
+/// Incremented when the format changes.
 const VERSION: u64 = 1;
 
 #[derive(Deserialize)]
@@ -63,12 +62,11 @@ impl SavedState {
             version: VERSION,
             window: self,
         };
-        // Maps with texts as keys can always be written as JSON.
+        // Maps with text keys can always be written as JSON.
         serde_json::to_string(&written).unwrap_or_default()
     }
 
-    /// Reads the content of a file. One that was cut off is an error, never
-    /// half a window.
+    /// Reads the content of a file. A truncated file is an error, never half a window.
     pub fn decode(content: &[u8]) -> Result<Self, InvalidSavedState> {
         let FormatVersion { version } = serde_json::from_slice(content)?;
         if version != VERSION {

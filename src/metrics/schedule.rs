@@ -1,36 +1,36 @@
-//! When a period is over, by the calendar's clock: one that goes on after a
-//! restart, and that may be set.
+//! The end of a period by the wall clock. A period continues after a restart, and the
+//! clock may be set while it lasts.
 
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
-/// The difference of two clocks between two looks at which they still agree.
+/// The largest difference between two clocks that still agree.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
-/// Notices when the calendar's clock is set, by a clock that never is.
+/// Detects that the wall clock was set, by comparing it with a monotonic clock.
 #[derive(Debug)]
 pub struct ClockStepDetector {
     wall: SystemTime,
     monotonic: Instant,
 }
 
-/// By how much a clock was set.
+/// The amount by which a clock was set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// To a later time.
+    /// The clock was set to a later time.
     Forward(Duration),
-    /// To an earlier time.
+    /// The clock was set to an earlier time.
     Back(Duration),
 }
 
 impl ClockStepDetector {
-    /// Both clocks as they are now.
+    /// Starts with the current time of both clocks.
     pub fn new(wall: SystemTime, monotonic: Instant) -> Self {
         Self { wall, monotonic }
     }
 
-    /// By how much the calendar's clock was set since the last look, if it was.
-    /// The time in which a machine was suspended counts as set forward.
+    /// Returns the amount by which the wall clock was set since the last call, if it was.
+    /// Time during which the machine was suspended counts as set forward.
     pub fn look(&mut self, wall: SystemTime, monotonic: Instant) -> Option<Step> {
         let passed = monotonic.saturating_duration_since(self.monotonic);
         let expected = self.wall.checked_add(passed);
@@ -44,8 +44,8 @@ impl ClockStepDetector {
 }
 
 impl Step {
-    /// An earlier point in time as the clock tells it now. A period that began
-    /// there is as long as it really was.
+    /// Translates an earlier point in time to the clock's new setting, so that a period
+    /// that began there keeps its true length.
     pub fn apply(self, time: SystemTime) -> SystemTime {
         let applied = match self {
             Self::Forward(by) => time.checked_add(by),
@@ -74,11 +74,11 @@ impl fmt::Display for Step {
     }
 }
 
-/// The rest of a period that began at `start`; zero when it is over.
+/// The time left of a period that began at `start`; zero if it is over.
 ///
-/// When the clock was set back to before the start while no [`ClockStepDetector`] looked,
-/// the period is taken to begin `now`: it would not end until the clock is there
-/// again, which may be years.
+/// If the clock was set back to before the start without a [`ClockStepDetector`]
+/// noticing, the period restarts at `now`. Otherwise it would not end until the clock
+/// reaches its start again, which may take years.
 pub fn remaining(start: &mut SystemTime, length: Duration, now: SystemTime) -> Duration {
     let passed = now.duration_since(*start).unwrap_or_else(|_set_back| {
         *start = now;

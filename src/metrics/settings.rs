@@ -1,4 +1,4 @@
-//! The settings of metrics.
+//! Settings of the metrics.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,35 +7,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::report::{SPAN, SettingsReport};
 
-/// Files of counts, and the intervals at which they are written.
+/// The files of counts, and the intervals at which they are written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// The metrics log that `/metrics` serves; none means 404 there.
+    /// The metrics log, which `/metrics` serves; without it, `/metrics` answers 404.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics_log: Option<PathBuf>,
-    /// The interval at which a block is appended to it.
+    /// The interval at which a block is appended to the metrics log.
     #[serde(with = "crate::timespan")]
     pub metrics_interval: Duration,
-    /// Directory for what a restart must not lose of the block that goes on,
-    /// made if it is not there; none means that it does.
+    /// The directory in which the state of the current block survives a restart; created
+    /// if missing. If unset, the state is lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_directory: Option<PathBuf>,
-    /// The interval at which it is saved there, and after which what could not be written is
-    /// tried again.
+    /// The interval at which the state is saved, and at which failed writes are retried.
     #[serde(with = "crate::timespan")]
     pub save_interval: Duration,
-    /// Beginning of the names of the files with sketches of the proxies'
-    /// addresses; none means no such files.
+    /// The path prefix of the files with sketches of proxy addresses; if unset, there are
+    /// none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip_count_prefix: Option<PathBuf>,
-    /// The interval at which a sketch is written.
+    /// The interval at which sketches are written.
     #[serde(with = "crate::timespan")]
     pub ip_count_interval: Duration,
 }
 
 impl Settings {
-    /// Reports what is wrong.
+    /// Reports invalid settings.
     pub fn check(&self, report: &mut SettingsReport) {
         report.within("metrics_interval", self.metrics_interval, &SPAN);
         report.within("save_interval", self.save_interval, &SPAN);

@@ -1,5 +1,5 @@
-//! The metrics log that Tor's CollecTor reads: one block of lines a window.
-//! Its readers know the lines by their order too, so that does not change.
+//! The metrics log that Tor's CollecTor reads: one block of lines a window. Its readers
+//! also rely on the order of the lines, so the order must not change.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -15,21 +15,21 @@ use crate::geoip::CountryCode;
 use crate::wire::nat::NatType;
 use crate::wire::proxy::ProxyType;
 
-/// The content of a block. Counts are rounded when it is written; those of proxies'
-/// addresses are not.
+/// The content of a block. Counts are rounded when it is written, except those of proxy
+/// addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatsBlock {
-    /// When the window ended.
+    /// The end of the window.
     pub end: SystemTime,
-    /// Its length, written in whole seconds.
+    /// The length of the window, written in whole seconds.
     pub length: Duration,
-    /// The counts of it.
+    /// The counts of the window.
     pub counts: WindowCounts,
     /// The addresses of the proxies that polled.
     pub ips: UniqueIps,
 }
 
-/// The types of proxies that have a line of their own, by name.
+/// The proxy types with their own line, by name.
 const KNOWN_TYPES: [ProxyType; 5] = [
     ProxyType::Badge,
     ProxyType::Bloco,
@@ -38,7 +38,7 @@ const KNOWN_TYPES: [ProxyType; 5] = [
     ProxyType::Webext,
 ];
 
-/// The lines of denied clients, after the one of all.
+/// The lines of denied clients by NAT, which follow the line of all.
 const DENIED: [(&str, NatType); 6] = [
     ("client-restricted-denied-count", NatType::Restricted),
     ("client-unrestricted-denied-count", NatType::Unrestricted),
@@ -48,7 +48,7 @@ const DENIED: [(&str, NatType); 6] = [
     ("client-nat-unknown-denied-count", NatType::Unknown),
 ];
 
-/// The order of the lines `snowflake-ips-nat-`.
+/// The order of the `snowflake-ips-nat-` lines.
 const IPS_NATS: [NatType; 6] = [
     NatType::Restricted,
     NatType::Unrestricted,
@@ -59,7 +59,7 @@ const IPS_NATS: [NatType; 6] = [
 ];
 
 impl StatsBlock {
-    /// The lines, the last with its line end, as they are appended to the log.
+    /// The lines as they are appended to the log, each with a line end.
     pub fn encode(&self) -> String {
         let mut lines = Lines::default();
         lines.end(self.end, self.length);
@@ -145,12 +145,12 @@ impl Lines {
     }
 
     fn add(&mut self, keyword: impl Display, value: impl Display) {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(self.0, "{keyword} {value}");
     }
 }
 
-/// `CC=N,CC=N`, the largest count first, equal ones by code.
+/// `CC=N,CC=N`, the largest count first, equal counts by code.
 struct CountryList(Vec<(CountryCode, u64)>);
 
 fn largest_first(counts: impl Iterator<Item = (CountryCode, u64)>) -> CountryList {
@@ -173,7 +173,7 @@ fn count_of<L: Ord>(counts: &BTreeMap<L, u64>, label: &L) -> u64 {
     counts.get(label).copied().unwrap_or(0)
 }
 
-/// The sum is rounded, not made of rounded counts.
+/// The rounded sum; the counts themselves are not rounded first.
 fn sum<'a>(counts: impl Iterator<Item = &'a u64>) -> Rounded {
     counts
         .fold(0, |sum: u64, count| sum.saturating_add(*count))

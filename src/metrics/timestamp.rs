@@ -1,12 +1,12 @@
-//! Points in time in files, as RFC 3339 writes them, for serde's `with`.
+//! Times in files, in RFC 3339 format, for serde's `with`.
 
 use std::time::SystemTime;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serializer, de};
 
-/// `time` for formatting. A clock that is beyond the year 9999, or before
-/// -9999, is taken for the last second that can be written.
+/// Converts `time` for formatting. A clock beyond the year 9999 or before -9999 is taken
+/// for the last second that can be written.
 pub(super) fn from_system_time(time: SystemTime) -> Timestamp {
     Timestamp::try_from(time).unwrap_or(Timestamp::MAX)
 }

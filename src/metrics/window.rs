@@ -1,5 +1,5 @@
-//! The counts of the metrics log's window but for addresses: what the counters have
-//! come to since it began.
+//! The counts of the metrics log's window, except addresses: the growth of the counters
+//! since the window began.
 
 use std::collections::BTreeMap;
 
@@ -10,39 +10,39 @@ use super::labels::{self, ClientOutcome, PollOutcome, Refusal, Rendezvous};
 use crate::geoip::CountryCode;
 use crate::wire::nat::NatType;
 
-/// The counts of a window, none of them rounded.
+/// The counts of a window, not rounded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WindowCounts {
-    /// Proxies' polls that got no client.
+    /// Proxy polls that got no client.
     pub idle: u64,
-    /// Proxies' polls with a relay pattern.
+    /// Proxy polls with a relay pattern.
     pub with_relay_pattern: u64,
-    /// Proxies' polls without one.
+    /// Proxy polls without a relay pattern.
     pub without_relay_pattern: u64,
-    /// Proxies' polls refused for theirs.
+    /// Proxy polls refused because of their relay pattern.
     pub rejected_relay_pattern: u64,
-    /// Clients that got no proxy, by what they said of their NAT.
+    /// Clients that got no proxy, by the NAT they reported.
     #[serde(with = "labels")]
     pub denied: BTreeMap<NatType, u64>,
     /// Clients that got an answer.
     pub matched: u64,
     /// Clients whose proxy did not answer in time.
     pub timed_out: u64,
-    /// Clients that are in one of the three counts above, by the way they came.
-    /// Whoever sends something that is no poll, is turned away or leaves is no
-    /// client here, as with the reference broker.
+    /// Clients in one of the three counts above, by rendezvous method. As in the
+    /// reference broker, malformed polls and clients that are refused or leave do not
+    /// count.
     #[serde(with = "labels")]
     pub client_polls: BTreeMap<Rendezvous, BTreeMap<CountryCode, u64>>,
 }
 
 impl WindowCounts {
-    /// Those since the start of the process.
+    /// The counts since the start of the process.
     pub(super) fn of(counters: &Counters) -> Self {
         use super::counters::ArrivalPattern::{With, Without};
         let arrivals = |pattern| counters.proxy_arrivals.sum(|poll| poll.pattern == pattern);
         let polls = &counters.proxy_polls;
-        // A client is told of when its country is known.
+        // A client is counted once its country is known.
         let clients = &counters.client_polls;
         let ended = |outcome| clients.sum(|end| end.outcome == outcome && end.country.is_some());
         let mut client_polls = BTreeMap::<_, BTreeMap<_, _>>::new();
@@ -66,7 +66,8 @@ impl WindowCounts {
         }
     }
 
-    /// These and others, count by count; without the labels of which there is nothing.
+    /// Combines two sets of counts, count by count; labels whose result is 0 are left
+    /// out.
     pub(super) fn with(&self, other: &Self, calculate: fn(u64, u64) -> u64) -> Self {
         let none = BTreeMap::new();
         let by_country = |rendezvous| {

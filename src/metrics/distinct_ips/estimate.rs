@@ -1,25 +1,24 @@
-//! The number of different things that a `HyperLogLog` sketch has seen: the improved raw
-//! estimator of Otmar Ertl, "New cardinality estimation algorithms for
-//! `HyperLogLog` sketches", 2017, <https://arxiv.org/abs/1702.01284>, section 4.
-//! It needs no tables of biases and no change of method between small and
-//! large counts, and it knows that the highest rank stands for all above it.
+//! Cardinality estimate of a `HyperLogLog` sketch: the improved raw estimator of Otmar
+//! Ertl, "New cardinality estimation algorithms for `HyperLogLog` sketches", 2017,
+//! <https://arxiv.org/abs/1702.01284>, section 4. It needs neither bias tables nor
+//! separate methods for small and large counts, and it accounts for the cap on ranks.
 
 use std::f64::consts::LN_2;
 
-/// Bits of hash that choose a register. The standard error is
-/// 1.04 / sqrt(2^17) = 0.29 %.
+/// Bits of the hash that choose a register. The standard error is 1.04 / sqrt(2^17) =
+/// 0.29 %.
 pub(super) const INDEX_BITS: u32 = 17;
-/// Bits of hash of which the leading zeros are counted.
+/// Bits of the hash whose leading zeros are counted.
 pub(super) const RANK_BITS: u32 = 9;
 
 pub(super) const REGISTERS: usize = 1 << INDEX_BITS;
-/// The highest value of a register: all bits were zeros.
+/// The highest value of a register: all rank bits are zero.
 pub(super) const MAX_RANK: usize = RANK_BITS as usize + 1;
 
-/// Numbers of registers by value.
+/// The number of registers of each value.
 pub(super) type Histogram = [usize; MAX_RANK + 1];
 
-/// Sketches are of addresses, and those of IPv4 alone are not more than this.
+/// Upper limit of an estimate: the number of IPv4 addresses.
 const CEILING: f64 = 4_294_967_296.0;
 
 pub(super) fn estimate(histogram: &Histogram) -> u64 {
@@ -33,7 +32,7 @@ pub(super) fn estimate(histogram: &Histogram) -> u64 {
     whole(registers * registers / (2.0 * LN_2 * harmonic))
 }
 
-/// x + Σ x^(2^k) 2^(k-1): what the empty registers add. Infinite at 1.
+/// x + Σ x^(2^k) 2^(k-1): the share of the empty registers. Infinite at 1.
 fn sigma(x: f64) -> f64 {
     if x >= 1.0 {
         return f64::INFINITY;
@@ -50,7 +49,7 @@ fn sigma(x: f64) -> f64 {
     }
 }
 
-/// (1 - x - Σ (1 - x^(2^-k))² 2^-k) / 3: what the highest rank adds.
+/// (1 - x - Σ (1 - x^(2^-k))² 2^-k) / 3: the share of the highest rank.
 fn tau(x: f64) -> f64 {
     if x <= 0.0 || x >= 1.0 {
         return 0.0;

@@ -1,12 +1,12 @@
-//! A `HyperLogLog` sketch: how many different addresses there were, without
-//! the addresses.
+//! A `HyperLogLog` sketch: an estimate of the number of distinct addresses without the
+//! addresses themselves.
 //!
-//! No crate does what privacy asks here. They all start from 64 bits of hash,
-//! and while a sketch is small they keep 25 bits or more of it with the rank:
-//! among the 2^32 IPv4 addresses that names nearly one. This sketch never looks
-//! at more than 26 bits in all, so that even its rarest entry fits 64 IPv4
-//! addresses, and its commonest 16,384. The estimator is exact about ranks that
-//! are cut off, so that this costs no accuracy below hundreds of millions.
+//! No existing crate gives the privacy needed here. All start from a 64-bit hash, and
+//! while a sketch is small they keep 25 bits or more of it with the rank, which nearly
+//! identifies one of the 2^32 IPv4 addresses. This sketch uses at most 26 bits in all, so
+//! its rarest entry fits 64 IPv4 addresses and its most common 16,384. The estimator
+//! accounts for ranks that are cut off, so this costs no accuracy below hundreds of
+//! millions.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,45 +19,44 @@ use siphasher::sip::SipHasher24;
 
 use super::estimate::{Histogram, INDEX_BITS, MAX_RANK, RANK_BITS, REGISTERS, estimate};
 
-/// A sparse sketch with more registers than this becomes dense: at half of the
-/// memory, since to insert into a long list is slow.
+/// A sparse sketch with more registers than this becomes dense. This is at half of the
+/// dense sketch's memory, because insertion into a long list is slow.
 const SPARSE_REGISTERS: usize = 8192;
 
-/// Begins the text of a sketch and says which of the two forms follows.
+/// Prefixes of a sketch's text, which name its form.
 const SPARSE_PREFIX: &str = "s17.9:";
 const DENSE_PREFIX: &str = "d17.9:";
 
-/// The key of the hash. It is public and always the same, so that sketches of
-/// different processes, days and brokers can be merged.
+/// The hash's key. It is public and constant so that sketches of different processes,
+/// days and brokers can be merged.
 const PUBLIC_KEY: &[u8; 16] = b"snowflake-broker";
 
-/// A set of addresses of which only the size can be told, roughly.
+/// A set of addresses that reveals only its approximate size.
 ///
-/// As text (and in JSON): `s17.9:` and the registers that are not 0, in order,
-/// each in three bytes as 16 × its number + its value; or `d17.9:` and all
-/// registers in half a byte each, the lower half first. In both the bytes are
-/// in base64 without padding.
+/// Its text form, also used in JSON, is either `s17.9:` and the nonzero registers in
+/// order, each as 16 × index + value in three bytes; or `d17.9:` and all registers, each
+/// in half a byte, low half first. The bytes are in base64 without padding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Sketch(Registers);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Registers {
-    /// Those that are not 0, in order.
+    /// The nonzero registers, in order.
     Sparse(Vec<Entry>),
-    /// All, two a byte.
+    /// All registers, two a byte.
     Dense(Box<[u8]>),
 }
 
-/// 16 × the register's number + its value.
+/// 16 × the register's index + its value.
 type Entry = u32;
 
-/// A text is no sketch, or one of another kind.
+/// The error for a text that is not a sketch of this kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a sketch")]
 pub struct InvalidSketch;
 
-/// The part of an address' hash that a sketch is told of.
+/// The bits of an address's hash that a sketch uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SketchHash(Entry);
 
@@ -79,24 +78,24 @@ impl SketchHash {
 }
 
 impl Sketch {
-    /// Of no addresses.
+    /// Creates an empty sketch.
     pub const fn new() -> Self {
         Self(Registers::Sparse(Vec::new()))
     }
 
-    /// Adds an address; an IPv4-mapped one as the IPv4 address that it is.
+    /// Adds an address; an IPv4-mapped address counts as IPv4.
     pub fn insert(&mut self, address: IpAddr) {
         self.insert_hash(SketchHash::of(address));
     }
 
-    /// Makes this the sketch of the addresses that are in either.
+    /// Merges the addresses of another sketch into this one.
     pub fn merge(&mut self, other: &Self) {
         for entry in other.entries() {
             self.insert_hash(SketchHash(entry));
         }
     }
 
-    /// About how many addresses there are.
+    /// The approximate number of addresses.
     pub fn estimate(&self) -> u64 {
         let mut histogram: Histogram = [0; MAX_RANK + 1];
         let mut used = 0;
@@ -138,7 +137,7 @@ impl Sketch {
         self.0 = Registers::Dense(bytes);
     }
 
-    /// The registers that are not 0, in order.
+    /// The nonzero registers, in order.
     fn entries(&self) -> impl Iterator<Item = Entry> {
         let (sparse, dense): (&[Entry], &[u8]) = match &self.0 {
             Registers::Sparse(entries) => (entries, &[]),
@@ -164,7 +163,7 @@ fn insert_sparse(entries: &mut Vec<Entry>, entry: Entry) {
 fn insert_dense(bytes: &mut [u8], entry: Entry) {
     let byte = &mut bytes[(entry >> 5) as usize];
     let shift = if entry >> 4 & 1 == 0 { 0 } else { 4 };
-    // At most MAX_RANK, which fits in half a byte.
+    // The rank is at most `MAX_RANK`, which fits in half a byte.
     let rank = (entry & 0xf) as u8;
     if *byte >> shift & 0xf < rank {
         *byte = *byte & !(0xf << shift) | rank << shift;

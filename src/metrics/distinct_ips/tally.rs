@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::sketch::{Sketch, SketchHash};
 
-/// Counts addresses one by one while it is known which are new, and goes by its
-/// sketch afterwards: the count until then, and what the sketch says has come
-/// since. So what was counted exactly does not become uncertain later.
+/// Counts addresses one by one for as long as new ones can be told from old ones, then by
+/// its sketch: the count so far plus the growth of the sketch's estimate since. Exact
+/// counts therefore never become uncertain later.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     sketch: Sketch,
     count: u64,
-    /// The sketch's estimate when the count ended; `None` while it goes on.
+    /// The sketch's estimate when exact counting ended; `None` while it continues.
     estimate_then: Option<u64>,
 }
 
@@ -42,7 +42,7 @@ impl Tally {
         }
     }
 
-    /// From now on addresses come that may have been counted.
+    /// Ends exact counting, because addresses may now come that were counted before.
     pub(super) fn end_exact_count(&mut self) {
         self.estimate_then
             .get_or_insert_with(|| self.sketch.estimate());

@@ -40,7 +40,7 @@ fn record_all(ips: &mut DistinctIps, polls: &[Poll]) {
     }
 }
 
-/// The last step of a restart: what is on disk, read by another process.
+/// A restart, for which another process reads the saved state.
 fn restart(ips: &DistinctIps) -> DistinctIps {
     let text = serde_json::to_string(&ips.save()).unwrap();
     let saved = serde_json::from_str(&text).unwrap();
@@ -76,7 +76,7 @@ fn sizes<L: Ord>(sets: Sets<L>) -> BTreeMap<L, u64> {
     sets.into_iter().map(size).collect()
 }
 
-/// Returns true if each count is within 1 % of the truth, or one of it.
+/// Returns true if each count is within 1 % of the truth, or off by one.
 fn is_close(counts: &UniqueIps, truth: &UniqueIps) -> bool {
     let close = |(count, truth): (&u64, &u64)| count.abs_diff(*truth) <= 1.max(truth / 100);
     let all = |counts: &UniqueIps| {
@@ -159,7 +159,7 @@ fn a_restart_costs_at_most_one_percent() {
     let truth = naive(&[before, after].concat());
     println!("{} of {}", ips.counts().total, truth.total);
     assert!(is_close(&ips.counts(), &truth));
-    // And a second one.
+    // A second restart.
     let mut ips = restart(&ips);
     record_all(&mut ips, &polls(100_000..130_000));
     assert!(is_close(&ips.counts(), &naive(&polls(0..130_000))));
@@ -174,7 +174,7 @@ fn beyond_the_limit_it_counts_by_sketch() {
     assert_eq!(ips.seen.len(), 1000);
     assert!(is_close(&ips.counts(), &naive(&all)));
     assert!(!record(&mut ips, poll(60_000)));
-    // A country that comes only now is counted once for each address, too.
+    // A country first seen now also counts each address once.
     for _ in 0..2 {
         let country = "AT".parse().unwrap();
         ips.record(

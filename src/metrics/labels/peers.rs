@@ -1,4 +1,4 @@
-//! By what things between brokers are counted.
+//! Labels of counters about peers.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 
 use super::word::{Label, labels, words};
 
-/// The name of another broker in the configuration.
+/// A peer's name in the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerName(Arc<str>);
 
@@ -37,53 +37,53 @@ impl EncodeLabelValue for PeerName {
 }
 
 labels! {
-    /// The outcome of an offer that went from broker to broker.
+    /// The outcome of an offer sent between brokers.
     pub enum LoanOutcome {
-        /// A proxy's answer came back.
+        /// The lender's proxy answered.
         Answered = "answered",
-        /// The lender had no proxy for it.
+        /// The lender had no proxy for the offer.
         NoProxies = "no_proxies",
         /// The lender's proxies did not answer in time.
         TimedOut = "timed_out",
-        /// The lender did not take it, for one of the [`LoanRefusal`]s.
+        /// The lender refused the offer for one of the [`LoanRefusal`]s.
         Refused = "refused",
-        /// The call itself failed: no connection, no reply in time, rubbish.
+        /// The call failed: no connection, no reply in time, or an invalid reply.
         Failed = "failed",
-        /// The client left, or had its answer from elsewhere.
+        /// The client left or got its answer elsewhere.
         Cancelled = "cancelled",
     }
 
-    /// The reason of a lender that did not take an offer.
+    /// A lender's reason for refusing an offer.
     pub enum LoanRefusal {
-        /// It does not say, or for a reason that is not known here.
+        /// No reason, or one that this release does not know.
         Other = "other",
-        /// It does not lend to this borrower.
+        /// The lender does not lend to this borrower.
         NotLending = "not_lending",
-        /// The borrower sends more offers a second than it may.
+        /// The borrower sends too many offers a second.
         OverRate = "over_rate",
-        /// As many of the borrower's offers wait for an answer as may.
+        /// Too many of the borrower's offers are waiting for an answer.
         TooManyInFlight = "too_many_in_flight",
-        /// It does not know the bridge.
+        /// The lender does not know the bridge.
         UnknownBridge = "unknown_bridge",
-        /// It is about to stop.
+        /// The lender is shutting down.
         Draining = "draining",
-        /// The request is not what it should be.
+        /// The request is malformed.
         Malformed = "malformed",
-        /// As many clients wait for an answer there as may.
+        /// Too many clients are waiting for an answer at the lender.
         Overloaded = "overloaded",
-        /// The time was up when the offer came.
+        /// The deadline had passed when the offer arrived.
         NoTimeLeft = "no_time_left",
     }
 
-    /// The readiness to ask a peer, after how it has answered of late.
+    /// The state of the circuit breaker for a peer.
     #[derive(Default)]
     pub enum CircuitState {
-        /// It is.
+        /// The peer is asked.
         #[default]
         Closed = "closed",
-        /// Once, for a trial.
+        /// The peer is asked once, as a trial.
         HalfOpen = "half_open",
-        /// It is not.
+        /// The peer is not asked.
         Open = "open",
     }
 }

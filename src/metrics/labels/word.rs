@@ -1,10 +1,10 @@
-//! Labels and their words.
+//! Label enums and the words of their values.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A label with a known set of values, each with a word for it.
+/// A label with a fixed set of values, each of which has a word.
 pub(crate) trait Label: Copy + Ord + 'static {
     const ALL: &'static [Self];
 
@@ -15,7 +15,7 @@ pub(crate) trait Label: Copy + Ord + 'static {
     }
 }
 
-/// Enums of labels, each value with its word.
+/// Defines label enums, each value with its word.
 macro_rules! labels {
     ($(
         $(#[$meta:meta])*
@@ -29,10 +29,11 @@ macro_rules! labels {
             }
 
             impl $label {
-                /// All of them, in their order.
+                /// All values, in order.
                 pub const ALL: [Self; [$($word),+].len()] = [$(Self::$value),+];
 
-                /// The word in Prometheus labels, and wherever else it is written.
+                /// The word used in Prometheus labels and wherever else the value is
+                /// written.
                 pub fn as_str(self) -> &'static str {
                     match self {
                         $(Self::$value => $word),+
@@ -50,7 +51,7 @@ macro_rules! labels {
     };
 }
 
-/// Makes labels of enums that have words already.
+/// Implements [`Label`] for enums that already have words.
 macro_rules! words {
     ($($label:ident),+) => {$(
         impl Label for $label {
@@ -74,7 +75,7 @@ macro_rules! words {
 
 pub(crate) use {labels, words};
 
-/// Writes a map with the labels' words as keys, for serde's `with`.
+/// Serializes a map with the labels' words as keys, for serde's `with`.
 pub(crate) fn serialize<L: Label, T: Serialize, S: Serializer>(
     map: &BTreeMap<L, T>,
     serializer: S,
@@ -82,7 +83,7 @@ pub(crate) fn serialize<L: Label, T: Serialize, S: Serializer>(
     serializer.collect_map(map.iter().map(|(label, value)| (label.word(), value)))
 }
 
-/// Reads such a map; a word that is not known is an error.
+/// Deserializes such a map; an unknown word is an error.
 pub(crate) fn deserialize<'de, L: Label, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<L, T>, D::Error> {

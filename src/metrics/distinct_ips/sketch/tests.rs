@@ -5,11 +5,11 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Different addresses; those of one `block` are in no other.
+/// Distinct addresses; two blocks have none in common.
 fn addresses(block: u32, count: u32) -> impl Iterator<Item = IpAddr> {
     let bits = u64::from(block) << 32;
     (0..count).map(move |number| match number % 2 {
-        // Odd factors, so that all are different.
+        // Multiplication by an odd factor keeps the addresses distinct.
         0 => Ipv4Addr::from_bits((block << 25 ^ number).wrapping_mul(2_654_435_769)).into(),
         _ => Ipv6Addr::from_bits(u128::from(bits + u64::from(number)) << 64).into(),
     })
@@ -23,7 +23,7 @@ fn sketch_of(addresses: impl IntoIterator<Item = IpAddr>) -> Sketch {
     sketch
 }
 
-/// The distance of an estimate from the truth, as a part of it.
+/// The relative error of an estimate.
 fn error(estimate: u64, truth: u32) -> f64 {
     (f64::from(u32::try_from(estimate).unwrap()) - f64::from(truth)) / f64::from(truth)
 }
@@ -93,7 +93,7 @@ fn a_full_sketch_does_not_overflow() {
     assert_eq!(sketch.estimate(), 1 << 32);
 }
 
-/// Files must stay readable. The text was computed apart, with another `SipHash`.
+/// Files must stay readable. The text was computed independently, with another `SipHash`.
 #[test]
 fn the_text_of_a_sketch_never_changes() {
     let sketch = sketch_of(["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()]);
@@ -123,7 +123,7 @@ fn what_is_no_sketch_is_refused() {
     }
 }
 
-/// The naive form: the highest rank by index.
+/// A straightforward implementation: the highest rank by index.
 fn naive(hashes: &[u64]) -> BTreeMap<u64, u32> {
     let mut registers = BTreeMap::new();
     for hash in hashes {
@@ -147,7 +147,7 @@ fn sketch_of_hashes(hashes: &[u64]) -> Sketch {
     sketch
 }
 
-/// Few, or enough to become dense; some with many zeros after the index.
+/// Hashes for a sparse or a dense sketch, some with many zeros after the index.
 fn hashes() -> impl Strategy<Value = Vec<u64>> {
     let zeros = (any::<u64>(), 0..48_u32)
         .prop_map(|(hash, zeros)| hash & !(u64::MAX >> 17) | (hash & (u64::MAX >> 17)) >> zeros);
