@@ -1,74 +1,73 @@
-//! The matching engine: which client gets which proxy, here or with a peer. It
-//! opens nothing, sleeps never and reads no clock; it is stepped with `now` and
-//! says what is to be done.
+//! The matching engine: it decides which client gets which proxy, from this broker or
+//! from a peer. It does no I/O, never sleeps and reads no clock: its owner calls it with
+//! the current time and carries out its outputs.
 //!
-//! # The run loop
+//! # Run loop
 //!
-//! Whoever owns a [`Matcher`]
+//! The owner of a [`Matcher`] repeats these steps:
 //!
-//! 1. calls one `handle_*` method, or [`Matcher::handle_timeout`] when the time
-//!    of [`Matcher::poll_timeout`] has come,
-//! 2. then takes [`Matcher::next_output`] until it is `None`: passes each reply on
-//!    to the request that waits for it, and asks peers where an output says so,
-//! 3. then looks at [`Matcher::poll_timeout`] again, for it may have moved.
+//! 1. Call one `handle_*` method, or [`Matcher::handle_timeout`] at the time given by
+//!    [`Matcher::poll_timeout`].
+//! 2. Call [`Matcher::next_output`] until it returns `None`. Pass each reply to the
+//!    request that waits for it, and ask peers if an output says so.
+//! 3. Read [`Matcher::poll_timeout`] again, because it may have changed.
 //!
-//! `now` must not run backwards. Each `handle_*` first does what time has made
-//! due, soonest first, so that nobody gains by a timer that is served late: what
-//! comes at its deadline or after is late, whoever looked first.
+//! `now` must never go backwards. Each `handle_*` method first carries out all timers
+//! that are due, soonest first, so a timer that is served late gives nobody an advantage:
+//! an event at its deadline or later is late.
 //!
-//! # The states of a poll
+//! # States of a poll
 //!
-//! A proxy's poll is *parked* in the pool of its NAT until a client comes or its
-//! time is up. It is then *offered* the client: the hand-off. A poll whose offer
-//! has ended is remembered a while as *closed*, to tell late answers from unknown
-//! ones.
+//! A proxy's poll is *parked* in the pool of its NAT class until a client arrives or the
+//! poll's time is up. It is then *offered* the client, which is the hand-off. A poll
+//! whose offer has ended stays known for a while as *closed*, so that late answers can be
+//! told from unknown ones.
 //!
-//! # The states of a client
+//! # States of a client
 //!
-//! A client of ours is in the engine from its arrival to its reply, wherever its
-//! offer is:
+//! A client of this broker stays in the engine from its arrival to its reply, wherever
+//! its offer is:
 //!
 //! ```text
 //!                    a proxy is idle here        ┌──> handed off ──┐
 //! arrival ─┬─────────────────────────────────────┘                 ├─> overdue
-//!          │         a peer says to have one     ┌──> asked of ────┘
+//!          │         a peer reports a proxy      ┌──> asked of ────┘
 //!          ├─────────────────────────────────────┘    peers
 //!          └─ queued ──> denied        (a proxy polls, or a peer has one: as above)
 //! ```
 //!
-//! - *Queued* (unmatched): nobody has its offer. It waits for a proxy that polls
-//!   here, or for a peer to have one ([`Matcher::handle_peer_supply`]), for
-//!   `client_queue_wait` and no longer than a proxy could still answer. Peers are
-//!   asked in this state once: then they had nothing, whatever they say.
-//! - *Handed off*: a proxy here has its offer, as attempt `n`.
-//! - *Asked of peers*: an [`AskPeer`] is under way, as attempt `n`. It ends by
+//! - *Queued* (unmatched): the offer is with nobody. The client waits for a proxy to poll
+//!   here, or for a peer to report one ([`Matcher::handle_peer_supply`]), for
+//!   `client_queue_wait` at most and no longer than a proxy could still answer. In this
+//!   state peers are asked only once: they had no proxy then, whatever they report later.
+//! - *Handed off*: a proxy here has the offer, as attempt `n`.
+//! - *Asked of peers*: an [`AskPeer`] is in progress, as attempt `n`. It ends with
 //!   [`Matcher::handle_peer_reply`].
-//! - *Overdue*: `rematch_after` after its last attempt began there is no answer.
-//!   It gets one more proxy (the rematch) if it has had fewer than `max_attempts`
-//!   and time is left: one that is idle here, else of peers, else the next that
-//!   polls here and serves nobody who is queued.
+//! - *Overdue*: no answer has come within `rematch_after` of the last attempt. The client
+//!   gets another proxy (the rematch) if it has had fewer than `max_attempts` and there
+//!   is time left: an idle proxy here, else a peer's, else the next proxy that polls here
+//!   and can serve no queued client.
 //!
-//! Handed off, asked and overdue go together, in any number that `max_attempts`
-//! allows; to be in one of them is to be *matched*. The first answer wins, and
-//! what comes after it is late. An attempt that comes to nothing, because the proxy
-//! was gone or no peer had one, does not count; if it was the last one under way,
-//! the client is queued again. One of peers after which a proxy may have had the
-//! offer does count, as one.
+//! A client may be handed off, asked of peers and overdue at the same time, for as many
+//! attempts as `max_attempts` allows; in any of these states it is *matched*. The first
+//! answer wins, and later answers are late. A failed attempt, because the proxy had gone
+//! or no peer had one, does not count; if no other attempt is in progress, the client is
+//! queued again. If a peer's proxy may have had the offer, the attempt counts as one.
 //!
-//! A client ends with an answer; *denied* if nobody has had its offer when its
-//! place in the queue ends; *timed out* at its deadline, or where it would be
-//! denied and a peer's proxy may have had the offer; or by leaving.
+//! A client's end is an answer; a *denial*, if nobody has had its offer when its time in
+//! the queue ends; a *time-out* at its deadline, or in place of a denial if a peer's
+//! proxy may have had the offer; or its disconnection.
 //!
-//! A client of another broker is a [`Borrower`]: it gets a proxy beyond the
-//! reserve at once, or none; it is never queued or passed on, and never takes a
-//! poll from our own clients, who are queued whenever no poll is parked for them.
+//! A peer's client is a [`Borrower`]. It gets a proxy beyond the reserve at once, or
+//! none. It is never queued or passed on, and never takes a poll from our own clients,
+//! because these are queued only while no poll is parked for them.
 //!
-//! # The end
+//! # Shutdown
 //!
-//! An engine that is about to stop is first a *lame duck*: it parks no poll, but
-//! clients are served from those that are parked, and a poll that comes is given
-//! a client that waits for one. Then it is *draining*: nobody is matched any
-//! more, no peer is asked, and only the answers still due are taken.
+//! An engine that is about to stop is first a *lame duck*: it parks no more polls, but
+//! serves clients from the parked polls, and gives each new poll a waiting client if
+//! there is one. Then it is *draining*: it makes no more matches and asks no more peers,
+//! and accepts only answers that are still due.
 
 mod deadlines;
 mod ending;
@@ -105,12 +104,12 @@ use pool::Pools;
 use queue::ClientQueue;
 use sessions::{Client, ClientOrigin, ClientState, PeerAttempts, Poll, PollState, Sessions};
 
-/// A poll whose `Sid` is parked already or waits for its answer to be sent.
+/// The error for a poll whose `Sid` is already parked or has an answer outstanding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("Sid is already in use")]
 pub struct SidInUse;
 
-/// The engine. See the [module's documentation](self) for how to run it.
+/// The engine. The [module documentation](self) describes how to run it.
 #[derive(Debug)]
 pub struct Matcher {
     settings: Settings,
@@ -125,7 +124,7 @@ pub struct Matcher {
 }
 
 impl Matcher {
-    /// An engine in which nothing waits.
+    /// Creates an engine without polls or clients.
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
@@ -140,8 +139,8 @@ impl Matcher {
         }
     }
 
-    /// A proxy polls; its request arrived at `arrived`. The reply comes as an
-    /// output, at once or later.
+    /// Accepts a proxy's poll whose request arrived at `arrived`. The reply follows as an
+    /// output, immediately or later.
     pub fn handle_poll(
         &mut self,
         now: Instant,
@@ -176,8 +175,8 @@ impl Matcher {
         Ok(key)
     }
 
-    /// A client asks for a proxy; its request arrived at `arrived`, and peers have
-    /// so much for it. The reply comes as an output, at once or later.
+    /// Accepts a client whose request arrived at `arrived`. `supply` says whether peers
+    /// have proxies for it. The reply follows as an output, immediately or later.
     pub fn handle_client(
         &mut self,
         now: Instant,
@@ -223,7 +222,7 @@ impl Matcher {
         key
     }
 
-    /// A proxy answers the offer that it was handed under `sid`.
+    /// Accepts a proxy's answer to the offer handed to its poll `sid`.
     pub fn handle_answer(
         &mut self,
         now: Instant,
@@ -250,8 +249,8 @@ impl Matcher {
         outcome
     }
 
-    /// The request of a poll has ended before its reply was taken: the proxy's
-    /// connection is gone. If it was handed an offer, the next proxy gets it.
+    /// Handles the end of a poll's request before its reply was taken, because the proxy
+    /// disconnected. If the poll was handed an offer, the next proxy gets it.
     pub fn handle_poll_gone(&mut self, now: Instant, key: PollKey) {
         self.handle_timeout(now);
         let Some(poll) = self.sessions.poll(key) else {
@@ -272,7 +271,7 @@ impl Matcher {
         }
     }
 
-    /// The request of a client has ended before its reply was taken.
+    /// Handles the end of a client's request before its reply was taken.
     pub fn handle_client_gone(&mut self, now: Instant, key: ClientKey) {
         self.handle_timeout(now);
         if self
@@ -288,7 +287,7 @@ impl Matcher {
         self.deadlines.next()
     }
 
-    /// Does all that is due at `now`.
+    /// Carries out all timers that are due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.sessions.forget_closed(now);
         while let Some(timer) = self.deadlines.pop_due(now) {
@@ -302,17 +301,17 @@ impl Matcher {
         }
     }
 
-    /// The next reply or event, in the order in which they came about.
+    /// Returns the next reply or event, in the order of their occurrence.
     pub fn next_output(&mut self) -> Option<Output> {
         self.outputs.next()
     }
 
-    /// Replaces the settings; what waits already keeps its deadlines.
+    /// Replaces the settings. Polls and clients already waiting keep their deadlines.
     pub fn set_settings(&mut self, settings: Settings) {
         self.settings = settings;
     }
 
-    /// The settings in force.
+    /// The current settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }

@@ -6,24 +6,24 @@ use std::time::{Duration, Instant};
 use super::requests::{ClientKey, PollKey};
 use super::sessions::Client;
 
-/// Longer than any broker runs, and never beyond what an `Instant` can hold.
+/// Longer than any broker runs, but always within the range of an `Instant`.
 const FOR_EVER: Duration = Duration::from_hours(10 * 365 * 24);
 
-/// The time `span` after `at`. A span out of somebody's settings may be so long
-/// that adding it would panic; then it is for ever.
+/// The time `span` after `at`. A span from the settings may be so long that the addition
+/// would panic, so it is limited to [`FOR_EVER`].
 pub(super) fn later(at: Instant, span: Duration) -> Instant {
     at + span.min(FOR_EVER)
 }
 
-/// The poll or client whose time it is. Each poll and each client has one timer at most. The
-/// number is the arrival: of timers that are due at the same moment those of
-/// polls come first, as a poll whose time is up must not be handed a client,
-/// then first come first served. Keys alone would not do, as they are reused.
+/// The timer of a poll or client, which has at most one. Timers for the same moment are
+/// ordered: polls come first, because a poll whose time is up must not be handed a
+/// client, then earlier arrivals. The number is the arrival; keys alone have no order, as
+/// they are reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
-    /// A parked poll has waited long enough.
+    /// A parked poll's time is up.
     Poll(u64, PollKey),
-    /// A client's wait, second chance or whole time is up.
+    /// A client's time in the queue, time until a rematch, or whole time is up.
     Client(u64, ClientKey),
 }
 
@@ -40,7 +40,7 @@ impl Deadlines {
         self.0.remove(&(at, timer));
     }
 
-    /// Removes the timer of a client, if it has one.
+    /// Removes a client's timer, if it has one.
     pub(super) fn stop(&mut self, key: ClientKey, client: &Client) {
         if let Some(at) = client.wake {
             self.remove(at, Timer::Client(client.arrival, key));
@@ -52,7 +52,7 @@ impl Deadlines {
         self.0.first().map(|&(at, _)| at)
     }
 
-    /// Takes the first timer if its time has come.
+    /// Removes and returns the first timer if it is due.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
         if self.next()? > now {
             return None;

@@ -1,4 +1,4 @@
-//! The end of the engine: lame duck, drain, and back.
+//! The stages of the engine's end: lame duck, drain, and back to service.
 
 use std::time::Instant;
 
@@ -8,15 +8,15 @@ use super::requests::ServiceStage;
 use super::sessions::ClientOrigin;
 
 impl Matcher {
-    /// From now on no poll is parked. It goes on until [`Self::start_draining`].
+    /// Stops parking polls until [`Self::start_draining`] or [`Self::resume`].
     pub fn start_lame_duck(&mut self) {
         if self.stage == ServiceStage::Serving {
             self.stage = ServiceStage::LameDuck;
         }
     }
 
-    /// From now on nobody new is matched: what is parked or queued is let go,
-    /// and only answers that are still due are taken.
+    /// Stops matching. Parked polls and queued clients are let go, and only answers that
+    /// are still due are accepted.
     pub fn start_draining(&mut self, now: Instant) {
         self.handle_timeout(now);
         self.stage = ServiceStage::Draining;
@@ -29,18 +29,18 @@ impl Matcher {
         }
     }
 
-    /// Serves as before the lame duck and the drain; who has left is gone.
+    /// Returns to normal service. Polls and clients already let go stay gone.
     pub fn resume(&mut self) {
         self.stage = ServiceStage::Serving;
     }
 
-    /// The stage that it is in.
+    /// The current stage.
     pub fn stage(&self) -> ServiceStage {
         self.stage
     }
 
-    /// Returns true if such clients are matched: a lame duck's proxies are for those who
-    /// asked us.
+    /// Returns true if clients of this origin are matched. A lame duck keeps its proxies
+    /// for our own clients.
     pub(super) fn serves(&self, origin: ClientOrigin) -> bool {
         match self.stage {
             ServiceStage::Serving => true,

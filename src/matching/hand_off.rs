@@ -1,5 +1,5 @@
-//! The way of a client to a proxy and to its answer: the steps behind the
-//! engine's methods.
+//! A client's way to a proxy and to its answer: the steps behind the engine's public
+//! methods.
 
 use std::time::Instant;
 
@@ -16,9 +16,9 @@ use super::sessions::{Client, ClientState, Offered};
 use super::settings::Settings;
 
 impl Matcher {
-    /// The client for a proxy that polls now: the oldest queued one it can
-    /// serve, else the oldest overdue one. So a second chance never takes a
-    /// proxy from a client that has had none.
+    /// Chooses the client for a proxy that polls now: the oldest queued client that it
+    /// can serve, else the oldest overdue one. A rematch therefore never takes a proxy
+    /// from a client that has had none.
     pub(super) fn take_client_for(&mut self, now: Instant, pool: NatClass) -> Option<ClientKey> {
         if let Some(key) = self.queued.oldest_for(pool) {
             return Some(key);
@@ -32,7 +32,7 @@ impl Matcher {
         None
     }
 
-    /// Returns true if a client that is offered already may be to one more proxy.
+    /// Returns true if an already offered client may get one more proxy.
     fn may_have_another(&self, now: Instant, key: ClientKey) -> bool {
         self.sessions.client(key).is_some_and(|client| {
             client.attempts() < self.settings.max_attempts
@@ -65,8 +65,8 @@ impl Matcher {
         self.outputs.poll(poll_key, PollReply::Offer(hand_off));
     }
 
-    /// A proxy here for the client now, or one of peers, or a place in the queue
-    /// until `until`, or a denial.
+    /// Gives the client an idle proxy here, else asks peers, else queues it until
+    /// `until`, else denies it.
     pub(super) fn match_or_queue(&mut self, now: Instant, key: ClientKey, until: Instant) {
         let Some(client) = self.sessions.client(key) else {
             return;
@@ -106,8 +106,8 @@ impl Matcher {
         }
     }
 
-    /// One more proxy for a client that is overdue: one that is idle here, else
-    /// one of peers if `may_ask`, else the next that polls here.
+    /// Gives an overdue client one more proxy: an idle one here, else a peer's if
+    /// `may_ask`, else the next one that polls here.
     fn offer_again(&mut self, now: Instant, key: ClientKey, may_ask: bool) {
         let Some(client) = self.sessions.client(key) else {
             return;
@@ -130,7 +130,7 @@ impl Matcher {
         }
     }
 
-    /// The hand-off to `failed` did not arrive; it does not count.
+    /// Undoes the failed hand-off to `failed`, which does not count, and continues.
     pub(super) fn retry(&mut self, now: Instant, key: ClientKey, failed: PollKey) {
         let Some(client) = self.sessions.client_mut(key) else {
             return;
@@ -141,9 +141,8 @@ impl Matcher {
         self.go_on(now, key, until, true);
     }
 
-    /// Goes on with a client one of whose attempts has come to nothing. If nobody
-    /// else has its offer, it is where it was when it came, and queued until
-    /// `until` at most.
+    /// Continues with a client after one of its attempts has failed. If nobody else has
+    /// its offer, it starts again as on arrival, and is queued until `until` at most.
     pub(super) fn go_on(&mut self, now: Instant, key: ClientKey, until: Instant, may_ask: bool) {
         let Some(client) = self.sessions.client(key) else {
             return;
@@ -190,8 +189,8 @@ impl Matcher {
         }
     }
 
-    /// Lets a client go that no proxy here has. If one of a peer may have had its
-    /// offer, it has timed out.
+    /// Denies a client that no proxy here has. If a peer's proxy may have had its offer,
+    /// the client has timed out instead.
     pub(super) fn deny(&mut self, key: ClientKey, reason: Denied) {
         self.leave_queues(key);
         if let Some(client) = self.sessions.remove_client(key) {
@@ -205,7 +204,7 @@ impl Matcher {
         }
     }
 
-    /// Forgets a client; what its proxies still answer will be `late`.
+    /// Removes a client. Later answers from its proxies will have the outcome `late`.
     pub(super) fn remove_client(
         &mut self,
         now: Instant,
@@ -239,8 +238,8 @@ impl Matcher {
     }
 }
 
-/// The time of the next step for a client whose offer goes out now: one more
-/// proxy, or the end.
+/// The time of the next step for a client whose offer is handed out now: its rematch or
+/// its deadline.
 pub(super) fn next_attempt_at(settings: &Settings, now: Instant, client: &Client) -> Instant {
     if client.attempts() < settings.max_attempts {
         later(now, settings.rematch_after).min(client.deadline)

@@ -1,5 +1,5 @@
-//! The engine's outputs: replies to requests that wait, and events to count; and
-//! what its views show.
+//! The engine's outputs: replies to waiting requests, and events to count. Also the types
+//! of its snapshots.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -10,31 +10,31 @@ use crate::wire::session_description::SessionDescription;
 
 use super::requests::{ClientKey, ClientOffer, PollKey};
 
-/// One thing to do for whoever runs the engine.
+/// One thing for the engine's owner to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// The reply to a poll, its only one.
+    /// The only reply to a poll.
     Poll(PollKey, PollReply),
-    /// The reply to a client, its only one.
+    /// The only reply to a client.
     Client(ClientKey, ClientReply),
-    /// Peers are to be asked for a client; their reply is due by
-    /// [`Matcher::handle_peer_reply`](super::Matcher::handle_peer_reply). Whoever
-    /// asks stops when the client has its reply.
+    /// Peers are to be asked for a client. Their reply goes to
+    /// [`Matcher::handle_peer_reply`](super::Matcher::handle_peer_reply). The owner stops
+    /// asking when the client has its reply.
     AskPeer(AskPeer),
-    /// Something to count; the replies count too.
+    /// An event to count, in addition to the replies.
     Event(MatchingEvent),
 }
 
-/// A client's offer that is to go to peers, one after the other.
+/// A client's offer to be sent to peers, one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AskPeer {
     /// The client.
     pub client: ClientKey,
-    /// The number of the proxy that it is to get, from 1 on.
+    /// The number of the attempt, counted from 1.
     pub attempt: usize,
-    /// Until when an answer is of use to it.
+    /// The time until which the client can use an answer.
     pub deadline: Instant,
-    /// Until when a proxy that gets its offer still has time to answer.
+    /// The last time at which a proxy that gets the offer could still answer.
     pub last_call: Instant,
 }
 
@@ -43,131 +43,131 @@ pub struct AskPeer {
 pub enum PollReply {
     /// A client for this proxy.
     Offer(HandOff),
-    /// None.
+    /// No client.
     NoMatch(NoMatch),
 }
 
 /// A client's offer on its way to a proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HandOff {
-    /// The client whose offer it is.
+    /// The client of the offer.
     pub client: ClientKey,
-    /// The offer, and where its client wants to go.
+    /// The offer and the bridge that its client wants.
     pub offer: ClientOffer,
-    /// The number of the proxy that gets it, from 1 on; from 2 on a rematch.
+    /// The number of the attempt, counted from 1; from 2 on it is a rematch.
     pub attempt: usize,
 }
 
 /// The reason why a poll got no client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NoMatch {
-    /// None came in its time.
+    /// No client came in time.
     Idle,
-    /// As many polls are parked as may be.
+    /// The maximum number of polls is parked.
     Overloaded,
-    /// The broker is about to stop, and parks no poll any more.
+    /// The broker is shutting down and parks no more polls.
     NotParked,
-    /// It was parked, and the broker is about to stop.
+    /// The poll was parked when the broker began to drain.
     Evicted,
 }
 
 /// The reply to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientReply {
-    /// A proxy has answered.
+    /// A proxy answered.
     Answer(Answered),
-    /// It was offered to no proxy.
+    /// No proxy had the offer.
     Denied(Denied),
-    /// It was offered to a proxy, and none has answered in its time.
+    /// A proxy had the offer, but none answered in time.
     TimedOut,
 }
 
-/// The answer for a client, and how it came about.
+/// The answer for a client and its circumstances.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
     /// The proxy's answer.
     pub answer: SessionDescription,
-    /// To how many proxies the client was offered.
+    /// The number of proxies that the offer was handed to.
     pub attempts: usize,
-    /// The time that the proxy took that answered.
+    /// The time from the hand-off to the answering proxy until its answer.
     pub since_hand_off: Duration,
 }
 
-/// The reason why a client was offered to no proxy.
+/// The reason why no proxy got a client's offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Denied {
-    /// No proxy that could serve it polled in its time in the queue.
+    /// No proxy that could serve the client polled while it was queued.
     NoProxy,
     /// No proxy was idle, and the queue was full.
     QueueFull,
-    /// As many clients are matched as may be.
+    /// The maximum number of clients is matched.
     Overloaded,
-    /// Its request took so long to arrive that its time was up.
+    /// The request took so long to arrive that the client's time was up.
     NoTimeLeft,
-    /// The broker is about to stop.
+    /// The broker is shutting down.
     Draining,
-    /// It is another broker's, and no proxy is idle beyond the reserve.
+    /// The client is a peer's, and no proxy is idle beyond the reserve.
     NoneToLend,
 }
 
-/// The fate of an answer.
+/// The outcome of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AnswerOutcome {
-    /// Its client gets it.
+    /// The client gets the answer.
     Delivered,
-    /// Its client had timed out.
+    /// The client had timed out.
     TooLate,
-    /// Its client had the answer of another proxy.
+    /// The client had the answer of another proxy.
     Beaten,
-    /// Its client had left.
+    /// The client had left.
     ClientLeft,
-    /// This proxy had answered already.
+    /// This proxy had already answered.
     Repeated,
-    /// Nothing is known of an offer under this `Sid`.
+    /// No offer under this `Sid` is known.
     Unknown,
 }
 
-/// Something to count beside the replies.
+/// An event to count besides the replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MatchingEvent {
-    /// A client found no proxy and waits.
+    /// A client found no proxy and was queued.
     ClientQueued,
     /// A client left before its reply.
     ClientAbandoned,
     /// A proxy left before its reply.
     PollAbandoned,
-    /// A proxy left while it was handed an offer.
+    /// A proxy left while an offer was being handed to it.
     HandOffFailed,
     /// A proxy answered.
     Answer {
-        /// The kind of the proxy, as far as known.
+        /// The type of the proxy, if known.
         proxy_type: ProxyType,
-        /// The fate of the answer.
+        /// The outcome of the answer.
         outcome: AnswerOutcome,
     },
 }
 
-/// The numbers of who waits at one moment.
+/// Numbers of waiting polls and clients at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The number of parked polls of each type and NAT, where there are any.
+    /// Parked polls by type and NAT, without zeros.
     pub parked: Vec<(ProxyType, NatType, usize)>,
-    /// The number of clients that are queued for a proxy.
+    /// Clients queued for a proxy.
     pub queued_clients: usize,
-    /// The number of clients that wait for the answer of a proxy, here or with a peer.
+    /// Clients waiting for the answer of a proxy, here or at a peer.
     pub matched_clients: usize,
 }
 
-/// A poll that waits for a client, without what names its proxy.
+/// A parked poll, without anything that identifies its proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParkedPoll {
-    /// The program that the proxy runs in.
+    /// The type of the proxy.
     pub proxy_type: ProxyType,
-    /// The NAT that the proxy is behind.
+    /// The NAT of the proxy.
     pub nat: NatType,
-    /// The number of clients that the proxy says to serve.
+    /// The number of clients that the proxy reports.
     pub clients: u64,
-    /// Rises with each poll and client that comes.
+    /// Increases with each poll and client that arrives.
     pub arrival: u64,
 }
 

@@ -1,5 +1,5 @@
-//! Proxies that go from broker to broker: peers' clients get ours, and ours get
-//! theirs.
+//! Loans between brokers: peers' clients get our proxies, and our clients get peers'
+//! proxies.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,11 @@ use super::outputs::{AnswerOutcome, Answered, AskPeer, ClientReply};
 use super::requests::{Borrower, ClientKey, ClientOffer, PeerReply, ServiceStage, SupplyHint};
 use super::sessions::{Client, ClientOrigin, ClientState};
 
-/// The time by which a peer gives up before its client does: for the way back.
+/// The time before its client's deadline at which a peer gives up, for the way back.
 const PEER_MARGIN: Duration = Duration::from_millis(200);
 
 impl Matcher {
-    /// A client of a peer asks for a proxy. The reply comes as an output, at once
-    /// or later.
+    /// Accepts a peer's client. The reply follows as an output, immediately or later.
     pub fn handle_borrower(
         &mut self,
         now: Instant,
@@ -31,8 +30,8 @@ impl Matcher {
         self.admit(now, offer, deadline, origin, SupplyHint::NoPeers)
     }
 
-    /// A peer says to have a proxy for the client. If it is queued and peers were
-    /// not asked for it yet, they are now.
+    /// Notes that a peer reports a proxy for the client. If the client is queued and
+    /// peers have not been asked for it yet, asks them now.
     pub fn handle_peer_supply(&mut self, now: Instant, key: ClientKey) {
         self.handle_timeout(now);
         let Some(client) = self.sessions.client_mut(key) else {
@@ -44,7 +43,7 @@ impl Matcher {
         }
     }
 
-    /// The peers that were asked for the client by an [`AskPeer`] have replied.
+    /// Handles the reply of the peers asked by an [`AskPeer`].
     pub fn handle_peer_reply(&mut self, now: Instant, key: ClientKey, reply: PeerReply) {
         self.handle_timeout(now);
         let Some(client) = self.sessions.client_mut(key) else {
@@ -63,7 +62,7 @@ impl Matcher {
                     attempts: client.attempts(),
                     since_hand_off: since_asked,
                 };
-                // What proxies here still answer is late.
+                // Answers from proxies here are now late.
                 self.remove_client(now, key, AnswerOutcome::Beaten);
                 self.outputs.client(key, ClientReply::Answer(answered));
             }
@@ -75,14 +74,14 @@ impl Matcher {
         }
     }
 
-    /// Returns true if peers are to be asked for a client that nobody has yet. Once is
-    /// enough: then they had nothing, whatever they say.
+    /// Returns true if peers should be asked for an unmatched client. They are asked only
+    /// once: they had no proxy then, whatever they report later.
     pub(super) fn may_ask_first(&self, now: Instant, key: ClientKey) -> bool {
         let client = self.sessions.client(key);
         client.is_some_and(|client| client.peers.has_untried_supply() && self.may_ask(now, client))
     }
 
-    /// Returns true if peers may be asked for a client that is overdue.
+    /// Returns true if peers may be asked for an overdue client.
     pub(super) fn may_ask_again(&self, now: Instant, key: ClientKey) -> bool {
         let client = self.sessions.client(key);
         client.is_some_and(|client| client.peers.exist() && self.may_ask(now, client))
@@ -102,7 +101,7 @@ impl Matcher {
         })
     }
 
-    /// Has peers asked for a client, which counts as a hand-off while it lasts.
+    /// Asks peers for a client, which counts as a hand-off while it lasts.
     pub(super) fn ask_peers(&mut self, now: Instant, key: ClientKey) {
         let client = self.sessions.client(key);
         let Some(times) = client.and_then(|client| self.times_of_peers(client)) else {
@@ -124,10 +123,10 @@ impl Matcher {
     }
 }
 
-/// The times until when peers are of use to a client.
+/// The latest times at which peers can help a client.
 struct PeerTimes {
-    /// To have answered.
+    /// For an answer to arrive.
     deadline: Instant,
-    /// To be asked.
+    /// For a peer to be asked.
     last_call: Instant,
 }

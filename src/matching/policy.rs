@@ -1,9 +1,9 @@
-//! The pools that serve a client: those whose proxies it can reach.
+//! The pools that can serve a client, and the clients that a pool can serve.
 
 use crate::wire::nat::NatClass;
 
-/// The pools for a client of this class, in the order in which they are tried:
-/// proxies that everybody reaches are scarce and come last.
+/// The pools for a client of this class, in the order in which they are tried. Proxies
+/// that every client can reach are scarce and come last.
 pub fn pools_for(client: NatClass) -> &'static [NatClass] {
     use NatClass::{Moderate, Open, Strict};
     match client {

@@ -9,8 +9,7 @@ use super::policy::pools_for;
 use super::requests::PollKey;
 use super::sessions::Poll;
 
-/// The place of a poll within its pool: the lowest load first, first come first
-/// served among equals.
+/// The rank of a poll in its pool: by load (clients), then by arrival.
 type PoolRank = (u64, u64);
 
 /// The three pools.
@@ -33,8 +32,8 @@ impl Pools {
         }
     }
 
-    /// The poll that a client of class `client` is to be given, if there is one
-    /// in a pool of more than `reserve`.
+    /// The best poll for a client of this class from the first pool that has more than
+    /// `reserve` polls.
     pub(super) fn best_for(&self, client: NatClass, reserve: usize) -> Option<PollKey> {
         let mut pools = pools_for(client)
             .iter()
@@ -60,7 +59,7 @@ impl Pools {
             .collect()
     }
 
-    /// The number of polls of each type and NAT, where there are any.
+    /// Numbers of polls by type and NAT, without zeros.
     pub(super) fn counts(&self) -> Vec<(ProxyType, NatType, usize)> {
         let mut counts = Vec::new();
         for (types, proxy_type) in self.counts.iter().zip(ProxyType::ALL) {

@@ -1,4 +1,4 @@
-//! Clients that wait for a proxy, first come first served.
+//! Clients waiting for a proxy, in order of arrival.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! The terms in which the engine is told of requests. A leaf: the rest of the
-//! engine builds on it.
+//! The types with which requests are passed to the engine. This module imports nothing
+//! from the rest of the engine.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,71 +10,71 @@ use crate::wire::nat::{NatClass, NatType};
 use crate::wire::session_description::SessionDescription;
 
 new_key_type! {
-    /// The name of one poll; never used again for another.
+    /// The key of a poll; never reused for another poll.
     pub struct PollKey;
-    /// The name of one client's request; never used again for another.
+    /// The key of a client's request; never reused for another request.
     pub struct ClientKey;
 }
 
-/// A client's offer, and what it takes to serve it.
+/// A client's offer and the data needed to serve it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientOffer {
-    /// The offer itself.
+    /// The session description.
     pub offer: SessionDescription,
-    /// The NAT that its client is behind.
+    /// The client's NAT.
     pub nat: NatType,
-    /// The WebSocket address of the bridge that its client wants.
+    /// The WebSocket address of the bridge that the client wants.
     pub relay_url: Arc<str>,
 }
 
 impl ClientOffer {
-    /// The class that decides which proxies can serve the client.
+    /// The NAT class, which decides which proxies can serve the client.
     pub fn class(&self) -> NatClass {
         NatClass::of(self.nat)
     }
 }
 
-/// The terms of a client of another broker, which asks for one of our proxies.
+/// The terms of a peer's client that asks for one of our proxies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Borrower {
-    /// Until when its broker waits for an answer.
+    /// The time until which the borrower waits for an answer.
     pub deadline: Instant,
-    /// The number of the proxy that it is to get, from 1 on.
+    /// The number of the attempt, counted from 1.
     pub attempt: usize,
-    /// The number of proxies of each pool that are not for others.
+    /// The number of proxies in each pool that are not lent.
     pub reserve: usize,
 }
 
-/// The proxies that peers say to have for a client.
+/// The proxies that peers report for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SupplyHint {
     /// There is no peer to ask, now or later.
     NoPeers,
-    /// No peer says to have one.
+    /// No peer reports a proxy.
     Empty,
-    /// A peer says to have one.
+    /// A peer reports a proxy.
     Available,
 }
 
-/// The result of asking peers for one client, one peer after the other.
+/// The result of asking peers for one client, one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerReply {
-    /// A proxy of a peer has answered.
+    /// A peer's proxy answered.
     Answered {
-        /// Its answer.
+        /// The proxy's answer.
         answer: SessionDescription,
-        /// The time that the peer took that had it.
+        /// The time that the answering peer took.
         since_asked: Duration,
     },
     /// There was no peer to ask.
     NotAsked,
-    /// No peer that was asked had a proxy.
+    /// None of the peers asked had a proxy.
     NoProxy,
-    /// A proxy may have had the offer, and there is no answer.
+    /// A proxy may have had the offer, but there is no answer.
     Unanswered,
 }
 
-/// The stages of the engine on the way to its end.
+/// The stages of the engine until its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ServiceStage {
     /// Polls are parked and clients matched.
@@ -82,6 +82,6 @@ pub enum ServiceStage {
     Serving,
     /// No poll is parked; clients are matched.
     LameDuck,
-    /// Nobody new is matched.
+    /// No more clients are matched.
     Draining,
 }

@@ -1,4 +1,4 @@
-//! The polls and clients that the engine knows, and who has whose offer.
+//! The polls and clients known to the engine, and which poll has whose offer.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -11,20 +11,20 @@ use crate::wire::proxy::{ProxyType, Sid};
 use super::outputs::AnswerOutcome;
 use super::requests::{ClientKey, ClientOffer, PollKey, SupplyHint};
 
-/// Closed polls beyond this number are forgotten before their time; at the
+/// Maximum number of closed polls; the oldest ones beyond it are forgotten early. At the
 /// design load of 2,500 matches a second there are 75,000.
 const CLOSED_POLLS_MAX: usize = 100_000;
 
-/// The time that a poll is remembered after its offer has ended, so that a late
-/// answer is known as one: the slowest proxies take a few seconds.
+/// The time that a poll is remembered after its offer has ended, so that a late answer is
+/// recognized: the slowest proxies take a few seconds.
 const CLOSED_POLL_MEMORY: Duration = Duration::from_secs(30);
 
-/// The broker that a client has asked.
+/// The broker that a client sent its request to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClientOrigin {
-    /// Ours.
+    /// This broker.
     Own,
-    /// A peer: its client gets a proxy beyond the reserve at once, or none.
+    /// A peer. Its client gets a proxy beyond the reserve at once, or none.
     Borrower {
         reserve: usize,
         earlier_hand_offs: usize,
@@ -36,7 +36,7 @@ impl ClientOrigin {
         self == Self::Own
     }
 
-    /// The number of proxies of each pool that it does not get.
+    /// The number of proxies in each pool that this client does not get.
     pub(super) fn reserve(self) -> usize {
         match self {
             Self::Own => 0,
@@ -44,7 +44,7 @@ impl ClientOrigin {
         }
     }
 
-    /// The number of proxies that have its offer when it comes.
+    /// The number of proxies that already had the offer on arrival.
     pub(super) fn earlier_hand_offs(self) -> usize {
         match self {
             Self::Own => 0,
@@ -55,7 +55,7 @@ impl ClientOrigin {
     }
 }
 
-/// A proxy's poll, from its arrival until its answer is of no interest.
+/// A proxy's poll, from its arrival until its answer no longer matters.
 #[derive(Debug)]
 pub(super) struct Poll {
     pub(super) sid: Sid,
@@ -69,11 +69,11 @@ pub(super) struct Poll {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum PollState {
-    /// Waits for a client.
+    /// The poll waits for a client.
     Parked,
-    /// Has a client's offer and owes an answer.
+    /// The poll has a client's offer, and its answer is outstanding.
     Offered(Offered),
-    /// Nobody waits for its answer; should it come, that is its outcome.
+    /// No client waits for the answer; an answer that still comes has this outcome.
     Closed(AnswerOutcome),
 }
 
@@ -84,7 +84,7 @@ pub(super) struct Offered {
     pub(super) since: Instant,
 }
 
-/// A client's request that has no reply yet.
+/// A client's request without a reply yet.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) offer: ClientOffer,
@@ -92,20 +92,20 @@ pub(super) struct Client {
     pub(super) arrival: u64,
     pub(super) deadline: Instant,
     pub(super) state: ClientState,
-    /// The polls that have its offer now.
+    /// The polls that have the offer now.
     pub(super) offered_to: Vec<PollKey>,
-    /// The number of proxies here that were handed its offer.
+    /// The number of proxies here that were handed the offer.
     pub(super) hand_offs: usize,
     pub(super) peers: PeerAttempts,
-    /// The time that its timer is set to.
+    /// The time of the client's timer.
     pub(super) wake: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClientState {
-    /// Nobody has its offer.
+    /// Nobody has the offer.
     Unmatched,
-    /// At least one proxy here has its offer, or peers are asked for it.
+    /// A proxy here has the offer, or peers are being asked.
     Matched,
 }
 
@@ -114,9 +114,9 @@ impl Client {
         self.offer.class()
     }
 
-    /// The number of proxies that its offer counts as handed to. Peers that are asked count
-    /// once an [`AskPeer`](super::AskPeer); afterwards once in all, if a proxy of
-    /// theirs may have had the offer.
+    /// The number of attempts so far. Each [`AskPeer`](super::AskPeer) in progress counts
+    /// as one. Afterwards all of them together count as one if a peer's proxy may have
+    /// had the offer.
     pub(super) fn attempts(&self) -> usize {
         let peers = self
             .peers
@@ -125,13 +125,13 @@ impl Client {
         self.hand_offs + peers
     }
 
-    /// Returns true if a proxy here has its offer, or peers are asked.
+    /// Returns true if a proxy here has the offer, or peers are being asked.
     pub(super) fn is_offered(&self) -> bool {
         !self.offered_to.is_empty() || self.peers.is_asked()
     }
 }
 
-/// The state of one client with peers.
+/// The state of one client's requests to peers.
 #[derive(Debug)]
 pub(super) struct PeerAttempts {
     supply: SupplyHint,
@@ -154,22 +154,22 @@ impl PeerAttempts {
         self.supply != SupplyHint::NoPeers
     }
 
-    /// Returns true if a peer says to have a proxy, and none was asked yet.
+    /// Returns true if a peer reports a proxy and none was asked yet.
     pub(super) fn has_untried_supply(&self) -> bool {
         self.supply == SupplyHint::Available && !self.was_asked
     }
 
-    /// Returns true if peers are asked and have not replied.
+    /// Returns true if peers are being asked.
     pub(super) fn is_asked(&self) -> bool {
         self.under_way > 0
     }
 
-    /// Returns true if a proxy of a peer may have had the offer, in vain.
+    /// Returns true if a peer's proxy may have had the offer but did not answer.
     pub(super) fn was_offered(&self) -> bool {
         self.was_offered
     }
 
-    /// A peer says to have a proxy.
+    /// Notes that a peer reports a proxy.
     pub(super) fn supplied(&mut self) {
         if self.exist() {
             self.supply = SupplyHint::Available;
@@ -181,14 +181,14 @@ impl PeerAttempts {
         self.under_way += 1;
     }
 
-    /// Peers that were asked have no answer.
+    /// Notes that the peers asked have no answer.
     pub(super) fn ended(&mut self, was_offered: bool) {
         self.under_way -= 1;
         self.was_offered |= was_offered;
     }
 }
 
-/// The tables. Each `Sid` belongs to one poll at a time.
+/// The tables of polls and clients. Each `Sid` belongs to one poll at a time.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     polls: SlotMap<PollKey, Poll>,
@@ -199,7 +199,7 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    /// Returns true if a poll with this `Sid` is parked or owes an answer.
+    /// Returns true if a poll with this `Sid` is parked or has an answer outstanding.
     pub(super) fn is_in_use(&self, sid: &Sid) -> bool {
         self.poll_by_sid(sid)
             .is_some_and(|(_, poll)| !matches!(poll.state, PollState::Closed(_)))
@@ -230,7 +230,7 @@ impl Sessions {
         Some(poll)
     }
 
-    /// Notes that nobody waits any more for the answer of a poll that owes one.
+    /// Marks an offered poll as closed, because no client waits for its answer any more.
     pub(super) fn close_poll(&mut self, now: Instant, key: PollKey, outcome: AnswerOutcome) {
         let Some(poll) = self.polls.get_mut(key) else {
             return;
@@ -241,7 +241,7 @@ impl Sessions {
         }
     }
 
-    /// Forgets the closed polls whose time is up, and the oldest of too many.
+    /// Forgets closed polls whose time is up, and the oldest ones beyond the maximum.
     pub(super) fn forget_closed(&mut self, now: Instant) {
         while let Some(&(until, key)) = self.closed.front() {
             if until > now && self.closed.len() <= CLOSED_POLLS_MAX {
@@ -272,7 +272,7 @@ impl Sessions {
         Some(client)
     }
 
-    /// The number of clients that wait for an answer.
+    /// The number of clients waiting for an answer.
     pub(super) fn matched_clients(&self) -> usize {
         self.matched
     }
@@ -285,7 +285,7 @@ impl Sessions {
             && self.closed.is_empty()
     }
 
-    /// Gives the client's offer to the poll.
+    /// Marks the client's offer as handed to the poll.
     pub(super) fn offer(
         &mut self,
         now: Instant,
@@ -307,7 +307,7 @@ impl Sessions {
         Some(client)
     }
 
-    /// Gives the client's offer to peers.
+    /// Marks the client's offer as sent to peers.
     pub(super) fn ask_peers(&mut self, key: ClientKey) -> Option<&Client> {
         let client = self.clients.get_mut(key)?;
         if client.state == ClientState::Unmatched {
@@ -318,7 +318,7 @@ impl Sessions {
         Some(client)
     }
 
-    /// Takes back that anybody has the client's offer.
+    /// Marks the client's offer as being with nobody.
     pub(super) fn unmatch(&mut self, key: ClientKey) {
         if let Some(client) = self.clients.get_mut(key)
             && client.state == ClientState::Matched

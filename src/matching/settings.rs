@@ -6,49 +6,49 @@ use serde::{Deserialize, Serialize};
 
 use crate::report::{COUNT_MAX, SPAN, SPAN_OR_ZERO, SettingsReport};
 
-/// The longest sensible [`Settings::client_timeout`]: nobody waits longer for an answer,
-/// neither CDNs nor clients, nor proxies for an offer.
+/// The longest sensible [`Settings::client_timeout`]. Nobody waits longer: neither CDNs
+/// nor clients for an answer, nor proxies for an offer.
 const PATIENCE_MAX: Duration = Duration::from_secs(30);
 
-/// Patience and bounds of the matching engine.
+/// Time limits and quotas of the matching engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// The longest that a client waits in all, from the arrival of its request. CDNs
+    /// Maximum time that a client waits in all, from the arrival of its request. CDNs
     /// give up after 5 to 6 s.
     #[serde(with = "crate::timespan")]
     pub client_timeout: Duration,
-    /// The longest that a proxy's poll is parked, from its arrival.
+    /// Maximum time that a proxy's poll is parked, from its arrival.
     #[serde(with = "crate::timespan")]
     pub proxy_timeout: Duration,
-    /// The longest that a client waits for a proxy if it finds none; 0 denies at once.
+    /// Maximum time that a client is queued if there is no proxy; 0 denies it at once.
     #[serde(with = "crate::timespan")]
     pub client_queue_wait: Duration,
-    /// The most clients that wait so; 0 denies at once.
+    /// Maximum number of queued clients; 0 denies clients at once.
     pub client_queue_max: usize,
-    /// The least time a proxy needs to answer: a client with less left is not
-    /// taken out of the queue and not offered to a second proxy.
+    /// Minimum time that a proxy needs to answer. A client with less time left is not
+    /// taken from the queue and not offered to a second proxy.
     #[serde(with = "crate::timespan")]
     pub min_answer_time: Duration,
-    /// The time after a hand-off without an answer until a client is offered to one
-    /// more proxy.
+    /// The time after a hand-off without an answer at which a client is offered to
+    /// another proxy.
     #[serde(with = "crate::timespan")]
     pub rematch_after: Duration,
-    /// The most proxies that a client is offered to; 1 means no second one.
+    /// Maximum number of proxies that a client is offered to; 1 means no rematch.
     pub max_attempts: usize,
-    /// The most polls that are parked; further ones hear `no match` at once.
+    /// Maximum number of parked polls; later ones get `no match` at once.
     pub max_parked_polls: usize,
-    /// The most clients that may wait for an answer when one more comes; beyond it
-    /// that one is denied at once. Those queued already may come on top.
+    /// Number of clients waiting for an answer at which a new client is denied at once.
+    /// Clients already queued may still be matched beyond it.
     pub max_matched_clients: usize,
-    /// The time that the engine is a lame duck before it drains; whoever runs it sees
-    /// to that.
+    /// The time for which the engine is a lame duck before it drains; its owner has to
+    /// observe it.
     #[serde(with = "crate::timespan")]
     pub drain_grace: Duration,
 }
 
 impl Settings {
-    /// Reports what is wrong or doubtful.
+    /// Reports invalid and doubtful settings.
     pub fn check(&self, report: &mut SettingsReport) {
         report.within("client_timeout", self.client_timeout, &SPAN);
         report.within("proxy_timeout", self.proxy_timeout, &SPAN);
@@ -66,7 +66,7 @@ impl Settings {
         }
     }
 
-    /// The times of one client have to fit into each other.
+    /// Checks that a client's time limits fit together.
     fn check_patience(&self, report: &mut SettingsReport) {
         if self.client_timeout <= self.min_answer_time {
             report.refuse(

@@ -1,4 +1,4 @@
-//! Views of what waits in the engine.
+//! Snapshots of the engine's state.
 
 use crate::wire::nat::NatClass;
 
@@ -8,7 +8,7 @@ use super::requests::PollKey;
 use super::sessions::PollState;
 
 impl Matcher {
-    /// The numbers of who waits.
+    /// The numbers of waiting polls and clients.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             parked: self.pools.counts(),
@@ -17,8 +17,7 @@ impl Matcher {
         }
     }
 
-    /// Returns true if nothing waits and nothing is remembered: every poll and
-    /// client has ended, and the memory of the closed polls with them.
+    /// Returns true if no poll or client is waiting and no closed poll is remembered.
     pub fn is_empty(&self) -> bool {
         self.sessions.is_empty()
             && self.pools.len() == 0
@@ -27,7 +26,7 @@ impl Matcher {
             && self.deadlines.next().is_none()
     }
 
-    /// The number of clients of each class that are queued for a proxy.
+    /// The number of queued clients of each class.
     pub fn queued_by_class(&self) -> Vec<(NatClass, usize)> {
         let classes = NatClass::ALL.into_iter();
         classes
@@ -46,7 +45,7 @@ impl Matcher {
         })
     }
 
-    /// The number of parked polls of a pool beyond a reserve.
+    /// The number of parked polls in a pool beyond a reserve.
     pub fn parked_beyond(&self, reserve: usize, pool: NatClass) -> usize {
         self.pools.len_of(pool).saturating_sub(reserve)
     }
