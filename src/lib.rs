@@ -1,24 +1,42 @@
 //! A Snowflake broker: it introduces censored clients to volunteer proxies.
 //!
-//! The layers; each imports only from those above it:
+//! # Layers
 //!
-//! - [`wire`]: what the bytes of clients and proxies mean. Pure.
+//! Each layer imports only from the layers above it:
+//!
+//! - [`wire`]: the messages of clients and proxies, decoded and encoded. Pure.
 //! - [`bridges`], [`geoip`], [`matching`], [`metrics`]: knowledge and decisions. Pure.
-//! - [`broker`]: the one facade over them.
-//! - [`rendezvous`]: the bytes of a client's poll, whichever way they come.
-//! - [`http`], [`grpc`], [`sqs`]: the fronts: decode, call the broker, encode; and
-//!   [`federation`], by which the broker calls others.
-//! - [`config`]: every module's settings, from defaults, file, environment and flags.
-//! - [`app`]: the server: its composition, sockets and signals; and [`admin_client`],
-//!   by which an operator calls one.
-//! - [`cli`]: the command line, and which of the programs it asks for.
+//! - [`broker`]: the facade over all of these.
+//! - [`rendezvous`]: a client's poll in bytes, for every rendezvous method.
+//! - [`http`], [`grpc`], [`sqs`]: the fronts, which decode a request, call the broker and
+//!   encode the reply; and [`federation`], which borrows proxies from other brokers and
+//!   lends ours.
+//! - [`config`]: the settings of all modules, from defaults, file, environment and flags.
+//! - [`app`]: the server, with its composition, sockets and signals; and
+//!   [`admin_client`], the operator's client for a running server.
+//! - [`cli`]: the command line, which selects one of the programs.
 //!
-//! Beside them, knowing no broker type: [`listener`], [`tls`], [`telemetry`],
-//! [`proto`], the messages of the gRPC services, [`timespan`], how settings write a
-//! span of time, [`host_port`], how they name hosts, [`report`], the findings of their
-//! checks, [`networks`], those around an address, [`backoff`], the delays after
-//! failures, [`file_access`], who may read and write files, and [`causes`], what errors
-//! say.
+//! The remaining modules know no broker type: [`listener`] (sockets and their limits),
+//! [`tls`], [`telemetry`] (logs and traces), [`proto`] (messages of the gRPC services),
+//! [`timespan`] and [`host_port`] (time spans and hosts in settings), [`report`]
+//! (findings of settings checks), [`networks`] (the networks around an address),
+//! [`backoff`] (delays after failures), [`file_access`] (permissions of files) and
+//! [`causes`] (texts of error chains).
+//!
+//! # Terms
+//!
+//! - *Client*: a censored user's program; it sends an *offer* and wants an *answer*.
+//! - *Proxy*: a volunteer's program that carries a client's traffic to a *bridge*. It
+//!   *polls* for offers and posts answers.
+//! - *Pool*: the parked polls of proxies of one NAT class.
+//! - *Match*: a client's offer is handed to a proxy (the *hand-off*); a *rematch* hands
+//!   it to another one.
+//! - *Rendezvous*: a client's whole request, by one of the *rendezvous methods*: HTTP,
+//!   AMP cache or SQS.
+//! - *Peer*: another operator's broker. A *borrower* sends its clients' offers to a
+//!   *lender*, whose proxies answer them: a *loan*.
+//! - *Remote address*: the address at the other end of a socket. *Source*: the keyed hash
+//!   of a proxy's address.
 
 pub mod admin_client;
 pub mod app;

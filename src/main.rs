@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use tikv_jemallocator::Jemalloc;
 
-/// Gives memory back to the system 10 s after it was freed. glibc's keeps nearly all
-/// that a burst took, see docs/performance.md.
+/// The allocator. It returns memory to the system 10 s after it is freed, while glibc's
+/// keeps nearly all memory of a burst; see docs/performance.md.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

@@ -1,4 +1,4 @@
-//! The bytes of a client's poll, whichever way they come: decode, ask, encode.
+//! A client's poll in bytes, for every rendezvous method: decode, ask the broker, encode.
 
 pub mod refusals;
 
@@ -11,7 +11,7 @@ use crate::metrics::labels::{Refusal, Rendezvous, Request};
 use crate::wire::client::{ClientPoll, encode_answer, encode_error};
 use crate::wire::session_description::SessionDescription;
 
-/// The response to a poll in today's form; see [`Broker::client_poll`].
+/// Returns the response to a poll in the current format; see [`Broker::client_poll`].
 pub async fn exchange(
     broker: &Broker,
     caller: Caller,
@@ -33,8 +33,8 @@ pub async fn exchange(
     }
 }
 
-/// Asks for a proxy; if too many clients did from where this one is, the log says
-/// so. See [`Broker::client_poll`].
+/// Asks for a proxy. Logs if too many clients did from the same origin. See
+/// [`Broker::client_poll`].
 pub async fn ask(
     broker: &Broker,
     caller: Caller,
@@ -51,8 +51,8 @@ pub async fn ask(
     answered
 }
 
-/// Returns true if a client's request is turned away before it is read, as too many
-/// came from where it is. If so, that is counted and logged.
+/// Returns true if a client's request is refused before it is read, because too many came
+/// from its origin. Counts and logs the refusal.
 pub fn turns_away(broker: &Broker, caller: Caller, rendezvous: Rendezvous) -> bool {
     let is_over = broker.is_over_limit(Request::ClientPoll, caller.origin);
     if is_over {
@@ -62,8 +62,8 @@ pub fn turns_away(broker: &Broker, caller: Caller, rendezvous: Rendezvous) -> bo
     is_over
 }
 
-/// Counts and logs a client's request that is not taken for a poll, and has it paid
-/// for if its sender is to blame.
+/// Counts and logs a client's request that is not accepted as a poll, and charges it to
+/// its sender's quota if the sender is at fault.
 pub fn refuse(
     broker: &Broker,
     caller: Caller,

@@ -1,5 +1,4 @@
-//! Log lines of requests that are turned away: but not of each of them,
-//! for whoever wants can provoke any number.
+//! Log lines for refused requests, limited in number because anyone can provoke refusals.
 
 use std::fmt::Display;
 use std::sync::LazyLock;
@@ -22,8 +21,8 @@ fn limit(gist: &'static str) -> LogLimit {
     LogLimit::new(Kind::new(Level::INFO, gist), LINES, PERIOD)
 }
 
-/// Logs why a request is turned away, unless many were in the last minute.
-/// `reason` must not hold what a peer sent, but for its relay pattern.
+/// Logs the refusal of a request, up to 10 a minute. `reason` must not contain what the
+/// remote end sent, except its relay pattern.
 pub fn log(request: Request, reason: &dyn Display) {
     let (what, limit) = match request {
         Request::ProxyPoll => ("a proxy's poll", &PROXY_POLLS),
@@ -35,7 +34,7 @@ pub fn log(request: Request, reason: &dyn Display) {
     }
 }
 
-/// Logs likewise that more requests came from one address than may.
+/// Logs a refusal because too many requests came from one address.
 pub fn log_limit(request: Request) {
     let setting = match request {
         Request::ProxyPoll => "limits.proxy_polls_per_minute",
