@@ -1,8 +1,8 @@
-//! The meaning of the bytes: every message that clients and proxies exchange with
-//! the broker, decoded to types and encoded back. Pure: no clock, no I/O.
+//! The wire format: every message that clients and proxies exchange with the broker,
+//! decoded to types and encoded back. Pure: no clock, no I/O.
 //!
-//! The reference broker reads JSON with Go's `encoding/json`; `json` reads it
-//! the same way, so that what it takes, this broker takes.
+//! The reference broker reads JSON with Go's `encoding/json`. The module `json` reads it
+//! the same way, so this broker accepts the same messages.
 
 pub mod amp_armor;
 pub mod amp_path;

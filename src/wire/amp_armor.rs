@@ -1,9 +1,9 @@
-//! Poll responses dressed as AMP pages, so that an AMP cache passes them on.
+//! Poll responses as AMP pages, which an AMP cache passes on.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// The head that every AMP page has to have, to the byte:
+/// The required head of an AMP page, which must match exactly:
 /// <https://amp.dev/documentation/guides-and-tutorials/learn/spec/amphtml/#required-markup>
 /// and, for the style, <https://amp.dev/documentation/guides-and-tutorials/learn/spec/amp-boilerplate>.
 const HEAD: &str = concat!(
@@ -26,14 +26,14 @@ const HEAD: &str = concat!(
 );
 const FOOT: &str = "</body>\n</html>\n";
 
-/// Caches re-flow text; short words survive that.
+/// The length of words. Caches reflow text, which short words survive.
 const WORD: usize = 32;
-/// An element, its white space included, stays under the 32 KiB that the
-/// client's HTML tokenizer buffers.
+/// The number of words in an element. With its white space an element stays below the 32
+/// KiB that the client's HTML tokenizer buffers.
 const WORDS_PER_ELEMENT: usize = 32 * 1024 / (WORD + 1) - 1;
 
-/// The page whose `<pre>` elements, joined without white space, hold `0` and
-/// the padded base64 of `response`.
+/// The page whose `<pre>` elements, joined without white space, contain `0` and the
+/// padded base64 of `response`.
 pub fn encode(response: &[u8]) -> String {
     let mut text = String::from("0");
     STANDARD.encode_string(response, &mut text);
@@ -42,7 +42,7 @@ pub fn encode(response: &[u8]) -> String {
     for element in text.as_bytes().chunks(WORD * WORDS_PER_ELEMENT) {
         page.push_str("<pre>\n");
         for word in element.chunks(WORD) {
-            // Base64 is ASCII: there is no error that would lose a word.
+            // Base64 is ASCII, so no word is ever lost here.
             page.extend(str::from_utf8(word));
             page.push('\n');
         }

@@ -1,4 +1,4 @@
-//! Client polls in the path of a URL, as AMP caches fetch them.
+//! Client polls in URL paths, as AMP caches fetch them.
 
 use std::borrow::Cow;
 
@@ -7,12 +7,12 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use memchr::memchr2;
 use percent_encoding::percent_decode_str;
 
-/// A path that carries no client poll. The text is on the wire.
+/// The error for a path without a client poll. Its text is sent to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("cannot decode URL path")]
 pub struct InvalidAmpPath;
 
-/// Base64url without padding; like Go's, it does not mind stray bits at the end.
+/// Base64url without padding. Like Go's decoder, it ignores stray bits at the end.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::URL_SAFE,
     GeneralPurposeConfig::new()
@@ -21,8 +21,8 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// The poll in `path`, what follows `/amp/client/`: the format `0`, anything up
-/// to the last slash (it makes each URL new to the cache), then base64url.
+/// Decodes the poll in `path`, the part after `/amp/client/`: the format `0`, anything up
+/// to the last slash (which makes each URL new to the cache), then base64url.
 pub fn decode(path: &str) -> Result<Vec<u8>, InvalidAmpPath> {
     let path = Cow::from(percent_decode_str(path));
     let rest = path.strip_prefix(b"0").ok_or(InvalidAmpPath)?;
@@ -34,7 +34,7 @@ pub fn decode(path: &str) -> Result<Vec<u8>, InvalidAmpPath> {
     BASE64URL.decode(data).map_err(|_| InvalidAmpPath)
 }
 
-/// The bytes themselves in the usual case that there are none.
+/// Removes line ends; borrows the data in the usual case that there are none.
 fn without_line_ends(data: &[u8]) -> Cow<'_, [u8]> {
     if memchr2(b'\r', b'\n', data).is_none() {
         return data.into();

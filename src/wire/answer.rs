@@ -1,4 +1,4 @@
-//! The answer of a proxy to a client's offer, `POST /answer`.
+//! A proxy's answer to a client's offer, `POST /answer`.
 
 use memchr::memmem;
 use serde::Serialize;
@@ -16,16 +16,16 @@ pub struct ProxyAnswer {
     pub answer: SessionDescription,
 }
 
-/// A reason why an answer gets 400.
+/// The reason why an answer gets status 400.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidProxyAnswer {
-    /// The body does not contain `a=candidate`: no client could connect.
+    /// The body does not contain `a=candidate`, so no client could connect.
     #[error("no ICE candidate in the answer")]
     NoCandidate,
-    /// Not the JSON that it should be.
+    /// The body is not the expected JSON.
     #[error(transparent)]
     Json(#[from] JsonError),
-    /// The version is not `1` or `1.` and something.
+    /// The version is neither `1` nor `1.` and something.
     #[error("Version is not 1.x")]
     Version,
     /// `Sid` is absent or empty.
@@ -34,7 +34,7 @@ pub enum InvalidProxyAnswer {
     /// `Answer` is absent or empty.
     #[error("Answer is absent")]
     NoAnswer,
-    /// `Answer` is no session description.
+    /// `Answer` is not a session description.
     #[error("malformed session description: {0}")]
     Answer(#[from] InvalidSessionDescription),
 }
@@ -66,13 +66,13 @@ fn contains_candidate(body: &[u8]) -> bool {
     memmem::find(body, CANDIDATE).is_some()
 }
 
-/// The fate of an answer.
+/// The status sent in reply to an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerStatus {
-    /// The client that waited for it has it.
+    /// The waiting client got the answer.
     Success,
-    /// Nobody waits for it: an unknown `Sid`, a client that has left or timed
-    /// out, or one that has its answer already.
+    /// No client waits for the answer: the `Sid` is unknown, or its client has left,
+    /// timed out or got an answer already.
     ClientGone,
 }
 

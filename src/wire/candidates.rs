@@ -1,5 +1,5 @@
-//! The addresses in an offer: where its client is, if the request came by way
-//! of somebody else, as with AMP caches and SQS.
+//! The addresses in an offer, which locate its client if the request came through an
+//! intermediary, such as an AMP cache or SQS.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -8,37 +8,37 @@ use super::json::Object;
 use super::public_address::public;
 use super::session_description::SessionDescription;
 
-/// The worth of an address in a session description for telling where its sender is,
-/// the best first.
+/// The rank of an address in a session description as evidence of its sender's location,
+/// best first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum AddressRank {
-    /// Seen by a STUN server or a peer (`srflx`, `prflx`).
+    /// The address seen by a STUN server or the remote end (`srflx`, `prflx`).
     Reflexive,
-    /// An interface's own.
+    /// The address of an interface.
     Host,
 }
 
-/// A candidate at a TURN server, of whose addresses the public ones are told.
+/// A candidate at a TURN server; only its public addresses are kept.
 struct Relayed {
-    /// The server's.
+    /// The server's address.
     own: Option<IpAddr>,
-    /// The one that the server saw (`raddr`, RFC 8445 section 5.3), or so it should
-    /// be: Firefox writes the server's once more.
+    /// The address that the server saw (`raddr`, RFC 8445 section 5.3). Firefox repeats
+    /// the server's own address here.
     related: Option<IpAddr>,
 }
 
-/// The public address that the sender of `description` most likely has, from
-/// its candidates (RFC 8839 section 5.1). Names (`.local`, RFC 8828) and
-/// addresses that are not public are skipped. Where no other candidate has any,
-/// it is what a TURN server saw, unless that is the address of one; and where
-/// there is no such server, that of the connection line.
+/// The most likely public address of the sender of `description`, from its candidates
+/// (RFC 8839 section 5.1). Names (`.local`, RFC 8828) and non-public addresses are
+/// skipped. If no other candidate has an address, the result is the address that a TURN
+/// server saw, unless it is itself a TURN server's; without a TURN server it is the
+/// address of the connection line.
 ///
-/// Nothing proves it: the sender can write what it likes.
+/// The address is not proven: the sender can write anything.
 pub fn public_address(description: &SessionDescription) -> Option<IpAddr> {
     let sdp = Object::parse(&description.text())
         .ok()?
         .exact_string("sdp")?;
-    // One character at a time is several times as fast to look for as two.
+    // Searching for one character at a time is several times faster than for two.
     let lines = || sdp.split('\n').flat_map(|line| line.split('\r'));
     let best = lines()
         .filter_map(ranked_address)
@@ -55,9 +55,8 @@ pub fn public_address(description: &SessionDescription) -> Option<IpAddr> {
     seen.find(|address| !servers.contains(address))
 }
 
-/// The address in a line
-/// `a=candidate:FOUNDATION COMPONENT TRANSPORT PRIORITY ADDRESS PORT typ TYPE`,
-/// unless it is that of a relay.
+/// The address in a line `a=candidate:FOUNDATION COMPONENT TRANSPORT PRIORITY ADDRESS
+/// PORT typ TYPE`, unless the candidate is a relay.
 fn ranked_address(line: &str) -> Option<(AddressRank, IpAddr)> {
     let mut fields = candidate_fields(line)?;
     let address = fields.nth(4)?;
@@ -69,8 +68,8 @@ fn ranked_address(line: &str) -> Option<(AddressRank, IpAddr)> {
     Some((rank, parse_public(address)?))
 }
 
-/// The addresses in such a line if it is that of a relay: `raddr ADDRESS` and more
-/// may follow its type.
+/// The addresses in such a line if the candidate is a relay; `raddr ADDRESS` and more may
+/// follow its type.
 fn relayed(line: &str) -> Option<Relayed> {
     let mut fields = candidate_fields(line)?;
     let own = parse_public(fields.nth(4)?);
@@ -93,7 +92,7 @@ fn candidate_fields(line: &str) -> Option<impl Iterator<Item = &str>> {
     Some(line.strip_prefix("a=candidate:")?.split_ascii_whitespace())
 }
 
-/// The type, of the fields after the address.
+/// The candidate's type, given the fields after the address.
 fn candidate_type<'a>(mut fields: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     fields.nth(1).filter(|keyword| *keyword == "typ")?;
     fields.next()
@@ -153,7 +152,7 @@ mod tests {
         assert_eq!(address(&[PRIVATE, BLIND_RELAY, CONNECTION]), None);
     }
 
-    /// As Firefox writes it, with one server or several.
+    /// Firefox writes such candidates, with one server or several.
     #[test]
     fn a_relay_that_names_itself_tells_nothing() {
         let naming = |own: &str, related: &str| {

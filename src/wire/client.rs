@@ -1,4 +1,4 @@
-//! The poll of a client, whatever way it came, and the response to it.
+//! A client's poll, by any rendezvous method, and the response to it.
 
 use serde::Serialize;
 
@@ -7,43 +7,43 @@ use super::json::{self, JsonError, Object};
 use super::nat::{InvalidNatType, NatType};
 use super::session_description::{InvalidSessionDescription, SessionDescription};
 
-/// A client that asks for a proxy.
+/// A client's request for a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientPoll {
-    /// Its offer.
+    /// The client's offer.
     pub offer: SessionDescription,
-    /// The NAT that it is behind, by its own word.
+    /// The NAT that the client reports.
     pub nat: NatType,
-    /// The bridge it wants.
+    /// The bridge that the client wants.
     pub fingerprint: Fingerprint,
 }
 
-/// A fault of a client's poll. The texts are on the wire: clients tell some of them
-/// apart.
+/// The error in a client's poll. Its text is sent to the client, and clients distinguish
+/// some of the texts.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidClientPoll {
     /// The first line is not exactly `1.0`.
     #[error("unsupported message version")]
     Version,
-    /// Not the JSON that it should be.
+    /// The body is not the expected JSON.
     #[error("malformed request: {0}")]
     Json(#[from] JsonError),
     /// `offer` is absent or empty.
     #[error("no supplied offer")]
     NoOffer,
-    /// `offer` is no session description.
+    /// `offer` is not a session description.
     #[error("malformed session description: {0}")]
     Offer(#[from] InvalidSessionDescription),
     /// `fingerprint` is neither 40 nor 64 hex digits.
     #[error(transparent)]
     Fingerprint(#[from] InvalidFingerprint),
-    /// `nat` is none of the six words.
+    /// `nat` is not one of the six words.
     #[error(transparent)]
     Nat(#[from] InvalidNatType),
 }
 
 impl ClientPoll {
-    /// Returns true if a body is in the legacy form, the bare offer.
+    /// Returns true if a body has the legacy format, which is the bare offer.
     pub fn is_legacy(body: &[u8]) -> bool {
         body.first() == Some(&b'{')
     }
@@ -66,8 +66,8 @@ impl ClientPoll {
         })
     }
 
-    /// Decodes the legacy form: the body is the offer, `nat` is the value of
-    /// the header `Snowflake-NAT-Type`, the bridge is the default one.
+    /// Decodes the legacy format: the body is the offer, `nat` is the value of the header
+    /// `Snowflake-NAT-Type`, and the bridge is the default one.
     pub fn decode_legacy(body: &[u8], nat: Option<&str>) -> Result<Self, InvalidClientPoll> {
         Ok(Self {
             offer: SessionDescription::parse(&json::text(body))?,
@@ -77,7 +77,7 @@ impl ClientPoll {
     }
 }
 
-/// The JSON body that brings a client its answer.
+/// The JSON body with a client's answer.
 pub fn encode_answer(answer: &SessionDescription) -> Vec<u8> {
     #[derive(Serialize)]
     struct AnswerBody<'a> {
@@ -86,7 +86,7 @@ pub fn encode_answer(answer: &SessionDescription) -> Vec<u8> {
     json::encode(&AnswerBody { answer }, 16 + answer.literal_len())
 }
 
-/// The JSON body that tells a client why there is no answer.
+/// The JSON body that tells a client why it gets no answer.
 pub fn encode_error(error: &str) -> Vec<u8> {
     #[derive(Serialize)]
     struct ErrorBody<'a> {

@@ -1,10 +1,10 @@
-//! Fingerprints of bridges: which bridge a client wants to be brought to.
+//! Fingerprints of bridges, by which clients name the bridge they want.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The name of a bridge: the digest of its RSA identity key (SHA-1), written as 40
-/// hex digits, or its Ed25519 identity key, written as 64.
+/// A bridge's identity: the SHA-1 digest of its RSA identity key, written as 40 hex
+/// digits, or its Ed25519 identity key, written as 64.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(Identity);
 
@@ -14,26 +14,26 @@ enum Identity {
     Ed25519([u8; 32]),
 }
 
-/// A text that is neither 40 nor 64 hex digits.
+/// The error for a text that is neither 40 nor 64 hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("cannot decode fingerprint")]
 pub struct InvalidFingerprint;
 
 impl Fingerprint {
-    /// The bridge meant by clients that name none.
+    /// The bridge of clients that name none.
     pub const DEFAULT: Self = Self(Identity::RsaDigest([
         0x2B, 0x28, 0x0B, 0x23, 0xE1, 0x10, 0x7B, 0xB6, 0x2A, 0xBF, 0xC4, 0x0D, 0xDC, 0xC8, 0x82,
         0x48, 0x14, 0xF8, 0x0A, 0x72,
     ]));
 
-    /// The fingerprint of these 20 or 32 bytes; `None` of any other number of them.
+    /// The fingerprint with these 20 or 32 bytes; `None` for any other number of bytes.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let digest = bytes.try_into().map(Identity::RsaDigest);
         let identity = digest.or_else(|_| bytes.try_into().map(Identity::Ed25519));
         identity.ok().map(Self)
     }
 
-    /// Its 20 or 32 bytes.
+    /// The 20 or 32 bytes of the fingerprint.
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Identity::RsaDigest(digest) => digest,
@@ -41,8 +41,7 @@ impl Fingerprint {
         }
     }
 
-    /// The fingerprint in a field that may be absent or empty, which means
-    /// [`Self::DEFAULT`].
+    /// Reads a field. If it is absent or empty, the fingerprint is [`Self::DEFAULT`].
     pub fn from_field(text: Option<&str>) -> Result<Self, InvalidFingerprint> {
         match text {
             None | Some("") => Ok(Self::DEFAULT),
@@ -94,7 +93,7 @@ mod tests {
         }
     }
 
-    /// A client that asks for one never gets the other.
+    /// A client that asks for one bridge never gets the other.
     #[test]
     fn of_equal_beginnings_they_differ() {
         let short: Fingerprint = "0".repeat(40).parse().unwrap();

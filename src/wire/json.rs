@@ -1,11 +1,11 @@
-//! JSON objects, read the way Go's `encoding/json` fills a struct: keys match
-//! in any case, of a repeated key the last value counts, `null` leaves a field
-//! as it was, unknown keys are skipped at any depth, bytes that are not UTF-8
-//! and lone surrogate escapes become U+FFFD.
+//! JSON objects, read the way Go's `encoding/json` fills a struct: keys match in any
+//! case, the last value of a repeated key counts, `null` leaves a field unchanged,
+//! unknown keys are skipped at any depth, and bytes that are not UTF-8 and lone surrogate
+//! escapes become U+FFFD.
 //!
-//! Strangers write them, so an object is read once: every key is decoded at most
-//! once, and values only under keys that are asked for. No peer sends as many as
-//! ten members; an object of more than [`MEMBERS_MAX`] is refused.
+//! The objects are untrusted, so each is read once: a key is decoded at most once, and a
+//! value only if its key is asked for. No client or proxy sends as many as ten members;
+//! objects with more than [`MEMBERS_MAX`] are refused.
 
 mod strings;
 
@@ -20,38 +20,39 @@ pub(super) use strings::{JsonString, text};
 
 use strings::string_value;
 
-/// The most members that an object may have.
+/// Maximum number of members of an object.
 const MEMBERS_MAX: usize = 64;
 
-/// The most letters that a key has which anybody asks for.
+/// Maximum number of letters of a key that is asked for.
 const KEY_MAX: usize = 32;
 
-/// The most bytes of such a key as a JSON string: quotes, and each letter an escape.
+/// Maximum number of bytes of such a key as a JSON string: quotes, and an escape for each
+/// letter.
 const KEY_LITERAL_MAX: usize = 2 + KEY_MAX * r"\u0000".len();
 
-/// A reason why a text is not the object that was expected.
+/// The error for a text that is not the expected object.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
-    /// Not JSON, something after the object, or JSON that is no object.
+    /// Not JSON, not an object, or followed by something else.
     #[error("not a JSON object (column {column})")]
     NotAnObject {
-        /// The place where reading stopped, counted from 1 in bytes of its line.
+        /// The column where reading stopped, in bytes and counted from 1.
         column: usize,
     },
-    /// More than anybody needs.
+    /// The object has more members than any message needs.
     #[error("the object has more than {MEMBERS_MAX} members")]
     TooManyMembers,
-    /// A known key holds a value of another type.
+    /// A known key has a value of the wrong type.
     #[error("{key} is not {expected}")]
     WrongType {
         /// The key as the protocol spells it.
         key: &'static str,
-        /// The type that it has to be.
+        /// The expected type.
         expected: &'static str,
     },
 }
 
-/// The JSON text of a message of ours that is about so many bytes long.
+/// The JSON text of a message of about this many bytes.
 pub(super) fn encode(message: &impl Serialize, about: usize) -> Vec<u8> {
     let mut text = Vec::with_capacity(about);
     serde_json::to_writer(&mut text, message)
@@ -59,19 +60,19 @@ pub(super) fn encode(message: &impl Serialize, about: usize) -> Vec<u8> {
     text
 }
 
-/// The members of one JSON object, in their order, values not yet decoded.
+/// The members of a JSON object, in order, with undecoded values.
 pub(crate) struct Object<'a>(Vec<Member<'a>>);
 
 struct Member<'a> {
-    /// `None` where it is too long for any that is asked for.
+    /// The key; `None` if it is too long to be asked for.
     name: Option<Cow<'a, str>>,
     name_literal: &'a RawValue,
     value: &'a RawValue,
 }
 
 impl<'a> Object<'a> {
-    /// Reads one object; `null` is an object without members. Nothing but
-    /// white space may follow.
+    /// Reads one object; `null` is an object without members. Only white space may
+    /// follow.
     pub(crate) fn parse(text: &'a str) -> Result<Self, JsonError> {
         let mut members = Vec::with_capacity(8);
         let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -87,7 +88,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The string under `key` in any case, `None` where it is absent or null.
+    /// The string under `key` in any case; `None` if absent or null.
     pub(crate) fn string(&self, key: &'static str) -> Result<Option<String>, JsonError> {
         self.last(key, |raw| {
             string_value(raw).ok_or(JsonError::WrongType {
@@ -97,7 +98,7 @@ impl<'a> Object<'a> {
         })
     }
 
-    /// The same with how it is written.
+    /// The same with its literal.
     pub(super) fn json_string(
         &self,
         key: &'static str,
@@ -110,7 +111,7 @@ impl<'a> Object<'a> {
         })
     }
 
-    /// The integer under `key` in any case, `None` where it is absent or null.
+    /// The integer under `key` in any case; `None` if absent or null.
     pub(crate) fn integer(&self, key: &'static str) -> Result<Option<i64>, JsonError> {
         self.last(key, |raw| {
             raw.get().parse().map_err(|_| JsonError::WrongType {
@@ -120,19 +121,19 @@ impl<'a> Object<'a> {
         })
     }
 
-    /// The keys that are none of `known` in any case.
+    /// The keys that match none of `known` in any case.
     pub(crate) fn unknown_keys(&self, known: &[&str]) -> impl Iterator<Item = String> {
         let is_known = |member: &&Member| known.iter().any(|key| member.is_spelled(key));
         let unknown = self.0.iter().filter(move |member| !is_known(member));
         unknown.filter_map(|member| string_value(member.name_literal))
     }
 
-    /// The value under exactly `key` if that is a string: how Go reads a map.
+    /// The value under exactly `key` if it is a string, as Go reads a map.
     pub(super) fn exact_string(&self, key: &str) -> Option<String> {
         string_value(self.exact(key)?)
     }
 
-    /// Returns true if there is a string under exactly `key`.
+    /// Returns true if the value under exactly `key` is a string.
     pub(super) fn has_exact_string(&self, key: &str) -> bool {
         self.exact(key)
             .is_some_and(|value| value.get().starts_with('"'))
@@ -145,8 +146,8 @@ impl<'a> Object<'a> {
         Some(last.value)
     }
 
-    /// Decodes every value under `key`, as one of the wrong type is an error
-    /// even where another follows, and keeps the last.
+    /// Decodes every value under `key` and returns the last one. All are decoded because
+    /// a value of the wrong type is an error even if another one follows.
     fn last<T>(
         &self,
         key: &str,
@@ -171,8 +172,8 @@ impl<'a> Member<'a> {
         }
     }
 
-    /// Returns true if the key is `key` under Unicode's simple folding. Two letters have
-    /// relatives outside ASCII: `s` the long s, `k` the Kelvin sign.
+    /// Returns true if the key equals `key` under Unicode's simple case folding. Two
+    /// ASCII letters have equivalents outside ASCII: `s` the long s, `k` the Kelvin sign.
     fn is_spelled(&self, key: &str) -> bool {
         debug_assert!(key.len() <= KEY_MAX, "{key} is too long to be found");
         let Some(name) = &self.name else {
@@ -190,7 +191,7 @@ impl<'a> Member<'a> {
     }
 }
 
-/// Decodes a key, unless it is too long.
+/// Decodes a key; `None` if it is too long.
 fn name(literal: &RawValue) -> Option<Cow<'_, str>> {
     let text = literal.get();
     if text.len() > KEY_LITERAL_MAX {
@@ -203,8 +204,8 @@ fn name(literal: &RawValue) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(plain))
 }
 
-/// Reads an object or `null` and puts the members there: one more than
-/// [`MEMBERS_MAX`] where it gave up.
+/// Reads an object or `null` and adds its members, but gives up after one more than
+/// [`MEMBERS_MAX`].
 struct Members<'v, 'a>(&'v mut Vec<Member<'a>>);
 
 impl<'de> Visitor<'de> for Members<'_, 'de> {
@@ -237,7 +238,7 @@ impl<'de> Visitor<'de> for Members<'_, 'de> {
 mod tests {
     use super::*;
 
-    /// `Err` where the text is refused, else the offer, empty if absent.
+    /// The offer, empty if absent; `Err` if the text is refused.
     fn offer(text: &str) -> Result<String, JsonError> {
         Ok(Object::parse(text)?.string("offer")?.unwrap_or_default())
     }

@@ -1,29 +1,28 @@
-//! The six NAT words that clients and proxies describe themselves with, and the
-//! three classes that these fall into.
+//! The six NAT words of clients and proxies, and the three classes that they belong to.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The ease with which a peer can be reached, in its own words. The first three are
-/// the words of one generation of clients and proxies, the others of the next.
+/// The reachability that a client or proxy reports for itself. The first two words are
+/// legacy; the next three belong to the newer three-class scheme.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum NatType {
-    /// Legacy: behind a NAT that maps by destination, or a firewall.
+    /// Legacy: behind a firewall or a NAT that maps by destination.
     Restricted,
-    /// Legacy: reachable by everybody.
+    /// Legacy: reachable by everyone.
     Unrestricted,
-    /// Needs a peer that is open.
+    /// Can connect only to an open remote end.
     Strict,
-    /// Reaches peers that are moderate or open.
+    /// Can connect to a moderate or open remote end.
     Moderate,
-    /// Reachable by everybody.
+    /// Reachable by everyone.
     Open,
     /// Not measured; treated as the worst case.
     #[default]
     Unknown,
 }
 
-/// A word that is none of the six.
+/// The error for a word that is not one of the six.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("invalid NAT type")]
 pub struct InvalidNatType;
@@ -51,7 +50,7 @@ impl NatType {
         }
     }
 
-    /// The word in a field that may be absent or empty, which means unknown.
+    /// Reads a field, which may be absent or empty and then means unknown.
     pub fn from_field(word: Option<&str>) -> Result<Self, InvalidNatType> {
         match word {
             None | Some("") => Ok(Self::Unknown),
@@ -77,23 +76,23 @@ impl fmt::Display for NatType {
     }
 }
 
-/// The three classes that the six NAT words fall into. A proxy's class names
-/// the pool it is parked in.
+/// The three classes of the six NAT words. A proxy's class names the pool that its poll
+/// is parked in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum NatClass {
-    /// Reachable by everybody.
+    /// Reachable by everyone.
     Open,
-    /// Reaches moderate and open peers.
+    /// Can connect to moderate and open remote ends.
     Moderate,
-    /// Reaches open peers; also whoever does not know.
+    /// Can connect to open remote ends only. Includes unknown NATs.
     Strict,
 }
 
 impl NatClass {
-    /// All three.
+    /// All three classes.
     pub const ALL: [Self; 3] = [Self::Open, Self::Moderate, Self::Strict];
 
-    /// The class of a peer that describes itself with `nat`.
+    /// The class of a NAT word.
     pub fn of(nat: NatType) -> Self {
         match nat {
             NatType::Open | NatType::Unrestricted => Self::Open,
@@ -102,7 +101,7 @@ impl NatClass {
         }
     }
 
-    /// The word for it.
+    /// The name of the class.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",

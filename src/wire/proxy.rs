@@ -1,4 +1,4 @@
-//! The poll of a proxy, `POST /proxy`, and its answer.
+//! A proxy's poll, `POST /proxy`, and the response to it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,14 +12,13 @@ use super::nat::{InvalidNatType, NatType};
 use super::relay_pattern::RelayPattern;
 use super::session_description::SessionDescription;
 
-/// The random name that a proxy gives to one poll. Who knows it can answer in
-/// the proxy's place, and it may be as long as a body: only its SHA-256 digest
-/// is kept.
+/// The random name that a proxy gives to a poll. Anyone who knows it can answer in the
+/// proxy's place, and it may be as long as a body, so only its SHA-256 digest is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Sid([u8; SHA256_OUTPUT_LEN]);
 
 impl Sid {
-    /// `None` for the empty string.
+    /// Hashes the name; `None` if it is empty.
     pub fn new(text: &str) -> Option<Self> {
         let mut sid = Self([0; SHA256_OUTPUT_LEN]);
         sid.0
@@ -34,16 +33,16 @@ impl fmt::Debug for Sid {
     }
 }
 
-/// The kind of program that a proxy is.
+/// The type of program that a proxy is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ProxyType {
-    /// A page that shows a badge.
+    /// A web page with a badge.
     Badge,
-    /// The BLOCO application.
+    /// The BLOCO app.
     Bloco,
-    /// Orbot and others that embed IPtProxy.
+    /// Orbot and other apps that embed IPtProxy.
     Iptproxy,
-    /// The command line program.
+    /// The command-line program.
     Standalone,
     /// The browser extension.
     Webext,
@@ -53,7 +52,7 @@ pub enum ProxyType {
 }
 
 impl ProxyType {
-    /// All of them; the known ones first, by name.
+    /// All types; the known ones first, by name.
     pub const ALL: [Self; 6] = [
         Self::Badge,
         Self::Bloco,
@@ -75,7 +74,7 @@ impl ProxyType {
         }
     }
 
-    /// Every word has a type: those not known are [`Self::Unknown`].
+    /// Reads a field; an unknown word means [`Self::Unknown`].
     pub fn from_field(word: Option<&str>) -> Self {
         Self::ALL
             .into_iter()
@@ -90,34 +89,35 @@ impl fmt::Display for ProxyType {
     }
 }
 
-/// A proxy that asks for a client.
+/// A proxy's request for a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyPoll {
-    /// Its name for this poll.
+    /// The proxy's name for this poll.
     pub sid: Sid,
-    /// The kind of program that it is.
+    /// The type of program.
     pub proxy_type: ProxyType,
-    /// The NAT that it is behind, by its own word.
+    /// The NAT that the proxy reports.
     pub nat: NatType,
-    /// The number of clients that it says it serves now; what is below 0 counts as 0.
+    /// The number of clients that the proxy reports to serve; negative numbers count as
+    /// 0.
     pub clients: u64,
-    /// The relays that it is willing to connect to; `None` from proxies that do not say.
+    /// The relays that the proxy is willing to connect to; `None` if it does not say.
     pub accepted_relay_pattern: Option<RelayPattern>,
 }
 
-/// A reason why a poll gets 400.
+/// The reason why a poll gets status 400.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidProxyPoll {
-    /// Not the JSON that it should be.
+    /// The body is not the expected JSON.
     #[error(transparent)]
     Json(#[from] JsonError),
-    /// The version is not `1` or `1.` and something.
+    /// The version is neither `1` nor `1.` and something.
     #[error("Version is not 1.x")]
     Version,
     /// `Sid` is absent or empty.
     #[error("Sid is absent")]
     NoSid,
-    /// `NAT` is none of the six words.
+    /// `NAT` is not one of the six words.
     #[error(transparent)]
     Nat(#[from] InvalidNatType),
 }
@@ -161,27 +161,27 @@ pub(super) fn is_supported(version: Option<&str>) -> bool {
 pub enum PollStatus {
     /// A client for this proxy.
     ClientMatch {
-        /// Its offer.
+        /// The client's offer.
         offer: SessionDescription,
-        /// The NAT word it said.
+        /// The client's NAT word.
         nat: NatType,
-        /// The WebSocket address of the bridge it wants.
+        /// The WebSocket address of the bridge that the client wants.
         relay_url: Arc<str>,
     },
-    /// Nobody came.
+    /// No client came in time.
     NoMatch,
     /// The proxy would not connect to every relay that this broker hands out.
     IncorrectRelayPattern,
-    /// It polls more often than it was told to.
+    /// The proxy polls more often than it was told to.
     PolledTooSoon,
 }
 
-/// The answer to a poll.
+/// The response to a poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PollResponse {
     /// The outcome of the poll.
     pub status: PollStatus,
-    /// When the proxy should poll again; sent in milliseconds.
+    /// The time until the proxy should poll again; sent in milliseconds.
     pub next_poll: Duration,
 }
 

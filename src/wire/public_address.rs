@@ -1,12 +1,11 @@
-//! Which IP addresses can be somebody's on the public internet.
+//! Public IP addresses, as opposed to special-purpose ones.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The address if it is a public one, an IPv4 address inside an IPv6 address
-/// (`::ffff:a.b.c.d`) as IPv4. `None` for what IANA's special-purpose registries
-/// (RFC 6890) and RFC 1112, 4291 keep from being a host's on the internet:
-/// loopback, private, link-local, shared (CGNAT), documentation, benchmarking,
-/// multicast, unspecified, reserved and translated addresses.
+/// The address if it is public; an IPv4-mapped address (`::ffff:a.b.c.d`) is returned as
+/// IPv4. `None` for addresses that IANA's special-purpose registries (RFC 6890) and RFC
+/// 1112 and 4291 exclude: loopback, private, link-local, shared (CGNAT), documentation,
+/// benchmarking, multicast, unspecified, reserved and translated addresses.
 pub fn public(address: IpAddr) -> Option<IpAddr> {
     let address = address.to_canonical();
     let is_public = match address {
@@ -30,7 +29,7 @@ fn is_special_v4(address: Ipv4Addr) -> bool {
     )
 }
 
-/// Returns true if an address is in `2000::/3`, of which all public ones are.
+/// Returns true if an address is in `2000::/3`, which contains all public addresses.
 fn is_global_unicast(address: Ipv6Addr) -> bool {
     matches!(address.segments(), [0x2000..=0x3fff, ..])
 }

@@ -1,43 +1,43 @@
-//! Relay patterns: to which host names a proxy is willing to carry traffic.
+//! Relay patterns, which say to which hosts a proxy is willing to carry traffic.
 
 use std::convert::Infallible;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-/// A rule for host names: a suffix, or one exact name where it begins with `^`.
-/// A `$` at its end says nothing and is dropped.
+/// A rule for host names: a suffix, or one exact name if it begins with `^`. A `$` at its
+/// end has no meaning and is dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelayPattern {
     exact: bool,
     name: String,
 }
 
-/// The reason why a rule fits no host name.
+/// The reason why a rule matches no host name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRelayPattern {
-    /// It has a `*`.
+    /// The rule contains a `*`.
     #[error("has a wildcard: a host name suffix needs none, such as .example.org$")]
     Wildcard,
-    /// It is a URL.
+    /// The rule is a URL.
     #[error("is a URL: only its host name counts, such as ^relay.example.org$")]
     Url,
-    /// It is something else.
+    /// The rule has another error.
     #[error("is no host name suffix, nor ^ and a host name")]
     Form,
 }
 
-/// The longest host name has 253 characters.
+/// Maximum length of a rule. The longest host name has 253 characters.
 const LENGTH_MAX: usize = 255;
 
 impl RelayPattern {
-    /// A rule that a host name can fit; the empty text fits every one. Only what
-    /// operators write is checked: proxies may send any rule, and one that fits nothing
-    /// is refused for that.
+    /// Parses a rule that some host name can match; the empty rule matches all. Only
+    /// operators' rules are checked. Proxies may send any rule, and one that matches
+    /// nothing is refused as not accepting the broker's relays.
     ///
     /// # Errors
-    /// The reason why no host name can fit, or that `$` stands alone: whoever means
-    /// every host says nothing.
+    /// The reason why no host name can match, or that the rule is a lone `$`: a rule that
+    /// matches every host has to be empty.
     pub fn checked(rule: &str) -> Result<Self, InvalidRelayPattern> {
         let pattern = Self::from(rule);
         let name = &*pattern.name;
@@ -57,8 +57,8 @@ impl RelayPattern {
         }
     }
 
-    /// Returns true if no label of the name is empty. A suffix may begin with a dot, and
-    /// every name may end with one, that of the root.
+    /// Returns true if the name has no empty label. A suffix may begin with a dot, and
+    /// every name may end with one (the root's).
     fn has_labels(&self) -> bool {
         let suffix = self.name.strip_prefix('.').filter(|_| !self.exact);
         let name = suffix.unwrap_or(&self.name);
@@ -75,7 +75,7 @@ impl RelayPattern {
         }
     }
 
-    /// Returns true if every host name that `other` accepts is accepted here too.
+    /// Returns true if this rule accepts every host name that `other` accepts.
     pub fn is_superset_of(&self, other: &Self) -> bool {
         if self.exact {
             other.exact && self.name == other.name
@@ -107,7 +107,7 @@ impl FromStr for RelayPattern {
     }
 }
 
-/// Displays as a rule that is read back as the same.
+/// Writes a rule that parses to the same pattern.
 impl fmt::Display for RelayPattern {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.exact && self.name.is_empty() {

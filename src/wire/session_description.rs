@@ -1,4 +1,4 @@
-//! WebRTC session descriptions (RFC 8829), which the broker carries unread.
+//! WebRTC session descriptions (RFC 8829), which the broker passes on unread.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,49 +8,49 @@ use serde_json::value::RawValue;
 
 use super::json::{JsonString, Object};
 
-/// The JSON text `{"type": ..., "sdp": ...}` of an offer or an answer, kept to
-/// the byte as the peer sent it. It holds its peer's addresses, so `Debug`
-/// shows only its length.
+/// The JSON text `{"type": ..., "sdp": ...}` of an offer or an answer, kept exactly as
+/// sent. It contains its sender's addresses, so `Debug` shows only its length.
 ///
-/// It comes as a JSON string in a message and goes out as one in another: kept
-/// is the literal.
+/// It arrives as a JSON string in one message and leaves as a JSON string in another, so
+/// the string's literal is what is stored.
 #[derive(Clone, Serialize)]
 #[serde(transparent)]
 pub struct SessionDescription(Arc<RawValue>);
 
-/// A reason why a text is no session description.
+/// The error for a text that is not a session description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSessionDescription {
-    /// Not JSON, or not an object.
+    /// The text is not a JSON object.
     #[error("not a JSON object")]
     NotAnObject,
-    /// `type` is absent, no string, or none of offer, pranswer, answer, rollback.
+    /// `type` is absent, not a string, or not one of offer, pranswer, answer and
+    /// rollback.
     #[error("type is none of offer, pranswer, answer, rollback")]
     Type,
-    /// `sdp` is absent or no string.
+    /// `sdp` is absent or not a string.
     #[error("sdp is no string")]
     Sdp,
 }
 
 impl SessionDescription {
-    /// Checks the form of `text`; the SDP in it is not looked at. Keys are
-    /// compared exactly, unlike those of the messages around it.
+    /// Parses `text` and checks its form, but does not look at the SDP. Keys match
+    /// exactly, unlike those of the surrounding messages.
     pub fn parse(text: &str) -> Result<Self, InvalidSessionDescription> {
         Self::read(JsonString::of(text))
     }
 
-    /// The same for one that came as a JSON string.
+    /// Parses a text that arrived as a JSON string.
     pub(super) fn read(string: JsonString<'_>) -> Result<Self, InvalidSessionDescription> {
         check(&string.text)?;
         Ok(Self(Arc::from(string.literal.into_owned())))
     }
 
-    /// The JSON text as it came.
+    /// The JSON text as received.
     pub fn text(&self) -> String {
         JsonString::text_of(&self.0)
     }
 
-    /// The number of bytes that it has as a JSON string.
+    /// The number of bytes of the text as a JSON string.
     pub(super) fn literal_len(&self) -> usize {
         self.0.get().len()
     }
@@ -68,7 +68,7 @@ fn check(text: &str) -> Result<(), InvalidSessionDescription> {
     Ok(())
 }
 
-/// The same text, however it was escaped.
+/// Compares the texts, however they are escaped.
 impl PartialEq for SessionDescription {
     fn eq(&self, other: &Self) -> bool {
         self.0.get() == other.0.get() || self.text() == other.text()

@@ -1,5 +1,4 @@
-//! Text in JSON as Go reads it: what is not UTF-8 and lone surrogate escapes are
-//! U+FFFD.
+//! JSON strings as Go reads them: invalid UTF-8 and lone surrogate escapes become U+FFFD.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use serde_json::value::{RawValue, to_raw_value};
 
-/// The text of a body, with U+FFFD for each byte that is not part of UTF-8.
+/// A body's text, with U+FFFD for each byte that is not valid UTF-8.
 pub(in crate::wire) fn text(body: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = str::from_utf8(body) {
         return Cow::Borrowed(text);
@@ -20,8 +19,7 @@ pub(in crate::wire) fn text(body: &[u8]) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// A JSON string, as it reads and as it is written. What is sent on as it came
-/// need not be escaped anew.
+/// A JSON string with its literal, so that it can be sent on without being escaped again.
 #[derive(Debug)]
 pub(in crate::wire) struct JsonString<'a> {
     pub(in crate::wire) text: String,
@@ -29,7 +27,7 @@ pub(in crate::wire) struct JsonString<'a> {
 }
 
 impl<'a> JsonString<'a> {
-    /// As we would write it.
+    /// The string as we would write it.
     pub(in crate::wire) fn of(text: &str) -> Self {
         let literal = to_raw_value(text).expect("a string is JSON");
         Self {
@@ -38,7 +36,7 @@ impl<'a> JsonString<'a> {
         }
     }
 
-    /// The text of a literal, which has been read before.
+    /// The text of a literal that was read before.
     pub(in crate::wire) fn text_of(literal: &RawValue) -> String {
         string_value(literal).unwrap_or_default()
     }
@@ -55,18 +53,19 @@ impl<'a> JsonString<'a> {
     }
 }
 
-/// The text of a string's literal; `None` for any other value.
+/// The text of a string literal; `None` for any other value.
 pub(super) fn string_value(raw: &RawValue) -> Option<String> {
     serde_json::from_str::<GoString>(raw.get())
         .ok()
         .map(|string| string.text)
 }
 
-/// A string in which a lone surrogate escape counts as U+FFFD. `serde_json`
-/// hands those out only as bytes, where they are the WTF-8 form: three bytes.
+/// A string whose lone surrogate escapes count as U+FFFD. `serde_json` returns such
+/// strings only as bytes, in which surrogates have their three-byte WTF-8 form.
 struct GoString {
     text: String,
-    /// There was no such escape: every reader of the literal reads this text.
+    /// True if there was no such escape, so that every reader of the literal gets this
+    /// text.
     is_faithful: bool,
 }
 
@@ -100,7 +99,7 @@ impl<'de> Deserialize<'de> for GoString {
     }
 }
 
-/// WTF-8 with each surrogate, the bytes `ED A0..=BF xx`, as one U+FFFD.
+/// Decodes WTF-8, with U+FFFD for each surrogate (the bytes `ED A0..=BF xx`).
 fn replace_surrogates(mut bytes: &[u8]) -> Option<String> {
     let mut text = String::with_capacity(bytes.len());
     while let Err(error) = str::from_utf8(bytes) {
