@@ -1,16 +1,16 @@
-//! Delays between attempts at something that keeps failing. Pure: the jitter comes
-//! in as a parameter.
+//! Delays between attempts at an operation that keeps failing. Pure: the jitter is a
+//! parameter.
 //!
-//! Delays grow by a factor with each failure in a row, up to a longest one, and up
-//! to half of each is taken away at random, so that those who failed at the same
-//! time do not all come back at the same time. This is "equal jitter" of Marc
-//! Brooker's "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015): unlike
-//! "full jitter" it has a shortest delay, which a server's rate limit can be held
-//! against, and no delay is longer than the longest.
+//! Each failure in a row multiplies the delay by a factor, up to a longest delay. Up to
+//! half of each delay is then removed at random, so that clients that failed at the same
+//! time do not return at the same time. This is the "equal jitter" of Marc Brooker's
+//! "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015). Unlike "full jitter"
+//! it has a shortest delay, which can be compared with a server's rate limit, and it
+//! never exceeds the longest delay.
 
 use std::time::Duration;
 
-/// Exponential backoff with equal jitter. It keeps no count: callers do.
+/// Exponential backoff with equal jitter. The caller counts the failures.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     first: Duration,
@@ -19,12 +19,12 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Delays that double from `first` up to `longest`.
+    /// Creates delays that double from `first` up to `longest`.
     pub const fn doubling(first: Duration, longest: Duration) -> Self {
         Self::growing(first, longest, 2)
     }
 
-    /// Delays that are `factor` times as long after each further failure.
+    /// Creates delays that each failure multiplies by `factor`.
     pub const fn growing(first: Duration, longest: Duration, factor: u32) -> Self {
         Self {
             first,
@@ -33,8 +33,8 @@ impl Backoff {
         }
     }
 
-    /// The delay after this many failures in a row. A `jitter` of 0 leaves all of it,
-    /// one of 1 half.
+    /// The delay after this many failures in a row. A `jitter` of 0 keeps the whole
+    /// delay, a `jitter` of 1 keeps half of it.
     pub fn delay(self, failures: u32, jitter: f64) -> Duration {
         let growth = self.factor.saturating_pow(failures.saturating_sub(1));
         let whole = self.first.saturating_mul(growth).min(self.longest);

@@ -1,4 +1,4 @@
-//! The bridges that clients can ask for, and where they are.
+//! The bridges that clients can ask for, with their addresses.
 
 pub mod doubts;
 
@@ -11,61 +11,59 @@ use crate::wire::JsonError;
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::json::Object;
 
-/// Every bridge, by its fingerprint.
+/// All bridges, by fingerprint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BridgeList {
     bridges: HashMap<Fingerprint, Bridge>,
-    /// The lines that count for nothing, each with the later one that has its
-    /// fingerprint.
+    /// The lines without effect, each with the later line that has its fingerprint.
     overridden: Vec<(usize, usize)>,
 }
 
-/// One bridge.
+/// A bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bridge {
-    /// The name that people call it by.
+    /// The bridge's name for people.
     pub display_name: String,
-    /// The WebSocket address at which proxies reach it.
+    /// The WebSocket address at which proxies reach the bridge.
     pub relay_url: Arc<str>,
 }
 
-/// The reason why a bridge list is refused whole.
+/// The reason why a bridge list is refused as a whole.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidBridgeList {
-    /// One line is not what it should be.
+    /// One line is invalid.
     #[error("line {line}: {problem}")]
     Line {
-        /// Counted from 1.
+        /// The line number, counted from 1.
         line: usize,
-        /// The fault of it.
+        /// The error in the line.
         problem: InvalidBridge,
     },
-    /// No client could be served.
+    /// The list is empty, so no client could be served.
     #[error("there is no bridge in it")]
     Empty,
 }
 
-/// A fault of a line of a bridge list.
+/// The error in a line of a bridge list.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidBridge {
-    /// Not JSON, or not a string where one should be.
+    /// Not JSON, or a value that is not a string.
     #[error(transparent)]
     Json(#[from] JsonError),
-    /// A key that means nothing here.
+    /// The key is unknown.
     #[error("unknown key {0:?}")]
     Key(String),
-    /// Absent, or neither 40 nor 64 hex digits.
+    /// The fingerprint is absent, or neither 40 nor 64 hex digits.
     #[error("fingerprint is not 40 or 64 hex digits")]
     Fingerprint,
-    /// Absent, or not the URL of a WebSocket.
+    /// The address is absent, or not a WebSocket URL.
     #[error("webSocketAddress is no ws:// or wss:// URL")]
     Address,
 }
 
 impl BridgeList {
-    /// Parses JSON lines, keys in any case; blank lines are skipped, of a
-    /// repeated fingerprint the last line counts, and one bad line refuses them
-    /// all.
+    /// Parses JSON lines with keys in any case. Blank lines are skipped, the last line of
+    /// a repeated fingerprint counts, and one bad line refuses the whole list.
     pub fn parse(text: &str) -> Result<Self, InvalidBridgeList> {
         let mut bridges = HashMap::new();
         let mut lines = HashMap::new();
@@ -91,7 +89,7 @@ impl BridgeList {
         })
     }
 
-    /// Every bridge, in the order of the fingerprints.
+    /// All bridges, sorted by fingerprint.
     pub fn sorted(&self) -> Vec<(Fingerprint, &Bridge)> {
         let mut bridges: Vec<_> = self
             .bridges
@@ -102,7 +100,7 @@ impl BridgeList {
         bridges
     }
 
-    /// The list as [`Self::parse`] reads it, in the order of the fingerprints.
+    /// The list in the format that [`Self::parse`] reads, sorted by fingerprint.
     pub fn to_lines(&self) -> String {
         let mut lines = String::new();
         for (fingerprint, bridge) in self.sorted() {
@@ -134,7 +132,7 @@ impl FromIterator<(Fingerprint, Bridge)> for BridgeList {
 }
 
 impl Bridge {
-    /// A bridge at this WebSocket address.
+    /// Creates a bridge with this WebSocket address.
     pub fn new(display_name: String, relay_url: &str) -> Result<Self, InvalidBridge> {
         if !is_web_socket_url(relay_url) {
             return Err(InvalidBridge::Address);
@@ -147,7 +145,7 @@ impl Bridge {
 }
 
 impl Default for BridgeList {
-    /// The bridge of the Tor Project.
+    /// The Tor Project's bridge.
     fn default() -> Self {
         let bridge = Bridge {
             display_name: "default".to_owned(),

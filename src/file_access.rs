@@ -1,5 +1,5 @@
-//! Access of whoever runs the program to files and directories, found out without
-//! touching them, and of others to its secrets; [`regular`] reads files.
+//! Access checks: whether this program can read and write files and directories, without
+//! touching them, and whether others can read its secrets. [`regular`] reads files.
 
 pub mod regular;
 
@@ -11,20 +11,20 @@ use std::path::Path;
 use anyhow::Context as _;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-/// The bits of a mode by which others on this machine may read a file, or enter a directory.
+/// The mode bits that let others on this machine read a file, or enter a directory.
 const OTHERS_READ: u32 = 0o004;
 const OTHERS_ENTER: u32 = 0o001;
 
-/// Succeeds if the file that is there can be read.
+/// Succeeds if an existing file can be read.
 pub fn can_read(path: &Path) -> io::Result<()> {
     can(path, Access::READ_OK)
 }
 
-/// Succeeds if the file can be appended to, or made.
+/// Succeeds if the file can be appended to or created.
 pub fn can_append(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(file) if file.is_dir() => Err(ErrorKind::IsADirectory.into()),
-        // Only whoever opens a pipe learns whether somebody reads it.
+        // Opening a pipe is the only way to learn whether it has a reader.
         Ok(file) if file.file_type().is_fifo() => {
             regular::open(OpenOptions::new().append(true), path).map(drop)
         }
@@ -34,7 +34,7 @@ pub fn can_append(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Succeeds if files can be made in the directory, which has to be there.
+/// Succeeds if files can be created in the directory, which must exist.
 pub fn can_make_files_in(directory: &Path) -> io::Result<()> {
     if !fs::metadata(directory)?.is_dir() {
         return Err(ErrorKind::NotADirectory.into());
@@ -42,8 +42,8 @@ pub fn can_make_files_in(directory: &Path) -> io::Result<()> {
     can(directory, Access::WRITE_OK | Access::EXEC_OK)
 }
 
-/// Succeeds if files can be made in the directory, or if it can be made: with those
-/// around it if they are to be made, too.
+/// Succeeds if files can be created in the directory, or if the directory can be created,
+/// with its parents if `makes_parents`.
 pub fn can_have_directory(path: &Path, makes_parents: bool) -> io::Result<()> {
     match can_make_files_in(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -57,8 +57,8 @@ pub fn can_have_directory(path: &Path, makes_parents: bool) -> io::Result<()> {
     }
 }
 
-/// Refuses a path in a directory where no file can be made. The error names the
-/// setting.
+/// Returns an error if no file can be created in the path's directory. The error names
+/// the setting.
 pub fn check_directory_of(setting: &str, path: &Path) -> anyhow::Result<()> {
     let directory = directory(path);
     can_make_files_in(directory).with_context(|| {
@@ -67,7 +67,7 @@ pub fn check_directory_of(setting: &str, path: &Path) -> anyhow::Result<()> {
     })
 }
 
-/// The directory that a path is in.
+/// The directory that contains a path.
 pub fn directory(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
@@ -76,7 +76,8 @@ pub fn directory(path: &Path) -> &Path {
     }
 }
 
-/// Returns true if others on this machine can read a file. What cannot be seen is nobody's.
+/// Returns true if others on this machine can read a file. A file that we cannot see is
+/// not exposed.
 fn is_exposed(path: &Path) -> bool {
     let mode = |path: &Path| {
         let metadata = fs::metadata(path);
@@ -89,8 +90,8 @@ fn is_exposed(path: &Path) -> bool {
     mode(&path) & OTHERS_READ != 0 && directories.all(|around| mode(around) & OTHERS_ENTER != 0)
 }
 
-/// The warning about a file with a secret, which `setting` names; none if others cannot
-/// read it.
+/// The warning for a file with a secret, named by `setting`; `None` if others cannot read
+/// it.
 pub fn exposure_warning(setting: &str, path: &Path) -> Option<String> {
     let path_text = path.display();
     is_exposed(path).then(|| {
@@ -166,7 +167,7 @@ mod tests {
         let set = |path: &Path, mode| {
             fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
         };
-        // Where a test may write, it may be that nobody else gets to.
+        // The test's own folder may be inside a closed directory.
         let around = fs::canonicalize(folder.path().parent().unwrap()).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
         let is_open = around

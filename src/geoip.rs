@@ -1,5 +1,5 @@
-//! The countries of addresses, by Tor's text files or by databases in `MaxMind`'s
-//! format. Takes the content of the files, opens none itself.
+//! Countries of addresses, from Tor's text files or from databases in `MaxMind`'s format.
+//! The caller passes the files' content; this module opens no files.
 
 mod country;
 mod maxmind;
@@ -16,11 +16,11 @@ pub use maxmind::InvalidMaxmind;
 use table::CountryTable;
 pub use tor_text::{InvalidLine, LineFault};
 
-/// The files of the databases.
+/// The database files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Look up no country at all.
+    /// Disables all country lookups.
     pub disable: bool,
     /// The IPv4 database.
     pub geoipdb: PathBuf,
@@ -38,47 +38,46 @@ impl Default for Settings {
     }
 }
 
-/// The countries of all addresses. Empty at first: every country is unknown.
+/// The countries of all addresses. Initially empty, so every country is unknown.
 ///
-/// Whatever a file's format, it is turned into sorted arrays, so that all of it
-/// has been checked when it is taken, and a look-up cannot fail.
+/// Every format is converted to sorted arrays. A file is therefore fully validated when
+/// it is loaded, and a lookup cannot fail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GeoIp {
     ipv4: CountryTable<u32>,
     ipv6: CountryTable<u128>,
 }
 
-/// A reason to refuse a database.
+/// The reason for refusing a database.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidDatabase {
-    /// It is text, with a line that is wrong.
+    /// A text file has an invalid line.
     #[error(transparent)]
     Line(#[from] InvalidLine),
-    /// It is in `MaxMind`'s format, and damaged or of no use here.
+    /// A file in `MaxMind`'s format is damaged or has no use here.
     #[error(transparent)]
     Maxmind(#[from] InvalidMaxmind),
-    /// It has no range of addresses at all, as a file that was cut off.
+    /// The file has no address range; it may have been truncated.
     #[error("there is no address in it")]
     Empty,
 }
 
 impl GeoIp {
-    /// Replaces what is known of IPv4 by the content of `geoipdb`; its format
-    /// is told from the content. On an error nothing has changed.
+    /// Replaces the IPv4 table by the content of `geoipdb`, whose format is detected. An
+    /// error leaves the table unchanged.
     pub fn load_ipv4(&mut self, content: &[u8]) -> Result<(), InvalidDatabase> {
         self.ipv4 = decode(content)?;
         Ok(())
     }
 
-    /// The same for IPv6 and `geoip6db`.
+    /// Replaces the IPv6 table by the content of `geoip6db` in the same way.
     pub fn load_ipv6(&mut self, content: &[u8]) -> Result<(), InvalidDatabase> {
         self.ipv6 = decode(content)?;
         Ok(())
     }
 
-    /// The country of `address`, [`CountryCode::UNKNOWN`] for none. An
-    /// IPv4-mapped IPv6 address, or one of 6to4, is looked up as the IPv4 address
-    /// that it is.
+    /// The country of `address`, or [`CountryCode::UNKNOWN`]. An IPv4-mapped or 6to4
+    /// address is looked up as its IPv4 address.
     pub fn lookup(&self, address: IpAddr) -> CountryCode {
         match without_6to4(address.to_canonical()) {
             IpAddr::V4(address) => self.ipv4.lookup(address.to_bits()),
@@ -102,8 +101,8 @@ impl GeoIp {
     }
 }
 
-/// The IPv4 address in one of 6to4 (RFC 3056, section 2), else the address itself.
-/// Tor's files have all of 6to4 in one country.
+/// The IPv4 address in a 6to4 address (RFC 3056, section 2), else the address itself.
+/// Tor's files assign all of 6to4 to one country.
 fn without_6to4(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else {
         return address;

@@ -1,9 +1,8 @@
-//! The forms in which settings name hosts: `:PORT`, `HOST:PORT`, `[IPV6]:PORT`, and names
-//! of DNS.
+//! Hosts in settings: `:PORT`, `HOST:PORT`, `[IPV6]:PORT`, and DNS names.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
-/// The fault of a text that is no address to listen on.
+/// The error text for an address to listen on that has none of these forms.
 pub const EXPECTED: &str = "expected :PORT, HOST:PORT or [IPV6]:PORT";
 
 /// Returns true if the text is `:PORT`, `HOST:PORT` or `[IPV6]:PORT`.
@@ -27,7 +26,8 @@ fn is_host(text: &str) -> bool {
     name.split('.').all(is_label)
 }
 
-/// Returns true if the text is a name as in RFC 1123, section 2.1, not ended by a dot.
+/// Returns true if the text is a DNS name as in RFC 1123, section 2.1, without a dot at
+/// the end.
 pub fn is_dns_name(text: &str) -> bool {
     let is_label = |label: &str| {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
@@ -36,14 +36,14 @@ pub fn is_dns_name(text: &str) -> bool {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    // What ends with a number would be an address.
+    // A text that ends with a number would be an address.
     let last = text.rsplit('.').next().unwrap_or_default();
     let is_number = last.bytes().all(|byte| byte.is_ascii_digit());
     text.len() <= 253 && !is_number && text.split('.').all(is_label)
 }
 
-/// Returns true if nobody but this machine reaches an address and port. Of names only
-/// `localhost` is known to be this machine's.
+/// Returns true if only this machine can reach an address and port. The only name that
+/// counts is `localhost`.
 pub fn is_loopback(addr: &str) -> bool {
     let is_ours = |ip: IpAddr| ip.to_canonical().is_loopback();
     match addr.parse::<SocketAddr>() {

@@ -1,10 +1,10 @@
-//! The types and services of the protocols under `proto/`, generated when this
-//! is built. The documentation is that of the protocol files.
+//! The types and services of the protocols in `proto/`, generated at build time. Their
+//! documentation comes from the protocol files.
 
 use tonic::Code;
 
-/// A status code in a word or two. What the library says of it is a sentence that
-/// explains the code, and drowns what the other side says.
+/// A status code in a word or two. tonic's own description is a sentence that drowns the
+/// message of the remote end.
 pub fn code_in_words(code: Code) -> &'static str {
     match code {
         Code::Ok => "fine",
@@ -27,7 +27,7 @@ pub fn code_in_words(code: Code) -> &'static str {
     }
 }
 
-/// The protocol files, as a serialised `google.protobuf.FileDescriptorSet`.
+/// The protocol files, as a serialized `google.protobuf.FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// `snowflake.broker.admin`: the administration of a broker.
@@ -39,7 +39,7 @@ pub mod admin {
     }
 }
 
-/// `snowflake.broker.federation`: brokers that lend each other proxies.
+/// `snowflake.broker.federation`: loans of proxies between brokers.
 pub mod federation {
     /// The first version.
     #[expect(clippy::allow_attributes, clippy::pedantic, reason = "generated")]

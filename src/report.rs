@@ -1,45 +1,45 @@
-//! The findings of checks of settings. Each component checks its own, with its bounds
-//! beside them; the configuration adds where a value came from, and the administration
-//! the field of a request.
+//! Findings of settings checks. Each component checks its own settings, with their bounds
+//! beside them; the configuration adds a value's origin, and the administration the field
+//! of a request.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// The largest size of a table: far from where memory ends, and within what TOML can say.
+/// Maximum size of a table: far below memory limits, and within TOML's integers.
 pub const COUNT_MAX: usize = 100_000_000;
-/// A year: far from where adding it to a point in time overflows.
+/// Maximum time span, a year: adding it to a point in time cannot overflow.
 pub const SPAN_MAX: Duration = Duration::from_hours(365 * 24);
-/// The bounds of spans of time that must not be zero.
+/// The bounds of nonzero time spans.
 pub const SPAN: RangeInclusive<Duration> = Duration::from_nanos(1)..=SPAN_MAX;
-/// The bounds of spans of time that may be zero.
+/// The bounds of time spans that may be zero.
 pub const SPAN_OR_ZERO: RangeInclusive<Duration> = Duration::ZERO..=SPAN_MAX;
 
-/// The findings of checks so far.
+/// The findings so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SettingsReport {
-    /// The section that is being checked, with a dot after it; empty outside of any.
+    /// The section being checked, followed by a dot; empty outside of any section.
     prefix: String,
     /// The values that cannot be used.
     pub errors: Vec<SettingIssue>,
-    /// The values that can, and that an operator should know of.
+    /// The values that can be used but that the operator should know of.
     pub warnings: Vec<SettingIssue>,
 }
 
-/// One wrong or doubtful setting.
+/// An invalid or doubtful setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingIssue {
-    /// The keys that it follows from, with their sections, such as `tls.cert`. The first
-    /// is the one to change.
+    /// The keys involved, with their sections, such as `tls.cert`. The first is the one
+    /// to change.
     pub keys: Vec<String>,
-    /// The fault, in words that follow the key's name.
+    /// The problem, in words that follow the key's name.
     pub problem: String,
-    /// The value that is out of its bounds.
+    /// The value, if it is out of bounds.
     pub got: Option<String>,
 }
 
 impl SettingsReport {
-    /// Lets a section be checked, whose keys the check names without the section.
+    /// Checks a section. `check` names keys without the section.
     pub fn section(&mut self, name: &str, check: impl FnOnce(&mut Self)) {
         let outer = self.prefix.clone();
         self.prefix = format!("{outer}{name}.");
@@ -47,19 +47,19 @@ impl SettingsReport {
         self.prefix = outer;
     }
 
-    /// Reports that the first of the keys is wrong, as the others are what they are.
+    /// Reports the first key as invalid, given the values of the others.
     pub fn refuse(&mut self, keys: &[&str], problem: impl Into<String>) {
         let issue = self.issue(keys, problem.into(), None);
         self.errors.push(issue);
     }
 
-    /// Reports that the first of the keys is doubtful, as the others are what they are.
+    /// Reports the first key as doubtful, given the values of the others.
     pub fn warn(&mut self, keys: &[&str], problem: impl Into<String>) {
         let issue = self.issue(keys, problem.into(), None);
         self.warnings.push(issue);
     }
 
-    /// Reports a value that is out of its bounds.
+    /// Reports a value that is out of bounds.
     pub fn within<T: Bounded>(&mut self, key: &str, got: T, bounds: &RangeInclusive<T>) {
         if !bounds.contains(&got) {
             let (least, most) = (bounds.start().shown(), bounds.end().shown());
@@ -69,7 +69,7 @@ impl SettingsReport {
         }
     }
 
-    /// Reports the first problem of a value, if it has one.
+    /// Reports a value's problem, if it has one.
     pub fn refuse_if(&mut self, key: &str, problem: Option<impl Into<String>>) {
         if let Some(problem) = problem {
             self.refuse(&[key], problem);
@@ -88,7 +88,7 @@ impl SettingsReport {
     }
 }
 
-/// Displays as the problem and the value got.
+/// Displays the problem and the value.
 impl fmt::Display for SettingIssue {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.problem)?;
@@ -99,9 +99,9 @@ impl fmt::Display for SettingIssue {
     }
 }
 
-/// A value that can have bounds, shown as people write it.
+/// A value that can have bounds.
 pub trait Bounded: Copy + PartialOrd {
-    /// The value with its unit, such as `24 h`.
+    /// The value with its unit, as people write it, such as `24 h`.
     fn shown(&self) -> String;
 }
 
@@ -124,7 +124,7 @@ impl Bounded for f64 {
 }
 
 impl Bounded for Duration {
-    /// In the largest unit that it is a whole number of; a day is 24 h.
+    /// Uses the largest unit of which the span is a whole multiple; a day is `24 h`.
     fn shown(&self) -> String {
         const UNITS: [(&str, u128, u128); 7] = [
             ("days", 86_400_000_000_000, 2),

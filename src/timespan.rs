@@ -1,5 +1,5 @@
-//! Spans of time as settings write them: `"1s"`, `"1m 30s"`, `"250ms"`, or a bare
-//! number of seconds. For `#[serde(with = "crate::timespan")]`.
+//! Time spans in settings: `"1s"`, `"1m 30s"`, `"250ms"`, or a bare number of seconds.
+//! For `#[serde(with = "crate::timespan")]`.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,12 +7,12 @@ use std::time::Duration;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 use serde::ser::Serializer;
 
-/// Writes the form with units.
+/// Writes a span with units.
 pub fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&humantime::format_duration(*span))
 }
 
-/// Reads either form.
+/// Reads a span in either form.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     deserializer.deserialize_any(Timespan)
 }

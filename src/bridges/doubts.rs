@@ -1,5 +1,5 @@
-//! Doubts about a bridge list: the broker can serve it, and some of its
-//! clients will get nowhere.
+//! Doubts about a bridge list that the broker can serve, but with which some of its
+//! clients will get no connection.
 
 use std::fmt::{self, Display};
 
@@ -8,27 +8,27 @@ use http::Uri;
 use super::BridgeList;
 use crate::wire::relay_pattern::RelayPattern;
 
-/// So many culprits are named; of more, only how many there are.
+/// Maximum number of culprits that are named; the rest are only counted.
 const NAMED_MAX: usize = 5;
 
-/// Something doubtful about a bridge list. Displays as a sentence.
+/// A doubtful property of a bridge list. Displays as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Doubt {
-    /// Proxies need not go to these bridges, as the pattern that each has to accept
-    /// does not cover them.
+    /// Proxies may refuse to connect to these bridges, because the relay pattern that
+    /// every proxy has to accept does not cover them.
     Uncovered {
-        /// That pattern.
+        /// The relay pattern that every proxy has to accept.
         allowed: RelayPattern,
-        /// The host names of the bridges, in the order of the fingerprints.
+        /// The host names of the bridges, in the order of their fingerprints.
         hosts: Vec<String>,
     },
-    /// These lines count for nothing, each because of the later one beside it.
+    /// Lines without effect, each with the later line that overrides it.
     Overridden(Vec<(usize, usize)>),
 }
 
 impl BridgeList {
-    /// Judges the bridges by the pattern that every proxy has to accept, and by each
-    /// other.
+    /// Checks the bridges against the relay pattern that every proxy has to accept, and
+    /// for duplicates.
     pub fn doubts(&self, allowed: &RelayPattern) -> Vec<Doubt> {
         let mut doubts = Vec::new();
         let bridges = self.sorted().into_iter();
@@ -47,8 +47,8 @@ impl BridgeList {
     }
 }
 
-/// The host as proxies compare it: an IPv6 address has no brackets. It is there, or
-/// the bridge would have been refused.
+/// The host as proxies compare it, with an IPv6 address without brackets. There is always
+/// a host, because a bridge without one is refused.
 fn host(relay_url: &str) -> String {
     let uri = relay_url.parse::<Uri>().unwrap_or_default();
     let host = uri.host().unwrap_or_default();
@@ -56,7 +56,7 @@ fn host(relay_url: &str) -> String {
 }
 
 impl Doubt {
-    /// The sentence about a list from this file.
+    /// The sentence about a list that was read from this file.
     pub fn of_file(&self, file: &str) -> String {
         match self {
             Self::Uncovered { .. } => self.to_string(),
@@ -97,7 +97,7 @@ fn count(number: usize, of: &str) -> String {
     }
 }
 
-/// The first of them, and how many more there are.
+/// The first names, and the number of the others.
 fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     let more = names.len().saturating_sub(NAMED_MAX);
     let first = names.take(NAMED_MAX).collect::<Vec<_>>().join(", ");
@@ -148,7 +148,7 @@ mod tests {
               b.example; proxies may refuse to go there, and their clients get nowhere"
             ]
         );
-        // As proxies compare them.
+        // Proxies compare host names exactly.
         assert_eq!(doubts(&line(1, "wss://A.example/"), "a.example").len(), 1);
         let many: String = (0..7)
             .map(|number| line(number, &format!("wss://{number}.example/")))

@@ -1,6 +1,5 @@
-//! Files that have to be files. A named pipe would be waited for until somebody
-//! writes to it, a device may have no end: what names one by mistake is to hear so
-//! at once.
+//! Regular files only. Reading a named pipe would wait until someone writes to it, and a
+//! device may have no end, so a setting that names one by mistake gets an error at once.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
@@ -9,21 +8,21 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// The whole content of a file.
+/// Reads the whole content of a file.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     open_to_read(path)?.read_to_end(&mut content)?;
     Ok(content)
 }
 
-/// The whole content of a text file.
+/// Reads the whole content of a text file.
 pub fn read_to_string(path: &Path) -> io::Result<String> {
     let mut content = String::new();
     open_to_read(path)?.read_to_string(&mut content)?;
     Ok(content)
 }
 
-/// Refuses what is no file.
+/// Returns an error unless the metadata is that of a regular file.
 pub fn check(metadata: &Metadata) -> io::Result<()> {
     let file_type = metadata.file_type();
     let what = if file_type.is_file() {
@@ -41,13 +40,13 @@ pub fn check(metadata: &Metadata) -> io::Result<()> {
     Err(io::Error::new(ErrorKind::InvalidInput, problem))
 }
 
-/// Opens whatever is there without waiting for who is at the other end of a pipe.
+/// Opens a path without waiting for the other end of a pipe.
 pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     // The flag has the same bits in either type.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     match options.custom_flags(flags).open(path) {
-        // Only a file that a file server has a lease on (fcntl(2)), which gives it
-        // back when it hears that we wait.
+        // Only a file on which a file server has a lease (fcntl(2)) blocks here. The
+        // server gives the lease up once an open waits for it.
         Err(error) if error.kind() == ErrorKind::WouldBlock => options.custom_flags(0).open(path),
         opened => opened,
     }

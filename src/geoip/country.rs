@@ -1,25 +1,26 @@
-//! The two letters of a country.
+//! Two-letter country codes.
 
 use std::fmt;
 use std::str::{self, FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A country by its ISO 3166-1 code in capitals, or another code of two
-/// characters that a database uses (`EU`, `A1`); `??` where none is known.
+/// A country's ISO 3166-1 code in capitals, or another two-character code of a database
+/// (`EU`, `A1`); `??` if unknown.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CountryCode([u8; 2]);
 
-/// Not two ASCII letters or digits, nor `??`.
+/// The error for a text that is neither two ASCII letters or digits nor `??`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a country is two letters or digits, or ??")]
 pub struct InvalidCountryCode;
 
 impl CountryCode {
-    /// `??`, as the metrics log writes it.
+    /// The unknown country, `??`, as the metrics log writes it.
     pub const UNKNOWN: Self = Self(*b"??");
 
-    /// Small letters are made capitals, so that a country has one code.
+    /// Parses a code. Lower-case letters are converted, so that each country has one
+    /// code.
     pub fn from_bytes(code: &[u8]) -> Result<Self, InvalidCountryCode> {
         let code: [u8; 2] = code.try_into().map_err(|_| InvalidCountryCode)?;
         if code == Self::UNKNOWN.0 {
@@ -33,7 +34,7 @@ impl CountryCode {
 
     /// The two characters.
     pub fn as_str(&self) -> &str {
-        // Only ASCII gets in, so the default is never taken.
+        // Only ASCII is accepted, so the default is never used.
         str::from_utf8(&self.0).unwrap_or_default()
     }
 }

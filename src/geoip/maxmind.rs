@@ -1,5 +1,5 @@
 //! Databases in `MaxMind`'s format, <https://maxmind.github.io/MaxMind-DB/>:
-//! `GeoLite2-Country`, `GeoIP2-City`, and those of others with the same keys.
+//! `GeoLite2-Country`, `GeoIP2-City` and databases of other makers with the same keys.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -9,35 +9,35 @@ use maxminddb::{LookupResult, MaxMindDbError, PathElement, Reader, WithinOptions
 use super::country::CountryCode;
 use super::table::{CountryTable, CountryTableBuilder, Number};
 
-/// A reason to refuse a database in this format.
+/// The reason for refusing a database in this format.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidMaxmind {
-    /// It is damaged.
+    /// The database is damaged.
     #[error("not a sound MaxMind database")]
     Format(#[from] MaxMindDbError),
-    /// It has addresses of the other family only: those of this one were asked for.
+    /// The database has no addresses of the family that was asked for.
     #[error("the MaxMind database has no {0} addresses")]
     OtherFamily(&'static str),
-    /// It has no record with a country, such as a database of networks' names.
+    /// No record has a country, as in a database of network names.
     #[error("the MaxMind database has no countries")]
     NoCountries,
-    /// More networks than any real database has: a tree that leads back to
-    /// itself looks like this.
+    /// The database has more networks than any real one; a tree with a cycle looks like
+    /// this.
     #[error("the MaxMind database has more than {MAX_NETWORKS} networks")]
     TooLarge,
 }
 
-/// The large city databases have some 6 million.
+/// Maximum number of networks. Large city databases have about 6 million.
 const MAX_NETWORKS: usize = 1 << 25;
 
-/// The beginning of the metadata.
+/// The marker that begins the metadata.
 const MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
-/// The marker is looked for in this many bytes at the end, as the format says.
+/// The number of bytes at the end that may contain the marker, by the format.
 const MARKER_REACH: usize = 128 * 1024;
 
-/// The paths at which a record may have its country. The registered country stands in
-/// for the country of networks that are in none, such as those of satellites; the last
-/// is the key of other makers, ip-location-db and DB-IP's lite databases among them.
+/// The paths at which a record may have its country. The registered country replaces the
+/// country of networks that are in none, such as satellite networks. The last path is
+/// used by other makers, such as ip-location-db and DB-IP's lite databases.
 const COUNTRY_PATHS: [&[PathElement<'static>]; 3] = [
     &[PathElement::Key("country"), PathElement::Key("iso_code")],
     &[
@@ -47,13 +47,12 @@ const COUNTRY_PATHS: [&[PathElement<'static>]; 3] = [
     &[PathElement::Key("country_code")],
 ];
 
-/// An address family, as the format has it.
+/// An address family in this format.
 pub(super) trait MaxmindAddress: Number {
     const IS_IPV6: bool;
     const FAMILY: &'static str;
 
-    /// The first and the last address of a network; `None` where it is of the
-    /// other family.
+    /// The first and last address of a network; `None` if it belongs to the other family.
     fn range(address: IpAddr, prefix: u8) -> Option<(Self, Self)>;
 }
 
@@ -87,7 +86,7 @@ pub(super) fn decode<A: MaxmindAddress>(content: &[u8]) -> Result<CountryTable<A
     Ok(builder.build())
 }
 
-/// Adds a network if it is of this family. Returns true if it is.
+/// Adds a network if it belongs to this family. Returns true if it does.
 fn add<A: MaxmindAddress>(
     builder: &mut CountryTableBuilder<A>,
     countries: &mut RecordCountries,
@@ -97,13 +96,13 @@ fn add<A: MaxmindAddress>(
     let Some((first, last)) = A::range(network.ip(), network.prefix()) else {
         return Ok(false);
     };
-    // A tree is walked in order, so its networks cannot overlap.
+    // The tree is walked in order, so its networks cannot overlap.
     let in_order = builder.push(first, last, countries.of(found)?);
     debug_assert!(in_order, "networks come in order");
     Ok(true)
 }
 
-/// The countries of records, each decoded once.
+/// The countries of records, each decoded only once.
 #[derive(Default)]
 struct RecordCountries(HashMap<usize, CountryCode>);
 

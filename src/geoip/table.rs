@@ -1,39 +1,39 @@
-//! Sorted ranges of addresses and their countries.
+//! Sorted ranges of addresses with their countries.
 
 use super::country::CountryCode;
 
-/// An address as a number, in two halves: searching for numbers that the
-/// processor compares at once takes a third of the time.
+/// An address as a number, split in two halves: a search over numbers of the processor's
+/// word size takes a third of the time.
 pub(super) trait Number: Copy + Ord {
-    /// The half that nearly every search does with.
+    /// The half that suffices for nearly every search.
     type High: Copy + Ord;
-    /// The half that tells addresses with the same high half apart.
+    /// The half that distinguishes addresses with the same high half.
     type Low: Copy + Ord;
 
     fn split(self) -> (Self::High, Self::Low);
 
-    /// The address after this one; `None` after the last.
+    /// The next address; `None` after the last.
     fn next(self) -> Option<Self>;
 }
 
-/// The countries of all addresses of one family, as the addresses at which the
-/// country changes. A gap between two ranges is a range of its own whose
-/// country is unknown, so no range's end is kept.
+/// The countries of all addresses of one family, stored as the addresses at which the
+/// country changes. A gap between two ranges is a range with an unknown country, so range
+/// ends are not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CountryTable<A: Number> {
     highs: Box<[A::High]>,
     lows: Box<[A::Low]>,
-    /// From the start at the same index up to the next start.
+    /// The country from the start at the same index up to the next start.
     countries: Box<[CountryCode]>,
-    /// The first of each block of `highs`. They fit in the processor's cache,
-    /// so that a look-up leaves it only for one block.
+    /// The first start of each block of `highs`. They fit in the processor's cache, so a
+    /// lookup leaves the cache for only one block.
     fences: Box<[A::High]>,
 }
 
-/// The number of starts that share a fence.
+/// The number of starts in a block.
 const BLOCK: usize = 64;
 
-/// Takes ranges in ascending order.
+/// Builds a table from ranges in ascending order.
 pub(super) struct CountryTableBuilder<A: Number> {
     highs: Vec<A::High>,
     lows: Vec<A::Low>,
@@ -74,7 +74,7 @@ impl<A: Number> CountryTable<A> {
 
     fn highs_up_to(&self, high: A::High) -> usize {
         let fences = self.fences.partition_point(|fence| *fence <= high);
-        // Before the fence after, and after the last fence that is passed.
+        // The address lies after the last fence passed and before the next one.
         let begin = fences.saturating_sub(1) * BLOCK;
         let end = self.highs.len().min(fences * BLOCK);
         begin + self.highs[begin..end].partition_point(|start| *start <= high)
@@ -88,7 +88,7 @@ impl<A: Number> Default for CountryTable<A> {
 }
 
 impl<A: Number> CountryTableBuilder<A> {
-    /// With room for `ranges`; more are taken.
+    /// Reserves memory for `ranges`, which may be exceeded.
     pub(super) fn with_capacity(ranges: usize) -> Self {
         Self {
             highs: Vec::with_capacity(ranges),
@@ -99,9 +99,8 @@ impl<A: Number> CountryTableBuilder<A> {
         }
     }
 
-    /// Adds the range from `first` to `last`, both in it. Its start may lie
-    /// inside ranges taken before only where the country is the same; otherwise
-    /// `false`, and it is not added.
+    /// Adds the range from `first` to `last`, inclusive. Returns false, and adds nothing,
+    /// if the range starts inside an earlier range with another country.
     #[must_use]
     pub(super) fn push(&mut self, first: A, last: A, country: CountryCode) -> bool {
         match self.last {
@@ -142,7 +141,7 @@ impl<A: Number> CountryTableBuilder<A> {
         }
     }
 
-    /// Begins a range, or lets the one before go on if the country is the same.
+    /// Starts a range, or continues the previous one if the country is the same.
     fn start(&mut self, first: A, country: CountryCode) {
         if self.countries.last() != Some(&country) {
             let (high, low) = first.split();

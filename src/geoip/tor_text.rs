@@ -1,35 +1,35 @@
-//! Tor's text format: lines `first,last,CC`, comments from `#`. IPv4 addresses
-//! are decimal integers; IPv6 addresses are written as such.
+//! Tor's text format: lines `first,last,CC` and comments with `#`. IPv4 addresses are
+//! decimal integers; IPv6 addresses are written in their usual form.
 //!
-//! Lines may stand in any order: as Tor does, what is not sorted is sorted. Of
-//! ranges that overlap, Tor finds one or the other by chance. Here they are
-//! refused, unless they name the same country.
+//! Lines may be in any order; as in Tor, they are sorted if necessary. Tor finds an
+//! arbitrary one of overlapping ranges. Here overlapping ranges are refused unless they
+//! name the same country.
 
 use std::net::Ipv6Addr;
 
 use super::country::CountryCode;
 use super::table::{CountryTable, CountryTableBuilder, Number};
 
-/// A line that is wrong. Its text is not repeated.
+/// The error for an invalid line, whose text is not repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {number}: {fault}")]
 pub struct InvalidLine {
-    /// Counted from 1.
+    /// The line number, counted from 1.
     pub number: usize,
-    /// The fault of the line.
+    /// The error in the line.
     pub fault: LineFault,
 }
 
-/// A fault of a line.
+/// The kinds of errors in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineFault {
-    /// More or fewer than two commas.
+    /// The line does not have exactly two commas.
     #[error("it is not of the form first,last,CC")]
     Form,
-    /// `first` is no address of the family.
+    /// `first` is not an address of the family.
     #[error("first is not {0}")]
     First(&'static str),
-    /// `last` is no address of the family.
+    /// `last` is not an address of the family.
     #[error("last is not {0}")]
     Last(&'static str),
     /// The range ends before it starts.
@@ -38,14 +38,14 @@ pub enum LineFault {
     /// The country is not two letters.
     #[error("the country is not two letters")]
     Country,
-    /// Addresses of another line are in it, with another country.
+    /// The range overlaps another line's, whose country differs.
     #[error("it overlaps with line {0}, which names another country")]
     Overlap(usize),
 }
 
-/// An address family, as the format writes it.
+/// An address family in this format.
 pub(super) trait TorTextAddress: Number {
-    /// The name of an address in an error.
+    /// The description of an address in an error.
     const NAME: &'static str;
 
     fn parse(text: &str) -> Option<Self>;
@@ -66,8 +66,8 @@ struct Range<A> {
     line: usize,
 }
 
-/// The usual case, without a list of all ranges; `None` where they are not in
-/// order or overlap.
+/// Handles the usual case without a list of all ranges; `None` if the ranges are not
+/// sorted or overlap.
 fn decode_sorted<A: TorTextAddress>(
     content: &[u8],
 ) -> Result<Option<CountryTable<A>>, InvalidLine> {
@@ -114,7 +114,7 @@ fn line_count(content: &[u8]) -> usize {
     content.split(|byte| *byte == b'\n').count()
 }
 
-/// The ranges in the order of the lines.
+/// The ranges in the order of their lines.
 fn ranges<A: TorTextAddress>(
     content: &[u8],
 ) -> impl Iterator<Item = Result<Range<A>, InvalidLine>> {
@@ -160,7 +160,7 @@ impl TorTextAddress for u32 {
     const NAME: &'static str = "an IPv4 address as a decimal integer";
 
     fn parse(text: &str) -> Option<Self> {
-        // `parse` would take a plus sign.
+        // `parse` alone would accept a plus sign.
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
         digits.then(|| text.parse().ok()).flatten()
     }

@@ -14,7 +14,7 @@ fn in_country(code: &'static str) -> Value {
     map("country", map("iso_code", Value::Text(code)))
 }
 
-/// The bits of a network, for a tree of IPv4 addresses.
+/// The bits of an IPv4 network at the top of a tree.
 fn v4(text: &str) -> u128 {
     u128::from(text.parse::<Ipv4Addr>().unwrap().to_bits()) << 96
 }
@@ -124,10 +124,10 @@ impl Network {
     }
 }
 
-/// Networks of which none is in another.
+/// Networks that do not contain each other.
 fn networks() -> impl Strategy<Value = Vec<Network>> {
     let code = prop::sample::select(vec!["DE", "FR", "US"]);
-    // Few different leading bits, so that neighbours are often adjacent.
+    // With few distinct leading bits, networks are often adjacent.
     let network = (0..16_u32, any::<u32>(), 2..=32_u32, code);
     prop::collection::vec(network, 1..30).prop_map(|candidates| {
         let mut kept: Vec<Network> = Vec::new();

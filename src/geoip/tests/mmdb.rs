@@ -1,7 +1,7 @@
-//! Writes databases in `MaxMind`'s format, for the tests to read,
-//! by <https://maxmind.github.io/MaxMind-DB/>.
+//! A writer of databases in `MaxMind`'s format for the tests, by
+//! <https://maxmind.github.io/MaxMind-DB/>.
 
-/// A value of the data section.
+/// A value in the data section.
 pub(super) enum Value {
     Text(&'static str),
     Map(Vec<(&'static str, Value)>),
@@ -14,7 +14,7 @@ enum Child {
     Data(usize),
 }
 
-/// A database that is being written.
+/// A database under construction.
 pub(super) struct Mmdb {
     ipv6: bool,
     nodes: Vec<[Child; 2]>,
@@ -30,8 +30,8 @@ impl Mmdb {
         }
     }
 
-    /// Adds a network, which must not overlap with one that is there. `bits`
-    /// are its address from the top; IPv4 in a tree of IPv6 is at `::/96`.
+    /// Adds a network, which must not overlap another one. `bits` is its address from the
+    /// top; IPv4 in an IPv6 tree is at `::/96`.
     pub(super) fn insert(&mut self, bits: u128, prefix: u32, value: &Value) {
         let offset = self.data.len();
         encode(value, &mut self.data);

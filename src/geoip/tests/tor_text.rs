@@ -92,7 +92,7 @@ fn ranges_that_overlap_are_refused_unless_they_agree() {
     assert_eq!(geoip.lookup(address("0.0.0.111")), country("??"));
 }
 
-/// Ranges in order that do not overlap, some of them adjacent, some apart.
+/// Ordered ranges without overlap, some adjacent and some apart.
 fn disjoint_ranges() -> impl Strategy<Value = Vec<(u32, u32, &'static str)>> {
     let code = prop::sample::select(vec!["DE", "FR", "??"]);
     let piece = (prop_oneof![Just(0), 1..5_u32], 1..5_u32, code);
@@ -107,7 +107,7 @@ fn disjoint_ranges() -> impl Strategy<Value = Vec<(u32, u32, &'static str)>> {
     })
 }
 
-/// The first of the IPv6 addresses that have these bits at this place.
+/// The first IPv6 address with these bits at this position.
 fn first_ipv6(bits: u32, shift: u32) -> Ipv6Addr {
     Ipv6Addr::from_bits(u128::from(bits) << shift)
 }
@@ -133,7 +133,7 @@ proptest! {
         // At the top of an address, or across the middle of its bits.
         shift in prop::sample::select(vec![96, 62]),
     ) {
-        // At the beginning of all addresses, or up to the very last of them.
+        // At the beginning of the address space, or up to its last address.
         let end = ranges.last().map_or(0, |range| range.1);
         let base = if top { u32::MAX - end } else { 0 };
         let (mut text4, mut text6) = (String::new(), String::new());
