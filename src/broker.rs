@@ -1,8 +1,8 @@
-//! The broker, as every front sees it: a thin asynchronous shell around the
-//! pure [`Matcher`], one lock, never held across an await.
+//! The broker as the fronts see it: a thin asynchronous shell around the pure
+//! [`Matcher`], with one lock that is never held across an await.
 //!
-//! A request that is dropped before it has its reply, because its connection
-//! closed, leaves the engine by the drop of its guard.
+//! If a request is dropped before it has its reply, because its connection closed, the
+//! drop of its guard removes it from the engine.
 
 mod caller;
 mod client_request;
@@ -46,8 +46,7 @@ use loan::Lenders;
 use overflow::Overflow;
 use waiters::{BrokerState, Waiter};
 
-/// The broker, as requests have it. An operator has its
-/// [control](Self::control).
+/// The broker's interface for requests. Operators use its [control](Self::control).
 #[derive(Debug)]
 pub struct Broker {
     state: Mutex<BrokerState>,
@@ -64,8 +63,8 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// A broker in which nothing waits. It needs [`Self::drive`] to be run. The
-    /// seed, random, is of the jitter of the poll intervals.
+    /// Creates a broker without polls or clients. It works only while [`Self::drive`]
+    /// runs. `jitter_seed`, a random number, seeds the jitter of the poll intervals.
     pub fn new(
         settings: matching::Settings,
         directory: Directory,
@@ -93,42 +92,42 @@ impl Broker {
         }
     }
 
-    /// The same, tracing the rendezvous that the tracer samples.
+    /// Adds a tracer, which records the rendezvous that it samples.
     #[must_use]
     pub fn traced(mut self, tracer: Option<BoxedTracer>) -> Self {
         self.tracer = tracer;
         self
     }
 
-    /// The same, asking others when there is no proxy here.
+    /// Adds peers to ask when there is no proxy here.
     #[must_use]
     pub fn overflowing(mut self, overflow: Option<Arc<dyn Overflow>>) -> Self {
         self.overflow = overflow;
         self
     }
 
-    /// The counters.
+    /// The metrics.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// The time that a client waits in all.
+    /// The time limit of a client's request.
     pub fn client_timeout(&self) -> Duration {
         self.lock().matcher.settings().client_timeout
     }
 
-    /// The directory in force.
+    /// The current directory.
     pub fn directory(&self) -> Arc<Directory> {
         self.directory.load_full()
     }
 
-    /// One step of the engine, then out with its replies.
+    /// Runs one step of the engine, then sends its replies.
     fn step<T>(&self, step: impl FnOnce(&mut BrokerState, Instant) -> T) -> T {
         let mut state = self.lock();
         let now = clock::now();
         state.intervals.advance(now);
-        // What is due goes out first: a new request may be given the place, and the
-        // key's slot, of one that ends now and has not had its reply.
+        // Replies that are due go out first: the new request may reuse the engine's slot,
+        // and thus the key, of a request that ends now and has not had its reply.
         state.matcher.handle_timeout(now);
         let mut deliveries = state.take_deliveries(now);
         let result = step(&mut state, now);
@@ -149,25 +148,25 @@ impl Broker {
         result
     }
 
-    /// The stage that the broker is in.
+    /// The current stage.
     pub fn stage(&self) -> ServiceStage {
         *self.stage.borrow()
     }
 
-    /// The same, for who wants to know when it changes.
+    /// Subscribes to changes of the stage.
     pub fn watch_stage(&self) -> watch::Receiver<ServiceStage> {
         self.stage.subscribe()
     }
 
-    /// The engine finishes each step or panics; should it ever, the others
-    /// go on with what it left.
+    /// Locks the state. The engine finishes each step or panics; after a panic the other
+    /// requests continue with the state as it is.
     fn lock(&self) -> MutexGuard<'_, BrokerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A request's place in the engine. Dropped before the reply was taken, for
-/// whatever reason, it gives the place up.
+/// A request's place in the engine. If it is dropped before the reply was taken, for any
+/// reason, the request leaves the engine.
 #[derive(Debug)]
 struct Guard<'a> {
     broker: &'a Broker,
@@ -182,15 +181,15 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Waits for the reply; `None` if the broker forgot the request, which only
-    /// happens when it is itself dropped. To be asked for until it comes.
+    /// Waits for the reply; `None` if the broker forgot the request, which happens only
+    /// when the broker itself is dropped. To be awaited until it returns.
     async fn reply<T>(&mut self, receiver: &mut Receiver<T>) -> Option<T> {
         let reply = receiver.await.ok();
         self.waiter = None;
         reply
     }
 
-    /// The engine has let the request go.
+    /// Notes that the request has left the engine.
     fn finish(&mut self) {
         self.waiter = None;
     }

@@ -1,4 +1,4 @@
-//! The senders of requests, and what those hear that get nothing.
+//! The senders of requests, and the errors that they get.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -8,38 +8,37 @@ use std::time::Instant;
 pub struct Caller {
     /// The time at which the request arrived.
     pub arrived: Instant,
-    /// The sender's address; `None` where the front sees only somebody who
-    /// passes requests on.
+    /// The sender's address; `None` if the front sees only an intermediary.
     pub address: Option<IpAddr>,
     /// The origin that the request counts against.
     pub origin: RequestOrigin,
 }
 
-/// The origin that a request counts against, for [limits](super::limits).
+/// The origin that a request counts against in the [limits](super::limits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestOrigin {
-    /// A program on this machine: nobody.
+    /// A program on this machine, which is not limited.
     Local,
-    /// The sender itself, or what it shares an address with.
+    /// The sender itself, or the network that it shares an address with.
     Sender(IpAddr),
-    /// A peer that says to forward for others, and may be anybody: the operator
-    /// has named no reverse proxies.
+    /// A remote address that claims to forward for others and may be anyone, because the
+    /// operator has named no reverse proxies.
     Unconfirmed {
-        /// The peer.
+        /// The remote address.
         peer: IpAddr,
-        /// For whom it says to forward; `None` if that is an
+        /// The address that it claims to forward for; `None` if that is an
         /// [intermediary](Self::Intermediary).
         claimed: Option<IpAddr>,
     },
-    /// Somebody at this address who passes on the requests of many senders and
-    /// does not say whose: an AMP cache, a CDN without a header.
+    /// An address that forwards requests of many senders without naming them, such as an
+    /// AMP cache or a CDN that sets no header.
     Intermediary(IpAddr),
-    /// Somebody who wrote into a queue: only its offer says where it is.
+    /// A client that wrote into a queue; only its offer shows its address.
     Queue,
 }
 
 impl RequestOrigin {
-    /// Returns true if the request counts against the address in its offer, too.
+    /// Returns true if the request also counts against the address in its offer.
     pub(super) fn counts_offered_address(self) -> bool {
         match self {
             Self::Local | Self::Sender(_) => false,
@@ -49,24 +48,24 @@ impl RequestOrigin {
     }
 }
 
-/// The reason why a client gets no answer. The texts are on the wire.
+/// The reason why a client gets no answer. The texts are sent to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoAnswer {
-    /// Its bridge is not in the list.
+    /// The client's bridge is not in the bridge list.
     #[error("bridge with requested fingerprint is unknown to the broker")]
     UnknownBridge,
-    /// It was offered to no proxy.
+    /// No proxy got the offer.
     #[error("no snowflake proxies currently available")]
     NoProxies,
     /// No proxy answered in time.
     #[error("timed out waiting for answer!")]
     TimedOut,
-    /// More clients than may asked from where it is.
+    /// Too many clients asked from the same origin.
     #[error("too many requests, slow down")]
     OverLimit,
 }
 
-/// More answers than may came from where a proxy is.
+/// The error for an answer from an origin that sent too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many answers")]
 pub struct OverLimit;

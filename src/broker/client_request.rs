@@ -1,5 +1,5 @@
-//! The requests of clients, from their arrival to their reply. What is done for a
-//! client the engine decides; here is carried out what it says.
+//! Client requests, from their arrival to their reply. The engine decides each step; this
+//! module carries it out.
 
 use std::cell::LazyCell;
 use std::future::pending;
@@ -21,8 +21,8 @@ use super::waiters::{ClientMessage, Waiter};
 use super::{Broker, Guard, clock};
 
 impl Broker {
-    /// A client asks for a proxy. One whose request is dropped before its reply pays
-    /// for that, unless it was sent away.
+    /// Handles a client's poll. A client that leaves before its reply is charged for it,
+    /// unless the broker sent it away.
     pub async fn client_poll(
         &self,
         caller: Caller,
@@ -99,9 +99,9 @@ impl Broker {
         }
     }
 
-    /// Does what the engine says for a client, until it has the reply; `None` if the
-    /// broker is dropped. Dropped itself, it takes the client out of the engine, and
-    /// breaks off the calls to peers.
+    /// Carries out the engine's instructions for a client until it has the reply; `None`
+    /// if the broker is dropped. Dropping the future removes the client from the engine
+    /// and cancels its calls to peers.
     pub(super) async fn client_reply(
         &self,
         key: ClientKey,
@@ -150,19 +150,19 @@ fn claimed_if_it_counts(
     counts.then(|| **claimed).flatten()
 }
 
-/// Has a client that leaves before its reply pay for that: the proxy that it was
-/// handed to waits for it in vain. Taken by the drop.
+/// Charges a client that leaves before its reply, on drop: the proxy that has its offer
+/// waits for it in vain.
 struct Toll<'a, F: Fn() -> bool> {
     broker: &'a Broker,
     origin: RequestOrigin,
     claimed: Option<IpAddr>,
-    /// Returns true if it leaves because the broker had it go.
+    /// Returns true if the client leaves because the broker sent it away.
     is_sent_away: F,
     is_due: bool,
 }
 
 impl<F: Fn() -> bool> Toll<'_, F> {
-    /// The client has stayed.
+    /// Cancels the charge, because the client stayed.
     fn lift(mut self) {
         self.is_due = false;
     }
@@ -171,7 +171,7 @@ impl<F: Fn() -> bool> Toll<'_, F> {
 impl<F: Fn() -> bool> Drop for Toll<'_, F> {
     fn drop(&mut self) {
         if self.is_due && !(self.is_sent_away)() {
-            // One token it has paid when it came.
+            // One token was already taken on arrival.
             let (origin, claimed) = (self.origin, self.claimed);
             self.broker
                 .charge(Request::ClientPoll, origin, claimed, LEFT - 1);

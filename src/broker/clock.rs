@@ -1,23 +1,24 @@
-//! The only reader of the clock. In tests it is tokio's, which can be paused.
+//! The only module that reads the clock. In tests the clock is tokio's, which can be
+//! paused.
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// The most that may pass between two looks that count as one.
+/// Maximum time between two readings that count as simultaneous.
 const AT_ONCE: Duration = Duration::from_millis(10);
-/// The number of tries to have two such looks: a machine may be that busy.
+/// Maximum number of attempts at such a pair of readings on a busy machine.
 const TRIES: usize = 100;
 
-/// Both clocks as they are at one time: only such readings tell whether the
-/// calendar's clock was set from one to the other.
+/// Both clocks at the same moment. Only such readings show whether the wall clock was set
+/// between two of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
-    /// The calendar's clock.
+    /// The wall clock.
     pub wall: SystemTime,
-    /// The clock that nobody sets.
+    /// The monotonic clock, which is never set.
     pub monotonic: Instant,
 }
 
-/// Now, on the monotonic clock.
+/// The current time on the monotonic clock.
 #[expect(
     clippy::disallowed_methods,
     reason = "here, and nowhere else, the clock is read"
@@ -26,7 +27,7 @@ pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// Now, by the calendar: for what people and other programs read.
+/// The current wall-clock time, for people and other programs.
 #[expect(
     clippy::disallowed_methods,
     reason = "here, and nowhere else, the clock is read"
@@ -35,7 +36,7 @@ pub fn wall_clock() -> SystemTime {
     SystemTime::now()
 }
 
-/// Both clocks. A program that is stopped between the two looks, looks again.
+/// Reads both clocks, and repeats that if the program was paused in between.
 pub fn read() -> Reading {
     let mut reading = look();
     for _ in 1..TRIES {

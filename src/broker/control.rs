@@ -1,4 +1,4 @@
-//! The control of a broker: its drain, what a reload replaces, and views of it.
+//! The operator's control of a broker: drain, reload and snapshots.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,50 +18,49 @@ use super::overflow::PeerStatus;
 use super::waiters::{BrokerState, ParkedPollDetails};
 use super::{Broker, clock};
 
-/// A broker as its operator has it: what requests have no business with.
+/// The operator's interface to a broker, separate from that for requests.
 #[derive(Clone, Copy, Debug)]
 pub struct BrokerControl<'a> {
     broker: &'a Broker,
 }
 
 impl Broker {
-    /// Its control.
+    /// The broker's control.
     pub fn control(&self) -> BrokerControl<'_> {
         BrokerControl { broker: self }
     }
 }
 
 impl BrokerControl<'_> {
-    /// From now on proxies that hear from a lame duck, or from one that drains,
-    /// are told to come back soon: another broker is about to stand here.
-    /// Otherwise they come back when they usually do.
+    /// Announces a successor, another broker that will take this one's place. Proxies
+    /// that poll a lame duck or a draining broker are then told to return soon; otherwise
+    /// they return at their usual interval.
     pub fn expect_successor(self) {
         self.broker.lock().has_successor = true;
     }
 
-    /// Returns true if another broker is about to stand here.
+    /// Returns true if a successor was announced.
     pub fn expects_successor(self) -> bool {
         self.broker.lock().has_successor
     }
 
-    /// From now on no poll is parked. Clients are served from the polls that are
-    /// parked already, or that come.
+    /// Stops parking polls. Clients are served from polls that are parked or that still
+    /// arrive.
     pub fn start_lame_duck(self) {
         self.change_stage(|matcher, _| matcher.start_lame_duck());
     }
 
-    /// Matches again after a lame duck or a drain.
+    /// Resumes normal service after a lame duck or a drain.
     pub fn resume(self) {
         self.change_stage(|matcher, _| matcher.resume());
     }
 
-    /// Lets go whatever waits for a match and matches nobody new.
+    /// Stops matching, and lets waiting polls and clients go.
     pub fn start_draining(self) {
         self.change_stage(Matcher::start_draining);
     }
 
-    /// The same; returns when the last client that is matched already has its
-    /// reply.
+    /// Starts draining, and returns when the last matched client has its reply.
     pub async fn drain(self) {
         self.start_draining();
         loop {
@@ -76,7 +75,7 @@ impl BrokerControl<'_> {
     fn change_stage(self, change: impl FnOnce(&mut Matcher, Instant)) {
         self.broker.step(|state, now| {
             change(&mut state.matcher, now);
-            // Under the lock, so that the last change is told last.
+            // Sent under the lock, so that changes are sent in their order.
             self.broker.stage.send_replace(state.matcher.stage());
         });
     }
@@ -87,9 +86,9 @@ impl BrokerControl<'_> {
         self.tell_countries();
     }
 
-    /// Changes a part of the directory.
+    /// Changes part of the directory.
     pub fn update_directory(self, change: impl FnOnce(&mut Directory)) {
-        // Under the lock, so that no change is lost to another.
+        // Under the lock, so that concurrent changes are not lost.
         let mut state = self.broker.lock();
         let mut directory = Directory::clone(&self.broker.directory.load());
         change(&mut directory);
@@ -106,14 +105,15 @@ impl BrokerControl<'_> {
         self.broker.stepped.notify_waiters();
     }
 
-    /// Not under the lock: whoever waits to be counted is, and they may be many.
+    /// Passes the countries on to the metrics. Not under the lock, because many visitors
+    /// may be waiting to be counted.
     fn tell_countries(self) {
         let geoip = Arc::clone(&self.broker.directory.load().geoip);
         self.broker.metrics.know_countries(geoip);
     }
 
-    /// Replaces the settings of the matching engine; who waits already keeps its
-    /// deadlines.
+    /// Replaces the settings of the matching engine. Polls and clients already waiting
+    /// keep their deadlines.
     pub fn set_matching(self, settings: matching::Settings) {
         self.broker.step(|state, _| {
             state.intervals.set_proxy_timeout(settings.proxy_timeout);
@@ -126,7 +126,7 @@ impl BrokerControl<'_> {
         self.broker.lock().matcher.settings().clone()
     }
 
-    /// Puts other terms in force. What a borrower has it keeps.
+    /// Replaces the terms of lending. Offers already taken continue.
     pub fn set_lending(self, lending: Lending) {
         for borrower in lending.terms.keys() {
             self.broker.metrics.peer_configured(borrower);
@@ -135,7 +135,8 @@ impl BrokerControl<'_> {
         self.broker.stepped.notify_waiters();
     }
 
-    /// The terms of each borrower, and how many of its offers wait for an answer.
+    /// The terms of each borrower, and the number of its offers that are waiting for an
+    /// answer.
     pub fn borrowers(self) -> BTreeMap<PeerName, (Terms, usize)> {
         let lenders = self.broker.lenders();
         let accounts = lenders.accounts.iter();
@@ -144,7 +145,7 @@ impl BrokerControl<'_> {
             .collect()
     }
 
-    /// The limits in force, if there are any.
+    /// The current limits, if there are any.
     pub fn limits(self) -> Option<limits::Settings> {
         self.broker.limits.as_ref().map(Limits::settings)
     }
@@ -156,23 +157,23 @@ impl BrokerControl<'_> {
         }
     }
 
-    /// The numbers of who waits.
+    /// The numbers of waiting polls and clients.
     pub fn snapshot(self) -> matching::Snapshot {
         self.broker.lock().matcher.snapshot()
     }
 
-    /// Every parked poll, in no particular order.
+    /// All parked polls, in no particular order.
     pub fn parked_polls(self) -> Vec<ParkedPollDetails> {
         self.broker.lock().parked_polls()
     }
 
-    /// The state of each broker that may be asked when there is no proxy here.
+    /// The state of all peers.
     pub fn peers(self) -> Vec<PeerStatus> {
         let overflow = self.broker.overflow.as_ref();
         overflow.map_or_else(Vec::new, |overflow| overflow.peers())
     }
 
-    /// The gauges of who waits.
+    /// The current values of the gauges.
     pub fn waiting(self) -> GaugeSnapshot {
         let lenders = self.peers().into_iter().filter(|peer| peer.borrows);
         let peers = lenders.map(|peer| peer.figures).collect();
@@ -190,19 +191,19 @@ impl BrokerControl<'_> {
         }
     }
 
-    /// Every metric as text.
+    /// All metrics as text.
     pub fn expose_metrics(self, process: Option<ProcessFigures>, format: Format) -> String {
         self.broker.metrics.expose(&self.waiting(), process, format)
     }
 
-    /// The metrics that the reference broker has, as text: what anybody may read.
+    /// The reference broker's metrics as text; anyone may read them.
     pub fn expose_published_metrics(self, format: Format) -> String {
         self.broker
             .metrics
             .expose_published(&self.waiting(), format)
     }
 
-    /// Every metric that tells no country, as data.
+    /// All metrics without countries, as data.
     pub fn export_metrics(
         self,
         process: Option<ProcessFigures>,

@@ -1,4 +1,4 @@
-//! The directory: bridges, relays, intervals and countries.
+//! The directory: bridges, relay patterns, poll intervals and countries.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,28 +10,28 @@ use crate::wire::relay_pattern::RelayPattern;
 
 use super::poll_interval::PollInterval;
 
-/// Everything that the broker looks up, and that can be replaced while it runs.
+/// The data that the broker looks up, which can be replaced while it runs.
 #[derive(Clone, Debug)]
 pub struct Directory {
     /// The bridges that clients can ask for.
     pub bridges: BridgeList,
     /// The relays that every proxy has to accept.
     pub allowed_relay_pattern: RelayPattern,
-    /// The relays that a proxy accepts that does not say.
+    /// The relays that a proxy is taken to accept if its poll does not say.
     pub default_relay_pattern: RelayPattern,
-    /// The intervals after which proxies poll again.
+    /// The poll intervals.
     pub poll_interval: PollInterval,
-    /// The countries of addresses.
+    /// The country databases.
     pub geoip: Arc<GeoIp>,
 }
 
 impl Directory {
-    /// The country of an address; unknown without one.
+    /// The country of an address; unknown if there is no address.
     pub(super) fn country(&self, address: Option<IpAddr>) -> CountryCode {
         address.map_or(CountryCode::UNKNOWN, |address| self.geoip.lookup(address))
     }
 
-    /// Returns true if the proxy may serve.
+    /// Returns true if the proxy's relay pattern allows it to serve.
     pub(super) fn accepts(&self, poll: &ProxyPoll) -> bool {
         poll.accepted_relay_pattern
             .as_ref()

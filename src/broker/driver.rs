@@ -1,4 +1,4 @@
-//! The driver: keeps the engine's time, and shows that it is kept.
+//! The driver, which runs the engine's timers and proves that it does.
 
 use std::time::Instant;
 
@@ -7,8 +7,7 @@ use tokio::time::{Instant as TokioInstant, sleep_until};
 use super::Broker;
 
 impl Broker {
-    /// Keeps time: serves the engine's deadlines, and the hours of the limits.
-    /// Never returns.
+    /// Runs the engine's timers and the hourly change of the limits' key. Never returns.
     pub async fn drive(&self) {
         loop {
             let due = {
@@ -25,8 +24,8 @@ impl Broker {
         }
     }
 
-    /// Returns once the driver has had the engine: never, if the driver has
-    /// ended or hangs, or whoever has the lock.
+    /// Returns once the driver has used the engine. Never returns if the driver has ended
+    /// or hangs, or if the lock is held.
     pub async fn heartbeat(&self) {
         let turned = self.driver_turned.notified();
         self.driver_woken.notify_one();
@@ -97,8 +96,8 @@ mod tests {
         }
     }
 
-    /// Nobody drives this broker: the second client finds the time of the first
-    /// one up, and is given its place.
+    /// There is no driver here, so the second client is the one to find that the first
+    /// one's time is up, and takes its slot.
     #[tokio::test(start_paused = true)]
     async fn who_is_due_gets_its_reply_though_another_takes_its_place() {
         let broker = broker();

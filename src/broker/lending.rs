@@ -1,8 +1,8 @@
-//! Proxies of ours for clients of other brokers.
+//! Lends our proxies to clients of other brokers.
 //!
-//! A lent proxy is one beyond the reserve, and for whoever asks in its terms. The
-//! offer is never passed on, and is counted by lender and borrower apart: the
-//! metrics log knows a client at the broker that it asked.
+//! Only proxies beyond the reserve are lent, and only within the borrower's terms. The
+//! offer is never passed on. Lender and borrower count it separately; the metrics log
+//! counts a client only at the broker that it polled.
 
 use std::sync::{MutexGuard, PoisonError};
 
@@ -17,7 +17,7 @@ use super::Broker;
 use super::loan::{Lenders, LoanRequest, NotLent, Supply};
 use super::trace::ClientTrace;
 
-/// An offer of a borrower while it lasts. Dropped without an outcome, it was
+/// A borrower's offer in progress. If it is dropped without an outcome, it counts as
 /// cancelled.
 struct Loan<'a> {
     broker: &'a Broker,
@@ -49,14 +49,14 @@ impl Broker {
         Supply::Lending { proxies, loans }
     }
 
-    /// Comes when something happens that [`Self::supply_for`] may tell, from now
-    /// on.
+    /// Completes when the result of [`Self::supply_for`] may have changed since this
+    /// call.
     pub fn supply_changed(&self) -> Notified<'_> {
         self.stepped.notified()
     }
 
-    /// Finds a proxy for a client of another broker, and waits for its answer.
-    /// Nobody else is asked.
+    /// Finds a proxy for a peer's client and waits for its answer. No other broker is
+    /// asked.
     pub async fn lend(
         &self,
         borrower: &PeerName,
@@ -89,7 +89,7 @@ impl Broker {
         lent
     }
 
-    /// A borrower's request that is not taken for an offer.
+    /// Counts a borrower's request that is not accepted as an offer.
     pub fn bad_loan_request(&self, borrower: &PeerName) {
         self.refuse_loan(borrower, LoanRefusal::Malformed);
     }
@@ -130,7 +130,7 @@ impl Broker {
         lent
     }
 
-    /// Accounts are whole at any time, even if a holder of the lock panicked.
+    /// The lock, even if a holder panicked: the accounts are consistent at any time.
     pub(super) fn lenders(&self) -> MutexGuard<'_, Lenders> {
         self.lenders.lock().unwrap_or_else(PoisonError::into_inner)
     }

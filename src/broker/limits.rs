@@ -1,49 +1,49 @@
-//! The quotas of addresses: token buckets, one kind for proxy polls,
-//! one for client polls, one for answers. It is the broker's and not a front's,
-//! so that a poll that is turned away is in the books like any other, and
-//! clients that come through a queue can be limited like the others.
+//! Quotas of addresses: token buckets, of separate kinds for proxy polls, client polls
+//! and answers. They belong to the broker rather than to a front, so that refused polls
+//! are counted like all others, and clients that come through a queue can be limited too.
 //!
-//! # The buckets of an address
+//! # Buckets of an address
 //!
-//! An IPv4 address has one, and its /24; of IPv6 a /64, of which a single user has
-//! a whole, and the /56 and /48 around it, of which some users have a whole, too.
-//! The larger ones hold more. A request takes from each of them, or is turned away
-//! and takes from none.
+//! An IPv4 address has one bucket, and its /24 another. An IPv6 address has buckets for
+//! its /64, which a single user has, and for the /56 and /48 around it, which some users
+//! have. Larger networks have larger buckets. A request takes a token from each of them,
+//! or is refused and takes none.
 //!
 //! Some requests count twice:
 //!
-//! - Those of an [intermediary](RequestOrigin::Intermediary) count against it, with a
-//!   quota that is `intermediary_factor` times as large: wide enough for all
-//!   clients of an AMP cache. A client's poll besides counts against the address
-//!   in its offer's candidates, with the quota of one address. A client can write
-//!   there what it likes: somebody who wants to evade this limit does, and is left
-//!   with the first. It keeps honest programs that have gone wild from using up
-//!   what all clients of the cache share.
-//! - Those of an [unconfirmed](RequestOrigin::Unconfirmed) peer count against it, with
-//!   `unconfirmed_factor` quotas in all, one of which it has as itself; and against
-//!   the address that it claims, or else that in the offer, so that one client
-//!   behind an honest CDN cannot use all of it. These buckets are each peer's own:
-//!   a stranger who claims somebody's address takes nothing from that.
+//! - Requests from an [intermediary](RequestOrigin::Intermediary) count against its
+//!   address, with a quota `intermediary_factor` times as large, which suffices for all
+//!   clients of an AMP cache. A client's poll also counts against the address in its
+//!   offer's candidates, with the quota of one address. A client can write any address
+//!   there, so those who want to evade this limit are bound only by the first; it keeps
+//!   runaway honest programs from using up what all clients of the cache share.
+//! - Requests from an [unconfirmed](RequestOrigin::Unconfirmed) remote address count
+//!   against it, with `unconfirmed_factor` quotas in all, one of which is its own; and
+//!   against the address that it claims to forward for, or else the address in the offer,
+//!   so that one client behind an honest CDN cannot use the whole quota. These buckets
+//!   exist separately for each remote address, so a stranger's claim about an address
+//!   takes nothing from that address.
 //!
 //! A client that [wrote into a queue](RequestOrigin::Queue) counts against the address in
-//! its offer only: how many such clients are served at once is the queue's own
-//! limit. Buckets of addresses that somebody says to have are apart from those of
-//! senders, so that nobody can use up another's by naming its address.
+//! its offer only; the queue itself limits how many clients are served at once. Buckets
+//! for claimed addresses are separate from those of senders, so that nobody can use up
+//! another address's quota by naming it.
 //!
-//! # Who pays more
+//! # Prices
 //!
-//! A request costs one token, one that is [malformed](MALFORMED) ten, and a client
-//! that [leaves](LEFT) before its reply has paid five. A bucket that has fewer owes
-//! the rest. Nobody pays for what the broker breaks off itself.
+//! A request costs one token, a [malformed](MALFORMED) one ten, and a client that
+//! [leaves](LEFT) before its reply five in all. A bucket with too few tokens owes the
+//! rest. Requests that the broker itself breaks off cost nothing more.
 //!
-//! # What is kept
+//! # Stored data
 //!
-//! No address: a 64-bit hash of each network under a key that nobody else knows,
-//! and when its bucket is full again. Every hour the tables are emptied and the key
-//! is replaced by one derived from it, from which the old one cannot be told. Who
-//! has the memory can thus test for an hour at most whether an address was here,
-//! and everybody has a full bucket once an hour, which a burst of half a minute's
-//! quota makes small. How the tables are bounded, `table` says.
+//! No addresses are stored, but only a 64-bit hash of each network under a secret key,
+//! and the time at which its bucket will be full again. Every hour the tables are emptied
+//! and the key is replaced by one derived from it, from which the old one cannot be
+//! recovered. An attacker with the memory can therefore test at most an hour back whether
+//! an address was here. Each address also gets a full bucket once an hour, which matters
+//! little, because a burst is half a minute's quota. `table` describes how the tables are
+//! bounded.
 
 mod intermediaries;
 mod key;
@@ -73,20 +73,20 @@ use key::BucketRole;
 use networks::networks;
 use table::{BucketTable, Draw, Quota};
 
-/// The time that a key is used.
+/// The time for which a key is used.
 const KEY_LIFETIME: Duration = Duration::from_hours(1);
 
-/// The price of a request that is not understood, in tokens.
+/// The price of a malformed request, in tokens.
 pub const MALFORMED: u64 = 10;
-/// The price of a client's poll whose client leaves before its reply, in tokens:
-/// that is how all proxies can be taken from others at little cost.
+/// The price of a poll whose client leaves before its reply, in tokens. Such polls would
+/// otherwise be a cheap way to take all proxies from other clients.
 pub const LEFT: u64 = 5;
 
-/// The quotas of all addresses, and their use of late.
+/// The quotas of all addresses and their recent use.
 pub struct Limits(ArcSwap<Hour>);
 
 impl Limits {
-    /// Nobody has asked for anything.
+    /// Creates limits with full buckets.
     pub fn new(settings: Settings, key: LimitKey) -> Self {
         Self(ArcSwap::from_pointee(Hour::new(
             settings,
@@ -95,7 +95,7 @@ impl Limits {
         )))
     }
 
-    /// Replaces the settings. If they differ, everybody has a full bucket.
+    /// Replaces the settings. If they differ, all buckets are full again.
     pub fn set(&self, settings: &Settings) {
         self.0.rcu(|hour| {
             if hour.settings == *settings {
@@ -105,20 +105,20 @@ impl Limits {
         });
     }
 
-    /// The settings in force.
+    /// The current settings.
     pub(super) fn settings(&self) -> Settings {
         self.0.load().settings.clone()
     }
 
-    /// Returns true if somebody at this address passes on the requests of many.
+    /// Returns true if this address forwards the requests of many senders.
     pub(super) fn is_intermediary(&self, address: IpAddr) -> bool {
         let hour = self.0.load();
         let mut known = hour.settings.intermediaries.iter();
         known.any(|intermediary| intermediary.contains(address))
     }
 
-    /// Returns true if a request may be served; if so it is counted. `claimed` is the
-    /// address that its sender says to have.
+    /// Returns true if a request may be served, and counts it in that case. `claimed` is
+    /// the address that its sender claims.
     pub(super) fn admits(
         &self,
         request: Request,
@@ -130,15 +130,15 @@ impl Limits {
         draws.is_empty() || hour.table(request).take(hour.now(), &draws)
     }
 
-    /// Returns true if a request of this origin would be served, as far as its content does
-    /// not matter for that.
+    /// Returns true if a request of this origin would be served, as far as that does not
+    /// depend on its content.
     pub(super) fn has_room(&self, request: Request, origin: RequestOrigin) -> bool {
         let hour = self.0.load();
         let draws = hour.draws(request, origin, || None);
         draws.is_empty() || hour.table(request).has_room(hour.now(), &draws)
     }
 
-    /// Takes so many tokens, as many as there are.
+    /// Takes this many tokens.
     pub(super) fn charge(
         &self,
         request: Request,
@@ -153,7 +153,7 @@ impl Limits {
         }
     }
 
-    /// Begins each hour in its time. Never returns.
+    /// Starts a new hour whenever the current one ends. Never returns.
     pub(super) async fn keep_hours(&self) {
         loop {
             let end = self.0.load().began + KEY_LIFETIME;
@@ -176,7 +176,7 @@ impl fmt::Debug for Limits {
     }
 }
 
-/// Everything that holds while a key does.
+/// The state that belongs to one key.
 struct Hour {
     settings: Settings,
     key: LimitKey,
@@ -188,7 +188,7 @@ struct Hour {
 
 impl Hour {
     fn new(settings: Settings, key: LimitKey, now: Instant) -> Self {
-        // An address fills one place, and another with those around it.
+        // An address fills one slot, and the networks around it another.
         let table = || BucketTable::new(settings.max_addresses.saturating_mul(2));
         Self {
             proxy_polls: table(),
@@ -204,7 +204,7 @@ impl Hour {
         now.saturating_duration_since(self.began) >= KEY_LIFETIME
     }
 
-    /// Nanoseconds since it began.
+    /// Nanoseconds since the hour began.
     fn now(&self) -> u64 {
         let since = clock::now().saturating_duration_since(self.began);
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX / 2)
@@ -228,7 +228,7 @@ impl Hour {
         Quota::new(per_minute, burst, factor)
     }
 
-    /// The buckets that a request takes from, the narrowest first.
+    /// The buckets that a request takes from, narrowest first.
     fn draws(
         &self,
         request: Request,
@@ -256,7 +256,7 @@ impl Hour {
                 peer,
                 claimed: named,
             } => {
-                // One quota it has as a sender.
+                // One of its quotas is the sender's own.
                 let others = s.unconfirmed_factor.saturating_sub(1).max(1);
                 if let Some(claimed) = named.or_else(claimed) {
                     add(BucketRole::ClaimedBy(peer), claimed, 1);
@@ -272,7 +272,7 @@ impl Hour {
         draws
     }
 
-    /// Adds the buckets of all networks that an address is in.
+    /// Adds the buckets of all networks around an address.
     fn add(
         &self,
         draws: &mut Vec<Draw>,

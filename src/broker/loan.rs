@@ -1,4 +1,4 @@
-//! Loans: their terms, what borrowers ask for and get, and their accounts.
+//! Loans: their terms, requests, outcomes and accounts.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -18,74 +18,75 @@ use super::clock;
 /// The terms of all borrowers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lending {
-    /// The number of proxies of each pool that are kept for own clients.
+    /// The number of proxies in each pool that are reserved for our own clients.
     pub reserve: usize,
-    /// By borrower.
+    /// The terms, by borrower.
     pub terms: BTreeMap<PeerName, Terms>,
 }
 
 /// The terms of one borrower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// True if it gets anything.
+    /// True if the borrower may borrow at all.
     pub lends: bool,
-    /// The number of its offers that may wait for an answer.
+    /// Maximum number of its offers that are waiting for an answer.
     pub max_in_flight: usize,
-    /// The number of offers that it may send a second, in the long run; as many may come
-    /// at once.
+    /// Maximum number of offers a second, in the long run; the same number may come at
+    /// once.
     pub max_per_second: NonZeroU32,
 }
 
-/// A client of another broker.
+/// A peer's client.
 #[derive(Clone, Debug)]
 pub struct LoanRequest {
-    /// Its offer.
+    /// The client's offer.
     pub offer: SessionDescription,
-    /// The NAT that it is behind.
+    /// The client's NAT.
     pub nat: NatType,
-    /// The bridge it wants.
+    /// The bridge that the client wants.
     pub fingerprint: Fingerprint,
-    /// The way by which it came to its broker; `None` if that does not say.
+    /// The client's rendezvous method at its broker; `None` if the broker does not say.
     pub rendezvous: Option<Rendezvous>,
-    /// The how many-th proxy it is to get, from 1 on.
+    /// The number of the attempt, counted from 1.
     pub attempt: usize,
-    /// The time at which its broker's request arrived here.
+    /// The time at which the borrower's request arrived here.
     pub arrived: Instant,
-    /// Until when its broker waits.
+    /// The time until which the borrower waits.
     pub deadline: Instant,
-    /// The trace that it is in (W3C Trace Context).
+    /// The client's trace (W3C Trace Context).
     pub traceparent: Option<String>,
 }
 
 /// The reason why a borrower gets no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotLent {
-    /// No proxy waits beyond the reserve.
+    /// No proxy is idle beyond the reserve.
     NoProxies,
-    /// It was handed to a proxy, and none has answered in time.
+    /// A proxy had the offer, but none answered in time.
     TimedOut,
-    /// It was not taken.
+    /// The offer was refused.
     Refused(LoanRefusal),
 }
 
 /// The proxies that a borrower can have now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Supply {
-    /// Proxies.
+    /// Proxies can be lent.
     Lending {
-        /// So many by pool.
+        /// The number of proxies, by pool.
         proxies: [usize; NatClass::ALL.len()],
-        /// The number of its offers that were taken until now. It counts each of them as
-        /// a proxy less until it is told anew, even if there are as many again.
+        /// The number of the borrower's offers taken so far. The borrower counts each
+        /// offer since then as one proxy less until the next update, even if there are as
+        /// many again.
         loans: u64,
     },
-    /// Nothing: the broker is about to stop.
+    /// No proxies, because the broker is shutting down.
     Draining,
-    /// Nothing: it is not lent to.
+    /// No proxies, because this borrower may not borrow.
     NotLending,
 }
 
-/// The terms in force, and what each borrower has.
+/// The current terms, and the account of each borrower.
 #[derive(Debug, Default)]
 pub(super) struct Lenders {
     pub(super) reserve: usize,
@@ -102,7 +103,7 @@ pub(super) struct BorrowerAccount {
 }
 
 impl Lenders {
-    /// Puts other terms in force. What a borrower has it keeps.
+    /// Replaces the terms. Offers already taken continue.
     pub(super) fn set(&mut self, lending: Lending) {
         self.reserve = lending.reserve;
         let mut before = std::mem::take(&mut self.accounts);
@@ -120,7 +121,7 @@ impl Lenders {
         }
     }
 
-    /// Takes one more offer of a borrower; returns the reserve.
+    /// Takes one more offer from a borrower. Returns the reserve.
     pub(super) fn take(&mut self, borrower: &PeerName) -> Result<usize, LoanRefusal> {
         let account = self.accounts.get_mut(borrower);
         let account = account
@@ -137,7 +138,7 @@ impl Lenders {
         Ok(self.reserve)
     }
 
-    /// The borrower's account, if it gets anything at all.
+    /// The borrower's account, if it may borrow at all.
     pub(super) fn account(&self, borrower: &PeerName) -> Option<&BorrowerAccount> {
         let account = self.accounts.get(borrower)?;
         account.terms.lends.then_some(account)
@@ -162,7 +163,7 @@ impl BorrowerAccount {
     }
 }
 
-/// The broker's clock, as governor reads it: counted from then on.
+/// The broker's clock for governor, counted from a start.
 #[derive(Clone, Copy, Debug)]
 struct SinceStart(Instant);
 

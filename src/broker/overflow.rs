@@ -1,5 +1,6 @@
-//! The way to peers, for clients for whom no proxy is here. The broker knows that
-//! there is somebody to ask; who, and how, is for whoever implements [`Overflow`].
+//! The interface to peers, for clients that find no proxy here. The broker only knows
+//! that there are peers to ask; the implementation of [`Overflow`] decides which ones and
+//! how.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,88 +17,88 @@ use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::session_description::SessionDescription;
 
-/// Other brokers that may have a proxy when this one has none.
+/// Other brokers, which may have a proxy when this one has none.
 pub trait Overflow: fmt::Debug + Send + Sync + 'static {
-    /// Returns true if one of them says to have a proxy for such a client.
+    /// Returns true if a peer reports a proxy for such a client.
     fn has_supply(&self, class: NatClass, fingerprint: Fingerprint) -> bool;
 
-    /// Comes once one of them says so.
+    /// Completes once a peer reports such a proxy.
     fn supplied(&self, class: NatClass, fingerprint: Fingerprint) -> Supplied<'_>;
 
-    /// Asks them, one after the other, for an answer to a client's offer, and none
-    /// that was asked before. A future that is dropped takes the offer back.
+    /// Asks peers for an answer to a client's offer, one after the other, without those
+    /// already asked. Dropping the future withdraws the offer.
     fn borrow(&self, wanted: Wanted) -> Borrowing<'_>;
 
-    /// The state of each of them.
+    /// The state of all peers.
     fn peers(&self) -> Vec<PeerStatus>;
 }
 
-/// Comes when there is something to borrow.
+/// A future that completes when there is a proxy to borrow.
 pub type Supplied<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// Comes to an answer, or not.
+/// A future with the peers' reply.
 pub type Borrowing<'a> = Pin<Box<dyn Future<Output = PeerReply> + Send + 'a>>;
 
-/// The needs of a client that peers can serve.
+/// A client's needs, as peers have to know them.
 #[derive(Clone, Debug)]
 pub struct PeerWant {
-    /// The answer to this offer.
+    /// The offer to be answered.
     pub offer: SessionDescription,
-    /// The NAT that the client is behind.
+    /// The client's NAT.
     pub nat: NatType,
-    /// The bridge that it wants.
+    /// The bridge that the client wants.
     pub fingerprint: Fingerprint,
-    /// The way by which it came.
+    /// The client's rendezvous method.
     pub rendezvous: Rendezvous,
-    /// The trace that it is in, for the peer's part of it (W3C Trace Context).
+    /// The client's trace, which the peer continues (W3C Trace Context).
     pub traceparent: Option<String>,
 }
 
-/// A client for whom peers are asked.
+/// A client for which peers are asked.
 #[derive(Clone, Debug)]
 pub struct Wanted {
-    /// Its needs.
+    /// The client's needs.
     pub want: PeerWant,
-    /// The number of the proxy that it is to get, and its times.
+    /// The number of the attempt, and its deadlines.
     pub ask: AskPeer,
-    /// The peers that were asked for it.
+    /// The peers already asked for the client.
     pub asked: Arc<Asked>,
 }
 
-/// The peers that were asked for one client.
+/// The peers already asked for one client.
 #[derive(Debug, Default)]
 pub struct Asked(Mutex<BTreeSet<PeerName>>);
 
 impl Asked {
-    /// Their names.
+    /// The names of the peers.
     pub fn names(&self) -> MutexGuard<'_, BTreeSet<PeerName>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One client's calls to peers, and its wait for one of them to have a proxy.
-/// Dropped, it breaks them off.
+/// One client's calls to peers, and its wait for a peer to have a proxy. Dropping it
+/// cancels the calls.
 pub(super) struct PeerCalls<'a> {
     overflow: &'a dyn Overflow,
     want: PeerWant,
     asked: Option<Arc<Asked>>,
     calls: Vec<PeerCall<'a>>,
-    /// True until a peer is known to have a proxy.
+    /// True until a peer reports a proxy.
     is_without_supply: bool,
     supplied: Option<Supplied<'a>>,
 }
 
-/// A call that is under way.
+/// A call in progress.
 struct PeerCall<'a> {
     asked_at: Instant,
     borrowing: Borrowing<'a>,
 }
 
-/// News from peers for one client.
+/// An event from peers for one client.
 pub(super) enum PeerEvent {
-    /// One of them has a proxy.
+    /// A peer has a proxy.
     Supplied,
-    /// Those that were asked at a time have replied.
+    /// The peers asked at this time have replied.
     Replied { asked_at: Instant, reply: PeerReply },
 }
 
@@ -114,7 +115,7 @@ impl<'a> PeerCalls<'a> {
         }
     }
 
-    /// The proxies that peers said to have for the client when it came.
+    /// The proxies that peers reported when the client arrived.
     pub(super) fn supply(&self) -> SupplyHint {
         if self.is_without_supply {
             SupplyHint::Empty
@@ -123,7 +124,7 @@ impl<'a> PeerCalls<'a> {
         }
     }
 
-    /// Begins a call.
+    /// Starts a call.
     pub(super) fn call(&mut self, ask: AskPeer, asked_at: Instant) {
         let asked = self.asked.get_or_insert_default();
         let wanted = Wanted {
@@ -137,7 +138,7 @@ impl<'a> PeerCalls<'a> {
         });
     }
 
-    /// The next thing to tell the engine. Nothing is lost when it is dropped.
+    /// Returns the next event for the engine. Cancel-safe.
     pub(super) async fn next_event(&mut self) -> PeerEvent {
         poll_fn(|context| match self.poll_calls(context) {
             Poll::Ready(event) => Poll::Ready(event),
@@ -181,18 +182,18 @@ impl<'a> PeerCalls<'a> {
 /// The state of a peer.
 #[derive(Clone, Debug, Default)]
 pub struct PeerStatus {
-    /// The figures that metrics show of it.
+    /// The figures that the metrics show.
     pub figures: PeerFigures,
-    /// True if it may be asked.
+    /// True if our clients' offers may be sent to the peer.
     pub borrows: bool,
-    /// The age of its last word on what it has; `None` without one.
+    /// The age of the peer's last report of its proxies; `None` without a report.
     pub supply_age: Option<Duration>,
-    /// True if it says that it is about to stop.
+    /// True if the peer reports that it is shutting down.
     pub is_draining: bool,
-    /// The number of our offers that wait for its answer.
+    /// The number of our offers that are waiting for the peer's answer.
     pub borrowing: usize,
-    /// The time that its answers take, on average of late.
+    /// The recent average time of the peer's answers.
     pub latency: Option<Duration>,
-    /// The last thing that went wrong with it, without addresses.
+    /// The last problem with the peer, without addresses.
     pub problem: Option<String>,
 }

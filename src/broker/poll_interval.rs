@@ -1,4 +1,4 @@
-//! The intervals at which proxies are told to poll again.
+//! The poll intervals that proxies are told.
 
 pub mod controller;
 mod due_calendar;
@@ -14,29 +14,29 @@ use crate::wire::JsonError;
 use crate::wire::json::Object;
 use crate::wire::nat::NatClass;
 
-/// The bounds of every interval that is set: proxies are to poll neither without pause
-/// nor never again.
+/// The bounds of all configured intervals: proxies must neither poll without pause nor
+/// stay away forever.
 const INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
-/// The longest [`PollInterval::ceiling`]: proxies that were told to come late cannot be
-/// called when clients come.
+/// The longest [`PollInterval::ceiling`]: proxies that were told a long interval cannot
+/// be called back when clients arrive.
 const CEILING_MAX: Duration = Duration::from_hours(1);
-/// The bounds of [`PollInterval::target_idle_share`]: a hundred idle polls for each with a
-/// client are a surplus beyond all sense.
+/// The bounds of [`PollInterval::target_idle_share`]: a hundred idle polls for each
+/// matched one are an absurd surplus.
 const IDLE_SHARES: RangeInclusive<f64> = 0.0..=100.0;
-/// The bounds of [`PollInterval::jitter`]: more is no jitter but another interval.
+/// The bounds of [`PollInterval::jitter`]. A larger jitter would be a different interval.
 const JITTERS: RangeInclusive<f64> = 0.0..=0.5;
 
-/// The intervals at which proxies are told to poll again, `NextPoll`.
+/// The poll intervals that proxies are told as `NextPoll`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PollInterval {
-    /// File with the intervals of the three pools as JSON; what it names
-    /// overrides the settings here.
+    /// A JSON file with the intervals of the three pools, which overrides the settings
+    /// here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filepath: Option<PathBuf>,
-    /// The way in which the intervals of the three pools are chosen.
+    /// The mode in which the intervals of the three pools are chosen.
     pub mode: Mode,
-    /// For proxies that everybody reaches.
+    /// For proxies that every client can reach.
     #[serde(with = "crate::timespan")]
     pub open: Duration,
     /// For proxies behind a moderate NAT.
@@ -48,40 +48,40 @@ pub struct PollInterval {
     /// For proxies refused for their relay pattern.
     #[serde(with = "crate::timespan")]
     pub refused: Duration,
-    /// For proxies turned away because `max_parked_polls` are parked, or more
-    /// polled from one address than may.
+    /// For proxies turned away because `max_parked_polls` are parked, or because too many
+    /// polls came from one address.
     #[serde(with = "crate::timespan")]
     pub overloaded: Duration,
-    /// Adaptive: the shortest interval of a pool.
+    /// Adaptive mode: the shortest interval of a pool.
     #[serde(with = "crate::timespan")]
     pub floor: Duration,
-    /// Adaptive: the longest.
+    /// Adaptive mode: the longest interval of a pool.
     #[serde(with = "crate::timespan")]
     pub ceiling: Duration,
-    /// Adaptive: how many polls are to stay idle, as a share of those that get
+    /// Adaptive mode: the number of polls that stay idle, as a multiple of those that get
     /// a client.
     pub target_idle_share: f64,
-    /// Adaptive: how many polls a pool is to keep parked at least, however few
+    /// Adaptive mode: the minimum number of polls that a pool keeps parked, however few
     /// clients come.
     pub min_parked_polls: usize,
-    /// The share of it by which every told interval is randomly longer or shorter;
-    /// without one a tenth in adaptive mode and none in fixed mode.
+    /// The share by which each interval is randomly lengthened or shortened. If unset,
+    /// 0.1 in adaptive mode and 0 in fixed mode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jitter: Option<f64>,
 }
 
-/// The way in which the intervals of the pools are chosen.
+/// The mode in which the intervals of the pools are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// As they are set.
+    /// The configured intervals.
     #[default]
     Fixed,
-    /// Steered by the recent demand, beginning with those that are set.
+    /// Intervals controlled by recent demand, starting from the configured ones.
     Adaptive,
 }
 
-/// The jitter in adaptive mode.
+/// The default jitter in adaptive mode.
 const DEFAULT_JITTER: f64 = 0.1;
 
 impl Default for PollInterval {
@@ -112,31 +112,31 @@ const KEYS: [&str; 5] = [
     "restricted_poll_interval",
 ];
 
-/// A fault of a poll-interval file.
+/// The error in a poll-interval file.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidPollIntervals {
-    /// Not JSON, or not an integer where one should be.
+    /// Not JSON, or a value that is not an integer.
     #[error(transparent)]
     Json(#[from] JsonError),
-    /// Proxies cannot poll in the past.
+    /// The interval is negative.
     #[error("{0} is below 0")]
     Negative(&'static str),
 }
 
-/// The outcome of a poll-interval file.
+/// The result of reading a poll-interval file.
 #[derive(Debug)]
 pub struct Overridden {
-    /// The intervals with all that can be read of the file.
+    /// The intervals, with everything that could be read from the file.
     pub intervals: PollInterval,
-    /// The keys of it that mean nothing here.
+    /// The unknown keys in the file.
     pub unknown_keys: Vec<String>,
-    /// The faults of what cannot be read.
+    /// The errors in the file.
     pub wrong: Vec<InvalidPollIntervals>,
 }
 
 impl PollInterval {
-    /// Reports what is wrong. The file at `filepath` has no bounds: the reference broker
-    /// knows none.
+    /// Reports invalid settings. The intervals in the file at `filepath` have no bounds,
+    /// as in the reference broker.
     pub fn check(&self, report: &mut SettingsReport) {
         report.within("open", self.open, &INTERVALS);
         report.within("moderate", self.moderate, &INTERVALS);
@@ -160,7 +160,7 @@ impl PollInterval {
         }
     }
 
-    /// The interval that is set for a pool.
+    /// The configured interval of a pool.
     pub fn fixed(&self, pool: NatClass) -> Duration {
         match pool {
             NatClass::Open => self.open,
@@ -169,7 +169,7 @@ impl PollInterval {
         }
     }
 
-    /// The interval with its jitter; `jitter` is from 0 to 1.
+    /// The interval with jitter added; `jitter` is a random number from 0 to 1.
     pub fn jittered(&self, interval: Duration, jitter: f64) -> Duration {
         let share = match (self.jitter, self.mode) {
             (Some(share), _) => share,
@@ -179,9 +179,9 @@ impl PollInterval {
         interval.mul_f64(1.0 + share * (2.0 * jitter - 1.0))
     }
 
-    /// These intervals with those that the JSON text of a poll-interval file
-    /// names in any case, in milliseconds. The keys of two pools, from before
-    /// there were three, stand behind the newer ones.
+    /// These intervals, overridden by those in the JSON text of a poll-interval file, in
+    /// milliseconds and with keys in any case. The old keys, for two pools, count only if
+    /// the new keys are absent.
     pub fn overridden_by(&self, text: &str) -> Overridden {
         let file = match Object::parse(text) {
             Ok(file) => file,
@@ -232,7 +232,7 @@ fn interval(
 mod tests {
     use super::*;
 
-    /// The intervals of a file without a fault.
+    /// The intervals of a file without errors.
     fn read(text: &str) -> PollInterval {
         let read = PollInterval::default().overridden_by(text);
         assert!(

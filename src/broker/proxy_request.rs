@@ -1,4 +1,4 @@
-//! The requests of proxies: polls, from their arrival to their reply, and answers.
+//! Proxy requests: polls, from their arrival to their reply, and answers.
 
 use crate::matching::{AnswerOutcome, NoMatch, PollReply, SidInUse};
 use crate::metrics::labels::{Refusal, Request};
@@ -11,8 +11,8 @@ use super::waiters::PollEnd;
 use super::{Broker, Guard};
 
 impl Broker {
-    /// A proxy polls. Its relay pattern is taken out once it is accepted: it may
-    /// be as long as a body, and the poll parked for long.
+    /// Handles a proxy's poll. Removes the relay pattern once it is accepted, because it
+    /// may be as long as a body and the poll may be parked for long.
     pub async fn proxy_poll(
         &self,
         caller: Caller,
@@ -61,7 +61,7 @@ impl Broker {
         Ok(poll_response(end))
     }
 
-    /// The response to a proxy that is where more come from than may.
+    /// The response to a proxy from whose address too many polls came.
     pub fn polled_too_soon(&self) -> PollResponse {
         let interval = self.directory.load().poll_interval.overloaded;
         PollResponse {
@@ -70,7 +70,7 @@ impl Broker {
         }
     }
 
-    /// A proxy answers.
+    /// Handles a proxy's answer.
     pub fn proxy_answer(
         &self,
         caller: Caller,

@@ -1,4 +1,4 @@
-//! The limits, as the broker applies them to requests.
+//! The application of limits to requests.
 
 use std::net::IpAddr;
 
@@ -9,14 +9,14 @@ use super::caller::RequestOrigin;
 use super::limits::{Limits, MALFORMED};
 
 impl Broker {
-    /// The same, with limits for each address.
+    /// Adds limits for each address.
     #[must_use]
     pub fn limited(mut self, limits: Limits) -> Self {
         self.limits = Some(limits);
         self
     }
 
-    /// Forgets each hour what addresses have asked for. Never returns.
+    /// Discards the recorded use of addresses every hour. Never returns.
     pub(super) async fn keep_hours(&self) {
         match &self.limits {
             Some(limits) => limits.keep_hours().await,
@@ -24,22 +24,22 @@ impl Broker {
         }
     }
 
-    /// Returns true if somebody at this address passes on the requests of many.
+    /// Returns true if this address forwards the requests of many senders.
     pub fn is_intermediary(&self, address: IpAddr) -> bool {
         let limits = self.limits.as_ref();
         limits.is_some_and(|limits| limits.is_intermediary(address))
     }
 
-    /// Returns true if a request of this origin has no chance, whatever it says:
-    /// then it need not be read.
+    /// Returns true if a request of this origin would be refused whatever its content, so
+    /// that it need not be read.
     pub fn is_over_limit(&self, request: Request, origin: RequestOrigin) -> bool {
         let limits = self.limits.as_ref();
         limits.is_some_and(|limits| !limits.has_room(request, origin))
     }
 
-    /// Has a request that is refused paid for, if its sender is to blame. Who sent it
-    /// through an intermediary is not known, and the others there are not to pay for
-    /// what it is like.
+    /// Charges a refused request if its sender is at fault. The sender behind an
+    /// intermediary is unknown, and its other clients must not pay for a malformed
+    /// request.
     pub fn charge_refused(&self, request: Request, origin: RequestOrigin, reason: Refusal) {
         let tokens = match (reason, origin) {
             (Refusal::CutOff, _)
@@ -64,7 +64,7 @@ impl Broker {
         limits.is_none_or(|limits| limits.admits(request, origin, claimed))
     }
 
-    /// Takes tokens for what follows a request; see [`Limits::charge`].
+    /// Charges tokens for the consequences of a request; see [`Limits::charge`].
     pub(super) fn charge(
         &self,
         request: Request,

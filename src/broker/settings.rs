@@ -1,4 +1,4 @@
-//! Settings of the broker as its peers see it.
+//! Settings of bridges and relay patterns.
 
 use std::path::PathBuf;
 
@@ -7,23 +7,23 @@ use serde::{Deserialize, Serialize};
 use crate::report::SettingsReport;
 use crate::wire::relay_pattern::RelayPattern;
 
-/// Bridges and the proxies that may serve them.
+/// The bridges, and the proxies that may serve them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// File with the bridges, one JSON object a line; without it there is one
-    /// bridge, that of the Tor Project.
+    /// The file with the bridges, one JSON object a line. If unset, the only bridge is
+    /// the Tor Project's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bridge_list_path: Option<PathBuf>,
-    /// The relays that every proxy has to accept: a host name suffix, or after
-    /// `^` one exact name.
+    /// The relays that every proxy has to accept: a host name suffix, or one exact name
+    /// after `^`.
     pub allowed_relay_pattern: String,
-    /// The relays that a proxy is taken to accept that sends no pattern of its own.
+    /// The relays that a proxy is taken to accept if its poll has no pattern.
     pub default_relay_pattern: String,
 }
 
 impl Settings {
-    /// Reports the patterns that fit no host name.
+    /// Reports patterns that match no host name.
     pub fn check(&self, report: &mut SettingsReport) {
         for (key, pattern) in [
             ("allowed_relay_pattern", &self.allowed_relay_pattern),

@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-/// The least time after which a proxy comes back that polled a broker which is
-/// about to stop.
+/// The minimum time until a proxy returns that polled a broker which is shutting down.
 const COMES_BACK_AFTER: Duration = Duration::from_secs(1);
-/// Over how long after that proxies are spread that were not parked.
+/// The time over which the return of proxies that were not parked is spread.
 const SPREAD: Duration = Duration::from_secs(2);
 
-/// The time after which a proxy that was not parked is to poll the successor, by a
-/// jitter from 0 to 1: it waits there instead of here.
+/// The time after which a proxy that was not parked polls the successor; `jitter` is a
+/// random number from 0 to 1. The proxy then waits there instead of here.
 pub(super) fn reconnect_delay_new(jitter: f64) -> Duration {
     COMES_BACK_AFTER + SPREAD.mul_f64(jitter)
 }
 
-/// The same for a proxy that was parked. Were all of them to come soon, they would
+/// The same for a proxy that was parked. If all parked proxies returned soon, they would
 /// all be away again at the same time.
 pub(super) fn reconnect_delay_parked(usual: Duration, jitter: f64) -> Duration {
     let spread = usual.saturating_sub(COMES_BACK_AFTER).max(SPREAD);

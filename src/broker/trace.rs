@@ -1,24 +1,24 @@
-//! One tree of spans a rendezvous, for the few that are sampled:
+//! One tree of spans for each sampled rendezvous:
 //!
 //! ```text
 //! client poll            from the arrival of the request to its reply
-//! ├── borrow             while other brokers are asked
+//! ├── borrow             while peers are asked
 //! ├── queue              while no proxy has the client's offer
-//! └── hand-off           from a proxy's poll taking the offer to the reply
+//! └── hand-off           from the hand-off of the offer to the reply
 //!     └── answer         from the proxy's answer to the reply
 //! proxy poll             a trace of its own, linked with the hand-off
 //! ```
 //!
-//! The engine knows nothing of it: the broker notes the times in a [`Timeline`]
-//! beside it, and the tree is made of them when the request ends, however it
-//! ends. Whether a request is sampled is decided when it comes; of the others
-//! nothing is noted.
+//! The engine knows nothing of traces: the broker notes times in a [`Timeline`] beside it
+//! and builds the tree when the request ends, however it ends. Sampling is decided when a
+//! request arrives; nothing is noted for the others.
 //!
-//! A client of another broker is a `loan` instead of a `client poll`, in that
-//! broker's trace if it says in which it is.
+//! A peer's client has a `loan` span instead of a `client poll`, in the peer's trace if
+//! its request names one.
 //!
-//! A span says how long, and by classes that thousands share how it went. It
-//! never tells who: no address, session description, `Sid`, bridge or country.
+//! A span gives durations, and outcomes by classes that thousands of users share. It
+//! never identifies anyone: it has no address, session description, `Sid`, bridge or
+//! country.
 
 mod timeline;
 
@@ -49,11 +49,11 @@ const POOL: &str = "snowflake.pool";
 const RENDEZVOUS: &str = "snowflake.rendezvous";
 const OUTCOME: &str = "snowflake.outcome";
 const ATTEMPT: &str = "snowflake.attempt";
-/// The one field of W3C Trace Context that brokers pass on.
+/// The only field of W3C Trace Context that brokers pass on.
 const TRACEPARENT: &str = "traceparent";
 
-/// A client's request while it lasts, if it is sampled. Dropped without an
-/// outcome, it was abandoned.
+/// The trace of a client's request in progress, if it is sampled. If it is dropped
+/// without an outcome, the request counts as abandoned.
 #[derive(Debug)]
 #[must_use = "dropped, the request ends as abandoned"]
 pub(super) struct ClientTrace<'a>(Option<Box<TraceRecording<'a>>>);
@@ -61,7 +61,7 @@ pub(super) struct ClientTrace<'a>(Option<Box<TraceRecording<'a>>>);
 #[derive(Debug)]
 struct TraceRecording<'a> {
     tracer: &'a BoxedTracer,
-    /// With the span of the request.
+    /// The context of the request's span.
     root: Context,
     nat: NatType,
     rendezvous: Option<Rendezvous>,
@@ -71,7 +71,7 @@ struct TraceRecording<'a> {
 }
 
 impl<'a> ClientTrace<'a> {
-    /// A client's request has arrived.
+    /// Starts the trace of a client's request.
     pub(super) fn begin(
         tracer: Option<&'a BoxedTracer>,
         arrived: Instant,
@@ -86,7 +86,7 @@ impl<'a> ClientTrace<'a> {
         Self::under(&parent, tracer, name, arrived, Some(rendezvous), nat)
     }
 
-    /// A request for a client of another broker has arrived.
+    /// Starts the trace of a peer's request for its client.
     pub(super) fn lent(tracer: Option<&'a BoxedTracer>, request: &LoanRequest) -> Self {
         let Some(tracer) = tracer else {
             return Self(None);
@@ -126,14 +126,13 @@ impl<'a> ClientTrace<'a> {
         })))
     }
 
-    /// The timeline in which times have to be noted, if they have to.
+    /// The timeline in which to note times, if the request is sampled.
     pub(super) fn timeline(&self) -> Option<Arc<Mutex<Timeline>>> {
         let recording = self.0.as_ref()?;
         Some(Arc::clone(&recording.timeline))
     }
 
-    /// The trace as told to a broker that is asked for the client; nothing
-    /// if it is not sampled.
+    /// The trace context for a peer that is asked; `None` if the request is not sampled.
     pub(super) fn traceparent(&self) -> Option<String> {
         let recording = self.0.as_ref()?;
         let mut fields = HashMap::new();
@@ -141,7 +140,7 @@ impl<'a> ClientTrace<'a> {
         fields.remove(TRACEPARENT)
     }
 
-    /// The request has its reply.
+    /// Ends the trace with the outcome of the request.
     pub(super) fn end(mut self, outcome: ClientOutcome) {
         if let Some(recording) = &mut self.0 {
             recording.outcome = outcome;
@@ -152,7 +151,7 @@ impl<'a> ClientTrace<'a> {
 impl Drop for TraceRecording<'_> {
     fn drop(&mut self) {
         let end = clock::now();
-        // What is noted is whole at any time, even if its writer panicked.
+        // The notes are consistent at any time, even if their writer panicked.
         let noted = self
             .timeline
             .lock()
@@ -179,8 +178,8 @@ impl Drop for TraceRecording<'_> {
 }
 
 impl TraceRecording<'_> {
-    /// The spans of one hand-off; the engine let the client go at `left`, and
-    /// its request ended at `end`.
+    /// Records the spans of one hand-off. The engine let the client go at `left`, and its
+    /// request ended at `end`.
     fn hand_off(&self, hand_off: &TracedHandOff, left: Instant, end: Instant) {
         let poll = self.proxy_poll(hand_off);
         let link = Link::with_context(poll.span_context().clone());
@@ -204,8 +203,8 @@ impl TraceRecording<'_> {
         }
     }
 
-    /// The poll that was handed the offer, in a trace of its own: it began
-    /// before the client's, and waited for anybody.
+    /// The span of the poll that was handed the offer. It has its own trace, because the
+    /// poll began before the client's request and could have got any client.
     fn proxy_poll(&self, hand_off: &TracedHandOff) -> BoxedSpan {
         let client = self.root.span().span_context().clone();
         let nat = hand_off.polled.nat;
@@ -246,13 +245,13 @@ impl TraceRecording<'_> {
     }
 }
 
-/// The trace that another broker's request is in; none if its field says nothing.
+/// The trace of a peer's request; empty if its field is invalid.
 fn remote_context(traceparent: &str) -> Context {
     let fields = HashMap::from([(TRACEPARENT.to_owned(), traceparent.to_owned())]);
     TraceContextPropagator::new().extract_with_context(&Context::new(), &fields)
 }
 
-/// One moment on both clocks, to tell others by: spans have calendar times.
+/// One moment on both clocks, used to convert instants to the wall-clock times of spans.
 #[derive(Clone, Copy, Debug)]
 struct SpanClock {
     instant: Instant,

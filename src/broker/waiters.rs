@@ -1,4 +1,4 @@
-//! The engine's replies on their way to the requests that wait for them.
+//! Delivers the engine's replies to the requests that wait for them.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -21,23 +21,23 @@ use super::poll_interval::controller::IntervalController;
 use super::shutdown::{reconnect_delay_new, reconnect_delay_parked};
 use super::trace::{Polled, Timeline, Timelines};
 
-/// The engine and everyone who waits for it, behind the broker's one lock.
+/// The engine and all waiting requests, behind the broker's one lock.
 #[derive(Debug)]
 pub(super) struct BrokerState {
     pub(super) matcher: Matcher,
     pub(super) intervals: IntervalController,
     jitter: Rng,
     metrics: Arc<Metrics>,
-    /// Until when the driver sleeps; an earlier deadline has to wake it.
+    /// The time until which the driver sleeps; an earlier deadline has to wake it.
     pub(super) driver_sleeps_until: Option<Instant>,
     polls: SecondaryMap<PollKey, PollWaiter>,
     clients: SecondaryMap<ClientKey, ClientWaiter>,
     timelines: Timelines,
-    /// True if proxies are to come back soon, for our successor.
+    /// True if a successor was announced, so that proxies are told to return soon.
     pub(super) has_successor: bool,
 }
 
-/// A proxy's request that waits for its reply.
+/// A proxy's request that is waiting for its reply.
 #[derive(Debug)]
 struct PollWaiter {
     sender: Sender<PollEnd>,
@@ -45,54 +45,54 @@ struct PollWaiter {
     country: CountryCode,
 }
 
-/// A client's request that waits for its reply.
+/// A client's request that is waiting for its reply.
 #[derive(Debug)]
 struct ClientWaiter {
     sender: Sender<ClientMessage>,
     class: NatClass,
 }
 
-/// A message of the engine for a client's request.
+/// A message from the engine to a client's request.
 #[derive(Debug)]
 pub(super) enum ClientMessage {
-    /// The reply. No more messages come.
+    /// The reply, which is the last message.
     Reply(ClientReply),
     /// Peers are to be asked.
     AskPeer {
         ask: AskPeer,
-        /// The time of that step of the engine.
+        /// The time of the engine's step.
         at: Instant,
         /// The receiver of the next message.
         next: Receiver<Self>,
     },
 }
 
-/// The end of a poll, and the interval after which its proxy is to poll again.
+/// The reply to a poll, and the proxy's next poll interval.
 #[derive(Debug)]
 pub(super) struct PollEnd {
     pub(super) reply: PollReply,
     pub(super) next_poll: Duration,
 }
 
-/// A poll that waits for a client.
+/// A parked poll with what the engine does not know.
 #[derive(Clone, Copy, Debug)]
 pub struct ParkedPollDetails {
     /// The poll as the engine knows it.
     pub poll: ParkedPoll,
-    /// The country of its proxy.
+    /// The proxy's country.
     pub country: CountryCode,
-    /// The time at which its request arrived.
+    /// The time at which the poll's request arrived.
     pub arrived: Instant,
 }
 
-/// A reply and the request that it is for; sent once the lock is released.
+/// A reply and the request that it is for; sent after the lock is released.
 #[derive(Debug)]
 pub(super) enum Delivery {
     Poll(Sender<PollEnd>, PollEnd),
     Client(Sender<ClientMessage>, ClientMessage),
 }
 
-/// The request that waits.
+/// A waiting request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Waiter {
     Poll(PollKey),
@@ -139,7 +139,7 @@ impl BrokerState {
         Ok((Waiter::Poll(key), receiver))
     }
 
-    /// A client comes; `admit` is how the engine is told of it and its offer.
+    /// Adds a client; `admit` passes its offer to the engine.
     pub(super) fn add_client(
         &mut self,
         now: Instant,
@@ -157,7 +157,7 @@ impl BrokerState {
         (key, messages)
     }
 
-    /// The peers that were asked for a client at a time have replied.
+    /// Handles the reply of the peers asked at `asked_at`.
     pub(super) fn peer_replied(
         &mut self,
         now: Instant,
@@ -169,7 +169,7 @@ impl BrokerState {
         self.matcher.handle_peer_reply(now, key, reply);
     }
 
-    /// A request has ended before its reply was taken.
+    /// Handles the end of a request before its reply was taken.
     pub(super) fn remove(&mut self, now: Instant, waiter: Waiter) {
         match waiter {
             Waiter::Poll(key) => {
@@ -187,7 +187,7 @@ impl BrokerState {
         }
     }
 
-    /// Every parked poll, in no particular order.
+    /// All parked polls, in no particular order.
     pub(super) fn parked_polls(&self) -> Vec<ParkedPollDetails> {
         let polls = self.polls.iter().filter_map(|(key, waiter)| {
             Some(ParkedPollDetails {
@@ -199,8 +199,8 @@ impl BrokerState {
         polls.collect()
     }
 
-    /// Takes the engine's outputs: counts events, and finds for each reply who
-    /// waits for it.
+    /// Takes the engine's outputs: counts events, and finds the waiting request for each
+    /// reply.
     pub(super) fn take_deliveries(&mut self, now: Instant) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
         while let Some(output) = self.matcher.next_output() {
@@ -253,7 +253,7 @@ impl BrokerState {
         self.intervals.tell(pool, parked, self.jitter.f64())
     }
 
-    /// An interval that is the same for all pools.
+    /// Adds jitter to an interval that is the same for all pools.
     pub(super) fn jittered(&mut self, interval: Duration) -> Duration {
         let jitter = self.jitter.f64();
         self.intervals.settings().jittered(interval, jitter)
@@ -280,7 +280,7 @@ impl BrokerState {
         self.timelines.peer_asked(now, ask.client);
         let waiter = self.clients.get_mut(ask.client)?;
         if ask.attempt == 1 {
-            // Our own proxies are too few.
+            // A first attempt at peers shows that we have too few proxies.
             self.intervals.denied(waiter.class);
         }
         let (sender, next) = oneshot::channel();
@@ -289,8 +289,8 @@ impl BrokerState {
         Some(Delivery::Client(sender, message))
     }
 
-    /// Counts what no request counts for itself: each has a record of its own
-    /// that ends with its reply, or as abandoned.
+    /// Counts events that no request counts for itself. Each request has its own record,
+    /// which ends with its reply or as abandoned.
     fn count(&self, event: MatchingEvent) {
         match event {
             MatchingEvent::ClientQueued => self.metrics.client_queued(),
@@ -316,7 +316,7 @@ fn fate(outcome: AnswerOutcome) -> AnswerFate {
 }
 
 impl Delivery {
-    /// Wakes the request. If it has just ended, its guard will say so.
+    /// Wakes the request. If it has just ended, its guard tells the engine.
     pub(super) fn send(self) {
         match self {
             Self::Poll(sender, end) => drop(sender.send(end)),

@@ -1,4 +1,4 @@
-//! The intermediaries that are known to pass on the requests of many.
+//! The known intermediaries, which forward the requests of many senders.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{AddrParseError, IpNet};
 use serde::{Deserialize, Serialize};
 
-/// Networks that AMP caches ask from: those of one network, or all of Google.
+/// The networks from which AMP caches send requests: a single network, or all of
+/// Google's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Intermediary {
@@ -17,7 +18,7 @@ pub enum Intermediary {
 }
 
 impl Intermediary {
-    /// Returns true if this address is among them.
+    /// Returns true if the address is in these networks.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         match self {
@@ -27,13 +28,13 @@ impl Intermediary {
     }
 }
 
-/// The networks of Google's own services, from where its AMP cache fetches.
+/// The networks of Google's own services, from which its AMP cache fetches.
 ///
-/// Source: `https://www.gstatic.com/ipranges/goog.json`, which lists all networks
-/// that Google announces, as published on 2023-02-16, on 2023-11-08 and about
-/// 2025-01-01. These are in every one of the three, and none of them has anything
-/// in common with `cloud.json` beside it (about 2025-01-01): the networks of
-/// Google Cloud, where whoever pays has an address, are left out.
+/// Source: `https://www.gstatic.com/ipranges/goog.json`, which lists all networks that
+/// Google announces, as published on 2023-02-16, on 2023-11-08 and about 2025-01-01.
+/// These networks are in all three versions and do not overlap `cloud.json` beside it
+/// (about 2025-01-01). The networks of Google Cloud, where anyone can rent an address,
+/// are left out.
 pub const GOOGLE: [IpNet; 20] = [
     v4([64, 233, 160, 0], 19),
     v4([66, 102, 0, 0], 20),
@@ -61,13 +62,13 @@ const fn v4([a, b, c, d]: [u8; 4], prefix: u8) -> IpNet {
     IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), prefix)
 }
 
-/// A /32, as all of them are.
+/// A /32, the size of all these IPv6 networks.
 const fn v6(first: u16, second: u16) -> IpNet {
     let address = Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, 0);
     IpNet::new_assert(IpAddr::V6(address), 32)
 }
 
-/// Neither a network nor a known name.
+/// The error for a text that is neither a network nor a known name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{written:?} is neither a network, such as 192.0.2.0/24, nor google")]
 pub struct InvalidIntermediary {

@@ -1,4 +1,4 @@
-//! The keys of buckets: keyed hashes of networks.
+//! Keys of buckets: keyed hashes of networks.
 
 use std::fmt;
 use std::hash::Hasher as _;
@@ -11,8 +11,8 @@ use siphasher::sip128::Hasher128 as _;
 
 use crate::networks::smallest;
 
-/// The key of the first hour's hashes: 128 random bits from the caller. `Debug`
-/// does not show them, and they are not written anywhere.
+/// The key of the first hour's hashes: 128 random bits from the caller. `Debug` does not
+/// show it, and it is never written anywhere.
 #[derive(Clone, Copy)]
 pub struct LimitKey([u8; 16]);
 
@@ -28,18 +28,18 @@ impl fmt::Debug for LimitKey {
     }
 }
 
-/// As whom an address has a bucket.
+/// The role in which an address has a bucket.
 #[derive(Clone, Copy)]
 pub(super) enum BucketRole {
-    /// Its own requests.
+    /// It sends requests of its own.
     Sender,
-    /// It passes on those of many.
+    /// It forwards the requests of many senders.
     Intermediary,
-    /// It says so.
+    /// It claims to forward for others.
     Claimant,
-    /// An intermediary's client says to have it.
+    /// An intermediary's client claims it.
     Claimed,
-    /// This claimant says that it, or its client, has it.
+    /// This claimant claims it for itself or its client.
     ClaimedBy(IpAddr),
 }
 
@@ -62,7 +62,7 @@ impl LimitKey {
         hasher.finish()
     }
 
-    /// The key of the next hour; this one cannot be told from it.
+    /// The key of the next hour, from which this one cannot be recovered.
     pub(super) fn next(self) -> Self {
         let mut hasher = sip128::SipHasher24::new_with_key(&self.0);
         hasher.write(b"the next hour's key");
@@ -74,7 +74,7 @@ fn write_network(hasher: &mut SipHasher24, network: IpNet) {
     hasher.write_u8(network.prefix_len());
     match network.network() {
         IpAddr::V4(address) => hasher.write(&address.octets()),
-        // No network here is smaller than that.
+        // The smallest IPv6 network is a /64.
         IpAddr::V6(address) => hasher.write(&address.octets()[..8]),
     }
 }

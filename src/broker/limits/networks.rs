@@ -1,4 +1,4 @@
-//! The number of quotas that the networks around an address have.
+//! The numbers of quotas of the networks around an address.
 
 use std::net::IpAddr;
 
@@ -6,12 +6,12 @@ use ipnet::IpNet;
 
 use crate::networks::around;
 
-/// A machine or a household; a rented network of 256.
+/// An address (a machine or a household); its /24, such as a rented network.
 const IPV4: [u32; 2] = [1, 8];
-/// One network of one user; what a provider gives a household; a site.
+/// A user's /64; a household's /56; a site's /48.
 const IPV6: [u32; 3] = [1, 4, 16];
 
-/// The networks of an address with their factors, the smallest first.
+/// The networks of an address with their factors, smallest first.
 pub(super) fn networks(address: IpAddr) -> impl Iterator<Item = (IpNet, u32)> {
     let factors = match address.to_canonical() {
         IpAddr::V4(_) => &IPV4[..],

@@ -8,66 +8,66 @@ use serde::{Deserialize, Serialize};
 use super::intermediaries::Intermediary;
 use crate::report::{COUNT_MAX, SettingsReport};
 
-/// The bounds of rates. With [`FACTORS`] they stay far from where nanoseconds overflow.
+/// The bounds of rates. Multiplied by [`FACTORS`] they do not overflow nanoseconds.
 const RATES: RangeInclusive<u32> = 0..=1_000_000;
 /// The bounds of bursts.
 const BURSTS: RangeInclusive<u32> = 1..=1_000_000;
 /// The bounds of [`Settings::intermediary_factor`].
 const FACTORS: RangeInclusive<u32> = 1..=1_000;
-/// The bounds of [`Settings::unconfirmed_factor`]: one quota is the peer's own.
+/// The bounds of [`Settings::unconfirmed_factor`]: one quota is the remote address's own.
 const UNCONFIRMED_FACTORS: RangeInclusive<u32> = 2..=1_000;
 
-/// The limits of the requests of one address. Each kind has a rate, which holds in
-/// the long run, and a burst, which may come at once; a rate of 0 is no limit.
+/// Limits on the requests of one address. Each kind of request has a long-term rate and a
+/// burst that may come at once; a rate of 0 disables the limit.
 ///
-/// The defaults are far above what one proxy or client sends, because hundreds
-/// share an address: a school, a carrier's NAT.
+/// The defaults are far above what one proxy or client sends, because hundreds of them
+/// may share an address, such as a school or a carrier's NAT.
 ///
-/// - An idle proxy polls every 20 s, 3 times a minute. 1,800 are 600 such
-///   proxies, or 300 that poll every 10 s; a burst of 900 is three polls at once
-///   from each of these, as when they all come back after an outage. Of the 812
-///   polls a second of the largest broker, one address can make up 4 %.
-/// - A client that gets no proxy tries again after 10 s, 6 times a minute. 600
-///   are a hundred such clients behind one address without end. Who poses as
-///   clients to list proxies learns 10 a second and address at most.
-/// - A proxy answers at most once for each poll, so answers may be as many.
+/// - An idle proxy polls every 20 s, 3 times a minute. 1,800 polls are those of 600 such
+///   proxies, or of 300 that poll every 10 s. A burst of 900 is three polls at once from
+///   each of these 300, when they all return after an outage. One address can make up 4 %
+///   of the 812 polls a second of the largest broker.
+/// - A client that gets no proxy retries after 10 s, 6 times a minute. 600 polls are
+///   those of a hundred such clients behind one address. Someone who poses as clients to
+///   enumerate proxies learns at most 10 a second for each address.
+/// - A proxy answers at most once for each poll, so the limits of answers are the same as
+///   those of polls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Polls of proxies.
+    /// Proxy polls a minute.
     pub proxy_polls_per_minute: u32,
-    /// Polls of proxies at once.
+    /// Proxy polls at once.
     pub proxy_poll_burst: u32,
-    /// Polls of clients.
+    /// Client polls a minute.
     pub client_polls_per_minute: u32,
-    /// Polls of clients at once.
+    /// Client polls at once.
     pub client_poll_burst: u32,
-    /// Answers of proxies.
+    /// Proxy answers a minute.
     pub answers_per_minute: u32,
-    /// Answers of proxies at once.
+    /// Proxy answers at once.
     pub answer_burst: u32,
-    /// So many times as much may come from an address that passes on the
-    /// requests of many and does not say whose. A third to half of all clients
-    /// come through AMP caches: at 100, one address of a cache may bring 1,000 a
-    /// second, while the largest broker at its peak saw 400 from all of them.
+    /// Multiple of the quota for an address that forwards the requests of many senders
+    /// without naming them. A third to half of all clients come through AMP caches. At
+    /// 100, one address of a cache may bring 1,000 a second; the largest broker's peak
+    /// was 400 from all cache addresses together.
     pub intermediary_factor: u32,
-    /// The networks that AMP caches ask from.
+    /// The networks from which AMP caches send requests.
     pub intermediaries: Vec<Intermediary>,
-    /// So many times as much may come in all from a peer that says to forward for
-    /// others, as long as `http.trusted_proxies` names nobody who does. With 10,
-    /// one address of a CDN may bring 100 clients a second until its operator names
-    /// it, and a stranger ten times what it may as itself.
+    /// Multiple of the quota, in all, for a remote address that claims to forward for
+    /// others while `http.trusted_proxies` names no reverse proxies. At 10, one address
+    /// of a CDN may bring 100 clients a second until its operator names it, and a
+    /// stranger ten times its own quota.
     pub unconfirmed_factor: u32,
-    /// The number of addresses that each of the three tables holds, of 32 bytes each: 16 for
-    /// the address, and as many for the networks around it.
+    /// The number of addresses that each of the three tables holds, at 32 bytes each: 16
+    /// for the address, and 16 for the networks around it.
     pub max_addresses: usize,
-    /// Networks (CIDR) that are not limited, neither in requests nor in
-    /// connections.
+    /// Networks (CIDR) that are exempt from the limits of requests and connections.
     pub exempt: Vec<IpNet>,
 }
 
 impl Settings {
-    /// Reports what is wrong.
+    /// Reports invalid settings.
     pub fn check(&self, report: &mut SettingsReport) {
         let rates = [
             ("proxy_polls_per_minute", self.proxy_polls_per_minute, RATES),

@@ -1,43 +1,43 @@
-//! The use of each network, in memory that does not grow.
+//! The recent use of each network, in a table of fixed size.
 //!
-//! The table is cut into sets of eight places, and the hash of a bucket says in
-//! which set it may be. One that is not there takes the place of the one that
-//! has used the least, which is nearest to full and loses least by being
-//! forgotten. So, whatever comes from however many addresses:
+//! The table is divided into sets of eight slots; a bucket's hash determines its set. A
+//! bucket that is not in the table replaces the one in its set that has been used least,
+//! which is closest to full and loses least by being forgotten. However many addresses
+//! send requests:
 //!
-//! - nobody is refused for want of a place: a new bucket is full;
-//! - nobody who is over the limit gets free by filling the table from other
-//!   addresses: each of these would have to use as much first;
-//! - a place whose bucket is full again is as good as free: nothing has to be
-//!   swept out.
+//! - Nobody is refused because the table is full: a new bucket is full.
+//! - Nobody over the limit can escape by filling the table from other addresses: each of
+//!   these would have to use as much first.
+//! - A slot whose bucket is full again is as good as free, so nothing needs to be cleaned
+//!   up.
 //!
-//! The buckets are counted as in the generic cell rate algorithm: all that is kept
-//! of one is when it will be full again. governor does the same for one key at a
-//! time; it can neither take from several at once or from none, nor let a bucket owe
-//! something.
+//! Buckets are counted as in the generic cell rate algorithm: the only stored value is
+//! the time at which a bucket will be full again. The governor crate does the same for
+//! single keys, but it can neither take from several buckets all or nothing nor let a
+//! bucket owe tokens.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The places that one bucket can be in: two cache lines' worth.
+/// The number of slots in a set: two cache lines.
 const WAYS: usize = 8;
 
 const NANOS_PER_MINUTE: u64 = 60_000_000_000;
 
-/// A bounded table of buckets, by their hashes.
+/// A bounded table of buckets, keyed by hash.
 pub(super) struct BucketTable(Mutex<BucketPlaces>);
 
-/// The capacity of a bucket, and the rate at which it fills.
+/// The capacity of a bucket and its fill rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Quota {
-    /// After how many nanoseconds there is one more token.
+    /// Nanoseconds until there is one more token.
     token: u64,
-    /// After how many nanoseconds an empty bucket is full.
+    /// Nanoseconds until an empty bucket is full.
     depth: u64,
 }
 
 impl Quota {
-    /// So many tokens a minute, and at once, and that as many times over as the
-    /// factor says; `None` for a rate of 0.
+    /// Creates a quota from tokens a minute and tokens at once, both multiplied by
+    /// `factor`; `None` for a rate of 0.
     pub(super) fn new(per_minute: u32, burst: u32, factor: u32) -> Option<Self> {
         let [per_minute, burst, factor] = [per_minute, burst, factor].map(u64::from);
         let token = NANOS_PER_MINUTE.checked_div(per_minute * factor)?.max(1);
@@ -49,22 +49,22 @@ impl Quota {
     }
 }
 
-/// One bucket that a request takes from.
+/// A bucket that a request takes from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Draw {
     pub(super) hash: u64,
     pub(super) quota: Quota,
 }
 
-/// Place by place: the hash, and when its bucket will be full again ("theoretical
-/// arrival time"), in nanoseconds; 0 in a place that was never taken.
+/// For each slot, the hash and the time at which its bucket will be full again
+/// ("theoretical arrival time"), in nanoseconds; 0 in a slot that was never used.
 struct BucketPlaces {
     hashes: Vec<u64>,
     full_at: Vec<u64>,
 }
 
 impl BucketTable {
-    /// An empty table for so many buckets, rounded up to whole sets.
+    /// Creates an empty table for this many buckets, rounded up to whole sets.
     pub(super) fn new(buckets: usize) -> Self {
         let places = buckets.max(1).next_multiple_of(WAYS);
         Self(Mutex::new(BucketPlaces {
@@ -73,13 +73,13 @@ impl BucketTable {
         }))
     }
 
-    /// Returns true if each of the buckets has a token, at `now` in nanoseconds.
+    /// Returns true if each bucket has a token at `now`, in nanoseconds.
     pub(super) fn has_room(&self, now: u64, draws: &[Draw]) -> bool {
         self.places().has_room(now, draws)
     }
 
-    /// Takes a token from each of the buckets, or none if one has none; whether it
-    /// did.
+    /// Takes a token from each bucket, or none if one of them is empty. Returns true if
+    /// it took them.
     pub(super) fn take(&self, now: u64, draws: &[Draw]) -> bool {
         let mut places = self.places();
         let has_room = places.has_room(now, draws);
@@ -89,10 +89,10 @@ impl BucketTable {
         has_room
     }
 
-    /// Takes so many tokens from each of the buckets; one that has fewer owes them
-    /// then, but never more than one such charge. If there is none in one of them,
-    /// only the first bucket pays, the narrowest: who goes on over the limit takes
-    /// nothing from its neighbours.
+    /// Takes `tokens` from each bucket. A bucket with fewer owes the rest, but never more
+    /// than one such charge. If one of the buckets is empty, only the first, the
+    /// narrowest, is charged: an address that continues over its limit takes nothing from
+    /// its neighbors.
     pub(super) fn charge(&self, now: u64, draws: &[Draw], tokens: u64) {
         let mut places = self.places();
         let has_room = places.has_room(now, draws);
@@ -100,7 +100,7 @@ impl BucketTable {
         places.charge(now, &draws[..paying.min(draws.len())], tokens);
     }
 
-    /// A step either stores both halves of a place or none.
+    /// The lock, even if a holder panicked: a step stores both halves of a slot or none.
     fn places(&self) -> MutexGuard<'_, BucketPlaces> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -121,13 +121,13 @@ impl BucketPlaces {
             let full_at = full_at.unwrap_or_default().max(now);
             let used = draw.quota.token.saturating_mul(tokens);
             self.hashes[place] = draw.hash;
-            // Without the debt whoever has an empty bucket would pay with each token
-            // that comes, and not with ten.
+            // Without the debt, the owner of an empty bucket would pay with each token as
+            // it comes rather than with ten.
             self.full_at[place] = (full_at + used).min(now + draw.quota.depth + used);
         }
     }
 
-    /// The place of this hash with what is in it, or the place that it may take.
+    /// The slot of a hash with its content, or the slot that it may take.
     fn find(&self, hash: u64) -> (usize, Option<u64>) {
         let first = self.first_of_set(hash);
         let mut least = first;

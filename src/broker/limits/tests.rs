@@ -16,7 +16,7 @@ fn sender(address: &str) -> RequestOrigin {
     RequestOrigin::Sender(ip(address))
 }
 
-/// Of each kind one a minute, and so many at once.
+/// One request of each kind a minute, and `burst` at once.
 fn bursts_of(burst: u32) -> Settings {
     Settings {
         proxy_polls_per_minute: 1,
@@ -40,7 +40,7 @@ fn admits(limits: &Limits, request: Request, origin: RequestOrigin) -> bool {
     limits.admits(request, origin, || None)
 }
 
-/// The number of a hundred requests that are admitted at once.
+/// The number of a hundred simultaneous requests that are admitted.
 fn admitted(limits: &Limits, request: Request, origin: RequestOrigin) -> usize {
     let requests = (0..100).filter(|_| admits(limits, request, origin));
     requests.count()
@@ -107,12 +107,12 @@ async fn an_intermediary_may_bring_many_and_each_claimed_address_as_one() {
     let limits = limits(bursts_of(2));
     let cache = RequestOrigin::Intermediary(ip("192.0.2.1"));
     let from = |claimed: &str| limits.admits(Request::ClientPoll, cache, || Some(ip(claimed)));
-    // Six from the cache: of these two from this client.
+    // Six requests from the cache, two of them from this client.
     assert_eq!([(); 3].map(|()| from("5.1.0.1")), [true, true, false]);
     assert_eq!([(); 2].map(|()| from("5.1.0.2")), [true, true]);
     assert_eq!([(); 2].map(|()| from("5.1.0.3")), [true, true]);
     assert!(!admits(&limits, Request::ClientPoll, cache));
-    // What somebody claims is nothing to who is there, nor to the cache's others.
+    // A claim costs neither the claimed address nor other clients of the cache anything.
     let there = sender("5.1.0.1");
     assert_eq!(admitted(&limits, Request::ClientPoll, there), 2);
     let cache = sender("192.0.2.1");
@@ -129,7 +129,7 @@ async fn who_writes_into_a_queue_is_limited_by_the_address_it_claims() {
     };
     assert_eq!([(); 3].map(|()| from(Some("5.1.0.1"))), [true, true, false]);
     assert!(from(Some("5.1.0.2")));
-    // The queue has a limit of its own.
+    // The queue has its own limit.
     assert_eq!([(); 9].map(|()| from(None)), [true; 9]);
 }
 
@@ -171,11 +171,11 @@ async fn every_hour_the_key_is_another_and_nothing_is_remembered() {
 async fn the_defaults_bear_three_hundred_proxies_behind_one_address() {
     let limits = limits(Settings::default());
     let origin = sender("192.0.2.1");
-    // They come back together after an outage, and each tries twice more.
+    // The proxies return together after an outage, and each tries twice more.
     for _ in 0..3 * 300 {
         assert!(admits(&limits, Request::ProxyPoll, origin));
     }
-    // An hour and more in which each polls twice in 20 s, all at the same time.
+    // For more than an hour each proxy polls twice in 20 s, all at the same time.
     for _ in 0..200 {
         advance(Duration::from_secs(20)).await;
         for _ in 0..2 * 300 {
@@ -224,8 +224,8 @@ async fn a_million_addresses_lock_nobody_out_and_free_nobody() {
     assert!(admits(&limits, Request::ClientPoll, sender("192.0.2.2")));
 }
 
-/// The number of requests from so many addresses of this network that are admitted, each of
-/// which has two.
+/// The number of admitted requests from these addresses, each of which has a quota of
+/// two.
 fn admitted_from(limits: &Limits, networks: impl Iterator<Item = String>) -> usize {
     let admitted = |address: String| self::admitted(limits, Request::ClientPoll, sender(&address));
     networks.map(admitted).sum()
@@ -256,7 +256,7 @@ async fn a_network_has_more_than_an_address_and_less_than_all_of_its_addresses()
     assert_eq!(admitted(&limits, Request::ClientPoll, other), 2);
 }
 
-/// Somebody who is over the limit must not use up what its neighbours share.
+/// An address over the limit must not use up what its neighbors share.
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_turned_away_takes_from_no_bucket() {
     let limits = limits(bursts_of(2));
@@ -271,7 +271,7 @@ async fn a_request_that_is_turned_away_takes_from_no_bucket() {
     let neighbours = (2..256).map(|host| format!("192.0.2.{host}"));
     assert_eq!(admitted_from(&limits, neighbours), 2 * 7);
 
-    // Nor is it an intermediary's loss that one of its clients has gone wild.
+    // Nor does an intermediary lose anything to a runaway client.
     let cache = RequestOrigin::Intermediary(ip("198.51.100.1"));
     let from = |claimed: &str| limits.admits(Request::ClientPoll, cache, || Some(ip(claimed)));
     let wild = (0..100).filter(|_| from("5.1.0.1")).count();
@@ -298,7 +298,7 @@ async fn a_peer_that_claims_others_has_ten_quotas_however_many_it_claims() {
         [(); 3].map(|()| from(stranger, Some(victim))),
         [true, true, false]
     );
-    // Whom it does not name counts by the offer.
+    // Clients that it does not name count by their offer.
     assert_eq!([(); 3].map(|()| from(stranger, None)), [true, true, false]);
     let claimed =
         (3..100).flat_map(|net| (0..100).map(move |host| IpAddr::from([5, net, host, 1])));
@@ -311,7 +311,7 @@ async fn a_peer_that_claims_others_has_ten_quotas_however_many_it_claims() {
         RequestOrigin::Sender(stranger),
     );
     assert_eq!(4 + others + as_itself, 10 * 2);
-    // Whom it claims has lost nothing, as itself or behind somebody honest.
+    // The claimed address has lost nothing, either by itself or behind an honest proxy.
     assert_eq!(
         admitted(&limits, Request::ClientPoll, RequestOrigin::Sender(victim)),
         2
@@ -337,12 +337,12 @@ async fn nobody_exempt_is_limited_by_claims() {
             RequestOrigin::Unconfirmed { peer, claimed },
         )
     };
-    // Who is exempt may bring any number of clients, each as many as one may.
+    // An exempt address may bring any number of clients, each with its own quota.
     for host in 0..100 {
         assert!(from("192.0.2.1", &format!("5.{host}.0.1")));
         assert!(!from("192.0.2.1", &format!("5.{host}.0.1")));
     }
-    // Whom a stranger claims makes it none.
+    // A stranger is not exempt because it claims an exempt address.
     let claims = (0..100)
         .filter(|_| from("198.51.100.1", "192.0.2.9"))
         .count();
@@ -363,7 +363,7 @@ async fn what_costs_more_is_owed_and_no_more_than_once() {
     advance(MINUTE).await;
     assert!(limits.has_room(Request::ClientPoll, origin));
     assert_eq!(admitted(&limits, Request::ClientPoll, origin), 1);
-    // It is one kind of request of one address.
+    // Only one kind of request from one address was charged.
     assert_eq!(admitted(&limits, Request::ProxyPoll, origin), 15);
     assert_eq!(
         admitted(&limits, Request::ClientPoll, sender("192.0.2.2")),
@@ -371,8 +371,8 @@ async fn what_costs_more_is_owed_and_no_more_than_once() {
     );
 }
 
-/// Whoever went on over its own limit once emptied the buckets of its neighbours, and
-/// of all whom an unconfirmed peer claims.
+/// Regression: an address over its own limit used to empty the buckets of its neighbors,
+/// and of all addresses claimed by the same unconfirmed remote address.
 #[tokio::test(start_paused = true)]
 async fn who_is_over_the_limit_costs_nobody_else_anything() {
     let claimed = |claimed: &str| RequestOrigin::Unconfirmed {

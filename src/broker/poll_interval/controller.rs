@@ -1,30 +1,29 @@
-//! Steers each pool's interval in adaptive mode, so that as many polls stay idle
-//! as a share of those that get a client. Pure: it is told what happens and how
-//! time passes.
+//! Controls each pool's interval in adaptive mode, so that the number of idle polls is
+//! the target share of the matched ones. Pure: events and time are passed in.
 //!
-//! # The law
+//! # Control law
 //!
-//! The polls that are *wanted* each second are the clients that need one, with
-//! the idle share on top; and never fewer than keep `min_parked_polls` parked.
-//! A proxy polls, is parked, is told an interval, and polls again: a cycle. So a
-//! fleet of proxies makes `fleet / cycle` polls a second, and to have those that
-//! are wanted, the cycle has to be `fleet / wanted`.
+//! The number of polls *wanted* each second is the number of clients that need one, plus
+//! the idle share, and at least enough to keep `min_parked_polls` parked. A proxy polls,
+//! is parked, is told an interval, and polls again: this is its cycle. A fleet of proxies
+//! makes `fleet / cycle` polls a second, so to get the wanted polls the cycle must be
+//! `fleet / wanted`.
 //!
-//! How large the fleet is shows from those of its polls that come: their number
-//! a second times their cycle. Their cycle was decided when they were told their
-//! interval, up to the ceiling ago, and those that come in one second were told
-//! different ones. So a calendar keeps which cycles fall due when. Were today's
-//! interval taken for theirs, a few more clients would send it to the floor: each
-//! second the polls that still come late would look like a smaller fleet.
+//! The size of the fleet is estimated from its polls: their number a second times their
+//! cycle. The cycle of a proxy was decided when it was told its interval, up to one
+//! ceiling ago, and the polls of one second may have been told different intervals. A
+//! calendar therefore records which cycles are due when. If the current interval were
+//! used instead, a few more clients would send the interval to the floor: in each second,
+//! the polls that still come late would look like a smaller fleet.
 //!
-//! A proxy that ignores what it is told comes at its own pace, and makes the
-//! fleet look larger or smaller. The interval still ends where as many polls
-//! come as are wanted, or at a bound.
+//! A proxy that ignores the interval polls at its own pace and makes the fleet look
+//! larger or smaller. The interval still settles where as many polls come as are wanted,
+//! or at a bound.
 //!
-//! Shortage is answered within a second: a client that leaves without a proxy
-//! puts all pools that could have served it on the floor, and holds them there
-//! for a while. The way up is slow: a proxy that was told to come late cannot be
-//! called.
+//! The controller reacts to a shortage within a second: a client that leaves without a
+//! proxy sets all pools that could have served it to the floor and holds them there for a
+//! while. The interval rises slowly, because a proxy that was told a long interval cannot
+//! be called back.
 
 use std::time::{Duration, Instant};
 
@@ -34,28 +33,29 @@ use crate::wire::nat::NatClass;
 use super::due_calendar::DueCalendar;
 use super::{Mode, PollInterval};
 
-/// Over how many seconds rates are averaged.
+/// The time constant for averaging rates, in seconds.
 const SMOOTHING: f64 = 30.0;
-/// In how many seconds the interval goes most of the way (1 - 1/e) down.
+/// The seconds in which the interval falls most of the way (1 - 1/e).
 const FALL: f64 = 5.0;
-/// In how many seconds it goes most of the way up.
+/// The seconds in which the interval rises most of the way.
 const RISE: f64 = 120.0;
-/// For how many seconds after the last shortage the floor is held.
+/// The seconds for which the floor is held after the last shortage.
 const HOLD: u64 = 30;
-/// For how many seconds after the start too little is known to steer by; a
-/// shortage counts all the same.
+/// The seconds after the start in which too little is known to control the interval,
+/// although shortages count.
 const WARM_UP: u64 = 60;
-/// The most missed seconds that are made up for: more is a machine that slept.
+/// Maximum number of missed seconds to catch up on; more means that the machine was
+/// suspended.
 const CATCH_UP: u64 = 7200;
 
 /// The controller of each pool's interval.
 #[derive(Debug)]
 pub struct IntervalController {
     settings: PollInterval,
-    /// The time that an idle poll is parked, in seconds.
+    /// The time for which an idle poll is parked, in seconds.
     idle_poll: f64,
     pools: [Pool; NatClass::ALL.len()],
-    /// Up to when whole seconds were counted, and how many.
+    /// The time up to which whole seconds were counted, and their number.
     clock: Option<(Instant, u64)>,
 }
 
@@ -63,14 +63,15 @@ pub struct IntervalController {
 #[derive(Debug, Default)]
 struct Pool {
     polls: Rate,
-    /// Clients that got a proxy of this pool, or none and could have had one.
+    /// Clients that got a proxy of this pool, or got none but could have used one of this
+    /// pool.
     demand: Rate,
     due: Rate,
     due_cycles: Rate,
     calendar: DueCalendar,
-    /// For how many seconds it stays on the floor, after a shortage.
+    /// The remaining seconds on the floor after a shortage.
     held_for: u64,
-    /// The interval that is told, in seconds.
+    /// The current interval, in seconds.
     interval: f64,
 }
 
@@ -82,8 +83,7 @@ struct Rate {
 }
 
 impl IntervalController {
-    /// Begins with the intervals of the settings. An idle poll is parked for
-    /// `proxy_timeout`.
+    /// Starts with the configured intervals. An idle poll is parked for `proxy_timeout`.
     pub fn new(settings: PollInterval, proxy_timeout: Duration) -> Self {
         let mut steering = Self {
             settings,
@@ -99,13 +99,13 @@ impl IntervalController {
         steering
     }
 
-    /// Goes on under other settings; what is known of the pools stays.
+    /// Replaces the settings and keeps what is known of the pools.
     pub fn set_settings(&mut self, settings: PollInterval) {
         self.settings = settings;
         self.keep_within_bounds();
     }
 
-    /// From now on an idle poll is parked that long.
+    /// Sets the time for which an idle poll is parked.
     pub fn set_proxy_timeout(&mut self, proxy_timeout: Duration) {
         self.idle_poll = proxy_timeout.as_secs_f64();
     }
@@ -115,17 +115,17 @@ impl IntervalController {
         &self.settings
     }
 
-    /// A proxy of this pool polls.
+    /// Counts a poll of this pool.
     pub fn poll_arrived(&mut self, pool: NatClass) {
         self.pools[pool as usize].polls.this_second += 1.0;
     }
 
-    /// A poll of this pool got a client.
+    /// Counts a poll of this pool that got a client.
     pub fn handed_off(&mut self, pool: NatClass) {
         self.pools[pool as usize].demand.this_second += 1.0;
     }
 
-    /// A client of this class left without a proxy.
+    /// Counts a client of this class that left without a proxy.
     pub fn denied(&mut self, client: NatClass) {
         for &pool in pools_for(client) {
             let pool = &mut self.pools[pool as usize];
@@ -134,7 +134,7 @@ impl IntervalController {
         }
     }
 
-    /// Steers for every whole second that has passed.
+    /// Updates the intervals for every whole second that has passed.
     pub fn advance(&mut self, now: Instant) {
         let (mut until, mut seconds) = *self.clock.get_or_insert((now, 0));
         let passed = now.saturating_duration_since(until).as_secs();
@@ -157,8 +157,8 @@ impl IntervalController {
         }
     }
 
-    /// The interval for a proxy whose poll was parked for a while. `jitter` is from
-    /// 0 to 1, for the jitter.
+    /// The interval for a proxy whose poll was parked for `parked`, with jitter. `jitter`
+    /// is a random number from 0 to 1.
     pub fn tell(&mut self, pool: NatClass, parked: Duration, jitter: f64) -> Duration {
         let told = self.settings.jittered(self.interval(pool), jitter);
         self.pools[pool as usize].calendar.expect(parked, told);
@@ -184,8 +184,8 @@ impl IntervalController {
         self.keep_within_bounds();
     }
 
-    /// In fixed mode the intervals are those of the settings, for the adaptive
-    /// mode to begin with.
+    /// Clamps the intervals. In fixed mode they are set to the configured ones, from
+    /// which the adaptive mode would start.
     fn keep_within_bounds(&mut self) {
         let (floor, ceiling) = self.bounds();
         for class in NatClass::ALL {
@@ -197,7 +197,7 @@ impl IntervalController {
         }
     }
 
-    /// In seconds.
+    /// The floor and the ceiling, in seconds.
     fn bounds(&self) -> (f64, f64) {
         let floor = self.settings.floor.as_secs_f64();
         (floor, self.settings.ceiling.as_secs_f64().max(floor))
@@ -215,14 +215,14 @@ impl Pool {
         self.due_cycles.pass_second();
     }
 
-    /// The interval with which as many polls come as are wanted, in seconds;
-    /// below zero where the fleet is too small.
+    /// The interval at which as many polls come as are wanted, in seconds; negative if
+    /// the fleet is too small.
     fn fitting_interval(&self, settings: &PollInterval, idle_poll: f64) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "nobody parks 2^52 polls")]
         let least = settings.min_parked_polls as f64 / idle_poll;
         let wanted = (self.demand.average * (1.0 + settings.target_idle_share)).max(least);
         let fleet = self.polls.average * self.cycle(idle_poll);
-        // Where no polls are wanted, none are too few.
+        // If no polls are wanted, any interval is long enough.
         if wanted > 0.0 {
             fleet / wanted - idle_poll
         } else {
@@ -230,7 +230,7 @@ impl Pool {
         }
     }
 
-    /// From one poll of a proxy to the next, in seconds, of those that come now.
+    /// The average cycle of the polls that come now, in seconds.
     fn cycle(&self, idle_poll: f64) -> f64 {
         if self.due.average > 0.0 {
             self.due_cycles.average / self.due.average

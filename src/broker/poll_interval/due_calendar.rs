@@ -1,19 +1,19 @@
-//! A calendar of proxies that are to be back.
+//! A calendar of proxies expected back.
 
 use std::collections::VecDeque;
 use std::ops::AddAssign;
 use std::time::Duration;
 
-/// The most seconds that the calendar has: twice the longest ceiling. Who
-/// is to be back later is expected at its end.
+/// The number of seconds in the calendar: twice the longest ceiling. Proxies due later
+/// are entered at its end.
 const LONGEST: usize = 7200;
 
-/// The proxies that are due back in one second.
+/// The proxies due back in one second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct DueProxies {
-    /// Their number.
+    /// The number of proxies.
     pub(super) proxies: f64,
-    /// The sum of their cycles, in seconds: from their last poll to this.
+    /// The sum of their cycles (from the last poll to this one), in seconds.
     pub(super) cycles: f64,
 }
 
@@ -24,12 +24,13 @@ impl AddAssign for DueProxies {
     }
 }
 
-/// A calendar of the seconds to come.
+/// A calendar of the coming seconds.
 #[derive(Debug, Default)]
 pub(super) struct DueCalendar(VecDeque<DueProxies>);
 
 impl DueCalendar {
-    /// A proxy whose poll was parked for a time will be back after another.
+    /// Enters a proxy whose poll was parked for `parked` and that will be back after
+    /// `back_after`.
     pub(super) fn expect(&mut self, parked: Duration, back_after: Duration) {
         let second = usize::try_from(back_after.as_secs())
             .unwrap_or(LONGEST)
@@ -43,7 +44,7 @@ impl DueCalendar {
         };
     }
 
-    /// A second has passed, in which these were due.
+    /// Removes the second that has passed. Returns the proxies due in it.
     pub(super) fn pass_second(&mut self) -> DueProxies {
         self.0.pop_front().unwrap_or_default()
     }

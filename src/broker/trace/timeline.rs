@@ -1,5 +1,5 @@
-//! The times of what happens to the clients that are traced, as the broker sees
-//! it from outside of the engine.
+//! The times of events of traced clients, as the broker sees them from outside of the
+//! engine.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,16 +9,16 @@ use slotmap::SparseSecondaryMap;
 use crate::matching::{ClientKey, PeerReply, PollKey};
 use crate::wire::nat::NatType;
 
-/// The parts of a poll that a trace tells.
+/// The properties of a poll that a trace shows.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::broker) struct Polled {
-    /// The time at which its request arrived.
+    /// The time at which the poll's request arrived.
     pub(in crate::broker) arrived: Instant,
-    /// The NAT that its proxy says to be behind.
+    /// The NAT that the proxy reports.
     pub(in crate::broker) nat: NatType,
 }
 
-/// The times of one client.
+/// The times of one client's events.
 #[derive(Debug, Default)]
 pub(in crate::broker) struct Timeline {
     entered: Option<Instant>,
@@ -27,11 +27,11 @@ pub(in crate::broker) struct Timeline {
     left: Option<Instant>,
 }
 
-/// A time in which peers were asked.
+/// A period in which peers were asked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TracedBorrowing {
     pub(super) from: Instant,
-    /// The time of their reply, and its outcome; `None` if the client left first.
+    /// The time and outcome of their reply; `None` if the client left first.
     pub(super) ended: Option<(Instant, PeerOutcome)>,
 }
 
@@ -40,29 +40,29 @@ pub(super) struct TracedBorrowing {
 pub(super) enum PeerOutcome {
     Answered,
     Unanswered,
-    /// There was nobody to ask, and there is nothing to tell of it.
+    /// There was no peer to ask, so there is no span.
     NotAsked,
 }
 
-/// A proxy that was handed the client's offer.
+/// A hand-off of the client's offer to a proxy.
 #[derive(Debug)]
 pub(super) struct TracedHandOff {
     poll: PollKey,
     pub(super) polled: Polled,
     pub(super) attempt: usize,
     pub(super) at: Instant,
-    /// The time of its answer, if the client gets it.
+    /// The time of the proxy's answer, if the client gets it.
     pub(super) answered: Option<Instant>,
-    /// The time at which the offer was found not to have reached it.
+    /// The time at which the hand-off was found to have failed.
     pub(super) proxy_left: Option<Instant>,
 }
 
-/// The clients that are traced and have no reply yet.
+/// The traced clients without a reply yet.
 #[derive(Debug, Default)]
 pub(in crate::broker) struct Timelines(SparseSecondaryMap<ClientKey, Arc<Mutex<Timeline>>>);
 
 impl Timelines {
-    /// A client comes to the engine.
+    /// Notes that a client entered the engine.
     pub(in crate::broker) fn enter(
         &mut self,
         now: Instant,
@@ -73,7 +73,7 @@ impl Timelines {
         self.0.insert(client, timeline);
     }
 
-    /// A poll takes the client's offer with it.
+    /// Notes the hand-off of the client's offer to a poll.
     pub(in crate::broker) fn handed_off(
         &self,
         now: Instant,
@@ -93,8 +93,8 @@ impl Timelines {
         });
     }
 
-    /// The proxy was gone when it was handed an offer. It is not known whose,
-    /// and seldom that of a client that is traced.
+    /// Notes that a hand-off failed because the proxy had gone. All timelines are
+    /// searched, because the client is not known here and seldom traced.
     pub(in crate::broker) fn proxy_left(&self, now: Instant, poll: PollKey) {
         for timeline in self.0.values() {
             let mut timeline = lock(timeline);
@@ -106,7 +106,7 @@ impl Timelines {
         }
     }
 
-    /// The proxy that was handed the offer so long ago has answered.
+    /// Notes the answer of the proxy whose hand-off was this long ago.
     pub(in crate::broker) fn answered(
         &self,
         now: Instant,
@@ -122,7 +122,7 @@ impl Timelines {
         });
     }
 
-    /// Peers are asked for the client.
+    /// Notes that peers are asked for the client.
     pub(in crate::broker) fn peer_asked(&self, now: Instant, client: ClientKey) {
         self.with(client, |timeline| {
             timeline.borrowings.push(TracedBorrowing {
@@ -132,7 +132,7 @@ impl Timelines {
         });
     }
 
-    /// The peers that were asked at a time have replied.
+    /// Notes the reply of the peers asked at `asked_at`.
     pub(in crate::broker) fn peer_replied(
         &self,
         now: Instant,
@@ -151,7 +151,7 @@ impl Timelines {
         });
     }
 
-    /// The engine has forgotten the client.
+    /// Notes that the client left the engine.
     pub(in crate::broker) fn leave(&mut self, now: Instant, client: ClientKey) {
         if let Some(timeline) = self.0.remove(client) {
             lock(&timeline).left = Some(now);
@@ -174,12 +174,12 @@ impl Timeline {
         &self.hand_offs
     }
 
-    /// The time at which the engine let the client go; `end` if that is not known.
+    /// The time at which the engine let the client go; `end` if unknown.
     pub(super) fn left_or(&self, end: Instant) -> Instant {
         self.left.unwrap_or(end)
     }
 
-    /// The times in which nobody had the client's offer.
+    /// The periods in which nobody had the client's offer.
     pub(super) fn waits(&self, end: Instant) -> Vec<(Instant, Instant)> {
         let left = self.left_or(end);
         let Some(mut waits_since) = self.entered else {
@@ -220,8 +220,7 @@ impl PeerOutcome {
 }
 
 impl TracedBorrowing {
-    /// The time of its end and its outcome, in a word; `None` if there is nothing
-    /// to tell.
+    /// The time of the reply and its outcome as a word; `None` if there is no span.
     pub(super) fn end(self) -> Option<(Instant, &'static str)> {
         let (at, outcome) = self.ended?;
         match outcome {
@@ -233,7 +232,7 @@ impl TracedBorrowing {
 }
 
 impl TracedHandOff {
-    /// The outcome, in a word.
+    /// The outcome as a word.
     pub(super) fn outcome(&self) -> &'static str {
         match (self.answered, self.proxy_left) {
             (Some(_), _) => "answered",
@@ -243,7 +242,7 @@ impl TracedHandOff {
     }
 }
 
-/// Locks a timeline: it is whole at any time, even if its writer panicked.
+/// Locks a timeline, which is consistent at any time, even if its writer panicked.
 pub(super) fn lock(timeline: &Mutex<Timeline>) -> MutexGuard<'_, Timeline> {
     timeline.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -19,8 +19,8 @@ fn draw(hash: u64, burst: u32) -> Draw {
     Draw { hash, quota }
 }
 
-/// Token buckets as one would write them down, of which none is forgotten; in
-/// nanoseconds of refilling.
+/// A straightforward implementation of token buckets that forgets none; in nanoseconds of
+/// refilling.
 struct Naive {
     burst: u64,
     levels: HashMap<u64, (i64, u64)>,
@@ -39,7 +39,7 @@ impl Naive {
         has_tokens
     }
 
-    /// If one has none only the first pays.
+    /// If one bucket is empty, only the first is charged.
     fn charge(&mut self, hashes: &[u64], now: u64, tokens: u64) {
         if self.have_tokens(hashes, now) {
             self.take(hashes, now, tokens);
@@ -74,7 +74,7 @@ fn nanos(nanos: u64) -> i64 {
     i64::try_from(nanos).unwrap()
 }
 
-/// A few different buckets, as a request takes from.
+/// A few distinct buckets, like those of a request.
 fn some_of(hashes: u64) -> impl Strategy<Value = Vec<u64>> {
     let hashes: Vec<u64> = (0..hashes).collect();
     prop::sample::subsequence(hashes, 1..=3)
@@ -134,7 +134,7 @@ proptest! {
     }
 }
 
-/// Takes all there is; how many tokens that was.
+/// Empties a bucket. Returns the number of its tokens.
 fn empty(table: &BucketTable, hash: u64, burst: u32) -> usize {
     let taken = iter::repeat_with(|| table.take(0, &[draw(hash, burst)]));
     taken.take_while(|taken| *taken).count()
@@ -159,7 +159,7 @@ fn a_quota_is_so_many_a_minute_and_at_once() {
         let quota = Quota::new(per_minute, burst, factor).unwrap();
         let tokens = u64::from(burst) * u64::from(factor);
         assert_eq!(quota.depth / quota.token, tokens);
-        // Nanoseconds are whole.
+        // Nanoseconds are integers.
         let rate = u64::from(per_minute) * u64::from(factor);
         let told = NANOS_PER_MINUTE / quota.token;
         assert!((rate..=rate + rate / 3).contains(&told), "{rate}: {told}");

@@ -27,14 +27,14 @@ fn some_instant() -> Instant {
     Instant::now()
 }
 
-/// A fleet of open proxies that do as they are told, and of whose polls so many
-/// a second get a client.
+/// A fleet of open proxies that obey their intervals, a fixed number of whose polls get a
+/// client each second.
 struct Scene {
     steering: IntervalController,
     now: Instant,
-    /// The number of proxies that poll in each second to come.
+    /// The number of proxies that will poll in each coming second.
     polls: VecDeque<u64>,
-    /// The number of polls that were parked in each of the last seconds.
+    /// The number of polls parked in each of the last seconds.
     parked: VecDeque<u64>,
     clients: u64,
     jitter: f64,
@@ -71,7 +71,7 @@ impl Scene {
         self
     }
 
-    /// Those that have waited longest get the clients.
+    /// Gives the clients to the polls that have waited longest.
     fn serve(&mut self) {
         for _ in 0..self.clients {
             let Some(age) = self.parked.iter().position(|&polls| polls > 0) else {
@@ -87,7 +87,7 @@ impl Scene {
 
     fn reply(&mut self, polls: u64, parked: Duration) {
         for _ in 0..polls {
-            // Steps of the golden ratio are spread evenly.
+            // Steps of the golden ratio are evenly spread.
             self.jitter = (self.jitter + 0.618_034).fract();
             let told = self
                 .steering
@@ -113,7 +113,7 @@ fn assert_about(seconds: f64, expected: f64) {
 
 #[test]
 fn as_many_polls_come_as_the_clients_need_with_the_idle_share_on_top() {
-    // 100 polls a second would be wanted of 6,000 proxies: cycles of 60 s.
+    // 100 polls a second are wanted of 6,000 proxies: cycles of 60 s.
     let settings = PollInterval {
         target_idle_share: 1.0,
         ..adaptive()
@@ -139,9 +139,9 @@ fn without_clients_the_least_is_kept_parked() {
     assert_about(Scene::new(none, 90, 0).pass(1800).told(), 120.0);
 }
 
-/// The purpose of the calendar. More polls only come once those are back that were
-/// told to come late; were the fleet judged by what is told meanwhile, it would
-/// look ever smaller.
+/// The purpose of the calendar. More polls come only once the proxies that were told long
+/// intervals are back; judged by the intervals told meanwhile, the fleet would look ever
+/// smaller.
 #[test]
 fn more_clients_do_not_make_the_fleet_look_smaller() {
     let settings = PollInterval {
