@@ -1,6 +1,6 @@
-//! Compiles the protocols, with no `protoc` to install. The descriptors of the
-//! administration go into the program too: with them it tells foreign clients
-//! what it speaks.
+//! Compiles the protocols without an installed `protoc`. The descriptors of the
+//! administration are also embedded in the program, which serves them to foreign clients
+//! by reflection.
 
 use std::env;
 use std::error::Error;
