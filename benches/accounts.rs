@@ -1,4 +1,4 @@
-//! What it costs to find who has to go, among a hundred thousand connections.
+//! Cost of finding the connection to drop, among a hundred thousand connections.
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,7 +11,7 @@ use snowflake_broker::listener::accounts::{Accounts, Bounds, Payer, Reservation}
 const CONNECTIONS: u32 = 100_000;
 const COST: usize = 8 * 1024;
 
-/// An address of one of fifty thousand networks.
+/// An address in one of fifty thousand networks.
 fn address(number: u32) -> IpAddr {
     let [_, a, b, c] = ((number / 2) << 8 | (number % 2)).to_be_bytes();
     Ipv4Addr::new(20, a, b, c).into()
@@ -59,7 +59,7 @@ fn requests(criterion: &mut Criterion) {
             bytes: usize::MAX,
             high_water: usize::MAX,
         });
-        // All are busy: nobody can make room.
+        // All connections are busy, so none can make room.
         let _crowd = crowd(&accounts);
         let bounds = Bounds {
             bytes: usize::MAX,

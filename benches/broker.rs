@@ -1,9 +1,8 @@
-//! What a whole match costs in the broker, without HTTP: a poll, a client and
-//! the answer, with their metrics and their tasks, on one thread, among 1,000
-//! and 100,000 parked polls.
+//! Cost of a whole match in the broker without HTTP: a poll, a client and the answer,
+//! with their metrics and tasks, on one thread, among 1,000 and 100,000 parked polls.
 //!
-//! The goal: a few microseconds, a small part of the 60 that a match may cost
-//! with its three HTTP requests. Run with `cargo bench --bench broker`.
+//! Target: a few microseconds, a small part of the 60 that a match with its three HTTP
+//! requests may cost. Run with `cargo bench --bench broker`.
 
 #[path = "support/bare_broker.rs"]
 mod bare_broker;
@@ -28,14 +27,15 @@ use tokio::task::yield_now;
 
 use bare_broker::bare_broker;
 
-/// Of proxies and clients; a client without one would be looked for in its offer.
+/// The address of proxies and clients. Without it, clients' offers would be searched for
+/// one.
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 const CROWDS: [u64; 2] = [1_000, 100_000];
 
-/// A proxy that has polled, and what it was told.
+/// A proxy that has polled, and the response it got.
 type Polled = (Sid, PollResponse);
 
-/// The broker, with polls parked in it, each in a task.
+/// A broker with parked polls, each in its own task.
 struct Scene {
     broker: Arc<Broker>,
     poll: ProxyPoll,
@@ -65,7 +65,7 @@ impl Scene {
         }
     }
 
-    /// One more poll: it is parked once its task has had its turn.
+    /// Starts one more poll, which is parked once its task has run.
     fn poll(&mut self) {
         self.polls += 1;
         let sid = Sid::new(&self.polls.to_string()).expect("a number is not empty");
@@ -83,7 +83,8 @@ impl Scene {
         });
     }
 
-    /// A client comes, the oldest parked proxy answers, and a new one polls.
+    /// Matches a client with the oldest parked proxy, which answers, and starts a new
+    /// poll.
     async fn rendezvous(&mut self) {
         self.poll();
         let (broker, client) = (Arc::clone(&self.broker), self.client.clone());

@@ -1,5 +1,4 @@
-//! How long the real databases (Debian's tor-geoipdb) take to load, and an
-//! address to be looked up.
+//! Times to load the real databases (Debian's tor-geoipdb) and to look up an address.
 
 #[path = "../tests/support/unpacked.rs"]
 mod unpacked;
@@ -17,7 +16,7 @@ fn load(ipv4: &[u8], ipv6: &[u8]) -> GeoIp {
     geoip
 }
 
-/// Numbers spread over all values, the same in every run.
+/// Numbers spread over the whole range, the same in every run.
 fn spread(count: u64) -> impl Iterator<Item = u64> {
     (1..=count).map(|number| {
         let mixed = (number ^ number >> 31).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -30,8 +29,8 @@ fn ipv4_addresses() -> Vec<IpAddr> {
     spread(100_000).map(address).collect()
 }
 
-/// Ends of the file's own ranges, in no order: few of all IPv6 addresses are in
-/// use, so others would be found without touching most of the table.
+/// The ends of the file's ranges, shuffled. Few IPv6 addresses are in use, so random ones
+/// would be found without touching most of the table.
 fn ipv6_addresses(content: &[u8]) -> Vec<IpAddr> {
     let text = str::from_utf8(content).expect("Tor's file is text");
     let ends: Vec<IpAddr> = text

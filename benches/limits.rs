@@ -1,4 +1,4 @@
-//! What limits cost a request, and a million attacking addresses in memory.
+//! Cost of limits for a request, and memory used by a million attacking addresses.
 #![expect(clippy::print_stderr, reason = "memory is not what criterion measures")]
 
 #[path = "support/bare_broker.rs"]
@@ -21,7 +21,7 @@ use resident::resident_bytes;
 const ANSWER: &[u8] =
     br#"{"Version":"1.3","Sid":"a","Answer":"{\"type\":\"answer\",\"sdp\":\"a=candidate\"}"}"#;
 const ATTACKERS: u64 = 1_000_000;
-/// Three tables of 4 MB, and what the allocator keeps besides.
+/// Three tables of 4 MB, plus the allocator's overhead.
 const MOST_BYTES: u64 = 32_000_000;
 
 fn broker(limits: Option<limits::Settings>) -> Broker {
@@ -32,9 +32,9 @@ fn broker(limits: Option<limits::Settings>) -> Broker {
     }
 }
 
-/// Answers are judged and gone, without anybody who waits.
+/// Sends an answer for which no client waits.
 fn answer(broker: &Broker, number: u64) -> bool {
-    // A /48 each.
+    // Each number has its own /48.
     let network = u128::from((0x2001 << 48) | number << 16);
     let address = IpAddr::from(Ipv6Addr::from(network << 64 | 1));
     let caller = Caller {

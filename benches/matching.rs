@@ -1,15 +1,14 @@
-//! What a step of the engine costs among 1,000 to 1,000,000 parked polls, and
-//! how much memory a parked poll takes in it.
+//! Cost of an engine step among 1,000 to 1,000,000 parked polls, and the memory of a
+//! parked poll.
 //!
-//! The goals: a match in less than a microsecond among a million, and growth
-//! that is logarithmic at most. Run with `cargo bench --bench matching`.
+//! Targets: a match in less than a microsecond among a million polls, and at most
+//! logarithmic growth. Run with `cargo bench --bench matching`.
 //!
-//! Each figure is one `handle_*` and the taking of its outputs. All polls tell
-//! the same load, so that a match takes the oldest one, of which nothing is in
-//! the processor's caches any more. A seventh of polls and clients are of the
-//! pool that everybody reaches, about as many as come to the largest broker. The
-//! engine's time goes so fast that only a thousand closed polls are remembered:
-//! it is the parked ones that the figures grow with.
+//! Each figure is one `handle_*` call and the taking of its outputs. All polls report the
+//! same load, so a match takes the oldest one, which is no longer in the processor's
+//! caches. A seventh of polls and clients use the open pool, about the share of the
+//! largest broker. The engine's time passes so quickly that only a thousand closed polls
+//! are remembered, so the figures grow with the parked polls only.
 #![expect(clippy::print_stderr, reason = "memory is not what criterion measures")]
 
 #[path = "support/resident.rs"]
@@ -32,16 +31,15 @@ use snowflake_broker::wire::session_description::SessionDescription;
 use resident::resident_bytes;
 
 const CROWDS: [u32; 3] = [1_000, 100_000, 1_000_000];
-/// Polls or clients of one kind that are measured in a row; few beside the
-/// smallest crowd.
+/// Number of polls or clients measured in a row; small compared with the smallest crowd.
 const BATCH: u32 = 100;
-/// The time between two steps. A match takes three, so that a thousand fall into
+/// The time between two steps. A match takes three steps, so a thousand matches fit into
 /// the 30 s for which closed polls are remembered.
 const STEP: Duration = Duration::from_millis(10);
-/// No parked poll's time is up before the program ends, unless it is to be.
+/// Longer than the program runs, so that polls stay parked.
 const FOR_LONG: Duration = Duration::from_hours(10 * 365 * 24);
 
-/// The engine, and the polls that are parked in it.
+/// The engine and the polls parked in it.
 struct Crowd {
     matcher: Matcher,
     now: Instant,
@@ -49,12 +47,12 @@ struct Crowd {
     random: Rng,
     arrivals: u32,
     keys: Vec<PollKey>,
-    /// The place of each among the keys, and its name.
+    /// The index of each poll's key, and its Sid.
     parked: SecondaryMap<PollKey, (usize, Sid)>,
 }
 
 impl Crowd {
-    /// As many polls, of which most have come in the place of others.
+    /// Creates a crowd of `size` polls, most of which have replaced others.
     fn of(size: u32) -> Self {
         let offer = SessionDescription::parse(r#"{"type":"offer","sdp":"v=0"}"#);
         let mut crowd = Self {
@@ -95,7 +93,7 @@ impl Crowd {
         taken
     }
 
-    /// Matches as many clients: how long that takes, and the names of the polls.
+    /// Matches `count` clients. Returns the time taken and the Sids of the polls.
     fn match_clients(&mut self, count: u32) -> (Duration, Vec<Sid>) {
         let offers: Vec<_> = (0..count).map(|number| self.client_offer(number)).collect();
         let mut matched = Vec::with_capacity(offers.len());
@@ -131,7 +129,7 @@ impl Crowd {
         begin.elapsed()
     }
 
-    /// Polls leave that are parked anywhere.
+    /// Disconnects random parked polls.
     fn disconnect(&mut self, count: u32) -> Duration {
         let leaving: Vec<_> = (0..count).map(|_| self.draw()).collect();
         let begin = clock::now();
@@ -143,7 +141,7 @@ impl Crowd {
         begin.elapsed()
     }
 
-    /// Polls come, and go because their time is up.
+    /// Adds polls and lets them time out.
     fn expire(&mut self, count: u32) -> Duration {
         self.matcher.set_settings(settings(STEP * count));
         self.register(count);
@@ -171,7 +169,7 @@ impl Crowd {
     fn client_offer(&self, number: u32) -> ClientOffer {
         ClientOffer {
             offer: self.offer.clone(),
-            // Who is hard to reach takes of the pool that everybody reaches.
+            // Clients behind restricted NATs take polls from the open pool.
             nat: if is_one_of_seven(number) {
                 NatType::Restricted
             } else {
@@ -247,7 +245,7 @@ fn answers(crowd: &mut Crowd, count: u32) -> Duration {
     crowd.answer(sids)
 }
 
-/// The time of one kind of step, as often, in a crowd that stays as large.
+/// The time of one kind of step, repeated in a crowd whose size does not change.
 type Measure = fn(&mut Crowd, u32) -> Duration;
 
 const STEPS: [(&str, Measure); 5] = [

@@ -1,7 +1,7 @@
-//! What it costs to count a poll, and to publish and save what was counted.
+//! Cost of counting a poll, and of publishing and saving the counts.
 //!
-//! The goal: all that one poll counts in less than a microsecond. Run with
-//! `cargo bench --bench metrics`.
+//! Target: all counting for one poll in less than a microsecond. Run with `cargo bench
+//! --bench metrics`.
 
 #[path = "support/all_series.rs"]
 mod all_series;
@@ -22,15 +22,15 @@ use snowflake_broker::metrics::{GaugeSnapshot, ProcessFigures};
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::ProxyType;
 
-/// As many as come to the largest broker in a day.
+/// The addresses that the largest broker sees in a day.
 const ADDRESSES: u32 = 200_000;
 
-/// Different numbers, in no order.
+/// Distinct addresses, shuffled.
 fn address(number: u32) -> IpAddr {
     Ipv4Addr::from_bits(number.wrapping_mul(2_654_435_769)).into()
 }
 
-/// A hundred countries, of which each has half of the addresses of the last.
+/// A hundred countries, each with half of the addresses of the previous one.
 fn country(number: u32) -> CountryCode {
     let rank = number.trailing_ones() * 7 + number % 7;
     let letter = |number: u32| b"ABCDEFGHIJ"[number as usize % 10];
@@ -82,8 +82,8 @@ fn recordings(criterion: &mut Criterion) {
     });
 }
 
-/// What is summed up of every series that there can be: with each save, each look at the
-/// status, each sample.
+/// Sums over all possible series, which are computed at each save, status request and
+/// sample.
 fn sums(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("sums");
     let metrics = all_series();
@@ -97,7 +97,7 @@ fn sums(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Everything that one request makes [`Metrics`] count, but for the engine's events.
+/// Everything that one request counts in [`Metrics`], except the engine's events.
 fn records(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("all of a poll's metrics");
     let metrics = all_series();

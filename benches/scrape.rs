@@ -1,6 +1,6 @@
-//! What a scrape costs, and what it costs those who poll meanwhile: a broker
-//! with every series there can be serves 5,000 requests a second over real
-//! sockets, for some seconds alone and for as many with scrapes that each make a page.
+//! Cost of a scrape, and its effect on polls: a broker with all possible series serves
+//! 5,000 requests a second over real sockets, for some seconds alone and for some seconds
+//! with scrapes that each render a page.
 
 #[path = "support/all_series.rs"]
 mod all_series;
@@ -30,10 +30,10 @@ use tokio::time::{Instant, interval, interval_at};
 const CONNECTIONS: u32 = 100;
 const REQUESTS_PER_SECOND: u32 = 5_000;
 const PHASE: Duration = Duration::from_secs(10);
-/// Longer than a page is kept: each scrape has to make its own.
+/// Longer than a page is cached, so that each scrape renders one.
 const SCRAPE_INTERVAL: Duration = Duration::from_millis(1_100);
-/// A poll that is denied at once, an answer that nobody waits for, and a poll
-/// that hears of no client after the short time of this broker.
+/// A poll that is denied at once, an answer for which no client waits, and a poll that
+/// stays idle for this broker's short time-out.
 const REQUESTS: [(&str, &str); 3] = [
     (
         "/client",
@@ -50,7 +50,7 @@ const REQUESTS: [(&str, &str); 3] = [
 ];
 
 fn main() -> io::Result<()> {
-    // The peers have threads of their own, as they are elsewhere.
+    // The clients have their own threads, as if they were on other machines.
     let broker = Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -67,7 +67,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Where peers come, and where operators do.
+/// Returns the address for clients and proxies, and the one for operators.
 async fn serve() -> io::Result<[SocketAddr; 2]> {
     let settings = matching::Settings {
         client_queue_max: 0,
@@ -124,7 +124,7 @@ impl Observer for Unobserved {
     fn tls_in_the_clear(&self) {}
 }
 
-/// How long requests took and how long scrapes did.
+/// Returns the durations of requests and of scrapes.
 async fn measure(
     [addr, operators]: [SocketAddr; 2],
     with_scrapes: bool,
@@ -141,8 +141,8 @@ async fn measure(
     (peers.join_all().await.concat(), scrapes)
 }
 
-/// One connection's share of the requests. Each is measured from when it was
-/// due, so that one that is late makes the next ones late too.
+/// Sends one connection's share of the requests. Each is timed from when it was due, so a
+/// late request makes the next ones late too.
 async fn poll(addr: SocketAddr, number: u32) -> Vec<Duration> {
     let mut connection = connect(addr).await;
     let each = Duration::from_secs(1) * CONNECTIONS / REQUESTS_PER_SECOND;
@@ -181,7 +181,7 @@ async fn connect(addr: SocketAddr) -> SendRequest<Full<Bytes>> {
     sender
 }
 
-/// The length of the response.
+/// Sends a request. Returns the length of the response.
 async fn send(connection: &mut SendRequest<Full<Bytes>>, path: &str, body: String) -> usize {
     let request = Request::post(path).header("Host", "broker.example");
     let request = request.body(Full::from(body)).expect("it is a request");

@@ -1,7 +1,7 @@
-//! What scrubbing costs a log line, clean or with an address in it.
+//! Cost of scrubbing a log line, with or without an address in it.
 //!
-//! The goal: less than the microseconds that formatting and writing a line take.
-//! Run with `cargo bench --bench scrub`.
+//! Target: less than the microseconds for formatting and writing a line. Run with `cargo
+//! bench --bench scrub`.
 
 use std::hint::black_box;
 

@@ -1,5 +1,5 @@
-//! What tracing costs a rendezvous: without a collector, for the many that are
-//! not sampled, and for the few that are.
+//! Cost of tracing for a rendezvous: without a collector, for requests that are not
+//! sampled, and for sampled ones.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ const OFFER: &[u8] =
 const ANSWER: &[u8] =
     br#"{"Version":"1.3","Sid":"a","Answer":"{\"type\":\"answer\",\"sdp\":\"a=candidate\"}"}"#;
 
-/// Sends to nowhere.
+/// An exporter that discards its spans.
 #[derive(Debug)]
 struct Nowhere;
 
@@ -67,7 +67,7 @@ fn caller() -> Caller {
     }
 }
 
-/// A proxy polls, a client comes, and the proxy answers.
+/// Runs a proxy's poll, a client and the proxy's answer.
 async fn rendezvous(broker: &Broker) {
     let mut poll = ProxyPoll::decode(POLL).expect("a poll");
     let client = ClientPoll::decode(OFFER).expect("a client");

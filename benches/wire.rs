@@ -1,9 +1,7 @@
-//! What it costs to read and to write each message, with offers and answers of
-//! 2.5 KB.
+//! Cost of reading and writing each message, with offers and answers of 2.5 KB.
 //!
-//! The floor is one copy of the message: the goal is to stay within a few
-//! microseconds, far below the tens that HTTP costs. Run with
-//! `cargo bench --bench wire`.
+//! The lower bound is one copy of the message. Target: a few microseconds, far below the
+//! tens of microseconds that HTTP costs. Run with `cargo bench --bench wire`.
 
 #[path = "support/messages.rs"]
 mod messages;
@@ -74,8 +72,8 @@ fn decoding(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The largest bodies of the worst kinds, and what it costs only to see whether
-/// each is JSON, as text in which what is no UTF-8 has been replaced.
+/// The largest bodies of the most expensive kinds, compared with only checking whether
+/// each is JSON after invalid UTF-8 was replaced.
 fn worst(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("worst");
     for (name, body) in worst_bodies::proxy_polls() {
@@ -107,8 +105,8 @@ fn scan(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, body: &[u8]) {
     });
 }
 
-/// Where a client is that came by way of an AMP cache or SQS. No address in the
-/// offer is public, so that all of it is read.
+/// The address of a client that came through an AMP cache or SQS. No address in the offer
+/// is public, so the whole offer is read.
 fn address(criterion: &mut Criterion) {
     let offer = SessionDescription::parse(&description("offer")).expect("an offer");
     criterion.bench_function("the address in an offer", |bencher| {

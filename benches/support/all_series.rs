@@ -1,4 +1,4 @@
-//! As many series as a broker can come to have.
+//! All series that a broker can have.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use snowflake_broker::metrics::labels::Rendezvous;
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType};
 
-/// As many as ISO 3166-1 has.
+/// The number of countries in ISO 3166-1.
 const COUNTRIES: u32 = 250;
 
 /// Counts a proxy and a client of each kind from every country.
@@ -39,7 +39,7 @@ pub(crate) fn all_series() -> Metrics {
     metrics
 }
 
-/// A poll of such a proxy.
+/// A poll of a proxy of this type and NAT.
 pub(crate) fn proxy_poll(proxy_type: ProxyType, nat: NatType) -> ProxyPoll {
     let poll = ProxyPoll::decode(br#"{"Sid":"a","Version":"1.3"}"#).expect("it is a poll");
     ProxyPoll {
@@ -54,7 +54,7 @@ fn address(country: u32, host: u32) -> IpAddr {
     Ipv4Addr::from_bits(country << 16 | host).into()
 }
 
-/// Each country has a network of its own.
+/// A database in which each country has its own network.
 fn world() -> GeoIp {
     let letter = |index| char::from(b'A' + u8::try_from(index % 26).unwrap_or_default());
     let lines = (0..COUNTRIES).map(|country| {

@@ -1,4 +1,4 @@
-//! A broker without bridges to choose from, limits or geoip data.
+//! A broker without limits or country databases, with the default bridge list.
 
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -9,7 +9,7 @@ use snowflake_broker::matching;
 use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
 
-/// In it nothing waits yet.
+/// Creates the broker, without polls or clients.
 pub(crate) fn bare_broker(settings: matching::Settings) -> Broker {
     let patterns = Settings::default();
     let directory = Directory {

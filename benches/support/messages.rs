@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-/// As long as most are, and as those that the reference broker was measured with.
+/// The size of most session descriptions, and of those that the reference broker was
+/// measured with.
 const DESCRIPTION_BYTES: usize = 2_500;
 
-/// The JSON text of an offer or an answer, `kind`, full of ICE candidates.
+/// The JSON text of an offer or answer (`kind`), with many ICE candidates.
 pub(crate) fn description(kind: &str) -> String {
     let mut sdp = String::from(
         "v=0\r\no=- 4596489990601351948 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n\
@@ -31,7 +32,7 @@ pub(crate) fn description(kind: &str) -> String {
     text(&sdp)
 }
 
-/// A proxy's poll that names itself `sid`.
+/// A proxy's poll with this `sid`.
 pub(crate) fn proxy_poll(sid: &str, nat: &str) -> Vec<u8> {
     body(&json!({
         "Sid": sid,

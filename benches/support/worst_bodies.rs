@@ -1,10 +1,10 @@
-//! Bodies of the largest size that is read, each made to cost as much as its kind
-//! can. Most of them are refused.
+//! Bodies of the maximum size, each made to cost as much as its kind can. Most of them
+//! are refused.
 
 /// The default of `http.max_body_bytes`.
 const BYTES: usize = 100_000;
 
-/// Bodies of `POST /proxy`, with a name for each.
+/// Bodies of `POST /proxy`, each with a name.
 pub(crate) fn proxy_polls() -> Vec<(&'static str, Vec<u8>)> {
     let poll = |head: &[u8], repeated: &[u8], tail: &[u8]| {
         let count = (BYTES - head.len() - tail.len()) / repeated.len();
