@@ -1,18 +1,18 @@
-//! What it costs to borrow a proxy: two brokers of this machine that are peers, the
-//! proxies at one of them, and clients that ask now that one and now the other.
+//! Cost of borrowing a proxy: two brokers on this machine are peers, the proxies poll one
+//! of them, and clients poll one or the other.
 //!
 //! ```sh
 //! cargo build --release --bin snowflake-broker --example borrowing
 //! target/release/examples/borrowing --broker target/release/snowflake-broker
 //! ```
 //!
-//! Rounds of own and borrowed matches take turns, so that whatever else the machine
-//! does comes upon both. CPU is that of both brokers together, as in a borrowed match
-//! both have a part. Latency counts from when a client was to come; proxies answer at
-//! once. At the end many idle brokers are the peers of one, and its CPU and memory
-//! are compared with those it takes without them. `--help` tells what can be set.
+//! Rounds of own and borrowed matches alternate, so that other load on the machine
+//! affects both. CPU is that of both brokers together, because both take part in a
+//! borrowed match. Latency counts from when a client was due; proxies answer at once. At
+//! the end one broker gets many idle peers, and its CPU and memory are compared with
+//! those of a broker without peers. `--help` lists the options.
 //!
-//! The exit code is 1 if a client had no answer or another client's.
+//! The exit code is 1 if a client got no answer or another client's.
 #![expect(
     clippy::disallowed_methods,
     reason = "it has one clock, for all it measures, and nothing pure in it"
@@ -38,31 +38,31 @@ use tokio::time::sleep;
 use nodes::{Site, Usage, total};
 use traffic::{Round, Traffic};
 
-/// How long brokers may take to settle.
+/// Time for which brokers may settle.
 const SETTLING: Duration = Duration::from_secs(5);
 
-/// Measures what a borrowed match takes beside an own one, and what idle peers take.
+/// Compares the cost of borrowed and own matches, and measures the cost of idle peers.
 #[derive(Parser)]
 struct Options {
-    /// The program of the broker.
+    /// The broker's program.
     #[arg(long)]
     broker: PathBuf,
-    /// How many proxies poll.
+    /// Number of proxies.
     #[arg(long, default_value_t = 400)]
     proxies: usize,
-    /// How many clients come a second.
+    /// Number of clients a second.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
-    /// How long a round takes.
+    /// Length of a round.
     #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
     round: Duration,
-    /// How many rounds there are of each kind.
+    /// Number of rounds of each kind.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// How many idle peers one broker has at the end.
+    /// Number of idle peers that one broker has at the end.
     #[arg(long, default_value_t = 50)]
     peers: usize,
-    /// How long the idle peers are watched.
+    /// Time for which the idle peers are measured.
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
     idle: Duration,
 }
@@ -80,7 +80,7 @@ async fn main() -> Result<ExitCode> {
     })
 }
 
-/// Own matches and borrowed ones. Returns how many clients were failed.
+/// Measures own and borrowed matches. Returns the number of clients that failed.
 async fn compare_matches(options: &Options, site: &Site) -> Result<u64> {
     let (mut borrower, mut lender) = (site.node()?, site.node()?);
     borrower.add_peer(&lender);
@@ -92,7 +92,7 @@ async fn compare_matches(options: &Options, site: &Site) -> Result<u64> {
     let traffic = Traffic::start(lender.http(), options.proxies);
     sleep(SETTLING).await;
     let (mut own, mut loans) = (Round::new()?, Round::new()?);
-    // The first round of each warms up.
+    // The first round of each kind is a warm-up.
     for number in 0..=options.rounds {
         for (asks, sum) in [(&lender, &mut own), (&borrower, &mut loans)] {
             let before = total(&nodes)?;
@@ -135,7 +135,7 @@ fn report_matches(own: &Round, borrowed: &Round) -> Result<()> {
     Ok(())
 }
 
-/// A broker without peers, and one that all others are peers of.
+/// Compares a broker without peers with one that has all others as peers.
 async fn compare_idle(options: &Options, site: &Site) -> Result<()> {
     let mut alone = site.node()?;
     alone.start().await?;

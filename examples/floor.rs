@@ -1,17 +1,17 @@
-//! The least server on the libraries of the broker (hyper, tokio, axum, rustls):
-//! what the broker's CPU a request is measured against. See `examples/load.rs`.
+//! A minimal server on the broker's libraries (hyper, tokio, axum, rustls), the floor
+//! that the broker's CPU a request is compared with. See `examples/load.rs`.
 //!
 //! ```sh
 //! cargo build --release --examples
 //! target/release/examples/load --broker target/release/examples/floor
 //! ```
 //!
-//! It answers `/proxy`, `/client` and `/answer` with as many bytes as the broker,
-//! and lets client and proxy meet, so that requests are parked and woken as they
-//! are there: whoever waits first is served first, offers and answers are cut out
-//! of one body and put into the other without being read. There are no checks, no
-//! limits, no deadlines, no counts. It understands only what the load generator
-//! sends, and the broker's flags for address and certificate.
+//! It answers `/proxy`, `/client` and `/answer` with as many bytes as the broker, and
+//! lets client and proxy meet, so that requests are parked and woken as in the broker.
+//! The first to wait is served first; offers and answers are cut out of one body and
+//! pasted into the other without being parsed. There are no checks, limits, deadlines or
+//! counts. It understands only what the load generator sends, and the broker's flags for
+//! address and certificate.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -42,19 +42,19 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
-/// Answers what a broker answers, and does nothing else.
+/// Answers like a broker, and does nothing else.
 #[derive(Parser)]
 struct Options {
     /// Address and port.
     #[arg(long)]
     addr: String,
-    /// Serve in the clear.
+    /// Serve without TLS.
     #[arg(long, required_unless_present_all = ["cert", "key"])]
     disable_tls: bool,
     /// The certificate chain, PEM.
     #[arg(long)]
     cert: Option<PathBuf>,
-    /// Its private key, PEM.
+    /// The certificate's private key, PEM.
     #[arg(long)]
     key: Option<PathBuf>,
 }
@@ -87,7 +87,7 @@ async fn main() -> Result<()> {
     }
 }
 
-/// Serves a connection to its end, whatever that is.
+/// Serves a connection until it ends or fails.
 async fn serve<S>(stream: S, router: Router)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -99,7 +99,7 @@ where
     let _ended = http.serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// Proxies that wait for an offer, and clients that wait for an answer.
+/// Proxies waiting for an offer, and clients waiting for an answer.
 #[derive(Default)]
 struct Meeting(Mutex<Waiting>);
 
@@ -107,7 +107,7 @@ struct Meeting(Mutex<Waiting>);
 struct Waiting {
     proxies: VecDeque<WaitingProxy>,
     clients: VecDeque<WaitingClient>,
-    /// By the `Sid` of the proxy that has the offer.
+    /// Clients by the `Sid` of the proxy that has their offer.
     matched: HashMap<Bytes, oneshot::Sender<Bytes>>,
 }
 
@@ -148,7 +148,7 @@ impl Waiting {
         while !self.clients.is_empty()
             && let Some(proxy) = self.proxies.pop_front()
         {
-            // One whose connection has closed is left out.
+            // A proxy whose connection has closed is skipped.
             if proxy.offer.is_closed() {
                 continue;
             }
@@ -206,8 +206,8 @@ async fn whole(request: Request) -> Option<Bytes> {
     Some(body.to_bytes())
 }
 
-/// The string with this key, as it is written. All strings of the load generator
-/// end at `","` or `"}`; inside of them, quotes have a backslash before them.
+/// The string with this key, as written. All strings of the load generator end at `","`
+/// or `"}`; quotes inside of them are escaped with a backslash.
 fn cut(body: &Bytes, key: &str) -> Option<Bytes> {
     let before = format!("\"{key}\":\"");
     let start = find(body, before.as_bytes())? + before.len();

@@ -1,26 +1,25 @@
-//! A load generator: proxies and clients for a broker, and what it takes to serve
-//! them. Every client checks that the answer it gets was made for its own offer.
+//! A load generator: it runs proxies and clients against a broker and measures the cost
+//! of serving them. Every client checks that its answer was made for its own offer.
 //!
 //! ```sh
 //! cargo build --release --bin snowflake-broker --examples
 //! target/release/examples/load --broker target/release/snowflake-broker --floor target/release/examples/floor
 //! ```
 //!
-//! measures a broker of its own at saturation, by 400 proxies and 100 clients that
-//! come again as soon as they can, and gives its CPU a request as a multiple of
-//! what `examples/floor.rs` takes, the least server on the same
-//! libraries. `--help` tells all there is. For a broker that runs already:
+//! This measures a broker at saturation, with 400 proxies and 100 clients that return as
+//! soon as they can, and gives its CPU a request as a multiple of that of
+//! `examples/floor.rs`, a minimal server on the same libraries. `--help` lists the
+//! options. For a broker that is already running:
 //!
 //! ```sh
 //! target/release/examples/load --url http://127.0.0.1:8080 --pid "$(pidof snowflake-broker)" --rate 500 --answer-delay 300ms..3s --silent 0.2
 //! ```
 //!
-//! The generator takes CPU from the same machine, about as much as the broker:
-//! matches/s and latency depend on that, CPU a match hardly does. With `--rate`
-//! clients come when they are due, whether or not the broker keeps up, and their
-//! latency counts from then (it is corrected for coordinated omission); timers are
-//! right to a millisecond. Without it latency says what each client sees that waits
-//! in a queue of `--clients`.
+//! The generator uses CPU of the same machine, about as much as the broker: matches/s and
+//! latency depend on that, CPU a match hardly does. With `--rate`, clients arrive when
+//! they are due whether or not the broker keeps up, and their latency counts from then
+//! (corrected for coordinated omission); timers are accurate to a millisecond. Without
+//! it, latency is that of a client in a queue of `--clients`.
 //!
 //! The exit code is 1 if an answer was lost, crossed or damaged.
 #![expect(
@@ -70,7 +69,7 @@ use options::Options;
 use report::{Comparison, Report};
 use server::Server;
 
-/// Files that are open beside connections.
+/// Open files besides connections.
 const SPARE_FILES: u64 = 1_000;
 
 #[tokio::main]
@@ -92,8 +91,8 @@ async fn main() -> Result<ExitCode> {
     })
 }
 
-/// The broker, the floor and the reference take turns, so that whatever else the
-/// machine does comes upon all of them.
+/// Runs the broker, the floor and the reference in turns, so that other load on the
+/// machine affects all of them.
 async fn measure(options: &Options) -> Result<Comparison> {
     let (mut broker, mut floor, mut reference) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..options.repeat {
@@ -123,8 +122,8 @@ async fn measure_broker(options: &Options) -> Result<Report> {
     run::run("broker", &server, options).await
 }
 
-/// Every connection is an open file. A server that is started here inherits the
-/// limit, and has as many.
+/// Raises the limit of open files, one of which each connection needs. A server that is
+/// started here inherits the limit.
 fn raise_file_limit(options: &Options) -> Result<()> {
     let streams = if options.http2 { options.streams } else { 1 };
     let needed = options.proxies.div_ceil(streams) + options.clients.div_ceil(streams);

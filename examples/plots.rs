@@ -1,13 +1,13 @@
-//! Makes the plots and the tables of `docs/performance.md` from what
-//! `examples/scenarios.rs` has measured.
+//! Draws the plots and fills the tables of `docs/performance.md` from the results of
+//! `examples/scenarios.rs`.
 //!
 //! ```sh
 //! target/release/examples/plots docs/performance
 //! ```
 //!
-//! reads each `docs/performance/NAME.json`, writes `NAME.svg` beside it, and in
-//! `docs/performance.md` whatever is between `<!-- table: NAME -->` and
-//! `<!-- /table -->`. What has not been measured stays as it is.
+//! This reads each `docs/performance/NAME.json`, writes `NAME.svg` beside it, and
+//! replaces the text between `<!-- table: NAME -->` and `<!-- /table -->` in
+//! `docs/performance.md`. Scenarios that were not measured are left unchanged.
 
 #[path = "plots/bars.rs"]
 mod bars;
@@ -38,14 +38,14 @@ use clap::{Parser, ValueEnum as _};
 
 use results::{Results, Scenario};
 
-/// Makes plots and tables of what was measured.
+/// Draws plots and tables of the results.
 #[derive(Parser)]
 #[command(name = "plots")]
 struct Options {
-    /// Where the figures are, and the plots shall be.
+    /// Folder with the results, to which the plots are written.
     folder: PathBuf,
-    /// The page with the tables; without it the one beside the folder, of the same
-    /// name and `.md`.
+    /// Page with the tables; by default the file of the folder's name with `.md` beside
+    /// it.
     #[arg(long, value_name = "FILE")]
     page: Option<PathBuf>,
 }

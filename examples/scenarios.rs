@@ -1,18 +1,18 @@
-//! All that `docs/performance.md` says, measured: each scenario is a few runs of the
-//! load generator (`examples/load.rs`), which print a table and leave their figures
-//! in a file for `examples/plots.rs`.
+//! All measurements in `docs/performance.md`. Each scenario is a few runs of the load
+//! generator (`examples/load.rs`), which print a table and write their figures to a file
+//! for `examples/plots.rs`.
 //!
 //! ```sh
 //! cargo build --release --bin snowflake-broker --examples
 //! target/release/examples/scenarios --all --full --into docs/performance
 //! ```
 //!
-//! Without `--full` every run takes a moment, and shows no more than that all of
-//! them work. `scenarios match growth` runs these two. What a row of the tables is
-//! made by is in the file, as a command line that can be run alone.
+//! Without `--full` every run takes a moment, and shows only that it works. `scenarios
+//! match growth` runs these two. The file also contains the command line of each row,
+//! which can be run alone.
 //!
-//! The rows of a scenario take turns, round after round, so that whatever else the
-//! machine does comes upon all of them.
+//! The rows of a scenario run in turns, round after round, so that other load on the
+//! machine affects all of them.
 
 #[path = "scenarios/catalogue.rs"]
 mod catalogue;
@@ -42,20 +42,20 @@ use clap::{Parser, ValueEnum as _};
 use results::{Results, Scenario};
 use runner::Programs;
 
-/// Runs scenarios of load and prints what they show.
+/// Runs load scenarios and prints their results.
 #[derive(Parser)]
 #[command(name = "scenarios", arg_required_else_help = true)]
 struct Options {
-    /// Which.
+    /// The scenarios to run.
     #[arg(value_enum, required_unless_present = "all")]
     scenarios: Vec<Scenario>,
-    /// All of them; more than an hour with --full.
+    /// Run all scenarios; more than an hour with --full.
     #[arg(long, conflicts_with = "scenarios")]
     all: bool,
-    /// Measure, and do not only try: minutes for each scenario.
+    /// Measure rather than only try; minutes for each scenario.
     #[arg(long)]
     full: bool,
-    /// How often each row is measured, instead of as often as it takes.
+    /// Number of measurements of each row, instead of the scenario's own.
     #[arg(long, requires = "full", value_parser = clap::value_parser!(u16).range(1..))]
     rounds: Option<u16>,
     /// Write the figures of each scenario to NAME.json in this folder.
@@ -64,11 +64,10 @@ struct Options {
     /// Print JSON instead of tables.
     #[arg(long)]
     json: bool,
-    /// The broker; without it the one that was built beside this program.
+    /// The broker's program; by default the one built beside this program.
     #[arg(long, value_name = "PATH")]
     broker: Option<PathBuf>,
-    /// Another broker, to be put under the same load where it can be; see `load
-    /// --help`.
+    /// Another broker to put under the same load where possible; see `load --help`.
     #[arg(long, value_name = "PATH")]
     reference: Option<PathBuf>,
 }

@@ -1,5 +1,5 @@
-//! Brokers that are peers: their certificates, their configuration, and what they
-//! take of the machine.
+//! Brokers that are peers: their certificates, their configuration, and their use of CPU
+//! and memory.
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -20,12 +20,12 @@ use tokio::time::{sleep, timeout};
 
 const HTTP_PORT: u16 = 8080;
 const PEER_PORT: u16 = 7443;
-/// How long a broker may take until it listens.
+/// Maximum time until a broker listens.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// What a broker logs once for each peer.
+/// The log message for each connected peer.
 const CONNECTED: &str = "connected to a peer";
 
-/// A folder for all, an authority for all, and addresses that nobody else takes.
+/// The folder, the certificate authority and the unused addresses that all brokers share.
 pub(crate) struct Site {
     program: PathBuf,
     folder: TempDir,
@@ -34,7 +34,7 @@ pub(crate) struct Site {
     nodes: Cell<u32>,
 }
 
-/// A broker. Dropped, it is killed.
+/// A broker, which is killed on drop.
 pub(crate) struct Node {
     program: PathBuf,
     name: String,
@@ -44,10 +44,10 @@ pub(crate) struct Node {
     running: Option<(Child, Process)>,
 }
 
-/// What a process has taken.
+/// The CPU and memory that a process has used.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
-    /// Of all its threads, in user and kernel mode.
+    /// CPU time of all threads, in user and kernel mode.
     pub(crate) cpu: Duration,
     /// Resident memory, in bytes.
     pub(crate) memory: u64,
@@ -73,7 +73,7 @@ impl Site {
         })
     }
 
-    /// One more broker that does not run yet and has no peers.
+    /// Creates one more broker, which does not run yet and has no peers.
     pub(crate) fn node(&self) -> Result<Node> {
         let number = self.nodes.get();
         self.nodes.set(number + 1);
@@ -97,9 +97,9 @@ impl Site {
 }
 
 impl Node {
-    /// Has another one as peer, without bounds that could be felt here.
+    /// Adds a peer, with limits that are never reached here.
     pub(crate) fn add_peer(&mut self, other: &Self) {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _written = write!(
             self.peers,
             "[[federation.peers]]\nname = \"{}\"\nurl = \"https://{}:{PEER_PORT}\"\n\
@@ -142,7 +142,7 @@ impl Node {
         .with_context(|| fs::read_to_string(self.file("log")).unwrap_or_default())
     }
 
-    /// Where clients and proxies come.
+    /// The address for clients and proxies.
     pub(crate) fn http(&self) -> SocketAddr {
         (self.host, HTTP_PORT).into()
     }
@@ -157,7 +157,7 @@ impl Node {
         })
     }
 
-    /// How many peers it has connected to, if none has left.
+    /// The number of peers connected, provided that none has disconnected.
     pub(crate) fn connected_peers(&self) -> Result<usize> {
         let log = fs::read_to_string(self.file("log"))?;
         Ok(log.matches(CONNECTED).count())
@@ -168,7 +168,7 @@ impl Node {
     }
 }
 
-/// What several have taken together.
+/// The total CPU and memory of several brokers.
 pub(crate) fn total(nodes: &[&Node]) -> Result<Usage> {
     let mut total = Usage::default();
     for node in nodes {

@@ -1,4 +1,4 @@
-//! Proxies that poll one broker, and clients that ask one or another.
+//! Proxies that poll one broker, and clients that poll one or the other.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,16 +19,16 @@ use tokio::time::{sleep, sleep_until};
 
 use crate::messages::{AnswerResponse, ClientResponse, Messages, PollResponse, ProxyKind};
 
-/// The size of an offer, in bytes, as browsers make them.
+/// The size of a browser's offer, in bytes.
 const SDP_BYTES: usize = 2_400;
-/// Everybody can serve everybody.
+/// A type and NAT with which every proxy can serve every client.
 const KIND: ProxyKind<'_> = ProxyKind {
     proxy_type: "standalone",
     nat: "unrestricted",
 };
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(200);
 
-/// Proxies that poll, and whatever it takes to be a client. Dropped, it ends.
+/// The polling proxies, and the state for sending clients. Both end on drop.
 pub(crate) struct Traffic {
     shared: Arc<Shared>,
     _proxies: JoinSet<()>,
@@ -40,12 +40,12 @@ struct Shared {
     next_tag: AtomicU64,
 }
 
-/// What became of the clients of one round, or of several.
+/// The outcomes of the clients of one or several rounds.
 pub(crate) struct Round {
-    /// Of clients that have their answer, in microseconds.
+    /// Latency of answered clients, in microseconds.
     latency: Histogram<u64>,
     pub(crate) failed: u64,
-    /// Of all brokers.
+    /// CPU time of all brokers.
     pub(crate) cpu: Duration,
 }
 
@@ -75,7 +75,7 @@ impl Traffic {
         }
     }
 
-    /// Clients come to a broker at a steady rate, and are waited for.
+    /// Sends clients to a broker at a steady rate, and waits for their replies.
     pub(crate) async fn round(
         &self,
         asks: SocketAddr,
@@ -106,7 +106,7 @@ impl Traffic {
 }
 
 impl Shared {
-    /// One poll, and the answer if it gets an offer.
+    /// Sends one poll, and an answer if the poll gets an offer.
     async fn serve_one(&self, at: SocketAddr) -> Result<()> {
         let sid = format!("{:032x}", fastrand::u128(..));
         let poll = Messages::proxy_poll(&sid, KIND);
@@ -121,7 +121,7 @@ impl Shared {
         Ok(())
     }
 
-    /// One client, that has to get the answer to its own offer.
+    /// Sends one client, which must get the answer to its own offer.
     async fn ask(&self, at: SocketAddr) -> Result<()> {
         let tag = self.next_tag.fetch_add(1, Ordering::Relaxed);
         let poll = self.messages.client_poll(tag, "restricted");
@@ -164,13 +164,13 @@ impl Round {
         self.latency.len()
     }
 
-    /// In milliseconds.
+    /// A quantile of the latency, in milliseconds.
     #[expect(clippy::cast_precision_loss, reason = "nothing takes 2^52 us")]
     pub(crate) fn latency(&self, quantile: f64) -> f64 {
         self.latency.value_at_quantile(quantile) as f64 / 1_000.0
     }
 
-    /// In microseconds.
+    /// CPU a match, in microseconds.
     #[expect(clippy::cast_precision_loss, reason = "no run has 2^52 clients")]
     pub(crate) fn cpu_a_match(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.answered().max(1) as f64

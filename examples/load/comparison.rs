@@ -1,4 +1,4 @@
-//! All repetitions together, and the broker against the floor and the reference.
+//! All repetitions, with the broker compared with the floor and the reference.
 
 use std::fmt;
 
@@ -14,8 +14,8 @@ impl Comparison {
         }
     }
 
-    /// Whether every client got its own answer, and every answer a client. What the
-    /// reference does is its own affair.
+    /// Returns true if every client got its own answer, and every answer reached a
+    /// client. The reference is not judged.
     pub(crate) fn is_correct(&self) -> bool {
         self.broker.iter().chain(&self.floor).all(|run| run.correct)
     }
@@ -48,7 +48,7 @@ impl fmt::Display for Comparison {
     }
 }
 
-/// The broker's CPU a request over another server's, one for each repetition.
+/// The broker's CPU a request divided by another server's, for each repetition.
 fn cpu_ratios(broker: &[Report], other: &[Report]) -> Vec<f64> {
     let rounds = broker.iter().zip(other);
     let ratio = |(broker, other): (&Report, &Report)| {
@@ -78,14 +78,14 @@ fn summarize(out: &mut fmt::Formatter<'_>, name: &str, runs: &[Report]) -> fmt::
     Ok(())
 }
 
-/// The least and the most of several figures.
+/// The smallest and the largest of several figures.
 struct Extremes {
     least: f64,
     most: f64,
 }
 
 impl Extremes {
-    /// `None` of none.
+    /// Finds the extremes; `None` if there are no figures.
     fn of(figures: impl Iterator<Item = f64>) -> Option<Self> {
         let each = figures.map(|figure| Self {
             least: figure,

@@ -1,5 +1,5 @@
-//! Connections to the broker: HTTP/1.1 or HTTP/2, in the clear or over TLS, kept
-//! alive or a new one for each request.
+//! Connections to the broker: HTTP/1.1 or HTTP/2, with or without TLS, kept alive or new
+//! for each request.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -25,11 +25,11 @@ use crate::options::Options;
 use crate::report::Handshakes;
 use crate::tls;
 
-/// How many connections are being opened at the same time, at most: more would
-/// overflow the server's backlog.
+/// Maximum number of connections being opened at a time; more would overflow the server's
+/// backlog.
 const OPENING_MAX: usize = 256;
 
-/// How to reach the broker.
+/// The way to reach the broker.
 pub(crate) struct Dialer {
     addr: SocketAddr,
     tls: Option<TlsConnector>,
@@ -38,7 +38,7 @@ pub(crate) struct Dialer {
     sources: u32,
     patience: Duration,
     permits: Semaphore,
-    /// How many connections are being opened, or wait for a permit.
+    /// Connections being opened or waiting for a permit.
     opening: AtomicUsize,
     handshakes: AtomicU64,
     resumed: AtomicU64,
@@ -64,12 +64,12 @@ impl Dialer {
         })
     }
 
-    /// How many connections are on their way.
+    /// The number of connections being opened.
     pub(crate) fn opening(&self) -> usize {
         self.opening.load(Ordering::Relaxed)
     }
 
-    /// TLS handshakes that were done, and those of them that resumed a session.
+    /// The number of TLS handshakes, and of those that resumed a session.
     pub(crate) fn handshakes(&self) -> Handshakes {
         Handshakes {
             all: self.handshakes.load(Ordering::Relaxed),
@@ -135,16 +135,16 @@ fn is_ipv4_loopback(addr: SocketAddr) -> bool {
 /// The connections of all proxies, or of all clients.
 pub(crate) struct Connections {
     dialer: Arc<Dialer>,
-    /// What each connection is shared by.
+    /// The number of proxies or clients that share a connection.
     streams: usize,
     open: Vec<Slot>,
 }
 
-/// Where one connection is while it is open. Only HTTP/2 ones are shared.
+/// The slot of a connection while it is open. Only HTTP/2 connections are shared.
 type Slot = Mutex<Option<Sender>>;
 
 impl Connections {
-    /// For so many proxies or clients.
+    /// Creates the connections of this many proxies or clients.
     pub(crate) fn new(options: &Options, dialer: &Arc<Dialer>, peers: usize) -> Self {
         let streams = if options.http2 { options.streams } else { 1 };
         let slots = peers.div_ceil(streams);
@@ -155,7 +155,7 @@ impl Connections {
         }
     }
 
-    /// Sends a request of the proxy or client with this index and waits for the
+    /// Sends a request of the proxy or client with this index, and waits for the
     /// response.
     pub(crate) async fn post(
         &self,
@@ -196,8 +196,8 @@ impl Connections {
         Ok((status, body))
     }
 
-    /// The connection in a slot, opened if there is none. One of HTTP/1.1 is taken
-    /// out of it, and not put back unless its response came.
+    /// Returns the connection in a slot, or opens one. An HTTP/1.1 connection is taken
+    /// out of its slot and put back only after its response arrived.
     async fn sender(&self, slot: usize) -> Result<Sender> {
         let mut open = self.open[slot].lock().await;
         let usable = match open.take() {

@@ -1,4 +1,4 @@
-//! The figures of a report, from counts and clocks.
+//! The figures of a report, computed from counts and clocks.
 
 use std::time::Duration;
 

@@ -1,17 +1,17 @@
-//! What clients and proxies send, and what they check of what they get.
+//! The messages of clients and proxies, and the checks of what they receive.
 //!
-//! Every offer has a number of its own, its *tag*, in the session id of its
-//! description. The answer to it has the same tag, and is otherwise the same text
-//! for all: so client and proxy can tell to the byte what they have to get.
+//! Every offer has its own number, its *tag*, in the session id of its description. Its
+//! answer has the same tag and otherwise the same text as all answers, so client and
+//! proxy know every byte that they should receive.
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
 
-/// What is before the tag in a description.
+/// The text before the tag in a description.
 const BEFORE_TAG: &str = "o=- ";
 const TAG_DIGITS: usize = 20;
-/// A real one of a browser has some ten such lines.
+/// A candidate line. A browser's description has about ten.
 const CANDIDATE: &str = "a=candidate:1467250027 1 udp 2122260223 192.0.2.7 46154 typ host\r\n";
 
 /// The session descriptions of one run.
@@ -20,14 +20,14 @@ pub(crate) struct Messages {
     sdp_bytes: usize,
 }
 
-/// What a proxy is, for as long as it runs.
+/// The type and NAT of a proxy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ProxyKind<'a> {
     pub(crate) proxy_type: &'a str,
     pub(crate) nat: &'a str,
 }
 
-/// The broker's answer to the poll of a proxy.
+/// The broker's response to a proxy's poll.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct PollResponse {
@@ -35,14 +35,14 @@ pub(crate) struct PollResponse {
     pub(crate) offer: String,
 }
 
-/// The broker's answer to a client.
+/// The broker's response to a client.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ClientResponse {
     pub(crate) answer: Option<String>,
     pub(crate) error: Option<String>,
 }
 
-/// The broker's answer to an answer.
+/// The broker's response to an answer.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct AnswerResponse {
@@ -50,7 +50,7 @@ pub(crate) struct AnswerResponse {
 }
 
 impl Messages {
-    /// Descriptions of at least so many bytes.
+    /// Creates descriptions of at least this many bytes.
     pub(crate) fn new(sdp_bytes: usize) -> Self {
         Self { sdp_bytes }
     }
@@ -76,14 +76,14 @@ impl Messages {
         answer.to_string().into()
     }
 
-    /// The tag of an offer that came whole.
+    /// The tag of an offer that arrived undamaged.
     pub(crate) fn tag_of(&self, offer: &str) -> Option<u64> {
         let (_, rest) = offer.split_once(BEFORE_TAG)?;
         let tag = rest.get(..TAG_DIGITS)?.parse().ok()?;
         (self.offer(tag) == offer).then_some(tag)
     }
 
-    /// Whether this is the answer to the offer with this tag, whole.
+    /// Returns true if this is the undamaged answer to the offer with this tag.
     pub(crate) fn is_answer_to(&self, tag: u64, answer: &str) -> bool {
         self.answer(tag) == answer
     }

@@ -1,4 +1,4 @@
-//! The proxies and clients themselves.
+//! The proxies and clients.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,10 +15,10 @@ use crate::options::Options;
 use crate::schedule::Schedule;
 use crate::tally::{Outcome, Tally};
 
-/// How long whoever could not reach the broker waits.
+/// Pause of a proxy or client that could not reach the broker.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(200);
 
-/// What proxies and clients share.
+/// The state shared by proxies and clients.
 pub(crate) struct Load {
     pub(crate) options: Options,
     pub(crate) messages: Messages,
@@ -29,7 +29,7 @@ pub(crate) struct Load {
     pub(crate) next_tag: AtomicU64,
 }
 
-/// Polls and answers, as the schedule has it. Each time it is another proxy.
+/// Sends polls and answers by the schedule, each time as another proxy.
 pub(crate) async fn proxy(load: Arc<Load>, schedule: Arc<Schedule>, index: usize) {
     while let Some(due) = schedule.next() {
         sleep_unless_past(due).await;
@@ -92,18 +92,18 @@ async fn answer(load: &Load, index: usize, sid: &str, tag: u64) -> Outcome {
     }
 }
 
-/// Even the shortest sleep takes a millisecond.
+/// Sleeps unless the time is zero, because even the shortest sleep takes a millisecond.
 async fn sleep_unless_zero(span: Duration) {
     if !span.is_zero() {
         sleep(span).await;
     }
 }
 
-/// Asks for a proxy, one time after another, as the schedule has it.
+/// Polls for a proxy repeatedly, by the schedule.
 pub(crate) async fn client(load: Arc<Load>, schedule: Arc<Schedule>, index: usize) {
     while let Some(due) = schedule.next() {
-        // One that is late, for the broker has kept all clients waiting, comes now;
-        // its latency is from when it was to come.
+        // A client that is late, because the broker kept all clients waiting, starts now;
+        // its latency counts from when it was due.
         sleep_unless_past(due).await;
         let outcome = ask(&load, index).await;
         load.tally.count(outcome);
@@ -139,7 +139,7 @@ async fn ask(load: &Load, index: usize) -> Outcome {
 enum Misunderstood {
     /// The status is not 200.
     Status,
-    /// No response, or no JSON.
+    /// There is no response, or it is not JSON.
     Failed,
 }
 

@@ -1,4 +1,4 @@
-//! A bar that moves while a run lasts, on a terminal.
+//! A progress bar on the terminal during a run.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::tally::Outcome;
 
 const REFRESH: Duration = Duration::from_millis(200);
 
-/// The bar of one run.
+/// The progress bar of one run.
 pub(crate) struct Progress {
     bar: ProgressBar,
     refreshed: JoinHandle<()>,
@@ -29,7 +29,7 @@ impl Progress {
         Self { bar, refreshed }
     }
 
-    /// What goes on now, and how long it will last, or may.
+    /// Shows the current phase and its expected or maximum length.
     pub(crate) fn phase(&self, name: &'static str, span: Duration) {
         self.bar.set_prefix(name);
         self.bar.reset();

@@ -1,16 +1,16 @@
-//! What a run has shown: plain data, which `examples/scenarios.rs` and
-//! `examples/plots.rs` read again.
+//! The results of a run: plain data, which `examples/scenarios.rs` and
+//! `examples/plots.rs` read.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Every run: the broker, the floor and the reference take turns.
+/// All runs. The broker, the floor and the reference run in turns.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Comparison {
     pub(crate) broker: Vec<Report>,
     pub(crate) floor: Vec<Report>,
-    /// The broker's CPU a request over the floor's, one for each repetition.
+    /// The broker's CPU a request divided by the floor's, for each repetition.
     pub(crate) floor_ratios: Vec<f64>,
     #[serde(default)]
     pub(crate) reference: Vec<Report>,
@@ -19,25 +19,25 @@ pub(crate) struct Comparison {
 /// One run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
-    /// The broker, the floor, or the reference.
+    /// `broker`, `floor` or `reference`.
     pub(crate) server: String,
-    /// From the start of the program to its first response; `None` of one that ran
-    /// already.
+    /// The time from the start of the program to its first response; `None` if it was
+    /// already running.
     pub(crate) start_up_seconds: Option<f64>,
     pub(crate) memory: Option<Memory>,
     pub(crate) parked_polls: usize,
     pub(crate) measured: Measured,
-    /// Of clients that were matched.
+    /// The latency of matched clients.
     pub(crate) latency: Latency,
-    /// Of the run, warm-up and end included.
+    /// The TLS handshakes of the run, including warm-up and end.
     #[serde(default)]
     pub(crate) handshakes: Handshakes,
-    /// What became of every request of the run, warm-up and end included.
+    /// The outcomes of all requests of the run, including warm-up and end.
     pub(crate) outcomes: BTreeMap<String, u64>,
-    /// Answers that the broker took and that no client got.
+    /// Answers that the broker accepted but no client got.
     pub(crate) lost: u64,
     pub(crate) correct: bool,
-    /// How the run went on, if that was asked for.
+    /// Samples over the run, if requested.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) samples: Vec<Sample>,
 }
@@ -46,7 +46,7 @@ pub(crate) struct Report {
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Handshakes {
     pub(crate) all: u64,
-    /// Those that resumed a session.
+    /// Handshakes that resumed a session.
     pub(crate) resumed: u64,
 }
 
@@ -58,13 +58,13 @@ pub(crate) struct Memory {
     pub(crate) per_parked_poll: Option<f64>,
 }
 
-/// What was measured between the end of the warm-up and the end of the schedule.
+/// The figures between the end of the warm-up and the end of the schedule.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Measured {
     pub(crate) seconds: f64,
     pub(crate) matches: u64,
     pub(crate) matches_per_second: f64,
-    /// Polls of proxies, polls of clients, answers.
+    /// Proxy polls, client polls and answers.
     pub(crate) requests: u64,
     pub(crate) cpu_seconds: Option<f64>,
     pub(crate) cpu_micros_per_match: Option<f64>,
@@ -86,12 +86,12 @@ pub(crate) struct Latency {
 /// A part of the run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Sample {
-    /// When it ended, from the first client on.
+    /// The time of its end, since the first client.
     pub(crate) at_seconds: f64,
     pub(crate) seconds: f64,
-    /// What became of the requests that ended in it.
+    /// The outcomes of the requests that ended in it.
     pub(crate) outcomes: BTreeMap<String, u64>,
-    /// Of the clients that were matched in it.
+    /// The latency of the clients matched in it.
     pub(crate) latency: Latency,
     pub(crate) cpu_seconds: Option<f64>,
     /// Resident memory of the server at its end, in bytes.

@@ -1,4 +1,4 @@
-//! One run: proxies come and are parked, then clients come, then all leave.
+//! One run: proxies poll and are parked, then clients arrive, then all leave.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -20,9 +20,9 @@ use crate::schedule::{Arrivals, Schedule};
 use crate::server::{Server, Usage};
 use crate::tally::{Counts, Outcome, Tally};
 
-/// How long all proxies may take to come.
+/// Maximum time until all proxies have polled.
 const PARKING_PATIENCE: Duration = Duration::from_mins(2);
-/// How long proxies may take, once no more clients come, to say what they know.
+/// Maximum time for proxies to send their last answers after the last client.
 const FAREWELL_PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -64,13 +64,14 @@ fn load(server: &Server, options: &Options) -> Result<Load> {
         tally: Tally::new()?,
         proxies: Connections::new(options, &dialer, options.proxies),
         clients: Connections::new(options, &dialer, options.clients),
-        // Other generators may load the same broker.
+        // The tag starts at a random number, because other generators may load the same
+        // broker.
         dialer,
         next_tag: AtomicU64::new(fastrand::u64(..u64::MAX / 2)),
     })
 }
 
-/// Waits until all polls are sent, but for those that were turned away.
+/// Waits until all polls are sent, except those that were refused.
 async fn wait_until_parked(load: &Load) {
     let deadline = Instant::now() + PARKING_PATIENCE;
     while still_coming(load) && Instant::now() < deadline {
@@ -91,11 +92,11 @@ fn still_coming(load: &Load) -> bool {
     .sum();
     let turned_away = usize::try_from(turned_away).unwrap_or(usize::MAX);
     let polled = load.tally.polling().saturating_add(turned_away);
-    // A poll begins with its connection.
+    // A poll counts from when its connection is being opened.
     polled < load.options.proxies || load.dialer.opening() > 0
 }
 
-/// Has clients come, and measures while they do.
+/// Starts the clients, and measures while they run.
 async fn measure(
     server: &Server,
     load: &Arc<Load>,
@@ -168,7 +169,7 @@ async fn wait_for_answers(load: &Load) {
     }
 }
 
-/// Counts and clocks at one time.
+/// Counts and clocks at one moment.
 pub(crate) struct Reading {
     pub(crate) at: Instant,
     pub(crate) counts: Counts,

@@ -1,4 +1,4 @@
-//! How a run goes on, sample after sample.
+//! Samples over a run.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::report::Sample;
 use crate::run::Reading;
 use crate::server::Server;
 
-/// Takes samples of so long each from `start` to `end`; the last may be shorter.
+/// Takes samples of length `every` from `start` to `end`; the last may be shorter.
 pub(crate) async fn take(
     server: &Server,
     load: &Arc<Load>,

@@ -1,4 +1,4 @@
-//! When clients, or polls, come.
+//! The schedule of clients or polls.
 
 use std::f64::consts::TAU;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,25 +6,25 @@ use std::time::{Duration, Instant};
 
 use crate::table::to_float;
 
-/// How often the time of an arrival is narrowed down by half: from an hour to less
+/// The number of times that the interval of an arrival is halved: from an hour to less
 /// than a microsecond.
 const HALVINGS: u32 = 32;
 /// Longer than any run.
 const ENDLESS: Duration = Duration::from_hours(24 * 365);
 
-/// When who comes next, from its start to its end.
+/// The times at which clients or polls are due, from its start to its end.
 pub(crate) struct Schedule {
     pub(crate) start: Instant,
-    /// From when on latency is recorded.
+    /// The time from which latency is recorded.
     pub(crate) measured_from: Instant,
     pub(crate) end: Instant,
-    /// When they come if the schedule has it and not the broker.
+    /// The arrivals; `None` if each client or poll follows the previous one at once.
     pub(crate) arrivals: Option<Arrivals>,
     pub(crate) count: AtomicU64,
 }
 
 impl Schedule {
-    /// Everybody comes as soon as they can, and again and again.
+    /// Creates a schedule without arrivals or end: everyone returns at once.
     pub(crate) fn endless() -> Self {
         let now = Instant::now();
         Self {
@@ -36,7 +36,7 @@ impl Schedule {
         }
     }
 
-    /// When the next one is to come; `None` after the end.
+    /// The time at which the next client or poll is due; `None` after the end.
     pub(crate) fn next(&self) -> Option<Instant> {
         let due = match &self.arrivals {
             None => Instant::now(),
@@ -49,22 +49,22 @@ impl Schedule {
     }
 }
 
-/// Arrivals at a rate that swings around its mean as over a day: it is least at the
-/// begin and the end, and most in the middle.
+/// Arrivals at a rate that varies around its mean as over a day: lowest at the start and
+/// the end, highest in the middle.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrivals {
     pub(crate) per_second: f64,
-    /// How far the rate goes from its mean, as a share of it.
+    /// The largest deviation of the rate from its mean, as a share of the mean.
     pub(crate) swing: f64,
-    /// How long the day is.
+    /// The length of the day.
     pub(crate) day: Duration,
 }
 
 impl Arrivals {
-    /// When, after the start, the one comes before whom so many came.
+    /// The time after the start at which arrival number `before` + 1 is due.
     fn due(self, before: u64) -> Duration {
         let steady = to_float(before) / self.per_second;
-        // The swing brings nobody forward, or back, by more.
+        // The variation shifts no arrival by more than this.
         let most = self.swing * self.day.as_secs_f64() / TAU;
         let (mut early, mut late) = (f64::max(steady - most, 0.0), steady + most);
         for _ in 0..HALVINGS {
@@ -78,8 +78,8 @@ impl Arrivals {
         Duration::from_secs_f64(late)
     }
 
-    /// How many have come by then: the integral of the rate, which is
-    /// `1 - swing * cos` of the time of day.
+    /// The number of arrivals until this time: the integral of the rate, which is `1 -
+    /// swing * cos` of the time of day.
     fn arrived(self, seconds: f64) -> f64 {
         let day = self.day.as_secs_f64();
         let swung = self.swing * day / TAU * (TAU * seconds / day).sin();

@@ -1,5 +1,5 @@
-//! The broker that is measured, or the floor: its address, and what it takes of
-//! the machine.
+//! The server being measured, the broker or the floor: its address, and its use of CPU
+//! and memory.
 
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -22,32 +22,32 @@ use crate::connections::{Connections, Dialer};
 use crate::options::Options;
 use crate::tls::write_certificate;
 
-/// How long a server may take until it responds.
+/// Maximum time until a server responds.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 const LOG_LEVEL: &str = "SNOWFLAKE_BROKER_TELEMETRY__LOG_LEVEL";
 
-/// A server to put under load. One that was started here is killed by the drop.
+/// A server to put under load. If it was started here, it is killed on drop.
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
     pub(crate) tls: bool,
-    /// From the start of the program to its first response; `None` of one that ran
-    /// already.
+    /// The time from the start of the program to its first response; `None` if it was
+    /// already running.
     pub(crate) start_up: Option<Duration>,
     process: Option<Process>,
     _started: Option<(Child, TempDir)>,
 }
 
-/// What a process has taken of the machine.
+/// The CPU and memory that a process has used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {
-    /// Of all its threads, in user and kernel mode.
+    /// CPU time of all threads, in user and kernel mode.
     pub(crate) cpu: Duration,
     /// Resident memory, in bytes.
     pub(crate) memory: u64,
 }
 
 impl Server {
-    /// One that runs already.
+    /// Connects to a server that is already running.
     pub(crate) async fn running(url: &str, pid: Option<i32>) -> Result<Self> {
         let url: Uri = url.parse().context("--url is no URL")?;
         let tls = match url.scheme_str() {
@@ -71,7 +71,7 @@ impl Server {
         })
     }
 
-    /// Starts one on a port of its own, and waits until it responds.
+    /// Starts a server on its own port, and waits until it responds.
     pub(crate) async fn start(program: &Path, options: &Options) -> Result<Self> {
         let addr = TcpListener::bind((own_loopback_address(), 0))?.local_addr()?;
         let directory = tempfile::tempdir()?;
@@ -108,7 +108,7 @@ impl Server {
         })
     }
 
-    /// `None` for one whose process is not known.
+    /// The CPU and memory used; `None` if the process is unknown.
     pub(crate) fn usage(&self) -> Result<Option<Usage>> {
         let Some(process) = &self.process else {
             return Ok(None);
@@ -123,14 +123,14 @@ impl Server {
     }
 }
 
-/// An address on which nobody takes the port before the server does.
+/// A loopback address on which no other program takes the port before the server does.
 fn own_loopback_address() -> Ipv4Addr {
     let hosts =
         u32::from(Ipv4Addr::new(127, 128, 0, 1))..=u32::from(Ipv4Addr::new(127, 255, 255, 254));
     fastrand::u32(hosts).into()
 }
 
-/// Sends a poll that makes no sense until there is a response.
+/// Sends malformed polls until there is a response.
 async fn responding(child: &mut Child, connection: &Connections) -> Result<()> {
     let poll = Bytes::from_static(b"?");
     while connection.post(0, "/proxy", poll.clone()).await.is_err() {

@@ -1,4 +1,4 @@
-//! What became of every request, and how long clients took.
+//! The outcomes of all requests, and the latency of clients.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -8,22 +8,22 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use hdrhistogram::Histogram;
 
-/// What became of one request, as who sent it sees it.
+/// The outcome of one request, as its sender sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The client got the answer to its own offer, whole.
+    /// The client got the undamaged answer to its own offer.
     ClientMatched,
-    /// It got another one.
+    /// The client got another answer.
     ClientCrossed,
     ClientTimedOut,
     ClientDenied,
-    /// It heard any other error.
+    /// The client got any other error.
     ClientRefused,
-    /// No response, or one that makes no sense.
+    /// The client got no response or an invalid one.
     ClientFailed,
-    /// The proxy got an offer, whole.
+    /// The proxy got an undamaged offer.
     PollMatched,
-    /// It got one that nobody has sent.
+    /// The proxy got an offer that no client sent.
     PollDamaged,
     PollIdle,
     PollRefused,
@@ -32,7 +32,7 @@ pub(crate) enum Outcome {
     AnswerClientGone,
     AnswerRefused,
     AnswerFailed,
-    /// The proxy is one of those that never answer.
+    /// The proxy is one that never answers.
     AnswerWithheld,
 }
 
@@ -82,17 +82,17 @@ impl Outcome {
 #[derive(Debug)]
 pub(crate) struct Tally {
     counts: [AtomicU64; Outcome::ALL.len()],
-    /// Polls that have no response yet.
+    /// Polls without a response yet.
     polling: AtomicUsize,
-    /// Answers that have no response yet.
+    /// Answers without a response yet.
     answering: AtomicUsize,
-    /// In microseconds.
+    /// Latency in microseconds.
     latency: Mutex<Histogram<u64>>,
-    /// The same since the last sample of the run was taken.
+    /// Latency since the last sample, in microseconds.
     latency_of_sample: Mutex<Histogram<u64>>,
 }
 
-/// The counts at one time.
+/// The counts at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counts(pub(crate) [u64; Outcome::ALL.len()]);
 
@@ -118,7 +118,7 @@ impl Tally {
         }))
     }
 
-    /// Records how long it is since a client came, or was to come.
+    /// Records the latency of a client that started, or was due, at `since`.
     pub(crate) fn record_latency(&self, since: Instant) {
         let micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.latency().saturating_record(micros);
@@ -129,7 +129,7 @@ impl Tally {
         lock(&self.latency)
     }
 
-    /// What was recorded since this was last called.
+    /// Takes the latency recorded since the last call.
     pub(crate) fn take_latency_of_sample(&self) -> Histogram<u64> {
         let mut latency = lock(&self.latency_of_sample);
         let taken = latency.clone();
@@ -137,7 +137,7 @@ impl Tally {
         taken
     }
 
-    /// The time that a client may take by this quantile so far.
+    /// The current value of a quantile of the latency.
     pub(crate) fn latency_at(&self, quantile: f64) -> Duration {
         Duration::from_micros(self.latency().value_at_quantile(quantile))
     }
@@ -150,18 +150,18 @@ impl Tally {
         self.answering.load(Ordering::Relaxed)
     }
 
-    /// A poll is under way until the result is dropped.
+    /// Counts a poll as in progress until the result is dropped.
     pub(crate) fn begin_poll(&self) -> UnderWay<'_> {
         UnderWay::begin(&self.polling)
     }
 
-    /// An answer is under way until the result is dropped.
+    /// Counts an answer as in progress until the result is dropped.
     pub(crate) fn begin_answer(&self) -> UnderWay<'_> {
         UnderWay::begin(&self.answering)
     }
 }
 
-/// What is recorded is whole at any time, even if a holder of the lock panicked.
+/// The lock, even if a holder panicked: the histogram is consistent at any time.
 fn lock(latency: &Mutex<Histogram<u64>>) -> MutexGuard<'_, Histogram<u64>> {
     latency.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! Both sides of TLS: the generator's own, and a certificate for the broker that
-//! it starts.
+//! Both sides of TLS: the generator's own, and a certificate for the broker that it
+//! starts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CipherSuite, ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
-/// Connects to whoever is there.
+/// Connects to any server.
 pub(crate) fn connector(http2: bool, resume: bool) -> Result<TlsConnector> {
     let provider = Arc::new(provider());
     let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -30,8 +30,8 @@ pub(crate) fn connector(http2: bool, resume: bool) -> Result<TlsConnector> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// With AES-128 offered first, as by browsers and Go, of which proxies and clients
-/// are made; rustls offers AES-256 first.
+/// A provider that offers AES-128 first, like browsers and Go, on which proxies and
+/// clients run; rustls offers AES-256 first.
 fn provider() -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
     let is_first = |suite| suite == CipherSuite::TLS13_AES_128_GCM_SHA256;
@@ -47,7 +47,7 @@ pub(crate) struct CertificateFiles {
     pub(crate) key: PathBuf,
 }
 
-/// Writes a certificate (P-256) that nobody vouches for.
+/// Writes a self-signed certificate (P-256).
 pub(crate) fn write_certificate(directory: &Path) -> Result<CertificateFiles> {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["broker.example".into()])?;
@@ -60,7 +60,7 @@ pub(crate) fn write_certificate(directory: &Path) -> Result<CertificateFiles> {
     Ok(files)
 }
 
-/// Checks that the broker has the key of its certificate, and not whose it is.
+/// A verifier that checks possession of the key but not the name.
 #[derive(Debug)]
 struct Anyone(Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! Horizontal bars, a group for each row.
+//! Horizontal bars, one group for each row.
 
 use std::path::Path;
 
@@ -9,29 +9,30 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::curves::{COLORS, FONT, GRID, HEADING, TEXT, number};
 
 const WIDTH: u32 = 860;
-/// Of one group of bars.
+/// Height of a group of bars.
 const GROUP_HEIGHT: u32 = 74;
-/// How many groups would have room where the legend is.
+/// Number of groups that would fit into the space of the legend.
 const LEGEND_GROUPS: u32 = 1;
-/// For title, axis and margins.
+/// Height of title, axis and margins.
 const FRAME_HEIGHT: u32 = 120;
-/// For the names of the rows.
+/// Width of the rows' names.
 const NAMES_WIDTH: u32 = 220;
-/// Which part of a group is bars.
+/// The part of a group that its bars fill.
 const FILLED: f64 = 0.75;
-/// Room at the right for the figure of the longest bar.
+/// Space on the right for the figure of the longest bar.
 const HEADROOM: f64 = 1.12;
 
-/// What to draw.
+/// The bars to draw.
 pub(crate) struct Bars<'a> {
     pub(crate) title: &'a str,
     pub(crate) unit: &'a str,
     pub(crate) rows: Vec<&'a str>,
-    /// The name of a bar in each group, and its length; none if it is not known.
+    /// The name of each series, and the length of its bar in each group; `None` if
+    /// unknown.
     pub(crate) series: Vec<(&'a str, Vec<Option<f64>>)>,
 }
 
-/// Draws them to a file. The first row is on top.
+/// Draws the bars to a file, with the first row on top.
 pub(crate) fn draw(bars: &Bars<'_>, file: &Path) -> Result<()> {
     let rows = u32::try_from(bars.rows.len())?;
     let groups = rows + LEGEND_GROUPS;
@@ -99,7 +100,7 @@ pub(crate) fn draw(bars: &Bars<'_>, file: &Path) -> Result<()> {
     Ok(root.present()?)
 }
 
-/// Three digits or so.
+/// Formats a figure with about three digits.
 fn short(figure: f64) -> String {
     if figure < 10.0 {
         format!("{figure:.2}")

@@ -1,4 +1,4 @@
-//! Curves over one axis, one plot above the other.
+//! Curves over a common axis, one plot above the other.
 
 use std::ops::Range;
 use std::path::Path;
@@ -8,7 +8,7 @@ use plotters::coord::Shift;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
-/// Told apart by those who see few colours, too (Okabe and Ito).
+/// Colors that color-blind people can distinguish (Okabe and Ito).
 pub(crate) const COLORS: [RGBColor; 4] = [
     RGBColor(0, 114, 178),
     RGBColor(230, 159, 0),
@@ -18,28 +18,28 @@ pub(crate) const COLORS: [RGBColor; 4] = [
 pub(crate) const FONT: (&str, u32) = ("sans-serif", 14);
 pub(crate) const TEXT: (&str, u32, &RGBColor) = ("sans-serif", 14, &BLACK);
 pub(crate) const HEADING: (&str, u32, &RGBColor) = ("sans-serif", 18, &BLACK);
-/// Lines behind what is shown.
+/// Color of the grid.
 pub(crate) const GRID: RGBColor = RGBColor(220, 220, 220);
 const WIDTH: u32 = 860;
 const HEIGHT: u32 = 340;
-/// How many numbers are on an axis, or so.
+/// Approximate number of labels on an axis.
 const LABELS: usize = 6;
-/// Room above the highest point.
+/// Space above the highest point.
 const HEADROOM: f64 = 1.15;
 
 /// One plot.
 pub(crate) struct Plot<'a> {
     pub(crate) title: &'a str,
-    /// What is on the axes, with units.
+    /// The labels of the axes, with units.
     pub(crate) x: &'a str,
     pub(crate) y: &'a str,
     pub(crate) scales: Scales,
-    /// Where no curve goes.
+    /// A position without curves.
     pub(crate) legend: SeriesLabelPosition,
     pub(crate) curves: Vec<Curve<'a>>,
 }
 
-/// Which axes are logarithmic.
+/// The axes that are logarithmic.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Scales {
     Linear,
@@ -82,7 +82,7 @@ impl Plot<'_> {
         0.0..most * HEADROOM
     }
 
-    /// But for 0, which has no place on a logarithmic scale.
+    /// The smallest positive y, because 0 has no place on a logarithmic scale.
     fn least_y(&self) -> f64 {
         let all = self.points().map(|(_, y)| y).filter(|y| *y > 0.0);
         all.fold(f64::MAX, f64::min) / HEADROOM
@@ -161,7 +161,7 @@ where
     Ok(())
 }
 
-/// A number on an axis, without digits that say nothing.
+/// Formats a number on an axis, without trailing zeros.
 pub(crate) fn number(number: f64) -> String {
     let rounded = format!("{number:.2}");
     let significant = rounded.trim_end_matches('0').trim_end_matches('.');

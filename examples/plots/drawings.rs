@@ -1,4 +1,4 @@
-//! Which plot shows which results.
+//! The plot of each scenario.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use crate::figures::{Figure, cpu_a_match, memory_a_poll, p50, p99, p999, start_u
 use crate::report::Sample;
 use crate::results::{Results, Row, Scenario};
 
-/// CPU a match may grow by so much.
+/// The factor by which CPU a match may grow.
 const GROWTH: f64 = 1.3;
 
-/// Draws the results to a file, unless their table says it all.
+/// Draws the results to a file, unless their table suffices.
 pub(crate) fn draw(results: &Results, file: &Path) -> Result<()> {
     match results.scenario {
         Scenario::Match => beside_others(

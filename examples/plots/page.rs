@@ -1,4 +1,4 @@
-//! The page's tables: each is between two comments, and written anew.
+//! The page's tables, each of which is replaced between two comments.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::targets;
 
 const END: &str = "<!-- /table -->";
 
-/// Fills the tables of what was measured; the page has to have a place for each.
+/// Fills in the tables of the measured scenarios; the page must have a place for each.
 pub(crate) fn fill(page: &Path, measured: &[Results]) -> Result<()> {
     let mut text = fs::read_to_string(page)?;
     put(&mut text, "machine", &machines(measured).to_string())?;
@@ -25,7 +25,7 @@ pub(crate) fn fill(page: &Path, measured: &[Results]) -> Result<()> {
     Ok(fs::write(page, text)?)
 }
 
-/// Puts a table between its comments.
+/// Replaces a table between its comments.
 fn put(page: &mut String, name: &str, table: &str) -> Result<()> {
     let begin = format!("<!-- table: {name} -->\n");
     let place = page
@@ -39,7 +39,7 @@ fn put(page: &mut String, name: &str, table: &str) -> Result<()> {
     Ok(())
 }
 
-/// Each machine once, with the scenarios that were run on it.
+/// All machines, with the scenarios that were run on them.
 fn machines(measured: &[Results]) -> Table {
     let mut machines: Vec<(&Machine, u64, bool, String)> = Vec::new();
     for results in measured {
@@ -85,7 +85,7 @@ fn machine_cells(
     ]
 }
 
-/// What each row is made by.
+/// The commands that produced the rows.
 fn commands(measured: &[Results]) -> Table {
     let rows = measured.iter().flat_map(|results| {
         results.rows.iter().map(|row| {

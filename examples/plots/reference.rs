@@ -1,6 +1,6 @@
-//! What the reference broker, version 2.10.1 in Go, took at another time: measured
-//! with a load generator like ours on a two-core machine, offers and answers of
-//! 2.5 KB, 400 proxies and 100 clients at saturation.
+//! Earlier figures of the reference broker, version 2.10.1 in Go: measured with a load
+//! generator like ours on a two-core machine, with offers and answers of 2.5 KB, 400
+//! proxies and 100 clients at saturation.
 
 /// Microseconds of CPU a match, by row of the scenario `match`.
 pub(crate) const CPU_A_MATCH: [(&str, f64); 3] = [
@@ -15,11 +15,11 @@ pub(crate) const CPU_A_MATCH_CONNECTING: [(&str, f64); 2] = [
     ("TLS, resumed sessions", 768.0),
 ];
 
-/// Kilobytes of memory a parked poll, at 15,000, by row of `memory`.
+/// Kilobytes of memory a parked poll, with 15,000 polls, by row of `memory`.
 pub(crate) const MEMORY_A_POLL: [(&str, f64); 2] =
     [("HTTP/1.1", 39.0), ("HTTP/1.1 over TLS", 51.6)];
 
-/// At saturation over HTTP/1.1, in milliseconds.
+/// The p99 at saturation over HTTP/1.1, in milliseconds.
 pub(crate) const P99: f64 = 24.0;
 
 /// The figure of a row.

@@ -1,26 +1,26 @@
-//! What was aimed at, beside what was measured.
+//! Targets beside the measured figures.
 
 use crate::figures::{Figure, cpu_a_match, memory_a_poll, p99, start_up};
 use crate::reference::{self, CPU_A_MATCH, CPU_A_MATCH_CONNECTING, MEMORY_A_POLL, P99};
 use crate::results::{Results, Row, Scenario};
 use crate::tables::{Table, digits};
 
-/// At most so much of the reference's CPU a match.
+/// Maximum share of the reference's CPU a match.
 const HALF: f64 = 0.5;
 const HALF_WITH_HANDSHAKES: f64 = 0.7;
-/// Kilobytes a parked poll.
+/// Maximum kilobytes a parked poll.
 const MEMORY: f64 = 10.0;
 const MEMORY_TLS: f64 = 20.0;
-/// The broker's p99 over the reference's.
+/// Maximum of the broker's p99 divided by the reference's.
 const P99_OVER_REFERENCE: f64 = 1.0;
-/// The broker's CPU a request over the floor's.
+/// Maximum of the broker's CPU a request divided by the floor's.
 const OVER_FLOOR: f64 = 1.3;
-/// CPU a match with many parked polls over that with few.
+/// Maximum of CPU a match with many parked polls divided by that with few.
 const GROWTH: f64 = 1.3;
-/// Milliseconds.
+/// Maximum milliseconds to the first response.
 const START: f64 = 100.0;
 
-/// One of them.
+/// A target.
 struct Target {
     what: String,
     reference: Option<f64>,
@@ -29,7 +29,7 @@ struct Target {
     digits: usize,
 }
 
-/// All of which there is a measurement.
+/// The table of all targets for which there is a measurement.
 pub(crate) fn table(measured: &[Results]) -> Table {
     let head = ["what", "reference, then", "at most", "measured", ""];
     let targets = measured.iter().flat_map(targets);
@@ -98,7 +98,7 @@ fn cpu(results: &Results, what: &str, reference: &[(&str, f64)], share: f64) -> 
     targets.flatten().flatten().collect()
 }
 
-/// Against the reference of the same runs, if it was there.
+/// The target relative to the reference in the same runs, if it took part.
 fn beside_reference(row: &Row, what: &str, figure: Figure, most: f64) -> Option<Target> {
     Some(Target {
         what: format!(

@@ -1,14 +1,14 @@
-//! The scenarios, and what each consists of.
+//! The scenarios and their runs.
 
 use std::time::Duration;
 
 use crate::results::Scenario;
 
-/// How a scenario is run.
+/// The plan of a scenario.
 pub(crate) struct Plan {
-    /// Whether it measures, or only tries.
+    /// True if it measures, false if it only tries.
     pub(crate) is_full: bool,
-    /// How often each row is run.
+    /// The number of runs of each row.
     pub(crate) rounds: usize,
     pub(crate) rows: Vec<PlannedRow>,
 }
@@ -23,14 +23,14 @@ pub(crate) enum Other {
 /// The runs of one row of the table.
 pub(crate) struct PlannedRow {
     pub(crate) name: String,
-    /// Of the load generator.
+    /// Arguments of the load generator.
     pub(crate) arguments: Vec<String>,
-    /// What is put under the same load. The reference cannot be everywhere: it
-    /// speaks no HTTP/2 in the clear, and lets no poll wait for longer than 10 s.
+    /// The other servers under the same load. The reference is not always possible: it
+    /// does not speak HTTP/2 without TLS, and lets no poll wait for longer than 10 s.
     pub(crate) beside: Vec<Other>,
-    /// Whether the broker reads country databases.
+    /// True if the broker reads country databases.
     pub(crate) has_countries: bool,
-    /// Whether polls stay parked for longer than the run lasts.
+    /// True if polls stay parked for longer than the run.
     pub(crate) parks_long: bool,
     pub(crate) at: Option<u64>,
 }
@@ -67,7 +67,7 @@ impl PlannedRow {
         }
     }
 
-    /// A request may take as long then.
+    /// Parks polls for longer than the run, and lets requests take as long.
     fn parking_long(mut self) -> Self {
         self.arguments.push("--patience=1h".to_owned());
         self.parks_long = true;
@@ -82,13 +82,13 @@ impl PlannedRow {
     }
 }
 
-/// Spans, and numbers of whatever is counted, for a measurement or only to try.
+/// Durations and counts, for a measurement or only to try.
 struct Scale {
     is_full: bool,
 }
 
 impl Scale {
-    /// For how long to measure.
+    /// The options for the length of the measurement.
     fn duration(&self, seconds: u64) -> String {
         let full = Duration::from_secs(seconds);
         let span = if self.is_full { full } else { full.min(MOMENT) };
@@ -149,7 +149,7 @@ fn matches(scale: &Scale) -> Vec<PlannedRow> {
     .into()
 }
 
-/// Many addresses, as a port that was used is not used again for a minute.
+/// Uses many addresses, because a used port is not reused for a minute.
 fn connections(scale: &Scale) -> Vec<PlannedRow> {
     let duration = scale.duration(10);
     [
@@ -177,7 +177,7 @@ fn memory(scale: &Scale) -> Vec<PlannedRow> {
         let (polls, none) = (scale.count(polls), nobody("0s"));
         PlannedRow::new(name, &format!("--proxies={polls} {more} {none}"))
             .beside(Other::Floor)
-            // It would take longer to send more.
+            // Sending more polls would take too long.
             .beside_reference_if(polls <= 15_000)
             .parking_long()
             .at(polls)
@@ -189,7 +189,7 @@ fn nobody(duration: &str) -> String {
     format!("--clients=0 --warm-up=0s --duration={duration}")
 }
 
-/// Over HTTP/2: few may open 50,000 files.
+/// Uses HTTP/2, because few users may open 50,000 files.
 fn growth(scale: &Scale) -> Vec<PlannedRow> {
     let duration = scale.duration(10);
     [1_000, 2_000, 5_000, 10_000, 20_000, 50_000]
@@ -218,18 +218,18 @@ fn latency(scale: &Scale) -> Vec<PlannedRow> {
         .into()
 }
 
-/// One day of the large broker, as its metrics tell it: means of the day.
+/// One day of the large broker, from its published metrics: averages over the day.
 struct Day {
     date: &'static str,
     polls_per_second: u64,
     clients_per_second: u64,
-    /// How many of each may be at it at the same time: enough for all.
+    /// Maximum numbers of simultaneous proxies and clients, which suffice for all.
     proxies: u64,
     clients: u64,
-    /// Of clients that were offered to a proxy, those that timed out.
+    /// The share of offered clients that timed out.
     silent: f64,
-    /// The share of clients that any proxy can serve, so that as many are denied
-    /// as were.
+    /// The percentage of clients that any proxy can serve, chosen so that as many clients
+    /// are denied as on that day.
     unrestricted_clients: u32,
 }
 
@@ -243,9 +243,9 @@ const CALM: Day = Day {
     unrestricted_clients: 35,
 };
 
-/// 29 % of the clients timed out and 18.5 % were matched. 65 % of the polls got a
-/// client, far more than the 18 % of unrestricted proxies: so 35 % of the clients
-/// were content with others.
+/// 29 % of the clients timed out and 18.5 % were matched. 65 % of the polls got a client,
+/// far more than the 18 % of unrestricted proxies, so 35 % of the clients accepted other
+/// proxies.
 const SHUTDOWN: Day = Day {
     date: "2025-06-17, shutdown in Iran",
     polls_per_second: 614,
@@ -256,8 +256,8 @@ const SHUTDOWN: Day = Day {
     unrestricted_clients: 35,
 };
 
-/// Rates are those of the day; only the day is shorter, 144 times. They swing by
-/// 40 % around their mean.
+/// The rates are those of the day, but the day is 144 times shorter. They vary by 40 %
+/// around their mean.
 fn day(scale: &Scale, day: &Day) -> PlannedRow {
     let (duration, every) = if scale.is_full {
         ("--warm-up=15s --duration=585s", "10s")

@@ -1,5 +1,4 @@
-//! Country databases as long as Tor's, so that a start has as much to read on every
-//! machine.
+//! Country databases as long as Tor's, so that a start reads as much on every machine.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-/// Tor's databases of 2026 have so many lines.
+/// The numbers of lines in Tor's databases of 2026.
 const IPV4_RANGES: u32 = 386_000;
 const IPV6_RANGES: u32 = 320_000;
 const COUNTRIES: [&str; 5] = ["DE", "IR", "RU", "US", "CN"];

@@ -1,4 +1,4 @@
-//! Figures of the rows of a scenario: medians over their runs.
+//! Figures of a scenario's rows: medians over their runs.
 
 use crate::report::{Handshakes, Measured, Report};
 use crate::results::Row;
@@ -7,32 +7,32 @@ use crate::results::Row;
 pub(crate) type Figure = fn(&Report) -> Option<f64>;
 
 impl Row {
-    /// Of the broker.
+    /// The broker's median.
     pub(crate) fn broker(&self, figure: Figure) -> Option<f64> {
         median(self.runs.broker.iter().filter_map(figure))
     }
 
-    /// Of the floor.
+    /// The floor's median.
     pub(crate) fn floor(&self, figure: Figure) -> Option<f64> {
         median(self.runs.floor.iter().filter_map(figure))
     }
 
-    /// Of the reference.
+    /// The reference's median.
     pub(crate) fn reference(&self, figure: Figure) -> Option<f64> {
         median(self.runs.reference.iter().filter_map(figure))
     }
 
-    /// The broker's figure over the reference's, round by round.
+    /// The median of the broker's figure divided by the reference's, round by round.
     pub(crate) fn over_reference(&self, figure: Figure) -> Option<f64> {
         over(&self.runs.broker, &self.runs.reference, figure)
     }
 
-    /// CPU a request, the broker's over the floor's.
+    /// The median of the broker's CPU a request divided by the floor's.
     pub(crate) fn over_floor(&self) -> Option<f64> {
         median(self.runs.floor_ratios.iter().copied())
     }
 
-    /// The broker's figure over that of another row, round by round.
+    /// The median of the broker's figure divided by that of another row, round by round.
     pub(crate) fn over(&self, other: &Self, figure: Figure) -> Option<f64> {
         over(&self.runs.broker, &other.runs.broker, figure)
     }
@@ -43,7 +43,7 @@ fn over(runs: &[Report], others: &[Report], figure: Figure) -> Option<f64> {
     median(rounds.filter_map(|(run, other)| Some(figure(run)? / figure(other)?)))
 }
 
-/// The middle one, the mean of the middle two of an even number; `None` of none.
+/// The median; `None` if there are no figures.
 fn median(figures: impl Iterator<Item = f64>) -> Option<f64> {
     let mut figures: Vec<f64> = figures.collect();
     figures.sort_by(f64::total_cmp);
@@ -52,17 +52,17 @@ fn median(figures: impl Iterator<Item = f64>) -> Option<f64> {
     Some(f64::midpoint(lower, *upper))
 }
 
-/// In microseconds.
+/// CPU a match in microseconds.
 pub(crate) fn cpu_a_match(run: &Report) -> Option<f64> {
     run.measured.cpu_micros_per_match
 }
 
-/// In microseconds; of one connection, where each request has its own.
+/// CPU a request in microseconds; includes a connection if each request has its own.
 pub(crate) fn cpu_a_request(run: &Report) -> Option<f64> {
     run.measured.cpu_micros_per_request
 }
 
-/// As a share of one processor.
+/// CPU as a share of one processor.
 pub(crate) fn cpu_share(run: &Report) -> Option<f64> {
     Some(run.measured.cpu_seconds? / run.measured.seconds)
 }
@@ -81,33 +81,33 @@ pub(crate) fn requests_per_second(run: &Report) -> Option<f64> {
     (seconds > 0.0).then(|| to_float(requests) / seconds)
 }
 
-/// Which share of the TLS handshakes resumed a session, in percent.
+/// The percentage of TLS handshakes that resumed a session.
 pub(crate) fn resumed(run: &Report) -> Option<f64> {
     let Handshakes { all, resumed } = run.handshakes;
     (all > 0).then(|| to_float(resumed) / to_float(all) * 1e2)
 }
 
-/// In kilobytes.
+/// Memory a parked poll in kilobytes.
 pub(crate) fn memory_a_poll(run: &Report) -> Option<f64> {
     Some(run.memory.as_ref()?.per_parked_poll? / 1e3)
 }
 
-/// In milliseconds.
+/// Time to the first response in milliseconds.
 pub(crate) fn start_up(run: &Report) -> Option<f64> {
     Some(run.start_up_seconds? * 1e3)
 }
 
-/// In milliseconds.
+/// Median latency in milliseconds.
 pub(crate) fn p50(run: &Report) -> Option<f64> {
     millis(run, run.latency.p50)
 }
 
-/// In milliseconds.
+/// The 99th percentile of latency in milliseconds.
 pub(crate) fn p99(run: &Report) -> Option<f64> {
     millis(run, run.latency.p99)
 }
 
-/// In milliseconds.
+/// The 99.9th percentile of latency in milliseconds.
 pub(crate) fn p999(run: &Report) -> Option<f64> {
     millis(run, run.latency.p999)
 }

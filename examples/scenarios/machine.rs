@@ -1,4 +1,4 @@
-//! The machine that is measured on.
+//! The machine that runs the measurements.
 
 use std::fs;
 use std::thread::available_parallelism;
@@ -9,7 +9,7 @@ use procfs::{CpuInfo, Current as _, Meminfo};
 use crate::results::Machine;
 
 impl Machine {
-    /// This one.
+    /// Describes this machine.
     pub(crate) fn here() -> Result<Self> {
         let processors = CpuInfo::current()?;
         let processor = processors.model_name(0).unwrap_or("unknown");

@@ -12,10 +12,10 @@ use crate::databases;
 use crate::report::Comparison;
 use crate::results::{Machine, Results, Row, Scenario};
 
-/// Polls are parked for so long where they are to stay parked.
+/// The time-out for rows whose polls stay parked.
 const LONG: (&str, &str) = ("SNOWFLAKE_BROKER_MATCHING__PROXY_TIMEOUT", "30m");
 
-/// The programs that are needed.
+/// The programs needed.
 pub(crate) struct Programs {
     broker: PathBuf,
     load: PathBuf,
@@ -24,7 +24,7 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Those that were built beside this one, but for the reference.
+    /// Finds the programs built beside this one; the reference is given.
     pub(crate) fn find(broker: Option<&Path>, reference: Option<PathBuf>) -> Result<Self> {
         let this = env::current_exe()?;
         let built = this
@@ -52,7 +52,7 @@ impl Programs {
     }
 }
 
-/// Runs all rows as often as is planned.
+/// Runs all rows as often as planned.
 pub(crate) fn run(plan: &Plan, scenario: Scenario, programs: &Programs) -> Result<Results> {
     let countries = Countries::write()?;
     let mut rows: Vec<Row> = plan.rows.iter().map(Row::planned).collect();
@@ -95,11 +95,11 @@ fn run_once(
         command.arg("--disable-geoip");
     }
     let output = command.stderr(Stdio::inherit()).output()?;
-    // It says so with its exit code, too, when an answer was lost.
+    // The exit code also shows a lost answer.
     serde_json::from_slice(&output.stdout).context("the load generator made no report")
 }
 
-/// Country databases in a folder that is removed by the drop.
+/// Country databases in a folder that is deleted on drop.
 struct Countries(TempDir);
 
 impl Countries {
@@ -136,7 +136,7 @@ impl Row {
     }
 }
 
-/// What to type for a run of this row alone.
+/// The command to run this row alone.
 fn command_line(planned: &PlannedRow) -> String {
     let mut words = Vec::new();
     if planned.parks_long {
@@ -152,7 +152,8 @@ fn command_line(planned: &PlannedRow) -> String {
 }
 
 impl Results {
-    /// Whether every client got its own answer, and every answer a client.
+    /// Returns true if every client got its own answer, and every answer reached a
+    /// client.
     pub(crate) fn are_correct(&self) -> bool {
         let comparisons = self.rows.iter().map(|row| &row.runs);
         let mut runs = comparisons.flat_map(|runs| runs.broker.iter().chain(&runs.floor));

@@ -1,4 +1,4 @@
-//! Results as tables, in Markdown.
+//! Results as Markdown tables.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use crate::figures::{
 use crate::report::Report;
 use crate::results::{Results, Row, Scenario};
 
-/// Columns are as wide as their widest cell.
+/// A table.
 pub(crate) struct Table {
     pub(crate) head: Vec<String>,
     pub(crate) rows: Vec<Vec<String>>,
 }
 
-/// A column: what it is, with its unit, and what is in it of a row.
+/// A column: its title with unit, and its content for a row.
 type Column<'a> = (&'a str, &'a dyn Fn(&Row) -> Option<String>);
 
 const MATCHES_PER_SECOND: Column<'_> = ("matches/s", &|row| {
@@ -155,7 +155,7 @@ pub(crate) fn digits(digits: usize, figure: Option<f64>) -> Option<String> {
     Some(format!("{:.digits$}", figure?))
 }
 
-/// What the large broker has published of a day, in percent.
+/// The large broker's published figures of a day, in percent.
 struct Published {
     idle_polls: &'static str,
     matched: &'static str,
