@@ -1,4 +1,4 @@
-//! The databases of Debian's package tor-geoipdb: all of them is read, and right.
+//! Complete and correct reading of the databases in Debian's package tor-geoipdb.
 
 #[path = "support/unpacked.rs"]
 mod unpacked;
@@ -22,10 +22,10 @@ fn every_line_of_the_real_files_is_found_and_they_fit_in_15_mb() {
     check_6to4(&geoip, &ipv6);
 }
 
-/// The network of 6to4 (RFC 3056), which is one line.
+/// The 6to4 network (RFC 3056), which is a single line.
 const SIX_TO_FOUR: &str = "2002::,2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff,";
 
-/// The line is there, and says nothing of the addresses in it.
+/// Checks that the line exists but does not decide the country of 6to4 addresses.
 fn check_6to4(geoip: &GeoIp, content: &[u8]) {
     let text = str::from_utf8(content).expect("text");
     assert!(text.lines().any(|line| line.starts_with(SIX_TO_FOUR)));
@@ -34,8 +34,8 @@ fn check_6to4(geoip: &GeoIp, content: &[u8]) {
     assert_eq!(geoip.lookup(address("2002:808:808::1")), country);
 }
 
-/// Looks up the first and the last address of each line but that of 6to4, read in
-/// another way than the code under test reads them.
+/// Looks up the first and last address of each line except 6to4's, parsed independently
+/// of the code under test.
 fn check_lines(geoip: &GeoIp, content: &[u8]) {
     let text = str::from_utf8(content).expect("text");
     let lines: Vec<&str> = text

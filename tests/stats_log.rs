@@ -1,4 +1,4 @@
-//! The metrics log to the byte, and the reader of it that other tests use.
+//! The metrics log byte by byte, and the reader that other tests use.
 
 #[path = "support/stats_log.rs"]
 mod reader;
@@ -69,7 +69,7 @@ fn example() -> StatsBlock {
             with_relay_pattern: 24,
             without_relay_pattern: 25,
             rejected_relay_pattern: 40,
-            // 21 in all: the sum is rounded, not the sum of what is rounded.
+            // 21 in all: the sum is rounded, not its parts.
             denied: NatType::ALL.into_iter().zip(1..).collect(),
             matched: 41,
             timed_out: 50,

@@ -1,5 +1,5 @@
-//! What has to hold whatever happens, checked on the engine's outputs alone:
-//! one reply each, answers to the right client, books that balance.
+//! Invariants of every script, checked on the engine's outputs alone: one reply each,
+//! answers to the right client, balanced totals.
 
 use std::collections::BTreeMap;
 
@@ -7,25 +7,25 @@ use snowflake_broker::matching::{ClientReply, MatchingEvent, PollReply};
 
 use crate::reference::Output;
 
-/// Answers of peers' proxies have the numbers from here on, by client.
+/// Answers of peers' proxies are numbered from here on, by client.
 pub(crate) const PEERS: usize = 1_000_000;
 
-/// How a poll or a client has ended, as the metrics will tell it.
+/// The end of a poll or client, as counted by the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Replied,
     Left,
 }
 
-/// The books of one script.
+/// The invariants of one script.
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     polls: Vec<Option<End>>,
     clients: Vec<Option<End>>,
-    /// Whether peers may be asked for each client, and whether they were.
+    /// For each client, whether peers may be asked, and whether they were.
     has_peers: Vec<bool>,
     was_asked: Vec<bool>,
-    /// Whose offer each poll was handed.
+    /// The client whose offer each poll was handed.
     handed: BTreeMap<usize, usize>,
     totals: BTreeMap<&'static str, usize>,
 }
@@ -41,7 +41,7 @@ impl Books {
         self.was_asked.push(false);
     }
 
-    /// A poll's request ends from outside: it wants no reply any more.
+    /// Notes the external end of a poll's request, after which it needs no reply.
     pub(crate) fn poll_left(&mut self, poll: usize) {
         self.polls[poll].get_or_insert(End::Left);
     }
@@ -50,7 +50,7 @@ impl Books {
         self.clients[client].get_or_insert(End::Left);
     }
 
-    /// `asks` numbers the client in an offer, `answers` the poll of an answer.
+    /// `asks` gives the client of an offer, `answers` the poll of an answer.
     pub(crate) fn note(
         &mut self,
         said: &Output,
@@ -100,8 +100,8 @@ impl Books {
         }
     }
 
-    /// Once all has ended: everybody has a reply or has left, and all are in
-    /// the totals, once.
+    /// Checks at the end that everyone has a reply or has left, and is in the totals
+    /// once.
     pub(crate) fn close(&self) {
         let waits = |ends: &[Option<End>]| ends.iter().position(Option::is_none);
         assert_eq!(waits(&self.polls), None, "a poll without a reply");

@@ -1,5 +1,5 @@
-//! Random scripts, run against the engine and against a naive reference that
-//! keeps two lists. All that the engine says has to be the same, step by step.
+//! Random scripts, run against the engine and against a naive reference that keeps two
+//! lists. The outputs must be equal, step by step.
 
 mod books;
 mod pair;
@@ -42,7 +42,7 @@ proptest! {
     }
 }
 
-/// A name for each kind of reply and event.
+/// The name of each kind of reply and event.
 fn kind(said: &Output) -> String {
     match said {
         Output::Poll(_, PollReply::Offer(hand_off)) => format!("offer {}", hand_off.attempt),

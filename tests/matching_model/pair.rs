@@ -13,10 +13,10 @@ use crate::books::{Books, PEERS};
 use crate::reference::{Output, Reference};
 use crate::script::{Op, Peer};
 
-/// More than any timeout of a script and the memory of closed polls.
+/// Longer than any time-out of a script and the memory of closed polls.
 const LONG: Duration = Duration::from_secs(100);
 
-/// Both, and what is needed to compare them.
+/// The engine, the reference, and the state needed to compare them.
 pub(crate) struct Pair {
     start: Instant,
     now: Duration,
@@ -25,11 +25,11 @@ pub(crate) struct Pair {
     poll_keys: Vec<PollKey>,
     client_keys: Vec<ClientKey>,
     sids: Vec<u8>,
-    /// The clients of the calls to peers that are under way, or were when their
-    /// clients ended.
+    /// The clients of calls to peers that are in progress, or were when their clients
+    /// ended.
     calls: Vec<usize>,
     books: Books,
-    /// All that was said, in the order of the steps.
+    /// All outputs, in the order of the steps.
     pub(crate) log: Vec<Output>,
 }
 
@@ -41,7 +41,7 @@ fn some_instant() -> Instant {
     Instant::now() + LONG
 }
 
-/// A description with a number in it, to be told apart by.
+/// A description with a number that identifies it.
 fn numbered(kind: &str, number: usize) -> SessionDescription {
     let text = format!(r#"{{"type":"{kind}","sdp":"{number}"}}"#);
     SessionDescription::parse(&text).expect("has type and sdp")
@@ -60,7 +60,7 @@ impl Pair {
     pub(crate) fn new(settings: &Settings) -> Self {
         Self {
             start: some_instant(),
-            // Scripts have requests that are older than the script.
+            // The clock starts late, because scripts have requests older than the script.
             now: LONG,
             engine: Matcher::new(settings.clone()),
             reference: Reference::new(settings.clone()),
@@ -73,7 +73,7 @@ impl Pair {
         }
     }
 
-    /// Lets one thing happen to both and compares all that shows.
+    /// Applies one operation to both, and compares all that is visible.
     pub(crate) fn step(&mut self, op: &Op) {
         match op {
             Op::Poll {
@@ -136,7 +136,7 @@ impl Pair {
         self.compare(matches!(op, Op::StartDraining));
     }
 
-    /// Lets everything run out.
+    /// Lets all timers run out.
     pub(crate) fn finish(&mut self) {
         while let Some(next) = self.reference.next_time() {
             self.tick(next);
@@ -190,7 +190,7 @@ impl Pair {
         self.reference.borrower(self.now, terms, offer, key);
     }
 
-    /// One in eight is of a client for whom nobody may be asked.
+    /// One reply in eight is for a client for which no peer may have been asked.
     fn peer_reply(&mut self, index: usize, peer: Peer) {
         let call = pick(index / 8, self.calls.len()).filter(|_| !index.is_multiple_of(8));
         let client = match call {
@@ -224,7 +224,7 @@ impl Pair {
             .client(self.now, arrived, supply, (offer, key));
     }
 
-    /// The answer tells which poll made it: the latest one under the `Sid`.
+    /// The answer names the poll that made it: the latest one under the `Sid`.
     fn answer(&mut self, number: u8) {
         let latest = self.sids.iter().rposition(|&sid| sid == number);
         let answer = numbered("answer", latest.unwrap_or(usize::MAX));
@@ -313,7 +313,7 @@ impl Pair {
     }
 }
 
-/// Recent ones are picked more often: most of the others have ended.
+/// Prefers recent items, because most of the others have ended.
 fn pick(index: usize, count: usize) -> Option<usize> {
     if count == 0 {
         return None;

@@ -1,5 +1,5 @@
-//! The same engine again, slow and plain: two lists in the order of coming, and
-//! every question answered by looking at all of them.
+//! The same engine, slow and simple: two lists in the order of arrival, all of which are
+//! searched for every question.
 
 use std::time::Duration;
 
@@ -13,27 +13,27 @@ use snowflake_broker::wire::session_description::SessionDescription;
 
 mod decisions;
 
-/// What the engine says, with polls and clients by the order of their coming.
+/// The engine's outputs, with polls and clients numbered in the order of their arrival.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Output {
     Poll(usize, PollReply),
     Client(usize, ClientReply),
-    /// The attempt, and until when an answer is of use and a proxy has time.
+    /// The attempt, its deadline, and its last call for a proxy.
     AskPeer(usize, usize, [Time; 2]),
     Event(MatchingEvent),
 }
 
-/// Whose client it is.
+/// The broker that the client polled.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Whose {
     Ours,
-    /// Another broker's.
+    /// Another broker.
     Theirs {
         reserve: usize,
     },
 }
 
-/// Times are counted from some start.
+/// Times since a common start.
 type Time = Duration;
 
 const CLOSED_POLL_MEMORY: Duration = Duration::from_secs(30);
@@ -70,23 +70,23 @@ enum ClientState {
 
 #[derive(Debug)]
 struct Client {
-    /// What the engine calls it.
+    /// The client's key in the engine.
     key: ClientKey,
     offer: ClientOffer,
     whose: Whose,
     deadline: Time,
-    /// Hand-offs here.
+    /// Hand-offs to proxies here.
     hand_offs: usize,
     supply: SupplyHint,
-    /// How often peers were asked for it, how many of these calls are under way,
-    /// and whether in one that is not a proxy may have had the offer.
+    /// The number of calls to peers, the number still in progress, and whether a peer's
+    /// proxy may have had the offer in one that ended.
     asked: usize,
     calls: usize,
     was_offered: bool,
     state: ClientState,
 }
 
-/// The lists; the index is the name.
+/// The lists, whose indices serve as keys.
 #[derive(Debug)]
 pub(crate) struct Reference {
     settings: Settings,
@@ -109,7 +109,7 @@ impl Reference {
         }
     }
 
-    /// Whether the poll is taken.
+    /// Returns true if the poll is accepted.
     pub(crate) fn poll(
         &mut self,
         now: Time,
@@ -266,7 +266,7 @@ impl Reference {
         }
     }
 
-    /// A peer has a proxy for the client.
+    /// Handles a peer's report of a proxy for the client.
     pub(crate) fn peer_supply(&mut self, now: Time, index: usize) {
         self.tick(now);
         let client = &mut self.clients[index];
@@ -278,7 +278,7 @@ impl Reference {
         }
     }
 
-    /// The peers that were asked for the client reply.
+    /// Handles the reply of the peers asked for the client.
     pub(crate) fn peer_reply(&mut self, now: Time, index: usize, reply: PeerReply) {
         self.tick(now);
         let client = &mut self.clients[index];
@@ -305,8 +305,8 @@ impl Reference {
         self.attempt_failed(now, index, until, false);
     }
 
-    /// Does all that is due, one thing after the other, soonest first; at the
-    /// same moment polls before clients, and each in the order of coming.
+    /// Carries out all timers that are due, soonest first; at the same moment polls
+    /// before clients, each in the order of arrival.
     pub(crate) fn tick(&mut self, now: Time) {
         self.forget(|poll| match poll.state {
             PollState::Closed { since, .. } => since + CLOSED_POLL_MEMORY <= now,

@@ -1,4 +1,4 @@
-//! What happens in a script, and how scripts are made up.
+//! The operations of a script, and their generation.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use snowflake_broker::matching::{Settings, SupplyHint};
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::ProxyType;
 
-/// Times come in tenths of a second, so that many of them coincide.
+/// Times are multiples of 100 ms, so that many of them coincide.
 pub(crate) fn tenths(count: u64) -> Duration {
     Duration::from_millis(100 * count)
 }
 
-/// One thing that happens. Polls and clients are named by the order of their
-/// coming, modulo how many there are; `age` is how long ago a request arrived.
+/// One operation. Polls and clients are indices in the order of arrival, modulo their
+/// number; `age` is the time since a request arrived.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     Poll {
@@ -25,32 +25,32 @@ pub(crate) enum Op {
         clients: u64,
         age: Duration,
     },
-    /// A client, and what peers have for it.
+    /// A client, and the proxies that peers report for it.
     Client {
         nat: NatType,
         age: Duration,
         supply: SupplyHint,
     },
-    /// A client of another broker, which waits that long.
+    /// A peer's client, which waits for `patience`.
     Borrower {
         nat: NatType,
         patience: Duration,
         attempt: usize,
         reserve: usize,
     },
-    /// A peer has a proxy for a client.
+    /// A peer reports a proxy for a client.
     SupplyHint(usize),
-    /// Peers that are asked for a client reply; rarely, none was asked.
+    /// The peers asked for a client reply; rarely, none was asked.
     PeerReply(usize, Peer),
     AnswerOf(usize),
     AnswerUnder(u8),
     PollGone(usize),
     ClientGone(usize),
-    /// Time passes and nobody looks: timers will be served late.
+    /// Time passes without a call, so timers are served late.
     Sleep(Duration),
-    /// Time passes, then what is due is done.
+    /// Time passes, then due timers are served.
     Tick(Duration),
-    /// What is due next is done at its very time.
+    /// The next timer is served exactly when it is due.
     TickToNext,
     Reconfigure(Settings),
     StartLameDuck,
@@ -58,7 +58,7 @@ pub(crate) enum Op {
     Resume,
 }
 
-/// What peers reply.
+/// The reply of peers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Peer {
     Answers,
@@ -67,7 +67,7 @@ pub(crate) enum Peer {
     Unanswered,
 }
 
-/// Settings, and what happens under them.
+/// Settings, and operations under them.
 pub(crate) fn script() -> impl Strategy<Value = (Settings, Vec<Op>)> {
     (settings(), vec(op(), 1..80))
 }
@@ -93,7 +93,7 @@ fn settings() -> impl Strategy<Value = Settings> {
         })
 }
 
-/// Zero is tried less often than the others, as little happens then.
+/// Chooses zero less often, because little happens then.
 fn time(choices: &[u64]) -> impl Strategy<Value = Duration> + use<> {
     let largest = *choices.last().expect("there are choices");
     prop_oneof![
@@ -171,8 +171,8 @@ fn age() -> impl Strategy<Value = Duration> {
     prop_oneof![6 => Just(0), 2 => 0..10_u64, 1 => 0..150_u64].prop_map(tenths)
 }
 
-/// Mostly some tenths; rarely enough to outlast the memory of closed polls, or
-/// just as long.
+/// Mostly some tenths of a second; rarely as long as the memory of closed polls, or
+/// longer.
 fn step() -> impl Strategy<Value = Duration> {
     prop_oneof![2 => Just(0), 8 => 0..10_u64, 4 => 10..50_u64, 1 => 100..400_u64, 1 => Just(300)]
         .prop_map(tenths)

@@ -1,9 +1,9 @@
-//! What a broker of this process has counted.
+//! The counters of a broker in this process.
 
 use snowflake_broker::broker::Broker;
 use snowflake_broker::metrics::exposition::Format;
 
-/// The sum of a family's series that have all these labels, each written
+/// The sum of a family's series that have all these labels, each written as
 /// `name="value"`.
 pub(crate) fn count(broker: &Broker, family: &str, labels: &[&str]) -> u64 {
     let metrics = broker.control().expose_metrics(None, Format::Text);

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Where the broker is; the examples are in a folder beside it.
+/// The broker's program; the examples are in a folder beside it.
 pub(crate) const BROKER: &str = env!("CARGO_BIN_EXE_snowflake-broker");
 
-/// The program. Cargo builds the examples for all tests together, but for a single
-/// one it leaves them as they are, or away.
+/// The path of an example program. Cargo builds the examples when it builds all tests,
+/// but leaves them stale or missing for a single test.
 pub(crate) fn example(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {

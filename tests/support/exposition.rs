@@ -1,10 +1,9 @@
-//! A strict reader of what Prometheus is told, in both text forms: it takes what
-//! the specifications of the forms demand, and nothing else. It shares no code
-//! with the broker.
+//! A strict parser of both Prometheus text formats: it accepts what their specifications
+//! allow, and nothing else. It shares no code with the broker.
 
 use std::collections::BTreeMap;
 
-/// Metric families by name; those of counters without `_total`.
+/// Metric families by name, without `_total` for counters.
 #[derive(Debug, Default)]
 pub(crate) struct Exposition {
     pub(crate) families: BTreeMap<String, Family>,
@@ -25,7 +24,7 @@ pub(crate) struct Sample {
     pub(crate) value: f64,
 }
 
-/// Which text form it is.
+/// The text format.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     OpenMetrics,
@@ -46,12 +45,12 @@ impl Exposition {
         Self::read(text, Form::Text)
     }
 
-    /// All samples of the families, in order.
+    /// All samples of all families, in order.
     pub(crate) fn samples(&self) -> impl Iterator<Item = &Sample> {
         self.families.values().flat_map(|family| &family.samples)
     }
 
-    /// The sum of the samples of this name that have all these labels.
+    /// The sum of the samples with this name and all these labels.
     pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         let wanted = |sample: &&Sample| {
             sample.name == name
@@ -112,7 +111,7 @@ impl Exposition {
 }
 
 impl Sample {
-    /// Names and values.
+    /// The names and values of the labels.
     pub(crate) fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
         let labels = self.labels.iter();
         labels.map(|(name, value)| (&**name, &**value))
@@ -176,14 +175,14 @@ fn plain(name: &str) -> &str {
 }
 
 fn family_name(name: &str, kind: &str, form: Form) -> Result<String, String> {
-    // Those that both forms know: promtool of Debian 12 refuses others in either.
+    // The types common to both formats: Debian 12's promtool refuses others in either.
     let is_known = matches!(kind, "counter" | "gauge" | "histogram");
     if !is_known || !is_name(name) {
         return Err("an unknown type or an odd name".into());
     }
     match (form, kind) {
-        // OpenMetrics adds the suffix to each sample, the older form to the
-        // family as well.
+        // OpenMetrics adds the suffix to each sample, the older format also to the
+        // family.
         (Form::OpenMetrics, "counter") if name.ends_with("_total") => {
             Err("_total in a family's name".into())
         }
@@ -224,7 +223,7 @@ fn sample(line: &str) -> Result<Sample, String> {
     })
 }
 
-/// None of our values has a quote, comma or backslash in it.
+/// No value of ours contains a quote, comma or backslash.
 fn labels(set: &str) -> Result<BTreeMap<String, String>, String> {
     let mut labels = BTreeMap::new();
     if set.is_empty() {

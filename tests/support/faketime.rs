@@ -1,11 +1,11 @@
-//! A wall clock that a test sets, by Debian's libfaketime.
+//! A wall clock that the test can set, by Debian's libfaketime.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::libraries;
 
-/// The library that programs are started with.
+/// The library to preload into programs.
 pub(crate) fn library() -> PathBuf {
     let folders = libraries::folders().into_iter();
     let mut places = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
@@ -13,7 +13,7 @@ pub(crate) fn library() -> PathBuf {
     place.expect("libfaketime is missing: run tests/run once, it fetches it")
 }
 
-/// Sets the clock by a file of `FAKETIME_TIMESTAMP_FILE`, at once and as a whole.
+/// Sets the clock through the file in `FAKETIME_TIMESTAMP_FILE`, atomically.
 pub(crate) fn set_clock(offset: &Path, seconds: &str) {
     let new = offset.with_extension("new");
     fs::write(&new, seconds).unwrap();

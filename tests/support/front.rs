@@ -1,5 +1,5 @@
-//! A broker behind its endpoints. Whatever a test does with it, no address and no
-//! session description may be recorded by it or shown in its metrics.
+//! A broker behind its endpoints. Every test checks that it neither records addresses and
+//! session descriptions nor shows them in its metrics.
 
 #[path = "counted.rs"]
 mod counted;
@@ -23,12 +23,12 @@ use snowflake_broker::{http as front, matching};
 use counted::count;
 use watched::WATCH;
 
-/// A bridge beside the default one.
+/// A second bridge, besides the default one.
 pub(crate) const SECOND_BRIDGE: &str = "00000B23E1107BB62ABFC40DDCC8824814F80A72";
 
 const LIMIT_KEY: [u8; 16] = [8; 16];
 
-/// A broker that is being driven, and its endpoints.
+/// A broker with a running driver, and its endpoints.
 pub(crate) struct Front {
     pub(crate) broker: Arc<Broker>,
     pub(crate) endpoints: Endpoints,
@@ -43,7 +43,7 @@ impl Front {
         Self::traced(settings, http, geoip, None)
     }
 
-    /// One whose broker traces rendezvous, if there is a tracer.
+    /// Creates a broker that traces rendezvous, if there is a tracer.
     pub(crate) fn traced(
         settings: matching::Settings,
         http: front::Settings,
@@ -54,7 +54,7 @@ impl Front {
         Self::limited(settings, http, geoip, tracer, limits)
     }
 
-    /// One with limits of its own.
+    /// Creates a broker with these limits.
     pub(crate) fn limited(
         settings: matching::Settings,
         http: front::Settings,
@@ -93,7 +93,7 @@ impl Front {
         Self { broker, endpoints }
     }
 
-    /// The sum of a family's series that have all these labels, each written
+    /// The sum of a family's series that have all these labels, each written as
     /// `name="value"`.
     pub(crate) fn count(&self, family: &str, labels: &[&str]) -> u64 {
         count(&self.broker, family, labels)

@@ -1,11 +1,11 @@
-//! The shared libraries that came along with the foreign programs.
+//! The shared libraries that the foreign programs need.
 
 use std::fs;
 use std::path::PathBuf;
 
 use crate::unpacked;
 
-/// Their folders, whatever the architecture.
+/// The folders of the libraries, for any architecture.
 pub(crate) fn folders() -> Vec<PathBuf> {
     let parents = ["lib", "usr/lib"].map(|parent| unpacked::file("").join(parent));
     // A package without libraries has no such folder.

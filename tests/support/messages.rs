@@ -1,4 +1,4 @@
-//! The bodies of the requests of clients and proxies.
+//! Request bodies of clients and proxies.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ pub(crate) fn offer(name: &str) -> String {
     json!({"type": "offer", "sdp": name}).to_string()
 }
 
-/// An answer whose SDP is `name` and has a candidate.
+/// An answer whose SDP is `name` and a candidate.
 pub(crate) fn answer(name: &str) -> String {
     json!({"type": "answer", "sdp": format!("{name}\r\na=candidate:1\r\n")}).to_string()
 }

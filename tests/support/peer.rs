@@ -11,19 +11,19 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-/// One connection.
+/// A connection.
 pub(crate) enum Peer {
     Http1(http1::SendRequest<Full<Bytes>>),
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
 impl Peer {
-    /// Connects in the clear.
+    /// Connects over HTTP/1.1 without TLS.
     pub(crate) async fn http1(addr: SocketAddr) -> Self {
         Self::http1_over(TcpStream::connect(addr).await.unwrap()).await
     }
 
-    /// Connects in the clear, knowing that the server speaks HTTP/2.
+    /// Connects over HTTP/2 without TLS, with prior knowledge.
     pub(crate) async fn http2(addr: SocketAddr) -> Self {
         Self::http2_over(TcpStream::connect(addr).await.unwrap()).await
     }
@@ -55,7 +55,7 @@ impl Peer {
         self.try_post(path, body).await.unwrap()
     }
 
-    /// The same with a server that may not answer.
+    /// Like `post`, for a server that may not answer.
     pub(crate) async fn try_post(
         &mut self,
         path: &str,

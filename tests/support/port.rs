@@ -1,15 +1,14 @@
-//! TCP ports for programs that have to be told one.
+//! Free TCP ports for programs that need one as an argument.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Mutex, PoisonError};
 
-/// Those that this process has given to somebody.
+/// The ports already given out by this process.
 static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 
-/// A port of the loopback that nobody listened on a moment ago, and that nobody else
-/// here was given.
+/// A loopback port that was free a moment ago and was not given out here before.
 pub(crate) fn free() -> io::Result<u16> {
     loop {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;

@@ -1,9 +1,9 @@
-//! Watches what is recorded by `tracing`, by any crate and at any level, for
-//! what nobody may learn: IP addresses, and what a test says is secret (session
-//! descriptions, `Sid`s, URIs).
+//! A watch for private data in everything that any crate records with `tracing`, at any
+//! level: IP addresses, and what a test declares as secret (session descriptions, `Sid`s,
+//! URIs).
 //!
-//! It sees events and spans before any scrubbing, as an exporter of traces
-//! would; [`PrivacyWatch::check`] takes a text that has left the program.
+//! It sees events and spans before scrubbing, as an exporter of traces would.
+//! [`PrivacyWatch::check`] checks a text that has left the program.
 
 use std::fmt::{self, Debug, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +15,7 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
-/// A layer that collects what gives somebody away. Clones share their findings.
+/// A layer that collects private data. Clones share their findings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PrivacyWatch(Arc<Mutex<State>>);
 
@@ -26,39 +26,38 @@ struct State {
     seen: usize,
 }
 
-/// A place where somebody is given away.
+/// A place where private data appears.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
-    /// The target of the event or span, its crate and module; for a text its
-    /// name.
+    /// The target (crate and module) of the event or span, or the name of the text.
     pub(crate) target: String,
-    /// All of the event, span or line, with the address or secret in it.
+    /// The whole event, span or line that contains the address or secret.
     pub(crate) text: String,
 }
 
 impl PrivacyWatch {
-    /// From now on `secret` must not appear either. Not case-sensitive.
+    /// Forbids `secret` from now on, in any case.
     pub(crate) fn forbid(&self, secret: &str) {
         assert!(!secret.is_empty(), "an empty secret is everywhere");
         self.state().secrets.push(secret.to_lowercase());
     }
 
-    /// Looks through a text that left the program: its log, a page of metrics.
+    /// Checks a text that has left the program, such as its log or a metrics page.
     pub(crate) fn check(&self, name: &str, text: &str) {
         for line in text.lines() {
             self.look_at(name, line);
         }
     }
 
-    /// What was found in the targets that begin with `target`, all with `""`.
+    /// The findings in targets that begin with `target`; all findings for `""`.
     pub(crate) fn findings(&self, target: &str) -> Vec<Finding> {
         let state = self.state();
         let of_target = |finding: &&Finding| finding.target.starts_with(target);
         state.findings.iter().filter(of_target).cloned().collect()
     }
 
-    /// Fails the test if anything was found in the targets that begin with
-    /// `target`, or if there was nothing at all to look at.
+    /// Fails the test if there are findings in targets that begin with `target`, or if
+    /// nothing was recorded at all.
     #[track_caller]
     pub(crate) fn assert_clean(&self, target: &str) {
         assert!(
@@ -108,7 +107,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for PrivacyWatch {
     }
 }
 
-/// The name and the fields of an event or span as text.
+/// The name and fields of an event or span as text.
 struct Fields(String);
 
 impl Fields {
@@ -117,8 +116,8 @@ impl Fields {
     }
 
     fn add(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        // Writing to a string does not fail; a `Debug` that does has said
-        // nothing more.
+        // Writing to a string cannot fail. If a `Debug` implementation does, the text
+        // ends there.
         let _ = write!(self.0, " {}={value}", field.name());
     }
 }
@@ -133,8 +132,8 @@ impl Visit for Fields {
     }
 }
 
-/// Whether a word of the text, as it stands or with `%3A`, `%5B` and `%5D`
-/// undone, is an address. On purpose it shares no code with the scrubber.
+/// Returns true if a word of the text is an address, as it is or after `%3A`, `%5B` and
+/// `%5D` are decoded. Deliberately shares no code with the scrubber.
 fn holds_address(text: &str) -> bool {
     let decoded = text
         .replace("%3a", ":")
@@ -146,7 +145,7 @@ fn holds_address(text: &str) -> bool {
     })
 }
 
-/// Whether a word is an address, with a port or punctuation at its ends.
+/// Returns true if a word is an address, with a port or punctuation at its ends.
 fn is_address(word: &str) -> bool {
     let trimmed = word.trim_end_matches('.').trim_start_matches('.');
     let candidates = [
@@ -155,7 +154,7 @@ fn is_address(word: &str) -> bool {
         trimmed.strip_prefix(':').unwrap_or(trimmed),
     ];
     candidates.iter().any(|word| {
-        // `::` alone is punctuation in Rust far more often than an address.
+        // `::` alone is far more often Rust punctuation than an address.
         word.chars().any(|c| c.is_ascii_digit())
             && (word.parse::<IpAddr>().is_ok() || word.parse::<SocketAddr>().is_ok())
     })

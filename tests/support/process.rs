@@ -1,4 +1,4 @@
-//! A program beside the test: it writes to a log file, and dies with its handle.
+//! A program run by the test. It writes to a log file and is killed on drop.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 use tokio::process::{Child, Command};
 
-/// A running program. Dropping it kills it, also while a test panics.
+/// A running program. It is killed on drop, even if the test panics.
 pub(crate) struct Process {
     child: Child,
     log: PathBuf,
 }
 
 impl Process {
-    /// Starts `command`, with both of its outputs appended to the file `log`.
+    /// Starts `command` with stdout and stderr appended to the file `log`.
     pub(crate) fn start(command: &mut Command, log: PathBuf) -> Result<Self> {
         let child = command
             .stdin(Stdio::null())
@@ -26,7 +26,7 @@ impl Process {
         Ok(Self { child, log })
     }
 
-    /// What it has written so far; an error once it has ended.
+    /// The log so far; an error once the program has ended.
     pub(crate) fn log(&mut self) -> Result<String> {
         if let Some(status) = self.child.try_wait()? {
             bail!("{} is over: {status}", self.log.display());

@@ -1,4 +1,4 @@
-//! A front behind a socket.
+//! A front behind a real socket.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use snowflake_broker::listener::{
     self, ChooseTls, Closing, DropCause, Observer, Serve, Server, Settings,
 };
 
-/// Serves it on a port of its own, until the test ends.
+/// Serves it on its own port until the test ends.
 pub(crate) async fn serve(
     service: impl Serve,
     settings: Settings,
@@ -19,7 +19,7 @@ pub(crate) async fn serve(
     serve_in(accounts, service, settings, tls).await
 }
 
-/// The same with accounts of the test's.
+/// Serves it with the test's accounts.
 pub(crate) async fn serve_in(
     accounts: Arc<Accounts>,
     service: impl Serve,
@@ -34,7 +34,7 @@ pub(crate) async fn serve_in(
     addr
 }
 
-/// Nobody wants to be told.
+/// An observer that ignores everything.
 pub(crate) struct Unobserved;
 
 impl Observer for Unobserved {

@@ -1,5 +1,5 @@
-//! A file that takes its time, as one of a network that is down: the broker waits for
-//! it, and not for ever.
+//! A slow file, such as one on a network that is down. The broker waits for it, but not
+//! forever.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -7,8 +7,8 @@ use std::process::Stdio;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 
-/// Has a lease on the file (fcntl(2)), as a file server may have, and does not give
-/// it back: the kernel lets others wait for it, for 45 s.
+/// Takes a lease on the file (fcntl(2)), as a file server may, and does not give it up:
+/// the kernel makes others wait for it, for up to 45 s.
 const LEASE: &str = "
 import fcntl, signal, sys
 signal.signal(signal.SIGIO, signal.SIG_IGN)
@@ -18,7 +18,7 @@ print('leased', flush=True)
 sys.stdin.read()
 ";
 
-/// Whoever opens the file from now on has to wait, until this is dropped.
+/// Makes every open of the file wait until the result is dropped.
 pub(crate) async fn make_wait(file: &Path) -> Child {
     let mut holder = Command::new("/usr/bin/python3")
         .args(["-c", LEASE])

@@ -1,6 +1,6 @@
-//! A strict reader of the metrics log: it takes what Tor's `CollecTor` and the
-//! readers after it take, in the very order of the lines, and nothing else. It
-//! shares no code with the broker.
+//! A strict parser of the metrics log: it accepts what Tor's `CollecTor` and later
+//! readers accept, in exactly this order of lines, and nothing else. It shares no code
+//! with the broker.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub(crate) struct Block {
     lists: BTreeMap<&'static str, Vec<(String, u64)>>,
 }
 
-/// What follows a keyword.
+/// The kind of value after a keyword.
 #[derive(Clone, Copy)]
 enum Kind {
     Count,
@@ -62,18 +62,18 @@ const LINES: [(&str, Kind); 32] = [
 ];
 
 impl Block {
-    /// The number after a keyword, which must be one that has a number.
+    /// The number after a keyword.
     pub(crate) fn count(&self, keyword: &str) -> u64 {
         self.counts[keyword]
     }
 
-    /// The list after a keyword, which must be one that has a list.
+    /// The list after a keyword.
     pub(crate) fn list(&self, keyword: &str) -> &[(String, u64)] {
         &self.lists[keyword]
     }
 }
 
-/// Reads a whole log; the error names the line and what is wrong with it.
+/// Parses a whole log; the error names the line and its problem.
 pub(crate) fn parse(log: &str) -> Result<Vec<Block>, String> {
     if log.is_empty() {
         return Ok(Vec::new());
@@ -147,7 +147,7 @@ fn parse_end(line: &str) -> Result<(String, u64), String> {
     Ok((end.to_owned(), number(seconds)?))
 }
 
-/// By the places of the signs and the ranges of the numbers.
+/// Checks the positions of the separators and the ranges of the numbers.
 fn check_date(text: &str) -> Result<(), String> {
     let wrong = || format!("{text:?} is not a date and time");
     let shape: String = text
@@ -172,7 +172,7 @@ fn check_date(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Digits only, no zero before others.
+/// Parses digits without leading zeros.
 fn number(text: &str) -> Result<u64, String> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if !digits || (text.len() > 1 && text.starts_with('0')) {
@@ -188,7 +188,7 @@ fn rounded(count: u64) -> Result<u64, String> {
     Err(format!("{count} is not a multiple of 8"))
 }
 
-/// `CC=N,CC=N`, the largest first, equal ones by code; or nothing.
+/// Parses `CC=N,CC=N`, the largest count first, equal counts by code; or nothing.
 fn list(text: &str) -> Result<Vec<(String, u64)>, String> {
     if text.is_empty() {
         return Ok(Vec::new());

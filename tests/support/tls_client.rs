@@ -1,4 +1,4 @@
-//! The other end of a TLS connection.
+//! The client side of a TLS connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Trusts these certificates, and those that they vouch for.
+/// Creates a configuration that trusts these certificates and those they sign.
 pub(crate) fn trusting<'a>(
     trusted: impl IntoIterator<Item = &'a CertificateDer<'static>>,
 ) -> ClientConfig {
@@ -26,7 +26,7 @@ pub(crate) fn trusting<'a>(
         .with_no_client_auth()
 }
 
-/// Connects, and checks that the server is who has this name.
+/// Connects, and verifies that the server has this name.
 pub(crate) async fn connect(
     config: ClientConfig,
     addr: SocketAddr,
@@ -38,7 +38,7 @@ pub(crate) async fn connect(
     connector.connect(name, stream).await
 }
 
-/// The server's own certificate.
+/// The server's leaf certificate.
 pub(crate) fn served(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
     stream.get_ref().1.peer_certificates().unwrap()[0]
         .clone()

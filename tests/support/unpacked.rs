@@ -3,8 +3,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// One of them, by its path in their folder: of Debian's packages, that on a Debian system
-/// without the first slash.
+/// The path of a file in their folder; for Debian packages, the path on a Debian system
+/// without the leading slash.
 pub(crate) fn file(path: &str) -> PathBuf {
     let folder = env::var_os("SNOWFLAKE_INTEROP_DIR").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop"),

@@ -1,16 +1,16 @@
-//! Waiting for what another program does in its own time.
+//! Waits for other programs.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::time::{sleep, timeout};
 
-/// Bounds a test that would hang; no test is expected to come near it.
+/// Maximum time of a test that hangs; no test should come close to it.
 pub(crate) const LONG_ENOUGH: Duration = Duration::from_mins(2);
 
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Tries again until there is a value. An error ends the wait at once.
+/// Retries until there is a value. An error ends the wait at once.
 pub(crate) async fn until<T>(
     what: &str,
     attempt: impl AsyncFnMut() -> Result<Option<T>>,

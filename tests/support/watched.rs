@@ -1,4 +1,4 @@
-//! All that the brokers of a test's process record, watched.
+//! A watch on everything that the brokers of this test process record.
 
 #[path = "privacy.rs"]
 pub(crate) mod privacy;
@@ -14,8 +14,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use privacy::PrivacyWatch;
 
-/// What the broker records in all tests of this process. Other crates are not
-/// watched: what they record does not leave the program.
+/// The watch on the broker's records in all tests of this process. Other crates are not
+/// watched, because their records do not leave the program.
 pub(crate) static WATCH: LazyLock<PrivacyWatch> = LazyLock::new(|| {
     let watch = PrivacyWatch::default();
     watch.forbid("a=candidate");
@@ -28,8 +28,8 @@ pub(crate) static WATCH: LazyLock<PrivacyWatch> = LazyLock::new(|| {
     watch
 });
 
-/// Nothing that a broker of this process has recorded or counts gives anybody away.
-/// To be called when it is dropped, so that each test looks.
+/// Asserts that nothing recorded or counted by a broker of this process is private.
+/// Called when the broker is dropped, so that every test checks it.
 pub(crate) fn assert_clean(broker: &Broker) {
     if thread::panicking() {
         return;

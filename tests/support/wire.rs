@@ -1,5 +1,5 @@
-//! One end of a connection between brokers, with the names that the other end would
-//! have proved by a certificate.
+//! One end of a connection between brokers, with the names that the other end would have
+//! proved by its certificate.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::server::Connected;
 
-/// The end that was called. What is kept `with` it is dropped with it.
+/// The called end. Whatever is kept in `_with` is dropped with it.
 pub(crate) struct Wire<S, W = ()> {
     pub(crate) stream: S,
     pub(crate) names: Arc<[String]>,
@@ -30,7 +30,8 @@ impl<S, W> Wire<S, W> {
     }
 }
 
-/// Serves whoever comes, until nobody comes any more. Dropped, it serves nobody.
+/// Serves incoming connections until there are no more. Dropping the future stops the
+/// server.
 pub(crate) async fn serve<S, W>(
     incoming: impl Stream<Item = io::Result<Wire<S, W>>>,
     server: Server<impl Serve>,

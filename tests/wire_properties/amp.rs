@@ -1,4 +1,4 @@
-//! Client polls in paths, responses in AMP pages (section 5).
+//! Client polls in URL paths, and responses in AMP pages (section 5).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -6,8 +6,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use snowflake_broker::wire::{amp_armor, amp_path};
 
-/// How a client gets the response out of a page: the texts of all `pre`
-/// elements, joined without white space, after the format.
+/// Decodes a page as a client does: the texts of all `pre` elements, joined without white
+/// space, after the format.
 fn unarmor(page: &str) -> Vec<u8> {
     let elements = page.split("<pre>").skip(1);
     let texts = elements.map(|element| {

@@ -6,7 +6,7 @@ use snowflake_broker::wire::proxy::Sid;
 
 use crate::json_text::{description, object, string, taste, text};
 
-/// The raw body has to hold this as it is: an unknown member always does.
+/// The raw body must contain this text; an unknown member always does.
 const CANDIDATE: &str = "\"a=candidate\"";
 
 proptest! {
@@ -28,7 +28,7 @@ proptest! {
     }
 }
 
-/// Which fault each value of a field is; fields in the order of the checks.
+/// The error of each value of a field; fields in the order of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     None,

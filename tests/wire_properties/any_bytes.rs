@@ -1,4 +1,4 @@
-//! Whatever the bytes are, no decoder panics.
+//! No decoder panics, whatever the bytes are.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ const MESSAGES: [&str; 4] = [
     r#"{"Version":"1.3","Sid":"x","Answer":"{\"type\":\"answer\",\"sdp\":\"a=candidate\"}"}"#,
 ];
 
-/// Runs all decoders and tells how many took it.
+/// Runs all decoders. Returns the number that accepted the body.
 fn decode(body: &[u8]) -> usize {
     let text = String::from_utf8_lossy(body);
     let taken = [
@@ -69,7 +69,7 @@ proptest! {
 #[test]
 fn the_messages_are_right() {
     for message in MESSAGES {
-        // A relay pattern can be anything.
+        // Any text is a relay pattern.
         assert!(decode(message.as_bytes()) > 1, "{message}");
     }
 }

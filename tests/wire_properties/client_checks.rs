@@ -2,7 +2,7 @@
 
 use snowflake_broker::wire::client::ClientPoll;
 
-/// The values of one field: right, and wrong in each way that is told apart.
+/// The values of one field: valid ones, and one for each kind of error.
 const FIRST_LINES: [&str; 8] = [
     "1.0\n", "", "1.0", "1.0\r\n", "1.1\n", " 1.0\n", "2.0\n", "\n1.0\n",
 ];
@@ -39,7 +39,7 @@ const NATS: [Option<&str>; 7] = [
 ];
 const ENDS: [&str; 4] = ["", " \t\r\n", "x", "{}"];
 
-/// What the table says of the 5th column's worth of wrongs, first row first.
+/// The error that the table requires; of several errors, the first row counts.
 fn expected(
     first: usize,
     offer: usize,

@@ -1,5 +1,5 @@
-//! JSON as others may write it: keys in any case, characters escaped in any
-//! way that JSON allows, white space and unknown members anywhere.
+//! JSON as others may write it: keys in any case, characters escaped in any way that JSON
+//! allows, white space and unknown members anywhere.
 
 use std::fmt::Write as _;
 
@@ -7,15 +7,15 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// Choices of spelling, used over and over.
+/// Choices of spelling, used cyclically.
 pub(crate) type Taste = Vec<u8>;
 
 pub(crate) fn taste() -> impl Strategy<Value = Taste> {
     vec(any::<u8>(), 1..40)
 }
 
-/// Text with what is apt to go wrong: quotes, control characters, line
-/// separators, characters outside the basic plane.
+/// Text with troublesome characters: quotes, control characters, line separators,
+/// characters outside the basic plane.
 pub(crate) fn text() -> impl Strategy<Value = String> {
     let troublesome = select(vec![
         '"',
@@ -41,7 +41,7 @@ pub(crate) fn text() -> impl Strategy<Value = String> {
     vec(character, 0..60).prop_map(String::from_iter)
 }
 
-/// The JSON string for `text`, each character spelled to taste.
+/// The JSON string for `text`, with each character spelled by `taste`.
 pub(crate) fn string(text: &str, taste: &[u8]) -> String {
     let mut json = String::from("\"");
     for (character, choice) in text.chars().zip(taste.iter().cycle()) {
@@ -73,7 +73,7 @@ fn push_spelled(json: &mut String, character: char, choice: u8) {
     }
 }
 
-/// A key in capitals and small letters to taste.
+/// A key, with upper and lower case by `taste`.
 pub(crate) fn key(name: &str, taste: &[u8]) -> String {
     let letters = name.chars().zip(taste.iter().cycle());
     let recased: String = letters
@@ -86,8 +86,7 @@ pub(crate) fn key(name: &str, taste: &[u8]) -> String {
     string(&recased, &taste.iter().rev().copied().collect::<Vec<_>>())
 }
 
-/// An object of these members, values being JSON; members that mean nothing
-/// come in between.
+/// An object of these members, whose values are JSON, with unknown members in between.
 pub(crate) fn object(members: &[(&str, String)], taste: &[u8]) -> String {
     const UNKNOWN: [&str; 4] = [
         "",
@@ -113,7 +112,7 @@ pub(crate) fn object(members: &[(&str, String)], taste: &[u8]) -> String {
     json + "}" + next(SPACE)
 }
 
-/// A session description of that type, written to taste.
+/// A session description of this type, spelled by `taste`.
 pub(crate) fn description(kind: &str, sdp: &str, taste: &[u8]) -> String {
     let kind = string(kind, taste);
     let sdp = string(sdp, taste);

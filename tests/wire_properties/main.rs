@@ -1,5 +1,5 @@
-//! The wire against PROTOCOL.md, sections 2 to 5: tables of its rows, and
-//! properties that hold for whatever is sent.
+//! The wire format compared with PROTOCOL.md, sections 2 to 5: tables of its rows, and
+//! properties that hold for any input.
 
 mod amp;
 mod answer;

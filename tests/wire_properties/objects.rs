@@ -1,5 +1,5 @@
-//! Objects of any members in any order, against a reader that is slow and plain:
-//! for each field it goes over all members, decodes their keys, and compares.
+//! Objects with any members in any order, compared with a slow and simple reader that
+//! goes over all members for each field, decodes their keys, and compares them.
 
 use std::borrow::Cow;
 
@@ -46,8 +46,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    /// The values under a key other than null, all of which have to be of the
-    /// right type.
+    /// The values under a key except null, all of which must be of the right type.
     fn values(&self, key: &str) -> impl Iterator<Item = &'a str> {
         let members = self.0.iter();
         let named = members.filter(|(name, value)| is_spelled(name, key) && value.get() != "null");
@@ -79,7 +78,7 @@ fn is_spelled(name: &RawValue, key: &str) -> bool {
     folded.eq_ignore_ascii_case(key)
 }
 
-/// The text of a JSON string that is well formed, `None` for any other value.
+/// The text of a well-formed JSON string; `None` for any other value.
 fn decoded(literal: &str) -> Option<String> {
     let mut letters = literal.strip_prefix('"')?.strip_suffix('"')?.chars();
     let mut units = Vec::new();
@@ -136,7 +135,7 @@ const KEYS: [&str; 6] = [
     "AcceptedRelayPattern",
 ];
 
-/// A key that is known, or nearly.
+/// A known key, or one that is nearly known.
 fn a_key() -> impl Strategy<Value = String> {
     let known = (select(KEYS.to_vec()), taste()).prop_map(|(name, taste)| key(name, &taste));
     let related = (select(KEYS.to_vec()), taste()).prop_map(|(name, taste)| {
@@ -153,7 +152,7 @@ fn a_key() -> impl Strategy<Value = String> {
     prop_oneof![4 => known, 2 => related, 1 => near, 1 => other, 1 => Just(r#""\ud800""#.into())]
 }
 
-/// A value that fits under the key often enough.
+/// A value that often fits the key.
 fn a_value(key: &str) -> BoxedStrategy<String> {
     let right = match key {
         "Version" => select(vec!["\"1.3\"", "\"1\"", "null"]),
@@ -178,7 +177,7 @@ fn a_value(key: &str) -> BoxedStrategy<String> {
     prop_oneof![24 => right.prop_map(str::to_owned), 1 => any].boxed()
 }
 
-/// A member as JSON: under a key that is known if the value is to fit.
+/// A member as JSON; its key is known if its value is to fit.
 fn member() -> impl Strategy<Value = String> {
     let fitting = select(KEYS.to_vec()).prop_flat_map(|name| {
         (a_value(name), taste())
@@ -206,7 +205,7 @@ proptest! {
     }
 }
 
-/// An object of these members and as many others as make it so many.
+/// An object of these members, padded with others to `all` members.
 fn padded(members: &str, own: usize, all: usize) -> String {
     let others = r#""x":{"y":[]},"#.repeat(all - own);
     format!("{{{others}{members}}}")
@@ -244,7 +243,7 @@ fn what_has_too_many_members_is_told_so() {
         error.to_string(),
         "malformed request: the object has more than 64 members"
     );
-    // The sixty-fifth is not even whole.
+    // The sixty-fifth member is not even complete.
     let broken = padded("\"offer\"", 1, 66);
     assert!(ClientPoll::decode(format!("1.0\n{broken}").as_bytes()).is_err());
 }

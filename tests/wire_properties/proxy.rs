@@ -1,4 +1,4 @@
-//! Proxy polls and the answers to them (section 3).
+//! Proxy polls and their responses (section 3).
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ proptest! {
     }
 }
 
-/// A poll of these members; what is not named is right.
+/// Decodes a poll with these members; the others are valid.
 fn decode(changes: &[(&str, &str)]) -> Result<ProxyPoll, InvalidProxyPoll> {
     let mut members = vec![("Sid", "\"x\""), ("Version", "\"1.0\"")];
     members.retain(|(name, _)| changes.iter().all(|(changed, _)| changed != name));

@@ -1,4 +1,4 @@
-//! What the reference decides when something happens.
+//! The reference's decisions.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use snowflake_broker::wire::nat::NatType::{
 
 use super::{ClientState, Output, Poll, PollState, Reference, Time, Whose};
 
-/// How long before its client's deadline a peer is to answer.
+/// The time before its client's deadline by which a peer must answer.
 const PEER_MARGIN: Duration = Duration::from_millis(200);
 
-/// Who can serve a client, in the order of preference: PROTOCOL.md, section 6.
+/// The pools that can serve a client, in order of preference: PROTOCOL.md, section 6.
 fn pools_for(client: NatType) -> &'static [&'static [NatType]] {
     match client {
         Open | Unrestricted => &[
@@ -106,8 +106,8 @@ impl Reference {
         }
     }
 
-    /// Peers count once a call that is under way, then once in all, if a proxy may
-    /// have had the offer.
+    /// Each call to peers in progress counts. Afterwards all calls count as one if a
+    /// proxy may have had the offer.
     pub(super) fn attempts(&self, client: usize) -> usize {
         let client = &self.clients[client];
         client.hand_offs + client.calls.max(usize::from(client.was_offered))
@@ -119,7 +119,7 @@ impl Reference {
             && now + self.settings.min_answer_time <= client.deadline
     }
 
-    /// Until when an answer of a peer is of use, and until when one may be asked.
+    /// The latest times for a peer's answer and for asking a peer.
     fn times_of_peers(&self, client: usize) -> [Time; 2] {
         let deadline = self.clients[client].deadline.saturating_sub(PEER_MARGIN);
         let last_call = deadline.saturating_sub(self.settings.min_answer_time);
@@ -131,7 +131,7 @@ impl Reference {
         !self.draining && now <= last_call
     }
 
-    /// For a client that nobody has yet, peers are asked once, if one has a proxy.
+    /// For an unmatched client, peers are asked once, if one reports a proxy.
     pub(super) fn is_worth_asking(&self, now: Time, index: usize) -> bool {
         let client = &self.clients[index];
         client.supply == SupplyHint::Available
@@ -197,7 +197,7 @@ impl Reference {
         }
     }
 
-    /// The preferred pool's least loaded proxy, of equals the first that came.
+    /// The least loaded proxy of the preferred pool; of equals, the first to arrive.
     pub(super) fn idle_poll_for(&self, client: usize) -> Option<usize> {
         let pools = pools_for(self.clients[client].offer.nat);
         let reserve = match self.clients[client].whose {
@@ -215,8 +215,8 @@ impl Reference {
         })
     }
 
-    /// The oldest queued client, else the oldest overdue one. An overdue one
-    /// whose turn comes when it may have no other proxy has had its turn.
+    /// The oldest queued client, else the oldest overdue one. An overdue client that may
+    /// have no further proxy when its turn comes is dropped.
     pub(super) fn client_for(&mut self, now: Time, proxy: NatType) -> Option<usize> {
         let queued = self.queued().find(|&client| self.is_served(client, proxy));
         if queued.is_some() {
