@@ -1,4 +1,4 @@
-//! Answers: in time, late, double, of two proxies, under wrong names.
+//! Answers: in time, late, repeated, from two proxies, under a wrong `Sid`.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use snowflake_broker::wire::proxy::ProxyType;
 
 use crate::scene::{Scene, scene};
 
-/// A client that has been handed to a proxy.
+/// A client whose offer was handed to a proxy.
 fn matched() -> Scene {
     let mut scene = scene();
     scene.poll("p", "open").client("c", "strict");
@@ -18,7 +18,7 @@ fn matched() -> Scene {
     scene
 }
 
-/// A client that has been handed to a second proxy 2 s after the first.
+/// A client whose offer was handed to a second proxy 2 s after the first.
 fn matched_twice() -> Scene {
     let mut scene = matched();
     scene.poll("q", "open").tick(2000);

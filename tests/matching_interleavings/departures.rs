@@ -1,4 +1,4 @@
-//! Whoever leaves: clients, and proxies before they took their reply.
+//! Departures of clients, and of proxies before they took their reply.
 
 use snowflake_broker::matching::AnswerOutcome::{Beaten, Delivered, Unknown};
 

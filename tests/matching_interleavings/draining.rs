@@ -1,10 +1,10 @@
-//! A broker that is about to stop.
+//! A draining broker.
 
 use snowflake_broker::matching::AnswerOutcome::{Delivered, TooLate};
 
 use crate::scene::{Scene, scene};
 
-/// Draining, with one client that a proxy has the offer of.
+/// A draining engine with one client whose offer a proxy has.
 fn draining() -> Scene {
     let mut scene = scene();
     scene

@@ -1,4 +1,4 @@
-//! A broker that will soon be about to stop.
+//! A lame duck: a broker that will soon drain.
 
 use snowflake_broker::matching::AnswerOutcome::Delivered;
 

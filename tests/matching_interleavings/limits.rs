@@ -1,4 +1,4 @@
-//! Bounds of the tables, and spans of time at the edge of what can be counted.
+//! Bounds of the tables, and extreme time spans.
 
 use std::time::Duration;
 

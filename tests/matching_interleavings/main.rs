@@ -1,4 +1,4 @@
-//! Every interleaving of hand-off, timeout, departure and answer, by name.
+//! All interleavings of hand-off, time-out, departure and answer, by name.
 
 mod answers;
 mod departures;

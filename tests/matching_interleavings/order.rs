@@ -1,4 +1,4 @@
-//! Who is taken when there is a choice.
+//! Order of preference among polls and clients.
 
 use crate::scene::{scene, scene_with};
 
@@ -53,7 +53,7 @@ fn strict_client_takes_only_open() {
     scene.says(&["ClientQueued", "open: offer of a"]);
 }
 
-/// Each of the 36 pairs of words, against the table of the protocol.
+/// Checks each of the 36 pairs of words against the protocol's table.
 #[test]
 fn nat_words_decide_who_can_meet() {
     let words = [

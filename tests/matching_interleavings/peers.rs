@@ -1,4 +1,4 @@
-//! Clients for whom peers are asked, and what is then true of them here.
+//! Clients for which peers are asked, and their states meanwhile.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ fn a_queued_client_leaves_for_a_peer_that_has_a_proxy_by_then_but_once() {
         .peers_reply("first", NoProxy)
         .peer_has_one_for("first");
     scene.says(&["ClientQueued"]).waiting(2, 0, 0);
-    // It has kept its place.
+    // The client has kept its place.
     scene.poll("p", "open").says(&["p: offer of first"]);
 }
 
@@ -137,7 +137,7 @@ fn peers_are_not_asked_beyond_max_attempts_nor_without_time() {
     let mut scene = scene_with(|settings| settings.max_attempts = 1);
     scene.client_beside(Available, "c", "strict").tick(4999);
     scene.says(&["peers: offer of c, attempt 1"]);
-    // An answer from elsewhere has to come back, too.
+    // A peer's answer needs time for the way back.
     let mut scene = scene_with(|settings| settings.client_timeout = Duration::from_millis(699));
     scene.client_beside(Available, "c", "strict");
     scene.says(&["ClientQueued"]);

@@ -1,4 +1,4 @@
-//! Clients that wait for a proxy.
+//! Clients waiting for a proxy.
 
 use crate::scene::{scene, scene_with};
 
@@ -133,7 +133,7 @@ fn proxy_passes_over_queued_clients_that_it_cannot_serve() {
 #[test]
 fn clients_whose_wait_ends_at_the_same_moment_are_told_in_the_order_of_coming() {
     let mut scene = scene();
-    // The place in the table that `a` leaves is taken by a later client.
+    // A later client reuses the slot that `a` leaves.
     scene
         .client("a", "strict")
         .client("b", "strict")

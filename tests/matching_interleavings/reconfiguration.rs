@@ -1,4 +1,4 @@
-//! Settings that change while somebody waits.
+//! Settings that change while polls and clients are waiting.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Second chances.
+//! Rematches.
 
 use std::time::Duration;
 
@@ -165,7 +165,7 @@ fn second_chances_due_at_the_same_moment_go_to_who_came_first() {
         .client("a", "strict")
         .client("old", "strict")
         .client_leaves("a");
-    // The place in the table that `a` leaves is taken by a later client.
+    // A later client reuses the slot that `a` leaves.
     scene
         .client("new", "strict")
         .poll("p", "open")

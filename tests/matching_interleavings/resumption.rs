@@ -1,11 +1,11 @@
-//! A broker that was about to stop, and stays.
+//! A broker that returns to service after a lame duck or a drain.
 
 use snowflake_broker::matching::AnswerOutcome::{Delivered, TooLate};
 use snowflake_broker::matching::ServiceStage;
 
 use crate::scene::{Scene, scene};
 
-/// Drained while a proxy had the offer of one client, and serving again.
+/// An engine that was drained while a proxy had one client's offer, and serves again.
 fn resumed() -> Scene {
     let mut scene = scene();
     scene

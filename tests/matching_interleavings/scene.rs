@@ -1,4 +1,4 @@
-//! A small language for scenes: who does what when, and what the engine says.
+//! A small language for scenes: operations at given times, and the engine's outputs.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use snowflake_broker::matching::{
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
 use snowflake_broker::wire::session_description::SessionDescription;
 
-/// The engine at a time, in milliseconds from the start, and its people. A
+/// The engine at a time in milliseconds since the start, and its polls and clients. A
 /// poll's name is its `Sid`, a client's name is in its offer.
 pub(crate) struct Scene {
     pub(crate) engine: Matcher,
@@ -28,14 +28,13 @@ fn some_instant() -> Instant {
     Instant::now() + Duration::from_secs(1000)
 }
 
-/// A scene under the default settings: a client has 5 s, is queued for 1 s,
-/// gets its second chance after 2 s and not in its last half second; a poll
-/// has 10 s.
+/// A scene with the default settings: a client has 5 s, is queued for 1 s, and has its
+/// rematch after 2 s but not in its last half second; a poll has 10 s.
 pub(crate) fn scene() -> Scene {
     scene_with(|_| {})
 }
 
-/// A scene under changed settings.
+/// A scene with changed settings.
 pub(crate) fn scene_with(change: impl FnOnce(&mut Settings)) -> Scene {
     let mut settings = Settings::default();
     change(&mut settings);
@@ -62,37 +61,37 @@ fn name_in(description: &SessionDescription) -> String {
 }
 
 impl Scene {
-    /// It is now that many milliseconds after the start; nobody has looked yet.
+    /// Sets the time in milliseconds since the start, without calling the engine.
     pub(crate) fn at(&mut self, millis: u64) -> &mut Self {
         self.now = self.start + Duration::from_millis(millis);
         self
     }
 
-    /// It is that late, and what is due is done.
+    /// Sets the time, and runs the timers that are due.
     pub(crate) fn tick(&mut self, millis: u64) -> &mut Self {
         self.at(millis);
         self.engine.handle_timeout(self.now);
         self
     }
 
-    /// A proxy polls.
+    /// Adds a proxy's poll.
     pub(crate) fn poll(&mut self, name: &'static str, nat: &str) -> &mut Self {
         self.loaded_poll(name, nat, 0)
     }
 
-    /// A proxy polls that serves some clients already.
+    /// Adds a poll of a proxy that already serves clients.
     pub(crate) fn loaded_poll(&mut self, name: &'static str, nat: &str, clients: u64) -> &mut Self {
         assert!(self.try_poll(name, nat, clients, 0), "Sid in use: {name}");
         self
     }
 
-    /// A proxy polls whose request arrived some milliseconds ago.
+    /// Adds a poll whose request arrived `age` milliseconds ago.
     pub(crate) fn late_poll(&mut self, name: &'static str, nat: &str, age: u64) -> &mut Self {
         assert!(self.try_poll(name, nat, 0, age), "Sid in use: {name}");
         self
     }
 
-    /// Whether a poll under this name is taken.
+    /// Adds a poll. Returns true if it was accepted.
     pub(crate) fn try_poll(
         &mut self,
         name: &'static str,
@@ -112,18 +111,17 @@ impl Scene {
         taken.map(|key| self.polls.insert(name, key)).is_ok()
     }
 
-    /// A client asks for a proxy.
+    /// Adds a client.
     pub(crate) fn client(&mut self, name: &'static str, nat: &str) -> &mut Self {
         self.late_client(name, nat, 0)
     }
 
-    /// A client asks whose request arrived some milliseconds ago.
+    /// Adds a client whose request arrived `age` milliseconds ago.
     pub(crate) fn late_client(&mut self, name: &'static str, nat: &str, age: u64) -> &mut Self {
         self.client_with(name, nat, age, SupplyHint::NoPeers)
     }
 
-    /// A client asks for a proxy, and there are peers: one says to have one, or
-    /// none does.
+    /// Adds a client beside peers, one of which reports a proxy, or none.
     pub(crate) fn client_beside(
         &mut self,
         peers: SupplyHint,
@@ -151,27 +149,27 @@ impl Scene {
         self
     }
 
-    /// The proxy answers.
+    /// Sends the proxy's answer.
     pub(crate) fn answer(&mut self, name: &'static str) -> AnswerOutcome {
         let sid = Sid::new(name).expect("a name");
         self.engine
             .handle_answer(self.now, &sid, description("answer", name))
     }
 
-    /// A peer says to have a proxy for the client.
+    /// Reports a peer's proxy for the client.
     pub(crate) fn peer_has_one_for(&mut self, name: &str) -> &mut Self {
         self.engine.handle_peer_supply(self.now, self.clients[name]);
         self
     }
 
-    /// The peers that were asked for the client reply.
+    /// Gives the reply of the peers asked for the client.
     pub(crate) fn peers_reply(&mut self, name: &str, reply: PeerReply) -> &mut Self {
         let key = self.clients[name];
         self.engine.handle_peer_reply(self.now, key, reply);
         self
     }
 
-    /// The same with the answer of a peer's proxy.
+    /// Gives the answer of a peer's proxy.
     pub(crate) fn peer_answers(&mut self, name: &str, proxy: &str) -> &mut Self {
         let answered = PeerReply::Answered {
             answer: description("answer", proxy),
@@ -180,13 +178,13 @@ impl Scene {
         self.peers_reply(name, answered)
     }
 
-    /// The proxy's connection is gone before it took the reply to its poll.
+    /// Closes the proxy's connection before it took the reply to its poll.
     pub(crate) fn proxy_leaves(&mut self, name: &'static str) -> &mut Self {
         self.engine.handle_poll_gone(self.now, self.polls[name]);
         self
     }
 
-    /// The client's connection is gone.
+    /// Closes the client's connection.
     pub(crate) fn client_leaves(&mut self, name: &'static str) -> &mut Self {
         self.engine.handle_client_gone(self.now, self.clients[name]);
         self
@@ -207,7 +205,7 @@ impl Scene {
         self
     }
 
-    /// Other settings from now on, the rest of them the defaults.
+    /// Changes the settings; all others are the defaults.
     pub(crate) fn reconfigure(&mut self, change: impl FnOnce(&mut Settings)) -> &mut Self {
         let mut settings = Settings::default();
         change(&mut settings);
@@ -215,8 +213,8 @@ impl Scene {
         self
     }
 
-    /// All that the engine has said since the last look, in its order. The
-    /// outcome of answers is left out: [`Self::answer`] returns it.
+    /// Asserts all outputs since the last call, in order. The outcomes of answers are
+    /// left out, because [`Self::answer`] returns them.
     pub(crate) fn says(&mut self, expected: &[&str]) -> &mut Self {
         let mut said = Vec::new();
         while let Some(output) = self.engine.next_output() {
@@ -226,13 +224,13 @@ impl Scene {
         self
     }
 
-    /// When the engine wants to be looked at again.
+    /// The time of the next timer.
     pub(crate) fn next_at(&self) -> Option<u128> {
         let next = self.engine.poll_timeout()?;
         Some(next.saturating_duration_since(self.start).as_millis())
     }
 
-    /// `queued` and `matched` clients, and parked polls, are so many.
+    /// Asserts the numbers of queued and matched clients and of parked polls.
     pub(crate) fn waiting(&mut self, queued: usize, matched: usize, parked: usize) -> &mut Self {
         let snapshot = self.engine.snapshot();
         let polls = snapshot.parked.iter().map(|(.., count)| count).sum();

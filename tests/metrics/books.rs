@@ -1,5 +1,5 @@
-//! Whatever proxies and clients do, and wherever they leave: every request is in
-//! the books once, and the books say what the peers saw.
+//! Invariants of the counters: whatever proxies and clients do and wherever they leave,
+//! every request is counted once, with the outcome that its sender saw.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -112,7 +112,7 @@ fn answers(told: &Exposition, tally: &Tally) -> Result<(), TestCaseError> {
     prop_assert_eq!(answers("refused"), refusals);
     let second = told.sum("snowflake_broker_second_answers_total", &[]);
     prop_assert_eq!(answers("beaten") + answers("repeated"), second);
-    // A client may leave with its answer on the way.
+    // A client may leave while its answer is on the way.
     let matched = told.sum(CLIENT_POLLS, &[("outcome", "matched")]);
     let abandoned = told.sum(CLIENT_POLLS, &[("outcome", "abandoned")]);
     let delivered = answers("delivered");
@@ -126,7 +126,7 @@ fn answers(told: &Exposition, tally: &Tally) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Who was over a limit has heard so.
+/// Everyone over a limit was told so.
 fn limited(told: &Exposition, tally: &Tally) -> Result<(), TestCaseError> {
     for (request, reason, kinds) in [
         ("proxy_poll", "too_soon", &["proxy"][..]),
@@ -140,7 +140,7 @@ fn limited(told: &Exposition, tally: &Tally) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// The reference broker's names tell the same counts, rounded up one by one.
+/// The reference broker's families show the same counts, each rounded up.
 fn published(told: &Exposition) -> Result<(), TestCaseError> {
     let round = |count: u64| count.next_multiple_of(8);
     for sample in &told.families["snowflake_rounded_proxy_poll"].samples {
@@ -180,7 +180,7 @@ fn at_rest(told: &Exposition) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// The block of the metrics log tells the same.
+/// The block of the metrics log shows the same counts.
 fn metrics_log(front: &Front, told: &Exposition) -> Result<(), TestCaseError> {
     let end = UNIX_EPOCH + Duration::from_hours(24);
     let block = front.broker.metrics().block(end).encode();

@@ -1,4 +1,4 @@
-//! Where proxies and clients are, as far as it is counted.
+//! Countries of proxies and clients, as counted.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,7 +22,7 @@ use crate::messages::{client_poll, offer, proxy_poll};
 use crate::serve::serve;
 use crate::stats_log;
 
-/// Nobody waits long: what is counted is who came.
+/// A front with short time-outs, because only arrivals are counted.
 fn front(http: Settings) -> Front {
     let mut geoip = GeoIp::default();
     // 5.1.0.0/16, 5.2.0.0/16, 5.3.0.0/16
@@ -38,7 +38,7 @@ fn front(http: Settings) -> Front {
     Front::with(settings, http, geoip)
 }
 
-/// The countries of the clients in the metrics log; each is there with 8.
+/// The countries of the clients in the metrics log, each with a count of 8.
 fn countries(front: &Front, rendezvous: &str) -> Vec<String> {
     let end = UNIX_EPOCH + Duration::from_hours(24);
     let log = front.broker.metrics().block(end).encode();
@@ -73,7 +73,7 @@ async fn proxies_are_counted_once_an_address_in_their_country() {
     assert_eq!(told.sum("snowflake_proxy_total", &[]), 5);
 }
 
-/// As with the reference broker: in all, and not for each type and NAT.
+/// As in the reference broker: once in all, not once for each type and NAT.
 #[tokio::test(start_paused = true)]
 async fn a_proxy_that_says_another_type_or_nat_is_still_one() {
     let front = front(Settings::default());
@@ -95,12 +95,12 @@ async fn a_proxy_that_says_another_type_or_nat_is_still_one() {
     poll("standalone", "unknown").await;
     assert_eq!(proxies("webext", "unknown"), 1);
     assert_eq!(exposed(&front).sum("snowflake_proxy_total", &[]), 1);
-    // The metrics log says that there was one, and with what.
+    // The metrics log counts one address, with both types and NATs.
     let metrics = front.broker.metrics();
     let block = metrics.end_window(UNIX_EPOCH, [9; 16].into());
     assert_eq!(block.ips.total, 1);
     assert_eq!((block.ips.by_type.len(), block.ips.by_nat.len()), (2, 2));
-    // The next day it is one more, with what it says then.
+    // The next day the address counts again, with its new type and NAT.
     poll("standalone", "restricted").await;
     assert_eq!(proxies("standalone", "restricted"), 1);
     assert_eq!(exposed(&front).sum("snowflake_proxy_total", &[]), 2);
@@ -127,7 +127,7 @@ async fn amp_clients_are_where_the_candidates_in_their_offer_are() {
             &["1 1 udp 1 9.9.9.9 1 typ relay raddr 5.1.0.9 rport 1"],
             "FR",
         ),
-        // As Firefox writes it: the relay is not where its client is.
+        // As Firefox writes it: the relay does not locate its client.
         (
             &["0 1 UDP 1 5.1.0.9 1 typ relay raddr 5.1.0.9 rport 1"],
             "??",
@@ -153,9 +153,9 @@ async fn amp_clients_are_where_the_candidates_in_their_offer_are() {
     }
 }
 
-/// A crawler is no client, nor is who sends half a poll, or asks for a bridge that
-/// nobody knows: the metrics log and the families of the reference broker say nothing
-/// of them.
+/// A crawler is not a client, nor is the sender of half a poll or of a poll for an
+/// unknown bridge: the metrics log and the reference broker's families do not include
+/// them.
 #[tokio::test(start_paused = true)]
 async fn who_sends_no_poll_is_no_client() {
     let front = front(Settings::default());
@@ -190,7 +190,7 @@ async fn who_sends_no_poll_is_no_client() {
     }
     let told = exposed(&front);
     assert_eq!(told.sum("snowflake_rounded_client_poll_total", &[]), 0);
-    // The operator sees them.
+    // The operator's families include them.
     let refused = told.sum(
         "snowflake_broker_client_polls_total",
         &[("outcome", "refused")],
@@ -198,7 +198,7 @@ async fn who_sends_no_poll_is_no_client() {
     assert_eq!(refused, 12);
 }
 
-/// Over a real socket: the peer is the loopback, as behind a reverse proxy.
+/// Uses a real socket: the remote address is the loopback, as behind a reverse proxy.
 #[tokio::test]
 async fn clients_are_where_trusted_headers_say() {
     let hops = |trusted_hops| Settings {

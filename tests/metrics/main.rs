@@ -1,4 +1,4 @@
-//! What is counted, through the HTTP front: books that balance, names, countries.
+//! Counting through the HTTP front: invariants, names, countries.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod books;

@@ -1,4 +1,4 @@
-//! The names that dashboards use, with their labels, in both text forms.
+//! The metric names that dashboards use, with their labels, in both text formats.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,7 +18,7 @@ use crate::front::watched::privacy::PrivacyWatch;
 use crate::messages::{client_poll, proxy_answer, proxy_poll};
 use crate::requests::{Reply, send};
 
-/// Section 9 of the protocol.
+/// The names in section 9 of the protocol.
 const PUBLISHED: [(&str, &[&str]); 8] = [
     ("snowflake_proxy_total", &["cc", "nat", "type"]),
     ("snowflake_available_proxies", &["nat", "type"]),
@@ -49,7 +49,7 @@ fn front() -> Front {
     Front::new(matching::Settings::default())
 }
 
-/// What the operator's Prometheus gets that asks by this `Accept`.
+/// The operator's page for a scraper with this `Accept` header.
 async fn scrape(front: &Front, accept: Option<&str>) -> Reply {
     let mut request = Request::get("/prometheus");
     if let Some(accept) = accept {

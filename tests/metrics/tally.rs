@@ -1,5 +1,5 @@
-//! What the peers themselves saw: how many requests they sent, and what became
-//! of each, to hold the broker's books against.
+//! The requests that clients and proxies sent, and the outcomes that they saw, for
+//! comparison with the broker's counters.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::requests::Reply;
 use crate::workload::Way;
 
-/// What kind of request it is.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Proxy,
@@ -20,7 +20,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// The same for all clients of a rendezvous.
+    /// The kind's name, the same for all clients of a rendezvous method.
     fn word(self) -> &'static str {
         match self {
             Self::Proxy => "proxy",
@@ -31,7 +31,7 @@ impl Kind {
     }
 }
 
-/// Counts by kind and outcome. Clones count together.
+/// Counts by kind and outcome. Clones share their counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally(Arc<Mutex<BTreeMap<(&'static str, &'static str), u64>>>);
 
@@ -48,7 +48,7 @@ impl Tally {
         }
     }
 
-    /// How many requests of a kind had this outcome.
+    /// The number of requests of a kind with this outcome.
     pub(crate) fn count(&self, kind: &'static str, outcome: &'static str) -> u64 {
         let counts = self.0.lock().unwrap();
         counts.get(&(kind, outcome)).copied().unwrap_or_default()
@@ -60,7 +60,7 @@ impl Tally {
     }
 }
 
-/// In the words of the metrics.
+/// The outcome in the terms of the metrics.
 fn outcome(kind: Kind, reply: &Reply) -> &'static str {
     match kind {
         Kind::Proxy | Kind::Answer if reply.status != 200 => "refused",
@@ -69,7 +69,8 @@ fn outcome(kind: Kind, reply: &Reply) -> &'static str {
             match poll["Status"].as_str().unwrap() {
                 "client match" => "matched",
                 "incorrect relay pattern" | "polled too soon" => "refused",
-                // Told to wait longer: too many are parked.
+                // The proxy was told a longer interval, because too many polls are
+                // parked.
                 "no match" if poll["NextPoll"] == 120_000 => "refused",
                 _ => "idle",
             }

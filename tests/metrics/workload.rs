@@ -1,5 +1,5 @@
-//! A random day of proxies and clients: who comes, in which form, who answers
-//! what and when, and who leaves in the middle.
+//! A random day: who sends which request in which form, who answers when, and who leaves
+//! in the middle.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,36 +22,36 @@ use crate::front::{Front, SECOND_BRIDGE};
 use crate::messages::{offer, proxy_answer};
 use crate::tally::{Kind, Tally};
 
-/// One thing that happens.
+/// One operation.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
-    /// A request comes from this address.
+    /// A request from this address.
     Request(IpAddr, Message),
-    /// The connection of one of the requests so far closes.
+    /// The connection of one of the earlier requests closes.
     Leave(Index),
-    /// The others get a turn, but no time passes.
+    /// Other tasks run, but no time passes.
     Turn,
     Pass(Duration),
-    /// The broker is told to stop.
+    /// The broker drains.
     Drain,
 }
 
-/// What somebody sends.
+/// The content of a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Message {
-    /// A proxy polls, with this number as its `Sid`.
+    /// A proxy's poll with this number as its `Sid`.
     Proxy(u8, &'static str, &'static str, Option<&'static str>),
-    /// Something comes to `/proxy` that is no poll.
+    /// A request to `/proxy` that is not a poll.
     BadProxy(&'static str),
     Client(Way, &'static str, &'static str),
-    /// Something comes to where clients poll that is no poll.
+    /// A client's request that is not a poll.
     BadClient(Way),
-    /// The proxy with this `Sid` answers, whether it has an offer or not.
+    /// An answer under this `Sid`, with or without an offer.
     Answer(u8),
     BadAnswer,
 }
 
-/// How a client's poll comes.
+/// The form of a client's poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     Today,
@@ -78,7 +78,7 @@ const TYPES: [&str; 7] = [
     "",
 ];
 
-/// Limits so low that each of them is met.
+/// Limits so low that all of them are reached.
 pub(crate) fn limits() -> limits::Settings {
     limits::Settings {
         proxy_polls_per_minute: 60,
@@ -93,7 +93,7 @@ pub(crate) fn limits() -> limits::Settings {
     }
 }
 
-/// Bounds so small that each of them is met.
+/// Bounds so small that all of them are reached.
 pub(crate) fn settings() -> Settings {
     Settings {
         client_queue_max: 2,
@@ -144,8 +144,8 @@ fn way() -> impl Strategy<Value = Way> {
     select(vec![Way::Today, Way::Today, Way::Legacy, Way::Amp])
 }
 
-/// Does it all, and comes to rest: at last either everybody leaves at once, or
-/// stays until it has a reply.
+/// Runs all operations. At the end either everyone leaves at once, or all stay until they
+/// have a reply.
 pub(crate) async fn run(front: &Arc<Front>, acts: &[Act], all_leave: bool) -> Tally {
     let tally = Tally::default();
     let mut running: Vec<JoinHandle<()>> = Vec::new();
@@ -182,8 +182,8 @@ fn send(front: &Arc<Front>, tally: &Tally, peer: IpAddr, message: &Message) -> J
         .insert(RemoteAddress(SocketAddr::from((peer, 1))));
     let (front, tally) = (Arc::clone(front), tally.clone());
     tokio::spawn(async move {
-        // Not before the first turn: a request that is dropped before was never
-        // sent.
+        // Counted in the task, because a request that is dropped before its first turn
+        // was never sent.
         tally.came(kind);
         let reply = front.send(request).await;
         tally.replied(kind, &reply);

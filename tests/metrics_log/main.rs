@@ -1,5 +1,5 @@
-//! What the program writes down of its counts, and what survives its end: the
-//! metrics log, the window that goes on after a restart, the recordings.
+//! Files of the program's counts and their survival: the metrics log, the window that
+//! continues after a restart, the recordings.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[path = "../support/port.rs"]

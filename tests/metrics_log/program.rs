@@ -1,4 +1,4 @@
-//! A broker whose polls end at once, in a folder with all that it writes.
+//! A broker whose polls end at once, in a folder with all its files.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,10 +19,10 @@ use tokio::time::{sleep, timeout};
 use crate::port;
 use crate::reader::{self, Block};
 
-/// Longer than anything here takes; only what hangs runs into it.
+/// Longer than anything here takes; reached only by what hangs.
 const FOREVER: Duration = Duration::from_mins(1);
 
-/// The folder that brokers write to, one after the other.
+/// The folder that several brokers use, one after the other.
 pub(crate) struct Folder(TempDir);
 
 impl Folder {
@@ -42,8 +42,8 @@ impl Folder {
         self.path("state/metrics-window.json")
     }
 
-    /// The blocks that are in the log; all of them have to be right. For when
-    /// no broker is writing to it.
+    /// The blocks in the log, all of which must be valid. To be called while no broker
+    /// writes to it.
     pub(crate) fn blocks(&self) -> Vec<Block> {
         blocks(&self.log_text())
     }
@@ -52,17 +52,17 @@ impl Folder {
         fs::read_to_string(self.log()).unwrap_or_default()
     }
 
-    /// Waits until the log has so many blocks.
+    /// Waits until the log has this many blocks.
     pub(crate) async fn until_blocks(&self, count: usize) {
         let blocks = || self.log_text().matches("snowflake-ips-nat-open ").count();
         until("the block is written", || blocks() >= count).await;
     }
 
-    /// Waits until the blocks have so many addresses in all.
+    /// Waits until the blocks have this many addresses in all.
     pub(crate) async fn until_seen(&self, count: u64) {
         let seen = || -> u64 {
             let log = self.log_text();
-            // The last line may not be whole yet.
+            // The last line may be incomplete.
             let lines = log.split_inclusive('\n').filter_map(|line| {
                 line.strip_prefix("snowflake-ips-total ")?
                     .strip_suffix('\n')
@@ -72,15 +72,15 @@ impl Folder {
         until("the addresses are in the log", || seen() >= count).await;
     }
 
-    /// The addresses in all blocks.
+    /// The number of addresses in all blocks.
     pub(crate) fn seen(&self) -> u64 {
         let blocks = self.blocks();
         let counts = blocks.iter().map(|b| b.count("snowflake-ips-total"));
         counts.sum()
     }
 
-    /// Starts a broker with these settings, those without a section being of
-    /// `metrics`, besides the log and the state. Waits until it listens.
+    /// Starts a broker with the log, the state and these settings, and waits until it
+    /// listens. Settings without a section belong to `metrics`.
     pub(crate) async fn start(&self, settings: &[(&str, &str)]) -> Program {
         let program = self.spawn(settings);
         let addr = program.addr;
@@ -88,7 +88,7 @@ impl Folder {
         program
     }
 
-    /// Its exit code and the last line it says; it has to end by itself.
+    /// Runs a broker that must fail. Returns its exit code and the last line of its log.
     pub(crate) async fn fail(&self, settings: &[(&str, &str)]) -> (Option<i32>, String) {
         let mut program = self.spawn(settings);
         let status = timeout(FOREVER, program.child.wait())
@@ -99,7 +99,7 @@ impl Folder {
         (status.code(), said.lines().last().unwrap().to_owned())
     }
 
-    /// Whether a check finds nothing wrong with the same configuration.
+    /// Returns true if `check-config` accepts the same configuration.
     pub(crate) async fn check_config(&self, settings: &[(&str, &str)]) -> bool {
         let (mut command, ..) = self.command(settings);
         let output = command.arg("check-config").output().await.unwrap();
@@ -162,7 +162,7 @@ pub(crate) async fn run(arguments: &[&str]) -> Output {
     output.expect("it does not end").unwrap()
 }
 
-/// A running broker. Dropping it kills it.
+/// A running broker, which is killed on drop.
 pub(crate) struct Program {
     child: Child,
     addr: SocketAddr,
@@ -187,15 +187,14 @@ impl Reply {
 }
 
 impl Program {
-    /// A poll of a proxy of type webext, from each of these addresses; they
-    /// get no client.
+    /// Sends a poll of a `webext` proxy from each of these addresses; none gets a client.
     pub(crate) async fn proxies(&self, addresses: impl Iterator<Item = u8>) {
         for address in addresses {
             poll(self.addr, address).await;
         }
     }
 
-    /// The same in the background, once it is parked.
+    /// Sends such a poll in the background, and waits until it is parked.
     pub(crate) async fn park_proxy(&self, address: u8) -> JoinHandle<()> {
         let parked = tokio::spawn(poll(self.addr, address));
         let waited = timeout(FOREVER, async {
@@ -220,21 +219,22 @@ impl Program {
         request(self.addr, path, headers, "").await
     }
 
-    /// All that it has logged.
+    /// The process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id().unwrap()
     }
 
+    /// The whole log so far.
     pub(crate) fn said(&self) -> String {
         fs::read_to_string(&self.said).unwrap()
     }
 
-    /// Ends it as an operator does; returns what it logged.
+    /// Ends the broker as an operator does. Returns its log.
     pub(crate) async fn stop(self) -> String {
         self.end(Signal::TERM, Some(0)).await
     }
 
-    /// Ends it as a crash does.
+    /// Ends the broker like a crash.
     pub(crate) async fn kill(self) {
         self.end(Signal::KILL, None).await;
     }
@@ -281,7 +281,7 @@ async fn request(addr: SocketAddr, path: &str, headers: &str, body: &str) -> Rep
     }
 }
 
-/// Waits until it is so.
+/// Waits until the condition holds.
 pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let waited = timeout(FOREVER, async {
         while !is_so() {
@@ -291,7 +291,7 @@ pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     waited.await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
-/// The window's count of polls without a client, as it is saved.
+/// The saved window's count of idle polls.
 pub(crate) fn saved_idle(window: &Path) -> Option<u64> {
     let saved: serde_json::Value = serde_json::from_slice(&fs::read(window).ok()?).unwrap();
     saved["window"]["counts"]["idle"].as_u64()

@@ -1,4 +1,4 @@
-//! What `/metrics` serves of the log.
+//! The part of the log that `/metrics` serves.
 
 use std::fs;
 use std::io::Write as _;
@@ -86,7 +86,7 @@ async fn without_a_log_there_is_nothing() {
 async fn only_the_last_thirty_days_are_served() {
     let folder = Folder::new();
     let block = block().await;
-    // Longer than what is read of it.
+    // Longer than the part that the broker reads.
     let log = log_of(0..3_000, &block);
     assert!(log.len() > 2 * 1024 * 1024, "{}", log.len());
     fs::write(folder.log(), &log).unwrap();

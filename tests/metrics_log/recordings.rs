@@ -6,14 +6,14 @@ use std::path::Path;
 
 use crate::program::{Folder, run, until};
 
-/// What `count-ips` prints; it has to succeed.
+/// Runs `count-ips`, which must succeed. Returns its output.
 async fn count(arguments: &[&str]) -> String {
     let output = run(&[&["count-ips"], arguments].concat()).await;
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What it says of what it cannot count.
+/// Runs `count-ips`, which must fail. Returns its error.
 async fn refused(arguments: &[&str]) -> String {
     let output = run(&[&["count-ips"], arguments].concat()).await;
     assert_eq!(output.status.code(), Some(2), "{output:?}");
@@ -21,7 +21,7 @@ async fn refused(arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// What it prints and what it warns of.
+/// Runs `count-ips`. Returns its output and its warnings.
 async fn counted(arguments: &[&str]) -> (String, String) {
     let output = run(&[&["count-ips"], arguments].concat()).await;
     assert!(output.status.success(), "{output:?}");
@@ -29,7 +29,7 @@ async fn counted(arguments: &[&str]) -> (String, String) {
     (text(output.stdout), text(output.stderr))
 }
 
-/// A line of the file for this period, in which nobody came.
+/// A line of a file for this period.
 fn recording(start: &str, end: &str) -> String {
     let line = serde_json::json!({
         "recordingStart": start, "recordingEnd": end, "recorded": "s17.9:HRmS",
@@ -124,7 +124,7 @@ async fn periods_end_at_exit_and_are_merged() {
 #[tokio::test]
 async fn a_period_ends_after_its_interval() {
     let folder = Folder::new();
-    // A directory may be the prefix, too.
+    // The prefix may also be a directory.
     let prefix = format!("{}/", folder.path("").to_str().unwrap());
     let settings = [("ip_count_prefix", &*prefix), ("ip_count_interval", "50ms")];
     let file = folder.path("webext_open.jsonl");

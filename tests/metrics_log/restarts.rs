@@ -1,5 +1,5 @@
-//! The window goes on in the next process. It is ended where its length is
-//! over at a start: then its block is written at once.
+//! The window continues in the next process. If its length has passed at a start, it ends
+//! and its block is written at once.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -8,11 +8,10 @@ use std::path::Path;
 use crate::program::{Folder, saved_idle, until};
 use crate::reader::Block;
 
-/// Windows that do not end by themselves while a test runs, and nothing saved
-/// between start and exit.
+/// Windows that do not end during a test, and no saves between start and exit.
 const LONG: [(&str, &str); 2] = [("metrics_interval", "1d"), ("save_interval", "1d")];
 
-/// Ends the saved window: the one block that a short start writes at once.
+/// Ends the saved window: a short start writes its block at once.
 async fn end_window(folder: &Folder) -> Block {
     let before = folder.blocks().len();
     let program = folder
@@ -68,7 +67,7 @@ async fn a_crash_loses_what_came_since_the_last_save() {
     program.kill().await;
     assert_eq!(saved_idle(&folder.window()), Some(8));
 
-    // Each save counts, not only the one at exit.
+    // Every save counts, not only the one at exit.
     let program = folder
         .start(&[("metrics_interval", "1d"), ("save_interval", "10ms")])
         .await;
@@ -177,7 +176,7 @@ async fn a_window_that_is_in_the_log_is_not_counted_again() {
     program.proxies(0..8).await;
     program.stop().await;
     let stale = fs::read(folder.window()).unwrap();
-    // A second passes: the block tells when its window began by whole seconds.
+    // Waits a second, because the block gives the start of its window in whole seconds.
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     end_window(&folder).await;
     fs::write(folder.window(), stale).unwrap();

@@ -1,4 +1,4 @@
-//! Where nothing can be written the broker serves on, warns and tries again.
+//! If nothing can be written, the broker continues to serve, warns and retries.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use crate::program::{Folder, saved_idle, until};
 
 const OFTEN: (&str, &str) = ("save_interval", "10ms");
-/// Ends no window while a test runs.
+/// No window ends during a test.
 const LONG: (&str, &str) = ("metrics_interval", "1d");
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn a_state_that_cannot_be_saved_is_a_warning() {
     let folder = Folder::new();
     fs::create_dir_all(folder.window()).unwrap();
     fs::write(folder.window().join("file"), "").unwrap();
-    // What it is set aside as is there, too.
+    // The name that the state would be set aside as is also taken.
     let aside = folder.path("state/metrics-window.json.damaged");
     fs::create_dir_all(aside.join("directory")).unwrap();
     let program = folder.start(&[OFTEN, ("metrics_interval", "1s")]).await;
@@ -145,12 +145,12 @@ async fn two_brokers_do_not_write_the_same_files() {
         assert!(line.starts_with(&who), "{line}");
         assert!(folder.check_config(settings).await);
     }
-    // Nothing is left of a broker that was killed.
+    // Nothing remains of a broker that was killed.
     program.kill().await;
     folder.start(&[LONG]).await.stop().await;
 }
 
-/// Both clocks are to be read at one time, and not one before and one after a wait.
+/// Both clocks must be read at the same time, not one before and one after a wait.
 #[tokio::test]
 async fn a_start_that_has_to_wait_sets_no_clock() {
     let folder = Folder::new();

@@ -1,16 +1,16 @@
-//! The days of the large broker, and the fleet that made each.
+//! The days of the large broker, and the fleet of proxies of each.
 
 use std::time::Duration;
 
-/// A day's means: what the broker published, and what follows.
+/// A day's averages, as published by the broker and derived from that.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Day {
     pub(crate) name: &'static str,
-    /// Polls of proxies a second, at intervals of 20 s.
+    /// Proxy polls a second, at intervals of 20 s.
     pub(crate) polls: f64,
-    /// The share of them that got no client.
+    /// The share of proxy polls that got no client.
     pub(crate) idle: f64,
-    /// Polls of clients a second.
+    /// Client polls a second.
     pub(crate) clients: f64,
     /// The share of clients that were denied.
     pub(crate) denied: f64,
@@ -52,23 +52,22 @@ pub(crate) const CALM_2026: Day = Day {
 };
 pub(crate) const DAYS: [Day; 4] = [CALM_2025, SHUTDOWN_2025, SHUTDOWN_2026, CALM_2026];
 
-/// The share of proxies that everybody reaches (13 to 18 %).
+/// The share of proxies that every client can reach (13 to 18 %).
 pub(crate) const OPEN_PROXIES: f64 = 0.15;
-/// The share of clients that only these reach. With it, all four days come out
-/// as published: how many polls were idle and how many clients denied.
+/// The share of clients that can reach only these proxies. With it, the idle polls and
+/// denied clients of all four days come out as published.
 pub(crate) const STRICT_CLIENTS: f64 = 0.60;
-/// How long a client keeps the proxy that answered it, on average.
+/// The average time for which a client uses the proxy that answered it, in seconds.
 pub(crate) const SERVED: f64 = 60.0;
-/// How long a proxy waits for a client that it could not reach.
+/// The time that a proxy waits for a client that it could not reach, in seconds.
 pub(crate) const UNREACHED: f64 = 20.0;
-/// The reference broker's interval, and how long it parks a poll.
+/// The reference broker's interval, and the time for which it parks a poll, in seconds.
 pub(crate) const INTERVAL: f64 = 20.0;
 pub(crate) const PARKED: f64 = 10.0;
 
 impl Day {
-    /// How many open and how many strict proxies make these polls. A proxy that is idle
-    /// is back after its poll and the interval; one that is matched only after
-    /// its client, too.
+    /// The numbers of open and of strict proxies that make these polls. An idle proxy
+    /// returns after its poll and the interval, a matched one only after its client too.
     pub(crate) fn fleet(&self) -> [f64; 2] {
         let shares = [
             (OPEN_PROXIES, STRICT_CLIENTS),

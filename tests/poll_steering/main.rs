@@ -1,5 +1,5 @@
-//! The adaptive poll interval on the days of the large broker, simulated: the
-//! real engine and the real steering, with proxies and clients made up.
+//! A simulation of the adaptive poll interval on days of the large broker: the real
+//! engine and the real controller, with simulated proxies and clients.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod day;
@@ -14,11 +14,11 @@ use day::{CALM_2025, CALM_2026, DAYS, Day, SHUTDOWN_2025, SHUTDOWN_2026};
 use world::{SCALE, Setup, Tally, World};
 
 const SEED: u64 = 4;
-/// Until the fleet and the steering have settled.
+/// The time until the fleet and the controller have settled.
 const WARM_UP: Duration = Duration::from_mins(20);
-/// How long is counted.
+/// The time that is counted.
 const SPAN: Duration = Duration::from_mins(30);
-/// By how much shares of a few thousand clients differ by chance.
+/// The random deviation of shares of a few thousand clients.
 const CHANCE: f64 = 0.01;
 
 fn setup(day: Day, mode: Mode) -> Setup {
@@ -45,7 +45,7 @@ fn fixed_and_adaptive(day: Day) -> [Tally; 2] {
     [Mode::Fixed, Mode::Adaptive].map(|mode| settled(setup(day, mode)).pass(SPAN))
 }
 
-/// As the reference broker, which offers no client twice and lets none wait.
+/// Like the reference broker, which offers no client twice and queues none.
 #[test]
 fn the_days_come_out_as_published() {
     for day in DAYS {
@@ -87,8 +87,8 @@ fn shutdown_days_match_no_fewer_clients() {
     }
 }
 
-/// Proxies that were told to come late come late: in the first minute more
-/// clients are denied than with fixed intervals, in ten minutes no more.
+/// Proxies that were told a long interval return late: in the first minute more clients
+/// are denied than with fixed intervals, in ten minutes no more.
 #[test]
 fn when_clients_jump_tenfold_the_floor_is_told_within_a_minute() {
     for day in [CALM_2025, CALM_2026] {
@@ -110,7 +110,7 @@ fn when_clients_jump_tenfold_the_floor_is_told_within_a_minute() {
     }
 }
 
-/// Old proxies poll when they like.
+/// Old proxies ignore the interval.
 #[test]
 fn a_fleet_of_which_half_does_not_listen_denies_nobody_more() {
     for day in [CALM_2025, CALM_2026] {
@@ -146,7 +146,7 @@ fn a_restart_finds_its_way_back() {
     }
 }
 
-/// Without clients, and after a restart that made all come at once.
+/// Without clients, after a restart that made all proxies return at once.
 #[test]
 fn jitter_spreads_a_fleet_that_comes_all_at_once() {
     for (jitter, spreads) in [(None, false), (Some(0.1), true)] {

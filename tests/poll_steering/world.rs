@@ -1,5 +1,5 @@
-//! Proxies and clients around the real engine and the real steering, event by
-//! event. Only the requests' way over the net is left out.
+//! Simulated proxies and clients around the real engine and the real controller, event by
+//! event. Only the network is left out.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -18,22 +18,22 @@ use snowflake_broker::wire::session_description::SessionDescription;
 
 use crate::day::{Day, INTERVAL, PARKED, SERVED, STRICT_CLIENTS, UNREACHED, seconds};
 
-/// How many times smaller the simulated broker is than the large one.
+/// The factor by which the simulated broker is smaller than the large one.
 pub(crate) const SCALE: usize = 20;
 #[expect(clippy::cast_precision_loss, reason = "it is small")]
 const SHRUNK: f64 = 1.0 / SCALE as f64;
 
-/// What one world does differently from another.
+/// The parameters of a world.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) day: Day,
     pub(crate) matching: Settings,
     pub(crate) poll_interval: PollInterval,
-    /// The share of proxies that poll every 20 s, whatever they are told.
+    /// The share of proxies that poll every 20 s whatever they are told.
     pub(crate) deaf: f64,
 }
 
-/// What happened in a span of time.
+/// The events in a span of time.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) polls: f64,
@@ -42,7 +42,7 @@ pub(crate) struct Tally {
     pub(crate) matched: f64,
     pub(crate) timed_out: f64,
     pub(crate) denied: f64,
-    /// In seconds.
+    /// The length of the span, in seconds.
     span: f64,
 }
 
@@ -76,12 +76,12 @@ struct Proxy {
     is_deaf: bool,
 }
 
-/// A poll that has no reply yet.
+/// A poll without a reply yet.
 #[derive(Clone, Copy, Debug)]
 struct Parked {
     proxy: usize,
     since: Instant,
-    /// What its `Sid` is made of.
+    /// The number that its `Sid` is made of.
     number: u64,
 }
 
@@ -98,12 +98,12 @@ fn description(kind: &str) -> SessionDescription {
 }
 
 impl World {
-    /// One whose proxies poll for the first time at any moment of a cycle.
+    /// Creates a world whose proxies first poll at random moments of a cycle.
     pub(crate) fn new(setup: Setup, seed: u64) -> Self {
         Self::begin(setup, seed, PARKED + INTERVAL)
     }
 
-    /// One whose proxies poll for the first time all at once.
+    /// Creates a world whose proxies first poll all at once.
     pub(crate) fn in_step(setup: Setup, seed: u64) -> Self {
         Self::begin(setup, seed, 0.0)
     }
@@ -136,12 +136,12 @@ impl World {
         world
     }
 
-    /// From now on that many times as many clients come.
+    /// Multiplies the number of clients from now on.
     pub(crate) fn multiply_clients(&mut self, factor: f64) {
         self.setup.day.clients *= factor;
     }
 
-    /// What happens in that time.
+    /// Simulates a span of time. Returns its events.
     pub(crate) fn pass(&mut self, span: Duration) -> Tally {
         self.tally = Tally {
             span: span.as_secs_f64(),
@@ -170,20 +170,20 @@ impl World {
         self.tally
     }
 
-    /// In seconds: open and strict.
+    /// The intervals of open and strict proxies, in seconds.
     pub(crate) fn intervals(&self) -> [f64; 2] {
         let pools = [NatClass::Open, NatClass::Strict];
         pools.map(|pool| self.steering.interval(pool).as_secs_f64())
     }
 
-    /// How many proxies there are.
+    /// The number of proxies.
     #[expect(clippy::cast_precision_loss, reason = "fleets are small")]
     pub(crate) fn proxies(&self) -> f64 {
         self.proxies.len() as f64
     }
 
-    /// Another broker takes the place of this one, and knows nothing. Polls that
-    /// were parked come again at once.
+    /// Replaces the broker by another one without its state. Polls that were parked
+    /// return at once.
     pub(crate) fn restart(&mut self) {
         let proxy_timeout = self.setup.matching.proxy_timeout;
         self.matcher = Matcher::new(self.setup.matching.clone());
@@ -284,7 +284,7 @@ impl World {
             away = if self.rng.f64() < self.setup.day.silent {
                 UNREACHED
             } else {
-                // From 0.3 to 3 s, most of them soon.
+                // From 0.3 to 3 s, most of them early.
                 let answers = 0.3 * 10_f64.powf(self.rng.f64());
                 self.schedule(answers, Event::ProxyAnswers(parked.number));
                 self.exponential(SERVED)
@@ -320,7 +320,7 @@ impl World {
 }
 
 impl Tally {
-    /// As the large broker would count them.
+    /// Polls a second, scaled to the large broker.
     pub(crate) fn polls_a_second(&self) -> f64 {
         self.polls / SHRUNK / self.span
     }
