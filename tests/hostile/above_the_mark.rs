@@ -1,4 +1,4 @@
-//! More requests than the memory is for, each of which is small.
+//! More small requests than there is memory for.
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
@@ -12,15 +12,15 @@ use crate::network::{STRANGER, stranger_v6};
 use crate::report::Row;
 use crate::until;
 
-/// The least that goes with the other defaults.
+/// The smallest mark that is valid with the other defaults.
 const MARK: usize = 16_000_000;
 
 /// 12,000 requests of 2 KiB at once, from two networks.
 const CONNECTIONS: u16 = 120;
 const STREAMS: u32 = 100;
 
-/// Polls whose bodies do not come, on as many streams as there may be, and for each
-/// that is refused another.
+/// Sends polls whose bodies never arrive, on the maximum number of streams, and replaces
+/// each one that is refused.
 pub(crate) async fn requests() -> Row {
     let setup = Setup::new().with("listener.memory_high_water", MARK.to_string());
     let attack = async |broker: &Broker| {
@@ -47,7 +47,7 @@ async fn ask(number: u16) {
     let from = [STRANGER.into(), stranger_v6(number)][usize::from(number % 2)];
     let mut next = 2 * STREAMS + 1;
     loop {
-        // It may have no place.
+        // There may be no free slot.
         let Ok(stream) = connect(from).await else {
             continue;
         };
@@ -61,7 +61,7 @@ async fn ask(number: u16) {
                 break;
             }
             if frame.kind == HEADERS {
-                // A debug build is not to be kept busy by refusals alone.
+                // A debug build must not be kept busy by refusals alone.
                 sleep(ATTACK / 30).await;
                 writer.write_all(&post(next, "/client")).await.ok();
                 next += 2;

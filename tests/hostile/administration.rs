@@ -1,4 +1,4 @@
-//! Connections to the operators' port by somebody who is none.
+//! Connections to the administration port by strangers.
 
 use std::fs;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ use crate::report::Row;
 
 const PORT: u16 = 7_000;
 
-/// Half of them say nothing; the others speak HTTP/2, and answer pings.
+/// Half of the strangers are silent; the others speak HTTP/2 and answer pings.
 const PEERS: usize = 1_000;
 
-/// How soon one comes back whose connection was closed.
+/// Time after which a stranger returns whose connection was closed.
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// How long an operator may have to wait, on a machine that is busy.
+/// Maximum time that an operator has to wait, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const CALLS: usize = 5;
@@ -81,7 +81,7 @@ pub(crate) async fn strangers() -> Row {
     setup.start().await.withstands(attack).await
 }
 
-/// Connects, and stays until it is thrown out; comes back then.
+/// Connects and stays until the connection is closed; then returns.
 async fn stay(tls: Option<Arc<ClientConfig>>) {
     loop {
         if let Ok(mut stream) = connect_to(PORT, STRANGER).await {
@@ -95,7 +95,7 @@ async fn stay(tls: Option<Arc<ClientConfig>>) {
     }
 }
 
-/// A connection without a call.
+/// Keeps a connection without making a call.
 async fn speak(tls: &ClientConfig, stream: tokio::net::TcpStream) {
     let mut tls = tls.clone();
     tls.alpn_protocols = vec![b"h2".to_vec()];

@@ -1,4 +1,4 @@
-//! The program under test, and what has to be so of it after an attack.
+//! The program under test, and the invariants after an attack.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -27,30 +27,30 @@ use crate::privacy::PrivacyWatch;
 use crate::report::{Row, median};
 use crate::{FOREVER, until};
 
-/// How many lines an attack may leave in the log, however much of it there is.
+/// Maximum number of lines that an attack may leave in the log, however large it is.
 const MOST_LINES: usize = 40;
 
-/// What an operator may expect of a rendezvous. On a machine that is as busy as
-/// this one a single pair may have bad luck, but not each second one.
+/// The time that an operator can expect for a rendezvous. On a machine as busy as this
+/// one a single pair may be unlucky, but not every second one.
 const PROMPT: Duration = Duration::from_secs(1);
 const LATE: Duration = Duration::from_secs(3);
 
-/// For how long pairs are brokered when the attack is over.
+/// The time for which pairs are brokered after the attack.
 const AFTER: Duration = Duration::from_secs(2);
 
-/// Where a broker tells its operator, if it is not told where.
+/// The default address of a broker's operator page.
 const OPERATOR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9_580);
 
-/// How old the metrics may be that it shows.
+/// Maximum age of the metrics shown.
 const METRICS_LIFETIME: Duration = Duration::from_secs(1);
 
-/// How many files may be open that were not before: connections about to close.
+/// Maximum number of files still open that were not before: connections about to close.
 const FILES_KEPT: usize = 8;
 
 /// The name of the configuration file.
 const CONFIG: &str = "config.toml";
 
-/// How a broker is to be started.
+/// The way to start a broker.
 pub(crate) struct Setup {
     folder: TempDir,
     wrapper: Vec<String>,
@@ -60,8 +60,8 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// In the clear, with nothing but defaults, except that it does not wait for
-    /// anybody when it is told to end: all tests would wait with it.
+    /// Without TLS and with all defaults, except that the broker does not wait for anyone
+    /// when it is told to end, because all tests would wait with it.
     pub(crate) fn new() -> Self {
         let setup = Self {
             folder: tempfile::tempdir().unwrap(),
@@ -78,8 +78,7 @@ impl Setup {
         self.folder.path().join(name)
     }
 
-    /// With a key of the configuration, or with a variable if there is no
-    /// point in its name.
+    /// Adds a configuration key, or an environment variable if the name has no dot.
     pub(crate) fn with(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
         let name = if key.contains('.') {
             format!("SNOWFLAKE_BROKER_{}", key.replace('.', "__")).to_ascii_uppercase()
@@ -91,14 +90,14 @@ impl Setup {
         self
     }
 
-    /// With a configuration file, for what a variable cannot say.
+    /// Adds a configuration file, for settings that have no variable.
     pub(crate) fn configured(mut self, text: &str) -> Self {
         fs::write(self.path(CONFIG), text).unwrap();
         self.has_file = true;
         self
     }
 
-    /// Over TLS.
+    /// Uses TLS.
     pub(crate) fn over_tls(mut self) -> Self {
         let pair = rcgen::generate_simple_self_signed(["broker.example".to_owned()]).unwrap();
         let (cert, key) = (self.path("cert.pem"), self.path("key.pem"));
@@ -108,13 +107,13 @@ impl Setup {
         self.with("tls.cert", cert).with("tls.key", key)
     }
 
-    /// By another program, which turns into the broker.
+    /// Starts the broker through another program, which turns into it.
     pub(crate) fn under(mut self, wrapper: &[&str]) -> Self {
         self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
-    /// Starts it, and has a first pair brokered.
+    /// Starts the broker, and has a first pair brokered.
     pub(crate) async fn start(self) -> Broker {
         let bounds = Bounds::new();
         let log = self.path("log");
@@ -155,7 +154,7 @@ impl Setup {
     }
 }
 
-/// Trusts a broker's own certificate.
+/// Trusts the broker's self-signed certificate.
 fn trusting(certificate: &CertificateDer<'static>) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).unwrap();
@@ -166,7 +165,7 @@ fn trusting(certificate: &CertificateDer<'static>) -> ClientConfig {
         .with_no_client_auth()
 }
 
-/// A process of this namespace as the /proc of the machine has it.
+/// Finds a process of this namespace in the machine's /proc.
 fn seen_from_outside(pid: u32) -> Process {
     let own = Process::myself().unwrap().namespaces().unwrap().0;
     let pid = i32::try_from(pid).unwrap();
@@ -180,24 +179,24 @@ fn seen_from_outside(pid: u32) -> Process {
     all.find(is_it).unwrap()
 }
 
-/// A running broker. Dropping it kills it.
+/// A running broker, which is killed on drop.
 pub(crate) struct Broker {
     child: Child,
     process: Process,
     log: PathBuf,
-    /// When metrics are old that were asked for.
+    /// The time when the metrics last requested expire.
     metrics_old_at: Mutex<Instant>,
     _folder: TempDir,
-    /// Who means no harm.
+    /// The well-behaved clients and proxies.
     pub(crate) others: Others,
-    // Dropped last, when nothing is in it any more.
+    // Dropped last, when no process is in it any more.
     bounds: Bounds,
 }
 
 impl Broker {
-    /// Does the attack while pairs are brokered each second, and then looks
-    /// whether the broker is as it was before. The attack returns what it gained;
-    /// what it holds is dropped with it.
+    /// Runs the attack while pairs are brokered each second, and then checks that the
+    /// broker is as it was before. The attack returns what it gained; everything it holds
+    /// is dropped with it.
     pub(crate) async fn withstands(mut self, attack: impl AsyncFnOnce(&Self) -> String) -> Row {
         let (files, lines) = (self.open_files(), self.log().lines().count());
         let pairs = Pairs::start(&self.others);
@@ -228,7 +227,7 @@ impl Broker {
         row.judged()
     }
 
-    /// All its metrics, of now: those that somebody asked for before are old then.
+    /// All current metrics. Waits until metrics requested earlier have expired.
     pub(crate) async fn metrics(&self) -> Exposition {
         let old_at = *self.metrics_old_at.lock().unwrap();
         sleep_until(old_at.into()).await;
@@ -247,7 +246,7 @@ impl Broker {
         self.metrics().await.sum(&family, labels)
     }
 
-    /// A path as it sees it, wherever it has mounted what.
+    /// A path as the broker sees it, with its own mounts.
     pub(crate) fn its_own(&self, path: &Path) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.process.pid()));
         root.join(path.strip_prefix("/").unwrap())
@@ -278,7 +277,7 @@ impl Broker {
         }
     }
 
-    /// All that came has an outcome, once nobody waits any more.
+    /// Asserts that everything that arrived has an outcome, once no request is waiting.
     async fn assert_books_balance(&self) {
         let mut told = Exposition::default();
         until("no poll is parked", async || {
@@ -293,8 +292,8 @@ impl Broker {
         }
     }
 
-    /// Ends it as an operator does, with its log looked through: nobody is given
-    /// away, and nothing is a bug.
+    /// Ends the broker as an operator does, and checks that its log contains neither
+    /// private data nor bugs.
     async fn end(&mut self) {
         self.send(Signal::TERM);
         let status = timeout(FOREVER, self.child.wait())
@@ -312,7 +311,7 @@ impl Broker {
 }
 
 impl Drop for Broker {
-    /// Its control group can go only when it has gone.
+    /// The control group can be removed only after the process has ended.
     fn drop(&mut self) {
         self.child.start_kill().ok();
         while let Ok(None) = self.child.try_wait() {

@@ -1,4 +1,4 @@
-//! Connections for their own sake.
+//! Connections as the attack itself.
 
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -10,10 +10,10 @@ use crate::network::{STRANGER, connect, stranger_v6};
 use crate::report::Row;
 use crate::stranger::over_and_over;
 
-/// So many may be open from one address here.
+/// Maximum number of connections open from one address here.
 const SHARE: usize = 1_000;
 
-/// Opened and reset as fast as it goes.
+/// Connections opened and reset as fast as possible.
 pub(crate) async fn short() -> Row {
     let broker = Setup::new().start().await;
     let attack = async |_: &_| {
@@ -32,20 +32,20 @@ async fn open_and_reset() -> usize {
     1
 }
 
-/// Opened, and never closed.
+/// Connections opened and never closed.
 pub(crate) async fn held() -> Row {
     let attack = async |broker: &Broker| hold(broker, SHARE, |_| STRANGER.into()).await;
     sharing().start().await.withstands(attack).await
 }
 
-/// Each address of a /64 is somebody's who has them all.
+/// Connections from all addresses of a /64, which belong to a single user.
 pub(crate) async fn held_from_one_64() -> Row {
     let attack = async |broker: &Broker| hold(broker, SHARE, stranger_v6).await;
     sharing().start().await.withstands(attack).await
 }
 
-/// There are fewer descriptors than the connections that an address may have: it has
-/// an eighth of those that are left when 512 are kept.
+/// Fewer descriptors than the connections that an address may have. An address gets an
+/// eighth of those that remain after 512 are reserved.
 pub(crate) async fn few_descriptors() -> Row {
     let setup = sharing().under(&["prlimit", "--nofile=1400:1400", "--"]);
     let share = (1_400 - 512) / 8;
@@ -57,7 +57,7 @@ fn sharing() -> Setup {
     Setup::new().with("listener.max_connections_per_peer", SHARE.to_string())
 }
 
-/// Tries to hold far more than the share.
+/// Tries to hold far more connections than the share.
 async fn hold(broker: &Broker, share: usize, from: impl Fn(u16) -> IpAddr) -> String {
     let mut held = Vec::new();
     for number in 0..u16::try_from(3 * SHARE).unwrap() {
@@ -75,7 +75,7 @@ async fn hold(broker: &Broker, share: usize, from: impl Fn(u16) -> IpAddr) -> St
     format!("{open} of {} connections held", 3 * SHARE)
 }
 
-/// Whether the other side has not closed it.
+/// Returns true if the other side has not closed the connection.
 fn is_open(stream: &TcpStream) -> bool {
     let read = stream.try_read(&mut [0]);
     read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)

@@ -1,5 +1,5 @@
-//! A stranger who comes at a bad time: the files are broken, the disk is full, the
-//! clock is set, the process is stopped.
+//! A stranger at a bad time: files are broken, the disk is full, the clock is set, the
+//! process is stopped.
 
 use std::fs;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::{ATTACK, until};
 /// A list with the bridge that clients ask for.
 const BRIDGE: &str = r#"{"displayName":"default","webSocketAddress":"wss://a.example/","fingerprint":"2B280B23E1107BB62ABFC40DDCC8824814F80A72"}"#;
 
-/// Requests that have something written, while the fault lasts.
+/// Sends requests that cause log lines while the fault lasts.
 async fn rubbish() -> usize {
     let mut stream = connect(b"POST /proxy HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}").await;
     stream.set_zero_linger().unwrap();
@@ -28,7 +28,7 @@ async fn rubbish() -> usize {
     1
 }
 
-/// Signals by the hundred, about files that are broken every other time.
+/// Signals by the hundred, for files of which every other version is broken.
 pub(crate) async fn reloads() -> Row {
     let setup = Setup::new();
     let [bridges, intervals] = ["bridges.json", "intervals.json"].map(|name| setup.path(name));
@@ -52,7 +52,7 @@ pub(crate) async fn reloads() -> Row {
             signals
         };
         let (signals, requests) = tokio::join!(storm, over_and_over(5, rubbish));
-        // The last signal counts, however many came before it.
+        // The last signal takes effect, however many came before it.
         fs::write(&bridges, BRIDGE).unwrap();
         fs::write(&intervals, "{}").unwrap();
         let reloads = || broker.log().matches(" reloaded bridges").count();
@@ -64,8 +64,8 @@ pub(crate) async fn reloads() -> Row {
     setup.start().await.withstands(attack).await
 }
 
-/// The log and the state have a disk of their own. In a namespace of its own an
-/// ordinary user may mount one, too.
+/// The log and the state are on their own disk. In its own namespace an unprivileged user
+/// can mount one.
 pub(crate) async fn full_disk() -> Row {
     let setup = Setup::new();
     let disk = setup.path("disk");
@@ -102,8 +102,8 @@ pub(crate) async fn full_disk() -> Row {
     setup.start().await.withstands(attack).await
 }
 
-/// The wall clock goes to and fro by hours; the other one does not, as setting
-/// the time does not touch it.
+/// The wall clock jumps back and forth by hours; the monotonic clock does not, because
+/// setting the time does not affect it.
 pub(crate) async fn clock_steps() -> Row {
     let setup = Setup::new();
     let offset = setup.path("offset");
@@ -135,7 +135,7 @@ pub(crate) async fn clock_steps() -> Row {
     setup.start().await.withstands(attack).await
 }
 
-/// The process is stopped while connections come, as by a hypervisor.
+/// The process is stopped while connections arrive, as by a hypervisor.
 pub(crate) async fn stopped() -> Row {
     const CONNECTIONS: usize = 500;
     const STOPPED: Duration = Duration::from_secs(2);

@@ -1,4 +1,4 @@
-//! Connections to the port of other brokers by somebody who is none.
+//! Connections to the federation port by strangers.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,18 +25,18 @@ use crate::report::Row;
 
 const PORT: u16 = 7_443;
 
-/// Half of them say nothing; the others have no certificate, and find out.
+/// Half of the strangers are silent; the others have no certificate and are refused.
 const PEERS: usize = 1_000;
 
-/// How soon one comes back whose connection was closed.
+/// Time after which a stranger returns whose connection was closed.
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// How long another broker may have to wait, on a machine that is busy.
+/// Maximum time that a peer has to wait, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const CALLS: u16 = 3;
 
-/// Where the other broker comes from; no healthy pair does.
+/// The peer's address, which no healthy pair uses.
 const OTHER_BROKER: u16 = 5_000;
 
 pub(crate) async fn strangers() -> Row {
@@ -100,7 +100,7 @@ fn trusting(
         .with_root_certificates(roots)
 }
 
-/// Connects, and stays until it is thrown out; comes back then.
+/// Connects and stays until the connection is closed; then returns.
 async fn stay(tls: Option<Arc<ClientConfig>>) {
     let name = ServerName::try_from("own.example").unwrap();
     loop {
@@ -118,7 +118,7 @@ async fn stay(tls: Option<Arc<ClientConfig>>) {
     }
 }
 
-/// Asks how many proxies there are, as another broker does.
+/// Watches the supply of proxies, as a peer does.
 async fn watch(tls: &ClientConfig, call: u16) {
     let stream = connect_to(PORT, somebody(OTHER_BROKER + call))
         .await
@@ -133,11 +133,11 @@ async fn watch(tls: &ClientConfig, call: u16) {
         Request::post("https://own.example/snowflake.broker.federation.v1.Federation/WatchSupply")
             .header("content-type", "application/grpc")
             .header("te", "trailers")
-            // A message of no bytes.
+            // An empty message.
             .body(Full::new(Bytes::from_static(&[0; 5])))
             .unwrap();
     let response = sender.send_request(request).await.unwrap();
     assert_eq!(response.status(), 200);
-    // It comes at once if there is no stream.
+    // The status comes in the headers if there is no stream.
     assert_eq!(response.headers().get("grpc-status"), None, "{response:?}");
 }

@@ -1,11 +1,11 @@
-//! HTTP/2 frames, written by hand (RFC 9113), since no client sends what an
+//! Hand-written HTTP/2 frames (RFC 9113), because no client library sends what an
 //! attacker does.
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-/// With which a connection begins.
+/// The beginning of a connection.
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub(crate) const DATA: u8 = 0;
@@ -22,17 +22,17 @@ pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const ACK: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
-/// Names of settings.
+/// Identifiers of settings.
 pub(crate) const INITIAL_WINDOW_SIZE: u16 = 4;
 
-/// A frame that came.
+/// A received frame.
 pub(crate) struct Frame {
     pub(crate) kind: u8,
     pub(crate) flags: u8,
     pub(crate) stream: u32,
 }
 
-/// The next frame, of which what is in it is thrown away.
+/// Reads the next frame and discards its payload.
 pub(crate) async fn read(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Frame> {
     let mut head = [0; 9];
     reader.read_exact(&mut head).await?;
@@ -71,12 +71,12 @@ pub(crate) fn reset(stream: u32) -> Vec<u8> {
     frame(RST_STREAM, 0, stream, &CANCEL)
 }
 
-/// The beginning of a connection whose peer sets nothing.
+/// The beginning of a connection whose settings are the defaults.
 pub(crate) fn hello() -> Vec<u8> {
     [PREFACE, &settings(&[])].concat()
 }
 
-/// A head of these fields, in one frame.
+/// A header block with these fields, in one frame.
 pub(crate) fn headers(stream: u32, flags: u8, fields: &[(&str, &str)]) -> Vec<u8> {
     frame(HEADERS, flags | END_HEADERS, stream, &block(fields))
 }
@@ -86,7 +86,7 @@ pub(crate) fn post(stream: u32, path: &str) -> Vec<u8> {
     headers(stream, 0, &request("POST", path))
 }
 
-/// A request without one.
+/// A request without a body.
 pub(crate) fn get(stream: u32, path: &str) -> Vec<u8> {
     headers(stream, END_STREAM, &request("GET", path))
 }
@@ -100,7 +100,7 @@ pub(crate) fn request<'a>(method: &'a str, path: &'a str) -> [(&'a str, &'a str)
     ]
 }
 
-/// Fields as literals that are not remembered (RFC 7541 section 6.2.2).
+/// Fields as literals without indexing (RFC 7541 section 6.2.2).
 pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
@@ -113,8 +113,7 @@ pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     block
 }
 
-/// An integer of seven bits and then more (RFC 7541 section 5.1), without the
-/// mark of Huffman's code.
+/// An integer with a seven-bit prefix (RFC 7541 section 5.1), without the Huffman flag.
 fn text_length(block: &mut Vec<u8>, length: usize) {
     const FULL: usize = 127;
     if length < FULL {

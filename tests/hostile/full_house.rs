@@ -1,5 +1,5 @@
-//! As many connections as there may be, all of a dozen networks: none of these can
-//! have more than an eighth.
+//! The maximum number of connections, all from a dozen networks, none of which can have
+//! more than an eighth.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -15,21 +15,21 @@ use crate::broker::Setup;
 use crate::network::{connect, stranger_v6};
 use crate::report::Row;
 
-/// More than there is room for in either test.
+/// More strangers than there is room for in either test.
 const PEERS: u16 = 1_200;
 
-/// How soon a stranger comes back whose connection was closed.
+/// Time after which a stranger returns whose connection was closed.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// Connections that idle, up to the limit of them.
+/// Idle connections up to the limit of connections.
 pub(crate) async fn of_connections() -> Row {
     const LIMIT: usize = 1_000;
     let setup = Setup::new().with("listener.max_connections", LIMIT.to_string());
     fill(setup, LIMIT).await
 }
 
-/// The same where the system gives the broker fewer descriptors than it would
-/// take connections.
+/// The same if the system gives the broker fewer descriptors than its limit of
+/// connections.
 pub(crate) async fn of_descriptors() -> Row {
     const LIMIT: usize = 1_200;
     let limit = format!("--nofile={LIMIT}:{LIMIT}");
@@ -43,12 +43,12 @@ async fn fill(setup: Setup, limit: usize) -> Row {
         for number in 0..PEERS {
             let open = Arc::clone(&open);
             strangers.spawn(async move {
-                // They do not come as one.
+                // The strangers do not arrive at the same moment.
                 sleep(AGAIN.mul_f64(f64::from(number) / f64::from(PEERS))).await;
                 stay(from(number), open).await;
             });
         }
-        // All that there is room for have come, and some have to come again.
+        // Long enough for the limit to be reached and for some strangers to return.
         sleep(ATTACK * 2).await;
         let held = open.load(Ordering::Relaxed);
         assert!(held > limit * 2 / 5, "{held} of {limit}");
@@ -58,7 +58,7 @@ async fn fill(setup: Setup, limit: usize) -> Row {
     setup.start().await.withstands(attack).await
 }
 
-/// Twelve networks.
+/// An address in one of twelve networks.
 fn from(number: u16) -> IpAddr {
     match u8::try_from(number % 12).unwrap() {
         0 => stranger_v6(number),
@@ -66,7 +66,7 @@ fn from(number: u16) -> IpAddr {
     }
 }
 
-/// Asks for something small, and idles until it is thrown out; comes back then.
+/// Sends a small request, and idles until the connection is closed; then returns.
 async fn stay(from: IpAddr, open: Arc<AtomicUsize>) {
     loop {
         if let Ok(mut stream) = connect(from).await {

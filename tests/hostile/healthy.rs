@@ -1,4 +1,4 @@
-//! Clients and proxies that do nothing wrong, each pair from addresses of its own.
+//! Well-behaved clients and proxies, each pair from its own addresses.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
@@ -24,15 +24,15 @@ const NO_PROXY: &str = "no snowflake proxies currently available";
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// How others reach the broker.
+/// The way in which well-behaved clients and proxies reach the broker.
 #[derive(Clone)]
 pub(crate) struct Others {
     tls: Option<Arc<ClientConfig>>,
     next: Arc<AtomicU16>,
 }
 
-/// What is brokered each second, until it is told to stop. It is in a thread of its
-/// own, so that the attack does not keep it from its work.
+/// The pairs brokered each second until stopped. They have their own thread, so that the
+/// attack does not keep them from their work.
 pub(crate) struct Pairs {
     thread: JoinHandle<Result<Vec<Duration>>>,
     is_over: Arc<AtomicBool>,
@@ -46,16 +46,16 @@ impl Others {
         }
     }
 
-    /// How the broker is trusted, if it speaks TLS.
+    /// The TLS configuration that trusts the broker, if it speaks TLS.
     pub(crate) fn tls(&self) -> Option<&Arc<ClientConfig>> {
         self.tls.as_ref()
     }
 
-    /// A connection from an address that has not been seen yet.
+    /// Connects from an address that has not been used yet.
     pub(crate) async fn connect(&self) -> Result<Peer> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let stream = network::connect(network::somebody(number)).await?;
-        // Both versions over both protocols.
+        // Both versions, with and without TLS.
         let is_http2 = number & 2 != 0;
         let Some(tls) = &self.tls else {
             return Ok(Self::over(stream, is_http2).await);
@@ -78,7 +78,7 @@ impl Others {
         }
     }
 
-    /// Has one pair brokered; how long it took from connecting to the answer.
+    /// Has one pair brokered. Returns the time from connecting to the answer.
     pub(crate) async fn pair(&self) -> Result<Duration> {
         let started = clock::now();
         let pair = timeout(HANGS, Box::pin(self.meet())).await;
@@ -104,7 +104,7 @@ impl Others {
             loop {
                 let poll = client_poll("x", "restricted");
                 let (status, reply) = client.try_post("/client", poll).await?;
-                // Its proxy may be late. That counts as its own time.
+                // The proxy may be late, which counts towards the pair's time.
                 if reply.contains(NO_PROXY) {
                     continue;
                 }
@@ -130,7 +130,7 @@ impl Pairs {
         Self { thread, is_over }
     }
 
-    /// How long each took; an error if one was not answered.
+    /// Returns the time of each pair, or an error if one was not answered.
     pub(crate) fn stop(self) -> Result<Vec<Duration>> {
         self.is_over.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()

@@ -1,4 +1,4 @@
-//! Frames that cost their sender next to nothing.
+//! HTTP/2 frames that cost their sender next to nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,19 +15,19 @@ use crate::frames::{
 use crate::report::Row;
 use crate::stranger::{connect, flood, over_and_over};
 
-/// Connections side by side.
+/// Number of simultaneous connections.
 const AT_ONCE: usize = 8;
 
-/// How many streams are opened and reset in one go.
+/// Number of streams opened and reset together.
 const STREAMS: u32 = 500;
 
-/// Each request is taken back at once, as in CVE-2023-44487.
+/// Requests that are cancelled at once, as in CVE-2023-44487.
 pub(crate) async fn resets() -> Row {
     let attack = async |broker: &Broker| {
         let connections = over_and_over(AT_ONCE, open_and_take_back).await;
         let dropped = [("reason", "http2_abuse")];
         let dropped = broker.count("connections_dropped_total", &dropped).await;
-        // The last of each attacker may not have come to it.
+        // The last connection of each attacker may not have got that far.
         let dropped = usize::try_from(dropped).unwrap();
         assert!(dropped >= connections, "{dropped} of {connections}");
         assert!(connections > AT_ONCE, "{connections}");
@@ -47,7 +47,7 @@ async fn open_and_take_back() -> usize {
     1
 }
 
-/// A head that never ends, as in CVE-2024-27316.
+/// A header block that never ends, as in CVE-2024-27316.
 pub(crate) async fn continuations() -> Row {
     let attack = async |_: &_| {
         let connections = over_and_over(AT_ONCE, never_end_a_head).await;
@@ -66,23 +66,23 @@ async fn never_end_a_head() -> usize {
     1
 }
 
-/// Settings of which nobody reads that they are taken.
+/// Settings whose acknowledgements nobody reads.
 pub(crate) async fn settings() -> Row {
     let setting = settings_frame(&[(4, 65_535), (3, 100)]);
     unread_floods(setting, "SETTINGS").await
 }
 
-/// Pings of which nobody reads the answers.
+/// Pings whose answers nobody reads.
 pub(crate) async fn pings() -> Row {
     unread_floods(frame(PING, 0, 0, b"12345678"), "PING").await
 }
 
-/// Answers to pings that the broker has not sent.
+/// Answers to pings that the broker did not send.
 pub(crate) async fn pongs() -> Row {
     unread_floods(frame(PING, ACK, 0, b"12345678"), "PONG").await
 }
 
-/// Requests that are none, so that the broker is to reset each.
+/// Invalid requests, so that the broker has to reset each stream.
 pub(crate) async fn errors() -> Row {
     let attack = async |_: &_| {
         let connections = over_and_over(AT_ONCE, err).await;
@@ -102,7 +102,7 @@ async fn err() -> usize {
     1
 }
 
-/// Frames that mean nothing, but have to be read.
+/// Frames without meaning that have to be read.
 pub(crate) async fn idle_frames() -> Row {
     let unknown = frame(0xfa, 0, 0, b"");
     let priority = frame(PRIORITY, 0, 3, &[0, 0, 0, 0, 1]);
@@ -115,7 +115,7 @@ pub(crate) async fn tiny_data() -> Row {
     body_floods(frame(DATA, 0, 1, b" "), "tiny").await
 }
 
-/// A body that does not come at all.
+/// A body of empty frames.
 pub(crate) async fn empty_data() -> Row {
     body_floods(frame(DATA, 0, 1, b""), "empty").await
 }
@@ -128,7 +128,7 @@ async fn unread_floods(one: Vec<u8>, name: &str) -> Row {
     floods(hello(), one, name).await
 }
 
-/// Sends the frame as often as it can on each connection.
+/// Sends the frame as often as possible on each connection.
 async fn floods(begin: Vec<u8>, one: Vec<u8>, name: &str) -> Row {
     const BATCH: usize = 500;
     let (begin, batch) = (Arc::new(begin), Arc::new(one.repeat(BATCH)));
@@ -155,7 +155,7 @@ async fn floods(begin: Vec<u8>, one: Vec<u8>, name: &str) -> Row {
     Setup::new().start().await.withstands(attack).await
 }
 
-/// Reads until the broker ends the connection, which it has to do.
+/// Reads until the broker ends the connection, which it must do.
 async fn ends(stream: &mut tokio::net::TcpStream) {
     let mut frames = [0; 4_096];
     let read = async { while stream.read(&mut frames).await.is_ok_and(|read| read > 0) {} };

@@ -1,4 +1,4 @@
-//! Heads that are short on the wire and long in memory.
+//! Header blocks that are short on the wire and large in memory.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,12 +17,11 @@ const CONNECTIONS: u32 = 4;
 const STREAMS: u32 = 400;
 const FIELDS: usize = 1_900;
 
-/// By when the last of them is refused. What is taken waits for a body, and that
-/// for 10 s.
+/// Maximum time until the last block is refused. An accepted one waits 10 s for a body.
 const REFUSED: Duration = Duration::from_secs(3);
 
-/// A field is told once, and then named by a byte each time (RFC 7541 section
-/// 6.1). A head that is told so takes a hundred times its bytes.
+/// A field is sent once and then referenced with one byte each time (RFC 7541 section
+/// 6.1). Such a header block takes a hundred times its bytes in memory.
 pub(crate) async fn indexed_fields() -> Row {
     let attack = async |_: &_| {
         let mut connections = JoinSet::new();
@@ -37,10 +36,10 @@ pub(crate) async fn indexed_fields() -> Row {
     Setup::new().start().await.withstands(attack).await
 }
 
-/// How many of a connection's heads were refused, and not left to wait for their
-/// bodies.
+/// Returns the number of a connection's header blocks that were refused rather than left
+/// waiting for their bodies.
 async fn send_heads() -> u32 {
-    /// Adds the field `x` without a value to the table, where it is number 0x3e.
+    /// Adds the field `x` without a value to the table, at index 0x3e.
     const ADD: &[u8] = &[0x40, 1, b'x', 0];
     const NAME: u8 = 0x80 | 0x3e;
     let target = block(&request("POST", "/client"));
@@ -51,7 +50,7 @@ async fn send_heads() -> u32 {
     let (mut reader, mut writer) = connect(&begin).await.into_split();
     let send = async {
         for number in 1..STREAMS {
-            // A debug build is not to be kept busy by reading alone.
+            // A debug build must not be kept busy by reading alone.
             sleep(ATTACK / STREAMS).await;
             let more = frame(HEADERS, END_HEADERS, 2 * number + 1, &again);
             writer.write_all(&more).await.ok();
@@ -62,7 +61,7 @@ async fn send_heads() -> u32 {
     let see = async {
         while u32::try_from(refused.len()).unwrap() < STREAMS {
             let Ok(frame) = read(&mut reader).await else {
-                // The connection has ended, and all of them with it.
+                // The connection has ended, and all streams with it.
                 refused.extend((1..2 * STREAMS).step_by(2));
                 return;
             };

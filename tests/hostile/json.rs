@@ -1,4 +1,4 @@
-//! The dearest documents that fit into a body.
+//! The most expensive documents that fit into a body.
 
 use std::iter::repeat_n;
 
@@ -9,13 +9,13 @@ use crate::network::{STRANGER, connect};
 use crate::peer::Peer;
 use crate::report::Row;
 
-/// What a body may have, less what is around the document.
+/// The maximum size of a body, less what surrounds the document.
 const MOST: usize = 99_000;
 
-/// How often each is sent.
+/// Number of times that each document is sent.
 const TIMES: usize = 3;
 
-/// Documents by name, each of nearly as many bytes as may be.
+/// Documents with names, each of nearly the maximum size.
 fn documents() -> Vec<(&'static str, Vec<u8>)> {
     let fill = |unit: &str| unit.repeat(MOST / unit.len());
     let members = |unit: &str| format!("{{{}\"a\":1}}", fill(unit));

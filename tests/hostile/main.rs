@@ -1,9 +1,9 @@
-//! One hostile address against the real program, each kind of abuse a test: while
-//! it goes on, and after it, a client and a proxy from elsewhere are brokered each
-//! second. Every attack is bounded in count and time, and is on a broker that the
-//! test itself starts, in a network of the test's own that no packet leaves.
+//! One hostile address against the real program, one test for each kind of abuse. During
+//! and after the attack, a client and a proxy from elsewhere are brokered each second.
+//! Every attack is bounded in count and time, and is directed at a broker that the test
+//! itself starts, in the test's own network, which no packet leaves.
 //!
-//! `cargo test --test hostile -- --nocapture` prints a table of what each came to.
+//! `cargo test --test hostile -- --nocapture` prints a table of the results.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[path = "../federation_program/certificates.rs"]
@@ -62,16 +62,16 @@ mod unread;
 
 use std::time::Duration;
 
-/// How long an attack goes on, if it does not end by itself.
+/// Length of an attack that does not end by itself.
 const ATTACK: Duration = Duration::from_secs(3);
 
-/// Longer than anything here takes; only what hangs runs into it.
+/// Longer than anything here takes; reached only by what hangs.
 const FOREVER: Duration = Duration::from_mins(1);
 
-/// Makes a test of each shape, and a row of the table.
+/// Makes a test and a table row of each attack.
 macro_rules! shapes {
     ($($name:ident: $shape:path,)*) => {
-        /// The names of all.
+        /// The names of all attacks.
         const SHAPES: &[&str] = &[$(stringify!($name)),*];
 
         $(
@@ -128,7 +128,7 @@ shapes! {
     malformed_polls: malformed::polls,
 }
 
-/// Waits until it is so.
+/// Waits until the condition holds.
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let waited = tokio::time::timeout(FOREVER, async {
         while !is_so().await {

@@ -1,4 +1,4 @@
-//! Bodies that are dear to read and good for nothing.
+//! Bodies that are expensive to read and useless.
 
 use std::sync::LazyLock;
 
@@ -8,19 +8,19 @@ use crate::peer::Peer;
 use crate::report::Row;
 use crate::stranger::over_and_over;
 
-/// Members whose keys are escaped, so that each has to be undone to be compared.
+/// Members whose keys are escaped, so that each has to be decoded for comparison.
 static BODY: LazyLock<String> = LazyLock::new(|| {
     let members = "\"\\u0053\\u0069\\u0065\":1,".repeat(4_000);
     format!("{{{members}\"NAT\":1}}")
 });
 
-/// Proxies' polls that an address may send at once, and more each second (the
-/// defaults), and how many of them a malformed one counts as.
+/// Proxy polls that an address may send at once and more each second (the defaults), and
+/// the price of a malformed one.
 const BURST: u64 = 900;
 const PER_SECOND: u64 = 30;
 const MALFORMED: u64 = 10;
 
-/// How many are sent side by side.
+/// Number of polls sent at the same time.
 const AT_ONCE: usize = 8;
 
 pub(crate) async fn polls() -> Row {

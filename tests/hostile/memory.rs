@@ -1,37 +1,37 @@
-//! How much memory the broker can get.
+//! Limits of the broker's memory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What a small machine may give it.
+/// The memory of a small machine.
 const LIMIT: u64 = 512 * 1024 * 1024;
 
-/// The most that it may ever have resident.
+/// Maximum resident memory at any time.
 pub(crate) const CEILING: u64 = 300 * 1024 * 1024;
 
-/// Where control groups cannot be had: keeps the machine of the test from harm,
-/// while the ceiling is on what is resident. It counts what threads and the
-/// allocator reserve, too.
+/// The limit if control groups are not available. It protects the test's machine, and the
+/// ceiling is on resident memory instead. It also counts what threads and the allocator
+/// reserve.
 const DATA: &str = "--data=4294967296";
 
-/// A control group for one broker, removed when it is dropped.
+/// A control group for one broker, removed on drop.
 #[derive(Debug)]
 struct Group {
     folder: PathBuf,
     is_unified: bool,
 }
 
-/// The bounds of a broker's memory.
+/// The limits of a broker's memory.
 #[derive(Debug)]
 pub(crate) struct Bounds(Option<Group>);
 
 impl Bounds {
-    /// By a control group where there is one that may be written to.
+    /// Uses a control group if there is one that can be written to.
     pub(crate) fn new() -> Self {
         Self(Group::legacy().or_else(Group::unified))
     }
 
-    /// A program, and its arguments, that turn into the broker inside.
+    /// A program and arguments that turn into the broker within the limits.
     pub(crate) fn wrapper(&self) -> Vec<String> {
         let words: Vec<&str> = match &self.0 {
             None => vec!["prlimit", DATA, "--"],
@@ -52,8 +52,8 @@ impl Bounds {
         }
     }
 
-    /// The most that the system has charged it with, in bytes: what is resident,
-    /// files that it has read, and buffers of the kernel.
+    /// The peak memory that the system has charged to the broker, in bytes: resident
+    /// memory, files that it has read, and kernel buffers.
     pub(crate) fn most_charged(&self) -> Option<u64> {
         let group = self.0.as_ref()?;
         let name = if group.is_unified {
@@ -71,7 +71,7 @@ impl Group {
         Self::under(Path::new("/sys/fs/cgroup/memory"), false)
     }
 
-    /// In the nearest group that hands memory on to its children.
+    /// Creates a group in the nearest parent that delegates memory to its children.
     fn unified() -> Option<Self> {
         let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
         let name = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
@@ -97,7 +97,7 @@ impl Group {
 
     fn limit(&self) -> std::io::Result<()> {
         let set = |name: &str, value: u64| fs::write(self.folder.join(name), value.to_string());
-        // Only who may move a process can move the broker.
+        // The broker can be moved only by a user who may move processes.
         fs::OpenOptions::new()
             .append(true)
             .open(self.folder.join("cgroup.procs"))?;
@@ -105,7 +105,7 @@ impl Group {
             return set("memory.limit_in_bytes", LIMIT);
         }
         set("memory.max", LIMIT)?;
-        // It is not there on a machine without swap.
+        // The file does not exist on a machine without swap.
         set("memory.swap.max", 0).or(Ok(()))
     }
 }

@@ -1,4 +1,4 @@
-//! One address that holds what there is of memory for requests.
+//! One address that takes up the memory for requests.
 
 use std::io::ErrorKind;
 
@@ -12,7 +12,7 @@ use crate::broker::Setup;
 use crate::report::Row;
 use crate::stranger::connect;
 
-/// The room of all, and which part of it is one address'.
+/// The memory for all requests, and the fraction that one address may use.
 const ROOM: usize = 16_000_000;
 const SHARE: usize = 16;
 
@@ -24,7 +24,7 @@ pub(crate) async fn bodies() -> Row {
     let attack = async |_: &_| {
         let begin = "POST /client HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n";
         let held = hold(PEERS, [begin, &"a".repeat(SENT)].concat()).await;
-        // One may be on its way in.
+        // One more body may be on its way in.
         let most = ROOM / SHARE / SENT + 1;
         assert!(held <= most, "{held} bodies, and not {most}");
         format!("{held} of {PEERS} bodies held, {} kB", held * SENT / 1_000)
@@ -44,7 +44,7 @@ pub(crate) async fn heads() -> Row {
     Setup::new().start().await.withstands(attack).await
 }
 
-/// How many of the peers that sent this are still heard while the attack goes on.
+/// Returns the number of senders still connected while the attack continues.
 async fn hold(peers: usize, bytes: String) -> usize {
     let mut sending = JoinSet::new();
     for _ in 0..peers {
@@ -60,7 +60,7 @@ async fn hold(peers: usize, bytes: String) -> usize {
     held.iter().filter(|stream| is_heard(stream)).count()
 }
 
-/// Whether nothing was said to it, and it was not closed.
+/// Returns true if the connection is open and nothing was sent on it.
 fn is_heard(stream: &TcpStream) -> bool {
     let read = stream.try_read(&mut [0]);
     read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)

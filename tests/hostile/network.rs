@@ -1,5 +1,5 @@
-//! A network of one test: the broker, a stranger and many others, each with
-//! addresses that are no loopback's, for that one is exempt from limits.
+//! The network of one test: the broker, a stranger and many others, none of them with a
+//! loopback address, because that is exempt from limits.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,20 +10,20 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::namespace::ip;
 
-/// Where the broker listens.
+/// The broker's port and addresses.
 pub(crate) const PORT: u16 = 8080;
 pub(crate) const BROKER: Ipv4Addr = Ipv4Addr::new(5, 250, 0, 1);
 const BROKER_V6: Ipv6Addr = Ipv6Addr::new(0x2a01, 0xffff, 0, 0, 0, 0, 0, 1);
 
-/// Whoever means harm.
+/// The attacker's address.
 pub(crate) const STRANGER: Ipv4Addr = Ipv4Addr::new(5, 1, 0, 66);
 
-/// The addresses of the stranger's /64, by number.
+/// An address in the stranger's /64, by number.
 pub(crate) fn stranger_v6(number: u16) -> IpAddr {
     Ipv6Addr::new(0x2a01, 0x66, 0, 0, 0, 0, 0, number).into()
 }
 
-/// An address of somebody else, in a network of its own: IPv4 for an even number.
+/// The address of someone else in their own network; IPv4 for even numbers.
 pub(crate) fn somebody(number: u16) -> IpAddr {
     let [high, low] = number.to_be_bytes();
     if number.is_multiple_of(2) {
@@ -33,14 +33,14 @@ pub(crate) fn somebody(number: u16) -> IpAddr {
     }
 }
 
-/// Gives the empty namespace a loopback that has every address used here.
+/// Gives the empty namespace a loopback with all addresses used here.
 pub(crate) async fn make() -> Result<()> {
     ip("link set lo up").await?;
     ip("address add 5.0.0.0/8 dev lo").await?;
-    // There is no other way to have many addresses of IPv6 than by a route.
+    // A route is the only way to have many IPv6 addresses.
     ip("-6 route add local 2a01::/16 dev lo").await?;
     fs::write("/proc/sys/net/ipv6/ip_nonlocal_bind", "1")?;
-    // A flood from one address takes many ports, and files.
+    // A flood from one address needs many ports and files.
     fs::write("/proc/sys/net/ipv4/ip_local_port_range", "10000 65535")?;
     let most = getrlimit(Resource::Nofile).maximum;
     let raised = Rlimit {
@@ -50,12 +50,12 @@ pub(crate) async fn make() -> Result<()> {
     Ok(setrlimit(Resource::Nofile, raised)?)
 }
 
-/// A connection to the broker from this address.
+/// Connects to the broker from this address.
 pub(crate) async fn connect(from: impl Into<IpAddr>) -> std::io::Result<TcpStream> {
     connect_to(PORT, from).await
 }
 
-/// The same to another of its ports.
+/// Connects to another port of the broker.
 pub(crate) async fn connect_to(port: u16, from: impl Into<IpAddr>) -> std::io::Result<TcpStream> {
     let from = from.into();
     let (socket, to) = match from {

@@ -1,4 +1,4 @@
-//! Proxies that wait for clients, for a stranger to take.
+//! Proxies waiting for clients, which a stranger tries to take.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,19 +13,18 @@ use crate::network::{connect, somebody};
 use crate::peer::Peer;
 use crate::until;
 
-/// The first address; the healthy pairs have those before it.
+/// The number of the first address; healthy pairs use those before it.
 const FIRST: u16 = 2_000;
 
-/// Proxies behind a strict NAT, each at an address of its own, that poll until a
-/// client comes, and are busy from then on. Healthy pairs are in another pool.
+/// Proxies behind a strict NAT, each with its own address, that poll until they get a
+/// client and are busy from then on. Healthy pairs are in another pool.
 pub(crate) struct Pool {
     _proxies: JoinSet<()>,
     taken: Arc<AtomicUsize>,
 }
 
 impl Pool {
-    /// So many that are parked, and will answer so long after they have got an
-    /// offer.
+    /// Parks this many proxies, which answer `answer_after` after they got an offer.
     pub(crate) async fn park(broker: &Broker, count: u16, answer_after: Duration) -> Self {
         let taken = Arc::new(AtomicUsize::new(0));
         let mut proxies = JoinSet::new();
@@ -42,7 +41,7 @@ impl Pool {
         }
     }
 
-    /// How many got a client.
+    /// The number of proxies that got a client.
     pub(crate) fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }
@@ -53,7 +52,7 @@ async fn proxy(number: u16, answer_after: Duration, taken: Arc<AtomicUsize>) {
     let mut proxy = Peer::http1_over(connect(somebody(number)).await.unwrap()).await;
     loop {
         let poll = proxy.try_post("/proxy", proxy_poll(&sid, "strict")).await;
-        // The broker is gone when the test has failed.
+        // The broker has ended if the test has failed.
         let Ok((_, poll)) = poll else { return };
         if poll.contains("client match") {
             break;

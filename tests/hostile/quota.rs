@@ -1,4 +1,4 @@
-//! What one address may take of the proxies, when it says to be many.
+//! The number of proxies that one address can take by pretending to be many.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +16,17 @@ use crate::pool::Pool;
 use crate::report::Row;
 use crate::stranger::{connect, read_to_end};
 
-/// One address' quota of clients: at once, and more each second.
+/// One address's quota of clients: at once, and more each second.
 const BURST: usize = 30;
 const PER_SECOND: usize = 1;
 
 /// The default of `limits.unconfirmed_factor`.
 const UNCONFIRMED: usize = 10;
 
-/// How soon a proxy answers.
+/// Time that a proxy takes to answer.
 const GATHERING: Duration = Duration::from_millis(300);
 
-/// What is in flight on the way, beyond a quota.
+/// Number of polls in flight beyond a quota.
 const MORE: usize = 10;
 
 fn small_quotas() -> Setup {
@@ -48,14 +48,14 @@ fn invented(number: usize) -> String {
     )
 }
 
-/// A poll of a client behind an open NAT, with a candidate of this address.
+/// A poll of a client behind an open NAT, with a candidate at this address.
 fn poll(address: &str) -> String {
     let sdp = format!("v=0\r\na=candidate:1 1 udp 1 {address} 5000 typ srflx\r\n");
     let offer = json!({"type": "offer", "sdp": sdp}).to_string();
     format!("1.0\n{}", json!({"offer": offer, "nat": "open"}))
 }
 
-/// A request with these further lines in its head.
+/// A request with these additional header lines.
 fn post(target: &str, lines: &str, body: &str) -> String {
     let length = body.len();
     format!(
@@ -63,8 +63,8 @@ fn post(target: &str, lines: &str, body: &str) -> String {
     )
 }
 
-/// Sends so many of them, some side by side, and says how many proxies of a pool
-/// it took and in how many seconds.
+/// Sends the polls, some at the same time. Returns the number of proxies taken and the
+/// seconds needed.
 async fn take(
     broker: &Broker,
     pool: u16,
@@ -91,12 +91,12 @@ async fn take(
 fn judge(taken: usize, seconds: usize, quotas: usize, polls: usize) -> String {
     let most = quotas * (BURST + seconds * PER_SECOND) + MORE;
     assert!(taken <= most, "{taken} proxies, and not {most}");
-    // Otherwise it is no attack at all.
+    // Otherwise there was no attack at all.
     assert!(taken >= BURST, "{taken} proxies");
     format!("{taken} proxies by {polls} polls (a client's quota: {BURST} and {PER_SECOND}/s)")
 }
 
-/// By the path that AMP caches use, with another client's address in each offer.
+/// Uses the path of AMP caches, with a different client address in each offer.
 pub(crate) async fn by_amp() -> Row {
     const POLLS: usize = 300;
     let attack = async |broker: &Broker| {
@@ -110,7 +110,7 @@ pub(crate) async fn by_amp() -> Row {
     small_quotas().start().await.withstands(attack).await
 }
 
-/// As a reverse proxy that has many clients, none of which there is.
+/// Pretends to be a reverse proxy with many clients that do not exist.
 pub(crate) async fn by_x_forwarded_for() -> Row {
     const POLLS: usize = 700;
     let attack = async |broker: &Broker| {
@@ -124,7 +124,7 @@ pub(crate) async fn by_x_forwarded_for() -> Row {
     small_quotas().start().await.withstands(attack).await
 }
 
-/// By what no reverse proxy writes, and by addresses that are nobody's.
+/// Uses headers that no reverse proxy writes, and addresses that belong to nobody.
 pub(crate) async fn by_other_headers() -> Row {
     const POLLS: usize = 300;
     let attack = async |broker: &Broker| {
@@ -148,7 +148,7 @@ pub(crate) async fn by_other_headers() -> Row {
     small_quotas().start().await.withstands(attack).await
 }
 
-/// Clients that do not wait for their answers: a proxy is gone all the same.
+/// Clients that do not wait for their answers, each of which still takes a proxy.
 pub(crate) async fn by_leaving() -> Row {
     const POOL: u16 = 300;
     const AT_ONCE: usize = 8;

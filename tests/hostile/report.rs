@@ -1,4 +1,4 @@
-//! Tests in networks of their own, and the table of what they came to.
+//! Tests in their own networks, and the table of their results.
 
 use std::fmt::{self, Display};
 use std::fs;
@@ -10,19 +10,19 @@ use tokio::sync::Semaphore;
 
 use crate::{SHAPES, namespace, network};
 
-/// What an attack came to.
+/// The result of an attack.
 pub(crate) struct Row {
-    /// What the attacker had of it.
+    /// The attacker's gain.
     pub(crate) gained: String,
-    /// How long each pair took, in order.
+    /// The time of each pair, in order.
     pub(crate) pairs: Vec<Duration>,
-    /// The most that was resident, in bytes.
+    /// The peak resident memory, in bytes.
     pub(crate) resident: u64,
-    /// The most that the system charged, in bytes.
+    /// The peak memory charged by the system, in bytes.
     pub(crate) charged: Option<u64>,
-    /// What bounded the memory.
+    /// The kind of memory limit.
     pub(crate) bounds: &'static str,
-    /// Lines that were logged.
+    /// The number of lines logged.
     pub(crate) lines: usize,
 }
 
@@ -44,7 +44,7 @@ impl Display for Row {
     }
 }
 
-/// The one in the middle.
+/// The median.
 pub(crate) fn median(times: &[Duration]) -> Duration {
     let mut sorted = times.to_vec();
     sorted.sort();
@@ -55,13 +55,13 @@ const HEAD: &str = "\
 | attack | pairs | median | slowest | resident | charged | log lines | gained |
 | --- | --- | --- | --- | --- | --- | --- | --- |";
 
-/// Side by side they would be measured against each other.
+/// Runs one test at a time, because simultaneous ones would affect each other's figures.
 static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
 
 static TABLE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Runs the test `name` in namespaces of its own, and prints its row; after the
-/// last test the whole table.
+/// Runs the test `name` in its own namespaces and prints its row; after the last test,
+/// prints the whole table.
 #[expect(clippy::print_stdout, reason = "figures, shown with --nocapture")]
 pub(crate) async fn row(name: &str, shape: impl AsyncFnOnce() -> Row) {
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("hostile-{name}"));

@@ -1,5 +1,4 @@
-//! Bodies at the limit and beyond it, in each way that a body can be told the end
-//! of.
+//! Bodies at the limit and beyond it, for each way of marking the end of a body.
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
@@ -16,7 +15,7 @@ use crate::stranger::{flood, read_to_end};
 /// The default of `http.max_body_bytes`.
 const MOST: usize = 100_000;
 
-/// An answer's body of that size is read, and of one byte more refused.
+/// A body of exactly the limit is read, and one byte more is refused.
 pub(crate) async fn at_the_limit() -> Row {
     let attack = async |_: &_| {
         for (size, status) in [(MOST, "200"), (MOST + 1, "400")] {
@@ -34,7 +33,7 @@ pub(crate) async fn at_the_limit() -> Row {
     Setup::new().start().await.withstands(attack).await
 }
 
-/// A client's poll that is padded, and asks for a bridge that nobody knows.
+/// A client's poll, padded to a size, for an unknown bridge.
 fn client_poll_of(size: usize) -> String {
     let poll = format!(
         "1.0\n{{\"offer\":{:?},\"fingerprint\":\"{}\"}}",
@@ -49,7 +48,7 @@ async fn http1(framing: &str, body: &[u8]) -> String {
     let head =
         format!("POST /client HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{framing}\r\n\r\n");
     let mut stream = crate::stranger::connect(head.as_bytes()).await;
-    // It may be refused before all is sent.
+    // The body may be refused before it is sent completely.
     stream.write_all(body).await.ok();
     let reply = read_to_end(&mut stream).await;
     reply.split(' ').nth(1).unwrap_or_default().to_owned()
@@ -73,7 +72,7 @@ fn chunks(body: &str) -> Vec<u8> {
     chunks
 }
 
-/// Bodies, and what is around them, of which the sender says no end.
+/// Bodies and heads without an end.
 pub(crate) async fn endless() -> Row {
     const EACH: usize = 10;
     const CHUNKED: &str = "POST /client HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -84,7 +83,7 @@ pub(crate) async fn endless() -> Row {
             CHUNKED.to_owned().into_bytes(),
             format!("3e80\r\n{piece}\r\n").into_bytes(),
         ),
-        // A chunk's extension, and the fields after the last chunk.
+        // A chunk extension, and the trailers.
         (
             format!("{CHUNKED}1;").into_bytes(),
             piece.clone().into_bytes(),
@@ -98,7 +97,7 @@ pub(crate) async fn endless() -> Row {
             [hello(), post(1, "/client")].concat(),
             frame(DATA, 0, 1, piece.as_bytes()),
         ),
-        // Heads, as one field, as many, and as no line at all.
+        // Heads: one endless field, endless fields, and an endless request line.
         (b"POST /".to_vec(), piece.clone().into_bytes()),
         (b"POST / HTTP/1.1\r\nx: ".to_vec(), piece.into_bytes()),
         (b"POST / HTTP/1.1\r\n".to_vec(), b"x: a\r\n".repeat(1_000)),
@@ -117,7 +116,7 @@ pub(crate) async fn endless() -> Row {
         }
         let sent = senders.join_all().await;
         let most = sent.iter().max().unwrap();
-        // A few pieces are in the buffers between.
+        // A few pieces are in the buffers in between.
         assert!(*most < 1_000, "{sent:?}");
         format!("{} without an end, each refused", sent.len())
     };

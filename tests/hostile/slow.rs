@@ -1,5 +1,4 @@
-//! Peers that take their time, to keep connections and what they have sent for
-//! themselves.
+//! Slow clients, which try to keep connections and memory for themselves.
 
 use std::sync::Arc;
 
@@ -22,7 +21,8 @@ fn impatient() -> Setup {
         .with("http.body_read_timeout", "3s")
 }
 
-/// Many that send a byte now and then; what each was told in the end.
+/// Sends a byte now and then on many connections. Returns the reply that each got in the
+/// end.
 async fn trickles(begin: &'static [u8], more: &'static [u8]) -> Vec<String> {
     let mut peers = JoinSet::new();
     for _ in 0..PEERS {
@@ -53,8 +53,8 @@ pub(crate) async fn bodies() -> Row {
     broker.withstands(attack).await
 }
 
-/// Of a third the broker knows nothing, of a third half of their hello; to the
-/// rest it has said everything, and they say nothing.
+/// A third of the connections are silent, a third send half of their hello, and the rest
+/// send a whole hello and then nothing.
 pub(crate) async fn handshakes() -> Row {
     let broker = impatient().over_tls().start().await;
     let attack = async |broker: &crate::broker::Broker| {

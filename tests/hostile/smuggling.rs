@@ -1,6 +1,6 @@
-//! Requests that two readers may read in two ways. A front that takes the
-//! broker's second request for a part of the first would give one stranger's
-//! request to another's connection.
+//! Requests that two parsers may read in two ways. If a front took the broker's second
+//! request for part of the first, it would give one client's response to another's
+//! connection.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::frames::{DATA, END_STREAM, frame, headers, hello, request};
 use crate::report::Row;
 use crate::stranger::connect;
 
-/// What is to be smuggled; nothing else asks for it.
+/// The request to be smuggled, which nothing else sends.
 const INNER: &str = "GET /robots.txt HTTP/1.1\r\nHost: b\r\n\r\n";
 
-/// What comes of it.
+/// Text in the response to the smuggled request.
 const SMUGGLED: &str = "Disallow";
 
-/// Heads and bodies around it. None is a request that everybody reads alike, so
-/// none may be followed by another.
+/// Heads and bodies around it. None is a request that all parsers read alike, so none may
+/// be followed by another.
 fn shapes() -> Vec<String> {
     let length = INNER.len();
     let post = |head: &str, body: &str| {
@@ -78,7 +78,7 @@ fn shapes() -> Vec<String> {
     ];
     let mut shapes: Vec<String> = lengths.iter().map(|head| post(head, INNER)).collect();
     shapes.extend(encodings.iter().map(|head| post(head, &chunked)));
-    // Here one who goes by the length sees no request, and the other one does.
+    // A parser that uses the length sees no request here, one that uses chunks does.
     shapes.push(post(
         "Content-Length: 4\r\nTransfer-Encoding: chunked",
         &in_chunk,
@@ -90,7 +90,7 @@ fn shapes() -> Vec<String> {
         )
     };
     shapes.extend(chunk_sizes.iter().map(with_size));
-    // A chunk that is longer than it says.
+    // A chunk longer than its size says.
     let overlong = format!("1\r\naa\r\n{chunked}");
     shapes.push(post("Transfer-Encoding: chunked", &overlong));
     let old = format!("POST /answer HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}");
@@ -98,10 +98,10 @@ fn shapes() -> Vec<String> {
     shapes
 }
 
-/// What is said to each until the broker closes, or for a second nothing.
+/// Reads each reply until the broker closes, or until nothing comes for a second.
 pub(crate) async fn in_http1() -> Row {
     let attack = async |_: &_| {
-        // If the first is in order, the second is read as well.
+        // If the first request is valid, the second is read too.
         let both = format!("POST /answer HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n{INNER}");
         let replies = said(&mut connect(both.as_bytes()).await).await;
         assert!(replies.contains(SMUGGLED), "{replies}");
@@ -129,7 +129,7 @@ async fn said(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&said).into_owned()
 }
 
-/// Fields that a front would write out as HTTP/1, and lengths that are not so.
+/// Fields that a front would write out as HTTP/1, and wrong lengths.
 pub(crate) async fn in_http2() -> Row {
     let attack = async |broker: &Broker| {
         let answers = || broker.count("proxy_answers_total", &[("outcome", "unknown")]);
@@ -173,7 +173,7 @@ pub(crate) async fn in_http2() -> Row {
     Setup::new().start().await.withstands(attack).await
 }
 
-/// Requests that do not wait for what is said to those before them.
+/// Requests that do not wait for earlier responses.
 pub(crate) async fn pipelining() -> Row {
     const REQUESTS: usize = 20_000;
     let attack = async |_: &_| {

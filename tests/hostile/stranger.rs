@@ -12,16 +12,16 @@ use crate::network::{self, STRANGER};
 
 pub(crate) use crate::closing::read_to_end;
 
-/// A connection from the stranger's address, on which these bytes were sent.
+/// Connects from the stranger's address and sends these bytes.
 pub(crate) async fn connect(bytes: &[u8]) -> TcpStream {
     let mut stream = network::connect(STRANGER).await.unwrap();
-    // It may be closed already.
+    // The connection may already be closed.
     stream.write_all(bytes).await.ok();
     stream
 }
 
-/// Does it over and over on so many connections side by side, for as long as an
-/// attack goes on. `once` returns how much it got done.
+/// Repeats `once` on several connections at a time, for the length of an attack. `once`
+/// returns the amount that it did.
 pub(crate) async fn over_and_over<F>(at_once: usize, once: fn() -> F) -> usize
 where
     F: Future<Output = usize> + Send + 'static,
@@ -42,8 +42,8 @@ where
     attackers.join_all().await.into_iter().sum()
 }
 
-/// Sends the bytes over and over, until the broker closes or nothing moves any
-/// more for a while; how many times they were sent.
+/// Sends the bytes repeatedly until the broker closes or nothing moves for a while.
+/// Returns the number of times that they were sent.
 pub(crate) async fn flood(
     stream: &mut (impl tokio::io::AsyncWrite + Unpin),
     bytes: &[u8],
@@ -55,13 +55,13 @@ pub(crate) async fn flood(
     sent
 }
 
-/// Sends a byte now and then until the broker has had enough; what it said.
+/// Sends a byte now and then until the broker gives up. Returns its reply.
 pub(crate) async fn trickle(begin: &[u8], more: &[u8]) -> String {
     let (mut reader, mut writer) = connect(begin).await.into_split();
     let trickle = async {
         for byte in more.iter().cycle() {
             sleep(Duration::from_millis(200)).await;
-            // When it has closed, what it said may still be on its way.
+            // After the broker has closed, its reply may still be on the way.
             writer.write_all(&[*byte]).await.ok();
         }
     };

@@ -1,4 +1,4 @@
-//! Responses that nobody reads, or as slowly as one can.
+//! Responses that are not read, or very slowly.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,27 +21,27 @@ use crate::report::Row;
 use crate::stranger::{connect, over_and_over, read_to_end};
 use crate::until;
 
-/// How long a response may stand still here, and by when one that does has ended, on
-/// a machine that is busy.
+/// The time after which a stalled response is ended, and the time by which it has ended
+/// on a busy machine.
 const STANDS_STILL: &str = "5s";
 const ENDS: Duration = Duration::from_secs(20);
 
 const CONNECTIONS: usize = 40;
 const STREAMS: u32 = 100;
 
-/// Alternately.
+/// The paths requested alternately.
 const PATHS: [&str; 2] = ["/prometheus", "/metrics"];
 
 const LOG_BEGIN: &str = "snowflake-stats-end 2026-01-01 00:00:00 (86400 s)\n";
 
-/// One who reads nothing, or a byte of each response now and then.
+/// A client that reads nothing, or a byte of each response now and then.
 #[derive(Clone, Copy)]
 enum Reader {
     None,
     Slow,
 }
 
-/// A broker with some hundred days in its log, which are 600 KB.
+/// A broker with a log of about a hundred days, which is 600 KB.
 fn with_a_log() -> Setup {
     let setup = Setup::new();
     let log = setup.path("metrics.log");
@@ -54,7 +54,7 @@ fn with_a_log() -> Setup {
     setup.with("listener.write_timeout", STANDS_STILL)
 }
 
-/// Windows of nothing, on connections that are kept busy by small requests.
+/// Flow-control windows of zero, on connections kept busy by small requests.
 pub(crate) async fn http2() -> Row {
     let attack = async |_: &_| {
         let started = clock::now();
@@ -72,7 +72,7 @@ pub(crate) async fn http2() -> Row {
     with_a_log().start().await.withstands(attack).await
 }
 
-/// Until the connection or the last of the responses has ended.
+/// Waits until the connection or the last response has ended.
 async fn wait_for_the_end(kind: Reader) {
     let mut bytes = [PREFACE, &settings(&[(INITIAL_WINDOW_SIZE, 0)])].concat();
     let mut open: BTreeSet<u32> = (1..2 * STREAMS).step_by(2).collect();
@@ -117,10 +117,10 @@ async fn wait_for_the_end(kind: Reader) {
     }
 }
 
-/// Responses that are larger than all buffers on the way, and then pipelined
-/// requests for many more.
+/// Responses larger than all buffers on the way, and then pipelined requests for many
+/// more.
 pub(crate) async fn http1() -> Row {
-    /// An address has room for so many.
+    /// Number of such responses that an address has memory for.
     const LARGE: usize = 20;
     const PIPELINED: usize = 200;
     let attack = async |broker: &Broker| {
@@ -141,7 +141,7 @@ pub(crate) async fn http1() -> Row {
     with_a_log().start().await.withstands(attack).await
 }
 
-/// Half of the peers read nothing, and half next to nothing.
+/// Half of the clients read nothing, and half next to nothing.
 async fn ask_and_not_read(peers: usize, requests: &str) -> (Vec<TcpStream>, JoinSet<()>) {
     let (mut unread, mut slow) = (Vec::new(), JoinSet::new());
     for number in 0..peers {
@@ -175,7 +175,7 @@ async fn read_slowly(mut stream: TcpStream) {
     }
 }
 
-/// The pages of operators, as fast as they come.
+/// The operators' pages, requested as fast as possible.
 pub(crate) async fn scrapes() -> Row {
     let attack = async |_: &_| {
         let pages = over_and_over(20, scrape).await;
