@@ -78,7 +78,7 @@ impl Scene {
             let response = broker
                 .proxy_poll(caller(), &mut poll)
                 .await
-                .expect("each has a name of its own");
+                .expect("every Sid is unique");
             told.send((sid, response)).expect("the scene listens");
         });
     }

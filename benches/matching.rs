@@ -82,7 +82,7 @@ impl Crowd {
         for poll in &polls {
             self.now += STEP;
             let key = self.matcher.handle_poll(self.now, self.now, poll);
-            keys.push(key.expect("each has a name of its own"));
+            keys.push(key.expect("every Sid is unique"));
             self.drain();
         }
         let taken = begin.elapsed();
@@ -186,7 +186,7 @@ impl Crowd {
     }
 
     fn forget(&mut self, key: PollKey) -> Sid {
-        let (place, sid) = self.parked.remove(key).expect("it is parked");
+        let (place, sid) = self.parked.remove(key).expect("the Sid's poll is parked");
         self.keys.swap_remove(place);
         if let Some(&moved) = self.keys.get(place) {
             self.parked[moved].0 = place;
@@ -284,7 +284,7 @@ fn memory(_: &mut Criterion) {
         let now = clock::now();
         for number in 0..size {
             let key = matcher.handle_poll(now, now, &proxy_poll(number));
-            key.expect("each has a name of its own");
+            key.expect("every Sid is unique");
         }
         let grown = resident_bytes().saturating_sub(before);
         eprintln!(

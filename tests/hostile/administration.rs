@@ -67,7 +67,7 @@ pub(crate) async fn strangers() -> Row {
                 .kill_on_drop(true);
             let output = timeout(PATIENCE, status.output())
                 .await
-                .expect("the operator is kept out")
+                .expect("the operator gets no connection")
                 .unwrap();
             assert!(output.status.success(), "{output:?}");
             slowest = slowest.max(clock::now() - started);

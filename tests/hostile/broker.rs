@@ -144,7 +144,7 @@ impl Setup {
             _folder: self.folder,
             bounds,
         };
-        until("it listens", async || {
+        until("the broker listens", async || {
             broker.assert_alive();
             broker.log().contains(" brokering")
         })
@@ -202,7 +202,7 @@ impl Broker {
         let pairs = Pairs::start(&self.others);
         let gained = timeout(FOREVER, attack(&self))
             .await
-            .expect("the attack has no end");
+            .expect("the attack does not end");
         self.assert_alive();
         sleep(AFTER).await;
         let pairs = tokio::task::block_in_place(|| pairs.stop())
@@ -273,7 +273,7 @@ impl Broker {
 
     fn assert_alive(&mut self) {
         if let Some(status) = self.child.try_wait().unwrap() {
-            panic!("it ended with {status}:\n{}", self.end_of_log());
+            panic!("the broker ended with {status}:\n{}", self.end_of_log());
         }
     }
 
@@ -298,7 +298,7 @@ impl Broker {
         self.send(Signal::TERM);
         let status = timeout(FOREVER, self.child.wait())
             .await
-            .expect("it does not end")
+            .expect("the broker does not end")
             .unwrap();
         assert!(status.success(), "{status}\n{}", self.end_of_log());
         let watch = PrivacyWatch::default();

@@ -63,7 +63,7 @@ async fn hold(broker: &Broker, share: usize, from: impl Fn(u16) -> IpAddr) -> St
     for number in 0..u16::try_from(3 * SHARE).unwrap() {
         held.push(connect(from(number)).await.unwrap());
     }
-    crate::until("what is over is closed", async || {
+    crate::until("the connections beyond the share are closed", async || {
         let dropped = [("reason", "connections_per_peer")];
         let dropped = broker.count("connections_dropped_total", &dropped).await;
         usize::try_from(dropped).unwrap() == 3 * SHARE - share

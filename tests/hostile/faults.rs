@@ -58,7 +58,7 @@ pub(crate) async fn reloads() -> Row {
         let reloads = || broker.log().matches(" reloaded bridges").count();
         let so_far = reloads();
         broker.send(Signal::HUP);
-        until("it reloads", async || reloads() > so_far).await;
+        until("the broker reloads", async || reloads() > so_far).await;
         format!("{signals} signals, {requests} requests")
     };
     setup.start().await.withstands(attack).await
@@ -126,7 +126,7 @@ pub(crate) async fn clock_steps() -> Row {
             }
         };
         let ((), requests) = tokio::join!(steps, over_and_over(5, rubbish));
-        until("it is noticed", async || {
+        until("the clock step is noticed", async || {
             broker.log().contains("the clock was set: ")
         })
         .await;

@@ -76,7 +76,7 @@ pub(crate) async fn strangers() -> Row {
             sleep(Duration::from_secs(1)).await;
             let started = clock::now();
             let watched = timeout(PATIENCE, Box::pin(watch(&known, call))).await;
-            watched.expect("the other broker is kept out");
+            watched.expect("the peer gets no connection");
             slowest = slowest.max(clock::now() - started);
         }
         strangers.shutdown().await;

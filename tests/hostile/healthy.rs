@@ -82,7 +82,7 @@ impl Others {
     pub(crate) async fn pair(&self) -> Result<Duration> {
         let started = clock::now();
         let pair = timeout(HANGS, Box::pin(self.meet())).await;
-        pair.context("nothing came in 10 s")??;
+        pair.context("no reply within 10 s")??;
         Ok(clock::now() - started)
     }
 
@@ -93,7 +93,7 @@ impl Others {
             let (status, poll) = proxy.try_post("/proxy", proxy_poll(&sid, "open")).await?;
             ensure!(
                 poll.contains("client match"),
-                "its proxy heard {status} {poll}"
+                "the proxy got {status} {poll}"
             );
             let (_, reply) = proxy.try_post("/answer", proxy_answer(&sid, &sid)).await?;
             ensure!(reply.contains("success"), "its proxy's answer got {reply}");
@@ -109,7 +109,7 @@ impl Others {
                     continue;
                 }
                 let reply: Value = serde_json::from_str(&reply).context(status)?;
-                ensure!(reply["answer"] == answer(&sid), "its client heard {reply}");
+                ensure!(reply["answer"] == answer(&sid), "the client got {reply}");
                 return Ok(());
             }
         };

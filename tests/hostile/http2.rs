@@ -161,5 +161,5 @@ async fn ends(stream: &mut tokio::net::TcpStream) {
     let read = async { while stream.read(&mut frames).await.is_ok_and(|read| read > 0) {} };
     timeout(Duration::from_secs(20), read)
         .await
-        .expect("it goes on");
+        .expect("the connection does not end");
 }

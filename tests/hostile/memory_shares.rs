@@ -26,7 +26,7 @@ pub(crate) async fn bodies() -> Row {
         let held = hold(PEERS, [begin, &"a".repeat(SENT)].concat()).await;
         // One more body may be on its way in.
         let most = ROOM / SHARE / SENT + 1;
-        assert!(held <= most, "{held} bodies, and not {most}");
+        assert!(held <= most, "{held} bodies held, at most {most} expected");
         format!("{held} of {PEERS} bodies held, {} kB", held * SENT / 1_000)
     };
     setup.start().await.withstands(attack).await

@@ -90,7 +90,10 @@ async fn take(
 
 fn judge(taken: usize, seconds: usize, quotas: usize, polls: usize) -> String {
     let most = quotas * (BURST + seconds * PER_SECOND) + MORE;
-    assert!(taken <= most, "{taken} proxies, and not {most}");
+    assert!(
+        taken <= most,
+        "{taken} proxies taken, at most {most} expected"
+    );
     // Otherwise there was no attack at all.
     assert!(taken >= BURST, "{taken} proxies");
     format!("{taken} proxies by {polls} polls (a client's quota: {BURST} and {PER_SECOND}/s)")
@@ -160,7 +163,10 @@ pub(crate) async fn by_leaving() -> Row {
         let polls = crate::stranger::over_and_over(AT_ONCE, poll_and_leave).await;
         let seconds = usize::try_from((clock::now() - started).as_secs() + 1).unwrap();
         let (taken, most) = (pool.taken(), (burst + seconds * per_second) / 5 + MORE);
-        assert!(taken <= most, "{taken} proxies, and not {most}");
+        assert!(
+            taken <= most,
+            "{taken} proxies taken, at most {most} expected"
+        );
         format!("{taken} proxies by {polls} polls (a client's quota: {burst} and {per_second}/s)")
     };
     Setup::new().start().await.withstands(attack).await

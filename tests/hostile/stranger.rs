@@ -66,7 +66,7 @@ pub(crate) async fn trickle(begin: &[u8], more: &[u8]) -> String {
         }
     };
     tokio::select! {
-        () = trickle => unreachable!("it goes on for ever"),
+        () = trickle => unreachable!("the trickle never ends"),
         reply = read_to_end(&mut reader) => reply,
     }
 }

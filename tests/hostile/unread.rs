@@ -112,7 +112,7 @@ async fn wait_for_the_end(kind: Reader) {
         }
     };
     tokio::select! {
-        () = busy => unreachable!("it goes on for ever"),
+        () = busy => unreachable!("the requests never end"),
         () = end => {}
     }
 }
@@ -134,7 +134,9 @@ pub(crate) async fn http1() -> Row {
             let closed = broker.count("connections_dropped_total", &late).await;
             usize::try_from(closed).unwrap() >= LARGE
         });
-        timeout(ENDS, closed).await.expect("responses are kept");
+        timeout(ENDS, closed)
+            .await
+            .expect("responses were not ended in time");
         let last = (clock::now() - started).as_secs();
         format!("{LARGE} large responses, closed in {last} s, {PIPELINED} times 100 others")
     };

@@ -152,10 +152,16 @@ fn late_answer_is_known_as_one_for_half_a_minute() {
 #[test]
 fn sid_in_use_is_refused_and_reusable_afterwards() {
     let mut scene = matched();
-    assert!(!scene.at(100).try_poll("p", "open", 0, 0), "it is offered");
+    assert!(
+        !scene.at(100).try_poll("p", "open", 0, 0),
+        "the Sid's poll is offered"
+    );
     assert_eq!(scene.answer("p"), Delivered);
     scene.says(&["c: answer of p"]).poll("p", "open");
-    assert!(!scene.try_poll("p", "open", 0, 0), "it is parked");
+    assert!(
+        !scene.try_poll("p", "open", 0, 0),
+        "the Sid's poll is parked"
+    );
     scene.tick(10_100).says(&["p: Idle"]).poll("p", "open");
 }
 

@@ -80,7 +80,10 @@ impl Books {
                     let number = answers(&answered.answer.text());
                     if number >= PEERS {
                         assert_eq!(number, PEERS + client, "answer of a peer");
-                        assert!(self.was_asked[*client], "answer that nobody asked for");
+                        assert!(
+                            self.was_asked[*client],
+                            "answer of a peer that was not asked"
+                        );
                     } else {
                         let handed = self.handed.get(&number);
                         assert_eq!(handed, Some(client), "answer of poll {number}");

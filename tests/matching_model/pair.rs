@@ -144,7 +144,11 @@ impl Pair {
         }
         self.tick(self.now + LONG);
         self.compare(false);
-        assert!(self.engine.is_empty(), "left behind: {:?}", self.engine);
+        assert!(
+            self.engine.is_empty(),
+            "the engine is not empty: {:?}",
+            self.engine
+        );
         self.books.close();
     }
 
@@ -160,7 +164,7 @@ impl Pair {
             .engine
             .handle_poll(self.instant(), self.start + arrived, &poll);
         let expected = self.reference.poll(self.now, arrived, number, who);
-        assert_eq!(taken.is_ok(), expected, "whether the Sid is in use");
+        assert_eq!(taken.is_ok(), expected, "acceptance of the poll");
         if let Ok(key) = taken {
             self.poll_keys.push(key);
             self.sids.push(number);
@@ -273,10 +277,10 @@ impl Pair {
             said.sort_by_key(|said| format!("{said:?}"));
             expected.sort_by_key(|said| format!("{said:?}"));
         }
-        assert_eq!(said, expected, "what was said");
+        assert_eq!(said, expected, "outputs");
         assert_eq!(self.engine.snapshot(), self.reference.snapshot());
         let next = self.reference.next_time().map(|next| self.start + next);
-        assert_eq!(self.engine.poll_timeout(), next, "when to look again");
+        assert_eq!(self.engine.poll_timeout(), next, "the next timer");
         for said in &said {
             self.books.note(said, number_of, number_of);
             if let Output::AskPeer(client, ..) = said {

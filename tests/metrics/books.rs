@@ -186,7 +186,7 @@ fn metrics_log(front: &Front, told: &Exposition) -> Result<(), TestCaseError> {
     let block = front.broker.metrics().block(end).encode();
     let blocks = stats_log::parse(&block).map_err(TestCaseError::fail)?;
     let [block] = &blocks[..] else {
-        return Err(TestCaseError::fail("not one block"));
+        return Err(TestCaseError::fail("exactly one block is expected"));
     };
     prop_assert_eq!(
         (&*block.end, block.seconds),

@@ -84,7 +84,10 @@ impl Folder {
     pub(crate) async fn start(&self, settings: &[(&str, &str)]) -> Program {
         let program = self.spawn(settings);
         let addr = program.addr;
-        until("it listens", || std::net::TcpStream::connect(addr).is_ok()).await;
+        until("the broker listens", || {
+            std::net::TcpStream::connect(addr).is_ok()
+        })
+        .await;
         program
     }
 
@@ -93,7 +96,7 @@ impl Folder {
         let mut program = self.spawn(settings);
         let status = timeout(FOREVER, program.child.wait())
             .await
-            .expect("it does not end")
+            .expect("the broker does not end")
             .unwrap();
         let said = program.said();
         (status.code(), said.lines().last().unwrap().to_owned())
@@ -159,7 +162,7 @@ fn program() -> Command {
 /// Runs a command of the program.
 pub(crate) async fn run(arguments: &[&str]) -> Output {
     let output = timeout(FOREVER, program().args(arguments).output()).await;
-    output.expect("it does not end").unwrap()
+    output.expect("the broker does not end").unwrap()
 }
 
 /// A running broker, which is killed on drop.
@@ -244,7 +247,7 @@ impl Program {
         kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
         let status = timeout(FOREVER, self.child.wait())
             .await
-            .expect("it does not end")
+            .expect("the broker does not end")
             .unwrap();
         assert_eq!(
             status.code(),

@@ -62,7 +62,7 @@ async fn a_crash_loses_what_came_since_the_last_save() {
     let file = || fs::metadata(folder.window()).unwrap().ino();
     let before = file();
     let program = folder.start(&LONG).await;
-    until("it is saved at the start", || file() != before).await;
+    until("the state is saved at the start", || file() != before).await;
     program.proxies(100..116).await;
     program.kill().await;
     assert_eq!(saved_idle(&folder.window()), Some(8));
@@ -72,7 +72,10 @@ async fn a_crash_loses_what_came_since_the_last_save() {
         .start(&[("metrics_interval", "1d"), ("save_interval", "10ms")])
         .await;
     program.proxies(200..208).await;
-    until("it is saved", || saved_idle(&folder.window()) == Some(16)).await;
+    until("the state is saved", || {
+        saved_idle(&folder.window()) == Some(16)
+    })
+    .await;
     program.kill().await;
     let block = end_window(&folder).await;
     assert_eq!(block.count("snowflake-idle-count"), 16);

@@ -21,7 +21,7 @@ async fn blocks_for_a_full_disk_are_kept_and_written_later() {
     let program = folder.start(&settings).await;
     program.proxies(0..8).await;
     let warning = "metrics.log cannot be written, will be tried again";
-    until("it warns", || program.said().contains(warning)).await;
+    until("the broker warns", || program.said().contains(warning)).await;
     let reply = program.metrics("").await;
     assert_eq!((reply.status, &*reply.body), (200, ""));
 
@@ -41,7 +41,7 @@ async fn blocks_that_could_not_be_written_survive_a_restart() {
     program.stop().await;
     let program = folder.start(&[OFTEN, ("metrics_interval", "1ms")]).await;
     let warning = "will be tried again";
-    until("it warns", || program.said().contains(warning)).await;
+    until("the broker warns", || program.said().contains(warning)).await;
     program.kill().await;
     assert_eq!(saved_idle(&folder.window()), Some(0));
 
@@ -86,7 +86,7 @@ async fn recordings_that_cannot_be_written_are_kept() {
     let program = folder.start(&settings).await;
     program.proxies(0..8).await;
     let warning = "ips-webext_open.jsonl cannot be written";
-    until("it warns", || program.said().contains(warning)).await;
+    until("the broker warns", || program.said().contains(warning)).await;
     fs::remove_file(&file).unwrap();
     until("the line is written", || file.exists()).await;
     let said = program.stop().await;

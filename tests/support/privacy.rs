@@ -65,7 +65,7 @@ impl PrivacyWatch {
             "nothing was recorded: is the watch installed?"
         );
         let findings = self.findings(target);
-        assert!(findings.is_empty(), "given away: {findings:#?}");
+        assert!(findings.is_empty(), "private data: {findings:#?}");
     }
 
     fn look_at(&self, target: &str, text: &str) {
