@@ -1,6 +1,5 @@
 //! The tree tells the design, and this holds the tree to it: who may import
 //! whom, what is pure, who reads files, how long a file may be, and how it speaks.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[path = "architecture/circles.rs"]
 mod circles;

@@ -9,7 +9,8 @@ use crate::broker::{Broker, Setup};
 use crate::certificates::Authority;
 use crate::grpcurl::{Failure, Grpcurl};
 use crate::rpcs::{self, Rpc};
-use crate::{port, until};
+use crate::support::port;
+use crate::until;
 
 pub(crate) const SECRETS: [&str; 2] = ["a viewer's long secret", "an operator's long secret"];
 

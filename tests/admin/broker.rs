@@ -15,7 +15,8 @@ use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::grpcurl::Grpcurl;
-use crate::{FOREVER, port, until};
+use crate::support::port;
+use crate::{FOREVER, until};
 
 /// Where its files are before it starts. The configuration is one of them.
 pub(crate) struct Setup {

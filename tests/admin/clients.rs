@@ -13,9 +13,10 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tonic::transport::Endpoint;
 
+use crate::FOREVER;
 use crate::broker::Broker;
 use crate::grpcurl::SERVICE;
-use crate::{FOREVER, unpacked};
+use crate::support::unpacked;
 
 /// Runs a program to its end, which has to be a good one; what it prints.
 async fn printed(command: &mut Command) -> String {

@@ -17,8 +17,8 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::broker::{Broker, channel};
 use crate::grpcurl::SERVICE;
 use crate::load::{Load, NO_PROXIES};
-use crate::messages::{answer, client_poll, proxy_answer, proxy_poll};
-use crate::peer::Peer;
+use crate::support::messages::{answer, client_poll, proxy_answer, proxy_poll};
+use crate::support::peer::Peer;
 use crate::{FOREVER, until};
 
 /// The usual interval, in milliseconds.

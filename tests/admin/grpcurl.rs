@@ -11,7 +11,8 @@ use tokio::time::timeout;
 
 use crate::access::Remote;
 use crate::broker::Broker;
-use crate::{FOREVER, rpcs, unpacked};
+use crate::support::unpacked;
+use crate::{FOREVER, rpcs};
 
 pub(crate) const SERVICE: &str = "snowflake.broker.admin.v1.Admin";
 

@@ -12,8 +12,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::FOREVER;
-use crate::messages::{answer, offer, proxy_answer, proxy_poll};
-use crate::peer::Peer;
+use crate::support::messages::{answer, offer, proxy_answer, proxy_poll};
+use crate::support::peer::Peer;
 
 /// How many proxies and how many clients there are.
 const PEERS: usize = 8;

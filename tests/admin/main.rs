@@ -1,25 +1,19 @@
 //! The administration by gRPC as its callers meet it: the real program, called
-//! by the real grpcurl, by gRPC for Python and JavaScript, by buf, and by our own client.
+//! by the real grpcurl, by gRPC for Python and JavaScript, by buf, and by our own client,
+//! whose commands are in [`cli`].
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod access;
 mod bridges;
 mod broker;
 mod certificates;
+mod cli;
 mod clients;
 mod connections;
 mod drain;
 mod grpcurl;
 mod load;
 mod log_filter;
-#[path = "../support/messages.rs"]
-mod messages;
-#[path = "../interop/namespace.rs"]
-mod namespace;
-#[path = "../support/peer.rs"]
-mod peer;
-#[path = "../support/port.rs"]
-mod port;
 mod python;
 mod readings;
 mod readme;
@@ -28,11 +22,9 @@ mod same_rules;
 mod settings;
 mod socket;
 mod strangers;
-#[path = "../support/unpacked.rs"]
-mod unpacked;
-#[path = "../support/wait.rs"]
-#[expect(dead_code, reason = "only its bound is used, by namespaces")]
-mod wait;
+#[expect(dead_code, reason = "no program needs all of it")]
+#[path = "../support/mod.rs"]
+mod support;
 mod watchers;
 
 use std::time::Duration;

@@ -10,8 +10,9 @@ use std::path::PathBuf;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::FOREVER;
 use crate::broker::Broker;
-use crate::{FOREVER, unpacked};
+use crate::support::unpacked;
 
 /// The folders of the libraries that came along, whatever the architecture.
 fn libraries() -> OsString {

@@ -11,8 +11,8 @@ use tonic::Code;
 
 use crate::broker::Broker;
 use crate::load::Load;
-use crate::messages::{client_poll, proxy_poll};
-use crate::peer::Peer;
+use crate::support::messages::{client_poll, proxy_poll};
+use crate::support::peer::Peer;
 use crate::until;
 
 const SID: &str = "known-to-nobody-else";

@@ -9,7 +9,8 @@ use std::process::Stdio;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::{FOREVER, unpacked};
+use crate::FOREVER;
+use crate::support::unpacked;
 
 /// The language and the content of each block of the section, in their order.
 fn blocks() -> Vec<(String, String)> {

@@ -11,8 +11,8 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use crate::broker::{Broker, Setup};
-use crate::messages::proxy_poll;
-use crate::peer::Peer;
+use crate::support::messages::proxy_poll;
+use crate::support::peer::Peer;
 
 /// Polls are answered soon.
 const IMPATIENT: &str = "[matching]\nproxy_timeout = \"10ms\"\n";

@@ -17,7 +17,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::FOREVER;
 use crate::broker::{Broker, Setup};
-use crate::port;
+use crate::support::port;
 
 async fn answers(broker: &Broker) {
     let mut client = broker.client().await;

@@ -15,8 +15,9 @@ use tokio::time::sleep;
 use crate::access::{Remote, SECRETS};
 use crate::broker::{Broker, Setup};
 use crate::grpcurl::Grpcurl;
-use crate::peer::Peer;
-use crate::{namespace, port, until};
+use crate::support::peer::Peer;
+use crate::support::{namespace, port};
+use crate::until;
 
 /// More than there are places.
 const CROWD: usize = 1_100;

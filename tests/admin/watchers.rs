@@ -13,7 +13,7 @@ use tonic::{Code, Streaming};
 
 use crate::broker::{Broker, send};
 use crate::grpcurl::SERVICE;
-use crate::peer::Peer;
+use crate::support::peer::Peer;
 use crate::{FOREVER, until};
 
 const WATCHERS: usize = 200;

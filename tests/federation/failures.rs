@@ -6,9 +6,9 @@ use snowflake_broker::broker::NoAnswer;
 use snowflake_broker::matching;
 use tokio::time::sleep;
 
-use crate::messages::answer;
 use crate::network::Network;
 use crate::node::{Node, Stopwatch, peers, three};
+use crate::support::messages::answer;
 
 /// Within which time a peer is back in use.
 const BACK_WITHIN: Duration = Duration::from_secs(5);

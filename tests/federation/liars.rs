@@ -19,9 +19,9 @@ use tokio_stream::wrappers::IntervalStream;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
-use crate::messages::answer;
 use crate::network::Network;
 use crate::node::{Node, Stopwatch, peers};
+use crate::support::messages::answer;
 
 /// The bytes of the default bridge's fingerprint.
 const DEFAULT_BRIDGE: [u8; 20] = [

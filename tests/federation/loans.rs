@@ -8,9 +8,9 @@ use snowflake_broker::matching;
 use snowflake_broker::wire::answer::AnswerStatus;
 use tokio::time::sleep;
 
-use crate::messages::{answer, offer};
 use crate::network::Network;
 use crate::node::{Node, Stopwatch, peer, peers, three};
+use crate::support::messages::{answer, offer};
 
 /// Two brokers that are peers, with one proxy at the second.
 fn pair(network: &Network) -> (Node, Node) {

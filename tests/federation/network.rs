@@ -15,7 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
-use crate::wire::Wire;
+use crate::support::wire::Wire;
 
 /// How many bytes are on their way in each direction.
 const IN_FLIGHT: usize = 64 * 1024;

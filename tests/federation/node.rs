@@ -26,11 +26,11 @@ use tokio::time::{sleep, timeout};
 use tonic_health::server::HealthReporter;
 
 use crate::SECOND_BRIDGE;
-use crate::counted::count;
-use crate::messages::{client_poll, proxy_answer, proxy_poll};
 use crate::network::Network;
-use crate::watched::{self, WATCH};
-use crate::wire;
+use crate::support::counted::count;
+use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
+use crate::support::watched::{self, WATCH};
+use crate::support::wire;
 
 /// Longer than anything here takes; only what hangs runs into it.
 const FOREVER: Duration = Duration::from_hours(1);

@@ -13,9 +13,9 @@ use tokio::time::sleep;
 use tonic::transport::Channel;
 use tonic::{Code, Request};
 
-use crate::messages::{answer, offer};
 use crate::network::Network;
 use crate::node::{Node, peers};
+use crate::support::messages::{answer, offer};
 
 type Client = FederationClient<Channel>;
 

@@ -12,9 +12,9 @@ use tokio::time::{sleep, timeout};
 use tonic::Streaming;
 
 use crate::SECOND_BRIDGE;
-use crate::messages::client_poll;
 use crate::network::Network;
 use crate::node::{Node, Stopwatch, peers};
+use crate::support::messages::client_poll;
 
 /// What the broker of this name hears from the other.
 async fn watch(network: &Network, from: &str, to: &str) -> Streaming<v1::Supply> {

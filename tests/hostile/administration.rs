@@ -15,8 +15,8 @@ use tokio_rustls::TlsConnector;
 
 use crate::broker::{Broker, Setup};
 use crate::network::{BROKER, STRANGER, connect_to};
-use crate::peer::Peer;
 use crate::report::Row;
+use crate::support::peer::Peer;
 
 const PORT: u16 = 7_000;
 

@@ -18,13 +18,13 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, sleep_until, timeout};
 
-use crate::exposition::Exposition;
 use crate::healthy::{Others, Pairs};
 use crate::memory::{Bounds, CEILING};
 use crate::network::PORT;
-use crate::peer::Peer;
-use crate::privacy::PrivacyWatch;
 use crate::report::{Row, median};
+use crate::support::exposition::Exposition;
+use crate::support::peer::Peer;
+use crate::support::privacy::PrivacyWatch;
 use crate::{FOREVER, until};
 
 /// Maximum number of lines that an attack may leave in the log, however large it is.

@@ -9,10 +9,10 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
 use crate::broker::{Broker, Setup};
-use crate::faketime::{self, set_clock};
-use crate::full_disk::{blocks, fill};
 use crate::report::Row;
 use crate::stranger::{connect, over_and_over, read_to_end};
+use crate::support::faketime::{self, set_clock};
+use crate::support::full_disk::{blocks, fill};
 use crate::{ATTACK, until};
 
 /// A list with the bridge that clients ask for.

@@ -18,10 +18,10 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
 use crate::broker::{Broker, Setup};
-use crate::certificates::Authority;
 use crate::network::{STRANGER, connect_to, somebody};
-use crate::peer::Peer;
 use crate::report::Row;
+use crate::support::certificates::Authority;
+use crate::support::peer::Peer;
 
 const PORT: u16 = 7_443;
 

@@ -13,9 +13,9 @@ use snowflake_broker::broker::clock;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
-use crate::messages::{answer, client_poll, proxy_answer, proxy_poll};
 use crate::network;
-use crate::peer::Peer;
+use crate::support::messages::{answer, client_poll, proxy_answer, proxy_poll};
+use crate::support::peer::Peer;
 
 /// Longer than a rendezvous takes on the slowest machine.
 const HANGS: Duration = Duration::from_secs(10);

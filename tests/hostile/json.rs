@@ -6,8 +6,8 @@ use tokio::task::JoinSet;
 
 use crate::broker::Setup;
 use crate::network::{STRANGER, connect};
-use crate::peer::Peer;
 use crate::report::Row;
+use crate::support::peer::Peer;
 
 /// The maximum size of a body, less what surrounds the document.
 const MOST: usize = 99_000;

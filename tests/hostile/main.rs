@@ -6,35 +6,6 @@
 //! `cargo test --test hostile -- --nocapture` prints a table of the results.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "../federation_program/certificates.rs"]
-mod certificates;
-#[path = "../support/closing.rs"]
-mod closing;
-#[path = "../support/exposition.rs"]
-#[expect(dead_code, reason = "one form is read, and only sums of it")]
-mod exposition;
-#[path = "../support/faketime.rs"]
-mod faketime;
-#[path = "../support/full_disk.rs"]
-mod full_disk;
-#[path = "../support/libraries.rs"]
-mod libraries;
-#[path = "../support/messages.rs"]
-mod messages;
-#[path = "../interop/namespace.rs"]
-#[expect(dead_code, reason = "the network here has addresses of its own")]
-mod namespace;
-#[path = "../support/peer.rs"]
-#[expect(dead_code, reason = "all connections here are from a chosen address")]
-mod peer;
-#[path = "../support/privacy.rs"]
-mod privacy;
-#[path = "../support/unpacked.rs"]
-mod unpacked;
-#[path = "../support/wait.rs"]
-#[expect(dead_code, reason = "only its bound is needed")]
-mod wait;
-
 mod above_the_mark;
 mod administration;
 mod broker;
@@ -58,6 +29,9 @@ mod sizes;
 mod slow;
 mod smuggling;
 mod stranger;
+#[expect(dead_code, reason = "no program needs all of it")]
+#[path = "../support/mod.rs"]
+mod support;
 mod unread;
 
 use std::time::Duration;

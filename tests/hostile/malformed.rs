@@ -4,9 +4,9 @@ use std::sync::LazyLock;
 
 use crate::broker::{Broker, Setup};
 use crate::network::{STRANGER, connect};
-use crate::peer::Peer;
 use crate::report::Row;
 use crate::stranger::over_and_over;
+use crate::support::peer::Peer;
 
 /// Members whose keys are escaped, so that each has to be decoded for comparison.
 static BODY: LazyLock<String> = LazyLock::new(|| {

@@ -8,7 +8,7 @@ use anyhow::Result;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::namespace::ip;
+use crate::support::namespace::ip;
 
 /// The broker's port and addresses.
 pub(crate) const PORT: u16 = 8080;

@@ -8,9 +8,9 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::broker::Broker;
-use crate::messages::{proxy_answer, proxy_poll};
 use crate::network::{connect, somebody};
-use crate::peer::Peer;
+use crate::support::messages::{proxy_answer, proxy_poll};
+use crate::support::peer::Peer;
 use crate::until;
 
 /// The number of the first address; healthy pairs use those before it.

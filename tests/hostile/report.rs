@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::{SHAPES, namespace, network};
+use crate::support::namespace;
+use crate::{SHAPES, network};
 
 /// The result of an attack.
 pub(crate) struct Row {

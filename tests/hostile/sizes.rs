@@ -8,9 +8,9 @@ use crate::ATTACK;
 use crate::broker::Setup;
 use crate::frames::{DATA, frame, hello, post};
 use crate::network::{STRANGER, connect};
-use crate::peer::Peer;
 use crate::report::Row;
 use crate::stranger::{flood, read_to_end};
+use crate::support::peer::Peer;
 
 /// The default of `http.max_body_bytes`.
 const MOST: usize = 100_000;
@@ -37,7 +37,7 @@ pub(crate) async fn at_the_limit() -> Row {
 fn client_poll_of(size: usize) -> String {
     let poll = format!(
         "1.0\n{{\"offer\":{:?},\"fingerprint\":\"{}\"}}",
-        crate::messages::offer("x"),
+        crate::support::messages::offer("x"),
         "0".repeat(40)
     );
     let padding = " ".repeat(size - poll.len());

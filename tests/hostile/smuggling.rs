@@ -157,7 +157,7 @@ pub(crate) async fn in_http2() -> Row {
             with(":authority", "a").split_off(1),
         ];
         for head in &heads {
-            let body = crate::messages::proxy_answer("nobody", "hi");
+            let body = crate::support::messages::proxy_answer("nobody", "hi");
             let bytes = [
                 hello(),
                 headers(1, 0, head),

@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use crate::ATTACK;
 use crate::network::{self, STRANGER};
 
-pub(crate) use crate::closing::read_to_end;
+pub(crate) use crate::support::closing::read_to_end;
 
 /// Connects from the stranger's address and sends these bytes.
 pub(crate) async fn connect(bytes: &[u8]) -> TcpStream {

@@ -17,9 +17,9 @@ use snowflake_broker::matching;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::front::Front;
-use crate::messages::client_poll;
-use crate::requests::Reply;
+use crate::support::front::Front;
+use crate::support::messages::client_poll;
+use crate::support::requests::Reply;
 
 const BURST: u32 = 25;
 const SLOW_DOWN: &str = "too many requests, slow down";

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 
-use crate::messages::{answer, client_poll, offer, proxy_answer, proxy_poll};
-use crate::requests::{Reply, send};
+use crate::support::messages::{answer, client_poll, offer, proxy_answer, proxy_poll};
+use crate::support::requests::{Reply, send};
 use crate::{elapsed, front, start};
 
 fn has_cors(reply: &Reply) -> bool {

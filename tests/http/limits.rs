@@ -20,9 +20,9 @@ use snowflake_broker::http as front;
 use snowflake_broker::listener::RemoteAddress;
 use snowflake_broker::matching;
 
-use crate::front::Front;
-use crate::messages::{client_poll, offer, proxy_poll};
-use crate::requests::Reply;
+use crate::support::front::Front;
+use crate::support::messages::{client_poll, offer, proxy_poll};
+use crate::support::requests::Reply;
 
 const SLOW_DOWN: &str = "too many requests, slow down";
 const ONE: &str = "5.1.0.1";

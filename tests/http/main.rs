@@ -1,29 +1,30 @@
-//! The HTTP front, request by request, without a socket and with paused time.
+//! The HTTP front, request by request, without a socket and with paused time; and the
+//! server over real [`sockets`].
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod broken_off;
 mod forms;
-#[path = "../support/front.rs"]
-mod front;
 mod limits;
-#[path = "../support/messages.rs"]
-mod messages;
 mod operator;
 mod poll_interval;
 mod rendezvous;
-mod requests;
+mod sockets;
+#[expect(dead_code, reason = "no program needs all of it")]
+#[path = "../support/mod.rs"]
+mod support;
 mod traces;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use front::Front;
-use requests::Reply;
 use snowflake_broker::broker::clock;
 use snowflake_broker::matching::Settings;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
+
+use crate::support::front::Front;
+use crate::support::requests::Reply;
 
 fn front() -> Arc<Front> {
     Arc::new(Front::new(Settings::default()))

@@ -19,9 +19,9 @@ use snowflake_broker::matching;
 use tokio::time::{advance, sleep};
 use tower::ServiceExt as _;
 
-use crate::front::Front;
-use crate::messages::{client_poll, proxy_poll};
-use crate::requests::{Reply, send};
+use crate::support::front::Front;
+use crate::support::messages::{client_poll, proxy_poll};
+use crate::support::requests::{Reply, send};
 use crate::{front, start};
 
 /// The families of section 9 of the protocol.

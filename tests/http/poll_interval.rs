@@ -8,8 +8,8 @@ use snowflake_broker::matching::Settings;
 use snowflake_broker::metrics::exposition::Format;
 use tokio::time::sleep;
 
-use crate::front::Front;
-use crate::messages::{client_poll, proxy_poll};
+use crate::support::front::Front;
+use crate::support::messages::{client_poll, proxy_poll};
 use crate::{front, start};
 
 fn set(front: &Front, poll_interval: PollInterval) {

@@ -12,8 +12,8 @@ use snowflake_broker::broker::Directory;
 use snowflake_broker::matching::Settings;
 use tokio::time::sleep;
 
-use crate::front::{Front, SECOND_BRIDGE};
-use crate::messages::{answer, client_poll, offer, proxy_answer, proxy_poll};
+use crate::support::front::{Front, SECOND_BRIDGE};
+use crate::support::messages::{answer, client_poll, offer, proxy_answer, proxy_poll};
 use crate::{elapsed, front, start};
 
 const NO_PROXIES: &str = r#"{"error":"no snowflake proxies currently available"}"#;

@@ -14,10 +14,10 @@ use snowflake_broker::matching::Settings;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::front::Front;
-use crate::messages::{client_poll, offer, proxy_answer, proxy_poll};
-use crate::requests::Reply;
 use crate::start;
+use crate::support::front::Front;
+use crate::support::messages::{client_poll, offer, proxy_answer, proxy_poll};
+use crate::support::requests::Reply;
 
 const SECOND: Duration = Duration::from_secs(1);
 

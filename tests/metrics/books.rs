@@ -10,9 +10,9 @@ use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::http;
 
 use crate::exposed;
-use crate::exposition::Exposition;
-use crate::front::Front;
-use crate::stats_log;
+use crate::support::exposition::Exposition;
+use crate::support::front::Front;
+use crate::support::stats_log;
 use crate::tally::Tally;
 use crate::workload::{Act, acts, limits, run, settings};
 

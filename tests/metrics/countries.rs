@@ -17,10 +17,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::exposed;
-use crate::front::Front;
-use crate::messages::{client_poll, offer, proxy_poll};
-use crate::serve::serve;
-use crate::stats_log;
+use crate::support::front::Front;
+use crate::support::messages::{client_poll, offer, proxy_poll};
+use crate::support::serve::serve;
+use crate::support::stats_log;
 
 /// A front with short time-outs, because only arrivals are counted.
 fn front(http: Settings) -> Front {

@@ -1,27 +1,22 @@
-//! Counting through the HTTP front: invariants, names, countries.
+//! Counting through the HTTP front: invariants, names, countries. The metrics [`log`] is
+//! read from the real program, and [`ops`] drives a real Prometheus.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod books;
 mod countries;
-#[path = "../support/exposition.rs"]
-mod exposition;
-#[path = "../support/front.rs"]
-mod front;
-#[path = "../support/messages.rs"]
-mod messages;
+mod log;
 mod names;
-#[path = "../http/requests.rs"]
-mod requests;
-#[path = "../support/serve.rs"]
-mod serve;
-#[path = "../support/stats_log.rs"]
-mod stats_log;
+mod ops;
+#[expect(dead_code, reason = "no program needs all of it")]
+#[path = "../support/mod.rs"]
+mod support;
 mod tally;
 mod workload;
 
-use exposition::Exposition;
-use front::Front;
 use snowflake_broker::metrics::exposition::Format;
+
+use crate::support::exposition::Exposition;
+use crate::support::front::Front;
 
 fn exposed(front: &Front) -> Exposition {
     let text = front

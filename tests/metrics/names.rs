@@ -12,11 +12,11 @@ use snowflake_broker::matching;
 use snowflake_broker::metrics::exposition::Format;
 
 use crate::exposed;
-use crate::exposition::{Exposition, Family};
-use crate::front::Front;
-use crate::front::watched::privacy::PrivacyWatch;
-use crate::messages::{client_poll, proxy_answer, proxy_poll};
-use crate::requests::{Reply, send};
+use crate::support::exposition::{Exposition, Family};
+use crate::support::front::Front;
+use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
+use crate::support::privacy::PrivacyWatch;
+use crate::support::requests::{Reply, send};
 
 /// The names in section 9 of the protocol.
 const PUBLISHED: [(&str, &[&str]); 8] = [

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::requests::Reply;
+use crate::support::requests::Reply;
 use crate::workload::Way;
 
 /// The kind of a request.

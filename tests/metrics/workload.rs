@@ -18,8 +18,8 @@ use snowflake_broker::matching::Settings;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::sleep;
 
-use crate::front::{Front, SECOND_BRIDGE};
-use crate::messages::{offer, proxy_answer};
+use crate::support::front::{Front, SECOND_BRIDGE};
+use crate::support::messages::{offer, proxy_answer};
 use crate::tally::{Kind, Tally};
 
 /// One operation.

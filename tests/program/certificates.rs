@@ -12,9 +12,10 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
-use crate::messages::proxy_answer;
-use crate::peer::Peer;
-use crate::{FOREVER, Program, command, tls_client};
+use crate::support::messages::proxy_answer;
+use crate::support::peer::Peer;
+use crate::support::tls_client;
+use crate::{FOREVER, Program, command};
 
 const NAME: &str = "broker.example";
 /// Longer than a look at the files takes, several times over.

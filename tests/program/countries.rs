@@ -7,9 +7,10 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::process::Child;
 
-use crate::messages::{client_poll, proxy_poll};
 use crate::reload::relay_url;
-use crate::{Program, command, slow_file};
+use crate::support::messages::{client_poll, proxy_poll};
+use crate::support::slow_file;
+use crate::{Program, command};
 
 /// The databases, which a test may change.
 pub(crate) struct Databases {

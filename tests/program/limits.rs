@@ -13,9 +13,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use crate::messages::{client_poll, proxy_answer, proxy_poll};
-use crate::peer::Peer;
-use crate::privacy::PrivacyWatch;
+use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
+use crate::support::peer::Peer;
+use crate::support::privacy::PrivacyWatch;
 use crate::{FOREVER, Program, command};
 
 /// A broker with a configuration file that a test may change.

@@ -1,31 +1,28 @@
-//! The program as its operator meets it: how it starts, reloads and stops.
+//! The program as its operator meets it: how it starts, reloads and stops, how it
+//! restarts under load ([`restart`]) and what it makes of [`faults`] around it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod certificates;
 mod check;
 mod countries;
+mod faults;
 mod limits;
 mod listening;
+mod load;
 mod logs;
-#[path = "../support/messages.rs"]
-mod messages;
 mod observers;
 mod operator;
-#[path = "../support/peer.rs"]
-mod peer;
-#[path = "../support/port.rs"]
-mod port;
-#[path = "../support/privacy.rs"]
-mod privacy;
+mod otel;
+mod performance;
+mod privacy_watch;
+mod readme;
 mod reload;
+mod restart;
 mod secrets;
-#[path = "../support/slow_file.rs"]
-mod slow_file;
 mod start_up;
-#[path = "../support/tls_client.rs"]
-mod tls_client;
-#[path = "../support/unpacked.rs"]
-mod unpacked;
+#[expect(dead_code, reason = "no program needs all of it")]
+#[path = "../support/mod.rs"]
+mod support;
 mod utls;
 
 use std::fs;
@@ -33,8 +30,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use messages::{answer, client_poll, proxy_answer, proxy_poll};
-use peer::Peer;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
@@ -43,6 +38,10 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
+
+use crate::support::messages::{answer, client_poll, proxy_answer, proxy_poll};
+use crate::support::peer::Peer;
+use crate::support::port;
 
 /// Longer than anything here takes; only what hangs runs into it.
 const FOREVER: Duration = Duration::from_mins(1);

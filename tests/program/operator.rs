@@ -12,8 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
-use crate::messages::{client_poll, proxy_poll};
-use crate::peer::Peer;
+use crate::support::messages::{client_poll, proxy_poll};
+use crate::support::peer::Peer;
 use crate::{
     FEW_CONNECTIONS, FOREVER, OPERATOR_LISTEN, Program, command, exchange, free_address, result,
 };

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::countries::Databases;
-use crate::messages::{client_poll, proxy_answer, proxy_poll};
+use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
 use crate::{FOREVER, Program, result};
 
 #[tokio::test]

@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::messages::proxy_poll;
-use crate::privacy::PrivacyWatch;
+use crate::support::messages::proxy_poll;
+use crate::support::privacy::PrivacyWatch;
 use crate::{Program, command, result};
 
 /// In every text that a proxy or client sends, but for its relay pattern.

@@ -5,7 +5,7 @@ use tokio::time::timeout;
 
 use crate::FOREVER;
 use crate::certificates::Files;
-use crate::unpacked;
+use crate::support::unpacked;
 
 #[tokio::test]
 async fn utls_with_groups_and_shares_in_every_order_gets_through() {

@@ -13,12 +13,12 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::front::watched::privacy::PrivacyWatch;
-use crate::messages::{proxy_answer, proxy_poll};
 use crate::moto::{Moto, QUEUE, REGION};
-use crate::peer::Peer;
-use crate::port;
-use crate::wait::{LONG_ENOUGH, until};
+use crate::support::messages::{proxy_answer, proxy_poll};
+use crate::support::peer::Peer;
+use crate::support::port;
+use crate::support::privacy::PrivacyWatch;
+use crate::support::wait::{LONG_ENOUGH, until};
 
 /// The age up to which a broker shows the metrics.
 const METRICS_LIFETIME: Duration = Duration::from_secs(1);

@@ -4,30 +4,13 @@
 
 mod broker;
 mod documents;
-#[path = "../support/front.rs"]
-mod front;
 mod memory;
-#[path = "../support/messages.rs"]
-mod messages;
 mod moto;
-#[path = "../interop/namespace.rs"]
-mod namespace;
 mod outages;
-#[path = "../support/peer.rs"]
-#[expect(dead_code, reason = "all peers here speak HTTP/1.1")]
-mod peer;
-#[path = "../support/port.rs"]
-mod port;
-#[path = "../support/process.rs"]
-mod process;
 mod program;
-#[path = "../http/requests.rs"]
-#[expect(dead_code, reason = "what is replied is read as JSON")]
-mod requests;
 mod service;
 mod suite;
+#[expect(dead_code, reason = "no program needs all of it")]
+#[path = "../support/mod.rs"]
+mod support;
 mod sweep;
-#[path = "../support/unpacked.rs"]
-mod unpacked;
-#[path = "../support/wait.rs"]
-mod wait;

@@ -12,10 +12,10 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::sleep;
 
-use crate::process::Process;
 use crate::service::Service;
-use crate::wait::until;
-use crate::{namespace, port, unpacked};
+use crate::support::process::Process;
+use crate::support::wait::until;
+use crate::support::{namespace, port, unpacked};
 
 /// The name, in every test, of the queue that clients write to.
 pub(crate) const QUEUE: &str = "snowflake-broker";

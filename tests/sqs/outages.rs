@@ -11,10 +11,10 @@ use snowflake_broker::sqs::{Cause, LONG_POLL, QueueFront, QueueOptions};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::front::Front;
 use crate::memory::Memory;
-use crate::messages::{answer, client_poll, proxy_answer, proxy_poll};
 use crate::service::{Service as _, response};
+use crate::support::front::Front;
+use crate::support::messages::{answer, client_poll, proxy_answer, proxy_poll};
 
 fn served(memory: &Memory, http: &Front, concurrency: usize) -> CancellationToken {
     let options = QueueOptions {

@@ -9,11 +9,11 @@ use snowflake_broker::broker::clock;
 use tokio::time::{sleep, timeout};
 
 use crate::broker::{Broker, SECRET, Setup, pause};
-use crate::messages::{answer, client_poll, proxy_answer};
 use crate::moto::{self, Moto, MotoService, QUEUE};
-use crate::peer::Peer;
 use crate::service::{Service as _, response};
-use crate::wait::{LONG_ENOUGH, until};
+use crate::support::messages::{answer, client_poll, proxy_answer};
+use crate::support::peer::Peer;
+use crate::support::wait::{LONG_ENOUGH, until};
 
 /// A client with a session description of its own asks by SQS, a proxy answers.
 async fn rendezvous(broker: &Broker, service: &MotoService, name: &str) {

@@ -29,7 +29,7 @@ pub(crate) trait Service {
 
 /// Waits for a client's response.
 pub(crate) async fn response(service: &impl Service, client: &str) -> Value {
-    let taken = crate::wait::until("a response", async || {
+    let taken = crate::support::wait::until("a response", async || {
         Ok(service.take_response(client).await)
     });
     serde_json::from_str(&taken.await.unwrap()).unwrap()

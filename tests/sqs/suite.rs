@@ -11,12 +11,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::front::Front;
 use crate::memory::Memory;
-use crate::messages::{answer, client_poll, proxy_answer, proxy_poll};
 use crate::moto::{self, Moto};
 use crate::service::{Service, response};
-use crate::wait::{LONG_ENOUGH, until};
+use crate::support::front::Front;
+use crate::support::messages::{answer, client_poll, proxy_answer, proxy_poll};
+use crate::support::wait::{LONG_ENOUGH, until};
 
 /// Each holds for both services; with moto they share a server.
 macro_rules! suite {

@@ -11,8 +11,8 @@ use snowflake_broker::sqs::{Cause, Queue as _, QueueFront, QueueOptions, ReplyQu
 use tokio::time::{advance, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::front::Front;
 use crate::memory::{Memory, Replies};
+use crate::support::front::Front;
 
 const SWEPT: &str = "snowflake_broker_sqs_reply_queues_swept_total";
 const FAILED: &str = "snowflake_broker_sqs_call_failures_total";

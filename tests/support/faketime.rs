@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::libraries;
+use crate::support::libraries;
 
 /// The library to preload into programs.
 pub(crate) fn library() -> PathBuf {

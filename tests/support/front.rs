@@ -1,11 +1,6 @@
 //! A broker behind its endpoints. Every test checks that it neither records addresses and
 //! session descriptions nor shows them in its metrics.
 
-#[path = "counted.rs"]
-mod counted;
-#[path = "watched.rs"]
-pub(crate) mod watched;
-
 use std::sync::{Arc, LazyLock};
 use std::time::UNIX_EPOCH;
 
@@ -20,8 +15,8 @@ use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
 use snowflake_broker::{http as front, matching};
 
-use counted::count;
-use watched::WATCH;
+use crate::support::counted::count;
+use crate::support::watched::{self, WATCH};
 
 /// A second bridge, besides the default one.
 pub(crate) const SECOND_BRIDGE: &str = "00000B23E1107BB62ABFC40DDCC8824814F80A72";

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::unpacked;
+use crate::support::unpacked;
 
 /// The folders of the libraries, for any architecture.
 pub(crate) fn folders() -> Vec<PathBuf> {

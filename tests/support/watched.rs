@@ -1,8 +1,5 @@
 //! A watch on everything that the brokers of this test process record.
 
-#[path = "privacy.rs"]
-pub(crate) mod privacy;
-
 use std::sync::LazyLock;
 use std::thread;
 
@@ -12,7 +9,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use privacy::PrivacyWatch;
+use crate::support::privacy::PrivacyWatch;
 
 /// The watch on the broker's records in all tests of this process. Other crates are not
 /// watched, because their records do not leave the program.

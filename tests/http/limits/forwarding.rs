@@ -10,8 +10,8 @@ use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::http as front;
 use snowflake_broker::matching;
 
-use crate::front::Front;
-use crate::messages::{client_poll, proxy_poll};
+use crate::support::front::Front;
+use crate::support::messages::{client_poll, proxy_poll};
 
 use super::{SLOW_DOWN, STRANGER, amp, amp_path, ask_amp, client, from, one_each, proxy};
 

@@ -12,10 +12,10 @@ use snowflake_broker::matching;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::front::Front;
-use crate::messages::{client_poll, proxy_answer, proxy_poll};
-use crate::requests::Reply;
 use crate::start;
+use crate::support::front::Front;
+use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
+use crate::support::requests::Reply;
 
 use super::{OTHER, SLOW_DOWN, STRANGER, from, post, refusals};
 

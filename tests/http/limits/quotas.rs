@@ -8,7 +8,7 @@ use serde_json::json;
 use snowflake_broker::http as front;
 use tokio::time::sleep;
 
-use crate::messages::{offer, proxy_answer};
+use crate::support::messages::{offer, proxy_answer};
 
 use super::{ONE, OTHER, SLOW_DOWN, amp, amp_path, client, one_each, post, proxy, refusals};
 

@@ -1,0 +1,8 @@
+//! Files of the program's counts and their survival: the metrics log, the window that
+//! continues after a restart, the recordings.
+
+mod program;
+mod published;
+mod recordings;
+mod restarts;
+mod trouble;

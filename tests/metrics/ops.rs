@@ -1,0 +1,190 @@
+//! What is in ops/ works with the Prometheus that Debian ships: it reads what we
+//! expose, the alerts fire when they have to, the dashboard has data to show.
+
+mod busy_broker;
+mod dashboard;
+mod prometheus;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde_json::Value;
+use tempfile::tempdir;
+
+use busy_broker::BusyBroker;
+use dashboard::Dashboard;
+use prometheus::{Prometheus, promtool};
+
+use crate::support::wait::until;
+
+/// What must have happened in a busy broker, so that the dashboard's data says
+/// more than that all counters begin at 0: each with its number of series.
+const EVENTS: [(&str, f64); 11] = [
+    (
+        "sum by (outcome) (snowflake_broker_client_polls_total)",
+        5.0,
+    ),
+    ("sum by (outcome) (snowflake_broker_proxy_polls_total)", 4.0),
+    (
+        "sum by (outcome) (snowflake_broker_proxy_answers_total)",
+        7.0,
+    ),
+    ("sum by (reason) (snowflake_broker_refusals_total)", 6.0),
+    (
+        "sum by (reason) (snowflake_broker_connections_dropped_total)",
+        1.0,
+    ),
+    (
+        "sum by (rendezvous) (snowflake_broker_request_to_answer_seconds_count)",
+        2.0,
+    ),
+    ("sum(snowflake_broker_rematches_total)", 1.0),
+    ("sum(snowflake_broker_second_answers_total)", 1.0),
+    ("sum(snowflake_broker_clients_queued_total)", 1.0),
+    ("sum(snowflake_broker_tls_handshake_failures_total)", 1.0),
+    ("snowflake_broker_certificate_expiry_timestamp_seconds", 1.0),
+];
+
+fn ops(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("ops").join(path)
+}
+
+#[tokio::test]
+async fn the_alerts_are_rules_and_pass_their_tests() {
+    for (act, file) in [("check", "alerts.yml"), ("test", "alerts_test.yml")] {
+        let file = ops("prometheus").join(file);
+        let (status, output) = promtool(&[act, "rules", file.to_str().unwrap()], "").await;
+        assert!(status.success(), "{output}");
+    }
+}
+
+#[tokio::test]
+async fn prometheus_takes_the_configuration_of_the_readme() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let (_, block) = readme.split_once("\n```yaml\n").unwrap();
+    let (config, _) = block.split_once("\n```").unwrap();
+    let scratch = tempdir().unwrap();
+    let file = scratch.path().join("prometheus.yml");
+    fs::write(&file, config).unwrap();
+    fs::copy(
+        ops("prometheus/alerts.yml"),
+        scratch.path().join("alerts.yml"),
+    )
+    .unwrap();
+    let (status, output) = promtool(&["check", "config", file.to_str().unwrap()], "").await;
+    assert!(status.success(), "{output}");
+}
+
+#[test]
+fn every_alert_is_tested_when_it_fires_and_when_it_must_not() {
+    let rules = fs::read_to_string(ops("prometheus/alerts.yml")).unwrap();
+    let tests = fs::read_to_string(ops("prometheus/alerts_test.yml")).unwrap();
+    let alerts: Vec<&str> = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .collect();
+    assert!(alerts.len() > 5, "{alerts:?}");
+    for alert in alerts {
+        let expr = format!("expr: ALERTS{{alertname=\"{alert}\", alertstate=\"firing\"}}\n");
+        let expected: Vec<&str> = tests
+            .split(&expr)
+            .skip(1)
+            .filter_map(|rest| rest.lines().next())
+            .map(str::trim)
+            .collect();
+        assert!(expected.contains(&"exp_samples:"), "{alert} never fires");
+        assert!(
+            expected.contains(&"exp_samples: []"),
+            "{alert} has to fire always"
+        );
+    }
+}
+
+#[tokio::test]
+async fn prometheus_reads_a_busy_broker_and_the_dashboard_shows_it() {
+    let scratch = tempdir().unwrap();
+    let broker = BusyBroker::start(scratch.path()).await.unwrap();
+    let rules = ops("prometheus/alerts.yml");
+    let scrape = broker.scrape_config();
+    let prometheus = Prometheus::start(scratch.path(), &scrape, &rules)
+        .await
+        .unwrap();
+    // Rates are seen only of what happens between two scrapes.
+    holds(&prometheus, "sum(up) == 2").await.unwrap();
+    broker.be_busy().await.unwrap();
+
+    for (events, series) in EVENTS {
+        let happened = format!("count({events} > 0) == {series}");
+        holds(&prometheus, &happened).await.unwrap();
+    }
+    let dashboard = Dashboard::read(&ops("grafana/snowflake-broker.json"));
+    let queries = dashboard.queries();
+    assert!(queries.len() > 40, "{queries:#?}");
+    for query in queries {
+        has_data(&prometheus, &query).await.unwrap();
+    }
+    for query in dashboard.queries_of_annotations() {
+        prometheus.query(&query).await.unwrap();
+    }
+    let books = dashboard.queries_of_row("Do the books balance?");
+    assert_eq!(books.len(), 2);
+    for difference in books {
+        holds(&prometheus, &format!("({difference}) == 0"))
+            .await
+            .unwrap();
+    }
+    alerts_can_be_judged(&prometheus).await;
+    exposition_is_to_promtools_taste(&broker).await;
+}
+
+/// Waits until the comparison is true of anything.
+async fn holds(prometheus: &Prometheus, comparison: &str) -> Result<()> {
+    until(comparison, async || {
+        let values = prometheus.query(comparison).await?;
+        Ok((!values.is_empty()).then_some(()))
+    })
+    .await
+}
+
+/// Waits until the query has a number for an answer.
+async fn has_data(prometheus: &Prometheus, query: &str) -> Result<()> {
+    until(&format!("{query} has data"), async || {
+        let values = prometheus.query(query).await?;
+        Ok(values.iter().any(|value| value.is_finite()).then_some(()))
+    })
+    .await
+}
+
+/// Every alert is evaluated without an error, and says what it is and what to do.
+async fn alerts_can_be_judged(prometheus: &Prometheus) {
+    let evaluated = until("the alerts are evaluated", async || {
+        let rules = prometheus.alerting_rules().await?;
+        let is_new = |rule: &Value| rule["health"] == "unknown";
+        Ok((!rules.is_empty() && !rules.iter().any(is_new)).then_some(rules))
+    });
+    for rule in evaluated.await.unwrap() {
+        assert_eq!(rule["health"], "ok", "{rule}");
+        for text in ["summary", "description"] {
+            assert!(rule["annotations"][text].is_string(), "{rule}");
+        }
+    }
+}
+
+/// Not even the reference broker's names are objected to.
+async fn exposition_is_to_promtools_taste(broker: &BusyBroker) {
+    let exposed = broker.metrics().await;
+    assert!(exposed.lines().count() > 500, "{exposed}");
+    let (status, output) = promtool(&["check", "metrics"], &exposed).await;
+    assert!(status.success() && output.is_empty(), "{output}");
+    // To promtool 2.42 OpenMetrics is the older form with counters whose help is of
+    // another name. It finds no type that it does not know, nor anything else.
+    let exposed = broker.open_metrics().await.unwrap();
+    let (_, output) = promtool(&["check", "metrics"], &exposed).await;
+    let mut lines = output.lines();
+    assert!(
+        lines.all(|line| line.ends_with("_total no help text")),
+        "{output}"
+    );
+}

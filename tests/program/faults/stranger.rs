@@ -1,0 +1,15 @@
+//! Connections by somebody who does not play by the rules.
+
+use std::net::SocketAddr;
+
+pub(crate) use crate::support::closing::read_to_end;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+/// Connects and sends these bytes.
+pub(crate) async fn connect(addr: SocketAddr, bytes: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    // It may be closed already.
+    stream.write_all(bytes).await.ok();
+    stream
+}

@@ -1,0 +1,24 @@
+//! Traces and metrics as collectors get them from the program, over real
+//! connections.
+
+mod collector;
+mod exports;
+mod program;
+mod trouble;
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+/// Longer than anything here takes; only what hangs runs into it.
+const FOREVER: Duration = Duration::from_mins(1);
+
+/// Waits until something is so.
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let waited = timeout(FOREVER, async {
+        while !is_so() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "never: {what}");
+}

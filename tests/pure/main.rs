@@ -1,0 +1,15 @@
+//! Tests that need nothing but this package: no other program, no network, no privilege.
+//! They are run in Nix's sandbox, too.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "../architecture.rs"]
+mod architecture;
+mod config;
+mod matching_interleavings;
+mod matching_model;
+mod poll_steering;
+mod stats_log;
+#[expect(dead_code, reason = "no program needs all of it")]
+#[path = "../support/mod.rs"]
+mod support;
+mod wire_properties;

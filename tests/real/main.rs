@@ -1,0 +1,11 @@
+//! Programs and data of others, as Debian ships them: snowflake's client and proxy,
+//! nginx and `HAProxy`, pebble, the databases of countries.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod acme;
+mod geoip;
+mod interop;
+mod proxies;
+#[expect(dead_code, reason = "no program needs all of it")]
+#[path = "../support/mod.rs"]
+mod support;

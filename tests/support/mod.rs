@@ -1,0 +1,30 @@
+//! What several test programs need: each has all of it.
+
+pub(crate) mod certificates;
+pub(crate) mod closing;
+pub(crate) mod counted;
+pub(crate) mod examples;
+pub(crate) mod exposition;
+pub(crate) mod faketime;
+pub(crate) mod front;
+pub(crate) mod full_disk;
+pub(crate) mod http;
+pub(crate) mod libraries;
+pub(crate) mod messages;
+pub(crate) mod namespace;
+pub(crate) mod peer;
+pub(crate) mod port;
+pub(crate) mod privacy;
+pub(crate) mod process;
+pub(crate) mod programs;
+pub(crate) mod ready;
+pub(crate) mod relay;
+pub(crate) mod requests;
+pub(crate) mod serve;
+pub(crate) mod slow_file;
+pub(crate) mod stats_log;
+pub(crate) mod tls_client;
+pub(crate) mod unpacked;
+pub(crate) mod wait;
+pub(crate) mod watched;
+pub(crate) mod wire;

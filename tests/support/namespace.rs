@@ -1,0 +1,85 @@
+//! A network of the test's own, of which no packet leaves the machine.
+
+use std::env;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::support::wait::LONG_ENOUGH;
+
+/// Set for the copy of the test that runs in the namespace.
+const MARK: &str = "SNOWFLAKE_INTEROP_NAMESPACE";
+
+/// A STUN server needs two addresses to tell a client the kind of its NAT.
+pub(crate) const ADDRESSES: [&str; 2] = ["10.99.0.1", "10.99.0.2"];
+
+/// Whether this process is the copy inside.
+pub(crate) fn entered() -> bool {
+    env::var_os(MARK).is_some()
+}
+
+/// Runs the test `name` of this program once more, in new namespaces.
+///
+/// The network namespace is what is wanted. The process namespace is for tidiness:
+/// when its first process ends, however it ends, the kernel kills all others.
+pub(crate) async fn run_inside(name: &str) -> Result<()> {
+    let mut unshare = Command::new("unshare");
+    unshare
+        .args(["--net", "--pid", "--fork", "--kill-child"])
+        // An ordinary user may do this as the root of a user namespace.
+        .args(["--map-root-user"])
+        .arg("--")
+        .arg(env::current_exe()?)
+        .args(["--exact", name, "--nocapture"])
+        .env(MARK, "1")
+        // Out here the same error is shown once more.
+        .env("RUST_BACKTRACE", "0")
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+
+    // Inside, each step has its own bound; they do not add up to this.
+    let output = timeout(LONG_ENOUGH * 3, unshare.output())
+        .await
+        .context("the test hangs in its namespace")?
+        .context("cannot run unshare, see tests/run")?;
+    let report = format!(
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    ensure!(output.status.success(), "{}\n{report}", output.status);
+    // A test runner that finds no test of this name is content, too.
+    ensure!(
+        report.contains("test result: ok. 1 passed"),
+        "no test ran\n{report}"
+    );
+    Ok(())
+}
+
+/// Gives the empty namespace a loopback, and a link that looks like a way out.
+///
+/// WebRTC takes no addresses of a loopback. Of the link's two ends one has the
+/// addresses; nobody is at the other.
+pub(crate) async fn connect() -> Result<()> {
+    ip("link set lo up").await?;
+    ip("link add near type veth peer name far").await?;
+    for address in ADDRESSES {
+        ip(&format!("address add {address}/24 dev near")).await?;
+    }
+    ip("link set near up").await?;
+    ip("link set far up").await?;
+    ip("route add default dev near").await
+}
+
+/// Runs iproute2.
+pub(crate) async fn ip(arguments: &str) -> Result<()> {
+    let status = Command::new("ip")
+        .args(arguments.split(' '))
+        .status()
+        .await
+        .context("cannot run ip, see tests/run")?;
+    ensure!(status.success(), "ip {arguments}: {status}");
+    Ok(())
+}

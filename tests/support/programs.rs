@@ -1,0 +1,110 @@
+//! The command lines of the programs that meet in the test.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::{env, fs, io};
+
+use anyhow::Result;
+use serde_json::json;
+use tokio::process::Command;
+
+use crate::support::namespace::ADDRESSES;
+use crate::support::process::Process;
+use crate::support::{libraries, unpacked};
+
+/// The port of a STUN server by RFC 8489.
+const STUN_PORT: u16 = 3478;
+
+/// The programs, and where they may write logs and state.
+pub(crate) struct Programs<'a> {
+    pub(crate) scratch: &'a Path,
+}
+
+impl Programs<'_> {
+    /// Our broker. It knows one bridge, the one that clients ask for, at `relay`.
+    pub(crate) fn broker(&self, address: SocketAddr, relay: &str) -> Result<Process> {
+        let bridge = json!({
+            "displayName": "default",
+            "webSocketAddress": relay,
+            "fingerprint": "2B280B23E1107BB62ABFC40DDCC8824814F80A72",
+        });
+        let bridges = self.scratch.join("bridges.json");
+        fs::write(&bridges, format!("{bridge}\n"))?;
+
+        let mut command = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"));
+        command
+            .args(["--disable-tls", "--addr", &address.to_string()])
+            .args(["--allowed-relay-pattern", "127.0.0.1$"])
+            .arg("--bridge-list-path")
+            .arg(bridges);
+        self.start("broker", &mut command)
+    }
+
+    /// coturn, which tells the others their addresses and the kind of their NAT.
+    pub(crate) fn stun_server(&self) -> Result<Process> {
+        let mut command = Command::new(unpacked::file("usr/bin/turnserver"));
+        command
+            .env("LD_LIBRARY_PATH", env::join_paths(libraries::folders())?)
+            .args(["-n", "--stun-only", "--no-cli", "--no-tls", "--no-dtls"])
+            .args(["--log-file", "stdout", "--pidfile"])
+            .arg(self.scratch.join("stun-server.pid"))
+            .args(["--listening-port", &STUN_PORT.to_string()]);
+        for address in ADDRESSES {
+            command.args(["--listening-ip", address]);
+        }
+        self.start("stun-server", &mut command)
+    }
+
+    /// The standalone proxy. Its own idea of a relay does not exist here:
+    /// the only one it can reach is the one that the broker tells it.
+    pub(crate) fn proxy(&self, broker: SocketAddr) -> Result<Process> {
+        let mut command = Command::new(unpacked::file("usr/bin/snowflake-proxy"));
+        command
+            .args(["-broker", &format!("http://{broker}/")])
+            .args(["-allowed-relay-hostname-pattern", "127.0.0.1$"])
+            .args(["-stun", &stun_url(), "-allow-non-tls-relay"])
+            .args(["-keep-local-addresses", "-unsafe-logging", "-verbose"]);
+        self.start("proxy", &mut command)
+    }
+
+    /// The client, started the way that tor starts a pluggable transport.
+    /// `broker` are the flags that say how it reaches the broker.
+    pub(crate) fn client(&self, broker: &[String]) -> Result<Process> {
+        let mut command = Command::new(unpacked::file("usr/bin/snowflake-client"));
+        command
+            .args(broker)
+            .args(["-ice", &stun_url(), "-log", "/dev/stderr"])
+            .args(["-keep-local-addresses", "-unsafe-logging"])
+            .env("TOR_PT_MANAGED_TRANSPORT_VER", "1")
+            .env("TOR_PT_CLIENT_TRANSPORTS", "snowflake")
+            .env("TOR_PT_STATE_LOCATION", self.scratch.join("client-state"));
+        self.start("client", &mut command)
+    }
+
+    fn start(&self, name: &str, command: &mut Command) -> Result<Process> {
+        Process::start(command, self.scratch.join(name).with_extension("log"))
+    }
+}
+
+/// All that programs have written to this folder, for whoever has to find a failure.
+pub(crate) fn logs(folder: &Path) -> io::Result<String> {
+    let mut logs = String::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "log") {
+            let log = fs::read(&path)?;
+            logs.extend(["\n==> ", &path.to_string_lossy(), "\n"]);
+            logs.push_str(&String::from_utf8_lossy(&log));
+        }
+    }
+    Ok(logs)
+}
+
+/// Where the STUN server listens.
+pub(crate) fn stun_address() -> String {
+    format!("{}:{STUN_PORT}", ADDRESSES[0])
+}
+
+fn stun_url() -> String {
+    format!("stun:{}", stun_address())
+}
