@@ -8,6 +8,7 @@ use axum::response::Response;
 use http::Request;
 
 use crate::broker::{Broker, Caller, clock};
+use crate::listener::accounts::Reservation;
 use crate::listener::{ConnectionHandle, KeepOpenGuard};
 use crate::metrics::labels::{self, Refusal};
 use crate::rendezvous::refusals;
@@ -21,48 +22,34 @@ use super::{body, error};
 /// The longest host name has 253 characters.
 const LOGGED_PATTERN_MAX: usize = 260;
 
+/// A poll that was read, with what it holds while it is parked.
+struct ReadPoll {
+    poll: ProxyPoll,
+    caller: Caller,
+    reservation: Reservation,
+    /// The answer will come over this connection, if there is a client.
+    hold: Option<KeepOpenGuard>,
+}
+
 /// The poll of a proxy.
 pub(super) async fn poll(front: Arc<HttpFront>, request: Request<Body>) -> Response {
-    let (head, body) = request.into_parts();
-    let caller = caller(&head, &front.settings);
-    // The answer will come over this connection, if there is a client.
-    let hold = head.extensions.get().map(ConnectionHandle::keep_open);
-    let (body, reservation) = match body::read(&caller, &head, body, &front).await {
+    // Reading needs several times the memory of a parked poll. Its box goes when it is
+    // done; a part of this future would stay.
+    let read = Box::pin(read_poll(&front, request)).await;
+    let mut parked = match read {
         Ok(read) => read,
-        Err(unreadable) => {
-            refuse_poll(&front.broker, caller, unreadable.reason(), &unreadable);
-            return error::unreadable(unreadable);
-        }
+        Err(response) => return response,
     };
-    if front
-        .broker
-        .is_over_limit(labels::Request::ProxyPoll, caller.origin)
-    {
-        front.broker.metrics().bad_proxy_poll(Refusal::TooSoon);
-        refusals::log_limit(labels::Request::ProxyPoll);
-        return body::json(front.broker.polled_too_soon().encode());
-    }
-    let mut poll = match ProxyPoll::decode(&body) {
-        Ok(poll) => poll,
-        Err(invalid) => {
-            refuse_poll(&front.broker, caller, Refusal::BadRequest, &invalid);
-            return error::bad_request();
-        }
-    };
-    // The poll may be parked for long, and its body is of no more use.
-    drop(body);
-    reservation.shrink_to_least();
-    drop(head);
-    let parked = front.broker.proxy_poll(caller, &mut poll);
-    let polled = match body::unless_revoked(&reservation, parked).await {
-        Ok(polled) => polled,
+    let reply = front.broker.proxy_poll(parked.caller, &mut parked.poll);
+    let reply = match body::unless_revoked(&parked.reservation, reply).await {
+        Ok(reply) => reply,
         Err(revoked) => return error::unreadable(revoked),
     };
-    match polled {
+    match reply {
         Ok(response) => {
             match response.status {
-                PollStatus::ClientMatch { .. } => expect_answer(&front.broker, hold),
-                PollStatus::IncorrectRelayPattern => log_pattern(&poll),
+                PollStatus::ClientMatch { .. } => expect_answer(&front.broker, parked.hold),
+                PollStatus::IncorrectRelayPattern => log_pattern(&parked.poll),
                 PollStatus::PolledTooSoon => refusals::log_limit(labels::Request::ProxyPoll),
                 PollStatus::NoMatch => {}
             }
@@ -73,6 +60,43 @@ pub(super) async fn poll(front: Arc<HttpFront>, request: Request<Body>) -> Respo
             error::bad_request()
         }
     }
+}
+
+/// Reads a poll, unless its sender polls too often. The error is the response.
+async fn read_poll(front: &HttpFront, request: Request<Body>) -> Result<ReadPoll, Response> {
+    let (head, body) = request.into_parts();
+    let caller = caller(&head, &front.settings);
+    let hold = head.extensions.get().map(ConnectionHandle::keep_open);
+    let (body, reservation) = match body::read(&caller, &head, body, front).await {
+        Ok(read) => read,
+        Err(unreadable) => {
+            refuse_poll(&front.broker, caller, unreadable.reason(), &unreadable);
+            return Err(error::unreadable(unreadable));
+        }
+    };
+    if front
+        .broker
+        .is_over_limit(labels::Request::ProxyPoll, caller.origin)
+    {
+        front.broker.metrics().bad_proxy_poll(Refusal::TooSoon);
+        refusals::log_limit(labels::Request::ProxyPoll);
+        return Err(body::json(front.broker.polled_too_soon().encode()));
+    }
+    let poll = match ProxyPoll::decode(&body) {
+        Ok(poll) => poll,
+        Err(invalid) => {
+            refuse_poll(&front.broker, caller, Refusal::BadRequest, &invalid);
+            return Err(error::bad_request());
+        }
+    };
+    // Neither head nor body is of any more use.
+    reservation.shrink_to_least();
+    Ok(ReadPoll {
+        poll,
+        caller,
+        reservation,
+        hold,
+    })
 }
 
 /// The answer of a proxy.
