@@ -26,7 +26,7 @@
           default = {
             type = "app";
             program = nixpkgs.lib.getExe package;
-            meta.description = "Be a Snowflake broker";
+            meta.description = "Run the Snowflake broker";
           };
         }
       );

@@ -1,4 +1,4 @@
-# The files of contrib/systemd: the same units for distributions without Nix.
+# The files of contrib/systemd: the same units, for other distributions.
 let
   units = import ./units.nix;
 
@@ -13,7 +13,7 @@ let
 
   concat = builtins.concatStringsSep "";
 
-  # A directive, once for each value of a list.
+  # A directive, repeated for each value of a list.
   directive =
     name: value:
     if builtins.isList value then concat (map (directive name) value) else "${name}=${word value}\n";
@@ -80,7 +80,7 @@ in
     );
     "snowflake-broker-acme.socket" = socketFile (units.sockets.acme [ "80" ]);
     "snowflake-broker-federation.socket" = socketFile (units.sockets.federation [ "7443" ]);
-    # For snowflake-broker.service.d, where systemd is older than 253.
+    # For snowflake-broker.service.d on systemd before 253.
     "systemd-252.conf" = file [
       (section "Service" {
         Type = "notify";

@@ -1,4 +1,4 @@
-# Whoever has the token may look at the broker by gRPC, from this machine.
+# Read-only access to the administration by gRPC from this machine, with a token.
 {
   services.snowflake-broker = {
     settings.admin = {
@@ -12,7 +12,7 @@
       ];
     };
 
-    # It has to be there when the broker starts: `openssl rand -hex 32` makes one.
+    # This file must exist when the broker starts. `openssl rand -hex 32` makes a token.
     credentials.watcher-token = "/run/secrets/watcher-token";
   };
 }

@@ -1,4 +1,4 @@
-# A machine that is a broker for a bridge of your own.
+# A broker for your own bridge.
 {
   services.snowflake-broker = {
     enable = true;
@@ -9,7 +9,7 @@
       acme.email = "you@example.org";
       broker.allowed_relay_pattern = "snowflake.example.org$";
       metrics.metrics_log = "/var/lib/snowflake-broker/metrics.log";
-      # No CDN or other proxy is in front of it.
+      # No CDN or other reverse proxy is in front of the broker.
       http.trusted_hops = 0;
       matching.client_queue_wait = "2s";
     };

@@ -1,9 +1,8 @@
-# Tests of from-settings.nix, which need no nixpkgs: what each is about, and whether it
-# holds.
+# Tests of from-settings.nix, without nixpkgs: each has a name and is true if it passes.
 let
   from = import ./from-settings.nix;
 
-  # What most brokers have.
+  # The settings of most brokers.
   acme = {
     listener.addr = ":443";
     acme.hostnames = [ "broker.example" ];
@@ -17,7 +16,7 @@ let
   refused =
     arguments: map (it: it.message) (builtins.filter (it: !it.assertion) (from arguments).assertions);
   accepts = arguments: refused arguments == [ ];
-  # Refused for one reason, whose message begins like this.
+  # True if exactly one assertion fails, with a message that begins like this.
   refuses =
     beginning: arguments:
     let
@@ -155,7 +154,7 @@ in
         credentials = [ "token" ];
       };
     in
-    refuses "credentials: there is none of the name token" { inherit settings; }
+    refuses "credentials: no entry is named token" { inherit settings; }
     && accepts {
       inherit settings;
       credentials = [ "token" ];
@@ -178,7 +177,7 @@ in
       plan = from arguments;
       folder = "/run/credentials/snowflake-broker.service";
     in
-    refuses "credentials: there is none of the name more.toml, ca, log, other" arguments
+    refuses "credentials: no entry is named more.toml, ca, log, other" arguments
     &&
       plan.extraConfigFiles == [
         "${folder}/more.toml"
@@ -327,7 +326,7 @@ in
           "127.0.0.1:9443"
         ];
       }
-    # It looks no names up: that is left to the broker.
+    # systemd does not resolve names: the broker opens this one.
     &&
       sockets (
         clear ":80"

@@ -1,26 +1,26 @@
-# What follows from the settings of a broker: what it listens on and who opens that,
-# what the firewall lets in, what only a restart takes over, and what cannot work or is
-# unsafe. Plain functions without nixpkgs; module.nix makes options of them.
+# Everything derived from a broker's settings: the sockets and who opens them, the ports in
+# the firewall, the settings that need a restart, and the checks for mistakes and unsafe
+# choices. Plain functions without nixpkgs; module.nix turns the results into options.
 {
-  # As in the configuration file; a key that is not set may be null or left out.
+  # The settings as in the configuration file; an unset key may be null or missing.
   settings,
-  # Whether a file of secret variables may set what the settings do not.
+  # True if a file of secret variables may set further keys.
   hasEnvironmentFile ? false,
-  # Whether systemd opens the public sockets.
+  # True if systemd opens the public sockets.
   socketActivation ? true,
   openFirewall ? false,
-  # The names of the credentials that the service is given.
+  # The names of the service's credentials.
   credentials ? [ ],
-  # Further files of the configuration, variables and flags.
+  # Further configuration files, variables and flags.
   extraConfigFiles ? [ ],
   environment ? { },
   extraArgs ? [ ],
-  # The bridges that the module writes a file of.
+  # The bridges that the module writes to a file.
   bridges ? [ ],
 }:
 
 let
-  # Whether something else may set what the settings do not.
+  # True if another layer may set further keys.
   hasMoreLayers =
     hasEnvironmentFile || extraConfigFiles != [ ] || environment != { } || extraArgs != [ ];
 
@@ -40,7 +40,7 @@ let
   isTrue = path: get path == true;
 
   # Host and port of an address such as ":443", "127.0.0.1:80" or "[::1]:80"; null if
-  # it is none.
+  # invalid.
   parse =
     address:
     let
@@ -54,10 +54,10 @@ let
         port = builtins.fromJSON (builtins.elemAt parts 1);
       };
   isLoopback = { host, ... }: host == "localhost" || builtins.match "127\\..*|\\[::1]" host != null;
-  # Whether systemd can listen there: it looks no name up.
+  # True if systemd can listen on this address: systemd does not resolve names.
   isNumeric = { host, ... }: host == "" || builtins.match "[0-9.]+|\\[[0-9a-fA-F:.]+]" host != null;
   isPrivileged = { port, ... }: port > 0 && port < 1024;
-  # In the words of ListenStream=.
+  # The address in the syntax of ListenStream=.
   listenStream = { host, port }: (if host == "" then "" else "${host}:") + toString port;
 
   compact = builtins.filter (value: value != null);
@@ -69,7 +69,7 @@ let
     in
     start >= 0 && builtins.substring start (-1) text == suffix;
 
-  # The places of a setting that may be one, several with commas, or a list.
+  # The values of a setting that may be a string, separated by commas, or a list.
   places =
     path:
     let
@@ -114,9 +114,9 @@ let
   runtime = "/run/snowflake-broker";
   state = "/var/lib/snowflake-broker";
 
-  # Whether systemd can open all of these.
+  # True if systemd can open all of these addresses.
   canPass = addresses: socketActivation && builtins.all isNumeric addresses;
-  # What systemd is to listen on, by what it is for; the broker opens the others.
+  # The sockets that systemd opens, by name; the broker opens the others.
   sockets =
     let
       passed = addresses: if canPass addresses then map listenStream addresses else [ ];
@@ -129,7 +129,7 @@ let
       };
     in
     removeAttrs all (builtins.filter (name: all.${name} == [ ]) (builtins.attrNames all));
-  # Addresses whose sockets the broker opens.
+  # Addresses whose sockets the broker itself opens.
   ownAddresses =
     let
       own = addresses: if canPass addresses then [ ] else addresses;
@@ -142,7 +142,7 @@ let
       federation
     ];
 
-  # Every address with the key that says so.
+  # Every address with its configuration key.
   listeners =
     let
       named = key: map (address: address // { inherit key; });
@@ -152,7 +152,7 @@ let
     ++ named "federation.listen" (compact [ federation ])
     ++ named "admin.listen" adminAddresses
     ++ named "operator.listen" operators;
-  # Two of them that one machine cannot both open.
+  # Pairs of addresses that cannot both be opened on one machine.
   clashes =
     let
       isEverywhere =
@@ -179,8 +179,8 @@ let
     in
     map ({ one, other }: "${one.key} and ${other.key}: ${toString one.port}") pairs;
 
-  # The bridges that no proxy would serve: their host names are not in the pattern that
-  # every proxy accepts.
+  # Host names of bridges that no proxy would serve, since the allowed relay pattern does
+  # not cover them.
   uncovered =
     let
       pattern = get "broker.allowed_relay_pattern";
@@ -204,7 +204,7 @@ let
     it: builtins.length (builtins.filter (other: other == it) fingerprints) > 1
   ) fingerprints;
 
-  # Directories that the broker writes to, outside of its own.
+  # Directories that the broker writes to, other than its own.
   writes =
     let
       directories = compact [
@@ -218,7 +218,7 @@ let
         (get "broker.bridge_list_path")
       ];
       isOwn = path: path == state || hasPrefix "${state}/" path;
-      # Nobody writes to these, or to what is no path of this machine.
+      # Read-only locations, and values that are not absolute paths.
       isFixed =
         path: !hasPrefix "/" path || hasPrefix "/etc/" "${path}/" || hasPrefix builtins.storeDir path;
       isWritten = path: !isOwn path && !isFixed path;
@@ -229,7 +229,7 @@ let
   hasFile = isSet "tls.cert" || isSet "tls.key";
   isInTheClear = isTrue "tls.disable" && !hasFile && !hasAcme;
 
-  # All texts in a value, however deep.
+  # All strings in a value, at any depth.
   texts =
     value:
     if builtins.isString value then
@@ -240,8 +240,8 @@ let
       builtins.concatMap texts (builtins.attrValues value)
     else
       [ ];
-  # What a text such as "%d/name" or "--flag=%d/name" is made of: what comes before, and
-  # the name of the credential; null if it names none.
+  # The prefix and the credential's name in a string such as "%d/name" or
+  # "--flag=%d/name"; null if it refers to no credential.
   reference = text: builtins.match "(--?[a-z0-9-]+=)?%d/(.*)" text;
   credential =
     text:
@@ -259,7 +259,7 @@ let
       ])
     )
   );
-  # systemd takes no others as names of files.
+  # systemd accepts no other characters in a credential's name.
   wrongNames = builtins.filter (
     name: builtins.match "[A-Za-z0-9_.-]+" name == null || builtins.match "\\.\\.?" name != null
   ) credentials;
@@ -305,19 +305,19 @@ let
 
   list = builtins.concatStringsSep ", ";
 
-  # What cannot be, unless another layer says more.
+  # Mistakes that cannot work, unless another layer may complete the settings.
   assertions = [
     {
       assertion = http != null;
-      message = "settings.listener.addr: no listener: expected :PORT, ADDRESS:PORT or [IPV6]:PORT, not ${builtins.toJSON (get "listener.addr")}";
+      message = "settings.listener.addr: must be :PORT, ADDRESS:PORT or [IPV6]:PORT, not ${builtins.toJSON (get "listener.addr")}";
     }
     {
       assertion = socketActivation && http != null -> isNumeric http;
-      message = "settings.listener.addr: systemd opens the socket and looks no name up: set an address, or socketActivation = false";
+      message = "settings.listener.addr: must be an IP address, since systemd opens the socket and does not resolve names; or set socketActivation = false";
     }
     {
       assertion = socketActivation && acme != null -> isNumeric acme;
-      message = "settings.acme.http_addr: systemd opens the socket and looks no name up: set an address, or socketActivation = false";
+      message = "settings.acme.http_addr: must be an IP address, since systemd opens the socket and does not resolve names; or set socketActivation = false";
     }
     {
       assertion = hasMoreLayers || hasAcme || hasFile || isTrue "tls.disable";
@@ -325,15 +325,15 @@ let
     }
     {
       assertion = hasMoreLayers || isSet "tls.cert" == isSet "tls.key";
-      message = "settings.tls: cert and key need each other";
+      message = "settings.tls: cert and key must be set together";
     }
     {
       assertion = !(hasAcme && hasFile);
-      message = "settings.acme.hostnames excludes tls.cert and useACMEHost: set only one of them";
+      message = "settings.acme.hostnames: cannot be combined with tls.cert or useACMEHost: set only one of them";
     }
     {
       assertion = hasMoreLayers || hasAcme || !isSet "acme.email";
-      message = "settings.acme.email: no certificate would be ordered without names in acme.hostnames";
+      message = "settings.acme.email: has no effect without acme.hostnames";
     }
     {
       assertion =
@@ -341,7 +341,7 @@ let
         || builtins.all isLoopback adminAddresses
         || isSet "admin.tokens"
         || isSet "admin.tls.client_ca";
-      message = "settings.admin.listen: others reach it: set admin.tls.client_ca or admin.tokens";
+      message = "settings.admin.listen: reachable from other machines: set admin.tls.client_ca or admin.tokens";
     }
     {
       assertion =
@@ -349,11 +349,11 @@ let
         || federation == null
         || isLoopback federation
         || (isSet "federation.tls.cert" && isSet "federation.tls.key" && isSet "federation.tls.ca");
-      message = "settings.federation.listen: others reach it: set federation.tls.cert, key and ca";
+      message = "settings.federation.listen: reachable from other machines: set federation.tls.cert, key and ca";
     }
     {
       assertion = socketActivation || builtins.all (hasPrefix "${runtime}/") adminPaths;
-      message = "settings.admin.listen: the service may make a socket below ${runtime} only, not ${list adminPaths}; systemd makes it anywhere (socketActivation)";
+      message = "settings.admin.listen: the service may make a socket only below ${runtime}, not at ${list adminPaths}; systemd can make it anywhere (socketActivation = true)";
     }
     {
       assertion = clashes == [ ];
@@ -361,15 +361,15 @@ let
     }
     {
       assertion = unknownCredentials == [ ];
-      message = "credentials: there is none of the name ${list unknownCredentials}";
+      message = "credentials: no entry is named ${list unknownCredentials}";
     }
     {
       assertion = wrongNames == [ ];
-      message = "credentials: letters, digits and _.- make a name, not ${list wrongNames}";
+      message = "credentials: letters, digits and _.- are allowed in a name, not ${list wrongNames}";
     }
     {
       assertion = hasMoreLayers || uncovered == [ ];
-      message = "settings.broker.allowed_relay_pattern: no proxy would serve these of `bridges`, which it does not cover: ${list uncovered}";
+      message = "settings.broker.allowed_relay_pattern: does not cover these hosts of `bridges`, so no proxy would serve them: ${list uncovered}";
     }
     {
       assertion = repeated == [ ];
@@ -380,15 +380,15 @@ let
   doubts = [
     {
       doubtful = openFirewall && isInTheClear && http != null && !isLoopback http;
-      message = "openFirewall: the broker is reached in the clear, so everybody on the way reads offers and answers; have something before it end TLS, and let nobody else reach it";
+      message = "openFirewall: the broker serves plain HTTP, so anyone on the path can read offers and answers: put a TLS-terminating reverse proxy in front of it, and make the broker reachable only from there";
     }
     {
       doubtful = isSet "tls.key" && credential (get "tls.key") != null;
-      message = "settings.tls.key: systemd reads a credential at the start only, so a renewed certificate waits for a restart; useACMEHost, or a file that the service may read, does not";
+      message = "settings.tls.key: systemd reads a credential only at start, so a renewed certificate needs a restart; to avoid that, use useACMEHost or a file that the service can read";
     }
     {
       doubtful = !builtins.all isLoopback adminAddresses && !isSet "admin.tls.cert";
-      message = "settings.admin.listen: others reach it in the clear, and may read tokens: set admin.tls.cert and key";
+      message = "settings.admin.listen: reachable from other machines without TLS, so that others may read tokens: set admin.tls.cert and key";
     }
   ];
 in
@@ -399,11 +399,11 @@ in
 
   inherit sockets writes;
 
-  # Whether the broker binds a port below 1024 itself.
+  # True if the broker itself binds a port below 1024.
   privilegedPort = builtins.any isPrivileged ownAddresses;
 
-  # What others have to reach. Neither the administration nor what is for operators ever
-  # is among it.
+  # The ports to open in the firewall. They never include the administration or operator
+  # ports.
   publicPorts = map (address: address.port) (
     builtins.filter (address: !isLoopback address) (compact [
       http
@@ -412,8 +412,8 @@ in
     ])
   );
 
-  # The settings that a reload does not put in force. Where the certificate comes from
-  # is one, whatever key says so.
+  # The settings that a reload does not apply. One of them is the source of the
+  # certificate, whichever key determines it.
   needsRestart = {
     certificateFromFile = hasFile;
     settings = removeEmpty (
@@ -429,8 +429,8 @@ in
     );
   };
 
-  # The settings as the broker is to read them: without what is not set, for which TOML
-  # has no word, and with credentials where systemd puts them.
+  # The settings as the broker reads them: without null values, which TOML cannot express,
+  # and with the paths where systemd puts credentials.
   rendered = render settings;
   extraConfigFiles = render extraConfigFiles;
   extraArgs = render extraArgs;

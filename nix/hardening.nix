@@ -1,14 +1,14 @@
-# What the broker may do on its machine, as directives of systemd.exec(5): nothing but
-# speak to the network and write its own directories. Plain data without nixpkgs, for
-# the module and for contrib/systemd alike.
+# The broker's sandbox, as directives of systemd.exec(5): the broker may use the network
+# and write to its own directories, nothing else. Plain data without nixpkgs, used by the
+# module and by contrib/systemd.
 {
-  # Whether the broker itself binds a port below 1024. If systemd opens the sockets
-  # there is no need for it.
+  # True if the broker itself binds a port below 1024. Not needed if systemd opens the
+  # sockets.
   privilegedPort,
 }:
 
 let
-  # The empty string takes everything away; an empty list would say nothing.
+  # The empty string drops all capabilities; an empty list would generate no directive.
   capabilities = if privilegedPort then [ "CAP_NET_BIND_SERVICE" ] else [ "" ];
 in
 {
@@ -16,7 +16,7 @@ in
   NoNewPrivileges = true;
   AmbientCapabilities = capabilities;
   CapabilityBoundingSet = capabilities;
-  # In a user namespace of its own the capability says nothing of the machine's ports.
+  # In a separate user namespace, the capability does not cover the machine's ports.
   PrivateUsers = !privilegedPort;
 
   ProtectSystem = "strict";
@@ -28,7 +28,7 @@ in
   UMask = "0077";
 
   ProtectProc = "invisible";
-  # Not "pid": the metrics of the process need the time of boot from /proc/stat.
+  # Not "pid": the process metrics read the boot time from /proc/stat.
   ProcSubset = "all";
   ProtectClock = true;
   ProtectControlGroups = true;
@@ -37,7 +37,7 @@ in
   ProtectKernelModules = true;
   ProtectKernelTunables = true;
 
-  # AF_UNIX is for systemd's notifications and the socket of the administration.
+  # AF_UNIX is for notifications to systemd and the administration socket.
   RestrictAddressFamilies = [
     "AF_INET"
     "AF_INET6"

@@ -1,5 +1,5 @@
-# Tests of the module with the real types and units of nixpkgs. Whoever evaluates this
-# runs them; what is built only says so.
+# Tests of the module with the real types and units of nixpkgs. Evaluating this file runs
+# them; the derivation only records the number of tests.
 {
   lib,
   runCommand,
@@ -37,7 +37,7 @@ let
   unit = config: config.systemd.units."snowflake-broker.service".text;
   failures = config: map (it: it.message) (lib.filter (it: !it.assertion) config.assertions);
   ours = messages: lib.filter (lib.hasInfix "snowflake-broker") messages;
-  # Whether the types refuse a value.
+  # True if the types refuse a value.
   isRefused = options: !(builtins.tryEval (builtins.deepSeq (unit (broker options)) true)).success;
   isSettingRefused =
     settings:
@@ -121,7 +121,7 @@ let
       && foreign.services.snowflake-broker.package.stdenv.buildPlatform.system == "x86_64-linux";
     "the unit is that of contrib/systemd" =
       let
-        # Where the files of NixOS are, and what the switch to a new system reads.
+        # Lines that NixOS adds or changes.
         isOwn =
           line:
           lib.any (start: lib.hasPrefix start line) [

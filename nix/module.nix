@@ -1,5 +1,5 @@
-# services.snowflake-broker: the options are in options.nix and settings.nix, the units
-# in units.nix, and what follows from the settings is in from-settings.nix.
+# services.snowflake-broker. The options are in options.nix and settings.nix, the units
+# in units.nix, and everything derived from the settings in from-settings.nix.
 {
   config,
   lib,
@@ -28,14 +28,15 @@ let
   };
   passes = lib.attrNames plan.sockets;
 
-  # The unit's text says nothing of its content, so a change of it alone is no restart.
+  # The unit refers to these files by fixed paths, so that a change of their content alone
+  # does not restart it.
   configPath = "/etc/snowflake-broker/config.toml";
   bridgesPath = "/etc/snowflake-broker/bridges.jsonl";
 
   command = lib.getExe cfg.package;
   canCheck = cfg.checkConfig && pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform;
 
-  # The file, if the command says that it is right.
+  # The file, once the command has accepted it.
   checked =
     name: file: environment: check:
     if canCheck then
@@ -66,7 +67,7 @@ let
 
   certificate = config.security.acme.certs.${cfg.useACMEHost};
 
-  # Restarted when the sockets are to listen elsewhere, and they with it.
+  # A unit that restarts, together with the sockets, when their addresses change.
   socketsUnit = "snowflake-broker-sockets";
   socketOf = purpose: streams: {
     name = lib.removeSuffix ".socket" (units.socketUnit purpose);
@@ -126,11 +127,12 @@ in
 
     systemd.sockets = lib.mapAttrs' socketOf plan.sockets;
 
-    # The switch to a new system restarts services and no sockets. systemd then closes a
-    # socket that is to listen elsewhere and opens none, and the broker would have to.
+    # switch-to-configuration restarts services but not sockets: after an address change,
+    # systemd would close the old socket without opening the new one, and leave that to
+    # the broker.
     systemd.services.${socketsUnit} = lib.mkIf (passes != [ ]) {
-      description = "Snowflake broker: where its sockets listen";
-      # Stopped and started, it would leave the sockets stopped.
+      description = "Snowflake broker: socket addresses";
+      # A stop and a start, instead of a restart, would leave the sockets stopped.
       stopIfChanged = false;
       restartTriggers = [ (builtins.toJSON plan.sockets) ];
       serviceConfig = {
@@ -153,16 +155,16 @@ in
         inherit (plan) privilegedPort;
         inherit (cfg) memoryHigh memoryMax;
         inherit passes;
-        # Where one is missing, the broker says so more clearly than systemd.
+        # Optional for systemd (-): the broker reports a missing path more clearly.
         writes = map (path: "-${path}") plan.writes;
       })
       {
         wantedBy = [ "multi-user.target" ];
         inherit (cfg) environment;
-        # It runs no other program.
+        # The broker runs no other program.
         enableDefaultPath = false;
-        # Stopped and started later, it would be away while the rest of the system
-        # changes, and so would its sockets.
+        # Otherwise the broker and its sockets would be down while the rest of the system
+        # is switched.
         stopIfChanged = false;
         reloadTriggers = [ configFile ] ++ lib.optional (cfg.bridges != [ ]) bridgesFile;
         restartTriggers = [ (builtins.toJSON plan.needsRestart) ];

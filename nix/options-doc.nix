@@ -1,5 +1,5 @@
-# The table of the module's options in docs/nixos.md. It needs no nixpkgs: each type is
-# its name and, if it has any, the options in it.
+# The table of the module's options in docs/nixos.md. It needs no nixpkgs: a type consists
+# of its name and, for a submodule, its options.
 let
   inherit (import ./stand-ins.nix { }) lib;
   concat = builtins.concatStringsSep;
@@ -10,7 +10,7 @@ let
     settingsType = null;
   };
 
-  # One row for each option, in the order of their names.
+  # One row per option, sorted by name.
   rows =
     path: option:
     if option ? isOption then
@@ -36,9 +36,9 @@ let
     else if option ? default then
       "`${builtins.toJSON option.default}`"
     else
-      "has to be set";
+      "required";
 
-  # As one cell of a row.
+  # The text as one cell of a row.
   cell =
     text:
     concat "\\|" (strings "\\|" (concat " " (builtins.filter (line: line != "") (strings "\n" text))));
@@ -50,7 +50,7 @@ let
 in
 rec {
   all = rowsIn "" options;
-  # The settings as they are when nobody sets any.
+  # The default settings.
   defaults =
     let
       default =
@@ -58,8 +58,9 @@ rec {
     in
     builtins.mapAttrs (_: default) options.settings.type.options;
 
-  # The same as the broker is to read them.
+  # The default settings as the broker reads them.
   rendered = (import ./from-settings.nix { settings = defaults; }).rendered;
 
-  table = "| option | type | default | what |\n| --- | --- | --- | --- |\n" + concat "" (map row all);
+  table =
+    "| option | type | default | description |\n| --- | --- | --- | --- |\n" + concat "" (map row all);
 }

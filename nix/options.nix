@@ -2,7 +2,7 @@
 {
   lib,
   pkgs,
-  # What freeform settings may be.
+  # The type of freeform settings.
   settingsType,
 }:
 
@@ -18,8 +18,8 @@ in
     default = pkgs.snowflake-broker or (pkgs.callPackage ./package.nix { });
     defaultText = lib.literalExpression "pkgs.snowflake-broker or (pkgs.callPackage ./package.nix { })";
     description = ''
-      The package with the program: that of an overlay, if there is one, else that of
-      this repository, for the machine's own nixpkgs.
+      The package to run. Default: `pkgs.snowflake-broker` if an overlay provides it, else
+      this repository's package, built with the machine's nixpkgs.
     '';
   };
 
@@ -34,9 +34,9 @@ in
       acme.email = "you@example.org";
     };
     description = ''
-      The configuration, see the README. Not only the keys below may be set, but all of
-      them. Everybody can read the file that becomes of it: name secrets by the paths of
-      files, or as `%d/NAME` those in `credentials`.
+      The configuration. All keys from the README may be set, not only those listed below.
+      The generated file is world-readable: refer to secrets by file path, or as `%d/NAME`
+      to an entry of `credentials`.
     '';
   };
 
@@ -45,9 +45,9 @@ in
     default = [ ];
     example = [ "%d/more.toml" ];
     description = ''
-      More configuration files, each over those before it and over `settings`. The
-      service has to be able to read them, or they are in `credentials`, as `%d/NAME`.
-      They are read again at each reload, credentials excepted.
+      Additional configuration files. Each overrides the earlier ones and `settings`. The
+      service must be able to read them; a file in `credentials` is written as `%d/NAME`.
+      A reload reads them again, except for credentials.
     '';
   };
 
@@ -58,8 +58,8 @@ in
       OTEL_EXPORTER_OTLP_ENDPOINT = "http://localhost:4318";
     };
     description = ''
-      Variables of the environment, over all files. Everybody can read them. `%d` in a
-      value is the directory of the credentials.
+      Environment variables, which override all configuration files. They are
+      world-readable. `%d` in a value stands for the credentials directory.
     '';
   };
 
@@ -68,8 +68,8 @@ in
     default = null;
     example = "/run/secrets/snowflake-broker.env";
     description = ''
-      A file with secret variables, such as `SNOWFLAKE_BROKER_OTEL__HEADERS`. Without it
-      the service does not start.
+      File with secret environment variables, such as `SNOWFLAKE_BROKER_OTEL__HEADERS`. If
+      the file is missing, the service does not start.
     '';
   };
 
@@ -77,7 +77,7 @@ in
     type = types.listOf types.str;
     default = [ ];
     example = [ "--unsafe-logging" ];
-    description = "Flags, over everything else; a value may be `%d/NAME`, of `credentials`.";
+    description = "Command-line flags, which override everything else. A value may refer to `credentials` as `%d/NAME`.";
   };
 
   credentials = mkOption {
@@ -87,8 +87,9 @@ in
       watcher-token = "/run/secrets/watcher-token";
     };
     description = ''
-      Files that only root can read and the broker gets a copy of, by names of your own.
-      `settings`, `extraConfigFiles` and `extraArgs` have them as `%d/NAME`. systemd reads them at a start, not at a reload.
+      Files that only root needs to be able to read, by names of your choice. The broker
+      gets a copy, which `settings`, `extraConfigFiles` and `extraArgs` refer to as
+      `%d/NAME`. systemd copies them when the service starts, not on reload.
     '';
   };
 
@@ -97,9 +98,9 @@ in
     default = null;
     example = "broker.example.org";
     description = ''
-      Use the certificate of this name in `security.acme.certs`, not one that the broker
-      orders itself. The service joins its group, and a renewed one is taken over without
-      a restart.
+      Name of a certificate in `security.acme.certs` to use instead of one that the broker
+      orders itself. The service joins the certificate's group and loads renewed
+      certificates without a restart.
     '';
   };
 
@@ -109,16 +110,16 @@ in
         options = {
           displayName = mkOption {
             type = types.str;
-            description = "A name for people.";
+            description = "Name for humans.";
           };
           webSocketAddress = mkOption {
             type = types.strMatching "wss?://.+";
             example = "wss://snowflake.example.org/";
-            description = "Where proxies find it.";
+            description = "WebSocket URL that proxies connect to.";
           };
           fingerprint = mkOption {
             type = types.strMatching "[0-9a-fA-F]{40}([0-9a-fA-F]{24})?";
-            description = "The fingerprint by which clients ask for it, 40 or 64 hex digits.";
+            description = "Fingerprint that clients send to choose this bridge: 40 or 64 hex digits.";
           };
         };
       }
@@ -132,8 +133,8 @@ in
       }
     ];
     description = ''
-      The bridges, in place of the Tor Project's. `settings.broker.allowed_relay_pattern`
-      has to cover their host names, or no proxy would serve them.
+      Bridges to use instead of the Tor Project's. `settings.broker.allowed_relay_pattern`
+      must match their host names, or no proxy would serve them.
     '';
   };
 
@@ -142,8 +143,8 @@ in
     default = pkgs.tor.geoip;
     defaultText = lib.literalExpression "pkgs.tor.geoip";
     description = ''
-      The country databases, in its `share/tor`. With null countries stay unknown, unless
-      `settings.geoip` names others.
+      Package with country databases in `share/tor`. If null, countries are unknown unless
+      `settings.geoip` names other databases.
     '';
   };
 
@@ -151,10 +152,10 @@ in
     type = types.bool;
     default = true;
     description = ''
-      Have systemd open the sockets for the public, for other brokers and for the
-      administration, and keep them open, so that a restart refuses no connection. When
-      one is to listen elsewhere, it is restarted with the broker. Without this the broker
-      opens them, and has the capability that a port below 1024 needs.
+      Let systemd open the public, federation and administration sockets and keep them
+      open, so that no connection is refused during a restart. When an address changes, the
+      socket is restarted with the broker. If false, the broker opens the sockets itself,
+      with the capability for ports below 1024 if needed.
     '';
   };
 
@@ -162,8 +163,8 @@ in
     type = types.bool;
     default = false;
     description = ''
-      Let others reach the public ports: `listener.addr`, `acme.http_addr` if it is used,
-      `federation.listen`. Neither the administration nor what is for operators ever is among them.
+      Open the public ports in the firewall: `listener.addr`, `federation.listen` and, if it
+      is used, `acme.http_addr`. The administration and operator ports are never opened.
     '';
   };
 
@@ -172,8 +173,8 @@ in
     default = units.memory.high;
     example = "1G";
     description = ''
-      How much memory the service should have, a size or a share of the machine's: over
-      it the kernel slows the broker down.
+      Soft memory limit of the service, a size or a share of the machine's memory. Above
+      it, the kernel slows the broker down.
     '';
   };
 
@@ -182,8 +183,8 @@ in
     default = units.memory.max;
     example = "1200M";
     description = ''
-      How much memory the service may have at most: over it the kernel ends the broker,
-      and systemd starts it anew.
+      Hard memory limit of the service. Above it, the kernel kills the broker, and systemd
+      restarts it.
     '';
   };
 
@@ -191,9 +192,9 @@ in
     type = types.bool;
     default = true;
     description = ''
-      Have the broker check the configuration while the system is built: the settings,
-      variables and flags, but not the files that they name. Switch it off where
-      `extraConfigFiles` or `environmentFile` have what it misses.
+      Check the configuration with the broker at build time: settings, variables and flags,
+      but not the files that they name. Turn this off if the check fails because required
+      values are in `extraConfigFiles` or `environmentFile`.
     '';
   };
 }

@@ -14,7 +14,7 @@ rustPlatform.buildRustPackage (finalAttrs: {
   pname = about.name;
   inherit (about) version;
 
-  # A change of anything else, as of a module's documentation, builds nothing anew.
+  # Changes to any other file, such as the module's documentation, trigger no rebuild.
   src = lib.fileset.toSource {
     root = ../.;
     fileset = lib.fileset.unions [
@@ -38,11 +38,11 @@ rustPlatform.buildRustPackage (finalAttrs: {
 
   nativeBuildInputs = [ installShellFiles ];
 
-  # jemalloc takes the page size of the machine that compiles; that of others may be up
-  # to 64 KiB.
+  # jemalloc is built for the page size of the build machine; other machines may have pages
+  # of up to 64 KiB.
   env.AARCH64_UNKNOWN_LINUX_GNU_JEMALLOC_SYS_WITH_LG_PAGE = "16";
 
-  # Those that need neither other programs nor a network beyond the loopback.
+  # The tests that need no other programs and no network beyond the loopback.
   cargoTestFlags = [
     "--lib"
     "--test=pure"
@@ -54,7 +54,7 @@ rustPlatform.buildRustPackage (finalAttrs: {
     install -D --mode=644 src/config/example.toml $out/share/doc/snowflake-broker/config.toml
     install -D --mode=644 --target-directory=$out/share/doc/snowflake-broker LICENSE
   ''
-  # Of another machine's program nothing can be asked.
+  # A cross-compiled program cannot be run here.
   + lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
     mkdir pages
     $out/bin/snowflake-broker man pages
@@ -68,7 +68,7 @@ rustPlatform.buildRustPackage (finalAttrs: {
   doInstallCheck = true;
   nativeInstallCheckInputs = [ versionCheckHook ];
 
-  # Machines with this package, however it was overridden.
+  # The VM test with this package, including overrides.
   passthru.tests.nixos = testers.runNixOSTest {
     imports = [ ./vm-test.nix ];
     defaults = {

@@ -1,6 +1,6 @@
-# The typed options among the settings of services.snowflake-broker: what many people
-# set, and what the module itself has to know of. The words of descriptions are those of
-# the table in the README, in short.
+# The typed options of services.snowflake-broker.settings: the commonly used keys, and
+# those that the module itself reads. The descriptions shorten those in the example
+# configuration.
 { lib }:
 
 let
@@ -13,9 +13,9 @@ let
   required = type: description: mkOption { inherit type description; };
 
   credential = types.strMatching "%d/[^/]+";
-  # Everybody may read it: the store will do.
+  # World-readable, so it may be in the store.
   publicFile = types.either credential types.path;
-  # Never in the store, which everybody can read.
+  # Never in the store, which is world-readable.
   secretFile = types.either credential types.externalPath;
 
   span = types.either types.ints.unsigned types.str;
@@ -25,84 +25,90 @@ in
   listener = {
     addr =
       option types.str ":443"
-        "Address and port: \":443\" (all addresses), \"127.0.0.1:8080\", \"[::1]:8080\".";
-    memory_high_water = optional types.ints.unsigned "How many bytes connections, requests and responses may take in all. Not set, it is half of `memoryMax` or `memoryHigh`, the lower one.";
+        "Address and port to serve on: \":443\" (all addresses), \"127.0.0.1:8080\" or \"[::1]:8080\".";
+    memory_high_water = optional types.ints.unsigned "Maximum number of bytes for connections, requests and responses together. Default: half of `memoryMax` or `memoryHigh`, whichever is lower.";
   };
 
   tls = {
-    disable = option types.bool false "Serve in the clear, behind something that ends TLS.";
-    cert = optional publicFile "The certificate chain, PEM.";
-    key = optional secretFile "Its private key, PEM.";
+    disable = option types.bool false "Serve plain HTTP, behind something that terminates TLS.";
+    cert = optional publicFile "Certificate chain, PEM.";
+    key = optional secretFile "Private key of the certificate, PEM.";
   };
 
   acme = {
-    hostnames = option (types.listOf types.str) [ ] "The host names to order a certificate for.";
-    email = optional types.str "The address for messages from the certificate authority.";
+    hostnames = option (types.listOf types.str) [ ] "Host names to order a certificate for.";
+    email = optional types.str "Contact address for messages from the certificate authority.";
     cert_cache =
       option types.externalPath "${state}/acme"
-        "Directory that keeps the account and the certificate.";
+        "Directory for the ACME account and the certificate.";
     directory =
       option types.str "https://acme-v02.api.letsencrypt.org/directory"
-        "The certificate authority: the URL of its ACME directory.";
-    tls_alpn = option types.bool true "Prove the host names on the broker's own port.";
+        "URL of the certificate authority's ACME directory.";
+    tls_alpn =
+      option types.bool true
+        "Prove the host names by TLS-ALPN-01, on the broker's own listener.";
     http_addr =
       option types.str ":80"
-        "Prove them by HTTP on this address and port; empty means not to.";
+        "Address and port for proving the host names by HTTP-01; empty turns it off.";
   };
 
   http = {
     forwarded_by =
       option types.str "x-forwarded-for"
-        "Which header says whose requests a CDN or other reverse proxy forwards; none if there is no such proxy.";
+        "Header in which a CDN or other reverse proxy names the sender of a request, or none if there is no reverse proxy.";
     trusted_hops =
       option types.ints.unsigned 1
-        "How many reverse proxies of yours are in front of the broker.";
+        "Number of your reverse proxies in front of the broker.";
     trusted_proxies =
       option (types.listOf types.str) [ ]
-        "Their networks; with an empty list any peer may claim to be one.";
-    amp = option types.bool true "Whether clients may come through AMP caches.";
+        "Networks of your reverse proxies. If empty, any peer may claim to be one.";
+    amp = option types.bool true "Accept clients through AMP caches.";
   };
 
   limits = {
     intermediaries = option (types.listOf types.str) [
       "google"
-    ] "The networks of AMP caches; \"google\" stands for Google's.";
+    ] "Networks of AMP caches; \"google\" stands for Google's.";
     unconfirmed_factor =
       option types.ints.unsigned 10
-        "So many times as much may come from a peer that says to forward for others, while `http.trusted_proxies` is empty.";
+        "Multiple of the limits for a peer that claims to forward for others while `http.trusted_proxies` is empty.";
   };
 
   broker = {
-    bridge_list_path = optional publicFile "File with the bridges, see also `bridges`.";
+    bridge_list_path = optional publicFile "File with the list of bridges; see also `bridges`.";
     allowed_relay_pattern =
       option types.str "^snowflake.torproject.net$"
-        "The relays that every proxy has to accept: a host name suffix, or after ^ one exact name.";
+        "The relays that a proxy must accept to be served: a host name suffix, or ^ and an exact host name.";
     default_relay_pattern =
       option types.str ""
-        "What a proxy is taken to accept that sends no pattern of its own; empty means every relay.";
+        "The pattern assumed for proxies that send none. An empty pattern accepts every relay.";
   };
 
   poll_interval = {
-    mode = option (types.enum [
-      "fixed"
-      "adaptive"
-    ]) "fixed" "Whether the intervals stay as they are set, or are steered by how many clients come.";
-    open = option span "20s" "When proxies poll again that everybody reaches.";
-    moderate = option span "20s" "When those behind a moderate NAT do.";
-    strict = option span "20s" "When those behind a strict or unknown NAT do.";
+    mode =
+      option
+        (types.enum [
+          "fixed"
+          "adaptive"
+        ])
+        "fixed"
+        "fixed: each pool keeps its configured interval. adaptive: the broker adjusts it to demand.";
+    open = option span "20s" "Poll interval for proxies that any client can reach.";
+    moderate = option span "20s" "Poll interval for proxies behind a moderate NAT.";
+    strict = option span "20s" "Poll interval for proxies behind a strict or unknown NAT.";
   };
 
   metrics = {
-    metrics_log = optional types.externalPath "The metrics log that /metrics serves; without one that path is 404.";
+    metrics_log = optional types.externalPath "The metrics log, served at /metrics. Without it, /metrics returns 404.";
     state_directory =
       option types.externalPath "${state}/metrics"
-        "Directory for what a restart must not lose of the block that goes on.";
+        "Directory for the counts of the current block, so that they survive a restart.";
   };
 
   geoip = {
-    disable = option types.bool false "Look up no country at all.";
-    geoipdb = optional publicFile "The IPv4 database, Tor's or in MaxMind's format, see also `geoip`.";
-    geoip6db = optional publicFile "The IPv6 database, likewise.";
+    disable = option types.bool false "Do not look up countries.";
+    geoipdb = optional publicFile "IPv4 database, in Tor's or MaxMind's format; see also the option `geoip`.";
+    geoip6db = optional publicFile "IPv6 database, in either format.";
   };
 
   telemetry = {
@@ -110,77 +116,81 @@ in
     log_format = option (types.enum [
       "text"
       "json"
-    ]) "text" "text, or json: one object a line.";
+    ]) "text" "text, or json (one object per line).";
   };
 
   admin = {
-    listen = optional (types.either types.str (types.listOf types.str)) "A Unix socket (a path), addresses and ports, or several; or off. Without a Unix socket there is `/run/snowflake-broker/admin.sock` besides, for the group `snowflake-broker-operators`.";
+    listen = optional (types.either types.str (types.listOf types.str)) "A Unix socket (a path), an address and port, or a list of them; or off. Unless a Unix socket is given, the broker also listens on `/run/snowflake-broker/admin.sock`, for the group `snowflake-broker-operators`.";
     tokens = option (types.listOf (
       types.submodule {
         options = {
-          name = required types.str "What the log calls the bearer.";
+          name = required types.str "Name of the bearer in the log.";
           role = required (types.enum [
             "viewer"
             "operator"
-          ]) "Viewers look, operators change things.";
-          file = required secretFile "The file with the token.";
+          ]) "Viewers may only read; operators may make changes.";
+          file = required secretFile "File with the token.";
         };
       }
-    )) [ ] "Who may call with a bearer token.";
+    )) [ ] "Callers that authenticate with a bearer token.";
     tls = {
-      cert = optional publicFile "The certificate chain, PEM.";
-      key = optional secretFile "Its private key, PEM.";
-      client_ca = optional publicFile "The authorities that callers' certificates have to be from, PEM.";
-      operators = option (types.listOf types.str) [ ] "Names of certificates that may change things.";
-      viewers = option (types.listOf types.str) [ ] "Names of certificates that may look.";
+      cert = optional publicFile "Certificate chain, PEM.";
+      key = optional secretFile "Private key of the certificate, PEM.";
+      client_ca = optional publicFile "Authorities that must have issued the callers' certificates, PEM.";
+      operators =
+        option (types.listOf types.str) [ ]
+          "DNS or URI names of client certificates that may make changes.";
+      viewers =
+        option (types.listOf types.str) [ ]
+          "DNS or URI names of client certificates that may only read.";
     };
   };
 
   operator = {
-    listen = optional (types.either types.str (types.listOf types.str)) "Where operators look by HTTP, in the clear: address and port, a list of them, or off. Not set, it is `127.0.0.1:9580` unless another program listens there.";
+    listen = optional (types.either types.str (types.listOf types.str)) "Address and port of the plain-HTTP endpoints for operators, a list of them, or off. Default: `127.0.0.1:9580`, unless another program listens there.";
     networks =
       option (types.listOf types.str) [ ]
-        "Networks that get every metric on the public port, too.";
+        "Networks that may read every metric on the public port, too.";
   };
 
   federation = {
-    listen = optional types.str "Address and port where other operators' brokers come to borrow; without it nobody does.";
-    discover = optional types.str "A host name and port at which DNS knows the peers that have no url.";
+    listen = optional types.str "Address and port where peers connect to borrow proxies. Without it, nothing is lent.";
+    discover = optional types.str "Host name and port for finding, by DNS, the peers that have no url.";
     peers = optional (types.listOf (
       types.submodule {
         options = {
-          name = required types.str "The DNS or URI name in its certificate.";
-          url = optional types.str "Where it listens, `https://HOST:PORT`.";
-          lend = optional types.bool "Whether it gets proxies of ours; true without it.";
-          borrow = optional types.bool "Whether it is asked for some; true without it.";
-          max_in_flight = optional types.ints.unsigned "How many offers may wait for an answer, in either direction.";
-          max_per_second = optional types.ints.unsigned "How many offers it may send a second.";
+          name = required types.str "DNS or URI name in the peer's certificate.";
+          url = optional types.str "URL of the peer, `https://HOST:PORT`.";
+          lend = optional types.bool "Lend proxies to the peer. Default: true.";
+          borrow = optional types.bool "Borrow proxies from the peer. Default: true.";
+          max_in_flight = optional types.ints.unsigned "Maximum number of offers waiting for an answer, in either direction.";
+          max_per_second = optional types.ints.unsigned "Maximum number of offers per second that the peer may send.";
         };
       }
-    )) "The other brokers.";
+    )) "The peers: brokers of other operators.";
     tls = {
-      cert = optional publicFile "The certificate chain, PEM.";
-      key = optional secretFile "Its private key, PEM.";
-      ca = optional publicFile "The authorities that peers' certificates have to be from, PEM.";
+      cert = optional publicFile "Certificate chain, PEM.";
+      key = optional secretFile "Private key of the certificate, PEM.";
+      ca = optional publicFile "Authorities that must have issued the peers' certificates, PEM.";
     };
   };
 
   sqs = {
-    queue_name = optional types.str "The queue that clients write to.";
-    region = optional types.str "Its region.";
+    queue_name = optional types.str "Name of the queue that clients write to.";
+    region = optional types.str "AWS region of the queue.";
     profiles =
       option (types.listOf types.str) [ ]
-        "The AWS profiles to poll it with; an empty list means the default credentials.";
+        "AWS profiles to poll this queue with. An empty list means the default credentials.";
     queues = optional (types.listOf (
       types.submodule {
         options = {
-          name = required types.str "Its name.";
-          region = optional types.str "Its region.";
-          profile = optional types.str "The AWS profile to poll it with.";
+          name = required types.str "Name of the queue.";
+          region = optional types.str "AWS region of the queue.";
+          profile = optional types.str "AWS profile to poll it with.";
         };
       }
     )) "More queues.";
-    concurrency = optional types.ints.unsigned "How many messages of one queue are handled at once.";
-    sweep = optional types.bool "Delete the reply queues that clients no longer use; true without it.";
+    concurrency = optional types.ints.unsigned "Number of messages that are handled at once per queue.";
+    sweep = optional types.bool "Delete reply queues that clients no longer use. Default: true.";
   };
 }

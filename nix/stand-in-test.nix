@@ -1,5 +1,5 @@
-# Tests of what needs nixpkgs, with the stand-ins for it: that the module, the flake and
-# the package can be evaluated, and what they say. module-test.nix has more, with the real
+# Tests of the module, the flake and the package with stand-ins for nixpkgs: they can be
+# evaluated and have the expected content. module-test.nix has more tests, with the real
 # types and units.
 let
   standIns = import ./stand-ins.nix { };
@@ -16,13 +16,13 @@ let
     inherit nixpkgs;
   };
   package = flake.packages.x86_64-linux.default;
-  # Everything in it that can be looked at.
+  # True if the whole value can be evaluated.
   isWhole = value: builtins.deepSeq value true;
   isText = value: builtins.isString value && value != "";
 
   example = machine (import ./example.nix);
   withToken = machine (standIns.merge (import ./example.nix) (import ./example-admin.nix));
-  # The least that a broker needs, and whatever a test is about.
+  # A minimal broker with the given options.
   broker =
     options:
     machine {

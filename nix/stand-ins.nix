@@ -1,9 +1,9 @@
-# Stand-ins for nixpkgs, of which no tree is needed to check our files: as much of its
-# library, packages and module system as these use.
+# Stand-ins for the parts of nixpkgs' library, packages and module system that our files
+# use, so that they can be checked without nixpkgs.
 {
-  # The variables of a build: what it finds its tools and our dependencies by.
+  # The environment of a build, with which it finds its tools and our dependencies.
   buildEnvironment ? { },
-  # Where the files of nixpkgs are that ours import.
+  # The directory with the files of nixpkgs that ours import.
   nixpkgs ? "/nixpkgs",
 }:
 
@@ -19,8 +19,8 @@ let
   };
   isMarked = mark: value: builtins.isAttrs value && value._type or null == mark;
 
-  # A definition as the module system reads it: without what a condition leaves out.
-  # Nothing is looked at but the marks, as definitions refer to each other.
+  # A definition as the module system reads it: without the parts that a condition excludes.
+  # Only the marks are evaluated, since definitions refer to each other.
   resolve =
     value:
     if isMarked "merge" value then
@@ -50,7 +50,7 @@ let
     else
       other;
 
-  # The same for values of which only one can be.
+  # Like `merge`, but a list replaces the other list.
   override =
     one: other:
     if builtins.isAttrs one && builtins.isAttrs other then
@@ -66,7 +66,7 @@ let
 
   quote = text: "'${builtins.replaceStrings [ "'" ] [ "'\\''" ] (toString text)}'";
 
-  # The files of a package, as one folder of the store.
+  # The source files of a package, as one directory in the store.
   toSource =
     { root, fileset }:
     let
@@ -91,15 +91,15 @@ rec {
       attrNames
       concatMap
       ;
-    # Of options there is what the table in docs/nixos.md tells: a type is its name and,
-    # if it has any, the options in it.
+    # Options have as much as the table in docs/nixos.md shows: a type consists of its name
+    # and, for a submodule, its options.
     mkOption = option: option // { isOption = true; };
     mkEnableOption =
       what:
       lib.mkOption {
         type = type "true or false";
         default = false;
-        description = "Whether there is ${what}.";
+        description = "Enable ${what}.";
       };
     literalExpression = text: text;
     types = {
@@ -201,8 +201,8 @@ rec {
     path = nixpkgs;
   };
 
-  # A debug build in Nix' sandbox, with what the machine has in place of packages. The
-  # script has the phases of nixpkgs.
+  # A debug build in Nix's sandbox, with the machine's own tools instead of packages. The
+  # script follows the phases of nixpkgs.
   buildPackage =
     make:
     let
@@ -228,8 +228,8 @@ rec {
     in
     package;
 
-  # A machine with the module and this configuration: what the module defines, and the
-  # options in the end.
+  # A machine with the module and this configuration: the module's definitions and the
+  # final options.
   machine =
     configuration:
     let
@@ -258,7 +258,7 @@ rec {
     in
     defined // { inherit options; };
 
-  # The files of a machine with these modules that the broker reads.
+  # The configuration files of the broker on a machine with these modules.
   files =
     modules:
     let

@@ -1,8 +1,8 @@
-# A set as a TOML file, each section an inline table: for tests without nixpkgs.
+# Renders a set as TOML, with each section as an inline table: for tests without nixpkgs.
 set:
 
 let
-  # JSON's texts, numbers and truth values are TOML's.
+  # Strings, numbers and booleans are the same in JSON and TOML.
   value =
     it:
     if builtins.isAttrs it then

@@ -1,11 +1,11 @@
-# The broker's units for systemd, as plain data in the words of NixOS' options, for the
-# module and for contrib/systemd alike.
+# The broker's systemd units, as plain data in terms of NixOS options, used by the module
+# and by contrib/systemd.
 rec {
-  # Whoever is in this group may steer a running broker. It may not have the name of
-  # the service's dynamic user: systemd refuses a user whose group is there already.
+  # Members of this group may administer a running broker. Its name must differ from the
+  # service's dynamic user: systemd refuses a dynamic user whose group already exists.
   operators = "snowflake-broker-operators";
 
-  # Of the machine's memory. 50,000 parked polls take 0.4 GB, over TLS 0.9 GB.
+  # Shares of the machine's memory. 50,000 parked polls take 0.4 GB, over TLS 0.9 GB.
   memory = {
     high = "70%";
     max = "80%";
@@ -13,21 +13,21 @@ rec {
 
   service =
     {
-      # The command that is the broker.
+      # The broker's command line.
       command,
-      # Whether the broker itself binds a port below 1024.
+      # True if the broker itself binds a port below 1024.
       privilegedPort,
-      # What the sockets are for that systemd passes it: names in `sockets`.
+      # The sockets that systemd passes to the broker: names in `sockets`.
       passes,
-      # Paths outside its own directories that it writes to.
+      # Paths outside its own directories that the broker writes to.
       writes ? [ ],
-      # How much memory it should and may have.
+      # The soft and the hard memory limit.
       memoryHigh ? memory.high,
       memoryMax ? memory.max,
     }:
     let
       isPassed = purpose: builtins.elem purpose passes;
-      # Without the main one it does not start; the others it may open itself.
+      # The broker does not start without the main socket; it can open the others itself.
       required = builtins.filter isPassed [ "http" ];
       optional = builtins.filter (purpose: purpose != "http") passes;
       units = map socketUnit;
@@ -38,9 +38,9 @@ rec {
       wants = [ "network-online.target" ] ++ units optional;
       after = [ "network-online.target" ] ++ units (required ++ optional);
       requires = units required;
-      # A broker is never given up, however often it fails.
+      # systemd never gives up restarting the broker, however often it fails.
       startLimitIntervalSec = 0;
-      # It says when it opens one of them itself all the same.
+      # The broker warns if it has to open one of them itself.
       environment =
         if passes == [ ] then
           { }
@@ -52,26 +52,25 @@ rec {
         WatchdogSec = 30;
         Restart = "on-failure";
         RestartSec = 2;
-        # A wrong configuration stays wrong until somebody changes it.
+        # An invalid configuration stays invalid until somebody edits it.
         RestartPreventExitStatus = 2;
-        # Clients that wait get their answers first, see matching.drain_grace.
+        # Waiting clients get their answers first: see matching.drain_grace.
         TimeoutStopSec = 30;
         Group = operators;
         StateDirectory = "snowflake-broker";
         StateDirectoryMode = "0700";
         WorkingDirectory = "%S/snowflake-broker";
-        # A parked poll is an open file.
+        # Each parked poll holds an open file descriptor.
         LimitNOFILE = 524288;
-        # Over the first it is slowed down, over the second the kernel ends it, and not
-        # some other program of the machine.
+        # Above the first limit, the kernel slows the broker down; above the second, it
+        # kills the broker rather than some other program.
         MemoryHigh = memoryHigh;
         MemoryMax = memoryMax;
-        # It is in memory that addresses and session descriptions are, and nowhere else:
-        # neither what is dumped nor what is swapped out is to put them on a disk.
+        # Addresses and session descriptions exist only in memory: no core dump and no
+        # swap may write them to a disk.
         MemorySwapMax = 0;
         LimitCORE = 0;
-        # The kernel may end a program that fetches credentials for it; that alone is no
-        # reason to stop.
+        # If the kernel kills a helper that fetches credentials, the broker keeps running.
         OOMPolicy = "continue";
       }
       // (if isPassed "admin" then { } else runtimeDirectory)
@@ -79,37 +78,37 @@ rec {
       // import ./hardening.nix { inherit privilegedPort; };
     };
 
-  # Where the broker makes the socket of the administration. systemd removes it when the
-  # broker ends, so it is not for a socket that outlives that.
+  # The directory of the administration socket if the broker creates it. systemd removes
+  # it when the broker stops, so it cannot hold a socket that outlives the broker.
   runtimeDirectory = {
     RuntimeDirectory = "snowflake-broker";
     RuntimeDirectoryMode = "0750";
   };
 
-  # The name of the unit of a socket.
+  # The name of a socket's unit.
   socketUnit =
     purpose:
     if purpose == "http" then "snowflake-broker.socket" else "snowflake-broker-${purpose}.socket";
 
-  # Sockets that stay open while the broker restarts, each made from what it listens on:
-  # ports, addresses with one, or paths.
+  # Sockets that stay open while the broker restarts. Each is a function of the ports,
+  # addresses with ports, or paths to listen on.
   sockets = {
     http = socket {
       description = "Snowflake broker: clients and proxies";
       purpose = "http";
     };
     acme = socket {
-      description = "Snowflake broker: challenges of certificate authorities";
+      description = "Snowflake broker: ACME challenges";
       purpose = "acme";
     };
     federation = socket {
-      description = "Snowflake broker: other brokers";
+      description = "Snowflake broker: federation";
       purpose = "federation";
     };
     admin = socket {
       description = "Snowflake broker: administration";
       purpose = "admin";
-      # As a socket that the broker makes itself.
+      # The same access as a socket that the broker creates itself.
       more = {
         SocketMode = "0660";
         SocketGroup = operators;
@@ -121,7 +120,7 @@ rec {
   socket =
     {
       description,
-      # What the broker serves there.
+      # The name of the socket, which tells the broker what to serve on it.
       purpose,
       more ? { },
     }:
@@ -132,11 +131,11 @@ rec {
       socketConfig = {
         FileDescriptorName = purpose;
         Service = "snowflake-broker.service";
-        # The kernel bounds it by net.core.somaxconn.
+        # The kernel caps it at net.core.somaxconn.
         Backlog = 65535;
-        # A port alone is that of IPv4 and IPv6, whatever net.ipv6.bindv6only says.
+        # A port alone covers IPv4 and IPv6, regardless of net.ipv6.bindv6only.
         BindIPv6Only = "both";
-        # An address may come up later than the socket.
+        # The socket may be created before its address is up.
         FreeBind = true;
       }
       // more;

@@ -1,11 +1,11 @@
-# Machines with real brokers that lend each other proxies: one with a certificate from
-# files, one that orders its own, an authority for that, and a client.
+# A VM test of two brokers that lend each other proxies: one with a certificate from files,
+# and one that orders its own from a test authority; with a client machine.
 { hostPkgs, ... }:
 
 let
   pkgs = hostPkgs;
 
-  # An authority, and a certificate of it for each broker.
+  # An authority, and a certificate from it for each broker.
   certificates = pkgs.runCommand "certificates" { nativeBuildInputs = [ pkgs.openssl ]; } ''
     mkdir $out
     cd $out
@@ -20,7 +20,7 @@ let
   pebble = pkgs.path + "/nixos/tests/common/acme/server";
   inherit (import (pebble + "/snakeoil-certs.nix")) ca;
 
-  # Secrets that come from elsewhere before the broker starts, as from a vault.
+  # Secrets that another service provides before the broker starts, such as a vault.
   secrets =
     { config, ... }:
     {
@@ -135,7 +135,7 @@ in
     def switch(specialisation):
         one.succeed(f"/run/booted-system/specialisation/{specialisation}/bin/switch-to-configuration test >&2")
 
-    # A client of one broker gets a proxy of the same, or of the other.
+    # A client of one broker gets a proxy from the same or the other broker.
     def match(client_url, proxy_url):
         client.execute(
             f"{curl} {proxy_url}/proxy -d "
@@ -143,7 +143,7 @@ in
             "> poll 2>&1 &"
         )
         client.wait_until_succeeds(f"{curl} {proxy_url}/debug | grep 'available: 1$'")
-        # The brokers tell each other of their supply.
+        # The brokers report their supply to each other.
         client.succeed("sleep 2")
         client.succeed(
             r"""printf '1.0\n{"offer":"{\\"type\\":\\"offer\\",\\"sdp\\":\\"v=0\\"}","nat":"restricted"}' > offer"""
