@@ -1,7 +1,7 @@
-//! The HTTP front: decode, call the broker, encode.
+//! The HTTP front: decodes requests, calls the broker, encodes responses.
 //!
-//! The method is not looked at, as with the reference broker: a `GET /client`
-//! is a client's poll with an empty body.
+//! Like the reference broker, it ignores the method: a `GET /client` is a client poll
+//! with an empty body.
 
 mod accept;
 mod amp;

@@ -1,4 +1,5 @@
-//! Which of the forms of a page its reader would rather have (RFC 9110, section 12.5).
+//! Content negotiation (RFC 9110, section 12.5): the format and coding that a reader
+//! prefers.
 
 use http::header::{ACCEPT, ACCEPT_ENCODING};
 use http::{HeaderMap, HeaderName};
@@ -8,13 +9,14 @@ use crate::metrics::exposition::Format;
 /// The largest weight, in thousandths.
 const WHOLE: u16 = 1000;
 
-/// The text form of metrics that `Accept` asks for. In doubt it is the older one,
-/// which every reader knows: whoever would as soon have `OpenMetrics` has to name it.
+/// The text format of metrics that `Accept` asks for. On a tie, the older format wins,
+/// since every reader knows it: a reader that accepts both equally must name `OpenMetrics`
+/// to get it.
 pub(super) fn format(headers: &HeaderMap) -> Format {
     let accepted = |format| {
         let ranges = preferences(headers, ACCEPT);
         let fitting = ranges.filter_map(|range| Some((range.precision(format)?, range.weight)));
-        // The most precise one holds, whatever the others say.
+        // The most specific range applies, whatever the others say.
         fitting.max().unwrap_or((Precision::Anything, 0))
     };
     let (precision, open_metrics) = accepted(Format::OpenMetrics);
@@ -39,14 +41,14 @@ pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
     gzip.is_some_and(|gzip| gzip > 0 && gzip >= as_it_is)
 }
 
-/// One element of such a header.
+/// One element of an `Accept` or `Accept-Encoding` header.
 struct Preference<'a> {
     name: &'a str,
     version: Option<&'a str>,
     weight: u16,
 }
 
-/// The precision with which a media range describes a form.
+/// The specificity with which a media range matches a format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Precision {
     Anything,
@@ -64,7 +66,7 @@ fn preferences(headers: &HeaderMap, header: HeaderName) -> impl Iterator<Item = 
         .filter_map(Preference::parse)
 }
 
-/// The parts of a value; in quotes nothing parts it.
+/// Splits a value at a separator, except inside quotes.
 fn split(value: &str, separator: char) -> impl Iterator<Item = &str> {
     let mut is_quoted = false;
     let parts = value.split(move |character| {
@@ -75,7 +77,7 @@ fn split(value: &str, separator: char) -> impl Iterator<Item = &str> {
 }
 
 impl<'a> Preference<'a> {
-    /// None of an element whose weight is none.
+    /// Parses an element; `None` if its weight is invalid.
     fn parse(element: &'a str) -> Option<Self> {
         let mut parts = split(element, ';');
         let mut preference = Self {
@@ -97,8 +99,8 @@ impl<'a> Preference<'a> {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// The precision with which this media range describes a form; none if it is of others. Of
-    /// parameters the version tells forms apart.
+    /// The specificity with which this media range matches a format; `None` if it does
+    /// not. Of the parameters, only the version distinguishes formats.
     fn precision(&self, format: Format) -> Option<Precision> {
         let (media_type, any_subtype, version) = match format {
             Format::OpenMetrics => ("application/openmetrics-text", "application/*", "1.0.0"),
@@ -114,7 +116,7 @@ impl<'a> Preference<'a> {
     }
 }
 
-/// A weight from 0 to 1; more decimals than the three that it may have are left out.
+/// A weight from 0 to 1, in thousandths; any further decimals are ignored.
 fn thousandths(weight: &str) -> Option<u16> {
     let (whole, decimals) = weight.split_once('.').unwrap_or((weight, ""));
     let is_number = decimals.bytes().all(|byte| byte.is_ascii_digit());
@@ -172,7 +174,7 @@ mod tests {
             "TEXT/PLAIN, application/openmetrics-text;q=0.999",
             "application/openmetrics-text;q=0, */*",
             "application/openmetrics-text;q=0",
-            // Prometheus 2.5, which knows of no release of it.
+            // Prometheus 2.5, which accepts no released version of the format.
             "application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
             "application/openmetrics-text;version=2.0.0",
             "application/openmetrics-text;q=2, text/plain;q=0.1",

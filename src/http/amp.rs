@@ -1,4 +1,4 @@
-//! `/amp/client/...`: clients ask for a proxy through an AMP cache.
+//! `/amp/client/...`: client polls through an AMP cache.
 
 use std::sync::Arc;
 
@@ -19,13 +19,14 @@ use super::body;
 use super::caller::behind_cache;
 use super::front::HttpFront;
 
-/// The beginning of the paths.
+/// The prefix of the paths.
 const PREFIX: &str = "/amp/client/";
 
-/// There is no memory for one more poll.
+/// The error when there is no memory for another poll.
 const OVERLOADED: &str = "the broker is overloaded, slow down";
 
-/// A poll in the path of the URL; always 200, for caches keep no errors.
+/// Serves a poll in the path of the URL. Always responds with 200, since caches do not
+/// keep errors.
 pub(super) async fn poll(front: Arc<HttpFront>, request: Request<Body>) -> Response {
     let (head, body) = request.into_parts();
     if body.is_end_stream() {
@@ -34,7 +35,7 @@ pub(super) async fn poll(front: Arc<HttpFront>, request: Request<Body>) -> Respo
     drop(body);
     let caller = behind_cache(&head, &front);
     let response = response(&front, caller, head).await;
-    // A cache asks anew for what is older, and each poll has a path of its own.
+    // A cache fetches again what is older, and each poll has a path of its own.
     let headers = [(CONTENT_TYPE, "text/html"), (CACHE_CONTROL, "max-age=15")];
     (headers, amp_armor::encode(&response)).into_response()
 }
@@ -44,7 +45,7 @@ async fn response(front: &HttpFront, caller: Caller, head: Parts) -> Vec<u8> {
     if rendezvous::turns_away(broker, caller, way) {
         return encode_error(&NoAnswer::OverLimit.to_string());
     }
-    // The offer, a part of the path, is held until there is a response.
+    // The offer is part of the path, and is held until there is a response.
     let reservation = match body::reserve(&caller, &head, front) {
         Ok(reservation) => reservation,
         Err(no_room) => {

@@ -1,4 +1,4 @@
-//! Bodies of requests: read whole, within bounds of size, time and memory.
+//! Request bodies: read whole, within limits of size, time and memory.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -21,26 +21,26 @@ use crate::listener::accounts::{Payer, Reservation};
 use super::error::UnreadableBody;
 use super::front::HttpFront;
 
-/// The most fields that a head may have, and its size in bytes.
+/// The limits of a head: number of fields, and size in bytes.
 const FIELDS_MAX: usize = 100;
 const HEAD_MAX: usize = 16 * 1024;
-/// Bytes that a field of a head takes besides its name and value.
+/// Bytes that a header field takes in addition to its name and value.
 const FIELD_COST: usize = 100;
 
-/// Returns true if a head is larger than a request needs whose target is short. HTTP/1
-/// has this bound of fields before, and both versions one of bytes that leaves room for
-/// a poll in the path.
+/// Returns true if a head is too large for a request with a short target. HTTP/1 enforces
+/// the same number of fields earlier; both versions enforce a number of bytes that leaves
+/// room for a poll in the path.
 pub(super) fn is_head_too_large(target: &Uri, fields: &HeaderMap) -> bool {
     fields.len() > FIELDS_MAX || target_bytes(target) + field_bytes(fields) > HEAD_MAX
 }
 
-/// The same for a request with a poll in its path.
+/// Like [`is_head_too_large`], for a request with a poll in its path.
 pub(super) fn are_fields_too_large(fields: &HeaderMap) -> bool {
     fields.len() > FIELDS_MAX || field_bytes(fields) > HEAD_MAX
 }
 
-/// Puts the head of a request into the account of its sender. It is to be held for
-/// as long as anything of the request is.
+/// Charges the head of a request to its sender's account. Hold the reservation as long as
+/// any part of the request is in memory.
 pub(super) fn reserve(
     caller: &Caller,
     head: &Parts,
@@ -53,7 +53,7 @@ pub(super) fn reserve(
 
 fn payer(caller: &Caller) -> Payer {
     match caller.origin {
-        // Whom an unconfirmed peer names is its own affair.
+        // An address claimed by an unconfirmed peer does not pay.
         RequestOrigin::Sender(address) | RequestOrigin::Unconfirmed { peer: address, .. } => {
             Payer::Address(address)
         }
@@ -61,15 +61,16 @@ fn payer(caller: &Caller) -> Payer {
     }
 }
 
-/// Reads a body whole. What it and its head take of the memory is to be held for
-/// as long as anything of them is.
+/// Reads a whole body. Hold the reservation as long as any part of the body or the head
+/// is in memory.
 pub(super) async fn read(
     caller: &Caller,
     head: &Parts,
     body: Body,
     front: &HttpFront,
 ) -> Result<(Bytes, Reservation), UnreadableBody> {
-    // Polled, it would be asked for: by `100 Continue`, and by credit of HTTP/2.
+    // Polling the body would request it from the sender: by `100 Continue` or HTTP/2 flow
+    // control.
     if body.size_hint().lower() > most_bytes(front) {
         return Err(UnreadableBody::Broken);
     }
@@ -84,7 +85,7 @@ pub(super) async fn read(
             is_read(head);
             Ok((body, reservation))
         }
-        // It is not the sender who broke it off.
+        // The broker cut the body off, not its sender.
         Err(_) if lacks_memory(head) => Err(UnreadableBody::NoRoom),
         Err(unreadable) => Err(unreadable),
     }
@@ -95,8 +96,8 @@ fn lacks_memory(head: &Parts) -> bool {
     connection.is_some_and(ConnectionHandle::lacks_memory)
 }
 
-/// Tells whether a request ends for want of memory, and not because its sender has
-/// left.
+/// Returns a check of whether a request was ended for lack of memory rather than because
+/// its sender left.
 pub(super) fn is_sent_away<'a>(
     reservation: &'a Reservation,
     head: &Parts,
@@ -110,14 +111,14 @@ pub(super) fn is_sent_away<'a>(
     }
 }
 
-/// Tells the connection that nothing of the request is left to be read.
+/// Tells the connection that the whole request has been read.
 pub(super) fn is_read(head: &Parts) {
     if let Some(connection) = head.extensions.get::<ConnectionHandle>() {
         connection.request_read();
     }
 }
 
-/// Waits for something, unless others need its memory before.
+/// Waits for `something`, unless the memory of its request is revoked first.
 pub(super) async fn unless_revoked<T>(
     reservation: &Reservation,
     something: impl Future<Output = T>,
@@ -160,7 +161,7 @@ async fn collect(
             return Err(UnreadableBody::Broken);
         }
         reservation.grow(data.len())?;
-        // Mostly it comes at once, and need not be copied.
+        // Usually the body arrives in one piece and need not be copied.
         if whole.is_empty() && body.is_end_stream() {
             return Ok(data);
         }
@@ -169,7 +170,7 @@ async fn collect(
     Ok(whole.freeze())
 }
 
-/// Returns true if a body is wrong, or only not whole.
+/// Tells an incomplete body from an invalid one.
 fn unreadable(error: &(dyn Error + 'static)) -> UnreadableBody {
     let mut errors = iter::successors(Some(error), |&error| error.source());
     if errors.any(is_cut_off) {
@@ -194,7 +195,7 @@ fn is_cut_off(error: &(dyn Error + 'static)) -> bool {
     error.is_some_and(|error| error.is_remote() || error.is_io())
 }
 
-/// An answer with a JSON body.
+/// A response with a JSON body.
 pub(super) fn json(body: impl Into<Body>) -> Response {
     ([(CONTENT_TYPE, "application/json")], body.into()).into_response()
 }

@@ -1,4 +1,4 @@
-//! The sender of a request, as far as its connection and headers tell.
+//! The sender of a request, as far as its connection and headers reveal it.
 
 use std::sync::Once;
 
@@ -21,9 +21,9 @@ pub(super) fn caller(head: &Parts, settings: &Settings) -> Caller {
     }
 }
 
-/// The same for a request to where AMP caches pass requests on: its sender is not
-/// known. Only a known cache counts as one; whoever else asks there is a client
-/// like any other.
+/// Like [`caller`], for a path that AMP caches request: the sender itself is unknown.
+/// Only a known cache counts as an intermediary; any other sender has the limits of a
+/// client.
 pub(super) fn behind_cache(head: &Parts, front: &HttpFront) -> Caller {
     let is_cache = |address| front.broker.is_intermediary(address);
     let origin = match origin(address(head, &front.settings)) {
@@ -49,10 +49,10 @@ fn address(head: &Parts, settings: &Settings) -> Option<ClientAddress> {
     Some(client_address(peer.0.ip(), &head.headers, settings))
 }
 
-/// The origin that a request is counted against.
+/// The origin that a request counts against.
 fn origin(address: Option<ClientAddress>) -> RequestOrigin {
     match address {
-        // Without a connection, it comes from this very process.
+        // A request without a connection comes from this process.
         None => RequestOrigin::Local,
         Some(ClientAddress::Direct(ip)) if ip.is_loopback() => RequestOrigin::Local,
         Some(
@@ -69,7 +69,7 @@ fn origin(address: Option<ClientAddress>) -> RequestOrigin {
     }
 }
 
-/// Logs once that a peer is limited whom the operator may know.
+/// Warns once that a peer is limited that the operator may want to trust.
 fn tell_of_claims() {
     static TOLD: Once = Once::new();
     TOLD.call_once(|| {

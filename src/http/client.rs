@@ -1,4 +1,4 @@
-//! `/client`: clients ask for a proxy.
+//! `/client`: client polls.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use super::caller::caller;
 use super::front::HttpFront;
 use super::{body, error};
 
-/// The poll of a client, in today's form or the legacy one.
+/// Serves the poll of a client, in the current or the legacy form.
 pub(super) async fn poll(front: Arc<HttpFront>, request: Request<Body>) -> Response {
     let (head, body) = request.into_parts();
     let caller = caller(&head, &front.settings);
@@ -41,7 +41,7 @@ pub(super) async fn poll(front: Arc<HttpFront>, request: Request<Body>) -> Respo
         };
     }
     if is_legacy {
-        // What is no text is no NAT word either.
+        // A header that is not text is not a NAT word either.
         let nat = head
             .headers
             .get("Snowflake-NAT-Type")
@@ -52,7 +52,7 @@ pub(super) async fn poll(front: Arc<HttpFront>, request: Request<Body>) -> Respo
         return unless_revoked(&reservation, response).await;
     }
     let is_sent_away = body::is_sent_away(&reservation, &head);
-    // The head may be long, and is of no more use while the client waits.
+    // The head may be large and is not needed while the client waits.
     drop(head);
     let exchange = rendezvous::exchange(broker, caller, Rendezvous::Http, body, is_sent_away);
     unless_revoked(&reservation, exchange.map(body::json)).await

@@ -1,4 +1,4 @@
-//! The real sender of a request that comes by way of reverse proxies.
+//! The real sender of a request that arrives through reverse proxies.
 
 use std::iter;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,29 +12,29 @@ use super::settings::{ForwardedBy, Settings};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The address that a request comes from; IPv4 in IPv6 as IPv4.
+/// The address that a request comes from, with IPv4-mapped addresses as IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientAddress {
-    /// From the peer: no header says that it forwards.
+    /// The peer: no header says that it forwards.
     Direct(IpAddr),
-    /// From the peer, for all that is known: it says to forward, but is not
-    /// believed, or names nobody.
+    /// The peer, as far as is known: it claims to forward, but is not believed or names
+    /// no address.
     Itself(IpAddr),
-    /// From the address that a believed header names.
+    /// The address named by a header that is believed.
     Forwarded(IpAddr),
-    /// From the address that the header of a peer names who may be anybody.
+    /// The address named by a header of a peer that could be anyone.
     Claimed {
         /// The peer.
         peer: IpAddr,
-        /// The address that it names.
+        /// The address that the peer names.
         claimed: IpAddr,
     },
-    /// From behind this reverse proxy of ours, which names nobody.
+    /// Unknown: this reverse proxy of ours names no address.
     Hidden(IpAddr),
 }
 
 impl ClientAddress {
-    /// The address to count and locate by.
+    /// The address used for counting and geolocation.
     pub fn ip(self) -> IpAddr {
         match self {
             Self::Direct(ip) | Self::Itself(ip) | Self::Hidden(ip) | Self::Forwarded(ip) => ip,
@@ -47,9 +47,9 @@ impl ClientAddress {
 ///
 /// Only the header that [`Settings::forwarded_by`] names is read:
 ///
-/// - those among `trusted_proxies` are believed;
-/// - if there are any, nobody else is;
-/// - if there are none, this machine is, and everybody else claims.
+/// - If `trusted_proxies` is set, the header is believed only from these networks.
+/// - If it is empty, the header is believed from this machine; from any other peer it is a
+///   claim.
 pub fn client_address(peer: IpAddr, headers: &HeaderMap, settings: &Settings) -> ClientAddress {
     let peer = peer.to_canonical();
     let named = || named(headers, settings);
@@ -63,7 +63,7 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, settings: &Settings) ->
         return ClientAddress::Itself(peer);
     }
     match named() {
-        // A reverse proxy on this machine: no stranger comes from here.
+        // A reverse proxy on this machine: strangers do not connect from the loopback.
         named if peer.is_loopback() => {
             named.map_or(ClientAddress::Hidden(peer), ClientAddress::Forwarded)
         }
@@ -72,8 +72,8 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, settings: &Settings) ->
     }
 }
 
-/// Returns true if any header says that the request is not the peer's own. One that is
-/// not read still tells a reverse proxy on this machine from this machine.
+/// Returns true if any forwarding header is present. A header that is not read still
+/// distinguishes a reverse proxy on this machine from the machine itself.
 fn forwards(headers: &HeaderMap, settings: &Settings) -> bool {
     let is_sent = |header: &HeaderName| headers.contains_key(header);
     is_sent(&FORWARDED)
@@ -83,17 +83,17 @@ fn forwards(headers: &HeaderMap, settings: &Settings) -> bool {
 
 /// The public address that the header names.
 ///
-/// All lines of `Forwarded` (RFC 7239) or `X-Forwarded-For` are one list. Every
-/// reverse proxy appends the address it was called from, so the entries on the
-/// right are those that a stranger cannot write:
+/// All lines of `Forwarded` (RFC 7239) or `X-Forwarded-For` form one list. Every reverse
+/// proxy appends the address of its own peer, so a stranger cannot write the entries on
+/// the right:
 ///
-/// 1. entries on the right that are among `trusted_proxies` are skipped: what is
-///    left of such an entry is that proxy's word;
-/// 2. of the rest the last `trusted_hops` entries are believed, whatever is in
-///    them (none with 0), and the leftmost public address among them counts.
+/// 1. Entries on the right that are in `trusted_proxies` are skipped: the entry to their left
+///    was written by that proxy.
+/// 2. The next `trusted_hops` entries are believed, whatever they contain (none with 0), and
+///    the leftmost public address among them is the result.
 ///
-/// Any other header holds one address, which the reverse proxy has put in place of
-/// what came: more than one is nobody's word.
+/// Any other header holds a single address, which the reverse proxy has set in place of
+/// the sender's own header; if there are several lines, none is believed.
 fn named(headers: &HeaderMap, settings: &Settings) -> Option<IpAddr> {
     match &settings.forwarded_by {
         ForwardedBy::None => None,
@@ -126,9 +126,9 @@ fn last_of_list(
         .last()
 }
 
-/// The parts of a list, the last one first, cut at separators outside of quoted
-/// strings (RFC 9110 section 5.6.4). Read from the right, a quote that a
-/// stranger left open on the left cannot swallow what was appended.
+/// The elements of a list from last to first, split at separators outside quoted strings
+/// (RFC 9110, section 5.6.4). Reading from the right, a quote that a stranger left open
+/// on the left cannot swallow the appended elements.
 fn from_the_right(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(list);
     iter::from_fn(move || {
@@ -155,7 +155,7 @@ fn last_separator(list: &[u8], separator: u8) -> Option<usize> {
     None
 }
 
-/// Returns true if what follows `before` in a quoted string is escaped.
+/// Returns true if the character after `before` in a quoted string is escaped.
 fn is_escaped(before: &[u8]) -> bool {
     let slashes = before.iter().rev().take_while(|&&byte| byte == b'\\');
     slashes.count() % 2 == 1
@@ -172,8 +172,8 @@ fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
     })
 }
 
-/// The address of a node (RFC 7239 section 6), `None` for `unknown` and for
-/// names. Brackets around IPv6, quotes, port and zone may be there or not.
+/// The address of a node (RFC 7239, section 6); `None` for `unknown` and for names.
+/// Brackets around IPv6, quotes, port and zone are optional.
 fn node(value: &[u8]) -> Option<IpAddr> {
     let text = str::from_utf8(value.trim_ascii()).ok()?.trim_matches('"');
     let address = if let Some(bracketed) = text.strip_prefix('[') {

@@ -1,4 +1,4 @@
-//! Texts that are compressed once, when somebody first asks for it.
+//! Texts that are compressed once, on the first request for the compressed form.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 
 use super::pages::{CachedPage, NoPage};
 
-/// A text that many may ask for, as it is and compressed.
+/// A text in plain and compressed form.
 #[derive(Clone, Debug)]
 pub(super) struct Compressible {
     text: Bytes,
@@ -21,7 +21,7 @@ impl Compressible {
     pub(super) fn new(text: String) -> Self {
         Self {
             text: text.into(),
-            // It is as new as the text.
+            // It never expires: it lives as long as the text.
             gzip: Arc::new(CachedPage::new(Duration::MAX)),
         }
     }
@@ -30,7 +30,7 @@ impl Compressible {
         self.text
     }
 
-    /// The text in the form of gzip (RFC 1952).
+    /// The gzip form of the text (RFC 1952).
     pub(super) async fn gzip(&self) -> Result<Bytes, NoPage> {
         let text = self.text.clone();
         self.gzip.get(move || compress(&text)).await

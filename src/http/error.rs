@@ -1,4 +1,4 @@
-//! Responses of a front that cannot do as asked: the table of status codes.
+//! Error responses: the table of status codes.
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -8,25 +8,25 @@ use crate::broker::NoAnswer;
 use crate::listener::accounts::NoRoom;
 use crate::metrics::labels::Refusal;
 
-/// A reason why a body is not read.
+/// A reason why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum UnreadableBody {
-    /// It is too large, or not in the form that its head says.
+    /// Too large, or not in the form that the head announces.
     #[error("the body cannot be read")]
     Broken,
-    /// Its sender broke it off.
+    /// Cut off by its sender.
     #[error("the body ended before its end")]
     CutOff,
-    /// It did not come in time.
+    /// Not received in time.
     #[error("the body did not come within http.body_read_timeout")]
     TooSlow,
-    /// Others take all the memory there is for requests.
+    /// No memory left for requests.
     #[error("all requests together are over http.max_bytes_in_flight")]
     NoRoom,
 }
 
 impl UnreadableBody {
-    /// The label by which it is counted.
+    /// The label under which it is counted.
     pub(super) fn reason(self) -> Refusal {
         match self {
             Self::Broken => Refusal::BadRequest,
@@ -43,13 +43,14 @@ impl From<NoRoom> for UnreadableBody {
     }
 }
 
-/// A request that cannot be read or understood: 400 with an empty body.
+/// The response to a request that cannot be read or parsed: 400 with an empty body.
 pub(super) fn bad_request() -> Response {
     StatusCode::BAD_REQUEST.into_response()
 }
 
-/// A body that is not read: 503 where only the broker is to blame. As the rest of
-/// it does not come, the connection cannot be used again, and HTTP/1.1 says so.
+/// The response to a request whose body was not read: 503 if the broker is to blame.
+/// Since the rest of the body is missing, the connection cannot be reused, and HTTP/1.1
+/// says so.
 pub(super) fn unreadable(body: UnreadableBody) -> Response {
     match body {
         UnreadableBody::Broken | UnreadableBody::CutOff | UnreadableBody::TooSlow => {
@@ -59,19 +60,20 @@ pub(super) fn unreadable(body: UnreadableBody) -> Response {
     }
 }
 
-/// The head of a request is larger than it may be (RFC 6585, section 5).
+/// The response to a request with too large a head: 431 (RFC 6585, section 5).
 pub(super) fn head_too_large() -> Response {
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response()
 }
 
-/// More came from one address than may: 429 (RFC 6585). The reference proxy and
-/// the legacy client take it as they take any other status that they do not
-/// expect: this one has failed, another may not. 400 would blame the message.
+/// The response to a sender that is over its limit: 429 (RFC 6585). The reference proxy
+/// and the legacy client treat it like any unexpected status: they try again later. 400
+/// would blame the message.
 pub(super) fn over_limit() -> Response {
     StatusCode::TOO_MANY_REQUESTS.into_response()
 }
 
-/// No such path, or nothing there: 404 with the reference broker's text.
+/// The response for an unknown path or missing content: 404 with the reference broker's
+/// text.
 pub(super) fn not_found() -> Response {
     let headers = [
         (CONTENT_TYPE, "text/plain; charset=utf-8"),
@@ -80,7 +82,7 @@ pub(super) fn not_found() -> Response {
     (StatusCode::NOT_FOUND, headers, "404 page not found\n").into_response()
 }
 
-/// The response to a client that sent the legacy form, which hears no text.
+/// The response to a client that used the legacy form, which carries no error text.
 pub(super) fn legacy(no_answer: NoAnswer) -> Response {
     let status = match no_answer {
         NoAnswer::UnknownBridge => StatusCode::BAD_REQUEST,

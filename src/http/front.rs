@@ -1,4 +1,4 @@
-//! The state that the handlers share.
+//! The state shared by all handlers.
 
 use std::sync::Arc;
 
@@ -15,25 +15,25 @@ use super::operator;
 use super::settings::Settings;
 use super::status::{Audience, FigurePages};
 
-/// Sources of what the front does not know itself; reading files is not its business.
+/// Sources of data from outside the front, such as files.
 #[derive(Clone)]
 pub struct Sources {
-    /// Reads the metrics log; `None` where there is none.
+    /// Reads the metrics log; `None` if there is none.
     pub metrics_log: Option<ReadMetricsLog>,
-    /// The accounts whose memory requests take.
+    /// The accounts that pay for the memory of requests.
     pub accounts: Arc<Accounts>,
-    /// Asks the operating system for the figures of this process.
+    /// Reads the figures of this process from the operating system.
     pub process_figures: fn() -> Option<ProcessFigures>,
 }
 
-/// A broker as its HTTP endpoints see it.
+/// The broker and everything else that its HTTP endpoints need.
 pub(super) struct HttpFront {
     pub(super) broker: Arc<Broker>,
     pub(super) settings: Settings,
     pub(super) accounts: Arc<Accounts>,
     pub(super) figures: FigurePages,
     pub(super) metrics_log: LogPage,
-    /// The networks of operators who see everything on the public port, too.
+    /// The networks of operators, who get all metrics on the public port, too.
     operator_networks: ArcSwap<Vec<IpNet>>,
 }
 
@@ -54,7 +54,7 @@ impl HttpFront {
         self.operator_networks.store(Arc::new(networks));
     }
 
-    /// For whom the figures are that a request to the public port asks for.
+    /// The audience of a request to the public port.
     pub(super) fn audience(&self, head: &Parts) -> Audience {
         if operator::is_from(&self.operator_networks.load(), head, &self.settings) {
             Audience::Operator

@@ -18,27 +18,27 @@ use crate::telemetry::{Kind, LogLimit};
 use super::error;
 use super::pages::CachedPage;
 
-/// Whoever wants can ask for a log that cannot be read, any number of times.
+/// Anyone can request an unreadable log any number of times.
 static UNREADABLE: LazyLock<LogLimit> = LazyLock::new(|| {
     let kind = Kind::new(Level::WARN, "failed reads of the metrics log");
     LogLimit::new(kind, 1, Duration::from_mins(10))
 });
 
-/// The part of the metrics log that is published.
+/// The published part of the metrics log.
 #[derive(Clone, Debug)]
 pub struct MetricsLog {
     text: Bytes,
-    /// By which a reader knows that it has this text.
+    /// The entity tag of this text.
     tag: HeaderValue,
 }
 
 impl MetricsLog {
-    /// The log with this text.
+    /// A log with this text.
     pub fn new(text: Vec<u8>) -> Self {
         let tag = format!("\"{}\"", hex::encode(digest(&SHA256, &text)));
         Self {
             text: text.into(),
-            // Hexadecimal digits always are a value.
+            // Hexadecimal digits are always a valid header value.
             tag: HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static("\"\"")),
         }
     }
@@ -49,10 +49,10 @@ impl MetricsLog {
     }
 }
 
-/// Reads the part of the metrics log that is published. It may block.
+/// Reads the published part of the metrics log. May block.
 pub type ReadMetricsLog = Arc<dyn Fn() -> io::Result<MetricsLog> + Send + Sync>;
 
-/// The log that all who ask for it share.
+/// The page with the log, shared by all readers.
 pub(super) struct LogPage {
     read: Option<ReadMetricsLog>,
     page: CachedPage<Result<MetricsLog, Arc<io::Error>>>,
@@ -60,12 +60,12 @@ pub(super) struct LogPage {
 
 impl LogPage {
     pub(super) fn new(read: Option<ReadMetricsLog>) -> Self {
-        // It is never old: whoever reads it looks whether the file has changed.
+        // The page is never cached: the reader checks whether the file has changed.
         let page = CachedPage::new(Duration::ZERO);
         Self { read, page }
     }
 
-    /// Serves the log as it is published, or 304 to whoever has it already.
+    /// Serves the published log, or 304 if the requester already has it.
     pub(super) async fn serve(&self, headers: &HeaderMap) -> Response {
         let Some(read) = self.read.clone() else {
             return error::not_found();
@@ -91,8 +91,8 @@ fn unreadable(problem: &dyn Display) -> Response {
     error::not_found()
 }
 
-/// Returns true if `If-None-Match` (RFC 9110, section 13.1.2) names this tag. Ours hold
-/// no comma, so a comma always ends one.
+/// Returns true if `If-None-Match` (RFC 9110, section 13.1.2) contains this tag. Our tags
+/// contain no comma, so splitting at commas is safe.
 fn has(headers: &HeaderMap, tag: &HeaderValue) -> bool {
     let values = headers.get_all(IF_NONE_MATCH).into_iter();
     let tags = values

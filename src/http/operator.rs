@@ -1,5 +1,5 @@
-//! Those who may see everything: whoever comes to the operator's own addresses, and on
-//! the public port whoever comes from the operator's networks.
+//! Access to all metrics: on the operator's own addresses, and on the public port from
+//! the operator's networks.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,23 +16,23 @@ use crate::wire::public_address::public;
 
 use super::client_address::{ClientAddress, client_address};
 
-/// The address of the operator's endpoints unless the settings say, if nobody else is
-/// there: this machine alone reaches it.
+/// The default address of the operator endpoints, if no other program listens there. Only
+/// this machine can reach it.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:9580";
 
-/// The addresses at which operators look into the broker, and their networks.
+/// The addresses of the operator endpoints, and the networks of operators.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// The addresses of the operator's endpoints, in the clear.
+    /// The addresses of the operator endpoints (plain HTTP).
     #[serde(skip_serializing_if = "OperatorListen::is_default")]
     pub listen: OperatorListen,
-    /// The networks (CIDR) to which the public port shows all metrics, too.
+    /// The networks (CIDR) that get all metrics on the public port, too.
     pub networks: Vec<IpNet>,
 }
 
 impl Settings {
-    /// Reports what is wrong, and what tells strangers too much.
+    /// Reports mistakes, and settings that reveal too much to strangers.
     pub fn check(&self, report: &mut SettingsReport) {
         let addresses = self.listen.addresses();
         if let Some(wrong) = addresses.iter().find(|addr| !is_address(addr)) {
@@ -60,38 +60,38 @@ impl Settings {
     }
 }
 
-/// Returns true if everybody may reach an address and port. Of names nobody knows.
+/// Returns true if strangers may reach an address and port. For names, this is unknown.
 fn is_open(addr: &str) -> bool {
     let is_open = |ip: IpAddr| ip.is_unspecified() || public(ip).is_some();
     let has_open_ip = |addr: SocketAddr| is_open(addr.ip());
     addr.starts_with(':') || addr.parse().is_ok_and(has_open_ip)
 }
 
-/// The addresses of the operator's endpoints.
+/// The addresses of the operator endpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum OperatorListen {
-    /// At [`DEFAULT_ADDRESS`]; nowhere if that is taken.
+    /// [`DEFAULT_ADDRESS`], or none if it is taken.
     #[default]
     IfPossible,
-    /// At each of these addresses and ports; nowhere if there are none.
+    /// These addresses and ports; none if the list is empty.
     At(Vec<String>),
 }
 
 impl OperatorListen {
-    /// The word for nowhere.
+    /// The word that turns the endpoints off.
     pub const OFF: &str = "off";
 
     fn is_default(&self) -> bool {
         *self == Self::IfPossible
     }
 
-    /// Returns true if there are to be none.
+    /// Returns true if the endpoints are turned off.
     pub fn is_off(&self) -> bool {
         *self == Self::At(Vec::new())
     }
 
-    /// The addresses that somebody has asked for.
+    /// The configured addresses.
     pub fn addresses(&self) -> &[String] {
         match self {
             Self::IfPossible => &[],
@@ -100,7 +100,7 @@ impl OperatorListen {
     }
 }
 
-/// From a list, or from one text with commas.
+/// Reads a list, or a string with commas.
 impl<'de> Deserialize<'de> for OperatorListen {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let expected = "an address and port, a list of them, or off";
@@ -110,7 +110,7 @@ impl<'de> Deserialize<'de> for OperatorListen {
     }
 }
 
-/// Headers by which reverse proxies say that a request is somebody else's.
+/// Headers by which reverse proxies mark a request as forwarded.
 const FORWARDING: [&str; 12] = [
     "cdn-loop",
     "forwarded",
@@ -126,10 +126,10 @@ const FORWARDING: [&str; 12] = [
     "cf-connecting-ip",
 ];
 
-/// Returns true if a request to the public port is from one of these networks.
+/// Returns true if a request to the public port comes from one of these networks.
 ///
-/// It is only believed of a peer that speaks for itself, or whom a proxy of ours names:
-/// any stranger can write a header, and behind a reverse proxy on this machine all
+/// Only the address of a direct peer is believed, or one named by a trusted proxy: a
+/// stranger can write any header, and behind a reverse proxy on this machine all
 /// strangers come from the loopback.
 pub(super) fn is_from(networks: &[IpNet], head: &Parts, settings: &super::Settings) -> bool {
     let Some(RemoteAddress(peer)) = head.extensions.get() else {

@@ -1,6 +1,6 @@
-//! Pages that are made seldom and read often: one at a time is in the making, all
-//! who ask meanwhile share it, and so does whoever asks in its lifetime. However many
-//! ask, one thread makes it.
+//! Pages that are expensive to make and read often: requests that arrive while a page is
+//! being made share it, and so do requests during its lifetime. Only one thread makes a
+//! page at a time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,31 +11,31 @@ use tokio::time::timeout;
 
 use crate::broker::clock;
 
-/// The time-out of waiting for a page that is in the making: for a disk, that is.
+/// The time-out for a page that is being made, for example because a disk is slow.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A reason why there is no page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoPage {
-    /// It is in the making, and has been for long.
+    /// The page is still being made.
     #[error("the page was not made in time")]
     TooSlow,
-    /// Its maker panicked.
+    /// The function that makes it panicked.
     #[error("the page could not be made")]
     Failed,
 }
 
-/// The last page, and the next.
+/// The last page, and the state of the next one.
 #[derive(Debug)]
 struct Slot<T> {
-    /// The last one, and when it was begun.
+    /// The last page, and the time at which it was begun.
     made: Option<(Instant, T)>,
-    /// The number of pages that were made, or failed.
+    /// The number of pages that were made or failed.
     count: u64,
     is_in_the_making: bool,
 }
 
-/// A page of which a clone costs little.
+/// A cached page, cheap to clone.
 #[derive(Debug)]
 pub(super) struct CachedPage<T> {
     lifetime: Duration,
@@ -43,7 +43,7 @@ pub(super) struct CachedPage<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> CachedPage<T> {
-    /// A page that is made anew for who asks when it is older than `lifetime`.
+    /// A page that is made again when it is requested and older than `lifetime`.
     pub(super) fn new(lifetime: Duration) -> Self {
         let slot = Slot {
             made: None,
@@ -56,8 +56,8 @@ impl<T: Clone + Send + Sync + 'static> CachedPage<T> {
         }
     }
 
-    /// The page. `make` may block; it goes on, and its page is kept, also when
-    /// nobody waits for it any more.
+    /// The page. `make` may block. It runs to the end, and its page is kept, even if the
+    /// requester has left.
     pub(super) async fn get(&self, make: impl FnOnce() -> T + Send + 'static) -> Result<T, NoPage> {
         let mut slot = self.slot.subscribe();
         let (count, making) = self.begin();
@@ -67,14 +67,14 @@ impl<T: Clone + Send + Sync + 'static> CachedPage<T> {
         let slot = timeout(PATIENCE, slot.wait_for(|slot| slot.count >= count))
             .await
             .map_err(|_| NoPage::TooSlow)?
-            // It fails when the sender is gone, and we have it.
+            // An error means that the sender is gone, but `self` holds it.
             .map_err(|_| NoPage::Failed)?;
         let page = slot.made.as_ref().map(|(_, page)| page.clone());
         page.ok_or(NoPage::Failed)
     }
 
-    /// The count at which there is a page for who asks now, and if nobody makes it yet,
-    /// the making.
+    /// The count at which the requester's page will be ready, and the guard for making it
+    /// if nobody else does.
     fn begin(&self) -> (u64, Option<Making<T>>) {
         let now = clock::now();
         let is_fresh = |begun: Instant| now.saturating_duration_since(begun) < self.lifetime;
@@ -98,8 +98,8 @@ impl<T: Clone + Send + Sync + 'static> CachedPage<T> {
     }
 }
 
-/// A page in the making. Dropped without one, it leaves none: what went wrong is not
-/// to be hidden by a page that gets older and older.
+/// Guard of a page that is being made. Dropped without a page, it removes the old one: an
+/// outdated page must not hide a failure.
 struct Making<T> {
     begun: Instant,
     page: Option<T>,
@@ -135,7 +135,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A page that says how many were made before it.
+    /// A page that shows how many pages were made before it.
     struct Counted {
         page: CachedPage<usize>,
         made: Arc<AtomicUsize>,

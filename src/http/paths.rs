@@ -1,11 +1,11 @@
-//! Paths in the form in which they are compared.
+//! Normalization of request paths.
 
 use std::borrow::Cow;
 
 use http::Uri;
 use http::uri::PathAndQuery;
 
-/// Unescapes the characters of a path that need not be escaped: see [`normalized`].
+/// Decodes the needlessly escaped characters of a path: see [`normalized`].
 pub(super) fn normalize(uri: &mut Uri) {
     let Cow::Owned(path) = normalized(uri.path()) else {
         return;
@@ -21,16 +21,16 @@ pub(super) fn normalize(uri: &mut Uri) {
     }
 }
 
-/// The path in which no character is escaped that need not be: to a URI it makes no
-/// difference whether an unreserved character is (RFC 3986, section 6.2.2.2). What
-/// else is escaped, as `%2F`, is not the same as the character.
+/// The path without needless escapes: in a URI, it makes no difference whether an
+/// unreserved character is escaped (RFC 3986, section 6.2.2.2). Other escapes, such as
+/// `%2F`, differ from the plain character.
 fn normalized(path: &str) -> Cow<'_, str> {
     let Some((before, mut rest)) = path.split_once('%') else {
         return path.into();
     };
     let mut normalized = before.to_owned();
     loop {
-        // What follows a `%`.
+        // `rest` follows a `%`.
         if let Some(character) = unreserved(rest) {
             normalized.push(character);
             rest = &rest[2..];
@@ -46,8 +46,8 @@ fn normalized(path: &str) -> Cow<'_, str> {
     }
 }
 
-/// The character whose two hexadecimal digits a text begins with, if it is an
-/// unreserved one (section 2.3).
+/// The unreserved character (section 2.3) that the first two hexadecimal digits of a text
+/// encode, if they do.
 fn unreserved(text: &str) -> Option<char> {
     let digits = text.get(..2)?;
     let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -1,4 +1,4 @@
-//! `/proxy` and `/answer`: proxies ask for a client, and answer its offer.
+//! `/proxy` and `/answer`: polls and answers of proxies.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -22,19 +22,19 @@ use super::{body, error};
 /// The longest host name has 253 characters.
 const LOGGED_PATTERN_MAX: usize = 260;
 
-/// A poll that was read, with what it holds while it is parked.
+/// A poll, read and decoded, with everything that it keeps while parked.
 struct ReadPoll {
     poll: ProxyPoll,
     caller: Caller,
     reservation: Reservation,
-    /// The answer will come over this connection, if there is a client.
+    /// If there is a match, the proxy's answer will arrive over this connection.
     hold: Option<KeepOpenGuard>,
 }
 
-/// The poll of a proxy.
+/// Serves the poll of a proxy.
 pub(super) async fn poll(front: Arc<HttpFront>, request: Request<Body>) -> Response {
-    // Reading needs several times the memory of a parked poll. Its box goes when it is
-    // done; a part of this future would stay.
+    // Reading needs more memory than a parked poll. The box is freed once the poll is read;
+    // without it, this future would keep the memory until the reply.
     let read = Box::pin(read_poll(&front, request)).await;
     let mut parked = match read {
         Ok(read) => read,
@@ -89,7 +89,7 @@ async fn read_poll(front: &HttpFront, request: Request<Body>) -> Result<ReadPoll
             return Err(error::bad_request());
         }
     };
-    // Neither head nor body is of any more use.
+    // Head and body are dropped here: the poll may be parked for a long time.
     reservation.shrink_to_least();
     Ok(ReadPoll {
         poll,
@@ -99,7 +99,7 @@ async fn read_poll(front: &HttpFront, request: Request<Body>) -> Result<ReadPoll
     })
 }
 
-/// The answer of a proxy.
+/// Serves the answer of a proxy.
 pub(super) async fn answer(front: Arc<HttpFront>, request: Request<Body>) -> Response {
     let (head, body) = request.into_parts();
     let caller = caller(&head, &front.settings);
@@ -138,7 +138,7 @@ fn answered_too_often() -> Response {
     error::over_limit()
 }
 
-/// A client waits for the proxy's answer no longer than clients do.
+/// Keeps the connection open until the client would have given up.
 fn expect_answer(broker: &Broker, hold: Option<KeepOpenGuard>) {
     if let Some(hold) = hold {
         hold.expect_until(clock::now() + broker.client_timeout());
@@ -155,7 +155,7 @@ fn refuse_answer(broker: &Broker, caller: Caller, reason: Refusal, why: &dyn Dis
     refuse(broker, labels::Request::ProxyAnswer, caller, reason, why);
 }
 
-/// Logs why, and has a request paid for whose sender is to blame.
+/// Logs a refusal, and charges the sender if it is to blame.
 fn refuse(
     broker: &Broker,
     request: labels::Request,
@@ -176,7 +176,7 @@ fn log_pattern(poll: &ProxyPoll) {
     refusals::log(labels::Request::ProxyPoll, &reason);
 }
 
-/// A proxy can send a pattern as long as a body may be.
+/// The pattern, cut to a loggable length: a proxy can send one as long as a body.
 fn shortened(pattern: &str) -> String {
     pattern.chars().take(LOGGED_PATTERN_MAX).collect()
 }

@@ -1,5 +1,5 @@
-//! The layer around every endpoint: the requests that it is not asked about, the
-//! headers that its replies have in common, and their count.
+//! The layer around every endpoint: responses that need no handler, common headers, and
+//! counting.
 
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
@@ -24,7 +24,7 @@ use super::front::HttpFront;
 use super::status::Audience;
 use super::{body, error};
 
-/// Makes a handler an endpoint of one of the routers.
+/// Turns a handler into an endpoint of a router.
 #[derive(Clone)]
 pub(super) struct ReplyLayer(Arc<ReplyRules>);
 
@@ -32,7 +32,7 @@ struct ReplyRules {
     front: Arc<HttpFront>,
     endpoint: Endpoint,
     audience: Audience,
-    /// The counter of replies with 200, as nearly all are.
+    /// The counter for status 200, the most frequent one.
     replies_ok: Counter,
 }
 
@@ -61,7 +61,7 @@ impl<H> Layer<H> for ReplyLayer {
     }
 }
 
-/// A handler with [`ReplyLayer`] around it.
+/// A handler wrapped in [`ReplyLayer`].
 #[derive(Clone)]
 pub(super) struct Replies<H> {
     handler: H,
@@ -95,7 +95,7 @@ where
 }
 
 pin_project! {
-    /// The response to a request, once it is there.
+    /// The future response to a request.
     pub(super) struct Reply<F> {
         #[pin]
         response: Either<Ready<Result<Response, Infallible>>, F>,
@@ -118,7 +118,7 @@ where
 }
 
 impl ReplyRules {
-    /// The response to a request of which the handler hears nothing.
+    /// The response to a request that the handler does not see.
     fn answer(&self, request: &Request<Body>) -> Option<Response> {
         let is_there = self.endpoint != Endpoint::Other || is_of_the_server(request.uri());
         if request.method() == Method::OPTIONS && is_there {
@@ -131,7 +131,7 @@ impl ReplyRules {
         is_too_large.then(error::head_too_large)
     }
 
-    /// Makes a handler's response that of the front, and counts it.
+    /// Adds the common headers to a handler's response and counts it.
     fn finish(&self, mut response: Response, is_head: bool) -> Response {
         if self.audience == Audience::Public && is_for_peers(self.endpoint) {
             allow_any_origin(&mut response);
@@ -155,20 +155,19 @@ impl ReplyRules {
     }
 }
 
-/// Returns true if a request is about the server as a whole (RFC 9110, section 7.1).
+/// Returns true if a request concerns the server as a whole (RFC 9110, section 7.1).
 fn is_of_the_server(target: &Uri) -> bool {
     target.path() == "*"
 }
 
-/// Returns true if proxies in browsers ask there, or clients.
+/// Returns true for the endpoints of clients and browser proxies.
 fn is_for_peers(endpoint: Endpoint) -> bool {
     use Endpoint::{Amp, Answer, Client, Debug, Metrics, Proxy};
     matches!(endpoint, Client | Proxy | Answer | Amp | Debug | Metrics)
 }
 
-/// The time for which others may store what an endpoint says, errors included:
-/// without a word a cache may keep a 404. Figures are of one moment, and whoever has
-/// the metrics log asks whether it is still that.
+/// The cache rule for an endpoint's responses, including errors: without one, a cache may
+/// keep a 404. Figures change all the time, and readers of the metrics log revalidate it.
 fn cache_rule(endpoint: Endpoint) -> Option<HeaderValue> {
     use Endpoint::{Amp, Answer, Client, Debug, Livez, Metrics, Other};
     use Endpoint::{Prometheus, Proxy, Readyz, Robots};
@@ -180,7 +179,7 @@ fn cache_rule(endpoint: Endpoint) -> Option<HeaderValue> {
     Some(HeaderValue::from_static(rule))
 }
 
-/// Proxies in browsers come from every origin, and read errors too.
+/// Browser proxies come from any origin, and read errors, too.
 fn allow_any_origin(response: &mut Response) {
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
@@ -190,8 +189,8 @@ fn allow_any_origin(response: &mut Response) {
     );
 }
 
-/// The response to HEAD (RFC 9110, section 9.3.2): the length of a body, and nothing
-/// of it.
+/// The response to HEAD (RFC 9110, section 9.3.2): the length of the body without the
+/// body.
 fn without_body(response: Response) -> Response {
     let length = response.body().size_hint().exact();
     let mut response = response.map(|_| Body::empty());
@@ -201,7 +200,7 @@ fn without_body(response: Response) -> Response {
     response
 }
 
-/// The label by which a status code is counted.
+/// The label under which a status code is counted.
 fn code(status: StatusCode) -> labels::StatusCode {
     match status {
         StatusCode::OK => labels::StatusCode::Ok,

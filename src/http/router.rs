@@ -1,4 +1,4 @@
-//! The routes: the endpoints for everybody, and those for operators.
+//! The routes of the public endpoints and of the operator endpoints.
 
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
@@ -33,7 +33,7 @@ pub fn router(broker: Arc<Broker>, settings: Settings, sources: Sources) -> Endp
     }
 }
 
-/// Endpoints of a broker, as a service.
+/// The endpoints of a broker, as a service.
 #[derive(Clone)]
 pub struct Endpoints {
     router: Router,
@@ -41,7 +41,7 @@ pub struct Endpoints {
 }
 
 impl Endpoints {
-    /// The endpoints of the same broker for operators alone.
+    /// The operator endpoints of the same broker.
     #[must_use]
     pub fn for_operators(&self) -> Self {
         Self {
@@ -50,8 +50,7 @@ impl Endpoints {
         }
     }
 
-    /// Shows everything on the public port to who comes from these networks, from now
-    /// on, and to nobody else.
+    /// From now on, shows all metrics on the public port to these networks only.
     pub fn set_operator_networks(&self, networks: Vec<IpNet>) {
         self.front.set_operator_networks(networks);
     }
@@ -74,7 +73,7 @@ where
     }
 }
 
-/// Those that everybody may ask for.
+/// The public routes.
 fn public_routes(front: &Arc<HttpFront>) -> Router {
     let routes = Routes {
         front,
@@ -92,13 +91,13 @@ fn public_routes(front: &Arc<HttpFront>) -> Router {
     if !front.settings.amp {
         return public;
     }
-    // A wildcard stands for something, not for nothing.
+    // The wildcard does not match an empty path.
     public
         .route_service("/amp/client/", routes.at(Endpoint::Amp, amp::poll))
         .route_service("/amp/client/{*poll}", routes.at(Endpoint::Amp, amp::poll))
 }
 
-/// Those on the operator's own addresses.
+/// The routes on the operator's addresses.
 fn operator_routes(front: &Arc<HttpFront>) -> Router {
     let routes = Routes {
         front,
@@ -112,8 +111,7 @@ fn operator_routes(front: &Arc<HttpFront>) -> Router {
         .fallback_service(routes.at(Endpoint::Other, not_found))
 }
 
-/// The routes with a second try for paths that are none of them: in the form that
-/// they have without needless escapes.
+/// The routes, with a second attempt for unmatched paths after removing needless escapes.
 fn normalizing(routes: Router) -> Router {
     let second_try = routes.clone().map_request(|mut request: Request<Body>| {
         paths::normalize(request.uri_mut());
@@ -128,8 +126,8 @@ struct Routes<'a> {
 }
 
 impl Routes<'_> {
-    /// The service of an endpoint. Axum puts its future into a box of the handler's
-    /// size, in which a poll may be parked for long.
+    /// The service of an endpoint. Axum boxes the handler's future; the box lives as long
+    /// as a poll is parked.
     fn at<H, R>(
         &self,
         endpoint: Endpoint,

@@ -11,58 +11,56 @@ use serde::{Deserialize, Serialize};
 use crate::listener::accounts::{Bounds, SHARES};
 use crate::report::{COUNT_MAX, SPAN, SettingsReport};
 
-/// The bounds of [`Settings::trusted_hops`]: more of our own proxies in front of us are a
-/// mistake that lets clients choose their address.
+/// The bounds of [`Settings::trusted_hops`]. More of our own proxies in front of us would
+/// be a mistake that lets clients choose their address.
 const HOPS: RangeInclusive<usize> = 0..=16;
 
-/// Bounds of requests, and trust in their headers.
+/// Limits of requests, and trust in their headers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// The largest body that is read, in bytes; a larger one gets 400.
+    /// The maximum size of a body in bytes; a larger body gets 400.
     pub max_body_bytes: usize,
-    /// The most bytes of requests that are held at once, with their heads: of those
-    /// that are being read, and the polls of clients that wait. Whoever comes on top
-    /// of it gets 503.
+    /// The maximum number of bytes of requests, including heads, that are held at once:
+    /// requests being read and polls of waiting clients. A request over it gets 503.
     ///
-    /// The default is three times what 20,000 clients need that wait with 3 KB
-    /// each; with the copies that are made of an offer on its way, memory stays
-    /// below some 1 GB.
+    /// The default is three times what 20,000 waiting clients need with 3 KB each;
+    /// including the temporary copies of offers, memory stays below about 1 GB.
     pub max_bytes_in_flight: usize,
-    /// The time that a peer may take over the body of a request.
+    /// The time limit for receiving a body.
     #[serde(with = "crate::timespan")]
     pub body_read_timeout: Duration,
-    /// The header that says whose requests a peer forwards; no other is read.
+    /// The header in which a reverse proxy names the sender; no other is read.
     pub forwarded_by: ForwardedBy,
-    /// The number of proxies of ours (a CDN, a load balancer) in front of the broker:
-    /// so many of the last entries of the header are believed. With 0 nothing in it
-    /// is.
+    /// The number of our reverse proxies (a CDN, a load balancer) in front of the broker:
+    /// only that many entries at the end of the header are believed. 0 means that the
+    /// header is ignored.
     pub trusted_hops: usize,
-    /// The networks (CIDR) of these proxies. If there are any, a peer outside
-    /// of them is not believed, and their own addresses in the header are no
-    /// hops. Empty: any peer may claim to forward for others, but has only
-    /// `limits.unconfirmed_factor` quotas for all of them.
+    /// The networks (CIDR) of these proxies. If set, the header is believed only from
+    /// these networks, and their addresses in it do not count as hops. If empty, any peer
+    /// may forward for others, but has only `limits.unconfirmed_factor` quotas for all of
+    /// them.
     pub trusted_proxies: Vec<IpNet>,
-    /// Clients may come through AMP caches.
+    /// True if clients may come through AMP caches.
     pub amp: bool,
 }
 
-/// The header in which a reverse proxy names whose request it forwards.
+/// The header in which a reverse proxy names the sender of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum ForwardedBy {
     /// `X-Forwarded-For`, a list that each proxy appends to.
     #[default]
     XForwardedFor,
-    /// `Forwarded` (RFC 7239), likewise.
+    /// `Forwarded` (RFC 7239), also a list.
     Forwarded,
-    /// None: nobody forwards.
+    /// No header: no peer forwards.
     None,
-    /// One that holds one address, such as `CF-Connecting-IP`.
+    /// A header with a single address, such as `CF-Connecting-IP`.
     Header(HeaderName),
 }
 
-/// Not the name of a header.
+/// The error for an invalid header name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no name of a header; expected x-forwarded-for, forwarded, none or another one")]
 pub struct InvalidForwardedBy(String);
@@ -96,12 +94,12 @@ impl From<ForwardedBy> for String {
 }
 
 impl Settings {
-    /// Reports what is wrong.
+    /// Reports mistakes.
     pub fn check(&self, report: &mut SettingsReport) {
         report.within("max_body_bytes", self.max_body_bytes, &(1..=COUNT_MAX));
         report.within("body_read_timeout", self.body_read_timeout, &SPAN);
         report.within("trusted_hops", self.trusted_hops, &HOPS);
-        // No body could ever be read from the share of one address.
+        // Otherwise no body would fit into the share of one address.
         let [share, ..] = SHARES;
         let least = self.max_body_bytes.saturating_mul(2 * share);
         if self.max_bytes_in_flight < least {
@@ -115,12 +113,12 @@ impl Settings {
         }
     }
 
-    /// Returns true if any header is believed of anybody.
+    /// Returns true if a forwarding header is ever believed.
     pub fn reads_headers(&self) -> bool {
         self.trusted_hops > 0 && self.forwarded_by != ForwardedBy::None
     }
 
-    /// Returns true if this is the address of a proxy of ours.
+    /// Returns true if this is an address of our own proxies.
     pub(super) fn is_trusted(&self, address: IpAddr) -> bool {
         self.trusted_proxies
             .iter()

@@ -1,4 +1,4 @@
-//! The pages that operators and crawlers ask for.
+//! The pages for operators and crawlers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,23 +19,23 @@ use super::accept;
 use super::compressible::Compressible;
 use super::pages::{CachedPage, NoPage};
 
-/// The age up to which operators get figures.
+/// The maximum age of figures for operators.
 const OPERATOR_LIFETIME: Duration = Duration::from_secs(1);
-/// The age up to which anybody gets them. All that anybody can ask for is of the same
-/// moment: two pages of different ages would make a finer clock than one.
+/// The maximum age of figures for the public. All public pages show the same moment: two
+/// pages of different ages would make a more precise clock than one.
 const PUBLIC_LIFETIME: Duration = Duration::from_secs(1);
 
-/// The readers that figures are for.
+/// The readers that figures are intended for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Audience {
-    /// Everybody on the net.
+    /// Everyone.
     Public,
-    /// Those who run the broker.
+    /// The operators of the broker.
     Operator,
 }
 
-/// The figures of the broker, for each audience. One page of each is in the making at
-/// most.
+/// The broker's figures for each audience. At most one page per audience is being made at
+/// a time.
 pub(super) struct FigurePages {
     broker: Arc<Broker>,
     process: fn() -> Option<ProcessFigures>,
@@ -53,8 +53,8 @@ impl FigurePages {
         }
     }
 
-    /// `/debug`: the polls that wait. Operators get them as they are now: that is made
-    /// in no time.
+    /// `/debug`: the parked polls. Operators get the current state, which is cheap to
+    /// produce.
     pub(super) async fn debug(&self, audience: Audience) -> Response {
         let text = match audience {
             Audience::Public => self.figures(audience).await.map(|figures| figures.debug),
@@ -63,8 +63,8 @@ impl FigurePages {
         text.map_or_else(unavailable, plain_text)
     }
 
-    /// `/prometheus`: every metric for operators, and for others those that the
-    /// reference broker has.
+    /// `/prometheus`: every metric for operators, and the reference broker's metrics for
+    /// the public.
     pub(super) async fn prometheus(&self, audience: Audience, headers: &HeaderMap) -> Response {
         self.metrics(audience, headers)
             .await
@@ -100,7 +100,7 @@ impl FigurePages {
     }
 }
 
-/// The figures of one moment in all their forms.
+/// The figures of one moment in all formats.
 #[derive(Clone, Debug)]
 struct StatusFigures {
     open_metrics: Compressible,
@@ -109,8 +109,8 @@ struct StatusFigures {
 }
 
 impl StatusFigures {
-    /// The figures now. The metrics can be megabytes and the figures of the process
-    /// come from files: not to be called where others wait.
+    /// Reads the current figures. They can be megabytes and read files, so this must not
+    /// run on an async thread.
     fn read(broker: &Broker, process: fn() -> Option<ProcessFigures>, audience: Audience) -> Self {
         let format = Format::OpenMetrics;
         let open_metrics = match audience {
@@ -125,13 +125,12 @@ impl StatusFigures {
     }
 }
 
-/// `/livez`: the program runs.
+/// `/livez`: the program is running.
 pub(super) fn livez() -> Response {
     plain_text(Bytes::from_static(b"ok\n"))
 }
 
-/// `/readyz`: the broker takes new work; 503 while it drains, is a lame duck or
-/// stops.
+/// `/readyz`: the broker accepts new work; 503 while it drains, is a lame duck or stops.
 pub(super) fn readyz(broker: &Broker) -> Response {
     let (status, text) = match broker.stage() {
         ServiceStage::Serving => (StatusCode::OK, "ok\n"),
