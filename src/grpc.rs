@@ -1,8 +1,8 @@
-//! The gRPC front: what operators ask of a running broker, and have it do; and
-//! [`federation`], where other brokers ask for proxies.
+//! The gRPC front: the administration service for operators, and [`federation`], the
+//! service through which peers borrow proxies.
 //!
-//! [`admin_server`] is the server: the caller is found out by [`auth`] before any
-//! service is asked, and connections come to an [`endpoint`].
+//! [`admin_server`] is the administration server. [`auth`] identifies the caller before
+//! any service runs, and each listener has an [`endpoint`].
 
 pub mod admin;
 pub mod auth;
@@ -45,9 +45,9 @@ use auth::Access;
 use endpoint::{EndpointLimits, TlsEndpoint};
 use identify::{CallerAuth, Guarded};
 
-/// The largest request that is read, in bytes: some 20,000 bridges.
+/// The maximum size of a request, in bytes: about 20,000 bridges.
 const REQUEST_MAX: usize = 4 << 20;
-/// Calls at a time over one connection, and its pings.
+/// The maximum number of concurrent calls per connection, and the keep-alive pings.
 const LIMITS: EndpointLimits = EndpointLimits {
     max_streams: 256,
     keep_alive: KeepAlive {
@@ -56,12 +56,13 @@ const LIMITS: EndpointLimits = EndpointLimits {
     },
 };
 
-/// So many refusals are logged in a period.
+/// The maximum number of refusals logged per period.
 const LOGGED_MAX: u32 = 10;
 const LOG_PERIOD: Duration = Duration::from_mins(1);
 const REFUSED: Kind = Kind::new(Level::WARN, "admin.listen: refused calls");
 
-/// Those who may call the administration, and its endpoint; both are replaced by a reload.
+/// The callers allowed to use the administration, and its endpoint. A reload replaces
+/// both.
 #[derive(Debug)]
 pub struct AdminAuth {
     access: Arc<ArcSwap<Access>>,
@@ -70,7 +71,7 @@ pub struct AdminAuth {
 }
 
 impl AdminAuth {
-    /// Lets in whom `access` knows, over TLS if there is a configuration of it.
+    /// Admits the callers in `access`, over TLS if `tls` is given.
     pub fn new(access: Access, tls: Option<ServerConfig>, metrics: Arc<Metrics>) -> Self {
         Self {
             access: Arc::new(ArcSwap::from_pointee(access)),
@@ -79,8 +80,8 @@ impl AdminAuth {
         }
     }
 
-    /// Lets in others from now on. Who is connected stays so, and is judged by
-    /// the new rules from the next call on.
+    /// Replaces the callers and the TLS configuration. Open connections stay, and the new
+    /// rules apply from their next call on.
     pub fn set(&self, access: Access, tls: Option<ServerConfig>) {
         self.access.store(Arc::new(access));
         self.endpoint.set_tls(tls);
@@ -111,10 +112,10 @@ impl CallerAuth for AdminAuth {
     }
 }
 
-/// The server of the administration, until `closing` ends it.
+/// The administration server, which runs until `closing` ends it.
 ///
 /// # Errors
-/// If the descriptors that the build made are of no use.
+/// Fails if the protobuf descriptors from the build are invalid.
 pub fn admin_server(
     auth: &Arc<AdminAuth>,
     admin: AdminService,
@@ -132,14 +133,14 @@ pub fn admin_server(
     Ok(auth.endpoint.server(service, LIMITS, knows, closing))
 }
 
-/// Tells callers which services are spoken here.
+/// The reflection service, which lists the services of this server.
 fn reflection() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        // So that callers can show the details of errors.
+        // Lets callers decode the details of errors.
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-        // Each of the two tells of both.
+        // Each of the two reflection versions lists both.
         .include_reflection_service(false)
         .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)

@@ -1,5 +1,5 @@
-//! The service `snowflake.broker.admin.v1.Admin`. Each call that changes
-//! something asks first for an operator, and logs who has changed what.
+//! The service `snowflake.broker.admin.v1.Admin`. Each call that changes something
+//! requires an operator, and logs the operator and the change.
 
 mod bridges;
 mod filter;
@@ -33,24 +33,23 @@ use crate::telemetry::LogLevel;
 
 use operations::{Operations, Overrides, WrongPart};
 
-/// The bounds of the time that a log filter is in force for.
+/// The bounds of the duration of a temporary log filter.
 const LOG_TTLS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
-/// The bounds of the grace of a drain.
+/// The bounds of the grace period of a drain.
 const DRAIN_GRACES: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
 
-/// Answers the calls of operators and viewers.
+/// Handles the calls of operators and viewers.
 pub struct AdminService {
     broker: Arc<Broker>,
     operations: Arc<dyn Operations>,
-    /// Held by the one change that is being made, so that each sees what the one
-    /// before it has left.
+    /// Held during a change, so that each change sees the result of the previous one.
     changes: Mutex<()>,
-    /// Cancelled when the broker ends: no call is to keep it.
+    /// Cancelled when the broker stops, so that no call delays it.
     closing: Closing,
 }
 
 impl AdminService {
-    /// Speaks for this broker until `closing` ends it.
+    /// A service for this broker, until `closing` ends it.
     pub fn new(broker: Arc<Broker>, operations: Arc<dyn Operations>, closing: Closing) -> Self {
         Self {
             broker,
@@ -60,7 +59,7 @@ impl AdminService {
         }
     }
 
-    /// Lets an operator make a change, one at a time.
+    /// Begins a change by an operator, after any change in progress.
     async fn change<T>(&self, request: &Request<T>) -> Result<Change<'_>, Status> {
         let principal = Principal::operator(request)?;
         Ok(Change {
@@ -69,7 +68,7 @@ impl AdminService {
         })
     }
 
-    /// Notes and logs what was set, unless the request was only to be checked.
+    /// Records and logs the new settings, unless the request was only to be validated.
     fn set(&self, change: &Change, validate_only: bool, what: &str, overrides: Overrides) {
         if validate_only {
             return;
@@ -84,14 +83,14 @@ impl AdminService {
     }
 }
 
-/// A change under way, and whose it is.
+/// A change in progress, and its author.
 struct Change<'a> {
     principal: Principal,
     _turn: MutexGuard<'a, ()>,
 }
 
 impl Change<'_> {
-    /// Logs what was changed, unless the request was only to be checked.
+    /// Logs the change, unless the request was only to be validated.
     fn made(&self, validate_only: bool, what: &str) {
         if !validate_only {
             tracing::info!(principal = %self.principal, "admin: {what}");

@@ -1,4 +1,4 @@
-//! Callers, and what they may do.
+//! Callers of the administration, and their roles.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,24 +11,23 @@ use super::role::AdminRole;
 use super::settings::Settings;
 use crate::listener::PeerIdentity;
 
-/// A caller that is known; an extension of each request. Displays as the log names it.
+/// A known caller; an extension of each request. Displayed as in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     name: String,
     role: AdminRole,
 }
 
-/// The callers that are known, and their roles.
+/// The known callers and their roles.
 #[derive(Debug)]
 pub struct Access {
-    /// By the DNS or URI name of a certificate.
+    /// Roles by the DNS or URI name of a certificate.
     certificates: BTreeMap<String, AdminRole>,
     tokens: Vec<TokenDigest>,
     trusts_loopback: bool,
 }
 
-/// A bearer token. Its digest is kept, so that every comparison is of the same
-/// length.
+/// A bearer token. Only its digest is kept, so that all comparisons have the same length.
 #[derive(Debug)]
 struct TokenDigest {
     owner: String,
@@ -37,13 +36,13 @@ struct TokenDigest {
 }
 
 impl Access {
-    /// Those of the settings. `secrets` are the tokens' texts in the order of
-    /// the settings.
+    /// The callers in the settings. `secrets` holds the tokens in the order of the
+    /// settings.
     pub fn new(settings: &Settings, secrets: &[String]) -> Self {
         let viewers = settings.tls.viewers.iter();
         let operators = settings.tls.operators.iter();
         let viewers = viewers.map(|name| (name.clone(), AdminRole::Viewer));
-        // Whoever is named as both is an operator.
+        // A name in both lists is an operator.
         let operators = operators.map(|name| (name.clone(), AdminRole::Operator));
         let tokens = settings.tokens.iter().zip(secrets);
         let certificates: BTreeMap<_, _> = viewers.chain(operators).collect();
@@ -60,7 +59,7 @@ impl Access {
         }
     }
 
-    /// Identifies the caller over this connection, with this `authorization`.
+    /// Identifies the caller of a request with this `authorization` over this connection.
     pub fn identify(
         &self,
         peer: &PeerIdentity,
@@ -88,7 +87,7 @@ impl Access {
         })
     }
 
-    /// Returns true if one of these names of a certificate has a role.
+    /// Returns true if one of these certificate names has a role.
     pub(super) fn knows_certificate(&self, names: &[String]) -> bool {
         self.by_certificate(names).is_some()
     }
@@ -119,8 +118,7 @@ impl Access {
     }
 }
 
-/// The token of `Bearer TOKEN`; the scheme's case does not matter (RFC 9110
-/// section 11.1).
+/// The token in `Bearer TOKEN`; the scheme is case-insensitive (RFC 9110, section 11.1).
 fn bearer(authorization: &[u8]) -> Option<&[u8]> {
     const SCHEME: &[u8] = b"bearer ";
     let (scheme, token) = authorization.split_at_checked(SCHEME.len())?;
@@ -134,7 +132,7 @@ impl Principal {
         Self { name, role }
     }
 
-    /// The sender of a request, which has to be an operator.
+    /// The caller of a request, if it is an operator.
     pub fn operator<T>(request: &Request<T>) -> Result<Self, Status> {
         let principal = request.extensions().get::<Self>();
         match principal {

@@ -1,4 +1,4 @@
-//! Our types as those of the protocols, and back.
+//! Conversions between our types and those of the protocols.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +7,7 @@ use prost_types::Timestamp;
 use crate::proto::admin::v1;
 use crate::wire::nat::NatClass;
 
-/// A span of time; the protocol knows no longer one than 10,000 years.
+/// Converts a duration; the protocol's maximum is 10,000 years.
 pub(super) fn duration(span: Duration) -> prost_types::Duration {
     prost_types::Duration::try_from(span).unwrap_or(prost_types::Duration {
         seconds: i64::MAX,
@@ -15,22 +15,22 @@ pub(super) fn duration(span: Duration) -> prost_types::Duration {
     })
 }
 
-/// A point in time.
+/// Converts a point in time.
 pub(super) fn timestamp(time: SystemTime) -> Timestamp {
     Timestamp::from(time)
 }
 
-/// A count.
+/// Converts a count.
 pub(super) fn count(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// The same of one that is 64 bits wide on every machine.
+/// Converts a count that has 64 bits on every machine.
 pub(super) fn total(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// A pool.
+/// Converts a pool.
 pub(super) fn pool(class: NatClass) -> v1::Pool {
     match class {
         NatClass::Open => v1::Pool::Open,

@@ -1,13 +1,13 @@
-//! The time that a caller waits: `grpc-timeout` of gRPC over HTTP/2.
+//! The caller's deadline: `grpc-timeout` of gRPC over HTTP/2.
 
 use std::time::Duration;
 
 use http::HeaderMap;
 
-/// The longest number that the protocol knows, in digits.
+/// The maximum number of digits in the protocol.
 const DIGITS_MAX: usize = 8;
 
-/// The time that the caller says; `None` if it says nothing, or nothing that can be read.
+/// The time that the caller allows; `None` if it is absent or invalid.
 pub(super) fn time_left(headers: &HeaderMap) -> Option<Duration> {
     parse(headers.get("grpc-timeout")?.to_str().ok()?)
 }

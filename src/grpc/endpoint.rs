@@ -1,5 +1,5 @@
-//! The endpoint of a gRPC listener: its TLS, the slots of its connections, and the
-//! log of those that are turned away.
+//! The endpoint of a gRPC listener: its TLS, its connection slots, and the log of refused
+//! connections.
 
 use std::fmt;
 use std::io;
@@ -21,14 +21,15 @@ use crate::metrics::Metrics;
 use crate::metrics::labels::GrpcListener;
 use crate::telemetry::{Kind, LogLimit};
 
-/// Connections in all: however many come by TCP, as many may come by a Unix socket.
+/// The maximum number of connections: as many over TCP as over a Unix socket.
 const CONNECTIONS_MAX: usize = 2 * SLOTS_MAX;
 
-/// So many failed handshakes, and crowds, are logged in a period.
+/// The maximum number of failed handshakes, and of crowded-out connections, logged per
+/// period.
 const LOGGED_MAX: u32 = 10;
 const LOG_PERIOD: Duration = Duration::from_mins(1);
 
-/// The limits of a service: its calls at a time over one connection, and its pings.
+/// The limits of a service: concurrent calls per connection, and keep-alive pings.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EndpointLimits {
     pub(super) max_streams: u32,
@@ -48,7 +49,7 @@ pub struct TlsEndpoint {
 }
 
 impl TlsEndpoint {
-    /// That of a listener, over TLS if there is a configuration of it.
+    /// The endpoint of a listener, over TLS if `tls` is given.
     pub(super) fn new(
         listener: GrpcListener,
         tls: Option<ServerConfig>,
@@ -71,13 +72,13 @@ impl TlsEndpoint {
         })
     }
 
-    /// Makes connections that come from now on over this TLS.
+    /// Replaces the TLS of new connections.
     pub(super) fn set_tls(&self, tls: Option<ServerConfig>) {
         self.tls.set(tls.map(always));
     }
 
-    /// A server of this service. `knows` says by which names of a certificate a caller
-    /// is known.
+    /// A server for this service. `knows` returns true for certificate names of known
+    /// callers.
     pub(super) fn server<S: Serve>(
         self: &Arc<Self>,
         service: S,
@@ -87,9 +88,9 @@ impl TlsEndpoint {
     ) -> Server<S> {
         let settings = listener::Settings {
             max_connections: CONNECTIONS_MAX,
-            // Slots have limits of their own.
+            // The slots have their own limit per address.
             max_connections_per_peer: 0,
-            // Pings tell who is still there.
+            // Pings detect dead connections.
             idle_timeout: Duration::MAX,
             http2_max_streams: limits.max_streams,
             http2_max_streams_trusted: limits.max_streams,
@@ -107,15 +108,16 @@ impl TlsEndpoint {
             .http2_only(http2_only)
     }
 
-    /// Notes that the credentials of a call were accepted: its connection stays.
+    /// Notes that the credentials of a call were accepted, so that its connection stays
+    /// open.
     pub(super) fn accepted(&self, peer: &PeerIdentity) {
         if let Some(holder) = peer.holder() {
             self.slots.accepted(holder);
         }
     }
 
-    /// Notes that the credentials of a call were refused; the time that the answer has
-    /// to wait.
+    /// Notes that the credentials of a call were refused, and returns the delay of the
+    /// response.
     pub(super) fn refused(&self, peer: &PeerIdentity) -> Duration {
         self.metrics.credentials_refused(self.listener);
         let Some(holder) = peer.holder() else {
@@ -135,7 +137,7 @@ impl TlsEndpoint {
     }
 }
 
-/// The same TLS for everybody.
+/// Chooses the same TLS for every connection.
 fn always(config: ServerConfig) -> Arc<ChooseTls> {
     let config = Arc::new(config);
     Arc::new(move |_| Some(Arc::clone(&config)))

@@ -1,10 +1,9 @@
-//! The service `snowflake.broker.federation.v1.Federation`: other brokers ask for
-//! proxies of ours. What they get is decided in
-//! [`Broker::lend`](crate::broker::Broker::lend).
+//! The service `snowflake.broker.federation.v1.Federation`, through which peers borrow
+//! our proxies. [`Broker::lend`](crate::broker::Broker::lend) decides what they get.
 //!
-//! [`lender`] is the server. Its connections tell by what names the
-//! other side has proved to be known. Who has none of a peer's is refused in each
-//! call, so that a name that is taken out of the configuration is refused at once.
+//! [`lender`] is the server. A connection provides the certificate names that the other
+//! side has proven. Each call is checked against the peers, so that a name removed from
+//! the configuration is refused at once.
 
 mod auth;
 mod convert;
@@ -34,11 +33,11 @@ use refusals::LogRefusals;
 
 pub use auth::PeerAuth;
 
-/// The largest request that is read, in bytes: an offer, and what is around it.
+/// The maximum size of a request, in bytes: an offer and the fields around it.
 const REQUEST_MAX: usize = 101 * 1024;
-/// Calls at a time over one connection: as many offers as a peer can be allowed to
-/// have in flight, and some for what else there is. By the pings all that a borrower has
-/// that is gone is free within 4.5 s.
+/// The maximum number of concurrent calls per connection: the most offers that a peer may
+/// have in flight, plus some room for other calls. The pings free everything that a
+/// vanished borrower holds within 4.5 s.
 const LIMITS: EndpointLimits = EndpointLimits {
     max_streams: 1_024,
     keep_alive: KeepAlive {
@@ -46,9 +45,9 @@ const LIMITS: EndpointLimits = EndpointLimits {
         timeout: Duration::from_millis(2_500),
     },
 };
-/// The time that a call may take, with its message: longer than clients wait.
+/// The time limit for a call, including receiving its message: longer than clients wait.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
-/// The server for borrowers, until `closing` ends it.
+/// The server for borrowers, which runs until `closing` ends it.
 pub fn lender(
     auth: &Arc<PeerAuth>,
     broker: Arc<Broker>,
@@ -68,7 +67,7 @@ pub fn lender(
     auth.server(service, LIMITS, closing)
 }
 
-/// Answers the calls of borrowers.
+/// Handles the calls of borrowers.
 struct Lender {
     broker: Arc<Broker>,
     auth: Arc<PeerAuth>,
@@ -125,7 +124,7 @@ impl Federation for Lender {
     }
 }
 
-/// The caller, as [`PeerAuth::identify`] has found out.
+/// The caller, as identified by [`PeerAuth::identify`].
 fn borrower<T>(request: &Request<T>) -> Result<PeerName, Status> {
     let borrower = request.extensions().get::<PeerName>();
     let nobody = || Status::internal("nothing is known of who calls");

@@ -1,6 +1,6 @@
-//! Finds out who sends a request before any service is asked. Who is refused waits
-//! for the answer, see [`slow_down`](super::slow_down); and no call goes on for longer
-//! than its caller waits.
+//! Identifies the caller before any service runs. The response to a refused caller is
+//! delayed (see [`slow_down`](super::slow_down)), and no call outlasts its caller's
+//! deadline.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,23 +17,22 @@ use super::deadline::time_left;
 use super::endpoint::TlsEndpoint;
 use crate::listener::PeerIdentity;
 
-/// Knows who may call.
+/// Authentication of callers.
 pub(super) trait CallerAuth: Send + Sync + 'static {
-    /// Finds out who sent a request over this connection; an extension says so. The
-    /// error is for whom nobody knows.
+    /// Identifies the sender of a request over this connection, and records it in an
+    /// extension. Returns an error for an unknown sender.
     fn identify(&self, request: &mut Parts, peer: &PeerIdentity) -> Result<(), Status>;
 
-    /// The endpoint of the connections.
+    /// The endpoint that connections come from.
     fn endpoint(&self) -> &TlsEndpoint;
 }
 
-/// A service that only those ask who are known.
+/// A service that only known callers reach.
 #[derive(Debug)]
 pub(super) struct Guarded<A, S> {
     inner: S,
     auth: Arc<A>,
-    /// The time that a call may take until there is a response, whatever its caller
-    /// says.
+    /// The time limit for a response, whatever deadline the caller sets.
     call_timeout: Duration,
 }
 
@@ -73,7 +72,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // While a refusal waits, the message is not kept.
+        // The message is not kept in memory while a refusal is delayed.
         let (mut head, body) = request.into_parts();
         let Some(peer) = head.extensions.get::<PeerIdentity>().cloned() else {
             let unknown = Status::internal("nothing is known of who calls");

@@ -1,4 +1,4 @@
-//! Lists a page at a time (AIP-158).
+//! Pagination of lists (AIP-158).
 
 use std::hash::{Hash as _, Hasher as _};
 
@@ -7,24 +7,24 @@ use tonic::Status;
 
 use super::violations::invalid;
 
-/// The size of a page unless another is asked for.
+/// The default size of a page.
 const DEFAULT_SIZE: usize = 100;
-/// The largest page.
+/// The maximum size of a page.
 const SIZE_MAX: usize = 1_000;
 
-/// The page of a list that is asked for.
+/// The requested page of a list.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ListPage {
     size: usize,
-    /// The number of the first entry that may be on it.
+    /// The lowest number that an entry on the page may have.
     first: u64,
-    /// The hash of what the list is of; a token of another list is refused.
+    /// The hash of the list's identity; a token of another list is refused.
     list: u64,
 }
 
 impl ListPage {
-    /// The page that a request asks for. `list` says what the list is of: its filter, or
-    /// which version of it.
+    /// The page that a request asks for. `list` identifies the list: its filter or
+    /// version.
     pub(super) fn asked(size: i32, token: &str, list: &str) -> Result<Self, Status> {
         let size = match usize::try_from(size) {
             Ok(0) => DEFAULT_SIZE,
@@ -42,8 +42,8 @@ impl ListPage {
         Ok(Self { size, first, list })
     }
 
-    /// The entries on the page, and the token of the next one, empty on the last.
-    /// The entries are in the order of their numbers, of which each has its own.
+    /// The entries on the page and the token of the next page, which is empty for the
+    /// last one. The entries must be sorted by their unique numbers.
     pub(super) fn of<T>(
         self,
         entries: impl IntoIterator<Item = T>,

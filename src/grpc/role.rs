@@ -1,4 +1,4 @@
-//! Roles of those who call the administration.
+//! Roles of administration callers.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AdminRole {
-    /// To look.
+    /// May read.
     Viewer,
-    /// To look and to change.
+    /// May read and make changes.
     Operator,
 }

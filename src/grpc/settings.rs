@@ -12,48 +12,47 @@ use crate::report::SettingsReport;
 
 use super::role::AdminRole;
 
-/// The socket of the administration unless it is told of another Unix socket, if the
-/// directory is there.
+/// The default administration socket, used if its directory exists and no other Unix
+/// socket is configured.
 pub const DEFAULT_SOCKET: &str = "/run/snowflake-broker/admin.sock";
 
-/// The word for nowhere.
+/// The word that turns the administration off.
 const OFF: &str = "off";
 
 /// The addresses of the administration, and its callers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Addresses and ports, and Unix sockets (`unix:PATH` or an absolute path); or only
-    /// `off`. Without a Unix socket there is [`DEFAULT_SOCKET`] besides, if its directory
-    /// is there.
+    /// Addresses with ports and Unix sockets (`unix:PATH` or an absolute path), or only
+    /// `off`. Without a Unix socket, [`DEFAULT_SOCKET`] is added if its directory exists.
     #[serde(
         deserialize_with = "deserialize_listen",
         serialize_with = "addresses::serialize",
         skip_serializing_if = "Vec::is_empty"
     )]
     pub listen: Vec<String>,
-    /// The certificates of an address and port.
+    /// TLS for listening over TCP.
     pub tls: AdminTlsSettings,
-    /// Those who may call with a bearer token.
+    /// The callers with bearer tokens.
     pub tokens: Vec<TokenSettings>,
 }
 
-/// The certificates of an address and port.
+/// TLS for listening over TCP.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdminTlsSettings {
     /// The server's certificate chain, PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert: Option<PathBuf>,
-    /// Its private key, PEM.
+    /// The private key of the certificate, PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
-    /// The authorities that the callers' certificates have to be from, PEM.
+    /// The authorities that must have issued the callers' certificates, PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<PathBuf>,
-    /// DNS or URI names of certificates that may change things.
+    /// DNS or URI names of certificates that may make changes.
     pub operators: Vec<String>,
-    /// DNS or URI names of certificates that may look.
+    /// DNS or URI names of certificates that may only read.
     pub viewers: Vec<String>,
 }
 
@@ -61,11 +60,11 @@ pub struct AdminTlsSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenSettings {
-    /// Whose it is, for the log.
+    /// The name of its bearer, for the log.
     pub name: String,
     /// The rights of its bearer.
     pub role: AdminRole,
-    /// The file that holds it.
+    /// The file with the token.
     pub file: PathBuf,
 }
 
@@ -74,14 +73,14 @@ fn deserialize_listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<
     addresses::deserialize(deserializer, expected)
 }
 
-/// One of the places where the administration listens.
+/// A place where the administration listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdminListen<'a> {
-    /// At a Unix socket.
+    /// A Unix socket.
     Unix(&'a Path),
-    /// At a Unix socket, if its directory is there.
+    /// A Unix socket, if its directory exists.
     UnixIfPossible(&'a Path),
-    /// At an address and port.
+    /// An address and port.
     Tcp(&'a str),
 }
 
@@ -94,7 +93,7 @@ impl<'a> AdminListen<'a> {
         }
     }
 
-    /// The path of a Unix socket.
+    /// The path, for a Unix socket.
     pub fn path(self) -> Option<&'a Path> {
         match self {
             Self::Unix(path) | Self::UnixIfPossible(path) => Some(path),
@@ -102,7 +101,7 @@ impl<'a> AdminListen<'a> {
         }
     }
 
-    /// An address and port.
+    /// The address and port, for TCP.
     pub fn address(self) -> Option<&'a str> {
         match self {
             Self::Tcp(address) => Some(address),
@@ -112,7 +111,7 @@ impl<'a> AdminListen<'a> {
 }
 
 impl Settings {
-    /// Reports what is wrong, or lets strangers read what they must not.
+    /// Reports mistakes, and settings that expose too much.
     pub fn check(&self, report: &mut SettingsReport) {
         self.check_listen(report);
         self.check_certificates(report);
@@ -141,7 +140,7 @@ impl Settings {
             let problem = format!("{wrong:?}: {forms}, a list of them, or off");
             report.refuse(&["listen"], problem);
         } else if addresses.iter().all(|addr| is_loopback(addr)) {
-            // Nobody but this machine.
+            // Only this machine can connect.
         } else if !self.authenticates() {
             report.refuse(
                 &["listen", "tls.client_ca", "tokens"],
@@ -171,8 +170,8 @@ impl Settings {
             ("tls.viewers", &tls.viewers),
         ];
         if tls.client_ca.is_none() {
-            // Without it nobody is asked for a certificate, and on the loopback nobody
-            // for anything.
+            // Without it, callers are not asked for a certificate, and on the loopback
+            // not for anything.
             for (key, _) in names.iter().filter(|(_, names)| !names.is_empty()) {
                 report.refuse(
                     &[key, "tls.client_ca"],
@@ -204,18 +203,18 @@ impl Settings {
         report.refuse_if("tokens", problem);
     }
 
-    /// Returns true if there is to be no administration.
+    /// Returns true if the administration is turned off.
     pub fn is_off(&self) -> bool {
         self.listen == [OFF]
     }
 
-    /// Returns true if `off` is among other places, which makes no sense.
+    /// Returns true if `off` is combined with other places, which makes no sense.
     pub fn is_off_and_on(&self) -> bool {
         self.listen.len() > 1 && self.listen.iter().any(|place| place == OFF)
     }
 
-    /// Every place to listen at; none if the administration is off. There always is a
-    /// Unix socket among them: who is locked out of the others has that.
+    /// All places to listen at; none if the administration is off. A Unix socket is
+    /// always among them, as a way in for operators who are locked out of the others.
     pub fn listen(&self) -> Vec<AdminListen<'_>> {
         if self.is_off() {
             return Vec::new();
@@ -231,7 +230,7 @@ impl Settings {
         places
     }
 
-    /// Returns true if callers over TCP have to say who they are.
+    /// Returns true if callers over TCP must authenticate.
     pub fn authenticates(&self) -> bool {
         self.tls.client_ca.is_some() || !self.tokens.is_empty()
     }

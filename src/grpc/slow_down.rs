@@ -1,9 +1,10 @@
-//! Callers whose credentials are refused wait for the answer: longer each time, so
-//! that guessing is slow, and a program that has the wrong ones is no burden.
+//! Delays of responses to callers with invalid credentials. The delay grows with each
+//! refusal, so that guessing is slow, and a misconfigured program is no burden.
 //!
-//! It goes by network, as [`places`](super::places) does, and only refused calls
-//! wait: others who share the address are answered at once. A network is forgotten
-//! a minute after its last refusal, and there is a bound on how many are known.
+//! Delays are kept by network, like [`slots`](crate::listener::slots). Only refused calls
+//! are delayed: other callers from the same address get their responses at once. A network
+//! is forgotten a minute after its last refusal, and the number of known networks is
+//! bounded.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,19 +12,20 @@ use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
 
-/// The time that the first refusal waits.
+/// The delay after the first refusal.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The time that one waits at most: less than most callers wait for an answer.
+/// The maximum delay: shorter than most callers' time-outs.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Without jitter: callers come when they like, and the last to come is not the one
-/// to be let through first.
+/// Without jitter: callers arrive at random times anyway, and the last to arrive must not
+/// be served first.
 const PAUSES: Backoff = Backoff::doubling(FIRST_PAUSE, LONGEST_PAUSE);
-/// The time after its last refusal when a network is as good as new.
+/// The time without a refusal after which a network is forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
-/// Networks that are known. Of more, those go first that were quiet for longest.
+/// The maximum number of known networks. When full, those that were quiet longest are
+/// forgotten first.
 const NETWORKS_MAX: usize = 1_024;
 
-/// The refusals of late, by the hash of a network.
+/// Recent refusals by the hash of the network.
 #[derive(Debug, Default)]
 pub(super) struct SlowDown(Mutex<HashMap<u64, Refusals>>);
 
@@ -34,9 +36,9 @@ struct Refusals {
 }
 
 impl SlowDown {
-    /// Counts a refusal; how long it has to wait.
+    /// Counts a refusal and returns its delay.
     pub(super) fn refused(&self, network: u64, now: Instant) -> Duration {
-        // The table is whole at any time, even if a holder of the lock panicked.
+        // The table is consistent even if a thread panicked while holding the lock.
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         table.retain(|_, of| now.saturating_duration_since(of.last) < FORGOTTEN_AFTER);
         if table.len() >= NETWORKS_MAX && !table.contains_key(&network) {

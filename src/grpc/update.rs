@@ -1,5 +1,5 @@
-//! Changes of some fields of a message: those that an update mask names, or
-//! without one those that are set (AIP-134, AIP-161).
+//! Partial updates of a message: the fields in the update mask change or, without a mask,
+//! the fields that are set (AIP-134, AIP-161).
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use tonic::Status;
 use super::violations::Violations;
 use crate::report::SettingsReport;
 
-/// A change under way. Whatever is wrong with it is collected.
+/// An update in progress, which collects all errors.
 #[derive(Debug)]
 pub(super) struct Update<'a> {
     message: &'static str,
@@ -20,8 +20,7 @@ pub(super) struct Update<'a> {
 }
 
 impl<'a> Update<'a> {
-    /// A change of a field `message` that has these `fields`, each with the name of a
-    /// setting.
+    /// An update of the field `message` with these `fields`, each named like its setting.
     pub(super) fn new(message: &'static str, fields: &[&str], mask: Option<&'a FieldMask>) -> Self {
         let mask = mask.map_or(&[][..], |mask| &mask.paths);
         let mut violations = Violations::default();
@@ -39,7 +38,7 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Changes a setting if its field is to change and can be read.
+    /// Updates a setting, if its field is to change and is valid.
     pub(super) fn set<T, U>(
         &mut self,
         field: &'static str,
@@ -64,7 +63,7 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Changes a list: to an empty one only if the mask names it.
+    /// Updates a list. An empty list counts only if the mask names the field.
     pub(super) fn set_list<T>(
         &mut self,
         field: &'static str,
@@ -86,12 +85,12 @@ impl<'a> Update<'a> {
             .add(format!("{}.{field}", self.message), problem);
     }
 
-    /// Checks the changed settings by the rules of the configuration, and returns the keys
-    /// of their section that have changed, with their values as in a TOML file. What has
-    /// not changed is not checked.
+    /// Checks the changed settings by the rules of the configuration. Returns the changed
+    /// keys of the section, with their values as in a TOML file. Unchanged settings are
+    /// not checked.
     ///
     /// # Errors
-    /// Everything wrong with the change.
+    /// Returns all errors in the update.
     pub(super) fn finish<S: Serialize>(
         mut self,
         section: &str,

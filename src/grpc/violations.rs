@@ -1,4 +1,4 @@
-//! Errors that name the faults of a request (google.rpc.BadRequest).
+//! Errors that name the invalid fields of a request (google.rpc.BadRequest).
 
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
@@ -9,10 +9,11 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use crate::report::SettingsReport;
 
-/// Errors travel in the head of a response, which has little room.
+/// The maximum number of named fields: errors travel in a response's head, which is
+/// small.
 const NAMED_MAX: usize = 20;
 
-/// The faults of the fields of a request.
+/// The invalid fields of a request.
 #[derive(Debug, Default)]
 pub(super) struct Violations {
     named: Vec<FieldViolation>,
@@ -20,7 +21,7 @@ pub(super) struct Violations {
 }
 
 impl Violations {
-    /// The field at `path`, such as `bridges[2].relay_url`, is wrong.
+    /// Adds the field at `path`, such as `bridges[2].relay_url`.
     pub(super) fn add(&mut self, path: impl Into<String>, problem: impl Into<String>) {
         if self.named.len() < NAMED_MAX {
             self.named.push(FieldViolation::new(path, problem));
@@ -29,7 +30,7 @@ impl Violations {
         }
     }
 
-    /// The error, if anything is wrong.
+    /// The error, if any field is invalid.
     pub(super) fn into_result(self) -> Result<(), Status> {
         if self.named.is_empty() {
             return Ok(());
@@ -51,14 +52,14 @@ impl Violations {
     }
 }
 
-/// The error of a request in which one field is wrong.
+/// The error for a request with one invalid field.
 pub(super) fn invalid(path: &str, problem: impl Into<String>) -> Status {
     let problem = problem.into();
     let details = ErrorDetails::with_bad_request_violation(path, problem.clone());
     Status::with_error_details(Code::InvalidArgument, format!("{path}: {problem}"), details)
 }
 
-/// The span of time that a field of a request asks for, if it is within its bounds.
+/// The duration in a field of a request, if it is within its bounds.
 pub(super) fn span_within(
     path: &str,
     asked: prost_types::Duration,
@@ -73,7 +74,7 @@ pub(super) fn span_within(
     }
 }
 
-/// A span of time that is not negative.
+/// A duration that is not negative.
 pub(super) fn read_span(asked: prost_types::Duration) -> Result<Duration, String> {
     Duration::try_from(asked).map_err(|_| "must not be negative".to_owned())
 }

@@ -87,10 +87,10 @@ fn forwards(headers: &HeaderMap, settings: &Settings) -> bool {
 /// proxy appends the address of its own peer, so a stranger cannot write the entries on
 /// the right:
 ///
-/// 1. Entries on the right that are in `trusted_proxies` are skipped: the entry to their left
-///    was written by that proxy.
-/// 2. The next `trusted_hops` entries are believed, whatever they contain (none with 0), and
-///    the leftmost public address among them is the result.
+/// 1. Entries on the right that are in `trusted_proxies` are skipped: each of these proxies
+///    wrote the entry to its left.
+/// 2. The next `trusted_hops` entries are believed, whatever they contain (none with 0),
+///    and the leftmost public address among them is the result.
 ///
 /// Any other header holds a single address, which the reverse proxy has set in place of
 /// the sender's own header; if there are several lines, none is believed.

@@ -1,4 +1,4 @@
-//! The bridges: what they are, and others in their place.
+//! The bridge list: reading and replacing it.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::grpc::violations::{Violations, invalid};
 use crate::proto::admin::v1;
 use crate::wire::fingerprint::Fingerprint;
 
-/// A page of the bridges.
+/// A page of the bridge list.
 pub(super) fn list(
     broker: &Broker,
     asked: &v1::ListBridgesRequest,
@@ -36,13 +36,13 @@ pub(super) fn list(
     })
 }
 
-/// The warnings about these bridges, by the relay pattern in force.
+/// Warnings about these bridges under the current relay pattern.
 pub(super) fn warnings(bridges: &BridgeList, directory: &Directory) -> Vec<String> {
     let doubts = bridges.doubts(&directory.allowed_relay_pattern);
     doubts.iter().map(ToString::to_string).collect()
 }
 
-/// Puts others in their place.
+/// Replaces the bridge list.
 pub(super) async fn replace(
     broker: &Broker,
     operations: &dyn Operations,
@@ -116,7 +116,7 @@ fn number(bridges: &BridgeList) -> i32 {
     i32::try_from(bridges.sorted().len()).unwrap_or(i32::MAX)
 }
 
-/// Names what is in the list, whatever order it came in.
+/// The identity of the list's content, independent of its order.
 fn etag(bridges: &BridgeList) -> String {
     let digest = digest(&SHA256, bridges.to_lines().as_bytes());
     hex::encode(&digest.as_ref()[..8])

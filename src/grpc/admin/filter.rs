@@ -1,5 +1,4 @@
-//! Which parked polls are asked for: conditions joined by `AND`, a subset of
-//! AIP-160.
+//! Filters for parked polls: conditions joined by `AND`, a subset of AIP-160.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,23 +8,23 @@ use crate::geoip::CountryCode;
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::ProxyType;
 
-/// The conditions that a poll has to meet, all of them.
+/// The conditions, all of which a poll must meet.
 #[derive(Debug, Default)]
 pub(super) struct Filter(Vec<Condition>);
 
-/// A text that is no filter.
+/// The error for an invalid filter.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidFilter {
     /// Not `FIELD OPERATOR VALUE`.
     #[error("expected conditions such as `nat = open`, joined by AND, not {0:?}")]
     Form(String),
-    /// A field that polls do not have.
+    /// A field that does not exist.
     #[error("unknown field {0:?}, there are: type, nat, pool, country, clients, waiting")]
     Field(String),
-    /// An operator that makes no sense for the field.
+    /// An operator that does not apply to the field.
     #[error("{0} is compared with = and != only")]
     Operator(&'static str),
-    /// A value that the field cannot have.
+    /// An invalid value for the field.
     #[error("{0} cannot be {1:?}")]
     Value(&'static str, String),
 }
@@ -50,7 +49,7 @@ enum Comparison {
     AtLeast,
 }
 
-/// Longer operators before those that they begin with.
+/// Each operator comes before its own prefixes.
 const OPERATORS: [(&str, Comparison); 6] = [
     ("!=", Comparison::Unequal),
     ("<=", Comparison::AtMost),
@@ -61,7 +60,7 @@ const OPERATORS: [(&str, Comparison); 6] = [
 ];
 
 impl Filter {
-    /// Reads a text; an empty one is passed by all polls.
+    /// Parses a filter; an empty text matches every poll.
     pub(super) fn parse(text: &str) -> Result<Self, InvalidFilter> {
         if text.trim().is_empty() {
             return Ok(Self::default());
@@ -70,7 +69,7 @@ impl Filter {
         conditions.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Returns true if a poll that has waited so long meets the conditions.
+    /// Returns true if a poll that has waited this long meets the conditions.
     pub(super) fn passes(&self, poll: &ParkedPollDetails, waiting: Duration) -> bool {
         self.0
             .iter()
@@ -147,7 +146,7 @@ impl Comparison {
     }
 }
 
-/// The word, and true if it has to be that word.
+/// The word, and true if the field must equal it.
 fn word<T: FromStr>(
     field: &'static str,
     comparison: Comparison,

@@ -1,4 +1,4 @@
-//! Limits of requests, set while the broker runs.
+//! Changes of request limits at runtime.
 
 use ipnet::IpNet;
 use tonic::Status;
@@ -22,7 +22,7 @@ const FIELDS: [&str; 10] = [
     "exempt",
 ];
 
-/// Changes limits; answers all of them, and what has changed.
+/// Changes limits. Returns all of them and what changed.
 pub(super) fn set(
     broker: &Broker,
     operations: &dyn Operations,
@@ -38,7 +38,7 @@ pub(super) fn set(
     Ok((message(&limits), overrides))
 }
 
-/// The limits with the changes, and these as in a TOML file.
+/// The limits with the changes applied, and the changes as in a TOML file.
 fn changed(
     mut limits: Settings,
     asked: &v1::SetLimitsRequest,
@@ -189,8 +189,8 @@ mod tests {
         assert!(changed(limits, &named).unwrap().0.intermediaries.is_empty());
     }
 
-    /// All that can be set in the configuration, but for the size of the tables, which
-    /// are made at the start.
+    /// Every limit in the configuration except the size of the tables, which is fixed at
+    /// the start.
     #[test]
     fn every_limit_of_the_configuration_is_a_field() {
         let settings = toml::Table::try_from(Settings::default()).unwrap();

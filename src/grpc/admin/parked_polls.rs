@@ -1,4 +1,4 @@
-//! The polls that wait for a client, in the order in which they were parked.
+//! Parked polls, in the order in which they were parked.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::grpc::violations::invalid;
 use crate::proto::admin::v1;
 use crate::wire::nat::NatClass;
 
-/// A page of those that pass the filter.
+/// A page of the polls that match the filter.
 pub(super) fn list(
     broker: &Broker,
     asked: &v1::ListParkedPollsRequest,

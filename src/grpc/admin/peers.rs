@@ -1,4 +1,4 @@
-//! The other brokers, and how it goes with them.
+//! Peers and their state.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::metrics::labels::{CircuitState, PeerName};
 use crate::proto::admin::v1;
 use crate::wire::nat::NatClass;
 
-/// A page of the peers, in the order of their names.
+/// A page of the peers, sorted by name.
 pub(super) fn list(
     broker: &Broker,
     asked: &v1::ListPeersRequest,

@@ -1,4 +1,4 @@
-//! Poll intervals and relay patterns, set while the broker runs.
+//! Changes of poll intervals and relay patterns at runtime.
 
 use tonic::Status;
 
@@ -11,7 +11,7 @@ use crate::grpc::violations::read_span;
 use crate::proto::admin::v1;
 use crate::wire::relay_pattern::RelayPattern;
 
-/// Changes poll intervals; answers all of them, and what has changed.
+/// Changes poll intervals. Returns all of them and what changed.
 pub(super) fn set_poll_intervals(
     broker: &Broker,
     asked: &v1::SetPollIntervalsRequest,
@@ -57,7 +57,7 @@ fn poll_intervals(intervals: &PollInterval) -> v1::PollIntervals {
     }
 }
 
-/// Changes relay patterns; answers both of them, and what has changed.
+/// Changes relay patterns. Returns both of them and what changed.
 pub(super) fn set_relay_policy(
     broker: &Broker,
     asked: &v1::SetRelayPolicyRequest,

@@ -1,4 +1,4 @@
-//! The counts that the metrics log will have.
+//! The counts of the current metrics-log block.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
@@ -8,7 +8,7 @@ use crate::grpc::convert::{timestamp, total};
 use crate::metrics::Metrics;
 use crate::proto::admin::v1;
 
-/// The block as it would be if it ended now.
+/// The block as if it ended now.
 pub(super) fn stats(metrics: &Metrics, now: SystemTime) -> v1::Stats {
     let block = metrics.block(now);
     let text = block.encode();

@@ -1,4 +1,4 @@
-//! The status of the broker, once or for as long as somebody watches.
+//! The status of the broker, once or as a stream.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -22,19 +22,19 @@ use crate::metrics::recent::{RecentActivity, Totals};
 use crate::proto::admin::v1;
 use crate::wire::nat::NatClass;
 
-/// The spans that rates and shares are told of.
+/// The spans over which rates and shares are reported.
 const SPANS: [Duration; 3] = [
     Duration::from_mins(1),
     Duration::from_mins(5),
     Duration::from_hours(1),
 ];
-/// The interval of a watcher that names none.
+/// The default interval of a stream.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
-/// The bounds of the interval that a watcher asks for.
+/// The bounds of a stream's interval.
 const WATCH_INTERVALS: RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_hours(1);
 
-/// The status of the broker now.
+/// The current status of the broker.
 pub(super) fn status(broker: &Broker) -> v1::BrokerStatus {
     let now = clock::now();
     let metrics = broker.metrics();
@@ -56,8 +56,8 @@ pub(super) fn status(broker: &Broker) -> v1::BrokerStatus {
     }
 }
 
-/// The status of the broker, now and every `asked`, until `closing` is
-/// cancelled. A status is made when the caller can take it, so none waits.
+/// A stream of the broker's status, now and at every interval, until `closing` is
+/// cancelled. A status is made when the caller is ready for it, so none is outdated.
 pub(super) fn watch(
     broker: Arc<Broker>,
     asked: Option<prost_types::Duration>,

@@ -1,4 +1,4 @@
-//! The peers that may call.
+//! Authentication of peers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use crate::metrics::Metrics;
 use crate::metrics::labels::{GrpcListener, PeerName};
 use crate::telemetry::{Kind, LogLimits, scrub};
 
-/// The interval at which a refusal of one kind of a peer is logged.
+/// The minimum time between logged refusals of one kind for one peer.
 const LOG_PERIOD: Duration = Duration::from_mins(1);
 const REFUSED: Kind = Kind::new(Level::WARN, "federation: refused calls");
 
-/// The peers that may call, and their endpoint; both are replaced by a reload.
+/// The peers allowed to call, and their endpoint. A reload replaces both.
 #[derive(Debug)]
 pub struct PeerAuth {
     peers: Arc<ArcSwap<BTreeSet<PeerName>>>,
@@ -31,7 +31,7 @@ pub struct PeerAuth {
 }
 
 impl PeerAuth {
-    /// Lets in peers of these names, over TLS if there is a configuration of it.
+    /// Admits peers with these names, over TLS if `tls` is given.
     pub fn new(
         peers: BTreeSet<PeerName>,
         tls: Option<ServerConfig>,
@@ -44,14 +44,14 @@ impl PeerAuth {
         }
     }
 
-    /// Lets in others from now on. Who is connected stays so, and is judged by
-    /// its name with the next call.
+    /// Replaces the peers and the TLS configuration. Open connections stay, and the new
+    /// rules apply from their next call on.
     pub fn set(&self, peers: BTreeSet<PeerName>, tls: Option<ServerConfig>) {
         self.peers.store(Arc::new(peers));
         self.endpoint.set_tls(tls);
     }
 
-    /// A server of this service, for those peers.
+    /// A server for this service that admits only these peers.
     pub(super) fn server<S: Serve>(
         &self,
         service: S,
@@ -71,7 +71,7 @@ impl PeerAuth {
         }
     }
 
-    /// `kind` is one of a few.
+    /// Logs a refusal. `kind` is one of a few words.
     pub(super) fn log_refusal(&self, peer: &PeerName, kind: &str, problem: &str) {
         let name = format!("{peer} {kind}");
         if let Some(suppressed) = self.refusals.admit(&name, clock::now()) {
@@ -98,7 +98,7 @@ impl CallerAuth for PeerAuth {
     }
 }
 
-/// The peer that has one of these names.
+/// The peer with one of these names.
 fn find(peers: &BTreeSet<PeerName>, names: &[String]) -> Option<PeerName> {
     let has_name = |peer: &&PeerName| names.iter().any(|name| name == peer.as_str());
     peers.iter().find(has_name).cloned()

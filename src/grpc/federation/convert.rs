@@ -1,4 +1,4 @@
-//! The messages of the protocol, as a lender reads and writes them.
+//! Conversions of the protocol's messages, from the lender's side.
 
 use std::time::{Duration, Instant};
 
@@ -17,16 +17,16 @@ use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::session_description::SessionDescription;
 
-/// The metadata key of the trace that a call is part of (W3C Trace Context).
+/// The metadata key of a call's trace (W3C Trace Context).
 const TRACEPARENT: &str = "traceparent";
-/// The time before the borrower gives up when it is told that no proxy has answered: it
-/// can tell then silent proxies from a silent lender.
+/// The time by which a lender reports an unanswered offer before the borrower gives up,
+/// so that the borrower can tell silent proxies from a silent lender.
 const MARGIN: Duration = Duration::from_millis(50);
-/// The most bytes of bridges that are told, some 40,000 of them: a borrower reads no
-/// more than 1 MiB.
+/// The maximum number of bytes of reported bridges, about 40,000 bridges: a borrower
+/// reads at most 1 MiB.
 const BRIDGES_BYTES_MAX: usize = 900_000;
 
-/// The loan that a borrower asks for; `None` if it is not what it should be.
+/// The loan that a borrower asks for; `None` if the request is invalid.
 pub(super) fn loan_request(
     request: Request<v1::MatchOfferRequest>,
     now: Instant,
@@ -106,7 +106,7 @@ fn refusal(reason: LoanRefusal) -> Reason {
     }
 }
 
-/// The supply that a borrower can have.
+/// The supply that a borrower may use.
 pub(super) fn supply(supply: &Supply) -> v1::Supply {
     let (state, proxies) = match supply {
         Supply::Lending { proxies, .. } => (State::Lending, *proxies),
@@ -135,9 +135,9 @@ fn pool(class: NatClass) -> v1::Pool {
     }
 }
 
-/// The bridges that there are.
+/// The bridges of this broker.
 pub(super) fn bridges(list: &BridgeList) -> v1::Bridges {
-    /// Of the field and its length.
+    /// The field's tag and length.
     const OVERHEAD: usize = 2;
     let mut bytes = 0;
     let bridges = list
@@ -167,7 +167,7 @@ mod tests {
         bridges(&list.collect())
     }
 
-    /// However they are named, the report is one that borrowers read.
+    /// Whatever their names, borrowers can read the report.
     #[test]
     fn not_all_of_very_many_bridges_are_told() {
         assert_eq!(told(40).fingerprints.len(), 40_909);

@@ -1,5 +1,5 @@
-//! Logs the calls of peers that are refused before they come to the service: a
-//! message that is too large, say, or none at all.
+//! Logs calls of peers that are refused before they reach the service, such as one with
+//! too large a message or none at all.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::auth::PeerAuth;
 use crate::metrics::labels::PeerName;
 use crate::proto::code_in_words;
 
-/// A service whose refusals are logged.
+/// A service that logs refusals.
 #[derive(Clone, Debug)]
 pub(super) struct LogRefusals<S> {
     inner: S,
@@ -45,7 +45,7 @@ where
         let replied = self.inner.call(request);
         Box::pin(async move {
             let response = replied.await?;
-            // An error that comes before any message is in the head.
+            // An error before any message is in the head.
             let status = Status::from_header_map(response.headers());
             if let (Some(peer), Some(status)) = (peer, status)
                 && status.code() != Code::Ok

@@ -1,4 +1,4 @@
-//! The supply that can be lent, told whenever it changes.
+//! A stream of the supply that can be lent, sent on every change.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::proto::federation::v1;
 
 use super::convert;
 
-/// The pause between two looks at what there is: a borrower hears five
-/// times a second at most.
+/// The minimum time between two reports: a borrower gets at most five per second.
 const PAUSE: Duration = Duration::from_millis(200);
-/// The longest time in which a borrower hears nothing.
+/// The maximum time between two reports.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// The supply that a borrower can have: at once and at each change, until `closing` is
-/// cancelled. A report is made when the borrower can take it, so none waits.
+/// A stream of the supply that a borrower may use: at once and at each change, until
+/// `closing` is cancelled. A report is made when the borrower is ready for it, so none is
+/// outdated.
 pub(super) fn supplies(
     broker: Arc<Broker>,
     borrower: PeerName,
@@ -48,7 +48,7 @@ struct Watch {
     told: Option<Told>,
 }
 
-/// The report that the borrower has heard last.
+/// The last report that the borrower received.
 struct Told {
     supply: Supply,
     directory: Arc<Directory>,
@@ -82,7 +82,8 @@ impl Watch {
         )
     }
 
-    /// The supply that is to be told next: once it differs, or at the next heartbeat.
+    /// Waits for the next supply to report: a changed one, or the same at the next
+    /// heartbeat.
     async fn news(&self, told: &Told) -> (Supply, Arc<Directory>) {
         let heartbeat = told.at + HEARTBEAT;
         let mut looked = told.at;
@@ -90,7 +91,7 @@ impl Watch {
             sleep_until((looked + PAUSE).into()).await;
             looked = clock::now();
             let mut changed = pin!(self.broker.supply_changed());
-            // What changes after the look is not missed.
+            // Enabled before looking, so that a later change is not missed.
             changed.as_mut().enable();
             let (supply, directory) = self.look();
             let is_new = supply != told.supply || !Arc::ptr_eq(&directory, &told.directory);
