@@ -1,27 +1,27 @@
-//! Borrowing: other operators' brokers are asked for a proxy when this one has
-//! none. The other direction, lending, is `grpc::federation`, which decodes, and
-//! [`Broker::lend`](crate::broker::Broker::lend), which decides.
+//! Borrowing: peers are asked for a proxy when this broker has none. Lending, the other
+//! direction, is decoded by `grpc::federation` and decided by
+//! [`Broker::lend`](crate::broker::Broker::lend).
 //!
 //! ```text
 //! broker.rs  ── Overflow ──> federation.rs
-//!                            ├── peers     whom to ask. Pure.
-//!                            ├── state     what the two below share, behind one lock
-//!                            ├── link      one task a peer: connects, learns what
-//!                            │             it has, and comes back after a failure
-//!                            ├── call      one offer, with one peer after the other
+//!                            ├── peers     the choice of the peer. Pure.
+//!                            ├── state     shared by link and call, behind one lock
+//!                            ├── link      one task per peer: connects, receives its supply,
+//!                            │             and reconnects after a failure
+//!                            ├── call      one offer, sent to one peer after the other
 //!                            ├── convert   the messages of the protocol
-//!                            └── dial      how a connection is made: a trait
+//!                            └── dial      making connections: a trait
 //! ```
 //!
-//! [`Federation::run`] keeps a link to each peer, and [`Federation`] is what the
-//! broker asks. It opens no socket and knows no TLS: connections come from a
-//! [`Dial`], which says by what names the other side has proved to be known. So it
-//! runs on whatever network there is, in whatever time: the clock is the broker's,
-//! timers are tokio's, and the seed of all randomness is given to [`Federation::new`].
-//! On the other side `grpc::federation::serve` takes connections of any kind.
+//! [`Federation::run`] maintains a link to each peer, and the broker calls
+//! [`Federation`]. This module opens no sockets and has no TLS: connections come from a
+//! [`Dial`], which reports the names that the other side has proven. So it runs on any
+//! network and any time: the clock is the broker's, timers are tokio's, and
+//! [`Federation::new`] takes the seed of all randomness. On the other side,
+//! `grpc::federation` accepts connections of any kind.
 //!
-//! Nothing is shared between brokers, and none waits for another but with an
-//! offer: one that has no peers left is a broker like any other.
+//! Brokers share no state, and a broker waits for a peer only while it has an offer
+//! there. A broker that has lost all its peers works like any other.
 
 mod call;
 mod convert;

@@ -1,19 +1,19 @@
-//! Rendezvous through Amazon SQS: a client writes its poll into a queue that it
-//! may write to without being seen, and reads the response from one of its own.
+//! Rendezvous through Amazon SQS: a client writes its poll into the broker's queue, which
+//! censors do not see, and reads the response from a reply queue of its own.
 //!
-//! A message holds a client's poll and says by its attribute `ClientID` which
-//! queue the response goes to, `snowflake-client-<ClientID>`. The [`QueueFront`]
+//! A message holds a client's poll. Its attribute `ClientID` names the reply queue,
+//! `snowflake-client-<ClientID>`. The [`QueueFront`]
 //!
-//! - waits for messages, with one call at a time that returns when there are some,
-//!   and handles each on a task of its own: no answer that takes its time, no slow
-//!   deletion and no broken reply queue keeps the next one waiting;
-//! - creates the reply queue before it asks for a proxy, as a client looks for it
-//!   a second after it has written;
-//! - deletes a message after it was answered. One whose handling was cut off is
-//!   seen again once it is no longer hidden, and is too old by then.
+//! - waits for messages with one long-polling call at a time, and handles each message in a
+//!   task of its own, so that no slow answer, slow deletion or broken reply queue delays the
+//!   next message;
+//! - creates the reply queue before it asks for a proxy, since a client looks for the queue
+//!   a second after writing;
+//! - deletes a message after answering it. If handling is interrupted, the message becomes
+//!   visible again after a while, but is too old by then.
 //!
-//! Nobody deletes reply queues but [`QueueFront::sweep`]. What SQS itself looks like
-//! from here is the trait [`Queue`].
+//! Only [`QueueFront::sweep`] deletes reply queues. The trait [`Queue`] is the broker's
+//! view of SQS.
 
 #[cfg(feature = "sqs")]
 pub mod aws;

@@ -1,4 +1,4 @@
-//! One client's offer, with one peer after the other.
+//! Borrowing for one client: its offer goes to one peer after the other.
 
 use std::time::{Duration, Instant};
 
@@ -22,14 +22,14 @@ use super::error::of_call;
 use super::peers::{Ended, Need, PeerProblem};
 use super::state::Federation;
 
-/// The longest session description that brokers exchange, in bytes.
+/// The maximum length of session descriptions between brokers, in bytes.
 const LENGTH_MAX: usize = 100_000;
-/// The largest answer that is read, in bytes, with what is around it.
+/// The maximum size of an answer's message, in bytes.
 const ANSWER_MAX: usize = LENGTH_MAX + 1024;
-/// The header by which the trace goes on (W3C Trace Context).
+/// The header that carries the trace (W3C Trace Context).
 const TRACEPARENT: &str = "traceparent";
 
-/// A call to a peer. Dropped before its end, it is cancelled.
+/// A call to a peer, cancelled when dropped early.
 struct BorrowCall<'a> {
     federation: &'a Federation,
     peer: PeerName,
@@ -133,7 +133,7 @@ impl BorrowCall<'_> {
             request.metadata_mut().insert(TRACEPARENT, traceparent);
         }
         let mut client = FederationClient::new(channel).max_decoding_message_size(ANSWER_MAX);
-        // tonic keeps the deadline, but not while the connection is busy.
+        // tonic enforces the deadline, but not while the connection is busy.
         let replied = timeout_at(wanted.ask.deadline.into(), client.match_offer(request))
             .await
             .unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
@@ -210,7 +210,7 @@ impl Drop for BorrowCall<'_> {
 }
 
 impl Ended {
-    /// Returns true if a proxy may have had the offer.
+    /// Returns true if a proxy may have received the offer.
     fn was_offered(self) -> bool {
         !matches!(self, Self::NoProxies | Self::Refused(_))
     }

@@ -1,4 +1,4 @@
-//! The messages of the protocol, as a borrower reads and writes them.
+//! Conversions of the protocol's messages, from the borrower's side.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::wire::nat::{NatClass, NatType};
 
 use super::peers::SupplyReport;
 
-/// Reads a lender's supply. What is not understood counts as nothing.
+/// Decodes a lender's supply, ignoring unknown values.
 pub(super) fn report(supply: v1::Supply) -> SupplyReport {
     let mut report = SupplyReport {
         is_draining: supply.state() == State::Draining,
@@ -49,7 +49,7 @@ fn pool(pool: v1::Pool) -> Option<NatClass> {
     }
 }
 
-/// A client's offer for a lender.
+/// Encodes a client's offer for a lender.
 pub(super) fn request(wanted: &Wanted) -> v1::MatchOfferRequest {
     v1::MatchOfferRequest {
         offer: wanted.want.offer.text(),
@@ -79,7 +79,7 @@ fn rendezvous(rendezvous: Rendezvous) -> v1::Rendezvous {
     }
 }
 
-/// The reason for which a lender did not take an offer.
+/// The reason why a lender did not accept an offer.
 pub(super) fn refusal(reason: Reason) -> LoanRefusal {
     match reason {
         Reason::Unspecified => LoanRefusal::Other,

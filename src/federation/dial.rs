@@ -1,4 +1,4 @@
-//! Connections to other brokers, however they are made.
+//! Making connections to other brokers.
 
 use std::fmt;
 use std::io;
@@ -8,30 +8,30 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::metrics::labels::PeerName;
 
-/// Makes connections: the program's to TCP and TLS, a test's to whatever it has.
+/// Makes connections: over TCP and TLS in the program, over anything in tests.
 pub trait Dial: Send + Sync + 'static {
-    /// Connects, and finds out who is there. The error says why not, without
+    /// Connects and identifies the other side. The error gives the reason without
     /// addresses.
     fn dial<'a>(&'a self, target: &'a DialTarget) -> Dialing<'a>;
 }
 
-/// Comes to a connection.
+/// The future of a connection.
 pub type Dialing<'a> = Pin<Box<dyn Future<Output = io::Result<Dialed>> + Send + 'a>>;
 
-/// Somebody to connect to.
+/// A target to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DialTarget {
     /// `HOST:PORT`.
     pub addr: String,
-    /// The peer that has to be there; `None` if that is to be found out.
+    /// The peer expected there; `None` if the connection is to identify it.
     pub peer: Option<PeerName>,
 }
 
 /// A connection.
 pub struct Dialed {
-    /// Its bytes.
+    /// The connection's byte stream.
     pub stream: Box<dyn DialedStream>,
-    /// The names that the other side has proved to have.
+    /// The names that the other side has proven.
     pub names: Vec<String>,
 }
 
@@ -45,7 +45,7 @@ impl fmt::Debug for Dialed {
     }
 }
 
-/// Bytes in both directions.
+/// A byte stream in both directions.
 pub trait DialedStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> DialedStream for T {}

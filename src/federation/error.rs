@@ -1,5 +1,5 @@
-//! Problems with peers, in words for the log and the operator. Parts of them are what
-//! a peer says, so each is one short line without addresses.
+//! Problems with peers, in words for the log and the operator. They may contain text from
+//! a peer, so each is one short line without addresses.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -11,40 +11,41 @@ use crate::causes::{in_words, tls_error};
 use crate::proto::code_in_words;
 use crate::telemetry::scrub;
 
-/// No problem takes more words, in characters.
+/// The maximum length of a problem's text, in characters.
 const LENGTH_MAX: usize = 300;
 
-/// A reason why there is no connection to a peer, or no longer one.
+/// A reason why a connection to a peer failed or ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LinkError {
-    /// It cannot be reached, or does not prove who it is.
+    /// The peer cannot be reached, or does not prove its identity.
     #[error("cannot connect: {0}")]
     Dial(#[source] io::Error),
-    /// It takes too long to connect.
+    /// Connecting takes too long.
     #[error("cannot connect in time")]
     TooSlow,
-    /// Somebody else is there.
+    /// Another broker answers there.
     #[error("the certificate there has other names: {}", .0.join(", "))]
     OtherNames(Vec<String>),
-    /// It is no broker that may be asked, or there is a connection already.
+    /// The broker is not one to borrow from, or is already connected.
     #[error("there is a connection already, or none is wanted")]
     NotWanted,
-    /// The connection does not do for gRPC.
+    /// The connection does not work for gRPC.
     #[error("no gRPC")]
     Transport(#[from] tonic::transport::Error),
-    /// It does not say what it has.
+    /// The peer does not report its supply.
     #[error("it does not say what it can lend")]
     Watch(#[from] Status),
-    /// It has said nothing for so long that its word counts for nothing.
+    /// The peer has been silent for so long that its last report no longer counts.
     #[error("it has gone silent")]
     Silent,
-    /// It has ended the stream of its reports.
+    /// The peer ended the stream of its reports.
     #[error("it has ended the connection")]
     Ended,
 }
 
 impl LinkError {
-    /// Returns true if there is nobody to ask: of those that are discovered some are.
+    /// Returns true if there is no broker to borrow from: discovery finds such addresses,
+    /// too.
     pub(super) fn is_of_nobody(&self) -> bool {
         matches!(self, Self::OtherNames(_) | Self::NotWanted)
     }
@@ -65,7 +66,7 @@ impl LinkError {
     }
 }
 
-/// The problem of a call.
+/// The problem of a failed call.
 pub(super) fn of_call(status: &Status) -> PeerProblem {
     PeerProblem {
         words: describe(status),
@@ -73,14 +74,13 @@ pub(super) fn of_call(status: &Status) -> PeerProblem {
     }
 }
 
-/// Returns true if a status is not the peer's word, but only tells that there is no
-/// connection any more.
+/// Returns true if a status does not come from the peer but reports a broken connection.
 fn is_from_below(status: &Status) -> bool {
     status.source().is_some_and(|error| !is_explained(error))
 }
 
-/// Returns true if TLS says what is wrong: an alert of the peer's, or a certificate. Of an
-/// alert that comes after the handshake HTTP/2 keeps the words only.
+/// Returns true if TLS explains the error: by the peer's alert, or a certificate. For an
+/// alert after the handshake, HTTP/2 keeps only the text.
 fn is_explained(error: &(dyn Error + 'static)) -> bool {
     const ALERT: &str = "received fatal alert";
     let mut causes = std::iter::successors(Some(error), |&error| error.source());

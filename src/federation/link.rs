@@ -1,5 +1,5 @@
-//! The link to one peer: a connection, and the stream over which the peer says
-//! what it has. What ends it is tried again.
+//! The link to one peer: a connection, and the stream of the peer's supply reports. After
+//! a failure, the link reconnects.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,32 +23,32 @@ use super::error::LinkError;
 use super::peers::{LinkId, SupplyReport};
 use super::state::Federation;
 
-/// The time-out of connecting, with the handshakes. A packet that is lost is sent
-/// again after a second.
+/// The time-out of connecting, including handshakes. A lost packet is sent again after a
+/// second.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(2_500);
 /// The delay after the first failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest delay. With the time to connect it is less than 5 s, within which a
-/// peer is back in use.
+/// The longest delay. With the time to connect, it is under 5 s, the time within which a
+/// peer must be back in use.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const PAUSES: Backoff = Backoff::doubling(FIRST_PAUSE, LONGEST_PAUSE);
-/// The time for which a broker is left alone that was discovered and is none to ask:
-/// ourselves, a stranger, or one that we know by another address.
+/// The delay for a discovered broker that we do not borrow from: ourselves, a stranger,
+/// or a peer connected by another address.
 const NOBODY_PAUSE: Duration = Duration::from_mins(1);
-/// The time that a connection has to last before a failure is the first again.
+/// The minimum duration of a connection that resets the failure count.
 const LASTING: Duration = Duration::from_secs(5);
-/// The interval at which a peer is asked whether it is still there.
+/// The interval of pings.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
-/// The time-out of its reply: a dead link is found within 4.5 s.
+/// The time-out of a ping: a dead link is detected within 4.5 s.
 const PING_TIMEOUT: Duration = Duration::from_millis(2_500);
-/// The longest silence of a peer. It should say something every 5 s.
+/// The longest silence of a peer, which should send a report every 5 s.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
-/// The largest report that is read, in bytes: 40,000 bridges.
+/// The maximum size of a report, in bytes: 40,000 bridges.
 const REPORT_MAX: usize = 1 << 20;
-/// The largest head of a response that is read, in bytes.
+/// The maximum size of a response's head, in bytes.
 const HEAD_MAX: u32 = 16 * 1024;
 
-/// The links, each a task. Dropped, they end.
+/// The links, one task each. They end when dropped.
 #[derive(Debug, Default)]
 struct Links {
     tasks: JoinSet<()>,
@@ -56,7 +56,7 @@ struct Links {
 }
 
 impl Links {
-    /// From now on there are links to these, and no others.
+    /// Starts and ends links so that they match `wanted`.
     fn set(&mut self, federation: &Arc<Federation>, wanted: BTreeSet<DialTarget>) {
         self.by_target.retain(|target, task| {
             let stays = wanted.contains(target);
@@ -72,12 +72,12 @@ impl Links {
                     .spawn(async move { federation.keep_link(target).await })
             });
         }
-        // Those that were ended are not kept.
+        // Removes the tasks that have ended.
         while self.tasks.try_join_next().is_some() {}
     }
 }
 
-/// A peer that is connected. Dropped, it no longer is.
+/// A connected peer; disconnected on drop.
 struct Link<'a> {
     federation: &'a Federation,
     peer: PeerName,
@@ -94,7 +94,7 @@ impl Drop for Link<'_> {
 }
 
 impl Federation {
-    /// Keeps a link to each peer. Never returns.
+    /// Maintains a link to each peer. Never returns.
     pub async fn run(self: Arc<Self>) {
         let mut targets = self.targets.subscribe();
         let mut links = Links::default();
@@ -107,7 +107,7 @@ impl Federation {
         }
     }
 
-    /// Connects, and connects again. Never returns.
+    /// Connects again and again. Never returns.
     async fn keep_link(&self, target: DialTarget) {
         let mut failures = 0;
         loop {
@@ -124,8 +124,8 @@ impl Federation {
         }
     }
 
-    /// One connection, from its beginning to its end. Finds out who the `peer` is
-    /// if that is not known.
+    /// Runs one connection from beginning to end. Sets `peer` to the identified peer if
+    /// it was not known.
     async fn link(
         &self,
         target: &DialTarget,
@@ -155,7 +155,7 @@ impl Federation {
         }
     }
 
-    /// Hears what the peer has, until it stops saying so.
+    /// Receives the peer's reports until they end.
     async fn listen(
         &self,
         link: &Link<'_>,
@@ -186,7 +186,7 @@ impl Federation {
         }
     }
 
-    /// A peer says what it has. Returns true if that is its first word.
+    /// Records the peer's report. Returns true if it is the first of the connection.
     fn report(
         &self,
         now: Instant,
@@ -218,7 +218,7 @@ impl Federation {
         })
     }
 
-    /// The peer whose names these are, if it is one that may be at this target.
+    /// The peer with these names, if it may be at this target.
     fn who_is(&self, target: &DialTarget, names: &[String]) -> Option<PeerName> {
         if let Some(peer) = &target.peer {
             let is_there = names.iter().any(|name| name == peer.as_str());
@@ -232,15 +232,14 @@ impl Federation {
     }
 }
 
-/// HTTP/2 over a connection. There is no second one: who needs it makes it.
+/// An HTTP/2 channel over one connection. It does not reconnect by itself.
 async fn channel(dialed: Dialed) -> Result<Channel, tonic::transport::Error> {
     let mut stream = Some(TokioIo::new(dialed.stream));
     let connector = service_fn(move |_| {
         let stream = stream.take().ok_or(std::io::ErrorKind::NotConnected);
         std::future::ready(stream.map_err(std::io::Error::from))
     });
-    // The connection is encrypted already, and the name in the address tells
-    // nobody anything.
+    // The connection is already encrypted, and nothing reads the name in this URL.
     Endpoint::from_static("http://peer")
         .http2_keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)

@@ -1,15 +1,15 @@
-//! Which peer is asked: what each has said to have, how it has answered of late,
-//! and what is under way with it. Pure: the time and random numbers come in as parameters.
+//! The choice of the peer to borrow from, by reported supply, recent answers and calls in
+//! progress. Pure: time and random numbers are parameters.
 //!
-//! A peer can be asked while there is a connection, its last report is fresh and
-//! shows a proxy for the client, it knows the bridge, and its circuit allows it.
-//! Of those two are drawn by lot and the better one is asked (the power of two
-//! choices): the one with more free proxies, weighed down by its share of recent
-//! failures and by how long its answers take. The best of all would not do: many
-//! brokers that see the same reports would ask the same one.
+//! A peer qualifies if it is connected, its last report is fresh and shows a proxy for
+//! the client, it knows the bridge, and its circuit is closed. Of all qualified peers,
+//! two are drawn at random, and the better one is chosen (the power of two choices): the
+//! one with more free proxies, weighted down by recent failures and slow answers. Always
+//! choosing the best peer would not work: many brokers that see the same reports would
+//! all choose the same one.
 //!
-//! A peer may lie. What it says to have and does not give counts as a failure,
-//! and one that is silent loses its turn by the circuit.
+//! A peer may lie. Reporting proxies and not providing them counts as a failure, and a
+//! silent peer is excluded by its circuit.
 
 mod circuit;
 mod record;
@@ -32,50 +32,50 @@ use circuit::Circuit;
 use record::Record;
 use supply::KnownSupply;
 
-/// The silence after which a call that is given up counts as failed: an answer takes
-/// a second or two.
+/// The time after which a cancelled call without a reply counts as failed: an answer
+/// takes a second or two.
 const SILENT_AFTER: Duration = Duration::from_secs(2);
-/// The time for which a peer is left alone that says that we ask too much.
+/// The pause after a peer reports that we ask too often.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Names one connection to a peer; never used again for another.
+/// The ID of a connection to a peer, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LinkId(u64);
 
-/// The end of a call.
+/// The outcome of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// With an answer.
+    /// The peer returned an answer.
     Answered,
-    /// There was no proxy.
+    /// The peer had no proxy.
     NoProxies,
-    /// No proxy has answered in time.
+    /// No proxy answered in time.
     TimedOut,
-    /// The offer was not taken.
+    /// The peer refused the offer.
     Refused(LoanRefusal),
-    /// No connection, no reply in time, or rubbish.
+    /// There was no connection, no reply in time, or an invalid reply.
     Failed,
-    /// The client left, or had its answer from elsewhere.
+    /// The client left, or got its answer elsewhere.
     Cancelled,
 }
 
-/// A fault of a peer.
+/// A problem with a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PeerProblem {
-    /// One short line without addresses.
+    /// The problem in one short line without addresses.
     pub(super) words: String,
-    /// The connection has ended, and nothing says why.
+    /// True if the connection ended without a stated reason.
     pub(super) is_vague: bool,
 }
 
-/// The need that a call is for.
+/// The requirements of a call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Need {
     pub(super) class: NatClass,
     pub(super) fingerprint: Fingerprint,
 }
 
-/// The peers of the configuration.
+/// The configured peers.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     by_name: BTreeMap<PeerName, Peer>,
@@ -95,17 +95,17 @@ struct Peer {
     problem: Option<Noted>,
 }
 
-/// The last fault.
+/// The last problem.
 #[derive(Debug)]
 struct Noted {
     words: String,
     weight: Weight,
 }
 
-/// The weight of what a problem tells.
+/// The significance of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Weight {
-    /// That a connection has ended.
+    /// The end of a connection.
     Vague,
     /// The outcome of a call.
     OfCall,
@@ -114,7 +114,7 @@ enum Weight {
 }
 
 impl Peers {
-    /// These are the peers from now on. What is known of those that stay is kept.
+    /// Replaces the configured peers, and keeps the state of those that stay.
     pub(super) fn configure(&mut self, settings: &[PeerSettings]) {
         let mut before = std::mem::take(&mut self.by_name);
         for peer in settings {
@@ -125,8 +125,8 @@ impl Peers {
         }
     }
 
-    /// There is a connection to a peer; `None` if there was one already, or if it
-    /// is no peer that may be asked.
+    /// Records a connection to a peer; `None` if it is already connected or is not a peer
+    /// to borrow from.
     pub(super) fn connected(&mut self, name: &PeerName) -> Option<LinkId> {
         let peer = self.by_name.get_mut(name)?;
         if peer.link.is_some() || !peer.borrows {
@@ -141,7 +141,7 @@ impl Peers {
         Some(link)
     }
 
-    /// The connection has ended. Returns true if it was the peer's.
+    /// Records the end of a connection. Returns true if it was the peer's current one.
     pub(super) fn disconnected(&mut self, name: &PeerName, link: LinkId) -> bool {
         let Some(peer) = self.of_link(name, link) else {
             return false;
@@ -151,10 +151,9 @@ impl Peers {
         true
     }
 
-    /// Something has gone wrong with a peer. Returns true if it is something else
-    /// than before. That one more connection has ended is no news, in whatever words: a
-    /// peer that refuses us may be heard to say so at one time, and only to hang up at
-    /// another.
+    /// Records a problem with a peer. Returns true if it differs from the last one. The
+    /// end of another connection is no news, whatever the words: a peer that refuses us
+    /// may get its reason through at one time, and only close the connection at another.
     pub(super) fn failed(&mut self, name: &PeerName, problem: &PeerProblem) -> bool {
         let Some(peer) = self.by_name.get_mut(name) else {
             return false;
@@ -177,7 +176,7 @@ impl Peers {
         is_new
     }
 
-    /// A peer says what it has. Returns true if the connection is the peer's.
+    /// Records a peer's report. Returns true if it came over the current connection.
     pub(super) fn reported(
         &mut self,
         now: Instant,
@@ -195,15 +194,14 @@ impl Peers {
         true
     }
 
-    /// Returns true if anybody can be asked.
+    /// Returns true if any peer qualifies.
     pub(super) fn has_supply(&self, now: Instant, need: Need) -> bool {
         let mut peers = self.by_name.values();
         peers.any(|peer| peer.can_be_asked(now, need))
     }
 
-    /// The peer to ask of those that were not `asked` yet, by two random
-    /// numbers from 0 to 1. The call has begun then, and [`Self::ended`] has to be told how it
-    /// ends.
+    /// Chooses a peer that is not in `asked`, by two random numbers from 0 to 1, and
+    /// begins the call. Report its outcome to [`Self::ended`].
     pub(super) fn choose(
         &mut self,
         now: Instant,
@@ -232,8 +230,8 @@ impl Peers {
         Some(name)
     }
 
-    /// A call has ended that took so long. The jitter, from 0 to 1, is of the
-    /// time for which the peer is left alone if it has failed too often.
+    /// Records the end and the duration of a call. `jitter`, from 0 to 1, varies the
+    /// pause after too many failures.
     pub(super) fn ended(
         &mut self,
         now: Instant,
@@ -248,7 +246,7 @@ impl Peers {
         }
     }
 
-    /// The status of each.
+    /// The status of each peer.
     pub(super) fn statuses(&self, now: Instant) -> Vec<PeerStatus> {
         let peers = self.by_name.iter();
         peers.map(|(name, peer)| peer.status(now, name)).collect()
@@ -260,7 +258,7 @@ impl Peers {
     }
 }
 
-/// Two different indices below `count`, which is 2 or more.
+/// Two different indices below `count`, which must be at least 2.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -335,7 +333,7 @@ impl Peer {
         self.correct(now, need, ended);
     }
 
-    /// Corrects the peer's supply by its reply, until its next report.
+    /// Corrects the peer's supply by its reply, until the next report.
     fn correct(&mut self, now: Instant, need: Need, ended: Ended) {
         let Some(seen) = &mut self.seen else {
             return;

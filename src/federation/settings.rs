@@ -1,4 +1,4 @@
-//! Settings of other brokers.
+//! Settings of the federation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -13,67 +13,66 @@ use crate::host_port::{self, is_address, is_dns_name};
 use crate::metrics::labels::PeerName;
 use crate::report::{COUNT_MAX, SettingsReport};
 
-/// The most peers: more brokers do not know each other.
+/// The maximum number of peers: operators do not know more brokers than that.
 const PEERS_MAX: usize = 1_000;
-/// The bounds of [`PeerSettings::max_in_flight`]: as many calls as go over one connection.
+/// The bounds of [`PeerSettings::max_in_flight`]: the calls that one connection carries.
 const IN_FLIGHT: RangeInclusive<usize> = 1..=1_000;
-/// The largest [`PeerSettings::max_per_second`].
+/// The maximum of [`PeerSettings::max_per_second`].
 const PER_SECOND_MAX: u32 = 1_000_000;
 
-/// Brokers that lend each other proxies.
+/// Settings for lending proxies to peers and borrowing from them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// The address and port where borrowers come; without it nobody does.
+    /// The address and port for borrowers; without it, nothing is lent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,
-    /// A host name and port at which DNS knows the lenders that have no URL.
+    /// A host name and port for finding the lenders without a URL by DNS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub discover: Option<String>,
-    /// The number of proxies of each pool that are not lent.
+    /// The number of proxies per pool that are never lent.
     pub reserve: usize,
-    /// Our certificate, and who vouches for the others'.
+    /// Our certificate, and the authorities accepted for peers.
     pub tls: PeerTlsSettings,
-    /// The other brokers.
+    /// The peers.
     pub peers: Vec<PeerSettings>,
 }
 
-/// Our certificate, for both directions, and who vouches for the others'.
+/// Our certificate for both directions, and the authorities accepted for peers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PeerTlsSettings {
     /// The certificate chain, PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert: Option<PathBuf>,
-    /// Its private key, PEM.
+    /// The private key of the certificate, PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
-    /// The authorities that the others' certificates have to be from, PEM.
+    /// The authorities that must have issued the peers' certificates, PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
 }
 
-/// Another broker.
+/// A peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeerSettings {
-    /// The DNS or URI name in its certificate.
+    /// The DNS or URI name in the peer's certificate.
     pub name: String,
-    /// Its address, `https://HOST:PORT`. Without it, it is asked if
-    /// [`Settings::discover`] finds it.
+    /// The peer's address, `https://HOST:PORT`. Without it, the peer is found by
+    /// [`Settings::discover`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// It gets proxies of ours.
+    /// True if proxies are lent to the peer.
     #[serde(default = "yes")]
     pub lend: bool,
-    /// It is asked for proxies of its.
+    /// True if proxies are borrowed from the peer.
     #[serde(default = "yes")]
     pub borrow: bool,
-    /// The most offers that may wait for an answer, in either direction.
+    /// The maximum number of offers waiting for an answer, in either direction.
     #[serde(default = "default_in_flight")]
     pub max_in_flight: usize,
-    /// The most offers that it may send a second, in the long run; as many may come at
-    /// once.
+    /// The sustained rate, per second, and burst of offers that the peer may send.
     #[serde(default = "default_per_second")]
     pub max_per_second: NonZeroU32,
 }
@@ -104,7 +103,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Reports what is wrong, or without effect.
+    /// Reports mistakes, and settings without effect.
     pub fn check(&self, report: &mut SettingsReport) {
         self.check_addresses(report);
         self.check_certificates(report);
@@ -173,7 +172,7 @@ impl Settings {
         }
     }
 
-    /// The terms on which proxies are lent, for each peer.
+    /// The terms of lending for each peer.
     pub fn lending(&self) -> Lending {
         let peers = self.peers.iter();
         let terms: BTreeMap<_, _> = peers.map(|peer| (peer.id(), peer.terms())).collect();
@@ -183,14 +182,14 @@ impl Settings {
         }
     }
 
-    /// Returns true if there is anything to do: somebody may come, or is asked.
+    /// Returns true if the federation has any work: lending or borrowing.
     pub fn is_used(&self) -> bool {
         self.listen.is_some() || !self.peers.is_empty()
     }
 }
 
 impl PeerSettings {
-    /// The fault of this peer by itself.
+    /// The mistake in this peer's settings, if any.
     fn problem(&self) -> Option<String> {
         let named = |problem: &str| Some(format!("{:?}: {problem}", self.name));
         if !is_dns_name(&self.name) && !is_uri(&self.name) {
@@ -213,17 +212,17 @@ impl PeerSettings {
         None
     }
 
-    /// Its name, as it is counted by.
+    /// The peer's name in metrics.
     pub fn id(&self) -> PeerName {
         PeerName::from(&*self.name)
     }
 
-    /// Returns true if it is asked wherever DNS finds it.
+    /// Returns true if the peer is borrowed from wherever DNS finds it.
     pub(super) fn is_discovered(&self) -> bool {
         self.borrow && self.url.is_none()
     }
 
-    /// The address at which it is asked (`HOST:PORT`), if the settings say.
+    /// The peer's configured address for borrowing (`HOST:PORT`).
     pub(super) fn addr(&self) -> Option<&str> {
         let url = self.url.as_deref().filter(|_| self.borrow)?;
         let addr = url.strip_prefix("https://")?;
@@ -244,8 +243,8 @@ fn is_name_with_port(text: &str) -> bool {
     is_address(text) && host.is_some_and(is_dns_name)
 }
 
-/// Returns true if the text is a URI such as `spiffe://brokers.example/b`. It is shown in logs and as a label of
-/// metrics, so nothing in it needs to be escaped.
+/// Returns true if the text is a URI such as `spiffe://brokers.example/b`. It appears in
+/// logs and metric labels, so it must not contain characters that need escaping.
 fn is_uri(text: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_graphic() && !"\"\\,{}".contains(c);
     let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);

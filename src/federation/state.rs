@@ -1,5 +1,5 @@
-//! The state that links and calls share: the peers of the configuration, what is
-//! known of each, and the connections to them.
+//! The state shared by links and calls: the configured peers, what is known of each, and
+//! the connections.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,17 +20,17 @@ use super::dial::{Dial, DialTarget};
 use super::peers::{PeerProblem, Peers};
 use super::settings::{PeerSettings, Settings};
 
-/// So many troubles of a peer are logged in a period.
+/// The maximum number of problems logged per peer and period.
 const LOGGED_MAX: u32 = 10;
 const LOG_PERIOD: Duration = Duration::from_mins(1);
 const TROUBLE: Kind = Kind::new(Level::INFO, "federation: connections and troubles");
 
-/// The other brokers, as this one asks them.
+/// The borrowing side of the federation.
 pub struct Federation {
     state: Mutex<FederationState>,
-    /// A peer says what it has.
+    /// Notified of every supply report.
     pub(super) reported: Notify,
-    /// Those to whom there should be a link.
+    /// The targets of links.
     pub(super) targets: watch::Sender<BTreeSet<DialTarget>>,
     pub(super) dial: Arc<dyn Dial>,
     pub(super) metrics: Arc<Metrics>,
@@ -42,12 +42,12 @@ pub(super) struct FederationState {
     pub(super) rng: Rng,
     pub(super) channels: BTreeMap<PeerName, Channel>,
     pub(super) configured: Settings,
-    /// The addresses at which discovery has found brokers.
+    /// The addresses of brokers found by discovery.
     found: BTreeSet<String>,
 }
 
 impl Federation {
-    /// Knows nobody yet. `seed` is random.
+    /// A federation without peers. `seed` is random.
     pub fn new(dial: Arc<dyn Dial>, metrics: Arc<Metrics>, seed: u64) -> Self {
         Self {
             state: Mutex::new(FederationState {
@@ -65,7 +65,7 @@ impl Federation {
         }
     }
 
-    /// Puts other settings in force. Links to those that stay are kept.
+    /// Applies new settings. Links to remaining peers are kept.
     pub fn configure(&self, settings: &Settings) {
         for peer in &settings.peers {
             self.metrics.peer_configured(&peer.id());
@@ -76,8 +76,8 @@ impl Federation {
         self.set_targets(&state);
     }
 
-    /// These addresses (`HOST:PORT`) are where brokers were found that have no URL
-    /// in the configuration. Who they are they have to prove.
+    /// Sets the addresses (`HOST:PORT`) at which discovery has found brokers. They still
+    /// must prove their identity.
     pub fn set_found(&self, found: BTreeSet<String>) {
         let mut state = self.state();
         state.found = found;
@@ -93,8 +93,8 @@ impl Federation {
         });
     }
 
-    /// Keeps what is wrong with a peer, or somebody who was discovered, for the
-    /// operator, and logs it if it is something else than before.
+    /// Records a problem with a peer or a discovered broker for the operator, and logs it
+    /// if it is a new one.
     pub(super) fn note_problem(&self, peer: Option<&PeerName>, what: &str, problem: &PeerProblem) {
         let is_new = peer.is_none_or(|peer| self.state().peers.failed(peer, problem));
         let name = peer.map_or("discovered", PeerName::as_str);
@@ -104,7 +104,8 @@ impl Federation {
         }
     }
 
-    /// Locks the state, which is whole at any time, even if a holder of the lock panicked.
+    /// Locks the state, which is consistent even if a thread panicked while holding the
+    /// lock.
     pub(super) fn state(&self) -> MutexGuard<'_, FederationState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -116,7 +117,7 @@ impl fmt::Debug for Federation {
     }
 }
 
-/// Those to whom there should be a link.
+/// The targets that should have links.
 fn targets(settings: &Settings, found: &BTreeSet<String>) -> BTreeSet<DialTarget> {
     let peers = settings.peers.iter();
     let mut targets: BTreeSet<DialTarget> = peers

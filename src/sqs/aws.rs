@@ -1,4 +1,4 @@
-//! Amazon's SQS.
+//! The implementation of [`Queue`] for Amazon SQS.
 
 use std::error::Error;
 use std::sync::{Mutex, PoisonError};
@@ -20,25 +20,26 @@ use super::{
     ReplyQueues,
 };
 
-/// The time-out of a call, with its retries, besides what it is to wait.
+/// The time-out of a call including retries, in addition to the time that it waits for
+/// messages.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// The time, in seconds, for which SQS keeps a message that nobody takes.
+/// The time, in seconds, for which SQS keeps an undelivered message.
 const RETENTION: &str = "300";
-/// The largest page of queues.
+/// The maximum page size for lists of queues.
 const PAGE: i32 = 1000;
 const CLIENT_ID: &str = "ClientID";
 
-/// A queue of the account and region of a client of SQS.
+/// A queue in the account and region of an SQS client.
 #[derive(Debug)]
 pub struct AwsQueue {
     client: Client,
     name: String,
-    /// The URL of the queue, once it was found.
+    /// The URL of the queue, once known.
     url: Mutex<String>,
 }
 
 impl AwsQueue {
-    /// The queue of this name, there or not.
+    /// A queue with this name, which need not exist yet.
     pub fn new(client: Client, name: String) -> Self {
         Self {
             client,
@@ -72,8 +73,8 @@ impl AwsQueue {
 
 impl Queue for AwsQueue {
     async fn open(&self) -> Result<(), CallError> {
-        // One that the operator has created may have other attributes, with which
-        // it cannot be created again.
+        // A queue created by the operator may have other attributes, and creating it
+        // again would fail.
         let found = match self.find().await {
             Err(error) if error.cause == Cause::NoSuchQueue => self.create(&self.name).await,
             found => found,
@@ -171,7 +172,7 @@ impl Queue for AwsQueue {
     }
 }
 
-/// The result of a call, which may take so long.
+/// The result of a call, limited to a time.
 fn ended<T, E>(
     call: QueueCall,
     within: Duration,
@@ -180,7 +181,7 @@ fn ended<T, E>(
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    // It takes some 10 kB, too much for who only waits for it.
+    // The future takes about 10 kB, too much for tasks that merely wait for it.
     let reply = Box::pin(reply);
     async move {
         let cause = match timeout(within, reply).await {
@@ -210,8 +211,8 @@ where
     }
 }
 
-/// The word of the operating system or TLS on a connection. What is around it may name
-/// the request.
+/// The innermost cause, from the operating system or TLS. The outer ones may name the
+/// request.
 fn innermost(error: &(dyn Error + 'static)) -> String {
     sources(error).last().unwrap_or(error).to_string()
 }
@@ -222,7 +223,7 @@ fn sources<'a>(
     std::iter::successors(Some(error), |error| (*error).source())
 }
 
-/// The cause that a code tells, or the HTTP status where there is none.
+/// The cause that an error code stands for or, without a code, the HTTP status.
 fn refusal(code: Option<&str>, status: u16) -> Cause {
     const NOT_PERMITTED: [&str; 10] = [
         "AccessDenied",
@@ -249,14 +250,14 @@ fn refusal(code: Option<&str>, status: u16) -> Cause {
     }
 }
 
-/// Returns true if a text is like a code. What is not may be anything.
+/// Returns true if a text looks like an error code. Any other text could be anything.
 fn is_word(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._".contains(&byte);
     (1..=60).contains(&text.len()) && text.bytes().all(fits)
 }
 
-/// The reason why there are no credentials, if that is it. No request was made then, so
-/// nothing in it is from a client.
+/// The reason why there are no credentials, if that is the cause. No request was made in
+/// that case, so the text contains nothing from a client.
 fn credentials_error(error: &(dyn Error + 'static)) -> Option<String> {
     let error = sources(error).find(|error| error.is::<CredentialsError>())?;
     let texts: Vec<String> = sources(error).map(ToString::to_string).collect();
@@ -280,8 +281,9 @@ fn read(message: SqsMessage, now: SystemTime) -> QueueMessage {
     }
 }
 
-/// The age of a message. Of one that was never received before, SQS says both ends of
-/// that time, so a clock of ours that is wrong by seconds does no harm.
+/// The age of a message. For a message never received before, SQS reports both the
+/// sending and the receiving time, so that a clock of ours that is off by seconds does no
+/// harm.
 fn age_of(message: &SqsMessage, now: SystemTime) -> Duration {
     let attribute = |name| {
         let attributes = message.attributes.as_ref()?;
@@ -299,7 +301,8 @@ fn age_of(message: &SqsMessage, now: SystemTime) -> Duration {
     since(sent, first.filter(|_| is_first).unwrap_or(now))
 }
 
-/// The time of seconds since the epoch: whole ones from Amazon, not from others.
+/// The time from seconds since the epoch: whole seconds from Amazon, but not from
+/// compatible services.
 fn time(seconds: &str) -> Option<SystemTime> {
     let since_epoch = Duration::try_from_secs_f64(seconds.parse().ok()?).ok()?;
     SystemTime::UNIX_EPOCH.checked_add(since_epoch)
@@ -309,7 +312,7 @@ fn since(past: SystemTime, now: SystemTime) -> Duration {
     now.duration_since(past).unwrap_or_default()
 }
 
-/// As SQS counts: whole seconds, not fewer, and twelve hours at most.
+/// A duration in SQS's units: whole seconds, rounded up, and at most twelve hours.
 fn whole_seconds(span: Duration) -> i32 {
     const MOST: u64 = 12 * 3600;
     let seconds = span
@@ -342,7 +345,7 @@ mod tests {
         assert_eq!(age(&[sent.clone(), first.clone(), count("1")]), 1_500);
         assert_eq!(age(&[sent.clone(), first, count("2")]), 10_000);
         assert_eq!(age(&[sent, count("1")]), 10_000);
-        // By a clock of ours that is slow.
+        // With a slow clock of ours.
         assert_eq!(age(&[(SystemAttribute::SentTimestamp, "200000")]), 0);
         assert_eq!(age(&[]), 0);
     }

@@ -1,31 +1,31 @@
-//! The ID by which a client calls itself, and the name of its reply queue.
+//! A client's ID, and the name of its reply queue.
 
 use std::fmt;
 
-/// The beginning of the names of reply queues.
+/// The prefix of the names of reply queues.
 pub const REPLY_QUEUES: &str = "snowflake-client-";
 
-/// The longest name of a queue.
+/// The maximum length of a queue's name.
 pub(super) const LONGEST_NAME: usize = 80;
 
-/// The ID by which a client calls itself: with it a queue can be named. `Debug` does
-/// not show it, for it leads to the client.
+/// A client's ID, which is valid in the name of a queue. `Debug` does not show it, since
+/// it identifies the client.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientId(String);
 
-/// A reason why a message does not say where the response should go.
+/// A reason why a message does not name a valid reply queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidClientId {
-    /// There is no attribute `ClientID`.
+    /// The attribute `ClientID` is missing.
     #[error("the message has no ClientID")]
     Absent,
-    /// No queue can have such a name.
+    /// The ID cannot be part of a queue's name.
     #[error("the message's ClientID cannot be part of a queue's name")]
     Form,
 }
 
 impl ClientId {
-    /// Takes the value of the attribute.
+    /// Parses the value of the attribute.
     pub fn parse(id: Option<String>) -> Result<Self, InvalidClientId> {
         let id = id.ok_or(InvalidClientId::Absent)?;
         if !is_name(&id) || id.len() + REPLY_QUEUES.len() > LONGEST_NAME {
@@ -34,7 +34,7 @@ impl ClientId {
         Ok(Self(id))
     }
 
-    /// The name of the queue that its response goes to.
+    /// The name of the client's reply queue.
     pub fn reply_queue(&self) -> String {
         format!("{REPLY_QUEUES}{}", self.0)
     }
@@ -46,8 +46,8 @@ impl fmt::Debug for ClientId {
     }
 }
 
-/// Returns true if a queue can have this name; those of FIFO queues, which end with
-/// `.fifo`, are none of ours.
+/// Returns true if a queue can have this name. FIFO queues, whose names end in `.fifo`,
+/// are not supported.
 pub(super) fn is_name(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     (1..=LONGEST_NAME).contains(&text.len()) && text.bytes().all(fits)

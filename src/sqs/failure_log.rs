@@ -1,4 +1,4 @@
-//! Calls that fail: counted each, logged now and then.
+//! Counting of failed calls, and a rate-limited log of them.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use super::{CallError, Cause};
 
 const PERIOD: Duration = Duration::from_mins(1);
 
-/// The log of failed calls, limited by kind of call.
+/// The log of failed calls, with a rate limit for each kind of call.
 #[derive(Debug)]
 pub(super) struct FailureLog {
-    /// The name of the queue, with its profile.
+    /// The name of the queue with its profile.
     name: String,
     limits: [LogLimit; QueueCall::ALL.len()],
 }
@@ -31,7 +31,7 @@ impl FailureLog {
         Self { name, limits }
     }
 
-    /// Counts a failure, and logs it unless the same call failed in the last
+    /// Counts a failure, and logs it unless the same kind of call failed in the last
     /// minute.
     pub(super) fn report(&self, error: &CallError, metrics: &Metrics) {
         metrics.queue_call_failed(error.call);
@@ -42,13 +42,13 @@ impl FailureLog {
         }
     }
 
-    /// Says that messages come again after failures.
+    /// Logs that messages arrive again after failures.
     pub(super) fn over(&self) {
         tracing::info!("sqs: {}: works again", self.name);
     }
 }
 
-/// The operator's way out, if there is one.
+/// A hint for the operator, if there is one.
 fn way_out(error: &CallError) -> String {
     match &error.cause {
         Cause::NotPermitted(_) => {

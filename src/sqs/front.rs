@@ -1,4 +1,4 @@
-//! One queue that clients write to, and its messages.
+//! The front for one queue that clients write to.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -15,34 +15,34 @@ use crate::broker::Broker;
 use super::failure_log::FailureLog;
 use super::{CallError, Cause, LONG_POLL, Queue, QueueMessage};
 
-/// As many messages as SQS gives out at once.
+/// The maximum number of messages per call in SQS.
 const BATCH: usize = 10;
 
-/// The number of calls that wait for messages besides the first while each brings as
-/// many as it can: one alone takes ten in the time of a round trip, which is too few for
-/// the large broker's busy hours.
+/// The number of additional calls that wait for messages while each call returns a full
+/// batch: one alone takes ten messages per round trip, which is too few for the largest
+/// broker's busy hours.
 const HELPERS: usize = 3;
 
-/// The time for which a message is hidden from others after its client has stopped
-/// waiting: until the response is sent and the message deleted.
+/// The time for which a message stays hidden after its client has stopped waiting: enough
+/// to send the response and delete the message.
 const HANDLING: Duration = Duration::from_secs(5);
 
-/// The time that a call may take besides its wait when nobody wants to wait.
+/// The time that a call may take in addition to its wait.
 const LATENCY: Duration = Duration::from_secs(1);
 
-/// The delays after failures, 8 s on average in the end: messages of clients are worth
-/// nothing after some seconds, so an outage must not be drawn out by much.
+/// The delays after failures, in the end 8 s on average. Clients' messages are useless
+/// after some seconds, so the delays must not prolong an outage by much.
 const PAUSES: Backoff =
     Backoff::doubling(Duration::from_millis(666), Duration::from_millis(10_666));
 
-/// The way in which a queue is served.
+/// Options for serving a queue.
 #[derive(Clone, Debug)]
 pub struct QueueOptions {
     /// The name of the queue in the log.
     pub name: String,
-    /// The number of messages that are handled at once.
+    /// The maximum number of messages handled at once.
     pub concurrency: usize,
-    /// Draws a number from 0 to 1.
+    /// Returns a random number from 0 to 1.
     pub jitter: fn() -> f64,
 }
 
@@ -52,14 +52,14 @@ pub struct QueueFront<Q> {
     pub(super) queue: Q,
     pub(super) broker: Arc<Broker>,
     pub(super) failures: FailureLog,
-    /// The last reply queue could be created.
+    /// True if the last reply queue could be created.
     pub(super) are_reply_queues_created: AtomicBool,
     slots: Arc<Semaphore>,
     jitter: fn() -> f64,
 }
 
 impl<Q: Queue> QueueFront<Q> {
-    /// Serves nobody yet.
+    /// A front that does not serve yet.
     pub fn new(queue: Q, broker: Arc<Broker>, options: QueueOptions) -> Arc<Self> {
         Arc::new(Self {
             queue,
@@ -71,8 +71,8 @@ impl<Q: Queue> QueueFront<Q> {
         })
     }
 
-    /// Takes messages until it is told to stop, whatever goes wrong, and returns
-    /// when all that were taken are handled.
+    /// Receives messages until `stop`, whatever goes wrong, and returns when all received
+    /// messages are handled.
     pub async fn serve(self: Arc<Self>, stop: CancellationToken) {
         let (handlers, helpers) = (TaskTracker::new(), TaskTracker::new());
         let (mut is_open, mut failed) = (false, 0);
@@ -95,7 +95,7 @@ impl<Q: Queue> QueueFront<Q> {
                 Err(error) => {
                     drop(slots);
                     self.failures.report(&error, self.broker.metrics());
-                    // Somebody deleted it, then: it is created anew.
+                    // The queue was deleted, so it is created again.
                     is_open &= error.cause != Cause::NoSuchQueue;
                     failed += 1;
                     let pause = sleep(PAUSES.delay(failed, (self.jitter)()));
@@ -109,7 +109,7 @@ impl<Q: Queue> QueueFront<Q> {
         handlers.wait().await;
     }
 
-    /// Takes messages as long as each call brings as many as it can.
+    /// Receives messages as long as each call returns a full batch.
     async fn help(self: Arc<Self>, handlers: TaskTracker, stop: CancellationToken) {
         while let Some(slots) = stop.run_until_cancelled(self.free_slots()).await {
             let messages = tokio::select! {
@@ -155,11 +155,10 @@ impl<Q: Queue> QueueFront<Q> {
         self.queue.receive(most, hidden).await
     }
 
-    /// Waits until a message may be handled; if more may, takes room for them,
-    /// too.
+    /// Waits for a free slot for a message, and takes more slots if they are free.
     async fn free_slots(&self) -> Vec<OwnedSemaphorePermit> {
         let mut slots = Vec::with_capacity(BATCH);
-        // Nobody closes it.
+        // The semaphore is never closed.
         slots.extend(Arc::clone(&self.slots).acquire_owned().await);
         while slots.len() < BATCH
             && let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned()
@@ -175,8 +174,8 @@ impl<Q: Queue> QueueFront<Q> {
     }
 }
 
-/// Returns some time after the end has come: a call that waits for messages is let
-/// end by itself, for those that it brings would be hidden from the successor.
+/// Returns some time after `stop`: a call that waits for messages is allowed to end, since
+/// the messages that it takes would be hidden from a successor.
 async fn last_call(stop: &CancellationToken) {
     stop.cancelled().await;
     sleep(LONG_POLL + LATENCY).await;

@@ -1,4 +1,4 @@
-//! The way of one message, from its receipt to its deletion.
+//! The handling of a message, from receipt to deletion.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use super::{
     CallError, Cause, ClientId, InvalidClientId, Queue, QueueFront, QueueMessage, ReplyQueue,
 };
 
-/// The largest poll that is read, in bytes, as with HTTP.
+/// The maximum size of a poll in bytes, as with HTTP.
 const MOST_BYTES: usize = 100_000;
 
-/// A queue that was just created may not be there yet for a second.
+/// A new queue may not exist for up to a second after its creation.
 const PAUSE: Duration = Duration::from_millis(300);
 const TRIES: usize = 5;
 
-/// A message that nobody is asked for: it is deleted.
+/// A message that is deleted without asking for a proxy.
 #[derive(Debug, thiserror::Error)]
 enum Undeliverable {
     #[error(transparent)]
@@ -42,8 +42,8 @@ impl Undeliverable {
 }
 
 impl<Q: Queue> QueueFront<Q> {
-    /// Answers the client and deletes its message. Dropped before that, it leaves
-    /// the message to be seen again.
+    /// Answers the client and deletes its message. If dropped earlier, the message
+    /// becomes visible again.
     pub(super) async fn handle(&self, message: QueueMessage) {
         let (broker, way) = (&self.broker, Rendezvous::Sqs);
         let now = clock::now();
@@ -57,8 +57,8 @@ impl<Q: Queue> QueueFront<Q> {
             Ok(client) => {
                 let response =
                     rendezvous::exchange(broker, caller, way, message.body.into(), || false);
-                // If its response would go nowhere, the message is left, and too
-                // old when it is seen again.
+                // Without a reply queue, the message is left, and is too old when it
+                // becomes visible again.
                 let Some((to, response)) = self.with_reply_queue(&client, response).await else {
                     return;
                 };
@@ -87,9 +87,10 @@ impl<Q: Queue> QueueFront<Q> {
         Ok(client)
     }
 
-    /// A client's reply queue, and the response to it. The queue is created while
-    /// proxies are asked, so that the client does not wait for one after the other;
-    /// or before, unless the last one could be, so that none is asked in vain.
+    /// A client's reply queue, and the response to send to it. The queue is created while
+    /// proxies are asked, so that the client does not wait for one after the other. If
+    /// the last creation failed, the queue is created first, so that no proxy is asked in
+    /// vain.
     async fn with_reply_queue(
         &self,
         client: &ClientId,
@@ -113,7 +114,7 @@ impl<Q: Queue> QueueFront<Q> {
     }
 
     async fn reply(&self, to: &ReplyQueue, response: Vec<u8>) {
-        // It is JSON.
+        // The response is JSON.
         let response = String::from_utf8_lossy(&response).into_owned();
         for attempt in 1..=TRIES {
             match self.queue.reply(to, response.clone()).await {
@@ -128,7 +129,7 @@ impl<Q: Queue> QueueFront<Q> {
         }
     }
 
-    /// The result, if there is one; a failure is counted and logged.
+    /// The successful result; a failure is counted and logged.
     pub(super) fn noted<T>(&self, done: Result<T, CallError>) -> Option<T> {
         done.inspect_err(|error| self.failures.report(error, self.broker.metrics()))
             .ok()

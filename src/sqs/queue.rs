@@ -1,4 +1,4 @@
-//! The part of SQS that the broker needs.
+//! The operations of SQS that the broker needs.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,18 +7,18 @@ use crate::metrics::labels::QueueCall;
 
 use super::ClientId;
 
-/// The time for which a call waits for messages. SQS allows 20 s, but whoever stops has
-/// to let such a call end: this fits into the grace of a broker that does.
+/// The time for which a call waits for messages. SQS allows 20 s, but at shutdown the
+/// call must be allowed to end, within the broker's grace period.
 pub const LONG_POLL: Duration = Duration::from_secs(3);
 
-/// The queue that clients write to, and their reply queues in the same account
-/// and region. Every call ends in its time.
+/// The queue that clients write to, and their reply queues in the same account and
+/// region. Every call has a time-out.
 pub trait Queue: Send + Sync + 'static {
-    /// Finds the queue, or creates it.
+    /// Finds the queue or creates it.
     fn open(&self) -> impl Future<Output = Result<(), CallError>> + Send;
 
-    /// Waits for messages, [`LONG_POLL`] at most, and takes up to ten of them.
-    /// Nobody else sees those for as long as they are `hidden`.
+    /// Waits for messages, at most [`LONG_POLL`], and receives up to `most` of them. They
+    /// stay invisible to other receivers for the time `hidden`.
     fn receive(
         &self,
         most: usize,
@@ -28,7 +28,7 @@ pub trait Queue: Send + Sync + 'static {
     /// Deletes a message.
     fn delete(&self, receipt: &Receipt) -> impl Future<Output = Result<(), CallError>> + Send;
 
-    /// Creates the reply queue of a client, or finds it.
+    /// Creates or finds the reply queue of a client.
     fn create_reply_queue(
         &self,
         client: &ClientId,
@@ -41,13 +41,13 @@ pub trait Queue: Send + Sync + 'static {
         response: String,
     ) -> impl Future<Output = Result<(), CallError>> + Send;
 
-    /// A page of all reply queues: the first one, or that after another.
+    /// A page of all reply queues: the first page, or the one after a token.
     fn reply_queues(
         &self,
         after: Option<String>,
     ) -> impl Future<Output = Result<ReplyQueues, CallError>> + Send;
 
-    /// The time since a reply queue was created or changed. Messages change none.
+    /// The time since a reply queue was created or changed. Messages do not change it.
     fn age(&self, queue: &ReplyQueue) -> impl Future<Output = Result<Duration, CallError>> + Send;
 
     /// Deletes a reply queue.
@@ -57,23 +57,23 @@ pub trait Queue: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), CallError>> + Send;
 }
 
-/// A message of a client's. `Debug` shows nothing of it.
+/// A message from a client. `Debug` does not show its content.
 pub struct QueueMessage {
-    /// A client's poll, if it is what it should be.
+    /// The client's poll, not yet validated.
     pub body: String,
     /// The attribute `ClientID`.
     pub client_id: Option<String>,
-    /// The time since it was sent.
+    /// The time since the message was sent.
     pub age: Duration,
-    /// The handle by which it is deleted.
+    /// The handle for deleting it.
     pub receipt: Receipt,
 }
 
-/// The handle by which a message is deleted.
+/// The handle for deleting a message.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Receipt(pub String);
 
-/// A reply queue, by its URL. `Debug` does not show it, for it names a client.
+/// The URL of a reply queue. `Debug` does not show it, since it identifies a client.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReplyQueue(pub String);
 
@@ -81,43 +81,43 @@ pub struct ReplyQueue(pub String);
 pub struct ReplyQueues {
     /// The queues.
     pub queues: Vec<ReplyQueue>,
-    /// The token to ask for the next page with, if there is one.
+    /// The token for the next page, if there is one.
     pub next: Option<String>,
 }
 
-/// A call that failed. What the service said is not repeated but for its code:
-/// it may quote what a client sent.
+/// A failed call. Only the error code of the service is kept: the message may quote a
+/// client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{call} failed: {cause}")]
 pub struct CallError {
     /// The call.
     pub call: QueueCall,
-    /// The cause of its failure.
+    /// The cause of the failure.
     pub cause: Cause,
 }
 
 /// The cause of a call's failure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
-    /// There is no such queue.
+    /// The queue does not exist.
     #[error("there is no such queue")]
     NoSuchQueue,
-    /// There are no credentials to call with.
+    /// No credentials are available.
     #[error("no credentials: {0}")]
     NoCredentials(String),
-    /// The credentials do not permit it, or are not valid; with the code.
+    /// The credentials are invalid or insufficient; with the error code.
     #[error("not permitted ({0})")]
     NotPermitted(String),
-    /// The service refused it for another reason, of which this is the code.
+    /// The service refused the call for another reason; with the error code.
     #[error("refused with {0}")]
     Refused(String),
-    /// There is no connection to the service; with the innermost reason.
+    /// There is no connection to the service; with the innermost cause.
     #[error("cannot be reached: {0}")]
     Unreachable(String),
-    /// There was no reply in time.
+    /// The service did not reply in time.
     #[error("no reply in time")]
     TimedOut,
-    /// The reply made no sense.
+    /// The reply was invalid.
     #[error("the reply makes no sense")]
     BadReply,
 }

@@ -8,23 +8,23 @@ use serde::{Deserialize, Serialize};
 use super::client_id::{LONGEST_NAME, REPLY_QUEUES, is_name};
 use crate::report::{COUNT_MAX, SettingsReport};
 
-/// The queues that clients write to. A single one can be named by the keys that
-/// have the reference broker's flags, `queue_name`, `region` and `profiles`.
+/// The queues that clients write to. The keys `queue_name`, `region` and `profiles`,
+/// which correspond to the reference broker's flags, configure a single queue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// The name of a queue; without one only `queues` count.
+    /// The name of a queue; without it, only `queues` are served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_name: Option<String>,
-    /// Its region; without one what AWS's variables or its profile say.
+    /// The queue's region; by default from AWS's environment variables or profile.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// The AWS profiles to poll it with, each a queue of that name in an account
-    /// of its own; none means the default credentials.
+    /// The AWS profiles to poll it with, for a queue of that name in each account. An
+    /// empty list means the default credentials.
     pub profiles: Vec<String>,
-    /// The number of messages of one queue that are handled at once.
+    /// The maximum number of messages handled at once per queue.
     pub concurrency: usize,
-    /// Delete reply queues that nobody uses any more.
+    /// Deletes unused reply queues.
     pub sweep: bool,
     /// More queues.
     pub queues: Vec<QueueSettings>,
@@ -34,29 +34,29 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QueueSettings {
-    /// Its name.
+    /// The queue's name.
     pub name: String,
-    /// Its region; without one what AWS's variables or the profile say.
+    /// The queue's region; by default from AWS's environment variables or profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// The AWS profile to poll it with; none means the default credentials.
+    /// The AWS profile to poll it with; by default the default credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
 }
 
-/// A reason why a queue that clients write to cannot have a name.
+/// A reason why a queue's name is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum InvalidQueueName {
-    /// SQS has no such names.
+    /// SQS does not allow the name.
     #[error("has to be 1 to {LONGEST_NAME} of A-Z, a-z, 0-9, - and _")]
     Form,
-    /// It would be taken for a client's and deleted.
+    /// The name looks like a client's reply queue, so the queue would be deleted.
     #[error("begins with {REPLY_QUEUES}, as the reply queues do")]
     ReplyQueue,
 }
 
 impl Settings {
-    /// Reports what is wrong, or without effect.
+    /// Reports mistakes, and settings without effect.
     pub fn check(&self, report: &mut SettingsReport) {
         report.within("concurrency", self.concurrency, &(1..=COUNT_MAX));
         let named = self.queue_name.as_deref().map_or(Ok(()), check_queue_name);
@@ -78,7 +78,7 @@ impl Settings {
         self.check_unused(report);
     }
 
-    /// Of two that are the same each would hide the other's messages from it.
+    /// Refuses duplicates, which would hide messages from each other.
     fn check_twice(&self, report: &mut SettingsReport) {
         let mut seen = HashSet::new();
         let mut queues = self.all_queues().into_iter();
@@ -105,7 +105,7 @@ impl Settings {
         }
     }
 
-    /// Every queue, those that the single keys name first.
+    /// All queues, beginning with those from the single keys.
     pub fn all_queues(&self) -> Vec<QueueSettings> {
         let queue = |name: &String, profile: Option<&String>| QueueSettings {
             name: name.clone(),
@@ -128,7 +128,7 @@ impl Settings {
     }
 }
 
-/// Refuses names that no queue can have that clients write to.
+/// Refuses invalid names for queues that clients write to.
 fn check_queue_name(name: &str) -> Result<(), InvalidQueueName> {
     if !is_name(name) {
         return Err(InvalidQueueName::Form);

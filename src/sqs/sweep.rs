@@ -1,4 +1,4 @@
-//! Reply queues that nobody uses any more.
+//! Deletion of unused reply queues.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,20 +10,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CallError, Cause, Queue, QueueFront, ReplyQueue};
 
-/// The interval at which all reply queues are looked at.
+/// The interval of sweeps.
 const ROUND: Duration = Duration::from_secs(30);
 /// The age at which a reply queue is deleted. No client waits that long.
 const USED_FOR: Duration = Duration::from_mins(2);
-/// One queue is looked at in this time, at most: 100 a second. They come by a
-/// dozen a second on a bad day.
+/// The minimum time between checks: at most 100 queues per second. On a bad day, a dozen
+/// queues per second are created.
 const PACE: Duration = Duration::from_millis(10);
-/// The number of queues that are looked at side by side, where the service takes its
-/// time.
+/// The number of queues checked concurrently, for a slow service.
 const SIDE_BY_SIDE: usize = 8;
 
 impl<Q: Queue> QueueFront<Q> {
-    /// Deletes stale reply queues every 30 s until it is told to stop. One process
-    /// in an account and region is enough.
+    /// Deletes stale reply queues every 30 s until `stop`. One process per account and
+    /// region is enough.
     pub async fn sweep(self: Arc<Self>, stop: CancellationToken) {
         let mut rounds = interval(ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -36,7 +35,7 @@ impl<Q: Queue> QueueFront<Q> {
         stop.run_until_cancelled(sweep).await;
     }
 
-    /// Looks at every reply queue once.
+    /// Checks every reply queue once.
     pub async fn sweep_once(&self) -> Result<(), CallError> {
         let mut pace = interval(PACE);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -72,7 +71,7 @@ impl<Q: Queue> QueueFront<Q> {
         };
         match swept.await {
             Ok(true) => self.broker.metrics().reply_queue_swept(),
-            // Another has deleted it meanwhile.
+            // Another process deleted it.
             Err(error) if error.cause == Cause::NoSuchQueue => {}
             left => drop(self.noted(left)),
         }

@@ -1,24 +1,24 @@
-//! Keeps a broker that fails from costing clients their time.
+//! A circuit breaker that keeps a failing peer from costing clients their time.
 
 use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
 use crate::metrics::labels::CircuitState;
 
-/// The failures in a row that open the circuit.
+/// The number of consecutive failures that opens the circuit.
 const FAILURES_MAX: u32 = 5;
-/// The time for which a broker is left alone then, at first.
+/// The first pause after the circuit opens.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The same if trial after trial fails.
+/// The longest pause, after repeated failed trials.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const PAUSES: Backoff = Backoff::doubling(FIRST_PAUSE, LONGEST_PAUSE);
 
-/// A circuit breaker. Closed, all calls go; after too many failures in a row it
-/// opens and none does; half-open, one goes as a trial and decides.
+/// A circuit breaker. Closed, it allows all calls; after too many consecutive failures it
+/// opens and allows none; half-open, it allows one trial call, which decides.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Circuit {
     phase: CircuitPhase,
-    /// Since a call was answered.
+    /// The number of openings since the last answered call.
     openings: u32,
 }
 
@@ -37,7 +37,7 @@ impl Circuit {
         }
     }
 
-    /// Returns true if a call may go.
+    /// Returns true if a call is allowed.
     pub(super) fn allows(&self, now: Instant) -> bool {
         match self.phase {
             CircuitPhase::Closed { .. } => true,
@@ -46,20 +46,20 @@ impl Circuit {
         }
     }
 
-    /// A call goes that was allowed.
+    /// Begins an allowed call.
     pub(super) fn begin(&mut self) {
         if !matches!(self.phase, CircuitPhase::Closed { .. }) {
             self.phase = CircuitPhase::HalfOpen { on_trial: true };
         }
     }
 
-    /// A call was answered, whatever was said.
+    /// Records that a call was answered, whatever the answer.
     pub(super) fn succeeded(&mut self) {
         self.phase = CircuitPhase::Closed { failures: 0 };
         self.openings = 0;
     }
 
-    /// A call failed.
+    /// Records that a call failed.
     pub(super) fn failed(&mut self, now: Instant, jitter: f64) {
         match self.phase {
             CircuitPhase::Closed { failures } if failures + 1 < FAILURES_MAX => {
@@ -67,7 +67,7 @@ impl Circuit {
                     failures: failures + 1,
                 };
             }
-            // It was one that began before the circuit opened.
+            // The call began before the circuit opened.
             CircuitPhase::Open { until } if until > now => {}
             _ => {
                 self.openings = self.openings.saturating_add(1);
@@ -77,14 +77,14 @@ impl Circuit {
         }
     }
 
-    /// A call was given up before it could tell anything.
+    /// Records that a call was cancelled without a result.
     pub(super) fn cancelled(&mut self) {
         if let CircuitPhase::HalfOpen { on_trial } = &mut self.phase {
             *on_trial = false;
         }
     }
 
-    /// There is a new connection: what failed before may have been the old one.
+    /// Records a new connection: earlier failures may have been due to the old one.
     pub(super) fn reconnected(&mut self) {
         self.phase = match self.phase {
             CircuitPhase::Closed { .. } => CircuitPhase::Closed { failures: 0 },

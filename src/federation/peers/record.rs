@@ -1,23 +1,21 @@
-//! The record of a peer's answers of late.
+//! The record of a peer's recent answers.
 
 use std::time::{Duration, Instant};
 
-/// The weight of the newest call: the last twenty or so tell.
+/// The weight of the newest call: about the last twenty calls count.
 const NEWEST: f64 = 0.1;
-/// In which time half of what the last calls tell is forgotten. Who is hardly asked
-/// for its failures could not show that they are over, and is to be back in use
-/// within 5 s.
+/// The half-life of the record. A peer that is hardly asked because of its failures could
+/// not show that they are over, yet must be back in use within 5 s.
 const HALF_LIFE: Duration = Duration::from_secs(1);
 
-/// Averages over the last calls, the newer the heavier. A connection begins with a
-/// record of its own.
+/// Moving averages over recent calls. Each connection begins with a new record.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Record {
-    /// The share of calls that came to nothing.
+    /// The share of failed calls.
     failures: f64,
-    /// The time that an answer takes, in seconds; `None` before the first.
+    /// The latency of answers, in seconds; `None` before the first.
     latency: Option<f64>,
-    /// When the last call ended.
+    /// The end of the last call.
     heard: Option<Instant>,
 }
 
@@ -37,8 +35,8 @@ impl Record {
         self.heard = Some(now);
     }
 
-    /// From 0 to 1: what a free proxy of this peer is worth. A second of latency
-    /// halves it.
+    /// The value of a free proxy of this peer, from 0 to 1. A second of latency halves
+    /// it.
     pub(super) fn weight(&self, now: Instant) -> f64 {
         let left = self.left(now);
         (1.0 - self.failures * left) / (1.0 + self.latency.unwrap_or(0.0) * left)
@@ -48,7 +46,7 @@ impl Record {
         self.latency.map(Duration::from_secs_f64)
     }
 
-    /// From 0 to 1: how much of what was heard still tells anything.
+    /// The remaining significance of the record, from 0 to 1.
     fn left(&self, now: Instant) -> f64 {
         let age = self
             .heard

@@ -1,4 +1,4 @@
-//! The supply of a lender by its own word, less what we have taken of it since.
+//! A lender's reported supply, minus what we have borrowed since.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,24 +8,24 @@ use crate::matching::pools_for;
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::NatClass;
 
-/// The age at which a report counts as nothing: three heartbeats have not come.
+/// The age at which a report no longer counts: three heartbeats are missing.
 const FRESH_FOR: Duration = Duration::from_secs(15);
 
 /// The bridges that a lender knows.
 type KnownBridges = Arc<HashSet<Fingerprint>>;
 
-/// A lender's word on what it has.
+/// A lender's report of its supply.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::federation) struct SupplyReport {
-    /// So many proxies by pool.
+    /// The number of proxies per pool.
     pub(in crate::federation) proxies: [usize; NatClass::ALL.len()],
-    /// It is about to stop.
+    /// True if the lender is about to stop.
     pub(in crate::federation) is_draining: bool,
-    /// Its bridges, if they have changed.
+    /// The lender's bridges, if they have changed.
     pub(in crate::federation) bridges: Option<KnownBridges>,
 }
 
-/// The last report, less what was taken since.
+/// The last report, minus what was borrowed since.
 #[derive(Debug)]
 pub(super) struct KnownSupply {
     at: Instant,
@@ -35,7 +35,7 @@ pub(super) struct KnownSupply {
 }
 
 impl KnownSupply {
-    /// The first report of a connection, or the next one after `before`.
+    /// The first report of a connection, or the one after `before`.
     pub(super) fn new(now: Instant, report: SupplyReport, before: Option<Self>) -> Self {
         let known = before.map(|before| before.bridges).unwrap_or_default();
         Self {
@@ -46,14 +46,14 @@ impl KnownSupply {
         }
     }
 
-    /// The number of proxies for a client of this class; none if the report is too old.
+    /// The number of proxies for a client of this class; 0 if the report is too old.
     pub(super) fn free_for(&self, now: Instant, class: NatClass) -> usize {
         let free = self.free(now);
         let pools = pools_for(class).iter();
         pools.map(|&pool| free[pool as usize]).sum()
     }
 
-    /// The number of proxies by pool.
+    /// The number of proxies per pool.
     pub(super) fn free(&self, now: Instant) -> [usize; NatClass::ALL.len()] {
         if self.is_draining || self.age(now) > FRESH_FOR {
             return Default::default();
@@ -73,8 +73,8 @@ impl KnownSupply {
         self.is_draining
     }
 
-    /// An offer of this class is sent: it gets a proxy of the pool that the
-    /// lender tries first. The next report tells better.
+    /// Subtracts a proxy for an offer of this class, from the pool that the lender tries
+    /// first. The next report corrects it.
     pub(super) fn take(&mut self, class: NatClass) {
         let mut pools = pools_for(class).iter();
         let pool = pools.find(|&&pool| self.free[pool as usize] > 0);
@@ -83,19 +83,19 @@ impl KnownSupply {
         }
     }
 
-    /// The lender says that it has nothing for this class after all.
+    /// Records that the lender has no proxy for this class after all.
     pub(super) fn has_none_for(&mut self, class: NatClass) {
         for &pool in pools_for(class) {
             self.free[pool as usize] = 0;
         }
     }
 
-    /// The lender takes nothing at all, until its next report.
+    /// Records that the lender accepts nothing until its next report.
     pub(super) fn has_nothing(&mut self) {
         self.free = Default::default();
     }
 
-    /// The lender does not know this bridge after all.
+    /// Records that the lender does not know this bridge after all.
     pub(super) fn forget(&mut self, fingerprint: Fingerprint) {
         Arc::make_mut(&mut self.bridges).remove(&fingerprint);
     }

@@ -10,7 +10,7 @@ const NEED: Need = Need {
     fingerprint: Fingerprint::DEFAULT,
 };
 
-/// Was asked before.
+/// No peer was asked before.
 const NOBODY: BTreeSet<PeerName> = BTreeSet::new();
 
 #[expect(clippy::disallowed_methods, reason = "an Instant to count from")]
@@ -22,7 +22,7 @@ fn settings(name: &str) -> PeerSettings {
     toml::from_str(&format!("name = \"{name}\"")).unwrap()
 }
 
-/// So many proxies that everybody reaches.
+/// A report with this many open proxies.
 fn open(proxies: usize) -> SupplyReport {
     let mut report = SupplyReport {
         bridges: Some(Arc::new(HashSet::from([Fingerprint::DEFAULT]))),
@@ -32,7 +32,7 @@ fn open(proxies: usize) -> SupplyReport {
     report
 }
 
-/// Peers `0`, `1` ..., connected, with so many proxies each.
+/// Peers `0`, `1`, ..., connected, each with the given number of proxies.
 fn peers(now: Instant, proxies: &[usize]) -> Peers {
     let mut peers = Peers::default();
     let names: Vec<String> = (0..proxies.len())
@@ -143,7 +143,7 @@ fn who_is_out_of_the_configuration_is_forgotten_and_others_stay() {
     peers.configure(&[settings("1")]);
     assert_eq!(peers.statuses(now).len(), 1);
     assert_eq!(peers.choose(now, NEED, &NOBODY, [0.0; 2]), Some("1".into()));
-    // Its calls may end later.
+    // Calls to the removed peer may end later.
     end(&mut peers, now, &"0".into(), Ended::Failed);
 }
 
@@ -213,7 +213,7 @@ fn the_most_telling_problem_is_kept() {
     let mut peers = peers(now, &[1]);
     let told = |peers: &Peers| peers.statuses(now)[0].problem.clone();
 
-    // What comes of a call is no reason for the end of a connection.
+    // The outcome of a call does not explain the end of a connection.
     assert!(peers.failed(&peer, &problem("over_rate", false)));
     assert!(peers.failed(&peer, &closed));
     assert!(!peers.failed(&peer, &closed));
