@@ -6,8 +6,8 @@
 //! broker.rs  ── Overflow ──> federation.rs
 //!                            ├── peers     the choice of the peer. Pure.
 //!                            ├── state     shared by link and call, behind one lock
-//!                            ├── link      one task per peer: connects, receives its supply,
-//!                            │             and reconnects after a failure
+//!                            ├── link      one task per peer: connects, receives its
+//!                            │             supply, reconnects after a failure
 //!                            ├── call      one offer, sent to one peer after the other
 //!                            ├── convert   the messages of the protocol
 //!                            └── dial      making connections: a trait

@@ -1,5 +1,5 @@
-//! Sockets of TCP and Unix, and connections: accept, TLS, HTTP/1.1 and HTTP/2, limits
-//! and time-outs. Knows nothing of what is served.
+//! Listening sockets and connections over TCP and Unix sockets: accepting, TLS, HTTP/1.1
+//! and HTTP/2, limits and time-outs. Knows nothing about the service behind it.
 
 pub mod accounts;
 mod activity;

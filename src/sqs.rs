@@ -4,11 +4,11 @@
 //! A message holds a client's poll. Its attribute `ClientID` names the reply queue,
 //! `snowflake-client-<ClientID>`. The [`QueueFront`]
 //!
-//! - waits for messages with one long-polling call at a time, and handles each message in a
-//!   task of its own, so that no slow answer, slow deletion or broken reply queue delays the
-//!   next message;
-//! - creates the reply queue before it asks for a proxy, since a client looks for the queue
-//!   a second after writing;
+//! - waits for messages with one long-polling call at a time, and handles each message in
+//!   a task of its own, so that no slow answer, slow deletion or broken reply queue delays
+//!   the next message;
+//! - creates the reply queue before it asks for a proxy, since a client looks for the
+//!   queue a second after writing;
 //! - deletes a message after answering it. If handling is interrupted, the message becomes
 //!   visible again after a while, but is too old by then.
 //!

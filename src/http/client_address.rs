@@ -87,8 +87,8 @@ fn forwards(headers: &HeaderMap, settings: &Settings) -> bool {
 /// proxy appends the address of its own peer, so a stranger cannot write the entries on
 /// the right:
 ///
-/// 1. Entries on the right that are in `trusted_proxies` are skipped: each of these proxies
-///    wrote the entry to its left.
+/// 1. Entries on the right that are in `trusted_proxies` are skipped: each of these
+///    proxies wrote the entry to its left.
 /// 2. The next `trusted_hops` entries are believed, whatever they contain (none with 0),
 ///    and the leftmost public address among them is the result.
 ///

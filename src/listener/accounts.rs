@@ -1,14 +1,14 @@
-//! Accounts of memory and of connections: every byte that waits for somebody, in
-//! the head of a request, in its body, in a response that is not written yet,
-//! belongs to the account of an address, and so does every connection.
+//! Accounts of memory and connections. Every buffered byte, whether of a request's head,
+//! its body or an unwritten response, belongs to the account of an address, and so does
+//! every connection.
 //!
-//! An address has its share of the memory ([`SHARES`]), and so have the networks
-//! that it is in: nobody has all of it. Above the bound of all accounts together,
-//! or above the high-water mark, the largest account pays: it loses its oldest
-//! requests, and then the connections that idle.
+//! An address has a share of the memory ([`SHARES`]), and so do the networks around it,
+//! so that nobody can use all of it. When all accounts together exceed their bound or the
+//! high-water mark, the largest account pays: it loses its oldest requests first, then
+//! its idle connections.
 //!
-//! Only hashes of addresses are kept, under a key of this process, and each only
-//! while something of it is held.
+//! Only hashes of addresses are kept, under a key of this process, and only while the
+//! account holds something.
 
 mod holder;
 mod ledger;
@@ -32,8 +32,8 @@ use payer::NetworkHasher;
 pub use ledger::{AccountFigures, Bounds, NoRoom, SHARES};
 pub use payer::Payer;
 
-/// Bytes that a request costs whatever is in it: what the program keeps of each
-/// that waits, measured with 50,000 parked polls over HTTP/2.
+/// The fixed cost of a request in bytes: the memory that the program uses for each
+/// waiting request, measured with 50,000 parked polls over HTTP/2.
 const REQUEST_COST: usize = 2 * 1024;
 
 /// All accounts.
@@ -45,7 +45,7 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// Accounts in which nothing is held.
+    /// Empty accounts.
     pub fn new(bounds: Bounds) -> Arc<Self> {
         Arc::new(Self {
             ledger: Mutex::new(Ledger::new(bounds)),
@@ -59,25 +59,24 @@ impl Accounts {
         self.ledger().set_bounds(bounds);
     }
 
-    /// Replaces the networks that have no share of their own.
+    /// Replaces the networks without a share of their own.
     pub fn set_exempt(&self, exempt: Vec<IpNet>) {
         self.exempt.store(Arc::new(exempt));
     }
 
-    /// The memory and connections that are held.
+    /// The memory and connections in use.
     pub fn figures(&self) -> AccountFigures {
         self.ledger().figures()
     }
 
-    /// Opens what a request holds, so many bytes at first.
+    /// Opens a reservation for a request, with `bytes` in addition to its fixed cost.
     pub fn open(self: &Arc<Self>, payer: Payer, bytes: usize) -> Result<Reservation, NoRoom> {
         let reservation = self.hold(payer, HolderKind::Request, REQUEST_COST);
         reservation.grow(bytes)?;
         Ok(reservation)
     }
 
-    /// Counts one more connection, which costs so many bytes by itself, if the
-    /// settings let it be served.
+    /// Counts one more connection, with its fixed cost, if the settings allow it.
     pub fn admit(
         self: &Arc<Self>,
         peer: impl Into<Payer>,
@@ -108,20 +107,20 @@ impl Accounts {
         }
     }
 
-    /// Returns true if somebody at this address has no share of his own.
+    /// Returns true if the address has no share of its own.
     pub(super) fn is_exempt(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         let exempt = self.exempt.load();
         exempt.iter().any(|net| net.contains(&address))
     }
 
-    /// Each step leaves it whole, even if a holder of the lock panicked.
+    /// The ledger is consistent even if a thread panicked while holding the lock.
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Bytes that a request or a connection holds, given back by its drop.
+/// The bytes that a request or a connection holds, released on drop.
 #[derive(Debug)]
 #[must_use = "dropped, the memory counts as free"]
 pub struct Reservation {
@@ -131,27 +130,27 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Takes so many bytes more, unless there is no room for them.
+    /// Takes `bytes` more, if there is room.
     pub fn grow(&self, bytes: usize) -> Result<(), NoRoom> {
         self.accounts.ledger().take(self.key, bytes)
     }
 
-    /// Takes so many bytes more, which are there already.
+    /// Takes `bytes` more, even without room, since they already exist.
     pub(super) fn grow_anyway(&self, bytes: usize) {
         self.accounts.ledger().add(self.key, bytes);
     }
 
-    /// Gives so many bytes back.
+    /// Releases `bytes`.
     pub fn shrink(&self, bytes: usize) {
         self.accounts.ledger().give_back(self.key, bytes);
     }
 
-    /// Gives back all but what a request costs that brings nothing.
+    /// Releases everything except the fixed cost of a request.
     pub fn shrink_to_least(&self) {
         self.accounts.ledger().give_back(self.key, usize::MAX);
     }
 
-    /// Returns once somebody else needs the memory more: it is to be dropped.
+    /// Returns when others need the memory more. The reservation must then be dropped.
     pub async fn revoked(&self) {
         poll_fn(|context| {
             if self.state.is_revoked() {
@@ -167,17 +166,17 @@ impl Reservation {
         .await;
     }
 
-    /// Returns true if somebody else needs the memory more.
+    /// Returns true if others need the memory more.
     pub fn is_revoked(&self) -> bool {
         self.state.is_revoked()
     }
 
-    /// Takes back that it has to go: it is needed after all.
+    /// Withdraws the revocation: the connection is needed after all.
     pub(super) fn stay(&self) {
         self.accounts.ledger().stay(self.key);
     }
 
-    /// The connection idles from now on, or does no more.
+    /// Notes that the connection has become idle or busy.
     pub fn set_idle(&self, is_idle: bool) {
         self.accounts.ledger().set_idle(self.key, is_idle);
     }

@@ -1,5 +1,5 @@
-//! The business of a connection: the request that is on its way, those that are being
-//! answered, and the responses that are not written yet.
+//! The activity of a connection: the request being received, those being answered, and
+//! responses not yet written.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,97 +13,100 @@ use super::frames::Frames;
 use super::streams::StreamWatch;
 use super::version::HttpVersion;
 
-/// Bytes of a response that have to be taken in time: at least 1 KiB/s.
+/// The number of response bytes that must be taken within the write time-out: at least 1
+/// KiB/s.
 pub(super) const PIECE: usize = 10 * 1024;
 
-/// Bytes of a head that are not in an account: the buffer for them is a part of
-/// what a connection costs by itself.
+/// Bytes of a head that are not charged to an account: the buffer for them is part of a
+/// connection's fixed cost.
 pub(super) const HEAD_FREE: usize = 8 * 1024;
 
-/// The largest head of a request that is read, in bytes. AMP carries a client's
-/// poll of some 4 KB in the path.
+/// The maximum size of a request's head, in bytes. AMP carries a client's poll of about 4
+/// KB in the path.
 pub(super) const HEAD_MAX: u32 = 64 * 1024;
 
-/// The business that a connection is about.
+/// The current phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// The head of a request is on its way.
+    /// Receiving the head of a request.
     Head,
-    /// So many requests are being answered.
+    /// Answering this many requests.
     Busy(usize),
-    /// The one request of HTTP/1 is read whole, and its response awaited.
+    /// Waiting for the response to an HTTP/1 request that is fully read.
     Waiting,
-    /// Nothing is.
+    /// Between requests.
     Idle,
 }
 
 impl Phase {
-    /// Returns true if the connection may make room for others: a head that is not whole is
-    /// nobody's request yet.
+    /// Returns true if the connection may be closed to make room: an incomplete head is
+    /// not a request yet.
     fn is_idle(self) -> bool {
         matches!(self, Self::Head | Self::Idle)
     }
 }
 
-/// The phase of one connection, shared by what sees its bytes and its requests.
+/// The activity of one connection, shared by the parts that see its bytes and its
+/// requests.
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionActivity {
     state: Arc<Mutex<ActivityState>>,
     place: Arc<Reservation>,
     write_timeout: Duration,
-    /// The most bytes that wait outside of this program once something does.
+    /// The size of the kernel's and TLS's buffers, charged while a write is blocked.
     buffers: usize,
 }
 
-/// The state of a connection at a moment.
+/// A snapshot of a connection's state.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ActivitySnapshot {
     pub(super) phase: Phase,
-    /// The number of phases before.
+    /// The number of earlier phases.
     pub(super) phases: u64,
-    /// The number of changes of anything here before.
+    /// The number of earlier changes of any kind.
     pub(super) changes: u64,
-    /// Until when the peer has to take more of what waits to be written.
+    /// The deadline for the peer to take more of the blocked data.
     pub(super) blocked_until: Option<Instant>,
-    /// By when more of a response over HTTP/2 has to be written.
+    /// The deadline for writing more of an HTTP/2 response.
     pub(super) stalled_at: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct ActivityState {
     phase: Phase,
-    /// Goes up with each change of phase.
+    /// Incremented with each change of phase.
     phases: u64,
-    /// Goes up with each change of what is due.
+    /// Incremented with each change of what is due.
     changes: u64,
-    /// The frames that come over HTTP/2. There, bytes are no sign of a request.
+    /// The parser of HTTP/2 frames. With HTTP/2, received bytes alone do not start a
+    /// request.
     frames: Option<Frames>,
-    /// It idles from the preface of HTTP/2 on, and not only after its first request.
+    /// True if the connection is idle from the HTTP/2 preface on, rather than after its
+    /// first request.
     idles_once_begun: bool,
-    /// Bytes that have come of the head of a request, or of several.
+    /// Bytes received of one or more incomplete heads.
     head: usize,
-    /// The part of them that is in the account.
+    /// The part of them that is charged to the account.
     head_in_account: usize,
-    /// There was no room for more.
+    /// True if there was no room for more.
     lacks_memory: bool,
-    /// Until when the peer has to take more of what waits to be written.
+    /// The deadline for the peer to take more of the blocked data.
     blocked_until: Option<Instant>,
-    /// The connection's buffers are in the account.
+    /// True if the connection's buffers are charged to the account.
     holds_buffers: bool,
-    /// Responses over HTTP/2 of which not all is written, by when more of them has
-    /// to be.
+    /// HTTP/2 responses not fully written, by the deadline for writing more of them.
     unwritten: BTreeMap<UnwrittenKey, Arc<StreamWatch>>,
-    /// The number of responses that there were.
+    /// The number of responses so far.
     responses: u64,
 }
 
-/// When more of a response has to be written, and its number.
+/// The deadline for writing more of a response, and the response's number.
 pub(super) type UnwrittenKey = (Instant, u64);
 
 impl ConnectionActivity {
-    /// Of a connection that was just accepted: its first request is due. What is
-    /// written to its peer has to be taken within so long, [`PIECE`] by piece; until
-    /// it is, so many bytes wait in the connection's buffers.
+    /// The activity of a new connection, whose first request is due. The peer must take
+    /// each [`PIECE`] of a response within `write_timeout`; while it does not, up to
+    /// `buffers` bytes wait in the connection's buffers.
     pub(super) fn new(
         version: HttpVersion,
         place: Arc<Reservation>,
@@ -132,13 +135,13 @@ impl ConnectionActivity {
         }
     }
 
-    /// Has the connection idle as soon as the peer has begun: its first request may
-    /// come as late as any other.
+    /// Makes the connection idle as soon as the peer has begun: its first request may
+    /// come at any time.
     pub(super) fn idle_once_begun(&self) {
         self.state().idles_once_begun = true;
     }
 
-    /// The state of the connection now, if that has changed since.
+    /// A snapshot of the connection's state, if it has changed since `seen`.
     pub(super) fn snapshot(&self, seen: u64) -> Option<ActivitySnapshot> {
         let state = self.state();
         (state.changes != seen).then(|| ActivitySnapshot {
@@ -150,7 +153,7 @@ impl ConnectionActivity {
         })
     }
 
-    /// These bytes have come; an error if there is no room for them.
+    /// Notes received bytes; fails if there is no room for them.
     pub(super) fn read(&self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.state();
         if let Some(frames) = &mut state.frames {
@@ -171,7 +174,7 @@ impl ConnectionActivity {
         Ok(())
     }
 
-    /// A head is whole; its request is under way until the result is dropped.
+    /// Begins a request whose head is complete. It lasts until the result is dropped.
     pub(super) fn begin_request(&self) -> RequestUnderWay {
         let mut state = self.state();
         if state.frames.is_none() {
@@ -188,7 +191,7 @@ impl ConnectionActivity {
         RequestUnderWay(self.clone())
     }
 
-    /// Nothing of the request is left to be read.
+    /// Notes that the request is fully read.
     pub(super) fn request_read(&self) {
         let mut state = self.state();
         if state.phase == Phase::Busy(1) && state.frames.is_none() {
@@ -196,7 +199,7 @@ impl ConnectionActivity {
         }
     }
 
-    /// The account of the connection.
+    /// The account entry of the connection.
     pub(super) fn place(&self) -> &Arc<Reservation> {
         &self.place
     }
@@ -206,13 +209,13 @@ impl ConnectionActivity {
         self.state().phase.is_idle()
     }
 
-    /// Returns true if the connection broke off for want of memory.
+    /// Returns true if the connection was cut off for lack of memory.
     pub(super) fn lacks_memory(&self) -> bool {
         self.state().lacks_memory
     }
 
-    /// The peer does not take what is written; or has taken [`PIECE`] bytes of it. An
-    /// error if there is no room for what waits now.
+    /// Notes that the peer does not take the written data, or has taken another [`PIECE`]
+    /// bytes of it. Fails if there is no room for the waiting data.
     pub(super) fn write_blocked(&self) -> io::Result<()> {
         let mut state = self.state();
         state.blocked_until = Some(self.in_time());
@@ -220,7 +223,7 @@ impl ConnectionActivity {
         self.account_for_buffers(&mut state)
     }
 
-    /// The peer has taken all.
+    /// Notes that the peer has taken everything.
     pub(super) fn write_unblocked(&self) {
         let mut state = self.state();
         state.blocked_until = None;
@@ -228,12 +231,12 @@ impl ConnectionActivity {
         self.release_buffers(&mut state);
     }
 
-    /// Returns true if something waits to be written.
+    /// Returns true if written data is waiting.
     pub(super) fn is_write_blocked(&self) -> bool {
         self.state().blocked_until.is_some()
     }
 
-    /// There is a response over HTTP/2, to be written on this stream.
+    /// Begins an HTTP/2 response on this stream.
     pub(super) fn begin_response(&self, stream: &Arc<StreamWatch>) -> UnwrittenKey {
         let mut state = self.state();
         state.responses += 1;
@@ -243,7 +246,7 @@ impl ConnectionActivity {
         key
     }
 
-    /// More of a response is asked for; the key that it has from now on.
+    /// Notes that more of a response is requested, and returns its new key.
     pub(super) fn response_goes_on(
         &self,
         key: UnwrittenKey,
@@ -257,31 +260,31 @@ impl ConnectionActivity {
         later
     }
 
-    /// The peer has room for more of a response than there is: until there is more,
-    /// it cannot be late.
+    /// Notes that the peer has room for more of a response than exists: until there is
+    /// more, the response cannot be late.
     pub(super) fn response_waits(&self, key: UnwrittenKey) {
         self.end_response(key);
     }
 
-    /// All of a response is written, or nobody wants it any more.
+    /// Ends a response that is fully written or no longer wanted.
     pub(super) fn end_response(&self, key: UnwrittenKey) {
         let mut state = self.state();
         state.unwritten.remove(&key);
         state.changes += 1;
     }
 
-    /// The stream of the response that has waited too long, if it still has.
+    /// The stream of a response that is overdue, if it still is.
     pub(super) fn take_stalled(&self, now: Instant) -> Option<Arc<StreamWatch>> {
         let mut state = self.state();
         let first = state.unwritten.first_entry()?;
-        // It may have gone on since it was looked at.
+        // The response may have progressed since the check.
         let stream = (first.key().0 <= now).then(|| first.remove())?;
         state.changes += 1;
         Some(stream)
     }
 
     fn account_for_head(&self, state: &mut ActivityState) -> io::Result<()> {
-        // Nothing of a head is longer.
+        // A head cannot be longer.
         let held = state.head.min(HEAD_MAX as usize).saturating_sub(HEAD_FREE);
         let more = held.saturating_sub(state.head_in_account);
         if more > 0 {
@@ -292,7 +295,7 @@ impl ConnectionActivity {
         Ok(())
     }
 
-    /// All of a head but so many bytes.
+    /// Releases everything of a head except `held` bytes.
     fn give_back_head(&self, state: &mut ActivityState, held: usize) {
         let less = state.head_in_account.saturating_sub(held);
         if less > 0 {
@@ -301,8 +304,8 @@ impl ConnectionActivity {
         }
     }
 
-    /// While something waits that the peer does not take, nothing of the peer is
-    /// read either.
+    /// Charges for the buffers of a blocked write. Meanwhile, nothing is read from the
+    /// peer.
     fn account_for_buffers(&self, state: &mut ActivityState) -> io::Result<()> {
         if !state.holds_buffers {
             self.take(state, self.buffers)?;
@@ -325,8 +328,8 @@ impl ConnectionActivity {
         })
     }
 
-    /// When the peer has to have taken what waits now. It is never polled: the clock
-    /// is tokio's.
+    /// The deadline for the peer to take the data that is waiting now. The timer is never
+    /// polled; it provides tokio's time.
     fn in_time(&self) -> Instant {
         sleep(self.write_timeout).deadline()
     }

@@ -1,16 +1,16 @@
-//! Places to listen as a setting has them: one text, which may be several with commas, or a
-//! list of texts.
+//! Lists of addresses in settings: one string, possibly with commas, or a list of
+//! strings.
 
 use std::fmt;
 
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde::ser::{Serialize as _, Serializer};
 
-/// The texts, without blanks around them; none if the setting is empty. The error says
-/// that this is `expected`.
+/// The strings, trimmed; empty for an empty setting. `expected` describes the format in
+/// an error.
 ///
 /// # Errors
-/// If it is neither a text nor a list of texts.
+/// Fails if the value is neither a string nor a list of strings.
 pub fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
     expected: &'static str,
@@ -18,10 +18,10 @@ pub fn deserialize<'de, D: Deserializer<'de>>(
     deserializer.deserialize_any(Addresses { expected })
 }
 
-/// One as a text, several as a list.
+/// Writes a single address as a string, several as a list.
 ///
 /// # Errors
-/// Those of the serializer.
+/// Returns the serializer's errors.
 pub fn serialize<S: Serializer>(addresses: &[String], serializer: S) -> Result<S::Ok, S::Error> {
     match addresses {
         [one] => one.serialize(serializer),

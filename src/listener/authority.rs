@@ -1,10 +1,10 @@
-//! The `:authority` of requests over a Unix socket, where it means nothing.
+//! The `:authority` of requests over a Unix socket, where it has no meaning.
 //!
-//! Clients send the path of the socket in it, as it is (gRPC for Go until 2023) or
-//! escaped (gRPC for C since 1.57, and so for Python, C++, Ruby and PHP). Neither is
-//! an authority (RFC 3986 section 3.2), and h2 resets the stream. Here each becomes
-//! `localhost` on its way in. A header block that is changed no longer fits the
-//! client's dynamic table (RFC 7541), so all are written anew, without one.
+//! Clients send the path of the socket in it, either as it is (gRPC for Go until 2023) or
+//! escaped (gRPC for C since 1.57, and so for Python, C++, Ruby and PHP). Neither is a
+//! valid authority (RFC 3986, section 3.2), and h2 resets the stream. This module
+//! replaces each with `localhost`. A changed header block no longer matches the client's
+//! dynamic table (RFC 7541), so all blocks are re-encoded without a table.
 
 use std::io::{self, ErrorKind};
 
@@ -12,50 +12,50 @@ use bytes::{Buf as _, BufMut as _, BytesMut};
 use loona_hpack::Decoder;
 use loona_hpack::encoder::encode_integer_into;
 
-/// Bytes of the preface that a client begins with (RFC 9113 section 3.4).
+/// The size of the client's connection preface (RFC 9113, section 3.4).
 const PREFACE: usize = 24;
-/// Bytes of a frame before its payload: length, type, flags, stream.
+/// The size of a frame's header: length, type, flags, stream.
 const FRAME_HEAD: usize = 9;
-/// Bytes of the largest payload that h2 takes.
+/// The maximum payload that h2 accepts.
 const FRAME_MAX: usize = 16_384;
-/// Types of the frames with a header block.
+/// Types of frames with a header block.
 const HEADERS: u8 = 0x1;
 const CONTINUATION: u8 = 0x9;
-/// Flags of such frames.
+/// Flags of these frames.
 const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
-/// Bytes of the priority, which is left out: RFC 9113 deprecates it.
+/// The size of the priority, which is removed: RFC 9113 deprecates it.
 const PRIORITY_LENGTH: usize = 5;
-/// Bytes of the dynamic table that a client may use (`SETTINGS_HEADER_TABLE_SIZE`).
+/// The maximum size of the client's dynamic table (`SETTINGS_HEADER_TABLE_SIZE`).
 const TABLE_MAX: usize = 4_096;
-/// Bytes that a field counts for besides its name and value (RFC 9113 section 6.5.2).
+/// The overhead of a field in addition to its name and value (RFC 9113, section 6.5.2).
 const FIELD_OVERHEAD: usize = 32;
 
-/// Rewrites the bytes of one HTTP/2 connection, in the direction of the server.
+/// Rewrites the bytes of one HTTP/2 connection from the client to the server.
 pub(super) struct AuthorityRewriter {
     decoder: Decoder<'static>,
-    /// The largest head of a request, in bytes.
+    /// The maximum size of a request's head, in bytes.
     head_max: usize,
-    /// The part of a frame that has come, of a kind that has to be whole.
+    /// The received part of a frame that must be complete.
     held: BytesMut,
-    /// The number of bytes that pass unseen.
+    /// The number of bytes to pass through unchanged.
     passing: usize,
-    /// The head of which not all frames have come.
+    /// A head whose frames have not all been received.
     open: Option<OpenHead>,
 }
 
 struct OpenHead {
     stream: [u8; 4],
-    /// The flags that stay.
+    /// The flags to keep.
     flags: u8,
     block: BytesMut,
 }
 
 impl AuthorityRewriter {
-    /// For a connection of which nothing has come, to a server that takes heads of at
-    /// most so many bytes.
+    /// A rewriter for a new connection to a server that accepts heads of up to `head_max`
+    /// bytes.
     pub(super) fn new(head_max: usize) -> Self {
         let mut decoder = Decoder::new();
         decoder.set_max_allowed_table_size(TABLE_MAX);
@@ -68,9 +68,9 @@ impl AuthorityRewriter {
         }
     }
 
-    /// Takes bytes as they come, and adds to `out` what the server is to see.
-    /// Fails if the frames or the header block are malformed, or a block is too large; the
-    /// connection has to end then.
+    /// Processes bytes as they arrive, and appends the bytes for the server to `out`.
+    /// Fails if the frames or the header block are malformed or a block is too large; the
+    /// connection must then end.
     pub(super) fn pass(&mut self, mut bytes: &[u8], out: &mut BytesMut) -> io::Result<()> {
         while !bytes.is_empty() {
             let unseen = bytes.len().min(self.passing);
@@ -84,7 +84,7 @@ impl AuthorityRewriter {
         Ok(())
     }
 
-    /// Takes bytes of a frame, at most to its end.
+    /// Processes bytes of a frame, at most to its end.
     fn frame(&mut self, bytes: &mut &[u8], out: &mut BytesMut) -> io::Result<()> {
         self.hold(bytes, FRAME_HEAD);
         let Some(&[a, b, c, kind, ..]) = self.held.first_chunk::<FRAME_HEAD>() else {
@@ -112,14 +112,14 @@ impl AuthorityRewriter {
         self.head_frame(&frame, out)
     }
 
-    /// Holds bytes until there are so many.
+    /// Buffers bytes until there are `wanted`.
     fn hold(&mut self, bytes: &mut &[u8], wanted: usize) {
         let missing = wanted.saturating_sub(self.held.len()).min(bytes.len());
         self.held.put_slice(&bytes[..missing]);
         bytes.advance(missing);
     }
 
-    /// Takes a frame of a head.
+    /// Processes a frame of a head.
     fn head_frame(&mut self, frame: &[u8], out: &mut BytesMut) -> io::Result<()> {
         let (flags, payload) = (frame[4], &frame[FRAME_HEAD..]);
         let mut head = match self.open.take() {
@@ -142,13 +142,13 @@ impl AuthorityRewriter {
         }
         head.block = self.rewritten(&head.block)?;
         head.put(out);
-        // Nothing is kept of a large one.
+        // Releases the memory of a large head.
         self.held = BytesMut::new();
         Ok(())
     }
 
-    /// A header block that says the same but for the authority. Of what is larger than
-    /// the server takes there is as much as it has to see to refuse it.
+    /// The header block with its authority replaced. Of a block that is too large for the
+    /// server, only as much is kept as the server needs to refuse it.
     fn rewritten(&mut self, block: &[u8]) -> io::Result<BytesMut> {
         let (mut size, mut rewritten) = (0, BytesMut::with_capacity(2 * block.len()).writer());
         let mut written = Ok(());
@@ -167,7 +167,7 @@ impl AuthorityRewriter {
 }
 
 impl OpenHead {
-    /// Writes it in as many frames as it takes.
+    /// Writes the head in as many frames as needed.
     fn put(mut self, out: &mut BytesMut) {
         let mut kind = HEADERS;
         loop {
@@ -186,7 +186,7 @@ impl OpenHead {
     }
 }
 
-/// The part of a header block in the payload of a HEADERS frame.
+/// The fragment of the header block in the payload of a HEADERS frame.
 fn fragment(flags: u8, mut payload: &[u8]) -> io::Result<&[u8]> {
     if flags & PADDED != 0 {
         let padding = payload.try_get_u8().map_err(malformed)?;
@@ -200,8 +200,8 @@ fn fragment(flags: u8, mut payload: &[u8]) -> io::Result<&[u8]> {
     Ok(payload)
 }
 
-/// Writes a literal field without indexing, and without the Huffman code (RFC 7541
-/// section 6.2.2).
+/// Writes a literal field without indexing and without Huffman coding (RFC 7541, section
+/// 6.2.2).
 fn put_field(name: &[u8], value: &[u8], out: &mut impl io::Write) -> io::Result<()> {
     out.write_all(&[0])?;
     for text in [name, value] {

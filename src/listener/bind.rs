@@ -1,4 +1,4 @@
-//! Addresses to listen on.
+//! Binding of listening addresses.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -11,21 +11,21 @@ use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
 use super::buffers;
 
-/// The number of connections that the kernel keeps for us until they are accepted.
+/// The maximum number of connections that the kernel queues for accepting.
 const BACKLOG: u32 = 4096;
 
-/// The time for which the kernel tries to reach a peer that is gone.
+/// The time for which the kernel tries to reach a vanished peer.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Listens on `addr`, written `HOST:PORT`, `[IPV6]:PORT`, or `:PORT` for every
-/// address of the machine, of IPv6 and IPv4. A name stands for every address that
-/// it has and this machine, too. There is at least one listener, else an error.
+/// Listens on `addr`, written `HOST:PORT`, `[IPV6]:PORT`, or `:PORT` for every IPv6 and
+/// IPv4 address of the machine. A host name stands for all of its addresses that this
+/// machine has. Returns at least one listener, or an error.
 pub async fn bind(addr: &str) -> io::Result<Vec<TcpListener>> {
     listen_with(addr, listen).await
 }
 
-/// Fails as [`bind`] would, and listens nowhere. An address that is taken counts as free:
-/// who tries may be the program that has it.
+/// Fails if [`bind`] would, but does not listen. An address in use counts as free: this
+/// program itself may be using it.
 pub async fn try_bind(addr: &str) -> io::Result<()> {
     let is_taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
     let try_one = |addr| match bound(addr) {
@@ -46,7 +46,7 @@ async fn listen_with<L>(
     listen_on_each(lookup_host(addr).await?, listen)
 }
 
-/// One socket of both families; of IPv4 alone on a machine that has no IPv6.
+/// One socket for both families, or for IPv4 alone on a machine without IPv6.
 fn listen_everywhere<L>(port: u16, listen: impl Fn(SocketAddr) -> io::Result<L>) -> io::Result<L> {
     let of_both = listen((Ipv6Addr::UNSPECIFIED, port).into());
     of_both.or_else(|error| {
@@ -58,9 +58,9 @@ fn listen_everywhere<L>(port: u16, listen: impl Fn(SocketAddr) -> io::Result<L>)
     })
 }
 
-/// Those addresses of a name that are not of this machine do not count: where it has
-/// no IPv6, `localhost` still has an address of it. An error names its address unless
-/// the caller knows it.
+/// Skips those addresses of a name that this machine does not have: without IPv6,
+/// `localhost` still has an IPv6 address. The error names the address unless there is
+/// only one.
 fn listen_on_each<L>(
     addrs: impl Iterator<Item = SocketAddr>,
     listen: impl Fn(SocketAddr) -> io::Result<L>,
@@ -81,9 +81,8 @@ fn listen_on_each<L>(
     Ok(listeners)
 }
 
-/// Returns true if this machine does not have an address, or knows nothing of its family: a
-/// kernel without IPv6 has no such sockets, and one in which it is switched off has
-/// no such addresses.
+/// Returns true if this machine does not have an address, or not its family: a kernel
+/// without IPv6 has no such sockets, and one with IPv6 disabled has no such addresses.
 fn is_absent(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
@@ -91,8 +90,8 @@ fn is_absent(error: &io::Error) -> bool {
     )
 }
 
-/// Bounds what each connection of a listener costs the kernel: accepted sockets have
-/// the options of the one that they came by.
+/// Limits the kernel's resources for each connection of a listener: accepted sockets
+/// inherit the listener's options.
 pub(super) fn bound_connections(listener: &TcpListener) -> io::Result<()> {
     buffers::USUAL.set(listener)?;
     let milliseconds = u32::try_from(USER_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
@@ -109,8 +108,8 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     bound(addr)?.listen(BACKLOG)
 }
 
-/// The address of everywhere is that of both families, whatever the machine's
-/// `net.ipv6.bindv6only` says.
+/// Binds a socket. The unspecified IPv6 address covers both families, regardless of
+/// `net.ipv6.bindv6only`.
 fn bound(addr: SocketAddr) -> io::Result<TcpSocket> {
     let socket = match addr {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -130,7 +129,7 @@ mod tests {
 
     const PORT: u16 = 443;
 
-    /// Addresses that are listened on, or why not, where those of IPv6 fail so.
+    /// The addresses listened on, or the error, if those of IPv6 fail with `failure`.
     fn listened(failure: Option<Errno>) -> impl Fn(SocketAddr) -> io::Result<SocketAddr> {
         move |addr| match failure {
             Some(errno) if addr.is_ipv6() => Err(errno.into()),

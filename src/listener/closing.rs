@@ -1,4 +1,4 @@
-//! The end of a server, step by step.
+//! The shutdown of a server in stages.
 
 use std::sync::Arc;
 
@@ -7,28 +7,27 @@ use tokio::task::yield_now;
 
 use super::keep_open::KeepOpen;
 
-/// The steps of a server on the way to its end. Each stage goes on with what the one
-/// before began.
+/// The stages of a server's shutdown. Each stage includes the earlier ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ClosingStage {
-    /// It is not.
+    /// The server is not closing.
     #[default]
     Serving,
-    /// Over HTTP/1 each response is the last one of its connection, unless the
-    /// connection is held.
+    /// With HTTP/1, each response is the last of its connection, unless the connection is
+    /// held open.
     Retiring,
-    /// No connection is accepted any more, and those that nobody holds end.
+    /// No new connections are accepted, and connections that are not held open end.
     Leaving,
-    /// Every connection ends, after the requests that it is at.
+    /// Every connection ends after its current requests.
     Closing,
 }
 
-/// Tells a server, and whoever wants to know, how far it is.
+/// The shutdown stage, shared between a server and everything that depends on it.
 #[derive(Clone, Debug, Default)]
 pub struct Closing(Arc<watch::Sender<ClosingStage>>);
 
 impl Closing {
-    /// On to a stage. There is no way back.
+    /// Advances to a stage; never goes back.
     pub fn advance(&self, stage: ClosingStage) {
         self.0.send_if_modified(|current| {
             let is_later = stage > *current;
@@ -37,7 +36,7 @@ impl Closing {
         });
     }
 
-    /// Returns true if the response that a connection has now is its last one.
+    /// Returns true if the current response of a connection is its last.
     pub(super) fn is_last_response(&self, keep_open: &KeepOpen) -> bool {
         *self.0.borrow() >= ClosingStage::Retiring && !keep_open.is_held()
     }
@@ -48,15 +47,15 @@ impl Closing {
     }
 
     pub(super) async fn reached(&self, stage: ClosingStage) {
-        // It fails when the sender is gone, and we have it.
+        // An error means that the sender is gone, but `self` holds it.
         drop(self.0.subscribe().wait_for(|at| *at >= stage).await);
     }
 
-    /// Returns when a connection has to end.
+    /// Returns when a connection must end.
     pub(super) async fn farewell(&self, keep_open: &KeepOpen) {
         self.reached(ClosingStage::Retiring).await;
-        // In a box: what is only needed at the end costs no open connection
-        // memory before.
+        // Boxed, so that state needed only at shutdown uses no memory in each connection
+        // before.
         Box::pin(self.end_of_keep_open(keep_open)).await;
     }
 
@@ -64,8 +63,8 @@ impl Closing {
         let leaving = async {
             self.reached(ClosingStage::Leaving).await;
             keep_open.released().await;
-            // A request that has come already is read before the connection is
-            // closed for being idle.
+            // Reads a request that has already arrived before the connection is closed as
+            // idle.
             yield_now().await;
         };
         tokio::select! {

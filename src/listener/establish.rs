@@ -1,5 +1,5 @@
-//! The beginning of a connection by TCP: its TLS handshake, or the first bytes in the
-//! clear, and the identity of its peer.
+//! The start of a TCP connection: the TLS handshake or the first bytes of plain HTTP, and
+//! the identity of the peer.
 
 use std::io;
 use std::sync::Arc;
@@ -22,7 +22,8 @@ use super::stream::{ConnectionStream, FreshConnection};
 use super::version::HttpVersion;
 
 impl<S: Serve> Server<S> {
-    /// Does what comes before HTTP; `None` if that fails, or was all.
+    /// Performs everything that precedes HTTP; `None` if that fails or completes the
+    /// connection.
     pub(super) async fn begin(
         &self,
         mut stream: TcpStream,
@@ -67,7 +68,7 @@ impl<S: Serve> Server<S> {
         Some((begun, version))
     }
 
-    /// The names of a peer's certificate; they may be enough for the peer to be known.
+    /// The names in a peer's certificate, which may make the peer known.
     fn certificate_names(
         &self,
         stream: &TlsStream<Handshake>,
@@ -84,8 +85,8 @@ impl<S: Serve> Server<S> {
         names.into()
     }
 
-    /// The version of HTTP that a connection in the clear begins with, and what was
-    /// read of it; `None` if it does not begin in time.
+    /// The HTTP version of a plain connection and the bytes read to determine it; `None`
+    /// if the connection does not begin in time.
     async fn first_bytes(
         &self,
         stream: &mut TcpStream,
@@ -103,7 +104,8 @@ impl<S: Serve> Server<S> {
         version.ok()
     }
 
-    /// The connection after its TLS handshake; `None` if that fails, or was all.
+    /// The connection after its TLS handshake; `None` if it fails or completes the
+    /// connection.
     async fn shake_hands(
         &self,
         tls: &ChooseTls,
@@ -138,7 +140,7 @@ impl<S: Serve> Server<S> {
     }
 }
 
-/// Returns true if there was no room for what was to be read.
+/// Returns true if there was no room for the data to read.
 fn lacks_room(error: &io::Error) -> bool {
     error.get_ref().and_then(|error| error.downcast_ref()) == Some(&NoRoom)
 }

@@ -1,35 +1,35 @@
-//! Heads of requests among the frames of an HTTP/2 connection (RFC 9113, section 4):
-//! how much of what has come h2 keeps that is nobody's request yet.
+//! Incomplete requests in the frames of an HTTP/2 connection (RFC 9113, section 4): the
+//! amount of received data that h2 keeps but that is not a request yet.
 
-/// Bytes of a frame before its payload.
+/// The size of a frame's header.
 const HEADER: usize = 9;
-/// Bytes of the preface that a client begins with.
+/// The size of the client's preface.
 const PREFACE: usize = 24;
 
 const HEADERS: u8 = 0x1;
 const CONTINUATION: u8 = 0x9;
 const END_HEADERS: u8 = 0x4;
 
-/// The frames of a connection, from its first byte on.
+/// A parser for the frames of a connection, from its first byte.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frames {
     header: [u8; HEADER],
-    /// The bytes of the frame's header that have come.
+    /// The number of received bytes of the current frame's header.
     header_read: usize,
-    /// The bytes of its payload that have, and have not.
+    /// The numbers of received and missing bytes of its payload.
     read: usize,
     left: usize,
-    /// Bytes of a head whose last frame has not come.
+    /// The size of an incomplete head so far.
     head: usize,
-    /// The whole preface has come.
+    /// True if the whole preface has been received.
     has_begun: bool,
 }
 
 impl Frames {
-    /// Nothing has come, not even the preface.
+    /// A parser for a connection without any bytes so far.
     pub(super) fn new() -> Self {
         Self {
-            // As if the preface were a frame of no kind.
+            // The preface is treated as a frame of an unknown type.
             header: [0xff; HEADER],
             header_read: HEADER,
             read: 0,
@@ -39,8 +39,8 @@ impl Frames {
         }
     }
 
-    /// These bytes come next; how many are kept now: of a head that is not whole, and
-    /// of a frame that is not.
+    /// Processes the next bytes. Returns the number of bytes now buffered, in an
+    /// incomplete head and an incomplete frame.
     pub(super) fn read(&mut self, mut bytes: &[u8]) -> usize {
         while !bytes.is_empty() {
             let taken = if self.header_read < HEADER {
@@ -53,7 +53,7 @@ impl Frames {
         self.head + self.read + self.header_read % HEADER
     }
 
-    /// Returns true once the preface has come.
+    /// Returns true once the preface has been received.
     pub(super) fn has_begun(&self) -> bool {
         self.has_begun
     }
@@ -108,7 +108,7 @@ mod tests {
         [header, vec![0xff; length]].concat()
     }
 
-    /// The bytes that are kept of these, by a look at all of it.
+    /// The number of buffered bytes, computed from all bytes at once.
     fn naive(bytes: &[u8]) -> usize {
         let Some(mut rest) = bytes.get(PREFACE..) else {
             return bytes.len();

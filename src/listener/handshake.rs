@@ -1,5 +1,5 @@
-//! A connection below TLS: the bytes that come before the handshake is over are in its
-//! account, and its first bytes are looked at before they are handed to rustls.
+//! A connection below TLS: it charges the bytes of the handshake to the account, and
+//! inspects the first bytes before passing them to rustls.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -20,38 +20,38 @@ use tokio_rustls::server::TlsStream;
 use super::accounts::Reservation;
 use super::write_through::{WriteThrough, write_through};
 
-/// Bytes of a handshake that are not in an account: few clients send more, and
-/// they are a part of what a connection costs by itself.
+/// Bytes of a handshake that are not charged: few clients send more, and they are part of
+/// a connection's fixed cost.
 const FREE: usize = 4 * 1024;
-/// The most of a hello that is read at once, in bytes.
+/// The maximum number of bytes of a hello that are read at once.
 const READ_SIZE: usize = 2 * 1024;
 
-/// The time-out of telling a peer that it speaks HTTP in the clear.
+/// The time-out for telling a peer that it uses plain HTTP.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The answer to a request that came in the clear.
+/// The response to a plain HTTP request.
 const NOT_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     Content-Type: text/plain; charset=utf-8\r\n\
     Content-Length: 58\r\n\
     Connection: close\r\n\r\n\
     This port speaks HTTPS, and the request came in the clear.";
 
-/// Chooses the configuration of the TLS handshake with a peer of which these bytes have
-/// come; `None` if more have to come first.
+/// Chooses the TLS configuration for a peer that has sent these bytes; `None` if more
+/// bytes are needed.
 pub type ChooseTls = dyn Fn(&[u8]) -> Option<Arc<ServerConfig>> + Send + Sync;
 
-/// The TLS of a server, which may be swapped while it serves; none in the clear.
-/// Connections that there are keep theirs.
+/// The TLS configuration of a server, replaceable at runtime; empty for plain HTTP. Open
+/// connections keep theirs.
 #[derive(Default)]
 pub struct SwappableTls(ArcSwapOption<Arc<ChooseTls>>);
 
 impl SwappableTls {
-    /// Made as the argument chooses, from now on.
+    /// A configuration with the given choice.
     pub fn new(tls: Option<Arc<ChooseTls>>) -> Arc<Self> {
         Arc::new(Self(ArcSwapOption::from_pointee(tls)))
     }
 
-    /// Swaps it.
+    /// Replaces the configuration for new connections.
     pub fn set(&self, tls: Option<Arc<ChooseTls>>) {
         self.0.store(tls.map(Arc::new));
     }
@@ -65,7 +65,7 @@ impl SwappableTls {
     }
 }
 
-/// A TCP connection over which a handshake is made.
+/// A TCP connection during its handshake.
 #[derive(Debug)]
 pub(super) struct Handshake {
     stream: TcpStream,
@@ -77,15 +77,15 @@ struct UnderWay {
     place: Arc<Reservation>,
     bytes: usize,
     in_account: usize,
-    /// The part of the hello that was read, and that rustls has not read yet.
+    /// The part of the hello that was read but not yet passed to rustls.
     early: BytesMut,
 }
 
-/// The beginning of a connection.
+/// The start of a connection.
 enum FirstBytes {
-    /// A handshake, or something that rustls will say what is wrong with.
+    /// A handshake, or invalid data that rustls will report.
     Tls(Arc<ServerConfig>),
-    /// HTTP in the clear.
+    /// A plain HTTP request.
     Http,
 }
 
@@ -103,8 +103,8 @@ impl Handshake {
         }
     }
 
-    /// Makes the handshake. Whoever speaks HTTP in the clear hears that this is the
-    /// wrong port for it, in HTTP/1 unless that is not spoken here.
+    /// Performs the handshake. A peer that speaks plain HTTP is told so, in HTTP/1 if
+    /// that is served here.
     pub(super) async fn make(
         mut self,
         tls: &ChooseTls,
@@ -127,14 +127,14 @@ impl Handshake {
                 }
             }
             FirstBytes::Http => {
-                // As far as it wants to hear it.
+                // The peer may already be gone.
                 let _ = timeout(REFUSAL_TIMEOUT, self.refuse_http()).await;
                 Err(io::Error::other("it is HTTP in the clear"))
             }
         }
     }
 
-    /// Reads until it is known what the handshake has to be made with.
+    /// Reads until the TLS configuration can be chosen.
     async fn read_beginning(
         &mut self,
         tls: &ChooseTls,
@@ -164,11 +164,11 @@ impl Handshake {
         self.close().await
     }
 
-    /// Closes the connection so that the peer hears what was written last.
+    /// Closes the connection so that the peer receives the last response.
     async fn close(mut self) -> io::Result<()> {
         self.stream.shutdown().await?;
-        // What has come and is not read would make the system reset the connection,
-        // and the peer would not hear why.
+        // Unread data would make the system reset the connection, and the peer would not
+        // receive the reason.
         let mut rest = [0; 512];
         while self.stream.read(&mut rest).await? > 0 {}
         Ok(())
@@ -187,19 +187,19 @@ impl UnderWay {
     }
 }
 
-/// Returns true if somebody came for the certificate of an ACME challenge. That was all:
-/// nothing follows the handshake (RFC 8737, section 3).
+/// Returns true if the connection was a probe for an ACME challenge, which ends with the
+/// handshake (RFC 8737, section 3).
 pub(super) fn is_challenge(stream: &TlsStream<Handshake>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(b"acme-tls/1")
 }
 
-/// Returns true if rustls has told the peer of it.
+/// Returns true if rustls has already sent the peer an alert.
 fn is_told(error: &io::Error) -> bool {
     let inner = error.get_ref();
     inner.is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>)
 }
 
-/// Returns true if it begins as the name of a method does: no record of TLS begins with a
+/// Returns true if the data begins like an HTTP method: no TLS record begins with a
 /// letter.
 fn is_http(received: &[u8]) -> bool {
     received.first().is_some_and(u8::is_ascii_alphabetic)

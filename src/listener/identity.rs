@@ -1,37 +1,37 @@
-//! The other end of a connection.
+//! The identity of a connection's peer.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::slots::SlotHolder;
 
-/// The address at the other end of a TCP connection; an extension of each request
-/// that came by one.
+/// The peer's address; an extension of each request over TCP.
 #[derive(Clone, Copy, Debug)]
 pub struct RemoteAddress(pub SocketAddr);
 
-/// The proofs that a peer has given with its connection; an extension of each request
-/// where callers have to show credentials. It has no address, so none gets into a log.
+/// The proofs of identity from a peer's connection; an extension of each request on
+/// listeners that require credentials. It contains no address, so that none can be
+/// logged.
 #[derive(Clone, Debug)]
 pub enum PeerIdentity {
-    /// The peer has opened a Unix socket.
+    /// A peer on a Unix socket.
     Unix {
-        /// The user, if the system knows.
+        /// The user ID, if the system provides it.
         uid: Option<u32>,
     },
-    /// The peer comes by TCP, in the clear or over TLS.
+    /// A peer over TCP, with or without TLS.
     Tcp {
-        /// True if it comes from this machine.
+        /// True if the peer is on this machine.
         is_loopback: bool,
-        /// The DNS and URI names of its certificate.
+        /// The DNS and URI names in the peer's certificate.
         certificate_names: Arc<[String]>,
-        /// The holder of its connection's slot, if slots are counted.
+        /// The holder of the connection's slot, if slots are used.
         holder: Option<Arc<SlotHolder>>,
     },
 }
 
 impl PeerIdentity {
-    /// The DNS and URI names of the peer's certificate.
+    /// The DNS and URI names in the peer's certificate.
     pub fn certificate_names(&self) -> &[String] {
         match self {
             Self::Unix { .. } => &[],
@@ -49,7 +49,7 @@ impl PeerIdentity {
         }
     }
 
-    /// Returns true if the peer comes from this machine by TCP.
+    /// Returns true if the peer connects over TCP from this machine.
     pub fn is_loopback(&self) -> bool {
         matches!(
             self,

@@ -1,5 +1,5 @@
-//! Connections that are still needed: a proxy that was handed a client's offer posts
-//! its answer over the connection of its poll.
+//! Connections that must stay open: a proxy that was handed an offer posts its answer
+//! over the connection of its poll.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -9,7 +9,7 @@ use tokio::time::sleep_until;
 
 use super::activity::ConnectionActivity;
 
-/// The connection that a request came over; an extension of each request.
+/// The connection of a request; an extension of each request.
 #[derive(Clone, Debug)]
 pub struct ConnectionHandle {
     pub(super) keep_open: Arc<KeepOpen>,
@@ -17,26 +17,25 @@ pub struct ConnectionHandle {
 }
 
 impl ConnectionHandle {
-    /// Nothing of the request is left to be read, so the connection needs little
+    /// Notes that the request is fully read, so that the connection can release memory
     /// until there is a response.
     pub fn request_read(&self) {
         self.activity.request_read();
     }
 
-    /// Returns true if the connection broke off for want of memory.
+    /// Returns true if the connection was cut off for lack of memory.
     pub fn lacks_memory(&self) -> bool {
         self.activity.lacks_memory()
     }
 
-    /// Keeps the connection from being closed before its time when the server
-    /// ends, as long as the result lives.
+    /// Prevents an early close of the connection at shutdown, as long as the guard lives.
     pub fn keep_open(&self) -> KeepOpenGuard {
         self.keep_open.state().guards += 1;
         KeepOpenGuard(Arc::clone(&self.keep_open))
     }
 
-    /// Notes that something [expected](KeepOpenGuard::expect_until) of the peer has
-    /// come.
+    /// Notes that one of the [expected](KeepOpenGuard::expect_until) requests has
+    /// arrived.
     pub fn release(&self) {
         let mut state = self.keep_open.state();
         state.expected = state.expected.saturating_sub(1);
@@ -45,13 +44,13 @@ impl ConnectionHandle {
     }
 }
 
-/// Keeps a connection open.
+/// A guard that keeps a connection open.
 #[derive(Debug)]
 pub struct KeepOpenGuard(Arc<KeepOpen>);
 
 impl KeepOpenGuard {
-    /// Goes on until the peer has sent what is expected of it, at the longest
-    /// until then.
+    /// Keeps the connection open until the peer has sent the expected request, but no
+    /// longer than `until`.
     pub fn expect_until(self, until: Instant) {
         let mut state = self.0.state();
         state.expected += 1;
@@ -66,7 +65,7 @@ impl Drop for KeepOpenGuard {
     }
 }
 
-/// All that keeps one connection open.
+/// The reasons for keeping one connection open.
 #[derive(Debug)]
 pub(super) struct KeepOpen {
     state: Mutex<KeepOpenState>,
@@ -75,16 +74,17 @@ pub(super) struct KeepOpen {
 
 #[derive(Debug)]
 struct KeepOpenState {
-    /// It was accepted and there has been no request yet.
+    /// True if no request has been received yet.
     is_fresh: bool,
     guards: usize,
-    /// The number of things that the peer is to send, and until when all are expected.
+    /// The number of expected requests, and the time until which all of them are
+    /// expected.
     expected: usize,
     until: Option<Instant>,
 }
 
 impl KeepOpen {
-    /// Of a connection that was just accepted: its first request is awaited.
+    /// The state of a new connection, whose first request is expected.
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(KeepOpenState {
@@ -97,7 +97,7 @@ impl KeepOpen {
         })
     }
 
-    /// A request has come.
+    /// Notes that a request has arrived.
     pub(super) fn begin_request(&self) {
         self.state().is_fresh = false;
     }
@@ -107,7 +107,8 @@ impl KeepOpen {
         state.is_fresh || state.guards > 0 || state.expected > 0
     }
 
-    /// Returns when nobody holds the connection, if [`Self::expire`] runs.
+    /// Returns when nothing holds the connection open. Requires that [`Self::expire`]
+    /// runs.
     pub(super) async fn released(&self) {
         loop {
             let changed = self.changed.notified();
@@ -118,7 +119,7 @@ impl KeepOpen {
         }
     }
 
-    /// Forgets what did not come in its time. Never returns.
+    /// Drops expectations whose time is over. Never returns.
     pub(super) async fn expire(&self) {
         loop {
             let changed = self.changed.notified();
@@ -159,7 +160,7 @@ mod tests {
     use super::super::version::HttpVersion;
     use super::*;
 
-    /// A connection that has had its first request.
+    /// A connection after its first request.
     fn connection() -> ConnectionHandle {
         let connection = fresh_connection();
         connection.keep_open.begin_request();
@@ -187,7 +188,7 @@ mod tests {
         time::Instant::now().into_std()
     }
 
-    /// The time until it is released, in milliseconds; none if it never is.
+    /// The time until the connection is released, in milliseconds; `None` if it never is.
     async fn released_after(connection: &ConnectionHandle) -> Option<u128> {
         let start = now();
         tokio::select! {
@@ -234,7 +235,7 @@ mod tests {
         let connection = connection();
         connection.keep_open().expect_until(in_seconds(5));
         connection.keep_open().expect_until(in_seconds(3));
-        // Tokio's timers are as exact as a millisecond.
+        // Tokio's timers are precise to a millisecond.
         let released = released_after(&connection).await.unwrap();
         assert!((5000..5010).contains(&released), "{released}");
         connection.keep_open().expect_until(in_seconds(2));

@@ -1,6 +1,6 @@
-//! Time-outs of a connection by what it is about: hyper knows one limit for the head
-//! of a request, which it also applies to the time between two requests, none before
-//! it knows the version of HTTP, and none for a peer that does not read.
+//! Time-outs of a connection by phase. hyper has a single limit for the head of a
+//! request, which it also applies between requests; it has none before it knows the HTTP
+//! version, and none for a peer that does not read.
 
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
@@ -12,43 +12,43 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::activity::{ConnectionActivity, Phase};
 use super::observer::DropCause;
 
-/// The time that a response may take before its connection is parked. Most responses
-/// that are not there by then take seconds.
+/// The time after which a connection that waits for a response is parked. Most responses
+/// that take longer than this take seconds.
 const PARK_AFTER: Duration = Duration::from_millis(100);
 
-/// The time that a connection may stay in a phase.
+/// The maximum time in each phase.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PhaseLimits {
-    /// From its first byte, or before the first request, until a head is whole.
+    /// For receiving a head: from its first byte, or from the start of the connection.
     pub(super) head: Duration,
     /// Between two requests.
     pub(super) idle: Duration,
 }
 
-/// The consequence of a connection's staying in one phase for so long.
+/// The action due after a time-out of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DueAction {
-    /// It is over a limit.
+    /// Drop the connection: it is over a limit.
     Drop(DropCause),
-    /// It may be parked.
+    /// Park the connection.
     Park,
-    /// One of its responses is not taken.
+    /// End a stalled response.
     Stall,
 }
 
-/// Tells what is due, each once. To be polled after the connection, whenever that
-/// is: phases change while it is.
+/// Reports each due action once. Poll it after the connection, whenever the connection
+/// was polled, since that changes the phase.
 ///
-/// A phase seldom lasts until something is due. The timer is not set anew for
-/// each: it goes off at the time of an earlier one, and is then set to what is due.
+/// Most phases end before anything is due. So the timer is not reset with each phase: it
+/// fires at an earlier deadline and is then set to the current one.
 pub(super) struct Overdue {
     activity: ConnectionActivity,
     limits: PhaseLimits,
     seen: u64,
     phases: u64,
-    /// The consequence of the phase.
+    /// The action due in the current phase.
     due: Option<(Instant, DueAction)>,
-    /// The consequence of something that is not written.
+    /// The action due for unwritten data.
     write_due: Option<(Instant, DueAction)>,
     timer: Pin<Box<Sleep>>,
 }
@@ -74,11 +74,11 @@ impl Overdue {
             Phase::Waiting => (PARK_AFTER, DueAction::Park),
             Phase::Busy(_) => return None,
         };
-        // It is never polled: the clock is tokio's.
+        // The timer is never polled; it provides tokio's time.
         Some((sleep(limit).deadline(), due))
     }
 
-    /// Returns what is due, when it is.
+    /// Waits for the next due action and returns it.
     pub(super) async fn next(&mut self) -> DueAction {
         poll_fn(|context| self.poll_due(context)).await
     }
@@ -103,7 +103,7 @@ impl Overdue {
         Poll::Ready(due)
     }
 
-    /// Takes over what has changed.
+    /// Updates the due actions after a change.
     fn look(&mut self) {
         let Some(snapshot) = self.activity.snapshot(self.seen) else {
             return;
@@ -120,14 +120,14 @@ impl Overdue {
         }
     }
 
-    /// Tells anew that the connection may be parked, if it still may by then.
+    /// Schedules parking again.
     pub(super) fn park_later(&mut self) {
         self.due = self.due_of(Phase::Waiting);
     }
 
-    /// Ends what has waited too long to be written: its stream, or if hyper has done
-    /// with that, and only h2 has something of it left, nothing but the connection
-    /// will do. Whether the connection goes on.
+    /// Ends what has waited too long to be written: the stream or, if hyper has finished
+    /// with the stream and only h2 still holds data, the whole connection. Returns true
+    /// if the connection continues.
     pub(super) fn end_stalled(&self) -> bool {
         let stalled = self.activity.take_stalled(self.timer.deadline());
         stalled.is_none_or(|stream| stream.end())

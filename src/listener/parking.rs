@@ -1,11 +1,11 @@
-//! The response to a request over HTTP/1, awaited apart from the connection.
+//! Waiting for the response to an HTTP/1 request without keeping hyper's connection.
 //!
-//! hyper keeps two buffers of 8 KB for each connection. So that a poll which is
-//! parked does not cost them, its connection is taken from hyper. Once there is a
-//! response, hyper gets the connection again, with a request that asks for it.
+//! hyper keeps two buffers of 8 KB for each connection. To avoid this cost for a parked
+//! poll, its connection is taken away from hyper. Once there is a response, hyper gets
+//! the connection back, together with a synthetic request that yields the response.
 //!
-//! hyper answers whoever has closed its sending side, and so does not notice who has
-//! left. Whoever closes while its request is parked counts as gone.
+//! hyper also answers peers that have closed their sending side, and so does not notice
+//! peers that have left. A peer that closes while its request is parked counts as gone.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -16,17 +16,17 @@ use futures_util::future::{MaybeDone, maybe_done};
 use http::header::CONNECTION;
 use http::{Method, Request, Version};
 
-/// The response to the request that a connection is at.
+/// The response to a connection's current request.
 pub(super) struct ParkedResponse<F: Future>(Mutex<ParkingState<F>>);
 
 struct ParkingState<F: Future> {
     replay: Option<&'static [u8]>,
-    /// It stays where it is from one request to the next.
+    /// Pinned in place from one request to the next.
     response: Pin<Box<MaybeDone<F>>>,
 }
 
 impl<F: Future> ParkedResponse<F> {
-    /// Without a request.
+    /// A state without a request.
     pub(super) fn new() -> Self {
         Self(Mutex::new(ParkingState {
             replay: None,
@@ -34,14 +34,14 @@ impl<F: Future> ParkedResponse<F> {
         }))
     }
 
-    /// A request has come; `replay` asks for the same response.
+    /// Begins a request; `replay` is a synthetic request for the same response.
     pub(super) fn begin(&self, replay: Option<&'static [u8]>, response: F) {
         let mut state = self.state();
         state.replay = replay;
         state.response.set(maybe_done(response));
     }
 
-    /// The bytes that ask for the response to the request that there was, if any can.
+    /// The synthetic request for the last request's response, if there can be one.
     pub(super) fn replay(&self) -> Option<&'static [u8]> {
         self.state().replay
     }
@@ -51,12 +51,12 @@ impl<F: Future> ParkedResponse<F> {
         poll_fn(|context| self.poll_done(context)).await;
     }
 
-    /// The response, if it is there and was not taken before.
+    /// The response, if it is ready and was not taken before.
     pub(super) fn take(&self) -> Option<F::Output> {
         self.state().response.as_mut().take_output()
     }
 
-    /// Returns the response once it is there, to the first who asks.
+    /// Waits for the response; only the first caller gets it.
     pub(super) async fn response(&self) -> F::Output {
         poll_fn(|context| {
             ready!(self.poll_done(context));
@@ -74,9 +74,9 @@ impl<F: Future> ParkedResponse<F> {
     }
 }
 
-/// A request without a body whose response has as long a one, and after which the
-/// connection is kept as after this one. It never is one of CONNECT, whose response
-/// would begin a tunnel.
+/// A synthetic request, without a body, whose response has a body of the same length and
+/// the same effect on the connection as that of `request`. It is never CONNECT, whose
+/// response would begin a tunnel.
 pub(super) fn replay_request<B>(request: &Request<B>) -> Option<&'static [u8]> {
     let says = |word: &str| {
         let values = request.headers().get_all(CONNECTION).into_iter();
@@ -126,9 +126,9 @@ mod tests {
     /// Sent while the first request is parked.
     const NEXT: &[u8] = b"POST /next HTTP/1.1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-    /// If this fails after an upgrade of hyper, parking does not work with it: hyper has
-    /// to give up a connection whose request is read, with what it has read beyond, and
-    /// to answer another request on it as if it were that one.
+    /// A failure after an upgrade of hyper means that parking no longer works with it:
+    /// hyper must release a connection whose request is read, together with any bytes
+    /// read beyond it, and must answer another request on that connection in its place.
     #[tokio::test(start_paused = true)]
     async fn hyper_gives_a_connection_up_and_goes_on_with_it() {
         let (mut client, server) = duplex(4096);
@@ -137,7 +137,7 @@ mod tests {
         let (answered, calls) = (Mutex::new(Some(answered)), AtomicUsize::new(0));
         let parked = ParkedResponse::new();
         let service = service_fn(|request: Request<Incoming>| {
-            // The second is the replay, and asks for the same response.
+            // The second request is the replay, which yields the same response.
             if calls.fetch_add(1, Ordering::Relaxed) != 1 {
                 let answered = answered.lock().unwrap().take();
                 parked.begin(replay_request(&request), async move {

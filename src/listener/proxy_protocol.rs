@@ -1,5 +1,5 @@
-//! The PROXY protocol, versions 1 and 2: a load balancer that forwards bytes says
-//! before all others whose connection it forwards.
+//! The PROXY protocol, versions 1 and 2: a load balancer that forwards bytes first sends
+//! a header that names the sender.
 //!
 //! Specification: `doc/proxy-protocol.txt` of `HAProxy`.
 
@@ -19,22 +19,22 @@ use super::observer::DropCause;
 use super::rules::ConnectionRules;
 use super::server::{Serve, Server};
 
-/// The beginning of version 2.
+/// The signature of version 2.
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-/// The shortest header of all, `PROXY UNKNOWN` and the end of its line: so much can
-/// be read without reading too much.
+/// The shortest possible header, `PROXY UNKNOWN` with its line end: this much can be read
+/// without reading too far.
 const SHORTEST: usize = 15;
-/// The longest header of version 1, by its specification.
+/// The longest header of version 1, according to the specification.
 const LONGEST_TEXT: usize = 107;
-/// The bytes of version 2 up to its length, which is in the last two.
+/// The size of version 2's fixed part, which ends with the length.
 const BINARY_HEAD: usize = 16;
-/// The longest header of version 2 that is read: 216 bytes of addresses, and what
-/// load balancers know of the client's TLS connection.
+/// The longest accepted header of version 2: 216 bytes of addresses, and details of the
+/// client's TLS connection.
 const LONGEST_BINARY: usize = 2_048;
 
 impl<S: Serve> Server<S> {
-    /// The sender behind a load balancer of ours, and the place of its connection; `None`
-    /// if it does not say so, or is none of ours.
+    /// The sender behind a trusted load balancer, and its place; `None` without a valid
+    /// header or if the load balancer is not trusted.
     pub(super) async fn identify(
         &self,
         stream: &mut TcpStream,
@@ -53,7 +53,7 @@ impl<S: Serve> Server<S> {
         };
         match read {
             Ok(Ok(Some(source))) => {
-                // It is the sender who has this connection, and no longer the balancer.
+                // The connection now counts for the sender, not for the load balancer.
                 drop(place);
                 let place = self
                     .place_of(Payer::Address(source.ip()), rules)
@@ -74,9 +74,9 @@ impl<S: Serve> Server<S> {
     }
 }
 
-/// Reads the header and nothing after it. The address in it; `None` where the load
-/// balancer speaks for itself, or does not know: the address of the connection counts
-/// then (sections 2.1 and 2.2).
+/// Reads exactly the header. Returns the address in it; `None` if the load balancer
+/// speaks for itself or does not know: then the address of the connection counts
+/// (sections 2.1 and 2.2).
 async fn source(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<SocketAddr>> {
     let header = read_header(stream).await?;
     let config = ParseConfig {
@@ -93,7 +93,7 @@ async fn source(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Sock
             protocol: Protocol::Datagram,
             ..
         }) => Err(invalid("it is about datagrams")),
-        // Nobody on that machine is somebody on this one.
+        // The loopback of the load balancer's machine is not ours.
         Some(address) if address.source.ip().to_canonical().is_loopback() => Ok(None),
         Some(address) => Ok(Some(address.source)),
     }
@@ -132,14 +132,14 @@ mod tests {
 
     use super::*;
 
-    /// The source that is read of these bytes, and the number of bytes that are left.
+    /// The source in these bytes, and the number of bytes left.
     async fn read(bytes: &[u8]) -> (io::Result<Option<SocketAddr>>, usize) {
         let mut rest = bytes;
         let source = source(&mut rest).await;
         (source, rest.len())
     }
 
-    /// A header of version 2 with this command, family and payload.
+    /// A version 2 header with this command, family and payload.
     fn binary(command: u8, family: u8, payload: &[u8]) -> Vec<u8> {
         let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
         [SIGNATURE, &[command, family], &length, payload].concat()

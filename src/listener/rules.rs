@@ -12,19 +12,18 @@ use super::overdue::PhaseLimits;
 use super::settings::Settings;
 use super::streams::StreamExecutor;
 
-/// The bytes of a body that an HTTP/2 peer may send before it is read: one body, and
-/// on all streams of a connection a few.
+/// The flow-control windows of HTTP/2: one body per stream, and a few per connection.
 const STREAM_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
-/// The bytes that h2 keeps of a response on its way.
+/// The maximum number of response bytes that h2 buffers.
 const STREAM_SEND_BUFFER: usize = 16 * 1024;
 
-/// The pings by which an HTTP/2 peer is asked whether it is still there.
+/// Pings that check whether an HTTP/2 peer is still there.
 #[derive(Clone, Copy, Debug)]
 pub struct KeepAlive {
-    /// The time from one to the next.
+    /// The interval between pings.
     pub interval: Duration,
-    /// The time that an answer may take.
+    /// The time-out of a reply.
     pub timeout: Duration,
 }
 
@@ -37,7 +36,7 @@ impl Default for KeepAlive {
     }
 }
 
-/// The limits and time-outs of a connection from its beginning to its end.
+/// The limits and time-outs that apply to a connection for all its life.
 pub(super) struct ConnectionRules {
     pub(super) settings: Settings,
     trusted: Vec<IpNet>,
@@ -49,10 +48,10 @@ impl ConnectionRules {
         let mut http1 = http1::Builder::new();
         http1
             .timer(TokioTimer::new())
-            // Ours holds from the first byte on; see `activity`.
+            // Our own time-out applies from the first byte; see `activity`.
             .header_read_timeout(None)
-            // Whoever has sent a whole request may have closed for that: it still gets
-            // its response. For how long it waits at most: see `parking`.
+            // A peer may close its sending side after a complete request and still gets
+            // its response. The time limit is in `parking`.
             .half_close(true)
             .max_buf_size(HEAD_MAX as usize);
         Self {
@@ -62,7 +61,7 @@ impl ConnectionRules {
         }
     }
 
-    /// The number of requests that a peer may have under way on one HTTP/2 connection.
+    /// The maximum number of concurrent requests on one HTTP/2 connection.
     pub(super) fn max_streams(&self, is_exempt: bool) -> u32 {
         if is_exempt {
             self.settings.http2_max_streams_trusted
@@ -71,7 +70,7 @@ impl ConnectionRules {
         }
     }
 
-    /// The server of HTTP/2 on one connection, whose streams get this executor.
+    /// The HTTP/2 server for one connection, whose streams run on this executor.
     pub(super) fn http2(
         &self,
         executor: StreamExecutor,
@@ -93,7 +92,7 @@ impl ConnectionRules {
         http2
     }
 
-    /// Returns true if the peer is a reverse proxy of ours.
+    /// Returns true if the peer is one of our reverse proxies.
     pub(super) fn is_trusted(&self, peer: RemoteAddress) -> bool {
         let peer = peer.0.ip().to_canonical();
         self.trusted.iter().any(|net| net.contains(&peer))

@@ -1,4 +1,4 @@
-//! The server: takes connections, and does with each what comes before HTTP.
+//! The server: accepts connections, and prepares each one for HTTP.
 
 use std::convert::Infallible;
 use std::io;
@@ -30,11 +30,11 @@ use super::stream::{ByteStream, ConnectionStream, FreshConnection};
 use super::unix::UnixConnection;
 use super::version::HttpVersion;
 
-/// The time to leave the kernel alone when it has no socket for us.
+/// The pause after a failed accept for lack of resources.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Bytes that an open connection costs whatever comes over it, in the clear and
-/// over TLS: see docs/performance.md.
+/// The fixed cost of an open connection in bytes, without and with TLS: see
+/// docs/performance.md.
 const PLAIN_COST: usize = 8 * 1024;
 const TLS_COST: usize = 16 * 1024;
 
@@ -57,17 +57,16 @@ impl<S> Serve for S where
 {
 }
 
-/// Tells whether a certificate with these names is enough to be known.
+/// Returns true if a certificate with these names makes its owner known.
 pub type KnowsNames = Box<dyn Fn(&[String]) -> bool + Send + Sync>;
 
-/// The ways of a server that speaks HTTP/2 alone, and whose callers have to show
-/// credentials.
+/// Options of a server that speaks only HTTP/2 and requires credentials.
 pub struct Http2Only {
-    /// The pings to its peers.
+    /// The keep-alive pings.
     pub keep_alive: KeepAlive,
-    /// The slots of its connections by TCP.
+    /// The slots of its TCP connections.
     pub slots: Arc<CallerSlots>,
-    /// Returns true if a certificate with these names is enough to be known.
+    /// Returns true if a certificate with these names makes its owner known.
     pub knows: KnowsNames,
 }
 
@@ -84,8 +83,7 @@ pub struct Server<S> {
 }
 
 impl<S: Serve> Server<S> {
-    /// A server over TLS, or in the clear if nothing is there to choose it. It ends
-    /// as `closing` tells it to.
+    /// A server over TLS, or plain HTTP if `tls` is `None`. It shuts down with `closing`.
     pub fn new(
         settings: Settings,
         tls: Option<Arc<ChooseTls>>,
@@ -106,13 +104,13 @@ impl<S: Serve> Server<S> {
         }
     }
 
-    /// Takes the TLS of new connections from there.
+    /// Uses `tls` for new connections.
     #[must_use]
     pub fn with_tls(self, tls: Arc<SwappableTls>) -> Self {
         Self { tls, ..self }
     }
 
-    /// Speaks HTTP/2 alone, to callers with a [`PeerIdentity`].
+    /// Serves only HTTP/2, to callers with a [`PeerIdentity`].
     #[must_use]
     pub fn http2_only(self, http2_only: Http2Only) -> Self {
         Self {
@@ -121,20 +119,20 @@ impl<S: Serve> Server<S> {
         }
     }
 
-    /// The accounts of its peers.
+    /// The accounts of the peers.
     pub fn accounts(&self) -> &Arc<Accounts> {
         &self.accounts
     }
 
-    /// Replaces the settings but for the address; connections that are open keep
-    /// the old ones. Peers in `trusted` say for whom they forward.
+    /// Replaces the settings except the address; open connections keep the old ones.
+    /// Peers in `trusted` may name the senders that they forward for.
     pub fn set(&self, settings: Settings, trusted: Vec<IpNet>) {
         let rules = ConnectionRules::new(settings, trusted);
         self.rules.store(Arc::new(rules));
     }
 
-    /// Accepts connections until it leaves, then waits for the open ones. Of
-    /// several sockets each needs its own run.
+    /// Accepts connections until shutdown, then waits for the open ones to end. Call it
+    /// once for each socket.
     pub async fn run(self: Arc<Self>, socket: impl Into<ListenSocket>) {
         let socket = socket.into();
         if let ListenSocket::Tcp(listener) = &socket
@@ -158,13 +156,13 @@ impl<S: Serve> Server<S> {
                 }
             }
         }
-        // Whoever else has this socket gets the connections from now on.
+        // Another process with this socket gets the connections from now on.
         drop(socket);
         self.connections.close();
         self.connections.wait().await;
     }
 
-    /// Serves HTTP/2 over a connection that is not by TCP, of a peer that is known.
+    /// Serves HTTP/2 over a non-TCP connection from an identified peer.
     pub async fn serve_stream(
         self: Arc<Self>,
         stream: impl ByteStream + 'static,
@@ -191,18 +189,18 @@ impl<S: Serve> Server<S> {
         address.is_none_or(|address| self.accounts.is_exempt(address.0.ip()))
     }
 
-    /// The pings to a peer.
+    /// The keep-alive pings.
     pub(super) fn keep_alive(&self) -> KeepAlive {
         let other = self.http2_only.as_ref().map(|other| other.keep_alive);
         other.unwrap_or_default()
     }
 
-    /// Returns true if a connection may be open for long before its first request.
+    /// Returns true if a connection may be open for a long time before its first request.
     pub(super) fn is_patient(&self) -> bool {
         self.http2_only.is_some()
     }
 
-    /// A place for one more connection of a peer.
+    /// The place of one more connection from a peer.
     pub(super) fn place_of(
         &self,
         peer: Payer,
@@ -214,7 +212,7 @@ impl<S: Serve> Server<S> {
             PLAIN_COST
         };
         let place = self.accounts.admit(peer, &rules.settings, cost)?;
-        // Until its first request is there it may make room for others.
+        // Until its first request, the connection may be closed to make room.
         place.set_idle(true);
         Ok(Arc::new(place))
     }
@@ -252,7 +250,7 @@ impl<S: Serve> Server<S> {
         }
     }
 
-    /// Serves a connection until its caller has to go.
+    /// Serves a connection until its caller loses its slot.
     async fn serve_in_slot(
         self: Arc<Self>,
         stream: TcpStream,
@@ -263,7 +261,7 @@ impl<S: Serve> Server<S> {
     ) {
         let holder = Some(slot.holder());
         tokio::select! {
-            // In this order: it is told why it ends before its request.
+            // Biased, so that the caller gets the reason before the connection ends.
             biased;
             () = Box::pin(self.serve(stream, peer, rules, place, holder)) => {}
             () = slot.holder().has_to_go() => {}
@@ -288,8 +286,8 @@ impl<S: Serve> Server<S> {
             return;
         };
         Buffers::of(self.is_exempt(Some(peer))).give(&stream);
-        // In a box: a connection is open for long after its beginning, and most of
-        // its memory is that of this future.
+        // Boxed: a connection outlives its start by far, and most of its memory is in
+        // this future.
         let begun = Box::pin(self.begin(stream, peer, &rules, &place, holder.as_ref()));
         let begun = tokio::select! {
             biased;
@@ -309,14 +307,14 @@ impl<S: Serve> Server<S> {
             Some((begun, HttpVersion::Http2)) => {
                 Box::pin(self.serve_http2(begun, &rules, place)).await;
             }
-            // Who speaks TLS hears in HTTP/1 that it is none.
+            // A TLS peer gets a plain HTTP/1 error.
             Some((begun, _)) => self.serve_http1(begun, &rules, place).await,
             None => {}
         }
     }
 }
 
-/// Returns true if a connection failed before it was accepted; the next may be fine.
+/// Returns true if only a single connection failed; the next one may succeed.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -30,7 +30,7 @@ use super::streams::{StreamExecutor, StreamWatch};
 use super::unwritten::{OnStream, UnwrittenBody, unwritten};
 use super::version::HttpVersion;
 
-/// One connection: whom it is with, and what it is about.
+/// One connection, its peer and its state.
 struct Session<'a, S> {
     server: &'a Server<S>,
     address: Option<RemoteAddress>,
@@ -40,8 +40,8 @@ struct Session<'a, S> {
 }
 
 impl<S: Serve> Server<S> {
-    /// Serves requests over HTTP/1 until the peer or the server closes, or the peer
-    /// takes too long over a head, or over thinking of its next request.
+    /// Serves HTTP/1 requests until the peer or the server closes the connection, or the
+    /// peer takes too long to send a request.
     pub(super) async fn serve_http1(
         &self,
         begun: FreshConnection,
@@ -53,7 +53,7 @@ impl<S: Serve> Server<S> {
         let mut service = service_fn(|request: Request<Incoming>| {
             let parked = parked_response.take();
             if parked.is_some() {
-                // This request is our own, and over at once.
+                // This is our own synthetic request, which ends at once.
                 drop(session.activity.begin_request());
             } else {
                 parked_response.begin(replay_request(&request), session.respond(request, None));
@@ -71,7 +71,7 @@ impl<S: Serve> Server<S> {
             let activity = &session.activity;
             let is_parkable = || parked_response.replay().is_some() && !activity.is_write_blocked();
             let connection = rules.http1.serve_connection(TokioIo::new(stream), service);
-            // In a box, which is freed while the request is parked.
+            // Boxed, to be freed while the request is parked.
             let mut connection = Box::pin(connection);
             let parked = session.serve_until_parked(connection.as_mut(), &mut overdue, is_parkable);
             if !parked.await {
@@ -90,7 +90,7 @@ impl<S: Serve> Server<S> {
                 return;
             }
             stream.unread(&read_buf);
-            // Even empty it keeps the buffer that parking is to free.
+            // Even an empty one keeps the buffer that parking should free.
             drop(read_buf);
             tokio::select! {
                 biased;
@@ -106,7 +106,7 @@ impl<S: Serve> Server<S> {
         }
     }
 
-    /// The same over HTTP/2.
+    /// Like [`Self::serve_http1`], over HTTP/2.
     pub(super) async fn serve_http2(
         &self,
         begun: FreshConnection,
@@ -128,7 +128,7 @@ impl<S: Serve> Server<S> {
 }
 
 impl<'a, S: Serve> Session<'a, S> {
-    /// With a peer that has just come.
+    /// A session with a new peer.
     fn new(
         server: &'a Server<S>,
         version: HttpVersion,
@@ -157,8 +157,8 @@ impl<'a, S: Serve> Session<'a, S> {
         stream
     }
 
-    /// Serves requests until the connection ends, or there is a request whose
-    /// response is long in coming, if that can be parked; whether there is.
+    /// Serves requests until the connection ends, or until there is a slow request that
+    /// can be parked. Returns true in the second case.
     async fn serve_until_parked(
         &self,
         mut connection: Pin<&mut impl GracefulConnection<Error = hyper::Error>>,
@@ -169,7 +169,7 @@ impl<'a, S: Serve> Session<'a, S> {
         let mut is_closing = false;
         loop {
             tokio::select! {
-                // In this order: the connection's turn can change what is due.
+                // Biased: polling the connection can change what is due.
                 biased;
                 served = connection.as_mut() => {
                     self.ended(served);
@@ -181,7 +181,7 @@ impl<'a, S: Serve> Session<'a, S> {
                         return false;
                     }
                     DueAction::Park if is_parkable() => return true,
-                    // Something is still to be written.
+                    // Some data is still to be written.
                     DueAction::Park => overdue.park_later(),
                     DueAction::Stall if overdue.end_stalled() => {}
                     DueAction::Stall => {
@@ -194,7 +194,7 @@ impl<'a, S: Serve> Session<'a, S> {
                         self.server.observer.dropped(DropCause::Revoked);
                         return false;
                     }
-                    // A request has come meanwhile.
+                    // A request has arrived in the meantime.
                     self.activity.place().stay();
                 }
                 () = farewell.as_mut(), if !is_closing => {
@@ -217,7 +217,7 @@ impl<'a, S: Serve> Session<'a, S> {
         tracing::debug!(%error, "a connection broke off");
     }
 
-    /// The response to a request, over HTTP/2 on a stream of its own.
+    /// The response to a request; over HTTP/2, on its own stream.
     fn respond(
         &self,
         mut request: Request<Incoming>,
@@ -253,7 +253,7 @@ impl<'a, S: Serve> Session<'a, S> {
     }
 }
 
-/// Returns true if we ended a connection for what h2 calls `ENHANCE_YOUR_CALM` (RFC 9113
+/// Returns true if we ended a connection for `ENHANCE_YOUR_CALM` in h2's terms (RFC 9113,
 /// section 7).
 fn is_http2_abuse(error: &(dyn Error + 'static)) -> bool {
     let is_abuse = |error: &h2::Error| {

@@ -8,65 +8,64 @@ use serde::{Deserialize, Serialize};
 use crate::host_port::{self, is_address};
 use crate::report::{COUNT_MAX, SPAN, SettingsReport};
 
-/// The names by which a service manager passes sockets.
+/// The names of sockets passed by a service manager.
 pub const SOCKETS: [&str; 5] = ["http", "acme", "admin", "federation", "operator"];
 
-/// The bounds of [`Settings::http2_max_streams`] and its like.
+/// The bounds of [`Settings::http2_max_streams`] and the like.
 const STREAMS: RangeInclusive<u32> = 1..=1_000_000;
-/// The bounds of [`Settings::http2_max_resets`] and its like.
+/// The bounds of [`Settings::http2_max_resets`] and the like.
 const RESETS: RangeInclusive<usize> = 1..=COUNT_MAX;
 
-/// The address at which connections are taken, and their limits.
+/// The public address, and the limits on connections.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Address and port; without an address, all of them, IPv6 and IPv4.
+    /// The address and port; without an address, all addresses, IPv6 and IPv4.
     pub addr: String,
-    /// Which of [`SOCKETS`] the service manager is to pass; the broker warns of one that
-    /// is missing when it starts.
+    /// The [`SOCKETS`] that the service manager is expected to pass; the broker warns at
+    /// startup if one is missing.
     pub expected_sockets: Vec<String>,
     /// True if every connection begins with a PROXY header.
     pub proxy_protocol: bool,
-    /// The number of connections that may be open; what comes on top is closed at once. 0
-    /// is no limit.
+    /// The maximum number of open connections; more are closed at once. 0 means no limit.
     pub max_connections: usize,
-    /// The number of them from one address (IPv6: one /64). Many share an address,
-    /// and a CDN has few. 0 is no limit.
+    /// The maximum number of connections from one address (IPv6: one /64). Many users
+    /// share an address, and a CDN uses few addresses. 0 means no limit.
     pub max_connections_per_peer: usize,
-    /// Bytes that connections, requests and responses may take in all, as far as
-    /// the broker counts them; above it the largest account pays. `None` is half of
-    /// the machine's memory, or of what the cgroup allows if that is less.
+    /// The maximum number of bytes for connections, requests and responses together, as
+    /// far as the broker accounts for them; above it the largest account pays. `None`
+    /// means half of the machine's memory, or of the cgroup's limit if that is lower.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_high_water: Option<usize>,
-    /// The time that a peer may take over the TLS handshake.
+    /// The time limit for the TLS handshake.
     #[serde(with = "crate::timespan")]
     pub tls_handshake_timeout: Duration,
-    /// The time that a peer may take over the head of a request.
+    /// The time limit for receiving a request's head.
     #[serde(with = "crate::timespan")]
     pub header_read_timeout: Duration,
-    /// The time that a connection is kept open between two requests. Proxies poll
-    /// every 20 s.
+    /// The time that an idle connection is kept open between requests. Proxies poll every
+    /// 20 s.
     #[serde(with = "crate::timespan")]
     pub idle_timeout: Duration,
-    /// The time that a peer may take over each 10 KiB of a response, or what there is of
-    /// one; after it the stream, or the connection, is closed.
+    /// The time limit for the peer to accept each 10 KiB of a response (or all of a
+    /// shorter one). After it, the stream or the connection is closed.
     #[serde(with = "crate::timespan")]
     pub write_timeout: Duration,
-    /// The number of requests that may be under way on one HTTP/2 connection.
+    /// The maximum number of concurrent requests on one HTTP/2 connection.
     pub http2_max_streams: u32,
-    /// The same for the proxies in front of the broker, and others that have no
-    /// limits: behind a CDN hundreds of parked polls share a connection.
+    /// The same maximum for reverse proxies in front of the broker and other exempt
+    /// peers: behind a CDN, hundreds of parked polls share a connection.
     pub http2_max_streams_trusted: u32,
-    /// The number of streams that a peer may reset before we have looked at them, as in a
-    /// rapid reset attack (CVE-2023-44487); one more ends the connection.
+    /// The maximum number of streams that a peer may reset before we have handled them,
+    /// as in a rapid reset attack (CVE-2023-44487). One more ends the connection.
     pub http2_max_resets: usize,
-    /// The number of streams of a connection that we reset for errors of the peer's; one
-    /// more ends the connection.
+    /// The maximum number of streams on one connection that we reset because of the
+    /// peer's errors. One more ends the connection.
     pub http2_max_errors: usize,
 }
 
 impl Settings {
-    /// Reports what is wrong.
+    /// Reports mistakes.
     pub fn check(&self, report: &mut SettingsReport) {
         if !is_address(&self.addr) {
             report.refuse(&["addr"], host_port::EXPECTED);

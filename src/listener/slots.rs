@@ -1,15 +1,14 @@
-//! The slots of connections whose callers have to show credentials: how many there
-//! may be, in all and from one address, and whose connection ends when they are taken.
+//! Connection slots on listeners that require credentials: limits in total and per
+//! address, and the choice of the connection that ends when all are taken.
 //!
-//! A caller is *unknown* until credentials of its were accepted. Unknown callers
-//! have ten seconds for that from the moment they are accepted, whatever they do
-//! meanwhile, and when there is no slot for a new one the oldest of them goes. So
-//! nobody who knows the credentials is kept out by those who do not, however many
-//! there are: also in a network that they share.
+//! A caller is *unknown* until its credentials have been accepted. It has ten seconds for
+//! that from the start of the connection, and when no slot is free for a new caller, the
+//! oldest unknown one is disconnected. So callers without credentials cannot lock out
+//! callers with credentials, however many there are, even from a shared network.
 //!
-//! An IPv4 address counts as one network, and an IPv6 /64. Only hashes are kept,
-//! each while a connection from there is open. Connections of this machine only
-//! count in all: a tunnel or a reverse proxy may end here.
+//! An IPv4 address and an IPv6 /64 each count as one network. Only hashes are kept, and
+//! only while a connection from the network is open. Connections from this machine count
+//! only towards the total: they may come through a tunnel or a reverse proxy.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -25,18 +24,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::networks::smallest;
 
-/// Connections that may be open in all.
+/// The maximum number of open connections.
 pub const SLOTS_MAX: usize = 1_000;
-/// Of these so many are for callers that are known.
+/// The number of slots reserved for known callers.
 const KEPT_FOR_KNOWN: usize = 50;
-/// Connections from one network.
+/// The maximum number of connections from one network.
 const PER_NETWORK_MAX: usize = 20;
 /// The time that a caller may stay unknown.
 const UNKNOWN_MAX: Duration = Duration::from_secs(10);
-/// The number of calls of an unknown caller that may be refused over one connection.
+/// The maximum number of refused calls of an unknown caller per connection.
 const REFUSALS_MAX: u32 = 20;
 
-/// The connections that are open, or being opened.
+/// The slots of open connections.
 #[derive(Debug, Default)]
 pub struct CallerSlots {
     taken: Mutex<SlotTable>,
@@ -45,14 +44,14 @@ pub struct CallerSlots {
 
 #[derive(Debug, Default)]
 struct SlotTable {
-    /// In the order in which they came, by number.
+    /// Callers in the order of arrival, by number.
     callers: BTreeMap<u64, Arc<SlotHolder>>,
     unknown: BTreeSet<u64>,
     by_network: HashMap<u64, usize>,
     last: u64,
 }
 
-/// A connection's slot, given up by its drop.
+/// A connection's slot, released on drop.
 #[derive(Debug)]
 #[must_use = "dropped, the connection counts as closed"]
 pub(super) struct CallerSlot {
@@ -60,11 +59,11 @@ pub(super) struct CallerSlot {
     holder: Arc<SlotHolder>,
 }
 
-/// The other end of a connection, as far as its slot is concerned.
+/// The peer of a connection, as far as slots are concerned.
 #[derive(Debug)]
 pub struct SlotHolder {
     number: u64,
-    /// The hash of its network.
+    /// The hash of the peer's network.
     network: u64,
     unknown_until: Instant,
     is_known: AtomicBool,
@@ -72,12 +71,12 @@ pub struct SlotHolder {
     sent_away: CancellationToken,
 }
 
-/// The number of connections that is reached.
+/// The limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotLimit {
-    /// That in all.
+    /// The total number of connections.
     All,
-    /// That of one network.
+    /// The number of connections from one network.
     Network,
 }
 
@@ -93,8 +92,8 @@ impl fmt::Display for SlotLimit {
     }
 }
 
-/// A slot for a connection, if there is one. At a limit it is that of the oldest
-/// unknown caller, who has to go; there is none where all are known.
+/// The slot for a connection, if any, and the limit reached. At a limit, the oldest
+/// unknown caller gives up its slot; if all callers are known, there is none.
 #[derive(Debug)]
 pub(super) struct Admission {
     pub(super) slot: Option<CallerSlot>,
@@ -102,7 +101,7 @@ pub(super) struct Admission {
 }
 
 impl CallerSlots {
-    /// Finds a slot for a caller that nothing is known of yet.
+    /// Finds a slot for a new caller, which is still unknown.
     pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Admission {
         let peer = peer.to_canonical();
         let network = self.hasher.hash_one(smallest(peer));
@@ -126,18 +125,18 @@ impl CallerSlots {
         }
     }
 
-    /// Credentials of this caller were accepted: it stays.
+    /// Marks a caller as known after its credentials were accepted, so that it stays.
     pub fn accepted(&self, holder: &SlotHolder) {
         if holder.is_known.load(Ordering::Relaxed) {
             return;
         }
         let mut taken = self.taken();
-        // Whoever has been sent away meanwhile is not there any more.
+        // The caller may have been disconnected in the meantime.
         taken.unknown.remove(&holder.number);
         holder.is_known.store(true, Ordering::Relaxed);
     }
 
-    /// The table is whole at any time, even if a holder of the lock panicked.
+    /// The table is consistent even if a thread panicked while holding the lock.
     fn taken(&self) -> MutexGuard<'_, SlotTable> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -159,7 +158,7 @@ impl SlotTable {
         let caller = Arc::new(SlotHolder {
             number: self.last,
             network,
-            // It is never polled: the clock is tokio's.
+            // The timer is never polled; it provides tokio's time.
             unknown_until: sleep(UNKNOWN_MAX).deadline(),
             is_known: AtomicBool::new(false),
             refusals: AtomicU32::new(0),
@@ -171,7 +170,7 @@ impl SlotTable {
         caller
     }
 
-    /// Takes the slot of the unknown caller who came first, and returns true if there is one.
+    /// Disconnects the oldest unknown caller, and returns true if there is one.
     fn send_away_oldest(&mut self, limit: SlotLimit, network: u64) -> bool {
         let mut unknown = self.unknown.iter().filter_map(|n| self.callers.get(n));
         let oldest = unknown.find(|caller| limit == SlotLimit::All || caller.network == network);
@@ -198,7 +197,7 @@ impl SlotTable {
 }
 
 impl CallerSlot {
-    /// The one who has it.
+    /// The holder of the slot.
     pub(super) fn holder(&self) -> Arc<SlotHolder> {
         Arc::clone(&self.holder)
     }
@@ -211,13 +210,12 @@ impl Drop for CallerSlot {
 }
 
 impl SlotHolder {
-    /// The hash of its network.
+    /// The hash of the peer's network.
     pub fn network(&self) -> u64 {
         self.network
     }
 
-    /// Counts a call that was refused. An unknown caller that does not stop has to
-    /// go.
+    /// Counts a refused call. An unknown caller with too many is disconnected.
     pub fn refused(&self) {
         let before = self.refusals.fetch_add(1, Ordering::Relaxed);
         if before + 1 >= REFUSALS_MAX && !self.is_known.load(Ordering::Relaxed) {
@@ -225,8 +223,8 @@ impl SlotHolder {
         }
     }
 
-    /// The time that an answer may take to reach it before the connection ends: half of
-    /// what is left, as it may call again.
+    /// The longest delay of a response that still reaches the caller: half of the
+    /// remaining time, since it may call again.
     pub fn patience(&self, now: std::time::Instant) -> Duration {
         if self.is_known.load(Ordering::Relaxed) {
             return Duration::MAX;
@@ -234,7 +232,7 @@ impl SlotHolder {
         self.unknown_until.into_std().saturating_duration_since(now) / 2
     }
 
-    /// Waits until a holder has to go, if there is one.
+    /// Waits until the holder must disconnect, if there is one.
     pub(super) async fn gone(holder: Option<&Arc<Self>>) {
         match holder {
             Some(holder) => Arc::clone(holder).has_to_go().await,
@@ -242,8 +240,8 @@ impl SlotHolder {
         }
     }
 
-    /// Waits until the connection has to end: for a new caller, or because nobody
-    /// knows who this one is. Never, once that is known.
+    /// Waits until the connection must end, because of a new caller or because this one
+    /// is still unknown. Never returns for a known caller.
     pub(super) async fn has_to_go(self: Arc<Self>) {
         tokio::select! {
             () = self.sent_away.cancelled() => {}

@@ -1,20 +1,20 @@
-//! Sockets that are listened on.
+//! Listening sockets.
 
 use std::io;
 use std::net::SocketAddr;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-/// A socket that is listened on.
+/// A listening socket.
 #[derive(Debug)]
 pub enum ListenSocket {
-    /// An address and port.
+    /// A TCP socket.
     Tcp(TcpListener),
-    /// A path.
+    /// A Unix socket.
     Unix(UnixListener),
 }
 
-/// A connection that was just accepted.
+/// A newly accepted connection.
 pub(super) enum Accepted {
     Tcp(TcpStream, SocketAddr),
     Unix(UnixStream),

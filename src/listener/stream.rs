@@ -1,4 +1,4 @@
-//! The bytes of a connection, watched on their way.
+//! Byte streams of connections, with accounting of received and sent bytes.
 
 use std::future::poll_fn;
 use std::io;
@@ -16,32 +16,33 @@ use super::activity::{ConnectionActivity, HEAD_FREE, PIECE};
 use super::identity::{PeerIdentity, RemoteAddress};
 use super::write_through::{WriteThrough, write_through};
 
-/// A connection that is served as it is.
+/// A byte stream that can be served.
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
 
-/// A connection: in the clear, or over TLS, a Unix socket or anything else.
+/// The stream of a connection: TCP, TLS, a Unix socket or anything else.
 pub(super) type ConnectionStream = Either<TcpStream, Box<dyn ByteStream>>;
 
 /// A connection before its first request.
 pub(super) struct FreshConnection {
     pub(super) stream: ConnectionStream,
-    /// The bytes of it that were read.
+    /// The bytes that were already read.
     pub(super) early: Vec<u8>,
-    /// None of a connection that is not by TCP.
+    /// `None` for a connection that is not over TCP.
     pub(super) address: Option<RemoteAddress>,
-    /// None where no credentials are asked for.
+    /// `None` on a listener without credentials.
     pub(super) identity: Option<Arc<PeerIdentity>>,
 }
 
-/// A stream whose arriving bytes count as activity.
+/// A stream whose received bytes count as activity.
 pub(super) struct CountedStream {
     stream: ConnectionStream,
     activity: ConnectionActivity,
-    /// The bytes that are read before any others.
+    /// Bytes to return before reading from the stream.
     early: BytesMut,
-    /// The peer does not take what is written, and has taken so much since.
+    /// The number of bytes that a peer has taken since it blocked a write; `None` if not
+    /// blocked.
     blocked: Option<usize>,
 }
 
@@ -55,29 +56,28 @@ impl CountedStream {
         }
     }
 
-    /// Has these bytes read before all others.
+    /// Puts back bytes, to be read before all others.
     pub(super) fn unread(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.early = [bytes, &self.early].concat().as_slice().into();
         }
     }
 
-    /// The number of bytes that are kept to be read before all others.
+    /// The number of bytes that were put back or read early.
     pub(super) fn early(&self) -> usize {
         self.early.len()
     }
 
-    /// Returns when the peer has closed, or has sent more before its time than is
-    /// kept of that. The rest would be in the memory of the kernel, and in nobody's
-    /// account.
+    /// Returns when the peer has closed, or has sent more data early than is kept. Any
+    /// more data stays in the kernel's memory and is charged to no account.
     pub(super) async fn closed(&mut self) {
         while self.early.len() <= HEAD_FREE && self.read_early().await {}
     }
 
-    /// Reads some of what comes before its time; whether there was any.
+    /// Reads some early data; returns true if there was any.
     async fn read_early(&mut self) -> bool {
         poll_fn(|context| {
-            // Not a part of the future: of these there is one for each parked poll.
+            // Not part of the future, of which there is one for each parked poll.
             let mut some = [MaybeUninit::uninit(); 1_024];
             let mut some = ReadBuf::uninit(&mut some);
             let read = ready!(Pin::new(&mut self.stream).poll_read(context, &mut some));
@@ -100,7 +100,7 @@ impl AsyncRead for CountedStream {
             let read = self.activity.read(&self.early[..length]);
             self.early.advance(length);
             if self.early.is_empty() {
-                // What it was in is free, too.
+                // Frees the buffer, too.
                 self.early = BytesMut::new();
             }
             return Poll::Ready(read);
@@ -144,7 +144,7 @@ impl WriteThrough for CountedStream {
         Ok(())
     }
 
-    /// All that is written is flushed in the end.
+    /// All written data is flushed eventually.
     fn note_flush(&mut self, flushed: &Poll<io::Result<()>>) -> io::Result<()> {
         if flushed.is_pending() {
             return self.note_write(&Poll::Pending);

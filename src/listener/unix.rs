@@ -1,4 +1,4 @@
-//! Connections by a Unix socket, which speak HTTP/2 from their first byte on.
+//! Connections over a Unix socket, which use HTTP/2 from the first byte.
 
 use std::io;
 use std::pin::Pin;
@@ -13,14 +13,14 @@ use super::authority::AuthorityRewriter;
 use super::identity::PeerIdentity;
 use super::write_through::{WriteThrough, write_through};
 
-/// Bytes that are read at once.
+/// The maximum number of bytes read at once.
 const READ_SIZE: usize = 4096;
 
-/// A connection by a Unix socket, whose requests get an `:authority` that is one.
+/// A connection over a Unix socket, whose requests get a valid `:authority`.
 pub(super) struct UnixConnection {
     stream: UnixStream,
     rewriter: AuthorityRewriter,
-    /// The bytes that have come and were rewritten.
+    /// Received and rewritten bytes.
     read: BytesMut,
 }
 

@@ -1,5 +1,5 @@
-//! Responses on their way: their bytes are in the account of their connection
-//! until they are written, and over HTTP/2 their request is under way for as long.
+//! Responses being written: their bytes are charged to the connection's account until
+//! they are written, and an HTTP/2 request remains open as long.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,23 +15,22 @@ use hyper::body::{Frame, SizeHint};
 use super::activity::{ConnectionActivity, PIECE, RequestUnderWay, UnwrittenKey};
 use super::streams::StreamWatch;
 
-/// The body of a response, handed out in pieces, each of which is to be taken in
-/// time.
+/// The body of a response, returned in pieces, each of which must be taken in time.
 pub(super) struct UnwrittenBody {
     body: Body,
-    /// The part of the body that was got and not handed out.
+    /// The part of the body that was received but not returned yet.
     rest: Bytes,
     response: Arc<Unwritten>,
 }
 
-/// A response of which not all is written.
+/// A response that is not fully written.
 struct Unwritten {
     activity: ConnectionActivity,
     bytes: usize,
     stream: Option<OnStream>,
 }
 
-/// The part of an HTTP/2 response.
+/// The HTTP/2 part of a response.
 pub(super) struct OnStream {
     key: Mutex<UnwrittenKey>,
     stream: Arc<StreamWatch>,
@@ -39,7 +38,7 @@ pub(super) struct OnStream {
 }
 
 impl OnStream {
-    /// A response to this request, to be written on this stream.
+    /// A response to this request on this stream.
     pub(super) fn new(
         activity: &ConnectionActivity,
         stream: &Arc<StreamWatch>,
@@ -53,7 +52,7 @@ impl OnStream {
     }
 }
 
-/// A part of a body, until it is written.
+/// A piece of a body, until it is written.
 struct Piece {
     bytes: Bytes,
     _response: Arc<Unwritten>,
@@ -65,9 +64,8 @@ impl AsRef<[u8]> for Piece {
     }
 }
 
-/// Puts a response into the account of its connection. A small one is let through
-/// in any case: its request has given back as much. There is 503 instead of another
-/// for which there is no room.
+/// Charges a response to its connection's account. A small one is always allowed: its
+/// request has released as much. A response that does not fit is replaced with 503.
 pub(super) fn unwritten(
     mut response: Response,
     activity: &ConnectionActivity,

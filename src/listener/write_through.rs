@@ -1,11 +1,11 @@
-//! Streams around another one that leave the writing to it.
+//! Wrappers of streams that pass writes through.
 
 use std::io;
 use std::task::Poll;
 
 use tokio::io::AsyncWrite;
 
-/// A stream that writes by way of another one, and may look at what becomes of it.
+/// A stream that passes writes to an inner stream and observes the results.
 pub(super) trait WriteThrough {
     type Inner: AsyncWrite + Unpin;
 
@@ -13,19 +13,19 @@ pub(super) trait WriteThrough {
 
     fn inner_mut(&mut self) -> &mut Self::Inner;
 
-    /// So many bytes were written, or none are taken. An error is that of the write.
+    /// Observes the result of a write. An error replaces it.
     fn note_write(&mut self, _written: &Poll<io::Result<usize>>) -> io::Result<()> {
         Ok(())
     }
 
-    /// All that was written is on its way, or not yet.
+    /// Observes the result of a flush.
     fn note_flush(&mut self, _flushed: &Poll<io::Result<()>>) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// Has a [`WriteThrough`] be an [`AsyncWrite`], which no trait of ours can do for all
-/// of them.
+/// Implements [`AsyncWrite`] for a [`WriteThrough`], which a blanket implementation cannot
+/// do for a foreign trait.
 macro_rules! write_through {
     ($stream:ty) => {
         impl ::tokio::io::AsyncWrite for $stream {

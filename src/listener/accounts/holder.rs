@@ -9,7 +9,7 @@ use slotmap::new_key_type;
 use super::payer::NetworkPath;
 
 new_key_type! {
-    /// Names a holder.
+    /// The key of a holder.
     pub(super) struct HolderKey;
 }
 
@@ -20,17 +20,17 @@ pub(super) enum HolderKind {
     Connection,
 }
 
-/// One request or connection.
+/// A request or connection.
 #[derive(Debug)]
 pub(super) struct Holder {
     pub(super) path: NetworkPath,
     pub(super) kind: HolderKind,
-    /// Its own cost, in bytes.
+    /// The fixed cost, in bytes.
     pub(super) cost: usize,
     pub(super) bytes: usize,
-    /// Since when a connection idles, on a clock that counts such moments.
+    /// The time since which the connection is idle, on the ledger's logical clock.
     pub(super) idle_since: Option<u64>,
-    /// It was told to go.
+    /// True if the holder was told to go.
     pub(super) is_leaving: bool,
     pub(super) state: Arc<HolderState>,
 }
@@ -70,7 +70,7 @@ impl HolderState {
         self.revoked.load(Ordering::Acquire)
     }
 
-    /// Has [`Reservation::revoked`] return.
+    /// Makes [`Reservation::revoked`] return.
     pub(super) fn revoke(&self) {
         self.revoked.store(true, Ordering::Release);
         self.waker.wake();

@@ -1,4 +1,4 @@
-//! The contents of the accounts. Pure.
+//! The bookkeeping of the accounts. Pure.
 
 mod order;
 mod relief;
@@ -17,26 +17,26 @@ use super::payer::NetworkPath;
 
 use order::Order;
 
-/// The parts of the memory that an address has at most, and the networks that it
-/// is in: of IPv4 the address and its /24, of IPv6 the /64, the /56 and the /48.
+/// The divisors for the maximum share of memory of an address and the networks around it:
+/// for IPv4 the address and its /24, for IPv6 the /64, the /56 and the /48.
 pub const SHARES: [usize; LEVELS] = [16, 8, 4];
 
-/// The parts of the high-water mark that an address, and the networks that it is in,
-/// have at most when one more connection of theirs is served.
+/// The divisors for the maximum share of the high-water mark of an address and the
+/// networks around it, when another connection is admitted.
 const WEIGHT_SHARES: [usize; LEVELS] = [8, 4, 2];
 
-/// So many times as many connections as an address may a network have.
+/// The multiples of an address's connection limit for the networks around it.
 const CONNECTION_FACTORS: [usize; LEVELS] = [1, 4, 8];
 
-/// From so many tenths of all connections on, those that idle make room.
+/// The tenths of the connection limit above which idle connections make room.
 const FULL_TENTHS: usize = 9;
 
-/// The last of so many parts of all connections is for those networks that do not
-/// have the most: whoever comes in a burst takes it from nobody else.
+/// The divisor for the last part of the connection limit, which is closed to the network
+/// with the most connections: a burst from there takes it from nobody else.
 const LAST_PART: usize = 20;
 
-/// There is no room for so many bytes, in all accounts together or in that of the
-/// one who asks.
+/// The error when there is no room for more bytes, in total or in the requester's
+/// account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no room for so many bytes")]
 pub struct NoRoom;
@@ -44,10 +44,10 @@ pub struct NoRoom;
 /// Bounds of all accounts together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Bytes of requests with their heads, and of responses until they are written.
+    /// Bytes of requests, including heads, and of responses until they are written.
     pub bytes: usize,
-    /// Bytes of all that and of what requests and connections cost by themselves;
-    /// above it the largest account pays.
+    /// The same bytes plus the fixed costs of requests and connections; above this mark
+    /// the largest account pays.
     pub high_water: usize,
 }
 
@@ -60,49 +60,49 @@ impl Default for Bounds {
     }
 }
 
-/// The memory and connections that are held at a moment.
+/// The memory and connections in use at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AccountFigures {
-    /// Bytes of requests, and of responses that are not written yet.
+    /// Bytes of requests and of unwritten responses.
     pub bytes: usize,
-    /// The bound of these.
+    /// The bound of these bytes.
     pub bytes_max: usize,
-    /// The same bytes with what requests and connections cost by themselves.
+    /// The same bytes plus the fixed costs of requests and connections.
     pub weight: usize,
     /// The mark above which the largest account pays.
     pub high_water: usize,
-    /// Connections that are open.
+    /// Open connections.
     pub connections: usize,
-    /// Requests and connections that had to go for others, since the start.
+    /// The number of requests and connections revoked since the start.
     pub revoked: u64,
 }
 
-/// An address or a network.
+/// The account of an address or a network.
 #[derive(Debug, Default)]
 struct Account {
     bytes: usize,
     weight: usize,
-    /// The weight of those that were told to go.
+    /// The weight of holders that were told to go.
     leaving: usize,
     connections: usize,
     holders: usize,
-    /// Not a network around it.
+    /// False for the account of a surrounding network.
     is_address: bool,
-    /// Of an address: its requests, the oldest first, and some that are gone.
+    /// For an address: its requests, oldest first, and some that are gone.
     requests: VecDeque<HolderKey>,
-    /// Of an address, and of the largest network around it: since when connections
-    /// idle, the longest first, and some that do no more.
+    /// For an address and its outermost network: idle connections, longest idle first,
+    /// and some that are no longer idle.
     idle: VecDeque<(u64, HolderKey)>,
 }
 
 impl Account {
-    /// The weight of those that were not told to go.
+    /// The weight of holders that were not told to go.
     fn staying(&self) -> usize {
         self.weight - self.leaving
     }
 }
 
-/// All accounts and what is in them.
+/// All accounts and their holders.
 #[derive(Debug)]
 pub(super) struct Ledger {
     bounds: Bounds,
@@ -110,7 +110,7 @@ pub(super) struct Ledger {
     accounts: HashMap<u64, Account>,
     holders: SlotMap<HolderKey, Holder>,
     order: Order,
-    /// Goes up whenever a connection begins to idle.
+    /// A logical clock, incremented whenever a connection becomes idle.
     idle_clock: u64,
     revoked: u64,
 }
@@ -132,7 +132,7 @@ impl Ledger {
         self.bounds = bounds;
     }
 
-    /// Returns true if nothing is held, and nothing kept of anybody.
+    /// Returns true if nothing is held or kept.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         let total = &self.total;
@@ -153,7 +153,7 @@ impl Ledger {
         }
     }
 
-    /// Checks that one more connection of these networks, of this cost, may be served.
+    /// Checks whether another connection with these networks and this cost may be served.
     pub(super) fn admit(
         &mut self,
         path: &NetworkPath,
@@ -235,7 +235,7 @@ impl Ledger {
         self.ease();
     }
 
-    /// Adds to what a holder has, if there is room, which others may have to make.
+    /// Adds to a holder's bytes, if there is room or others can be made to go.
     pub(super) fn take(&mut self, key: HolderKey, bytes: usize) -> Result<(), NoRoom> {
         let holder = self.holders.get(key).ok_or(NoRoom)?;
         if holder.is_leaving || !self.is_within_share(&holder.path, bytes) {
@@ -266,7 +266,7 @@ impl Ledger {
         });
     }
 
-    /// Takes so many bytes from what a holder has, or all.
+    /// Subtracts `bytes` from a holder's bytes, at most all of them.
     pub(super) fn give_back(&mut self, key: HolderKey, bytes: usize) {
         let Some(holder) = self.holders.get_mut(key) else {
             return;
@@ -291,8 +291,8 @@ impl Ledger {
         })
     }
 
-    /// By how much there is too much with so many bytes more, if those that were
-    /// told to go are gone.
+    /// The excess over the bounds with `bytes` more, not counting holders that were told
+    /// to go.
     fn excess(&self, bytes: usize) -> usize {
         let bound = self.bounds.bytes.saturating_add(self.total.leaving);
         let of_bytes = (self.total.bytes + bytes).saturating_sub(bound);
@@ -301,13 +301,13 @@ impl Ledger {
         of_bytes.max(of_weight)
     }
 
-    /// Those that were told to go need a moment for it, but nobody waits for them
-    /// beyond this.
+    /// The bound including holders that were told to go, which need a moment to leave.
+    /// Beyond this bound, requests are refused.
     fn hard_bound(&self) -> usize {
         self.bounds.bytes.saturating_add(self.bounds.bytes / 8)
     }
 
-    /// Changes the total and the accounts of a path, and their places in the order.
+    /// Changes the total and the accounts on a path, and their positions in the order.
     fn each_account(&mut self, path: NetworkPath, change: impl Fn(&mut Account)) {
         change(&mut self.total);
         for (level, &hash) in path.hashes().iter().enumerate() {
@@ -325,7 +325,7 @@ impl Ledger {
     }
 }
 
-/// Returns true if one more is too many; a limit of 0 is none.
+/// Returns true if one more is too many; a limit of 0 means no limit.
 fn is_over(count: usize, most: usize) -> bool {
     most > 0 && count >= most
 }

@@ -1,17 +1,17 @@
-//! Those who have accounts, told by hashes of the networks around them.
+//! Owners of accounts, identified by hashes of the networks around them.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 
 use crate::networks::{LEVELS, around};
 
-/// The one who pays for what a request or a connection holds.
+/// The payer for the memory of a request or a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payer {
-    /// Somebody at this address, who has the share of one.
+    /// An address, with one share.
     Address(IpAddr),
-    /// Somebody who passes on what many send, or a program on this machine: there
-    /// is no share, only the bound of all together.
+    /// A peer that forwards for many, or a program on this machine: limited only by the
+    /// bound of all accounts together.
     Many,
 }
 
@@ -21,8 +21,8 @@ impl From<IpAddr> for Payer {
     }
 }
 
-/// The accounts that one payer is in: that of the address first, and last that of the
-/// network which is routed by itself. None for who has no share.
+/// The accounts of one payer, from its address to the outermost network. Empty for a
+/// payer without a share.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct NetworkPath {
     hashes: [u64; LEVELS],
@@ -35,7 +35,7 @@ impl NetworkPath {
     }
 }
 
-/// Tells networks by hashes that nobody else can make.
+/// Hashes networks with a secret key.
 #[derive(Debug, Default)]
 pub(super) struct NetworkHasher(RandomState);
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 
 const ROOM: usize = 1_600_000;
-/// A mark that nothing here reaches.
+/// A mark that is never reached here.
 const NO_MARK: usize = usize::MAX;
 
 fn accounts() -> Arc<Accounts> {
@@ -148,7 +148,7 @@ fn a_connection_that_is_needed_again_stays() {
     connection.set_idle(false);
     connection.stay();
     assert!(!is_revoked(&connection));
-    // So somebody else has to go.
+    // So the request must go instead.
     connection.grow(1).unwrap();
     assert!(is_revoked(&request));
 }
@@ -176,7 +176,7 @@ fn networks_have_a_limit_of_connections() {
         let accounts = accounts();
         let settings = settings(0, 1);
         let admit = |number: u16| {
-            // Each /64 in a /56 of its own.
+            // Each /64 is in its own /56.
             let address = if prefix.contains('.') {
                 format!("{prefix}{number}")
             } else {
@@ -237,7 +237,7 @@ fn in_a_full_house_the_largest_network_makes_room() {
     assert_eq!(revoked, [1, 2]);
 }
 
-/// Those who made room need a moment to go. Others were reset meanwhile.
+/// Connections that make room need a moment to end. Others were reset in that time.
 #[test]
 fn in_a_burst_the_last_places_are_not_for_the_network_with_most() {
     let accounts = accounts();
@@ -262,8 +262,8 @@ fn in_a_burst_the_last_places_are_not_for_the_network_with_most() {
 }
 
 proptest! {
-    /// Whatever is opened, grows, shrinks, is told to go and closes: the accounts
-    /// hold what their holders do, and nothing is left in the end.
+    /// After any sequence of operations, the accounts contain what their holders do, and
+    /// in the end nothing is left.
     #[test]
     fn nothing_is_lost_and_nothing_is_left(
         steps in prop::collection::vec((0..6_u8, 0..8_u8, 0..40_000_usize), 1..200),

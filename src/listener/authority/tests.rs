@@ -19,7 +19,7 @@ fn field(name: &str, value: &str) -> Field {
     (name.into(), value.into())
 }
 
-/// The bytes that a server sees of these, after the preface.
+/// The bytes that the server receives for these, after the preface.
 fn passed(rewriter: &mut AuthorityRewriter, bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut out = BytesMut::new();
     rewriter.pass(bytes, &mut out)?;
@@ -33,7 +33,7 @@ fn begun() -> AuthorityRewriter {
     rewriter
 }
 
-/// The fields of all heads among frames, each with whether it ends its stream, and
+/// The fields of all heads in these frames, each with its end-of-stream flag; also checks
 /// the frames' sizes.
 fn heads(mut frames: &[u8]) -> Vec<(Vec<Field>, bool)> {
     let (mut heads, mut block, mut ends) = (Vec::new(), Vec::new(), false);
@@ -44,7 +44,7 @@ fn heads(mut frames: &[u8]) -> Vec<(Vec<Field>, bool)> {
             ends |= flags & END_STREAM != 0;
             block.extend_from_slice(&frames[FRAME_HEAD..FRAME_HEAD + length]);
             if flags & END_HEADERS != 0 {
-                // With a table that is empty each time: it is not used.
+                // With an empty table each time, since the table is not used.
                 let fields = Decoder::new().decode(&block).unwrap();
                 heads.push((fields, ends));
                 (block, ends) = (Vec::new(), false);
@@ -61,9 +61,9 @@ fn every_form_of_the_name_becomes_localhost() {
     let rest = [field(":method", "POST"), field("te", "x")];
     let expected = [&[field(":authority", "localhost")], &rest[..]].concat();
     let mut rewriter = begun();
-    // `:method POST` and `te: x` around it. Indexed name; written out; in the
-    // Huffman code; never indexed; by the name of an entry of the dynamic table,
-    // which is that of the field before; and that entry as a whole.
+    // Between `:method POST` and `te: x`: an indexed name; a literal name; one with
+    // Huffman coding; never indexed; the name of an entry of the dynamic table, added by
+    // the field before; and that whole entry.
     for name in [
         &b"\x41"[..],
         b"\x40\x0a:authority",
@@ -103,7 +103,7 @@ fn all_else_passes() {
         frame(4, 0, &[0; 6]),
         frame(0, 0, &[7; 10_000]),
         frame(CONTINUATION, 0, b"x"),
-        // h2 refuses it.
+        // h2 refuses this frame.
         frame(HEADERS, 0, &vec![0; FRAME_MAX + 1]),
     ]
     .concat();
@@ -121,7 +121,7 @@ fn what_is_wrong_ends_the_connection() {
     ];
     for wrong in [
         frame(HEADERS, END_HEADERS, b"\xff"),
-        // A table that is larger than allowed.
+        // A dynamic table larger than allowed.
         frame(HEADERS, END_HEADERS, b"\x3f\xe2\x1f\x83"),
         frame(HEADERS, END_HEADERS | PADDED, b"\x02\x83"),
         frame(HEADERS, END_HEADERS | PADDED, b""),
@@ -139,7 +139,7 @@ fn what_is_wrong_ends_the_connection() {
     }
 }
 
-/// A few bytes that stand for many: each entry of the table again and again.
+/// A decompression bomb: a few bytes refer to the table's large entry again and again.
 #[test]
 fn a_head_that_unpacks_to_too_much_is_cut_where_it_is_too_large() {
     let entry = [&b"\x40\x01a\x7f\x81\x17"[..], &[b'x'; 3_072]].concat();

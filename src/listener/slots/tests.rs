@@ -11,7 +11,7 @@ fn address(number: usize) -> IpAddr {
     Ipv4Addr::from(u32::try_from(0x0a00_0000 + number).unwrap()).into()
 }
 
-/// Comes from an address of its own.
+/// Each stranger connects from its own address.
 fn strangers(slots: &Arc<CallerSlots>, count: usize) -> Vec<CallerSlot> {
     let slots = (0..count).map(|number| slots.admit(address(number)).slot);
     slots.map(Option::unwrap).collect()
@@ -45,7 +45,7 @@ async fn the_oldest_unknown_caller_makes_room() {
 async fn known_callers_have_places_that_strangers_cannot_take() {
     let slots = Arc::new(CallerSlots::default());
     let mut known = strangers(&slots, SLOTS_MAX);
-    // Who came before the fifty-first last was sent away: they come again.
+    // All but the last fifty before the limit were disconnected; they connect again.
     known.retain(|slot| !has_to_go(slot));
     for number in 0..SLOTS_MAX {
         for slot in &known {
@@ -83,7 +83,7 @@ async fn a_network_has_twenty() {
     for slot in &first {
         slots.accepted(&slot.holder);
     }
-    // The last of the twenty is the one that made room, and the only unknown.
+    // The last of the twenty made room for itself and is the only unknown caller.
     let last = one_more.slot.unwrap();
     let next = there(21);
     assert!(has_to_go(&last) && next.slot.is_some());
@@ -166,8 +166,8 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Whatever comes and goes: nobody who is known is sent away, the numbers hold,
-    /// and nothing is left of who has gone.
+    /// After any sequence of arrivals and departures, no known caller is disconnected,
+    /// the limits hold, and nothing is left of callers that are gone.
     #[test]
     fn the_numbers_hold(steps in prop::collection::vec(step(), 1..3_000)) {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();

@@ -1,21 +1,21 @@
-//! Accounts in the orders in which they have to give something up.
+//! The orders in which accounts must give something up.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The orders of accounts, by hashes.
+/// The orders of accounts, by hash.
 #[derive(Debug, Default)]
 pub(super) struct Order {
-    /// Addresses by the weight of what stays. Only kept while memory is short:
-    /// otherwise nobody asks, and each byte would change it.
+    /// Addresses by the weight of their remaining holders. Maintained only while memory
+    /// is short: otherwise it is not needed, and every byte would change it.
     by_weight: Option<BTreeSet<(usize, u64)>>,
-    /// Networks by connections, if some of these may idle.
+    /// Networks with possibly idle connections, by number of connections.
     idle: BTreeSet<(usize, u64)>,
-    /// The number of networks that have so many connections.
+    /// The number of networks for each number of connections.
     sizes: BTreeMap<usize, usize>,
 }
 
 impl Order {
-    /// The weight of what stays of an address has changed.
+    /// Notes that the remaining weight of an address has changed.
     pub(super) fn weighs(&mut self, address: u64, before: usize, after: usize) {
         if let Some(by_weight) = self.by_weight.as_mut().filter(|_| before != after) {
             by_weight.remove(&(before, address));
@@ -23,7 +23,7 @@ impl Order {
         }
     }
 
-    /// The number of connections of a network has changed.
+    /// Notes that the number of connections of a network has changed.
     pub(super) fn has(&mut self, network: u64, before: usize, after: usize) {
         if before == after {
             return;
@@ -42,12 +42,12 @@ impl Order {
         }
     }
 
-    /// A network with so many connections has some that idle.
+    /// Notes that a network with this many connections has idle ones.
     pub(super) fn idles(&mut self, network: u64, connections: usize) {
         self.idle.insert((connections, network));
     }
 
-    /// Nothing is left of an account.
+    /// Forgets an empty account.
     pub(super) fn forget(&mut self, account: u64) {
         if let Some(by_weight) = &mut self.by_weight {
             by_weight.remove(&(0, account));
@@ -55,23 +55,22 @@ impl Order {
         self.idle.remove(&(0, account));
     }
 
-    /// Of the networks with connections that may idle the one with the most.
+    /// The network with the most connections among those with possibly idle ones.
     pub(super) fn largest_idle(&self) -> Option<u64> {
         self.idle.last().map(|(_, network)| *network)
     }
 
-    /// None of that network's connections idle.
+    /// Notes that this network has no idle connections.
     pub(super) fn largest_idles_no_more(&mut self) {
         self.idle.pop_last();
     }
 
-    /// The most connections that a network has.
+    /// The largest number of connections of a network.
     pub(super) fn most_connections(&self) -> usize {
         self.sizes.last_key_value().map_or(0, |(size, _)| *size)
     }
 
-    /// The heaviest addresses, the first one first; these are brought into order if
-    /// they are in none.
+    /// The heaviest addresses, heaviest first. Builds the order if it does not exist.
     pub(super) fn heaviest(
         &mut self,
         count: usize,
@@ -82,7 +81,7 @@ impl Order {
         heaviest.map(|(_, address)| *address).collect()
     }
 
-    /// Memory is not short any more.
+    /// Drops the order by weight once memory is no longer short.
     pub(super) fn forget_weights(&mut self) {
         self.by_weight = None;
     }

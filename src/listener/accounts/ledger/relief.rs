@@ -1,8 +1,7 @@
-//! The choice of those who have to go when there is too much.
+//! The choice of holders that must go when a bound is exceeded.
 //!
-//! Nothing is looked through for that: requests and connections that idle are in
-//! queues, from which whoever has gone, or is busy again, is taken when its turn
-//! comes.
+//! This needs no search: requests and idle connections are in queues. Entries that are
+//! gone or busy again are removed when they reach the front.
 
 use std::collections::BTreeSet;
 
@@ -13,20 +12,20 @@ use crate::listener::accounts::payer::NetworkPath;
 
 use super::Ledger;
 
-/// The largest account pays this part of all more than it has to, so that it is not
-/// for the next byte that somebody has to pay again.
+/// The divisor for the additional amount that the largest account frees, so that the next
+/// byte does not exceed the bound again.
 const HEADROOM: usize = 128;
-/// So many accounts pay at most for one request.
+/// The maximum number of accounts that pay for one request.
 const PAYERS_MAX: usize = 4;
-/// A queue has so many entries at most besides one for each that is in it, and one
-/// for each that is not in it any more.
+/// The slack of a queue, in addition to one entry per member and one per stale entry.
 const QUEUE_SLACK: usize = 16;
-/// Memory is short until this part of it is free again.
+/// The divisor for the part of memory that must be free again before memory is no longer
+/// short.
 const EASED_PART: usize = 8;
 
 impl Ledger {
-    /// Tells holders of the largest accounts to go: the oldest requests of each, then
-    /// the connections that idle for longest.
+    /// Revokes holders of the largest accounts: the oldest requests of each, then the
+    /// connections that have been idle longest.
     pub(super) fn relieve(&mut self, bytes: usize) {
         let mark = self.bounds.high_water.min(self.bounds.bytes);
         let excess = self.excess(bytes);
@@ -42,7 +41,7 @@ impl Ledger {
         }
     }
 
-    /// Of addresses, the heaviest first.
+    /// The heaviest addresses, heaviest first.
     fn largest_accounts(&mut self) -> Vec<u64> {
         let accounts = &self.accounts;
         let addresses = || -> BTreeSet<(usize, u64)> {
@@ -55,7 +54,7 @@ impl Ledger {
         self.order.heaviest(PAYERS_MAX, addresses)
     }
 
-    /// Forgets who is the heaviest once nobody needs to know.
+    /// Drops the order by weight once it is no longer needed.
     pub(super) fn ease(&mut self) {
         let is_low = |held, bound| held <= bound - bound / EASED_PART;
         if is_low(self.total.bytes, self.bounds.bytes)
@@ -65,7 +64,7 @@ impl Ledger {
         }
     }
 
-    /// The holder of an address that has to go first.
+    /// The holder of an address that must go first.
     fn next_to_go(&mut self, address: u64) -> Option<HolderKey> {
         self.oldest_request(address)
             .or_else(|| self.longest_idle_of(address))
@@ -83,7 +82,7 @@ impl Ledger {
         None
     }
 
-    /// Of an account that has a queue of them.
+    /// The connection that has been idle longest, for an account with a queue of them.
     fn longest_idle_of(&mut self, account: u64) -> Option<HolderKey> {
         let account = self.accounts.get_mut(&account)?;
         while let Some(&(since, key)) = account.idle.front() {
@@ -96,7 +95,7 @@ impl Ledger {
         None
     }
 
-    /// The connection that idles for longest goes, of the network with the most.
+    /// Revokes the longest-idle connection of the network with the most connections.
     pub(super) fn revoke_idle_connection(&mut self) {
         while let Some(network) = self.order.largest_idle() {
             count_step();
@@ -108,7 +107,7 @@ impl Ledger {
         }
     }
 
-    /// Tells a holder to go; how many bytes that will free.
+    /// Tells a holder to go, and returns the number of bytes that this will free.
     fn revoke(&mut self, key: HolderKey) -> usize {
         let Some(holder) = self
             .holders
@@ -125,7 +124,7 @@ impl Ledger {
         weight
     }
 
-    /// Takes back that a connection has to go. If it idles it does so anew: it was
+    /// Withdraws the revocation of a connection. Its idle time starts again, since it was
     /// needed.
     pub(in crate::listener::accounts) fn stay(&mut self, key: HolderKey) {
         let was_told =
@@ -141,7 +140,7 @@ impl Ledger {
         self.set_idle(key, is_idle);
     }
 
-    /// A connection idles from now on, or does no more.
+    /// Notes that a connection has become idle or busy.
     pub(in crate::listener::accounts) fn set_idle(&mut self, key: HolderKey, is_idle: bool) {
         self.idle_clock += 1;
         let Some(holder) = self.holders.get_mut(key) else {
@@ -153,7 +152,7 @@ impl Ledger {
         }
     }
 
-    /// Puts a request into the queue of its address.
+    /// Appends a request to the queue of its address.
     pub(super) fn enlist_request(&mut self, path: NetworkPath, key: HolderKey) {
         let address = path.hashes().first();
         let Some(account) = address.and_then(|hash| self.accounts.get_mut(hash)) else {
@@ -166,7 +165,7 @@ impl Ledger {
         account.requests.push_back(key);
     }
 
-    /// Puts a connection that idles into the queues of its address and its network.
+    /// Appends an idle connection to the queues of its address and its network.
     fn enlist_idle(&mut self, key: HolderKey) {
         let Some(holder) = self.holders.get(key) else {
             return;
@@ -201,7 +200,7 @@ fn idles_since(holders: &SlotMap<HolderKey, Holder>, key: HolderKey, since: u64)
     holders.get(key).and_then(idle_since) == Some(since)
 }
 
-/// Counts whatever is looked at to find somebody, for the tests.
+/// Counts the entries examined, for the tests.
 fn count_step() {
     #[cfg(test)]
     tests::STEPS.set(tests::STEPS.get() + 1);

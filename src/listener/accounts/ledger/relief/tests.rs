@@ -13,14 +13,14 @@ use crate::listener::accounts::payer::NetworkHasher;
 use crate::listener::accounts::{Bounds, Payer};
 
 thread_local! {
-    /// Whatever was looked at to find somebody who has to go.
+    /// The number of entries examined to find a holder that must go.
     pub(super) static STEPS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// True for a connection, and the time when it began to idle or came: the first goes first.
+/// True for a connection, and the time of its arrival or idling: the smallest goes first.
 type Turn = (bool, u64);
 
-/// A ledger, and its holders in the order in which they came.
+/// A ledger, and its holders in the order of arrival.
 struct Scene {
     ledger: Ledger,
     hasher: NetworkHasher,
@@ -50,8 +50,8 @@ impl Scene {
         leaving.map(|(key, _)| key).collect()
     }
 
-    /// All who stay, with the place in the order in which they go: of an address the
-    /// requests as they came, then connections as they began to idle.
+    /// All remaining holders with their position in the order of going: for an address,
+    /// requests by arrival, then connections by idle time.
     fn turns(&self) -> Vec<(HolderKey, &Holder, Option<Turn>)> {
         let staying = self.came.iter().enumerate().filter_map(|(number, key)| {
             let holder = self.ledger.holders.get(*key)?;
@@ -64,7 +64,7 @@ impl Scene {
         staying.collect()
     }
 
-    /// Those whom a look at each holder finds to free so many bytes.
+    /// The holders that a full search would choose to free this many bytes.
     fn naive_relief(&self, bytes: usize) -> BTreeSet<HolderKey> {
         let bounds = self.ledger.bounds;
         let excess = self.ledger.excess(bytes);
@@ -96,7 +96,7 @@ impl Scene {
         gone
     }
 
-    /// Those whom a look at each connection finds to make room for one more.
+    /// The connections that a full search would choose to make room for one more.
     fn naive_idle(&self) -> BTreeSet<HolderKey> {
         let idle = self.turns().into_iter().filter_map(|(key, holder, turn)| {
             let (_, since) = turn.filter(|_| holder.kind == HolderKind::Connection)?;
@@ -136,7 +136,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Four networks of IPv4 and of IPv6, some with several addresses.
+/// Four networks of IPv4 and IPv6, some with several addresses.
 fn address(who: u8) -> IpAddr {
     if who.is_multiple_of(2) {
         Ipv4Addr::new(10, 0, who % 4, who).into()
@@ -148,7 +148,7 @@ fn address(who: u8) -> IpAddr {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Whatever happened before: those have to go whom a look at everybody finds.
+    /// After any history, the chosen holders are those that a full search finds.
     #[test]
     fn whoever_goes_is_whom_a_naive_search_finds(
         steps in prop::collection::vec(step(), 1..300),
@@ -190,8 +190,8 @@ proptest! {
     }
 }
 
-/// It once was behind those in the queue that had begun to idle after it, and went
-/// after them although it was said to have idled for longer.
+/// Regression: the connection was queued behind others that had become idle later, and
+/// went after them although its idle time was longer.
 #[test]
 fn a_connection_that_stays_idles_anew() {
     let mut scene = Scene::new(Bounds::default());
@@ -210,7 +210,7 @@ fn a_connection_that_stays_idles_anew() {
 
 const MANY: u32 = 100_000;
 
-/// So many connections, two of each network.
+/// Many connections, two from each network.
 fn crowd(scene: &mut Scene) -> Vec<HolderKey> {
     let addresses = (0..MANY).map(|number| {
         let [_, a, b, c] = ((number / 2) << 8 | (number % 2)).to_be_bytes();
@@ -246,7 +246,7 @@ fn a_full_house_is_not_searched_for_each_newcomer() {
             }
         })
     };
-    // Nobody idles; all have; all do.
+    // No connection is idle, all have been, all are.
     assert_eq!(come(&mut scene.ledger), 0);
     for is_idle in [true, false] {
         for key in &crowd {
@@ -279,8 +279,8 @@ fn a_full_memory_is_not_searched_for_each_byte() {
             }
         })
     };
-    // All are busy, so that nobody can be told to go; then all idle. They are brought
-    // into order once.
+    // First all are busy, so that none can be told to go; then all are idle. The order is
+    // built once.
     let once = grow(&mut scene.ledger);
     assert!(once <= crowd.len(), "{once}");
     assert_eq!(grow(&mut scene.ledger), 0);
