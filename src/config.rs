@@ -1,10 +1,9 @@
-//! The configuration: every module's settings in one tree, composed here and
-//! nowhere else.
+//! The configuration: the settings of all modules in one tree, composed only here.
 //!
-//! [`load`] lays the layers over each other: the defaults, the TOML file,
-//! OpenTelemetry's variables, ours, the flags. Every value is tried on its own before the layers
-//! are merged, so every wrong one is named and not only the first, each with
-//! where it came from. What concerns several keys at once is in `rules`.
+//! [`load`] merges the layers: the defaults, the TOML file, OpenTelemetry's variables,
+//! our variables, the flags. Every value is checked on its own before the layers are
+//! merged, so that all invalid values are reported, each with its source. Rules that
+//! concern several keys are in `rules`.
 
 mod file;
 mod finding;
@@ -22,7 +21,7 @@ pub use rules::listeners::{ListeningPlace, WITHOUT_HTTP_01, listening_places};
 pub use schema::Config;
 pub use secrets::{HIDDEN, is_secret, without_url_secrets};
 
-/// A file with every key at its default, explained.
+/// The example file with every key, its default and an explanation.
 pub const EXAMPLE: &str = include_str!("config/example.toml");
 
 #[cfg(test)]

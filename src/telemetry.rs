@@ -1,16 +1,16 @@
-//! Logs: by `tracing`, and the records of crates that use `log`, to stderr. What
-//! goes to OpenTelemetry collectors is in [`otel`].
+//! Logging to stderr, by `tracing` and by crates that use `log`. Export to OpenTelemetry
+//! collectors is in [`otel`].
 //!
-//! No IP address reaches the log, whatever crate writes it and however, unless
-//! `unsafe_logging` is set: every line is scrubbed before it is written. That
-//! is the last line of defence: what a proxy or a client says (session
-//! descriptions, `Sid`s, URIs) must not be logged in the first place. Other
-//! crates do that below the level `info` (h2 the path and some headers of a
-//! request that it refuses), so they are not heard there, and a panic is logged
-//! without its message, which may quote what it stumbled over.
+//! No IP address reaches the log, whichever crate writes it and in whatever form, unless
+//! `unsafe_logging` is set: every line is scrubbed before it is written. Scrubbing is the
+//! last line of defense: data from proxies and clients (session descriptions, `Sid`s,
+//! URIs) must not be logged in the first place. Other crates log such data below the
+//! level `info` (h2, for example, logs the path and some headers of requests that it
+//! refuses), so they are silenced there, and a panic is logged without its message, which
+//! may quote its input.
 //!
-//! Nor can anybody flood the log: what strangers provoke is limited, by
-//! [`LogLimit`] or by being counted only.
+//! Nobody can flood the log either: lines that strangers can provoke are limited by
+//! [`LogLimit`], or counted instead of logged.
 
 use std::io;
 use std::panic::{self, Location};
@@ -39,52 +39,52 @@ pub use settings::{LogFormat, Settings};
 use output::{ScrubbedOutput, WithPriority};
 use queue::LineQueue;
 
-/// The reader of stderr.
+/// The reader of stderr, which determines the style of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogStyle {
-    /// A person at a terminal: colours (where the format is text) and time.
+    /// A person at a terminal: colors (in text format) and time.
     Terminal,
-    /// A file or another program: time, no colours.
+    /// A file or another program: time, but no colors.
     Plain,
-    /// The systemd journal, which has a time of its own and takes the priority
-    /// from the `<N>` before a line (sd-daemon(3)).
+    /// The systemd journal, which adds the time, and takes the priority from the `<N>` at
+    /// the beginning of a line (sd-daemon(3)).
     Journal,
 }
 
-/// A reason for which there are no logs.
+/// A reason why logging cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// `log_level` is neither a level nor a filter.
     #[error(transparent)]
     Level(#[from] InvalidLogLevel),
-    /// This process has a subscriber or a `log` logger already.
+    /// This process already has a subscriber or a `log` logger.
     #[error("logging is set up already")]
     AlreadySet,
-    /// There is no thread that could write.
+    /// The writing thread cannot be started.
     #[error("cannot start the thread that writes the log")]
     Thread(#[from] io::Error),
 }
 
-/// A text that is neither a level (`error`, `warn`, `info`, `debug`, `trace`,
-/// `off`) nor a filter such as `info,snowflake_broker::http=debug`.
+/// The error for a text that is neither a level (`error`, `warn`, `info`, `debug`,
+/// `trace`, `off`) nor a filter such as `info,snowflake_broker::http=debug`.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "log_level: {0:?} is neither a level nor a filter such as info,snowflake_broker::http=debug"
 )]
 pub struct InvalidLogLevel(String);
 
-/// A level or filter that logs can be filtered by.
+/// A level or filter for log lines.
 #[derive(Debug)]
 pub struct LogLevel(EnvFilter);
 
-/// Changes what is logged while the program runs.
+/// Changes the log level at runtime.
 #[derive(Clone, Debug)]
 pub struct LogControl {
     filter: reload::Handle<EnvFilter, Registry>,
 }
 
-/// Sends the logs of this process to stderr from now on. Once a process. Logging
-/// never waits and never fails, whatever becomes of stderr; the last lines are
+/// Sends the logs of this process to stderr from now on. Call it once per process.
+/// Logging never blocks and never fails, whatever happens to stderr; the last lines are
 /// written when the guard is dropped.
 pub fn init(settings: &Settings, style: LogStyle) -> Result<(LogControl, LogGuard), LogError> {
     let (lines, guard) = LineQueue::start(io::stderr())?;
@@ -94,8 +94,8 @@ pub fn init(settings: &Settings, style: LogStyle) -> Result<(LogControl, LogGuar
     Ok((control, guard))
 }
 
-/// The subscriber that [`init`] installs, with another writer than stderr. Further layers may
-/// be put on it; the level holds for them too.
+/// The subscriber that [`init`] installs, with a writer other than stderr. Further layers
+/// may be added; the level applies to them, too.
 pub fn subscriber<W>(
     settings: &Settings,
     style: LogStyle,
@@ -120,29 +120,29 @@ where
 }
 
 impl LogLevel {
-    /// Reads a level, or a filter.
+    /// Parses a level or filter.
     pub fn parse(level: &str) -> Result<Self, InvalidLogLevel> {
         parse_level(level).map(Self)
     }
 }
 
 impl LogControl {
-    /// Logs by another level or filter from now on.
+    /// Applies another level or filter from now on.
     pub fn set_level(&self, level: LogLevel) {
-        // It fails only when the subscriber is gone, and the logs with it.
+        // An error means that the subscriber is gone, and logging has ended.
         drop(self.filter.reload(level.0));
         log::set_max_level(log_level(LevelFilter::current()));
     }
 
-    /// The level or filter in force, as `tracing-subscriber` spells it.
+    /// The current level or filter, as `tracing-subscriber` spells it.
     pub fn level(&self) -> String {
         let level = self.filter.with_current(EnvFilter::to_string);
         level.unwrap_or_else(|_| "off".to_owned())
     }
 }
 
-/// Logs panics, from now on and of all threads, instead of printing them past
-/// the scrubber; `with_message` or only where they happened.
+/// Logs panics of all threads from now on, instead of printing them unscrubbed. Without
+/// `with_message`, only the location is logged.
 pub fn log_panics(with_message: bool) {
     panic::set_hook(Box::new(move |panic| {
         let place = panic
@@ -154,12 +154,12 @@ pub fn log_panics(with_message: bool) {
     }));
 }
 
-/// Returns true if what is logged there has been looked through for what proxies and
-/// clients say, and is no line for whoever connects: rustls warns of each peer
-/// that speaks no TLS, h2 of each that goes over one of its bounds or answers a
-/// ping that nobody sent. Such handshakes and connections are counted instead.
-/// AWS's crates warn at every try of what the broker says now and then, and name
-/// keys and roles.
+/// Returns true if events with this target and level have been reviewed: they contain no
+/// data from proxies and clients, and strangers cannot provoke them. rustls warns about
+/// each peer that does not speak TLS; h2 about each peer that exceeds a limit or
+/// acknowledges a ping that was not sent. Such handshakes and connections are counted
+/// instead. AWS's crates warn about conditions that the broker reports itself at a
+/// limited rate, and name keys and roles.
 fn is_reviewed(metadata: &Metadata<'_>) -> bool {
     const QUIET: [&str; 3] = ["rustls", "h2", "aws_"];
     let target = metadata.target();
@@ -170,24 +170,23 @@ fn is_reviewed(metadata: &Metadata<'_>) -> bool {
 
 fn parse_level(level: &str) -> Result<EnvFilter, InvalidLogLevel> {
     let invalid = || InvalidLogLevel(level.to_owned());
-    // `EnvFilter` takes any word for the name of a crate to be logged, and with
-    // `inof` nothing would be logged at all.
+    // `EnvFilter` takes any word for a crate's name, so that with `inof` nothing would be
+    // logged.
     if !level.split(',').all(is_level_or_directive) {
         return Err(invalid());
     }
-    // A field's value is compared as it is: it must not be a regular expression
-    // by accident.
+    // Compare field values literally, rather than as regular expressions by accident.
     let builder = EnvFilter::builder().with_regex(false);
     builder.parse(level).map_err(|_| invalid())
 }
 
 fn is_level_or_directive(part: &str) -> bool {
-    // An empty text would be a level as well.
+    // An empty text would also parse as a level.
     let is_level = !part.trim().is_empty() && part.trim().parse::<LevelFilter>().is_ok();
     is_level || part.contains(['=', '['])
 }
 
-/// The most that crates which use `log` need to say.
+/// The most verbose level needed from crates that use `log`.
 fn log_level(level: LevelFilter) -> log::LevelFilter {
     match level {
         LevelFilter::OFF => log::LevelFilter::Off,

@@ -1,5 +1,5 @@
-//! TLS 1.2 and 1.3 with one certificate, from files or by ACME, that can be
-//! replaced while it is served.
+//! TLS 1.2 and 1.3 with a single certificate, from files or by ACME, that can be replaced
+//! at runtime.
 
 pub mod acme;
 mod cert_resolver;
@@ -25,8 +25,7 @@ pub use settings::Settings;
 
 use hello::Hello;
 
-/// The groups for the exchange of keys. Which of them is taken is the client's
-/// choice, see [`ServerConfigs`].
+/// The key exchange groups. The client chooses among them: see [`ServerConfigs`].
 const GROUPS: [&dyn SupportedKxGroup; 4] = [
     kx_group::X25519,
     kx_group::SECP256R1,
@@ -34,16 +33,16 @@ const GROUPS: [&dyn SupportedKxGroup; 4] = [
     kx_group::X25519MLKEM768,
 ];
 
-/// The server's side of TLS, with whatever certificate is served at the time of
-/// a handshake. Sessions are resumed across a change of certificates.
+/// The server's side of TLS, using whatever certificate is current at the handshake.
+/// Sessions are resumed across a change of certificates.
 ///
-/// There is a configuration for each group, and one for all of them. rustls takes
-/// the first group of the client's list that it knows, and asks for another hello
-/// if the client has sent no key share for it, even if it has sent one for the next.
-/// That costs a round trip, and some clients cannot follow: uTLS, when it imitates a
-/// randomized browser, offers the post-quantum group without a share, and a key
-/// exchange for which it has no code. So the group is chosen here, and rustls knows
-/// no other.
+/// There is one configuration for each key exchange group, and one for all of them.
+/// rustls takes the first group in the client's list that it supports, and requests
+/// another hello if the client has sent no key share for it, even if it has sent one for
+/// the next group. That costs a round trip, and some clients cannot handle it: uTLS, when
+/// it imitates a randomized browser, offers the post-quantum group without a share,
+/// although it has no code for that key exchange. So this type chooses the group, and
+/// gives rustls only that one.
 #[derive(Clone, Debug)]
 pub struct ServerConfigs {
     by_group: Vec<(NamedGroup, Arc<ServerConfig>)>,
@@ -51,7 +50,7 @@ pub struct ServerConfigs {
 }
 
 impl ServerConfigs {
-    /// Those that serve this.
+    /// Configurations that serve the resolver's certificate.
     pub fn new(resolver: &Arc<CertResolver>) -> Result<Self, rustls::Error> {
         let ticketer = aws_lc_rs::Ticketer::new()?;
         let config = |groups: &[&'static dyn SupportedKxGroup]| {
@@ -65,9 +64,9 @@ impl ServerConfigs {
         })
     }
 
-    /// The one for a client of which these bytes have come; `None` if more have to
-    /// come first. It is for the first group of the client's list that has a key
-    /// share, else for all.
+    /// The configuration for a client that has sent these bytes; `None` if more bytes are
+    /// needed. It is for the first group in the client's list that has a key share, or
+    /// else for all groups.
     pub fn choose(&self, received: &[u8]) -> Option<Arc<ServerConfig>> {
         let Hello::Whole(groups) = Hello::read(received) else {
             return None;
@@ -88,7 +87,7 @@ fn server_config(
 ) -> Result<ServerConfig, rustls::Error> {
     let mut protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     if resolver.answers_challenges() {
-        // The last one: it is for those who offer nothing else.
+        // Last, so that it is used only by clients that offer nothing else.
         protocols.push(ACME_TLS_ALPN_NAME.to_vec());
     }
     let provider = CryptoProvider {
@@ -100,9 +99,9 @@ fn server_config(
         .with_no_client_auth()
         .with_cert_resolver(resolver);
     config.alpn_protocols = protocols;
-    // One for all, so that a session is resumed whatever group comes next.
+    // Shared, so that a session can be resumed with any group.
     config.ticketer = ticketer;
-    // One is enough for whoever polls again, and each takes a key and a record.
+    // One ticket is enough to poll again, and each costs a key and a record.
     config.send_tls13_tickets = 1;
     Ok(config)
 }

@@ -1,4 +1,4 @@
-//! The layers that are TOML files.
+//! The configuration layers from TOML files.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,8 @@ use super::finding::{Finding, SettingSource};
 use super::layers::Given;
 use super::schema;
 
-/// Reads the files that were asked for, the lowest first, else the default one if
-/// there is one. A file that cannot be read or is no TOML gives findings without a
-/// key.
+/// Reads the requested files, lowest layer first, or else the default file if it exists.
+/// A file that is unreadable or invalid TOML results in findings without a key.
 pub(super) fn read(asked: &[PathBuf], default: &Path, findings: &mut Vec<Finding>) -> Vec<Given> {
     if asked.is_empty() {
         return read_one(default, false, findings);
@@ -45,7 +44,7 @@ fn parse(path: &Path, text: &str, findings: &mut Vec<Finding>) -> Vec<Given> {
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         let mut errors: Vec<Finding> = errors.iter().map(|error| file.syntax(error)).collect();
-        // What follows in the same line follows from the first.
+        // Further errors in the same line result from the first.
         errors.dedup_by(|later, first| later.source == first.source);
         findings.append(&mut errors);
         return Vec::new();
@@ -82,7 +81,7 @@ impl<'a> File<'a> {
         };
         findings.push(Finding {
             key: Some(name.into_owned()),
-            // Of a table the span is that of its header: nothing to show.
+            // The span of a table is that of its header: there is no value to show.
             value: Some(shown).filter(|shown| !shown.starts_with('[')),
             source: self.at(at),
             problem,
@@ -102,7 +101,7 @@ impl<'a> File<'a> {
             let key = format!("{section}.{}", name.into_inner());
             let (span, value) = (value.span(), value.into_inner());
             let shown = match &value {
-                // The span may be only that of its header.
+                // The span may cover only the table's header.
                 DeValue::Table(_) => "{ .. }",
                 _ => &self.text[span.clone()],
             };
@@ -156,7 +155,7 @@ impl<'a> File<'a> {
     }
 }
 
-/// As in the other layers, the empty string unsets an optional key.
+/// The possible values. As in other layers, the empty string unsets an optional key.
 fn readings(value: Spanned<DeValue<'_>>) -> Result<Vec<Value>, toml::de::Error> {
     let value: Value = Deserialize::deserialize(value.into_deserializer())?;
     if value.as_str() == Some("") {

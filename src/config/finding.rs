@@ -1,5 +1,4 @@
-//! Findings about a key: its path, its value, where that came from and
-//! what is the matter with it.
+//! Findings about a key: its path, its value, the source of the value and the problem.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,13 +9,13 @@ use super::secrets::{is_secret, may_be_secret, without_any_url_secrets, without_
 /// The layer that a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SettingSource {
-    /// Nobody set it.
+    /// No layer set the value.
     Default,
-    /// The configuration file, with the line where one is known.
+    /// A configuration file, with the line if known.
     File(PathBuf, Option<usize>),
-    /// The environment variable of this name.
+    /// The environment variable with this name.
     Variable(String),
-    /// The flag of this name, without dashes.
+    /// The flag with this name, without dashes.
     Flag(String),
 }
 
@@ -34,7 +33,7 @@ impl fmt::Display for SettingSource {
     }
 }
 
-/// The source of the value of every key.
+/// The source of each key's value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins(BTreeMap<String, WrittenValue>);
 
@@ -45,25 +44,25 @@ struct WrittenValue {
 }
 
 impl Origins {
-    /// The source of the value of the key, such as `matching.client_timeout`.
+    /// The source of a key's value; the key is written like `matching.client_timeout`.
     pub fn of(&self, key: &str) -> &SettingSource {
         self.0
             .get(key)
             .map_or(&SettingSource::Default, |origin| &origin.source)
     }
 
-    /// The secret keys that somebody has set, and where.
+    /// The secret keys that are set, and their sources.
     pub fn secrets(&self) -> impl Iterator<Item = (&str, &SettingSource)> {
         let origins = self.0.iter().filter(|(key, _)| is_secret(key));
         origins.map(|(key, origin)| (&**key, &origin.source))
     }
 
-    /// The value as somebody wrote it; none if nobody did.
+    /// The value as written; `None` if the key is not set.
     pub(super) fn written(&self, key: &str) -> Option<&str> {
         self.0.get(key).map(|origin| origin.written.as_str())
     }
 
-    /// The keys for which somebody wrote this.
+    /// The keys whose written value contains this text.
     pub(super) fn written_with(&self, part: &str) -> impl Iterator<Item = &str> {
         let keys = self
             .0
@@ -77,32 +76,32 @@ impl Origins {
     }
 }
 
-/// One wrong or doubtful key. Displays as one line.
+/// An invalid or doubtful key. Displayed as one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The path of the key, such as `matching.client_timeout`; none where the
-    /// whole file is meant.
+    /// The path of the key, such as `matching.client_timeout`; `None` if the finding
+    /// concerns the whole file.
     pub key: Option<String>,
-    /// Its value as it was written, which is not shown if it may be secret; none where
-    /// there is none.
+    /// The value as written, which is hidden if it may be secret; `None` if there is no
+    /// value.
     pub value: Option<String>,
     /// The source of the value.
     pub source: SettingSource,
-    /// The fault, in words that follow the key.
+    /// The problem, in words that follow the key.
     pub problem: String,
 }
 
-/// The beginning of PEM texts, among them private keys. No path has it.
+/// The beginning of PEM texts, which include private keys. No path begins like this.
 pub(super) const PEM: &str = "-----BEGIN ";
 const NOT_SHOWN: &str = "(a PEM text, not shown)";
 
-/// The beginning of problems where there is no such key, section or variable, or no
-/// such key in a table of the value.
+/// The beginning of problems about an unknown key, section or variable, or an unknown key
+/// in a table.
 const UNKNOWN: &str = "unknown ";
 
 impl fmt::Display for Finding {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // It may repeat a part of the value.
+        // The problem may repeat part of the value.
         let problem = without_url_secrets("", &self.problem);
         let problem = without_pem(&one_line(&problem));
         let Some(key) = &self.key else {
@@ -131,7 +130,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The text up to where a PEM text begins, which may be a private key.
+/// The text up to the beginning of a PEM text, which may be a private key.
 fn without_pem(text: &str) -> String {
     match text.split_once(PEM) {
         Some((before, _)) => format!("{before}{NOT_SHOWN}"),
@@ -139,7 +138,7 @@ fn without_pem(text: &str) -> String {
     }
 }
 
-/// The reasons why there is no configuration: every wrong key, one a line.
+/// The reasons why the configuration is invalid: every invalid key, one per line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", lines(.0))]
 pub struct ConfigErrors(pub Vec<Finding>);
@@ -149,7 +148,8 @@ fn lines(findings: &[Finding]) -> String {
     lines.join("\n")
 }
 
-/// Text that is not ours may hold anything, also what a terminal obeys.
+/// The text with control characters escaped: text from elsewhere may contain terminal
+/// sequences.
 pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,6 +1,6 @@
-//! The layers that are plain text: environment and flags. A text alone does not
-//! say whether it is a number or a word; the key knows. So a text stands for
-//! several values, and the first that fits the key is taken.
+//! The layers with plain-text values: environment and flags. A text alone does not reveal
+//! whether it is a number or a word; that depends on the key. So a text stands for
+//! several possible values, and the first one that fits the key is used.
 
 use std::ffi::{OsStr, OsString};
 
@@ -8,28 +8,28 @@ use figment::value::{Empty, Value};
 
 use super::finding::{Finding, SettingSource};
 
-/// The beginning of the names of our environment variables.
+/// The prefix of our environment variables.
 const PREFIX: &str = "SNOWFLAKE_BROKER_";
 
-/// A flag that was given.
+/// A flag on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flag {
-    /// Its name without dashes, for messages.
+    /// The flag's name without dashes, for messages.
     pub name: String,
-    /// The path of the key it sets.
+    /// The path of the key that the flag sets.
     pub key: String,
-    /// Its value.
+    /// The flag's value.
     pub text: String,
 }
 
-/// A value that somebody gave a key.
+/// A value given for a key.
 #[derive(Clone, Debug)]
 pub(super) struct Given {
-    /// Section and name, joined by a dot.
+    /// The section and the name, joined by a dot.
     pub(super) key: String,
     /// The value as it was written.
     pub(super) shown: String,
-    /// The values that it may mean, the likeliest first; never empty.
+    /// The possible values, likeliest first; never empty.
     pub(super) readings: Vec<Value>,
     pub(super) source: SettingSource,
 }
@@ -45,8 +45,8 @@ impl Given {
     }
 }
 
-/// The values of our variables among those of the environment, in the order of
-/// their names so that messages are too.
+/// The values of our variables in the environment, sorted by name for a stable order of
+/// messages.
 pub(super) fn variables(
     environment: &[(OsString, OsString)],
     findings: &mut Vec<Finding>,
@@ -80,7 +80,7 @@ pub(super) fn flags(flags: &[Flag]) -> Vec<Given> {
         .collect()
 }
 
-/// A text for a key.
+/// A text given for a key.
 pub(super) fn given(key: &str, text: &str, source: SettingSource) -> Given {
     Given {
         key: key.to_owned(),
@@ -116,12 +116,13 @@ fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
 
-/// The values that a text may mean. Empty unsets an optional key and empties a list.
+/// The possible values of a text. An empty text unsets an optional key and empties a
+/// list.
 fn readings(text: &str) -> Vec<Value> {
     if text.is_empty() {
         return vec![Empty::None.into(), text.into(), Vec::<Value>::new().into()];
     }
-    // First of all, as a key with a list may take a text for a list of one.
+    // Lists come first, since a key for a list may also accept a text as its only item.
     let mut readings: Vec<Value> = array(text).into_iter().collect();
     readings.push(Value::from(text));
     readings.extend(truth(text).map(Value::from));
@@ -131,7 +132,7 @@ fn readings(text: &str) -> Vec<Value> {
     readings
 }
 
-/// The words for true and false of Go's `flag` package.
+/// The boolean literals of Go's `flag` package.
 fn truth(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
@@ -140,8 +141,7 @@ fn truth(text: &str) -> Option<bool> {
     }
 }
 
-/// A list as it is written in TOML or in JSON; none if it is neither, such as
-/// `[::1]:80`.
+/// A list in TOML or JSON syntax; `None` for any other text, such as `[::1]:80`.
 fn array(text: &str) -> Option<Value> {
     let text = text.trim();
     if !text.starts_with('[') {

@@ -1,4 +1,4 @@
-//! From the layers to one configuration, or to everything wrong with them.
+//! Merging of the layers into one configuration, or into a list of all errors.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,40 +13,39 @@ use super::layers::{self, Flag, Given};
 use super::schema::{Config, extract, keys_of, unknown_section};
 use super::{file, otel_variables, rules};
 
-/// The layers that a configuration is made from.
+/// The inputs of the configuration's layers.
 #[derive(Clone, Debug)]
 pub struct Inputs {
-    /// The files that were asked for, each over those before it: they have to be
-    /// there.
+    /// The requested files, each overriding those before it. They must exist.
     pub files: Vec<PathBuf>,
-    /// The file that is read when none was asked for, if it is there.
+    /// The file that is read if none is requested, if it exists.
     pub default_file: PathBuf,
-    /// The environment. Names that begin neither with `SNOWFLAKE_BROKER_` nor
-    /// with `OTEL_` are not looked at.
+    /// The environment. Only names that begin with `SNOWFLAKE_BROKER_` or `OTEL_` are
+    /// examined.
     pub environment: Vec<(OsString, OsString)>,
-    /// The flags that were given; of two for one key the later counts.
+    /// The flags. If a key has several, the last one counts.
     pub flags: Vec<Flag>,
-    /// True if the files that keys name are on another machine: here they are
-    /// not looked for.
+    /// True if the files named in the configuration are on another machine, so that their
+    /// existence is not checked here.
     pub named_files_are_elsewhere: bool,
 }
 
-/// A configuration that can be served.
+/// A valid configuration.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// The findings that an operator should know of and the broker can live with.
+    /// Findings that do not prevent the broker from running.
     pub warnings: Vec<Finding>,
     /// The source of each value.
     pub origins: Origins,
 }
 
-/// Reads all layers and checks them. Looks at the file system only for the
-/// configuration files and for whether the geoip files exist.
+/// Reads and checks all layers. The only files that it touches are the configuration
+/// files and the geoip files, whose existence it checks.
 ///
 /// # Errors
-/// Every wrong key of every layer, also one that a higher layer overrides.
+/// Returns every invalid key in every layer, even if a higher layer overrides it.
 pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
     let mut wrong = Vec::new();
     let given = all_layers(inputs, &mut wrong);
@@ -69,8 +68,8 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
     })
 }
 
-/// The part of the layers that can be read, without the checks, and the findings about the
-/// rest: for who does not serve them but looks for a broker that does.
+/// The readable part of the layers, without the checks, and the findings about the rest:
+/// for programs that do not run a broker but contact one.
 pub fn glance(inputs: &Inputs) -> (Config, Vec<Finding>) {
     let mut wrong = Vec::new();
     let given = all_layers(inputs, &mut wrong);
@@ -78,7 +77,7 @@ pub fn glance(inputs: &Inputs) -> (Config, Vec<Finding>) {
     (config, wrong)
 }
 
-/// All given values, the lowest layer first.
+/// All given values, lowest layer first.
 fn all_layers(inputs: &Inputs, wrong: &mut Vec<Finding>) -> Vec<Given> {
     let mut given = file::read(&inputs.files, &inputs.default_file, wrong);
     given.extend(otel_variables::variables(&inputs.environment));
@@ -87,7 +86,7 @@ fn all_layers(inputs: &Inputs, wrong: &mut Vec<Finding>) -> Vec<Given> {
     given
 }
 
-/// Lays the values that fit their keys over the defaults.
+/// Merges the values that fit their keys into the defaults.
 fn merge(given: Vec<Given>, wrong: &mut Vec<Finding>) -> Result<(Config, Origins), ConfigErrors> {
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
     let mut origins = Origins::default();
@@ -102,8 +101,8 @@ fn merge(given: Vec<Given>, wrong: &mut Vec<Finding>) -> Result<(Config, Origins
     }
     match extract(&figment) {
         Ok(config) => Ok((config, origins)),
-        // Each value fits by itself and keys do not depend on each other, so
-        // this is only for a type to come that breaks the rule.
+        // Each value fits on its own, and keys do not depend on each other. So this can
+        // only happen with a future type that breaks this rule.
         Err(error) => {
             wrong.push(Finding {
                 key: Some(error.path.join(".")),
@@ -116,7 +115,7 @@ fn merge(given: Vec<Given>, wrong: &mut Vec<Finding>) -> Result<(Config, Origins
     }
 }
 
-/// The first reading that the key can have, or what is wrong with the first.
+/// The first possible value that fits the key, or the problem of the first one.
 fn fit(given: &Given) -> Result<&Value, String> {
     let (section, name) = given.key.rsplit_once('.').unwrap_or((&given.key, ""));
     let Some(keys) = keys_of(section) else {
@@ -136,8 +135,8 @@ fn fit(given: &Given) -> Result<&Value, String> {
     Err(refused)
 }
 
-/// The expectation, in an operator's words and without the value, which the
-/// finding shows already.
+/// The expected kind of value, in an operator's words. The value itself is already in the
+/// finding.
 fn problem(kind: &Kind) -> String {
     match kind {
         Kind::InvalidType(_, expected)
@@ -167,7 +166,7 @@ fn problem(kind: &Kind) -> String {
     }
 }
 
-/// `a`, `a or b`, `a, b or c`.
+/// Joins words as in `a`, `a or b`, `a, b or c`.
 fn one_of(words: &[&str]) -> String {
     match words {
         [] => "nothing".to_owned(),

@@ -1,6 +1,6 @@
-//! OpenTelemetry's own variables, by the names that its specification gives
-//! them: a layer below ours, for what sets them sets them for every program of a
-//! machine. Each is another name for a key; an empty one counts as not set.
+//! OpenTelemetry's own environment variables, with the names in its specification. Their
+//! layer is below our variables, since they apply to every program of a machine. Each
+//! variable is an alias of a key; an empty one counts as unset.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -8,10 +8,10 @@ use std::ffi::OsString;
 use super::finding::{Finding, SettingSource};
 use super::layers::{self, Given};
 
-/// The form of a variable's text.
+/// The form of a variable's value.
 #[derive(Clone, Copy)]
 enum Form {
-    /// The key's own text.
+    /// The same text as the key's.
     Text,
     /// One of several words, in any case.
     Word,
@@ -67,7 +67,7 @@ const VARIABLES: [(&str, &str, Form); 16] = [
     ),
 ];
 
-/// The beginning of the names of others that we do not have.
+/// The prefix of further variables that are not supported.
 const OTLP: &str = "OTEL_EXPORTER_OTLP_";
 
 /// The values of these variables, in the order of the keys.
@@ -83,8 +83,8 @@ pub(super) fn variables(environment: &[(OsString, OsString)]) -> Vec<Given> {
         .collect()
 }
 
-/// The variables about exports that somebody set in vain, but for those about
-/// logs, which no broker exports.
+/// Findings for unsupported variables about exports, except those about logs, which the
+/// broker does not export.
 pub(super) fn ignored(environment: &[(OsString, OsString)]) -> Vec<Finding> {
     let is_known = |name: &str| VARIABLES.iter().any(|(known, ..)| *known == name);
     let names = environment.iter().map(|(name, _)| name.to_string_lossy());

@@ -1,4 +1,4 @@
-//! The checks of all sections, and the rules that concern several of them.
+//! The checks of all sections, and rules that concern several of them.
 
 pub(super) mod listeners;
 
@@ -10,9 +10,9 @@ use crate::host_port::is_loopback;
 use crate::listener::accounts::SHARES;
 use crate::report::{SettingIssue, SettingsReport};
 
-/// Checks all rules and adds the wrong and the doubtful keys to those that are known.
-/// Leaves out what depends on a key that is known to be wrong: it would follow from a
-/// default that nobody asked for.
+/// Checks all rules, and adds invalid and doubtful keys to the findings. Skips rules that
+/// depend on a key already known to be invalid: the result would follow from a default
+/// that nobody asked for.
 pub(super) fn check(
     config: &Config,
     origins: &Origins,
@@ -39,7 +39,7 @@ pub(super) fn check(
     wrong.extend(errors);
 }
 
-/// Lets every component check its own.
+/// Runs the check of each component.
 fn sections(config: &Config, report: &mut SettingsReport) {
     report.section("listener", |report| config.listener.check(report));
     report.section("tls", |report| config.tls.check(report));
@@ -58,9 +58,9 @@ fn sections(config: &Config, report: &mut SettingsReport) {
     report.section("sqs", |report| config.sqs.check(report));
 }
 
-/// Returns true if the finding leaves it open what the keys of an issue say. A file that
-/// cannot be read may have said anything about several keys; of a single one the value at
-/// hand is judged.
+/// Returns true if a finding makes an issue about these keys uncertain. An unreadable
+/// file may have contained anything about several keys; an issue about a single key is
+/// judged by the value at hand.
 fn is_about(finding: &Finding, issue: &SettingIssue) -> bool {
     match &finding.key {
         Some(key) => issue.keys.contains(key),
@@ -79,7 +79,7 @@ fn finding(config: &Config, origins: &Origins, issue: SettingIssue) -> Finding {
     }
 }
 
-/// The value of a key that is at its default, written as in a file.
+/// The default value of a key, as written in a file.
 fn effective(config: &Config, key: &str) -> Option<String> {
     let tree = toml::Value::try_from(config).ok()?;
     let value = key
@@ -92,7 +92,7 @@ const HOSTNAMES: &str = "acme.hostnames";
 const CERT: &str = "tls.cert";
 const DISABLE: &str = "tls.disable";
 
-/// One way to a certificate, or to do without.
+/// Requires exactly one source of the certificate, or none by choice.
 fn certificate(config: &Config, report: &mut SettingsReport) {
     let tls = &config.tls;
     let every = [HOSTNAMES, CERT, "tls.key", DISABLE];
@@ -114,7 +114,7 @@ fn certificate(config: &Config, report: &mut SettingsReport) {
                 "excludes acme.hostnames: set only one of them",
             );
         }
-        // Old command lines say both; the reference broker serves TLS then.
+        // Old command lines may have both; the reference broker then serves TLS.
         (_, _, true) if by_acme || from_file => report.warn(
             &following(DISABLE),
             "is ignored, as a certificate is asked for",
@@ -123,7 +123,8 @@ fn certificate(config: &Config, report: &mut SettingsReport) {
     }
 }
 
-/// Countries are only counted by: no database keeps a broker from serving.
+/// Warns about missing databases. Countries are only for statistics, so they never
+/// prevent the broker from running.
 fn geoip(config: &Config, exists: fn(&Path) -> bool, report: &mut SettingsReport) {
     let settings = &config.geoip;
     let files = [
@@ -141,7 +142,7 @@ fn geoip(config: &Config, exists: fn(&Path) -> bool, report: &mut SettingsReport
     }
 }
 
-/// One address has to be able to fill its share of the requests' bytes.
+/// Checks that one address can use its whole share of the requests' bytes.
 fn memory(config: &Config, report: &mut SettingsReport) {
     let [share, ..] = SHARES;
     let is_under = |mark| mark < config.http.max_bytes_in_flight / share;
@@ -153,7 +154,7 @@ fn memory(config: &Config, report: &mut SettingsReport) {
     }
 }
 
-/// Texts that are no paths, and may be secret.
+/// Refuses file contents in place of paths, which may be secret.
 fn contents(origins: &Origins, report: &mut SettingsReport) {
     for key in origins.written_with(PEM) {
         let problem = "is the content of a file, and has to be its path";
@@ -161,7 +162,7 @@ fn contents(origins: &Origins, report: &mut SettingsReport) {
     }
 }
 
-/// Whose word is taken for where requests come from.
+/// Reports missing trusted proxies, without which any peer may claim another address.
 fn forwarding(config: &Config, report: &mut SettingsReport) {
     let (listener, http) = (&config.listener, &config.http);
     if !http.trusted_proxies.is_empty() {

@@ -1,16 +1,16 @@
-//! Values that are not shown: in no finding, for those are logged, nor wherever else
-//! the configuration is told.
+//! Hiding of secret values, in findings (which are logged) and wherever else the
+//! configuration is shown.
 
 use std::borrow::Cow;
 
-/// The keys whose values are secret.
+/// Keys with secret values.
 const KEYS: [&str; 1] = ["otel.headers"];
-/// Parts of names under which somebody may write a secret where it does not belong.
+/// Words in names under which an operator may have written a secret by mistake.
 const WORDS: [&str; 4] = ["header", "password", "secret", "token"];
-/// The sections that hold secrets, or the way to them. A key that is not known may be
-/// a mistyped one of theirs.
+/// Sections that hold secrets or the access to them. An unknown key may be a misspelt key
+/// of such a section.
 const SECTIONS: [&str; 4] = ["admin", "federation", "otel", "sqs"];
-/// The keys whose values are URLs or have some in them.
+/// Keys whose values are or contain URLs.
 const URLS: [&str; 6] = [
     "acme.directory",
     "federation.discover",
@@ -19,34 +19,34 @@ const URLS: [&str; 6] = [
     "otel.metrics_endpoint",
     "otel.traces_endpoint",
 ];
-/// The one with tables, and the name of the URL in each.
+/// The key with tables, and the name of the URL in each table.
 const PEERS: &str = "federation.peers";
 const URL: &str = "url";
 
-/// The text shown in place of a secret.
+/// The text shown instead of a secret.
 pub const HIDDEN: &str = "(secret)";
 
-/// Returns true if the value of a key is not to be shown.
+/// Returns true if the value of a key is secret.
 pub fn is_secret(key: &str) -> bool {
     KEYS.contains(&key)
 }
 
-/// Returns true if a secret may be in the value that somebody has written for a key,
-/// however wrong the key is. `is_unknown` says that there is no such key.
+/// Returns true if the value written for a key may contain a secret, even if the key is
+/// invalid. `is_unknown` means that the key does not exist.
 pub(super) fn may_be_secret(key: &str, is_unknown: bool) -> bool {
     let key = key.to_ascii_lowercase();
     let holds_secrets = |section: &&str| key == **section || is_unknown && key.starts_with(section);
     WORDS.iter().any(|word| key.contains(word)) || SECTIONS.iter().any(holds_secrets)
 }
 
-/// The value of a key, written as in a TOML file, without the secrets in its URLs: the
-/// users and passwords, and the values of their queries. Malformed URLs, such as
-/// `user:password@host`, count as URLs where one is expected.
+/// The value of a key, as written in a TOML file, without the secrets in its URLs: users,
+/// passwords and the values in queries. Malformed URLs such as `user:password@host` count
+/// as URLs where a URL is expected.
 pub fn without_url_secrets<'a>(key: &str, text: &'a str) -> Cow<'a, str> {
     in_every_string(text, is_url(key))
 }
 
-/// The same of a key that there is not, and so may be the name of a URL.
+/// Like [`without_url_secrets`], for an unknown key, which may be meant for a URL.
 pub(super) fn without_any_url_secrets(text: &str) -> Cow<'_, str> {
     in_every_string(text, true)
 }
@@ -55,7 +55,7 @@ fn is_url(key: &str) -> bool {
     URLS.contains(&key)
 }
 
-/// Hides the secrets of URLs in every quoted string of a text, and in all between them.
+/// Hides the secrets of URLs in all quoted strings of a text, and between them.
 fn in_every_string(text: &str, is_url: bool) -> Cow<'_, str> {
     let mut shown = String::new();
     let mut rest = text;
@@ -79,14 +79,14 @@ fn in_every_string(text: &str, is_url: bool) -> Cow<'_, str> {
     shown.into()
 }
 
-/// The quotes that a string begins with: one, or three as in TOML.
+/// The opening quotes of a string: one, or three as in TOML.
 fn delimiter(quoted: &str) -> &str {
     let is_long = quoted.starts_with("\"\"\"") || quoted.starts_with("'''");
     &quoted[..if is_long { 3 } else { 1 }]
 }
 
-/// The offset of the quotes that end a string, or that of the end of the text. A
-/// backslash takes the next character with it only between double quotes.
+/// The offset of a string's closing quotes, or of the end of the text. A backslash
+/// escapes the next character only in double quotes.
 fn closing(string: &str, delimiter: &str) -> usize {
     let mut is_escaped = false;
     for (at, c) in string.char_indices() {
@@ -101,8 +101,9 @@ fn closing(string: &str, delimiter: &str) -> usize {
     string.len()
 }
 
-/// Hides all from the scheme to the last `@`, for a password may have any character in
-/// it, and the values of the query. A text without a scheme is a URL only if `is_url`.
+/// Hides everything from the scheme to the last `@`, since a password may contain any
+/// character, and the values in the query. A text without a scheme is a URL only if
+/// `is_url`.
 fn hide_in_url(text: &str, is_url: bool) -> String {
     const BEFORE: &str = "://";
     let start = match text.find(BEFORE) {
@@ -122,7 +123,7 @@ fn is_scheme(text: &str) -> bool {
     text.bytes().all(fits)
 }
 
-/// The names in a query without their values, and no fragment.
+/// The URL with names but no values in its query, and without a fragment.
 fn without_query(url: &str) -> String {
     let Some(at) = url.find(['?', '#']) else {
         return url.to_owned();
@@ -138,8 +139,7 @@ fn without_query(url: &str) -> String {
     format!("{path}{}", hidden.collect::<Vec<_>>().join("&"))
 }
 
-/// Takes the secrets out of a tree of sections and keys, and returns the keys that had
-/// some.
+/// Removes secrets from a tree of sections and keys, and returns the keys that had any.
 pub(super) fn hide(tree: &mut toml::Table) -> Vec<String> {
     let mut hidden = Vec::new();
     hide_in(tree, "", &mut hidden);
@@ -167,7 +167,7 @@ fn hide_in(table: &mut toml::Table, section: &str, hidden: &mut Vec<String>) {
     }
 }
 
-/// Returns true if there were any.
+/// Hides secrets in a value, and returns true if there were any.
 fn hide_in_value(value: &mut toml::Value, is_url: bool) -> bool {
     match value {
         toml::Value::String(text) => {

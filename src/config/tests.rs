@@ -26,7 +26,7 @@ fn inputs(variables: &[(&str, &str)], flags: Vec<Flag>) -> Inputs {
         default_file: "/nonexistent/config.toml".into(),
         environment: variables.iter().map(own).collect(),
         flags,
-        // The countries may be on this machine or not.
+        // The geoip files need not exist on this machine.
         named_files_are_elsewhere: true,
     }
 }
@@ -50,7 +50,7 @@ fn the_example_is_the_defaults() {
 #[test]
 fn the_example_shows_every_key_and_no_other() {
     let shown = with_commented_keys(EXAMPLE);
-    // Parses whole: a commented key is right in name and type, too.
+    // A successful parse shows that commented keys have the right name and type, too.
     let _: Config = toml::from_str(&shown).unwrap();
     let table: toml::Table = shown.parse().unwrap();
     let mut keys = BTreeSet::new();
@@ -346,7 +346,7 @@ fn doubtful_values_are_warnings() {
 
 #[test]
 fn rules_do_not_follow_from_wrong_keys() {
-    // Were tls.disable taken for its default, there would be no certificate.
+    // The default of tls.disable would result in a missing certificate.
     let message = refused(&inputs(
         &[("SNOWFLAKE_BROKER_TLS__DISABLE", "perhaps")],
         vec![],

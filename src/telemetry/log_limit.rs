@@ -1,8 +1,8 @@
-//! Keeps what strangers provoke from flooding the log.
+//! Rate limits for log lines that strangers can provoke.
 //!
-//! A [`LogLimit`] says how many lines it suppressed with the next line that it lets
-//! through. That may not come for long, so each is in a [`Register`] besides, by
-//! which [`Register::report`] says so once the period is over.
+//! A [`LogLimit`] reports the number of suppressed lines with the next line that it
+//! admits. That may take long, so each limit is also in a [`Register`], whose
+//! [`Register::report`] reports the number once the period is over.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,22 +11,22 @@ use std::time::{Duration, Instant};
 
 use tracing::Level;
 
-/// Lets so many lines of one kind through in a period, and counts the others.
-/// One for each kind of line.
+/// Admits a number of lines of one kind in each period, and counts the others. Use one
+/// limit for each kind of line.
 #[derive(Debug)]
 pub struct LogLimit(Arc<LineCounts>);
 
-/// Which lines are limited.
+/// A kind of limited lines.
 #[derive(Clone, Debug)]
 pub struct Kind {
-    /// Their level, which the report of the suppressed ones has, too.
+    /// The level of the lines, and of the report about suppressed ones.
     pub level: Level,
-    /// Their gist, such as `refused polls of clients`.
+    /// A summary of the lines, such as `refused polls of clients`.
     pub gist: Cow<'static, str>,
 }
 
 impl Kind {
-    /// Lines of this level and gist.
+    /// A kind with this level and summary.
     pub const fn new(level: Level, gist: &'static str) -> Self {
         Self {
             level,
@@ -45,14 +45,14 @@ struct LineCounts {
 
 #[derive(Debug, Default)]
 struct PeriodState {
-    /// When the period began; `None` before the first line.
+    /// The start of the current period; `None` before the first line.
     began: Option<Instant>,
     logged: u32,
     suppressed: u64,
 }
 
 impl LogLimit {
-    /// At most `most` lines in each `period`, which begins with its first line.
+    /// A limit of `most` lines in each `period`, which begins with its first line.
     pub fn new(kind: Kind, most: u32, period: Duration) -> Self {
         Self::registered(&REGISTER, kind, most, period)
     }
@@ -68,8 +68,8 @@ impl LogLimit {
         Self(counts)
     }
 
-    /// Admits a line that may be logged `now`: `None` says no, `Some` how many
-    /// lines were suppressed that nobody has been told of.
+    /// Decides about a line that may be logged `now`: `None` suppresses it; `Some` admits
+    /// it, with the number of suppressed lines not yet reported.
     pub fn admit(&self, now: Instant) -> Option<u64> {
         let mut state = self.0.state();
         if state.began.is_none_or(|began| self.0.is_over(began, now)) {
@@ -86,7 +86,7 @@ impl LogLimit {
 }
 
 impl LineCounts {
-    /// Counters are whole at any time, even if a holder of the lock panicked.
+    /// The counters are consistent even if a thread panicked while holding the lock.
     fn state(&self) -> MutexGuard<'_, PeriodState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -95,7 +95,7 @@ impl LineCounts {
         now.saturating_duration_since(began) >= self.period
     }
 
-    /// The number of suppressed lines that nobody has been told of, if that is due.
+    /// The number of suppressed lines not yet reported, if a report is due.
     fn due(&self, when: When) -> Option<u64> {
         let mut state = self.state();
         let is_due = match (when, state.began) {
@@ -112,7 +112,7 @@ impl LineCounts {
     }
 }
 
-/// A [`LogLimit`] for each of some who are known by name.
+/// A separate [`LogLimit`] for each name.
 #[derive(Debug)]
 pub struct LogLimits {
     kind: Kind,
@@ -122,7 +122,7 @@ pub struct LogLimits {
 }
 
 impl LogLimits {
-    /// At most `most` lines of each in a `period`.
+    /// Limits of `most` lines per name and `period`.
     pub const fn new(kind: Kind, most: u32, period: Duration) -> Self {
         Self {
             kind,
@@ -132,10 +132,10 @@ impl LogLimits {
         }
     }
 
-    /// Admits a line about somebody that may be logged `now`; see
-    /// [`LogLimit::admit`]. Names are kept: there have to be few.
+    /// Decides about a line for a name that may be logged `now`; see [`LogLimit::admit`].
+    /// Names are kept for ever, so there must be few.
     pub fn admit(&self, name: &str, now: Instant) -> Option<u64> {
-        // Limits are whole at any time, even if a holder of the lock panicked.
+        // The limits are consistent even if a thread panicked while holding the lock.
         let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(limit) = by_name.get(name) {
             return limit.admit(now);
@@ -151,19 +151,19 @@ impl LogLimits {
     }
 }
 
-/// The limits of the program.
+/// All limits of the program.
 static REGISTER: Register = Register::new();
 
-/// Limits, as long as they are in use.
+/// A register of limits, as long as they are in use.
 #[derive(Debug)]
 struct Register(Mutex<Vec<Weak<LineCounts>>>);
 
-/// Which suppressed lines are to be told of.
+/// The selection of suppressed lines to report.
 #[derive(Clone, Copy, Debug)]
 enum When {
-    /// Those of periods that are over now.
+    /// Lines of periods that are over at this time.
     PeriodsAreOver(Instant),
-    /// All: nothing will be logged any more.
+    /// All lines: nothing more will be logged.
     AtOnce,
 }
 
@@ -176,7 +176,7 @@ impl Register {
         self.limits().push(Arc::downgrade(counts));
     }
 
-    /// The kinds of lines of which some were suppressed, and how many.
+    /// The kinds with suppressed lines, and their numbers.
     fn due(&self, when: When) -> Vec<(Kind, u64)> {
         let mut due = Vec::new();
         self.limits().retain(|limit| {
@@ -190,7 +190,7 @@ impl Register {
     }
 
     fn report(&self, when: When) {
-        // Nothing is locked while it is logged.
+        // No lock is held while logging.
         for (Kind { level, gist }, suppressed) in self.due(when) {
             match level {
                 Level::ERROR => tracing::error!(suppressed, "left out of the log: {gist}"),
@@ -200,19 +200,19 @@ impl Register {
         }
     }
 
-    /// The list is whole at any time, even if a holder of the lock panicked.
+    /// The list is consistent even if a thread panicked while holding the lock.
     fn limits(&self) -> MutexGuard<'_, Vec<Weak<LineCounts>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Logs of each limit whose period is over `now` how many lines it has suppressed,
-/// unless a later line has said so. To be called again and again.
+/// Logs the number of suppressed lines for each limit whose period is over `now`, unless
+/// a later line has reported it. Call it periodically.
 pub fn report_suppressed(now: Instant) {
     REGISTER.report(When::PeriodsAreOver(now));
 }
 
-/// The same for all limits, at the end of the program.
+/// Logs the number for all limits, at the end of the program.
 pub fn report_all_suppressed() {
     REGISTER.report(When::AtOnce);
 }
@@ -304,8 +304,8 @@ mod tests {
             let rest = register.due(When::AtOnce);
             told += rest.iter().map(|(_, count)| count).sum::<u64>();
             prop_assert_eq!(told, refused);
-            // The first line of a period and the first of the one after next
-            // are a whole period apart at least.
+            // The first line of a period and the first one of the period after the next
+            // are at least one period apart.
             for pair in logged.windows(2 * most as usize + 1) {
                 prop_assert!(pair[pair.len() - 1] - pair[0] >= PERIOD);
             }

@@ -1,13 +1,12 @@
-//! Traces and metrics for an OpenTelemetry collector, by OTLP. Off, and next to
-//! free, unless there is an endpoint.
+//! Traces and metrics for an OpenTelemetry collector, over OTLP. Off, and nearly free,
+//! without an endpoint.
 //!
-//! The SDK samples, names and batches spans; everything is then sent by one
-//! transport of our own. The SDK's exporter cannot do that: its metrics can only
-//! come from its own instruments, and ours come from the one registry.
+//! The SDK samples, names and batches spans. Our own transport sends everything: the
+//! SDK's exporter cannot, since it takes metrics only from the SDK's instruments, and
+//! ours come from the single registry.
 //!
-//! The broker chooses itself what it records. No trace context is taken from a
-//! request: a stranger would decide what is recorded, and by its id who is
-//! followed.
+//! The broker itself decides what is recorded. It accepts no trace context from requests:
+//! that would let strangers decide what is recorded and, by the trace ID, follow someone.
 
 mod endpoint;
 mod metrics;
@@ -43,30 +42,30 @@ use sampling::WithLinked;
 use spans::{Spans, TRACES};
 use transport::{Signal, Transport};
 
-/// The reason why something cannot be exported.
+/// The reason why a signal cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum OtelError {
-    /// Traces have no way to their collector.
+    /// Traces cannot be sent to their collector.
     #[error("traces: {0}")]
     Traces(InvalidEndpoint),
-    /// Metrics have no way to their collector.
+    /// Metrics cannot be sent to their collector.
     #[error("metrics: {0}")]
     Metrics(InvalidEndpoint),
-    /// The attributes of the resource cannot be read.
+    /// The resource attributes are invalid.
     #[error("traces and metrics: otel.resource_attributes")]
     Resource(#[from] InvalidPair),
 }
 
-/// The clocks by which traces and metrics are dated.
+/// The clocks for traces and metrics.
 #[derive(Clone, Copy, Debug)]
 pub struct Clocks {
     /// The monotonic clock.
     pub monotonic: fn() -> Instant,
-    /// The calendar.
+    /// The wall clock.
     pub wall: fn() -> SystemTime,
 }
 
-/// Exports to collectors; by default none.
+/// The exports to collectors; by default none.
 #[derive(Debug, Default)]
 pub struct Otel {
     traces: Option<SdkTracerProvider>,
@@ -74,10 +73,10 @@ pub struct Otel {
 }
 
 impl Otel {
-    /// Sets up what the settings ask for, as far as that is possible, and says why
-    /// the rest is not: a machine without certificate authorities, say. Spans are
-    /// sent from now on, metrics by [`Self::take_metrics_exporter`]. No collector is
-    /// called yet. Has to be called in the runtime, which has to last until
+    /// Sets up the exports in the settings as far as possible, and returns the reasons
+    /// why the others are not possible, such as missing certificate authorities. Spans
+    /// are exported from now on, metrics by [`Self::take_metrics_exporter`]. No collector
+    /// is contacted yet. Call this in the runtime, which must last until
     /// [`Self::shut_down`] returns.
     pub fn start(
         settings: &Settings,
@@ -102,7 +101,7 @@ impl Otel {
         (Self { traces, metrics }, lacking)
     }
 
-    /// Records spans; none if traces go nowhere.
+    /// A tracer that records spans; `None` if traces are not exported.
     pub fn tracer(&self) -> Option<BoxedTracer> {
         let scope = InstrumentationScope::builder("snowflake_broker")
             .with_version(env!("CARGO_PKG_VERSION"))
@@ -113,14 +112,14 @@ impl Otel {
         )))
     }
 
-    /// The exporter of metrics, to be run; none, if metrics go nowhere or it
-    /// was taken already.
+    /// The exporter of metrics, to be run by the caller; `None` if metrics are not
+    /// exported or the exporter was already taken.
     pub fn take_metrics_exporter(&mut self) -> Option<MetricsExporter> {
         self.metrics.take()
     }
 
-    /// Sends the spans that are left, for as long as `patience`. Spans that end
-    /// later are lost.
+    /// Exports the remaining spans, for at most `patience`. Spans that end later are
+    /// lost.
     pub async fn shut_down(self, patience: Duration) {
         let Some(provider) = self.traces else {
             return;
@@ -132,7 +131,7 @@ impl Otel {
     }
 }
 
-/// The transport that is asked for; none if it lacks something.
+/// The configured transport; `None` if it cannot be set up.
 fn possible(
     transport: Result<Option<Transport>, OtelError>,
     lacking: &mut Vec<OtelError>,
@@ -167,7 +166,7 @@ fn metrics_transport(settings: &Settings) -> Result<Option<Transport>, InvalidEn
     )
 }
 
-/// The way of a signal; none where it is not asked for.
+/// The transport of a signal; `None` if not configured.
 fn transport(
     settings: &Settings,
     exporter: Exporter,

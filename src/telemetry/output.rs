@@ -1,5 +1,4 @@
-//! The way of log lines to a writer: through [`scrub`], whatever crate wrote
-//! them.
+//! Writing of log lines through [`scrub`], whichever crate logged them.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -11,7 +10,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::scrub::scrub;
 
-/// Makes writers that scrub what they are given.
+/// Makes writers that scrub their input.
 #[derive(Clone, Debug)]
 pub(super) struct ScrubbedOutput<M> {
     inner: M,
@@ -39,8 +38,8 @@ impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for ScrubbedOutput<M> {
     }
 }
 
-/// Passes whole lines on, so that no address is cut in two; what has no end of
-/// line yet is passed on at a flush or with the writer's end.
+/// Passes on whole lines, so that no address is split; an incomplete line is passed on at
+/// a flush or when the writer is dropped.
 #[derive(Debug)]
 pub(super) struct LineWriter<W: Write> {
     inner: W,
@@ -90,13 +89,13 @@ impl<W: Write> Write for LineWriter<W> {
 
 impl<W: Write> Drop for LineWriter<W> {
     fn drop(&mut self) {
-        // Nobody is left to be told of an error.
+        // Errors cannot be reported here.
         drop(self.pass_on_pending());
     }
 }
 
-/// Puts the priority of syslog (RFC 5424 section 6.2.1), `<6>`, before each
-/// event, which the journal takes off again: see sd-daemon(3).
+/// Prefixes each event with its syslog priority (RFC 5424, section 6.2.1), such as `<6>`,
+/// which the journal removes: see sd-daemon(3).
 pub(super) struct WithPriority<F>(pub(super) F);
 
 impl<S, N, F> FormatEvent<S, N> for WithPriority<F>

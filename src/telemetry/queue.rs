@@ -1,11 +1,10 @@
-//! Log lines on their way out. Whoever logs does not wait for whoever reads: a
-//! pipe that is full would hold up one thread of the broker after the other.
+//! The queue of log lines. Logging must not wait for the reader of the log: a full pipe
+//! would block one thread of the broker after the other.
 //!
-//! The non-blocking writer of `tracing-appender` 0.2.5 would do the same but for three
-//! things. Its queue is bounded in lines, of whatever length, not in bytes. It counts
-//! lines that are lost, but nobody is told when there is room to say so. And its guard,
-//! when the queue is full at the end, prints to stdout: where that is the very pipe that
-//! nobody reads, or is closed, the program never ends.
+//! The non-blocking writer of `tracing-appender` 0.2.5 would do, except for three things.
+//! Its queue is bounded in lines, whatever their length, not in bytes. It counts lost
+//! lines, but provides no moment to report them. And its guard, if the queue is full at
+//! the end, prints to stdout: if stdout is the same unread pipe, the program never ends.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -15,13 +14,13 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The most bytes that wait; further lines are lost, and counted.
+/// The maximum number of waiting bytes; further lines are dropped and counted.
 const MOST_WAITING: usize = 1024 * 1024;
 
-/// The time for which the end of the program waits for a reader of the last lines.
+/// The time that the end of the program waits for the last lines to be written.
 const LAST_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Takes lines that a thread of its own writes. Clones are the same queue.
+/// A queue of lines that its own thread writes. Clones share the queue.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LineQueue(Arc<Shared>);
 
@@ -39,18 +38,18 @@ struct QueueState {
     lost: u64,
 }
 
-/// When it is dropped the last lines are written, if somebody reads them.
+/// Writes the last lines when dropped, unless the reader is stuck.
 #[derive(Debug)]
 pub struct LogGuard(LineQueue);
 
 impl LineQueue {
-    /// A queue, and the thread that writes its lines until the program ends.
+    /// Starts a queue and the thread that writes its lines until the program ends.
     pub(super) fn start(mut writer: impl Write + Send + 'static) -> io::Result<(Self, LogGuard)> {
         let queue = Self::default();
         let taken = queue.clone();
         let write = move || {
             loop {
-                // There is nobody to be told of an error.
+                // Errors cannot be reported here.
                 let _ = writer
                     .write_all(&taken.next())
                     .and_then(|()| writer.flush());
@@ -63,7 +62,7 @@ impl LineQueue {
         Ok((queue.clone(), LogGuard(queue)))
     }
 
-    /// The oldest line, once there is one.
+    /// Waits for the oldest line.
     fn next(&self) -> Vec<u8> {
         let mut state = self.state();
         loop {
@@ -77,8 +76,8 @@ impl LineQueue {
         }
     }
 
-    /// A line is out; how many others were lost so far, if that is still to be
-    /// said.
+    /// Notes that a line was written, and returns the number of lost lines not yet
+    /// reported.
     fn written(&self) -> Option<u64> {
         let mut state = self.state();
         state.is_writing = false;
@@ -126,7 +125,7 @@ impl<'a> MakeWriter<'a> for LineQueue {
     }
 }
 
-/// Bytes that are written at once stay together: whole lines.
+/// Bytes from one write stay together: whole lines.
 impl Write for LineQueue {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         self.push(lines);
@@ -161,7 +160,7 @@ mod tests {
         assert_eq!(read, lines);
     }
 
-    /// Writes nothing until the other end of the channel is gone.
+    /// A writer that blocks until the other end of the channel is gone.
     struct StalledWriter<W>(Receiver<()>, W);
 
     impl<W: Write> Write for StalledWriter<W> {
@@ -186,7 +185,7 @@ mod tests {
         }
         assert!(queue.state().waiting_bytes <= MOST_WAITING);
         assert!(queue.state().lost > 0);
-        // The end is not kept for ever either.
+        // The end of the program does not block either.
         drop(guard);
 
         drop(hold);

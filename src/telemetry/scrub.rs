@@ -1,9 +1,9 @@
-//! Takes IP addresses out of log lines.
+//! Removal of IP addresses from log lines.
 //!
-//! No address may survive, in whatever form a crate writes it, so a doubtful
-//! text counts as an address. A line is read as it stands and, where it holds
-//! `%` or `\`, also with URL, JSON and Rust escapes undone, up to three deep;
-//! what any of these readings finds is replaced.
+//! No address may survive, in whatever form a crate writes it, so an ambiguous text
+//! counts as an address. A line is read as it is and, if it contains `%` or `\`, also
+//! with URL, JSON and Rust escapes decoded, up to three levels. Addresses found in any of
+//! these readings are replaced.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -13,18 +13,18 @@ use memchr::memchr2;
 mod escapes;
 mod find;
 
-/// The text in place of an address, its brackets, zone and port.
+/// The replacement of an address, including its brackets, zone and port.
 const SCRUBBED: &str = "[scrubbed]";
 
-/// The most times that escapes are undone that are themselves escaped.
+/// The maximum number of nested levels of escapes.
 const READINGS: usize = 3;
 
-/// `text` with `[scrubbed]` for every IP address: IPv4 as dotted decimals,
-/// IPv6 as RFC 4291 section 2.2 writes it, with brackets, zone and port if
-/// there are any, escaped or not. Borrowed where there is none.
+/// `text` with each IP address replaced by `[scrubbed]`: dotted IPv4 and all IPv6 forms
+/// of RFC 4291, section 2.2, with any brackets, zone and port, escaped or not. Borrowed
+/// if there is no address.
 ///
-/// Paths such as `crate::module`, times and three-part versions stay. Four
-/// numbers between dots go, whatever they are, and so does hex such as `ab::c`.
+/// Paths such as `crate::module`, times and three-part versions stay. Any four numbers
+/// between dots are replaced, and so is hex such as `ab::c`.
 pub fn scrub(text: &str) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let mut found = find::addresses(bytes);
@@ -38,7 +38,7 @@ pub fn scrub(text: &str) -> Cow<'_, str> {
     Cow::Owned(replace(text, found))
 }
 
-/// The places in `text` of addresses that show once escapes are undone.
+/// The ranges of addresses in `text` that appear only after decoding escapes.
 fn behind_escapes(text: &[u8]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut reading = escapes::Unescaped::verbatim(text);
@@ -56,7 +56,7 @@ fn behind_escapes(text: &[u8]) -> Vec<Range<usize>> {
     found
 }
 
-/// Lets no range begin or end inside an escape: half of one would spoil a line
+/// Widens ranges that begin or end within an escape: half an escape would corrupt a line
 /// of JSON.
 fn widen_to_escapes(text: &[u8], found: &mut [Range<usize>]) {
     if found.is_empty() {

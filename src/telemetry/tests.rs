@@ -49,7 +49,7 @@ fn with_format(log_format: LogFormat) -> Settings {
     }
 }
 
-/// An event with an address in its message, a field, and the span around it.
+/// Logs an event with an address in its message, a field, and the surrounding span.
 fn log_addresses() {
     let span = tracing::info_span!("request", peer = "[2001:db8::1]:443");
     let _entered = span.enter();

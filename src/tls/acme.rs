@@ -1,5 +1,5 @@
-//! Certificates by ACME (RFC 8555), with rustls-acme: orders, the proof that the names
-//! are ours, and the schedule. `app` runs the schedule and keeps the results.
+//! Certificates by ACME (RFC 8555), with rustls-acme: orders, proofs of control over the
+//! names, and the schedule. `app` runs the schedule and stores the results.
 
 mod authority;
 mod challenges;

@@ -1,4 +1,4 @@
-//! The certificate that a handshake is answered with.
+//! The choice of the certificate for a handshake.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use rustls_acme::is_tls_alpn_challenge;
 use super::acme::Challenges;
 use super::certificate::Certificate;
 
-/// Resolves to one certificate, whatever name the client asks for: domain
-/// fronting sends other names than ours. Without one, handshakes fail; only a
-/// certificate authority that looks for the answer to its challenge gets it.
+/// Resolves to a single certificate, whatever name the client asks for: domain fronting
+/// sends other names than ours. Without a certificate, handshakes fail, except for a
+/// certificate authority's challenges.
 #[derive(Debug, Default)]
 pub struct CertResolver {
     current: ArcSwapOption<CertifiedKey>,
@@ -20,7 +20,7 @@ pub struct CertResolver {
 }
 
 impl CertResolver {
-    /// Has no certificate yet; these TLS-ALPN-01 challenges are answered.
+    /// A resolver without a certificate, which responds to these TLS-ALPN-01 challenges.
     pub fn answering(challenges: Arc<Challenges>) -> Self {
         Self {
             current: ArcSwapOption::empty(),
@@ -28,8 +28,7 @@ impl CertResolver {
         }
     }
 
-    /// Serves this certificate from now on. Connections that there are stay as they
-    /// are.
+    /// Serves this certificate from now on. Open connections are not affected.
     pub fn set(&self, certificate: Certificate) {
         self.current.store(Some(certificate.into_key()));
     }

@@ -1,4 +1,4 @@
-//! A certificate with its key, from PEM.
+//! A certificate chain with its key, from PEM.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use x509_parser::time::ASN1Time;
 use super::flaws::{self, Flaw};
 use super::pem::{self, Fault};
 
-/// The shortest RSA key that TLS clients take, in bits.
+/// The minimum size of RSA keys that TLS clients accept, in bits.
 const RSA_MIN: usize = 2048;
 
-/// A certificate chain and the private key that belongs to it.
+/// A certificate chain and its private key.
 #[derive(Clone, Debug)]
 pub struct Certificate {
     key: Arc<CertifiedKey>,
@@ -27,7 +27,7 @@ pub struct Certificate {
     flaws: Vec<Flaw>,
 }
 
-/// From when until when a certificate is valid.
+/// The period in which a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     /// Not valid before.
@@ -36,45 +36,44 @@ pub struct Validity {
     pub until: SystemTime,
 }
 
-/// The reason why a certificate cannot be served. The words hold nothing of what is in its
+/// The reason why a certificate cannot be served. The message contains nothing from the
 /// files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCertificate {
-    /// The file of the chain.
+    /// The file of the chain is invalid.
     #[error("{0}")]
     Chain(Fault),
-    /// This one of the chain, counted from 1.
+    /// The certificate with this position in the chain, counted from 1, is invalid.
     #[error("certificate {0} in it is damaged, or has what rustls does not know")]
     Damaged(usize),
-    /// The server's own is from before 1996, or made as if.
+    /// The server's own certificate has X.509 version 1, from before 1996.
     #[error("it is of X.509 version 1, which TLS clients refuse: version 3 is needed")]
     Version,
-    /// The server's own has an RSA key of so many bits.
+    /// The server's own certificate has an RSA key of this many bits.
     #[error("its RSA key has {0} bits: TLS clients want {RSA_MIN} or more")]
     ShortKey(usize),
-    /// The server's own is this one, counted from 1.
+    /// The server's own certificate has this position in the chain, counted from 1.
     #[error(
         "the chain is in the wrong order: certificate {0} in it is that of the key, and has to be \
          the first, before those of its issuers"
     )]
     Order(usize),
-    /// The file of the key.
+    /// The file of the key is invalid.
     #[error("{0}")]
     Key(Fault),
-    /// The key is of a kind that rustls does not know, or damaged.
+    /// The key is damaged or of an unsupported kind.
     #[error(
         "the private key is damaged, or of a kind that is not supported: ECDSA (P-256, P-384), \
          RSA (2048 to 8192 bits) and, for few clients, P-521 and Ed25519 are"
     )]
     UnusableKey,
-    /// They do not belong together.
+    /// The key does not belong to the certificate.
     #[error("it is not the key of the certificate")]
     Mismatch,
 }
 
 impl InvalidCertificate {
-    /// The error, with the setting and the file to blame: that of the certificate or
-    /// that of the key.
+    /// The error, with the setting and file at fault: the certificate's or the key's.
     pub fn in_files(
         &self,
         (cert_setting, cert): (&str, &Path),
@@ -94,8 +93,8 @@ impl InvalidCertificate {
 }
 
 impl Certificate {
-    /// Reads a chain, the server's own certificate first, and its key, and
-    /// checks that they belong together.
+    /// Reads a chain, beginning with the server's own certificate, and its key, and
+    /// checks that they match.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, InvalidCertificate> {
         let ders = pem::certificates(chain).map_err(InvalidCertificate::Chain)?;
         let secret = pem::private_key(key).map_err(InvalidCertificate::Key)?;
@@ -123,14 +122,13 @@ impl Certificate {
         })
     }
 
-    /// From when until when the server's own certificate is valid. The others in the
-    /// chain do not count: some chains hold an expired one on purpose, for old
-    /// clients.
+    /// The validity of the server's own certificate. The others in the chain do not
+    /// count: some chains deliberately include an expired one for old clients.
     pub fn validity(&self) -> Validity {
         self.validity
     }
 
-    /// The flaws that it has at this time, although it can be served.
+    /// The certificate's flaws at this time, which do not prevent serving it.
     pub fn flaws(&self, now: SystemTime) -> Vec<Flaw> {
         let of_time = self.validity.flaw(now);
         of_time.into_iter().chain(self.flaws.clone()).collect()
@@ -156,7 +154,7 @@ fn parse<'a>(
     parsed.collect()
 }
 
-/// The key is that of the first certificate.
+/// Checks that the key is that of the first certificate.
 fn check_match(key: &CertifiedKey) -> Result<(), InvalidCertificate> {
     match key.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(()),
@@ -165,7 +163,7 @@ fn check_match(key: &CertifiedKey) -> Result<(), InvalidCertificate> {
     }
 }
 
-/// The reason why it is not that of the first one.
+/// The reason why the key does not match the first certificate.
 fn owner_of(key: &CertifiedKey) -> InvalidCertificate {
     let public = key.key.public_key();
     let is_its_own = |der: &CertificateDer<'_>| {
@@ -187,9 +185,9 @@ impl Validity {
         }
     }
 
-    /// Returns true if clients would rather have a certificate with this validity than one
-    /// with another: one that is valid, else one that will be, else the one that was
-    /// for longer.
+    /// Returns true if this validity is better for clients than another: valid now is
+    /// better than valid later, and valid later is better than expired, the more recently
+    /// the better.
     pub fn is_better_than(self, other: Self, now: SystemTime) -> bool {
         self.rank(now) > other.rank(now)
     }

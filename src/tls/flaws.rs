@@ -1,5 +1,5 @@
-//! Flaws of certificates that can be served all the same: some clients
-//! refuse them.
+//! Flaws of certificates that do not prevent serving them, but make some clients refuse
+//! them.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -12,40 +12,40 @@ use rustls::{CertificateError, RootCertStore};
 use x509_parser::oid_registry::Oid;
 use x509_parser::prelude::X509Certificate;
 
-/// One thing that is wrong. The words hold nothing of what is in the file, but for
-/// times.
+/// A flaw of a certificate. The message contains nothing from the file except times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
-    /// Since then.
+    /// The certificate expired at this time.
     Expired(SystemTime),
-    /// Until then.
+    /// The certificate is valid from this time on.
     NotYetValid(SystemTime),
-    /// Then.
+    /// The certificate expires at this time.
     EndsSoon(SystemTime),
-    /// Its key is of this kind, with which few clients can make a handshake.
+    /// The key is of this kind, which few clients support.
     Key(&'static str),
-    /// This one of the chain, counted from 1, is signed in a way that few clients can
-    /// check.
+    /// The certificate at this position, counted from 1, has a signature that few clients
+    /// can verify.
     Signature(usize, &'static str),
-    /// It says that it is for other things than servers.
+    /// The certificate is not meant for servers.
     Purpose,
-    /// No client finds the name that it asked for.
+    /// The certificate has no host names for clients to match.
     NoNames,
-    /// The issuer of this one of the chain is there, but not next to it.
+    /// The issuer of the certificate at this position is in the chain, but not next to
+    /// it.
     Order(usize),
-    /// The one after this one is not its issuer.
+    /// The certificate after this position is not its issuer.
     Gap(usize),
-    /// They have each other's names, and not each other's signatures.
+    /// The certificates have matching names, but not matching signatures.
     Signatures,
-    /// The server's own is alone, and another's signature is under it.
+    /// The server's own certificate is alone, but was issued by another.
     Alone,
 }
 
 impl Flaw {
-    /// The time before its end in which a certificate is to be renewed.
+    /// The remaining lifetime at which a certificate is reported as ending soon.
     pub const SOON: Duration = Duration::from_hours(7 * 24);
 
-    /// Returns true if it is about time, and so may not have been there before.
+    /// Returns true if the flaw depends on time, and so may be new.
     pub fn is_of_time(self) -> bool {
         matches!(
             self,
@@ -53,8 +53,8 @@ impl Flaw {
         )
     }
 
-    /// Returns true if it is one only where all the world comes, and not where each other's
-    /// authorities and programs are known.
+    /// Returns true if the flaw matters only with unknown clients, and not among peers
+    /// that know each other's authorities and programs.
     pub fn is_of_strangers(self) -> bool {
         matches!(
             self,
@@ -120,7 +120,7 @@ fn date(time: SystemTime) -> humantime::Rfc3339Timestamp {
     humantime::format_rfc3339_seconds(time)
 }
 
-/// The flaws of a chain that time does not change.
+/// The flaws of a chain that do not depend on time.
 pub(super) fn of(ders: &[CertificateDer<'_>], chain: &[X509Certificate<'_>]) -> Vec<Flaw> {
     let Some(own) = chain.first() else {
         return Vec::new();
@@ -157,8 +157,8 @@ fn key_kind(certificate: &X509Certificate<'_>) -> Option<&'static str> {
     }
 }
 
-/// That of the first certificate whose signature few can check. Nobody checks the
-/// signature of an authority under its own.
+/// The first certificate whose signature few clients can verify. Nobody verifies the
+/// signature of a self-issued certificate.
 fn signature_kind(chain: &[X509Certificate<'_>]) -> Option<Flaw> {
     let checked = (1..).zip(chain).filter(|(_, one)| !is_self_issued(one));
     let mut odd = checked.filter_map(|(number, one)| {
@@ -173,7 +173,7 @@ fn signature_kind(chain: &[X509Certificate<'_>]) -> Option<Flaw> {
     odd.next()
 }
 
-/// Algorithms that browsers do not know yet.
+/// Algorithms that browsers do not support yet.
 fn new_kind(algorithm: &Oid<'_>) -> Option<&'static str> {
     match &*algorithm.to_id_string() {
         "1.3.101.112" => Some("Ed25519"),
@@ -189,7 +189,7 @@ fn is_self_issued(certificate: &X509Certificate<'_>) -> bool {
     certificate.issuer().as_raw() == certificate.subject().as_raw()
 }
 
-/// The first place at which the next certificate is not the issuer.
+/// The first position at which the next certificate is not the issuer.
 fn gap(chain: &[X509Certificate<'_>]) -> Option<Flaw> {
     if let [own] = chain {
         return (!is_self_issued(own)).then_some(Flaw::Alone);
@@ -208,8 +208,8 @@ fn gap(chain: &[X509Certificate<'_>]) -> Option<Flaw> {
     })
 }
 
-/// Returns true if a client that trusts the last certificate would refuse the first. How long
-/// each is valid, and what for, does not matter here.
+/// The flaw if a client that trusts the last certificate would refuse the first because
+/// of its signatures. Validity periods and purposes do not matter here.
 fn signatures(chain: &[CertificateDer<'_>]) -> Option<Flaw> {
     let [own, issuers @ .., last] = chain else {
         return None;

@@ -1,10 +1,10 @@
-//! The part of a client's hello that rustls does not show: for which groups it has a
-//! key share (RFC 8446 section 4.2.8).
+//! The part of a client's hello that rustls does not expose: the groups with a key share
+//! (RFC 8446, section 4.2.8).
 
 use rustls::NamedGroup;
 
-/// The bytes of a hello that are looked at. Real ones, with a share for a
-/// post-quantum group and an encrypted name, have some 3,000.
+/// The maximum number of bytes of a hello that are examined. Real ones, with a
+/// post-quantum key share and an encrypted name, have about 3,000.
 const HELLO_MAX: usize = 16 * 1024;
 
 const HANDSHAKE_RECORD: u8 = 22;
@@ -14,18 +14,18 @@ const SUPPORTED_VERSIONS: usize = 43;
 const KEY_SHARE: usize = 51;
 const TLS13: usize = 0x0304;
 
-/// The first bytes of a connection over TLS.
+/// The first bytes of a TLS connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Hello {
-    /// More have to come.
+    /// More bytes are needed.
     Partial,
-    /// All are there: the groups that have a key share, in the client's order of
-    /// groups. None for a client without TLS 1.3, and for what is no hello.
+    /// The groups with a key share, in the client's order of groups. Empty for a client
+    /// without TLS 1.3, and for data that is not a hello.
     Whole(Vec<NamedGroup>),
 }
 
 impl Hello {
-    /// Reads what has come so far.
+    /// Parses the bytes received so far.
     pub(super) fn read(received: &[u8]) -> Self {
         match HandshakeMessage::read(received) {
             HandshakeMessage::Partial if received.len() < HELLO_MAX => Self::Partial,
@@ -39,12 +39,12 @@ impl Hello {
 enum HandshakeMessage {
     Partial,
     Hello(Vec<u8>),
-    /// Anything else, or longer than is looked at.
+    /// Any other message, or one that is too long.
     Other,
 }
 
 impl HandshakeMessage {
-    /// Puts it together: it may be spread over any number of records.
+    /// Reassembles the message, which may span any number of records.
     fn read(received: &[u8]) -> Self {
         let mut records = Reader(received);
         let mut message = Vec::new();
@@ -71,10 +71,11 @@ impl HandshakeMessage {
     }
 }
 
-/// `None` if the client does not offer TLS 1.3, or the body makes no sense.
+/// The groups with a key share; `None` if the client does not offer TLS 1.3, or the body
+/// is invalid.
 fn shared_groups(body: &[u8]) -> Option<Vec<NamedGroup>> {
     let mut hello = Reader(body);
-    // The legacy version and the random.
+    // Skip the legacy version and the random bytes.
     hello.take(2 + 32)?;
     let _session_id = hello.list(1)?;
     let _cipher_suites = hello.list(2)?;
@@ -99,7 +100,7 @@ fn named(group: usize) -> Option<NamedGroup> {
     u16::try_from(group).ok().map(NamedGroup::from)
 }
 
-/// The bytes that are left; `None` where there are too few.
+/// A reader of the remaining bytes; its methods return `None` if there are too few.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -109,13 +110,13 @@ impl<'a> Reader<'a> {
         Some(taken)
     }
 
-    /// A number of so many bytes, the most significant first.
+    /// A big-endian number of this many bytes.
     fn number(&mut self, length: usize) -> Option<usize> {
         let bytes = self.take(length)?.iter();
         Some(bytes.fold(0, |number, &byte| number << 8 | usize::from(byte)))
     }
 
-    /// The list that follows its length, itself a number of so many bytes.
+    /// A list preceded by its length, a number of this many bytes.
     fn list(&mut self, length: usize) -> Option<Self> {
         let length = self.number(length)?;
         self.take(length).map(Self)
@@ -123,7 +124,7 @@ impl<'a> Reader<'a> {
 
     /// The content of a record.
     fn record(&mut self) -> Option<&'a [u8]> {
-        // The type and the legacy version.
+        // Skip the type and the legacy version.
         self.take(1 + 2)?;
         self.list(2).map(|content| content.0)
     }
@@ -132,7 +133,7 @@ impl<'a> Reader<'a> {
         std::iter::from_fn(|| self.number(2)).collect()
     }
 
-    /// The groups of key shares.
+    /// The groups of the key shares.
     fn shares(mut self) -> Option<Vec<usize>> {
         let mut groups = Vec::new();
         while !self.0.is_empty() {
@@ -153,7 +154,7 @@ mod tests {
 
     use super::*;
 
-    /// The hello of rustls as a client that knows these versions.
+    /// The hello of a rustls client with these versions.
     fn hello(versions: &[&'static rustls::SupportedProtocolVersion]) -> Vec<u8> {
         let provider: CryptoProvider = aws_lc_rs::default_provider();
         let config = ClientConfig::builder_with_provider(Arc::new(provider))
@@ -168,7 +169,7 @@ mod tests {
         hello
     }
 
-    /// The same message in records of so many bytes.
+    /// The same message, split into records of this length.
     fn in_records_of(length: usize, hello: &[u8]) -> Vec<u8> {
         let records = hello[5..].chunks(length).flat_map(|fragment| {
             let length = u16::try_from(fragment.len()).unwrap().to_be_bytes();
@@ -210,7 +211,7 @@ mod tests {
             &b"GET / HTTP/1.1\r\n"[..],
             &[23],
             &[22, 3, 1, 0, 4, 2, 0, 0, 0],
-            // Longer than any.
+            // Longer than any hello.
             &[22, 3, 1, 0, 4, 1, 1, 0, 0],
         ];
         for bytes in other {

@@ -1,5 +1,5 @@
-//! TLS in which the server asks who the client is: between an operator and a
-//! broker, and between brokers.
+//! TLS in which the server authenticates the client: between operators and a broker, and
+//! between brokers.
 
 use std::sync::Arc;
 
@@ -18,17 +18,17 @@ use x509_parser::prelude::GeneralName;
 use super::certificate::Certificate;
 use super::pem::{self, Fault};
 
-/// The reason why it cannot be set up. The words hold nothing of what is in the file of the
-/// authorities.
+/// The reason why mutual TLS cannot be set up. The message contains nothing from the
+/// authorities' file.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidMutualTls {
-    /// The file of the authorities.
+    /// The file of the authorities is invalid.
     #[error("{0}")]
     Authorities(Fault),
-    /// This one in it, counted from 1.
+    /// The authority at this position in the file, counted from 1, is invalid.
     #[error("certificate {0} in it is damaged, or has what rustls does not know")]
     Authority(usize),
-    /// Nobody can be verified by them.
+    /// The authorities cannot verify any certificate.
     #[error("{0}")]
     NoAuthority(VerifierBuilderError),
     /// TLS itself cannot be set up.
@@ -36,19 +36,19 @@ pub enum InvalidMutualTls {
     Tls(rustls::Error),
 }
 
-/// The clients that may finish the handshake.
+/// The clients that may complete the handshake.
 #[derive(Clone, Copy, Debug)]
 pub enum Clients<'a> {
-    /// All: they say who they are by other means, or need not.
+    /// All clients: they authenticate by other means, or need not.
     Any,
-    /// Those with a certificate of one of these authorities (PEM), and those
-    /// with none.
+    /// Clients with a certificate from these authorities (PEM), and clients without a
+    /// certificate.
     Known(&'a [u8]),
-    /// Only those with a certificate of one of these authorities (PEM).
+    /// Only clients with a certificate from these authorities (PEM).
     OnlyKnown(&'a [u8]),
 }
 
-/// The server's side, for HTTP/2 alone.
+/// The server's configuration, for HTTP/2 only.
 pub fn server_config(
     certificate: Certificate,
     clients: Clients<'_>,
@@ -78,9 +78,8 @@ pub fn server_config(
     Ok(config)
 }
 
-/// The client's side, for HTTP/2 alone: the server has to have a certificate of
-/// one of these authorities (PEM). Which of its [`names`] are the right ones is
-/// for the caller to see.
+/// The client's configuration, for HTTP/2 only: the server must have a certificate from
+/// these authorities (PEM). The caller must check its [`names`].
 pub fn client_config(
     certificate: Certificate,
     authorities: &[u8],
@@ -101,7 +100,8 @@ pub fn client_config(
     Ok(config)
 }
 
-/// Any server with a valid certificate of these authorities, whatever its names.
+/// Accepts any server with a valid certificate from these authorities, whatever its
+/// names.
 #[derive(Debug)]
 struct KnownServer {
     roots: RootCertStore,
@@ -151,7 +151,7 @@ impl ServerCertVerifier for KnownServer {
     }
 }
 
-/// The certificates of authorities in a PEM text, at least one.
+/// The authorities' certificates in a PEM text, at least one.
 pub(super) fn roots(authorities: &[u8]) -> Result<RootCertStore, InvalidMutualTls> {
     let mut roots = RootCertStore::empty();
     let authorities = pem::certificates(authorities).map_err(InvalidMutualTls::Authorities)?;
@@ -162,8 +162,8 @@ pub(super) fn roots(authorities: &[u8]) -> Result<RootCertStore, InvalidMutualTl
     Ok(roots)
 }
 
-/// The DNS and URI names of a certificate (RFC 5280 section 4.2.1.6); none if it
-/// cannot be read. The common name is no name of a peer any more (RFC 9525).
+/// The DNS and URI names in a certificate (RFC 5280, section 4.2.1.6); empty if it cannot
+/// be parsed. The common name no longer counts as a name (RFC 9525).
 pub fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, certificate)) = parse_x509_certificate(certificate) else {
         return Vec::new();

@@ -1,7 +1,6 @@
-//! PEM text (RFC 7468). It is taken apart here and not by rustls, which passes over
-//! what it does not understand and quotes lines of the file in its errors: a
-//! certificate that is not read is missed by clients only, and the lines may be a
-//! key's.
+//! PEM parsing (RFC 7468). rustls's parser is not used, since it skips what it does not
+//! understand and quotes lines of the file in its errors: only clients would notice a
+//! skipped certificate, and the quoted lines may belong to a key.
 
 use memchr::memmem;
 use rustls::pki_types::pem::PemObject as _;
@@ -10,10 +9,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
 const DASHES: &[u8] = b"-----";
-/// The longest label that is one, in bytes.
+/// The maximum length of a label, in bytes.
 const LABEL_MAX: usize = 40;
 
-/// The labels of certificates that are not in the form that TLS uses.
+/// Labels of certificates in forms that TLS does not use.
 const OTHER_CERTIFICATES: [&[u8]; 4] = [
     b"TRUSTED CERTIFICATE",
     b"X509 CERTIFICATE",
@@ -21,61 +20,61 @@ const OTHER_CERTIFICATES: [&[u8]; 4] = [
     b"CMS",
 ];
 
-/// The fault of a file. Its words hold nothing of what is in the file.
+/// The fault of a file. The message contains nothing from the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// Nothing is in it.
+    /// The file is empty.
     #[error("the file is empty")]
     Empty,
-    /// The binary form of a certificate, of a key or of both.
+    /// The file is a certificate, a key or both in binary form.
     #[error(
         "it is binary (DER, or PKCS #12 as in .pfx and .p12 files), and has to be PEM: \
          `openssl x509 -inform DER`, `openssl pkey -inform DER` and `openssl pkcs12 -nodes` \
          convert it"
     )]
     Binary,
-    /// Some editors put it there.
+    /// The file begins with a byte order mark, as some editors write.
     #[error("it begins with a byte order mark: save it as plain text, without one")]
     ByteOrderMark,
-    /// It ends too early.
+    /// The file is truncated.
     #[error("it is cut off: a -----BEGIN line has no -----END line")]
     CutOff,
-    /// Every line break has become a blank, or nothing.
+    /// The line breaks were replaced with blanks or removed.
     #[error("its line breaks are missing: -----BEGIN ...----- has to be a line of its own")]
     NoLineBreaks,
-    /// Lines that do not fit, or no base64 between them.
+    /// The lines of a section do not match, or their content is not base64.
     #[error(
         "it is damaged: a -----BEGIN line, its -----END line or the base64 between them is wrong"
     )]
     Damaged,
-    /// No certificate.
+    /// The file has no certificate.
     #[error("there is no certificate in it")]
     NoCertificate,
-    /// The file of a key instead of that of a certificate.
+    /// The file has a key instead of a certificate.
     #[error("there is no certificate in it, but a private key")]
     KeyForCertificate,
-    /// Certificates in other forms.
+    /// A certificate is in another form.
     #[error(
         "a certificate in it is not in the form that TLS uses (it begins with another line than \
          -----BEGIN CERTIFICATE-----): `openssl x509` or `openssl pkcs7 -print_certs` convert it"
     )]
     OtherCertificate,
-    /// A request for a certificate.
+    /// The file is a certificate request.
     #[error("it is a request for a certificate, and not the certificate")]
     Request,
-    /// No key.
+    /// The file has no private key.
     #[error("there is no private key in it")]
     NoKey,
-    /// The file of a certificate instead of that of a key.
+    /// The file has a certificate instead of a key.
     #[error("there is no private key in it, but a certificate")]
     CertificateForKey,
-    /// A key that needs a pass phrase.
+    /// The key needs a pass phrase.
     #[error(
         "the private key is encrypted, and nobody is there to type the pass phrase: `openssl \
          pkey` decrypts it"
     )]
     Encrypted,
-    /// A key of OpenSSH or of an algorithm that nobody uses any more.
+    /// The key is of OpenSSH or of an obsolete algorithm.
     #[error("the private key is of a kind that is not for TLS")]
     OtherKey,
 }
@@ -129,14 +128,13 @@ pub fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, Fault> {
     PrivateKeyDer::from_pem_slice(&key.text()).map_err(|_| Fault::Damaged)
 }
 
-/// The same text with each section on lines of its own, for those who read PEM by
-/// lines.
+/// The same text with each section on separate lines, for parsers that read lines.
 pub fn in_lines(text: &[u8]) -> Result<Vec<u8>, Fault> {
     let sections = sections(text)?;
     Ok(sections.iter().flat_map(PemSection::text).collect())
 }
 
-/// The text between two lines.
+/// A section: the text between a BEGIN and an END line.
 struct PemSection<'a> {
     label: &'a [u8],
     body: &'a [u8],
@@ -160,8 +158,8 @@ impl PemSection<'_> {
     }
 }
 
-/// All that is there, wherever in a line it begins: `cat` joins what does not end
-/// with a line break.
+/// All sections, wherever in a line they begin: `cat` joins files without a final line
+/// break.
 fn sections(text: &[u8]) -> Result<Vec<PemSection<'_>>, Fault> {
     check_encoding(text)?;
     let mut sections = Vec::new();
@@ -194,8 +192,7 @@ fn sections(text: &[u8]) -> Result<Vec<PemSection<'_>>, Fault> {
     Ok(sections)
 }
 
-/// Text between sections may say anything, but nothing ends there that has not
-/// begun.
+/// Checks the text between sections, which may be anything except an END line.
 fn check_passed_over(text: &[u8]) -> Result<(), Fault> {
     match memmem::find(text, END) {
         Some(_) => Err(Fault::Damaged),
@@ -221,7 +218,7 @@ fn check_encoding(text: &[u8]) -> Result<(), Fault> {
     }
 }
 
-/// The parts before a text and after it.
+/// The parts of a text before and after `at`.
 fn split<'a>(text: &'a [u8], at: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let position = memmem::find(text, at)?;
     Some((&text[..position], &text[position + at.len()..]))
@@ -232,7 +229,7 @@ fn begins_with_line_break(text: &[u8]) -> bool {
     matches!(after_blanks.next(), None | Some(b'\n' | b'\r'))
 }
 
-/// Returns true if a text ends in the middle of the line that begins a section.
+/// Returns true if a text ends within the BEGIN line of a section.
 fn is_begun(text: &[u8]) -> bool {
     let last_line = text
         .rsplit(|byte| matches!(byte, b'\n' | b'\r'))

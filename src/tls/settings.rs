@@ -11,21 +11,21 @@ use crate::report::{SPAN_OR_ZERO, SettingsReport};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Serve in the clear, behind something that ends TLS.
+    /// True to serve plain HTTP, behind something that terminates TLS.
     pub disable: bool,
     /// The certificate chain, PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert: Option<PathBuf>,
-    /// Its private key, PEM.
+    /// The private key of the certificate, PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
-    /// The interval at which both are looked at for a new certificate; 0 means never.
+    /// The interval of checks for changed files; 0 means never.
     #[serde(with = "crate::timespan")]
     pub watch_interval: Duration,
 }
 
 impl Settings {
-    /// Reports what is wrong.
+    /// Reports mistakes.
     pub fn check(&self, report: &mut SettingsReport) {
         report.within("watch_interval", self.watch_interval, &SPAN_OR_ZERO);
         match (&self.cert, &self.key) {

@@ -16,7 +16,7 @@ fn there_are_tickets_and_alpn() {
     }
 }
 
-/// Those of rustls, whatever their order.
+/// The groups of rustls, in any order.
 #[test]
 fn no_group_is_missing() {
     let names = |groups: &[&dyn SupportedKxGroup]| {

@@ -1,4 +1,4 @@
-//! The ports of all listeners together: no two of them can have the same.
+//! The addresses of all listeners together: no two may share a port.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6};
 
@@ -8,15 +8,15 @@ use crate::host_port::is_address;
 use crate::report::SettingsReport;
 use crate::tls::acme;
 
-/// The consequence if an optional place cannot be had.
+/// The consequence if an optional address is not available.
 pub const WITHOUT_HTTP_01: &str = "host names are proven by tls-alpn-01 alone";
 
-/// A place where the broker is to listen.
+/// An address where the broker will listen.
 #[derive(Clone, Copy, Debug)]
 pub struct ListeningPlace<'a> {
     /// The setting.
     pub key: &'static str,
-    /// Its name among [`crate::listener::SOCKETS`].
+    /// The socket's name in [`crate::listener::SOCKETS`].
     socket: &'static str,
     /// The address and port.
     pub addr: &'a str,
@@ -39,10 +39,9 @@ pub(super) fn check(config: &Config, report: &mut SettingsReport) {
     }
 }
 
-/// The addresses that somebody may have asked for, not the operator's default, which is
-/// off where something else listens. Those that the service manager is to open are left
-/// out: where it does, the broker does not look at their addresses. That of HTTP-01 comes
-/// last, for it is opened last.
+/// The configured addresses, without the operator's default, which is skipped if another
+/// program listens there. Sockets expected from the service manager are left out: the
+/// broker does not use their addresses. HTTP-01 comes last, since it is opened last.
 pub fn listening_places(config: &Config) -> impl Iterator<Item = ListeningPlace<'_>> {
     let listener = |key, socket, addr| ListeningPlace {
         key,
@@ -82,30 +81,30 @@ fn tell(report: &mut SettingsReport, listener: &ListeningPlace<'_>, other: &List
     }
 }
 
-/// Returns true if no program can listen at both.
+/// Returns true if a program cannot listen on both.
 fn clash(one: &str, other: &str) -> bool {
     let ((one, one_port), (other, other_port)) = (Host::parse(one), Host::parse(other));
-    // The system chooses another port for each that has 0.
+    // For port 0, the system chooses a different port each time.
     one_port == other_port && one_port != Some(0) && one.overlaps(&other)
 }
 
-/// The part before the port.
+/// The host part of an address.
 #[derive(Debug, PartialEq, Eq)]
 enum Host {
-    /// One address, with the scope of IPv6.
+    /// One address, with the IPv6 scope.
     Address(IpAddr, u32),
-    /// Every address of the machine.
+    /// All addresses of the machine.
     Everywhere,
-    /// Every address of IPv4.
+    /// All IPv4 addresses.
     EverywhereOfIpv4,
-    /// Both addresses of the loopback.
+    /// Both loopback addresses.
     Localhost,
-    /// A name that only the resolver knows.
+    /// A name that needs a resolver.
     Name(String),
 }
 
 impl Host {
-    /// The host and the port of an address that [`is_address`].
+    /// The host and port of an address that passed [`is_address`].
     fn parse(addr: &str) -> (Self, Option<u16>) {
         let (host, port) = addr.rsplit_once(':').unwrap_or((addr, ""));
         let host = match (addr.parse::<SocketAddrV6>(), host.parse::<IpAddr>()) {
@@ -133,8 +132,8 @@ impl Host {
         }
     }
 
-    /// Returns true if some address is of both, as far as one can tell. A name may have
-    /// any: of a wildcard's it has some.
+    /// Returns true if both have an address in common, as far as known. Any name may
+    /// overlap with a wildcard.
     fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::EverywhereOfIpv4, Self::Address(ip, _))
@@ -149,7 +148,7 @@ impl Host {
     }
 }
 
-/// The two addresses that every resolver gives `localhost`.
+/// The two addresses to which every resolver resolves `localhost`.
 fn is_localhost(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip == Ipv4Addr::LOCALHOST,

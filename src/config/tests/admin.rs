@@ -1,4 +1,4 @@
-//! Refusals of the administration's settings.
+//! Refused settings of the administration.
 
 use std::io::Write as _;
 
@@ -61,7 +61,7 @@ fn whoever_reaches_the_administration_has_to_say_who_they_are() {
     }
 }
 
-/// They let everybody in on the loopback.
+/// On the loopback, these names would not restrict anyone.
 #[test]
 fn names_of_certificates_need_an_authority_wherever_it_listens() {
     for listen in ["127.0.0.1:1", "[::1]:1", "/run/a.sock", "off", ":1"] {

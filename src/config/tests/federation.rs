@@ -1,4 +1,4 @@
-//! Refusals of the settings of other brokers.
+//! Refused settings of the federation.
 
 use std::io::Write as _;
 
@@ -8,7 +8,7 @@ use super::*;
 
 const TLS: &str = "[federation.tls]\ncert = \"c.pem\"\nkey = \"k.pem\"\nca = \"ca.pem\"\n";
 
-/// The findings of a file with this section and this rest.
+/// The findings for a file with this section and remainder.
 fn with(section: &str, rest: &str) -> Result<Vec<String>, String> {
     let mut file = NamedTempFile::new().unwrap();
     write!(file, "[federation]\n{section}\n{rest}").unwrap();

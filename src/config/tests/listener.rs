@@ -1,4 +1,4 @@
-//! Refusals of places where connections are taken.
+//! Refused listening addresses.
 
 use super::*;
 
@@ -17,7 +17,7 @@ fn expected_sockets_have_the_names_of_ours() {
     );
 }
 
-/// The outcome of variables without their prefix: the warnings, or the errors.
+/// The warnings or errors for variables, given without their prefix.
 fn with(variables: &[(&str, &str)]) -> Result<Vec<String>, String> {
     let prefixed: Vec<_> = variables
         .iter()
@@ -89,7 +89,7 @@ fn no_two_listeners_have_one_port() {
 #[test]
 fn listeners_that_are_off_or_not_opened_here_take_no_port() {
     for variables in [
-        // By default, and off where it is taken.
+        // The operator's default is skipped if it is taken.
         &[("LISTENER__ADDR", "127.0.0.1:9580")][..],
         &[
             ("LISTENER__ADDR", ":0"),
@@ -109,7 +109,7 @@ fn listeners_that_are_off_or_not_opened_here_take_no_port() {
     }
 }
 
-/// The names can be proven without.
+/// The names can be proven without HTTP-01.
 #[test]
 fn a_default_port_of_acme_that_is_taken_is_a_warning() {
     let variables = [

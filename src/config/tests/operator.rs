@@ -1,4 +1,4 @@
-//! Refusals of the operator's addresses and networks.
+//! Refused addresses and networks of the operator endpoints.
 
 use std::io::Write as _;
 

@@ -1,4 +1,4 @@
-//! The meaning of the texts of variables and flags.
+//! The meaning of texts in variables and flags.
 
 use super::*;
 
@@ -77,7 +77,7 @@ fn an_empty_text_unsets_an_optional_key_only() {
     );
 }
 
-/// Of every key, with whatever is no value of it.
+/// Every key, each with texts that are invalid for it.
 #[test]
 fn what_is_expected_is_said_in_words() {
     let texts = ["perhaps", "-1.5", "[1]", "[{ x = 1 }]", "[{ name = [] }]"];

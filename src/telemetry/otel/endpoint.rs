@@ -1,4 +1,4 @@
-//! The endpoint of a collector, and the headers that it wants, as settings write them.
+//! The endpoint of a collector and its headers, as written in settings.
 
 use http::Uri;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -6,23 +6,22 @@ use http::uri::InvalidUri;
 
 use super::pairs;
 
-/// An endpoint or a list of headers by which there is no way to a collector.
+/// The error for an endpoint or a list of headers.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidEndpoint {
-    /// No URL.
+    /// The endpoint is not a URL.
     #[error(transparent)]
     Uri(#[from] InvalidUri),
-    /// A URL of another kind.
+    /// The URL has another scheme or no host.
     #[error("expected http://HOST:PORT or https://HOST:PORT")]
     Scheme,
-    /// The list of headers cannot be read. It is not shown: there are secrets
-    /// in it.
+    /// The list of headers is invalid. It is not shown, since it contains secrets.
     #[error("expected name=value,name=value, percent-encoded")]
     Headers,
-    /// A header of this name and its value cannot be sent.
+    /// The header with this name cannot be sent.
     #[error("{0:?} cannot be the name of a header, or its value not a header's")]
     Header(String),
-    /// The machine has no certificate authorities, or they cannot be read.
+    /// The machine has no readable certificate authorities.
     #[error("TLS: the system has no certificate authorities")]
     NoAuthorities,
     /// TLS cannot be set up.
@@ -30,12 +29,12 @@ pub enum InvalidEndpoint {
     Tls(String),
 }
 
-/// Checks that `endpoint` can be one.
+/// Checks that `endpoint` is valid.
 pub(super) fn check_endpoint(endpoint: &str) -> Result<(), InvalidEndpoint> {
     url(endpoint).map(drop)
 }
 
-/// Checks that `list` can be the headers of requests.
+/// Checks that `list` is a valid list of headers.
 pub(super) fn check_headers(list: &str) -> Result<(), InvalidEndpoint> {
     headers(list).map(drop)
 }
@@ -50,7 +49,7 @@ pub(super) fn url(endpoint: &str) -> Result<Uri, InvalidEndpoint> {
     }
 }
 
-/// Returns true if the port is a number, or there is none: `Uri` takes any text.
+/// Returns true if the port is a number or absent: `Uri` accepts any text.
 fn has_valid_port(uri: &Uri) -> bool {
     let authority = uri.authority().map_or("", |authority| authority.as_str());
     let host_and_port = authority
@@ -61,7 +60,7 @@ fn has_valid_port(uri: &Uri) -> bool {
     !may_have_port.contains(':') || uri.port_u16().is_some()
 }
 
-/// The headers of each request, which are secret.
+/// The headers of each request, marked as sensitive.
 pub(super) fn headers(list: &str) -> Result<HeaderMap, InvalidEndpoint> {
     let mut headers = HeaderMap::new();
     let pairs = pairs::parse(list).map_err(|_| InvalidEndpoint::Headers)?;

@@ -1,10 +1,9 @@
-//! Metrics, from the one registry that there is to the collector.
+//! Export of metrics from the single registry to the collector.
 //!
-//! OpenTelemetry's own instruments would be a second set of counters beside
-//! the registry, and tell other numbers than Prometheus. So the registry is read
-//! as a whole at each interval, in its structured form, and
-//! translated by the specification's rules for Prometheus data. Names stay as
-//! they are there, so that a query finds them whichever way they came.
+//! OpenTelemetry's own instruments would be a second set of counters, with other numbers
+//! than Prometheus. So the whole registry is read at each interval, in structured form,
+//! and translated by the specification's rules for Prometheus data. Names stay the same,
+//! so that queries work with either source.
 
 mod translate;
 
@@ -23,14 +22,14 @@ use super::transport::{Signal, Transport};
 
 use translate::ExportOrigin;
 
-/// The signal of metrics.
+/// The metrics signal.
 pub(super) const METRICS: Signal = Signal {
     name: "metrics",
     http_path: "/v1/metrics",
     grpc_path: "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
 };
 
-/// Exports metrics again and again.
+/// Exports metrics periodically.
 #[derive(Debug)]
 pub struct MetricsExporter {
     transport: Transport,
@@ -41,7 +40,8 @@ pub struct MetricsExporter {
 }
 
 impl MetricsExporter {
-    /// Exports by `transport` every `interval`, as of `resource` and a release.
+    /// An exporter that sends to `transport` every `interval`, as this resource and
+    /// version.
     pub(super) fn new(
         (transport, report): (Transport, ExportReport),
         (resource, version): (&Resource, &'static str),
@@ -61,8 +61,7 @@ impl MetricsExporter {
         }
     }
 
-    /// Exports what `collect` returns at each interval, and a last time when it
-    /// is told to stop, which ends it.
+    /// Exports the result of `collect` at each interval, and a last time when stopped.
     pub async fn run(
         self,
         collect: impl Fn() -> Result<Vec<MetricFamily>, fmt::Error>,
@@ -70,7 +69,7 @@ impl MetricsExporter {
     ) {
         let mut ticks = interval(self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first tick is at once, when there is nothing to tell yet.
+        // The first tick is immediate, when there is nothing to report yet.
         ticks.tick().await;
         loop {
             let is_last = tokio::select! {

@@ -1,14 +1,14 @@
-//! Lists in one text, as OpenTelemetry's variables have them.
+//! Lists in a single string, as in OpenTelemetry's variables.
 
 use percent_encoding::percent_decode_str;
 
-/// A part of a list that is no `name=value`, or not UTF-8 once it is decoded.
+/// The error for a part that is not `name=value`, or not UTF-8 after decoding.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not name=value, percent-encoded")]
 pub struct InvalidPair(String);
 
-/// Reads `name=value,name=value`, percent-encoded (the baggage form of the W3C,
-/// without properties). An empty part is no error.
+/// Parses `name=value,name=value`, percent-encoded (the W3C baggage format without
+/// properties). Empty parts are ignored.
 pub fn parse(list: &str) -> Result<Vec<(String, String)>, InvalidPair> {
     let parts = list.split(',').map(str::trim);
     parts

@@ -1,4 +1,4 @@
-//! Log lines about exports: seldom, for a dead collector must not fill the log.
+//! Rate-limited log lines about exports, so that a dead collector does not fill the log.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use tracing::Level;
 
 use crate::telemetry::{Kind, LogLimit};
 
-/// One line a signal in this time at most.
+/// The minimum time between lines about one signal.
 const PERIOD: Duration = Duration::from_mins(5);
 
-/// Tells of one signal's exports.
+/// Reports about the exports of one signal.
 #[derive(Debug)]
 pub(super) struct ExportReport {
     signal: &'static str,
@@ -30,7 +30,7 @@ impl ExportReport {
         }
     }
 
-    /// An export has failed, and what was in it is lost.
+    /// Reports that an export failed and its data is lost.
     pub(super) fn failed(&self, error: &dyn Display) {
         if let Some(suppressed) = self.limit.admit((self.clock)()) {
             let signal = self.signal;
@@ -38,7 +38,7 @@ impl ExportReport {
         }
     }
 
-    /// The collector took an export but for `count` of its parts.
+    /// Reports that the collector rejected `count` parts of an export.
     pub(super) fn rejected(&self, count: i64) {
         if count > 0 {
             self.failed(&format_args!("the collector rejected {count}"));

@@ -1,4 +1,4 @@
-//! The resource that reports: the attributes of every trace and metric.
+//! The resource: the common attributes of all traces and metrics.
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
@@ -7,21 +7,21 @@ use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use super::pairs::{self, InvalidPair};
 use super::settings::Settings;
 
-/// The name of the service where nobody gives it another.
+/// The default name of the service.
 const SERVICE_NAME: &str = "snowflake-broker";
 
 /// One run of the program.
 #[derive(Clone, Debug)]
 pub struct Instance {
-    /// The release.
+    /// The version of the program.
     pub version: &'static str,
-    /// Drawn anew at each start, so that two brokers of one name, and two runs
-    /// of one broker, are told apart without the name of their machine.
+    /// Random bytes drawn at each start, which distinguish brokers with the same name,
+    /// and runs of one broker, without the name of the machine.
     pub random: [u8; 16],
 }
 
 impl Instance {
-    /// As a random UUID (RFC 9562, version 4), which the conventions ask for.
+    /// The random bytes as a UUID (RFC 9562, version 4), as the conventions demand.
     fn id(&self) -> String {
         let mut bytes = self.random;
         bytes[6] = bytes[6] & 0x0f | 0x40;
@@ -32,8 +32,7 @@ impl Instance {
     }
 }
 
-/// The attributes: what is known of ourselves, and over it what the settings
-/// say.
+/// The resource attributes: our defaults, overridden by the settings.
 pub(super) fn resource(settings: &Settings, instance: &Instance) -> Result<Resource, InvalidPair> {
     let given = pairs::parse(settings.resource_attributes.as_deref().unwrap_or_default())?
         .into_iter()

@@ -1,4 +1,4 @@
-//! Which traces are recorded.
+//! Sampling of traces.
 
 use opentelemetry::trace::{Link, SpanKind, TraceId};
 use opentelemetry::{Context, KeyValue};
@@ -6,9 +6,9 @@ use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, Should
 
 use super::settings::{SamplerKind, Settings};
 
-/// Decides as the settings say, but that what is linked to a recorded span is
-/// recorded with it: a proxy's poll has a trace of its own, and one that was
-/// chosen without the client's would show nothing.
+/// Samples according to the settings, and records every span that is linked to a recorded
+/// one: a proxy's poll has its own trace, which would show nothing if it were sampled
+/// without the client's.
 #[derive(Clone, Debug)]
 pub(super) struct WithLinked(Sampler);
 
@@ -58,7 +58,7 @@ mod tests {
         SpanContext::new(trace, span, flags, false, TraceState::default())
     }
 
-    /// Returns true if a span in a trace of this id is recorded.
+    /// Returns true if a span in a trace with this ID is recorded.
     fn is_sampled(sampler: &WithLinked, id: u64, parent: Option<bool>, link: Option<bool>) -> bool {
         let parent = parent.map(|parent| Context::new().with_remote_span_context(context(parent)));
         let links: Vec<Link> = link

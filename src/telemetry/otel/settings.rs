@@ -1,5 +1,5 @@
-//! The settings of OpenTelemetry. Most keys are a variable of
-//! OpenTelemetry's own, under another name.
+//! Settings of OpenTelemetry. Most keys correspond to one of OpenTelemetry's own
+//! variables.
 
 use std::time::Duration;
 
@@ -10,44 +10,44 @@ use super::endpoint::{check_endpoint, check_headers};
 use super::pairs::parse as parse_pairs;
 use crate::report::{SPAN, SettingsReport};
 
-/// Traces and metrics for an OpenTelemetry collector. Without an endpoint
-/// nothing is recorded for it.
+/// Traces and metrics for an OpenTelemetry collector. Without an endpoint, nothing is
+/// recorded for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Send nothing, whatever else is set.
+    /// True to disable all exports, whatever else is set.
     pub disable: bool,
-    /// The collector, as a URL. By HTTP the path of each signal is added to it.
+    /// The URL of the collector. Over HTTP, the path of each signal is appended to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
-    /// Another one for traces; by HTTP its path is taken as it is.
+    /// The full URL of a separate collector for traces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traces_endpoint: Option<String>,
-    /// Another one for metrics; by HTTP its path is taken as it is.
+    /// The full URL of a separate collector for metrics.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics_endpoint: Option<String>,
     /// The protocol of the collector.
     pub protocol: Protocol,
-    /// The protocol of the one for traces, if it is another.
+    /// The protocol for traces, if different.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traces_protocol: Option<Protocol>,
-    /// The protocol of the one for metrics, if it is another.
+    /// The protocol for metrics, if different.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics_protocol: Option<Protocol>,
-    /// Headers of each request to the collector: `name=value,name=value`,
+    /// The headers of each request to the collector: `name=value,name=value`,
     /// percent-encoded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headers: Option<String>,
-    /// The time-out of one export with its retries.
+    /// The time limit for one export, including retries.
     #[serde(with = "crate::timespan")]
     pub timeout: Duration,
     /// The destination of traces.
     pub traces_exporter: Exporter,
     /// The destination of metrics.
     pub metrics_exporter: Exporter,
-    /// Which rendezvous are traced.
+    /// The sampler of rendezvous.
     pub sampler: SamplerKind,
-    /// The part of them that is, where the sampler is one of ratios: 0 to 1.
+    /// The share of rendezvous that ratio samplers record, 0 to 1.
     pub trace_ratio: f64,
     /// The interval at which metrics are sent.
     #[serde(with = "crate::timespan")]
@@ -55,16 +55,15 @@ pub struct Settings {
     /// The resource's `service.name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_name: Option<String>,
-    /// More attributes of the resource: `name=value,name=value`,
-    /// percent-encoded.
+    /// Additional resource attributes: `name=value,name=value`, percent-encoded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_attributes: Option<String>,
 }
 
-/// A form of OTLP.
+/// A protocol of OTLP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Protocol {
-    /// Over gRPC.
+    /// Protobuf over gRPC.
     #[serde(rename = "grpc")]
     Grpc,
     /// Protobuf over HTTP/1.1.
@@ -77,39 +76,39 @@ pub enum Protocol {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Exporter {
-    /// To the endpoint, if there is one.
+    /// The endpoint, if there is one.
     #[default]
     Otlp,
-    /// Nowhere.
+    /// No export.
     None,
 }
 
-/// Which traces are recorded, by OpenTelemetry's words. A client's request has
-/// no parent, so what is based on the parent differs in name only.
+/// The sampler of traces, by OpenTelemetry's names. A client's request has no parent, so
+/// the parent-based samplers differ only in name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SamplerKind {
-    /// All.
+    /// All traces.
     AlwaysOn,
-    /// None.
+    /// No traces.
     AlwaysOff,
-    /// So many of all, by their id.
+    /// A share of all traces, by trace ID.
     #[serde(rename = "traceidratio")]
     TraceIdRatio,
-    /// As the parent; all that have none.
+    /// Like the parent; without a parent, all.
     #[serde(rename = "parentbased_always_on")]
     ParentBasedAlwaysOn,
-    /// As the parent; none that has none.
+    /// Like the parent; without a parent, none.
     #[serde(rename = "parentbased_always_off")]
     ParentBasedAlwaysOff,
-    /// As the parent; so many of those that have none.
+    /// Like the parent; without a parent, a share.
     #[default]
     #[serde(rename = "parentbased_traceidratio")]
     ParentBasedTraceIdRatio,
 }
 
 impl Settings {
-    /// Reports what is wrong or does nothing.
+    /// Reports mistakes, and settings without effect.
     pub fn check(&self, report: &mut SettingsReport) {
         report.within("timeout", self.timeout, &SPAN);
         report.within("metrics_interval", self.metrics_interval, &SPAN);

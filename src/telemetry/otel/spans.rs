@@ -1,4 +1,4 @@
-//! From the finished spans that the SDK has collected to the collector.
+//! Export of finished spans from the SDK to the collector.
 
 use std::sync::Arc;
 
@@ -15,15 +15,15 @@ use tokio::runtime::Handle;
 use super::report::ExportReport;
 use super::transport::{Signal, Transport};
 
-/// The signal of traces.
+/// The traces signal.
 pub(super) const TRACES: Signal = Signal {
     name: "traces",
     http_path: "/v1/traces",
     grpc_path: "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
 };
 
-/// Exports batches. The SDK calls it from a thread of its own, outside of the
-/// runtime that the connection to the collector lives in.
+/// Exports batches of spans. The SDK calls it from its own thread, outside the runtime
+/// that owns the connection to the collector.
 #[derive(Debug)]
 pub(super) struct Spans {
     pub(super) transport: Transport,
@@ -49,7 +49,7 @@ impl SpanExporter for Spans {
                 Err(error) => report.failed(&error),
             }
         });
-        // It ends early only with the runtime.
+        // Ends early only together with the runtime.
         let ended = sent.await;
         ended.map_err(|error| OTelSdkError::InternalFailure(error.to_string()))
     }

@@ -1,5 +1,5 @@
-//! The transport of messages to a collector: one way for both signals, by gRPC or
-//! over HTTP, with a deadline and a second and third try.
+//! The transport of messages to a collector, shared by both signals: over gRPC or HTTP,
+//! with a deadline and two retries.
 
 mod error;
 mod grpc;
@@ -19,23 +19,23 @@ use self::http::Http;
 use super::endpoint::{InvalidEndpoint, headers, url};
 use super::settings::{Protocol, Settings};
 
-/// The tries after the first.
+/// The number of retries.
 const RETRIES: u32 = 2;
-/// The delays before them, without jitter: few brokers share a collector.
+/// The delays before retries, without jitter: few brokers share a collector.
 const PAUSES: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(2));
 
-/// Traces or metrics.
+/// A signal: traces or metrics.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Signal {
-    /// Its name in the log.
+    /// The name in the log.
     pub(super) name: &'static str,
-    /// Its path below the endpoint of both signals, over HTTP.
+    /// The path that is appended to a shared endpoint, over HTTP.
     pub(super) http_path: &'static str,
-    /// The method that takes it, by gRPC.
+    /// The method, over gRPC.
     pub(super) grpc_path: &'static str,
 }
 
-/// A way to a collector for one signal.
+/// A transport to a collector for one signal.
 #[derive(Clone, Debug)]
 pub(super) struct Transport {
     way: Way,
@@ -49,9 +49,8 @@ enum Way {
 }
 
 impl Transport {
-    /// A way to `endpoint`; nothing is connected yet. The path of an endpoint
-    /// that is `shared` by the signals is continued by that of each. Has to be
-    /// called in a runtime.
+    /// A transport to `endpoint`, not connected yet. If the endpoint is `shared` by both
+    /// signals, the signal's path is appended. Call this in a runtime.
     pub(super) fn new(
         settings: &Settings,
         protocol: Protocol,
@@ -74,8 +73,8 @@ impl Transport {
         Ok(Self { way, timeout })
     }
 
-    /// Sends a message, and once or twice again where that makes sense. Ends
-    /// within the timeout of the settings.
+    /// Sends a message, with retries where that makes sense, within the time limit of the
+    /// settings.
     pub(super) async fn send<M, R>(&self, message: &M) -> Result<R, SendError>
     where
         M: Message + Clone + 'static,

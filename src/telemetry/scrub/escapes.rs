@@ -1,22 +1,22 @@
-//! Undoes what URLs, JSON and Rust's `Debug` do to characters, remembering
-//! where each came from.
+//! Decoding of URL, JSON and Rust `Debug` escapes, with the original position of each
+//! character.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Stands for a character outside ASCII.
+/// The placeholder for a non-ASCII character.
 const OTHER: u8 = 0xff;
 
-/// A text with its escapes undone.
+/// A text with decoded escapes.
 pub(super) struct Unescaped<'a> {
     text: Cow<'a, [u8]>,
-    /// The place in the original where each byte of `text` began, and where that ends.
-    /// Empty for a text that is the original.
+    /// The original position of each byte of `text`, and the end position. Empty if
+    /// `text` is the original.
     origins: Vec<usize>,
 }
 
 impl<'a> Unescaped<'a> {
-    /// The original.
+    /// The original text.
     pub(super) fn verbatim(text: &'a [u8]) -> Self {
         Self {
             text: Cow::Borrowed(text),
@@ -24,7 +24,7 @@ impl<'a> Unescaped<'a> {
         }
     }
 
-    /// Undoes one more level of escapes, `None` where there are none.
+    /// Decodes one more level of escapes; `None` if there are none.
     pub(super) fn unescape(&self) -> Option<Unescaped<'static>> {
         let mut text = Vec::with_capacity(self.text.len());
         let mut origins = Vec::with_capacity(self.text.len() + 1);
@@ -63,7 +63,7 @@ impl<'a> Unescaped<'a> {
     }
 }
 
-/// The first character of a text and how many bytes write it.
+/// The first character of a text, and the number of bytes that encode it.
 fn first(text: &[u8]) -> (u8, usize) {
     match text[0] {
         b'%' => percent(text),
@@ -72,7 +72,7 @@ fn first(text: &[u8]) -> (u8, usize) {
     }
 }
 
-/// `%3A`, and `%253A` for those who encode twice.
+/// Decodes `%3A`, or `%253A` for double encoding.
 fn percent(text: &[u8]) -> (u8, usize) {
     let mut digits = 1;
     while text[digits..].starts_with(b"25") && hex(&text[digits + 2..], 2).is_some() {
@@ -84,7 +84,7 @@ fn percent(text: &[u8]) -> (u8, usize) {
     }
 }
 
-/// `\n`, `\u003a`, `\u{3a}`, `\x3a`, after any number of backslashes.
+/// Decodes `\n`, `\u003a`, `\u{3a}` or `\x3a`, after any number of backslashes.
 fn backslash(text: &[u8]) -> (u8, usize) {
     let slashes = text.iter().take_while(|&&byte| byte == b'\\').count();
     let rest = &text[slashes..];
@@ -97,7 +97,7 @@ fn backslash(text: &[u8]) -> (u8, usize) {
     }
 }
 
-/// The rest of `\u{3a}` after the brace.
+/// Decodes the rest of `\u{3a}` after the brace.
 fn braced(text: &[u8], slashes: usize) -> (u8, usize) {
     let digits = text.iter().take_while(|b| b.is_ascii_hexdigit()).count();
     let closed = text.get(digits) == Some(&b'}');
@@ -112,10 +112,10 @@ fn numeric(byte: Option<u8>, slashes: usize, length: usize) -> (u8, usize) {
     }
 }
 
-/// The character with the number that `text` begins with.
+/// The character with the code at the beginning of `text`.
 fn hex(text: &[u8], digits: usize) -> Option<u8> {
     let digits = str::from_utf8(text.get(..digits)?).ok()?;
-    // `from_str_radix` would take a sign.
+    // `from_str_radix` would accept a sign.
     if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
     }

@@ -1,11 +1,11 @@
-//! Finds IP addresses in a text. Every one has a `.` or a `:`, so that only the
-//! surroundings of these are read.
+//! Search for IP addresses in a text. Each contains a `.` or a `:`, so only their
+//! surroundings are examined.
 
 use std::ops::Range;
 
 use memchr::{memchr_iter, memchr2};
 
-/// The ranges of the addresses, in order, none overlapping another.
+/// The ranges of all addresses, sorted and without overlap.
 pub(super) fn addresses(text: &[u8]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut done = 0;
@@ -20,7 +20,7 @@ pub(super) fn addresses(text: &[u8]) -> Vec<Range<usize>> {
     if found.is_empty() {
         return found;
     }
-    // An IPv4 address at the end of an IPv6 address is found as well.
+    // The IPv4 part of an IPv6 address is found separately.
     let mut found = merge(found);
     for range in &mut found {
         *range = with_attachments(text, range.clone());
@@ -28,7 +28,7 @@ pub(super) fn addresses(text: &[u8]) -> Vec<Range<usize>> {
     found
 }
 
-/// The ranges in order, those that touch as one.
+/// The ranges sorted, with adjacent ones merged.
 pub(super) fn merge(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     ranges.sort_unstable_by_key(|range| range.start);
     ranges.dedup_by(|next, range| {
@@ -41,8 +41,8 @@ pub(super) fn merge(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     ranges
 }
 
-/// Looks at the run of digits and dots around the dot at `mark`, which is the
-/// first in it; returns where the run ends.
+/// Examines the run of digits and dots around the first dot, at `mark`. Returns the run's
+/// end.
 fn find_v4(text: &[u8], mark: usize, found: &mut Vec<Range<usize>>) -> usize {
     let start = start_of(text, mark, |byte| byte.is_ascii_digit());
     if start == mark {
@@ -56,8 +56,8 @@ fn find_v4(text: &[u8], mark: usize, found: &mut Vec<Range<usize>>) -> usize {
     end
 }
 
-/// Returns true if four numbers between dots can be an address. Of the outer ones only
-/// the near digits need belong to it: before it may stand `%20` or `\u0001`.
+/// Returns true if four numbers between dots can be an address. Of the outer numbers,
+/// only the digits next to the dot need to fit: `%20` or `\u0001` may precede.
 fn has_four_numbers(run: &[u8]) -> bool {
     let mut numbers = 0;
     for number in run.split(|&byte| byte == b'.') {
@@ -81,8 +81,8 @@ fn is_octet(number: &[u8]) -> bool {
     number.len() <= 3 && value <= 255
 }
 
-/// Looks at the run of letters, digits, underscores and colons around the colon
-/// at `mark`; returns where it ends.
+/// Examines the run of letters, digits, underscores and colons around the colon at
+/// `mark`. Returns the run's end.
 fn find_v6(text: &[u8], mark: usize, found: &mut Vec<Range<usize>>) -> usize {
     let start = start_of(text, mark, is_word_or_colon);
     let end = end_of(text, mark, is_word_or_colon);
@@ -94,15 +94,15 @@ fn find_v6(text: &[u8], mark: usize, found: &mut Vec<Range<usize>>) -> usize {
     end
 }
 
-/// Returns true if there are as many colons as an address has: `::`, or six between
-/// seven groups, the last of which may begin an IPv4 address.
+/// Returns true if there are as many colons as an address has: `::`, or six between seven
+/// groups, the last of which may begin an IPv4 address.
 fn can_be_v6(text: &[u8]) -> bool {
     let colons = memchr_iter(b':', text).count();
     colons >= 6 || colons >= 2 && text.windows(2).any(|pair| pair == b"::")
 }
 
-/// Finds, in the token at `place`, every run of hex digits and colons that can
-/// be an address. Letters may touch it, but not `::` alone.
+/// Finds every run of hex digits and colons in the token at `place` that can be an
+/// address. Letters may be adjacent to it, but not to `::` alone.
 fn find_groups(text: &[u8], place: Range<usize>, found: &mut Vec<Range<usize>>) {
     let mut at = place.start;
     while at < place.end {
@@ -117,7 +117,7 @@ fn find_groups(text: &[u8], place: Range<usize>, found: &mut Vec<Range<usize>>) 
     }
 }
 
-/// The range without a colon at its start or end that is not half of a `::`.
+/// The range without a leading or trailing colon that is not part of a `::`.
 fn without_punctuation(text: &[u8], Range { mut start, mut end }: Range<usize>) -> Range<usize> {
     let colon = |byte: u8| byte == b':';
     if matches!(end_of(&text[..end], start, colon) - start, 1 | 3) {
@@ -132,14 +132,15 @@ fn without_punctuation(text: &[u8], Range { mut start, mut end }: Range<usize>) 
     start..end
 }
 
-/// Returns true if a token is a path such as `http::client`, perhaps with a line and a
-/// column after it. All its parts are identifiers, and one of them is no group
-/// of an address, or there are too many `::` for one and no digit at all.
+/// Returns true if a token is a path such as `http::client`, possibly followed by a line
+/// and a column. All its parts must be identifiers. In addition, one of them must not be
+/// a valid group of an address, or there must be too many `::` for an address and no
+/// digit.
 fn is_path(token: &[u8]) -> bool {
     let path = without_position(token);
     let mut named = false;
     let mut colons = 0;
-    // Cut at every colon, `a::b` is `a`, nothing and `b`.
+    // Split at every colon, `a::b` becomes `a`, an empty part and `b`.
     for (at, part) in path.split(|&byte| byte == b':').enumerate() {
         let between_colons = at % 2 == 1;
         if !(part.is_empty() || is_identifier(part) && !between_colons) {
@@ -152,7 +153,7 @@ fn is_path(token: &[u8]) -> bool {
     colons % 2 == 0 && (named || undecided)
 }
 
-/// A path without `:12`, `:12:5` or `:` after it.
+/// A path without a trailing `:12`, `:12:5` or `:`.
 fn without_position(token: &[u8]) -> &[u8] {
     let mut path = token;
     for has_number in [false, true, true] {
@@ -175,8 +176,8 @@ fn is_group(part: &[u8]) -> bool {
     part.len() <= 4 && part.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// The beginning of a token once a terminal's colour before it, `ESC [ 2 m`, is left
-/// out: its `m` would count as the token's first letter.
+/// The beginning of a token after a terminal color such as `ESC [ 2 m`, whose `m` would
+/// count as the token's first letter.
 fn after_style(text: &[u8], start: usize) -> usize {
     let end = end_of(text, start, |byte| byte.is_ascii_digit());
     let begin = start_of(text, start, |byte| byte.is_ascii_digit() || byte == b';');
@@ -187,7 +188,7 @@ fn after_style(text: &[u8], start: usize) -> usize {
     }
 }
 
-/// An address with its zone, brackets and port.
+/// The range of an address, including its zone, brackets and port.
 fn with_attachments(text: &[u8], Range { mut start, mut end }: Range<usize>) -> Range<usize> {
     end += zone(&text[end..]);
     if text[..start].ends_with(b"[") && text[end..].starts_with(b"]") {
@@ -198,8 +199,8 @@ fn with_attachments(text: &[u8], Range { mut start, mut end }: Range<usize>) -> 
     start..end
 }
 
-/// The length of the zone (RFC 4007: `%eth0`; in URLs `%25eth0`), 0 where there
-/// is none or the percent sign begins another escape.
+/// The length of the zone (RFC 4007: `%eth0`; in URLs `%25eth0`); 0 if there is none or
+/// the percent sign begins another escape.
 fn zone(text: &[u8]) -> usize {
     let Some(name) = text.strip_prefix(b"%") else {
         return 0;
@@ -214,7 +215,7 @@ fn zone(text: &[u8]) -> usize {
     }
 }
 
-/// The length of `:443`, 0 where there is no port.
+/// The length of a port such as `:443`; 0 if there is none.
 fn port(text: &[u8]) -> usize {
     let digits = match text.strip_prefix(b":") {
         Some(rest) => end_of(rest, 0, |byte| byte.is_ascii_digit()),

@@ -78,8 +78,7 @@ fn any_v4() -> impl Strategy<Value = Ipv4Addr> {
     any::<u32>().prop_map(Ipv4Addr::from_bits)
 }
 
-/// Addresses with few and with many zeros, mapped ones, and those of today's
-/// internet.
+/// Addresses with few and many zeros, mapped ones, and currently allocated ones.
 fn any_v6() -> impl Strategy<Value = Ipv6Addr> {
     let group = prop_oneof![2 => Just(0), 1 => 0..16u16, 3 => any::<u16>()];
     prop_oneof![
@@ -97,7 +96,7 @@ fn global_v6() -> impl Strategy<Value = Ipv6Addr> {
     })
 }
 
-/// The ways to write one address, without brackets, zone and port.
+/// Ways to write one address, without brackets, zone and port.
 fn written(address: IpAddr) -> impl Strategy<Value = String> {
     prop::sample::select(match address {
         IpAddr::V4(v4) => {
@@ -117,7 +116,7 @@ fn written(address: IpAddr) -> impl Strategy<Value = String> {
     })
 }
 
-/// An address as logs have it: bare, with a port, a zone, in brackets, escaped.
+/// An address as in logs: plain, with a port or zone, in brackets, or escaped.
 fn dressed() -> impl Strategy<Value = String> {
     let address = prop_oneof![any_v4().prop_map(IpAddr::V4), any_v6().prop_map(IpAddr::V6)];
     let written = address.prop_flat_map(|address| (Just(address), written(address)));
@@ -145,7 +144,7 @@ fn dressed() -> impl Strategy<Value = String> {
     })
 }
 
-/// The text without its addresses, found the slow way: every part of it parsed.
+/// Searches for an IPv4 address the slow way: by parsing every part of the text.
 fn holds_v4(text: &str) -> bool {
     let bytes = text.as_bytes();
     (0..bytes.len()).any(|start| {
@@ -181,8 +180,8 @@ proptest! {
         prop_assert!(!holds_v4(&scrub(&line)), "{}", scrub(&line));
     }
 
-    /// Glued to letters, an address can read as a path: `xfe80::a`. One of the
-    /// internet's cannot, since it begins with a digit.
+    /// Adjacent to letters, an address can look like a path: `xfe80::a`. A global one
+    /// cannot, since it begins with a digit.
     #[test]
     fn no_global_ipv6_address_survives_anything_around_it(
         before in "[ -~]{0,8}|[a-f:.%\\\\]{0,4}|\\PC{0,4}",

@@ -1,4 +1,4 @@
-//! The certificate authority, and whom its own certificate is from.
+//! The certificate authority, and the trust in its own certificate.
 
 use std::sync::Arc;
 
@@ -9,16 +9,16 @@ use rustls::crypto::aws_lc_rs;
 
 use crate::tls::mutual::{InvalidMutualTls, roots};
 
-/// The reason why there is no way to the authority.
+/// A reason why the authority cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidAuthority {
-    /// The file.
+    /// The file with its certificates is invalid.
     #[error(transparent)]
     File(#[from] InvalidMutualTls),
-    /// The system trusts nobody, or does not say whom.
+    /// The system has no certificate authorities.
     #[error("not set, and the system has no certificate authorities")]
     System,
-    /// TLS itself.
+    /// TLS cannot be set up.
     #[error("TLS")]
     Tls(#[from] rustls::Error),
 }
@@ -31,9 +31,9 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// The one with this directory, whose own certificate is one of those in
-    /// the PEM text or vouched for by them; by whom the system trusts where
-    /// there is no such text.
+    /// The authority with this directory. Its own certificate must be in the PEM text or
+    /// issued by a certificate there; without a PEM text, the system's authorities are
+    /// trusted.
     pub fn new(directory: &str, vouchers: Option<&[u8]>) -> Result<Self, InvalidAuthority> {
         let provider = aws_lc_rs::default_provider().into();
         let tls =
@@ -51,7 +51,7 @@ impl Authority {
     }
 }
 
-/// Checks the URL of a directory, and says what is wrong with it.
+/// Checks the URL of a directory and returns the error.
 pub(super) fn check_directory(url: &str) -> Result<(), &'static str> {
     let uri: Uri = url.parse().map_err(|_| "is no URL")?;
     let host = uri.host().unwrap_or_default();

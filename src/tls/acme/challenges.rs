@@ -1,4 +1,4 @@
-//! The challenges that wait to be looked at by the certificate authority.
+//! Pending challenges of the certificate authority.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use rustls::sign::CertifiedKey;
 use rustls_acme::tower::TowerHttp01ChallengeService;
 use rustls_acme::{AcmeState, ResolvesServerCertAcme};
 
-/// A way to prove that a name is ours.
+/// A method of proving control over a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// A certificate with the proof in it, on port 443 (RFC 8737).
+    /// A certificate that contains the proof, on port 443 (RFC 8737).
     TlsAlpn01,
     /// A page with the proof, on port 80 (RFC 8555, section 8.3).
     Http01,
@@ -27,19 +27,19 @@ impl fmt::Display for Proof {
     }
 }
 
-/// The answers that are given at the moment: those of the one order under way.
+/// The current responses to challenges: those of the order in progress.
 #[derive(Debug, Default)]
 pub struct Challenges(ArcSwapOption<Answers>);
 
-/// The answers of an order, of which there is one at a time: rustls-acme proves
-/// name after name.
+/// The responses for an order. One is enough: rustls-acme proves one name after the
+/// other.
 struct Answers {
     tls_alpn: Arc<ResolvesServerCertAcme>,
     http: TowerHttp01ChallengeService,
 }
 
 impl Challenges {
-    /// Answers the challenges of an order until the result is dropped.
+    /// Responds to the challenges of an order until the guard is dropped.
     pub(super) fn answer<EC: fmt::Debug + 'static, EA: fmt::Debug + 'static>(
         self: &Arc<Self>,
         order: &AcmeState<EC, EA>,
@@ -51,13 +51,12 @@ impl Challenges {
         AnsweringGuard(Arc::clone(self))
     }
 
-    /// Finds the certificate that proves the name of a TLS-ALPN-01 challenge
-    /// (RFC 8737, section 3).
+    /// The certificate for a TLS-ALPN-01 challenge (RFC 8737, section 3).
     pub(in crate::tls) fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.0.load_full()?.tls_alpn.resolve(hello)
     }
 
-    /// The service that answers HTTP-01 challenges, while an order is under way.
+    /// The service for HTTP-01 challenges, while an order is in progress.
     pub(super) fn http(&self) -> Option<TowerHttp01ChallengeService> {
         Some(self.0.load_full()?.http.clone())
     }
@@ -65,12 +64,12 @@ impl Challenges {
 
 impl fmt::Debug for Answers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The rest is what proves that the names are ours.
+        // The contents are secret proofs.
         f.write_str("Answers")
     }
 }
 
-/// An order whose challenges are being answered.
+/// Keeps the responses to an order's challenges in place.
 #[derive(Debug)]
 pub(super) struct AnsweringGuard(Arc<Challenges>);
 

@@ -1,4 +1,4 @@
-//! The pages that are served in the clear for HTTP-01.
+//! The plain HTTP pages for HTTP-01.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use tower::ServiceExt as _;
 
 use super::challenges::Challenges;
 
-/// Answers challenges (RFC 8555, section 8.3); everything else is 404. There is
-/// no way from here to https: a client that was told to come in the clear by
-/// mistake shall notice, before its offers do the rounds.
+/// Responds to challenges (RFC 8555, section 8.3), and with 404 to everything else. It
+/// does not redirect to https: a client that uses plain HTTP by mistake must notice
+/// before its offers travel unencrypted.
 pub fn router(challenges: Arc<Challenges>) -> Router {
     Router::new()
         .route("/.well-known/acme-challenge/{token}", get(page))
@@ -28,8 +28,7 @@ async fn page(State(challenges): State<Arc<Challenges>>, request: Request) -> Re
     }
 }
 
-/// The reply to everything else, but for the options of the server as a whole
-/// (RFC 9110, section 9.3.7).
+/// The response to other requests: 404 except for `OPTIONS *` (RFC 9110, section 9.3.7).
 async fn elsewhere(method: Method, target: Uri) -> StatusCode {
     if method == Method::OPTIONS && target.path() == "*" {
         StatusCode::OK

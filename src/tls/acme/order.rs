@@ -1,4 +1,4 @@
-//! One order, from the names to the certificate, with rustls-acme.
+//! A single order with rustls-acme, from the names to the certificate.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,22 +11,22 @@ use super::authority::Authority;
 use super::challenges::{Challenges, Proof};
 use super::order_error::OrderError;
 
-/// The orders that are tried at once, one after the other, if the authority takes
-/// none of their nonces: rustls-acme gives an order up then, although another nonce
-/// is all that is asked for (RFC 8555, section 6.5).
+/// The maximum number of orders in a row when the authority rejects their nonces:
+/// rustls-acme gives up an order in that case, although the authority only asks for
+/// another nonce (RFC 8555, section 6.5).
 const NONCE_TRIES: u32 = 8;
 
-/// A certificate as the authority has issued it.
+/// A certificate as issued by the authority.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issued {
-    /// The chain, PEM.
+    /// The certificate chain, PEM.
     pub chain: String,
     /// The private key, PEM.
     pub key: String,
 }
 
 impl Issued {
-    /// Takes a key and the chain after it apart.
+    /// Splits a PEM text into the key and the chain that follows it.
     fn split(pem: &[u8]) -> Option<Self> {
         let pem = str::from_utf8(pem).ok()?;
         let (key, chain) = pem.split_at(pem.find("-----BEGIN CERTIFICATE-----")?);
@@ -37,19 +37,19 @@ impl Issued {
     }
 }
 
-/// An order: one certificate for all names, each proven in the same way.
+/// An order of one certificate for all names, each proven by the same method.
 #[derive(Clone, Copy, Debug)]
 pub struct CertificateOrder<'a> {
-    /// The host names, in small letters.
+    /// The host names, in lower case.
     pub names: &'a [String],
-    /// The address where the authority may write to.
+    /// The contact address for the authority.
     pub email: Option<&'a str>,
-    /// The way to prove them.
+    /// The method of proof.
     pub proof: Proof,
 }
 
 impl CertificateOrder<'_> {
-    /// Places the order, and opens an account for it unless these have one.
+    /// Places the order, after opening an account unless `accounts` has one.
     pub async fn place<A>(
         self,
         authority: &Authority,
@@ -102,8 +102,8 @@ impl CertificateOrder<'_> {
     }
 }
 
-/// Passes the certificate of an order on. It is kept elsewhere, and knows of none
-/// before: an order is placed because one is due.
+/// Passes on the certificate of an order. It does not store certificates or know an
+/// earlier one: an order is placed because one is due.
 #[derive(Clone, Default)]
 struct Handover(Arc<Mutex<Option<Issued>>>);
 

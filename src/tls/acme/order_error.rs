@@ -1,4 +1,4 @@
-//! Orders that come to nothing.
+//! Failed orders.
 
 use rustls_acme::acme::{AcmeError, Auth, Identifier, Problem};
 
@@ -7,44 +7,44 @@ use crate::tls::certificate::InvalidCertificate;
 
 const BAD_NONCE: &str = "urn:ietf:params:acme:error:badNonce";
 
-/// The reason why an order came to nothing.
+/// The reason why an order failed.
 #[derive(Debug, thiserror::Error)]
 pub enum OrderError {
-    /// There is no way to the authority, or its reply makes no sense.
+    /// The authority cannot be reached, or its reply is invalid.
     #[error("{0}")]
     NoReply(String),
-    /// It says no.
+    /// The authority refused the order.
     #[error("the authority refuses: {}", in_words(.0))]
     Refused(Problem),
-    /// It looked for the proof of a name and did not find it.
+    /// The authority did not find the proof of a name.
     #[error("no proof of {name} by {proof}: {problem}")]
     NotProven {
         /// The host name.
         name: String,
-        /// The way that was tried.
+        /// The method of proof.
         proof: Proof,
         /// The authority's words.
         problem: String,
     },
-    /// It wants other proof than this.
+    /// The authority does not accept this method of proof.
     #[error("the authority does not take {0}")]
     NotTaken(Proof),
-    /// The order has ended without a certificate.
+    /// The order ended without a certificate.
     #[error("the authority has given up the order")]
     GivenUp,
-    /// It did not look for the proof of a name.
+    /// The authority did not check the proof of a name.
     #[error("the authority has not looked for the proof of {0} in time")]
     NotLooked(String),
-    /// The key of the account is none.
+    /// The account key is damaged.
     #[error("the key of the account is damaged")]
     AccountKey,
-    /// The certificate cannot be read.
+    /// The certificate cannot be parsed.
     #[error("the certificate cannot be read")]
     Unreadable,
-    /// The certificate cannot be served.
+    /// The certificate cannot be used.
     #[error("the certificate is of no use")]
     Unusable(#[from] InvalidCertificate),
-    /// All of it took too long.
+    /// The whole order took too long.
     #[error("the order took too long")]
     TooLong,
 }
@@ -70,23 +70,25 @@ impl OrderError {
         }
     }
 
-    /// Reads the text of an error, for a reply other than 2xx is nowhere else: the
-    /// type of what rustls-acme makes of it is private.
+    /// Parses the text of an error, since a non-2xx reply is available only there:
+    /// rustls-acme's type for it is private.
     fn of_text(text: &str) -> Self {
         let Some((_, reply)) = text.split_once("non 2xx http status: ") else {
             return Self::NoReply(text.to_owned());
         };
         let (status, body) = reply.split_once(' ').unwrap_or((reply, ""));
-        // It is quoted as Rust does, which for a problem is as JSON does.
+        // The body is quoted in Rust's way, which for a problem document is also valid
+        // JSON.
         let body: String = serde_json::from_str(body).unwrap_or_default();
         match serde_json::from_str::<Problem>(&body) {
             Ok(problem) if problem.typ.is_some() => Self::Refused(problem),
-            // What is in front of the authority speaks, and not by RFC 8555.
+            // The reply is from something in front of the authority and does not follow
+            // RFC 8555.
             _ => Self::NoReply(format!("the authority replies {status}")),
         }
     }
 
-    /// Returns true if the authority has answered, and said no.
+    /// Returns true if the authority answered and refused.
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Refused(_) => !self.is_bad_nonce(),
@@ -95,7 +97,7 @@ impl OrderError {
         }
     }
 
-    /// Returns true if the authority wants another nonce, and nothing else.
+    /// Returns true if the authority only asks for another nonce.
     pub(super) fn is_bad_nonce(&self) -> bool {
         matches!(self, Self::Refused(problem) if problem.typ.as_deref() == Some(BAD_NONCE))
     }

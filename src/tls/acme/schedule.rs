@@ -1,17 +1,17 @@
-//! The schedule of orders. Jitter comes in as a parameter, from 0 to 1.
+//! The schedule of orders. Jitter is a parameter from 0 to 1.
 
 use std::time::{Duration, SystemTime};
 
 use crate::backoff::Backoff;
 use crate::tls::certificate::Validity;
 
-/// The delays after orders that came to nothing: no more failures than Let's Encrypt
-/// allows, which are five at once, and one more every 12 minutes.
+/// The delays after failed orders: at most as many failures as Let's Encrypt allows,
+/// which is five at once and one more every 12 minutes.
 pub const RETRIES: Backoff = Backoff::growing(Duration::from_secs(13), Duration::from_mins(80), 3);
 
-/// Returns the time at which the successor of a certificate is ordered: a third of its
-/// lifetime before its end, or, for not all who got theirs at the same time to come
-/// back at the same time, up to a thirtieth earlier.
+/// The time at which a certificate's successor is ordered: when a third of its lifetime
+/// is left, or up to a thirtieth earlier, to spread the renewals of certificates issued
+/// at the same time.
 pub fn renewal_time(validity: Validity, jitter: f64) -> SystemTime {
     let lifetime = validity
         .until

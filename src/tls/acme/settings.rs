@@ -13,28 +13,26 @@ use crate::report::SettingsReport;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// The host names; none means no ACME.
+    /// The host names; an empty list turns ACME off.
     pub hostnames: Vec<String>,
-    /// The address for messages from the certificate authority.
+    /// The contact address for messages from the certificate authority.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// Directory that keeps the account and the certificate.
+    /// The directory for the account and the certificate.
     pub cert_cache: PathBuf,
-    /// The certificate authority: the URL of its directory (RFC 8555, section
-    /// 7.1.1).
+    /// The URL of the certificate authority's directory (RFC 8555, section 7.1.1).
     pub directory: String,
-    /// PEM file with who vouches for that URL's own certificate; without one,
-    /// those whom the system trusts.
+    /// The PEM file with root certificates to trust for that URL instead of the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
-    /// Prove by TLS-ALPN-01, on the broker's own port.
+    /// True to prove names by TLS-ALPN-01, on the broker's own port.
     pub tls_alpn: bool,
-    /// Prove by HTTP-01, on this address and port; empty means not to.
+    /// The address and port for proving names by HTTP-01; empty turns it off.
     pub http_addr: String,
 }
 
 impl Settings {
-    /// Reports what is wrong.
+    /// Reports mistakes.
     pub fn check(&self, report: &mut SettingsReport) {
         let problem = |name: &String| Some(format!("{name:?} {}", not_certifiable(name)?));
         report.refuse_if("hostnames", self.hostnames.iter().find_map(problem));
@@ -63,7 +61,7 @@ fn is_email(text: &str) -> bool {
     text.contains('@') && !text.contains([' ', ',', ':', '?'])
 }
 
-/// The reason why no certificate can be ordered for a name.
+/// The reason why a name cannot have a certificate.
 fn not_certifiable(name: &str) -> Option<&'static str> {
     if name.parse::<IpAddr>().is_ok() {
         return Some("is an address, expected a host name");

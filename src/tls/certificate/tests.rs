@@ -2,7 +2,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
 
 use super::*;
 
-/// RSA keys and an old certificate, made with `openssl req -x509`.
+/// Certificates with a short RSA key and an old version, made with `openssl req -x509`.
 const SHORT_RSA: &str = include_str!("tests/rsa1024.pem");
 const VERSION_1: &str = include_str!("tests/version1.pem");
 
@@ -97,14 +97,14 @@ fn the_setting_and_the_file_are_named() {
     );
 }
 
-/// Valid ones are as good as each other: the operator has a reason for the new one.
+/// Valid certificates rank the same: the operator has a reason for the new one.
 #[test]
 fn the_better_of_two_is_the_one_that_clients_take() {
     let validity = |from, until| Validity {
         from: at(from),
         until: at(until),
     };
-    // From the best to the worst, at 100.
+    // From best to worst, at time 100.
     let classes = [
         &[validity(0, 101), validity(50, 10_000), validity(100, 100)][..],
         &[validity(101, 200), validity(1_000, 2_000)],

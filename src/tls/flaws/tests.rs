@@ -25,8 +25,8 @@ fn server() -> CertificateParams {
     params
 }
 
-/// The flaws of the server's own certificate, by this issuer or by itself, with
-/// others after it.
+/// The flaws of a server certificate issued by `issuer` or self-signed, with others after
+/// it.
 fn flaws(
     params: &CertificateParams,
     key: &KeyPair,
@@ -77,7 +77,7 @@ fn a_chain_has_to_be_one() {
     assert_eq!(by(&root, &[&namesake]), [Flaw::Signatures]);
 }
 
-/// For old clients, some chains end with one that has expired.
+/// For old clients, some chains end with an expired certificate.
 #[test]
 fn only_the_servers_own_certificate_has_to_be_valid() {
     let mut params = authority("old");
@@ -125,7 +125,7 @@ fn kinds_that_browsers_do_not_know_are_told() {
     assert_eq!(by(&odd, &[&odd]), [Flaw::Signature(1, "Ed25519")]);
 }
 
-/// Made with `openssl`, as nothing else makes them any more.
+/// Made with `openssl`, since other tools no longer make such certificates.
 #[test]
 fn signatures_with_sha1_are_told() {
     let file = include_bytes!("tests/sha1.pem");

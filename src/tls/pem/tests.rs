@@ -26,7 +26,7 @@ fn every_certificate_is_read_however_they_are_joined() {
         .collect();
     for joined in [
         format!("{first}\n{second}\n{third}\n"),
-        // What `cat` makes of files without a last line break.
+        // The output of `cat` for files without a final line break.
         format!("{first}{second}{third}"),
         format!("{first} {second}\t{third}"),
         format!("{first}\n{second}\n{third}").replace('\n', "\r\n"),
@@ -47,7 +47,7 @@ fn every_certificate_is_read_however_they_are_joined() {
     }
 }
 
-/// A line that is lost takes no certificate with it in silence.
+/// A lost BEGIN line must not silently drop a certificate.
 #[test]
 fn what_ends_has_to_begin() {
     let (cert, key) = pair();
@@ -170,7 +170,7 @@ fn a_file_that_is_cut_off_anywhere_is_refused() {
     let whole = format!("{first}{second}");
     let end = first.trim_end().len();
     for length in 1..whole.trim_end().len() {
-        // A file that ends with a whole certificate is whole.
+        // A file that ends after a complete certificate is complete.
         let is_whole = (end..=first.len()).contains(&length);
         let read = certificates(&whole.as_bytes()[..length]);
         let fault = (!is_whole).then_some(Fault::CutOff);
@@ -179,7 +179,7 @@ fn a_file_that_is_cut_off_anywhere_is_refused() {
 }
 
 proptest! {
-    /// Neither errors nor what is made of them for logs.
+    /// Checks the errors and their forms in the log.
     #[test]
     fn no_fault_quotes_the_file(
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<char>()), 1..5)

@@ -1,6 +1,6 @@
-//! Prometheus's words in OTLP's: a counter is a monotonic cumulative sum since
-//! the start of the process, a histogram is cumulative likewise ("Prometheus and
-//! OpenMetrics Compatibility" of OpenTelemetry's specification).
+//! Translation of Prometheus metrics to OTLP: a counter becomes a monotonic cumulative
+//! sum since the start of the process, and a histogram is cumulative, too ("Prometheus
+//! and OpenMetrics Compatibility" in OpenTelemetry's specification).
 
 use std::time::SystemTime;
 
@@ -20,19 +20,19 @@ use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::{
 
 const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;
 
-/// Attributes that all metrics of this process have in common.
+/// The data common to all metrics of this process.
 #[derive(Clone, Debug)]
 pub(super) struct ExportOrigin {
     /// The attributes of the resource.
     pub(super) attributes: Vec<KeyValue>,
-    /// Since when everything is counted.
+    /// The start of counting.
     pub(super) start: SystemTime,
-    /// The release.
+    /// The version of the program.
     pub(super) version: &'static str,
 }
 
 impl ExportOrigin {
-    /// All families as they were at `now`.
+    /// A request with all families as of `now`.
     pub(super) fn request(
         &self,
         families: Vec<MetricFamily>,
@@ -76,7 +76,7 @@ struct Times {
 }
 
 impl Times {
-    /// None for a family of a type that the registry has not.
+    /// The translation of a family; `None` for types that the registry does not have.
     fn metric(self, family: MetricFamily) -> Option<Metric> {
         let series = family.metric.into_iter();
         let data = match MetricType::try_from(family.r#type).ok()? {
@@ -112,7 +112,7 @@ impl Times {
         })
     }
 
-    /// A gauge tells of one moment, so it has no start.
+    /// Translates a gauge, which describes one moment and so has no start.
     fn gauge(self, series: prometheus::Metric) -> Option<NumberDataPoint> {
         Some(NumberDataPoint {
             attributes: attributes(series.label),
@@ -122,8 +122,8 @@ impl Times {
         })
     }
 
-    /// Prometheus counts with each bucket those below it, OTLP does not; and
-    /// the last bucket, which has no bound, has none to name there.
+    /// Translates a histogram. Prometheus's buckets include all smaller ones, OTLP's do
+    /// not; and OTLP has no bound for the last bucket.
     fn histogram(self, series: prometheus::Metric) -> Option<HistogramDataPoint> {
         let histogram = series.histogram?;
         let mut below = 0;
@@ -178,7 +178,7 @@ mod tests {
 
     use super::*;
 
-    /// The translation of a registry's families, at 5 s since 3 s.
+    /// The translated families of a registry, read at 5 s with a start at 3 s.
     fn metrics(registry: &Registry) -> Vec<Metric> {
         let origin = ExportOrigin {
             attributes: Vec::new(),

@@ -1,4 +1,4 @@
-//! Messages that were not taken.
+//! Failed exports.
 
 use std::error::Error;
 use std::time::Duration;
@@ -8,8 +8,7 @@ use tonic::Code;
 
 use crate::causes::with_causes;
 
-/// A message that was not taken. Nothing that a collector said is repeated but
-/// its status.
+/// A failed export. Of a collector's reply, only the status is kept.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SendError {
     #[error("no reply within {}", humantime::format_duration(*.0))]
@@ -29,7 +28,7 @@ impl SendError {
         Self::Unreachable(with_causes(error))
     }
 
-    /// Returns true if the specification of OTLP has it tried again.
+    /// Returns true if the OTLP specification allows a retry.
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Unreachable(_) => true,

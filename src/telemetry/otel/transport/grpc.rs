@@ -15,10 +15,10 @@ use super::error::SendError;
 use crate::causes::with_causes;
 use crate::telemetry::otel::endpoint::InvalidEndpoint;
 
-/// The name that collectors are told, over HTTP, too.
+/// The user agent sent to collectors, also over HTTP.
 pub(super) const AGENT: &str = concat!("snowflake-broker/", env!("CARGO_PKG_VERSION"));
 
-/// One method of a collector.
+/// One gRPC method of a collector.
 #[derive(Clone, Debug)]
 pub(super) struct Grpc {
     channel: Channel,
@@ -71,8 +71,8 @@ fn channel(uri: Uri, timeout: Duration) -> Result<Channel, InvalidEndpoint> {
     Ok(endpoint.connect_lazy())
 }
 
-/// A status that comes from below gRPC has a source; one that the collector
-/// sent has none.
+/// The error for a status. A local status has a source; one sent by the collector has
+/// none.
 fn refused(status: &tonic::Status) -> SendError {
     match status.source() {
         Some(source) => SendError::unreachable(source),

@@ -18,7 +18,7 @@ use super::error::SendError;
 use super::grpc::AGENT;
 use crate::telemetry::otel::endpoint::InvalidEndpoint;
 
-/// A collector has little to say.
+/// The maximum size of a reply, in bytes.
 const REPLY_MAX: usize = 64 * 1024;
 
 /// One URL of a collector.
@@ -71,8 +71,7 @@ impl Http {
     }
 }
 
-/// Certificate authorities are only looked for where one is needed: a small
-/// container has none.
+/// Loads certificate authorities only if they are needed: a small container has none.
 fn connector(is_tls: bool) -> Result<HttpsConnector<HttpConnector>, InvalidEndpoint> {
     let builder = HttpsConnectorBuilder::new();
     let provider = aws_lc_rs::default_provider();
