@@ -1,8 +1,7 @@
 //! The operator's side of the administration: `snowflake-broker admin`.
 //!
-//! [`address`] finds the broker, [`connection`] calls it, [`calls`] does what was
-//! asked for, and [`text`] has what people read of the answers. [`watch`] shows
-//! them live.
+//! [`address`] finds the broker, [`connection`] connects to it, [`calls`] makes the
+//! requested call, and [`text`] formats the response for people. [`watch`] shows it live.
 
 mod address;
 pub mod arguments;
@@ -28,11 +27,11 @@ use arguments::{AdminCall, BridgesCall};
 use connection::{Credentials, RemoteBroker};
 use output::Printer;
 
-/// The longest time of a call unless the command line says.
+/// The default time limit for a call.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Asks a broker what the command line says, and prints its answer. `inputs`
-/// may name where it listens.
+/// Makes the call in the command line, and prints the response. `inputs` may provide the
+/// broker's address.
 pub(crate) fn run(asked: &AdminArgs, inputs: &Inputs) -> Result<(), Failure> {
     match ask(asked, inputs) {
         Err(Failure::NoReader) => Ok(()),

@@ -1,4 +1,4 @@
-//! The server: what a broker is composed of, and its life from start to stop.
+//! The server: the composition of a broker, and its life from start to stop.
 
 mod accounts;
 mod admin;

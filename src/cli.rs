@@ -1,5 +1,5 @@
-//! The programs behind the command line: the broker, its checks, and the tools beside
-//! it. Which of them, and what each prints where.
+//! The programs behind the command line: the broker, its checks, and the tools. Chooses
+//! the program, and decides what each one prints and where.
 
 pub mod arguments;
 mod count_ips;
@@ -20,18 +20,18 @@ use crate::config::{self, Inputs, Loaded};
 
 use arguments::{CheckConfig, Cli, Command, CountIps, PrintConfig};
 
-/// Read when no other file is named, if it is there.
+/// The configuration file that is read if none is named and it exists.
 const DEFAULT_FILE: &str = "/etc/snowflake-broker/config.toml";
 
-/// For a wrong command line (clap's code, too), a wrong configuration, with the
-/// files that it names, and files that are not what a command takes.
+/// The exit code for an invalid command line (also clap's), an invalid configuration
+/// including the files named there, and invalid files given to a command.
 const WRONG_INPUT: u8 = 2;
 
-/// Does what the arguments, the first being the program's name, ask for.
+/// Runs the program that the arguments request; the first one is the program's name.
 ///
-/// The exit code is 0 for success, 2 for a wrong command line, configuration or
-/// file that it names, and 1 for every other failure, a broker that refuses an
-/// operator's call among them.
+/// The exit code is 0 for success, 2 for an invalid command line, configuration or file
+/// named there, and 1 for every other failure, such as a broker that refuses an
+/// operator's call.
 pub fn run(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -69,7 +69,7 @@ pub fn run(
     }
 }
 
-/// Does what needs a configuration, if it is right.
+/// Runs a program that needs a valid configuration.
 fn configured(inputs: &Inputs, act: impl FnOnce(Loaded) -> anyhow::Result<()>) -> ExitCode {
     match config::load(inputs) {
         Ok(loaded) => exit_code(act(loaded)),
@@ -80,7 +80,7 @@ fn configured(inputs: &Inputs, act: impl FnOnce(Loaded) -> anyhow::Result<()>) -
     }
 }
 
-/// Needs no configuration, and reads files that may be anybody's.
+/// Runs `count-ips`, which needs no configuration and reads files from any source.
 fn count_ips(asked: &CountIps) -> ExitCode {
     match count_ips::estimate(asked) {
         Ok(count) => {
@@ -114,9 +114,9 @@ fn man(directory: Option<&Path>) -> anyhow::Result<()> {
     }
 }
 
-/// Prints what clap has to say: help and version to stdout, errors to stderr.
+/// Prints clap's output: help and version to stdout, errors to stderr.
 fn explain(error: &clap::Error) -> ExitCode {
-    // It would be quoted, and may be a private key.
+    // clap would quote the argument, which may be a private key.
     if error.render().to_string().contains("-----BEGIN ") {
         say(&"an argument is the content of a file, and has to be its path");
         return WRONG_INPUT.into();
@@ -174,7 +174,8 @@ fn print(text: &str) -> anyhow::Result<()> {
     Ok(stdout.flush()?)
 }
 
-/// One message to stderr; where that is closed nobody wants to know.
+/// Prints one message to stderr, and ignores errors: if stderr is closed, nobody reads
+/// it.
 fn say(message: &dyn Display) {
     let _ = writeln!(io::stderr().lock(), "{message}");
 }

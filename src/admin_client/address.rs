@@ -13,20 +13,20 @@ use super::failure::Failure;
 /// The address of the broker, with the transport.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum BrokerAddress {
-    /// At a Unix socket.
+    /// A Unix socket.
     Unix(PathBuf),
-    /// At HOST:PORT.
+    /// HOST:PORT.
     Tcp {
-        /// Host and port.
+        /// The host and port.
         address: String,
-        /// True if TLS is spoken.
+        /// True for TLS.
         tls: bool,
     },
 }
 
 impl BrokerAddress {
-    /// The address that `--address` says, else the configuration. What is wrong with that
-    /// does not matter here, unless it was named and cannot be read.
+    /// The address in `--address`, or else in the configuration. Errors in the
+    /// configuration do not matter here, unless its file was named and cannot be read.
     pub(super) fn find(asked: &ConnectionArgs, inputs: &Inputs) -> Result<Self, Failure> {
         if let Some(address) = &asked.address {
             return Self::asked(address, asked);
@@ -49,8 +49,8 @@ impl BrokerAddress {
         }
     }
 
-    /// Of several places the Unix socket, unless it is not there or credentials were
-    /// given, for which it has no use.
+    /// The address to use of several: the Unix socket, unless it does not exist or
+    /// credentials were given, which a Unix socket does not use.
     fn configured(
         admin: &Settings,
         asked: &ConnectionArgs,
@@ -82,7 +82,8 @@ impl BrokerAddress {
         Ok(Self::Unix(path.to_owned()))
     }
 
-    /// Nothing is sent in the clear to another machine, unless somebody says so.
+    /// Refuses to send plain text to another machine, unless that is explicitly
+    /// requested.
     fn tcp(
         source: &str,
         address: &str,
@@ -136,7 +137,7 @@ fn is_host_and_port(address: &str) -> bool {
     is_it && address.parse::<http::uri::Authority>().is_ok()
 }
 
-/// A broker that listens at all addresses of this machine listens at ours.
+/// The local address for a broker that listens on all addresses.
 fn from_this_machine(listen: &str) -> String {
     let everywhere = ["", "0.0.0.0", "[::]"];
     match listen.rsplit_once(':') {
@@ -233,7 +234,7 @@ mod tests {
             let admin = listening(places);
             assert_eq!(configured(&admin, &asked, true), there);
             assert_eq!(configured(&admin, &asked, false), missing);
-            // A Unix socket does not ask for it.
+            // A Unix socket does not require a token.
             assert_eq!(configured(&admin, &with_token, true), missing);
         }
     }

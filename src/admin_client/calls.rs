@@ -1,4 +1,4 @@
-//! The calls of the broker that each subcommand makes.
+//! The call behind each subcommand.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use super::output::{Printer, print};
 use super::text::{self, DryRun};
 use super::watch;
 
-/// The largest page that is asked for; brokers give no more.
+/// The maximum size of a page, also in brokers.
 const PAGE_MAX: usize = 1_000;
 
-/// Makes the call, and prints the answer. `inputs` tell of the terminal and of the
-/// configuration that there may be here.
+/// Makes the call, and prints the response. `inputs` provide the environment and the
+/// local configuration.
 pub(super) async fn make(
     call: &AdminCall,
     broker: &mut RemoteBroker,
@@ -74,7 +74,7 @@ pub(super) async fn make(
     }
 }
 
-/// Says whether a file can be the bridge list of a broker with the configuration of
+/// Checks whether a file is a valid bridge list for a broker with the configuration of
 /// these inputs.
 pub(super) fn check_bridges(file: &Path, output: &Printer, inputs: &Inputs) -> Result<(), Failure> {
     let bridges = bridge_list(file)?;
@@ -82,7 +82,7 @@ pub(super) fn check_bridges(file: &Path, output: &Printer, inputs: &Inputs) -> R
     let allowed = RelayPattern::from(&*config.broker.allowed_relay_pattern);
     let doubts = bridges.doubts(&allowed);
     let file = file.display().to_string();
-    // What a broker would say of it, as far as that can be known without one.
+    // The response of a broker, as far as it can be known without one.
     let checked = v1::ListBridgesResponse {
         bridges: messages(&bridges),
         warnings: doubts.iter().map(|doubt| doubt.of_file(&file)).collect(),
@@ -91,7 +91,7 @@ pub(super) fn check_bridges(file: &Path, output: &Printer, inputs: &Inputs) -> R
     output.show(&checked, text::checked_bridges)
 }
 
-/// Every page; as JSON each is printed at once.
+/// Lists every page; as JSON, prints each page at once.
 async fn polls(
     asked: &PollsArgs,
     broker: &mut RemoteBroker,
@@ -175,7 +175,7 @@ async fn bridges(
             let mut replaced = broker
                 .call(AuthorizedClient::replace_bridges, request)
                 .await?;
-            // The broker has not seen the lines that are overridden.
+            // The broker has not seen overridden lines of the file.
             let doubts = list.doubts(&RelayPattern::from(""));
             let file = file.display().to_string();
             let of_file = doubts.iter().map(|doubt| doubt.of_file(&file));
@@ -222,7 +222,7 @@ fn messages(list: &BridgeList) -> Vec<v1::Bridge> {
     bridges.map(message).collect()
 }
 
-/// Nothing to change is nothing but a question.
+/// Without changes, this only shows the intervals.
 async fn interval(
     asked: &IntervalArgs,
     broker: &mut RemoteBroker,
@@ -298,7 +298,8 @@ async fn limits(
     })
 }
 
-/// Names what is to change: an empty list could also mean that it stays.
+/// The fields to change. They must be named, since an empty list could also mean no
+/// change.
 fn limits_mask(asked: &LimitsArgs) -> FieldMask {
     let fields = [
         (

@@ -1,5 +1,5 @@
-//! The way to a broker: a Unix socket, or TCP with or without TLS, and who we
-//! are to it.
+//! Connections to a broker: a Unix socket, or TCP with or without TLS, and our
+//! credentials.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,10 +28,10 @@ use super::output::warn;
 
 /// The interval of pings to a silent broker.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
-/// The time within which it has to answer a ping.
+/// The time-out of a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The generated client, with our token in every call.
+/// The generated client, which sends our token with every call.
 pub(super) type AuthorizedClient = AdminClient<InterceptedService<Channel, BearerToken>>;
 
 /// A broker that can be called.
@@ -42,19 +42,19 @@ pub(super) struct RemoteBroker {
     timeout: Duration,
 }
 
-/// Our identity, and the authorities that we believe.
+/// Our identity, and the authorities that we trust.
 #[derive(Debug)]
 pub(super) struct Credentials {
     token: BearerToken,
     tls: ClientTlsConfig,
 }
 
-/// Says who we are, if we have been given a token.
+/// Adds our token to each call, if there is one.
 #[derive(Clone, Debug)]
 pub(super) struct BearerToken(Option<MetadataValue<Ascii>>);
 
 impl Credentials {
-    /// Reads the files that the command line names.
+    /// Reads the files named in the command line.
     pub(super) fn read(asked: &ConnectionArgs) -> Result<Self, Failure> {
         let token = asked.token_file.as_deref().map(token).transpose()?;
         let mut tls = ClientTlsConfig::new();
@@ -89,7 +89,7 @@ fn token(path: &Path) -> Result<MetadataValue<Ascii>, Failure> {
 
 fn authorities(path: &Path) -> Result<Certificate, Failure> {
     let text = read_bytes("--tls-ca", path)?;
-    // What is there is passed on in lines: by lines it is read.
+    // Converted to lines, since the parser reads lines.
     let certificates = pem::certificates(&text)
         .and_then(|_| pem::in_lines(&text))
         .map_err(|fault| Failure::Input(format!("--tls-ca: {}: {fault}", path.display())))?;
@@ -117,14 +117,14 @@ fn identity(asked: &ConnectionArgs) -> Result<Option<Identity>, Failure> {
     }
 }
 
-/// Warns of a file that others on the machine can read, and should not.
+/// Warns about a file that other users of the machine can read.
 fn warn_if_exposed(wanted_for: &str, path: &Path) {
     if let Some(warning) = file_access::exposure_warning(wanted_for, path) {
         warn(&warning);
     }
 }
 
-/// Reads a file of the operator's; the error names what it was wanted for.
+/// Reads a file of the operator. The error names its purpose.
 pub(super) fn read(wanted_for: &str, path: &Path) -> Result<String, Failure> {
     let text = fs::read_to_string(path);
     text.map_err(|error| Failure::Input(format!("{wanted_for}: {}: {error}", path.display())))
@@ -146,7 +146,7 @@ impl Interceptor for BearerToken {
 }
 
 impl RemoteBroker {
-    /// Connects. A call may take as long as connecting may: `patience`.
+    /// Connects within `patience`, which is also the time limit for calls.
     pub(super) async fn connect(
         target: &BrokerAddress,
         credentials: Credentials,
@@ -163,7 +163,7 @@ impl RemoteBroker {
         })
     }
 
-    /// Makes a call that has one answer.
+    /// Makes a call with one response.
     pub(super) async fn call<T, R>(
         &mut self,
         method: impl AsyncFnOnce(&mut AuthorizedClient, Request<T>) -> Result<Response<R>, Status>,
@@ -178,7 +178,7 @@ impl RemoteBroker {
         Ok(answer.into_inner())
     }
 
-    /// Makes a call whose answers do not end; the first has to come in time.
+    /// Makes a call with a stream of responses; the first must arrive in time.
     pub(super) async fn subscribe<T, R>(
         &mut self,
         method: impl AsyncFnOnce(&mut AuthorizedClient, Request<T>) -> Result<Response<R>, Status>,
@@ -205,7 +205,7 @@ async fn channel(
 ) -> Result<Channel, tonic::transport::Error> {
     match target {
         BrokerAddress::Unix(path) => {
-            // Whoever calls by a socket is not found by a name.
+            // Over a Unix socket, the name is irrelevant.
             let endpoint = endpoint("http://localhost".to_owned())?;
             let connect = |path: PathBuf| async {
                 let stream = UnixStream::connect(path).await?;
@@ -234,7 +234,7 @@ fn endpoint(uri: String) -> Result<Endpoint, tonic::transport::Error> {
         .keep_alive_timeout(PING_TIMEOUT))
 }
 
-/// The protocol knows no span longer than 10,000 years.
+/// The protocol's maximum is 10,000 years.
 pub(super) fn duration(span: Duration) -> Result<prost_types::Duration, Failure> {
     let message = prost_types::Duration::try_from(span);
     message.map_err(|_| Failure::Input("that is too long a span of time".to_owned()))

@@ -1,4 +1,4 @@
-//! Causes of a call that never reached its broker, and what may be done about them.
+//! Explanations for calls that never reached the broker, with advice.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -12,7 +12,7 @@ use crate::config::one_line;
 use super::address::BrokerAddress;
 use super::failure::Failure;
 
-/// The way to a broker cannot be opened.
+/// The failure to connect to a broker.
 pub(super) fn unreachable(broker: &BrokerAddress, error: &(dyn Error + 'static)) -> Failure {
     Failure::Unreachable {
         address: broker.to_string(),
@@ -20,8 +20,8 @@ pub(super) fn unreachable(broker: &BrokerAddress, error: &(dyn Error + 'static))
     }
 }
 
-/// The failure of a call: what the broker says instead of an answer, or word from below gRPC that it
-/// says nothing. A call may take `timeout`.
+/// The failure of a call: the broker's error, or a broken connection. `timeout` is the
+/// time limit for the call.
 pub(super) fn of_status(broker: &BrokerAddress, status: Status, timeout: Duration) -> Failure {
     let Some(source) = status.source() else {
         return match status.code() {
@@ -33,7 +33,7 @@ pub(super) fn of_status(broker: &BrokerAddress, status: Status, timeout: Duratio
         return Failure::TimedOut(timeout);
     }
     let mut problem = problem(broker, source);
-    // It ends the connection after the handshake, and why is often not heard.
+    // A broker ends such a connection after the handshake, and often the reason is lost.
     if matches!(broker, BrokerAddress::Tcp { tls: true, .. }) {
         problem += ": does the broker want a certificate of ours, with --tls-cert?";
     }
@@ -43,7 +43,7 @@ pub(super) fn of_status(broker: &BrokerAddress, status: Status, timeout: Duratio
     }
 }
 
-/// The problem in words, and what to do about it.
+/// The problem in words, with advice.
 fn problem(broker: &BrokerAddress, error: &(dyn Error + 'static)) -> String {
     let kind = io_error(error).map(io::Error::kind);
     let advice = match (broker, kind) {

@@ -1,4 +1,4 @@
-//! Calls that failed.
+//! Failed calls.
 
 use std::error::Error as _;
 use std::fmt;
@@ -11,34 +11,34 @@ use tonic_types::StatusExt as _;
 use crate::config::one_line;
 use crate::proto::code_in_words;
 
-/// A call that failed. Displays as one line for each culprit.
+/// A failed call. Displayed as one line for each cause.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The command line, or a file that it names, is wrong.
+    /// The command line, or a file named there, is invalid.
     Input(String),
-    /// Nobody answers at this address.
+    /// The broker cannot be reached.
     Unreachable {
-        /// The address at which the broker was looked for.
+        /// The address that was tried.
         address: String,
-        /// The problem, and what may be done.
+        /// The problem, with advice.
         problem: String,
     },
-    /// The broker took longer than this.
+    /// The broker did not respond within this time.
     TimedOut(Duration),
-    /// The broker refuses.
+    /// The broker refused the call.
     Refused(Box<Status>),
-    /// There is no such thing as was asked for.
+    /// The requested item does not exist.
     NotFound(String),
-    /// The broker has ended what it was telling.
+    /// The broker ended the stream.
     Ended,
-    /// Whoever reads what we print has seen enough.
+    /// The reader of our output has closed it.
     NoReader,
-    /// Something of this machine fails, such as the terminal.
+    /// Something on this machine failed, such as the terminal.
     Local(io::Error),
 }
 
 impl Failure {
-    /// The end of what the broker was telling.
+    /// The end of a stream of responses.
     pub(super) fn end(status: Status) -> Self {
         match status.source() {
             Some(_) => Self::Ended,
@@ -70,7 +70,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Each wrong field or part; where none is named, what the broker says.
+/// Each invalid field or part; if none is named, the broker's message.
 fn refusal(status: &Status) -> Vec<String> {
     let details = status.get_error_details();
     let fields = details

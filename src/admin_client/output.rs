@@ -1,6 +1,6 @@
-//! The printed answer: text for people, or JSON as Protocol Buffers define it
-//! (lowerCamelCase names, 64 bit numbers as strings, spans as `"1.5s"`), the same
-//! that grpcurl prints with `-emit-defaults`.
+//! Printing of responses: text for people, or JSON as defined by Protocol Buffers
+//! (lowerCamelCase names, 64-bit numbers as strings, durations as `"1.5s"`), the same as
+//! from grpcurl with `-emit-defaults`.
 
 use std::io::{self, ErrorKind, Write as _};
 
@@ -15,12 +15,12 @@ use super::failure::Failure;
 /// A printer of answers, as text or as JSON.
 #[derive(Debug)]
 pub(super) struct Printer {
-    /// The fields of all messages, where they are printed as JSON.
+    /// The descriptors of all messages, for JSON.
     descriptors: Option<DescriptorPool>,
 }
 
 impl Printer {
-    /// JSON, or text.
+    /// A printer of JSON or text.
     pub(super) fn new(json: bool) -> Result<Self, Failure> {
         let descriptors = json.then(|| DescriptorPool::decode(DESCRIPTORS));
         Ok(Self {
@@ -28,12 +28,12 @@ impl Printer {
         })
     }
 
-    /// Returns true if it prints JSON.
+    /// Returns true for JSON.
     pub(super) fn is_json(&self) -> bool {
         self.descriptors.is_some()
     }
 
-    /// Prints a message as an object in a line, or as its text.
+    /// Prints a message as a JSON object on one line, or as text.
     pub(super) fn show<M: Message + Name>(
         &self,
         message: &M,
@@ -53,13 +53,13 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
     match printed {
-        // Such as `head` that has seen enough.
+        // For example, `head` has read enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Failure::NoReader),
         printed => Ok(printed?),
     }
 }
 
-/// Says something beside what is printed; where stderr is closed nobody wants to know.
+/// Prints a warning to stderr, and ignores errors: if stderr is closed, nobody reads it.
 pub(super) fn warn(warning: &str) {
     let _ = writeln!(io::stderr().lock(), "warning: {warning}");
 }
@@ -70,7 +70,7 @@ fn json<M: Message + Name>(descriptors: &DescriptorPool, message: &M) -> io::Res
         .ok_or_else(|| io::Error::other(M::full_name()))?;
     let bytes = message.encode_to_vec();
     let message = DynamicMessage::decode(descriptor, &*bytes).map_err(io::Error::other)?;
-    // So that who reads a field finds it, whatever is in it.
+    // Every field is present, whatever its value.
     let options = SerializeOptions::new().skip_default_fields(false);
     serde_json::to_string(&Canonical(&message, &options)).map_err(io::Error::other)
 }

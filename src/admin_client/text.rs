@@ -1,4 +1,4 @@
-//! The answers as people read them: a message in, its text out.
+//! The text form of responses.
 
 mod figures;
 mod peers;

@@ -1,4 +1,4 @@
-//! The status of the broker, shown for as long as somebody watches.
+//! Live display of the broker's status.
 
 mod terminal;
 
@@ -18,7 +18,7 @@ use super::text::{self, History};
 
 use terminal::{Terminal, TerminalEvent};
 
-/// Shows every status: live in a terminal, else a line for each.
+/// Shows every status: live in a terminal, or else as a line each.
 pub(super) async fn watch(
     asked: &WatchArgs,
     broker: &mut RemoteBroker,
@@ -44,7 +44,7 @@ pub(super) async fn watch(
     Ok(())
 }
 
-/// Terminals such as that of an editor show text and nothing else.
+/// Returns true if the terminal can move the cursor; an editor's, for example, may not.
 fn can_move(inputs: &Inputs) -> bool {
     let mut variables = inputs.environment.iter();
     let kind = variables.find(|(name, _)| name == "TERM");
@@ -75,14 +75,14 @@ async fn live(statuses: &mut StatusStream) -> Result<(), Failure> {
     }
 }
 
-/// The statuses that the broker sends, as many as were asked for.
+/// The statuses from the broker, at most the requested number.
 struct StatusStream {
     statuses: Streaming<BrokerStatus>,
     left: usize,
 }
 
 impl StatusStream {
-    /// The next one; none when there were enough. Loses none when cancelled.
+    /// The next status; `None` after the last. Cancel-safe.
     async fn next(&mut self) -> Result<Option<BrokerStatus>, Failure> {
         if self.left == 0 {
             return Ok(None);

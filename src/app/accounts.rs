@@ -1,4 +1,4 @@
-//! Bounds of what the peers take in all: memory, and connections.
+//! Bounds of the memory and connections that all peers together may use.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use crate::metrics::MemoryFigures;
 
 use super::memory_limit::{machine_memory, memory_limit};
 
-/// Descriptors for files, and for the administration, operators and other brokers.
+/// File descriptors reserved for files, the administration, operators and peers.
 const DESCRIPTORS_KEPT: usize = 512;
 
-/// The part of all connections that one address has at most, whatever the
-/// configuration says of one.
+/// The divisor for one address's maximum share of all connections, whatever the
+/// configuration allows.
 const SHARE_OF_ONE: usize = 8;
 
-/// The memory that the configuration and the system allow. It reads files.
+/// The memory that the configuration and the system allow. Reads files.
 pub(super) fn bounds(config: &Config) -> Bounds {
     let asked = config.listener.memory_high_water;
     let high_water = asked.unwrap_or_else(|| mark([memory_limit(), machine_memory()]));
@@ -29,7 +29,7 @@ pub(super) fn bounds(config: &Config) -> Bounds {
     }
 }
 
-/// Half of the smaller one of the limits that are known.
+/// Half of the lowest known limit.
 fn mark(limits: [Option<u64>; 2]) -> usize {
     let least = limits.into_iter().flatten().min();
     least.map_or(Bounds::default().high_water, |least| {
@@ -37,7 +37,7 @@ fn mark(limits: [Option<u64>; 2]) -> usize {
     })
 }
 
-/// The listener's settings, with no more connections than descriptors allow.
+/// The listener's settings, with no more connections than file descriptors allow.
 pub(super) fn listener(config: &Config) -> listener::Settings {
     let mut settings = config.listener.clone();
     if let Some(most) = fewer_connections(&settings) {
@@ -50,7 +50,7 @@ pub(super) fn listener(config: &Config) -> listener::Settings {
     settings
 }
 
-/// A warning to the operator where the limit of open files is too low.
+/// A warning for the operator if the limit of open files is too low.
 pub(super) fn warning(config: &Config) -> Option<String> {
     let most = fewer_connections(&config.listener)?;
     let asked = config.listener.max_connections;
@@ -66,7 +66,7 @@ pub(super) fn warning(config: &Config) -> Option<String> {
     ))
 }
 
-/// The number of connections that can be, if that is less than is asked for.
+/// The possible number of connections, if it is less than configured.
 fn fewer_connections(settings: &listener::Settings) -> Option<usize> {
     let most = connections_for(open_files_max());
     let asked = match settings.max_connections {
@@ -76,7 +76,7 @@ fn fewer_connections(settings: &listener::Settings) -> Option<usize> {
     (most < asked).then_some(most)
 }
 
-/// Some are kept, but not all of a few.
+/// Reserves some descriptors, but at most half of them.
 fn connections_for(descriptors: usize) -> usize {
     descriptors
         .saturating_sub(DESCRIPTORS_KEPT)
@@ -90,7 +90,8 @@ fn open_files_max() -> usize {
     })
 }
 
-/// Every parked poll is an open file; the soft limit is often 1,024.
+/// Raises the limit of open files, since every parked poll holds one. The soft limit is
+/// often 1,024.
 pub(super) fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -102,9 +103,9 @@ pub(super) fn raise_file_limit() {
     }
 }
 
-/// The memory that is held now.
+/// The memory currently in use.
 pub(super) async fn figures(accounts: &Arc<Accounts>) -> MemoryFigures {
-    // Control groups are files, and nobody says how long reading them takes.
+    // Control groups are files, and reading them may block.
     let limit_bytes = spawn_blocking(memory_limit).await.ok().flatten();
     let held = accounts.figures();
     MemoryFigures {

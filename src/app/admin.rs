@@ -1,5 +1,5 @@
-//! The administration: its sockets, who may call, and what takes the whole
-//! program to be done.
+//! The administration: its sockets, its callers, and the operations that concern the
+//! whole program.
 
 pub(super) mod access;
 mod operations;
@@ -24,7 +24,7 @@ pub(super) use socket::{AdminSocket, check, open, warning};
 
 use socket::SocketFile;
 
-/// The administration, while it listens.
+/// The running administration.
 #[derive(Debug)]
 pub(super) struct Admin {
     closing: Closing,
@@ -32,7 +32,7 @@ pub(super) struct Admin {
 }
 
 impl Admin {
-    /// Answers calls from now on, if there are sockets.
+    /// Begins to serve calls, if there are sockets.
     pub(super) fn start(
         sockets: Vec<AdminSocket>,
         auth: &Arc<AdminAuth>,
@@ -62,8 +62,7 @@ impl Admin {
         })
     }
 
-    /// Takes no more calls, and ends those that would go on for ever. Others
-    /// end with the program.
+    /// Stops accepting calls, and ends the endless ones. Others end with the program.
     pub(super) fn close(self) {
         self.closing.advance(ClosingStage::Closing);
     }

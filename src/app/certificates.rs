@@ -1,4 +1,4 @@
-//! The certificate that is served: where it comes from, and its successors.
+//! The source of the certificate, and its renewal.
 
 mod cache;
 mod files;
@@ -25,10 +25,10 @@ use files::WatchedFiles;
 use orders::Orders;
 use store::CertStore;
 
-/// The way to the certificate, for as long as the program runs.
+/// The source of the certificate while the program runs.
 #[derive(Clone)]
 pub(super) enum Certificates {
-    /// There is none: TLS ends elsewhere.
+    /// No certificate: TLS is terminated elsewhere.
     Plaintext,
     /// `tls.cert` and `tls.key`.
     Files(Arc<WatchedFiles>),
@@ -36,7 +36,7 @@ pub(super) enum Certificates {
     Acme(Arc<Orders>),
 }
 
-/// Tries the files that the configuration names.
+/// Checks the files named in the configuration.
 pub(super) fn check_files(config: &Config) -> anyhow::Result<()> {
     if !config.acme.hostnames.is_empty() {
         return orders::authority(&config.acme).map(drop);
@@ -45,7 +45,7 @@ pub(super) fn check_files(config: &Config) -> anyhow::Result<()> {
 }
 
 impl Certificates {
-    /// Reads what there is and begins to serve it.
+    /// Reads the current certificate and begins to serve it.
     pub(super) fn open(config: &Config, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
         if !config.acme.hostnames.is_empty() {
             let orders = Orders::open(&config.acme, metrics)?;
@@ -58,7 +58,7 @@ impl Certificates {
         Ok(Self::Files(Arc::new(WatchedFiles::new(pair, store))))
     }
 
-    /// Chooses what handshakes are made with; none in the clear.
+    /// Chooses the TLS configuration of handshakes; `None` for plain HTTP.
     pub(super) fn tls(&self) -> anyhow::Result<Option<Arc<ChooseTls>>> {
         let resolver = match self {
             Self::Plaintext => return Ok(None),
@@ -69,8 +69,8 @@ impl Certificates {
         Ok(Some(Arc::new(move |hello| configs.choose(hello))))
     }
 
-    /// Looks for successors from now on; `serve` is for what the authority looks
-    /// at over HTTP, on the inherited sockets if there are any.
+    /// Begins to watch for new certificates. `serve` handles HTTP-01 requests, on the
+    /// inherited sockets if there are any.
     pub(super) async fn keep(
         &self,
         config: &Config,
@@ -97,8 +97,8 @@ impl Certificates {
         Ok(())
     }
 
-    /// Reads and checks the files that a new configuration names, if files are
-    /// what is served.
+    /// Reads and checks the files named in a new configuration, if certificates come from
+    /// files.
     pub(super) fn read(&self, config: &Config) -> anyhow::Result<Option<CertificatePair>> {
         match self {
             Self::Files(_) => files::read(&config.tls),
@@ -106,8 +106,8 @@ impl Certificates {
         }
     }
 
-    /// The reason why the certificate that is served is better than what was read, and is kept:
-    /// its setting, its file and its fault. None if what was read will be served.
+    /// The reason why the current certificate is kept because it is better than the new
+    /// one: the setting, file and fault. `None` if the new one will be served.
     pub(super) fn objection(&self, pair: Option<&CertificatePair>) -> Option<String> {
         match (self, pair) {
             (Self::Files(files), Some(pair)) => files.objection(pair),
@@ -115,7 +115,7 @@ impl Certificates {
         }
     }
 
-    /// Serves what was read, unless there is an objection.
+    /// Serves the new certificate, unless there is an objection.
     pub(super) fn apply(&self, pair: Option<CertificatePair>) {
         if let (Self::Files(files), Some(pair)) = (self, pair) {
             files.apply(pair);
@@ -123,8 +123,7 @@ impl Certificates {
     }
 }
 
-/// The way to the certificate that a configuration names. It changes with a restart
-/// only.
+/// The kind of source that a configuration names. It changes only with a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CertificateSource {
     Plaintext,

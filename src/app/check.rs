@@ -1,5 +1,5 @@
-//! The check of a configuration on the machine that is to serve it: whatever the start
-//! reads, and the addresses that it listens on.
+//! The check of a configuration on the machine where the broker will run: everything that
+//! a start reads, and the addresses that it listens on.
 
 use anyhow::{Context as _, anyhow};
 use tokio::runtime;
@@ -13,12 +13,12 @@ use super::files::blame_configuration;
 use super::listen::cannot_listen;
 use super::{admin, components, countries, queues};
 
-/// Does what the start does, short of listening, and touches nothing. Tells its warnings
-/// and those of what the start does not wait for.
+/// Does everything that a start does, short of listening, without changing anything.
+/// Reports the warnings of a start, and those about files for which a start does not wait.
 ///
 /// # Errors
-/// A line for everything that keeps a broker from starting. Addresses are tried when
-/// everything else is right.
+/// Returns a line for each problem that prevents a start. Addresses are tried only if
+/// everything else is valid.
 pub(crate) fn check(loaded: &Loaded, tell: impl Fn(&str)) -> anyhow::Result<()> {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
@@ -54,8 +54,8 @@ async fn try_all(loaded: &Loaded) -> anyhow::Result<(Vec<String>, Vec<String>)> 
     Ok((warnings, wrong))
 }
 
-/// Binds each address for a moment, but for those that the service manager is to open.
-/// One that is taken counts as free: the broker itself may be running.
+/// Binds each address for a moment, except those that the service manager opens. An
+/// address in use counts as free: the broker itself may be running.
 async fn try_addresses(config: &Config, warnings: &mut Vec<String>, wrong: &mut Vec<String>) {
     for place in config::listening_places(config) {
         let Err(error) = listener::try_bind(place.addr).await else {

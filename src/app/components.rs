@@ -1,5 +1,5 @@
-//! The components of a broker, as the configuration and the files that it names
-//! say, before it serves anybody.
+//! The components of a broker, built from the configuration and the files named there,
+//! before the broker serves.
 
 use std::sync::Arc;
 
@@ -25,23 +25,23 @@ use super::persistence::{self, MetricsPersistence};
 use super::reload::Known;
 use super::{accounts, admin, entropy, exposed, federation, queues, reload};
 
-/// Everything that the configuration and the files that it names say, read and checked.
+/// The configuration and the files named there, read and checked.
 pub(super) struct Readings {
     known: Known,
-    /// The part that can be used.
+    /// The usable part of the settings.
     metrics: metrics::Settings,
     access: (Access, Option<ServerConfig>),
     peer_tls: Option<federation::Tls>,
     exports: Exports,
 }
 
-/// Reads and checks all files, directories and URLs that the configuration names, for a
-/// start and for `check-config` alike: all but the country databases, which no start waits
-/// for, and the places to listen at. Returns the warnings beside it. Touches nothing, and
-/// has to be called in a runtime.
+/// Reads and checks all files, directories and URLs named in the configuration, for a
+/// start and for `check-config`: all except the country databases, for which a start does
+/// not wait, and the listening addresses. Returns warnings, too. Changes nothing, and
+/// must be called in a runtime.
 ///
 /// # Errors
-/// A line for each component in which something is wrong.
+/// Returns a line for each invalid component.
 pub(super) fn read(loaded: &Loaded) -> (Vec<String>, anyhow::Result<Readings>) {
     let config = &loaded.config;
     let mut warnings: Vec<String> = accounts::warning(config).into_iter().collect();
@@ -80,31 +80,31 @@ pub(super) fn read(loaded: &Loaded) -> (Vec<String>, anyhow::Result<Readings>) {
     (warnings, readings)
 }
 
-/// The value, or none and one more line about what is wrong.
+/// The value, or else a line added to `wrong`.
 fn keep<T>(read: anyhow::Result<T>, wrong: &mut Vec<String>) -> Option<T> {
     read.map_err(|error| wrong.push(format!("{error:#}"))).ok()
 }
 
-/// The parts of a broker.
+/// The components of a broker.
 pub(super) struct Components {
     pub(super) broker: Arc<Broker>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) certificates: Certificates,
     pub(super) persistence: MetricsPersistence,
-    /// The reader of what `/metrics` serves, if it serves anything.
+    /// The reader of the log that `/metrics` serves, if there is one.
     pub(super) metrics_log: Option<ReadMetricsLog>,
     pub(super) exports: Exports,
-    /// The check of who may call the administration.
+    /// The authentication of the administration's callers.
     pub(super) admin_auth: Arc<AdminAuth>,
     pub(super) peers: FederationHandle,
     pub(super) locks: Locks,
-    /// The memory that peers may take.
+    /// The memory that peers may use.
     pub(super) bounds: Bounds,
 }
 
 impl Components {
-    /// Builds them from what [`read`] returns. Files may be on a network that is slow, so they
-    /// are read on a thread of their own.
+    /// Builds the components from the result of [`read`]. Files may be on a slow network,
+    /// so they are read on a separate thread.
     pub(super) async fn open(loaded: &Loaded) -> anyhow::Result<Self> {
         let config = &loaded.config;
         let start = clock::read();

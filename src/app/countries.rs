@@ -1,5 +1,5 @@
-//! The country databases. They have some 700,000 lines, so a start does not wait
-//! for them.
+//! The country databases. They have about 700,000 lines, so a start does not wait for
+//! them.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -16,11 +16,11 @@ struct Database<'a> {
     path: &'a Path,
 }
 
-/// Reads the databases, `known` being what the broker knew of countries until now:
-/// what is good in them, and what is wrong, each with the setting's name.
+/// Reads the databases. Returns their valid part and the errors, each with the setting's
+/// name.
 ///
-/// One that is missing leaves its countries unknown, as long as none of them was
-/// known before.
+/// A missing database leaves its countries unknown, unless `known`, the broker's current
+/// knowledge, contains them: then it is an error.
 pub(super) fn read(settings: &Settings, known: &GeoIp) -> (GeoIp, Vec<anyhow::Error>) {
     let mut geoip = GeoIp::default();
     if settings.disable {
@@ -35,7 +35,7 @@ pub(super) fn read(settings: &Settings, known: &GeoIp) -> (GeoIp, Vec<anyhow::Er
 }
 
 impl<'a> Database<'a> {
-    /// That of IPv4, then that of IPv6.
+    /// The databases of IPv4 and IPv6.
     fn named_by(settings: &'a Settings) -> [Self; 2] {
         [
             ("geoip.geoipdb", &settings.geoipdb),

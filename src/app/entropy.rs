@@ -1,13 +1,13 @@
-//! Random numbers of the operating system, for all who take them as parameters.
+//! Random numbers from the operating system, for code that takes them as parameters.
 
 use anyhow::Context as _;
 
-/// 128 bits that nobody can guess.
+/// 128 unpredictable bits.
 pub(super) fn bytes() -> anyhow::Result<[u8; 16]> {
     filled()
 }
 
-/// A seed for a generator of random numbers.
+/// A seed for a random number generator.
 pub(super) fn seed() -> anyhow::Result<u64> {
     filled().map(u64::from_ne_bytes)
 }
@@ -19,7 +19,7 @@ fn filled<const N: usize>() -> anyhow::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// A number from 0 to 1 for spreading what many would do at the same time.
+/// A number from 0 to 1 for spreading simultaneous actions.
 pub(super) fn jitter() -> f64 {
     let random = bytes().map_or(u32::MAX / 2, |[a, b, c, d, ..]| {
         u32::from_ne_bytes([a, b, c, d])

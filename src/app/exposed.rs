@@ -1,4 +1,4 @@
-//! Secrets that others on this machine can read.
+//! Secrets that other users of this machine can read.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::config::{Loaded, SettingSource};
 use crate::file_access::{exposure_warning, regular};
 use crate::tls::pem;
 
-/// A warning of each file with a secret that others can read.
+/// A warning for each file with a secret that others can read.
 pub(super) fn warnings(loaded: &Loaded) -> Vec<String> {
     let config = &loaded.config;
     let keys = [
@@ -41,8 +41,8 @@ pub(super) fn warnings(loaded: &Loaded) -> Vec<String> {
     keys.chain(certs).chain(tokens).chain(secrets).collect()
 }
 
-/// Returns true if a file of certificates has a private key in it, too, as some tools
-/// write them for other servers.
+/// Returns true if a certificate file also contains a private key, as some tools write
+/// for other servers.
 fn has_private_key(path: &Path) -> bool {
     let has_key = |text: Vec<u8>| pem::private_key(&text).is_ok();
     regular::read(path).is_ok_and(has_key)

@@ -1,5 +1,5 @@
-//! Other brokers: the socket where borrowers come, the connections to lenders, and
-//! the certificates of both.
+//! The federation: the socket for borrowers, the connections to lenders, and TLS for
+//! both.
 
 mod dialer;
 mod discovery;
@@ -30,15 +30,15 @@ use super::{entropy, health};
 
 use dialer::Dialer;
 
-/// Both sides of TLS, made of the same certificate.
+/// Both sides of TLS, with the same certificate.
 #[derive(Clone, Debug)]
 pub(super) struct Tls {
     server: ServerConfig,
     client: ClientConfig,
 }
 
-/// TLS as the settings and the files that they name say, none if they name none;
-/// the error names the setting.
+/// TLS from the settings and the files named there; `None` without files. The error names
+/// the setting.
 pub(super) fn tls(settings: &Settings) -> anyhow::Result<Option<Tls>> {
     let (Some(cert), Some(key), Some(ca)) =
         (&settings.tls.cert, &settings.tls.key, &settings.tls.ca)
@@ -57,7 +57,7 @@ pub(super) fn tls(settings: &Settings) -> anyhow::Result<Option<Tls>> {
     }))
 }
 
-/// The sockets to which borrowers come; none if they do not.
+/// The sockets for borrowers, if configured.
 pub(super) async fn open(
     settings: &Settings,
     sockets: &mut Sockets,
@@ -89,7 +89,7 @@ pub(super) async fn open(
     Ok(listeners)
 }
 
-/// The other brokers, and what a reload replaces of them.
+/// The federation, as far as a reload replaces its parts.
 #[derive(Clone)]
 pub(super) struct FederationHandle {
     federation: Arc<Federation>,
@@ -99,7 +99,7 @@ pub(super) struct FederationHandle {
 }
 
 impl FederationHandle {
-    /// As the settings say; nobody is asked before [`Self::start`].
+    /// A federation that calls no peers before [`Self::start`].
     pub(super) fn new(metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
         let dialer = Arc::new(Dialer::default());
         let dial = Arc::clone(&dialer);
@@ -113,13 +113,13 @@ impl FederationHandle {
         })
     }
 
-    /// The brokers that are asked.
+    /// The borrowing side.
     pub(super) fn federation(&self) -> Arc<Federation> {
         Arc::clone(&self.federation)
     }
 
-    /// Puts settings in force. Connections that there are stay; who must not come
-    /// any more is refused with its next call.
+    /// Applies settings. Existing connections stay; a removed peer is refused at its next
+    /// call.
     pub(super) fn set(&self, broker: &Broker, settings: &Settings, tls: Option<Tls>) {
         let (server, client) = tls.map(|tls| (tls.server, tls.client)).unzip();
         let names = settings.peers.iter().map(PeerSettings::id);
@@ -130,8 +130,8 @@ impl FederationHandle {
         self.discover.send_replace(settings.discover.clone());
     }
 
-    /// Asks others from now on, and answers those who come by the listeners. Ends
-    /// what would go on for ever when `closing` ends it.
+    /// Begins to borrow from peers, and to serve borrowers on the listeners. `closing`
+    /// ends whatever would go on for ever.
     pub(super) fn start(
         &self,
         broker: &Arc<Broker>,

@@ -1,4 +1,4 @@
-//! Our health as gRPC tells it, and that of one service.
+//! The health of the broker and of one service, for gRPC health checks.
 
 use tokio::sync::watch;
 use tonic_health::ServingStatus;
@@ -6,7 +6,8 @@ use tonic_health::server::HealthReporter;
 
 use crate::matching::ServiceStage;
 
-/// Tells who asks for our health, or that of a service, whether we take new work.
+/// Reports whether the broker accepts new work, as the overall health and that of a
+/// service.
 pub(super) async fn report(
     health: HealthReporter,
     mut stage: watch::Receiver<ServiceStage>,

@@ -1,4 +1,4 @@
-//! From start to stop: signals, and who ends in which order.
+//! From start to stop: signals, and the order of the shutdown.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::matching;
 
 use super::queues::Queues;
 
-/// An action that a signal asks for.
+/// The action requested by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignalAction {
     /// SIGTERM or SIGINT.
@@ -23,7 +23,7 @@ pub(super) enum SignalAction {
     Reload,
 }
 
-/// The signals that the broker listens to.
+/// The signals that the broker handles.
 #[derive(Debug)]
 pub(super) struct Signals {
     terminate: Signal,
@@ -32,7 +32,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on.
+    /// Begins to listen for signals.
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -41,7 +41,7 @@ impl Signals {
         })
     }
 
-    /// The next signal.
+    /// Waits for the next signal.
     pub(super) async fn next(&mut self) -> SignalAction {
         tokio::select! {
             _ = self.terminate.recv() => SignalAction::Stop,
@@ -50,7 +50,7 @@ impl Signals {
         }
     }
 
-    /// Does it, or gives it up at the next signal to stop.
+    /// Does the work, unless a further signal to stop arrives first.
     pub(super) async fn unless_stopped(&mut self, work: impl Future<Output = ()>) {
         tokio::select! {
             () = work => {}
@@ -58,7 +58,7 @@ impl Signals {
         }
     }
 
-    /// SIGTERM or SIGINT. A SIGHUP that comes meanwhile is kept for [`Self::next`].
+    /// Waits for SIGTERM or SIGINT. A SIGHUP in the meantime is kept for [`Self::next`].
     pub(super) async fn stop(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -67,30 +67,30 @@ impl Signals {
     }
 }
 
-/// The end of the requests of clients.
+/// The outcome of a shutdown for clients' requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ShutdownOutcome {
-    /// All of them by themselves.
+    /// All requests ended on their own.
     InTime,
-    /// Some were left when the time was up.
+    /// Some requests were left at the time-out.
     Late,
-    /// Some were left at a second signal to stop.
+    /// Some requests were left at a second signal to stop.
     AtOnce,
 }
 
-/// The time for which a server that has left still gets the first requests of connections
-/// that were on their way, before nobody is matched any more.
+/// The time for which a server that no longer accepts connections still serves the first
+/// requests of recent ones, before matching stops.
 const LAST_REQUESTS: Duration = Duration::from_millis(200);
 
-/// The time in which connections may close once every client has its reply.
+/// The time for connections to close after every client has its reply.
 const CLOSING_PATIENCE: Duration = Duration::from_millis(500);
 
-/// The time-outs of the phases of a shutdown.
+/// The time-outs of a shutdown's phases.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ShutdownTimeouts {
-    /// The time for which clients are still served from the polls that are parked.
+    /// The time for which clients are still served from parked polls.
     pub(super) drain_grace: Duration,
-    /// The longest wait of a client in all.
+    /// The longest total wait of a client.
     pub(super) client_timeout: Duration,
 }
 
@@ -102,7 +102,7 @@ impl ShutdownTimeouts {
         }
     }
 
-    /// The longest time of a shutdown.
+    /// The maximum duration of a shutdown.
     pub(super) fn total(self) -> Duration {
         self.drain_grace
             .saturating_add(self.client_timeout)
@@ -110,26 +110,25 @@ impl ShutdownTimeouts {
     }
 }
 
-/// The tasks that have to end before the program does.
+/// The tasks that must end before the program does.
 #[derive(Debug)]
 pub(super) struct ServerTasks {
     /// The broker, driven.
     pub(super) broker: Arc<Broker>,
-    /// Tells the servers how far the end is.
+    /// The shutdown stage, which the servers follow.
     pub(super) closing: Closing,
     /// The queues that clients write to.
     pub(super) queues: Queues,
-    /// Each ends when the last connection of its listener has.
+    /// Each one ends with the last connection of its listener.
     pub(super) servers: JoinSet<()>,
     /// True if a successor gets the connections that are not accepted.
     pub(super) has_inherited_sockets: bool,
 }
 
 impl ServerTasks {
-    /// Lets everybody finish: for a grace clients are still matched; then
-    /// whoever waits for a match goes at once, matched clients get their
-    /// answers, and connections close. Gives up when the time is up or
-    /// at a second signal.
+    /// Shuts down gracefully: during the grace period, clients are still matched. Then
+    /// polls and clients waiting for a match are released, matched clients get their
+    /// answers, and connections close. Gives up at the time-out or at a second signal.
     pub(super) async fn stop(
         self,
         signals: &mut Signals,
@@ -155,7 +154,7 @@ impl ServerTasks {
         self.broker.control().expect_successor();
         self.broker.control().start_lame_duck();
         self.closing.advance(ClosingStage::Retiring);
-        // What is written from now on waits for the successor.
+        // Messages written from now on are left to the successor.
         self.queues.stop_receiving();
         sleep(drain_grace).await;
         if self.has_inherited_sockets {
@@ -171,7 +170,7 @@ impl ServerTasks {
                 }
             }
         });
-        // Clients of queues have their replies only once these are sent.
+        // Clients of queues have their responses only after these are sent.
         let (closed, ()) = tokio::join!(closed, self.queues.finished());
         if closed.is_err() {
             tracing::info!("some connections did not close");

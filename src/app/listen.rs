@@ -1,11 +1,11 @@
-//! The error of an address that cannot be listened on.
+//! The error for an address that cannot be listened on.
 
 use std::io::{self, ErrorKind};
 
 use anyhow::anyhow;
 use rustix::io::Errno;
 
-/// The reason why the address of a setting cannot be listened on, and a way out.
+/// The reason why a setting's address cannot be listened on, and a way out.
 pub(super) fn cannot_listen(setting: &str, addr: &str, error: &io::Error) -> anyhow::Error {
     let way_out = match error.kind() {
         ErrorKind::AddrInUse => "; another program listens there, `ss -ltnp` names it",

@@ -1,7 +1,7 @@
-//! Locks on what two brokers must not write at once: the directory of the state, the
-//! metrics log, the cache of ACME. Each is of the directory or file itself
-//! (flock(2)), so nothing is left behind by a crash, and holds while the program
-//! runs. A log that is renamed keeps its lock, its successor has none.
+//! Locks on everything that two brokers must not write at the same time: the state
+//! directory, the metrics log, the ACME cache. The directory or file itself is locked
+//! (flock(2)) for as long as the program runs, so a crash leaves nothing behind. A
+//! renamed log keeps its lock; its successor has none.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -25,22 +25,22 @@ use super::persistence::{self, atomic_file};
 const PATIENCE: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The locks; dropped, they are given back.
+/// The locks, released on drop.
 #[derive(Debug)]
 pub(super) struct Locks {
     _files: Vec<File>,
 }
 
-/// Something that is to be locked, and the setting that names it.
+/// A path to lock, and the setting that names it.
 struct LockTarget {
     setting: &'static str,
     path: PathBuf,
 }
 
 impl Locks {
-    /// Waits a moment for who has one of them. The error names the setting, the path
-    /// and the other process. What cannot be locked is left so, with a warning: a
-    /// network's file system may know no locks.
+    /// Takes the locks, waiting a moment for another holder. The error names the setting,
+    /// the path and the other process. If a path cannot be locked, logs a warning:
+    /// network file systems may not support locks.
     pub(super) async fn take(config: &Config) -> anyhow::Result<Self> {
         let mut files = Vec::new();
         let mut taken = Vec::new();
@@ -48,7 +48,7 @@ impl Locks {
             let Some(file) = target.open() else {
                 continue;
             };
-            // One directory may be there for both state and certificates.
+            // The same directory may serve for state and certificates.
             let identity = file.metadata().map(|file| (file.dev(), file.ino())).ok();
             if taken.contains(&identity) {
                 continue;
@@ -81,8 +81,8 @@ fn targets(config: &Config) -> Vec<LockTarget> {
 }
 
 impl LockTarget {
-    /// None if there is nothing to lock: it cannot be made, which is warned of when
-    /// it is to be written, or is a pipe or a device.
+    /// Opens the file to lock; `None` if it is a pipe or a device, or cannot be created,
+    /// in which case writing it will result in a warning.
     fn open(&self) -> Option<File> {
         let mut options = OpenOptions::new();
         match self.setting {
@@ -127,7 +127,7 @@ impl LockTarget {
     }
 }
 
-/// The holder of the lock, as far as the system tells.
+/// The holder of the lock, as far as the system reveals it.
 fn holder(path: &Path) -> String {
     holding_process(path).unwrap_or_else(|| {
         "another process, which is not to be seen from here (in another container?)".to_owned()
@@ -137,7 +137,7 @@ fn holder(path: &Path) -> String {
 fn holding_process(path: &Path) -> Option<String> {
     let inode = fs::metadata(path).ok()?.ino();
     let mut locks = procfs::locks().ok()?.into_iter().filter(|lock| {
-        // Its device is not always that of the file (btrfs, overlays).
+        // The device of the lock is not always that of the file (btrfs, overlays).
         matches!(lock.lock_type, LockType::FLock) && lock.inode == inode
     });
     let pid = locks.find_map(|lock| lock.pid)?;

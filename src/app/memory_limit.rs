@@ -1,6 +1,5 @@
-//! The memory that there is: the limit that control groups set on this process
-//! (`cgroups(7)`), as service managers and containers use them, and what the machine
-//! has.
+//! The available memory: the limit of this process's control groups (`cgroups(7)`), as
+//! set by service managers and containers, and the machine's memory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,17 +7,17 @@ use std::path::{Path, PathBuf};
 use procfs::process::{MountInfo, MountInfos, Process};
 use procfs::{Current as _, Meminfo, ProcessCGroups};
 
-/// Files of version 2 with a limit: over the first a process is killed, over the
-/// second it is slowed down until it hardly moves.
+/// The files with limits in version 2: above the first, the kernel kills a process; above
+/// the second, it slows the process down to a crawl.
 const UNIFIED: [&str; 2] = ["memory.max", "memory.high"];
-/// The file of version 1.
+/// The file with the limit in version 1.
 const LEGACY: [&str; 1] = ["memory.limit_in_bytes"];
-/// Version 1 writes "no limit" as the largest signed number of whole pages, which
-/// depends on the page size. No machine has that much.
+/// Version 1's value for "no limit" is the largest signed number of whole pages, which
+/// depends on the page size. No machine has that much memory.
 const UNLIMITED: u64 = 1 << 62;
 
-/// The lowest limit, in bytes, on the control group of this process and on those
-/// around it as far as they are visible; `None` if there is none.
+/// The lowest limit, in bytes, of this process's control group and its visible parents;
+/// `None` if there is none.
 pub(super) fn memory_limit() -> Option<u64> {
     let process = Process::myself().ok()?;
     let files = files(&process.cgroups().ok()?, &process.mountinfo().ok()?);
@@ -29,12 +28,12 @@ pub(super) fn memory_limit() -> Option<u64> {
     limits.min()
 }
 
-/// The memory of the machine, in bytes; `None` if `/proc` does not tell.
+/// The memory of the machine, in bytes; `None` if `/proc` does not reveal it.
 pub(super) fn machine_memory() -> Option<u64> {
     Meminfo::current().ok().map(|memory| memory.mem_total)
 }
 
-/// The bytes that a file of a limit tells; `None` if it is `max` or its like.
+/// The limit in a file, in bytes; `None` for `max` and the like.
 fn parse(text: &str) -> Option<u64> {
     text.trim().parse().ok().filter(|limit| *limit < UNLIMITED)
 }
@@ -65,8 +64,8 @@ fn is_legacy_memory(mount: &MountInfo) -> bool {
     mount.fs_type == "cgroup" && mount.super_options.contains_key("memory")
 }
 
-/// The folder at which the group of this name is mounted. In a container the name may be the
-/// one that it has outside, and then the mount is the group itself.
+/// The directory of the group with this name. In a container, the name may be the one
+/// outside, and then the mount point is the group itself.
 fn folder(group: &str, mount: &MountInfo) -> PathBuf {
     let below = Path::new(group)
         .strip_prefix(&mount.root)
@@ -96,7 +95,7 @@ mod tests {
     fn a_limit_is_bytes_or_none() {
         assert_eq!(parse("536870912\n"), Some(512 << 20));
         assert_eq!(parse("max\n"), None);
-        // Pages of 4 and of 64 KiB.
+        // Pages of 4 and 64 KiB.
         assert_eq!(parse("9223372036854771712\n"), None);
         assert_eq!(parse("9223372036854710272\n"), None);
         assert_eq!(parse(""), None);

@@ -1,5 +1,5 @@
-//! The sockets of the server. All of them are open before anybody is served, but for
-//! those of HTTP-01, which a certificate can do without.
+//! The sockets of the server. All of them are opened before anything is served, except
+//! those for HTTP-01, which is optional.
 
 use tokio::net::TcpListener;
 
@@ -11,12 +11,12 @@ use super::listen::cannot_listen;
 use super::systemd::sockets::{self, Sockets};
 use super::{federation, operator_port};
 
-/// All sockets that the configuration asks for, open.
+/// All configured sockets, open.
 pub(super) struct OpenSockets {
     pub(super) http: Vec<TcpListener>,
-    /// True if the service manager has passed those.
+    /// True if the service manager passed the `http` sockets.
     pub(super) has_inherited_http: bool,
-    /// Those that were passed for HTTP-01; others are opened if that is a way.
+    /// Passed sockets for HTTP-01; otherwise they are opened when needed.
     pub(super) acme: Vec<TcpListener>,
     pub(super) admin: Vec<AdminSocket>,
     pub(super) peers: Vec<TcpListener>,
@@ -24,7 +24,7 @@ pub(super) struct OpenSockets {
 }
 
 impl OpenSockets {
-    /// Opens them, or takes those that the service manager has passed.
+    /// Opens the sockets, or takes them from the service manager.
     pub(super) async fn open(config: &Config, mut sockets: Sockets) -> anyhow::Result<Self> {
         sockets.warn_of_missing(config);
         let inherited = sockets.take(sockets::HTTP)?;
@@ -44,7 +44,7 @@ impl OpenSockets {
     }
 }
 
-/// The sockets of the service manager, else our own.
+/// The sockets from the service manager, or else our own.
 async fn own_if_none(
     config: &Config,
     inherited: Vec<TcpListener>,

@@ -1,4 +1,4 @@
-//! The endpoints for operators: addresses of their own, in the clear.
+//! The operator endpoints: plain HTTP on separate addresses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +19,14 @@ use super::systemd::sockets::{self, Sockets};
 
 const SETTING: &str = "operator.listen";
 
-/// The time that connections may take to close. Whoever scrapes then has waited long.
+/// The time for connections to close. Requests for metrics have ended by then.
 const CLOSING_PATIENCE: Duration = Duration::from_millis(500);
 
-/// A few programs that ask every some seconds.
+/// Enough for a few programs that poll every few seconds.
 const MAX_CONNECTIONS: usize = 64;
 const MAX_STREAMS: u32 = 16;
 
-/// Opens what the settings say, or takes what the service manager has passed.
+/// Opens the configured addresses, or takes the sockets from the service manager.
 pub(super) async fn open(
     settings: &Settings,
     sockets: &mut Sockets,
@@ -47,7 +47,8 @@ pub(super) async fn open(
     Ok(listeners)
 }
 
-/// Nobody has asked for this one, and there may be a second broker here.
+/// A failure is only a warning: this address was not configured, and a second broker may
+/// be here.
 async fn bind_if_possible() -> Vec<TcpListener> {
     let bound = listener::bind(DEFAULT_ADDRESS).await;
     bound.unwrap_or_else(|error| {
@@ -59,7 +60,7 @@ async fn bind_if_possible() -> Vec<TcpListener> {
     })
 }
 
-/// The operator's endpoints, while they are served.
+/// The running operator endpoints.
 #[derive(Debug)]
 pub(super) struct OperatorPort {
     closing: Closing,
@@ -67,8 +68,7 @@ pub(super) struct OperatorPort {
 }
 
 impl OperatorPort {
-    /// Serves from now on, until [`Self::close`]: whoever watches the broker wants to
-    /// see how it stops, too.
+    /// Serves until [`Self::close`], so that the shutdown can be observed, too.
     pub(super) fn start(
         listeners: Vec<TcpListener>,
         endpoints: &Endpoints,
@@ -94,13 +94,13 @@ impl OperatorPort {
         Self { closing, servers }
     }
 
-    /// Ends when the requests that are under way have, or soon.
+    /// Shuts down after the current requests, or after a short time-out.
     pub(super) async fn close(mut self) {
         self.closing.advance(ClosingStage::Closing);
         let closed = timeout(CLOSING_PATIENCE, async {
             while self.servers.join_next().await.is_some() {}
         });
-        // Others end with the program.
+        // Any others end with the program.
         drop(closed.await);
     }
 }

@@ -1,4 +1,4 @@
-//! Exports to OpenTelemetry collectors, from start to stop.
+//! Export to OpenTelemetry collectors, from start to stop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn in_vain(error: &OtelError) -> String {
     format!("otel: {problem}; until a restart they are not exported")
 }
 
-/// The exports of traces and, once they are told of whom, of metrics.
+/// The export of traces and, after [`Self::watch`], of metrics.
 #[derive(Debug)]
 pub(super) struct Exports {
     otel: Otel,
@@ -41,8 +41,8 @@ pub(super) struct Exports {
 }
 
 impl Exports {
-    /// Sets up what the settings ask for, as far as this machine has what that
-    /// takes, and warns of the rest. Calls no collector. Has to be called in a runtime.
+    /// Sets up the configured exports as far as possible on this machine, and adds a
+    /// warning for each other one. Contacts no collector. Must be called in a runtime.
     pub(super) fn open(settings: &Settings, warnings: &mut Vec<String>) -> anyhow::Result<Self> {
         let (otel, lacking) = start(settings)?;
         warnings.extend(lacking.iter().map(in_vain));
@@ -53,13 +53,13 @@ impl Exports {
         })
     }
 
-    /// Records spans; none if traces go nowhere.
+    /// A tracer that records spans; `None` if traces are not exported.
     pub(super) fn tracer(&self) -> Option<BoxedTracer> {
         self.otel.tracer()
     }
 
-    /// Sends the broker's metrics from now on, if they go anywhere, until `stop` is
-    /// cancelled, or the exports are closed.
+    /// Exports the broker's metrics, if configured, until `stop` is cancelled or the
+    /// exports are closed.
     pub(super) fn watch(&mut self, broker: &Arc<Broker>, stop: CancellationToken) {
         self.stop = stop;
         let broker = Arc::clone(broker);
@@ -69,7 +69,7 @@ impl Exports {
             exporter.map(|exporter| tokio::spawn(exporter.run(collect, self.stop.clone())));
     }
 
-    /// Sends what is left, for as long as `patience`.
+    /// Exports the remaining data, for at most `patience`.
     pub(super) async fn close(self, patience: Duration) {
         self.stop.cancel();
         let last_metrics = async {

@@ -1,6 +1,6 @@
-//! Files of the counts: the metrics log, what a restart must not lose of it, and the
-//! recordings of `ip_count_prefix`. No failure here keeps the broker from serving: it is
-//! a warning, and tried again.
+//! The files of statistics: the metrics log, the saved state of its current block, and
+//! the recordings of `ip_count_prefix`. No failure here stops the broker: it is logged as
+//! a warning and retried.
 
 pub(super) mod atomic_file;
 mod ip_counts;
@@ -33,12 +33,12 @@ use window_file::WindowFile;
 
 pub(super) use usable::{LOG_MODE, usable};
 
-/// The most blocks that are kept while they cannot be written: three months' worth.
+/// The maximum number of unwritten blocks that are kept: three months' worth.
 const MOST_UNWRITTEN: usize = 100;
 
-/// The calendar's clock may be set at any time: it is looked at this often.
+/// The maximum wait, since the wall clock may be set at any time.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
-/// The shortest wait before something that failed is tried again.
+/// The minimum wait before a retry.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub(super) struct MetricsPersistence {
     unwritten: Backlog<String>,
     window_file: Option<WindowFile>,
     ip_counts: Option<IpCounts>,
-    /// When all was last saved.
+    /// The time of the last save.
     saved: SystemTime,
     calendar: schedule::ClockStepDetector,
     log_warnings: LogLimit,
@@ -57,9 +57,9 @@ pub(super) struct MetricsPersistence {
 }
 
 impl MetricsPersistence {
-    /// Goes on where the last process stopped. To be called before anything is
-    /// counted, with what is [`usable`] of the settings. `start` is when the metrics
-    /// began, however long ago that is.
+    /// Continues where the last process stopped. Call it before anything is counted, with
+    /// the [`usable`] settings. `start` is the time at which the metrics began, however
+    /// long ago.
     pub(super) fn open(
         settings: &Settings,
         metrics: Arc<Metrics>,
@@ -83,7 +83,7 @@ impl MetricsPersistence {
                 .clone()
                 .map(WindowFile::in_directory),
             ip_counts,
-            // Long ago: the first thing to do is to try whether it can be saved.
+            // In the distant past, so that saving is tried first.
             saved: SystemTime::UNIX_EPOCH,
             calendar: schedule::ClockStepDetector::new(start.wall, start.monotonic),
             log_warnings: limit("metrics.metrics_log: failed writes"),
@@ -94,14 +94,14 @@ impl MetricsPersistence {
             .as_ref()
             .is_some_and(WindowFile::has_no_place)
         {
-            // What the first save would tell is told.
+            // The start has already reported what the first save would report.
             persistence.state_warnings.admit(start.monotonic);
         }
         persistence.restore()?;
         Ok(persistence)
     }
 
-    /// Writes what is due until told to stop, and then what is left.
+    /// Writes whatever is due until `closing`, and then the rest.
     pub(super) async fn run(mut self, closing: CancellationToken) {
         loop {
             let Some((persistence, wait)) = on_thread(self, Self::act).await else {
@@ -120,8 +120,7 @@ impl MetricsPersistence {
         let Some(mut saved) = self.window_file.as_ref().and_then(WindowFile::load) else {
             return Ok(());
         };
-        // The process may have ended after a block was written, and before that
-        // could be saved.
+        // The last process may have ended between writing a block and saving that fact.
         let tail = self.log.as_ref().and_then(|log| log.tail().ok());
         let log = tail.unwrap_or_default();
         for block in std::mem::take(&mut saved.unwritten) {
@@ -137,7 +136,7 @@ impl MetricsPersistence {
         Ok(())
     }
 
-    /// Does what is due, and tells how long nothing else is.
+    /// Does what is due, and returns the time until something else is.
     fn act(&mut self, reading: Reading) -> Duration {
         let now = self.look_at_calendar(reading);
         let window = self.settings.metrics_interval;
@@ -162,8 +161,8 @@ impl MetricsPersistence {
         next.clamp(SHORTEST_WAIT, LONGEST_WAIT)
     }
 
-    /// Goes on with what began before the clock was set: it is not over an hour early
-    /// or late, and says its real length when it is. Returns what time it is.
+    /// Adjusts running periods after the clock was set, so that they do not end an hour
+    /// early or late, and report their real length. Returns the current time.
     fn look_at_calendar(&mut self, reading: Reading) -> SystemTime {
         let now = reading.wall;
         let Some(step) = self.calendar.look(now, reading.monotonic) else {
@@ -210,8 +209,9 @@ impl MetricsPersistence {
         }
     }
 
-    /// Brings everything to the disk. A block is saved before it is written to
-    /// the log, and forgotten after that: a crash between the two loses none.
+    /// Writes everything to disk. A block is saved before it is written to the log, and
+    /// removed from the saved state after that, so that a crash in between does not lose
+    /// it.
     fn save(&mut self, now: SystemTime) {
         self.saved = now;
         self.save_window();
@@ -240,7 +240,7 @@ impl MetricsPersistence {
         }
     }
 
-    /// Appends the blocks that are not written yet; whether that succeeded.
+    /// Appends the unwritten blocks. Returns true on success.
     fn write_log(&mut self) -> bool {
         let Some(log) = &self.log else {
             return false;
@@ -262,7 +262,7 @@ impl MetricsPersistence {
     }
 }
 
-/// Files may take their time: that is spent on a thread that may wait.
+/// Runs file operations on a thread that may block.
 async fn on_thread<T: Send + 'static>(
     mut persistence: MetricsPersistence,
     act: fn(&mut MetricsPersistence, Reading) -> T,
@@ -280,13 +280,13 @@ async fn on_thread<T: Send + 'static>(
     }
 }
 
-/// The reader of what `/metrics` serves, if there is a log.
+/// The reader of the log that `/metrics` serves, if there is a log.
 pub(super) fn reader(settings: &Settings) -> Option<ReadMetricsLog> {
     let log = PublishedFile::new(log(settings)?);
     Some(Arc::new(move || log.read()))
 }
 
-/// A key for hashes of addresses, which nobody knows and nothing keeps.
+/// A random key for hashes of addresses, which is never stored.
 pub(super) fn random_key() -> anyhow::Result<WindowKey> {
     entropy::bytes().map(WindowKey::from)
 }

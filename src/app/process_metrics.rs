@@ -1,4 +1,4 @@
-//! Figures of the operating system and of the listener for the metrics.
+//! Metrics of the process and of the listener.
 
 use std::io;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ const NOT_ACCEPTED: Kind = Kind::new(Level::WARN, "failed accepts of connections
 
 use super::accounts;
 
-/// Counts connections, and logs some of those that a limit ended: whoever wants
-/// can provoke any number.
+/// Counts connections, and logs some of those ended by a limit, since anyone can provoke
+/// any number.
 pub(super) struct Connections {
     metrics: Arc<Metrics>,
     log_limit: LogLimit,
@@ -78,7 +78,7 @@ impl Observer for Connections {
                 labels::DropReason::HeadTimeout,
                 Some("listener.header_read_timeout"),
             ),
-            // That is how connections end.
+            // The usual end of a connection.
             DropCause::IdleTimeout => (labels::DropReason::IdleTimeout, None),
             DropCause::Http2Abuse => (
                 labels::DropReason::Http2Abuse,
@@ -126,8 +126,8 @@ impl Observer for Connections {
     }
 }
 
-/// Logs some of the connections to the operator's addresses that a limit ended. They
-/// are not counted: the figures are of those who come to the broker.
+/// Logs some of the connections to the operator's addresses that a limit ended. They are
+/// not counted: the metrics are about clients and proxies.
 pub(super) struct OperatorConnections {
     dropped: LogLimit,
     failed_accepts: LogLimit,
@@ -198,7 +198,7 @@ pub(super) async fn sample(metrics: Arc<Metrics>, held: Arc<Accounts>) {
     }
 }
 
-/// The figures of this process, or none where `/proc` does not tell.
+/// The metrics of this process; `None` if `/proc` does not reveal them.
 pub(super) fn process_figures() -> Option<ProcessFigures> {
     let process = Process::myself().ok()?;
     let stat = process.stat().ok()?;

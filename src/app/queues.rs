@@ -1,5 +1,5 @@
-//! The queues that clients may write to, from start to stop. Whatever is wrong
-//! with one of them, the others and HTTP are served.
+//! The SQS queues, from start to stop. A failing queue does not affect the other queues
+//! or HTTP.
 
 #[cfg(feature = "sqs")]
 mod aws;
@@ -12,14 +12,14 @@ use tokio_util::task::TaskTracker;
 use crate::broker::Broker;
 use crate::sqs::Settings;
 
-/// The queues that are served.
+/// The queues being served.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
-/// Refuses queues if this program knows nothing of SQS. Asks nobody.
+/// Refuses queues if this program is built without SQS. Makes no calls.
 pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
     let key = if settings.queue_name.is_some() {
         "sqs.queue_name"
@@ -34,8 +34,7 @@ pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The warnings about the queues, as far as this machine tells. Asks
-/// nobody.
+/// Warnings about the queues, as far as this machine shows. Makes no calls.
 pub(super) async fn warnings(settings: &Settings) -> Vec<String> {
     #[cfg(feature = "sqs")]
     return aws::warnings(settings).await;
@@ -47,7 +46,7 @@ pub(super) async fn warnings(settings: &Settings) -> Vec<String> {
 }
 
 impl Queues {
-    /// Begins to serve them.
+    /// Begins to serve the queues.
     pub(super) fn start(settings: &Settings, broker: &Arc<Broker>) -> Self {
         let queues = Self::default();
         #[cfg(feature = "sqs")]
@@ -61,12 +60,12 @@ impl Queues {
         queues
     }
 
-    /// Takes no messages any more.
+    /// Stops receiving messages.
     pub(super) fn stop_receiving(&self) {
         self.stop.cancel();
     }
 
-    /// Returns when all messages that were taken are handled.
+    /// Returns when all received messages are handled.
     pub(super) async fn finished(&self) {
         self.tasks.wait().await;
     }

@@ -1,6 +1,5 @@
-//! Reading everything again that can change while the broker runs, at SIGHUP
-//! or whenever somebody asks. A reload in which anything is wrong changes
-//! nothing.
+//! Reloads: everything that can change at runtime is read again, on SIGHUP or by a call
+//! of the administration. A reload with any error changes nothing.
 
 mod known;
 mod plan;
@@ -30,41 +29,38 @@ pub(super) use problem::ReloadRefused;
 use plan::ReloadPlan;
 use problem::Section;
 
-/// The most callers that wait for a reload to begin; further ones wait for their turn
-/// to ask.
+/// The maximum number of callers waiting for a reload to begin; others wait for a place.
 const ASKERS_MAX: usize = 64;
 
 /// The outcome of a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reloaded {
-    /// The sections that were read again and are in force.
+    /// The sections that were reloaded and are in force.
     pub(super) sections: Vec<Section>,
-    /// The keys that say something else than at the start and that only a
-    /// restart reads.
+    /// The keys that differ from the start and that only a restart applies.
     pub(super) waiting_for_restart: Vec<String>,
     /// The warnings about the configuration and its files.
     pub(super) warnings: Vec<String>,
 }
 
-/// Asks for reloads. One is made at a time; those who ask while one is under
-/// way share the next.
+/// Requests reloads. One runs at a time; requests during a reload share the next one.
 #[derive(Clone, Debug)]
 pub(super) struct Reloads {
     askers: mpsc::Sender<Asker>,
     reloader: Arc<Reloader>,
 }
 
-/// The pause after a reload until the next one: of signals that come in hundreds
-/// most are one.
+/// The pause between two reloads: of hundreds of signals, most are merged.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The longest that those who come before the country databases are read wait to be counted.
+/// The longest wait for the country databases before early requests are counted without
+/// them.
 const COUNTRIES_PATIENCE: Duration = Duration::from_secs(30);
 
 type Asker = oneshot::Sender<Result<Reloaded, ReloadRefused>>;
 
 impl Reloads {
-    /// For a broker that was started with what was loaded from these inputs.
+    /// Begins to serve reloads, for a broker that was started with this configuration.
     pub(super) fn start(
         inputs: Inputs,
         started: Loaded,
@@ -82,11 +78,12 @@ impl Reloads {
         Self { askers, reloader }
     }
 
-    /// Reads everything again, and returns once it is in force or refused. Who
-    /// no longer waits does not stop it.
+    /// Reloads, and returns once the result is in force or refused. The reload continues
+    /// even if the caller no longer waits.
     pub(super) async fn reload(&self) -> Result<Reloaded, ReloadRefused> {
         let (asker, outcome) = oneshot::channel();
-        // It fails when the broker is about to end, and so does the receiver.
+        // An error means that the broker is about to end, which the receiver reports,
+        // too.
         drop(self.askers.send(asker).await);
         outcome.await.unwrap_or_else(|_| {
             let ending = anyhow::anyhow!("the broker is about to end");
@@ -94,25 +91,24 @@ impl Reloads {
         })
     }
 
-    /// Reads and checks everything, and puts nothing in force.
+    /// Reads and checks everything, and changes nothing.
     pub(super) async fn check(&self) -> Result<Reloaded, ReloadRefused> {
         let plan = self.reloader.prepare().await?;
         Ok(self.reloader.outcome(&plan))
     }
 
-    /// The configuration in force; of what waits for a restart, the one to
-    /// come.
+    /// The current configuration, including values that wait for a restart.
     pub(super) fn loaded(&self) -> Arc<Loaded> {
         self.reloader.loaded.load_full()
     }
 
-    /// The keys that have changed since the start and that only a restart reads.
+    /// The keys that have changed since the start and that only a restart applies.
     pub(super) fn waiting_for_restart(&self) -> Vec<String> {
         restart_required::keys(&self.reloader.started, &self.loaded().config)
     }
 }
 
-/// Makes the reloads, one after the other.
+/// Performs reloads, one after the other.
 struct Reloader {
     inputs: Inputs,
     /// The configuration at the start.
@@ -129,10 +125,10 @@ impl fmt::Debug for Reloader {
 
 impl Reloader {
     async fn serve(self: Arc<Self>, mut asked: mpsc::Receiver<Asker>) {
-        // No reload begins before, so that none is undone by it.
+        // No reload begins earlier, so that this does not undo it.
         self.learn_countries().await;
         while let Some(first) = asked.recv().await {
-            // All who have asked by now, before anything is read.
+            // Collects all requests so far, before reading anything.
             let mut askers = vec![first];
             while let Ok(asker) = asked.try_recv() {
                 askers.push(asker);
@@ -148,9 +144,9 @@ impl Reloader {
         }
     }
 
-    /// Reads the country databases, for which the start has not waited. What is
-    /// wrong in them leaves countries unknown: they are for statistics only, and
-    /// nobody is to do without a broker for a file that was cut off.
+    /// Reads the country databases, for which the start did not wait. Errors leave
+    /// countries unknown: they are only for statistics, and a truncated file must not
+    /// stop the broker.
     async fn learn_countries(&self) {
         let settings = self.started.geoip.clone();
         if settings.disable {

@@ -1,14 +1,14 @@
-//! The server: everything that a broker is made of, started, run and stopped.
+//! The server: starting, running and stopping everything that a broker consists of.
 //!
-//! The order of the start: what can fail comes before anybody is served. The
-//! components read all files; then the sockets are opened, then whoever comes is served,
-//! then the tasks run that keep the broker going, and at last comes whoever
-//! may change it, by a reload, as a peer or by the administration. The end goes the
-//! other way: clients and proxies first, then the administration and the peers, then
-//! the counts and the exports, then all tasks that are left.
+//! The start does everything that can fail before it serves. The components read all
+//! files; then the sockets are opened; then requests are served; then the background
+//! tasks start; and last come the ways of changing the broker: reloads, peers and the
+//! administration. The stop goes the other way: clients and proxies first, then the
+//! administration and the peers, then the counts and the exports, then all remaining
+//! tasks.
 //!
-//! All of it hangs on one tree of cancellation. Its root is the [`Supervisor`]'s, which
-//! ends every task; the branches that end earlier are children of it.
+//! Everything depends on one tree of cancellation tokens. The [`Supervisor`]'s token is
+//! the root and ends every task; parts that end earlier have child tokens.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,15 +46,14 @@ use super::reload::{self, ReloadTargets, Reloads};
 use super::supervisor::Supervisor;
 use super::systemd::{self, sockets::Sockets};
 
-/// The time that the broker waits, longer than for clients and proxies, for a disk that
-/// is slow with the last counts, and for collectors that are slow with the last
-/// traces and metrics.
+/// The additional time at shutdown for a slow disk to store the last counts, and for slow
+/// collectors to accept the last traces and metrics.
 const SAVING_PATIENCE: Duration = Duration::from_millis(500);
 
-/// The interval at which it is looked for lines that were left out of the log, and not told of.
+/// The interval of reports about log lines that were suppressed.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Is a broker until it is told to stop.
+/// Runs a broker until it is told to stop.
 pub(crate) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     let sockets = Sockets::inherit()?;
     let (log, _last_lines) = telemetry::init(&loaded.config.telemetry, log_style::detect())?;
@@ -65,7 +64,7 @@ pub(crate) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     let runtime = Runtime::new().context("cannot start threads")?;
     let served = runtime.block_on(run(inputs, loaded, log, sockets));
     telemetry::report_all_suppressed();
-    // A connection that did not end in its time does not keep us.
+    // Connections that did not end in time do not delay the exit.
     runtime.shutdown_background();
     served
 }
@@ -77,7 +76,7 @@ async fn run(
     sockets: Sockets,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen to signals")?;
-    // A file that does not come must not keep us from stopping.
+    // A blocked file must not prevent a stop.
     let components = tokio::select! {
         components = Components::open(&loaded) => components?,
         () = signals.stop() => return Ok(()),
@@ -92,7 +91,7 @@ async fn run(
     told
 }
 
-/// A server that serves.
+/// A running server.
 struct RunningServer {
     tasks: ServerTasks,
     supervisor: Supervisor,
@@ -105,12 +104,12 @@ struct RunningServer {
     operator_port: OperatorPort,
     /// Cancelled when the program is told to stop.
     stopping: CancellationToken,
-    /// Kept until all is saved.
+    /// Held until everything is saved.
     _locks: Locks,
 }
 
 impl RunningServer {
-    /// Opens the sockets and serves from then on.
+    /// Opens the sockets and begins to serve.
     async fn start(
         components: Components,
         inputs: Inputs,
@@ -214,13 +213,13 @@ impl RunningServer {
         })
     }
 
-    /// Reloads as often as it is told to, until it is told to stop. An error if a task
-    /// has ended without which there is no broker.
+    /// Reloads as often as requested, until told to stop. Returns an error if an
+    /// essential task has ended.
     async fn until_told_to_stop(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
         let told = async {
             while signals.next().await == SignalAction::Reload {
-                // A file that does not come, from a network that is down, must not
-                // keep us from stopping.
+                // A blocked file, for example on a network that is down, must not prevent
+                // a stop.
                 tokio::select! {
                     _logged = self.reloads.reload() => {}
                     () = signals.stop() => return,
@@ -233,7 +232,7 @@ impl RunningServer {
         }
     }
 
-    /// Saves what has to be saved, and serves nobody any more.
+    /// Saves what must be saved, without serving any longer.
     async fn abandon(self) {
         self.close_persistence.cancel();
         if timeout(SAVING_PATIENCE, self.persistence).await.is_err() {
@@ -241,7 +240,7 @@ impl RunningServer {
         }
     }
 
-    /// Lets everybody finish who can in time, and saves what has to be saved.
+    /// Shuts down gracefully, and saves what must be saved.
     async fn stop(self, signals: &mut Signals) {
         tracing::info!("stopping");
         self.stopping.cancel();
@@ -270,13 +269,13 @@ impl RunningServer {
     }
 }
 
-/// Tells once a day which certificates have expired, or will soon. Never returns.
+/// Reports once a day which certificates have expired or will soon. Never returns.
 async fn report_certificates(reloads: Reloads) {
     let tell = |warning: &str| tracing::warn!("{warning}");
     certificates::remind(|| reloads.loaded(), tell).await;
 }
 
-/// Says in time which lines were left out of the log. Never returns.
+/// Reports suppressed log lines in time. Never returns.
 async fn report_suppressed() {
     let mut ticks = interval(REPORT_INTERVAL);
     loop {
@@ -285,7 +284,7 @@ async fn report_suppressed() {
     }
 }
 
-/// Starts the tasks without which the broker would stand still or be silent.
+/// Starts the tasks without which the broker would stall or be unobservable.
 fn keep_going(
     broker: &Arc<Broker>,
     metrics: &Arc<Metrics>,
@@ -331,7 +330,7 @@ fn endpoints(
     endpoints
 }
 
-/// Serves in the clear what a certificate authority looks at.
+/// The server for plain HTTP challenges of a certificate authority.
 fn challenge_server(
     config: &Config,
     bounds: Bounds,
@@ -340,7 +339,7 @@ fn challenge_server(
     supervisor: &Supervisor,
 ) -> impl Fn(Router, TcpListener) + use<> {
     let settings = listener::Settings {
-        // The authority comes by itself.
+        // The authority connects directly.
         proxy_protocol: false,
         ..config.listener.clone()
     };

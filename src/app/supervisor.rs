@@ -1,5 +1,5 @@
-//! The tasks of the server, in one tracker. One that must not end before the server
-//! does, and ends all the same, stops the program with its name.
+//! The tracker of the server's tasks. If a task ends that must not end before the server,
+//! the program stops and names it.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Spawns the tasks, and sees that those go on that must.
+/// Spawns tasks, and watches those that must not end.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Supervisor {
     tasks: TaskTracker,
     stop: CancellationToken,
-    /// The first task that has ended and must not.
+    /// The first task that ended although it must not.
     ended: Arc<watch::Sender<Option<&'static str>>>,
 }
 
@@ -40,7 +40,7 @@ impl Supervisor {
         });
     }
 
-    /// A task of somebody else that must not end before [`Self::stop`].
+    /// Wraps a task spawned elsewhere that must not end before [`Self::stop`].
     pub(super) fn watch<F: Future>(
         &self,
         name: &'static str,
@@ -51,26 +51,26 @@ impl Supervisor {
             supervisor: self.clone(),
         };
         async move {
-            // Dropped also if the task panics.
+            // Also dropped if the task panics.
             let _ended = ended;
             task.await
         }
     }
 
-    /// A branch of the tree of cancellation: cancelled by itself, or with all tasks.
+    /// A child token: cancelled on its own or with all tasks.
     pub(super) fn child_token(&self) -> CancellationToken {
         self.stop.child_token()
     }
 
-    /// Returns the name of the first task that has ended and must not, once one has.
+    /// Waits until a task ends that must not, and returns its name.
     pub(super) async fn failed(&self) -> &'static str {
         let mut ended = self.ended.subscribe();
-        // The sender is ours, and so is not gone.
+        // The sender is in `self`, so this cannot fail.
         let name = ended.wait_for(Option::is_some).await;
         name.map_or(None, |name| *name).unwrap_or("a task")
     }
 
-    /// Ends all tasks that were spawned, and returns once they have.
+    /// Ends all spawned tasks, and returns once they have ended.
     pub(super) async fn stop(&self) {
         self.stop.cancel();
         self.tasks.close();
@@ -78,7 +78,7 @@ impl Supervisor {
     }
 }
 
-/// Tells that a task has ended.
+/// Notes on drop that a task has ended.
 struct EndedTask {
     name: &'static str,
     supervisor: Supervisor,

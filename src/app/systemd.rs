@@ -1,4 +1,5 @@
-//! The service manager: sockets that it passes, and what it is told of us, if there is one: `sd_notify(3)`.
+//! The service manager: the sockets that it passes, and notifications to it
+//! (`sd_notify(3)`).
 
 pub(super) mod sockets;
 
@@ -11,24 +12,24 @@ use tokio::time::{sleep, timeout};
 
 use crate::broker::Broker;
 
-/// The longest wait for a service manager that does not read what we tell it.
+/// The longest wait for a service manager that does not read notifications.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// We listen, and serve.
+/// Notifies that the broker serves.
 pub(super) async fn ready() {
     tell(vec![NotifyState::Ready, NotifyState::Status("brokering")]).await;
 }
 
-/// We read everything again; [`reloaded`] has to follow.
+/// Notifies that a reload has begun; [`reloaded`] must follow.
 pub(super) async fn reloading() {
     let mut states = vec![NotifyState::Reloading];
-    // By this systemd tells whether the reload is the one it has asked for.
+    // With this time, systemd recognizes the reload that it has requested.
     states.extend(NotifyState::monotonic_usec_now());
     states.push(NotifyState::Status("reloading"));
     tell(states).await;
 }
 
-/// We serve on, in the new way or, if that was refused, in the old one.
+/// Notifies that the reload is over. If it was refused, nothing has changed.
 pub(super) async fn reloaded(is_refused: bool) {
     let status = if is_refused {
         "brokering; the last reload was refused, the log says why"
@@ -38,14 +39,14 @@ pub(super) async fn reloaded(is_refused: bool) {
     tell(vec![NotifyState::Ready, NotifyState::Status(status)]).await;
 }
 
-/// We are about to end.
+/// Notifies that the broker is about to end.
 pub(super) async fn stopping() {
     let status = "stopping, with the clients and proxies that wait";
     tell(vec![NotifyState::Stopping, NotifyState::Status(status)]).await;
 }
 
-/// Tells for as long as the broker keeps time that it does, if the service
-/// manager wants to know. It is told twice in the time in which it expects it.
+/// Sends watchdog notifications while the broker makes progress, if the service manager
+/// wants them: two in each expected interval.
 pub(super) async fn report_heartbeat(broker: Arc<Broker>) {
     let expected = sd_notify::watchdog_enabled();
     let Some(expected) = expected.filter(|expected| !expected.is_zero()) else {

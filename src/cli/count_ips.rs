@@ -1,4 +1,4 @@
-//! `count-ips`: how many different addresses there are in recordings.
+//! `count-ips`: estimates the number of distinct addresses in recordings.
 
 use std::fs;
 use std::time::SystemTime;
@@ -11,17 +11,17 @@ use crate::metrics::ip_recordings::{self, Recording};
 
 use super::arguments::CountIps;
 
-/// The outcome of a count.
+/// The result of a count.
 #[derive(Debug)]
 pub(super) struct Count {
-    /// An estimate.
+    /// The estimated number of addresses.
     pub(super) addresses: u64,
     /// The reason why there is nothing to count.
     pub(super) warning: Option<String>,
 }
 
-/// Counts the recordings whose periods lie in the range. The error names the
-/// file, and the line if it is one.
+/// Counts the recordings whose periods are within the range. The error names the file,
+/// and the line if there is one.
 pub(super) fn estimate(asked: &CountIps) -> anyhow::Result<Count> {
     let range = |time: Option<Timestamp>| time.map(SystemTime::from);
     let (from, to) = (range(asked.from), range(asked.to));
@@ -48,7 +48,7 @@ pub(super) fn estimate(asked: &CountIps) -> anyhow::Result<Count> {
     })
 }
 
-/// The periods that there are, in the range or not.
+/// The periods in the files, whether in the range or not.
 #[derive(Debug, Default)]
 struct Periods {
     count: usize,
@@ -64,7 +64,7 @@ impl Periods {
         self.last_end = self.last_end.max(Some(recording.recording_end));
     }
 
-    /// The warning where none of them is in the range.
+    /// The warning if no period is in the range.
     fn warning(&self) -> String {
         let text = |time: Option<SystemTime>| {
             let time = time.and_then(|time| Timestamp::try_from(time).ok());

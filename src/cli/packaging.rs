@@ -1,4 +1,4 @@
-//! Completions and man pages, which a package carries beside the program.
+//! Shell completions and man pages, for packages.
 
 use std::path::Path;
 
@@ -17,8 +17,8 @@ pub(super) fn completions(shell: Shell) -> String {
     clap_complete::generate(shell, &mut program, PROGRAM, &mut script);
     let script = String::from_utf8_lossy(&script);
     match shell {
-        // In bash nothing below a name with a hyphen would be completed: the states
-        // are set by one name and looked up by another (clap issue 6421).
+        // bash would complete nothing below a name with a hyphen: clap sets states under
+        // one name and looks them up under another (clap issue 6421).
         Shell::Bash => script.replace("snowflake__subcmd__broker", "snowflake__broker"),
         Shell::Fish => with_values(&script, fish_value),
         Shell::Zsh => with_values(&script, zsh_value),
@@ -26,8 +26,8 @@ pub(super) fn completions(shell: Shell) -> String {
     }
 }
 
-/// The script with what `change` makes of each line and switch: clap does not know how
-/// these shells are told of a value that is optional.
+/// The script with `change` applied to each line and switch: clap does not know how to
+/// describe an optional value to these shells.
 fn with_values(script: &str, change: fn(&str, &str) -> String) -> String {
     let changed = |line: &str| {
         let changed = flags::switches().fold(line.to_owned(), |line, name| change(&line, name));
@@ -36,7 +36,8 @@ fn with_values(script: &str, change: fn(&str, &str) -> String) -> String {
     script.lines().map(changed).collect()
 }
 
-/// argparse is told of the value by `=?`, the completions by a list of values without `-r`.
+/// fish's argparse marks an optional value with `=?`, its completions by a list without
+/// `-r`.
 fn fish_value(line: &str, switch: &str) -> String {
     if line.contains(&format!(" -l {switch} ")) {
         format!("{line} -f -a 'true false'")
@@ -47,7 +48,7 @@ fn fish_value(line: &str, switch: &str) -> String {
     }
 }
 
-/// `=-` is for a value in the same word, `::` for one that may be missing.
+/// zsh marks a value in the same word with `=-`, and an optional one with `::`.
 fn zsh_value(line: &str, switch: &str) -> String {
     let described = line.strip_prefix(&format!("'--{switch}["));
     match described.and_then(|rest| rest.strip_suffix("]' \\")) {
@@ -59,13 +60,14 @@ fn zsh_value(line: &str, switch: &str) -> String {
 /// The man page of the program, in roff.
 pub(super) fn man_page() -> anyhow::Result<String> {
     let mut page = Vec::new();
-    // As `clap_mangen::generate_to` has it.
+    // The same as in `clap_mangen::generate_to`.
     let program = arguments::parser().disable_help_subcommand(true);
     Man::new(program).render(&mut page)?;
     Ok(String::from_utf8(page)?)
 }
 
-/// Writes it and those of all commands, such as `snowflake-broker-admin-status.1`.
+/// Writes the man pages of the program and all commands, such as
+/// `snowflake-broker-admin-status.1`.
 pub(super) fn write_man_pages(directory: &Path) -> anyhow::Result<()> {
     let written = clap_mangen::generate_to(arguments::parser(), directory);
     written.with_context(|| format!("cannot write man pages into {}", directory.display()))

@@ -1,15 +1,15 @@
-//! Points in time on the command line: with an offset, or in UTC; or a whole day.
+//! Points in time on the command line: with an offset, or in UTC, or a whole day.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
-/// A text that is neither a time nor a day.
+/// The error for a text that is neither a time nor a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write 2026-10-01T12:00:00Z, or 2026-10-01 12:00 in UTC, or 2026-10-01 for the whole day")]
 pub(super) struct InvalidTime;
 
-/// The beginning of what `text` names.
+/// The beginning of the time or day in `text`.
 pub(super) fn beginning(text: &str) -> Result<Timestamp, InvalidTime> {
     match day(text) {
         Some(day) => in_utc(day.into()),
@@ -17,7 +17,7 @@ pub(super) fn beginning(text: &str) -> Result<Timestamp, InvalidTime> {
     }
 }
 
-/// The end of what `text` names: that of a day is the beginning of the next.
+/// The end of the time or day in `text`; a day ends with the beginning of the next one.
 pub(super) fn end(text: &str) -> Result<Timestamp, InvalidTime> {
     match day(text) {
         Some(day) => in_utc(day.tomorrow().map_err(|_| InvalidTime)?.into()),
@@ -33,8 +33,7 @@ fn moment(text: &str) -> Result<Timestamp, InvalidTime> {
     if let Ok(moment) = text.parse() {
         return Ok(moment);
     }
-    // The name of a time zone would be read past, and what stands before it taken
-    // for UTC.
+    // jiff would ignore the name of a time zone and treat the time before it as UTC.
     if text.contains('[') {
         return Err(InvalidTime);
     }

@@ -1,4 +1,4 @@
-//! Figures as they are written for people.
+//! The text form of figures.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use prost_types::Timestamp;
 
 use crate::proto::admin::v1::Pool;
 
-/// The sign for a figure that there is not.
+/// The sign for a missing figure.
 const NONE: &str = "-";
 
-/// A span of time, such as `2h 3m 20s`: days to the hour, hours to the second,
-/// what is shorter to the millisecond.
+/// A duration such as `2h 3m 20s`: days are rounded down to hours, hours to seconds, and
+/// shorter ones to milliseconds.
 pub(super) fn span(span: Option<prost_types::Duration>) -> String {
     let span = span.and_then(|span| Duration::try_from(span).ok());
     span.map_or_else(|| NONE.to_owned(), written)
@@ -25,19 +25,19 @@ pub(super) fn seconds(span: Option<prost_types::Duration>) -> String {
     )
 }
 
-/// A point in time, in UTC and to the second.
+/// A point in time, in UTC, to the second.
 pub(super) fn time(time: Option<Timestamp>) -> String {
     let time = time.and_then(|time| jiff::Timestamp::from_second(time.seconds).ok());
     time.map_or_else(|| NONE.to_owned(), |time| time.to_string())
 }
 
-/// The time between two points in time; none if they come in the other order.
+/// The time between two points in time; `None` if they are in reverse order.
 pub(super) fn between(start: Option<Timestamp>, end: Option<Timestamp>) -> Option<Duration> {
     let seconds = end?.seconds.checked_sub(start?.seconds)?;
     Some(Duration::from_secs(u64::try_from(seconds).ok()?))
 }
 
-/// A span of time of ours.
+/// A duration of our own type.
 pub(super) fn written(span: Duration) -> String {
     let whole = match span.as_secs() {
         0..3_600 => Duration::new(span.as_secs(), span.subsec_millis() * 1_000_000),
@@ -47,7 +47,7 @@ pub(super) fn written(span: Duration) -> String {
     humantime::format_duration(whole).to_string()
 }
 
-/// A share of 0 to 1.
+/// A share from 0 to 1, as a percentage.
 pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }

@@ -1,12 +1,11 @@
-//! The other brokers, for a person to read.
+//! The text form of peers.
 
 use super::figures::seconds;
 use super::table::TextTable;
 use crate::config::one_line;
 use crate::proto::admin::v1;
 
-/// A row for each peer, and below what is the matter with those that have a
-/// problem.
+/// A row for each peer, followed by the problems of peers that have one.
 pub(in crate::admin_client) fn peers(listed: &v1::ListPeersResponse) -> String {
     if listed.peers.is_empty() {
         return "no peers\n".to_owned();
@@ -50,7 +49,7 @@ pub(in crate::admin_client) fn peers(listed: &v1::ListPeersResponse) -> String {
     table.to_string() + &problems.collect::<String>()
 }
 
-/// The state of the way to a peer, in a word or two.
+/// The state of the connection to a peer, in a word or two.
 fn state(peer: &v1::Peer) -> &'static str {
     use v1::peer::Circuit;
     match (peer.borrow, peer.connected, peer.circuit()) {

@@ -10,16 +10,16 @@ use crate::proto::admin::v1::{BrokerStatus, Pool, RecentActivity};
 use super::figures::{percent, pool, rate, seconds, span, time};
 use super::status::{self, CLIENT_SHARES, LATENCIES, POOLS, PROXY_SHARES, Share};
 
-/// More statuses than a wide terminal has columns.
+/// More values than a wide terminal has columns.
 const HISTORY_MAX: usize = 500;
-/// Columns of a label.
+/// The width of a label.
 const LABEL: usize = 12;
-/// Columns of a figure.
+/// The width of a figure.
 const FIGURE: usize = 9;
-/// Columns of a bar, where there is room.
+/// The maximum width of a bar.
 const BAR_MAX: usize = 30;
 
-/// The statuses so far, as far as the screen shows them.
+/// The recent statuses, as far as the screen shows them.
 #[derive(Debug, Default)]
 pub(in crate::admin_client) struct History {
     proxy_polls: Series,
@@ -28,7 +28,7 @@ pub(in crate::admin_client) struct History {
 }
 
 impl History {
-    /// Remembers a status.
+    /// Adds a status.
     pub(in crate::admin_client) fn note(&mut self, status: &BrokerStatus) {
         let minute = status.recent.first().map_or((0.0, 0.0), |minute| {
             (
@@ -44,7 +44,7 @@ impl History {
     }
 }
 
-/// The newest last, and no more than can be seen.
+/// A bounded series of values, newest last.
 #[derive(Debug, Default)]
 struct Series(VecDeque<f64>);
 
@@ -56,7 +56,7 @@ impl Series {
         self.0.push_back(value);
     }
 
-    /// The newest values as blocks whose height is their part of the highest.
+    /// The newest values as blocks with heights relative to the highest value.
     fn sparkline(&self, width: usize) -> String {
         const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
         let seen = self.0.len().saturating_sub(width);
@@ -70,7 +70,7 @@ impl Series {
     }
 }
 
-/// A line of the screen: pieces of text, some in a colour.
+/// A line of the screen: pieces of text, some with a color.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::admin_client) struct Line(pub(in crate::admin_client) Vec<(Option<Color>, String)>);
 
@@ -84,7 +84,7 @@ impl Line {
         self
     }
 
-    /// As much as there is room for.
+    /// The line, cut to a width.
     fn clipped(mut self, width: usize) -> Self {
         let mut room = width;
         for (_, text) in &mut self.0 {
@@ -95,8 +95,7 @@ impl Line {
     }
 }
 
-/// The newest status and what was before it, in `width` columns and at most
-/// `height` lines.
+/// The newest status and its history, in `width` columns and at most `height` lines.
 pub(in crate::admin_client) fn screen(
     status: &BrokerStatus,
     history: &History,
@@ -161,7 +160,7 @@ fn title(status: &BrokerStatus) -> Line {
         )
 }
 
-/// A bar for each pool, and its way there.
+/// A bar for each pool, with its history.
 fn parked(status: &BrokerStatus, history: &History, width: usize) -> Vec<Line> {
     let counts = POOLS.map(|pool| status::parked(status, pool));
     let all = counts.iter().sum::<i64>();
@@ -217,12 +216,12 @@ fn shared((what, share): &Share, minute: &RecentActivity, width: usize) -> Line 
     Line::plain(label).then(colour, bar(share, bar_width(width)))
 }
 
-/// A third of the screen.
+/// The width of a bar: a third of the screen.
 fn bar_width(width: usize) -> usize {
     (width / 3).min(BAR_MAX)
 }
 
-/// A share of 0 to 1 as blocks, exact to an eighth of a column.
+/// A share from 0 to 1 as blocks, precise to an eighth of a column.
 fn bar(share: f64, width: usize) -> String {
     const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let full = (0..width).map(|column| eighths(share * count(width) - count(column)));
@@ -232,14 +231,14 @@ fn bar(share: f64, width: usize) -> String {
     format!("{bar:<width$}")
 }
 
-/// The number of eighths of 1, 0 to 8; 0 where it is no number.
+/// The number of eighths in `part`, 0 to 8; 0 for NaN.
 fn eighths(part: f64) -> usize {
     (1..=8)
         .take_while(|&eighths| part * 8.0 + 0.5 >= count(eighths))
         .count()
 }
 
-/// A count as a figure to draw.
+/// A count as a number for drawing.
 fn count<T: TryInto<u32>>(count: T) -> f64 {
     count.try_into().map_or(f64::from(u32::MAX), f64::from)
 }

@@ -1,4 +1,4 @@
-//! The answers to all calls but those for the status.
+//! The text form of all responses except the status.
 
 use crate::bridges::{Bridge, BridgeList};
 use crate::proto::admin::v1;
@@ -20,7 +20,7 @@ impl DryRun {
     }
 }
 
-/// A row for each poll, and how many there are.
+/// A row for each poll, and the number of polls.
 pub(in crate::admin_client) fn polls(polls: &[v1::ParkedPoll]) -> String {
     let mut table = TextTable::of_words();
     table.row(["type", "nat", "pool", "country", "clients", "waiting"]);
@@ -42,7 +42,7 @@ pub(in crate::admin_client) fn polls(polls: &[v1::ParkedPoll]) -> String {
     }
 }
 
-/// The exact numbers.
+/// The exact counts.
 pub(in crate::admin_client) fn stats(stats: &v1::Stats) -> String {
     let mut table = TextTable::of_figures(1);
     let mut figure = |what: &str, number: i64| table.row([what, &number.to_string()]);
@@ -107,13 +107,13 @@ pub(in crate::admin_client) fn bridges(listed: &v1::ListBridgesResponse) -> Stri
     )
 }
 
-/// The findings of a check of a file.
+/// The result of checking a file.
 pub(in crate::admin_client) fn checked_bridges(checked: &v1::ListBridgesResponse) -> String {
     let count = bridge_count(checked.bridges.len());
     format!("ok, {count}\n{}", warnings(&checked.warnings))
 }
 
-/// A line for each.
+/// A line for each warning.
 fn warnings(warnings: &[String]) -> String {
     let lines = warnings
         .iter()
@@ -131,7 +131,7 @@ pub(in crate::admin_client) fn bridge_lines(bridges: &[v1::Bridge]) -> String {
     bridges.collect::<BridgeList>().to_lines()
 }
 
-/// The outcome for the bridges.
+/// The result of replacing the bridges.
 pub(in crate::admin_client) fn replaced_bridges(
     replaced: &v1::ReplaceBridgesResponse,
     dry_run: DryRun,
@@ -146,7 +146,7 @@ pub(in crate::admin_client) fn replaced_bridges(
     ))
 }
 
-/// A row for each kind of proxies.
+/// A row for each kind of proxy.
 pub(in crate::admin_client) fn intervals(intervals: &v1::PollIntervals, dry_run: DryRun) -> String {
     let mut table = TextTable::of_words();
     for (of, interval) in [
@@ -161,7 +161,7 @@ pub(in crate::admin_client) fn intervals(intervals: &v1::PollIntervals, dry_run:
     dry_run.mark(table.to_string())
 }
 
-/// Both patterns.
+/// Both relay patterns.
 pub(in crate::admin_client) fn relay(policy: &v1::RelayPolicy, dry_run: DryRun) -> String {
     let mut table = TextTable::of_words();
     table.row(["allowed", policy.allowed_relay_pattern()]);
@@ -217,7 +217,7 @@ pub(in crate::admin_client) fn limits(limits: &v1::Limits, dry_run: DryRun) -> S
     dry_run.mark(format!("{table}{others}"))
 }
 
-/// The filter of the log, and its end.
+/// The log filter and its end.
 pub(in crate::admin_client) fn log_filter(filter: &v1::LogFilter, dry_run: DryRun) -> String {
     let end = match filter.expire_time {
         None => "until the next reload".to_owned(),
@@ -226,7 +226,7 @@ pub(in crate::admin_client) fn log_filter(filter: &v1::LogFilter, dry_run: DryRu
     dry_run.mark(format!("logging {} {end}\n", one_line(&filter.filter)))
 }
 
-/// A line for each part, and for what else there is to know.
+/// A line for each section, and for any further information.
 pub(in crate::admin_client) fn reloaded(reloaded: &v1::ReloadResponse, dry_run: DryRun) -> String {
     let done = if dry_run.0 { "fine" } else { "reloaded" };
     let mut table = TextTable::of_words();
@@ -239,7 +239,7 @@ pub(in crate::admin_client) fn reloaded(reloaded: &v1::ReloadResponse, dry_run: 
     dry_run.mark(table.to_string() + &warnings(&reloaded.warnings))
 }
 
-/// Until when clients are still served.
+/// The time until which clients are still served.
 pub(in crate::admin_client) fn drain(drain: &v1::DrainResponse) -> String {
     let end = figures::time(drain.grace_end_time);
     format!("draining: from {end} on new clients are told that there is no proxy\n")

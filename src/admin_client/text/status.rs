@@ -1,4 +1,4 @@
-//! The status of a broker as a page and as a line.
+//! The status of a broker, as a page and as a line.
 
 use crate::proto::admin::v1::broker_status::State;
 use crate::proto::admin::v1::{BrokerStatus, LatencyQuantiles, Pool, RecentActivity};
@@ -10,7 +10,7 @@ use crate::config::one_line;
 /// The pools, in the order in which they are shown.
 pub(super) const POOLS: [Pool; 3] = [Pool::Open, Pool::Moderate, Pool::Strict];
 
-/// All of it.
+/// The whole status.
 pub(in crate::admin_client) fn status(status: &BrokerStatus) -> String {
     format!(
         "{}\n{}\n{}\n{}",
@@ -21,7 +21,7 @@ pub(in crate::admin_client) fn status(status: &BrokerStatus) -> String {
     )
 }
 
-/// The most of it in one line, for a log.
+/// The most important part of the status in one line, for a log.
 pub(in crate::admin_client) fn line(status: &BrokerStatus) -> String {
     let minute = status.recent.first().copied().unwrap_or_default();
     let proxies = minute.proxy_polls.unwrap_or_default();
@@ -40,7 +40,7 @@ pub(in crate::admin_client) fn line(status: &BrokerStatus) -> String {
     )
 }
 
-/// The broker's readiness for new work, in words.
+/// The state of the broker, in words.
 pub(super) fn state(status: &BrokerStatus) -> &'static str {
     match status.state() {
         State::Serving => "serving",
@@ -50,19 +50,19 @@ pub(super) fn state(status: &BrokerStatus) -> &'static str {
     }
 }
 
-/// The release and how long it runs.
+/// The version and the uptime.
 pub(super) fn version_and_uptime(status: &BrokerStatus) -> (String, String) {
     let uptime = between(status.start_time, status.observe_time).map(written);
     (one_line(&status.version), uptime.unwrap_or_default())
 }
 
-/// The number of polls that are parked in a pool.
+/// The number of polls parked in a pool.
 pub(super) fn parked(status: &BrokerStatus, pool: Pool) -> i64 {
     let of_pool = status.parked.iter().filter(|parked| parked.pool() == pool);
     of_pool.map(|parked| parked.count).sum()
 }
 
-/// The number of clients of a class that wait.
+/// The number of waiting clients of a class.
 pub(super) fn queued(status: &BrokerStatus, pool: Pool) -> i64 {
     let of_pool = status.queued.iter().filter(|queued| queued.pool() == pool);
     of_pool.map(|queued| queued.count).sum()
@@ -115,7 +115,7 @@ fn parked_by_type(status: &BrokerStatus) -> TextTable {
     table
 }
 
-/// A column for each span.
+/// A column for each time span.
 fn recent(status: &BrokerStatus) -> TextTable {
     let mut table = TextTable::of_figures(1);
     let mut row = |what: &str, figure: &dyn Fn(&RecentActivity) -> String| {
@@ -145,7 +145,7 @@ fn recent(status: &BrokerStatus) -> TextTable {
     table
 }
 
-/// The span, or that the broker has not run for that long.
+/// The span, or a note that the broker has not run for that long.
 fn covered(recent: &RecentActivity) -> String {
     let seconds = |span: Option<prost_types::Duration>| span.map_or(0, |span| span.seconds);
     if seconds(recent.covered) < seconds(recent.span) {
@@ -154,12 +154,12 @@ fn covered(recent: &RecentActivity) -> String {
     format!("last {}", span(recent.span))
 }
 
-/// A share, and what it is called.
+/// A share and its name.
 pub(super) type Share = (&'static str, fn(&RecentActivity) -> f64);
-/// A latency, and what it is called.
+/// A latency and its name.
 pub(super) type Latency = (&'static str, fn(&RecentActivity) -> LatencyQuantiles);
 
-/// The outcomes of proxies' polls.
+/// The outcomes of proxy polls.
 pub(super) const PROXY_SHARES: [Share; 4] = [
     ("matched", |recent| {
         recent.proxy_polls.unwrap_or_default().matched
@@ -173,7 +173,7 @@ pub(super) const PROXY_SHARES: [Share; 4] = [
     }),
 ];
 
-/// The outcomes of clients' polls.
+/// The outcomes of client polls.
 pub(super) const CLIENT_SHARES: [Share; 5] = [
     ("matched", |recent| {
         recent.client_polls.unwrap_or_default().matched
@@ -192,7 +192,7 @@ pub(super) const CLIENT_SHARES: [Share; 5] = [
     }),
 ];
 
-/// The latencies that are shown.
+/// The latencies to show.
 pub(super) const LATENCIES: [Latency; 2] = [
     ("request to answer", |recent| {
         recent.request_to_answer.unwrap_or_default()
@@ -202,7 +202,7 @@ pub(super) const LATENCIES: [Latency; 2] = [
     }),
 ];
 
-/// A status to show.
+/// A status for tests.
 #[cfg(test)]
 pub(super) fn example() -> BrokerStatus {
     use crate::proto::admin::v1::{ParkedCount, PoolInterval, ProxyPollShares, QueuedCount};

@@ -1,24 +1,24 @@
-//! Columns of text.
+//! Text tables.
 
 use std::fmt;
 
 use crate::config::one_line;
 
-/// Rows of cells. Displays as lines, each column as wide as its widest cell.
+/// Rows of cells. Displayed as lines, with each column as wide as its widest cell.
 #[derive(Debug, Default)]
 pub(super) struct TextTable {
     rows: Vec<Vec<String>>,
-    /// From which column on cells are flush right: figures.
+    /// The first column of figures, which are right-aligned.
     figures_from: Option<usize>,
 }
 
 impl TextTable {
-    /// Cells are flush left.
+    /// A table with left-aligned cells.
     pub(super) fn of_words() -> Self {
         Self::default()
     }
 
-    /// Cells are flush right from this column on.
+    /// A table with right-aligned cells from this column on.
     pub(super) fn of_figures(from: usize) -> Self {
         Self {
             rows: Vec::new(),
@@ -26,7 +26,7 @@ impl TextTable {
         }
     }
 
-    /// One more row; control characters in it are escaped.
+    /// Adds a row; control characters are escaped.
     pub(super) fn row<T: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = T>) {
         let cells = cells.into_iter();
         self.rows

@@ -1,4 +1,4 @@
-//! The terminal: a screen of our own, given back whatever happens.
+//! The terminal: an alternate screen that is always restored.
 
 use std::io::{self, Stdout, Write as _};
 
@@ -15,11 +15,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin_client::text::Line;
 
-/// A screen of our own. Dropping it brings back what was there before.
+/// An alternate screen. Dropping it restores the previous one.
 #[derive(Debug)]
 pub(super) struct Terminal {
     screen: Stdout,
-    /// None where there is no keyboard.
+    /// `None` without a keyboard.
     keys: Option<EventStream>,
     signals: [Signal; 4],
 }
@@ -27,14 +27,14 @@ pub(super) struct Terminal {
 /// An event at the terminal.
 #[derive(Debug)]
 pub(super) enum TerminalEvent {
-    /// It has another size.
+    /// The terminal was resized.
     Resized,
-    /// Somebody has seen enough.
+    /// The user ended the display.
     Ended,
 }
 
 impl Terminal {
-    /// Clears the screen. Without a keyboard it is ended by signals only.
+    /// Clears the screen. Without a keyboard, only signals end the display.
     pub(super) fn open() -> io::Result<Self> {
         let signals = [
             signal(SignalKind::interrupt())?,
@@ -57,7 +57,7 @@ impl Terminal {
         Ok(terminal)
     }
 
-    /// Waits until something happens.
+    /// Waits for the next event.
     pub(super) async fn event(&mut self) -> TerminalEvent {
         let [interrupt, terminate, hang_up, resize] = &mut self.signals;
         loop {
@@ -76,7 +76,7 @@ impl Terminal {
         }
     }
 
-    /// Draws what there is to see in so many columns and lines.
+    /// Draws the lines for the current width and height.
     pub(super) fn show(&mut self, lines: impl FnOnce(usize, usize) -> Vec<Line>) -> io::Result<()> {
         let (width, height) = size()?;
         let mut drawing = Vec::new();
@@ -105,7 +105,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // Where the terminal is gone there is nothing to bring back.
+        // If the terminal is gone, there is nothing to restore.
         let _ = execute!(
             self.screen,
             ResetColor,

@@ -1,4 +1,4 @@
-//! The callers of the administration, from the settings and the files that they name.
+//! The callers of the administration, from the settings and the files named there.
 
 use anyhow::{Context as _, ensure};
 use rustls::ServerConfig;
@@ -8,10 +8,10 @@ use crate::grpc::auth::Access;
 use crate::grpc::settings::Settings;
 use crate::tls::mutual::{self, Clients};
 
-/// Shorter tokens can be guessed.
+/// Shorter tokens could be guessed.
 const TOKEN_MIN: usize = 16;
 
-/// The callers that come in, as the settings and the files that they name say; the error
+/// Reads the permitted callers from the settings and the files named there. The error
 /// names the setting.
 pub(in crate::app) fn read(settings: &Settings) -> anyhow::Result<(Access, Option<ServerConfig>)> {
     let secrets: Vec<String> = settings
@@ -45,7 +45,7 @@ fn server_config(settings: &Settings) -> anyhow::Result<Option<ServerConfig>> {
     let clients = if settings.tokens.is_empty() {
         Clients::OnlyKnown(&authorities)
     } else {
-        // Whoever has a token needs no certificate.
+        // Callers with a token need no certificate.
         Clients::Known(&authorities)
     };
     let config = mutual::server_config(certificate, clients);

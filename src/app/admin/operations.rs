@@ -1,4 +1,4 @@
-//! The operations that an operator has the program do.
+//! The operations of the administration that concern the whole program.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,11 +19,11 @@ use crate::listener::Server;
 use crate::proto::admin::v1;
 use crate::telemetry::{LogControl, LogLevel};
 
-/// The source that is told for a value that was set by a call.
+/// The source shown for a value that was set by a call.
 const SOURCE: &str = "admin";
 const LOG_LEVEL: &str = "telemetry.log_level";
 
-/// Does what operators ask for.
+/// Carries out the operations that operators request.
 pub(in crate::app) struct Administration {
     broker: Arc<Broker>,
     server: Arc<Server<Endpoints>>,
@@ -37,14 +37,13 @@ pub(in crate::app) struct Administration {
 /// The changes since the configuration was read.
 #[derive(Debug)]
 struct Changes {
-    /// The configuration that was changed. A reload makes another, whoever asks
-    /// for it.
+    /// The configuration that the changes apply to. Any reload replaces it.
     loaded: Arc<Loaded>,
-    /// The values that are in force instead of its own.
+    /// The values in force instead of the configured ones.
     overrides: Overrides,
-    /// Ends the grace of a drain.
+    /// Aborts the grace period of a drain.
     drain: Option<AbortHandle>,
-    /// Brings the configuration's log filter back.
+    /// Aborts the return to the configured log filter.
     log_ttl: Option<AbortHandle>,
 }
 
@@ -76,7 +75,7 @@ impl Administration {
         lock(&self.changes)
     }
 
-    /// Logs by the configuration again after a while.
+    /// Restores the configured log filter after a time.
     fn end_log_filter_after(&self, ttl: Duration) -> AbortHandle {
         let (log, reloads) = (self.log.clone(), self.reloads.clone());
         let changes = Arc::clone(&self.changes);
@@ -91,7 +90,7 @@ impl Administration {
             if is_reloaded {
                 return;
             }
-            // It was parsed when the configuration was read.
+            // The level was already parsed when the configuration was read.
             if let Ok(level) = LogLevel::parse(&loaded.config.telemetry.log_level) {
                 log.set_level(level);
                 tracing::info!("the log filter of the configuration is back");
@@ -113,13 +112,13 @@ impl Administration {
     }
 }
 
-/// Returns true if the task has not been aborted, which may happen while it runs.
+/// Returns true if the task has not been aborted, which can happen while it is running.
 fn is_this_task(task: Option<&AbortHandle>) -> bool {
     task.map(AbortHandle::id) == task::try_id()
 }
 
 impl Changes {
-    /// The values in force instead of those of the configuration that is loaded.
+    /// The overrides of the loaded configuration.
     fn of(&mut self, loaded: &Arc<Loaded>) -> &mut Overrides {
         if !Arc::ptr_eq(&self.loaded, loaded) {
             self.loaded = Arc::clone(loaded);
@@ -129,7 +128,7 @@ impl Changes {
     }
 }
 
-/// The changes are whole at any time, even if a holder of the lock panicked.
+/// The changes are consistent even if a thread panicked while holding the lock.
 fn lock(changes: &Mutex<Changes>) -> MutexGuard<'_, Changes> {
     changes.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -18,17 +18,17 @@ use crate::listener::{self, ListenSocket};
 
 const SETTING: &str = "admin.listen";
 
-/// Permissions of the socket. Those who may write to it, its owner and its group, may
-/// change everything.
+/// The permissions of the socket. Anyone who can write to it, its owner and its group, is
+/// an operator.
 const MODE: u32 = 0o660;
 
-/// The suffix of the name of a socket that is not finished.
+/// The suffix of a socket's name until it is ready.
 const UNFINISHED: &str = ".new";
-/// The longest path of a socket, in bytes (unix(7)).
+/// The maximum length of a socket's path in bytes (unix(7)).
 const PATH_MAX: usize = 107;
 
-/// Refuses a path where no socket can be: that stays so however often the broker is
-/// started. Connects to nobody.
+/// Refuses a path where no socket is possible, which no restart can change. Does not
+/// connect.
 pub(in crate::app) fn check(settings: &Settings) -> anyhow::Result<()> {
     settings
         .listen()
@@ -39,7 +39,7 @@ pub(in crate::app) fn check(settings: &Settings) -> anyhow::Result<()> {
         })
 }
 
-/// The warnings of a start.
+/// The warnings for a start.
 pub(in crate::app) fn warning(settings: &Settings) -> Option<String> {
     settings.listen().into_iter().find_map(|place| match place {
         AdminListen::UnixIfPossible(path) if path.parent().is_some_and(Path::is_dir) => {
@@ -74,15 +74,15 @@ fn without(error: &anyhow::Error) -> String {
     format!("{error:#}; there is no administration")
 }
 
-/// A socket of the administration; a Unix socket is removed when it is dropped.
+/// A socket of the administration. A Unix socket's file is removed on drop.
 #[derive(Debug)]
 pub(in crate::app) struct AdminSocket {
     pub(in crate::app) listener: ListenSocket,
     pub(in crate::app) file: Option<SocketFile>,
 }
 
-/// Opens what the settings say. What the service manager has passed is taken in place of
-/// Unix sockets, or of addresses and ports, whichever it is.
+/// Opens the configured sockets. Sockets from the service manager replace the Unix
+/// sockets or the TCP addresses, depending on their kind.
 pub(in crate::app) async fn open(
     settings: &Settings,
     sockets: &mut Sockets,
@@ -138,14 +138,15 @@ fn without_file(listener: ListenSocket) -> AdminSocket {
     }
 }
 
-/// Nobody has asked for this one, and there may be a second broker here.
+/// A failure is only a warning: this socket was not configured, and a second broker may
+/// be here.
 fn bind_if_possible(path: &Path) -> Option<AdminSocket> {
     bind(path)
         .map_err(|error| tracing::warn!("{}", without(&error)))
         .ok()
 }
 
-/// The configuration's check has not seen where this one listens.
+/// Checks a socket's address, which the check of the configuration has not seen.
 fn accepted(inherited: Inherited, settings: &Settings) -> anyhow::Result<ListenSocket> {
     match inherited {
         Inherited::Unix(listener) => Ok(ListenSocket::Unix(listener)),
@@ -176,8 +177,8 @@ fn bind(path: &Path) -> anyhow::Result<AdminSocket> {
     })
 }
 
-/// Nobody may connect before the mode is right: so the socket gets its name
-/// last. What a broker that has crashed left there is replaced.
+/// Binds the socket under a temporary name and renames it once its mode is right, so that
+/// nobody can connect before. The socket of a crashed broker is replaced.
 fn bind_with_mode(path: &Path) -> io::Result<UnixListener> {
     let unfinished = with_suffix(path, UNFINISHED);
     absent_is_fine(fs::remove_file(&unfinished))?;
@@ -188,8 +189,7 @@ fn bind_with_mode(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// A socket's file, removed when this is dropped unless another broker has put
-/// its own there.
+/// The file of a socket, removed on drop unless another broker has replaced it.
 #[derive(Debug)]
 pub(in crate::app) struct SocketFile {
     path: PathBuf,

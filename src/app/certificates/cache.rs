@@ -1,5 +1,5 @@
-//! The directory that keeps what was got by ACME over a restart. Its files
-//! have other names than those of the reference broker, which are left alone.
+//! The directory that keeps the ACME account and certificate across restarts. Its file
+//! names differ from those of the reference broker, whose files are left alone.
 
 use std::convert::Infallible;
 use std::fs::{self, DirBuilder};
@@ -30,7 +30,7 @@ struct SavedAccount {
     credentials: AccountKey,
 }
 
-/// The private key that the account is known by: PKCS #8, in URL-safe base64.
+/// The account's private key: PKCS #8, in URL-safe base64.
 #[derive(Clone, Serialize, Deserialize)]
 struct AccountKey {
     key_pkcs8: String,
@@ -47,7 +47,7 @@ impl SavedAccount {
         }
     }
 
-    /// The key, if the account is with this authority and has this contact.
+    /// The key, if the account belongs to this authority and contact address.
     fn key(&self, contact: &[String], directory: &str) -> Option<Vec<u8>> {
         let fits = self.directory == directory && self.email == email(contact);
         let key = BASE64_URL_SAFE_NO_PAD.decode(&self.credentials.key_pkcs8);
@@ -65,7 +65,7 @@ fn email(contact: &[String]) -> Option<String> {
     )
 }
 
-/// The last certificate, and what it was ordered for.
+/// The last certificate, and the order that it was issued for.
 #[derive(Serialize, Deserialize)]
 pub(super) struct SavedCertificate {
     pub(super) directory: String,
@@ -85,15 +85,15 @@ impl SavedCertificate {
     }
 }
 
-/// The directory, and the account that was read from it or could not be saved.
+/// The directory, and the account if it was read or could not be saved.
 #[derive(Clone)]
 pub(super) struct Cache {
     path: Arc<Path>,
     account: Arc<Mutex<Option<SavedAccount>>>,
 }
 
-/// Refuses a directory that cannot be used, or has files in it that cannot be read:
-/// the broker would order anew at every start. Touches nothing.
+/// Refuses a directory that cannot be used, or that contains unreadable files: the broker
+/// would order a new certificate at every start. Changes nothing.
 pub(in crate::app) fn check(settings: &Settings) -> anyhow::Result<()> {
     if settings.hostnames.is_empty() {
         return Ok(());
@@ -101,7 +101,7 @@ pub(in crate::app) fn check(settings: &Settings) -> anyhow::Result<()> {
     check_directory(&settings.cert_cache)
 }
 
-/// The warnings of a start.
+/// The warnings for a start.
 pub(in crate::app) fn warning(settings: &Settings) -> Option<String> {
     if settings.hostnames.is_empty() {
         return None;
@@ -127,7 +127,7 @@ fn check_directory(path: &Path) -> anyhow::Result<()> {
 }
 
 impl Cache {
-    /// Makes the directory, unless it is there.
+    /// Creates the directory if it does not exist.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         check_directory(path)?;
         let wrong = || format!("acme.cert_cache: {}", path.display());
@@ -142,8 +142,7 @@ impl Cache {
         Ok(cache)
     }
 
-    /// The certificate that was saved last. One that cannot be read costs an
-    /// order.
+    /// The last saved certificate. If it cannot be read, the broker orders a new one.
     pub(super) fn certificate(&self) -> Option<SavedCertificate> {
         self.load(CERTIFICATE)
     }
@@ -152,7 +151,7 @@ impl Cache {
         self.save(CERTIFICATE, certificate).await
     }
 
-    /// Lets the next order open an account.
+    /// Makes the next order open a new account.
     pub(super) fn forget_account(&self) {
         *self.saved_account() = None;
     }
@@ -166,7 +165,7 @@ impl Cache {
         let loaded = match regular::read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return None,
             Err(error) => Err(error.to_string()),
-            // What serde_json says is not shown: it may quote the key.
+            // The error of serde_json is not shown: it may quote the key.
             Ok(text) => serde_json::from_slice(&text).map_err(|_| "it is damaged".to_owned()),
         };
         match loaded {
@@ -186,8 +185,8 @@ impl Cache {
     }
 }
 
-/// The key of an account is saved before the authority knows of it. One that cannot
-/// be read, or cannot be saved, costs a new account.
+/// The account's key is saved before the authority learns of it. If it cannot be read or
+/// saved, the broker opens a new account.
 #[async_trait]
 impl AccountCache for Cache {
     type EA = Infallible;

@@ -1,4 +1,4 @@
-//! A certificate from files that some tool replaces from time to time.
+//! A certificate from files that another program replaces from time to time.
 
 use std::future;
 use std::path::PathBuf;
@@ -16,18 +16,17 @@ use crate::app::files::read_file;
 use crate::broker::clock;
 use crate::tls::{self, CertResolver, Certificate, Validity};
 
-/// The certificate and key of two files, which fit.
+/// A matching certificate and key from two files.
 pub(in crate::app) struct CertificatePair {
     settings: tls::Settings,
     content: Content,
     certificate: Certificate,
 }
 
-/// Tells the content of both files from any other, without keeping a key.
+/// A digest of both files' content, which does not keep the key.
 type Content = [u8; 32];
 
-/// Reads and checks the files that are set, if there are any. The error names
-/// the setting.
+/// Reads and checks the configured files, if there are any. The error names the setting.
 pub(super) fn read(settings: &tls::Settings) -> anyhow::Result<Option<CertificatePair>> {
     let Some(texts) = Texts::read(settings)? else {
         return Ok(None);
@@ -74,7 +73,7 @@ impl Texts {
     }
 }
 
-/// The files, and what is served of them.
+/// The watched files, and the certificate currently served from them.
 pub(in crate::app) struct WatchedFiles {
     good: watch::Sender<Good>,
     store: CertStore,
@@ -88,8 +87,8 @@ struct Good {
 }
 
 impl Good {
-    /// The reason why it is better than this pair, if it is. An expired certificate is no
-    /// replacement for one that clients take.
+    /// The reason why the current certificate is better than this pair, if it is. An
+    /// expired certificate does not replace one that clients accept.
     fn objection(&self, pair: &CertificatePair, now: SystemTime) -> Option<String> {
         let is_better = self
             .validity
@@ -100,18 +99,18 @@ impl Good {
     }
 }
 
-/// The files as they are found.
+/// The state in which the files were found.
 enum PairState {
-    /// Those that are served already.
+    /// The files that are already served.
     Same,
     New(CertificatePair),
     Broken(FileProblem),
 }
 
-/// The fault of the files; equal when nothing has changed since.
+/// The fault of the files; equal if nothing has changed.
 #[derive(Clone, PartialEq)]
 struct FileProblem {
-    /// Of files that can be read.
+    /// `None` for unreadable files.
     content: Option<Content>,
     reason: String,
 }
@@ -139,7 +138,7 @@ impl WatchedFiles {
         self.good.borrow().objection(pair, clock::wall_clock())
     }
 
-    /// Serves this pair if it is no worse than what is served, and watches its files
+    /// Serves this pair unless it is worse than the current one, and watches its files
     /// from now on.
     pub(super) fn apply(&self, pair: CertificatePair) {
         let now = clock::wall_clock();
@@ -150,8 +149,8 @@ impl WatchedFiles {
             });
     }
 
-    /// Looks at the files again and again. It reads them: whatever tool replaces
-    /// them, by renaming, by links or by writing in place, their content tells.
+    /// Checks the files periodically by reading them: their content shows every
+    /// replacement, whether by renaming, by links or by writing in place.
     pub(super) async fn watch(self: Arc<Self>) {
         let mut good = self.good.subscribe();
         let mut debounce = Debounce::default();
@@ -159,7 +158,7 @@ impl WatchedFiles {
             let known = good.borrow_and_update().clone();
             tokio::select! {
                 () = pause(known.settings.watch_interval) => {}
-                // SIGHUP has brought other files.
+                // SIGHUP has loaded other files.
                 _ = good.changed() => continue,
             }
             match look(known.clone()).await {
@@ -177,7 +176,7 @@ impl WatchedFiles {
         }
     }
 
-    /// Leaves it at what SIGHUP has brought since the look, if it has.
+    /// Applies the pair, unless SIGHUP has loaded another since the check.
     fn apply_unless_changed(&self, known: &Good, pair: CertificatePair) {
         let until = valid_until(&pair.certificate);
         let applied = self.good.send_if_modified(|good| {
@@ -210,8 +209,7 @@ async fn pause(interval: Duration) {
     }
 }
 
-/// Files may be on a network that is slow, so reading them is for another
-/// thread.
+/// Reads the files on a separate thread, since they may be on a slow network.
 async fn look(known: Good) -> PairState {
     let looked = spawn_blocking(move || look_now(&known)).await;
     looked.unwrap_or_else(|error| {
@@ -251,8 +249,8 @@ fn look_now(known: &Good) -> PairState {
     }
 }
 
-/// A problem is reported when it is there at two looks in a row, and once:
-/// between the writing of a new certificate and of its key they do not fit.
+/// Reports a problem once, and only after two checks in a row: while a program writes a
+/// new certificate and then its key, they do not match.
 #[derive(Default)]
 struct Debounce {
     last: Option<FileProblem>,

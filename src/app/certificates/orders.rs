@@ -1,4 +1,4 @@
-//! Orders of certificates by ACME: the first one, and renewals in time.
+//! Orders of certificates by ACME: the first one and renewals.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use crate::tls::acme::{
 };
 use crate::tls::{CertResolver, Certificate, Flaw};
 
-/// The time that an order may take in all.
+/// The time limit for an order.
 const ORDER_TIMEOUT: Duration = Duration::from_mins(5);
-/// The interval at which the calendar is looked at, for it may be set; and the least
-/// time from one certificate to the order of the next, for it may be set wrong.
+/// The interval at which the wall clock is checked, since it may be set; and the minimum
+/// time from one certificate to the next order, since the clock may be wrong.
 const LOOK_INTERVAL: Duration = Duration::from_hours(1);
 
 /// Orders from one certificate authority.
@@ -36,25 +36,23 @@ pub(in crate::app) struct Orders {
     challenges: Arc<Challenges>,
     cache: Cache,
     store: CertStore,
-    /// The time at which the certificate that is served at the start has to be replaced;
-    /// `None` means at once.
+    /// The time at which the saved certificate must be replaced; `None` means at once.
     first_due: Option<SystemTime>,
 }
 
 /// The state of the orders.
 struct Progress {
     due: Option<SystemTime>,
-    /// The ways to prove the names, first the one to try next.
+    /// The methods of proof, with the next one to try first.
     proofs: Vec<Proof>,
-    /// In a row.
+    /// The number of consecutive failures.
     failures: u32,
-    /// The certificate that could not be saved yet.
+    /// A certificate that could not be saved yet.
     unsaved: Option<SavedCertificate>,
 }
 
 impl Orders {
-    /// Serves the certificate that was saved last, if there is one, until there
-    /// is a better one.
+    /// Serves the last saved certificate, if there is one, until a better one is issued.
     pub(super) fn open(settings: &Settings, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
         let challenges = Arc::<Challenges>::default();
         let mut orders = Self {
@@ -84,8 +82,9 @@ impl Orders {
         Arc::clone(&self.challenges)
     }
 
-    /// Also one for other names, or of another authority, or that has expired,
-    /// is better than none. The result is when it has to be replaced.
+    /// Serves a saved certificate, even one that has expired or is for other names or
+    /// from another authority: it is better than none. Returns the time at which it must
+    /// be replaced.
     fn serve_saved(&self, saved: &SavedCertificate) -> Option<SystemTime> {
         let certificate = match Certificate::from_pem(saved.chain.as_bytes(), saved.key.as_bytes())
         {
@@ -101,7 +100,7 @@ impl Orders {
         );
         let fits = saved.directory == self.settings.directory
             && saved.hostnames == self.settings.hostnames;
-        // That it ends soon is for the next order to see to.
+        // An approaching end is left to the next order.
         let flaws = certificate.flaws(clock::wall_clock()).into_iter();
         for flaw in flaws.filter(|flaw| matches!(flaw, Flaw::Expired(_) | Flaw::NotYetValid(_))) {
             tracing::warn!("acme.cert_cache: the saved certificate: {flaw}");
@@ -125,7 +124,7 @@ impl Orders {
         }
     }
 
-    /// Waits until an order is due, by the calendar.
+    /// Waits until an order is due by the wall clock.
     async fn wait(&self, progress: &mut Progress) {
         while let Some(due) = progress.due {
             self.save(progress).await;
@@ -136,7 +135,7 @@ impl Orders {
         }
     }
 
-    /// Orders once. Whatever comes of it, what is served stays or gets better.
+    /// Places one order. Whatever the outcome, the served certificate never gets worse.
     async fn order(&self, progress: &mut Progress) {
         let names = self.settings.hostnames.join(", ");
         let proof = progress.proofs[0];
@@ -161,7 +160,7 @@ impl Orders {
 
     async fn fail(&self, progress: &mut Progress, error: OrderError) {
         let outcome = if error.is_refusal() {
-            // The next time in another way, if there is one.
+            // Use another method next time, if there is one.
             progress.proofs.rotate_left(1);
             OrderOutcome::Refused
         } else {
@@ -199,7 +198,7 @@ impl Orders {
         Ok((certificate, saved))
     }
 
-    /// Saves the certificate, if it is not; what fails is tried again later.
+    /// Saves the certificate unless it is saved already. Failures are retried later.
     async fn save(&self, progress: &mut Progress) {
         let Some(certificate) = &progress.unsaved else {
             return;
@@ -213,7 +212,7 @@ impl Orders {
     }
 }
 
-/// Case makes no difference to a name, and each is told to the authority once.
+/// The names in lower case and without duplicates, as sent to the authority.
 fn normalised(hostnames: &[String]) -> Vec<String> {
     let names: BTreeSet<String> = hostnames
         .iter()
@@ -222,7 +221,7 @@ fn normalised(hostnames: &[String]) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// The authority that certificates are ordered from. The error names the setting.
+/// The certificate authority for orders. The error names the setting.
 pub(super) fn authority(settings: &Settings) -> anyhow::Result<Authority> {
     let ca_file = settings.ca_file.as_deref();
     let vouchers = ca_file.map(|path| read_file("acme.ca_file", path));
@@ -233,8 +232,8 @@ pub(super) fn authority(settings: &Settings) -> anyhow::Result<Authority> {
     })
 }
 
-/// The ways in which names can be proven, and the listeners of HTTP-01. What
-/// keeps it from listening is an error only if there is no other way.
+/// The available methods of proof, and the listeners for HTTP-01. Failure to listen is an
+/// error only if there is no other method.
 pub(super) async fn proofs(
     settings: &Settings,
     inherited: Vec<TcpListener>,

@@ -1,4 +1,4 @@
-//! The certificate that is served, with what the metrics and the log say of it.
+//! The served certificate, with its metrics and log texts.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -7,7 +7,7 @@ use crate::metrics::Metrics;
 use crate::metrics::labels::OrderOutcome;
 use crate::tls::{CertResolver, Certificate};
 
-/// Hands certificates to the handshakes, and tells the metrics.
+/// Passes certificates to the handshakes and the metrics.
 pub(super) struct CertStore {
     resolver: Arc<CertResolver>,
     metrics: Arc<Metrics>,
@@ -38,12 +38,12 @@ impl CertStore {
     }
 }
 
-/// For log lines: the time until which a certificate is valid.
+/// The end of a certificate's validity, for log lines.
 pub(super) fn valid_until(certificate: &Certificate) -> String {
     timestamp(certificate.validity().until)
 }
 
-/// For log lines: a time of the calendar.
+/// A wall-clock time, for log lines.
 pub(super) fn timestamp(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }

@@ -1,5 +1,4 @@
-//! Flaws of the certificates that a configuration names, although they can
-//! be served.
+//! Flaws of the configured certificates that do not prevent serving them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,11 +12,11 @@ use crate::broker::clock;
 use crate::config::{Config, Loaded};
 use crate::tls::Flaw;
 
-/// The interval at which time's flaws are told while the broker runs.
+/// The interval of reminders about flaws that depend on time.
 const REMINDER_INTERVAL: Duration = Duration::from_hours(24);
 
-/// The flaws of all certificates at a time, each with its setting and file. What
-/// cannot be read has none: it is an error for those who need it.
+/// The flaws of all certificates at a time, each with its setting and file. Unreadable
+/// files have none here: their users report them as errors.
 pub(in crate::app) fn warnings(config: &Config, now: SystemTime) -> Vec<String> {
     told(config, now, |_| true)
 }
@@ -36,8 +35,8 @@ fn told(config: &Config, now: SystemTime, is_told: impl Fn(Flaw) -> bool) -> Vec
     told
 }
 
-/// Tells once a day which certificates in the files of the configuration of that time
-/// have expired, or will soon. Never returns.
+/// Reports once a day which configured certificates have expired or will soon. Never
+/// returns.
 pub(in crate::app) async fn remind(loaded: impl Fn() -> Arc<Loaded>, tell: impl Fn(&str)) {
     loop {
         sleep(REMINDER_INTERVAL).await;
@@ -50,12 +49,12 @@ pub(in crate::app) async fn remind(loaded: impl Fn() -> Arc<Loaded>, tell: impl 
     }
 }
 
-/// A certificate and its key.
+/// The files of a certificate and its key.
 struct Files<'a> {
     section: &'static str,
     cert: &'a Path,
     key: &'a Path,
-    /// True if anybody may come, and not only programs that know each other's
+    /// True if strangers may connect, rather than only programs that know each other's
     /// authorities.
     is_public: bool,
 }
@@ -102,7 +101,7 @@ mod tests {
     use super::*;
     use crate::config::Origins;
 
-    /// Of one that has expired; that it is alone and for nobody is told only once.
+    /// The certificate has expired; its other flaws are reported only once.
     #[tokio::test(start_paused = true)]
     async fn what_time_has_made_wrong_is_told_every_day() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Connections to other brokers: TCP and TLS.
+//! Connections to peers over TCP and TLS.
 
 use std::io;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use crate::federation::dial::Dialing;
 use crate::federation::{Dial, DialTarget, Dialed};
 use crate::tls::mutual;
 
-/// Dials with our certificate of the moment.
+/// Dials with our current certificate.
 #[derive(Debug, Default)]
 pub(super) struct Dialer(ArcSwapOption<ClientConfig>);
 
 impl Dialer {
-    /// Connections from now on are made with this; none without.
+    /// Sets the TLS configuration of new connections; without one, there are none.
     pub(super) fn set(&self, tls: Option<ClientConfig>) {
         self.0.store(tls.map(Arc::new));
     }
@@ -48,8 +48,8 @@ impl Dial for Dialer {
     }
 }
 
-/// The name by which the other side is asked for. Its identity is in its certificate's
-/// names, which need not be those of its address.
+/// The name in the request for a certificate. The peer's identity is in the names of its
+/// certificate, which need not include its address.
 fn server_name(addr: &str) -> io::Result<ServerName<'static>> {
     let host = addr
         .rsplit_once(':')

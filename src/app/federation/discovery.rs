@@ -1,5 +1,5 @@
-//! Finds other brokers by DNS. What is found is an address; who is there has to
-//! prove it.
+//! Discovery of brokers by DNS. It finds addresses only; the brokers must prove their
+//! identity.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,23 +17,22 @@ use crate::federation::Federation;
 
 /// The service name of brokers in DNS (RFC 2782).
 const SERVICE: &str = "_snowflake-fed._tcp";
-/// The wait after a failure, and after an answer that is to be kept for
-/// less.
+/// The pause after a failure, and the minimum time between lookups.
 const SHORTEST: Duration = Duration::from_secs(5);
-/// The longest time for which an answer is kept.
+/// The maximum time for which an answer is kept.
 const LONGEST: Duration = Duration::from_hours(1);
-/// The most addresses that are looked at.
+/// The maximum number of addresses that are used.
 const FOUND_MAX: usize = 256;
 
-/// An answer of DNS, and its end.
+/// A DNS answer and its expiry.
 struct Found {
     addrs: BTreeSet<String>,
     until: Instant,
 }
 
-/// Looks for brokers at the name of the settings, and again whenever the answer is
-/// out of date. While there is none the last one holds. Returns when nobody has
-/// the sender any more.
+/// Looks up brokers at the configured name, and again whenever the answer has expired.
+/// Until a new answer arrives, the last one stays in force. Returns when the sender is
+/// gone.
 pub(super) async fn keep(mut name: watch::Receiver<Option<String>>, federation: Arc<Federation>) {
     let mut problem = String::new();
     loop {
@@ -59,8 +58,8 @@ async fn pause_for(pause: Option<Duration>) {
     }
 }
 
-/// Looks once; returns for how long that will do. A problem is logged when it is
-/// another one than before.
+/// Looks up once, and returns the time until the next lookup. Logs a problem if it
+/// differs from the last one.
 async fn look(discover: &str, federation: &Federation, problem: &mut String) -> Duration {
     let found = async { find(&resolver()?, discover).await };
     match found.await {
@@ -81,17 +80,18 @@ async fn look(discover: &str, federation: &Federation, problem: &mut String) -> 
     }
 }
 
-/// Asks whom the system asks; made anew each time, as that may change.
+/// A resolver with the system's configuration, created anew each time, since that may
+/// change.
 fn resolver() -> anyhow::Result<TokioResolver> {
     let mut builder = TokioResolver::builder_tokio().context("/etc/resolv.conf")?;
     builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     builder.build().context("/etc/resolv.conf")
 }
 
-/// Services if there are any, and else addresses, at the port of the setting.
+/// Service records if there are any, or else addresses with the port of the setting.
 async fn find(resolver: &TokioResolver, discover: &str) -> anyhow::Result<Found> {
     let (host, port) = discover.rsplit_once(':').context("it names no port")?;
-    // With a dot at its end it is not looked for in domains of ours.
+    // The final dot prevents a search in local domains.
     let host = host.trim_end_matches('.');
     if let Ok(services) = resolver.srv_lookup(format!("{SERVICE}.{host}.")).await {
         let targets = services

@@ -1,4 +1,4 @@
-//! Files that a crash, a full disk or a power cut leaves whole.
+//! Files that survive a crash, a full disk or a power failure intact.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
@@ -7,25 +7,25 @@ use std::path::{Path, PathBuf};
 
 use crate::file_access::{directory, regular};
 
-/// Bytes of the end of a file that are read: months of the metrics log.
+/// The number of bytes read from the end of a file: months of the metrics log.
 const TAIL: u64 = 2 * 1024 * 1024;
 
-/// The permissions of a file that only its owner may read.
+/// The permissions of a file that only its owner can read.
 pub(in crate::app) const PRIVATE: u32 = 0o600;
 
-/// A file that grows by whole entries.
+/// A file that grows by complete entries.
 #[derive(Clone, Debug)]
 pub(in crate::app) struct AppendedFile {
     path: PathBuf,
-    /// Permissions of the file if it has to be made.
+    /// The permissions of a newly created file.
     mode: u32,
-    /// The content without half an entry at its end.
+    /// Returns the content without an incomplete entry at its end.
     whole: fn(&[u8]) -> &[u8],
 }
 
 struct Tail {
     bytes: Vec<u8>,
-    /// Its beginning in the file.
+    /// The position of the bytes in the file.
     start: u64,
 }
 
@@ -38,20 +38,19 @@ impl AppendedFile {
         &self.path
     }
 
-    /// The last 2 MiB; nothing where there is no file, or only a device.
+    /// The last 2 MiB; empty if there is no file, or only a device.
     pub(in crate::app) fn tail(&self) -> io::Result<Vec<u8>> {
         Ok(read_tail(&self.path)?.bytes)
     }
 
-    /// Appends entries in one write and waits until they are on the disk. Half
-    /// an entry that is there from before is removed first, and nothing of
-    /// these is left when it fails.
+    /// Appends entries in one write and waits until they are on disk. First removes an
+    /// incomplete entry left from before. On failure, nothing of the new entries remains.
     pub(in crate::app) fn append(&self, entries: &str) -> io::Result<()> {
         let mut options = OpenOptions::new();
         options.append(true).create(true).mode(self.mode);
         let file = regular::open(&mut options, &self.path)?;
         if !file.metadata()?.is_file() {
-            // There is nothing to repair in a pipe or a terminal.
+            // A pipe or a terminal cannot be repaired.
             return (&file).write_all(entries.as_bytes());
         }
         let tail = read_tail(&self.path)?;
@@ -63,12 +62,13 @@ impl AppendedFile {
             file.set_len(length)?;
         }
         if let Err(error) = write_durably(&file, entries) {
-            // If this fails too, the next time repairs it.
+            // If this fails, too, the next call repairs the file.
             let _ = file.set_len(length);
             return Err(error);
         }
         if length == 0 {
-            // It may be new, and then not safe yet. It is written all the same.
+            // The file may be new, and then its name is not yet safe. The entries are
+            // written anyway.
             let _ = sync_directory(&self.path);
         }
         Ok(())
@@ -94,16 +94,16 @@ fn read_tail(path: &Path) -> io::Result<Tail> {
     let mut file = File::open(path)?;
     let start = file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
     let mut bytes = Vec::new();
-    // It may grow meanwhile, but not for ever.
+    // The file may grow in the meantime, but not without bound.
     file.take(2 * TAIL).read_to_end(&mut bytes)?;
     Ok(Tail { bytes, start })
 }
 
-/// Replaces the content of a file at once: whoever reads it finds all of the
-/// old or all of the new one. `mode` is its permissions.
+/// Replaces the content of a file atomically: readers see either the old or the new
+/// content. `mode` is its permissions.
 pub(in crate::app) fn replace(path: &Path, content: &str, mode: u32) -> io::Result<()> {
     let new = with_suffix(path, ".new");
-    // A crash may have left one, with whatever permissions.
+    // A crash may have left one, with any permissions.
     absent_is_fine(fs::remove_file(&new))?;
     let file = OpenOptions::new()
         .write(true)
@@ -114,20 +114,20 @@ pub(in crate::app) fn replace(path: &Path, content: &str, mode: u32) -> io::Resu
         .and_then(|()| file.set_permissions(Permissions::from_mode(mode)))
         .and_then(|()| fs::rename(&new, path));
     if replaced.is_err() {
-        // A disk that is full has better use for the space.
+        // Frees the space, which may be scarce.
         let _ = fs::remove_file(&new);
     }
     replaced.and_then(|()| sync_directory(path))
 }
 
-/// The path with more at the end of its name.
+/// The path with a suffix added to its name.
 pub(in crate::app) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(suffix);
     path.into()
 }
 
-/// Makes a directory that only its owner may enter, unless there is one.
+/// Creates a directory that only its owner can enter, unless it exists.
 pub(in crate::app) fn make_private_directory(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
@@ -142,7 +142,7 @@ pub(in crate::app) fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// A name is safe on the disk when its directory is.
+/// Makes a file's name durable by syncing its directory.
 fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(directory(path))?.sync_all()
 }

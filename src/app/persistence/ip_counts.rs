@@ -1,5 +1,5 @@
-//! The files of `metrics.ip_count_prefix`: one for each type of proxy and NAT,
-//! of JSON lines, one line a period.
+//! The files of `metrics.ip_count_prefix`: one for each proxy type and NAT, with one JSON
+//! line per period.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -17,18 +17,18 @@ use crate::wire::proxy::ProxyType;
 
 use super::atomic_file::{self, AppendedFile};
 
-/// The most lines that are kept while they cannot be written; some 10 MB.
+/// The maximum number of unwritten lines that are kept; about 10 MB.
 const MOST_UNWRITTEN: usize = 100;
 
 const UNWRITABLE: Kind = Kind::new(Level::WARN, "metrics.ip_count_prefix: failed writes");
 
-/// The sketches tell something of the addresses: not for everybody's eyes.
+/// Only for the owner: sketches reveal something about addresses.
 const MODE: u32 = 0o600;
 
-/// Refuses a prefix in a directory where no file can be made. The error names the
+/// Refuses a prefix in a directory where no file can be created. The error names the
 /// setting.
 pub(super) fn check_prefix(prefix: &Path) -> anyhow::Result<()> {
-    // Of a file, for the prefix may be a directory with a slash.
+    // Checks a file's name, since the prefix may be a directory with a slash.
     let example = file_name(prefix, ProxyType::Unknown, NatType::Unknown);
     file_access::check_directory_of("metrics.ip_count_prefix", &example)
 }
@@ -49,7 +49,7 @@ struct UnwrittenLine {
 }
 
 impl IpCounts {
-    /// Records from `now` on.
+    /// Begins to record at `now`.
     pub(super) fn start(
         prefix: PathBuf,
         interval: Duration,
@@ -74,9 +74,9 @@ impl IpCounts {
         schedule::remaining(&mut self.period_start, self.interval, now)
     }
 
-    /// Ends the period and begins the next.
+    /// Ends the period and begins the next one.
     pub(super) fn end_period(&mut self, metrics: &Metrics, now: SystemTime) {
-        // Not before its start, should the clock have been set back.
+        // The clock may have been set back to before the start.
         let start = self.period_start.min(now);
         for (proxy_type, nat, recording) in metrics.end_recording(start, now) {
             let line = UnwrittenLine {
@@ -92,7 +92,7 @@ impl IpCounts {
         self.write();
     }
 
-    /// Writes what is not written yet; what fails is kept.
+    /// Writes the unwritten lines, and keeps those that fail.
     pub(super) fn write(&mut self) {
         let warnings = &self.warnings;
         self.unwritten.retain(|line| {

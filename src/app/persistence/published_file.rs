@@ -1,5 +1,5 @@
-//! The metrics log as `/metrics` serves it: read when the file has changed, and not for
-//! each who asks.
+//! The metrics log as served by `/metrics`: read when the file has changed, not for each
+//! request.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -12,8 +12,8 @@ use crate::metrics::published_log::published;
 
 use super::atomic_file::{AppendedFile, absent_is_fine};
 
-/// By what a file is known to be the same as before. Two changes within one tick of the
-/// file system's clock differ in length, as the file only grows.
+/// The identity of a file's version. Two changes within one tick of the file system's
+/// clock differ in length, since the file only grows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct FileState {
     device: u64,
@@ -24,7 +24,7 @@ struct FileState {
 }
 
 impl FileState {
-    /// The version that is there now; none where there is no file.
+    /// The current version; `None` if there is no file.
     fn of(path: &Path) -> io::Result<Option<Self>> {
         match fs::metadata(path) {
             Ok(file) => Ok(Some(Self::new(&file))),
@@ -43,7 +43,7 @@ impl FileState {
     }
 }
 
-/// The published part of the log, and of which version of the file it is.
+/// The published part of the log, with the version of the file that it is from.
 #[derive(Debug)]
 pub(super) struct PublishedFile {
     file: AppendedFile,
@@ -58,9 +58,9 @@ impl PublishedFile {
         }
     }
 
-    /// The part of the file that is published, as it is now. It may block.
+    /// The published part of the file's current version. May block.
     pub(super) fn read(&self) -> io::Result<MetricsLog> {
-        // Before the content: what changes in between is read again the next time.
+        // Taken before the content, so that a change in between is read next time.
         let version = FileState::of(self.file.path())?;
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, log)) = &*read
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(text(&log), b"");
     }
 
-    /// As `logrotate` and editors do it.
+    /// In the way of `logrotate` and editors.
     #[test]
     fn another_file_of_the_same_length_is_another() {
         let (scratch, log) = log();

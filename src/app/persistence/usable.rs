@@ -1,5 +1,5 @@
-//! The part of the settings that can be used. Counts only observe: what is wrong here
-//! keeps no broker from serving.
+//! The usable part of the settings. Metrics only observe, so mistakes here do not stop
+//! the broker.
 
 use crate::file_access;
 use crate::metrics::{Settings, published_log};
@@ -7,12 +7,12 @@ use crate::metrics::{Settings, published_log};
 use super::atomic_file::AppendedFile;
 use super::ip_counts;
 
-/// The metrics log is public, `/metrics` serves it.
+/// World-readable: the metrics log is public and served by `/metrics`.
 pub(in crate::app) const LOG_MODE: u32 = 0o644;
 
-/// The settings that can be used, and the warnings about the others. Writes nothing. A directory
-/// may come to be there, so it is tried again; a file that is something else must not
-/// be spoilt.
+/// The usable settings, and warnings about the others. Writes nothing. A missing
+/// directory is kept, since it may appear later; a file with other content is dropped, so
+/// that it is not damaged.
 pub(in crate::app) fn usable(settings: &Settings) -> (Settings, Vec<String>) {
     let mut usable = settings.clone();
     let mut warnings = Vec::new();
@@ -51,14 +51,14 @@ pub(in crate::app) fn usable(settings: &Settings) -> (Settings, Vec<String>) {
     (usable, warnings)
 }
 
-/// The metrics log, if there is to be one.
+/// The metrics log, if configured.
 pub(super) fn log(settings: &Settings) -> Option<AppendedFile> {
     let path = settings.metrics_log.clone()?;
     Some(AppendedFile::new(path, LOG_MODE, published_log::whole))
 }
 
-/// Returns true if there is a file that appending would spoil. One that cannot be read is
-/// said when it cannot be written either.
+/// Returns true if the file exists and has other content, which appending would damage.
+/// An unreadable file is reported when writing it fails.
 fn is_something_else(settings: &Settings) -> bool {
     let tail = log(settings).and_then(|log| log.tail().ok());
     tail.is_some_and(|tail| !published_log::is_log(&tail))

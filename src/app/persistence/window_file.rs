@@ -1,6 +1,6 @@
-//! The file in `metrics.state_directory` that carries the metrics log's window
-//! over a restart. It holds sketches of addresses, so it is for the broker's
-//! eyes only, and does not outlive its window (see `metrics::distinct_ips`).
+//! The file in `metrics.state_directory` that preserves the metrics log's window across a
+//! restart. It contains sketches of addresses, so only the broker may read it, and it
+//! does not outlive its window (see `metrics::distinct_ips`).
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -13,8 +13,8 @@ use super::atomic_file;
 
 const NAME: &str = "metrics-window.json";
 
-/// The suffix of a file that cannot be read: the last such one is kept for a
-/// window, for whoever wants to know why or go back to another release.
+/// The suffix of an unreadable file. The last one is kept for a window, for investigation
+/// or for a return to another release.
 const SET_ASIDE: &str = ".damaged";
 
 #[derive(Debug)]
@@ -29,8 +29,8 @@ impl WindowFile {
         Self { directory, path }
     }
 
-    /// The saved state; none if there is nothing, or nothing that can be read,
-    /// which is set aside.
+    /// The saved state; `None` if there is no file, or an unreadable one, which is
+    /// renamed.
     pub(super) fn load(&self) -> Option<SavedState> {
         let problem = match regular::read(&self.path) {
             Ok(content) => match SavedState::decode(&content) {
@@ -50,7 +50,8 @@ impl WindowFile {
         None
     }
 
-    /// Returns true if the directory is not there, nor can be; the start has told of it.
+    /// Returns true if the directory neither exists nor can be created; the start has
+    /// reported that.
     pub(super) fn has_no_place(&self) -> bool {
         let placed = file_access::can_have_directory(&self.directory, false);
         placed.is_err_and(|error| is_nowhere(error.kind()))
@@ -61,7 +62,7 @@ impl WindowFile {
         atomic_file::replace(&self.path, &state.encode(), atomic_file::PRIVATE)
     }
 
-    /// Removes what was set aside.
+    /// Removes the renamed file.
     pub(super) fn forget(&self) -> io::Result<()> {
         atomic_file::absent_is_fine(fs::remove_file(self.set_aside()))
     }
@@ -71,7 +72,7 @@ impl WindowFile {
     }
 }
 
-/// Returns true for the error of a file that is not there, nor can be.
+/// Returns true for the error of a file that neither exists nor can be created.
 fn is_nowhere(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
 }

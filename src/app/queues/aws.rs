@@ -1,5 +1,5 @@
-//! Clients of Amazon's SQS, made from what AWS's programs are told by: variables,
-//! profiles, roles.
+//! Clients of Amazon SQS, configured like AWS's programs: by variables, profiles and
+//! roles.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,26 +25,26 @@ use crate::broker::Broker;
 use crate::sqs::aws::AwsQueue;
 use crate::sqs::{QueueFront, QueueOptions, QueueSettings, Settings};
 
-/// The pause before a region that nobody has set is looked for again.
+/// The pause before looking again for a region that is not configured.
 const PAUSE: Duration = Duration::from_mins(1);
 
-/// One queue, and how it is to be served.
+/// One queue and its options.
 #[derive(Debug)]
 pub(super) struct Service {
     queue: QueueSettings,
     concurrency: usize,
     sweeps: bool,
-    /// All share their connections.
+    /// Shared by all queues, to share connections.
     http: SharedHttpClient,
 }
 
-/// The services that have to be run for these settings.
+/// The services to run for these settings.
 pub(super) fn services(settings: &Settings) -> impl Iterator<Item = Service> {
     let tls = Provider::Rustls(CryptoMode::AwsLc);
     let http = Builder::new().tls_provider(tls).build_https();
     let mut swept = HashSet::new();
     settings.all_queues().into_iter().map(move |queue| {
-        // In one account and region there is one set of reply queues.
+        // Each account and region has a single set of reply queues.
         let is_new = swept.insert((queue.profile.clone(), queue.region.clone()));
         Service {
             concurrency: settings.concurrency,
@@ -55,7 +55,7 @@ pub(super) fn services(settings: &Settings) -> impl Iterator<Item = Service> {
     })
 }
 
-/// The warnings about these queues: that no region is known of them.
+/// Warnings about queues whose region is unknown.
 pub(super) async fn warnings(settings: &Settings) -> Vec<String> {
     let mut warnings = Vec::new();
     for queue in settings.all_queues() {
@@ -66,8 +66,8 @@ pub(super) async fn warnings(settings: &Settings) -> Vec<String> {
     warnings
 }
 
-/// Returns true if the settings, a variable or a profile names the region of a queue. The
-/// service that tells machines at Amazon of theirs is not asked.
+/// Returns true if the settings, a variable or a profile names the region of a queue.
+/// Does not query the metadata service of machines at Amazon.
 async fn has_region(queue: &QueueSettings) -> bool {
     let mut profile = ProfileFileRegionProvider::builder();
     if let Some(name) = &queue.profile {
@@ -88,7 +88,7 @@ fn no_region(queue: &QueueSettings) -> String {
 }
 
 impl Service {
-    /// Serves it until told to stop.
+    /// Serves the queue until `stop`.
     pub(super) async fn run(self, broker: Arc<Broker>, stop: CancellationToken) {
         let Some(client) = stop.run_until_cancelled(self.client()).await else {
             return;
@@ -109,10 +109,10 @@ impl Service {
         tokio::join!(Arc::clone(&front).serve(stop.clone()), sweep);
     }
 
-    /// A client for its region, which may have to be looked for.
+    /// A client for the queue's region, which may have to be found first.
     async fn client(&self) -> Client {
         loop {
-            // It takes much room.
+            // Boxed because the future is large.
             let config = Box::pin(self.load()).await;
             if config.region().is_some() {
                 return Client::new(&config);
@@ -145,9 +145,9 @@ impl Service {
     }
 }
 
-/// Looks for credentials anew whenever those are over that it has found before,
-/// after 15 minutes at the latest: files and roles may change meanwhile. AWS's
-/// own providers read a profile once.
+/// Loads credentials again whenever the last ones have expired, after at most 15 minutes:
+/// files and roles may change in the meantime. AWS's own providers read a profile only
+/// once.
 #[derive(Debug)]
 struct FreshCredentials {
     profile: Option<String>,
@@ -156,8 +156,7 @@ struct FreshCredentials {
 }
 
 impl FreshCredentials {
-    /// A profile that was named counts for itself; variables are only for who
-    /// names none.
+    /// A configured profile is used alone; variables are considered only without one.
     async fn find(&self) -> provider::Result {
         let config = ProviderConfig::without_region()
             .with_http_client(self.http.clone())

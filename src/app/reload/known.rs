@@ -1,5 +1,5 @@
-//! The directory of bridges and intervals, from the files that the
-//! configuration names.
+//! The directory of bridges and poll intervals, from the files named in the
+//! configuration.
 
 use std::sync::Arc;
 
@@ -16,29 +16,28 @@ use super::problem::{Problem, ReloadRefused, Section};
 const BRIDGE_LIST: &str = "broker.bridge_list_path";
 const POLL_INTERVALS: &str = "poll_interval.filepath";
 
-/// The directory of a broker, but for the countries, and what is doubtful about it.
+/// The directory of a broker without the countries, and doubts about it.
 pub(in crate::app) struct Known {
     pub(in crate::app) directory: Directory,
-    /// The warnings about it.
+    /// The warnings about the directory.
     pub(in crate::app) warnings: Vec<String>,
-    /// The faults that keep no broker from starting, which does without. A
-    /// reload changes nothing then.
+    /// Faults that do not prevent a start, which goes on without the faulty part. A
+    /// reload with such a fault changes nothing.
     pub(in crate::app) tolerated: Vec<Problem>,
 }
 
 impl Known {
-    /// The warnings of a start.
+    /// The warnings for a start.
     pub(in crate::app) fn warnings(&self) -> impl Iterator<Item = &str> {
         let tolerated = self.tolerated.iter().map(|problem| &*problem.text);
         self.warnings.iter().map(String::as_str).chain(tolerated)
     }
 }
 
-/// Reads all that the broker is to know but for the countries, which take their
-/// time.
+/// Reads the whole directory except the countries, which take long.
 ///
 /// # Errors
-/// Every setting that is wrong, with the tolerated ones, if one of them is not to be
+/// Returns every invalid setting, including the tolerated ones, if any of them is not
 /// tolerated.
 pub(in crate::app) fn directory(config: &Config) -> Result<Known, ReloadRefused> {
     let intervals = Intervals::read(&config.poll_interval);
@@ -85,10 +84,10 @@ fn doubts(config: &Config, bridges: &BridgeList, allowed: &RelayPattern) -> Vec<
     doubts.map(|doubt| doubt.of_file(&file)).collect()
 }
 
-/// The poll intervals of the settings and their file.
+/// The poll intervals from the settings and their file.
 struct Intervals {
     told: PollInterval,
-    /// Of what is in the file in vain.
+    /// Warnings about values in the file that have no effect.
     warnings: Vec<String>,
     /// The faults of the file. The reference broker starts without it, too.
     wrong: Vec<Problem>,

@@ -1,5 +1,5 @@
-//! Everything a reload replaces: first all of it is read and checked, then all
-//! of it is put in place.
+//! Everything that a reload replaces: first all of it is read and checked, then all of it
+//! is applied.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -26,20 +26,20 @@ use crate::telemetry::{LogControl, LogLevel};
 use super::known::directory;
 use super::problem::{Problem, ReloadRefused, Section};
 
-/// The addresses of this machine for itself (RFC 6890).
+/// The loopback networks (RFC 6890).
 const LOOPBACK: [IpNet; 2] = [
     IpNet::new_assert(IpAddr::V4(Ipv4Addr::LOCALHOST), 8),
     IpNet::new_assert(IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
 ];
 
-/// Good values for everything, not in force yet.
+/// Valid values for everything, not yet in force.
 pub(super) struct ReloadPlan {
     pub(super) loaded: Loaded,
     /// The warnings about the files.
     pub(super) warnings: Vec<String>,
     directory: Directory,
     certificate: Option<CertificatePair>,
-    /// The one that is served is better.
+    /// True if the current certificate is better than the new one.
     keeps_certificate: bool,
     log_level: LogLevel,
     access: (Access, Option<ServerConfig>),
@@ -59,7 +59,7 @@ pub(in crate::app) struct ReloadTargets {
 }
 
 impl ReloadTargets {
-    /// Puts countries in force, and nothing else.
+    /// Applies country databases, and nothing else.
     pub(super) fn set_countries(&self, geoip: GeoIp) {
         let geoip = Arc::new(geoip);
         let change = |directory: &mut Directory| directory.geoip = geoip;
@@ -68,8 +68,8 @@ impl ReloadTargets {
 }
 
 impl ReloadPlan {
-    /// Reads and checks all sections; `known` is what the broker knew of countries
-    /// until now. The databases have some 700,000 lines: it takes its time.
+    /// Reads and checks all sections; `known` is the broker's current knowledge of
+    /// countries. The databases have about 700,000 lines, so this takes a while.
     pub(super) fn read(
         inputs: &Inputs,
         known: &GeoIp,
@@ -130,7 +130,7 @@ impl ReloadPlan {
         sections.filter(|section| !is_kept(section)).collect()
     }
 
-    /// Puts everything in force. Nothing here can fail.
+    /// Applies everything. Cannot fail.
     pub(super) fn apply(self, targets: &ReloadTargets) {
         targets.broker.control().set_directory(self.directory);
         targets.certificates.apply(self.certificate);
@@ -161,8 +161,8 @@ fn certificate_warnings(objection: Option<&str>, config: &Config) -> Vec<String>
     warnings
 }
 
-/// Puts limits in force, for requests at once, for connections with the next. A
-/// reverse proxy of ours, and this machine, may have any number of connections.
+/// Applies limits: at once for requests, and to the next connections. Our reverse proxies
+/// and this machine may have any number of connections.
 pub(in crate::app) fn set_limits(config: &Config, broker: &Broker, server: &Server<Endpoints>) {
     broker.control().set_limits(&config.limits);
     let mut exempt = [&config.limits.exempt[..], &config.http.trusted_proxies].concat();
@@ -172,7 +172,7 @@ pub(in crate::app) fn set_limits(config: &Config, broker: &Broker, server: &Serv
     server.set(accounts::listener(config), trusted);
 }
 
-/// The value, or none and one more thing that is wrong.
+/// The value, or else a problem added to `wrong`.
 fn checked<T>(section: Section, value: anyhow::Result<T>, wrong: &mut Vec<Problem>) -> Option<T> {
     value
         .map_err(|error| wrong.push(Problem::new(section, &error)))

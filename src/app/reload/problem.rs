@@ -1,38 +1,38 @@
-//! The sections that a reload reads, and the problems in them.
+//! The sections that a reload reads, and problems in them.
 
 use std::fmt::{self, Display};
 
-/// A part of the broker that a reload reads anew.
+/// A section that a reload reads again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::app) enum Section {
     /// The configuration: file, environment and flags.
     Configuration,
     /// The bridge list.
     Bridges,
-    /// The relays that proxies have to accept.
+    /// The relay patterns.
     RelayPatterns,
-    /// The intervals at which proxies poll.
+    /// The poll intervals of proxies.
     PollIntervals,
     /// The country databases.
     Countries,
     /// The certificate and its key, from files.
     Certificate,
-    /// The limits of requests and connections of one address.
+    /// The limits of requests and connections per address.
     Limits,
-    /// Patience and bounds of the matching engine.
+    /// Time-outs and bounds of the matching engine.
     Matching,
     /// The log filter.
     LogLevel,
-    /// The networks to which the public port shows everything.
+    /// The networks that get all metrics on the public port.
     OperatorNetworks,
     /// The callers of the administration.
     Administration,
-    /// The other brokers, and the certificates to know each other by.
+    /// The peers, and the certificates of the federation.
     Federation,
 }
 
 impl Section {
-    /// All that is replaced.
+    /// All sections that are replaced.
     pub(in crate::app) const REPLACED: [Self; 11] = [
         Self::Bridges,
         Self::RelayPatterns,
@@ -67,7 +67,7 @@ impl Display for Section {
     }
 }
 
-/// A fault in a section.
+/// A problem in a section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::app) struct Problem {
     pub(in crate::app) section: Section,
@@ -75,7 +75,7 @@ pub(in crate::app) struct Problem {
     pub(in crate::app) text: String,
 }
 
-/// The problems for which a reload changes nothing.
+/// The problems because of which a reload changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.problems())]
 pub(in crate::app) struct ReloadRefused(pub(in crate::app) Vec<Problem>);
@@ -93,7 +93,7 @@ impl ReloadRefused {
 
 impl Problem {
     pub(super) fn new(section: Section, error: &anyhow::Error) -> Self {
-        // Each wrong key of the configuration is a line.
+        // The configuration has one line for each invalid key.
         let text = format!("{error:#}").replace('\n', "; ");
         Self { section, text }
     }

@@ -1,4 +1,4 @@
-//! Which changes of the configuration only a restart reads.
+//! The changes of the configuration that require a restart.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use toml::Table;
 use crate::app::certificates::CertificateSource;
 use crate::config::Config;
 
-/// The sections and keys that a reload puts in force. All others wait for a
-/// restart, so that a new setting is not passed over in silence.
+/// The sections and keys that a reload applies. All others require a restart, so that a
+/// new setting is never silently ignored.
 const RELOADED: [&str; 12] = [
     "admin.tls",
     "admin.tokens",
@@ -24,7 +24,7 @@ const RELOADED: [&str; 12] = [
     "tls",
 ];
 
-/// The keys of these sections that wait for a restart all the same.
+/// The keys in these sections that require a restart nevertheless.
 const NOT_RELOADED: [&str; 4] = [
     "federation.listen",
     "listener.addr",
@@ -32,10 +32,11 @@ const NOT_RELOADED: [&str; 4] = [
     "tls.disable",
 ];
 
-/// The keys that `new` has another value for than `started` and that a reload
-/// does not put in force, by name.
+/// The names of keys whose values differ between `started` and `new` and that a reload
+/// does not apply.
 pub(super) fn keys(started: &Config, new: &Config) -> Vec<String> {
-    // Other files are read; a certificate from elsewhere needs a restart.
+    // A reload reads other files, but a certificate from another source requires a
+    // restart.
     let keeps_source = CertificateSource::of(started) == CertificateSource::of(new);
     let (started, new) = (tree(started), tree(new));
     let sections: BTreeSet<&String> = started.keys().chain(new.keys()).collect();
@@ -56,7 +57,7 @@ pub(super) fn keys(started: &Config, new: &Config) -> Vec<String> {
     waiting
 }
 
-/// Empty for a configuration that TOML cannot say, which the checks refuse.
+/// Empty for a configuration that TOML cannot express, which the checks refuse.
 fn tree(config: &Config) -> Table {
     Table::try_from(config).unwrap_or_default()
 }
@@ -99,7 +100,8 @@ mod tests {
         assert_eq!(keys(&new, &started), expected);
     }
 
-    /// Its module for NixOS restarts the broker for the keys that are not in force.
+    /// The NixOS module restarts the broker when a key changes that a reload does not
+    /// apply.
     #[test]
     fn nix_knows_what_is_in_force() {
         let known = include_str!("../../../nix/reloaded.json");

@@ -1,5 +1,5 @@
-//! Sockets that the service manager has opened for us and keeps open while we
-//! restart (`sd_listen_fds(3)`).
+//! Sockets that the service manager has opened, and keeps open while the broker restarts
+//! (`sd_listen_fds(3)`).
 
 use std::env;
 use std::os::fd::AsFd;
@@ -11,43 +11,43 @@ use tokio::net::{TcpListener, UnixListener};
 
 use crate::config::Config;
 
-/// The main socket: clients, proxies, and whoever looks at what is public.
+/// The main socket, for clients, proxies and the public pages.
 pub(in crate::app) const HTTP: &str = "http";
 
-/// The socket that a certificate authority looks at.
+/// The socket for a certificate authority's challenges.
 pub(in crate::app) const ACME: &str = "acme";
 
-/// The sockets where operators look at the broker.
+/// The sockets for operators.
 pub(in crate::app) const OPERATOR: &str = "operator";
 
 /// The sockets of the administration.
 pub(in crate::app) const ADMIN: &str = "admin";
 
-/// The socket where other brokers come.
+/// The socket for peers.
 pub(in crate::app) const FEDERATION: &str = "federation";
 
-/// The setting with the names of those that the service manager is to pass.
+/// The setting with the names of expected sockets.
 const EXPECTED_SOCKETS: &str = "listener.expected_sockets";
 
-/// A socket of either kind, listening.
+/// A listening socket of either kind.
 #[derive(Debug)]
 pub(in crate::app) enum Inherited {
-    /// An address and port.
+    /// A TCP socket.
     Tcp(TcpListener),
-    /// A path.
+    /// A Unix socket.
     Unix(UnixListener),
 }
 
-/// The sockets by their names.
+/// The passed sockets by name.
 pub(in crate::app) struct Sockets {
     descriptors: ListenFd,
-    /// The purpose of each; none once it was taken.
+    /// The purpose of each socket; `None` once taken.
     purposes: Vec<Option<String>>,
 }
 
 impl Sockets {
-    /// Those that this process was started with. It changes the environment, so
-    /// there may be no other threads yet.
+    /// The sockets passed to this process. Changes the environment, so there must not be
+    /// any other threads yet.
     pub(in crate::app) fn inherit() -> anyhow::Result<Self> {
         let names = env::var("LISTEN_FDNAMES").ok();
         let descriptors = ListenFd::from_env();
@@ -70,7 +70,7 @@ impl Sockets {
         })
     }
 
-    /// Takes all TCP sockets of this name, listening.
+    /// Takes all TCP sockets with this name.
     pub(in crate::app) fn take(&mut self, name: &str) -> anyhow::Result<Vec<TcpListener>> {
         let mut listeners = Vec::new();
         for (index, purpose) in self.purposes.iter_mut().enumerate() {
@@ -84,14 +84,14 @@ impl Sockets {
         Ok(listeners)
     }
 
-    /// Takes the one socket of this name, of either kind; none if there is none.
+    /// Takes the only socket with this name, of either kind, if there is one.
     pub(in crate::app) fn take_one(&mut self, name: &str) -> anyhow::Result<Option<Inherited>> {
         let mut taken = self.take_any(name)?;
         ensure!(taken.len() < 2, "LISTEN_FDNAMES: {name:?} is there twice");
         Ok(taken.pop())
     }
 
-    /// Takes all sockets of this name, of either kind.
+    /// Takes all sockets with this name, of either kind.
     pub(in crate::app) fn take_any(&mut self, name: &str) -> anyhow::Result<Vec<Inherited>> {
         let mut all = Vec::new();
         for (index, purpose) in self.purposes.iter_mut().enumerate() {
@@ -105,9 +105,9 @@ impl Sockets {
         Ok(all)
     }
 
-    /// Warns of each socket that the service manager was to pass and has not, before any
-    /// was taken. The broker opens it itself then, as far as it may, and it closes with
-    /// the broker: connections are refused while that restarts.
+    /// Warns about each expected socket that was not passed; call it before any is taken.
+    /// The broker then opens the socket itself, if it may, and closes it when it ends, so
+    /// that connections are refused during a restart.
     pub(in crate::app) fn warn_of_missing(&self, config: &Config) {
         for name in self.missing(&config.listener.expected_sockets) {
             let instead = instead(name, config);
@@ -124,8 +124,8 @@ impl Sockets {
         names.filter(move |name| !is_there(name))
     }
 
-    /// To be asked when everybody has taken theirs: who connects to a socket
-    /// that is left would wait for ever.
+    /// Refuses sockets that nothing has taken; call it last. A client that connects to
+    /// such a socket would wait for ever.
     pub(in crate::app) fn refuse_rest(&self) -> anyhow::Result<()> {
         match self.purposes.iter().flatten().next() {
             Some(name) => bail!("LISTEN_FDNAMES: nothing is served on a socket named {name:?}"),
@@ -134,8 +134,7 @@ impl Sockets {
     }
 }
 
-/// The clause that says what becomes of the listener of a socket that is missing, and
-/// what can be done.
+/// The clause that says what happens instead of a missing socket, and what can be done.
 fn instead(name: &str, config: &Config) -> String {
     match off(name, config) {
         None => {
@@ -150,8 +149,8 @@ fn instead(name: &str, config: &Config) -> String {
     }
 }
 
-/// The reason why the broker opens no socket of this name by itself, and whether it would
-/// serve one that was passed; none if it opens one.
+/// The reason why the broker does not open a socket with this name itself, and true if it
+/// would serve one that was passed; `None` if it opens one.
 fn off(name: &str, config: &Config) -> Option<(&'static str, bool)> {
     let Config { acme, admin, .. } = config;
     match name {
@@ -179,7 +178,7 @@ fn listener_of_any_kind(
     descriptors: &mut ListenFd,
     index: usize,
 ) -> anyhow::Result<Option<Inherited>> {
-    // It stays where it is when it is asked for as what it is not.
+    // The socket stays in place if it is not of the requested kind.
     let Ok(Some(listener)) = descriptors.take_unix_listener(index) else {
         return Ok(listener(descriptors, index)?.map(Inherited::Tcp));
     };
@@ -199,12 +198,12 @@ fn inherited(name: &str) -> String {
     format!("the inherited socket {name:?}")
 }
 
-/// The name that systemd gives a socket that it was told none of and that has no unit.
+/// The name that systemd gives to a socket without a name or unit.
 const UNKNOWN: &str = "unknown";
 
-/// The purposes of sockets of these names. Those that were given none are the main
-/// one if there are no others; else nobody could tell an admin's by mistake
-/// from the world's.
+/// The purposes of sockets with these names. Unnamed sockets count as the main one if all
+/// are unnamed; otherwise, an administration socket without a name could become the
+/// public one.
 fn purposes(names: &[&str]) -> anyhow::Result<Vec<String>> {
     let is_alike = names.iter().all(|name| *name == names[0]);
     let purpose = |&name: &&str| match name {
@@ -216,7 +215,7 @@ fn purposes(names: &[&str]) -> anyhow::Result<Vec<String>> {
     names.iter().map(purpose).collect()
 }
 
-/// Returns true if systemd chose the name: without `FileDescriptorName=` it is that of
+/// Returns true if systemd chose the name: without `FileDescriptorName=`, it is that of
 /// the socket unit.
 fn is_default(name: &str) -> bool {
     let extension = name.rsplit_once('.').map(|(_, extension)| extension);

@@ -17,7 +17,7 @@ type Zone = BTreeMap<(&'static str, RecordType), Vec<RData>>;
 
 const TTL: u32 = 77;
 
-/// A name server on this machine, and who asks it.
+/// A resolver that uses a name server on this machine.
 async fn resolver_of(zone: Zone) -> TokioResolver {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let mut connection = ConnectionConfig::new(ProtocolConfig::Udp);
