@@ -1,21 +1,23 @@
 #!/usr/bin/env bash
-# What a reverse proxy writes into X-Forwarded-For once it knows the client's true address
-# from that very header (nginx' realip module, Apache's mod_remoteip).
+# The X-Forwarded-For header of a reverse proxy that has taken the client's true address
+# from that same header (nginx's realip module, Apache's mod_remoteip).
 #
-# Guess: the same as without the module, what came in and the peer that it came from:
-# "client, cdn, balancer". The module only sets whom the program itself takes for the client.
+# Guess: the same as without the module, namely the received entries plus the proxy's peer:
+# "client, cdn, balancer". The module changes only which address the program itself regards
+# as the client.
 #
-# Seen with nginx 1.22.1 and Apache httpd 2.4.71 (Debian 12): nginx' $proxy_add_x_forwarded_for
-# adds the address that the module found: "client, cdn, client". The balancer is not in it,
-# and the client is twice. Apache takes the addresses that it has used up out of the header,
-# then adds the client: of three hops "client" alone is left.
+# Seen with nginx 1.22.1 and Apache httpd 2.4.71 (Debian 12): nginx's
+# $proxy_add_x_forwarded_for appends the address that the module found: "client, cdn,
+# client". The balancer is missing, and the client appears twice. Apache removes the
+# addresses that it has used from the header, then appends the client: of three hops, only
+# "client" is left.
 #
-# So a count of trusted hops fits one such proxy alone. Behind nginx with the module the last
-# entry is the client, one more to the left is the CDN, and every client behind it becomes
-# that one address; behind Apache there is no second entry. Count 1 with either module, and
-# the true number of hops only without it.
+# So the number of trusted hops can describe only one such proxy. Behind nginx with the
+# module, the last entry is the client, and the one before it is the CDN; with a count of 2,
+# every client behind the CDN becomes that one address. Behind Apache, there is no second
+# entry. Configure 1 hop with either module, and the true number of hops only without it.
 #
-# Needs root for a network namespace of its own, apt-get (Debian 12), ip and curl.
+# Needs root for its own network namespace, apt-get (Debian 12), ip and curl.
 set -euo pipefail
 
 folder=$(mktemp -d)
@@ -35,7 +37,7 @@ echo "$versions"
 [[ $versions == "nginx 1.22.1, Apache 2.4.71" ]] ||
     { echo "other versions than those looked at" >&2; exit 1; }
 
-# nginx stands behind both as well, and sends back the header that it was sent.
+# nginx is also the server behind both, and returns the header that it received.
 cat >nginx.conf <<CONFIG
 daemon off;
 pid nginx.pid;
@@ -91,7 +93,7 @@ ProxyPass / http://127.0.0.1:8000/
 </VirtualHost>
 CONFIG
 
-# The balancer's request reaches each of them from 127.0.0.1.
+# The balancer's request reaches each proxy from 127.0.0.1.
 cat >ask.sh <<'SHELL'
 ip link set lo up
 "$1" -p "$PWD" -c "$PWD/nginx.conf" 2>/dev/null &
@@ -110,7 +112,7 @@ ask "Apache" 8003
 ask "Apache with its module" 8004
 SHELL
 
-# With network and processes of its own, which end with it.
+# Runs in its own network and process namespaces, which end with it.
 seen=$(unshare --net --pid --fork --kill-child --mount-proc bash ask.sh "$nginx" "$apache")
 echo "$seen"
 [[ $seen == "nginx: client, cdn, balancer

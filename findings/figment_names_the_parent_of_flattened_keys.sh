@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# The key that figment blames, where serde flattens one struct into another.
+# The key in figment's error if serde flattens one struct into another.
 #
-# Guess: settings that two sections share can be one struct, taken into each by
-# `#[serde(flatten)]`: the error about a wrong value names its key, as without it.
+# Guess: settings that two sections share can be one struct, included in each by
+# `#[serde(flatten)]`: the error about an invalid value names its key, as without
+# flattening.
 #
-# Seen with figment 0.10.19 and serde 1.0.229: without `flatten` the error is about
-# `admin.tls.cert`, with it about `admin.tls`. serde keeps what it flattens in a buffer of
-# its own and reads it again from there, and figment notes the way to a value only while it
-# gives the value away. An unknown key is refused in both forms, and its name is lost, too.
+# Seen with figment 0.10.19 and serde 1.0.229: without `flatten`, the error names
+# `admin.tls.cert`; with it, `admin.tls`. serde buffers flattened values and deserializes
+# them from the buffer, but figment records the path to a value only while it hands out the
+# value. An unknown key is refused in both cases, and its name is lost, too.
 #
-# So sections with keys in common are structs of their own, and what they share is checked
-# by one function.
+# So sections with common keys should be separate structs, with the common part checked by
+# one function.
 #
-# Needs cargo with a compiler; uses no network but for the crates.
+# Needs cargo with a compiler; uses no network except for the crates.
 set -euo pipefail
 
 folder=$(mktemp -d)

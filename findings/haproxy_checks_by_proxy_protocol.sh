@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
-# HAProxy's health checks over the PROXY protocol: version 1 and 2 differ in what they
-# say of whom the connection is.
+# The sender in HAProxy's health checks over the PROXY protocol, versions 1 and 2.
 #
-# Guess: a check is nobody's request, so both versions say that the load balancer
-# speaks for itself: `PROXY UNKNOWN` in version 1, LOCAL in version 2.
+# Guess: a check is nobody's request, so both versions say that the load balancer speaks for
+# itself: `PROXY UNKNOWN` in version 1, LOCAL in version 2.
 #
-# Seen with HAProxy 2.6.12 (Debian 12, haproxy 2.6.12-1+deb12u*): version 2 does.
-# Version 1 says TCP4 with HAProxy's own address, as if that were a client. A server that
-# counts or limits by the address in the header takes each check for a client at the load
+# Seen with HAProxy 2.6.12 (Debian 12, haproxy 2.6.12-1+deb12u*): version 2 does. Version 1
+# sends TCP4 with HAProxy's own address, as if HAProxy were a client. A server that counts
+# or limits by the address in the header takes each check for a client at the load
 # balancer's address.
 #
-# Needs apt-get (Debian 12) and python3; listens on the loopback only.
+# Needs apt-get (Debian 12) and python3; listens only on the loopback.
 set -euo pipefail
 
 folder=$(mktemp -d)
@@ -27,7 +26,7 @@ version=$("${haproxy[@]}" -v | sed -n 's/^HAProxy version \([0-9.]*\).*/\1/p')
 echo "HAProxy $version"
 [[ $version == 2.6.12 ]] || { echo "another version than the one looked at" >&2; exit 1; }
 
-# Prints what comes first over the first connection to a port of its own.
+# Prints the first bytes of the first connection to its port.
 cat >listen.py <<'PYTHON'
 import socket, sys
 
@@ -45,7 +44,7 @@ else:
     print("version 1,", *words[1:4])
 PYTHON
 
-# What a check says that is made with this option.
+# The header that a check with this option sends.
 check() {
     python3 listen.py "port-$1" >"said-$1" &
     local listener=$!

@@ -2,20 +2,20 @@
 # A long poll whose sender has closed its connection: does the load balancer tell the
 # server?
 #
-# Guess: HAProxy and nginx both do, as event-driven programs that watch both sides. Only
-# those with a thread for each request (Apache, Varnish) cannot.
+# Guess: HAProxy and nginx both do, since event-driven programs watch both sides. Only
+# programs with a thread per request (Apache, Varnish) cannot.
 #
-# Seen with HAProxy 2.6.12 and nginx 1.22.1 (Debian 12): nginx closes its connection to
-# the server at once. HAProxy goes on waiting for the response until the server has
-# answered or `timeout server` is over. With `option abortonclose`, which the manual tells
-# of as one for queues, it tells the server, too.
+# Seen with HAProxy 2.6.12 and nginx 1.22.1 (Debian 12): nginx closes its connection to the
+# server at once. HAProxy keeps waiting for the response until the server has answered or
+# `timeout server` is over. With `option abortonclose`, which the manual describes as an
+# option for queues, it tells the server, too.
 #
-# So behind HAProxy a Snowflake broker counts proxies as waiting that have left, for up
-# to 10 s, and hands clients to them. `option abortonclose` belongs into what an operator
-# is told to write. Like nginx it then takes a peer that has only closed its sending side
-# for one that is gone.
+# So behind HAProxy, a Snowflake broker counts proxies that have left as waiting, for up to
+# 10 s, and hands clients to them. `option abortonclose` belongs in the configuration
+# recommended to operators. Like nginx, HAProxy then treats a peer that has only closed its
+# sending side as gone.
 #
-# Needs apt-get (Debian 12) and python3; listens on the loopback only.
+# Needs apt-get (Debian 12) and python3; listens only on the loopback.
 set -euo pipefail
 
 folder=$(mktemp -d)

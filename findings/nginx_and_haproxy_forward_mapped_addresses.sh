@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
-# An IPv4 client at a listener of both families ([::]), and how reverse proxies write its address.
+# An IPv4 client on a dual-stack listener ([::]): the form in which reverse proxies forward
+# its address.
 #
-# Guess: 192.0.2.1, everywhere. `::ffff:192.0.2.1` is how the socket tells it to the program,
-# and no program lets that out.
+# Guess: 192.0.2.1, everywhere. The socket reports `::ffff:192.0.2.1`, but no program passes
+# that on.
 #
-# Seen on Debian 12: nginx 1.22.1 and HAProxy 2.6.12 do, in X-Forwarded-For, and HAProxy in
-# the PROXY protocol, too: `TCP6 ::ffff:192.0.2.1`, as if an IPv6 client had come. Varnish
-# 7.1.1 and Caddy 2.6.2 write the plain address.
+# Seen on Debian 12: nginx 1.22.1 and HAProxy 2.6.12 do, in X-Forwarded-For, and HAProxy
+# also in the PROXY protocol: `TCP6 ::ffff:192.0.2.1`, as for an IPv6 client. Varnish 7.1.1
+# and Caddy 2.6.2 write the plain address.
 #
-# So whoever limits, counts or locates by a forwarded address must unmap it first, whatever
-# his own sockets are. Else one client has two names, by the listener he came through; all
-# IPv4 clients share the IPv6 network ::/64, and so one quota; and country databases that do
-# not know the mapped form find nothing.
+# So a program that limits, counts or locates by a forwarded address must unmap it first,
+# whatever its own sockets are. Otherwise one client has two names, depending on the
+# listener; all IPv4 clients share the IPv6 network ::/64, and so one quota; and country
+# databases that do not know the mapped form find nothing.
 #
-# Needs root for a network namespace of its own, apt-get (Debian 12), a C compiler (Varnish
+# Needs root for its own network namespace, apt-get (Debian 12), a C compiler (Varnish
 # compiles its configuration), ip, curl and python3.
 set -euo pipefail
 
@@ -89,7 +90,7 @@ http://:8005 {
 }
 CONFIG
 
-# Sends back the line that tells of the client.
+# Returns the line that names the client.
 cat >server.py <<'PYTHON'
 import re, socket
 
@@ -131,7 +132,7 @@ ask Varnish 8004
 ask Caddy 8005
 SHELL
 
-# With network and processes of its own, which end with it.
+# Runs in its own network and process namespaces, which end with it.
 seen=$(unshare --net --pid --fork --kill-child --mount-proc bash ask.sh)
 echo "$seen"
 [[ $seen == "nginx: ::ffff:192.0.2.1

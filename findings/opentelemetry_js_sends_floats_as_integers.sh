@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# Numbers in what OpenTelemetry's JavaScript exporter sends, read by protobuf's own JSON reader.
+# Numbers sent by OpenTelemetry's JavaScript exporter, parsed by protobuf's own JSON parser.
 #
-# Guess: a number of JavaScript is a double, so attributes arrive as `doubleValue`; NaN as
-# "NaN", which is how protobuf's JSON mapping writes it. Only the IDs are known to be special
-# (hexadecimal in OTLP, base64 in that mapping).
+# Guess: a JavaScript number is a double, so attributes arrive as `doubleValue`, and NaN as
+# "NaN", as in protobuf's JSON mapping. Only the IDs are known to differ (hexadecimal in
+# OTLP, base64 in that mapping).
 #
 # Seen with @opentelemetry/exporter-trace-otlp-http 0.223.1 (the newest for Node 20) and, as
-# the reader, protobuf 7.36.2 for Python with opentelemetry-proto 1.45.2: a whole number
+# the parser, protobuf 7.36.2 for Python with opentelemetry-proto 1.45.2: a whole number
 # becomes `intValue`, so the type of an attribute changes from span to span (0.5 s is a
-# double, 1.0 s an integer). Beyond 64 bits it still does, and a reader that keeps to the
-# mapping refuses the *whole request* for it: every span of the batch is lost. NaN becomes
+# double, 1.0 s an integer). This holds even beyond 64 bits, and then a parser that follows
+# the mapping refuses the *whole request*: every span of the batch is lost. NaN becomes
 # `null`, which reads as no value at all.
 #
-# So a collector or broker that takes OTLP/JSON needs a reader of its own that takes such
-# numbers as doubles; and what compares or stores attributes by type must treat integers and
-# doubles of one name as one.
+# So a collector or broker that accepts OTLP/JSON needs its own parser that reads such
+# numbers as doubles; and code that compares or stores attributes by type must treat
+# integers and doubles of one name alike.
 #
-# Needs npm with node, python3 with venv, and pip; listens on the loopback only.
+# Needs npm with node, python3 with venv, and pip; listens only on the loopback.
 set -euo pipefail
 
 folder=$(mktemp -d)

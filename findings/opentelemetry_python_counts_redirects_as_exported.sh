@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Python's OTLP exporter over HTTP and a collector that sends it elsewhere, or takes only a part.
+# Python's OTLP exporter over HTTP, with a collector that redirects or accepts only a part.
 #
-# Guess: a redirect (308, say, because the collector has moved to HTTPS) is followed, or the
-# export fails and an error is logged. Of spans that the collector says it has rejected (200
-# with a partial success) there is a warning, as the OTLP specification wants it.
+# Guess: a redirect (such as 308, because the collector has moved to HTTPS) is followed, or
+# the export fails and an error is logged. If the collector rejects some spans (200 with a
+# partial success), a warning is logged, as the OTLP specification demands.
 #
 # Seen with opentelemetry-exporter-otlp-proto-http 1.45.2: the redirect is not followed, and
-# every status under 400 counts as exported: SUCCESS, nothing logged, the spans are gone. The
-# body of a 200 is not read, so rejected spans are lost without a word, too. 400 and 503 are
-# told of.
+# every status under 400 counts as exported: SUCCESS, nothing logged, the spans are lost.
+# The body of a 200 response is not read, so rejected spans are lost silently, too. 400 and
+# 503 are reported.
 #
-# So a silent exporter proves nothing, and whoever moves a collector must not leave a redirect
-# behind: refuse (404) at the old place, so that it is noticed. A service that only listens to
-# HTTP on the way to its collector's HTTPS loses all of its telemetry like that.
+# So a silent exporter proves nothing. After moving a collector, do not leave a redirect
+# behind: refuse (404) at the old place, so that somebody notices. A service that uses HTTP
+# for a collector on HTTPS loses all of its telemetry in this way.
 #
-# Needs python3 with venv, and pip; listens on the loopback only.
+# Needs python3 with venv, and pip; listens only on the loopback.
 set -euo pipefail
 
 folder=$(mktemp -d)

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# The help texts of prometheus-client, by the way in which a family came into the registry.
+# Help texts of prometheus-client, depending on how a family enters the registry.
 #
-# Guess: a help text is shown as it was given, and a family looks the same whether it was
-# registered, or is written by a `Collector` with the same name and text.
+# Guess: a help text is shown as given, and a family looks the same whether it is registered
+# or written by a `Collector` with the same name and text.
 #
-# Seen with prometheus-client 0.25.2: the registry puts a full stop after each text that it
-# is given, `encode_descriptor` of a collector does not. It also puts all collectors after
-# all families, whichever came first, so a family that moves into a collector moves on the
-# page as well.
+# Seen with prometheus-client 0.25.2: the registry appends a full stop to each text that it
+# is given; `encode_descriptor` in a collector does not. The registry also writes all
+# collectors after all families, regardless of their order of registration, so a family that
+# moves into a collector moves on the page, too.
 #
-# So a collector ends its texts itself, and a page whose order others read is written by
-# one of the two alone.
+# So a collector must end its texts itself, and a page whose order matters to readers must
+# be written by only one of the two.
 #
-# Needs cargo with a compiler; uses no network but for the crates.
+# Needs cargo with a compiler; uses no network except for the crates.
 set -euo pipefail
 
 folder=$(mktemp -d)

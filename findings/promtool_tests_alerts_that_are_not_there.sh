@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# A unit test of an alert whose name no rule has.
+# A unit test of an alert that no rule defines.
 #
-# Guess: promtool fails it: the test names what it tests, and that does not exist. A pattern
-# in `rule_files` that matches no file fails, too.
+# Guess: promtool fails, since the test names an alert that does not exist. A pattern in
+# `rule_files` that matches no file fails, too.
 #
 # Seen with promtool 2.42.0 (Debian 12): `SUCCESS`, exit code 0, for both, as long as the
-# test expects no alert. A test that an alert does *not* fire passes for ever once the alert
-# has been renamed, its name is misspelt in the test, or the rules have moved; only a warning
-# tells of the files, and nothing of the alert.
+# test expects no alert. A test that an alert does *not* fire passes for ever after the
+# alert is renamed, misspelt in the test, or the rules are moved. There is a warning about
+# the files, but none about the alert.
 #
 # So every test that an alert stays silent needs a twin in which the same alert fires, or a
-# check beside promtool that the names in the tests are those in the rules.
+# separate check that the names in the tests exist in the rules.
 #
 # Needs apt-get (Debian 12).
 set -euo pipefail
@@ -35,7 +35,7 @@ groups:
         expr: up == 0
 YAML
 
-# The result of a test that this alert, of these rules, does or does not fire while `up` is 0.
+# The result of a test that this alert of these rules does or does not fire if `up` is 0.
 result() {
     cat >test.yml <<YAML
 rule_files: [$2]

@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# A broker that moves, and leaves a redirect (308) behind.
+# A broker that moves and leaves a redirect (308) behind.
 #
-# Guess: Snowflake's client and proxy follow it, and repeat the POST with its body: both are
+# Guess: Snowflake's client and proxy follow it and repeat the POST with its body: both are
 # written in Go, whose HTTP client does so for 307 and 308.
 #
 # Seen with snowflake-client and snowflake-proxy 2.5.1 (Debian 12): neither does. Both use
-# Go's transport below the client, which knows no redirects. The proxy takes the 308 for an
-# answer, finds no JSON in it, and polls on every 5 s; the client tries the same place again.
+# Go's transport below the client, which does not follow redirects. The proxy takes the 308
+# for an answer, finds no JSON in it, and keeps polling every 5 s; the client retries the
+# same place.
 #
-# So a broker can be moved only by answering at both places; and a reverse proxy that sends
-# HTTP on to HTTPS, or one host name on to another, cuts everybody off whose URL is the old
-# one, though a browser shows that it works.
+# So a broker can be moved only by answering at both places. And a reverse proxy that
+# redirects HTTP to HTTPS, or one host name to another, locks out everyone who has the old
+# URL, although a browser shows that it works.
 #
-# Needs root for a network namespace of its own, apt-get (Debian 12) and python3.
+# Needs root for its own network namespace, apt-get (Debian 12) and python3.
 set -euo pipefail
 
 folder=$(mktemp -d)
@@ -30,7 +31,8 @@ echo "$versions"
 [[ $versions == "snowflake-client 2.5.1
 snowflake-proxy 2.5.1" ]] || { echo "other versions than those looked at" >&2; exit 1; }
 
-# The old place of a broker, the new one, and one client and one proxy that know the old one.
+# The old and the new place of a broker, and a client and a proxy that know only the old
+# one.
 cat >move.py <<'PYTHON'
 import http.server, os, socket, subprocess, threading, time
 
@@ -84,7 +86,7 @@ for path, place in sorted(asked):
     print(path, "asked at the", place, "place")
 PYTHON
 
-# With network and processes of its own, which end with it.
+# Runs in its own network and process namespaces, which end with it.
 seen=$(unshare --net --pid --fork --kill-child --mount-proc \
     sh -c 'ip link set lo up && python3 move.py')
 echo "$seen"

@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
-# An offer that asks for a DTLS role: `a=setup:active`, the client will send the ClientHello.
+# An offer that asks for a DTLS role: `a=setup:active`, so that the client sends the
+# ClientHello.
 #
-# Guess: every WebRTC stack answers `a=setup:passive` then, as RFC 8842 demands. Only to
-# `actpass`, which leaves the choice, all answer `active`.
+# Guess: every WebRTC stack then answers `a=setup:passive`, as RFC 8842 demands. Only to
+# `actpass`, which leaves the choice, do all answer `active`.
 #
-# Seen with snowflake-proxy 2.5.1 of Debian 12 (pion): it answers `active` to `active`, and
-# so to everything; but of two DTLS clients nothing can come, for each waits for a ServerHello
-# of the other. libwebrtc (@roamhq/wrtc 0.10.0, the engine of Chromium) and
-# libdatachannel (node-datachannel 0.33.4) answer `passive`.
+# Seen with snowflake-proxy 2.5.1 of Debian 12 (pion): it answers `active` to `active`, as
+# to everything. Two DTLS clients cannot connect, since each waits for the other's
+# ServerHello. libwebrtc (@roamhq/wrtc 0.10.0, the engine of Chromium) and libdatachannel
+# (node-datachannel 0.33.4) answer `passive`.
 #
-# So where a censor cuts what the *proxy's* ClientHello looks like, a client cannot turn the
-# roles round by its offer: it would lose all proxies of this age, and a broker that matched
-# them would see answers, and no connection. The generation of the proxy has to be known.
+# So where a censor blocks the *proxy's* ClientHello by its appearance, a client cannot
+# reverse the roles by its offer: it would lose all proxies of this generation, and a broker
+# that matched them would see answers but no connections. The broker must know the proxy's
+# generation.
 #
-# Needs root for a network namespace of its own, apt-get (Debian 12), ip, npm with node, and
+# Needs root for its own network namespace, apt-get (Debian 12), ip, npm with node, and
 # python3.
 set -euo pipefail
 
@@ -105,7 +107,7 @@ const libdatachannel = () => {
 ({ libwebrtc, libdatachannel })[process.argv[2]]();
 JAVASCRIPT
 
-# With network and processes of its own, which end with it.
+# Runs in its own network and process namespaces, which end with it.
 pion() {
     unshare --net --pid --fork --kill-child --mount-proc \
         sh -c "ip link set lo up && python3 proxy.py '$1'"

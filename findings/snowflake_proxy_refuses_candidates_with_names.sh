@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# An offer with one candidate that is a host name, beside one that is an address.
+# An offer with a candidate that is a host name, next to one that is an address.
 #
-# Guess: the name is ignored, or looked up, and the address is used: RFC 8839 allows host
-# names in candidates, and says that who cannot use one must ignore that line. (A name under
-# .local is another matter, with rules of its own.)
+# Guess: the name is ignored or resolved, and the address is used: RFC 8839 allows host
+# names in candidates, and demands that an implementation ignore a line that it cannot use.
+# (Names under .local are a separate case, with their own rules.)
 #
-# Seen with snowflake-proxy 2.5.1 of Debian 12 (pion): the whole offer is refused ("failed to
-# parse address"), good candidate and all, and nobody hears of it: no answer is sent, the
-# client waits until its time is over. A name under .local is ignored as it should be.
+# Seen with snowflake-proxy 2.5.1 of Debian 12 (pion): the whole offer is refused ("failed
+# to parse address"), including the good candidate, and silently: no answer is sent, and the
+# client waits until its time-out. A name under .local is ignored, as it should be.
 # libwebrtc (@roamhq/wrtc 0.10.0) and libdatachannel (node-datachannel 0.33.4) answer.
 #
-# So a client or a proxy that is reached by name (behind a port forward with dynamic DNS,
-# say, as media servers can be told to announce themselves) costs each of its peers a whole
-# match. A broker may see it in the offer before it spends a proxy on it.
+# So a client or proxy that is reached by name (for example behind a port forward with
+# dynamic DNS, as media servers can announce themselves) costs each of its peers a whole
+# match. A broker can see the name in the offer before it uses a proxy for it.
 #
-# Needs root for a network namespace of its own, apt-get (Debian 12), ip, npm with node, and
+# Needs root for its own network namespace, apt-get (Debian 12), ip, npm with node, and
 # python3.
 set -euo pipefail
 
@@ -41,7 +41,7 @@ cat >offer.json <<JSON
  "a=setup:actpass", "a=mid:0", "a=sctp-port:5000", "a=max-message-size:262144"]
 JSON
 
-# A broker that gives one offer to a proxy, and says if an answer came.
+# A broker that gives one offer to a proxy, and reports whether an answer came.
 cat >proxy.py <<'PYTHON'
 import http.server, json, subprocess, sys
 
@@ -109,7 +109,7 @@ const libdatachannel = () => {
 ({ libwebrtc, libdatachannel })[process.argv[2]]();
 JAVASCRIPT
 
-# With network and processes of its own, which end with it.
+# Runs in its own network and process namespaces, which end with it.
 pion() {
     unshare --net --pid --fork --kill-child --mount-proc \
         sh -c "ip link set lo up && python3 proxy.py '$1'"

@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# Finding out the kind of a NAT, with a STUN server that has one address only.
+# Determining the kind of a NAT with a STUN server that has only one address.
 #
-# Guess: it cannot be told, and the client says so. RFC 5780's tests need a second address;
-# a server without one sends no OTHER-ADDRESS (nor CHANGED-ADDRESS to clients of RFC 3489)
-# and refuses CHANGE-REQUEST.
+# Guess: it cannot be determined, and the client says so. RFC 5780's tests need a second
+# address; a server without one sends no OTHER-ADDRESS (nor CHANGED-ADDRESS to clients of
+# RFC 3489) and refuses CHANGE-REQUEST.
 #
-# Seen with coturn 4.6.1 and stun-client 0.97 (Debian 12): coturn with one address leaves
-# OTHER-ADDRESS out and answers CHANGE-REQUEST with 420, but to a request in the form of RFC
-# 3489 it names *its own* address and port as CHANGED-ADDRESS. The client asks there again,
-# finds the same mapping, counts the 420, it seems, as an answer that got in, and calls a
-# symmetric NAT `Independent Mapping, Independent Filter`: the most open kind there is. With
-# a second address the same client and NAT give `Dependent Mapping`.
+# Seen with coturn 4.6.1 and stun-client 0.97 (Debian 12): coturn with one address omits
+# OTHER-ADDRESS and answers CHANGE-REQUEST with 420, but in response to an RFC 3489 request
+# it names *its own* address and port as CHANGED-ADDRESS. The client asks there again, finds
+# the same mapping, apparently counts the 420 as an answer that passed the filter, and
+# reports a symmetric NAT as `Independent Mapping, Independent Filter`: the most open kind.
+# With a second address, the same client and NAT result in `Dependent Mapping`.
 #
-# So a STUN server for NAT tests needs two addresses, and what volunteers report of their NAT
-# by such a client is worth nothing where the server is not known. A probe of one's own that
-# has one address has to find out by connecting, not by STUN.
+# So a STUN server for NAT tests needs two addresses, and a volunteer's report about a NAT
+# from such a client is worthless if the server is unknown. A probe with one address must
+# find out by connecting, not by STUN.
 #
-# Needs root for network namespaces of its own, apt-get (Debian 12) and ip.
+# Needs root for its own network namespaces, apt-get (Debian 12) and ip.
 set -euo pipefail
 
 folder=$(mktemp -d)
@@ -71,7 +71,7 @@ until ip netns exec outside ss -Hlun sport = 3478 | grep -q .; do sleep 0.1; don
 ip netns exec inside usr/bin/stun 203.0.113.2 2>&1 | sed -n 's/^Primary: \(.*\), random port.*/\1/p'
 SHELL
 
-# With network and processes of its own, which end with it.
+# Runs in its own network and process namespaces, which end with it.
 apart() {
     unshare --net --pid --fork --kill-child --mount-proc "$@"
 }

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # The exit code of `systemd-analyze verify` for a unit with a misspelt setting.
 #
-# Guess: not 0, as of every checker: it prints "Unknown key ... ignoring". And
-# `--recursive-errors`, which tells of which *other* units the faults count, changes nothing
-# for a unit that needs no other.
+# Guess: nonzero, as with every checker: it prints "Unknown key ... ignoring". And
+# `--recursive-errors`, which selects the *other* units whose errors count, makes no
+# difference for a unit that depends on no other.
 #
-# Seen with systemd 252 (Debian 12): 0, for a misspelt key and for values that cannot be read
-# (`ProtectHome=maybe`), so that the hardening which they were to bring is missing and a
-# pipeline is green. With `--recursive-errors=` it is 1, and that with each of its values,
-# `no` among them. A command that is not there gives 1 either way.
+# Seen with systemd 252 (Debian 12): 0, for a misspelt key and for invalid values
+# (`ProtectHome=maybe`), so that the intended hardening is missing although the pipeline is
+# green. With `--recursive-errors=` it is 1, for each value of that option, including `no`.
+# A command that does not exist results in 1 either way.
 #
-# So a check of units either passes `--recursive-errors=no` (systemd 250 and newer) or fails
-# when anything is printed.
+# So a check of units must either pass `--recursive-errors=no` (systemd 250 and newer) or
+# fail if anything is printed.
 #
 # Needs apt-get (Debian 12); no running systemd.
 set -euo pipefail
@@ -29,7 +29,7 @@ version=$("${analyze[@]}" --version | sed -n 's/^systemd \([0-9]*\).*/\1/p')
 echo "systemd $version"
 [[ $version == 252 ]] || { echo "another version than the one looked at" >&2; exit 1; }
 
-# What `verify` says of a service with this line: its exit code without and with the option.
+# The exit codes of `verify` for a service with this line, without and with the option.
 verified() {
     printf '[Service]\nExecStart=/bin/true\n%s\n' "$1" >one.service
     local codes=()

@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# What Tor's country files, which Snowflake's broker reads, call countries.
+# The country codes in Tor's geoip files, which Snowflake's broker reads.
 #
-# Guess: codes of ISO 3166, `??` for unknown, and what registries write for regions (EU, AP).
+# Guess: ISO 3166 codes, `??` for unknown, and the registries' codes for regions (EU, AP).
 # Networks that only carry other addresses (6to4, 2002::/16, whose next 32 bits are the IPv4
-# address of whoever it is) are in no country, like Teredo's.
+# address of any host) are in no country, like Teredo's.
 #
-# Seen with tor-geoipdb 0.4.9.11 (Debian 12, data of 2026-06-25): all of 6to4 is one line, and
-# Japan; Teredo is `??`. Besides EU and AP there are UK beside GB (in both files), countries
-# that ended years ago (AN, CS, SU) and codes that never were one (AB, OS, UN, ZZ).
+# Seen with tor-geoipdb 0.4.9.11 (Debian 12, data of 2026-06-25): all of 6to4 is one line,
+# with Japan as its country; Teredo is `??`. In addition to EU and AP, there are UK next to
+# GB (in both files), countries that ended years ago (AN, CS, SU) and codes that never were
+# countries (AB, OS, UN, ZZ).
 #
 # So a client with a 6to4 address anywhere counts as Japanese, and may be refused or counted
-# as such: take the IPv4 address out of it and look that up. A table, label or policy by
-# country must take any two letters; one made of ISO's list drops lines, and one that means
-# Britain has to say GB and UK.
+# as such: extract its IPv4 address and look that up. A table, label or policy by country
+# must accept any two letters; one based on ISO's list drops lines, and one that means
+# Britain must include GB and UK.
 #
 # Needs apt-get (Debian 12), python3 with venv, and pip.
 set -euo pipefail
