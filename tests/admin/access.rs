@@ -1,4 +1,4 @@
-//! Who may call what.
+//! Authorization: the calls that each caller may make.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -14,20 +14,20 @@ use crate::until;
 
 pub(crate) const SECRETS: [&str; 2] = ["a viewer's long secret", "an operator's long secret"];
 
-/// A broker that is administered over TCP and TLS. Certificates are there for
-/// `alice`, an operator, `bob`, a viewer, and some that should not do.
+/// A broker that is administered over TCP and TLS. There are certificates for `alice`, an
+/// operator, `bob`, a viewer, and some that must be refused.
 pub(crate) struct Remote {
     pub(crate) broker: Broker,
     pub(crate) address: String,
 }
 
 impl Remote {
-    /// `tokens` are further settings of the section `admin`.
+    /// Starts a broker; `tokens` are further settings of the section `admin`.
     pub(crate) async fn start(tokens: &str) -> Self {
         Self::start_at("localhost", tokens).await
     }
 
-    /// The same at an address of this machine.
+    /// Starts a broker at an address of this machine.
     pub(crate) async fn start_at(host: &str, tokens: &str) -> Self {
         let setup = Setup::new();
         let address = format!("{host}:{}", port::free().unwrap());
@@ -77,7 +77,7 @@ impl Remote {
         self.broker.setup.path(name).to_str().unwrap().to_owned()
     }
 
-    /// Calls without saying who calls.
+    /// Calls without credentials.
     pub(crate) fn anonymous(&self) -> Grpcurl {
         Grpcurl::new(&[], &self.address)
             .with("-cacert", &self.path("our-ca.pem"))
@@ -91,8 +91,8 @@ impl Remote {
             .with("-key", &self.path(&format!("{who}.key")))
     }
 
-    /// Sees that there is no handshake, and why. The caller need not hear: it
-    /// may find the connection closed.
+    /// Checks that the handshake fails, for this reason. The caller need not receive the
+    /// reason: it may find the connection closed.
     async fn is_turned_away(&self, grpcurl: &Grpcurl, reason: &str) {
         let impatient = grpcurl.clone().with("-connect-timeout", "2");
         let failure = refusal(&impatient).await;
@@ -183,7 +183,7 @@ async fn tokens_are_known_by_their_text() {
     assert!(!remote.broker.log().contains(SECRETS[0]));
 }
 
-/// Not even reflection and health are for strangers.
+/// Not even reflection and health are open to strangers.
 #[tokio::test]
 async fn who_does_not_say_who_calls_gets_nothing() {
     let remote = Remote::with_tokens().await;
@@ -191,7 +191,7 @@ async fn who_does_not_say_who_calls_gets_nothing() {
     assert_eq!(refusal(&anonymous).await.code, "Unauthenticated");
     let listed = anonymous.lines(&["list"]).await.unwrap_err();
     assert_eq!(listed.code, "Unauthenticated");
-    // Without reflection grpcurl needs to be told what there is.
+    // Without reflection, grpcurl needs the protocol file.
     let proto = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/admin/health.proto");
     let health = anonymous
         .with(
@@ -255,7 +255,7 @@ async fn sighup_reads_certificates_and_tokens_again() {
         .unwrap();
     assert_eq!(refusal(&remote.grpcurl("bob")).await.code, "");
 
-    // What is wrong changes nothing.
+    // An invalid file changes nothing.
     fs::write(file, "short").unwrap();
     let culprit = "nothing reloaded: admin.tokens: the token of \"the viewer\"";
     remote.broker.signal(Signal::HUP, culprit).await;

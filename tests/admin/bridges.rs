@@ -1,4 +1,4 @@
-//! Bridges that are replaced while the broker runs.
+//! Replacing bridges at runtime.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -16,8 +16,8 @@ use crate::broker::{Broker, Setup};
 use crate::load::{Load, UNKNOWN_BRIDGE};
 use crate::until;
 
-/// Of these the first half is in one list, the last half in the other, and the
-/// middle in both.
+/// The number of bridges. The first 60 are in one list and the last 60 in the other, so
+/// the middle ones are in both.
 const BRIDGES: usize = 90;
 const FIRST: std::ops::Range<usize> = 0..60;
 const SECOND: std::ops::Range<usize> = 30..BRIDGES;
@@ -26,7 +26,7 @@ fn fingerprint(number: usize) -> String {
     format!("{number:040X}")
 }
 
-/// The same bridges have other relays in another list.
+/// Bridges whose relays depend on the list's name.
 fn list(name: &str, numbers: std::ops::Range<usize>) -> Vec<Bridge> {
     let bridges = numbers.map(|number| Bridge {
         fingerprint: fingerprint(number),
@@ -49,7 +49,7 @@ async fn listed(broker: &Broker) -> ListBridgesResponse {
     listed.unwrap().into_inner()
 }
 
-/// A broker with this list in a file.
+/// Writes this list to a file in the configuration.
 fn with_file(setup: &Setup) -> std::path::PathBuf {
     let folder = setup.path("lists");
     fs::create_dir(&folder).unwrap();
@@ -127,8 +127,8 @@ async fn nobody_sees_half_a_list() {
     );
 }
 
-/// Reads the list until it is stopped, and sees that it is always one of these;
-/// returns how often it has read it.
+/// Reads the list until stopped, checks that it is always one of these, and returns the
+/// number of reads.
 async fn is_one_of(
     mut client: snowflake_broker::proto::admin::v1::admin_client::AdminClient<
         tonic::transport::Channel,
@@ -217,7 +217,7 @@ async fn a_list_is_written_back_as_a_whole_and_for_the_same_readers() {
     let names = fs::read_dir(file.parent().unwrap()).unwrap();
     assert_eq!(names.count(), 1, "something is left beside it");
 
-    // What was written is what a reload reads.
+    // A reload reads the written file.
     client.reload(ReloadRequest::default()).await.unwrap();
     let listed = listed(&broker).await;
     assert_eq!(listed.etag, etag);
@@ -240,8 +240,8 @@ async fn a_list_that_is_not_written_back_lasts_until_the_next_reload() {
     assert_eq!(listed(&broker).await.etag, before);
 }
 
-/// As under `ProtectSystem=strict` of systemd. Permissions would not do: they
-/// do not keep root out.
+/// As under systemd's `ProtectSystem=strict`. Permissions would not help: they do not
+/// keep root out.
 #[tokio::test]
 async fn a_list_that_cannot_be_written_changes_nothing() {
     let setup = Setup::new();
@@ -345,7 +345,7 @@ async fn every_wrong_field_is_named() {
     assert_eq!(listed(&broker).await.etag, before);
 }
 
-/// The error still fits into the head of a response.
+/// The error still fits into a response's head.
 #[tokio::test]
 async fn a_list_that_is_all_wrong_is_answered() {
     let broker = Broker::start("").await;

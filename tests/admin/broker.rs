@@ -1,4 +1,4 @@
-//! A running broker whose administration is asked.
+//! A running broker and its administration.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,7 +18,7 @@ use crate::grpcurl::Grpcurl;
 use crate::support::port;
 use crate::{FOREVER, until};
 
-/// Where its files are before it starts. The configuration is one of them.
+/// The files of a broker before it starts, including its configuration.
 pub(crate) struct Setup {
     pub(crate) folder: TempDir,
     pub(crate) addr: SocketAddr,
@@ -42,7 +42,7 @@ impl Setup {
         self.folder.path().join(name)
     }
 
-    /// Writes a file; returns its path.
+    /// Writes a file and returns its path.
     pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, content).unwrap();
@@ -53,20 +53,20 @@ impl Setup {
         self.path("admin.sock")
     }
 
-    /// Writes a configuration with these sections, each whole.
+    /// Writes a configuration of these complete sections.
     pub(crate) fn configure(&self, sections: &str) {
         self.write("config.toml", sections);
     }
 
-    /// The command for the broker. Unless the configuration says otherwise its
-    /// administration listens on [`Self::socket`].
+    /// The command for the broker. By default, its administration listens on
+    /// [`Self::socket`].
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"));
         self.complete(&mut command);
         command
     }
 
-    /// Adds the arguments of the broker to a command that ends in its program.
+    /// Appends the broker's arguments to a command that ends in its program.
     pub(crate) fn complete(&self, command: &mut Command) {
         let config = self.path("config.toml");
         let log = fs::OpenOptions::new()
@@ -109,7 +109,7 @@ impl Setup {
         broker
     }
 
-    /// The exit code and the last line of one that does not start.
+    /// The exit code and the last line of a broker that does not start.
     pub(crate) async fn failure(&self) -> (i32, String) {
         let status = timeout(FOREVER, self.command().status())
             .await
@@ -122,7 +122,7 @@ impl Setup {
 }
 
 impl Broker {
-    /// One with the settings of these sections.
+    /// A broker with these sections in its configuration.
     pub(crate) async fn start(sections: &str) -> Self {
         let setup = Setup::new();
         setup.configure(sections);
@@ -137,12 +137,12 @@ impl Broker {
         self.setup.socket()
     }
 
-    /// Calls it through its socket.
+    /// Calls the broker through its socket.
     pub(crate) fn grpcurl(&self) -> Grpcurl {
         Grpcurl::unix(&self.socket())
     }
 
-    /// Our own client, on a connection of its own.
+    /// Our own client, with a new connection.
     pub(crate) async fn client(&self) -> AdminClient<Channel> {
         AdminClient::new(channel(&self.socket()).await)
     }
@@ -151,7 +151,7 @@ impl Broker {
         fs::read_to_string(self.setup.path("log")).unwrap()
     }
 
-    /// Waits until it has logged this: it writes a moment after it replies.
+    /// Waits until the broker has logged this, which it does a moment after it replies.
     pub(crate) async fn logs(&self, text: &str) {
         until(text, async || self.log().contains(text)).await;
     }
@@ -164,7 +164,7 @@ impl Broker {
         send(self.id(), signal);
     }
 
-    /// Sends the signal and waits until the broker logs so once more.
+    /// Sends the signal and waits until the broker has logged this once more.
     pub(crate) async fn signal(&self, signal: Signal, logged: &str) {
         let count = || self.log().matches(logged).count();
         let before = count();
@@ -172,13 +172,13 @@ impl Broker {
         until(logged, async || count() > before).await;
     }
 
-    /// Its exit status, once it has ended.
+    /// The exit status, after the broker has ended.
     pub(crate) async fn end(&mut self) -> ExitStatus {
         let status = timeout(FOREVER, self.child.wait()).await;
         status.expect("it does not end").unwrap()
     }
 
-    /// What it keeps in memory, in KiB.
+    /// The broker's resident memory, in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -192,7 +192,7 @@ pub(crate) fn send(process: u32, signal: Signal) {
     kill_process(id, signal).unwrap();
 }
 
-/// A connection of its own.
+/// A new connection.
 pub(crate) async fn channel(socket: &Path) -> Channel {
     until("the socket is there", async || {
         UnixStream::connect(socket).is_ok()

@@ -1,4 +1,4 @@
-//! Certificates of a test's own.
+//! Test certificates.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
@@ -7,7 +7,7 @@ use rcgen::{
 
 use crate::broker::Setup;
 
-/// An authority; its certificate is the file `NAME-ca.pem`.
+/// An authority; its certificate is in the file `NAME-ca.pem`.
 pub(crate) struct Authority<'a> {
     setup: &'a Setup,
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -22,13 +22,13 @@ impl<'a> Authority<'a> {
         Self { setup, issuer }
     }
 
-    /// Writes `FILE.pem` and `FILE.key`, for these names and for both ends of
-    /// a connection.
+    /// Writes `FILE.pem` and `FILE.key`, for these names and for both ends of a
+    /// connection.
     pub(crate) fn issue(&self, file: &str, names: &[&str]) {
         self.write(file, &params(names));
     }
 
-    /// The same, valid until long ago.
+    /// Writes a certificate that expired long ago.
     pub(crate) fn issue_expired(&self, file: &str, names: &[&str]) {
         let mut params = params(names);
         params.not_before = date_time_ymd(2000, 1, 1);

@@ -1,5 +1,5 @@
-//! `snowflake-broker admin` as an operator meets it: the real program asks a
-//! real broker.
+//! `snowflake-broker admin` from an operator's side: the real program calls a real
+//! broker.
 
 mod broker;
 mod calls;

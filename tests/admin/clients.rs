@@ -1,6 +1,5 @@
-//! Other foreign clients by the Unix socket, which is what the broker listens on unless
-//! it is told otherwise; what they call the host there differs. gRPC for Python and
-//! grpcurl have files of their own.
+//! Other foreign clients on the Unix socket, the broker's default listener. They differ
+//! in the host name that they send. gRPC for Python and grpcurl have their own files.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -18,7 +17,7 @@ use crate::broker::Broker;
 use crate::grpcurl::SERVICE;
 use crate::support::unpacked;
 
-/// Runs a program to its end, which has to be a good one; what it prints.
+/// Runs a program that must succeed, and returns its output.
 async fn printed(command: &mut Command) -> String {
     let output = timeout(FOREVER, command.kill_on_drop(true).output())
         .await
@@ -40,7 +39,7 @@ async fn javascript_calls_watches_and_gives_up() {
     printed(&mut node).await;
 }
 
-/// By gRPC, and by reflection, as buf's own protocol is not spoken here.
+/// Over gRPC and with reflection, since the broker does not speak buf's own protocol.
 #[tokio::test]
 async fn buf_calls() {
     let broker = Broker::start("").await;
@@ -49,7 +48,7 @@ async fn buf_calls() {
         .arg("--unix-socket")
         .arg(broker.socket())
         .arg(format!("http://any.example/{SERVICE}/GetStatus"))
-        // It caches.
+        // buf has a cache there.
         .env("HOME", broker.setup.folder.path());
     let status = printed(&mut buf).await;
     let status: Value = serde_json::from_str(&status).unwrap();
@@ -69,9 +68,8 @@ async fn tonic_calls() {
     }
 }
 
-/// Literal fields with an indexed name, after which the name is in the dynamic table:
-/// the second request's `:authority` is named by that. Both heads are padded, and in
-/// two frames.
+/// Literal fields with an indexed name, which then enters the dynamic table: the second
+/// request's `:authority` refers to it. Both heads are padded and split into two frames.
 #[tokio::test]
 async fn heads_of_every_make_are_understood() {
     let broker = Broker::start("").await;
@@ -90,7 +88,7 @@ async fn heads_of_every_make_are_understood() {
         let padded = [&[2, 0x83, 0x86], authority, &[0; 2]].concat();
         sent.extend(frame(1, 0x8, stream, &padded));
         sent.extend(frame(9, 0x4, stream, &rest));
-        // No message, of no bytes.
+        // A message of no bytes.
         sent.extend(frame(0, 0x1, stream, &[0; 5]));
     }
     stream.write_all(&sent).unwrap();
@@ -106,7 +104,7 @@ async fn heads_of_every_make_are_understood() {
                 ![3, 7].contains(&head[3]),
                 "reset or told to go: {payload:?}"
             );
-            // One head begins each response, and one ends it.
+            // Each response begins and ends with a head.
             trailers += usize::from(head[3] == 1 && head[4] & 0x1 != 0);
         }
     });

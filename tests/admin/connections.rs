@@ -1,4 +1,4 @@
-//! Connections that do not do what callers do.
+//! Connections that do not behave like callers.
 
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
@@ -7,8 +7,7 @@ use std::thread;
 use crate::FOREVER;
 use crate::broker::Broker;
 
-/// Whether the other end closes it. What comes first is the server's own
-/// greeting.
+/// Returns true if the other end closes the connection, after the server's own greeting.
 fn is_closed(mut stream: impl std::io::Read) -> bool {
     let mut nothing = Vec::new();
     match stream.read_to_end(&mut nothing) {
@@ -31,7 +30,7 @@ async fn who_does_not_begin_is_sent_away() {
     let half = open(b"PRI * HTTP/2.0\r\n");
     let rubbish = open(&[0xff; 1000]);
     let closed = [silent, half, rubbish].map(|stream| thread::spawn(move || is_closed(stream)));
-    // They disturb nobody.
+    // They disturb no other caller.
     broker.grpcurl().call("GetStatus", "{}").await.unwrap();
     for closed in closed {
         assert!(closed.join().unwrap());

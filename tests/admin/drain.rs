@@ -1,4 +1,4 @@
-//! A drain that an operator asks for, and its end.
+//! Draining at an operator's request.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ async fn a_drain_under_load_drops_nobody_and_ends_with_resume() {
         state(&broker).await == State::Draining
     })
     .await;
-    // Some clients are told so only now.
+    // Some clients get their reply only now.
     until("all has been said", async || {
         let status = client
             .get_status(GetStatusRequest {})
@@ -110,8 +110,8 @@ async fn a_drain_under_load_drops_nobody_and_ends_with_resume() {
     broker.logs("admin: matching again").await;
 }
 
-/// Who was matched before has all of its time, and who is parked already still
-/// serves clients for as long as the grace lasts.
+/// Clients matched earlier have all of their time, and polls parked earlier still serve
+/// clients during the grace period.
 #[tokio::test]
 async fn the_grace_is_for_who_waits_already() {
     let broker = Broker::start("").await;
@@ -165,7 +165,7 @@ async fn the_grace_is_for_who_waits_already() {
     assert_eq!(client.await.unwrap()["answer"], answer("hi"));
 }
 
-/// The grace of a drain that has been taken back does not end in draining.
+/// After a resume, the end of the old grace period does not start draining.
 #[tokio::test]
 async fn a_drain_that_was_taken_back_does_not_come_after_all() {
     let broker = Broker::start("").await;
@@ -209,7 +209,7 @@ async fn a_watch_of_the_health_tells_of_a_drain() {
     assert_eq!(next().await, ServingStatus::Serving);
 }
 
-/// Neither the grace of the drain nor who watches keeps the broker.
+/// Neither the drain's grace nor watchers delay the stop.
 #[tokio::test]
 async fn sigterm_ends_a_broker_that_drains() {
     let mut broker = Broker::start("[matching]\ndrain_grace = \"3s\"\n").await;

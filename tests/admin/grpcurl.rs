@@ -1,5 +1,4 @@
-//! Every call by the real grpcurl, which knows of the service only what
-//! reflection tells it.
+//! Every call by the real grpcurl, which knows the service only from reflection.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -23,12 +22,12 @@ pub(crate) struct Grpcurl {
     address: String,
 }
 
-/// Why a call failed.
+/// The failure of a call.
 #[derive(Debug)]
 pub(crate) struct Failure {
     /// The status code, such as `NotFound`; empty if there was no call.
     pub(crate) code: String,
-    /// All that was said.
+    /// The whole output.
     pub(crate) text: String,
 }
 
@@ -45,13 +44,13 @@ impl Grpcurl {
         }
     }
 
-    /// With one more option.
+    /// Adds an option.
     pub(crate) fn with(mut self, option: &str, value: &str) -> Self {
         self.options.extend([option.to_owned(), value.to_owned()]);
         self
     }
 
-    /// Runs it to its end; `arguments` stand after the address.
+    /// Runs grpcurl to its end, with `arguments` after the address.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
         let output = self.command(arguments).output();
         timeout(FOREVER, output)
@@ -74,7 +73,7 @@ impl Grpcurl {
         command
     }
 
-    /// The lines that it prints.
+    /// The lines of output.
     pub(crate) async fn lines(&self, arguments: &[&str]) -> Result<Vec<String>, Failure> {
         let text = succeeded(self.run(arguments).await)?;
         Ok(text.lines().map(str::to_owned).collect())
@@ -93,7 +92,7 @@ impl Grpcurl {
         Ok(responses.next().unwrap().unwrap())
     }
 
-    /// The responses of a call that goes on until its deadline.
+    /// The responses of a call that lasts until its deadline.
     pub(crate) async fn watch(&self, request: &str) -> Result<Vec<Value>, Failure> {
         let this = self.clone().with("-max-time", "1").with("-d", request);
         let output = this.run(&[&format!("{SERVICE}/WatchStatus")]).await;
@@ -114,7 +113,7 @@ fn succeeded(output: Output) -> Result<String, Failure> {
     }
     let text = text + &String::from_utf8(output.stderr).unwrap();
     let code = text.split_once("Code: ").map(|(_, rest)| rest);
-    // Reflection fails in other words.
+    // Reflection reports errors in another form.
     let code = code
         .or_else(|| text.split_once("code = ").map(|(_, rest)| rest))
         .map(|rest| rest.chars().take_while(|c| c.is_alphabetic()).collect());
@@ -124,7 +123,7 @@ fn succeeded(output: Output) -> Result<String, Failure> {
     })
 }
 
-/// What of a response has to be there.
+/// The field that a response must have.
 fn field(rpc: &str) -> Option<&'static str> {
     match rpc {
         "Drain" => Some("/graceEndTime"),
@@ -142,7 +141,7 @@ fn field(rpc: &str) -> Option<&'static str> {
     }
 }
 
-/// Makes every call that reflection tells of.
+/// Makes every call listed by reflection.
 async fn call_everything(grpcurl: &Grpcurl) {
     let services: BTreeSet<String> = grpcurl
         .lines(&["list"])
@@ -207,8 +206,8 @@ async fn every_call_by_mutual_tls() {
     remote.broker.logs(logged).await;
 }
 
-/// The other version of reflection, which older clients ask for, is asked by
-/// hand: this grpcurl knows only one.
+/// The other version of reflection, for older clients, is called by hand, since this
+/// grpcurl knows only one.
 #[tokio::test]
 async fn both_versions_of_reflection_answer() {
     let broker = Broker::start("").await;

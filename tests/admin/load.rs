@@ -1,4 +1,4 @@
-//! Proxies and clients that come again and again.
+//! Proxies and clients that poll continuously.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -15,26 +15,26 @@ use crate::FOREVER;
 use crate::support::messages::{answer, offer, proxy_answer, proxy_poll};
 use crate::support::peer::Peer;
 
-/// How many proxies and how many clients there are.
+/// The number of proxies and of clients.
 const PEERS: usize = 8;
-/// What a client hears that gets no proxy.
+/// The error for a client without a proxy.
 pub(crate) const NO_PROXIES: &str = "no snowflake proxies currently available";
-/// What a client hears that asks for no bridge of the list.
+/// The error for a client that asks for an unlisted bridge.
 pub(crate) const UNKNOWN_BRIDGE: &str =
     "bridge with requested fingerprint is unknown to the broker";
 
-/// What the proxies and clients have met with.
+/// The observations of the proxies and clients.
 #[derive(Debug, Default)]
 pub(crate) struct Met {
-    /// Which bridge a client asked for, and where its proxy was sent.
+    /// The bridge that a client asked for, and the relay that its proxy was sent to.
     pub(crate) relays: BTreeSet<(String, String)>,
-    /// Which bridge a client asked for, and why it got no answer.
+    /// The bridge that a client asked for, and the error that it got.
     pub(crate) errors: BTreeSet<(String, String)>,
     /// `NextPoll` of the polls that got no client, in milliseconds.
     pub(crate) intervals: BTreeSet<u64>,
 }
 
-/// All of them.
+/// The whole load.
 pub(crate) struct Load {
     stopping: CancellationToken,
     peers: JoinSet<()>,
@@ -43,7 +43,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Clients ask for these bridges in turn.
+    /// Starts a load of clients that ask for these bridges in turn.
     pub(crate) fn start(addr: SocketAddr, fingerprints: &[String]) -> Self {
         let mut load = Self {
             stopping: CancellationToken::new(),
@@ -73,17 +73,17 @@ impl Load {
         load
     }
 
-    /// How many clients have got the answer of the proxy that had their offer.
+    /// The number of clients that got the answer of the proxy with their offer.
     pub(crate) fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// What they have met with since the last time.
+    /// The observations since the last call.
     pub(crate) fn take_met(&self) -> Met {
         std::mem::take(&mut self.met.lock().unwrap())
     }
 
-    /// Stops them, and returns what they have met with.
+    /// Stops the load, and returns its observations.
     pub(crate) async fn stop(mut self) -> Met {
         self.stopping.cancel();
         let ended = timeout(FOREVER, async {
@@ -96,7 +96,7 @@ impl Load {
     }
 }
 
-/// Answers each offer with its own name, that of the bridge in front.
+/// Answers each offer with the proxy's name, preceded by the bridge.
 async fn proxy(addr: SocketAddr, number: usize, stopping: CancellationToken, met: Arc<Mutex<Met>>) {
     let mut peer = Peer::http1(addr).await;
     for poll in 0.. {

@@ -1,4 +1,4 @@
-//! What is logged, as set while the broker runs.
+//! Changes of the log filter at runtime.
 
 use prost_types::Duration;
 use snowflake_broker::proto::admin::v1::{ReloadRequest, SetLogFilterRequest};
@@ -20,7 +20,7 @@ async fn a_log_filter_holds_for_its_time() {
     let broker = Broker::start("[telemetry]\nlog_level = \"warn\"\n").await;
     let mut client = broker.client().await;
     let configured = async || setting(&broker, "telemetry.log_level").await;
-    // What is logged is written a moment later.
+    // Lines are written a moment later.
     let logs = async || {
         let count = || broker.log().matches("admin: poll intervals set").count();
         let before = count();
@@ -44,7 +44,7 @@ async fn a_log_filter_holds_for_its_time() {
     until("the filter of the configuration is back", is_back).await;
     assert!(!logs().await);
 
-    // A filter without end outlasts that of one before it.
+    // A filter without an end outlasts an earlier temporary one.
     let short = filter("info", Some(seconds(1)));
     client.set_log_filter(short).await.unwrap();
     let set = client.set_log_filter(filter("debug", None)).await;

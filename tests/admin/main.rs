@@ -1,6 +1,6 @@
-//! The administration by gRPC as its callers meet it: the real program, called
-//! by the real grpcurl, by gRPC for Python and JavaScript, by buf, and by our own client,
-//! whose commands are in [`cli`].
+//! The administration by gRPC from the callers' side: the real program, called by the
+//! real grpcurl, by gRPC for Python and JavaScript, by buf, and by our own client, whose
+//! commands are in [`cli`].
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod access;
@@ -31,10 +31,10 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-/// Longer than anything here takes; only what hangs runs into it.
+/// A time-out for hanging tests, longer than anything here takes.
 const FOREVER: Duration = Duration::from_mins(1);
 
-/// Tries again until it is so.
+/// Tries again until `is_so` is true.
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let waiting = timeout(FOREVER, async {
         while !is_so().await {

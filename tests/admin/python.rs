@@ -1,6 +1,5 @@
-//! Another foreign client: gRPC for Python, which knows of the service what reflection
-//! tells it. Debian's, and the newest one: they differ in what they call the host that
-//! they reach by a Unix socket.
+//! gRPC for Python, which knows the service from reflection: Debian's version and the
+//! newest one, which send different host names over a Unix socket.
 
 use std::env;
 use std::ffi::OsString;
@@ -14,13 +13,13 @@ use crate::FOREVER;
 use crate::broker::Broker;
 use crate::support::unpacked;
 
-/// The folders of the libraries that came along, whatever the architecture.
+/// The library folders of the unpacked packages, for any architecture.
 fn libraries() -> OsString {
     let folders = fs::read_dir(unpacked::file("usr/lib")).unwrap();
     env::join_paths(folders.map(|folder| folder.unwrap().path())).unwrap()
 }
 
-/// Has Debian's Python call a broker with the modules of this folder.
+/// Makes calls from Debian's Python with the modules in this folder.
 async fn calls_watches_and_gives_up(modules: PathBuf) {
     let broker = Broker::start("").await;
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/admin/caller.py");
@@ -48,7 +47,7 @@ async fn debians_python_calls_watches_and_gives_up() {
     calls_watches_and_gives_up(unpacked::file("usr/lib/python3/dist-packages")).await;
 }
 
-/// It calls the host by the path of the socket, escaped. Every call failed once.
+/// It sends the escaped path of the socket as the host name. Every call once failed.
 #[tokio::test]
 async fn the_newest_python_calls_watches_and_gives_up() {
     calls_watches_and_gives_up(unpacked::file("grpcio")).await;

@@ -1,4 +1,4 @@
-//! What viewers read: status, parked polls, block.
+//! Data for viewers: status, parked polls, and the metrics block.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +43,7 @@ async fn listed(broker: &Broker, filter: &str) -> Result<Vec<ParkedPoll>, tonic:
     Ok(listed.into_inner().parked_polls)
 }
 
-/// One that polls as `webext`, with so many clients.
+/// A poll of a `webext` proxy with this many clients.
 fn webext(number: u64) -> String {
     json!({
         "Sid": format!("{SID} {number}"), "Version": "1.3",
@@ -192,7 +192,7 @@ async fn the_status_tells_what_came_and_what_became_of_it() {
         .unwrap()
         .into_inner();
     assert!(block.matched_clients > 20);
-    // Those of the load that came last may have found no proxy either.
+    // The last clients of the load may not have found a proxy either.
     assert!(block.denied_clients_by_nat["restricted"] >= 1);
     assert_eq!(block.unique_ips, 1);
     assert!(block.client_polls_by_rendezvous["http"] > 21);

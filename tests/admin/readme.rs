@@ -1,5 +1,5 @@
-//! The README's calls, as they stand: in namespaces in which `/run` and all
-//! ports are the test's own.
+//! The README's calls, unchanged: in namespaces in which `/run` and all ports belong to
+//! the test.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::FOREVER;
 use crate::support::unpacked;
 
-/// The language and the content of each block of the section, in their order.
+/// The language and the content of each block in the section, in order.
 fn blocks() -> Vec<(String, String)> {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = fs::read_to_string(readme).unwrap();
@@ -27,8 +27,8 @@ fn blocks() -> Vec<(String, String)> {
     blocks.collect()
 }
 
-/// Runs all commands, and leaves the output of each block in a file. A block of
-/// TOML is the configuration with which the broker starts anew.
+/// Runs all commands, and writes the output of each block to a file. A block of TOML is
+/// the configuration for a restart of the broker.
 fn script(blocks: &[(String, String)]) -> String {
     let start = |arguments: &str, ready: &str| {
         format!(

@@ -1,4 +1,4 @@
-//! The calls that there are, and who may make them, as the protocol file tells.
+//! The calls and their required roles, from the protocol file.
 
 const PROTO: &str = include_str!("../../proto/snowflake/broker/admin/v1/admin.proto");
 
@@ -9,7 +9,7 @@ pub(crate) struct Rpc {
     pub(crate) needs_operator: bool,
 }
 
-/// All of them.
+/// All calls.
 pub(crate) fn all() -> Vec<Rpc> {
     let mut rpcs = Vec::new();
     let mut needs_operator = false;
@@ -30,7 +30,7 @@ pub(crate) fn all() -> Vec<Rpc> {
     rpcs
 }
 
-/// A request that does something, or would, and does not stop the broker.
+/// A request that is valid, or nearly so, and does not stop the broker.
 pub(crate) fn request(rpc: &str) -> &'static str {
     match rpc {
         "Drain" => r#"{"grace": "3600s"}"#,

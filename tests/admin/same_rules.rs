@@ -1,4 +1,4 @@
-//! A value that the administration takes is one that a file may have, and the other way.
+//! The administration and the configuration file accept the same values.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ use crate::settings::setting;
 
 const CASES: usize = 500;
 
-/// A change by the administration, and the same in a file.
+/// A change by the administration, and its equivalent in a file.
 #[derive(Clone, Debug)]
 struct Change {
     key: String,
@@ -119,7 +119,7 @@ fn limits_change(field: &str, toml: String, limits: Limits) -> Change {
     }
 }
 
-/// Only checked: a test that logs nothing finds nothing.
+/// Only validated, since the test looks for lines in the log.
 fn log_filter(filter: &str) -> Change {
     Change {
         key: "telemetry.log_level".to_owned(),
@@ -209,7 +209,8 @@ fn changes() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// The value of the key in a broker whose file says so; none if it is refused.
+/// The value of the key in a broker with this configuration file; `None` if it is
+/// refused.
 fn in_a_file(change: &Change) -> Option<String> {
     let (section, name) = change.key.split_once('.').unwrap();
     let folder = tempfile::tempdir().unwrap();

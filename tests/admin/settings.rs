@@ -1,4 +1,4 @@
-//! What is set while the broker runs.
+//! Changes of settings at runtime.
 
 use prost_types::{Duration, FieldMask};
 use rustix::process::Signal;
@@ -37,7 +37,7 @@ pub(crate) fn intervals(open: i64, strict: i64) -> SetPollIntervalsRequest {
     }
 }
 
-/// The fields that a refused request is told of.
+/// The fields named in a refusal.
 pub(crate) fn wrong_fields(status: &tonic::Status) -> Vec<String> {
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
     let details = status.get_details_bad_request().unwrap();
@@ -51,7 +51,7 @@ async fn poll(broker: &Broker, body: String) -> Value {
     serde_json::from_str(&reply).unwrap()
 }
 
-/// `NextPoll` in seconds, of an open and a strict proxy.
+/// `NextPoll` in seconds, for an open and a strict proxy.
 async fn told(broker: &Broker) -> [u64; 2] {
     let mut told = [0; 2];
     for (told, nat) in told.iter_mut().zip(["unrestricted", "restricted"]) {
@@ -69,7 +69,7 @@ async fn settings(broker: &Broker, prefix: &str) -> Vec<Setting> {
     config.unwrap().into_inner().settings
 }
 
-/// The value of a key, and where it is from.
+/// The value of a key and its source.
 pub(crate) async fn setting(broker: &Broker, key: &str) -> (String, String) {
     let settings = settings(broker, key).await;
     let setting = settings
@@ -108,7 +108,7 @@ async fn proxies_are_told_the_intervals_that_are_set() {
     let shown = setting(&broker, "poll_interval.strict").await;
     assert_eq!(shown, ("\"40s\"".to_owned(), "admin".to_owned()));
 
-    // The mask is stronger than what is set.
+    // The mask takes precedence over the fields that are set.
     let masked = SetPollIntervalsRequest {
         update_mask: Some(mask(&["strict"])),
         ..intervals(5, 50)
@@ -127,7 +127,7 @@ async fn proxies_are_told_the_intervals_that_are_set() {
     assert_eq!(would_be.open, Some(seconds(7)));
     assert_eq!(told(&broker).await, [3, 50]);
 
-    // The next reload reads the configuration again, whoever asks for it.
+    // Any reload reads the configuration again.
     broker.signal(Signal::HUP, " reloaded bridges").await;
     assert_eq!(told(&broker).await, [20, 20]);
     let shown = setting(&broker, "poll_interval.strict").await;
@@ -137,7 +137,7 @@ async fn proxies_are_told_the_intervals_that_are_set() {
     assert_eq!(told(&broker).await, [20, 20]);
 }
 
-/// In adaptive mode the intervals in force are others than those that are set.
+/// In adaptive mode, the intervals in force differ from the configured ones.
 #[tokio::test]
 async fn the_intervals_in_force_are_told() {
     let adaptive = "[poll_interval]\nmode = \"adaptive\"\nfloor = \"30s\"\nceiling = \"30s\"\n";

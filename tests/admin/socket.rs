@@ -1,4 +1,4 @@
-//! The socket's file, and one that the service manager has opened.
+//! The file of the administration socket, and inherited sockets.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -61,7 +61,7 @@ async fn the_socket_of_another_broker_is_left_alone() {
     answers(&broker).await;
 }
 
-/// A file that is none of ours is neither replaced nor removed.
+/// A file that is not a socket is neither replaced nor removed.
 #[tokio::test]
 async fn what_is_no_socket_is_left_alone() {
     let setup = Setup::new();
@@ -72,7 +72,7 @@ async fn what_is_no_socket_is_left_alone() {
     assert_eq!(fs::read(setup.socket()).unwrap(), b"precious");
 }
 
-/// A successor that was started meanwhile has its own there.
+/// A successor that was started earlier has its own socket there.
 #[tokio::test]
 async fn the_socket_of_a_successor_is_not_removed() {
     let mut broker = Broker::start("[matching]\ndrain_grace = 0\n").await;
@@ -84,7 +84,7 @@ async fn the_socket_of_a_successor_is_not_removed() {
     assert!(broker.socket().exists());
 }
 
-/// Starts it with a socket that listens at the path.
+/// Starts the broker with an inherited socket that listens at the path.
 async fn start_with(setup: Setup, socket: &Path) -> Broker {
     let listener = UnixListener::bind(socket).unwrap();
     let mut command = Command::new("sh");
@@ -103,7 +103,7 @@ async fn answers_at(channel: Channel) {
     client.get_status(GetStatusRequest {}).await.unwrap();
 }
 
-/// Runs a script in namespaces of its own, which are torn down with it.
+/// Runs a script in its own namespaces, which end with it.
 async fn on_a_machine(script: &str, variables: &[(&str, &str)]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let mut unshare = Command::new("unshare");
@@ -130,8 +130,7 @@ async fn one_that_is_passed_is_used_and_left() {
     assert!(socket.exists());
 }
 
-/// A second broker of a machine serves all the same, where nobody has asked for
-/// the socket that the first one has.
+/// A second broker on a machine runs without the default socket, which the first one has.
 #[tokio::test]
 async fn the_default_one_is_not_insisted_on() {
     let script = "set -euo pipefail\n\
@@ -148,7 +147,7 @@ async fn the_default_one_is_not_insisted_on() {
     assert!(log.contains("there is no administration"), "{log}");
 }
 
-/// A Unix socket that is passed stands for the one in the settings, and for no address.
+/// An inherited Unix socket replaces the configured one, but not an address.
 #[tokio::test]
 async fn an_address_is_besides_the_socket_that_is_passed() {
     let setup = Setup::new();
@@ -172,7 +171,7 @@ async fn off_is_off_even_for_a_socket_that_is_passed() {
     broker.logs("admin.listen is off: nothing is served").await;
 }
 
-/// Who sets an address is not locked out of the command by it.
+/// Configuring an address does not lock operators out of the command.
 #[tokio::test]
 async fn the_default_one_is_there_besides_an_address() {
     let script = "set -euo pipefail\n\

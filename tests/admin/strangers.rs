@@ -1,5 +1,4 @@
-//! Callers over TCP who do not say who they are, or say it wrong: they keep nobody
-//! out who does.
+//! Callers over TCP without valid credentials: they lock out nobody who has them.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -19,12 +18,13 @@ use crate::support::peer::Peer;
 use crate::support::{namespace, port};
 use crate::until;
 
-/// More than there are places.
+/// More connections than there are slots.
 const CROWD: usize = 1_100;
-/// One address' share.
+/// The limit for one address.
 const PER_ADDRESS: usize = 20;
 
-/// Whether the broker has not closed it. It must not have been read.
+/// Returns true if the broker has not closed the connection, which must not have been
+/// read.
 fn is_open(stream: &TcpStream) -> bool {
     matches!(stream.try_read(&mut [0; 64]), Err(error) if error.kind() == ErrorKind::WouldBlock)
 }
@@ -37,8 +37,8 @@ async fn connect(from: &str, to: &str) -> TcpStream {
     socket.connect(to.parse().unwrap()).await.unwrap()
 }
 
-/// Begins HTTP/2 and answers, and sends, pings from then on, but makes no call. Ends
-/// when the broker ends the connection.
+/// Begins HTTP/2, answers and sends pings, but makes no call. Ends when the broker ends
+/// the connection.
 async fn ping(address: &str) -> JoinHandle<()> {
     let stream = TcpStream::connect(address).await.unwrap();
     let (sender, mut connection) = h2::client::handshake(stream).await.unwrap();
@@ -53,7 +53,7 @@ async fn ping(address: &str) -> JoinHandle<()> {
             _ = connection => {}
             () = pinging => {}
         }
-        // Dropped before, it would end the connection itself.
+        // Dropping it earlier would end the connection.
         drop(sender);
     })
 }
@@ -63,7 +63,7 @@ fn with_token(address: &str) -> Grpcurl {
     Grpcurl::new(&["-plaintext"], address).with("-H", &header)
 }
 
-/// A broker on the loopback that wants a token.
+/// A broker on the loopback that requires a token.
 async fn with_a_token() -> (Broker, String) {
     let setup = Setup::new();
     let address = format!("127.0.0.1:{}", port::free().unwrap());
@@ -76,7 +76,7 @@ async fn with_a_token() -> (Broker, String) {
     (setup.start().await, address)
 }
 
-/// How many calls were refused, as the broker tells Prometheus.
+/// The number of refused calls in the broker's metrics.
 async fn refused(broker: &Broker) -> u64 {
     let mut peer = Peer::http1(broker.addr()).await;
     let (_, text) = peer.post("/prometheus", String::new()).await;
@@ -95,7 +95,7 @@ async fn pings_are_no_credentials() {
         .unwrap();
     let pinging = ping(&address).await;
     until("it is closed", async || pinging.is_finished()).await;
-    // Who has called stays, however long it takes.
+    // A caller that has authenticated may stay for any time.
     let mut watching = watching;
     assert!(watching.try_wait().unwrap().is_none());
     assert!(!broker.log().contains("127.0.0.1"), "{}", broker.log());
@@ -145,7 +145,7 @@ async fn whoever_speaks_tls_to_a_port_in_the_clear_is_told_of() {
     with_token(&address).call("GetStatus", "{}").await.unwrap();
 }
 
-/// Limits by address do not hold for the loopback.
+/// Limits by address do not apply to the loopback.
 #[tokio::test]
 async fn an_address_has_its_share_and_its_operator_gets_in() {
     if !namespace::entered() {
@@ -166,12 +166,12 @@ async fn an_address_has_its_share_and_its_operator_gets_in() {
         open.map(|(number, _)| number).collect()
     };
     until("the share is kept", async || open().len() <= PER_ADDRESS).await;
-    // The oldest have gone, if not all by now.
+    // The oldest connections are gone, at least most of them.
     let open = open();
     assert!(open.iter().all(|&n| n >= 2 * PER_ADDRESS), "{open:?}");
     remote.broker.logs("20 connections from one address").await;
 
-    // grpcurl calls from here.
+    // grpcurl calls from this address.
     let mut crowd = Vec::new();
     for _ in 0..PER_ADDRESS {
         crowd.push(connect(here, &remote.address).await);
@@ -204,11 +204,11 @@ async fn refused_credentials_are_counted_logged_and_slowed_down() {
         .unwrap();
     let failure = waiting.await.unwrap().unwrap_err();
     assert_eq!(failure.code, "Unauthenticated", "{}", failure.text);
-    // 100 ms for the first, and twice as long for each further one; grpcurl makes
-    // more than one.
+    // 100 ms for the first, and twice as long for each further one; grpcurl makes more
+    // than one call.
     assert!(began.elapsed() >= Duration::from_millis(1_600));
 
-    // So are certificates that nobody knows, in the handshake.
+    // Unknown certificates are refused, too, in the handshake.
     let before = refused(&remote.broker).await;
     let stranger = remote.grpcurl("stranger").with("-connect-timeout", "2");
     stranger.call("GetStatus", "{}").await.unwrap_err();

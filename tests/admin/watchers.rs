@@ -1,4 +1,4 @@
-//! Many who watch at once, and some that never read.
+//! Many concurrent watchers, some of which never read.
 
 use std::fs::{self, File};
 use std::time::Duration;
@@ -17,11 +17,11 @@ use crate::support::peer::Peer;
 use crate::{FOREVER, until};
 
 const WATCHERS: usize = 200;
-/// How many of one connection read nothing at all.
+/// The number of streams on one connection that are never read.
 const UNREAD: usize = 250;
-/// How many statuses each of the others takes: those of 5 s.
+/// The number of statuses that each other watcher reads: those of 5 s.
 const STATUSES: usize = 50;
-/// Were all statuses kept that are not read, it would be more than twice as much.
+/// More than twice as much would be used if all unread statuses were kept.
 const GROWTH_MAX_KIB: u64 = 4 << 10;
 
 fn every(millis: i32) -> WatchStatusRequest {
@@ -54,7 +54,7 @@ async fn takes(statuses: &mut Streaming<BrokerStatus>, count: usize) {
     }
 }
 
-/// Has a poll of each type and NAT parked, so that statuses are long.
+/// Parks a poll for each type and NAT, so that statuses are long.
 async fn park_all_kinds(broker: &Broker) -> JoinSet<()> {
     let mut polls = JoinSet::new();
     for proxy_type in ["standalone", "webext", "badge", "iptproxy"] {
@@ -79,8 +79,8 @@ async fn park_all_kinds(broker: &Broker) -> JoinSet<()> {
     polls
 }
 
-/// One has stopped as a whole, so that not even its kernel takes more; another
-/// has many streams and reads none of them.
+/// One watcher is stopped, so that not even its kernel reads; another has many streams
+/// and reads none of them.
 #[tokio::test]
 async fn two_hundred_watch_and_some_never_read() {
     let broker = Broker::start("[matching]\nproxy_timeout = \"1h\"\n").await;
@@ -121,7 +121,7 @@ async fn two_hundred_watch_and_some_never_read() {
     let growth = broker.resident_kib().saturating_sub(before);
     assert!(growth < GROWTH_MAX_KIB, "{growth} KiB");
 
-    // Newcomers are served as well, and whoever reads at last.
+    // New watchers are served, too, and so are those that begin to read late.
     takes(&mut watch(&broker).await, 2).await;
     takes(&mut unread.swap_remove(0), 2).await;
 }
@@ -131,7 +131,7 @@ async fn a_watcher_that_reads_slowly_gets_what_is_new() {
     let broker = Broker::start("").await;
     let mut statuses = watch(&broker).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    // What waits in buffers on the way is read first.
+    // Statuses buffered on the way are read first.
     let newest = async {
         loop {
             let status = statuses.next().await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! What becomes of clients when brokers and links fail.
+//! Failures of brokers and links, and their effect on clients.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::network::Network;
 use crate::node::{Node, Stopwatch, peers, three};
 use crate::support::messages::answer;
 
-/// Within which time a peer is back in use.
+/// The time within which a peer must be back in use.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 
 #[tokio::test(start_paused = true)]
@@ -63,7 +63,7 @@ async fn a_cut_in_a_match_costs_no_client_more_than_its_time() {
     network.isolate("b.example");
     assert_eq!(client.await.unwrap(), Err(NoAnswer::TimedOut));
     assert!(began.elapsed() <= matching::Settings::default().client_timeout);
-    // The lender finds out as well, and its proxy is free.
+    // The lender notices, too, and its proxy is free again.
     sleep(Duration::from_secs(5)).await;
     assert_eq!(b.broker.control().snapshot().matched_clients, 0);
     let _of_c = c.proxy("of c");

@@ -1,4 +1,4 @@
-//! Peers that do not do what they say.
+//! Peers that do not do what they claim.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +29,7 @@ const DEFAULT_BRIDGE: [u8; 20] = [
     0x14, 0xF8, 0x0A, 0x72,
 ];
 
-/// What a lender does that says to have a hundred proxies.
+/// The behavior of a lender that claims to have a hundred proxies.
 #[derive(Clone, Copy)]
 enum Lie {
     /// It never replies.
@@ -38,11 +38,11 @@ enum Lie {
     NoProxies,
     /// Its reply is empty.
     Nothing,
-    /// Its answer is no session description.
+    /// Its answer is not a session description.
     Rubbish,
     /// Its answer has ten megabytes.
     Huge,
-    /// It refuses for a reason that we do not know.
+    /// It refuses for an unknown reason.
     NewReason,
     /// It fails.
     Error,
@@ -92,7 +92,7 @@ impl Federation for Lie {
     }
 }
 
-/// Lies under this name until it is aborted.
+/// Lies under this name until aborted.
 fn lie(network: &Network, name: &str, lie: Lie) -> JoinHandle<()> {
     let incoming = network.listen(name);
     tokio::spawn(async move {
@@ -132,7 +132,7 @@ async fn lies_cost_no_client_its_answer_if_anybody_else_has_one() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_fails_is_left_alone_and_tried_again() {
     let network = Network::default();
-    // Nobody waits for a proxy here, so all of it happens at once.
+    // Nothing waits for a proxy here, so everything happens at once.
     let impatient = matching::Settings {
         client_queue_wait: Duration::ZERO,
         ..matching::Settings::default()
@@ -151,7 +151,7 @@ async fn a_peer_that_fails_is_left_alone_and_tried_again() {
     assert!(problem.contains("no way from [scrubbed]"), "{problem}");
     let failed = ["outcome=\"failed\""];
     assert_eq!(a.count("snowflake_broker_peer_borrowed_total", &failed), 5);
-    // Nobody is asked in vain.
+    // No peer is asked in vain.
     assert_eq!(a.client("c").await, Err(NoAnswer::NoProxies));
 
     liar.abort();
@@ -212,8 +212,7 @@ async fn an_old_report_counts_as_nothing() {
     assert_eq!(a.client("c").await, Err(NoAnswer::NoProxies));
 }
 
-/// Says what it has once, and nothing from then on, not even over another
-/// connection.
+/// Reports its supply once, and nothing after that, not even over another connection.
 #[derive(Default)]
 struct SaysItOnce(AtomicBool);
 

@@ -1,4 +1,4 @@
-//! Who gets whose proxies.
+//! Borrowing and lending of proxies.
 
 use std::time::Duration;
 
@@ -102,7 +102,7 @@ async fn an_offer_is_not_passed_on() {
     let (_of_b, of_c) = (b.proxy("b"), c.proxy("c"));
     a.sees_proxies("b.example", 1).await;
     b.sees_proxies("c.example", 1).await;
-    // A does not know yet that the one of B is taken.
+    // A does not know yet that B's proxy is taken.
     b.client("of b").await.unwrap();
     assert_eq!(a.client("of a").await, Err(NoAnswer::NoProxies));
     assert!(!of_c.is_finished());
@@ -121,7 +121,8 @@ async fn without_supply_the_client_waits_here_for_a_proxy() {
     assert_eq!(client.await.unwrap(), Ok(answer("late")));
 }
 
-/// Debian's client and proxy, each back every ten seconds, missed each other so.
+/// Debian's client and proxy, each of which polled every ten seconds, missed each other
+/// in this way.
 #[tokio::test(start_paused = true)]
 async fn who_is_queued_here_gets_a_proxy_that_comes_to_a_peer() {
     let network = Network::default();
@@ -132,7 +133,7 @@ async fn who_is_queued_here_gets_a_proxy_that_comes_to_a_peer() {
     b.proxy("theirs");
     let [first, second] = clients;
     assert_eq!(first.await.unwrap(), Ok(answer("theirs")));
-    // It has kept its place.
+    // It has kept its place in the queue.
     assert_eq!(second.await.unwrap(), Err(NoAnswer::NoProxies));
     let borrowed = "snowflake_broker_peer_borrowed_total";
     assert_eq!(a.count(borrowed, &[]), 1);
@@ -269,7 +270,7 @@ async fn the_next_peer_is_asked_when_the_first_has_none() {
         let (of_b, of_c) = (b.proxy("b"), c.proxy("c"));
         a.sees_proxies("b.example", 1).await;
         a.sees_proxies("c.example", 1).await;
-        // Whoever is asked first may have nothing by now.
+        // The peer that is asked first may have nothing by now.
         b.client("takes the one of b").await.unwrap();
         assert_eq!(a.client("c").await, Ok(answer("c")), "round {round}");
         assert!(of_b.await.unwrap().is_some() && of_c.await.unwrap().is_some());

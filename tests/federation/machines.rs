@@ -1,7 +1,7 @@
-//! Brokers that lend each other proxies, each a process on a machine of its own: a
-//! network namespace with a link to the clients and proxies, and another to its
-//! peers. What happens to these links and processes is real; tests in paused
-//! and simulated time cover far more of it.
+//! Brokers that lend each other proxies, each a process on its own machine: a network
+//! namespace with a link to the clients and proxies, and another to its peers. The faults
+//! of links and processes are real; the tests in paused and simulated time cover far more
+//! of them.
 
 mod brokers;
 mod debian;
@@ -21,7 +21,7 @@ use brokers::Site;
 
 use crate::support::{namespace, programs};
 
-/// Runs the test `name` in namespaces of its own, and prints what it reports.
+/// Runs the test `name` in its own namespaces, and prints its report.
 #[expect(clippy::print_stdout, reason = "times are measured, not judged")]
 async fn inside(name: &str, test: impl AsyncFnOnce(&Site) -> Result<String>) {
     let outcome = if namespace::entered() {
@@ -43,7 +43,7 @@ async fn run(name: &str, test: impl AsyncFnOnce(&Site) -> Result<String>) -> Res
     }
 }
 
-/// Takes a report out of the namespaces.
+/// The file that carries a report out of the namespaces.
 fn report_of(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name.replace("::", "-"))
 }

@@ -1,6 +1,5 @@
-//! Brokers that lend each other proxies. Most of these tests run in one process: each
-//! broker is whole, and they speak gRPC over streams in memory, in paused time.
-//! [`simulation`] adds a simulated network, [`program`] the real program, and
+//! Brokers that lend each other proxies. Most of these tests run in one process: complete
+//! brokers speak gRPC over in-memory streams, in paused time. [`simulation`] adds a simulated network, [`program`] the real program, and
 //! [`machines`] a real network.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -19,5 +18,5 @@ mod supply;
 mod support;
 mod traces;
 
-/// A bridge that the brokers here know beside the default one.
+/// A bridge that these brokers know, in addition to the default one.
 const SECOND_BRIDGE: &str = "00000B23E1107BB62ABFC40DDCC8824814F80A72";

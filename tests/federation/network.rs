@@ -1,4 +1,4 @@
-//! A network in memory. Links can be cut and mended.
+//! An in-memory network. Links can be cut and repaired.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::ready;
@@ -17,10 +17,10 @@ use tower::service_fn;
 
 use crate::support::wire::Wire;
 
-/// How many bytes are on their way in each direction.
+/// The number of bytes in transit in each direction.
 const IN_FLIGHT: usize = 64 * 1024;
 
-/// Who listens where. The address of a broker is its name.
+/// The listeners by name. A broker's address is its name.
 #[derive(Clone, Default)]
 pub(crate) struct Network(Arc<Mutex<State>>);
 
@@ -31,23 +31,23 @@ struct State {
     isolated: BTreeSet<String>,
 }
 
-/// A connection, between two.
+/// A connection between two brokers.
 struct Cable {
     ends: [String; 2],
-    /// From then on nothing gets through, and nobody notices.
+    /// Cuts the connection silently: nothing gets through any more.
     frozen: Arc<Notify>,
     relay: AbortHandle,
 }
 
 impl Network {
-    /// Listens under a name, until what is returned is dropped.
+    /// Listens under a name until the stream is dropped.
     pub(crate) fn listen(&self, name: &str) -> ReceiverStream<io::Result<Wire<DuplexStream>>> {
         let (sender, incoming) = mpsc::channel(16);
         self.state().listeners.insert(name.to_owned(), sender);
         ReceiverStream::new(incoming)
     }
 
-    /// The network as the broker of this name sees it.
+    /// The network from the view of the broker with this name.
     pub(crate) fn of(&self, name: &str) -> Arc<dyn Dial> {
         Arc::new(Dialer {
             network: self.clone(),
@@ -55,7 +55,7 @@ impl Network {
         })
     }
 
-    /// A channel of a caller that is no broker, by the name of one.
+    /// A channel from a caller that is not a broker but has the name of one.
     pub(crate) async fn channel(&self, from: &str, to: &str) -> Channel {
         let dialed = self.connect(from, to).await.unwrap();
         let mut stream = Some(TokioIo::new(dialed.stream));
@@ -64,7 +64,7 @@ impl Network {
         endpoint.connect_with_connector(connector).await.unwrap()
     }
 
-    /// From now on nothing gets through to or from this broker, and nobody is told.
+    /// Silently cuts this broker off from now on.
     pub(crate) fn isolate(&self, name: &str) {
         let mut state = self.state();
         state.isolated.insert(name.to_owned());
@@ -74,13 +74,13 @@ impl Network {
         }
     }
 
-    /// Who tries now gets through.
+    /// Lets new connections through again.
     pub(crate) fn mend(&self, name: &str) {
         self.state().isolated.remove(name);
     }
 
-    /// The broker of this name is gone: its connections are reset, and it does not
-    /// listen.
+    /// Removes the broker with this name: its connections are reset, and it stops
+    /// listening.
     pub(crate) fn kill(&self, name: &str) {
         let mut state = self.state();
         state.listeners.remove(name);

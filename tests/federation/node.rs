@@ -1,4 +1,4 @@
-//! One broker of several, with its clients and proxies.
+//! One of several brokers, with its clients and proxies.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
@@ -32,10 +32,10 @@ use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
 use crate::support::watched::{self, WATCH};
 use crate::support::wire;
 
-/// Longer than anything here takes; only what hangs runs into it.
+/// A time-out for hanging tests, longer than anything here takes.
 const FOREVER: Duration = Duration::from_hours(1);
 
-/// A broker that is being driven. Dropped, it is gone, connections and all.
+/// A running broker. Dropping it removes it with its connections.
 pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) broker: Arc<Broker>,
@@ -44,7 +44,7 @@ pub(crate) struct Node {
     _tasks: JoinSet<()>,
 }
 
-/// Measures the time that the broker knows, which may be paused.
+/// Measures the broker's time, which may be paused.
 pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {
@@ -57,13 +57,13 @@ impl Stopwatch {
     }
 }
 
-/// A peer as the tests have them unless they say otherwise.
+/// A peer with the tests' default settings.
 pub(crate) fn peer(name: &str) -> PeerSettings {
     let peer = format!("name = \"{name}\"\nurl = \"https://{name}\"");
     toml::from_str(&peer).unwrap()
 }
 
-/// Peers, and no reserve.
+/// Settings with these peers and no reserve.
 pub(crate) fn peers(names: &[&str]) -> Settings {
     Settings {
         reserve: 0,
@@ -128,7 +128,7 @@ impl Node {
         self.federation.configure(settings);
     }
 
-    /// What it knows of a peer.
+    /// The broker's status of a peer.
     pub(crate) fn peer(&self, name: &str) -> PeerStatus {
         let mut peers = self.broker.control().peers().into_iter();
         peers
@@ -136,7 +136,7 @@ impl Node {
             .unwrap()
     }
 
-    /// Waits until a peer is seen so.
+    /// Waits until the status of a peer satisfies a condition.
     pub(crate) async fn sees(&self, name: &str, what: impl Fn(&PeerStatus) -> bool) {
         let seen = async {
             while !what(&self.peer(name)) {
@@ -147,7 +147,7 @@ impl Node {
         assert!(seen.is_ok(), "{}: {:?}", self.name, self.peer(name));
     }
 
-    /// Waits until a peer shows so many proxies in all.
+    /// Waits until a peer reports this many proxies in total.
     pub(crate) async fn sees_proxies(&self, name: &str, count: usize) {
         let shown = |peer: &PeerStatus| peer.figures.supply.iter().sum::<usize>();
         self.sees(name, |peer| {
@@ -156,8 +156,8 @@ impl Node {
         .await;
     }
 
-    /// A proxy that polls, and answers if it gets an offer; returns what that is
-    /// and what became of the answer.
+    /// Starts a proxy that polls, and answers an offer. Returns the offer and the status
+    /// of the answer.
     pub(crate) fn proxy(&self, sid: &str) -> JoinHandle<Option<(String, AnswerStatus)>> {
         let (broker, sid) = (Arc::clone(&self.broker), sid.to_owned());
         tokio::spawn(async move {
@@ -167,19 +167,19 @@ impl Node {
         })
     }
 
-    /// A proxy that polls and never answers; returns what it gets.
+    /// Starts a proxy that polls and never answers. Returns the offer.
     pub(crate) fn silent_proxy(&self, sid: &str) -> JoinHandle<Option<String>> {
         let (broker, sid) = (Arc::clone(&self.broker), sid.to_owned());
         tokio::spawn(async move { poll(&broker, &sid).await })
     }
 
-    /// A proxy answers under this name.
+    /// Answers as the proxy with this name.
     pub(crate) fn answer(&self, sid: &str) -> AnswerStatus {
         let answer = ProxyAnswer::decode(proxy_answer(sid, sid).as_bytes()).unwrap();
         self.broker.proxy_answer(caller(), answer).unwrap()
     }
 
-    /// A client asks for the default bridge.
+    /// Asks for the default bridge as a client.
     pub(crate) async fn client(&self, name: &str) -> Result<String, NoAnswer> {
         self.client_for(client_poll(name, "restricted")).await
     }
@@ -193,7 +193,7 @@ impl Node {
         answer.map(|answer| answer.text())
     }
 
-    /// The same in the background.
+    /// Starts such a client in the background.
     pub(crate) fn begin_client(&self, name: &str) -> JoinHandle<Result<String, NoAnswer>> {
         let (broker, poll) = (Arc::clone(&self.broker), client_poll(name, "restricted"));
         tokio::spawn(async move {
@@ -205,21 +205,20 @@ impl Node {
         })
     }
 
-    /// The sum of a family's series that have all these labels, each written
-    /// `name="value"`.
+    /// The sum of a family's series with all these labels, each written `name="value"`.
     pub(crate) fn count(&self, family: &str, labels: &[&str]) -> u64 {
         count(&self.broker, family, labels)
     }
 }
 
-/// Nothing that it has recorded or counts gives anybody away.
+/// Checks that neither spans nor metrics identify anyone.
 impl Drop for Node {
     fn drop(&mut self) {
         watched::assert_clean(&self.broker);
     }
 }
 
-/// One that may ask two others.
+/// A broker that may borrow from two others.
 pub(crate) fn three(network: &Network) -> [Node; 3] {
     let a = Node::start(network, "a.example", &peers(&["b.example", "c.example"]));
     let b = Node::start(network, "b.example", &peers(&["a.example"]));

@@ -1,5 +1,5 @@
-//! Federation through the real program: over TCP and TLS, in network namespaces of
-//! the tests' own.
+//! The federation of real programs over TCP and TLS, each test in its own network
+//! namespace.
 
 mod brokers;
 mod caller;
@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-/// Longer than anything here takes; only what hangs runs into it.
+/// A time-out for hanging tests, longer than anything here takes.
 const FOREVER: Duration = Duration::from_mins(2);
 
-/// Waits until it is so.
+/// Waits until `is_so` is true.
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let waited = timeout(FOREVER, async {
         while !is_so().await {

@@ -1,4 +1,4 @@
-//! What a lender does not do, and says why.
+//! Refusals by a lender, and their reasons.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ fn refused(reason: Reason) -> Outcome {
     })
 }
 
-/// The broker b, and a client of it by the name of a.
+/// The broker b, and a client that calls it under the name of a.
 async fn lender(network: &Network, settings: &Settings) -> (Node, Client) {
     let b = Node::start(network, "b.example", settings);
     let client = FederationClient::new(network.channel("a.example", "b.example").await);
@@ -65,7 +65,7 @@ async fn who_is_no_peer_gets_nothing() {
         assert_eq!(status.code(), Code::PermissionDenied);
         assert!(status.message().contains("certificate"), "{status:?}");
     }
-    // Who is no peer any more hears so with the next call.
+    // A removed peer is refused at its next call.
     let mut a = FederationClient::new(network.channel("a.example", "b.example").await);
     assert_eq!(
         ask(&mut a, request()).await,
@@ -180,7 +180,7 @@ async fn a_peer_has_so_many_in_flight_at_most() {
     sleep(Duration::from_millis(10)).await;
     let too_many = refused(Reason::TooManyInFlight);
     assert_eq!(ask(&mut a, request()).await, too_many);
-    // A call that is cancelled makes room.
+    // A cancelled call makes room.
     calls.pop().unwrap().abort();
     sleep(Duration::from_millis(10)).await;
     let timed_out = Outcome::TimedOut(v1::TimedOut {});

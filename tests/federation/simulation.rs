@@ -1,10 +1,10 @@
-//! Brokers that lend each other proxies, in a simulated network that delays,
-//! loses, cuts and mends, with brokers that crash and a peer that lies. What
-//! happens is drawn by a seed; what must hold is in [`invariants`].
+//! Brokers that lend each other proxies, in a simulated network with delays, losses, cuts
+//! and repairs, with crashing brokers and a lying peer. Events are drawn from a seed; the
+//! conditions that must hold are in [`invariants`].
 //!
-//! A seed that fails is run alone with `SIMULATION_SEED=<seed>`. It says who comes
-//! and what is done to whom, and when; which of two tasks goes first that wait for
-//! the same moment is tokio's choice, so a seed may have to be run a few times.
+//! Run a failing seed alone with `SIMULATION_SEED=<seed>`. The seed determines all
+//! arrivals and faults; but if two tasks wait for the same moment, tokio chooses which
+//! one runs first, so a seed may need several runs.
 
 mod faults;
 mod invariants;
@@ -25,10 +25,10 @@ use std::thread;
 use simulate::simulate;
 use tally::Tally;
 
-/// Which simulations are run.
+/// The seeds of the simulations.
 const SEEDS: Range<u64> = 0..128;
 
-/// What came of some simulations.
+/// The outcome of some simulations.
 #[derive(Debug, Default)]
 struct Outcome {
     tally: Tally,

@@ -1,4 +1,4 @@
-//! What a lender tells its borrowers.
+//! The supply that a lender reports to its borrowers.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::network::Network;
 use crate::node::{Node, Stopwatch, peers};
 use crate::support::messages::client_poll;
 
-/// What the broker of this name hears from the other.
+/// The reports that one broker receives from the other.
 async fn watch(network: &Network, from: &str, to: &str) -> Streaming<v1::Supply> {
     let mut client = FederationClient::new(network.channel(from, to).await);
     let watching = client.watch_supply(v1::WatchSupplyRequest {}).await;

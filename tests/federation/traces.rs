@@ -1,4 +1,4 @@
-//! One rendezvous of two brokers is one trace.
+//! A rendezvous across two brokers is one trace.
 
 use opentelemetry::global::BoxedTracer;
 use opentelemetry::trace::{SpanId, TracerProvider as _};
@@ -8,7 +8,7 @@ use snowflake_broker::matching;
 use crate::network::Network;
 use crate::node::{Node, peers};
 
-/// Where the spans of a broker go.
+/// The spans of a broker.
 struct Traces {
     spans: InMemorySpanExporter,
     provider: SdkTracerProvider,
@@ -66,13 +66,13 @@ async fn the_trace_goes_on_at_the_lender() {
     let borrowed = of_a.span("borrow");
     assert!(is_child(&borrowed, &root));
     assert_eq!(borrowed.attributes[0].value.as_str(), "answered");
-    // The lender itself would have sampled nothing.
+    // The lender by itself would have sampled nothing.
     let loan = of_b.span("loan");
     assert!(is_child(&loan, &root));
     assert!(is_child(&of_b.span("hand-off"), &loan));
 }
 
-/// There was one for each client, however long nobody could be asked.
+/// There was a span for each client, however long no peer could be asked.
 #[tokio::test(start_paused = true)]
 async fn where_nobody_is_asked_there_is_no_span_of_it() {
     let traces = Traces::new(Sampler::AlwaysOn);

@@ -1,4 +1,4 @@
-//! Requests that end before they have a response, and who pays for that.
+//! Requests that end before their response, and their price.
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,7 +25,7 @@ const BURST: u32 = 25;
 const SLOW_DOWN: &str = "too many requests, slow down";
 const STRANGER: Ipv4Addr = Ipv4Addr::new(5, 9, 0, 1);
 
-/// So many of each kind at once, and next to none later.
+/// A front with this burst for each kind of request, and almost no sustained rate.
 fn front(client_queue_wait: Duration, max_bytes_in_flight: usize) -> Arc<Front> {
     let limits = limits::Settings {
         proxy_polls_per_minute: 1,
@@ -63,7 +63,7 @@ async fn wait(front: &Arc<Front>, from: Ipv4Addr, poll: &str) -> JoinHandle<Repl
     waiting
 }
 
-/// The number of polls of clients that the stranger has paid for until now.
+/// The number of client polls that the stranger has paid for so far.
 async fn paid(front: &Front) -> u32 {
     for left in 0..=BURST {
         let poll = client_poll("x", "open").into();
@@ -86,7 +86,7 @@ fn refusals(front: &Front, request: &str, reason: &str) -> u64 {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_is_sent_away_for_memory_pays_as_one_that_stays() {
     let poll = client_poll(&"x".repeat(3_000), "open");
-    // An address has room for one, and sixteen have all there is.
+    // An address has room for one poll, and sixteen addresses use everything.
     let room = 16 * (poll.len() + 100);
     let front = front(Duration::from_millis(100), room);
     let sent_away = wait(&front, STRANGER, &(poll.clone() + &" ".repeat(50))).await;

@@ -1,4 +1,4 @@
-//! The forms that messages come in, and what is said to malformed ones.
+//! The forms of messages, and the responses to malformed ones.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -304,7 +304,7 @@ async fn a_path_is_the_same_with_unreserved_characters_escaped() {
     }
 }
 
-/// RFC 9110, section 9.3.7: it is of the server, and not of a path.
+/// RFC 9110, section 9.3.7: the request concerns the server, not a path.
 #[tokio::test(start_paused = true)]
 async fn options_of_the_server_as_a_whole() {
     let front = front();
@@ -329,7 +329,7 @@ async fn debug_shows_what_is_waiting() {
     assert!(text.contains("\tmoderate: 1\n"), "{text}");
 }
 
-/// A body that never comes.
+/// A body that never arrives.
 struct Never;
 
 impl http_body::Body for Never {

@@ -1,4 +1,4 @@
-//! Limits on what one address may ask for, and on what all may bring.
+//! Limits of one address's requests, and of all requests together.
 
 mod forwarding;
 mod prices;
@@ -28,14 +28,14 @@ const SLOW_DOWN: &str = "too many requests, slow down";
 const ONE: &str = "5.1.0.1";
 const OTHER: &str = "5.1.0.2";
 const CACHES: &str = "5.1.0.0/24";
-/// None of the caches.
+/// An address that is not a known cache.
 const STRANGER: &str = "5.9.0.1";
 
 fn network(written: &str) -> Intermediary {
     written.to_owned().try_into().unwrap()
 }
 
-/// Of each kind one request, and no other for a minute; nobody waits for long.
+/// A front that admits one request of each kind per minute, and keeps no client waiting.
 fn one_each(http: front::Settings) -> Front {
     let limits = limits::Settings {
         proxy_polls_per_minute: 1,
@@ -80,7 +80,7 @@ async fn client(front: &Front, peer: &str) -> Value {
     reply.json()["error"].clone()
 }
 
-/// The path of a client's poll at an AMP cache, with a candidate of its own or none.
+/// The path of a client's poll through an AMP cache, with or without a candidate.
 fn amp_path(candidate: Option<&str>) -> String {
     let candidate = candidate.map(|address| format!("a=candidate:1 1 udp 1 {address} 1 typ srflx"));
     let offer = offer(&candidate.unwrap_or_default());
@@ -88,7 +88,7 @@ fn amp_path(candidate: Option<&str>) -> String {
     format!("/amp/client/0/{}", URL_SAFE_NO_PAD.encode(poll))
 }
 
-/// The error that a client hears that comes by way of `peer`.
+/// The error for a client that comes through `peer`.
 async fn amp(front: &Front, peer: &str, candidate: Option<&str>) -> Value {
     ask_amp(front, from(peer, Request::get(amp_path(candidate)))).await
 }

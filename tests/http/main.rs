@@ -30,8 +30,7 @@ fn front() -> Arc<Front> {
     Arc::new(Front::new(Settings::default()))
 }
 
-/// Sends a request that waits for its reply in the background, and lets it
-/// come to rest.
+/// Starts a request in the background, and returns once it is waiting for its reply.
 async fn start(front: &Arc<Front>, path: &'static str, body: String) -> JoinHandle<Reply> {
     let front = Arc::clone(front);
     let request = tokio::spawn(async move { front.post(path, body).await });

@@ -1,4 +1,4 @@
-//! Pages that operators see and nobody else does, and what it costs to show them.
+//! Pages for operators only, and the cost of producing them.
 
 use std::io::{self, Read as _};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::support::messages::{client_poll, proxy_poll};
 use crate::support::requests::{Reply, send};
 use crate::{front, start};
 
-/// The families of section 9 of the protocol.
+/// The metric families of section 9 of the protocol.
 const PUBLISHED: [&str; 8] = [
     "snowflake_proxy_total",
     "snowflake_available_proxies",
@@ -43,7 +43,7 @@ async fn operator(front: &Front, path: &str) -> Reply {
     send(&front.endpoints.for_operators(), request).await
 }
 
-/// The families of a text in the older form.
+/// The families in a text of the older format.
 fn families(text: &str) -> Vec<&str> {
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     types
@@ -111,8 +111,8 @@ async fn figures_are_for_no_store_and_those_of_operators_for_no_page_of_a_browse
     }
 }
 
-/// A reverse proxy may store it, and asks each time whether there is a newer one: also
-/// where there is none yet, which is nothing to remember either.
+/// A reverse proxy may store the log but must revalidate it each time; the same holds for
+/// a missing log, so that its absence is not cached either.
 #[tokio::test(start_paused = true)]
 async fn the_metrics_log_is_asked_for_anew() {
     let front = front();
@@ -149,7 +149,7 @@ async fn the_metrics_log_is_asked_for_anew() {
     }
 }
 
-/// The text of a reply that is compressed.
+/// The text of a compressed reply.
 async fn inflated(endpoints: &Endpoints, request: Builder) -> (HeaderMap, String) {
     let request = request.body(Body::empty()).unwrap();
     let response = endpoints.clone().oneshot(request).await.unwrap();
@@ -234,7 +234,7 @@ async fn a_broker_is_ready_unless_it_drains_and_alive_in_any_case() {
     front.broker.control().drain().await;
     expect(StatusCode::SERVICE_UNAVAILABLE, "draining").await;
     front.broker.control().resume();
-    // As at its end.
+    // As during a shutdown.
     front.broker.control().expect_successor();
     front.broker.control().start_lame_duck();
     expect(StatusCode::SERVICE_UNAVAILABLE, "stopping").await;
@@ -272,14 +272,14 @@ async fn only_those_who_come_from_the_operators_networks_see_everything() {
         let shown = is_shown_everything(&front, scrape_from(peer)).await;
         assert_eq!(shown, is_operators, "{peer}");
     }
-    // Without a connection nobody knows.
+    // Without a connection, the sender is unknown.
     assert!(!is_shown_everything(&front, Request::get("/prometheus")).await);
     front.endpoints.set_operator_networks(Vec::new());
     assert!(!is_shown_everything(&front, scrape_from("203.0.113.7")).await);
 }
 
-/// Any stranger may write a header, and behind a reverse proxy on this machine all
-/// strangers come from the loopback.
+/// Any stranger can write a header, and behind a reverse proxy on this machine all
+/// strangers connect from the loopback.
 #[tokio::test(start_paused = true)]
 async fn no_header_makes_an_operator_of_a_stranger() {
     let networks = ["127.0.0.0/8", "::1/128", "8.8.8.0/24"];
@@ -305,7 +305,7 @@ async fn no_header_makes_an_operator_of_a_stranger() {
     }
 }
 
-/// The address is the one that the proxy says, not the proxy's.
+/// The relevant address is the one that the proxy names, not the proxy's.
 #[tokio::test(start_paused = true)]
 async fn a_reverse_proxy_of_ours_says_who_comes() {
     let settings = Settings {

@@ -1,4 +1,4 @@
-//! The `NextPoll` that proxies hear.
+//! The `NextPoll` in replies to proxies.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ fn adaptive() -> PollInterval {
     }
 }
 
-/// The `NextPoll` of so many polls that nobody comes to, in milliseconds.
+/// The `NextPoll` of this many idle polls, in milliseconds.
 async fn told(front: &Arc<Front>, polls: usize, nat: &str) -> Vec<u64> {
     let mut requests = Vec::new();
     for poll in 0..polls {
@@ -40,7 +40,7 @@ async fn told(front: &Arc<Front>, polls: usize, nat: &str) -> Vec<u64> {
     told
 }
 
-/// Returns true if they are spread over a tenth around the interval, to both its ends.
+/// Returns true if the values cover a range of a tenth around the interval.
 fn are_spread(told: &[u64], interval: u64) -> bool {
     let tenth = interval / 10;
     let (least, most) = (told.iter().min().unwrap(), told.iter().max().unwrap());
@@ -101,7 +101,7 @@ async fn a_denied_client_puts_the_pools_that_it_needed_on_the_floor() {
     }
 }
 
-/// Fifty polls a second, and nobody comes.
+/// Fifty polls per second, and no clients.
 #[tokio::test(start_paused = true)]
 async fn a_surplus_is_told_to_poll_rarely_until_the_mode_is_fixed_again() {
     let front = front();
@@ -115,7 +115,7 @@ async fn a_surplus_is_told_to_poll_rarely_until_the_mode_is_fixed_again() {
     assert_eq!(told(&front, 1, "restricted").await, [20_000]);
 }
 
-/// Clients that are served use a pool up as those that are denied do.
+/// Served clients use up a pool just as denied clients do.
 #[tokio::test(start_paused = true)]
 async fn what_clients_take_is_demand() {
     let front = front();

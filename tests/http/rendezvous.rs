@@ -1,4 +1,4 @@
-//! Matches of clients and proxies, their times, and what both hear.
+//! Matches of clients and proxies: timing and replies.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -154,14 +154,14 @@ async fn a_proxy_that_goes_away_leaves_its_pool_at_once() {
     );
 }
 
-/// The reply is on its way but not yet taken when the connection closes.
+/// The connection closes while the reply is on its way but not taken yet.
 #[tokio::test(start_paused = true)]
 async fn an_offer_that_reaches_no_proxy_goes_to_the_next() {
     let front = front();
     let poll = start(&front, "/proxy", proxy_poll("gone", "open")).await;
     let next = start(&front, "/proxy", proxy_poll("next", "open")).await;
     let mut client = Box::pin(front.post("/client", client_poll("x", "open")));
-    // One turn for the client; the proxy that it was given to gets none.
+    // Polls the client once, but not the proxy that it was handed to.
     let mut context = Context::from_waker(Waker::noop());
     assert!(client.as_mut().poll(&mut context).is_pending());
     poll.abort();
@@ -245,8 +245,8 @@ async fn a_lame_duck_serves_clients_and_sends_polls_to_the_successor() {
     assert_eq!(client.await.unwrap().json()["answer"], answer("hi"));
 }
 
-/// All of the fleet back every other second is nothing that a broker needs
-/// which may stay drained for an hour.
+/// A broker that stays drained for an hour does not need its whole fleet back every other
+/// second.
 #[tokio::test(start_paused = true)]
 async fn proxies_come_back_as_usual_while_a_broker_drains_that_stays() {
     let front = front();

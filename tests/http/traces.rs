@@ -1,4 +1,4 @@
-//! The tree of spans of a rendezvous, with paused time.
+//! The span tree of a rendezvous, with paused time.
 
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -61,7 +61,7 @@ impl Scene {
         self.front.post("/answer", proxy_answer(sid, "hi")).await;
     }
 
-    /// The spans of this name, the first to begin first.
+    /// The spans with this name, sorted by start.
     fn spans(&self, name: &str) -> Vec<SpanData> {
         let mut spans = self.spans.get_finished_spans().unwrap();
         spans.retain(|span| span.name == name);
@@ -193,7 +193,7 @@ async fn a_second_chance_is_a_second_hand_off() {
 
     let hand_offs = scene.spans("hand-off");
     let told: Vec<_> = hand_offs.iter().map(attributes).collect();
-    // One of the two proxies answered: the other's hand-off is not answered.
+    // One of the two proxies answered; the other's hand-off has no answer.
     let attempts = told.iter().map(|attributes| &*attributes[0]);
     assert_eq!(
         attempts.collect::<Vec<_>>(),
@@ -258,7 +258,7 @@ async fn a_client_that_leaves_ends_as_abandoned_then_and_there() {
     assert_eq!(root.status, Status::Unset);
 }
 
-/// The offer is on its way to a proxy whose request ends before it takes it.
+/// The proxy's request ends while the offer is on its way.
 #[tokio::test(start_paused = true)]
 async fn a_hand_off_that_fails_ends_there_and_the_client_waits_again() {
     let scene = Scene::new(Settings::default());
@@ -266,7 +266,8 @@ async fn a_hand_off_that_fails_ends_there_and_the_client_waits_again() {
     let front = Arc::clone(&scene.front);
     let mut client =
         Box::pin(async move { front.post("/client", client_poll("x", "strict")).await });
-    // It hands its offer off at once, and the poll is gone before it can look.
+    // The client's offer is handed off at once, and the poll is gone before it is polled
+    // again.
     let first = client
         .as_mut()
         .poll(&mut Context::from_waker(Waker::noop()));

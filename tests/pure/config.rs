@@ -1,4 +1,4 @@
-//! Configuration and command line through the real program.
+//! The configuration and the command line of the real program.
 
 mod certificates;
 mod files;

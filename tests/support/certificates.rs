@@ -30,8 +30,8 @@ impl Authority {
         }
     }
 
-    /// Writes a certificate with this name and its key, `NAME.pem` and `NAME.key`,
-    /// that is valid until then.
+    /// Writes a certificate with this name and expiry, and its key, as `NAME.pem` and
+    /// `NAME.key`.
     pub(crate) fn certify(&self, folder: &Path, file: &str, name: &str, until: i32) {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.not_before = date_time_ymd(2000, 1, 1);

@@ -9,7 +9,7 @@ use tower::ServiceExt as _;
 
 use crate::support::front::Front;
 
-/// The reply that came back.
+/// A reply.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,

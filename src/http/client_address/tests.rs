@@ -6,7 +6,7 @@ use super::*;
 
 /// A reverse proxy of ours.
 const PEER: &str = "10.0.0.1";
-/// Somebody.
+/// Some client.
 const STRANGER: &str = "9.9.9.9";
 
 fn ip(text: &str) -> IpAddr {
@@ -51,7 +51,7 @@ fn everybody_is_taken_for_who_they_are() {
     };
     let nobody: &[&str] = &[];
     for (trusted_proxies, peer, header, expected) in [
-        // No reverse proxy is named: strangers claim.
+        // Without trusted proxies, strangers make claims.
         (nobody, STRANGER, None, Direct(ip(STRANGER))),
         (
             nobody,
@@ -72,7 +72,7 @@ fn everybody_is_taken_for_who_they_are() {
         (nobody, "::ffff:127.0.0.1", None, Direct(ip("127.0.0.1"))),
         (nobody, "::1", xff("8.8.8.8"), Forwarded(ip("8.8.8.8"))),
         (nobody, "::1", xff("unknown"), Hidden(ip("::1"))),
-        // Reverse proxies are named.
+        // With trusted proxies.
         (
             &["10.0.0.1/32"],
             PEER,
@@ -149,7 +149,7 @@ fn only_the_one_header_is_looked_at() {
     }
 }
 
-/// Whoever forwards on this machine is not this machine, which has no limits.
+/// A reverse proxy on this machine has limits, unlike the machine itself.
 #[test]
 fn a_header_that_is_not_read_tells_a_reverse_proxy_here() {
     for header in ["forwarded", "x-forwarded-for"] {
@@ -315,7 +315,7 @@ fn trusted_proxies_on_the_right_are_no_hops() {
     assert_eq!(sender(9, &["0.0.0.0/0"]), Hidden(ip("10.0.0.1")));
 }
 
-/// Bytes that a header line may consist of.
+/// Bytes for header lines.
 fn header_bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         prop::collection::vec(prop_oneof![Just(b'\t'), 32..127u8, 128..=255u8], 0..40),
@@ -344,8 +344,8 @@ proptest! {
         }
     }
 
-    /// The one property that matters: with one trusted hop a stranger cannot
-    /// choose the address by what it sends.
+    /// The essential property: with one trusted hop, a stranger cannot choose its address
+    /// by what it sends.
     #[test]
     fn what_a_stranger_writes_changes_nothing(
         theirs in prop::collection::vec(header_bytes(), 1..3),

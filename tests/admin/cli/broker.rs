@@ -1,4 +1,4 @@
-//! A broker, and an operator beside it.
+//! A broker with an operator.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,9 +16,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::support::port;
 
-/// Longer than anything here takes; only what hangs runs into it.
+/// A time-out for hanging tests, longer than anything here takes.
 pub(crate) const FOREVER: Duration = Duration::from_mins(1);
-/// Names where a broker listens for operators, also for the operators.
+/// The variable with the administration's address, for the broker and the operator.
 const LISTEN: &str = "SNOWFLAKE_BROKER_ADMIN__LISTEN";
 /// The README's bridge.
 pub(crate) const BRIDGE: &str = "{\"displayName\":\"mine\",\
@@ -30,12 +30,12 @@ pub(crate) struct Broker {
     pub(crate) child: Child,
     pub(crate) addr: SocketAddr,
     pub(crate) folder: TempDir,
-    /// Where it listens for operators.
+    /// The administration's address.
     pub(crate) listen: String,
 }
 
 impl Broker {
-    /// Starts one with a Unix socket in its folder, and a bridge list there.
+    /// Starts a broker with a Unix socket and a bridge list in its folder.
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("admin.sock");
@@ -46,8 +46,8 @@ impl Broker {
         broker
     }
 
-    /// Starts one that listens for operators at a port, with these further lines
-    /// of configuration.
+    /// Starts a broker with its administration on a port, and these further lines of
+    /// configuration.
     pub(crate) async fn start_at_a_port(lines: &str, folder: TempDir) -> Self {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
         let broker = Self::start_with(lines, addr.to_string(), folder);
@@ -95,14 +95,14 @@ impl Broker {
         command
     }
 
-    /// What the operator hears; all is well.
+    /// The output of a call that must succeed.
     pub(crate) async fn ask(&self, line: &str) -> String {
         let said = run(&mut self.operator(words(line))).await;
         assert_eq!((said.code, &*said.stderr), (0, ""), "{line}");
         said.stdout
     }
 
-    /// The same as JSON, one object a line.
+    /// The output as JSON, one object per line.
     pub(crate) async fn ask_json(&self, line: &str) -> Vec<Value> {
         let text = self.ask(&format!("{line} --json")).await;
         text.lines()
@@ -110,14 +110,14 @@ impl Broker {
             .collect()
     }
 
-    /// What the operator hears when nothing comes of it.
+    /// The exit code and the error of a call that must fail.
     pub(crate) async fn refuse(&self, line: &str) -> (i32, String) {
         let said = run(&mut self.operator(words(line))).await;
         assert_eq!(said.stdout, "", "{line}");
         (said.code, said.stderr)
     }
 
-    /// A path in its folder, as text.
+    /// A path in the broker's folder, as text.
     pub(crate) fn path(&self, name: &str) -> String {
         let path: PathBuf = self.folder.path().join(name);
         path.to_str().unwrap().to_owned()
@@ -138,13 +138,13 @@ impl Broker {
         stream
     }
 
-    /// Waits until so many polls are parked.
+    /// Waits until `count` polls are parked.
     pub(crate) async fn until_parked(&self, count: usize) {
         until(async || self.ask_json("polls").await.len() == count).await;
     }
 }
 
-/// Waits until it is so.
+/// Waits until `is_so` is true.
 async fn until(is_so: impl AsyncFn() -> bool) {
     let waited = timeout(FOREVER, async {
         while !is_so().await {
@@ -154,7 +154,7 @@ async fn until(is_so: impl AsyncFn() -> bool) {
     waited.await.expect("it never is");
 }
 
-/// What the program has said.
+/// The output of the program.
 pub(crate) struct Said {
     pub(crate) code: i32,
     pub(crate) stdout: String,
@@ -174,7 +174,7 @@ pub(crate) async fn run(command: &mut Command) -> Said {
     }
 }
 
-/// An operator who knows of no broker.
+/// An operator without a configured broker.
 pub(crate) fn operator<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = program(["admin"]);
     command.args(arguments);
@@ -192,7 +192,7 @@ pub(crate) fn program<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -
     command
 }
 
-/// The words of a line; what is in single quotes is one word.
+/// Splits a line into words; single quotes group a word.
 pub(crate) fn words(line: &str) -> Vec<String> {
     let parts = line.split('\'').enumerate();
     parts
@@ -203,7 +203,7 @@ pub(crate) fn words(line: &str) -> Vec<String> {
         .collect()
 }
 
-/// Writes a file into a folder, and says where it is.
+/// Writes a file into a folder, and returns its path.
 pub(crate) fn write(folder: &Path, name: &str, text: &str) -> String {
     let path = folder.join(name);
     fs::write(&path, text).unwrap();

@@ -1,4 +1,4 @@
-//! Every subcommand, for people and for programs.
+//! Every subcommand, with output for people and for programs.
 
 use std::fs;
 
@@ -147,7 +147,7 @@ async fn bridges_are_listed_checked_and_replaced() {
     let (code, message) = broker.refuse(&set).await;
     assert_eq!(code, 1);
     assert!(message.contains("etag: the list has changed"), "{message}");
-    // The next reload would bring the old list back; now it does not.
+    // With --write-back, the next reload does not restore the old list.
     let path = broker.path("bridges.jsonl");
     assert_eq!(fs::read_to_string(&path).unwrap(), BRIDGE);
     broker
@@ -193,7 +193,7 @@ async fn bridges_that_proxies_may_refuse_are_told() {
     }
     let widened = broker.ask("relay --allowed example.net").await;
     assert!(!widened.contains("warning"), "{widened}");
-    // The list of the file is back.
+    // The list from the file is back.
     let reloaded = broker.ask("reload").await;
     assert!(!reloaded.contains("broker."), "{reloaded}");
     write(broker.folder.path(), "bridges.jsonl", &outside);

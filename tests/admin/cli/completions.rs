@@ -1,4 +1,4 @@
-//! Completions, by the shells that they are for.
+//! Completions, run in the shells that they are for.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,10 @@ use crate::cli::broker::{program, run};
 use crate::cli::terminal::Terminal;
 use crate::support::unpacked;
 
-/// What is typed before the key for completions is pressed, one thing that is offered
-/// then, and one that is not.
+/// A typed line, a word that must be offered as its completion, and one that must not.
 const LINES: [(&str, &str, &str); 7] = [
     ("admin ", "bridges", "check-config"),
-    // A switch takes no further word, as a flag with a value does.
+    // A switch takes no further word, unlike a flag with a value.
     ("--disable-tls admin ", "bridges", "check-config"),
     ("--disable-tls=false admin ", "bridges", "check-config"),
     ("--disable-tls --unsafe-logging ", "check-config", "bridges"),
@@ -58,7 +57,7 @@ async fn bash_completes_with_them() {
     assert_eq!((&*completed.stdout, &*completed.stderr), ("bridges\n", ""));
 }
 
-/// A folder with the script for a shell, under the name by which that finds it.
+/// A folder with the completion script under the name where the shell looks for it.
 async fn script(shell: &str, name: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let said = run(&mut program(["completions", shell])).await;
@@ -66,7 +65,7 @@ async fn script(shell: &str, name: &str) -> TempDir {
     folder
 }
 
-/// The folders of libraries that were unpacked, and no other variables.
+/// The unpacked shell with its libraries, and no other variables.
 fn unpacked_shell(path: &str) -> Command {
     let folders = fs::read_dir(unpacked::file("usr/lib"))
         .unwrap()
@@ -103,7 +102,7 @@ async fn fish_completes_with_them() {
     }
 }
 
-/// Of `--flag=value` the value.
+/// The value in `--flag=value`.
 fn last_part(word: &str) -> &str {
     word.rsplit('=').next().unwrap_or(word)
 }
@@ -131,14 +130,14 @@ async fn zsh_completes_with_them() {
     }
 }
 
-/// Whether a line of the list below the typed one begins with a word.
+/// Returns true if a line in the list below the typed one begins with a word.
 fn lists(contents: &str, word: &str) -> bool {
     let list = contents.lines().skip_while(|line| !line.contains("ready>"));
     list.skip(1)
         .any(|line| line.split(' ').next() == Some(word))
 }
 
-/// It finds its own modules and functions where they were unpacked.
+/// Makes zsh find its modules and functions in the unpacked files.
 fn configure_zsh(folder: &Path) {
     let libraries = fs::read_dir(unpacked::file("usr/lib")).unwrap();
     let modules = libraries.filter_map(|entry| only_folder_in(&entry.unwrap().path().join("zsh")));

@@ -1,4 +1,4 @@
-//! The broker's own log, where somebody looks at it.
+//! The style of the broker's log on a terminal.
 
 use tokio::process::Command;
 

@@ -43,7 +43,7 @@ async fn a_directory_that_is_not_there_is_named() {
     assert!(said.stderr.contains("/nowhere"), "{}", said.stderr);
 }
 
-/// groff has nothing to say against a page.
+/// Checks that groff reports nothing about a page.
 async fn check(page: &str) {
     assert!(page.contains(".TH "), "{page}");
     assert!(page.contains(".SH NAME"), "{page}");

@@ -1,4 +1,4 @@
-//! What an operator hears when nothing comes of a call, and the exit codes.
+//! The errors and exit codes of failed calls.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -101,7 +101,7 @@ async fn a_broker_that_is_not_there() {
     );
     assert!(message.starts_with("unix:/"), "{message}");
 
-    // It has crashed and left its socket.
+    // A crashed broker has left its socket.
     drop(UnixListener::bind(&socket).unwrap());
     let (code, message) = fail(&line).await;
     assert_eq!(code, 1);
@@ -119,7 +119,7 @@ async fn a_socket_that_is_not_for_us() {
     let status = format!("status --address {}", socket.display());
     let mut command = operator(words(&status));
     if geteuid().is_root() {
-        // Root may do everything, so nobody has to try.
+        // Root has access to everything, so run as another user.
         let program = folder.path().join("program");
         fs::copy(env!("CARGO_BIN_EXE_snowflake-broker"), &program).unwrap();
         command = Command::new("setpriv");

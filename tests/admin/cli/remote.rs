@@ -1,4 +1,4 @@
-//! A broker at a port: TLS on both sides, and tokens.
+//! A broker on a port: TLS on both sides, and tokens.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,7 +13,7 @@ use crate::cli::broker::{Broker, operator, run, words, write};
 
 const TOKEN: &str = "a token that nobody guesses";
 
-/// Certificates, keys and tokens, as files of these names in a folder.
+/// A folder of certificates, keys and tokens, as files with these names.
 fn secrets() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     open_to_others(&folder, false);
@@ -105,7 +105,7 @@ async fn certificates_on_both_sides() {
         (1, "not allowed: this needs the role operator\n")
     );
 
-    // By the address alone, and what changes nothing is open to viewers too.
+    // With the address alone. Viewers, too, may make calls that change nothing.
     let address = format!("--address {} {trusting} {bob}", broker.listen);
     let said = run(&mut operator(words(&format!("watch --count 1 {address}")))).await;
     assert_eq!(
@@ -133,7 +133,7 @@ async fn nobody_else_gets_in() {
             format!("{trusting} {mallory} status"),
             "does the broker want a certificate of ours",
         ),
-        // It is the broker that is not believed.
+        // Here the broker's certificate is not trusted.
         (
             format!("--tls-server-name broker.example {alice} status"),
             "UnknownIssuer",
@@ -196,8 +196,8 @@ async fn on_this_machine_a_token_may_go_in_the_clear() {
     assert_eq!(broker.ask(&format!("{token} peers")).await, "no peers\n");
 }
 
-/// What the program would send to another machine, seen by way of a name that it
-/// cannot know to be ours.
+/// The first bytes that the program would send to another machine, simulated by a name
+/// that it cannot recognize as local.
 async fn first_bytes(more: &str) -> Vec<u8> {
     let folder = secrets();
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();

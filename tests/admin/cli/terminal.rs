@@ -1,5 +1,5 @@
-//! A terminal with the program in it: what it writes is put on a screen as a
-//! terminal emulator would.
+//! The program in a terminal: its output is rendered to a screen as by a terminal
+//! emulator.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -28,7 +28,7 @@ struct Seen {
 }
 
 impl Terminal {
-    /// Starts a program in a terminal of so many columns and lines.
+    /// Starts a program in a terminal of this size.
     pub(crate) fn start(program: &Command, (columns, lines): (u16, u16)) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
@@ -62,7 +62,7 @@ impl Terminal {
         self.master.write_all(keys).unwrap();
     }
 
-    /// Gives it another size.
+    /// Resizes the terminal.
     pub(crate) fn resize(&mut self, columns: u16, lines: u16) {
         let mut seen = self.seen.lock().unwrap();
         seen.screen
@@ -72,7 +72,7 @@ impl Terminal {
         tcsetwinsize(&self.master, size(columns, lines)).unwrap();
     }
 
-    /// Waits until the screen is as it should be.
+    /// Waits until the screen satisfies a condition.
     pub(crate) async fn until(&self, what: impl Fn(&vt100::Screen) -> bool) {
         let is_so = timeout(FOREVER, async {
             while !what(self.seen.lock().unwrap().screen.screen()) {
@@ -84,30 +84,31 @@ impl Terminal {
         assert!(is_so, "it shows\n{}", self.contents());
     }
 
-    /// What is on the screen.
+    /// The text on the screen.
     pub(crate) fn contents(&self) -> String {
         self.seen.lock().unwrap().screen.screen().contents()
     }
 
-    /// All that was written.
+    /// All bytes written so far.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         self.seen.lock().unwrap().bytes.clone()
     }
 
-    /// Waits until the program ends: its exit code.
+    /// Waits until the program ends, and returns its exit code.
     pub(crate) async fn end(&mut self) -> i32 {
         let status = timeout(FOREVER, self.child.wait()).await;
         status.expect("it does not end").unwrap().code().unwrap()
     }
 
-    /// Whether it is as a shell needs it: keys are echoed and come by the line.
+    /// Returns true if the terminal is in a shell's usual mode: with echo and line input.
     pub(crate) fn is_restored(&self) -> bool {
         let modes = tcgetattr(&self.master).unwrap().local_modes;
         modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
     }
 }
 
-/// The same program, with the terminal as its own: so it hears of another size.
+/// The same program with the terminal as its controlling terminal, so that it is notified
+/// of resizes.
 fn in_terminal(program: &std::process::Command) -> Command {
     let mut command = Command::new("setsid");
     command.args(["--ctty", "--wait"]);
@@ -136,7 +137,7 @@ fn size(columns: u16, lines: u16) -> Winsize {
 
 fn watch(mut from: File, into: &Mutex<Seen>) {
     let mut buffer = [0; 4096];
-    // An error means that nobody has the terminal open any more.
+    // An error means that no program has the terminal open.
     while let Ok(length @ 1..) = from.read(&mut buffer) {
         let mut seen = into.lock().unwrap();
         seen.screen.process(&buffer[..length]);

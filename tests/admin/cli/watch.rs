@@ -30,7 +30,7 @@ async fn a_line_for_each_look() {
     assert_eq!(objects[1]["parked"][0]["count"], "1");
 }
 
-/// An operator who watches in a terminal that can do everything.
+/// An operator who watches in a full-featured terminal.
 fn watching(broker: &Broker) -> Command {
     let mut command = broker.operator(["watch", "--interval", "100ms"]);
     command.env("TERM", "xterm-256color").env_remove("NO_COLOR");

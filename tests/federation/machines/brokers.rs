@@ -1,4 +1,4 @@
-//! Running brokers, each on its machine.
+//! Running brokers, each on its own machine.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -16,10 +16,10 @@ use crate::support::wait::until;
 
 const HTTP_PORT: u16 = 8080;
 const PEER_PORT: u16 = 7443;
-/// As the shell tells the end by a signal: 128 and its number.
+/// The shell's exit status for a signal: 128 plus its number.
 const KILLED: &str = "137";
 
-/// Who a broker is, and where.
+/// The name and number of a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Name {
     pub(crate) name: &'static str,
@@ -35,24 +35,25 @@ impl Name {
         Self { name, number }
     }
 
-    /// Where clients and proxies come.
+    /// The address for clients and proxies.
     pub(crate) fn http(self) -> SocketAddr {
         Network::Front.address(self.number, HTTP_PORT)
     }
 
-    /// Where peers come.
+    /// The address for peers.
     pub(crate) fn grpc(self) -> SocketAddr {
         Network::Back.address(self.number, PEER_PORT)
     }
 }
 
-/// What all brokers of a test share: the networks, an authority and a folder.
+/// The resources that all brokers of a test share: the networks, an authority and a
+/// folder.
 pub(crate) struct Site {
     folder: TempDir,
     authority: Authority,
 }
 
-/// A broker on its machine; its process can end and begin again.
+/// A broker on its machine; its process can end and start again.
 pub(crate) struct Broker {
     pub(crate) name: Name,
     pub(crate) machine: Machine,
@@ -165,7 +166,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Asks the process to end, and waits until it has.
+    /// Tells the process to end, and waits until it has.
     pub(crate) async fn stop(&mut self) -> Result<()> {
         let status = self.end(Signal::TERM).await?;
         ensure!(status == "0", "{status}: {}", self.log());

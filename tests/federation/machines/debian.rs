@@ -1,5 +1,5 @@
-//! Debian's client asks one broker, Debian's proxy polls another, and what is
-//! written into the client's SOCKS port arrives at the bridge's WebSocket relay.
+//! Debian's client asks one broker, Debian's proxy polls another, and data written into
+//! the client's SOCKS port arrives at the bridge's WebSocket relay.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ use crate::support::ready::{listens, polls, socks_address};
 use crate::support::relay::Relay;
 use crate::support::wait::LONG_ENOUGH;
 
-/// What the client writes. It is short: a packet holds it in one piece.
+/// The data that the client writes, short enough for a single packet.
 const GREETING: &[u8] = b"a greeting by way of two brokers";
 
 #[tokio::test]
@@ -40,7 +40,7 @@ async fn meet(site: &Site) -> Result<String> {
     ))
 }
 
-/// The one bridge that clients ask for is the relay here.
+/// The relay of this test is the only bridge.
 fn bridge_settings(site: &Site, relay: &Relay) -> Result<String> {
     let bridge = json!({
         "displayName": "default",
@@ -55,7 +55,7 @@ fn bridge_settings(site: &Site, relay: &Relay) -> Result<String> {
     ))
 }
 
-/// Has the client greet the bridge, and returns how many bytes came.
+/// Lets the client greet the bridge, and returns the number of bytes that arrived.
 async fn greet_bridge(programs: &Programs<'_>, relay: &mut Relay) -> Result<usize> {
     let mut stun_server = programs.stun_server()?;
     listens(&mut stun_server, &stun_address()).await?;

@@ -1,6 +1,5 @@
-//! A link that is cut, a process that is killed, a link that is slow. The first
-//! broker has no proxies, both its peers have, and the faults befall the one that
-//! has more of them.
+//! A cut link, a killed process, a slow link. The first broker has no proxies, both of
+//! its peers have some, and the faults hit the peer with more of them.
 
 use std::time::Duration;
 
@@ -15,19 +14,20 @@ use crate::machines::machine::Network;
 use crate::machines::report::{back_in_use, check};
 use crate::machines::slow_link::SlowLink;
 
-/// How long a fault lasts: a dead link is found in less.
+/// The duration of a fault, longer than it takes to detect a dead link.
 const FAULT: Duration = Duration::from_secs(12);
-/// After how long a broker knows that a link is dead, and clients that came before
-/// have had their time.
+/// The time after which a broker knows that a link is dead, and earlier clients have
+/// timed out.
 const KNOWN: Duration = Duration::from_secs(6);
 
-/// How long a load lasts before anything happens to it.
+/// The duration of the load before a fault.
 const STEADY: Duration = Duration::from_secs(3);
 
-/// Where bytes for the second broker can be held up.
+/// The port of a detour on which bytes for the second broker can be delayed.
 const DETOUR_PORT: u16 = 7443;
 
-/// Clients of all, and proxies at both lenders, of which the first broker borrows.
+/// Clients at all brokers, and proxies at both lenders, from which the first broker
+/// borrows.
 async fn load() -> Result<Load> {
     let mut load = Load::default();
     load.add_proxies(B, 36);
@@ -69,7 +69,7 @@ async fn cut_a_link(site: &Site) -> Result<String> {
     sleep(KNOWN).await;
     let clients = load.end().await;
 
-    // Own matches go on, and so do those that the cut is not between.
+    // Matches within a broker continue, and so do those that do not cross the cut.
     let counts = check(&clients, |asks, at| asks == at || (asks != B && at != B))?;
     let known = clients
         .iter()

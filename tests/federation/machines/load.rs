@@ -1,4 +1,4 @@
-//! Clients and proxies of several brokers, and what became of each client.
+//! Clients and proxies of several brokers, and the outcome for each client.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -15,21 +15,21 @@ use tokio::time::{interval, sleep, timeout};
 use crate::machines::brokers::Name;
 use crate::support::wait::LONG_ENOUGH;
 
-/// How long a proxy takes to answer, in milliseconds.
+/// The time that a proxy takes to answer, in milliseconds.
 const ANSWER_AFTER: std::ops::Range<u64> = 300..800;
-/// How long a client's request is waited for. It has 5 s at the broker.
+/// The time after which a client's request counts as hanging. The broker allows it 5 s.
 const HANGING: Duration = Duration::from_secs(20);
-/// The answer of a proxy may cross the news that the client's time is up.
+/// A proxy's answer may cross the news that the client's time is up.
 const JUST_TOO_LATE: Duration = Duration::from_millis(500);
 
-/// How a client fared.
+/// The outcome for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Answered,
     NotAnswered,
     /// The broker was not there.
     Refused,
-    /// The connection broke off before there was a reply.
+    /// The connection broke before there was a reply.
     Broken,
     /// There was no reply at all.
     Hanging,
@@ -40,16 +40,16 @@ pub(crate) enum Outcome {
 /// An offer in the hands of a proxy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Offered {
-    /// Where the proxy polled.
+    /// The broker that the proxy polled.
     pub(crate) at: Name,
     pub(crate) when: Instant,
-    /// When the proxy sent its answer.
+    /// The time at which the proxy sent its answer.
     pub(crate) answered: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    /// The broker that it asks.
+    /// The broker that the client asks.
     pub(crate) asks: Name,
     pub(crate) came: Instant,
     pub(crate) offered: Vec<Offered>,
@@ -65,14 +65,14 @@ impl Client {
         self.end.map(|(_, end)| end - self.came)
     }
 
-    /// Whether a proxy at this broker has its offer and has not answered.
+    /// Returns true if a proxy at this broker has the offer and has not answered.
     pub(crate) fn is_with(&self, lender: Name) -> bool {
         let is_there = |offered: &Offered| offered.at == lender && offered.answered.is_none();
         self.end.is_none() && self.offered.iter().any(is_there)
     }
 
-    /// Whether a proxy answered in time, at a broker that `counts`, and the client
-    /// has no answer.
+    /// Returns true if a proxy answered in time, at a broker that `counts`, but the
+    /// client has no answer.
     pub(crate) fn is_lost(&self, counts: impl Fn(Name) -> bool) -> bool {
         let (Some((outcome, end)), false) = (self.end, self.outcome() == Some(Outcome::Answered))
         else {
@@ -85,7 +85,7 @@ impl Client {
     }
 }
 
-/// What everybody noted. A client's name is its place.
+/// All clients. A client's name is its index.
 pub(crate) type Clients = Vec<Client>;
 
 /// The load. Dropping it ends it.
@@ -97,7 +97,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// So many proxies poll this broker, again and again.
+    /// Adds proxies that poll this broker continuously.
     pub(crate) fn add_proxies(&mut self, at: Name, count: usize) {
         for number in 0..count {
             let clients = Arc::clone(&self.clients);
@@ -112,7 +112,7 @@ impl Load {
         }
     }
 
-    /// Every so often a client asks this broker.
+    /// Adds clients that ask this broker at an interval.
     pub(crate) fn add_clients(&mut self, asks: Name, every: Duration) {
         let clients = Arc::clone(&self.clients);
         self.arrivals.spawn(async move {
@@ -126,12 +126,12 @@ impl Load {
         });
     }
 
-    /// What has been noted by now.
+    /// The clients so far.
     pub(crate) fn clients(&self) -> Clients {
         self.clients.lock().unwrap().clone()
     }
 
-    /// Waits until this is true of a client.
+    /// Waits until a client satisfies a condition.
     pub(crate) async fn until(&self, what: &str, is_so: impl Fn(&Client) -> bool) -> Result<()> {
         let waited = timeout(LONG_ENOUGH, async {
             while !self.clients.lock().unwrap().iter().any(&is_so) {
@@ -143,7 +143,8 @@ impl Load {
             .with_context(|| format!("waited too long: {what}"))
     }
 
-    /// When a proxy there was handed an offer of a client here, at or after this.
+    /// The time at which a proxy was first handed an offer of another broker's client,
+    /// from a start time on.
     pub(crate) async fn borrowed(
         &self,
         (here, there): (Name, Name),
@@ -159,9 +160,9 @@ impl Load {
         Ok(offered.when)
     }
 
-    /// Lets those that came be served, and returns what became of all.
+    /// Lets the waiting clients finish, and returns all clients.
     pub(crate) async fn end(mut self) -> Clients {
-        // Ends the clients that wait, too: they are left out.
+        // Also ends clients that still wait, which are left out.
         sleep(Duration::from_secs(1)).await;
         self.arrivals.shutdown().await;
         self.proxies.shutdown().await;
@@ -234,7 +235,7 @@ fn answer_to(name: &str) -> String {
     json!({"type": "answer", "sdp": format!("{name}\r\na=candidate:1\r\n")}).to_string()
 }
 
-/// Nobody listens.
+/// No broker listens.
 #[derive(Debug, thiserror::Error)]
 #[error("refused")]
 struct Refused;

@@ -1,4 +1,4 @@
-//! Machines with two network cards, and the two networks that join them.
+//! Machines with two network interfaces, and the two networks that connect them.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
@@ -14,9 +14,9 @@ use crate::support::wait::LONG_ENOUGH;
 /// One of the two networks. The test itself is in both.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Network {
-    /// Where clients and proxies are.
+    /// The network of clients and proxies.
     Front,
-    /// Where the brokers meet.
+    /// The network between brokers.
     Back,
 }
 
@@ -39,7 +39,7 @@ impl Network {
         (Ipv4Addr::new(10, third, 0, number), port).into()
     }
 
-    /// Where the test can listen.
+    /// An address on which the test can listen.
     pub(crate) fn address_of_test(self, port: u16) -> SocketAddr {
         self.address(TEST, port)
     }
@@ -52,15 +52,15 @@ impl Network {
     }
 }
 
-/// Makes both networks, in a namespace that has none.
+/// Creates both networks, in a namespace without any.
 pub(crate) async fn make_networks() -> Result<()> {
     ip("link set lo up").await?;
     Network::Front.make().await?;
     Network::Back.make().await
 }
 
-/// A network namespace, and a shell in it that starts programs. Dropped, its links
-/// are gone once the last of its programs is.
+/// A network namespace, and a shell in it that starts programs. After the drop, its links
+/// disappear with the last of its programs.
 pub(crate) struct Machine {
     name: &'static str,
     _shell: Child,
@@ -69,7 +69,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// One that has this number in both networks.
+    /// A machine with this number in both networks.
     pub(crate) async fn new(name: &'static str, number: u8) -> Result<Self> {
         let mut shell = Command::new("unshare")
             .args(["--net", "sh"])
@@ -87,7 +87,7 @@ impl Machine {
             commands,
             replies: BufReader::new(replies).lines(),
         };
-        // Once it replies it is in its namespace.
+        // Once it replies, it is in its namespace.
         machine.configure("ip link set lo up").await?;
         for network in [Network::Front, Network::Back] {
             let (net, address) = (network.name(), network.address(number, 0).ip());
@@ -106,7 +106,7 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Cuts the link to a network, without a sign to anybody.
+    /// Silently cuts the link to a network.
     pub(crate) async fn cut(&self, network: Network) -> Result<()> {
         ip(&format!("link set {} down", self.port(network))).await
     }
@@ -115,7 +115,7 @@ impl Machine {
         ip(&format!("link set {} up", self.port(network))).await
     }
 
-    /// Has the shell run a command, and returns the line that it prints.
+    /// Runs a command in the shell, and returns the line that it prints.
     pub(crate) async fn ask(&mut self, command: &str) -> Result<String> {
         self.commands
             .write_all(format!("{command}\n").as_bytes())

@@ -1,4 +1,4 @@
-//! What the clients of a test say in sum, and what must be true of all.
+//! The summary of a test's clients, and conditions that all of them must meet.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use anyhow::{Result, ensure};
 use crate::machines::brokers::{A, B, C, Name};
 use crate::machines::load::{Client, Outcome};
 
-/// A client has 5 s at the broker. What is more is for a machine that is busy.
+/// A client has 5 s at the broker; the rest is for a busy machine.
 const CLIENT_TIME: Duration = Duration::from_secs(8);
-/// A peer should be back in use within 5 s; three times that is a fault.
+/// A peer should be back in use within 5 s; three times that is a failure.
 const BACK_IN_USE: Duration = Duration::from_secs(15);
 
-/// Checks that each client had a reply in its time, that no answer went to another,
-/// and that none was lost between brokers that are `healthy` to each other. Returns
-/// the counts.
+/// Checks that each client had a reply in time, that no answer went to another client,
+/// and that none was lost between brokers that are `healthy` to each other. Returns the
+/// counts.
 pub(crate) fn check(clients: &[Client], healthy: impl Fn(Name, Name) -> bool) -> Result<String> {
     let longest = clients
         .iter()
@@ -34,7 +34,7 @@ pub(crate) fn check(clients: &[Client], healthy: impl Fn(Name, Name) -> bool) ->
     ))
 }
 
-/// Checks that a peer was back in use soon, and says when.
+/// Checks that a peer was back in use soon, and reports the time.
 pub(crate) fn back_in_use(what: &str, after: Duration) -> Result<String> {
     ensure!(after < BACK_IN_USE, "{what} after {after:?}");
     Ok(format!("{what} after {} ms", after.as_millis()))

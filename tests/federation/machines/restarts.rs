@@ -1,4 +1,4 @@
-//! All three are restarted in turn, under load, as an update does it.
+//! All three brokers are restarted in turn, under load, as in an update.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -20,7 +20,8 @@ async fn all_three_restart_in_turn() {
 async fn restart_all(site: &Site) -> Result<String> {
     let mut brokers = site.three_brokers().await?;
     let mut load = Load::default();
-    // The first has too few proxies for its clients, and the others some to spare.
+    // The first broker has too few proxies for its clients, and the others have some to
+    // spare.
     for (name, proxies) in [(A, 2), (B, 12), (C, 12)] {
         load.add_proxies(name, proxies);
         load.add_clients(name, Duration::from_millis(150));

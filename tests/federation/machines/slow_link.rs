@@ -1,5 +1,5 @@
-//! A link that can be made slow, as `tc netem delay` does where the kernel has it:
-//! here the bytes of TCP connections wait, and handshakes do not.
+//! A link that can be slowed down, like `tc netem delay` on kernels that have it: here
+//! the bytes of TCP connections are delayed, but not the handshakes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use tokio::time::{Instant, sleep_until};
 
 use snowflake_broker::broker::clock;
 
-/// Bytes, and when they are to arrive.
+/// The time of arrival, and the bytes.
 type Packet = (Instant, Vec<u8>);
 
-/// How many packets may be under way in one direction of a connection.
+/// The maximum number of packets in transit in one direction of a connection.
 const PACKETS_MAX: usize = 1_000;
 const PACKET_BYTES: usize = 16 * 1024;
 
-/// How long a packet takes, in milliseconds, by direction.
+/// The delay of a packet in milliseconds, by direction.
 #[derive(Debug, Default)]
 struct Delays {
     there: AtomicU64,
@@ -32,7 +32,7 @@ struct Delays {
 pub(crate) struct SlowLink(Arc<Delays>);
 
 impl SlowLink {
-    /// Passes on what comes to `here`, without delay for now.
+    /// Forwards connections from `here`, at first without delay.
     pub(crate) async fn open(here: SocketAddr, target: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind(here).await?;
         let delays = Arc::<Delays>::default();
@@ -40,7 +40,7 @@ impl SlowLink {
         Ok(Self(delays))
     }
 
-    /// From now on a packet takes so long to get there, and back.
+    /// Sets the delay of a packet in each direction.
     pub(crate) fn delay(&self, there: Duration, back: Duration) {
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap();
         self.0.there.store(milliseconds(there), Ordering::Relaxed);

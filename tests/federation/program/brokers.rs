@@ -16,13 +16,13 @@ use crate::program::until;
 use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
 use crate::support::port;
 
-/// What a broker is started with.
+/// The settings of a broker.
 pub(crate) struct Setup {
     pub(crate) name: String,
     pub(crate) http: SocketAddr,
     pub(crate) grpc: SocketAddr,
     folder: PathBuf,
-    /// Its certificate and key are `NAME.pem` and `NAME.key` there.
+    /// The files `NAME.pem` and `NAME.key` there are its certificate and key.
     pub(crate) certificate: String,
     pub(crate) authority: PathBuf,
     peers: String,
@@ -48,7 +48,7 @@ impl Setup {
         }
     }
 
-    /// Has one more peer, with these settings beside its name and URL.
+    /// Adds a peer, with these settings besides its name and URL.
     pub(crate) fn add_peer(&mut self, name: &str, at: SocketAddr, settings: &str) {
         let peers = &mut self.peers;
         writeln!(peers, "[[federation.peers]]\nname = \"{name}.example\"").unwrap();
@@ -104,14 +104,14 @@ impl Broker {
         fs::read_to_string(self.setup.file("log")).unwrap()
     }
 
-    /// Waits until its log has all of this in one line.
+    /// Waits until a line of its log contains all of these words.
     pub(crate) async fn logs(&self, words: &[&str]) {
         let has_words = |line: &str| words.iter().all(|word| line.contains(word));
         let what = format!("{}: {words:?} in {}", self.setup.name, self.log());
         until(&what, async || self.log().lines().any(has_words)).await;
     }
 
-    /// What `snowflake-broker admin` says.
+    /// The output of `snowflake-broker admin`.
     pub(crate) async fn admin(&self, arguments: &str) -> String {
         let output = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"))
             .arg("admin")
@@ -125,7 +125,8 @@ impl Broker {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Waits until the row of a peer is so: state, then proxies in the open pool.
+    /// Waits until the row of a peer shows this state and this number of proxies in the
+    /// open pool.
     pub(crate) async fn sees(&self, peer: &str, state: &str, proxies: usize) {
         let shown = format!("{peer}.example {state} {proxies}");
         let what = format!("{shown}; {}", self.log());
@@ -144,7 +145,7 @@ impl Broker {
         kill_process(id.unwrap(), Signal::HUP).unwrap();
     }
 
-    /// A proxy that polls, and answers if it gets an offer.
+    /// Starts a proxy that polls, and answers an offer.
     pub(crate) fn proxy(&self, sid: &str) -> JoinHandle<String> {
         let (at, sid) = (self.setup.http, sid.to_owned());
         tokio::spawn(async move {
@@ -154,7 +155,7 @@ impl Broker {
         })
     }
 
-    /// How many calls and handshakes of other brokers it has refused.
+    /// The number of refused calls and handshakes of other brokers.
     pub(crate) async fn refused_credentials(&self) -> u64 {
         let metrics = post(self.setup.http, "/prometheus", String::new()).await;
         let name = "snowflake_broker_credentials_refused_total{listener=\"federation\"} ";

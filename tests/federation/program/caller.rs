@@ -1,4 +1,4 @@
-//! Calls that are made by no broker.
+//! Calls that do not come from a broker.
 
 use std::net::SocketAddr;
 use std::path::Path;

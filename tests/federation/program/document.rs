@@ -1,5 +1,5 @@
-//! The commands of docs/federation.md, as they stand: in namespaces in which `/run`
-//! and all ports are the test's own.
+//! The commands in docs/federation.md, unchanged: in namespaces in which `/run` and all
+//! ports belong to the test.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::program::FOREVER;
 
-/// The language and the content of each block, in their order.
+/// The language and the content of each block, in order.
 fn blocks() -> Vec<(String, String)> {
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/federation.md");
     let document = fs::read_to_string(document).unwrap();
@@ -24,7 +24,7 @@ fn blocks() -> Vec<(String, String)> {
     blocks.collect()
 }
 
-/// Runs all commands, and leaves the output of each block in a file.
+/// Runs all commands, and writes the output of each block to a file.
 fn script(blocks: &[(String, String)]) -> String {
     let mut script =
         String::from("set -euo pipefail\nmount -t tmpfs tmpfs /run\nip link set lo up\n");

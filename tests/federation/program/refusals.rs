@@ -1,4 +1,4 @@
-//! Who gets nothing, and that both logs say why while others are served.
+//! Refused peers: both logs show the reason, while other peers are served.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::program::caller::{channel, connect, roots};
 use crate::program::until;
 use crate::support::certificates::Authority;
 
-/// How long a broker is watched that is refused over and over: some ten times.
+/// The time for which a repeatedly refused broker is watched: about ten attempts.
 const WHILE: Duration = Duration::from_secs(4);
 
-/// The lender b, its good peer a, and somebody.
+/// The lender b, its good peer a, and room for another broker.
 struct World {
     folder: TempDir,
     authority: Authority,
@@ -49,7 +49,7 @@ impl World {
         }
     }
 
-    /// Somebody who wants to borrow of b.
+    /// Another broker that wants to borrow from b.
     async fn somebody(&self, certificate: &str, authority: &Authority) -> Broker {
         let mut somebody = Setup::new(self.folder.path(), "x", &authority.file);
         certificate.clone_into(&mut somebody.certificate);
@@ -57,7 +57,8 @@ impl World {
         somebody.start().await
     }
 
-    /// Somebody is told why, and does not forget it for being hung up on the next time.
+    /// The other broker gets the reason, and keeps it although the next connection is
+    /// just closed.
     async fn keeps_saying(&self, somebody: &Broker, why: &str) {
         somebody.logs(&["federation: no connection", why]).await;
         sleep(WHILE).await;
@@ -65,14 +66,14 @@ impl World {
         let problem = peers.lines().find(|line| line.starts_with("b.example: "));
         assert!(problem.is_some_and(|line| line.contains(why)), "{peers}");
         let log = somebody.log();
-        // At the first time it may have been hung up on.
+        // The first connection may have been closed without a reason.
         assert!(
             log.matches("federation: no connection").count() <= 2,
             "{log}"
         );
     }
 
-    /// The good peer is served as if nothing were.
+    /// The good peer is served as usual.
     async fn serves_others(&self) {
         let proxy = self.b.proxy("p");
         self.a.sees("b", "connected", 1).await;
@@ -87,7 +88,7 @@ async fn a_certificate_of_another_authority_is_refused() {
     let world = World::start("").await;
     let other = Authority::new(world.folder.path(), "other");
     other.certify(world.folder.path(), "x", "a.example", 2100);
-    // It trusts b's authority, or b would not be asked at all.
+    // It trusts b's authority; otherwise it would not call b at all.
     let x = world.somebody("x", &world.authority).await;
     world.keeps_saying(&x, "UnknownCA").await;
     let refused = ["federation.listen: a TLS handshake failed", "UnknownIssuer"];
@@ -138,7 +139,7 @@ async fn a_name_that_is_not_configured_is_refused() {
     world.serves_others().await;
 }
 
-/// Its certificate is good, so it gets past the handshake; but it is nobody's here.
+/// Its certificate is valid, so it passes the handshake; but it is not a peer.
 #[tokio::test]
 async fn a_stranger_does_not_stay_connected() {
     let world = World::start("").await;
@@ -151,7 +152,7 @@ async fn a_stranger_does_not_stay_connected() {
     let status = stranger.watch_supply(v1::WatchSupplyRequest {}).await;
     assert_eq!(status.unwrap_err().code(), Code::PermissionDenied);
     assert_eq!(world.b.refused_credentials().await, 1);
-    // Its connection is the only one that it has: calls fail once that is closed.
+    // The connection is its only one: once that is closed, calls fail.
     until("it is disconnected", async || {
         let status = stranger.watch_supply(v1::WatchSupplyRequest {}).await;
         status.unwrap_err().code() != Code::PermissionDenied
@@ -194,7 +195,7 @@ async fn no_certificate_and_no_tls_are_refused() {
         .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         .await
         .unwrap();
-    // An alert, or nothing more.
+    // An alert, or nothing.
     let mut said = Vec::new();
     let _ = plain.read_to_end(&mut said).await;
     assert!(said.len() < 10, "{said:?}");

@@ -1,4 +1,4 @@
-//! What SIGHUP changes.
+//! Changes by SIGHUP.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ async fn peers_and_certificates_are_read_again() {
     let folder = scratch.path();
     let authority = Authority::new(folder, "ca");
     authority.certify(folder, "b", "b.example", 2100);
-    // At first a has a name that b does not know, and b is no peer of a.
+    // At first, a has a name that b does not know, and b is not a peer of a.
     authority.certify(folder, "a", "old.example", 2100);
     let setup = |name| Setup::new(folder, name, &authority.file);
     let (a, mut b) = (setup("a"), setup("b"));
@@ -42,7 +42,7 @@ async fn peers_and_certificates_are_read_again() {
     assert!(a.client().await.contains("answer"));
     assert!(proxy.await.unwrap().contains("success"));
 
-    // What is wrong is named, and nothing changes.
+    // Errors are named, and nothing changes.
     fs::write(folder.join("a.pem"), "rubbish").unwrap();
     a.reload();
     a.logs(&["nothing reloaded", "federation.tls.cert"]).await;

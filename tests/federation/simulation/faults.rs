@@ -1,4 +1,4 @@
-//! What is done to the network and the brokers, and when.
+//! The schedule of faults in the network and the brokers.
 
 use std::time::Duration;
 
@@ -9,30 +9,30 @@ use crate::simulation::invariants::Invariants;
 use crate::simulation::plan::{BROKERS, CONNECTED, MENDED, Plan, name};
 use crate::simulation::workload::millis;
 
-/// How long a message is under way where nothing is wrong, at least and at most.
+/// The minimum and maximum delay of a message on a good link.
 pub(crate) const USUAL_DELAY: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(80)];
-/// The part of the messages with which a bad link begins to lose them all.
+/// The probability per message that a bad link begins to lose all messages.
 const BAD_LINK: f64 = 0.03;
 
-/// Over how long faults begin.
+/// The time during which faults begin.
 const SPAN: Duration = MENDED.saturating_sub(CONNECTED);
 
-/// What happens between two brokers, or to the first of them.
+/// A fault between two brokers, or of the first of them.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
-    /// Nothing gets through.
+    /// No messages get through.
     Cut,
-    /// Nothing gets through from the first to the second.
+    /// No messages get through from the first to the second.
     CutOneWay,
-    /// What is sent arrives in the end.
+    /// Messages are held and arrive at the end.
     Hold,
-    /// What is sent arrives so much later.
+    /// Messages arrive later by this time.
     Delay(Duration),
-    /// The link fails again and again, and loses what is under way.
+    /// The link fails repeatedly, and loses messages in transit.
     Lose,
-    /// The first crashes, and starts again.
+    /// The first broker crashes, and starts again.
     Crash,
-    /// The first is cut off from all.
+    /// The first broker is cut off from all others.
     Isolate,
 }
 
@@ -48,7 +48,7 @@ enum Turn {
     Ends,
 }
 
-/// The faults to come, the next one last.
+/// The faults to come, in reverse order.
 pub(crate) struct Faults(Vec<(Duration, Turn, Fault)>);
 
 impl Faults {
@@ -66,7 +66,7 @@ impl Faults {
         Self(faults)
     }
 
-    /// Does what is due.
+    /// Applies the faults that are due.
     pub(crate) fn advance(&mut self, sim: &mut Sim<'_>, invariants: &Invariants) {
         let now = sim.elapsed();
         while let Some((_, turn, fault)) = self.0.pop_if(|(at, ..)| *at <= now) {

@@ -1,13 +1,13 @@
-//! What each client and proxy has lived through, and what is wrong with it:
+//! The history of each client and proxy, and violations of the invariants:
 //!
-//! - a client has one reply, and has it in its time,
-//! - its answer is to its own offer, from a proxy that got that offer and was told
-//!   that its answer is delivered,
-//! - a proxy has one client, of its broker or of one that its broker lends to: an
-//!   offer that was borrowed is not passed on,
-//! - one answer of a proxy is delivered, to one client.
+//! - A client has one reply, in time.
+//! - Its answer is to its own offer, from a proxy that got that offer and was told that
+//!   its answer was delivered.
+//! - A proxy has one client, of its broker or of one that its broker lends to: a borrowed
+//!   offer is not passed on.
+//! - At most one answer of a proxy is delivered, to one client.
 //!
-//! What must hold of a broker is in [`node`](crate::simulation::node).
+//! The invariants of a broker are in [`node`](crate::simulation::node).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -20,10 +20,10 @@ use snowflake_broker::wire::answer::AnswerStatus;
 use crate::simulation::plan::{LIAR, Plan};
 use crate::simulation::tally::{Event, Tally};
 
-/// How much later than its time a reply may come: timers are as fine as this.
+/// The tolerance for the time of a reply: the precision of timers.
 const SLACK: Duration = Duration::from_millis(20);
 
-/// The invariants of one simulation. Times are since its beginning.
+/// The invariants of one simulation. Times are relative to its start.
 #[derive(Clone)]
 pub(crate) struct Invariants {
     state: Arc<Mutex<State>>,
@@ -49,11 +49,11 @@ struct Client {
 struct Proxy {
     broker: String,
     is_polling: bool,
-    /// Whose offer it got.
+    /// The client whose offer it got.
     client: Option<String>,
-    /// Whether it was told that its answer is delivered.
+    /// True if it was told that its answer was delivered.
     is_delivered: bool,
-    /// Whether a client has its answer.
+    /// True if a client has its answer.
     has_served: bool,
 }
 
@@ -75,7 +75,7 @@ impl Invariants {
         self.state().clients.insert(name.to_owned(), client);
     }
 
-    /// The peer that lies sends an offer; its reply is nobody's to check.
+    /// Notes that the lying peer sends an offer; its reply is not checked.
     pub(crate) fn liar_asks(&self, name: &str) {
         let client = Client {
             broker: LIAR.to_owned(),
@@ -116,12 +116,12 @@ impl Invariants {
         self.state().proxies.insert(sid.to_owned(), proxy);
     }
 
-    /// A proxy has its reply, or has left.
+    /// Notes that a proxy has its reply, or has left.
     pub(crate) fn poll_ended(&self, sid: &str) {
         self.state().proxies.get_mut(sid).unwrap().is_polling = false;
     }
 
-    /// A proxy has an offer; returns whose it is.
+    /// Notes that a proxy has an offer, and returns the offer's client.
     pub(crate) fn handed_off(&self, sid: &str, offer: &str) -> String {
         let name = sdp(offer).unwrap_or_default();
         let mut state = self.state();
@@ -156,7 +156,7 @@ impl Invariants {
         }
     }
 
-    /// Whoever was with this broker is with nobody now.
+    /// Forgets everyone who was with a crashed broker.
     pub(crate) fn crashed(&self, broker: &str) {
         let mut state = self.state();
         let state = &mut *state;
@@ -171,7 +171,7 @@ impl Invariants {
         }
     }
 
-    /// How many clients and polls wait at a broker.
+    /// The numbers of clients and polls that wait at a broker.
     pub(crate) fn waiting(&self, broker: &str) -> (usize, usize) {
         let state = self.state();
         let clients = state
@@ -187,7 +187,7 @@ impl Invariants {
         self.state().tally.count(Event::Fault);
     }
 
-    /// A broker has looked whether anything is left in it.
+    /// Notes that a broker has been checked for leftovers.
     pub(crate) fn audited(&self) {
         self.state().audited += 1;
     }
@@ -196,7 +196,7 @@ impl Invariants {
         self.state().wrong(what);
     }
 
-    /// What is wrong so far.
+    /// The violations so far.
     pub(crate) fn check(&self, now: Duration) -> Result<(), String> {
         let mut state = self.state();
         let latest = self.client_timeout + SLACK;
@@ -212,7 +212,7 @@ impl Invariants {
         Err(format!("at {now:?}: {}", state.wrong.join("; ")))
     }
 
-    /// What happened, once it is over.
+    /// The events, at the end of the simulation.
     pub(crate) fn close(&self, brokers: usize) -> Result<Tally, String> {
         let state = self.state();
         let audited = state.audited;
@@ -228,7 +228,7 @@ impl Invariants {
 }
 
 impl State {
-    /// A client no longer waits; returns when it began to.
+    /// Notes that a client no longer waits, and returns the time at which it began to.
     fn close(&mut self, name: &str) -> Duration {
         let client = self.clients.get_mut(name).unwrap();
         let (was_open, began) = (client.is_open, client.began);
@@ -270,12 +270,12 @@ impl State {
     }
 }
 
-/// The answer of a proxy, which names itself and whose offer it got.
+/// The answer of a proxy, which names the proxy and the client whose offer it got.
 pub(crate) fn answer_name(client: &str, sid: &str) -> String {
     format!("{client}/{sid}")
 }
 
-/// How long the simulation has run.
+/// The time since the start of the simulation.
 pub(crate) fn now() -> Duration {
     turmoil::sim_elapsed().unwrap()
 }

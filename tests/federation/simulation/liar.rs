@@ -1,5 +1,5 @@
-//! A peer that lies. As a lender it says to have proxies that it has not; as a
-//! borrower it sends what is no request, or leaves before the reply.
+//! A peer that lies. As a lender it claims proxies that it does not have; as a borrower
+//! it sends invalid requests, or leaves before the reply.
 
 use std::future::{pending, ready};
 use std::io;
@@ -34,23 +34,23 @@ const BRIDGE: [u8; 20] = [
     0x2B, 0x28, 0x0B, 0x23, 0xE1, 0x10, 0x7B, 0xB6, 0x2A, 0xBF, 0xC4, 0x0D, 0xDC, 0xC8, 0x82, 0x48,
     0x14, 0xF8, 0x0A, 0x72,
 ];
-/// How long it waits for a reply that it says to wait for much longer.
+/// The time that it really waits for a reply, much less than it claims.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// What it does as a lender.
+/// Its behavior as a lender.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Lie {
     /// It does not speak the protocol.
     Garbage,
     /// It never replies.
     Silent,
-    /// It has none after all.
+    /// It claims to have none after all.
     NoProxies,
-    /// It waits, and then says that no proxy has answered.
+    /// It waits, and then claims that no proxy has answered.
     Slow,
     /// Its reply is empty.
     Empty,
-    /// Its answer is no session description.
+    /// Its answer is not a session description.
     Rubbish,
     /// It fails.
     Error,
@@ -116,7 +116,7 @@ impl Federation for Lie {
     }
 }
 
-/// Lies until the simulation is over.
+/// Lies until the end of the simulation.
 pub(crate) async fn run(lie: Lie, invariants: Invariants, seed: u64) -> turmoil::Result {
     tokio::spawn(pester(invariants, Rng::with_seed(seed)));
     let incoming = listen(LIAR.to_owned(), Arc::default()).await?;
@@ -133,7 +133,7 @@ pub(crate) async fn run(lie: Lie, invariants: Invariants, seed: u64) -> turmoil:
     Ok(server.serve_with_incoming(incoming).await?)
 }
 
-/// Says what is not in the protocol, for a while.
+/// Sends data outside the protocol, for a while.
 async fn babble(wire: &mut (impl AsyncWrite + Unpin)) {
     for _ in 0..3 {
         if wire.write_all(b"\x00\xff gibberish \r\n").await.is_err() {
@@ -143,7 +143,7 @@ async fn babble(wire: &mut (impl AsyncWrite + Unpin)) {
     }
 }
 
-/// Borrows, as one should not.
+/// Borrows in invalid ways.
 async fn pester(invariants: Invariants, mut rng: Rng) {
     for number in 0.. {
         sleep(millis(&mut rng, 50, 500)).await;
@@ -160,7 +160,7 @@ async fn pester(invariants: Invariants, mut rng: Rng) {
     }
 }
 
-/// Asks a broker for a proxy, one way or another.
+/// Asks a broker for a proxy in a random way.
 async fn ask(broker: &str, client: &str, invariants: &Invariants, mut rng: Rng) -> io::Result<()> {
     let (mut stream, _) = connect(LIAR, broker).await?;
     let way = rng.usize(..4);
@@ -200,7 +200,7 @@ fn request(client: &str) -> v1::MatchOfferRequest {
     }
 }
 
-/// Makes it a request that none should be.
+/// Makes the request invalid.
 fn spoil(request: &mut v1::MatchOfferRequest, rng: &mut Rng) {
     match rng.usize(..5) {
         0 => request.offer.truncate(1),

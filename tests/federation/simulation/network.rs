@@ -1,5 +1,5 @@
-//! Connections over the simulated TCP. In the place of certificates, which cost
-//! more time than all the rest, each side says its name in a first line.
+//! Connections over simulated TCP. Instead of certificates, which would take more time
+//! than everything else, each side sends its name in a first line.
 
 use std::io;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use turmoil::net::{TcpListener, TcpStream};
 
 use crate::support::wire::Wire;
 
-/// Where brokers listen.
+/// The port of all brokers.
 const PORT: u16 = 7443;
-/// How long a caller may take to say its name and begin, as over TLS.
+/// The time in which a caller must send its name and begin, as over TLS.
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest name, in bytes.
 const NAME_MAX: usize = 64;
-/// How many callers may be about to say their names.
+/// The maximum number of callers that have not sent their name.
 const CALLERS_MAX: usize = 64;
 
 /// The address of a broker.
@@ -46,7 +46,7 @@ impl Drop for Open {
     }
 }
 
-/// Takes connections by this name, and counts those that are open.
+/// Accepts connections under this name, and counts the open ones.
 pub(crate) async fn listen(
     name: String,
     wires: Arc<AtomicUsize>,
@@ -77,18 +77,18 @@ pub(crate) async fn listen(
             }
         })
         .buffer_unordered(CALLERS_MAX);
-    // Who does not begin is nobody's trouble.
+    // Callers that do not begin are ignored.
     Ok(introduced.filter(|wire| std::future::ready(wire.is_ok())))
 }
 
-/// Connects, and finds out who is there.
+/// Connects, and identifies the other side.
 pub(crate) async fn connect(own: &str, addr: &str) -> io::Result<(TcpStream, String)> {
     let mut stream = TcpStream::connect(addr).await?;
     let name = introduce(&mut stream, own).await?;
     Ok((stream, name))
 }
 
-/// Says the own name, and hears the other's.
+/// Sends our name, and receives the other's.
 async fn introduce(stream: &mut TcpStream, own: &str) -> io::Result<String> {
     stream.write_all(format!("{own}\n").as_bytes()).await?;
     let mut name = Vec::new();
@@ -102,7 +102,7 @@ async fn introduce(stream: &mut TcpStream, own: &str) -> io::Result<String> {
     String::from_utf8(name).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
-/// The network as the broker of this name sees it.
+/// The network from the view of the broker with this name.
 pub(crate) struct Dialer(pub(crate) String);
 
 impl Dial for Dialer {

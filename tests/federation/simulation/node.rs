@@ -1,4 +1,4 @@
-//! One broker, whole, but for HTTP and TLS.
+//! A complete broker, except for HTTP and TLS.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ use crate::simulation::plan::{BROKERS, LIAR, OVER, Plan, RECONNECTED, name};
 use crate::simulation::workload::Workload;
 use crate::support::wire;
 
-/// How often it is seen whether a broker keeps its bounds.
+/// The interval of checks of a broker's bounds.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 /// A broker from one start to the next crash.
@@ -33,12 +33,11 @@ struct Node {
     number: usize,
     broker: Arc<Broker>,
     invariants: Invariants,
-    /// Connections of borrowers.
+    /// The number of borrowers' connections.
     wires: Arc<AtomicUsize>,
 }
 
-/// Runs a broker until the simulation is over. The seed differs from one start to
-/// the next.
+/// Runs a broker until the end of the simulation. The seed differs between starts.
 pub(crate) async fn run(
     plan: Arc<Plan>,
     number: usize,
@@ -95,7 +94,7 @@ async fn serve(number: usize, auth: Arc<PeerAuth>, broker: Arc<Broker>, wires: A
 }
 
 impl Node {
-    /// Sees that the broker keeps its bounds, and in the end that all is gone.
+    /// Checks that the broker keeps its bounds, and that nothing is left at the end.
     async fn look_after(&self) {
         let mut is_reconnected = false;
         while now() < OVER {
@@ -110,7 +109,8 @@ impl Node {
         self.invariants.audited();
     }
 
-    /// It has nobody who is not there, and no more of a peer's than it may.
+    /// Checks that it holds only clients and polls that exist, and no more of a peer's
+    /// than allowed.
     fn check_bounds(&self) {
         let mut lent = 0;
         for (borrower, (terms, in_flight)) in self.broker.control().borrowers() {
@@ -138,7 +138,7 @@ impl Node {
         }
     }
 
-    /// Whoever is asked has been found again.
+    /// Checks that all peers for borrowing are connected again.
     fn check_connections(&self) {
         for peer in self.broker.control().peers() {
             let name = &peer.figures.name;
@@ -148,8 +148,8 @@ impl Node {
         }
     }
 
-    /// Nobody is in any table, and there are no connections but those of the
-    /// brokers that borrow from this one.
+    /// Checks that all tables are empty, and that the only connections are those of its
+    /// borrowers.
     fn check_empty(&self) {
         let waiting = self.broker.control().snapshot();
         if waiting != matching::Snapshot::default() {

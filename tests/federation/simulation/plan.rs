@@ -1,4 +1,4 @@
-//! What a seed says of a simulation.
+//! The plan of a simulation, from its seed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,25 +9,25 @@ use snowflake_broker::federation::settings::{PeerSettings, Settings};
 use crate::simulation::liar::Lie;
 use crate::simulation::network::addr;
 
-/// How many brokers there are.
+/// The number of brokers.
 pub(crate) const BROKERS: usize = 5;
 /// The name of the peer that lies.
 pub(crate) const LIAR: &str = "liar";
-/// When the first fault comes: brokers have found each other.
+/// The time of the first fault, when the brokers have found each other.
 pub(crate) const CONNECTED: Duration = Duration::from_secs(1);
-/// When the last client and proxy come, and all that is broken is mended.
+/// The time of the last client and proxy, when all faults are repaired.
 pub(crate) const MENDED: Duration = Duration::from_secs(12);
-/// When brokers have all found each other again: a dead link is found in 4.5 s,
-/// and a peer is back in use 5 s later.
+/// The time at which all brokers have found each other again: a dead link is detected in
+/// 4.5 s, and a peer is back in use 5 s later.
 pub(crate) const RECONNECTED: Duration = Duration::from_secs(22);
-/// When nothing may be left of anybody: sooner than a minute after the last.
+/// The time at which nothing may be left, less than a minute after the last arrival.
 pub(crate) const OVER: Duration = Duration::from_secs(30);
 
-/// Who asks whom, and what else differs from one simulation to the next.
+/// The relations between brokers, and everything else that differs between simulations.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
-    /// Who may ask whom, as numbers of brokers.
+    /// The pairs of borrowers and lenders, as numbers of brokers.
     borrows: BTreeSet<(usize, usize)>,
     pub(crate) brokers: Vec<BrokerPlan>,
     pub(crate) lie: Lie,
@@ -35,7 +35,7 @@ pub(crate) struct Plan {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BrokerPlan {
-    /// Which part of those who come are proxies.
+    /// The share of proxies among arrivals.
     pub(crate) proxies: f64,
     reserve: usize,
     max_in_flight: usize,
@@ -62,7 +62,7 @@ impl Plan {
         }
     }
 
-    /// Whether a client that asks a broker may get a proxy of another.
+    /// Returns true if a client of the borrower may get a proxy of the lender.
     pub(crate) fn lends(&self, lender: &str, borrower: &str) -> bool {
         let pair = |(from, to): &(usize, usize)| name(*from) == borrower && name(*to) == lender;
         lender == borrower || borrower == LIAR || self.borrows.iter().any(pair)

@@ -1,4 +1,4 @@
-//! One simulation, from its seed to what came of it.
+//! One simulation, from its seed to its outcome.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use crate::simulation::plan::{BROKERS, LIAR, OVER, Plan, name};
 use crate::simulation::tally::Tally;
 use crate::simulation::{liar, node};
 
-/// How finely the network is simulated; timers are finer.
+/// The time step of the network; timers are more precise.
 const TICK: Duration = Duration::from_millis(30);
-/// The interval at which the invariants are checked.
+/// The interval of checks of the invariants.
 const CHECK_PERIOD: Duration = Duration::from_millis(200);
-/// How long the brokers have for a last look.
+/// The time for the brokers' last checks.
 const LAST_LOOK: Duration = Duration::from_millis(1_200);
-/// The chance that a link that has failed is back with the next message.
+/// The probability that a failed link is back with the next message.
 const REPAIR_RATE: f64 = 0.1;
 
-/// Runs the simulation of this seed; says what is wrong.
+/// Runs the simulation with this seed. Returns the first violation as an error.
 pub(crate) fn simulate(seed: u64) -> Result<Tally, String> {
     let plan = Arc::new(Plan::new(seed));
     let invariants = Invariants::new(

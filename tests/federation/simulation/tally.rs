@@ -1,18 +1,17 @@
-//! What happened in simulations, counted: a test in which nothing happens proves
-//! nothing.
+//! Counts of events in simulations: a test in which nothing happens proves nothing.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Event {
-    /// A client was answered by a proxy of the broker it asked.
+    /// A client was answered by a proxy of its own broker.
     AnsweredHere,
     /// A client was answered by another broker's proxy.
     AnsweredElsewhere,
-    /// A client heard that no proxy has answered.
+    /// A client was told that no proxy answered.
     TimedOut,
-    /// A client heard that there is no proxy.
+    /// A client was told that there is no proxy.
     WithoutProxy,
     /// A client did not wait for its reply.
     ClientLeft,
@@ -20,9 +19,9 @@ pub(crate) enum Event {
     ClientLost,
     /// An answer of a proxy came too late, or twice.
     VainAnswer,
-    /// A proxy got an offer of the borrower that lies.
+    /// A proxy got an offer of the lying borrower.
     LieHandedOff,
-    /// Something was done to the network or to a broker.
+    /// A fault was applied to the network or a broker.
     Fault,
 }
 
@@ -40,7 +39,7 @@ impl Event {
     ];
 }
 
-/// How often what happened.
+/// The number of each event.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally(BTreeMap<Event, u64>);
 

@@ -15,28 +15,28 @@ use crate::simulation::invariants::{Invariants, answer_name, now};
 use crate::simulation::plan::MENDED;
 use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
 
-/// Who asks one broker, from one start of it to the next.
+/// The arrivals at one broker, from one start to the next.
 #[derive(Clone)]
 pub(crate) struct Workload {
     pub(crate) broker: Arc<Broker>,
     pub(crate) invariants: Invariants,
     pub(crate) name: String,
-    /// Which part of those who come are proxies.
+    /// The share of proxies among arrivals.
     pub(crate) proxies: f64,
 }
 
-/// What a proxy does that polls.
+/// The behavior of a polling proxy.
 enum Proxy {
-    /// It answers an offer after so long, so often.
+    /// It answers an offer after a delay, a number of times.
     Answers(Duration, usize),
     /// It never answers.
     Silent,
-    /// It goes away if it has no offer by then.
+    /// It leaves if it has no offer by then.
     Leaves(Duration),
 }
 
 impl Workload {
-    /// Sends clients and proxies until it is enough.
+    /// Sends clients and proxies until the end.
     pub(crate) async fn run(self, mut rng: Rng) {
         let start = rng.u32(..);
         for number in 0.. {

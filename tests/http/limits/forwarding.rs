@@ -1,4 +1,4 @@
-//! Quotas where somebody says to forward for others.
+//! Quotas of peers that claim to forward.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::support::messages::{client_poll, proxy_poll};
 
 use super::{SLOW_DOWN, STRANGER, amp, amp_path, ask_amp, client, from, one_each, proxy};
 
-/// Returns true if a proxy's poll is admitted that comes from this peer with this header.
+/// Returns true if a proxy's poll from this peer with this header is admitted.
 async fn polled(front: &Front, peer: &str, header: &str) -> bool {
     let request = from(peer, Request::post("/proxy"))
         .header("X-Forwarded-For", header)
@@ -41,9 +41,9 @@ async fn the_forwarded_address_is_limited_and_not_who_forwards() {
             assert!(polled(&front, proxy, client).await);
             assert!(!polled(&front, proxy, client).await);
         }
-        // Of the same /64.
+        // The same /64.
         assert!(!polled(&front, proxy, "2a01::2").await);
-        // Those whom it does not name are three as one.
+        // The senders that it does not name share three tokens.
         for expected in [true, true, true, false] {
             assert_eq!(polled(&front, proxy, "unknown").await, expected);
         }
@@ -78,7 +78,7 @@ async fn a_stranger_does_not_become_somebody_who_forwards_by_saying_so() {
     }
 }
 
-/// No client waits, and every limit is at its default.
+/// A front with default limits, which keeps no client waiting.
 fn by_default(http: front::Settings) -> Front {
     let matching = matching::Settings {
         proxy_timeout: Duration::from_millis(1),
@@ -99,16 +99,16 @@ async fn a_stranger_at_the_amp_endpoint_has_the_quota_of_one_client() {
     let front = by_default(front::Settings::default());
     let mut admitted = 0;
     for number in 0..2_000_u32 {
-        // It writes another address into each offer.
+        // Each offer contains another address.
         let [_, a, b, c] = number.to_be_bytes();
         let candidate = format!("5.{a}.{b}.{c}");
         let error = amp(&front, STRANGER, Some(&candidate)).await;
         admitted += u32::from(error != SLOW_DOWN);
     }
     assert_eq!(admitted, limits::Settings::default().client_poll_burst);
-    // It is the same quota as at the other endpoint.
+    // The other endpoint has the same quota.
     assert_eq!(client(&front, STRANGER).await, SLOW_DOWN);
-    // A cache of Google's has a hundred times as much.
+    // One of Google's caches has a hundred times as much.
     for _ in 0..2_000 {
         assert_ne!(amp(&front, "66.249.83.1", None).await, SLOW_DOWN);
     }

@@ -1,4 +1,4 @@
-//! Requests that cost more than one token, or are not read for want of any.
+//! Requests that cost more than one token, or are not read for lack of tokens.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ async fn left(front: &Front, peer: &str, path: &str) -> usize {
     }
 }
 
-/// So many of each kind at once, and one more in a minute.
+/// A front with this burst for each kind, and one more per minute.
 fn at_once(burst: u32) -> Front {
     let limits = limits::Settings {
         proxy_polls_per_minute: 1,
@@ -80,8 +80,8 @@ async fn a_malformed_request_costs_its_address_ten_tokens() {
         post(&front, STRANGER, path, malformed.to_owned()).await;
         assert_eq!(left(&front, STRANGER, path).await, 15, "{path}");
         assert_eq!(left(&front, OTHER, path).await, 25, "{path}");
-        // A bucket with fewer owes the rest, and at most one request's: a body that
-        // is too large is found so before anything else.
+        // A bucket with fewer tokens owes the rest, up to the price of one request. A
+        // body that is too large is detected before anything else.
         let owed = if malformed == too_large { 10 } else { 5 };
         let front = at_once(15);
         for _ in 0..5 {
@@ -141,12 +141,12 @@ async fn a_client_that_leaves_before_its_reply_pays_five_tokens() {
     let front = Arc::new(front);
     let _parked = start(&front, "/proxy", proxy_poll("a", "open")).await;
     for _ in 0..2 {
-        // The first one has been handed to the proxy, the second one is queued.
+        // The first client has been handed to the proxy, the second one is queued.
         let leaving = ask(&front).await;
         leaving.abort();
         assert!(leaving.await.is_err());
     }
-    // Who stays pays one.
+    // A client that stays pays one token.
     for _ in 0..3 {
         let reply = ask(&front).await.await.unwrap();
         assert!(!reply.body.contains(SLOW_DOWN));

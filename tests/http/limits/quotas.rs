@@ -1,4 +1,4 @@
-//! Quotas of one address, and what is heard over them.
+//! Quotas of one address, and the responses when it is over them.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ async fn a_proxy_over_its_limit_has_polled_too_soon() {
     assert_eq!(refusals(&front, "proxy_poll", "too_soon"), 1);
     sleep(Duration::from_mins(1)).await;
     assert_eq!(proxy(&front, ONE).await["Status"], "no match");
-    // Who was turned away is not among the proxies that were here.
+    // A proxy that was turned away is not counted among the unique addresses.
     assert_eq!(front.count("snowflake_proxy_total", &[]), 2);
 }
 
@@ -72,12 +72,12 @@ async fn clients_of_a_cache_are_limited_one_by_one_and_all_together() {
     let front = one_each(front::Settings::default());
     assert_ne!(amp(&front, ONE, Some("5.3.0.1")).await, SLOW_DOWN);
     assert_eq!(amp(&front, ONE, Some("5.3.0.1")).await, SLOW_DOWN);
-    // Who is over its own limit has used nothing of the cache's.
+    // A client over its own limit has used nothing of the cache's quota.
     assert_ne!(amp(&front, ONE, Some("5.3.0.2")).await, SLOW_DOWN);
     assert_ne!(amp(&front, ONE, Some("5.3.0.3")).await, SLOW_DOWN);
     assert_eq!(amp(&front, ONE, None).await, SLOW_DOWN);
     assert_ne!(amp(&front, OTHER, None).await, SLOW_DOWN);
-    // The client itself, and whoever has the cache's address, may still come.
+    // The client itself, and a client at the cache's address, are still admitted.
     assert_ne!(client(&front, "5.3.0.1").await, SLOW_DOWN);
     assert_ne!(client(&front, ONE).await, SLOW_DOWN);
     assert_eq!(refusals(&front, "client_poll", "limit"), 2);

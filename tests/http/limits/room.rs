@@ -1,4 +1,4 @@
-//! Memory that all requests share.
+//! Memory shared by all requests.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::{elapsed, start};
 
 use super::refusals;
 
-/// Room for one client's poll and a bit.
+/// A front with memory for this many bytes.
 fn with_room(bytes: usize) -> Arc<Front> {
     let http = front::Settings {
         max_bytes_in_flight: bytes,
@@ -55,7 +55,7 @@ async fn clients_that_wait_share_the_room_for_bodies() {
     }
     assert_eq!(first.await.unwrap().status, StatusCode::OK);
 
-    // So do those behind a cache, who are there as long.
+    // So do clients behind a cache, which wait as long.
     let cached = Request::get(&path).body(Body::empty()).unwrap();
     let waiting = Arc::clone(&front);
     let waiting = tokio::spawn(async move { waiting.send(cached).await });
@@ -64,7 +64,7 @@ async fn clients_that_wait_share_the_room_for_bodies() {
     assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
     waiting.await.unwrap();
 
-    // Each that ends, and each that leaves, gives back what it took.
+    // Each request that ends or is abandoned releases its memory.
     for _ in 0..3 {
         let leaving = start(&front, "/client", poll.clone()).await;
         leaving.abort();

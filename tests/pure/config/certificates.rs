@@ -1,4 +1,4 @@
-//! Where certificates are, or come from.
+//! The source of the certificate.
 
 use super::program::Broker;
 
@@ -8,7 +8,7 @@ fn exactly_one_way_to_a_certificate() {
     Broker::with_pair("check-config -cert c.pem -key k.pem")
         .run()
         .ok();
-    // The machine may know no authority.
+    // The machine may have no authorities.
     Broker::with_pair("check-config -acme-hostnames a.org")
         .env("SNOWFLAKE_BROKER_ACME__CA_FILE", "c.pem")
         .run()
@@ -77,7 +77,7 @@ fn what_no_authority_can_be_told_is_refused() {
     ]);
 }
 
-/// Command lines that the reference broker takes go on working.
+/// Command lines for the reference broker keep working.
 #[test]
 fn a_certificate_and_no_tls_serve_the_certificate_with_a_warning() {
     let said = Broker::with_pair("check-config -cert c.pem -key k.pem -disable-tls").run();

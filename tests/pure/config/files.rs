@@ -1,4 +1,4 @@
-//! What the check says of files and directories: what the start refuses, or warns of.
+//! The check of files and directories: errors and warnings of a start.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -68,7 +68,7 @@ fn relay_patterns_that_are_none_are_refused() {
     }
 }
 
-/// As the reference broker, which starts all the same.
+/// Like the reference broker, which starts anyway.
 #[test]
 fn what_is_wrong_with_a_poll_interval_file_is_a_warning() {
     let check = |file: Option<&str>| {
@@ -101,7 +101,7 @@ fn what_is_wrong_with_a_poll_interval_file_is_a_warning() {
     }
 }
 
-/// Counts are only watched by: the broker starts all the same.
+/// These files are only for observation, so the broker starts anyway.
 #[test]
 fn files_of_counts_that_cannot_be_used_are_warnings() {
     let with = |key: &str, value: &str| {
@@ -161,7 +161,7 @@ fn paths_where_no_socket_can_be_are_refused() {
 fn a_cache_of_certificates_that_cannot_be_used_is_refused() {
     let check = |cache: &str| {
         let line = "check-config -disable-geoip -acme-hostnames a.example -acme-cert-cache";
-        // The machine may know no authority.
+        // The machine may have no authorities.
         Broker::with_pair(&format!("{line} {cache}")).env("SNOWFLAKE_BROKER_ACME__CA_FILE", "c.pem")
     };
     for path in ["file", "file/below", "/dev/null"] {
@@ -247,7 +247,8 @@ fn secrets_that_others_can_read_are_warnings() {
     warns(&said, "otel.headers: config.toml: others on this machine");
 }
 
-/// In Nix' sandbox, and where the folder is in somebody's home, they do not.
+/// Returns true if other users can reach temporary files: not in Nix's sandbox, nor in a
+/// folder in someone's home.
 fn others_get_to_temporary_files() -> bool {
     let folder = fs::canonicalize(std::env::temp_dir()).expect("a folder");
     let mode = |path: &Path| fs::metadata(path).expect("a folder").permissions().mode();

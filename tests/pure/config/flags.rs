@@ -4,7 +4,7 @@ use super::program::Broker;
 
 #[test]
 fn every_flag_of_the_reference_broker_in_every_form() {
-    // The flag, what is given, the key it sets, the value that is printed.
+    // The flag, its given value, the key that it sets, the printed value.
     let flags = [
         ("acme-cert-cache", "certs", "acme.cert_cache", r#""certs""#),
         ("acme-email", "a@b.org", "acme.email", r#""a@b.org""#),
@@ -96,7 +96,7 @@ fn every_flag_of_the_reference_broker_in_every_form() {
     }
 }
 
-/// `-flag=value`, and `-flag value` or for a switch `-flag`.
+/// `-flag=value`, and `-flag value` or, for a switch, `-flag`.
 fn forms(dashes: &str, flag: &str, given: &str) -> [Vec<String>; 2] {
     let name = format!("{dashes}{flag}");
     let joined = vec![format!("{name}={given}")];
@@ -107,7 +107,7 @@ fn forms(dashes: &str, flag: &str, given: &str) -> [Vec<String>; 2] {
     }
 }
 
-/// What else a broker with this flag needs.
+/// Other flags that a broker with this flag needs.
 fn certificate_beside(flag: &str) -> &'static str {
     match flag {
         "acme-hostnames" | "disable-tls" => "",

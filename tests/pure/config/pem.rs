@@ -1,5 +1,5 @@
-//! Files of certificates and keys: what is wrong with them is said, with the file's
-//! name and without a byte of what is in them.
+//! Invalid files of certificates and keys: the error names the file and shows nothing of
+//! its content.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use rcgen::{
 
 use super::program::{Broker, Ran};
 
-/// A root, an intermediate and a server's own certificate with its key, all PEM.
+/// A root, an intermediate, and a server's certificate with its key, all PEM.
 struct Chain {
     root: String,
     intermediate: String,
@@ -53,7 +53,7 @@ fn check(cert: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Ran {
     broker.run()
 }
 
-/// Certificates that expire when they are to.
+/// A certificate with this validity.
 fn valid(from: i32, until: i32) -> Ran {
     let key = KeyPair::generate().expect("a key");
     let mut params = server();
@@ -63,7 +63,7 @@ fn valid(from: i32, until: i32) -> Ran {
     check(cert.pem(), key.serialize_pem())
 }
 
-/// Refused with one line besides warnings, which begins like this, and with none of
+/// Refused with one line besides warnings, which begins like this and does not contain
 /// the secret.
 #[track_caller]
 fn refused(ran: &Ran, beginning: &str, secret: &str) {
@@ -78,11 +78,11 @@ fn refused(ran: &Ran, beginning: &str, secret: &str) {
     for part in lines.filter(|part| part.len() > 12) {
         assert!(!ran.stderr.contains(part), "{}", ran.stderr);
     }
-    // Bytes as numbers, as Rust shows them.
+    // Bytes as numbers, in Rust's notation.
     assert!(!ran.stderr.contains(", 45, "), "{}", ran.stderr);
 }
 
-/// Served, and warned of in one line.
+/// Accepted, with a warning in one line.
 #[track_caller]
 fn warned(ran: &Ran, parts: &[&str]) {
     ran.ok();
@@ -163,7 +163,7 @@ fn no_fault_of_a_file_shows_its_content() {
     }
 }
 
-/// Whoever sets `tls.key` to what is in the file, and not to its path.
+/// An operator may set `tls.key` to the content of the file instead of its path.
 #[test]
 fn a_key_instead_of_its_path_is_not_shown() {
     let secret = KeyPair::generate().expect("a key").serialize_pem();
@@ -209,7 +209,7 @@ fn certificates_that_are_joined_without_a_line_break_are_all_read() {
         ran.ok();
         assert!(!ran.stderr.contains("tls.cert"), "{}", ran.stderr);
     }
-    // The same of authorities.
+    // The same for authorities.
     let both = format!("{}{intermediate}", root.trim_end());
     let broker = Broker::with_pair("check-config -disable-tls -disable-geoip")
         .env("SNOWFLAKE_BROKER_ADMIN__LISTEN", "127.0.0.1:1")

@@ -1,4 +1,4 @@
-//! The real program, with no environment but what a test gives it.
+//! The real program, with only the environment that a test provides.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,39 +6,39 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// A place of one test: its files, variables and arguments.
+/// The files, variables and arguments of one test.
 pub(crate) struct Broker {
     directory: TempDir,
     command: Command,
 }
 
 impl Broker {
-    /// Ready to say that it has no certificate.
+    /// A broker without a certificate.
     pub(crate) fn new(arguments: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let mut command = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"));
         command.env_clear().current_dir(directory.path());
-        // In place of the one that the machine may have in /etc.
+        // Instead of the file that the machine may have in /etc.
         command.args(["--config", "lowest.toml"]);
         command.args(arguments.split_whitespace());
         let broker = Self { directory, command };
-        // The check tries the address, and a low port is not for everybody.
+        // The check binds the address, and ordinary users cannot bind low ports.
         let is_check = arguments.contains("check-config");
         let lowest = "[listener]\naddr = \":0\"\n";
         broker.write("lowest.toml", if is_check { lowest } else { "" });
         broker
     }
 
-    /// With the file `config.toml`, which it is told to read.
+    /// A broker that reads this text as the file `config.toml`.
     pub(crate) fn with_file(arguments: &str, text: &str) -> Self {
-        // Of the files before the command those after it make nothing.
+        // Files named after the command would replace those before it.
         let files = ["--config", "lowest.toml", "--config", "config.toml"];
         let broker = files.into_iter().fold(Self::new(arguments), Self::arg);
         broker.write("config.toml", text);
         broker
     }
 
-    /// With a certificate and its key in `c.pem` and `k.pem`.
+    /// A broker with a certificate and its key in `c.pem` and `k.pem`.
     pub(crate) fn with_pair(arguments: &str) -> Self {
         let broker = Self::new(arguments);
         let pair =
@@ -70,7 +70,7 @@ impl Broker {
         self.command.output().expect("the program").into()
     }
 
-    /// The configuration that it prints.
+    /// The printed configuration.
     #[track_caller]
     pub(crate) fn printed(self) -> toml::Table {
         let ran = self.arg("print-config").run();
@@ -106,7 +106,7 @@ impl Ran {
         );
     }
 
-    /// All is well, but for this.
+    /// Succeeds with exactly this warning.
     #[track_caller]
     pub(crate) fn warned(&self, beginning: &str) {
         self.ok();
@@ -119,8 +119,8 @@ impl Ran {
         );
     }
 
-    /// Refused for exactly so many keys, each line being as described by what
-    /// it begins with and what it contains. Warnings do not count.
+    /// Fails for exactly these keys; each line is described by its beginning and a part.
+    /// Warnings do not count.
     #[track_caller]
     pub(crate) fn refused(&self, lines: &[(&str, &str)]) {
         assert_eq!(

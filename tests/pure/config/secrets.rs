@@ -1,4 +1,4 @@
-//! What is never shown.
+//! Secrets, which are never shown.
 
 use super::program::Broker;
 
@@ -33,7 +33,7 @@ fn secrets_are_printed_only_when_asked_for() {
     assert_eq!(again.stdout, all.stdout);
 }
 
-/// Wherever it was written by mistake.
+/// Wherever a secret was written by mistake.
 #[test]
 fn no_finding_shows_a_secret() {
     for file in [
