@@ -1,6 +1,6 @@
 //! Brokers that lend each other proxies. Most of these tests run in one process: complete
-//! brokers speak gRPC over in-memory streams, in paused time. [`simulation`] adds a simulated network, [`program`] the real program, and
-//! [`machines`] a real network.
+//! brokers speak gRPC over in-memory streams, in paused time. [`simulation`] adds a
+//! simulated network, [`program`] the real program, and [`machines`] a real network.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod failures;

@@ -1,5 +1,5 @@
-//! The server over real sockets: connections that close, stall or send rubbish,
-//! HTTP/1.1, HTTP/2 and TLS, and many at once.
+//! The server over real sockets: connections that close, stall or send rubbish, HTTP/1.1,
+//! HTTP/2 and TLS, and many connections at once.
 
 mod broken_off;
 mod connections;
@@ -26,15 +26,15 @@ use tokio::time::{sleep, timeout};
 use crate::support::front::Front;
 use crate::support::serve;
 
-/// Longer than anything here takes; only what hangs runs into it.
+/// A time-out for hanging tests, longer than anything here takes.
 const FOREVER: Duration = Duration::from_mins(1);
 
-/// Serves the front on a port of its own.
+/// Serves the front on a free port.
 async fn serve(front: &Front, settings: Settings, tls: Option<Arc<ChooseTls>>) -> SocketAddr {
     serve::serve(front.endpoints.clone(), settings, tls).await
 }
 
-/// Waits until something is so.
+/// Waits until `is_so` is true.
 async fn until(mut is_so: impl FnMut() -> bool) {
     let waited = timeout(FOREVER, async {
         while !is_so() {

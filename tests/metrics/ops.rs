@@ -1,5 +1,5 @@
-//! What is in ops/ works with the Prometheus that Debian ships: it reads what we
-//! expose, the alerts fire when they have to, the dashboard has data to show.
+//! The files in ops/ work with the Prometheus shipped by Debian: it can scrape the
+//! broker, alerts fire when they should, and the dashboard has data.
 
 mod busy_broker;
 mod dashboard;
@@ -18,8 +18,8 @@ use prometheus::{Prometheus, promtool};
 
 use crate::support::wait::until;
 
-/// What must have happened in a busy broker, so that the dashboard's data says
-/// more than that all counters begin at 0: each with its number of series.
+/// Events that must have happened in a busy broker, so that the dashboard shows more than
+/// zeros: each with its number of series.
 const EVENTS: [(&str, f64); 11] = [
     (
         "sum by (outcome) (snowflake_broker_client_polls_total)",
@@ -111,7 +111,7 @@ async fn prometheus_reads_a_busy_broker_and_the_dashboard_shows_it() {
     let prometheus = Prometheus::start(scratch.path(), &scrape, &rules)
         .await
         .unwrap();
-    // Rates are seen only of what happens between two scrapes.
+    // Rates show only changes between two scrapes.
     holds(&prometheus, "sum(up) == 2").await.unwrap();
     broker.be_busy().await.unwrap();
 
@@ -139,7 +139,7 @@ async fn prometheus_reads_a_busy_broker_and_the_dashboard_shows_it() {
     exposition_is_to_promtools_taste(&broker).await;
 }
 
-/// Waits until the comparison is true of anything.
+/// Waits until the comparison is true for anything.
 async fn holds(prometheus: &Prometheus, comparison: &str) -> Result<()> {
     until(comparison, async || {
         let values = prometheus.query(comparison).await?;
@@ -148,7 +148,7 @@ async fn holds(prometheus: &Prometheus, comparison: &str) -> Result<()> {
     .await
 }
 
-/// Waits until the query has a number for an answer.
+/// Waits until the query has a number as its result.
 async fn has_data(prometheus: &Prometheus, query: &str) -> Result<()> {
     until(&format!("{query} has data"), async || {
         let values = prometheus.query(query).await?;
@@ -157,7 +157,8 @@ async fn has_data(prometheus: &Prometheus, query: &str) -> Result<()> {
     .await
 }
 
-/// Every alert is evaluated without an error, and says what it is and what to do.
+/// Checks that every alert is evaluated without an error, and has a summary and a
+/// description.
 async fn alerts_can_be_judged(prometheus: &Prometheus) {
     let evaluated = until("the alerts are evaluated", async || {
         let rules = prometheus.alerting_rules().await?;
@@ -172,14 +173,14 @@ async fn alerts_can_be_judged(prometheus: &Prometheus) {
     }
 }
 
-/// Not even the reference broker's names are objected to.
+/// promtool objects to nothing, not even to the reference broker's names.
 async fn exposition_is_to_promtools_taste(broker: &BusyBroker) {
     let exposed = broker.metrics().await;
     assert!(exposed.lines().count() > 500, "{exposed}");
     let (status, output) = promtool(&["check", "metrics"], &exposed).await;
     assert!(status.success() && output.is_empty(), "{output}");
-    // To promtool 2.42 OpenMetrics is the older form with counters whose help is of
-    // another name. It finds no type that it does not know, nor anything else.
+    // promtool 2.42 reads OpenMetrics as the older format, in which help texts of
+    // counters have another name. It complains about that, and about nothing else.
     let exposed = broker.open_metrics().await.unwrap();
     let (_, output) = promtool(&["check", "metrics"], &exposed).await;
     let mut lines = output.lines();

@@ -1,4 +1,4 @@
-//! Certificates from files, replaced while the broker serves.
+//! Certificates from files that are replaced while the broker serves.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -18,19 +18,19 @@ use crate::support::tls_client;
 use crate::{FOREVER, Program, command};
 
 const NAME: &str = "broker.example";
-/// Longer than a look at the files takes, several times over.
+/// Several times the interval of checks.
 const SEVERAL_LOOKS: Duration = Duration::from_millis(500);
 
 type Pair = CertifiedKey<KeyPair>;
 
-/// Two certificates, and the files of which the broker serves one.
+/// Two certificates, and the files with the one to serve.
 pub(crate) struct Files {
     folder: TempDir,
     pairs: [Pair; 2],
 }
 
 impl Files {
-    /// The first is in the files.
+    /// Begins with the first one in the files.
     pub(crate) fn new() -> Self {
         let pair = |()| rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
         let files = Self {
@@ -72,12 +72,12 @@ impl Files {
         .await
     }
 
-    /// Which of the two is served.
+    /// The index of the served certificate.
     async fn served(&self, program: &Program) -> usize {
         self.connect(program).await.1
     }
 
-    /// A connection, and which of the two is served on it.
+    /// A connection, and the index of the certificate that is served on it.
     async fn connect(&self, program: &Program) -> (Peer, usize) {
         let trusted: Vec<&CertificateDer<'static>> =
             self.pairs.iter().map(|pair| pair.cert.der()).collect();
@@ -100,7 +100,7 @@ impl Files {
     }
 }
 
-/// As tools do: whoever reads finds all of the old or all of the new.
+/// Replaces a file atomically, as tools do.
 fn replace(path: &Path, content: &str) {
     let new = path.with_extension("new");
     fs::write(&new, content).unwrap();
@@ -199,7 +199,7 @@ async fn files_that_change_are_served_without_a_signal() {
     assert_eq!(count(&program, "ERROR"), 0, "{}", program.log());
 }
 
-/// Kubernetes mounts secrets so.
+/// The way in which Kubernetes mounts secrets.
 #[tokio::test]
 async fn a_link_that_is_swapped_is_served() {
     let files = Files::new();
@@ -252,7 +252,7 @@ async fn until(is_so: impl Fn() -> bool) {
     waited.await.expect("it never became so");
 }
 
-/// A certificate that is valid in these years only, and its key.
+/// A certificate that is valid only in these years, and its key.
 fn pair_of(from: i32, until: i32) -> (String, String) {
     let mut params = CertificateParams::new([NAME.to_owned()]).unwrap();
     params.not_before = date_time_ymd(from, 1, 1);
@@ -288,7 +288,7 @@ async fn a_certificate_that_has_expired_replaces_no_good_one_at_sighup() {
         program.signal(Signal::HUP, &told).await;
         assert_eq!(files.served(&program).await, 0);
     }
-    // What stays is not among what is reloaded.
+    // An unchanged certificate is not listed as reloaded.
     until(|| count(&program, " reloaded bridges") == 2).await;
     let log = program.log();
     let mut reloaded = log.lines().filter(|line| line.contains(" reloaded "));
@@ -314,7 +314,7 @@ async fn a_certificate_that_has_expired_replaces_no_good_one_in_watched_files() 
     files.until_served(&program, 1).await;
 }
 
-/// Some certificate is better than none, and any better than one that has expired.
+/// Any certificate is better than none, and a valid one is better than an expired one.
 #[tokio::test]
 async fn a_certificate_that_has_expired_is_served_until_there_is_a_better_one() {
     let files = Files::new();
@@ -331,7 +331,7 @@ async fn a_certificate_that_has_expired_is_served_until_there_is_a_better_one() 
     assert_eq!(files.served(&program).await, 0);
 }
 
-/// `cat` joins files that do not end with a line break.
+/// `cat` joins files without a final line break.
 #[tokio::test]
 async fn a_joined_chain_is_served_whole() {
     let files = Files::new();

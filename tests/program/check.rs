@@ -1,5 +1,4 @@
-//! A configuration with which `check-config` finds nothing wrong is one with which the
-//! broker starts, and the other way.
+//! `check-config` accepts a configuration exactly if the broker starts with it.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -15,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::FOREVER;
 
-/// Everything that names a file, directory, socket or URL, each of them good.
+/// A configuration with every key that names a file, directory, socket or URL, all valid.
 const WITH_FILES: &str = r#"
 [listener]
 addr = "127.0.0.1:0"
@@ -48,7 +47,7 @@ metrics_log = "metrics.log"
 state_directory = "state"
 ip_count_prefix = "count-"
 "#;
-/// The same of a broker with a certificate by ACME, which has one way to prove its name.
+/// The same for a broker with a certificate by ACME and one method of proof.
 const WITH_ACME: &str = r#"
 [listener]
 addr = "127.0.0.1:0"
@@ -76,7 +75,7 @@ const PATHS: [&str; 7] = [
     "private",
     "new",
 ];
-/// A low port, an address of another machine, and others that will do or not.
+/// A low port, an address of another machine, and other addresses, some of them valid.
 const ADDRESSES: [&str; 9] = [
     ":1",
     "127.0.0.1:1",
@@ -88,7 +87,7 @@ const ADDRESSES: [&str; 9] = [
     "https://127.0.0.1:1/x",
     "http://127.0.0.1:1",
 ];
-/// Keys for which some value above keeps a broker from starting.
+/// Keys for which some value above prevents a start.
 const KNOWN: [&str; 16] = [
     "acme.ca_file",
     "acme.cert_cache",
@@ -145,7 +144,7 @@ impl Setup {
         Self { folder, inputs }
     }
 
-    /// The variable that gives a key this text, or has it in one of the tables of a list.
+    /// The variable that sets a key to this text, possibly in a table of a list.
     fn variable(key: &str, text: &str) -> (String, String) {
         let name = key.to_uppercase().replace('.', "__");
         let value = match key {
@@ -156,7 +155,7 @@ impl Setup {
         (format!("SNOWFLAKE_BROKER_{name}"), value)
     }
 
-    /// Whether the keys alone are right.
+    /// Returns true if the keys on their own are valid.
     fn is_loaded(&self, key: &str, text: &str) -> bool {
         let (name, value) = Self::variable(key, text);
         let mut inputs = self.inputs.clone();
@@ -164,7 +163,7 @@ impl Setup {
         load(&inputs).is_ok()
     }
 
-    /// The texts that a key can have: addresses and URLs only if no path will do.
+    /// The texts to try for a key: addresses and URLs only if a path is invalid.
     fn texts(&self, key: &str) -> Vec<&'static str> {
         let texts: Vec<_> = PATHS.into_iter().chain(ADDRESSES).collect();
         let are_loaded = |texts: &[&str]| texts.iter().all(|text| self.is_loaded(key, text));
@@ -175,7 +174,7 @@ impl Setup {
         loaded.collect()
     }
 
-    /// The program without any privilege, and with this variable.
+    /// The program without any privileges, and with this variable.
     fn program(&self, key: &str, text: &str) -> Command {
         let (name, value) = Self::variable(key, text);
         let mut program = Command::new("unshare");
@@ -197,7 +196,7 @@ impl Setup {
         output.expect("the check does not end").unwrap()
     }
 
-    /// None if it serves, else its output.
+    /// `None` if it serves, or else its output.
     async fn start(&self, key: &str, text: &str) -> Option<Output> {
         let path = self.folder.path().join("notify");
         let notified = UnixDatagram::bind(&path).unwrap();
@@ -220,11 +219,11 @@ impl Setup {
     }
 }
 
-/// Tries every key with every text, and returns the keys that were refused.
+/// Tries every key with every text, and returns the refused keys.
 async fn refused_keys(base: &str) -> BTreeSet<String> {
     let mut refused = BTreeSet::new();
     for (key, _) in Config::default().flatten() {
-        // What a start makes is not there for the next key.
+        // Files created by a start must not exist for the next key.
         let setup = Setup::new(base);
         for text in setup.texts(&key) {
             let checked = setup.check(&key, text).await;
@@ -244,7 +243,7 @@ async fn refused_keys(base: &str) -> BTreeSet<String> {
     refused
 }
 
-/// The known keys that were not refused, and should have been.
+/// The known keys that were never refused, although they should have been.
 fn never_refused(wanted: impl Fn(&str) -> bool, refused: &BTreeSet<String>) -> Vec<&str> {
     let known = KNOWN.into_iter().filter(|key| wanted(key));
     known.filter(|key| !refused.contains(*key)).collect()

@@ -1,4 +1,4 @@
-//! The country databases: at the start, and when they are read again.
+//! The country databases: at the start, and on reload.
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub(crate) struct Databases {
 }
 
 impl Databases {
-    /// All of 5.1.0.0/16 is in this country, and all of `2a01::/32`.
+    /// Databases in which 5.1.0.0/16 and `2a01::/32` are in this country.
     pub(crate) fn new(country: &str) -> Self {
         let databases = Self {
             folder: tempfile::tempdir().unwrap(),
@@ -34,7 +34,7 @@ impl Databases {
         fs::write(self.folder.path().join("geoip6"), ipv6).unwrap();
     }
 
-    /// Keeps whoever opens the one of IPv4 waiting, until it is dropped.
+    /// Blocks readers of the IPv4 database until the child is dropped.
     pub(crate) async fn make_ipv4_wait(&self) -> Child {
         slow_file::make_wait(&self.ipv4()).await
     }
@@ -43,7 +43,7 @@ impl Databases {
         self.folder.path().join("geoip")
     }
 
-    /// Starts a broker, and waits until it has read them.
+    /// Starts a broker, and waits until it has read the databases.
     pub(crate) async fn start(&self) -> Program {
         let program = self.start_to_read().await;
         program.until_logged("the country databases are read").await;
@@ -60,8 +60,8 @@ impl Databases {
     }
 }
 
-/// A proxy polls from here; says whether it was counted in this country, where
-/// there was none before.
+/// Polls as a proxy from this address, and returns true if it was counted in this
+/// country, which had no count before.
 async fn is_counted_in(program: &Program, country: &str, address: &str) -> bool {
     let line = format!("cc=\"{country}\"");
     let is_there = async || {
@@ -70,7 +70,7 @@ async fn is_counted_in(program: &Program, country: &str, address: &str) -> bool 
         lines.any(|l| l.starts_with("snowflake_proxy_total") && l.contains(&line))
     };
     assert!(!is_there().await, "{country}");
-    // Its `Sid` waits already, so that it is counted and need not wait.
+    // Its `Sid` is already waiting, so that the poll is counted and returns at once.
     let forwarded = format!("X-Forwarded-For: {address}\r\n");
     let poll = proxy_poll("waiting", "open");
     program.request("POST /proxy", &forwarded, &poll).await;
@@ -84,14 +84,14 @@ async fn the_start_waits_for_no_database() {
     let program = databases.start_to_read().await;
     assert_eq!(relay_url(&program).await, "wss://snowflake.torproject.net/");
     assert_eq!(in_use(&program).await, 0);
-    // Neither does the end.
+    // Nor does a stop.
     program.signal(Signal::TERM, "stopping").await;
     let (status, log) = program.end().await;
     assert!(status.success(), "{status}\n{log}");
     assert!(!log.contains("databases are read"), "{log}");
 }
 
-/// As they do in thousands at a restart.
+/// As thousands of proxies do after a restart.
 #[tokio::test]
 async fn who_comes_before_the_databases_are_read_is_counted_in_its_country() {
     let databases = Databases::new("FR");
@@ -115,7 +115,7 @@ async fn who_comes_before_the_databases_are_read_is_counted_in_its_country() {
     assert_eq!(counted(&program, clients, "??").await, 0);
 }
 
-/// How many this family has counted in a country.
+/// The count of this family in a country.
 async fn counted(program: &Program, family: &str, country: &str) -> u64 {
     let label = format!("cc=\"{country}\"");
     let page = program.metrics().await;
@@ -176,7 +176,7 @@ async fn a_bad_database_changes_nothing_and_is_named() {
     let _waiting = program
         .start_post("/proxy", proxy_poll("waiting", "open"))
         .await;
-    // The other file is good, and is read before; it changes nothing either.
+    // The other file is valid and was read before; it changes nothing either.
     databases.write("DE");
     let bad = databases.folder.path().join("geoip6");
     fs::write(&bad, "# cut off\n2a01::,2a").unwrap();
@@ -188,7 +188,7 @@ async fn a_bad_database_changes_nothing_and_is_named() {
     assert!(is_counted_in(&program, "FR", "5.1.0.1").await);
 }
 
-/// It left all countries unknown.
+/// This once made all countries unknown.
 #[tokio::test]
 async fn a_database_that_is_gone_changes_nothing_and_is_named() {
     let databases = Databases::new("FR");

@@ -1,5 +1,5 @@
-//! What goes wrong around a broker, done to the real program: it serves on, and
-//! afterwards everything is as it was before.
+//! Faults around the real program: it keeps serving, and afterwards everything is as
+//! before.
 
 mod broker;
 mod clocks;
@@ -18,13 +18,13 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-/// Longer than anything here takes; only what hangs runs into it.
+/// A time-out for hanging tests, longer than anything here takes.
 const FOREVER: Duration = Duration::from_mins(1);
 
 /// A list with the bridge that clients ask for.
 const BRIDGE: &str = r#"{"displayName":"default","webSocketAddress":"wss://a.example/","fingerprint":"2B280B23E1107BB62ABFC40DDCC8824814F80A72"}"#;
 
-/// Waits until it is so.
+/// Waits until `is_so` is true.
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let waited = timeout(FOREVER, async {
         while !is_so() {

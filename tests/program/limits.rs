@@ -1,5 +1,5 @@
-//! The limits of connections and addresses, as an operator sees them: what the
-//! peer gets, what is counted, what is logged.
+//! The limits of connections and addresses from an operator's view: replies, metrics and
+//! log lines.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -46,8 +46,8 @@ impl Configured {
         is_logged.await.expect("it is not reloaded");
     }
 
-    /// The status and body of a request that comes for this address, by way of a
-    /// reverse proxy here.
+    /// The status and body of the response to a request for this address, through a
+    /// reverse proxy on this machine.
     async fn post(&self, address: &str, path: &str, body: &str) -> (u16, String) {
         let headers = format!("X-Forwarded-For: {address}\r\n");
         let target = format!("POST {path}");
@@ -78,7 +78,7 @@ impl Configured {
         self.count(&format!("{name}{{reason=\"{reason}\"}}")).await
     }
 
-    /// Waits until so many connections were dropped for this reason.
+    /// Waits until this many connections were dropped for this reason.
     async fn until_dropped(&self, reason: &str, count: u64) {
         let counted = timeout(FOREVER, async {
             while self.dropped(reason).await < count {
@@ -89,7 +89,7 @@ impl Configured {
         assert_eq!(self.dropped(reason).await, count);
     }
 
-    /// The lines of the log that hold this; there is no address in any.
+    /// The number of log lines that contain this text; none contains an address.
     fn logged(&self, text: &str) -> usize {
         let log = self.program.log();
         let watch = PrivacyWatch::default();
@@ -99,7 +99,7 @@ impl Configured {
     }
 }
 
-/// Of each kind two at once, and one more a minute.
+/// A burst of two of each kind, and one more per minute.
 const TWO_AT_ONCE: &str = "
 [limits]
 proxy_polls_per_minute = 1
@@ -142,7 +142,7 @@ async fn an_address_over_its_limits_hears_it_and_others_do_not() {
         let (status, _) = broker.post("5.1.0.1", "/answer", &answer).await;
         assert_eq!(status, expected);
     }
-    // Of one /64 each.
+    // Addresses in one /64.
     for expected in ["no match", "no match", "polled too soon"] {
         assert_eq!(status("2a01:4f8:1:1::1").await, expected);
     }
@@ -195,7 +195,7 @@ async fn connections_beyond_the_limit_are_closed_and_counted() {
     let broker = Configured::start("[listener]\nmax_connections = 3\n").await;
     let addr = broker.program.addr;
     let mut held = Vec::new();
-    // Those before may not have ended yet.
+    // Earlier connections may not have ended yet.
     while held.len() < 3 {
         held.extend(served(addr).await);
     }
@@ -237,7 +237,7 @@ async fn slow_heads_and_idle_connections_are_counted_apart() {
         stream.write_all(begun.as_bytes()).await.unwrap();
         until_closed(stream).await;
     }
-    // The first connection of all was that of the test that waited for it.
+    // The first connection of all was made while waiting for the broker to listen.
     let at_start = broker.dropped("head_timeout").await;
     assert!((2..=3).contains(&at_start), "{at_start}");
     assert!(broker.logged("over listener.header_read_timeout") >= 2);
@@ -296,7 +296,7 @@ async fn a_rapid_reset_ends_its_connection_and_is_counted() {
     attack.extend(frame(SETTINGS, 0, 0, &[]));
     for stream in 0..5_000 {
         let stream = 2 * stream + 1;
-        // GET / of the static table (RFC 7541 appendix A): method, scheme, path.
+        // GET / from the static table (RFC 7541, appendix A): method, scheme, path.
         attack.extend(frame(
             HEADERS,
             END_STREAM | END_HEADERS,
@@ -309,7 +309,7 @@ async fn a_rapid_reset_ends_its_connection_and_is_counted() {
     until_closed(stream).await;
     broker.until_dropped("http2_abuse", 1).await;
     assert_eq!(broker.logged("over listener.http2_max_resets"), 1);
-    // What is usual goes on.
+    // Ordinary requests continue.
     let mut peer = Peer::http2(broker.program.addr).await;
     let (status, _) = peer.post("/answer", proxy_answer("nobody", "hi")).await;
     assert_eq!(status, StatusCode::OK);
@@ -366,7 +366,7 @@ const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const CANCEL: [u8; 4] = [0, 0, 0, 8];
 
-/// A frame of HTTP/2 (RFC 9113 section 4.1).
+/// An HTTP/2 frame (RFC 9113, section 4.1).
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = length[1..].to_vec();

@@ -1,4 +1,4 @@
-//! Where the program listens, on machines with IPv6 and without.
+//! Listening on machines with and without IPv6.
 
 use std::fs;
 use std::path::Path;
@@ -10,13 +10,13 @@ use tokio::time::timeout;
 
 use crate::{FEW_CONNECTIONS, FOREVER};
 
-/// A machine in a network of its own.
+/// A machine with its own network.
 struct Machine {
-    /// Sets it up.
+    /// The setup script.
     prepared_by: &'static str,
-    /// Starts its programs.
+    /// The command that starts programs on it.
     starter: &'static str,
-    /// What of it can be reached.
+    /// The addresses at which it can be reached.
     addresses: &'static [&'static str],
 }
 
@@ -36,8 +36,8 @@ const IPV6_SWITCHED_OFF: Machine = Machine {
     addresses: &["127.0.0.1"],
 };
 
-/// There are no sockets of IPv6 then (`EAFNOSUPPORT`), as with the kernel's
-/// `ipv6.disable=1` or `RestrictAddressFamilies=` of systemd.
+/// A machine without IPv6 sockets (`EAFNOSUPPORT`), as with the kernel's `ipv6.disable=1`
+/// or systemd's `RestrictAddressFamilies=`.
 const KERNEL_WITHOUT_IPV6: Machine = Machine {
     prepared_by: "",
     starter: concat!(
@@ -63,8 +63,8 @@ async fn a_name_is_every_address_that_it_has() {
 }
 
 impl Machine {
-    /// Waits until every listener of a broker that listens on this host is reached.
-    /// Its administration is at an address of this machine, as it knows nobody.
+    /// Waits until every listener of a broker that listens on this host can be reached.
+    /// Its administration has a loopback address, since no credentials are configured.
     async fn is_listened_on_by(&self, host: &str, admin: &str) {
         let folder = tempfile::tempdir().unwrap();
         write_configuration(folder.path(), host, admin);
@@ -110,7 +110,7 @@ impl Machine {
     }
 }
 
-/// A broker with each of the listeners that there are.
+/// A broker with every kind of listener.
 fn write_configuration(folder: &Path, host: &str, admin: &str) {
     fs::write(folder.join("hosts"), "127.0.0.1 localhost\n::1 localhost\n").unwrap();
     let key = KeyPair::generate().unwrap();

@@ -1,4 +1,4 @@
-//! What the log looks like, for whom.
+//! The style of the log for different readers.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -9,7 +9,7 @@ use tempfile::NamedTempFile;
 
 use crate::{Program, command};
 
-/// What it logs from start to stop, with these variables in its environment.
+/// The log from start to stop, with these environment variables.
 async fn log(arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let program = Program::start_with(|addr| {
         let mut command = command(addr, arguments);
@@ -48,7 +48,7 @@ async fn json_lines_are_objects_with_level_target_and_message() {
     assert_eq!(messages[3..], ["stopping", "stopped"]);
 }
 
-/// Whoever forwards to https:// by mistake is told, and cannot fill the log.
+/// An operator who mistakenly forwards to https:// is told so, and cannot fill the log.
 #[tokio::test]
 async fn tls_on_a_port_in_the_clear_is_told_once() {
     let program = Program::start(&["--disable-geoip"]).await;
@@ -74,9 +74,9 @@ async fn plain_lines_have_time_and_level_and_no_colours() {
     assert_eq!(log.lines().count(), 5, "{log}");
 }
 
-/// The journal takes the `<6>` off and has a time of its own. Only a variable
-/// that names stderr itself says that it is there: every shell in a desktop
-/// session has one.
+/// The journal removes the `<6>` and adds the time. Only a variable that identifies
+/// stderr itself shows that the journal reads it: every shell in a desktop session has
+/// the variable.
 #[tokio::test]
 async fn the_journal_gets_priorities_and_only_the_journal() {
     for format in ["text", "json"] {
@@ -110,7 +110,7 @@ async fn journal_log(format: &str, stream: impl Fn(u64, u64) -> String) -> Strin
     program.end().await.1
 }
 
-/// Also if no further line of the kind comes.
+/// Even if no further line of the kind follows.
 #[tokio::test]
 async fn lines_that_were_left_out_are_told_of() {
     let program = Program::start(&[]).await;

@@ -1,5 +1,5 @@
-//! The program as its operator meets it: how it starts, reloads and stops, how it
-//! restarts under load ([`restart`]) and what it makes of [`faults`] around it.
+//! The program from its operator's view: starting, reloading and stopping, restarts under
+//! load ([`restart`]), and [`faults`] around it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod certificates;
@@ -43,15 +43,15 @@ use crate::support::messages::{answer, client_poll, proxy_answer, proxy_poll};
 use crate::support::peer::Peer;
 use crate::support::port;
 
-/// Longer than anything here takes; only what hangs runs into it.
+/// A time-out for hanging tests, longer than anything here takes.
 const FOREVER: Duration = Duration::from_mins(1);
 
-/// How old the metrics may be that a broker shows.
+/// The maximum age of a broker's metrics.
 const METRICS_LIFETIME: Duration = Duration::from_secs(1);
 
 const OPERATOR_LISTEN: &str = "SNOWFLAKE_BROKER_OPERATOR__LISTEN";
-/// By default there may be more connections than the files that some machines let a
-/// program open, which it warns of.
+/// The default limit of connections exceeds the number of files that a program may open
+/// on some machines, about which the broker warns.
 const FEW_CONNECTIONS: [(&str, &str); 1] = [("SNOWFLAKE_BROKER_LISTENER__MAX_CONNECTIONS", "1000")];
 
 /// A running broker. Dropping it kills it.
@@ -63,7 +63,7 @@ struct Program {
 }
 
 impl Program {
-    /// Starts it with further arguments and waits until it listens.
+    /// Starts it with further arguments, and waits until it listens.
     async fn start(arguments: &[&str]) -> Self {
         Self::start_with(|addr| {
             let mut command = command(addr, arguments);
@@ -108,7 +108,7 @@ impl Program {
         kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
     }
 
-    /// Sends the signal and waits until the broker logs what it makes of it.
+    /// Sends the signal, and waits until the broker logs the reaction.
     async fn signal(&self, signal: Signal, logged: &str) {
         self.send(signal);
         self.until_logged(logged).await;
@@ -123,24 +123,24 @@ impl Program {
         is_logged.await.expect("it does not log what it should");
     }
 
-    /// Sends bytes on a connection of their own, and reads until it is closed.
+    /// Sends bytes over a new connection, and reads until it is closed.
     async fn exchange(&self, request: &[u8]) -> String {
         exchange(self.addr, request).await
     }
 
-    /// What an operator gets.
+    /// A page from the operator endpoints.
     async fn operator(&self, path: &str) -> String {
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         exchange(self.operator, request.as_bytes()).await
     }
 
-    /// All metrics, of now: those that somebody asked for before are old then.
+    /// The current metrics, after earlier ones have expired.
     async fn metrics(&self) -> String {
         sleep(METRICS_LIFETIME).await;
         self.operator("/prometheus").await
     }
 
-    /// A request over HTTP/1.1 with headers of its own, each with its line end.
+    /// A request over HTTP/1.1 with these headers, each with its line end.
     async fn request(&self, target: &str, headers: &str, body: &str) -> String {
         let length = body.len();
         let request = format!(
@@ -154,7 +154,7 @@ impl Program {
         fs::read_to_string(self.log.path()).unwrap()
     }
 
-    /// A request in the background; returns once the broker has it waiting.
+    /// Starts a request in the background, and returns once it is waiting in the broker.
     async fn start_post(&self, path: &'static str, body: String) -> JoinHandle<String> {
         let mut peer = match path {
             "/client" => Peer::http2(self.addr).await,
@@ -165,7 +165,7 @@ impl Program {
         request
     }
 
-    /// The status once it has ended, and what it logged.
+    /// The exit status and the log, after it has ended.
     async fn end(mut self) -> (ExitStatus, String) {
         let status = timeout(FOREVER, self.child.wait()).await;
         (status.expect("it does not end").unwrap(), self.log())
@@ -181,7 +181,7 @@ async fn exchange(addr: SocketAddr, request: &[u8]) -> String {
     String::from_utf8_lossy(&reply).into_owned()
 }
 
-/// Waits until it is so.
+/// Waits until `is_so` is true.
 async fn until(is_so: impl Fn() -> bool) {
     let waited = timeout(FOREVER, async {
         while !is_so() {
@@ -206,14 +206,14 @@ fn command(addr: SocketAddr, arguments: &[&str]) -> Command {
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    // A file that a test writes may say how many.
+    // A test's own file may set the number.
     if !arguments.contains(&"-config") {
         command.envs(FEW_CONNECTIONS);
     }
     command
 }
 
-/// A client that a proxy was told of, and waits for its answer.
+/// A client whose offer was handed to a proxy, and that waits for its answer.
 async fn matched_client(program: &Program) -> JoinHandle<String> {
     let matched = program.start_post("/proxy", proxy_poll("a", "open")).await;
     let client = program

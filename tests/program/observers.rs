@@ -1,5 +1,4 @@
-//! Nothing that only watches keeps the broker from serving: it warns, and so does
-//! the check.
+//! Failures of observers never stop the broker: it warns, and so does the check.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +10,7 @@ use tokio::process::Command;
 use crate::reload::relay_url;
 use crate::{Program, command, free_address};
 
-/// A broker with these arguments and variables, as somebody without any privilege.
+/// A broker with these arguments and variables, without any privileges.
 fn unprivileged(command: &Command) -> Command {
     let command = command.as_std();
     let mut unshare = Command::new("unshare");
@@ -29,7 +28,7 @@ fn unprivileged(command: &Command) -> Command {
     unshare
 }
 
-/// It serves, and says this at the start and in the check.
+/// Expects this warning at the start and in the check, and that the broker serves.
 async fn expect_warning(arguments: &[&str], variables: &[(&str, &str)], warning: &str) -> Program {
     let configured = |addr| {
         let mut command = command(addr, arguments);
@@ -108,7 +107,7 @@ async fn files_of_counts() {
     assert_eq!(log.matches("metrics.state_directory").count(), 1, "{log}");
 }
 
-/// A directory that comes to be there is written to.
+/// A directory that appears later is used.
 #[tokio::test]
 async fn a_metrics_log_whose_directory_comes_late() {
     let folder = tempfile::tempdir().unwrap();
@@ -132,7 +131,7 @@ async fn a_metrics_log_whose_directory_comes_late() {
 struct Databases(TempDir);
 
 impl Databases {
-    /// Both are fine.
+    /// Valid databases.
     fn new() -> Self {
         let databases = Self(tempfile::tempdir().unwrap());
         fs::write(databases.path("geoip"), "83951616,84017151,FR\n").unwrap();
@@ -193,7 +192,7 @@ async fn collectors_on_a_machine_without_authorities() {
     }
 }
 
-/// As the reference broker.
+/// Like the reference broker.
 #[tokio::test]
 async fn poll_interval_files() {
     let folder = tempfile::tempdir().unwrap();
@@ -215,7 +214,7 @@ async fn poll_interval_files() {
     let program = expect_warning(&arguments, &[], &warning).await;
     let unknown = "unknown key \"next\", is ignored";
     assert!(program.log().contains(unknown), "{}", program.log());
-    // What is good in it counts.
+    // The valid part of the file is used.
     let shown = program.operator("/prometheus").await;
     let open = "snowflake_broker_poll_interval_seconds{pool=\"open\"} 1";
     assert!(shown.contains(open), "{shown}");

@@ -1,4 +1,4 @@
-//! Where operators look at the program, and when they cannot.
+//! The operator endpoints, and cases in which they are unavailable.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use crate::{
 
 const EXACT: &str = "snowflake_broker_proxy_polls_total";
 
-/// A status line of an operator's endpoint; empty when nobody is there.
+/// The status line of an operator endpoint; empty if nothing listens.
 async fn status(addr: SocketAddr, path: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     if TcpStream::connect(addr).await.is_err() {
@@ -72,8 +72,8 @@ async fn exact_counts_are_on_the_operators_address_alone_over_both_versions_of_h
     }
 }
 
-/// A load balancer sends no more while the broker is about to stop, and whoever watches
-/// sees it to the end.
+/// A load balancer stops sending requests before the broker stops, and observers can
+/// watch it to the end.
 #[tokio::test]
 async fn a_broker_that_stops_is_alive_and_not_ready() {
     let program = Program::start_with(|addr| {
@@ -99,8 +99,7 @@ async fn a_broker_that_stops_is_alive_and_not_ready() {
     assert!(status.success(), "{status}\n{log}");
 }
 
-/// Two brokers on a machine on which nothing is set but what has to be, in a network of
-/// its own.
+/// Two brokers on one machine with minimal settings, in a separate network.
 #[tokio::test]
 async fn the_second_broker_of_a_machine_does_without_the_default_address() {
     let script = "set -euo pipefail\n\
@@ -181,7 +180,7 @@ async fn several_addresses_and_none() {
     }
 }
 
-/// A broker with the operator's endpoints there, once it serves others.
+/// A broker with the operator endpoints at this address, once it serves clients.
 async fn listening_at(listen: &str) -> (Child, NamedTempFile) {
     let log = NamedTempFile::new().unwrap();
     let addr = free_address();
@@ -223,7 +222,7 @@ async fn sighup_changes_the_operators_networks() {
     }
 }
 
-/// What a client does is seen by its own operator at once, and by strangers rounded.
+/// The operator sees a client's poll at once and exactly, strangers see it rounded.
 #[tokio::test]
 async fn a_denied_client_is_one_to_the_operator_and_eight_to_strangers() {
     let program = Program::start(&[]).await;

@@ -1,5 +1,4 @@
-//! Traces and metrics as collectors get them from the program, over real
-//! connections.
+//! Traces and metrics as collectors receive them from the program, over real connections.
 
 mod collector;
 mod exports;
@@ -10,10 +9,10 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-/// Longer than anything here takes; only what hangs runs into it.
+/// A time-out for hanging tests, longer than anything here takes.
 const FOREVER: Duration = Duration::from_mins(1);
 
-/// Waits until something is so.
+/// Waits until `is_so` is true.
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let waited = timeout(FOREVER, async {
         while !is_so() {

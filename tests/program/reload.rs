@@ -1,4 +1,4 @@
-//! What SIGHUP reads again, and that what is wrong then changes nothing.
+//! Reloads by SIGHUP, which change nothing if there is an error.
 
 use std::fs;
 use std::path::Path;
@@ -62,7 +62,7 @@ async fn sighup_reads_the_configuration_again() {
     assert!(log.contains("loud") && log.contains("brokers"), "{log}");
 }
 
-/// A client is told at once that there is no proxy, where it waited before.
+/// A client is denied at once, instead of waiting.
 #[tokio::test]
 async fn sighup_changes_the_patience_of_the_matching_engine() {
     let folder = tempfile::tempdir().unwrap();
@@ -108,7 +108,7 @@ async fn everything_that_is_wrong_is_named() {
     let line = log.lines().find(|line| line.contains("nothing")).unwrap();
     assert!(line.contains("broker.bridge_list_path: "), "{line}");
     assert!(line.contains("poll_interval.filepath: "), "{line}");
-    // Not even the log level, which was good.
+    // Not even the log level, which was valid.
     assert_eq!(relay_url(&program).await, "wss://before.example/");
     fs::remove_file(&bridges).unwrap();
     program.signal(Signal::HUP, "No such file").await;
@@ -137,7 +137,7 @@ async fn sighup_reads_the_poll_intervals_again_and_their_mode() {
     program.signal(Signal::HUP, culprit).await;
     assert_eq!(next_poll(&program).await, 2000);
 
-    // A key of a release to come is no reason not to read the rest.
+    // An unknown key from a future release does not prevent reading the others.
     fs::write(&intervals, r#"{"open_poll_interval":3000,"next":1}"#).unwrap();
     program
         .signal(Signal::HUP, "unknown key \"next\", is ignored")

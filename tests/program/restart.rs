@@ -1,5 +1,5 @@
-//! The broker under a service manager: sockets that outlive it, what it tells,
-//! and restarts under load.
+//! The broker under a service manager: sockets that outlive it, notifications, and
+//! restarts under load.
 
 mod broker;
 mod load;
@@ -10,5 +10,5 @@ mod twenty;
 
 use std::time::Duration;
 
-/// Longer than anything here takes; only what hangs runs into it.
+/// A time-out for hanging tests, longer than anything here takes.
 const FOREVER: Duration = Duration::from_mins(1);

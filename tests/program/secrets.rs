@@ -1,5 +1,5 @@
-//! Nothing that gives a proxy or a client away leaves the program: not in its
-//! log at the most talkative, nor in what it tells operators, nor in a file.
+//! Nothing that identifies a proxy or client leaves the program: in its log at the most
+//! verbose level, its data for operators, or its files.
 
 use std::fs;
 use std::path::Path;
@@ -16,13 +16,13 @@ use crate::support::messages::proxy_poll;
 use crate::support::privacy::PrivacyWatch;
 use crate::{Program, command, result};
 
-/// In every text that a proxy or client sends, but for its relay pattern.
+/// A part of every text from a proxy or client, except the relay pattern.
 const NEEDLE: &str = "NeEdLe";
 const V4: &str = "5.11.22.33";
 const V6: &str = "2a01:4f8:dead:beef::77";
 const OFFERED: &str = r#""Status":"client match""#;
 
-/// Of whoever is asked for.
+/// Headers with addresses and secrets for each request.
 fn headers() -> String {
     format!(
         "X-Forwarded-For: {V6}, {V4}\r\nForwarded: for=\"[{V6}]:443\";by={NEEDLE}\r\n\
@@ -58,7 +58,7 @@ fn amp(poll: &str) -> String {
     )
 }
 
-/// Starts it in a folder of its own, with short times.
+/// Starts it in its own folder, with short intervals.
 async fn start(folder: &Path, format: &str) -> Program {
     Program::start_with(|addr| {
         let mut command = command(addr, &["--disable-geoip", "--metrics-log=log"]);
@@ -102,7 +102,7 @@ async fn matched_and_left(program: &Program) {
     assert!(reply.contains(r#"{"answer":"#), "{reply}");
     program.request("POST /answer", &headers, &answer(1)).await;
 
-    // A client that gets no answer, and one that leaves before.
+    // A client that gets no answer, and one that leaves early.
     let poll = program
         .start_post("/proxy", proxy_poll(&sid(2), "open"))
         .await;
@@ -212,7 +212,7 @@ fn http2(authority: &str, path: &str, te: &str) -> Vec<u8> {
         fields.push(u8::try_from(value.len()).unwrap());
         fields.extend(value.bytes());
     };
-    // Literals without indexing (RFC 7541 section 6.2.2).
+    // Literals without indexing (RFC 7541, section 6.2.2).
     add(&[0x01], authority);
     add(&[0x04], path);
     add(b"\x00\x02te", te);

@@ -1,5 +1,4 @@
-//! What keeps it from starting: one line that says what to do, and an exit code
-//! that tells whether to try again.
+//! Failures to start: one line with advice, and an exit code that tells whether to retry.
 
 use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, TcpListener};
@@ -13,19 +12,19 @@ use tokio::time::timeout;
 
 use crate::{FEW_CONNECTIONS, FOREVER};
 
-/// Something is wrong that stays so.
+/// An error that persists.
 const CONFIGURATION: i32 = 2;
-/// Something is wrong outside of the configuration.
+/// An error outside the configuration.
 const OTHER: i32 = 1;
 const DISABLE_GEOIP: &str = "SNOWFLAKE_BROKER_GEOIP__DISABLE";
 
-/// A certificate, its key and whatever else, in a folder.
+/// A folder with a certificate, its key and other files.
 struct Files(TempDir);
 
 impl Files {
     fn new() -> Self {
         let files = Self(tempfile::tempdir().unwrap());
-        // Keys that others can read are a warning.
+        // Keys that others can read result in a warning.
         fs::set_permissions(&files.0, Permissions::from_mode(0o700)).unwrap();
         let pair = pair();
         fs::write(files.path("cert.pem"), pair.0).unwrap();
@@ -37,7 +36,7 @@ impl Files {
         self.0.path().join(name)
     }
 
-    /// The flags for its certificate and the key of this name.
+    /// The flags for its certificate and the key with this name.
     fn flags(&self, key: &str) -> [String; 2] {
         let flag = |name: &str, path: &Path| format!("-{name}={}", path.display());
         [
@@ -58,8 +57,7 @@ fn program() -> Command {
     program
 }
 
-/// As a user without any privilege, in a network with no way out. It still owns
-/// its files.
+/// A user without any privileges, in an isolated network, who still owns its files.
 fn unprivileged() -> Command {
     let mut unshare = Command::new("unshare");
     unshare
@@ -70,7 +68,7 @@ fn unprivileged() -> Command {
     unshare
 }
 
-/// The one line that it says, which has to begin like this, and its exit code.
+/// The only line of output, which must begin like this, for this exit code.
 async fn expect_failure(mut command: Command, code: i32, beginning: &str) -> String {
     command.env("SNOWFLAKE_BROKER_TELEMETRY__LOG_LEVEL", "error");
     let said = failure(command, code).await;
@@ -79,9 +77,9 @@ async fn expect_failure(mut command: Command, code: i32, beginning: &str) -> Str
     said
 }
 
-/// What it says, ending with this exit code.
+/// The output of a program that must end with this exit code.
 async fn failure(mut command: Command, code: i32) -> String {
-    // There is a warning if anybody may say to forward.
+    // Otherwise there is a warning about peers that may claim to forward.
     command.env("SNOWFLAKE_BROKER_HTTP__FORWARDED_BY", "none");
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
     let output = timeout(FOREVER, output)
@@ -133,7 +131,7 @@ async fn a_name_that_nobody_knows() {
     expect_failure(command, OTHER, beginning).await;
 }
 
-/// Starts it, and checks its configuration: both say the same.
+/// Starts it, and checks its configuration: both must report the same.
 async fn expect_wrong_file(arguments: &[String], beginning: &str) {
     for command in [None, Some("check-config")] {
         let mut program = unprivileged();
@@ -254,8 +252,8 @@ async fn a_queue_that_cannot_be() {
     expect_failure(command, CONFIGURATION, "sqs.queue_name = ").await;
 }
 
-/// Where nobody could do anything about it, or everything would be done anew at every
-/// start: a second try makes it no better.
+/// Directories that nobody can fix, or where everything would be repeated at every start:
+/// a retry does not help.
 #[tokio::test]
 async fn directories_that_will_not_do() {
     let files = Files::new();
@@ -301,7 +299,7 @@ fn make_pipe(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// It hung: nobody writes to the pipe.
+/// It once hung: nothing writes to the pipe.
 #[tokio::test]
 async fn files_that_are_pipes_or_devices() {
     let files = Files::new();
@@ -332,7 +330,7 @@ async fn files_that_are_pipes_or_devices() {
     expect_wrong_file(&arguments, &beginning).await;
 }
 
-/// As from another program that makes it, on a pipe.
+/// As from a program that generates the configuration.
 #[tokio::test]
 async fn a_configuration_may_come_through_a_pipe() {
     let mut shell = Command::new("bash");

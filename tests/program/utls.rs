@@ -1,4 +1,4 @@
-//! uTLS itself, which snowflake-client uses to look like browsers.
+//! The real uTLS, which snowflake-client uses to imitate browsers.
 
 use tokio::process::Command;
 use tokio::time::timeout;

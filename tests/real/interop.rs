@@ -1,7 +1,7 @@
-//! The client and the proxy that Debian ships find each other through our broker.
+//! The client and the proxy shipped by Debian find each other through our broker.
 //!
-//! Nothing here is simulated: they make a WebRTC data channel, and what is written
-//! into the client's SOCKS port arrives at the bridge's WebSocket relay.
+//! Nothing here is simulated: they open a WebRTC data channel, and data written into the
+//! client's SOCKS port arrives at the bridge's WebSocket relay.
 
 mod amp_cache;
 
@@ -18,13 +18,14 @@ use crate::support::relay::Relay;
 use crate::support::wait::LONG_ENOUGH;
 use crate::support::{namespace, port};
 
-/// What a client writes to a bridge. It is short: a packet holds it in one piece.
+/// The data that a client writes to a bridge, short enough for a single packet.
 const GREETING: &[u8] = b"a greeting to the bridge";
 
-/// Opens each connection of a client to a bridge, and is followed by its session's id.
+/// The first bytes of each connection from a client to a bridge, followed by its
+/// session's ID.
 const TURBO_TUNNEL: [u8; 8] = [0x12, 0x93, 0x60, 0x5d, 0x27, 0x81, 0x75, 0xf5];
 
-/// How the client asks for a proxy.
+/// The way in which the client asks for a proxy.
 #[derive(Clone, Copy)]
 enum Rendezvous {
     Http,
@@ -45,7 +46,7 @@ async fn debian_client_reaches_the_bridge_by_amp_cache() {
     .await;
 }
 
-/// What the test `name` does in either of its copies.
+/// The body of the test `name`, in both of its copies.
 async fn check(name: &str, rendezvous: Rendezvous) {
     let outcome = if namespace::entered() {
         reach_the_bridge(rendezvous).await
@@ -76,7 +77,8 @@ async fn reach_the_bridge(rendezvous: Rendezvous) -> Result<()> {
     Ok(())
 }
 
-/// Starts everybody, sends the greeting, and returns what the bridge gets.
+/// Starts all programs, sends the greeting, and returns the data that arrives at the
+/// bridge.
 async fn greet_bridge(programs: &Programs<'_>, rendezvous: Rendezvous) -> Result<Vec<u8>> {
     let mut relay = Relay::listen().await?;
     let broker_address = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free()?));
@@ -94,7 +96,7 @@ async fn greet_bridge(programs: &Programs<'_>, rendezvous: Rendezvous) -> Result
     let mut client = programs.client(&broker_flags)?;
     let socks_address = socks_address(&mut client).await?;
 
-    // The client ignores the target: which bridge it reaches is the broker's choice.
+    // The client ignores the target: the broker chooses the bridge.
     let mut socks = Socks5Stream::connect(socks_address.as_str(), "192.0.2.1:1").await?;
     socks.write_all(GREETING).await?;
     timeout(LONG_ENOUGH, relay.receive(GREETING))

@@ -1,7 +1,7 @@
-//! nginx and `HAProxy`, as Debian ships them, in front of the broker: what they say
-//! about whose request they forward, and what the broker makes of it.
+//! nginx and `HAProxy`, as shipped by Debian, in front of the broker: the senders that
+//! they name, and the broker's conclusions.
 //!
-//! Each test has a network of its own, in which the clients have public addresses.
+//! Each test has its own network, in which the clients have public addresses.
 
 mod broker;
 mod capture;
@@ -23,18 +23,18 @@ use programs::{Programs, TcpHeader};
 use crate::support::wait::LONG_ENOUGH;
 use crate::support::{namespace, wait};
 
-/// Where the reverse proxy listens.
+/// The address of the reverse proxy.
 const FRONT: &str = "5.9.0.1:8080";
-/// Where it finds the broker.
+/// The broker's address for the reverse proxy.
 const BROKER: &str = "127.0.0.1:8081";
-/// Where strangers find the broker, past the reverse proxy.
+/// The broker's address for strangers, bypassing the reverse proxy.
 const BACK_DOOR: &str = "5.9.0.1:8081";
 const ONE: &str = "5.1.0.1";
 const OTHER: &str = "5.2.0.1";
-/// Whom a stranger says to forward for.
+/// The senders that a stranger claims.
 const LIES: &str = "X-Forwarded-For: 9.9.9.9\r\nForwarded: for=9.9.9.9\r\nX-Real-IP: 9.9.9.9\r\n";
 
-/// Runs a test in a network of its own.
+/// Runs a test in its own network.
 async fn in_a_network(name: &str, test: impl Future<Output = Result<()>>) {
     let ran = async {
         if !namespace::entered() {
@@ -51,7 +51,7 @@ async fn in_a_network(name: &str, test: impl Future<Output = Result<()>>) {
     }
 }
 
-/// Every client has one poll, whatever it says about itself.
+/// Every client has one poll, whatever it claims.
 async fn each_client_counts_as_itself() -> Result<()> {
     for client in [ONE, OTHER] {
         ensure!(ask(client, FRONT, "").await?, "{client} was not served");
@@ -76,7 +76,7 @@ async fn clients_behind_nginx_count_as_themselves() {
         };
         let _nginx = programs.nginx().await?;
 
-        // It appends to the one header, in its line, and passes on the others.
+        // nginx appends to the first header, in its line, and passes on the others.
         let head = capture::head(ask(ONE, FRONT, LIES)).await?;
         capture::expect(&head, "x-forwarded-for", &["9.9.9.9, 5.1.0.1"])?;
         capture::expect(&head, "forwarded", &["for=9.9.9.9"])?;
@@ -97,7 +97,7 @@ async fn clients_behind_haproxy_count_as_themselves() {
         };
         let _haproxy = programs.haproxy_for_http().await?;
 
-        // It adds a line of its own, the last one, and passes on the others.
+        // HAProxy adds its own line at the end, and passes on the others.
         let head = capture::head(ask(ONE, FRONT, LIES)).await?;
         capture::expect(&head, "x-forwarded-for", &["9.9.9.9", "5.1.0.1"])?;
         capture::expect(&head, "forwarded", &["for=9.9.9.9"])?;
@@ -166,12 +166,12 @@ async fn only_load_balancers_of_ours_say_whose_a_connection_is() {
             ] {
                 ensure!(is_closed(ONE, BACK_DOOR, beginning).await?, "{beginning:?}");
             }
-            // Nor may one of ours leave it out.
+            // Nor may our own load balancer omit it.
             ensure!(is_closed("127.0.0.1", BROKER, "POST /client HTTP/1.1\r\n\r\n").await?);
             ensure!(is_closed("127.0.0.1", BROKER, "PROXY TCP4 8.8.8.8 unknown\r\n").await?);
             let told = "it has no PROXY header of one of http.trusted_proxies";
             let log = log_with(&broker, told, 4).await?;
-            // One more may be of whoever waited for the broker to listen.
+            // One more may come from waiting for the broker to listen.
             ensure!((4..=5).contains(&log.matches(told).count()), "{log}");
             ensure!(!log.contains("5.1.0.1"), "{log}");
             Ok(())
@@ -180,8 +180,8 @@ async fn only_load_balancers_of_ours_say_whose_a_connection_is() {
     .await;
 }
 
-/// The log once it has told something so often: a thread of its own writes it, maybe
-/// after the connection has closed.
+/// The log, once it has this message the given number of times: a separate thread writes
+/// it, possibly after the connection has closed.
 async fn log_with(broker: &Broker, told: &str, times: usize) -> Result<String> {
     timeout(LONG_ENOUGH, async {
         loop {
@@ -196,8 +196,8 @@ async fn log_with(broker: &Broker, told: &str, times: usize) -> Result<String> {
     .with_context(|| format!("the log does not say {told:?} {times} times"))?
 }
 
-/// Nobody has told the broker of a reverse proxy: whoever says to be one has ten quotas
-/// for all, and the log says once what to do if it is one.
+/// No reverse proxy is configured: a peer that claims to be one has ten quotas in total,
+/// and the log says once what to do if it is one.
 #[tokio::test]
 async fn whoever_claims_others_has_ten_quotas_and_is_told_of_once() {
     in_a_network(
@@ -212,7 +212,7 @@ async fn whoever_claims_others_has_ten_quotas_and_is_told_of_once() {
                 admitted += usize::from(ask(ONE, BACK_DOOR, "").await?);
             }
             ensure!(admitted == 10, "{admitted}");
-            // It is not the one that it claims who pays.
+            // The claimed address does not pay.
             ensure!(ask(OTHER, BACK_DOOR, "X-Forwarded-For: 6.0.0.1\r\n").await?);
             let log = broker.log()?;
             let told = log.matches("name its networks in http.trusted_proxies");
@@ -224,7 +224,7 @@ async fn whoever_claims_others_has_ten_quotas_and_is_told_of_once() {
     .await;
 }
 
-/// A load balancer asks in its own name whether the broker is there.
+/// A load balancer checks on its own behalf whether the broker is alive.
 #[tokio::test]
 async fn a_load_balancer_finds_the_broker_alive() {
     in_a_network("a_load_balancer_finds_the_broker_alive", async {

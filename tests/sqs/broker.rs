@@ -1,4 +1,4 @@
-//! The program, told of queues.
+//! The program with SQS queues.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,13 +20,13 @@ use crate::support::port;
 use crate::support::privacy::PrivacyWatch;
 use crate::support::wait::{LONG_ENOUGH, until};
 
-/// The age up to which a broker shows the metrics.
+/// The maximum age of a broker's metrics.
 const METRICS_LIFETIME: Duration = Duration::from_secs(1);
 
-/// In every id of a client: nobody may learn it.
+/// A part of every client's ID, which must stay secret.
 pub(crate) const SECRET: &str = "secretid";
 
-/// A broker that is to be started. It knows nothing of AWS but what is here.
+/// A broker before it starts. It knows nothing of AWS except these settings.
 pub(crate) struct Setup(Command);
 
 /// A running broker. Dropping it kills it.
@@ -38,7 +38,7 @@ pub(crate) struct Broker {
 }
 
 impl Setup {
-    /// With a queue of the name and in the region that tests use.
+    /// A broker with a queue of the tests' default name and region.
     pub(crate) fn new(moto: &Moto) -> Self {
         let flags = [
             format!("--broker-sqs-name={QUEUE}"),
@@ -47,16 +47,16 @@ impl Setup {
         Self::bare(moto).args(&flags)
     }
 
-    /// With no queue.
+    /// A broker without a queue.
     pub(crate) fn bare(moto: &Moto) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"));
         command
             .args(["--disable-tls", "--disable-geoip"])
             .env_clear()
             .env("AWS_ENDPOINT_URL_SQS", moto.url())
-            // Nobody is asked for credentials.
+            // No metadata service is asked for credentials.
             .env("AWS_EC2_METADATA_DISABLED", "true")
-            // So that all is heard that could be.
+            // Logs everything, so that everything is checked.
             .env("SNOWFLAKE_BROKER_TELEMETRY__LOG_LEVEL", "trace")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -74,18 +74,18 @@ impl Setup {
         self
     }
 
-    /// Logging no more than by default: it has much to do.
+    /// Logs only at the default level, since the test has many requests.
     pub(crate) fn quiet(self) -> Self {
         self.env("SNOWFLAKE_BROKER_TELEMETRY__LOG_LEVEL", "info")
     }
 
-    /// With credentials that moto takes.
+    /// Adds credentials that moto accepts.
     pub(crate) fn with_credentials(self) -> Self {
         self.env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
             .env("AWS_SECRET_ACCESS_KEY", "a secret key")
     }
 
-    /// Starts it and waits until it listens.
+    /// Starts it, and waits until it listens.
     pub(crate) async fn start(mut self) -> Broker {
         let free = || SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
         let (addr, operator) = (free(), free());
@@ -112,7 +112,7 @@ impl Setup {
 }
 
 impl Broker {
-    /// The log, in which nobody is given away.
+    /// The log, which must not identify anyone.
     pub(crate) fn log(&self) -> String {
         let log = fs::read_to_string(self.log.path()).unwrap();
         let watch = PrivacyWatch::default();
@@ -131,7 +131,7 @@ impl Broker {
         log
     }
 
-    /// Waits until a line has all of this.
+    /// Waits until a line contains all of these parts.
     pub(crate) async fn until_logged(&self, parts: &[&str]) {
         let is_it = |line: &str| parts.iter().all(|part| line.contains(part));
         let logged = until("a line of the log", async || {
@@ -142,7 +142,7 @@ impl Broker {
             .unwrap_or_else(|error| panic!("{parts:?}: {error:#}\n{}", self.log()));
     }
 
-    /// Polls as a proxy of this name, in the background.
+    /// Polls as the proxy with this name, in the background.
     pub(crate) fn proxy(&self, sid: String) -> JoinHandle<Value> {
         let addr = self.addr;
         tokio::spawn(async move {
@@ -158,8 +158,8 @@ impl Broker {
         assert!(reply.contains("success"), "{reply}");
     }
 
-    /// The sum of the series that begin so, of now: what somebody asked for before is
-    /// old then.
+    /// The current sum of the series that begin like this, after earlier values have
+    /// expired.
     pub(crate) async fn metric(&self, beginning: &str) -> f64 {
         sleep(METRICS_LIFETIME).await;
         let mut peer = Peer::http1(self.operator).await;
@@ -169,7 +169,7 @@ impl Broker {
         values.map(|value| value.parse::<f64>().unwrap()).sum()
     }
 
-    /// Waits until that sum is at least so much.
+    /// Waits until that sum is at least `least`.
     pub(crate) async fn until_metric(&self, beginning: &str, least: f64) {
         let reached = until(beginning, async || {
             Ok((self.metric(beginning).await >= least).then_some(()))
@@ -195,7 +195,7 @@ impl Broker {
     }
 }
 
-/// Nobody comes for so long.
+/// Waits without any activity.
 pub(crate) async fn pause(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }

@@ -1,4 +1,4 @@
-//! docs/sqs.md says what is so.
+//! The claims in docs/sqs.md.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +12,7 @@ use snowflake_broker::sqs::Settings;
 fn document() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sqs.md");
     let text = fs::read_to_string(path).unwrap();
-    // Blocks of the numbered steps are indented.
+    // Blocks in numbered steps are indented.
     let lines = text
         .lines()
         .map(|line| line.strip_prefix("   ").unwrap_or(line));
@@ -27,7 +27,7 @@ fn blocks(text: &str, language: &str) -> Vec<String> {
         .collect()
 }
 
-/// The policy after a mark, as what is allowed on what.
+/// The policy after a mark, as pairs of an allowed action and its resource.
 fn policy(whose: &str) -> BTreeSet<(String, String)> {
     let text = document();
     let (_, rest) = text

@@ -1,5 +1,5 @@
-//! Rendezvous through SQS: the same suite on queues in memory and on moto, a
-//! server that speaks as SQS does, and the real program on moto.
+//! Rendezvous through SQS: the same suite on in-memory queues and on moto, a server that
+//! simulates SQS, and the real program on moto.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod broker;

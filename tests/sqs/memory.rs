@@ -1,4 +1,4 @@
-//! Queues in memory, which behave as SQS says of its own.
+//! In-memory queues that behave as SQS documents.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -14,28 +14,28 @@ use tokio::time::sleep;
 use crate::service::Service;
 
 const PAUSE: Duration = Duration::from_millis(10);
-/// SQS has pages of a thousand.
+/// SQS itself has pages of a thousand.
 const PAGE: usize = 2;
 
-/// Queues; clones are the same.
+/// The queues; clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    /// The queue that clients write to, if it is there.
+    /// The queue that clients write to, if it exists.
     written: Option<Vec<Written>>,
     pub(crate) reply_queues: BTreeMap<String, Replies>,
     receipts: usize,
-    /// Calls fail for as long as there is a cause.
+    /// Calls fail with this cause, if it is set.
     pub(crate) outage: Option<Cause>,
-    /// No reply queue can be created.
+    /// True if no reply queue can be created.
     pub(crate) no_reply_queues: bool,
-    /// The time of a call that waits for messages or creates a reply queue.
+    /// The duration of calls that wait for messages or create a reply queue.
     pub(crate) round_trip: Duration,
-    /// The number of calls that wait for messages.
+    /// The number of calls that are waiting for messages.
     pub(crate) receiving: usize,
-    /// Each call, in order.
+    /// All calls, in order.
     pub(crate) calls: Vec<QueueCall>,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct Replies {
 }
 
 impl Replies {
-    /// An empty queue that was created then.
+    /// An empty queue that was created at this time.
     pub(crate) fn since(created: Instant) -> Self {
         let responses = Vec::new();
         Self { created, responses }

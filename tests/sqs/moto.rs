@@ -1,4 +1,4 @@
-//! moto: a server that speaks as SQS does, in a namespace of the test.
+//! moto, a server that simulates SQS, in a test's namespace.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -17,13 +17,13 @@ use crate::support::process::Process;
 use crate::support::wait::until;
 use crate::support::{namespace, port, unpacked};
 
-/// The name, in every test, of the queue that clients write to.
+/// The tests' name for the queue that clients write to.
 pub(crate) const QUEUE: &str = "snowflake-broker";
 /// The region of the queue.
 pub(crate) const REGION: &str = "us-east-1";
 
-/// Does the test `name` in a network of its own, of which nothing comes to the
-/// Internet, where AWS is.
+/// Runs the test `name` in its own network, from which nothing reaches the Internet and
+/// AWS.
 pub(crate) async fn alone(name: &str, test: impl AsyncFnOnce() -> ()) {
     if !namespace::entered() {
         return namespace::run_inside(name).await.unwrap();
@@ -32,7 +32,7 @@ pub(crate) async fn alone(name: &str, test: impl AsyncFnOnce() -> ()) {
     test().await;
 }
 
-/// A server, there or not.
+/// A server, running or not.
 pub(crate) struct Moto {
     pub(crate) scratch: TempDir,
     pub(crate) addr: SocketAddr,
@@ -42,7 +42,7 @@ pub(crate) struct Moto {
 }
 
 impl Moto {
-    /// One that is not there yet.
+    /// A server that does not run yet.
     pub(crate) fn absent() -> Self {
         Self {
             scratch: tempfile::tempdir().unwrap(),
@@ -53,27 +53,26 @@ impl Moto {
         }
     }
 
-    /// One that runs.
+    /// A running server.
     pub(crate) async fn started() -> Self {
         let mut moto = Self::absent();
         moto.start().await;
         moto
     }
 
-    /// With a variable.
+    /// Sets a variable.
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.variables.push((name, value.into()));
         self
     }
 
-    /// With so many reply queues from the start that were last modified ten minutes
-    /// ago.
+    /// Creates this many reply queues at the start, last modified ten minutes ago.
     pub(crate) fn with_stale_queues(mut self, count: usize) -> Self {
         self.stale_queues = count;
         self
     }
 
-    /// Starts it, with no other queue.
+    /// Starts the server, without other queues.
     pub(crate) async fn start(&mut self) {
         let mut command = Command::new("/usr/bin/python3");
         command
@@ -97,7 +96,7 @@ impl Moto {
         self.process = Some(process);
     }
 
-    /// Kills it, with all its queues.
+    /// Kills the server, with all its queues.
     pub(crate) async fn stop(&mut self) {
         self.process = None;
         let gone = until("moto is gone", async || {
@@ -110,7 +109,7 @@ impl Moto {
         format!("http://{}", self.addr)
     }
 
-    /// A client of it, in a region.
+    /// A client of the server, in a region.
     pub(crate) fn client_in(&self, region: &'static str) -> Client {
         let config = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -132,7 +131,7 @@ impl Moto {
     }
 }
 
-/// As the broker makes one.
+/// The same kind of client as the broker's.
 fn http_client() -> aws_sdk_sqs::config::SharedHttpClient {
     use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
     let builder = aws_smithy_http_client::Builder::new();
@@ -170,8 +169,8 @@ impl MotoService {
         call.send().await.unwrap();
     }
 
-    /// Takes a response as clients do: they look for their queue after a second and
-    /// then every second, and wait at it.
+    /// Receives a response in the way of clients: they look for their queue after a
+    /// second and then every second, and wait for a message in it.
     pub(crate) async fn wait_for_response(&self, client: &str) -> String {
         let name = format!("snowflake-client-{client}");
         let url = loop {

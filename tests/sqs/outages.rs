@@ -1,4 +1,4 @@
-//! Many clients, and trouble with the service, in memory with paused time.
+//! Many clients, and failures of the service, in memory with paused time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,12 +33,12 @@ fn calls(memory: &Memory, call: QueueCall) -> usize {
     calls.iter().filter(|made| **made == call).count()
 }
 
-/// On moto it is in `program`, where moto's own time is in the way.
+/// The same test on moto is in `program`, where moto's own speed interferes.
 #[tokio::test(start_paused = true)]
 async fn two_hundred_clients_at_once_with_proxies_that_take_three_seconds() {
     let (memory, http) = (Memory::default(), Front::new(Settings::default()));
     let _stop = served(&memory, &http, 256);
-    // Who waits for 2 s is offered to a second one.
+    // After 2 s, a client is offered to a second proxy.
     let proxies = join_all((0..400).map(|number| {
         let (http, sid) = (&http, format!("p{number}"));
         async move {
@@ -76,7 +76,7 @@ async fn a_service_that_is_down_is_asked_ever_less_and_then_served_again() {
     let _stop = served(&memory, &http, 16);
     sleep(Duration::from_mins(5)).await;
     let asked = calls(&memory, QueueCall::CreateQueue);
-    // After 0.5, 1, 2 and 4 s, then every 8.
+    // After 0.5, 1, 2 and 4 s, then every 8 s.
     assert!((35..45).contains(&asked), "{asked}");
     let failures = ["call=\"CreateQueue\""];
     let counted = http.count("snowflake_broker_sqs_call_failures_total", &failures);
@@ -98,7 +98,7 @@ async fn no_more_messages_are_taken_than_may_be_handled() {
         memory.write(Some(&format!("c{client}")), &poll).await;
     }
     sleep(Duration::from_millis(500)).await;
-    // Each waits a second for a proxy.
+    // Each client waits a second for a proxy.
     assert_eq!(memory.state().reply_queues.len(), 12);
     sleep(Duration::from_secs(1)).await;
     assert_eq!(memory.state().reply_queues.len(), 24);
@@ -107,7 +107,7 @@ async fn no_more_messages_are_taken_than_may_be_handled() {
     assert_eq!(memory.undeleted().await, 0);
 }
 
-/// One call that brings ten after another would take two seconds.
+/// With one call at a time, each returning ten messages, it would take two seconds.
 #[tokio::test(start_paused = true)]
 async fn several_calls_wait_for_messages_while_there_are_many() {
     let (memory, http) = (Memory::default(), Front::new(Settings::default()));
@@ -129,7 +129,7 @@ async fn several_calls_wait_for_messages_while_there_are_many() {
 async fn a_proxy_is_asked_while_the_reply_queue_is_created() {
     let (memory, http) = (Memory::default(), Front::new(Settings::default()));
     let _stop = served(&memory, &http, 16);
-    // Once there was one, the next is expected to come.
+    // After one message, the next is expected.
     memory.write(Some("before"), "1.0\n{}").await;
     response(&memory, "before").await;
     memory.state().round_trip = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! The program, with queues on moto.
+//! The real program, with queues on moto.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::support::messages::{answer, client_poll, proxy_answer};
 use crate::support::peer::Peer;
 use crate::support::wait::{LONG_ENOUGH, until};
 
-/// A client with a session description of its own asks by SQS, a proxy answers.
+/// A client with its own session description asks through SQS, and a proxy answers.
 async fn rendezvous(broker: &Broker, service: &MotoService, name: &str) {
     let (id, sid) = (format!("{SECRET}{name}"), format!("p{name}"));
-    // The broker may take longer to come back to its queue than a proxy waits.
+    // The broker may take longer to poll its queue again than a proxy waits.
     service.queue_url().await;
     let poll = broker.proxy(sid.clone());
     service
@@ -40,7 +40,7 @@ async fn two_hundred_clients_at_once_with_proxies_that_take_three_seconds() {
 }
 
 const CLIENTS: usize = 200;
-/// A client that waits for 2 s is offered to a second proxy.
+/// After 2 s, a client is offered to a second proxy.
 const PROXIES: usize = 2 * CLIENTS;
 const PROXY_TAKES: Duration = Duration::from_secs(3);
 
@@ -87,7 +87,7 @@ async fn two_hundred_clients() {
     broker.log();
 }
 
-/// The time that moto takes for what so many clients have it do, without a broker.
+/// The time that moto takes for the calls of this many clients, without a broker.
 async fn calls_of_two_hundred(service: &MotoService) -> Duration {
     let began = clock::now();
     let calls = (0..CLIENTS).map(|number| async move {
@@ -106,7 +106,7 @@ async fn calls_of_two_hundred(service: &MotoService) -> Duration {
     clock::now() - began
 }
 
-/// Polls again and again, and answers 3 s after it got an offer, by that offer.
+/// Polls continuously, and answers each offer after 3 s.
 async fn slow_proxy(broker: &Broker, number: usize) {
     for poll in 0.. {
         let sid = format!("p{number}-{poll}");
@@ -120,7 +120,7 @@ async fn slow_proxy(broker: &Broker, number: usize) {
     }
 }
 
-/// The time that a client waits for its answer from when it begins to write.
+/// The time from the start of a client's writing to its answer.
 async fn client(service: &MotoService, queue: &str, number: usize) -> Duration {
     let (id, name) = (format!("{SECRET}{number}"), format!("offer-{number:03}"));
     let began = clock::now();
@@ -146,7 +146,7 @@ async fn a_service_that_is_down_for_twenty_seconds() {
             moto.stop().await;
             broker.until_metric(failures, 1.0).await;
             pause(20).await;
-            // HTTP goes on, and the log is not flooded.
+            // HTTP keeps working, and the log is not flooded.
             let poll = broker.proxy("p".to_owned());
             assert_eq!(
                 timeout(LONG_ENOUGH, poll).await.unwrap().unwrap()["Status"],
@@ -159,7 +159,7 @@ async fn a_service_that_is_down_for_twenty_seconds() {
                 .count();
             assert!((1..=6).contains(&told), "{}", broker.log());
 
-            // With all its queues gone: the broker creates its own again.
+            // All queues are gone: the broker creates its own again.
             moto.start().await;
             let started = clock::now();
             rendezvous(&broker, &service, "after").await;
@@ -175,7 +175,7 @@ async fn two_and_a_half_thousand_stale_reply_queues() {
     moto::alone(
         "program::two_and_a_half_thousand_stale_reply_queues",
         async || {
-            // Three pages of them.
+            // Three pages of reply queues.
             let mut moto = Moto::absent().with_stale_queues(2_500);
             moto.start().await;
             let service = moto.service();
@@ -306,7 +306,7 @@ async fn credentials_that_are_missing_are_named_and_may_come_later() {
 async fn what_is_not_permitted_is_named_with_the_profile_and_the_queue() {
     const NAME: &str = "program::what_is_not_permitted_is_named_with_the_profile_and_the_queue";
     moto::alone(NAME, async || {
-        // It knows of no users, and asks for one from the first call on.
+        // moto knows no users, and requires one from the first call on.
         let mut moto = Moto::absent().with("INITIAL_NO_AUTH_ACTION_COUNT", "0");
         moto.start().await;
         let broker = Setup::new(&moto).with_credentials().start().await;
@@ -352,7 +352,7 @@ async fn a_broker_that_stops_answers_whom_it_has_and_leaves_the_others() {
         assert_eq!(poll["Status"], "client match");
         broker.terminate();
         broker.until_logged(&["stopping"]).await;
-        // The call that waits for messages ends by itself.
+        // The call that waits for messages ends on its own.
         pause(4).await;
         broker.answer("p", "hi").await;
         service.write(Some(&late), &client_poll("x", "open")).await;

@@ -1,4 +1,4 @@
-//! SQS as its two sides see it.
+//! SQS from the view of its two sides.
 
 use serde_json::Value;
 use snowflake_broker::sqs::Queue;
@@ -10,17 +10,17 @@ pub(crate) trait Service {
     /// The broker's side.
     fn queue(&self) -> Self::Queue;
 
-    /// A client of this id, or one that has none, writes its poll.
+    /// Writes a poll as a client with this ID, or with none.
     async fn write(&self, client: Option<&str>, body: &str);
 
-    /// Takes what is in the reply queue of a client; `None` as long as there is no
-    /// queue or nothing in it.
+    /// Takes the response from a client's reply queue; `None` if there is no queue or no
+    /// response.
     async fn take_response(&self, client: &str) -> Option<String>;
 
-    /// Returns true if the reply queue of a client is there.
+    /// Returns true if the reply queue of a client exists.
     async fn has_reply_queue(&self, client: &str) -> bool;
 
-    /// The number of messages that nobody has deleted.
+    /// The number of messages that are not deleted.
     async fn undeleted(&self) -> usize;
 
     /// Deletes the queue that clients write to.

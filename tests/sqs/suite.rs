@@ -1,4 +1,4 @@
-//! The suite that every service has to pass, in memory and on moto.
+//! The test suite for every service, in memory and on moto.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::support::front::Front;
 use crate::support::messages::{answer, client_poll, proxy_answer, proxy_poll};
 use crate::support::wait::{LONG_ENOUGH, until};
 
-/// Each holds for both services; with moto they share a server.
+/// Runs each scenario on both services; those on moto share a server.
 macro_rules! suite {
     ($($scenario:ident),+ $(,)?) => {
         mod in_memory {
@@ -58,7 +58,7 @@ suite! {
     reply_queues_are_listed_aged_and_deleted,
 }
 
-/// A broker that serves a queue, and proxies over HTTP.
+/// A broker that serves a queue, with proxies over HTTP.
 struct Scene {
     http: Arc<Front>,
     stop: CancellationToken,
@@ -83,7 +83,7 @@ impl Scene {
         Self { http, stop, served }
     }
 
-    /// Polls as a proxy of this name, in the background.
+    /// Polls as the proxy with this name, in the background.
     fn proxy(&self, sid: &'static str) -> JoinHandle<Value> {
         let http = Arc::clone(&self.http);
         tokio::spawn(async move { http.post("/proxy", proxy_poll(sid, "open")).await.json() })
@@ -94,7 +94,7 @@ impl Scene {
         assert_eq!(reply.json()["Status"], "success");
     }
 
-    /// Waits until there are so many polls of SQS clients with this outcome.
+    /// Waits until this many polls of SQS clients have this outcome.
     async fn until_ended(&self, outcome: &str, count: u64) {
         let labels = [&*format!("outcome=\"{outcome}\""), "rendezvous=\"sqs\""];
         let polls = "snowflake_broker_client_polls_total";
@@ -109,7 +109,7 @@ impl Scene {
         self.http.count("snowflake_broker_refusals_total", &labels)
     }
 
-    /// Stops it as the program does.
+    /// Stops the front as the program does.
     async fn end(self, service: &impl Service) {
         self.stop.cancel();
         timeout(LONG_ENOUGH, self.served).await.unwrap().unwrap();
@@ -123,7 +123,7 @@ async fn handed(poll: JoinHandle<Value>) -> Value {
     poll
 }
 
-/// Waits for what a service does in its time.
+/// Waits for a condition that the service may take a while to meet.
 async fn until_so<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) {
     let waited = until(what, async || Ok(is_so().await.then_some(())));
     waited.await.unwrap();
@@ -137,7 +137,7 @@ async fn a_client_gets_the_answer_of_a_proxy(service: impl Service) {
         .await;
     let handed = handed(poll).await;
     assert_eq!(handed["NAT"], "restricted");
-    // Before there is an answer.
+    // Even before there is an answer.
     until_so("there is a reply queue", || service.has_reply_queue("c1")).await;
     scene.answer("p", "hi").await;
     assert_eq!(
@@ -201,7 +201,7 @@ async fn a_message_without_a_client_is_dropped(service: impl Service) {
     service.write(None, &client_poll("x", "open")).await;
     scene.until_ended("refused", 1).await;
     assert_eq!(scene.refused("bad_request"), 1);
-    // It was deleted, and no proxy was asked.
+    // The message was deleted without asking a proxy.
     service.write(Some("c4"), &client_poll("x", "open")).await;
     handed(poll).await;
     scene.answer("p", "hi").await;
@@ -227,7 +227,7 @@ async fn a_malformed_poll_is_answered_so(service: impl Service) {
         service.write(Some(client), body).await;
         assert_eq!(response(&service, client).await, json!({"error": error}));
     }
-    // Nobody reads what is larger than any poll.
+    // A message larger than any poll is not read.
     service.write(Some("c7"), &"x".repeat(100_001)).await;
     scene.until_ended("refused", 3).await;
     assert!(!service.has_reply_queue("c7").await);
@@ -284,7 +284,7 @@ async fn a_message_is_seen_again_after_a_crash(service: impl Service) {
     let scene = Scene::new(&service);
     let poll = scene.proxy("p");
     handed(poll).await;
-    // Nor would it be lost now.
+    // Nor is the message lost now.
     assert_eq!(service.undeleted().await, 1);
     scene.answer("p", "hi").await;
     assert_eq!(
@@ -320,7 +320,7 @@ async fn what_is_taken_is_handled_before_the_end(service: impl Service) {
     service.write(Some("c14"), &client_poll("x", "open")).await;
     handed(poll).await;
     scene.stop.cancel();
-    // The last call that waits for messages ends by itself.
+    // The last call that waits for messages ends on its own.
     sleep(LONG_POLL + Duration::from_millis(1_500)).await;
     service.write(Some("c15"), &client_poll("x", "open")).await;
     scene.answer("p", "hi").await;
@@ -329,7 +329,7 @@ async fn what_is_taken_is_handled_before_the_end(service: impl Service) {
         json!({"answer": answer("hi")})
     );
     timeout(LONG_ENOUGH, scene.served).await.unwrap().unwrap();
-    // What came later is for the successor.
+    // Later messages are left to the successor.
     assert_eq!(service.undeleted().await, 1);
 }
 
@@ -339,7 +339,7 @@ async fn reply_queues_are_listed_aged_and_deleted(service: impl Service) {
     for id in 0..5 {
         let client = ClientId::parse(Some(format!("listed-{id}"))).unwrap();
         created.push(queue.create_reply_queue(&client).await.unwrap());
-        // Once more makes no difference.
+        // Creating a queue again makes no difference.
         assert!(created.contains(&queue.create_reply_queue(&client).await.unwrap()));
     }
     let mut listed = Vec::new();

@@ -33,7 +33,7 @@ impl Sweep {
             jitter: || 0.5,
         };
         let front = QueueFront::new(memory.clone(), Arc::clone(&http.broker), options);
-        // So that something can be old.
+        // So that queues can be old.
         advance(Duration::from_hours(1)).await;
         Self {
             memory,

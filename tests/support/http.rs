@@ -1,4 +1,4 @@
-//! As much of an HTTP client as it takes to look at the broker.
+//! A minimal HTTP client for reading the broker's pages.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// The broker's whole response: status line, headers and body as they came.
+/// The broker's whole response: status line, headers and body as received.
 pub(crate) async fn get(broker: SocketAddr, path: &str) -> Result<String> {
     let mut connection = TcpStream::connect(broker).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {broker}\r\nConnection: close\r\n\r\n");

@@ -1,4 +1,4 @@
-//! A network of the test's own, of which no packet leaves the machine.
+//! A separate network for a test, from which no packet leaves the machine.
 
 use std::env;
 use std::process::Stdio;
@@ -12,34 +12,34 @@ use crate::support::wait::LONG_ENOUGH;
 /// Set for the copy of the test that runs in the namespace.
 const MARK: &str = "SNOWFLAKE_INTEROP_NAMESPACE";
 
-/// A STUN server needs two addresses to tell a client the kind of its NAT.
+/// A STUN server needs two addresses to determine the kind of a client's NAT.
 pub(crate) const ADDRESSES: [&str; 2] = ["10.99.0.1", "10.99.0.2"];
 
-/// Whether this process is the copy inside.
+/// Returns true if this process is the copy inside the namespace.
 pub(crate) fn entered() -> bool {
     env::var_os(MARK).is_some()
 }
 
-/// Runs the test `name` of this program once more, in new namespaces.
+/// Runs the test `name` of this program again, in new namespaces.
 ///
-/// The network namespace is what is wanted. The process namespace is for tidiness:
-/// when its first process ends, however it ends, the kernel kills all others.
+/// The network namespace is the purpose. The process namespace cleans up: when its first
+/// process ends for any reason, the kernel kills all others.
 pub(crate) async fn run_inside(name: &str) -> Result<()> {
     let mut unshare = Command::new("unshare");
     unshare
         .args(["--net", "--pid", "--fork", "--kill-child"])
-        // An ordinary user may do this as the root of a user namespace.
+        // An ordinary user may do this as root of a user namespace.
         .args(["--map-root-user"])
         .arg("--")
         .arg(env::current_exe()?)
         .args(["--exact", name, "--nocapture"])
         .env(MARK, "1")
-        // Out here the same error is shown once more.
+        // Outside, the same error is shown again.
         .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
         .kill_on_drop(true);
 
-    // Inside, each step has its own bound; they do not add up to this.
+    // Inside, each step has its own time limit; together they take less than this.
     let output = timeout(LONG_ENOUGH * 3, unshare.output())
         .await
         .context("the test hangs in its namespace")?
@@ -50,7 +50,7 @@ pub(crate) async fn run_inside(name: &str) -> Result<()> {
         String::from_utf8_lossy(&output.stderr)
     );
     ensure!(output.status.success(), "{}\n{report}", output.status);
-    // A test runner that finds no test of this name is content, too.
+    // A test runner succeeds even if it finds no test with this name.
     ensure!(
         report.contains("test result: ok. 1 passed"),
         "no test ran\n{report}"
@@ -58,10 +58,11 @@ pub(crate) async fn run_inside(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Gives the empty namespace a loopback, and a link that looks like a way out.
+/// Adds a loopback to the empty namespace, and a link that looks like a connection to the
+/// outside.
 ///
-/// WebRTC takes no addresses of a loopback. Of the link's two ends one has the
-/// addresses; nobody is at the other.
+/// WebRTC does not use loopback addresses. One end of the link has the addresses; nothing
+/// is at the other end.
 pub(crate) async fn connect() -> Result<()> {
     ip("link set lo up").await?;
     ip("link add near type veth peer name far").await?;

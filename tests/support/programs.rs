@@ -1,4 +1,4 @@
-//! The command lines of the programs that meet in the test.
+//! The command lines of the programs in the test.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,16 +12,16 @@ use crate::support::namespace::ADDRESSES;
 use crate::support::process::Process;
 use crate::support::{libraries, unpacked};
 
-/// The port of a STUN server by RFC 8489.
+/// The port of a STUN server in RFC 8489.
 const STUN_PORT: u16 = 3478;
 
-/// The programs, and where they may write logs and state.
+/// The programs, and a folder for logs and state.
 pub(crate) struct Programs<'a> {
     pub(crate) scratch: &'a Path,
 }
 
 impl Programs<'_> {
-    /// Our broker. It knows one bridge, the one that clients ask for, at `relay`.
+    /// Our broker. It knows one bridge, the clients' default, at `relay`.
     pub(crate) fn broker(&self, address: SocketAddr, relay: &str) -> Result<Process> {
         let bridge = json!({
             "displayName": "default",
@@ -40,7 +40,7 @@ impl Programs<'_> {
         self.start("broker", &mut command)
     }
 
-    /// coturn, which tells the others their addresses and the kind of their NAT.
+    /// coturn, which tells the others their addresses and NAT types.
     pub(crate) fn stun_server(&self) -> Result<Process> {
         let mut command = Command::new(unpacked::file("usr/bin/turnserver"));
         command
@@ -55,8 +55,8 @@ impl Programs<'_> {
         self.start("stun-server", &mut command)
     }
 
-    /// The standalone proxy. Its own idea of a relay does not exist here:
-    /// the only one it can reach is the one that the broker tells it.
+    /// The standalone proxy. Its default relay does not exist here: it can reach only the
+    /// one that the broker names.
     pub(crate) fn proxy(&self, broker: SocketAddr) -> Result<Process> {
         let mut command = Command::new(unpacked::file("usr/bin/snowflake-proxy"));
         command
@@ -67,8 +67,8 @@ impl Programs<'_> {
         self.start("proxy", &mut command)
     }
 
-    /// The client, started the way that tor starts a pluggable transport.
-    /// `broker` are the flags that say how it reaches the broker.
+    /// The client, started in the way that tor starts a pluggable transport. `broker`
+    /// holds the flags for reaching the broker.
     pub(crate) fn client(&self, broker: &[String]) -> Result<Process> {
         let mut command = Command::new(unpacked::file("usr/bin/snowflake-client"));
         command
@@ -86,7 +86,7 @@ impl Programs<'_> {
     }
 }
 
-/// All that programs have written to this folder, for whoever has to find a failure.
+/// Everything that the programs have written to this folder, for investigating a failure.
 pub(crate) fn logs(folder: &Path) -> io::Result<String> {
     let mut logs = String::new();
     for entry in fs::read_dir(folder)? {
@@ -100,7 +100,7 @@ pub(crate) fn logs(folder: &Path) -> io::Result<String> {
     Ok(logs)
 }
 
-/// Where the STUN server listens.
+/// The address of the STUN server.
 pub(crate) fn stun_address() -> String {
     format!("{}:{STUN_PORT}", ADDRESSES[0])
 }

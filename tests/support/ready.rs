@@ -1,4 +1,4 @@
-//! When the programs are ready to meet.
+//! Waiting until the programs are ready.
 
 use std::net::SocketAddr;
 
@@ -18,7 +18,7 @@ pub(crate) async fn listens(program: &mut Process, address: &str) -> Result<()> 
     .await
 }
 
-/// Waits until the broker holds a poll of the proxy, which first examines its network.
+/// Waits until a poll of the proxy is parked; the proxy first examines its network.
 pub(crate) async fn polls(proxy: &mut Process, broker: SocketAddr) -> Result<()> {
     until("the proxy polls the broker", async || {
         proxy.log()?;
@@ -30,7 +30,7 @@ pub(crate) async fn polls(proxy: &mut Process, broker: SocketAddr) -> Result<()>
     .await
 }
 
-/// Waits until the client says to its parent where its SOCKS port is.
+/// Waits until the client reports its SOCKS port to its parent.
 pub(crate) async fn socks_address(client: &mut Process) -> Result<String> {
     until("the client opens its SOCKS port", async || {
         let log = client.log()?;

@@ -1,4 +1,4 @@
-//! A bridge's WebSocket relay, as far as a proxy can tell.
+//! A bridge's WebSocket relay, from a proxy's view.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::accept_async;
 use tokio_tungstenite::tungstenite::Message;
 
-/// Listens for proxies and passes on what they bring.
+/// Accepts proxies and passes on their data.
 pub(crate) struct Relay {
     address: SocketAddr,
     streams: mpsc::UnboundedReceiver<Vec<u8>>,
@@ -28,8 +28,7 @@ impl Relay {
         format!("ws://{}/", self.address)
     }
 
-    /// Waits for a connection that carries `needle`, and returns all that it has
-    /// carried until then.
+    /// Waits for a connection that carries `needle`, and returns all its data so far.
     pub(crate) async fn receive(&mut self, needle: &[u8]) -> Result<Vec<u8>> {
         loop {
             let stream = self.streams.recv().await.context("the relay has ended")?;
@@ -51,7 +50,7 @@ async fn serve(listener: TcpListener, streams: mpsc::UnboundedSender<Vec<u8>>) -
     }
 }
 
-/// Sends the bytes of a connection, all from its beginning, whenever there are more.
+/// Sends all bytes of a connection from its beginning, whenever there are more.
 async fn collect(connection: TcpStream, streams: mpsc::UnboundedSender<Vec<u8>>) -> Result<()> {
     let mut socket = accept_async(connection).await?;
     let mut stream = Vec::new();

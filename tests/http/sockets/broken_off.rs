@@ -1,4 +1,4 @@
-//! Bodies that end before their end, over real connections.
+//! Bodies that are cut off, over real connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::support::serve::serve_in;
 const BURST: u32 = 25;
 const SLOW_DOWN: &str = "too many requests, slow down";
 
-/// A reverse proxy on this machine names this address.
+/// The address named by a reverse proxy on this machine.
 const STRANGER: &str = "5.9.0.1";
 
 fn refusals(front: &Front, reason: &str) -> u64 {
@@ -62,14 +62,13 @@ async fn who_breaks_off_is_told_from_who_is_wrong() {
     assert_eq!(refusals(&front, "bad_request"), 1);
 }
 
-/// A frame of HTTP/2 on this stream.
+/// An HTTP/2 frame on this stream.
 fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
 }
 
-/// The head of a client's poll of the stranger's, each field as it is (RFC 7541
-/// section 6.2.2).
+/// The head of the stranger's client poll, with literal fields (RFC 7541, section 6.2.2).
 fn head() -> Vec<u8> {
     let fields = [
         (":method", "POST"),
@@ -155,7 +154,7 @@ async fn nobody_pays_for_what_a_lack_of_memory_breaks_off() {
         }
         left += 1;
         until(|| front.count(received, &[]) == u64::from(3 + left)).await;
-        // It waits for a proxy that does not come.
+        // It waits in vain for a proxy.
         waiting.push(stream);
     }
 }

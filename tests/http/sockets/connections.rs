@@ -113,7 +113,7 @@ async fn a_connection_is_kept_for_the_next_request() {
 #[tokio::test]
 async fn a_long_path_is_read_in_both_protocols() {
     let (_front, addr) = front().await;
-    // A client's poll in the path, far longer than any that was seen.
+    // A client's poll in the path, far longer than any real one.
     let path = format!("/amp/client/0/{}", "a".repeat(50_000));
     for mut peer in [Peer::http1(addr).await, Peer::http2(addr).await] {
         let (status, _) = peer.post(&path, String::new()).await;
@@ -131,7 +131,7 @@ async fn a_request_without_a_host_is_served() {
     assert!(reply.ends_with("Disallow: /\n"), "{reply}");
 }
 
-/// Until a few bytes are there, it could be any version.
+/// Until the first bytes are there, it could be any version.
 #[tokio::test]
 async fn each_version_is_told_though_it_comes_byte_by_byte() {
     const EMPTY_SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
@@ -142,7 +142,7 @@ async fn each_version_is_told_though_it_comes_byte_by_byte() {
     for (bytes, begin) in [
         (http1, &b"HTTP/1.1 200 OK"[..]),
         (almost, b"HTTP/1.1 404 Not Found"),
-        // The frame's length is that of the server's settings.
+        // The frame has the length of the server's settings.
         (http2, &[0, 0]),
     ] {
         let mut stream = TcpStream::connect(addr).await.unwrap();

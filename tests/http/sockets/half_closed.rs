@@ -1,4 +1,4 @@
-//! Peers over HTTP/1 that close their sending side after a request.
+//! HTTP/1 peers that close their sending side after a request.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::sockets::{FOREVER, parked, serve, tls, until};
 use crate::support::front::Front;
 use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
 
-/// Longer than it takes until a connection is parked.
+/// Longer than it takes to park a connection.
 const PARKED: Duration = Duration::from_millis(500);
 
-/// Nobody waits for a proxy, and proxies wait for longer than a test takes.
+/// No client waits for a proxy, and polls are parked for longer than a test takes.
 fn impatient() -> matching::Settings {
     matching::Settings {
         client_queue_wait: Duration::ZERO,
@@ -31,7 +31,7 @@ fn request(line: &str, body: &str) -> String {
     format!("{line}\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}")
 }
 
-/// Requests that nobody waits for, and parts of their replies.
+/// Requests that are answered at once, and parts of their replies.
 fn requests() -> Vec<(String, &'static str)> {
     let head = |line: &str| format!("{line}\r\nHost: a\r\n\r\n");
     vec![
@@ -91,7 +91,7 @@ async fn what_waits_for_nobody_is_answered_over_tls() {
                 if says_so {
                     stream.shutdown().await.unwrap();
                 } else {
-                    // Below TLS, without a word of it.
+                    // Below TLS, without a notification.
                     stream.get_mut().0.shutdown().await.unwrap();
                 }
                 let reply = read_to_end(&mut stream).await;
@@ -101,8 +101,8 @@ async fn what_waits_for_nobody_is_answered_over_tls() {
     }
 }
 
-/// All of a response comes, also if it takes longer to write than to find out that
-/// nothing more is to be read.
+/// The whole response arrives, even if writing it takes longer than noticing that the
+/// peer has closed its sending side.
 #[tokio::test]
 async fn a_long_response_is_written_to_its_end() {
     let front = Front::new(impatient());
@@ -121,16 +121,16 @@ async fn a_long_response_is_written_to_its_end() {
     assert!(length > 100_000 && body.len() == length, "{length}");
 }
 
-/// The kernel takes little of what is not read yet.
+/// A slow reader, with a small buffer in the kernel.
 async fn slow_reader(addr: SocketAddr) -> TcpStream {
-    // Connections that are there before the server is have larger buffers.
+    // Connections made before the server accepts have larger buffers.
     sleep(Duration::from_millis(10)).await;
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     socket.connect(addr).await.unwrap()
 }
 
-/// With other methods they once could not be parked.
+/// With other methods, polls once could not be parked.
 #[tokio::test]
 async fn whoever_closes_while_its_poll_is_parked_is_gone() {
     let front = Front::new(impatient());

@@ -1,5 +1,5 @@
-//! Heads of requests that are large, or never become whole, and connections that
-//! take the places of others.
+//! Large and incomplete heads of requests, and connections that take the places of
+//! others.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -78,13 +78,13 @@ async fn heads_in_the_making_have_the_share_of_an_address() {
     let mut streams = Vec::new();
     for _ in 0..10 {
         let mut stream = TcpStream::connect(addr).await.unwrap();
-        // One that is closed meanwhile takes not all.
+        // A connection that has been closed does not take everything.
         let _ = stream.write_all(head.as_bytes()).await;
         streams.push(stream);
     }
     until(|| (1..=4).contains(&accounts.figures().connections)).await;
     assert!(accounts.figures().bytes <= share);
-    // Nobody else notices, and what is given up is free again.
+    // Other peers do not notice, and the released memory is free again.
     drop(streams);
     until(|| accounts.figures().connections == 0).await;
     assert_eq!(accounts.figures().bytes, 0);
@@ -101,7 +101,7 @@ async fn http2_heads_in_the_making_count() {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     stream.write_all(preface).await.unwrap();
-    // HEADERS without an end, and one literal that goes on in CONTINUATION frames.
+    // HEADERS without an end, and one literal that continues in CONTINUATION frames.
     let frame = |kind: u8, payload: &[u8]| {
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
         [&length[1..], &[kind, 0, 0, 0, 0, 1], payload].concat()
@@ -115,7 +115,7 @@ async fn http2_heads_in_the_making_count() {
     assert_eq!(accounts.figures().bytes, 0);
 }
 
-/// All that came after the last head once counted as one.
+/// All data after the last head once counted as one head.
 #[tokio::test]
 async fn http2_frames_that_are_no_head_do_not_count() {
     let front = Front::new(matching::Settings::default());
@@ -141,7 +141,7 @@ async fn http2_frames_that_are_no_head_do_not_count() {
     assert_eq!(accounts.figures().connections, 1);
 }
 
-/// A front with room for so many connections.
+/// A front with room for 20 connections.
 async fn house_of_20() -> (Front, SocketAddr) {
     let front = Front::new(matching::Settings::default());
     let settings = Settings {
@@ -161,10 +161,10 @@ async fn a_full_house_of_idle_connections_lets_others_in() {
         let (status, _) = peer.post("/answer", proxy_answer("a", "hi")).await;
         assert_eq!(status, 200);
         idle.push(peer);
-        // The one that made room closes.
+        // The connection that makes room closes.
         sleep(Duration::from_millis(20)).await;
     }
-    // The last ones are there still.
+    // The last ones are still open.
     for peer in &mut idle[50..] {
         let (status, _) = peer.post("/answer", proxy_answer("a", "hi")).await;
         assert_eq!(status, 200);
@@ -175,7 +175,7 @@ async fn a_full_house_of_idle_connections_lets_others_in() {
     assert!(first.ready().await.is_err(), "nobody made room");
 }
 
-/// Connections over which nothing ever came once could not be told to go.
+/// Connections without any data once could not be closed to make room.
 #[tokio::test]
 async fn a_full_house_of_silent_connections_lets_others_in() {
     let (_front, addr) = house_of_20().await;
@@ -191,8 +191,8 @@ async fn a_full_house_of_silent_connections_lets_others_in() {
     }
 }
 
-/// A client at an AMP cache cannot be told gone by what its cache sends; the
-/// connection can.
+/// A client behind an AMP cache cannot be detected as gone by data from its cache, but by
+/// its connection.
 #[tokio::test]
 async fn a_client_by_get_leaves_with_its_connection() {
     let front = Front::new(matching::Settings {

@@ -1,5 +1,5 @@
-//! The hellos of TLS clients, made by hand: with groups and key shares in all orders,
-//! in pieces, and for names of all kinds.
+//! TLS hellos made by hand: with groups and key shares in all orders, in pieces, and with
+//! all kinds of names.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,28 +15,28 @@ use tokio::time::timeout;
 use crate::sockets::FOREVER;
 use crate::sockets::tls::front;
 
-/// Groups by their numbers (RFC 8446 section 4.2.7).
+/// Numbers of groups (RFC 8446, section 4.2.7).
 const X25519_MLKEM768: u16 = 0x11ec;
 const X25519: u16 = 0x001d;
 const P256: u16 = 0x0017;
 const P384: u16 = 0x0018;
 const P521: u16 = 0x0019;
-/// One that nobody knows, as Chrome sends (RFC 8701).
+/// An undefined group, as sent by Chrome (RFC 8701).
 const GREASE: u16 = 0x2a2a;
-/// Those that the broker takes.
+/// The groups that the broker supports.
 const KNOWN: [u16; 4] = [X25519_MLKEM768, X25519, P256, P384];
 
-/// The random that makes a server's hello the request of another (section 4.1.3).
+/// The random value that makes a server's hello a retry request (section 4.1.3).
 const RETRY: [u8; 4] = [0xcf, 0x21, 0xad, 0x74];
 
-/// The first thing that a server says.
+/// The first message of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Reply {
-    /// Keys are exchanged by this group.
+    /// A hello with this key exchange group.
     Hello(u16),
-    /// The client is to say hello again, with a share for this group.
+    /// A request for another hello, with a share for this group.
     Retry(u16),
-    /// The number of an alert.
+    /// An alert with this number.
     Alert(u8),
 }
 
@@ -46,7 +46,7 @@ impl Reply {
             return Self::Alert(bytes[6]);
         }
         assert_eq!((bytes[0], bytes[5]), (22, 2), "no server's hello");
-        // After the head of the record, that of the message and the version.
+        // After the heads of the record and the message, and the version.
         let (random, after) = bytes[5 + 4 + 2..].split_at(32);
         let extensions = &after[1 + usize::from(after[0]) + 2 + 1 + 2..];
         let group = group_of_key_share(extensions);
@@ -68,7 +68,7 @@ fn group_of_key_share(mut extensions: &[u8]) -> u16 {
     }
 }
 
-/// Makes hellos with key shares that are real.
+/// Makes hellos with real key shares.
 struct Client {
     shares: BTreeMap<u16, Vec<u8>>,
 }
@@ -85,7 +85,7 @@ impl Client {
         }
     }
 
-    /// The message, without the head of a record.
+    /// The message without a record head.
     fn message(&self, groups: &[u16], shares: &[u16], name: Option<&str>) -> Vec<u8> {
         let numbers = |numbers: &[u16]| -> Vec<u8> {
             numbers
@@ -129,7 +129,7 @@ fn in_records_of(length: usize, message: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-/// The bytes after their length, a number of so many bytes.
+/// The bytes, preceded by their length in `width` bytes.
 fn sized(width: usize, bytes: &[u8]) -> Vec<u8> {
     let length = bytes.len().to_be_bytes();
     [&length[length.len() - width..], bytes].concat()
@@ -151,15 +151,15 @@ fn reply(configs: &ServerConfigs, hello: &[u8]) -> Reply {
     let config = configs.choose(hello).expect("the hello is whole");
     let mut server = ServerConnection::new(config).unwrap();
     server.read_tls(&mut &*hello).unwrap();
-    // An error is an alert, too.
+    // An error produces an alert, too.
     server.process_new_packets().ok();
     let mut said = Vec::new();
     server.write_tls(&mut said).unwrap();
     Reply::read(&said)
 }
 
-/// What should come of a hello: a client is asked for another only if it has sent a
-/// key share for no group that the broker knows.
+/// The expected reply: a retry only if the client has sent no key share for any group
+/// that the broker supports.
 fn expected(groups: &[u16], shares: &[u16]) -> Reply {
     let known: Vec<u16> = groups
         .iter()
@@ -185,7 +185,7 @@ fn orders(of: &[u16]) -> Vec<Vec<u16>> {
     [Vec::new()].into_iter().chain(longer).collect()
 }
 
-/// Every selection, in the same order.
+/// Every selection, in the original order.
 fn selections(of: &[u16]) -> impl Iterator<Item = Vec<u16>> {
     (0..1_u32 << of.len()).map(move |chosen| {
         let numbered = (0..).zip(of);
@@ -211,8 +211,8 @@ fn nobody_is_asked_again_who_has_sent_a_share_that_is_of_use() {
     assert_eq!(hellos, 6_330);
 }
 
-/// Shares need not be in the order of the groups, and uTLS when it imitates a
-/// randomized browser sends some of groups that are not in its list.
+/// Shares need not be in the order of the groups, and uTLS in imitation of a randomized
+/// browser sends some for groups that are not in its list.
 #[test]
 fn shares_in_another_order_than_groups_do_no_harm() {
     let (client, configs) = (Client::new(), configs());
@@ -241,8 +241,8 @@ async fn reply_over_tcp<'a>(addr: SocketAddr, pieces: impl IntoIterator<Item = &
     Reply::read(&said)
 }
 
-/// snowflake-client 2.14 with `utls-imitate=hellorandomizedalpn`, as in Tor's own
-/// bridge lines: the post-quantum group comes first and has no share.
+/// snowflake-client 2.14 with `utls-imitate=hellorandomizedalpn`, as in Tor's own bridge
+/// lines: the post-quantum group comes first and has no share.
 #[tokio::test]
 async fn the_hellos_of_utls_are_answered_at_once() {
     let (client, front) = (Client::new(), front().await);
@@ -254,7 +254,7 @@ async fn the_hellos_of_utls_are_answered_at_once() {
     }
 }
 
-/// Some tools against censorship cut hellos into small records or segments.
+/// Some anti-censorship tools split hellos into small records or segments.
 #[tokio::test]
 async fn a_hello_may_come_in_any_pieces() {
     let (client, front) = (Client::new(), front().await);
@@ -268,8 +268,8 @@ async fn a_hello_may_come_in_any_pieces() {
     }
 }
 
-/// As README.md says: rustls refuses server names that cannot be any, although the
-/// broker does not look at them. Should it take them one day, the page is wrong.
+/// As README.md says, rustls refuses invalid server names, although the broker ignores
+/// them. If rustls accepts them one day, the page must change.
 #[tokio::test]
 async fn server_names_that_are_no_dns_names_are_refused() {
     let (client, front) = (Client::new(), front().await);

@@ -1,5 +1,5 @@
-//! Bodies over the limit, in each way that HTTP frames them: refused as soon as
-//! it can be known, and before they are asked for.
+//! Bodies over the limit in each HTTP framing: refused as soon as possible, and before
+//! they are requested from the sender.
 
 use std::net::SocketAddr;
 
@@ -30,7 +30,7 @@ async fn send(addr: SocketAddr, bytes: &[u8]) -> TcpStream {
     stream
 }
 
-/// What comes until the server closes.
+/// All data until the server closes.
 async fn rest(mut stream: TcpStream) -> String {
     let mut rest = Vec::new();
     let read = timeout(FOREVER, stream.read_to_end(&mut rest)).await;
@@ -77,7 +77,7 @@ async fn a_chunked_body_is_refused_at_the_byte_that_is_too_much() {
     let addr = served().await;
     let head = "POST /answer HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
     let chunk = format!("{LIMIT:x}\r\n{}\r\n", " ".repeat(LIMIT));
-    // Neither the second chunk nor the body is whole.
+    // Neither the second chunk nor the body is complete.
     let stream = send(addr, format!("{head}{chunk}ffff\r\nx").as_bytes()).await;
     let reply = rest(stream).await;
     assert!(reply.starts_with(REFUSED), "{reply}");
@@ -96,7 +96,7 @@ async fn in_http2_it_is_refused_at_the_head_and_the_connection_serves_on() {
             .header(EXPECT, "100-continue")
             .body(())
             .unwrap();
-        // No body is sent, nor is its end.
+        // Neither a body nor its end is sent.
         let (mut response, _body) = client.send_request(request, false).unwrap();
         let response = timeout(FOREVER, &mut response).await.unwrap().unwrap();
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);

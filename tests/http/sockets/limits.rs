@@ -1,4 +1,4 @@
-//! How many connections one peer may have.
+//! Limits of connections per peer.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use crate::support::front::Front;
 use crate::support::messages::proxy_answer;
 use crate::support::peer::Peer;
 
-/// What the listener tells of itself.
+/// The listener's notifications.
 #[derive(Debug, Default)]
 struct Told {
     open: Mutex<usize>,
@@ -63,7 +63,7 @@ async fn is_closed(mut stream: TcpStream) -> bool {
     read.is_ok() && rest.is_empty()
 }
 
-/// A handshake for which there was no room once counted as one that had failed.
+/// A handshake without room once counted as failed.
 #[tokio::test]
 async fn a_handshake_without_room_is_dropped_for_memory() {
     let pair = rcgen::generate_simple_self_signed(["broker.example".to_owned()]).unwrap();
@@ -133,13 +133,13 @@ async fn a_peer_has_its_share_of_connections_and_no_more() {
     );
     assert_eq!(*told.open.lock().unwrap(), 3);
 
-    // Who closes one may open one.
+    // Closing one connection allows another.
     drop(first);
     until(|| *told.open.lock().unwrap() == 2).await;
     let _third = is_served(connect("127.0.0.1", addr).await).await.unwrap();
     assert!(is_closed(connect("127.0.0.1", addr).await).await);
 
-    // New settings and exemptions hold from the next connection on.
+    // New settings and exemptions apply from the next connection on.
     let exempt = vec!["127.0.0.2/32".parse().unwrap()];
     server.accounts().set_exempt(exempt);
     server.set(settings(3), vec![]);

@@ -1,4 +1,4 @@
-//! Many clients and proxies at once: nothing is lost, nothing is crossed.
+//! Many clients and proxies at once: no answer is lost or goes to the wrong client.
 
 use std::net::SocketAddr;
 
@@ -28,7 +28,7 @@ async fn proxy(addr: SocketAddr, number: usize) {
     assert_eq!(status, r#"{"Status":"success"}"#);
 }
 
-/// A client that takes no answer but the one made for its own offer.
+/// A client that accepts only an answer made for its own offer.
 async fn client(addr: SocketAddr, number: usize) {
     let name = format!("client {number}");
     let mut peer = Peer::http1(addr).await;
@@ -37,8 +37,8 @@ async fn client(addr: SocketAddr, number: usize) {
     assert_eq!(reply["answer"], answer(&name), "{reply}");
 }
 
-/// The times are long so that a slow machine fails nothing: what is tested is
-/// that each gets what is its own.
+/// The time-outs are long so that the test passes on a slow machine: it checks only that
+/// each client gets its own answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_thousand_pairs_lose_nothing_and_cross_nothing() {
     let front = Front::new(matching::Settings {

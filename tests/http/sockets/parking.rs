@@ -1,4 +1,4 @@
-//! Requests over HTTP/1 whose connection is parked until they have a response.
+//! HTTP/1 requests whose connection is parked until there is a response.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::support::front::Front;
 use crate::support::messages::{answer, client_poll, offer, proxy_answer, proxy_poll};
 use crate::support::peer::Peer;
 
-/// Longer than it takes until a connection is parked.
+/// Longer than it takes to park a connection.
 const PARKED: Duration = Duration::from_millis(500);
 
-/// With proxies that wait for a little longer than it takes to park them.
+/// A front in which polls wait slightly longer than it takes to park them.
 async fn front() -> (Front, SocketAddr) {
     let front = Front::new(matching::Settings {
         proxy_timeout: 2 * PARKED,
@@ -32,7 +32,7 @@ async fn front() -> (Front, SocketAddr) {
     (front, addr)
 }
 
-/// A poll with these words in its first lines.
+/// A poll with this version and header line.
 fn poll(version: &str, header: &str) -> String {
     let body = proxy_poll("a", "open");
     let length = body.len();
@@ -86,7 +86,7 @@ async fn a_whole_rendezvous_in_which_both_are_parked() {
     let asked: Value = serde_json::from_str(&asked).unwrap();
     assert_eq!(asked["answer"], answer("hi"));
     assert_eq!(answered, r#"{"Status":"success"}"#);
-    // Each goes on over its connection.
+    // Each connection can be used again.
     let (status, _) = client.post("/answer", proxy_answer("a", "hi")).await;
     assert_eq!(status, 200);
     let (_, again) = proxy.post("/proxy", proxy_poll("b", "open")).await;
@@ -141,7 +141,7 @@ async fn what_is_sent_before_the_response_is_read_after_it() {
     let (front, addr) = front().await;
     let next = "GET /robots.txt HTTP/1.1\r\nConnection: close\r\n\r\n";
     let poll = poll("1.1", "");
-    // In one piece with the poll, before it is parked, and after that.
+    // Together with the poll, before it is parked, and after that.
     let mut at_once = send(addr, &[&poll, next].concat()).await;
     let reply = read_to_end(&mut at_once).await;
     assert_two_replies(&reply);
@@ -187,7 +187,7 @@ async fn a_poll_that_is_parked_leaves_with_its_connection() {
     assert_eq!(front.count(left, &[r#"outcome="abandoned""#]), 2);
 }
 
-/// The broker once took whatever was sent after a poll for a sign of life.
+/// The broker once took any data after a poll for a sign of life.
 #[tokio::test]
 async fn what_is_sent_after_a_poll_does_not_hide_that_its_proxy_has_left() {
     let (front, addr) = front().await;
@@ -208,7 +208,7 @@ async fn what_is_sent_after_a_poll_does_not_hide_that_its_proxy_has_left() {
     assert_eq!(front.count(polls, &[r#"outcome="abandoned""#]), 4);
 }
 
-/// It once was kept, in nobody's account, for as long as the poll was parked.
+/// Such data once was kept as long as the poll was parked, charged to no account.
 #[tokio::test]
 async fn whoever_sends_much_after_a_poll_is_closed() {
     let (front, addr) = front().await;
@@ -225,12 +225,12 @@ async fn whoever_sends_much_after_a_poll_is_closed() {
         rest
     });
     let reply = String::from_utf8(reply.await.expect("it is kept")).unwrap();
-    // It is closed without a reply, or after one if all that was not read at once.
+    // It is closed without a reply, or after one if some data was not read at once.
     assert!(reply.is_empty() || reply.contains("no match"), "{reply}");
     until(|| parked(&front) == 0).await;
 }
 
-/// The kernel once kept 64 KiB of it, in nobody's account.
+/// The kernel once kept 64 KiB of such data, charged to no account.
 #[tokio::test]
 async fn whoever_sends_much_while_its_poll_is_parked_is_closed() {
     let front = Front::new(matching::Settings::default());

@@ -1,4 +1,4 @@
-//! Load balancers that say in a PROXY header whose connection it is.
+//! Load balancers that name the sender in a PROXY header.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::support::front::Front;
 use crate::support::messages::proxy_poll;
 use crate::support::serve::Unobserved;
 
-/// A broker behind a load balancer on this machine, with one poll for each address.
+/// A broker behind a load balancer on this machine, with one poll per address.
 async fn front() -> (Front, SocketAddr) {
     let limits = limits::Settings {
         proxy_polls_per_minute: 1,
@@ -53,7 +53,7 @@ async fn front() -> (Front, SocketAddr) {
     (front, addr)
 }
 
-/// Whether a proxy's poll is within its limit.
+/// Returns true if a proxy's poll is within its limit.
 async fn polls(addr: SocketAddr, header: &[u8], forwarded_for: Option<&str>) -> bool {
     let body = proxy_poll("a", "open");
     let field = forwarded_for.map(|address| format!("X-Forwarded-For: {address}\r\n"));
@@ -71,7 +71,7 @@ async fn polls(addr: SocketAddr, header: &[u8], forwarded_for: Option<&str>) -> 
     !reply.contains("polled too soon")
 }
 
-/// It counts as a load balancer that connects by itself, and it is one of ours.
+/// It counts as a load balancer's own connection, and the load balancer is trusted.
 #[tokio::test]
 async fn who_is_not_named_is_the_load_balancer_whose_headers_are_believed() {
     const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
@@ -81,7 +81,7 @@ async fn who_is_not_named_is_the_load_balancer_whose_headers_are_believed() {
             assert!(polls(addr, header, Some(sender)).await);
             assert!(!polls(addr, header, Some(sender)).await);
         }
-        // Without one it is an intermediary, with two quotas.
+        // Without one, it is an intermediary, with two quotas.
         for expected in [true, true, false] {
             assert_eq!(polls(addr, header, None).await, expected);
         }

@@ -1,5 +1,5 @@
-//! Ten thousand malformed requests: none hangs, none gets a 5xx, and the broker
-//! brokers on.
+//! Ten thousand malformed requests: none hangs, none gets a 5xx, and the broker keeps
+//! serving.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::support::peer::Peer;
 const REQUESTS: usize = 10_000;
 const AT_ONCE: usize = 100;
 
-/// A change to some bytes.
+/// A change of some bytes.
 #[derive(Clone, Debug)]
 enum Damage {
     Cut(Index),
@@ -84,11 +84,11 @@ impl Damage {
     }
 }
 
-/// A request, whole, before it is damaged.
+/// A complete request, before it is damaged.
 fn request() -> impl Strategy<Value = (String, String)> {
     let body = prop_oneof![
         Just(client_poll("x", "open")),
-        // The legacy form, which has status codes of its own for a good offer.
+        // The legacy form, which has its own status codes for a valid offer.
         Just(r#"{"type":"offer","sdp":1}"#.to_owned()),
         Just(proxy_poll("a", "open")),
         Just(proxy_answer("a", "hi")),
@@ -117,8 +117,8 @@ fn request() -> impl Strategy<Value = (String, String)> {
     })
 }
 
-/// Half of them damaged anywhere, half only in the body, under a head that
-/// tells its new length.
+/// Half of the requests are damaged anywhere, half only in the body, under a head with
+/// the new length.
 fn malformed() -> impl Strategy<Value = Vec<u8>> {
     let damages = prop::collection::vec(damage(), 1..4);
     (request(), damages, any::<bool>()).prop_map(|((head, body), damages, only_body)| {
@@ -138,8 +138,8 @@ fn malformed() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Sends the bytes and reads until the server closes. It may have closed before
-/// all was sent.
+/// Sends the bytes and reads until the server closes, which may be before everything is
+/// sent.
 async fn exchange(addr: SocketAddr, request: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     let mut reply = Vec::new();

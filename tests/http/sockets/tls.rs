@@ -108,7 +108,7 @@ async fn a_client_that_asks_for_another_name_gets_our_certificate() {
     let refused = TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await;
-    // It is the client that finds another name in what it got.
+    // It is the client that rejects the name in the certificate.
     let reason = refused.unwrap_err().to_string();
     assert!(reason.contains("not valid for name"), "{reason}");
 }

@@ -1,4 +1,4 @@
-//! Peers that do not read what they have asked for.
+//! Peers that do not read the responses to their requests.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -21,10 +21,10 @@ use crate::sockets::{FOREVER, until};
 use crate::support::serve::serve_in;
 
 const WRITE_TIMEOUT: Duration = Duration::from_millis(400);
-/// More than the kernel keeps of a connection at both ends.
+/// More than the kernel buffers for a connection at both ends.
 const LARGE: usize = 4_000_000;
 
-/// A server whose responses are as long as their paths say, and its accounts.
+/// A server whose responses have the length in their paths, and its accounts.
 async fn server(bounds: Bounds) -> (SocketAddr, Arc<Accounts>) {
     patient_server(bounds, WRITE_TIMEOUT).await
 }
@@ -51,7 +51,7 @@ fn roomy() -> Bounds {
     }
 }
 
-/// An HTTP/2 connection whose streams may be sent so many bytes.
+/// An HTTP/2 connection with this flow-control window for streams.
 async fn connect(addr: SocketAddr, window: u32) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(addr).await.unwrap();
     let mut builder = h2::client::Builder::new();
@@ -72,7 +72,7 @@ async fn ask(
     response.await
 }
 
-/// Reads without a word to the peer that there is room for more.
+/// Reads without granting the peer more window.
 async fn read_on(mut body: h2::RecvStream) -> Result<usize, h2::Error> {
     let mut read = 0;
     while let Some(data) = timeout(FOREVER, body.data()).await.expect("it hangs") {
@@ -87,7 +87,7 @@ async fn a_stream_that_is_not_read_ends_and_the_others_go_on() {
     let sender = connect(addr, 20_000).await;
     let large = ask(&sender, LARGE).await.unwrap();
     assert!(accounts.figures().bytes >= LARGE);
-    // They do not keep it alive.
+    // These requests do not keep it alive.
     let busy = async {
         loop {
             let small = ask(&sender, 100).await.unwrap();
@@ -116,11 +116,12 @@ async fn streams_without_a_window_end() {
         read_on(response.unwrap().into_body()).await.unwrap_err();
     }
     until(|| accounts.figures().bytes == 0).await;
-    // The connection is as good as before.
+    // The connection is still usable.
     assert_eq!(ask(&sender, 1).await.unwrap().status(), StatusCode::OK);
 }
 
-/// hyper is done with a response once h2 has it, which sends what the window lets it.
+/// hyper has finished with a response once h2 has it, which sends it as the window
+/// allows.
 #[tokio::test]
 async fn what_only_h2_has_left_ends_with_its_connection() {
     let (addr, accounts) = server(roomy()).await;
@@ -141,7 +142,7 @@ async fn an_http1_peer_that_does_not_read_is_closed() {
     until(|| accounts.figures().connections == 0).await;
     assert_eq!(accounts.figures().bytes, 0);
     let mut read = Vec::new();
-    // Closed with bytes that nobody took, it may be reset.
+    // Closed with unread bytes, it may be reset.
     let _ = timeout(FOREVER, stream.read_to_end(&mut read))
         .await
         .unwrap();
@@ -158,7 +159,7 @@ async fn who_reads_slowly_but_fast_enough_gets_all() {
     let request = format!("GET /{length} HTTP/1.0\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let (mut read, mut buffer) = (0, [0; 10_000]);
-    // Longer in all than anything may stand still.
+    // Longer in total than any single write may stall.
     for _ in 0..2_000 {
         let count = timeout(FOREVER, stream.read(&mut buffer))
             .await
@@ -192,8 +193,8 @@ async fn a_response_without_room_is_503_that_other_origins_may_read() {
     until(|| accounts.figures().bytes == 0).await;
 }
 
-/// Small responses were in nobody's account once the kernel had them, up to 64 KiB of
-/// each connection, and as much that their peer had sent on.
+/// Small responses once were charged to no account after the kernel had them: up to 64
+/// KiB of each connection, and as much data from the peer.
 #[tokio::test]
 async fn what_the_kernel_keeps_of_connections_has_the_share_of_their_address() {
     let share = 400_000;
@@ -208,11 +209,11 @@ async fn what_the_kernel_keeps_of_connections_has_the_share_of_their_address() {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4_096).unwrap();
         let mut stream = socket.connect(addr).await.unwrap();
-        // One that is closed meanwhile takes not all.
+        // A connection that has been closed does not take everything.
         let _ = stream.write_all(requests.as_bytes()).await;
         streams.push(stream);
     }
-    // There is room for four, with 64 and 16 KiB each.
+    // There is room for four connections, with 64 and 16 KiB each.
     let is_closed = |stream: &&TcpStream| {
         let written = stream.try_write(b" ");
         written.is_err_and(|error| error.kind() != ErrorKind::WouldBlock)

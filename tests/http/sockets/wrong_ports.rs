@@ -1,4 +1,4 @@
-//! HTTP where TLS is spoken, and TLS where HTTP is spoken in the clear.
+//! HTTP on a TLS port, and TLS on a plain HTTP port.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::sockets::FOREVER;
 use crate::sockets::tls::front;
 
-/// All that comes back until the server closes, which it has to do in good order.
+/// The whole reply until the server closes, which must happen in an orderly way.
 async fn reply(addr: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     stream.write_all(request).await.unwrap();

@@ -22,16 +22,16 @@ use crate::support::port;
 use crate::support::process::Process;
 use crate::support::wait::until;
 
-/// How old the metrics may be that a broker shows.
+/// The maximum age of a broker's metrics.
 const METRICS_LIFETIME: Duration = Duration::from_secs(1);
 
-/// Of Prometheus 2.42.
+/// The header of Prometheus 2.42.
 const PROMETHEUS_ACCEPT: &str = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
 const TLS_NAME: &str = "broker.example";
 
-/// Two brokers: peers come in the clear to one of them, the other has a
-/// certificate, and another broker to borrow from, which is not there.
+/// Two brokers: one serves plain HTTP; the other has a certificate and a peer to borrow
+/// from, which does not exist.
 pub(crate) struct BusyBroker {
     clear: SocketAddr,
     tls: SocketAddr,
@@ -73,7 +73,7 @@ impl BusyBroker {
         })
     }
 
-    /// How Prometheus reaches both.
+    /// Prometheus's configuration for scraping both.
     pub(crate) fn scrape_config(&self) -> Value {
         json!([{
             "job_name": "snowflake-broker",
@@ -82,12 +82,12 @@ impl BusyBroker {
         }])
     }
 
-    /// What the one in the clear exposes to whoever does not ask for OpenMetrics.
+    /// The metrics of the plain HTTP broker for readers that do not ask for OpenMetrics.
     pub(crate) async fn metrics(&self) -> String {
         self.shown("/prometheus").await
     }
 
-    /// What it exposes to Prometheus, by its own preferences but for gzip.
+    /// The metrics for Prometheus, with its own preferences except gzip.
     pub(crate) async fn open_metrics(&self) -> Result<String> {
         let mut stream = TcpStream::connect(self.operators[0]).await?;
         let request = format!(
@@ -194,7 +194,7 @@ impl BusyBroker {
         Ok(())
     }
 
-    /// Somebody who comes by way of a reverse proxy on this machine.
+    /// Exceeds the limits as a client behind a reverse proxy on this machine.
     async fn exceed_limits(&self) -> Result<()> {
         for (path, body, told) in [
             ("/proxy", proxy_poll("far", "open"), "polled too soon"),
@@ -227,7 +227,7 @@ impl BusyBroker {
         let client = self.begin("/client", client_poll("a", "unknown"));
         assert_status(&poll.await?, "client match");
         client.abort();
-        // What Prometheus has asked for before is old then.
+        // The metrics from Prometheus's last scrape have expired by then.
         sleep(METRICS_LIFETIME).await;
         let nobody_waits = "snowflake_broker_matched_clients 0";
         self.shows("/prometheus", nobody_waits).await?;
@@ -239,12 +239,12 @@ impl BusyBroker {
     async fn fail_a_handshake(&self) -> Result<()> {
         let mut stream = TcpStream::connect(self.tls).await?;
         stream.write_all(b"this is no TLS\r\n\r\n").await?;
-        // It may be reset before the alert is read.
+        // The connection may be reset before the alert is read.
         let _ = stream.read_to_end(&mut Vec::new()).await;
         Ok(())
     }
 
-    /// A proxy's poll, once it waits for a client.
+    /// Starts a proxy's poll, and returns once it is parked.
     async fn park(&self, sid: &str) -> Result<JoinHandle<String>> {
         let poll = self.begin("/proxy", proxy_poll(sid, "open"));
         self.shows("/debug", "available: 1").await?;
@@ -270,7 +270,7 @@ impl BusyBroker {
     }
 }
 
-/// It has patience enough for a slow machine, but no more than it needs.
+/// Its time-outs are long enough for a slow machine, but not longer.
 fn broker(addr: SocketAddr, operator: SocketAddr) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"));
     command

@@ -1,11 +1,11 @@
-//! The dashboard as Grafana reads it, with its variables put in.
+//! The dashboard as Grafana evaluates it, with its variables substituted.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
 
-/// What Grafana would put in for the variables with everything selected.
+/// Grafana's values for the variables with everything selected.
 const VARIABLES: [(&str, &str); 4] = [
     ("$__rate_interval", "2m"),
     ("$__interval", "30s"),
@@ -21,7 +21,7 @@ impl Dashboard {
         Self(serde_json::from_str(&text).unwrap())
     }
 
-    /// Those of all panels, and those that fill the variables.
+    /// The queries of all panels and of the variables.
     pub(crate) fn queries(&self) -> Vec<String> {
         let panels = list(&self.0["panels"]).flat_map(queries_of_panel);
         let variables =
@@ -36,7 +36,7 @@ impl Dashboard {
             .collect()
     }
 
-    /// Those between the row of this title and the next row.
+    /// The queries between the row with this title and the next row.
     pub(crate) fn queries_of_row(&self, title: &str) -> Vec<String> {
         let panels = list(&self.0["panels"]);
         panels
@@ -48,14 +48,15 @@ impl Dashboard {
     }
 }
 
-/// A row has no queries; its panels follow it, or are in it while it is collapsed.
+/// The queries of a panel. A row has none itself; its panels follow it, or are in it
+/// while it is collapsed.
 fn queries_of_panel(panel: &Value) -> Vec<String> {
     let own = list(&panel["targets"]).map(|target| filled_in(&target["expr"]));
     own.chain(list(&panel["panels"]).flat_map(queries_of_panel))
         .collect()
 }
 
-/// `label_values(series, label)` as a query that has data where it has values.
+/// `label_values(series, label)` as a query that has data if there are values.
 fn query_of_variable(variable: &Value) -> String {
     let query = filled_in(&variable["query"]["query"]);
     let inner = query.strip_prefix("label_values(").unwrap();

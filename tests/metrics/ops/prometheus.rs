@@ -1,4 +1,4 @@
-//! Debian's Prometheus: the server, and the tool that checks what it reads.
+//! Debian's Prometheus: the server, and the tool that checks its input.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -30,7 +30,7 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts it with these targets and rules.
+    /// Starts a server with these targets and rules.
     pub(crate) async fn start(scratch: &Path, scrape: &Value, rules: &Path) -> Result<Self> {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free()?));
         let config = json!({
@@ -39,7 +39,7 @@ impl Prometheus {
             "scrape_configs": scrape,
         });
         let file = scratch.join("prometheus.yml");
-        // Every JSON text is YAML.
+        // Every JSON text is also YAML.
         fs::write(&file, config.to_string())?;
         let mut command = Command::new(unpacked::file("usr/bin/prometheus"));
         command
@@ -51,7 +51,7 @@ impl Prometheus {
             .arg(format!("--web.listen-address={addr}"))
             .arg("--log.level=warn");
         let mut process = Process::start(&mut command, scratch.join("prometheus.log"))?;
-        // It listens before it has an answer to anything but 503.
+        // At first it listens but responds only with 503.
         until("Prometheus is ready", async || {
             process.log()?;
             let ready = request(addr, "/-/ready").await;
@@ -72,7 +72,7 @@ impl Prometheus {
         samples.iter().map(value).collect()
     }
 
-    /// The alerts as Prometheus knows them.
+    /// The alerts as Prometheus has loaded them.
     pub(crate) async fn alerting_rules(&self) -> Result<Vec<Value>> {
         let data = self.get("/api/v1/rules?type=alert").await?;
         let groups = data["groups"].as_array().context("no groups")?;
@@ -106,7 +106,7 @@ fn value(sample: &Value) -> Result<f64> {
     Ok(number.parse()?)
 }
 
-/// Runs promtool to its end; with what it said, on either output.
+/// Runs promtool to its end, and returns its output on both streams.
 pub(crate) async fn promtool(arguments: &[&str], input: &str) -> (ExitStatus, String) {
     let mut child = Command::new(unpacked::file("usr/bin/promtool"))
         .args(arguments)

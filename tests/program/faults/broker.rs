@@ -1,4 +1,4 @@
-//! The program under test, and what has to be so after a fault.
+//! The program under test, and the conditions that must hold after a fault.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -28,23 +28,23 @@ use crate::support::peer::Peer;
 use crate::support::port;
 use crate::support::privacy::PrivacyWatch;
 
-/// How much more memory a broker may hold after a fault: what the allocator
-/// keeps for the next one.
+/// The additional memory that a broker may hold after a fault: what the allocator keeps
+/// for the next one.
 const MEMORY_KEPT: u64 = 64 * 1024 * 1024;
 
-/// How many more files may be open: a connection that is about to close.
+/// The number of additional open files: a connection that is about to close.
 const FILES_KEPT: usize = 3;
 
-/// How many lines a fault may leave in the log, however often it happens.
+/// The maximum number of log lines from a fault, however often it happens.
 const MOST_LINES: usize = 40;
 
-/// How old the metrics may be that a broker shows.
+/// The maximum age of a broker's metrics.
 const METRICS_LIFETIME: Duration = Duration::from_secs(1);
 
 /// Longer than a rendezvous takes on the slowest machine.
 const HANGS: Duration = Duration::from_secs(10);
 
-/// How a broker is to be started.
+/// The setup of a broker before it starts.
 pub(crate) struct Setup {
     folder: TempDir,
     wrapper: Vec<String>,
@@ -54,7 +54,7 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// In the clear, with nothing but defaults.
+    /// Plain HTTP, with all settings at their defaults.
     pub(crate) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
@@ -65,13 +65,12 @@ impl Setup {
         }
     }
 
-    /// A file or directory for this broker.
+    /// The path of a file or directory for this broker.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// With a key of the configuration, or with a variable if there is no
-    /// point in its name.
+    /// Sets a key of the configuration, or a variable if the name has no dot.
     pub(crate) fn with(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
         let name = match key.split_once('.') {
             Some((section, key)) => {
@@ -84,7 +83,7 @@ impl Setup {
         self
     }
 
-    /// Over TLS.
+    /// Serves over TLS.
     pub(crate) fn over_tls(mut self) -> Self {
         let pair = rcgen::generate_simple_self_signed(["broker.example".to_owned()]).unwrap();
         let (cert, key) = (self.path("cert.pem"), self.path("key.pem"));
@@ -97,19 +96,19 @@ impl Setup {
         self.with("tls.cert", cert).with("tls.key", key)
     }
 
-    /// By another program, which turns into the broker.
+    /// Runs the broker under another program, which then becomes the broker.
     pub(crate) fn under(mut self, wrapper: &[&str]) -> Self {
         self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
-    /// Logging to somewhere else than a file.
+    /// Logs to this output instead of a file.
     pub(crate) fn logging_to(mut self, stderr: Stdio) -> Self {
         self.stderr = Some(stderr);
         self
     }
 
-    /// Starts it and waits until it listens.
+    /// Starts the broker, and waits until it listens.
     pub(crate) async fn start(self) -> Broker {
         let wrapper = self.wrapper.clone();
         let mut broker = self.spawn();
@@ -123,7 +122,7 @@ impl Setup {
         broker
     }
 
-    /// Starts it.
+    /// Starts the broker.
     pub(crate) fn spawn(mut self) -> Broker {
         let free = || SocketAddr::from((Ipv4Addr::LOCALHOST, port::free().unwrap()));
         let (addr, operator) = (free(), free());
@@ -169,7 +168,7 @@ pub(crate) struct Broker {
     setup: Setup,
 }
 
-/// What a broker holds.
+/// The resources that a broker holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
     files: usize,
@@ -190,7 +189,7 @@ impl Broker {
         kill_process(Pid::from_raw(self.pid()).unwrap(), signal).unwrap();
     }
 
-    /// Whether it listens to SIGTERM.
+    /// Returns true if the broker handles SIGTERM.
     pub(crate) fn can_be_stopped(&self) -> bool {
         let caught = Process::new(self.pid()).unwrap().status().unwrap().sigcgt;
         caught & 1 << (Signal::TERM.as_raw() - 1) != 0
@@ -204,7 +203,7 @@ impl Broker {
         Process::new(self.pid()).unwrap().fd_count().unwrap()
     }
 
-    /// How a broker is when nothing is wrong: after it has brokered a pair.
+    /// The broker's resources when nothing is wrong, after brokering a pair.
     pub(crate) async fn at_rest(&self) -> Held {
         self.rendezvous().await;
         until("its connections close", || self.open_connections() == 0).await;
@@ -215,8 +214,8 @@ impl Broker {
         }
     }
 
-    /// Brokers a pair after a fault, of which a trace may be left neither in its
-    /// files and memory, nor in its books, nor much of one in its log.
+    /// Brokers a pair after a fault. The fault must leave no trace in the broker's files,
+    /// memory and counters, and little in its log.
     #[expect(clippy::print_stdout, reason = "figures, shown with --nocapture")]
     pub(crate) async fn recovers(&self, fault: &str, before: Held) {
         let took = self.rendezvous().await;
@@ -239,8 +238,8 @@ impl Broker {
         self.books_balance().await;
     }
 
-    /// Brokers a pair; how long that took. A second is what an operator may
-    /// expect of it; a machine that is busy with tests gets more.
+    /// Brokers a pair, and returns the time that it took. An operator may expect it
+    /// within a second; a machine that is busy with tests gets more.
     pub(crate) async fn rendezvous(&self) -> Duration {
         let started = clock::now();
         let peers = async { tokio::join!(self.peer(), self.peer()) };
@@ -250,7 +249,7 @@ impl Broker {
         clock::now() - started
     }
 
-    /// Brokers a pair that is connected already.
+    /// Brokers a pair that is already connected.
     pub(crate) async fn rendezvous_of(&self, proxy: &mut Peer, client: &mut Peer) {
         let pair = async {
             let proxy = async {
@@ -267,7 +266,7 @@ impl Broker {
         assert_eq!(reply["answer"], answer("hi"), "{reply}");
     }
 
-    /// A connection to it.
+    /// A connection to the broker.
     pub(crate) async fn peer(&self) -> Peer {
         let stream = TcpStream::connect(self.addr).await.unwrap();
         let Some(roots) = &self.setup.roots else {
@@ -284,7 +283,7 @@ impl Broker {
         Peer::http1_over(connector.connect(name, stream).await.unwrap()).await
     }
 
-    /// All its metrics, of now: those that somebody asked for before are old then.
+    /// The current metrics, after earlier ones have expired.
     pub(crate) async fn metrics(&self) -> Exposition {
         sleep(METRICS_LIFETIME).await;
         let mut operator = Peer::http1(self.operator).await;
@@ -292,7 +291,7 @@ impl Broker {
         Exposition::text(&text).unwrap()
     }
 
-    /// Ends it as an operator does, with its log looked through; another may be
+    /// Stops the broker as an operator does, and checks its log. Another broker may be
     /// started in its place.
     pub(crate) async fn stop(self) -> Setup {
         let log = self.log.clone();
@@ -301,7 +300,7 @@ impl Broker {
         setup
     }
 
-    /// The same without a log.
+    /// Stops the broker without checking its log.
     pub(crate) async fn end(mut self) -> Setup {
         self.send(Signal::TERM);
         let status = timeout(FOREVER, self.child.wait())
@@ -312,21 +311,21 @@ impl Broker {
         self.setup
     }
 
-    /// What it has used of the processors so far.
+    /// The CPU time that it has used so far.
     pub(crate) fn processor_time(&self) -> Duration {
         let stat = Process::new(self.pid()).unwrap().stat().unwrap();
         let ticks = stat.utime + stat.stime;
         Duration::from_millis(ticks * 1_000 / procfs::ticks_per_second())
     }
 
-    /// How many bytes of it are in memory.
+    /// Its resident memory, in bytes.
     pub(crate) fn memory(&self) -> u64 {
         let stat = Process::new(self.pid()).unwrap().stat().unwrap();
         stat.rss * procfs::page_size()
     }
 
-    /// Connections of others, as the system counts them, for asking the broker
-    /// needs one.
+    /// The number of connections other than our own, according to the system: asking the
+    /// broker would need one.
     fn open_connections(&self) -> usize {
         let sockets = procfs::net::tcp().unwrap();
         let established = |entry: &&procfs::net::TcpNetEntry| {
@@ -335,7 +334,7 @@ impl Broker {
         sockets.iter().filter(established).count()
     }
 
-    /// All that came has an outcome.
+    /// Checks that every request has an outcome.
     async fn books_balance(&self) {
         let told = self.metrics().await;
         let count = |name: &str| told.sum(&format!("snowflake_broker_{name}"), &[]);
@@ -347,7 +346,7 @@ impl Broker {
     }
 }
 
-/// Nobody is given away, and nothing is a bug.
+/// Checks that the log identifies nobody and reports no bugs.
 fn check_log(log: &str) {
     let watch = PrivacyWatch::default();
     watch.forbid("a=candidate");

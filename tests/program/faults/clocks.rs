@@ -1,5 +1,4 @@
-//! A wall clock that is set by an hour while the broker runs, or while it does
-//! not.
+//! A wall clock that is changed by an hour, while the broker runs or between two runs.
 
 use std::fs;
 use std::path::Path;
@@ -16,12 +15,12 @@ use crate::support::stats_log::{self, Block};
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// How long a window may say it was that is over after a second, on a machine
-/// that is busy with other tests.
+/// The maximum reported length of a window of one second, on a machine that is busy with
+/// other tests.
 const SHORT: u64 = 60;
 
-/// A broker whose wall clock is off by what a file says. Its other clocks are
-/// not touched, as setting the time does not touch them.
+/// A broker whose wall clock has an offset from a file. Its other clocks are unaffected,
+/// as when the time is set.
 fn with_own_clock() -> Setup {
     let setup = Setup::new().over_tls();
     let offset = setup.path("offset");
@@ -40,7 +39,7 @@ fn with_own_clock() -> Setup {
 
 fn blocks(log: &Path) -> Vec<Block> {
     let text = fs::read_to_string(log).unwrap_or_default();
-    // The last one may not be whole yet.
+    // The last block may still be incomplete.
     let whole = text.rfind("\nsnowflake-ips-nat-open ").and_then(|at| {
         let end = text[at + 1..].find('\n')?;
         Some(at + 1 + end + 1)
@@ -67,7 +66,7 @@ async fn until_blocks(broker: &Broker, count: usize) -> Vec<Block> {
     blocks(&log)
 }
 
-/// Sets the clock of a broker whose windows and recordings are short.
+/// Sets the clock of a broker with short windows and recordings.
 async fn step(seconds: &str, expected: impl Fn(SystemTime) -> SystemTime) {
     let setup = with_own_clock()
         .with("metrics.metrics_interval", "1s")
@@ -119,7 +118,7 @@ async fn an_hour_back() {
     step("-3600", |now| now - HOUR).await;
 }
 
-/// The window goes on, however the clock was set meanwhile.
+/// The window continues, however the clock was set in between.
 #[tokio::test]
 async fn between_two_starts() {
     let setup = with_own_clock().with("metrics.metrics_interval", "1d");
@@ -144,7 +143,7 @@ async fn between_two_starts() {
     let first = until_blocks(&broker, 1).await.remove(0);
     broker.stop().await;
     assert_eq!(first.count("client-snowflake-match-count"), 8);
-    // Of the two hours that the clock has jumped ahead nobody can tell that
-    // they have not passed.
+    // Nothing distinguishes the two hours by which the clock was set forward from real
+    // time.
     assert!((7_200..7_200 + SHORT).contains(&first.seconds), "{first:?}");
 }

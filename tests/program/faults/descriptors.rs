@@ -1,4 +1,4 @@
-//! Few file descriptors.
+//! A shortage of file descriptors.
 
 use std::fs;
 use std::time::Duration;
@@ -23,7 +23,7 @@ async fn a_full_house_leaves_descriptors_for_files_and_closes_what_is_over() {
         .under(&["prlimit", &limit, "--"])
         .with("broker.bridge_list_path", bridges)
         .with("broker.allowed_relay_pattern", "")
-        // Some of the connections below have to be there before others close.
+        // Some of the connections below must exist before others close.
         .with("listener.header_read_timeout", "1h");
     let broker = setup.start().await;
     let before = broker.at_rest().await;
@@ -44,13 +44,13 @@ async fn a_full_house_leaves_descriptors_for_files_and_closes_what_is_over() {
     let used = broker.processor_time().saturating_sub(used);
     assert!(used < seconds / 2, "it was busy for {used:?}");
 
-    // Who is connected is served, and files can be read.
+    // Connected peers are served, and files can be read.
     broker.send(Signal::HUP);
     until("it reloads", || broker.log().contains(" reloaded bridges")).await;
     broker.rendezvous_of(&mut proxy, &mut client).await;
 
     drop((connections, proxy, client));
-    // Until it has noticed that they are gone the house is full.
+    // Until the broker has noticed that they are gone, all descriptors are in use.
     until("they are gone", || broker.open_files() <= files).await;
     broker.recovers("few descriptors", before).await;
 }

@@ -1,4 +1,4 @@
-//! A disk that is full, or cannot be written to.
+//! A disk that is full or read-only.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,8 +9,8 @@ use crate::faults::broker::{Broker, Setup};
 use crate::faults::until;
 use crate::support::full_disk::{blocks, fill};
 
-/// A broker that writes its log and its state to a disk of its own, often. In a
-/// namespace of its own an ordinary user may mount one, too.
+/// A broker that often writes its log and state to a separate disk. In its own namespace,
+/// an ordinary user may mount one, too.
 async fn on_a_disk(mount: &str) -> Broker {
     let setup = Setup::new();
     let disk = setup.path("disk");
@@ -28,7 +28,7 @@ async fn on_a_disk(mount: &str) -> Broker {
     setup.start().await
 }
 
-/// A path as the broker sees it.
+/// A path from the broker's view.
 fn seen_by(broker: &Broker, name: &str) -> PathBuf {
     let root = PathBuf::from(format!("/proc/{}/root", broker.pid()));
     root.join(broker.path("disk").strip_prefix("/").unwrap())

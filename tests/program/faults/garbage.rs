@@ -1,4 +1,4 @@
-//! Connections that speak no TLS, or badly.
+//! Connections that do not speak TLS, or speak it badly.
 
 use std::net::SocketAddr;
 
@@ -14,8 +14,8 @@ use crate::faults::stranger::{connect, read_to_end};
 const CONNECTIONS: usize = 10_000;
 const AT_ONCE: usize = 200;
 
-/// The head of a record with a hello that claims to be long (RFC 8446
-/// sections 4 and 5.1).
+/// The head of a record with a hello that claims to be long (RFC 8446, sections 4 and
+/// 5.1).
 pub(crate) const HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
 
 fn garbage() -> impl Strategy<Value = Vec<u8>> {
@@ -30,14 +30,14 @@ fn garbage() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// What the peer does once it has sent its bytes.
+/// The peer's action after sending its bytes.
 #[derive(Clone, Copy, Debug)]
 enum End {
     /// Resets the connection.
     Reset,
     /// Closes it.
     Close,
-    /// Closes its side, and waits for the broker's.
+    /// Closes its side, and waits for the broker to close.
     Wait,
 }
 

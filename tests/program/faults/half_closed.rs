@@ -6,7 +6,7 @@ use crate::faults::broker::Setup;
 use crate::faults::stranger::{connect, read_to_end};
 use crate::support::messages::proxy_poll;
 
-/// Of each kind.
+/// The number of peers of each kind.
 const PEERS: usize = 100;
 
 #[tokio::test]

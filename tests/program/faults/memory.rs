@@ -1,4 +1,4 @@
-//! Memory after a burst: it is given back to the system.
+//! Memory after a burst, which must be returned to the system.
 
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -8,10 +8,10 @@ use crate::faults::stranger::connect;
 use crate::faults::until;
 use crate::support::messages::proxy_poll;
 
-/// Proxies, and as many clients.
+/// The number of proxies and of clients.
 const BURST: usize = 3_000;
 
-/// What most offers have.
+/// The size of a typical offer.
 const OFFER_BYTES: usize = 3_000;
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn what_a_burst_took_is_given_back() {
     until("it has grown", || broker.memory() > 2 * at_rest).await;
     drop(burst);
 
-    // It takes a quarter of the minute that this waits.
+    // It takes a quarter of this time-out of a minute.
     until("what it took is given back", || {
         broker.memory() < at_rest + at_rest / 2
     })

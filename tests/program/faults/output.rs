@@ -1,4 +1,4 @@
-//! Whoever reads the log is gone, or does not read.
+//! A reader of the log that is gone, or does not read.
 
 use std::io::{PipeReader, pipe};
 
@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use crate::faults::broker::{Broker, Setup};
 use crate::faults::stranger::{connect, read_to_end};
 
-/// A broker that has much to say, into a pipe.
+/// A broker that logs a lot, into a pipe.
 async fn talkative() -> (Broker, PipeReader) {
     let (reader, writer) = pipe().unwrap();
     let setup = Setup::new()
@@ -16,7 +16,7 @@ async fn talkative() -> (Broker, PipeReader) {
     (setup.start().await, reader)
 }
 
-/// Makes it log some lines, more than a pipe holds.
+/// Makes it log more lines than a pipe holds.
 async fn provoke(broker: &Broker) {
     for _ in 0..1_500 {
         let mut stream = connect(broker.addr, b"rubbish\r\n\r\n").await;

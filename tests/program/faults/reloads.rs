@@ -1,4 +1,4 @@
-//! Hundreds of SIGHUPs in a second.
+//! Hundreds of SIGHUPs per second.
 
 use std::fs;
 use std::time::Duration;
@@ -41,7 +41,7 @@ async fn storms_of_reloads() {
     .await;
     broker.recovers("a storm of both", before).await;
 
-    // The last signal counts, however many came before it.
+    // The last signal takes effect, however many came before it.
     fs::write(&file, BRIDGE).unwrap();
     let reloads = || broker.log().matches(" reloaded bridges").count();
     let so_far = reloads();

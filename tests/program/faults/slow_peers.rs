@@ -1,4 +1,4 @@
-//! Peers that send a byte now and then, to keep a connection for themselves.
+//! Peers that send a byte now and then, to keep a connection open.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,15 +14,15 @@ use crate::faults::stranger::{connect, read_to_end};
 
 const PEERS: usize = 300;
 
-/// Sends the bytes and then one more at a time, until the broker has had enough;
-/// what it said.
+/// Sends the bytes and then one more at a time until the broker closes, and returns its
+/// reply.
 async fn trickle(broker: SocketAddr, begin: &'static [u8], more: &'static [u8]) -> String {
     let stream = connect(broker, begin).await;
     let (mut reader, mut writer) = stream.into_split();
     let trickle = async {
         for byte in more.iter().cycle() {
             sleep(Duration::from_millis(100)).await;
-            // When it has closed, what it said may still be on its way.
+            // After the broker has closed, its reply may still be in transit.
             writer.write_all(&[*byte]).await.ok();
         }
     };
@@ -32,7 +32,7 @@ async fn trickle(broker: SocketAddr, begin: &'static [u8], more: &'static [u8]) 
     }
 }
 
-/// Many of them; while they are at it, others are served. What each was told.
+/// Runs many such peers, while others are served. Returns the replies.
 async fn attack(broker: &Broker, begin: &'static [u8], more: &'static [u8]) -> Vec<String> {
     let mut peers = JoinSet::new();
     for _ in 0..PEERS {
@@ -82,7 +82,7 @@ async fn bodies_that_take_for_ever() {
     broker.recovers("slow bodies", before).await;
 }
 
-/// Asks for a large page and never reads it.
+/// Requests a large page and never reads it.
 #[tokio::test]
 async fn replies_that_nobody_reads() {
     let setup = Setup::new().with("listener.idle_timeout", "2s");

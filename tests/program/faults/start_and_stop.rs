@@ -1,4 +1,4 @@
-//! Signals that come at a bad time.
+//! Signals at a bad time.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::faults::{BRIDGE, until};
 use crate::support::messages::{client_poll, proxy_poll};
 use crate::support::slow_file;
 
-/// A file that does not come, as one from a network that is down.
+/// A file that blocks, like one on a network that is down.
 #[tokio::test]
 async fn a_start_that_hangs_can_be_stopped() {
     let setup = Setup::new();
@@ -26,7 +26,7 @@ async fn a_storm_of_reloads_does_not_keep_it_from_stopping() {
     let broker = Setup::new().start().await;
     let (mut proxy, mut client) = tokio::join!(broker.peer(), broker.peer());
     let poll = proxy.post("/proxy", proxy_poll("a", "open"));
-    // Its proxy will not answer, so it is there while the broker stops.
+    // Its proxy does not answer, so the client is waiting while the broker stops.
     let waiting =
         tokio::spawn(async move { client.post("/client", client_poll("x", "open")).await });
     poll.await;

@@ -1,4 +1,4 @@
-//! Connections by somebody who does not play by the rules.
+//! Connections from a misbehaving stranger.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 /// Connects and sends these bytes.
 pub(crate) async fn connect(addr: SocketAddr, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(addr).await.unwrap();
-    // It may be closed already.
+    // The connection may already be closed.
     stream.write_all(bytes).await.ok();
     stream
 }

@@ -1,5 +1,5 @@
-//! A collector: OTLP's services, by gRPC and over HTTP on one port, that keep
-//! what they get.
+//! A collector: OTLP's services, over gRPC and HTTP on one port, which keep all received
+//! data.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -40,23 +40,23 @@ pub(crate) struct Collector {
     kept: Arc<Mutex<Kept>>,
 }
 
-/// What it has got.
+/// The received data.
 #[derive(Default)]
 pub(crate) struct Kept {
     pub(crate) traces: Vec<ExportTraceServiceRequest>,
     pub(crate) metrics: Vec<ExportMetricsServiceRequest>,
-    /// Of every request that was taken.
+    /// The headers of every accepted request.
     pub(crate) headers: Vec<HeaderMap>,
-    /// How many requests are still to be refused, for now.
+    /// The number of requests still to be refused.
     pub(crate) refusals: usize,
-    /// How many spans it says it threw away of each request.
+    /// The number of spans per request that it claims to have rejected.
     pub(crate) rejects: i64,
 }
 
 type Shared = Arc<Mutex<Kept>>;
 
 impl Collector {
-    /// Listens on a port of its own.
+    /// Starts a collector on a free port.
     pub(crate) async fn start(tls: Option<Arc<ChooseTls>>) -> Self {
         let kept = Shared::default();
         let addr = serve(router(&kept), Settings::default(), tls).await;
@@ -75,7 +75,7 @@ impl Kept {
         scopes.flat_map(|scope| scope.spans.clone()).collect()
     }
 
-    /// The attributes of the resources of everything.
+    /// The resource attributes of all received data.
     pub(crate) fn resources(&self) -> Vec<Vec<KeyValue>> {
         let traces = self.traces.iter().flat_map(|export| &export.resource_spans);
         let traces = traces.map(|traces| &traces.resource);
@@ -90,14 +90,13 @@ impl Kept {
             .collect()
     }
 
-    /// The families of the latest export.
+    /// The families in the latest export.
     pub(crate) fn families(&self) -> &[Metric] {
         let export = self.metrics.last().map(|export| &export.resource_metrics);
         export.map_or(&[], |resources| &resources[0].scope_metrics[0].metrics)
     }
 
-    /// The sum of a counter's series that have this attribute, in the latest
-    /// export.
+    /// The sum of a counter's series with this attribute, in the latest export.
     pub(crate) fn count(&self, family: &str, key: &str, value: &str) -> f64 {
         let family = self.families().iter().find(|known| known.name == family);
         let Some(Data::Sum(sum)) = family.and_then(|family| family.data.as_ref()) else {
@@ -112,7 +111,7 @@ impl Kept {
         values.sum()
     }
 
-    /// Everything, in words.
+    /// All received data, as text.
     pub(crate) fn in_words(&self) -> String {
         format!("{:#?}\n{:#?}", self.traces, self.metrics)
     }
@@ -133,7 +132,7 @@ impl Kept {
     }
 }
 
-/// An attribute's text; empty if there is none.
+/// The text of an attribute; empty if there is none.
 pub(crate) fn attribute<'a>(attributes: &'a [KeyValue], key: &str) -> &'a str {
     let attribute = attributes.iter().find(|attribute| attribute.key == key);
     let value = attribute.and_then(|attribute| attribute.value.as_ref()?.value.as_ref());

@@ -1,4 +1,4 @@
-//! From the program to a collector, with all that is between.
+//! The way from the program to a collector, with everything in between.
 
 use std::fs;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use crate::support::privacy::PrivacyWatch;
 
 const ALL: (&str, &str) = ("OTEL_TRACES_SAMPLER_ARG", "1");
 
-/// Once with both signals and the standard's variables; ends with the program,
-/// so that it was all flushed.
+/// A rendezvous with both signals and the standard variables. Ends with the program, so
+/// that everything is flushed.
 async fn rendezvous(collector: &Collector, variables: &[(&str, &str)]) {
     let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20x");
     let attributes = (

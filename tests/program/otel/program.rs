@@ -1,4 +1,4 @@
-//! A broker that is told of a collector.
+//! A broker with a collector.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,9 +16,9 @@ use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
 use crate::support::peer::Peer;
 use crate::support::port;
 
-/// The session of every proxy here, which nobody may learn.
+/// The session of every proxy here, which must stay secret.
 pub(crate) const SID: &str = "secret-session";
-/// The SDP of every client here, likewise.
+/// The SDP of every client here, which must stay secret.
 pub(crate) const SDP: &str = "secret-offer";
 
 /// A running broker. Dropping it kills it.
@@ -60,7 +60,7 @@ impl Program {
         fs::read_to_string(self.log.path()).unwrap()
     }
 
-    /// A proxy polls, a client comes, and the proxy answers.
+    /// A complete rendezvous: a proxy polls, a client comes, and the proxy answers.
     pub(crate) async fn rendezvous(&self) {
         let poll = self.post("/proxy", proxy_poll(SID, "open"));
         self.until_parked().await;

@@ -1,4 +1,4 @@
-//! Collectors that are not there, do not answer, or are not happy.
+//! Collectors that do not exist, do not reply, or refuse.
 
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,7 @@ use crate::support::port;
 const ALL: (&str, &str) = ("OTEL_TRACES_SAMPLER_ARG", "1");
 const OFTEN: (&str, &str) = ("OTEL_METRIC_EXPORT_INTERVAL", "20");
 
-/// How long a stop takes at most: what is promised of all of it, and some for a
-/// machine that is busy.
+/// The maximum duration of a stop: the promised total, plus some time for a busy machine.
 const STOP_MAX: Duration = Duration::from_secs(20);
 
 async fn stop(program: Program) -> String {

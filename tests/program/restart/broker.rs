@@ -1,4 +1,4 @@
-//! A broker as a service manager starts it: with sockets that are open already.
+//! A broker started like by a service manager: with sockets that are already open.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -15,11 +15,11 @@ use tokio::time::{sleep, timeout};
 
 use crate::restart::FOREVER;
 
-/// How many connections wait while no broker runs; by itself the standard
-/// library lets 128.
+/// The number of connections that may wait while no broker runs; the standard library's
+/// default is 128.
 const BACKLOG: i32 = 4096;
 
-/// A socket that is open whether or not a broker runs.
+/// A socket that stays open whether or not a broker runs.
 pub(crate) struct Socket(TcpListener);
 
 impl Socket {
@@ -45,20 +45,19 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// With one socket of this name, and settings by `section.key`.
+    /// Starts a broker with one socket of this name, and settings by `section.key`.
     pub(crate) fn start(socket: &Socket, name: &str, settings: &[(&str, &str)]) -> Self {
         Self::start_with(&[socket], name, settings, |_| {})
     }
 
-    /// With one or two sockets, and whatever else the command is to have.
+    /// Starts a broker with one or two sockets and other changes of the command.
     pub(crate) fn start_with(
         sockets: &[&Socket],
         names: &str,
         settings: &[(&str, &str)],
         change: impl FnOnce(&mut Command),
     ) -> Self {
-        // Descriptors from 3 on, and the process that they are for: as
-        // sd_listen_fds(3) says.
+        // Descriptors from 3 on, and the ID of their process, as in sd_listen_fds(3).
         let mut command = Command::new("sh");
         let script = "LISTEN_PID=$$ exec \"$0\" \"$@\" 3<&0 4<&1 </dev/null >/dev/null";
         let second = sockets.get(1).map(|socket| Stdio::from(socket.duplicate()));
@@ -77,7 +76,7 @@ impl Program {
         Self::spawn(command)
     }
 
-    /// One that opens its socket itself.
+    /// Starts a broker that opens its own socket.
     pub(crate) fn without_sockets(addr: SocketAddr, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"));
         command.arg(format!("--addr={addr}")).stdin(Stdio::null());
@@ -116,7 +115,7 @@ impl Program {
         assert!(logged.is_ok(), "no {text:?} in:\n{}", self.log());
     }
 
-    /// The status once it has ended, and what it logged.
+    /// The exit status and the log, after it has ended.
     pub(crate) async fn end(mut self) -> (ExitStatus, String) {
         let status = timeout(FOREVER, self.child.wait()).await;
         (status.expect("it does not end").unwrap(), self.log())

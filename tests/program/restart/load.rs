@@ -1,7 +1,6 @@
-//! Proxies and clients that go on whatever the broker does, as those behind a
-//! CDN do: over connections that are kept alive, and new ones where there are
-//! none. A request on which an idle connection closes is sent again, once, as
-//! browsers and CDNs do.
+//! Proxies and clients that go on whatever the broker does, like those behind a CDN: over
+//! kept-alive connections, and new ones if there are none. A request on an idle
+//! connection that closes is sent again, once, as browsers and CDNs do.
 
 use std::collections::HashMap;
 use std::error::Error as _;
@@ -22,15 +21,15 @@ use tokio::time::sleep;
 
 use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
 
-/// One proxy in so many does not answer.
+/// One in this many proxies does not answer.
 const SILENT_ONE_IN: u64 = 8;
-/// How long the others take, in milliseconds.
+/// The time that the others take, in milliseconds.
 const ANSWER_AFTER: std::ops::Range<u64> = 300..2500;
 
 /// An answer may cross the news that the client's time is up.
 const JUST_TOO_LATE: Duration = Duration::from_millis(500);
 
-/// How a client fared.
+/// The outcome for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Outcome {
     Answered,
@@ -42,20 +41,21 @@ pub(crate) enum Outcome {
     Broken,
 }
 
-/// What became of a client and of its offer.
+/// The outcome for a client and its offer.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     pub(crate) came: Instant,
     pub(crate) outcome: Option<(Outcome, Duration)>,
-    /// How many proxies got its offer.
+    /// The number of proxies that got its offer.
     pub(crate) offered: usize,
-    /// When the first of them answered.
+    /// The time at which the first of them answered.
     pub(crate) answered: Option<Instant>,
 }
 
 impl Client {
-    /// Whether it has no answer though a proxy sent one in time, or was said to have been
-    /// matched and no proxy has its offer, or has no reply at all.
+    /// Returns true if the client has no answer although a proxy sent one in time, if it
+    /// was said to be matched although no proxy has its offer, or if it has no reply at
+    /// all.
     pub(crate) fn is_lost(&self) -> bool {
         match self.outcome {
             Some((Outcome::Answered | Outcome::Denied, _)) => false,
@@ -68,15 +68,15 @@ impl Client {
     }
 }
 
-/// What everybody noted.
+/// All observations.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Notes {
     pub(crate) clients: HashMap<String, Client>,
-    /// Requests of proxies whose connection was refused, and why others had no
+    /// Proxies' requests whose connection was refused, and the reasons why others had no
     /// response.
     pub(crate) proxies_refused: usize,
     pub(crate) proxies_broken_off: Vec<String>,
-    /// Requests that were sent again.
+    /// The number of requests that were sent again.
     pub(crate) again: usize,
 }
 
@@ -87,7 +87,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// So many proxies, and so many clients a second.
+    /// Starts this many proxies, and this many clients per second.
     pub(crate) fn start(addr: SocketAddr, proxies: u64, clients: u64) -> Self {
         let notes = Arc::<Mutex<Notes>>::default();
         let mut tasks = JoinSet::new();
@@ -101,7 +101,7 @@ impl Load {
         }
     }
 
-    /// What has been noted by now.
+    /// The observations so far.
     pub(crate) fn notes(&self) -> Notes {
         self.notes.lock().unwrap().clone()
     }
@@ -145,7 +145,7 @@ async fn answer(
     client: &str,
     notes: &Mutex<Notes>,
 ) {
-    // Before it is sent: it counts as lost if it does not arrive.
+    // Noted before sending: the answer counts as lost if it does not arrive.
     if let Some(client) = notes.lock().unwrap().clients.get_mut(client) {
         client.answered.get_or_insert_with(clock::now);
     }
@@ -209,7 +209,7 @@ fn note_failure(notes: &Mutex<Notes>, failed: Failed) {
 #[derive(Debug)]
 enum Failed {
     Refused,
-    /// The connection was closed before anything of a response.
+    /// The connection was closed before any part of a response.
     Closed(String),
     Broken(String),
 }
@@ -262,7 +262,7 @@ async fn post_once(
     Ok(serde_json::from_slice(&body.to_bytes()).unwrap())
 }
 
-/// Numbers that look random, the same in each run (`SplitMix64`).
+/// A reproducible sequence of pseudorandom numbers (`SplitMix64`).
 struct Lots(u64);
 
 impl Lots {

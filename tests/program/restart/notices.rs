@@ -1,4 +1,4 @@
-//! What a service manager hears on its socket: `sd_notify(3)`.
+//! Notifications to a service manager: `sd_notify(3)`.
 
 use std::fs;
 use std::time::Duration;
@@ -25,7 +25,7 @@ impl Manager {
         Self { folder, socket }
     }
 
-    /// Starts a broker that knows of it, with further variables.
+    /// Starts a broker with the manager's socket and further variables.
     fn start(&self, settings: &[(&str, &str)], variables: &[(&str, &str)]) -> Program {
         let socket = Socket::open();
         Program::start_with(&[&socket], "http", settings, |command| {
@@ -35,7 +35,7 @@ impl Manager {
         })
     }
 
-    /// The assignments of the next notice.
+    /// The assignments in the next notification.
     async fn next(&self) -> Vec<String> {
         let mut notice = [0; 4096];
         let received = timeout(FOREVER, self.socket.recv(&mut notice)).await;
@@ -113,7 +113,7 @@ async fn it_shows_that_it_is_alive_if_it_is_asked_to() {
     }
     assert_eq!(others, ["READY=1"]);
 
-    // One that is stopped in its tracks is not.
+    // A suspended broker sends none.
     broker.send(Signal::STOP);
     while timeout(Duration::from_secs(1), manager.next())
         .await

@@ -1,4 +1,4 @@
-//! Which sockets are taken, and which are refused.
+//! Accepted and refused sockets.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -13,7 +13,7 @@ use crate::support::messages::client_poll;
 use crate::support::peer::Peer;
 use crate::support::port;
 
-/// That nobody waits is what a client hears of a broker without proxies.
+/// A broker without proxies denies the client, which shows that it serves.
 async fn is_served(socket: &Socket) {
     let mut peer = Peer::http1(socket.addr()).await;
     let (_, reply) = peer.post("/client", client_poll("x", "open")).await;
@@ -21,7 +21,7 @@ async fn is_served(socket: &Socket) {
     assert!(reply["error"].is_string(), "{reply}");
 }
 
-/// How it refuses to start.
+/// The error with which it refuses to start.
 async fn refusal(program: Program) -> String {
     let (status, log) = program.end().await;
     assert_eq!(status.code(), Some(1), "{log}");
@@ -47,7 +47,7 @@ async fn several_sockets_of_one_name_are_all_served() {
     is_served(&other).await;
 }
 
-/// systemd passes none when its unit was changed and not restarted.
+/// systemd passes no socket if the unit was changed but not restarted.
 #[tokio::test]
 async fn a_missing_socket_is_named_and_opened_all_the_same() {
     let missing = "the service manager has not passed the socket";
@@ -70,7 +70,7 @@ async fn a_missing_socket_is_named_and_opened_all_the_same() {
     assert!(TcpStream::connect(addr).await.is_ok());
 }
 
-/// Those for operators may be several, too, and whatever the settings say.
+/// Operators may have several sockets, too, regardless of the settings.
 #[tokio::test]
 async fn operators_have_sockets_of_their_own() {
     let (public, operators) = (Socket::open(), Socket::open());

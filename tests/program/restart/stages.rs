@@ -1,4 +1,4 @@
-//! One stop, stage by stage, as its proxies and clients see it.
+//! A single stop, stage by stage, from the view of its proxies and clients.
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use crate::restart::broker::{Program, Socket};
 use crate::support::messages::{answer, client_poll, proxy_answer, proxy_poll};
 use crate::support::peer::Peer;
 
-/// One connection over HTTP/1.1, on which the heads of responses can be seen.
+/// An HTTP/1.1 connection that shows the heads of responses.
 struct Connection(TcpStream);
 
 struct Reply {
@@ -22,7 +22,7 @@ struct Reply {
 }
 
 impl Reply {
-    /// Whether it is the last one of its connection.
+    /// Returns true if this response is the last of its connection.
     fn closes(&self) -> bool {
         self.head.to_ascii_lowercase().contains("connection: close")
     }
@@ -83,7 +83,7 @@ async fn settle() {
 }
 
 async fn stop(program: &Program) {
-    // Before it serves it does not listen to signals.
+    // Signals are not handled before the broker serves.
     program.until_logged("brokering").await;
     settle().await;
     program.send(Signal::TERM);
@@ -160,8 +160,7 @@ async fn after_the_grace_answers_come_in_and_the_successor_gets_who_connects() {
     assert_eq!(answered.body, json!({"answer": answer("ho")}));
 }
 
-/// Over HTTP/2 the answer is a new stream, which there is none of after a
-/// GOAWAY.
+/// Over HTTP/2, the answer is a new stream, which is impossible after a GOAWAY.
 #[tokio::test]
 async fn an_answer_comes_in_over_http2_too() {
     let socket = Socket::open();
@@ -181,7 +180,7 @@ async fn an_answer_comes_in_over_http2_too() {
     assert!(status.success(), "{log}");
 }
 
-/// A proxy that does not answer keeps neither its connection nor the broker.
+/// A silent proxy keeps neither its connection nor the broker alive.
 #[tokio::test]
 async fn no_answer_is_waited_for_for_ever() {
     let socket = Socket::open();

@@ -1,5 +1,5 @@
-//! Twenty restarts under load behind one socket, one right after the other: the
-//! successor starts when its predecessor has ended, as under systemd.
+//! Twenty restarts in a row under load, behind one socket: each successor starts when its
+//! predecessor has ended, as under systemd.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,27 +15,27 @@ use crate::restart::load::{Client, Load, Outcome};
 const RESTARTS: usize = 20;
 const PROXIES: u64 = 1000;
 const CLIENTS_A_SECOND: u64 = 20;
-/// How many clients may be denied because of one restart: a hundredth of those
-/// that come in a minute.
+/// The maximum number of clients denied because of one restart: a hundredth of those that
+/// come in a minute.
 const DENIED_MAX: usize = 12;
 
-/// A short grace and polls that come sooner than by default, as this test has
-/// no minutes for each restart.
+/// A shorter grace and shorter poll intervals than by default, since this test does not
+/// have minutes for each restart.
 const SETTINGS: [(&str, &str); 2] = [
     ("matching.drain_grace", "1s"),
     ("poll_interval.open", "10s"),
 ];
 
-/// How long the load goes on before the first restart.
+/// The duration of the load before the first restart.
 const BEFORE: Duration = Duration::from_secs(4);
-/// How long it goes on after the last: `client_timeout` and some more.
+/// The duration of the load after the last restart: `client_timeout` and a bit more.
 const AFTER: Duration = Duration::from_secs(6);
-/// How long a broker runs between two restarts.
+/// The time that a broker runs between two restarts.
 const BETWEEN: Duration = Duration::from_secs(1);
-/// `drain_grace`, `client_timeout` and a second; and some for a busy machine.
+/// `drain_grace`, `client_timeout` and a second, plus some time for a busy machine.
 const STOP_MAX: Duration = Duration::from_secs(7 + 1);
 
-/// When a broker was told to stop, and how long it took.
+/// The time of a stop signal, and the duration of the stop.
 struct Stop {
     told: Instant,
     took: Duration,
@@ -85,7 +85,7 @@ async fn stop(broker: Program) -> Stop {
     Stop { told, took }
 }
 
-/// How many clients were denied that came from this stop to the next.
+/// The number of denied clients that came between this stop and the next.
 fn denied_by(index: usize, stops: &[Stop], clients: &[&Client]) -> usize {
     let next = stops.get(index + 1);
     let denied = clients.iter().filter(|client| {
@@ -96,7 +96,7 @@ fn denied_by(index: usize, stops: &[Stop], clients: &[&Client]) -> usize {
     denied.count()
 }
 
-/// How everybody fared, for whoever reads it.
+/// A report of all outcomes, for the reader of the test's output.
 fn report(clients: &[&Client], stops: &[Stop]) -> String {
     let took: Vec<u128> = stops.iter().map(|stop| stop.took.as_millis()).collect();
     let denied: Vec<usize> = (0..stops.len())

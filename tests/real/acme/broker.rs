@@ -1,4 +1,4 @@
-//! The broker that orders.
+//! A broker that orders certificates.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,7 +21,7 @@ use crate::support::process::Process;
 use crate::support::wait::until;
 use crate::support::{port, privacy, tls_client};
 
-/// The greatest age of the metrics that a broker shows.
+/// The maximum age of a broker's metrics.
 const METRICS_LIFETIME: Duration = Duration::from_secs(1);
 
 const OPERATOR_LISTEN: &str = "SNOWFLAKE_BROKER_OPERATOR__LISTEN";
@@ -29,7 +29,7 @@ const OPERATOR_LISTEN: &str = "SNOWFLAKE_BROKER_OPERATOR__LISTEN";
 /// The names that it orders for.
 pub(crate) const NAMES: [&str; 2] = ["broker.example", "other.example"];
 
-/// The challenges that it answers.
+/// The challenges that it supports.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Proofs {
     TlsAlpn01,
@@ -37,7 +37,7 @@ pub(crate) enum Proofs {
     Both,
 }
 
-/// The files that stay when a broker ends: those of its orders, and its log.
+/// The files that outlive a broker: those of its orders, and its log.
 pub(crate) struct Site {
     folder: TempDir,
 }
@@ -59,8 +59,8 @@ impl Site {
         self.folder.path().join("state/acme")
     }
 
-    /// Keeps a certificate as if it had been ordered before, which is the
-    /// result: valid since so long, for so much longer.
+    /// Stores a certificate as if it had been ordered earlier, and returns it: valid
+    /// `since` this long, and for `left` more.
     pub(crate) fn keep_certificate(
         &self,
         pebble: &Pebble,
@@ -84,13 +84,13 @@ impl Site {
         certificate.der().clone()
     }
 
-    /// Starts the broker on the addresses where the authority looks for proof,
-    /// and waits until it listens.
+    /// Starts the broker on the addresses where the authority validates, and waits until
+    /// it listens.
     pub(crate) async fn start(&self, pebble: &Pebble, proofs: Proofs) -> Broker {
         self.start_at(pebble, proofs, pebble.tls_alpn).await
     }
 
-    /// Starts it on another address than where the authority looks.
+    /// Starts the broker on another address than where the authority validates.
     pub(crate) async fn start_at(
         &self,
         pebble: &Pebble,
@@ -123,7 +123,7 @@ impl Site {
         };
         let tls_alpn = proofs != Proofs::Http01;
         command
-            // Names are what they are in whatever case, however often.
+            // Case and duplicates of names do not matter.
             .args([
                 "--acme-hostnames",
                 "broker.example,OTHER.example,other.example",
@@ -142,19 +142,19 @@ impl Site {
 }
 
 impl Broker {
-    /// Kills it.
+    /// Kills the broker.
     pub(crate) async fn end(self) {
         drop(self.process);
         until_gone(self.addr).await;
     }
 
-    /// Its log, in which no address may be and no key.
+    /// Its log, which must not contain addresses or keys.
     pub(crate) fn log(&mut self) -> String {
         let log = self.process.log().unwrap();
         let watch = privacy::PrivacyWatch::default();
         watch.forbid("PRIVATE KEY");
         watch.check("log", &log);
-        // It may have said nothing yet.
+        // The log may still be empty.
         watch.check("log", "something to look at");
         watch.assert_clean("log");
         log
@@ -165,7 +165,7 @@ impl Broker {
         logged.await.unwrap();
     }
 
-    /// Waits until it serves what this root vouches for.
+    /// Waits until it serves a certificate from this root.
     pub(crate) async fn until_vouched_for_by(
         &self,
         root: &CertificateDer<'static>,
@@ -177,8 +177,7 @@ impl Broker {
         served.await.unwrap()
     }
 
-    /// The value of a line in its metrics, of now: those that somebody asked for before
-    /// are old then.
+    /// The current value of a series in its metrics, after earlier ones have expired.
     pub(crate) async fn metric(&self, series: &str) -> u64 {
         sleep(METRICS_LIFETIME).await;
         let stream = TcpStream::connect(self.operator).await;
@@ -189,7 +188,7 @@ impl Broker {
         value.expect(&metrics).1.parse().unwrap()
     }
 
-    /// The number of orders that ended so.
+    /// The number of orders with this outcome.
     pub(crate) async fn orders(&self, outcome: &str) -> u64 {
         let name = "snowflake_broker_certificate_orders_total";
         self.metric(&format!("{name}{{outcome=\"{outcome}\"}}"))

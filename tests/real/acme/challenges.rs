@@ -1,4 +1,4 @@
-//! The challenges as the authority finds them when it comes.
+//! The challenges as the authority finds them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::acme::pebble::{Pebble, free_address};
 use crate::support::tls_client::{connect, served, trusting};
 use crate::support::wait::until;
 
-/// The authority is kept waiting on its way to the broker, so that there is time
-/// to look at what it came for.
+/// The authority is delayed on its way to the broker, so that there is time to examine
+/// the challenge.
 #[tokio::test]
 async fn a_challenge_ends_with_the_handshake_and_shows_the_proof() {
     let (pebble, site) = (Pebble::new(), Site::new());
@@ -30,7 +30,7 @@ async fn a_challenge_ends_with_the_handshake_and_shows_the_proof() {
     broker.until_logged("ordering a certificate").await;
     let (first, _) = gate.accept().await.unwrap();
 
-    // Which name it asks for first is its affair: this one may be the second.
+    // The authority chooses which name it validates first: this one may be the second.
     let mut stream = until("the challenge is answered", async || {
         Ok(connect(validating(), addr, NAMES[0]).await.ok())
     })
@@ -44,14 +44,15 @@ async fn a_challenge_ends_with_the_handshake_and_shows_the_proof() {
     let proof = shown.get_extension_unique(&proof).unwrap().unwrap();
     assert!(proof.critical);
     assert_eq!(proof.value.len(), 34);
-    // HTTP is not spoken on it.
+    // HTTP is not spoken on this connection.
     let request = b"GET /robots.txt HTTP/1.1\r\nHost: broker.example\r\n\r\n";
     let _ = stream.write_all(request).await;
     let mut reply = Vec::new();
     let _ = stream.read_to_end(&mut reply).await;
     assert!(reply.is_empty(), "{}", String::from_utf8_lossy(&reply));
 
-    // Nobody else gets it: neither other names, nor other protocols.
+    // The challenge is not visible to others: neither for other names, nor with other
+    // protocols.
     connect(validating(), addr, "front.example")
         .await
         .unwrap_err();
@@ -75,7 +76,7 @@ async fn pass_on(mut stream: TcpStream, addr: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-/// A client as the authority's.
+/// A client like the authority's.
 fn validating() -> ClientConfig {
     let mut config = trusting([]);
     let provider = aws_lc_rs::default_provider();
@@ -86,7 +87,7 @@ fn validating() -> ClientConfig {
     config
 }
 
-/// Takes any certificate, so that the test can look at it.
+/// Accepts any certificate, so that the test can examine it.
 #[derive(Debug)]
 struct Anybody(CryptoProvider);
 

@@ -1,4 +1,4 @@
-//! A broker without a certificate gets one.
+//! The first certificate of a broker.
 
 use std::fs;
 use std::net::TcpListener;
@@ -16,7 +16,7 @@ use crate::acme::pebble::{Pebble, free_address};
 use crate::support::tls_client::{connect, served, trusting};
 use crate::support::wait::LONG_ENOUGH;
 
-/// Until when pebble's are valid: five years.
+/// The expiry of pebble's certificates: five years.
 const EXPIRY: &str = "snowflake_broker_certificate_expiry_timestamp_seconds{}";
 
 #[tokio::test]
@@ -38,27 +38,26 @@ async fn by_http_01_alone() {
     let broker = site.start(&pebble, Proofs::Http01).await;
     expect_certificate(&broker, &authority.root).await;
 
-    // What is no challenge, or one that is over, is not there.
+    // Paths that are not challenges, or of earlier ones, are not found.
     for path in ["/", "/proxy", "/.well-known/acme-challenge/over"] {
         let stream = TcpStream::connect(pebble.http).await.unwrap();
         let (status, _) = Connection::over(stream).await.get(path).await;
         assert_eq!(status, 404, "{path}");
     }
-    // Nobody validates by TLS.
+    // The authority does not validate by TLS here.
     let mut config = trusting([&authority.root]);
     config.alpn_protocols = vec![b"acme-tls/1".to_vec()];
     connect(config, broker.addr, NAMES[0]).await.unwrap_err();
 }
 
-/// A CDN in front of the broker takes the handshakes, so that TLS-ALPN-01 comes
-/// to nothing.
+/// A CDN in front of the broker terminates TLS, so that TLS-ALPN-01 fails.
 #[tokio::test]
 async fn by_the_other_challenge_when_one_is_refused() {
     let (pebble, site) = (Pebble::new(), Site::new());
     let authority = pebble.start().await;
     let mut broker = site.start_at(&pebble, Proofs::Both, free_address()).await;
     broker
-        // Which name is looked at first is the authority's affair.
+        // The authority chooses which name it validates first.
         .until_logged("example by tls-alpn-01: ")
         .await;
     expect_certificate(&broker, &authority.root).await;
@@ -110,13 +109,13 @@ async fn not_with_an_authority_that_takes_no_nonce_which_is_no_refusal() {
     let mut broker = site.start(&pebble, Proofs::TlsAlpn01).await;
     broker.until_logged("there is no new certificate: ").await;
     assert!(broker.log().contains("badNonce"));
-    // Tried again at once, a few times.
+    // Retried at once, several times.
     assert!(authority.asked_for_account() >= 8);
     assert_eq!(broker.orders("refused").await, 0);
     assert!(broker.orders("failed").await >= 1);
 }
 
-/// It takes up to 13 s until the broker asks again.
+/// The broker retries after up to 13 s.
 #[tokio::test]
 async fn after_the_authority_was_down_at_the_start() {
     let (pebble, site) = (Pebble::new(), Site::new());
@@ -131,7 +130,7 @@ async fn after_the_authority_was_down_at_the_start() {
     assert!(broker.orders("failed").await >= 1);
 }
 
-/// It is good for all names, and served whatever name is asked for.
+/// The certificate is valid for all names, and served for any requested name.
 async fn expect_certificate(broker: &Broker, root: &CertificateDer<'static>) {
     let stream = broker.until_vouched_for_by(root).await;
     let certificate = served(&stream);
@@ -144,7 +143,7 @@ async fn expect_certificate(broker: &Broker, root: &CertificateDer<'static>) {
     assert_eq!(served(&stream), certificate);
     let config = trusting([root]);
     let refused = connect(config, broker.addr, "front.example").await;
-    // It is the client that finds other names in it.
+    // It is the client that rejects the names in it.
     let reason = refused.unwrap_err().to_string();
     assert!(reason.contains("not valid for name"), "{reason}");
 

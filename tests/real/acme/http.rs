@@ -1,4 +1,4 @@
-//! Requests over one connection that stays open.
+//! Requests over a persistent connection.
 
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty};

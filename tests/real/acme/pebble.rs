@@ -1,5 +1,4 @@
-//! A certificate authority on the loopback, with a name server that says that
-//! every name is there.
+//! A certificate authority on the loopback, with a name server that resolves every name.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,27 +19,27 @@ use crate::support::{port, tls_client, unpacked};
 
 const HOST: &str = "127.0.0.1";
 
-/// The place of an authority, whether it runs or not.
+/// The setup of an authority, whether it runs or not.
 pub(crate) struct Pebble {
     scratch: TempDir,
     directory: SocketAddr,
     management: SocketAddr,
-    /// The addresses to which it comes to validate.
+    /// The addresses where it validates.
     pub(crate) tls_alpn: SocketAddr,
     pub(crate) http: SocketAddr,
     own: CertificateDer<'static>,
 }
 
-/// An authority that runs.
+/// A running authority.
 pub(crate) struct RunningPebble {
     process: Process,
     _names: Process,
-    /// Vouches for what it issues; another one after each start.
+    /// The root of its certificates, which changes with each start.
     pub(crate) root: CertificateDer<'static>,
 }
 
 impl Pebble {
-    /// Not there yet.
+    /// Prepares an authority that does not run yet.
     pub(crate) fn new() -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let own = rcgen::generate_simple_self_signed([HOST.to_owned()]).unwrap();
@@ -62,18 +61,17 @@ impl Pebble {
         format!("https://{}/dir", self.directory)
     }
 
-    /// The certificate that vouches for its own.
+    /// The root of its own certificate.
     pub(crate) fn ca_file(&self) -> PathBuf {
         self.scratch.path().join("ca.pem")
     }
 
-    /// Begins to answer. It refuses one nonce in twenty, as it does unless told
-    /// otherwise.
+    /// Starts the authority. It rejects one in twenty nonces, which is its default.
     pub(crate) async fn start(&self) -> RunningPebble {
         self.start_rejecting_nonces(5).await
     }
 
-    /// Begins to answer, and refuses so many nonces of a hundred.
+    /// Starts the authority, which rejects this percentage of nonces.
     pub(crate) async fn start_rejecting_nonces(&self, percentage: u32) -> RunningPebble {
         let scratch = self.scratch.path();
         let names = free_address();
@@ -103,7 +101,7 @@ impl Pebble {
             .args(["-dnsserver", &names.to_string()])
             .env("PEBBLE_VA_NOSLEEP", "1")
             .env("PEBBLE_WFE_NONCEREJECT", percentage.to_string())
-            // Every name has to be proven every time.
+            // Every name must be proven every time.
             .env("PEBBLE_AUTHZREUSE", "0");
         let mut process = Process::start(&mut command, scratch.join("pebble.log")).unwrap();
         let root = until("pebble tells its root", async || {
@@ -123,26 +121,26 @@ impl Pebble {
         let request = "GET /roots/0 HTTP/1.0\r\n\r\n";
         stream.write_all(request.as_bytes()).await?;
         let mut reply = Vec::new();
-        // It may close without saying so in TLS.
+        // It may close without a TLS notification.
         let _ = stream.read_to_end(&mut reply).await;
         Ok(CertificateDer::from_pem_slice(&reply)?)
     }
 }
 
 impl RunningPebble {
-    /// Ends it, with all that it knows.
+    /// Ends the authority, with all its state.
     pub(crate) async fn end(self, pebble: &Pebble) {
         drop(self.process);
         until_gone(pebble.directory).await;
     }
 
-    /// The number of certificates that it has issued since the first start.
+    /// The number of certificates issued since the first start.
     pub(crate) fn issued(&mut self) -> usize {
         self.count("Issued certificate serial")
     }
 
-    /// The number of times that it was asked for an account since the first start,
-    /// with which every order begins.
+    /// The number of requests for an account since the first start. Every order begins
+    /// with one.
     pub(crate) fn asked_for_account(&mut self) -> usize {
         self.count("POST /sign-me-up")
     }
@@ -152,7 +150,7 @@ impl RunningPebble {
     }
 }
 
-/// Waits until nobody listens there.
+/// Waits until nothing listens there.
 pub(crate) async fn until_gone(addr: SocketAddr) {
     let gone = until("it has ended", async || {
         Ok((!listens(addr).await).then_some(()))
@@ -160,7 +158,7 @@ pub(crate) async fn until_gone(addr: SocketAddr) {
     gone.await.unwrap();
 }
 
-/// Returns true if somebody listens there.
+/// Returns true if something listens there.
 pub(crate) async fn listens(addr: SocketAddr) -> bool {
     TcpStream::connect(addr).await.is_ok()
 }

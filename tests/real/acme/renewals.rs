@@ -1,4 +1,4 @@
-//! A broker with a certificate keeps it, and gets the next one in time.
+//! A broker that keeps its certificate, and renews it in time.
 
 use std::fs;
 use std::time::Duration;
@@ -21,8 +21,8 @@ async fn a_restart_serves_what_was_kept_and_orders_nothing() {
     let mut authority = pebble.start().await;
     let broker = site.start(&pebble, Proofs::TlsAlpn01).await;
     let certificate = served(&broker.until_vouched_for_by(&authority.root).await);
-    // It is served first and saved then; a broker that is killed between the two
-    // would order another one.
+    // It is served first and saved later; a broker that is killed in between would order
+    // another one.
     let saved = site.cache().join("certificate.json");
     let is_saved = until("it is saved", async || Ok(saved.exists().then_some(())));
     is_saved.await.unwrap();
@@ -32,7 +32,7 @@ async fn a_restart_serves_what_was_kept_and_orders_nothing() {
     assert_eq!(served(&again), certificate);
     assert_eq!(authority.issued(), 1);
 
-    // Nobody has to be there for it.
+    // The authority need not run for that.
     let root = authority.root.clone();
     broker.end().await;
     authority.end(&pebble).await;
@@ -41,11 +41,11 @@ async fn a_restart_serves_what_was_kept_and_orders_nothing() {
     for outcome in ["issued", "refused", "failed"] {
         assert_eq!(broker.orders(outcome).await, 0);
     }
-    // Once it was ordered, with the account that was opened then.
+    // It was ordered once, with the account that was opened then.
     assert_eq!(broker.log().matches("ordering a certificate").count(), 1);
 }
 
-/// Of 90 s there are 43 left at the start, and 30 to 33 when it is due.
+/// Of 90 s, 43 are left at the start, and 30 to 33 when it is due.
 #[tokio::test]
 async fn a_certificate_is_replaced_a_third_of_its_life_before_its_end() {
     let (pebble, site) = (Pebble::new(), Site::new());
@@ -61,7 +61,7 @@ async fn a_certificate_is_replaced_a_third_of_its_life_before_its_end() {
 
     broker.until_vouched_for_by(&authority.root).await;
     assert_eq!(broker.orders("issued").await, 1);
-    // The connection under the old one goes on.
+    // The connection with the old certificate continues.
     expect_robots(&mut before).await;
 }
 
@@ -72,7 +72,7 @@ async fn what_is_due_or_expired_is_served_until_the_authority_is_there() {
     let mut broker = site.start(&pebble, Proofs::TlsAlpn01).await;
     broker.until_logged("there is no new certificate: ").await;
     let expired = connect(trusting([]), broker.addr, NAMES[0]).await;
-    // It is the client that does not like it.
+    // It is the client that rejects the certificate.
     let reason = expired.unwrap_err().to_string();
     assert!(reason.contains("invalid peer certificate"), "{reason}");
     broker.end().await;
@@ -86,7 +86,7 @@ async fn what_is_due_or_expired_is_served_until_the_authority_is_there() {
     broker.until_vouched_for_by(&authority.root).await;
 }
 
-/// An authority that has lost its accounts, as pebble does, gets a new one, for the
+/// The broker opens a new account after an authority has lost it, as pebble does, with the
 /// same key and in the same order.
 #[tokio::test]
 async fn an_account_that_is_unknown_is_opened_again() {
@@ -105,7 +105,7 @@ async fn an_account_that_is_unknown_is_opened_again() {
     assert_eq!(broker.orders("refused").await, 0);
 }
 
-/// Builds that had another library for ACME kept the account's URL, too.
+/// Builds with another ACME library also saved the account's URL.
 #[tokio::test]
 async fn an_account_that_was_saved_by_an_older_build_is_kept() {
     let (pebble, site) = (Pebble::new(), Site::new());
@@ -133,7 +133,7 @@ async fn an_account_that_was_saved_by_an_older_build_is_kept() {
     assert_eq!(fs::read_to_string(&file).unwrap(), account);
 }
 
-/// A file that cannot be replaced stands for a disk that is full.
+/// A file that cannot be replaced simulates a full disk.
 #[tokio::test]
 async fn a_cache_that_is_damaged_or_full_costs_no_more_than_an_order() {
     let (pebble, site) = (Pebble::new(), Site::new());

@@ -1,4 +1,4 @@
-//! A cache of AMP pages, the detour by which a client may reach the broker.
+//! A cache of AMP pages, through which a client may reach the broker.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -8,16 +8,16 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::http;
 
-/// What the cache calls the broker: clients refuse an address with a port here.
+/// The broker's URL for the cache: clients refuse an address with a port here.
 const BROKER_URL: &str = "http://broker.example/";
 
-/// The path by which a cache is asked for a page of the broker.
+/// The path of the broker's pages in the cache.
 const BROKER_PATH: &str = "/c/broker.example";
 
-/// Opens a cache before `broker`, and returns the flags that send a client to it.
+/// Starts a cache in front of `broker`, and returns the client's flags for using it.
 pub(crate) async fn open(broker: SocketAddr) -> Result<Vec<String>> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    // The client asks the front for the cache's pages: no name needs resolving.
+    // The client requests the cache's pages from the front, so no name needs resolving.
     let front = listener.local_addr()?.to_string();
     tokio::spawn(serve(listener, broker));
 
@@ -39,7 +39,7 @@ async fn serve(listener: TcpListener, broker: SocketAddr) -> Result<()> {
     }
 }
 
-/// Takes one request to the broker, and its response back.
+/// Forwards one request to the broker, and its response back.
 async fn pass_on(mut connection: TcpStream, broker: SocketAddr) -> Result<()> {
     let mut lines = BufReader::new(&mut connection).lines();
     let request = lines.next_line().await?.context("no request")?;

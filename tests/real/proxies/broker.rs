@@ -1,4 +1,4 @@
-//! Our broker, behind them. Every client has one poll in a minute.
+//! Our broker behind reverse proxies. Every client has one poll per minute.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -40,12 +40,12 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// One to whom the reverse proxy is known.
+    /// Starts a broker that trusts the reverse proxy.
     pub(crate) async fn start(scratch: &Path, tls: Tls, listener: &str) -> Result<Self> {
         Self::start_knowing("127.0.0.1/32", scratch, tls, listener).await
     }
 
-    /// One to whom nobody is, on every address.
+    /// Starts a broker on every address that trusts no reverse proxy.
     pub(crate) async fn start_knowing_nobody(scratch: &Path) -> Result<Self> {
         Self::start_knowing("", scratch, Tls::Off, "[listener]\naddr = \":8081\"\n").await
     }
@@ -79,7 +79,7 @@ impl Broker {
             Ok(TcpStream::connect(address).await.ok())
         })
         .await?;
-        // That connection was none of a load balancer's.
+        // That connection did not come from a load balancer.
         fs::write(&log, "")?;
         Ok(Self {
             _process: process,

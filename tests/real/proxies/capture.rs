@@ -1,4 +1,4 @@
-//! In place of the broker, somebody who only listens.
+//! A listener in place of the broker.
 
 use std::future::Future;
 
@@ -11,13 +11,13 @@ use crate::proxies::BROKER;
 use crate::support::wait;
 use crate::support::wait::LONG_ENOUGH;
 
-/// The head of the request that comes to the broker's place while something is done.
+/// The head of the request that arrives while `done` runs.
 pub(crate) async fn head<T>(done: impl Future<Output = Result<T>>) -> Result<String> {
     let begun = capture(done, |begun| begun.windows(4).any(|end| end == b"\r\n\r\n")).await?;
     Ok(String::from_utf8(begun)?)
 }
 
-/// Waits for something that begins so to come there.
+/// Waits for a connection that begins with these bytes.
 pub(crate) async fn expect_beginning<T>(
     expected: &[u8],
     done: impl Future<Output = Result<T>>,
@@ -27,8 +27,8 @@ pub(crate) async fn expect_beginning<T>(
     Ok(())
 }
 
-/// The first bytes of the first connection that are enough; one before it may be of
-/// whoever waited for the reverse proxy to listen.
+/// The first bytes, once they are enough. An earlier connection may come from a check of
+/// whether the reverse proxy listens.
 async fn capture<T>(
     done: impl Future<Output = Result<T>>,
     is_enough: impl Fn(&[u8]) -> bool,
@@ -43,7 +43,7 @@ async fn capture<T>(
                 continue;
             }
             let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-            // Who only looks whether somebody is there has gone.
+            // A mere check for a listener has already left.
             stream.write_all(reply).await.ok();
             return Ok(begun);
         }
@@ -53,13 +53,13 @@ async fn capture<T>(
     captured
 }
 
-/// Listens in the broker's place, once whoever was killed there is gone.
+/// Listens in the broker's place, once a killed broker is gone.
 pub(crate) async fn listen() -> Result<TcpListener> {
     let attempt = async || Ok(TcpListener::bind(BROKER).await.ok());
     wait::until("the broker's place to be free", attempt).await
 }
 
-/// Whether a head has exactly these lines of a header, in this order.
+/// Checks that a head has exactly these lines of a header, in this order.
 pub(crate) fn expect(head: &str, name: &str, values: &[&str]) -> Result<()> {
     let lines = head.lines().filter_map(|line| line.split_once(": "));
     let found: Vec<&str> = lines

@@ -1,4 +1,4 @@
-//! Clients that poll from an address of their own.
+//! Clients that poll from their own addresses.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::support::wait::LONG_ENOUGH;
 
 const POLL: &str = "1.0\n{\"offer\":\"{\\\"type\\\":\\\"offer\\\",\\\"sdp\\\":\\\"v=0\\\"}\"}";
 
-/// Whether the client's poll is admitted, sent with these header lines; if not, it is
+/// Returns true if the client's poll with these header lines is admitted; otherwise it is
 /// told to slow down.
 pub(crate) async fn ask(client: &str, to: &str, headers: &str) -> Result<bool> {
     let stream = connect(client, to).await?;
@@ -51,7 +51,7 @@ async fn poll(mut stream: impl AsyncRead + AsyncWrite + Unpin, headers: &str) ->
     );
     stream.write_all(request.as_bytes()).await?;
     let mut reply = Vec::new();
-    // Who ends TLS without saying so has said all, too.
+    // A peer that ends TLS without a notification has sent everything, too.
     let read = timeout(LONG_ENOUGH, stream.read_to_end(&mut reply)).await;
     let reply = String::from_utf8_lossy(&reply);
     read.with_context(|| format!("no reply: {reply}"))?.ok();
@@ -64,10 +64,10 @@ async fn poll(mut stream: impl AsyncRead + AsyncWrite + Unpin, headers: &str) ->
     }
 }
 
-/// Whether a connection is closed without a word that begins like this.
+/// Returns true if a connection that begins like this is closed without a reply.
 pub(crate) async fn is_closed(client: &str, to: &str, beginning: &str) -> Result<bool> {
     let mut stream = connect(client, to).await?;
-    // It may be closed already.
+    // The connection may already be closed.
     stream.write_all(beginning.as_bytes()).await.ok();
     let mut reply = Vec::new();
     let read = timeout(LONG_ENOUGH, stream.read_to_end(&mut reply)).await;

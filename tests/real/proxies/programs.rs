@@ -11,20 +11,20 @@ use crate::proxies::{BROKER, FRONT};
 use crate::support::process::Process;
 use crate::support::{libraries, unpacked, wait};
 
-/// How a TCP load balancer says whose connection it forwards.
+/// The form in which a TCP load balancer names the sender.
 #[derive(Clone, Copy)]
 pub(crate) enum TcpHeader {
     Version1,
     Version2,
 }
 
-/// The programs, and where they may write configurations, logs and state.
+/// The programs, and a folder for configurations, logs and state.
 pub(crate) struct Programs<'a> {
     pub(crate) scratch: &'a Path,
 }
 
 impl Programs<'_> {
-    /// nginx as a reverse proxy, as its documentation tells to.
+    /// nginx as a reverse proxy, configured as in its documentation.
     pub(crate) async fn nginx(&self) -> Result<Process> {
         let scratch = self.scratch.display();
         let config = self.write(
@@ -62,12 +62,12 @@ impl Programs<'_> {
         self.start("nginx", &mut command).await
     }
 
-    /// `HAProxy` as a reverse proxy of HTTP.
+    /// `HAProxy` as an HTTP reverse proxy.
     pub(crate) async fn haproxy_for_http(&self) -> Result<Process> {
         self.haproxy("mode http\n option forwardfor", "").await
     }
 
-    /// `HAProxy` as a load balancer of TCP.
+    /// `HAProxy` as a TCP load balancer.
     pub(crate) async fn haproxy_for_tcp(&self, header: TcpHeader) -> Result<Process> {
         self.haproxy("mode tcp", header.option()).await
     }
@@ -77,7 +77,7 @@ impl Programs<'_> {
         self.start("haproxy", &mut command).await
     }
 
-    /// The same, which looks every tenth of a second whether the broker is there.
+    /// The same, with a health check every tenth of a second.
     pub(crate) fn haproxy_that_checks(&self, header: TcpHeader) -> Result<Process> {
         let server = format!("{} check inter 100ms rise 1 fall 1", header.option());
         let mut command = self.haproxy_command("mode tcp", &server)?;
@@ -112,7 +112,7 @@ impl Programs<'_> {
         Ok(path)
     }
 
-    /// Starts a program and waits until it listens, once one before it is gone.
+    /// Starts a program and waits until it listens, once the previous one is gone.
     async fn start(&self, name: &str, command: &mut Command) -> Result<Process> {
         let is_free = async || Ok(TcpListener::bind(FRONT).await.ok());
         drop(wait::until("the front to be free", is_free).await?);
