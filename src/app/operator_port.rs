@@ -19,7 +19,7 @@ use super::systemd::sockets::{self, Sockets};
 
 const SETTING: &str = "operator.listen";
 
-/// The time for connections to close. Requests for metrics have ended by then.
+/// The time for connections to close.
 const CLOSING_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Enough for a few programs that poll every few seconds.
