@@ -1,4 +1,4 @@
-//! What several test programs need: each has all of it.
+//! Code that several test programs share. Each program contains all of it.
 
 pub(crate) mod certificates;
 pub(crate) mod closing;

@@ -1,20 +1,29 @@
-//! Free TCP ports for programs that need one as an argument.
+//! TCP ports for programs that have to be told one.
 
-use std::collections::BTreeSet;
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// The ports already given out by this process.
-static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+/// Below the ports that the kernel takes by itself: a connection of another test must
+/// not have one before the program listens on it.
+const PORTS: Range<u16> = 10_000..32_768;
 
-/// A loopback port that was free a moment ago and was not given out here before.
+/// The UDP sockets that keep this process's ports from all other tests, which may run in
+/// processes of their own. No program here is told a UDP port.
+static CLAIMED: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
+
+/// A port of the loopback that nobody listened on a moment ago, and that no other test
+/// is given while this process runs.
 pub(crate) fn free() -> io::Result<u16> {
     loop {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let port = listener.local_addr()?.port();
-        let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
-        if given.insert(port) {
+        let port = fastrand::u16(PORTS);
+        let Ok(claim) = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)) else {
+            continue;
+        };
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
+            claimed.push(claim);
             return Ok(port);
         }
     }
