@@ -2,8 +2,8 @@
 //! of them, and clients poll one or the other.
 //!
 //! ```sh
-//! cargo build --release --bin snowflake-broker --example borrowing
-//! target/release/examples/borrowing --broker target/release/snowflake-broker
+//! cargo build --profile dist --bin snowflake-broker --example borrowing
+//! target/dist/examples/borrowing --broker target/dist/snowflake-broker
 //! ```
 //!
 //! Rounds of own and borrowed matches alternate, so that other load on the machine

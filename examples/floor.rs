@@ -2,8 +2,8 @@
 //! that the broker's CPU a request is compared with. See `examples/load.rs`.
 //!
 //! ```sh
-//! cargo build --release --examples
-//! target/release/examples/load --broker target/release/examples/floor
+//! cargo build --profile dist --examples
+//! target/dist/examples/load --broker target/dist/examples/floor
 //! ```
 //!
 //! It answers `/proxy`, `/client` and `/answer` with as many bytes as the broker, and

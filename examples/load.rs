@@ -2,8 +2,8 @@
 //! of serving them. Every client checks that its answer was made for its own offer.
 //!
 //! ```sh
-//! cargo build --release --bin snowflake-broker --examples
-//! target/release/examples/load --broker target/release/snowflake-broker --floor target/release/examples/floor
+//! cargo build --profile dist --bin snowflake-broker --examples
+//! target/dist/examples/load --broker target/dist/snowflake-broker --floor target/dist/examples/floor
 //! ```
 //!
 //! This measures a broker at saturation, with 400 proxies and 100 clients that return as
@@ -12,7 +12,7 @@
 //! options. For a broker that is already running:
 //!
 //! ```sh
-//! target/release/examples/load --url http://127.0.0.1:8080 --pid "$(pidof snowflake-broker)" --rate 500 --answer-delay 300ms..3s --silent 0.2
+//! target/dist/examples/load --url http://127.0.0.1:8080 --pid "$(pidof snowflake-broker)" --rate 500 --answer-delay 300ms..3s --silent 0.2
 //! ```
 //!
 //! The generator uses CPU of the same machine, about as much as the broker: matches/s and

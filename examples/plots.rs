@@ -2,7 +2,7 @@
 //! `examples/scenarios.rs`.
 //!
 //! ```sh
-//! target/release/examples/plots docs/performance
+//! target/dist/examples/plots docs/performance
 //! ```
 //!
 //! This reads each `docs/performance/NAME.json`, writes `NAME.svg` beside it, and

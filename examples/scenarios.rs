@@ -3,8 +3,8 @@
 //! for `examples/plots.rs`.
 //!
 //! ```sh
-//! cargo build --release --bin snowflake-broker --examples
-//! target/release/examples/scenarios --all --full --into docs/performance
+//! cargo build --profile dist --bin snowflake-broker --examples
+//! target/dist/examples/scenarios --all --full --into docs/performance
 //! ```
 //!
 //! Without `--full` every run takes a moment, and shows only that it works. `scenarios

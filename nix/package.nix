@@ -36,6 +36,10 @@ rustPlatform.buildRustPackage (finalAttrs: {
 
   cargoLock.lockFile = ../Cargo.lock;
 
+  buildType = "dist";
+  # The tests are of the code, whatever its profile: so it is compiled as quickly as can be.
+  checkType = "debug";
+
   nativeBuildInputs = [ installShellFiles ];
 
   # jemalloc is built for the page size of the build machine; other machines may have pages

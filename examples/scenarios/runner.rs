@@ -142,10 +142,10 @@ fn command_line(planned: &PlannedRow) -> String {
     if planned.parks_long {
         words.push(format!("{}={}", LONG.0, LONG.1));
     }
-    let programs = "target/release/examples/load --broker target/release/snowflake-broker";
+    let programs = "target/dist/examples/load --broker target/dist/snowflake-broker";
     words.push(programs.to_owned());
     if planned.beside.contains(&Other::Floor) {
-        words.push("--floor target/release/examples/floor".to_owned());
+        words.push("--floor target/dist/examples/floor".to_owned());
     }
     words.extend(planned.arguments.iter().cloned());
     words.join(" ")

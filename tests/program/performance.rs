@@ -38,7 +38,7 @@ fn commands() -> Vec<String> {
 /// programs of this build.
 async fn run(command: &str, folder: &Path) {
     let programs = Path::new(BROKER).parent().unwrap().to_str().unwrap();
-    let command = command.replace("target/release", programs);
+    let command = command.replace("target/dist", programs);
     let mut shell = Command::new("bash");
     shell
         .args(["-c", &command])
@@ -94,7 +94,7 @@ async fn the_commands_measure_everything_and_fill_the_page() {
     };
     assert_eq!(
         build,
-        "cargo build --release --bin snowflake-broker --examples"
+        "cargo build --profile dist --bin snowflake-broker --examples"
     );
     run(&scenarios.replace(" --full", ""), folder.path()).await;
     run(fill, folder.path()).await;

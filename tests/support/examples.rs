@@ -13,7 +13,7 @@ pub(crate) fn example(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         let built = Path::new(BROKER).parent().unwrap();
-        build(built.ends_with("release"));
+        build(profile(built));
         built.join("examples")
     });
     let program = folder.join(name);
@@ -21,11 +21,17 @@ pub(crate) fn example(name: &str) -> PathBuf {
     program
 }
 
-fn build(is_release: bool) {
+/// The profile whose folder this is.
+fn profile(folder: &Path) -> &str {
+    let folder = folder.file_name().unwrap().to_str().unwrap();
+    if folder == "debug" { "dev" } else { folder }
+}
+
+fn build(profile: &str) {
     let mut cargo = Command::new(env!("CARGO"));
     cargo
         .args(["build", "--locked", "--quiet", "--examples"])
-        .args(is_release.then_some("--release"))
+        .args(["--profile", profile])
         .current_dir(env!("CARGO_MANIFEST_DIR"));
     let output = cargo.output().unwrap();
     assert!(output.status.success(), "{output:?}");
