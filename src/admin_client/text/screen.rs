@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn the_screen() {
         let expected = "\
-snowflake-broker 0.1.0 · serving · up 2h · 2026-10-01T02:00:00Z
+snowflake-broker 0.2.0 · serving · up 2h · 2026-10-01T02:00:00Z
 parked           1000
   open            100  ██▋                         ████
   moderate          0                              ▁▁▁▁

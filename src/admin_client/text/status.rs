@@ -237,7 +237,7 @@ pub(super) fn example() -> BrokerStatus {
         ..RecentActivity::default()
     };
     BrokerStatus {
-        version: "0.1.0".to_owned(),
+        version: "0.2.0".to_owned(),
         start_time: at(1_790_812_800),
         observe_time: at(1_790_820_000),
         state: State::Serving.into(),
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn the_page() {
         let expected = "\
-version      0.1.0
+version      0.2.0
 state        serving
 running      2h, since 2026-10-01T00:00:00Z
 connections  1015
