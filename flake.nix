@@ -18,6 +18,7 @@
         pkgs: package: {
           default = package;
           snowflake-broker = pkgs.callPackage ./nix/package.nix { };
+          image = pkgs.callPackage ./nix/image.nix { snowflake-broker = package; };
         }
       );
 

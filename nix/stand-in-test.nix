@@ -16,6 +16,7 @@ let
     inherit nixpkgs;
   };
   package = flake.packages.x86_64-linux.default;
+  image = flake.packages.x86_64-linux.image;
   # True if the whole value can be evaluated.
   isWhole = value: builtins.deepSeq value true;
   isText = value: builtins.isString value && value != "";
@@ -158,6 +159,22 @@ in
     && package.nativeInstallCheckInputs == [ "versionCheckHook" ];
   "its tests are machines with it" =
     package.passthru.tests.nixos.defaults.services.snowflake-broker.package == package;
+  "the image has the package and no shell, and whoever runs in it is not root" =
+    image.contents == [ package ]
+    && image.tag == package.version
+    && image.config.Entrypoint == [ "${package}/bin/snowflake-broker" ]
+    && builtins.match "[1-9][0-9]*:[1-9][0-9]*" image.config.User != null
+    && builtins.attrNames image.config.Volumes == [ image.config.WorkingDir ]
+    && isWhole image.config.Labels
+    && isText image.fakeRootCommands;
+  "the image listens on the ports that it exposes" =
+    let
+      listens =
+        variable: port:
+        builtins.elem "SNOWFLAKE_BROKER_${variable}=:${port}" image.config.Env
+        && image.config.ExposedPorts ? "${port}/tcp";
+    in
+    listens "LISTENER__ADDR" "8443" && listens "ACME__HTTP_ADDR" "8080";
   "the flake has what others look for" =
     builtins.attrNames flake.packages == [
       "aarch64-linux"

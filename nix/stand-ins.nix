@@ -178,6 +178,8 @@ rec {
     coreutils = "/coreutils";
     emptyFile = "/built/empty";
     tor.geoip = "/run/tor-geoip";
+    cacert = "/cacert";
+    dockerTools.streamLayeredImage = image: image;
     runCommand =
       name: attributes: script:
       attributes
