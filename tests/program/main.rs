@@ -15,7 +15,6 @@ mod operator;
 mod otel;
 mod performance;
 mod privacy_watch;
-mod readme;
 mod reload;
 mod restart;
 mod secrets;

@@ -1,0 +1,155 @@
+//! The documentation is as it says: each page's commands run from top to bottom as they
+//! stand, and print what the page says; files that a page shows are ones that the broker,
+//! systemd or Nix takes; links lead somewhere.
+//!
+//! `markdown` tells which comments in a page speak to these tests, `machine` where the
+//! commands run.
+
+mod contents;
+mod links;
+mod machine;
+mod markdown;
+mod settings;
+
+use std::fs;
+use std::path::Path;
+
+use markdown::{Item, Page, Role};
+
+/// The beginnings of blocks that are not run, and why. They are looked at by `bash -n`.
+const SYNTAX_ONLY: [(&str, &str); 4] = [
+    ("tests/run", "these tests would run themselves"),
+    (
+        "UPDATE=1 cargo test",
+        "these tests would change what they compare",
+    ),
+    (
+        "cargo build --release --bin snowflake-broker --examples",
+        "it measures for minutes to hours; performance.rs runs the same shortened",
+    ),
+    ("target/release/examples/plots", "performance.rs runs it"),
+];
+
+/// A test for each page.
+macro_rules! pages {
+    ($($name:ident: $path:literal,)*) => {
+        const PAGES: &[&str] = &[$($path),*];
+        $(
+            #[tokio::test]
+            async fn $name() {
+                check($path).await;
+            }
+        )*
+    };
+}
+
+pages! {
+    readme: "README.md",
+    changelog: "CHANGELOG.md",
+    contributing: "CONTRIBUTING.md",
+    security: "SECURITY.md",
+    architecture: "docs/architecture.md",
+    backups: "docs/backups.md",
+    configuration: "docs/configuration.md",
+    countries: "docs/countries.md",
+    federation: "docs/federation.md",
+    limits: "docs/limits.md",
+    nixos: "docs/nixos.md",
+    performance: "docs/performance.md",
+    privacy: "docs/privacy.md",
+    settings_page: "docs/settings.md",
+    sizing: "docs/sizing.md",
+    sqs: "docs/sqs.md",
+    switching: "docs/switching.md",
+}
+
+async fn check(path: &str) {
+    if cfg!(not(feature = "sqs")) && path == "docs/sqs.md" {
+        // Its settings are refused then, as a test of the settings says.
+        return;
+    }
+    let page = Page::read(path);
+    contents::check(&page);
+    let syntax_only = SYNTAX_ONLY.map(|(line, _)| line);
+    machine::run(&page, &syntax_only).await;
+}
+
+#[test]
+fn every_page_has_a_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for folder in ["", "docs/"] {
+        for entry in fs::read_dir(root.join(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if Path::new(&name).extension().is_some_and(|end| end == "md") {
+                found.push(format!("{folder}{name}"));
+            }
+        }
+    }
+    found.sort();
+    let mut tested = PAGES.to_vec();
+    tested.sort_unstable();
+    assert_eq!(found, tested);
+}
+
+#[test]
+fn links_lead_somewhere() {
+    links::lead_somewhere(&pages());
+}
+
+#[test]
+fn settings_and_commands_in_the_text_are_there() {
+    links::name_what_there_is(&pages());
+}
+
+#[test]
+fn blocks_that_are_not_run_are_in_a_page() {
+    let pages = pages();
+    for (line, _) in SYNTAX_ONLY {
+        let mut blocks = pages.iter().flat_map(Page::blocks);
+        assert!(
+            blocks.any(|block| block.content.starts_with(line)),
+            "{line}"
+        );
+    }
+}
+
+fn pages() -> Vec<Page> {
+    PAGES.iter().map(|path| Page::read(path)).collect()
+}
+
+#[test]
+fn a_page_is_read_as_it_is_shown() {
+    let text = "# A *page*\n\n<!-- test: file /etc/a -->\n\n```toml\na = 1\n```\n\n\
+        1. ```sh\n   true\n   ```\n\n<!-- test: run\nx\n-->\n\n## A `b`, c!\n\n[l](x.md#a) `a.b`\n";
+    let page = Page::parse("p.md", text);
+    let anchors: Vec<&str> = page.anchors.iter().map(String::as_str).collect();
+    assert_eq!(anchors, ["a-b-c", "a-page"]);
+    let blocks: Vec<_> = page.blocks().collect();
+    assert_eq!(blocks[0].role, Role::File("/etc/a".into()));
+    assert_eq!((blocks[0].line, &*blocks[0].content), (5, "a = 1\n"));
+    assert_eq!(
+        (&*blocks[1].language, &*blocks[1].content),
+        ("sh", "true\n")
+    );
+    let hidden = page.items.iter().any(|item| match item {
+        Item::Hidden { script, .. } => script == "x\n",
+        _ => false,
+    });
+    assert!(hidden);
+    assert_eq!(page.links, [(19, "x.md#a".to_owned())]);
+}
+
+#[test]
+fn three_dots_stand_for_anything() {
+    for (output, expected, fits) in [
+        ("a\n", "a", true),
+        ("a\nb", "a", false),
+        ("a 12 b\nc", "a ... b\n...", true),
+        ("a b a c", "...c", true),
+        ("a c b", "...c", false),
+        ("a c b c", "a...c", true),
+    ] {
+        assert_eq!(machine::fits(output, expected), fits, "{expected}");
+    }
+}
