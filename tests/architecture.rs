@@ -1,5 +1,5 @@
-//! The tree tells the design, and this holds the tree to it: who may import
-//! whom, what is pure, who reads files, how long a file may be, and how it speaks.
+//! Checks of the source tree against the design: imports between modules, purity, reading
+//! of files, length of files, and form of documentation.
 
 #[path = "architecture/circles.rs"]
 mod circles;
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The layers; a module imports from those above its own, never from its own.
+/// The layers. A module imports from earlier layers, never from its own.
 const LAYERS: [&[&str]; 8] = [
     &["wire"],
     &["bridges", "geoip", "matching", "metrics"],
@@ -19,9 +19,10 @@ const LAYERS: [&[&str]; 8] = [
     &["app", "admin_client"],
     &["cli"],
 ];
-/// Imports within a layer that make sense all the same.
+/// Imports within a layer that are allowed nevertheless.
 const SIDEWAYS: [(&str, &str); 1] = [("metrics", "geoip")];
-/// Knows no broker type and may be imported by all; imports nothing else of ours.
+/// Modules that know no broker type. All others may import them; they import no others of
+/// ours.
 const PLUMBING: [&str; 11] = [
     "backoff",
     "causes",
@@ -35,7 +36,7 @@ const PLUMBING: [&str; 11] = [
     "timespan",
     "tls",
 ];
-/// Plumbing that other plumbing is made of.
+/// Plumbing that other plumbing may import.
 const BASE: [&str; 8] = [
     "backoff",
     "causes",
@@ -46,7 +47,7 @@ const BASE: [&str; 8] = [
     "timespan",
     "tls",
 ];
-/// Opens nothing, waits for nothing, reads no clock, draws no lots.
+/// Modules that open nothing, wait for nothing, read no clock and draw no random numbers.
 const PURE: [&str; 12] = [
     "backoff",
     "host_port",
@@ -72,7 +73,7 @@ const IMPURE: [&str; 9] = [
     "rand::",
     "opentelemetry",
 ];
-/// Who reads files: the programs, and the configuration its own.
+/// Modules that read files: the programs, and the configuration for its own files.
 const READ_FILES: [&str; 5] = [
     "app",
     "admin_client",
@@ -81,12 +82,12 @@ const READ_FILES: [&str; 5] = [
     "file_access",
 ];
 const LINES_MAX: usize = 400;
-/// Whose errors say what their source says: on the wire there is no more than the
-/// text, and federation's are told by who leaves out what was said.
+/// Modules whose errors repeat their sources: errors on the wire consist only of their
+/// text, and the federation's are printed without their sources.
 const SAY_THEIR_SOURCE: [&str; 2] = ["wire", "federation/error.rs"];
 
 struct Source {
-    /// Relative to `src`.
+    /// The path relative to `src`.
     path: PathBuf,
     text: String,
 }
@@ -98,14 +99,14 @@ impl Source {
         first.strip_suffix(".rs").unwrap_or(first)
     }
 
-    /// The code without comments and without its unit tests.
+    /// The code without comments and unit tests.
     fn code(&self) -> String {
         let code = self.text.split("#[cfg(test)]").next().unwrap();
         let is_code = |line: &&str| !line.trim_start().starts_with("//");
         code.lines().filter(is_code).collect::<Vec<_>>().join("\n")
     }
 
-    /// The modules of ours that its code names.
+    /// Our modules that the code names.
     fn imports(&self) -> BTreeSet<String> {
         let code = self.code();
         let after_crate = code.split("crate::").skip(1);
@@ -113,7 +114,7 @@ impl Source {
     }
 }
 
-/// `name` of `name::rest`, or each name of `{name::rest, name}`.
+/// `name` in `name::rest`, or each name in `{name::rest, name}`.
 fn names_at_start(path: &str) -> Vec<String> {
     let Some(group) = path.strip_prefix('{') else {
         return vec![first_name(path)];
@@ -140,10 +141,9 @@ fn first_name(path: &str) -> String {
         .collect()
 }
 
-/// Words with which no documentation begins: it begins with the noun that it is about.
+/// Words with which no documentation may begin: it begins with the noun that it is about.
 const QUESTION_WORDS: [&str; 7] = ["How", "What", "Where", "Whether", "Who", "Whom", "Why"];
-/// Types of which each module has its own, as each says in its path: its settings and
-/// its errors.
+/// Types that each module may define, distinguished by their paths: settings and errors.
 const OF_EACH_MODULE: [&str; 2] = ["Error", "Settings"];
 
 fn sources() -> Vec<Source> {
@@ -298,7 +298,7 @@ fn a_name_means_one_thing() {
     assert!(shared.is_empty(), "{shared:#?}");
 }
 
-/// The types that code declares.
+/// The types that the code declares.
 fn types(code: &str) -> impl Iterator<Item = String> {
     code.lines().filter_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -308,7 +308,7 @@ fn types(code: &str) -> impl Iterator<Item = String> {
         let is_declared = words[..kind]
             .iter()
             .all(|word| word.starts_with("pub") || word.ends_with(')'));
-        // A macro's is named by who calls it.
+        // The name in a macro's definition comes from its caller.
         let name = first_name(words.get(kind + 1)?);
         (is_declared && !name.is_empty()).then_some(name)
     })
@@ -326,14 +326,14 @@ fn documentation_begins_with_its_noun() {
             if is_first && first_word.is_some_and(|word| QUESTION_WORDS.contains(&word)) {
                 wrong.push(format!("{}:{line}", source.path.display()));
             }
-            // The next paragraph is no first line.
+            // The next paragraph does not begin a first line.
             is_first = documentation.is_none();
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Who prints an error prints its sources after it.
+/// Errors are printed with their sources, so their texts must not repeat them.
 #[test]
 fn no_error_says_what_its_source_says() {
     let mut wrong = Vec::new();
@@ -356,7 +356,7 @@ fn no_error_says_what_its_source_says() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// The text of each error, and what follows up to the next one or a blank line.
+/// The text of each error, and the code up to the next error or blank line.
 fn errors(code: &str) -> impl Iterator<Item = (&str, &str)> {
     let errors = code.split("#[error(").skip(1);
     errors.filter_map(|error| {

@@ -1,19 +1,19 @@
-//! Circles of files: files that import each other in a loop.
+//! Detection of circular imports between files.
 //!
 //! An import is a path that begins with `crate::`, `super::` or the name of a module
-//! below the file, and counts as one of the file that defines the item, however many
-//! re-exports lie between. A file may use what a file above it in the tree defines:
-//! those two are one place, a parent and its part.
+//! below the file. It counts as an import of the file that defines the item, however many
+//! re-exports lie in between. A file may import from its ancestors in the tree, which
+//! count as one unit with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A path of names, such as `http`, `client` for `src/http/client.rs`.
 type Names = Vec<String>;
 
-/// The files of a crate, by their place in the tree, with their code.
+/// The files of a crate with their code, by their position in the tree.
 pub(crate) struct Files {
     code: BTreeMap<Names, String>,
-    /// The items that each file hands on, and their paths.
+    /// The items that each file re-exports, and their paths.
     re_exports: BTreeMap<Names, BTreeMap<String, Names>>,
 }
 
@@ -26,7 +26,7 @@ impl Files {
         Self { code, re_exports }
     }
 
-    /// Each circle, as the files in it.
+    /// Each circle, as the list of its files.
     pub(crate) fn circles(&self) -> Vec<Vec<String>> {
         let imports: BTreeMap<&Names, BTreeSet<&Names>> = self
             .code
@@ -91,7 +91,7 @@ fn reach<'a>(
     reached
 }
 
-/// The full path of everything of ours that the code of a file names.
+/// The full path of every item of ours that the code of a file names.
 fn paths(file: &Names, code: &str) -> Vec<Names> {
     let parent = &file[..file.len() - 1];
     let mut found = Vec::new();
@@ -109,7 +109,7 @@ fn paths(file: &Names, code: &str) -> Vec<Names> {
     found
 }
 
-/// The rest of the code after each place where a path begins so.
+/// The rest of the code after each occurrence of `start` at the beginning of a path.
 fn after<'a>(code: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
     code.match_indices(start)
         .filter(|(at, _)| {
@@ -119,7 +119,7 @@ fn after<'a>(code: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
         .map(move |(at, _)| &code[at + start.len()..])
 }
 
-/// The modules that the code declares as files of their own.
+/// The modules that the code declares in separate files.
 fn modules(code: &str) -> impl Iterator<Item = String> {
     code.lines().filter_map(|line| {
         let (visibility, name) = line.strip_suffix(';')?.split_once("mod ")?;
@@ -148,7 +148,7 @@ fn re_exports(file: &Names, code: &str) -> BTreeMap<String, Names> {
         .collect()
 }
 
-/// Each path that the text begins with, groups in braces taken apart.
+/// Each path at the beginning of the text, with groups in braces expanded.
 fn expand(prefix: &[String], text: &str, found: &mut Vec<Names>) {
     let text = text.trim_start();
     if let Some(group) = text.strip_prefix('{') {
@@ -173,7 +173,7 @@ fn expand(prefix: &[String], text: &str, found: &mut Vec<Names>) {
     }
 }
 
-/// The members of a group, whose opening brace is behind us.
+/// The members of a group, whose opening brace is already consumed.
 fn members(group: &str) -> Vec<&str> {
     let mut members = Vec::new();
     let (mut depth, mut start) = (0, 0);

@@ -1,5 +1,5 @@
-//! The layer that watches over privacy in the other tests, and the logs: both
-//! see what crates record that use `log`.
+//! The layer that checks privacy in the other tests, and the log: both see the records of
+//! crates that use `log`.
 
 use std::io::{self, Write};
 use std::net::Ipv6Addr;
@@ -87,7 +87,7 @@ impl Write for Output {
     }
 }
 
-/// The only test here that sets up the process's own subscriber and logger.
+/// The only test here that installs the process's subscriber and logger.
 #[test]
 fn records_of_log_are_logged_watched_scrubbed_and_follow_the_level() {
     let output = Output::default();
@@ -104,7 +104,7 @@ fn records_of_log_are_logged_watched_scrubbed_and_follow_the_level() {
     log::debug!(target: "some_crate", "quiet");
     control.set_level(LogLevel::parse("debug").unwrap());
     log::debug!(target: "snowflake_broker::x", "loud [2001:db8::1]:443");
-    // What others say below info may quote anything: h2 logs malformed paths.
+    // Below info, other crates may quote anything: h2 logs malformed paths.
     log::debug!(target: "some_crate", "verbose");
     tracing::debug!(target: "h2::server", "verbose");
     assert!(telemetry::init(&Settings::default(), LogStyle::Plain).is_err());
