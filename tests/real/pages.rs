@@ -61,6 +61,7 @@ pages! {
     sizing: "docs/sizing.md",
     sqs: "docs/sqs.md",
     switching: "docs/switching.md",
+    troubleshooting: "docs/troubleshooting.md",
 }
 
 async fn check(path: &str) {
