@@ -341,7 +341,7 @@ let
         || builtins.all isLoopback adminAddresses
         || isSet "admin.tokens"
         || isSet "admin.tls.client_ca";
-      message = "settings.admin.listen: reachable from other machines: set admin.tls.client_ca or admin.tokens";
+      message = "settings.admin.listen: other machines reach it: set admin.tls.client_ca or admin.tokens";
     }
     {
       assertion =
@@ -349,7 +349,7 @@ let
         || federation == null
         || isLoopback federation
         || (isSet "federation.tls.cert" && isSet "federation.tls.key" && isSet "federation.tls.ca");
-      message = "settings.federation.listen: reachable from other machines: set federation.tls.cert, key and ca";
+      message = "settings.federation.listen: other machines reach it: set federation.tls.cert, key and ca";
     }
     {
       assertion = socketActivation || builtins.all (hasPrefix "${runtime}/") adminPaths;
@@ -388,7 +388,7 @@ let
     }
     {
       doubtful = !builtins.all isLoopback adminAddresses && !isSet "admin.tls.cert";
-      message = "settings.admin.listen: reachable from other machines without TLS, so that others may read tokens: set admin.tls.cert and key";
+      message = "settings.admin.listen: other machines reach it without TLS and may read tokens: set admin.tls.cert and key";
     }
   ];
 in

@@ -192,7 +192,7 @@ in
     with subtest("settings that are reloaded need no new process"):
         before = main_pid(one)
         switch("reloaded")
-        one.wait_until_succeeds("journalctl --unit snowflake-broker | grep 'reloaded bridges'")
+        one.wait_until_succeeds("journalctl --unit snowflake-broker | grep 'configuration reloaded'")
         one.succeed("snowflake-broker admin config matching | grep 4s")
         assert main_pid(one) == before
 

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod admin;
+mod announcement;
 mod certificates;
 mod check;
 mod components;

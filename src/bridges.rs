@@ -40,7 +40,7 @@ pub enum InvalidBridgeList {
         problem: InvalidBridge,
     },
     /// The list is empty, so no client could be served.
-    #[error("there is no bridge in it")]
+    #[error("has no bridge in it")]
     Empty,
 }
 
@@ -54,10 +54,10 @@ pub enum InvalidBridge {
     #[error("unknown key {0:?}")]
     Key(String),
     /// The fingerprint is absent, or neither 40 nor 64 hex digits.
-    #[error("fingerprint is not 40 or 64 hex digits")]
+    #[error("fingerprint must be 40 or 64 hex digits")]
     Fingerprint,
     /// The address is absent, or not a WebSocket URL.
-    #[error("webSocketAddress is no ws:// or wss:// URL")]
+    #[error("webSocketAddress must be a ws:// or wss:// URL")]
     Address,
 }
 
@@ -87,6 +87,11 @@ impl BridgeList {
             bridges,
             overridden,
         })
+    }
+
+    /// The number of bridges.
+    pub fn count(&self) -> usize {
+        self.bridges.len()
     }
 
     /// All bridges, sorted by fingerprint.

@@ -18,7 +18,19 @@ pub fn with_causes(error: &(dyn Error + 'static)) -> String {
 
 /// The error by itself.
 pub fn in_words(error: &(dyn Error + 'static)) -> String {
-    of_certificate(error).unwrap_or_else(|| error.to_string())
+    let known = of_certificate(error).or_else(|| of_system(error));
+    known.unwrap_or_else(|| error.to_string())
+}
+
+/// The system's words for a call that failed, without its number: `permission denied`.
+fn of_system(error: &(dyn Error + 'static)) -> Option<String> {
+    let error = error.downcast_ref::<io::Error>()?;
+    let number = format!(" (os error {})", error.raw_os_error()?);
+    let text = error.to_string();
+    let words = text.strip_suffix(&number)?;
+    let mut letters = words.chars();
+    let first = letters.next()?.to_lowercase();
+    Some(first.chain(letters).collect())
 }
 
 /// The words for a certificate whose time is over or has not come.
@@ -94,6 +106,18 @@ mod tests {
         };
         let never = in_words(&rustls::Error::InvalidCertificate(never));
         assert!(never.contains("expired"), "{never}");
+    }
+
+    #[test]
+    fn errors_of_the_system_are_words_in_a_sentence() {
+        let denied = io::Error::from_raw_os_error(13);
+        assert_eq!(in_words(&denied), "permission denied");
+        let error = Outer(io::Error::from_raw_os_error(2));
+        assert_eq!(
+            with_causes(&error),
+            "it did not work: no such file or directory"
+        );
+        assert_eq!(in_words(&io::Error::other("No 5")), "No 5");
     }
 
     #[test]

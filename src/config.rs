@@ -13,6 +13,7 @@ mod otel_variables;
 mod rules;
 mod schema;
 mod secrets;
+mod suggestion;
 
 pub use finding::{ConfigErrors, Finding, Origins, SettingSource, one_line};
 pub use layers::Flag;

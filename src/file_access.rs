@@ -63,7 +63,7 @@ pub fn check_directory_of(setting: &str, path: &Path) -> anyhow::Result<()> {
     let directory = directory(path);
     can_make_files_in(directory).with_context(|| {
         let (path, directory) = (path.display(), directory.display());
-        format!("{setting}: {path}: cannot use the directory {directory}")
+        format!("{setting}: {path}: cannot create files in {directory}")
     })
 }
 
@@ -95,7 +95,7 @@ fn is_exposed(path: &Path) -> bool {
 pub fn exposure_warning(setting: &str, path: &Path) -> Option<String> {
     let path_text = path.display();
     is_exposed(path).then(|| {
-        format!("{setting}: {path_text}: others on this machine can read it, better: chmod o-r")
+        format!("{setting}: {path_text}: other users of this machine can read it (fix: chmod o-r)")
     })
 }
 
@@ -154,7 +154,7 @@ mod tests {
         let error = check_directory_of("a.b", Path::new("/nowhere/at/all")).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "a.b: /nowhere/at/all: cannot use the directory /nowhere/at"
+            "a.b: /nowhere/at/all: cannot create files in /nowhere/at"
         );
         assert!(check_directory_of("a.b", Path::new("/dev/null/x")).is_err());
     }

@@ -58,7 +58,7 @@ pub enum InvalidDatabase {
     #[error(transparent)]
     Maxmind(#[from] InvalidMaxmind),
     /// The file has no address range; it may have been truncated.
-    #[error("there is no address in it")]
+    #[error("has no address in it")]
     Empty,
 }
 

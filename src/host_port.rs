@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 /// The error text for an address to listen on that has none of these forms.
-pub const EXPECTED: &str = "expected :PORT, HOST:PORT or [IPV6]:PORT";
+pub const EXPECTED: &str = "must be :PORT, HOST:PORT or [IPV6]:PORT";
 
 /// Returns true if the text is `:PORT`, `HOST:PORT` or `[IPV6]:PORT`.
 pub fn is_address(text: &str) -> bool {

@@ -31,12 +31,15 @@ mod queue;
 mod scrub;
 mod settings;
 
-pub use log_limit::{Kind, LogLimit, LogLimits, report_all_suppressed, report_suppressed};
+pub use log_limit::{
+    Kind, LogLimit, LogLimits, Suppressed, report_all_suppressed, report_suppressed,
+};
+pub use output::SETTINGS;
 pub use queue::LogGuard;
 pub use scrub::scrub;
 pub use settings::{LogFormat, Settings};
 
-use output::{ScrubbedOutput, WithPriority};
+use output::{ScrubbedOutput, TargetsOfDetails, WithPriority};
 use queue::LineQueue;
 
 /// The reader of stderr, which determines the style of lines.
@@ -68,10 +71,8 @@ pub enum LogError {
 /// The error for a text that is neither a level (`error`, `warn`, `info`, `debug`,
 /// `trace`, `off`) nor a filter such as `info,snowflake_broker::http=debug`.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "log_level: {0:?} is neither a level nor a filter such as info,snowflake_broker::http=debug"
-)]
-pub struct InvalidLogLevel(String);
+#[error("must be a level, such as info, or a filter, such as info,snowflake_broker::http=debug")]
+pub struct InvalidLogLevel;
 
 /// A level or filter for log lines.
 #[derive(Debug)]
@@ -169,15 +170,14 @@ fn is_reviewed(metadata: &Metadata<'_>) -> bool {
 }
 
 fn parse_level(level: &str) -> Result<EnvFilter, InvalidLogLevel> {
-    let invalid = || InvalidLogLevel(level.to_owned());
     // `EnvFilter` takes any word for a crate's name, so that with `inof` nothing would be
     // logged.
     if !level.split(',').all(is_level_or_directive) {
-        return Err(invalid());
+        return Err(InvalidLogLevel);
     }
     // Compare field values literally, rather than as regular expressions by accident.
     let builder = EnvFilter::builder().with_regex(false);
-    builder.parse(level).map_err(|_| invalid())
+    builder.parse(level).map_err(|_| InvalidLogLevel)
 }
 
 fn is_level_or_directive(part: &str) -> bool {
@@ -210,8 +210,11 @@ where
         .with_writer(output)
         .with_ansi(style == LogStyle::Terminal && format == LogFormat::Text);
     match (format, journal) {
-        (LogFormat::Text, false) => layer.boxed(),
-        (LogFormat::Text, true) => layer.without_time().map_event_format(WithPriority).boxed(),
+        (LogFormat::Text, false) => layer.map_event_format(TargetsOfDetails::new).boxed(),
+        (LogFormat::Text, true) => layer
+            .without_time()
+            .map_event_format(|format| WithPriority(TargetsOfDetails::new(format)))
+            .boxed(),
         (LogFormat::Json, false) => layer.json().boxed(),
         (LogFormat::Json, true) => layer
             .json()

@@ -69,14 +69,14 @@ impl BrokerAddress {
             }
             (Some(path), None) => Self::unix(path, asked),
             (None, None) => Err(Failure::Input(
-                "admin.listen is off: name a broker with --address".to_owned(),
+                "admin.listen: is off, so name a broker with --address".to_owned(),
             )),
         }
     }
 
     fn unix(path: &Path, asked: &ConnectionArgs) -> Result<Self, Failure> {
         if wants_tls(asked) {
-            let problem = "--tls-*: a Unix socket is spoken to in the clear";
+            let problem = "--tls-*: leave them out, a Unix socket has no TLS";
             return Err(Failure::Input(problem.to_owned()));
         }
         Ok(Self::Unix(path.to_owned()))
@@ -92,11 +92,11 @@ impl BrokerAddress {
     ) -> Result<Self, Failure> {
         if !is_host_and_port(address) {
             return Err(Failure::Input(format!(
-                "{source}: expected unix:PATH or HOST:PORT, not {address:?}"
+                "{source}: must be unix:PATH or HOST:PORT (got {address:?})"
             )));
         }
         if asked.insecure && wants_tls(asked) {
-            let problem = "--insecure: there is no TLS then, and --tls-* make no sense";
+            let problem = "--insecure: turns TLS off, so leave out --tls-*";
             return Err(Failure::Input(problem.to_owned()));
         }
         let tls = tls || wants_tls(asked) || !is_loopback(address);

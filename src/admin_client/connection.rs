@@ -81,7 +81,7 @@ fn token(path: &Path) -> Result<MetadataValue<Ascii>, Failure> {
     let mut value: MetadataValue<Ascii> =
         format!("Bearer {}", token.trim()).parse().map_err(|_| {
             let path = path.display();
-            Failure::Input(format!("--token-file: {path}: that is no token"))
+            Failure::Input(format!("--token-file: {path}: is not a token"))
         })?;
     value.set_sensitive(true);
     Ok(value)

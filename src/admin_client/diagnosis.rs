@@ -35,7 +35,7 @@ pub(super) fn of_status(broker: &BrokerAddress, status: Status, timeout: Duratio
     let mut problem = problem(broker, source);
     // A broker ends such a connection after the handshake, and often the reason is lost.
     if matches!(broker, BrokerAddress::Tcp { tls: true, .. }) {
-        problem += ": does the broker want a certificate of ours, with --tls-cert?";
+        problem += ": does the broker ask for a client certificate (--tls-cert)?";
     }
     Failure::Unreachable {
         address: broker.to_string(),
@@ -48,13 +48,13 @@ fn problem(broker: &BrokerAddress, error: &(dyn Error + 'static)) -> String {
     let kind = io_error(error).map(io::Error::kind);
     let advice = match (broker, kind) {
         (BrokerAddress::Unix(_), Some(ErrorKind::NotFound)) => {
-            "there is no such socket: is the broker running, and is this its admin.listen?"
+            "no such socket: is the broker running, and is this its admin.listen?"
         }
         (_, Some(ErrorKind::PermissionDenied)) => {
-            "permission denied: whoever may write to the socket may call, its owner and its group"
+            "permission denied: only the owner and the group of the socket may call"
         }
         (_, Some(ErrorKind::ConnectionRefused)) => {
-            "nobody listens there: is the broker running, and is this its admin.listen?"
+            "nothing listens there: is the broker running, and is this its admin.listen?"
         }
         _ => return one_line(&with_causes(error)),
     };
@@ -85,7 +85,7 @@ mod tests {
             let error = Wrapper(io::Error::from(kind));
             unreachable(&broker, &error).to_string()
         };
-        assert!(advice(ErrorKind::NotFound).contains("unix:/a: there is no such socket"));
+        assert!(advice(ErrorKind::NotFound).contains("unix:/a: no such socket"));
         assert!(advice(ErrorKind::PermissionDenied).contains("group"));
         assert!(advice(ErrorKind::ConnectionRefused).contains("is the broker running"));
         assert!(advice(ErrorKind::UnexpectedEof).contains("unexpected end of file"));

@@ -60,11 +60,11 @@ impl fmt::Display for Failure {
             Self::Unreachable { address, problem } => write!(formatter, "{address}: {problem}"),
             Self::TimedOut(timeout) => {
                 let timeout = humantime::format_duration(*timeout);
-                write!(formatter, "the broker does not answer within {timeout}")
+                write!(formatter, "the broker did not answer within {timeout}")
             }
             Self::Refused(status) => formatter.write_str(&refusal(status).join("\n")),
-            Self::Ended => formatter.write_str("the broker has ended, or the connection to it"),
-            Self::NoReader => formatter.write_str("nobody reads what is printed"),
+            Self::Ended => formatter.write_str("the broker stopped, or the connection to it broke"),
+            Self::NoReader => formatter.write_str("stdout is closed"),
             Self::Local(error) => error.fmt(formatter),
         }
     }
@@ -90,7 +90,7 @@ fn refusal(status: &Status) -> Vec<String> {
     if lines.is_empty() {
         let code = match status.code() {
             Code::PermissionDenied => "not allowed",
-            Code::Unauthenticated => "the broker does not know who calls",
+            Code::Unauthenticated => "not authenticated",
             code => code_in_words(code),
         };
         lines.push(one_line(&format!("{code}: {}", status.message())));

@@ -56,13 +56,13 @@ pub(super) fn warning(config: &Config) -> Option<String> {
     let asked = config.listener.max_connections;
     let (needs, files) = (asked + DESCRIPTORS_KEPT, open_files_max());
     let problem = if asked == 0 {
-        format!("0, no limit, is not possible where {files} files may be open")
+        format!("0 (no limit) is impossible while {files} files may be open")
     } else {
         format!("{asked} connections need {needs} open files, and the limit is {files}")
     };
     Some(format!(
-        "listener.max_connections: {problem}: there will be {most} at most (LimitNOFILE= of \
-         systemd, ulimit -Hn)"
+        "listener.max_connections: {problem}, so the broker takes {most}: raise LimitNOFILE= of \
+         systemd, or ulimit -Hn"
     ))
 }
 
@@ -99,7 +99,7 @@ pub(super) fn raise_file_limit() {
         maximum: limit.maximum,
     };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, soft = limit.current, "cannot raise the limit of open files");
+        tracing::warn!(%error, soft = limit.current, "cannot raise the limit on open files");
     }
 }
 

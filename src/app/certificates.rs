@@ -25,6 +25,8 @@ use files::WatchedFiles;
 use orders::Orders;
 use store::CertStore;
 
+pub(super) use store::timestamp;
+
 /// The source of the certificate while the program runs.
 #[derive(Clone)]
 pub(super) enum Certificates {

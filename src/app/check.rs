@@ -5,12 +5,13 @@ use anyhow::{Context as _, anyhow};
 use tokio::runtime;
 use tokio::task::spawn_blocking;
 
+use crate::causes::with_causes;
 use crate::config::{self, Config, Loaded};
 use crate::geoip::GeoIp;
 use crate::listener;
 
 use super::files::blame_configuration;
-use super::listen::cannot_listen;
+use super::listen::could_not_listen;
 use super::{admin, components, countries, queues};
 
 /// Does everything that a start does, short of listening, without changing anything.
@@ -38,16 +39,19 @@ async fn try_all(loaded: &Loaded) -> anyhow::Result<(Vec<String>, Vec<String>)> 
     let config = &loaded.config;
     let reading = loaded.clone();
     let read = spawn_blocking(move || components::read(&reading)).await;
-    let (mut warnings, readings) = read.context("reading failed")?;
+    let (mut warnings, readings) = read.context("cannot read the files")?;
     let (_, wrong_databases) = countries::read(&config.geoip, &GeoIp::default());
     let wrong_databases = wrong_databases.iter();
-    warnings.extend(wrong_databases.map(|error| format!("countries stay unknown: {error:#}")));
+    warnings.extend(
+        wrong_databases
+            .map(|error| format!("{} (countries stay unknown)", with_causes(error.as_ref()))),
+    );
     warnings.extend(queues::warnings(&config.sqs).await);
     warnings.extend(admin::warning(&config.admin));
     let errors = [readings.err(), admin::check(&config.admin).err()]
         .into_iter()
         .flatten();
-    let mut wrong: Vec<String> = errors.map(|error| format!("{error:#}")).collect();
+    let mut wrong: Vec<String> = errors.map(|error| with_causes(error.as_ref())).collect();
     if wrong.is_empty() {
         try_addresses(config, &mut warnings, &mut wrong).await;
     }
@@ -61,11 +65,11 @@ async fn try_addresses(config: &Config, warnings: &mut Vec<String>, wrong: &mut 
         let Err(error) = listener::try_bind(place.addr).await else {
             continue;
         };
-        let problem = cannot_listen(place.key, place.addr, &error);
+        let problem = could_not_listen(place.key, place.addr, &error);
         if place.is_optional {
-            warnings.push(format!("{problem:#}; {}", config::WITHOUT_HTTP_01));
+            warnings.push(format!("{problem}, so {}", config::WITHOUT_HTTP_01));
         } else {
-            wrong.push(format!("{problem:#}"));
+            wrong.push(problem.to_string());
         }
     }
 }

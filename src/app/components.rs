@@ -9,12 +9,14 @@ use tokio::task::spawn_blocking;
 
 use crate::broker::limits::Limits;
 use crate::broker::{Broker, clock};
+use crate::causes::with_causes;
 use crate::config::Loaded;
 use crate::grpc::AdminAuth;
 use crate::grpc::auth::Access;
 use crate::http::ReadMetricsLog;
 use crate::listener::accounts::Bounds;
 use crate::metrics::{self, Metrics};
+use crate::telemetry::SETTINGS;
 
 use super::certificates::{self, Certificates};
 use super::federation::FederationHandle;
@@ -22,7 +24,7 @@ use super::files::blame_configuration;
 use super::locks::Locks;
 use super::otel::Exports;
 use super::persistence::{self, MetricsPersistence};
-use super::reload::Known;
+use super::reload::{FileContents, Known};
 use super::{accounts, admin, entropy, exposed, federation, queues, reload};
 
 /// The configuration and the files named there, read and checked.
@@ -33,6 +35,7 @@ pub(super) struct Readings {
     access: (Access, Option<ServerConfig>),
     peer_tls: Option<federation::Tls>,
     exports: Exports,
+    files: FileContents,
 }
 
 /// Reads and checks all files, directories and URLs named in the configuration, for a
@@ -73,6 +76,7 @@ pub(super) fn read(loaded: &Loaded) -> (Vec<String>, anyhow::Result<Readings>) {
                 access,
                 peer_tls,
                 exports,
+                files: FileContents::read(config),
             })
         }
         _ => Err(blame_configuration(anyhow!(wrong.join("\n")))),
@@ -82,7 +86,8 @@ pub(super) fn read(loaded: &Loaded) -> (Vec<String>, anyhow::Result<Readings>) {
 
 /// The value, or else a line added to `wrong`.
 fn keep<T>(read: anyhow::Result<T>, wrong: &mut Vec<String>) -> Option<T> {
-    read.map_err(|error| wrong.push(format!("{error:#}"))).ok()
+    read.map_err(|error| wrong.push(with_causes(error.as_ref())))
+        .ok()
 }
 
 /// The components of a broker.
@@ -100,6 +105,8 @@ pub(super) struct Components {
     pub(super) locks: Locks,
     /// The memory that peers may use.
     pub(super) bounds: Bounds,
+    /// The files as they were read, for a reload to compare.
+    pub(super) files: FileContents,
 }
 
 impl Components {
@@ -114,7 +121,7 @@ impl Components {
             move || {
                 let (warnings, readings) = read(&loaded);
                 for warning in warnings {
-                    tracing::warn!("{warning}");
+                    tracing::warn!(target: SETTINGS, "{warning}");
                 }
                 let readings = readings?;
                 let certificates =
@@ -122,7 +129,9 @@ impl Components {
                 Ok::<_, anyhow::Error>((readings, certificates, accounts::bounds(&loaded.config)))
             }
         };
-        let opened = spawn_blocking(opened).await.context("reading failed")?;
+        let opened = spawn_blocking(opened)
+            .await
+            .context("cannot read the files")?;
         let (readings, certificates, bounds) = opened?;
         let Readings {
             known,
@@ -130,6 +139,7 @@ impl Components {
             access: (access, tls),
             peer_tls,
             exports,
+            files,
         } = readings;
         let locks = Locks::take(config).await?;
         let persistence = MetricsPersistence::open(&usable, Arc::clone(&metrics), start)?;
@@ -161,6 +171,7 @@ impl Components {
             peers,
             locks,
             bounds,
+            files,
         })
     }
 }

@@ -63,10 +63,10 @@ pub(super) async fn open(
     sockets: &mut Sockets,
 ) -> anyhow::Result<Vec<TcpListener>> {
     if let Some(inherited) = sockets.take_one(sockets::FEDERATION)? {
-        tracing::info!("federation.listen is not used: the service manager has passed the socket");
+        tracing::info!("using the service manager's socket in place of federation.listen");
         let Inherited::Tcp(listener) = inherited else {
             return Err(anyhow!(
-                "federation.listen: the inherited socket is not TCP"
+                "federation.listen: the inherited socket must be TCP"
             ));
         };
         let has_tls = settings.tls.ca.is_some();
@@ -79,14 +79,9 @@ pub(super) async fn open(
     let Some(addr) = &settings.listen else {
         return Ok(Vec::new());
     };
-    let listeners = listener::bind(addr)
+    listener::bind(addr)
         .await
-        .map_err(|error| cannot_listen("federation.listen", addr, &error))?;
-    for listener in &listeners {
-        let port = listener.local_addr()?.port();
-        tracing::info!(port, "lending to other brokers");
-    }
-    Ok(listeners)
+        .map_err(|error| cannot_listen("federation.listen", addr, &error))
 }
 
 /// The federation, as far as a reload replaces its parts.

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 
+use crate::causes::with_causes;
 use crate::file_access::regular;
 use crate::tls::Certificate;
 
 /// The error for an unusable file named in the configuration. Like an invalid value, and
 /// unlike a port in use, it persists across restarts.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:#}")]
+#[error("{}", with_causes(.0.as_ref()))]
 pub(crate) struct WrongConfiguration(anyhow::Error);
 
 /// Marks an error as one of the configuration.

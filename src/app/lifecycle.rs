@@ -140,7 +140,7 @@ impl ServerTasks {
                 ShutdownOutcome::InTime
             }
             () = sleep(timeouts.total()) => {
-                tracing::warn!("stopped with clients waiting");
+                tracing::warn!("stopped while clients were waiting");
                 ShutdownOutcome::Late
             }
             () = signals.stop() => {
@@ -173,7 +173,7 @@ impl ServerTasks {
         // Clients of queues have their responses only after these are sent.
         let (closed, ()) = tokio::join!(closed, self.queues.finished());
         if closed.is_err() {
-            tracing::info!("some connections did not close");
+            tracing::info!("some connections did not close in time");
         }
     }
 }

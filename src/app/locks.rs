@@ -115,12 +115,12 @@ impl LockTarget {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::warn!(
-                    "{setting}: {path} cannot be locked, so keep others from it: {error}"
+                    "{setting}: cannot lock {path}, so make sure that no other broker uses it: {error}"
                 );
             }
             Err(_) => {
                 let holder = holder(&self.path);
-                bail!("{setting}: {path} is in use by {holder}: each broker needs its own");
+                bail!("{setting}: {path} is in use by {holder}: give each broker its own");
             }
         }
         Ok(())
@@ -130,7 +130,7 @@ impl LockTarget {
 /// The holder of the lock, as far as the system reveals it.
 fn holder(path: &Path) -> String {
     holding_process(path).unwrap_or_else(|| {
-        "another process, which is not to be seen from here (in another container?)".to_owned()
+        "a process that cannot be seen from here (in another container?)".to_owned()
     })
 }
 

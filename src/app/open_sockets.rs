@@ -50,7 +50,7 @@ async fn own_if_none(
     inherited: Vec<TcpListener>,
 ) -> anyhow::Result<Vec<TcpListener>> {
     if !inherited.is_empty() {
-        tracing::info!("listener.addr is not used: the service manager has passed the socket");
+        tracing::info!("using the service manager's socket in place of listener.addr");
         return Ok(inherited);
     }
     let addr = &config.listener.addr;

@@ -11,6 +11,7 @@ use crate::http::Endpoints;
 use crate::http::operator::{DEFAULT_ADDRESS, OperatorListen, Settings};
 use crate::listener::accounts::{Accounts, Bounds};
 use crate::listener::{self, Closing, ClosingStage, Server};
+use crate::telemetry::SETTINGS;
 
 use super::listen::cannot_listen;
 use super::process_metrics::OperatorConnections;
@@ -33,7 +34,7 @@ pub(super) async fn open(
 ) -> anyhow::Result<Vec<TcpListener>> {
     let inherited = sockets.take(sockets::OPERATOR)?;
     if !inherited.is_empty() {
-        tracing::info!("{SETTING} is not used: the service manager has passed the socket");
+        tracing::info!("using the service manager's socket in place of {SETTING}");
         return Ok(inherited);
     }
     if settings.listen == OperatorListen::IfPossible {
@@ -53,7 +54,8 @@ async fn bind_if_possible() -> Vec<TcpListener> {
     let bound = listener::bind(DEFAULT_ADDRESS).await;
     bound.unwrap_or_else(|error| {
         tracing::warn!(
-            "{:#}; there are no endpoints for operators: set {SETTING} to another address, or to off",
+            target: SETTINGS,
+            "{}, so there are no endpoints for operators: set {SETTING} to another address, or to off",
             cannot_listen(SETTING, DEFAULT_ADDRESS, &error)
         );
         Vec::new()
@@ -85,9 +87,6 @@ impl OperatorPort {
         ));
         let mut servers = JoinSet::new();
         for listener in listeners {
-            if let Ok(addr) = listener.local_addr() {
-                tracing::info!(port = addr.port(), "serving operators");
-            }
             let run = Arc::clone(&server).run(listener);
             servers.spawn(supervisor.watch("the listener for operators", run));
         }

@@ -29,7 +29,7 @@ fn start(settings: &Settings) -> anyhow::Result<(Otel, Vec<OtelError>)> {
 
 fn in_vain(error: &OtelError) -> String {
     let problem = with_causes(error);
-    format!("otel: {problem}; until a restart they are not exported")
+    format!("otel: {problem} (until a restart)")
 }
 
 /// The export of traces and, after [`Self::watch`], of metrics.

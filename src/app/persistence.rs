@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
 use crate::broker::clock::{self, Reading};
+use crate::causes::{in_words, with_causes};
 use crate::http::ReadMetricsLog;
 use crate::metrics::backlog::Backlog;
 use crate::metrics::distinct_ips::WindowKey;
@@ -129,7 +130,7 @@ impl MetricsPersistence {
             }
         }
         if published_log::has_window(&log, saved.window_start) {
-            tracing::warn!("the saved window is in the metrics log already: a new one begins");
+            tracing::warn!("the saved window is in the metrics log already, starting a new one");
             return Ok(());
         }
         self.metrics.restore(saved, random_key()?);
@@ -189,7 +190,12 @@ impl MetricsPersistence {
     fn end_window(&mut self, now: SystemTime) {
         let key = match random_key() {
             Ok(key) => key,
-            Err(error) => return tracing::warn!("the window goes on: {error:#}"),
+            Err(error) => {
+                return tracing::warn!(
+                    "cannot end the window, and will try again: {}",
+                    with_causes(error.as_ref())
+                );
+            }
         };
         let block = self.metrics.end_window(now, key);
         if self.log.is_some() {
@@ -198,14 +204,14 @@ impl MetricsPersistence {
         if let Some(file) = &self.window_file
             && let Err(error) = file.forget()
         {
-            tracing::warn!("metrics.state_directory: an old window is still there: {error}");
+            tracing::warn!("metrics.state_directory: cannot remove the old window: {error}");
         }
         self.save(now);
     }
 
     fn enqueue(&mut self, block: String) {
         if self.unwritten.push(block).is_some() {
-            tracing::error!("the oldest block of the metrics log that was not written is lost");
+            tracing::error!("lost the oldest block of the metrics log that could not be written");
         }
     }
 
@@ -235,7 +241,8 @@ impl MetricsPersistence {
         {
             tracing::warn!(
                 suppressed,
-                "metrics.state_directory: the window cannot be saved, a restart would lose it: {error}"
+                "metrics.state_directory: cannot save the window, so a restart would lose it: {}",
+                in_words(&error)
             );
         }
     }
@@ -255,7 +262,8 @@ impl MetricsPersistence {
             tracing::warn!(
                 suppressed,
                 waiting,
-                "metrics.metrics_log: {path} cannot be written, will be tried again: {error}"
+                "metrics.metrics_log: cannot write {path}, and will try again: {}",
+                in_words(&error)
             );
         }
         false
@@ -274,7 +282,7 @@ async fn on_thread<T: Send + 'static>(
     match task.await {
         Ok(done) => Some(done),
         Err(error) => {
-            tracing::error!(%error, "nothing is written down any more");
+            tracing::error!(%error, "metrics are not saved any more");
             None
         }
     }

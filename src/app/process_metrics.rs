@@ -102,7 +102,7 @@ impl Observer for Connections {
 
     fn accept_failed(&self, error: &io::Error) {
         if let Some(suppressed) = self.failed_accepts.admit(clock::now()) {
-            tracing::warn!(%error, suppressed, "cannot accept connections, trying again");
+            tracing::warn!(%error, suppressed, "cannot accept connections, will try again");
         }
     }
 
@@ -119,8 +119,8 @@ impl Observer for Connections {
         if let Some(suppressed) = self.tls_in_the_clear.admit(clock::now()) {
             tracing::warn!(
                 suppressed,
-                "somebody speaks TLS to a port that is served in the clear: if it is what \
-                 is in front of the broker, let it forward to http://"
+                "received TLS on a port that is served without it: if your reverse proxy sends \
+                 it, let it forward to http://"
             );
         }
     }
@@ -165,14 +165,14 @@ impl Observer for OperatorConnections {
         if is_full && let Some(suppressed) = self.dropped.admit(clock::now()) {
             tracing::warn!(
                 suppressed,
-                "operator.listen: dropped a connection, too many are open"
+                "operator.listen: dropped a connection: too many are open"
             );
         }
     }
 
     fn accept_failed(&self, error: &io::Error) {
         if let Some(suppressed) = self.failed_accepts.admit(clock::now()) {
-            tracing::warn!(%error, suppressed, "operator.listen: cannot accept connections, trying again");
+            tracing::warn!(%error, suppressed, "operator.listen: cannot accept connections, will try again");
         }
     }
 
@@ -182,7 +182,7 @@ impl Observer for OperatorConnections {
         if let Some(suppressed) = self.tls_in_the_clear.admit(clock::now()) {
             tracing::warn!(
                 suppressed,
-                "operator.listen: somebody speaks TLS, and it is served in the clear"
+                "operator.listen: received TLS on a port that is served without it"
             );
         }
     }

@@ -29,7 +29,7 @@ pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
     let is_possible = cfg!(feature = "sqs") || settings.all_queues().is_empty();
     anyhow::ensure!(
         is_possible,
-        "{key}: this program was built without SQS (the feature `sqs` of its package)"
+        "{key}: this program was built without SQS: build it with `--features sqs`, or use a package"
     );
     Ok(())
 }

@@ -1,13 +1,15 @@
 //! Reloads: everything that can change at runtime is read again, on SIGHUP or by a call
 //! of the administration. A reload with any error changes nothing.
 
+mod changes;
 mod known;
 mod plan;
 mod problem;
 mod restart_required;
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,16 +18,21 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
+use crate::causes::with_causes;
 use crate::config::{Config, Inputs, Loaded};
 use crate::geoip::GeoIp;
+use crate::telemetry::SETTINGS;
 
 use super::supervisor::Supervisor;
 use super::{countries, systemd};
 
+pub(super) use changes::FileContents;
 pub(super) use known::{Known, directory};
 pub(super) use plan::{ReloadTargets, set_limits};
 pub(super) use problem::ReloadRefused;
 
+use changes::State;
+use known::BRIDGE_LIST;
 use plan::ReloadPlan;
 use problem::Section;
 
@@ -37,6 +44,10 @@ const ASKERS_MAX: usize = 64;
 pub(super) struct Reloaded {
     /// The sections that were reloaded and are in force.
     pub(super) sections: Vec<Section>,
+    /// The keys, files and databases that have changed since the last time.
+    changes: Vec<String>,
+    /// The number of bridges.
+    bridges: usize,
     /// The keys that differ from the start and that only a restart applies.
     pub(super) waiting_for_restart: Vec<String>,
     /// The warnings about the configuration and its files.
@@ -64,6 +75,7 @@ impl Reloads {
     pub(super) fn start(
         inputs: Inputs,
         started: Loaded,
+        files: FileContents,
         targets: ReloadTargets,
         supervisor: &Supervisor,
     ) -> Self {
@@ -72,6 +84,8 @@ impl Reloads {
             inputs,
             started: started.config.clone(),
             loaded: ArcSwap::from_pointee(started),
+            files: ArcSwap::from_pointee(files),
+            overrides: Mutex::default(),
             targets,
         });
         supervisor.keep("the reloader", Arc::clone(&reloader).serve(asked));
@@ -86,7 +100,7 @@ impl Reloads {
         // too.
         drop(self.askers.send(asker).await);
         outcome.await.unwrap_or_else(|_| {
-            let ending = anyhow::anyhow!("the broker is about to end");
+            let ending = anyhow::anyhow!("the broker is stopping");
             Err(ReloadRefused::because(Section::Configuration, &ending))
         })
     }
@@ -102,6 +116,12 @@ impl Reloads {
         self.reloader.loaded.load_full()
     }
 
+    /// Notes keys to which the administration has given other values, which the next reload
+    /// takes back.
+    pub(super) fn note_overrides(&self, keys: impl IntoIterator<Item = String>) {
+        self.reloader.overrides().extend(keys);
+    }
+
     /// The keys that have changed since the start and that only a restart applies.
     pub(super) fn waiting_for_restart(&self) -> Vec<String> {
         restart_required::keys(&self.reloader.started, &self.loaded().config)
@@ -114,6 +134,10 @@ struct Reloader {
     /// The configuration at the start.
     started: Config,
     loaded: ArcSwap<Loaded>,
+    /// The files that are in force.
+    files: ArcSwap<FileContents>,
+    /// The keys that the administration has given other values since the last reload.
+    overrides: Mutex<BTreeSet<String>>,
     targets: ReloadTargets,
 }
 
@@ -157,26 +181,31 @@ impl Reloader {
         let read = if let Ok(read) = in_time {
             read
         } else {
-            tracing::warn!("the country databases take long: countries are unknown meanwhile");
+            tracing::warn!(
+                "the country databases are slow to load: countries are unknown meanwhile"
+            );
             self.targets.broker.metrics().stop_awaiting_countries();
             read.await
         };
         let (geoip, problems) = read.unwrap_or_else(|error| {
-            let failed = anyhow::Error::from(error).context("reading failed");
+            let failed = anyhow::Error::from(error).context("cannot read the files");
             (GeoIp::default(), vec![failed])
         });
         for problem in problems {
-            tracing::error!("countries stay unknown until the next reload: {problem:#}");
+            let problem = with_causes(problem.as_ref());
+            tracing::error!(target: SETTINGS, "{problem} (countries stay unknown until a reload)");
         }
         let (ipv4, ipv6) = (geoip.has_ipv4(), geoip.has_ipv6());
         self.targets.set_countries(geoip);
-        tracing::info!(ipv4, ipv6, "the country databases are read");
+        tracing::info!(ipv4, ipv6, "country databases loaded");
     }
 
     async fn reload(&self) -> Result<Reloaded, ReloadRefused> {
         let plan = self.prepare().await?;
         let outcome = self.outcome(&plan);
         self.loaded.store(Arc::new(plan.loaded.clone()));
+        self.files.store(Arc::new(plan.files.clone()));
+        self.overrides().clear();
         plan.apply(&self.targets);
         Ok(outcome)
     }
@@ -187,7 +216,7 @@ impl Reloader {
         let read = move || ReloadPlan::read(&inputs, &known.geoip, &certificates);
         let read = spawn_blocking(read);
         read.await
-            .context("reading failed")
+            .context("cannot read the files")
             .map_err(|error| ReloadRefused::because(Section::Configuration, &error))?
     }
 
@@ -195,9 +224,47 @@ impl Reloader {
         let warnings = plan.loaded.warnings.iter().map(ToString::to_string);
         Reloaded {
             sections: plan.sections(),
+            changes: self.changes(plan),
+            bridges: plan.bridges().count(),
             waiting_for_restart: restart_required::keys(&self.started, &plan.loaded.config),
             warnings: warnings.chain(plan.warnings.clone()).collect(),
         }
+    }
+}
+
+impl Reloader {
+    fn changes(&self, plan: &ReloadPlan) -> Vec<String> {
+        let (loaded, files) = (self.loaded.load(), self.files.load());
+        let before = State {
+            config: &loaded.config,
+            files: &files,
+        };
+        let after = State {
+            config: &plan.loaded.config,
+            files: &plan.files,
+        };
+        let mut changes = changes::changes(before, after);
+        if plan.keeps_certificate {
+            changes.retain(|change| !change.starts_with("the file of tls."));
+        }
+        if plan.has_other_countries {
+            changes.push("the country databases".to_owned());
+        }
+        let has_other_bridges = self.targets.broker.directory().bridges != *plan.bridges();
+        let are_explained = changes.iter().any(|change| change.ends_with(BRIDGE_LIST));
+        // The administration's own changes end with a reload.
+        let overrides = self.overrides();
+        let bridges = (has_other_bridges && !are_explained).then_some("bridges");
+        let keys = overrides.iter().map(String::as_str).chain(bridges);
+        changes.extend(keys.map(|key| format!("{key} of the administration")));
+        changes
+    }
+
+    /// The keys are whole at any time, even if a holder of the lock panicked.
+    fn overrides(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.overrides
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -205,17 +272,21 @@ fn log(outcome: &Result<Reloaded, ReloadRefused>) {
     let reloaded = match outcome {
         Ok(reloaded) => reloaded,
         Err(refused) => {
-            tracing::error!("nothing reloaded: {refused}");
+            tracing::error!(target: SETTINGS, "nothing reloaded: {refused}");
             return;
         }
     };
     for warning in &reloaded.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!(target: SETTINGS, "{warning}");
     }
-    let sections: Vec<String> = reloaded.sections.iter().map(ToString::to_string).collect();
-    tracing::info!("reloaded {}", sections.join(", "));
     if !reloaded.waiting_for_restart.is_empty() {
         let keys = reloaded.waiting_for_restart.join(", ");
-        tracing::warn!("what changed in {keys} waits for a restart");
+        tracing::warn!(keys, "some changes wait for a restart");
+    }
+    let (changes, bridges) = (reloaded.changes.join(", "), reloaded.bridges);
+    if changes.is_empty() {
+        tracing::info!(bridges, "configuration reloaded, nothing has changed");
+    } else {
+        tracing::info!(target: SETTINGS, changes, bridges, "configuration reloaded");
     }
 }

@@ -28,10 +28,11 @@ use crate::listener::accounts::{Accounts, Bounds};
 use crate::listener::{self, Closing, ClosingStage, Server};
 use crate::metrics::Metrics;
 use crate::telemetry;
-use crate::telemetry::LogControl;
+use crate::telemetry::{LogControl, SETTINGS};
 
 use super::accounts;
 use super::admin::{Admin, Administration};
+use super::announcement::Announcement;
 use super::certificates;
 use super::components::Components;
 use super::lifecycle::{ServerTasks, ShutdownOutcome, ShutdownTimeouts, SignalAction, Signals};
@@ -58,7 +59,7 @@ pub(crate) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     let sockets = Sockets::inherit()?;
     let (log, _last_lines) = telemetry::init(&loaded.config.telemetry, log_style::detect())?;
     for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!(target: SETTINGS, "{warning}");
     }
     accounts::raise_file_limit();
     let runtime = Runtime::new().context("cannot start threads")?;
@@ -75,7 +76,7 @@ async fn run(
     log: LogControl,
     sockets: Sockets,
 ) -> anyhow::Result<()> {
-    let mut signals = Signals::new().context("cannot listen to signals")?;
+    let mut signals = Signals::new().context("cannot handle signals")?;
     // A blocked file must not prevent a stop.
     let components = tokio::select! {
         components = Components::open(&loaded) => components?,
@@ -128,12 +129,12 @@ impl RunningServer {
             peers,
             locks,
             bounds,
+            files,
         } = components;
         let config = &loaded.config;
         let supervisor = Supervisor::default();
         let closing = Closing::default();
         let tls = certificates.tls()?;
-        let has_tls = tls.is_some();
         let accounts = Accounts::new(bounds);
         let endpoints = endpoints(config, &broker, &accounts, metrics_log);
         let server = Arc::new(Server::new(
@@ -147,9 +148,10 @@ impl RunningServer {
         reload::set_limits(config, &broker, &server);
 
         let opened = OpenSockets::open(config, sockets).await?;
+        let announcement = Announcement::of(&opened);
 
         let has_inherited_sockets = opened.has_inherited_http;
-        let servers = serve_on(opened.http, &server, has_tls, &supervisor)?;
+        let servers = serve_on(opened.http, &server, &supervisor);
         let operator_port = OperatorPort::start(opened.operator, &endpoints, &supervisor);
         let serve_challenges = challenge_server(config, bounds, &metrics, &closing, &supervisor);
         certificates
@@ -172,7 +174,13 @@ impl RunningServer {
             admin_auth: Arc::clone(&admin_auth),
             peers: peers.clone(),
         };
-        let reloads = Reloads::start(inputs, loaded, targets, &supervisor);
+        announcement.log(
+            &inputs,
+            config,
+            &broker.directory(),
+            metrics.certificate_expiry(),
+        );
+        let reloads = Reloads::start(inputs, loaded, files, targets, &supervisor);
         let reports = report_certificates(reloads.clone());
         supervisor.keep("the report of certificates", reports);
         let close_federation = Closing::default();
@@ -228,7 +236,7 @@ impl RunningServer {
         };
         tokio::select! {
             () = told => Ok(()),
-            name = self.supervisor.failed() => bail!("{name} has ended: there is no broker without it"),
+            name = self.supervisor.failed() => bail!("{name} has ended unexpectedly, and the broker cannot go on without it"),
         }
     }
 
@@ -271,7 +279,7 @@ impl RunningServer {
 
 /// Reports once a day which certificates have expired or will soon. Never returns.
 async fn report_certificates(reloads: Reloads) {
-    let tell = |warning: &str| tracing::warn!("{warning}");
+    let tell = |warning: &str| tracing::warn!(target: SETTINGS, "{warning}");
     certificates::remind(|| reloads.loaded(), tell).await;
 }
 
@@ -302,16 +310,13 @@ fn keep_going(
 fn serve_on(
     listeners: Vec<TcpListener>,
     server: &Arc<Server<Endpoints>>,
-    has_tls: bool,
     supervisor: &Supervisor,
-) -> anyhow::Result<JoinSet<()>> {
+) -> JoinSet<()> {
     let mut servers = JoinSet::new();
     for listener in listeners {
-        let port = listener.local_addr()?.port();
-        tracing::info!(port, tls = has_tls, "brokering");
         servers.spawn(supervisor.watch("the listener", Arc::clone(server).run(listener)));
     }
-    Ok(servers)
+    servers
 }
 
 fn endpoints(

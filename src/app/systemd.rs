@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Notifies that the broker serves.
 pub(super) async fn ready() {
-    tell(vec![NotifyState::Ready, NotifyState::Status("brokering")]).await;
+    tell(vec![NotifyState::Ready, NotifyState::Status("serving")]).await;
 }
 
 /// Notifies that a reload has begun; [`reloaded`] must follow.
@@ -32,16 +32,16 @@ pub(super) async fn reloading() {
 /// Notifies that the reload is over. If it was refused, nothing has changed.
 pub(super) async fn reloaded(is_refused: bool) {
     let status = if is_refused {
-        "brokering; the last reload was refused, the log says why"
+        "serving; the last reload was refused, see the log"
     } else {
-        "brokering"
+        "serving"
     };
     tell(vec![NotifyState::Ready, NotifyState::Status(status)]).await;
 }
 
 /// Notifies that the broker is about to end.
 pub(super) async fn stopping() {
-    let status = "stopping, with the clients and proxies that wait";
+    let status = "stopping, waiting for clients and proxies";
     tell(vec![NotifyState::Stopping, NotifyState::Status(status)]).await;
 }
 
@@ -63,7 +63,7 @@ async fn tell(states: Vec<NotifyState<'static>>) {
     let told = spawn_blocking(move || sd_notify::notify(&states));
     match timeout(PATIENCE, told).await {
         Ok(Ok(Ok(()))) => {}
-        Ok(Ok(Err(error))) => tracing::warn!(%error, "cannot tell the service manager"),
-        Ok(Err(_)) | Err(_) => tracing::warn!("the service manager does not listen"),
+        Ok(Ok(Err(error))) => tracing::warn!(%error, "cannot notify the service manager"),
+        Ok(Err(_)) | Err(_) => tracing::warn!("the service manager does not read notifications"),
     }
 }

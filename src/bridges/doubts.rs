@@ -70,19 +70,19 @@ impl Display for Doubt {
         match self {
             Self::Uncovered { allowed, hosts } => write!(
                 formatter,
-                "broker.allowed_relay_pattern: {allowed} does not cover the relay of {}: {}; \
-                 proxies may refuse to go there, and their clients get nowhere",
+                "broker.allowed_relay_pattern: {allowed} does not cover {}: {}; proxies may refuse \
+                 to go there, and clients that ask for them fail",
                 count(hosts.len(), "bridge"),
                 listed(hosts.iter().map(String::as_str)),
             ),
             Self::Overridden(lines) => {
                 let named: Vec<String> = lines
                     .iter()
-                    .map(|(earlier, later)| format!("line {earlier} by line {later}"))
+                    .map(|(earlier, later)| format!("line {later} overrides line {earlier}"))
                     .collect();
                 write!(
                     formatter,
-                    "of one fingerprint the last line counts, and others are overridden: {}",
+                    "the same fingerprint on several lines, of which the last counts: {}",
                     listed(named.iter().map(String::as_str)),
                 )
             }
@@ -92,7 +92,7 @@ impl Display for Doubt {
 
 fn count(number: usize, of: &str) -> String {
     match number {
-        1 => format!("a {of}"),
+        1 => format!("1 {of}"),
         number => format!("{number} {of}s"),
     }
 }
@@ -144,8 +144,8 @@ mod tests {
         assert_eq!(
             doubts(&two, "^a.example"),
             [
-                "broker.allowed_relay_pattern: ^a.example$ does not cover the relay of a bridge: \
-              b.example; proxies may refuse to go there, and their clients get nowhere"
+                "broker.allowed_relay_pattern: ^a.example$ does not cover 1 bridge: b.example; \
+              proxies may refuse to go there, and clients that ask for them fail"
             ]
         );
         // Proxies compare host names exactly.
@@ -154,7 +154,7 @@ mod tests {
             .map(|number| line(number, &format!("wss://{number}.example/")))
             .collect();
         let said = doubts(&many, "^a.example").concat();
-        assert!(said.contains(" of 7 bridges: 0.example, "), "{said}");
+        assert!(said.contains(" 7 bridges: 0.example, "), "{said}");
         assert!(said.contains(", 4.example and 2 more; "), "{said}");
     }
 
@@ -168,8 +168,8 @@ mod tests {
         assert_eq!(
             doubts(&text, ""),
             [
-                "of one fingerprint the last line counts, and others are overridden: \
-              line 1 by line 4, line 4 by line 5"
+                "the same fingerprint on several lines, of which the last counts: \
+              line 4 overrides line 1, line 5 overrides line 4"
             ]
         );
     }

@@ -119,7 +119,7 @@ pub enum InvalidPollIntervals {
     #[error(transparent)]
     Json(#[from] JsonError),
     /// The interval is negative.
-    #[error("{0} is below 0")]
+    #[error("{0} must not be negative")]
     Negative(&'static str),
 }
 
@@ -155,7 +155,7 @@ impl PollInterval {
             report.refuse(&["ceiling", "floor"], problem);
         }
         if self.ceiling > CEILING_MAX {
-            let problem = "is more than an hour: so long it would take until proxies are back";
+            let problem = "must be an hour or less: proxies would stay away for that long";
             report.refuse(&["ceiling"], problem);
         }
     }
@@ -307,7 +307,7 @@ mod tests {
                 panic!("one error: {read:?}")
             };
             let error = error.to_string();
-            assert!(error.starts_with("open_poll_interval is "), "{error}");
+            assert!(error.starts_with("open_poll_interval "), "{error}");
         }
         let rubbish = PollInterval::default().overridden_by("rubbish");
         assert_eq!(rubbish.intervals, PollInterval::default());

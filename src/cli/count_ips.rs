@@ -26,7 +26,7 @@ pub(super) fn estimate(asked: &CountIps) -> anyhow::Result<Count> {
     let range = |time: Option<Timestamp>| time.map(SystemTime::from);
     let (from, to) = (range(asked.from), range(asked.to));
     let is_empty = from.zip(to).is_some_and(|(from, to)| from >= to);
-    ensure!(!is_empty, "--from is not before --to");
+    ensure!(!is_empty, "--from: must be before --to");
     let mut merged = Sketch::new();
     let mut is_empty = true;
     let mut periods = Periods::default();
@@ -72,11 +72,11 @@ impl Periods {
         };
         match (text(self.first_start), text(self.last_end)) {
             (Some(first), Some(last)) => format!(
-                "no period lies in the range as a whole: of {} the first begins at {first}, \
-                 the last ends at {last}",
+                "no period lies wholly in the range: of {}, the first begins at {first} and the \
+                 last ends at {last}",
                 self.count
             ),
-            _ => "there is no period in these files".to_owned(),
+            _ => "these files have no periods in them".to_owned(),
         }
     }
 }

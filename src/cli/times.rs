@@ -6,7 +6,9 @@ use jiff::tz::TimeZone;
 
 /// The error for a text that is neither a time nor a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write 2026-10-01T12:00:00Z, or 2026-10-01 12:00 in UTC, or 2026-10-01 for the whole day")]
+#[error(
+    "must be like 2026-10-01T12:00:00Z, or 2026-10-01 12:00 in UTC, or 2026-10-01 for the whole day"
+)]
 pub(super) struct InvalidTime;
 
 /// The beginning of the time or day in `text`.

@@ -9,9 +9,12 @@ use serde::de::IntoDeserializer;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::causes::in_words;
+
 use super::finding::{Finding, SettingSource};
 use super::layers::Given;
 use super::schema;
+use super::suggestion::{key_without_section, unknown_section};
 
 /// Reads the requested files, lowest layer first, or else the default file if it exists.
 /// A file that is unreadable or invalid TOML results in findings without a key.
@@ -32,7 +35,7 @@ fn read_one(path: &Path, has_to_exist: bool, findings: &mut Vec<Finding>) -> Vec
                 key: None,
                 value: None,
                 source: SettingSource::File(path.to_owned(), None),
-                problem: format!("cannot be read: {error}"),
+                problem: format!("cannot be read: {}", in_words(&error)),
             });
             Vec::new()
         }
@@ -76,8 +79,9 @@ impl<'a> File<'a> {
         let shown = self.text[section.span()].to_owned();
         let problem = match (section.into_inner(), schema::keys_of(&name)) {
             (DeValue::Table(keys), Some(_)) => return self.keys(&name, keys, findings),
-            (_, Some(_)) => "is a section, so it needs a table".to_owned(),
-            (_, None) => schema::unknown_section(),
+            (_, Some(_)) => "must be a section, with keys of its own".to_owned(),
+            (DeValue::Table(_), None) => unknown_section(&name),
+            (_, None) => key_without_section(&name),
         };
         findings.push(Finding {
             key: Some(name.into_owned()),
@@ -103,6 +107,7 @@ impl<'a> File<'a> {
             let shown = match &value {
                 // The span may cover only the table's header.
                 DeValue::Table(_) => "{ .. }",
+                DeValue::Array(_) if self.text[span.clone()] == format!("[[{key}]]") => "[{ .. }]",
                 _ => &self.text[span.clone()],
             };
             let shown = shown.to_owned();

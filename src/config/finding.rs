@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::secrets::{is_secret, may_be_secret, without_any_url_secrets, without_url_secrets};
+use super::secrets::{is_secret, may_be_secret, without_url_secrets};
 
 /// The layer that a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +23,8 @@ impl fmt::Display for SettingSource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => formatter.write_str("default"),
-            Self::File(path, Some(line)) => {
-                write!(formatter, "file {}, line {line}", path.display())
-            }
-            Self::File(path, None) => write!(formatter, "file {}", path.display()),
+            Self::File(path, Some(line)) => write!(formatter, "{} line {line}", path.display()),
+            Self::File(path, None) => write!(formatter, "{}", path.display()),
             Self::Variable(name) => write!(formatter, "variable {name}"),
             Self::Flag(name) => write!(formatter, "flag --{name}"),
         }
@@ -97,7 +95,7 @@ const NOT_SHOWN: &str = "(a PEM text, not shown)";
 
 /// The beginning of problems about an unknown key, section or variable, or an unknown key
 /// in a table.
-const UNKNOWN: &str = "unknown ";
+pub(super) const UNKNOWN: &str = "unknown ";
 
 impl fmt::Display for Finding {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -107,26 +105,26 @@ impl fmt::Display for Finding {
         let Some(key) = &self.key else {
             return write!(formatter, "{}: {problem}", self.source);
         };
-        formatter.write_str(&one_line(key))?;
-        let is_unknown = self.problem.starts_with(UNKNOWN);
-        let value = self.value.as_deref();
-        let shown = value.filter(|_| !may_be_secret(key, is_unknown));
-        match (shown, &self.source) {
-            (Some(value), source) if value.contains(PEM) => {
-                write!(formatter, " = {NOT_SHOWN} ({source})")?;
-            }
-            (Some(value), source) => {
-                let value = if is_unknown {
-                    without_any_url_secrets(value)
-                } else {
-                    without_url_secrets(key, value)
-                };
-                write!(formatter, " = {} ({source})", one_line(&value))?;
-            }
-            (None, SettingSource::Default) => formatter.write_str(" (not set)")?,
-            (None, source) => write!(formatter, " ({source})")?,
+        write!(formatter, "{}: {problem}", one_line(key))?;
+        match (self.shown_value(key), &self.source) {
+            (Some(value), SettingSource::Default) => write!(formatter, " (default {value})"),
+            (Some(value), source) => write!(formatter, " (got {value}, {source})"),
+            (None, SettingSource::Default) => Ok(()),
+            (None, source) => write!(formatter, " ({source})"),
         }
-        write!(formatter, ": {problem}")
+    }
+}
+
+impl Finding {
+    /// The value as it may be shown. That of an unknown key is left out: it is not at
+    /// fault, and may be a secret under a mistyped name.
+    fn shown_value(&self, key: &str) -> Option<String> {
+        let is_shown = !self.problem.starts_with(UNKNOWN) && !may_be_secret(key);
+        let value = self.value.as_deref().filter(|_| is_shown)?;
+        if value.contains(PEM) {
+            return Some(NOT_SHOWN.to_owned());
+        }
+        Some(one_line(&without_url_secrets(key, value)))
     }
 }
 

@@ -6,7 +6,8 @@ use std::ffi::{OsStr, OsString};
 
 use figment::value::{Empty, Value};
 
-use super::finding::{Finding, SettingSource};
+use super::finding::{Finding, SettingSource, UNKNOWN};
+use super::suggestion::key_of_variable;
 
 /// The prefix of our environment variables.
 const PREFIX: &str = "SNOWFLAKE_BROKER_";
@@ -98,18 +99,29 @@ fn variable(name: &str, rest: &str, value: &OsStr) -> Result<Given, Finding> {
         problem: problem.to_owned(),
     };
     if rest != rest.to_ascii_uppercase() {
-        return Err(wrong("unknown variable: ours are all upper case"));
+        return Err(wrong(&unknown_variable(rest)));
     }
     let Some((section, key)) = rest.split_once("__") else {
-        return Err(wrong(
-            "unknown variable: ours are SNOWFLAKE_BROKER_SECTION__KEY, two underscores between section and key",
-        ));
+        return Err(wrong(&unknown_variable(rest)));
     };
-    let text = value.to_str().ok_or_else(|| wrong("not UTF-8"))?;
+    let text = value.to_str().ok_or_else(|| wrong("must be UTF-8"))?;
     let key = format!("{section}.{key}")
         .to_ascii_lowercase()
         .replace("__", ".");
     Ok(given(&key, text, SettingSource::Variable(name.to_owned())))
+}
+
+fn unknown_variable(rest: &str) -> String {
+    let meant = match key_of_variable(rest) {
+        Some(key) => format!("did you mean {PREFIX}{}?", in_capitals(&key)),
+        None => format!("the form is {PREFIX}SECTION__KEY, in upper case"),
+    };
+    format!("{UNKNOWN}variable, {meant}")
+}
+
+/// `LISTENER__ADDR` of `listener.addr`.
+fn in_capitals(key: &str) -> String {
+    key.to_ascii_uppercase().replace('.', "__")
 }
 
 fn quoted(text: &str) -> String {

@@ -10,7 +10,8 @@ use figment::value::Value;
 
 use super::finding::{ConfigErrors, Finding, Origins, SettingSource};
 use super::layers::{self, Flag, Given};
-use super::schema::{Config, extract, keys_of, unknown_section};
+use super::schema::{Config, extract, keys_of};
+use super::suggestion::{unknown_key, unknown_name, unknown_section};
 use super::{file, otel_variables, rules};
 
 /// The inputs of the configuration's layers.
@@ -28,6 +29,17 @@ pub struct Inputs {
     /// True if the files named in the configuration are on another machine, so that their
     /// existence is not checked here.
     pub named_files_are_elsewhere: bool,
+}
+
+impl Inputs {
+    /// The configuration files that a load reads.
+    pub fn files_that_are_read(&self) -> Vec<&Path> {
+        if self.files.is_empty() {
+            let default = Some(&*self.default_file).filter(|path| path.exists());
+            return default.into_iter().collect();
+        }
+        self.files.iter().map(PathBuf::as_path).collect()
+    }
 }
 
 /// A valid configuration.
@@ -119,10 +131,10 @@ fn merge(given: Vec<Given>, wrong: &mut Vec<Finding>) -> Result<(Config, Origins
 fn fit(given: &Given) -> Result<&Value, String> {
     let (section, name) = given.key.rsplit_once('.').unwrap_or((&given.key, ""));
     let Some(keys) = keys_of(section) else {
-        return Err(unknown_section());
+        return Err(unknown_section(section));
     };
     if !keys.contains(&name) {
-        return Err(format!("unknown key, there are: {}", keys.join(", ")));
+        return Err(unknown_key(section, name));
     }
     let mut refused = String::new();
     for value in &given.readings {
@@ -153,14 +165,12 @@ fn problem(kind: &Kind) -> String {
                 other if other.starts_with("enum ") => "a string",
                 other => other,
             };
-            format!("expected {expected}")
+            format!("must be {expected}")
         }
-        Kind::UnknownVariant(_, known) => format!("expected {}", one_of(known)),
-        Kind::UnknownField(name, known) => {
-            format!("unknown key {name}, there are: {}", known.join(", "))
-        }
+        Kind::UnknownVariant(_, known) => format!("must be {}", one_of(known)),
+        Kind::UnknownField(name, known) => unknown_name(name, known),
         Kind::MissingField(name) => format!("{name} is missing"),
-        Kind::DuplicateField(name) => format!("{name} is there twice"),
+        Kind::DuplicateField(name) => format!("{name} is set twice"),
         Kind::ISizeOutOfRange(_) | Kind::USizeOutOfRange(_) => "is out of range".to_owned(),
         other => other.to_string().replace('`', "\""),
     }

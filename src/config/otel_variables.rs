@@ -98,7 +98,7 @@ pub(super) fn ignored(environment: &[(OsString, OsString)]) -> Vec<Finding> {
         key: None,
         value: None,
         source: SettingSource::Variable(name),
-        problem: "is not looked at: there is no such setting".to_owned(),
+        problem: "is ignored: there is no such setting".to_owned(),
     };
     ignored.into_iter().map(finding).collect()
 }

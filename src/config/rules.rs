@@ -102,22 +102,22 @@ fn certificate(config: &Config, report: &mut SettingsReport) {
     match (by_acme, from_file, tls.disable) {
         (false, false, false) => report.refuse(
             &following("tls"),
-            "no certificate: set one of acme.hostnames, tls.cert with tls.key, or tls.disable",
+            "must have a certificate: set acme.hostnames, tls.cert with tls.key, or tls.disable",
         ),
         (true, true, _) => {
             report.refuse(
                 &following(HOSTNAMES),
-                "excludes tls.cert: set only one of them",
+                "must not be set together with tls.cert",
             );
             report.refuse(
                 &following(CERT),
-                "excludes acme.hostnames: set only one of them",
+                "must not be set together with acme.hostnames",
             );
         }
         // Old command lines may have both; the reference broker then serves TLS.
         (_, _, true) if by_acme || from_file => report.warn(
             &following(DISABLE),
-            "is ignored, as a certificate is asked for",
+            "is ignored, because a certificate is set",
         ),
         _ => {}
     }
@@ -135,7 +135,7 @@ fn geoip(config: &Config, exists: fn(&Path) -> bool, report: &mut SettingsReport
         if !settings.disable && !exists(path) {
             report.warn(
                 &[key, "geoip.disable"],
-                "no such file: its countries stay unknown; install tor-geoipdb, name a MaxMind \
+                "no such file, so countries stay unknown: install tor-geoipdb, name a MaxMind \
                  database, or set geoip.disable",
             );
         }
@@ -157,7 +157,7 @@ fn memory(config: &Config, report: &mut SettingsReport) {
 /// Refuses file contents in place of paths, which may be secret.
 fn contents(origins: &Origins, report: &mut SettingsReport) {
     for key in origins.written_with(PEM) {
-        let problem = "is the content of a file, and has to be its path";
+        let problem = "must be the path of a file, not its content";
         report.refuse(&[key], problem);
     }
 }
@@ -182,8 +182,8 @@ fn forwarding(config: &Config, report: &mut SettingsReport) {
                 "http.forwarded_by",
                 "listener.addr",
             ],
-            "any peer may claim another address: name the networks of your CDN or load \
-             balancer, or set http.forwarded_by to none if there is none",
+            "should name the networks of your CDN or load balancer, or anybody may claim \
+             another address; if there is none, set http.forwarded_by to none",
         );
     }
 }

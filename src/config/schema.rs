@@ -90,9 +90,10 @@ pub(super) fn keys_of(section: &str) -> Option<&'static [&'static str]> {
     (!keys.is_empty()).then_some(keys)
 }
 
-/// The error for an unknown section.
-pub(super) fn unknown_section() -> String {
-    format!("unknown section, there are: {}", sections().join(", "))
+/// The paths of all keys.
+pub(super) fn all_keys() -> Vec<String> {
+    let keys = Config::default().flatten().into_iter();
+    keys.map(|(key, _)| key).collect()
 }
 
 /// The names of the sections.

@@ -165,13 +165,10 @@ fn the_variables_of_opentelemetry_are_a_layer_below_ours() {
 
 #[test]
 fn a_wrong_variable_of_opentelemetry_is_named_and_an_unknown_one_is_a_warning() {
-    assert_eq!(
-        refused(&in_the_clear(&[("OTEL_TRACES_SAMPLER", "xray")], vec![]))
-            .split(':')
-            .next()
-            .unwrap(),
-        "otel.sampler = \"xray\" (variable OTEL_TRACES_SAMPLER)"
-    );
+    let message = refused(&in_the_clear(&[("OTEL_TRACES_SAMPLER", "xray")], vec![]));
+    assert!(message.starts_with("otel.sampler: must be "), "{message}");
+    let origin = "(got \"xray\", variable OTEL_TRACES_SAMPLER)";
+    assert!(message.ends_with(origin), "{message}");
     let unknown = [
         ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "1"),
         ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://a"),
@@ -182,7 +179,7 @@ fn a_wrong_variable_of_opentelemetry_is_named_and_an_unknown_one_is_a_warning() 
     let about = warnings.iter().filter(|line| line.contains("OTEL_"));
     assert_eq!(
         about.collect::<Vec<_>>(),
-        ["variable OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: is not looked at: there is no such setting"]
+        ["variable OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: is ignored: there is no such setting"]
     );
 }
 
@@ -191,7 +188,7 @@ fn headers_for_a_collector_are_not_shown() {
     let name = "SNOWFLAKE_BROKER_OTEL__HEADERS";
     assert_eq!(
         refused(&in_the_clear(&[(name, "authorization=x,secret")], vec![])),
-        format!("otel.headers (variable {name}): expected name=value,name=value, percent-encoded")
+        format!("otel.headers: must be name=value,name=value, percent-encoded (variable {name})")
     );
 }
 
@@ -246,7 +243,7 @@ fn addresses() {
             &[("SNOWFLAKE_BROKER_LISTENER__ADDR", addr)],
             vec![],
         ));
-        assert!(message.starts_with("listener.addr = "), "{message}");
+        assert!(message.starts_with("listener.addr: must be "), "{message}");
         assert_eq!(message.lines().count(), 1, "{message}");
     }
 }
@@ -299,9 +296,10 @@ fn bounds() {
         let name = format!("SNOWFLAKE_BROKER_{variable}");
         let key = variable.to_ascii_lowercase().replace("__", ".");
         let message = refused(&in_the_clear(&[(&name, value)], vec![]));
-        assert!(message.starts_with(&format!("{key} = ")), "{message}");
+        assert!(message.starts_with(&format!("{key}: ")), "{message}");
+        assert!(message.contains(" (got "), "{message}");
         assert!(
-            message.contains(&format!(" (variable {name}): ")),
+            message.ends_with(&format!(", variable {name})")),
             "{message}"
         );
         assert_eq!(message.lines().count(), 1, "{message}");
@@ -313,7 +311,7 @@ fn whoever_may_claim_another_address_is_a_warning() {
     let warnings = |variables: &[(&str, &str)]| {
         let loaded = load(&in_the_clear(variables, vec![])).unwrap();
         let warnings = loaded.warnings.iter().map(ToString::to_string);
-        let about = warnings.filter(|line| line.starts_with("http.trusted_proxies = [] "));
+        let about = warnings.filter(|line| line.starts_with("http.trusted_proxies: "));
         about.count()
     };
     assert_eq!(warnings(&[]), 1);
@@ -353,7 +351,7 @@ fn rules_do_not_follow_from_wrong_keys() {
     ));
     assert_eq!(
         message,
-        "tls.disable = \"perhaps\" (variable SNOWFLAKE_BROKER_TLS__DISABLE): expected true or false"
+        "tls.disable: must be true or false (got \"perhaps\", variable SNOWFLAKE_BROKER_TLS__DISABLE)"
     );
 }
 

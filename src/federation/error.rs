@@ -24,22 +24,22 @@ pub(super) enum LinkError {
     #[error("cannot connect in time")]
     TooSlow,
     /// Another broker answers there.
-    #[error("the certificate there has other names: {}", .0.join(", "))]
+    #[error("its certificate has other names: {}", .0.join(", "))]
     OtherNames(Vec<String>),
     /// The broker is not one to borrow from, or is already connected.
-    #[error("there is a connection already, or none is wanted")]
+    #[error("it is connected already, or no connection is wanted")]
     NotWanted,
     /// The connection does not work for gRPC.
-    #[error("no gRPC")]
+    #[error("it does not speak gRPC")]
     Transport(#[from] tonic::transport::Error),
     /// The peer does not report its supply.
     #[error("it does not say what it can lend")]
     Watch(#[from] Status),
     /// The peer has been silent for so long that its last report no longer counts.
-    #[error("it has gone silent")]
+    #[error("it went silent")]
     Silent,
     /// The peer ended the stream of its reports.
-    #[error("it has ended the connection")]
+    #[error("it ended the connection")]
     Ended,
 }
 

@@ -116,7 +116,7 @@ impl Settings {
         }
         let discover = self.discover.as_deref();
         if discover.is_some_and(|name| !is_name_with_port(name)) {
-            let problem = "expected HOST:PORT, such as brokers.example:7443";
+            let problem = "must be HOST:PORT, such as brokers.example:7443";
             report.refuse(&["discover"], problem);
         }
         report.within("reserve", self.reserve, &(0..=COUNT_MAX));
@@ -136,7 +136,7 @@ impl Settings {
             .iter()
             .map(|(key, _)| format!("federation.{key}"))
             .collect();
-        let needs = format!("needs {} beside it", missing.join(", "));
+        let needs = format!("needs {} as well", missing.join(", "));
         let needing = match given.first() {
             Some((key, _)) => Some(*key),
             None if self.listen.is_some() => Some("listen"),
@@ -150,22 +150,25 @@ impl Settings {
 
     fn check_peers(&self, report: &mut SettingsReport) {
         if self.peers.len() > PEERS_MAX {
-            report.refuse(&["peers"], format!("there are more than {PEERS_MAX}"));
+            report.refuse(
+                &["peers"],
+                format!("must not have more than {PEERS_MAX} peers"),
+            );
         }
         report.refuse_if("peers", self.peers.iter().find_map(PeerSettings::problem));
         let mut names = BTreeSet::new();
         let twice = self.peers.iter().find(|peer| !names.insert(&peer.name));
-        let problem = twice.map(|twice| format!("two of them have the name {:?}", twice.name));
+        let problem = twice.map(|twice| format!("has the name {:?} twice", twice.name));
         report.refuse_if("peers", problem);
         if self.listen.is_some() && self.peers.is_empty() {
-            let problem = "nobody may come: federation.peers is empty";
+            let problem = "lets nobody in, because federation.peers is empty";
             report.warn(&["listen", "peers"], problem);
         }
         let lost = self.peers.iter().find(|peer| peer.is_discovered());
         if let (None, Some(lost)) = (&self.discover, lost) {
             let problem = format!(
-                "{:?} is never asked: give it a url, set federation.discover, or set borrow = \
-                 false",
+                "{:?} is never asked for proxies: give it a url, set federation.discover, or set \
+                 borrow = false",
                 lost.name
             );
             report.warn(&["peers", "discover"], problem);
@@ -193,10 +196,10 @@ impl PeerSettings {
     fn problem(&self) -> Option<String> {
         let named = |problem: &str| Some(format!("{:?}: {problem}", self.name));
         if !is_dns_name(&self.name) && !is_uri(&self.name) {
-            return named("its name is neither a DNS name nor a URI, as in a certificate");
+            return named("its name must be a DNS name or a URI, as in its certificate");
         }
         if self.url.as_deref().is_some_and(|url| !is_url(url)) {
-            return named("its url is not https://HOST:PORT");
+            return named("its url must be https://HOST:PORT");
         }
         if !IN_FLIGHT.contains(&self.max_in_flight) {
             let (least, most) = (IN_FLIGHT.start(), IN_FLIGHT.end());

@@ -36,7 +36,7 @@ pub fn check(metadata: &Metadata) -> io::Result<()> {
     } else {
         "a device"
     };
-    let problem = format!("it is {what}, and has to be a regular file");
+    let problem = format!("must be a regular file, not {what}");
     Err(io::Error::new(ErrorKind::InvalidInput, problem))
 }
 
@@ -80,13 +80,10 @@ mod tests {
         let pipe = folder.path().join("pipe");
         mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
         let problem = |path: &Path| read(path).unwrap_err().to_string();
-        assert_eq!(
-            problem(&pipe),
-            "it is a named pipe, and has to be a regular file"
-        );
+        assert_eq!(problem(&pipe), "must be a regular file, not a named pipe");
         assert_eq!(
             problem(Path::new("/dev/zero")),
-            "it is a device, and has to be a regular file"
+            "must be a regular file, not a device"
         );
         assert_eq!(problem(folder.path()), "is a directory");
     }

@@ -12,7 +12,7 @@ pub struct CountryCode([u8; 2]);
 
 /// The error for a text that is neither two ASCII letters or digits nor `??`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a country is two letters or digits, or ??")]
+#[error("a country must be two letters or digits, or ??")]
 pub struct InvalidCountryCode;
 
 impl CountryCode {

@@ -13,17 +13,17 @@ use super::table::{CountryTable, CountryTableBuilder, Number};
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidMaxmind {
     /// The database is damaged.
-    #[error("not a sound MaxMind database")]
+    #[error("is not a sound MaxMind database")]
     Format(#[from] MaxMindDbError),
     /// The database has no addresses of the family that was asked for.
-    #[error("the MaxMind database has no {0} addresses")]
+    #[error("has no {0} addresses")]
     OtherFamily(&'static str),
     /// No record has a country, as in a database of network names.
-    #[error("the MaxMind database has no countries")]
+    #[error("has no countries")]
     NoCountries,
     /// The database has more networks than any real one; a tree with a cycle looks like
     /// this.
-    #[error("the MaxMind database has more than {MAX_NETWORKS} networks")]
+    #[error("has more than {MAX_NETWORKS} networks")]
     TooLarge,
 }
 

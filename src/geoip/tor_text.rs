@@ -24,22 +24,22 @@ pub struct InvalidLine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineFault {
     /// The line does not have exactly two commas.
-    #[error("it is not of the form first,last,CC")]
+    #[error("must have the form first,last,CC")]
     Form,
     /// `first` is not an address of the family.
-    #[error("first is not {0}")]
+    #[error("first must be {0}")]
     First(&'static str),
     /// `last` is not an address of the family.
-    #[error("last is not {0}")]
+    #[error("last must be {0}")]
     Last(&'static str),
     /// The range ends before it starts.
-    #[error("last is before first")]
+    #[error("last must not be before first")]
     Backwards,
     /// The country is not two letters.
-    #[error("the country is not two letters")]
+    #[error("the country must be two letters")]
     Country,
     /// The range overlaps another line's, whose country differs.
-    #[error("it overlaps with line {0}, which names another country")]
+    #[error("overlaps with line {0}, which names another country")]
     Overlap(usize),
 }
 

@@ -104,7 +104,7 @@ impl Access {
     fn by_token(&self, authorization: &[u8]) -> Result<Principal, Status> {
         let Some(secret) = bearer(authorization) else {
             return Err(Status::unauthenticated(
-                "authorization has to be a bearer token",
+                "authorization must be a bearer token",
             ));
         };
         let sent = digest(&SHA256, secret);

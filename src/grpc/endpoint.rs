@@ -132,7 +132,7 @@ impl TlsEndpoint {
     fn log_handshake(&self, problem: &str) {
         if let Some(suppressed) = self.failed_handshakes.admit(clock::now()) {
             let setting = self.listener.setting();
-            tracing::info!(problem, suppressed, "{setting}: a TLS handshake failed");
+            tracing::info!(problem, suppressed, "{setting}: TLS handshake failed");
         }
     }
 }
@@ -157,7 +157,7 @@ impl Observer for TlsEndpoint {
             let setting = self.listener.setting();
             tracing::warn!(
                 suppressed,
-                "{setting}: dropped a connection, too many are open"
+                "{setting}: dropped a connection: too many are open"
             );
         }
     }
@@ -165,13 +165,13 @@ impl Observer for TlsEndpoint {
     fn accept_failed(&self, error: &io::Error) {
         if let Some(suppressed) = self.failed_accepts.admit(clock::now()) {
             let setting = self.listener.setting();
-            tracing::warn!(%error, suppressed, "{setting}: cannot accept connections, trying again");
+            tracing::warn!(%error, suppressed, "{setting}: cannot accept connections, will try again");
         }
     }
 
     fn handshake_failed(&self, error: Option<&io::Error>) {
         let Some(error) = error else {
-            return self.log_handshake("it took too long, or there was no place for it");
+            return self.log_handshake("it took too long, or too many were under way");
         };
         let tls = error.get_ref().and_then(|error| error.downcast_ref());
         if let Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) =
@@ -199,10 +199,10 @@ impl Observer for TlsEndpoint {
         if is_admitted {
             tracing::info!(
                 suppressed,
-                "{setting}: {limit}: closed the oldest that has shown no credentials"
+                "{setting}: {limit}: closed the oldest connection without credentials"
             );
         } else {
-            tracing::warn!(suppressed, "{setting}: {limit}: closed a new one");
+            tracing::warn!(suppressed, "{setting}: {limit}: closed a new connection");
         }
     }
 }

@@ -29,7 +29,7 @@ impl ListPage {
         let size = match usize::try_from(size) {
             Ok(0) => DEFAULT_SIZE,
             Ok(size) => size.min(SIZE_MAX),
-            Err(_) => return Err(invalid("page_size", "is below 0")),
+            Err(_) => return Err(invalid("page_size", "must not be negative")),
         };
         let list = hash(list);
         let first = match token {

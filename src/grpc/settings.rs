@@ -120,36 +120,36 @@ impl Settings {
 
     fn check_listen(&self, report: &mut SettingsReport) {
         if self.is_off_and_on() {
-            report.refuse(&["listen"], "off is among others: leave it out, or them");
+            report.refuse(&["listen"], "must be off alone, or not have off in it");
             return;
         }
         let mut seen = BTreeSet::new();
         if let Some(twice) = self.listen.iter().find(|place| !seen.insert(*place)) {
-            report.refuse(&["listen"], format!("{twice:?} is there twice"));
+            report.refuse(&["listen"], format!("has {twice:?} twice"));
             return;
         }
         let places = self.listen();
         let mut paths = places.iter().filter_map(|place| place.path());
         if paths.any(Path::is_relative) {
-            report.refuse(&["listen"], "the path of a socket has to be absolute");
+            report.refuse(&["listen"], "must name the socket by an absolute path");
             return;
         }
         let addresses: Vec<&str> = places.iter().filter_map(|place| place.address()).collect();
         if let Some(wrong) = addresses.iter().find(|addr| !is_address(addr)) {
-            let forms = host_port::EXPECTED.replace("expected", "expected a path,");
-            let problem = format!("{wrong:?}: {forms}, a list of them, or off");
+            let forms = host_port::EXPECTED.replace("must be", "must be a path,");
+            let problem = format!("{forms}, a list of these, or off; {wrong:?} is none");
             report.refuse(&["listen"], problem);
         } else if addresses.iter().all(|addr| is_loopback(addr)) {
             // Only this machine can connect.
         } else if !self.authenticates() {
             report.refuse(
                 &["listen", "tls.client_ca", "tokens"],
-                "others reach it: set admin.tls.client_ca (with cert and key) or admin.tokens",
+                "other machines reach it: set admin.tls.client_ca (with cert and key) or admin.tokens",
             );
         } else if self.tls.cert.is_none() {
             report.warn(
                 &["listen", "tls.cert"],
-                "others reach it in the clear, and may read tokens: set admin.tls.cert and key",
+                "other machines reach it without TLS and may read tokens: set admin.tls.cert and key",
             );
         }
     }
@@ -158,10 +158,10 @@ impl Settings {
         let tls = &self.tls;
         match (&tls.cert, &tls.key) {
             (Some(_), None) => {
-                report.refuse(&["tls.cert", "tls.key"], "needs admin.tls.key beside it");
+                report.refuse(&["tls.cert", "tls.key"], "needs admin.tls.key as well");
             }
             (None, Some(_)) => {
-                report.refuse(&["tls.key", "tls.cert"], "needs admin.tls.cert beside it");
+                report.refuse(&["tls.key", "tls.cert"], "needs admin.tls.cert as well");
             }
             _ => {}
         }
@@ -175,31 +175,31 @@ impl Settings {
             for (key, _) in names.iter().filter(|(_, names)| !names.is_empty()) {
                 report.refuse(
                     &[key, "tls.client_ca"],
-                    "needs admin.tls.client_ca beside it: without it nobody is asked for a \
+                    "needs admin.tls.client_ca as well: without it, callers are not asked for a \
                      certificate",
                 );
             }
             return;
         }
         if tls.cert.is_none() {
-            let problem = "needs admin.tls.cert and key beside it";
+            let problem = "needs admin.tls.cert and admin.tls.key as well";
             report.refuse(&["tls.client_ca", "tls.cert"], problem);
         }
         if names.iter().all(|(_, names)| names.is_empty()) {
             report.refuse(
                 &["tls.client_ca", "tls.operators", "tls.viewers"],
-                "needs names of certificates in admin.tls.operators or viewers beside it",
+                "needs names of certificates in admin.tls.operators or admin.tls.viewers",
             );
         }
     }
 
     fn check_tokens(&self, report: &mut SettingsReport) {
         if self.tokens.iter().any(|token| token.name.is_empty()) {
-            report.refuse(&["tokens"], "a name is empty");
+            report.refuse(&["tokens"], "must not have an empty name");
         }
         let mut names = BTreeSet::new();
         let twice = self.tokens.iter().find(|token| !names.insert(&token.name));
-        let problem = twice.map(|twice| format!("two of them have the name {:?}", twice.name));
+        let problem = twice.map(|twice| format!("has the name {:?} twice", twice.name));
         report.refuse_if("tokens", problem);
     }
 

@@ -57,7 +57,10 @@ impl<'a> Update<'a> {
                 Err(problem) => self.add(field, problem),
             },
             None if is_named && !is_wildcard => {
-                self.add(field, "has to be set, as update_mask names it".to_owned());
+                self.add(
+                    field,
+                    "must be set, because update_mask names it".to_owned(),
+                );
             }
             _ => {}
         }
@@ -185,7 +188,7 @@ mod tests {
         let wrong = problem(changed(&["open"], None, None));
         assert_eq!(
             wrong,
-            "intervals.open: has to be set, as update_mask names it"
+            "intervals.open: must be set, because update_mask names it"
         );
     }
 

@@ -74,8 +74,8 @@ fn tell_of_claims() {
     static TOLD: Once = Once::new();
     TOLD.call_once(|| {
         tracing::warn!(
-            "a peer says to forward for others, and is limited by limits.unconfirmed_factor for \
-             all of them: if it is your CDN or load balancer, name its networks in \
+            "an unknown peer forwards requests of others, and limits.unconfirmed_factor limits \
+             all of them together: if it is your CDN or load balancer, name its networks in \
              http.trusted_proxies"
         );
     });

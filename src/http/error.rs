@@ -15,13 +15,13 @@ pub(super) enum UnreadableBody {
     #[error("the body cannot be read")]
     Broken,
     /// Cut off by its sender.
-    #[error("the body ended before its end")]
+    #[error("the body was cut off")]
     CutOff,
     /// Not received in time.
     #[error("the body did not come within http.body_read_timeout")]
     TooSlow,
     /// No memory left for requests.
-    #[error("all requests together are over http.max_bytes_in_flight")]
+    #[error("all requests together exceed http.max_bytes_in_flight")]
     NoRoom,
 }
 

@@ -86,7 +86,7 @@ impl LogPage {
 
 fn unreadable(problem: &dyn Display) -> Response {
     if let Some(suppressed) = UNREADABLE.admit(clock::now()) {
-        tracing::warn!(suppressed, "the metrics log cannot be read: {problem}");
+        tracing::warn!(suppressed, "cannot read the metrics log: {problem}");
     }
     error::not_found()
 }

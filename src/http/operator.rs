@@ -36,14 +36,17 @@ impl Settings {
     pub fn check(&self, report: &mut SettingsReport) {
         let addresses = self.listen.addresses();
         if let Some(wrong) = addresses.iter().find(|addr| !is_address(addr)) {
-            let problem = format!("{wrong:?}: {}, a list of them, or off", host_port::EXPECTED);
+            let problem = format!(
+                "{}, a list of these, or off; {wrong:?} is none",
+                host_port::EXPECTED
+            );
             report.refuse(&["listen"], problem);
         } else if let Some(open) = addresses.iter().find(|addr| is_open(addr)) {
             report.warn(
                 &["listen"],
                 format!(
-                    "{open}: unless a firewall keeps others away, exact counts tell them when \
-                     somebody uses Snowflake: listen on a private address"
+                    "other machines reach {open}, unless a firewall keeps them out, and exact counts \
+                     show them when somebody uses Snowflake: listen on a private address"
                 ),
             );
         }
@@ -54,7 +57,7 @@ impl Settings {
         {
             report.warn(
                 &["networks"],
-                "everybody gets all metrics: exact counts tell them when somebody uses Snowflake",
+                "lets everybody see all metrics: exact counts show when somebody uses Snowflake",
             );
         }
     }

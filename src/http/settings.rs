@@ -62,7 +62,7 @@ pub enum ForwardedBy {
 
 /// The error for an invalid header name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no name of a header; expected x-forwarded-for, forwarded, none or another one")]
+#[error("must be x-forwarded-for, forwarded, none or the name of another header, not {0:?}")]
 pub struct InvalidForwardedBy(String);
 
 impl TryFrom<String> for ForwardedBy {
@@ -106,8 +106,8 @@ impl Settings {
             report.refuse(
                 &["max_bytes_in_flight", "max_body_bytes"],
                 format!(
-                    "must be at least {least}: one address has a {share}th of it, and a body of \
-                     http.max_body_bytes has to fit in with its head"
+                    "must be at least {least}: one address gets a {share}th of it, which has to \
+                     hold a body of http.max_body_bytes and its head"
                 ),
             );
         }

@@ -101,7 +101,10 @@ pub(super) fn bound_connections(listener: &TcpListener) -> io::Result<()> {
 }
 
 fn no_port(port: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, format!("{port:?} is no port"))
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("{port:?} is not a port"),
+    )
 }
 
 fn listen(addr: SocketAddr) -> io::Result<TcpListener> {

@@ -138,7 +138,7 @@ impl<S: Serve> Server<S> {
         if let ListenSocket::Tcp(listener) = &socket
             && let Err(error) = bind::bound_connections(listener)
         {
-            tracing::warn!(%error, "the kernel's memory for connections is not bounded");
+            tracing::warn!(%error, "cannot bound the kernel's memory for connections");
         }
         let leaving = self.closing.reached(ClosingStage::Leaving);
         tokio::pin!(leaving);

@@ -72,7 +72,8 @@ impl Settings {
         }
         let mut expected = self.expected_sockets.iter();
         let unknown = expected.find(|name| !SOCKETS.contains(&name.as_str()));
-        let problem = unknown.map(|name| format!("{name:?}: expected {}", SOCKETS.join(", ")));
+        let problem =
+            unknown.map(|name| format!("must name only {}, not {name:?}", SOCKETS.join(", ")));
         report.refuse_if("expected_sockets", problem);
         report.within("max_connections", self.max_connections, &(0..=COUNT_MAX));
         report.within(

@@ -77,14 +77,14 @@ impl Settings {
         if self.client_timeout > PATIENCE_MAX {
             report.warn(
                 &["client_timeout"],
-                "is more than 30 s: CDNs give up after 5 to 6 s, and proxies would go on \
+                "should be 30 s or less: CDNs give up after 5 to 6 s, and proxies would go on \
                  answering clients that have left",
             );
         }
         if self.max_attempts > 1 && self.rematch_after >= self.client_timeout {
             report.warn(
                 &["rematch_after", "client_timeout", "max_attempts"],
-                "is not shorter than matching.client_timeout: there will be no second chance",
+                "should be shorter than matching.client_timeout: no client will get a second proxy",
             );
         }
     }

@@ -44,7 +44,7 @@ impl FailureLog {
 
     /// Logs that messages arrive again after failures.
     pub(super) fn over(&self) {
-        tracing::info!("sqs: {}: works again", self.name);
+        tracing::info!("sqs: {}: working again", self.name);
     }
 }
 

@@ -28,7 +28,7 @@ enum Undeliverable {
     Client(#[from] InvalidClientId),
     #[error("the message is too large")]
     TooLarge,
-    #[error("the message came later than its client waits")]
+    #[error("the message came after its client had stopped waiting")]
     Stale,
 }
 

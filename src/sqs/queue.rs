@@ -100,7 +100,7 @@ pub struct CallError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
     /// The queue does not exist.
-    #[error("there is no such queue")]
+    #[error("the queue does not exist")]
     NoSuchQueue,
     /// No credentials are available.
     #[error("no credentials: {0}")]
@@ -118,7 +118,7 @@ pub enum Cause {
     #[error("no reply in time")]
     TimedOut,
     /// The reply was invalid.
-    #[error("the reply makes no sense")]
+    #[error("the reply cannot be understood")]
     BadReply,
 }
 

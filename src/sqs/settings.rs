@@ -48,10 +48,10 @@ pub struct QueueSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum InvalidQueueName {
     /// SQS does not allow the name.
-    #[error("has to be 1 to {LONGEST_NAME} of A-Z, a-z, 0-9, - and _")]
+    #[error("must be 1 to {LONGEST_NAME} of the characters A-Z, a-z, 0-9, - and _")]
     Form,
     /// The name looks like a client's reply queue, so the queue would be deleted.
-    #[error("begins with {REPLY_QUEUES}, as the reply queues do")]
+    #[error("must not begin with {REPLY_QUEUES}, as reply queues do")]
     ReplyQueue,
 }
 
@@ -67,12 +67,15 @@ impl Settings {
         };
         report.refuse_if("queues", self.queues.iter().find_map(problem));
         if self.profiles.iter().any(String::is_empty) {
-            report.refuse(&["profiles"], "a profile's name is empty");
+            report.refuse(&["profiles"], "must not have an empty name in it");
         }
         let is_empty = |word: &Option<String>| word.as_deref() == Some("");
         let mut queues = self.queues.iter();
         if queues.any(|queue| is_empty(&queue.profile) || is_empty(&queue.region)) {
-            report.refuse(&["queues"], "a profile or region is empty: leave it out");
+            report.refuse(
+                &["queues"],
+                "must not have an empty profile or region: leave it out",
+            );
         }
         self.check_twice(report);
         self.check_unused(report);
@@ -87,13 +90,13 @@ impl Settings {
             let key = if is_listed { "queues" } else { "profiles" };
             report.refuse(
                 &[key, "queue_name", "region", "profiles"],
-                format!("{twice} is there twice"),
+                format!("has {twice} twice"),
             );
         }
     }
 
     fn check_unused(&self, report: &mut SettingsReport) {
-        let problem = "is ignored, as sqs.queue_name is not set";
+        let problem = "is ignored, because sqs.queue_name is not set";
         let unused = [
             ("region", self.region.is_some()),
             ("profiles", !self.profiles.is_empty()),

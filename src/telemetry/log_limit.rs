@@ -6,10 +6,15 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tracing::Level;
+
+/// The number of lines that were suppressed since the last one; none if there were none,
+/// so that the line has no such field.
+pub type Suppressed = Option<NonZeroU64>;
 
 /// Admits a number of lines of one kind in each period, and counts the others. Use one
 /// limit for each kind of line.
@@ -70,7 +75,7 @@ impl LogLimit {
 
     /// Decides about a line that may be logged `now`: `None` suppresses it; `Some` admits
     /// it, with the number of suppressed lines not yet reported.
-    pub fn admit(&self, now: Instant) -> Option<u64> {
+    pub fn admit(&self, now: Instant) -> Option<Suppressed> {
         let mut state = self.0.state();
         if state.began.is_none_or(|began| self.0.is_over(began, now)) {
             state.began = Some(now);
@@ -81,7 +86,7 @@ impl LogLimit {
             return None;
         }
         state.logged += 1;
-        Some(std::mem::take(&mut state.suppressed))
+        Some(NonZeroU64::new(std::mem::take(&mut state.suppressed)))
     }
 }
 
@@ -134,7 +139,7 @@ impl LogLimits {
 
     /// Decides about a line for a name that may be logged `now`; see [`LogLimit::admit`].
     /// Names are kept for ever, so there must be few.
-    pub fn admit(&self, name: &str, now: Instant) -> Option<u64> {
+    pub fn admit(&self, name: &str, now: Instant) -> Option<Suppressed> {
         // The limits are consistent even if a thread panicked while holding the lock.
         let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(limit) = by_name.get(name) {
@@ -193,9 +198,9 @@ impl Register {
         // No lock is held while logging.
         for (Kind { level, gist }, suppressed) in self.due(when) {
             match level {
-                Level::ERROR => tracing::error!(suppressed, "left out of the log: {gist}"),
-                Level::WARN => tracing::warn!(suppressed, "left out of the log: {gist}"),
-                _ => tracing::info!(suppressed, "left out of the log: {gist}"),
+                Level::ERROR => tracing::error!(suppressed, "similar lines were left out: {gist}"),
+                Level::WARN => tracing::warn!(suppressed, "similar lines were left out: {gist}"),
+                _ => tracing::info!(suppressed, "similar lines were left out: {gist}"),
             }
         }
     }
@@ -249,7 +254,7 @@ mod tests {
         assert_eq!(due(now + PERIOD / 2), 0, "the next line may say so");
         assert_eq!(due(now + PERIOD), 2);
         assert_eq!(due(now + PERIOD), 0, "it has been said");
-        assert_eq!(limit.admit(now + PERIOD), Some(0));
+        assert_eq!(limit.admit(now + PERIOD), Some(None));
         limit.admit(now + PERIOD);
         let at_once = register.due(When::AtOnce);
         assert_eq!(at_once.len(), 1);
@@ -265,12 +270,12 @@ mod tests {
         let limit = limit(2);
         let now = Instant::now();
         let late = now + Duration::from_secs(59);
-        assert_eq!(limit.admit(now), Some(0));
-        assert_eq!(limit.admit(late), Some(0));
+        assert_eq!(limit.admit(now), Some(None));
+        assert_eq!(limit.admit(late), Some(None));
         assert_eq!(limit.admit(late), None);
         assert_eq!(limit.admit(late), None);
-        assert_eq!(limit.admit(now + PERIOD), Some(2));
-        assert_eq!(limit.admit(now + PERIOD), Some(0));
+        assert_eq!(limit.admit(now + PERIOD), Some(NonZeroU64::new(2)));
+        assert_eq!(limit.admit(now + PERIOD), Some(None));
     }
 
     proptest! {
@@ -294,7 +299,7 @@ mod tests {
                 }
                 match limit.admit(now) {
                     Some(suppressed) => {
-                        told += suppressed;
+                        told += suppressed.map_or(0, NonZeroU64::get);
                         logged.push(now);
                     }
                     None => refused += 1,

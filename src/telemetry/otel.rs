@@ -46,13 +46,13 @@ use transport::{Signal, Transport};
 #[derive(Debug, thiserror::Error)]
 pub enum OtelError {
     /// Traces cannot be sent to their collector.
-    #[error("traces: {0}")]
+    #[error("cannot export traces: {0}")]
     Traces(InvalidEndpoint),
     /// Metrics cannot be sent to their collector.
-    #[error("metrics: {0}")]
+    #[error("cannot export metrics: {0}")]
     Metrics(InvalidEndpoint),
     /// The resource attributes are invalid.
-    #[error("traces and metrics: otel.resource_attributes")]
+    #[error("cannot export traces and metrics: otel.resource_attributes")]
     Resource(#[from] InvalidPair),
 }
 

@@ -3,12 +3,17 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::fmt::format::Writer;
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::fmt::format::{Format, Full, Writer};
+use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::scrub::scrub;
+
+/// The target of lines that name nothing but settings, which operators wrote themselves:
+/// their addresses stay.
+pub const SETTINGS: &str = "snowflake_broker::settings";
 
 /// Makes writers that scrub their input.
 #[derive(Clone, Debug)]
@@ -33,6 +38,14 @@ impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for ScrubbedOutput<M> {
         LineWriter {
             inner: self.inner.make_writer(),
             keeps_addresses: self.keeps_addresses,
+            pending: Vec::new(),
+        }
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Self::Writer {
+        LineWriter {
+            inner: self.inner.make_writer_for(metadata),
+            keeps_addresses: self.keeps_addresses || metadata.target() == SETTINGS,
             pending: Vec::new(),
         }
     }
@@ -112,6 +125,43 @@ where
     ) -> fmt::Result {
         write!(writer, "<{}>", priority(*event.metadata().level()))?;
         self.0.format_event(context, writer, event)
+    }
+}
+
+/// Lines for people: only below the level info do they say which module they are from.
+pub(super) struct TargetsOfDetails<T> {
+    plain: Format<Full, T>,
+    with_target: Format<Full, T>,
+}
+
+impl<T: Clone> TargetsOfDetails<T> {
+    pub(super) fn new(format: Format<Full, T>) -> Self {
+        Self {
+            plain: format.clone().with_target(false),
+            with_target: format,
+        }
+    }
+}
+
+impl<S, N, T> FormatEvent<S, N> for TargetsOfDetails<T>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    T: FormatTime,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let is_detail = *event.metadata().level() > Level::INFO;
+        let format = if is_detail {
+            &self.with_target
+        } else {
+            &self.plain
+        };
+        format.format_event(context, writer, event)
     }
 }
 

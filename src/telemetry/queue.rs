@@ -54,7 +54,7 @@ impl LineQueue {
                     .write_all(&taken.next())
                     .and_then(|()| writer.flush());
                 if let Some(lost) = taken.written() {
-                    tracing::warn!(lost, "log lines are lost: nobody read them in time");
+                    tracing::warn!(lost, "log lines were lost: stderr was not read in time");
                 }
             }
         };

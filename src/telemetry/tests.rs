@@ -1,5 +1,6 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use tracing::subscriber::with_default;
 
@@ -95,10 +96,7 @@ fn the_journal_gets_priorities_and_neither_time_nor_colour() {
     let text = logged(&Settings::default(), LogStyle::Journal, |_| {
         tracing::warn!("careful");
     });
-    assert_eq!(
-        text,
-        "<4> WARN snowflake_broker::telemetry::tests: careful\n"
-    );
+    assert_eq!(text, "<4> WARN careful\n");
     let text = logged(&with_format(LogFormat::Json), LogStyle::Journal, |_| {
         tracing::error!("bad");
     });
@@ -111,6 +109,51 @@ fn a_terminal_gets_colours_and_a_pipe_does_not() {
         |style| logged(&Settings::default(), style, |_| tracing::info!("x")).contains('\x1b');
     assert!(colours(LogStyle::Terminal));
     assert!(!colours(LogStyle::Plain));
+}
+
+#[test]
+fn only_details_say_which_module_they_are_from() {
+    let settings = Settings {
+        log_level: "debug".to_owned(),
+        ..Settings::default()
+    };
+    let text = logged(&settings, LogStyle::Journal, |_| {
+        tracing::info!(count = 1, "an event");
+        tracing::debug!("a detail");
+    });
+    let expected = "<6> INFO an event count=1\n\
+                    <7>DEBUG snowflake_broker::telemetry::tests: a detail\n";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn lines_about_settings_keep_the_addresses_in_them() {
+    let text = logged(&Settings::default(), LogStyle::Journal, |_| {
+        tracing::info!(target: SETTINGS, listen = "192.0.2.1:443", "serving");
+        tracing::info!(listen = "192.0.2.1:443", "another");
+    });
+    let expected = "<6> INFO serving listen=\"192.0.2.1:443\"\n\
+                    <6> INFO another listen=\"[scrubbed]\"\n";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn a_line_says_how_many_were_suppressed_only_if_any_were() {
+    let limit = LogLimit::new(Kind::new(Level::INFO, "a test"), 1, Duration::from_secs(1));
+    let start = clock_start();
+    let text = logged(&Settings::default(), LogStyle::Journal, |_| {
+        for second in [0, 0, 0, 1] {
+            if let Some(suppressed) = limit.admit(start + Duration::from_secs(second)) {
+                tracing::info!(suppressed, "a line");
+            }
+        }
+    });
+    assert_eq!(text, "<6> INFO a line\n<6> INFO a line suppressed=2\n");
+}
+
+#[expect(clippy::disallowed_methods, reason = "an Instant to count from")]
+fn clock_start() -> Instant {
+    Instant::now()
 }
 
 #[test]

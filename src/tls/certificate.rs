@@ -44,18 +44,18 @@ pub enum InvalidCertificate {
     #[error("{0}")]
     Chain(Fault),
     /// The certificate with this position in the chain, counted from 1, is invalid.
-    #[error("certificate {0} in it is damaged, or has what rustls does not know")]
+    #[error("certificate {0} in it is damaged or of an unknown form")]
     Damaged(usize),
     /// The server's own certificate has X.509 version 1, from before 1996.
-    #[error("it is of X.509 version 1, which TLS clients refuse: version 3 is needed")]
+    #[error("is of X.509 version 1, which TLS clients refuse: it must be version 3")]
     Version,
     /// The server's own certificate has an RSA key of this many bits.
-    #[error("its RSA key has {0} bits: TLS clients want {RSA_MIN} or more")]
+    #[error("has an RSA key of {0} bits, which TLS clients refuse: it must have {RSA_MIN} or more")]
     ShortKey(usize),
     /// The server's own certificate has this position in the chain, counted from 1.
     #[error(
-        "the chain is in the wrong order: certificate {0} in it is that of the key, and has to be \
-         the first, before those of its issuers"
+        "is in the wrong order: certificate {0} in it belongs to the key, and must be the first, \
+         before those of its issuers"
     )]
     Order(usize),
     /// The file of the key is invalid.
@@ -63,12 +63,12 @@ pub enum InvalidCertificate {
     Key(Fault),
     /// The key is damaged or of an unsupported kind.
     #[error(
-        "the private key is damaged, or of a kind that is not supported: ECDSA (P-256, P-384), \
-         RSA (2048 to 8192 bits) and, for few clients, P-521 and Ed25519 are"
+        "has a private key that is damaged or not supported: it must be ECDSA (P-256 or P-384), \
+         RSA (2048 to 8192 bits) or, for few clients, P-521 or Ed25519"
     )]
     UnusableKey,
     /// The key does not belong to the certificate.
-    #[error("it is not the key of the certificate")]
+    #[error("is not the key of the certificate")]
     Mismatch,
 }
 

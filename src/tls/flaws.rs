@@ -66,19 +66,19 @@ impl Flaw {
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Expired(at) => write!(f, "it has expired on {}: clients refuse it", date(at)),
+            Self::Expired(at) => write!(f, "expired on {}: clients refuse it", date(at)),
             Self::NotYetValid(at) => write!(
                 f,
-                "it is not valid before {} (if that is past, the clock is wrong): clients refuse it",
+                "is not valid before {}: clients refuse it (if that is past, the clock is wrong)",
                 date(at)
             ),
             Self::EndsSoon(at) => {
-                write!(f, "it ends on {}, in less than 7 days: renew it", date(at))
+                write!(f, "expires on {}, in less than 7 days: renew it", date(at))
             }
             Self::Key(kind) => write!(
                 f,
-                "its key is of the kind {kind}, with which browsers and uTLS cannot make a \
-                 handshake: most need ECDSA with P-256, or RSA"
+                "has a key of the kind {kind}, which browsers and uTLS do not support: use ECDSA \
+                 with P-256, or RSA"
             ),
             Self::Signature(number, kind) => write!(
                 f,
@@ -86,31 +86,31 @@ impl fmt::Display for Flaw {
                  accept"
             ),
             Self::Purpose => f.write_str(
-                "it is not for TLS servers (its extended key usage has no serverAuth): clients \
-                 refuse it",
+                "is not for TLS servers (its extended key usage lacks serverAuth): clients refuse \
+                 it",
             ),
             Self::NoNames => f.write_str(
-                "it has no subject alternative names, and clients look at no others: they refuse \
+                "has no subject alternative names, the only ones that clients look at: they refuse \
                  it",
             ),
             Self::Order(number) => write!(
                 f,
-                "the chain is in the wrong order: after certificate {number} in it should come its \
-                 issuer, which is elsewhere in the file"
+                "is in the wrong order: the issuer of certificate {number} in it must come right \
+                 after it"
             ),
             Self::Gap(number) => write!(
                 f,
-                "it is no chain: certificate {} in it is not the issuer of certificate {number}; \
+                "is not a chain: certificate {} in it is not the issuer of certificate {number}, and \
                  clients that do not know the missing one refuse it",
                 number + 1
             ),
             Self::Signatures => f.write_str(
-                "it is no chain: the names of issuers fit, and the signatures do not; clients \
-                 refuse it",
+                "is not a chain: the names of the issuers fit, but their signatures do not, and \
+                 clients refuse it",
             ),
             Self::Alone => f.write_str(
-                "the intermediate certificate is missing: the server's own is alone in it; clients \
-                 that do not know its issuer refuse it (use the full chain, such as fullchain.pem)",
+                "has no intermediate certificate in it, and clients that do not know the issuer \
+                 refuse it: use the full chain, such as fullchain.pem",
             ),
         }
     }

@@ -26,7 +26,7 @@ pub enum InvalidMutualTls {
     #[error("{0}")]
     Authorities(Fault),
     /// The authority at this position in the file, counted from 1, is invalid.
-    #[error("certificate {0} in it is damaged, or has what rustls does not know")]
+    #[error("certificate {0} in it is damaged or of an unknown form")]
     Authority(usize),
     /// The authorities cannot verify any certificate.
     #[error("{0}")]

@@ -24,58 +24,55 @@ const OTHER_CERTIFICATES: [&[u8]; 4] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// The file is empty.
-    #[error("the file is empty")]
+    #[error("is empty")]
     Empty,
     /// The file is a certificate, a key or both in binary form.
     #[error(
-        "it is binary (DER, or PKCS #12 as in .pfx and .p12 files), and has to be PEM: \
-         `openssl x509 -inform DER`, `openssl pkey -inform DER` and `openssl pkcs12 -nodes` \
-         convert it"
+        "must be PEM, and is binary (DER, or PKCS #12 as in .pfx and .p12 files): convert it with \
+         `openssl x509 -inform DER`, `openssl pkey -inform DER` or `openssl pkcs12 -nodes`"
     )]
     Binary,
     /// The file begins with a byte order mark, as some editors write.
-    #[error("it begins with a byte order mark: save it as plain text, without one")]
+    #[error("begins with a byte order mark: save it as plain text without one")]
     ByteOrderMark,
     /// The file is truncated.
-    #[error("it is cut off: a -----BEGIN line has no -----END line")]
+    #[error("is cut off: a -----BEGIN line has no -----END line")]
     CutOff,
     /// The line breaks were replaced with blanks or removed.
-    #[error("its line breaks are missing: -----BEGIN ...----- has to be a line of its own")]
+    #[error("has lost its line breaks: -----BEGIN ...----- must be a line of its own")]
     NoLineBreaks,
     /// The lines of a section do not match, or their content is not base64.
-    #[error(
-        "it is damaged: a -----BEGIN line, its -----END line or the base64 between them is wrong"
-    )]
+    #[error("is damaged: a -----BEGIN line, its -----END line or the base64 between them is wrong")]
     Damaged,
     /// The file has no certificate.
-    #[error("there is no certificate in it")]
+    #[error("has no certificate in it")]
     NoCertificate,
     /// The file has a key instead of a certificate.
-    #[error("there is no certificate in it, but a private key")]
+    #[error("has a private key in it instead of a certificate")]
     KeyForCertificate,
     /// A certificate is in another form.
     #[error(
-        "a certificate in it is not in the form that TLS uses (it begins with another line than \
-         -----BEGIN CERTIFICATE-----): `openssl x509` or `openssl pkcs7 -print_certs` convert it"
+        "has a certificate in it that does not begin with -----BEGIN CERTIFICATE-----, the form \
+         that TLS uses: convert it with `openssl x509` or `openssl pkcs7 -print_certs`"
     )]
     OtherCertificate,
     /// The file is a certificate request.
-    #[error("it is a request for a certificate, and not the certificate")]
+    #[error("is a certificate request, not a certificate")]
     Request,
     /// The file has no private key.
-    #[error("there is no private key in it")]
+    #[error("has no private key in it")]
     NoKey,
     /// The file has a certificate instead of a key.
-    #[error("there is no private key in it, but a certificate")]
+    #[error("has a certificate in it instead of a private key")]
     CertificateForKey,
     /// The key needs a pass phrase.
     #[error(
-        "the private key is encrypted, and nobody is there to type the pass phrase: `openssl \
-         pkey` decrypts it"
+        "has an encrypted private key, and nobody can type its pass phrase at the start: decrypt \
+         it with `openssl pkey`"
     )]
     Encrypted,
     /// The key is of OpenSSH or of an obsolete algorithm.
-    #[error("the private key is of a kind that is not for TLS")]
+    #[error("has a private key of a kind that TLS does not use")]
     OtherKey,
 }
 

@@ -30,16 +30,10 @@ impl Settings {
         report.within("watch_interval", self.watch_interval, &SPAN_OR_ZERO);
         match (&self.cert, &self.key) {
             (Some(_), None) => {
-                report.refuse(
-                    &["cert", "key"],
-                    "needs tls.key, the private key, beside it",
-                );
+                report.refuse(&["cert", "key"], "needs tls.key, the private key, as well");
             }
             (None, Some(_)) => {
-                report.refuse(
-                    &["key", "cert"],
-                    "needs tls.cert, the certificate, beside it",
-                );
+                report.refuse(&["key", "cert"], "needs tls.cert, the certificate, as well");
             }
             _ => {}
         }

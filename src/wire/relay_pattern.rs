@@ -17,13 +17,13 @@ pub struct RelayPattern {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRelayPattern {
     /// The rule contains a `*`.
-    #[error("has a wildcard: a host name suffix needs none, such as .example.org$")]
+    #[error("must not have a wildcard: write a suffix of host names, such as .example.org$")]
     Wildcard,
     /// The rule is a URL.
-    #[error("is a URL: only its host name counts, such as ^relay.example.org$")]
+    #[error("must be a host name, not a URL: such as ^relay.example.org$")]
     Url,
     /// The rule has another error.
-    #[error("is no host name suffix, nor ^ and a host name")]
+    #[error("must be a suffix of host names, or ^ and one host name")]
     Form,
 }
 

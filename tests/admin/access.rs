@@ -218,7 +218,7 @@ async fn a_certificate_has_to_be_ours_and_valid_and_its_name_known() {
     let carol = refusal(&remote.grpcurl("carol")).await;
     assert_eq!(carol.code, "Unauthenticated");
     assert!(carol.text.contains("no role is given"), "{}", carol.text);
-    let log = remote.broker.log();
+    let log = remote.broker.log_of_calls();
     assert!(
         !log.contains("carol.example") && !log.contains("127.0.0.1"),
         "{log}"
@@ -240,7 +240,10 @@ async fn sighup_reads_certificates_and_tokens_again() {
     let ours = Authority::new(&remote.broker.setup, "our");
     ours.issue("server", &["localhost"]);
     ours.issue("dave", &["bob.example"]);
-    remote.broker.signal(Signal::HUP, " reloaded bridges").await;
+    remote
+        .broker
+        .signal(Signal::HUP, "configuration reloaded")
+        .await;
 
     assert_eq!(
         refusal(&remote.with_token(SECRETS[0])).await.code,
@@ -280,7 +283,7 @@ async fn the_loopback_is_trusted_unless_callers_have_to_say_who_they_are() {
         "[admin]\nlisten = {address:?}\n\
          [[admin.tokens]]\nname = \"alice\"\nrole = \"operator\"\nfile = {token:?}\n"
     ));
-    broker.signal(Signal::HUP, " reloaded bridges").await;
+    broker.signal(Signal::HUP, "configuration reloaded").await;
     assert_eq!(refusal(&grpcurl).await.code, "Unauthenticated");
     let header = format!("authorization: bearer {}", SECRETS[1]);
     grpcurl
@@ -310,7 +313,7 @@ async fn what_anybody_could_call_does_not_start() {
         ),
         (
             format!("listen = \"127.0.0.1:1\"\n{tokens}"),
-            "less than 16 characters",
+            "at least 16 characters",
         ),
         (
             "listen = \"/nowhere/admin.sock\"\n".to_owned(),

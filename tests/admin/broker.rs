@@ -151,6 +151,14 @@ impl Broker {
         fs::read_to_string(self.setup.path("log")).unwrap()
     }
 
+    /// The log without the line at the start that says where the broker listens.
+    pub(crate) fn log_of_calls(&self) -> String {
+        let log = self.log();
+        let lines = log.lines();
+        let calls = lines.filter(|line| !line.contains(" serving clients and proxies "));
+        calls.collect::<Vec<_>>().join("\n")
+    }
+
     /// Waits until the broker has logged this, which it does a moment after it replies.
     pub(crate) async fn logs(&self, text: &str) {
         until(text, async || self.log().contains(text)).await;

@@ -128,7 +128,7 @@ async fn proxies_are_told_the_intervals_that_are_set() {
     assert_eq!(told(&broker).await, [3, 50]);
 
     // Any reload reads the configuration again.
-    broker.signal(Signal::HUP, " reloaded bridges").await;
+    broker.signal(Signal::HUP, "configuration reloaded").await;
     assert_eq!(told(&broker).await, [20, 20]);
     let shown = setting(&broker, "poll_interval.strict").await;
     assert_eq!(shown, ("\"20s\"".to_owned(), "default".to_owned()));
@@ -322,7 +322,7 @@ async fn a_reload_in_which_a_part_is_wrong_changes_nothing() {
     assert!(waiting[0].waiting_for_restart);
     let (value, source) = setting(&broker, "poll_interval.open").await;
     assert_eq!(value, "\"3s\"");
-    assert!(source.ends_with("config.toml, line 2"), "{source}");
+    assert!(source.ends_with("config.toml line 2"), "{source}");
 }
 
 #[tokio::test]
@@ -340,7 +340,7 @@ async fn the_configuration_tells_where_each_value_is_from_and_no_secret() {
         (
             "matching.client_timeout",
             "\"4s\"",
-            format!("file {}, line 2", config.display()),
+            format!("{} line 2", config.display()),
         ),
         (
             "matching.max_attempts",
@@ -352,12 +352,12 @@ async fn the_configuration_tells_where_each_value_is_from_and_no_secret() {
         (
             "otel.headers",
             "(secret)",
-            format!("file {}, line 4", config.display()),
+            format!("{} line 4", config.display()),
         ),
         (
             "otel.endpoint",
             "\"http://(secret)@127.0.0.1:1\"",
-            format!("file {}, line 5", config.display()),
+            format!("{} line 5", config.display()),
         ),
         ("admin.tls.cert", "", "default".to_owned()),
     ] {

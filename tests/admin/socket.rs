@@ -168,7 +168,9 @@ async fn off_is_off_even_for_a_socket_that_is_passed() {
     setup.configure("[admin]\nlisten = \"off\"\n");
     let socket = setup.path("passed.sock");
     let broker = start_with(setup, &socket).await;
-    broker.logs("admin.listen is off: nothing is served").await;
+    broker
+        .logs("admin.listen is off: the inherited socket is not served")
+        .await;
 }
 
 /// Configuring an address does not lock operators out of the command.

@@ -98,7 +98,11 @@ async fn pings_are_no_credentials() {
     // A caller that has authenticated may stay for any time.
     let mut watching = watching;
     assert!(watching.try_wait().unwrap().is_none());
-    assert!(!broker.log().contains("127.0.0.1"), "{}", broker.log());
+    assert!(
+        !broker.log_of_calls().contains("127.0.0.1"),
+        "{}",
+        broker.log()
+    );
 }
 
 #[tokio::test]
@@ -130,7 +134,11 @@ async fn a_full_house_keeps_nobody_out_who_says_who_calls() {
     broker.logs("places for connections are taken").await;
     until("all have gone", async || are_open() == 0).await;
     operator.call("GetStatus", "{}").await.unwrap();
-    assert!(!broker.log().contains("127.0.0.1"), "{}", broker.log());
+    assert!(
+        !broker.log_of_calls().contains("127.0.0.1"),
+        "{}",
+        broker.log()
+    );
 }
 
 #[tokio::test]
@@ -182,7 +190,7 @@ async fn an_address_has_its_share_and_its_operator_gets_in() {
         crowd.iter().any(|stream| !is_open(stream))
     })
     .await;
-    let log = remote.broker.log();
+    let log = remote.broker.log_of_calls();
     assert!(!log.contains(here) && !log.contains(there), "{log}");
 }
 
@@ -219,5 +227,5 @@ async fn refused_credentials_are_counted_logged_and_slowed_down() {
     assert!(before >= 5, "{before}");
     let logged = "admin.listen: refused a call: the bearer token is not known";
     remote.broker.logs(logged).await;
-    assert!(!remote.broker.log().contains("127.0.0.1"));
+    assert!(!remote.broker.log_of_calls().contains("127.0.0.1"));
 }

@@ -146,7 +146,7 @@ impl Setup {
         };
         until("the broker listens", async || {
             broker.assert_alive();
-            broker.log().contains(" brokering")
+            broker.log().contains("serving clients and proxies")
         })
         .await;
         broker.others.pair().await.unwrap();

@@ -55,7 +55,7 @@ pub(crate) async fn reloads() -> Row {
         // The last signal takes effect, however many came before it.
         fs::write(&bridges, BRIDGE).unwrap();
         fs::write(&intervals, "{}").unwrap();
-        let reloads = || broker.log().matches(" reloaded bridges").count();
+        let reloads = || broker.log().matches("configuration reloaded").count();
         let so_far = reloads();
         broker.send(Signal::HUP);
         until("the broker reloads", async || reloads() > so_far).await;
@@ -85,10 +85,7 @@ pub(crate) async fn full_disk() -> Row {
         let filler = broker.its_own(&disk).join("filler");
         fill(&filler);
         let requests = over_and_over(5, rubbish).await;
-        for warning in [
-            "metrics.log cannot be written",
-            "the window cannot be saved",
-        ] {
+        for warning in ["metrics.log, and will try again", "cannot save the window"] {
             until(warning, async || broker.log().contains(warning)).await;
         }
         let written = blocks(&log);

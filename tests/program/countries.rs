@@ -46,7 +46,7 @@ impl Databases {
     /// Starts a broker, and waits until it has read the databases.
     pub(crate) async fn start(&self) -> Program {
         let program = self.start_to_read().await;
-        program.until_logged("the country databases are read").await;
+        program.until_logged("country databases loaded").await;
         program
     }
 
@@ -107,7 +107,7 @@ async fn who_comes_before_the_databases_are_read_is_counted_in_its_country() {
     assert_eq!(in_use(&program).await, 0);
 
     drop(holder);
-    program.until_logged("the country databases are read").await;
+    program.until_logged("country databases loaded").await;
     assert_eq!(in_use(&program).await, 2);
     assert_eq!(counted(&program, "snowflake_proxy_total", "FR").await, 1);
     let clients = "snowflake_rounded_client_poll_total";
@@ -132,10 +132,7 @@ async fn a_database_that_is_damaged_at_the_start_leaves_its_countries_unknown() 
     fs::write(databases.ipv4(), "# cut off\n83951616,84").unwrap();
     let program = databases.start().await;
     let log = program.log();
-    let culprit = format!(
-        "countries stay unknown until the next reload: geoip.geoipdb: {}: line 2",
-        databases.ipv4().display()
-    );
+    let culprit = format!("geoip.geoipdb: {}: line 2", databases.ipv4().display());
     assert!(log.contains(&culprit), "{log}");
     assert_eq!(in_use(&program).await, 1);
     let _waiting = program
@@ -144,7 +141,7 @@ async fn a_database_that_is_damaged_at_the_start_leaves_its_countries_unknown() 
     assert!(!is_counted_in(&program, "FR", "5.1.0.1").await);
     assert!(is_counted_in(&program, "FR", "2a01::1").await);
     databases.write("DE");
-    program.signal(Signal::HUP, " reloaded bridges").await;
+    program.signal(Signal::HUP, "configuration reloaded").await;
     assert_eq!(in_use(&program).await, 2);
     assert!(is_counted_in(&program, "DE", "5.1.0.2").await);
 }
@@ -165,7 +162,7 @@ async fn sighup_reads_the_databases_again() {
         .await;
     assert!(is_counted_in(&program, "FR", "5.1.0.1").await);
     databases.write("DE");
-    program.signal(Signal::HUP, " reloaded bridges").await;
+    program.signal(Signal::HUP, "configuration reloaded").await;
     assert!(is_counted_in(&program, "DE", "5.1.0.2").await);
 }
 
@@ -198,7 +195,7 @@ async fn a_database_that_is_gone_changes_nothing_and_is_named() {
         .await;
     fs::remove_file(databases.ipv4()).unwrap();
     let culprit = format!(
-        "nothing reloaded: geoip.geoipdb: {}: No such file",
+        "nothing reloaded: geoip.geoipdb: {}: no such file",
         databases.ipv4().display()
     );
     program.signal(Signal::HUP, &culprit).await;

@@ -35,7 +35,7 @@ impl Configured {
 
     async fn reload(&self, config: &str) {
         fs::write(self.folder.path().join("config.toml"), config).unwrap();
-        let reloaded = || self.program.log().matches(" reloaded bridges").count();
+        let reloaded = || self.program.log().matches("configuration reloaded").count();
         let before = reloaded();
         self.program.send(Signal::HUP);
         let is_logged = timeout(FOREVER, async {
@@ -187,7 +187,7 @@ async fn sighup_changes_limits_at_once() {
     let held = TcpStream::connect(broker.program.addr).await.unwrap();
     until_closed(TcpStream::connect(broker.program.addr).await.unwrap()).await;
     drop(held);
-    assert_eq!(broker.logged("waits for a restart"), 0);
+    assert_eq!(broker.logged("wait for a restart"), 0);
 }
 
 #[tokio::test]

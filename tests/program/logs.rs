@@ -43,16 +43,40 @@ async fn json_lines_are_objects_with_level_target_and_message() {
         .map(|line| &line["fields"]["message"])
         .map(|text| text.as_str().unwrap())
         .collect();
-    assert_eq!(messages[..2], ["brokering", "serving operators"]);
-    assert!(messages[2].starts_with("refused a proxy's poll: "));
-    assert_eq!(messages[3..], ["stopping", "stopped"]);
+    assert_eq!(messages[0], "serving clients and proxies");
+    assert!(messages[1].starts_with("refused a proxy's poll: "));
+    assert_eq!(messages[2..], ["stopping", "stopped"]);
+}
+
+#[tokio::test]
+async fn one_line_at_the_start_says_where_and_with_what_it_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    let socket = folder.path().join("admin.sock");
+    fs::write(&file, format!("[admin]\nlisten = {socket:?}\n")).unwrap();
+    let program = Program::start(&["--config", file.to_str().unwrap()]).await;
+    program.until_logged("serving clients and proxies").await;
+    let log = program.log();
+    let line = log.lines().next().unwrap();
+    for field in [
+        format!("listen=\"{}\"", program.addr),
+        "tls=\"off\"".to_owned(),
+        "bridges=1".to_owned(),
+        format!("admin=\"{}\"", socket.display()),
+        format!("operator=\"{}\"", program.operator),
+        format!("config=\"{}\"", file.display()),
+        "countries=\"off\"".to_owned(),
+    ] {
+        assert!(line.contains(&field), "{field}: {line}");
+    }
+    assert_eq!(log.lines().count(), 1, "{log}");
 }
 
 /// An operator who mistakenly forwards to https:// is told so, and cannot fill the log.
 #[tokio::test]
 async fn tls_on_a_port_in_the_clear_is_told_once() {
     let program = Program::start(&["--disable-geoip"]).await;
-    let told = "somebody speaks TLS to a port that is served in the clear";
+    let told = "received TLS on a port that is served without it";
     for _ in 0..5 {
         let hello = [22, 3, 1, 0, 5, 1, 0, 0, 1, 3];
         let reply = program.exchange(&hello).await;
@@ -71,7 +95,7 @@ async fn plain_lines_have_time_and_level_and_no_colours() {
         assert!(rest.trim_start().starts_with("INFO "), "{line}");
         assert!(!line.contains('\u{1b}'), "{line}");
     }
-    assert_eq!(log.lines().count(), 5, "{log}");
+    assert_eq!(log.lines().count(), 4, "{log}");
 }
 
 /// The journal removes the `<6>` and adds the time. Only a variable that identifies
@@ -121,6 +145,6 @@ async fn lines_that_were_left_out_are_told_of() {
     let (_, log) = program.end().await;
     let lines = log.matches("refused a client's poll: ").count();
     assert_eq!(lines, 10, "{log}");
-    let told = "left out of the log: refused polls of clients suppressed=3";
+    let told = "similar lines were left out: refused polls of clients suppressed=3";
     assert!(log.contains(told), "{log}");
 }

@@ -62,7 +62,7 @@ async fn files_of_counts() {
     let foreign = expect_warning(
         &["-disable-geoip", "-metrics-log", text],
         &[("SNOWFLAKE_BROKER_METRICS__METRICS_INTERVAL", "50ms")],
-        "it is something else than a metrics log",
+        "is not a metrics log",
     )
     .await;
     let metrics = foreign.request("GET /metrics", "", "").await;
@@ -73,7 +73,7 @@ async fn files_of_counts() {
     expect_warning(
         &["-disable-geoip", "-metrics-log", nowhere],
         &[],
-        "metrics.metrics_log: /nowhere/at/all cannot be written, will be tried again: No such",
+        "metrics.metrics_log: cannot write /nowhere/at/all, and will try again: no such",
     )
     .await;
     expect_warning(
@@ -85,7 +85,7 @@ async fn files_of_counts() {
     expect_warning(
         &["-disable-geoip"],
         &[("SNOWFLAKE_BROKER_METRICS__STATE_DIRECTORY", nowhere)],
-        "metrics.state_directory: /nowhere/at/all cannot be used",
+        "metrics.state_directory: cannot use /nowhere/at/all",
     )
     .await;
     let file = folder.path().join("file");
@@ -97,7 +97,7 @@ async fn files_of_counts() {
             ("SNOWFLAKE_BROKER_METRICS__STATE_DIRECTORY", file),
             ("SNOWFLAKE_BROKER_METRICS__SAVE_INTERVAL", "10ms"),
         ],
-        &format!("metrics.state_directory: {file} cannot be used"),
+        &format!("metrics.state_directory: cannot use {file}"),
     )
     .await;
     // Many saves have failed by then.
@@ -119,7 +119,7 @@ async fn a_metrics_log_whose_directory_comes_late() {
             ("SNOWFLAKE_BROKER_METRICS__METRICS_INTERVAL", "50ms"),
             ("SNOWFLAKE_BROKER_METRICS__SAVE_INTERVAL", "50ms"),
         ],
-        "cannot be written, will be tried again",
+        ", and will try again",
     )
     .await;
     fs::create_dir(&directory).unwrap();
@@ -155,18 +155,18 @@ async fn country_databases() {
     let databases = Databases::new();
     let path = databases.path("geoip");
     fs::set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
-    let unreadable = format!("geoip.geoipdb: {path}: Permission denied");
+    let unreadable = format!("geoip.geoipdb: {path}: permission denied");
     databases.expect_warning(&unreadable).await;
     fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     fs::write(&path, "rubbish\n").unwrap();
     let damaged = format!("geoip.geoipdb: {path}: line 1");
     databases.expect_warning(&damaged).await;
     fs::remove_file(&path).unwrap();
-    let missing = format!("geoip.geoipdb = \"{path}\" (flag --geoipdb): no such file");
-    databases.expect_warning(&missing).await;
+    let missing = "geoip.geoipdb: no such file";
+    databases.expect_warning(missing).await;
     let made = std::process::Command::new("mkfifo").arg(&path).status();
     assert!(made.unwrap().success());
-    let pipe = format!("geoip.geoipdb: {path}: it is a named pipe");
+    let pipe = format!("geoip.geoipdb: {path}: must be a regular file, not a named pipe");
     databases.expect_warning(&pipe).await;
 }
 
@@ -184,7 +184,7 @@ async fn collectors_on_a_machine_without_authorities() {
                 ("SSL_CERT_FILE", "/nowhere/ca.pem"),
                 ("SSL_CERT_DIR", empty),
             ],
-            "otel: traces: TLS: ",
+            "otel: cannot export traces: ",
         )
         .await;
         let log = program.log();
@@ -202,7 +202,7 @@ async fn poll_interval_files() {
     expect_warning(
         &arguments,
         &[],
-        &format!("poll_interval.filepath: {path}: No such file"),
+        &format!("poll_interval.filepath: {path}: no such file"),
     )
     .await;
     fs::write(
@@ -210,7 +210,8 @@ async fn poll_interval_files() {
         "{\"next\": 1, \"strict_poll_interval\": -1, \"open_poll_interval\": 1000}",
     )
     .unwrap();
-    let warning = format!("poll_interval.filepath: {path}: strict_poll_interval is below 0");
+    let warning =
+        format!("poll_interval.filepath: {path}: strict_poll_interval must not be negative");
     let program = expect_warning(&arguments, &[], &warning).await;
     let unknown = "unknown key \"next\", is ignored";
     assert!(program.log().contains(unknown), "{}", program.log());

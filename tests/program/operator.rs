@@ -132,7 +132,7 @@ async fn the_second_broker_of_a_machine_does_without_the_default_address() {
     );
     let [first, second] = logs;
     assert!(
-        first.contains("serving operators") && !first.contains("WARN"),
+        first.contains("operator=\"127.0.0.1:9580\"") && !first.contains("WARN"),
         "{first}"
     );
     let warning = "operator.listen: cannot listen on 127.0.0.1:9580";
@@ -140,7 +140,7 @@ async fn the_second_broker_of_a_machine_does_without_the_default_address() {
         second.contains(warning) && second.contains("or to off"),
         "{second}"
     );
-    assert!(!second.contains("serving operators"), "{second}");
+    assert!(second.contains("operator=\"off\""), "{second}");
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn several_addresses_and_none() {
         let (_program, log) = listening_at(off).await;
         let log = fs::read_to_string(log.path()).unwrap();
         assert!(
-            !log.contains("serving operators") && !log.contains("WARN"),
+            log.contains("operator=\"off\"") && !log.contains("WARN"),
             "{log}"
         );
     }
@@ -192,7 +192,7 @@ async fn listening_at(listen: &str) -> (Child, NamedTempFile) {
     let serving = timeout(FOREVER, async {
         while !fs::read_to_string(log.path())
             .unwrap()
-            .contains("brokering")
+            .contains("serving clients and proxies")
         {
             sleep(Duration::from_millis(10)).await;
         }
@@ -210,7 +210,7 @@ async fn sighup_changes_the_operators_networks() {
     let shown = async |headers: &str| program.request("GET /prometheus", headers, "").await;
     assert!(!shown("").await.contains(EXACT));
     fs::write(&file, "[operator]\nnetworks = [\"127.0.0.0/8\"]\n").unwrap();
-    program.signal(Signal::HUP, " reloaded bridges").await;
+    program.signal(Signal::HUP, "configuration reloaded").await;
     assert!(shown("").await.contains(EXACT));
     for header in [
         "X-Forwarded-For: 127.0.0.1",

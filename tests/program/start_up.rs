@@ -97,7 +97,7 @@ async fn a_port_that_is_taken() {
     let addr = taken.local_addr().unwrap().to_string();
     let mut command = program();
     command.args(["-disable-tls", "-addr", &addr]);
-    let beginning = format!("listener.addr: cannot listen on {addr}: Address already in use");
+    let beginning = format!("listener.addr: cannot listen on {addr}: address already in use");
     let said = expect_failure(command, OTHER, &beginning).await;
     assert!(said.contains("another program listens there"), "{said}");
 }
@@ -107,7 +107,7 @@ async fn a_low_port_without_the_capability() {
     for addr in [":443", "0.0.0.0:80"] {
         let mut command = unprivileged();
         command.args(["-disable-tls", "-addr", addr]);
-        let beginning = format!("listener.addr: cannot listen on {addr}: Permission denied");
+        let beginning = format!("listener.addr: cannot listen on {addr}: permission denied");
         let said = expect_failure(command, OTHER, &beginning).await;
         assert!(said.contains("CAP_NET_BIND_SERVICE"), "{said}");
         assert!(said.contains("socket activation"), "{said}");
@@ -115,10 +115,21 @@ async fn a_low_port_without_the_capability() {
 }
 
 #[tokio::test]
+async fn a_check_by_somebody_who_may_not_listen_says_what_to_do() {
+    let mut command = unprivileged();
+    command.args(["check-config", "-disable-tls", "-disable-geoip"]);
+    let beginning = "listener.addr: cannot listen on :443: permission denied (needs \
+                     CAP_NET_BIND_SERVICE: ";
+    let said = expect_failure(command, CONFIGURATION, beginning).await;
+    assert!(said.contains("as the service's user"), "{said}");
+    assert!(said.contains("--no-files)"), "{said}");
+}
+
+#[tokio::test]
 async fn an_address_of_another_machine() {
     let mut command = program();
     command.args(["-disable-tls", "-addr", "192.0.2.1:8080"]);
-    let beginning = "listener.addr: cannot listen on 192.0.2.1:8080: Cannot assign";
+    let beginning = "listener.addr: cannot listen on 192.0.2.1:8080: cannot assign";
     let said = expect_failure(command, OTHER, beginning).await;
     assert!(said.contains("does not have that address"), "{said}");
 }
@@ -146,7 +157,7 @@ async fn files_of_the_certificate_that_will_not_do() {
     let missing = files.path("missing.pem").display().to_string();
     expect_wrong_file(
         &files.flags("missing.pem"),
-        &format!("tls.key: {missing}: No such file"),
+        &format!("tls.key: {missing}: no such file"),
     )
     .await;
     let private = files.path("private.pem");
@@ -154,14 +165,14 @@ async fn files_of_the_certificate_that_will_not_do() {
     fs::set_permissions(&private, Permissions::from_mode(0o0)).unwrap();
     expect_wrong_file(
         &files.flags("private.pem"),
-        &format!("tls.key: {}: Permission denied", private.display()),
+        &format!("tls.key: {}: permission denied", private.display()),
     )
     .await;
     fs::write(files.path("other.pem"), pair().1).unwrap();
     expect_wrong_file(
         &files.flags("other.pem"),
         &format!(
-            "tls.key: {}: it is not the key of the certificate in tls.cert, {}\n",
+            "tls.key: {}: is not the key of the certificate in tls.cert, {}\n",
             files.path("other.pem").display(),
             files.path("cert.pem").display()
         ),
@@ -170,7 +181,7 @@ async fn files_of_the_certificate_that_will_not_do() {
     expect_wrong_file(
         &files.flags("cert.pem"),
         &format!(
-            "tls.key: {}: there is no private key in it, but a certificate\n",
+            "tls.key: {}: has a certificate in it instead of a private key\n",
             files.path("cert.pem").display()
         ),
     )
@@ -179,7 +190,7 @@ async fn files_of_the_certificate_that_will_not_do() {
     expect_wrong_file(
         &files.flags("key.pem"),
         &format!(
-            "tls.cert: {}: there is no certificate in it\n",
+            "tls.cert: {}: has no certificate in it\n",
             files.path("cert.pem").display()
         ),
     )
@@ -194,7 +205,7 @@ async fn other_files_that_will_not_do() {
     for (argument, beginning) in [
         (
             "-bridge-list-path=/nowhere/b".to_owned(),
-            "broker.bridge_list_path: /nowhere/b: No such file",
+            "broker.bridge_list_path: /nowhere/b: no such file",
         ),
         (
             format!("-bridge-list-path={text}"),
@@ -241,7 +252,7 @@ async fn host_names_that_get_no_certificate() {
     for name in ["192.0.2.1", "*.broker.example", "broker_.example"] {
         let mut command = program();
         command.args(["-acme-hostnames", name]);
-        expect_failure(command, CONFIGURATION, "acme.hostnames = ").await;
+        expect_failure(command, CONFIGURATION, "acme.hostnames: ").await;
     }
 }
 
@@ -249,7 +260,7 @@ async fn host_names_that_get_no_certificate() {
 async fn a_queue_that_cannot_be() {
     let mut command = program();
     command.args(["-disable-tls", "-broker-sqs-name=a b"]);
-    expect_failure(command, CONFIGURATION, "sqs.queue_name = ").await;
+    expect_failure(command, CONFIGURATION, "sqs.queue_name: ").await;
 }
 
 /// Directories that nobody can fix, or where everything would be repeated at every start:
@@ -304,7 +315,7 @@ fn make_pipe(path: &Path) -> String {
 async fn files_that_are_pipes_or_devices() {
     let files = Files::new();
     let pipe = make_pipe(&files.path("pipe"));
-    let problem = "it is a named pipe, and has to be a regular file";
+    let problem = "must be a regular file, not a named pipe";
     expect_wrong_file(&files.flags("pipe"), &format!("tls.key: {pipe}: {problem}")).await;
     let arguments = [
         "-disable-tls".to_owned(),
@@ -313,7 +324,7 @@ async fn files_that_are_pipes_or_devices() {
     let beginning = format!("broker.bridge_list_path: {pipe}: {problem}");
     expect_wrong_file(&arguments, &beginning).await;
     let endless = ["-disable-tls", "-bridge-list-path=/dev/zero"].map(str::to_owned);
-    let beginning = "broker.bridge_list_path: /dev/zero: it is a device";
+    let beginning = "broker.bridge_list_path: /dev/zero: must be a regular file, not a device";
     expect_wrong_file(&endless, beginning).await;
 
     let config = format!(

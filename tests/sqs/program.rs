@@ -164,7 +164,7 @@ async fn a_service_that_is_down_for_twenty_seconds() {
             let started = clock::now();
             rendezvous(&broker, &service, "after").await;
             assert!(clock::now() - started < Duration::from_secs(30));
-            broker.until_logged(&["INFO", QUEUE, "works again"]).await;
+            broker.until_logged(&["INFO", QUEUE, "working again"]).await;
         },
     )
     .await;
@@ -297,7 +297,7 @@ async fn credentials_that_are_missing_are_named_and_may_come_later() {
         let profile = "[one]\naws_access_key_id=k\naws_secret_access_key=s\n";
         std::fs::write(&credentials, profile).unwrap();
         rendezvous(&broker, &moto.service(), "a").await;
-        broker.until_logged(&["INFO", QUEUE, "works again"]).await;
+        broker.until_logged(&["INFO", QUEUE, "working again"]).await;
     })
     .await;
 }

@@ -15,6 +15,9 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
+/// The target of lines about operators' own settings, which are not scrubbed.
+const SETTINGS: &str = "snowflake_broker::settings";
+
 /// A layer that collects private data. Clones share their findings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PrivacyWatch(Arc<Mutex<State>>);
@@ -73,7 +76,8 @@ impl PrivacyWatch {
         state.seen += 1;
         let lower = text.to_lowercase();
         let is_secret = state.secrets.iter().any(|secret| lower.contains(secret));
-        if is_secret || holds_address(&lower) {
+        let is_about_settings = target == SETTINGS || names_own_places(text);
+        if is_secret || !is_about_settings && holds_address(&lower) {
             state.findings.push(Finding {
                 target: target.to_owned(),
                 text: text.to_owned(),
@@ -130,6 +134,13 @@ impl Visit for Fields {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.add(field, format_args!("{value}"));
     }
+}
+
+/// Returns true if a log line tells where the broker listens, or cannot: addresses that the
+/// operator has configured.
+fn names_own_places(line: &str) -> bool {
+    const LINES: [&str; 2] = ["serving clients and proxies", ": cannot listen on "];
+    LINES.iter().any(|part| line.contains(part))
 }
 
 /// Returns true if a word of the text is an address, as it is or after `%3A`, `%5B` and

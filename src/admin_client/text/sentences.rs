@@ -242,7 +242,7 @@ pub(in crate::admin_client) fn reloaded(reloaded: &v1::ReloadResponse, dry_run: 
 /// The time until which clients are still served.
 pub(in crate::admin_client) fn drain(drain: &v1::DrainResponse) -> String {
     let end = figures::time(drain.grace_end_time);
-    format!("draining: from {end} on new clients are told that there is no proxy\n")
+    format!("draining: from {end} on, new clients are told that there is no proxy\n")
 }
 
 /// A row for each key.

@@ -23,7 +23,7 @@ pub(in crate::app) fn read(settings: &Settings) -> anyhow::Result<(Access, Optio
             let is_long = secret.len() >= TOKEN_MIN;
             ensure!(
                 is_long,
-                "{setting}: it has less than {TOKEN_MIN} characters"
+                "{setting}: must have at least {TOKEN_MIN} characters"
             );
             Ok(secret)
         })

@@ -93,7 +93,7 @@ impl Administration {
             // The level was already parsed when the configuration was read.
             if let Ok(level) = LogLevel::parse(&loaded.config.telemetry.log_level) {
                 log.set_level(level);
-                tracing::info!("the log filter of the configuration is back");
+                tracing::info!("restored the log filter of the configuration");
             }
         });
         end.abort_handle()
@@ -176,6 +176,9 @@ impl Operations for Administration {
         changes
             .of(&self.reloads.loaded())
             .insert(LOG_LEVEL.to_owned(), written);
+        if ttl.is_none() {
+            self.reloads.note_overrides([LOG_LEVEL.to_owned()]);
+        }
         changes.log_ttl = ttl.map(|ttl| self.end_log_filter_after(ttl));
         Ok(ttl.map(|ttl| clock::wall_clock() + ttl))
     }
@@ -187,6 +190,7 @@ impl Operations for Administration {
     }
 
     fn note_overrides(&self, overrides: Overrides) {
+        self.reloads.note_overrides(overrides.keys().cloned());
         self.changes().of(&self.reloads.loaded()).extend(overrides);
     }
 

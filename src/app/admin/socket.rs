@@ -12,9 +12,11 @@ use crate::app::files::blame_configuration;
 use crate::app::listen::cannot_listen;
 use crate::app::persistence::atomic_file::{absent_is_fine, with_suffix};
 use crate::app::systemd::sockets::{self, Inherited, Sockets};
+use crate::causes::with_causes;
 use crate::file_access;
 use crate::grpc::settings::{AdminListen, Settings};
 use crate::listener::{self, ListenSocket};
+use crate::telemetry::SETTINGS;
 
 const SETTING: &str = "admin.listen";
 
@@ -55,15 +57,19 @@ fn check_path(path: &Path) -> anyhow::Result<()> {
     let most = PATH_MAX - UNFINISHED.len();
     ensure!(
         length <= most,
-        "{}: the path has more than {most} bytes",
+        "{}: the path is longer than {most} bytes",
         problem()
     );
     let is_other = fs::symlink_metadata(path).is_ok_and(|file| !file.file_type().is_socket());
-    ensure!(!is_other, "{}: it is there and no socket", problem());
+    ensure!(
+        !is_other,
+        "{}: the file exists and is not a socket",
+        problem()
+    );
     let directory = file_access::directory(path);
     file_access::can_make_files_in(directory).with_context(|| {
         format!(
-            "{}: cannot use the directory {}",
+            "{}: cannot create files in {}",
             problem(),
             directory.display()
         )
@@ -71,7 +77,10 @@ fn check_path(path: &Path) -> anyhow::Result<()> {
 }
 
 fn without(error: &anyhow::Error) -> String {
-    format!("{error:#}; there is no administration")
+    format!(
+        "{} (there is no administration)",
+        with_causes(error.as_ref())
+    )
 }
 
 /// A socket of the administration. A Unix socket's file is removed on drop.
@@ -90,7 +99,7 @@ pub(in crate::app) async fn open(
     let inherited = sockets.take_any(sockets::ADMIN)?;
     if settings.is_off() {
         if !inherited.is_empty() {
-            tracing::warn!("admin.listen is off: nothing is served on the inherited socket");
+            tracing::warn!("admin.listen is off: the inherited socket is not served");
         }
         return Ok(Vec::new());
     }
@@ -128,7 +137,10 @@ pub(in crate::app) async fn open(
 }
 
 fn log_unused(place: &str) {
-    tracing::info!("{SETTING}: {place} is not used: the service manager has passed the socket");
+    tracing::info!(
+        target: SETTINGS,
+        "using the service manager's socket in place of {SETTING} {place}"
+    );
 }
 
 fn without_file(listener: ListenSocket) -> AdminSocket {
@@ -142,7 +154,7 @@ fn without_file(listener: ListenSocket) -> AdminSocket {
 /// be here.
 fn bind_if_possible(path: &Path) -> Option<AdminSocket> {
     bind(path)
-        .map_err(|error| tracing::warn!("{}", without(&error)))
+        .map_err(|error| tracing::warn!(target: SETTINGS, "{}", without(&error)))
         .ok()
 }
 
@@ -154,7 +166,7 @@ fn accepted(inherited: Inherited, settings: &Settings) -> anyhow::Result<ListenS
             let is_loopback = listener.local_addr()?.ip().to_canonical().is_loopback();
             ensure!(
                 is_loopback || settings.authenticates(),
-                "admin.listen: others reach the inherited socket: set admin.tls.client_ca or admin.tokens"
+                "admin.listen: other machines reach the inherited socket: set admin.tls.client_ca or admin.tokens"
             );
             Ok(ListenSocket::Tcp(listener))
         }
@@ -164,10 +176,14 @@ fn accepted(inherited: Inherited, settings: &Settings) -> anyhow::Result<ListenS
 fn bind(path: &Path) -> anyhow::Result<AdminSocket> {
     let problem = || format!("admin.listen: cannot listen on {}", path.display());
     if UnixStream::connect(path).is_ok() {
-        bail!("{}: somebody else does", problem());
+        bail!("{}: another program listens there", problem());
     }
     let is_other = fs::symlink_metadata(path).is_ok_and(|file| !file.file_type().is_socket());
-    ensure!(!is_other, "{}: it is there and no socket", problem());
+    ensure!(
+        !is_other,
+        "{}: the file exists and is not a socket",
+        problem()
+    );
     let listener = bind_with_mode(path).with_context(problem)?;
     let inode = fs::metadata(path).with_context(problem)?.ino();
     let path = path.to_owned();
@@ -194,6 +210,12 @@ fn bind_with_mode(path: &Path) -> io::Result<UnixListener> {
 pub(in crate::app) struct SocketFile {
     path: PathBuf,
     inode: u64,
+}
+
+impl SocketFile {
+    pub(in crate::app) fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 impl Drop for SocketFile {

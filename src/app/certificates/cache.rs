@@ -172,7 +172,7 @@ impl Cache {
             Ok(value) => Some(value),
             Err(reason) => {
                 let path = path.display();
-                tracing::warn!("acme.cert_cache: {path}: {reason}; going on without");
+                tracing::warn!("acme.cert_cache: {path}: {reason}; going on without it");
                 None
             }
         }

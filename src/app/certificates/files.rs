@@ -14,6 +14,8 @@ use tokio::time::sleep;
 use super::store::{CertStore, valid_until};
 use crate::app::files::read_file;
 use crate::broker::clock;
+use crate::causes::with_causes;
+use crate::telemetry::SETTINGS;
 use crate::tls::{self, CertResolver, Certificate, Validity};
 
 /// A matching certificate and key from two files.
@@ -169,7 +171,7 @@ impl WatchedFiles {
                 }
                 PairState::Broken(problem) => {
                     if let Some(reason) = debounce.news(problem) {
-                        tracing::error!("the certificate stays the one before: {reason}");
+                        tracing::error!(target: SETTINGS, "keeping the previous certificate: {reason}");
                     }
                 }
             }
@@ -187,7 +189,7 @@ impl WatchedFiles {
             is_known
         });
         if applied {
-            tracing::info!(until, "serving the new certificate of tls.cert");
+            tracing::info!(until, "serving a new certificate from tls.cert");
         }
     }
 
@@ -222,7 +224,7 @@ async fn look(known: Good) -> PairState {
 
 fn look_now(known: &Good) -> PairState {
     let broken = |content, error: anyhow::Error| {
-        let reason = format!("{error:#}");
+        let reason = with_causes(error.as_ref());
         PairState::Broken(FileProblem { content, reason })
     };
     let texts = match Texts::read(&known.settings) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
@@ -14,10 +14,12 @@ use crate::app::entropy;
 use crate::app::files::read_file;
 use crate::app::listen::cannot_listen;
 use crate::broker::clock;
+use crate::causes::with_causes;
 use crate::config::WITHOUT_HTTP_01;
 use crate::listener;
 use crate::metrics::Metrics;
 use crate::metrics::labels::OrderOutcome;
+use crate::telemetry::SETTINGS;
 use crate::tls::acme::{
     Authority, CertificateOrder, Challenges, OrderError, Proof, RETRIES, Settings, renewal_time,
 };
@@ -69,7 +71,7 @@ impl Orders {
         if let Some(saved) = orders.cache.certificate() {
             orders.first_due = orders.serve_saved(&saved);
         } else {
-            tracing::info!("TLS handshakes fail until the first certificate is there");
+            tracing::info!("no certificate yet: TLS handshakes fail until one is issued");
         }
         Ok(orders)
     }
@@ -90,7 +92,7 @@ impl Orders {
         {
             Ok(certificate) => certificate,
             Err(error) => {
-                tracing::warn!("acme.cert_cache: the saved certificate is of no use: {error}");
+                tracing::warn!("acme.cert_cache: cannot use the saved certificate: {error}");
                 return None;
             }
         };
@@ -103,7 +105,7 @@ impl Orders {
         // An approaching end is left to the next order.
         let flaws = certificate.flaws(clock::wall_clock()).into_iter();
         for flaw in flaws.filter(|flaw| matches!(flaw, Flaw::Expired(_) | Flaw::NotYetValid(_))) {
-            tracing::warn!("acme.cert_cache: the saved certificate: {flaw}");
+            tracing::warn!("acme.cert_cache: the saved certificate {flaw}");
         }
         let validity = certificate.validity();
         self.store.set(certificate);
@@ -173,8 +175,7 @@ impl Orders {
         progress.failures = progress.failures.saturating_add(1);
         let delay = RETRIES.delay(progress.failures, entropy::jitter());
         let again = timestamp(clock::wall_clock() + delay);
-        let error = anyhow!(error);
-        tracing::error!(again, "there is no new certificate: {error:#}");
+        tracing::error!(again, "cannot get a certificate: {}", with_causes(&error));
         sleep(delay).await;
     }
 
@@ -243,7 +244,7 @@ pub(super) async fn proofs(
         proofs.push(Proof::TlsAlpn01);
     }
     if !inherited.is_empty() {
-        tracing::info!("acme.http_addr is not used: the service manager has passed the socket");
+        tracing::info!("using the service manager's socket in place of acme.http_addr");
         proofs.push(Proof::Http01);
         return Ok((proofs, inherited));
     }
@@ -259,7 +260,7 @@ pub(super) async fn proofs(
         }
         Err(error) if proofs.is_empty() => Err(error),
         Err(error) => {
-            tracing::warn!("{error:#}; {WITHOUT_HTTP_01}");
+            tracing::warn!(target: SETTINGS, "{error}, so {WITHOUT_HTTP_01}");
             Ok((proofs, Vec::new()))
         }
     }

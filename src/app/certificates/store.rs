@@ -44,6 +44,6 @@ pub(super) fn valid_until(certificate: &Certificate) -> String {
 }
 
 /// A wall-clock time, for log lines.
-pub(super) fn timestamp(time: SystemTime) -> String {
+pub(in crate::app) fn timestamp(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }

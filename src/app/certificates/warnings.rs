@@ -127,7 +127,7 @@ mod tests {
         let half_a_day = REMINDER_INTERVAL / 2;
         timeout(5 * half_a_day, reminding).await.unwrap_err();
         let cert = cert_path.display();
-        let expected = format!("tls.cert: {cert}: it has expired on 2001-01-01T00:00:00Z");
+        let expected = format!("tls.cert: {cert}: expired on 2001-01-01T00:00:00Z");
         let told = told.into_inner().unwrap();
         assert_eq!(told.len(), 2);
         assert!(

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::broker::clock;
+use crate::causes::with_causes;
 use crate::federation::Federation;
 
 /// The service name of brokers in DNS (RFC 2782).
@@ -70,9 +71,9 @@ async fn look(discover: &str, federation: &Federation, problem: &mut String) -> 
             left.clamp(SHORTEST, LONGEST)
         }
         Err(error) => {
-            let said = format!("{error:#}");
+            let said = with_causes(error.as_ref());
             if *problem != said {
-                tracing::warn!(problem = said, "federation.discover: no answer");
+                tracing::warn!(problem = said, "federation.discover: cannot find peers");
                 *problem = said;
             }
             SHORTEST
@@ -83,14 +84,14 @@ async fn look(discover: &str, federation: &Federation, problem: &mut String) -> 
 /// A resolver with the system's configuration, created anew each time, since that may
 /// change.
 fn resolver() -> anyhow::Result<TokioResolver> {
-    let mut builder = TokioResolver::builder_tokio().context("/etc/resolv.conf")?;
+    let mut builder = TokioResolver::builder_tokio().context("cannot read /etc/resolv.conf")?;
     builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-    builder.build().context("/etc/resolv.conf")
+    builder.build().context("cannot read /etc/resolv.conf")
 }
 
 /// Service records if there are any, or else addresses with the port of the setting.
 async fn find(resolver: &TokioResolver, discover: &str) -> anyhow::Result<Found> {
-    let (host, port) = discover.rsplit_once(':').context("it names no port")?;
+    let (host, port) = discover.rsplit_once(':').context("must name a port")?;
     // The final dot prevents a search in local domains.
     let host = host.trim_end_matches('.');
     if let Ok(services) = resolver.srv_lookup(format!("{SERVICE}.{host}.")).await {
@@ -112,7 +113,7 @@ async fn find(resolver: &TokioResolver, discover: &str) -> anyhow::Result<Found>
         .lookup_ip(format!("{host}."))
         .await
         .map_err(|error| anyhow!("{host}: {error}"))?;
-    let port: u16 = port.parse().context("its port is no number")?;
+    let port: u16 = port.parse().context("its port must be a number")?;
     let addrs = addresses
         .iter()
         .map(|address| (address, port))

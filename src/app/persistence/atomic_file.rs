@@ -58,7 +58,7 @@ impl AppendedFile {
         let length = tail.start + whole.len() as u64;
         if whole.len() < tail.bytes.len() {
             let path = self.path.display();
-            tracing::warn!("{path}: removed half an entry from its end");
+            tracing::warn!("removed an incomplete entry from the end of {path}");
             file.set_len(length)?;
         }
         if let Err(error) = write_durably(&file, entries) {

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use tracing::Level;
 
 use crate::broker::clock;
+use crate::causes::in_words;
 use crate::file_access;
 use crate::metrics::backlog::Backlog;
 use crate::metrics::published_log::whole_lines;
@@ -85,7 +86,7 @@ impl IpCounts {
             };
             if let Some(lost) = self.unwritten.push(line) {
                 let path = lost.path.display();
-                tracing::warn!("{path}: the oldest line that could not be written is lost");
+                tracing::warn!("lost the oldest line that could not be written to {path}");
             }
         }
         self.period_start = now;
@@ -102,7 +103,11 @@ impl IpCounts {
             };
             if let Some(suppressed) = warnings.admit(clock::now()) {
                 let path = line.path.display();
-                tracing::warn!(suppressed, "{path} cannot be written, kept: {error}");
+                tracing::warn!(
+                    suppressed,
+                    "cannot write {path}, and will try again: {}",
+                    in_words(&error)
+                );
             }
             true
         });

@@ -1,6 +1,7 @@
 //! The usable part of the settings. Metrics only observe, so mistakes here do not stop
 //! the broker.
 
+use crate::causes::{in_words, with_causes};
 use crate::file_access;
 use crate::metrics::{Settings, published_log};
 
@@ -20,8 +21,8 @@ pub(in crate::app) fn usable(settings: &Settings) -> (Settings, Vec<String>) {
         && is_something_else(settings)
     {
         warnings.push(format!(
-            "metrics.metrics_log: {}: it is something else than a metrics log: nothing is \
-             written there, and /metrics shows none, until it is another file at a restart",
+            "metrics.metrics_log: {}: is not a metrics log, so nothing is written there and \
+             /metrics is empty: name another file, and restart",
             path.display()
         ));
         usable.metrics_log = None;
@@ -30,23 +31,24 @@ pub(in crate::app) fn usable(settings: &Settings) -> (Settings, Vec<String>) {
         && let Err(error) = file_access::can_append(path)
     {
         warnings.push(format!(
-            "metrics.metrics_log: {} cannot be written, will be tried again: {error}",
-            path.display()
+            "metrics.metrics_log: cannot write {}, and will try again: {}",
+            path.display(),
+            in_words(&error)
         ));
     }
     if let Some(path) = &settings.state_directory
         && let Err(error) = file_access::can_have_directory(path, false)
     {
         warnings.push(format!(
-            "metrics.state_directory: {} cannot be used, a restart would lose what is \
-             counted: {error}",
-            path.display()
+            "metrics.state_directory: cannot use {}, so a restart loses the current counts: {}",
+            path.display(),
+            in_words(&error)
         ));
     }
     if let Some(prefix) = &settings.ip_count_prefix
         && let Err(error) = ip_counts::check_prefix(prefix)
     {
-        warnings.push(format!("{error:#}"));
+        warnings.push(with_causes(error.as_ref()));
     }
     (usable, warnings)
 }

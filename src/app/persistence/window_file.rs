@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
+use crate::causes::{in_words, with_causes};
 use crate::file_access::{self, regular};
 use crate::metrics::saved_state::SavedState;
 
@@ -35,16 +36,16 @@ impl WindowFile {
         let problem = match regular::read(&self.path) {
             Ok(content) => match SavedState::decode(&content) {
                 Ok(saved) => return Some(saved),
-                Err(error) => format!("{:#}", anyhow::Error::from(error)),
+                Err(error) => with_causes(&error),
             },
             Err(error) if is_nowhere(error.kind()) => return None,
-            Err(error) => error.to_string(),
+            Err(error) => in_words(&error),
         };
         let path = self.path.display();
         match fs::rename(&self.path, self.set_aside()) {
-            Ok(()) => tracing::warn!("{path} is set aside, its window is lost: {problem}"),
+            Ok(()) => tracing::warn!("set {path} aside and lost its counts: {problem}"),
             Err(error) => {
-                tracing::warn!("{path} is not set aside ({error}), its window is lost: {problem}");
+                tracing::warn!("cannot set {path} aside ({error}) and lost its counts: {problem}");
             }
         }
         None

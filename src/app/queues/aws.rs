@@ -82,8 +82,8 @@ async fn has_region(queue: &QueueSettings) -> bool {
 
 fn no_region(queue: &QueueSettings) -> String {
     format!(
-        "sqs: {queue}: no region: set sqs.region, or region in sqs.queues; without one only a \
-         machine at Amazon knows its own"
+        "sqs: {queue}: no region: set sqs.region, or region in sqs.queues (only a machine at \
+         Amazon knows its own)"
     )
 }
 

@@ -13,7 +13,7 @@ use crate::wire::relay_pattern::RelayPattern;
 
 use super::problem::{Problem, ReloadRefused, Section};
 
-const BRIDGE_LIST: &str = "broker.bridge_list_path";
+pub(super) const BRIDGE_LIST: &str = "broker.bridge_list_path";
 const POLL_INTERVALS: &str = "poll_interval.filepath";
 
 /// The directory of a broker without the countries, and doubts about it.

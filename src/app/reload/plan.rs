@@ -13,6 +13,7 @@ use crate::app::certificates::{self, CertificatePair, Certificates};
 use crate::app::countries;
 use crate::app::exposed;
 use crate::app::federation::{self, FederationHandle, Tls};
+use crate::bridges::BridgeList;
 use crate::broker::{Broker, Directory, clock};
 use crate::config::{self, Config, Inputs, Loaded};
 use crate::geoip::GeoIp;
@@ -23,6 +24,7 @@ use crate::listener::Server;
 use crate::listener::accounts::Bounds;
 use crate::telemetry::{LogControl, LogLevel};
 
+use super::changes::FileContents;
 use super::known::directory;
 use super::problem::{Problem, ReloadRefused, Section};
 
@@ -40,11 +42,13 @@ pub(super) struct ReloadPlan {
     directory: Directory,
     certificate: Option<CertificatePair>,
     /// True if the current certificate is better than the new one.
-    keeps_certificate: bool,
+    pub(super) keeps_certificate: bool,
     log_level: LogLevel,
     access: (Access, Option<ServerConfig>),
     peer_tls: Option<Tls>,
     bounds: Bounds,
+    pub(super) files: FileContents,
+    pub(super) has_other_countries: bool,
 }
 
 /// The components that a reload changes.
@@ -108,6 +112,8 @@ impl ReloadPlan {
         warnings.extend(exposed::warnings(&loaded));
         Ok(Self {
             bounds: accounts::bounds(config),
+            files: FileContents::read(config),
+            has_other_countries: geoip != *known,
             loaded,
             directory: Directory {
                 geoip: Arc::new(geoip),
@@ -120,6 +126,11 @@ impl ReloadPlan {
             access,
             peer_tls,
         })
+    }
+
+    /// The bridges to come.
+    pub(super) fn bridges(&self) -> &BridgeList {
+        &self.directory.bridges
     }
 
     /// The sections that [`Self::apply`] replaces.
@@ -156,7 +167,7 @@ fn certificate_warnings(objection: Option<&str>, config: &Config) -> Vec<String>
     let mut warnings = certificates::warnings(config, clock::wall_clock());
     if let Some(reason) = objection {
         warnings.retain(|warning| *warning != reason);
-        warnings.push(format!("the certificate stays the one before: {reason}"));
+        warnings.push(format!("keeping the previous certificate: {reason}"));
     }
     warnings
 }

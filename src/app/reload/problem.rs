@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display};
 
+use crate::causes::with_causes;
+
 /// A section that a reload reads again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::app) enum Section {
@@ -94,7 +96,7 @@ impl ReloadRefused {
 impl Problem {
     pub(super) fn new(section: Section, error: &anyhow::Error) -> Self {
         // The configuration has one line for each invalid key.
-        let text = format!("{error:#}").replace('\n', "; ");
+        let text = with_causes(error.as_ref()).replace('\n', "; ");
         Self { section, text }
     }
 }

@@ -58,7 +58,7 @@ impl Sockets {
                 let names: Vec<&str> = names.split(':').collect();
                 ensure!(
                     names.len() == count,
-                    "LISTEN_FDNAMES: it has {} names for {count} sockets",
+                    "LISTEN_FDNAMES: has {} names for {count} sockets",
                     names.len()
                 );
                 purposes(&names)?
@@ -87,7 +87,7 @@ impl Sockets {
     /// Takes the only socket with this name, of either kind, if there is one.
     pub(in crate::app) fn take_one(&mut self, name: &str) -> anyhow::Result<Option<Inherited>> {
         let mut taken = self.take_any(name)?;
-        ensure!(taken.len() < 2, "LISTEN_FDNAMES: {name:?} is there twice");
+        ensure!(taken.len() < 2, "LISTEN_FDNAMES: has {name:?} twice");
         Ok(taken.pop())
     }
 
@@ -112,8 +112,7 @@ impl Sockets {
         for name in self.missing(&config.listener.expected_sockets) {
             let instead = instead(name, config);
             tracing::warn!(
-                "{EXPECTED_SOCKETS}: the service manager has not passed the socket {name:?}, and \
-                 {instead}"
+                "{EXPECTED_SOCKETS}: the service manager has not passed the socket {name:?}; {instead}"
             );
         }
     }
@@ -128,7 +127,9 @@ impl Sockets {
     /// such a socket would wait for ever.
     pub(in crate::app) fn refuse_rest(&self) -> anyhow::Result<()> {
         match self.purposes.iter().flatten().next() {
-            Some(name) => bail!("LISTEN_FDNAMES: nothing is served on a socket named {name:?}"),
+            Some(name) => {
+                bail!("LISTEN_FDNAMES: {name:?} is not the name of a socket that the broker serves")
+            }
             None => Ok(()),
         }
     }
@@ -137,14 +138,12 @@ impl Sockets {
 /// The clause that says what happens instead of a missing socket, and what can be done.
 fn instead(name: &str, config: &Config) -> String {
     match off(name, config) {
-        None => {
-            "the broker opens it itself: restart its socket unit and then the broker".to_owned()
-        }
+        None => "the broker opens it itself: restart its socket unit, then the broker".to_owned(),
         Some((why, true)) => format!(
-            "nothing listens in its place, as {why}: restart its socket unit and then the broker"
+            "nothing listens in its place, because {why}: restart its socket unit, then the broker"
         ),
         Some((why, false)) => {
-            format!("nothing listens there, as {why}: take it out of {EXPECTED_SOCKETS}")
+            format!("nothing listens there, because {why}: remove it from {EXPECTED_SOCKETS}")
         }
     }
 }
@@ -190,7 +189,10 @@ fn listener_of_any_kind(
 
 fn ensure_listening(socket: &impl AsFd) -> anyhow::Result<()> {
     let is_listening = socket_acceptconn(socket.as_fd())?;
-    ensure!(is_listening, "it does not listen: is there an Accept=yes?");
+    ensure!(
+        is_listening,
+        "does not listen: does its unit say Accept=yes?"
+    );
     Ok(())
 }
 
@@ -210,7 +212,7 @@ fn purposes(names: &[&str]) -> anyhow::Result<Vec<String>> {
         "https" => Ok(HTTP.to_owned()),
         name if !is_default(name) => Ok(name.to_owned()),
         _ if is_alike => Ok(HTTP.to_owned()),
-        _ => bail!("LISTEN_FDNAMES: of several sockets each needs a name: set FileDescriptorName="),
+        _ => bail!("LISTEN_FDNAMES: must name each of several sockets: set FileDescriptorName="),
     };
     names.iter().map(purpose).collect()
 }
@@ -249,10 +251,10 @@ mod tests {
         config.federation.listen = None;
         config.operator.listen = OperatorListen::At(Vec::new());
         for (name, why) in [
-            (ACME, "as acme.http_addr is empty: restart"),
-            (ADMIN, "as admin.listen is off: take it out"),
-            (FEDERATION, "as federation.listen is not set: restart"),
-            (OPERATOR, "as operator.listen is off: restart"),
+            (ACME, "because acme.http_addr is empty: restart"),
+            (ADMIN, "because admin.listen is off: remove it from"),
+            (FEDERATION, "because federation.listen is not set: restart"),
+            (OPERATOR, "because operator.listen is off: restart"),
         ] {
             let said = instead(name, &config);
             assert!(said.starts_with("nothing listens "), "{name}: {said}");
@@ -261,7 +263,7 @@ mod tests {
         config.acme.hostnames = Vec::new();
         let said = instead(ACME, &config);
         assert!(
-            said.contains("as acme.hostnames is empty: take it out"),
+            said.contains("because acme.hostnames is empty: remove it from"),
             "{said}"
         );
         assert!(instead(HTTP, &config).starts_with(opened));

@@ -70,7 +70,7 @@ const fn v6(first: u16, second: u16) -> IpNet {
 
 /// The error for a text that is neither a network nor a known name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{written:?} is neither a network, such as 192.0.2.0/24, nor google")]
+#[error("must be a network, such as 192.0.2.0/24, or google, not {written:?}")]
 pub struct InvalidIntermediary {
     written: String,
     source: AddrParseError,
@@ -116,7 +116,7 @@ mod tests {
             assert_eq!(String::from(read), written);
         }
         let invalid = Intermediary::try_from("gogle".to_owned()).unwrap_err();
-        let message = "\"gogle\" is neither a network, such as 192.0.2.0/24, nor google";
+        let message = "must be a network, such as 192.0.2.0/24, or google, not \"gogle\"";
         assert_eq!(invalid.to_string(), message);
     }
 

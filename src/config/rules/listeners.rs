@@ -9,7 +9,7 @@ use crate::report::SettingsReport;
 use crate::tls::acme;
 
 /// The consequence if an optional address is not available.
-pub const WITHOUT_HTTP_01: &str = "host names are proven by tls-alpn-01 alone";
+pub const WITHOUT_HTTP_01: &str = "host names are proven by tls-alpn-01 only";
 
 /// An address where the broker will listen.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +73,7 @@ pub fn listening_places(config: &Config) -> impl Iterator<Item = ListeningPlace<
 
 fn tell(report: &mut SettingsReport, listener: &ListeningPlace<'_>, other: &ListeningPlace<'_>) {
     let (addr, keys) = (listener.addr, [listener.key, other.key]);
-    let problem = format!("{addr} is on the port of {} ({})", other.key, other.addr);
+    let problem = format!("{addr} has the port of {} ({})", other.key, other.addr);
     if listener.is_optional && addr == acme::Settings::default().http_addr {
         report.warn(&keys, format!("{problem}: {WITHOUT_HTTP_01}"));
     } else {

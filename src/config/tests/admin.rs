@@ -33,11 +33,14 @@ fn whoever_reaches_the_administration_has_to_say_who_they_are() {
     }
     for listen in [":1", "0.0.0.0:1", "192.0.2.1:1", "broker.example:1"] {
         let error = admin(&[("LISTEN", listen)]).unwrap_err();
-        assert!(error.starts_with("admin.listen = "), "{error}");
-        assert!(error.contains("others reach it"), "{error}");
+        assert!(error.starts_with("admin.listen: "), "{error}");
+        assert!(error.contains("other machines reach it"), "{error}");
     }
     let error = admin(&[("LISTEN", "unix:a.sock")]).unwrap_err();
-    assert!(error.contains("has to be absolute"), "{error}");
+    assert!(
+        error.contains("must name the socket by an absolute path"),
+        "{error}"
+    );
     let mutual = [
         ("LISTEN", ":1"),
         ("TLS__CERT", "/c"),
@@ -74,9 +77,9 @@ fn names_of_certificates_need_an_authority_wherever_it_listens() {
                 (&name, "alice.example"),
             ];
             let error = refused(&in_the_clear(&variables, vec![]));
-            let culprit = format!("admin.tls.{} = ", key.to_lowercase());
+            let culprit = format!("admin.tls.{}: ", key.to_lowercase());
             let line = error.lines().find(|line| line.starts_with(&culprit));
-            let needs = "needs admin.tls.client_ca beside it";
+            let needs = "needs admin.tls.client_ca as well";
             assert!(line.is_some_and(|line| line.contains(needs)), "{error}");
         }
     }
@@ -104,18 +107,18 @@ fn the_administration_listens_in_several_places() {
         assert_eq!(again, config, "{listen}");
     }
     for (listen, problem) in [
-        (r#"["off", "127.0.0.1:1"]"#, "off is among others"),
-        (r#"["/a.sock", "/a.sock"]"#, "\"/a.sock\" is there twice"),
-        (r#"["/a.sock", "unix:b.sock"]"#, "has to be absolute"),
+        (r#"["off", "127.0.0.1:1"]"#, "must be off alone"),
+        (r#"["/a.sock", "/a.sock"]"#, "has \"/a.sock\" twice"),
         (
-            r#"["127.0.0.1:1", "sock"]"#,
-            "\"sock\": expected a path, :PORT",
+            r#"["/a.sock", "unix:b.sock"]"#,
+            "must name the socket by an absolute path",
         ),
-        (r#"["127.0.0.1:1", ":2"]"#, "others reach it"),
-        ("9443", "expected a path, an address and port"),
+        (r#"["127.0.0.1:1", "sock"]"#, "must be a path, :PORT"),
+        (r#"["127.0.0.1:1", ":2"]"#, "other machines reach it"),
+        ("9443", "must be a path, an address and port"),
     ] {
         let error = listening(listen).unwrap_err();
-        assert!(error.starts_with("admin.listen = "), "{error}");
+        assert!(error.starts_with("admin.listen: "), "{error}");
         assert!(error.contains(problem), "{listen}: {error}");
     }
 }
@@ -139,13 +142,10 @@ fn tokens_for_the_administration_are_tables_of_a_file() {
     assert!(
         warned
             .into_iter()
-            .any(|warning| warning.contains("in the clear"))
+            .any(|warning| warning.contains("without TLS"))
     );
     let twice = load(&alice.repeat(2)).unwrap_err();
-    assert!(
-        twice.contains("two of them have the name \"alice\""),
-        "{twice}"
-    );
+    assert!(twice.contains("has the name \"alice\" twice"), "{twice}");
     let role = load(&alice.replace("operator", "king")).unwrap_err();
     assert!(role.starts_with("admin.tokens"), "{role}");
 }

@@ -51,25 +51,31 @@ fn what_is_wrong_with_a_peer_is_said_with_its_name() {
     for (settings, problem) in [
         (
             format!("name = \"b c\"\n{url}"),
-            "\"b c\": its name is neither",
+            "\"b c\": its name must be a DNS name or a URI",
         ),
-        (format!("name = \"\"\n{url}"), "\"\": its name is neither"),
-        (format!("name = \"x:\\\"\"\n{url}"), "its name is neither"),
+        (
+            format!("name = \"\"\n{url}"),
+            "\"\": its name must be a DNS name or a URI",
+        ),
+        (
+            format!("name = \"x:\\\"\"\n{url}"),
+            "its name must be a DNS name or a URI",
+        ),
         (
             "name = \"b.example\"\nurl = \"http://b.example:1\"".to_owned(),
-            "\"b.example\": its url is not",
+            "\"b.example\": its url must be https://HOST:PORT",
         ),
         (
             "name = \"b.example\"\nurl = \"https://b.example\"".to_owned(),
-            "its url is not",
+            "its url must be https://HOST:PORT",
         ),
         (
             "name = \"b.example\"\nurl = \"https://b.example:1/x\"".to_owned(),
-            "its url is not",
+            "its url must be https://HOST:PORT",
         ),
         (
             "name = \"b.example\"\nurl = \"https://a@b.example:1\"".to_owned(),
-            "its url is not",
+            "its url must be https://HOST:PORT",
         ),
         (
             format!("name = \"b.example\"\nmax_in_flight = 0\n{url}"),
@@ -81,14 +87,14 @@ fn what_is_wrong_with_a_peer_is_said_with_its_name() {
         ),
         (
             format!("name = \"b.example\"\n{url}\nlends = true"),
-            "unknown key lends, there are: name, url",
+            "unknown key lends, did you mean lend?",
         ),
         (url.to_owned(), "name is missing"),
         (
             format!(
                 "name = \"b.example\"\n{url}\n[[federation.peers]]\nname = \"b.example\"\n{url}"
             ),
-            "two of them have the name \"b.example\"",
+            "has the name \"b.example\" twice",
         ),
     ] {
         let error = peer(&settings).unwrap_err();
@@ -101,22 +107,22 @@ fn what_is_wrong_with_a_peer_is_said_with_its_name() {
 fn brokers_are_not_spoken_to_in_the_clear() {
     let bob = "[[federation.peers]]\nname = \"b.example\"\nurl = \"https://b.example:1\"\n";
     let error = with("listen = \":7443\"", bob).unwrap_err();
-    assert!(error.starts_with("federation.listen = "), "{error}");
+    assert!(error.starts_with("federation.listen: "), "{error}");
     assert!(
         error.contains("needs federation.tls.cert, federation.tls.key, federation.tls.ca"),
         "{error}"
     );
     let error = with("", bob).unwrap_err();
-    assert!(error.starts_with("federation.peers = "), "{error}");
+    assert!(error.starts_with("federation.peers: "), "{error}");
     for (left_out, given) in [("cert", "key"), ("key", "cert"), ("ca", "cert")] {
         let lines = TLS.lines().filter(|line| !line.starts_with(left_out));
         let error = with("", &lines.collect::<Vec<_>>().join("\n")).unwrap_err();
         assert!(
-            error.starts_with(&format!("federation.tls.{given} = ")),
+            error.starts_with(&format!("federation.tls.{given}: ")),
             "{error}"
         );
         assert!(
-            error.contains(&format!("needs federation.tls.{left_out} beside it")),
+            error.contains(&format!("needs federation.tls.{left_out} as well")),
             "{error}"
         );
     }
@@ -132,7 +138,7 @@ fn addresses_have_to_be_addresses() {
         ("reserve = 200000000", "federation.reserve"),
     ] {
         let error = with(section, TLS).unwrap_err();
-        assert!(error.starts_with(&format!("{key} = ")), "{error}");
+        assert!(error.starts_with(&format!("{key}: ")), "{error}");
     }
 }
 
@@ -142,5 +148,5 @@ fn what_comes_to_nothing_is_a_warning() {
     assert!(lost[0].contains("\"b.example\" is never asked"), "{lost:?}");
     assert_eq!(peer("name = \"b.example\"\nborrow = false"), Ok(vec![]));
     let nobody = with("listen = \":7443\"", TLS).unwrap();
-    assert!(nobody[0].contains("nobody may come"), "{nobody:?}");
+    assert!(nobody[0].contains("lets nobody in"), "{nobody:?}");
 }

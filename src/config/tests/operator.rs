@@ -54,15 +54,15 @@ fn addresses_are_one_or_several_or_none() {
 #[test]
 fn wrong_addresses_are_named() {
     for (text, problem) in [
-        ("9580", "expected :PORT"),
-        ("127.0.0.1:1,nowhere", "\"nowhere\": expected :PORT"),
+        ("9580", "must be :PORT"),
+        ("127.0.0.1:1,nowhere", "\"nowhere\" is none"),
         (
             ":443",
-            ":443 is on the port of listener.addr (:443): set another",
+            ":443 has the port of listener.addr (:443): set another",
         ),
     ] {
         let error = listening(text).unwrap_err();
-        assert!(error.starts_with("operator.listen = "), "{error}");
+        assert!(error.starts_with("operator.listen: "), "{error}");
         assert!(error.contains(problem), "{error}");
     }
     let mut file = NamedTempFile::new().unwrap();

@@ -75,7 +75,7 @@ fn an_error_does_not_repeat_the_line() {
     let error = ipv4("1,2,DE\n1.2.3.4,5,DE\n").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "line 2: first is not an IPv4 address as a decimal integer"
+        "line 2: first must be an IPv4 address as a decimal integer"
     );
 }
 

@@ -89,12 +89,12 @@ fn read(asked: &[v1::Bridge]) -> Result<BridgeList, Status> {
         match &fingerprint {
             Err(_) => violations.add(path("fingerprint"), "is not 40 or 64 hexadecimal digits"),
             Ok(fingerprint) if !seen.insert(*fingerprint) => {
-                violations.add(path("fingerprint"), "is there twice");
+                violations.add(path("fingerprint"), "is in the list twice");
             }
             Ok(_) => {}
         }
         if bridge.is_err() {
-            violations.add(path("relay_url"), "is no ws:// or wss:// URL");
+            violations.add(path("relay_url"), "must be a ws:// or wss:// URL");
         }
         if let (Ok(fingerprint), Ok(bridge)) = (fingerprint, bridge) {
             bridges.push((fingerprint, bridge));

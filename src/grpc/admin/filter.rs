@@ -16,13 +16,13 @@ pub(super) struct Filter(Vec<Condition>);
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidFilter {
     /// Not `FIELD OPERATOR VALUE`.
-    #[error("expected conditions such as `nat = open`, joined by AND, not {0:?}")]
+    #[error("must be conditions such as `nat = open`, joined by AND, not {0:?}")]
     Form(String),
     /// A field that does not exist.
     #[error("unknown field {0:?}, there are: type, nat, pool, country, clients, waiting")]
     Field(String),
     /// An operator that does not apply to the field.
-    #[error("{0} is compared with = and != only")]
+    #[error("{0} can only be compared with = and !=")]
     Operator(&'static str),
     /// An invalid value for the field.
     #[error("{0} cannot be {1:?}")]
@@ -226,22 +226,22 @@ mod tests {
         for (filter, error) in [
             (
                 "open",
-                "expected conditions such as `nat = open`, joined by AND, not \"open\"",
+                "must be conditions such as `nat = open`, joined by AND, not \"open\"",
             ),
             (
                 "nat = open AND ",
-                "expected conditions such as `nat = open`, joined by AND, not \"\"",
+                "must be conditions such as `nat = open`, joined by AND, not \"\"",
             ),
             (
                 "nat =",
-                "expected conditions such as `nat = open`, joined by AND, not \"nat =\"",
+                "must be conditions such as `nat = open`, joined by AND, not \"nat =\"",
             ),
             (
                 "sid = x",
                 "unknown field \"sid\", there are: type, nat, pool, country, clients, waiting",
             ),
-            ("nat < open", "nat is compared with = and != only"),
-            ("pool < open", "pool is compared with = and != only"),
+            ("nat < open", "nat can only be compared with = and !="),
+            ("pool < open", "pool can only be compared with = and !="),
             ("nat = Open", "nat cannot be \"Open\""),
             ("pool = restricted", "pool cannot be \"restricted\""),
             ("clients = -1", "clients cannot be \"-1\""),

@@ -101,7 +101,7 @@ fn changed(
 
 fn network(text: &String) -> Result<IpNet, String> {
     let network = text.parse();
-    network.map_err(|_| format!("{text:?} is no network such as 192.0.2.0/24"))
+    network.map_err(|_| format!("must be a network, such as 192.0.2.0/24, not {text:?}"))
 }
 
 fn message(limits: &Settings) -> v1::Limits {

@@ -59,9 +59,9 @@ pub struct WrongPart {
 #[derive(Debug, thiserror::Error)]
 pub enum WriteBridgesError {
     /// No file is configured.
-    #[error("the configuration names no broker.bridge_list_path")]
+    #[error("broker.bridge_list_path must be set to write back")]
     NoPath,
     /// The file cannot be written.
-    #[error("broker.bridge_list_path cannot be written: {0}")]
+    #[error("broker.bridge_list_path: cannot be written: {0}")]
     Io(std::io::Error),
 }

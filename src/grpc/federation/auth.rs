@@ -67,7 +67,7 @@ impl PeerAuth {
         if let Some(suppressed) = self.refusals.admit("", clock::now()) {
             let names = names.join(", ");
             let names = scrub(&names);
-            tracing::warn!(%names, suppressed, "federation: refused a broker that is no peer");
+            tracing::warn!(%names, suppressed, "federation: refused a broker that is not a peer");
         }
     }
 
@@ -75,7 +75,7 @@ impl PeerAuth {
     pub(super) fn log_refusal(&self, peer: &PeerName, kind: &str, problem: &str) {
         let name = format!("{peer} {kind}");
         if let Some(suppressed) = self.refusals.admit(&name, clock::now()) {
-            tracing::warn!(%peer, problem, suppressed, "federation: refused a call of a peer");
+            tracing::warn!(%peer, problem, suppressed, "federation: refused a peer's call");
         }
     }
 }

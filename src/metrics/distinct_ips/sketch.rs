@@ -53,7 +53,7 @@ type Entry = u32;
 
 /// The error for a text that is not a sketch of this kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a sketch")]
+#[error("is not a sketch")]
 pub struct InvalidSketch;
 
 /// The bits of an address's hash that a sketch uses.

@@ -13,16 +13,16 @@ pub enum InvalidEndpoint {
     #[error(transparent)]
     Uri(#[from] InvalidUri),
     /// The URL has another scheme or no host.
-    #[error("expected http://HOST:PORT or https://HOST:PORT")]
+    #[error("must be http://HOST:PORT or https://HOST:PORT")]
     Scheme,
     /// The list of headers is invalid. It is not shown, since it contains secrets.
-    #[error("expected name=value,name=value, percent-encoded")]
+    #[error("must be name=value,name=value, percent-encoded")]
     Headers,
     /// The header with this name cannot be sent.
-    #[error("{0:?} cannot be the name of a header, or its value not a header's")]
+    #[error("{0:?} or its value cannot be sent in a header")]
     Header(String),
     /// The machine has no readable certificate authorities.
-    #[error("TLS: the system has no certificate authorities")]
+    #[error("this machine has no certificate authorities")]
     NoAuthorities,
     /// TLS cannot be set up.
     #[error("TLS: {0}")]

@@ -4,7 +4,7 @@ use percent_encoding::percent_decode_str;
 
 /// The error for a part that is not `name=value`, or not UTF-8 after decoding.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not name=value, percent-encoded")]
+#[error("must be name=value,name=value, percent-encoded: {0:?} is not")]
 pub struct InvalidPair(String);
 
 /// Parses `name=value,name=value`, percent-encoded (the W3C baggage format without

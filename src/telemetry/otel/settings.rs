@@ -124,8 +124,8 @@ impl Settings {
             if has_user(endpoint) {
                 report.warn(
                     &[key, "headers"],
-                    "the user and password in it are not sent: set otel.headers, as \
-                     authorization=Basic%20...",
+                    "its user and password are not sent: set otel.headers to \
+                     authorization=Basic%20... instead",
                 );
             }
         }

@@ -16,7 +16,7 @@ pub enum InvalidAuthority {
     #[error(transparent)]
     File(#[from] InvalidMutualTls),
     /// The system has no certificate authorities.
-    #[error("not set, and the system has no certificate authorities")]
+    #[error("must be set: this machine has no certificate authorities")]
     System,
     /// TLS cannot be set up.
     #[error("TLS")]
@@ -53,13 +53,13 @@ impl Authority {
 
 /// Checks the URL of a directory and returns the error.
 pub(super) fn check_directory(url: &str) -> Result<(), &'static str> {
-    let uri: Uri = url.parse().map_err(|_| "is no URL")?;
+    let uri: Uri = url.parse().map_err(|_| "must be a URL")?;
     let host = uri.host().unwrap_or_default();
     if uri.scheme_str() != Some("https") || host.is_empty() {
-        return Err("has to be a URL that begins with https://");
+        return Err("must be a URL that begins with https://");
     }
     if host.starts_with('[') {
-        return Err("has an IPv6 address, which the ACME client cannot use: put its name there");
+        return Err("must have a host name, as the ACME client cannot use an IPv6 address");
     }
     Ok(())
 }
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_file_that_vouches_for_nobody_is_refused() {
-        assert_eq!(error("a note"), "there is no certificate in it");
+        assert_eq!(error("a note"), "has no certificate in it");
         let rubbish = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         let culprit = "certificate 1 in it is damaged";
         assert!(error(rubbish).starts_with(culprit), "{}", error(rubbish));

@@ -14,10 +14,10 @@ pub enum OrderError {
     #[error("{0}")]
     NoReply(String),
     /// The authority refused the order.
-    #[error("the authority refuses: {}", in_words(.0))]
+    #[error("the authority refused: {}", in_words(.0))]
     Refused(Problem),
     /// The authority did not find the proof of a name.
-    #[error("no proof of {name} by {proof}: {problem}")]
+    #[error("cannot prove {name} by {proof}: {problem}")]
     NotProven {
         /// The host name.
         name: String,
@@ -27,22 +27,22 @@ pub enum OrderError {
         problem: String,
     },
     /// The authority does not accept this method of proof.
-    #[error("the authority does not take {0}")]
+    #[error("the authority does not offer {0}")]
     NotTaken(Proof),
     /// The order ended without a certificate.
-    #[error("the authority has given up the order")]
+    #[error("the authority gave up the order")]
     GivenUp,
     /// The authority did not check the proof of a name.
-    #[error("the authority has not looked for the proof of {0} in time")]
+    #[error("the authority did not look for the proof of {0} in time")]
     NotLooked(String),
     /// The account key is damaged.
-    #[error("the key of the account is damaged")]
+    #[error("the account's key is damaged")]
     AccountKey,
     /// The certificate cannot be parsed.
     #[error("the certificate cannot be read")]
     Unreadable,
     /// The certificate cannot be used.
-    #[error("the certificate is of no use")]
+    #[error("the certificate cannot be used")]
     Unusable(#[from] InvalidCertificate),
     /// The whole order took too long.
     #[error("the order took too long")]
@@ -145,7 +145,7 @@ mod tests {
         assert!(refused.is_refusal() && !refused.is_bad_nonce());
         assert_eq!(
             refused.to_string(),
-            "the authority refuses: too \"many\"\nof them (urn:ietf:params:acme:error:rateLimited)"
+            "the authority refused: too \"many\"\nof them (urn:ietf:params:acme:error:rateLimited)"
         );
         let bad_nonce = of_reply(400, &format!(r#"{{"type": "{BAD_NONCE}"}}"#));
         assert!(bad_nonce.is_bad_nonce() && !bad_nonce.is_refusal());

@@ -39,19 +39,19 @@ impl Settings {
         report.refuse_if("directory", check_directory(&self.directory).err());
         // Optional paths are never empty: the empty string unsets them.
         if self.cert_cache == Path::new("") {
-            report.refuse(&["cert_cache"], "is empty");
+            report.refuse(&["cert_cache"], "must not be empty");
         }
         if !self.http_addr.is_empty() && !is_address(&self.http_addr) {
-            let problem = format!("{}, or nothing", host_port::EXPECTED);
+            let problem = format!("{}, or empty", host_port::EXPECTED);
             report.refuse(&["http_addr"], problem);
         }
         if self.email.as_deref().is_some_and(|email| !is_email(email)) {
-            report.refuse(&["email"], "is no email address");
+            report.refuse(&["email"], "must be an email address");
         }
         if !self.hostnames.is_empty() && !self.tls_alpn && self.http_addr.is_empty() {
             report.refuse(
                 &["http_addr", "tls_alpn", "hostnames"],
-                "is empty, and acme.tls_alpn is false: the host names could not be proven",
+                "must not be empty while acme.tls_alpn is false: the host names could not be proven",
             );
         }
     }
@@ -64,17 +64,15 @@ fn is_email(text: &str) -> bool {
 /// The reason why a name cannot have a certificate.
 fn not_certifiable(name: &str) -> Option<&'static str> {
     if name.parse::<IpAddr>().is_ok() {
-        return Some("is an address, expected a host name");
+        return Some("is an address, and must be a host name");
     }
     if name.contains('*') {
-        return Some(
-            "has a wildcard: name each host, a wildcard cannot be proved over HTTP or TLS",
-        );
+        return Some("has a wildcard, which cannot be proven over HTTP or TLS: name each host");
     }
     if !name.is_ascii() {
-        return Some("has to be written in ASCII, as xn--...");
+        return Some("must be written in ASCII, as xn--...");
     }
-    (!is_dns_name(name)).then_some("is no host name")
+    (!is_dns_name(name)).then_some("is not a host name")
 }
 
 impl Default for Settings {
@@ -118,17 +116,17 @@ mod tests {
             ("2001:db8::1", "is an address"),
             ("*.a.example", "has a wildcard"),
             ("b\u{fc}cher.example", "in ASCII"),
-            ("a.example.", "is no host name"),
-            ("a..example", "is no host name"),
-            ("a_b.example", "is no host name"),
-            ("-a.example", "is no host name"),
-            ("a-.example", "is no host name"),
-            ("a.example:443", "is no host name"),
-            ("https://a.example", "is no host name"),
-            ("1.2.3", "is no host name"),
-            ("", "is no host name"),
-            (&format!("a{long}"), "is no host name"),
-            (&labels.join("."), "is no host name"),
+            ("a.example.", "is not a host name"),
+            ("a..example", "is not a host name"),
+            ("a_b.example", "is not a host name"),
+            ("-a.example", "is not a host name"),
+            ("a-.example", "is not a host name"),
+            ("a.example:443", "is not a host name"),
+            ("https://a.example", "is not a host name"),
+            ("1.2.3", "is not a host name"),
+            ("", "is not a host name"),
+            (&format!("a{long}"), "is not a host name"),
+            (&labels.join("."), "is not a host name"),
         ] {
             let said = not_certifiable(name).unwrap_or_default();
             assert!(said.contains(why), "{name}: {said}");

@@ -88,12 +88,12 @@ fn the_setting_and_the_file_are_named() {
         )
     };
     let chain = named(InvalidCertificate::Chain(Fault::NoCertificate));
-    assert_eq!(chain, "tls.cert: c.pem: there is no certificate in it");
+    assert_eq!(chain, "tls.cert: c.pem: has no certificate in it");
     let key = named(InvalidCertificate::Key(Fault::NoKey));
-    assert_eq!(key, "tls.key: k.pem: there is no private key in it");
+    assert_eq!(key, "tls.key: k.pem: has no private key in it");
     assert_eq!(
         named(InvalidCertificate::Mismatch),
-        "tls.key: k.pem: it is not the key of the certificate in tls.cert, c.pem"
+        "tls.key: k.pem: is not the key of the certificate in tls.cert, c.pem"
     );
 }
 

@@ -100,7 +100,7 @@ fn times_are_told() {
     assert_eq!(until(2026, 1, 7), [Flaw::EndsSoon(soon)]);
     assert_eq!(
         Flaw::EndsSoon(soon).to_string(),
-        "it ends on 2026-01-07T00:00:00Z, in less than 7 days: renew it"
+        "expires on 2026-01-07T00:00:00Z, in less than 7 days: renew it"
     );
     let past = date_time_ymd(2025, 12, 31).into();
     assert_eq!(until(2025, 12, 31), [Flaw::Expired(past)]);

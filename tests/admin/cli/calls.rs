@@ -122,7 +122,7 @@ async fn bridges_are_listed_checked_and_replaced() {
     let file = write(broker.folder.path(), "two", &format!("{BRIDGE}{second}"));
     let checked = broker.ask(&format!("bridges check {file}")).await;
     let outside = "warning: broker.allowed_relay_pattern: ^snowflake.torproject.net$ does not \
-                   cover the relay of 2 bridges: snowflake.example.org, snowflake.example.org; ";
+                   cover 2 bridges: snowflake.example.org, snowflake.example.org; ";
     assert!(checked.starts_with("ok, 2 bridges\n"), "{checked}");
     assert!(checked.contains(outside), "{checked}");
     let config = broker.path("config.toml");
@@ -173,11 +173,11 @@ async fn bridges_that_proxies_may_refuse_are_told() {
         &format!("{BRIDGE}{BRIDGE}{outside}"),
     );
     let overridden = format!(
-        "warning: {file}: of one fingerprint the last line counts, and others are overridden: \
-         line 1 by line 2, line 2 by line 3\n"
+        "warning: {file}: the same fingerprint on several lines, of which the last counts: \
+         line 2 overrides line 1, line 3 overrides line 2\n"
     );
-    let uncovered = "warning: broker.allowed_relay_pattern: example.org$ does not cover the \
-                     relay of a bridge: relay.example.net; ";
+    let uncovered = "warning: broker.allowed_relay_pattern: example.org$ does not cover 1 \
+                     bridge: relay.example.net; ";
     let set = broker.ask(&format!("bridges set {file}")).await;
     assert!(
         set.contains(uncovered) && set.contains(&overridden),

@@ -16,9 +16,27 @@ fn broker() -> Command {
 async fn has_colours(command: &Command) -> bool {
     let terminal = Terminal::start(command, (200, 40));
     terminal
-        .until(|screen| screen.contents().contains("brokering"))
+        .until(|screen| screen.contents().contains("serving clients and proxies"))
         .await;
     terminal.bytes().contains(&0x1b)
+}
+
+async fn has_coloured_help(name: &str, value: &str) -> bool {
+    let mut command = program(["--help"]);
+    command.env("TERM", "xterm-256color").env_remove("NO_COLOR");
+    command.env(name, value);
+    let terminal = Terminal::start(&command, (200, 80));
+    terminal
+        .until(|screen| screen.contents().contains("Usage:"))
+        .await;
+    terminal.bytes().contains(&0x1b)
+}
+
+#[tokio::test]
+async fn the_help_has_colours_for_the_same_people() {
+    assert!(has_coloured_help("NO_COLOR", "").await);
+    assert!(!has_coloured_help("NO_COLOR", "1").await);
+    assert!(!has_coloured_help("TERM", "dumb").await);
 }
 
 #[tokio::test]

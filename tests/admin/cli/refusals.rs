@@ -96,7 +96,7 @@ async fn a_broker_that_is_not_there() {
     let (code, message) = fail(&line).await;
     assert_eq!(code, 1);
     assert!(
-        message.contains("there is no such socket: is the broker running"),
+        message.contains("no such socket: is the broker running"),
         "{message}"
     );
     assert!(message.starts_with("unix:/"), "{message}");
@@ -105,7 +105,7 @@ async fn a_broker_that_is_not_there() {
     drop(UnixListener::bind(&socket).unwrap());
     let (code, message) = fail(&line).await;
     assert_eq!(code, 1);
-    assert!(message.contains("nobody listens there"), "{message}");
+    assert!(message.contains("nothing listens there"), "{message}");
     assert_eq!(message.lines().count(), 1, "{message}");
 }
 
@@ -138,7 +138,7 @@ async fn a_broker_that_says_nothing() {
     let addr = silent.local_addr().unwrap();
     let (code, message) = fail(&format!("status --address {addr} --timeout 200ms")).await;
     assert_eq!(code, 1);
-    assert_eq!(message, "the broker does not answer within 200ms\n");
+    assert_eq!(message, "the broker did not answer within 200ms\n");
 }
 
 #[tokio::test]

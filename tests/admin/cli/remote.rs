@@ -127,11 +127,11 @@ async fn nobody_else_gets_in() {
     for (line, said) in [
         (
             format!("{trusting} status"),
-            "does the broker want a certificate of ours, with --tls-cert?",
+            "does the broker ask for a client certificate (--tls-cert)?",
         ),
         (
             format!("{trusting} {mallory} status"),
-            "does the broker want a certificate of ours",
+            "does the broker ask for a client certificate",
         ),
         // Here the broker's certificate is not trusted.
         (
@@ -178,10 +178,7 @@ async fn a_token_is_as_good_as_a_certificate() {
     for wrong in [token("wrong-token"), String::new()] {
         let (code, message) = broker.refuse(&format!("{trusting} {wrong} status")).await;
         assert_eq!(code, 1);
-        assert!(
-            message.starts_with("the broker does not know who calls: "),
-            "{message}"
-        );
+        assert!(message.starts_with("not authenticated: "), "{message}");
         assert!(!message.contains(TOKEN), "{message}");
     }
 }
@@ -243,7 +240,7 @@ async fn secrets_that_others_can_read_are_warnings() {
     let said = run(&mut broker.operator(words(&status))).await;
     assert_eq!(said.code, 0, "{}", said.stderr);
     let warning = format!(
-        "warning: --tls-key: {}: others on this machine can read it, better: chmod o-r\n",
+        "warning: --tls-key: {}: other users of this machine can read it (fix: chmod o-r)\n",
         broker.path("alice.key")
     );
     assert_eq!(said.stderr, warning);

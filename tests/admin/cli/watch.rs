@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::cli::broker::{Broker, FOREVER};
 use crate::cli::terminal::Terminal;
 
-const ENDED: &str = "the broker has ended, or the connection to it\n";
+const ENDED: &str = "the broker stopped, or the connection to it broke\n";
 
 #[tokio::test]
 async fn a_line_for_each_look() {

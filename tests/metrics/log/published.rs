@@ -115,7 +115,7 @@ async fn half_a_block_is_not_served_and_is_removed_before_the_next() {
     let program = folder.start(&[("metrics_interval", "1ms")]).await;
     folder.until_blocks(3).await;
     let said = program.stop().await;
-    assert!(said.contains("removed half an entry"), "{said}");
+    assert!(said.contains("removed an incomplete entry"), "{said}");
     assert!(folder.blocks().len() >= 3);
     assert!(folder.log_text().starts_with(&whole));
 }

@@ -46,7 +46,10 @@ async fn a_full_house_leaves_descriptors_for_files_and_closes_what_is_over() {
 
     // Connected peers are served, and files can be read.
     broker.send(Signal::HUP);
-    until("it reloads", || broker.log().contains(" reloaded bridges")).await;
+    until("it reloads", || {
+        broker.log().contains("configuration reloaded")
+    })
+    .await;
     broker.rendezvous_of(&mut proxy, &mut client).await;
 
     drop((connections, proxy, client));

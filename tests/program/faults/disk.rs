@@ -45,8 +45,8 @@ async fn a_disk_that_fills_up() {
     let filler = seen_by(&broker, "filler");
     fill(&filler);
     for warning in [
-        "metrics.log cannot be written, will be tried again",
-        "metrics.state_directory: the window cannot be saved",
+        "metrics.log, and will try again",
+        "metrics.state_directory: cannot save the window",
     ] {
         until(warning, || broker.log().contains(warning)).await;
     }
@@ -70,8 +70,8 @@ async fn a_disk_that_is_read_only() {
     let broker = on_a_disk(mount).await;
     let before = broker.at_rest().await;
     for warning in [
-        "metrics.log cannot be written, will be tried again: Read-only file system",
-        "metrics.state_directory: the window cannot be saved",
+        "metrics.log, and will try again: read-only file system",
+        "metrics.state_directory: cannot save the window",
     ] {
         until(warning, || broker.log().contains(warning)).await;
     }

@@ -43,7 +43,7 @@ async fn storms_of_reloads() {
 
     // The last signal takes effect, however many came before it.
     fs::write(&file, BRIDGE).unwrap();
-    let reloads = || broker.log().matches(" reloaded bridges").count();
+    let reloads = || broker.log().matches("configuration reloaded").count();
     let so_far = reloads();
     broker.send(Signal::HUP);
     until("it reloads", || reloads() > so_far).await;

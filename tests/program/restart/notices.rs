@@ -49,8 +49,8 @@ impl Manager {
 async fn it_tells_of_readiness_and_of_the_end() {
     let manager = Manager::new();
     let broker = manager.start(&[("matching.drain_grace", "0")], &[]);
-    assert_eq!(manager.next().await, ["READY=1", "STATUS=brokering"]);
-    broker.until_logged("brokering").await;
+    assert_eq!(manager.next().await, ["READY=1", "STATUS=serving"]);
+    broker.until_logged("serving clients and proxies").await;
     broker.send(Signal::TERM);
     let last = manager.next().await;
     assert_eq!(last[0], "STOPPING=1");
@@ -89,7 +89,7 @@ async fn it_tells_of_reloads() {
     assert_eq!(begins[0], "RELOADING=1");
     let since_boot = begins[1].strip_prefix("MONOTONIC_USEC=").unwrap();
     assert!(since_boot.parse::<u64>().unwrap() > 0);
-    assert_eq!(manager.next().await, ["READY=1", "STATUS=brokering"]);
+    assert_eq!(manager.next().await, ["READY=1", "STATUS=serving"]);
 
     fs::write(&bridges, "rubbish").unwrap();
     broker.send(Signal::HUP);
@@ -129,7 +129,9 @@ async fn it_serves_on_where_nobody_hears_it() {
     let broker = Program::start_with(&[&socket], "http", &[], |command| {
         command.env("NOTIFY_SOCKET", "/nowhere/notify");
     });
-    broker.until_logged("cannot tell the service manager").await;
+    broker
+        .until_logged("cannot notify the service manager")
+        .await;
     TcpStream::connect(socket.addr()).await.unwrap();
     broker.send(Signal::TERM);
     broker.send(Signal::TERM);

@@ -84,7 +84,7 @@ async fn settle() {
 
 async fn stop(program: &Program) {
     // Signals are not handled before the broker serves.
-    program.until_logged("brokering").await;
+    program.until_logged("serving clients and proxies").await;
     settle().await;
     program.send(Signal::TERM);
     program.until_logged("stopping").await;

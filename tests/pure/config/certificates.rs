@@ -15,26 +15,26 @@ fn exactly_one_way_to_a_certificate() {
         .ok();
     Broker::new("check-config")
         .run()
-        .refused(&[("tls (not set): ", "tls.disable")]);
+        .refused(&[("tls: must have a certificate", "tls.disable")]);
     Broker::new("check-config -disable-tls=false")
         .run()
-        .refused(&[("tls (not set): ", "tls.disable")]);
+        .refused(&[("tls: must have a certificate", "tls.disable")]);
     Broker::new("check-config -cert c.pem")
         .run()
-        .refused(&[("tls.cert = \"c.pem\" (flag --cert): needs tls.key", "")]);
+        .refused(&[("tls.cert: needs tls.key", "(got \"c.pem\", flag --cert)")]);
     Broker::new("check-config -key k.pem")
         .run()
-        .refused(&[("tls.key = \"k.pem\" (flag --key): needs tls.cert", "")]);
+        .refused(&[("tls.key: needs tls.cert", "(got \"k.pem\", flag --key)")]);
     Broker::new("check-config -cert c.pem -key k.pem -acme-hostnames a.example")
         .run()
         .refused(&[
             (
-                "acme.hostnames = \"a.example\" (flag --acme-hostnames): ",
-                "excludes tls.cert",
+                "acme.hostnames: must not be set together with tls.cert",
+                "(got \"a.example\", flag --acme-hostnames)",
             ),
             (
-                "tls.cert = \"c.pem\" (flag --cert): ",
-                "excludes acme.hostnames",
+                "tls.cert: must not be set together with acme.hostnames",
+                "(got \"c.pem\", flag --cert)",
             ),
         ]);
 }
@@ -45,8 +45,8 @@ fn names_that_could_not_be_proven_are_refused() {
     Broker::with_file("check-config -acme-hostnames a.example", file)
         .run()
         .refused(&[(
-            "acme.http_addr = \"\" (file config.toml, line 3): is empty",
-            "acme.tls_alpn is false",
+            "acme.http_addr: must not be empty while acme.tls_alpn is false",
+            "(got \"\", config.toml line 3)",
         )]);
     Broker::with_file("check-config -disable-tls", file)
         .run()
@@ -63,16 +63,16 @@ fn what_no_authority_can_be_told_is_refused() {
     .run()
     .refused(&[
         (
-            "acme.directory = \"http://ca.example\" (file config.toml, line 2): ",
-            "https://",
+            "acme.directory: must be a URL that begins with https://",
+            "(got \"http://ca.example\", config.toml line 2)",
         ),
         (
-            "acme.http_addr = \"80\" (file config.toml, line 3): ",
-            "expected :PORT",
+            "acme.http_addr: must be :PORT",
+            "(got \"80\", config.toml line 3)",
         ),
         (
-            "acme.email = \"nobody\" (flag --acme-email): ",
-            "no email address",
+            "acme.email: must be an email address",
+            "(got \"nobody\", flag --acme-email)",
         ),
     ]);
 }
@@ -83,7 +83,7 @@ fn a_certificate_and_no_tls_serve_the_certificate_with_a_warning() {
     let said = Broker::with_pair("check-config -cert c.pem -key k.pem -disable-tls").run();
     assert!(
         said.stderr
-            .contains("tls.disable = \"true\" (flag --disable-tls): is ignored"),
+            .contains("tls.disable: is ignored, because a certificate is set (got \"true\", flag"),
         "{}",
         said.stderr
     );

@@ -22,13 +22,13 @@ fn bridges_outside_of_the_relay_pattern_are_named() {
         &(bridge("wss://snowflake.torproject.net/", TOR) + &bridge("wss://a.example/", &other)),
     );
     broker.run().warned(
-        "broker.allowed_relay_pattern: ^snowflake.torproject.net$ does not cover the relay of \
-         a bridge: a.example; proxies may refuse",
+        "broker.allowed_relay_pattern: ^snowflake.torproject.net$ does not cover 1 \
+         bridge: a.example; proxies may refuse",
     );
     Broker::new(&format!("{CHECK} -allowed-relay-pattern a.example$"))
         .run()
         .warned(
-            "broker.allowed_relay_pattern: a.example$ does not cover the relay of a bridge: \
+            "broker.allowed_relay_pattern: a.example$ does not cover 1 bridge: \
              snowflake.torproject.net",
         );
     let broker = Broker::new(&format!(
@@ -48,22 +48,22 @@ fn lines_of_bridges_that_count_for_nothing_are_named() {
     let twice = bridge("wss://a.example/", TOR) + "\n" + &bridge("wss://b.example/", TOR);
     broker.write("bridges", &twice);
     broker.run().warned(
-        "broker.bridge_list_path: bridges: of one fingerprint the last line counts, and others \
-         are overridden: line 1 by line 3",
+        "broker.bridge_list_path: bridges: the same fingerprint on several lines, of \
+         which the last counts: line 3 overrides line 1",
     );
 }
 
 #[test]
 fn relay_patterns_that_are_none_are_refused() {
     for (pattern, problem) in [
-        ("*.example.org", "has a wildcard"),
-        ("wss://relay.example.org/", "is a URL"),
-        ("relay/", "is no host name suffix"),
+        ("*.example.org", "must not have a wildcard"),
+        ("wss://relay.example.org/", "must be a host name, not a URL"),
+        ("relay/", "must be a suffix of host names"),
     ] {
         for key in ["allowed", "default"] {
             Broker::new(&format!("{CHECK} -{key}-relay-pattern {pattern}"))
                 .run()
-                .refused(&[(&format!("broker.{key}_relay_pattern = "), problem)]);
+                .refused(&[(&format!("broker.{key}_relay_pattern: "), problem)]);
         }
     }
 }
@@ -79,7 +79,7 @@ fn what_is_wrong_with_a_poll_interval_file_is_a_warning() {
         broker.run()
     };
     for (text, problem) in [
-        (None, "No such file"),
+        (None, "no such file"),
         (Some("rubbish"), "not a JSON object"),
         (Some("{\"next\": 1}"), "unknown key \"next\""),
         (
@@ -88,7 +88,7 @@ fn what_is_wrong_with_a_poll_interval_file_is_a_warning() {
         ),
         (
             Some("{\"strict_poll_interval\": -1}"),
-            "strict_poll_interval is below 0",
+            "strict_poll_interval must not be negative",
         ),
     ] {
         check(text).warned(&format!("poll_interval.filepath: file: {problem}"));
@@ -109,14 +109,14 @@ fn files_of_counts_that_cannot_be_used_are_warnings() {
         Broker::new(CHECK).env(&name, value)
     };
     let nowhere = "/nowhere/at/all";
-    for (key, name) in [
-        ("METRICS_LOG", "metrics_log"),
-        ("STATE_DIRECTORY", "state_directory"),
-        ("IP_COUNT_PREFIX", "ip_count_prefix"),
+    for (key, warning) in [
+        ("METRICS_LOG", "metrics_log: cannot write "),
+        ("STATE_DIRECTORY", "state_directory: cannot use "),
+        ("IP_COUNT_PREFIX", "ip_count_prefix: "),
     ] {
         with(key, nowhere)
             .run()
-            .warned(&format!("metrics.{name}: {nowhere}"));
+            .warned(&format!("metrics.{warning}{nowhere}"));
         let fine = with(key, "new").run();
         fine.ok();
         assert!(!fine.stderr.contains("metrics."), "{}", fine.stderr);
@@ -125,17 +125,17 @@ fn files_of_counts_that_cannot_be_used_are_warnings() {
     broker.write("file", "no metrics\n");
     broker
         .run()
-        .warned("metrics.metrics_log: file: it is something else than a metrics log");
+        .warned("metrics.metrics_log: file: is not a metrics log");
     let broker = with("METRICS_LOG", "directory");
     fs::create_dir(broker.path("directory")).expect("a directory");
     broker
         .run()
-        .warned("metrics.metrics_log: directory cannot be written");
+        .warned("metrics.metrics_log: cannot write directory");
     let broker = with("STATE_DIRECTORY", "file");
     broker.write("file", "");
     broker
         .run()
-        .warned("metrics.state_directory: file cannot be used");
+        .warned("metrics.state_directory: cannot use file");
 }
 
 #[test]
@@ -146,10 +146,10 @@ fn paths_where_no_socket_can_be_are_refused() {
     };
     let long = format!("/{}", "x".repeat(103));
     for (path, problem) in [
-        ("/nowhere/admin.sock", "cannot use the directory /nowhere"),
-        ("/dev/null/admin.sock", "cannot use the directory /dev/null"),
-        ("/dev/null", "it is there and no socket"),
-        (&long, "the path has more than 103 bytes"),
+        ("/nowhere/admin.sock", "cannot create files in /nowhere"),
+        ("/dev/null/admin.sock", "cannot create files in /dev/null"),
+        ("/dev/null", "the file exists and is not a socket"),
+        (&long, "the path is longer than 103 bytes"),
     ] {
         let beginning = format!("admin.listen: cannot listen on {path}: ");
         check(path).refused(&[(&beginning, problem)]);

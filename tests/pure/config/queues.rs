@@ -10,16 +10,16 @@ fn queues_that_cannot_be_served_are_refused() {
         .run()
         .refused(&[
             (
-                "sqs.queue_name = \"a b\" (file config.toml, line 2): has to be 1 to 80 of",
-                "",
+                "sqs.queue_name: must be 1 to 80 of",
+                "(got \"a b\", config.toml line 2)",
             ),
             (
-                "sqs.concurrency = 0 (file config.toml, line 3): must be between 1",
-                "",
+                "sqs.concurrency: must be between 1",
+                "(got 0, config.toml line 3)",
             ),
             (
-                "sqs.queues = ",
-                "the name \"snowflake-client-1\" begins with snowflake-client-",
+                "sqs.queues: ",
+                "the name \"snowflake-client-1\" must not begin with snowflake-client-",
             ),
         ]);
     let file = "[[sqs.queues]]\nname = \"a\"\nprofile = \"one\"\n";
@@ -28,11 +28,11 @@ fn queues_that_cannot_be_served_are_refused() {
         file,
     )
     .run()
-    .refused(&[("sqs.queues = ", "queue a, profile one is there twice")]);
+    .refused(&[("sqs.queues: has queue a, profile one twice", "")]);
     let file = "[[sqs.queues]]\nname = \"a\"\nprofile = \"\"\nregion = \"\"\n";
     Broker::with_file("check-config -disable-tls", file)
         .run()
-        .refused(&[("sqs.queues = ", "a profile or region is empty")]);
+        .refused(&[("sqs.queues: must not have an empty profile or region", "")]);
 }
 
 #[cfg(feature = "sqs")]
@@ -63,8 +63,9 @@ fn a_region_or_profile_without_a_queue_is_a_warning() {
     let line = "check-config -disable-tls -broker-sqs-region a -sqs-profiles b";
     let said = Broker::new(line).run();
     said.ok();
-    for key in ["sqs.region = \"a\"", "sqs.profiles = \"b\""] {
-        let warns = |line: &str| line.contains(key) && line.contains("is ignored");
+    for (key, value) in [("sqs.region: ", "\"a\""), ("sqs.profiles: ", "\"b\"")] {
+        let ignored = format!("{key}is ignored");
+        let warns = |line: &str| line.contains(&ignored) && line.contains(value);
         assert!(said.stderr.lines().any(warns), "{}", said.stderr);
     }
 }

@@ -107,7 +107,7 @@ async fn not_with_an_authority_that_takes_no_nonce_which_is_no_refusal() {
     let (pebble, site) = (Pebble::new(), Site::new());
     let mut authority = pebble.start_rejecting_nonces(100).await;
     let mut broker = site.start(&pebble, Proofs::TlsAlpn01).await;
-    broker.until_logged("there is no new certificate: ").await;
+    broker.until_logged("cannot get a certificate: ").await;
     assert!(broker.log().contains("badNonce"));
     // Retried at once, several times.
     assert!(authority.asked_for_account() >= 8);
@@ -120,7 +120,7 @@ async fn not_with_an_authority_that_takes_no_nonce_which_is_no_refusal() {
 async fn after_the_authority_was_down_at_the_start() {
     let (pebble, site) = (Pebble::new(), Site::new());
     let mut broker = site.start(&pebble, Proofs::TlsAlpn01).await;
-    broker.until_logged("there is no new certificate: ").await;
+    broker.until_logged("cannot get a certificate: ").await;
     let config = trusting([]);
     let error = connect(config, broker.addr, NAMES[0]).await.unwrap_err();
     assert!(error.to_string().contains("alert"), "{error}");

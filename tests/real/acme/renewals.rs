@@ -70,7 +70,7 @@ async fn what_is_due_or_expired_is_served_until_the_authority_is_there() {
     let (pebble, site) = (Pebble::new(), Site::new());
     site.keep_certificate(&pebble, 90 * DAY, Duration::ZERO);
     let mut broker = site.start(&pebble, Proofs::TlsAlpn01).await;
-    broker.until_logged("there is no new certificate: ").await;
+    broker.until_logged("cannot get a certificate: ").await;
     let expired = connect(trusting([]), broker.addr, NAMES[0]).await;
     // It is the client that rejects the certificate.
     let reason = expired.unwrap_err().to_string();
@@ -79,7 +79,7 @@ async fn what_is_due_or_expired_is_served_until_the_authority_is_there() {
 
     let due = site.keep_certificate(&pebble, 85 * DAY, 5 * DAY);
     let mut broker = site.start(&pebble, Proofs::TlsAlpn01).await;
-    broker.until_logged("there is no new certificate: ").await;
+    broker.until_logged("cannot get a certificate: ").await;
     assert_eq!(served(&handshake(&broker, &due).await), due);
 
     let authority = pebble.start().await;
@@ -146,7 +146,7 @@ async fn a_cache_that_is_damaged_or_full_costs_no_more_than_an_order() {
     let mut broker = site.start(&pebble, Proofs::TlsAlpn01).await;
     for file in ["certificate.json", "account.json"] {
         broker
-            .until_logged(&format!("{file}: it is damaged; going on without"))
+            .until_logged(&format!("{file}: it is damaged; going on without it"))
             .await;
     }
     broker.until_logged("cannot save the certificate").await;

@@ -19,7 +19,7 @@ pub(crate) enum SendError {
     Http(StatusCode),
     #[error("gRPC status {0:?}")]
     Grpc(Code),
-    #[error("the reply makes no sense")]
+    #[error("the reply cannot be understood")]
     BadReply,
 }
 
