@@ -17,7 +17,7 @@
       packages = forEachSystem (
         pkgs: package: {
           default = package;
-          snowflake-broker = pkgs.callPackage ./nix/package.nix { };
+          snowflake-broker = pkgs.callPackage ./nix/package.nix { commit = self.shortRev or null; };
           image = pkgs.callPackage ./nix/image.nix { snowflake-broker = package; };
         }
       );
@@ -33,7 +33,7 @@
       );
 
       overlays.default = final: _: {
-        snowflake-broker = final.callPackage ./nix/package.nix { };
+        snowflake-broker = final.callPackage ./nix/package.nix { commit = self.shortRev or null; };
       };
 
       nixosModules = {

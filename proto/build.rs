@@ -9,11 +9,15 @@ use std::path::Path;
 
 use protox::Compiler;
 
+#[path = "../src/cli/build.rs"]
+mod version;
+
 const ROOT: &str = "proto";
 const ADMIN: &str = "snowflake/broker/admin/v1/admin.proto";
 const FEDERATION: &str = "snowflake/broker/federation/v1/federation.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
+    version::main()?;
     println!("cargo:rerun-if-changed={ROOT}");
     let out = env::var("OUT_DIR")?;
     let descriptors = Path::new(&out).join("descriptors.bin");

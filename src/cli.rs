@@ -4,8 +4,10 @@
 pub mod arguments;
 mod count_ips;
 mod flags;
+mod manual;
 mod packaging;
 mod times;
+mod version;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -16,6 +18,7 @@ use std::process::ExitCode;
 use crate::admin_client::{self, AdminArgs, Failure};
 use crate::app;
 use crate::app::files::WrongConfiguration;
+use crate::causes::with_causes;
 use crate::config::{self, Inputs, Loaded};
 
 use arguments::{CheckConfig, Cli, Command, CountIps, PrintConfig};
@@ -59,13 +62,14 @@ pub fn run(
         Command::PrintConfig(PrintConfig { example: true, .. }) => {
             exit_code(print(config::EXAMPLE))
         }
-        Command::PrintConfig(PrintConfig { secrets, .. }) => {
-            configured(&inputs, |loaded| print_config(&loaded, secrets))
+        Command::PrintConfig(PrintConfig { show_secrets, .. }) => {
+            configured(&inputs, |loaded| print_config(&loaded, show_secrets))
         }
         Command::CountIps(asked) => count_ips(&asked),
         Command::Admin(asked) => admin(&asked, &inputs),
         Command::Completions { shell } => exit_code(print(&packaging::completions(shell))),
         Command::Man { directory } => exit_code(man(directory.as_deref())),
+        Command::Version => exit_code(print(&format!("snowflake-broker {}\n", version::VERSION))),
     }
 }
 
@@ -90,7 +94,7 @@ fn count_ips(asked: &CountIps) -> ExitCode {
             exit_code(print(&format!("{}\n", count.addresses)))
         }
         Err(error) => {
-            say(&format_args!("{error:#}"));
+            say(&with_causes(error.as_ref()));
             WRONG_INPUT.into()
         }
     }
@@ -118,7 +122,7 @@ fn man(directory: Option<&Path>) -> anyhow::Result<()> {
 fn explain(error: &clap::Error) -> ExitCode {
     // clap would quote the argument, which may be a private key.
     if error.render().to_string().contains("-----BEGIN ") {
-        say(&"an argument is the content of a file, and has to be its path");
+        say(&"an argument must be the path of a file, not its content");
         return WRONG_INPUT.into();
     }
     match error.print() {
@@ -136,15 +140,15 @@ fn check_config(loaded: &Loaded, no_files: bool) -> anyhow::Result<()> {
     print("ok\n")
 }
 
-fn print_config(loaded: &Loaded, secrets: bool) -> anyhow::Result<()> {
+fn print_config(loaded: &Loaded, show_secrets: bool) -> anyhow::Result<()> {
     warn(&loaded.warnings);
-    if secrets {
+    if show_secrets {
         return print(&loaded.config.to_toml()?);
     }
     let (text, hidden) = loaded.config.to_toml_without_secrets()?;
     for key in hidden {
         say(&format_args!(
-            "warning: {key}: without what is secret; --secrets prints it"
+            "warning: {key}: its secret is left out (--show-secrets prints it)"
         ));
     }
     print(&text)
@@ -160,7 +164,7 @@ fn exit_code(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;
     };
-    say(&format_args!("{error:#}"));
+    say(&with_causes(error.as_ref()));
     if error.is::<WrongConfiguration>() {
         WRONG_INPUT.into()
     } else {

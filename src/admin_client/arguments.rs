@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 /// A call of a broker, with the way to it.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct AdminArgs {
-    /// Print JSON: one object, or one a line where there may be many
+    /// Print JSON: one object, or one per line where there may be many
     #[arg(long, global = true)]
     pub json: bool,
     /// Which broker.
@@ -24,29 +24,29 @@ pub struct AdminArgs {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Connection")]
 pub struct ConnectionArgs {
-    /// The broker: unix:PATH or HOST:PORT [default: admin.listen of the configuration, else
-    /// `unix:/run/snowflake-broker/admin.sock`]
+    /// Address of the broker, unix:PATH or HOST:PORT [default: admin.listen of the
+    /// configuration, or `unix:/run/snowflake-broker/admin.sock`]
     #[arg(long, global = true, value_name = "ADDRESS")]
     pub address: Option<String>,
-    /// The authorities that the broker's certificate may be from, PEM [default: the system's]
+    /// Authorities that may have issued the broker's certificate, PEM [default: the system's]
     #[arg(long, global = true, value_name = "FILE")]
     pub tls_ca: Option<PathBuf>,
-    /// Our certificate chain, PEM
+    /// Certificate chain of the client, PEM
     #[arg(long, global = true, value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
-    /// Its private key, PEM
+    /// Private key of the client, PEM
     #[arg(long, global = true, value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
-    /// The name in the broker's certificate [default: the host of the address]
+    /// Name in the broker's certificate [default: the host of the address]
     #[arg(long, global = true, value_name = "NAME")]
     pub tls_server_name: Option<String>,
-    /// File with a bearer token
+    /// File with the bearer token
     #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Speak in the clear to another machine, which lets others read the token
+    /// Connect to another machine without TLS, which lets others read the token
     #[arg(long, global = true)]
     pub insecure: bool,
-    /// The longest time that one call may take [default: 10s]
+    /// Time limit of one call [default: 10s]
     #[arg(long, global = true, value_name = "SPAN", value_parser = span)]
     pub timeout: Option<Duration>,
 }
@@ -54,60 +54,62 @@ pub struct ConnectionArgs {
 /// A call of the broker.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum AdminCall {
-    /// Tell what the broker is doing
+    /// Show what the broker is doing
     Status,
-    /// Show what the broker is doing for as long as you watch; q ends it
+    /// Show what the broker is doing, live, until you press q
     Watch(WatchArgs),
-    /// List the polls that wait for a client, the longest waiting first
+    /// List the polls that wait for a client, those that have waited longest first
     Polls(PollsArgs),
-    /// Count what the metrics log will say of the time since its last block
+    /// Show the counts since the last block of the metrics log
     Stats {
-        /// Print the lines as they would be written now
+        /// Print the block as it would be written now
         #[arg(long)]
         text: bool,
     },
-    /// See to the bridges that clients may ask for
+    /// List, replace or check the bridges that clients may ask for
     #[command(subcommand)]
     Bridges(BridgesCall),
-    /// Change when proxies are told to poll again; without options, tell
+    /// Change the poll intervals of proxies; without options, show them
     Interval(IntervalArgs),
-    /// Change which proxies may serve; without options, tell
+    /// Change the relay patterns that proxies must accept; without options, show them
     Relay(RelayArgs),
-    /// Change how many requests one address may send; without options, tell
+    /// Change the limits of one address; without options, show them
     Limits(LimitsArgs),
     /// Change what is logged
     Log(LogArgs),
-    /// Have the broker read its configuration and files again
+    /// Reload the configuration and the files that it names
     Reload {
-        /// Have them read and checked, and change nothing
+        /// Check them, and change nothing
         #[arg(long)]
         dry_run: bool,
     },
-    /// Let the broker run empty without ending it
+    /// Stop accepting work, and let what is under way finish
     Drain {
-        /// For how long clients are still given parked polls [default: `matching.drain_grace`]
+        /// Time in which clients still get parked polls [default: `matching.drain_grace`]
         #[arg(long, value_name = "SPAN", value_parser = span)]
         grace: Option<Duration>,
     },
     /// End a drain
     Resume,
-    /// List the configuration in force, each value with where it came from
+    /// Show the configuration in force, and where each value was set
     Config {
-        /// Only keys that begin with this, such as matching
+        /// Show only keys that begin with this, such as matching
         #[arg(value_name = "PREFIX", default_value = "", hide_default_value = true)]
         prefix: String,
     },
     /// List the brokers that lend to this one or borrow from it
     Peers,
+    /// Print the versions of this program and of the broker
+    Version,
 }
 
 /// The pace of watching.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct WatchArgs {
-    /// The time between two looks, 100ms to 1h
+    /// Interval between updates, 100ms to 1h
     #[arg(long, value_name = "SPAN", value_parser = span, default_value = "1s")]
     pub interval: Duration,
-    /// End after so many looks
+    /// End after this number of updates
     #[arg(long, value_name = "NUMBER")]
     pub count: Option<NonZeroUsize>,
 }
@@ -115,11 +117,11 @@ pub struct WatchArgs {
 /// Which polls to list.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct PollsArgs {
-    /// Conditions joined by AND, such as "pool = open AND waiting > 3s"; fields are type, nat,
-    /// pool, country, clients, waiting
+    /// Conditions joined by AND, such as "pool = open AND waiting > 3s"; the fields are type,
+    /// nat, pool, country, clients and waiting
     #[arg(long, default_value = "", hide_default_value = true)]
     pub filter: String,
-    /// The most to list
+    /// Largest number of polls to list
     #[arg(long, value_name = "NUMBER")]
     pub limit: Option<usize>,
 }
@@ -127,30 +129,29 @@ pub struct PollsArgs {
 /// A call about the bridges.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum BridgesCall {
-    /// List them
+    /// List the bridges
     List {
-        /// Print the lines of a file that `bridges set` reads
+        /// Print them in the form of the file that `bridges set` reads
         #[arg(long, conflicts_with = "json")]
         as_file: bool,
     },
-    /// Replace all of them at once
+    /// Replace all bridges at once
     Set {
-        /// The bridges, one JSON object a line
+        /// Bridge list, one JSON object per line
         file: PathBuf,
-        /// Also have the broker write them to `broker.bridge_list_path`, so that they outlast a
-        /// reload
+        /// Write the list to `broker.bridge_list_path` as well, so that it outlasts a reload
         #[arg(long)]
         write_back: bool,
-        /// Have the broker check them, and change nothing
+        /// Check the list, and change nothing
         #[arg(long)]
         dry_run: bool,
-        /// Only if the list in force has this etag; `bridges list --json` tells it
+        /// Replace only the list with this etag, which `bridges list --json` shows
         #[arg(long, default_value = "", hide_default_value = true)]
         etag: String,
     },
-    /// Check a file; needs no broker
+    /// Check a bridge list, without a broker
     Check {
-        /// The bridges, one JSON object a line
+        /// Bridge list, one JSON object per line
         file: PathBuf,
     },
 }
@@ -158,22 +159,22 @@ pub enum BridgesCall {
 /// The intervals to change, each 1s to 24h.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct IntervalArgs {
-    /// Of proxies that everybody reaches
+    /// Interval of proxies that every client can reach
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub open: Option<Duration>,
-    /// Of proxies behind a moderate NAT
+    /// Interval of proxies behind a moderate NAT
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub moderate: Option<Duration>,
-    /// Of proxies behind a strict or unknown NAT
+    /// Interval of proxies behind a strict or unknown NAT
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub strict: Option<Duration>,
-    /// Of proxies refused for their relay pattern
+    /// Interval of proxies that were refused for their relay pattern
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub refused: Option<Duration>,
-    /// Of proxies turned away because too many polls are parked
+    /// Interval of proxies that were turned away because too many polls are parked
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub overloaded: Option<Duration>,
-    /// Have the broker check them, and change nothing
+    /// Check the values, and change nothing
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -181,13 +182,13 @@ pub struct IntervalArgs {
 /// The relay patterns to change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct RelayArgs {
-    /// The relays that every proxy has to accept: a host name suffix, or after ^ one exact name
+    /// Relays that every proxy must accept: a host name suffix, or ^ and one exact name
     #[arg(long, value_name = "PATTERN")]
     pub allowed: Option<String>,
-    /// The pattern of a proxy that names none; empty means every relay
+    /// Relays that a proxy accepts if it names none; empty means every relay
     #[arg(long, value_name = "PATTERN")]
     pub default: Option<String>,
-    /// Have the broker check them, and change nothing
+    /// Check the values, and change nothing
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -195,43 +196,43 @@ pub struct RelayArgs {
 /// The limits to change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct LimitsArgs {
-    /// Polls of proxies a minute, in the long run; 0 is no limit
+    /// Polls of proxies per minute, on average; 0 means no limit
     #[arg(long, value_name = "NUMBER")]
     pub proxy_polls_per_minute: Option<u32>,
     /// The most that may come at once
     #[arg(long, value_name = "NUMBER")]
     pub proxy_poll_burst: Option<u32>,
-    /// Polls of clients a minute, in the long run; 0 is no limit
+    /// Polls of clients per minute, on average; 0 means no limit
     #[arg(long, value_name = "NUMBER")]
     pub client_polls_per_minute: Option<u32>,
     /// The most that may come at once
     #[arg(long, value_name = "NUMBER")]
     pub client_poll_burst: Option<u32>,
-    /// Answers of proxies a minute, in the long run; 0 is no limit
+    /// Answers of proxies per minute, on average; 0 means no limit
     #[arg(long, value_name = "NUMBER")]
     pub answers_per_minute: Option<u32>,
     /// The most that may come at once
     #[arg(long, value_name = "NUMBER")]
     pub answer_burst: Option<u32>,
-    /// Factor of the limits for an address that passes on the requests of many
+    /// Factor of the limits for an address that forwards the requests of many
     #[arg(long, value_name = "NUMBER")]
     pub intermediary_factor: Option<u32>,
-    /// Networks of AMP caches, or google, in place of all there were; may be repeated
+    /// Network of AMP caches, or google, replacing all previous ones; may be repeated
     #[arg(long = "intermediary", value_name = "NETWORK")]
     pub intermediaries: Vec<String>,
-    /// Know no AMP caches
+    /// Remove all networks of AMP caches
     #[arg(long, conflicts_with = "intermediaries")]
     pub no_intermediaries: bool,
-    /// Factor of the limits for a peer that says to forward for others
+    /// Factor of the limits for an unknown peer that says it forwards for others
     #[arg(long, value_name = "NUMBER")]
     pub unconfirmed_factor: Option<u32>,
-    /// Networks that are not limited, in place of all there were; may be repeated
+    /// Network without limits, replacing all previous ones; may be repeated
     #[arg(long, value_name = "NETWORK")]
     pub exempt: Vec<String>,
-    /// Limit all networks
+    /// Remove all networks without limits
     #[arg(long, conflicts_with = "exempt")]
     pub no_exempt: bool,
-    /// Have the broker check them, and change nothing
+    /// Check the values, and change nothing
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -239,14 +240,14 @@ pub struct LimitsArgs {
 /// A filter of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct LogArgs {
-    /// off, error, warn, info, debug, trace, or a filter such as
+    /// Level (off, error, warn, info, debug, trace) or a filter such as
     /// `info,snowflake_broker::http=debug`
     pub filter: String,
-    /// For how long, 1s to 24h; after that the configuration's filter is back [default: until
-    /// the next reload]
+    /// Time until the configuration's filter is restored, 1s to 24h [default: until the next
+    /// reload]
     #[arg(long = "for", value_name = "SPAN", value_parser = span)]
     pub ttl: Option<Duration>,
-    /// Have the broker check it, and change nothing
+    /// Check the filter, and change nothing
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -258,7 +259,7 @@ fn span(text: &str) -> Result<Duration, String> {
         .ok()
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let span = seconds.or_else(|| humantime::parse_duration(text).ok());
-    span.ok_or_else(|| "expected a span of time such as 1s or 250ms, or a number of seconds".into())
+    span.ok_or_else(|| "must be a span of time such as 1s or 250ms, or a number of seconds".into())
 }
 
 #[cfg(test)]

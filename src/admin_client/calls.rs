@@ -71,6 +71,17 @@ pub(super) async fn make(
             output.show(&config, text::config)
         }
         AdminCall::Peers => peers(broker, output).await,
+        AdminCall::Version => {
+            let status = broker
+                .call(AuthorizedClient::get_status, v1::GetStatusRequest {})
+                .await?;
+            let ours = env!("SNOWFLAKE_BROKER_VERSION");
+            if output.is_json() {
+                let versions = serde_json::json!({ "program": ours, "broker": status.version });
+                return print(&format!("{versions}\n"));
+            }
+            print(&text::versions(ours, &status))
+        }
     }
 }
 

@@ -13,4 +13,4 @@ pub(super) use sentences::{
     DryRun, bridge_lines, bridges, checked_bridges, config, drain, intervals, limits, log_filter,
     polls, relay, reloaded, replaced_bridges, stats,
 };
-pub(super) use status::{line, status};
+pub(super) use status::{line, status, versions};

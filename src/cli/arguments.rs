@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use crate::admin_client::AdminArgs;
 use crate::config::Flag;
 
+use super::version::VERSION;
 use super::{flags, times};
 
 /// The command line, parsed.
@@ -27,34 +28,41 @@ pub struct Cli {
 /// A command: one of the programs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Subcommand)]
 pub enum Command {
-    /// Be a broker; this is what happens without a command
+    /// Run the broker, as without a command
     #[default]
     Run,
-    /// Say `ok`, or name every wrong key, its value and where it came from
+    /// Check the configuration and the files that it names
+    ///
+    /// Prints `ok`, or every problem with the key and where it was set. Takes --config and the
+    /// flags of `run`.
     CheckConfig(CheckConfig),
-    /// Print the configuration as all of defaults, file, environment and flags make it
+    /// Print the configuration that defaults, files, environment and flags result in
+    ///
+    /// Takes --config and the flags of `run`.
     PrintConfig(PrintConfig),
-    /// Estimate how many different addresses there are in files of --ip-count-prefix
+    /// Estimate the number of different addresses in files of --ip-count-prefix
     CountIps(CountIps),
-    /// Look into a running broker and steer it
+    /// Inspect and control a running broker
     Admin(Box<AdminArgs>),
-    /// Print a script that completes the command line in a shell
+    /// Print a completion script for a shell
     Completions {
-        /// The shell
+        /// Shell to complete the command line in
         shell: Shell,
     },
-    /// Print the man page
+    /// Print the manual page
     Man {
-        /// Write it and those of all commands into this directory instead
+        /// Write the pages of all commands into this directory instead
         #[arg(value_name = "DIR")]
         directory: Option<PathBuf>,
     },
+    /// Print the version, the commit and the features of this program
+    Version,
 }
 
 /// The extent of a check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
 pub struct CheckConfig {
-    /// Leave alone the files and addresses that keys name: for a machine that is not the broker's
+    /// Skip the files and addresses that keys name, on a machine that is not the broker's
     #[arg(long)]
     pub no_files: bool,
 }
@@ -62,14 +70,14 @@ pub struct CheckConfig {
 /// The recordings to count.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct CountIps {
-    /// Files of recordings, of any types, NATs and brokers
+    /// Files of recordings, of any proxy types, NATs and brokers
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
-    /// Leave out what began earlier: 2026-10-01T12:00:00Z, or 2026-10-01 12:00 in UTC, or a
-    /// day, 2026-10-01
+    /// Leave out recordings that began earlier: 2026-10-01T12:00:00Z, 2026-10-01 12:00 (UTC),
+    /// or a day such as 2026-10-01
     #[arg(long, value_name = "TIME", value_parser = times::beginning)]
     pub from: Option<Timestamp>,
-    /// Leave out what ended later; a day is taken as a whole
+    /// Leave out recordings that ended later; a day counts as a whole
     #[arg(long, value_name = "TIME", value_parser = times::end)]
     pub to: Option<Timestamp>,
 }
@@ -77,12 +85,12 @@ pub struct CountIps {
 /// The form in which the configuration is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
 pub struct PrintConfig {
-    /// Print a file with every key at its default, explained
+    /// Print an example file instead, with every key explained and at its default
     #[arg(long)]
     pub example: bool,
-    /// Print secrets, too
-    #[arg(long, conflicts_with = "example")]
-    pub secrets: bool,
+    /// Print secrets as well, which are left out otherwise
+    #[arg(long, conflicts_with = "example", alias = "secrets")]
+    pub show_secrets: bool,
 }
 
 impl Cli {
@@ -95,7 +103,7 @@ impl Cli {
         let own = Own::from_arg_matches(&matches)?;
         Ok(Self {
             command: own.command.unwrap_or_default(),
-            config: own.config,
+            config: flags::files(&matches),
             flags: flags::given(&matches),
         })
     }
@@ -104,17 +112,14 @@ impl Cli {
 #[derive(Parser)]
 #[command(
     name = "snowflake-broker",
-    version,
+    version = VERSION,
+    propagate_version = true,
     about,
     args_override_self = true,
-    after_help = "A flag may have one dash or two. Every setting can be in the file and in the \
-                  environment (SNOWFLAKE_BROKER_SECTION__KEY): see `print-config --example`."
+    after_help = "Flags may be written with one dash or two. Every setting can be in the file or in \
+                  the environment (SNOWFLAKE_BROKER_SECTION__KEY): see `print-config --example`."
 )]
 struct Own {
-    /// Configuration file; of several, each over those before it [default:
-    /// /etc/snowflake-broker/config.toml if it is there]
-    #[arg(long, value_name = "FILE", global = true, allow_hyphen_values = true)]
-    config: Vec<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -239,14 +244,24 @@ mod tests {
 
     #[test]
     fn commands() {
-        let printed = |example, secrets| Command::PrintConfig(PrintConfig { example, secrets });
+        let printed = |example, show_secrets| {
+            Command::PrintConfig(PrintConfig {
+                example,
+                show_secrets,
+            })
+        };
         assert_eq!(parse("-unsafe-logging").command, Command::Run);
         assert_eq!(parse("run").command, Command::Run);
         assert_eq!(parse("check-config -no-files").command, check(true));
         assert_eq!(parse("print-config").command, printed(false, false));
         assert_eq!(parse("print-config -example").command, printed(true, false));
+        assert_eq!(
+            parse("print-config -show-secrets").command,
+            printed(false, true)
+        );
+        // Its name until version 0.2.
         assert_eq!(parse("print-config -secrets").command, printed(false, true));
-        refuse("print-config --secrets --example");
+        refuse("print-config --show-secrets --example");
     }
 
     #[test]

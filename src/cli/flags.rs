@@ -2,32 +2,65 @@
 //! with one dash or two, the value after `=` or in the next argument.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, ArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
 use crate::config::Flag;
 
-/// The commands that make something of the settings.
-const TAKEN_BY: [&str; 4] = ["run", "check-config", "print-config", "count-ips"];
+/// The commands that load the configuration, and so take the same flags as `run`. Their
+/// help shows only the options that are theirs alone.
+const LOADING: [&str; 2] = ["check-config", "print-config"];
+const CONFIG: &str = "config";
 
-/// Has the program take them before a command, and each command that makes
-/// something of them after its name. So others do not show them as theirs.
+/// Has the program take the flags before a command, and each command that makes
+/// something of them after its name.
 pub(super) fn add(program: clap::Command) -> clap::Command {
-    add_as(program, ReferenceFlag::arg)
+    add_as(program, ReferenceFlag::arg, true)
 }
 
-/// The same with switches that take no value. The generators of completions know none
-/// that is optional: to them a flag takes the next word or nothing.
+/// The same with switches that take no value, and nothing hidden. The generators of
+/// completions know none that is optional: to them a flag takes the next word or nothing.
 pub(super) fn add_for_completions(program: clap::Command) -> clap::Command {
-    add_as(program, ReferenceFlag::arg_for_completions)
+    add_as(program, ReferenceFlag::arg_for_completions, false)
 }
 
-fn add_as(program: clap::Command, arg: fn(&ReferenceFlag) -> Arg) -> clap::Command {
-    let args = || FLAGS.iter().map(arg);
-    let add = |program: clap::Command, command| {
-        program.mut_subcommand(command, |command| command.args(args()))
+fn add_as(program: clap::Command, arg: fn(&ReferenceFlag) -> Arg, hides: bool) -> clap::Command {
+    let args = || std::iter::once(config()).chain(FLAGS.iter().map(arg));
+    let program = program
+        .args(args())
+        .mut_subcommand("run", |run| run.args(args()))
+        .mut_subcommand("admin", |admin| admin.arg(config().global(true)));
+    LOADING.into_iter().fold(program, |program, name| {
+        let args = args().map(|arg| arg.hide(hides));
+        program.mut_subcommand(name, |command| command.args(args))
+    })
+}
+
+fn config() -> Arg {
+    Arg::new(CONFIG)
+        .long(CONFIG)
+        .value_name("FILE")
+        .help(
+            "Configuration file; of several, each overrides those before it [default: \
+             /etc/snowflake-broker/config.toml if it exists]",
+        )
+        .action(ArgAction::Append)
+        .value_parser(value_parser!(PathBuf))
+        .allow_hyphen_values(true)
+}
+
+/// The configuration files that were given; those after the command's name count.
+pub(super) fn files(matches: &ArgMatches) -> Vec<PathBuf> {
+    let files = |matches: &ArgMatches| {
+        let files = matches.try_get_many::<PathBuf>(CONFIG).ok().flatten()?;
+        Some(files.cloned().collect::<Vec<_>>())
     };
-    TAKEN_BY.into_iter().fold(program.args(args()), add)
+    let command = matches.subcommand().map(|(_, matches)| matches);
+    command
+        .and_then(files)
+        .or_else(|| files(matches))
+        .unwrap_or_default()
 }
 
 /// The names of the switches: the flags that may have a value, after `=`.
@@ -118,27 +151,27 @@ const fn switch(name: &'static str, key: &'static str, help: &'static str) -> Re
 #[rustfmt::skip]
 pub(super) const FLAGS: [ReferenceFlag; 22] = [
     with_value("addr", "listener.addr", "ADDR", "Address and port to listen on [default: :443]"),
-    switch("disable-tls", "tls.disable", "Serve in the clear, behind something that ends TLS"),
-    with_value("cert", "tls.cert", "FILE", "The certificate chain, PEM"),
-    with_value("key", "tls.key", "FILE", "Its private key, PEM"),
-    with_value("acme-hostnames", "acme.hostnames", "NAMES", "Host names to order a certificate for, with commas"),
-    with_value("acme-email", "acme.email", "EMAIL", "The address for messages from the certificate authority"),
-    with_value("acme-cert-cache", "acme.cert_cache", "DIR", "Directory that keeps certificates [default: acme-cert-cache]"),
-    with_value("trusted-hops", "http.trusted_hops", "COUNT", "Proxies of yours in front of the broker [default: 1]"),
-    with_value("bridge-list-path", "broker.bridge_list_path", "FILE", "The bridges, one JSON object a line"),
-    with_value("allowed-relay-pattern", "broker.allowed_relay_pattern", "PATTERN", "The relays that every proxy has to accept"),
-    with_value("default-relay-pattern", "broker.default_relay_pattern", "PATTERN", "What a proxy accepts that does not say"),
-    with_value("poll-interval-filepath", "poll_interval.filepath", "FILE", "When proxies poll again, JSON"),
-    switch("disable-geoip", "geoip.disable", "Look up no country"),
+    switch("disable-tls", "tls.disable", "Serve without TLS, behind a reverse proxy that terminates it"),
+    with_value("cert", "tls.cert", "FILE", "Certificate chain, PEM"),
+    with_value("key", "tls.key", "FILE", "Private key of the certificate, PEM"),
+    with_value("acme-hostnames", "acme.hostnames", "NAMES", "Host names to order a certificate for, separated by commas"),
+    with_value("acme-email", "acme.email", "EMAIL", "Email address for messages from the certificate authority"),
+    with_value("acme-cert-cache", "acme.cert_cache", "DIR", "Directory for ordered certificates [default: acme-cert-cache]"),
+    with_value("trusted-hops", "http.trusted_hops", "COUNT", "Number of your reverse proxies in front of the broker [default: 1]"),
+    with_value("bridge-list-path", "broker.bridge_list_path", "FILE", "Bridge list, one JSON object per line"),
+    with_value("allowed-relay-pattern", "broker.allowed_relay_pattern", "PATTERN", "Relays that every proxy must accept"),
+    with_value("default-relay-pattern", "broker.default_relay_pattern", "PATTERN", "Relays that a proxy accepts if it names none"),
+    with_value("poll-interval-filepath", "poll_interval.filepath", "FILE", "Poll intervals of proxies, JSON"),
+    switch("disable-geoip", "geoip.disable", "Look up no countries"),
     with_value("geoipdb", "geoip.geoipdb", "FILE", "IPv4 country database [default: /usr/share/tor/geoip]"),
     with_value("geoip6db", "geoip.geoip6db", "FILE", "IPv6 country database [default: /usr/share/tor/geoip6]"),
-    with_value("metrics-log", "metrics.metrics_log", "FILE", "The metrics log that /metrics serves"),
-    with_value("ip-count-prefix", "metrics.ip_count_prefix", "PREFIX", "Beginning of the names of the files with address sketches"),
-    with_value("ip-count-interval", "metrics.ip_count_interval", "SPAN", "How often a sketch is written [default: 1h]"),
+    with_value("metrics-log", "metrics.metrics_log", "FILE", "Metrics log, which /metrics serves"),
+    with_value("ip-count-prefix", "metrics.ip_count_prefix", "PREFIX", "Prefix of the names of the files with address sketches"),
+    with_value("ip-count-interval", "metrics.ip_count_interval", "SPAN", "Interval at which sketches are written [default: 1h]"),
     switch("unsafe-logging", "telemetry.unsafe_logging", "Keep IP addresses in log lines"),
-    with_value("broker-sqs-name", "sqs.queue_name", "NAME", "The SQS queue that clients write to"),
-    with_value("broker-sqs-region", "sqs.region", "REGION", "Its region"),
-    with_value("sqs-profiles", "sqs.profiles", "NAMES", "AWS profiles to poll it with, with commas"),
+    with_value("broker-sqs-name", "sqs.queue_name", "NAME", "SQS queue that clients write to"),
+    with_value("broker-sqs-region", "sqs.region", "REGION", "Region of the SQS queue"),
+    with_value("sqs-profiles", "sqs.profiles", "NAMES", "AWS profiles to poll the queue with, separated by commas"),
 ];
 
 /// Gives every long flag two dashes, and the flags with a value theirs after

@@ -1,12 +1,14 @@
 //! Shell completions and man pages, for packages.
 
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use anyhow::Context as _;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use super::{arguments, flags};
+use super::{arguments, flags, manual};
 
 const PROGRAM: &str = "snowflake-broker";
 
@@ -59,16 +61,42 @@ fn zsh_value(line: &str, switch: &str) -> String {
 
 /// The man page of the program, in roff.
 pub(super) fn man_page() -> anyhow::Result<String> {
-    let mut page = Vec::new();
-    // The same as in `clap_mangen::generate_to`.
-    let program = arguments::parser().disable_help_subcommand(true);
-    Man::new(program).render(&mut page)?;
-    Ok(String::from_utf8(page)?)
+    let mut program = arguments::parser().disable_help_subcommand(true);
+    program.build();
+    Ok(String::from_utf8(page(&program)?)?)
 }
 
 /// Writes the man pages of the program and all commands, such as
 /// `snowflake-broker-admin-status.1`.
 pub(super) fn write_man_pages(directory: &Path) -> anyhow::Result<()> {
-    let written = clap_mangen::generate_to(arguments::parser(), directory);
+    let mut program = arguments::parser().disable_help_subcommand(true);
+    program.build();
+    let written = write_pages(&program, directory);
     written.with_context(|| format!("cannot write man pages into {}", directory.display()))
+}
+
+fn write_pages(command: &clap::Command, directory: &Path) -> io::Result<()> {
+    for command in command.get_subcommands().filter(|it| !it.is_hide_set()) {
+        write_pages(command, directory)?;
+    }
+    let file = Man::new(command.clone()).get_filename();
+    fs::write(directory.join(file), page(command)?)
+}
+
+/// As `clap_mangen` renders it, with our sections before the version.
+fn page(command: &clap::Command) -> io::Result<Vec<u8>> {
+    let man = Man::new(command.clone());
+    let name = command.get_display_name().unwrap_or(command.get_name());
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut page)?;
+    }
+    page.extend(manual::roff(name).into_bytes());
+    man.render_version_section(&mut page)?;
+    Ok(page)
 }

@@ -1,6 +1,7 @@
 //! The configuration and the command line of the real program.
 
 mod certificates;
+mod command_line;
 mod files;
 mod flags;
 mod pem;

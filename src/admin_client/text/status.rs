@@ -56,6 +56,14 @@ pub(super) fn version_and_uptime(status: &BrokerStatus) -> (String, String) {
     (one_line(&status.version), uptime.unwrap_or_default())
 }
 
+/// The versions of this program and of the broker.
+pub(in crate::admin_client) fn versions(ours: &str, status: &BrokerStatus) -> String {
+    let mut table = TextTable::of_words();
+    table.row(["program", ours]);
+    table.row(["broker", &one_line(&status.version)]);
+    table.to_string()
+}
+
 /// The number of polls parked in a pool.
 pub(super) fn parked(status: &BrokerStatus, pool: Pool) -> i64 {
     let of_pool = status.parked.iter().filter(|parked| parked.pool() == pool);

@@ -19,17 +19,17 @@ fn secrets_are_printed_only_when_asked_for() {
     let shown = "traces_endpoint = \"http://127.0.0.1:4318/v1?token=(secret)\"";
     assert!(printed.stdout.contains(shown), "{}", printed.stdout);
     for key in ["otel.headers", "otel.endpoint", "otel.traces_endpoint"] {
-        let warning = format!("warning: {key}: without what is secret; --secrets prints it");
+        let warning = format!("warning: {key}: its secret is left out (--show-secrets prints it)");
         assert!(printed.stderr.contains(&warning), "{}", printed.stderr);
     }
     Broker::with_file("check-config -addr :0", &printed.stdout)
         .run()
         .ok();
 
-    let all = Broker::with_file("print-config --secrets", FILE).run();
+    let all = Broker::with_file("print-config --show-secrets", FILE).run();
     assert!(all.stdout.contains("headers = \"authorization=hidden\""));
     assert!(all.stdout.contains("http://user:hidden@127.0.0.1:4318"));
-    let again = Broker::with_file("print-config --secrets", &all.stdout).run();
+    let again = Broker::with_file("print-config --show-secrets", &all.stdout).run();
     assert_eq!(again.stdout, all.stdout);
 }
 
@@ -68,6 +68,8 @@ fn no_finding_shows_a_secret() {
         assert!(refused.stderr.contains("config.toml"), "{}", refused.stderr);
     }
     let warned = Broker::with_file("check-config", FILE).run();
-    warned.warned("otel.endpoint = \"http://(secret)@127.0.0.1:4318\" (file config.toml, line 7)");
+    warned.warned("otel.endpoint: its user and password are not sent");
+    let shown = "(got \"http://(secret)@127.0.0.1:4318\", config.toml line 7)";
+    assert!(warned.stderr.contains(shown), "{}", warned.stderr);
     assert!(!warned.stderr.contains("hidden"), "{}", warned.stderr);
 }
