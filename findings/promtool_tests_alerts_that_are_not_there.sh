@@ -5,8 +5,8 @@
 # `rule_files` that matches no file fails, too.
 #
 # Seen with promtool 2.42.0 (Debian 12): `SUCCESS`, exit code 0, for both, as long as the
-# test expects no alert. A test that an alert does *not* fire passes for ever after the
-# alert is renamed, misspelt in the test, or the rules are moved. There is a warning about
+# test expects no alert. A test that an alert does *not* fire passes forever after the
+# alert is renamed, misspelled in the test, or the rules are moved. There is a warning about
 # the files, but none about the alert.
 #
 # So every test that an alert stays silent needs a twin in which the same alert fires, or a

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The exit code of `systemd-analyze verify` for a unit with a misspelt setting.
+# The exit code of `systemd-analyze verify` for a unit with a misspelled setting.
 #
 # Guess: nonzero, as with every checker: it prints "Unknown key ... ignoring". And
 # `--recursive-errors`, which selects the *other* units whose errors count, makes no
 # difference for a unit that depends on no other.
 #
-# Seen with systemd 252 (Debian 12): 0, for a misspelt key and for invalid values
+# Seen with systemd 252 (Debian 12): 0, for a misspelled key and for invalid values
 # (`ProtectHome=maybe`), so that the intended hardening is missing although the pipeline is
 # green. With `--recursive-errors=` it is 1, for each value of that option, including `no`.
 # A command that does not exist results in 1 either way.

@@ -126,7 +126,7 @@ impl FederationHandle {
     }
 
     /// Begins to borrow from peers, and to serve borrowers on the listeners. `closing`
-    /// ends whatever would go on for ever.
+    /// ends whatever would go on forever.
     pub(super) fn start(
         &self,
         broker: &Arc<Broker>,

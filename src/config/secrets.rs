@@ -7,8 +7,8 @@ use std::borrow::Cow;
 const KEYS: [&str; 1] = ["otel.headers"];
 /// Words in names under which an operator may have written a secret by mistake.
 const WORDS: [&str; 4] = ["header", "password", "secret", "token"];
-/// Sections that hold secrets or the access to them. An unknown key may be a misspelt key
-/// of such a section.
+/// Sections that hold secrets or the access to them. An unknown key may be a misspelled
+/// key of such a section.
 const SECTIONS: [&str; 4] = ["admin", "federation", "otel", "sqs"];
 /// Keys whose values are or contain URLs.
 const URLS: [&str; 6] = [

@@ -138,7 +138,7 @@ impl LogLimits {
     }
 
     /// Decides about a line for a name that may be logged `now`; see [`LogLimit::admit`].
-    /// Names are kept for ever, so there must be few.
+    /// Names are kept forever, so there must be few.
     pub fn admit(&self, name: &str, now: Instant) -> Option<Suppressed> {
         // The limits are consistent even if a thread panicked while holding the lock.
         let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);

@@ -104,7 +104,7 @@ impl Others {
             loop {
                 let poll = client_poll("x", "restricted");
                 let (status, reply) = client.try_post("/client", poll).await?;
-                // The proxy may be late, which counts towards the pair's time.
+                // The proxy may be late, which counts toward the pair's time.
                 if reply.contains(NO_PROXY) {
                     continue;
                 }

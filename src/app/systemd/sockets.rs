@@ -124,7 +124,7 @@ impl Sockets {
     }
 
     /// Refuses sockets that nothing has taken; call it last. A client that connects to
-    /// such a socket would wait for ever.
+    /// such a socket would wait forever.
     pub(in crate::app) fn refuse_rest(&self) -> anyhow::Result<()> {
         match self.purposes.iter().flatten().next() {
             Some(name) => {
