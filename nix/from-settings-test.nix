@@ -57,7 +57,7 @@ in
       settings = acme;
       openFirewall = true;
     };
-  "null is as good as left out" = accepts {
+  "null equals a missing key" = accepts {
     settings = acme // {
       tls = {
         cert = null;
@@ -71,7 +71,7 @@ in
 
   "no listener" = refuses "settings.listener.addr" { settings = clear ""; };
   "no port" = refuses "settings.listener.addr" { settings = clear "127.0.0.1"; };
-  "systemd looks up no names" =
+  "systemd does not resolve names" =
     refuses "settings.listener.addr" { settings = clear "localhost:80"; }
     && accepts {
       settings = clear "localhost:80";
@@ -100,7 +100,7 @@ in
       acme.email = "a@b.example";
     };
   };
-  "everybody may not steer the broker" =
+  "an administration open to others needs credentials" =
     refuses "settings.admin.listen" { settings = admin { }; }
     && accepts { settings = admin { tokens = [ { name = "a"; } ]; }; }
     && accepts { settings = admin { tls.client_ca = "/ca"; }; }
@@ -114,7 +114,7 @@ in
         ];
       };
     };
-  "tokens are not for everybody to read" =
+  "tokens over plain HTTP/2 result in a warning" =
     warns { settings = admin { tokens = [ { name = "a"; } ]; }; }
     && !warns {
       settings = admin {
@@ -122,7 +122,7 @@ in
         tls.cert = "/c";
       };
     };
-  "peers have certificates" =
+  "a federation open to others needs certificates" =
     refuses "settings.federation.listen" { settings = federation { ca = "/ca"; }; }
     && accepts {
       settings = federation {
@@ -131,7 +131,7 @@ in
         key = "/k";
       };
     };
-  "an open firewall without TLS is doubtful" =
+  "an open firewall without TLS results in a warning" =
     let
       isDoubtful =
         settings:
@@ -144,7 +144,7 @@ in
     && !isDoubtful (clear "127.0.0.1:80")
     && !warns { settings = clear ":80"; };
 
-  "credentials are known and found" =
+  "references to credentials are resolved, and unknown ones refused" =
     let
       settings = clear ":80" // {
         admin.tokens = [ { file = "%d/token"; } ];
@@ -160,7 +160,7 @@ in
       credentials = [ "token" ];
     }
     && plan.rendered.admin.tokens == [ { file = "/run/credentials/snowflake-broker.service/token"; } ];
-  "whatever names a credential has it" =
+  "credentials can be used in every kind of configuration" =
     let
       arguments = {
         settings = clear ":80";
@@ -188,7 +188,7 @@ in
         "--metrics-log=${folder}/log"
         "${folder}/other"
       ];
-  "credentials have names of files" =
+  "names of credentials are valid file names" =
     let
       named =
         name:
@@ -198,7 +198,7 @@ in
         };
     in
     named "a/b" && named "a:b" && named ".." && named "" && !named "a-b_c.pem";
-  "bridges are in the pattern, or nobody serves them" =
+  "the relay pattern must cover the bridges" =
     let
       bridge = webSocketAddress: {
         inherit webSocketAddress;
@@ -224,7 +224,7 @@ in
     && !covers "^example.org$" "wss://bridge.example.org/"
     && !covers "example.org$" "wss://bridge.example.com/?example.org"
     && !covers "example.org" "wss://example.org@bridge.example.com/";
-  "each bridge has a fingerprint of its own" = refuses "bridges: several have the fingerprint A" {
+  "fingerprints of bridges are unique" = refuses "bridges: several have the fingerprint A" {
     settings = clear ":80" // {
       broker.allowed_relay_pattern = "";
     };
@@ -233,7 +233,7 @@ in
       fingerprint = "A";
     }) 2;
   };
-  "two sockets have two ports" =
+  "two sockets cannot share a port" =
     let
       clash =
         settings: refuses "settings: one port for two sockets" { settings = clear ":80" // settings; };
@@ -251,7 +251,7 @@ in
       admin.listen = "127.0.0.1:9443";
       operator.listen = "[::1]:9443";
     };
-  "a key from a credential is not renewed" = warns {
+  "a TLS key from a credential results in a warning" = warns {
     settings = {
       listener.addr = ":443";
       tls.cert = "/c";
@@ -260,7 +260,7 @@ in
     credentials = [ "key" ];
   };
 
-  "what is not set is not rendered" =
+  "unset keys are not rendered" =
     (from {
       settings = {
         tls.cert = null;
@@ -271,7 +271,7 @@ in
       sqs.profiles = [ ];
     };
 
-  "nor is what is not set of a list's element" =
+  "unset keys in elements of lists are not rendered" =
     (from {
       settings.federation.peers = [
         {
@@ -281,7 +281,7 @@ in
       ];
     }).rendered.federation.peers == [ { name = "two.example"; } ];
 
-  "systemd opens what it can" =
+  "systemd opens the sockets that it can" =
     let
       sockets = settings: (from { inherit settings; }).sockets;
       admin = [ "/run/snowflake-broker/admin.sock" ];
@@ -343,7 +343,7 @@ in
         settings = clear ":80";
         socketActivation = false;
       }).sockets == { };
-  "the broker makes a socket for itself in its own directory" =
+  "the broker makes sockets only in its own directory" =
     let
       own = listen: {
         settings = clear ":80" // {
@@ -355,7 +355,7 @@ in
     refuses "settings.admin.listen: the service may make" (own "/run/a.sock")
     && accepts (own "/run/snowflake-broker/a.sock")
     && accepts (own null);
-  "what is written elsewhere may be written" =
+  "the broker may write to configured paths elsewhere" =
     let
       writes = settings: (from { settings = clear ":80" // settings; }).writes;
     in
@@ -377,7 +377,7 @@ in
         acme.cert_cache = "/srv/unused";
       } == [ ];
 
-  "only public ports are opened, and never the administration's or the operators'" =
+  "only public ports are opened in the firewall" =
     let
       ports = settings: (from { inherit settings; }).publicPorts;
     in
@@ -392,7 +392,7 @@ in
         7443
       ]
     && ports (acme // { operator.listen = ":9580"; }) == ports acme;
-  "the capability is for ports that the broker binds itself" =
+  "the capability is only for ports that the broker itself binds" =
     let
       isPrivileged =
         socketActivation: settings: (from { inherit settings socketActivation; }).privilegedPort;
@@ -413,7 +413,7 @@ in
     && isPrivileged true (acme // { operator.listen = [ "127.0.0.1:81" ]; })
     && !isPrivileged true (acme // { operator.listen = "off"; });
 
-  "what a reload takes over needs no restart" =
+  "settings that a reload applies need no restart" =
     isReloaded acme (acme // { matching.client_timeout = "4s"; })
     && isReloaded acme (acme // { admin.tokens = [ ]; })
     && isReloaded acme (acme // { operator.networks = [ "192.0.2.0/24" ]; })
@@ -426,14 +426,14 @@ in
       }
     )
     && isReloaded acme (acme // { telemetry.log_level = "debug"; });
-  "what it does not take over needs one" =
+  "settings that a reload does not apply need a restart" =
     !isReloaded acme (acme // { listener.addr = ":444"; })
     && !isReloaded acme (acme // { telemetry.log_format = "json"; })
     && !isReloaded acme (acme // { http.trusted_hops = 0; })
     && !isReloaded acme (acme // { operator.listen = "off"; })
     && !isReloaded acme (acme // { unknown.key = 1; })
     && !isReloaded (clear ":80") (clear ":80" // { tls.disable = false; });
-  "other files are read, a certificate from elsewhere needs a restart" =
+  "other certificate files need no restart, but another source does" =
     let
       file =
         cert:

@@ -64,14 +64,14 @@ let
         80
         443
       ];
-    "the sockets are systemd's" =
+    "systemd opens the sockets" =
       example.systemd.sockets.snowflake-broker.listenStreams == [ "443" ]
       && example.systemd.sockets.snowflake-broker-acme.listenStreams == [ "80" ]
       &&
         example.systemd.sockets.snowflake-broker-admin.listenStreams == [
           "/run/snowflake-broker/admin.sock"
         ];
-    "sockets that are to listen elsewhere are restarted" =
+    "sockets with new addresses are restarted" =
       let
         trigger = config: config.systemd.services.snowflake-broker-sockets.restartTriggers;
         moved = withSettings (clear // { listener.addr = ":8081"; });
@@ -94,7 +94,7 @@ let
     "the example needs no secret" =
       !((service example).serviceConfig ? LoadCredential)
       || (service example).serviceConfig.LoadCredential == [ ];
-    "a package of an overlay is taken" =
+    "a package from an overlay is used" =
       let
         overlaid = evaluate {
           nixpkgs.overlays = [ (final: _: { snowflake-broker = final.hello; }) ];
@@ -106,7 +106,7 @@ let
         };
       in
       lib.hasInfix "/bin/hello" (unit overlaid);
-    "a machine of another kind gets a program for it" =
+    "a cross-compiled system gets a program for its platform" =
       let
         foreign = evaluate {
           nixpkgs.buildPlatform = "x86_64-linux";
@@ -119,7 +119,7 @@ let
       in
       foreign.services.snowflake-broker.package.stdenv.hostPlatform.system == "aarch64-linux"
       && foreign.services.snowflake-broker.package.stdenv.buildPlatform.system == "x86_64-linux";
-    "the unit is that of contrib/systemd" =
+    "the unit equals the one in contrib/systemd" =
       let
         # Lines that NixOS adds or changes.
         isOwn =
@@ -140,13 +140,13 @@ let
         contrib = (import ./contrib.nix).files."snowflake-broker.service";
       in
       lines (unit example) == lines (words contrib);
-    "a broker is configured by a file that may change without a restart" =
+    "the path of the configuration stays the same when its content changes" =
       lib.hasInfix ''"--config" "/etc/snowflake-broker/config.toml"'' (unit example)
       && example.environment.etc ? "snowflake-broker/config.toml"
       && example.environment.etc ? "snowflake-broker/bridges.jsonl"
       && (service example).reloadTriggers != [ ]
       && !(service example).stopIfChanged;
-    "a setting that is reloaded leaves the unit's restart triggers alone" =
+    "a reloadable setting does not change the restart triggers" =
       let
         triggers = settings: (service (withSettings settings)).restartTriggers;
         with' = more: lib.recursiveUpdate clear more;
@@ -171,7 +171,7 @@ let
       lib.hasInfix "AmbientCapabilities=CAP_NET_BIND_SERVICE" (unit own)
       && lib.hasInfix "PrivateUsers=false" (unit own)
       && !(own.systemd.sockets ? snowflake-broker);
-    "the memory may be another" =
+    "the memory limits can be changed" =
       let
         text = unit (broker {
           settings = clear;
@@ -225,7 +225,7 @@ let
         settings = clear;
         geoip = null;
       }).services.snowflake-broker.settings.geoip.disable;
-    "an unsafe broker is refused by name" =
+    "an unsafe broker is refused, with the option's name" =
       lib.any (lib.hasPrefix "services.snowflake-broker.settings.admin.listen: ")
         (failures (withSettings (clear // { admin.listen = ":9443"; })));
     "doubts are warnings" =
@@ -234,7 +234,7 @@ let
           settings = clear;
           openFirewall = true;
         }).warnings != [ ];
-    "any other key may be set" =
+    "keys without a typed option can be set" =
       (withSettings (clear // { limits.exempt = [ "192.0.2.0/24" ]; }))
       .services.snowflake-broker.settings.limits.exempt == [ "192.0.2.0/24" ];
 
@@ -268,7 +268,7 @@ let
         environmentFile = "/run/secrets/env";
         credentials.a = "/run/secrets/a";
       };
-    "no secret gets into the store" =
+    "no secret is copied to the store" =
       isSettingRefused { tls.key = ./example.nix; }
       && isSettingRefused { tls.key = "${./example.nix}"; }
       && isRefused { environmentFile = ./example.nix; }
@@ -289,7 +289,7 @@ let
       && isRefused (bridge "2B280B23E1107BB62ABFC40DDCC8824814F80A7200")
       && !isRefused (bridge "2B280B23E1107BB62ABFC40DDCC8824814F80A72")
       && !isRefused (bridge "2B280B23E1107BB62ABFC40DDCC8824814F80A720123456789ABCDEF01234567");
-    "the options of the table in the documentation are these" =
+    "the table in the documentation lists all options" =
       lib.sort lib.lessThan (map (row: row.name) (import ./options-doc.nix).all) == optionNames;
   }
   // import ./from-settings-test.nix;

@@ -60,7 +60,7 @@ in
         "/run/snowflake-broker/admin.sock"
         "127.0.0.1:9443"
       ];
-  "the service is given its sockets, and says when it is not" =
+  "the service gets its sockets, and expects them" =
     builtins.attrNames example.systemd.sockets == [
       "snowflake-broker"
       "snowflake-broker-acme"
@@ -70,7 +70,7 @@ in
     && builtins.elem "snowflake-broker-admin.socket" (service example).wants
     && (service example).environment.SNOWFLAKE_BROKER_LISTENER__EXPECTED_SOCKETS == "acme,admin,http"
     && !((service example).serviceConfig ? RuntimeDirectory);
-  "sockets that are to listen elsewhere are restarted, and the broker with them" =
+  "sockets with new addresses are restarted, together with the broker" =
     let
       at =
         addr:
@@ -96,7 +96,7 @@ in
     && (sockets (at ":80")).serviceConfig.RemainAfterExit
     && socket.partOf == [ "snowflake-broker-sockets.service" ]
     && socket.wants == [ "snowflake-broker-sockets.service" ];
-  "without socket activation there is no socket, and a directory for the administration's" =
+  "without socket activation there are no socket units, but a runtime directory" =
     let
       own = broker { socketActivation = false; };
     in
@@ -105,7 +105,7 @@ in
     && (service own).serviceConfig.AmbientCapabilities == [ "CAP_NET_BIND_SERVICE" ]
     && (service own).environment == { }
     && (own.systemd.services.snowflake-broker-sockets or { }) == { };
-  "credentials are files of the configuration, too" =
+  "credentials can be configuration files" =
     let
       more = broker {
         extraConfigFiles = [ "%d/more.toml" ];
@@ -114,7 +114,7 @@ in
       file = ''"--config" "/run/credentials/snowflake-broker.service/more.toml"'';
     in
     failures more == [ ] && builtins.match ".*${file}" (service more).serviceConfig.ExecStart != null;
-  "directories outside of its own are written to" =
+  "the broker can write to directories other than its own" =
     let
       elsewhere = broker {
         settings = {
@@ -124,7 +124,7 @@ in
       };
     in
     (service elsewhere).serviceConfig.ReadWritePaths == [ "-/srv/metrics" ];
-  "bridges are checked against the pattern, and nothing else" =
+  "bridges are checked only against the relay pattern" =
     let
       file = example.environment.etc."snowflake-broker/bridges.jsonl".source.script;
     in
@@ -148,7 +148,7 @@ in
     && (service config).serviceConfig.SupplementaryGroups == [ "acme" ]
     && config.options.settings.tls.key == "/var/lib/acme/broker.example/key.pem";
 
-  "the package says what nixpkgs asks for" =
+  "the package has the metadata that nixpkgs requires" =
     isText package.meta.description
     && isText package.meta.homepage
     && builtins.match "https://.*${package.version}.*" package.meta.changelog != null
@@ -157,9 +157,9 @@ in
     && package.meta.mainProgram == "snowflake-broker"
     && package.doInstallCheck
     && package.nativeInstallCheckInputs == [ "versionCheckHook" ];
-  "its tests are machines with it" =
+  "the package's test is a VM with it" =
     package.passthru.tests.nixos.defaults.services.snowflake-broker.package == package;
-  "the image has the package and no shell, and whoever runs in it is not root" =
+  "the image has the package and no shell, and does not run as root" =
     image.contents == [ package ]
     && image.tag == package.version
     && image.config.Entrypoint == [ "${package}/bin/snowflake-broker" ]
@@ -175,7 +175,7 @@ in
         && image.config.ExposedPorts ? "${port}/tcp";
     in
     listens "LISTENER__ADDR" "8443" && listens "ACME__HTTP_ADDR" "8080";
-  "the flake has what others look for" =
+  "the flake has the usual outputs" =
     builtins.attrNames flake.packages == [
       "aarch64-linux"
       "x86_64-linux"

@@ -168,7 +168,7 @@ in
     with subtest("a match"):
         match(one_url, one_url)
 
-    with subtest("exact counts are for this machine"):
+    with subtest("exact counts are available only on this machine"):
         exact = "grep snowflake_broker_proxy_polls_total"
         one.succeed("curl --fail http://127.0.0.1:9580/readyz")
         one.succeed(f"curl --fail http://127.0.0.1:9580/prometheus | {exact}")
@@ -176,7 +176,7 @@ in
         client.fail(f"{curl} {one_url}/prometheus | {exact}")
         client.succeed(f"{curl} {one_url}/prometheus | grep snowflake_rounded_proxy_poll_total")
 
-    with subtest("the administration is for operators of the machine"):
+    with subtest("only the machine's operators may use the administration"):
         one.succeed("runuser -u alice -- snowflake-broker admin status")
         one.fail("runuser -u mallory -- snowflake-broker admin status")
         one.succeed("snowflake-broker admin status --token-file /run/secrets/token")
@@ -189,14 +189,14 @@ in
         one.fail("grep --dereference-recursive --quiet --fixed-strings --file /run/secrets/token /etc/snowflake-broker/ /etc/systemd/system/snowflake-broker.service")
         one.succeed("grep --quiet /run/credentials/snowflake-broker.service/token /etc/snowflake-broker/config.toml")
 
-    with subtest("settings that are reloaded need no new process"):
+    with subtest("reloadable settings need no restart"):
         before = main_pid(one)
         switch("reloaded")
         one.wait_until_succeeds("journalctl --unit snowflake-broker | grep 'configuration reloaded'")
         one.succeed("snowflake-broker admin config matching | grep 4s")
         assert main_pid(one) == before
 
-    with subtest("others do, and the socket stays open"):
+    with subtest("other settings restart the broker, and the socket stays open"):
         client.execute(
             f"(while {curl} {one_url}/robots.txt; do sleep 0.1; done; touch refused) > visits 2>&1 &"
         )
@@ -205,7 +205,7 @@ in
         client.succeed(f"{curl} {one_url}/debug")
         client.fail("test -e refused")
 
-    with subtest("a socket that is to listen elsewhere does, and still is systemd's"):
+    with subtest("a socket with a new address is still opened by systemd"):
         moved_url = one_url + ":442"
         switch("moved")
         client.wait_until_succeeds(f"{curl} {moved_url}/debug")
@@ -223,7 +223,7 @@ in
         client.wait_until_succeeds(f"{curl} {one_url}/debug")
         one.fail("journalctl --unit snowflake-broker | grep 'opens it itself'")
 
-    with subtest("SIGKILL and back, with the counts"):
+    with subtest("the counts survive SIGKILL"):
         matches = "snowflake-broker admin stats --text | grep 'client-snowflake-match-count 8'"
         one.succeed(matches)
         one.succeed("sleep 2")
@@ -233,7 +233,7 @@ in
         assert main_pid(one) != before
         one.succeed(matches)
 
-    with subtest("a certificate by ACME, which a restart keeps"):
+    with subtest("a certificate by ACME survives a restart"):
         client.wait_until_succeeds(f"{curl} --cacert ${ca.cert} https://acme.test:15000/roots/0 > pebble.pem")
         client.wait_until_succeeds(f"{curl} {two_url}/debug")
         ordered = two.succeed("sha256sum /var/lib/snowflake-broker/acme/certificate.json")
@@ -245,7 +245,7 @@ in
         match(one_url, two_url)
         match(two_url, one_url)
 
-    with subtest("the service is shut in"):
+    with subtest("the service is sandboxed"):
         one.log(one.succeed("systemd-analyze security --threshold=15 snowflake-broker"))
   '';
 }
