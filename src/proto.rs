@@ -1,5 +1,8 @@
-//! The types and services of the protocols in `proto/`, generated at build time. Their
-//! documentation comes from the protocol files.
+//! The types and services of the protocols in `proto/`. They are generated, and
+//! committed: a test compares them with the protocol files, and writes them anew if
+//! `UPDATE=1` is set. Their documentation comes from the protocol files.
+
+mod json;
 
 use tonic::Code;
 
@@ -28,14 +31,14 @@ pub fn code_in_words(code: Code) -> &'static str {
 }
 
 /// The protocol files, as a serialized `google.protobuf.FileDescriptorSet`.
-pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const DESCRIPTORS: &[u8] = include_bytes!("../proto/generated/descriptors.bin");
 
 /// `snowflake.broker.admin`: the administration of a broker.
 pub mod admin {
     /// The first version.
     #[expect(clippy::allow_attributes, clippy::pedantic, reason = "generated")]
     pub mod v1 {
-        tonic::include_proto!("snowflake.broker.admin.v1");
+        include!("../proto/generated/snowflake.broker.admin.v1.rs");
     }
 }
 
@@ -44,6 +47,6 @@ pub mod federation {
     /// The first version.
     #[expect(clippy::allow_attributes, clippy::pedantic, reason = "generated")]
     pub mod v1 {
-        tonic::include_proto!("snowflake.broker.federation.v1");
+        include!("../proto/generated/snowflake.broker.federation.v1.rs");
     }
 }

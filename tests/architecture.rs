@@ -3,6 +3,8 @@
 
 #[path = "architecture/circles.rs"]
 mod circles;
+#[path = "architecture/generated.rs"]
+mod generated;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

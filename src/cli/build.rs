@@ -10,7 +10,7 @@ const COMMIT: &str = "SNOWFLAKE_BROKER_COMMIT";
 /// The beginning of the variables by which Cargo names the features.
 const FEATURE: &str = "CARGO_FEATURE_";
 
-pub(crate) fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=src/cli/build.rs");
     println!("cargo:rerun-if-env-changed={COMMIT}");
     watch_commits();
