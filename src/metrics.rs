@@ -36,12 +36,9 @@ pub mod stats_log;
 mod timestamp;
 pub mod window;
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-
-use prometheus_client::encoding::prometheus_protobuf;
 
 use crate::geoip::GeoIp;
 use crate::wire::nat::NatType;
@@ -49,7 +46,6 @@ use crate::wire::proxy::{ProxyPoll, ProxyType};
 
 pub use gauges::{GaugeSnapshot, MemoryFigures, PeerFigures};
 pub use process::ProcessFigures;
-pub use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::MetricFamily;
 pub use records::{ClientPollRecord, ProxyPollRecord};
 pub use settings::Settings;
 
@@ -215,18 +211,11 @@ impl Metrics {
         format.convert(exposition::encode(&self.registries.published))
     }
 
-    /// Returns all families without a country label, as data. Countries are for the
-    /// operator's own Prometheus only, so they are never exported to other systems.
+    /// Returns all series without a country label, as OpenMetrics text. Countries are for
+    /// the operator's own Prometheus only, so they are never exported to other systems.
     /// Process figures are treated as in [`Self::expose`].
-    pub fn export(
-        &self,
-        gauges: &GaugeSnapshot,
-        process: Option<ProcessFigures>,
-    ) -> Result<Vec<MetricFamily>, fmt::Error> {
-        self.refresh(gauges, process);
-        let mut families = prometheus_protobuf::encode(&self.registries.all)?;
-        families.retain(|family| !exposition::tells_countries(family));
-        Ok(families)
+    pub fn export(&self, gauges: &GaugeSnapshot, process: Option<ProcessFigures>) -> String {
+        exposition::without_countries(&self.expose(gauges, process, Format::OpenMetrics))
     }
 
     /// The state to save so that the window continues after a restart.

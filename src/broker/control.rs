@@ -1,14 +1,13 @@
 //! The operator's control of a broker: drain, reload and snapshots.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::matching::{self, Matcher};
 use crate::metrics::exposition::Format;
 use crate::metrics::labels::PeerName;
-use crate::metrics::{GaugeSnapshot, MetricFamily, ProcessFigures};
+use crate::metrics::{GaugeSnapshot, ProcessFigures};
 use crate::wire::nat::NatClass;
 
 use super::directory::Directory;
@@ -203,11 +202,8 @@ impl BrokerControl<'_> {
             .expose_published(&self.waiting(), format)
     }
 
-    /// All metrics without countries, as data.
-    pub fn export_metrics(
-        self,
-        process: Option<ProcessFigures>,
-    ) -> Result<Vec<MetricFamily>, fmt::Error> {
+    /// All metrics without countries, as OpenMetrics text.
+    pub fn export_metrics(self, process: Option<ProcessFigures>) -> String {
         self.broker.metrics.export(&self.waiting(), process)
     }
 }

@@ -3,12 +3,11 @@
 
 use std::fmt::Write as _;
 
-use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::MetricFamily;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
-/// The label of families by country.
-const COUNTRY: &str = "cc";
+/// The label of series by country, as it is written.
+const COUNTRY: &str = "cc=\"";
 
 /// A text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +44,18 @@ pub(super) fn encode(registry: &Registry) -> String {
     open_metrics
 }
 
-/// Returns true if the series of a family carry a country label. Such families have a
-/// series for the unknown country from the start.
-pub(super) fn tells_countries(family: &MetricFamily) -> bool {
-    let mut labels = family.metric.iter().flat_map(|series| &series.label);
-    labels.any(|label| label.name == COUNTRY)
+/// Returns an OpenMetrics text without the series that have a country label. Of a family
+/// by country only the metadata is left.
+pub(super) fn without_countries(open_metrics: &str) -> String {
+    let lines = open_metrics.split_inclusive('\n');
+    lines.filter(|line| !tells_country(line)).collect()
+}
+
+/// Returns true if a line has a country label. The value of another label has a backslash
+/// before each quotation mark.
+fn tells_country(line: &str) -> bool {
+    let is_label = |(at, _)| line[..at].ends_with(['{', ',']);
+    line.match_indices(COUNTRY).any(is_label)
 }
 
 /// Converts an OpenMetrics text to the older format, whose metadata lines name counters
@@ -87,6 +93,16 @@ fn write_metadata(text: &mut String, help: &str, typed: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn series_of_countries_are_left_out() {
+        let text = "# HELP a A.\n# TYPE a counter\na_total{cc=\"de\"} 1\n\
+                    a_total{nat=\"x\",cc=\"fr\"} 1\n# HELP b B.\n# TYPE b gauge\n\
+                    b{acc=\"1\"} 2\nb{nat=\",cc=\\\"\"} 3\n# EOF\n";
+        let left = "# HELP a A.\n# TYPE a counter\n# HELP b B.\n# TYPE b gauge\n\
+                    b{acc=\"1\"} 2\nb{nat=\",cc=\\\"\"} 3\n# EOF\n";
+        assert_eq!(without_countries(text), left);
+    }
 
     #[test]
     fn the_older_form_names_counters_in_full() {

@@ -1,19 +1,18 @@
 //! Export of metrics from the single registry to the collector.
 //!
 //! OpenTelemetry's own instruments would be a second set of counters, with other numbers
-//! than Prometheus. So the whole registry is read at each interval, in structured form,
+//! than Prometheus. So the whole registry is read at each interval, as OpenMetrics text,
 //! and translated by the specification's rules for Prometheus data. Names stay the same,
 //! so that queries work with either source.
 
+mod families;
 mod translate;
 
-use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_sdk::Resource;
-use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::MetricFamily;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -61,12 +60,9 @@ impl MetricsExporter {
         }
     }
 
-    /// Exports the result of `collect` at each interval, and a last time when stopped.
-    pub async fn run(
-        self,
-        collect: impl Fn() -> Result<Vec<MetricFamily>, fmt::Error>,
-        stop: CancellationToken,
-    ) {
+    /// Exports the OpenMetrics text that `collect` returns at each interval, and a last
+    /// time when stopped.
+    pub async fn run(self, collect: impl Fn() -> String, stop: CancellationToken) {
         let mut ticks = interval(self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first tick is immediate, when there is nothing to report yet.
@@ -76,15 +72,15 @@ impl MetricsExporter {
                 _ = ticks.tick() => false,
                 () = stop.cancelled() => true,
             };
-            self.export(collect()).await;
+            self.export(&collect()).await;
             if is_last {
                 return;
             }
         }
     }
 
-    async fn export(&self, collected: Result<Vec<MetricFamily>, fmt::Error>) {
-        let families = match collected {
+    async fn export(&self, open_metrics: &str) {
+        let families = match families::read(open_metrics) {
             Ok(families) => families,
             Err(error) => return self.report.failed(&error),
         };

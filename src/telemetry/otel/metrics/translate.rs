@@ -14,9 +14,8 @@ use opentelemetry_proto::tonic::metrics::v1::{
     ResourceMetrics, ScopeMetrics, Sum,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::{
-    self as prometheus, LabelPair, MetricFamily, MetricType,
-};
+
+use super::families::{MetricFamily, Sample};
 
 const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;
 
@@ -35,7 +34,7 @@ impl ExportOrigin {
     /// A request with all families as of `now`.
     pub(super) fn request(
         &self,
-        families: Vec<MetricFamily>,
+        families: Vec<MetricFamily<'_>>,
         now: SystemTime,
     ) -> ExportMetricsServiceRequest {
         let times = Times {
@@ -76,84 +75,108 @@ struct Times {
 }
 
 impl Times {
-    /// The translation of a family; `None` for types that the registry does not have.
-    fn metric(self, family: MetricFamily) -> Option<Metric> {
-        let series = family.metric.into_iter();
-        let data = match MetricType::try_from(family.r#type).ok()? {
-            MetricType::Counter => Data::Sum(Sum {
-                data_points: series.filter_map(|one| self.counter(one)).collect(),
-                aggregation_temporality: CUMULATIVE,
-                is_monotonic: true,
-            }),
-            MetricType::Gauge => Data::Gauge(Gauge {
-                data_points: series.filter_map(|one| self.gauge(one)).collect(),
-            }),
-            MetricType::Histogram => Data::Histogram(Histogram {
-                data_points: series.filter_map(|one| self.histogram(one)).collect(),
-                aggregation_temporality: CUMULATIVE,
-            }),
+    /// The translation of a family; `None` for other types, and without samples.
+    fn metric(self, family: MetricFamily<'_>) -> Option<Metric> {
+        if family.samples.is_empty() {
+            return None;
+        }
+        let samples = family.samples.into_iter();
+        let (suffix, data) = match family.kind {
+            "counter" => {
+                let sum = Sum {
+                    data_points: samples.filter_map(|one| self.counter(one)).collect(),
+                    aggregation_temporality: CUMULATIVE,
+                    is_monotonic: true,
+                };
+                ("_total", Data::Sum(sum))
+            }
+            "gauge" => {
+                let data_points = samples.filter_map(|one| self.gauge(one)).collect();
+                ("", Data::Gauge(Gauge { data_points }))
+            }
+            "histogram" => {
+                let histogram = Histogram {
+                    data_points: self.histograms(samples),
+                    aggregation_temporality: CUMULATIVE,
+                };
+                ("", Data::Histogram(histogram))
+            }
             _ => return None,
         };
         Some(Metric {
-            name: family.name,
-            description: family.help,
+            name: format!("{}{suffix}", family.name),
+            description: family.help.to_owned(),
             data: Some(data),
             ..Metric::default()
         })
     }
 
-    fn counter(self, series: prometheus::Metric) -> Option<NumberDataPoint> {
+    fn counter(self, sample: Sample<'_>) -> Option<NumberDataPoint> {
         Some(NumberDataPoint {
-            attributes: attributes(series.label),
             start_time_unix_nano: self.start,
-            time_unix_nano: self.now,
-            value: Some(Value::AsDouble(series.counter?.value)),
-            ..NumberDataPoint::default()
+            ..self.gauge(sample)?
         })
     }
 
-    /// Translates a gauge, which describes one moment and so has no start.
-    fn gauge(self, series: prometheus::Metric) -> Option<NumberDataPoint> {
+    /// The data point of a gauge. It applies to one moment, so it has no start.
+    fn gauge(self, sample: Sample<'_>) -> Option<NumberDataPoint> {
         Some(NumberDataPoint {
-            attributes: attributes(series.label),
+            attributes: attributes(sample.labels),
             time_unix_nano: self.now,
-            value: Some(Value::AsDouble(series.gauge?.value)),
+            value: Some(Value::AsDouble(sample.value.parse().ok()?)),
             ..NumberDataPoint::default()
         })
     }
 
-    /// Translates a histogram. Prometheus's buckets include all smaller ones, OTLP's do
-    /// not; and OTLP has no bound for the last bucket.
-    fn histogram(self, series: prometheus::Metric) -> Option<HistogramDataPoint> {
-        let histogram = series.histogram?;
+    /// The data points of histograms. The sum of each comes first, then the count and the
+    /// buckets.
+    fn histograms<'a>(self, samples: impl Iterator<Item = Sample<'a>>) -> Vec<HistogramDataPoint> {
+        let mut points: Vec<HistogramDataPoint> = Vec::new();
         let mut below = 0;
-        let counts = histogram.bucket.iter().map(|bucket| {
-            let count = bucket.cumulative_count - below;
-            below = bucket.cumulative_count;
-            count
-        });
-        let bucket_counts = counts.collect();
-        let bounds = histogram.bucket.iter().map(|bucket| bucket.upper_bound);
-        Some(HistogramDataPoint {
-            attributes: attributes(series.label),
-            start_time_unix_nano: self.start,
-            time_unix_nano: self.now,
-            count: histogram.sample_count,
-            sum: Some(histogram.sample_sum),
-            explicit_bounds: bounds.filter(|bound| *bound < f64::MAX).collect(),
-            bucket_counts,
-            ..HistogramDataPoint::default()
-        })
+        for sample in samples {
+            if sample.suffix == "_sum" {
+                below = 0;
+                points.push(HistogramDataPoint {
+                    sum: sample.value.parse().ok(),
+                    attributes: attributes(sample.labels),
+                    start_time_unix_nano: self.start,
+                    time_unix_nano: self.now,
+                    ..HistogramDataPoint::default()
+                });
+                continue;
+            }
+            let (Some(point), Ok(count)) = (points.last_mut(), sample.value.parse()) else {
+                continue;
+            };
+            match sample.suffix {
+                "_count" => point.count = count,
+                "_bucket" => {
+                    // Prometheus counts with each bucket those below it, OTLP does not.
+                    point.bucket_counts.push(count - below);
+                    below = count;
+                    // The last bucket has no bound, and OTLP names none.
+                    point.explicit_bounds.extend(bound(&sample));
+                }
+                _ => {}
+            }
+        }
+        points
     }
 }
 
-fn attributes(labels: Vec<LabelPair>) -> Vec<KeyValue> {
+/// The upper bound of a bucket, if it has one.
+fn bound(bucket: &Sample<'_>) -> Option<f64> {
+    let (_, bound) = bucket.labels.iter().find(|(name, _)| *name == "le")?;
+    bound.parse().ok().filter(|bound: &f64| bound.is_finite())
+}
+
+fn attributes(labels: Vec<(&str, String)>) -> Vec<KeyValue> {
     let labels = labels.into_iter();
     labels
-        .map(|label| KeyValue {
-            key: label.name,
+        .map(|(name, value)| KeyValue {
+            key: name.to_owned(),
             value: Some(Any {
-                value: Some(AnyValue::StringValue(label.value)),
+                value: Some(AnyValue::StringValue(value)),
             }),
             ..KeyValue::default()
         })
@@ -169,7 +192,7 @@ fn nanoseconds(time: SystemTime) -> u64 {
 mod tests {
     use std::time::Duration;
 
-    use prometheus_client::encoding::prometheus_protobuf::encode;
+    use prometheus_client::encoding::text;
     use prometheus_client::metrics::counter::Counter;
     use prometheus_client::metrics::family::Family;
     use prometheus_client::metrics::gauge::Gauge as AGauge;
@@ -177,6 +200,7 @@ mod tests {
     use prometheus_client::registry::Registry;
 
     use super::*;
+    use crate::telemetry::otel::metrics::families;
 
     /// The translated families of a registry, read at 5 s with a start at 3 s.
     fn metrics(registry: &Registry) -> Vec<Metric> {
@@ -185,7 +209,9 @@ mod tests {
             start: SystemTime::UNIX_EPOCH + Duration::from_secs(3),
             version: "1",
         };
-        let families = encode(registry).unwrap();
+        let mut open_metrics = String::new();
+        text::encode(&mut open_metrics, registry).unwrap();
+        let families = families::read(&open_metrics).unwrap();
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(5);
         let mut request = origin.request(families, now);
         let mut resource = request.resource_metrics.remove(0);
