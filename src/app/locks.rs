@@ -9,8 +9,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::bail;
-use procfs::LockType;
-use procfs::process::Process;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use tokio::time::{sleep, timeout};
@@ -136,14 +134,44 @@ fn holder(path: &Path) -> String {
 
 fn holding_process(path: &Path) -> Option<String> {
     let inode = fs::metadata(path).ok()?.ino();
-    let mut locks = procfs::locks().ok()?.into_iter().filter(|lock| {
-        // The device of the lock is not always that of the file (btrfs, overlays).
-        matches!(lock.lock_type, LockType::FLock) && lock.inode == inode
-    });
-    let pid = locks.find_map(|lock| lock.pid)?;
-    let command = Process::new(pid).and_then(|process| process.stat());
-    Some(match command {
-        Ok(stat) => format!("process {pid} ({})", stat.comm),
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    let pid = locks.lines().find_map(|lock| pid_of_lock(lock, inode))?;
+    Some(match fs::read_to_string(format!("/proc/{pid}/comm")) {
+        Ok(command) => format!("process {pid} ({})", command.trim_end()),
         Err(_) => format!("process {pid}"),
     })
+}
+
+/// The ID of the process that holds a lock on the file by flock(2), from a line such as
+/// `1: FLOCK  ADVISORY  WRITE 708 08:01:3276816 0 EOF`. The ID is -1 if the process is not
+/// visible from here.
+fn pid_of_lock(line: &str, inode: u64) -> Option<u32> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [_, "FLOCK", _, _, pid, file, ..] = words[..] else {
+        return None;
+    };
+    // The device of the lock is not always that of the file (btrfs, overlays).
+    let (_, locked) = file.rsplit_once(':')?;
+    let is_same_file = locked.parse() == Ok(inode);
+    pid.parse().ok().filter(|_| is_same_file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holder_is_found_among_other_locks() {
+        for (line, pid) in [
+            ("1: FLOCK  ADVISORY  WRITE 708 08:01:77 0 EOF", Some(708)),
+            ("1: FLOCK  ADVISORY  WRITE 708 08:01:7 0 EOF", None),
+            ("1: FLOCK  ADVISORY  WRITE -1 08:01:77 0 EOF", None),
+            // It waits.
+            ("1: -> FLOCK  ADVISORY  WRITE 709 08:01:77 0 EOF", None),
+            ("2: POSIX  ADVISORY  WRITE 708 08:01:77 0 EOF", None),
+            ("", None),
+        ] {
+            assert_eq!(pid_of_lock(line, 77), pid, "{line}");
+        }
+    }
 }

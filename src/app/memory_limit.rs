@@ -4,9 +4,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use procfs::process::{MountInfo, MountInfos, Process};
-use procfs::{Current as _, Meminfo, ProcessCGroups};
-
 /// The files with limits in version 2: above the first, the kernel kills a process; above
 /// the second, it slows the process down to a crawl.
 const UNIFIED: [&str; 2] = ["memory.max", "memory.high"];
@@ -19,9 +16,9 @@ const UNLIMITED: u64 = 1 << 62;
 /// The lowest limit, in bytes, of this process's control group and its visible parents;
 /// `None` if there is none.
 pub(super) fn memory_limit() -> Option<u64> {
-    let process = Process::myself().ok()?;
-    let files = files(&process.cgroups().ok()?, &process.mountinfo().ok()?);
-    let limits = files.into_iter().filter_map(|file| {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let limits = files(&groups, &mounts).into_iter().filter_map(|file| {
         let text = fs::read_to_string(file).ok()?;
         parse(&text)
     });
@@ -30,7 +27,54 @@ pub(super) fn memory_limit() -> Option<u64> {
 
 /// The memory of the machine, in bytes; `None` if `/proc` does not reveal it.
 pub(super) fn machine_memory() -> Option<u64> {
-    Meminfo::current().ok().map(|memory| memory.mem_total)
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let total = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = total.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// A control group of this process: a line of `/proc/self/cgroup`.
+struct ControlGroup<'a> {
+    /// The names of the controllers; empty for version 2.
+    controllers: Vec<&'a str>,
+    name: &'a str,
+}
+
+impl<'a> ControlGroup<'a> {
+    /// Parses `id:controllers:name`.
+    fn parse(line: &'a str) -> Option<Self> {
+        let (controllers, name) = line.split_once(':')?.1.split_once(':')?;
+        let controllers = controllers.split(',').filter(|name| !name.is_empty());
+        Some(Self {
+            controllers: controllers.collect(),
+            name,
+        })
+    }
+}
+
+/// A mounted file system: a line of `/proc/self/mountinfo`.
+struct Mount<'a> {
+    /// The mounted directory of the file system.
+    root: &'a str,
+    point: &'a Path,
+    fs_type: &'a str,
+    options: &'a str,
+}
+
+impl<'a> Mount<'a> {
+    /// Parses `id parent major:minor root point options optional... - type source options`.
+    fn parse(line: &'a str) -> Option<Self> {
+        let (place, file_system) = line.split_once(" - ")?;
+        let (mut place, mut file_system) = (place.split(' ').skip(3), file_system.split(' '));
+        Some(Self {
+            root: place.next()?,
+            point: Path::new(place.next()?),
+            fs_type: file_system.next()?,
+            options: file_system.nth(1)?,
+        })
+    }
 }
 
 /// The limit in a file, in bytes; `None` for `max` and the like.
@@ -39,45 +83,44 @@ fn parse(text: &str) -> Option<u64> {
 }
 
 /// Every file that may hold a limit for members of these groups.
-fn files(groups: &ProcessCGroups, mounts: &MountInfos) -> Vec<PathBuf> {
+fn files(groups: &str, mounts: &str) -> Vec<PathBuf> {
+    let mounts: Vec<Mount<'_>> = mounts.lines().filter_map(Mount::parse).collect();
     let mut files = Vec::new();
-    for group in &groups.0 {
+    for group in groups.lines().filter_map(ControlGroup::parse) {
         let is_unified = group.controllers.is_empty();
-        let (names, is_theirs): (&[&str], fn(&MountInfo) -> bool) = if is_unified {
+        let (names, is_theirs): (&[&str], fn(&Mount<'_>) -> bool) = if is_unified {
             (&UNIFIED, |mount| mount.fs_type == "cgroup2")
-        } else if group.controllers.iter().any(|name| name == "memory") {
+        } else if group.controllers.contains(&"memory") {
             (&LEGACY, is_legacy_memory)
         } else {
             continue;
         };
-        for mount in mounts.0.iter().filter(|mount| is_theirs(mount)) {
-            let folder = folder(&group.pathname, mount);
+        for mount in mounts.iter().filter(|mount| is_theirs(mount)) {
+            let folder = folder(group.name, mount);
             let around = folder.ancestors();
-            let visible = around.take_while(|folder| folder.starts_with(&mount.mount_point));
+            let visible = around.take_while(|folder| folder.starts_with(mount.point));
             files.extend(visible.flat_map(|folder| names.iter().map(|name| folder.join(name))));
         }
     }
     files
 }
 
-fn is_legacy_memory(mount: &MountInfo) -> bool {
-    mount.fs_type == "cgroup" && mount.super_options.contains_key("memory")
+fn is_legacy_memory(mount: &Mount<'_>) -> bool {
+    mount.fs_type == "cgroup" && mount.options.split(',').any(|name| name == "memory")
 }
 
 /// The directory of the group with this name. In a container, the name may be the one
 /// outside, and then the mount point is the group itself.
-fn folder(group: &str, mount: &MountInfo) -> PathBuf {
+fn folder(group: &str, mount: &Mount<'_>) -> PathBuf {
     let below = Path::new(group)
-        .strip_prefix(&mount.root)
+        .strip_prefix(mount.root)
         .ok()
         .filter(|below| !below.starts_with(".."));
-    mount.mount_point.join(below.unwrap_or(Path::new("")))
+    mount.point.join(below.unwrap_or(Path::new("")))
 }
 
 #[cfg(test)]
 mod tests {
-    use procfs::FromRead as _;
-
     use super::*;
 
     const SERVICE: &str = "0::/system.slice/snowflake-broker.service\n";
@@ -85,10 +128,13 @@ mod tests {
         "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
 
     fn files_of(groups: &str, mounts: &str) -> Vec<String> {
-        let groups = ProcessCGroups::from_read(groups.as_bytes()).unwrap();
-        let mounts = MountInfos::from_read(mounts.as_bytes()).unwrap();
-        let files = files(&groups, &mounts).into_iter();
+        let files = files(groups, mounts).into_iter();
         files.map(|file| file.display().to_string()).collect()
+    }
+
+    #[test]
+    fn the_machine_has_memory() {
+        assert!(machine_memory().unwrap() > 1 << 26);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Metrics of the process and of the listener.
 
+use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use procfs::process::{LimitValue, Process};
-use procfs::{page_size, ticks_per_second};
+use rustix::param::page_size;
+use rustix::process::{Resource, getrlimit};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::time::interval;
 use tracing::Level;
 
@@ -200,25 +202,24 @@ pub(super) async fn sample(metrics: Arc<Metrics>, held: Arc<Accounts>) {
 
 /// The metrics of this process; `None` if `/proc` does not reveal them.
 pub(super) fn process_figures() -> Option<ProcessFigures> {
-    let process = Process::myself().ok()?;
-    let stat = process.stat().ok()?;
-    let max_fds = match process.limits().ok()?.max_open_files.soft_limit {
-        LimitValue::Unlimited => u64::MAX,
-        LimitValue::Value(limit) => limit,
-    };
+    // In pages: all memory, and what of it is resident.
+    let memory = fs::read_to_string("/proc/self/statm").ok()?;
+    let mut bytes = memory
+        .split(' ')
+        .map_while(|pages| pages.parse::<u64>().ok())
+        .map(|pages| pages * page_size() as u64);
+    let open_fds = fs::read_dir("/proc/self/fd").ok()?.count();
     Some(ProcessFigures {
-        cpu_seconds: seconds(stat.utime + stat.stime),
-        resident_memory_bytes: stat.rss * page_size(),
-        virtual_memory_bytes: stat.vsize,
-        open_fds: u64::try_from(process.fd_count().ok()?).unwrap_or(u64::MAX),
-        max_fds,
+        cpu_seconds: cpu_time()?.as_secs_f64(),
+        virtual_memory_bytes: bytes.next()?,
+        resident_memory_bytes: bytes.next()?,
+        open_fds: u64::try_from(open_fds).unwrap_or(u64::MAX),
+        max_fds: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
     })
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "2^53 ticks are three million years"
-)]
-fn seconds(ticks: u64) -> f64 {
-    ticks as f64 / ticks_per_second() as f64
+/// The time that all threads of this process ran, in it and in the kernel.
+fn cpu_time() -> Option<Duration> {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(time).ok()
 }
