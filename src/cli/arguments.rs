@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
-use jiff::Timestamp;
+use prost_types::Timestamp;
 
 use crate::admin_client::AdminArgs;
 use crate::config::Flag;

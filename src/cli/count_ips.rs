@@ -4,7 +4,7 @@ use std::fs;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, ensure};
-use jiff::Timestamp;
+use prost_types::Timestamp;
 
 use crate::metrics::distinct_ips::Sketch;
 use crate::metrics::ip_recordings::{self, Recording};
@@ -23,8 +23,8 @@ pub(super) struct Count {
 /// Counts the recordings whose periods are within the range. The error names the file,
 /// and the line if there is one.
 pub(super) fn estimate(asked: &CountIps) -> anyhow::Result<Count> {
-    let range = |time: Option<Timestamp>| time.map(SystemTime::from);
-    let (from, to) = (range(asked.from), range(asked.to));
+    let range = |time: Option<Timestamp>| time.and_then(|time| time.try_into().ok());
+    let (from, to): (Option<SystemTime>, _) = (range(asked.from), range(asked.to));
     let is_empty = from.zip(to).is_some_and(|(from, to)| from >= to);
     ensure!(!is_empty, "--from: must be before --to");
     let mut merged = Sketch::new();
@@ -67,8 +67,8 @@ impl Periods {
     /// The warning if no period is in the range.
     fn warning(&self) -> String {
         let text = |time: Option<SystemTime>| {
-            let time = time.and_then(|time| Timestamp::try_from(time).ok());
-            time.map(|time| format!("{time:.0}"))
+            let seconds = Timestamp::from(time?).seconds;
+            Some(Timestamp { seconds, nanos: 0 }.to_string())
         };
         match (text(self.first_start), text(self.last_end)) {
             (Some(first), Some(last)) => format!(

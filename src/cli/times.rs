@@ -1,8 +1,9 @@
 //! Points in time on the command line: with an offset, or in UTC, or a whole day.
 
-use jiff::Timestamp;
-use jiff::civil::{Date, DateTime};
-use jiff::tz::TimeZone;
+use prost_types::Timestamp;
+
+/// 10000-01-01T00:00:00Z: a year has four digits.
+const TOO_LATE: i64 = 253_402_300_800;
 
 /// The error for a text that is neither a time nor a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,38 +14,35 @@ pub(super) struct InvalidTime;
 
 /// The beginning of the time or day in `text`.
 pub(super) fn beginning(text: &str) -> Result<Timestamp, InvalidTime> {
-    match day(text) {
-        Some(day) => in_utc(day.into()),
-        None => moment(text),
-    }
+    day(text).or_else(|| moment(text)).ok_or(InvalidTime)
 }
 
 /// The end of the time or day in `text`; a day ends with the beginning of the next one.
 pub(super) fn end(text: &str) -> Result<Timestamp, InvalidTime> {
-    match day(text) {
-        Some(day) => in_utc(day.tomorrow().map_err(|_| InvalidTime)?.into()),
+    const DAY: i64 = 24 * 60 * 60;
+    let end = match day(text) {
+        Some(day) => Some(Timestamp {
+            seconds: day.seconds + DAY,
+            ..day
+        }),
         None => moment(text),
-    }
+    };
+    end.filter(|end| end.seconds < TOO_LATE).ok_or(InvalidTime)
 }
 
-fn day(text: &str) -> Option<Date> {
-    Date::strptime("%Y-%m-%d", text).ok()
+fn day(text: &str) -> Option<Timestamp> {
+    let is_day = text.len() == "YYYY-MM-DD".len();
+    is_day.then(|| text.parse().ok()).flatten()
 }
 
-fn moment(text: &str) -> Result<Timestamp, InvalidTime> {
-    if let Ok(moment) = text.parse() {
-        return Ok(moment);
-    }
-    // jiff would ignore the name of a time zone and treat the time before it as UTC.
-    if text.contains('[') {
-        return Err(InvalidTime);
-    }
-    in_utc(text.parse().map_err(|_| InvalidTime)?)
-}
-
-fn in_utc(time: DateTime) -> Result<Timestamp, InvalidTime> {
-    let time = TimeZone::UTC.to_timestamp(time);
-    time.map_err(|_| InvalidTime)
+/// A point in time, with or without seconds.
+fn moment(text: &str) -> Option<Timestamp> {
+    const TO_THE_MINUTE: usize = "YYYY-MM-DD HH:MM".len();
+    let with_seconds = || {
+        let (minute, offset) = text.split_at_checked(TO_THE_MINUTE)?;
+        format!("{minute}:00{offset}").parse().ok()
+    };
+    text.parse().ok().or_else(with_seconds)
 }
 
 #[cfg(test)]
@@ -59,9 +57,10 @@ mod tests {
     fn a_time_is_what_it_says_or_in_utc() {
         for (text, time) in [
             ("2026-10-01T12:00:00Z", "2026-10-01T12:00:00Z"),
-            ("2026-10-01T12:00:00.5+02:00", "2026-10-01T10:00:00.5Z"),
+            ("2026-10-01T12:00:00.5+02:00", "2026-10-01T10:00:00.500Z"),
             ("2026-10-01 12:00:00", "2026-10-01T12:00:00Z"),
             ("2026-10-01T12:00", "2026-10-01T12:00:00Z"),
+            ("2026-10-01T12:00+02:00", "2026-10-01T10:00:00Z"),
         ] {
             assert_eq!(both(text), Ok([time, time].map(str::to_owned)), "{text}");
         }

@@ -4,16 +4,16 @@
 
 use std::time::{Duration, SystemTime};
 
-use jiff::Span;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
+use prost_types::Timestamp;
 
 use super::distinct_ips::UniqueIps;
 use super::stats_log::StatsBlock;
 use super::window::WindowCounts;
 
 /// The number of days, up to the end of the newest block, that are published.
-pub const PUBLISHED_DAYS: i64 = 30;
+pub const PUBLISHED_DAYS: u64 = 30;
+
+const PUBLISHED: Duration = Duration::from_hours(PUBLISHED_DAYS * 24);
 
 /// The beginning of a block's first line.
 const BEGINNING: &[u8] = b"snowflake-stats-end ";
@@ -72,18 +72,14 @@ pub fn published(log: &[u8]) -> &[u8] {
     for start in starts.into_iter().rev() {
         // A block whose time is unreadable is treated like the one after it.
         if let Some(end) = end_of(&log[start..]) {
-            let limit = *oldest.get_or_insert_with(|| days_before(end));
-            if end <= limit {
+            let limit = *oldest.get_or_insert_with(|| end.checked_sub(PUBLISHED));
+            if Some(end) <= limit {
                 break;
             }
         }
         first = start;
     }
     &log[first..]
-}
-
-fn days_before(end: DateTime) -> DateTime {
-    end.saturating_sub(Span::new().hours(PUBLISHED_DAYS * 24))
 }
 
 /// The positions at which blocks begin.
@@ -112,17 +108,16 @@ fn keywords(block: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The time in the first line of a block.
-fn end_of(block: &[u8]) -> Option<DateTime> {
+fn end_of(block: &[u8]) -> Option<SystemTime> {
     const LENGTH: usize = "YYYY-MM-DD HH:MM:SS".len();
     let bytes = block.get(BEGINNING.len()..)?.get(..LENGTH)?;
-    let time = str::from_utf8(bytes).ok()?;
-    DateTime::strptime("%Y-%m-%d %H:%M:%S", time).ok()
+    let time: Timestamp = str::from_utf8(bytes).ok()?.parse().ok()?;
+    time.try_into().ok()
 }
 
 /// The beginning and end of a block's window.
 fn window_of(block: &[u8]) -> Option<(SystemTime, SystemTime)> {
-    let zoned = end_of(block)?.to_zoned(TimeZone::UTC).ok()?;
-    let end = SystemTime::from(zoned.timestamp());
+    let end = end_of(block)?;
     let line = block.split(|byte| *byte == b'\n').next()?;
     let (_, length) = str::from_utf8(line).ok()?.split_once(" (")?;
     let seconds: u64 = length.strip_suffix(" s)")?.parse().ok()?;

@@ -80,7 +80,7 @@ struct Lines(String);
 
 impl Lines {
     fn end(&mut self, end: SystemTime, length: Duration) {
-        let end = timestamp::from_system_time(end).strftime("%Y-%m-%d %H:%M:%S");
+        let end = timestamp::date_and_time(end);
         let seconds = length.as_secs();
         self.add("snowflake-stats-end", format_args!("{end} ({seconds} s)"));
     }

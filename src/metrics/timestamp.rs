@@ -2,13 +2,34 @@
 
 use std::time::SystemTime;
 
-use jiff::Timestamp;
+use prost_types::Timestamp;
 use serde::{Deserialize, Deserializer, Serializer, de};
 
-/// Converts `time` for formatting. A clock beyond the year 9999 or before -9999 is taken
-/// for the last second that can be written.
-pub(super) fn from_system_time(time: SystemTime) -> Timestamp {
-    Timestamp::try_from(time).unwrap_or(Timestamp::MAX)
+/// 9999-12-31T23:59:59Z, in seconds since 1970: a later year has more digits.
+const LAST: i64 = 253_402_300_799;
+/// 0000-01-01T00:00:00Z.
+const FIRST: i64 = -62_167_219_200;
+
+/// Converts `time` for formatting. A clock beyond the year 9999 or before the year 0 is
+/// taken for the last second that can be written.
+fn from_system_time(time: SystemTime) -> Timestamp {
+    let time = Timestamp::from(time);
+    if (FIRST..=LAST).contains(&time.seconds) {
+        time
+    } else {
+        let (seconds, nanos) = (LAST, 0);
+        Timestamp { seconds, nanos }
+    }
+}
+
+/// `time` in UTC to the second, in the format of the metrics log: `2026-10-01 12:00:00`.
+pub(super) fn date_and_time(time: SystemTime) -> String {
+    let whole = Timestamp {
+        nanos: 0,
+        ..from_system_time(time)
+    };
+    let text = whole.to_string();
+    text.trim_end_matches('Z').replace('T', " ")
 }
 
 pub(super) fn serialize<S: Serializer>(
@@ -22,8 +43,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<SystemTime, D::Error> {
     let text = String::deserialize(deserializer)?;
-    match text.parse::<Timestamp>() {
-        Ok(timestamp) => Ok(timestamp.into()),
-        Err(_) => Err(de::Error::custom("not a time as in RFC 3339")),
-    }
+    let time = text.parse::<Timestamp>().ok();
+    time.and_then(|time| SystemTime::try_from(time).ok())
+        .ok_or_else(|| de::Error::custom("not a time as in RFC 3339"))
 }

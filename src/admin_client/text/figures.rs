@@ -27,8 +27,8 @@ pub(super) fn seconds(span: Option<prost_types::Duration>) -> String {
 
 /// A point in time, in UTC, to the second.
 pub(super) fn time(time: Option<Timestamp>) -> String {
-    let time = time.and_then(|time| jiff::Timestamp::from_second(time.seconds).ok());
-    time.map_or_else(|| NONE.to_owned(), |time| time.to_string())
+    let whole = time.map(|time| Timestamp { nanos: 0, ..time });
+    whole.map_or_else(|| NONE.to_owned(), |time| time.to_string())
 }
 
 /// The time between two points in time; `None` if they are in reverse order.
