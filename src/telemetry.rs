@@ -17,12 +17,12 @@ use std::panic::{self, Location};
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata, Subscriber};
-use tracing_subscriber::filter::{FilterFn, filter_fn};
+use tracing_subscriber::filter::{FilterFn, Targets, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, Layered, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, fmt, reload};
+use tracing_subscriber::{fmt, reload};
 
 mod log_limit;
 pub mod otel;
@@ -76,12 +76,12 @@ pub struct InvalidLogLevel;
 
 /// A level or filter for log lines.
 #[derive(Debug)]
-pub struct LogLevel(EnvFilter);
+pub struct LogLevel(Targets);
 
 /// Changes the log level at runtime.
 #[derive(Clone, Debug)]
 pub struct LogControl {
-    filter: reload::Handle<EnvFilter, Registry>,
+    filter: reload::Handle<Targets, Registry>,
 }
 
 /// Sends the logs of this process to stderr from now on. Call it once per process.
@@ -137,7 +137,7 @@ impl LogControl {
 
     /// The current level or filter, as `tracing-subscriber` spells it.
     pub fn level(&self) -> String {
-        let level = self.filter.with_current(EnvFilter::to_string);
+        let level = self.filter.with_current(Targets::to_string);
         level.unwrap_or_else(|_| "off".to_owned())
     }
 }
@@ -169,21 +169,26 @@ fn is_reviewed(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= most || target.starts_with("snowflake_broker")
 }
 
-fn parse_level(level: &str) -> Result<EnvFilter, InvalidLogLevel> {
-    // `EnvFilter` takes any word for a crate's name, so that with `inof` nothing would be
-    // logged.
-    if !level.split(',').all(is_level_or_directive) {
-        return Err(InvalidLogLevel);
-    }
-    // Compare field values literally, rather than as regular expressions by accident.
-    let builder = EnvFilter::builder().with_regex(false);
-    builder.parse(level).map_err(|_| InvalidLogLevel)
+fn parse_level(text: &str) -> Result<Targets, InvalidLogLevel> {
+    let mut parts = text.split(',');
+    let filter = parts.try_fold(Targets::new(), with_directive);
+    filter.ok_or(InvalidLogLevel)
 }
 
-fn is_level_or_directive(part: &str) -> bool {
+/// Adds a level, or a level for a target.
+fn with_directive(filter: Targets, directive: &str) -> Option<Targets> {
+    match directive.split_once('=') {
+        Some((target, _)) if target.trim().is_empty() => None,
+        Some((target, level)) => Some(filter.with_target(target.trim(), parse_word(level)?)),
+        None => Some(filter.with_default(parse_word(directive)?)),
+    }
+}
+
+fn parse_word(level: &str) -> Option<LevelFilter> {
+    let level = level.trim();
     // An empty text would also parse as a level.
-    let is_level = !part.trim().is_empty() && part.trim().parse::<LevelFilter>().is_ok();
-    is_level || part.contains(['=', '['])
+    let is_empty = level.is_empty();
+    level.parse().ok().filter(|_| !is_empty)
 }
 
 /// The most verbose level needed from crates that use `log`.
@@ -198,7 +203,7 @@ fn log_level(level: LevelFilter) -> log::LevelFilter {
     }
 }
 
-type Leveled = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
+type Leveled = Layered<reload::Layer<Targets, Registry>, Registry>;
 type Filtered = Layered<Option<FilterFn>, Leveled>;
 
 fn lines<W>(format: LogFormat, style: LogStyle, output: W) -> Box<dyn Layer<Filtered> + Send + Sync>
