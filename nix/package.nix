@@ -44,10 +44,6 @@ rustPlatform.buildRustPackage (finalAttrs: {
 
   nativeBuildInputs = [ installShellFiles ];
 
-  # jemalloc is built for the page size of the build machine; other machines may have pages
-  # of up to 64 KiB.
-  env.AARCH64_UNKNOWN_LINUX_GNU_JEMALLOC_SYS_WITH_LG_PAGE = "16";
-
   env.SNOWFLAKE_BROKER_COMMIT = toString commit;
 
   # The tests that need no other programs and no network beyond the loopback.

@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use tikv_jemallocator::Jemalloc;
+use mimalloc::MiMalloc;
 
-/// The allocator. It returns memory to the system 10 s after it is freed, while glibc's
+/// The allocator. It returns memory to the system 1 s after it is freed, while glibc's
 /// keeps nearly all memory of a burst; see docs/performance.md.
 #[global_allocator]
-static ALLOCATOR: Jemalloc = Jemalloc;
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     snowflake_broker::cli::run(std::env::args_os(), std::env::vars_os())
