@@ -38,6 +38,7 @@ rustPlatform.buildRustPackage (finalAttrs: {
 
   cargoLock.lockFile = ../Cargo.lock;
 
+  buildFeatures = [ "sqs" ];
   buildType = "dist";
   # The tests are of the code, whatever its profile: so it is compiled as quickly as can be.
   checkType = "debug";

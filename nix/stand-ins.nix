@@ -219,6 +219,7 @@ rec {
           inherit (attributes)
             src
             version
+            buildFeatures
             cargoTestFlags
             postInstall
             ;

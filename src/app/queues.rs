@@ -29,7 +29,8 @@ pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
     let is_possible = cfg!(feature = "sqs") || settings.all_queues().is_empty();
     anyhow::ensure!(
         is_possible,
-        "{key}: this program was built without SQS: build it with `--features sqs`, or use a package"
+        "{key}: this program was built without SQS: install a package, or build it with \
+         `cargo build --release --features sqs`"
     );
     Ok(())
 }
