@@ -1,5 +1,6 @@
 //! The example programs, built for the test that runs them.
 
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -7,13 +8,18 @@ use std::sync::OnceLock;
 /// The broker's program; the examples are in a folder beside it.
 pub(crate) const BROKER: &str = env!("CARGO_BIN_EXE_snowflake-broker");
 
-/// The path of an example program. Cargo builds the examples when it builds all tests,
-/// but leaves them stale or missing for a single test.
+/// Set by tests/run, which builds the examples together with all tests.
+const ARE_BUILT: &str = "SNOWFLAKE_EXAMPLES_ARE_BUILT";
+
+/// The path of an example program. Cargo leaves the examples stale or missing when it
+/// builds a single test.
 pub(crate) fn example(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         let built = Path::new(BROKER).parent().unwrap();
-        build(profile(built));
+        if env::var_os(ARE_BUILT).is_none() {
+            build(profile(built));
+        }
         built.join("examples")
     });
     let program = folder.join(name);
