@@ -107,10 +107,7 @@ fn blocks_that_are_not_run_are_in_a_page() {
     let pages = pages();
     for (part, _) in SYNTAX_ONLY {
         let mut blocks = pages.iter().flat_map(Page::blocks);
-        assert!(
-            blocks.any(|block| block.content.contains(part)),
-            "{part}"
-        );
+        assert!(blocks.any(|block| block.content.contains(part)), "{part}");
     }
 }
 

@@ -17,7 +17,7 @@ use super::markdown::{Block, Item, Page, Role};
 use crate::support::unpacked;
 
 /// Longer than a page takes; only what hangs runs into it.
-const FOREVER: Duration = Duration::from_mins(4);
+const FOREVER: Duration = Duration::from_mins(2);
 
 /// Makes the machine, and tells it how a broker is started and awaited.
 const PRELUDE: &str = include_str!("prelude.sh");
@@ -35,16 +35,14 @@ pub(crate) async fn run(page: &Page, syntax_only: &[&str]) {
 async fn run_items(page: &Page, items: &[Item], syntax_only: &[&str]) {
     let script = script(page, items, syntax_only);
     let folder = tempfile::tempdir().unwrap();
-    let output = timeout(FOREVER, shell(&script, folder.path()).output()).await;
     let outputs = folder.path().join("outputs");
-    let output = output.unwrap_or_else(|_| panic!("{}: a command hangs", page.path));
-    let output = output.unwrap();
+    let status = timeout(FOREVER, shell(&script, folder.path()).status()).await;
+    let succeeded = status.is_ok_and(|status| status.unwrap().success());
     assert!(
-        output.status.success(),
-        "{}: {}{}",
+        succeeded,
+        "{}: a command fails or hangs, the last one here:\n{}",
         page.path,
-        String::from_utf8_lossy(&output.stderr),
-        logs(&outputs),
+        logs(&outputs)
     );
     for pair in items.windows(2) {
         let Some((command, printed)) = printed(pair) else {
@@ -162,12 +160,18 @@ fn shell(script: &str, folder: &Path) -> Command {
         .env("OUTPUTS", folder.join("outputs"))
         .env("MACHINE", folder.join("machine"))
         .stdin(Stdio::null())
+        .stderr(fs::File::create(folder.join("outputs/errors")).unwrap())
         .kill_on_drop(true);
     unshare
 }
 
-/// What the programs in the background have logged.
+/// The places that were reached, with the errors of their commands, and what programs in
+/// the background have logged.
 fn logs(outputs: &Path) -> String {
-    let log = fs::read_to_string(outputs.join("log")).unwrap_or_default();
-    format!("\nthe log of what serves:\n{log}")
+    let [errors, log] = ["errors", "log"].map(|name| fs::read_to_string(outputs.join(name)));
+    let log = log.unwrap_or_default();
+    format!(
+        "{}\nthe log of what serves:\n{log}",
+        errors.unwrap_or_default()
+    )
 }
