@@ -16,7 +16,6 @@ mod load;
 mod log_filter;
 mod python;
 mod readings;
-mod readme;
 mod rpcs;
 mod same_rules;
 mod settings;
