@@ -4,6 +4,7 @@
 
 mod books;
 mod countries;
+mod document;
 mod log;
 mod names;
 mod ops;

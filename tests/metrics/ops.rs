@@ -60,10 +60,10 @@ async fn the_alerts_are_rules_and_pass_their_tests() {
 }
 
 #[tokio::test]
-async fn prometheus_takes_the_configuration_of_the_readme() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = fs::read_to_string(readme).unwrap();
-    let (_, block) = readme.split_once("\n```yaml\n").unwrap();
+async fn prometheus_takes_the_configuration_in_the_page() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, block) = page.split_once("\n```yaml\n").unwrap();
     let (config, _) = block.split_once("\n```").unwrap();
     let scratch = tempdir().unwrap();
     let file = scratch.path().join("prometheus.yml");

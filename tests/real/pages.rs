@@ -55,6 +55,7 @@ pages! {
     countries: "docs/countries.md",
     federation: "docs/federation.md",
     limits: "docs/limits.md",
+    metrics: "docs/metrics.md",
     nat: "docs/nat.md",
     nixos: "docs/nixos.md",
     otel: "docs/otel.md",
