@@ -47,6 +47,7 @@ pages! {
     changelog: "CHANGELOG.md",
     contributing: "CONTRIBUTING.md",
     security: "SECURITY.md",
+    admin: "docs/admin.md",
     amp: "docs/amp.md",
     architecture: "docs/architecture.md",
     backups: "docs/backups.md",
