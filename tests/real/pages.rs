@@ -61,6 +61,7 @@ pages! {
     nixos: "docs/nixos.md",
     otel: "docs/otel.md",
     performance: "docs/performance.md",
+    poll_interval: "docs/poll-interval.md",
     privacy: "docs/privacy.md",
     settings_page: "docs/settings.md",
     sizing: "docs/sizing.md",
