@@ -1,6 +1,6 @@
 //! Programs and data of others, as Debian ships them: snowflake's client and proxy,
-//! nginx and `HAProxy`, pebble, the databases of countries; and the shells in which readers of
-//! the documentation run its commands.
+//! nginx, `HAProxy` and Caddy, pebble, the databases of countries; and the shells in which
+//! readers of the documentation run its commands.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod acme;
@@ -8,6 +8,7 @@ mod geoip;
 mod interop;
 mod pages;
 mod proxies;
+mod reverse_proxies;
 #[expect(dead_code, reason = "no program needs all of it")]
 #[path = "../support/mod.rs"]
 mod support;

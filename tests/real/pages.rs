@@ -63,6 +63,7 @@ pages! {
     performance: "docs/performance.md",
     poll_interval: "docs/poll-interval.md",
     privacy: "docs/privacy.md",
+    reverse_proxy: "docs/reverse-proxy.md",
     settings_page: "docs/settings.md",
     sizing: "docs/sizing.md",
     sqs: "docs/sqs.md",

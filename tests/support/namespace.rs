@@ -27,8 +27,8 @@ pub(crate) fn entered() -> bool {
 pub(crate) async fn run_inside(name: &str) -> Result<()> {
     let mut unshare = Command::new("unshare");
     unshare
-        .args(["--net", "--pid", "--fork", "--kill-child"])
-        // An ordinary user may do this as root of a user namespace.
+        .args(["--net", "--mount", "--pid", "--fork", "--kill-child"])
+        // An ordinary user may do this as the root of a user namespace.
         .args(["--map-root-user"])
         .arg("--")
         .arg(env::current_exe()?)
