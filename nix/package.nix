@@ -45,7 +45,7 @@ rustPlatform.buildRustPackage (finalAttrs: {
 
   nativeBuildInputs = [ installShellFiles ];
 
-  env.SNOWFLAKE_BROKER_COMMIT = toString commit;
+  env.SNOWFLAKE_COMMIT = toString commit;
 
   # The tests that need no other programs and no network beyond the loopback.
   cargoTestFlags = [

@@ -75,7 +75,7 @@ pub(super) async fn make(
             let status = broker
                 .call(AuthorizedClient::get_status, v1::GetStatusRequest {})
                 .await?;
-            let ours = env!("SNOWFLAKE_BROKER_VERSION");
+            let ours = env!("VERSION_WITH_DETAILS");
             if output.is_json() {
                 let versions = serde_json::json!({ "program": ours, "broker": status.version });
                 return print(&format!("{versions}\n"));

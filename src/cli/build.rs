@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The commit, where whoever builds a package says it.
-const COMMIT: &str = "SNOWFLAKE_BROKER_COMMIT";
+const COMMIT: &str = "SNOWFLAKE_COMMIT";
 /// The beginning of the variables by which Cargo names the features.
 const FEATURE: &str = "CARGO_FEATURE_";
 
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     watch_commits();
     let version = env::var("CARGO_PKG_VERSION")?;
     let details = format!("{}features: {}", commit(), features());
-    println!("cargo:rustc-env=SNOWFLAKE_BROKER_VERSION={version} ({details})");
+    println!("cargo:rustc-env=VERSION_WITH_DETAILS={version} ({details})");
     Ok(())
 }
 

@@ -13,14 +13,14 @@ fn noted(script: &Path, folder: &Path, commit: Option<&str>) -> String {
     command
         .env("CARGO_FEATURE_SQS", "1")
         .env("CARGO_FEATURE_DEFAULT", "1");
-    command.env_remove("SNOWFLAKE_BROKER_COMMIT");
-    command.envs(commit.map(|commit| ("SNOWFLAKE_BROKER_COMMIT", commit)));
+    command.env_remove("SNOWFLAKE_COMMIT");
+    command.envs(commit.map(|commit| ("SNOWFLAKE_COMMIT", commit)));
     let output = command.output().expect("the build script");
     assert!(output.status.success(), "{output:?}");
     let said = String::from_utf8(output.stdout).expect("UTF-8");
     let line = said
         .lines()
-        .find_map(|line| line.strip_prefix("cargo:rustc-env=SNOWFLAKE_BROKER_VERSION="));
+        .find_map(|line| line.strip_prefix("cargo:rustc-env=VERSION_WITH_DETAILS="));
     line.expect("a version").to_owned()
 }
 

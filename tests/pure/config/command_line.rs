@@ -13,7 +13,7 @@ fn printed(arguments: &str) -> String {
 
 #[test]
 fn the_version_has_commit_and_features_and_works_everywhere() {
-    let version = env!("SNOWFLAKE_BROKER_VERSION");
+    let version = env!("VERSION_WITH_DETAILS");
     assert!(version.starts_with(env!("CARGO_PKG_VERSION")), "{version}");
     assert_eq!(version.contains("sqs"), cfg!(feature = "sqs"), "{version}");
     for arguments in [
