@@ -75,5 +75,8 @@ fn a_region_or_profile_without_a_queue_is_a_warning() {
 fn a_build_without_sqs_says_how_to_get_one_with_it() {
     Broker::new("check-config -disable-tls -broker-sqs-name a")
         .run()
-        .refused(&[("sqs.queue_name: this program was built without SQS", "--features sqs")]);
+        .refused(&[(
+            "sqs.queue_name: this program was built without SQS",
+            "--features sqs",
+        )]);
 }
