@@ -29,4 +29,5 @@ mod supervisor;
 mod systemd;
 
 pub(crate) use check::check;
+pub(crate) use log_style::shows_colours;
 pub(crate) use serve::serve;

@@ -21,7 +21,7 @@ pub(super) fn detect() -> LogStyle {
 }
 
 /// Returns true if the terminal supports colors and its user wants them (no-color.org).
-fn shows_colours() -> bool {
+pub(crate) fn shows_colours() -> bool {
     let is_unwanted = env::var_os("NO_COLOR").is_some_and(|unwanted| !unwanted.is_empty());
     let is_dumb = env::var_os("TERM").is_none_or(|kind| kind == "dumb");
     !is_unwanted && !is_dumb

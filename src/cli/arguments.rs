@@ -4,11 +4,12 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use prost_types::Timestamp;
 
 use crate::admin_client::AdminArgs;
+use crate::app;
 use crate::config::Flag;
 
 use super::version::VERSION;
@@ -99,7 +100,8 @@ impl Cli {
     /// # Errors
     /// The refusal by clap; also its answers to `--help` and `--version`.
     pub fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let matches = parser().try_get_matches_from(flags::two_dashes(arguments))?;
+        let parser = parser().color(colours());
+        let matches = parser.try_get_matches_from(flags::two_dashes(arguments))?;
         let own = Own::from_arg_matches(&matches)?;
         Ok(Self {
             command: own.command.unwrap_or_default(),
@@ -127,6 +129,16 @@ struct Own {
 /// The whole command line, for its help and man pages.
 pub(super) fn parser() -> clap::Command {
     flags::add(Own::command())
+}
+
+/// The colours of help and errors: none where the log has none, even if CI is set, for which
+/// clap has them on a dumb terminal, too.
+fn colours() -> ColorChoice {
+    if app::shows_colours() {
+        ColorChoice::Auto
+    } else {
+        ColorChoice::Never
+    }
 }
 
 /// The same as shells complete it: the values of [`switches`] are left out.

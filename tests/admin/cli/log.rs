@@ -24,7 +24,7 @@ async fn has_colours(command: &Command) -> bool {
 async fn has_coloured_help(name: &str, value: &str) -> bool {
     let mut command = program(["--help"]);
     command.env("TERM", "xterm-256color").env_remove("NO_COLOR");
-    command.env(name, value);
+    command.env(name, value).env("CI", "true");
     let terminal = Terminal::start(&command, (200, 80));
     terminal
         .until(|screen| screen.contents().contains("Usage:"))
