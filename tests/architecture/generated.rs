@@ -131,13 +131,12 @@ fn function(message: &DescriptorProto, field: &FieldDescriptorProto) -> Option<S
         .iter()
         .any(|nested| nested.name() == type_name);
     let of_type = match (field.r#type(), field.type_name()) {
-        (Type::Bool | Type::String | Type::Int32 | Type::Uint32, _) => return None,
         (Type::Int64 | Type::Uint64, _) => "integer",
         (Type::Double, _) => "number",
         (Type::Message, ".google.protobuf.Duration") => "duration",
         (Type::Message, ".google.protobuf.Timestamp") => "timestamp",
         (Type::Message, _) if is_map => return Some("integers_by_name".to_owned()),
-        (Type::Message, _) => return None,
+        (Type::Bool | Type::String | Type::Int32 | Type::Uint32 | Type::Message, _) => return None,
         (Type::Enum, path) => &format!("enumeration::<{}, _>", in_rust(path)),
         other => panic!("{}: no JSON for {other:?}", field.name()),
     };

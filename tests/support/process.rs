@@ -28,10 +28,11 @@ impl Process {
 
     /// The log so far; an error once the program has ended.
     pub(crate) fn log(&mut self) -> Result<String> {
+        let log = fs::read_to_string(&self.log)?;
         if let Some(status) = self.child.try_wait()? {
-            bail!("{} is over: {status}", self.log.display());
+            bail!("{} is over: {status}\n{log}", self.log.display());
         }
-        Ok(fs::read_to_string(&self.log)?)
+        Ok(log)
     }
 }
 

@@ -93,11 +93,9 @@ impl Machine {
 
     async fn start(&self, name: &str, command: &mut Command, address: &str) -> Result<Process> {
         let log = self.scratch.path().join(name).with_extension("log");
-        let mut process = Process::start(command, log.clone())?;
+        let mut process = Process::start(command, log)?;
         wait::until("it to listen", async || {
-            process
-                .log()
-                .inspect_err(|_| eprintln!("{}", fs::read_to_string(&log).unwrap_or_default()))?;
+            process.log()?;
             Ok(TcpStream::connect(address).await.ok())
         })
         .await?;
