@@ -2,7 +2,7 @@
 //! of them, and clients poll one or the other.
 //!
 //! ```sh
-//! cargo build --profile dist --bin snowflake-broker --example borrowing
+//! cargo build --profile dist --features jemalloc,sqs --bin snowflake-broker --example borrowing
 //! target/dist/examples/borrowing --broker target/dist/snowflake-broker
 //! ```
 //!

@@ -2,7 +2,7 @@
 //! of serving them. Every client checks that its answer was made for its own offer.
 //!
 //! ```sh
-//! cargo build --profile dist --bin snowflake-broker --examples
+//! cargo build --profile dist --features jemalloc,sqs --bin snowflake-broker --examples
 //! target/dist/examples/load --broker target/dist/snowflake-broker --floor target/dist/examples/floor
 //! ```
 //!

@@ -3,7 +3,7 @@
 //! for `examples/plots.rs`.
 //!
 //! ```sh
-//! cargo build --profile dist --bin snowflake-broker --examples
+//! cargo build --profile dist --features jemalloc,sqs --bin snowflake-broker --examples
 //! target/dist/examples/scenarios --all --full --into docs/performance
 //! ```
 //!

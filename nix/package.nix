@@ -38,12 +38,19 @@ rustPlatform.buildRustPackage (finalAttrs: {
 
   cargoLock.lockFile = ../Cargo.lock;
 
-  buildFeatures = [ "sqs" ];
+  buildFeatures = [
+    "jemalloc"
+    "sqs"
+  ];
   buildType = "dist";
   # The tests are of the code, whatever its profile: so it is compiled as quickly as can be.
   checkType = "debug";
 
   nativeBuildInputs = [ installShellFiles ];
+
+  # jemalloc is built for the page size of the build machine; other machines may have pages
+  # of up to 64 KiB.
+  env.AARCH64_UNKNOWN_LINUX_GNU_JEMALLOC_SYS_WITH_LG_PAGE = "16";
 
   env.SNOWFLAKE_COMMIT = toString commit;
 

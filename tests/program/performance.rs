@@ -94,7 +94,7 @@ async fn the_commands_measure_everything_and_fill_the_page() {
     };
     assert_eq!(
         build,
-        "cargo build --profile dist --bin snowflake-broker --examples"
+        "cargo build --profile dist --features jemalloc,sqs --bin snowflake-broker --examples"
     );
     run(&scenarios.replace(" --full", ""), folder.path()).await;
     run(fill, folder.path()).await;
