@@ -84,7 +84,8 @@ in
     "systemd-252.conf" = file [
       (section "Service" {
         Type = "notify";
-        ExecReload = "kill -HUP $MAINPID";
+        # Debian may lack the program kill; the shell has its own.
+        ExecReload = "/bin/sh -c 'kill -HUP $MAINPID'";
       })
     ];
     "snowflake-broker.sysusers.conf" = "g ${units.operators} -\n";
