@@ -7,6 +7,8 @@ mod descriptors;
 mod disk;
 mod garbage;
 mod half_closed;
+// It is what the feature is for.
+#[cfg(feature = "jemalloc")]
 mod memory;
 mod output;
 mod reloads;
