@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-/// The mode bits that let others on this machine read a file, or enter a directory.
+/// The mode bits that let other users of this machine read a file, or enter a directory.
 const OTHERS_READ: u32 = 0o004;
 const OTHERS_ENTER: u32 = 0o001;
 
@@ -76,7 +76,7 @@ pub fn directory(path: &Path) -> &Path {
     }
 }
 
-/// Returns true if others on this machine can read a file. A file that we cannot see is
+/// Returns true if other users of this machine can read a file. A file that we cannot see is
 /// not exposed.
 fn is_exposed(path: &Path) -> bool {
     let mode = |path: &Path| {

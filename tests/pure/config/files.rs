@@ -216,7 +216,7 @@ fn secrets_that_others_can_read_are_warnings() {
             ran.stderr
         );
     };
-    let key = "tls.key: k.pem: others on this machine can read it";
+    let key = "tls.key: k.pem: other users of this machine can read it";
     warns(&check(0o604), key);
     let private = check(0o640);
     private.ok();
@@ -230,7 +230,7 @@ fn secrets_that_others_can_read_are_warnings() {
     }
     warns(
         &broker.run(),
-        "tls.cert: both.pem: others on this machine can read it",
+        "tls.cert: both.pem: other users of this machine can read it",
     );
 
     let file = "[otel]\nheaders = \"authorization=x\"\n[[admin.tokens]]\nname = \"alice\"\n\
@@ -242,9 +242,9 @@ fn secrets_that_others_can_read_are_warnings() {
     let config = broker.path("config.toml");
     fs::set_permissions(config, Permissions::from_mode(0o644)).expect("our file");
     let said = broker.run();
-    let token = "admin.tokens: the token of \"alice\": token: others on this machine";
+    let token = "admin.tokens: the token of \"alice\": token: other users of this machine";
     warns(&said, token);
-    warns(&said, "otel.headers: config.toml: others on this machine");
+    warns(&said, "otel.headers: config.toml: other users of this machine");
 }
 
 /// Returns true if other users can reach temporary files: not in Nix's sandbox, nor in a
