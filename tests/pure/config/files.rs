@@ -244,7 +244,10 @@ fn secrets_that_others_can_read_are_warnings() {
     let said = broker.run();
     let token = "admin.tokens: the token of \"alice\": token: other users of this machine";
     warns(&said, token);
-    warns(&said, "otel.headers: config.toml: other users of this machine");
+    warns(
+        &said,
+        "otel.headers: config.toml: other users of this machine",
+    );
 }
 
 /// Returns true if other users can reach temporary files: not in Nix's sandbox, nor in a
