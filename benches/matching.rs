@@ -81,7 +81,7 @@ impl Crowd {
         let begin = clock::now();
         for poll in &polls {
             self.now += STEP;
-            let key = self.matcher.handle_poll(self.now, self.now, poll);
+            let key = self.matcher.handle_poll(self.now, self.now, poll, None);
             keys.push(key.expect("every Sid is unique"));
             self.drain();
         }
@@ -176,6 +176,7 @@ impl Crowd {
                 NatType::Unrestricted
             },
             relay_url: "wss://snowflake.torproject.net/".into(),
+            network: None,
         }
     }
 
@@ -283,7 +284,7 @@ fn memory(_: &mut Criterion) {
         let mut matcher = Matcher::new(settings(FOR_LONG));
         let now = clock::now();
         for number in 0..size {
-            let key = matcher.handle_poll(now, now, &proxy_poll(number));
+            let key = matcher.handle_poll(now, now, &proxy_poll(number), None);
             key.expect("every Sid is unique");
         }
         let grown = resident_bytes().saturating_sub(before);

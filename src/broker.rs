@@ -19,6 +19,7 @@ mod proxy_request;
 mod quotas;
 mod settings;
 mod shutdown;
+mod sources;
 mod trace;
 mod waiters;
 
@@ -31,7 +32,7 @@ use opentelemetry::global::BoxedTracer;
 use tokio::sync::oneshot::Receiver;
 use tokio::sync::{Notify, watch};
 
-use crate::matching::{self, Matcher, ServiceStage};
+use crate::matching::{self, Matcher, ServiceStage, SupplySettings};
 use crate::metrics::Metrics;
 
 pub use caller::{Caller, NoAnswer, OverLimit, RequestOrigin};
@@ -41,9 +42,10 @@ pub use poll_interval::{InvalidPollIntervals, Mode, PollInterval};
 pub use settings::Settings;
 pub use waiters::ParkedPollDetails;
 
-use limits::Limits;
+use limits::{LimitKey, Limits};
 use loan::Lenders;
 use overflow::Overflow;
+use sources::SourceHasher;
 use waiters::{BrokerState, Waiter};
 
 /// The broker's interface for requests. Operators use its [control](Self::control).
@@ -96,6 +98,15 @@ impl Broker {
     #[must_use]
     pub fn traced(mut self, tracer: Option<BoxedTracer>) -> Self {
         self.tracer = tracer;
+        self
+    }
+
+    /// Shares proxies and clients out by source. `key` is random.
+    #[must_use]
+    pub fn sharing(mut self, supply: SupplySettings, key: LimitKey) -> Self {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.matcher.set_supply(supply);
+        state.sources = Some(SourceHasher::new(clock::now(), key));
         self
     }
 

@@ -62,6 +62,16 @@
 //! none. It is never queued or passed on, and never takes a poll from our own clients,
 //! because these are queued only while no poll is parked for them.
 //!
+//! # Turns
+//!
+//! A pool's polls are served by their sources: who had a client longest ago is first. What
+//! one source may have is limited, too ([`SupplySettings`]); at a limit its new polls get no
+//! client, and its parked ones wait. Clients that wait are served by their networks in the
+//! same way. Those whose source or network is not known are weighed by their arrival.
+//!
+//! The second proxy of a client is never of a source that has had the offer, and is spared
+//! where proxies are scarce until an honest first one would have answered.
+//!
 //! # Shutdown
 //!
 //! An engine that is about to stop is first a *lame duck*: it parks no more polls, but
@@ -69,10 +79,12 @@
 //! there is one. Then it is *draining*: it makes no more matches and asks no more peers,
 //! and accepts only answers that are still due.
 
+mod answers;
 mod deadlines;
 mod ending;
 mod hand_off;
 mod outputs;
+mod past_turns;
 mod peers;
 mod policy;
 mod pool;
@@ -80,29 +92,36 @@ mod queue;
 mod requests;
 mod sessions;
 mod settings;
+mod shares;
 mod snapshot;
+mod sources;
+mod supply;
+mod turn_order;
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::wire::nat::NatClass;
-use crate::wire::proxy::{ProxyPoll, ProxyType, Sid};
-use crate::wire::session_description::SessionDescription;
+use crate::wire::proxy::ProxyPoll;
 
 pub use outputs::{
     AnswerOutcome, Answered, AskPeer, ClientReply, Denied, HandOff, MatchingEvent, NoMatch, Output,
-    ParkedPoll, PollReply, Snapshot,
+    OverShare, ParkedPoll, PollReply, Snapshot,
 };
 pub use policy::pools_for;
 pub use requests::{
-    Borrower, ClientKey, ClientOffer, PeerReply, PollKey, ServiceStage, SupplyHint,
+    Borrower, ClientKey, ClientOffer, PeerReply, PollKey, ServiceStage, Source, SupplyHint,
 };
 pub use settings::Settings;
+pub use supply::SupplySettings;
 
 use deadlines::{Deadlines, Timer, later};
 use outputs::Outputs;
 use pool::Pools;
-use queue::ClientQueue;
+use queue::WaitingClients;
 use sessions::{Client, ClientOrigin, ClientState, PeerAttempts, Poll, PollState, Sessions};
+use shares::turn_of;
+use sources::SourceTable;
 
 /// The error for a poll whose `Sid` is already parked or has an answer outstanding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -114,9 +133,11 @@ pub struct SidInUse;
 pub struct Matcher {
     settings: Settings,
     sessions: Sessions,
+    sources: SourceTable,
+    /// The sources that may have clients again, and have polls that wait for that.
+    released: BTreeSet<u64>,
     pools: Pools,
-    queued: ClientQueue,
-    overdue: ClientQueue,
+    waiting: WaitingClients,
     deadlines: Deadlines,
     outputs: Outputs,
     arrivals: u64,
@@ -126,12 +147,14 @@ pub struct Matcher {
 impl Matcher {
     /// Creates an engine without polls or clients.
     pub fn new(settings: Settings) -> Self {
+        let supply = SupplySettings::default();
         Self {
             settings,
             sessions: Sessions::default(),
+            waiting: WaitingClients::new(supply.max_sources),
+            sources: SourceTable::new(supply),
+            released: BTreeSet::new(),
             pools: Pools::default(),
-            queued: ClientQueue::default(),
-            overdue: ClientQueue::default(),
             deadlines: Deadlines::default(),
             outputs: Outputs::default(),
             arrivals: 0,
@@ -139,13 +162,14 @@ impl Matcher {
         }
     }
 
-    /// Accepts a proxy's poll whose request arrived at `arrived`. The reply follows as an
-    /// output, immediately or later.
+    /// Accepts a proxy's poll whose request arrived at `arrived`, from `source` if that is
+    /// known. The reply follows as an output, immediately or later.
     pub fn handle_poll(
         &mut self,
         now: Instant,
         arrived: Instant,
         poll: &ProxyPoll,
+        source: Option<Source>,
     ) -> Result<PollKey, SidInUse> {
         self.handle_timeout(now);
         if self.sessions.is_in_use(&poll.sid) {
@@ -157,18 +181,23 @@ impl Matcher {
             proxy_type: poll.proxy_type,
             nat: poll.nat,
             clients: poll.clients,
+            source,
             arrival,
             deadline: later(arrived, self.settings.proxy_timeout),
             state: PollState::Parked,
         });
         if self.stage == ServiceStage::Draining {
             self.end_poll(key, NoMatch::NotParked);
-        } else if let Some(client) = self.take_client_for(now, NatClass::of(poll.nat)) {
+        } else if let Some(limit) = source.and_then(|source| self.sources.limit(source)) {
+            self.end_poll(key, NoMatch::OverShare(limit));
+        } else if let Some(client) = self.take_client_for(now, NatClass::of(poll.nat), source) {
             self.hand_off(now, key, client);
         } else if self.stage == ServiceStage::LameDuck {
             self.end_poll(key, NoMatch::NotParked);
         } else if self.pools.len() >= self.settings.max_parked_polls {
             self.end_poll(key, NoMatch::Overloaded);
+        } else if source.is_some_and(|source| self.sources.is_parking_full(source)) {
+            self.end_poll(key, NoMatch::OverShare(OverShare::Parked));
         } else {
             self.park(key);
         }
@@ -205,7 +234,10 @@ impl Matcher {
             deadline,
             state: ClientState::Unmatched,
             offered_to: Vec::new(),
+            tried: Vec::new(),
             hand_offs: origin.earlier_hand_offs(),
+            last_attempt: now,
+            is_held_back: false,
             peers: PeerAttempts::none_yet(supply),
             wake: None,
         });
@@ -222,33 +254,6 @@ impl Matcher {
         key
     }
 
-    /// Accepts a proxy's answer to the offer handed to its poll `sid`.
-    pub fn handle_answer(
-        &mut self,
-        now: Instant,
-        sid: &Sid,
-        answer: SessionDescription,
-    ) -> AnswerOutcome {
-        self.handle_timeout(now);
-        let (proxy_type, outcome) = match self.sessions.poll_by_sid(sid) {
-            None => (ProxyType::Unknown, AnswerOutcome::Unknown),
-            Some((key, poll)) => {
-                let proxy_type = poll.proxy_type;
-                let outcome = match poll.state {
-                    PollState::Parked => AnswerOutcome::Unknown,
-                    PollState::Closed(outcome) => outcome,
-                    PollState::Offered(offered) => self.deliver(now, key, offered, answer),
-                };
-                (proxy_type, outcome)
-            }
-        };
-        self.outputs.event(MatchingEvent::Answer {
-            proxy_type,
-            outcome,
-        });
-        outcome
-    }
-
     /// Handles the end of a poll's request before its reply was taken, because the proxy
     /// disconnected. If the poll was handed an offer, the next proxy gets it.
     pub fn handle_poll_gone(&mut self, now: Instant, key: PollKey) {
@@ -263,12 +268,16 @@ impl Matcher {
                 self.outputs.event(MatchingEvent::PollAbandoned);
             }
             PollState::Offered(offered) => {
+                let source = poll.source;
                 self.sessions.remove_poll(key);
+                self.settle(source);
                 self.outputs.event(MatchingEvent::HandOffFailed);
+                self.forget_attempt(offered.client, source);
                 self.retry(now, offered.client, key);
             }
             PollState::Closed(_) => {}
         }
+        self.serve_released(now);
     }
 
     /// Handles the end of a client's request before its reply was taken.
@@ -280,25 +289,43 @@ impl Matcher {
         {
             self.outputs.event(MatchingEvent::ClientAbandoned);
         }
+        self.serve_released(now);
     }
 
     /// The time at which [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.next()
+        let expiry = self.sources.poll_timeout();
+        expiry.into_iter().chain(self.deadlines.next()).min()
     }
 
     /// Carries out all timers that are due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.sessions.forget_closed(now);
-        while let Some(timer) = self.deadlines.pop_due(now) {
-            match timer {
-                Timer::Poll(_, key) => {
-                    self.unpark(key);
-                    self.end_poll(key, NoMatch::Idle);
-                }
-                Timer::Client(_, key) => self.handle_client_timer(now, key),
-            }
+        self.serve_released(now);
+        while self.expire_or_wake(now) {
+            self.serve_released(now);
         }
+    }
+
+    /// Carries out the first timer, if it is due. At the same moment limits end first.
+    fn expire_or_wake(&mut self, now: Instant) -> bool {
+        let expiry = self.sources.next_expiry().filter(|&at| at <= now);
+        let timer = self.deadlines.next().filter(|&at| at <= now);
+        if expiry.is_some_and(|expiry| timer.is_none_or(|timer| expiry <= timer)) {
+            self.expire_match();
+            return true;
+        }
+        let Some(timer) = self.deadlines.pop_due(now) else {
+            return false;
+        };
+        match timer {
+            Timer::Poll(_, key) => {
+                self.unpark(key);
+                self.end_poll(key, NoMatch::Idle);
+            }
+            Timer::Client(_, key) => self.handle_client_timer(now, key),
+        }
+        true
     }
 
     /// Returns the next reply or event, in the order of their occurrence.
@@ -309,6 +336,19 @@ impl Matcher {
     /// Replaces the settings. Polls and clients already waiting keep their deadlines.
     pub fn set_settings(&mut self, settings: Settings) {
         self.settings = settings;
+    }
+
+    /// Replaces the limits of sources.
+    pub fn set_supply(&mut self, supply: SupplySettings) {
+        self.waiting.set_networks_max(supply.max_sources);
+        for (source, change) in self.sources.set_settings(supply) {
+            self.change_turn(source, change);
+        }
+    }
+
+    /// The current limits of sources.
+    pub fn supply(&self) -> &SupplySettings {
+        self.sources.settings()
     }
 
     /// The current settings.
@@ -325,7 +365,11 @@ impl Matcher {
         let Some(poll) = self.sessions.poll(key) else {
             return;
         };
-        self.pools.insert(key, poll);
+        if let Some(source) = poll.source {
+            self.sources.parked(source);
+        }
+        let turn = turn_of(&self.sources, poll);
+        self.pools.insert(turn, key, poll);
         let timer = Timer::Poll(poll.arrival, key);
         self.deadlines.insert(poll.deadline, timer);
     }
@@ -334,7 +378,11 @@ impl Matcher {
         let Some(poll) = self.sessions.poll(key) else {
             return;
         };
-        self.pools.remove(poll);
+        let turn = turn_of(&self.sources, poll);
+        self.pools.remove(turn, poll);
+        if let Some(source) = poll.source {
+            self.sources.unparked(source);
+        }
         let timer = Timer::Poll(poll.arrival, key);
         self.deadlines.remove(poll.deadline, timer);
     }

@@ -157,6 +157,7 @@ impl Components {
         let peers = FederationHandle::new(&metrics)?;
         let broker = broker
             .limited(limits)
+            .sharing(config.supply.clone(), entropy::bytes()?.into())
             .traced(exports.tracer())
             .overflowing(Some(peers.federation()));
         peers.set(&broker, &config.federation, peer_tls);

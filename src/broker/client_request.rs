@@ -47,10 +47,11 @@ impl Broker {
             trace.end(ClientOutcome::Refused);
             return Err(NoAnswer::UnknownBridge);
         };
+        let offered = claimed_if_it_counts(caller.origin, &claimed);
         let toll = Toll {
             broker: self,
             origin: caller.origin,
-            claimed: claimed_if_it_counts(caller.origin, &claimed),
+            claimed: offered,
             is_sent_away,
             is_due: true,
         };
@@ -68,11 +69,16 @@ impl Broker {
             offer: poll.offer,
             nat: poll.nat,
             relay_url,
+            network: None,
         };
         let supply = peers
             .as_ref()
             .map_or(SupplyHint::NoPeers, PeerCalls::supply);
         let (key, messages) = self.step(|state, now| {
+            let sources = state.sources.as_mut();
+            let network =
+                sources.and_then(|sources| sources.network(now, caller.origin, || offered));
+            let offer = ClientOffer { network, ..offer };
             state.add_client(now, offer, trace.timeline(), |matcher, offer| {
                 matcher.handle_client(now, caller.arrived, offer, supply)
             })

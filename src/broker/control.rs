@@ -120,6 +120,17 @@ impl BrokerControl<'_> {
         });
     }
 
+    /// Replaces the limits of sources.
+    pub fn set_supply(self, supply: matching::SupplySettings) {
+        self.broker
+            .step(|state, _| state.matcher.set_supply(supply));
+    }
+
+    /// The limits of sources.
+    pub fn supply(self) -> matching::SupplySettings {
+        self.broker.lock().matcher.supply().clone()
+    }
+
     /// The settings of the matching engine.
     pub fn matching(self) -> matching::Settings {
         self.broker.lock().matcher.settings().clone()

@@ -77,6 +77,8 @@ impl Broker {
             offer: request.offer.clone(),
             nat: request.nat,
             relay_url,
+            // It is never queued.
+            network: None,
         };
         let lent = self.match_borrower(&request, offer, reserve).await;
         loan.outcome = match lent {

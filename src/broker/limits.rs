@@ -110,6 +110,21 @@ impl Limits {
         self.0.load().settings.clone()
     }
 
+    /// The number of sources as which an origin counts: one that claims to forward for
+    /// others as many as it may bring, an exempt one as any number.
+    pub(super) fn share_factor(&self, origin: RequestOrigin) -> u32 {
+        let hour = self.0.load();
+        match origin {
+            RequestOrigin::Sender(address) | RequestOrigin::Unconfirmed { peer: address, .. }
+                if hour.is_exempt(address) =>
+            {
+                u32::MAX
+            }
+            RequestOrigin::Unconfirmed { .. } => hour.settings.unconfirmed_factor,
+            _ => 1,
+        }
+    }
+
     /// Returns true if this address forwards the requests of many senders.
     pub(super) fn is_intermediary(&self, address: IpAddr) -> bool {
         let hour = self.0.load();

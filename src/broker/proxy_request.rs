@@ -1,10 +1,10 @@
 //! Proxy requests: polls, from their arrival to their reply, and answers.
 
-use crate::matching::{AnswerOutcome, NoMatch, PollReply, SidInUse};
+use crate::matching::{AnswerOutcome, NoMatch, OverShare, PollReply, SidInUse};
 use crate::metrics::labels::{Refusal, Request};
 use crate::wire::answer::{AnswerStatus, ProxyAnswer};
 use crate::wire::nat::NatClass;
-use crate::wire::proxy::{PollResponse, PollStatus, ProxyPoll};
+use crate::wire::proxy::{PollResponse, PollStatus, ProxyPoll, Sid};
 
 use super::caller::{Caller, OverLimit};
 use super::waiters::PollEnd;
@@ -36,7 +36,14 @@ impl Broker {
             self.metrics.proxy_seen(address, poll);
         }
         poll.accepted_relay_pattern = None;
-        let added = self.step(|state, now| state.add_poll(now, caller.arrived, poll, country));
+        let factor = self.share_factor(caller.origin);
+        let added = self.step(|state, now| {
+            let supply = state.matcher.supply();
+            let sources = state.sources.as_mut();
+            let source =
+                sources.and_then(|sources| sources.source(now, caller.origin, supply, factor));
+            state.add_poll(now, caller.arrived, poll, source, country)
+        });
         let (waiter, mut receiver) = match added {
             Ok(added) => added,
             Err(in_use) => {
@@ -54,6 +61,7 @@ impl Broker {
         match &end.reply {
             PollReply::Offer(_) => record.matched(),
             PollReply::NoMatch(NoMatch::Overloaded) => record.refuse(Refusal::Overloaded),
+            PollReply::NoMatch(NoMatch::OverShare(limit)) => record.refuse(refusal(*limit)),
             PollReply::NoMatch(NoMatch::Idle | NoMatch::NotParked | NoMatch::Evicted) => {
                 record.idle();
             }
@@ -86,6 +94,25 @@ impl Broker {
             AnswerOutcome::Delivered => AnswerStatus::Success,
             _ => AnswerStatus::ClientGone,
         })
+    }
+
+    /// Handles the word of a proxy that it cannot answer.
+    pub fn proxy_declines(&self, caller: Caller, sid: Sid) -> Result<(), OverLimit> {
+        if !self.admits(Request::ProxyAnswer, caller.origin, || None) {
+            self.metrics.bad_proxy_answer(Refusal::Limit);
+            return Err(OverLimit);
+        }
+        self.step(|state, now| state.matcher.handle_decline(now, &sid));
+        Ok(())
+    }
+}
+
+fn refusal(limit: OverShare) -> Refusal {
+    match limit {
+        OverShare::Matches => Refusal::SourceMatches,
+        OverShare::Unanswered => Refusal::SourceUnanswered,
+        OverShare::Parked => Refusal::SourceParked,
+        OverShare::Network => Refusal::NetworkShare,
     }
 }
 

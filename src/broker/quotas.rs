@@ -24,6 +24,12 @@ impl Broker {
         }
     }
 
+    /// The multiple of a source's share that an origin has: see [`Limits::share_factor`].
+    pub(super) fn share_factor(&self, origin: RequestOrigin) -> u32 {
+        let limits = self.limits.as_ref();
+        limits.map_or(1, |limits| limits.share_factor(origin))
+    }
+
     /// Returns true if this address forwards the requests of many senders.
     pub fn is_intermediary(&self, address: IpAddr) -> bool {
         let limits = self.limits.as_ref();

@@ -10,7 +10,7 @@ use tokio::sync::oneshot::{self, Receiver, Sender};
 use crate::geoip::CountryCode;
 use crate::matching::{
     AnswerOutcome, AskPeer, ClientKey, ClientOffer, ClientReply, Denied, Matcher, MatchingEvent,
-    NoMatch, Output, ParkedPoll, PeerReply, PollKey, PollReply, SidInUse,
+    NoMatch, Output, ParkedPoll, PeerReply, PollKey, PollReply, SidInUse, Source,
 };
 use crate::metrics::Metrics;
 use crate::metrics::labels::AnswerFate;
@@ -19,12 +19,15 @@ use crate::wire::proxy::ProxyPoll;
 
 use super::poll_interval::controller::IntervalController;
 use super::shutdown::{reconnect_delay_new, reconnect_delay_parked};
+use super::sources::SourceHasher;
 use super::trace::{Polled, Timeline, Timelines};
 
 /// The engine and all waiting requests, behind the broker's one lock.
 #[derive(Debug)]
 pub(super) struct BrokerState {
     pub(super) matcher: Matcher,
+    /// Absent in a broker that does not share out by source.
+    pub(super) sources: Option<SourceHasher>,
     pub(super) intervals: IntervalController,
     jitter: Rng,
     metrics: Arc<Metrics>,
@@ -108,6 +111,7 @@ impl BrokerState {
     ) -> Self {
         Self {
             matcher,
+            sources: None,
             intervals,
             jitter,
             metrics,
@@ -124,9 +128,10 @@ impl BrokerState {
         now: Instant,
         arrived: Instant,
         poll: &ProxyPoll,
+        source: Option<Source>,
         country: CountryCode,
     ) -> Result<(Waiter, Receiver<PollEnd>), SidInUse> {
-        let key = self.matcher.handle_poll(now, arrived, poll)?;
+        let key = self.matcher.handle_poll(now, arrived, poll, source)?;
         self.intervals.poll_arrived(NatClass::of(poll.nat));
         let (sender, receiver) = oneshot::channel();
         let nat = poll.nat;
@@ -235,7 +240,7 @@ impl BrokerState {
     fn next_poll(&mut self, now: Instant, polled: Polled, reply: &PollReply) -> Duration {
         let pool = NatClass::of(polled.nat);
         match reply {
-            PollReply::NoMatch(NoMatch::Overloaded) => {
+            PollReply::NoMatch(NoMatch::Overloaded | NoMatch::OverShare(_)) => {
                 let overloaded = self.intervals.settings().overloaded;
                 return self.jittered(overloaded);
             }
@@ -311,6 +316,7 @@ fn fate(outcome: AnswerOutcome) -> AnswerFate {
         AnswerOutcome::Beaten => AnswerFate::Beaten,
         AnswerOutcome::ClientLeft => AnswerFate::ClientLeft,
         AnswerOutcome::Repeated => AnswerFate::Repeated,
+        AnswerOutcome::Declined => AnswerFate::Declined,
         AnswerOutcome::Unknown => AnswerFate::Unknown,
     }
 }

@@ -49,6 +49,7 @@ fn sections(config: &Config, report: &mut SettingsReport) {
     report.section("poll_interval", |report| config.poll_interval.check(report));
     report.section("limits", |report| config.limits.check(report));
     report.section("matching", |report| config.matching.check(report));
+    report.section("supply", |report| config.supply.check(report));
     report.section("metrics", |report| config.metrics.check(report));
     report.section("telemetry", |report| config.telemetry.check(report));
     report.section("otel", |report| config.otel.check(report));

@@ -24,6 +24,8 @@ pub struct Config {
     pub poll_interval: crate::broker::PollInterval,
     /// Request limits per address.
     pub limits: crate::broker::limits::Settings,
+    /// The shares of sources of proxies.
+    pub supply: crate::matching::SupplySettings,
     /// Time-outs and bounds of the matching engine.
     pub matching: crate::matching::Settings,
     /// The country databases.

@@ -66,7 +66,9 @@ fn the_example_shows_every_key_and_no_other() {
 }
 
 fn collect(path: &str, content: &toml::Value, keys: &mut BTreeSet<String>) {
-    let Some(table) = content.as_table() else {
+    // An empty table is the value of a key.
+    let table = content.as_table().filter(|table| !table.is_empty());
+    let Some(table) = table else {
         keys.insert(path.to_owned());
         return;
     };

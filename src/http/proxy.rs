@@ -12,7 +12,7 @@ use crate::listener::accounts::Reservation;
 use crate::listener::{ConnectionHandle, KeepOpenGuard};
 use crate::metrics::labels::{self, Refusal};
 use crate::rendezvous::refusals;
-use crate::wire::answer::ProxyAnswer;
+use crate::wire::answer::{InvalidProxyAnswer, ProxyAnswer, declined};
 use crate::wire::proxy::{PollStatus, ProxyPoll};
 
 use super::caller::caller;
@@ -119,10 +119,7 @@ pub(super) async fn answer(front: Arc<HttpFront>, request: Request<Body>) -> Res
     }
     let answer = match ProxyAnswer::decode(&body) {
         Ok(answer) => answer,
-        Err(invalid) => {
-            refuse_answer(&front.broker, caller, Refusal::BadRequest, &invalid);
-            return error::bad_request();
-        }
+        Err(invalid) => return refuse_or_decline(&front.broker, caller, &body, &invalid),
     };
     if let Ok(status) = front.broker.proxy_answer(caller, answer) {
         if let Some(connection) = head.extensions.get::<ConnectionHandle>() {
@@ -131,6 +128,23 @@ pub(super) async fn answer(front: Arc<HttpFront>, request: Request<Body>) -> Res
         return body::json(status.encode());
     }
     answered_too_often()
+}
+
+/// Refuses an answer. If it says that the proxy cannot answer, its client gets another.
+fn refuse_or_decline(
+    broker: &Broker,
+    caller: Caller,
+    body: &[u8],
+    invalid: &InvalidProxyAnswer,
+) -> Response {
+    let Some(sid) = declined(body) else {
+        refuse_answer(broker, caller, Refusal::BadRequest, invalid);
+        return error::bad_request();
+    };
+    match broker.proxy_declines(caller, sid) {
+        Ok(()) => error::bad_request(),
+        Err(_) => answered_too_often(),
+    }
 }
 
 fn answered_too_often() -> Response {

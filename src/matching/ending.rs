@@ -24,7 +24,7 @@ impl Matcher {
             self.unpark(key);
             self.end_poll(key, NoMatch::Evicted);
         }
-        for key in self.queued.keys() {
+        for key in self.waiting.queued.keys() {
             self.deny(key, Denied::Draining);
         }
     }

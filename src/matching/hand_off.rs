@@ -1,29 +1,45 @@
 //! A client's way to a proxy and to its answer: the steps behind the engine's public
 //! methods.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::wire::nat::NatClass;
-use crate::wire::session_description::SessionDescription;
 
 use super::Matcher;
 use super::deadlines::{Timer, later};
-use super::outputs::{
-    AnswerOutcome, Answered, ClientReply, Denied, HandOff, MatchingEvent, PollReply,
-};
-use super::requests::{ClientKey, PollKey, ServiceStage};
-use super::sessions::{Client, ClientState, Offered};
+use super::outputs::{AnswerOutcome, ClientReply, Denied, HandOff, MatchingEvent, PollReply};
+use super::requests::{ClientKey, PollKey, ServiceStage, Source};
+use super::sessions::{Client, ClientState};
 use super::settings::Settings;
 
+/// The time that honest proxies take for an answer at most: three quarters of the 5 s for
+/// which they gather candidates.
+const HONEST_ANSWER: Duration = Duration::from_millis(3_750);
+
 impl Matcher {
-    /// Chooses the client for a proxy that polls now: the oldest queued client that it
-    /// can serve, else the oldest overdue one. A rematch therefore never takes a proxy
-    /// from a client that has had none.
-    pub(super) fn take_client_for(&mut self, now: Instant, pool: NatClass) -> Option<ClientKey> {
-        if let Some(key) = self.queued.oldest_for(pool) {
+    /// Chooses the client for a proxy of this source: the first queued client that it can
+    /// serve, else the first overdue one. A rematch therefore never takes a proxy from a
+    /// client that has had none.
+    pub(super) fn take_client_for(
+        &mut self,
+        now: Instant,
+        pool: NatClass,
+        source: Option<Source>,
+    ) -> Option<ClientKey> {
+        let may_try = |key| {
+            let client: Option<&Client> = self.sessions.client(key);
+            client.is_some_and(|client| client.may_try(source))
+        };
+        if let Some(key) = self.waiting.queued.first_for(pool, may_try) {
             return Some(key);
         }
-        while let Some(key) = self.overdue.oldest_for(pool) {
+        let can_spare = self.pools.len_of(pool) >= self.settings.second_chance_reserve;
+        while let Some(key) = self.waiting.overdue.first_for(pool, |key| {
+            let client = self.sessions.client(key);
+            client.is_some_and(|client| {
+                client.may_try(source) && (can_spare || honest_until(client) <= now)
+            })
+        }) {
             if self.may_have_another(now, key) {
                 return Some(key);
             }
@@ -40,11 +56,14 @@ impl Matcher {
         })
     }
 
-    fn take_idle_poll(&mut self, client: ClientKey) -> Option<PollKey> {
+    /// Takes the best idle poll out of a pool that has more than `reserve`.
+    fn take_idle_poll(&mut self, client: ClientKey, reserve: usize) -> Option<PollKey> {
         let client = self.sessions.client(client)?;
-        let key = self
-            .pools
-            .best_for(client.class(), client.origin.reserve())?;
+        let reserve = reserve.max(client.origin.reserve());
+        let key = self.pools.best_for(client.class(), reserve, |key| {
+            let poll = self.sessions.poll(key);
+            poll.is_some_and(|poll| client.may_try(poll.source))
+        })?;
         self.unpark(key);
         Some(key)
     }
@@ -52,6 +71,7 @@ impl Matcher {
     /// Hands the client's offer to a proxy that is in no pool.
     pub(super) fn hand_off(&mut self, now: Instant, poll_key: PollKey, client_key: ClientKey) {
         self.leave_queues(client_key);
+        self.take_turns(now, poll_key, client_key);
         let Some(client) = self.sessions.offer(now, poll_key, client_key) else {
             return;
         };
@@ -71,9 +91,9 @@ impl Matcher {
         let Some(client) = self.sessions.client(key) else {
             return;
         };
-        let (class, arrival, deadline) = (client.class(), client.arrival, client.deadline);
+        let (place, deadline) = (client.place(), client.deadline);
         let origin = client.origin;
-        if let Some(poll) = self.take_idle_poll(key) {
+        if let Some(poll) = self.take_idle_poll(key, 0) {
             return self.hand_off(now, poll, key);
         }
         if !origin.is_ours() {
@@ -86,10 +106,10 @@ impl Matcher {
         let until = last_call.map_or(now, |last_call| last_call.min(until));
         if until <= now || self.settings.client_queue_max == 0 {
             self.deny(key, Denied::NoProxy);
-        } else if self.queued.len() >= self.settings.client_queue_max {
+        } else if self.waiting.queued.len() >= self.settings.client_queue_max {
             self.deny(key, Denied::QueueFull);
         } else {
-            self.queued.insert(class, arrival, key);
+            self.waiting.queue(place, key);
             self.wake_client(key, until);
             self.outputs.event(MatchingEvent::ClientQueued);
         }
@@ -102,7 +122,7 @@ impl Matcher {
         match client.state {
             ClientState::Unmatched => self.deny(key, Denied::NoProxy),
             ClientState::Matched if now >= client.deadline => self.time_out(now, key),
-            ClientState::Matched => self.offer_again(now, key, true),
+            ClientState::Matched => self.offer_again(now, key, !client.is_held_back),
         }
     }
 
@@ -112,21 +132,40 @@ impl Matcher {
         let Some(client) = self.sessions.client(key) else {
             return;
         };
-        let (class, arrival, deadline) = (client.class(), client.arrival, client.deadline);
+        let (place, deadline, honest_until) =
+            (client.place(), client.deadline, honest_until(client));
         let origin = client.origin;
         self.leave_queues(key);
         self.wake_client(key, deadline);
         if !self.may_have_another(now, key) {
             return;
         }
-        if let Some(poll) = self.take_idle_poll(key) {
+        let reserve = if honest_until <= now {
+            0
+        } else {
+            self.settings.second_chance_reserve.saturating_sub(1)
+        };
+        if let Some(poll) = self.take_idle_poll(key, reserve) {
             return self.hand_off(now, poll, key);
         }
-        if may_ask && self.may_ask_again(now, key) {
+        let is_asked = may_ask && self.may_ask_again(now, key);
+        if is_asked {
             self.ask_peers(now, key);
         }
         if origin.is_ours() && self.may_have_another(now, key) {
-            self.overdue.insert(class, arrival, key);
+            self.waiting.is_overdue(place, key);
+            let has_reserve = self.settings.second_chance_reserve > 0;
+            if has_reserve && !is_asked && honest_until > now {
+                self.hold_back(key, honest_until.min(deadline));
+            }
+        }
+    }
+
+    /// Looks for another proxy again at `until`.
+    fn hold_back(&mut self, key: ClientKey, until: Instant) {
+        self.wake_client(key, until);
+        if let Some(client) = self.sessions.client_mut(key) {
+            client.is_held_back = true;
         }
     }
 
@@ -157,27 +196,6 @@ impl Matcher {
         } else {
             self.match_or_queue(now, key, until);
         }
-    }
-
-    pub(super) fn deliver(
-        &mut self,
-        now: Instant,
-        poll: PollKey,
-        offered: Offered,
-        answer: SessionDescription,
-    ) -> AnswerOutcome {
-        self.sessions.close_poll(now, poll, AnswerOutcome::Repeated);
-        let Some(client) = self.remove_client(now, offered.client, AnswerOutcome::Beaten) else {
-            return AnswerOutcome::Unknown;
-        };
-        let answered = Answered {
-            answer,
-            attempts: client.attempts(),
-            since_hand_off: now.saturating_duration_since(offered.since),
-        };
-        self.outputs
-            .client(offered.client, ClientReply::Answer(answered));
-        AnswerOutcome::Delivered
     }
 
     pub(super) fn time_out(&mut self, now: Instant, key: ClientKey) {
@@ -215,16 +233,15 @@ impl Matcher {
         let client = self.sessions.remove_client(key)?;
         self.deadlines.stop(key, &client);
         for &poll in &client.offered_to {
-            self.sessions.close_poll(now, poll, late);
+            let source = self.sessions.close_poll(now, poll, late);
+            self.settle(source);
         }
         Some(client)
     }
 
     pub(super) fn leave_queues(&mut self, key: ClientKey) {
         if let Some(client) = self.sessions.client(key) {
-            let (class, arrival) = (client.class(), client.arrival);
-            self.queued.remove(class, arrival);
-            self.overdue.remove(class, arrival);
+            self.waiting.leave(client.place());
         }
     }
 
@@ -232,10 +249,16 @@ impl Matcher {
         if let Some(client) = self.sessions.client_mut(key) {
             self.deadlines.stop(key, client);
             client.wake = Some(at);
+            client.is_held_back = false;
             let timer = Timer::Client(client.arrival, key);
             self.deadlines.insert(at, timer);
         }
     }
+}
+
+/// The time until which an honest proxy may still answer the client's last offer.
+fn honest_until(client: &Client) -> Instant {
+    later(client.last_attempt, HONEST_ANSWER)
 }
 
 /// The time of the next step for a client whose offer is handed out now: its rematch or

@@ -69,6 +69,21 @@ pub enum NoMatch {
     NotParked,
     /// The poll was parked when the broker began to drain.
     Evicted,
+    /// The poll's source has all that one may have.
+    OverShare(OverShare),
+}
+
+/// The limit that a source has reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OverShare {
+    /// Clients a minute.
+    Matches,
+    /// Offers without an answer.
+    Unanswered,
+    /// Parked polls.
+    Parked,
+    /// The share of the network around it.
+    Network,
 }
 
 /// The reply to a client.
@@ -123,6 +138,8 @@ pub enum AnswerOutcome {
     ClientLeft,
     /// This proxy had already answered.
     Repeated,
+    /// The proxy says that it cannot answer, so that the client goes to another.
+    Declined,
     /// No offer under this `Sid` is known.
     Unknown,
 }

@@ -1,6 +1,4 @@
-//! The parked polls, by pool and load.
-
-use std::collections::BTreeMap;
+//! The parked polls, by pool: their sources take turns.
 
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::ProxyType;
@@ -8,55 +6,72 @@ use crate::wire::proxy::ProxyType;
 use super::policy::pools_for;
 use super::requests::PollKey;
 use super::sessions::Poll;
+use super::sources::TurnChange;
+use super::turn_order::{Party, Turn, TurnOrder};
 
-/// The rank of a poll in its pool: by load (clients), then by arrival.
+/// The rank of a poll among those of its source: by load (clients), then by arrival.
 type PoolRank = (u64, u64);
 
 /// The three pools.
 #[derive(Debug, Default)]
 pub(super) struct Pools {
-    by_rank: [BTreeMap<PoolRank, PollKey>; NatClass::ALL.len()],
+    orders: [TurnOrder<PoolRank, PollKey>; NatClass::ALL.len()],
     counts: [[usize; NatType::ALL.len()]; ProxyType::ALL.len()],
 }
 
 impl Pools {
-    pub(super) fn insert(&mut self, key: PollKey, poll: &Poll) {
-        let before = self.pool_of(poll).insert(rank(poll), key);
-        debug_assert!(before.is_none(), "arrivals are unique");
+    /// Adds a poll whose source had its last turn then; `None` if it gets no client now.
+    pub(super) fn insert(&mut self, turn: Option<Turn>, key: PollKey, poll: &Poll) {
+        let order = self.order_of(poll);
+        order.insert(turn, poll.party(), rank(poll), key);
         *self.count_of(poll) += 1;
     }
 
-    pub(super) fn remove(&mut self, poll: &Poll) {
-        if self.pool_of(poll).remove(&rank(poll)).is_some() {
+    pub(super) fn remove(&mut self, turn: Option<Turn>, poll: &Poll) {
+        if self.order_of(poll).remove(turn, poll.party(), rank(poll)) {
             *self.count_of(poll) -= 1;
         }
     }
 
-    /// The best poll for a client of this class from the first pool that has more than
-    /// `reserve` polls.
-    pub(super) fn best_for(&self, client: NatClass, reserve: usize) -> Option<PollKey> {
-        let mut pools = pools_for(client)
-            .iter()
-            .map(|&pool| &self.by_rank[pool as usize]);
-        let pool = pools.find(|pool| pool.len() > reserve)?;
-        pool.values().next().copied()
+    pub(super) fn change_turn(&mut self, source: u64, change: TurnChange) {
+        for order in &mut self.orders {
+            order.change_turn(Party::Of(source), change.from, change.to);
+        }
+    }
+
+    /// The first poll for a client of this class that it may have, from the first pool
+    /// with one that has more than `reserve` polls.
+    pub(super) fn best_for(
+        &self,
+        client: NatClass,
+        reserve: usize,
+        may_have: impl Fn(PollKey) -> bool,
+    ) -> Option<PollKey> {
+        let pools = pools_for(client).iter();
+        let mut pools = pools.filter(|&&pool| self.len_of(pool) > reserve);
+        pools.find_map(|&pool| {
+            let mut firsts = self.orders[pool as usize].firsts();
+            firsts.find_map(|(_, key)| may_have(key).then_some(key))
+        })
+    }
+
+    /// The first poll of a source in a pool, even if the source gets no client now.
+    pub(super) fn first_of(&self, pool: NatClass, source: u64) -> Option<PollKey> {
+        let first = self.orders[pool as usize].first_of(Party::Of(source));
+        first.map(|(_, key)| key)
     }
 
     /// The number of polls in a pool.
     pub(super) fn len_of(&self, pool: NatClass) -> usize {
-        self.by_rank[pool as usize].len()
+        self.orders[pool as usize].len()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.by_rank.iter().map(BTreeMap::len).sum()
+        self.orders.iter().map(TurnOrder::len).sum()
     }
 
     pub(super) fn keys(&self) -> Vec<PollKey> {
-        self.by_rank
-            .iter()
-            .flat_map(BTreeMap::values)
-            .copied()
-            .collect()
+        self.orders.iter().flat_map(TurnOrder::keys).collect()
     }
 
     /// Numbers of polls by type and NAT, without zeros.
@@ -72,8 +87,8 @@ impl Pools {
         counts
     }
 
-    fn pool_of(&mut self, poll: &Poll) -> &mut BTreeMap<PoolRank, PollKey> {
-        &mut self.by_rank[NatClass::of(poll.nat) as usize]
+    fn order_of(&mut self, poll: &Poll) -> &mut TurnOrder<PoolRank, PollKey> {
+        &mut self.orders[NatClass::of(poll.nat) as usize]
     }
 
     fn count_of(&mut self, poll: &Poll) -> &mut usize {

@@ -16,6 +16,17 @@ new_key_type! {
     pub struct ClientKey;
 }
 
+/// The source of a proxy's poll, as plain numbers: nothing here is an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Stands for the address, or of IPv6 the /64.
+    pub id: u64,
+    /// Stands for the network around it, a /24 or /48.
+    pub network: u64,
+    /// The multiple of the limits that the source has; 1 for nearly all.
+    pub share: u32,
+}
+
 /// A client's offer and the data needed to serve it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientOffer {
@@ -25,6 +36,9 @@ pub struct ClientOffer {
     pub nat: NatType,
     /// The WebSocket address of the bridge that the client wants.
     pub relay_url: Arc<str>,
+    /// Stands for the client's network, with which it takes turns; `None` if it is not
+    /// known.
+    pub network: Option<u64>,
 }
 
 impl ClientOffer {

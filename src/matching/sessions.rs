@@ -9,7 +9,9 @@ use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::{ProxyType, Sid};
 
 use super::outputs::AnswerOutcome;
-use super::requests::{ClientKey, ClientOffer, PollKey, SupplyHint};
+use super::queue::Place;
+use super::requests::{ClientKey, ClientOffer, PollKey, Source, SupplyHint};
+use super::turn_order::Party;
 
 /// Maximum number of closed polls; the oldest ones beyond it are forgotten early. At the
 /// design load of 2,500 matches a second there are 75,000.
@@ -62,9 +64,18 @@ pub(super) struct Poll {
     pub(super) proxy_type: ProxyType,
     pub(super) nat: NatType,
     pub(super) clients: u64,
+    pub(super) source: Option<Source>,
     pub(super) arrival: u64,
     pub(super) deadline: Instant,
     pub(super) state: PollState,
+}
+
+impl Poll {
+    /// The party with which it takes turns.
+    pub(super) fn party(&self) -> Party {
+        let source = self.source.map(|source| Party::Of(source.id));
+        source.unwrap_or(Party::Alone(self.arrival))
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -94,8 +105,14 @@ pub(super) struct Client {
     pub(super) state: ClientState,
     /// The polls that have the offer now.
     pub(super) offered_to: Vec<PollKey>,
+    /// The sources that have had the offer.
+    pub(super) tried: Vec<u64>,
     /// The number of proxies here that were handed the offer.
     pub(super) hand_offs: usize,
+    /// The time of the last attempt.
+    pub(super) last_attempt: Instant,
+    /// True while it waits for nothing but the end of the time of honest proxies.
+    pub(super) is_held_back: bool,
     pub(super) peers: PeerAttempts,
     /// The time of the client's timer.
     pub(super) wake: Option<Instant>,
@@ -112,6 +129,20 @@ pub(super) enum ClientState {
 impl Client {
     pub(super) fn class(&self) -> NatClass {
         self.offer.class()
+    }
+
+    /// The client's place where clients wait.
+    pub(super) fn place(&self) -> Place {
+        Place {
+            class: self.class(),
+            network: self.offer.network,
+            arrival: self.arrival,
+        }
+    }
+
+    /// Returns true if a proxy of this source may have the offer.
+    pub(super) fn may_try(&self, source: Option<Source>) -> bool {
+        source.is_none_or(|source| !self.tried.contains(&source.id))
     }
 
     /// The number of attempts so far. Each [`AskPeer`](super::AskPeer) in progress counts
@@ -231,14 +262,20 @@ impl Sessions {
     }
 
     /// Marks an offered poll as closed, because no client waits for its answer any more.
-    pub(super) fn close_poll(&mut self, now: Instant, key: PollKey, outcome: AnswerOutcome) {
-        let Some(poll) = self.polls.get_mut(key) else {
-            return;
-        };
-        if matches!(poll.state, PollState::Offered(_)) {
-            poll.state = PollState::Closed(outcome);
-            self.closed.push_back((now + CLOSED_POLL_MEMORY, key));
+    /// Returns its source, if it was not closed before.
+    pub(super) fn close_poll(
+        &mut self,
+        now: Instant,
+        key: PollKey,
+        outcome: AnswerOutcome,
+    ) -> Option<Source> {
+        let poll = self.polls.get_mut(key)?;
+        if !matches!(poll.state, PollState::Offered(_)) {
+            return None;
         }
+        poll.state = PollState::Closed(outcome);
+        self.closed.push_back((now + CLOSED_POLL_MEMORY, key));
+        poll.source
     }
 
     /// Forgets closed polls whose time is up, and the oldest ones beyond the maximum.
@@ -303,13 +340,16 @@ impl Sessions {
             self.matched += 1;
         }
         client.offered_to.push(poll_key);
+        client.tried.extend(poll.source.map(|source| source.id));
         client.hand_offs += 1;
+        client.last_attempt = now;
         Some(client)
     }
 
     /// Marks the client's offer as sent to peers.
-    pub(super) fn ask_peers(&mut self, key: ClientKey) -> Option<&Client> {
+    pub(super) fn ask_peers(&mut self, now: Instant, key: ClientKey) -> Option<&Client> {
         let client = self.clients.get_mut(key)?;
+        client.last_attempt = now;
         if client.state == ClientState::Unmatched {
             client.state = ClientState::Matched;
             self.matched += 1;

@@ -34,6 +34,9 @@ pub struct Settings {
     /// another proxy.
     #[serde(with = "crate::timespan")]
     pub rematch_after: Duration,
+    /// Number of idle polls in a pool below which it has no rematch until honest proxies
+    /// would have answered (3.75 s after the hand-off).
+    pub second_chance_reserve: usize,
     /// Maximum number of proxies that a client is offered to; 1 means no rematch.
     pub max_attempts: usize,
     /// Maximum number of parked polls; later ones get `no match` at once.
@@ -57,6 +60,8 @@ impl Settings {
         report.within("min_answer_time", self.min_answer_time, &SPAN_OR_ZERO);
         report.within("drain_grace", self.drain_grace, &SPAN_OR_ZERO);
         report.within("client_queue_max", self.client_queue_max, &(0..=COUNT_MAX));
+        let reserve = self.second_chance_reserve;
+        report.within("second_chance_reserve", reserve, &(0..=COUNT_MAX));
         report.within("max_attempts", self.max_attempts, &(1..=COUNT_MAX));
         report.within("max_parked_polls", self.max_parked_polls, &(1..=COUNT_MAX));
         let clients = self.max_matched_clients;
@@ -99,6 +104,7 @@ impl Default for Settings {
             client_queue_max: 10_000,
             min_answer_time: Duration::from_millis(500),
             rematch_after: Duration::from_secs(2),
+            second_chance_reserve: 16,
             max_attempts: 2,
             max_parked_polls: 200_000,
             max_matched_clients: 100_000,

@@ -12,7 +12,7 @@ impl Matcher {
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             parked: self.pools.counts(),
-            queued_clients: self.queued.len(),
+            queued_clients: self.waiting.queued.len(),
             matched_clients: self.sessions.matched_clients(),
         }
     }
@@ -21,8 +21,9 @@ impl Matcher {
     pub fn is_empty(&self) -> bool {
         self.sessions.is_empty()
             && self.pools.len() == 0
-            && self.queued.len() == 0
-            && self.overdue.len() == 0
+            && self.waiting.queued.len() == 0
+            && self.waiting.overdue.len() == 0
+            && self.sources.is_empty()
             && self.deadlines.next().is_none()
     }
 
@@ -30,7 +31,7 @@ impl Matcher {
     pub fn queued_by_class(&self) -> Vec<(NatClass, usize)> {
         let classes = NatClass::ALL.into_iter();
         classes
-            .map(|class| (class, self.queued.len_of(class)))
+            .map(|class| (class, self.waiting.queued.len_of(class)))
             .collect()
     }
 

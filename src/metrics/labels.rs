@@ -67,6 +67,8 @@ labels! {
         ClientLeft = "client_left",
         /// This proxy had answered before.
         Repeated = "repeated",
+        /// The proxy said that it cannot answer, and the client went to another.
+        Declined = "declined",
         /// No offer to this proxy is known.
         Unknown = "unknown",
         /// The answer was refused for one of the [`Refusal`]s.
@@ -95,6 +97,14 @@ labels! {
         Limit = "limit",
         /// Too many requests are waiting, by number or by bytes.
         Overloaded = "overloaded",
+        /// The proxy's source has had as many clients in the last minute as it may.
+        SourceMatches = "source_matches",
+        /// The proxy's source has too many offers without an answer.
+        SourceUnanswered = "source_unanswered",
+        /// The proxy's source has too many parked polls.
+        SourceParked = "source_parked",
+        /// The network around the proxy's source has what it may have.
+        NetworkShare = "network_share",
         /// The request's body did not arrive in time.
         TooSlow = "too_slow",
         /// The request's body ended early.

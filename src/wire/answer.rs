@@ -61,6 +61,20 @@ impl ProxyAnswer {
     }
 }
 
+/// The poll whose proxy says that it cannot answer: by an empty answer, or by a session
+/// description without candidates.
+pub fn declined(body: &[u8]) -> Option<Sid> {
+    let text = json::text(body);
+    let object = Object::parse(&text).ok()?;
+    let version = object.string("Version").ok()?;
+    let sid = object.string("Sid").ok()?;
+    let answer = object.json_string("Answer").ok()??;
+    let says_nothing = answer.text.is_empty()
+        || (!contains_candidate(body) && SessionDescription::read(answer).is_ok());
+    let is_heard = says_nothing && is_supported(version.as_deref());
+    sid.as_deref().and_then(Sid::new).filter(|_| is_heard)
+}
+
 fn contains_candidate(body: &[u8]) -> bool {
     const CANDIDATE: &[u8] = b"a=candidate";
     memmem::find(body, CANDIDATE).is_some()

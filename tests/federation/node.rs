@@ -74,7 +74,12 @@ pub(crate) fn peers(names: &[&str]) -> Settings {
 
 impl Node {
     pub(crate) fn start(network: &Network, name: &str, settings: &Settings) -> Self {
-        Self::with(network, name, settings, matching::Settings::default())
+        // No broker here has more than a proxy or two.
+        let matching = matching::Settings {
+            second_chance_reserve: 0,
+            ..matching::Settings::default()
+        };
+        Self::with(network, name, settings, matching)
     }
 
     pub(crate) fn with(

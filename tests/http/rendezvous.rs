@@ -114,7 +114,10 @@ async fn a_matched_client_times_out_five_seconds_after_its_arrival() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_proxy_is_followed_by_a_second_one() {
-    let front = front();
+    let front = Arc::new(Front::new(Settings {
+        second_chance_reserve: 0,
+        ..Settings::default()
+    }));
     let first = start(&front, "/proxy", proxy_poll("first", "open")).await;
     let client = start(&front, "/client", client_poll("x", "open")).await;
     assert_eq!(first.await.unwrap().json()["Status"], "client match");
@@ -134,6 +137,42 @@ async fn a_silent_proxy_is_followed_by_a_second_one() {
         CLIENT_GONE
     );
     assert_eq!(front.count("snowflake_broker_rematches_total", &[]), 1);
+}
+
+/// The last proxies are kept for clients that have had none, as long as an honest one may
+/// still answer.
+#[tokio::test(start_paused = true)]
+async fn a_scarce_proxy_follows_a_silent_one_later() {
+    let front = front();
+    let first = start(&front, "/proxy", proxy_poll("first", "open")).await;
+    let _client = start(&front, "/client", client_poll("x", "open")).await;
+    assert_eq!(first.await.unwrap().json()["Status"], "client match");
+    let (waited, second) = elapsed(front.post("/proxy", proxy_poll("second", "open"))).await;
+    assert_eq!(waited.as_millis(), 3_749);
+    assert_eq!(second.json()["Offer"], offer("x"));
+}
+
+/// An empty answer, or one without candidates, says that the proxy cannot answer.
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_cannot_answer_passes_its_client_on() {
+    let front = front();
+    let described = json!({"type": "answer", "sdp": "v=0"}).to_string();
+    for word in ["", &described] {
+        let first = start(&front, "/proxy", proxy_poll("first", "open")).await;
+        let client = start(&front, "/client", client_poll("x", "open")).await;
+        assert_eq!(first.await.unwrap().json()["Status"], "client match");
+        let second = start(&front, "/proxy", proxy_poll("second", "open")).await;
+        let declined = json!({"Version": "1.3", "Sid": "first", "Answer": word});
+        let reply = front.post("/answer", declined.to_string()).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+        assert_eq!(second.await.unwrap().json()["Offer"], offer("x"));
+        front.post("/answer", proxy_answer("second", "hi")).await;
+        assert_eq!(client.await.unwrap().json()["answer"], answer("hi"));
+    }
+    let declined = ["outcome=\"declined\""];
+    let answers = "snowflake_broker_proxy_answers_total";
+    assert_eq!(front.count(answers, &declined), 2);
+    assert_eq!(front.count("snowflake_broker_refusals_total", &[]), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -183,7 +183,10 @@ async fn the_poll_has_a_trace_of_its_own_and_each_links_to_the_other() {
 
 #[tokio::test(start_paused = true)]
 async fn a_second_chance_is_a_second_hand_off() {
-    let scene = Scene::new(Settings::default());
+    let scene = Scene::new(Settings {
+        second_chance_reserve: 0,
+        ..Settings::default()
+    });
     scene.proxy("a", "open").await;
     scene.proxy("b", "open").await;
     let client = scene.client("strict").await;

@@ -12,3 +12,4 @@ mod reconfiguration;
 mod rematch;
 mod resumption;
 mod scene;
+mod shares;

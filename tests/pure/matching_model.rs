@@ -11,14 +11,14 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
-use snowflake_broker::matching::{ClientReply, MatchingEvent, PollReply, Settings};
+use snowflake_broker::matching::{ClientReply, MatchingEvent, PollReply, Settings, SupplySettings};
 
 use pair::Pair;
 use reference::Output;
 use script::{Op, script};
 
-fn run(settings: &Settings, ops: &[Op]) -> Vec<Output> {
-    let mut pair = Pair::new(settings);
+fn run(settings: &Settings, supply: &SupplySettings, ops: &[Op]) -> Vec<Output> {
+    let mut pair = Pair::new(settings, supply);
     for op in ops {
         pair.step(op);
     }
@@ -37,8 +37,8 @@ proptest! {
     })]
 
     #[test]
-    fn engine_does_what_the_reference_does((settings, ops) in script()) {
-        run(&settings, &ops);
+    fn engine_does_what_the_reference_does((settings, supply, ops) in script()) {
+        run(&settings, &supply, &ops);
     }
 }
 
@@ -61,14 +61,15 @@ fn scripts_reach_every_kind_of_output() {
     let mut seen = BTreeSet::new();
     for _ in 0..300 {
         let tree = script().new_tree(&mut runner).expect("nothing is filtered");
-        let (settings, ops) = tree.current();
-        seen.extend(run(&settings, &ops).iter().map(kind));
+        let (settings, supply, ops) = tree.current();
+        seen.extend(run(&settings, &supply, &ops).iter().map(kind));
     }
     let expected = [
         "Beaten",
         "ClientAbandoned",
         "ClientLeft",
         "ClientQueued",
+        "Declined",
         "Delivered",
         "Denied(Draining)",
         "Denied(NoProxy)",
@@ -80,6 +81,10 @@ fn scripts_reach_every_kind_of_output() {
         "NoMatch(Evicted)",
         "NoMatch(Idle)",
         "NoMatch(NotParked)",
+        "NoMatch(OverShare(Matches))",
+        "NoMatch(OverShare(Network))",
+        "NoMatch(OverShare(Parked))",
+        "NoMatch(OverShare(Unanswered))",
         "NoMatch(Overloaded)",
         "PollAbandoned",
         "Repeated",

@@ -63,6 +63,7 @@ pages! {
     federation: "docs/federation.md",
     install: "docs/install.md",
     limits: "docs/limits.md",
+    matching: "docs/matching.md",
     metrics: "docs/metrics.md",
     nat: "docs/nat.md",
     nixos: "docs/nixos.md",

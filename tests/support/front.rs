@@ -11,6 +11,7 @@ use snowflake_broker::broker::{Broker, Directory, PollInterval};
 use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::http::Endpoints;
 use snowflake_broker::listener::accounts::{Accounts, Bounds};
+use snowflake_broker::matching::SupplySettings;
 use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
 use snowflake_broker::{http as front, matching};
@@ -72,6 +73,7 @@ impl Front {
         let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
         let broker = Broker::new(settings, directory, metrics, 7)
             .limited(Limits::new(limits, LIMIT_KEY.into()))
+            .sharing(SupplySettings::default(), LIMIT_KEY.into())
             .traced(tracer);
         let broker = Arc::new(broker);
         let driven = Arc::clone(&broker);

@@ -157,6 +157,10 @@ impl ReloadPlan {
             .broker
             .control()
             .set_matching(self.loaded.config.matching);
+        targets
+            .broker
+            .control()
+            .set_supply(self.loaded.config.supply);
         targets.log.set_level(self.log_level);
         let (access, tls) = self.access;
         targets.admin_auth.set(access, tls);

@@ -9,7 +9,7 @@ use crate::config::Config;
 
 /// The sections and keys that a reload applies. All others require a restart, so that a
 /// new setting is never silently ignored.
-const RELOADED: [&str; 12] = [
+const RELOADED: [&str; 13] = [
     "admin.tls",
     "admin.tokens",
     "broker",
@@ -20,6 +20,7 @@ const RELOADED: [&str; 12] = [
     "matching",
     "operator.networks",
     "poll_interval",
+    "supply",
     "telemetry.log_level",
     "tls",
 ];

@@ -62,8 +62,13 @@ impl LimitKey {
         hasher.finish()
     }
 
-    /// The key of the next hour, from which this one cannot be recovered.
-    pub(super) fn next(self) -> Self {
+    /// The hash of a network, under a key that is used for nothing else.
+    pub(in crate::broker) fn source(self, network: IpNet) -> u64 {
+        self.hash(BucketRole::Sender, network)
+    }
+
+    /// The key of the next period, from which this one cannot be recovered.
+    pub(in crate::broker) fn next(self) -> Self {
         let mut hasher = sip128::SipHasher24::new_with_key(&self.0);
         hasher.write(b"the next hour's key");
         Self(hasher.finish128().as_bytes())

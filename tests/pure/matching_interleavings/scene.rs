@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use snowflake_broker::matching::{
     AnswerOutcome, ClientKey, ClientOffer, ClientReply, Matcher, MatchingEvent, Output, PeerReply,
-    PollKey, PollReply, Settings, SupplyHint,
+    PollKey, PollReply, Settings, Source, SupplyHint, SupplySettings,
 };
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
 use snowflake_broker::wire::session_description::SessionDescription;
@@ -18,6 +18,8 @@ pub(crate) struct Scene {
     now: Instant,
     polls: BTreeMap<&'static str, PollKey>,
     clients: BTreeMap<&'static str, ClientKey>,
+    source: Option<Source>,
+    network: Option<u64>,
 }
 
 #[expect(
@@ -29,22 +31,39 @@ fn some_instant() -> Instant {
 }
 
 /// A scene with the default settings: a client has 5 s, is queued for 1 s, and has its
-/// rematch after 2 s but not in its last half second; a poll has 10 s.
+/// rematch after 2 s but not in its last half second; a poll has 10 s. A second proxy is
+/// spared even if it is the last.
 pub(crate) fn scene() -> Scene {
     scene_with(|_| {})
 }
 
 /// A scene with changed settings.
 pub(crate) fn scene_with(change: impl FnOnce(&mut Settings)) -> Scene {
-    let mut settings = Settings::default();
+    let mut settings = defaults();
     change(&mut settings);
     let start = some_instant();
+    let mut engine = Matcher::new(settings);
+    engine.set_supply(SupplySettings {
+        matches_per_minute: 0,
+        unanswered: 0,
+        parked_per_source: 0,
+        ..SupplySettings::default()
+    });
     Scene {
-        engine: Matcher::new(settings),
+        engine,
         start,
         now: start,
         polls: BTreeMap::new(),
         clients: BTreeMap::new(),
+        source: None,
+        network: None,
+    }
+}
+
+fn defaults() -> Settings {
+    Settings {
+        second_chance_reserve: 0,
+        ..Settings::default()
     }
 }
 
@@ -107,8 +126,40 @@ impl Scene {
             accepted_relay_pattern: None,
         };
         let arrived = self.ago(age);
-        let taken = self.engine.handle_poll(self.now, arrived, &poll);
+        let taken = self
+            .engine
+            .handle_poll(self.now, arrived, &poll, self.source);
         taken.map(|key| self.polls.insert(name, key)).is_ok()
+    }
+
+    /// Has the polls that follow come from this source, the fifth of its network at most.
+    pub(crate) fn source(&mut self, id: u64) -> &mut Self {
+        self.source = Some(Source {
+            id,
+            network: id / 5,
+            share: 1,
+        });
+        self
+    }
+
+    /// Has the clients that follow come from this network.
+    pub(crate) fn network(&mut self, network: u64) -> &mut Self {
+        self.network = Some(network);
+        self
+    }
+
+    /// Changes the limits of sources, which are off at the start.
+    pub(crate) fn share(&mut self, change: impl FnOnce(&mut SupplySettings)) -> &mut Self {
+        let mut supply = self.engine.supply().clone();
+        change(&mut supply);
+        self.engine.set_supply(supply);
+        self
+    }
+
+    /// Sends the proxy's word that it cannot answer.
+    pub(crate) fn decline(&mut self, name: &'static str) -> AnswerOutcome {
+        let sid = Sid::new(name).expect("a name");
+        self.engine.handle_decline(self.now, &sid)
     }
 
     /// Adds a client.
@@ -142,6 +193,7 @@ impl Scene {
             offer: description("offer", name),
             nat: nat.parse().expect("a NAT word"),
             relay_url: "wss://relay.example/".into(),
+            network: self.network,
         };
         let arrived = self.ago(age);
         let key = self.engine.handle_client(self.now, arrived, offer, supply);
@@ -207,7 +259,7 @@ impl Scene {
 
     /// Changes the settings; all others are the defaults.
     pub(crate) fn reconfigure(&mut self, change: impl FnOnce(&mut Settings)) -> &mut Self {
-        let mut settings = Settings::default();
+        let mut settings = defaults();
         change(&mut settings);
         self.engine.set_settings(settings);
         self

@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use snowflake_broker::matching::{
     self, Borrower, ClientKey, ClientOffer, Matcher, PeerReply, PollKey, Settings, SupplyHint,
+    SupplySettings,
 };
 use snowflake_broker::wire::nat::NatType;
-use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
+use snowflake_broker::wire::proxy::{ProxyPoll, Sid};
 use snowflake_broker::wire::session_description::SessionDescription;
 
 use crate::matching_model::books::{Books, PEERS};
-use crate::matching_model::reference::{Output, Reference};
+use crate::matching_model::reference::{Output, Reference, Who, source};
 use crate::matching_model::script::{Op, Peer};
 
 /// Longer than any time-out of a script and the memory of closed polls.
@@ -57,13 +58,15 @@ fn sid(number: u8) -> Sid {
 }
 
 impl Pair {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &Settings, supply: &SupplySettings) -> Self {
+        let mut engine = Matcher::new(settings.clone());
+        engine.set_supply(supply.clone());
         Self {
             start: some_instant(),
             // The clock starts late, because scripts have requests older than the script.
             now: LONG,
-            engine: Matcher::new(settings.clone()),
-            reference: Reference::new(settings.clone()),
+            engine,
+            reference: Reference::new(settings.clone(), supply.clone()),
             poll_keys: Vec::new(),
             client_keys: Vec::new(),
             sids: Vec::new(),
@@ -82,13 +85,20 @@ impl Pair {
                 nat,
                 clients,
                 age,
+                source,
             } => self.poll(
                 *sid,
-                (*proxy_type, *nat, *clients),
+                (*proxy_type, *nat, *clients, *source),
                 self.now.saturating_sub(*age),
             ),
-            Op::Client { nat, age, supply } => {
-                self.client(*nat, self.now.saturating_sub(*age), *supply);
+            Op::Client {
+                nat,
+                age,
+                supply,
+                network,
+            } => {
+                let arrived = self.now.saturating_sub(*age);
+                self.client((*nat, *network), arrived, *supply);
             }
             Op::Borrower {
                 nat,
@@ -111,6 +121,11 @@ impl Pair {
                 }
             }
             Op::AnswerUnder(sid) => self.answer(*sid),
+            Op::DeclineOf(index) => {
+                if let Some(poll) = pick(*index, self.sids.len()) {
+                    self.decline(self.sids[poll]);
+                }
+            }
             Op::PollGone(index) => self.poll_gone(*index),
             Op::ClientGone(index) => self.client_gone(*index),
             Op::Sleep(time) => self.now += *time,
@@ -119,6 +134,10 @@ impl Pair {
             Op::Reconfigure(settings) => {
                 self.engine.set_settings(settings.clone());
                 self.reference.reconfigure(settings.clone());
+            }
+            Op::Share(supply) => {
+                self.engine.set_supply(supply.clone());
+                self.reference.share(supply.clone());
             }
             Op::StartLameDuck => {
                 self.engine.start_lame_duck();
@@ -152,7 +171,7 @@ impl Pair {
         self.books.close();
     }
 
-    fn poll(&mut self, number: u8, who: (ProxyType, NatType, u64), arrived: Duration) {
+    fn poll(&mut self, number: u8, who: Who, arrived: Duration) {
         let poll = ProxyPoll {
             sid: sid(number),
             proxy_type: who.0,
@@ -160,9 +179,10 @@ impl Pair {
             clients: who.2,
             accepted_relay_pattern: None,
         };
+        let source = who.3.map(source);
         let taken = self
             .engine
-            .handle_poll(self.instant(), self.start + arrived, &poll);
+            .handle_poll(self.instant(), self.start + arrived, &poll, source);
         let expected = self.reference.poll(self.now, arrived, number, who);
         assert_eq!(taken.is_ok(), expected, "acceptance of the poll");
         if let Ok(key) = taken {
@@ -172,16 +192,17 @@ impl Pair {
         }
     }
 
-    fn offer(&self, nat: NatType) -> ClientOffer {
+    fn offer(&self, nat: NatType, network: Option<u8>) -> ClientOffer {
         ClientOffer {
             offer: numbered("offer", self.client_keys.len()),
             nat,
             relay_url: "wss://relay.example/".into(),
+            network: network.map(u64::from),
         }
     }
 
     fn borrower(&mut self, nat: NatType, terms: (Duration, usize, usize)) {
-        let offer = self.offer(nat);
+        let offer = self.offer(nat, None);
         let borrower = Borrower {
             deadline: self.start + terms.0,
             attempt: terms.1,
@@ -218,8 +239,13 @@ impl Pair {
         self.reference.peer_reply(self.now, client, reply);
     }
 
-    fn client(&mut self, nat: NatType, arrived: Duration, supply: SupplyHint) {
-        let offer = self.offer(nat);
+    fn client(
+        &mut self,
+        (nat, network): (NatType, Option<u8>),
+        arrived: Duration,
+        supply: SupplyHint,
+    ) {
+        let offer = self.offer(nat, network);
         let (now, at) = (self.instant(), self.start + arrived);
         let key = self.engine.handle_client(now, at, offer.clone(), supply);
         self.client_keys.push(key);
@@ -236,6 +262,11 @@ impl Pair {
             .engine
             .handle_answer(self.instant(), &sid(number), answer.clone());
         assert_eq!(outcome, self.reference.answer(self.now, number, answer));
+    }
+
+    fn decline(&mut self, number: u8) {
+        let outcome = self.engine.handle_decline(self.instant(), &sid(number));
+        assert_eq!(outcome, self.reference.decline(self.now, number));
     }
 
     fn poll_gone(&mut self, index: usize) {

@@ -1,17 +1,31 @@
 //! The same engine, slow and simple: two lists in the order of arrival, all of which are
 //! searched for every question.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use snowflake_broker::matching::{
     AnswerOutcome, Answered, ClientKey, ClientOffer, ClientReply, Denied, MatchingEvent, NoMatch,
-    PeerReply, PollReply, Settings, Snapshot, SupplyHint,
+    OverShare, PeerReply, PollReply, Settings, Snapshot, Source, SupplyHint, SupplySettings,
 };
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::ProxyType;
 use snowflake_broker::wire::session_description::SessionDescription;
 
 mod decisions;
+mod shares;
+
+/// A proxy's type, NAT, clients and source.
+pub(crate) type Who = (ProxyType, NatType, u64, Option<u8>);
+
+/// The source as the engine knows it. One has twice the share of the others.
+pub(crate) fn source(number: u8) -> Source {
+    Source {
+        id: u64::from(number),
+        network: u64::from(number / 2),
+        share: if number == 3 { 2 } else { 1 },
+    }
+}
 
 /// The engine's outputs, with polls and clients numbered in the order of their arrival.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +66,9 @@ struct Poll {
     proxy_type: ProxyType,
     nat: NatType,
     clients: u64,
+    source: Option<u8>,
+    /// The number of its arrival, among those of all events that have one.
+    arrival: u64,
     deadline: Time,
     state: PollState,
 }
@@ -64,6 +81,7 @@ enum ClientState {
     Matched {
         rematch_at: Option<Time>,
         is_overdue: bool,
+        is_held_back: bool,
     },
     Gone,
 }
@@ -75,8 +93,11 @@ struct Client {
     offer: ClientOffer,
     whose: Whose,
     deadline: Time,
-    /// Hand-offs to proxies here.
+    arrival: u64,
+    /// Hand-offs to proxies here, the sources of those, and the time of the last attempt.
     hand_offs: usize,
+    tried: Vec<u8>,
+    last_attempt: Time,
     supply: SupplyHint,
     /// The number of calls to peers, the number still in progress, and whether a peer's
     /// proxy may have had the offer in one that ended.
@@ -92,17 +113,34 @@ pub(crate) struct Reference {
     settings: Settings,
     polls: Vec<Poll>,
     clients: Vec<Client>,
+    supply: SupplySettings,
+    /// The last number of an arrival or turn.
+    numbers: u64,
+    turns: BTreeMap<u8, u64>,
+    network_turns: BTreeMap<u64, u64>,
+    /// When each match of the last minute is over, and its source.
+    recent: Vec<(Time, u8)>,
+    /// The sources at a limit, and those that no longer are.
+    resting: BTreeSet<u8>,
+    released: BTreeSet<u8>,
     lame_duck: bool,
     draining: bool,
     said: Vec<Output>,
 }
 
 impl Reference {
-    pub(crate) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings, supply: SupplySettings) -> Self {
         Self {
             settings,
             polls: Vec::new(),
             clients: Vec::new(),
+            supply,
+            numbers: 0,
+            turns: BTreeMap::new(),
+            network_turns: BTreeMap::new(),
+            recent: Vec::new(),
+            resting: BTreeSet::new(),
+            released: BTreeSet::new(),
             lame_duck: false,
             draining: false,
             said: Vec::new(),
@@ -110,13 +148,7 @@ impl Reference {
     }
 
     /// Returns true if the poll is accepted.
-    pub(crate) fn poll(
-        &mut self,
-        now: Time,
-        arrived: Time,
-        sid: u8,
-        who: (ProxyType, NatType, u64),
-    ) -> bool {
+    pub(crate) fn poll(&mut self, now: Time, arrived: Time, sid: u8, who: Who) -> bool {
         self.tick(now);
         if self
             .polls
@@ -126,24 +158,33 @@ impl Reference {
             return false;
         }
         self.forget(|poll| poll.sid == sid);
-        let (proxy_type, nat, clients) = who;
+        let (proxy_type, nat, clients, source) = who;
+        let arrival = self.next_number();
         self.polls.push(Poll {
             sid,
             proxy_type,
             nat,
             clients,
+            source,
+            arrival,
             deadline: arrived + self.settings.proxy_timeout,
-            state: PollState::Parked,
+            state: PollState::Gone,
         });
         let poll = self.polls.len() - 1;
         if self.draining {
             self.no_match(poll, NoMatch::NotParked);
-        } else if let Some(client) = self.client_for(now, nat) {
+        } else if let Some(limit) = source.and_then(|source| self.refusal(source)) {
+            self.no_match(poll, NoMatch::OverShare(limit));
+        } else if let Some(client) = self.client_for(now, nat, source) {
             self.hand_off(now, poll, client);
         } else if self.lame_duck {
             self.no_match(poll, NoMatch::NotParked);
-        } else if self.parked().count() > self.settings.max_parked_polls {
+        } else if self.parked().count() >= self.settings.max_parked_polls {
             self.no_match(poll, NoMatch::Overloaded);
+        } else if source.is_some_and(|source| self.is_parking_full(source)) {
+            self.no_match(poll, NoMatch::OverShare(OverShare::Parked));
+        } else {
+            self.polls[poll].state = PollState::Parked;
         }
         true
     }
@@ -182,12 +223,16 @@ impl Reference {
     ) {
         self.tick(now);
         let matched = self.matched().count();
+        let arrival = self.next_number();
         self.clients.push(Client {
             key,
             offer,
             whose,
             deadline,
+            arrival,
             hand_offs,
+            tried: Vec::new(),
+            last_attempt: now,
             supply,
             asked: 0,
             calls: 0,
@@ -213,6 +258,19 @@ impl Reference {
         sid: u8,
         answer: SessionDescription,
     ) -> AnswerOutcome {
+        self.answered(now, sid, Some(answer))
+    }
+
+    pub(crate) fn decline(&mut self, now: Time, sid: u8) -> AnswerOutcome {
+        self.answered(now, sid, None)
+    }
+
+    fn answered(
+        &mut self,
+        now: Time,
+        sid: u8,
+        answer: Option<SessionDescription>,
+    ) -> AnswerOutcome {
         self.tick(now);
         let known = |poll: &Poll| poll.sid == sid && poll.state != PollState::Gone;
         let found = self.polls.iter().position(known);
@@ -220,6 +278,10 @@ impl Reference {
         let outcome = match (found, state) {
             (Some(poll), Some(PollState::Offered { client, since })) => {
                 self.close(poll, AnswerOutcome::Repeated, now);
+                let Some(answer) = answer else {
+                    self.hand_off_failed(now, client);
+                    return self.outcome(now, poll, AnswerOutcome::Declined);
+                };
                 self.end_client(now, client, AnswerOutcome::Beaten);
                 let answered = Answered {
                     answer,
@@ -238,6 +300,17 @@ impl Reference {
             proxy_type,
             outcome,
         }));
+        self.serve_released(now);
+        outcome
+    }
+
+    fn outcome(&mut self, now: Time, poll: usize, outcome: AnswerOutcome) -> AnswerOutcome {
+        let proxy_type = self.polls[poll].proxy_type;
+        self.said.push(Output::Event(MatchingEvent::Answer {
+            proxy_type,
+            outcome,
+        }));
+        self.serve_released(now);
         outcome
     }
 
@@ -250,11 +323,16 @@ impl Reference {
             }
             PollState::Offered { client, .. } => {
                 self.polls[poll].state = PollState::Gone;
+                self.note_released();
                 self.said.push(Output::Event(MatchingEvent::HandOffFailed));
+                let source = self.polls[poll].source;
+                let tried = &mut self.clients[client].tried;
+                tried.retain(|tried| Some(*tried) != source);
                 self.hand_off_failed(now, client);
             }
             PollState::Closed { .. } | PollState::Gone => {}
         }
+        self.serve_released(now);
     }
 
     pub(crate) fn client_gone(&mut self, now: Time, client: usize) {
@@ -264,6 +342,7 @@ impl Reference {
             self.said
                 .push(Output::Event(MatchingEvent::ClientAbandoned));
         }
+        self.serve_released(now);
     }
 
     /// Handles a peer's report of a proxy for the client.
@@ -312,19 +391,32 @@ impl Reference {
             PollState::Closed { since, .. } => since + CLOSED_POLL_MEMORY <= now,
             _ => false,
         });
-        while let Some((at, is_client, index)) = self.next_due()
-            && at <= now
-        {
-            if is_client {
-                self.client_due(now, index);
-            } else {
-                self.no_match(index, NoMatch::Idle);
+        self.serve_released(now);
+        loop {
+            let due = self.next_due().filter(|(at, ..)| *at <= now);
+            let expiry = self.next_expiry().filter(|at| *at <= now);
+            match (expiry, due) {
+                (Some(expiry), due) if due.is_none_or(|(at, ..)| expiry <= at) => {
+                    self.recent.remove(0);
+                    self.note_released();
+                }
+                (_, Some((_, true, client))) => self.client_due(now, client),
+                (_, Some((_, false, poll))) => self.no_match(poll, NoMatch::Idle),
+                (_, None) => return,
             }
+            self.serve_released(now);
         }
     }
 
     pub(crate) fn next_time(&self) -> Option<Time> {
-        self.next_due().map(|(at, ..)| at)
+        let due = self.next_due().map(|(at, ..)| at);
+        let somebody_waits = self.parked().any(|poll| {
+            self.polls[poll]
+                .source
+                .is_some_and(|source| self.limit(source).is_some())
+        });
+        let expiry = self.next_expiry().filter(|_| somebody_waits);
+        due.into_iter().chain(expiry).min()
     }
 
     pub(crate) fn start_lame_duck(&mut self) {
@@ -349,6 +441,11 @@ impl Reference {
 
     pub(crate) fn reconfigure(&mut self, settings: Settings) {
         self.settings = settings;
+    }
+
+    pub(crate) fn share(&mut self, supply: SupplySettings) {
+        self.supply = supply;
+        self.note_released();
     }
 
     pub(crate) fn take_said(&mut self) -> Vec<Output> {

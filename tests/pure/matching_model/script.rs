@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use snowflake_broker::matching::{Settings, SupplyHint};
+use snowflake_broker::matching::{Settings, SupplyHint, SupplySettings};
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::ProxyType;
 
@@ -24,12 +24,14 @@ pub(crate) enum Op {
         nat: NatType,
         clients: u64,
         age: Duration,
+        source: Option<u8>,
     },
     /// A client, and the proxies that peers report for it.
     Client {
         nat: NatType,
         age: Duration,
         supply: SupplyHint,
+        network: Option<u8>,
     },
     /// A peer's client, which waits for `patience`.
     Borrower {
@@ -44,6 +46,7 @@ pub(crate) enum Op {
     PeerReply(usize, Peer),
     AnswerOf(usize),
     AnswerUnder(u8),
+    DeclineOf(usize),
     PollGone(usize),
     ClientGone(usize),
     /// Time passes without a call, so timers are served late.
@@ -53,6 +56,7 @@ pub(crate) enum Op {
     /// The next timer is served exactly when it is due.
     TickToNext,
     Reconfigure(Settings),
+    Share(SupplySettings),
     StartLameDuck,
     StartDraining,
     Resume,
@@ -68,15 +72,34 @@ pub(crate) enum Peer {
 }
 
 /// Settings, and operations under them.
-pub(crate) fn script() -> impl Strategy<Value = (Settings, Vec<Op>)> {
-    (settings(), vec(op(), 1..80))
+pub(crate) fn script() -> impl Strategy<Value = (Settings, SupplySettings, Vec<Op>)> {
+    (settings(), supply(), vec(op(), 1..80))
+}
+
+/// Limits so low that they are reached, or off.
+fn supply() -> impl Strategy<Value = SupplySettings> {
+    let limit = || prop_oneof![2 => Just(0), 1 => Just(1), 1 => Just(2), 1 => Just(4)];
+    (limit(), limit(), limit(), limit()).prop_map(|(matches, unanswered, parked, sources)| {
+        SupplySettings {
+            matches_per_minute: matches,
+            unanswered,
+            parked_per_source: parked,
+            sources_per_network: sources,
+            ..SupplySettings::default()
+        }
+    })
+}
+
+/// One of a few sources, two of which are in each network.
+fn source() -> impl Strategy<Value = Option<u8>> {
+    prop_oneof![1 => Just(None), 3 => (0..4_u8).prop_map(Some)]
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
     (
         (time(&[0, 5, 20, 50]), time(&[0, 10, 30, 100])),
         (time(&[0, 5, 10, 20]), 0..4_usize),
-        (time(&[0, 5, 5, 10]), time(&[0, 5, 10, 20])),
+        (time(&[0, 5, 5, 10]), time(&[0, 5, 10, 20]), 0..4_usize),
         (0..4_usize, bound(), bound()),
     )
         .prop_map(|(timeouts, queue, chances, bounds)| Settings {
@@ -87,6 +110,7 @@ fn settings() -> impl Strategy<Value = Settings> {
             min_answer_time: chances.0,
             rematch_after: chances.1,
             max_attempts: bounds.0,
+            second_chance_reserve: chances.2,
             max_parked_polls: bounds.1,
             max_matched_clients: bounds.2,
             ..Settings::default()
@@ -116,12 +140,14 @@ fn op() -> impl Strategy<Value = Op> {
         60 => (any::<usize>(), peer()).prop_map(|(index, peer)| Op::PeerReply(index, peer)),
         50 => any::<usize>().prop_map(Op::AnswerOf),
         10 => (0..14_u8).prop_map(Op::AnswerUnder),
+        15 => any::<usize>().prop_map(Op::DeclineOf),
         30 => any::<usize>().prop_map(Op::PollGone),
         20 => any::<usize>().prop_map(Op::ClientGone),
         15 => step().prop_map(Op::Sleep),
         60 => step().prop_map(Op::Tick),
         40 => Just(Op::TickToNext),
         5 => settings().prop_map(Op::Reconfigure),
+        3 => supply().prop_map(Op::Share),
         1 => Just(Op::StartLameDuck),
         1 => Just(Op::StartDraining),
         2 => Just(Op::Resume),
@@ -130,13 +156,14 @@ fn op() -> impl Strategy<Value = Op> {
 
 fn poll() -> impl Strategy<Value = Op> {
     let proxy_type = select(ProxyType::ALL.to_vec());
-    (0..12_u8, proxy_type, nat(), 0..3_u64, age()).prop_map(
-        |(sid, proxy_type, nat, clients, age)| Op::Poll {
+    (0..12_u8, proxy_type, nat(), 0..3_u64, age(), source()).prop_map(
+        |(sid, proxy_type, nat, clients, age, source)| Op::Poll {
             sid,
             proxy_type,
             nat,
             clients,
             age,
+            source,
         },
     )
 }
@@ -144,7 +171,12 @@ fn poll() -> impl Strategy<Value = Op> {
 fn client() -> impl Strategy<Value = Op> {
     use SupplyHint::{Available, Empty, NoPeers};
     let supply = select(vec![NoPeers, NoPeers, Empty, Available]);
-    (nat(), age(), supply).prop_map(|(nat, age, supply)| Op::Client { nat, age, supply })
+    (nat(), age(), supply, source()).prop_map(|(nat, age, supply, network)| Op::Client {
+        nat,
+        age,
+        supply,
+        network,
+    })
 }
 
 fn peer() -> impl Strategy<Value = Peer> {

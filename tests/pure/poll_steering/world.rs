@@ -231,7 +231,10 @@ impl World {
             clients: 0,
             accepted_relay_pattern: None,
         };
-        let key = self.matcher.handle_poll(self.now, self.now, &poll).unwrap();
+        let key = self
+            .matcher
+            .handle_poll(self.now, self.now, &poll, None)
+            .unwrap();
         let since = self.now;
         let parked = Parked {
             proxy,
@@ -253,6 +256,7 @@ impl World {
             offer: self.offer.clone(),
             nat,
             relay_url: Arc::clone(&self.relay_url),
+            network: None,
         };
         let key = self
             .matcher

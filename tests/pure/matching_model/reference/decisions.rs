@@ -9,10 +9,13 @@ use snowflake_broker::wire::nat::NatType::{
     self, Moderate, Open, Restricted, Strict, Unknown, Unrestricted,
 };
 
-use super::{ClientState, Output, Poll, PollState, Reference, Time, Whose};
+use super::{Client, ClientState, Output, Poll, PollState, Reference, Time, Whose};
 
 /// The time before its client's deadline by which a peer must answer.
 const PEER_MARGIN: Duration = Duration::from_millis(200);
+
+/// The time in which honest proxies answer.
+const HONEST_ANSWER: Duration = Duration::from_millis(3_750);
 
 /// The pools that can serve a client, in order of preference: PROTOCOL.md, section 6.
 fn pools_for(client: NatType) -> &'static [&'static [NatType]] {
@@ -25,6 +28,13 @@ fn pools_for(client: NatType) -> &'static [&'static [NatType]] {
         Moderate => &[&[Moderate], &[Open, Unrestricted]],
         Strict | Restricted | Unknown => &[&[Open, Unrestricted]],
     }
+}
+
+fn same_pool(one: NatType, other: NatType) -> bool {
+    let pools = pools_for(Open).iter();
+    pools
+        .into_iter()
+        .any(|pool| pool.contains(&one) && pool.contains(&other))
 }
 
 fn can_serve(proxy: NatType, client: NatType) -> bool {
@@ -80,7 +90,10 @@ impl Reference {
             self.said
                 .push(Output::Client(client, ClientReply::TimedOut));
         } else {
-            self.second_chance(now, client, true);
+            let state = self.clients[client].state;
+            let is_held_back =
+                matches!(state, ClientState::Matched { is_held_back, .. } if is_held_back);
+            self.second_chance(now, client, !is_held_back);
         }
     }
 
@@ -88,21 +101,41 @@ impl Reference {
         self.clients[client].state = ClientState::Matched {
             rematch_at: None,
             is_overdue: false,
+            is_held_back: false,
         };
         if !self.may_have_another(now, client) {
             return;
         }
-        if let Some(poll) = self.idle_poll_for(client) {
+        let honest_until = self.clients[client].last_attempt + HONEST_ANSWER;
+        let reserve = if honest_until <= now {
+            0
+        } else {
+            self.settings.second_chance_reserve
+        };
+        if let Some(poll) = self.idle_poll_for(client, reserve) {
             return self.hand_off(now, poll, client);
         }
         let has_peers = self.clients[client].supply != SupplyHint::NoPeers;
-        if may_ask && has_peers && self.may_ask_peers(now, client) {
+        let is_asked = may_ask && has_peers && self.may_ask_peers(now, client);
+        if is_asked {
             self.ask_peer(now, client);
         }
         let may_have_another = self.may_have_another(now, client);
         let client = &mut self.clients[client];
-        if let ClientState::Matched { is_overdue, .. } = &mut client.state {
-            *is_overdue = client.whose == Whose::Ours && may_have_another;
+        if let ClientState::Matched {
+            is_overdue,
+            is_held_back,
+            rematch_at,
+        } = &mut client.state
+            && client.whose == Whose::Ours
+            && may_have_another
+        {
+            *is_overdue = true;
+            let has_reserve = self.settings.second_chance_reserve > 0;
+            if has_reserve && !is_asked && honest_until > now {
+                *is_held_back = true;
+                *rematch_at = Some(honest_until);
+            }
         }
     }
 
@@ -142,6 +175,7 @@ impl Reference {
     pub(super) fn ask_peer(&mut self, now: Time, index: usize) {
         self.clients[index].asked += 1;
         self.clients[index].calls += 1;
+        self.clients[index].last_attempt = now;
         let attempt = self.attempts(index);
         self.clients[index].state = self.matched_from(now, attempt);
         let times = self.times_of_peers(index);
@@ -153,11 +187,12 @@ impl Reference {
         ClientState::Matched {
             rematch_at: another.then_some(now + self.settings.rematch_after),
             is_overdue: false,
+            is_held_back: false,
         }
     }
 
     pub(super) fn match_or_queue(&mut self, now: Time, client: usize, until: Time) {
-        if let Some(poll) = self.idle_poll_for(client) {
+        if let Some(poll) = self.idle_poll_for(client, 0) {
             return self.hand_off(now, poll, client);
         }
         if matches!(self.clients[client].whose, Whose::Theirs { .. }) {
@@ -197,8 +232,9 @@ impl Reference {
         }
     }
 
-    /// The least loaded proxy of the preferred pool; of equals, the first to arrive.
-    pub(super) fn idle_poll_for(&self, client: usize) -> Option<usize> {
+    /// The first proxy of the preferred pool that has at least `least`: the sources take
+    /// turns, and of a source the least loaded one is first, then the first to arrive.
+    pub(super) fn idle_poll_for(&self, client: usize, least: usize) -> Option<usize> {
         let pools = pools_for(self.clients[client].offer.nat);
         let reserve = match self.clients[client].whose {
             Whose::Theirs { reserve } => reserve,
@@ -206,34 +242,97 @@ impl Reference {
         };
         pools.iter().find_map(|pool| {
             let in_pool = |&poll: &usize| pool.contains(&self.polls[poll].nat);
-            if self.parked().filter(in_pool).count() <= reserve {
+            let count = self.parked().filter(in_pool).count();
+            if count <= reserve || count < least {
                 return None;
             }
             self.parked()
                 .filter(in_pool)
-                .min_by_key(|&poll| (self.polls[poll].clients, poll))
+                .filter(|&poll| {
+                    self.polls[poll].source.is_none_or(|source| {
+                        self.limit(source).is_none()
+                            && !self.clients[client].tried.contains(&source)
+                    })
+                })
+                .min_by_key(|&poll| {
+                    let Poll {
+                        clients, arrival, ..
+                    } = self.polls[poll];
+                    (self.turn_of_poll(poll), clients, arrival)
+                })
         })
     }
 
-    /// The oldest queued client, else the oldest overdue one. An overdue client that may
+    /// The first queued client, else the first overdue one. An overdue client that may
     /// have no further proxy when its turn comes is dropped.
-    pub(super) fn client_for(&mut self, now: Time, proxy: NatType) -> Option<usize> {
-        let queued = self.queued().find(|&client| self.is_served(client, proxy));
-        if queued.is_some() {
-            return queued;
+    pub(super) fn client_for(
+        &mut self,
+        now: Time,
+        proxy: NatType,
+        source: Option<u8>,
+    ) -> Option<usize> {
+        let queued: Vec<usize> = self.queued().collect();
+        if let Some(client) = self.first_of(&queued, proxy, |model, client| {
+            model.may_try(client, source)
+        }) {
+            return Some(client);
         }
-        let overdue: Vec<usize> = self.overdue().collect();
-        for client in overdue {
-            if self.is_served(client, proxy) {
-                if self.may_have_another(now, client) {
-                    return Some(client);
-                }
-                if let ClientState::Matched { is_overdue, .. } = &mut self.clients[client].state {
-                    *is_overdue = false;
-                }
+        let reserve = self.settings.second_chance_reserve;
+        let alike = |&poll: &usize| same_pool(self.polls[poll].nat, proxy);
+        let can_spare = self.parked().filter(alike).count() >= reserve;
+        loop {
+            let overdue: Vec<usize> = self.overdue().collect();
+            let client = self.first_of(&overdue, proxy, |model, client| {
+                let honest_until = model.clients[client].last_attempt + HONEST_ANSWER;
+                model.may_try(client, source) && (can_spare || honest_until <= now)
+            })?;
+            if self.may_have_another(now, client) {
+                return Some(client);
+            }
+            if let ClientState::Matched { is_overdue, .. } = &mut self.clients[client].state {
+                *is_overdue = false;
             }
         }
-        None
+    }
+
+    fn may_try(&self, client: usize, source: Option<u8>) -> bool {
+        source.is_none_or(|source| !self.clients[client].tried.contains(&source))
+    }
+
+    /// The first client that this proxy can serve and may have: in each class one network
+    /// after the other, and of the classes the one whose client's network was served
+    /// longest ago.
+    fn first_of(
+        &self,
+        clients: &[usize],
+        proxy: NatType,
+        may_have: impl Fn(&Self, usize) -> bool,
+    ) -> Option<usize> {
+        let place = |client: usize| {
+            let Client {
+                arrival, ref offer, ..
+            } = self.clients[client];
+            (self.turn_of_client(client), arrival, offer.network)
+        };
+        let class = |client: usize| pools_for(self.clients[client].offer.nat).len();
+        let firsts = (1..=3).filter_map(|members| {
+            let mut alike: Vec<usize> = clients.to_vec();
+            alike.retain(|&client| class(client) == members && self.is_served(client, proxy));
+            let first_of_network = |client: usize| {
+                let (turn, arrival, network) = place(client);
+                let mates = alike.iter().map(|&mate| place(mate));
+                let mates = mates.filter(|mate| network.is_some() && mate.2 == network);
+                (
+                    turn,
+                    mates.map(|mate| mate.1).min().unwrap_or(arrival),
+                    arrival,
+                )
+            };
+            let mut ordered = alike.clone();
+            ordered.sort_by_key(|&client| first_of_network(client));
+            ordered.into_iter().find(|&client| may_have(self, client))
+        });
+        firsts.min_by_key(|&client| place(client))
     }
 
     pub(super) fn is_served(&self, client: usize, proxy: NatType) -> bool {
@@ -241,8 +340,12 @@ impl Reference {
     }
 
     pub(super) fn hand_off(&mut self, now: Time, poll: usize, client: usize) {
+        self.take_turns(now, poll, client);
         self.polls[poll].state = PollState::Offered { client, since: now };
+        self.note_released();
         self.clients[client].hand_offs += 1;
+        self.clients[client].tried.extend(self.polls[poll].source);
+        self.clients[client].last_attempt = now;
         let attempt = self.attempts(client);
         self.clients[client].state = self.matched_from(now, attempt);
         let hand_off = HandOff {
@@ -281,6 +384,7 @@ impl Reference {
 
     pub(super) fn close(&mut self, poll: usize, outcome: AnswerOutcome, since: Time) {
         self.polls[poll].state = PollState::Closed { outcome, since };
+        self.note_released();
     }
 
     pub(super) fn forget(&mut self, which: impl Fn(&Poll) -> bool) {

@@ -1,0 +1,161 @@
+//! The sources of polls and the networks of clients: keyed hashes of networks, which
+//! change daily, so that nothing else is kept of an address.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::matching::{Source, SupplySettings};
+use crate::networks::around;
+
+use super::caller::RequestOrigin;
+use super::limits::LimitKey;
+
+/// The time for which a key is used.
+const KEY_LIFETIME: Duration = Duration::from_hours(24);
+
+/// Turns addresses into plain numbers.
+#[derive(Debug)]
+pub(super) struct SourceHasher {
+    key: LimitKey,
+    until: Instant,
+}
+
+impl SourceHasher {
+    pub(super) fn new(now: Instant, key: LimitKey) -> Self {
+        Self {
+            key,
+            until: now + KEY_LIFETIME,
+        }
+    }
+
+    /// The source of a poll; `None` if it is from this machine, or from an intermediary
+    /// that names nobody. What a stranger claims about others is not believed: it is a
+    /// source itself, which counts as `factor` of them.
+    pub(super) fn source(
+        &mut self,
+        now: Instant,
+        origin: RequestOrigin,
+        settings: &SupplySettings,
+        factor: u32,
+    ) -> Option<Source> {
+        let address = match origin {
+            RequestOrigin::Sender(address) => address,
+            RequestOrigin::Unconfirmed { peer, .. } => peer,
+            RequestOrigin::Local | RequestOrigin::Intermediary(_) | RequestOrigin::Queue => {
+                return None;
+            }
+        };
+        let [id, network] = self.hashes(now, address);
+        Some(Source {
+            id,
+            network,
+            share: settings.share_of(address).saturating_mul(factor),
+        })
+    }
+
+    /// The network of a client; `offered` is the address in its offer, by which those count
+    /// who come through an intermediary that names nobody.
+    pub(super) fn network(
+        &mut self,
+        now: Instant,
+        origin: RequestOrigin,
+        offered: impl FnOnce() -> Option<IpAddr>,
+    ) -> Option<u64> {
+        let address = match origin {
+            RequestOrigin::Local => None,
+            RequestOrigin::Sender(address) => Some(address),
+            RequestOrigin::Unconfirmed { claimed, .. } => claimed.or_else(offered),
+            RequestOrigin::Intermediary(_) | RequestOrigin::Queue => offered(),
+        };
+        let [_, network] = self.hashes(now, address?);
+        Some(network)
+    }
+
+    /// The hashes of the smallest and the largest network of an address.
+    fn hashes(&mut self, now: Instant, address: IpAddr) -> [u64; 2] {
+        while self.until <= now {
+            self.key = self.key.next();
+            self.until += KEY_LIFETIME;
+        }
+        let mut networks = around(address).map(|network| self.key.source(network));
+        let smallest = networks.next().unwrap_or_default();
+        [smallest, networks.last().unwrap_or(smallest)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::clock;
+
+    fn hasher(now: Instant) -> SourceHasher {
+        SourceHasher::new(now, LimitKey::from([7; 16]))
+    }
+
+    fn source(hasher: &mut SourceHasher, now: Instant, address: &str) -> Source {
+        let origin = RequestOrigin::Sender(address.parse().unwrap());
+        let source = hasher.source(now, origin, &SupplySettings::default(), 1);
+        source.unwrap()
+    }
+
+    #[test]
+    fn a_source_is_an_ipv4_address_or_a_64() {
+        let now = clock::now();
+        let hasher = &mut hasher(now);
+        let mut of = |address| source(hasher, now, address);
+        assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.1"));
+        assert_ne!(of("192.0.2.1").id, of("192.0.2.2").id);
+        assert_eq!(of("192.0.2.1").network, of("192.0.2.2").network);
+        assert_ne!(of("192.0.2.1").network, of("198.51.100.1").network);
+        assert_eq!(of("2001:db8::1"), of("2001:db8::2"));
+        assert_ne!(of("2001:db8:0:1::1").id, of("2001:db8::1").id);
+        assert_eq!(of("2001:db8:0:1::1").network, of("2001:db8::1").network);
+        assert_ne!(of("2001:db8:1::1").network, of("2001:db8::1").network);
+    }
+
+    #[test]
+    fn another_day_has_other_numbers() {
+        let now = clock::now();
+        let hasher = &mut hasher(now);
+        let today = source(hasher, now, "192.0.2.1");
+        let late = now + Duration::from_hours(23);
+        assert_eq!(source(hasher, late, "192.0.2.1"), today);
+        let tomorrow = source(hasher, now + KEY_LIFETIME, "192.0.2.1");
+        assert!(tomorrow.id != today.id && tomorrow.network != today.network);
+    }
+
+    #[test]
+    fn whoever_claims_to_forward_is_a_source_itself() {
+        let now = clock::now();
+        let hasher = &mut hasher(now);
+        let peer: IpAddr = "192.0.2.1".parse().unwrap();
+        let mut of = |claimed: Option<IpAddr>| {
+            let origin = RequestOrigin::Unconfirmed { peer, claimed };
+            hasher.source(now, origin, &SupplySettings::default(), 10)
+        };
+        let source = of(None).unwrap();
+        assert_eq!(source.share, 10);
+        assert_eq!(of(Some("198.51.100.1".parse().unwrap())), Some(source));
+    }
+
+    #[test]
+    fn clients_behind_intermediaries_count_by_their_offers() {
+        let now = clock::now();
+        let hasher = &mut hasher(now);
+        let offered: IpAddr = "198.51.100.1".parse().unwrap();
+        let of_sender = hasher.network(now, RequestOrigin::Sender(offered), || None);
+        assert!(of_sender.is_some());
+        let peer: IpAddr = "192.0.2.1".parse().unwrap();
+        for origin in [
+            RequestOrigin::Queue,
+            RequestOrigin::Intermediary(peer),
+            RequestOrigin::Unconfirmed {
+                peer,
+                claimed: None,
+            },
+        ] {
+            assert_eq!(hasher.network(now, origin, || Some(offered)), of_sender);
+            assert_eq!(hasher.network(now, origin, || None), None);
+        }
+    }
+}

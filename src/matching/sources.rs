@@ -1,0 +1,245 @@
+//! The sources of polls: when each was last given a client, and what it has.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::outputs::OverShare;
+use super::past_turns::PastTurns;
+use super::requests::Source;
+use super::supply::SupplySettings;
+use super::turn_order::Turn;
+
+/// The time in which a source may have `matches_per_minute`.
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// The present holdings of a source.
+#[derive(Debug)]
+struct Standing {
+    source: Source,
+    /// The number of its last turn.
+    turn: u64,
+    /// Parked polls.
+    parked: u32,
+    /// Offers without an answer, whose clients wait.
+    unanswered: u32,
+    /// Matches of the last minute.
+    matches: u32,
+}
+
+impl Standing {
+    /// The limit that the source has reached, so that it gets no client.
+    fn limit(&self, settings: &SupplySettings) -> Option<OverShare> {
+        let has = |count: u32, limit: u32| {
+            let limit = limit.saturating_mul(self.source.share);
+            limit > 0 && count >= limit
+        };
+        if has(self.matches, settings.matches_per_minute) {
+            Some(OverShare::Matches)
+        } else if has(self.unanswered, settings.unanswered) {
+            Some(OverShare::Unanswered)
+        } else {
+            None
+        }
+    }
+
+    /// The last turn; `None` if the source gets no client now.
+    fn turn(&self, settings: &SupplySettings) -> Option<Turn> {
+        let may_have = self.limit(settings).is_none();
+        may_have.then_some(Turn::last(self.turn))
+    }
+
+    fn is_gone(&self) -> bool {
+        self.parked == 0 && self.unanswered == 0 && self.matches == 0
+    }
+}
+
+/// A change of a source's turn; `None` stands for one that gets no client now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TurnChange {
+    pub(super) from: Option<Turn>,
+    pub(super) to: Option<Turn>,
+}
+
+impl TurnChange {
+    /// Returns true if the source may have clients again.
+    pub(super) fn is_release(self) -> bool {
+        self.from.is_none() && self.to.is_some()
+    }
+}
+
+/// The sources of polls.
+#[derive(Debug)]
+pub(super) struct SourceTable {
+    settings: SupplySettings,
+    present: HashMap<u64, Standing>,
+    absent: PastTurns,
+    /// The parked polls and matches of each network.
+    networks: HashMap<u64, u32>,
+    /// The matches of the last minute.
+    recent: VecDeque<(Instant, u64)>,
+    /// The sources with parked polls that get no client.
+    waiting: usize,
+}
+
+impl SourceTable {
+    pub(super) fn new(settings: SupplySettings) -> Self {
+        Self {
+            absent: PastTurns::new(settings.max_sources),
+            settings,
+            present: HashMap::new(),
+            networks: HashMap::new(),
+            recent: VecDeque::new(),
+            waiting: 0,
+        }
+    }
+
+    pub(super) fn settings(&self) -> &SupplySettings {
+        &self.settings
+    }
+
+    /// Replaces the settings. Returns the changes of turns.
+    pub(super) fn set_settings(&mut self, settings: SupplySettings) -> Vec<(u64, TurnChange)> {
+        self.absent.set_max(settings.max_sources);
+        let before: Vec<(u64, Option<Turn>)> = self
+            .present
+            .iter()
+            .map(|(&id, standing)| (id, standing.turn(&self.settings)))
+            .collect();
+        self.settings = settings;
+        self.waiting = self
+            .present
+            .values()
+            .filter(|standing| standing.parked > 0 && standing.turn(&self.settings).is_none())
+            .count();
+        let changes = before.into_iter().map(|(id, from)| {
+            let to = self.turn_of(id);
+            (id, TurnChange { from, to })
+        });
+        changes
+            .filter(|(_, change)| change.from != change.to)
+            .collect()
+    }
+
+    /// The last turn of a source that is here; `None` if it gets no client now.
+    pub(super) fn turn_of(&self, id: u64) -> Option<Turn> {
+        self.present
+            .get(&id)
+            .map_or(Some(Turn::last(0)), |standing| {
+                standing.turn(&self.settings)
+            })
+    }
+
+    /// The limit because of which a new poll of the source gets no client.
+    pub(super) fn limit(&self, source: Source) -> Option<OverShare> {
+        let standing = self.present.get(&source.id);
+        let limit = standing.and_then(|standing| standing.limit(&self.settings));
+        limit.or_else(|| self.is_network_full(source).then_some(OverShare::Network))
+    }
+
+    /// Returns true if no further poll of the source is parked.
+    pub(super) fn is_parking_full(&self, source: Source) -> bool {
+        let limit = self.settings.parked_per_source.saturating_mul(source.share);
+        let standing = self.present.get(&source.id);
+        limit > 0 && standing.is_some_and(|standing| standing.parked >= limit)
+    }
+
+    fn is_network_full(&self, source: Source) -> bool {
+        let limit = self
+            .settings
+            .matches_per_minute
+            .saturating_mul(self.settings.sources_per_network)
+            .saturating_mul(source.share);
+        limit > 0
+            && self
+                .networks
+                .get(&source.network)
+                .is_some_and(|&count| count >= limit)
+    }
+
+    /// Counts a poll that is parked from now on.
+    pub(super) fn parked(&mut self, source: Source) {
+        self.change(source, |standing| standing.parked += 1);
+        *self.networks.entry(source.network).or_default() += 1;
+    }
+
+    /// Counts a poll that is no longer parked.
+    pub(super) fn unparked(&mut self, source: Source) {
+        self.leave_network(source);
+        self.change(source, |standing| standing.parked -= 1);
+    }
+
+    /// Gives the source a client, as this turn.
+    pub(super) fn took_turn(&mut self, now: Instant, source: Source, turn: u64) -> TurnChange {
+        if self.settings.matches_per_minute > 0 {
+            self.recent.push_back((now + MINUTE, source.id));
+            *self.networks.entry(source.network).or_default() += 1;
+        }
+        let counts = u32::from(self.settings.matches_per_minute > 0);
+        self.change(source, |standing| {
+            standing.turn = turn;
+            standing.unanswered += 1;
+            standing.matches += counts;
+        })
+    }
+
+    /// Ends an offer that had no answer.
+    pub(super) fn settled(&mut self, source: Source) -> TurnChange {
+        self.change(source, |standing| standing.unanswered -= 1)
+    }
+
+    /// The time at which the oldest match is over a minute ago.
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.recent.front().map(|&(at, _)| at)
+    }
+
+    /// The same if a source waits for it.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.next_expiry().filter(|_| self.waiting > 0)
+    }
+
+    /// Forgets the oldest match of the last minute.
+    pub(super) fn expire(&mut self) -> Option<(u64, TurnChange)> {
+        let (_, id) = self.recent.pop_front()?;
+        let source = self.present.get(&id)?.source;
+        self.leave_network(source);
+        let change = self.change(source, |standing| standing.matches -= 1);
+        Some((id, change))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.present.is_empty() && self.networks.is_empty() && self.recent.is_empty()
+    }
+
+    fn leave_network(&mut self, source: Source) {
+        if let Some(count) = self.networks.get_mut(&source.network) {
+            *count -= 1;
+            if *count == 0 {
+                self.networks.remove(&source.network);
+            }
+        }
+    }
+
+    fn change(&mut self, source: Source, change: impl FnOnce(&mut Standing)) -> TurnChange {
+        let standing = self.present.entry(source.id).or_insert_with(|| Standing {
+            source,
+            turn: self.absent.take(source.id),
+            parked: 0,
+            unanswered: 0,
+            matches: 0,
+        });
+        let is_waiting = |standing: &Standing, turn: Option<Turn>| {
+            usize::from(standing.parked > 0 && turn.is_none())
+        };
+        let from = standing.turn(&self.settings);
+        self.waiting -= is_waiting(standing, from);
+        change(standing);
+        let to = standing.turn(&self.settings);
+        self.waiting += is_waiting(standing, to);
+        if standing.is_gone() {
+            let turn = standing.turn;
+            self.present.remove(&source.id);
+            self.absent.remember(source.id, turn);
+        }
+        TurnChange { from, to }
+    }
+}

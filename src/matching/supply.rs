@@ -1,0 +1,77 @@
+//! Settings of the shares that sources of proxies have.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::report::{COUNT_MAX, SettingsReport};
+
+/// The bounds of limits; 0 switches one off. Multiplied by a source's share they do not
+/// overflow.
+const LIMITS: RangeInclusive<u32> = 0..=1_000_000;
+/// The bounds of the multiples for networks.
+const SHARES: RangeInclusive<u32> = 1..=1_000;
+
+/// The most that one source may have: an address, or of IPv6 a /64.
+///
+/// Whoever polls most would otherwise get most. Order alone does not help while clients
+/// wait, because then every poll gets one at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SupplySettings {
+    /// Clients a minute.
+    pub matches_per_minute: u32,
+    /// Offers without an answer at a time.
+    pub unanswered: u32,
+    /// Parked polls.
+    pub parked_per_source: u32,
+    /// The multiple of a source's matches a minute for the network around it (/24, /48),
+    /// in which parked polls count as matches.
+    pub sources_per_network: u32,
+    /// Networks (CIDR) whose sources may have a multiple of all this.
+    pub networks: BTreeMap<IpNet, u32>,
+    /// The number of sources, and of networks of clients, whose last turn is remembered.
+    pub max_sources: usize,
+}
+
+impl SupplySettings {
+    /// Reports invalid settings.
+    pub fn check(&self, report: &mut SettingsReport) {
+        report.within("matches_per_minute", self.matches_per_minute, &LIMITS);
+        report.within("unanswered", self.unanswered, &LIMITS);
+        report.within("parked_per_source", self.parked_per_source, &LIMITS);
+        report.within("sources_per_network", self.sources_per_network, &LIMITS);
+        for (network, &share) in &self.networks {
+            report.within(&format!("networks.{network}"), share, &SHARES);
+        }
+        report.within("max_sources", self.max_sources, &(1..=COUNT_MAX));
+    }
+}
+
+impl SupplySettings {
+    /// The multiple of the limits for an address: that of the smallest network around it.
+    pub fn share_of(&self, address: IpAddr) -> u32 {
+        let address = address.to_canonical();
+        let around = self.networks.iter();
+        let around = around.filter(|(network, _)| network.contains(&address));
+        around
+            .max_by_key(|(network, _)| network.prefix_len())
+            .map_or(1, |(_, &share)| share)
+    }
+}
+
+impl Default for SupplySettings {
+    fn default() -> Self {
+        Self {
+            matches_per_minute: 40,
+            unanswered: 8,
+            parked_per_source: 64,
+            sources_per_network: 8,
+            networks: BTreeMap::new(),
+            max_sources: 200_000,
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The turns of sources and networks, and the limits of one.
+
+use snowflake_broker::matching::AnswerOutcome;
+
+use crate::matching_interleavings::scene::{scene, scene_with};
+
+#[test]
+fn a_source_that_had_a_client_comes_after_all_others() {
+    let mut scene = scene();
+    scene.source(10).poll("a1", "open").poll("a2", "open");
+    scene.poll("a3", "open").source(20).poll("b", "open");
+    scene.source(30).poll("c", "open");
+    scene.client("1", "strict").client("2", "strict");
+    scene.client("3", "strict").client("4", "strict");
+    scene.says(&[
+        "a1: offer of 1",
+        "b: offer of 2",
+        "c: offer of 3",
+        "a2: offer of 4",
+    ]);
+    // The others come back, and have had their clients earlier than a.
+    scene.source(30).poll("c2", "open");
+    scene.source(20).poll("b2", "open");
+    scene.client("5", "strict").client("6", "strict");
+    scene.client("7", "strict");
+    scene.says(&["b2: offer of 5", "c2: offer of 6", "a3: offer of 7"]);
+}
+
+#[test]
+fn of_those_that_never_had_one_the_least_loaded_is_first() {
+    let mut scene = scene();
+    scene.source(10).loaded_poll("busy", "open", 8);
+    scene.source(20).poll("free", "open");
+    scene.client("1", "strict").client("2", "strict");
+    scene.says(&["free: offer of 1", "busy: offer of 2"]);
+}
+
+#[test]
+fn whoever_is_not_named_is_weighed_by_arrival() {
+    let mut scene = scene();
+    scene.poll("nobody", "open");
+    scene.source(10).poll("a1", "open").poll("a2", "open");
+    scene.client("1", "strict").client("2", "strict");
+    scene.client("3", "strict");
+    scene.says(&["a1: offer of 1", "nobody: offer of 2", "a2: offer of 3"]);
+}
+
+#[test]
+fn a_single_source_gets_all_there_is() {
+    let mut scene = scene();
+    scene.source(10).poll("a1", "open").poll("a2", "open");
+    scene.client("1", "strict").client("2", "strict");
+    scene.says(&["a1: offer of 1", "a2: offer of 2"]);
+}
+
+#[test]
+fn clients_of_a_minute_are_limited_even_if_others_wait() {
+    let mut scene = scene();
+    scene.share(|supply| supply.matches_per_minute = 2);
+    scene.source(10).poll("a1", "open").poll("a2", "open");
+    scene.poll("a3", "open");
+    scene.client("1", "strict").client("2", "strict");
+    scene.client("3", "strict");
+    scene.says(&["a1: offer of 1", "a2: offer of 2", "ClientQueued"]);
+    scene.poll("a4", "open").says(&["a4: OverShare(Matches)"]);
+    // Its parked poll waits. Another source has the client.
+    scene.waiting(1, 2, 1);
+    scene.source(20).poll("b", "open");
+    scene.says(&["b: offer of 3"]);
+}
+
+#[test]
+fn after_a_minute_the_parked_poll_gets_a_client_that_waits() {
+    let mut scene = scene_with(|settings| {
+        settings.proxy_timeout = std::time::Duration::from_mins(2);
+    });
+    scene.share(|supply| supply.matches_per_minute = 1);
+    scene.source(10).poll("a1", "open").poll("a2", "open");
+    scene.client("1", "strict").says(&["a1: offer of 1"]);
+    scene.tick(59_500);
+    scene.says(&["1: timed out"]);
+    scene.client("2", "strict").says(&["ClientQueued"]);
+    assert_eq!(scene.next_at(), Some(60_000));
+    scene.tick(60_000).says(&["a2: offer of 2"]);
+}
+
+#[test]
+fn offers_without_an_answer_are_limited_until_there_is_one() {
+    let mut scene = scene();
+    scene.share(|supply| supply.unanswered = 1);
+    scene.source(10).poll("a1", "open").poll("a2", "open");
+    scene.client("1", "strict").client("2", "strict");
+    scene.says(&["a1: offer of 1", "ClientQueued"]);
+    scene
+        .poll("a3", "open")
+        .says(&["a3: OverShare(Unanswered)"]);
+    assert_eq!(scene.answer("a1"), AnswerOutcome::Delivered);
+    scene.says(&["1: answer of a1", "a2: offer of 2"]);
+}
+
+#[test]
+fn parked_polls_are_limited() {
+    let mut scene = scene();
+    scene.share(|supply| supply.parked_per_source = 2);
+    scene.source(10).poll("a1", "open").poll("a2", "strict");
+    scene.poll("a3", "open").says(&["a3: OverShare(Parked)"]);
+    scene.source(20).poll("b", "open").says(&[]);
+    // A client that waits is served all the same.
+    scene.client("1", "strict").client("2", "strict");
+    scene.client("3", "strict").source(10);
+    scene.poll("a4", "open");
+    scene.says(&[
+        "a1: offer of 1",
+        "b: offer of 2",
+        "ClientQueued",
+        "a4: offer of 3",
+    ]);
+}
+
+#[test]
+fn a_network_has_no_more_than_some_sources() {
+    let mut scene = scene();
+    scene.share(|supply| {
+        supply.matches_per_minute = 1;
+        supply.sources_per_network = 2;
+    });
+    scene.source(10).poll("a", "open");
+    scene.client("1", "strict").says(&["a: offer of 1"]);
+    scene.source(11).poll("b", "open").says(&[]);
+    scene.source(12).poll("c", "open");
+    scene.says(&["c: OverShare(Network)"]);
+    scene.source(20).poll("d", "open").says(&[]);
+}
+
+#[test]
+fn limits_that_are_lifted_serve_who_waits() {
+    let mut scene = scene();
+    scene.share(|supply| supply.matches_per_minute = 1);
+    scene.source(10).poll("a1", "open").poll("a2", "open");
+    scene.client("1", "strict").client("2", "strict");
+    scene.says(&["a1: offer of 1", "ClientQueued"]);
+    scene.share(|supply| supply.matches_per_minute = 0);
+    scene.tick(100).says(&["a2: offer of 2"]);
+}
+
+#[test]
+fn networks_of_clients_take_turns() {
+    let mut scene = scene();
+    scene
+        .network(1)
+        .client("a1", "strict")
+        .client("a2", "strict");
+    scene
+        .client("a3", "strict")
+        .network(2)
+        .client("b", "strict");
+    scene.says(&["ClientQueued"; 4]);
+    for name in ["p", "q", "r", "s"] {
+        scene.poll(name, "open");
+    }
+    scene.says(&[
+        "p: offer of a1",
+        "q: offer of b",
+        "r: offer of a2",
+        "s: offer of a3",
+    ]);
+}
+
+#[test]
+fn a_second_chance_is_never_with_the_same_source() {
+    let mut scene = scene();
+    scene.source(10).poll("a1", "open").poll("a2", "open");
+    scene.client("1", "strict").says(&["a1: offer of 1"]);
+    scene.tick(2_000).says(&[]);
+    scene.poll("a3", "open").says(&[]);
+    scene.source(20).poll("b", "open");
+    scene.says(&["b: offer of 1, attempt 2"]);
+}
+
+#[test]
+fn a_scarce_pool_gives_a_second_chance_only_when_honest_proxies_are_late() {
+    let mut scene = scene_with(|settings| settings.second_chance_reserve = 2);
+    scene.source(10).poll("a", "open");
+    scene.client("1", "strict").says(&["a: offer of 1"]);
+    scene.source(20).poll("b", "open");
+    scene.tick(2_000).says(&[]);
+    assert_eq!(scene.next_at(), Some(3_750));
+    scene.tick(3_750).says(&["b: offer of 1, attempt 2"]);
+}
+
+#[test]
+fn a_pool_that_fills_gives_a_second_chance() {
+    let mut scene = scene_with(|settings| settings.second_chance_reserve = 2);
+    scene.source(10).poll("a", "open");
+    scene.client("1", "strict").says(&["a: offer of 1"]);
+    scene.tick(2_000).source(20).poll("b", "open");
+    scene.source(30).poll("c", "open").says(&[]);
+    scene.source(40).poll("d", "open");
+    scene.says(&["d: offer of 1, attempt 2"]);
+}
+
+#[test]
+fn who_cannot_answer_passes_the_client_on_at_once() {
+    let mut scene = scene();
+    scene.source(10).poll("a1", "open").poll("a2", "open");
+    scene.client("1", "strict").says(&["a1: offer of 1"]);
+    scene.source(20).poll("b", "open");
+    assert_eq!(scene.decline("a1"), AnswerOutcome::Declined);
+    scene.says(&["b: offer of 1"]);
+    // The proxy has said its word.
+    assert_eq!(scene.answer("a1"), AnswerOutcome::Repeated);
+    assert_eq!(scene.decline("nobody"), AnswerOutcome::Unknown);
+}

@@ -1,0 +1,139 @@
+//! What the reference knows of sources and networks.
+
+use std::time::Duration;
+
+use snowflake_broker::matching::OverShare;
+
+use super::{Poll, PollState, Reference, Time, source};
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// All sources of a script.
+const SOURCES: std::ops::Range<u8> = 0..4;
+
+impl Reference {
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    pub(super) fn next_expiry(&self) -> Option<Time> {
+        self.recent.first().map(|&(at, _)| at)
+    }
+
+    /// A poll of nobody known is weighed by load and arrival.
+    pub(super) fn turn_of_poll(&self, poll: usize) -> (u64, u64) {
+        let poll = &self.polls[poll];
+        poll.source.map_or((poll.clients, poll.arrival), |source| {
+            (0, self.turns.get(&source).copied().unwrap_or(0))
+        })
+    }
+
+    pub(super) fn turn_of_client(&self, client: usize) -> u64 {
+        let client = &self.clients[client];
+        let network = client.offer.network;
+        network.map_or(client.arrival, |network| {
+            self.network_turns.get(&network).copied().unwrap_or(0)
+        })
+    }
+
+    pub(super) fn take_turns(&mut self, now: Time, poll: usize, client: usize) {
+        let turn = self.next_number();
+        if let Some(network) = self.clients[client].offer.network {
+            self.network_turns.insert(network, turn);
+        }
+        if let Some(source) = self.polls[poll].source {
+            self.turns.insert(source, turn);
+            if self.supply.matches_per_minute > 0 {
+                self.recent.push((now + MINUTE, source));
+            }
+        }
+    }
+
+    /// The limit at which the source gets no client.
+    pub(super) fn limit(&self, number: u8) -> Option<OverShare> {
+        let share = source(number).share;
+        let of_source = |poll: &&Poll| poll.source == Some(number);
+        let offered = |poll: &&Poll| matches!(poll.state, PollState::Offered { .. });
+        let unanswered = self.polls.iter().filter(of_source).filter(offered).count();
+        let matches = self.recent.iter().filter(|(_, of)| *of == number).count();
+        let has = |count, limit: u32| limit > 0 && count >= (limit * share) as usize;
+        if has(matches, self.supply.matches_per_minute) {
+            Some(OverShare::Matches)
+        } else if has(unanswered, self.supply.unanswered) {
+            Some(OverShare::Unanswered)
+        } else {
+            None
+        }
+    }
+
+    /// The limit because of which a new poll gets no client.
+    pub(super) fn refusal(&self, number: u8) -> Option<OverShare> {
+        let network = source(number).network;
+        let is_in = |of: u8| source(of).network == network;
+        let matches = self.recent.iter().filter(|&&(_, of)| is_in(of)).count();
+        let parked = self.parked();
+        let parked = parked.filter(|&poll| self.polls[poll].source.is_some_and(is_in));
+        let limit = self.supply.matches_per_minute * self.supply.sources_per_network;
+        let limit = (limit * source(number).share) as usize;
+        let is_full = limit > 0 && matches + parked.count() >= limit;
+        let limit = self.limit(number);
+        limit.or(is_full.then_some(OverShare::Network))
+    }
+
+    pub(super) fn is_parking_full(&self, number: u8) -> bool {
+        let parked = self.parked();
+        let parked = parked.filter(|&poll| self.polls[poll].source == Some(number));
+        let limit = (self.supply.parked_per_source * source(number).share) as usize;
+        limit > 0 && parked.count() >= limit
+    }
+
+    /// Notes which sources have come to a limit, and which are no longer at one.
+    pub(super) fn note_released(&mut self) {
+        for number in SOURCES {
+            if self.limit(number).is_some() {
+                self.resting.insert(number);
+            } else if self.resting.remove(&number) {
+                self.released.insert(number);
+            }
+        }
+    }
+
+    /// Clients that wait get the parked polls of sources that are no longer at a limit.
+    pub(super) fn serve_released(&mut self, now: Time) {
+        use snowflake_broker::wire::nat::NatType::{
+            Moderate, Open, Restricted, Strict, Unknown, Unrestricted,
+        };
+        while let Some(number) = self.released.pop_first() {
+            for pool in [
+                &[Open, Unrestricted][..],
+                &[Moderate],
+                &[Strict, Restricted, Unknown],
+            ] {
+                while let Some((poll, client)) = self.waiting_pair(now, number, pool) {
+                    self.hand_off(now, poll, client);
+                }
+            }
+        }
+    }
+
+    fn waiting_pair(
+        &mut self,
+        now: Time,
+        number: u8,
+        pool: &[snowflake_broker::wire::nat::NatType],
+    ) -> Option<(usize, usize)> {
+        if self.limit(number).is_some() {
+            return None;
+        }
+        let of_source = |&poll: &usize| {
+            self.polls[poll].source == Some(number) && pool.contains(&self.polls[poll].nat)
+        };
+        let first = self
+            .parked()
+            .filter(of_source)
+            .min_by_key(|&poll| (self.polls[poll].clients, self.polls[poll].arrival))?;
+        let client = self.client_for(now, pool[0], Some(number))?;
+        Some((first, client))
+    }
+}
