@@ -19,18 +19,20 @@ const DAY: Duration = Duration::from_hours(24);
 async fn a_restart_serves_what_was_kept_and_orders_nothing() {
     let (pebble, site) = (Pebble::new(), Site::new());
     let mut authority = pebble.start().await;
-    let broker = site.start(&pebble, Proofs::TlsAlpn01).await;
+    let mut broker = site.start(&pebble, Proofs::TlsAlpn01).await;
     let certificate = served(&broker.until_vouched_for_by(&authority.root).await);
     // It is served first and saved later; a broker that is killed in between would order
     // another one.
     let saved = site.cache().join("certificate.json");
     let is_saved = until("it is saved", async || Ok(saved.exists().then_some(())));
     is_saved.await.unwrap();
+    // On a busy machine the first order may have failed when it was issued already.
+    let (issued, ordered) = (authority.issued(), orders_in(&broker.log()));
     broker.end().await;
     let broker = site.start(&pebble, Proofs::TlsAlpn01).await;
     let again = handshake(&broker, &authority.root).await;
     assert_eq!(served(&again), certificate);
-    assert_eq!(authority.issued(), 1);
+    assert_eq!(authority.issued(), issued);
 
     // The authority need not run for that.
     let root = authority.root.clone();
@@ -41,8 +43,11 @@ async fn a_restart_serves_what_was_kept_and_orders_nothing() {
     for outcome in ["issued", "refused", "failed"] {
         assert_eq!(broker.orders(outcome).await, 0);
     }
-    // It was ordered once, with the account that was opened then.
-    assert_eq!(broker.log().matches("ordering a certificate").count(), 1);
+    assert_eq!(orders_in(&broker.log()), ordered);
+}
+
+fn orders_in(log: &str) -> usize {
+    log.matches("ordering a certificate").count()
 }
 
 /// Of 90 s, 43 are left at the start, and 30 to 33 when it is due.
