@@ -9,6 +9,7 @@ mod matching_interleavings;
 mod matching_model;
 mod poll_steering;
 mod stats_log;
+mod supply;
 #[expect(dead_code, reason = "no program needs all of it")]
 #[path = "../support/mod.rs"]
 mod support;
