@@ -84,10 +84,7 @@ impl Broker {
         caller: Caller,
         answer: ProxyAnswer,
     ) -> Result<AnswerStatus, OverLimit> {
-        if !self.admits(Request::ProxyAnswer, caller.origin, || None) {
-            self.metrics.bad_proxy_answer(Refusal::Limit);
-            return Err(OverLimit);
-        }
+        self.admit_answer(caller)?;
         let outcome =
             self.step(|state, now| state.matcher.handle_answer(now, &answer.sid, answer.answer));
         Ok(match outcome {
@@ -98,12 +95,17 @@ impl Broker {
 
     /// Handles the word of a proxy that it cannot answer.
     pub fn proxy_declines(&self, caller: Caller, sid: Sid) -> Result<(), OverLimit> {
-        if !self.admits(Request::ProxyAnswer, caller.origin, || None) {
-            self.metrics.bad_proxy_answer(Refusal::Limit);
-            return Err(OverLimit);
-        }
+        self.admit_answer(caller)?;
         self.step(|state, now| state.matcher.handle_decline(now, &sid));
         Ok(())
+    }
+
+    fn admit_answer(&self, caller: Caller) -> Result<(), OverLimit> {
+        if self.admits(Request::ProxyAnswer, caller.origin, || None) {
+            return Ok(());
+        }
+        self.metrics.bad_proxy_answer(Refusal::Limit);
+        Err(OverLimit)
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::matching::{Source, SupplySettings};
-use crate::networks::around;
+use crate::networks::{around, smallest};
 
 use super::caller::RequestOrigin;
 use super::limits::LimitKey;
@@ -77,9 +77,9 @@ impl SourceHasher {
             self.key = self.key.next();
             self.until += KEY_LIFETIME;
         }
-        let mut networks = around(address).map(|network| self.key.source(network));
-        let smallest = networks.next().unwrap_or_default();
-        [smallest, networks.last().unwrap_or(smallest)]
+        let largest = around(address).last();
+        let largest = largest.unwrap_or_else(|| smallest(address));
+        [smallest(address), largest].map(|network| self.key.source(network))
     }
 }
 

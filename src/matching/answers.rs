@@ -65,8 +65,7 @@ impl Matcher {
         offered: Offered,
         answer: SessionDescription,
     ) -> AnswerOutcome {
-        let source = self.sessions.close_poll(now, poll, AnswerOutcome::Repeated);
-        self.settle(source);
+        self.close_poll(now, poll, AnswerOutcome::Repeated);
         let Some(client) = self.remove_client(now, offered.client, AnswerOutcome::Beaten) else {
             return AnswerOutcome::Unknown;
         };
@@ -82,8 +81,7 @@ impl Matcher {
 
     /// Gives the client of a proxy that cannot answer to another at once.
     fn decline(&mut self, now: Instant, poll: PollKey, offered: Offered) -> AnswerOutcome {
-        let source = self.sessions.close_poll(now, poll, AnswerOutcome::Repeated);
-        self.settle(source);
+        self.close_poll(now, poll, AnswerOutcome::Repeated);
         self.retry(now, offered.client, poll);
         AnswerOutcome::Declined
     }

@@ -109,7 +109,7 @@ impl Matcher {
         } else if self.waiting.queued.len() >= self.settings.client_queue_max {
             self.deny(key, Denied::QueueFull);
         } else {
-            self.waiting.queue(place, key);
+            self.waiting.insert_queued(place, key);
             self.wake_client(key, until);
             self.outputs.event(MatchingEvent::ClientQueued);
         }
@@ -153,7 +153,7 @@ impl Matcher {
             self.ask_peers(now, key);
         }
         if origin.is_ours() && self.may_have_another(now, key) {
-            self.waiting.is_overdue(place, key);
+            self.waiting.insert_overdue(place, key);
             let has_reserve = self.settings.second_chance_reserve > 0;
             if has_reserve && !is_asked && honest_until > now {
                 self.hold_back(key, honest_until.min(deadline));
@@ -233,8 +233,7 @@ impl Matcher {
         let client = self.sessions.remove_client(key)?;
         self.deadlines.stop(key, &client);
         for &poll in &client.offered_to {
-            let source = self.sessions.close_poll(now, poll, late);
-            self.settle(source);
+            self.close_poll(now, poll, late);
         }
         Some(client)
     }

@@ -51,7 +51,7 @@ impl Pools {
         let mut pools = pools.filter(|&&pool| self.len_of(pool) > reserve);
         pools.find_map(|&pool| {
             let mut firsts = self.orders[pool as usize].firsts();
-            firsts.find_map(|(_, key)| may_have(key).then_some(key))
+            firsts.find(|&key| may_have(key))
         })
     }
 

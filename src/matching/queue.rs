@@ -37,8 +37,8 @@ impl ClientQueue {
         may_have: impl Fn(ClientKey) -> bool,
     ) -> Option<ClientKey> {
         let firsts = clients_for(pool).iter().filter_map(|&class| {
-            let clients = self.0[class as usize].in_order().take(SEARCH_MAX);
-            clients.into_iter().find(|&(_, key)| may_have(key))
+            let mut clients = self.0[class as usize].in_order().take(SEARCH_MAX);
+            clients.find(|&(_, key)| may_have(key))
         });
         firsts.min_by_key(|&(place, _)| place).map(|(_, key)| key)
     }
@@ -49,6 +49,11 @@ impl ClientQueue {
 
     pub(super) fn len_of(&self, class: NatClass) -> usize {
         self.0[class as usize].len()
+    }
+
+    fn insert(&mut self, turn: Turn, place: Place, key: ClientKey) {
+        let order = &mut self.0[place.class as usize];
+        order.insert(Some(turn), place.party(), place.arrival, key);
     }
 
     pub(super) fn keys(&self) -> Vec<ClientKey> {
@@ -82,14 +87,14 @@ impl WaitingClients {
         self.absent.set_max(max);
     }
 
-    pub(super) fn queue(&mut self, place: Place, key: ClientKey) {
+    pub(super) fn insert_queued(&mut self, place: Place, key: ClientKey) {
         let turn = self.enter(place);
-        self.queued.0[place.class as usize].insert(Some(turn), place.party(), place.arrival, key);
+        self.queued.insert(turn, place, key);
     }
 
-    pub(super) fn is_overdue(&mut self, place: Place, key: ClientKey) {
+    pub(super) fn insert_overdue(&mut self, place: Place, key: ClientKey) {
         let turn = self.enter(place);
-        self.overdue.0[place.class as usize].insert(Some(turn), place.party(), place.arrival, key);
+        self.overdue.insert(turn, place, key);
     }
 
     /// Removes the client, wherever it is.
@@ -129,15 +134,15 @@ impl WaitingClients {
         }
     }
 
+    /// Counts one more client that waits. Returns its turn.
     fn enter(&mut self, place: Place) -> Turn {
-        let Some(network) = place.network else {
-            return Turn::arrival(0, place.arrival);
-        };
-        let absent = &mut self.absent;
-        let known = self.networks.entry(network);
-        let (turn, count) = known.or_insert_with(|| (absent.take(network), 0));
-        *count += 1;
-        Turn::last(*turn)
+        if let Some(network) = place.network {
+            let absent = &mut self.absent;
+            let known = self.networks.entry(network);
+            let (_, count) = known.or_insert_with(|| (absent.take(network), 0));
+            *count += 1;
+        }
+        self.turn(place)
     }
 
     fn turn(&self, place: Place) -> Turn {

@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::wire::nat::NatClass;
 
 use super::Matcher;
+use super::outputs::AnswerOutcome;
 use super::requests::{ClientKey, PollKey, Source};
 use super::sessions::Poll;
 use super::sources::{SourceTable, TurnChange};
@@ -31,6 +32,12 @@ impl Matcher {
             let change = self.sources.took_turn(now, source, turn);
             self.change_turn(source.id, change);
         }
+    }
+
+    /// Closes a poll whose offer has ended, so that its source may have others.
+    pub(super) fn close_poll(&mut self, now: Instant, poll: PollKey, outcome: AnswerOutcome) {
+        let source = self.sessions.close_poll(now, poll, outcome);
+        self.settle(source);
     }
 
     /// Notes that an offer to a source has ended.

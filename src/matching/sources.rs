@@ -158,8 +158,8 @@ impl SourceTable {
 
     /// Counts a poll that is parked from now on.
     pub(super) fn parked(&mut self, source: Source) {
+        self.join_network(source);
         self.change(source, |standing| standing.parked += 1);
-        *self.networks.entry(source.network).or_default() += 1;
     }
 
     /// Counts a poll that is no longer parked.
@@ -170,15 +170,15 @@ impl SourceTable {
 
     /// Gives the source a client, as this turn.
     pub(super) fn took_turn(&mut self, now: Instant, source: Source, turn: u64) -> TurnChange {
-        if self.settings.matches_per_minute > 0 {
+        let counts = self.settings.matches_per_minute > 0;
+        if counts {
             self.recent.push_back((now + MINUTE, source.id));
-            *self.networks.entry(source.network).or_default() += 1;
+            self.join_network(source);
         }
-        let counts = u32::from(self.settings.matches_per_minute > 0);
         self.change(source, |standing| {
             standing.turn = turn;
             standing.unanswered += 1;
-            standing.matches += counts;
+            standing.matches += u32::from(counts);
         })
     }
 
@@ -208,6 +208,10 @@ impl SourceTable {
 
     pub(super) fn is_empty(&self) -> bool {
         self.present.is_empty() && self.networks.is_empty() && self.recent.is_empty()
+    }
+
+    fn join_network(&mut self, source: Source) {
+        *self.networks.entry(source.network).or_default() += 1;
     }
 
     fn leave_network(&mut self, source: Source) {

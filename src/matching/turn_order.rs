@@ -100,9 +100,8 @@ impl<Rank: Copy + Ord + RankBounds, Key: Copy> TurnOrder<Rank, Key> {
     }
 
     /// The first of each party, in order.
-    pub(super) fn firsts(&self) -> impl Iterator<Item = ((Turn, Rank), Key)> {
-        let firsts = self.firsts.iter();
-        firsts.map(|(&(turn, rank, _), &key)| ((turn, rank), key))
+    pub(super) fn firsts(&self) -> impl Iterator<Item = Key> {
+        self.firsts.values().copied()
     }
 
     /// All who are in the order: one party after the other.
