@@ -5,6 +5,7 @@
 #[path = "../architecture.rs"]
 mod architecture;
 mod config;
+mod engine;
 mod matching_interleavings;
 mod matching_model;
 mod poll_steering;

@@ -10,6 +10,8 @@ use snowflake_broker::matching::{
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
 use snowflake_broker::wire::session_description::SessionDescription;
 
+use crate::engine::{description, some_instant};
+
 /// The engine at a time in milliseconds since the start, and its polls and clients. A
 /// poll's name is its `Sid`, a client's name is in its offer.
 pub(crate) struct Scene {
@@ -20,14 +22,6 @@ pub(crate) struct Scene {
     clients: BTreeMap<&'static str, ClientKey>,
     source: Option<Source>,
     network: Option<u64>,
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "an instant can be had in no other way; only differences to it matter"
-)]
-fn some_instant() -> Instant {
-    Instant::now() + Duration::from_secs(1000)
 }
 
 /// A scene with the default settings: a client has 5 s, is queued for 1 s, and has its
@@ -65,11 +59,6 @@ fn defaults() -> Settings {
         second_chance_reserve: 0,
         ..Settings::default()
     }
-}
-
-fn description(kind: &str, name: &str) -> SessionDescription {
-    let text = format!(r#"{{"type":"{kind}","sdp":"{name}"}}"#);
-    SessionDescription::parse(&text).expect("has type and sdp")
 }
 
 /// The name in a description.

@@ -10,6 +10,7 @@ use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::{ProxyPoll, Sid};
 use snowflake_broker::wire::session_description::SessionDescription;
 
+use crate::engine::{description, some_instant};
 use crate::matching_model::books::{Books, PEERS};
 use crate::matching_model::reference::{Output, Reference, Who, source};
 use crate::matching_model::script::{Op, Peer};
@@ -34,18 +35,9 @@ pub(crate) struct Pair {
     pub(crate) log: Vec<Output>,
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "an instant can be had in no other way; only differences to it matter"
-)]
-fn some_instant() -> Instant {
-    Instant::now() + LONG
-}
-
 /// A description with a number that identifies it.
 fn numbered(kind: &str, number: usize) -> SessionDescription {
-    let text = format!(r#"{{"type":"{kind}","sdp":"{number}"}}"#);
-    SessionDescription::parse(&text).expect("has type and sdp")
+    description(kind, &number.to_string())
 }
 
 fn number_of(description: &str) -> usize {

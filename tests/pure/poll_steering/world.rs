@@ -16,6 +16,7 @@ use snowflake_broker::wire::nat::{NatClass, NatType};
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
 use snowflake_broker::wire::session_description::SessionDescription;
 
+use crate::engine::{description, some_instant};
 use crate::poll_steering::day::{
     Day, INTERVAL, PARKED, SERVED, STRICT_CLIENTS, UNREACHED, seconds,
 };
@@ -87,18 +88,6 @@ struct Parked {
     number: u64,
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "an instant can be had in no other way; only differences to it matter"
-)]
-fn some_instant() -> Instant {
-    Instant::now()
-}
-
-fn description(kind: &str) -> SessionDescription {
-    SessionDescription::parse(&format!(r#"{{"type":"{kind}","sdp":"x"}}"#)).unwrap()
-}
-
 impl World {
     /// Creates a world whose proxies first poll at random moments of a cycle.
     pub(crate) fn new(setup: Setup, seed: u64) -> Self {
@@ -122,8 +111,8 @@ impl World {
             proxies: Vec::new(),
             polls: HashMap::new(),
             clients: HashMap::new(),
-            offer: description("offer"),
-            answer: description("answer"),
+            offer: description("offer", "x"),
+            answer: description("answer", "x"),
             relay_url: "wss://relay.example/".into(),
             tally: Tally::default(),
             setup,

@@ -10,7 +10,8 @@ use snowflake_broker::matching::{
 };
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
-use snowflake_broker::wire::session_description::SessionDescription;
+
+use crate::engine::{description, some_instant};
 
 /// The polls of an attacker's address in a second, which the limits of requests allow.
 const ATTACK_RATE: f64 = 30.0;
@@ -53,19 +54,6 @@ pub(crate) struct World {
     polls: HashMap<PollKey, (u64, u64)>,
     /// The offers that honest proxies and attackers were handed.
     offers: [u32; 2],
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "an instant can be had in no other way; only differences to it matter"
-)]
-fn some_instant() -> Instant {
-    Instant::now()
-}
-
-fn description(kind: &str) -> SessionDescription {
-    let text = format!(r#"{{"type":"{kind}","sdp":"v=0"}}"#);
-    SessionDescription::parse(&text).expect("has type and sdp")
 }
 
 fn sid(number: u64) -> Sid {
@@ -124,11 +112,11 @@ impl World {
             Event::Poll { source } => self.poll(source),
             Event::Answer { poll } => {
                 self.engine
-                    .handle_answer(now, &sid(poll), description("answer"));
+                    .handle_answer(now, &sid(poll), description("answer", "v=0"));
             }
             Event::Client => {
                 let offer = ClientOffer {
-                    offer: description("offer"),
+                    offer: description("offer", "v=0"),
                     nat: NatType::Strict,
                     relay_url: "wss://relay.example/".into(),
                     network: None,
