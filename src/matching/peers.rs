@@ -72,6 +72,7 @@ impl Matcher {
                 self.go_on(now, key, until, false);
             }
         }
+        self.serve_released(now);
     }
 
     /// Returns true if peers should be asked for an unmatched client. They are asked only

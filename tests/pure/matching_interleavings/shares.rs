@@ -1,6 +1,6 @@
 //! The turns of sources and networks, and the limits of one.
 
-use snowflake_broker::matching::AnswerOutcome;
+use snowflake_broker::matching::{AnswerOutcome, SupplyHint};
 
 use crate::matching_interleavings::scene::{scene, scene_with};
 
@@ -96,6 +96,19 @@ fn offers_without_an_answer_are_limited_until_there_is_one() {
         .says(&["a3: OverShare(Unanswered)"]);
     assert_eq!(scene.answer("a1"), AnswerOutcome::Delivered);
     scene.says(&["1: answer of a1", "a2: offer of 2"]);
+}
+
+#[test]
+fn a_peers_answer_frees_the_source_of_the_silent_proxy_at_once() {
+    let mut scene = scene();
+    scene.share(|supply| supply.unanswered = 1);
+    scene.source(10).poll("a1", "open").poll("a2", "open");
+    scene.client_beside(SupplyHint::Empty, "1", "strict");
+    scene.says(&["a1: offer of 1"]);
+    scene.tick(2_000).says(&["peers: offer of 1, attempt 2"]);
+    scene.client("2", "strict").says(&["ClientQueued"]);
+    scene.peer_answers("1", "theirs");
+    scene.says(&["1: answer of theirs", "a2: offer of 2"]);
 }
 
 #[test]

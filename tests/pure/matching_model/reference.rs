@@ -376,12 +376,14 @@ impl Reference {
             };
             self.end_client(now, index, AnswerOutcome::Beaten);
             let reply = ClientReply::Answer(answered);
-            return self.said.push(Output::Client(index, reply));
+            self.said.push(Output::Client(index, reply));
+            return self.serve_released(now);
         }
         client.calls -= 1;
         client.was_offered |= reply == PeerReply::Unanswered;
         let until = now + self.settings.client_queue_wait;
         self.attempt_failed(now, index, until, false);
+        self.serve_released(now);
     }
 
     /// Carries out all timers that are due, soonest first; at the same moment polls
