@@ -10,6 +10,7 @@ mod connection;
 mod diagnosis;
 mod failure;
 mod output;
+mod supply;
 mod text;
 mod watch;
 

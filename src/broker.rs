@@ -19,6 +19,7 @@ mod proxy_request;
 mod quotas;
 mod settings;
 mod shutdown;
+mod source_counts;
 mod sources;
 mod trace;
 mod waiters;
@@ -40,6 +41,7 @@ pub use directory::Directory;
 pub use poll_interval::controller::IntervalController;
 pub use poll_interval::{InvalidPollIntervals, Mode, PollInterval};
 pub use settings::Settings;
+pub use source_counts::{ActShares, SourceAct, SourceCounts};
 pub use waiters::ParkedPollDetails;
 
 use limits::{LimitKey, Limits};
@@ -60,6 +62,7 @@ pub struct Broker {
     limits: Option<Limits>,
     overflow: Option<Arc<dyn Overflow>>,
     lenders: Mutex<Lenders>,
+    source_counts: Mutex<SourceCounts>,
     stepped: Notify,
     stage: watch::Sender<ServiceStage>,
 }
@@ -89,6 +92,7 @@ impl Broker {
             limits: None,
             overflow: None,
             lenders: Mutex::default(),
+            source_counts: Mutex::new(SourceCounts::new(clock::now())),
             stepped: Notify::new(),
             stage: watch::Sender::default(),
         }
@@ -157,6 +161,18 @@ impl Broker {
         }
         self.stepped.notify_waiters();
         result
+    }
+
+    /// Counts what a known source does.
+    fn count_source(&self, source: Option<u64>, act: SourceAct) {
+        if let Some(source) = source {
+            self.source_counts().count(clock::now(), source, act);
+        }
+    }
+
+    fn source_counts(&self) -> MutexGuard<'_, SourceCounts> {
+        let counts = self.source_counts.lock();
+        counts.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The current stage.

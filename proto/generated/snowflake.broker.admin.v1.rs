@@ -161,6 +161,51 @@ pub struct Limits {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unconfirmed_factor: ::core::option::Option<u32>,
 }
+/// The shares of supply that one source of proxies may have: an IPv4 address, or of IPv6 a
+/// /64. See `\[supply\]` in the configuration.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Supply {
+    /// Clients a minute, 0 to 1,000,000; 0 disables the limit.
+    #[prost(uint32, optional, tag = "1")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matches_per_minute: ::core::option::Option<u32>,
+    /// Offers without an answer at a time, 0 to 1,000,000; 0 disables the limit.
+    #[prost(uint32, optional, tag = "2")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unanswered: ::core::option::Option<u32>,
+    /// Parked polls, 0 to 1,000,000; 0 disables the limit.
+    #[prost(uint32, optional, tag = "3")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parked_per_source: ::core::option::Option<u32>,
+    /// Multiple of a source's clients a minute for the network around it (/24, or of IPv6
+    /// /48), 0 to 1,000,000; 0 disables the limit.
+    #[prost(uint32, optional, tag = "4")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sources_per_network: ::core::option::Option<u32>,
+    /// The networks whose sources may have more. If named in the update mask, or not empty,
+    /// they replace the previous networks.
+    #[prost(message, repeated, tag = "5")]
+    pub networks: ::prost::alloc::vec::Vec<NetworkShare>,
+    /// Maximum number of sources, and of networks of clients, whose last turn is remembered,
+    /// 1 or more.
+    #[prost(uint32, optional, tag = "6")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_sources: ::core::option::Option<u32>,
+}
+/// A network whose sources may have more.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NetworkShare {
+    /// The network, such as `192.0.2.0/24`. It may be named once.
+    #[prost(string, tag = "1")]
+    pub network: ::prost::alloc::string::String,
+    /// Multiple of all limits of one source, 1 to 1,000.
+    #[prost(uint32, tag = "2")]
+    pub share: u32,
+}
 /// The status of a broker at one moment.
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -665,6 +710,61 @@ pub struct PoolSupply {
     #[serde(serialize_with = "crate::proto::json::integer")]
     pub proxies: i64,
 }
+/// The distribution of polls, matches and answers over the sources of proxies.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SourceDistribution {
+    /// The start of what is counted, half an hour to an hour ago unless the broker has not
+    /// run for that long.
+    #[prost(message, optional, tag = "1")]
+    #[serde(serialize_with = "crate::proto::json::timestamp")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Polls that passed the limits of requests.
+    #[prost(message, optional, tag = "2")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub polls: ::core::option::Option<ActShares>,
+    /// Polls that got a client.
+    #[prost(message, optional, tag = "3")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matches: ::core::option::Option<ActShares>,
+    /// Answers that a client got.
+    #[prost(message, optional, tag = "4")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers: ::core::option::Option<ActShares>,
+}
+/// The shares of the sources with most.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ActShares {
+    /// The number for all sources together.
+    #[prost(int64, tag = "1")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub total_count: i64,
+    /// The number of sources; beyond 65,536 at least this many.
+    #[prost(int64, tag = "2")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub source_count: i64,
+    /// A share for each number asked for, in this order.
+    #[prost(message, repeated, tag = "3")]
+    pub top: ::prost::alloc::vec::Vec<TopShare>,
+}
+/// The share of the sources with most.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct TopShare {
+    /// The number of sources.
+    #[prost(int64, tag = "1")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub source_count: i64,
+    /// Their share of all, 0 to 1.
+    #[prost(double, tag = "2")]
+    #[serde(serialize_with = "crate::proto::json::number")]
+    pub share: f64,
+}
 /// A pool of proxies, or the class of a client's NAT.
 #[derive(serde::Serialize)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -854,6 +954,28 @@ pub struct SetLimitsRequest {
     /// Checks the request, returns the result it would have, and changes nothing.
     #[prost(bool, tag = "3")]
     pub validate_only: bool,
+}
+/// The new shares.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SetSupplyRequest {
+    /// The shares.
+    #[prost(message, optional, tag = "1")]
+    pub supply: ::core::option::Option<Supply>,
+    /// The fields to change; if empty, those that are set.
+    #[prost(message, optional, tag = "2")]
+    pub update_mask: ::core::option::Option<::prost_types::FieldMask>,
+    /// Checks the request, returns the result it would have, and changes nothing.
+    #[prost(bool, tag = "3")]
+    pub validate_only: bool,
+}
+/// The numbers of sources to sum up.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetSourceDistributionRequest {
+    /// For each number, the share of that many sources with most is returned: 10 numbers at
+    /// most, each 1 to 1,000,000. If empty, 1, 10 and 100. Other values are
+    /// INVALID_ARGUMENT.
+    #[prost(uint32, repeated, tag = "1")]
+    pub tops: ::prost::alloc::vec::Vec<u32>,
 }
 /// The new log filter.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1264,6 +1386,59 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("snowflake.broker.admin.v1.Admin", "SetLimits"));
             self.inner.unary(req, path, codec).await
         }
+        /// Needs `operator`. Changes the shares of supply that sources of proxies may have.
+        pub async fn set_supply(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetSupplyRequest>,
+        ) -> std::result::Result<tonic::Response<super::Supply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/snowflake.broker.admin.v1.Admin/SetSupply",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("snowflake.broker.admin.v1.Admin", "SetSupply"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The distribution of polls, matches and answers over the sources of proxies. No source
+        /// is named.
+        pub async fn get_source_distribution(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetSourceDistributionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SourceDistribution>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/snowflake.broker.admin.v1.Admin/GetSourceDistribution",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "snowflake.broker.admin.v1.Admin",
+                        "GetSourceDistribution",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Needs `operator`. Changes the log filter, permanently or for a time.
         pub async fn set_log_filter(
             &mut self,
@@ -1489,6 +1664,20 @@ pub mod admin_server {
             &self,
             request: tonic::Request<super::SetLimitsRequest>,
         ) -> std::result::Result<tonic::Response<super::Limits>, tonic::Status>;
+        /// Needs `operator`. Changes the shares of supply that sources of proxies may have.
+        async fn set_supply(
+            &self,
+            request: tonic::Request<super::SetSupplyRequest>,
+        ) -> std::result::Result<tonic::Response<super::Supply>, tonic::Status>;
+        /// The distribution of polls, matches and answers over the sources of proxies. No source
+        /// is named.
+        async fn get_source_distribution(
+            &self,
+            request: tonic::Request<super::GetSourceDistributionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SourceDistribution>,
+            tonic::Status,
+        >;
         /// Needs `operator`. Changes the log filter, permanently or for a time.
         async fn set_log_filter(
             &self,
@@ -1987,6 +2176,94 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SetLimitsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/snowflake.broker.admin.v1.Admin/SetSupply" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetSupplySvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::SetSupplyRequest>
+                    for SetSupplySvc<T> {
+                        type Response = super::Supply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetSupplyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::set_supply(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetSupplySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/snowflake.broker.admin.v1.Admin/GetSourceDistribution" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetSourceDistributionSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::GetSourceDistributionRequest>
+                    for GetSourceDistributionSvc<T> {
+                        type Response = super::SourceDistribution;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetSourceDistributionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::get_source_distribution(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetSourceDistributionSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -75,6 +75,10 @@ pub enum AdminCall {
     Relay(RelayArgs),
     /// Change the limits of one address; without options, show them
     Limits(LimitsArgs),
+    /// Change the shares that sources of proxies may have; without options, show them
+    Supply(SupplyArgs),
+    /// Show how polls, matches and answers are distributed over the sources of proxies
+    Sources(SourcesArgs),
     /// Change what is logged
     Log(LogArgs),
     /// Reload the configuration and the files that it names
@@ -237,6 +241,51 @@ pub struct LimitsArgs {
     pub dry_run: bool,
 }
 
+/// The shares to change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct SupplyArgs {
+    /// Clients per minute for one source; 0 means no limit
+    #[arg(long, value_name = "NUMBER")]
+    pub matches_per_minute: Option<u32>,
+    /// Offers without an answer at a time; 0 means no limit
+    #[arg(long, value_name = "NUMBER")]
+    pub unanswered: Option<u32>,
+    /// Parked polls; 0 means no limit
+    #[arg(long, value_name = "NUMBER")]
+    pub parked_per_source: Option<u32>,
+    /// Factor of a source's clients for the network around it; 0 means no limit
+    #[arg(long, value_name = "NUMBER")]
+    pub sources_per_network: Option<u32>,
+    /// Network whose sources have a multiple of all this, such as 192.0.2.0/24=10, replacing
+    /// all previous ones; may be repeated
+    #[arg(long = "network", value_name = "NETWORK=FACTOR", value_parser = network_share)]
+    pub networks: Vec<NetworkShare>,
+    /// Remove all networks with a multiple
+    #[arg(long, conflicts_with = "networks")]
+    pub no_networks: bool,
+    /// Number of sources whose last turn is remembered
+    #[arg(long, value_name = "NUMBER")]
+    pub max_sources: Option<u32>,
+    /// Check the values, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// A network and the multiple for its sources.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkShare {
+    pub(super) network: String,
+    pub(super) share: u32,
+}
+
+/// The numbers of sources to sum up.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct SourcesArgs {
+    /// Show the share of that many sources with most
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', num_args = 0.., default_value = "1,10,100")]
+    pub top: Vec<u32>,
+}
+
 /// A filter of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct LogArgs {
@@ -260,6 +309,16 @@ fn span(text: &str) -> Result<Duration, String> {
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let span = seconds.or_else(|| humantime::parse_duration(text).ok());
     span.ok_or_else(|| "must be a span of time such as 1s or 250ms, or a number of seconds".into())
+}
+
+fn network_share(text: &str) -> Result<NetworkShare, String> {
+    let share = text.split_once('=').and_then(|(network, share)| {
+        Some(NetworkShare {
+            network: network.to_owned(),
+            share: share.parse().ok()?,
+        })
+    });
+    share.ok_or_else(|| "must be a network, = and a number, such as 192.0.2.0/24=10".into())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod peers;
 mod screen;
 mod sentences;
 mod status;
+mod supply;
 mod table;
 
 pub(super) use peers::peers;
@@ -14,3 +15,4 @@ pub(super) use sentences::{
     polls, relay, reloaded, replaced_bridges, stats,
 };
 pub(super) use status::{line, status, versions};
+pub(super) use supply::{sources, supply};

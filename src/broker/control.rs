@@ -14,6 +14,7 @@ use super::directory::Directory;
 use super::limits::{self, Limits};
 use super::loan::{Lending, Terms};
 use super::overflow::PeerStatus;
+use super::source_counts::SourceCounts;
 use super::waiters::{BrokerState, ParkedPollDetails};
 use super::{Broker, clock};
 
@@ -129,6 +130,13 @@ impl BrokerControl<'_> {
     /// The limits of sources.
     pub fn supply(self) -> matching::SupplySettings {
         self.broker.lock().matcher.supply().clone()
+    }
+
+    /// A copy of what each source did lately.
+    pub fn source_counts(self) -> SourceCounts {
+        let mut counts = self.broker.source_counts();
+        counts.advance(clock::now());
+        counts.clone()
     }
 
     /// The settings of the matching engine.

@@ -7,6 +7,7 @@ use crate::wire::nat::NatClass;
 use crate::wire::proxy::{PollResponse, PollStatus, ProxyPoll, Sid};
 
 use super::caller::{Caller, OverLimit};
+use super::source_counts::SourceAct;
 use super::waiters::PollEnd;
 use super::{Broker, Guard};
 
@@ -37,13 +38,12 @@ impl Broker {
         }
         poll.accepted_relay_pattern = None;
         let factor = self.share_factor(caller.origin);
-        let added = self.step(|state, now| {
-            let supply = state.matcher.supply();
-            let sources = state.sources.as_mut();
-            let source =
-                sources.and_then(|sources| sources.source(now, caller.origin, supply, factor));
-            state.add_poll(now, caller.arrived, poll, source, country)
+        let (source, added) = self.step(|state, now| {
+            let source = state.source_of(now, caller.origin, factor);
+            let added = state.add_poll(now, caller.arrived, poll, source, country);
+            (source.map(|source| source.id), added)
         });
+        self.count_source(source, SourceAct::Poll);
         let (waiter, mut receiver) = match added {
             Ok(added) => added,
             Err(in_use) => {
@@ -59,7 +59,10 @@ impl Broker {
                 next_poll: directory.poll_interval.fixed(NatClass::of(poll.nat)),
             });
         match &end.reply {
-            PollReply::Offer(_) => record.matched(),
+            PollReply::Offer(_) => {
+                self.count_source(source, SourceAct::Match);
+                record.matched();
+            }
             PollReply::NoMatch(NoMatch::Overloaded) => record.refuse(Refusal::Overloaded),
             PollReply::NoMatch(NoMatch::OverShare(limit)) => record.refuse(refusal(*limit)),
             PollReply::NoMatch(NoMatch::Idle | NoMatch::NotParked | NoMatch::Evicted) => {
@@ -85,12 +88,17 @@ impl Broker {
         answer: ProxyAnswer,
     ) -> Result<AnswerStatus, OverLimit> {
         self.admit_answer(caller)?;
-        let outcome =
-            self.step(|state, now| state.matcher.handle_answer(now, &answer.sid, answer.answer));
-        Ok(match outcome {
-            AnswerOutcome::Delivered => AnswerStatus::Success,
-            _ => AnswerStatus::ClientGone,
-        })
+        let (source, outcome) = self.step(|state, now| {
+            let source = state.source_of(now, caller.origin, 1);
+            let matcher = &mut state.matcher;
+            let outcome = matcher.handle_answer(now, &answer.sid, answer.answer);
+            (source.map(|source| source.id), outcome)
+        });
+        if outcome != AnswerOutcome::Delivered {
+            return Ok(AnswerStatus::ClientGone);
+        }
+        self.count_source(source, SourceAct::Answer);
+        Ok(AnswerStatus::Success)
     }
 
     /// Handles the word of a proxy that it cannot answer.

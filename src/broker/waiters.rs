@@ -17,6 +17,7 @@ use crate::metrics::labels::AnswerFate;
 use crate::wire::nat::NatClass;
 use crate::wire::proxy::ProxyPoll;
 
+use super::caller::RequestOrigin;
 use super::poll_interval::controller::IntervalController;
 use super::shutdown::{reconnect_delay_new, reconnect_delay_parked};
 use super::sources::SourceHasher;
@@ -121,6 +122,17 @@ impl BrokerState {
             timelines: Timelines::default(),
             has_successor: false,
         }
+    }
+
+    /// The source of a request of this origin, which counts as `factor` of them.
+    pub(super) fn source_of(
+        &mut self,
+        now: Instant,
+        origin: RequestOrigin,
+        factor: u32,
+    ) -> Option<Source> {
+        let sources = self.sources.as_mut()?;
+        sources.source(now, origin, self.matcher.supply(), factor)
     }
 
     pub(super) fn add_poll(

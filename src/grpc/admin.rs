@@ -8,8 +8,10 @@ pub mod operations;
 mod parked_polls;
 mod peers;
 mod settings;
+mod sources;
 mod stats;
 mod status;
+mod supply;
 
 use std::ops::RangeInclusive;
 use std::pin::Pin;
@@ -193,6 +195,24 @@ impl Admin for AdminService {
         let (limits, overrides) = limits::set(&self.broker, &*self.operations, asked)?;
         self.set(&change, asked.validate_only, "limits set", overrides);
         Ok(Response::new(limits))
+    }
+
+    async fn set_supply(
+        &self,
+        request: Request<v1::SetSupplyRequest>,
+    ) -> Result<Response<v1::Supply>, Status> {
+        let change = self.change(&request).await?;
+        let asked = request.get_ref();
+        let (supply, overrides) = supply::set(&self.broker, asked)?;
+        self.set(&change, asked.validate_only, "shares set", overrides);
+        Ok(Response::new(supply))
+    }
+
+    async fn get_source_distribution(
+        &self,
+        request: Request<v1::GetSourceDistributionRequest>,
+    ) -> Result<Response<v1::SourceDistribution>, Status> {
+        sources::distribution(&self.broker, request.get_ref()).map(Response::new)
     }
 
     async fn set_log_filter(

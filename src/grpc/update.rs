@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use ipnet::IpNet;
 use prost_types::FieldMask;
 use serde::Serialize;
 use tonic::Status;
@@ -67,15 +68,15 @@ impl<'a> Update<'a> {
     }
 
     /// Updates a list. An empty list counts only if the mask names the field.
-    pub(super) fn set_list<T>(
+    pub(super) fn set_list<S, T, L: FromIterator<T>>(
         &mut self,
         field: &'static str,
-        sent: &[String],
-        read: impl Fn(&String) -> Result<T, String>,
-        setting: &mut Vec<T>,
+        sent: &[S],
+        read: impl FnMut(&S) -> Result<T, String>,
+        setting: &mut L,
     ) {
         let sent = (!sent.is_empty() || self.names(field)).then_some(sent);
-        let read = |sent: &[String]| sent.iter().map(read).collect();
+        let read = |sent: &[S]| sent.iter().map(read).collect();
         self.set(field, sent, read, setting);
     }
 
@@ -103,11 +104,13 @@ impl<'a> Update<'a> {
         let mut report = SettingsReport::default();
         check(settings, &mut report);
         for issue in report.errors {
-            let changed = self.changed.iter();
-            let mut wrong =
-                changed.filter(|field| issue.keys.first().is_some_and(|key| key == *field));
-            if let Some(field) = wrong.next() {
-                self.add(field, issue.to_string());
+            let Some(key) = issue.keys.first() else {
+                continue;
+            };
+            let (field, entry) = split(key);
+            if self.changed.contains(&field) {
+                let entry = entry.map_or_else(String::new, |entry| format!("{entry}: "));
+                self.add(field, format!("{entry}{issue}"));
             }
         }
         self.violations.into_result()?;
@@ -118,6 +121,20 @@ impl<'a> Update<'a> {
             .filter_map(|key| Some((format!("{section}.{key}"), tree.get(key)?.to_string())));
         Ok(written.collect())
     }
+}
+
+/// The field of a key, and the entry in it: `networks` and `192.0.2.0/24`.
+fn split(key: &str) -> (&str, Option<&str>) {
+    match key.split_once('.') {
+        Some((field, entry)) => (field, Some(entry)),
+        None => (key, None),
+    }
+}
+
+/// Reads a network.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse();
+    network.map_err(|_| format!("must be a network, such as 192.0.2.0/24, not {text:?}"))
 }
 
 #[cfg(test)]

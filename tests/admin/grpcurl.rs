@@ -136,6 +136,8 @@ fn field(rpc: &str) -> Option<&'static str> {
         "SetLimits" => Some("/answerBurst"),
         "SetLogFilter" => Some("/expireTime"),
         "SetPollIntervals" => Some("/overloaded"),
+        "SetSupply" => Some("/networks/0/share"),
+        "GetSourceDistribution" => Some("/polls/top/1/sourceCount"),
         "SetRelayPolicy" => Some("/allowedRelayPattern"),
         _ => None,
     }

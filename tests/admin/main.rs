@@ -21,6 +21,7 @@ mod same_rules;
 mod settings;
 mod socket;
 mod strangers;
+mod supply;
 #[expect(dead_code, reason = "no program needs all of it")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -43,6 +43,10 @@ pub(crate) fn request(rpc: &str) -> &'static str {
         "SetRelayPolicy" => r#"{"relay_policy": {"allowed_relay_pattern": "one.example$"}}"#,
         "ListParkedPolls" => r#"{"filter": "pool = open AND waiting > 1s"}"#,
         "ListBridges" | "ListPeers" => r#"{"page_size": 10}"#,
+        "SetSupply" => {
+            r#"{"supply": {"unanswered": 7, "networks": [{"network": "192.0.2.0/24", "share": 2}]}}"#
+        }
+        "GetSourceDistribution" => r#"{"tops": [1, 5]}"#,
         "GetConfig" => r#"{"key_prefix": "matching."}"#,
         "WatchStatus" => r#"{"interval": "0.1s"}"#,
         "GetStatus" | "GetStats" | "Reload" | "Resume" => "{}",

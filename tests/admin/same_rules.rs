@@ -10,8 +10,8 @@ use prost_types::{Duration, FieldMask};
 use snowflake_broker::config::{Inputs, load};
 use snowflake_broker::proto::admin::v1::admin_client::AdminClient;
 use snowflake_broker::proto::admin::v1::{
-    Limits, PollIntervals, RelayPolicy, SetLimitsRequest, SetLogFilterRequest,
-    SetPollIntervalsRequest, SetRelayPolicyRequest,
+    Limits, NetworkShare, PollIntervals, RelayPolicy, SetLimitsRequest, SetLogFilterRequest,
+    SetPollIntervalsRequest, SetRelayPolicyRequest, SetSupplyRequest, Supply,
 };
 use tonic::{Code, Status};
 
@@ -33,6 +33,7 @@ enum Request {
     Intervals(SetPollIntervalsRequest),
     Relays(SetRelayPolicyRequest),
     Limits(SetLimitsRequest),
+    Supply(SetSupplyRequest),
     LogFilter(SetLogFilterRequest),
 }
 
@@ -119,6 +120,41 @@ fn limits_change(field: &str, toml: String, limits: Limits) -> Change {
     }
 }
 
+fn share(field: &str, value: u32) -> Change {
+    let mut supply = Supply::default();
+    let place = match field {
+        "matches_per_minute" => &mut supply.matches_per_minute,
+        "unanswered" => &mut supply.unanswered,
+        "parked_per_source" => &mut supply.parked_per_source,
+        "sources_per_network" => &mut supply.sources_per_network,
+        _ => &mut supply.max_sources,
+    };
+    *place = Some(value);
+    supply_change(field, value.to_string(), supply)
+}
+
+fn network_share(network: &str, share: u32) -> Change {
+    let toml = format!("{{ {} = {share} }}", text(network));
+    let network = network.to_owned();
+    let supply = Supply {
+        networks: vec![NetworkShare { network, share }],
+        ..Supply::default()
+    };
+    supply_change("networks", toml, supply)
+}
+
+fn supply_change(field: &str, toml: String, supply: Supply) -> Change {
+    Change {
+        key: format!("supply.{field}"),
+        toml,
+        request: Request::Supply(SetSupplyRequest {
+            supply: Some(supply),
+            update_mask: Some(mask(field)),
+            validate_only: false,
+        }),
+    }
+}
+
 /// Only validated, since the test looks for lines in the log.
 fn log_filter(filter: &str) -> Change {
     Change {
@@ -186,6 +222,13 @@ fn changes() -> impl Strategy<Value = Change> {
         " ::/0",
     ])
     .prop_map(str::to_owned);
+    let shares = select(vec![
+        "matches_per_minute",
+        "unanswered",
+        "parked_per_source",
+        "sources_per_network",
+        "max_sources",
+    ]);
     let lists = select(vec!["exempt", "intermediaries"]);
     let filters = select(vec![
         "info",
@@ -202,6 +245,9 @@ fn changes() -> impl Strategy<Value = Change> {
     prop_oneof![
         2 => (intervals, seconds, nanos).prop_map(|(field, s, ns)| interval(field, s, ns)),
         2 => (relays, patterns).prop_map(|(field, pattern)| relay_pattern(field, &pattern)),
+        2 => (shares, numbers.clone()).prop_map(|(field, number)| share(field, number)),
+        1 => (network.clone(), numbers.clone())
+            .prop_map(|(network, number)| network_share(&network, number)),
         3 => (limits, numbers).prop_map(|(field, number)| limit(field, number)),
         2 => (lists, prop::collection::vec(network, 0..3))
             .prop_map(|(field, list)| networks(field, list)),
@@ -273,6 +319,7 @@ async fn set(
     match request {
         Request::Intervals(request) => client.set_poll_intervals(request).await.map(drop),
         Request::Relays(request) => client.set_relay_policy(request).await.map(drop),
+        Request::Supply(request) => client.set_supply(request).await.map(drop),
         Request::Limits(request) => client.set_limits(request).await.map(drop),
         Request::LogFilter(request) => client.set_log_filter(request).await.map(drop),
     }

@@ -12,7 +12,7 @@ use crate::config::one_line;
 pub(in crate::admin_client) struct DryRun(pub(in crate::admin_client) bool);
 
 impl DryRun {
-    fn mark(self, mut text: String) -> String {
+    pub(super) fn mark(self, mut text: String) -> String {
         if self.0 {
             text += "dry run: nothing has changed\n";
         }

@@ -1,12 +1,11 @@
 //! Changes of request limits at runtime.
 
-use ipnet::IpNet;
 use tonic::Status;
 
 use super::operations::{Operations, Overrides};
 use crate::broker::Broker;
 use crate::broker::limits::{Intermediary, Settings};
-use crate::grpc::update::Update;
+use crate::grpc::update::{Update, network};
 use crate::proto::admin::v1;
 
 const FIELDS: [&str; 10] = [
@@ -94,14 +93,14 @@ fn changed(
         known,
         intermediaries,
     );
-    update.set_list("exempt", &sent.exempt, network, &mut limits.exempt);
+    update.set_list(
+        "exempt",
+        &sent.exempt,
+        |text| network(text),
+        &mut limits.exempt,
+    );
     let overrides = update.finish("limits", &limits, Settings::check)?;
     Ok((limits, overrides))
-}
-
-fn network(text: &String) -> Result<IpNet, String> {
-    let network = text.parse();
-    network.map_err(|_| format!("must be a network, such as 192.0.2.0/24, not {text:?}"))
 }
 
 fn message(limits: &Settings) -> v1::Limits {

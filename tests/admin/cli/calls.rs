@@ -233,6 +233,61 @@ async fn limits_are_told_and_changed() {
 }
 
 #[tokio::test]
+async fn shares_are_told_and_changed() {
+    let broker = Broker::start().await;
+    let before = broker.ask("supply").await;
+    assert!(before.contains("clients a minute   40\n"), "{before}");
+    let set = "supply --unanswered 0 --network 192.0.2.0/24=10 --network 2001:db8::/32=2";
+    let after = &broker.ask_json(set).await[0];
+    assert_eq!(after["unanswered"], 0);
+    let network = |network, share| json!({"network": network, "share": share});
+    let networks = [network("192.0.2.0/24", 10), network("2001:db8::/32", 2)];
+    assert_eq!(after["networks"], json!(networks));
+    let none = broker.ask("supply --no-networks").await;
+    assert!(none.contains("larger shares      none\n"), "{none}");
+    assert!(none.contains("unanswered offers  no limit\n"), "{none}");
+    let refused = broker.refuse("supply --network 192.0.2.0/24=0").await;
+    let expected = "supply.networks: 192.0.2.0/24: must be between 1 and 1000 (got 0)\n";
+    assert_eq!(refused, (1, expected.to_owned()));
+    let (code, message) = broker.refuse("supply --network 192.0.2.0/24").await;
+    assert_eq!(code, 2);
+    let expected = "must be a network, = and a number, such as 192.0.2.0/24=10";
+    assert!(message.contains(expected), "{message}");
+}
+
+#[tokio::test]
+async fn sources_are_summed_up() {
+    let broker = Broker::start().await;
+    let rows = |text: &str| {
+        let rows = text.lines().skip(1).map(|row| row.split("  ").next());
+        rows.flatten().map(str::to_owned).collect::<Vec<_>>()
+    };
+    for (call, expected) in [
+        (
+            "sources",
+            &["top 1", "top 10", "top 100", "sources", "in all"][..],
+        ),
+        (
+            "sources --top",
+            &["top 1", "top 10", "top 100", "sources", "in all"],
+        ),
+        (
+            "sources --top 3,5",
+            &["top 3", "top 5", "sources", "in all"],
+        ),
+    ] {
+        let text = broker.ask(call).await;
+        let rows = rows(&text);
+        let (since, rows) = rows.split_last().unwrap();
+        assert!(since.starts_with("since 2"), "{text}");
+        assert_eq!(rows, expected, "{text}");
+    }
+    let (code, message) = broker.refuse("sources --top 0").await;
+    let expected = "tops: must be between 1 and 1000000 (got 0)\n";
+    assert_eq!((code, &*message), (1, expected));
+}
+
+#[tokio::test]
 async fn intervals_are_told_and_changed() {
     let broker = Broker::start().await;
     let before =
