@@ -85,7 +85,7 @@ async fn greet_bridge(programs: &Programs<'_>, rendezvous: Rendezvous) -> Result
 
     let mut stun_server = programs.stun_server()?;
     listens(&mut stun_server, &stun_address()).await?;
-    let mut broker = programs.broker(broker_address, &relay.url())?;
+    let mut broker = programs.broker(broker_address, &relay, &[])?;
     listens(&mut broker, &broker_address.to_string()).await?;
     let mut proxy = programs.proxy(broker_address)?;
     polls(&mut proxy, broker_address).await?;

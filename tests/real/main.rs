@@ -9,6 +9,7 @@ mod interop;
 mod pages;
 mod proxies;
 mod reverse_proxies;
+mod shared_address;
 #[expect(dead_code, reason = "no program needs all of it")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -10,6 +10,7 @@ use tokio::process::Command;
 
 use crate::support::namespace::ADDRESSES;
 use crate::support::process::Process;
+use crate::support::relay::Relay;
 use crate::support::{libraries, unpacked};
 
 /// The port of a STUN server in RFC 8489.
@@ -21,11 +22,17 @@ pub(crate) struct Programs<'a> {
 }
 
 impl Programs<'_> {
-    /// Our broker. It knows one bridge, the clients' default, at `relay`.
-    pub(crate) fn broker(&self, address: SocketAddr, relay: &str) -> Result<Process> {
+    /// Our broker, with these variables. It knows one bridge, the clients' default, at
+    /// `relay`.
+    pub(crate) fn broker(
+        &self,
+        address: SocketAddr,
+        relay: &Relay,
+        variables: &[(&str, &str)],
+    ) -> Result<Process> {
         let bridge = json!({
             "displayName": "default",
-            "webSocketAddress": relay,
+            "webSocketAddress": relay.url(),
             "fingerprint": "2B280B23E1107BB62ABFC40DDCC8824814F80A72",
         });
         let bridges = self.scratch.join("bridges.json");
@@ -34,9 +41,10 @@ impl Programs<'_> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"));
         command
             .args(["--disable-tls", "--addr", &address.to_string()])
-            .args(["--allowed-relay-pattern", "127.0.0.1$"])
+            .args(["--allowed-relay-pattern", &relay.pattern()])
             .arg("--bridge-list-path")
-            .arg(bridges);
+            .arg(bridges)
+            .envs(variables.iter().copied());
         self.start("broker", &mut command)
     }
 
@@ -59,12 +67,24 @@ impl Programs<'_> {
     /// one that the broker names.
     pub(crate) fn proxy(&self, broker: SocketAddr) -> Result<Process> {
         let mut command = Command::new(unpacked::file("usr/bin/snowflake-proxy"));
-        command
-            .args(["-broker", &format!("http://{broker}/")])
-            .args(["-allowed-relay-hostname-pattern", "127.0.0.1$"])
-            .args(["-stun", &stun_url(), "-allow-non-tls-relay"])
-            .args(["-keep-local-addresses", "-unsafe-logging", "-verbose"]);
+        proxy_flags(&mut command, broker, "127.0.0.1$");
         self.start("proxy", &mut command)
+    }
+
+    /// The standalone proxy in a network namespace, with a log of this name.
+    pub(crate) fn proxy_in(
+        &self,
+        namespace: &str,
+        name: &str,
+        broker: SocketAddr,
+        relay: &Relay,
+    ) -> Result<Process> {
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", namespace])
+            .arg(unpacked::file("usr/bin/snowflake-proxy"));
+        proxy_flags(&mut command, broker, &relay.pattern());
+        self.start(name, &mut command)
     }
 
     /// The client, started in the way that tor starts a pluggable transport. `broker`
@@ -84,6 +104,14 @@ impl Programs<'_> {
     fn start(&self, name: &str, command: &mut Command) -> Result<Process> {
         Process::start(command, self.scratch.join(name).with_extension("log"))
     }
+}
+
+fn proxy_flags(command: &mut Command, broker: SocketAddr, relay_pattern: &str) {
+    command
+        .args(["-broker", &format!("http://{broker}/")])
+        .args(["-allowed-relay-hostname-pattern", relay_pattern])
+        .args(["-stun", &stun_url(), "-allow-non-tls-relay"])
+        .args(["-keep-local-addresses", "-unsafe-logging", "-verbose"]);
 }
 
 /// Everything that the programs have written to this folder, for investigating a failure.

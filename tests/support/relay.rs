@@ -17,7 +17,11 @@ pub(crate) struct Relay {
 
 impl Relay {
     pub(crate) async fn listen() -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::listen_on(Ipv4Addr::LOCALHOST).await
+    }
+
+    pub(crate) async fn listen_on(address: Ipv4Addr) -> Result<Self> {
+        let listener = TcpListener::bind((address, 0)).await?;
         let address = listener.local_addr()?;
         let (sender, streams) = mpsc::unbounded_channel();
         tokio::spawn(serve(listener, sender));
@@ -28,6 +32,11 @@ impl Relay {
         format!("ws://{}/", self.address)
     }
 
+    /// The pattern of proxies that accept only this relay.
+    pub(crate) fn pattern(&self) -> String {
+        format!("{}$", self.address.ip())
+    }
+
     /// Waits for a connection that carries `needle`, and returns all its data so far.
     pub(crate) async fn receive(&mut self, needle: &[u8]) -> Result<Vec<u8>> {
         loop {
@@ -36,6 +45,15 @@ impl Relay {
                 return Ok(stream);
             }
         }
+    }
+
+    /// Waits until each needle has arrived, over whichever connection.
+    pub(crate) async fn receive_all(&mut self, mut needles: Vec<String>) -> Result<()> {
+        while !needles.is_empty() {
+            let stream = self.streams.recv().await.context("the relay has ended")?;
+            needles.retain(|needle| !contains(&stream, needle.as_bytes()));
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,89 @@
+//! A public network, hosts in it, and a home network behind a router that masquerades.
+
+use anyhow::{Result, ensure};
+use tokio::process::Command;
+
+use crate::support::libraries;
+use crate::support::namespace::{ADDRESSES, ip};
+use crate::support::unpacked;
+
+/// The namespace of all who share an address.
+pub(super) const HOME: &str = "home";
+const ROUTER: &str = "router";
+/// The router's rules: what leaves for the public network has its address.
+const MASQUERADE: &str = "add table ip nat; \
+    add chain ip nat out { type nat hook postrouting priority srcnat; }; \
+    add rule ip nat out oifname public masquerade";
+
+/// The namespace of a host with an address of its own.
+pub(super) fn host(number: usize) -> String {
+    format!("host-{number}")
+}
+
+/// Makes the network in an empty namespace, which has [`ADDRESSES`] in it.
+pub(super) async fn make(hosts: usize) -> Result<()> {
+    // Namespaces have names in /run/netns, which others on this machine may use, too.
+    run(Command::new("mount").args(["-t", "tmpfs", "none", "/run"])).await?;
+    ip("link set lo up").await?;
+    ip("link add public type bridge").await?;
+    for address in ADDRESSES {
+        ip(&format!("address add {address}/24 dev public")).await?;
+    }
+    ip("link set public up").await?;
+    for number in 0..hosts {
+        add_host(&host(number), &format!("10.99.0.{}", 10 + number)).await?;
+    }
+    add_host(ROUTER, "10.99.0.3").await?;
+    add_home().await
+}
+
+/// A host in the public network.
+async fn add_host(name: &str, address: &str) -> Result<()> {
+    add_namespace(name).await?;
+    ip(&format!(
+        "link add {name} type veth peer name public netns {name}"
+    ))
+    .await?;
+    ip(&format!("link set {name} master public up")).await?;
+    ip(&format!("-n {name} address add {address}/24 dev public")).await?;
+    ip(&format!("-n {name} link set public up")).await?;
+    ip(&format!("-n {name} route add default via {}", ADDRESSES[0])).await
+}
+
+async fn add_home() -> Result<()> {
+    add_namespace(HOME).await?;
+    ip(&format!(
+        "-n {ROUTER} link add home type veth peer name lan netns {HOME}"
+    ))
+    .await?;
+    ip(&format!("-n {ROUTER} address add 10.98.0.1/24 dev home")).await?;
+    ip(&format!("-n {ROUTER} link set home up")).await?;
+    ip(&format!("-n {HOME} address add 10.98.0.2/24 dev lan")).await?;
+    ip(&format!("-n {HOME} link set lan up")).await?;
+    ip(&format!("-n {HOME} route add default via 10.98.0.1")).await?;
+    let forward = "echo 1 >/proc/sys/net/ipv4/ip_forward";
+    run(in_namespace(ROUTER).args(["sh", "-c", forward])).await?;
+    let libraries = std::env::join_paths(libraries::folders())?;
+    let mut nft = in_namespace(ROUTER);
+    nft.env("LD_LIBRARY_PATH", libraries)
+        .arg(unpacked::file("usr/sbin/nft"))
+        .arg(MASQUERADE);
+    run(&mut nft).await
+}
+
+async fn add_namespace(name: &str) -> Result<()> {
+    ip(&format!("netns add {name}")).await?;
+    ip(&format!("-n {name} link set lo up")).await
+}
+
+fn in_namespace(name: &str) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", name]);
+    command
+}
+
+async fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().await?;
+    ensure!(status.success(), "{command:?}: {status}");
+    Ok(())
+}
