@@ -7,7 +7,8 @@
 //! Each figure is one `handle_*` call and the taking of its outputs. All polls report the
 //! same load, so a match takes the oldest one, which is no longer in the processor's
 //! caches. A seventh of polls and clients use the open pool, about the share of the
-//! largest broker. The engine's time passes so quickly that only a thousand closed polls
+//! largest broker. The polls of the first group have no known source; in the second, each
+//! source has four, which take turns, and each client has a network. The engine's time passes so quickly that only a thousand closed polls
 //! are remembered, so the figures grow with the parked polls only.
 #![expect(clippy::print_stderr, reason = "memory is not what criterion measures")]
 
@@ -22,7 +23,7 @@ use fastrand::Rng;
 use slotmap::SecondaryMap;
 use snowflake_broker::broker::clock;
 use snowflake_broker::matching::{
-    ClientOffer, Matcher, Output, PollKey, PollReply, Settings, SupplyHint,
+    ClientOffer, Matcher, Output, PollKey, PollReply, Settings, Source, SupplyHint,
 };
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
@@ -33,6 +34,9 @@ use resident::resident_bytes;
 const CROWDS: [u32; 3] = [1_000, 100_000, 1_000_000];
 /// Number of polls or clients measured in a row; small compared with the smallest crowd.
 const BATCH: u32 = 100;
+/// The number of parked polls of one source, and of sources in one network.
+const POLLS_OF_A_SOURCE: u32 = 4;
+const SOURCES_OF_A_NETWORK: u32 = 4;
 /// The time between two steps. A match takes three steps, so a thousand matches fit into
 /// the 30 s for which closed polls are remembered.
 const STEP: Duration = Duration::from_millis(10);
@@ -46,6 +50,8 @@ struct Crowd {
     offer: SessionDescription,
     random: Rng,
     arrivals: u32,
+    /// The number of sources; 0 if they are not known.
+    sources: u32,
     keys: Vec<PollKey>,
     /// The index of each poll's key, and its Sid.
     parked: SecondaryMap<PollKey, (usize, Sid)>,
@@ -53,7 +59,7 @@ struct Crowd {
 
 impl Crowd {
     /// Creates a crowd of `size` polls, most of which have replaced others.
-    fn of(size: u32) -> Self {
+    fn of(size: u32, sources: u32) -> Self {
         let offer = SessionDescription::parse(r#"{"type":"offer","sdp":"v=0"}"#);
         let mut crowd = Self {
             matcher: Matcher::new(settings(FOR_LONG)),
@@ -61,6 +67,7 @@ impl Crowd {
             offer: offer.expect("an offer"),
             random: Rng::with_seed(1),
             arrivals: 0,
+            sources,
             keys: Vec::new(),
             parked: SecondaryMap::new(),
         };
@@ -73,15 +80,15 @@ impl Crowd {
     }
 
     fn register(&mut self, count: u32) -> Duration {
-        let polls: Vec<_> = (0..count)
-            .map(|number| proxy_poll(self.arrivals + number))
-            .collect();
+        let numbers = self.arrivals..self.arrivals + count;
+        let polls: Vec<_> = numbers.map(proxy_poll).collect();
         self.arrivals += count;
         let mut keys = Vec::with_capacity(polls.len());
         let begin = clock::now();
         for poll in &polls {
             self.now += STEP;
-            let key = self.matcher.handle_poll(self.now, self.now, poll, None);
+            let source = self.draw_source();
+            let key = self.matcher.handle_poll(self.now, self.now, poll, source);
             keys.push(key.expect("every Sid is unique"));
             self.drain();
         }
@@ -95,7 +102,11 @@ impl Crowd {
 
     /// Matches `count` clients. Returns the time taken and the Sids of the polls.
     fn match_clients(&mut self, count: u32) -> (Duration, Vec<Sid>) {
-        let offers: Vec<_> = (0..count).map(|number| self.client_offer(number)).collect();
+        let networks: Vec<_> = (0..count).map(|_| self.draw_source()).collect();
+        let numbered = (0..count).zip(networks);
+        let offers: Vec<_> = numbered
+            .map(|(number, source)| self.client_offer(number, source))
+            .collect();
         let mut matched = Vec::with_capacity(offers.len());
         let begin = clock::now();
         for offer in offers {
@@ -166,7 +177,20 @@ impl Crowd {
         }
     }
 
-    fn client_offer(&self, number: u32) -> ClientOffer {
+    /// A random source, if any is known.
+    fn draw_source(&mut self) -> Option<Source> {
+        if self.sources == 0 {
+            return None;
+        }
+        let id = self.random.u32(..self.sources);
+        Some(Source {
+            id: scattered(id),
+            network: scattered(id / SOURCES_OF_A_NETWORK),
+            share: 1,
+        })
+    }
+
+    fn client_offer(&self, number: u32, source: Option<Source>) -> ClientOffer {
         ClientOffer {
             offer: self.offer.clone(),
             // Clients behind restricted NATs take polls from the open pool.
@@ -176,7 +200,7 @@ impl Crowd {
                 NatType::Unrestricted
             },
             relay_url: "wss://snowflake.torproject.net/".into(),
-            network: None,
+            network: source.map(|source| source.network),
         }
     }
 
@@ -194,6 +218,11 @@ impl Crowd {
         }
         sid
     }
+}
+
+/// A number as a keyed hash would be: sources are in no order.
+fn scattered(number: u32) -> u64 {
+    u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 fn settings(proxy_timeout: Duration) -> Settings {
@@ -258,12 +287,19 @@ const STEPS: [(&str, Measure); 5] = [
 ];
 
 fn steps(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("engine");
+    group(criterion, "engine", |_| 0);
+    group(criterion, "engine with sources", |size| {
+        size / POLLS_OF_A_SOURCE
+    });
+}
+
+fn group(criterion: &mut Criterion, name: &str, sources: fn(u32) -> u32) {
+    let mut group = criterion.benchmark_group(name);
     group.warm_up_time(Duration::from_secs(1));
     group.measurement_time(Duration::from_secs(2));
     group.sample_size(30);
     for size in CROWDS {
-        let mut crowd = Crowd::of(size);
+        let mut crowd = Crowd::of(size, sources(size));
         for (name, measure) in STEPS {
             group.bench_function(format!("{name}/{size}"), |bencher| {
                 bencher.iter_custom(|count| {
