@@ -64,10 +64,11 @@
 //!
 //! # Turns
 //!
-//! A pool's polls are served by their sources: who had a client longest ago is first. What
-//! one source may have is limited, too ([`SupplySettings`]); at a limit its new polls get no
-//! client, and its parked ones wait. Clients that wait are served by their networks in the
-//! same way. Those whose source or network is not known are weighed by their arrival.
+//! A pool's polls are served as they come, the least loaded first, until their source has
+//! had its share of the pool's recent clients: then they come after all others, and such
+//! sources take turns. What one source may have is limited, too ([`SupplySettings`]); at a
+//! limit its new polls get no client, and its parked ones wait. Clients that wait are served
+//! by their networks in turn. A client whose network is not known is weighed by its arrival.
 //!
 //! The second proxy of a client is never of a source that has had the offer, and is spared
 //! where proxies are scarce until an honest first one would have answered.

@@ -193,6 +193,15 @@ pub struct Supply {
     #[prost(uint32, optional, tag = "6")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_sources: ::core::option::Option<u32>,
+    /// Clients, among the recent ones of a pool, up to which a source's polls are served as
+    /// they come, 0 to 1,000,000. Then they come after those of all others.
+    #[prost(uint32, optional, tag = "7")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_come: ::core::option::Option<u32>,
+    /// The number of clients of a pool that are recent.
+    #[prost(uint32, optional, tag = "8")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recent_clients: ::core::option::Option<u32>,
 }
 /// A network whose sources may have more.
 #[derive(serde::Serialize)]

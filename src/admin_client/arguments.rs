@@ -244,6 +244,12 @@ pub struct LimitsArgs {
 /// The shares to change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct SupplyArgs {
+    /// Clients, among the recent ones, up to which a source is served as it comes
+    #[arg(long, value_name = "NUMBER")]
+    pub first_come: Option<u32>,
+    /// Number of clients of a pool that are recent
+    #[arg(long, value_name = "NUMBER")]
+    pub recent_clients: Option<u32>,
     /// Clients per minute for one source; 0 means no limit
     #[arg(long, value_name = "NUMBER")]
     pub matches_per_minute: Option<u32>,

@@ -20,6 +20,8 @@ pub(super) async fn set(
     let networks = asked.networks.iter().map(message);
     let request = v1::SetSupplyRequest {
         supply: Some(v1::Supply {
+            first_come: asked.first_come,
+            recent_clients: asked.recent_clients,
             matches_per_minute: asked.matches_per_minute,
             unanswered: asked.unanswered,
             parked_per_source: asked.parked_per_source,
@@ -41,6 +43,8 @@ pub(super) async fn set(
 fn mask(asked: &SupplyArgs) -> FieldMask {
     let has_networks = asked.no_networks || !asked.networks.is_empty();
     let fields = [
+        ("first_come", asked.first_come.is_some()),
+        ("recent_clients", asked.recent_clients.is_some()),
         ("matches_per_minute", asked.matches_per_minute.is_some()),
         ("unanswered", asked.unanswered.is_some()),
         ("parked_per_source", asked.parked_per_source.is_some()),

@@ -20,7 +20,7 @@ pub(super) struct Pools {
 }
 
 impl Pools {
-    /// Adds a poll whose source had its last turn then; `None` if it gets no client now.
+    /// Adds a poll whose source has this turn; `None` if it gets no client now.
     pub(super) fn insert(&mut self, turn: Option<Turn>, key: PollKey, poll: &Poll) {
         let order = self.order_of(poll);
         order.insert(turn, poll.party(), rank(poll), key);
@@ -34,8 +34,11 @@ impl Pools {
     }
 
     pub(super) fn change_turn(&mut self, source: u64, change: TurnChange) {
-        for order in &mut self.orders {
-            order.change_turn(Party::Of(source), change.from, change.to);
+        for (pool, order) in self.orders.iter_mut().enumerate() {
+            let [from, to] = [change.from, change.to].map(|turns| turns.map(|turns| turns[pool]));
+            if from != to {
+                order.change_turn(Party::Of(source), from, to);
+            }
         }
     }
 

@@ -147,7 +147,7 @@ impl WaitingClients {
 
     fn turn(&self, place: Place) -> Turn {
         let Some(network) = place.network else {
-            return Turn::arrival(0, place.arrival);
+            return Turn::last(place.arrival);
         };
         let turn = self.networks.get(&network).map_or(0, |&(turn, _)| turn);
         Turn::last(turn)

@@ -11,13 +11,14 @@ use super::sessions::Poll;
 use super::sources::{SourceTable, TurnChange};
 use super::turn_order::Turn;
 
-/// The turn by which a poll is in its pool. One whose source is not known is weighed by
-/// its load and arrival.
+/// The turn by which a poll is in its pool. One whose source is not known is served as it
+/// comes.
 pub(super) fn turn_of(sources: &SourceTable, poll: &Poll) -> Option<Turn> {
-    match poll.source {
-        Some(source) => sources.turn_of(source.id),
-        None => Some(Turn::arrival(poll.clients, poll.arrival)),
-    }
+    let Some(source) = poll.source else {
+        return Some(Turn::FIRST_COME);
+    };
+    let turns = sources.turns_of(source.id)?;
+    Some(turns[NatClass::of(poll.nat) as usize])
 }
 
 impl Matcher {
@@ -27,11 +28,21 @@ impl Matcher {
         if let Some(client) = self.sessions.client(client) {
             self.waiting.took_turn(client.offer.network, turn);
         }
-        let source = self.sessions.poll(poll).and_then(|poll| poll.source);
-        if let Some(source) = source {
-            let change = self.sources.took_turn(now, source, turn);
+        let Some((class, source)) = self.class_and_source(poll) else {
+            return;
+        };
+        let change = self.sources.took_turn(now, class, source, turn);
+        if let (Some(source), Some(change)) = (source, change) {
             self.change_turn(source.id, change);
         }
+        if let Some((source, change)) = self.sources.forget_oldest(class) {
+            self.change_turn(source, change);
+        }
+    }
+
+    fn class_and_source(&self, poll: PollKey) -> Option<(NatClass, Option<Source>)> {
+        let poll = self.sessions.poll(poll)?;
+        Some((NatClass::of(poll.nat), poll.source))
     }
 
     /// Closes a poll whose offer has ended, so that its source may have others.
@@ -91,7 +102,7 @@ impl Matcher {
         pool: NatClass,
         source: u64,
     ) -> Option<(PollKey, ClientKey)> {
-        self.sources.turn_of(source)?;
+        self.sources.turns_of(source)?;
         let key = self.pools.first_of(pool, source)?;
         let source = self.sessions.poll(key)?.source;
         let client = self.take_client_for(now, pool, source)?;

@@ -1,4 +1,4 @@
-//! The sources of polls: when each was last given a client, and what it has.
+//! The sources of polls: what each has had of late, and what it has.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -8,9 +8,13 @@ use super::past_turns::PastTurns;
 use super::requests::Source;
 use super::supply::SupplySettings;
 use super::turn_order::Turn;
+use crate::wire::nat::NatClass;
 
 /// The time in which a source may have `matches_per_minute`.
 const MINUTE: Duration = Duration::from_mins(1);
+
+/// The places of a source in the orders of the pools; `None` if it gets no client now.
+pub(super) type Turns = Option<[Turn; NatClass::ALL.len()]>;
 
 /// The present holdings of a source.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ struct Standing {
     unanswered: u32,
     /// Matches of the last minute.
     matches: u32,
+    /// Clients among the recent ones of each pool.
+    recent: [u32; NatClass::ALL.len()],
 }
 
 impl Standing {
@@ -42,22 +48,36 @@ impl Standing {
         }
     }
 
-    /// The last turn; `None` if the source gets no client now.
-    fn turn(&self, settings: &SupplySettings) -> Option<Turn> {
+    /// In each pool the source is served as its polls come, until it has had its share of
+    /// the recent clients; then by its last turn.
+    fn turns(&self, settings: &SupplySettings) -> Turns {
+        let share = settings.first_come.saturating_mul(self.source.share);
+        let turn = |recent: u32| {
+            if recent < share {
+                Turn::FIRST_COME
+            } else {
+                Turn::last(self.turn)
+            }
+        };
         let may_have = self.limit(settings).is_none();
-        may_have.then_some(Turn::last(self.turn))
+        may_have.then(|| self.recent.map(turn))
+    }
+
+    /// Returns true if only memories of it are left.
+    fn has_nothing(&self) -> bool {
+        self.parked == 0 && self.unanswered == 0 && self.matches == 0
     }
 
     fn is_gone(&self) -> bool {
-        self.parked == 0 && self.unanswered == 0 && self.matches == 0
+        self.has_nothing() && self.recent.iter().all(|&recent| recent == 0)
     }
 }
 
-/// A change of a source's turn; `None` stands for one that gets no client now.
+/// A change of a source's turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TurnChange {
-    pub(super) from: Option<Turn>,
-    pub(super) to: Option<Turn>,
+    pub(super) from: Turns,
+    pub(super) to: Turns,
 }
 
 impl TurnChange {
@@ -76,7 +96,9 @@ pub(super) struct SourceTable {
     /// The parked polls and matches of each network.
     networks: HashMap<u64, u32>,
     /// The matches of the last minute.
-    recent: VecDeque<(Instant, u64)>,
+    last_minute: VecDeque<(Instant, u64)>,
+    /// The sources of the recent clients of each pool, as far as they are known.
+    recent: [VecDeque<Option<u64>>; NatClass::ALL.len()],
     /// The sources with parked polls that get no client.
     waiting: usize,
 }
@@ -88,7 +110,8 @@ impl SourceTable {
             settings,
             present: HashMap::new(),
             networks: HashMap::new(),
-            recent: VecDeque::new(),
+            last_minute: VecDeque::new(),
+            recent: Default::default(),
             waiting: 0,
         }
     }
@@ -100,19 +123,24 @@ impl SourceTable {
     /// Replaces the settings. Returns the changes of turns.
     pub(super) fn set_settings(&mut self, settings: SupplySettings) -> Vec<(u64, TurnChange)> {
         self.absent.set_max(settings.max_sources);
-        let before: Vec<(u64, Option<Turn>)> = self
+        let before: Vec<(u64, Turns)> = self
             .present
             .iter()
-            .map(|(&id, standing)| (id, standing.turn(&self.settings)))
+            .map(|(&id, standing)| (id, standing.turns(&self.settings)))
             .collect();
         self.settings = settings;
         self.waiting = self
             .present
             .values()
-            .filter(|standing| standing.parked > 0 && standing.turn(&self.settings).is_none())
+            .filter(|standing| standing.parked > 0 && standing.turns(&self.settings).is_none())
             .count();
+        for pool in NatClass::ALL {
+            while self.has_too_many_recent(pool) {
+                self.forget_oldest(pool);
+            }
+        }
         let changes = before.into_iter().map(|(id, from)| {
-            let to = self.turn_of(id);
+            let to = self.turns_of(id);
             (id, TurnChange { from, to })
         });
         changes
@@ -120,13 +148,12 @@ impl SourceTable {
             .collect()
     }
 
-    /// The last turn of a source that is here; `None` if it gets no client now.
-    pub(super) fn turn_of(&self, id: u64) -> Option<Turn> {
-        self.present
-            .get(&id)
-            .map_or(Some(Turn::last(0)), |standing| {
-                standing.turn(&self.settings)
-            })
+    /// The turns of a source that is here.
+    pub(super) fn turns_of(&self, id: u64) -> Turns {
+        let standing = self.present.get(&id);
+        standing.map_or(Some(Default::default()), |standing| {
+            standing.turns(&self.settings)
+        })
     }
 
     /// The limit because of which a new poll of the source gets no client.
@@ -168,18 +195,44 @@ impl SourceTable {
         self.change(source, |standing| standing.parked -= 1);
     }
 
-    /// Gives the source a client, as this turn.
-    pub(super) fn took_turn(&mut self, now: Instant, source: Source, turn: u64) -> TurnChange {
+    /// Gives a poll in this pool a client, as this turn of its source.
+    pub(super) fn took_turn(
+        &mut self,
+        now: Instant,
+        pool: NatClass,
+        source: Option<Source>,
+        turn: u64,
+    ) -> Option<TurnChange> {
+        let recent = &mut self.recent[pool as usize];
+        recent.push_back(source.map(|source| source.id));
+        let source = source?;
         let counts = self.settings.matches_per_minute > 0;
         if counts {
-            self.recent.push_back((now + MINUTE, source.id));
+            self.last_minute.push_back((now + MINUTE, source.id));
             self.join_network(source);
         }
-        self.change(source, |standing| {
+        Some(self.change(source, |standing| {
             standing.turn = turn;
             standing.unanswered += 1;
             standing.matches += u32::from(counts);
-        })
+            standing.recent[pool as usize] += 1;
+        }))
+    }
+
+    /// Forgets the oldest recent client of a pool that has too many. Returns its source, if
+    /// that is known, and the change.
+    pub(super) fn forget_oldest(&mut self, pool: NatClass) -> Option<(u64, TurnChange)> {
+        if !self.has_too_many_recent(pool) {
+            return None;
+        }
+        let id = self.recent[pool as usize].pop_front()??;
+        let source = self.present.get(&id)?.source;
+        let change = self.change(source, |standing| standing.recent[pool as usize] -= 1);
+        Some((id, change))
+    }
+
+    fn has_too_many_recent(&self, pool: NatClass) -> bool {
+        self.recent[pool as usize].len() > self.settings.recent_clients
     }
 
     /// Ends an offer that had no answer.
@@ -189,7 +242,7 @@ impl SourceTable {
 
     /// The time at which the oldest match is over a minute ago.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
-        self.recent.front().map(|&(at, _)| at)
+        self.last_minute.front().map(|&(at, _)| at)
     }
 
     /// The same if a source waits for it.
@@ -199,15 +252,18 @@ impl SourceTable {
 
     /// Forgets the oldest match of the last minute.
     pub(super) fn expire(&mut self) -> Option<(u64, TurnChange)> {
-        let (_, id) = self.recent.pop_front()?;
+        let (_, id) = self.last_minute.pop_front()?;
         let source = self.present.get(&id)?.source;
         self.leave_network(source);
         let change = self.change(source, |standing| standing.matches -= 1);
         Some((id, change))
     }
 
+    /// Returns true if nothing but memories is left.
     pub(super) fn is_empty(&self) -> bool {
-        self.present.is_empty() && self.networks.is_empty() && self.recent.is_empty()
+        self.present.values().all(Standing::has_nothing)
+            && self.networks.is_empty()
+            && self.last_minute.is_empty()
     }
 
     fn join_network(&mut self, source: Source) {
@@ -230,14 +286,14 @@ impl SourceTable {
             parked: 0,
             unanswered: 0,
             matches: 0,
+            recent: [0; NatClass::ALL.len()],
         });
-        let is_waiting = |standing: &Standing, turn: Option<Turn>| {
-            usize::from(standing.parked > 0 && turn.is_none())
-        };
-        let from = standing.turn(&self.settings);
+        let is_waiting =
+            |standing: &Standing, turns: Turns| usize::from(standing.parked > 0 && turns.is_none());
+        let from = standing.turns(&self.settings);
         self.waiting -= is_waiting(standing, from);
         change(standing);
-        let to = standing.turn(&self.settings);
+        let to = standing.turns(&self.settings);
         self.waiting += is_waiting(standing, to);
         if standing.is_gone() {
             let turn = standing.turn;

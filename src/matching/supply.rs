@@ -18,10 +18,16 @@ const SHARES: RangeInclusive<u32> = 1..=1_000;
 /// The most that one source may have: an address, or of IPv6 a /64.
 ///
 /// Whoever polls most would otherwise get most. Order alone does not help while clients
-/// wait, because then every poll gets one at once.
+/// wait, because then every poll gets one at once. The defaults are those by which 16
+/// addresses get less than an eighth of the clients of the large broker (`docs/matching.md`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SupplySettings {
+    /// The clients of a source, among the recent ones of a pool, up to which its polls are
+    /// served as they come. Then they come after those of all others.
+    pub first_come: u32,
+    /// The number of clients of a pool that are recent.
+    pub recent_clients: usize,
     /// Clients a minute.
     pub matches_per_minute: u32,
     /// Offers without an answer at a time.
@@ -40,6 +46,8 @@ pub struct SupplySettings {
 impl SupplySettings {
     /// Reports invalid settings.
     pub fn check(&self, report: &mut SettingsReport) {
+        report.within("first_come", self.first_come, &LIMITS);
+        report.within("recent_clients", self.recent_clients, &(0..=COUNT_MAX));
         report.within("matches_per_minute", self.matches_per_minute, &LIMITS);
         report.within("unanswered", self.unanswered, &LIMITS);
         report.within("parked_per_source", self.parked_per_source, &LIMITS);
@@ -66,7 +74,9 @@ impl SupplySettings {
 impl Default for SupplySettings {
     fn default() -> Self {
         Self {
-            matches_per_minute: 40,
+            first_come: 72,
+            recent_clients: 10_000,
+            matches_per_minute: 36,
             unanswered: 8,
             parked_per_source: 64,
             sources_per_network: 8,

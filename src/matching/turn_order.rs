@@ -2,24 +2,18 @@
 
 use std::collections::BTreeMap;
 
-/// The place of a party in the order, by its last turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Turn {
-    /// The clients of a proxy whose source is not known; 0 for all others.
-    load: u64,
-    /// Grows with each turn and arrival; 0 stands for never.
-    number: u64,
-}
+/// The place of a party in the order, by its last turn or arrival. The default is that of
+/// those who are served as they come, before all others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Turn(u64);
 
 impl Turn {
-    /// The last turn of a known party.
-    pub(super) fn last(number: u64) -> Self {
-        Self { load: 0, number }
-    }
+    pub(super) const FIRST_COME: Self = Self(0);
 
-    /// In place of a turn: the arrival of one whose party is not known.
-    pub(super) fn arrival(load: u64, number: u64) -> Self {
-        Self { load, number }
+    /// The last turn of a party, by a number that grows with each turn and arrival; 0
+    /// stands for never.
+    pub(super) fn last(number: u64) -> Self {
+        Self(number)
     }
 }
 

@@ -123,6 +123,8 @@ fn limits_change(field: &str, toml: String, limits: Limits) -> Change {
 fn share(field: &str, value: u32) -> Change {
     let mut supply = Supply::default();
     let place = match field {
+        "first_come" => &mut supply.first_come,
+        "recent_clients" => &mut supply.recent_clients,
         "matches_per_minute" => &mut supply.matches_per_minute,
         "unanswered" => &mut supply.unanswered,
         "parked_per_source" => &mut supply.parked_per_source,
@@ -223,6 +225,8 @@ fn changes() -> impl Strategy<Value = Change> {
     ])
     .prop_map(str::to_owned);
     let shares = select(vec![
+        "first_come",
+        "recent_clients",
         "matches_per_minute",
         "unanswered",
         "parked_per_source",

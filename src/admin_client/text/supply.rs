@@ -17,7 +17,12 @@ pub(in crate::admin_client) fn supply(supply: &v1::Supply, dry_run: DryRun) -> S
         0 => "no limit".to_owned(),
         factor => format!("{factor} times as many"),
     };
+    let (first_come, recent) = (supply.first_come(), supply.recent_clients());
     for (what, value) in [
+        (
+            "first come",
+            format!("{first_come} of the last {recent} clients"),
+        ),
         ("clients a minute", limit(supply.matches_per_minute())),
         ("unanswered offers", limit(supply.unanswered())),
         ("parked polls", limit(supply.parked_per_source())),
@@ -98,6 +103,8 @@ mod tests {
     #[test]
     fn limits_that_are_off_are_told() {
         let shares = v1::Supply {
+            first_come: Some(72),
+            recent_clients: Some(10_000),
             matches_per_minute: Some(40),
             sources_per_network: Some(8),
             networks: vec![v1::NetworkShare {
@@ -108,6 +115,7 @@ mod tests {
             ..v1::Supply::default()
         };
         let expected = "of one source:\n\
+            first come         72 of the last 10000 clients\n\
             clients a minute   40\n\
             unanswered offers  no limit\n\
             parked polls       no limit\n\

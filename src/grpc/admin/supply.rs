@@ -11,7 +11,9 @@ use crate::grpc::update::{Update, network};
 use crate::matching::SupplySettings;
 use crate::proto::admin::v1;
 
-const FIELDS: [&str; 6] = [
+const FIELDS: [&str; 8] = [
+    "first_come",
+    "recent_clients",
     "matches_per_minute",
     "unanswered",
     "parked_per_source",
@@ -42,6 +44,7 @@ fn changed(
     let sent = asked.supply.clone().unwrap_or_default();
     let mut update = Update::new("supply", &FIELDS, asked.update_mask.as_ref());
     let numbers = [
+        ("first_come", sent.first_come, &mut supply.first_come),
         (
             "matches_per_minute",
             sent.matches_per_minute,
@@ -66,9 +69,17 @@ fn changed(
     let networks = &mut supply.networks;
     let once = |sent: &v1::NetworkShare| share(sent, &mut named);
     update.set_list("networks", &sent.networks, once, networks);
-    let max = |max: u32| Ok(max as usize);
-    let max_sources = &mut supply.max_sources;
-    update.set("max_sources", sent.max_sources, max, max_sources);
+    let sizes = [
+        (
+            "recent_clients",
+            sent.recent_clients,
+            &mut supply.recent_clients,
+        ),
+        ("max_sources", sent.max_sources, &mut supply.max_sources),
+    ];
+    for (field, sent, setting) in sizes {
+        update.set(field, sent, |size| Ok(size as usize), setting);
+    }
     let overrides = update.finish("supply", &supply, SupplySettings::check)?;
     Ok((supply, overrides))
 }
@@ -83,13 +94,16 @@ fn share(sent: &v1::NetworkShare, named: &mut BTreeSet<IpNet>) -> Result<(IpNet,
 }
 
 fn message(supply: &SupplySettings) -> v1::Supply {
+    let size = |size| u32::try_from(size).ok();
     v1::Supply {
+        first_come: Some(supply.first_come),
+        recent_clients: size(supply.recent_clients),
         matches_per_minute: Some(supply.matches_per_minute),
         unanswered: Some(supply.unanswered),
         parked_per_source: Some(supply.parked_per_source),
         sources_per_network: Some(supply.sources_per_network),
         networks: network_shares(&supply.networks),
-        max_sources: u32::try_from(supply.max_sources).ok(),
+        max_sources: size(supply.max_sources),
     }
 }
 

@@ -131,6 +131,12 @@ impl Scene {
         self
     }
 
+    /// Has the polls that follow come from nobody known.
+    pub(crate) fn nobody(&mut self) -> &mut Self {
+        self.source = None;
+        self
+    }
+
     /// Has the clients that follow come from this network.
     pub(crate) fn network(&mut self, network: u64) -> &mut Self {
         self.network = Some(network);

@@ -5,8 +5,50 @@ use snowflake_broker::matching::{AnswerOutcome, SupplyHint};
 use crate::matching_interleavings::scene::{scene, scene_with};
 
 #[test]
-fn a_source_that_had_a_client_comes_after_all_others() {
+fn a_source_is_served_as_it_comes_until_it_has_its_share() {
     let mut scene = scene();
+    scene.share(|supply| supply.first_come = 2);
+    scene.source(10).poll("a1", "open").poll("a2", "open");
+    scene.poll("a3", "open").source(20).poll("b1", "open");
+    scene.poll("b2", "open").poll("b3", "open");
+    for name in ["1", "2", "3", "4", "5", "6"] {
+        scene.client(name, "strict");
+    }
+    scene.says(&[
+        "a1: offer of 1",
+        "a2: offer of 2",
+        "b1: offer of 3",
+        "b2: offer of 4",
+        "a3: offer of 5",
+        "b3: offer of 6",
+    ]);
+}
+
+#[test]
+fn a_share_is_of_the_recent_clients_of_the_pool() {
+    let mut scene = scene();
+    scene.share(|supply| {
+        supply.first_come = 1;
+        supply.recent_clients = 2;
+    });
+    scene.source(10).poll("a1", "open").poll("a2", "open");
+    scene.poll("restricted", "strict");
+    scene.source(20).poll("b1", "open").poll("b2", "open");
+    scene.client("1", "strict").client("2", "strict");
+    scene.says(&["a1: offer of 1", "b1: offer of 2"]);
+    // Both have had their share, in one pool, and a has the later turn.
+    scene.client("3", "open").client("4", "strict");
+    scene.says(&["restricted: offer of 3", "b2: offer of 4"]);
+    // The first client of a is no longer recent.
+    scene.poll("b3", "open");
+    scene.client("5", "strict").client("6", "strict");
+    scene.says(&["a2: offer of 5", "b3: offer of 6"]);
+}
+
+#[test]
+fn a_source_that_had_its_share_comes_after_all_others() {
+    let mut scene = scene();
+    scene.share(|supply| supply.first_come = 0);
     scene.source(10).poll("a1", "open").poll("a2", "open");
     scene.poll("a3", "open").source(20).poll("b", "open");
     scene.source(30).poll("c", "open");
@@ -27,7 +69,7 @@ fn a_source_that_had_a_client_comes_after_all_others() {
 }
 
 #[test]
-fn of_those_that_never_had_one_the_least_loaded_is_first() {
+fn of_those_served_as_they_come_the_least_loaded_is_first() {
     let mut scene = scene();
     scene.source(10).loaded_poll("busy", "open", 8);
     scene.source(20).poll("free", "open");
@@ -36,13 +78,20 @@ fn of_those_that_never_had_one_the_least_loaded_is_first() {
 }
 
 #[test]
-fn whoever_is_not_named_is_weighed_by_arrival() {
+fn whoever_is_not_named_is_served_as_he_comes() {
     let mut scene = scene();
-    scene.poll("nobody", "open");
+    scene.share(|supply| supply.first_come = 1);
     scene.source(10).poll("a1", "open").poll("a2", "open");
+    scene.poll("a3", "open").nobody().poll("n1", "open");
+    scene.poll("n2", "open");
     scene.client("1", "strict").client("2", "strict");
-    scene.client("3", "strict");
-    scene.says(&["a1: offer of 1", "nobody: offer of 2", "a2: offer of 3"]);
+    scene.client("3", "strict").client("4", "strict");
+    scene.says(&[
+        "a1: offer of 1",
+        "n1: offer of 2",
+        "n2: offer of 3",
+        "a2: offer of 4",
+    ]);
 }
 
 #[test]

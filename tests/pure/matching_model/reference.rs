@@ -118,6 +118,8 @@ pub(crate) struct Reference {
     numbers: u64,
     turns: BTreeMap<u8, u64>,
     network_turns: BTreeMap<u64, u64>,
+    /// The sources of the recent clients of each pool.
+    served: [Vec<Option<u8>>; 3],
     /// When each match of the last minute is over, and its source.
     recent: Vec<(Time, u8)>,
     /// The sources at a limit, and those that no longer are.
@@ -138,6 +140,7 @@ impl Reference {
             numbers: 0,
             turns: BTreeMap::new(),
             network_turns: BTreeMap::new(),
+            served: Default::default(),
             recent: Vec::new(),
             resting: BTreeSet::new(),
             released: BTreeSet::new(),
@@ -447,6 +450,7 @@ impl Reference {
 
     pub(crate) fn share(&mut self, supply: SupplySettings) {
         self.supply = supply;
+        self.forget_served();
         self.note_released();
     }
 

@@ -79,15 +79,18 @@ pub(crate) fn script() -> impl Strategy<Value = (Settings, SupplySettings, Vec<O
 /// Limits so low that they are reached, or off.
 fn supply() -> impl Strategy<Value = SupplySettings> {
     let limit = || prop_oneof![2 => Just(0), 1 => Just(1), 1 => Just(2), 1 => Just(4)];
-    (limit(), limit(), limit(), limit()).prop_map(|(matches, unanswered, parked, sources)| {
-        SupplySettings {
+    let shares = (0..3_u32, 0..5_usize);
+    (shares, limit(), limit(), limit(), limit()).prop_map(
+        |((first_come, recent_clients), matches, unanswered, parked, sources)| SupplySettings {
+            first_come,
+            recent_clients,
             matches_per_minute: matches,
             unanswered,
             parked_per_source: parked,
             sources_per_network: sources,
             ..SupplySettings::default()
-        }
-    })
+        },
+    )
 }
 
 /// One of a few sources, two of which are in each network.

@@ -30,11 +30,15 @@ fn pools_for(client: NatType) -> &'static [&'static [NatType]] {
     }
 }
 
+/// The number of the proxy's pool.
+pub(super) fn pool_of(proxy: NatType) -> usize {
+    let mut pools = pools_for(Open).iter();
+    let pool = pools.position(|pool| pool.contains(&proxy));
+    pool.expect("everybody has a pool")
+}
+
 fn same_pool(one: NatType, other: NatType) -> bool {
-    let pools = pools_for(Open).iter();
-    pools
-        .into_iter()
-        .any(|pool| pool.contains(&one) && pool.contains(&other))
+    pool_of(one) == pool_of(other)
 }
 
 fn can_serve(proxy: NatType, client: NatType) -> bool {
@@ -232,8 +236,8 @@ impl Reference {
         }
     }
 
-    /// The first proxy of the preferred pool that has at least `least`: the sources take
-    /// turns, and of a source the least loaded one is first, then the first to arrive.
+    /// The first proxy of the preferred pool that has at least `least`: by the turn of its
+    /// source; the least loaded one is first, then the first to arrive.
     pub(super) fn idle_poll_for(&self, client: usize, least: usize) -> Option<usize> {
         let pools = pools_for(self.clients[client].offer.nat);
         let reserve = match self.clients[client].whose {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use snowflake_broker::matching::OverShare;
 
+use super::decisions::pool_of;
 use super::{Poll, PollState, Reference, Time, source};
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -21,12 +22,21 @@ impl Reference {
         self.recent.first().map(|&(at, _)| at)
     }
 
-    /// A poll of nobody known is weighed by load and arrival.
-    pub(super) fn turn_of_poll(&self, poll: usize) -> (u64, u64) {
+    /// First come, first served (0), unless the source has had its share of the pool's
+    /// recent clients.
+    pub(super) fn turn_of_poll(&self, poll: usize) -> u64 {
         let poll = &self.polls[poll];
-        poll.source.map_or((poll.clients, poll.arrival), |source| {
-            (0, self.turns.get(&source).copied().unwrap_or(0))
-        })
+        let Some(number) = poll.source else {
+            return 0;
+        };
+        let recent = self.served[pool_of(poll.nat)].iter();
+        let recent = recent.filter(|&&of| of == Some(number)).count();
+        let share = self.supply.first_come * source(number).share;
+        if recent < share as usize {
+            0
+        } else {
+            self.turns.get(&number).copied().unwrap_or(0)
+        }
     }
 
     pub(super) fn turn_of_client(&self, client: usize) -> u64 {
@@ -42,11 +52,20 @@ impl Reference {
         if let Some(network) = self.clients[client].offer.network {
             self.network_turns.insert(network, turn);
         }
+        self.served[pool_of(self.polls[poll].nat)].push(self.polls[poll].source);
+        self.forget_served();
         if let Some(source) = self.polls[poll].source {
             self.turns.insert(source, turn);
             if self.supply.matches_per_minute > 0 {
                 self.recent.push((now + MINUTE, source));
             }
+        }
+    }
+
+    pub(super) fn forget_served(&mut self) {
+        for served in &mut self.served {
+            let too_many = served.len().saturating_sub(self.supply.recent_clients);
+            served.drain(..too_many);
         }
     }
 
