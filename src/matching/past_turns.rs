@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
+
 /// The last turns of parties, of which the oldest are forgotten when there are too many:
 /// such a party counts as one that never had a turn.
 #[derive(Debug)]
 pub(super) struct PastTurns {
-    recent: HashMap<u64, u64>,
+    recent: HashMap<u64, u64, FixedState>,
     /// The table before, of which nothing has been asked for since.
-    older: HashMap<u64, u64>,
+    older: HashMap<u64, u64, FixedState>,
     max: usize,
 }
 
@@ -16,8 +18,8 @@ impl PastTurns {
     /// Remembers at least half of `max` parties, and at most `max`.
     pub(super) fn new(max: usize) -> Self {
         Self {
-            recent: HashMap::new(),
-            older: HashMap::new(),
+            recent: HashMap::default(),
+            older: HashMap::default(),
             max,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
+
 use super::past_turns::PastTurns;
 use super::policy::clients_for;
 use super::requests::ClientKey;
@@ -69,7 +71,7 @@ pub(super) struct WaitingClients {
     /// A proxy has had their offers and not answered in time.
     pub(super) overdue: ClientQueue,
     /// The last turns of networks with clients that wait, and the numbers of those.
-    networks: HashMap<u64, (u64, usize)>,
+    networks: HashMap<u64, (u64, usize), FixedState>,
     absent: PastTurns,
 }
 
@@ -78,7 +80,7 @@ impl WaitingClients {
         Self {
             queued: ClientQueue::default(),
             overdue: ClientQueue::default(),
-            networks: HashMap::new(),
+            networks: HashMap::default(),
             absent: PastTurns::new(networks_max),
         }
     }

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use foldhash::fast::FixedState;
+
 use super::outputs::OverShare;
 use super::past_turns::PastTurns;
 use super::requests::Source;
@@ -91,10 +93,10 @@ impl TurnChange {
 #[derive(Debug)]
 pub(super) struct SourceTable {
     settings: SupplySettings,
-    present: HashMap<u64, Standing>,
+    present: HashMap<u64, Standing, FixedState>,
     absent: PastTurns,
     /// The parked polls and matches of each network.
-    networks: HashMap<u64, u32>,
+    networks: HashMap<u64, u32, FixedState>,
     /// The matches of the last minute.
     last_minute: VecDeque<(Instant, u64)>,
     /// The sources of the recent clients of each pool, as far as they are known.
@@ -108,8 +110,8 @@ impl SourceTable {
         Self {
             absent: PastTurns::new(settings.max_sources),
             settings,
-            present: HashMap::new(),
-            networks: HashMap::new(),
+            present: HashMap::default(),
+            networks: HashMap::default(),
             last_minute: VecDeque::new(),
             recent: Default::default(),
             waiting: 0,
