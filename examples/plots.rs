@@ -19,12 +19,16 @@ mod drawings;
 mod figures;
 #[path = "plots/page.rs"]
 mod page;
+#[path = "plots/place.rs"]
+mod place;
 #[path = "plots/reference.rs"]
 mod reference;
 #[path = "load/report.rs"]
 mod report;
 #[path = "scenarios/results.rs"]
 mod results;
+#[path = "scenarios/table.rs"]
+mod table;
 #[path = "scenarios/tables.rs"]
 mod tables;
 #[path = "plots/targets.rs"]

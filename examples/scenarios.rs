@@ -28,6 +28,8 @@ mod report;
 mod results;
 #[path = "scenarios/runner.rs"]
 mod runner;
+#[path = "scenarios/table.rs"]
+mod table;
 #[path = "scenarios/tables.rs"]
 mod tables;
 

@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
+use crate::place::put;
 use crate::results::{Machine, Results};
-use crate::tables::{self, Table};
+use crate::table::Table;
+use crate::tables;
 use crate::targets;
-
-const END: &str = "<!-- /table -->";
 
 /// Fills in the tables of the measured scenarios; the page must have a place for each.
 pub(crate) fn fill(page: &Path, measured: &[Results]) -> Result<()> {
@@ -23,20 +23,6 @@ pub(crate) fn fill(page: &Path, measured: &[Results]) -> Result<()> {
         put(&mut text, &results.scenario.name(), &table)?;
     }
     Ok(fs::write(page, text)?)
-}
-
-/// Replaces a table between its comments.
-fn put(page: &mut String, name: &str, table: &str) -> Result<()> {
-    let begin = format!("<!-- table: {name} -->\n");
-    let place = page
-        .find(&begin)
-        .map(|at| at + begin.len())
-        .with_context(|| format!("there is no {}", begin.trim()))?;
-    let length = page[place..]
-        .find(END)
-        .with_context(|| format!("there is no {END} after {}", begin.trim()))?;
-    page.replace_range(place..place + length, &format!("\n{table}\n"));
-    Ok(())
 }
 
 /// All machines, with the scenarios that were run on them.

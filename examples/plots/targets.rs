@@ -3,7 +3,8 @@
 use crate::figures::{Figure, cpu_a_match, memory_a_poll, p99, start_up};
 use crate::reference::{self, CPU_A_MATCH, CPU_A_MATCH_CONNECTING, MEMORY_A_POLL, P99};
 use crate::results::{Results, Row, Scenario};
-use crate::tables::{Table, digits};
+use crate::table::Table;
+use crate::tables::digits;
 
 /// Maximum share of the reference's CPU a match.
 const HALF: f64 = 0.5;

@@ -1,19 +1,12 @@
 //! Results as Markdown tables.
 
-use std::fmt;
-
 use crate::figures::{
     cpu_a_match, cpu_a_request, cpu_share, matches_per_second, memory_a_poll, p50, p99, p999,
     requests_per_second, resumed, start_up, to_float,
 };
 use crate::report::Report;
 use crate::results::{Results, Row, Scenario};
-
-/// A table.
-pub(crate) struct Table {
-    pub(crate) head: Vec<String>,
-    pub(crate) rows: Vec<Vec<String>>,
-}
+use crate::table::Table;
 
 /// A column: its title with unit, and its content for a row.
 type Column<'a> = (&'a str, &'a dyn Fn(&Row) -> Option<String>);
@@ -255,14 +248,4 @@ fn day(row: &Row, published: &Published) -> Table {
 
 fn count(run: &Report, outcome: &str) -> f64 {
     run.outcomes.get(outcome).copied().map_or(0.0, to_float)
-}
-
-impl fmt::Display for Table {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rule = self.head.iter().map(|_| "---".to_owned()).collect();
-        for cells in [&self.head, &rule].into_iter().chain(&self.rows) {
-            writeln!(out, "| {} |", cells.join(" | "))?;
-        }
-        Ok(())
-    }
 }

@@ -20,6 +20,7 @@ mod reload;
 mod restart;
 mod secrets;
 mod start_up;
+mod supply;
 #[expect(dead_code, reason = "no program needs all of it")]
 #[path = "../support/mod.rs"]
 mod support;

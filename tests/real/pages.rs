@@ -25,7 +25,7 @@ const SYNTAX_ONLY: [(&str, &str); 3] = [
     ),
     (
         "target/dist/examples/",
-        "they measure for minutes to hours; tests/program/performance.rs runs them shortened",
+        "they measure for minutes to hours; tests/program runs them shortened",
     ),
 ];
 
