@@ -51,7 +51,7 @@ fn broker(tracer: Option<BoxedTracer>) -> Broker {
     let directory = Directory {
         bridges: BridgeList::default(),
         allowed_relay_pattern: "".into(),
-        default_relay_pattern: "".into(),
+        default_relay_pattern: Some("".into()),
         poll_interval: PollInterval::default(),
         geoip: Arc::default(),
     };

@@ -39,7 +39,7 @@ pub use caller::{Caller, NoAnswer, OverLimit, RequestOrigin};
 pub use directory::Directory;
 pub use poll_interval::controller::IntervalController;
 pub use poll_interval::{InvalidPollIntervals, Mode, PollInterval};
-pub use settings::Settings;
+pub use settings::{SERVES_EVERY_RELAY, Settings};
 pub use waiters::ParkedPollDetails;
 
 use limits::{LimitKey, Limits};

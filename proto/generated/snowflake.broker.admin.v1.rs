@@ -59,7 +59,9 @@ pub struct RelayPolicy {
     #[prost(string, optional, tag = "1")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowed_relay_pattern: ::core::option::Option<::prost::alloc::string::String>,
-    /// The pattern assumed for a proxy that sends none; empty means every relay.
+    /// The pattern assumed for a proxy that sends none; empty means every relay. If absent,
+    /// such a proxy serves only where the Tor Project's bridge is the only one, since it
+    /// connects to no other; to unset it, name it in the update mask.
     #[prost(string, optional, tag = "2")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_relay_pattern: ::core::option::Option<::prost::alloc::string::String>,

@@ -63,7 +63,7 @@ mod tests {
         let directory = Directory {
             bridges: BridgeList::default(),
             allowed_relay_pattern: "".into(),
-            default_relay_pattern: "".into(),
+            default_relay_pattern: Some("".into()),
             poll_interval: PollInterval::default(),
             geoip: Arc::default(),
         };

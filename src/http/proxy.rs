@@ -49,7 +49,7 @@ pub(super) async fn poll(front: Arc<HttpFront>, request: Request<Body>) -> Respo
         Ok(response) => {
             match response.status {
                 PollStatus::ClientMatch { .. } => expect_answer(&front.broker, parked.hold),
-                PollStatus::IncorrectRelayPattern => log_pattern(&parked.poll),
+                PollStatus::IncorrectRelayPattern => log_pattern(&front.broker, &parked.poll),
                 PollStatus::PolledTooSoon => refusals::log_limit(labels::Request::ProxyPoll),
                 PollStatus::NoMatch => {}
             }
@@ -181,12 +181,21 @@ fn refuse(
     broker.charge_refused(request, caller.origin, reason);
 }
 
-fn log_pattern(poll: &ProxyPoll) {
-    let pattern = match &poll.accepted_relay_pattern {
-        Some(pattern) => format!("its relay pattern {:?}", shortened(&pattern.to_string())),
-        None => "broker.default_relay_pattern, as it sent none,".to_owned(),
+fn log_pattern(broker: &Broker, poll: &ProxyPoll) {
+    let reason = match &poll.accepted_relay_pattern {
+        Some(pattern) => format!(
+            "its relay pattern {:?} does not cover broker.allowed_relay_pattern",
+            shortened(&pattern.to_string())
+        ),
+        None if broker.directory().default_relay_pattern.is_some() => {
+            "broker.default_relay_pattern, as it sent none, does not cover \
+             broker.allowed_relay_pattern"
+                .to_owned()
+        }
+        None => "it sent no relay pattern, so it reaches the Tor Project's bridge only, and \
+                 there are others (see broker.default_relay_pattern)"
+            .to_owned(),
     };
-    let reason = format!("{pattern} does not cover broker.allowed_relay_pattern");
     refusals::log(labels::Request::ProxyPoll, &reason);
 }
 

@@ -71,7 +71,7 @@ async fn those_that_are_turned_away_are_spread_too() {
         ..Settings::default()
     }));
     set(&front, adaptive());
-    let refused = proxy_poll("a", "open").replace('{', r#"{"AcceptedRelayPattern":"^x$","#);
+    let refused = proxy_poll("a", "open").replace(r#"Pattern":""#, r#"Pattern":"^x$"#);
     let mut patterns = Vec::new();
     for _ in 0..50 {
         let reply = front.post("/proxy", refused.clone()).await.json();

@@ -151,7 +151,7 @@ async fn counts_are_rounded_up_to_multiples_of_8_where_the_name_says_so() {
                 ("status", "timeout"),
             ),
             (
-                "snowflake_rounded_proxy_poll_without_relay_url_extension_total",
+                "snowflake_rounded_proxy_poll_with_relay_url_extension_total",
                 ("nat", "open"),
             ),
         ] {

@@ -66,7 +66,7 @@ impl Front {
             ))
             .unwrap(),
             allowed_relay_pattern: "example$".into(),
-            default_relay_pattern: "".into(),
+            default_relay_pattern: Some("".into()),
             poll_interval: PollInterval::default(),
             geoip: Arc::new(geoip),
         };

@@ -183,8 +183,8 @@ impl BusyBroker {
         );
         let reply = self.post("/client", no_bridge).await;
         assert!(reply.contains("unknown to the broker"), "{reply}");
-        let pattern = proxy_poll("picky", "open")
-            .replace('{', "{\"AcceptedRelayPattern\":\"^relay.example$\",");
+        let pattern =
+            proxy_poll("picky", "open").replace(r#"Pattern":""#, r#"Pattern":"^relay.example$"#);
         let reply = self.post("/proxy", pattern).await;
         assert_status(&reply, "incorrect relay pattern");
 
