@@ -75,11 +75,12 @@ impl Scene {
         };
         let (broker, told) = (Arc::clone(&self.broker), self.told.clone());
         tokio::spawn(async move {
-            let response = broker
+            let answered = broker
                 .proxy_poll(caller(), &mut poll)
                 .await
                 .expect("every Sid is unique");
-            told.send((sid, response)).expect("the scene listens");
+            told.send((sid, answered.response))
+                .expect("the scene listens");
         });
     }
 

@@ -208,6 +208,7 @@ fn proxy_poll(number: u32) -> ProxyPoll {
     ProxyPoll {
         sid: Sid::new(&number.to_string()).expect("a number is not empty"),
         proxy_type: ProxyType::Webext,
+        type_name: None,
         nat: if is_one_of_seven(number % BATCH) {
             NatType::Unrestricted
         } else {

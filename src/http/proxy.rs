@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::Request;
 
-use crate::broker::{Broker, Caller, clock};
+use crate::broker::{AnsweredPoll, Broker, Caller, clock};
 use crate::listener::accounts::Reservation;
 use crate::listener::{ConnectionHandle, KeepOpenGuard};
 use crate::metrics::labels::{self, Refusal};
@@ -46,12 +46,15 @@ pub(super) async fn poll(front: Arc<HttpFront>, request: Request<Body>) -> Respo
         Err(revoked) => return error::unreadable(revoked),
     };
     match reply {
-        Ok(response) => {
-            match response.status {
-                PollStatus::ClientMatch { .. } => expect_answer(&front.broker, parked.hold),
-                PollStatus::IncorrectRelayPattern => log_pattern(&front.broker, &parked.poll),
-                PollStatus::PolledTooSoon => refusals::log_limit(labels::Request::ProxyPoll),
-                PollStatus::NoMatch => {}
+        Ok(AnsweredPoll { response, refused }) => {
+            match refused {
+                Some(Refusal::Pattern) => log_pattern(&front.broker, &parked.poll),
+                Some(Refusal::TooSoon) => refusals::log_limit(labels::Request::ProxyPoll),
+                Some(reason) => refusals::log_share(reason),
+                None => {}
+            }
+            if let PollStatus::ClientMatch { .. } = response.status {
+                expect_answer(&front.broker, parked.hold);
             }
             body::json(response.encode())
         }

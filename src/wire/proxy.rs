@@ -89,6 +89,9 @@ impl fmt::Display for ProxyType {
     }
 }
 
+/// Maximum length of [`ProxyPoll::type_name`], in bytes.
+pub const TYPE_NAME_MAX: usize = 64;
+
 /// A proxy's request for a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyPoll {
@@ -96,6 +99,8 @@ pub struct ProxyPoll {
     pub sid: Sid,
     /// The type of program.
     pub proxy_type: ProxyType,
+    /// The type as the proxy spells it; `None` if it is absent or too long.
+    pub type_name: Option<Box<str>>,
     /// The NAT that the proxy reports.
     pub nat: NatType,
     /// The number of clients that the proxy reports to serve; negative numbers count as
@@ -142,6 +147,9 @@ impl ProxyPoll {
                 .and_then(Sid::new)
                 .ok_or(InvalidProxyPoll::NoSid)?,
             proxy_type: ProxyType::from_field(proxy_type.as_deref()),
+            type_name: proxy_type
+                .filter(|name| name.len() <= TYPE_NAME_MAX)
+                .map(|name| name.into_boxed_str()),
             nat: NatType::from_field(nat.as_deref())?,
             clients: clients
                 .and_then(|count| u64::try_from(count).ok())

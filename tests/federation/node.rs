@@ -234,7 +234,7 @@ pub(crate) fn three(network: &Network) -> [Node; 3] {
 async fn poll(broker: &Broker, sid: &str) -> Option<String> {
     let mut poll = ProxyPoll::decode(proxy_poll(sid, "open").as_bytes()).unwrap();
     let polled = broker.proxy_poll(caller(), &mut poll).await.unwrap();
-    match polled.status {
+    match polled.response.status {
         PollStatus::ClientMatch { offer, .. } => Some(offer.text()),
         _ => None,
     }

@@ -104,7 +104,7 @@ impl Workload {
     async fn poll(&self, sid: &str, nat: &str) -> Option<String> {
         let mut poll = ProxyPoll::decode(proxy_poll(sid, nat).as_bytes()).unwrap();
         let polled = self.broker.proxy_poll(caller(), &mut poll).await.unwrap();
-        match polled.status {
+        match polled.response.status {
             PollStatus::ClientMatch { offer, .. } => Some(offer.text()),
             _ => None,
         }

@@ -197,7 +197,7 @@ impl BusyBroker {
     /// Exceeds the limits as a client behind a reverse proxy on this machine.
     async fn exceed_limits(&self) -> Result<()> {
         for (path, body, told) in [
-            ("/proxy", proxy_poll("far", "open"), "polled too soon"),
+            ("/proxy", proxy_poll("far", "open"), r#""NextPoll":120000"#),
             ("/client", client_poll("a", "open"), "slow down"),
         ] {
             let length = body.len();

@@ -110,6 +110,7 @@ impl Scene {
         let poll = ProxyPoll {
             sid: Sid::new(name).expect("a name"),
             proxy_type: ProxyType::Standalone,
+            type_name: None,
             nat: nat.parse().expect("a NAT word"),
             clients,
             accepted_relay_pattern: None,

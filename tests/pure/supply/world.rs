@@ -134,6 +134,7 @@ impl World {
         let poll = ProxyPoll {
             sid: sid(number),
             proxy_type: ProxyType::Standalone,
+            type_name: None,
             nat: NatType::Open,
             clients: 0,
             accepted_relay_pattern: None,

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use snowflake_broker::wire::answer::ProxyAnswer;
 use snowflake_broker::wire::client::ClientPoll;
 use snowflake_broker::wire::nat::NatType;
-use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
+use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid, TYPE_NAME_MAX};
 use snowflake_broker::wire::relay_pattern::RelayPattern;
 use snowflake_broker::wire::session_description::SessionDescription;
 
@@ -120,6 +120,9 @@ fn read(text: &str) -> Option<ProxyPoll> {
     Some(ProxyPoll {
         sid: Sid::new(&sid?)?,
         proxy_type: ProxyType::from_field(proxy_type.as_deref()),
+        type_name: proxy_type
+            .filter(|name| name.len() <= TYPE_NAME_MAX)
+            .map(Into::into),
         nat: NatType::from_field(nat.as_deref()).ok()?,
         clients: u64::try_from(clients.unwrap_or(0)).unwrap_or(0),
         accepted_relay_pattern: pattern.as_deref().map(RelayPattern::from),

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::{
-    InvalidProxyPoll, PollResponse, PollStatus, ProxyPoll, ProxyType, Sid,
+    InvalidProxyPoll, PollResponse, PollStatus, ProxyPoll, ProxyType, Sid, TYPE_NAME_MAX,
 };
 use snowflake_broker::wire::relay_pattern::RelayPattern;
 use snowflake_broker::wire::session_description::SessionDescription;
@@ -35,6 +35,7 @@ proptest! {
         prop_assert_eq!(poll, ProxyPoll {
             sid: Sid::new(&sid).unwrap(),
             proxy_type,
+            type_name: Some(proxy_type.as_str().into()),
             nat,
             clients: u64::try_from(clients).unwrap_or(0),
             accepted_relay_pattern: Some(RelayPattern::from(&*pattern)),
@@ -170,6 +171,16 @@ fn other_types_are_unknown_and_served() {
     for word in ["Standalone", "snowflake-ios", "", "unknown", "😀"] {
         let poll = decode(&[("Type", &format!("\"{word}\""))]).unwrap();
         assert_eq!(poll.proxy_type, ProxyType::Unknown);
+        assert_eq!(poll.type_name.as_deref(), Some(word));
+    }
+}
+
+#[test]
+fn a_type_that_is_too_long_has_no_name() {
+    for (length, is_kept) in [(TYPE_NAME_MAX, true), (TYPE_NAME_MAX + 1, false)] {
+        let word = format!("\"{}\"", "x".repeat(length));
+        let poll = decode(&[("Type", &word)]).unwrap();
+        assert_eq!(poll.type_name.is_some(), is_kept);
     }
 }
 
