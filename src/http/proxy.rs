@@ -85,7 +85,7 @@ async fn read_poll(front: &HttpFront, request: Request<Body>) -> Result<ReadPoll
         refusals::log_limit(labels::Request::ProxyPoll);
         return Err(body::json(front.broker.polled_too_soon().encode()));
     }
-    let poll = match ProxyPoll::decode(&body) {
+    let poll = match ProxyPoll::decode(&body, front.broker.metrics().proxy_types()) {
         Ok(poll) => poll,
         Err(invalid) => {
             refuse_poll(&front.broker, caller, Refusal::BadRequest, &invalid);

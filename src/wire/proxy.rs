@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::json::{self, JsonError, Object};
 use super::nat::{InvalidNatType, NatType};
+pub use super::proxy_type::{ProxyType, ProxyTypes, TYPES_MAX};
 use super::relay_pattern::RelayPattern;
 use super::session_description::SessionDescription;
 
@@ -30,62 +31,6 @@ impl Sid {
 impl fmt::Debug for Sid {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Sid(..)")
-    }
-}
-
-/// The type of program that a proxy is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ProxyType {
-    /// A web page with a badge.
-    Badge,
-    /// The BLOCO app.
-    Bloco,
-    /// Orbot and other apps that embed IPtProxy.
-    Iptproxy,
-    /// The command-line program.
-    Standalone,
-    /// The browser extension.
-    Webext,
-    /// Any other word.
-    #[default]
-    Unknown,
-}
-
-impl ProxyType {
-    /// All types; the known ones first, by name.
-    pub const ALL: [Self; 6] = [
-        Self::Badge,
-        Self::Bloco,
-        Self::Iptproxy,
-        Self::Standalone,
-        Self::Webext,
-        Self::Unknown,
-    ];
-
-    /// The word on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Badge => "badge",
-            Self::Bloco => "bloco",
-            Self::Iptproxy => "iptproxy",
-            Self::Standalone => "standalone",
-            Self::Webext => "webext",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// Reads a field; an unknown word means [`Self::Unknown`].
-    pub fn from_field(word: Option<&str>) -> Self {
-        Self::ALL
-            .into_iter()
-            .find(|kind| Some(kind.as_str()) == word)
-            .unwrap_or_default()
-    }
-}
-
-impl fmt::Display for ProxyType {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
     }
 }
 
@@ -128,8 +73,8 @@ pub enum InvalidProxyPoll {
 }
 
 impl ProxyPoll {
-    /// Decodes the body of `POST /proxy`.
-    pub fn decode(body: &[u8]) -> Result<Self, InvalidProxyPoll> {
+    /// Decodes the body of `POST /proxy`, for a broker that tells these types apart.
+    pub fn decode(body: &[u8], types: &ProxyTypes) -> Result<Self, InvalidProxyPoll> {
         let text = json::text(body);
         let object = Object::parse(&text)?;
         let sid = object.string("Sid")?;
@@ -146,10 +91,10 @@ impl ProxyPoll {
                 .as_deref()
                 .and_then(Sid::new)
                 .ok_or(InvalidProxyPoll::NoSid)?,
-            proxy_type: ProxyType::from_field(proxy_type.as_deref()),
+            proxy_type: types.from_field(proxy_type.as_deref()),
             type_name: proxy_type
                 .filter(|name| name.len() <= TYPE_NAME_MAX)
-                .map(|name| name.into_boxed_str()),
+                .map(String::into_boxed_str),
             nat: NatType::from_field(nat.as_deref())?,
             clients: clients
                 .and_then(|count| u64::try_from(count).ok())

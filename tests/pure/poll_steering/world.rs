@@ -215,7 +215,7 @@ impl World {
         let nat = self.proxies[proxy].nat;
         let poll = ProxyPoll {
             sid: sid(number),
-            proxy_type: ProxyType::Webext,
+            proxy_type: ProxyType::WEBEXT,
             type_name: None,
             nat,
             clients: 0,

@@ -133,7 +133,7 @@ impl World {
         let number = self.next_number();
         let poll = ProxyPoll {
             sid: sid(number),
-            proxy_type: ProxyType::Standalone,
+            proxy_type: ProxyType::STANDALONE,
             type_name: None,
             nat: NatType::Open,
             clients: 0,
