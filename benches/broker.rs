@@ -20,7 +20,7 @@ use snowflake_broker::matching::Settings;
 use snowflake_broker::metrics::labels::Rendezvous;
 use snowflake_broker::wire::answer::{AnswerStatus, ProxyAnswer};
 use snowflake_broker::wire::client::ClientPoll;
-use snowflake_broker::wire::proxy::{PollResponse, PollStatus, ProxyPoll, Sid};
+use snowflake_broker::wire::proxy::{PollResponse, PollStatus, ProxyPoll, ProxyTypes, Sid};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::yield_now;
@@ -56,7 +56,7 @@ impl Scene {
         let poll = messages::proxy_poll("0", "unrestricted");
         Self {
             broker: Arc::new(bare_broker(settings)),
-            poll: ProxyPoll::decode(&poll).expect("a poll"),
+            poll: ProxyPoll::decode(&poll, &ProxyTypes::default()).expect("a poll"),
             client: ClientPoll::decode(&messages::client_poll("restricted")).expect("a poll"),
             answer: ProxyAnswer::decode(&messages::proxy_answer("0")).expect("an answer"),
             polls: 0,
@@ -75,11 +75,12 @@ impl Scene {
         };
         let (broker, told) = (Arc::clone(&self.broker), self.told.clone());
         tokio::spawn(async move {
-            let response = broker
+            let answered = broker
                 .proxy_poll(caller(), &mut poll)
                 .await
                 .expect("every Sid is unique");
-            told.send((sid, response)).expect("the scene listens");
+            told.send((sid, answered.response))
+                .expect("the scene listens");
         });
     }
 

@@ -20,7 +20,7 @@ use snowflake_broker::metrics::ip_recordings::IpRecorder;
 use snowflake_broker::metrics::labels::{Endpoint, Rendezvous, StatusCode};
 use snowflake_broker::metrics::{GaugeSnapshot, ProcessFigures};
 use snowflake_broker::wire::nat::NatType;
-use snowflake_broker::wire::proxy::ProxyType;
+use snowflake_broker::wire::proxy::{ProxyType, ProxyTypes};
 
 /// The addresses that the largest broker sees in a day.
 const ADDRESSES: u32 = 200_000;
@@ -38,7 +38,7 @@ fn country(number: u32) -> CountryCode {
 }
 
 fn record(ips: &mut DistinctIps, number: u32) -> bool {
-    let proxy_type = ProxyType::ALL[number as usize % 6];
+    let proxy_type = ProxyType::DEFAULT[number as usize % 6];
     let nat = NatType::ALL[number as usize % 4];
     ips.record(black_box(address(number)), country(number), proxy_type, nat)
 }
@@ -64,7 +64,8 @@ fn distinct_ips(criterion: &mut Criterion) {
     });
     group.bench_function("save", |bencher| bencher.iter(|| ips.save()));
     let key = WindowKey::from([2; 16]);
-    let restored = DistinctIps::restore(key, DistinctIps::DEFAULT_LIMIT, ips.save());
+    let types = ProxyTypes::default();
+    let restored = DistinctIps::restore(key, DistinctIps::DEFAULT_LIMIT, ips.save(), &types);
     group.bench_function("counts, estimated", |bencher| {
         bencher.iter(|| restored.counts());
     });
@@ -77,7 +78,7 @@ fn recordings(criterion: &mut Criterion) {
     criterion.bench_function("ip_recordings: an address", |bencher| {
         bencher.iter(|| {
             let address = address(numbers.next().unwrap_or_default());
-            recorder.record(black_box(address), ProxyType::Webext, NatType::Unknown);
+            recorder.record(black_box(address), ProxyType::WEBEXT, NatType::Unknown);
         });
     });
 }
@@ -101,7 +102,7 @@ fn sums(criterion: &mut Criterion) {
 fn records(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("all of a poll's metrics");
     let metrics = all_series();
-    let poll = proxy_poll(ProxyType::Webext, NatType::Restricted);
+    let poll = proxy_poll(ProxyType::WEBEXT, NatType::Restricted);
     for number in 0..ADDRESSES {
         metrics.proxy_seen(address(number), &poll);
     }

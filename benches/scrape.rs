@@ -77,7 +77,7 @@ async fn serve() -> io::Result<[SocketAddr; 2]> {
     let directory = Directory {
         bridges: BridgeList::default(),
         allowed_relay_pattern: "".into(),
-        default_relay_pattern: "".into(),
+        default_relay_pattern: Some("".into()),
         poll_interval: PollInterval::default(),
         geoip: Arc::default(),
     };

@@ -19,7 +19,7 @@ use snowflake_broker::metrics::distinct_ips::WindowKey;
 use snowflake_broker::metrics::labels::Rendezvous;
 use snowflake_broker::wire::answer::ProxyAnswer;
 use snowflake_broker::wire::client::ClientPoll;
-use snowflake_broker::wire::proxy::ProxyPoll;
+use snowflake_broker::wire::proxy::{ProxyPoll, ProxyTypes};
 use tokio::runtime::Builder;
 
 const POLL: &[u8] = br#"{"Sid":"a","Version":"1.3","Type":"standalone","NAT":"open","Clients":0}"#;
@@ -51,7 +51,7 @@ fn broker(tracer: Option<BoxedTracer>) -> Broker {
     let directory = Directory {
         bridges: BridgeList::default(),
         allowed_relay_pattern: "".into(),
-        default_relay_pattern: "".into(),
+        default_relay_pattern: Some("".into()),
         poll_interval: PollInterval::default(),
         geoip: Arc::default(),
     };
@@ -69,7 +69,7 @@ fn caller() -> Caller {
 
 /// Runs a proxy's poll, a client and the proxy's answer.
 async fn rendezvous(broker: &Broker) {
-    let mut poll = ProxyPoll::decode(POLL).expect("a poll");
+    let mut poll = ProxyPoll::decode(POLL, &ProxyTypes::default()).expect("a poll");
     let client = ClientPoll::decode(OFFER).expect("a client");
     let answer = ProxyAnswer::decode(ANSWER).expect("an answer");
     let proxy = async {

@@ -20,7 +20,7 @@ use serde::de::IgnoredAny;
 use snowflake_broker::wire::answer::{AnswerStatus, ProxyAnswer};
 use snowflake_broker::wire::client::{ClientPoll, encode_answer, encode_error};
 use snowflake_broker::wire::nat::NatType;
-use snowflake_broker::wire::proxy::{PollResponse, PollStatus, ProxyPoll, Sid};
+use snowflake_broker::wire::proxy::{PollResponse, PollStatus, ProxyPoll, ProxyTypes, Sid};
 use snowflake_broker::wire::session_description::SessionDescription;
 use snowflake_broker::wire::{amp_armor, amp_path, candidates};
 
@@ -47,7 +47,7 @@ fn decoding(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decode");
     let poll = proxy_poll(SID, "restricted");
     decode(&mut group, "a proxy's poll", &poll, |body| {
-        ProxyPoll::decode(body).expect("a poll")
+        ProxyPoll::decode(body, &ProxyTypes::default()).expect("a poll")
     });
     let answer = proxy_answer(SID);
     decode(&mut group, "a proxy's answer", &answer, |body| {

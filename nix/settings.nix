@@ -79,9 +79,7 @@ in
     allowed_relay_pattern =
       option types.str "^snowflake.torproject.net$"
         "The relays that a proxy must accept to be served: a host name suffix, or ^ and an exact host name.";
-    default_relay_pattern =
-      option types.str ""
-        "The pattern assumed for proxies that send none. An empty pattern accepts every relay.";
+    default_relay_pattern = optional types.str "The pattern assumed for proxies that send none. Without it, they are served only if the Tor Project's bridge is the only one, since they connect to no other.";
   };
 
   poll_interval = {

@@ -11,6 +11,9 @@ use crate::wire::JsonError;
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::json::Object;
 
+/// The host of the Tor Project's bridge, to which proxies connect that know of no other.
+const TORS_HOST: &str = "snowflake.torproject.net";
+
 /// All bridges, by fingerprint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BridgeList {
@@ -94,6 +97,14 @@ impl BridgeList {
         self.bridges.len()
     }
 
+    /// Returns true if the Tor Project's bridge is the only one. Its address counts, too:
+    /// the same fingerprint elsewhere is another machine.
+    pub fn is_tors_alone(&self) -> bool {
+        let is_there = |bridge: &Bridge| host(&bridge.relay_url).eq_ignore_ascii_case(TORS_HOST);
+        let tors = self.bridges.get(&Fingerprint::DEFAULT);
+        self.count() == 1 && tors.is_some_and(is_there)
+    }
+
     /// All bridges, sorted by fingerprint.
     pub fn sorted(&self) -> Vec<(Fingerprint, &Bridge)> {
         let mut bridges: Vec<_> = self
@@ -154,7 +165,7 @@ impl Default for BridgeList {
     fn default() -> Self {
         let bridge = Bridge {
             display_name: "default".to_owned(),
-            relay_url: "wss://snowflake.torproject.net/".into(),
+            relay_url: format!("wss://{TORS_HOST}/").into(),
         };
         Self::from_iter([(Fingerprint::DEFAULT, bridge)])
     }
@@ -176,6 +187,14 @@ fn parse_line(line: &str) -> Result<(Fingerprint, Bridge), InvalidBridge> {
     let address = line.string(ADDRESS)?.unwrap_or_default();
     let display_name = line.string(NAME)?.unwrap_or_default();
     Ok((fingerprint, Bridge::new(display_name, &address)?))
+}
+
+/// The host as proxies compare it, with an IPv6 address without brackets. There is always
+/// a host, because a bridge without one is refused.
+fn host(relay_url: &str) -> String {
+    let uri = relay_url.parse::<Uri>().unwrap_or_default();
+    let host = uri.host().unwrap_or_default();
+    host.trim_matches(['[', ']']).to_owned()
 }
 
 fn is_web_socket_url(text: &str) -> bool {
@@ -240,6 +259,20 @@ mod tests {
                 .as_deref(),
             Some("wss://snowflake.torproject.net/")
         );
+    }
+
+    #[test]
+    fn tors_bridge_is_known_by_its_fingerprint_and_its_host() {
+        let is_alone = |text: &str| BridgeList::parse(text).unwrap().is_tors_alone();
+        let tors = GOOD.replace("a.example", "Snowflake.TorProject.net:443");
+        assert!(BridgeList::default().is_tors_alone());
+        assert!(is_alone(&tors));
+        assert!(!is_alone(GOOD), "another machine");
+        assert!(!is_alone(&tors.replace("2B28", "0000")));
+        assert!(!is_alone(&format!(
+            "{tors}\n{}",
+            tors.replace("2B28", "0000")
+        )));
     }
 
     #[test]

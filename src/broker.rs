@@ -39,8 +39,11 @@ use crate::metrics::Metrics;
 pub use caller::{Caller, NoAnswer, OverLimit, RequestOrigin};
 pub use directory::Directory;
 pub use poll_interval::controller::IntervalController;
-pub use poll_interval::{InvalidPollIntervals, Mode, PollInterval};
-pub use settings::Settings;
+pub use poll_interval::{
+    CountedFrom, InvalidPollIntervals, Mode, PollInterval, RefusalForm, RefusalsAs, TypeIntervals,
+};
+pub use proxy_request::AnsweredPoll;
+pub use settings::{SERVES_EVERY_RELAY, Settings};
 pub use source_counts::{ActShares, SourceAct, SourceCounts};
 pub use waiters::ParkedPollDetails;
 

@@ -42,8 +42,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::geoip::GeoIp;
 use crate::wire::nat::NatType;
-use crate::wire::proxy::{ProxyPoll, ProxyType};
+use crate::wire::proxy::{ProxyPoll, ProxyType, ProxyTypes};
 
+pub use counting::LabelledTypes;
 pub use gauges::{GaugeSnapshot, MemoryFigures, PeerFigures};
 pub use process::ProcessFigures;
 pub use records::{ClientPollRecord, ProxyPollRecord};
@@ -73,12 +74,17 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Starts all counters at 0, in a window that begins at `start`. `key` must be
-    /// random.
+    /// Starts all counters at 0, in a window that begins at `start`, with the default types
+    /// of proxies. `key` must be random.
     pub fn new(start: SystemTime, key: WindowKey) -> Self {
-        let counting = SharedCounting::new(start, key);
+        Self::labelled(start, key, LabelledTypes::default())
+    }
+
+    /// The same with these types of proxies.
+    pub fn labelled(start: SystemTime, key: WindowKey, types: LabelledTypes) -> Self {
         let mut registries = Registries::default();
-        let families = Families::register(&mut registries);
+        let families = Families::register(&mut registries, types.counted.clone());
+        let counting = SharedCounting::new(start, key, types);
         let Registries { all, published } = &mut registries;
         for registry in [&mut *all, published] {
             registry.register_collector(Box::new(PublishedFamilies {
@@ -94,6 +100,11 @@ impl Metrics {
             registries,
             counting,
         }
+    }
+
+    /// The types of proxies that are told apart.
+    pub fn proxy_types(&self) -> &ProxyTypes {
+        &self.families.proxy_types
     }
 
     /// Starts keeping sketches of proxy addresses for [`Self::end_recording`].
@@ -112,7 +123,7 @@ impl Metrics {
 
     /// Counts a request to `/proxy` that is not accepted as a poll.
     pub fn bad_proxy_poll(&self, reason: Refusal) {
-        let (r#type, nat) = (ProxyType::Unknown, NatType::Unknown);
+        let (r#type, nat) = (ProxyType::UNKNOWN, NatType::Unknown);
         let record = ProxyPollRecord::begin(&self.counting, r#type, nat, ArrivalPattern::NotRead);
         record.refuse(reason);
     }
@@ -142,7 +153,7 @@ impl Metrics {
     /// Counts a request to `/answer` that is not accepted as an answer.
     pub fn bad_proxy_answer(&self, reason: Refusal) {
         self.answered(AnswerEnd {
-            r#type: ProxyType::Unknown,
+            r#type: ProxyType::UNKNOWN,
             outcome: AnswerFate::Refused,
             refusal: Some(reason),
         });

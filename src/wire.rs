@@ -13,6 +13,7 @@ pub mod fingerprint;
 pub(crate) mod json;
 pub mod nat;
 pub mod proxy;
+mod proxy_type;
 pub mod public_address;
 pub mod relay_pattern;
 pub mod session_description;

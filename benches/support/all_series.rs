@@ -9,7 +9,7 @@ use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
 use snowflake_broker::metrics::labels::Rendezvous;
 use snowflake_broker::wire::nat::NatType;
-use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType};
+use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, ProxyTypes};
 
 /// The number of countries in ISO 3166-1.
 const COUNTRIES: u32 = 250;
@@ -19,9 +19,9 @@ pub(crate) fn all_series() -> Metrics {
     let metrics = Metrics::new(SystemTime::UNIX_EPOCH, WindowKey::from([1; 16]));
     metrics.know_countries(Arc::new(world()));
     for number in 0..COUNTRIES {
-        for proxy_type in ProxyType::ALL {
+        for (index, proxy_type) in (0..).zip(ProxyType::DEFAULT) {
             for nat in NatType::ALL {
-                let kind = proxy_type as u32 * 16 + nat as u32;
+                let kind = index * 16 + nat as u32;
                 let address = address(number, kind);
                 metrics.proxy_seen(address, &proxy_poll(proxy_type, nat));
             }
@@ -41,7 +41,8 @@ pub(crate) fn all_series() -> Metrics {
 
 /// A poll of a proxy of this type and NAT.
 pub(crate) fn proxy_poll(proxy_type: ProxyType, nat: NatType) -> ProxyPoll {
-    let poll = ProxyPoll::decode(br#"{"Sid":"a","Version":"1.3"}"#).expect("it is a poll");
+    let poll = ProxyPoll::decode(br#"{"Sid":"a","Version":"1.3"}"#, &ProxyTypes::default())
+        .expect("it is a poll");
     ProxyPoll {
         proxy_type,
         nat,

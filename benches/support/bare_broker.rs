@@ -15,7 +15,7 @@ pub(crate) fn bare_broker(settings: matching::Settings) -> Broker {
     let directory = Directory {
         bridges: BridgeList::default(),
         allowed_relay_pattern: patterns.allowed_relay_pattern.as_str().into(),
-        default_relay_pattern: patterns.default_relay_pattern.as_str().into(),
+        default_relay_pattern: patterns.default_relay_pattern.as_deref().map(Into::into),
         poll_interval: PollInterval::default(),
         geoip: Arc::default(),
     };

@@ -18,7 +18,8 @@ pub struct Bridge {
     pub display_name: ::prost::alloc::string::String,
 }
 /// The poll intervals that proxies are told, each 1 s to 24 h. Other values are
-/// INVALID_ARGUMENT.
+/// INVALID_ARGUMENT. Those of single types of proxies are in the configuration only
+/// (`poll_interval.types`), and replace `open`, `moderate` and `strict`.
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -43,7 +44,8 @@ pub struct PollIntervals {
     #[serde(serialize_with = "crate::proto::json::duration")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: ::core::option::Option<::prost_types::Duration>,
-    /// For proxies turned away because too many polls are parked.
+    /// For proxies turned away because too many polls are parked, or because their address is
+    /// over a limit.
     #[prost(message, optional, tag = "5")]
     #[serde(serialize_with = "crate::proto::json::duration")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,7 +61,9 @@ pub struct RelayPolicy {
     #[prost(string, optional, tag = "1")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowed_relay_pattern: ::core::option::Option<::prost::alloc::string::String>,
-    /// The pattern assumed for a proxy that sends none; empty means every relay.
+    /// The pattern assumed for a proxy that sends none; empty means every relay. If absent,
+    /// such a proxy serves only where the Tor Project's bridge is the only one, since it
+    /// connects to no other; to unset it, name it in the update mask.
     #[prost(string, optional, tag = "2")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_relay_pattern: ::core::option::Option<::prost::alloc::string::String>,
@@ -116,7 +120,7 @@ pub struct Setting {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Limits {
     /// Proxy polls a minute, in the long run; 0 disables the limit. Proxies over it get
-    /// `polled too soon`.
+    /// `no match`, or `polled too soon` if poll_interval.refusals_as says so.
     #[prost(uint32, optional, tag = "1")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_polls_per_minute: ::core::option::Option<u32>,

@@ -192,6 +192,9 @@ pub struct RelayArgs {
     /// Relays that a proxy accepts if it names none; empty means every relay
     #[arg(long, value_name = "PATTERN")]
     pub default: Option<String>,
+    /// Serve proxies that name none only if the Tor Project's bridge is the only one
+    #[arg(long, conflicts_with = "default")]
+    pub no_default: bool,
     /// Check the values, and change nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -275,13 +275,22 @@ async fn relay(
             default_relay_pattern: asked.default.clone(),
             warnings: Vec::new(),
         }),
-        update_mask: None,
+        update_mask: Some(relay_mask(asked)),
         validate_only: asked.dry_run || asks_only,
     };
     let policy = broker
         .call(AuthorizedClient::set_relay_policy, request)
         .await?;
     output.show(&policy, |policy| text::relay(policy, DryRun(asked.dry_run)))
+}
+
+/// The fields to change. They must be named, since an absent pattern is unset.
+fn relay_mask(asked: &RelayArgs) -> FieldMask {
+    let changes_default = asked.default.is_some() || asked.no_default;
+    mask(&[
+        ("allowed_relay_pattern", asked.allowed.is_some()),
+        ("default_relay_pattern", changes_default),
+    ])
 }
 
 async fn limits(
@@ -315,7 +324,7 @@ async fn limits(
 /// The fields to change. They must be named, since an empty list could also mean no
 /// change.
 fn limits_mask(asked: &LimitsArgs) -> FieldMask {
-    let fields = [
+    mask(&[
         (
             "proxy_polls_per_minute",
             asked.proxy_polls_per_minute.is_some(),
@@ -335,10 +344,14 @@ fn limits_mask(asked: &LimitsArgs) -> FieldMask {
         ),
         ("unconfirmed_factor", asked.unconfirmed_factor.is_some()),
         ("exempt", asked.no_exempt || !asked.exempt.is_empty()),
-    ];
-    let named = fields.into_iter().filter(|(_, changes)| *changes);
+    ])
+}
+
+/// The fields that change.
+fn mask(fields: &[(&str, bool)]) -> FieldMask {
+    let named = fields.iter().filter(|(_, changes)| *changes);
     FieldMask {
-        paths: named.map(|(field, _)| field.to_owned()).collect(),
+        paths: named.map(|(field, _)| (*field).to_owned()).collect(),
     }
 }
 

@@ -115,7 +115,8 @@ impl Components {
     pub(super) async fn open(loaded: &Loaded) -> anyhow::Result<Self> {
         let config = &loaded.config;
         let start = clock::read();
-        let metrics = Arc::new(Metrics::new(start.wall, persistence::random_key()?));
+        let (key, types) = (persistence::random_key()?, config.metrics.types());
+        let metrics = Arc::new(Metrics::labelled(start.wall, key, types));
         let opened = {
             let (loaded, metrics) = (loaded.clone(), Arc::clone(&metrics));
             move || {

@@ -3,9 +3,7 @@
 
 use std::fmt::{self, Display};
 
-use http::Uri;
-
-use super::BridgeList;
+use super::{BridgeList, host};
 use crate::wire::relay_pattern::RelayPattern;
 
 /// Maximum number of culprits that are named; the rest are only counted.
@@ -45,14 +43,6 @@ impl BridgeList {
         }
         doubts
     }
-}
-
-/// The host as proxies compare it, with an IPv6 address without brackets. There is always
-/// a host, because a bridge without one is refused.
-fn host(relay_url: &str) -> String {
-    let uri = relay_url.parse::<Uri>().unwrap_or_default();
-    let host = uri.host().unwrap_or_default();
-    host.trim_matches(['[', ']']).to_owned()
 }
 
 impl Doubt {

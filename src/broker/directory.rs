@@ -17,8 +17,9 @@ pub struct Directory {
     pub bridges: BridgeList,
     /// The relays that every proxy has to accept.
     pub allowed_relay_pattern: RelayPattern,
-    /// The relays that a proxy is taken to accept if its poll does not say.
-    pub default_relay_pattern: RelayPattern,
+    /// The relays that a proxy is taken to accept if its poll does not say. If unset, it
+    /// serves only where the Tor Project's bridge is the only one.
+    pub default_relay_pattern: Option<RelayPattern>,
     /// The poll intervals.
     pub poll_interval: PollInterval,
     /// The country databases.
@@ -31,11 +32,13 @@ impl Directory {
         address.map_or(CountryCode::UNKNOWN, |address| self.geoip.lookup(address))
     }
 
-    /// Returns true if the proxy's relay pattern allows it to serve.
+    /// Returns true if the proxy's relay pattern allows it to serve. Proxies so old that
+    /// they send none connect to the Tor Project's bridge whatever the client asks for.
     pub(super) fn accepts(&self, poll: &ProxyPoll) -> bool {
-        poll.accepted_relay_pattern
-            .as_ref()
-            .unwrap_or(&self.default_relay_pattern)
-            .is_superset_of(&self.allowed_relay_pattern)
+        let sent = poll.accepted_relay_pattern.as_ref();
+        match sent.or(self.default_relay_pattern.as_ref()) {
+            Some(pattern) => pattern.is_superset_of(&self.allowed_relay_pattern),
+            None => self.bridges.is_tors_alone(),
+        }
     }
 }

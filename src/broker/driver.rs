@@ -55,7 +55,7 @@ mod tests {
     use crate::metrics::distinct_ips::WindowKey;
     use crate::metrics::labels::Rendezvous;
     use crate::wire::client::ClientPoll;
-    use crate::wire::proxy::ProxyPoll;
+    use crate::wire::proxy::{ProxyPoll, ProxyTypes};
 
     use super::*;
 
@@ -63,7 +63,7 @@ mod tests {
         let directory = Directory {
             bridges: BridgeList::default(),
             allowed_relay_pattern: "".into(),
-            default_relay_pattern: "".into(),
+            default_relay_pattern: Some("".into()),
             poll_interval: PollInterval::default(),
             geoip: Arc::default(),
         };
@@ -104,7 +104,7 @@ mod tests {
         let polling = Arc::clone(&broker);
         let proxy = tokio::spawn(async move {
             let poll = br#"{"Sid":"a","Version":"1.3","NAT":"open"}"#;
-            let mut poll = ProxyPoll::decode(poll).unwrap();
+            let mut poll = ProxyPoll::decode(poll, &ProxyTypes::default()).unwrap();
             polling.proxy_poll(caller(), &mut poll).await
         });
         let client = |broker: &Arc<Broker>| {

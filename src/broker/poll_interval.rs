@@ -2,6 +2,8 @@
 
 pub mod controller;
 mod due_calendar;
+mod refusals;
+mod types;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -14,6 +16,9 @@ use crate::wire::JsonError;
 use crate::wire::json::Object;
 use crate::wire::nat::NatClass;
 
+pub use refusals::{RefusalForm, RefusalsAs};
+pub use types::TypeIntervals;
+
 /// The bounds of all configured intervals: proxies must neither poll without pause nor
 /// stay away forever.
 const INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
@@ -25,6 +30,9 @@ const CEILING_MAX: Duration = Duration::from_hours(1);
 const IDLE_SHARES: RangeInclusive<f64> = 0.0..=100.0;
 /// The bounds of [`PollInterval::jitter`]. A larger jitter would be a different interval.
 const JITTERS: RangeInclusive<f64> = 0.0..=0.5;
+
+/// The least that is told of an interval that counts from the poll's arrival.
+const LEAST_REST: Duration = Duration::from_secs(1);
 
 /// The poll intervals that proxies are told as `NextPoll`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,6 +76,13 @@ pub struct PollInterval {
     /// 0.1 in adaptive mode and 0 in fixed mode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jitter: Option<f64>,
+    /// The moment from which a poll's interval counts.
+    pub counted_from: CountedFrom,
+    /// Intervals by the type of the proxy, in place of its pool's. In adaptive mode such a
+    /// type keeps its ratio to the pool's configured interval.
+    pub types: TypeIntervals,
+    /// The statuses of refused polls.
+    pub refusals_as: RefusalsAs,
 }
 
 /// The mode in which the intervals of the pools are chosen.
@@ -79,6 +94,19 @@ pub enum Mode {
     Fixed,
     /// Intervals controlled by recent demand, starting from the configured ones.
     Adaptive,
+}
+
+/// The moment from which a poll's interval counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CountedFrom {
+    /// The reply to the poll: the interval is told as it is, as by the reference broker up
+    /// to 2.14.1.
+    #[default]
+    Answer,
+    /// The arrival of the poll: the rest of the interval is told, as by the reference
+    /// broker's main branch.
+    Arrival,
 }
 
 /// The default jitter in adaptive mode.
@@ -99,6 +127,9 @@ impl Default for PollInterval {
             target_idle_share: 0.5,
             min_parked_polls: 100,
             jitter: None,
+            counted_from: CountedFrom::default(),
+            types: TypeIntervals::default(),
+            refusals_as: RefusalsAs::default(),
         }
     }
 }
@@ -150,6 +181,7 @@ impl PollInterval {
         if let Some(jitter) = self.jitter {
             report.within("jitter", jitter, &JITTERS);
         }
+        self.types.check(report);
         if self.ceiling < self.floor {
             let problem = "must be at least poll_interval.floor";
             report.refuse(&["ceiling", "floor"], problem);
@@ -166,6 +198,40 @@ impl PollInterval {
             NatClass::Open => self.open,
             NatClass::Moderate => self.moderate,
             NatClass::Strict => self.strict,
+        }
+    }
+
+    /// The interval of a proxy whose type has the interval `of_type`, and whose pool has
+    /// `interval` now. In adaptive mode the type's interval is a multiple of the pool's:
+    /// that of the configured ones.
+    pub fn by_type(
+        &self,
+        pool: NatClass,
+        interval: Duration,
+        of_type: Option<Duration>,
+    ) -> Duration {
+        let Some(of_type) = of_type else {
+            return interval;
+        };
+        let configured = self.fixed(pool);
+        // The poll-interval file may say 0.
+        if self.mode == Mode::Fixed || configured.is_zero() {
+            return of_type;
+        }
+        let factor = of_type.as_secs_f64() / configured.as_secs_f64();
+        let (least, most) = (
+            INTERVALS.start().as_secs_f64(),
+            INTERVALS.end().as_secs_f64(),
+        );
+        Duration::from_secs_f64((interval.as_secs_f64() * factor).clamp(least, most))
+    }
+
+    /// The time from the reply to a poll that was parked for `parked` until the proxy's
+    /// next poll, a second at least if the interval counts from the poll's arrival.
+    pub fn rest(&self, interval: Duration, parked: Duration) -> Duration {
+        match self.counted_from {
+            CountedFrom::Answer => interval,
+            CountedFrom::Arrival => interval.saturating_sub(parked).max(LEAST_REST),
         }
     }
 

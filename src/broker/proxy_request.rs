@@ -7,29 +7,44 @@ use crate::wire::nat::NatClass;
 use crate::wire::proxy::{PollResponse, PollStatus, ProxyPoll, Sid};
 
 use super::caller::{Caller, OverLimit};
+use super::directory::Directory;
+use super::poll_interval::RefusalsAs;
 use super::source_counts::SourceAct;
 use super::waiters::PollEnd;
 use super::{Broker, Guard};
 
+/// The response to a proxy's poll. What it says of a refusal is the operator's choice, so
+/// the reason stands beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnsweredPoll {
+    /// The response.
+    pub response: PollResponse,
+    /// The reason for refusing the poll, if it was refused.
+    pub refused: Option<Refusal>,
+}
+
 impl Broker {
-    /// Handles a proxy's poll. Removes the relay pattern once it is accepted, because it
-    /// may be as long as a body and the poll may be parked for long.
+    /// Handles a proxy's poll. Removes the relay pattern and the name of the type
+    /// once they are judged: they may be long, and the poll may be parked for long.
     pub async fn proxy_poll(
         &self,
         caller: Caller,
         poll: &mut ProxyPoll,
-    ) -> Result<PollResponse, SidInUse> {
+    ) -> Result<AnsweredPoll, SidInUse> {
         let record = self.metrics.begin_proxy_poll(poll);
         let directory = self.directory.load_full();
         if !self.admits(Request::ProxyPoll, caller.origin, || None) {
             record.refuse(Refusal::TooSoon);
-            return Ok(self.polled_too_soon());
+            return Ok(AnsweredPoll {
+                response: self.polled_too_soon(),
+                refused: Some(Refusal::TooSoon),
+            });
         }
         if !directory.accepts(poll) {
             record.refuse(Refusal::Pattern);
-            return Ok(PollResponse {
-                status: PollStatus::IncorrectRelayPattern,
-                next_poll: self.lock().jittered(directory.poll_interval.refused),
+            return Ok(AnsweredPoll {
+                response: self.refused_pattern(&directory),
+                refused: Some(Refusal::Pattern),
             });
         }
         let country = directory.country(caller.address);
@@ -37,10 +52,12 @@ impl Broker {
             self.metrics.proxy_seen(address, poll);
         }
         poll.accepted_relay_pattern = None;
+        let type_name = poll.type_name.take();
+        let of_type = type_name.and_then(|name| directory.poll_interval.types.of(&name));
         let factor = self.share_factor(caller.origin);
         let (source, added) = self.step(|state, now| {
             let source = state.source_of(now, caller.origin, factor);
-            let added = state.add_poll(now, caller.arrived, poll, source, country);
+            let added = state.add_poll(now, caller.arrived, poll, source, country, of_type);
             (source.map(|source| source.id), added)
         });
         self.count_source(source, SourceAct::Poll);
@@ -58,26 +75,37 @@ impl Broker {
                 reply: PollReply::NoMatch(NoMatch::Evicted),
                 next_poll: directory.poll_interval.fixed(NatClass::of(poll.nat)),
             });
-        match &end.reply {
-            PollReply::Offer(_) => {
+        let refused = refusal(&end.reply);
+        match (&end.reply, refused) {
+            (_, Some(reason)) => record.refuse(reason),
+            (PollReply::Offer(_), None) => {
                 self.count_source(source, SourceAct::Match);
                 record.matched();
             }
-            PollReply::NoMatch(NoMatch::Overloaded) => record.refuse(Refusal::Overloaded),
-            PollReply::NoMatch(NoMatch::OverShare(limit)) => record.refuse(refusal(*limit)),
-            PollReply::NoMatch(NoMatch::Idle | NoMatch::NotParked | NoMatch::Evicted) => {
-                record.idle();
-            }
+            (PollReply::NoMatch(_), None) => record.idle(),
         }
-        Ok(poll_response(end))
+        let forms = directory.poll_interval.refusals_as;
+        Ok(AnsweredPoll {
+            response: poll_response(end, forms),
+            refused,
+        })
     }
 
     /// The response to a proxy from whose address too many polls came.
     pub fn polled_too_soon(&self) -> PollResponse {
-        let interval = self.directory.load().poll_interval.overloaded;
+        let directory = self.directory.load();
+        let settings = &directory.poll_interval;
         PollResponse {
-            status: PollStatus::PolledTooSoon,
-            next_poll: self.lock().jittered(interval),
+            status: settings.refusals_as.polled_too_soon(),
+            next_poll: self.lock().jittered(settings.overloaded),
+        }
+    }
+
+    fn refused_pattern(&self, directory: &Directory) -> PollResponse {
+        let settings = &directory.poll_interval;
+        PollResponse {
+            status: settings.refusals_as.relay_pattern(),
+            next_poll: self.lock().jittered(settings.refused),
         }
     }
 
@@ -117,17 +145,24 @@ impl Broker {
     }
 }
 
-fn refusal(limit: OverShare) -> Refusal {
-    match limit {
-        OverShare::Matches => Refusal::SourceMatches,
-        OverShare::Unanswered => Refusal::SourceUnanswered,
-        OverShare::Parked => Refusal::SourceParked,
-        OverShare::Network => Refusal::NetworkShare,
+/// The reason for which the engine turned a poll away.
+fn refusal(reply: &PollReply) -> Option<Refusal> {
+    match reply {
+        PollReply::Offer(_)
+        | PollReply::NoMatch(NoMatch::Idle | NoMatch::NotParked | NoMatch::Evicted) => None,
+        PollReply::NoMatch(NoMatch::Overloaded) => Some(Refusal::Overloaded),
+        PollReply::NoMatch(NoMatch::OverShare(limit)) => Some(match limit {
+            OverShare::Matches => Refusal::SourceMatches,
+            OverShare::Unanswered => Refusal::SourceUnanswered,
+            OverShare::Parked => Refusal::SourceParked,
+            OverShare::Network => Refusal::NetworkShare,
+        }),
     }
 }
 
-fn poll_response(end: PollEnd) -> PollResponse {
+fn poll_response(end: PollEnd, forms: RefusalsAs) -> PollResponse {
     let status = match end.reply {
+        PollReply::NoMatch(NoMatch::OverShare(_)) => forms.over_share(),
         PollReply::NoMatch(_) => PollStatus::NoMatch,
         PollReply::Offer(hand_off) => PollStatus::ClientMatch {
             offer: hand_off.offer.offer,

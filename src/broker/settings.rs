@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::report::SettingsReport;
 use crate::wire::relay_pattern::RelayPattern;
+
+const DEFAULT_PATTERN: &str = "default_relay_pattern";
 
 /// The bridges, and the proxies that may serve them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,21 +20,37 @@ pub struct Settings {
     /// The relays that every proxy has to accept: a host name suffix, or one exact name
     /// after `^`.
     pub allowed_relay_pattern: String,
-    /// The relays that a proxy is taken to accept if its poll has no pattern.
-    pub default_relay_pattern: String,
+    /// The relays that a proxy is taken to accept if its poll has no pattern. If unset,
+    /// such a proxy serves only where the Tor Project's bridge is the only one.
+    #[serde(deserialize_with = "pattern", skip_serializing_if = "Option::is_none")]
+    pub default_relay_pattern: Option<String>,
 }
+
+/// The warning about an empty [`Settings::default_relay_pattern`].
+pub const SERVES_EVERY_RELAY: &str = "accepts proxies that send no pattern, although they \
+     connect to the Tor Project's bridge whatever their client asks for: remove it to refuse \
+     them where there are other bridges";
 
 impl Settings {
     /// Reports patterns that match no host name.
     pub fn check(&self, report: &mut SettingsReport) {
-        for (key, pattern) in [
-            ("allowed_relay_pattern", &self.allowed_relay_pattern),
-            ("default_relay_pattern", &self.default_relay_pattern),
-        ] {
+        let default = self.default_relay_pattern.as_ref();
+        let default = default.map(|pattern| (DEFAULT_PATTERN, pattern));
+        let allowed = ("allowed_relay_pattern", &self.allowed_relay_pattern);
+        for (key, pattern) in [allowed].into_iter().chain(default) {
             let checked = RelayPattern::checked(pattern);
             report.refuse_if(key, checked.err().map(|problem| problem.to_string()));
         }
+        if default.is_some_and(|(_, pattern)| pattern.is_empty()) {
+            report.warn(&[DEFAULT_PATTERN], SERVES_EVERY_RELAY);
+        }
     }
+}
+
+/// Reads a pattern, even an empty one: the reference broker's flag may be empty, which for
+/// other optional keys means that they are unset.
+fn pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(deserializer).map(Some)
 }
 
 impl Default for Settings {
@@ -40,7 +58,7 @@ impl Default for Settings {
         Self {
             bridge_list_path: None,
             allowed_relay_pattern: "^snowflake.torproject.net$".to_owned(),
-            default_relay_pattern: String::new(),
+            default_relay_pattern: None,
         }
     }
 }

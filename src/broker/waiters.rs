@@ -47,6 +47,8 @@ struct PollWaiter {
     sender: Sender<PollEnd>,
     polled: Polled,
     country: CountryCode,
+    /// The poll interval of the proxy's type, if it has one.
+    of_type: Option<Duration>,
 }
 
 /// A client's request that is waiting for its reply.
@@ -142,6 +144,7 @@ impl BrokerState {
         poll: &ProxyPoll,
         source: Option<Source>,
         country: CountryCode,
+        of_type: Option<Duration>,
     ) -> Result<(Waiter, Receiver<PollEnd>), SidInUse> {
         let key = self.matcher.handle_poll(now, arrived, poll, source)?;
         self.intervals.poll_arrived(NatClass::of(poll.nat));
@@ -151,6 +154,7 @@ impl BrokerState {
             sender,
             polled: Polled { arrived, nat },
             country,
+            of_type,
         };
         self.polls.insert(key, waiter);
         Ok((Waiter::Poll(key), receiver))
@@ -240,7 +244,7 @@ impl BrokerState {
             self.metrics.rematched();
         }
         let waiter = self.polls.remove(key)?;
-        let next_poll = self.next_poll(now, waiter.polled, &reply);
+        let next_poll = self.next_poll(now, &waiter, &reply);
         if let PollReply::Offer(hand_off) = &reply {
             let taken = (key, waiter.polled);
             self.timelines
@@ -249,8 +253,8 @@ impl BrokerState {
         Some(Delivery::Poll(waiter.sender, PollEnd { reply, next_poll }))
     }
 
-    fn next_poll(&mut self, now: Instant, polled: Polled, reply: &PollReply) -> Duration {
-        let pool = NatClass::of(polled.nat);
+    fn next_poll(&mut self, now: Instant, waiter: &PollWaiter, reply: &PollReply) -> Duration {
+        let pool = NatClass::of(waiter.polled.nat);
         match reply {
             PollReply::NoMatch(NoMatch::Overloaded | NoMatch::OverShare(_)) => {
                 let overloaded = self.intervals.settings().overloaded;
@@ -266,8 +270,9 @@ impl BrokerState {
             }
             PollReply::NoMatch(NoMatch::Idle | NoMatch::NotParked | NoMatch::Evicted) => {}
         }
-        let parked = now.saturating_duration_since(polled.arrived);
-        self.intervals.tell(pool, parked, self.jitter.f64())
+        let parked = now.saturating_duration_since(waiter.polled.arrived);
+        let jitter = self.jitter.f64();
+        self.intervals.tell(pool, waiter.of_type, parked, jitter)
     }
 
     /// Adds jitter to an interval that is the same for all pools.

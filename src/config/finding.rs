@@ -42,11 +42,17 @@ struct WrittenValue {
 }
 
 impl Origins {
-    /// The source of a key's value; the key is written like `matching.client_timeout`.
+    /// The source of a key's value; the key is written like `matching.client_timeout`. An
+    /// entry of a table, such as `supply.networks.192.0.2.0/24`, is from where the table is.
     pub fn of(&self, key: &str) -> &SettingSource {
-        self.0
-            .get(key)
-            .map_or(&SettingSource::Default, |origin| &origin.source)
+        let written = self.0.get(key).or_else(|| self.table_of(key));
+        written.map_or(&SettingSource::Default, |origin| &origin.source)
+    }
+
+    fn table_of(&self, key: &str) -> Option<&WrittenValue> {
+        let dots = key.match_indices('.').rev();
+        let mut tables = dots.map(|(dot, _)| &key[..dot]);
+        tables.find_map(|table| self.0.get(table))
     }
 
     /// The secret keys that are set, and their sources.

@@ -135,7 +135,7 @@ fn readings(text: &str) -> Vec<Value> {
         return vec![Empty::None.into(), text.into(), Vec::<Value>::new().into()];
     }
     // Lists come first, since a key for a list may also accept a text as its only item.
-    let mut readings: Vec<Value> = array(text).into_iter().collect();
+    let mut readings: Vec<Value> = bracketed(text).into_iter().collect();
     readings.push(Value::from(text));
     readings.extend(truth(text).map(Value::from));
     readings.extend(text.parse::<u64>().map(Value::from));
@@ -153,16 +153,16 @@ fn truth(text: &str) -> Option<bool> {
     }
 }
 
-/// A list in TOML or JSON syntax; `None` for any other text, such as `[::1]:80`.
-fn array(text: &str) -> Option<Value> {
+/// A list or table in TOML or JSON syntax; `None` for any other text, such as `[::1]:80`.
+fn bracketed(text: &str) -> Option<Value> {
     let text = text.trim();
-    if !text.starts_with('[') {
+    if !text.starts_with(['[', '{']) {
         return None;
     }
     let toml = text
         .parse::<toml::Value>()
         .ok()
-        .filter(toml::Value::is_array);
+        .filter(|value| value.is_array() || value.is_table());
     if let Some(list) = toml {
         return Value::serialize(list).ok();
     }

@@ -140,11 +140,21 @@ fn fit(given: &Given) -> Result<&Value, String> {
     for value in &given.readings {
         match extract(&Figment::from((given.key.as_str(), value))) {
             Ok(_) => return Ok(value),
-            Err(error) if refused.is_empty() => refused = problem(&error.kind),
+            Err(error) if refused.is_empty() => refused = located(&error, &given.key, value),
             Err(_) => {}
         }
     }
     Err(refused)
+}
+
+/// The problem, and the entry at fault if the key's value is a table.
+fn located(error: &figment::Error, key: &str, value: &Value) -> String {
+    let problem = problem(&error.kind);
+    let entry = error.path.get(key.split('.').count());
+    match (value, entry) {
+        (Value::Dict(..), Some(entry)) => format!("{entry:?} {problem}"),
+        _ => problem,
+    }
 }
 
 /// The expected kind of value, in an operator's words. The value itself is already in the

@@ -67,6 +67,18 @@ impl<'a> Update<'a> {
         }
     }
 
+    /// Updates a setting that may be unset. An absent field unsets it if the mask names the
+    /// field.
+    pub(super) fn set_optional<T>(
+        &mut self,
+        field: &'static str,
+        sent: Option<T>,
+        setting: &mut Option<T>,
+    ) {
+        let sent = (sent.is_some() || self.names(field)).then_some(sent);
+        self.set(field, sent, Ok, setting);
+    }
+
     /// Updates a list. An empty list counts only if the mask names the field.
     pub(super) fn set_list<S, T, L: FromIterator<T>>(
         &mut self,
@@ -90,8 +102,8 @@ impl<'a> Update<'a> {
     }
 
     /// Checks the changed settings by the rules of the configuration. Returns the changed
-    /// keys of the section, with their values as in a TOML file. Unchanged settings are
-    /// not checked.
+    /// keys of the section, with their values as in a TOML file; empty if unset. Unchanged
+    /// settings are not checked.
     ///
     /// # Errors
     /// Returns all errors in the update.
@@ -117,8 +129,8 @@ impl<'a> Update<'a> {
         let tree =
             toml::Table::try_from(settings).map_err(|error| Status::internal(error.to_string()))?;
         let changed = self.changed.into_iter();
-        let written = changed
-            .filter_map(|key| Some((format!("{section}.{key}"), tree.get(key)?.to_string())));
+        let value = |key| tree.get(key).map(ToString::to_string).unwrap_or_default();
+        let written = changed.map(|key| (format!("{section}.{key}"), value(key)));
         Ok(written.collect())
     }
 }

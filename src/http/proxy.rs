@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::Request;
 
-use crate::broker::{Broker, Caller, clock};
+use crate::broker::{AnsweredPoll, Broker, Caller, clock};
 use crate::listener::accounts::Reservation;
 use crate::listener::{ConnectionHandle, KeepOpenGuard};
 use crate::metrics::labels::{self, Refusal};
@@ -46,12 +46,15 @@ pub(super) async fn poll(front: Arc<HttpFront>, request: Request<Body>) -> Respo
         Err(revoked) => return error::unreadable(revoked),
     };
     match reply {
-        Ok(response) => {
-            match response.status {
-                PollStatus::ClientMatch { .. } => expect_answer(&front.broker, parked.hold),
-                PollStatus::IncorrectRelayPattern => log_pattern(&parked.poll),
-                PollStatus::PolledTooSoon => refusals::log_limit(labels::Request::ProxyPoll),
-                PollStatus::NoMatch => {}
+        Ok(AnsweredPoll { response, refused }) => {
+            match refused {
+                Some(Refusal::Pattern) => log_pattern(&front.broker, &parked.poll),
+                Some(Refusal::TooSoon) => refusals::log_limit(labels::Request::ProxyPoll),
+                Some(reason) => refusals::log_share(reason),
+                None => {}
+            }
+            if let PollStatus::ClientMatch { .. } = response.status {
+                expect_answer(&front.broker, parked.hold);
             }
             body::json(response.encode())
         }
@@ -82,7 +85,7 @@ async fn read_poll(front: &HttpFront, request: Request<Body>) -> Result<ReadPoll
         refusals::log_limit(labels::Request::ProxyPoll);
         return Err(body::json(front.broker.polled_too_soon().encode()));
     }
-    let poll = match ProxyPoll::decode(&body) {
+    let poll = match ProxyPoll::decode(&body, front.broker.metrics().proxy_types()) {
         Ok(poll) => poll,
         Err(invalid) => {
             refuse_poll(&front.broker, caller, Refusal::BadRequest, &invalid);
@@ -181,12 +184,21 @@ fn refuse(
     broker.charge_refused(request, caller.origin, reason);
 }
 
-fn log_pattern(poll: &ProxyPoll) {
-    let pattern = match &poll.accepted_relay_pattern {
-        Some(pattern) => format!("its relay pattern {:?}", shortened(&pattern.to_string())),
-        None => "broker.default_relay_pattern, as it sent none,".to_owned(),
+fn log_pattern(broker: &Broker, poll: &ProxyPoll) {
+    let reason = match &poll.accepted_relay_pattern {
+        Some(pattern) => format!(
+            "its relay pattern {:?} does not cover broker.allowed_relay_pattern",
+            shortened(&pattern.to_string())
+        ),
+        None if broker.directory().default_relay_pattern.is_some() => {
+            "broker.default_relay_pattern, as it sent none, does not cover \
+             broker.allowed_relay_pattern"
+                .to_owned()
+        }
+        None => "it sent no relay pattern, so it reaches the Tor Project's bridge only, and \
+                 there are others (see broker.default_relay_pattern)"
+            .to_owned(),
     };
-    let reason = format!("{pattern} does not cover broker.allowed_relay_pattern");
     refusals::log(labels::Request::ProxyPoll, &reason);
 }
 

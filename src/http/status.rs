@@ -1,5 +1,6 @@
 //! The pages for operators and crawlers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -171,11 +172,11 @@ fn debug_text(snapshot: &Snapshot) -> String {
             .sum()
     };
     let mut text = format!("current snowflakes available: {}", count(&|_, _| true));
-    for proxy_type in ProxyType::ALL {
+    let parked = snapshot.parked.iter().map(|(proxy_type, ..)| *proxy_type);
+    let known: BTreeSet<ProxyType> = parked.filter(|it| *it != ProxyType::UNKNOWN).collect();
+    for proxy_type in known.into_iter().chain([ProxyType::UNKNOWN]) {
         let count = count(&|other, _| other == proxy_type);
-        if count > 0 || proxy_type == ProxyType::Unknown {
-            write_line(&mut text, &format!("\t{proxy_type} proxies: {count}"));
-        }
+        write_line(&mut text, &format!("\t{proxy_type} proxies: {count}"));
     }
     write_line(&mut text, "NAT Types available:");
     for nat in NatType::ALL {
@@ -198,8 +199,8 @@ mod tests {
     fn debug_lists_types_and_nats() {
         let snapshot = Snapshot {
             parked: vec![
-                (ProxyType::Webext, NatType::Restricted, 1),
-                (ProxyType::Standalone, NatType::Unrestricted, 1),
+                (ProxyType::WEBEXT, NatType::Restricted, 1),
+                (ProxyType::STANDALONE, NatType::Unrestricted, 1),
             ],
             ..Snapshot::default()
         };

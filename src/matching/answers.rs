@@ -39,7 +39,7 @@ impl Matcher {
     ) -> AnswerOutcome {
         self.handle_timeout(now);
         let (proxy_type, outcome) = match self.sessions.poll_by_sid(sid) {
-            None => (ProxyType::Unknown, AnswerOutcome::Unknown),
+            None => (ProxyType::UNKNOWN, AnswerOutcome::Unknown),
             Some((key, poll)) => {
                 let proxy_type = poll.proxy_type;
                 let outcome = match poll.state {

@@ -1,5 +1,7 @@
 //! The parked polls, by pool: their sources take turns.
 
+use std::collections::BTreeMap;
+
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::ProxyType;
 
@@ -16,7 +18,7 @@ type PoolRank = (u64, u64);
 #[derive(Debug, Default)]
 pub(super) struct Pools {
     orders: [TurnOrder<PoolRank, PollKey>; NatClass::ALL.len()],
-    counts: [[usize; NatType::ALL.len()]; ProxyType::ALL.len()],
+    counts: BTreeMap<ProxyType, [usize; NatType::ALL.len()]>,
 }
 
 impl Pools {
@@ -80,8 +82,8 @@ impl Pools {
     /// Numbers of polls by type and NAT, without zeros.
     pub(super) fn counts(&self) -> Vec<(ProxyType, NatType, usize)> {
         let mut counts = Vec::new();
-        for (types, proxy_type) in self.counts.iter().zip(ProxyType::ALL) {
-            for (&count, nat) in types.iter().zip(NatType::ALL) {
+        for (&proxy_type, by_nat) in &self.counts {
+            for (&count, nat) in by_nat.iter().zip(NatType::ALL) {
                 if count > 0 {
                     counts.push((proxy_type, nat, count));
                 }
@@ -95,7 +97,8 @@ impl Pools {
     }
 
     fn count_of(&mut self, poll: &Poll) -> &mut usize {
-        &mut self.counts[poll.proxy_type as usize][poll.nat as usize]
+        let by_nat = self.counts.entry(poll.proxy_type).or_default();
+        &mut by_nat[poll.nat as usize]
     }
 }
 

@@ -83,7 +83,7 @@ mod tests {
     use crate::metrics::counters::UniqueProxy;
     use crate::metrics::distinct_ips::{UniqueIps, WindowKey};
     use crate::metrics::labels::Rendezvous;
-    use crate::wire::proxy::ProxyPoll;
+    use crate::wire::proxy::{ProxyPoll, ProxyTypes};
 
     fn metrics() -> Metrics {
         Metrics::new(SystemTime::UNIX_EPOCH, WindowKey::from([1; 16]))
@@ -101,7 +101,8 @@ mod tests {
     }
 
     fn proxy(metrics: &Metrics, number: u32, nat: NatType) {
-        let poll = ProxyPoll::decode(br#"{"Sid":"a","Version":"1.3"}"#).unwrap();
+        let poll =
+            ProxyPoll::decode(br#"{"Sid":"a","Version":"1.3"}"#, &ProxyTypes::default()).unwrap();
         metrics.proxy_seen(address(number), &ProxyPoll { nat, ..poll });
     }
 
@@ -149,7 +150,7 @@ mod tests {
         // The proxy is counted with the NAT of its first poll.
         let counted = |nat| {
             let proxy = UniqueProxy {
-                r#type: ProxyType::Unknown,
+                r#type: ProxyType::UNKNOWN,
                 nat,
                 country: "FR".parse().unwrap(),
             };

@@ -14,7 +14,7 @@ use super::latencies::Latencies;
 use super::published;
 use crate::geoip::CountryCode;
 use crate::wire::nat::NatType;
-use crate::wire::proxy::ProxyType;
+use crate::wire::proxy::{ProxyType, ProxyTypes};
 
 /// All counters since the start of the process.
 #[derive(Clone, Debug)]
@@ -142,14 +142,14 @@ impl Counters {
     }
 }
 
-impl Default for Counters {
+impl Counters {
     #[rustfmt::skip]
-    fn default() -> Self {
+    pub(super) fn new(types: &ProxyTypes) -> Self {
         use ArrivalPattern::{NotRead, With, Without};
         // The unknown country is the only one known in advance.
         let country = CountryCode::UNKNOWN;
         let countries = |outcome| [None].into_iter().chain(published::client_poll(outcome).map(|_| Some(country)));
-        let proxies = || pairs::<ProxyType, NatType>();
+        let proxies = || types.iter().flat_map(|r#type| NatType::ALL.map(|nat| (r#type, nat)));
         let clients = || pairs::<Rendezvous, NatType>();
         let latencies = || clients().map(|client| (client, Latencies::default())).collect();
         Self {
@@ -158,7 +158,7 @@ impl Default for Counters {
             unique_proxies: Counts::seeded(proxies().map(|(r#type, nat)| UniqueProxy { r#type, nat, country })),
             client_arrivals: Counts::seeded(Rendezvous::ALL),
             client_polls: Counts::seeded(clients().flat_map(|(rendezvous, nat)| ends(ClientOutcome::Refused).flat_map(move |(outcome, refusal)| countries(outcome).map(move |country| ClientPollEnd { rendezvous, nat, outcome, refusal, country })))),
-            answers: Counts::seeded(all::<ProxyType>().flat_map(|r#type| ends(AnswerFate::Refused).map(move |(outcome, refusal)| AnswerEnd { r#type, outcome, refusal }))),
+            answers: Counts::seeded(types.iter().flat_map(|r#type| ends(AnswerFate::Refused).map(move |(outcome, refusal)| AnswerEnd { r#type, outcome, refusal }))),
             attempts: Counts::seeded([]),
             hand_off_to_answer: latencies(),
             request_to_answer: latencies(),

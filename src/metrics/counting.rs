@@ -16,11 +16,20 @@ use super::stats_log::StatsBlock;
 use super::window::WindowCounts;
 use crate::geoip::{CountryCode, GeoIp};
 use crate::wire::nat::NatType;
-use crate::wire::proxy::ProxyType;
+use crate::wire::proxy::{ProxyType, ProxyTypes};
 
 /// The counters, shared by all threads that count or read.
 #[derive(Clone, Debug)]
 pub(super) struct SharedCounting(Arc<Mutex<Counting>>);
+
+/// The types of proxies in the metrics.
+#[derive(Clone, Debug, Default)]
+pub struct LabelledTypes {
+    /// Those that are told apart.
+    pub counted: ProxyTypes,
+    /// Those with a line in the metrics log, besides the five that always have one.
+    pub published: Vec<ProxyType>,
+}
 
 /// The counters, and the readers that work on differences of them.
 #[derive(Debug)]
@@ -28,6 +37,7 @@ pub(super) struct Counting {
     pub(super) counters: Counters,
     pub(super) window: Window,
     pub(super) recorder: Option<IpRecorder>,
+    types: LabelledTypes,
     countries: CountryLookup,
     samples: Samples,
 }
@@ -44,11 +54,12 @@ pub(super) struct Window {
 }
 
 impl SharedCounting {
-    pub(super) fn new(start: SystemTime, key: WindowKey) -> Self {
+    pub(super) fn new(start: SystemTime, key: WindowKey, types: LabelledTypes) -> Self {
         Self(Arc::new(Mutex::new(Counting {
-            counters: Counters::default(),
+            counters: Counters::new(&types.counted),
             window: Window::new(start, key),
             recorder: None,
+            types,
             countries: CountryLookup::default(),
             samples: Samples::default(),
         })))
@@ -115,7 +126,10 @@ impl Counting {
 
     /// The block of the window so far, as if the window ended now.
     pub(super) fn block(&self, now: SystemTime) -> StatsBlock {
-        self.window.block(&self.counters, now)
+        StatsBlock {
+            types: self.types.published.clone(),
+            ..self.window.block(&self.counters, now)
+        }
     }
 
     /// Ends the window and begins the next one.
@@ -140,7 +154,12 @@ impl Counting {
     pub(super) fn restore(&mut self, saved: SavedState, key: WindowKey) {
         self.window = Window {
             start: saved.window_start,
-            ips: DistinctIps::restore(key, DistinctIps::DEFAULT_LIMIT, saved.ips),
+            ips: DistinctIps::restore(
+                key,
+                DistinctIps::DEFAULT_LIMIT,
+                saved.ips,
+                &self.types.counted,
+            ),
             before: WindowCounts::of(&self.counters),
             restored: saved.counts,
         };
@@ -195,6 +214,7 @@ impl Window {
             end: now,
             // If the clock was set back, the length is zero rather than negative.
             length: now.duration_since(self.start).unwrap_or_default(),
+            types: Vec::new(),
             counts: self.counts(counters),
             ips: self.ips.counts(),
         }
@@ -213,7 +233,7 @@ mod tests {
     use super::*;
     use crate::metrics::Metrics;
     use crate::metrics::labels::{Refusal, Rendezvous};
-    use crate::wire::proxy::ProxyPoll;
+    use crate::wire::proxy::{ProxyPoll, ProxyTypes};
 
     /// A state written by a release whose counters were not yet one set: three polls of a
     /// proxy with a relay pattern, one poll of another proxy without, and a client that
@@ -233,7 +253,7 @@ mod tests {
     }
 
     fn poll() -> ProxyPoll {
-        ProxyPoll::decode(br#"{"Sid":"a","Version":"1.3"}"#).unwrap()
+        ProxyPoll::decode(br#"{"Sid":"a","Version":"1.3"}"#, &ProxyTypes::default()).unwrap()
     }
 
     fn count(metrics: &Metrics, event: u8) {
@@ -273,6 +293,22 @@ mod tests {
         assert_eq!(counts(&metrics), expected);
         metrics.end_window(SystemTime::UNIX_EPOCH, key());
         assert_eq!(counts(&metrics), WindowCounts::default());
+    }
+
+    /// Its addresses still count in all.
+    #[test]
+    fn a_type_that_is_no_longer_told_apart_is_dropped_from_the_window() {
+        let types = LabelledTypes {
+            counted: ProxyTypes::new(["webext", "my-app"]),
+            published: Vec::new(),
+        };
+        let metrics = Metrics::labelled(SystemTime::UNIX_EPOCH, key(), types);
+        metrics.restore(SavedState::decode(EARLIER.as_bytes()).unwrap(), key());
+        let ips = metrics.block(SystemTime::UNIX_EPOCH).ips;
+        assert_eq!(
+            (ips.total, ips.by_type),
+            (1, [(ProxyType::WEBEXT, 1)].into())
+        );
     }
 
     proptest! {

@@ -49,7 +49,7 @@ use siphasher::sip::SipHasher24;
 use super::labels;
 use crate::geoip::CountryCode;
 use crate::wire::nat::NatType;
-use crate::wire::proxy::ProxyType;
+use crate::wire::proxy::{ProxyType, ProxyTypes, TYPES_MAX};
 use sketch::SketchHash;
 pub use sketch::{InvalidSketch, Sketch};
 use tally::{SavedTally, Tally};
@@ -90,7 +90,9 @@ pub struct DistinctIps {
     key: WindowKey,
     limit: usize,
     /// The types and NATs of each address, by the address's hash.
-    seen: HashMap<u64, Pairs, BuildHasherDefault<Hashed>>,
+    seen: HashMap<u64, Labels, BuildHasherDefault<Hashed>>,
+    /// The types seen, by their number in [`Labels`].
+    types: Vec<ProxyType>,
     tallies: Tallies,
 }
 
@@ -100,8 +102,8 @@ pub struct DistinctIps {
 pub struct SavedIps {
     total: SavedTally,
     by_country: BTreeMap<CountryCode, SavedTally>,
-    #[serde(with = "labels")]
-    by_type: BTreeMap<ProxyType, SavedTally>,
+    /// By name: the next process may tell other types apart.
+    by_type: BTreeMap<String, SavedTally>,
     #[serde(with = "labels")]
     by_nat: BTreeMap<NatType, SavedTally>,
 }
@@ -128,14 +130,16 @@ impl DistinctIps {
             key,
             limit,
             seen: HashMap::default(),
+            types: Vec::new(),
             tallies: Tallies::default(),
         }
     }
 
-    /// Continues a window after a restart, under a new key.
-    pub fn restore(key: WindowKey, limit: usize, saved: SavedIps) -> Self {
+    /// Continues a window after a restart, under a new key. Numbers of a type that is no
+    /// longer told apart are dropped.
+    pub fn restore(key: WindowKey, limit: usize, saved: SavedIps, types: &ProxyTypes) -> Self {
         Self {
-            tallies: Tallies::from(saved),
+            tallies: Tallies::restored(saved, types),
             ..Self::new(key, limit)
         }
     }
@@ -151,21 +155,23 @@ impl DistinctIps {
         nat: NatType,
     ) -> bool {
         let address = address.to_canonical();
-        let pair = Pairs::of(proxy_type, nat);
-        let before = self.enter(address, pair);
-        if before.is_some_and(|pairs| pairs.intersects(pair)) {
+        let of_type = Labels::of_type(self.number_of(proxy_type));
+        let of_nat = Labels::of_nat(nat);
+        let before = self.enter(address, of_type.with(of_nat));
+        let known = before.unwrap_or_default();
+        let (knows_type, knows_nat) = (known.intersects(of_type), known.intersects(of_nat));
+        if knows_type && knows_nat {
             return false;
         }
-        let known = before.unwrap_or_default();
         let hash = SketchHash::of(address);
-        let is_unknown = known == Pairs::default();
+        let is_unknown = known == Labels::default();
         if is_unknown {
             self.tallies.add_new(hash, country);
         }
-        if !known.intersects(Pairs::of_type(proxy_type)) {
+        if !knows_type {
             self.tallies.add_to_type(hash, proxy_type);
         }
-        if !known.intersects(Pairs::of_nat(nat)) {
+        if !knows_nat {
             self.tallies.add_to_nat(hash, nat);
         }
         is_unknown && before.is_some()
@@ -186,7 +192,7 @@ impl DistinctIps {
         SavedIps {
             total: self.tallies.total.save(),
             by_country: map(&self.tallies.by_country, Tally::save),
-            by_type: map(&self.tallies.by_type, Tally::save),
+            by_type: named(&self.tallies.by_type),
             by_nat: map(&self.tallies.by_nat, Tally::save),
         }
     }
@@ -197,21 +203,29 @@ impl DistinctIps {
         table_size(self.seen.capacity()) + sketches
     }
 
-    /// Enters an address in the table. Returns its previous pairs, which are empty for a
+    fn number_of(&mut self, proxy_type: ProxyType) -> usize {
+        let number = self.types.iter().position(|known| *known == proxy_type);
+        number.unwrap_or_else(|| {
+            self.types.push(proxy_type);
+            self.types.len() - 1
+        })
+    }
+
+    /// Enters an address in the table. Returns its previous labels, which are empty for a
     /// new address, or `None` if the address is not in the table and the table is full.
-    fn enter(&mut self, address: IpAddr, pair: Pairs) -> Option<Pairs> {
+    fn enter(&mut self, address: IpAddr, labels: Labels) -> Option<Labels> {
         let hash = self.hash(address);
-        if let Some(pairs) = self.seen.get_mut(&hash) {
-            let before = *pairs;
-            pairs.insert(pair);
+        if let Some(known) = self.seen.get_mut(&hash) {
+            let before = *known;
+            *known = before.with(labels);
             return Some(before);
         }
         if self.seen.len() >= self.limit {
             self.tallies.end_exact_counts();
             return None;
         }
-        self.seen.insert(hash, pair);
-        Some(Pairs::default())
+        self.seen.insert(hash, labels);
+        Some(Labels::default())
     }
 
     fn hash(&self, address: IpAddr) -> u64 {
@@ -260,12 +274,14 @@ impl Tallies {
     }
 }
 
-impl From<SavedIps> for Tallies {
-    fn from(saved: SavedIps) -> Self {
+impl Tallies {
+    fn restored(saved: SavedIps, types: &ProxyTypes) -> Self {
+        let by_type = saved.by_type.into_iter();
+        let known = by_type.filter_map(|(name, tally)| Some((types.named(&name)?, tally)));
         Self {
             total: saved.total.into(),
             by_country: restored(saved.by_country),
-            by_type: restored(saved.by_type),
+            by_type: restored(known),
             by_nat: restored(saved.by_nat),
             // Addresses from before the restart are missing in the new table; the tallies
             // that were saved count by sketch for that reason. A label first seen after
@@ -291,36 +307,36 @@ fn map<L: Copy + Ord, T>(
     tallies.iter().map(entry).collect()
 }
 
-fn restored<L: Ord>(saved: BTreeMap<L, SavedTally>) -> BTreeMap<L, Tally> {
+fn named(tallies: &BTreeMap<ProxyType, Tally>) -> BTreeMap<String, SavedTally> {
+    let entry = |(known, tally): (&ProxyType, &Tally)| (known.to_string(), tally.save());
+    tallies.iter().map(entry).collect()
+}
+
+fn restored<L: Ord>(saved: impl IntoIterator<Item = (L, SavedTally)>) -> BTreeMap<L, Tally> {
     saved
         .into_iter()
         .map(|(label, tally)| (label, tally.into()))
         .collect()
 }
 
-/// A set of pairs of type and NAT, one bit each.
+/// A set of types and NATs, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Pairs(u64);
+struct Labels(u32);
 
-impl Pairs {
-    fn of(proxy_type: ProxyType, nat: NatType) -> Self {
-        Self(1 << (proxy_type as usize * NatType::ALL.len() + nat as usize))
-    }
+/// Room for the types and the unknown one, beside the NATs.
+const _: () = assert!(NatType::ALL.len() + TYPES_MAX < u32::BITS as usize);
 
-    fn of_type(proxy_type: ProxyType) -> Self {
-        Self::all(NatType::ALL.map(|nat| Self::of(proxy_type, nat)))
-    }
-
+impl Labels {
     fn of_nat(nat: NatType) -> Self {
-        Self::all(ProxyType::ALL.map(|proxy_type| Self::of(proxy_type, nat)))
+        Self(1 << nat as u32)
     }
 
-    fn all(pairs: impl IntoIterator<Item = Self>) -> Self {
-        Self(pairs.into_iter().fold(0, |all, pair| all | pair.0))
+    fn of_type(number: usize) -> Self {
+        Self(1 << (NatType::ALL.len() + number.min(TYPES_MAX)))
     }
 
-    fn insert(&mut self, pair: Self) {
-        self.0 |= pair.0;
+    fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     fn intersects(self, other: Self) -> bool {
@@ -357,7 +373,7 @@ fn table_size(capacity: usize) -> usize {
         return 0;
     }
     let places = (capacity * 8).div_ceil(7).next_power_of_two();
-    places * (size_of::<(u64, Pairs)>() + 1)
+    places * (size_of::<(u64, Labels)>() + 1)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::labels::{
 };
 use super::latencies::LATENCIES;
 use crate::wire::nat::{NatClass, NatType};
-use crate::wire::proxy::ProxyType;
+use crate::wire::proxy::{ProxyType, ProxyTypes};
 
 /// Upper bounds of the age of messages, in seconds: clients wait for 5 s, queues keep
 /// messages for 300 s.
@@ -77,6 +77,7 @@ pub(super) struct Registries {
 /// looks like a match.
 #[derive(Debug)]
 pub(super) struct Families {
+    pub(super) proxy_types: ProxyTypes,
     pub(super) available_proxies: Family<ProxyLabels, Gauge>,
     pub(super) replies: Family<ReplyLabels, Counter>,
     pub(super) parked_polls: Family<PoolLabels, Gauge>,
@@ -116,8 +117,8 @@ pub(super) struct Families {
 
 impl Families {
     /// Registers the families in the registries of their audiences.
-    pub(super) fn register(registries: &mut Registries) -> Self {
-        let families = Self::declare(registries);
+    pub(super) fn register(registries: &mut Registries, proxy_types: ProxyTypes) -> Self {
+        let families = Self::declare(registries, proxy_types);
         families.seed();
         // Not an info metric: parsers of the older format, promtool among them, do not
         // know that type.
@@ -145,10 +146,11 @@ impl Families {
     }
 
     #[rustfmt::skip]
-    fn declare(registries: &mut Registries) -> Self {
+    fn declare(registries: &mut Registries, proxy_types: ProxyTypes) -> Self {
         let r = &mut registries.all;
         let latency: fn() -> Histogram = || Histogram::new(LATENCIES);
         Self {
+            proxy_types,
             available_proxies: Family::default(),
             replies: add(r, "snowflake_broker_http_responses", "HTTP responses by endpoint and status code", Family::default()),
             parked_polls: add(r, "snowflake_broker_parked_polls", "Proxy polls waiting for a client, by pool", Family::default()),
@@ -187,7 +189,9 @@ impl Families {
 
     #[rustfmt::skip]
     fn seed(&self) {
-        seed2(&self.available_proxies, ProxyLabels::new);
+        for r#type in self.proxy_types.iter() {
+            seed1(&self.available_proxies, |nat| ProxyLabels::new(nat, r#type));
+        }
         seed2(&self.replies, ReplyLabels::new);
         seed1(&self.parked_polls, PoolLabels::new);
         seed1(&self.queued_clients, PoolLabels::new);

@@ -54,7 +54,7 @@ impl Families {
     /// Sets all gauges.
     pub(super) fn show(&self, snapshot: &GaugeSnapshot) {
         for nat in NatType::ALL {
-            for r#type in ProxyType::ALL {
+            for r#type in self.proxy_types.iter() {
                 let count = sum(&snapshot.parked, |(other, nat_type, _)| {
                     *other == r#type && *nat_type == nat
                 });

@@ -150,7 +150,7 @@ mod tests {
 
     fn record(recorder: &mut IpRecorder, numbers: impl Iterator<Item = u32>) {
         for number in numbers {
-            let proxy_type = ProxyType::ALL[number as usize % 2];
+            let proxy_type = ProxyType::DEFAULT[number as usize % 2];
             recorder.record(
                 Ipv4Addr::from_bits(number).into(),
                 proxy_type,
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn a_line_has_the_keys_that_its_readers_know() {
         let mut recorder = IpRecorder::default();
-        recorder.record([192, 0, 2, 1].into(), ProxyType::Webext, NatType::Open);
+        recorder.record([192, 0, 2, 1].into(), ProxyType::WEBEXT, NatType::Open);
         let lines: Vec<String> = recordings(&mut recorder, 1)
             .iter()
             .map(Recording::encode)

@@ -16,7 +16,7 @@ pub(super) use word::{Label, deserialize, serialize};
 
 use word::{labels, words};
 
-words!(NatType, NatClass, ProxyType);
+words!(NatType, NatClass);
 
 labels! {
     /// A client's rendezvous method, in the order of the metrics log.
@@ -240,6 +240,12 @@ impl GrpcListener {
             Self::Admin => "admin.listen",
             Self::Federation => "federation.listen",
         }
+    }
+}
+
+impl EncodeLabelValue for ProxyType {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(self.as_str())
     }
 }
 

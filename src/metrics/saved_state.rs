@@ -89,7 +89,7 @@ mod tests {
     use crate::metrics::distinct_ips::{DistinctIps, WindowKey};
     use crate::metrics::labels::Rendezvous;
     use crate::wire::nat::NatType;
-    use crate::wire::proxy::ProxyType;
+    use crate::wire::proxy::{ProxyType, ProxyTypes};
 
     fn state() -> SavedState {
         let by_country = BTreeMap::from([(CountryCode::UNKNOWN, 1)]);
@@ -105,7 +105,7 @@ mod tests {
         ips.record(
             address,
             CountryCode::UNKNOWN,
-            ProxyType::Bloco,
+            ProxyType::BLOCO,
             NatType::Open,
         );
         SavedState {
@@ -148,7 +148,7 @@ mod tests {
             let at = at.index(content.len());
             content[at] = byte;
             if let Ok(state) = SavedState::decode(&content) {
-                DistinctIps::restore(WindowKey::from([1; 16]), 100, state.ips).counts();
+                DistinctIps::restore(WindowKey::from([1; 16]), 100, state.ips, &ProxyTypes::default()).counts();
             }
         }
     }

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::counting::LabelledTypes;
+use super::stats_log::ALWAYS;
 use crate::report::{SPAN, SettingsReport};
+use crate::wire::proxy::{ProxyType, ProxyTypes, TYPES_MAX};
 
 /// The files of counts, and the intervals at which they are written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,7 +34,18 @@ pub struct Settings {
     /// The interval at which sketches are written.
     #[serde(with = "crate::timespan")]
     pub ip_count_interval: Duration,
+    /// The types of proxies that are told apart. All others are `unknown`.
+    pub proxy_types: Vec<String>,
+    /// The types among them with a line in the metrics log, besides the five that always
+    /// have one.
+    pub publish_types: Vec<String>,
 }
+
+/// Maximum length of a type's name, which is also a part of file names.
+const NAME_MAX: usize = 32;
+/// Names that already stand for something else in labels or in the metrics log.
+const TAKEN: [&str; 2] = ["unknown", "total"];
+const TAKEN_PREFIX: &str = "nat-";
 
 impl Settings {
     /// Reports invalid settings.
@@ -39,7 +53,58 @@ impl Settings {
         report.within("metrics_interval", self.metrics_interval, &SPAN);
         report.within("save_interval", self.save_interval, &SPAN);
         report.within("ip_count_interval", self.ip_count_interval, &SPAN);
+        self.check_types(report);
     }
+
+    fn check_types(&self, report: &mut SettingsReport) {
+        let (types, published) = (&self.proxy_types, &self.publish_types);
+        if types.len() > TYPES_MAX {
+            let problem = format!("must have {TYPES_MAX} types or fewer, not {}", types.len());
+            report.refuse(&["proxy_types"], problem);
+        }
+        for (index, name) in types.iter().enumerate() {
+            let problem = if !is_name(name) {
+                format!("of 1 to {NAME_MAX} letters, digits and hyphens")
+            } else if TAKEN.contains(&&**name) || name.starts_with(TAKEN_PREFIX) {
+                "that has no other meaning".to_owned()
+            } else if types[..index].contains(name) {
+                "that is not in the list before".to_owned()
+            } else {
+                continue;
+            };
+            report.refuse(
+                &["proxy_types"],
+                format!("{name:?} must be a name {problem}"),
+            );
+        }
+        for name in published.iter().filter(|name| !types.contains(name)) {
+            let problem = format!("{name:?} must be in metrics.proxy_types");
+            report.refuse(&["publish_types", "proxy_types"], problem);
+        }
+        let always = ALWAYS.map(ProxyType::as_str);
+        for name in always
+            .iter()
+            .filter(|name| !types.iter().any(|listed| listed == *name))
+        {
+            let problem = format!("has no {name:?}, whose line in the metrics log stays at 0");
+            report.warn(&["proxy_types"], problem);
+        }
+    }
+
+    /// The types of proxies in the metrics.
+    pub fn types(&self) -> LabelledTypes {
+        let counted = ProxyTypes::new(self.proxy_types.iter().map(String::as_str));
+        let published = self.publish_types.iter();
+        LabelledTypes {
+            published: published.filter_map(|name| counted.named(name)).collect(),
+            counted,
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(fits)
 }
 
 impl Default for Settings {
@@ -51,6 +116,78 @@ impl Default for Settings {
             save_interval: Duration::from_mins(1),
             ip_count_prefix: None,
             ip_count_interval: Duration::from_hours(1),
+            proxy_types: ProxyTypes::default()
+                .iter()
+                .filter(|known| *known != ProxyType::UNKNOWN)
+                .map(|known| known.to_string())
+                .collect(),
+            publish_types: Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(types: &[&str], published: &[&str]) -> (Vec<String>, usize) {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let settings = Settings {
+            proxy_types: owned(types),
+            publish_types: owned(published),
+            ..Settings::default()
+        };
+        let mut report = SettingsReport::default();
+        settings.check(&mut report);
+        let errors = report.errors.iter();
+        let errors = errors.map(|issue| format!("{}: {issue}", issue.keys[0]));
+        (errors.collect(), report.warnings.len())
+    }
+
+    #[test]
+    fn wrong_types_are_named() {
+        assert_eq!(
+            told(&ALWAYS.map(ProxyType::as_str), &["webext"]),
+            (vec![], 0)
+        );
+        let long = "x".repeat(33);
+        let types = ["a b", "", &long, "unknown", "nat-open", "my-app", "my-app"];
+        let (errors, warnings) = told(&types, &["your-app"]);
+        let form = "must be a name of 1 to 32 letters, digits and hyphens";
+        assert_eq!(
+            errors,
+            [
+                format!("proxy_types: \"a b\" {form}"),
+                format!("proxy_types: \"\" {form}"),
+                format!("proxy_types: \"{long}\" {form}"),
+                "proxy_types: \"unknown\" must be a name that has no other meaning".to_owned(),
+                "proxy_types: \"nat-open\" must be a name that has no other meaning".to_owned(),
+                "proxy_types: \"my-app\" must be a name that is not in the list before".to_owned(),
+                "publish_types: \"your-app\" must be in metrics.proxy_types".to_owned(),
+            ]
+        );
+        assert_eq!(warnings, 5, "each type that always has a line");
+        let many: Vec<String> = (0..17).map(|number| number.to_string()).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(told(&many[..16], &[]).0, [""; 0]);
+        assert_eq!(
+            told(&many, &[]).0,
+            ["proxy_types: must have 16 types or fewer, not 17"]
+        );
+    }
+
+    #[test]
+    fn the_types_of_the_metrics_are_those_listed() {
+        let settings = Settings {
+            proxy_types: vec!["webext".to_owned(), "my-app".to_owned()],
+            publish_types: vec!["my-app".to_owned()],
+            ..Settings::default()
+        };
+        let types = settings.types();
+        let names = types.counted.iter().map(ProxyType::as_str);
+        assert_eq!(names.collect::<Vec<_>>(), ["my-app", "webext", "unknown"]);
+        let published = types.published.iter().map(|known| known.as_str());
+        assert_eq!(published.collect::<Vec<_>>(), ["my-app"]);
+        assert_eq!(Settings::default().types().counted, ProxyTypes::default());
     }
 }

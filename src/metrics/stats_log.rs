@@ -2,7 +2,7 @@
 //! also rely on the order of the lines, so the order must not change.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Write};
 use std::time::{Duration, SystemTime};
 
@@ -27,15 +27,17 @@ pub struct StatsBlock {
     pub counts: WindowCounts,
     /// The addresses of the proxies that polled.
     pub ips: UniqueIps,
+    /// The types with a line of their own, besides the five that always have one.
+    pub types: Vec<ProxyType>,
 }
 
-/// The proxy types with their own line, by name.
-const KNOWN_TYPES: [ProxyType; 5] = [
-    ProxyType::Badge,
-    ProxyType::Bloco,
-    ProxyType::Iptproxy,
-    ProxyType::Standalone,
-    ProxyType::Webext,
+/// The proxy types that always have a line, by name.
+pub(super) const ALWAYS: [ProxyType; 5] = [
+    ProxyType::BADGE,
+    ProxyType::BLOCO,
+    ProxyType::IPTPROXY,
+    ProxyType::STANDALONE,
+    ProxyType::WEBEXT,
 ];
 
 /// The lines of denied clients by NAT, which follow the line of all.
@@ -63,7 +65,7 @@ impl StatsBlock {
     pub fn encode(&self) -> String {
         let mut lines = Lines::default();
         lines.end(self.end, self.length);
-        lines.proxies(&self.ips);
+        lines.proxies(&self.ips, &self.types);
         lines.proxy_polls(&self.counts);
         lines.denied(&self.counts.denied);
         lines.client_polls(&self.counts);
@@ -85,10 +87,11 @@ impl Lines {
         self.add("snowflake-stats-end", format_args!("{end} ({seconds} s)"));
     }
 
-    fn proxies(&mut self, ips: &UniqueIps) {
+    fn proxies(&mut self, ips: &UniqueIps, more: &[ProxyType]) {
         let by_country = ips.by_country.iter().map(|(code, count)| (*code, *count));
         self.add("snowflake-ips", largest_first(by_country));
-        for proxy_type in KNOWN_TYPES {
+        let types: BTreeSet<ProxyType> = more.iter().copied().chain(ALWAYS).collect();
+        for proxy_type in types {
             let count = count_of(&ips.by_type, &proxy_type);
             self.add(format_args!("snowflake-ips-{proxy_type}"), count);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing::Level;
 
 use crate::broker::clock;
-use crate::metrics::labels::Request;
+use crate::metrics::labels::{Refusal, Request};
 use crate::telemetry::{Kind, LogLimit};
 
 const PERIOD: Duration = Duration::from_mins(1);
@@ -42,4 +42,16 @@ pub fn log_limit(request: Request) {
         Request::ProxyAnswer => "limits.answers_per_minute",
     };
     log(request, &format_args!("its address is over {setting}"));
+}
+
+/// Logs that the matching engine turned a proxy's poll away.
+pub fn log_share(reason: Refusal) {
+    let limit = match reason {
+        Refusal::SourceMatches => "its source is over supply.matches_per_minute",
+        Refusal::SourceUnanswered => "its source is over supply.unanswered",
+        Refusal::SourceParked => "its source is over supply.parked_per_source",
+        Refusal::NetworkShare => "its network is over supply.sources_per_network",
+        _ => "too many polls are parked (matching.max_parked_polls)",
+    };
+    log(Request::ProxyPoll, &limit);
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::json::{self, JsonError, Object};
 use super::nat::{InvalidNatType, NatType};
+pub use super::proxy_type::{ProxyType, ProxyTypes, TYPES_MAX};
 use super::relay_pattern::RelayPattern;
 use super::session_description::SessionDescription;
 
@@ -33,61 +34,8 @@ impl fmt::Debug for Sid {
     }
 }
 
-/// The type of program that a proxy is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ProxyType {
-    /// A web page with a badge.
-    Badge,
-    /// The BLOCO app.
-    Bloco,
-    /// Orbot and other apps that embed IPtProxy.
-    Iptproxy,
-    /// The command-line program.
-    Standalone,
-    /// The browser extension.
-    Webext,
-    /// Any other word.
-    #[default]
-    Unknown,
-}
-
-impl ProxyType {
-    /// All types; the known ones first, by name.
-    pub const ALL: [Self; 6] = [
-        Self::Badge,
-        Self::Bloco,
-        Self::Iptproxy,
-        Self::Standalone,
-        Self::Webext,
-        Self::Unknown,
-    ];
-
-    /// The word on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Badge => "badge",
-            Self::Bloco => "bloco",
-            Self::Iptproxy => "iptproxy",
-            Self::Standalone => "standalone",
-            Self::Webext => "webext",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// Reads a field; an unknown word means [`Self::Unknown`].
-    pub fn from_field(word: Option<&str>) -> Self {
-        Self::ALL
-            .into_iter()
-            .find(|kind| Some(kind.as_str()) == word)
-            .unwrap_or_default()
-    }
-}
-
-impl fmt::Display for ProxyType {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
+/// Maximum length of [`ProxyPoll::type_name`], in bytes.
+pub const TYPE_NAME_MAX: usize = 64;
 
 /// A proxy's request for a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +44,8 @@ pub struct ProxyPoll {
     pub sid: Sid,
     /// The type of program.
     pub proxy_type: ProxyType,
+    /// The type as the proxy spells it; `None` if it is absent or too long.
+    pub type_name: Option<Box<str>>,
     /// The NAT that the proxy reports.
     pub nat: NatType,
     /// The number of clients that the proxy reports to serve; negative numbers count as
@@ -123,8 +73,8 @@ pub enum InvalidProxyPoll {
 }
 
 impl ProxyPoll {
-    /// Decodes the body of `POST /proxy`.
-    pub fn decode(body: &[u8]) -> Result<Self, InvalidProxyPoll> {
+    /// Decodes the body of `POST /proxy`, for a broker that tells these types apart.
+    pub fn decode(body: &[u8], types: &ProxyTypes) -> Result<Self, InvalidProxyPoll> {
         let text = json::text(body);
         let object = Object::parse(&text)?;
         let sid = object.string("Sid")?;
@@ -141,7 +91,10 @@ impl ProxyPoll {
                 .as_deref()
                 .and_then(Sid::new)
                 .ok_or(InvalidProxyPoll::NoSid)?,
-            proxy_type: ProxyType::from_field(proxy_type.as_deref()),
+            proxy_type: types.from_field(proxy_type.as_deref()),
+            type_name: proxy_type
+                .filter(|name| name.len() <= TYPE_NAME_MAX)
+                .map(String::into_boxed_str),
             nat: NatType::from_field(nat.as_deref())?,
             clients: clients
                 .and_then(|count| u64::try_from(count).ok())

@@ -240,6 +240,24 @@ async fn the_relay_policy_says_which_proxies_may_serve() {
         Some("^elsewhere.example$")
     );
     assert_eq!(status(None).await, "no match");
+    let [_, warning] = &set.warnings[..] else {
+        panic!("two warnings: {set:?}")
+    };
+    assert!(
+        warning.starts_with("broker.default_relay_pattern: accepts "),
+        "{warning}"
+    );
+
+    let unset = SetRelayPolicyRequest {
+        relay_policy: None,
+        update_mask: Some(mask(&["default_relay_pattern"])),
+        validate_only: false,
+    };
+    let set = client.set_relay_policy(unset).await.unwrap().into_inner();
+    assert_eq!((set.default_relay_pattern, set.warnings.len()), (None, 1));
+    assert_eq!(status(None).await, "no match", "only Tor's bridge is there");
+    let shown = setting(&broker, "broker.default_relay_pattern").await;
+    assert_eq!(shown, (String::new(), "admin".to_owned()));
 
     let wrong = client
         .set_relay_policy(policy("a b", "wss://x/"))

@@ -20,7 +20,7 @@ use snowflake_broker::metrics::distinct_ips::WindowKey;
 use snowflake_broker::metrics::labels::Rendezvous;
 use snowflake_broker::wire::answer::{AnswerStatus, ProxyAnswer};
 use snowflake_broker::wire::client::ClientPoll;
-use snowflake_broker::wire::proxy::{PollStatus, ProxyPoll};
+use snowflake_broker::wire::proxy::{PollStatus, ProxyPoll, ProxyTypes};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tonic_health::server::HealthReporter;
@@ -232,9 +232,10 @@ pub(crate) fn three(network: &Network) -> [Node; 3] {
 }
 
 async fn poll(broker: &Broker, sid: &str) -> Option<String> {
-    let mut poll = ProxyPoll::decode(proxy_poll(sid, "open").as_bytes()).unwrap();
+    let mut poll =
+        ProxyPoll::decode(proxy_poll(sid, "open").as_bytes(), &ProxyTypes::default()).unwrap();
     let polled = broker.proxy_poll(caller(), &mut poll).await.unwrap();
-    match polled.status {
+    match polled.response.status {
         PollStatus::ClientMatch { offer, .. } => Some(offer.text()),
         _ => None,
     }
@@ -258,7 +259,7 @@ fn directory() -> Directory {
     Directory {
         bridges: BridgeList::parse(&bridges).unwrap(),
         allowed_relay_pattern: "".into(),
-        default_relay_pattern: "".into(),
+        default_relay_pattern: Some("".into()),
         poll_interval: PollInterval::default(),
         geoip: Arc::default(),
     }

@@ -12,6 +12,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
+use snowflake_broker::bridges::BridgeList;
+use snowflake_broker::broker::Directory;
 
 use crate::support::messages::{answer, client_poll, offer, proxy_answer, proxy_poll};
 use crate::support::requests::{Reply, send};
@@ -53,6 +55,30 @@ async fn a_proxy_that_does_not_accept_our_relays_is_told_so() {
         front.count("snowflake_broker_refusals_total", &[r#"reason="pattern""#]),
         1
     );
+}
+
+/// A proxy that sends no pattern connects to Tor's bridge, whatever it is told.
+#[tokio::test(start_paused = true)]
+async fn a_proxy_without_a_pattern_serves_tors_bridge_only() {
+    let front = front();
+    let status = async || {
+        let poll = json!({"Sid": "a", "Version": "1.0"});
+        front.post("/proxy", poll.to_string()).await.json()["Status"].clone()
+    };
+    let change = |change: &dyn Fn(&mut Directory)| {
+        front.broker.control().update_directory(|it| change(it));
+    };
+    assert_eq!(
+        status().await,
+        "no match",
+        "the pattern assumed for it is empty"
+    );
+    change(&|directory| directory.default_relay_pattern = None);
+    assert_eq!(status().await, "incorrect relay pattern");
+    change(&|directory| directory.bridges = BridgeList::default());
+    assert_eq!(status().await, "no match");
+    change(&|directory| directory.default_relay_pattern = Some("^other.example$".into()));
+    assert_eq!(status().await, "incorrect relay pattern");
 }
 
 #[tokio::test(start_paused = true)]

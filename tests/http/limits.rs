@@ -55,7 +55,7 @@ fn one_each(http: front::Settings) -> Front {
         client_queue_wait: short,
         ..matching::Settings::default()
     };
-    Front::limited(matching, http, GeoIp::default(), None, limits)
+    Front::limited(matching, http, GeoIp::default(), None, limits).outspoken()
 }
 
 fn from(peer: &str, request: Builder) -> Builder {

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use snowflake_broker::broker::{Mode, PollInterval};
-use snowflake_broker::matching::Settings;
+use http::Request;
+use serde_json::Value;
+use snowflake_broker::broker::{CountedFrom, Mode, PollInterval, RefusalForm, RefusalsAs};
+use snowflake_broker::listener::RemoteAddress;
+use snowflake_broker::matching::{Settings, SupplySettings};
 use snowflake_broker::metrics::exposition::Format;
 use tokio::time::sleep;
 
 use crate::support::front::Front;
-use crate::support::messages::{client_poll, proxy_poll};
+use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
 use crate::{front, start};
 
 fn set(front: &Front, poll_interval: PollInterval) {
@@ -71,7 +74,7 @@ async fn those_that_are_turned_away_are_spread_too() {
         ..Settings::default()
     }));
     set(&front, adaptive());
-    let refused = proxy_poll("a", "open").replace('{', r#"{"AcceptedRelayPattern":"^x$","#);
+    let refused = proxy_poll("a", "open").replace(r#"Pattern":""#, r#"Pattern":"^x$"#);
     let mut patterns = Vec::new();
     for _ in 0..50 {
         let reply = front.post("/proxy", refused.clone()).await.json();
@@ -133,4 +136,128 @@ async fn what_clients_take_is_demand() {
     }
     let open = told(&front, 50, "open").await;
     assert!(are_spread(&open, 10_000), "{open:?}");
+}
+
+/// An idle poll of a proxy of this type.
+async fn idle(front: &Front, proxy_type: &str) -> Value {
+    let body = proxy_poll("a", "open").replace("standalone", proxy_type);
+    front.post("/proxy", body).await.json()["NextPoll"].take()
+}
+
+fn minutes<'a>(types: &[(&'a str, u64)]) -> impl Iterator<Item = (&'a str, Duration)> {
+    types
+        .iter()
+        .map(|&(name, minutes)| (name, Duration::from_mins(minutes)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_type_has_an_interval_of_its_own() {
+    let front = front();
+    let types = [("orbot-*", 5), ("bloco", 2)];
+    let fixed = PollInterval {
+        types: minutes(&types).collect(),
+        ..PollInterval::default()
+    };
+    set(&front, fixed.clone());
+    for (name, told) in [
+        ("orbot-android", 300_000),
+        ("bloco", 120_000),
+        ("webext", 20_000),
+        (&*"x".repeat(90_000), 20_000),
+    ] {
+        assert_eq!(idle(&front, name).await, told);
+    }
+    // A client's offer comes with the same interval.
+    let body = proxy_poll("b", "open").replace("standalone", "orbot-ios");
+    let poll = start(&front, "/proxy", body).await;
+    let _client = start(&front, "/client", client_poll("x", "open")).await;
+    assert_eq!(poll.await.unwrap().json()["NextPoll"], 300_000);
+    front.post("/answer", proxy_answer("b", "hi")).await;
+    // A client that is denied puts the pool on the floor of 10 s, which is half of its
+    // configured interval.
+    let adaptive = PollInterval {
+        mode: Mode::Adaptive,
+        jitter: Some(0.0),
+        ..fixed
+    };
+    set(&front, adaptive);
+    front.post("/client", client_poll("x", "restricted")).await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(idle(&front, "orbot-android").await, 150_000);
+    assert_eq!(idle(&front, "webext").await, 10_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_since_the_arrival_is_told_if_that_is_set() {
+    let front = front();
+    let from_arrival = |seconds| PollInterval {
+        counted_from: CountedFrom::Arrival,
+        open: Duration::from_secs(seconds),
+        ..PollInterval::default()
+    };
+    set(&front, from_arrival(20));
+    assert_eq!(told(&front, 2, "open").await, [10_000; 2]);
+    let poll = start(&front, "/proxy", proxy_poll("a", "open")).await;
+    sleep(Duration::from_secs(4)).await;
+    let _client = start(&front, "/client", client_poll("x", "open")).await;
+    let left = poll.await.unwrap().json()["NextPoll"].as_u64().unwrap();
+    // Tokio's clock has milliseconds.
+    assert!((15_990..=16_000).contains(&left), "{left}");
+    front.post("/answer", proxy_answer("a", "hi")).await;
+    // Nothing is left of it.
+    set(&front, from_arrival(5));
+    assert_eq!(told(&front, 1, "open").await, [1_000]);
+}
+
+/// What was refused, and the status and interval told.
+async fn refusals(forms: RefusalsAs) -> [(String, u64); 2] {
+    let front = front();
+    set(
+        &front,
+        PollInterval {
+            refusals_as: forms,
+            ..PollInterval::default()
+        },
+    );
+    front.broker.control().set_supply(SupplySettings {
+        parked_per_source: 1,
+        ..SupplySettings::default()
+    });
+    let poll = |body: String| {
+        let address = RemoteAddress(([5, 1, 0, 1], 1).into());
+        let request = Request::post("/proxy").extension(address);
+        let (front, request) = (Arc::clone(&front), request.body(body.into()).unwrap());
+        async move { front.send(request).await.json() }
+    };
+    let picky = proxy_poll("a", "open").replace(r#"Pattern":""#, r#"Pattern":"^x$"#);
+    let pattern = poll(picky).await;
+    let _parked = tokio::spawn(poll(proxy_poll("b", "open")));
+    sleep(Duration::from_millis(1)).await;
+    let second = poll(proxy_poll("c", "open")).await;
+    for reason in ["pattern", "source_parked"] {
+        let labels = [&*format!("reason=\"{reason}\"")];
+        assert_eq!(front.count("snowflake_broker_refusals_total", &labels), 1);
+    }
+    [pattern, second].map(|reply| {
+        let status = reply["Status"].as_str().unwrap().to_owned();
+        (status, reply["NextPoll"].as_u64().unwrap())
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_refusal_is_told_in_the_form_that_is_set() {
+    let told =
+        |pattern: &str, share: &str| [(pattern.to_owned(), 600_000), (share.to_owned(), 120_000)];
+    let pattern = "incorrect relay pattern";
+    let by_default = refusals(RefusalsAs::default()).await;
+    assert_eq!(by_default, told(pattern, "no match"));
+    let all = |form| RefusalsAs {
+        polled_too_soon: form,
+        over_share: form,
+        relay_pattern: form,
+    };
+    let statuses = refusals(all(RefusalForm::Status)).await;
+    assert_eq!(statuses, told(pattern, "polled too soon"));
+    let hidden = refusals(all(RefusalForm::NoMatch)).await;
+    assert_eq!(hidden, told("no match", "no match"));
 }

@@ -44,7 +44,7 @@ proptest! {
 
 async fn check(acts: &[Act], all_leave: bool) -> Result<(), TestCaseError> {
     let (http, geoip) = (http::Settings::default(), GeoIp::default());
-    let front = Front::limited(settings(), http, geoip, None, limits());
+    let front = Front::limited(settings(), http, geoip, None, limits()).outspoken();
     let front = Arc::new(front);
     let tally = run(&front, acts, all_leave).await;
     let told = exposed(&front);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::UNIX_EPOCH;
 
 use axum::body::Body;
 use http::Request;
@@ -9,7 +10,10 @@ use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::http::Settings;
 use snowflake_broker::listener::RemoteAddress;
 use snowflake_broker::matching;
+use snowflake_broker::metrics::distinct_ips::WindowKey;
 use snowflake_broker::metrics::exposition::Format;
+use snowflake_broker::metrics::{GaugeSnapshot, LabelledTypes, Metrics};
+use snowflake_broker::wire::proxy::{ProxyPoll, ProxyTypes};
 
 use crate::exposed;
 use crate::support::exposition::{Exposition, Family};
@@ -79,6 +83,9 @@ async fn every_value_of_a_label_is_there_from_the_start_at_0() {
         "badge",
         "bloco",
         "iptproxy",
+        "orbot-android",
+        "orbot-ios",
+        "orbot-macos",
         "standalone",
         "webext",
         "unknown",
@@ -151,7 +158,7 @@ async fn counts_are_rounded_up_to_multiples_of_8_where_the_name_says_so() {
                 ("status", "timeout"),
             ),
             (
-                "snowflake_rounded_proxy_poll_without_relay_url_extension_total",
+                "snowflake_rounded_proxy_poll_with_relay_url_extension_total",
                 ("nat", "open"),
             ),
         ] {
@@ -161,6 +168,46 @@ async fn counts_are_rounded_up_to_multiples_of_8_where_the_name_says_so() {
         let idle = front.count("snowflake_broker_proxy_polls_total", &[r#"outcome="idle""#]);
         assert_eq!(idle, polls);
     }
+}
+
+/// Types that are not listed are one, so that the series of the types sum to all polls.
+#[tokio::test(start_paused = true)]
+async fn each_listed_type_has_its_series_and_all_others_are_unknown() {
+    let front = front();
+    for (number, kind) in ["orbot-ios", "webext", "my-app", "Orbot-iOS", ""]
+        .iter()
+        .enumerate()
+    {
+        let body = proxy_poll(&number.to_string(), "open").replace("standalone", kind);
+        front.post("/proxy", body).await;
+    }
+    let polls = |labels: &[&str]| front.count("snowflake_broker_proxy_polls_total", labels);
+    assert_eq!(polls(&[r#"type="orbot-ios""#]), 1);
+    assert_eq!(polls(&[r#"type="webext""#]), 1);
+    assert_eq!(polls(&[r#"type="unknown""#]), 3);
+    assert_eq!(
+        polls(&[]),
+        front.count("snowflake_broker_proxy_polls_received_total", &[])
+    );
+    let types = LabelledTypes {
+        counted: ProxyTypes::new(["my-app"]),
+        published: Vec::new(),
+    };
+    let metrics = Metrics::labelled(UNIX_EPOCH, WindowKey::from([7; 16]), types);
+    let body = proxy_poll("a", "open").replace("standalone", "my-app");
+    let poll = ProxyPoll::decode(body.as_bytes(), metrics.proxy_types()).unwrap();
+    metrics.begin_proxy_poll(&poll).idle();
+    let told = metrics.expose(&GaugeSnapshot::default(), None, Format::Text);
+    let series = |kind: &str| {
+        let begins = format!("snowflake_broker_proxy_polls_total{{type=\"{kind}\",nat=\"open\"");
+        told.lines()
+            .filter(|line| line.starts_with(&begins))
+            .count()
+    };
+    assert_eq!(series("my-app"), series("unknown"));
+    assert_eq!(series("webext"), 0);
+    let idle = r#"{type="my-app",nat="open",outcome="idle"} 1"#;
+    assert!(told.contains(idle), "{told}");
 }
 
 #[tokio::test(start_paused = true)]

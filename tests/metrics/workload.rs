@@ -68,10 +68,11 @@ const NATS: [&str; 7] = [
     "unknown",
     "",
 ];
-const TYPES: [&str; 7] = [
+const TYPES: [&str; 8] = [
     "badge",
     "bloco",
     "iptproxy",
+    "orbot-android",
     "standalone",
     "webext",
     "odd",

@@ -111,6 +111,8 @@ answer_burst = 2
 [matching]
 proxy_timeout = \"10ms\"
 client_queue_wait = \"10ms\"
+[poll_interval.refusals_as]
+polled_too_soon = \"status\"
 ";
 
 #[tokio::test]

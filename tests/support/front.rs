@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 use opentelemetry::global::BoxedTracer;
 use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::limits::{self, Limits};
-use snowflake_broker::broker::{Broker, Directory, PollInterval};
+use snowflake_broker::broker::{Broker, Directory, PollInterval, RefusalForm};
 use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::http::Endpoints;
 use snowflake_broker::listener::accounts::{Accounts, Bounds};
@@ -66,7 +66,7 @@ impl Front {
             ))
             .unwrap(),
             allowed_relay_pattern: "example$".into(),
-            default_relay_pattern: "".into(),
+            default_relay_pattern: Some("".into()),
             poll_interval: PollInterval::default(),
             geoip: Arc::new(geoip),
         };
@@ -88,6 +88,15 @@ impl Front {
         };
         let endpoints = front::router(Arc::clone(&broker), http, sources);
         Self { broker, endpoints }
+    }
+
+    /// Tells proxies over a limit so, in place of `no match`.
+    pub(crate) fn outspoken(self) -> Self {
+        self.broker.control().update_directory(|directory| {
+            let forms = &mut directory.poll_interval.refusals_as;
+            forms.polled_too_soon = RefusalForm::Status;
+        });
+        self
     }
 
     /// The sum of a family's series that have all these labels, each written as

@@ -19,7 +19,7 @@ pub(crate) fn client_poll(name: &str, nat: &str) -> String {
 
 /// The body of a proxy's poll.
 pub(crate) fn proxy_poll(sid: &str, nat: &str) -> String {
-    json!({"Sid": sid, "Version": "1.3", "Type": "standalone", "NAT": nat, "Clients": 0})
+    json!({"Sid": sid, "Version": "1.3", "Type": "standalone", "NAT": nat, "Clients": 0, "AcceptedRelayPattern": ""})
         .to_string()
 }
 

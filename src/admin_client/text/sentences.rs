@@ -165,9 +165,10 @@ pub(in crate::admin_client) fn intervals(intervals: &v1::PollIntervals, dry_run:
 pub(in crate::admin_client) fn relay(policy: &v1::RelayPolicy, dry_run: DryRun) -> String {
     let mut table = TextTable::of_words();
     table.row(["allowed", policy.allowed_relay_pattern()]);
-    let default = match policy.default_relay_pattern() {
-        "" | "$" => "every relay",
-        pattern => pattern,
+    let default = match policy.default_relay_pattern.as_deref() {
+        None => "the Tor Project's bridge",
+        Some("" | "$") => "every relay",
+        Some(pattern) => pattern,
     };
     table.row(["default", default]);
     dry_run.mark(table.to_string() + &warnings(&policy.warnings))

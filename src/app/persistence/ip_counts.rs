@@ -14,12 +14,13 @@ use crate::metrics::published_log::whole_lines;
 use crate::metrics::{Metrics, schedule};
 use crate::telemetry::{Kind, LogLimit};
 use crate::wire::nat::NatType;
-use crate::wire::proxy::ProxyType;
+use crate::wire::proxy::{ProxyType, TYPES_MAX};
 
 use super::atomic_file::{self, AppendedFile};
 
-/// The maximum number of unwritten lines that are kept; about 10 MB.
-const MOST_UNWRITTEN: usize = 100;
+/// The maximum number of unwritten lines that are kept: two periods with every type and
+/// NAT; about 20 MB.
+const MOST_UNWRITTEN: usize = 2 * (TYPES_MAX + 1) * NatType::ALL.len();
 
 const UNWRITABLE: Kind = Kind::new(Level::WARN, "metrics.ip_count_prefix: failed writes");
 
@@ -30,7 +31,7 @@ const MODE: u32 = 0o600;
 /// setting.
 pub(super) fn check_prefix(prefix: &Path) -> anyhow::Result<()> {
     // Checks a file's name, since the prefix may be a directory with a slash.
-    let example = file_name(prefix, ProxyType::Unknown, NatType::Unknown);
+    let example = file_name(prefix, ProxyType::UNKNOWN, NatType::Unknown);
     file_access::check_directory_of("metrics.ip_count_prefix", &example)
 }
 

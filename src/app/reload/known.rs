@@ -50,13 +50,14 @@ pub(in crate::app) fn directory(config: &Config) -> Result<Known, ReloadRefused>
         }
     };
     let allowed_relay_pattern = RelayPattern::from(&*config.broker.allowed_relay_pattern);
+    let default_relay_pattern = config.broker.default_relay_pattern.as_deref();
     let mut warnings = doubts(config, &bridges, &allowed_relay_pattern);
     warnings.extend(intervals.warnings);
     Ok(Known {
         directory: Directory {
             bridges,
             allowed_relay_pattern,
-            default_relay_pattern: RelayPattern::from(&*config.broker.default_relay_pattern),
+            default_relay_pattern: default_relay_pattern.map(RelayPattern::from),
             poll_interval: intervals.told,
             geoip: Arc::default(),
         },

@@ -31,7 +31,7 @@ use crate::matching::pools_for;
 use crate::wire::nat::NatClass;
 
 use super::due_calendar::DueCalendar;
-use super::{Mode, PollInterval};
+use super::{CountedFrom, Mode, PollInterval};
 
 /// The time constant for averaging rates, in seconds.
 const SMOOTHING: f64 = 30.0;
@@ -157,21 +157,35 @@ impl IntervalController {
         }
     }
 
-    /// The interval for a proxy whose poll was parked for `parked`, with jitter. `jitter`
-    /// is a random number from 0 to 1.
-    pub fn tell(&mut self, pool: NatClass, parked: Duration, jitter: f64) -> Duration {
-        let told = self.settings.jittered(self.interval(pool), jitter);
-        self.pools[pool as usize].calendar.expect(parked, told);
+    /// The time after which a proxy is to poll again whose poll was parked for `parked` and
+    /// whose type has the interval `of_type`. `jitter` is a random number from 0 to 1.
+    ///
+    /// A type with twice the interval of its pool makes half as many polls. So to the
+    /// controller, its poll stands for half a proxy: one whose cycle is the pool's.
+    pub fn tell(
+        &mut self,
+        pool: NatClass,
+        of_type: Option<Duration>,
+        parked: Duration,
+        jitter: f64,
+    ) -> Duration {
+        let settings = &self.settings;
+        let usual = self.interval(pool);
+        let next_poll = |interval| settings.rest(settings.jittered(interval, jitter), parked);
+        let told = next_poll(settings.by_type(pool, usual, of_type));
+        let cycle = parked + next_poll(usual);
+        self.pools[pool as usize].calendar.expect(told, cycle);
         told
     }
 
     fn pass_second(&mut self, is_warm: bool) {
         let idle_poll = self.idle_poll;
+        let uncounted = self.uncounted();
         let (floor, ceiling) = self.bounds();
         for pool in &mut self.pools {
             pool.pass_second();
             let fitting = pool
-                .fitting_interval(&self.settings, idle_poll)
+                .fitting_interval(&self.settings, idle_poll, uncounted)
                 .clamp(floor, ceiling);
             if pool.held_for > 0 {
                 pool.held_for -= 1;
@@ -197,6 +211,14 @@ impl IntervalController {
         }
     }
 
+    /// The seconds of an idle poll's cycle that are not part of its interval.
+    fn uncounted(&self) -> f64 {
+        match self.settings.counted_from {
+            CountedFrom::Answer => self.idle_poll,
+            CountedFrom::Arrival => 0.0,
+        }
+    }
+
     /// The floor and the ceiling, in seconds.
     fn bounds(&self) -> (f64, f64) {
         let floor = self.settings.floor.as_secs_f64();
@@ -217,25 +239,25 @@ impl Pool {
 
     /// The interval at which as many polls come as are wanted, in seconds; negative if
     /// the fleet is too small.
-    fn fitting_interval(&self, settings: &PollInterval, idle_poll: f64) -> f64 {
+    fn fitting_interval(&self, settings: &PollInterval, idle_poll: f64, uncounted: f64) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "nobody parks 2^52 polls")]
         let least = settings.min_parked_polls as f64 / idle_poll;
         let wanted = (self.demand.average * (1.0 + settings.target_idle_share)).max(least);
-        let fleet = self.polls.average * self.cycle(idle_poll);
+        let fleet = self.polls.average * self.cycle(uncounted);
         // If no polls are wanted, any interval is long enough.
         if wanted > 0.0 {
-            fleet / wanted - idle_poll
+            fleet / wanted - uncounted
         } else {
             f64::INFINITY
         }
     }
 
     /// The average cycle of the polls that come now, in seconds.
-    fn cycle(&self, idle_poll: f64) -> f64 {
+    fn cycle(&self, uncounted: f64) -> f64 {
         if self.due.average > 0.0 {
             self.due_cycles.average / self.due.average
         } else {
-            self.interval + idle_poll
+            self.interval + uncounted
         }
     }
 }

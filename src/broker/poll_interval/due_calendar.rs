@@ -13,7 +13,8 @@ const LONGEST: usize = 7200;
 pub(super) struct DueProxies {
     /// The number of proxies.
     pub(super) proxies: f64,
-    /// The sum of their cycles (from the last poll to this one), in seconds.
+    /// The sum of their cycles (from the last poll to this one, at their pool's interval),
+    /// in seconds.
     pub(super) cycles: f64,
 }
 
@@ -29,9 +30,8 @@ impl AddAssign for DueProxies {
 pub(super) struct DueCalendar(VecDeque<DueProxies>);
 
 impl DueCalendar {
-    /// Enters a proxy whose poll was parked for `parked` and that will be back after
-    /// `back_after`.
-    pub(super) fn expect(&mut self, parked: Duration, back_after: Duration) {
+    /// Enters a proxy that will be back after `back_after`, and its cycle.
+    pub(super) fn expect(&mut self, back_after: Duration, cycle: Duration) {
         let second = usize::try_from(back_after.as_secs())
             .unwrap_or(LONGEST)
             .min(LONGEST);
@@ -40,7 +40,7 @@ impl DueCalendar {
         }
         self.0[second] += DueProxies {
             proxies: 1.0,
-            cycles: (parked + back_after).as_secs_f64(),
+            cycles: cycle.as_secs_f64(),
         };
     }
 
@@ -58,9 +58,9 @@ mod tests {
     fn each_is_due_in_its_second() {
         let mut calendar = DueCalendar::default();
         let seconds = Duration::from_secs;
-        calendar.expect(seconds(10), Duration::from_millis(2900));
-        calendar.expect(seconds(0), seconds(2));
-        calendar.expect(seconds(10), seconds(0));
+        calendar.expect(Duration::from_millis(2900), Duration::from_millis(12_900));
+        calendar.expect(seconds(2), seconds(2));
+        calendar.expect(seconds(0), seconds(10));
         let due: Vec<DueProxies> = (0..4).map(|_| calendar.pass_second()).collect();
         let expected = [(1.0, 10.0), (0.0, 0.0), (2.0, 14.9), (0.0, 0.0)]
             .map(|(proxies, cycles)| DueProxies { proxies, cycles });
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn the_calendar_is_bounded() {
         let mut calendar = DueCalendar::default();
-        calendar.expect(Duration::ZERO, Duration::MAX / 2);
+        calendar.expect(Duration::MAX / 2, Duration::MAX / 2);
         assert_eq!(calendar.0.len(), LONGEST + 1);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::broker::ParkedPollDetails;
 use crate::geoip::CountryCode;
 use crate::wire::nat::{NatClass, NatType};
-use crate::wire::proxy::ProxyType;
+use crate::wire::proxy::{ProxyType, ProxyTypes};
 
 /// The conditions, all of which a poll must meet.
 #[derive(Debug, Default)]
@@ -60,12 +60,14 @@ const OPERATORS: [(&str, Comparison); 6] = [
 ];
 
 impl Filter {
-    /// Parses a filter; an empty text matches every poll.
-    pub(super) fn parse(text: &str) -> Result<Self, InvalidFilter> {
+    /// Parses a filter for a broker that tells these types apart; an empty text matches
+    /// every poll.
+    pub(super) fn parse(text: &str, types: &ProxyTypes) -> Result<Self, InvalidFilter> {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        let conditions = text.split(" AND ").map(Condition::parse);
+        let conditions = text.split(" AND ");
+        let conditions = conditions.map(|condition| Condition::parse(condition, types));
         conditions.collect::<Result<_, _>>().map(Self)
     }
 
@@ -78,7 +80,7 @@ impl Filter {
 }
 
 impl Condition {
-    fn parse(text: &str) -> Result<Self, InvalidFilter> {
+    fn parse(text: &str, types: &ProxyTypes) -> Result<Self, InvalidFilter> {
         let form = || InvalidFilter::Form(text.trim().to_owned());
         let at = text.find(['!', '<', '>', '=']).ok_or_else(form)?;
         let (field, rest) = text.split_at(at);
@@ -96,10 +98,8 @@ impl Condition {
         }
         match field.trim() {
             "type" => {
-                let is_type = |kind: &ProxyType| kind.as_str() == value;
-                let kind = ProxyType::ALL
-                    .into_iter()
-                    .find(is_type)
+                let kind = types
+                    .named(value)
                     .ok_or_else(|| InvalidFilter::Value("type", value.to_owned()))?;
                 Ok(Self::Type(is_equality("type", comparison)?, kind))
             }
@@ -179,7 +179,7 @@ mod tests {
     fn passes(filter: &str) -> bool {
         let poll = ParkedPollDetails {
             poll: matching::ParkedPoll {
-                proxy_type: ProxyType::Webext,
+                proxy_type: ProxyType::WEBEXT,
                 nat: NatType::Unrestricted,
                 clients: 3,
                 arrival: 1,
@@ -187,7 +187,7 @@ mod tests {
             country: "DE".parse().unwrap(),
             arrived: std::time::Instant::now(),
         };
-        let filter = Filter::parse(filter).unwrap();
+        let filter = Filter::parse(filter, &ProxyTypes::default()).unwrap();
         filter.passes(&poll, Duration::from_millis(2500))
     }
 
@@ -247,7 +247,12 @@ mod tests {
             ("clients = -1", "clients cannot be \"-1\""),
             ("waiting > soon", "waiting cannot be \"soon\""),
         ] {
-            assert_eq!(Filter::parse(filter).unwrap_err().to_string(), error);
+            assert_eq!(
+                Filter::parse(filter, &ProxyTypes::default())
+                    .unwrap_err()
+                    .to_string(),
+                error
+            );
         }
     }
 }

@@ -17,8 +17,9 @@ pub(super) fn list(
     broker: &Broker,
     asked: &v1::ListParkedPollsRequest,
 ) -> Result<v1::ListParkedPollsResponse, Status> {
-    let filter =
-        Filter::parse(&asked.filter).map_err(|error| invalid("filter", error.to_string()))?;
+    let types = broker.metrics().proxy_types();
+    let filter = Filter::parse(&asked.filter, types)
+        .map_err(|error| invalid("filter", error.to_string()))?;
     let page = ListPage::asked(asked.page_size, &asked.page_token, &asked.filter)?;
     let now = clock::now();
     let mut polls = broker.control().parked_polls();

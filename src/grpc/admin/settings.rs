@@ -4,7 +4,7 @@ use tonic::Status;
 
 use super::bridges;
 use super::operations::Overrides;
-use crate::broker::{Broker, Directory, PollInterval, Settings};
+use crate::broker::{Broker, Directory, PollInterval, SERVES_EVERY_RELAY, Settings};
 use crate::grpc::convert::duration;
 use crate::grpc::update::Update;
 use crate::grpc::violations::read_span;
@@ -78,7 +78,10 @@ fn change_relay_policy(
 ) -> Result<Overrides, Status> {
     let mut settings = Settings {
         allowed_relay_pattern: directory.allowed_relay_pattern.to_string(),
-        default_relay_pattern: directory.default_relay_pattern.to_string(),
+        default_relay_pattern: directory
+            .default_relay_pattern
+            .as_ref()
+            .map(ToString::to_string),
         ..Settings::default()
     };
     let (allowed, default) = ("allowed_relay_pattern", "default_relay_pattern");
@@ -88,17 +91,28 @@ fn change_relay_policy(
     let pattern = &mut settings.allowed_relay_pattern;
     update.set(allowed, sent.allowed_relay_pattern, Ok, pattern);
     let pattern = &mut settings.default_relay_pattern;
-    update.set(default, sent.default_relay_pattern, Ok, pattern);
+    update.set_optional(default, sent.default_relay_pattern, pattern);
     let overrides = update.finish("broker", &settings, Settings::check)?;
     directory.allowed_relay_pattern = RelayPattern::from(&*settings.allowed_relay_pattern);
-    directory.default_relay_pattern = RelayPattern::from(&*settings.default_relay_pattern);
+    directory.default_relay_pattern = settings
+        .default_relay_pattern
+        .as_deref()
+        .map(RelayPattern::from);
     Ok(overrides)
 }
 
 fn relay_policy(directory: &Directory) -> v1::RelayPolicy {
+    let default = directory.default_relay_pattern.as_ref();
+    let default = default.map(ToString::to_string);
+    let mut warnings = bridges::warnings(&directory.bridges, directory);
+    if default.as_ref().is_some_and(String::is_empty) {
+        warnings.push(format!(
+            "broker.default_relay_pattern: {SERVES_EVERY_RELAY}"
+        ));
+    }
     v1::RelayPolicy {
         allowed_relay_pattern: Some(directory.allowed_relay_pattern.to_string()),
-        default_relay_pattern: Some(directory.default_relay_pattern.to_string()),
-        warnings: bridges::warnings(&directory.bridges, directory),
+        default_relay_pattern: default,
+        warnings,
     }
 }

@@ -308,7 +308,7 @@ async fn intervals_are_told_and_changed() {
 #[tokio::test]
 async fn relay_patterns_are_told_and_changed() {
     let broker = Broker::start().await;
-    let before = "allowed  example.org$\ndefault  every relay\n";
+    let before = "allowed  example.org$\ndefault  the Tor Project's bridge\n";
     assert_eq!(broker.ask("relay").await, before);
     let dry = broker.ask("relay --default ^a.example$ --dry-run").await;
     assert_eq!(
@@ -318,6 +318,16 @@ async fn relay_patterns_are_told_and_changed() {
     assert_eq!(broker.ask("relay").await, before);
     let after = &broker.ask_json("relay --allowed a.example$").await[0];
     assert_eq!(after["allowedRelayPattern"], "a.example$");
+    let every = broker.ask("relay --default=").await;
+    assert!(every.contains("default  every relay\n"), "{every}");
+    let warning = "warning: broker.default_relay_pattern: accepts proxies that send no pattern";
+    assert!(every.contains(warning), "{every}");
+    let unset = broker.ask("relay --no-default").await;
+    assert!(
+        unset.contains("default  the Tor Project's bridge\n"),
+        "{unset}"
+    );
+    assert!(!unset.contains(warning), "{unset}");
 }
 
 #[tokio::test]

@@ -192,7 +192,7 @@ fn directory() -> Directory {
     Directory {
         bridges: BridgeList::parse(bridges).unwrap(),
         allowed_relay_pattern: "".into(),
-        default_relay_pattern: "".into(),
+        default_relay_pattern: Some("".into()),
         poll_interval: PollInterval::default(),
         geoip: Arc::default(),
     }

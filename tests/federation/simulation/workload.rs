@@ -8,7 +8,7 @@ use snowflake_broker::broker::{Broker, Caller, RequestOrigin, clock};
 use snowflake_broker::metrics::labels::Rendezvous;
 use snowflake_broker::wire::answer::{AnswerStatus, ProxyAnswer};
 use snowflake_broker::wire::client::ClientPoll;
-use snowflake_broker::wire::proxy::{PollStatus, ProxyPoll};
+use snowflake_broker::wire::proxy::{PollStatus, ProxyPoll, ProxyTypes};
 use tokio::time::{sleep, timeout};
 
 use crate::simulation::invariants::{Invariants, answer_name, now};
@@ -102,9 +102,10 @@ impl Workload {
     }
 
     async fn poll(&self, sid: &str, nat: &str) -> Option<String> {
-        let mut poll = ProxyPoll::decode(proxy_poll(sid, nat).as_bytes()).unwrap();
+        let mut poll =
+            ProxyPoll::decode(proxy_poll(sid, nat).as_bytes(), &ProxyTypes::default()).unwrap();
         let polled = self.broker.proxy_poll(caller(), &mut poll).await.unwrap();
-        match polled.status {
+        match polled.response.status {
             PollStatus::ClientMatch { offer, .. } => Some(offer.text()),
             _ => None,
         }

@@ -61,6 +61,7 @@ fn at_once(burst: u32) -> Front {
         None,
         limits,
     )
+    .outspoken()
 }
 
 #[tokio::test(start_paused = true)]

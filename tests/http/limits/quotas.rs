@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use serde_json::json;
+use snowflake_broker::broker::{RefusalsAs, clock};
 use snowflake_broker::http as front;
 use tokio::time::sleep;
 
@@ -28,6 +29,25 @@ async fn a_proxy_over_its_limit_has_polled_too_soon() {
     assert_eq!(proxy(&front, ONE).await["Status"], "no match");
     // A proxy that was turned away is not counted among the unique addresses.
     assert_eq!(front.count("snowflake_proxy_total", &[]), 2);
+}
+
+/// Released proxies heed the interval in no other status.
+#[tokio::test(start_paused = true)]
+async fn unless_it_is_to_hear_why_it_hears_no_match_at_once() {
+    let front = one_each(front::Settings::default());
+    front.broker.control().update_directory(|directory| {
+        directory.poll_interval.refusals_as = RefusalsAs::default();
+    });
+    proxy(&front, ONE).await;
+    let before = clock::now();
+    assert_eq!(
+        proxy(&front, ONE).await,
+        json!({
+            "Status": "no match", "Offer": "", "NAT": "", "NextPoll": 120_000, "RelayURL": "",
+        })
+    );
+    assert_eq!(clock::now(), before);
+    assert_eq!(refusals(&front, "proxy_poll", "too_soon"), 1);
 }
 
 #[tokio::test(start_paused = true)]

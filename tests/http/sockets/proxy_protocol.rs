@@ -33,7 +33,7 @@ async fn front() -> (Front, SocketAddr) {
         ..matching::Settings::default()
     };
     let trusted = http.trusted_proxies.clone();
-    let front = Front::limited(matching, http, GeoIp::default(), None, limits);
+    let front = Front::limited(matching, http, GeoIp::default(), None, limits).outspoken();
     let listener = listener::bind("127.0.0.1:0").await.unwrap().remove(0);
     let addr = listener.local_addr().unwrap();
     let settings = Settings {

@@ -183,8 +183,8 @@ impl BusyBroker {
         );
         let reply = self.post("/client", no_bridge).await;
         assert!(reply.contains("unknown to the broker"), "{reply}");
-        let pattern = proxy_poll("picky", "open")
-            .replace('{', "{\"AcceptedRelayPattern\":\"^relay.example$\",");
+        let pattern =
+            proxy_poll("picky", "open").replace(r#"Pattern":""#, r#"Pattern":"^relay.example$"#);
         let reply = self.post("/proxy", pattern).await;
         assert_status(&reply, "incorrect relay pattern");
 
@@ -197,7 +197,7 @@ impl BusyBroker {
     /// Exceeds the limits as a client behind a reverse proxy on this machine.
     async fn exceed_limits(&self) -> Result<()> {
         for (path, body, told) in [
-            ("/proxy", proxy_poll("far", "open"), "polled too soon"),
+            ("/proxy", proxy_poll("far", "open"), r#""NextPoll":120000"#),
             ("/client", client_poll("a", "open"), "slow down"),
         ] {
             let length = body.len();

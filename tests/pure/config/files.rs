@@ -257,3 +257,33 @@ fn others_get_to_temporary_files() -> bool {
     let mode = |path: &Path| fs::metadata(path).expect("a folder").permissions().mode();
     folder.ancestors().all(|path| mode(path) & 0o001 != 0)
 }
+
+#[test]
+fn an_entry_of_a_table_is_named_with_the_line_of_the_table() {
+    let file = "\n[poll_interval.types]\nbloco = \"2m\"\n\"a*b\" = \"5m\"\nwebext = \"1ms\"\n";
+    Broker::with_file(CHECK, file).run().refused(&[
+        (
+            "poll_interval.types.a*b: must have * at its end only",
+            "line 2)",
+        ),
+        (
+            "poll_interval.types.webext: must be between",
+            "\"1ms\", config.toml line 2)",
+        ),
+    ]);
+    let file = "[poll_interval]\ntypes = { \"orbot-*\" = \"soon\" }\n";
+    Broker::with_file(CHECK, file).run().refused(&[(
+        "poll_interval.types: \"orbot-*\" must be a span of time",
+        "config.toml line 2)",
+    )]);
+}
+
+#[test]
+fn a_table_in_a_variable_is_written_as_in_a_file() {
+    let name = "SNOWFLAKE_BROKER_POLL_INTERVAL__TYPES";
+    for text in [r#"{ "orbot-*" = "5m" }"#, r#"{"orbot-*": "5m"}"#] {
+        let config = Broker::new("-disable-tls").env(name, text).printed();
+        let types = &config["poll_interval"]["types"];
+        assert_eq!(types["orbot-*"].as_str(), Some("5m"), "{text}");
+    }
+}

@@ -133,6 +133,25 @@ fn switches_take_the_words_of_go() {
     }
 }
 
+/// In the reference broker an empty pattern accepts every proxy.
+#[test]
+fn an_empty_default_relay_pattern_is_one() {
+    let none = Broker::new("-disable-tls").printed();
+    assert_eq!(value(&none, "broker.default_relay_pattern"), None);
+    let flag = || Broker::new("-disable-tls -default-relay-pattern=");
+    let variable = || {
+        let name = "SNOWFLAKE_BROKER_BROKER__DEFAULT_RELAY_PATTERN";
+        Broker::new("-disable-tls").env(name, "")
+    };
+    for broker in [flag(), variable()] {
+        let config = broker.printed();
+        let printed = value(&config, "broker.default_relay_pattern");
+        assert_eq!(printed.and_then(toml::Value::as_str), Some(""));
+    }
+    let told = Broker::new("check-config -disable-tls -default-relay-pattern=").run();
+    told.warned("broker.default_relay_pattern: accepts proxies that send no pattern");
+}
+
 #[test]
 fn an_empty_optional_flag_is_not_set() {
     let config = Broker::new("-disable-tls -metrics-log= -cert= -acme-hostnames=")

@@ -186,7 +186,7 @@ fn answer_tells_how_long_its_proxy_took() {
     assert_eq!(answered.attempts, 2);
     assert_eq!(answered.since_hand_off, Duration::from_millis(700));
     let counted = MatchingEvent::Answer {
-        proxy_type: ProxyType::Standalone,
+        proxy_type: ProxyType::STANDALONE,
         outcome: Delivered,
     };
     assert_eq!(scene.engine.next_output(), Some(Output::Event(counted)));

@@ -109,7 +109,8 @@ impl Scene {
     ) -> bool {
         let poll = ProxyPoll {
             sid: Sid::new(name).expect("a name"),
-            proxy_type: ProxyType::Standalone,
+            proxy_type: ProxyType::STANDALONE,
+            type_name: None,
             nat: nat.parse().expect("a NAT word"),
             clients,
             accepted_relay_pattern: None,

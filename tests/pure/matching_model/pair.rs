@@ -167,6 +167,7 @@ impl Pair {
         let poll = ProxyPoll {
             sid: sid(number),
             proxy_type: who.0,
+            type_name: None,
             nat: who.1,
             clients: who.2,
             accepted_relay_pattern: None,

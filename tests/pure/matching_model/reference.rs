@@ -298,7 +298,7 @@ impl Reference {
             (_, Some(PollState::Closed { outcome, .. })) => outcome,
             _ => AnswerOutcome::Unknown,
         };
-        let proxy_type = found.map_or(ProxyType::Unknown, |poll| self.polls[poll].proxy_type);
+        let proxy_type = found.map_or(ProxyType::UNKNOWN, |poll| self.polls[poll].proxy_type);
         self.said.push(Output::Event(MatchingEvent::Answer {
             proxy_type,
             outcome,
@@ -460,7 +460,7 @@ impl Reference {
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         let mut parked = Vec::new();
-        for proxy_type in ProxyType::ALL {
+        for proxy_type in ProxyType::DEFAULT.into_iter().collect::<BTreeSet<_>>() {
             for nat in NatType::ALL {
                 let alike = |&poll: &usize| {
                     self.polls[poll].proxy_type == proxy_type && self.polls[poll].nat == nat

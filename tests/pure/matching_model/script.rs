@@ -158,7 +158,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn poll() -> impl Strategy<Value = Op> {
-    let proxy_type = select(ProxyType::ALL.to_vec());
+    let proxy_type = select(ProxyType::DEFAULT.to_vec());
     (0..12_u8, proxy_type, nat(), 0..3_u64, age(), source()).prop_map(
         |(sid, proxy_type, nat, clients, age, source)| Op::Poll {
             sid,

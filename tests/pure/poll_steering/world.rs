@@ -215,7 +215,8 @@ impl World {
         let nat = self.proxies[proxy].nat;
         let poll = ProxyPoll {
             sid: sid(number),
-            proxy_type: ProxyType::Webext,
+            proxy_type: ProxyType::WEBEXT,
+            type_name: None,
             nat,
             clients: 0,
             accepted_relay_pattern: None,
@@ -288,7 +289,7 @@ impl World {
             self.tally.idle += 1.0;
         }
         let waited = self.now - parked.since;
-        let told = self.steering.tell(pool, waited, self.rng.f64());
+        let told = self.steering.tell(pool, None, waited, self.rng.f64());
         let pause = if proxy.is_deaf {
             INTERVAL
         } else {

@@ -231,7 +231,8 @@ impl World {
         }
         let poll = ProxyPoll {
             sid: sid(number),
-            proxy_type: ProxyType::Standalone,
+            proxy_type: ProxyType::STANDALONE,
+            type_name: None,
             nat: proxy.nat,
             clients: 0,
             accepted_relay_pattern: None,

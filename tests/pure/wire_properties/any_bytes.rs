@@ -7,7 +7,7 @@ use snowflake_broker::wire::answer::ProxyAnswer;
 use snowflake_broker::wire::client::ClientPoll;
 use snowflake_broker::wire::fingerprint::Fingerprint;
 use snowflake_broker::wire::nat::NatType;
-use snowflake_broker::wire::proxy::ProxyPoll;
+use snowflake_broker::wire::proxy::{ProxyPoll, ProxyTypes};
 use snowflake_broker::wire::relay_pattern::RelayPattern;
 use snowflake_broker::wire::session_description::SessionDescription;
 
@@ -22,7 +22,7 @@ const MESSAGES: [&str; 4] = [
 fn decode(body: &[u8]) -> usize {
     let text = String::from_utf8_lossy(body);
     let taken = [
-        ProxyPoll::decode(body).is_ok(),
+        ProxyPoll::decode(body, &ProxyTypes::default()).is_ok(),
         ProxyAnswer::decode(body).is_ok(),
         ClientPoll::decode(body).is_ok(),
         ClientPoll::decode_legacy(body, Some(&text)).is_ok(),
@@ -79,7 +79,7 @@ fn deep_nesting_is_read() {
     for (open, close) in [("[", "]"), ("{\"x\":", "}")] {
         let deep = format!("{}1{}", open.repeat(5000), close.repeat(5000));
         let poll = format!(r#"{{"x":{deep},"Sid":"x","Version":"1"}}"#);
-        assert!(ProxyPoll::decode(poll.as_bytes()).is_ok());
+        assert!(ProxyPoll::decode(poll.as_bytes(), &ProxyTypes::default()).is_ok());
         let offer = format!(r#"{{"x":{deep},"type":"offer","sdp":""}}"#);
         assert!(SessionDescription::parse(&offer).is_ok());
         decode(format!("1.0\n{{\"offer\":{deep}}}").as_bytes());

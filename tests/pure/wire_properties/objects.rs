@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use snowflake_broker::wire::answer::ProxyAnswer;
 use snowflake_broker::wire::client::ClientPoll;
 use snowflake_broker::wire::nat::NatType;
-use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
+use snowflake_broker::wire::proxy::{ProxyPoll, ProxyTypes, Sid, TYPE_NAME_MAX};
 use snowflake_broker::wire::relay_pattern::RelayPattern;
 use snowflake_broker::wire::session_description::SessionDescription;
 
@@ -119,7 +119,10 @@ fn read(text: &str) -> Option<ProxyPoll> {
     }
     Some(ProxyPoll {
         sid: Sid::new(&sid?)?,
-        proxy_type: ProxyType::from_field(proxy_type.as_deref()),
+        proxy_type: ProxyTypes::default().from_field(proxy_type.as_deref()),
+        type_name: proxy_type
+            .filter(|name| name.len() <= TYPE_NAME_MAX)
+            .map(Into::into),
         nat: NatType::from_field(nat.as_deref()).ok()?,
         clients: u64::try_from(clients.unwrap_or(0)).unwrap_or(0),
         accepted_relay_pattern: pattern.as_deref().map(RelayPattern::from),
@@ -201,7 +204,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
     fn every_object_is_read_as_the_plain_reader_reads_it(object in an_object()) {
-        prop_assert_eq!(ProxyPoll::decode(object.as_bytes()).ok(), read(&object));
+        prop_assert_eq!(ProxyPoll::decode(object.as_bytes(), &ProxyTypes::default()).ok(), read(&object));
     }
 }
 
@@ -223,7 +226,7 @@ fn an_object_has_at_most_64_members() {
         let client = format!("1.0\n{}", padded(&client, 1, outside));
         let legacy = padded(DESCRIPTION, 2, inside);
         (
-            ProxyPoll::decode(poll.as_bytes()).is_ok(),
+            ProxyPoll::decode(poll.as_bytes(), &ProxyTypes::default()).is_ok(),
             ProxyAnswer::decode(padded(&answer, 3, outside).as_bytes()).is_ok(),
             ClientPoll::decode(client.as_bytes()).is_ok(),
             ClientPoll::decode_legacy(legacy.as_bytes(), None).is_ok(),

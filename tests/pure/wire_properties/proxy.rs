@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::{
-    InvalidProxyPoll, PollResponse, PollStatus, ProxyPoll, ProxyType, Sid,
+    InvalidProxyPoll, PollResponse, PollStatus, ProxyPoll, ProxyType, ProxyTypes, Sid,
+    TYPE_NAME_MAX,
 };
 use snowflake_broker::wire::relay_pattern::RelayPattern;
 use snowflake_broker::wire::session_description::SessionDescription;
@@ -18,7 +19,7 @@ proptest! {
     fn poll_is_read_however_it_is_written(
         sid in text().prop_filter("not empty", |sid| !sid.is_empty()),
         nat in select(NatType::ALL.to_vec()),
-        proxy_type in select(ProxyType::ALL.to_vec()),
+        proxy_type in select(ProxyType::DEFAULT.to_vec()),
         clients: i64,
         pattern in text(),
         taste in taste(),
@@ -31,10 +32,11 @@ proptest! {
             ("Clients", clients.to_string()),
             ("AcceptedRelayPattern", string(&pattern, &taste)),
         ], &taste);
-        let poll = ProxyPoll::decode(body.as_bytes()).unwrap();
+        let poll = ProxyPoll::decode(body.as_bytes(), &ProxyTypes::default()).unwrap();
         prop_assert_eq!(poll, ProxyPoll {
             sid: Sid::new(&sid).unwrap(),
             proxy_type,
+            type_name: Some(proxy_type.as_str().into()),
             nat,
             clients: u64::try_from(clients).unwrap_or(0),
             accepted_relay_pattern: Some(RelayPattern::from(&*pattern)),
@@ -76,7 +78,10 @@ fn decode(changes: &[(&str, &str)]) -> Result<ProxyPoll, InvalidProxyPoll> {
         .iter()
         .map(|(name, value)| format!("\"{name}\":{value}"))
         .collect();
-    ProxyPoll::decode(format!("{{{}}}", members.join(",")).as_bytes())
+    ProxyPoll::decode(
+        format!("{{{}}}", members.join(",")).as_bytes(),
+        &ProxyTypes::default(),
+    )
 }
 
 #[test]
@@ -91,7 +96,7 @@ fn absent_fields_have_their_defaults() {
         ],
     ] {
         let poll = decode(changes).unwrap();
-        assert_eq!(poll.proxy_type, ProxyType::Unknown);
+        assert_eq!(poll.proxy_type, ProxyType::UNKNOWN);
         assert_eq!(poll.nat, NatType::Unknown);
         assert_eq!(poll.clients, 0);
         assert_eq!(poll.accepted_relay_pattern, None);
@@ -169,14 +174,24 @@ fn negative_clients_count_as_none() {
 fn other_types_are_unknown_and_served() {
     for word in ["Standalone", "snowflake-ios", "", "unknown", "😀"] {
         let poll = decode(&[("Type", &format!("\"{word}\""))]).unwrap();
-        assert_eq!(poll.proxy_type, ProxyType::Unknown);
+        assert_eq!(poll.proxy_type, ProxyType::UNKNOWN);
+        assert_eq!(poll.type_name.as_deref(), Some(word));
+    }
+}
+
+#[test]
+fn a_type_that_is_too_long_has_no_name() {
+    for (length, is_kept) in [(TYPE_NAME_MAX, true), (TYPE_NAME_MAX + 1, false)] {
+        let word = format!("\"{}\"", "x".repeat(length));
+        let poll = decode(&[("Type", &word)]).unwrap();
+        assert_eq!(poll.type_name.is_some(), is_kept);
     }
 }
 
 #[test]
 fn what_is_no_json_object_is_refused() {
     let right = r#"{"Sid":"x","Version":"1.0"}"#;
-    assert!(ProxyPoll::decode(format!(" {right}\r\n").as_bytes()).is_ok());
+    assert!(ProxyPoll::decode(format!(" {right}\r\n").as_bytes(), &ProxyTypes::default()).is_ok());
     for wrong in [
         "",
         "[]",
@@ -185,7 +200,10 @@ fn what_is_no_json_object_is_refused() {
         &format!("{right}{right}"),
         &right[1..],
     ] {
-        assert!(ProxyPoll::decode(wrong.as_bytes()).is_err(), "{wrong}");
+        assert!(
+            ProxyPoll::decode(wrong.as_bytes(), &ProxyTypes::default()).is_err(),
+            "{wrong}"
+        );
     }
 }
 

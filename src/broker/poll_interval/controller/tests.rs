@@ -38,6 +38,9 @@ struct Scene {
     parked: VecDeque<u64>,
     clients: u64,
     jitter: f64,
+    /// The interval of the type that every second proxy has.
+    of_type: Option<Duration>,
+    replies: u64,
 }
 
 impl Scene {
@@ -52,6 +55,8 @@ impl Scene {
             parked: VecDeque::from([0; 10]),
             clients,
             jitter: 0.0,
+            of_type: None,
+            replies: 0,
         }
     }
 
@@ -89,9 +94,11 @@ impl Scene {
         for _ in 0..polls {
             // Steps of the golden ratio are evenly spread.
             self.jitter = (self.jitter + 0.618_034).fract();
+            self.replies += 1;
+            let of_type = self.of_type.filter(|_| self.replies.is_multiple_of(2));
             let told = self
                 .steering
-                .tell(NatClass::Open, parked, self.jitter)
+                .tell(NatClass::Open, of_type, parked, self.jitter)
                 .as_secs();
             let second = usize::try_from(told).unwrap();
             if self.polls.len() <= second {
@@ -109,6 +116,53 @@ impl Scene {
 fn assert_about(seconds: f64, expected: f64) {
     let share = seconds / expected;
     assert!((0.95..1.05).contains(&share), "{seconds}, not {expected}");
+}
+
+#[test]
+fn an_interval_from_the_arrival_is_the_whole_cycle() {
+    let settings = PollInterval {
+        target_idle_share: 1.0,
+        counted_from: CountedFrom::Arrival,
+        ..adaptive()
+    };
+    let mut scene = Scene::new(settings, 6_000, 50);
+    assert_about(scene.pass(1_800).told(), 60.0);
+}
+
+/// Every second poll is that of a type with twice the interval: at 33 s, 100 polls a second
+/// come of 6,000 proxies.
+#[test]
+fn a_type_with_a_longer_interval_makes_fewer_polls() {
+    let settings = PollInterval {
+        target_idle_share: 1.0,
+        ..adaptive()
+    };
+    let mut scene = Scene::new(settings, 6_000, 50);
+    scene.of_type = Some(Duration::from_secs(40));
+    assert_about(scene.pass(1_800).told(), 33.3);
+}
+
+#[test]
+fn a_type_has_its_share_of_a_pools_interval_within_bounds() {
+    let seconds = Duration::from_secs;
+    let told = |settings: &PollInterval, now, of_type| {
+        settings.by_type(NatClass::Open, seconds(now), Some(seconds(of_type)))
+    };
+    let fixed = PollInterval::default();
+    assert_eq!(told(&fixed, 20, 300), seconds(300));
+    let adaptive = adaptive();
+    assert_eq!(told(&adaptive, 120, 300), seconds(1_800));
+    assert_eq!(
+        told(&adaptive, 10, 1),
+        seconds(1),
+        "half a second is too little"
+    );
+    assert_eq!(told(&adaptive, 120, 86_400), seconds(86_400));
+    let open = Duration::ZERO;
+    assert_eq!(
+        told(&PollInterval { open, ..adaptive }, 10, 300),
+        seconds(300)
+    );
 }
 
 #[test]
@@ -273,7 +327,7 @@ proptest! {
                 Happening::Denied(client) => steering.denied(client),
                 Happening::Pass(millis) => now += Duration::from_millis(millis),
                 Happening::Tell(pool, millis, jitter) => {
-                    let told = steering.tell(pool, Duration::from_millis(millis), jitter);
+                    let told = steering.tell(pool, None, Duration::from_millis(millis), jitter);
                     prop_assert!((9.0..=132.0).contains(&told.as_secs_f64()));
                 }
             }
