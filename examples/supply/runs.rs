@@ -100,7 +100,7 @@ impl Figure {
 /// In percent, with the spread if it is to be seen.
 impl fmt::Display for Figure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = if self.mean.abs() < 0.1 { 2 } else { 1 };
+        let digits = if self.mean.abs() < 0.1 { 2 } else { 0 };
         let [mean, spread] = [self.mean, self.spread].map(|figure| figure * 1e2);
         write!(out, "{mean:.digits$} %")?;
         let shown = format!("{spread:.digits$}");

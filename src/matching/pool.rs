@@ -1,4 +1,4 @@
-//! The parked polls, by pool: their sources take turns.
+//! The parked polls, by pool, in the order in which they are served.
 
 use std::collections::BTreeMap;
 
