@@ -76,13 +76,11 @@ fn decoding(criterion: &mut Criterion) {
 /// each is JSON after invalid UTF-8 was replaced.
 fn worst(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("worst");
+    let types = ProxyTypes::default();
     for (name, body) in worst_bodies::proxy_polls() {
-        decode(
-            &mut group,
-            &format!("{name}/decode"),
-            &body,
-            ProxyPoll::decode,
-        );
+        decode(&mut group, &format!("{name}/decode"), &body, |body| {
+            ProxyPoll::decode(body, &types)
+        });
         scan(&mut group, name, &body);
     }
     for (name, body) in worst_bodies::client_polls() {

@@ -127,12 +127,14 @@ pub(crate) fn kept(runs: &Runs, day: Day, rule: Rule, (proxies, kind): (usize, K
 /// decide, and what is left to an honest crowd.
 fn settings(runs: &Runs) -> Table {
     let supply = Rule::ours().supply();
+    let (first_come, a_minute) = (supply.first_come, supply.matches_per_minute);
     let variants = [
-        (0, supply.matches_per_minute),
-        (36, supply.matches_per_minute),
-        (supply.first_come, supply.matches_per_minute),
-        (144, supply.matches_per_minute),
-        (supply.first_come, 48),
+        (0, a_minute),
+        (first_come / 2, a_minute),
+        (first_come, a_minute),
+        (2 * first_come, a_minute),
+        (first_come, 36),
+        (first_come, 48),
     ];
     let rows = variants.map(|(first_come, matches_per_minute)| {
         let rule = Rule::Shares(Shares {

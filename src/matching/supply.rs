@@ -18,8 +18,9 @@ const SHARES: RangeInclusive<u32> = 1..=1_000;
 /// The most that one source may have: an address, or of IPv6 a /64.
 ///
 /// Whoever polls most would otherwise get most. Order alone does not help while clients
-/// wait, because then every poll gets one at once. The defaults are those by which 16
-/// addresses get less than an eighth of the clients of the large broker (`docs/matching.md`).
+/// wait, because then every poll gets one at once. With the defaults, one address gets less
+/// than a hundredth of the clients of the large broker, and 16 about an eighth
+/// (`docs/matching.md`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SupplySettings {
@@ -74,9 +75,9 @@ impl SupplySettings {
 impl Default for SupplySettings {
     fn default() -> Self {
         Self {
-            first_come: 72,
+            first_come: 68,
             recent_clients: 10_000,
-            matches_per_minute: 36,
+            matches_per_minute: 40,
             unanswered: 8,
             parked_per_source: 64,
             sources_per_network: 8,
