@@ -9,7 +9,7 @@ use snowflake_broker::broker::{CountedFrom, Mode, PollInterval, RefusalForm, Ref
 use snowflake_broker::listener::RemoteAddress;
 use snowflake_broker::matching::{Settings, SupplySettings};
 use snowflake_broker::metrics::exposition::Format;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::support::front::Front;
 use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
@@ -209,6 +209,14 @@ async fn what_is_left_since_the_arrival_is_told_if_that_is_set() {
     assert_eq!(told(&front, 1, "open").await, [1_000]);
 }
 
+/// The reply to a poll; all come from one address.
+async fn poll_of_one_source(front: Arc<Front>, body: String) -> Value {
+    let address = RemoteAddress(([5, 1, 0, 1], 1).into());
+    let request = Request::post("/proxy").extension(address);
+    let request = request.body(body.into()).unwrap();
+    front.send(request).await.json()
+}
+
 /// What was refused, and the status and interval told.
 async fn refusals(forms: RefusalsAs) -> [(String, u64); 2] {
     let front = front();
@@ -223,12 +231,7 @@ async fn refusals(forms: RefusalsAs) -> [(String, u64); 2] {
         parked_per_source: 1,
         ..SupplySettings::default()
     });
-    let poll = |body: String| {
-        let address = RemoteAddress(([5, 1, 0, 1], 1).into());
-        let request = Request::post("/proxy").extension(address);
-        let (front, request) = (Arc::clone(&front), request.body(body.into()).unwrap());
-        async move { front.send(request).await.json() }
-    };
+    let poll = |body| poll_of_one_source(Arc::clone(&front), body);
     let picky = proxy_poll("a", "open").replace(r#"Pattern":""#, r#"Pattern":"^x$"#);
     let pattern = poll(picky).await;
     let _parked = tokio::spawn(poll(proxy_poll("b", "open")));
@@ -260,4 +263,62 @@ async fn each_refusal_is_told_in_the_form_that_is_set() {
     assert_eq!(statuses, told(pattern, "polled too soon"));
     let hidden = refusals(all(RefusalForm::NoMatch)).await;
     assert_eq!(hidden, told("no match", "no match"));
+}
+
+/// The polls that a proxy sends in an hour that is refused for its relay pattern, or else
+/// because another poll of its address is parked. It obeys as the reference proxy does in
+/// versions 2.14.0 and 2.14.1: only what it is told in `client match` and `no match`. After
+/// any other status it keeps its interval.
+async fn polls_in_an_hour(relay_pattern: &str, form: RefusalForm) -> u32 {
+    let front = Arc::new(Front::new(Settings {
+        proxy_timeout: Duration::from_hours(2),
+        ..Settings::default()
+    }));
+    let forms = RefusalsAs {
+        over_share: form,
+        relay_pattern: form,
+        ..RefusalsAs::default()
+    };
+    set(
+        &front,
+        PollInterval {
+            refusals_as: forms,
+            ..PollInterval::default()
+        },
+    );
+    front.broker.control().set_supply(SupplySettings {
+        parked_per_source: 1,
+        ..SupplySettings::default()
+    });
+    let poll = |sid: &str, relay_pattern: &str| {
+        let pattern = format!("Pattern\":\"{relay_pattern}\"");
+        let body = proxy_poll(sid, "open").replace("Pattern\":\"\"", &pattern);
+        poll_of_one_source(Arc::clone(&front), body)
+    };
+    let _parked = tokio::spawn(poll("parked", ""));
+    sleep(Duration::from_millis(1)).await;
+    let end = Instant::now() + Duration::from_hours(1);
+    let (mut polls, mut interval) = (0, Duration::from_secs(20));
+    while Instant::now() < end {
+        let reply = poll("refused", relay_pattern).await;
+        polls += 1;
+        if ["client match", "no match"].contains(&reply["Status"].as_str().unwrap()) {
+            interval = Duration::from_millis(reply["NextPoll"].as_u64().unwrap());
+        }
+        sleep(interval).await;
+    }
+    polls
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_released_proxy_obeys_only_what_is_told_as_no_match() {
+    for (relay_pattern, form, expected) in [
+        ("", RefusalForm::NoMatch, 30),
+        ("", RefusalForm::Status, 180),
+        ("^x$", RefusalForm::NoMatch, 6),
+        ("^x$", RefusalForm::Status, 180),
+    ] {
+        let polls = polls_in_an_hour(relay_pattern, form).await;
+        assert_eq!(polls, expected, "{relay_pattern:?} {form:?}");
+    }
 }
