@@ -121,8 +121,7 @@ use outputs::Outputs;
 use pool::Pools;
 use queue::WaitingClients;
 use sessions::{Client, ClientOrigin, ClientState, PeerAttempts, Poll, PollState, Sessions};
-use shares::turn_of;
-use sources::SourceTable;
+use sources::{SourceKey, SourceTable};
 
 /// The error for a poll whose `Sid` is already parked or has an answer outstanding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -136,7 +135,7 @@ pub struct Matcher {
     sessions: Sessions,
     sources: SourceTable,
     /// The sources that may have clients again, and have polls that wait for that.
-    released: BTreeSet<u64>,
+    released: BTreeSet<(u64, SourceKey)>,
     pools: Pools,
     waiting: WaitingClients,
     deadlines: Deadlines,
@@ -152,7 +151,7 @@ impl Matcher {
         Self {
             settings,
             sessions: Sessions::default(),
-            waiting: WaitingClients::new(supply.max_sources),
+            waiting: WaitingClients::new(supply.max_client_networks),
             sources: SourceTable::new(supply),
             released: BTreeSet::new(),
             pools: Pools::default(),
@@ -177,6 +176,7 @@ impl Matcher {
             return Err(SidInUse);
         }
         let arrival = self.next_arrival();
+        let source = source.map(|source| self.enter(source));
         let key = self.sessions.insert_poll(Poll {
             sid: poll.sid,
             proxy_type: poll.proxy_type,
@@ -189,7 +189,7 @@ impl Matcher {
         });
         if self.stage == ServiceStage::Draining {
             self.end_poll(key, NoMatch::NotParked);
-        } else if let Some(limit) = source.and_then(|source| self.sources.limit(source)) {
+        } else if let Some(limit) = source.and_then(|source| self.sources.limit(source.key)) {
             self.end_poll(key, NoMatch::OverShare(limit));
         } else if let Some(client) = self.take_client_for(now, NatClass::of(poll.nat), source) {
             self.hand_off(now, key, client);
@@ -197,7 +197,7 @@ impl Matcher {
             self.end_poll(key, NoMatch::NotParked);
         } else if self.pools.len() >= self.settings.max_parked_polls {
             self.end_poll(key, NoMatch::Overloaded);
-        } else if source.is_some_and(|source| self.sources.is_parking_full(source)) {
+        } else if source.is_some_and(|source| self.sources.is_parking_full(source.key)) {
             self.end_poll(key, NoMatch::OverShare(OverShare::Parked));
         } else {
             self.park(key);
@@ -265,7 +265,7 @@ impl Matcher {
         match poll.state {
             PollState::Parked => {
                 self.unpark(key);
-                self.sessions.remove_poll(key);
+                self.remove_poll(key);
                 self.outputs.event(MatchingEvent::PollAbandoned);
             }
             PollState::Offered(offered) => {
@@ -339,19 +339,6 @@ impl Matcher {
         self.settings = settings;
     }
 
-    /// Replaces the limits of sources.
-    pub fn set_supply(&mut self, supply: SupplySettings) {
-        self.waiting.set_networks_max(supply.max_sources);
-        for (source, change) in self.sources.set_settings(supply) {
-            self.change_turn(source, change);
-        }
-    }
-
-    /// The current limits of sources.
-    pub fn supply(&self) -> &SupplySettings {
-        self.sources.settings()
-    }
-
     /// The current settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -367,10 +354,9 @@ impl Matcher {
             return;
         };
         if let Some(source) = poll.source {
-            self.sources.parked(source);
+            self.sources.parked(source.key);
         }
-        let turn = turn_of(&self.sources, poll);
-        self.pools.insert(turn, key, poll);
+        self.pools.insert(&mut self.sources, key, poll);
         let timer = Timer::Poll(poll.arrival, key);
         self.deadlines.insert(poll.deadline, timer);
     }
@@ -379,17 +365,24 @@ impl Matcher {
         let Some(poll) = self.sessions.poll(key) else {
             return;
         };
-        let turn = turn_of(&self.sources, poll);
-        self.pools.remove(turn, poll);
+        self.pools.remove(&mut self.sources, poll);
         if let Some(source) = poll.source {
-            self.sources.unparked(source);
+            self.sources.unparked(source.key);
         }
         let timer = Timer::Poll(poll.arrival, key);
         self.deadlines.remove(poll.deadline, timer);
     }
 
     fn end_poll(&mut self, key: PollKey, reason: NoMatch) {
-        self.sessions.remove_poll(key);
+        self.remove_poll(key);
         self.outputs.poll(key, PollReply::NoMatch(reason));
+    }
+
+    /// Removes a poll that has no offer.
+    fn remove_poll(&mut self, key: PollKey) {
+        let poll = self.sessions.remove_poll(key);
+        if let Some(source) = poll.and_then(|poll| poll.source) {
+            self.sources.leave(source.key);
+        }
     }
 }

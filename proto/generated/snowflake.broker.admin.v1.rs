@@ -192,11 +192,10 @@ pub struct Supply {
     /// they replace the previous networks.
     #[prost(message, repeated, tag = "5")]
     pub networks: ::prost::alloc::vec::Vec<NetworkShare>,
-    /// Maximum number of sources, and of networks of clients, whose last turn is remembered,
-    /// 1 or more.
+    /// Maximum number of networks of clients whose last turn is remembered, 1 or more.
     #[prost(uint32, optional, tag = "6")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_sources: ::core::option::Option<u32>,
+    pub max_client_networks: ::core::option::Option<u32>,
     /// Clients, among the recent ones of a pool, up to which a source's polls are served as
     /// they come, 0 to 1,000,000. Then they come after those of all others.
     #[prost(uint32, optional, tag = "7")]

@@ -272,9 +272,9 @@ pub struct SupplyArgs {
     /// Remove all networks with a multiple
     #[arg(long, conflicts_with = "networks")]
     pub no_networks: bool,
-    /// Number of sources whose last turn is remembered
+    /// Number of networks of clients whose last turn is remembered
     #[arg(long, value_name = "NUMBER")]
-    pub max_sources: Option<u32>,
+    pub max_client_networks: Option<u32>,
     /// Check the values, and change nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -27,7 +27,7 @@ pub(super) async fn set(
             parked_per_source: asked.parked_per_source,
             sources_per_network: asked.sources_per_network,
             networks: networks.collect(),
-            max_sources: asked.max_sources,
+            max_client_networks: asked.max_client_networks,
         }),
         update_mask: Some(mask(asked)),
         validate_only: asked.dry_run || asks_only,
@@ -50,7 +50,7 @@ fn mask(asked: &SupplyArgs) -> FieldMask {
         ("parked_per_source", asked.parked_per_source.is_some()),
         ("sources_per_network", asked.sources_per_network.is_some()),
         ("networks", has_networks),
-        ("max_sources", asked.max_sources.is_some()),
+        ("max_client_networks", asked.max_client_networks.is_some()),
     ];
     let named = fields.into_iter().filter(|(_, changes)| *changes);
     FieldMask {

@@ -20,11 +20,11 @@ impl Matcher {
     pub fn start_draining(&mut self, now: Instant) {
         self.handle_timeout(now);
         self.stage = ServiceStage::Draining;
-        for key in self.pools.keys() {
+        for key in self.sessions.parked() {
             self.unpark(key);
             self.end_poll(key, NoMatch::Evicted);
         }
-        for key in self.waiting.queued.keys() {
+        for key in self.waiting.queued() {
             self.deny(key, Denied::Draining);
         }
     }

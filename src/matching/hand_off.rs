@@ -8,9 +8,11 @@ use crate::wire::nat::NatClass;
 use super::Matcher;
 use super::deadlines::{Timer, later};
 use super::outputs::{AnswerOutcome, ClientReply, Denied, HandOff, MatchingEvent, PollReply};
-use super::requests::{ClientKey, PollKey, ServiceStage, Source};
+use super::queue::Wait;
+use super::requests::{ClientKey, PollKey, ServiceStage};
 use super::sessions::{Client, ClientState};
 use super::settings::Settings;
+use super::sources::KnownSource;
 
 /// The time that honest proxies take for an answer at most: three quarters of the 5 s for
 /// which they gather candidates.
@@ -24,17 +26,17 @@ impl Matcher {
         &mut self,
         now: Instant,
         pool: NatClass,
-        source: Option<Source>,
+        source: Option<KnownSource>,
     ) -> Option<ClientKey> {
         let may_try = |key| {
             let client: Option<&Client> = self.sessions.client(key);
             client.is_some_and(|client| client.may_try(source))
         };
-        if let Some(key) = self.waiting.queued.first_for(pool, may_try) {
+        if let Some(key) = self.waiting.first_for(Wait::Queued, pool, may_try) {
             return Some(key);
         }
         let can_spare = self.pools.len_of(pool) >= self.settings.second_chance_reserve;
-        while let Some(key) = self.waiting.overdue.first_for(pool, |key| {
+        while let Some(key) = self.waiting.first_for(Wait::Overdue, pool, |key| {
             let client = self.sessions.client(key);
             client.is_some_and(|client| {
                 client.may_try(source) && (can_spare || honest_until(client) <= now)
@@ -106,10 +108,10 @@ impl Matcher {
         let until = last_call.map_or(now, |last_call| last_call.min(until));
         if until <= now || self.settings.client_queue_max == 0 {
             self.deny(key, Denied::NoProxy);
-        } else if self.waiting.queued.len() >= self.settings.client_queue_max {
+        } else if self.waiting.len(Wait::Queued) >= self.settings.client_queue_max {
             self.deny(key, Denied::QueueFull);
         } else {
-            self.waiting.insert_queued(place, key);
+            self.waiting.insert(Wait::Queued, place, key);
             self.wake_client(key, until);
             self.outputs.event(MatchingEvent::ClientQueued);
         }
@@ -153,7 +155,7 @@ impl Matcher {
             self.ask_peers(now, key);
         }
         if origin.is_ours() && self.may_have_another(now, key) {
-            self.waiting.insert_overdue(place, key);
+            self.waiting.insert(Wait::Overdue, place, key);
             let has_reserve = self.settings.second_chance_reserve > 0;
             if has_reserve && !is_asked && honest_until > now {
                 self.hold_back(key, honest_until.min(deadline));

@@ -8,11 +8,8 @@ use crate::wire::proxy::ProxyType;
 use super::policy::pools_for;
 use super::requests::PollKey;
 use super::sessions::Poll;
-use super::sources::TurnChange;
-use super::turn_order::{Party, Turn, TurnOrder};
-
-/// The rank of a poll among those of its source: by load (clients), then by arrival.
-type PoolRank = (u64, u64);
+use super::sources::{PoolRank, SourceKey, SourceTable, TurnChange};
+use super::turn_order::{Turn, TurnOrder};
 
 /// The three pools.
 #[derive(Debug, Default)]
@@ -22,24 +19,53 @@ pub(super) struct Pools {
 }
 
 impl Pools {
-    /// Adds a poll whose source has this turn; `None` if it gets no client now.
-    pub(super) fn insert(&mut self, turn: Option<Turn>, key: PollKey, poll: &Poll) {
-        let order = self.order_of(poll);
-        order.insert(turn, poll.party(), rank(poll), key);
+    /// Adds a poll, to those of its source, too.
+    pub(super) fn insert(&mut self, sources: &mut SourceTable, key: PollKey, poll: &Poll) {
+        let class = NatClass::of(poll.nat);
+        let order = &mut self.orders[class as usize];
+        if let Some(source) = poll.source {
+            let turn = sources
+                .turns_of(source.key)
+                .map(|turns| turns[class as usize]);
+            if let Some(polls) = sources.polls_mut(source.key, class) {
+                order.insert(turn, polls, rank(poll), key);
+            }
+        } else {
+            order.insert_alone(Turn::FIRST_COME, rank(poll), key);
+        }
         *self.count_of(poll) += 1;
     }
 
-    pub(super) fn remove(&mut self, turn: Option<Turn>, poll: &Poll) {
-        if self.order_of(poll).remove(turn, poll.party(), rank(poll)) {
+    pub(super) fn remove(&mut self, sources: &mut SourceTable, poll: &Poll) {
+        let class = NatClass::of(poll.nat);
+        let order = &mut self.orders[class as usize];
+        let was_there = if let Some(source) = poll.source {
+            let turn = sources
+                .turns_of(source.key)
+                .map(|turns| turns[class as usize]);
+            let polls = sources.polls_mut(source.key, class);
+            polls.is_some_and(|polls| order.remove(turn, polls, rank(poll)))
+        } else {
+            order.remove_alone(Turn::FIRST_COME, rank(poll))
+        };
+        if was_there {
             *self.count_of(poll) -= 1;
         }
     }
 
-    pub(super) fn change_turn(&mut self, source: u64, change: TurnChange) {
-        for (pool, order) in self.orders.iter_mut().enumerate() {
-            let [from, to] = [change.from, change.to].map(|turns| turns.map(|turns| turns[pool]));
-            if from != to {
-                order.change_turn(Party::Of(source), from, to);
+    pub(super) fn change_turn(
+        &mut self,
+        sources: &SourceTable,
+        source: SourceKey,
+        change: TurnChange,
+    ) {
+        for pool in NatClass::ALL {
+            let [from, to] =
+                [change.from, change.to].map(|turns| turns.map(|turns| turns[pool as usize]));
+            if from != to
+                && let Some(polls) = sources.polls(source, pool)
+            {
+                self.orders[pool as usize].change_turn(polls, from, to);
             }
         }
     }
@@ -56,14 +82,8 @@ impl Pools {
         let mut pools = pools.filter(|&&pool| self.len_of(pool) > reserve);
         pools.find_map(|&pool| {
             let mut firsts = self.orders[pool as usize].firsts();
-            firsts.find(|&key| may_have(key))
+            firsts.find_map(|(_, key)| may_have(key).then_some(key))
         })
-    }
-
-    /// The first poll of a source in a pool, even if the source gets no client now.
-    pub(super) fn first_of(&self, pool: NatClass, source: u64) -> Option<PollKey> {
-        let first = self.orders[pool as usize].first_of(Party::Of(source));
-        first.map(|(_, key)| key)
     }
 
     /// The number of polls in a pool.
@@ -73,10 +93,6 @@ impl Pools {
 
     pub(super) fn len(&self) -> usize {
         self.orders.iter().map(TurnOrder::len).sum()
-    }
-
-    pub(super) fn keys(&self) -> Vec<PollKey> {
-        self.orders.iter().flat_map(TurnOrder::keys).collect()
     }
 
     /// Numbers of polls by type and NAT, without zeros.
@@ -90,10 +106,6 @@ impl Pools {
             }
         }
         counts
-    }
-
-    fn order_of(&mut self, poll: &Poll) -> &mut TurnOrder<PoolRank, PollKey> {
-        &mut self.orders[NatClass::of(poll.nat) as usize]
     }
 
     fn count_of(&mut self, poll: &Poll) -> &mut usize {

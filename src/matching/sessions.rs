@@ -10,8 +10,8 @@ use crate::wire::proxy::{ProxyType, Sid};
 
 use super::outputs::AnswerOutcome;
 use super::queue::Place;
-use super::requests::{ClientKey, ClientOffer, PollKey, Source, SupplyHint};
-use super::turn_order::Party;
+use super::requests::{ClientKey, ClientOffer, PollKey, SupplyHint};
+use super::sources::KnownSource;
 
 /// Maximum number of closed polls; the oldest ones beyond it are forgotten early. At the
 /// design load of 2,500 matches a second there are 75,000.
@@ -64,18 +64,10 @@ pub(super) struct Poll {
     pub(super) proxy_type: ProxyType,
     pub(super) nat: NatType,
     pub(super) clients: u64,
-    pub(super) source: Option<Source>,
+    pub(super) source: Option<KnownSource>,
     pub(super) arrival: u64,
     pub(super) deadline: Instant,
     pub(super) state: PollState,
-}
-
-impl Poll {
-    /// The party with which it takes turns.
-    pub(super) fn party(&self) -> Party {
-        let source = self.source.map(|source| Party::Of(source.id));
-        source.unwrap_or(Party::Alone(self.arrival))
-    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -141,7 +133,7 @@ impl Client {
     }
 
     /// Returns true if a proxy of this source may have the offer.
-    pub(super) fn may_try(&self, source: Option<Source>) -> bool {
+    pub(super) fn may_try(&self, source: Option<KnownSource>) -> bool {
         source.is_none_or(|source| !self.tried.contains(&source.id))
     }
 
@@ -250,6 +242,13 @@ impl Sessions {
         self.polls.get(key)
     }
 
+    /// All parked polls.
+    pub(super) fn parked(&self) -> Vec<PollKey> {
+        let polls = self.polls.iter();
+        let parked = polls.filter(|(_, poll)| matches!(poll.state, PollState::Parked));
+        parked.map(|(key, _)| key).collect()
+    }
+
     pub(super) fn poll_by_sid(&self, sid: &Sid) -> Option<(PollKey, &Poll)> {
         let key = *self.by_sid.get(sid)?;
         Some((key, self.polls.get(key)?))
@@ -268,7 +267,7 @@ impl Sessions {
         now: Instant,
         key: PollKey,
         outcome: AnswerOutcome,
-    ) -> Option<Source> {
+    ) -> Option<KnownSource> {
         let poll = self.polls.get_mut(key)?;
         if !matches!(poll.state, PollState::Offered(_)) {
             return None;

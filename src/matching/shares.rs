@@ -7,42 +7,49 @@ use crate::wire::nat::NatClass;
 use super::Matcher;
 use super::outputs::AnswerOutcome;
 use super::requests::{ClientKey, PollKey, Source};
-use super::sessions::Poll;
-use super::sources::{SourceTable, TurnChange};
-use super::turn_order::Turn;
-
-/// The turn by which a poll is in its pool. One whose source is not known is served as it
-/// comes.
-pub(super) fn turn_of(sources: &SourceTable, poll: &Poll) -> Option<Turn> {
-    let Some(source) = poll.source else {
-        return Some(Turn::FIRST_COME);
-    };
-    let turns = sources.turns_of(source.id)?;
-    Some(turns[NatClass::of(poll.nat) as usize])
-}
+use super::sources::{KnownSource, SourceKey, TurnChange};
+use super::supply::SupplySettings;
 
 impl Matcher {
+    /// Replaces the limits of sources.
+    pub fn set_supply(&mut self, supply: SupplySettings) {
+        self.waiting.set_networks_max(supply.max_client_networks);
+        for (source, change) in self.sources.set_settings(supply) {
+            self.change_turn(source, Some(change));
+        }
+    }
+
+    /// The current limits of sources.
+    pub fn supply(&self) -> &SupplySettings {
+        self.sources.settings()
+    }
+
+    /// Notes that a poll of the source has come.
+    pub(super) fn enter(&mut self, source: Source) -> KnownSource {
+        let (source, change) = self.sources.enter(source);
+        self.change_turn(source.key, change);
+        source
+    }
+
     /// Notes that a poll that is in no pool gets a client.
     pub(super) fn take_turns(&mut self, now: Instant, poll: PollKey, client: ClientKey) {
         let turn = self.next_arrival();
         if let Some(client) = self.sessions.client(client) {
             self.waiting.took_turn(client.offer.network, turn);
         }
-        let Some((class, source)) = self.class_and_source(poll) else {
+        let Some(poll) = self.sessions.poll(poll) else {
             return;
         };
+        let class = NatClass::of(poll.nat);
+        let source = poll.source.map(|source| source.key);
         let change = self.sources.took_turn(now, class, source, turn);
-        if let (Some(source), Some(change)) = (source, change) {
-            self.change_turn(source.id, change);
-        }
-        if let Some((source, change)) = self.sources.forget_oldest(class) {
+        if let Some(source) = source {
             self.change_turn(source, change);
         }
-    }
-
-    fn class_and_source(&self, poll: PollKey) -> Option<(NatClass, Option<Source>)> {
-        let poll = self.sessions.poll(poll)?;
-        Some((NatClass::of(poll.nat), poll.source))
+        if let Some((source, change)) = self.sources.forget_oldest(class) {
+            self.change_turn(source, Some(change));
+            self.sources.leave(source);
+        }
     }
 
     /// Closes a poll whose offer has ended, so that its source may have others.
@@ -52,15 +59,16 @@ impl Matcher {
     }
 
     /// Notes that an offer to a source has ended.
-    pub(super) fn settle(&mut self, source: Option<Source>) {
+    pub(super) fn settle(&mut self, source: Option<KnownSource>) {
         if let Some(source) = source {
-            let change = self.sources.settled(source);
-            self.change_turn(source.id, change);
+            let change = self.sources.settled(source.key);
+            self.change_turn(source.key, change);
+            self.sources.leave(source.key);
         }
     }
 
     /// Forgets that a source has had the offer: it could not take it.
-    pub(super) fn forget_attempt(&mut self, client: ClientKey, source: Option<Source>) {
+    pub(super) fn forget_attempt(&mut self, client: ClientKey, source: Option<KnownSource>) {
         if let (Some(client), Some(source)) = (self.sessions.client_mut(client), source) {
             client.tried.retain(|&tried| tried != source.id);
         }
@@ -69,23 +77,26 @@ impl Matcher {
     /// Lets the oldest match of the last minute no longer count.
     pub(super) fn expire_match(&mut self) {
         if let Some((source, change)) = self.sources.expire() {
-            self.change_turn(source, change);
+            self.change_turn(source, Some(change));
+            self.sources.leave(source);
         }
     }
 
-    pub(super) fn change_turn(&mut self, source: u64, change: TurnChange) {
-        if change.from == change.to {
+    pub(super) fn change_turn(&mut self, source: SourceKey, change: Option<TurnChange>) {
+        let Some(change) = change.filter(|change| change.from != change.to) else {
             return;
-        }
-        self.pools.change_turn(source, change);
-        if change.is_release() {
-            self.released.insert(source);
+        };
+        self.pools.change_turn(&self.sources, source, change);
+        if change.is_release()
+            && let Some(id) = self.sources.id_of(source)
+        {
+            self.released.insert((id, source));
         }
     }
 
     /// Serves clients that wait from the polls of sources that may have clients again.
     pub(super) fn serve_released(&mut self, now: Instant) {
-        while let Some(source) = self.released.pop_first() {
+        while let Some((_, source)) = self.released.pop_first() {
             for pool in NatClass::ALL {
                 while let Some((poll, client)) = self.waiting_pair(now, pool, source) {
                     self.unpark(poll);
@@ -100,10 +111,10 @@ impl Matcher {
         &mut self,
         now: Instant,
         pool: NatClass,
-        source: u64,
+        source: SourceKey,
     ) -> Option<(PollKey, ClientKey)> {
         self.sources.turns_of(source)?;
-        let key = self.pools.first_of(pool, source)?;
+        let (_, key) = self.sources.polls(source, pool)?.first()?;
         let source = self.sessions.poll(key)?.source;
         let client = self.take_client_for(now, pool, source)?;
         Some((key, client))

@@ -4,6 +4,7 @@ use crate::wire::nat::NatClass;
 
 use super::Matcher;
 use super::outputs::{ParkedPoll, Snapshot};
+use super::queue::Wait;
 use super::requests::PollKey;
 use super::sessions::PollState;
 
@@ -12,7 +13,7 @@ impl Matcher {
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             parked: self.pools.counts(),
-            queued_clients: self.waiting.queued.len(),
+            queued_clients: self.waiting.len(Wait::Queued),
             matched_clients: self.sessions.matched_clients(),
         }
     }
@@ -21,8 +22,8 @@ impl Matcher {
     pub fn is_empty(&self) -> bool {
         self.sessions.is_empty()
             && self.pools.len() == 0
-            && self.waiting.queued.len() == 0
-            && self.waiting.overdue.len() == 0
+            && self.waiting.len(Wait::Queued) == 0
+            && self.waiting.len(Wait::Overdue) == 0
             && self.sources.is_empty()
             && self.deadlines.next().is_none()
     }
@@ -31,7 +32,7 @@ impl Matcher {
     pub fn queued_by_class(&self) -> Vec<(NatClass, usize)> {
         let classes = NatClass::ALL.into_iter();
         classes
-            .map(|class| (class, self.waiting.queued.len_of(class)))
+            .map(|class| (class, self.waiting.queued_of(class)))
             .collect()
     }
 

@@ -4,13 +4,33 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
+use slotmap::{SlotMap, new_key_type};
 
 use super::outputs::OverShare;
-use super::past_turns::PastTurns;
-use super::requests::Source;
+use super::requests::{PollKey, Source};
 use super::supply::SupplySettings;
-use super::turn_order::Turn;
+use super::turn_order::{PartyMembers, Turn};
 use crate::wire::nat::NatClass;
+
+new_key_type! {
+    /// The key of a source that is here.
+    pub(super) struct SourceKey;
+    /// The key of a network with sources.
+    struct NetworkKey;
+}
+
+/// The rank of a poll among those of its source: by load (clients), then by arrival.
+pub(super) type PoolRank = (u64, u64);
+
+/// The parked polls of a source in one pool.
+pub(super) type SourcePolls = PartyMembers<PoolRank, PollKey>;
+
+/// A source that is here, with its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KnownSource {
+    pub(super) key: SourceKey,
+    pub(super) id: u64,
+}
 
 /// The time in which a source may have `matches_per_minute`.
 const MINUTE: Duration = Duration::from_mins(1);
@@ -21,9 +41,10 @@ pub(super) type Turns = Option<[Turn; NatClass::ALL.len()]>;
 /// The present holdings of a source.
 #[derive(Debug)]
 struct Standing {
-    source: Source,
-    /// The number of its last turn.
-    turn: u64,
+    id: u64,
+    network: NetworkKey,
+    /// The multiple of the limits.
+    share: u32,
     /// Parked polls.
     parked: u32,
     /// Offers without an answer, whose clients wait.
@@ -32,13 +53,16 @@ struct Standing {
     matches: u32,
     /// Clients among the recent ones of each pool.
     recent: [u32; NatClass::ALL.len()],
+    /// The number of its last turn.
+    turn: u64,
+    polls: [SourcePolls; NatClass::ALL.len()],
 }
 
 impl Standing {
     /// The limit that the source has reached, so that it gets no client.
     fn limit(&self, settings: &SupplySettings) -> Option<OverShare> {
         let has = |count: u32, limit: u32| {
-            let limit = limit.saturating_mul(self.source.share);
+            let limit = limit.saturating_mul(self.share);
             limit > 0 && count >= limit
         };
         if has(self.matches, settings.matches_per_minute) {
@@ -53,7 +77,7 @@ impl Standing {
     /// In each pool the source is served as its polls come, until it has had its share of
     /// the recent clients; then by its last turn.
     fn turns(&self, settings: &SupplySettings) -> Turns {
-        let share = settings.first_come.saturating_mul(self.source.share);
+        let share = settings.first_come.saturating_mul(self.share).max(1);
         let turn = |recent: u32| {
             if recent < share {
                 Turn::FIRST_COME
@@ -68,6 +92,11 @@ impl Standing {
     /// Returns true if only memories of it are left.
     fn has_nothing(&self) -> bool {
         self.parked == 0 && self.unanswered == 0 && self.matches == 0
+    }
+
+    /// Returns true if it has parked polls that get no client now.
+    fn is_waiting(&self, turns: Turns) -> bool {
+        self.parked > 0 && turns.is_none()
     }
 
     fn is_gone(&self) -> bool {
@@ -89,18 +118,28 @@ impl TurnChange {
     }
 }
 
-/// The sources of polls.
+/// A network with sources.
+#[derive(Debug)]
+struct SourceNetwork {
+    id: u64,
+    sources: u32,
+    /// The parked polls and matches of all its sources.
+    holdings: u32,
+}
+
+/// The sources of polls. Each is here as long as it has anything or is among the recent
+/// ones, which bounds the tables.
 #[derive(Debug)]
 pub(super) struct SourceTable {
     settings: SupplySettings,
-    present: HashMap<u64, Standing, FixedState>,
-    absent: PastTurns,
-    /// The parked polls and matches of each network.
-    networks: HashMap<u64, u32, FixedState>,
+    standings: SlotMap<SourceKey, Standing>,
+    by_id: HashMap<u64, SourceKey, FixedState>,
+    networks: SlotMap<NetworkKey, SourceNetwork>,
+    networks_by_id: HashMap<u64, NetworkKey, FixedState>,
     /// The matches of the last minute.
-    last_minute: VecDeque<(Instant, u64)>,
+    last_minute: VecDeque<(Instant, SourceKey)>,
     /// The sources of the recent clients of each pool, as far as they are known.
-    recent: [VecDeque<Option<u64>>; NatClass::ALL.len()],
+    recent: [VecDeque<Option<SourceKey>>; NatClass::ALL.len()],
     /// The sources with parked polls that get no client.
     waiting: usize,
 }
@@ -108,10 +147,11 @@ pub(super) struct SourceTable {
 impl SourceTable {
     pub(super) fn new(settings: SupplySettings) -> Self {
         Self {
-            absent: PastTurns::new(settings.max_sources),
             settings,
-            present: HashMap::default(),
-            networks: HashMap::default(),
+            standings: SlotMap::with_key(),
+            by_id: HashMap::default(),
+            networks: SlotMap::with_key(),
+            networks_by_id: HashMap::default(),
             last_minute: VecDeque::new(),
             recent: Default::default(),
             waiting: 0,
@@ -123,78 +163,152 @@ impl SourceTable {
     }
 
     /// Replaces the settings. Returns the changes of turns.
-    pub(super) fn set_settings(&mut self, settings: SupplySettings) -> Vec<(u64, TurnChange)> {
-        self.absent.set_max(settings.max_sources);
-        let before: Vec<(u64, Turns)> = self
-            .present
-            .iter()
-            .map(|(&id, standing)| (id, standing.turns(&self.settings)))
+    pub(super) fn set_settings(
+        &mut self,
+        settings: SupplySettings,
+    ) -> Vec<(SourceKey, TurnChange)> {
+        let standings = self.standings.iter();
+        let before: Vec<(SourceKey, Turns)> = standings
+            .map(|(key, standing)| (key, standing.turns(&self.settings)))
             .collect();
         self.settings = settings;
-        self.waiting = self
-            .present
-            .values()
-            .filter(|standing| standing.parked > 0 && standing.turns(&self.settings).is_none())
+        let standings = self.standings.values();
+        self.waiting = standings
+            .filter(|standing| standing.is_waiting(standing.turns(&self.settings)))
             .count();
         for pool in NatClass::ALL {
             while self.has_too_many_recent(pool) {
                 self.forget_oldest(pool);
             }
         }
-        let changes = before.into_iter().map(|(id, from)| {
-            let to = self.turns_of(id);
-            (id, TurnChange { from, to })
+        let changes = before.into_iter().map(|(key, from)| {
+            let to = self.turns_of(key);
+            (key, TurnChange { from, to })
         });
         changes
             .filter(|(_, change)| change.from != change.to)
             .collect()
     }
 
-    /// The turns of a source that is here.
-    pub(super) fn turns_of(&self, id: u64) -> Turns {
-        let standing = self.present.get(&id);
-        standing.map_or(Some(Default::default()), |standing| {
-            standing.turns(&self.settings)
-        })
+    /// Notes that the source is here. Returns the change of its turns, too, if its share is
+    /// another than before.
+    pub(super) fn enter(&mut self, source: Source) -> (KnownSource, Option<TurnChange>) {
+        let id = source.id;
+        if let Some(&key) = self.by_id.get(&id) {
+            let is_new = |standing: &Standing| standing.share != source.share;
+            let has_changed = self.standings.get(key).is_some_and(is_new);
+            let change = has_changed
+                .then(|| self.change(key, |standing| standing.share = source.share))
+                .flatten();
+            return (KnownSource { key, id }, change);
+        }
+        let network = self.enter_network(source.network);
+        let key = self.standings.insert(Standing {
+            id,
+            network,
+            share: source.share,
+            parked: 0,
+            unanswered: 0,
+            matches: 0,
+            recent: [0; NatClass::ALL.len()],
+            turn: 0,
+            polls: Default::default(),
+        });
+        self.by_id.insert(id, key);
+        (KnownSource { key, id }, None)
+    }
+
+    fn enter_network(&mut self, id: u64) -> NetworkKey {
+        let networks = &mut self.networks;
+        let key = *self.networks_by_id.entry(id).or_insert_with(|| {
+            networks.insert(SourceNetwork {
+                id,
+                sources: 0,
+                holdings: 0,
+            })
+        });
+        if let Some(network) = networks.get_mut(key) {
+            network.sources += 1;
+        }
+        key
+    }
+
+    /// Forgets a source that has nothing and is not among the recent ones.
+    pub(super) fn leave(&mut self, key: SourceKey) {
+        if !self.standings.get(key).is_some_and(Standing::is_gone) {
+            return;
+        }
+        let Some(standing) = self.standings.remove(key) else {
+            return;
+        };
+        self.by_id.remove(&standing.id);
+        let Some(network) = self.networks.get_mut(standing.network) else {
+            return;
+        };
+        network.sources -= 1;
+        if network.sources == 0 {
+            self.networks_by_id.remove(&network.id);
+            self.networks.remove(standing.network);
+        }
+    }
+
+    /// The turns of a source.
+    pub(super) fn turns_of(&self, key: SourceKey) -> Turns {
+        self.standings.get(key)?.turns(&self.settings)
+    }
+
+    /// The parked polls of a source in a pool.
+    pub(super) fn polls(&self, key: SourceKey, pool: NatClass) -> Option<&SourcePolls> {
+        let standing = self.standings.get(key)?;
+        Some(&standing.polls[pool as usize])
+    }
+
+    pub(super) fn polls_mut(&mut self, key: SourceKey, pool: NatClass) -> Option<&mut SourcePolls> {
+        let standing = self.standings.get_mut(key)?;
+        Some(&mut standing.polls[pool as usize])
+    }
+
+    /// The number of a source.
+    pub(super) fn id_of(&self, key: SourceKey) -> Option<u64> {
+        Some(self.standings.get(key)?.id)
     }
 
     /// The limit because of which a new poll of the source gets no client.
-    pub(super) fn limit(&self, source: Source) -> Option<OverShare> {
-        let standing = self.present.get(&source.id);
-        let limit = standing.and_then(|standing| standing.limit(&self.settings));
-        limit.or_else(|| self.is_network_full(source).then_some(OverShare::Network))
+    pub(super) fn limit(&self, key: SourceKey) -> Option<OverShare> {
+        let standing = self.standings.get(key)?;
+        let limit = standing.limit(&self.settings);
+        limit.or_else(|| self.is_network_full(standing).then_some(OverShare::Network))
     }
 
     /// Returns true if no further poll of the source is parked.
-    pub(super) fn is_parking_full(&self, source: Source) -> bool {
-        let limit = self.settings.parked_per_source.saturating_mul(source.share);
-        let standing = self.present.get(&source.id);
-        limit > 0 && standing.is_some_and(|standing| standing.parked >= limit)
+    pub(super) fn is_parking_full(&self, key: SourceKey) -> bool {
+        self.standings.get(key).is_some_and(|standing| {
+            let limit = self.settings.parked_per_source;
+            let limit = limit.saturating_mul(standing.share);
+            limit > 0 && standing.parked >= limit
+        })
     }
 
-    fn is_network_full(&self, source: Source) -> bool {
+    fn is_network_full(&self, standing: &Standing) -> bool {
         let limit = self
             .settings
             .matches_per_minute
             .saturating_mul(self.settings.sources_per_network)
-            .saturating_mul(source.share);
-        limit > 0
-            && self
-                .networks
-                .get(&source.network)
-                .is_some_and(|&count| count >= limit)
+            .saturating_mul(standing.share);
+        let network = self.networks.get(standing.network);
+        limit > 0 && network.is_some_and(|network| network.holdings >= limit)
     }
 
     /// Counts a poll that is parked from now on.
-    pub(super) fn parked(&mut self, source: Source) {
-        self.join_network(source);
-        self.change(source, |standing| standing.parked += 1);
+    pub(super) fn parked(&mut self, key: SourceKey) {
+        self.hold(key, 1);
+        self.change(key, |standing| standing.parked += 1);
     }
 
     /// Counts a poll that is no longer parked.
-    pub(super) fn unparked(&mut self, source: Source) {
-        self.leave_network(source);
-        self.change(source, |standing| standing.parked -= 1);
+    pub(super) fn unparked(&mut self, key: SourceKey) {
+        self.hold(key, -1);
+        self.change(key, |standing| standing.parked -= 1);
     }
 
     /// Gives a poll in this pool a client, as this turn of its source.
@@ -202,35 +316,33 @@ impl SourceTable {
         &mut self,
         now: Instant,
         pool: NatClass,
-        source: Option<Source>,
+        source: Option<SourceKey>,
         turn: u64,
     ) -> Option<TurnChange> {
-        let recent = &mut self.recent[pool as usize];
-        recent.push_back(source.map(|source| source.id));
-        let source = source?;
+        self.recent[pool as usize].push_back(source);
+        let key = source?;
         let counts = self.settings.matches_per_minute > 0;
         if counts {
-            self.last_minute.push_back((now + MINUTE, source.id));
-            self.join_network(source);
+            self.last_minute.push_back((now + MINUTE, key));
+            self.hold(key, 1);
         }
-        Some(self.change(source, |standing| {
+        self.change(key, |standing| {
             standing.turn = turn;
             standing.unanswered += 1;
             standing.matches += u32::from(counts);
             standing.recent[pool as usize] += 1;
-        }))
+        })
     }
 
     /// Forgets the oldest recent client of a pool that has too many. Returns its source, if
     /// that is known, and the change.
-    pub(super) fn forget_oldest(&mut self, pool: NatClass) -> Option<(u64, TurnChange)> {
+    pub(super) fn forget_oldest(&mut self, pool: NatClass) -> Option<(SourceKey, TurnChange)> {
         if !self.has_too_many_recent(pool) {
             return None;
         }
-        let id = self.recent[pool as usize].pop_front()??;
-        let source = self.present.get(&id)?.source;
-        let change = self.change(source, |standing| standing.recent[pool as usize] -= 1);
-        Some((id, change))
+        let key = self.recent[pool as usize].pop_front()??;
+        let change = self.change(key, |standing| standing.recent[pool as usize] -= 1)?;
+        Some((key, change))
     }
 
     fn has_too_many_recent(&self, pool: NatClass) -> bool {
@@ -238,8 +350,8 @@ impl SourceTable {
     }
 
     /// Ends an offer that had no answer.
-    pub(super) fn settled(&mut self, source: Source) -> TurnChange {
-        self.change(source, |standing| standing.unanswered -= 1)
+    pub(super) fn settled(&mut self, key: SourceKey) -> Option<TurnChange> {
+        self.change(key, |standing| standing.unanswered -= 1)
     }
 
     /// The time at which the oldest match is over a minute ago.
@@ -253,55 +365,35 @@ impl SourceTable {
     }
 
     /// Forgets the oldest match of the last minute.
-    pub(super) fn expire(&mut self) -> Option<(u64, TurnChange)> {
-        let (_, id) = self.last_minute.pop_front()?;
-        let source = self.present.get(&id)?.source;
-        self.leave_network(source);
-        let change = self.change(source, |standing| standing.matches -= 1);
-        Some((id, change))
+    pub(super) fn expire(&mut self) -> Option<(SourceKey, TurnChange)> {
+        let (_, key) = self.last_minute.pop_front()?;
+        self.hold(key, -1);
+        let change = self.change(key, |standing| standing.matches -= 1)?;
+        Some((key, change))
     }
 
     /// Returns true if nothing but memories is left.
     pub(super) fn is_empty(&self) -> bool {
-        self.present.values().all(Standing::has_nothing)
-            && self.networks.is_empty()
+        self.standings.values().all(Standing::has_nothing)
+            && self.networks.values().all(|network| network.holdings == 0)
             && self.last_minute.is_empty()
     }
 
-    fn join_network(&mut self, source: Source) {
-        *self.networks.entry(source.network).or_default() += 1;
-    }
-
-    fn leave_network(&mut self, source: Source) {
-        if let Some(count) = self.networks.get_mut(&source.network) {
-            *count -= 1;
-            if *count == 0 {
-                self.networks.remove(&source.network);
-            }
+    /// Changes the holdings of a source's network.
+    fn hold(&mut self, key: SourceKey, change: i32) {
+        let network = self.standings.get(key).map(|standing| standing.network);
+        if let Some(network) = network.and_then(|network| self.networks.get_mut(network)) {
+            network.holdings = network.holdings.saturating_add_signed(change);
         }
     }
 
-    fn change(&mut self, source: Source, change: impl FnOnce(&mut Standing)) -> TurnChange {
-        let standing = self.present.entry(source.id).or_insert_with(|| Standing {
-            source,
-            turn: self.absent.take(source.id),
-            parked: 0,
-            unanswered: 0,
-            matches: 0,
-            recent: [0; NatClass::ALL.len()],
-        });
-        let is_waiting =
-            |standing: &Standing, turns: Turns| usize::from(standing.parked > 0 && turns.is_none());
+    fn change(&mut self, key: SourceKey, change: impl FnOnce(&mut Standing)) -> Option<TurnChange> {
+        let standing = self.standings.get_mut(key)?;
         let from = standing.turns(&self.settings);
-        self.waiting -= is_waiting(standing, from);
+        self.waiting -= usize::from(standing.is_waiting(from));
         change(standing);
         let to = standing.turns(&self.settings);
-        self.waiting += is_waiting(standing, to);
-        if standing.is_gone() {
-            let turn = standing.turn;
-            self.present.remove(&source.id);
-            self.absent.remember(source.id, turn);
-        }
-        TurnChange { from, to }
+        self.waiting += usize::from(standing.is_waiting(to));
+        Some(TurnChange { from, to })
     }
 }

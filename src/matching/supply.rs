@@ -40,8 +40,9 @@ pub struct SupplySettings {
     pub sources_per_network: u32,
     /// Networks (CIDR) whose sources may have a multiple of all this.
     pub networks: BTreeMap<IpNet, u32>,
-    /// The number of sources, and of networks of clients, whose last turn is remembered.
-    pub max_sources: usize,
+    /// The number of networks of clients whose last turn is remembered while none of theirs
+    /// waits.
+    pub max_client_networks: usize,
 }
 
 impl SupplySettings {
@@ -56,7 +57,11 @@ impl SupplySettings {
         for (network, &share) in &self.networks {
             report.within(&format!("networks.{network}"), share, &SHARES);
         }
-        report.within("max_sources", self.max_sources, &(1..=COUNT_MAX));
+        report.within(
+            "max_client_networks",
+            self.max_client_networks,
+            &(1..=COUNT_MAX),
+        );
     }
 }
 
@@ -82,7 +87,7 @@ impl Default for SupplySettings {
             parked_per_source: 64,
             sources_per_network: 8,
             networks: BTreeMap::new(),
-            max_sources: 200_000,
+            max_client_networks: 200_000,
         }
     }
 }

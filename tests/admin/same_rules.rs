@@ -129,7 +129,7 @@ fn share(field: &str, value: u32) -> Change {
         "unanswered" => &mut supply.unanswered,
         "parked_per_source" => &mut supply.parked_per_source,
         "sources_per_network" => &mut supply.sources_per_network,
-        _ => &mut supply.max_sources,
+        _ => &mut supply.max_client_networks,
     };
     *place = Some(value);
     supply_change(field, value.to_string(), supply)
@@ -231,7 +231,7 @@ fn changes() -> impl Strategy<Value = Change> {
         "unanswered",
         "parked_per_source",
         "sources_per_network",
-        "max_sources",
+        "max_client_networks",
     ]);
     let lists = select(vec!["exempt", "intermediaries"]);
     let filters = select(vec![

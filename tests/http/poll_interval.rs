@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use http::Request;
 use serde_json::Value;
-use snowflake_broker::broker::{CountedFrom, Mode, PollInterval, RefusalForm, RefusalsAs};
+use snowflake_broker::broker::{CountedFrom, Mode, PollInterval, RefusalForm, RefusalsAs, clock};
 use snowflake_broker::listener::RemoteAddress;
 use snowflake_broker::matching::{Settings, SupplySettings};
 use snowflake_broker::metrics::exposition::Format;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::support::front::Front;
 use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
@@ -297,9 +297,9 @@ async fn polls_in_an_hour(relay_pattern: &str, form: RefusalForm) -> u32 {
     };
     let _parked = tokio::spawn(poll("parked", ""));
     sleep(Duration::from_millis(1)).await;
-    let end = Instant::now() + Duration::from_hours(1);
+    let end = clock::now() + Duration::from_hours(1);
     let (mut polls, mut interval) = (0, Duration::from_secs(20));
-    while Instant::now() < end {
+    while clock::now() < end {
         let reply = poll("refused", relay_pattern).await;
         polls += 1;
         if ["client match", "no match"].contains(&reply["Status"].as_str().unwrap()) {

@@ -102,7 +102,7 @@ fn kept(day: Day, rule: Rule) -> f64 {
 
 #[test]
 fn honest_proxies_behind_one_address_keep_most_matches() {
-    for (day, least) in [(QUIET, 0.95), (CALM, 0.65), (SHUTDOWN, 0.55)] {
+    for (day, least) in [(QUIET, 0.8), (CALM, 0.65), (SHUTDOWN, 0.6)] {
         let kept = kept(day, Rule::ours());
         assert!(kept > least, "{}: {kept}", day.name);
     }

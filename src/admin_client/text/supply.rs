@@ -28,7 +28,10 @@ pub(in crate::admin_client) fn supply(supply: &v1::Supply, dry_run: DryRun) -> S
         ("parked polls", limit(supply.parked_per_source())),
         ("network around it", network),
         ("larger shares", networks(&supply.networks)),
-        ("remembered", supply.max_sources().to_string()),
+        (
+            "clients' networks",
+            supply.max_client_networks().to_string(),
+        ),
     ] {
         table.row([what, &value]);
     }
@@ -111,7 +114,7 @@ mod tests {
                 network: "192.0.2.0/24".to_owned(),
                 share: 10,
             }],
-            max_sources: Some(200_000),
+            max_client_networks: Some(200_000),
             ..v1::Supply::default()
         };
         let expected = "of one source:\n\
@@ -121,7 +124,7 @@ mod tests {
             parked polls       no limit\n\
             network around it  8 times as many\n\
             larger shares      192.0.2.0/24 times 10\n\
-            remembered         200000\n\
+            clients' networks  200000\n\
             dry run: nothing has changed\n";
         assert_eq!(supply(&shares, DryRun(true)), expected);
     }

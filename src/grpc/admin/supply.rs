@@ -19,7 +19,7 @@ const FIELDS: [&str; 8] = [
     "parked_per_source",
     "sources_per_network",
     "networks",
-    "max_sources",
+    "max_client_networks",
 ];
 
 /// Changes shares. Returns all of them and what changed.
@@ -75,7 +75,11 @@ fn changed(
             sent.recent_clients,
             &mut supply.recent_clients,
         ),
-        ("max_sources", sent.max_sources, &mut supply.max_sources),
+        (
+            "max_client_networks",
+            sent.max_client_networks,
+            &mut supply.max_client_networks,
+        ),
     ];
     for (field, sent, setting) in sizes {
         update.set(field, sent, |size| Ok(size as usize), setting);
@@ -103,7 +107,7 @@ fn message(supply: &SupplySettings) -> v1::Supply {
         parked_per_source: Some(supply.parked_per_source),
         sources_per_network: Some(supply.sources_per_network),
         networks: network_shares(&supply.networks),
-        max_sources: size(supply.max_sources),
+        max_client_networks: size(supply.max_client_networks),
     }
 }
 
@@ -191,12 +195,16 @@ mod tests {
             let sent = v1::Supply {
                 networks,
                 unanswered: Some(1_000_001),
-                max_sources: Some(0),
+                max_client_networks: Some(0),
                 ..v1::Supply::default()
             };
             let refused = changed(SupplySettings::default(), &asked(sent, &[])).unwrap_err();
             let message = refused.message();
-            for culprit in [problem, "supply.unanswered: ", "supply.max_sources: "] {
+            for culprit in [
+                problem,
+                "supply.unanswered: ",
+                "supply.max_client_networks: ",
+            ] {
                 assert!(message.contains(culprit), "{culprit} is not in {message}");
             }
         }

@@ -32,7 +32,7 @@ impl Reference {
         let recent = self.served[pool_of(poll.nat)].iter();
         let recent = recent.filter(|&&of| of == Some(number)).count();
         let share = self.supply.first_come * source(number).share;
-        if recent < share as usize {
+        if recent < share.max(1) as usize {
             0
         } else {
             self.turns.get(&number).copied().unwrap_or(0)
@@ -49,7 +49,9 @@ impl Reference {
 
     pub(super) fn take_turns(&mut self, now: Time, poll: usize, client: usize) {
         let turn = self.next_number();
-        if let Some(network) = self.clients[client].offer.network {
+        let waiting: Vec<usize> = self.queued().chain(self.overdue()).collect();
+        let others_wait = waiting.iter().any(|&other| other != client);
+        if let Some(network) = self.clients[client].offer.network.filter(|_| others_wait) {
             self.network_turns.insert(network, turn);
         }
         self.served[pool_of(self.polls[poll].nat)].push(self.polls[poll].source);
