@@ -112,7 +112,7 @@ impl Broker {
     #[must_use]
     pub fn sharing(mut self, supply: SupplySettings, key: LimitKey) -> Self {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        state.matcher.set_supply(supply);
+        state.matcher.set_supply(clock::now(), supply);
         state.sources = Some(SourceHasher::new(clock::now(), key));
         self
     }

@@ -237,7 +237,7 @@ impl Matcher {
             offered_to: Vec::new(),
             tried: Vec::new(),
             hand_offs: origin.earlier_hand_offs(),
-            last_attempt: now,
+            last_hand_off: now,
             is_held_back: false,
             peers: PeerAttempts::none_yet(supply),
             wake: None,

@@ -124,7 +124,7 @@ impl BrokerControl<'_> {
     /// Replaces the limits of sources.
     pub fn set_supply(self, supply: matching::SupplySettings) {
         self.broker
-            .step(|state, _| state.matcher.set_supply(supply));
+            .step(|state, now| state.matcher.set_supply(now, supply));
     }
 
     /// The limits of sources.

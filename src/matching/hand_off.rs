@@ -259,7 +259,7 @@ impl Matcher {
 
 /// The time until which an honest proxy may still answer the client's last offer.
 fn honest_until(client: &Client) -> Instant {
-    later(client.last_attempt, HONEST_ANSWER)
+    later(client.last_hand_off, HONEST_ANSWER)
 }
 
 /// The time of the next step for a client whose offer is handed out now: its rematch or

@@ -109,7 +109,7 @@ impl Matcher {
             return;
         };
         self.leave_queues(key);
-        let Some(client) = self.sessions.ask_peers(now, key) else {
+        let Some(client) = self.sessions.ask_peers(key) else {
             return;
         };
         let ask = AskPeer {

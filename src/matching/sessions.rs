@@ -101,8 +101,8 @@ pub(super) struct Client {
     pub(super) tried: Vec<u64>,
     /// The number of proxies here that were handed the offer.
     pub(super) hand_offs: usize,
-    /// The time of the last attempt.
-    pub(super) last_attempt: Instant,
+    /// The time of the last hand-off here, or of the arrival.
+    pub(super) last_hand_off: Instant,
     /// True while it waits for nothing but the end of the time of honest proxies.
     pub(super) is_held_back: bool,
     pub(super) peers: PeerAttempts,
@@ -341,14 +341,13 @@ impl Sessions {
         client.offered_to.push(poll_key);
         client.tried.extend(poll.source.map(|source| source.id));
         client.hand_offs += 1;
-        client.last_attempt = now;
+        client.last_hand_off = now;
         Some(client)
     }
 
     /// Marks the client's offer as sent to peers.
-    pub(super) fn ask_peers(&mut self, now: Instant, key: ClientKey) -> Option<&Client> {
+    pub(super) fn ask_peers(&mut self, key: ClientKey) -> Option<&Client> {
         let client = self.clients.get_mut(key)?;
-        client.last_attempt = now;
         if client.state == ClientState::Unmatched {
             client.state = ClientState::Matched;
             self.matched += 1;

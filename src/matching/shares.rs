@@ -11,12 +11,15 @@ use super::sources::{KnownSource, SourceKey, TurnChange};
 use super::supply::SupplySettings;
 
 impl Matcher {
-    /// Replaces the limits of sources.
-    pub fn set_supply(&mut self, supply: SupplySettings) {
+    /// Replaces the limits of sources. Clients that wait are served at once from those that
+    /// may have them now.
+    pub fn set_supply(&mut self, now: Instant, supply: SupplySettings) {
+        self.handle_timeout(now);
         self.waiting.set_networks_max(supply.max_client_networks);
         for (source, change) in self.sources.set_settings(supply) {
             self.change_turn(source, Some(change));
         }
+        self.serve_released(now);
     }
 
     /// The current limits of sources.

@@ -123,8 +123,8 @@ impl TurnChange {
 struct SourceNetwork {
     id: u64,
     sources: u32,
-    /// The parked polls and matches of all its sources.
-    holdings: u32,
+    /// The matches of the last minute of all its sources.
+    matches: u32,
 }
 
 /// The sources of polls. Each is here as long as it has anything or is among the recent
@@ -224,7 +224,7 @@ impl SourceTable {
             networks.insert(SourceNetwork {
                 id,
                 sources: 0,
-                holdings: 0,
+                matches: 0,
             })
         });
         if let Some(network) = networks.get_mut(key) {
@@ -296,18 +296,16 @@ impl SourceTable {
             .saturating_mul(self.settings.sources_per_network)
             .saturating_mul(standing.share);
         let network = self.networks.get(standing.network);
-        limit > 0 && network.is_some_and(|network| network.holdings >= limit)
+        limit > 0 && network.is_some_and(|network| network.matches >= limit)
     }
 
     /// Counts a poll that is parked from now on.
     pub(super) fn parked(&mut self, key: SourceKey) {
-        self.hold(key, 1);
         self.change(key, |standing| standing.parked += 1);
     }
 
     /// Counts a poll that is no longer parked.
     pub(super) fn unparked(&mut self, key: SourceKey) {
-        self.hold(key, -1);
         self.change(key, |standing| standing.parked -= 1);
     }
 
@@ -324,7 +322,7 @@ impl SourceTable {
         let counts = self.settings.matches_per_minute > 0;
         if counts {
             self.last_minute.push_back((now + MINUTE, key));
-            self.hold(key, 1);
+            self.count_in_network(key, 1);
         }
         self.change(key, |standing| {
             standing.turn = turn;
@@ -367,7 +365,7 @@ impl SourceTable {
     /// Forgets the oldest match of the last minute.
     pub(super) fn expire(&mut self) -> Option<(SourceKey, TurnChange)> {
         let (_, key) = self.last_minute.pop_front()?;
-        self.hold(key, -1);
+        self.count_in_network(key, -1);
         let change = self.change(key, |standing| standing.matches -= 1)?;
         Some((key, change))
     }
@@ -375,15 +373,15 @@ impl SourceTable {
     /// Returns true if nothing but memories is left.
     pub(super) fn is_empty(&self) -> bool {
         self.standings.values().all(Standing::has_nothing)
-            && self.networks.values().all(|network| network.holdings == 0)
+            && self.networks.values().all(|network| network.matches == 0)
             && self.last_minute.is_empty()
     }
 
-    /// Changes the holdings of a source's network.
-    fn hold(&mut self, key: SourceKey, change: i32) {
+    /// Changes the matches of a source's network.
+    fn count_in_network(&mut self, key: SourceKey, change: i32) {
         let network = self.standings.get(key).map(|standing| standing.network);
         if let Some(network) = network.and_then(|network| self.networks.get_mut(network)) {
-            network.holdings = network.holdings.saturating_add_signed(change);
+            network.matches = network.matches.saturating_add_signed(change);
         }
     }
 

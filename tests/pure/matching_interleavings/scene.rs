@@ -37,12 +37,13 @@ pub(crate) fn scene_with(change: impl FnOnce(&mut Settings)) -> Scene {
     change(&mut settings);
     let start = some_instant();
     let mut engine = Matcher::new(settings);
-    engine.set_supply(SupplySettings {
+    let supply = SupplySettings {
         matches_per_minute: 0,
         unanswered: 0,
         parked_per_source: 0,
         ..SupplySettings::default()
-    });
+    };
+    engine.set_supply(start, supply);
     Scene {
         engine,
         start,
@@ -148,7 +149,7 @@ impl Scene {
     pub(crate) fn share(&mut self, change: impl FnOnce(&mut SupplySettings)) -> &mut Self {
         let mut supply = self.engine.supply().clone();
         change(&mut supply);
-        self.engine.set_supply(supply);
+        self.engine.set_supply(self.now, supply);
         self
     }
 

@@ -1,6 +1,6 @@
 //! The turns of sources and networks, and the limits of one.
 
-use snowflake_broker::matching::{AnswerOutcome, SupplyHint};
+use snowflake_broker::matching::{AnswerOutcome, PeerReply, SupplyHint};
 
 use crate::matching_interleavings::scene::{scene, scene_with};
 
@@ -188,7 +188,9 @@ fn a_network_has_no_more_than_some_sources() {
     });
     scene.source(10).poll("a", "open");
     scene.client("1", "strict").says(&["a: offer of 1"]);
-    scene.source(11).poll("b", "open").says(&[]);
+    // Parked polls do not count, so that nobody locks his neighbours out by parking.
+    scene.source(11).poll("b", "open").poll("b2", "open");
+    scene.client("2", "strict").says(&["b: offer of 2"]);
     scene.source(12).poll("c", "open");
     scene.says(&["c: OverShare(Network)"]);
     scene.source(20).poll("d", "open").says(&[]);
@@ -202,7 +204,7 @@ fn limits_that_are_lifted_serve_who_waits() {
     scene.client("1", "strict").client("2", "strict");
     scene.says(&["a1: offer of 1", "ClientQueued"]);
     scene.share(|supply| supply.matches_per_minute = 0);
-    scene.tick(100).says(&["a2: offer of 2"]);
+    scene.says(&["a2: offer of 2"]);
 }
 
 #[test]
@@ -248,6 +250,21 @@ fn a_scarce_pool_gives_a_second_chance_only_when_honest_proxies_are_late() {
     scene.tick(2_000).says(&[]);
     assert_eq!(scene.next_at(), Some(3_750));
     scene.tick(3_750).says(&["b: offer of 1, attempt 2"]);
+}
+
+/// Peers that were not asked, or have nobody, do not put it off.
+#[test]
+fn a_scarce_pool_gives_a_second_chance_in_time_beside_peers() {
+    for reply in [PeerReply::NotAsked, PeerReply::NoProxy] {
+        let mut scene = scene_with(|settings| settings.second_chance_reserve = 2);
+        scene.source(10).poll("a", "open");
+        scene.client_beside(SupplyHint::Empty, "1", "strict");
+        scene.says(&["a: offer of 1"]).source(20).poll("b", "open");
+        scene.tick(2_000).peers_reply("1", reply);
+        scene.says(&["peers: offer of 1, attempt 2"]);
+        assert_eq!(scene.next_at(), Some(3_750));
+        scene.tick(3_750).says(&["b: offer of 1, attempt 2"]);
+    }
 }
 
 #[test]

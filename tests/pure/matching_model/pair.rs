@@ -52,7 +52,7 @@ fn sid(number: u8) -> Sid {
 impl Pair {
     pub(crate) fn new(settings: &Settings, supply: &SupplySettings) -> Self {
         let mut engine = Matcher::new(settings.clone());
-        engine.set_supply(supply.clone());
+        engine.set_supply(some_instant(), supply.clone());
         Self {
             start: some_instant(),
             // The clock starts late, because scripts have requests older than the script.
@@ -128,8 +128,8 @@ impl Pair {
                 self.reference.reconfigure(settings.clone());
             }
             Op::Share(supply) => {
-                self.engine.set_supply(supply.clone());
-                self.reference.share(supply.clone());
+                self.engine.set_supply(self.instant(), supply.clone());
+                self.reference.share(self.now, supply.clone());
             }
             Op::StartLameDuck => {
                 self.engine.start_lame_duck();

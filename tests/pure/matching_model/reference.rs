@@ -97,7 +97,7 @@ struct Client {
     /// Hand-offs to proxies here, the sources of those, and the time of the last attempt.
     hand_offs: usize,
     tried: Vec<u8>,
-    last_attempt: Time,
+    last_hand_off: Time,
     supply: SupplyHint,
     /// The number of calls to peers, the number still in progress, and whether a peer's
     /// proxy may have had the offer in one that ended.
@@ -235,7 +235,7 @@ impl Reference {
             arrival,
             hand_offs,
             tried: Vec::new(),
-            last_attempt: now,
+            last_hand_off: now,
             supply,
             asked: 0,
             calls: 0,
@@ -448,10 +448,12 @@ impl Reference {
         self.settings = settings;
     }
 
-    pub(crate) fn share(&mut self, supply: SupplySettings) {
+    pub(crate) fn share(&mut self, now: Time, supply: SupplySettings) {
+        self.tick(now);
         self.supply = supply;
         self.forget_served();
         self.note_released();
+        self.serve_released(now);
     }
 
     pub(crate) fn take_said(&mut self) -> Vec<Output> {

@@ -72,7 +72,7 @@ fn sid(number: u64) -> Sid {
 impl World {
     pub(crate) fn new(scene: Scene) -> Self {
         let mut engine = Matcher::new(Settings::default());
-        engine.set_supply(scene.rule.supply());
+        engine.set_supply(some_instant(), scene.rule.supply());
         let mut world = Self {
             scene,
             engine,

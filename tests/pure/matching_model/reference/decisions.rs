@@ -110,7 +110,7 @@ impl Reference {
         if !self.may_have_another(now, client) {
             return;
         }
-        let honest_until = self.clients[client].last_attempt + HONEST_ANSWER;
+        let honest_until = self.clients[client].last_hand_off + HONEST_ANSWER;
         let reserve = if honest_until <= now {
             0
         } else {
@@ -179,7 +179,6 @@ impl Reference {
     pub(super) fn ask_peer(&mut self, now: Time, index: usize) {
         self.clients[index].asked += 1;
         self.clients[index].calls += 1;
-        self.clients[index].last_attempt = now;
         let attempt = self.attempts(index);
         self.clients[index].state = self.matched_from(now, attempt);
         let times = self.times_of_peers(index);
@@ -287,7 +286,7 @@ impl Reference {
         loop {
             let overdue: Vec<usize> = self.overdue().collect();
             let client = self.first_of(&overdue, proxy, |model, client| {
-                let honest_until = model.clients[client].last_attempt + HONEST_ANSWER;
+                let honest_until = model.clients[client].last_hand_off + HONEST_ANSWER;
                 model.may_try(client, source) && (can_spare || honest_until <= now)
             })?;
             if self.may_have_another(now, client) {
@@ -349,7 +348,7 @@ impl Reference {
         self.note_released();
         self.clients[client].hand_offs += 1;
         self.clients[client].tried.extend(self.polls[poll].source);
-        self.clients[client].last_attempt = now;
+        self.clients[client].last_hand_off = now;
         let attempt = self.attempts(client);
         self.clients[client].state = self.matched_from(now, attempt);
         let hand_off = HandOff {

@@ -93,11 +93,9 @@ impl Reference {
         let network = source(number).network;
         let is_in = |of: u8| source(of).network == network;
         let matches = self.recent.iter().filter(|&&(_, of)| is_in(of)).count();
-        let parked = self.parked();
-        let parked = parked.filter(|&poll| self.polls[poll].source.is_some_and(is_in));
         let limit = self.supply.matches_per_minute * self.supply.sources_per_network;
         let limit = (limit * source(number).share) as usize;
-        let is_full = limit > 0 && matches + parked.count() >= limit;
+        let is_full = limit > 0 && matches >= limit;
         let limit = self.limit(number);
         limit.or(is_full.then_some(OverShare::Network))
     }
