@@ -96,6 +96,7 @@ mod settings;
 mod shares;
 mod snapshot;
 mod sources;
+mod standing;
 mod supply;
 mod turn_order;
 
@@ -121,7 +122,8 @@ use outputs::Outputs;
 use pool::Pools;
 use queue::WaitingClients;
 use sessions::{Client, ClientOrigin, ClientState, PeerAttempts, Poll, PollState, Sessions};
-use sources::{SourceKey, SourceTable};
+use sources::SourceTable;
+use standing::SourceKey;
 
 /// The error for a poll whose `Sid` is already parked or has an answer outstanding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -35,7 +35,7 @@ impl Matcher {
         if let Some(key) = self.waiting.first_for(Wait::Queued, pool, may_try) {
             return Some(key);
         }
-        let can_spare = self.pools.len_of(pool) >= self.settings.second_chance_reserve;
+        let can_spare = self.pools.able_in(pool) >= self.settings.second_chance_reserve;
         while let Some(key) = self.waiting.first_for(Wait::Overdue, pool, |key| {
             let client = self.sessions.client(key);
             client.is_some_and(|client| {

@@ -8,7 +8,8 @@ use crate::wire::proxy::ProxyType;
 use super::policy::pools_for;
 use super::requests::PollKey;
 use super::sessions::Poll;
-use super::sources::{PoolRank, SourceKey, SourceTable, TurnChange};
+use super::sources::{SourceTable, TurnChange};
+use super::standing::{PoolRank, SourceKey};
 use super::turn_order::{Turn, TurnOrder};
 
 /// The three pools.
@@ -71,7 +72,7 @@ impl Pools {
     }
 
     /// The first poll for a client of this class that it may have, from the first pool
-    /// with one that has more than `reserve` polls.
+    /// that can serve more than `reserve`.
     pub(super) fn best_for(
         &self,
         client: NatClass,
@@ -79,16 +80,17 @@ impl Pools {
         may_have: impl Fn(PollKey) -> bool,
     ) -> Option<PollKey> {
         let pools = pools_for(client).iter();
-        let mut pools = pools.filter(|&&pool| self.len_of(pool) > reserve);
+        let mut pools = pools.filter(|&&pool| self.able_in(pool) > reserve);
         pools.find_map(|&pool| {
             let mut firsts = self.orders[pool as usize].firsts();
             firsts.find_map(|(_, key)| may_have(key).then_some(key))
         })
     }
 
-    /// The number of polls in a pool.
-    pub(super) fn len_of(&self, pool: NatClass) -> usize {
-        self.orders[pool as usize].len()
+    /// The number of sources with polls in a pool that may have clients now, and of polls
+    /// without a source. Many polls of one source are worth no more than one.
+    pub(super) fn able_in(&self, pool: NatClass) -> usize {
+        self.orders[pool as usize].parties()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -7,7 +7,8 @@ use crate::wire::nat::NatClass;
 use super::Matcher;
 use super::outputs::AnswerOutcome;
 use super::requests::{ClientKey, PollKey, Source};
-use super::sources::{KnownSource, SourceKey, TurnChange};
+use super::sources::{KnownSource, TurnChange, TurnChanges};
+use super::standing::SourceKey;
 use super::supply::SupplySettings;
 
 impl Matcher {
@@ -16,9 +17,8 @@ impl Matcher {
     pub fn set_supply(&mut self, now: Instant, supply: SupplySettings) {
         self.handle_timeout(now);
         self.waiting.set_networks_max(supply.max_client_networks);
-        for (source, change) in self.sources.set_settings(supply) {
-            self.change_turn(source, Some(change));
-        }
+        let changes = self.sources.set_settings(supply);
+        self.change_turns(changes);
         self.serve_released(now);
     }
 
@@ -45,13 +45,17 @@ impl Matcher {
         };
         let class = NatClass::of(poll.nat);
         let source = poll.source.map(|source| source.key);
-        let change = self.sources.took_turn(now, class, source, turn);
-        if let Some(source) = source {
-            self.change_turn(source, change);
-        }
-        if let Some((source, change)) = self.sources.forget_oldest(class) {
-            self.change_turn(source, Some(change));
+        let changes = self.sources.took_turn(now, class, source, turn);
+        self.change_turns(changes);
+        if let Some((source, changes)) = self.sources.forget_oldest(class) {
+            self.change_turns(changes);
             self.sources.leave(source);
+        }
+    }
+
+    fn change_turns(&mut self, changes: TurnChanges) {
+        for (source, change) in changes {
+            self.change_turn(source, Some(change));
         }
     }
 

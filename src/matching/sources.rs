@@ -1,29 +1,18 @@
 //! The sources of polls: what each has had of late, and what it has.
 
 use std::collections::{HashMap, VecDeque};
+use std::iter;
 use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
-use slotmap::{SlotMap, new_key_type};
+use slotmap::SlotMap;
 
 use super::outputs::OverShare;
-use super::requests::{PollKey, Source};
+use super::requests::Source;
+use super::standing::{NetworkKey, SourceKey, SourceNetwork, SourcePolls, Standing, Turns};
 use super::supply::SupplySettings;
-use super::turn_order::{PartyMembers, Turn};
+
 use crate::wire::nat::NatClass;
-
-new_key_type! {
-    /// The key of a source that is here.
-    pub(super) struct SourceKey;
-    /// The key of a network with sources.
-    struct NetworkKey;
-}
-
-/// The rank of a poll among those of its source: by load (clients), then by arrival.
-pub(super) type PoolRank = (u64, u64);
-
-/// The parked polls of a source in one pool.
-pub(super) type SourcePolls = PartyMembers<PoolRank, PollKey>;
 
 /// A source that is here, with its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,75 +24,6 @@ pub(super) struct KnownSource {
 /// The time in which a source may have `matches_per_minute`.
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// The places of a source in the orders of the pools; `None` if it gets no client now.
-pub(super) type Turns = Option<[Turn; NatClass::ALL.len()]>;
-
-/// The present holdings of a source.
-#[derive(Debug)]
-struct Standing {
-    id: u64,
-    network: NetworkKey,
-    /// The multiple of the limits.
-    share: u32,
-    /// Parked polls.
-    parked: u32,
-    /// Offers without an answer, whose clients wait.
-    unanswered: u32,
-    /// Matches of the last minute.
-    matches: u32,
-    /// Clients among the recent ones of each pool.
-    recent: [u32; NatClass::ALL.len()],
-    /// The number of its last turn.
-    turn: u64,
-    polls: [SourcePolls; NatClass::ALL.len()],
-}
-
-impl Standing {
-    /// The limit that the source has reached, so that it gets no client.
-    fn limit(&self, settings: &SupplySettings) -> Option<OverShare> {
-        let has = |count: u32, limit: u32| {
-            let limit = limit.saturating_mul(self.share);
-            limit > 0 && count >= limit
-        };
-        if has(self.matches, settings.matches_per_minute) {
-            Some(OverShare::Matches)
-        } else if has(self.unanswered, settings.unanswered) {
-            Some(OverShare::Unanswered)
-        } else {
-            None
-        }
-    }
-
-    /// In each pool the source is served as its polls come, until it has had its share of
-    /// the recent clients; then by its last turn.
-    fn turns(&self, settings: &SupplySettings) -> Turns {
-        let share = settings.first_come.saturating_mul(self.share).max(1);
-        let turn = |recent: u32| {
-            if recent < share {
-                Turn::FIRST_COME
-            } else {
-                Turn::last(self.turn)
-            }
-        };
-        let may_have = self.limit(settings).is_none();
-        may_have.then(|| self.recent.map(turn))
-    }
-
-    /// Returns true if only memories of it are left.
-    fn has_nothing(&self) -> bool {
-        self.parked == 0 && self.unanswered == 0 && self.matches == 0
-    }
-
-    /// Returns true if it has parked polls that get no client now.
-    fn is_waiting(&self, turns: Turns) -> bool {
-        self.parked > 0 && turns.is_none()
-    }
-
-    fn is_gone(&self) -> bool {
-        self.has_nothing() && self.recent.iter().all(|&recent| recent == 0)
-    }
-}
-
 /// A change of a source's turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TurnChange {
@@ -111,20 +31,14 @@ pub(super) struct TurnChange {
     pub(super) to: Turns,
 }
 
+/// The sources whose turns may have changed.
+pub(super) type TurnChanges = Vec<(SourceKey, TurnChange)>;
+
 impl TurnChange {
     /// Returns true if the source may have clients again.
     pub(super) fn is_release(self) -> bool {
         self.from.is_none() && self.to.is_some()
     }
-}
-
-/// A network with sources.
-#[derive(Debug)]
-struct SourceNetwork {
-    id: u64,
-    sources: u32,
-    /// The matches of the last minute of all its sources.
-    matches: u32,
 }
 
 /// The sources of polls. Each is here as long as it has anything or is among the recent
@@ -167,14 +81,12 @@ impl SourceTable {
         &mut self,
         settings: SupplySettings,
     ) -> Vec<(SourceKey, TurnChange)> {
-        let standings = self.standings.iter();
-        let before: Vec<(SourceKey, Turns)> = standings
-            .map(|(key, standing)| (key, standing.turns(&self.settings)))
-            .collect();
+        let keys = self.standings.keys();
+        let before: Vec<(SourceKey, Turns)> = keys.map(|key| (key, self.turns_of(key))).collect();
         self.settings = settings;
         let standings = self.standings.values();
         self.waiting = standings
-            .filter(|standing| standing.is_waiting(standing.turns(&self.settings)))
+            .filter(|standing| standing.is_waiting(&self.settings))
             .count();
         for pool in NatClass::ALL {
             while self.has_too_many_recent(pool) {
@@ -202,7 +114,7 @@ impl SourceTable {
                 .flatten();
             return (KnownSource { key, id }, change);
         }
-        let network = self.enter_network(source.network);
+        let network = self.network(source.network);
         let key = self.standings.insert(Standing {
             id,
             network,
@@ -215,22 +127,23 @@ impl SourceTable {
             polls: Default::default(),
         });
         self.by_id.insert(id, key);
+        if let Some(network) = self.networks.get_mut(network) {
+            network.sources.push(key);
+        }
         (KnownSource { key, id }, None)
     }
 
-    fn enter_network(&mut self, id: u64) -> NetworkKey {
+    fn network(&mut self, id: u64) -> NetworkKey {
         let networks = &mut self.networks;
-        let key = *self.networks_by_id.entry(id).or_insert_with(|| {
+        let known = self.networks_by_id.entry(id);
+        *known.or_insert_with(|| {
             networks.insert(SourceNetwork {
                 id,
-                sources: 0,
+                sources: Vec::new(),
+                recent: [0; NatClass::ALL.len()],
                 matches: 0,
             })
-        });
-        if let Some(network) = networks.get_mut(key) {
-            network.sources += 1;
-        }
-        key
+        })
     }
 
     /// Forgets a source that has nothing and is not among the recent ones.
@@ -245,8 +158,8 @@ impl SourceTable {
         let Some(network) = self.networks.get_mut(standing.network) else {
             return;
         };
-        network.sources -= 1;
-        if network.sources == 0 {
+        network.sources.retain(|&source| source != key);
+        if network.sources.is_empty() {
             self.networks_by_id.remove(&network.id);
             self.networks.remove(standing.network);
         }
@@ -254,7 +167,9 @@ impl SourceTable {
 
     /// The turns of a source.
     pub(super) fn turns_of(&self, key: SourceKey) -> Turns {
-        self.standings.get(key)?.turns(&self.settings)
+        let standing = self.standings.get(key)?;
+        let network = self.networks.get(standing.network)?;
+        standing.turns(network, &self.settings)
     }
 
     /// The parked polls of a source in a pool.
@@ -309,38 +224,90 @@ impl SourceTable {
         self.change(key, |standing| standing.parked -= 1);
     }
 
-    /// Gives a poll in this pool a client, as this turn of its source.
+    /// Gives a poll in this pool a client, as this turn of its source. Returns the changes of
+    /// turns.
     pub(super) fn took_turn(
         &mut self,
         now: Instant,
         pool: NatClass,
         source: Option<SourceKey>,
         turn: u64,
-    ) -> Option<TurnChange> {
+    ) -> TurnChanges {
         self.recent[pool as usize].push_back(source);
-        let key = source?;
+        let Some(key) = source else {
+            return TurnChanges::new();
+        };
         let counts = self.settings.matches_per_minute > 0;
         if counts {
             self.last_minute.push_back((now + MINUTE, key));
             self.count_in_network(key, 1);
         }
-        self.change(key, |standing| {
+        self.change_recent(key, pool, 1, |standing| {
             standing.turn = turn;
             standing.unanswered += 1;
             standing.matches += u32::from(counts);
-            standing.recent[pool as usize] += 1;
         })
     }
 
     /// Forgets the oldest recent client of a pool that has too many. Returns its source, if
-    /// that is known, and the change.
-    pub(super) fn forget_oldest(&mut self, pool: NatClass) -> Option<(SourceKey, TurnChange)> {
+    /// that is known, and the changes.
+    pub(super) fn forget_oldest(&mut self, pool: NatClass) -> Option<(SourceKey, TurnChanges)> {
         if !self.has_too_many_recent(pool) {
             return None;
         }
         let key = self.recent[pool as usize].pop_front()??;
-        let change = self.change(key, |standing| standing.recent[pool as usize] -= 1)?;
-        Some((key, change))
+        Some((key, self.change_recent(key, pool, -1, |_| ())))
+    }
+
+    /// Changes a source, its recent clients and those of its network, which may change the
+    /// turns of all in it.
+    fn change_recent(
+        &mut self,
+        key: SourceKey,
+        pool: NatClass,
+        by: i32,
+        change: impl FnOnce(&mut Standing),
+    ) -> TurnChanges {
+        let Some(standing) = self.standings.get(key) else {
+            return TurnChanges::new();
+        };
+        let network = standing.network;
+        let affected = self.affected(key, network, pool);
+        let before: Vec<_> = affected.map(|key| (key, self.turns_of(key))).collect();
+        if let Some(network) = self.networks.get_mut(network) {
+            add(&mut network.recent[pool as usize], by);
+        }
+        self.change(key, |standing| {
+            change(standing);
+            add(&mut standing.recent[pool as usize], by);
+        });
+        let changes = before.into_iter().map(|(key, from)| {
+            let to = self.turns_of(key);
+            (key, TurnChange { from, to })
+        });
+        changes.collect()
+    }
+
+    /// The sources whose turns change with the recent clients of a source: itself, and all in
+    /// its network once that has about its share.
+    fn affected(
+        &self,
+        key: SourceKey,
+        network: NetworkKey,
+        pool: NatClass,
+    ) -> impl Iterator<Item = SourceKey> {
+        let least = match self.settings.sources_per_network {
+            0 => u32::MAX,
+            sources => self.settings.first_come.max(1).saturating_mul(sources),
+        };
+        let network = self.networks.get(network);
+        let has_its_share = move |network: &&SourceNetwork| {
+            network.recent[pool as usize].saturating_add(1) >= least
+        };
+        let all = network.filter(has_its_share);
+        let others = all.into_iter().flat_map(|network| &network.sources);
+        let others = others.copied().filter(move |&other| other != key);
+        iter::once(key).chain(others)
     }
 
     fn has_too_many_recent(&self, pool: NatClass) -> bool {
@@ -381,17 +348,21 @@ impl SourceTable {
     fn count_in_network(&mut self, key: SourceKey, change: i32) {
         let network = self.standings.get(key).map(|standing| standing.network);
         if let Some(network) = network.and_then(|network| self.networks.get_mut(network)) {
-            network.matches = network.matches.saturating_add_signed(change);
+            add(&mut network.matches, change);
         }
     }
 
     fn change(&mut self, key: SourceKey, change: impl FnOnce(&mut Standing)) -> Option<TurnChange> {
+        let from = self.turns_of(key);
         let standing = self.standings.get_mut(key)?;
-        let from = standing.turns(&self.settings);
-        self.waiting -= usize::from(standing.is_waiting(from));
+        self.waiting -= usize::from(standing.is_waiting(&self.settings));
         change(standing);
-        let to = standing.turns(&self.settings);
-        self.waiting += usize::from(standing.is_waiting(to));
+        self.waiting += usize::from(standing.is_waiting(&self.settings));
+        let to = self.turns_of(key);
         Some(TurnChange { from, to })
     }
+}
+
+fn add(count: &mut u32, change: i32) {
+    *count = count.saturating_add_signed(change);
 }

@@ -9,6 +9,8 @@ pub(super) struct Turn(u64);
 
 impl Turn {
     pub(super) const FIRST_COME: Self = Self(0);
+    /// Before all who had a turn; numbers begin at 1.
+    pub(super) const BEFORE_ALL_TURNS: Self = Self(1);
 
     /// The last turn of a party, by a number that grows with each turn and arrival; 0
     /// stands for never.
@@ -164,6 +166,11 @@ impl<Rank: Copy + Ord, Key: Copy> TurnOrder<Rank, Key> {
     /// The first of each party, in order.
     pub(super) fn firsts(&self) -> impl Iterator<Item = ((Turn, Rank), Key)> {
         self.firsts.iter().map(|(&place, &key)| (place, key))
+    }
+
+    /// The number of parties in the order, and of those who are in none.
+    pub(super) fn parties(&self) -> usize {
+        self.firsts.len()
     }
 
     /// The number of all who wait.

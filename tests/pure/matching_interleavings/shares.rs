@@ -290,3 +290,38 @@ fn who_cannot_answer_passes_the_client_on_at_once() {
     assert_eq!(scene.answer("a1"), AnswerOutcome::Repeated);
     assert_eq!(scene.decline("nobody"), AnswerOutcome::Unknown);
 }
+
+/// Else whoever has a network would always be among those who are served as they come.
+#[test]
+fn a_network_that_had_its_share_comes_after_all_others() {
+    let mut scene = scene();
+    scene.share(|supply| {
+        supply.first_come = 1;
+        supply.sources_per_network = 2;
+    });
+    scene
+        .source(10)
+        .poll("a", "open")
+        .source(11)
+        .poll("b", "open");
+    scene.client("1", "strict").client("2", "strict");
+    scene.says(&["a: offer of 1", "b: offer of 2"]);
+    scene
+        .source(12)
+        .poll("c", "open")
+        .source(20)
+        .poll("d", "open");
+    scene.client("3", "strict").says(&["d: offer of 3"]);
+    scene.client("4", "strict").says(&["c: offer of 4"]);
+}
+
+/// Polls that get no client are no reserve, nor are many of one source.
+#[test]
+fn a_reserve_is_of_sources_that_may_have_clients() {
+    let mut scene = scene_with(|settings| settings.second_chance_reserve = 2);
+    scene.source(10).poll("a", "open");
+    scene.client("1", "strict").says(&["a: offer of 1"]);
+    scene.source(20).poll("b1", "open").poll("b2", "open");
+    scene.poll("b3", "open").tick(2_000).says(&[]);
+    scene.tick(3_750).says(&["b1: offer of 1, attempt 2"]);
+}

@@ -245,7 +245,7 @@ impl Reference {
         };
         pools.iter().find_map(|pool| {
             let in_pool = |&poll: &usize| pool.contains(&self.polls[poll].nat);
-            let count = self.parked().filter(in_pool).count();
+            let count = self.able(in_pool);
             if count <= reserve || count < least {
                 return None;
             }
@@ -266,6 +266,19 @@ impl Reference {
         })
     }
 
+    /// The sources of such polls that may have clients now, and the polls without a source.
+    fn able(&self, in_pool: impl Fn(&usize) -> bool) -> usize {
+        let polls = self.parked().filter(|poll| in_pool(poll));
+        let (known, unknown): (Vec<_>, Vec<_>) = polls
+            .map(|poll| self.polls[poll].source)
+            .partition(Option::is_some);
+        let mut sources: Vec<u8> = known.into_iter().flatten().collect();
+        sources.retain(|&source| self.limit(source).is_none());
+        sources.sort_unstable();
+        sources.dedup();
+        sources.len() + unknown.len()
+    }
+
     /// The first queued client, else the first overdue one. An overdue client that may
     /// have no further proxy when its turn comes is dropped.
     pub(super) fn client_for(
@@ -282,7 +295,7 @@ impl Reference {
         }
         let reserve = self.settings.second_chance_reserve;
         let alike = |&poll: &usize| same_pool(self.polls[poll].nat, proxy);
-        let can_spare = self.parked().filter(alike).count() >= reserve;
+        let can_spare = self.able(alike) >= reserve;
         loop {
             let overdue: Vec<usize> = self.overdue().collect();
             let client = self.first_of(&overdue, proxy, |model, client| {

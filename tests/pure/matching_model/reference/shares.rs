@@ -29,11 +29,17 @@ impl Reference {
         let Some(number) = poll.source else {
             return 0;
         };
-        let recent = self.served[pool_of(poll.nat)].iter();
-        let recent = recent.filter(|&&of| of == Some(number)).count();
-        let share = self.supply.first_come * source(number).share;
-        if recent < share.max(1) as usize {
+        let served = self.served[pool_of(poll.nat)].iter().flatten();
+        let recent = served.clone().filter(|&&of| of == number).count();
+        let network = source(number).network;
+        let of_network = served.filter(|&&of| source(of).network == network).count();
+        let share = (self.supply.first_come.max(1) * source(number).share) as usize;
+        let sources = self.supply.sources_per_network as usize;
+        let network_has_its_share = sources > 0 && of_network >= share * sources;
+        if recent < share && !network_has_its_share {
             0
+        } else if recent == 0 {
+            1
         } else {
             self.turns.get(&number).copied().unwrap_or(0)
         }
