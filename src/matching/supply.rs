@@ -15,6 +15,12 @@ const LIMITS: RangeInclusive<u32> = 0..=1_000_000;
 /// The bounds of the multiples for networks.
 const SHARES: RangeInclusive<u32> = 1..=1_000;
 
+/// The bound of the number of networks with a multiple, which are gone through for each
+/// poll.
+const NETWORKS_MAX: usize = 256;
+/// The longest prefix of IPv6 of which sources can be told apart.
+const SOURCE_PREFIX: u8 = 64;
+
 /// The most that one source may have: an address, or of IPv6 a /64.
 ///
 /// Whoever polls most would otherwise get most. Order alone does not help while clients
@@ -35,8 +41,8 @@ pub struct SupplySettings {
     pub unanswered: u32,
     /// Parked polls.
     pub parked_per_source: u32,
-    /// The multiple of a source's matches a minute for the network around it (/24, /48),
-    /// in which parked polls count as matches.
+    /// The multiple of a source's matches a minute, and of its share of the recent clients,
+    /// for the network around it (/24, /48).
     pub sources_per_network: u32,
     /// Networks (CIDR) whose sources may have a multiple of all this.
     pub networks: BTreeMap<IpNet, u32>,
@@ -54,9 +60,7 @@ impl SupplySettings {
         report.within("unanswered", self.unanswered, &LIMITS);
         report.within("parked_per_source", self.parked_per_source, &LIMITS);
         report.within("sources_per_network", self.sources_per_network, &LIMITS);
-        for (network, &share) in &self.networks {
-            report.within(&format!("networks.{network}"), share, &SHARES);
-        }
+        self.check_networks(report);
         report.within(
             "max_client_networks",
             self.max_client_networks,
@@ -66,6 +70,21 @@ impl SupplySettings {
 }
 
 impl SupplySettings {
+    fn check_networks(&self, report: &mut SettingsReport) {
+        if self.networks.len() > NETWORKS_MAX {
+            let problem = format!(
+                "must have {NETWORKS_MAX} networks or fewer, not {}",
+                self.networks.len()
+            );
+            report.refuse(&["networks"], problem);
+        }
+        for (network, &share) in &self.networks {
+            let key = format!("networks.{network}");
+            report.within(&key, share, &SHARES);
+            report.refuse_if(&key, fault(network));
+        }
+    }
+
     /// The multiple of the limits for an address: that of the smallest network around it.
     pub fn share_of(&self, address: IpAddr) -> u32 {
         let address = address.to_canonical();
@@ -75,6 +94,22 @@ impl SupplySettings {
             .max_by_key(|(network, _)| network.prefix_len())
             .map_or(1, |(_, &share)| share)
     }
+}
+
+/// The fault of a network that could not mean what it says.
+fn fault(network: &IpNet) -> Option<String> {
+    let whole = network.trunc();
+    if whole != *network {
+        return Some(format!("must be a whole network: {whole}"));
+    }
+    let IpNet::V6(network) = network else {
+        return None;
+    };
+    if network.addr().to_ipv4_mapped().is_some() {
+        return Some("must be a network of IPv4, or of IPv6 proper".to_owned());
+    }
+    let is_too_small = network.prefix_len() > SOURCE_PREFIX;
+    is_too_small.then(|| format!("must be a /{SOURCE_PREFIX} or larger"))
 }
 
 impl Default for SupplySettings {
@@ -89,5 +124,52 @@ impl Default for SupplySettings {
             networks: BTreeMap::new(),
             max_client_networks: 200_000,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_that_mean_something_else_are_refused() {
+        for (network, expected) in [
+            ("192.0.2.0/24", None),
+            ("192.0.2.7/32", None),
+            ("2001:db8::/64", None),
+            (
+                "192.0.2.9/24",
+                Some("must be a whole network: 192.0.2.0/24"),
+            ),
+            (
+                "::ffff:192.0.2.0/120",
+                Some("must be a network of IPv4, or of IPv6 proper"),
+            ),
+            ("2001:db8::1/128", Some("must be a /64 or larger")),
+        ] {
+            let network = network.parse().expect("a network");
+            assert_eq!(fault(&network).as_deref(), expected, "{network}");
+        }
+    }
+
+    #[test]
+    fn networks_are_bounded() {
+        let networks = (0..=NETWORKS_MAX).map(|number| {
+            let network = format!("10.{}.{}.0/24", number / 256, number % 256);
+            (network.parse().expect("a network"), 2)
+        });
+        let settings = SupplySettings {
+            networks: networks.collect(),
+            ..SupplySettings::default()
+        };
+        let mut report = SettingsReport::default();
+        settings.check(&mut report);
+        let [issue] = &report.errors[..] else {
+            panic!("{:?}", report.errors)
+        };
+        assert_eq!(
+            (issue.keys[0].as_str(), issue.to_string().as_str()),
+            ("networks", "must have 256 networks or fewer, not 257")
+        );
     }
 }

@@ -66,9 +66,9 @@ impl Settings {
             let problem = if !is_name(name) {
                 format!("of 1 to {NAME_MAX} letters, digits and hyphens")
             } else if TAKEN.contains(&&**name) || name.starts_with(TAKEN_PREFIX) {
-                "that has no other meaning".to_owned()
+                "that is not reserved".to_owned()
             } else if types[..index].contains(name) {
-                "that is not in the list before".to_owned()
+                "that is listed once".to_owned()
             } else {
                 continue;
             };
@@ -160,9 +160,9 @@ mod tests {
                 format!("proxy_types: \"a b\" {form}"),
                 format!("proxy_types: \"\" {form}"),
                 format!("proxy_types: \"{long}\" {form}"),
-                "proxy_types: \"unknown\" must be a name that has no other meaning".to_owned(),
-                "proxy_types: \"nat-open\" must be a name that has no other meaning".to_owned(),
-                "proxy_types: \"my-app\" must be a name that is not in the list before".to_owned(),
+                "proxy_types: \"unknown\" must be a name that is not reserved".to_owned(),
+                "proxy_types: \"nat-open\" must be a name that is not reserved".to_owned(),
+                "proxy_types: \"my-app\" must be a name that is listed once".to_owned(),
                 "publish_types: \"your-app\" must be in metrics.proxy_types".to_owned(),
             ]
         );
