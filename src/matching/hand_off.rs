@@ -58,11 +58,11 @@ impl Matcher {
         })
     }
 
-    /// Takes the best idle poll out of a pool that has more than `reserve`.
-    fn take_idle_poll(&mut self, client: ClientKey, reserve: usize) -> Option<PollKey> {
+    /// Takes the best idle poll out of a pool in which more than `spare` sources can serve.
+    fn take_idle_poll(&mut self, client: ClientKey, spare: usize) -> Option<PollKey> {
         let client = self.sessions.client(client)?;
-        let reserve = reserve.max(client.origin.reserve());
-        let key = self.pools.best_for(client.class(), reserve, |key| {
+        let reserve = client.origin.reserve();
+        let key = self.pools.best_for(client.class(), spare, reserve, |key| {
             let poll = self.sessions.poll(key);
             poll.is_some_and(|poll| client.may_try(poll.source))
         })?;

@@ -71,20 +71,27 @@ impl Pools {
         }
     }
 
-    /// The first poll for a client of this class that it may have, from the first pool
-    /// that can serve more than `reserve`.
+    /// The first poll for a client of this class that it may have, from the first pool in
+    /// which more than `spare` sources can serve, and more than `reserve` polls are parked.
     pub(super) fn best_for(
         &self,
         client: NatClass,
+        spare: usize,
         reserve: usize,
         may_have: impl Fn(PollKey) -> bool,
     ) -> Option<PollKey> {
         let pools = pools_for(client).iter();
-        let mut pools = pools.filter(|&&pool| self.able_in(pool) > reserve);
+        let mut pools =
+            pools.filter(|&&pool| self.able_in(pool) > spare && self.len_of(pool) > reserve);
         pools.find_map(|&pool| {
             let mut firsts = self.orders[pool as usize].firsts();
             firsts.find_map(|(_, key)| may_have(key).then_some(key))
         })
+    }
+
+    /// The number of polls in a pool.
+    pub(super) fn len_of(&self, pool: NatClass) -> usize {
+        self.orders[pool as usize].len()
     }
 
     /// The number of sources with polls in a pool that may have clients now, and of polls

@@ -47,9 +47,8 @@ impl Matcher {
         })
     }
 
-    /// The number of sources with parked polls in a pool that may have clients, beyond a
-    /// reserve. A poll whose source is not known counts as one.
+    /// The number of parked polls in a pool beyond a reserve.
     pub fn parked_beyond(&self, reserve: usize, pool: NatClass) -> usize {
-        self.pools.able_in(pool).saturating_sub(reserve)
+        self.pools.len_of(pool).saturating_sub(reserve)
     }
 }

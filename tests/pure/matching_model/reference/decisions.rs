@@ -245,8 +245,8 @@ impl Reference {
         };
         pools.iter().find_map(|pool| {
             let in_pool = |&poll: &usize| pool.contains(&self.polls[poll].nat);
-            let count = self.able(in_pool);
-            if count <= reserve || count < least {
+            let parked = self.parked().filter(in_pool).count();
+            if parked <= reserve || self.able(in_pool) < least {
                 return None;
             }
             self.parked()
