@@ -34,8 +34,8 @@ pub struct Settings {
     /// another proxy.
     #[serde(with = "crate::timespan")]
     pub rematch_after: Duration,
-    /// Number of idle polls in a pool below which it has no rematch until honest proxies
-    /// would have answered (3.75 s after the hand-off).
+    /// Number of sources with idle polls in a pool below which it has no rematch until honest
+    /// proxies would have answered (3.75 s after the hand-off).
     pub second_chance_reserve: usize,
     /// Maximum number of proxies that a client is offered to; 1 means no rematch.
     pub max_attempts: usize,
