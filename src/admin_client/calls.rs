@@ -13,7 +13,7 @@ use crate::config::{self, Inputs};
 use crate::proto::admin::v1;
 use crate::wire::relay_pattern::RelayPattern;
 
-use super::connection::{AuthorizedClient, RemoteBroker, duration, read};
+use super::connection::{AuthorizedClient, RemoteBroker, duration, mask, read};
 use super::failure::Failure;
 use super::output::{Printer, print};
 use super::supply;
@@ -345,14 +345,6 @@ fn limits_mask(asked: &LimitsArgs) -> FieldMask {
         ("unconfirmed_factor", asked.unconfirmed_factor.is_some()),
         ("exempt", asked.no_exempt || !asked.exempt.is_empty()),
     ])
-}
-
-/// The fields that change.
-fn mask(fields: &[(&str, bool)]) -> FieldMask {
-    let named = fields.iter().filter(|(_, changes)| *changes);
-    FieldMask {
-        paths: named.map(|(field, _)| (*field).to_owned()).collect(),
-    }
 }
 
 async fn log(asked: &LogArgs, broker: &mut RemoteBroker, output: &Printer) -> Result<(), Failure> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
+use prost_types::FieldMask;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -232,6 +233,14 @@ fn endpoint(uri: String) -> Result<Endpoint, tonic::transport::Error> {
         .user_agent(agent)?
         .http2_keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT))
+}
+
+/// The fields that change.
+pub(super) fn mask(fields: &[(&str, bool)]) -> FieldMask {
+    let named = fields.iter().filter(|(_, changes)| *changes);
+    FieldMask {
+        paths: named.map(|(field, _)| (*field).to_owned()).collect(),
+    }
 }
 
 /// The protocol's maximum is 10,000 years.

@@ -5,7 +5,7 @@ use prost_types::FieldMask;
 use crate::proto::admin::v1;
 
 use super::arguments::{NetworkShare, SourcesArgs, SupplyArgs};
-use super::connection::{AuthorizedClient, RemoteBroker};
+use super::connection::{AuthorizedClient, RemoteBroker, mask};
 use super::failure::Failure;
 use super::output::Printer;
 use super::text::{self, DryRun};
@@ -29,7 +29,7 @@ pub(super) async fn set(
             networks: networks.collect(),
             max_client_networks: asked.max_client_networks,
         }),
-        update_mask: Some(mask(asked)),
+        update_mask: Some(supply_mask(asked)),
         validate_only: asked.dry_run || asks_only,
     };
     let supply = broker.call(AuthorizedClient::set_supply, request).await?;
@@ -40,9 +40,9 @@ pub(super) async fn set(
 
 /// The fields to change. They must be named, since an empty list could also mean no
 /// change.
-fn mask(asked: &SupplyArgs) -> FieldMask {
+fn supply_mask(asked: &SupplyArgs) -> FieldMask {
     let has_networks = asked.no_networks || !asked.networks.is_empty();
-    let fields = [
+    mask(&[
         ("first_come", asked.first_come.is_some()),
         ("recent_clients", asked.recent_clients.is_some()),
         ("matches_per_minute", asked.matches_per_minute.is_some()),
@@ -51,11 +51,7 @@ fn mask(asked: &SupplyArgs) -> FieldMask {
         ("sources_per_network", asked.sources_per_network.is_some()),
         ("networks", has_networks),
         ("max_client_networks", asked.max_client_networks.is_some()),
-    ];
-    let named = fields.into_iter().filter(|(_, changes)| *changes);
-    FieldMask {
-        paths: named.map(|(field, _)| field.to_owned()).collect(),
-    }
+    ])
 }
 
 fn message(network: &NetworkShare) -> v1::NetworkShare {
@@ -85,12 +81,12 @@ mod tests {
 
     #[test]
     fn only_what_is_asked_for_changes() {
-        assert!(mask(&SupplyArgs::default()).paths.is_empty());
+        assert!(supply_mask(&SupplyArgs::default()).paths.is_empty());
         let asked = SupplyArgs {
             unanswered: Some(0),
             no_networks: true,
             ..SupplyArgs::default()
         };
-        assert_eq!(mask(&asked).paths, ["unanswered", "networks"]);
+        assert_eq!(supply_mask(&asked).paths, ["unanswered", "networks"]);
     }
 }
