@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use foldhash::fast::FixedState;
+
 /// The time for which a table is filled. The one before is kept beside it.
 const PERIOD: Duration = Duration::from_mins(30);
 /// The most sources in a table.
@@ -39,7 +41,7 @@ pub struct SourceCounts {
 /// The acts of sources in one period.
 #[derive(Clone, Debug, Default)]
 struct Period {
-    by_source: HashMap<u64, Tally>,
+    by_source: HashMap<u64, Tally, FixedState>,
     totals: [u64; SourceAct::ALL.len()],
 }
 
@@ -92,7 +94,7 @@ impl SourceCounts {
     /// The distribution of an act. `tops` are numbers of sources.
     pub fn shares(&self, act: SourceAct, tops: &[usize]) -> ActShares {
         let periods = || self.previous.iter().chain([&self.recent]);
-        let mut by_source = HashMap::<u64, u64>::new();
+        let mut by_source = HashMap::<u64, u64, FixedState>::default();
         for period in periods() {
             for (&source, tally) in &period.by_source {
                 *by_source.entry(source).or_default() += u64::from(tally[act as usize]);

@@ -92,7 +92,7 @@ mod tests {
             ("orbot-a", 3),
             ("orbot-android", 4),
             ("orbot-android-2", 5),
-            // What a stranger sends is a name, never a pattern.
+            // A stranger's type is a name, never a pattern.
             ("orbot-*", 2),
         ] {
             assert_eq!(
