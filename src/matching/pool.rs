@@ -25,9 +25,7 @@ impl Pools {
         let class = NatClass::of(poll.nat);
         let order = &mut self.orders[class as usize];
         if let Some(source) = poll.source {
-            let turn = sources
-                .turns_of(source.key)
-                .map(|turns| turns[class as usize]);
+            let turn = sources.turn_in(source.key, class);
             if let Some(polls) = sources.polls_mut(source.key, class) {
                 order.insert(turn, polls, rank(poll), key);
             }
@@ -41,9 +39,7 @@ impl Pools {
         let class = NatClass::of(poll.nat);
         let order = &mut self.orders[class as usize];
         let was_there = if let Some(source) = poll.source {
-            let turn = sources
-                .turns_of(source.key)
-                .map(|turns| turns[class as usize]);
+            let turn = sources.turn_in(source.key, class);
             let polls = sources.polls_mut(source.key, class);
             polls.is_some_and(|polls| order.remove(turn, polls, rank(poll)))
         } else {

@@ -11,6 +11,7 @@ use super::outputs::OverShare;
 use super::requests::Source;
 use super::standing::{NetworkKey, SourceKey, SourceNetwork, SourcePolls, Standing, Turns};
 use super::supply::SupplySettings;
+use super::turn_order::Turn;
 
 use crate::wire::nat::NatClass;
 
@@ -77,22 +78,31 @@ impl SourceTable {
     }
 
     /// Replaces the settings. Returns the changes of turns.
-    pub(super) fn set_settings(
-        &mut self,
-        settings: SupplySettings,
-    ) -> Vec<(SourceKey, TurnChange)> {
-        let keys = self.standings.keys();
-        let before: Vec<(SourceKey, Turns)> = keys.map(|key| (key, self.turns_of(key))).collect();
+    pub(super) fn set_settings(&mut self, settings: SupplySettings) -> TurnChanges {
+        let before = self.turns_of_all(self.standings.keys());
         self.settings = settings;
         let standings = self.standings.values();
         self.waiting = standings
             .filter(|standing| standing.is_waiting(&self.settings))
             .count();
+        let mut forgotten = Vec::new();
         for pool in NatClass::ALL {
             while self.has_too_many_recent(pool) {
-                self.forget_oldest(pool);
+                forgotten.extend(self.forget_oldest(pool).map(|(key, _)| key));
             }
         }
+        let changes = self.changes_since(before);
+        for key in forgotten {
+            self.leave(key);
+        }
+        changes
+    }
+
+    fn turns_of_all(&self, keys: impl Iterator<Item = SourceKey>) -> Vec<(SourceKey, Turns)> {
+        keys.map(|key| (key, self.turns_of(key))).collect()
+    }
+
+    fn changes_since(&self, before: Vec<(SourceKey, Turns)>) -> TurnChanges {
         let changes = before.into_iter().map(|(key, from)| {
             let to = self.turns_of(key);
             (key, TurnChange { from, to })
@@ -158,7 +168,11 @@ impl SourceTable {
         let Some(network) = self.networks.get_mut(standing.network) else {
             return;
         };
-        network.sources.retain(|&source| source != key);
+        // Whoever is refused leaves at once, and came last.
+        let place = network.sources.iter().rposition(|&source| source == key);
+        if let Some(place) = place {
+            network.sources.swap_remove(place);
+        }
         if network.sources.is_empty() {
             self.networks_by_id.remove(&network.id);
             self.networks.remove(standing.network);
@@ -170,6 +184,11 @@ impl SourceTable {
         let standing = self.standings.get(key)?;
         let network = self.networks.get(standing.network)?;
         standing.turns(network, &self.settings)
+    }
+
+    /// The turn of a source in a pool.
+    pub(super) fn turn_in(&self, key: SourceKey, pool: NatClass) -> Option<Turn> {
+        self.turns_of(key).map(|turns| turns[pool as usize])
     }
 
     /// The parked polls of a source in a pool.
@@ -272,8 +291,7 @@ impl SourceTable {
             return TurnChanges::new();
         };
         let network = standing.network;
-        let affected = self.affected(key, network, pool);
-        let before: Vec<_> = affected.map(|key| (key, self.turns_of(key))).collect();
+        let before = self.turns_of_all(self.affected(key, network, pool));
         if let Some(network) = self.networks.get_mut(network) {
             add(&mut network.recent[pool as usize], by);
         }
@@ -281,11 +299,7 @@ impl SourceTable {
             change(standing);
             add(&mut standing.recent[pool as usize], by);
         });
-        let changes = before.into_iter().map(|(key, from)| {
-            let to = self.turns_of(key);
-            (key, TurnChange { from, to })
-        });
-        changes.collect()
+        self.changes_since(before)
     }
 
     /// The sources whose turns change with the recent clients of a source: itself, and all in
@@ -365,4 +379,42 @@ impl SourceTable {
 
 fn add(count: &mut u32, change: i32) {
     *count = count.saturating_add_signed(change);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::clock;
+
+    /// The table is bounded by what sources have, and by `recent_clients`.
+    #[test]
+    fn sources_without_anything_are_forgotten() {
+        let remembering = SupplySettings {
+            matches_per_minute: 0,
+            ..SupplySettings::default()
+        };
+        let mut table = SourceTable::new(remembering.clone());
+        let network = 1;
+        let keys = [1, 2, 3].map(|id| {
+            let share = 1;
+            table.enter(Source { id, network, share }).0.key
+        });
+        for (turn, &key) in (1..).zip(&keys) {
+            table.took_turn(clock::now(), NatClass::Open, Some(key), turn);
+            table.settled(key);
+            table.leave(key);
+        }
+        assert_eq!((table.standings.len(), table.networks.len()), (3, 1));
+        table.set_settings(SupplySettings {
+            recent_clients: 1,
+            ..remembering.clone()
+        });
+        assert_eq!((table.standings.len(), table.by_id.len()), (1, 1));
+        table.set_settings(SupplySettings {
+            recent_clients: 0,
+            ..remembering
+        });
+        assert!(table.standings.is_empty() && table.networks_by_id.is_empty());
+        assert!(table.networks.is_empty() && table.is_empty());
+    }
 }
