@@ -26,7 +26,7 @@ use fastrand::Rng;
 use slotmap::SecondaryMap;
 use snowflake_broker::broker::clock;
 use snowflake_broker::matching::{
-    ClientOffer, Matcher, Output, PollKey, PollReply, Settings, Source, SupplyHint,
+    ClientOffer, Matcher, Output, PollKey, PollReply, Settings, Source, SourceRecord, SupplyHint,
 };
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
@@ -204,6 +204,7 @@ impl Crowd {
             id: scattered(id),
             network: scattered(id / SOURCES_OF_A_NETWORK),
             share: 1,
+            record: SourceRecord::default(),
         })
     }
 

@@ -64,7 +64,9 @@
 //!
 //! # Turns
 //!
-//! A pool's polls are served as they come, the least loaded first, until their source has
+//! Each poll comes with its source's record ([`SourceRecord`]). Sources in a better [`Band`]
+//! are before all others; now and then another one is tried, as it may have been mended.
+//! Within a band, polls are served as they come, the least loaded first, until their source has
 //! had its share of the pool's recent clients: then they come after all others, and such
 //! sources take turns. What one source may have is limited, too ([`SupplySettings`]); at a
 //! limit its new polls get no client, and its parked ones wait. Clients that wait are served
@@ -107,12 +109,13 @@ use crate::wire::nat::NatClass;
 use crate::wire::proxy::ProxyPoll;
 
 pub use outputs::{
-    AnswerOutcome, Answered, AskPeer, ClientReply, Denied, HandOff, MatchingEvent, NoMatch, Output,
-    OverShare, ParkedPoll, PollReply, Snapshot,
+    AnswerOutcome, Answered, AskPeer, ClientReply, Denied, HandOff, MatchingEvent, NoMatch,
+    OfferEnd, Output, OverShare, ParkedPoll, PollReply, Snapshot,
 };
 pub use policy::pools_for;
 pub use requests::{
-    Borrower, ClientKey, ClientOffer, PeerReply, PollKey, ServiceStage, Source, SupplyHint,
+    Band, Borrower, ClientKey, ClientOffer, PeerReply, PollKey, ServiceStage, Source, SourceRecord,
+    SupplyHint,
 };
 pub use settings::Settings;
 pub use supply::SupplySettings;
@@ -143,6 +146,8 @@ pub struct Matcher {
     deadlines: Deadlines,
     outputs: Outputs,
     arrivals: u64,
+    /// The number of idle polls that got a client.
+    taken: u64,
     stage: ServiceStage,
 }
 
@@ -160,6 +165,7 @@ impl Matcher {
             deadlines: Deadlines::default(),
             outputs: Outputs::default(),
             arrivals: 0,
+            taken: 0,
             stage: ServiceStage::default(),
         }
     }
@@ -177,8 +183,11 @@ impl Matcher {
         if self.sessions.is_in_use(&poll.sid) {
             return Err(SidInUse);
         }
+        let source = source.map(|source| self.enter(now, source));
         let arrival = self.next_arrival();
-        let source = source.map(|source| self.enter(source));
+        if let Some((closed, _)) = self.sessions.poll_by_sid(&poll.sid) {
+            self.forget_closed(closed);
+        }
         let key = self.sessions.insert_poll(Poll {
             sid: poll.sid,
             proxy_type: poll.proxy_type,
@@ -274,6 +283,7 @@ impl Matcher {
                 let source = poll.source;
                 self.sessions.remove_poll(key);
                 self.settle(source);
+                self.offer_ended(key, OfferEnd::Void);
                 self.outputs.event(MatchingEvent::HandOffFailed);
                 self.forget_attempt(offered.client, source);
                 self.retry(now, offered.client, key);
@@ -303,7 +313,9 @@ impl Matcher {
 
     /// Carries out all timers that are due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.sessions.forget_closed(now);
+        while let Some(key) = self.sessions.next_to_forget(now) {
+            self.forget_closed(key);
+        }
         self.serve_released(now);
         while self.expire_or_wake(now) {
             self.serve_released(now);

@@ -171,7 +171,7 @@ pub struct Limits {
 #[serde(rename_all = "camelCase")]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Supply {
-    /// Clients a minute, 0 to 1,000,000; 0 disables the limit.
+    /// Clients a minute before any has worked, 0 to 1,000,000; 0 disables the limit.
     #[prost(uint32, optional, tag = "1")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub matches_per_minute: ::core::option::Option<u32>,
@@ -205,6 +205,11 @@ pub struct Supply {
     #[prost(uint32, optional, tag = "8")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recent_clients: ::core::option::Option<u32>,
+    /// One in that many idle polls that get a client is of a source that is not known to be
+    /// good, 0 to 1,000,000; 0 means none.
+    #[prost(uint32, optional, tag = "9")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explore_every: ::core::option::Option<u32>,
 }
 /// A network whose sources may have more.
 #[derive(serde::Serialize)]

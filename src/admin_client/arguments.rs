@@ -253,9 +253,12 @@ pub struct SupplyArgs {
     /// Number of clients of a pool that are recent
     #[arg(long, value_name = "NUMBER")]
     pub recent_clients: Option<u32>,
-    /// Clients per minute for one source; 0 means no limit
+    /// Clients per minute for one source, before any has worked; 0 means no limit
     #[arg(long, value_name = "NUMBER")]
     pub matches_per_minute: Option<u32>,
+    /// Try a source that is not known to be good once in that many clients; 0 means never
+    #[arg(long, value_name = "NUMBER")]
+    pub explore_every: Option<u32>,
     /// Offers without an answer at a time; 0 means no limit
     #[arg(long, value_name = "NUMBER")]
     pub unanswered: Option<u32>,

@@ -156,6 +156,7 @@ fn refusal(reply: &PollReply) -> Option<Refusal> {
             OverShare::Unanswered => Refusal::SourceUnanswered,
             OverShare::Parked => Refusal::SourceParked,
             OverShare::Network => Refusal::NetworkShare,
+            OverShare::Resting => Refusal::SourceResting,
         }),
     }
 }

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::matching::{Source, SupplySettings};
+use crate::matching::{Source, SourceRecord, SupplySettings};
 use crate::networks::{around, smallest};
 
 use super::caller::RequestOrigin;
@@ -50,6 +50,7 @@ impl SourceHasher {
             id,
             network,
             share: settings.share_of(address).saturating_mul(factor),
+            record: SourceRecord::default(),
         })
     }
 

@@ -321,7 +321,9 @@ impl BrokerState {
                 proxy_type,
                 outcome,
             } => self.metrics.proxy_answered(proxy_type, fate(outcome)),
-            MatchingEvent::ClientAbandoned | MatchingEvent::PollAbandoned => {}
+            MatchingEvent::ClientAbandoned
+            | MatchingEvent::PollAbandoned
+            | MatchingEvent::OfferEnded { .. } => {}
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::wire::proxy::{ProxyType, Sid};
 use crate::wire::session_description::SessionDescription;
 
 use super::Matcher;
-use super::outputs::{AnswerOutcome, Answered, ClientReply, MatchingEvent};
+use super::outputs::{AnswerOutcome, Answered, ClientReply, MatchingEvent, OfferEnd};
 use super::requests::PollKey;
 use super::sessions::{Offered, PollState};
 
@@ -44,7 +44,10 @@ impl Matcher {
                 let proxy_type = poll.proxy_type;
                 let outcome = match poll.state {
                     PollState::Parked => AnswerOutcome::Unknown,
-                    PollState::Closed(outcome) => outcome,
+                    PollState::Closed(outcome) => {
+                        self.answered_late(key, outcome);
+                        outcome
+                    }
                     PollState::Offered(offered) => accept(self, key, offered),
                 };
                 (proxy_type, outcome)
@@ -66,6 +69,7 @@ impl Matcher {
         answer: SessionDescription,
     ) -> AnswerOutcome {
         self.close_poll(now, poll, AnswerOutcome::Repeated);
+        self.offer_ended(poll, OfferEnd::Answered);
         let Some(client) = self.remove_client(now, offered.client, AnswerOutcome::Beaten) else {
             return AnswerOutcome::Unknown;
         };
@@ -82,7 +86,43 @@ impl Matcher {
     /// Gives the client of a proxy that cannot answer to another at once.
     fn decline(&mut self, now: Instant, poll: PollKey, offered: Offered) -> AnswerOutcome {
         self.close_poll(now, poll, AnswerOutcome::Repeated);
+        self.offer_ended(poll, OfferEnd::Void);
         self.retry(now, offered.client, poll);
         AnswerOutcome::Declined
     }
+
+    /// Closes a poll whose client has gone or has another answer.
+    pub(super) fn close_unanswered(&mut self, now: Instant, poll: PollKey, late: AnswerOutcome) {
+        self.close_poll(now, poll, late);
+        if late == AnswerOutcome::TooLate {
+            self.offer_ended(poll, OfferEnd::Unanswered);
+        }
+    }
+
+    /// Notes an answer that comes after its offer was closed.
+    fn answered_late(&mut self, poll: PollKey, outcome: AnswerOutcome) {
+        if may_still_answer(outcome) {
+            self.sessions.answered_late(poll);
+            self.offer_ended(poll, OfferEnd::Void);
+        }
+    }
+
+    /// Forgets a closed poll. One whose client did not wait for it has had its time to answer.
+    pub(super) fn forget_closed(&mut self, key: PollKey) {
+        let poll = self.sessions.remove_poll(key);
+        if let Some(PollState::Closed(outcome)) = poll.map(|poll| poll.state)
+            && may_still_answer(outcome)
+        {
+            self.offer_ended(key, OfferEnd::Unanswered);
+        }
+    }
+
+    pub(super) fn offer_ended(&mut self, poll: PollKey, end: OfferEnd) {
+        self.outputs.event(MatchingEvent::OfferEnded { poll, end });
+    }
+}
+
+/// Returns true if nothing is known yet of a closed poll's proxy.
+fn may_still_answer(outcome: AnswerOutcome) -> bool {
+    matches!(outcome, AnswerOutcome::Beaten | AnswerOutcome::ClientLeft)
 }

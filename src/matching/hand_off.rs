@@ -8,8 +8,9 @@ use crate::wire::nat::NatClass;
 use super::Matcher;
 use super::deadlines::{Timer, later};
 use super::outputs::{AnswerOutcome, ClientReply, Denied, HandOff, MatchingEvent, PollReply};
+use super::pool::Wanted;
 use super::queue::Wait;
-use super::requests::{ClientKey, PollKey, ServiceStage};
+use super::requests::{Band, ClientKey, PollKey, ServiceStage};
 use super::sessions::{Client, ClientState};
 use super::settings::Settings;
 use super::sources::KnownSource;
@@ -61,13 +62,34 @@ impl Matcher {
     /// Takes the best idle poll out of a pool in which more than `spare` sources can serve.
     fn take_idle_poll(&mut self, client: ClientKey, spare: usize) -> Option<PollKey> {
         let client = self.sessions.client(client)?;
-        let reserve = client.origin.reserve();
-        let key = self.pools.best_for(client.class(), spare, reserve, |key| {
+        let wanted = Wanted {
+            spare,
+            reserve: client.origin.reserve(),
+            scarce: self.settings.second_chance_reserve,
+            tried: self.band_to_try(),
+        };
+        let key = self.pools.best_for(client.class(), wanted, |key| {
             let poll = self.sessions.poll(key);
             poll.is_some_and(|poll| client.may_try(poll.source))
         })?;
+        self.taken += 1;
         self.unpark(key);
         Some(key)
+    }
+
+    /// The band from which on a source is tried with the next client: now and then the
+    /// unknown ones, and as often the bad ones.
+    fn band_to_try(&self) -> Option<Band> {
+        let every = u64::from(self.supply().explore_every);
+        let number = self.taken + 1;
+        let rounds = number
+            .checked_div(every)
+            .filter(|_| number.is_multiple_of(every))?;
+        Some(if rounds.is_multiple_of(2) {
+            Band::Bad
+        } else {
+            Band::Unknown
+        })
     }
 
     /// Hands the client's offer to a proxy that is in no pool.
@@ -235,7 +257,7 @@ impl Matcher {
         let client = self.sessions.remove_client(key)?;
         self.deadlines.stop(key, &client);
         for &poll in &client.offered_to {
-            self.close_poll(now, poll, late);
+            self.close_unanswered(now, poll, late);
         }
         Some(client)
     }

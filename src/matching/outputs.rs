@@ -84,6 +84,8 @@ pub enum OverShare {
     Parked,
     /// The share of the network around it.
     Network,
+    /// Failed matches in a row.
+    Resting,
 }
 
 /// The reply to a client.
@@ -162,6 +164,25 @@ pub enum MatchingEvent {
         /// The outcome of the answer.
         outcome: AnswerOutcome,
     },
+    /// An offer to a proxy has ended, once for each.
+    OfferEnded {
+        /// The poll that had the offer.
+        poll: PollKey,
+        /// Its end.
+        end: OfferEnd,
+    },
+}
+
+/// The end of an offer to a proxy, as far as the proxy is answerable for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OfferEnd {
+    /// The client has the proxy's answer. The client's reply follows.
+    Answered,
+    /// The proxy did not answer in time.
+    Unanswered,
+    /// It says nothing about the proxy: the client left or had another answer first, or the
+    /// proxy said that it cannot answer, or left.
+    Void,
 }
 
 /// Numbers of waiting polls and clients at one moment.

@@ -6,11 +6,29 @@ use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::ProxyType;
 
 use super::policy::pools_for;
-use super::requests::PollKey;
+use super::requests::{Band, PollKey};
 use super::sessions::Poll;
 use super::sources::{SourceTable, TurnChange};
 use super::standing::{PoolRank, SourceKey};
 use super::turn_order::{Turn, TurnOrder};
+
+/// The place of polls whose source is not known.
+fn unknown_source() -> Turn {
+    Turn::FIRST_COME.of(Band::Unknown)
+}
+
+/// The conditions of a client's poll.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// A pool in which no more sources than this can serve is left out.
+    pub(super) spare: usize,
+    /// A pool with no more polls than this is left out.
+    pub(super) reserve: usize,
+    /// A pool in which no more sources than this can serve is scarce.
+    pub(super) scarce: usize,
+    /// The band from which on a source is taken to see whether it works now.
+    pub(super) tried: Option<Band>,
+}
 
 /// The three pools.
 #[derive(Debug, Default)]
@@ -30,7 +48,7 @@ impl Pools {
                 order.insert(turn, polls, rank(poll), key);
             }
         } else {
-            order.insert_alone(Turn::FIRST_COME, rank(poll), key);
+            order.insert_alone(unknown_source(), rank(poll), key);
         }
         *self.count_of(poll) += 1;
     }
@@ -43,7 +61,7 @@ impl Pools {
             let polls = sources.polls_mut(source.key, class);
             polls.is_some_and(|polls| order.remove(turn, polls, rank(poll)))
         } else {
-            order.remove_alone(Turn::FIRST_COME, rank(poll))
+            order.remove_alone(unknown_source(), rank(poll))
         };
         if was_there {
             *self.count_of(poll) -= 1;
@@ -67,22 +85,46 @@ impl Pools {
         }
     }
 
-    /// The first poll for a client of this class that it may have, from the first pool in
-    /// which more than `spare` sources can serve, and more than `reserve` polls are parked.
+    /// The best poll for a client of this class that it may have, or one of a source to be
+    /// tried. Bad sources of one pool come after others of the next, unless these are scarce.
     pub(super) fn best_for(
         &self,
         client: NatClass,
-        spare: usize,
-        reserve: usize,
+        wanted: Wanted,
         may_have: impl Fn(PollKey) -> bool,
     ) -> Option<PollKey> {
-        let pools = pools_for(client).iter();
-        let mut pools =
-            pools.filter(|&&pool| self.able_in(pool) > spare && self.len_of(pool) > reserve);
-        pools.find_map(|&pool| {
-            let mut firsts = self.orders[pool as usize].firsts();
-            firsts.find_map(|(_, key)| may_have(key).then_some(key))
-        })
+        let has_enough =
+            |pool| self.able_in(pool) > wanted.spare && self.len_of(pool) > wanted.reserve;
+        let pools = || {
+            pools_for(client)
+                .iter()
+                .copied()
+                .filter(|&pool| has_enough(pool))
+        };
+        let from = |pool, band| {
+            let mut firsts = self.orders[pool as usize].firsts_from(band);
+            firsts.find(|&(_, key)| may_have(key))
+        };
+        let tried = wanted
+            .tried
+            .and_then(|band| pools().find_map(|pool| from(pool, band)));
+        if let Some((_, key)) = tried {
+            return Some(key);
+        }
+        let mut first = None;
+        for pool in pools() {
+            if first.is_some() && self.able_in(pool) <= wanted.scarce {
+                continue;
+            }
+            let best = from(pool, Band::Good);
+            if let Some(((turn, _), key)) = best
+                && !turn.is_from(Band::Bad)
+            {
+                return Some(key);
+            }
+            first = first.or(best);
+        }
+        first.map(|(_, key)| key)
     }
 
     /// The number of polls in a pool.

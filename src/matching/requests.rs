@@ -25,6 +25,45 @@ pub struct Source {
     pub network: u64,
     /// The multiple of the limits that the source has; 1 for nearly all.
     pub share: u32,
+    /// Its record with the clients that it had.
+    pub record: SourceRecord,
+}
+
+/// The record of a source, as its poll comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceRecord {
+    /// The band in which it is served.
+    pub band: Band,
+    /// The matches of the last hour that worked, by which its limits grow.
+    pub worked: u32,
+    /// True if it has failed so often in a row that it gets no client for now.
+    pub rests: bool,
+}
+
+/// The bands in which sources are served, the first one first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Band {
+    /// Its matches work as those of others do.
+    Good,
+    /// Too little is known of it.
+    #[default]
+    Unknown,
+    /// Its matches work much less often than those of others.
+    Bad,
+}
+
+impl Band {
+    /// All bands.
+    pub const ALL: [Self; 3] = [Self::Good, Self::Unknown, Self::Bad];
+
+    /// The name of the band.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Unknown => "unknown",
+            Self::Bad => "bad",
+        }
+    }
 }
 
 /// A client's offer and the data needed to serve it.

@@ -228,13 +228,11 @@ impl Sessions {
             .is_some_and(|(_, poll)| !matches!(poll.state, PollState::Closed(_)))
     }
 
-    /// Adds a poll whose `Sid` is not in use.
+    /// Adds a poll whose `Sid` is not known.
     pub(super) fn insert_poll(&mut self, poll: Poll) -> PollKey {
         let sid = poll.sid;
         let key = self.polls.insert(poll);
-        if let Some(closed) = self.by_sid.insert(sid, key) {
-            self.polls.remove(closed);
-        }
+        self.by_sid.insert(sid, key);
         key
     }
 
@@ -277,14 +275,21 @@ impl Sessions {
         poll.source
     }
 
-    /// Forgets closed polls whose time is up, and the oldest ones beyond the maximum.
-    pub(super) fn forget_closed(&mut self, now: Instant) {
-        while let Some(&(until, key)) = self.closed.front() {
-            if until > now && self.closed.len() <= CLOSED_POLLS_MAX {
-                break;
-            }
+    /// The next closed poll to forget: one whose time is up, or the oldest one beyond the
+    /// maximum.
+    pub(super) fn next_to_forget(&mut self, now: Instant) -> Option<PollKey> {
+        let &(until, key) = self.closed.front()?;
+        let is_over = until <= now || self.closed.len() > CLOSED_POLLS_MAX;
+        is_over.then(|| {
             self.closed.pop_front();
-            self.remove_poll(key);
+            key
+        })
+    }
+
+    /// Notes that a closed poll's answer has come late.
+    pub(super) fn answered_late(&mut self, key: PollKey) {
+        if let Some(poll) = self.polls.get_mut(key) {
+            poll.state = PollState::Closed(AnswerOutcome::Repeated);
         }
     }
 

@@ -27,10 +27,12 @@ impl Matcher {
         self.sources.settings()
     }
 
-    /// Notes that a poll of the source has come.
-    pub(super) fn enter(&mut self, source: Source) -> KnownSource {
+    /// Notes that a poll of the source has come. If the source may have more than before, its
+    /// parked polls are served first.
+    pub(super) fn enter(&mut self, now: Instant, source: Source) -> KnownSource {
         let (source, change) = self.sources.enter(source);
         self.change_turn(source.key, change);
+        self.serve_released(now);
         source
     }
 

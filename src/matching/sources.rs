@@ -112,16 +112,20 @@ impl SourceTable {
             .collect()
     }
 
-    /// Notes that the source is here. Returns the change of its turns, too, if its share is
-    /// another than before.
+    /// Notes that the source is here. Returns the change of its turns, too, if its share or
+    /// record is another than before.
     pub(super) fn enter(&mut self, source: Source) -> (KnownSource, Option<TurnChange>) {
         let id = source.id;
         if let Some(&key) = self.by_id.get(&id) {
-            let is_new = |standing: &Standing| standing.share != source.share;
+            let is_new = |standing: &Standing| {
+                standing.share != source.share || standing.record != source.record
+            };
             let has_changed = self.standings.get(key).is_some_and(is_new);
-            let change = has_changed
-                .then(|| self.change(key, |standing| standing.share = source.share))
-                .flatten();
+            let renew = |standing: &mut Standing| {
+                standing.share = source.share;
+                standing.record = source.record;
+            };
+            let change = has_changed.then(|| self.change(key, renew)).flatten();
             return (KnownSource { key, id }, change);
         }
         let network = self.network(source.network);
@@ -129,6 +133,7 @@ impl SourceTable {
             id,
             network,
             share: source.share,
+            record: source.record,
             parked: 0,
             unanswered: 0,
             matches: 0,
@@ -210,6 +215,9 @@ impl SourceTable {
     /// The limit because of which a new poll of the source gets no client.
     pub(super) fn limit(&self, key: SourceKey) -> Option<OverShare> {
         let standing = self.standings.get(key)?;
+        if standing.record.rests {
+            return Some(OverShare::Resting);
+        }
         let limit = standing.limit(&self.settings);
         limit.or_else(|| self.is_network_full(standing).then_some(OverShare::Network))
     }
@@ -226,7 +234,7 @@ impl SourceTable {
     fn is_network_full(&self, standing: &Standing) -> bool {
         let limit = self
             .settings
-            .matches_per_minute
+            .matches_per_minute_after(standing.record)
             .saturating_mul(self.settings.sources_per_network)
             .saturating_mul(standing.share);
         let network = self.networks.get(standing.network);
@@ -385,6 +393,7 @@ fn add(count: &mut u32, change: i32) {
 mod tests {
     use super::*;
     use crate::broker::clock;
+    use crate::matching::SourceRecord;
 
     /// The table is bounded by what sources have, and by `recent_clients`.
     #[test]
@@ -396,8 +405,14 @@ mod tests {
         let mut table = SourceTable::new(remembering.clone());
         let network = 1;
         let keys = [1, 2, 3].map(|id| {
-            let share = 1;
-            table.enter(Source { id, network, share }).0.key
+            let (share, record) = (1, SourceRecord::default());
+            let source = Source {
+                id,
+                network,
+                share,
+                record,
+            };
+            table.enter(source).0.key
         });
         for (turn, &key) in (1..).zip(&keys) {
             table.took_turn(clock::now(), NatClass::Open, Some(key), turn);

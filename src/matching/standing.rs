@@ -3,7 +3,7 @@
 use slotmap::new_key_type;
 
 use super::outputs::OverShare;
-use super::requests::PollKey;
+use super::requests::{PollKey, SourceRecord};
 use super::supply::SupplySettings;
 use super::turn_order::{PartyMembers, Turn};
 use crate::wire::nat::NatClass;
@@ -31,6 +31,8 @@ pub(super) struct Standing {
     pub(super) network: NetworkKey,
     /// The multiple of the limits.
     pub(super) share: u32,
+    /// Its record as of its last poll.
+    pub(super) record: SourceRecord,
     /// Parked polls.
     pub(super) parked: u32,
     /// Offers without an answer, whose clients wait.
@@ -51,7 +53,7 @@ impl Standing {
             let limit = limit.saturating_mul(self.share);
             limit > 0 && count >= limit
         };
-        if has(self.matches, settings.matches_per_minute) {
+        if has(self.matches, settings.matches_per_minute_after(self.record)) {
             Some(OverShare::Matches)
         } else if has(self.unanswered, settings.unanswered) {
             Some(OverShare::Unanswered)
@@ -63,20 +65,23 @@ impl Standing {
     /// In each pool the source is served as its polls come, until it or its network has had
     /// its share of the recent clients; then by its last turn among these.
     pub(super) fn turns(&self, network: &SourceNetwork, settings: &SupplySettings) -> Turns {
-        let share = settings.first_come.max(1).saturating_mul(self.share);
+        let share = settings
+            .first_come_after(self.record)
+            .saturating_mul(self.share);
         let of_network = match settings.sources_per_network {
             0 => u32::MAX,
             sources => share.saturating_mul(sources),
         };
         let turn = |pool: NatClass| {
             let recent = self.recent[pool as usize];
-            if recent < share && network.recent[pool as usize] < of_network {
+            let turn = if recent < share && network.recent[pool as usize] < of_network {
                 Turn::FIRST_COME
             } else if recent == 0 {
                 Turn::BEFORE_ALL_TURNS
             } else {
                 Turn::last(self.turn)
-            }
+            };
+            turn.of(self.record.band)
         };
         let may_have = self.limit(settings).is_none();
         may_have.then(|| NatClass::ALL.map(turn))

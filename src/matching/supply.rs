@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::requests::{Band, SourceRecord};
 use crate::report::{COUNT_MAX, SettingsReport};
 
 /// The bounds of limits; 0 switches one off. Multiplied by a source's share they do not
@@ -14,6 +15,11 @@ use crate::report::{COUNT_MAX, SettingsReport};
 const LIMITS: RangeInclusive<u32> = 0..=1_000_000;
 /// The bounds of the multiples for networks.
 const SHARES: RangeInclusive<u32> = 1..=1_000;
+
+/// The clients a minute that a match which worked adds to a source's limit for an hour.
+const GROWTH: u32 = 2;
+/// The multiple of a source's limit up to which it grows.
+const GROWTH_MAX: u32 = 10;
 
 /// The bound of the number of networks with a multiple, which are gone through for each
 /// poll.
@@ -35,8 +41,11 @@ pub struct SupplySettings {
     pub first_come: u32,
     /// The number of clients of a pool that are recent.
     pub recent_clients: usize,
-    /// Clients a minute.
+    /// Clients a minute, before any has worked.
     pub matches_per_minute: u32,
+    /// One in that many idle polls that get a client is of a source that is not known to be
+    /// good, if there is one.
+    pub explore_every: u32,
     /// Offers without an answer at a time.
     pub unanswered: u32,
     /// Parked polls.
@@ -57,6 +66,7 @@ impl SupplySettings {
         report.within("first_come", self.first_come, &LIMITS);
         report.within("recent_clients", self.recent_clients, &(0..=COUNT_MAX));
         report.within("matches_per_minute", self.matches_per_minute, &LIMITS);
+        report.within("explore_every", self.explore_every, &LIMITS);
         report.within("unanswered", self.unanswered, &LIMITS);
         report.within("parked_per_source", self.parked_per_source, &LIMITS);
         report.within("sources_per_network", self.sources_per_network, &LIMITS);
@@ -96,6 +106,35 @@ impl SupplySettings {
     }
 }
 
+impl SupplySettings {
+    /// The clients a minute of a source with this record. Two more for each match of the last
+    /// hour that worked, up to ten times as many, so that a campus has room and whoever
+    /// answers without connecting stays small.
+    pub(super) fn matches_per_minute_after(&self, record: SourceRecord) -> u32 {
+        let most = self.matches_per_minute.saturating_mul(GROWTH_MAX);
+        let grown = self.matches_per_minute.saturating_add(growth(record));
+        grown.min(most)
+    }
+
+    /// The clients up to which the polls of a source with this record are served as they
+    /// come, which grow in the same proportion.
+    pub(super) fn first_come_after(&self, record: SourceRecord) -> u32 {
+        let first_come = u64::from(self.first_come.max(1));
+        let grown = u64::from(self.matches_per_minute_after(record));
+        let base = u64::from(self.matches_per_minute);
+        let share = (first_come * grown).checked_div(base).unwrap_or(first_come);
+        u32::try_from(share).unwrap_or(u32::MAX)
+    }
+}
+
+fn growth(record: SourceRecord) -> u32 {
+    if record.band == Band::Bad {
+        0
+    } else {
+        record.worked.saturating_mul(GROWTH)
+    }
+}
+
 /// The fault of a network that could not mean what it says.
 fn fault(network: &IpNet) -> Option<String> {
     let whole = network.trunc();
@@ -118,6 +157,7 @@ impl Default for SupplySettings {
             first_come: 68,
             recent_clients: 10_000,
             matches_per_minute: 40,
+            explore_every: 20,
             unanswered: 8,
             parked_per_source: 64,
             sources_per_network: 8,

@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
-/// The place of a party in the order, by its last turn or arrival. The default is that of
-/// those who are served as they come, before all others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+use super::requests::Band;
+
+/// The bits of the number of a turn; those above are the band.
+const NUMBER_BITS: u32 = 62;
+
+/// The place of a party in the order: by its band, then by its last turn or arrival. Those
+/// who are served as they come are before all others of their band.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Turn(u64);
 
 impl Turn {
@@ -16,6 +21,16 @@ impl Turn {
     /// stands for never.
     pub(super) fn last(number: u64) -> Self {
         Self(number)
+    }
+
+    /// The same place in a band; all others are of the first one.
+    pub(super) fn of(self, band: Band) -> Self {
+        Self((band as u64) << NUMBER_BITS | self.0)
+    }
+
+    /// Returns true if it is of the band or of a later one.
+    pub(super) fn is_from(self, band: Band) -> bool {
+        self >= Self::FIRST_COME.of(band)
     }
 }
 
@@ -87,7 +102,7 @@ impl<Rank, Key> Default for TurnOrder<Rank, Key> {
     }
 }
 
-impl<Rank: Copy + Ord, Key: Copy> TurnOrder<Rank, Key> {
+impl<Rank: Copy + Default + Ord, Key: Copy> TurnOrder<Rank, Key> {
     pub(super) fn insert(
         &mut self,
         turn: Option<Turn>,
@@ -166,6 +181,14 @@ impl<Rank: Copy + Ord, Key: Copy> TurnOrder<Rank, Key> {
     /// The first of each party, in order.
     pub(super) fn firsts(&self) -> impl Iterator<Item = ((Turn, Rank), Key)> {
         self.firsts.iter().map(|(&place, &key)| (place, key))
+    }
+
+    /// The first of each party from the band on, in order.
+    pub(super) fn firsts_from(&self, band: Band) -> impl Iterator<Item = ((Turn, Rank), Key)> {
+        let start = (Turn::FIRST_COME.of(band), Rank::default());
+        self.firsts
+            .range(start..)
+            .map(|(&place, &key)| (place, key))
     }
 
     /// The number of parties in the order, and of those who are in none.

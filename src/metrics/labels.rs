@@ -101,6 +101,8 @@ labels! {
         SourceMatches = "source_matches",
         /// The proxy's source has too many offers without an answer.
         SourceUnanswered = "source_unanswered",
+        /// The proxy's source has failed several times in a row.
+        SourceResting = "source_resting",
         /// The proxy's source has too many parked polls.
         SourceParked = "source_parked",
         /// The network around the proxy's source has what it may have.

@@ -48,6 +48,7 @@ pub fn log_limit(request: Request) {
 pub fn log_share(reason: Refusal) {
     let limit = match reason {
         Refusal::SourceMatches => "its source is over supply.matches_per_minute",
+        Refusal::SourceResting => "its source has failed several times in a row",
         Refusal::SourceUnanswered => "its source is over supply.unanswered",
         Refusal::SourceParked => "its source is over supply.parked_per_source",
         Refusal::NetworkShare => "its network is over supply.sources_per_network",

@@ -1,6 +1,7 @@
 //! All interleavings of hand-off, time-out, departure and answer, by name.
 
 mod answers;
+mod bands;
 mod departures;
 mod draining;
 mod lame_duck;

@@ -51,6 +51,7 @@ fn kind(said: &Output) -> String {
         Output::Client(_, reply) => format!("{reply:?}"),
         Output::AskPeer(_, attempt, _) => format!("ask {attempt}"),
         Output::Event(MatchingEvent::Answer { outcome, .. }) => format!("{outcome:?}"),
+        Output::Event(MatchingEvent::OfferEnded { end, .. }) => format!("{end:?}"),
         Output::Event(event) => format!("{event:?}"),
     }
 }
@@ -59,12 +60,13 @@ fn kind(said: &Output) -> String {
 fn scripts_reach_every_kind_of_output() {
     let mut runner = TestRunner::deterministic();
     let mut seen = BTreeSet::new();
-    for _ in 0..300 {
+    for _ in 0..900 {
         let tree = script().new_tree(&mut runner).expect("nothing is filtered");
         let (settings, supply, ops) = tree.current();
         seen.extend(run(&settings, &supply, &ops).iter().map(kind));
     }
     let expected = [
+        "Answered",
         "Beaten",
         "ClientAbandoned",
         "ClientLeft",
@@ -84,13 +86,16 @@ fn scripts_reach_every_kind_of_output() {
         "NoMatch(OverShare(Matches))",
         "NoMatch(OverShare(Network))",
         "NoMatch(OverShare(Parked))",
+        "NoMatch(OverShare(Resting))",
         "NoMatch(OverShare(Unanswered))",
         "NoMatch(Overloaded)",
         "PollAbandoned",
         "Repeated",
         "TimedOut",
         "TooLate",
+        "Unanswered",
         "Unknown",
+        "Void",
         "answer 1",
         "answer 2",
         "answer 3",

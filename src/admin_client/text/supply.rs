@@ -24,6 +24,7 @@ pub(in crate::admin_client) fn supply(supply: &v1::Supply, dry_run: DryRun) -> S
             format!("{first_come} of the last {recent} clients"),
         ),
         ("clients a minute", limit(supply.matches_per_minute())),
+        ("others are tried", tries(supply.explore_every())),
         ("unanswered offers", limit(supply.unanswered())),
         ("parked polls", limit(supply.parked_per_source())),
         ("network around it", network),
@@ -36,6 +37,13 @@ pub(in crate::admin_client) fn supply(supply: &v1::Supply, dry_run: DryRun) -> S
         table.row([what, &value]);
     }
     dry_run.mark(format!("of one source:\n{table}"))
+}
+
+fn tries(every: u32) -> String {
+    match every {
+        0 => "never".to_owned(),
+        every => format!("with one in {every} clients"),
+    }
 }
 
 fn networks(shares: &[v1::NetworkShare]) -> String {
@@ -109,6 +117,7 @@ mod tests {
             first_come: Some(72),
             recent_clients: Some(10_000),
             matches_per_minute: Some(40),
+            explore_every: Some(20),
             sources_per_network: Some(8),
             networks: vec![v1::NetworkShare {
                 network: "192.0.2.0/24".to_owned(),
@@ -120,6 +129,7 @@ mod tests {
         let expected = "of one source:\n\
             first come         72 of the last 10000 clients\n\
             clients a minute   40\n\
+            others are tried   with one in 20 clients\n\
             unanswered offers  no limit\n\
             parked polls       no limit\n\
             network around it  8 times as many\n\

@@ -11,10 +11,11 @@ use crate::grpc::update::{Update, network};
 use crate::matching::SupplySettings;
 use crate::proto::admin::v1;
 
-const FIELDS: [&str; 8] = [
+const FIELDS: [&str; 9] = [
     "first_come",
     "recent_clients",
     "matches_per_minute",
+    "explore_every",
     "unanswered",
     "parked_per_source",
     "sources_per_network",
@@ -49,6 +50,11 @@ fn changed(
             "matches_per_minute",
             sent.matches_per_minute,
             &mut supply.matches_per_minute,
+        ),
+        (
+            "explore_every",
+            sent.explore_every,
+            &mut supply.explore_every,
         ),
         ("unanswered", sent.unanswered, &mut supply.unanswered),
         (
@@ -103,6 +109,7 @@ fn message(supply: &SupplySettings) -> v1::Supply {
         first_come: Some(supply.first_come),
         recent_clients: size(supply.recent_clients),
         matches_per_minute: Some(supply.matches_per_minute),
+        explore_every: Some(supply.explore_every),
         unanswered: Some(supply.unanswered),
         parked_per_source: Some(supply.parked_per_source),
         sources_per_network: Some(supply.sources_per_network),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use snowflake_broker::matching::{
-    AnswerOutcome, ClientKey, ClientOffer, ClientReply, Matcher, MatchingEvent, Output, PeerReply,
-    PollKey, PollReply, Settings, Source, SupplyHint, SupplySettings,
+    AnswerOutcome, ClientKey, ClientOffer, ClientReply, Matcher, MatchingEvent, OfferEnd, Output,
+    PeerReply, PollKey, PollReply, Settings, Source, SourceRecord, SupplyHint, SupplySettings,
 };
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
 use snowflake_broker::wire::session_description::SessionDescription;
@@ -129,7 +129,14 @@ impl Scene {
             id,
             network: id / 5,
             share: 1,
+            record: SourceRecord::default(),
         });
+        self
+    }
+
+    /// Has the polls that follow come with this record of their source.
+    pub(crate) fn record(&mut self, record: SourceRecord) -> &mut Self {
+        self.source = self.source.map(|source| Source { record, ..source });
         self
     }
 
@@ -273,6 +280,18 @@ impl Scene {
         self
     }
 
+    /// Asserts the ends of offers to proxies since the last call, and takes all outputs.
+    pub(crate) fn offers_end(&mut self, expected: &[(&str, OfferEnd)]) -> &mut Self {
+        let mut ends = Vec::new();
+        while let Some(output) = self.engine.next_output() {
+            if let Output::Event(MatchingEvent::OfferEnded { poll, end }) = output {
+                ends.push((self.poll_name(poll), end));
+            }
+        }
+        assert_eq!(ends, expected);
+        self
+    }
+
     /// The time of the next timer.
     pub(crate) fn next_at(&self) -> Option<u128> {
         let next = self.engine.poll_timeout()?;
@@ -323,7 +342,9 @@ impl Scene {
                 let client = self.client_name(ask.client);
                 format!("peers: offer of {client}, attempt {}", ask.attempt)
             }
-            Output::Event(MatchingEvent::Answer { .. }) => return None,
+            Output::Event(MatchingEvent::Answer { .. } | MatchingEvent::OfferEnded { .. }) => {
+                return None;
+            }
             Output::Event(event) => format!("{event:?}"),
         })
     }

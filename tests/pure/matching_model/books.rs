@@ -99,6 +99,7 @@ impl Books {
                 assert_eq!(self.clients[*client], None, "client {client} has ended");
                 self.was_asked[*client] = true;
             }
+            Output::Event(MatchingEvent::OfferEnded { .. }) => self.count("offer ended"),
             Output::Event(MatchingEvent::ClientQueued | MatchingEvent::Answer { .. }) => {}
         }
     }
@@ -109,6 +110,7 @@ impl Books {
         let waits = |ends: &[Option<End>]| ends.iter().position(Option::is_none);
         assert_eq!(waits(&self.polls), None, "a poll without a reply");
         assert_eq!(waits(&self.clients), None, "a client without a reply");
+        assert_eq!(self.total("offered"), self.total("offer ended"));
         let matched = self.total("offered") - self.total("hand-off failed");
         let abandoned = self.total("poll abandoned") + self.total("hand-off failed");
         assert_eq!(

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use snowflake_broker::matching::{
-    self, Borrower, ClientKey, ClientOffer, Matcher, PeerReply, PollKey, Settings, SupplyHint,
-    SupplySettings,
+    self, Borrower, ClientKey, ClientOffer, Matcher, PeerReply, PollKey, Settings, Source,
+    SupplyHint, SupplySettings,
 };
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::{ProxyPoll, Sid};
@@ -78,9 +78,10 @@ impl Pair {
                 clients,
                 age,
                 source,
+                record,
             } => self.poll(
                 *sid,
-                (*proxy_type, *nat, *clients, *source),
+                (*proxy_type, *nat, *clients, source.map(|of| (of, *record))),
                 self.now.saturating_sub(*age),
             ),
             Op::Client {
@@ -172,11 +173,15 @@ impl Pair {
             clients: who.2,
             accepted_relay_pattern: None,
         };
-        let source = who.3.map(source);
+        let source = who.3.map(|(number, record)| Source {
+            record,
+            ..source(number)
+        });
         let taken = self
             .engine
             .handle_poll(self.instant(), self.start + arrived, &poll, source);
-        let expected = self.reference.poll(self.now, arrived, number, who);
+        let key = taken.unwrap_or_default();
+        let expected = self.reference.poll(self.now, arrived, (number, key), who);
         assert_eq!(taken.is_ok(), expected, "acceptance of the poll");
         if let Ok(key) = taken {
             self.poll_keys.push(key);

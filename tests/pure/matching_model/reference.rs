@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use snowflake_broker::matching::{
     AnswerOutcome, Answered, ClientKey, ClientOffer, ClientReply, Denied, MatchingEvent, NoMatch,
-    OverShare, PeerReply, PollReply, Settings, Snapshot, Source, SupplyHint, SupplySettings,
+    OfferEnd, OverShare, PeerReply, PollKey, PollReply, Settings, Snapshot, Source, SourceRecord,
+    SupplyHint, SupplySettings,
 };
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::ProxyType;
@@ -15,8 +16,8 @@ use snowflake_broker::wire::session_description::SessionDescription;
 mod decisions;
 mod shares;
 
-/// A proxy's type, NAT, clients and source.
-pub(crate) type Who = (ProxyType, NatType, u64, Option<u8>);
+/// A proxy's type, NAT, clients and source, with its record.
+pub(crate) type Who = (ProxyType, NatType, u64, Option<(u8, SourceRecord)>);
 
 /// The source as the engine knows it. One has twice the share of the others.
 pub(crate) fn source(number: u8) -> Source {
@@ -24,6 +25,7 @@ pub(crate) fn source(number: u8) -> Source {
         id: u64::from(number),
         network: u64::from(number / 2),
         share: if number == 3 { 2 } else { 1 },
+        record: SourceRecord::default(),
     }
 }
 
@@ -55,13 +57,23 @@ const CLOSED_POLL_MEMORY: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum PollState {
     Parked,
-    Offered { client: usize, since: Time },
-    Closed { outcome: AnswerOutcome, since: Time },
+    Offered {
+        client: usize,
+        since: Time,
+    },
+    Closed {
+        outcome: AnswerOutcome,
+        since: Time,
+        /// The number of its closing.
+        number: u64,
+    },
     Gone,
 }
 
 #[derive(Debug)]
 struct Poll {
+    /// The poll's key in the engine.
+    key: PollKey,
     sid: u8,
     proxy_type: ProxyType,
     nat: NatType,
@@ -94,8 +106,9 @@ struct Client {
     whose: Whose,
     deadline: Time,
     arrival: u64,
-    /// Hand-offs to proxies here, the sources of those, and the time of the last attempt.
+    /// Hand-offs to proxies here, their polls in order, the sources of those, and the time of the last attempt.
     hand_offs: usize,
+    offered_to: Vec<usize>,
     tried: Vec<u8>,
     last_hand_off: Time,
     supply: SupplyHint,
@@ -117,6 +130,11 @@ pub(crate) struct Reference {
     /// The last number of an arrival or turn.
     numbers: u64,
     turns: BTreeMap<u8, u64>,
+    records: BTreeMap<u8, SourceRecord>,
+    /// The number of idle polls that got a client.
+    taken: u64,
+    /// The number of polls closed so far.
+    closings: u64,
     network_turns: BTreeMap<u64, u64>,
     /// The sources of the recent clients of each pool.
     served: [Vec<Option<u8>>; 3],
@@ -139,6 +157,9 @@ impl Reference {
             supply,
             numbers: 0,
             turns: BTreeMap::new(),
+            records: BTreeMap::new(),
+            taken: 0,
+            closings: 0,
             network_turns: BTreeMap::new(),
             served: Default::default(),
             recent: Vec::new(),
@@ -151,7 +172,13 @@ impl Reference {
     }
 
     /// Returns true if the poll is accepted.
-    pub(crate) fn poll(&mut self, now: Time, arrived: Time, sid: u8, who: Who) -> bool {
+    pub(crate) fn poll(
+        &mut self,
+        now: Time,
+        arrived: Time,
+        (sid, key): (u8, PollKey),
+        who: Who,
+    ) -> bool {
         self.tick(now);
         if self
             .polls
@@ -160,10 +187,17 @@ impl Reference {
         {
             return false;
         }
-        self.forget(|poll| poll.sid == sid);
         let (proxy_type, nat, clients, source) = who;
+        if let Some((source, record)) = source {
+            self.records.insert(source, record);
+            self.note_released();
+            self.serve_released(now);
+        }
+        let source = source.map(|(source, _)| source);
         let arrival = self.next_number();
+        self.forget(|poll| poll.sid == sid);
         self.polls.push(Poll {
+            key,
             sid,
             proxy_type,
             nat,
@@ -234,6 +268,7 @@ impl Reference {
             deadline,
             arrival,
             hand_offs,
+            offered_to: Vec::new(),
             tried: Vec::new(),
             last_hand_off: now,
             supply,
@@ -282,9 +317,11 @@ impl Reference {
             (Some(poll), Some(PollState::Offered { client, since })) => {
                 self.close(poll, AnswerOutcome::Repeated, now);
                 let Some(answer) = answer else {
+                    self.offer_ended(poll, OfferEnd::Void);
                     self.hand_off_failed(now, client);
                     return self.outcome(now, poll, AnswerOutcome::Declined);
                 };
+                self.offer_ended(poll, OfferEnd::Answered);
                 self.end_client(now, client, AnswerOutcome::Beaten);
                 let answered = Answered {
                     answer,
@@ -295,7 +332,25 @@ impl Reference {
                     .push(Output::Client(client, ClientReply::Answer(answered)));
                 AnswerOutcome::Delivered
             }
-            (_, Some(PollState::Closed { outcome, .. })) => outcome,
+            (
+                Some(poll),
+                Some(PollState::Closed {
+                    outcome,
+                    since,
+                    number,
+                }),
+            ) => {
+                if matches!(outcome, AnswerOutcome::Beaten | AnswerOutcome::ClientLeft) {
+                    let outcome = AnswerOutcome::Repeated;
+                    self.polls[poll].state = PollState::Closed {
+                        outcome,
+                        since,
+                        number,
+                    };
+                    self.offer_ended(poll, OfferEnd::Void);
+                }
+                outcome
+            }
             _ => AnswerOutcome::Unknown,
         };
         let proxy_type = found.map_or(ProxyType::UNKNOWN, |poll| self.polls[poll].proxy_type);
@@ -327,6 +382,7 @@ impl Reference {
             PollState::Offered { client, .. } => {
                 self.polls[poll].state = PollState::Gone;
                 self.note_released();
+                self.offer_ended(poll, OfferEnd::Void);
                 self.said.push(Output::Event(MatchingEvent::HandOffFailed));
                 let source = self.polls[poll].source;
                 let tried = &mut self.clients[client].tried;

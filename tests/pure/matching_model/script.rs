@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use snowflake_broker::matching::{Settings, SupplyHint, SupplySettings};
+use snowflake_broker::matching::{Band, Settings, SourceRecord, SupplyHint, SupplySettings};
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::ProxyType;
 
@@ -25,6 +25,7 @@ pub(crate) enum Op {
         clients: u64,
         age: Duration,
         source: Option<u8>,
+        record: SourceRecord,
     },
     /// A client, and the proxies that peers report for it.
     Client {
@@ -80,15 +81,18 @@ pub(crate) fn script() -> impl Strategy<Value = (Settings, SupplySettings, Vec<O
 fn supply() -> impl Strategy<Value = SupplySettings> {
     let limit = || prop_oneof![2 => Just(0), 1 => Just(1), 1 => Just(2), 1 => Just(4)];
     let shares = (0..3_u32, 0..5_usize);
-    (shares, limit(), limit(), limit(), limit()).prop_map(
-        |((first_come, recent_clients), matches, unanswered, parked, sources)| SupplySettings {
-            first_come,
-            recent_clients,
-            matches_per_minute: matches,
-            unanswered,
-            parked_per_source: parked,
-            sources_per_network: sources,
-            ..SupplySettings::default()
+    (shares, limit(), limit(), limit(), limit(), limit()).prop_map(
+        |((first_come, recent_clients), matches, unanswered, parked, sources, explore_every)| {
+            SupplySettings {
+                explore_every,
+                first_come,
+                recent_clients,
+                matches_per_minute: matches,
+                unanswered,
+                parked_per_source: parked,
+                sources_per_network: sources,
+                ..SupplySettings::default()
+            }
         },
     )
 }
@@ -96,6 +100,17 @@ fn supply() -> impl Strategy<Value = SupplySettings> {
 /// One of a few sources, two of which are in each network.
 fn source() -> impl Strategy<Value = Option<u8>> {
     prop_oneof![1 => Just(None), 3 => (0..4_u8).prop_map(Some)]
+}
+
+/// Records with every band, few of which rest.
+fn record() -> impl Strategy<Value = SourceRecord> {
+    let worked = prop_oneof![3 => Just(0), 1 => Just(1), 1 => Just(9)];
+    let rests = prop_oneof![9 => Just(false), 1 => Just(true)];
+    (select(Band::ALL.to_vec()), worked, rests).prop_map(|(band, worked, rests)| SourceRecord {
+        band,
+        worked,
+        rests,
+    })
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
@@ -159,16 +174,26 @@ fn op() -> impl Strategy<Value = Op> {
 
 fn poll() -> impl Strategy<Value = Op> {
     let proxy_type = select(ProxyType::DEFAULT.to_vec());
-    (0..12_u8, proxy_type, nat(), 0..3_u64, age(), source()).prop_map(
-        |(sid, proxy_type, nat, clients, age, source)| Op::Poll {
-            sid,
-            proxy_type,
-            nat,
-            clients,
-            age,
-            source,
-        },
+    (
+        0..12_u8,
+        proxy_type,
+        nat(),
+        0..3_u64,
+        age(),
+        source(),
+        record(),
     )
+        .prop_map(
+            |(sid, proxy_type, nat, clients, age, source, record)| Op::Poll {
+                sid,
+                proxy_type,
+                nat,
+                clients,
+                age,
+                source,
+                record,
+            },
+        )
 }
 
 fn client() -> impl Strategy<Value = Op> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use snowflake_broker::matching::{
     ClientKey, ClientOffer, ClientReply, Matcher, Output, PollKey, PollReply, Settings, Source,
-    SupplyHint,
+    SourceRecord, SupplyHint,
 };
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
@@ -241,6 +241,7 @@ impl World {
             id: proxy.source,
             network: proxy.source,
             share: 1,
+            record: SourceRecord::default(),
         });
         let now = self.instant();
         let key = self.engine.handle_poll(now, now, &poll, source);

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use snowflake_broker::matching::{
-    AnswerOutcome, ClientReply, Denied, HandOff, MatchingEvent, NoMatch, PollReply, SupplyHint,
+    AnswerOutcome, Band, ClientReply, Denied, HandOff, MatchingEvent, NoMatch, OfferEnd, PollReply,
+    SupplyHint,
 };
 use snowflake_broker::wire::nat::NatType::{
     self, Moderate, Open, Restricted, Strict, Unknown, Unrestricted,
@@ -237,33 +238,74 @@ impl Reference {
 
     /// The first proxy of the preferred pool that has at least `least`: by the turn of its
     /// source; the least loaded one is first, then the first to arrive.
-    pub(super) fn idle_poll_for(&self, client: usize, least: usize) -> Option<usize> {
-        let pools = pools_for(self.clients[client].offer.nat);
+    ///
+    /// Bad sources come after others of later pools that are not scarce. Now and then, a
+    /// source that is not good comes first.
+    pub(super) fn idle_poll_for(&mut self, client: usize, least: usize) -> Option<usize> {
+        let number = self.taken + 1;
+        let every = u64::from(self.supply.explore_every);
+        let is_try = every > 0 && number.is_multiple_of(every);
+        let tried = if is_try && (number / every).is_multiple_of(2) {
+            Band::Bad
+        } else {
+            Band::Unknown
+        };
+        let pools = pools_for(self.clients[client].offer.nat).iter();
+        let enough = pools.filter(|pool| self.has_enough(client, pool, least));
+        let pools: Vec<_> = enough.collect();
+        let first_tried = || {
+            pools
+                .iter()
+                .find_map(|pool| self.first_from(client, pool, tried))
+        };
+        let found = is_try.then(first_tried).flatten();
+        let found = found.or_else(|| self.best_of(client, &pools));
+        self.taken += u64::from(found.is_some());
+        found
+    }
+
+    fn best_of(&self, client: usize, pools: &[&&[NatType]]) -> Option<usize> {
+        let able = |pool: &[NatType]| self.able(|&poll| pool.contains(&self.polls[poll].nat));
+        let bests = pools.iter().filter_map(|pool| {
+            let best = self.first_from(client, pool, Band::Good)?;
+            Some((able(pool), best))
+        });
+        let bests: Vec<_> = bests.collect();
+        let better = bests.iter().enumerate().find(|&(place, &(able, best))| {
+            let is_scarce = able <= self.settings.second_chance_reserve;
+            (place == 0 || !is_scarce) && self.turn_of_poll(best).0 != Band::Bad
+        });
+        let best = better.map(|(_, best)| best).or(bests.first());
+        best.map(|&(_, poll)| poll)
+    }
+
+    fn has_enough(&self, client: usize, pool: &[NatType], least: usize) -> bool {
+        let in_pool = |&poll: &usize| pool.contains(&self.polls[poll].nat);
         let reserve = match self.clients[client].whose {
             Whose::Theirs { reserve } => reserve,
             Whose::Ours => 0,
         };
-        pools.iter().find_map(|pool| {
-            let in_pool = |&poll: &usize| pool.contains(&self.polls[poll].nat);
-            let parked = self.parked().filter(in_pool).count();
-            if parked <= reserve || self.able(in_pool) < least {
-                return None;
-            }
-            self.parked()
-                .filter(in_pool)
-                .filter(|&poll| {
-                    self.polls[poll].source.is_none_or(|source| {
-                        self.limit(source).is_none()
-                            && !self.clients[client].tried.contains(&source)
-                    })
-                })
-                .min_by_key(|&poll| {
-                    let Poll {
-                        clients, arrival, ..
-                    } = self.polls[poll];
-                    (self.turn_of_poll(poll), clients, arrival)
-                })
-        })
+        self.parked().filter(in_pool).count() > reserve && self.able(in_pool) >= least
+    }
+
+    /// The first poll of a pool for a client, from the band on.
+    fn first_from(&self, client: usize, pool: &[NatType], band: Band) -> Option<usize> {
+        let may_have = |&poll: &usize| {
+            self.polls[poll].source.is_none_or(|source| {
+                self.limit(source).is_none() && !self.clients[client].tried.contains(&source)
+            })
+        };
+        let place = |poll: usize| {
+            let Poll {
+                clients, arrival, ..
+            } = self.polls[poll];
+            (self.turn_of_poll(poll), clients, arrival)
+        };
+        let parked = self.parked();
+        let in_pool = parked.filter(|&poll| pool.contains(&self.polls[poll].nat));
+        let able = in_pool.filter(may_have);
+        able.filter(|&poll| self.turn_of_poll(poll).0 >= band)
+            .min_by_key(|&poll| place(poll))
     }
 
     /// The sources of such polls that may have clients now, and the polls without a source.
@@ -360,6 +402,7 @@ impl Reference {
         self.polls[poll].state = PollState::Offered { client, since: now };
         self.note_released();
         self.clients[client].hand_offs += 1;
+        self.clients[client].offered_to.push(poll);
         self.clients[client].tried.extend(self.polls[poll].source);
         self.clients[client].last_hand_off = now;
         let attempt = self.attempts(client);
@@ -391,22 +434,47 @@ impl Reference {
 
     pub(super) fn end_client(&mut self, now: Time, client: usize, late: AnswerOutcome) {
         self.clients[client].state = ClientState::Gone;
-        for poll in 0..self.polls.len() {
+        for poll in self.clients[client].offered_to.clone() {
             if has_offer_of(&self.polls[poll], client) {
                 self.close(poll, late, now);
+                if late == AnswerOutcome::TooLate {
+                    self.offer_ended(poll, OfferEnd::Unanswered);
+                }
             }
         }
     }
 
     pub(super) fn close(&mut self, poll: usize, outcome: AnswerOutcome, since: Time) {
-        self.polls[poll].state = PollState::Closed { outcome, since };
+        self.closings += 1;
+        self.polls[poll].state = PollState::Closed {
+            outcome,
+            since,
+            number: self.closings,
+        };
         self.note_released();
     }
 
     pub(super) fn forget(&mut self, which: impl Fn(&Poll) -> bool) {
-        for poll in self.polls.iter_mut().filter(|poll| which(poll)) {
-            poll.state = PollState::Gone;
+        let polls = 0..self.polls.len();
+        let mut forgotten: Vec<_> = polls.filter(|&poll| which(&self.polls[poll])).collect();
+        forgotten.sort_by_key(|&poll| match self.polls[poll].state {
+            PollState::Closed { number, .. } => number,
+            _ => 0,
+        });
+        for poll in forgotten {
+            let state = std::mem::replace(&mut self.polls[poll].state, PollState::Gone);
+            if let PollState::Closed { outcome, .. } = state
+                && matches!(outcome, AnswerOutcome::Beaten | AnswerOutcome::ClientLeft)
+            {
+                self.offer_ended(poll, OfferEnd::Unanswered);
+            }
         }
+    }
+
+    pub(super) fn offer_ended(&mut self, poll: usize, end: OfferEnd) {
+        let poll = self.polls[poll].key;
+        let event = MatchingEvent::OfferEnded { poll, end };
+        self.said.push(Output::Event(event));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use snowflake_broker::matching::OverShare;
+use snowflake_broker::matching::{Band, OverShare, SourceRecord};
 
 use super::decisions::pool_of;
 use super::{Poll, PollState, Reference, Time, source};
@@ -22,26 +22,47 @@ impl Reference {
         self.recent.first().map(|&(at, _)| at)
     }
 
-    /// First come, first served (0), unless the source has had its share of the pool's
-    /// recent clients.
-    pub(super) fn turn_of_poll(&self, poll: usize) -> u64 {
+    /// The band of the source; then first come, first served (0), unless the source has had
+    /// its share of the pool's recent clients.
+    pub(super) fn turn_of_poll(&self, poll: usize) -> (Band, u64) {
         let poll = &self.polls[poll];
         let Some(number) = poll.source else {
-            return 0;
+            return (Band::Unknown, 0);
         };
+        let record = self.record(number);
         let served = self.served[pool_of(poll.nat)].iter().flatten();
         let recent = served.clone().filter(|&&of| of == number).count();
         let network = source(number).network;
         let of_network = served.filter(|&&of| source(of).network == network).count();
-        let share = (self.supply.first_come.max(1) * source(number).share) as usize;
+        let first_come = self.supply.first_come.max(1);
+        let first_come = (first_come * self.matches_per_minute(number))
+            .checked_div(self.supply.matches_per_minute)
+            .unwrap_or(first_come);
+        let share = (first_come * source(number).share) as usize;
         let sources = self.supply.sources_per_network as usize;
         let network_has_its_share = sources > 0 && of_network >= share * sources;
-        if recent < share && !network_has_its_share {
+        let turn = if recent < share && !network_has_its_share {
             0
         } else if recent == 0 {
             1
         } else {
             self.turns.get(&number).copied().unwrap_or(0)
+        };
+        (record.band, turn)
+    }
+
+    fn record(&self, number: u8) -> SourceRecord {
+        self.records.get(&number).copied().unwrap_or_default()
+    }
+
+    /// A source's limit: two more for each match that worked, tenfold at most.
+    fn matches_per_minute(&self, number: u8) -> u32 {
+        let record = self.record(number);
+        let limit = self.supply.matches_per_minute;
+        if record.band == Band::Bad {
+            limit
+        } else {
+            (limit + 2 * record.worked).min(10 * limit)
         }
     }
 
@@ -85,7 +106,7 @@ impl Reference {
         let unanswered = self.polls.iter().filter(of_source).filter(offered).count();
         let matches = self.recent.iter().filter(|(_, of)| *of == number).count();
         let has = |count, limit: u32| limit > 0 && count >= (limit * share) as usize;
-        if has(matches, self.supply.matches_per_minute) {
+        if has(matches, self.matches_per_minute(number)) {
             Some(OverShare::Matches)
         } else if has(unanswered, self.supply.unanswered) {
             Some(OverShare::Unanswered)
@@ -96,10 +117,13 @@ impl Reference {
 
     /// The limit because of which a new poll gets no client.
     pub(super) fn refusal(&self, number: u8) -> Option<OverShare> {
+        if self.record(number).rests {
+            return Some(OverShare::Resting);
+        }
         let network = source(number).network;
         let is_in = |of: u8| source(of).network == network;
         let matches = self.recent.iter().filter(|&&(_, of)| is_in(of)).count();
-        let limit = self.supply.matches_per_minute * self.supply.sources_per_network;
+        let limit = self.matches_per_minute(number) * self.supply.sources_per_network;
         let limit = (limit * source(number).share) as usize;
         let is_full = limit > 0 && matches >= limit;
         let limit = self.limit(number);
