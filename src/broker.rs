@@ -5,11 +5,13 @@
 //! drop of its guard removes it from the engine.
 
 mod caller;
+mod client_hasher;
 mod client_request;
 pub mod clock;
 mod control;
 mod directory;
 mod driver;
+mod learning;
 mod lending;
 pub mod limits;
 pub mod loan;
@@ -35,6 +37,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::matching::{self, Matcher, ServiceStage, SupplySettings};
 use crate::metrics::Metrics;
+use crate::outcomes;
 
 pub use caller::{Caller, NoAnswer, OverLimit, RequestOrigin};
 pub use directory::Directory;
@@ -84,7 +87,8 @@ impl Broker {
         metrics.know_countries(Arc::clone(&directory.geoip));
         let matcher = Matcher::new(settings);
         let jitter = Rng::with_seed(jitter_seed);
-        let state = BrokerState::new(matcher, intervals, jitter, Arc::clone(&metrics));
+        let now = clock::now();
+        let state = BrokerState::new(matcher, intervals, jitter, Arc::clone(&metrics), now);
         Self {
             state: Mutex::new(state),
             directory: ArcSwap::from_pointee(directory),
@@ -95,7 +99,7 @@ impl Broker {
             limits: None,
             overflow: None,
             lenders: Mutex::default(),
-            source_counts: Mutex::new(SourceCounts::new(clock::now())),
+            source_counts: Mutex::new(SourceCounts::new(now)),
             stepped: Notify::new(),
             stage: watch::Sender::default(),
         }
@@ -114,6 +118,14 @@ impl Broker {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         state.matcher.set_supply(clock::now(), supply);
         state.sources = Some(SourceHasher::new(clock::now(), key));
+        self
+    }
+
+    /// Learns from the outcomes of matches. `key` is random.
+    #[must_use]
+    pub fn learning(mut self, settings: outcomes::Settings, key: LimitKey) -> Self {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.learning.start(clock::now(), settings, key);
         self
     }
 

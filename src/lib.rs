@@ -6,6 +6,7 @@
 //!
 //! - [`wire`]: the messages of clients and proxies, decoded and encoded. Pure.
 //! - [`bridges`], [`geoip`], [`matching`], [`metrics`]: knowledge and decisions. Pure.
+//! - [`outcomes`]: which matches worked, from which [`matching`] learns. Pure.
 //! - [`broker`]: the facade over all of these.
 //! - [`rendezvous`]: a client's poll in bytes, for every rendezvous method.
 //! - [`http`], [`grpc`], [`sqs`]: the fronts, which decode a request, call the broker and
@@ -56,6 +57,7 @@ pub mod listener;
 pub mod matching;
 pub mod metrics;
 pub mod networks;
+pub mod outcomes;
 pub mod proto;
 pub mod rendezvous;
 pub mod report;

@@ -45,6 +45,7 @@ use crate::wire::nat::NatType;
 use crate::wire::proxy::{ProxyPoll, ProxyType, ProxyTypes};
 
 pub use counting::LabelledTypes;
+pub use events::MatchEnd;
 pub use gauges::{GaugeSnapshot, MemoryFigures, PeerFigures};
 pub use process::ProcessFigures;
 pub use records::{ClientPollRecord, ProxyPollRecord};

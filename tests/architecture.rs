@@ -11,9 +11,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers. A module imports from earlier layers, never from its own.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["wire"],
     &["bridges", "geoip", "matching", "metrics"],
+    &["outcomes"],
     &["broker"],
     &["rendezvous"],
     &["federation", "grpc", "http", "sqs"],
@@ -50,7 +51,7 @@ const BASE: [&str; 8] = [
     "tls",
 ];
 /// Modules that open nothing, wait for nothing, read no clock and draw no random numbers.
-const PURE: [&str; 12] = [
+const PURE: [&str; 13] = [
     "backoff",
     "host_port",
     "networks",
@@ -60,6 +61,7 @@ const PURE: [&str; 12] = [
     "geoip",
     "matching",
     "metrics",
+    "outcomes",
     "broker/poll_interval",
     "federation/peers",
     "timespan",

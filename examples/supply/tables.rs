@@ -133,8 +133,8 @@ fn settings(runs: &Runs) -> Table {
         (first_come / 2, a_minute),
         (first_come, a_minute),
         (2 * first_come, a_minute),
-        (first_come, 36),
-        (first_come, 48),
+        (first_come, a_minute / 2),
+        (first_come, 40),
     ];
     let rows = variants.map(|(first_come, matches_per_minute)| {
         let rule = Rule::Shares(Shares {

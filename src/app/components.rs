@@ -159,11 +159,14 @@ impl Components {
         let broker = broker
             .limited(limits)
             .sharing(config.supply.clone(), entropy::bytes()?.into())
+            .learning(config.outcomes.clone(), entropy::bytes()?.into())
             .traced(exports.tracer())
             .overflowing(Some(peers.federation()));
         peers.set(&broker, &config.federation, peer_tls);
+        let broker = Arc::new(broker);
+        let persistence = persistence.with_outcomes(&broker);
         Ok(Self {
-            broker: Arc::new(broker),
+            broker,
             admin_auth: Arc::new(AdminAuth::new(access, tls, Arc::clone(&metrics))),
             metrics,
             certificates,

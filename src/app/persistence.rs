@@ -4,9 +4,10 @@
 
 pub(super) mod atomic_file;
 mod ip_counts;
+mod outcomes;
 mod published_file;
+mod state_file;
 mod usable;
-mod window_file;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,11 +17,13 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
+use crate::broker::Broker;
 use crate::broker::clock::{self, Reading};
 use crate::causes::{in_words, with_causes};
 use crate::http::ReadMetricsLog;
 use crate::metrics::backlog::Backlog;
 use crate::metrics::distinct_ips::WindowKey;
+use crate::metrics::saved_state::SavedState;
 use crate::metrics::{Metrics, Settings, published_log, schedule};
 use crate::telemetry::{Kind, LogLimit};
 
@@ -28,11 +31,16 @@ use super::entropy;
 
 use atomic_file::AppendedFile;
 use ip_counts::IpCounts;
+use outcomes::SavesOutcomes;
 use published_file::PublishedFile;
+use state_file::StateFile;
 use usable::log;
-use window_file::WindowFile;
 
 pub(super) use usable::{LOG_MODE, usable};
+
+/// The file of the metrics log's window. It contains sketches of addresses, and does not
+/// outlive its window (see `metrics::distinct_ips`).
+const WINDOW: &str = "metrics-window.json";
 
 /// The maximum number of unwritten blocks that are kept: three months' worth.
 const MOST_UNWRITTEN: usize = 100;
@@ -48,8 +56,9 @@ pub(super) struct MetricsPersistence {
     settings: Settings,
     log: Option<AppendedFile>,
     unwritten: Backlog<String>,
-    window_file: Option<WindowFile>,
+    window_file: Option<StateFile>,
     ip_counts: Option<IpCounts>,
+    outcomes: Option<SavesOutcomes>,
     /// The time of the last save.
     saved: SystemTime,
     calendar: schedule::ClockStepDetector,
@@ -82,8 +91,9 @@ impl MetricsPersistence {
             window_file: settings
                 .state_directory
                 .clone()
-                .map(WindowFile::in_directory),
+                .map(|directory| StateFile::new(directory, WINDOW)),
             ip_counts,
+            outcomes: None,
             // In the distant past, so that saving is tried first.
             saved: SystemTime::UNIX_EPOCH,
             calendar: schedule::ClockStepDetector::new(start.wall, start.monotonic),
@@ -93,13 +103,25 @@ impl MetricsPersistence {
         if persistence
             .window_file
             .as_ref()
-            .is_some_and(WindowFile::has_no_place)
+            .is_some_and(StateFile::has_no_place)
         {
             // The start has already reported what the first save would report.
             persistence.state_warnings.admit(start.monotonic);
         }
         persistence.restore()?;
         Ok(persistence)
+    }
+
+    /// Also saves what the broker learns of kinds of matches, and has it continue with what
+    /// was saved.
+    #[must_use]
+    pub(super) fn with_outcomes(mut self, broker: &Arc<Broker>) -> Self {
+        let directory = self.settings.state_directory.clone();
+        self.outcomes = directory.map(|directory| {
+            let types = self.settings.types().counted;
+            SavesOutcomes::start(directory, Arc::clone(broker), &types)
+        });
+        self
     }
 
     /// Writes whatever is due until `closing`, and then the rest.
@@ -118,7 +140,11 @@ impl MetricsPersistence {
     }
 
     fn restore(&mut self) -> anyhow::Result<()> {
-        let Some(mut saved) = self.window_file.as_ref().and_then(WindowFile::load) else {
+        let Some(mut saved) = self
+            .window_file
+            .as_ref()
+            .and_then(|file| file.load(SavedState::decode))
+        else {
             return Ok(());
         };
         // The last process may have ended between writing a block and saving that fact.
@@ -228,6 +254,9 @@ impl MetricsPersistence {
         if let Some(ip_counts) = &mut self.ip_counts {
             ip_counts.write();
         }
+        if let Some(outcomes) = &mut self.outcomes {
+            outcomes.save();
+        }
     }
 
     fn save_window(&self) {
@@ -236,7 +265,7 @@ impl MetricsPersistence {
         };
         let mut state = self.metrics.save();
         state.unwritten = self.unwritten.entries().cloned().collect();
-        if let Err(error) = file.save(&state)
+        if let Err(error) = file.save(&state.encode())
             && let Some(suppressed) = self.state_warnings.admit(clock::now())
         {
             tracing::warn!(

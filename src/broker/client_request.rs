@@ -7,8 +7,10 @@ use std::net::IpAddr;
 
 use tokio::sync::oneshot::Receiver;
 
+use crate::geoip::CountryCode;
 use crate::matching::{ClientKey, ClientOffer, ClientReply, SupplyHint};
 use crate::metrics::labels::{ClientOutcome, Refusal, Rendezvous, Request};
+use crate::outcomes::OutcomeClient;
 use crate::wire::candidates;
 use crate::wire::client::ClientPoll;
 use crate::wire::session_description::SessionDescription;
@@ -48,6 +50,9 @@ impl Broker {
             return Err(NoAnswer::UnknownBridge);
         };
         let offered = claimed_if_it_counts(caller.origin, &claimed);
+        let country = address.map_or(CountryCode::UNKNOWN, |address| {
+            directory.geoip.lookup(address)
+        });
         let toll = Toll {
             broker: self,
             origin: caller.origin,
@@ -78,10 +83,27 @@ impl Broker {
             let sources = state.sources.as_mut();
             let network =
                 sources.and_then(|sources| sources.network(now, caller.origin, || offered));
+            let voter = state.voter(now, caller.origin);
+            let numbers = state
+                .learning
+                .numbers(now, address, poll.fingerprint, &offer.offer);
+            let client = OutcomeClient {
+                id: numbers.map(|numbers| numbers.id),
+                earlier_id: numbers.and_then(|numbers| numbers.earlier_id),
+                offer: numbers.map_or(0, |numbers| numbers.offer),
+                voter,
+                country,
+                class: offer.class(),
+                rendezvous,
+            };
             let offer = ClientOffer { network, ..offer };
-            state.add_client(now, offer, trace.timeline(), |matcher, offer| {
-                matcher.handle_client(now, caller.arrived, offer, supply)
-            })
+            state.add_client(
+                now,
+                offer,
+                Some(client),
+                trace.timeline(),
+                |matcher, offer| matcher.handle_client(now, caller.arrived, offer, supply),
+            )
         });
         let reply = self.client_reply(key, messages, peers).await;
         toll.lift();

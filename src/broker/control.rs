@@ -8,15 +8,18 @@ use crate::matching::{self, Matcher};
 use crate::metrics::exposition::Format;
 use crate::metrics::labels::PeerName;
 use crate::metrics::{GaugeSnapshot, ProcessFigures};
+use crate::outcomes::{self, OutcomeTotals, SavedOutcomes};
 use crate::wire::nat::NatClass;
+use crate::wire::proxy::ProxyTypes;
 
+use super::Broker;
+use super::clock::{self, Reading};
 use super::directory::Directory;
 use super::limits::{self, Limits};
 use super::loan::{Lending, Terms};
 use super::overflow::PeerStatus;
 use super::source_counts::SourceCounts;
 use super::waiters::{BrokerState, ParkedPollDetails};
-use super::{Broker, clock};
 
 /// The operator's interface to a broker, separate from that for requests.
 #[derive(Clone, Copy, Debug)]
@@ -127,6 +130,31 @@ impl BrokerControl<'_> {
             .step(|state, now| state.matcher.set_supply(now, supply));
     }
 
+    /// Replaces the settings of outcomes.
+    pub fn set_outcomes(self, settings: outcomes::Settings) {
+        self.broker.lock().learning.outcomes.set_settings(settings);
+    }
+
+    /// The totals of the outcomes of matches.
+    pub fn outcome_totals(self) -> OutcomeTotals {
+        let mut state = self.broker.lock();
+        state.learning.advance(clock::now());
+        state.learning.outcomes.totals()
+    }
+
+    /// What is known of kinds of matches, to be saved at this time.
+    pub fn saved_outcomes(self, at: Reading) -> SavedOutcomes {
+        let state = self.broker.lock();
+        state.learning.outcomes.saved(at.monotonic, at.wall)
+    }
+
+    /// Continues with what an earlier process knew of kinds of matches.
+    pub fn restore_outcomes(self, at: Reading, saved: &SavedOutcomes, types: &ProxyTypes) {
+        let mut state = self.broker.lock();
+        let outcomes = &mut state.learning.outcomes;
+        outcomes.restore(at.monotonic, at.wall, saved, types);
+    }
+
     /// The limits of sources.
     pub fn supply(self) -> matching::SupplySettings {
         self.broker.lock().matcher.supply().clone()
@@ -196,7 +224,9 @@ impl BrokerControl<'_> {
         let lenders = self.peers().into_iter().filter(|peer| peer.borrows);
         let peers = lenders.map(|peer| peer.figures).collect();
         let mut state = self.broker.lock();
-        state.intervals.advance(clock::now());
+        let now = clock::now();
+        state.intervals.advance(now);
+        state.learning.advance(now);
         let snapshot = state.matcher.snapshot();
         let intervals = NatClass::ALL.into_iter();
         let intervals = intervals.map(|pool| (pool, state.intervals.interval(pool)));

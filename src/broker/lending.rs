@@ -115,7 +115,7 @@ impl Broker {
             reserve,
         };
         let (key, messages) = self.step(|state, now| {
-            state.add_client(now, offer, trace.timeline(), |matcher, offer| {
+            state.add_client(now, offer, None, trace.timeline(), |matcher, offer| {
                 matcher.handle_borrower(now, borrower, offer)
             })
         });

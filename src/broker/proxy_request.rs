@@ -3,7 +3,7 @@
 use crate::matching::{AnswerOutcome, NoMatch, OverShare, PollReply, SidInUse};
 use crate::metrics::labels::{Refusal, Request};
 use crate::wire::answer::{AnswerStatus, ProxyAnswer};
-use crate::wire::nat::NatClass;
+use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::{PollResponse, PollStatus, ProxyPoll, Sid};
 
 use super::caller::{Caller, OverLimit};
@@ -57,6 +57,9 @@ impl Broker {
         let factor = self.share_factor(caller.origin);
         let (source, added) = self.step(|state, now| {
             let source = state.source_of(now, caller.origin, factor);
+            if source.is_some_and(|source| state.learning.counts_as_strict(now, source.id)) {
+                poll.nat = NatType::Strict;
+            }
             let added = state.add_poll(now, caller.arrived, poll, source, country, of_type);
             (source.map(|source| source.id), added)
         });

@@ -72,12 +72,25 @@ impl SourceHasher {
         Some(network)
     }
 
-    /// The hashes of the smallest and the largest network of an address.
-    fn hashes(&mut self, now: Instant, address: IpAddr) -> [u64; 2] {
+    /// The number of a client's address as a voter; `None` if nobody vouches for it.
+    pub(super) fn voter(&mut self, now: Instant, origin: RequestOrigin) -> Option<u64> {
+        let RequestOrigin::Sender(address) = origin else {
+            return None;
+        };
+        self.advance(now);
+        Some(self.key.voter(smallest(address)))
+    }
+
+    fn advance(&mut self, now: Instant) {
         while self.until <= now {
             self.key = self.key.next();
             self.until += KEY_LIFETIME;
         }
+    }
+
+    /// The hashes of the smallest and the largest network of an address.
+    fn hashes(&mut self, now: Instant, address: IpAddr) -> [u64; 2] {
+        self.advance(now);
         let largest = around(address).last();
         let largest = largest.unwrap_or_else(|| smallest(address));
         [smallest(address), largest].map(|network| self.key.source(network))

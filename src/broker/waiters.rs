@@ -14,10 +14,12 @@ use crate::matching::{
 };
 use crate::metrics::Metrics;
 use crate::metrics::labels::AnswerFate;
+use crate::outcomes::{MatchedProxy, OutcomeClient};
 use crate::wire::nat::NatClass;
 use crate::wire::proxy::ProxyPoll;
 
 use super::caller::RequestOrigin;
+use super::learning::Learning;
 use super::poll_interval::controller::IntervalController;
 use super::shutdown::{reconnect_delay_new, reconnect_delay_parked};
 use super::sources::SourceHasher;
@@ -37,6 +39,7 @@ pub(super) struct BrokerState {
     polls: SecondaryMap<PollKey, PollWaiter>,
     clients: SecondaryMap<ClientKey, ClientWaiter>,
     timelines: Timelines,
+    pub(super) learning: Learning,
     /// True if a successor was announced, so that proxies are told to return soon.
     pub(super) has_successor: bool,
 }
@@ -46,6 +49,7 @@ pub(super) struct BrokerState {
 struct PollWaiter {
     sender: Sender<PollEnd>,
     polled: Polled,
+    proxy: MatchedProxy,
     country: CountryCode,
     /// The poll interval of the proxy's type, if it has one.
     of_type: Option<Duration>,
@@ -56,6 +60,8 @@ struct PollWaiter {
 struct ClientWaiter {
     sender: Sender<ClientMessage>,
     class: NatClass,
+    /// The client as it is known if it comes back; `None` for a peer's client.
+    tracked: Option<OutcomeClient>,
 }
 
 /// A message from the engine to a client's request.
@@ -111,8 +117,10 @@ impl BrokerState {
         intervals: IntervalController,
         jitter: Rng,
         metrics: Arc<Metrics>,
+        now: Instant,
     ) -> Self {
         Self {
+            learning: Learning::new(now, Arc::clone(&metrics)),
             matcher,
             sources: None,
             intervals,
@@ -134,7 +142,14 @@ impl BrokerState {
         factor: u32,
     ) -> Option<Source> {
         let sources = self.sources.as_mut()?;
-        sources.source(now, origin, self.matcher.supply(), factor)
+        let source = sources.source(now, origin, self.matcher.supply(), factor)?;
+        let record = self.learning.record(now, source.id);
+        Some(Source { record, ..source })
+    }
+
+    /// The number of a client as a voter.
+    pub(super) fn voter(&mut self, now: Instant, origin: RequestOrigin) -> Option<u64> {
+        self.sources.as_mut()?.voter(now, origin)
     }
 
     pub(super) fn add_poll(
@@ -150,9 +165,15 @@ impl BrokerState {
         self.intervals.poll_arrived(NatClass::of(poll.nat));
         let (sender, receiver) = oneshot::channel();
         let nat = poll.nat;
+        let proxy = MatchedProxy {
+            source: source.map(|source| source.id),
+            proxy_type: poll.proxy_type,
+            class: NatClass::of(nat),
+        };
         let waiter = PollWaiter {
             sender,
             polled: Polled { arrived, nat },
+            proxy,
             country,
             of_type,
         };
@@ -165,16 +186,25 @@ impl BrokerState {
         &mut self,
         now: Instant,
         offer: ClientOffer,
+        tracked: Option<OutcomeClient>,
         timeline: Option<Arc<Mutex<Timeline>>>,
         admit: impl FnOnce(&mut Matcher, ClientOffer) -> ClientKey,
     ) -> (ClientKey, Receiver<ClientMessage>) {
         let class = offer.class();
+        if let Some(client) = &tracked {
+            self.learning.came(now, client);
+        }
         let key = admit(&mut self.matcher, offer);
         if let Some(timeline) = timeline {
             self.timelines.enter(now, key, timeline);
         }
         let (sender, messages) = oneshot::channel();
-        self.clients.insert(key, ClientWaiter { sender, class });
+        let waiter = ClientWaiter {
+            sender,
+            class,
+            tracked,
+        };
+        self.clients.insert(key, waiter);
         (key, messages)
     }
 
@@ -223,6 +253,7 @@ impl BrokerState {
     /// Takes the engine's outputs: counts events, and finds the waiting request for each
     /// reply.
     pub(super) fn take_deliveries(&mut self, now: Instant) -> Vec<Delivery> {
+        self.learning.advance(now);
         let mut deliveries = Vec::new();
         while let Some(output) = self.matcher.next_output() {
             let delivery = match output {
@@ -230,7 +261,7 @@ impl BrokerState {
                 Output::Client(key, reply) => self.client_delivery(now, key, reply),
                 Output::AskPeer(ask) => self.peer_delivery(now, ask),
                 Output::Event(event) => {
-                    self.count(event);
+                    self.count(now, event);
                     None
                 }
             };
@@ -246,6 +277,10 @@ impl BrokerState {
         let waiter = self.polls.remove(key)?;
         let next_poll = self.next_poll(now, &waiter, &reply);
         if let PollReply::Offer(hand_off) = &reply {
+            let client = self.clients.get(hand_off.client);
+            let client = client.and_then(|client| client.tracked);
+            self.learning
+                .handed_off(key, hand_off.client, client, waiter.proxy);
             let taken = (key, waiter.polled);
             self.timelines
                 .handed_off(now, hand_off.client, taken, hand_off.attempt);
@@ -291,7 +326,10 @@ impl BrokerState {
             self.timelines.answered(now, key, answered.since_hand_off);
         }
         self.timelines.leave(now, key);
-        let waiter = self.clients.remove(key)?;
+        let waiter = self.clients.remove(key);
+        let tracked = waiter.as_ref().and_then(|waiter| waiter.tracked);
+        self.learning.replied(now, key, tracked, &reply);
+        let waiter = waiter?;
         if let ClientReply::Denied(Denied::NoProxy | Denied::QueueFull) = &reply {
             self.intervals.denied(waiter.class);
         }
@@ -313,7 +351,7 @@ impl BrokerState {
 
     /// Counts events that no request counts for itself. Each request has its own record,
     /// which ends with its reply or as abandoned.
-    fn count(&self, event: MatchingEvent) {
+    fn count(&mut self, now: Instant, event: MatchingEvent) {
         match event {
             MatchingEvent::ClientQueued => self.metrics.client_queued(),
             MatchingEvent::HandOffFailed => self.metrics.hand_off_failed(),
@@ -321,9 +359,8 @@ impl BrokerState {
                 proxy_type,
                 outcome,
             } => self.metrics.proxy_answered(proxy_type, fate(outcome)),
-            MatchingEvent::ClientAbandoned
-            | MatchingEvent::PollAbandoned
-            | MatchingEvent::OfferEnded { .. } => {}
+            MatchingEvent::OfferEnded { poll, end } => self.learning.offer_ended(now, poll, end),
+            MatchingEvent::ClientAbandoned | MatchingEvent::PollAbandoned => {}
         }
     }
 }

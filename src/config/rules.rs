@@ -50,6 +50,7 @@ fn sections(config: &Config, report: &mut SettingsReport) {
     report.section("limits", |report| config.limits.check(report));
     report.section("matching", |report| config.matching.check(report));
     report.section("supply", |report| config.supply.check(report));
+    report.section("outcomes", |report| config.outcomes.check(report));
     report.section("metrics", |report| config.metrics.check(report));
     report.section("telemetry", |report| config.telemetry.check(report));
     report.section("otel", |report| config.otel.check(report));

@@ -26,6 +26,8 @@ pub struct Config {
     pub limits: crate::broker::limits::Settings,
     /// The shares of sources of proxies.
     pub supply: crate::matching::SupplySettings,
+    /// What is learnt from the outcomes of matches.
+    pub outcomes: crate::outcomes::Settings,
     /// Time-outs and bounds of the matching engine.
     pub matching: crate::matching::Settings,
     /// The country databases.

@@ -31,7 +31,7 @@ const SOURCE_PREFIX: u8 = 64;
 ///
 /// Whoever polls most would otherwise get most. Order alone does not help while clients
 /// wait, because then every poll gets one at once. With the defaults, one address gets less
-/// than a hundredth of the clients of the large broker, and 16 about an eighth
+/// than a hundredth of the clients of the large broker, and 16 less than an eighth
 /// (`docs/matching.md`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -127,11 +127,12 @@ impl SupplySettings {
     }
 }
 
+/// A source that is not known to be good does not grow: some of an attacker's clients give
+/// up, which looks as if their matches had worked.
 fn growth(record: SourceRecord) -> u32 {
-    if record.band == Band::Bad {
-        0
-    } else {
-        record.worked.saturating_mul(GROWTH)
+    match record.band {
+        Band::Good => record.worked.saturating_mul(GROWTH),
+        Band::Unknown | Band::Bad => 0,
     }
 }
 
@@ -154,9 +155,9 @@ fn fault(network: &IpNet) -> Option<String> {
 impl Default for SupplySettings {
     fn default() -> Self {
         Self {
-            first_come: 68,
+            first_come: 48,
             recent_clients: 10_000,
-            matches_per_minute: 40,
+            matches_per_minute: 16,
             explore_every: 20,
             unanswered: 8,
             parked_per_source: 64,

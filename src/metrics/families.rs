@@ -14,7 +14,7 @@ use prometheus_client::registry::{Metric, Registry};
 
 use super::labels::{
     CircuitState, DropReason, Endpoint, GrpcListener, HandshakeFailure, Label, LoanOutcome,
-    LoanRefusal, OrderOutcome, PeerName, QueueCall, StatusCode,
+    LoanRefusal, MatchOutcome, OrderOutcome, PeerName, QueueCall, Rendezvous, StatusCode,
 };
 use super::latencies::LATENCIES;
 use crate::wire::nat::{NatClass, NatType};
@@ -43,6 +43,9 @@ label_sets! {
     ProxyLabels { nat: NatType, r#type: ProxyType }
     ReplyLabels { endpoint: Endpoint, code: StatusCode }
     PoolLabels { pool: NatClass }
+    MatchLabels { client: NatClass, proxy: NatClass, outcome: MatchOutcome }
+    TypeMatchLabels { r#type: ProxyType, outcome: MatchOutcome }
+    RendezvousMatchLabels { rendezvous: Rendezvous, outcome: MatchOutcome }
     HandshakeLabels { reason: HandshakeFailure }
     DropLabels { reason: DropReason }
     CredentialsLabels { listener: GrpcListener }
@@ -87,6 +90,9 @@ pub(super) struct Families {
     pub(super) clients_queued: Counter,
     pub(super) rematches: Counter,
     pub(super) hand_offs_failed: Counter,
+    pub(super) matches: Family<MatchLabels, Counter>,
+    pub(super) matches_by_type: Family<TypeMatchLabels, Counter>,
+    pub(super) matches_by_rendezvous: Family<RendezvousMatchLabels, Counter>,
     pub(super) open_connections: Gauge,
     pub(super) connections: Counter,
     pub(super) dropped_connections: Family<DropLabels, Counter>,
@@ -160,6 +166,9 @@ impl Families {
             clients_queued: add(r, "snowflake_broker_clients_queued", "Times a client had to wait for a proxy", Counter::default()),
             rematches: add(r, "snowflake_broker_rematches", "Hand-offs of an offer to a second or later proxy", Counter::default()),
             hand_offs_failed: add(r, "snowflake_broker_hand_offs_failed", "Hand-offs that did not reach the proxy", Counter::default()),
+            matches: add(r, "snowflake_broker_match_outcomes", "Matches with a proxy here, by the NAT classes of client and proxy and the outcome", Family::default()),
+            matches_by_type: add(r, "snowflake_broker_match_outcomes_by_type", "Matches with a proxy here, by the type of the proxy and the outcome", Family::default()),
+            matches_by_rendezvous: add(r, "snowflake_broker_match_outcomes_by_rendezvous", "Matches, by the client's rendezvous method and the outcome", Family::default()),
             open_connections: add(r, "snowflake_broker_open_connections", "Open connections", Gauge::default()),
             connections: add(r, "snowflake_broker_connections", "Connections accepted and served", Counter::default()),
             dropped_connections: add(r, "snowflake_broker_connections_dropped", "Connections closed or turned away by a limit of the listener, by reason", Family::default()),
@@ -191,8 +200,13 @@ impl Families {
     fn seed(&self) {
         for r#type in self.proxy_types.iter() {
             seed1(&self.available_proxies, |nat| ProxyLabels::new(nat, r#type));
+            seed1(&self.matches_by_type, |outcome| TypeMatchLabels::new(r#type, outcome));
         }
         seed2(&self.replies, ReplyLabels::new);
+        for client in NatClass::ALL {
+            seed2(&self.matches, |proxy, outcome| MatchLabels::new(client, proxy, outcome));
+        }
+        seed2(&self.matches_by_rendezvous, RendezvousMatchLabels::new);
         seed1(&self.parked_polls, PoolLabels::new);
         seed1(&self.queued_clients, PoolLabels::new);
         seed1(&self.poll_interval, PoolLabels::new);

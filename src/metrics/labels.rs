@@ -150,6 +150,18 @@ labels! {
         Timeout = "timeout",
     }
 
+    /// The outcome of a match, as far as the broker can see it.
+    pub enum MatchOutcome {
+        /// The client had its answer and did not come back.
+        Worked = "worked",
+        /// The client had its answer and soon came back.
+        Failed = "failed",
+        /// The client had its answer, and cannot be told from others.
+        Unknown = "unknown",
+        /// The proxy did not answer in time.
+        Unanswered = "unanswered",
+    }
+
     /// A listener for gRPC calls.
     pub enum GrpcListener {
         /// The administration listener.

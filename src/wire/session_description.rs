@@ -50,6 +50,18 @@ impl SessionDescription {
         JsonString::text_of(&self.0)
     }
 
+    /// The user fragment of ICE (RFC 8839 section 5.4), which is another in each offer of a
+    /// client; `None` if there is none. Read from the literal as it came, since it has no
+    /// character that must be escaped.
+    pub fn ice_ufrag(&self) -> Option<&str> {
+        const ATTRIBUTE: &str = "a=ice-ufrag:";
+        let literal = self.0.get();
+        let rest = &literal[literal.find(ATTRIBUTE)? + ATTRIBUTE.len()..];
+        let is_ice_char = |c: char| c.is_ascii_alphanumeric() || c == '+' || c == '/';
+        let end = rest.find(|c| !is_ice_char(c)).unwrap_or(rest.len());
+        Some(&rest[..end]).filter(|ufrag| !ufrag.is_empty())
+    }
+
     /// The number of bytes of the text as a JSON string.
     pub(super) fn literal_len(&self) -> usize {
         self.0.get().len()

@@ -6,6 +6,7 @@ mod broken_off;
 mod forms;
 mod limits;
 mod operator;
+mod outcomes;
 mod poll_interval;
 mod rendezvous;
 mod sockets;

@@ -1,4 +1,4 @@
-//! `docs/matching.md`: its command runs, and its tables and plots are what the command makes.
+//! `docs/matching.md`: its commands run, and its tables and plots are what the commands make.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::support::examples::example;
 
 const PAGE: &str = "docs/matching.md";
-const COMMAND: &str = "target/dist/examples/supply docs/matching.md";
+const PROGRAMS: [&str; 2] = ["supply", "learning"];
 const PLOTS: &str = "docs/matching";
 
 fn repository() -> &'static Path {
@@ -36,17 +36,20 @@ fn plots(root: &Path) -> Vec<String> {
 
 /// The short form, which shows nothing of attackers.
 #[test]
-fn the_command_makes_the_tables_and_plots_of_the_page() {
+fn the_commands_make_the_tables_and_plots_of_the_page() {
     let page = fs::read_to_string(repository().join(PAGE)).unwrap();
-    assert!(page.contains(&format!("\n{COMMAND}\n```")));
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("docs")).unwrap();
     fs::write(folder.path().join(PAGE), &page).unwrap();
-    let status = Command::new(example("supply"))
-        .args([PAGE, "--brief", "--seeds=1"])
-        .current_dir(folder.path())
-        .status();
-    assert!(status.unwrap().success());
+    for program in PROGRAMS {
+        let command = format!("\ntarget/dist/examples/{program} {PAGE}\n");
+        assert!(page.contains(&command), "{command}");
+        let status = Command::new(example(program))
+            .args([PAGE, "--brief", "--seeds=1"])
+            .current_dir(folder.path())
+            .status();
+        assert!(status.unwrap().success());
+    }
     let made = fs::read_to_string(folder.path().join(PAGE)).unwrap();
     assert_eq!(tables(&made), tables(&page));
     assert!(!made.contains("NaN"));

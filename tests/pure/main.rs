@@ -6,6 +6,7 @@
 mod architecture;
 mod config;
 mod engine;
+mod learning;
 mod matching_interleavings;
 mod matching_model;
 mod poll_steering;

@@ -2,7 +2,7 @@
 //! and what is left to honest proxies and clients. `examples/supply.rs` has all of it, with
 //! many seeds; docs/matching.md has the results.
 
-mod fleet;
+pub(crate) mod fleet;
 mod people;
 mod proxies;
 mod scene;
@@ -68,7 +68,7 @@ fn without_shares_one_address_gets_more_than_a_fifth() {
 }
 
 #[test]
-fn sixteen_addresses_get_about_an_eighth_of_the_clients_at_most() {
+fn sixteen_addresses_get_less_than_an_eighth_of_the_clients() {
     // They act in step, in bursts, so that it takes a while until these even out.
     let calm = Scene {
         warm_up: Duration::from_mins(4),
@@ -77,9 +77,9 @@ fn sixteen_addresses_get_about_an_eighth_of_the_clients_at_most() {
     };
     // Where every poll gets a client, only the clients a minute are limited.
     let scarce = brief(SCARCE, Rule::ours());
-    for (scene, most) in [(calm, 0.12), (scarce, 0.13)] {
+    for scene in [calm, scarce] {
         let share = run(scene.with_attack(16, true)).attackers_share();
-        assert!(share < most, "{}: {share}", scene.day.name);
+        assert!(share < 0.125, "{}: {share}", scene.day.name);
     }
 }
 
@@ -100,9 +100,10 @@ fn kept(day: Day, rule: Rule) -> f64 {
     offers(true) / offers(false)
 }
 
+/// As long as the broker does not know that they work (`learning`).
 #[test]
-fn honest_proxies_behind_one_address_keep_most_matches() {
-    for (day, least) in [(QUIET, 0.8), (CALM, 0.65), (SHUTDOWN, 0.6)] {
+fn honest_proxies_behind_one_address_keep_a_part_of_their_matches() {
+    for (day, least) in [(QUIET, 0.5), (CALM, 0.35), (SHUTDOWN, 0.25)] {
         let kept = kept(day, Rule::ours());
         assert!(kept > least, "{}: {kept}", day.name);
     }

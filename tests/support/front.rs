@@ -14,7 +14,7 @@ use snowflake_broker::listener::accounts::{Accounts, Bounds};
 use snowflake_broker::matching::SupplySettings;
 use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
-use snowflake_broker::{http as front, matching};
+use snowflake_broker::{http as front, matching, outcomes};
 
 use crate::support::counted::count;
 use crate::support::watched::{self, WATCH};
@@ -74,6 +74,7 @@ impl Front {
         let broker = Broker::new(settings, directory, metrics, 7)
             .limited(Limits::new(limits, LIMIT_KEY.into()))
             .sharing(SupplySettings::default(), LIMIT_KEY.into())
+            .learning(outcomes::Settings::default(), LIMIT_KEY.into())
             .traced(tracer);
         let broker = Arc::new(broker);
         let driven = Arc::clone(&broker);

@@ -161,6 +161,10 @@ impl ReloadPlan {
             .broker
             .control()
             .set_supply(self.loaded.config.supply);
+        targets
+            .broker
+            .control()
+            .set_outcomes(self.loaded.config.outcomes);
         targets.log.set_level(self.log_level);
         let (access, tls) = self.access;
         targets.admin_auth.set(access, tls);

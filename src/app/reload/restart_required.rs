@@ -9,7 +9,7 @@ use crate::config::Config;
 
 /// The sections and keys that a reload applies. All others require a restart, so that a
 /// new setting is never silently ignored.
-const RELOADED: [&str; 13] = [
+const RELOADED: [&str; 14] = [
     "admin.tls",
     "admin.tokens",
     "broker",
@@ -19,6 +19,7 @@ const RELOADED: [&str; 13] = [
     "listener",
     "matching",
     "operator.networks",
+    "outcomes",
     "poll_interval",
     "supply",
     "telemetry.log_level",

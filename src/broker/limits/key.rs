@@ -1,7 +1,7 @@
 //! Keys of buckets: keyed hashes of networks.
 
 use std::fmt;
-use std::hash::Hasher as _;
+use std::hash::{Hash as _, Hasher as _};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -10,6 +10,7 @@ use siphasher::sip128;
 use siphasher::sip128::Hasher128 as _;
 
 use crate::networks::smallest;
+use crate::wire::fingerprint::Fingerprint;
 
 /// The key of the first hour's hashes: 128 random bits from the caller. `Debug` does not
 /// show it, and it is never written anywhere.
@@ -65,6 +66,26 @@ impl LimitKey {
     /// The hash of a network, under a key that is used for nothing else.
     pub(in crate::broker) fn source(self, network: IpNet) -> u64 {
         self.hash(BucketRole::Sender, network)
+    }
+
+    /// The hash of a network as a voter, which is another than that as a source.
+    pub(in crate::broker) fn voter(self, network: IpNet) -> u64 {
+        self.hash(BucketRole::Claimed, network)
+    }
+
+    /// The hash of a client: of its network and of the bridge that it wants.
+    pub(in crate::broker) fn client(self, network: IpNet, bridge: Fingerprint) -> u64 {
+        let mut hasher = SipHasher24::new_with_key(&self.0);
+        write_network(&mut hasher, network);
+        bridge.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// The hash of a text.
+    pub(in crate::broker) fn text(self, text: &str) -> u64 {
+        let mut hasher = SipHasher24::new_with_key(&self.0);
+        hasher.write(text.as_bytes());
+        hasher.finish()
     }
 
     /// The key of the next period, from which this one cannot be recovered.

@@ -17,7 +17,7 @@ fn of(band: Band) -> SourceRecord {
 fn worked(worked: u32) -> SourceRecord {
     SourceRecord {
         worked,
-        ..SourceRecord::default()
+        ..of(Band::Good)
     }
 }
 
@@ -135,11 +135,10 @@ fn limits_grow_with_matches_that_worked() {
     assert_eq!(clients_of(worked(5)), 12);
     assert_eq!(clients_of(worked(9)), 20);
     assert_eq!(clients_of(worked(u32::MAX)), 20);
-    let bad = SourceRecord {
-        band: Band::Bad,
-        ..worked(9)
-    };
-    assert_eq!(clients_of(bad), 2);
+    for band in [Band::Unknown, Band::Bad] {
+        let other = SourceRecord { band, ..worked(9) };
+        assert_eq!(clients_of(other), 2, "{band:?}");
+    }
 }
 
 #[test]

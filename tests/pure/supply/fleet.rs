@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::people::People;
+
 /// The share of proxies that everybody can reach: 13 to 18 %.
 const OPEN: f64 = 0.155;
 /// The time for which an idle poll is parked.
@@ -129,6 +131,11 @@ impl Day {
     /// Requests a second of clients that need these.
     pub(crate) fn strict_clients(&self) -> f64 {
         self.clients * self.strict
+    }
+
+    /// New clients a second that need these.
+    pub(crate) fn new_strict_clients(&self) -> f64 {
+        self.strict_clients() * People::share_of_new(self.unserved)
     }
 
     /// Requests a second of all other clients.

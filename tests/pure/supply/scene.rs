@@ -14,7 +14,7 @@ pub(crate) enum Rule {
     /// The same, but of each address one poll in 20 s, as the next release of the
     /// reference broker has it.
     OnePoll,
-    /// This broker's.
+    /// This broker's, if it learns nothing of sources.
     Shares(Shares),
 }
 

@@ -187,11 +187,11 @@ impl World {
 
     fn plan_arrival(&mut self, event: Event) {
         let day = &self.scene.day;
-        let new = People::share_of_new(day.unserved);
+        let new = day.new_strict_clients();
         let rate = match event {
             Event::OtherArrival => day.other_clients(),
-            Event::Ghost => day.strict_clients() * (1.0 - new),
-            _ => day.strict_clients() * new,
+            Event::Ghost => day.strict_clients() - new,
+            _ => new,
         };
         if event != Event::Ghost || self.now < GHOSTS_UNTIL {
             let gap = self.until_the_next(rate);

@@ -10,7 +10,7 @@ use snowflake_broker::config::EXAMPLE;
 use super::markdown::Page;
 
 /// The ends of names that may look like settings and are those of files.
-const FILES: [&str; 4] = [".nix", ".rs", ".sock", ".toml"];
+const FILES: [&str; 5] = [".json", ".nix", ".rs", ".sock", ".toml"];
 
 /// Each relative link leads to a file, and if it names a heading, to that.
 pub(crate) fn lead_somewhere(pages: &[Page]) {

@@ -55,14 +55,14 @@ impl Reference {
         self.records.get(&number).copied().unwrap_or_default()
     }
 
-    /// A source's limit: two more for each match that worked, tenfold at most.
+    /// A good source's limit: two more for each match that worked, tenfold at most.
     fn matches_per_minute(&self, number: u8) -> u32 {
         let record = self.record(number);
         let limit = self.supply.matches_per_minute;
-        if record.band == Band::Bad {
-            limit
-        } else {
+        if record.band == Band::Good {
             (limit + 2 * record.worked).min(10 * limit)
+        } else {
+            limit
         }
     }
 

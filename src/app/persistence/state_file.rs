@@ -1,40 +1,40 @@
-//! The file in `metrics.state_directory` that preserves the metrics log's window across a
-//! restart. It contains sketches of addresses, so only the broker may read it, and it
-//! does not outlive its window (see `metrics::distinct_ips`).
+//! A file in `metrics.state_directory` that preserves a state across a restart. Only the
+//! broker may read it.
 
+use std::error::Error;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use crate::causes::{in_words, with_causes};
 use crate::file_access::{self, regular};
-use crate::metrics::saved_state::SavedState;
 
 use super::atomic_file;
 
-const NAME: &str = "metrics-window.json";
-
-/// The suffix of an unreadable file. The last one is kept for a window, for investigation
-/// or for a return to another release.
+/// The suffix of an unreadable file. The last one is kept for investigation or for a return
+/// to another release.
 const SET_ASIDE: &str = ".damaged";
 
 #[derive(Debug)]
-pub(super) struct WindowFile {
+pub(super) struct StateFile {
     directory: PathBuf,
     path: PathBuf,
 }
 
-impl WindowFile {
-    pub(super) fn in_directory(directory: PathBuf) -> Self {
-        let path = directory.join(NAME);
+impl StateFile {
+    pub(super) fn new(directory: PathBuf, name: &str) -> Self {
+        let path = directory.join(name);
         Self { directory, path }
     }
 
     /// The saved state; `None` if there is no file, or an unreadable one, which is
     /// renamed.
-    pub(super) fn load(&self) -> Option<SavedState> {
+    pub(super) fn load<T, E: Error + 'static>(
+        &self,
+        decode: impl Fn(&[u8]) -> Result<T, E>,
+    ) -> Option<T> {
         let problem = match regular::read(&self.path) {
-            Ok(content) => match SavedState::decode(&content) {
+            Ok(content) => match decode(&content) {
                 Ok(saved) => return Some(saved),
                 Err(error) => with_causes(&error),
             },
@@ -58,9 +58,9 @@ impl WindowFile {
         placed.is_err_and(|error| is_nowhere(error.kind()))
     }
 
-    pub(super) fn save(&self, state: &SavedState) -> io::Result<()> {
+    pub(super) fn save(&self, state: &str) -> io::Result<()> {
         atomic_file::make_private_directory(&self.directory)?;
-        atomic_file::replace(&self.path, &state.encode(), atomic_file::PRIVATE)
+        atomic_file::replace(&self.path, state, atomic_file::PRIVATE)
     }
 
     /// Removes the renamed file.

@@ -1,0 +1,263 @@
+//! Clients that come back or not.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::broker::clock;
+use crate::matching::Band;
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// The client of this number with its offer of this number.
+fn client(id: u64, offer: u64) -> OutcomeClient {
+    OutcomeClient {
+        id: Some(id),
+        earlier_id: None,
+        offer: id * 1_000 + offer,
+        voter: Some(id),
+        country: CountryCode::UNKNOWN,
+        class: NatClass::Strict,
+        rendezvous: Rendezvous::Http,
+    }
+}
+
+fn proxy(source: u64) -> MatchedProxy {
+    MatchedProxy {
+        source: Some(source),
+        proxy_type: ProxyType::STANDALONE,
+        class: NatClass::Open,
+    }
+}
+
+/// A client that has its answer one second after it came.
+fn matched() -> (Instant, Outcomes) {
+    let now = clock::now();
+    let mut outcomes = Outcomes::new(now, Settings::default());
+    assert_eq!(outcomes.handle_client(now, &client(1, 1)), None);
+    let answered = now + seconds(1);
+    assert_eq!(
+        outcomes.handle_answer(answered, client(1, 1), Some(proxy(9))),
+        None
+    );
+    (answered, outcomes)
+}
+
+fn results(ended: impl IntoIterator<Item = EndedMatch>) -> Vec<MatchResult> {
+    ended.into_iter().map(|ended| ended.result).collect()
+}
+
+#[test]
+fn a_match_whose_client_does_not_come_back_has_worked() {
+    let (answered, mut outcomes) = matched();
+    assert_eq!(outcomes.advance(answered + seconds(119)), []);
+    let ended = outcomes.advance(answered + seconds(121));
+    assert_eq!(results(ended), [MatchResult::Worked]);
+    assert_eq!(outcomes.sizes(), [0, 1]);
+}
+
+#[test]
+fn a_match_whose_client_comes_back_in_time_has_failed() {
+    for (after, result) in [
+        (7, MatchResult::Unknown),
+        (8, MatchResult::Failed),
+        (40, MatchResult::Failed),
+        (41, MatchResult::Unknown),
+        (119, MatchResult::Unknown),
+    ] {
+        let (answered, mut outcomes) = matched();
+        let ended = outcomes.handle_client(answered + seconds(after), &client(1, 2));
+        assert_eq!(results(ended), [result], "{after} s");
+    }
+}
+
+/// Intermediaries send a request again that they think was lost.
+#[test]
+fn the_same_offer_again_is_no_return() {
+    let (answered, mut outcomes) = matched();
+    let again = outcomes.handle_client(answered + seconds(9), &client(1, 1));
+    assert_eq!(again, None);
+    let ended = outcomes.advance(answered + seconds(121));
+    assert_eq!(results(ended), [MatchResult::Worked]);
+}
+
+#[test]
+fn of_several_clients_behind_one_address_nothing_is_known() {
+    let (answered, mut outcomes) = matched();
+    let second = outcomes.handle_client(answered + seconds(3), &client(1, 2));
+    assert_eq!(results(second), [MatchResult::Unknown]);
+    let answer = outcomes.handle_answer(answered + seconds(4), client(1, 2), Some(proxy(9)));
+    assert_eq!(results(answer), [MatchResult::Unknown]);
+    // Its own return would look the same.
+    outcomes.handle_client(answered + seconds(20), &client(1, 3));
+    let answer = outcomes.handle_answer(answered + seconds(21), client(1, 3), Some(proxy(9)));
+    assert_eq!(results(answer), [MatchResult::Unknown]);
+    assert_eq!(outcomes.record(answered, 9), SourceRecord::default());
+}
+
+#[test]
+fn a_client_that_comes_while_another_waits_is_another() {
+    let now = clock::now();
+    let mut outcomes = Outcomes::new(now, Settings::default());
+    outcomes.handle_client(now, &client(1, 1));
+    outcomes.handle_client(now + seconds(1), &client(1, 2));
+    let answer = outcomes.handle_answer(now + seconds(2), client(1, 1), Some(proxy(9)));
+    assert_eq!(results(answer), [MatchResult::Unknown]);
+}
+
+#[test]
+fn a_client_is_known_after_a_change_of_the_key() {
+    let (answered, mut outcomes) = matched();
+    let renamed = OutcomeClient {
+        id: Some(77),
+        earlier_id: Some(1),
+        ..client(1, 2)
+    };
+    let ended = outcomes.handle_client(answered + seconds(20), &renamed);
+    assert_eq!(results(ended), [MatchResult::Failed]);
+    assert_eq!(outcomes.sizes()[0], 1);
+    outcomes.advance(answered + seconds(200));
+    assert_eq!(outcomes.sizes()[0], 0);
+}
+
+/// Serves a client through a source each minute; `has_worked` says which are connected.
+fn serve(outcomes: &mut Outcomes, start: Instant, clients: &[(u64, bool)]) -> Instant {
+    let mut now = start;
+    for (place, &(id, has_worked)) in clients.iter().enumerate() {
+        let offer = 2 * place as u64;
+        outcomes.handle_client(now, &client(id, offer));
+        outcomes.handle_answer(now + seconds(1), client(id, offer), Some(proxy(9)));
+        if !has_worked {
+            outcomes.handle_client(now + seconds(21), &client(id, offer + 1));
+        }
+        now += seconds(150);
+        outcomes.advance(now);
+    }
+    now
+}
+
+#[test]
+fn whoever_answers_without_connecting_is_bad() {
+    let start = clock::now();
+    let mut outcomes = Outcomes::new(start, Settings::default());
+    let others: Vec<_> = (100..140).map(|id| (id, true)).collect();
+    let now = serve(&mut outcomes, start, &others);
+    assert_eq!(outcomes.record(now, 9).band, Band::Good);
+    let mut outcomes = Outcomes::new(start, Settings::default());
+    let all: Vec<_> = (1..8).map(|id| (id, false)).collect();
+    let now = serve(&mut outcomes, start, &all);
+    assert_eq!(outcomes.record(now, 9).band, Band::Bad);
+    outcomes.set_settings(Settings {
+        learn: false,
+        ..Settings::default()
+    });
+    assert_eq!(outcomes.record(now, 9), SourceRecord::default());
+}
+
+#[test]
+fn one_client_cannot_vote_a_proxy_down() {
+    let start = clock::now();
+    let mut outcomes = Outcomes::new(start, Settings::default());
+    let others: Vec<_> = (100..110).map(|id| (id, true)).collect();
+    let now = serve(&mut outcomes, start, &others);
+    let attacks = [(1, false); 100];
+    let now = serve(&mut outcomes, now, &attacks);
+    assert_eq!(outcomes.record(now, 9).band, Band::Good);
+    for _ in 0..50 {
+        outcomes.handle_unanswered(now, &client(2, 1), &proxy(9));
+    }
+    let record = outcomes.record(now, 9);
+    assert_eq!((record.band, record.rests), (Band::Good, false));
+}
+
+#[test]
+fn who_invents_addresses_has_no_vote() {
+    let now = clock::now();
+    let mut outcomes = Outcomes::new(now, Settings::default());
+    for id in 0..100 {
+        let nobody = OutcomeClient {
+            voter: None,
+            ..client(id, 1)
+        };
+        outcomes.handle_unanswered(now, &nobody, &proxy(9));
+    }
+    assert_eq!(outcomes.record(now, 9), SourceRecord::default());
+    assert_eq!(outcomes.totals().unanswered, 100);
+}
+
+#[test]
+fn kinds_are_saved_and_nobody_else() {
+    let start = clock::now();
+    let mut outcomes = Outcomes::new(start, Settings::default());
+    let clients: Vec<_> = (100..130).map(|id| (id, id % 3 > 0)).collect();
+    let now = serve(&mut outcomes, start, &clients);
+    let wall = UNIX_EPOCH + seconds(1_000_000);
+    let text = outcomes.saved(now, wall).encode();
+    assert_eq!(
+        text,
+        "{\"version\":1,\"saved\":1000000,\"kinds\":[{\"proxy_type\":\"standalone\",\
+         \"proxy\":\"open\",\"client\":\"strict\",\"country\":\"??\",\"worked\":20.0,\
+         \"failed\":10.0}]}\n"
+    );
+    let saved = SavedOutcomes::decode(text.as_bytes()).unwrap();
+    let mut next = Outcomes::new(now, Settings::default());
+    let day = Duration::from_hours(24);
+    next.restore(now, wall + day, &saved, &ProxyTypes::default());
+    let half = next.saved(now, wall).encode();
+    assert!(half.contains("\"worked\":10.0,\"failed\":5.0"), "{half}");
+}
+
+#[test]
+fn a_kind_of_few_is_not_saved() {
+    let start = clock::now();
+    let mut outcomes = Outcomes::new(start, Settings::default());
+    let now = serve(&mut outcomes, start, &[(1, true), (2, true)]);
+    let saved = outcomes.saved(now, UNIX_EPOCH);
+    assert!(saved.encode().contains("\"kinds\":[]"));
+}
+
+#[test]
+fn what_is_saved_by_another_release_is_refused() {
+    let refused = |text: &str| {
+        SavedOutcomes::decode(text.as_bytes())
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(refused("{"), "the saved outcomes are damaged");
+    assert_eq!(
+        refused("{\"version\":2,\"saved\":0,\"kinds\":[]}"),
+        "the saved outcomes have version 2, and this release reads version 1"
+    );
+}
+
+proptest! {
+    /// The books balance, and nothing is left after two minutes.
+    #[test]
+    fn every_answered_match_has_one_result(
+        steps in prop::collection::vec((0..4_u64, 0..3_u64, 0..60_u64, any::<bool>()), 0..200),
+        max_clients in 0..5_usize,
+    ) {
+        let mut now = clock::now();
+        let settings = Settings { max_clients, ..Settings::default() };
+        let mut outcomes = Outcomes::new(now, settings);
+        let mut ended = 0;
+        for (id, offer, pause, is_answered) in steps {
+            now += seconds(pause);
+            ended += outcomes.advance(now).len();
+            let client = client(id, offer);
+            ended += outcomes.handle_client(now, &client).iter().count();
+            if is_answered {
+                ended += outcomes.handle_answer(now, client, Some(proxy(id))).iter().count();
+            }
+            prop_assert!(outcomes.sizes()[0] <= max_clients);
+        }
+        ended += outcomes.advance(now + seconds(300)).len();
+        let totals = outcomes.totals();
+        prop_assert_eq!(totals.answered, totals.worked + totals.failed + totals.unknown);
+        prop_assert_eq!(totals.answered, ended as u64);
+        prop_assert_eq!(outcomes.sizes()[0], 0);
+    }
+}

@@ -1,0 +1,208 @@
+//! The clients of the last two minutes, and the matches whose result is not known yet.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use foldhash::fast::FixedState;
+
+use super::{MatchedProxy, OutcomeClient};
+
+/// The times after its answer in which a client comes back whose match failed. It waits 10 s
+/// for the data channel, and 10 s before it tries again; with a lost answer, or one that came
+/// while it waited, less. Sooner it is another client.
+const SOONEST_RETURN: Duration = Duration::from_secs(8);
+const LATEST_RETURN: Duration = Duration::from_secs(40);
+/// The time after which a match has worked whose client has not come back.
+pub(super) const WORKED_AFTER: Duration = Duration::from_mins(2);
+
+/// The result of an answered match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MatchResult {
+    /// The client did not come back.
+    Worked,
+    /// The client came back 8 to 40 s after its answer.
+    Failed,
+    /// The client cannot be told from others, or came back later.
+    Unknown,
+}
+
+/// An answered match.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Match {
+    pub(super) client: OutcomeClient,
+    pub(super) proxy: Option<MatchedProxy>,
+    answered: Instant,
+}
+
+/// A match and its result.
+pub(super) type Ended = (Match, MatchResult);
+
+/// A client of late.
+#[derive(Clone, Copy, Debug)]
+struct Visitor {
+    /// Its last offer, and when that came.
+    offer: u64,
+    came: Instant,
+    /// Its last match, if the result is not known.
+    open: Option<Match>,
+    /// True if several clients look like this one.
+    is_crowd: bool,
+    /// The second after the start in which it is looked at again.
+    due: usize,
+}
+
+/// The clients of late. Each is in the slot of one second, in which it is forgotten unless
+/// it has come again.
+#[derive(Debug)]
+pub(super) struct Visitors {
+    start: Instant,
+    max: usize,
+    by_id: HashMap<u64, Visitor, FixedState>,
+    slots: Vec<Vec<u64>>,
+    /// The seconds after the start whose slots were looked at.
+    seconds: usize,
+}
+
+/// One slot more than the seconds that a client is remembered, and one for the second that
+/// has begun.
+const SLOTS: usize = 128;
+
+impl Visitors {
+    pub(super) fn new(now: Instant, max: usize) -> Self {
+        Self {
+            start: now,
+            max,
+            by_id: HashMap::default(),
+            slots: vec![Vec::new(); SLOTS],
+            seconds: 0,
+        }
+    }
+
+    pub(super) fn set_max(&mut self, max: usize) {
+        self.max = max;
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Notes a client's request. Returns its last match if the result is known by this.
+    pub(super) fn came(&mut self, now: Instant, client: &OutcomeClient) -> Option<Ended> {
+        let id = client.id?;
+        self.rename(client.earlier_id, id);
+        let Some(visitor) = self.by_id.get_mut(&id) else {
+            self.insert(now, id, client.offer);
+            return None;
+        };
+        if visitor.offer == client.offer {
+            return None;
+        }
+        let since_it_came = now.saturating_duration_since(visitor.came);
+        let since_answer = visitor.open.map_or(since_it_came, |open| {
+            now.saturating_duration_since(open.answered)
+        });
+        visitor.is_crowd |= since_answer.min(since_it_came) < SOONEST_RETURN;
+        visitor.offer = client.offer;
+        visitor.came = now;
+        let result = if visitor.is_crowd || since_answer > LATEST_RETURN {
+            MatchResult::Unknown
+        } else {
+            MatchResult::Failed
+        };
+        visitor.open.take().map(|open| (open, result))
+    }
+
+    /// Opens a match. Returns it, or the one before, if its result cannot be known.
+    pub(super) fn answered(
+        &mut self,
+        now: Instant,
+        client: OutcomeClient,
+        proxy: Option<MatchedProxy>,
+    ) -> Option<Ended> {
+        let new = Match {
+            client,
+            proxy,
+            answered: now,
+        };
+        let id = client.id.filter(|id| self.by_id.contains_key(id));
+        let id = id.or(client.earlier_id);
+        let Some(visitor) = id.and_then(|id| self.by_id.get_mut(&id)) else {
+            return Some((new, MatchResult::Unknown));
+        };
+        if visitor.is_crowd || visitor.offer != client.offer {
+            visitor.is_crowd = true;
+            return Some((new, MatchResult::Unknown));
+        }
+        let before = visitor.open.replace(new);
+        visitor.came = now;
+        before.map(|open| (open, MatchResult::Unknown))
+    }
+
+    /// Forgets the clients that have not come for two minutes. Their matches have worked.
+    pub(super) fn advance(&mut self, now: Instant) -> Vec<Ended> {
+        let mut ended = Vec::new();
+        let last = self.second(now);
+        // After a pause, each slot is looked at once.
+        self.seconds = self.seconds.max(last.saturating_sub(SLOTS));
+        while self.seconds < last {
+            self.seconds += 1;
+            let slot = std::mem::take(&mut self.slots[self.seconds % SLOTS]);
+            for id in slot {
+                ended.extend(self.look_at(id, last));
+            }
+        }
+        ended
+    }
+
+    fn look_at(&mut self, id: u64, now: usize) -> Option<Ended> {
+        let visitor = self.by_id.get_mut(&id)?;
+        let since = visitor.came.saturating_duration_since(self.start);
+        let until = second_after(since + WORKED_AFTER);
+        if until > now {
+            visitor.due = until;
+            self.slots[until % SLOTS].push(id);
+            return None;
+        }
+        let visitor = self.by_id.remove(&id)?;
+        let open = visitor.open?;
+        Some((open, MatchResult::Worked))
+    }
+
+    fn insert(&mut self, now: Instant, id: u64, offer: u64) {
+        if self.by_id.len() >= self.max {
+            return;
+        }
+        let since = now.saturating_duration_since(self.start);
+        let due = second_after(since + WORKED_AFTER);
+        self.slots[due % SLOTS].push(id);
+        let visitor = Visitor {
+            offer,
+            came: now,
+            open: None,
+            is_crowd: false,
+            due,
+        };
+        self.by_id.insert(id, visitor);
+    }
+
+    /// Knows a client again whose number was another before the key changed.
+    fn rename(&mut self, earlier: Option<u64>, id: u64) {
+        let known = earlier.filter(|_| !self.by_id.contains_key(&id));
+        if let Some(visitor) = known.and_then(|earlier| self.by_id.remove(&earlier)) {
+            self.slots[visitor.due % SLOTS].push(id);
+            self.by_id.insert(id, visitor);
+        }
+    }
+
+    /// The seconds after the start.
+    fn second(&self, now: Instant) -> usize {
+        let since = now.saturating_duration_since(self.start);
+        usize::try_from(since.as_secs()).unwrap_or(usize::MAX)
+    }
+}
+
+/// The first whole second that is not before this time.
+fn second_after(since: Duration) -> usize {
+    let seconds = since.as_secs() + u64::from(since.subsec_nanos() > 0);
+    usize::try_from(seconds).unwrap_or(usize::MAX)
+}

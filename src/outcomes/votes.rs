@@ -1,0 +1,149 @@
+//! The votes of clients on sources: one for and one against each source in a day.
+
+use std::hash::BuildHasher;
+use std::time::{Duration, Instant};
+
+use foldhash::fast::FixedState;
+
+/// The time for which votes are remembered.
+const LIFETIME: Duration = Duration::from_hours(24);
+/// The bits of the first filter, and the factor of each further one.
+const BITS_MIN: usize = 1 << 16;
+const GROWTH: usize = 4;
+/// The bits of the last filter: 16 MiB.
+const BITS_MAX: usize = 1 << 27;
+/// The bits of a filter for each vote, and those of them that are set, by which about one in a
+/// hundred first votes is taken for a second one.
+const BITS_A_VOTE: usize = 12;
+const BITS_SET: u32 = 6;
+
+/// Bloom filters of all votes, each larger than the one before: nobody's votes can be listed
+/// from them.
+#[derive(Debug)]
+pub(super) struct Votes {
+    since: Instant,
+    filters: Vec<Filter>,
+}
+
+#[derive(Debug)]
+struct Filter {
+    words: Vec<u64>,
+    votes: usize,
+}
+
+impl Votes {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            since: now,
+            filters: vec![Filter::new(BITS_MIN)],
+        }
+    }
+
+    /// Returns true if it is the voter's first vote of this kind on the source today.
+    pub(super) fn is_first(&mut self, now: Instant, voter: u64, source: u64, is_for: bool) -> bool {
+        if now.saturating_duration_since(self.since) >= LIFETIME {
+            *self = Self::new(now);
+        }
+        let vote = FixedState::default().hash_one((voter, source, is_for));
+        if self.filters.iter().any(|filter| filter.has(vote)) {
+            return false;
+        }
+        self.with_room().insert(vote);
+        true
+    }
+
+    /// The last filter, once it is not full. If there can be no more, all begins anew.
+    fn with_room(&mut self) -> &mut Filter {
+        let is_full = |filter: &Filter| filter.votes * BITS_A_VOTE >= filter.bits();
+        let bits = match self.filters.last() {
+            Some(last) if !is_full(last) => None,
+            Some(last) if last.bits() < BITS_MAX => Some((last.bits() * GROWTH).min(BITS_MAX)),
+            _ => {
+                self.filters.clear();
+                Some(BITS_MIN)
+            }
+        };
+        self.filters.extend(bits.map(Filter::new));
+        let last = self.filters.len() - 1;
+        &mut self.filters[last]
+    }
+}
+
+impl Filter {
+    fn new(bits: usize) -> Self {
+        Self {
+            words: vec![0; bits / 64],
+            votes: 0,
+        }
+    }
+
+    fn bits(&self) -> usize {
+        self.words.len() * 64
+    }
+
+    fn has(&self, vote: u64) -> bool {
+        self.places(vote)
+            .all(|(word, bit)| self.words[word] & bit != 0)
+    }
+
+    fn insert(&mut self, vote: u64) {
+        let places: Vec<_> = self.places(vote).collect();
+        for (word, bit) in places {
+            self.words[word] |= bit;
+        }
+        self.votes += 1;
+    }
+
+    /// The words and bits of a vote. The number of words is a power of two.
+    fn places(&self, vote: u64) -> impl Iterator<Item = (usize, u64)> + use<> {
+        let mask = self.words.len() as u64 - 1;
+        (0..BITS_SET).map(move |number| {
+            let hash = FixedState::with_seed(u64::from(number)).hash_one(vote);
+            let word = usize::try_from(hash >> 6 & mask).unwrap_or(0);
+            (word, 1 << (hash & 63))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::clock;
+
+    #[test]
+    fn a_client_has_one_vote_for_and_one_against_a_source() {
+        let now = clock::now();
+        let mut votes = Votes::new(now);
+        assert!(votes.is_first(now, 1, 2, true));
+        assert!(!votes.is_first(now, 1, 2, true));
+        assert!(votes.is_first(now, 1, 2, false));
+        assert!(votes.is_first(now, 2, 1, true));
+        assert!(votes.is_first(now + LIFETIME, 1, 2, true));
+    }
+
+    /// At a large broker there are some millions of matches a day.
+    #[test]
+    fn few_votes_are_lost_among_many() {
+        let now = clock::now();
+        let mut votes = Votes::new(now);
+        let many = 300_000_u64;
+        let counted = (0..many).filter(|&voter| votes.is_first(now, voter, 7, true));
+        let counted = counted.count() as u64;
+        assert!(counted * 100 > many * 98, "{counted}");
+        let again = (0..many).filter(|&voter| votes.is_first(now, voter, 7, true));
+        let again = again.count() as u64;
+        assert!(again * 100 < many * 2, "{again}");
+    }
+
+    #[test]
+    fn the_filters_are_bounded() {
+        let mut votes = Votes::new(clock::now());
+        let mut filters = 0;
+        for _ in 0..20 {
+            let last = votes.with_room();
+            last.votes = last.bits();
+            filters = filters.max(votes.filters.len());
+        }
+        assert_eq!(filters, 7);
+    }
+}
