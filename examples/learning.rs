@@ -12,6 +12,7 @@
 #[path = "../tests/pure/engine.rs"]
 mod engine;
 #[path = "../tests/pure/supply/fleet.rs"]
+#[expect(dead_code, reason = "only strict clients and open proxies are needed")]
 mod fleet;
 #[path = "../tests/pure/supply/people.rs"]
 #[expect(dead_code, reason = "only the rate of new clients is needed")]
