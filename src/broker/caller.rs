@@ -38,6 +38,17 @@ pub enum RequestOrigin {
 }
 
 impl RequestOrigin {
+    /// The address of a client, as far as it is known: `offered`, from its offer, counts if
+    /// the request came through an intermediary that names nobody.
+    pub(super) fn client(self, offered: impl FnOnce() -> Option<IpAddr>) -> Option<IpAddr> {
+        match self {
+            Self::Local => None,
+            Self::Sender(address) => Some(address),
+            Self::Unconfirmed { claimed, .. } => claimed.or_else(offered),
+            Self::Intermediary(_) | Self::Queue => offered(),
+        }
+    }
+
     /// Returns true if the request also counts against the address in its offer.
     pub(super) fn counts_offered_address(self) -> bool {
         match self {
@@ -69,3 +80,32 @@ pub enum NoAnswer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many answers")]
 pub struct OverLimit;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An address of a private network counts as any other: a broker may be in one.
+    #[test]
+    fn a_client_is_known_by_the_address_that_somebody_vouches_for_first() {
+        let address = |number| IpAddr::from([10, 0, 0, number]);
+        let offered = Some(address(3));
+        let (peer, claimed) = (address(1), Some(address(2)));
+        for (origin, expected) in [
+            (RequestOrigin::Local, None),
+            (RequestOrigin::Sender(peer), Some(peer)),
+            (RequestOrigin::Unconfirmed { peer, claimed }, claimed),
+            (
+                RequestOrigin::Unconfirmed {
+                    peer,
+                    claimed: None,
+                },
+                offered,
+            ),
+            (RequestOrigin::Intermediary(peer), offered),
+            (RequestOrigin::Queue, offered),
+        ] {
+            assert_eq!(origin.client(|| offered), expected, "{origin:?}");
+        }
+    }
+}

@@ -50,6 +50,7 @@ impl Broker {
             return Err(NoAnswer::UnknownBridge);
         };
         let offered = claimed_if_it_counts(caller.origin, &claimed);
+        let known_as = caller.origin.client(|| offered);
         let country = address.map_or(CountryCode::UNKNOWN, |address| {
             directory.geoip.lookup(address)
         });
@@ -86,7 +87,7 @@ impl Broker {
             let voter = state.voter(now, caller.origin);
             let numbers = state
                 .learning
-                .numbers(now, address, poll.fingerprint, &offer.offer);
+                .numbers(now, known_as, poll.fingerprint, &offer.offer);
             let client = OutcomeClient {
                 id: numbers.map(|numbers| numbers.id),
                 earlier_id: numbers.and_then(|numbers| numbers.earlier_id),

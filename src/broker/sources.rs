@@ -62,13 +62,7 @@ impl SourceHasher {
         origin: RequestOrigin,
         offered: impl FnOnce() -> Option<IpAddr>,
     ) -> Option<u64> {
-        let address = match origin {
-            RequestOrigin::Local => None,
-            RequestOrigin::Sender(address) => Some(address),
-            RequestOrigin::Unconfirmed { claimed, .. } => claimed.or_else(offered),
-            RequestOrigin::Intermediary(_) | RequestOrigin::Queue => offered(),
-        };
-        let [_, network] = self.hashes(now, address?);
+        let [_, network] = self.hashes(now, origin.client(offered)?);
         Some(network)
     }
 
