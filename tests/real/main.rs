@@ -6,6 +6,8 @@
 mod acme;
 mod geoip;
 mod interop;
+mod network;
+mod outcomes;
 mod pages;
 mod proxies;
 mod reverse_proxies;

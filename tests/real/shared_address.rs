@@ -4,8 +4,6 @@
 //! have an address of their own. They are of an age that ignores the told interval, and poll
 //! every 5 s though they are told to return after an hour.
 
-mod network;
-
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -14,6 +12,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 use tokio_socks::tcp::Socks5Stream;
 
+use crate::network;
 use crate::support::process::Process;
 use crate::support::programs::{Programs, logs, stun_address};
 use crate::support::ready::{listens, socks_address};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
 /// A running program. It is killed on drop, even if the test panics.
@@ -24,6 +25,13 @@ impl Process {
             .spawn()
             .with_context(|| format!("cannot start {command:?}"))?;
         Ok(Self { child, log })
+    }
+
+    /// Asks the program to read its configuration again.
+    pub(crate) fn reload(&self) -> Result<()> {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
+        let pid = id.and_then(Pid::from_raw).context("the program is over")?;
+        Ok(kill_process(pid, Signal::HUP)?)
     }
 
     /// The log so far; an error once the program has ended.

@@ -30,6 +30,24 @@ impl Programs<'_> {
         relay: &Relay,
         variables: &[(&str, &str)],
     ) -> Result<Process> {
+        let mut command = self.broker_command(address, relay)?;
+        command.envs(variables.iter().copied());
+        self.start("broker", &mut command)
+    }
+
+    /// The same, with a configuration file.
+    pub(crate) fn configured_broker(
+        &self,
+        address: SocketAddr,
+        relay: &Relay,
+        config: &Path,
+    ) -> Result<Process> {
+        let mut command = self.broker_command(address, relay)?;
+        command.arg("--config").arg(config);
+        self.start("broker", &mut command)
+    }
+
+    fn broker_command(&self, address: SocketAddr, relay: &Relay) -> Result<Command> {
         let bridge = json!({
             "displayName": "default",
             "webSocketAddress": relay.url(),
@@ -43,9 +61,8 @@ impl Programs<'_> {
             .args(["--disable-tls", "--addr", &address.to_string()])
             .args(["--allowed-relay-pattern", &relay.pattern()])
             .arg("--bridge-list-path")
-            .arg(bridges)
-            .envs(variables.iter().copied());
-        self.start("broker", &mut command)
+            .arg(bridges);
+        Ok(command)
     }
 
     /// coturn, which tells the others their addresses and NAT types.

@@ -33,11 +33,14 @@ pub(crate) async fn polls(proxy: &mut Process, broker: SocketAddr) -> Result<()>
 /// Waits until the client reports its SOCKS port to its parent.
 pub(crate) async fn socks_address(client: &mut Process) -> Result<String> {
     until("the client opens its SOCKS port", async || {
-        let log = client.log()?;
-        let address = log
-            .lines()
-            .find_map(|line| line.strip_prefix("CMETHOD snowflake socks5 "));
-        Ok(address.map(str::to_owned))
+        Ok(socks_port(&client.log()?))
     })
     .await
+}
+
+/// The address that the client has reported, if it has.
+pub(crate) fn socks_port(log: &str) -> Option<String> {
+    let mut lines = log.lines();
+    let address = lines.find_map(|line| line.strip_prefix("CMETHOD snowflake socks5 "));
+    address.map(str::to_owned)
 }

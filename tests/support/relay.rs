@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result};
-use futures_util::StreamExt;
+use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_tungstenite::accept_async;
@@ -68,7 +68,9 @@ async fn serve(listener: TcpListener, streams: mpsc::UnboundedSender<Vec<u8>>) -
     }
 }
 
-/// Sends all bytes of a connection from its beginning, whenever there are more.
+/// Sends all bytes of a connection from its beginning, whenever there are more. Replies with
+/// padding of no length (a zero), since a client closes a connection on which nothing has come
+/// for 20 s.
 async fn collect(connection: TcpStream, streams: mpsc::UnboundedSender<Vec<u8>>) -> Result<()> {
     let mut socket = accept_async(connection).await?;
     let mut stream = Vec::new();
@@ -76,6 +78,7 @@ async fn collect(connection: TcpStream, streams: mpsc::UnboundedSender<Vec<u8>>)
         if let Message::Binary(bytes) = message? {
             stream.extend_from_slice(&bytes);
             streams.send(stream.clone())?;
+            socket.send(Message::Binary(vec![0].into())).await?;
         }
     }
     Ok(())

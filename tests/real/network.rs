@@ -1,5 +1,7 @@
 //! A public network, hosts in it, and a home network behind a router that masquerades.
 
+use std::net::Ipv4Addr;
+
 use anyhow::{Result, ensure};
 use tokio::process::Command;
 
@@ -8,7 +10,7 @@ use crate::support::namespace::{ADDRESSES, ip};
 use crate::support::unpacked;
 
 /// The namespace of all who share an address.
-pub(super) const HOME: &str = "home";
+pub(crate) const HOME: &str = "home";
 const ROUTER: &str = "router";
 /// The router's rules: what leaves for the public network has its address.
 const MASQUERADE: &str = "add table ip nat; \
@@ -16,12 +18,12 @@ const MASQUERADE: &str = "add table ip nat; \
     add rule ip nat out oifname public masquerade";
 
 /// The namespace of a host with an address of its own.
-pub(super) fn host(number: usize) -> String {
+pub(crate) fn host(number: usize) -> String {
     format!("host-{number}")
 }
 
 /// Makes the network in an empty namespace, which has [`ADDRESSES`] in it.
-pub(super) async fn make(hosts: usize) -> Result<()> {
+pub(crate) async fn make(hosts: usize) -> Result<()> {
     // Namespaces have names in /run/netns, which others on this machine may use, too.
     run(Command::new("mount").args(["-t", "tmpfs", "none", "/run"])).await?;
     ip("link set lo up").await?;
@@ -63,11 +65,32 @@ async fn add_home() -> Result<()> {
     ip(&format!("-n {HOME} route add default via 10.98.0.1")).await?;
     let forward = "echo 1 >/proc/sys/net/ipv4/ip_forward";
     run(in_namespace(ROUTER).args(["sh", "-c", forward])).await?;
+    firewall(ROUTER, MASQUERADE).await
+}
+
+/// Adds an address to those of the broker and its neighbours. Whoever connects from here to
+/// an address of here comes from that address.
+pub(crate) async fn add_address(address: Ipv4Addr) -> Result<()> {
+    ip(&format!("address add {address}/24 dev public")).await
+}
+
+/// Lets a host send and get no UDP, except with a STUN server: it gathers candidates, and
+/// never has a connection.
+pub(crate) async fn cut_off(host: &str) -> Result<()> {
+    let rules = "add table inet cut; \
+        add chain inet cut out { type filter hook output priority 0; }; \
+        add rule inet cut out meta l4proto udp udp dport != 3478 drop; \
+        add chain inet cut in { type filter hook input priority 0; }; \
+        add rule inet cut in meta l4proto udp udp sport != 3478 drop";
+    firewall(host, rules).await
+}
+
+async fn firewall(namespace: &str, rules: &str) -> Result<()> {
     let libraries = std::env::join_paths(libraries::folders())?;
-    let mut nft = in_namespace(ROUTER);
+    let mut nft = in_namespace(namespace);
     nft.env("LD_LIBRARY_PATH", libraries)
         .arg(unpacked::file("usr/sbin/nft"))
-        .arg(MASQUERADE);
+        .arg(rules);
     run(&mut nft).await
 }
 

@@ -1,0 +1,125 @@
+//! Debian's clients, one after the other, each of which greets the bridge and leaves.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use tokio::io::AsyncWriteExt as _;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_socks::tcp::Socks5Stream;
+
+use crate::network;
+use crate::support::programs::Programs;
+use crate::support::ready::socks_port;
+use crate::support::relay::Relay;
+use crate::support::wait;
+
+/// The number of clients at a time.
+const AT_ONCE: usize = 3;
+/// The time between two of them.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The clients that come and go until [`Self::end`].
+pub(super) struct Visitors {
+    state: Arc<State>,
+    tasks: JoinSet<Result<()>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    started: AtomicUsize,
+    served: AtomicUsize,
+    /// The numbers of clients whose greeting has arrived.
+    arrived: Mutex<BTreeSet<usize>>,
+}
+
+impl State {
+    fn arrived(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+        self.arrived.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_arrived(&self, number: usize) -> bool {
+        self.arrived().contains(&number)
+    }
+}
+
+impl Visitors {
+    pub(super) fn start(programs: &Programs<'_>, relay: Relay, port: u16) -> Self {
+        let state = Arc::<State>::default();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(listen(relay, Arc::clone(&state)));
+        for _ in 0..AT_ONCE {
+            let scratch = programs.scratch.to_owned();
+            tasks.spawn(visit_again_and_again(scratch, port, Arc::clone(&state)));
+        }
+        Self { state, tasks }
+    }
+
+    /// The number of clients that have reached the bridge.
+    pub(super) fn served(&self) -> usize {
+        self.state.served.load(Ordering::Relaxed)
+    }
+
+    /// Ends all. An error if one has ended before.
+    pub(super) async fn end(mut self) -> Result<()> {
+        if let Some(ended) = self.tasks.try_join_next() {
+            ended??;
+            bail!("the clients have ended");
+        }
+        self.tasks.shutdown().await;
+        Ok(())
+    }
+}
+
+async fn listen(mut relay: Relay, state: Arc<State>) -> Result<()> {
+    loop {
+        let stream = relay.receive(b"greeting ").await?;
+        let text = String::from_utf8_lossy(&stream);
+        let numbers = text.split("greeting ").skip(1);
+        let numbers = numbers.filter_map(|rest| rest.split('.').next()?.parse::<usize>().ok());
+        state.arrived().extend(numbers);
+    }
+}
+
+async fn visit_again_and_again(scratch: PathBuf, port: u16, state: Arc<State>) -> Result<()> {
+    loop {
+        let number = state.started.fetch_add(1, Ordering::Relaxed);
+        let visit = timeout(wait::LONG_ENOUGH, visit(&scratch, port, number, &state));
+        visit
+            .await
+            .context("a greeting does not arrive at the bridge")??;
+        state.served.fetch_add(1, Ordering::Relaxed);
+        sleep(PAUSE).await;
+    }
+}
+
+/// A client with an address of its own greets the bridge.
+async fn visit(scratch: &Path, port: u16, number: usize, state: &State) -> Result<()> {
+    let [third, fourth] = [number / 200, 20 + number % 200].map(u8::try_from);
+    let address = Ipv4Addr::new(10, 99, 10 + third?, fourth?);
+    network::add_address(address).await?;
+    let folder = scratch.join(format!("client-{number}"));
+    fs::create_dir(&folder)?;
+    let client = Programs { scratch: &folder };
+    let broker = format!("http://{address}:{port}/");
+    let mut client = client.client(&["-url".to_owned(), broker])?;
+    let socks = loop {
+        if let Some(address) = socks_port(&client.log()?) {
+            break address;
+        }
+        sleep(Duration::from_millis(100)).await;
+    };
+    let mut socks = Socks5Stream::connect(socks.as_str(), "192.0.2.1:1").await?;
+    let greeting = format!("greeting {number}.");
+    socks.write_all(greeting.as_bytes()).await?;
+    while !state.has_arrived(number) {
+        sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
