@@ -142,6 +142,13 @@ fn geoip(config: &Config, exists: fn(&Path) -> bool, report: &mut SettingsReport
             );
         }
     }
+    let asndb = settings.asndb.as_deref().filter(|_| !settings.disable);
+    if asndb.is_some_and(|path| !exists(path)) {
+        report.warn(
+            &["geoip.asndb", "geoip.disable"],
+            "no such file, so autonomous systems stay unknown",
+        );
+    }
 }
 
 /// Checks that one address can use its whole share of the requests' bytes.
