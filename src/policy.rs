@@ -22,7 +22,7 @@ pub use generation::{Generation, is_go};
 pub use network_list::{InvalidNetworkList, NetworkList};
 pub use rule_set::{RuleSet, RuleSlot};
 pub use rules_in_force::{
-    CANDIDATES_MAX, Choice, PolicyMarks, Preference, RankedPoll, RuleActions, RulesInForce,
+    CANDIDATES_MAX, Choice, PolicyMarks, PollPreference, RankedPoll, RuleActions, RulesInForce,
 };
 pub use settings::{
     ClientConditions, ProxyConditions, RULES_MAX, RuleAction, RuleSettings, SAME_PLACE_NAME,
@@ -42,6 +42,7 @@ pub type RuleName = Arc<str>;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     settings: Settings,
+    lists: NetworkLists,
     rules: Vec<CompiledRule>,
     /// The names in slots, including those of rules that are gone.
     names: BTreeMap<RuleSlot, RuleName>,
@@ -61,25 +62,27 @@ impl Policy {
     pub fn new(settings: Settings, lists: &NetworkLists) -> Self {
         let nothing = Self {
             settings: Settings::default(),
+            lists: NetworkLists::new(),
             rules: Vec::new(),
             names: BTreeMap::new(),
             free: RuleSlot::all().collect(),
         };
-        let rules = settings.rules.iter();
-        let conditions = rules.map(|rule| PairConditions::new(&rule.client, &rule.proxy, lists));
-        let conditions = conditions.collect();
-        nothing.followed_by(settings, conditions)
+        nothing.followed_by(settings, lists)
+    }
+
+    /// This policy with other settings, and the same content of files.
+    #[must_use]
+    pub fn with_settings(&self, settings: Settings) -> Self {
+        self.followed_by(settings, &self.lists)
     }
 
     /// The same policy in the place of this one: rules of the same name keep their slots.
     #[must_use]
     pub fn after(self, previous: &Self) -> Self {
-        let rules = self.rules.into_iter();
-        let conditions = rules.map(|rule| rule.conditions).collect();
-        previous.followed_by(self.settings, conditions)
+        previous.followed_by(self.settings, &self.lists)
     }
 
-    fn followed_by(&self, settings: Settings, conditions: Vec<PairConditions>) -> Self {
+    fn followed_by(&self, settings: Settings, lists: &NetworkLists) -> Self {
         let mut names = self.names.clone();
         let mut free = self.free.clone();
         let is_named = |name: &str| settings.rules.iter().any(|rule| rule.name == name);
@@ -87,25 +90,21 @@ impl Policy {
         let gone = self.rules.iter().map(|rule| rule.slot);
         free.extend(gone.filter(|slot| !names.get(slot).is_some_and(|name| is_named(name))));
         free.retain(|slot| !names.get(slot).is_some_and(|name| is_named(name)));
-        let mut slot_of = |name: &str| {
-            let known = names.iter().find(|(_, known)| &***known == name);
-            let slot = known.map(|(&slot, _)| slot).or_else(|| free.pop_front());
+        let mut slot_for = |rule: &RuleSettings| {
+            let slot = self.slot_of(&rule.name).or_else(|| free.pop_front());
             // There are more slots than rules.
             let slot = slot.unwrap_or(RuleSlot::SAME_PLACE);
-            names.insert(slot, name.into());
+            names.insert(slot, rule.name.as_str().into());
             slot
         };
-        let slots: Vec<RuleSlot> = settings
-            .rules
-            .iter()
-            .map(|rule| slot_of(&rule.name))
-            .collect();
-        let rules = slots.into_iter().zip(conditions);
+        let rules = settings.rules.iter().map(|rule| CompiledRule {
+            slot: slot_for(rule),
+            conditions: PairConditions::new(&rule.client, &rule.proxy, lists),
+        });
         Self {
-            rules: rules
-                .map(|(slot, conditions)| CompiledRule { slot, conditions })
-                .collect(),
+            rules: rules.collect(),
             settings,
+            lists: lists.clone(),
             names,
             free,
         }
@@ -114,6 +113,11 @@ impl Policy {
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The content of files with networks.
+    pub fn lists(&self) -> &NetworkLists {
+        &self.lists
     }
 
     /// Returns true if no pair is treated in another way than by the engine's own order.
@@ -174,15 +178,28 @@ impl Policy {
         })
     }
 
+    /// The slot of the rule of this name.
+    pub fn slot_of(&self, name: &str) -> Option<RuleSlot> {
+        let mut names = self.names.iter();
+        names
+            .find(|(_, known)| &***known == name)
+            .map(|(&slot, _)| slot)
+    }
+
     /// The names of the rules that are counted now.
     pub fn counted_names(&self) -> impl Iterator<Item = &str> {
         let rules = self.settings.rules.iter().map(|rule| &*rule.name);
         rules.chain(self.has_places().then_some(SAME_PLACE_NAME))
     }
 
+    /// The names that have slots.
+    pub fn known_names(&self) -> impl Iterator<Item = &str> {
+        self.names.values().map(|name| &**name)
+    }
+
     /// Returns true if a rule of this name is, or was of late, part of the policy.
     pub fn knows(&self, name: &str) -> bool {
-        name == SAME_PLACE_NAME || self.names.values().any(|known| &**known == name)
+        name == SAME_PLACE_NAME || self.slot_of(name).is_some()
     }
 }
 
@@ -277,7 +294,7 @@ mod tests {
         let client = ClientFacts {
             whereabouts: Whereabouts::default(),
             nat: NatType::Strict,
-            rendezvous: Rendezvous::Http,
+            rendezvous: Some(Rendezvous::Http),
         };
         assert_eq!(names(policy.rules_for_client(&client)), ["a"]);
         assert_eq!(

@@ -1,6 +1,7 @@
 //! Labels of the counters.
 
 mod peers;
+mod rules;
 mod word;
 
 use std::fmt::{self, Write as _};
@@ -13,6 +14,7 @@ use crate::wire::proxy::ProxyType;
 
 pub use crate::wire::rendezvous_method::Rendezvous;
 pub use peers::{CircuitState, LoanOutcome, LoanRefusal, PeerName};
+pub use rules::{RuleLabel, RuleResult};
 pub(super) use word::{Label, deserialize, serialize};
 
 use word::{labels, words};

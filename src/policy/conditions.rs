@@ -34,8 +34,8 @@ pub struct ClientFacts {
     pub whereabouts: Whereabouts,
     /// The NAT word that it sends.
     pub nat: NatType,
-    /// The way on which its poll came.
-    pub rendezvous: Rendezvous,
+    /// The way on which its poll came; `None` if a peer does not say.
+    pub rendezvous: Option<Rendezvous>,
 }
 
 /// The facts about a proxy that rules ask for.
@@ -90,8 +90,14 @@ impl PairConditions {
     /// Returns true if the client meets those on clients.
     pub(super) fn are_met_by_client(&self, client: &ClientFacts) -> bool {
         any_of(&self.client.nat, &client.nat)
-            && any_of(&self.client.rendezvous, &client.rendezvous)
+            && self.is_way_of(client)
             && self.client_place.are_met(client.whereabouts)
+    }
+
+    fn is_way_of(&self, client: &ClientFacts) -> bool {
+        let ways = &self.client.rendezvous;
+        let is_one = |way| ways.contains(&way);
+        ways.is_empty() || client.rendezvous.is_some_and(is_one)
     }
 
     /// Returns true if the proxy meets those on proxies.
@@ -240,7 +246,7 @@ mod tests {
         let client = ClientFacts {
             whereabouts: at("RU", None, ""),
             nat: NatType::Unknown,
-            rendezvous: Rendezvous::Sqs,
+            rendezvous: Some(Rendezvous::Sqs),
         };
         let is_met = |text| conditions(text, "").are_met_by_client(&client);
         assert!(is_met(

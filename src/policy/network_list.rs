@@ -106,7 +106,7 @@ fn outermost<A: Copy + Ord>(mut ranges: Vec<(A, A)>) -> Box<[(A, A)]> {
     ranges.into_boxed_slice()
 }
 
-fn is_in<A: Ord>(ranges: &[(A, A)], address: A) -> bool {
+fn is_in<A: Copy + Ord>(ranges: &[(A, A)], address: A) -> bool {
     let after = ranges.partition_point(|(first, _)| *first <= address);
     let around = after.checked_sub(1).and_then(|index| ranges.get(index));
     around.is_some_and(|(_, last)| address <= *last)

@@ -61,7 +61,7 @@ pub struct RulesInForce {
 
 /// The standing of a poll for a client, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Preference {
+pub enum PollPreference {
     /// A rule prefers the poll.
     Preferred,
     /// No rule has a say.
@@ -72,7 +72,7 @@ pub enum Preference {
     Denied,
 }
 
-impl Preference {
+impl PollPreference {
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -95,13 +95,24 @@ pub struct Choice<Key> {
     pub softened: RuleSet,
 }
 
+impl<Key> Choice<Key> {
+    /// The choice of a poll without any rule.
+    pub fn without_rules(key: Key) -> Self {
+        Self {
+            key,
+            decided: RuleSet::NONE,
+            softened: RuleSet::NONE,
+        }
+    }
+}
+
 /// A poll that was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RankedPoll<Key> {
     /// The poll.
     pub key: Key,
     /// Its standing.
-    pub preference: Preference,
+    pub preference: PollPreference,
     /// The rules that made it so.
     pub by: RuleSet,
 }
@@ -139,20 +150,16 @@ impl RulesInForce {
     ) -> Option<Choice<Key>> {
         if !self.can_concern(client) {
             let (key, _) = candidates.next()?;
-            return Some(Choice {
-                key,
-                decided: RuleSet::NONE,
-                softened: RuleSet::NONE,
-            });
+            return Some(Choice::without_rules(key));
         }
         let (polls, softened) = self.rank(pool, client, candidates);
         let allowed = polls.iter().enumerate();
-        let allowed = allowed.filter(|(_, poll)| poll.preference != Preference::Denied);
+        let allowed = allowed.filter(|(_, poll)| poll.preference != PollPreference::Denied);
         let (place, chosen) = allowed.min_by_key(|(_, poll)| poll.preference)?;
         let is_worse = |poll: &&RankedPoll<Key>| poll.preference > chosen.preference;
         let passed_over = polls[..place].iter().filter(is_worse);
         let preferring = match chosen.preference {
-            Preference::Preferred => chosen.by,
+            PollPreference::Preferred => chosen.by,
             _ => RuleSet::NONE,
         };
         let decided = passed_over.fold(RuleSet::NONE, |rules, poll| rules | poll.by | preferring);
@@ -264,19 +271,19 @@ impl RulesInForce {
     }
 
     /// The standing by the rules that apply, and those that decide it.
-    fn preference(&self, rules: RuleSet) -> (Preference, RuleSet) {
+    fn preference(&self, rules: RuleSet) -> (PollPreference, RuleSet) {
         let denying = rules & self.actions.deny;
         if !denying.is_empty() {
-            return (Preference::Denied, denying);
+            return (PollPreference::Denied, denying);
         }
         let preferences = (rules & (self.actions.prefer | self.actions.last)).iter();
         let first = preferences.min_by_key(|slot| self.actions.ranks[slot.index()]);
         match first {
             Some(slot) if self.actions.prefer.contains(slot) => {
-                (Preference::Preferred, RuleSet::of(slot))
+                (PollPreference::Preferred, RuleSet::of(slot))
             }
-            Some(slot) => (Preference::Last, RuleSet::of(slot)),
-            None => (Preference::Neutral, RuleSet::NONE),
+            Some(slot) => (PollPreference::Last, RuleSet::of(slot)),
+            None => (PollPreference::Neutral, RuleSet::NONE),
         }
     }
 }

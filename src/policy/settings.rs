@@ -267,6 +267,10 @@ fn whole() -> f64 {
 }
 
 #[expect(clippy::float_cmp, reason = "the default exactly")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference to the field"
+)]
 fn is_whole(share: &f64) -> bool {
     *share == whole()
 }
