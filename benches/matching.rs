@@ -28,6 +28,7 @@ use snowflake_broker::broker::clock;
 use snowflake_broker::matching::{
     ClientOffer, Matcher, Output, PollKey, PollReply, Settings, Source, SourceRecord, SupplyHint,
 };
+use snowflake_broker::policy::PolicyMarks;
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
 use snowflake_broker::wire::session_description::SessionDescription;
@@ -101,7 +102,9 @@ impl Crowd {
         for poll in &polls {
             self.now += STEP;
             let source = self.draw_source();
-            let key = self.matcher.handle_poll(self.now, self.now, poll, source);
+            let key =
+                self.matcher
+                    .handle_poll(self.now, self.now, poll, source, PolicyMarks::default());
             keys.push(key.expect("every Sid is unique"));
             self.drain();
         }
@@ -340,7 +343,8 @@ fn memory(_: &mut Criterion) {
         let mut matcher = Matcher::new(settings(FOR_LONG));
         let now = clock::now();
         for number in 0..size {
-            let key = matcher.handle_poll(now, now, &proxy_poll(number), None);
+            let key =
+                matcher.handle_poll(now, now, &proxy_poll(number), None, PolicyMarks::default());
             key.expect("every Sid is unique");
         }
         let grown = resident_bytes().saturating_sub(before);

@@ -80,6 +80,7 @@ async fn serve() -> io::Result<[SocketAddr; 2]> {
         default_relay_pattern: Some("".into()),
         poll_interval: PollInterval::default(),
         geoip: Arc::default(),
+        policy: Arc::default(),
     };
     let broker = Broker::new(settings, directory, Arc::new(all_series()), 7);
     let broker = Arc::new(broker);

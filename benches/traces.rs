@@ -54,6 +54,7 @@ fn broker(tracer: Option<BoxedTracer>) -> Broker {
         default_relay_pattern: Some("".into()),
         poll_interval: PollInterval::default(),
         geoip: Arc::default(),
+        policy: Arc::default(),
     };
     let metrics = Metrics::new(clock::wall_clock(), WindowKey::from([1; 16]));
     Broker::new(Settings::default(), directory, Arc::new(metrics), 7).traced(tracer)

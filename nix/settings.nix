@@ -107,6 +107,7 @@ in
     disable = option types.bool false "Do not look up countries.";
     geoipdb = optional publicFile "IPv4 database, in Tor's or MaxMind's format; see also the option `geoip`.";
     geoip6db = optional publicFile "IPv6 database, in either format.";
+    asndb = optional publicFile "Database of autonomous systems, in MaxMind's format.";
   };
 
   telemetry = {

@@ -10,6 +10,8 @@ mod connection;
 mod diagnosis;
 mod failure;
 mod output;
+mod policy;
+mod policy_file;
 mod supply;
 mod text;
 mod watch;

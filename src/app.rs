@@ -17,6 +17,7 @@ mod listen;
 mod locks;
 mod log_style;
 mod memory_limit;
+mod network_lists;
 mod open_sockets;
 mod operator_port;
 mod otel;

@@ -4,6 +4,7 @@
 //! If a request is dropped before it has its reply, because its connection closed, the
 //! drop of its guard removes it from the engine.
 
+mod arrived_poll;
 mod caller;
 mod client_hasher;
 mod client_request;
@@ -11,14 +12,19 @@ pub mod clock;
 mod control;
 mod directory;
 mod driver;
+mod explanation;
+mod generations;
 mod learning;
 mod lending;
 pub mod limits;
 pub mod loan;
+mod marks;
+mod next_poll;
 pub mod overflow;
 pub mod poll_interval;
 mod proxy_request;
 mod quotas;
+mod rule_counter;
 mod settings;
 mod shutdown;
 mod source_counts;
@@ -41,6 +47,7 @@ use crate::outcomes;
 
 pub use caller::{Caller, NoAnswer, OverLimit, RequestOrigin};
 pub use directory::Directory;
+pub use explanation::{ExplainedPoll, ExplainedPool, Explanation, RuleForClient};
 pub use poll_interval::controller::IntervalController;
 pub use poll_interval::{
     CountedFrom, InvalidPollIntervals, Mode, PollInterval, RefusalForm, RefusalsAs, TypeIntervals,
@@ -85,10 +92,18 @@ impl Broker {
         let intervals =
             IntervalController::new(directory.poll_interval.clone(), settings.proxy_timeout);
         metrics.know_countries(Arc::clone(&directory.geoip));
-        let matcher = Matcher::new(settings);
+        let mut matcher = Matcher::new(settings);
+        matcher.set_rules(directory.policy.actions());
         let jitter = Rng::with_seed(jitter_seed);
         let now = clock::now();
-        let state = BrokerState::new(matcher, intervals, jitter, Arc::clone(&metrics), now);
+        let state = BrokerState::new(
+            matcher,
+            intervals,
+            jitter,
+            Arc::clone(&metrics),
+            Arc::clone(&directory.policy),
+            now,
+        );
         Self {
             state: Mutex::new(state),
             directory: ArcSwap::from_pointee(directory),

@@ -1,4 +1,5 @@
-//! Countries of addresses, from Tor's text files or from databases in `MaxMind`'s format.
+//! Countries of addresses, from Tor's text files or from databases in `MaxMind`'s format,
+//! and autonomous systems, from the latter.
 //! The caller passes the files' content; this module opens no files.
 
 mod country;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use country::{CountryCode, InvalidCountryCode};
 pub use maxmind::InvalidMaxmind;
-use table::CountryTable;
+use table::RangeTable;
 pub use tor_text::{InvalidLine, LineFault};
 
 /// The database files.
@@ -26,6 +27,8 @@ pub struct Settings {
     pub geoipdb: PathBuf,
     /// The IPv6 database.
     pub geoip6db: PathBuf,
+    /// The database of autonomous systems, of both families.
+    pub asndb: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -34,19 +37,27 @@ impl Default for Settings {
             disable: false,
             geoipdb: "/usr/share/tor/geoip".into(),
             geoip6db: "/usr/share/tor/geoip6".into(),
+            asndb: None,
         }
     }
 }
 
-/// The countries of all addresses. Initially empty, so every country is unknown.
+/// The countries and autonomous systems of all addresses. Initially empty, so every one is
+/// unknown.
 ///
 /// Every format is converted to sorted arrays. A file is therefore fully validated when
 /// it is loaded, and a lookup cannot fail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GeoIp {
-    ipv4: CountryTable<u32>,
-    ipv6: CountryTable<u128>,
+    ipv4: RangeTable<u32, CountryCode>,
+    ipv6: RangeTable<u128, CountryCode>,
+    asns_ipv4: RangeTable<u32, Asn>,
+    asns_ipv6: RangeTable<u128, Asn>,
 }
+
+/// The number of an autonomous system; 0 is none (RFC 7607).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Asn(u32);
 
 /// The reason for refusing a database.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +87,31 @@ impl GeoIp {
         Ok(())
     }
 
+    /// Replaces the autonomous systems by the content of `asndb`, a file in `MaxMind`'s
+    /// format. A file of IPv4 alone leaves those of IPv6 unknown.
+    pub fn load_asns(&mut self, content: &[u8]) -> Result<(), InvalidDatabase> {
+        let ipv4 = maxmind::decode(content)?;
+        let ipv6 = match maxmind::decode(content) {
+            Err(InvalidMaxmind::OtherFamily(_) | InvalidMaxmind::Useless(_)) => {
+                RangeTable::default()
+            }
+            ipv6 => ipv6?,
+        };
+        self.asns_ipv4 = ipv4;
+        self.asns_ipv6 = ipv6;
+        Ok(())
+    }
+
+    /// The number of the autonomous system of `address`, which is looked up like that of a
+    /// country.
+    pub fn asn(&self, address: IpAddr) -> Option<u32> {
+        let Asn(number) = match without_6to4(address.to_canonical()) {
+            IpAddr::V4(address) => self.asns_ipv4.lookup(address.to_bits()),
+            IpAddr::V6(address) => self.asns_ipv6.lookup(address.to_bits()),
+        };
+        (number != 0).then_some(number)
+    }
+
     /// The country of `address`, or [`CountryCode::UNKNOWN`]. An IPv4-mapped or 6to4
     /// address is looked up as its IPv4 address.
     pub fn lookup(&self, address: IpAddr) -> CountryCode {
@@ -95,9 +131,15 @@ impl GeoIp {
         !self.ipv6.is_empty()
     }
 
+    /// Returns true if there is a database of autonomous systems.
+    pub fn has_asns(&self) -> bool {
+        !self.asns_ipv4.is_empty()
+    }
+
     /// Bytes held on the heap.
     pub fn heap_size(&self) -> usize {
-        self.ipv4.heap_size() + self.ipv6.heap_size()
+        let countries = self.ipv4.heap_size() + self.ipv6.heap_size();
+        countries + self.asns_ipv4.heap_size() + self.asns_ipv6.heap_size()
     }
 }
 
@@ -115,7 +157,7 @@ fn without_6to4(address: IpAddr) -> IpAddr {
 
 fn decode<A: maxmind::MaxmindAddress + tor_text::TorTextAddress>(
     content: &[u8],
-) -> Result<CountryTable<A>, InvalidDatabase> {
+) -> Result<RangeTable<A, CountryCode>, InvalidDatabase> {
     let table = if maxmind::is_maxmind(content) {
         maxmind::decode(content)?
     } else {

@@ -12,6 +12,7 @@ pub mod endpoint;
 pub mod federation;
 mod identify;
 mod pages;
+pub mod policy_message;
 pub mod role;
 pub mod settings;
 mod slow_down;

@@ -5,7 +5,9 @@
 //! Each layer imports only from the layers above it:
 //!
 //! - [`wire`]: the messages of clients and proxies, decoded and encoded. Pure.
-//! - [`bridges`], [`geoip`], [`matching`], [`metrics`]: knowledge and decisions. Pure.
+//! - [`bridges`], [`geoip`], [`policy`]: knowledge of bridges and countries, and the
+//!   operators' rules of who shall meet whom. Pure.
+//! - [`matching`], [`metrics`]: decisions and counts. Pure.
 //! - [`outcomes`]: which matches worked, from which [`matching`] learns. Pure.
 //! - [`broker`]: the facade over all of these.
 //! - [`rendezvous`]: a client's poll in bytes, for every rendezvous method.
@@ -58,6 +60,7 @@ pub mod matching;
 pub mod metrics;
 pub mod networks;
 pub mod outcomes;
+pub mod policy;
 pub mod proto;
 pub mod rendezvous;
 pub mod report;

@@ -60,7 +60,7 @@
 //!
 //! A peer's client is a [`Borrower`]. It gets a proxy beyond the reserve at once, or
 //! none. It is never queued or passed on, and never takes a poll from our own clients,
-//! because these are queued only while no poll is parked for them.
+//! because these are queued only while no poll is parked that they may have.
 //!
 //! # Turns
 //!
@@ -75,6 +75,15 @@
 //! The second proxy of a client is never of a source that has had the offer, and is spared
 //! where proxies are scarce until an honest first one would have answered.
 //!
+//! # Rules
+//!
+//! The operator's rules ([`crate::policy`]) apply by the marks that polls and clients come
+//! with. In a pool, an arriving client looks at no more than 64 polls in the pool's order:
+//! it takes the first that a rule prefers, else the first without a rule, else the first
+//! that comes last, and never one that a rule denies. When a poll arrives and clients wait,
+//! only denials count. So a client may be queued while polls are parked that it may not
+//! have.
+//!
 //! # Shutdown
 //!
 //! An engine that is about to stop is first a *lame duck*: it parks no more polls, but
@@ -85,8 +94,10 @@
 mod answers;
 mod deadlines;
 mod ending;
+mod explanation;
 mod hand_off;
 mod outputs;
+mod parking;
 mod past_turns;
 mod peers;
 mod policy;
@@ -105,9 +116,11 @@ mod turn_order;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use crate::policy::{Choice, PolicyMarks, RulesInForce};
 use crate::wire::nat::NatClass;
 use crate::wire::proxy::ProxyPoll;
 
+pub use explanation::{PollView, PoolView};
 pub use outputs::{
     AnswerOutcome, Answered, AskPeer, ClientReply, Denied, HandOff, MatchingEvent, NoMatch,
     OfferEnd, Output, OverShare, ParkedPoll, PollReply, Snapshot,
@@ -142,6 +155,8 @@ pub struct Matcher {
     /// The sources that may have clients again, and have polls that wait for that.
     released: BTreeSet<(u64, SourceKey)>,
     pools: Pools,
+    /// The rules of the policy.
+    rules: RulesInForce,
     waiting: WaitingClients,
     deadlines: Deadlines,
     outputs: Outputs,
@@ -162,6 +177,7 @@ impl Matcher {
             sources: SourceTable::new(supply),
             released: BTreeSet::new(),
             pools: Pools::default(),
+            rules: RulesInForce::default(),
             deadlines: Deadlines::default(),
             outputs: Outputs::default(),
             arrivals: 0,
@@ -171,13 +187,15 @@ impl Matcher {
     }
 
     /// Accepts a proxy's poll whose request arrived at `arrived`, from `source` if that is
-    /// known. The reply follows as an output, immediately or later.
+    /// known, with marks for the rules of the policy. The reply follows as an output,
+    /// immediately or later.
     pub fn handle_poll(
         &mut self,
         now: Instant,
         arrived: Instant,
         poll: &ProxyPoll,
         source: Option<Source>,
+        marks: PolicyMarks,
     ) -> Result<PollKey, SidInUse> {
         self.handle_timeout(now);
         if self.sessions.is_in_use(&poll.sid) {
@@ -194,6 +212,7 @@ impl Matcher {
             nat: poll.nat,
             clients: poll.clients,
             source,
+            marks,
             arrival,
             deadline: later(arrived, self.settings.proxy_timeout),
             state: PollState::Parked,
@@ -202,8 +221,10 @@ impl Matcher {
             self.end_poll(key, NoMatch::NotParked);
         } else if let Some(limit) = source.and_then(|source| self.sources.limit(source.key)) {
             self.end_poll(key, NoMatch::OverShare(limit));
-        } else if let Some(client) = self.take_client_for(now, NatClass::of(poll.nat), source) {
-            self.hand_off(now, key, client);
+        } else if let Some(client) =
+            self.take_client_for(now, NatClass::of(poll.nat), source, marks)
+        {
+            self.hand_off(now, Choice::without_rules(key), client);
         } else if self.stage == ServiceStage::LameDuck {
             self.end_poll(key, NoMatch::NotParked);
         } else if self.pools.len() >= self.settings.max_parked_polls {
@@ -361,42 +382,5 @@ impl Matcher {
     fn next_arrival(&mut self) -> u64 {
         self.arrivals += 1;
         self.arrivals
-    }
-
-    fn park(&mut self, key: PollKey) {
-        let Some(poll) = self.sessions.poll(key) else {
-            return;
-        };
-        if let Some(source) = poll.source {
-            self.sources.parked(source.key);
-        }
-        self.pools.insert(&mut self.sources, key, poll);
-        let timer = Timer::Poll(poll.arrival, key);
-        self.deadlines.insert(poll.deadline, timer);
-    }
-
-    fn unpark(&mut self, key: PollKey) {
-        let Some(poll) = self.sessions.poll(key) else {
-            return;
-        };
-        self.pools.remove(&mut self.sources, poll);
-        if let Some(source) = poll.source {
-            self.sources.unparked(source.key);
-        }
-        let timer = Timer::Poll(poll.arrival, key);
-        self.deadlines.remove(poll.deadline, timer);
-    }
-
-    fn end_poll(&mut self, key: PollKey, reason: NoMatch) {
-        self.remove_poll(key);
-        self.outputs.poll(key, PollReply::NoMatch(reason));
-    }
-
-    /// Removes a poll that has no offer.
-    fn remove_poll(&mut self, key: PollKey) {
-        let poll = self.sessions.remove_poll(key);
-        if let Some(source) = poll.and_then(|poll| poll.source) {
-            self.sources.leave(source.key);
-        }
     }
 }

@@ -18,6 +18,7 @@ use std::time::{Instant, SystemTime};
 use crate::geoip::CountryCode;
 use crate::matching::SourceRecord;
 use crate::metrics::labels::Rendezvous;
+use crate::policy::RuleSet;
 use crate::wire::nat::NatClass;
 use crate::wire::proxy::{ProxyType, ProxyTypes};
 
@@ -61,6 +62,8 @@ pub struct MatchedProxy {
     pub proxy_type: ProxyType,
     /// The class of the pool from which it came.
     pub class: NatClass,
+    /// The rules of the policy that decided the match.
+    pub decided: RuleSet,
 }
 
 /// The numbers of matches with each result. All that were answered are worked, failed,

@@ -16,6 +16,7 @@ pub mod proxy;
 mod proxy_type;
 pub mod public_address;
 pub mod relay_pattern;
+pub mod rendezvous_method;
 pub mod session_description;
 
 pub use json::JsonError;

@@ -18,6 +18,7 @@ pub(crate) fn bare_broker(settings: matching::Settings) -> Broker {
         default_relay_pattern: patterns.default_relay_pattern.as_deref().map(Into::into),
         poll_interval: PollInterval::default(),
         geoip: Arc::default(),
+        policy: Arc::default(),
     };
     let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([1; 16])));
     Broker::new(settings, directory, metrics, 7)

@@ -223,6 +223,95 @@ pub struct NetworkShare {
     #[prost(uint32, tag = "2")]
     pub share: u32,
 }
+/// The rules of who shall be matched with whom. See `\[policy\]` in the configuration.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Policy {
+    /// The rules, 64 at most, each with a name of its own. If named in the update mask, or not
+    /// empty, they replace the previous rules.
+    #[prost(message, repeated, tag = "1")]
+    pub rules: ::prost::alloc::vec::Vec<PolicyRule>,
+    /// The treatment of proxies in the client's own country and network: `none` or `last`.
+    #[prost(string, optional, tag = "2")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub same_country_and_network: ::core::option::Option<::prost::alloc::string::String>,
+    /// The number of favored polls below which a preference counts for nothing, 0 to 64.
+    #[prost(uint32, optional, tag = "3")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserve: ::core::option::Option<u32>,
+}
+/// A rule. It applies to a client and a proxy that meet all its conditions.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PolicyRule {
+    /// The name in metrics: 1 to 64 of a-z, 0-9, `_` and `-`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The conditions on the client. Without any, every client meets them.
+    #[prost(message, optional, tag = "2")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: ::core::option::Option<ClientConditions>,
+    /// The conditions on the proxy, at least one.
+    #[prost(message, optional, tag = "3")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: ::core::option::Option<ProxyConditions>,
+    /// The action: `prefer`, `last` or `deny`.
+    #[prost(string, tag = "4")]
+    pub action: ::prost::alloc::string::String,
+    /// The share of a pool's matches that the rule may decide, 0 to 1; if unset, 1.
+    #[prost(double, optional, tag = "5")]
+    #[serde(serialize_with = "crate::proto::json::optional_number")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: ::core::option::Option<f64>,
+}
+/// Conditions on a client. A list is met by any of its values, and an empty one by everybody.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClientConditions {
+    /// Countries, such as `RU`; `??` is the unknown one.
+    #[prost(string, repeated, tag = "1")]
+    pub countries: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// A file with networks, which the configuration names as well: no other file is read.
+    /// Together with `asns` it is one condition, which either meets.
+    #[prost(string, tag = "2")]
+    pub networks: ::prost::alloc::string::String,
+    /// Numbers of autonomous systems.
+    #[prost(uint32, repeated, tag = "3")]
+    pub asns: ::prost::alloc::vec::Vec<u32>,
+    /// NAT words that the client sends.
+    #[prost(string, repeated, tag = "4")]
+    pub nat: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Rendezvous methods: `http`, `ampcache` or `sqs`.
+    #[prost(string, repeated, tag = "5")]
+    pub rendezvous: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Conditions on a proxy, read like those on a client.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProxyConditions {
+    /// Countries.
+    #[prost(string, repeated, tag = "1")]
+    pub countries: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// A file with networks, which the configuration names as well.
+    #[prost(string, tag = "2")]
+    pub networks: ::prost::alloc::string::String,
+    /// Numbers of autonomous systems.
+    #[prost(uint32, repeated, tag = "3")]
+    pub asns: ::prost::alloc::vec::Vec<u32>,
+    /// Types as proxies spell them, or the beginning of types and a `*`.
+    #[prost(string, repeated, tag = "4")]
+    pub types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// NAT words that the proxy sends.
+    #[prost(string, repeated, tag = "5")]
+    pub nat: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Generations: `three_nat_words`, `obeys_interval`, `old` or `unknown`.
+    #[prost(string, repeated, tag = "6")]
+    pub generation: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 /// The status of a broker at one moment.
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -994,6 +1083,121 @@ pub struct GetSourceDistributionRequest {
     #[prost(uint32, repeated, tag = "1")]
     pub tops: ::prost::alloc::vec::Vec<u32>,
 }
+/// A request without parameters.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetPolicyRequest {}
+/// The new policy.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SetPolicyRequest {
+    /// The policy.
+    #[prost(message, optional, tag = "1")]
+    pub policy: ::core::option::Option<Policy>,
+    /// The fields to change; if empty, those that are set.
+    #[prost(message, optional, tag = "2")]
+    pub update_mask: ::core::option::Option<::prost_types::FieldMask>,
+    /// Checks the request, returns the result it would have, and changes nothing.
+    #[prost(bool, tag = "3")]
+    pub validate_only: bool,
+}
+/// A client, as far as rules ask for it. An invalid word is INVALID_ARGUMENT.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainPolicyRequest {
+    /// The client's country, such as `RU`; if empty, it is not known.
+    #[prost(string, tag = "1")]
+    pub country: ::prost::alloc::string::String,
+    /// The NAT word that the client sends; if empty, `unknown`.
+    #[prost(string, tag = "2")]
+    pub nat: ::prost::alloc::string::String,
+    /// The rendezvous method: `http`, `ampcache` or `sqs`; if empty, `http`.
+    #[prost(string, tag = "3")]
+    pub rendezvous: ::prost::alloc::string::String,
+    /// The number of the client's autonomous system; 0 if it is not known. Conditions on a file
+    /// of networks are met by nobody here, because a client without an address is in none.
+    #[prost(uint32, tag = "4")]
+    pub asn: u32,
+}
+/// An explanation of what the rules do for a client.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExplainPolicyResponse {
+    /// The rules whose conditions on clients it meets, in the order of the policy.
+    #[prost(message, repeated, tag = "1")]
+    pub rules: ::prost::alloc::vec::Vec<ExplainedRule>,
+    /// The pools that can serve the client, in the order in which they are tried.
+    #[prost(message, repeated, tag = "2")]
+    pub pools: ::prost::alloc::vec::Vec<ExplainedPool>,
+}
+/// A rule whose conditions on clients are met.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainedRule {
+    /// The rule's name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Its action: `prefer`, `last` or `deny`.
+    #[prost(string, tag = "2")]
+    pub action: ::prost::alloc::string::String,
+    /// The parked polls, of all pools that can serve the client, that meet its conditions on
+    /// proxies.
+    #[prost(int64, tag = "3")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub poll_count: i64,
+}
+/// A pool as a client would find it.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExplainedPool {
+    /// The pool.
+    #[prost(enumeration = "Pool", tag = "1")]
+    #[serde(serialize_with = "crate::proto::json::enumeration::<Pool, _>")]
+    pub pool: i32,
+    /// The polls in it.
+    #[prost(int64, tag = "2")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub parked_count: i64,
+    /// The polls among them that no rule denies to the client.
+    #[prost(int64, tag = "3")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub allowed_count: i64,
+    /// The polls that are looked at, in the order in which the client would get them: of each
+    /// source the first, 64 at most. Those of one kind that follow each other are one group.
+    #[prost(message, repeated, tag = "4")]
+    pub polls: ::prost::alloc::vec::Vec<ExplainedPolls>,
+}
+/// Polls of one kind that follow each other.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainedPolls {
+    /// The number of polls, above 0.
+    #[prost(int64, tag = "1")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub count: i64,
+    /// Their standing: `preferred`, `neutral`, `last` or `denied`.
+    #[prost(string, tag = "2")]
+    pub preference: ::prost::alloc::string::String,
+    /// The rules that made it so.
+    #[prost(string, repeated, tag = "3")]
+    pub rules: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The band of their sources: `good`, `unknown` or `bad`. Better bands come first.
+    #[prost(string, tag = "4")]
+    pub band: ::prost::alloc::string::String,
+    /// The country of the proxies; `??` if it is not known.
+    #[prost(string, tag = "5")]
+    pub country: ::prost::alloc::string::String,
+    /// The type of the proxies.
+    #[prost(string, tag = "6")]
+    pub r#type: ::prost::alloc::string::String,
+    /// The NAT word of the proxies.
+    #[prost(string, tag = "7")]
+    pub nat: ::prost::alloc::string::String,
+    /// The generation of the proxies' programs, as rules name it.
+    #[prost(string, tag = "8")]
+    pub generation: ::prost::alloc::string::String,
+}
 /// The new log filter.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetLogFilterRequest {
@@ -1456,6 +1660,78 @@ pub mod admin_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// The rules of who shall be matched with whom, as they are in force.
+        pub async fn get_policy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetPolicyRequest>,
+        ) -> std::result::Result<tonic::Response<super::Policy>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/snowflake.broker.admin.v1.Admin/GetPolicy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("snowflake.broker.admin.v1.Admin", "GetPolicy"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Needs `operator`. Changes these rules, for those who come next.
+        pub async fn set_policy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetPolicyRequest>,
+        ) -> std::result::Result<tonic::Response<super::Policy>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/snowflake.broker.admin.v1.Admin/SetPolicy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("snowflake.broker.admin.v1.Admin", "SetPolicy"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The rules that would apply to a client, and the parked polls in the order in which it
+        /// would get them. No proxy is named.
+        pub async fn explain_policy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExplainPolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExplainPolicyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/snowflake.broker.admin.v1.Admin/ExplainPolicy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("snowflake.broker.admin.v1.Admin", "ExplainPolicy"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Needs `operator`. Changes the log filter, permanently or for a time.
         pub async fn set_log_filter(
             &mut self,
@@ -1693,6 +1969,25 @@ pub mod admin_server {
             request: tonic::Request<super::GetSourceDistributionRequest>,
         ) -> std::result::Result<
             tonic::Response<super::SourceDistribution>,
+            tonic::Status,
+        >;
+        /// The rules of who shall be matched with whom, as they are in force.
+        async fn get_policy(
+            &self,
+            request: tonic::Request<super::GetPolicyRequest>,
+        ) -> std::result::Result<tonic::Response<super::Policy>, tonic::Status>;
+        /// Needs `operator`. Changes these rules, for those who come next.
+        async fn set_policy(
+            &self,
+            request: tonic::Request<super::SetPolicyRequest>,
+        ) -> std::result::Result<tonic::Response<super::Policy>, tonic::Status>;
+        /// The rules that would apply to a client, and the parked polls in the order in which it
+        /// would get them. No proxy is named.
+        async fn explain_policy(
+            &self,
+            request: tonic::Request<super::ExplainPolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExplainPolicyResponse>,
             tonic::Status,
         >;
         /// Needs `operator`. Changes the log filter, permanently or for a time.
@@ -2281,6 +2576,137 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetSourceDistributionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/snowflake.broker.admin.v1.Admin/GetPolicy" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetPolicySvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::GetPolicyRequest>
+                    for GetPolicySvc<T> {
+                        type Response = super::Policy;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetPolicyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::get_policy(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetPolicySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/snowflake.broker.admin.v1.Admin/SetPolicy" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetPolicySvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::SetPolicyRequest>
+                    for SetPolicySvc<T> {
+                        type Response = super::Policy;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetPolicyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::set_policy(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetPolicySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/snowflake.broker.admin.v1.Admin/ExplainPolicy" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExplainPolicySvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::ExplainPolicyRequest>
+                    for ExplainPolicySvc<T> {
+                        type Response = super::ExplainPolicyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExplainPolicyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::explain_policy(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExplainPolicySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -79,6 +79,10 @@ pub enum AdminCall {
     Supply(SupplyArgs),
     /// Show how polls, matches and answers are distributed over the sources of proxies
     Sources(SourcesArgs),
+    /// Print the rules of the policy as they are in a configuration, or replace them
+    Policy(PolicyArgs),
+    /// Show which rules of the policy apply to a client, and which polls it would get
+    Explain(ExplainArgs),
     /// Change what is logged
     Log(LogArgs),
     /// Reload the configuration and the files that it names
@@ -298,6 +302,36 @@ pub struct SourcesArgs {
     pub top: Vec<u32>,
 }
 
+/// The rules to put in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct PolicyArgs {
+    /// File with a section [policy], as in a configuration; keys that it lacks have their
+    /// defaults
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Check the rules, and change nothing
+    #[arg(long, requires = "file")]
+    pub dry_run: bool,
+}
+
+/// The client to explain the policy for.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct ExplainArgs {
+    /// Facts about the client: country, nat, rendezvous (http, ampcache, sqs) and asn,
+    /// such as country=RU,nat=restricted
+    #[arg(long, value_name = "FACTS", value_parser = client_facts)]
+    pub client: ClientDescription,
+}
+
+/// Facts about a client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientDescription {
+    pub(super) country: String,
+    pub(super) nat: String,
+    pub(super) rendezvous: String,
+    pub(super) asn: u32,
+}
+
 /// A filter of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct LogArgs {
@@ -331,6 +365,28 @@ fn network_share(text: &str) -> Result<NetworkShare, String> {
         })
     });
     share.ok_or_else(|| "must be a network, = and a number, such as 192.0.2.0/24=10".into())
+}
+
+fn client_facts(text: &str) -> Result<ClientDescription, String> {
+    let mut client = ClientDescription::default();
+    for fact in text.split(',').filter(|fact| !fact.is_empty()) {
+        let (name, value) = fact.split_once('=').unwrap_or((fact, ""));
+        let value = value.to_owned();
+        match name.trim() {
+            "country" => client.country = value,
+            "nat" => client.nat = value,
+            "rendezvous" => client.rendezvous = value,
+            "asn" => {
+                let number = value.parse();
+                client.asn = number.map_err(|_| format!("asn must be a number, not {value:?}"))?;
+            }
+            other => {
+                let known = "country, nat, rendezvous, asn";
+                return Err(format!("unknown fact {other:?}, there are: {known}"));
+            }
+        }
+    }
+    Ok(client)
 }
 
 #[cfg(test)]

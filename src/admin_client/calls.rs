@@ -16,6 +16,7 @@ use crate::wire::relay_pattern::RelayPattern;
 use super::connection::{AuthorizedClient, RemoteBroker, duration, mask, read};
 use super::failure::Failure;
 use super::output::{Printer, print};
+use super::policy;
 use super::supply;
 use super::text::{self, DryRun};
 use super::watch;
@@ -47,6 +48,8 @@ pub(super) async fn make(
         AdminCall::Limits(asked) => limits(asked, broker, output).await,
         AdminCall::Supply(asked) => supply::set(asked, broker, output).await,
         AdminCall::Sources(asked) => supply::sources(asked, broker, output).await,
+        AdminCall::Policy(asked) => policy::policy(asked, broker, output).await,
+        AdminCall::Explain(asked) => policy::explain(asked, broker, output).await,
         AdminCall::Log(asked) => log(asked, broker, output).await,
         AdminCall::Reload { dry_run } => reload(*dry_run, broker, output).await,
         AdminCall::Drain { grace } => {

@@ -2,6 +2,7 @@
 
 mod figures;
 mod peers;
+mod policy;
 mod screen;
 mod sentences;
 mod status;
@@ -9,6 +10,7 @@ mod supply;
 mod table;
 
 pub(super) use peers::peers;
+pub(super) use policy::{explanation, policy};
 pub(super) use screen::{History, Line, screen};
 pub(super) use sentences::{
     DryRun, bridge_lines, bridges, checked_bridges, config, drain, intervals, limits, log_filter,

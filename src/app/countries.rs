@@ -1,4 +1,4 @@
-//! The country databases. They have about 700,000 lines, so a start does not wait for
+//! The databases of countries and autonomous systems. The former have about 700,000 lines, so a start does not wait for
 //! them.
 
 use std::io::ErrorKind;
@@ -20,7 +20,8 @@ struct Database<'a> {
 /// name.
 ///
 /// A missing database leaves its countries unknown, unless `known`, the broker's current
-/// knowledge, contains them: then it is an error.
+/// knowledge, contains them: then it is an error. So is a missing database of autonomous
+/// systems, which nobody has by default.
 pub(super) fn read(settings: &Settings, known: &GeoIp) -> (GeoIp, Vec<anyhow::Error>) {
     let mut geoip = GeoIp::default();
     if settings.disable {
@@ -31,7 +32,10 @@ pub(super) fn read(settings: &Settings, known: &GeoIp) -> (GeoIp, Vec<anyhow::Er
         ipv4.read(known.has_ipv4(), |content| geoip.load_ipv4(content)),
         ipv6.read(known.has_ipv6(), |content| geoip.load_ipv6(content)),
     ];
-    (geoip, read.into_iter().filter_map(Result::err).collect())
+    let asns = Database::of_asns(settings);
+    let asns = asns.map(|asns| asns.read(true, |content| geoip.load_asns(content)));
+    let read = read.into_iter().chain(asns);
+    (geoip, read.filter_map(Result::err).collect())
 }
 
 impl<'a> Database<'a> {
@@ -42,6 +46,13 @@ impl<'a> Database<'a> {
             ("geoip.geoip6db", &settings.geoip6db),
         ]
         .map(|(key, path)| Self { key, path })
+    }
+
+    fn of_asns(settings: &'a Settings) -> Option<Self> {
+        settings.asndb.as_deref().map(|path| Self {
+            key: "geoip.asndb",
+            path,
+        })
     }
 
     fn read(

@@ -9,8 +9,10 @@ use tokio::sync::oneshot::Receiver;
 
 use crate::geoip::CountryCode;
 use crate::matching::{ClientKey, ClientOffer, ClientReply, SupplyHint};
+use crate::metrics::ClientPollRecord;
 use crate::metrics::labels::{ClientOutcome, Refusal, Rendezvous, Request};
 use crate::outcomes::OutcomeClient;
+use crate::policy::{ClientFacts, PolicyMarks};
 use crate::wire::candidates;
 use crate::wire::client::ClientPoll;
 use crate::wire::session_description::SessionDescription;
@@ -76,6 +78,12 @@ impl Broker {
             nat: poll.nat,
             relay_url,
             network: None,
+            marks: PolicyMarks::default(),
+        };
+        let facts = ClientFacts {
+            whereabouts: directory.whereabouts_by_rules(address),
+            nat: poll.nat,
+            rendezvous: Some(rendezvous),
         };
         let supply = peers
             .as_ref()
@@ -97,7 +105,12 @@ impl Broker {
                 class: offer.class(),
                 rendezvous,
             };
-            let offer = ClientOffer { network, ..offer };
+            let marks = state.marks_of(now, &directory.policy, &facts);
+            let offer = ClientOffer {
+                network,
+                marks,
+                ..offer
+            };
             state.add_client(
                 now,
                 offer,
@@ -108,24 +121,7 @@ impl Broker {
         });
         let reply = self.client_reply(key, messages, peers).await;
         toll.lift();
-        match reply {
-            Some(ClientReply::Answer(answered)) => {
-                let since_request = clock::now().saturating_duration_since(caller.arrived);
-                record.matched(answered.attempts, answered.since_hand_off, since_request);
-                trace.end(ClientOutcome::Matched);
-                Ok(answered.answer)
-            }
-            Some(ClientReply::TimedOut) => {
-                record.timed_out();
-                trace.end(ClientOutcome::TimedOut);
-                Err(NoAnswer::TimedOut)
-            }
-            Some(ClientReply::Denied(_)) | None => {
-                record.denied();
-                trace.end(ClientOutcome::Denied);
-                Err(NoAnswer::NoProxies)
-            }
-        }
+        conclude(reply, caller, record, trace)
     }
 
     /// Carries out the engine's instructions for a client until it has the reply; `None`
@@ -160,6 +156,33 @@ impl Broker {
                     }
                 }),
             }
+        }
+    }
+}
+
+/// Counts the reply to a client, and returns what it hears.
+fn conclude(
+    reply: Option<ClientReply>,
+    caller: Caller,
+    record: ClientPollRecord<'_>,
+    trace: ClientTrace<'_>,
+) -> Result<SessionDescription, NoAnswer> {
+    match reply {
+        Some(ClientReply::Answer(answered)) => {
+            let since_request = clock::now().saturating_duration_since(caller.arrived);
+            record.matched(answered.attempts, answered.since_hand_off, since_request);
+            trace.end(ClientOutcome::Matched);
+            Ok(answered.answer)
+        }
+        Some(ClientReply::TimedOut) => {
+            record.timed_out();
+            trace.end(ClientOutcome::TimedOut);
+            Err(NoAnswer::TimedOut)
+        }
+        Some(ClientReply::Denied(_)) | None => {
+            record.denied();
+            trace.end(ClientOutcome::Denied);
+            Err(NoAnswer::NoProxies)
         }
     }
 }

@@ -9,12 +9,14 @@ use crate::metrics::exposition::Format;
 use crate::metrics::labels::PeerName;
 use crate::metrics::{GaugeSnapshot, ProcessFigures};
 use crate::outcomes::{self, OutcomeTotals, SavedOutcomes};
+use crate::policy::{self, Policy};
 use crate::wire::nat::NatClass;
 use crate::wire::proxy::ProxyTypes;
 
 use super::Broker;
 use super::clock::{self, Reading};
 use super::directory::Directory;
+use super::explanation::Explanation;
 use super::limits::{self, Limits};
 use super::loan::{Lending, Terms};
 use super::overflow::PeerStatus;
@@ -104,6 +106,11 @@ impl BrokerControl<'_> {
         state
             .intervals
             .set_settings(directory.poll_interval.clone());
+        let policy = Policy::clone(&directory.policy).after(state.learning.rules.policy());
+        let directory = Directory {
+            policy: put_rules_in_force(state, policy),
+            ..directory
+        };
         self.broker.directory.store(Arc::new(directory));
         self.broker.stepped.notify_waiters();
     }
@@ -158,6 +165,20 @@ impl BrokerControl<'_> {
     /// The limits of sources.
     pub fn supply(self) -> matching::SupplySettings {
         self.broker.lock().matcher.supply().clone()
+    }
+
+    /// Changes the policy, with the files that were read with the configuration. It holds for
+    /// those who come next.
+    pub fn set_policy(self, settings: policy::Settings) {
+        self.update_directory(|directory| {
+            let policy = directory.policy.with_settings(settings);
+            directory.policy = Arc::new(policy);
+        });
+    }
+
+    /// Explains the policy for a client.
+    pub fn explain(self, client: &policy::ClientFacts) -> Explanation {
+        self.broker.lock().explain(clock::now(), client)
     }
 
     /// A copy of what each source did lately.
@@ -255,4 +276,14 @@ impl BrokerControl<'_> {
     pub fn export_metrics(self, process: Option<ProcessFigures>) -> String {
         self.broker.metrics.export(&self.waiting(), process)
     }
+}
+
+/// Returns the policy with which requests are compared from now on.
+fn put_rules_in_force(state: &mut BrokerState, policy: Policy) -> Arc<Policy> {
+    let rules = &mut state.learning.rules;
+    if policy != **rules.policy() {
+        state.matcher.set_rules(policy.actions());
+        rules.set(policy);
+    }
+    Arc::clone(rules.policy())
 }

@@ -1,10 +1,11 @@
-//! The directory: bridges, relay patterns, poll intervals and countries.
+//! The directory: bridges, relay patterns, poll intervals, countries and the policy.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::bridges::BridgeList;
-use crate::geoip::{CountryCode, GeoIp};
+use crate::geoip::GeoIp;
+use crate::policy::{Policy, Whereabouts};
 use crate::wire::proxy::ProxyPoll;
 use crate::wire::relay_pattern::RelayPattern;
 
@@ -22,14 +23,26 @@ pub struct Directory {
     pub default_relay_pattern: Option<RelayPattern>,
     /// The poll intervals.
     pub poll_interval: PollInterval,
-    /// The country databases.
+    /// The databases of countries and autonomous systems.
     pub geoip: Arc<GeoIp>,
+    /// The rules of who shall be matched with whom.
+    pub policy: Arc<Policy>,
 }
 
 impl Directory {
-    /// The country of an address; unknown if there is no address.
-    pub(super) fn country(&self, address: Option<IpAddr>) -> CountryCode {
-        address.map_or(CountryCode::UNKNOWN, |address| self.geoip.lookup(address))
+    /// The country and the autonomous system of an address, as far as they are known.
+    pub(super) fn whereabouts(&self, address: Option<IpAddr>) -> Whereabouts {
+        let known = address.map(|address| Whereabouts {
+            address: Some(address),
+            country: self.geoip.lookup(address),
+            asn: self.geoip.asn(address),
+        });
+        known.unwrap_or_default()
+    }
+
+    /// The same, as far as the policy needs it.
+    pub(super) fn whereabouts_by_rules(&self, address: Option<IpAddr>) -> Whereabouts {
+        self.whereabouts(address.filter(|_| !self.policy.is_empty()))
     }
 
     /// Returns true if the proxy's relay pattern allows it to serve. Proxies so old that

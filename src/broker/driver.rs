@@ -66,6 +66,7 @@ mod tests {
             default_relay_pattern: Some("".into()),
             poll_interval: PollInterval::default(),
             geoip: Arc::default(),
+            policy: Arc::default(),
         };
         let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
         Arc::new(Broker::new(Settings::default(), directory, metrics, 7))

@@ -9,8 +9,9 @@ use slotmap::SecondaryMap;
 
 use super::client_hasher::{ClientHasher, ClientNumbers};
 use super::limits::LimitKey;
+use super::rule_counter::RuleCounter;
 use crate::matching::{ClientKey, ClientReply, OfferEnd, PollKey, SourceRecord};
-use crate::metrics::labels::MatchOutcome;
+use crate::metrics::labels::{MatchOutcome, RuleResult};
 use crate::metrics::{MatchEnd, Metrics};
 use crate::outcomes::{EndedMatch, MatchResult, MatchedProxy, OutcomeClient, Outcomes, Settings};
 use crate::wire::fingerprint::Fingerprint;
@@ -35,17 +36,20 @@ pub(super) struct Learning {
     /// The proxies whose answer is the next reply to a client.
     answered: SecondaryMap<ClientKey, MatchedProxy>,
     metrics: Arc<Metrics>,
+    /// The policy, for whose rules the outcomes count, too.
+    pub(super) rules: RuleCounter,
 }
 
 impl Learning {
     /// Without a key, all outcomes are unknown.
-    pub(super) fn new(now: Instant, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(now: Instant, metrics: Arc<Metrics>, rules: RuleCounter) -> Self {
         Self {
             outcomes: Outcomes::new(now, Settings::default()),
             hasher: None,
             handed_off: SecondaryMap::new(),
             answered: SecondaryMap::new(),
             metrics,
+            rules,
         }
     }
 
@@ -146,11 +150,23 @@ impl Learning {
     }
 
     fn count(&self, client: OutcomeClient, proxy: Option<MatchedProxy>, outcome: MatchOutcome) {
+        if let (Some(proxy), Some(result)) = (proxy, for_rules(outcome)) {
+            self.rules.count(proxy.decided, result);
+        }
         self.metrics.match_ended(MatchEnd {
             outcome,
             client: client.class,
             proxy: proxy.map(|proxy| (proxy.proxy_type, proxy.class)),
             rendezvous: client.rendezvous,
         });
+    }
+}
+
+/// The result for rules that decided a match with this outcome.
+fn for_rules(outcome: MatchOutcome) -> Option<RuleResult> {
+    match outcome {
+        MatchOutcome::Worked => Some(RuleResult::Worked),
+        MatchOutcome::Failed | MatchOutcome::Unanswered => Some(RuleResult::Failed),
+        MatchOutcome::Unknown => None,
     }
 }

@@ -10,10 +10,13 @@ use tokio::sync::futures::Notified;
 
 use crate::matching::{Borrower, ClientOffer, ClientReply, Denied, ServiceStage};
 use crate::metrics::labels::{ClientOutcome, LoanOutcome, LoanRefusal, PeerName};
+use crate::policy::{ClientFacts, PolicyMarks};
+use crate::wire::candidates;
 use crate::wire::nat::NatClass;
 use crate::wire::session_description::SessionDescription;
 
 use super::Broker;
+use super::directory::Directory;
 use super::loan::{Lenders, LoanRequest, NotLent, Supply};
 use super::trace::ClientTrace;
 
@@ -62,7 +65,8 @@ impl Broker {
         borrower: &PeerName,
         request: LoanRequest,
     ) -> Result<SessionDescription, NotLent> {
-        let relay_url = self.directory.load().bridges.relay_url(request.fingerprint);
+        let directory = self.directory.load_full();
+        let relay_url = directory.bridges.relay_url(request.fingerprint);
         let Some(relay_url) = relay_url else {
             return Err(self.refuse_loan(borrower, LoanRefusal::UnknownBridge));
         };
@@ -79,8 +83,11 @@ impl Broker {
             relay_url,
             // It is never queued.
             network: None,
+            marks: PolicyMarks::default(),
         };
-        let lent = self.match_borrower(&request, offer, reserve).await;
+        let lent = self
+            .match_borrower(&directory, &request, offer, reserve)
+            .await;
         loan.outcome = match lent {
             Ok(_) => LoanOutcome::Answered,
             Err(not_lent) => not_lent.outcome(),
@@ -104,6 +111,7 @@ impl Broker {
 
     async fn match_borrower(
         &self,
+        directory: &Directory,
         request: &LoanRequest,
         offer: ClientOffer,
         reserve: usize,
@@ -114,7 +122,16 @@ impl Broker {
             attempt: request.attempt,
             reserve,
         };
+        // A peer does not say whose client it is.
+        let address = candidates::public_address(&request.offer);
+        let facts = ClientFacts {
+            whereabouts: directory.whereabouts_by_rules(address),
+            nat: request.nat,
+            rendezvous: request.rendezvous,
+        };
         let (key, messages) = self.step(|state, now| {
+            let marks = state.marks_of(now, &directory.policy, &facts);
+            let offer = ClientOffer { marks, ..offer };
             state.add_client(now, offer, None, trace.timeline(), |matcher, offer| {
                 matcher.handle_borrower(now, borrower, offer)
             })

@@ -67,6 +67,7 @@ use super::clock;
 
 pub use intermediaries::{GOOGLE, Intermediary, InvalidIntermediary};
 pub use key::LimitKey;
+pub(super) use key::PlaceNetwork;
 pub use settings::Settings;
 
 use key::BucketRole;

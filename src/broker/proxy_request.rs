@@ -6,6 +6,7 @@ use crate::wire::answer::{AnswerStatus, ProxyAnswer};
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::{PollResponse, PollStatus, ProxyPoll, Sid};
 
+use super::arrived_poll::ArrivedPoll;
 use super::caller::{Caller, OverLimit};
 use super::directory::Directory;
 use super::poll_interval::RefusalsAs;
@@ -47,22 +48,32 @@ impl Broker {
                 refused: Some(Refusal::Pattern),
             });
         }
-        let country = directory.country(caller.address);
+        let whereabouts = directory.whereabouts(caller.address);
         if let Some(address) = caller.address {
             self.metrics.proxy_seen(address, poll);
         }
         poll.accepted_relay_pattern = None;
-        let type_name = poll.type_name.take();
-        let of_type = type_name.and_then(|name| directory.poll_interval.types.of(&name));
+        let type_name = poll.type_name.as_deref();
+        let of_type = type_name.and_then(|name| directory.poll_interval.types.of(name));
         let factor = self.share_factor(caller.origin);
         let (source, added) = self.step(|state, now| {
             let source = state.source_of(now, caller.origin, factor);
+            // By the NAT that it reports, whatever it counts as.
+            let traits = state.traits_of(now, &directory.policy, poll, source, whereabouts);
             if source.is_some_and(|source| state.learning.counts_as_strict(now, source.id)) {
                 poll.nat = NatType::Strict;
             }
-            let added = state.add_poll(now, caller.arrived, poll, source, country, of_type);
+            let arrival = ArrivedPoll {
+                arrived: caller.arrived,
+                source,
+                traits,
+                country: whereabouts.country,
+                of_type,
+            };
+            let added = state.add_poll(now, poll, arrival);
             (source.map(|source| source.id), added)
         });
+        poll.type_name = None;
         self.count_source(source, SourceAct::Poll);
         let (waiter, mut receiver) = match added {
             Ok(added) => added,

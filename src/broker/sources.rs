@@ -4,11 +4,14 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
+
 use crate::matching::{Source, SourceRecord, SupplySettings};
 use crate::networks::{around, smallest};
+use crate::policy::Whereabouts;
 
 use super::caller::RequestOrigin;
-use super::limits::LimitKey;
+use super::limits::{LimitKey, PlaceNetwork};
 
 /// The time for which a key is used.
 const KEY_LIFETIME: Duration = Duration::from_hours(24);
@@ -75,6 +78,22 @@ impl SourceHasher {
         Some(self.key.voter(smallest(address)))
     }
 
+    /// The number that stands for a country and the network in it: the autonomous system,
+    /// or where that is not known, a /16 or of IPv6 a /32.
+    pub(super) fn place(&mut self, now: Instant, whereabouts: &Whereabouts) -> Option<u64> {
+        let around = |address: IpAddr| {
+            let prefix = if address.is_ipv4() { 16 } else { 32 };
+            IpNet::new(address, prefix).map(|network| network.trunc())
+        };
+        let network = match (whereabouts.asn, whereabouts.address) {
+            (Some(asn), _) => PlaceNetwork::System(asn),
+            (None, Some(address)) => PlaceNetwork::Around(around(address.to_canonical()).ok()?),
+            (None, None) => return None,
+        };
+        self.advance(now);
+        Some(self.key.place(whereabouts.country, network))
+    }
+
     fn advance(&mut self, now: Instant) {
         while self.until <= now {
             self.key = self.key.next();
@@ -130,6 +149,36 @@ mod tests {
         assert_eq!(source(hasher, late, "192.0.2.1"), today);
         let tomorrow = source(hasher, now + KEY_LIFETIME, "192.0.2.1");
         assert!(tomorrow.id != today.id && tomorrow.network != today.network);
+    }
+
+    #[test]
+    fn a_place_is_a_country_and_a_system_or_a_network() {
+        let now = clock::now();
+        let hasher = &mut hasher(now);
+        let mut of = |address: &str, country: &str, asn| {
+            let whereabouts = Whereabouts {
+                address: address.parse().ok(),
+                country: country.parse().unwrap(),
+                asn,
+            };
+            hasher.place(now, &whereabouts)
+        };
+        let here = of("192.0.2.1", "DE", None);
+        assert!(here.is_some() && here == of("192.0.99.1", "DE", None));
+        assert_eq!(here, of("::ffff:192.0.2.1", "DE", None));
+        assert_ne!(here, of("192.0.2.1", "FR", None));
+        assert_ne!(here, of("192.1.2.1", "DE", None));
+        assert_ne!(here, of("192.0.2.1", "DE", Some(1)));
+        assert_eq!(
+            of("192.0.2.1", "DE", Some(1)),
+            of("2001:db8::1", "DE", Some(1))
+        );
+        assert_eq!(
+            of("2001:db8::1", "DE", None),
+            of("2001:db8:ffff::1", "DE", None)
+        );
+        assert_ne!(of("2001:db8::1", "DE", None), of("2001:db9::1", "DE", None));
+        assert_eq!(of("", "DE", None), None);
     }
 
     #[test]

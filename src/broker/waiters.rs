@@ -13,15 +13,18 @@ use crate::matching::{
     NoMatch, Output, ParkedPoll, PeerReply, PollKey, PollReply, SidInUse, Source,
 };
 use crate::metrics::Metrics;
-use crate::metrics::labels::AnswerFate;
+use crate::metrics::labels::{AnswerFate, RuleResult};
 use crate::outcomes::{MatchedProxy, OutcomeClient};
+use crate::policy::{Generation, Policy, RuleSet};
 use crate::wire::nat::NatClass;
 use crate::wire::proxy::ProxyPoll;
 
+use super::arrived_poll::{ArrivedPoll, ProxyTraits};
 use super::caller::RequestOrigin;
+use super::generations::Generations;
 use super::learning::Learning;
 use super::poll_interval::controller::IntervalController;
-use super::shutdown::{reconnect_delay_new, reconnect_delay_parked};
+use super::rule_counter::RuleCounter;
 use super::sources::SourceHasher;
 use super::trace::{Polled, Timeline, Timelines};
 
@@ -32,8 +35,9 @@ pub(super) struct BrokerState {
     /// Absent in a broker that does not share out by source.
     pub(super) sources: Option<SourceHasher>,
     pub(super) intervals: IntervalController,
-    jitter: Rng,
+    pub(super) jitter: Rng,
     metrics: Arc<Metrics>,
+    pub(super) generations: Generations,
     /// The time until which the driver sleeps; an earlier deadline has to wake it.
     pub(super) driver_sleeps_until: Option<Instant>,
     polls: SecondaryMap<PollKey, PollWaiter>,
@@ -53,6 +57,7 @@ struct PollWaiter {
     country: CountryCode,
     /// The poll interval of the proxy's type, if it has one.
     of_type: Option<Duration>,
+    traits: ProxyTraits,
 }
 
 /// A client's request that is waiting for its reply.
@@ -93,6 +98,8 @@ pub struct ParkedPollDetails {
     pub poll: ParkedPoll,
     /// The proxy's country.
     pub country: CountryCode,
+    /// The generation of its program.
+    pub generation: Generation,
     /// The time at which the poll's request arrived.
     pub arrived: Instant,
 }
@@ -117,15 +124,18 @@ impl BrokerState {
         intervals: IntervalController,
         jitter: Rng,
         metrics: Arc<Metrics>,
+        policy: Arc<Policy>,
         now: Instant,
     ) -> Self {
+        let rules = RuleCounter::new(policy, Arc::clone(&metrics));
         Self {
-            learning: Learning::new(now, Arc::clone(&metrics)),
+            learning: Learning::new(now, Arc::clone(&metrics), rules),
             matcher,
             sources: None,
             intervals,
             jitter,
             metrics,
+            generations: Generations::new(now),
             driver_sleeps_until: None,
             polls: SecondaryMap::new(),
             clients: SecondaryMap::new(),
@@ -155,13 +165,19 @@ impl BrokerState {
     pub(super) fn add_poll(
         &mut self,
         now: Instant,
-        arrived: Instant,
         poll: &ProxyPoll,
-        source: Option<Source>,
-        country: CountryCode,
-        of_type: Option<Duration>,
+        arrival: ArrivedPoll,
     ) -> Result<(Waiter, Receiver<PollEnd>), SidInUse> {
-        let key = self.matcher.handle_poll(now, arrived, poll, source)?;
+        let ArrivedPoll {
+            arrived,
+            source,
+            traits,
+            country,
+            of_type,
+        } = arrival;
+        let key = self
+            .matcher
+            .handle_poll(now, arrived, poll, source, traits.marks)?;
         self.intervals.poll_arrived(NatClass::of(poll.nat));
         let (sender, receiver) = oneshot::channel();
         let nat = poll.nat;
@@ -169,6 +185,7 @@ impl BrokerState {
             source: source.map(|source| source.id),
             proxy_type: poll.proxy_type,
             class: NatClass::of(nat),
+            decided: RuleSet::NONE,
         };
         let waiter = PollWaiter {
             sender,
@@ -176,6 +193,7 @@ impl BrokerState {
             proxy,
             country,
             of_type,
+            traits,
         };
         self.polls.insert(key, waiter);
         Ok((Waiter::Poll(key), receiver))
@@ -240,14 +258,19 @@ impl BrokerState {
 
     /// All parked polls, in no particular order.
     pub(super) fn parked_polls(&self) -> Vec<ParkedPollDetails> {
-        let polls = self.polls.iter().filter_map(|(key, waiter)| {
-            Some(ParkedPollDetails {
-                poll: self.matcher.parked_poll(key)?,
-                country: waiter.country,
-                arrived: waiter.polled.arrived,
-            })
-        });
-        polls.collect()
+        let keys = self.polls.keys();
+        keys.filter_map(|key| self.details(key)).collect()
+    }
+
+    /// The poll, if it is parked.
+    pub(super) fn details(&self, key: PollKey) -> Option<ParkedPollDetails> {
+        let waiter = self.polls.get(key)?;
+        Some(ParkedPollDetails {
+            poll: self.matcher.parked_poll(key)?,
+            country: waiter.country,
+            generation: waiter.traits.generation,
+            arrived: waiter.polled.arrived,
+        })
     }
 
     /// Takes the engine's outputs: counts events, and finds the waiting request for each
@@ -275,45 +298,28 @@ impl BrokerState {
             self.metrics.rematched();
         }
         let waiter = self.polls.remove(key)?;
-        let next_poll = self.next_poll(now, &waiter, &reply);
+        let next_poll = self.next_poll(now, waiter.polled, waiter.of_type, &reply);
+        if let (PollReply::NoMatch(NoMatch::Idle), Some(returns)) = (&reply, waiter.traits.returns)
+        {
+            self.generations.told(now, returns, next_poll);
+        }
         if let PollReply::Offer(hand_off) = &reply {
             let client = self.clients.get(hand_off.client);
             let client = client.and_then(|client| client.tracked);
+            let proxy = MatchedProxy {
+                decided: hand_off.decided,
+                ..waiter.proxy
+            };
             self.learning
-                .handed_off(key, hand_off.client, client, waiter.proxy);
+                .handed_off(key, hand_off.client, client, proxy);
+            let rules = &self.learning.rules;
+            rules.count(hand_off.decided, RuleResult::Hit);
+            rules.count(hand_off.softened, RuleResult::Softened);
             let taken = (key, waiter.polled);
             self.timelines
                 .handed_off(now, hand_off.client, taken, hand_off.attempt);
         }
         Some(Delivery::Poll(waiter.sender, PollEnd { reply, next_poll }))
-    }
-
-    fn next_poll(&mut self, now: Instant, waiter: &PollWaiter, reply: &PollReply) -> Duration {
-        let pool = NatClass::of(waiter.polled.nat);
-        match reply {
-            PollReply::NoMatch(NoMatch::Overloaded | NoMatch::OverShare(_)) => {
-                let overloaded = self.intervals.settings().overloaded;
-                return self.jittered(overloaded);
-            }
-            PollReply::Offer(_) => self.intervals.handed_off(pool),
-            PollReply::NoMatch(NoMatch::NotParked) if self.has_successor => {
-                return reconnect_delay_new(self.jitter.f64());
-            }
-            PollReply::NoMatch(NoMatch::Evicted) if self.has_successor => {
-                let usual = self.intervals.interval(pool);
-                return reconnect_delay_parked(usual, self.jitter.f64());
-            }
-            PollReply::NoMatch(NoMatch::Idle | NoMatch::NotParked | NoMatch::Evicted) => {}
-        }
-        let parked = now.saturating_duration_since(waiter.polled.arrived);
-        let jitter = self.jitter.f64();
-        self.intervals.tell(pool, waiter.of_type, parked, jitter)
-    }
-
-    /// Adds jitter to an interval that is the same for all pools.
-    pub(super) fn jittered(&mut self, interval: Duration) -> Duration {
-        let jitter = self.jitter.f64();
-        self.intervals.settings().jittered(interval, jitter)
     }
 
     fn client_delivery(
@@ -323,6 +329,8 @@ impl BrokerState {
         reply: ClientReply,
     ) -> Option<Delivery> {
         if let ClientReply::Answer(answered) = &reply {
+            let rules = &self.learning.rules;
+            rules.count(answered.decided, RuleResult::Answered);
             self.timelines.answered(now, key, answered.since_hand_off);
         }
         self.timelines.leave(now, key);

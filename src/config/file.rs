@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use crate::causes::in_words;
 
 use super::finding::{Finding, SettingSource};
-use super::layers::Given;
+use super::layers::{Entry, Given};
 use super::schema;
 use super::suggestion::{key_without_section, unknown_section};
 
@@ -112,6 +112,7 @@ impl<'a> File<'a> {
             };
             let shown = shown.to_owned();
             let source = self.at(at);
+            let entries = self.entries(&value);
             let value = match value {
                 DeValue::Table(keys) if schema::keys_of(&key).is_some() => {
                     given.extend(self.keys(&key, keys, findings));
@@ -127,6 +128,7 @@ impl<'a> File<'a> {
                         shown,
                         readings,
                         source,
+                        entries,
                     },
                 )),
                 Err(error) => findings.push(Finding {
@@ -138,6 +140,20 @@ impl<'a> File<'a> {
             }
         }
         given
+    }
+
+    /// The tables in a list.
+    fn entries(&self, value: &DeValue<'_>) -> Vec<Entry> {
+        let list = value.as_array().into_iter().flatten();
+        let tables = list.filter_map(|entry| Some((entry.span(), entry.get_ref().as_table()?)));
+        let entries = tables.map(|(span, table)| Entry {
+            name: table
+                .get("name")
+                .and_then(|name| name.get_ref().as_str())
+                .map(str::to_owned),
+            source: self.at(span.start),
+        });
+        entries.collect()
     }
 
     fn syntax(&self, error: &toml::de::Error) -> Finding {

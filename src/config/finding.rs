@@ -33,7 +33,11 @@ impl fmt::Display for SettingSource {
 
 /// The source of each key's value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Origins(BTreeMap<String, WrittenValue>);
+pub struct Origins {
+    keys: BTreeMap<String, WrittenValue>,
+    /// The places of tables in lists, by key and name.
+    entries: BTreeMap<String, SettingSource>,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct WrittenValue {
@@ -43,40 +47,58 @@ struct WrittenValue {
 
 impl Origins {
     /// The source of a key's value; the key is written like `matching.client_timeout`. An
-    /// entry of a table, such as `supply.networks.192.0.2.0/24`, is from where the table is.
+    /// entry of a table, such as `supply.networks.192.0.2.0/24`, is from where the table is,
+    /// and a key of a named table in a list from where that table begins.
     pub fn of(&self, key: &str) -> &SettingSource {
-        let written = self.0.get(key).or_else(|| self.table_of(key));
-        written.map_or(&SettingSource::Default, |origin| &origin.source)
+        let written = self.place_of(key).or_else(|| self.table_of(key));
+        written.unwrap_or(&SettingSource::Default)
     }
 
-    fn table_of(&self, key: &str) -> Option<&WrittenValue> {
+    fn table_of(&self, key: &str) -> Option<&SettingSource> {
         let dots = key.match_indices('.').rev();
         let mut tables = dots.map(|(dot, _)| &key[..dot]);
-        tables.find_map(|table| self.0.get(table))
+        tables.find_map(|table| self.place_of(table))
+    }
+
+    fn place_of(&self, key: &str) -> Option<&SettingSource> {
+        let written = self.keys.get(key).map(|origin| &origin.source);
+        written.or_else(|| self.entries.get(key))
     }
 
     /// The secret keys that are set, and their sources.
     pub fn secrets(&self) -> impl Iterator<Item = (&str, &SettingSource)> {
-        let origins = self.0.iter().filter(|(key, _)| is_secret(key));
+        let origins = self.keys.iter().filter(|(key, _)| is_secret(key));
         origins.map(|(key, origin)| (&**key, &origin.source))
     }
 
     /// The value as written; `None` if the key is not set.
     pub(super) fn written(&self, key: &str) -> Option<&str> {
-        self.0.get(key).map(|origin| origin.written.as_str())
+        self.keys.get(key).map(|origin| origin.written.as_str())
     }
 
     /// The keys whose written value contains this text.
     pub(super) fn written_with(&self, part: &str) -> impl Iterator<Item = &str> {
         let keys = self
-            .0
+            .keys
             .iter()
             .filter(move |(_, origin)| origin.written.contains(part));
         keys.map(|(key, _)| key.as_str())
     }
 
     pub(super) fn record(&mut self, key: String, written: String, source: SettingSource) {
-        self.0.insert(key, WrittenValue { source, written });
+        self.keys.insert(key, WrittenValue { source, written });
+    }
+
+    /// Records the places of the tables in a list, which a higher layer replaces.
+    pub(super) fn record_entries<'a>(
+        &mut self,
+        list: &str,
+        named: impl Iterator<Item = (&'a str, &'a SettingSource)>,
+    ) {
+        let prefix = format!("{list}.");
+        self.entries.retain(|entry, _| !entry.starts_with(&prefix));
+        let places = named.map(|(name, source)| (format!("{prefix}{name}"), source.clone()));
+        self.entries.extend(places);
     }
 }
 

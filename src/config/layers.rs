@@ -33,6 +33,16 @@ pub(super) struct Given {
     /// The possible values, likeliest first; never empty.
     pub(super) readings: Vec<Value>,
     pub(super) source: SettingSource,
+    /// For a list of tables, each in a place of its own.
+    pub(super) entries: Vec<Entry>,
+}
+
+/// A table in a list.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// The value of its key `name`.
+    pub(super) name: Option<String>,
+    pub(super) source: SettingSource,
 }
 
 impl Given {
@@ -41,6 +51,20 @@ impl Given {
             key: Some(self.key.clone()),
             value: Some(self.shown.clone()),
             source: self.source.clone(),
+            problem,
+        }
+    }
+
+    /// The same about the table in this place of a list.
+    pub(super) fn finding_in(&self, place: Option<usize>, problem: String) -> Finding {
+        let Some(entry) = place.and_then(|place| self.entries.get(place)) else {
+            return self.finding(problem);
+        };
+        let name = entry.name.as_ref().map(|name| format!(".{name}"));
+        Finding {
+            key: Some(format!("{}{}", self.key, name.unwrap_or_default())),
+            value: None,
+            source: entry.source.clone(),
             problem,
         }
     }
@@ -88,6 +112,7 @@ pub(super) fn given(key: &str, text: &str, source: SettingSource) -> Given {
         shown: quoted(text),
         readings: readings(text),
         source,
+        entries: Vec::new(),
     }
 }
 

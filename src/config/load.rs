@@ -106,9 +106,13 @@ fn merge(given: Vec<Given>, wrong: &mut Vec<Finding>) -> Result<(Config, Origins
         match fit(&given) {
             Ok(value) => {
                 figment = figment.merge((given.key.as_str(), value));
+                let entries = given.entries.iter();
+                let named =
+                    entries.filter_map(|entry| Some((entry.name.as_deref()?, &entry.source)));
+                origins.record_entries(&given.key, named);
                 origins.record(given.key, given.shown, given.source);
             }
-            Err(problem) => wrong.push(given.finding(problem)),
+            Err(problem) => wrong.push(given.finding_in(wrong_entry(&given), problem)),
         }
     }
     match extract(&figment) {
@@ -145,6 +149,16 @@ fn fit(given: &Given) -> Result<&Value, String> {
         }
     }
     Err(refused)
+}
+
+/// The place of the first table that does not fit, in a list of tables.
+fn wrong_entry(given: &Given) -> Option<usize> {
+    let is_wrong = |entry: &Value| {
+        let alone = Value::from(vec![entry.clone()]);
+        extract(&Figment::from((given.key.as_str(), alone))).is_err()
+    };
+    let entries = given.readings.iter().find_map(Value::as_array)?;
+    entries.iter().position(is_wrong)
 }
 
 /// The problem, and the entry at fault if the key's value is a table.

@@ -24,6 +24,7 @@ pub(super) fn check(
     certificate(config, &mut report);
     geoip(config, exists, &mut report);
     sections(config, &mut report);
+    rules_without_databases(config, &mut report);
     memory(config, &mut report);
     contents(origins, &mut report);
     listeners::check(config, &mut report);
@@ -51,6 +52,7 @@ fn sections(config: &Config, report: &mut SettingsReport) {
     report.section("matching", |report| config.matching.check(report));
     report.section("supply", |report| config.supply.check(report));
     report.section("outcomes", |report| config.outcomes.check(report));
+    report.section("policy", |report| config.policy.check(report));
     report.section("metrics", |report| config.metrics.check(report));
     report.section("telemetry", |report| config.telemetry.check(report));
     report.section("otel", |report| config.otel.check(report));
@@ -74,7 +76,7 @@ fn finding(config: &Config, origins: &Origins, issue: SettingIssue) -> Finding {
     let key = issue.keys.into_iter().next().unwrap_or_default();
     let written = origins.written(&key).map(ToOwned::to_owned);
     Finding {
-        value: written.or_else(|| effective(config, &key)),
+        value: written.or_else(|| effective(config, &key)).or(issue.got),
         source: origins.of(&key).clone(),
         problem: issue.problem,
         key: Some(key),
@@ -141,6 +143,30 @@ fn geoip(config: &Config, exists: fn(&Path) -> bool, report: &mut SettingsReport
                  database, or set geoip.disable",
             );
         }
+    }
+    let asndb = settings.asndb.as_deref().filter(|_| !settings.disable);
+    if asndb.is_some_and(|path| !exists(path)) {
+        report.warn(
+            &["geoip.asndb", "geoip.disable"],
+            "no such file, so autonomous systems stay unknown",
+        );
+    }
+}
+
+/// Refuses rules that could never apply, because what they ask for is not looked up.
+fn rules_without_databases(config: &Config, report: &mut SettingsReport) {
+    let (policy, geoip) = (&config.policy, &config.geoip);
+    if policy.asks_for_countries() && geoip.disable {
+        report.refuse(
+            &["policy.rules", "geoip.disable"],
+            "must not ask for countries while geoip.disable is set",
+        );
+    }
+    if policy.asks_for_asns() && (geoip.disable || geoip.asndb.is_none()) {
+        report.refuse(
+            &["policy.rules", "geoip.asndb", "geoip.disable"],
+            "needs geoip.asndb, the database of autonomous systems, for asns",
+        );
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Config {
     pub supply: crate::matching::SupplySettings,
     /// What is learnt from the outcomes of matches.
     pub outcomes: crate::outcomes::Settings,
+    /// The rules of who shall be matched with whom.
+    pub policy: crate::policy::Settings,
     /// Time-outs and bounds of the matching engine.
     pub matching: crate::matching::Settings,
     /// The country databases.

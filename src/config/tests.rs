@@ -2,6 +2,7 @@ mod admin;
 mod federation;
 mod listener;
 mod operator;
+mod policy;
 mod texts;
 
 use std::collections::BTreeSet;

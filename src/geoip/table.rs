@@ -1,6 +1,4 @@
-//! Sorted ranges of addresses with their countries.
-
-use super::country::CountryCode;
+//! Sorted ranges of addresses, each with a value.
 
 /// An address as a number, split in two halves: a search over numbers of the processor's
 /// word size takes a third of the time.
@@ -16,15 +14,20 @@ pub(super) trait Number: Copy + Ord {
     fn next(self) -> Option<Self>;
 }
 
-/// The countries of all addresses of one family, stored as the addresses at which the
-/// country changes. A gap between two ranges is a range with an unknown country, so range
-/// ends are not stored.
+/// The value of a range, such as a country. The default is that of all addresses in no range.
+pub(super) trait RangeValue: Copy + Eq + Default {}
+
+impl<V: Copy + Eq + Default> RangeValue for V {}
+
+/// The values of all addresses of one family, stored as the addresses at which the value
+/// changes. A gap between two ranges is a range with the default value, so range ends are
+/// not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct CountryTable<A: Number> {
+pub(super) struct RangeTable<A: Number, V> {
     highs: Box<[A::High]>,
     lows: Box<[A::Low]>,
-    /// The country from the start at the same index up to the next start.
-    countries: Box<[CountryCode]>,
+    /// The value from the start at the same index up to the next start.
+    values: Box<[V]>,
     /// The first start of each block of `highs`. They fit in the processor's cache, so a
     /// lookup leaves the cache for only one block.
     fences: Box<[A::High]>,
@@ -34,31 +37,31 @@ pub(super) struct CountryTable<A: Number> {
 const BLOCK: usize = 64;
 
 /// Builds a table from ranges in ascending order.
-pub(super) struct CountryTableBuilder<A: Number> {
+pub(super) struct RangeTableBuilder<A: Number, V> {
     highs: Vec<A::High>,
     lows: Vec<A::Low>,
-    countries: Vec<CountryCode>,
+    values: Vec<V>,
     /// The start of the last range.
     first: Option<A>,
     /// The last address of the last range.
     last: Option<A>,
 }
 
-impl<A: Number> CountryTable<A> {
-    pub(super) fn lookup(&self, address: A) -> CountryCode {
+impl<A: Number, V: RangeValue> RangeTable<A, V> {
+    pub(super) fn lookup(&self, address: A) -> V {
         self.starts_up_to(address)
             .checked_sub(1)
-            .map_or(CountryCode::UNKNOWN, |index| self.countries[index])
+            .map_or_else(V::default, |index| self.values[index])
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.countries.is_empty()
+        self.values.is_empty()
     }
 
     pub(super) fn heap_size(&self) -> usize {
         size_of_val(&*self.highs)
             + size_of_val(&*self.lows)
-            + size_of_val(&*self.countries)
+            + size_of_val(&*self.values)
             + size_of_val(&*self.fences)
     }
 
@@ -81,54 +84,54 @@ impl<A: Number> CountryTable<A> {
     }
 }
 
-impl<A: Number> Default for CountryTable<A> {
+impl<A: Number, V: RangeValue> Default for RangeTable<A, V> {
     fn default() -> Self {
-        CountryTableBuilder::with_capacity(0).build()
+        RangeTableBuilder::with_capacity(0).build()
     }
 }
 
-impl<A: Number> CountryTableBuilder<A> {
+impl<A: Number, V: RangeValue> RangeTableBuilder<A, V> {
     /// Reserves memory for `ranges`, which may be exceeded.
     pub(super) fn with_capacity(ranges: usize) -> Self {
         Self {
             highs: Vec::with_capacity(ranges),
             lows: Vec::with_capacity(ranges),
-            countries: Vec::with_capacity(ranges),
+            values: Vec::with_capacity(ranges),
             first: None,
             last: None,
         }
     }
 
     /// Adds the range from `first` to `last`, inclusive. Returns false, and adds nothing,
-    /// if the range starts inside an earlier range with another country.
+    /// if the range starts inside an earlier range with another value.
     #[must_use]
-    pub(super) fn push(&mut self, first: A, last: A, country: CountryCode) -> bool {
+    pub(super) fn push(&mut self, first: A, last: A, value: V) -> bool {
         match self.last {
-            Some(end) if first <= end => return self.extend(first, last, country),
+            Some(end) if first <= end => return self.extend(first, last, value),
             Some(end) => self.fill_gap(end, first),
             None => {}
         }
-        self.start(first, country);
+        self.start(first, value);
         self.last = Some(last);
         true
     }
 
-    pub(super) fn build(mut self) -> CountryTable<A> {
+    pub(super) fn build(mut self) -> RangeTable<A, V> {
         if let Some(after) = self.last.and_then(A::next) {
-            self.start(after, CountryCode::UNKNOWN);
+            self.start(after, V::default());
         }
         let fences = self.highs.iter().step_by(BLOCK).copied().collect();
-        CountryTable {
+        RangeTable {
             highs: self.highs.into_boxed_slice(),
             lows: self.lows.into_boxed_slice(),
-            countries: self.countries.into_boxed_slice(),
+            values: self.values.into_boxed_slice(),
             fences,
         }
     }
 
-    fn extend(&mut self, first: A, last: A, country: CountryCode) -> bool {
-        let fits = self.first.is_some_and(|start| start <= first)
-            && self.countries.last() == Some(&country);
+    fn extend(&mut self, first: A, last: A, value: V) -> bool {
+        let fits =
+            self.first.is_some_and(|start| start <= first) && self.values.last() == Some(&value);
         if fits {
             self.last = self.last.max(Some(last));
         }
@@ -137,17 +140,17 @@ impl<A: Number> CountryTableBuilder<A> {
 
     fn fill_gap(&mut self, end: A, first: A) {
         if let Some(after) = end.next().filter(|after| *after < first) {
-            self.start(after, CountryCode::UNKNOWN);
+            self.start(after, V::default());
         }
     }
 
-    /// Starts a range, or continues the previous one if the country is the same.
-    fn start(&mut self, first: A, country: CountryCode) {
-        if self.countries.last() != Some(&country) {
+    /// Starts a range, or continues the previous one if the value is the same.
+    fn start(&mut self, first: A, value: V) {
+        if self.values.last() != Some(&value) {
             let (high, low) = first.split();
             self.highs.push(high);
             self.lows.push(low);
-            self.countries.push(country);
+            self.values.push(value);
             self.first = Some(first);
         }
     }

@@ -8,7 +8,7 @@
 use std::net::Ipv6Addr;
 
 use super::country::CountryCode;
-use super::table::{CountryTable, CountryTableBuilder, Number};
+use super::table::{Number, RangeTable, RangeTableBuilder};
 
 /// The error for an invalid line, whose text is not repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,7 +52,9 @@ pub(super) trait TorTextAddress: Number {
 }
 
 /// Reads a whole file.
-pub(super) fn decode<A: TorTextAddress>(content: &[u8]) -> Result<CountryTable<A>, InvalidLine> {
+pub(super) fn decode<A: TorTextAddress>(
+    content: &[u8],
+) -> Result<RangeTable<A, CountryCode>, InvalidLine> {
     match decode_sorted(content)? {
         Some(table) => Ok(table),
         None => decode_unsorted(content),
@@ -70,8 +72,8 @@ struct Range<A> {
 /// sorted or overlap.
 fn decode_sorted<A: TorTextAddress>(
     content: &[u8],
-) -> Result<Option<CountryTable<A>>, InvalidLine> {
-    let mut builder = CountryTableBuilder::with_capacity(line_count(content));
+) -> Result<Option<RangeTable<A, CountryCode>>, InvalidLine> {
+    let mut builder = RangeTableBuilder::with_capacity(line_count(content));
     for range in ranges(content) {
         let Range {
             first,
@@ -86,10 +88,12 @@ fn decode_sorted<A: TorTextAddress>(
     Ok(Some(builder.build()))
 }
 
-fn decode_unsorted<A: TorTextAddress>(content: &[u8]) -> Result<CountryTable<A>, InvalidLine> {
+fn decode_unsorted<A: TorTextAddress>(
+    content: &[u8],
+) -> Result<RangeTable<A, CountryCode>, InvalidLine> {
     let mut sorted = ranges(content).collect::<Result<Vec<Range<A>>, _>>()?;
     sorted.sort_by_key(|range| (range.first, range.line));
-    let mut builder = CountryTableBuilder::with_capacity(sorted.len());
+    let mut builder = RangeTableBuilder::with_capacity(sorted.len());
     let mut farthest: Option<&Range<A>> = None;
     for range in &sorted {
         if !builder.push(range.first, range.last, range.country) {

@@ -7,6 +7,7 @@ mod limits;
 pub mod operations;
 mod parked_polls;
 mod peers;
+mod policy;
 mod settings;
 mod sources;
 mod stats;
@@ -213,6 +214,31 @@ impl Admin for AdminService {
         request: Request<v1::GetSourceDistributionRequest>,
     ) -> Result<Response<v1::SourceDistribution>, Status> {
         sources::distribution(&self.broker, request.get_ref()).map(Response::new)
+    }
+
+    async fn get_policy(
+        &self,
+        _: Request<v1::GetPolicyRequest>,
+    ) -> Result<Response<v1::Policy>, Status> {
+        Ok(Response::new(policy::get(&self.broker)))
+    }
+
+    async fn set_policy(
+        &self,
+        request: Request<v1::SetPolicyRequest>,
+    ) -> Result<Response<v1::Policy>, Status> {
+        let change = self.change(&request).await?;
+        let asked = request.get_ref();
+        let (policy, overrides) = policy::set(&self.broker, asked)?;
+        self.set(&change, asked.validate_only, "policy set", overrides);
+        Ok(Response::new(policy))
+    }
+
+    async fn explain_policy(
+        &self,
+        request: Request<v1::ExplainPolicyRequest>,
+    ) -> Result<Response<v1::ExplainPolicyResponse>, Status> {
+        policy::explain(&self.broker, request.get_ref()).map(Response::new)
     }
 
     async fn set_log_filter(

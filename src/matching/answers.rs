@@ -77,6 +77,7 @@ impl Matcher {
             answer,
             attempts: client.attempts(),
             since_hand_off: now.saturating_duration_since(offered.since),
+            decided: offered.decided,
         };
         self.outputs
             .client(offered.client, ClientReply::Answer(answered));

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::policy::{Choice, PolicyMarks};
 use crate::wire::nat::NatClass;
 
 use super::Matcher;
@@ -20,19 +21,20 @@ use super::sources::KnownSource;
 const HONEST_ANSWER: Duration = Duration::from_millis(3_750);
 
 impl Matcher {
-    /// Chooses the client for a proxy of this source: the first queued client that it can
-    /// serve, else the first overdue one. A rematch therefore never takes a proxy from a
-    /// client that has had none.
+    /// Chooses the client for a proxy of this source and with these marks: the first queued
+    /// client that it can serve, else the first overdue one. A rematch therefore never takes
+    /// a proxy from a client that has had none.
     pub(super) fn take_client_for(
         &mut self,
         now: Instant,
         pool: NatClass,
         source: Option<KnownSource>,
+        marks: PolicyMarks,
     ) -> Option<ClientKey> {
-        let may_try = |key| {
-            let client: Option<&Client> = self.sessions.client(key);
-            client.is_some_and(|client| client.may_try(source))
+        let may_have = |client: &Client| {
+            client.may_try(source) && self.rules.may_meet(client.offer.marks, marks)
         };
+        let may_try = |key| self.sessions.client(key).is_some_and(may_have);
         if let Some(key) = self.waiting.first_for(Wait::Queued, pool, may_try) {
             return Some(key);
         }
@@ -40,7 +42,9 @@ impl Matcher {
         while let Some(key) = self.waiting.first_for(Wait::Overdue, pool, |key| {
             let client = self.sessions.client(key);
             client.is_some_and(|client| {
-                client.may_try(source) && (can_spare || honest_until(client) <= now)
+                client.may_try(source)
+                    && self.rules.may_meet(client.offer.marks, marks)
+                    && (can_spare || honest_until(client) <= now)
             })
         }) {
             if self.may_have_another(now, key) {
@@ -60,21 +64,23 @@ impl Matcher {
     }
 
     /// Takes the best idle poll out of a pool in which more than `spare` sources can serve.
-    fn take_idle_poll(&mut self, client: ClientKey, spare: usize) -> Option<PollKey> {
+    fn take_idle_poll(&mut self, client: ClientKey, spare: usize) -> Option<Choice<PollKey>> {
         let client = self.sessions.client(client)?;
         let wanted = Wanted {
             spare,
             reserve: client.origin.reserve(),
             scarce: self.settings.second_chance_reserve,
             tried: self.band_to_try(),
+            marks: client.offer.marks,
         };
-        let key = self.pools.best_for(client.class(), wanted, |key| {
-            let poll = self.sessions.poll(key);
-            poll.is_some_and(|poll| client.may_try(poll.source))
+        let class = client.class();
+        let chosen = self.pools.best_for(class, wanted, &self.rules, |key| {
+            let poll = self.sessions.poll(key)?;
+            client.may_try(poll.source).then_some(poll.marks)
         })?;
         self.taken += 1;
-        self.unpark(key);
-        Some(key)
+        self.unpark(chosen.key);
+        Some(chosen)
     }
 
     /// The band from which on a source is tried with the next client: now and then the
@@ -93,16 +99,25 @@ impl Matcher {
     }
 
     /// Hands the client's offer to a proxy that is in no pool.
-    pub(super) fn hand_off(&mut self, now: Instant, poll_key: PollKey, client_key: ClientKey) {
+    pub(super) fn hand_off(
+        &mut self,
+        now: Instant,
+        chosen: Choice<PollKey>,
+        client_key: ClientKey,
+    ) {
+        let (poll_key, decided) = (chosen.key, chosen.decided);
         self.leave_queues(client_key);
-        self.take_turns(now, poll_key, client_key);
-        let Some(client) = self.sessions.offer(now, poll_key, client_key) else {
+        self.take_turns(now, poll_key, client_key, decided);
+        let offered = self.sessions.offer(now, poll_key, client_key, decided);
+        let Some(client) = offered else {
             return;
         };
         let hand_off = HandOff {
             client: client_key,
             offer: client.offer.clone(),
             attempt: client.attempts(),
+            decided,
+            softened: chosen.softened,
         };
         let wake = next_attempt_at(&self.settings, now, client);
         self.wake_client(client_key, wake);

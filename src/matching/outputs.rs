@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::policy::RuleSet;
 use crate::wire::nat::NatType;
 use crate::wire::proxy::ProxyType;
 use crate::wire::session_description::SessionDescription;
@@ -56,6 +57,10 @@ pub struct HandOff {
     pub offer: ClientOffer,
     /// The number of the attempt, counted from 1; from 2 on it is a rematch.
     pub attempt: usize,
+    /// The rules of the policy without which another poll would have been chosen.
+    pub decided: RuleSet,
+    /// The rules that counted for nothing, because too few polls were favored.
+    pub softened: RuleSet,
 }
 
 /// The reason why a poll got no client.
@@ -108,6 +113,8 @@ pub struct Answered {
     pub attempts: usize,
     /// The time from the hand-off to the answering proxy until its answer.
     pub since_hand_off: Duration,
+    /// The rules of the policy that decided the match with that proxy.
+    pub decided: RuleSet,
 }
 
 /// The reason why no proxy got a client's offer.

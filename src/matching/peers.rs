@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::policy::RuleSet;
+
 use super::Matcher;
 use super::deadlines::later;
 use super::hand_off::next_attempt_at;
@@ -61,6 +63,7 @@ impl Matcher {
                     answer,
                     attempts: client.attempts(),
                     since_hand_off: since_asked,
+                    decided: RuleSet::NONE,
                 };
                 // Answers from proxies here are now late.
                 self.remove_client(now, key, AnswerOutcome::Beaten);

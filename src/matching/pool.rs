@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::policy::{Choice, PolicyMarks, RulesInForce};
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::ProxyType;
 
@@ -28,7 +29,12 @@ pub(super) struct Wanted {
     pub(super) scarce: usize,
     /// The band from which on a source is taken to see whether it works now.
     pub(super) tried: Option<Band>,
+    /// The client's marks.
+    pub(super) marks: PolicyMarks,
 }
+
+/// A poll with its place in a pool's order.
+type PlacedPoll = ((Turn, PoolRank), PollKey);
 
 /// The three pools.
 #[derive(Debug, Default)]
@@ -87,12 +93,14 @@ impl Pools {
 
     /// The best poll for a client of this class that it may have, or one of a source to be
     /// tried. Bad sources of one pool come after others of the next, unless these are scarce.
+    /// `marks_of` returns the marks of a poll that the client may have but for the rules.
     pub(super) fn best_for(
         &self,
         client: NatClass,
         wanted: Wanted,
-        may_have: impl Fn(PollKey) -> bool,
-    ) -> Option<PollKey> {
+        rules: &RulesInForce,
+        marks_of: impl Fn(PollKey) -> Option<PolicyMarks>,
+    ) -> Option<Choice<PollKey>> {
         let has_enough =
             |pool| self.able_in(pool) > wanted.spare && self.len_of(pool) > wanted.reserve;
         let pools = || {
@@ -102,14 +110,15 @@ impl Pools {
                 .filter(|&pool| has_enough(pool))
         };
         let from = |pool, band| {
-            let mut firsts = self.orders[pool as usize].firsts_from(band);
-            firsts.find(|&(_, key)| may_have(key))
+            let firsts = self.orders[pool as usize].firsts_from(band);
+            let marked = firsts.filter_map(|poll| Some((poll, marks_of(poll.1)?)));
+            rules.choose(pool, wanted.marks, marked)
         };
         let tried = wanted
             .tried
             .and_then(|band| pools().find_map(|pool| from(pool, band)));
-        if let Some((_, key)) = tried {
-            return Some(key);
+        if let Some(tried) = tried {
+            return Some(without_place(tried));
         }
         let mut first = None;
         for pool in pools() {
@@ -117,14 +126,20 @@ impl Pools {
                 continue;
             }
             let best = from(pool, Band::Good);
-            if let Some(((turn, _), key)) = best
-                && !turn.is_from(Band::Bad)
+            if let Some(best) = best
+                && band_of(best.key) != Band::Bad
             {
-                return Some(key);
+                return Some(without_place(best));
             }
             first = first.or(best);
         }
-        first.map(|(_, key)| key)
+        first.map(without_place)
+    }
+
+    /// The first poll of each source in a pool, in order, and its band.
+    pub(super) fn in_order(&self, pool: NatClass) -> impl Iterator<Item = (PollKey, Band)> {
+        let firsts = self.orders[pool as usize].firsts_from(Band::Good);
+        firsts.map(|poll| (poll.1, band_of(poll)))
     }
 
     /// The number of polls in a pool.
@@ -159,6 +174,20 @@ impl Pools {
         let by_nat = self.counts.entry(poll.proxy_type).or_default();
         &mut by_nat[poll.nat as usize]
     }
+}
+
+fn without_place(chosen: Choice<PlacedPoll>) -> Choice<PollKey> {
+    Choice {
+        key: chosen.key.1,
+        decided: chosen.decided,
+        softened: chosen.softened,
+    }
+}
+
+fn band_of(((turn, _), _): PlacedPoll) -> Band {
+    let bands = Band::ALL.into_iter().rev();
+    let mut around = bands.filter(|&band| turn.is_from(band));
+    around.next().unwrap_or(Band::Good)
 }
 
 fn rank(poll: &Poll) -> PoolRank {

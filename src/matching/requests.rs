@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use slotmap::new_key_type;
 
+use crate::policy::PolicyMarks;
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::session_description::SessionDescription;
 
@@ -78,6 +79,8 @@ pub struct ClientOffer {
     /// Stands for the client's network, with which it takes turns; `None` if it is not
     /// known.
     pub network: Option<u64>,
+    /// The marks by which rules of the policy apply to the client.
+    pub marks: PolicyMarks,
 }
 
 impl ClientOffer {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use slotmap::SlotMap;
 
+use crate::policy::{PolicyMarks, RuleSet};
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::{ProxyType, Sid};
 
@@ -65,6 +66,8 @@ pub(super) struct Poll {
     pub(super) nat: NatType,
     pub(super) clients: u64,
     pub(super) source: Option<KnownSource>,
+    /// The marks by which rules of the policy apply to the poll.
+    pub(super) marks: PolicyMarks,
     pub(super) arrival: u64,
     pub(super) deadline: Instant,
     pub(super) state: PollState,
@@ -85,6 +88,8 @@ pub(super) enum PollState {
 pub(super) struct Offered {
     pub(super) client: ClientKey,
     pub(super) since: Instant,
+    /// The rules that decided this match.
+    pub(super) decided: RuleSet,
 }
 
 /// A client's request without a reply yet.
@@ -332,12 +337,14 @@ impl Sessions {
         now: Instant,
         poll_key: PollKey,
         client_key: ClientKey,
+        decided: RuleSet,
     ) -> Option<&Client> {
         let poll = self.polls.get_mut(poll_key)?;
         let client = self.clients.get_mut(client_key)?;
         poll.state = PollState::Offered(Offered {
             client: client_key,
             since: now,
+            decided,
         });
         if client.state == ClientState::Unmatched {
             client.state = ClientState::Matched;

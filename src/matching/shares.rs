@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::policy::{Choice, RuleActions, RuleSet};
 use crate::wire::nat::NatClass;
 
 use super::Matcher;
@@ -36,8 +37,20 @@ impl Matcher {
         source
     }
 
-    /// Notes that a poll that is in no pool gets a client.
-    pub(super) fn take_turns(&mut self, now: Instant, poll: PollKey, client: ClientKey) {
+    /// Replaces the rules of the policy. They hold from the next match on; clients that wait
+    /// are not compared with parked polls again.
+    pub fn set_rules(&mut self, rules: RuleActions) {
+        self.rules.set(rules);
+    }
+
+    /// Notes that a poll that is in no pool gets a client, as these rules decided.
+    pub(super) fn take_turns(
+        &mut self,
+        now: Instant,
+        poll: PollKey,
+        client: ClientKey,
+        decided: RuleSet,
+    ) {
         let turn = self.next_arrival();
         if let Some(client) = self.sessions.client(client) {
             self.waiting.took_turn(client.offer.network, turn);
@@ -46,6 +59,7 @@ impl Matcher {
             return;
         };
         let class = NatClass::of(poll.nat);
+        self.rules.matched(class, decided);
         let source = poll.source.map(|source| source.key);
         let changes = self.sources.took_turn(now, class, source, turn);
         self.change_turns(changes);
@@ -109,7 +123,7 @@ impl Matcher {
             for pool in NatClass::ALL {
                 while let Some((poll, client)) = self.waiting_pair(now, pool, source) {
                     self.unpark(poll);
-                    self.hand_off(now, poll, client);
+                    self.hand_off(now, Choice::without_rules(poll), client);
                 }
             }
         }
@@ -124,8 +138,9 @@ impl Matcher {
     ) -> Option<(PollKey, ClientKey)> {
         self.sources.turns_of(source)?;
         let (_, key) = self.sources.polls(source, pool)?.first()?;
-        let source = self.sessions.poll(key)?.source;
-        let client = self.take_client_for(now, pool, source)?;
+        let first = self.sessions.poll(key)?;
+        let (source, marks) = (first.source, first.marks);
+        let client = self.take_client_for(now, pool, source, marks)?;
         Some((key, client))
     }
 }

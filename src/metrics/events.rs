@@ -9,12 +9,13 @@ use prometheus_client::metrics::family::Family;
 use super::Metrics;
 use super::families::{
     CredentialsLabels, DropLabels, HandshakeLabels, LoanLabels, LoanRefusalLabels, MatchLabels,
-    OrderLabels, PeerLabels, QueueCallLabels, RendezvousMatchLabels, ReplyLabels, TypeMatchLabels,
+    OrderLabels, PeerLabels, QueueCallLabels, RendezvousMatchLabels, ReplyLabels, RuleLabels,
+    TypeMatchLabels,
 };
 use super::gauges::MemoryFigures;
 use super::labels::{
     DropReason, Endpoint, GrpcListener, HandshakeFailure, LoanOutcome, LoanRefusal, MatchOutcome,
-    OrderOutcome, PeerName, QueueCall, Rendezvous, StatusCode,
+    OrderOutcome, PeerName, QueueCall, Rendezvous, RuleLabel, RuleResult, StatusCode,
 };
 use crate::wire::nat::NatClass;
 use crate::wire::proxy::ProxyType;
@@ -169,6 +170,26 @@ impl Metrics {
     pub fn blocks_unwritten(&self, count: usize) {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         self.families.unwritten_blocks.set(count);
+    }
+
+    /// Creates all series of configured rules of the policy.
+    pub fn rules_configured<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        for name in names {
+            self.families.seed_rule(&name.into());
+        }
+    }
+
+    /// Removes the series of rules that are gone for good.
+    pub fn rules_forgotten<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        for name in names {
+            self.families.forget_rule(&name.into());
+        }
+    }
+
+    /// Counts a rule's part in a match, or the outcome of a match that it decided.
+    pub fn rule_counted(&self, name: &str, result: RuleResult) {
+        let labels = RuleLabels::new(RuleLabel::from(name), result);
+        count(&self.families.rules, &labels);
     }
 
     /// Creates all series of a configured peer.

@@ -8,6 +8,8 @@ use prometheus_client::registry::Registry;
 
 /// The label of series by country, as it is written.
 const COUNTRY: &str = "cc=\"";
+/// The label of series by rule of the policy.
+const RULE: &str = "rule=\"";
 
 /// A text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,18 +46,20 @@ pub(super) fn encode(registry: &Registry) -> String {
     open_metrics
 }
 
-/// Returns an OpenMetrics text without the series that have a country label. Of a family
-/// by country only the metadata is left.
+/// Returns an OpenMetrics text without the series that have a country label, or that of a
+/// rule, which may ask for countries. Of such a family only the metadata is left.
 pub(super) fn without_countries(open_metrics: &str) -> String {
     let lines = open_metrics.split_inclusive('\n');
     lines.filter(|line| !tells_country(line)).collect()
 }
 
-/// Returns true if a line has a country label. The value of another label has a backslash
+/// Returns true if a line has such a label. The value of another label has a backslash
 /// before each quotation mark.
 fn tells_country(line: &str) -> bool {
     let is_label = |(at, _)| line[..at].ends_with(['{', ',']);
-    line.match_indices(COUNTRY).any(is_label)
+    let labels = [COUNTRY, RULE].into_iter();
+    let mut found = labels.flat_map(|label| line.match_indices(label));
+    found.any(is_label)
 }
 
 /// Converts an OpenMetrics text to the older format, whose metadata lines name counters

@@ -14,7 +14,8 @@ use prometheus_client::registry::{Metric, Registry};
 
 use super::labels::{
     CircuitState, DropReason, Endpoint, GrpcListener, HandshakeFailure, Label, LoanOutcome,
-    LoanRefusal, MatchOutcome, OrderOutcome, PeerName, QueueCall, Rendezvous, StatusCode,
+    LoanRefusal, MatchOutcome, OrderOutcome, PeerName, QueueCall, Rendezvous, RuleLabel,
+    RuleResult, StatusCode,
 };
 use super::latencies::LATENCIES;
 use crate::wire::nat::{NatClass, NatType};
@@ -54,6 +55,7 @@ label_sets! {
     PeerLabels { peer: PeerName }
     PeerPoolLabels { peer: PeerName, pool: NatClass }
     CircuitLabels { peer: PeerName, state: CircuitState }
+    RuleLabels { rule: RuleLabel, result: RuleResult }
     LoanLabels { peer: PeerName, outcome: LoanOutcome }
     LoanRefusalLabels { peer: PeerName, reason: LoanRefusal }
 }
@@ -110,6 +112,8 @@ pub(super) struct Families {
     pub(super) queue_message_age: Histogram,
     pub(super) queue_call_failures: Family<QueueCallLabels, Counter>,
     pub(super) reply_queues_swept: Counter,
+    /// Has series for the configured rules, and those that are gone of late.
+    pub(super) rules: Family<RuleLabels, Counter>,
     // Families by peer, with series for the configured peers.
     pub(super) borrowed: Family<LoanLabels, Counter>,
     pub(super) borrowing_refusals: Family<LoanRefusalLabels, Counter>,
@@ -151,6 +155,18 @@ impl Families {
         drop(self.borrowed_latency.get_or_create(&PeerLabels::new(peer.clone())));
     }
 
+    /// Creates the series of a rule.
+    pub(super) fn seed_rule(&self, rule: &RuleLabel) {
+        seed1(&self.rules, |result| RuleLabels::new(rule.clone(), result));
+    }
+
+    /// Removes the series of a rule.
+    pub(super) fn forget_rule(&self, rule: &RuleLabel) {
+        for result in RuleResult::ALL {
+            self.rules.remove(&RuleLabels::new(rule.clone(), result));
+        }
+    }
+
     #[rustfmt::skip]
     fn declare(registries: &mut Registries, proxy_types: ProxyTypes) -> Self {
         let r = &mut registries.all;
@@ -185,6 +201,7 @@ impl Families {
             queue_message_age: add(r, "snowflake_broker_sqs_message_age_seconds", "Age of SQS messages when they were received", Histogram::new(MESSAGE_AGES)),
             queue_call_failures: add(r, "snowflake_broker_sqs_call_failures", "Failed calls to SQS, by call", Family::default()),
             reply_queues_swept: add(r, "snowflake_broker_sqs_reply_queues_swept", "Stale SQS reply queues deleted", Counter::default()),
+            rules: add(r, "snowflake_broker_policy_matches", "Matches in which a rule of the policy had a part, by rule and result", Family::default()),
             borrowed: add(r, "snowflake_broker_peer_borrowed", "Offers of our clients sent to a peer, by outcome", Family::default()),
             borrowing_refusals: add(r, "snowflake_broker_peer_borrowing_refused", "Offers of our clients that a peer refused, by reason", Family::default()),
             borrowed_latency: add(r, "snowflake_broker_peer_answer_seconds", "Time from sending an offer to a peer until its proxy's answer arrived", Family::new_with_constructor(latency)),

@@ -1,6 +1,7 @@
 //! Labels of the counters.
 
 mod peers;
+mod rules;
 mod word;
 
 use std::fmt::{self, Write as _};
@@ -11,24 +12,16 @@ use crate::geoip::CountryCode;
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::ProxyType;
 
+pub use crate::wire::rendezvous_method::Rendezvous;
 pub use peers::{CircuitState, LoanOutcome, LoanRefusal, PeerName};
+pub use rules::{RuleLabel, RuleResult};
 pub(super) use word::{Label, deserialize, serialize};
 
 use word::{labels, words};
 
-words!(NatType, NatClass);
+words!(NatType, NatClass, Rendezvous);
 
 labels! {
-    /// A client's rendezvous method, in the order of the metrics log.
-    pub enum Rendezvous {
-        /// A request to `/client`.
-        Http = "http",
-        /// Through an AMP cache.
-        Ampcache = "ampcache",
-        /// Through Amazon SQS.
-        Sqs = "sqs",
-    }
-
     /// The outcome of a proxy's poll.
     pub enum PollOutcome {
         /// The poll was answered with a client's offer.

@@ -30,6 +30,7 @@ fn proxy(source: u64) -> MatchedProxy {
         source: Some(source),
         proxy_type: ProxyType::STANDALONE,
         class: NatClass::Open,
+        decided: RuleSet::NONE,
     }
 }
 

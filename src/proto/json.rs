@@ -41,6 +41,13 @@ pub(super) fn number<S: Serializer>(number: &f64, to: S) -> Result<S::Ok, S::Err
     }
 }
 
+pub(super) fn optional_number<S: Serializer>(
+    written: &Option<f64>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    number(&written.unwrap_or_default(), to)
+}
+
 pub(super) fn duration<S: Serializer>(span: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&span.unwrap_or_default())
 }

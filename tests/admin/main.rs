@@ -14,6 +14,7 @@ mod drain;
 mod grpcurl;
 mod load;
 mod log_filter;
+mod policy;
 mod python;
 mod readings;
 mod rpcs;

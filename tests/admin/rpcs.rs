@@ -46,10 +46,14 @@ pub(crate) fn request(rpc: &str) -> &'static str {
         "SetSupply" => {
             r#"{"supply": {"unanswered": 7, "networks": [{"network": "192.0.2.0/24", "share": 2}]}}"#
         }
+        "SetPolicy" => {
+            r#"{"policy": {"rules": [{"name": "a", "action": "last", "proxy": {"types": ["webext"]}, "share": 0.5}]}}"#
+        }
+        "ExplainPolicy" => r#"{"country": "RU", "nat": "restricted"}"#,
         "GetSourceDistribution" => r#"{"tops": [1, 5]}"#,
         "GetConfig" => r#"{"key_prefix": "matching."}"#,
         "WatchStatus" => r#"{"interval": "0.1s"}"#,
-        "GetStatus" | "GetStats" | "Reload" | "Resume" => "{}",
+        "GetPolicy" | "GetStatus" | "GetStats" | "Reload" | "Resume" => "{}",
         other => panic!("no test calls {other}"),
     }
 }

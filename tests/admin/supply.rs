@@ -17,10 +17,10 @@ use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
 use crate::until;
 
 /// This machine is a reverse proxy, so that polls have sources.
-const BEHIND_A_PROXY: &str = "[http]\ntrusted_proxies = [\"127.0.0.1/32\"]\n\
+pub(crate) const BEHIND_A_PROXY: &str = "[http]\ntrusted_proxies = [\"127.0.0.1/32\"]\n\
     [matching]\nproxy_timeout = \"5m\"\n";
-const FIRST: &str = "5.9.0.1";
-const SECOND: &str = "5.9.1.1";
+pub(crate) const FIRST: &str = "5.9.0.1";
+pub(crate) const SECOND: &str = "5.9.1.1";
 
 /// The body of the response to a request that comes from this address.
 async fn post(addr: SocketAddr, from: &str, path: &str, body: &str) -> String {
@@ -37,7 +37,7 @@ async fn post(addr: SocketAddr, from: &str, path: &str, body: &str) -> String {
     body.to_owned()
 }
 
-fn start_poll(broker: &Broker, from: &'static str, sid: &str) -> JoinHandle<Value> {
+pub(crate) fn start_poll(broker: &Broker, from: &'static str, sid: &str) -> JoinHandle<Value> {
     let (addr, body) = (broker.addr(), proxy_poll(sid, "unrestricted"));
     tokio::spawn(async move {
         let reply = post(addr, from, "/proxy", &body).await;
@@ -53,7 +53,7 @@ async fn distribution(broker: &Broker, tops: &[u32]) -> Result<SourceDistributio
     Ok(client.get_source_distribution(request).await?.into_inner())
 }
 
-async fn polls(broker: &Broker) -> i64 {
+pub(crate) async fn polls(broker: &Broker) -> i64 {
     let distribution = distribution(broker, &[]).await.unwrap();
     distribution.polls.unwrap().total_count
 }

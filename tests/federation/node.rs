@@ -262,5 +262,6 @@ fn directory() -> Directory {
         default_relay_pattern: Some("".into()),
         poll_interval: PollInterval::default(),
         geoip: Arc::default(),
+        policy: Arc::default(),
     }
 }

@@ -7,6 +7,7 @@ mod forms;
 mod limits;
 mod operator;
 mod outcomes;
+mod policy;
 mod poll_interval;
 mod rendezvous;
 mod sockets;

@@ -16,7 +16,7 @@ use crate::support::exposition::Exposition;
 const PAGE: &str = "docs/metrics.md";
 
 /// Labels that are not drawn from a fixed set of words.
-const OPEN_LABELS: [&str; 4] = ["cc", "le", "peer", "version"];
+const OPEN_LABELS: [&str; 5] = ["cc", "le", "peer", "rule", "version"];
 
 /// Set this variable to have the page rewritten.
 const UPDATE: &str = "UPDATE";
@@ -71,6 +71,7 @@ fn exposed() -> (String, String) {
     let metrics = Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16]));
     let name = PeerName::default();
     metrics.peer_configured(&name);
+    metrics.rules_configured(["rule"].into_iter());
     metrics.certificate_loaded(UNIX_EPOCH);
     let gauges = GaugeSnapshot {
         peers: vec![PeerFigures {

@@ -15,6 +15,7 @@ mod observers;
 mod operator;
 mod otel;
 mod performance;
+mod policy;
 mod privacy_watch;
 mod reload;
 mod restart;

@@ -12,5 +12,6 @@ mod queue;
 mod reconfiguration;
 mod rematch;
 mod resumption;
+mod rules;
 mod scene;
 mod shares;

@@ -4,6 +4,7 @@
 mod books;
 mod pair;
 mod reference;
+mod rules;
 mod script;
 
 use std::collections::BTreeSet;
@@ -15,10 +16,11 @@ use snowflake_broker::matching::{ClientReply, MatchingEvent, PollReply, Settings
 
 use pair::Pair;
 use reference::Output;
+use rules::Terms;
 use script::{Op, script};
 
-fn run(settings: &Settings, supply: &SupplySettings, ops: &[Op]) -> Vec<Output> {
-    let mut pair = Pair::new(settings, supply);
+fn run(settings: &Settings, supply: &SupplySettings, terms: Terms, ops: &[Op]) -> Vec<Output> {
+    let mut pair = Pair::new(settings, supply, terms);
     for op in ops {
         pair.step(op);
     }
@@ -37,8 +39,8 @@ proptest! {
     })]
 
     #[test]
-    fn engine_does_what_the_reference_does((settings, supply, ops) in script()) {
-        run(&settings, &supply, &ops);
+    fn engine_does_what_the_reference_does((settings, supply, terms, ops) in script()) {
+        run(&settings, &supply, terms, &ops);
     }
 }
 
@@ -62,8 +64,8 @@ fn scripts_reach_every_kind_of_output() {
     let mut seen = BTreeSet::new();
     for _ in 0..900 {
         let tree = script().new_tree(&mut runner).expect("nothing is filtered");
-        let (settings, supply, ops) = tree.current();
-        seen.extend(run(&settings, &supply, &ops).iter().map(kind));
+        let (settings, supply, terms, ops) = tree.current();
+        seen.extend(run(&settings, &supply, terms, &ops).iter().map(kind));
     }
     let expected = [
         "Answered",

@@ -69,6 +69,7 @@ impl Front {
             default_relay_pattern: Some("".into()),
             poll_interval: PollInterval::default(),
             geoip: Arc::new(geoip),
+            policy: Arc::default(),
         };
         let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
         let broker = Broker::new(settings, directory, metrics, 7)

@@ -21,7 +21,7 @@ impl FileContents {
     pub(in crate::app) fn read(config: &Config) -> Self {
         let tokens = config.admin.tokens.iter().map(|token| {
             let name = format!("admin.tokens ({})", token.name);
-            (name, Some(&token.file))
+            (name, Some(&*token.file))
         });
         let named = [
             ("broker.bridge_list_path", &config.broker.bridge_list_path),
@@ -35,8 +35,10 @@ impl FileContents {
             ("federation.tls.key", &config.federation.tls.key),
             ("federation.tls.ca", &config.federation.tls.ca),
         ]
-        .map(|(name, path)| (name.to_owned(), path.as_ref()));
-        let files = named.into_iter().chain(tokens);
+        .map(|(name, path)| (name.to_owned(), path.as_deref()));
+        let networks = config.policy.network_files().into_iter();
+        let networks = networks.map(|(rule, path)| (format!("policy.rules ({rule})"), Some(path)));
+        let files = named.into_iter().chain(tokens).chain(networks);
         Self(
             files
                 .filter_map(|(name, path)| Some((name, content(path?)?)))

@@ -1,14 +1,15 @@
-//! The directory of bridges and poll intervals, from the files named in the
+//! The directory of bridges, poll intervals and rules, from the files named in the
 //! configuration.
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use crate::app::files;
+use crate::app::{files, network_lists};
 use crate::bridges::BridgeList;
 use crate::broker::{Directory, PollInterval};
 use crate::config::Config;
+use crate::policy::Policy;
 use crate::wire::relay_pattern::RelayPattern;
 
 use super::problem::{Problem, ReloadRefused, Section};
@@ -41,11 +42,13 @@ impl Known {
 /// tolerated.
 pub(in crate::app) fn directory(config: &Config) -> Result<Known, ReloadRefused> {
     let intervals = Intervals::read(&config.poll_interval);
-    let bridges = match bridges(config) {
-        Ok(bridges) => bridges,
-        Err(error) => {
-            let bridges = Problem::new(Section::Bridges, &error);
-            let wrong = std::iter::once(bridges).chain(intervals.wrong);
+    let (bridges, policy) = match (bridges(config), policy(config)) {
+        (Ok(bridges), Ok(policy)) => (bridges, policy),
+        (bridges, policy) => {
+            let bridges = bridges.err();
+            let bridges = bridges.map(|error| Problem::new(Section::Bridges, &error));
+            let policy = policy.err().into_iter().flatten();
+            let wrong = bridges.into_iter().chain(policy).chain(intervals.wrong);
             return Err(ReloadRefused(wrong.collect()));
         }
     };
@@ -60,6 +63,7 @@ pub(in crate::app) fn directory(config: &Config) -> Result<Known, ReloadRefused>
             default_relay_pattern: default_relay_pattern.map(RelayPattern::from),
             poll_interval: intervals.told,
             geoip: Arc::default(),
+            policy: Arc::new(policy),
         },
         warnings,
         tolerated: intervals.wrong,
@@ -74,6 +78,14 @@ fn bridges(config: &Config) -> anyhow::Result<BridgeList> {
         }
         None => Ok(BridgeList::default()),
     }
+}
+
+fn policy(config: &Config) -> Result<Policy, Vec<Problem>> {
+    network_lists::read(&config.policy).map_err(|wrong| {
+        let wrong = wrong.iter();
+        let problems = wrong.map(|error| Problem::new(Section::Policy, error));
+        problems.collect()
+    })
 }
 
 fn doubts(config: &Config, bridges: &BridgeList, allowed: &RelayPattern) -> Vec<String> {

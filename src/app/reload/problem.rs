@@ -17,6 +17,8 @@ pub(in crate::app) enum Section {
     PollIntervals,
     /// The country databases.
     Countries,
+    /// The rules of who shall be matched with whom, and their files.
+    Policy,
     /// The certificate and its key, from files.
     Certificate,
     /// The limits of requests and connections per address.
@@ -35,11 +37,12 @@ pub(in crate::app) enum Section {
 
 impl Section {
     /// All sections that are replaced.
-    pub(in crate::app) const REPLACED: [Self; 11] = [
+    pub(in crate::app) const REPLACED: [Self; 12] = [
         Self::Bridges,
         Self::RelayPatterns,
         Self::PollIntervals,
         Self::Countries,
+        Self::Policy,
         Self::Certificate,
         Self::Limits,
         Self::Matching,
@@ -58,6 +61,7 @@ impl Display for Section {
             Self::RelayPatterns => "relay patterns",
             Self::PollIntervals => "poll intervals",
             Self::Countries => "countries",
+            Self::Policy => "policy",
             Self::Certificate => "certificate",
             Self::Limits => "limits",
             Self::Matching => "matching",

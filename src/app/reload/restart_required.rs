@@ -9,7 +9,7 @@ use crate::config::Config;
 
 /// The sections and keys that a reload applies. All others require a restart, so that a
 /// new setting is never silently ignored.
-const RELOADED: [&str; 14] = [
+const RELOADED: [&str; 15] = [
     "admin.tls",
     "admin.tokens",
     "broker",
@@ -20,6 +20,7 @@ const RELOADED: [&str; 14] = [
     "matching",
     "operator.networks",
     "outcomes",
+    "policy",
     "poll_interval",
     "supply",
     "telemetry.log_level",

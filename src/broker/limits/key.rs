@@ -9,6 +9,7 @@ use siphasher::sip::SipHasher24;
 use siphasher::sip128;
 use siphasher::sip128::Hasher128 as _;
 
+use crate::geoip::CountryCode;
 use crate::networks::smallest;
 use crate::wire::fingerprint::Fingerprint;
 
@@ -42,6 +43,15 @@ pub(super) enum BucketRole {
     Claimed,
     /// This claimant claims it for itself or its client.
     ClaimedBy(IpAddr),
+}
+
+/// The network of a client or proxy, as far as it is known.
+#[derive(Clone, Copy)]
+pub(in crate::broker) enum PlaceNetwork {
+    /// An autonomous system.
+    System(u32),
+    /// A network around the address.
+    Around(IpNet),
 }
 
 impl LimitKey {
@@ -85,6 +95,19 @@ impl LimitKey {
     pub(in crate::broker) fn text(self, text: &str) -> u64 {
         let mut hasher = SipHasher24::new_with_key(&self.0);
         hasher.write(text.as_bytes());
+        hasher.finish()
+    }
+
+    /// The hash of a country and the network in it, either an autonomous system or the
+    /// network around an address, under a key that is used for nothing else.
+    pub(in crate::broker) fn place(self, country: CountryCode, network: PlaceNetwork) -> u64 {
+        let mut hasher = SipHasher24::new_with_key(&self.0);
+        hasher.write_u8(5);
+        hasher.write(country.as_str().as_bytes());
+        match network {
+            PlaceNetwork::System(asn) => hasher.write_u32(asn),
+            PlaceNetwork::Around(network) => write_network(&mut hasher, network),
+        }
         hasher.finish()
     }
 

@@ -85,7 +85,9 @@ fn a_database_that_cannot_serve_is_refused_and_says_why() {
     let names = map("isp", Value::Text("Example"));
     assert!(matches!(
         country_of(&names),
-        Err(InvalidDatabase::Maxmind(InvalidMaxmind::NoCountries))
+        Err(InvalidDatabase::Maxmind(InvalidMaxmind::Useless(
+            "countries"
+        )))
     ));
     let error = GeoIp::default().load_ipv6(&ipv4_only(&in_country("DE")));
     assert!(matches!(
@@ -186,5 +188,61 @@ proptest! {
         let _ = GeoIp::default().load_ipv6(&content);
         content.drain(..cut.index(content.len()));
         let _ = GeoIp::default().load_ipv4(&content);
+    }
+}
+
+#[test]
+fn autonomous_systems_are_found_under_the_keys_that_makers_use() {
+    let number = |number| map("autonomous_system_number", Value::Number(number));
+    let text = |text| map("asn", Value::Text(text));
+    for (record, expected) in [
+        (number(64_496), Some(64_496)),
+        (text("AS4200000000"), Some(4_200_000_000)),
+        (text("64496"), Some(64_496)),
+        (map("asn", Value::Number(7)), Some(7)),
+    ] {
+        let mut geoip = GeoIp::default();
+        geoip.load_asns(&ipv4_only(&record)).unwrap();
+        assert_eq!(geoip.asn(address("1.2.3.4")), expected);
+        assert_eq!(geoip.asn(address("::ffff:1.2.3.4")), expected);
+        assert_eq!(geoip.asn(address("1.3.0.0")), None);
+        assert_eq!(geoip.asn(address("2001:db8::1")), None);
+        assert!(geoip.has_asns() && !geoip.has_ipv4() && geoip.heap_size() > 0);
+    }
+}
+
+#[test]
+fn one_file_has_the_autonomous_systems_of_both_families() {
+    let mut mmdb = Mmdb::new(true);
+    let record = |number| map("autonomous_system_number", Value::Number(number));
+    mmdb.insert(v6("::1.2.0.0"), 96 + 16, &record(1));
+    mmdb.insert(v6("2001:db8::"), 32, &record(2));
+    let mut geoip = GeoIp::default();
+    geoip.load_asns(&mmdb.build()).unwrap();
+    assert_eq!(geoip.asn(address("1.2.3.4")), Some(1));
+    assert_eq!(geoip.asn(address("2001:db8::1")), Some(2));
+    assert_eq!(geoip.asn(address("2002:102:304::")), Some(1));
+}
+
+#[test]
+fn a_file_without_autonomous_systems_is_refused_and_changes_nothing() {
+    let mut geoip = GeoIp::default();
+    let systems = ipv4_only(&map("asn", Value::Text("AS1")));
+    geoip.load_asns(&systems).unwrap();
+    for (content, expected) in [
+        (ipv4_only(&in_country("DE")), "has no autonomous systems"),
+        (
+            ipv4_only(&map("asn", Value::Text("none"))),
+            "has no autonomous systems",
+        ),
+        (b"1,2,DE\n".to_vec(), "is not a sound MaxMind database"),
+        (
+            systems[..systems.len() - 1].to_vec(),
+            "is not a sound MaxMind database",
+        ),
+    ] {
+        let refused = geoip.load_asns(&content).unwrap_err();
+        assert_eq!(refused.to_string(), expected);
+        assert_eq!(geoip.asn(address("1.2.3.4")), Some(1));
     }
 }

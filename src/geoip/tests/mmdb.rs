@@ -4,6 +4,7 @@
 /// A value in the data section.
 pub(super) enum Value {
     Text(&'static str),
+    Number(u32),
     Map(Vec<(&'static str, Value)>),
 }
 
@@ -126,6 +127,10 @@ fn text(text: &str, file: &mut Vec<u8>) {
 fn encode(value: &Value, file: &mut Vec<u8>) {
     match value {
         Value::Text(content) => text(content, file),
+        Value::Number(number) => {
+            control(U32, 4, file);
+            file.extend(number.to_be_bytes());
+        }
         Value::Map(entries) => {
             control(MAP, entries.len(), file);
             for (key, value) in entries {

@@ -174,6 +174,7 @@ fn number<T>(field: &'static str, number: Option<T>, value: &str) -> Result<T, I
 mod tests {
     use super::*;
     use crate::matching;
+    use crate::policy::Generation;
 
     #[expect(clippy::disallowed_methods, reason = "an Instant to count from")]
     fn passes(filter: &str) -> bool {
@@ -185,6 +186,7 @@ mod tests {
                 arrival: 1,
             },
             country: "DE".parse().unwrap(),
+            generation: Generation::Unknown,
             arrived: std::time::Instant::now(),
         };
         let filter = Filter::parse(filter, &ProxyTypes::default()).unwrap();

@@ -256,6 +256,64 @@ async fn shares_are_told_and_changed() {
 }
 
 #[tokio::test]
+async fn rules_are_printed_replaced_and_explained() {
+    let broker = Broker::start().await;
+    let none = broker.ask("policy").await;
+    assert!(
+        none.contains("rules = []\n") && none.contains("reserve = 8\n"),
+        "{none}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rules.toml");
+    let rules = "[policy]\nreserve = 0\n[[policy.rules]]\nname = \"a\"\naction = \"deny\"\n\
+                 proxy = { types = [\"webext\"] }\nclient = { nat = [\"restricted\"] }\n";
+    fs::write(&file, rules).unwrap();
+    let set = format!("policy --file {}", file.display());
+    let checked = broker.ask(&format!("{set} --dry-run")).await;
+    assert!(
+        checked.ends_with("dry run: nothing has changed\n"),
+        "{checked}"
+    );
+    assert_eq!(broker.ask("policy").await, none);
+    let printed = broker.ask(&set).await;
+    assert_eq!(broker.ask("policy").await, printed);
+    // It is a file that can be put in force again.
+    fs::write(&file, &printed).unwrap();
+    assert_eq!(broker.ask(&set).await, printed);
+
+    let explained = broker
+        .ask("explain --client country=RU,nat=restricted")
+        .await;
+    let expected =
+        "rule  action  polls\na     deny    0\n\npool open: 0 polls, 0 of them allowed\n";
+    assert_eq!(explained, expected);
+    let other = &broker.ask_json("explain --client nat=open").await[0];
+    assert_eq!(other["rules"], json!([]));
+    assert_eq!(other["pools"].as_array().unwrap().len(), 3);
+
+    fs::write(&file, rules.replace("deny", "denied")).unwrap();
+    let (code, message) = broker.refuse(&set).await;
+    assert_eq!(code, 2);
+    assert!(
+        message.contains("rules.toml: ") && message.contains("denied"),
+        "{message}"
+    );
+    for (facts, expected) in [
+        (
+            "land=RU",
+            "unknown fact \"land\", there are: country, nat, rendezvous, asn",
+        ),
+        ("asn=AS1", "asn must be a number, not \"AS1\""),
+    ] {
+        let (code, message) = broker.refuse(&format!("explain --client {facts}")).await;
+        assert_eq!(code, 2);
+        assert!(message.contains(expected), "{message}");
+    }
+    let (code, message) = broker.refuse("explain --client nat=symmetric").await;
+    assert_eq!((code, &*message), (1, "nat: \"symmetric\" is not known\n"));
+}
+
+#[tokio::test]
 async fn sources_are_summed_up() {
     let broker = Broker::start().await;
     let rows = |text: &str| {

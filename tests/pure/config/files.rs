@@ -287,3 +287,32 @@ fn a_table_in_a_variable_is_written_as_in_a_file() {
         assert_eq!(types["orbot-*"].as_str(), Some("5m"), "{text}");
     }
 }
+
+#[test]
+fn a_file_of_networks_is_read_to_its_end() {
+    let rules = "[[policy.rules]]\nname = \"a\"\naction = \"last\"\n\
+                 proxy = { networks = \"networks\" }\n";
+    let with = |networks: Option<&str>| {
+        let broker = Broker::with_file(CHECK, rules);
+        if let Some(networks) = networks {
+            broker.write("networks", networks);
+        }
+        broker.run()
+    };
+    let missing = "policy.rules.a.networks: networks: no such file";
+    with(None).refused(&[(missing, "")]);
+    let bad = "policy.rules.a.networks: networks: line 2: must be a network such as 192.0.2.0/24";
+    with(Some("192.0.2.0/24\n192.0.2.0/33\n")).refused(&[(bad, "")]);
+    with(Some("192.0.2.0/24\n")).ok();
+}
+
+#[test]
+fn a_mistake_in_a_rule_is_named_with_the_line_of_the_rule() {
+    let rules = "\n[[policy.rules]]\nname = \"a\"\naction = \"last\"\n\
+                 proxy = { types = [\"webext\"] }\n[[policy.rules]]\nname = \"b\"\n\
+                 action = \"last\"\nproxy = { typs = [\"webext\"] }\n";
+    Broker::with_file(CHECK, rules).run().refused(&[(
+        "policy.rules.b: unknown key typs, did you mean types?",
+        "(config.toml line 6)",
+    )]);
+}

@@ -12,6 +12,7 @@ use snowflake_broker::matching::{
 };
 use snowflake_broker::metrics::labels::Rendezvous;
 use snowflake_broker::outcomes::{self, MatchedProxy, OutcomeClient, Outcomes};
+use snowflake_broker::policy::{PolicyMarks, RuleSet};
 use snowflake_broker::wire::nat::{NatClass, NatType};
 use snowflake_broker::wire::proxy::{ProxyPoll, Sid};
 use snowflake_broker::wire::session_description::SessionDescription;
@@ -200,6 +201,7 @@ impl World {
             nat: NatType::Strict,
             relay_url: "wss://relay.example/".into(),
             network: Some(id % 500),
+            marks: PolicyMarks::default(),
         };
         let hint = SupplyHint::NoPeers;
         let key = self.engine.handle_client(now, now, offer, hint);
@@ -230,7 +232,9 @@ impl World {
             share: 1,
             record: self.record(proxy),
         };
-        let key = self.engine.handle_poll(now, now, &poll, Some(source));
+        let key = self
+            .engine
+            .handle_poll(now, now, &poll, Some(source), PolicyMarks::default());
         self.polls.insert(key.expect("a new Sid"), (number, index));
     }
 
@@ -298,6 +302,7 @@ impl World {
             source: Some(proxy.source),
             proxy_type: proxy.proxy_type(),
             class: NatClass::Open,
+            decided: RuleSet::NONE,
         };
         self.handed.insert(key, (client, matched));
         let is_attacker = proxy.truth == Truth::Attacker;

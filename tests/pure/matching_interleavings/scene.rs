@@ -7,6 +7,7 @@ use snowflake_broker::matching::{
     AnswerOutcome, ClientKey, ClientOffer, ClientReply, Matcher, MatchingEvent, OfferEnd, Output,
     PeerReply, PollKey, PollReply, Settings, Source, SourceRecord, SupplyHint, SupplySettings,
 };
+use snowflake_broker::policy::PolicyMarks;
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
 use snowflake_broker::wire::session_description::SessionDescription;
 
@@ -22,6 +23,7 @@ pub(crate) struct Scene {
     clients: BTreeMap<&'static str, ClientKey>,
     source: Option<Source>,
     network: Option<u64>,
+    marks: PolicyMarks,
 }
 
 /// A scene with the default settings: a client has 5 s, is queued for 1 s, and has its
@@ -52,6 +54,7 @@ pub(crate) fn scene_with(change: impl FnOnce(&mut Settings)) -> Scene {
         clients: BTreeMap::new(),
         source: None,
         network: None,
+        marks: PolicyMarks::default(),
     }
 }
 
@@ -119,7 +122,7 @@ impl Scene {
         let arrived = self.ago(age);
         let taken = self
             .engine
-            .handle_poll(self.now, arrived, &poll, self.source);
+            .handle_poll(self.now, arrived, &poll, self.source, self.marks);
         taken.map(|key| self.polls.insert(name, key)).is_ok()
     }
 
@@ -149,6 +152,12 @@ impl Scene {
     /// Has the clients that follow come from this network.
     pub(crate) fn network(&mut self, network: u64) -> &mut Self {
         self.network = Some(network);
+        self
+    }
+
+    /// Has the polls and clients that follow come with these marks for rules.
+    pub(crate) fn marks(&mut self, marks: PolicyMarks) -> &mut Self {
+        self.marks = marks;
         self
     }
 
@@ -198,6 +207,7 @@ impl Scene {
             nat: nat.parse().expect("a NAT word"),
             relay_url: "wss://relay.example/".into(),
             network: self.network,
+            marks: self.marks,
         };
         let arrived = self.ago(age);
         let key = self.engine.handle_client(self.now, arrived, offer, supply);

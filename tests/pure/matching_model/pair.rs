@@ -6,6 +6,7 @@ use snowflake_broker::matching::{
     self, Borrower, ClientKey, ClientOffer, Matcher, PeerReply, PollKey, Settings, Source,
     SupplyHint, SupplySettings,
 };
+use snowflake_broker::policy::Policy;
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::{ProxyPoll, Sid};
 use snowflake_broker::wire::session_description::SessionDescription;
@@ -13,6 +14,7 @@ use snowflake_broker::wire::session_description::SessionDescription;
 use crate::engine::{description, some_instant};
 use crate::matching_model::books::{Books, PEERS};
 use crate::matching_model::reference::{Output, Reference, Who, source};
+use crate::matching_model::rules::{self, Marks, Terms};
 use crate::matching_model::script::{Op, Peer};
 
 /// Longer than any time-out of a script and the memory of closed polls.
@@ -24,6 +26,7 @@ pub(crate) struct Pair {
     now: Duration,
     engine: Matcher,
     reference: Reference,
+    policy: Policy,
     poll_keys: Vec<PollKey>,
     client_keys: Vec<ClientKey>,
     sids: Vec<u8>,
@@ -50,15 +53,18 @@ fn sid(number: u8) -> Sid {
 }
 
 impl Pair {
-    pub(crate) fn new(settings: &Settings, supply: &SupplySettings) -> Self {
+    pub(crate) fn new(settings: &Settings, supply: &SupplySettings, terms: Terms) -> Self {
         let mut engine = Matcher::new(settings.clone());
         engine.set_supply(some_instant(), supply.clone());
+        let policy = terms.policy();
+        engine.set_rules(policy.actions());
         Self {
             start: some_instant(),
             // The clock starts late, because scripts have requests older than the script.
             now: LONG,
             engine,
-            reference: Reference::new(settings.clone(), supply.clone()),
+            reference: Reference::new(settings.clone(), supply.clone(), terms),
+            policy,
             poll_keys: Vec::new(),
             client_keys: Vec::new(),
             sids: Vec::new(),
@@ -79,9 +85,16 @@ impl Pair {
                 age,
                 source,
                 record,
+                marks,
             } => self.poll(
                 *sid,
-                (*proxy_type, *nat, *clients, source.map(|of| (of, *record))),
+                (
+                    *proxy_type,
+                    *nat,
+                    *clients,
+                    source.map(|of| (of, *record)),
+                    *marks,
+                ),
                 self.now.saturating_sub(*age),
             ),
             Op::Client {
@@ -89,16 +102,18 @@ impl Pair {
                 age,
                 supply,
                 network,
+                marks,
             } => {
                 let arrived = self.now.saturating_sub(*age);
-                self.client((*nat, *network), arrived, *supply);
+                self.client((*nat, *network, *marks), arrived, *supply);
             }
             Op::Borrower {
                 nat,
                 patience,
                 attempt,
                 reserve,
-            } => self.borrower(*nat, (self.now + *patience, *attempt, *reserve)),
+                marks,
+            } => self.borrower((*nat, *marks), (self.now + *patience, *attempt, *reserve)),
             Op::SupplyHint(index) => {
                 if let Some(client) = pick(*index, self.client_keys.len()) {
                     let now = self.instant();
@@ -131,6 +146,10 @@ impl Pair {
             Op::Share(supply) => {
                 self.engine.set_supply(self.instant(), supply.clone());
                 self.reference.share(self.now, supply.clone());
+            }
+            Op::Rules(terms) => {
+                self.engine.set_rules(terms.policy().actions());
+                self.reference.set_terms(*terms);
             }
             Op::StartLameDuck => {
                 self.engine.start_lame_duck();
@@ -177,9 +196,11 @@ impl Pair {
             record,
             ..source(number)
         });
+        let marks = rules::marks(&self.policy, who.4);
+        let at = self.start + arrived;
         let taken = self
             .engine
-            .handle_poll(self.instant(), self.start + arrived, &poll, source);
+            .handle_poll(self.instant(), at, &poll, source, marks);
         let key = taken.unwrap_or_default();
         let expected = self.reference.poll(self.now, arrived, (number, key), who);
         assert_eq!(taken.is_ok(), expected, "acceptance of the poll");
@@ -190,17 +211,18 @@ impl Pair {
         }
     }
 
-    fn offer(&self, nat: NatType, network: Option<u8>) -> ClientOffer {
+    fn offer(&self, nat: NatType, network: Option<u8>, marks: Marks) -> ClientOffer {
         ClientOffer {
             offer: numbered("offer", self.client_keys.len()),
             nat,
             relay_url: "wss://relay.example/".into(),
             network: network.map(u64::from),
+            marks: rules::marks(&self.policy, marks),
         }
     }
 
-    fn borrower(&mut self, nat: NatType, terms: (Duration, usize, usize)) {
-        let offer = self.offer(nat, None);
+    fn borrower(&mut self, (nat, marks): (NatType, Marks), terms: (Duration, usize, usize)) {
+        let offer = self.offer(nat, None, marks);
         let borrower = Borrower {
             deadline: self.start + terms.0,
             attempt: terms.1,
@@ -210,7 +232,8 @@ impl Pair {
         let key = self.engine.handle_borrower(now, borrower, offer.clone());
         self.client_keys.push(key);
         self.books.client_came(false);
-        self.reference.borrower(self.now, terms, offer, key);
+        self.reference
+            .borrower(self.now, terms, (offer, key), marks);
     }
 
     /// One reply in eight is for a client for which no peer may have been asked.
@@ -239,17 +262,17 @@ impl Pair {
 
     fn client(
         &mut self,
-        (nat, network): (NatType, Option<u8>),
+        (nat, network, marks): (NatType, Option<u8>, Marks),
         arrived: Duration,
         supply: SupplyHint,
     ) {
-        let offer = self.offer(nat, network);
+        let offer = self.offer(nat, network, marks);
         let (now, at) = (self.instant(), self.start + arrived);
         let key = self.engine.handle_client(now, at, offer.clone(), supply);
         self.client_keys.push(key);
         self.books.client_came(supply != SupplyHint::NoPeers);
         self.reference
-            .client(self.now, arrived, supply, (offer, key));
+            .client(self.now, arrived, supply, (offer, key), marks);
     }
 
     /// The answer names the poll that made it: the latest one under the `Sid`.

@@ -9,15 +9,18 @@ use snowflake_broker::matching::{
     OfferEnd, OverShare, PeerReply, PollKey, PollReply, Settings, Snapshot, Source, SourceRecord,
     SupplyHint, SupplySettings,
 };
+use snowflake_broker::policy::{Policy, RuleSet};
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::ProxyType;
 use snowflake_broker::wire::session_description::SessionDescription;
 
+use super::rules::{self, Marks, Terms};
+
 mod decisions;
 mod shares;
 
-/// A proxy's type, NAT, clients and source, with its record.
-pub(crate) type Who = (ProxyType, NatType, u64, Option<(u8, SourceRecord)>);
+/// A proxy's type, NAT, clients, source with its record, and marks.
+pub(crate) type Who = (ProxyType, NatType, u64, Option<(u8, SourceRecord)>, Marks);
 
 /// The source as the engine knows it. One has twice the share of the others.
 pub(crate) fn source(number: u8) -> Source {
@@ -60,6 +63,8 @@ enum PollState {
     Offered {
         client: usize,
         since: Time,
+        /// The rules that decided it.
+        decided: u8,
     },
     Closed {
         outcome: AnswerOutcome,
@@ -79,6 +84,7 @@ struct Poll {
     nat: NatType,
     clients: u64,
     source: Option<u8>,
+    marks: Marks,
     /// The number of its arrival, among those of all events that have one.
     arrival: u64,
     deadline: Time,
@@ -103,6 +109,7 @@ struct Client {
     /// The client's key in the engine.
     key: ClientKey,
     offer: ClientOffer,
+    marks: Marks,
     whose: Whose,
     deadline: Time,
     arrival: u64,
@@ -127,6 +134,10 @@ pub(crate) struct Reference {
     polls: Vec<Poll>,
     clients: Vec<Client>,
     supply: SupplySettings,
+    terms: Terms,
+    policy: Policy,
+    /// The rules that decided each match, by pool.
+    decided: [Vec<u8>; 3],
     /// The last number of an arrival or turn.
     numbers: u64,
     turns: BTreeMap<u8, u64>,
@@ -149,12 +160,15 @@ pub(crate) struct Reference {
 }
 
 impl Reference {
-    pub(crate) fn new(settings: Settings, supply: SupplySettings) -> Self {
+    pub(crate) fn new(settings: Settings, supply: SupplySettings, terms: Terms) -> Self {
         Self {
             settings,
             polls: Vec::new(),
             clients: Vec::new(),
             supply,
+            terms,
+            policy: terms.policy(),
+            decided: Default::default(),
             numbers: 0,
             turns: BTreeMap::new(),
             records: BTreeMap::new(),
@@ -187,7 +201,7 @@ impl Reference {
         {
             return false;
         }
-        let (proxy_type, nat, clients, source) = who;
+        let (proxy_type, nat, clients, source, marks) = who;
         if let Some((source, record)) = source {
             self.records.insert(source, record);
             self.note_released();
@@ -203,6 +217,7 @@ impl Reference {
             nat,
             clients,
             source,
+            marks,
             arrival,
             deadline: arrived + self.settings.proxy_timeout,
             state: PollState::Gone,
@@ -212,8 +227,8 @@ impl Reference {
             self.no_match(poll, NoMatch::NotParked);
         } else if let Some(limit) = source.and_then(|source| self.refusal(source)) {
             self.no_match(poll, NoMatch::OverShare(limit));
-        } else if let Some(client) = self.client_for(now, nat, source) {
-            self.hand_off(now, poll, client);
+        } else if let Some(client) = self.client_for(now, nat, source, marks) {
+            self.hand_off(now, (poll, 0, 0), client);
         } else if self.lame_duck {
             self.no_match(poll, NoMatch::NotParked);
         } else if self.parked().count() >= self.settings.max_parked_polls {
@@ -232,29 +247,31 @@ impl Reference {
         arrived: Time,
         supply: SupplyHint,
         (offer, key): (ClientOffer, ClientKey),
+        marks: Marks,
     ) {
         let deadline = arrived + self.settings.client_timeout;
-        self.admit(now, deadline, (offer, key), Whose::Ours, (0, supply));
+        let client = (offer, key, marks);
+        self.admit(now, deadline, client, Whose::Ours, (0, supply));
     }
 
     pub(crate) fn borrower(
         &mut self,
         now: Time,
         (deadline, attempt, reserve): (Time, usize, usize),
-        offer: ClientOffer,
-        key: ClientKey,
+        (offer, key): (ClientOffer, ClientKey),
+        marks: Marks,
     ) {
         let deadline = deadline.min(now + self.settings.client_timeout);
         let whose = Whose::Theirs { reserve };
         let before = (attempt - 1, SupplyHint::NoPeers);
-        self.admit(now, deadline, (offer, key), whose, before);
+        self.admit(now, deadline, (offer, key, marks), whose, before);
     }
 
     fn admit(
         &mut self,
         now: Time,
         deadline: Time,
-        (offer, key): (ClientOffer, ClientKey),
+        (offer, key, marks): (ClientOffer, ClientKey, Marks),
         whose: Whose,
         (hand_offs, supply): (usize, SupplyHint),
     ) {
@@ -264,6 +281,7 @@ impl Reference {
         self.clients.push(Client {
             key,
             offer,
+            marks,
             whose,
             deadline,
             arrival,
@@ -314,7 +332,14 @@ impl Reference {
         let found = self.polls.iter().position(known);
         let state = found.map(|poll| self.polls[poll].state);
         let outcome = match (found, state) {
-            (Some(poll), Some(PollState::Offered { client, since })) => {
+            (
+                Some(poll),
+                Some(PollState::Offered {
+                    client,
+                    since,
+                    decided,
+                }),
+            ) => {
                 self.close(poll, AnswerOutcome::Repeated, now);
                 let Some(answer) = answer else {
                     self.offer_ended(poll, OfferEnd::Void);
@@ -327,6 +352,7 @@ impl Reference {
                     answer,
                     attempts: self.attempts(client),
                     since_hand_off: now.saturating_sub(since),
+                    decided: rules::set(&self.policy, decided),
                 };
                 self.said
                     .push(Output::Client(client, ClientReply::Answer(answered)));
@@ -432,6 +458,7 @@ impl Reference {
                 answer,
                 attempts: self.attempts(index),
                 since_hand_off: since_asked,
+                decided: RuleSet::NONE,
             };
             self.end_client(now, index, AnswerOutcome::Beaten);
             let reply = ClientReply::Answer(answered);
@@ -502,6 +529,10 @@ impl Reference {
 
     pub(crate) fn reconfigure(&mut self, settings: Settings) {
         self.settings = settings;
+    }
+
+    pub(crate) fn set_terms(&mut self, terms: Terms) {
+        self.terms = terms;
     }
 
     pub(crate) fn share(&mut self, now: Time, supply: SupplySettings) {

@@ -9,6 +9,8 @@ use snowflake_broker::matching::{Band, Settings, SourceRecord, SupplyHint, Suppl
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::ProxyType;
 
+use crate::matching_model::rules::{DENY, Marks, Terms};
+
 /// Times are multiples of 100 ms, so that many of them coincide.
 pub(crate) fn tenths(count: u64) -> Duration {
     Duration::from_millis(100 * count)
@@ -26,6 +28,7 @@ pub(crate) enum Op {
         age: Duration,
         source: Option<u8>,
         record: SourceRecord,
+        marks: Marks,
     },
     /// A client, and the proxies that peers report for it.
     Client {
@@ -33,6 +36,7 @@ pub(crate) enum Op {
         age: Duration,
         supply: SupplyHint,
         network: Option<u8>,
+        marks: Marks,
     },
     /// A peer's client, which waits for `patience`.
     Borrower {
@@ -40,6 +44,7 @@ pub(crate) enum Op {
         patience: Duration,
         attempt: usize,
         reserve: usize,
+        marks: Marks,
     },
     /// A peer reports a proxy for a client.
     SupplyHint(usize),
@@ -58,6 +63,7 @@ pub(crate) enum Op {
     TickToNext,
     Reconfigure(Settings),
     Share(SupplySettings),
+    Rules(Terms),
     StartLameDuck,
     StartDraining,
     Resume,
@@ -73,8 +79,25 @@ pub(crate) enum Peer {
 }
 
 /// Settings, and operations under them.
-pub(crate) fn script() -> impl Strategy<Value = (Settings, SupplySettings, Vec<Op>)> {
-    (settings(), supply(), vec(op(), 1..80))
+pub(crate) fn script() -> impl Strategy<Value = (Settings, SupplySettings, Terms, Vec<Op>)> {
+    (settings(), supply(), terms(), vec(op(), 1..80))
+}
+
+fn terms() -> impl Strategy<Value = Terms> {
+    (0..4_usize, any::<bool>()).prop_map(|(reserve, same_place_last)| Terms {
+        reserve,
+        same_place_last,
+    })
+}
+
+/// Marks of four rules, in three of four cases without the one that denies.
+fn marks() -> impl Strategy<Value = Marks> {
+    let rules =
+        prop_oneof![2 => Just(0), 1 => 0..16_u8, 3 => (0..16_u8).prop_map(|bits| bits & !DENY)];
+    (
+        rules,
+        prop_oneof![2 => Just(None), 1 => (0..3_u8).prop_map(Some)],
+    )
 }
 
 /// Limits so low that they are reached, or off.
@@ -166,6 +189,7 @@ fn op() -> impl Strategy<Value = Op> {
         40 => Just(Op::TickToNext),
         5 => settings().prop_map(Op::Reconfigure),
         3 => supply().prop_map(Op::Share),
+        3 => terms().prop_map(Op::Rules),
         1 => Just(Op::StartLameDuck),
         1 => Just(Op::StartDraining),
         2 => Just(Op::Resume),
@@ -182,9 +206,10 @@ fn poll() -> impl Strategy<Value = Op> {
         age(),
         source(),
         record(),
+        marks(),
     )
         .prop_map(
-            |(sid, proxy_type, nat, clients, age, source, record)| Op::Poll {
+            |(sid, proxy_type, nat, clients, age, source, record, marks)| Op::Poll {
                 sid,
                 proxy_type,
                 nat,
@@ -192,6 +217,7 @@ fn poll() -> impl Strategy<Value = Op> {
                 age,
                 source,
                 record,
+                marks,
             },
         )
 }
@@ -199,11 +225,14 @@ fn poll() -> impl Strategy<Value = Op> {
 fn client() -> impl Strategy<Value = Op> {
     use SupplyHint::{Available, Empty, NoPeers};
     let supply = select(vec![NoPeers, NoPeers, Empty, Available]);
-    (nat(), age(), supply, source()).prop_map(|(nat, age, supply, network)| Op::Client {
-        nat,
-        age,
-        supply,
-        network,
+    (nat(), age(), supply, source(), marks()).prop_map(|(nat, age, supply, network, marks)| {
+        Op::Client {
+            nat,
+            age,
+            supply,
+            network,
+            marks,
+        }
     })
 }
 
@@ -213,14 +242,20 @@ fn peer() -> impl Strategy<Value = Peer> {
 }
 
 fn borrower() -> impl Strategy<Value = Op> {
-    (nat(), time(&[0, 5, 20, 50]), 1..4_usize, 0..3_usize).prop_map(
-        |(nat, patience, attempt, reserve)| Op::Borrower {
+    (
+        nat(),
+        time(&[0, 5, 20, 50]),
+        1..4_usize,
+        0..3_usize,
+        marks(),
+    )
+        .prop_map(|(nat, patience, attempt, reserve, marks)| Op::Borrower {
             nat,
             patience,
             attempt,
             reserve,
-        },
-    )
+            marks,
+        })
 }
 
 fn nat() -> impl Strategy<Value = NatType> {

@@ -12,6 +12,7 @@ use snowflake_broker::matching::{
     ClientKey, ClientOffer, ClientReply, Denied, Matcher, Output, PollKey, PollReply, Settings,
     SupplyHint,
 };
+use snowflake_broker::policy::PolicyMarks;
 use snowflake_broker::wire::nat::{NatClass, NatType};
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
 use snowflake_broker::wire::session_description::SessionDescription;
@@ -223,7 +224,7 @@ impl World {
         };
         let key = self
             .matcher
-            .handle_poll(self.now, self.now, &poll, None)
+            .handle_poll(self.now, self.now, &poll, None, PolicyMarks::default())
             .unwrap();
         let since = self.now;
         let parked = Parked {
@@ -247,6 +248,7 @@ impl World {
             nat,
             relay_url: Arc::clone(&self.relay_url),
             network: None,
+            marks: PolicyMarks::default(),
         };
         let key = self
             .matcher

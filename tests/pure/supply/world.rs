@@ -10,6 +10,7 @@ use snowflake_broker::matching::{
     ClientKey, ClientOffer, ClientReply, Matcher, Output, PollKey, PollReply, Settings, Source,
     SourceRecord, SupplyHint,
 };
+use snowflake_broker::policy::PolicyMarks;
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
 use snowflake_broker::wire::session_description::SessionDescription;
@@ -206,6 +207,7 @@ impl World {
             nat: who.nat(),
             relay_url: "wss://relay.example/".into(),
             network: Some(who.network),
+            marks: PolicyMarks::default(),
         };
         if self.is_counted() {
             self.people.seen(person);
@@ -244,7 +246,9 @@ impl World {
             record: SourceRecord::default(),
         });
         let now = self.instant();
-        let key = self.engine.handle_poll(now, now, &poll, source);
+        let key = self
+            .engine
+            .handle_poll(now, now, &poll, source, PolicyMarks::default());
         self.polls.insert(key.expect("a new Sid"), (number, index));
     }
 

@@ -11,6 +11,7 @@ use snowflake_broker::wire::nat::NatType::{
 };
 
 use super::{Client, ClientState, Output, Poll, PollState, Reference, Time, Whose};
+use crate::matching_model::rules::{self, Chosen, Marks};
 
 /// The time before its client's deadline by which a peer must answer.
 const PEER_MARGIN: Duration = Duration::from_millis(200);
@@ -241,7 +242,7 @@ impl Reference {
     ///
     /// Bad sources come after others of later pools that are not scarce. Now and then, a
     /// source that is not good comes first.
-    pub(super) fn idle_poll_for(&mut self, client: usize, least: usize) -> Option<usize> {
+    pub(super) fn idle_poll_for(&mut self, client: usize, least: usize) -> Option<Chosen> {
         let number = self.taken + 1;
         let every = u64::from(self.supply.explore_every);
         let is_try = every > 0 && number.is_multiple_of(every);
@@ -264,7 +265,7 @@ impl Reference {
         found
     }
 
-    fn best_of(&self, client: usize, pools: &[&&[NatType]]) -> Option<usize> {
+    fn best_of(&self, client: usize, pools: &[&&[NatType]]) -> Option<Chosen> {
         let able = |pool: &[NatType]| self.able(|&poll| pool.contains(&self.polls[poll].nat));
         let bests = pools.iter().filter_map(|pool| {
             let best = self.first_from(client, pool, Band::Good)?;
@@ -273,7 +274,7 @@ impl Reference {
         let bests: Vec<_> = bests.collect();
         let better = bests.iter().enumerate().find(|&(place, &(able, best))| {
             let is_scarce = able <= self.settings.second_chance_reserve;
-            (place == 0 || !is_scarce) && self.turn_of_poll(best).0 != Band::Bad
+            (place == 0 || !is_scarce) && self.turn_of_poll(best.0).0 != Band::Bad
         });
         let best = better.map(|(_, best)| best).or(bests.first());
         best.map(|&(_, poll)| poll)
@@ -288,8 +289,9 @@ impl Reference {
         self.parked().filter(in_pool).count() > reserve && self.able(in_pool) >= least
     }
 
-    /// The first poll of a pool for a client, from the band on.
-    fn first_from(&self, client: usize, pool: &[NatType], band: Band) -> Option<usize> {
+    /// The poll of a pool for a client, from the band on: by the rules, of the first of each
+    /// source in order.
+    fn first_from(&self, client: usize, pool: &[NatType], band: Band) -> Option<Chosen> {
         let may_have = |&poll: &usize| {
             self.polls[poll].source.is_none_or(|source| {
                 self.limit(source).is_none() && !self.clients[client].tried.contains(&source)
@@ -303,9 +305,25 @@ impl Reference {
         };
         let parked = self.parked();
         let in_pool = parked.filter(|&poll| pool.contains(&self.polls[poll].nat));
-        let able = in_pool.filter(may_have);
-        able.filter(|&poll| self.turn_of_poll(poll).0 >= band)
-            .min_by_key(|&poll| place(poll))
+        let in_pool: Vec<usize> = in_pool.collect();
+        let is_first = |&poll: &usize| {
+            let source = self.polls[poll].source;
+            let mates = in_pool
+                .iter()
+                .filter(|&&mate| self.polls[mate].source == source);
+            source.is_none() || mates.min_by_key(|&&mate| place(mate)) == Some(&poll)
+        };
+        let firsts = in_pool.iter().copied().filter(is_first).filter(may_have);
+        let mut polls: Vec<usize> = firsts
+            .filter(|&poll| self.turn_of_poll(poll).0 >= band)
+            .collect();
+        polls.sort_by_key(|&poll| place(poll));
+        let marked: Vec<_> = polls
+            .into_iter()
+            .map(|poll| (poll, self.polls[poll].marks))
+            .collect();
+        let matches = &self.decided[pool_of(pool[0])];
+        rules::choose(self.terms, matches, self.clients[client].marks, &marked)
     }
 
     /// The sources of such polls that may have clients now, and the polls without a source.
@@ -328,10 +346,11 @@ impl Reference {
         now: Time,
         proxy: NatType,
         source: Option<u8>,
+        marks: Marks,
     ) -> Option<usize> {
         let queued: Vec<usize> = self.queued().collect();
         if let Some(client) = self.first_of(&queued, proxy, |model, client| {
-            model.may_try(client, source)
+            model.may_try(client, source) && model.may_meet(client, marks)
         }) {
             return Some(client);
         }
@@ -342,7 +361,9 @@ impl Reference {
             let overdue: Vec<usize> = self.overdue().collect();
             let client = self.first_of(&overdue, proxy, |model, client| {
                 let honest_until = model.clients[client].last_hand_off + HONEST_ANSWER;
-                model.may_try(client, source) && (can_spare || honest_until <= now)
+                model.may_try(client, source)
+                    && model.may_meet(client, marks)
+                    && (can_spare || honest_until <= now)
             })?;
             if self.may_have_another(now, client) {
                 return Some(client);
@@ -351,6 +372,10 @@ impl Reference {
                 *is_overdue = false;
             }
         }
+    }
+
+    fn may_meet(&self, client: usize, marks: Marks) -> bool {
+        self.clients[client].marks.0 & marks.0 & rules::DENY == 0
     }
 
     fn may_try(&self, client: usize, source: Option<u8>) -> bool {
@@ -397,9 +422,15 @@ impl Reference {
         can_serve(proxy, self.clients[client].offer.nat)
     }
 
-    pub(super) fn hand_off(&mut self, now: Time, poll: usize, client: usize) {
+    pub(super) fn hand_off(&mut self, now: Time, chosen: Chosen, client: usize) {
+        let (poll, decided, softened) = chosen;
         self.take_turns(now, poll, client);
-        self.polls[poll].state = PollState::Offered { client, since: now };
+        self.decided[pool_of(self.polls[poll].nat)].push(decided);
+        self.polls[poll].state = PollState::Offered {
+            client,
+            since: now,
+            decided,
+        };
         self.note_released();
         self.clients[client].hand_offs += 1;
         self.clients[client].offered_to.push(poll);
@@ -411,6 +442,8 @@ impl Reference {
             client: self.clients[client].key,
             offer: self.clients[client].offer.clone(),
             attempt,
+            decided: rules::set(&self.policy, decided),
+            softened: rules::set(&self.policy, softened),
         };
         let reply = PollReply::Offer(hand_off);
         self.said.push(Output::Poll(poll, reply));

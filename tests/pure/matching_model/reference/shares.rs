@@ -160,7 +160,7 @@ impl Reference {
                 &[Strict, Restricted, Unknown],
             ] {
                 while let Some((poll, client)) = self.waiting_pair(now, number, pool) {
-                    self.hand_off(now, poll, client);
+                    self.hand_off(now, (poll, 0, 0), client);
                 }
             }
         }
@@ -182,7 +182,8 @@ impl Reference {
             .parked()
             .filter(of_source)
             .min_by_key(|&poll| (self.polls[poll].clients, self.polls[poll].arrival))?;
-        let client = self.client_for(now, pool[0], Some(number))?;
+        let marks = self.polls[first].marks;
+        let client = self.client_for(now, pool[0], Some(number), marks)?;
         Some((first, client))
     }
 }
