@@ -4,6 +4,7 @@
 //! If a request is dropped before it has its reply, because its connection closed, the
 //! drop of its guard removes it from the engine.
 
+mod bridge_health;
 mod caller;
 mod client_request;
 pub mod clock;
@@ -33,6 +34,7 @@ use opentelemetry::global::BoxedTracer;
 use tokio::sync::oneshot::Receiver;
 use tokio::sync::{Notify, watch};
 
+use crate::bridges::BridgeHealth;
 use crate::matching::{self, Matcher, ServiceStage, SupplySettings};
 use crate::metrics::Metrics;
 
@@ -58,6 +60,7 @@ use waiters::{BrokerState, Waiter};
 pub struct Broker {
     state: Mutex<BrokerState>,
     directory: ArcSwap<Directory>,
+    bridge_health: ArcSwap<BridgeHealth>,
     metrics: Arc<Metrics>,
     tracer: Option<BoxedTracer>,
     driver_woken: Notify,
@@ -88,6 +91,7 @@ impl Broker {
         Self {
             state: Mutex::new(state),
             directory: ArcSwap::from_pointee(directory),
+            bridge_health: ArcSwap::default(),
             metrics,
             tracer: None,
             driver_woken: Notify::new(),

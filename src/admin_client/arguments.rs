@@ -4,10 +4,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 /// A call of a broker, with the way to it.
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[derive(Clone, Debug, PartialEq, Args)]
 pub struct AdminArgs {
     /// Print JSON: one object, or one per line where there may be many
     #[arg(long, global = true)]
@@ -52,7 +52,7 @@ pub struct ConnectionArgs {
 }
 
 /// A call of the broker.
-#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum AdminCall {
     /// Show what the broker is doing
     Status,
@@ -131,7 +131,7 @@ pub struct PollsArgs {
 }
 
 /// A call about the bridges.
-#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum BridgesCall {
     /// List the bridges
     List {
@@ -153,11 +153,46 @@ pub enum BridgesCall {
         #[arg(long, default_value = "", hide_default_value = true)]
         etag: String,
     },
+    /// Change the state or the weight of a bridge, until the next reload
+    Change(BridgeArgs),
     /// Check a bridge list, without a broker
     Check {
         /// Bridge list, one JSON object per line
         file: PathBuf,
     },
+}
+
+/// The new values of a bridge's addresses.
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct BridgeArgs {
+    /// Fingerprint of the bridge, 40 or 64 hex digits
+    pub fingerprint: String,
+    /// Change only this address of the bridge [default: all of them]
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub url: String,
+    /// New state: up takes clients, drain keeps those that it has, down serves nobody
+    #[arg(long, value_name = "STATE")]
+    pub state: Option<StateWord>,
+    /// New weight, relative to the bridge's other addresses
+    #[arg(long, value_name = "NUMBER")]
+    pub weight: Option<f64>,
+    /// Write the list to `broker.bridge_list_path` as well, so that it outlasts a reload
+    #[arg(long)]
+    pub write_back: bool,
+    /// Check the values, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// The state of a bridge's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StateWord {
+    /// It takes new clients
+    Up,
+    /// It serves the clients that it has
+    Drain,
+    /// It serves nobody
+    Down,
 }
 
 /// The intervals to change, each 1s to 24h.

@@ -21,7 +21,7 @@ use super::{Broker, clock};
 /// The operator's interface to a broker, separate from that for requests.
 #[derive(Clone, Copy, Debug)]
 pub struct BrokerControl<'a> {
-    broker: &'a Broker,
+    pub(super) broker: &'a Broker,
 }
 
 impl Broker {
@@ -195,12 +195,14 @@ impl BrokerControl<'_> {
     pub fn waiting(self) -> GaugeSnapshot {
         let lenders = self.peers().into_iter().filter(|peer| peer.borrows);
         let peers = lenders.map(|peer| peer.figures).collect();
+        let bridge_addresses = self.bridge_addresses();
         let mut state = self.broker.lock();
         state.intervals.advance(clock::now());
         let snapshot = state.matcher.snapshot();
         let intervals = NatClass::ALL.into_iter();
         let intervals = intervals.map(|pool| (pool, state.intervals.interval(pool)));
         GaugeSnapshot {
+            bridge_addresses,
             peers,
             poll_intervals: intervals.collect(),
             parked: snapshot.parked,

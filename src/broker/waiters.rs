@@ -275,6 +275,11 @@ impl BrokerState {
         self.intervals.tell(pool, waiter.of_type, parked, jitter)
     }
 
+    /// A random number from 0 to 1, which is not included.
+    pub(super) fn random(&mut self) -> f64 {
+        self.jitter.f64()
+    }
+
     /// Adds jitter to an interval that is the same for all pools.
     pub(super) fn jittered(&mut self, interval: Duration) -> Duration {
         let jitter = self.jitter.f64();

@@ -9,12 +9,12 @@ use prometheus_client::metrics::family::Family;
 use super::Metrics;
 use super::families::{
     CredentialsLabels, DropLabels, HandshakeLabels, LoanLabels, LoanRefusalLabels, OrderLabels,
-    PeerLabels, QueueCallLabels, ReplyLabels,
+    PeerLabels, ProbeLabels, QueueCallLabels, ReplyLabels,
 };
 use super::gauges::MemoryFigures;
 use super::labels::{
     DropReason, Endpoint, GrpcListener, HandshakeFailure, LoanOutcome, LoanRefusal, OrderOutcome,
-    PeerName, QueueCall, StatusCode,
+    PeerName, ProbeResult, QueueCall, StatusCode,
 };
 
 impl Metrics {
@@ -53,6 +53,11 @@ impl Metrics {
             &self.families.certificate_orders,
             &OrderLabels::new(outcome),
         );
+    }
+
+    /// Counts a probe of a bridge's address.
+    pub fn bridge_probed(&self, result: ProbeResult) {
+        count(&self.families.bridge_probes, &ProbeLabels::new(result));
     }
 
     /// The number of open connections.

@@ -13,8 +13,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::labels::{
-    CircuitState, DropReason, Endpoint, GrpcListener, HandshakeFailure, Label, LoanOutcome,
-    LoanRefusal, OrderOutcome, PeerName, QueueCall, StatusCode,
+    BridgeCondition, BridgeState, CircuitState, DropReason, Endpoint, GrpcListener,
+    HandshakeFailure, Label, LoanOutcome, LoanRefusal, OrderOutcome, PeerName, ProbeResult,
+    QueueCall, StatusCode,
 };
 use super::latencies::LATENCIES;
 use crate::wire::nat::{NatClass, NatType};
@@ -48,6 +49,8 @@ label_sets! {
     CredentialsLabels { listener: GrpcListener }
     OrderLabels { outcome: OrderOutcome }
     QueueCallLabels { call: QueueCall }
+    BridgeAddressLabels { state: BridgeState, health: BridgeCondition }
+    ProbeLabels { result: ProbeResult }
     PeerLabels { peer: PeerName }
     PeerPoolLabels { peer: PeerName, pool: NatClass }
     CircuitLabels { peer: PeerName, state: CircuitState }
@@ -104,6 +107,8 @@ pub(super) struct Families {
     pub(super) queue_message_age: Histogram,
     pub(super) queue_call_failures: Family<QueueCallLabels, Counter>,
     pub(super) reply_queues_swept: Counter,
+    pub(super) bridge_addresses: Family<BridgeAddressLabels, Gauge>,
+    pub(super) bridge_probes: Family<ProbeLabels, Counter>,
     // Families by peer, with series for the configured peers.
     pub(super) borrowed: Family<LoanLabels, Counter>,
     pub(super) borrowing_refusals: Family<LoanRefusalLabels, Counter>,
@@ -176,6 +181,8 @@ impl Families {
             queue_message_age: add(r, "snowflake_broker_sqs_message_age_seconds", "Age of SQS messages when they were received", Histogram::new(MESSAGE_AGES)),
             queue_call_failures: add(r, "snowflake_broker_sqs_call_failures", "Failed calls to SQS, by call", Family::default()),
             reply_queues_swept: add(r, "snowflake_broker_sqs_reply_queues_swept", "Stale SQS reply queues deleted", Counter::default()),
+            bridge_addresses: add(r, "snowflake_broker_bridge_addresses", "Addresses of bridges, by the state that the bridge list gives them and their health by probes", Family::default()),
+            bridge_probes: add(r, "snowflake_broker_bridge_probes", "Probes of the bridges' addresses, by result", Family::default()),
             borrowed: add(r, "snowflake_broker_peer_borrowed", "Offers of our clients sent to a peer, by outcome", Family::default()),
             borrowing_refusals: add(r, "snowflake_broker_peer_borrowing_refused", "Offers of our clients that a peer refused, by reason", Family::default()),
             borrowed_latency: add(r, "snowflake_broker_peer_answer_seconds", "Time from sending an offer to a peer until its proxy's answer arrived", Family::new_with_constructor(latency)),
@@ -201,6 +208,8 @@ impl Families {
         seed1(&self.refused_credentials, CredentialsLabels::new);
         seed1(&self.handshake_failures, HandshakeLabels::new);
         seed1(&self.queue_call_failures, QueueCallLabels::new);
+        seed2(&self.bridge_addresses, BridgeAddressLabels::new);
+        seed1(&self.bridge_probes, ProbeLabels::new);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Labels of the counters.
 
+mod bridges;
 mod peers;
 mod word;
 
@@ -11,6 +12,7 @@ use crate::geoip::CountryCode;
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::ProxyType;
 
+pub use bridges::{BridgeCondition, BridgeState, ProbeResult};
 pub use peers::{CircuitState, LoanOutcome, LoanRefusal, PeerName};
 pub(super) use word::{Label, deserialize, serialize};
 
@@ -113,6 +115,8 @@ labels! {
         BadRequest = "bad_request",
         /// The client's bridge is not in the bridge list.
         UnknownBridge = "unknown_bridge",
+        /// No address of the client's bridge is up.
+        BridgeDraining = "bridge_draining",
         /// The message was in its queue for longer than its client waits.
         Stale = "stale",
     }

@@ -41,6 +41,14 @@ pub(super) fn number<S: Serializer>(number: &f64, to: S) -> Result<S::Ok, S::Err
     }
 }
 
+/// Writes a number that may be unset; serde leaves it out if it is.
+pub(super) fn optional_number<S: Serializer>(
+    unless_unset: &Option<f64>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    number(&unless_unset.unwrap_or_default(), to)
+}
+
 pub(super) fn duration<S: Serializer>(span: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&span.unwrap_or_default())
 }

@@ -132,6 +132,7 @@ fn function(message: &DescriptorProto, field: &FieldDescriptorProto) -> Option<S
         .any(|nested| nested.name() == type_name);
     let of_type = match (field.r#type(), field.type_name()) {
         (Type::Int64 | Type::Uint64, _) => "integer",
+        (Type::Double, _) if field.proto3_optional() => "optional_number",
         (Type::Double, _) => "number",
         (Type::Message, ".google.protobuf.Duration") => "duration",
         (Type::Message, ".google.protobuf.Timestamp") => "timestamp",
