@@ -20,6 +20,8 @@ pub struct Config {
     pub http: crate::http::Settings,
     /// Bridges, and the proxies that may serve them.
     pub broker: crate::broker::Settings,
+    /// The probes of the bridges' addresses.
+    pub bridges: crate::bridges::Settings,
     /// The poll intervals of proxies.
     pub poll_interval: crate::broker::PollInterval,
     /// Request limits per address.
