@@ -109,6 +109,7 @@ rec {
       path = type "path";
       externalPath = type "path, not in the store";
       ints.unsigned = type "number";
+      numbers.between = least: most: type "${toString least} to ${toString most}";
       strMatching = pattern: type "`${pattern}`";
       enum = values: type (concat " or " (map builtins.toJSON values));
       either = one: other: type "${one.name} or ${other.name}";
