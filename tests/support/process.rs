@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
 /// A running program. It is killed on drop, even if the test panics.
@@ -24,6 +25,15 @@ impl Process {
             .spawn()
             .with_context(|| format!("cannot start {command:?}"))?;
         Ok(Self { child, log })
+    }
+
+    /// Sends a signal, unless the program has ended.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        let id = self
+            .child
+            .id()
+            .and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        Ok(kill_process(id.context("it has ended")?, signal)?)
     }
 
     /// The log so far; an error once the program has ended.
