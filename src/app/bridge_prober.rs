@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 use arc_swap::ArcSwapOption;
 use futures_util::{StreamExt as _, stream};
 use hyper_rustls::ConfigBuilderExt as _;
@@ -25,6 +25,9 @@ use super::supervisor::Supervisor;
 
 /// The time limit of a probe. Proxies wait longer, but not for much.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The error on a machine on which no certificate can be checked.
+const NO_AUTHORITIES: &str = "bridges.probe: must have certificate authorities, and this machine \
+                              has none: install ca-certificates";
 /// Maximum number of probes at the same time, so that a few dead addresses do not delay
 /// the others for long.
 const AT_ONCE: usize = 8;
@@ -39,7 +42,8 @@ pub(super) fn tls(settings: &Settings) -> anyhow::Result<Option<ClientConfig>> {
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_native_roots()
-        .context("bridges.probe: needs certificate authorities (install ca-certificates)")?
+        // The library's error is no text for people.
+        .map_err(|_| anyhow!(NO_AUTHORITIES))?
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Some(config))

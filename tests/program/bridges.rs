@@ -17,7 +17,7 @@ use crate::support::certificates::Authority;
 use crate::support::process::Process;
 use crate::support::relay::Relay;
 use crate::support::{libraries, port, unpacked};
-use crate::{FOREVER, Program, command};
+use crate::{FOREVER, Program, command, free_address};
 
 const FINGERPRINT: &str = "2B280B23E1107BB62ABFC40DDCC8824814F80A72";
 
@@ -228,6 +228,27 @@ async fn warnings_say_what_is_wrong() {
     // It only warns.
     assert_eq!(relay_urls(&program).await.len(), 2);
     until_metric(&program, "addresses{state=\"up\",health=\"ailing\"}", 2).await;
+}
+
+/// As in a small container.
+#[tokio::test]
+async fn without_authorities_nothing_can_be_probed() {
+    let scene = Scene::new();
+    scene.list(&[("a", "wss://a.example/")]);
+    scene.configure("probe = true\n");
+    let config = scene.path("config.toml");
+    let arguments = ["-config", config.to_str().unwrap(), "check-config"];
+    let mut check = command(free_address(), &arguments);
+    check
+        .env("SNOWFLAKE_BROKER_TLS__DISABLE", "true")
+        .env("SSL_CERT_FILE", "/nowhere/ca.pem")
+        .env("SSL_CERT_DIR", "/nowhere");
+    let output = check.output().await.unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{told}");
+    let culprit = "bridges.probe: must have certificate authorities, and this machine has none";
+    assert!(told.contains(culprit), "{told}");
+    assert!(!told.contains("Error {"), "{told}");
 }
 
 #[tokio::test]
