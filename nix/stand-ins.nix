@@ -123,6 +123,12 @@ rec {
     mkMerge = marked "merge";
     mkDefault = marked "default";
 
+    filterAttrs =
+      keep: set:
+      let
+        others = builtins.filter (name: !keep name set.${name}) (builtins.attrNames set);
+      in
+      removeAttrs set others;
     genAttrs =
       names: make:
       builtins.listToAttrs (
