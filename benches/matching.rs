@@ -222,6 +222,7 @@ impl Crowd {
             },
             relay_url: "wss://snowflake.torproject.net/".into(),
             network: source.map(|source| source.network),
+            marks: PolicyMarks::default(),
         }
     }
 

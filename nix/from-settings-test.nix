@@ -233,6 +233,23 @@ in
       fingerprint = "A";
     }) 2;
   };
+  "a bridge with a weight may have several addresses" = accepts {
+    settings = clear ":80" // {
+      broker.allowed_relay_pattern = "";
+    };
+    bridges = [
+      {
+        webSocketAddress = "wss://a.example/";
+        fingerprint = "A";
+        weight = null;
+      }
+      {
+        webSocketAddress = "wss://b.example/";
+        fingerprint = "A";
+        weight = 0.5;
+      }
+    ];
+  };
   "two sockets cannot share a port" =
     let
       clash =

@@ -199,10 +199,17 @@ let
       builtins.filter (name: !isCovered name) (map host bridges)
     else
       [ ];
-  fingerprints = map (bridge: bridge.fingerprint) bridges;
+
+  # Fingerprints of several bridges that are not meant as addresses of one: of these, only
+  # the last would count.
   repeated = builtins.filter (
-    it: builtins.length (builtins.filter (other: other == it) fingerprints) > 1
-  ) fingerprints;
+    it:
+    let
+      alike = builtins.filter (other: other.fingerprint == it) bridges;
+    in
+    builtins.length alike > 1 && !builtins.any isExtended alike
+  ) (map (bridge: bridge.fingerprint) bridges);
+  isExtended = bridge: bridge.weight or null != null || bridge.state or null != null;
 
   # Directories that the broker writes to, other than its own.
   writes =
@@ -373,7 +380,7 @@ let
     }
     {
       assertion = repeated == [ ];
-      message = "bridges: several have the fingerprint ${list repeated}";
+      message = "bridges: several have the fingerprint ${list repeated}, and none of them a weight or a state";
     }
   ];
 

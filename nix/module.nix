@@ -57,7 +57,8 @@ let
 
   bridgesFile =
     let
-      lines = map (bridge: "${builtins.toJSON bridge}\n") cfg.bridges;
+      lines = map (bridge: "${builtins.toJSON (set bridge)}\n") cfg.bridges;
+      set = lib.filterAttrs (_: value: value != null);
       file = pkgs.writeText "bridges.jsonl" (lib.concatStrings lines);
     in
     checked "bridges-checked.jsonl" file { } ''

@@ -121,6 +121,22 @@ in
             type = types.strMatching "[0-9a-fA-F]{40}([0-9a-fA-F]{24})?";
             description = "Fingerprint that clients send to choose this bridge: 40 or 64 hex digits.";
           };
+          weight = mkOption {
+            type = types.nullOr (types.numbers.between 0 1000000);
+            default = null;
+            description = "Share of the bridge's clients, relative to its other addresses: those with the same fingerprint. Default: 1.";
+          };
+          state = mkOption {
+            type = types.nullOr (
+              types.enum [
+                "up"
+                "drain"
+                "down"
+              ]
+            );
+            default = null;
+            description = "up: takes new clients. drain: keeps those that it has. down: serves nobody. Default: up.";
+          };
         };
       }
     );

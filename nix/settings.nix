@@ -82,6 +82,15 @@ in
     default_relay_pattern = optional types.str "The pattern assumed for proxies that send none. Without it, they are served only if the Tor Project's bridge is the only one, since they connect to no other.";
   };
 
+  bridges = {
+    probe =
+      option types.bool false
+        "Connect to each bridge from time to time, and warn of those that cannot be reached.";
+    act_on_probe =
+      option types.bool false
+        "Give an address that cannot be reached no clients, while another one of its bridge can be reached.";
+  };
+
   poll_interval = {
     mode =
       option

@@ -109,6 +109,7 @@ rec {
       path = type "path";
       externalPath = type "path, not in the store";
       ints.unsigned = type "number";
+      numbers.between = least: most: type "${toString least} to ${toString most}";
       strMatching = pattern: type "`${pattern}`";
       enum = values: type (concat " or " (map builtins.toJSON values));
       either = one: other: type "${one.name} or ${other.name}";
@@ -122,6 +123,12 @@ rec {
     mkMerge = marked "merge";
     mkDefault = marked "default";
 
+    filterAttrs =
+      keep: set:
+      let
+        others = builtins.filter (name: !keep name set.${name}) (builtins.attrNames set);
+      in
+      removeAttrs set others;
     genAttrs =
       names: make:
       builtins.listToAttrs (

@@ -5,6 +5,7 @@
 
 mod address;
 pub mod arguments;
+mod bridges;
 mod calls;
 mod connection;
 mod diagnosis;
@@ -45,7 +46,7 @@ pub(crate) fn run(asked: &AdminArgs, inputs: &Inputs) -> Result<(), Failure> {
 fn ask(asked: &AdminArgs, inputs: &Inputs) -> Result<(), Failure> {
     let output = Printer::new(asked.json);
     if let AdminCall::Bridges(BridgesCall::Check { file }) = &asked.call {
-        return calls::check_bridges(file, &output, inputs);
+        return bridges::check(file, &output, inputs);
     }
     let target = BrokerAddress::find(&asked.connection, inputs)?;
     let credentials = Credentials::read(&asked.connection)?;

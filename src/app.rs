@@ -3,6 +3,7 @@
 mod accounts;
 mod admin;
 mod announcement;
+mod bridge_prober;
 mod certificates;
 mod check;
 mod components;

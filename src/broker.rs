@@ -5,6 +5,7 @@
 //! drop of its guard removes it from the engine.
 
 mod arrived_poll;
+mod bridge_health;
 mod caller;
 mod client_hasher;
 mod client_request;
@@ -41,6 +42,7 @@ use opentelemetry::global::BoxedTracer;
 use tokio::sync::oneshot::Receiver;
 use tokio::sync::{Notify, watch};
 
+use crate::bridges::BridgeHealth;
 use crate::matching::{self, Matcher, ServiceStage, SupplySettings};
 use crate::metrics::Metrics;
 use crate::outcomes;
@@ -68,6 +70,7 @@ use waiters::{BrokerState, Waiter};
 pub struct Broker {
     state: Mutex<BrokerState>,
     directory: ArcSwap<Directory>,
+    bridge_health: ArcSwap<BridgeHealth>,
     metrics: Arc<Metrics>,
     tracer: Option<BoxedTracer>,
     driver_woken: Notify,
@@ -107,6 +110,7 @@ impl Broker {
         Self {
             state: Mutex::new(state),
             directory: ArcSwap::from_pointee(directory),
+            bridge_health: ArcSwap::default(),
             metrics,
             tracer: None,
             driver_woken: Notify::new(),

@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod auth;
+pub(crate) mod bridge_messages;
 mod convert;
 mod deadline;
 pub mod endpoint;

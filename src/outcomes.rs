@@ -28,8 +28,8 @@ pub use settings::Settings;
 pub use visitors::MatchResult;
 
 use kinds::Kinds;
-use sources::{Evidence, Sources};
-use visitors::{Ended, Visitors};
+use sources::{Evidence, SourceHistories};
+use visitors::{Ended, RecentClients};
 use votes::Votes;
 
 /// A client, without its address.
@@ -97,8 +97,8 @@ pub struct EndedMatch {
 #[derive(Debug)]
 pub struct Outcomes {
     settings: Settings,
-    visitors: Visitors,
-    sources: Sources,
+    visitors: RecentClients,
+    sources: SourceHistories,
     kinds: Kinds,
     votes: Votes,
     totals: OutcomeTotals,
@@ -108,8 +108,8 @@ impl Outcomes {
     /// Knows nothing yet.
     pub fn new(now: Instant, settings: Settings) -> Self {
         Self {
-            visitors: Visitors::new(now, settings.max_clients),
-            sources: Sources::new(now, settings.max_sources),
+            visitors: RecentClients::new(now, settings.max_clients),
+            sources: SourceHistories::new(now, settings.max_sources),
             kinds: Kinds::new(now),
             votes: Votes::new(now),
             totals: OutcomeTotals::default(),
@@ -191,9 +191,9 @@ impl Outcomes {
         self.settings.learn && self.sources.counts_as_strict(now, source)
     }
 
-    /// What is known of kinds of matches, to be saved.
+    /// The knowledge of kinds of matches, to be saved.
     pub fn saved(&self, now: Instant, wall: SystemTime) -> SavedOutcomes {
-        SavedOutcomes::new(wall, self.kinds.saved(now))
+        SavedOutcomes::new(wall, self.kinds.all(now))
     }
 
     /// Continues with what an earlier process knew of kinds of matches.
@@ -263,6 +263,3 @@ impl Outcomes {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -76,7 +76,7 @@ pub struct PoolSupply {
     #[prost(uint32, tag = "2")]
     pub proxies: u32,
 }
-/// The bridges in the lender's bridge list.
+/// The bridges in the lender's bridge list that take new clients.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Bridges {
     /// The bridges' fingerprints, 20 or 32 bytes each.
@@ -174,7 +174,7 @@ pub mod refused {
         OverRate = 2,
         /// Too many of the caller's offers are waiting for an answer.
         TooManyInFlight = 3,
-        /// The lender does not know the bridge.
+        /// The lender does not know the bridge, or the bridge takes no new clients.
         UnknownBridge = 4,
         /// The lender is shutting down.
         Draining = 5,

@@ -1,13 +1,17 @@
 //! The command line of `snowflake-broker admin`.
 
+mod policy;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+
+pub use policy::{ClientDescription, ExplainArgs, PolicyArgs};
 
 /// A call of a broker, with the way to it.
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[derive(Clone, Debug, PartialEq, Args)]
 pub struct AdminArgs {
     /// Print JSON: one object, or one per line where there may be many
     #[arg(long, global = true)]
@@ -52,7 +56,7 @@ pub struct ConnectionArgs {
 }
 
 /// A call of the broker.
-#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum AdminCall {
     /// Show what the broker is doing
     Status,
@@ -135,7 +139,7 @@ pub struct PollsArgs {
 }
 
 /// A call about the bridges.
-#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum BridgesCall {
     /// List the bridges
     List {
@@ -157,11 +161,46 @@ pub enum BridgesCall {
         #[arg(long, default_value = "", hide_default_value = true)]
         etag: String,
     },
+    /// Change the state or the weight of a bridge, until the next reload
+    Change(BridgeArgs),
     /// Check a bridge list, without a broker
     Check {
         /// Bridge list, one JSON object per line
         file: PathBuf,
     },
+}
+
+/// The new values of a bridge's addresses.
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct BridgeArgs {
+    /// Fingerprint of the bridge, 40 or 64 hex digits
+    pub fingerprint: String,
+    /// Change only this address of the bridge [default: all of them]
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub url: String,
+    /// New state: up takes clients, drain keeps those that it has, down serves nobody
+    #[arg(long, value_name = "STATE")]
+    pub state: Option<StateWord>,
+    /// New weight, relative to the bridge's other addresses
+    #[arg(long, value_name = "NUMBER")]
+    pub weight: Option<f64>,
+    /// Write the list to `broker.bridge_list_path` as well, so that it outlasts a reload
+    #[arg(long)]
+    pub write_back: bool,
+    /// Check the values, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// The state of a bridge's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StateWord {
+    /// It takes new clients
+    Up,
+    /// It serves the clients that it has
+    Drain,
+    /// It serves nobody
+    Down,
 }
 
 /// The intervals to change, each 1s to 24h.
@@ -302,36 +341,6 @@ pub struct SourcesArgs {
     pub top: Vec<u32>,
 }
 
-/// The rules to put in force.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
-pub struct PolicyArgs {
-    /// File with a section [policy], as in a configuration; keys that it lacks have their
-    /// defaults
-    #[arg(long, value_name = "FILE")]
-    pub file: Option<PathBuf>,
-    /// Check the rules, and change nothing
-    #[arg(long, requires = "file")]
-    pub dry_run: bool,
-}
-
-/// The client to explain the policy for.
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
-pub struct ExplainArgs {
-    /// Facts about the client: country, nat, rendezvous (http, ampcache, sqs) and asn,
-    /// such as country=RU,nat=restricted
-    #[arg(long, value_name = "FACTS", value_parser = client_facts)]
-    pub client: ClientDescription,
-}
-
-/// Facts about a client.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClientDescription {
-    pub(super) country: String,
-    pub(super) nat: String,
-    pub(super) rendezvous: String,
-    pub(super) asn: u32,
-}
-
 /// A filter of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct LogArgs {
@@ -365,28 +374,6 @@ fn network_share(text: &str) -> Result<NetworkShare, String> {
         })
     });
     share.ok_or_else(|| "must be a network, = and a number, such as 192.0.2.0/24=10".into())
-}
-
-fn client_facts(text: &str) -> Result<ClientDescription, String> {
-    let mut client = ClientDescription::default();
-    for fact in text.split(',').filter(|fact| !fact.is_empty()) {
-        let (name, value) = fact.split_once('=').unwrap_or((fact, ""));
-        let value = value.to_owned();
-        match name.trim() {
-            "country" => client.country = value,
-            "nat" => client.nat = value,
-            "rendezvous" => client.rendezvous = value,
-            "asn" => {
-                let number = value.parse();
-                client.asn = number.map_err(|_| format!("asn must be a number, not {value:?}"))?;
-            }
-            other => {
-                let known = "country, nat, rendezvous, asn";
-                return Err(format!("unknown fact {other:?}, there are: {known}"));
-            }
-        }
-    }
-    Ok(client)
 }
 
 #[cfg(test)]

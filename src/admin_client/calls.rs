@@ -1,28 +1,21 @@
 //! The call behind each subcommand.
 
-use std::path::Path;
 use std::time::Duration;
 
 use prost_types::FieldMask;
 
 use crate::admin_client::arguments::{
-    AdminCall, BridgesCall, IntervalArgs, LimitsArgs, LogArgs, PollsArgs, RelayArgs,
+    AdminCall, IntervalArgs, LimitsArgs, LogArgs, PollsArgs, RelayArgs,
 };
-use crate::bridges::BridgeList;
-use crate::config::{self, Inputs};
+use crate::config::Inputs;
 use crate::proto::admin::v1;
-use crate::wire::relay_pattern::RelayPattern;
 
-use super::connection::{AuthorizedClient, RemoteBroker, duration, mask, read};
+use super::connection::{AuthorizedClient, RemoteBroker, duration, mask, page_size};
 use super::failure::Failure;
 use super::output::{Printer, print};
-use super::policy;
-use super::supply;
 use super::text::{self, DryRun};
 use super::watch;
-
-/// The maximum size of a page, also in brokers.
-const PAGE_MAX: usize = 1_000;
+use super::{bridges, policy, supply};
 
 /// Makes the call, and prints the response. `inputs` provide the environment and the
 /// local configuration.
@@ -42,7 +35,7 @@ pub(super) async fn make(
         AdminCall::Watch(asked) => watch::watch(asked, broker, output, inputs).await,
         AdminCall::Polls(asked) => polls(asked, broker, output).await,
         AdminCall::Stats { text } => stats(*text, broker, output).await,
-        AdminCall::Bridges(asked) => bridges(asked, broker, output, inputs).await,
+        AdminCall::Bridges(asked) => bridges::make(asked, broker, output, inputs).await,
         AdminCall::Interval(asked) => interval(asked, broker, output).await,
         AdminCall::Relay(asked) => relay(asked, broker, output).await,
         AdminCall::Limits(asked) => limits(asked, broker, output).await,
@@ -91,23 +84,6 @@ pub(super) async fn make(
     }
 }
 
-/// Checks whether a file is a valid bridge list for a broker with the configuration of
-/// these inputs.
-pub(super) fn check_bridges(file: &Path, output: &Printer, inputs: &Inputs) -> Result<(), Failure> {
-    let bridges = bridge_list(file)?;
-    let (config, _) = config::glance(inputs);
-    let allowed = RelayPattern::from(&*config.broker.allowed_relay_pattern);
-    let doubts = bridges.doubts(&allowed);
-    let file = file.display().to_string();
-    // The response of a broker, as far as it can be known without one.
-    let checked = v1::ListBridgesResponse {
-        bridges: messages(&bridges),
-        warnings: doubts.iter().map(|doubt| doubt.of_file(&file)).collect(),
-        ..v1::ListBridgesResponse::default()
-    };
-    output.show(&checked, text::checked_bridges)
-}
-
 /// Lists every page; as JSON, prints each page at once.
 async fn polls(
     asked: &PollsArgs,
@@ -145,10 +121,6 @@ async fn polls(
     print(&text::polls(&listed))
 }
 
-fn page_size(left: usize) -> i32 {
-    i32::try_from(left.min(PAGE_MAX)).unwrap_or(i32::MAX)
-}
-
 async fn stats(as_text: bool, broker: &mut RemoteBroker, output: &Printer) -> Result<(), Failure> {
     let stats = broker
         .call(AuthorizedClient::get_stats, v1::GetStatsRequest {})
@@ -159,84 +131,6 @@ async fn stats(as_text: bool, broker: &mut RemoteBroker, output: &Printer) -> Re
         text::stats
     };
     output.show(&stats, text)
-}
-
-async fn bridges(
-    asked: &BridgesCall,
-    broker: &mut RemoteBroker,
-    output: &Printer,
-    inputs: &Inputs,
-) -> Result<(), Failure> {
-    match asked {
-        BridgesCall::List { as_file } => {
-            let listed = list_bridges(broker).await?;
-            if *as_file {
-                let lines = text::bridge_lines(&listed.bridges);
-                return print(&lines);
-            }
-            output.show(&listed, text::bridges)
-        }
-        BridgesCall::Set {
-            file,
-            write_back,
-            dry_run,
-            etag,
-        } => {
-            let list = bridge_list(file)?;
-            let request = v1::ReplaceBridgesRequest {
-                bridges: messages(&list),
-                etag: etag.clone(),
-                write_back: *write_back,
-                validate_only: *dry_run,
-            };
-            let mut replaced = broker
-                .call(AuthorizedClient::replace_bridges, request)
-                .await?;
-            // The broker has not seen overridden lines of the file.
-            let doubts = list.doubts(&RelayPattern::from(""));
-            let file = file.display().to_string();
-            let of_file = doubts.iter().map(|doubt| doubt.of_file(&file));
-            replaced.warnings.extend(of_file);
-            output.show(&replaced, |replaced| {
-                text::replaced_bridges(replaced, DryRun(*dry_run))
-            })
-        }
-        BridgesCall::Check { file } => check_bridges(file, output, inputs),
-    }
-}
-
-async fn list_bridges(broker: &mut RemoteBroker) -> Result<v1::ListBridgesResponse, Failure> {
-    let mut all = v1::ListBridgesResponse::default();
-    loop {
-        let request = v1::ListBridgesRequest {
-            page_size: page_size(PAGE_MAX),
-            page_token: std::mem::take(&mut all.next_page_token),
-        };
-        let page = broker.call(AuthorizedClient::list_bridges, request).await?;
-        all.bridges.extend(page.bridges);
-        all.etag = page.etag;
-        all.warnings = page.warnings;
-        all.next_page_token = page.next_page_token;
-        if all.next_page_token.is_empty() {
-            return Ok(all);
-        }
-    }
-}
-
-fn bridge_list(file: &Path) -> Result<BridgeList, Failure> {
-    let text = read("FILE", file)?;
-    let list = BridgeList::parse(&text);
-    list.map_err(|error| Failure::Input(format!("{}: {error}", file.display())))
-}
-
-fn messages(list: &BridgeList) -> Vec<v1::Bridge> {
-    let bridges = list.sorted().into_iter();
-    let message = |(fingerprint, bridge): (_, &crate::bridges::Bridge)| v1::Bridge {
-        fingerprint: ToString::to_string(&fingerprint),
-        relay_url: bridge.relay_url.to_string(),
-        display_name: bridge.display_name.clone(),
-    };
-    bridges.map(message).collect()
 }
 
 /// Without changes, this only shows the intervals.
@@ -378,7 +272,7 @@ async fn peers(broker: &mut RemoteBroker, output: &Printer) -> Result<(), Failur
     let mut all = v1::ListPeersResponse::default();
     loop {
         let request = v1::ListPeersRequest {
-            page_size: page_size(PAGE_MAX),
+            page_size: page_size(usize::MAX),
             page_token: std::mem::take(&mut all.next_page_token),
         };
         let page = broker.call(AuthorizedClient::list_peers, request).await?;

@@ -27,6 +27,9 @@ use super::diagnosis::{of_status, unreachable};
 use super::failure::Failure;
 use super::output::warn;
 
+/// The maximum size of a page, also in brokers.
+const PAGE_MAX: usize = 1_000;
+
 /// The interval of pings to a silent broker.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// The time-out of a ping.
@@ -241,6 +244,11 @@ pub(super) fn mask(fields: &[(&str, bool)]) -> FieldMask {
     FieldMask {
         paths: named.map(|(field, _)| (*field).to_owned()).collect(),
     }
+}
+
+/// The size of a page, when this many entries are still wanted: brokers give 1,000 at most.
+pub(super) fn page_size(left: usize) -> i32 {
+    i32::try_from(left.min(PAGE_MAX)).unwrap_or(i32::MAX)
 }
 
 /// The protocol's maximum is 10,000 years.

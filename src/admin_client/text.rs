@@ -1,5 +1,6 @@
 //! The text form of responses.
 
+mod bridges;
 mod figures;
 mod peers;
 mod policy;
@@ -9,12 +10,12 @@ mod status;
 mod supply;
 mod table;
 
+pub(super) use bridges::{bridges, changed_bridge, checked_bridges, replaced_bridges};
 pub(super) use peers::peers;
 pub(super) use policy::{explanation, policy};
 pub(super) use screen::{History, Line, screen};
 pub(super) use sentences::{
-    DryRun, bridge_lines, bridges, checked_bridges, config, drain, intervals, limits, log_filter,
-    polls, relay, reloaded, replaced_bridges, stats,
+    DryRun, config, drain, intervals, limits, log_filter, polls, relay, reloaded, stats,
 };
 pub(super) use status::{line, status, versions};
 pub(super) use supply::{sources, supply};

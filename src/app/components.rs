@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use rustls::ServerConfig;
+use rustls::{ClientConfig, ServerConfig};
 use tokio::task::spawn_blocking;
 
 use crate::broker::limits::Limits;
@@ -18,6 +18,7 @@ use crate::listener::accounts::Bounds;
 use crate::metrics::{self, Metrics};
 use crate::telemetry::SETTINGS;
 
+use super::bridge_prober::{self, BridgeProber};
 use super::certificates::{self, Certificates};
 use super::federation::FederationHandle;
 use super::files::blame_configuration;
@@ -34,6 +35,7 @@ pub(super) struct Readings {
     metrics: metrics::Settings,
     access: (Access, Option<ServerConfig>),
     peer_tls: Option<federation::Tls>,
+    probe_tls: Option<ClientConfig>,
     exports: Exports,
     files: FileContents,
 }
@@ -66,15 +68,19 @@ pub(super) fn read(loaded: &Loaded) -> (Vec<String>, anyhow::Result<Readings>) {
     let known = keep(known.map_err(Into::into), &mut wrong);
     let access = keep(admin::access::read(&config.admin), &mut wrong);
     let peer_tls = keep(federation::tls(&config.federation), &mut wrong);
+    let probe_tls = keep(bridge_prober::tls(&config.bridges), &mut wrong);
     keep(queues::check(&config.sqs), &mut wrong);
     let exports = keep(exports, &mut wrong);
-    let readings = match (known, access, peer_tls, exports) {
-        (Some(known), Some(access), Some(peer_tls), Some(exports)) if wrong.is_empty() => {
+    let readings = match (known, access, peer_tls, probe_tls, exports) {
+        (Some(known), Some(access), Some(peer_tls), Some(probe_tls), Some(exports))
+            if wrong.is_empty() =>
+        {
             Ok(Readings {
                 known,
                 metrics,
                 access,
                 peer_tls,
+                probe_tls,
                 exports,
                 files: FileContents::read(config),
             })
@@ -102,6 +108,7 @@ pub(super) struct Components {
     /// The authentication of the administration's callers.
     pub(super) admin_auth: Arc<AdminAuth>,
     pub(super) peers: FederationHandle,
+    pub(super) prober: BridgeProber,
     pub(super) locks: Locks,
     /// The memory that peers may use.
     pub(super) bounds: Bounds,
@@ -139,6 +146,7 @@ impl Components {
             metrics: usable,
             access: (access, tls),
             peer_tls,
+            probe_tls,
             exports,
             files,
         } = readings;
@@ -174,6 +182,7 @@ impl Components {
             persistence,
             exports,
             peers,
+            prober: BridgeProber::new(&config.bridges, probe_tls),
             locks,
             bounds,
             files,

@@ -33,6 +33,7 @@ use crate::telemetry::{LogControl, SETTINGS};
 use super::accounts;
 use super::admin::{Admin, Administration};
 use super::announcement::Announcement;
+use super::bridge_prober::BridgeProber;
 use super::certificates;
 use super::components::Components;
 use super::lifecycle::{ServerTasks, ShutdownOutcome, ShutdownTimeouts, SignalAction, Signals};
@@ -127,6 +128,7 @@ impl RunningServer {
             mut exports,
             admin_auth,
             peers,
+            prober,
             locks,
             bounds,
             files,
@@ -158,7 +160,7 @@ impl RunningServer {
             .keep(config, opened.acme, serve_challenges, &supervisor)
             .await?;
 
-        keep_going(&broker, &metrics, server.accounts(), &supervisor);
+        keep_going(&broker, &metrics, server.accounts(), &prober, &supervisor);
         exports.watch(&broker, supervisor.child_token());
         let queues = Queues::start(&config.sqs, &broker);
         let close_persistence = supervisor.child_token();
@@ -173,6 +175,7 @@ impl RunningServer {
             log: log.clone(),
             admin_auth: Arc::clone(&admin_auth),
             peers: peers.clone(),
+            prober: prober.clone(),
         };
         announcement.log(
             &inputs,
@@ -181,8 +184,7 @@ impl RunningServer {
             metrics.certificate_expiry(),
         );
         let reloads = Reloads::start(inputs, loaded, files, targets, &supervisor);
-        let reports = report_certificates(reloads.clone());
-        supervisor.keep("the report of certificates", reports);
+        keep_reporting(&reloads, &supervisor);
         let close_federation = Closing::default();
         peers.start(&broker, opened.peers, close_federation.clone(), &supervisor);
         let stopping = supervisor.child_token();
@@ -277,6 +279,12 @@ impl RunningServer {
     }
 }
 
+/// Starts the reports of certificates.
+fn keep_reporting(reloads: &Reloads, supervisor: &Supervisor) {
+    let reports = report_certificates(reloads.clone());
+    supervisor.keep("the report of certificates", reports);
+}
+
 /// Reports once a day which certificates have expired or will soon. Never returns.
 async fn report_certificates(reloads: Reloads) {
     let tell = |warning: &str| tracing::warn!(target: SETTINGS, "{warning}");
@@ -297,8 +305,10 @@ fn keep_going(
     broker: &Arc<Broker>,
     metrics: &Arc<Metrics>,
     accounts: &Arc<Accounts>,
+    prober: &BridgeProber,
     supervisor: &Supervisor,
 ) {
+    prober.start(broker, supervisor);
     let driven = Arc::clone(broker);
     supervisor.keep("the driver", async move { driven.drive().await });
     let sample = process_metrics::sample(Arc::clone(metrics), Arc::clone(accounts));

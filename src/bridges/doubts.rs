@@ -1,9 +1,11 @@
 //! Doubts about a bridge list that the broker can serve, but with which some of its
 //! clients will get no connection.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 
-use super::{BridgeList, host};
+use super::list::{BridgeList, OverriddenLine, takes_clients};
+use crate::wire::fingerprint::Fingerprint;
 use crate::wire::relay_pattern::RelayPattern;
 
 /// Maximum number of culprits that are named; the rest are only counted.
@@ -20,29 +22,59 @@ pub enum Doubt {
         /// The host names of the bridges, in the order of their fingerprints.
         hosts: Vec<String>,
     },
-    /// Lines without effect, each with the later line that overrides it.
-    Overridden(Vec<(usize, usize)>),
+    /// Lines without effect, because a later line has the fingerprint and none of the
+    /// bridge's lines has a weight or a state.
+    SameFingerprint(Vec<OverriddenLine>),
+    /// Lines without effect, because a later line has the same fingerprint and address.
+    SameAddress(Vec<OverriddenLine>),
+    /// Bridges without an address that is up.
+    NoneUp(Vec<Fingerprint>),
 }
 
 impl BridgeList {
     /// Checks the bridges against the relay pattern that every proxy has to accept, and
-    /// for duplicates.
+    /// for duplicates and for bridges that take no clients.
     pub fn doubts(&self, allowed: &RelayPattern) -> Vec<Doubt> {
-        let mut doubts = Vec::new();
-        let bridges = self.sorted().into_iter();
-        let hosts: Vec<String> = bridges
-            .map(|(_, bridge)| host(&bridge.relay_url))
-            .filter(|host| !allowed.accepts(host))
-            .collect();
-        if !hosts.is_empty() {
-            let allowed = allowed.clone();
-            doubts.push(Doubt::Uncovered { allowed, hosts });
-        }
-        if !self.overridden.is_empty() {
-            doubts.push(Doubt::Overridden(self.overridden.clone()));
-        }
-        doubts
+        let hosts = self.hosts_outside(allowed);
+        let (same_address, same_fingerprint): (Vec<_>, Vec<_>) = self
+            .overridden
+            .iter()
+            .partition(|line| line.has_same_address);
+        let none_up = self.bridges_with_none_up();
+        let allowed = allowed.clone();
+        let doubts = [
+            (!hosts.is_empty()).then_some(Doubt::Uncovered { allowed, hosts }),
+            some(same_fingerprint).map(Doubt::SameFingerprint),
+            some(same_address).map(Doubt::SameAddress),
+            some(none_up).map(Doubt::NoneUp),
+        ];
+        doubts.into_iter().flatten().collect()
     }
+
+    /// The hosts that the relay pattern does not cover, each once, in the order of their
+    /// bridges.
+    fn hosts_outside(&self, allowed: &RelayPattern) -> Vec<String> {
+        let mut seen = BTreeSet::new();
+        let addresses = self.addresses().into_iter();
+        addresses
+            .map(|(fingerprint, address)| (fingerprint, address.host()))
+            .filter(|(_, host)| !allowed.accepts(host))
+            .filter(|named| seen.insert(named.clone()))
+            .map(|(_, host)| host)
+            .collect()
+    }
+
+    fn bridges_with_none_up(&self) -> Vec<Fingerprint> {
+        let bridges = self.sorted().into_iter();
+        bridges
+            .filter(|(_, addresses)| !addresses.iter().any(takes_clients))
+            .map(|(fingerprint, _)| fingerprint)
+            .collect()
+    }
+}
+
+fn some<T>(culprits: Vec<T>) -> Option<Vec<T>> {
+    (!culprits.is_empty()).then_some(culprits)
 }
 
 impl Doubt {
@@ -50,8 +82,15 @@ impl Doubt {
     pub fn of_file(&self, file: &str) -> String {
         match self {
             Self::Uncovered { .. } => self.to_string(),
-            Self::Overridden(_) => format!("{file}: {self}"),
+            Self::SameFingerprint(_) | Self::SameAddress(_) | Self::NoneUp(_) => {
+                format!("{file}: {self}")
+            }
         }
+    }
+
+    /// Returns true if only the file's text has the flaw, and not the list read from it.
+    pub fn is_of_the_text(&self) -> bool {
+        matches!(self, Self::SameFingerprint(_) | Self::SameAddress(_))
     }
 }
 
@@ -65,19 +104,36 @@ impl Display for Doubt {
                 count(hosts.len(), "bridge"),
                 listed(hosts.iter().map(String::as_str)),
             ),
-            Self::Overridden(lines) => {
-                let named: Vec<String> = lines
-                    .iter()
-                    .map(|(earlier, later)| format!("line {later} overrides line {earlier}"))
-                    .collect();
+            Self::SameFingerprint(lines) => write!(
+                formatter,
+                "the same fingerprint on several lines, of which the last counts: {} (give one \
+                 of them a weight or a state to use all their addresses)",
+                overrides(lines),
+            ),
+            Self::SameAddress(lines) => write!(
+                formatter,
+                "the same address of a bridge on several lines, of which the last counts: {}",
+                overrides(lines),
+            ),
+            Self::NoneUp(bridges) => {
+                let names: Vec<String> = bridges.iter().map(ToString::to_string).collect();
+                let number = count(bridges.len(), "bridge");
                 write!(
                     formatter,
-                    "the same fingerprint on several lines, of which the last counts: {}",
-                    listed(named.iter().map(String::as_str)),
+                    "no address is up, so clients are refused, for {number}: {}",
+                    listed(names.iter().map(String::as_str)),
                 )
             }
         }
     }
+}
+
+fn overrides(lines: &[OverriddenLine]) -> String {
+    let named: Vec<String> = lines
+        .iter()
+        .map(|OverriddenLine { line, by, .. }| format!("line {by} overrides line {line}"))
+        .collect();
+    listed(named.iter().map(String::as_str))
 }
 
 fn count(number: usize, of: &str) -> String {
@@ -159,8 +215,30 @@ mod tests {
             doubts(&text, ""),
             [
                 "the same fingerprint on several lines, of which the last counts: \
-              line 4 overrides line 1, line 5 overrides line 4"
+              line 4 overrides line 1, line 5 overrides line 4 (give one of them a weight or \
+              a state to use all their addresses)"
             ]
+        );
+        let weighed = text.replacen('{', "{\"weight\":1,", 1);
+        assert_eq!(
+            doubts(&weighed, ""),
+            [
+                "the same address of a bridge on several lines, of which the last counts: \
+                 line 5 overrides line 4"
+            ]
+        );
+    }
+
+    #[test]
+    fn bridges_that_take_no_clients_are_named() {
+        let drains = |url| line(1, url).replacen('{', "{\"state\":\"drain\",", 1);
+        let both = drains("wss://a.example/") + &drains("wss://b.example/");
+        let fine = both.clone() + &line(1, "wss://c.example/");
+        assert_eq!(doubts(&fine, ""), [""; 0]);
+        assert_eq!(
+            doubts(&both, ""),
+            ["no address is up, so clients are refused, for 1 bridge: \
+                 0000000000000000000000000000000000000001"]
         );
     }
 }

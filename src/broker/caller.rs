@@ -65,6 +65,9 @@ pub enum NoAnswer {
     /// The client's bridge is not in the bridge list.
     #[error("bridge with requested fingerprint is unknown to the broker")]
     UnknownBridge,
+    /// No address of the client's bridge is up.
+    #[error("bridge with requested fingerprint takes no new clients")]
+    BridgeDraining,
     /// No proxy got the offer.
     #[error("no snowflake proxies currently available")]
     NoProxies,

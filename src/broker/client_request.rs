@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use tokio::sync::oneshot::Receiver;
 
+use crate::bridges::NoAddress;
 use crate::geoip::CountryCode;
 use crate::matching::{ClientKey, ClientOffer, ClientReply, SupplyHint};
 use crate::metrics::ClientPollRecord;
@@ -46,10 +47,14 @@ impl Broker {
             trace.end(ClientOutcome::Refused);
             return Err(NoAnswer::OverLimit);
         }
-        let Some(relay_url) = directory.bridges.relay_url(poll.fingerprint) else {
-            record.refuse(Refusal::UnknownBridge);
-            trace.end(ClientOutcome::Refused);
-            return Err(NoAnswer::UnknownBridge);
+        let relay_url = match self.choose_relay(&directory, poll.fingerprint) {
+            Ok(relay_url) => relay_url,
+            Err(no_address) => {
+                let (refusal, no_answer) = no_relay(no_address);
+                record.refuse(refusal);
+                trace.end(ClientOutcome::Refused);
+                return Err(no_answer);
+            }
         };
         let offered = claimed_if_it_counts(caller.origin, &claimed);
         let known_as = caller.origin.client(|| offered);
@@ -184,6 +189,13 @@ fn conclude(
             trace.end(ClientOutcome::Denied);
             Err(NoAnswer::NoProxies)
         }
+    }
+}
+
+fn no_relay(no_address: NoAddress) -> (Refusal, NoAnswer) {
+    match no_address {
+        NoAddress::UnknownBridge => (Refusal::UnknownBridge, NoAnswer::UnknownBridge),
+        NoAddress::BridgeDraining => (Refusal::BridgeDraining, NoAnswer::BridgeDraining),
     }
 }
 

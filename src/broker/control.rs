@@ -26,7 +26,7 @@ use super::waiters::{BrokerState, ParkedPollDetails};
 /// The operator's interface to a broker, separate from that for requests.
 #[derive(Clone, Copy, Debug)]
 pub struct BrokerControl<'a> {
-    broker: &'a Broker,
+    pub(super) broker: &'a Broker,
 }
 
 impl Broker {
@@ -149,7 +149,7 @@ impl BrokerControl<'_> {
         state.learning.outcomes.totals()
     }
 
-    /// What is known of kinds of matches, to be saved at this time.
+    /// The knowledge of kinds of matches, to be saved at this time.
     pub fn saved_outcomes(self, at: Reading) -> SavedOutcomes {
         let state = self.broker.lock();
         state.learning.outcomes.saved(at.monotonic, at.wall)
@@ -244,6 +244,7 @@ impl BrokerControl<'_> {
     pub fn waiting(self) -> GaugeSnapshot {
         let lenders = self.peers().into_iter().filter(|peer| peer.borrows);
         let peers = lenders.map(|peer| peer.figures).collect();
+        let bridge_addresses = self.bridge_addresses();
         let mut state = self.broker.lock();
         let now = clock::now();
         state.intervals.advance(now);
@@ -252,6 +253,7 @@ impl BrokerControl<'_> {
         let intervals = NatClass::ALL.into_iter();
         let intervals = intervals.map(|pool| (pool, state.intervals.interval(pool)));
         GaugeSnapshot {
+            bridge_addresses,
             peers,
             poll_intervals: intervals.collect(),
             parked: snapshot.parked,

@@ -66,10 +66,10 @@ impl Broker {
         request: LoanRequest,
     ) -> Result<SessionDescription, NotLent> {
         let directory = self.directory.load_full();
-        let relay_url = directory.bridges.relay_url(request.fingerprint);
-        let Some(relay_url) = relay_url else {
-            return Err(self.refuse_loan(borrower, LoanRefusal::UnknownBridge));
-        };
+        // A bridge that takes no new clients is as good as none for the borrower.
+        let relay_url = self
+            .choose_relay(&directory, request.fingerprint)
+            .map_err(|_| self.refuse_loan(borrower, LoanRefusal::UnknownBridge))?;
         let taken = self.lenders().take(borrower);
         let reserve = taken.map_err(|reason| self.refuse_loan(borrower, reason))?;
         let mut loan = Loan {

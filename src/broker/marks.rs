@@ -1,4 +1,4 @@
-//! The marks of requests for the rules of the policy.
+//! The sources of requests, and their marks for the rules of the policy.
 
 use std::time::Instant;
 
@@ -7,9 +7,28 @@ use crate::policy::{ClientFacts, Generation, Policy, PolicyMarks, ProxyFacts, Wh
 use crate::wire::proxy::ProxyPoll;
 
 use super::arrived_poll::ProxyTraits;
+use super::caller::RequestOrigin;
 use super::waiters::BrokerState;
 
 impl BrokerState {
+    /// The source of a request of this origin, which counts as `factor` of them.
+    pub(super) fn source_of(
+        &mut self,
+        now: Instant,
+        origin: RequestOrigin,
+        factor: u32,
+    ) -> Option<Source> {
+        let sources = self.sources.as_mut()?;
+        let source = sources.source(now, origin, self.matcher.supply(), factor)?;
+        let record = self.learning.record(now, source.id);
+        Some(Source { record, ..source })
+    }
+
+    /// The number of a client as a voter.
+    pub(super) fn voter(&mut self, now: Instant, origin: RequestOrigin) -> Option<u64> {
+        self.sources.as_mut()?.voter(now, origin)
+    }
+
     /// The traits of a poll of this source and from this place.
     pub(super) fn traits_of(
         &mut self,

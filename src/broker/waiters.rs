@@ -10,7 +10,7 @@ use tokio::sync::oneshot::{self, Receiver, Sender};
 use crate::geoip::CountryCode;
 use crate::matching::{
     AnswerOutcome, AskPeer, ClientKey, ClientOffer, ClientReply, Denied, Matcher, MatchingEvent,
-    NoMatch, Output, ParkedPoll, PeerReply, PollKey, PollReply, SidInUse, Source,
+    NoMatch, Output, ParkedPoll, PeerReply, PollKey, PollReply, SidInUse,
 };
 use crate::metrics::Metrics;
 use crate::metrics::labels::{AnswerFate, RuleResult};
@@ -20,7 +20,6 @@ use crate::wire::nat::NatClass;
 use crate::wire::proxy::ProxyPoll;
 
 use super::arrived_poll::{ArrivedPoll, ProxyTraits};
-use super::caller::RequestOrigin;
 use super::generations::Generations;
 use super::learning::Learning;
 use super::poll_interval::controller::IntervalController;
@@ -142,24 +141,6 @@ impl BrokerState {
             timelines: Timelines::default(),
             has_successor: false,
         }
-    }
-
-    /// The source of a request of this origin, which counts as `factor` of them.
-    pub(super) fn source_of(
-        &mut self,
-        now: Instant,
-        origin: RequestOrigin,
-        factor: u32,
-    ) -> Option<Source> {
-        let sources = self.sources.as_mut()?;
-        let source = sources.source(now, origin, self.matcher.supply(), factor)?;
-        let record = self.learning.record(now, source.id);
-        Some(Source { record, ..source })
-    }
-
-    /// The number of a client as a voter.
-    pub(super) fn voter(&mut self, now: Instant, origin: RequestOrigin) -> Option<u64> {
-        self.sources.as_mut()?.voter(now, origin)
     }
 
     pub(super) fn add_poll(
@@ -320,6 +301,11 @@ impl BrokerState {
                 .handed_off(now, hand_off.client, taken, hand_off.attempt);
         }
         Some(Delivery::Poll(waiter.sender, PollEnd { reply, next_poll }))
+    }
+
+    /// A random number from 0 to 1, which is not included.
+    pub(super) fn random(&mut self) -> f64 {
+        self.jitter.f64()
     }
 
     fn client_delivery(

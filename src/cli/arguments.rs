@@ -27,7 +27,7 @@ pub struct Cli {
 }
 
 /// A command: one of the programs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, Default, PartialEq, Subcommand)]
 pub enum Command {
     /// Run the broker, as without a command
     #[default]

@@ -20,13 +20,15 @@ pub struct Config {
     pub http: crate::http::Settings,
     /// Bridges, and the proxies that may serve them.
     pub broker: crate::broker::Settings,
+    /// The probes of the bridges' addresses.
+    pub bridges: crate::bridges::Settings,
     /// The poll intervals of proxies.
     pub poll_interval: crate::broker::PollInterval,
     /// Request limits per address.
     pub limits: crate::broker::limits::Settings,
     /// The shares of sources of proxies.
     pub supply: crate::matching::SupplySettings,
-    /// What is learnt from the outcomes of matches.
+    /// Learning from the outcomes of matches.
     pub outcomes: crate::outcomes::Settings,
     /// The rules of who shall be matched with whom.
     pub policy: crate::policy::Settings,

@@ -155,6 +155,19 @@ impl Admin for AdminService {
         Ok(Response::new(replaced))
     }
 
+    async fn set_bridge(
+        &self,
+        request: Request<v1::SetBridgeRequest>,
+    ) -> Result<Response<v1::SetBridgeResponse>, Status> {
+        let change = self.change(&request).await?;
+        let asked = request.get_ref();
+        let set = bridges::set(&self.broker, &*self.operations, asked).await?;
+        let fingerprint = asked.bridge.as_ref().map(|bridge| &*bridge.fingerprint);
+        let what = format!("bridge {} set", fingerprint.unwrap_or_default());
+        change.made(asked.validate_only, &what);
+        Ok(Response::new(set))
+    }
+
     async fn set_poll_intervals(
         &self,
         request: Request<v1::SetPollIntervalsRequest>,

@@ -101,6 +101,14 @@ impl<'a> Update<'a> {
             .add(format!("{}.{field}", self.message), problem);
     }
 
+    /// Ends an update of values that are no settings, each checked when it was read.
+    ///
+    /// # Errors
+    /// Returns all errors in the update.
+    pub(super) fn finish_checked(self) -> Result<(), Status> {
+        self.violations.into_result()
+    }
+
     /// Checks the changed settings by the rules of the configuration. Returns the changed
     /// keys of the section, with their values as in a TOML file; empty if unset. Unchanged
     /// settings are not checked.

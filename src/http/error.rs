@@ -86,7 +86,7 @@ pub(super) fn not_found() -> Response {
 pub(super) fn legacy(no_answer: NoAnswer) -> Response {
     let status = match no_answer {
         NoAnswer::UnknownBridge => StatusCode::BAD_REQUEST,
-        NoAnswer::NoProxies => StatusCode::SERVICE_UNAVAILABLE,
+        NoAnswer::BridgeDraining | NoAnswer::NoProxies => StatusCode::SERVICE_UNAVAILABLE,
         NoAnswer::TimedOut => StatusCode::GATEWAY_TIMEOUT,
         NoAnswer::OverLimit => return over_limit(),
     };

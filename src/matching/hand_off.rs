@@ -9,7 +9,7 @@ use crate::wire::nat::NatClass;
 use super::Matcher;
 use super::deadlines::{Timer, later};
 use super::outputs::{AnswerOutcome, ClientReply, Denied, HandOff, MatchingEvent, PollReply};
-use super::pool::Wanted;
+use super::pool::PollWanted;
 use super::queue::Wait;
 use super::requests::{Band, ClientKey, PollKey, ServiceStage};
 use super::sessions::{Client, ClientState};
@@ -66,7 +66,7 @@ impl Matcher {
     /// Takes the best idle poll out of a pool in which more than `spare` sources can serve.
     fn take_idle_poll(&mut self, client: ClientKey, spare: usize) -> Option<Choice<PollKey>> {
         let client = self.sessions.client(client)?;
-        let wanted = Wanted {
+        let wanted = PollWanted {
             spare,
             reserve: client.origin.reserve(),
             scarce: self.settings.second_chance_reserve,

@@ -20,7 +20,7 @@ fn unknown_source() -> Turn {
 
 /// The conditions of a client's poll.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted {
+pub(super) struct PollWanted {
     /// A pool in which no more sources than this can serve is left out.
     pub(super) spare: usize,
     /// A pool with no more polls than this is left out.
@@ -97,7 +97,7 @@ impl Pools {
     pub(super) fn best_for(
         &self,
         client: NatClass,
-        wanted: Wanted,
+        wanted: PollWanted,
         rules: &RulesInForce,
         marks_of: impl Fn(PollKey) -> Option<PolicyMarks>,
     ) -> Option<Choice<PollKey>> {

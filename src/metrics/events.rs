@@ -9,13 +9,13 @@ use prometheus_client::metrics::family::Family;
 use super::Metrics;
 use super::families::{
     CredentialsLabels, DropLabels, HandshakeLabels, LoanLabels, LoanRefusalLabels, MatchLabels,
-    OrderLabels, PeerLabels, QueueCallLabels, RendezvousMatchLabels, ReplyLabels, RuleLabels,
-    TypeMatchLabels,
+    OrderLabels, PeerLabels, ProbeLabels, QueueCallLabels, RendezvousMatchLabels, ReplyLabels,
+    RuleLabels, TypeMatchLabels,
 };
 use super::gauges::MemoryFigures;
 use super::labels::{
     DropReason, Endpoint, GrpcListener, HandshakeFailure, LoanOutcome, LoanRefusal, MatchOutcome,
-    OrderOutcome, PeerName, QueueCall, Rendezvous, RuleLabel, RuleResult, StatusCode,
+    OrderOutcome, PeerName, ProbeResult, QueueCall, Rendezvous, RuleLabel, RuleResult, StatusCode,
 };
 use crate::wire::nat::NatClass;
 use crate::wire::proxy::ProxyType;
@@ -88,6 +88,11 @@ impl Metrics {
             &self.families.certificate_orders,
             &OrderLabels::new(outcome),
         );
+    }
+
+    /// Counts a probe of a bridge's address.
+    pub fn bridge_probed(&self, result: ProbeResult) {
+        count(&self.families.bridge_probes, &ProbeLabels::new(result));
     }
 
     /// The number of open connections.

@@ -13,9 +13,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::labels::{
-    CircuitState, DropReason, Endpoint, GrpcListener, HandshakeFailure, Label, LoanOutcome,
-    LoanRefusal, MatchOutcome, OrderOutcome, PeerName, QueueCall, Rendezvous, RuleLabel,
-    RuleResult, StatusCode,
+    BridgeCondition, BridgeState, CircuitState, DropReason, Endpoint, GrpcListener,
+    HandshakeFailure, Label, LoanOutcome, LoanRefusal, MatchOutcome, OrderOutcome, PeerName,
+    ProbeResult, QueueCall, Rendezvous, RuleLabel, RuleResult, StatusCode,
 };
 use super::latencies::LATENCIES;
 use crate::wire::nat::{NatClass, NatType};
@@ -52,6 +52,8 @@ label_sets! {
     CredentialsLabels { listener: GrpcListener }
     OrderLabels { outcome: OrderOutcome }
     QueueCallLabels { call: QueueCall }
+    BridgeAddressLabels { state: BridgeState, health: BridgeCondition }
+    ProbeLabels { result: ProbeResult }
     PeerLabels { peer: PeerName }
     PeerPoolLabels { peer: PeerName, pool: NatClass }
     CircuitLabels { peer: PeerName, state: CircuitState }
@@ -114,6 +116,8 @@ pub(super) struct Families {
     pub(super) reply_queues_swept: Counter,
     /// Has series for the configured rules, and those that are gone of late.
     pub(super) rules: Family<RuleLabels, Counter>,
+    pub(super) bridge_addresses: Family<BridgeAddressLabels, Gauge>,
+    pub(super) bridge_probes: Family<ProbeLabels, Counter>,
     // Families by peer, with series for the configured peers.
     pub(super) borrowed: Family<LoanLabels, Counter>,
     pub(super) borrowing_refusals: Family<LoanRefusalLabels, Counter>,
@@ -202,6 +206,8 @@ impl Families {
             queue_call_failures: add(r, "snowflake_broker_sqs_call_failures", "Failed calls to SQS, by call", Family::default()),
             reply_queues_swept: add(r, "snowflake_broker_sqs_reply_queues_swept", "Stale SQS reply queues deleted", Counter::default()),
             rules: add(r, "snowflake_broker_policy_matches", "Matches in which a rule of the policy had a part, by rule and result", Family::default()),
+            bridge_addresses: add(r, "snowflake_broker_bridge_addresses", "Addresses of bridges, by the state that the bridge list gives them and their health by probes", Family::default()),
+            bridge_probes: add(r, "snowflake_broker_bridge_probes", "Probes of the bridges' addresses, by result", Family::default()),
             borrowed: add(r, "snowflake_broker_peer_borrowed", "Offers of our clients sent to a peer, by outcome", Family::default()),
             borrowing_refusals: add(r, "snowflake_broker_peer_borrowing_refused", "Offers of our clients that a peer refused, by reason", Family::default()),
             borrowed_latency: add(r, "snowflake_broker_peer_answer_seconds", "Time from sending an offer to a peer until its proxy's answer arrived", Family::new_with_constructor(latency)),
@@ -232,6 +238,8 @@ impl Families {
         seed1(&self.refused_credentials, CredentialsLabels::new);
         seed1(&self.handshake_failures, HandshakeLabels::new);
         seed1(&self.queue_call_failures, QueueCallLabels::new);
+        seed2(&self.bridge_addresses, BridgeAddressLabels::new);
+        seed1(&self.bridge_probes, ProbeLabels::new);
     }
 }
 

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::families::{
-    CircuitLabels, Families, PeerLabels, PeerPoolLabels, PoolLabels, ProxyLabels, seed1,
+    BridgeAddressLabels, CircuitLabels, Families, PeerLabels, PeerPoolLabels, PoolLabels,
+    ProxyLabels, seed1,
 };
-use super::labels::{CircuitState, PeerName};
+use super::labels::{BridgeCondition, BridgeState, CircuitState, PeerName};
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::ProxyType;
 
@@ -20,6 +21,8 @@ pub struct GaugeSnapshot {
     pub matched: usize,
     /// The poll interval told to the proxies of each pool.
     pub poll_intervals: Vec<(NatClass, Duration)>,
+    /// The addresses of bridges.
+    pub bridge_addresses: Vec<(BridgeState, BridgeCondition)>,
     /// The peers.
     pub peers: Vec<PeerFigures>,
 }
@@ -78,7 +81,19 @@ impl Families {
             let gauge = self.poll_interval.get_or_create(&PoolLabels::new(pool));
             gauge.set(interval.as_secs_f64());
         }
+        self.show_bridges(&snapshot.bridge_addresses);
         self.show_peers(&snapshot.peers);
+    }
+
+    fn show_bridges(&self, addresses: &[(BridgeState, BridgeCondition)]) {
+        for state in BridgeState::ALL {
+            for health in BridgeCondition::ALL {
+                let alike = addresses.iter().filter(|it| **it == (state, health));
+                let labels = BridgeAddressLabels::new(state, health);
+                let shown = self.bridge_addresses.get_or_create(&labels);
+                shown.set(gauge(alike.count()));
+            }
+        }
     }
 
     /// Sets the peers' gauges, and removes those of former peers.

@@ -1,5 +1,6 @@
 //! Labels of the counters.
 
+mod bridges;
 mod peers;
 mod rules;
 mod word;
@@ -13,6 +14,7 @@ use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::ProxyType;
 
 pub use crate::wire::rendezvous_method::Rendezvous;
+pub use bridges::{BridgeCondition, BridgeState, ProbeResult};
 pub use peers::{CircuitState, LoanOutcome, LoanRefusal, PeerName};
 pub use rules::{RuleLabel, RuleResult};
 pub(super) use word::{Label, deserialize, serialize};
@@ -108,6 +110,8 @@ labels! {
         BadRequest = "bad_request",
         /// The client's bridge is not in the bridge list.
         UnknownBridge = "unknown_bridge",
+        /// No address of the client's bridge is up.
+        BridgeDraining = "bridge_draining",
         /// The message was in its queue for longer than its client waits.
         Stale = "stale",
     }

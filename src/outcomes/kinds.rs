@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
 
-use super::saved::SavedKind;
 use super::tally::FadingTally;
 use crate::geoip::CountryCode;
 use crate::wire::nat::NatClass;
@@ -33,7 +32,7 @@ pub struct MatchKind {
     pub country: CountryCode,
 }
 
-/// What is known of each kind.
+/// The matches of each kind.
 #[derive(Debug)]
 pub(super) struct Kinds {
     by_kind: HashMap<MatchKind, FadingTally, FixedState>,
@@ -88,15 +87,12 @@ impl Kinds {
         (share / all).min(1.0)
     }
 
-    /// All kinds as they are now.
-    pub(super) fn saved(&self, now: Instant) -> Vec<SavedKind> {
-        let kinds = self.by_kind.iter().map(|(&kind, tally)| {
+    /// All kinds as they are now, with the matches that worked and that failed.
+    pub(super) fn all(&self, now: Instant) -> impl Iterator<Item = (MatchKind, [f64; 2])> {
+        self.by_kind.iter().map(move |(&kind, tally)| {
             let tally = tally.at(now, HALF_LIFE);
-            SavedKind::new(kind, tally.worked(), tally.failed())
-        });
-        let mut kinds: Vec<_> = kinds.filter(SavedKind::counts).collect();
-        kinds.sort_unstable_by_key(SavedKind::order);
-        kinds
+            (kind, [tally.worked(), tally.failed()])
+        })
     }
 
     /// Adds a kind of an earlier process, as it was `age` ago. What happened just then is

@@ -16,7 +16,7 @@ const VERSION: u64 = 1;
 /// Kinds with fewer matches are left out: they say nothing, and might be of one person.
 const MATCHES_MIN: f64 = 8.0;
 
-/// What is known of kinds of matches.
+/// The knowledge of kinds of matches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SavedOutcomes {
@@ -50,8 +50,15 @@ pub enum InvalidSavedOutcomes {
 }
 
 impl SavedOutcomes {
-    pub(super) fn new(wall: SystemTime, kinds: Vec<SavedKind>) -> Self {
+    /// The knowledge at this time; kinds are given with their matches that worked and failed.
+    pub(super) fn new(
+        wall: SystemTime,
+        kinds: impl Iterator<Item = (MatchKind, [f64; 2])>,
+    ) -> Self {
         let saved = wall.duration_since(SystemTime::UNIX_EPOCH);
+        let kinds = kinds.map(|(kind, counts)| SavedKind::new(kind, counts));
+        let mut kinds: Vec<_> = kinds.filter(SavedKind::counts).collect();
+        kinds.sort_unstable_by_key(SavedKind::order);
         Self {
             version: VERSION,
             saved: saved.unwrap_or_default().as_secs(),
@@ -102,7 +109,7 @@ impl SavedOutcomes {
 }
 
 impl SavedKind {
-    pub(super) fn new(kind: MatchKind, worked: f64, failed: f64) -> Self {
+    fn new(kind: MatchKind, [worked, failed]: [f64; 2]) -> Self {
         Self {
             proxy_type: kind.proxy_type.to_string(),
             proxy: kind.proxy.as_str().to_owned(),
@@ -113,12 +120,12 @@ impl SavedKind {
         }
     }
 
-    pub(super) fn counts(&self) -> bool {
+    fn counts(&self) -> bool {
         self.worked + self.failed >= MATCHES_MIN
     }
 
     /// A stable order.
-    pub(super) fn order(&self) -> (String, String, String, CountryCode) {
+    fn order(&self) -> (String, String, String, CountryCode) {
         let [proxy_type, proxy, client] = [&self.proxy_type, &self.proxy, &self.client];
         (
             proxy_type.clone(),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::report::{COUNT_MAX, SettingsReport};
 
-/// What is learnt from the outcomes of matches.
+/// Learning from the outcomes of matches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {

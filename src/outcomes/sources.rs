@@ -1,4 +1,4 @@
-//! What is known of each source of proxies, from the matches that it had.
+//! The records of sources of proxies, from the matches that they had.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -55,7 +55,7 @@ pub(super) enum Evidence {
     Unanswered,
 }
 
-/// What is known of one source.
+/// The matches of one source.
 #[derive(Clone, Debug)]
 struct SourceHistory {
     matches: FadingTally,
@@ -75,7 +75,7 @@ struct SourceHistory {
 /// The sources, in two tables of which the older one is dropped when the newer one is full
 /// or a day old.
 #[derive(Debug)]
-pub(super) struct Sources {
+pub(super) struct SourceHistories {
     start: Instant,
     since: Instant,
     max: usize,
@@ -86,7 +86,7 @@ pub(super) struct Sources {
 /// The time for which a table is the newer one.
 const GENERATION: Duration = Duration::from_hours(12);
 
-impl Sources {
+impl SourceHistories {
     /// Remembers at least half of `max` sources, and at most `max`.
     pub(super) fn new(now: Instant, max: usize) -> Self {
         Self {
@@ -286,9 +286,9 @@ mod tests {
     const CLASSES: (NatClass, NatClass) = (NatClass::Open, NatClass::Strict);
     const CAME_BACK: Evidence = Evidence::CameBack { weight: 1.0 };
 
-    fn with(evidence: &[Evidence]) -> (Instant, Sources) {
+    fn with(evidence: &[Evidence]) -> (Instant, SourceHistories) {
         let now = clock::now();
-        let mut sources = Sources::new(now, 100);
+        let mut sources = SourceHistories::new(now, 100);
         for &one in evidence {
             sources.add(now, 1, CLASSES, one, ALL);
         }
@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn three_unanswered_offers_are_followed_by_rests() {
         let (mut now, mut sources) = with(&[Unanswered; 2]);
-        let rests = |sources: &Sources, now| sources.record(now, 1, ALL).rests;
+        let rests = |sources: &SourceHistories, now| sources.record(now, 1, ALL).rests;
         assert!(!rests(&sources, now));
         for minutes in [2, 4, 8, 8] {
             sources.add(now, 1, CLASSES, Unanswered, ALL);
@@ -362,7 +362,7 @@ mod tests {
     #[test]
     fn matches_that_worked_count_for_an_hour() {
         let (start, mut sources) = with(&[Worked; 3]);
-        let worked = |sources: &Sources, minutes| {
+        let worked = |sources: &SourceHistories, minutes| {
             let now = start + Duration::from_mins(minutes);
             sources.record(now, 1, ALL).worked
         };

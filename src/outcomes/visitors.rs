@@ -39,7 +39,7 @@ pub(super) type Ended = (Match, MatchResult);
 
 /// A client of late.
 #[derive(Clone, Copy, Debug)]
-struct Visitor {
+struct RecentClient {
     /// Its last offer, and when that came.
     offer: u64,
     came: Instant,
@@ -54,10 +54,10 @@ struct Visitor {
 /// The clients of late. Each is in the slot of one second, in which it is forgotten unless
 /// it has come again.
 #[derive(Debug)]
-pub(super) struct Visitors {
+pub(super) struct RecentClients {
     start: Instant,
     max: usize,
-    by_id: HashMap<u64, Visitor, FixedState>,
+    by_id: HashMap<u64, RecentClient, FixedState>,
     slots: Vec<Vec<u64>>,
     /// The seconds after the start whose slots were looked at.
     seconds: usize,
@@ -67,7 +67,7 @@ pub(super) struct Visitors {
 /// has begun.
 const SLOTS: usize = 128;
 
-impl Visitors {
+impl RecentClients {
     pub(super) fn new(now: Instant, max: usize) -> Self {
         Self {
             start: now,
@@ -175,7 +175,7 @@ impl Visitors {
         let since = now.saturating_duration_since(self.start);
         let due = second_after(since + WORKED_AFTER);
         self.slots[due % SLOTS].push(id);
-        let visitor = Visitor {
+        let visitor = RecentClient {
             offer,
             came: now,
             open: None,

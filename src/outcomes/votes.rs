@@ -22,11 +22,11 @@ const BITS_SET: u32 = 6;
 #[derive(Debug)]
 pub(super) struct Votes {
     since: Instant,
-    filters: Vec<Filter>,
+    filters: Vec<VoteFilter>,
 }
 
 #[derive(Debug)]
-struct Filter {
+struct VoteFilter {
     words: Vec<u64>,
     votes: usize,
 }
@@ -35,7 +35,7 @@ impl Votes {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             since: now,
-            filters: vec![Filter::new(BITS_MIN)],
+            filters: vec![VoteFilter::new(BITS_MIN)],
         }
     }
 
@@ -53,8 +53,8 @@ impl Votes {
     }
 
     /// The last filter, once it is not full. If there can be no more, all begins anew.
-    fn with_room(&mut self) -> &mut Filter {
-        let is_full = |filter: &Filter| filter.votes * BITS_A_VOTE >= filter.bits();
+    fn with_room(&mut self) -> &mut VoteFilter {
+        let is_full = |filter: &VoteFilter| filter.votes * BITS_A_VOTE >= filter.bits();
         let bits = match self.filters.last() {
             Some(last) if !is_full(last) => None,
             Some(last) if last.bits() < BITS_MAX => Some((last.bits() * GROWTH).min(BITS_MAX)),
@@ -63,13 +63,13 @@ impl Votes {
                 Some(BITS_MIN)
             }
         };
-        self.filters.extend(bits.map(Filter::new));
+        self.filters.extend(bits.map(VoteFilter::new));
         let last = self.filters.len() - 1;
         &mut self.filters[last]
     }
 }
 
-impl Filter {
+impl VoteFilter {
     fn new(bits: usize) -> Self {
         Self {
             words: vec![0; bits / 64],

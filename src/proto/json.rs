@@ -41,11 +41,12 @@ pub(super) fn number<S: Serializer>(number: &f64, to: S) -> Result<S::Ok, S::Err
     }
 }
 
+/// Writes a number that may be unset; serde leaves it out if it is.
 pub(super) fn optional_number<S: Serializer>(
-    written: &Option<f64>,
+    unless_unset: &Option<f64>,
     to: S,
 ) -> Result<S::Ok, S::Error> {
-    number(&written.unwrap_or_default(), to)
+    number(&unless_unset.unwrap_or_default(), to)
 }
 
 pub(super) fn duration<S: Serializer>(span: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {

@@ -121,6 +121,17 @@ impl<'a> Object<'a> {
         })
     }
 
+    /// The number under `key` in any case; `None` if absent or null. Infinite if it is too
+    /// large.
+    pub(crate) fn number(&self, key: &'static str) -> Result<Option<f64>, JsonError> {
+        self.last(key, |raw| {
+            raw.get().parse().map_err(|_| JsonError::WrongType {
+                key,
+                expected: "a number",
+            })
+        })
+    }
+
     /// The keys that match none of `known` in any case.
     pub(crate) fn unknown_keys(&self, known: &[&str]) -> impl Iterator<Item = String> {
         let is_known = |member: &&Member| known.iter().any(|key| member.is_spelled(key));

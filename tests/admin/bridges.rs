@@ -4,8 +4,10 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::sync::Arc;
 
+use prost_types::FieldMask;
 use snowflake_broker::proto::admin::v1::{
-    Bridge, ListBridgesRequest, ListBridgesResponse, ReloadRequest, ReplaceBridgesRequest,
+    Bridge, BridgeState, ListBridgesRequest, ListBridgesResponse, ReloadRequest,
+    ReplaceBridgesRequest, SetBridgeRequest,
 };
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +34,9 @@ fn list(name: &str, numbers: std::ops::Range<usize>) -> Vec<Bridge> {
         fingerprint: fingerprint(number),
         relay_url: format!("wss://{name}{number}.example/"),
         display_name: format!("{name} {number}"),
+        weight: Some(1.0),
+        state: BridgeState::Up.into(),
+        ..Bridge::default()
     });
     bridges.collect()
 }
@@ -314,10 +319,17 @@ async fn every_wrong_field_is_named() {
     let broker = Broker::start("").await;
     let mut client = broker.client().await;
     let before = listed(&broker).await.etag;
-    let mut bridges = list("a", 0..4);
+    let mut bridges = list("a", 0..7);
+    for bridge in [0, 3] {
+        bridges[bridge].weight = None;
+        bridges[bridge].state = 0;
+    }
     bridges[1].fingerprint = "12".to_owned();
     bridges[2].relay_url = "https://a.example/".to_owned();
     bridges[3].fingerprint = bridges[0].fingerprint.to_lowercase();
+    bridges[4].weight = Some(-1.0);
+    bridges[5].state = 4;
+    bridges.push(bridges[6].clone());
     let wrong = client
         .replace_bridges(replacing(bridges))
         .await
@@ -334,7 +346,10 @@ async fn every_wrong_field_is_named() {
         [
             "bridges[1].fingerprint",
             "bridges[2].relay_url",
-            "bridges[3].fingerprint"
+            "bridges[4].weight",
+            "bridges[5].state",
+            "bridges[3].fingerprint",
+            "bridges[7].relay_url",
         ]
     );
     let none = client
@@ -343,6 +358,135 @@ async fn every_wrong_field_is_named() {
         .unwrap_err();
     assert_eq!(none.code(), Code::InvalidArgument);
     assert_eq!(listed(&broker).await.etag, before);
+}
+
+/// One bridge with these addresses, each with a host and a weight.
+fn addresses(hosts: &[(&str, f64)]) -> Vec<Bridge> {
+    let addresses = hosts.iter().map(|(host, weight)| Bridge {
+        relay_url: format!("wss://{host}.example/"),
+        weight: Some(*weight),
+        ..list("a", 0..1).remove(0)
+    });
+    addresses.collect()
+}
+
+fn setting(relay_url: &str, state: BridgeState, weight: Option<f64>) -> SetBridgeRequest {
+    SetBridgeRequest {
+        bridge: Some(Bridge {
+            fingerprint: fingerprint(0).to_lowercase(),
+            relay_url: relay_url.to_owned(),
+            weight,
+            state: state.into(),
+            ..Bridge::default()
+        }),
+        ..SetBridgeRequest::default()
+    }
+}
+
+#[tokio::test]
+async fn a_bridge_may_have_several_addresses() {
+    let broker = Broker::start("").await;
+    let mut client = broker.client().await;
+    let both = addresses(&[("a", 1.0), ("b", 0.5)]);
+    let replaced = client.replace_bridges(replacing(both.clone())).await;
+    assert_eq!(replaced.unwrap().into_inner().bridge_count, 1);
+    assert_eq!(listed(&broker).await.bridges, both);
+}
+
+#[tokio::test]
+async fn an_address_drains_until_the_next_reload_or_for_good() {
+    let setup = Setup::new();
+    let file = with_file(&setup);
+    let broker = setup.start().await;
+    let mut client = broker.client().await;
+    let request = ReplaceBridgesRequest {
+        write_back: true,
+        ..replacing(addresses(&[("a", 1.0), ("b", 1.0)]))
+    };
+    client.replace_bridges(request).await.unwrap();
+    let before = listed(&broker).await;
+    let states = async || {
+        let listed = listed(&broker).await.bridges.into_iter();
+        let states = listed.map(|bridge| (bridge.state(), bridge.weight()));
+        states.collect::<Vec<_>>()
+    };
+    let unchanged = [(BridgeState::Up, 1.0); 2];
+
+    let drain = setting("wss://a.example/", BridgeState::Drain, None);
+    let checked = SetBridgeRequest {
+        validate_only: true,
+        ..drain.clone()
+    };
+    client.set_bridge(checked).await.unwrap();
+    assert_eq!(states().await, unchanged);
+
+    let told = client.set_bridge(drain.clone()).await.unwrap().into_inner();
+    assert_eq!(told.bridges[0].state(), BridgeState::Drain);
+    assert_eq!(told.etag, listed(&broker).await.etag);
+    assert_eq!(states().await, [(BridgeState::Drain, 1.0), unchanged[1]]);
+    let warning = "no address is up";
+    assert!(!told.warnings.concat().contains(warning));
+    let all = setting("", BridgeState::Down, Some(3.0));
+    let told = client.set_bridge(all).await.unwrap().into_inner();
+    assert_eq!(states().await, [(BridgeState::Down, 3.0); 2]);
+    assert!(told.warnings.concat().contains(warning), "{told:?}");
+    client.reload(ReloadRequest::default()).await.unwrap();
+    assert_eq!(states().await, unchanged);
+
+    let outdated = SetBridgeRequest {
+        etag: told.etag,
+        ..drain.clone()
+    };
+    let aborted = client.set_bridge(outdated).await.unwrap_err();
+    assert_eq!(aborted.code(), Code::Aborted);
+    let for_good = SetBridgeRequest {
+        etag: before.etag,
+        write_back: true,
+        ..drain
+    };
+    client.set_bridge(for_good).await.unwrap();
+    client.reload(ReloadRequest::default()).await.unwrap();
+    assert_eq!(states().await, [(BridgeState::Drain, 1.0), unchanged[1]]);
+    let written = fs::read_to_string(file).unwrap();
+    assert!(written.contains(r#""state":"drain""#), "{written}");
+    let logged = format!("admin: bridge {} set", fingerprint(0).to_lowercase());
+    broker.logs(&logged).await;
+}
+
+#[tokio::test]
+async fn only_what_the_mask_names_changes() {
+    let broker = Broker::start("").await;
+    let mut client = broker.client().await;
+    let both = addresses(&[("a", 1.0), ("b", 1.0)]);
+    client.replace_bridges(replacing(both)).await.unwrap();
+    let mut request = setting("wss://b.example/", BridgeState::Drain, Some(7.0));
+    let mask = |path: &str| {
+        Some(FieldMask {
+            paths: vec![path.to_owned()],
+        })
+    };
+    request.update_mask = mask("weight");
+    client.set_bridge(request.clone()).await.unwrap();
+    let other = &listed(&broker).await.bridges[1];
+    assert_eq!((other.state(), other.weight()), (BridgeState::Up, 7.0));
+
+    request.update_mask = mask("display_name");
+    let wrong = client.set_bridge(request.clone()).await.unwrap_err();
+    assert!(wrong.message().contains("update_mask"), "{wrong}");
+    request.update_mask = None;
+    request.bridge.as_mut().unwrap().weight = Some(f64::NAN);
+    let wrong = client.set_bridge(request.clone()).await.unwrap_err();
+    assert_eq!(wrong.code(), Code::InvalidArgument);
+    let problem = "bridge.weight: must be between 0 and 1000000 (got NaN)";
+    assert_eq!(wrong.message(), problem);
+    request.bridge.as_mut().unwrap().weight = None;
+    request.bridge.as_mut().unwrap().relay_url = "wss://c.example/".to_owned();
+    let missing = client.set_bridge(request.clone()).await.unwrap_err();
+    assert_eq!(missing.code(), Code::NotFound);
+    request.bridge.as_mut().unwrap().fingerprint = String::new();
+    let wrong = client.set_bridge(request).await.unwrap_err();
+    let problem = "bridge.fingerprint: is not 40 or 64 hexadecimal digits";
+    assert_eq!(wrong.message(), problem);
 }
 
 /// The error still fits into a response's head.

@@ -133,6 +133,7 @@ fn field(rpc: &str) -> Option<&'static str> {
         "ListBridges" => Some("/bridges/0/relayUrl"),
         "Reload" => Some("/parts/0"),
         "ReplaceBridges" => Some("/etag"),
+        "SetBridge" => Some("/bridges/0/state"),
         "SetLimits" => Some("/answerBurst"),
         "SetLogFilter" => Some("/expireTime"),
         "SetPollIntervals" => Some("/overloaded"),

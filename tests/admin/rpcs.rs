@@ -43,6 +43,9 @@ pub(crate) fn request(rpc: &str) -> &'static str {
         "SetRelayPolicy" => r#"{"relay_policy": {"allowed_relay_pattern": "one.example$"}}"#,
         "ListParkedPolls" => r#"{"filter": "pool = open AND waiting > 1s"}"#,
         "ListBridges" | "ListPeers" => r#"{"page_size": 10}"#,
+        "SetBridge" => {
+            r#"{"bridge": {"fingerprint": "0123456789ABCDEF0123456789ABCDEF01234567", "weight": 2, "state": "BRIDGE_STATE_DRAIN"}, "validate_only": true}"#
+        }
         "SetSupply" => {
             r#"{"supply": {"unanswered": 7, "networks": [{"network": "192.0.2.0/24", "share": 2}]}}"#
         }

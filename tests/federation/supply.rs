@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use snowflake_broker::bridges::BridgeList;
+use snowflake_broker::bridges::{AddressChange, AddressState, BridgeList};
 use snowflake_broker::broker::NoAnswer;
 use snowflake_broker::federation::DialTarget;
 use snowflake_broker::proto::federation::v1;
 use snowflake_broker::proto::federation::v1::federation_client::FederationClient;
 use snowflake_broker::proto::federation::v1::supply::State;
+use snowflake_broker::wire::fingerprint::Fingerprint;
 use tokio::time::{sleep, timeout};
 use tonic::Streaming;
 
@@ -106,6 +107,33 @@ async fn only_who_knows_the_bridge_is_asked() {
         .update_directory(|directory| directory.bridges = a.broker.directory().bridges.clone());
     sleep(Duration::from_secs(1)).await;
     assert!(a.client_for(second).await.is_ok());
+}
+
+/// Its proxies would be spent on clients that the lender's bridge does not take.
+#[tokio::test(start_paused = true)]
+async fn whose_bridge_drains_is_not_asked() {
+    let network = Network::default();
+    let a = Node::start(&network, "a.example", &peers(&["b.example"]));
+    let b = Node::start(&network, "b.example", &peers(&["a.example"]));
+    let set_state = |state| {
+        let change = AddressChange {
+            state: Some(state),
+            ..AddressChange::default()
+        };
+        b.broker.control().update_directory(|directory| {
+            let changed = directory.bridges.change(Fingerprint::DEFAULT, None, change);
+            assert_eq!(changed, 1);
+        });
+    };
+    let _proxy = b.proxy("p");
+    a.sees_proxies("b.example", 1).await;
+    set_state(AddressState::Drain);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(a.client("first").await, Err(NoAnswer::NoProxies));
+    assert_eq!(a.count("snowflake_broker_peer_borrowed_total", &[]), 0);
+    set_state(AddressState::Up);
+    sleep(Duration::from_secs(1)).await;
+    assert!(a.client("second").await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

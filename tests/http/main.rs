@@ -2,6 +2,7 @@
 //! server over real [`sockets`].
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod bridges;
 mod broken_off;
 mod forms;
 mod limits;

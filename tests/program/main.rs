@@ -2,6 +2,7 @@
 //! load ([`restart`]), and [`faults`] around it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod bridges;
 mod build_script;
 mod certificates;
 mod check;

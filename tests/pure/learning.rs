@@ -41,8 +41,8 @@ fn outcomes_are_worth_half_of_the_truth() {
         assert!(is_better, "{}: {learns} and {nothing} tries", day.name);
         for tally in tallies {
             let totals = tally.totals;
-            let known = totals.worked + totals.failed + totals.unknown;
-            assert_eq!(totals.answered, known, "{}", day.name);
+            let ended = totals.worked + totals.failed + totals.unknown;
+            assert_eq!(totals.answered, ended, "{}", day.name);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! client's SOCKS port arrives at the bridge's WebSocket relay.
 
 mod amp_cache;
+mod drained_bridge;
 
 use std::net::{Ipv4Addr, SocketAddr};
 

@@ -69,9 +69,9 @@ async fn add_home() -> Result<()> {
 }
 
 /// Adds an address to those of the broker and its neighbours. Whoever connects from here to
-/// an address of here comes from that address.
+/// an address of here comes from that address, unless it is a secondary one of its network.
 pub(crate) async fn add_address(address: Ipv4Addr) -> Result<()> {
-    ip(&format!("address add {address}/24 dev public")).await
+    ip(&format!("address add {address}/32 dev public")).await
 }
 
 /// Lets a host send and get no UDP, except with a STUN server: it gathers candidates, and

@@ -12,6 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
+use rustix::process::Signal;
 use tokio::time::{sleep, timeout};
 
 use crate::network;
@@ -29,11 +30,11 @@ const OF_EACH: usize = 3;
 /// The address of the broker and the relay.
 const HERE: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 /// The time in which the broker may not learn from outcomes.
-const BEFORE: Duration = Duration::from_secs(60);
+const BEFORE: Duration = Duration::from_mins(1);
 /// The time after which it is known of most proxies whether they work.
 const UNTIL_KNOWN: Duration = Duration::from_secs(125);
 /// The time in which the broker serves those first.
-const AFTER: Duration = Duration::from_secs(60);
+const AFTER: Duration = Duration::from_mins(1);
 /// Part of the log of a proxy of Debian's that has got a client.
 const GOT_A_CLIENT: &str = "sdp offer successfully received";
 
@@ -70,6 +71,7 @@ async fn learn_in_a_network() -> Result<()> {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "the figures are of interest")]
 async fn learn(programs: &Programs<'_>) -> Result<()> {
     let relay = Relay::listen_on(HERE).await?;
     let broker_port = port::free()?;
@@ -91,7 +93,7 @@ async fn learn(programs: &Programs<'_>) -> Result<()> {
     let visitors = Visitors::start(programs, relay, broker_port);
     let before = proxies.during(&visitors, BEFORE).await?;
     fs::write(&config, learns(true))?;
-    broker.reload()?;
+    broker.signal(Signal::HUP)?;
     proxies.during(&visitors, UNTIL_KNOWN).await?;
     ensure!(broker.log()?.contains("configuration reloaded"));
     let after = proxies.during(&visitors, AFTER).await?;

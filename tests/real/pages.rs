@@ -57,6 +57,7 @@ pages! {
     amp: "docs/amp.md",
     architecture: "docs/architecture.md",
     backups: "docs/backups.md",
+    bridges: "docs/bridges.md",
     certificates: "docs/certificates.md",
     configuration: "docs/configuration.md",
     countries: "docs/countries.md",

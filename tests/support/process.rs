@@ -27,11 +27,13 @@ impl Process {
         Ok(Self { child, log })
     }
 
-    /// Asks the program to read its configuration again.
-    pub(crate) fn reload(&self) -> Result<()> {
-        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
-        let pid = id.and_then(Pid::from_raw).context("the program is over")?;
-        Ok(kill_process(pid, Signal::HUP)?)
+    /// Sends a signal, unless the program has ended.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        let id = self
+            .child
+            .id()
+            .and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        Ok(kill_process(id.context("it has ended")?, signal)?)
     }
 
     /// The log so far; an error once the program has ended.

@@ -1,6 +1,5 @@
 //! The text form of all responses except the status.
 
-use crate::bridges::{Bridge, BridgeList};
 use crate::proto::admin::v1;
 
 use super::figures;
@@ -84,68 +83,6 @@ fn sorted(numbers: &std::collections::HashMap<String, i64>) -> Vec<(&String, i64
     sorted
 }
 
-/// `1 bridge`, `2 bridges`.
-fn bridge_count(count: usize) -> String {
-    match count {
-        1 => "1 bridge".to_owned(),
-        count => format!("{count} bridges"),
-    }
-}
-
-/// A row for each bridge.
-pub(in crate::admin_client) fn bridges(listed: &v1::ListBridgesResponse) -> String {
-    let mut table = TextTable::of_words();
-    table.row(["fingerprint", "relay URL", "name"]);
-    for bridge in &listed.bridges {
-        table.row([&bridge.fingerprint, &bridge.relay_url, &bridge.display_name]);
-    }
-    let count = bridge_count(listed.bridges.len());
-    format!(
-        "{table}{count}, etag {}\n{}",
-        listed.etag,
-        warnings(&listed.warnings)
-    )
-}
-
-/// The result of checking a file.
-pub(in crate::admin_client) fn checked_bridges(checked: &v1::ListBridgesResponse) -> String {
-    let count = bridge_count(checked.bridges.len());
-    format!("ok, {count}\n{}", warnings(&checked.warnings))
-}
-
-/// A line for each warning.
-fn warnings(warnings: &[String]) -> String {
-    let lines = warnings
-        .iter()
-        .map(|warning| format!("warning: {}\n", one_line(warning)));
-    lines.collect::<Vec<_>>().concat()
-}
-
-/// The lines of a file with these bridges.
-pub(in crate::admin_client) fn bridge_lines(bridges: &[v1::Bridge]) -> String {
-    let bridges = bridges.iter().filter_map(|bridge| {
-        let name = bridge.display_name.clone();
-        let fingerprint = bridge.fingerprint.parse().ok()?;
-        Some((fingerprint, Bridge::new(name, &bridge.relay_url).ok()?))
-    });
-    bridges.collect::<BridgeList>().to_lines()
-}
-
-/// The result of replacing the bridges.
-pub(in crate::admin_client) fn replaced_bridges(
-    replaced: &v1::ReplaceBridgesResponse,
-    dry_run: DryRun,
-) -> String {
-    let count = |count: i32| usize::try_from(count).unwrap_or(0);
-    let now = bridge_count(count(replaced.bridge_count));
-    let before = count(replaced.replaced_count);
-    let etag = one_line(&replaced.etag);
-    let warnings = warnings(&replaced.warnings);
-    dry_run.mark(format!(
-        "{now} in place of {before}, etag {etag}\n{warnings}"
-    ))
-}
-
 /// A row for each kind of proxy.
 pub(in crate::admin_client) fn intervals(intervals: &v1::PollIntervals, dry_run: DryRun) -> String {
     let mut table = TextTable::of_words();
@@ -159,6 +96,14 @@ pub(in crate::admin_client) fn intervals(intervals: &v1::PollIntervals, dry_run:
         table.row([of, &figures::span(interval)]);
     }
     dry_run.mark(table.to_string())
+}
+
+/// A line for each warning.
+pub(super) fn warnings(warnings: &[String]) -> String {
+    let lines = warnings
+        .iter()
+        .map(|warning| format!("warning: {}\n", one_line(warning)));
+    lines.collect::<Vec<_>>().concat()
 }
 
 /// Both relay patterns.
@@ -285,26 +230,6 @@ webext  restricted  strict  ??       1        2.3 s
 ";
         assert_eq!(polls(&[poll]), expected);
         assert_eq!(polls(&[]), "no parked polls\n");
-    }
-
-    #[test]
-    fn bridges_as_a_file_read_back() {
-        let bridge = v1::Bridge {
-            fingerprint: "2B280B23E1107BB62ABFC40DDCC8824814F80A72".to_owned(),
-            relay_url: "wss://snowflake.example.org/".to_owned(),
-            display_name: "\u{1b}[31mred".to_owned(),
-        };
-        let lines = bridge_lines(std::slice::from_ref(&bridge));
-        let list = BridgeList::parse(&lines).unwrap();
-        assert_eq!(list.sorted()[0].1.display_name, bridge.display_name);
-        let listed = v1::ListBridgesResponse {
-            bridges: vec![bridge],
-            etag: "0123".to_owned(),
-            ..v1::ListBridgesResponse::default()
-        };
-        let table = bridges(&listed);
-        assert!(table.contains("\\u{1b}[31mred"), "{table}");
-        assert!(table.ends_with("1 bridge, etag 0123\n"), "{table}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the broker has learnt of kinds of matches, across a restart. There is nothing about
+//! The knowledge of kinds of matches across a restart. There is nothing about
 //! single sources, clients or addresses in it.
 
 use std::path::PathBuf;

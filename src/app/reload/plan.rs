@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use rustls::ServerConfig;
+use rustls::{ClientConfig, ServerConfig};
 
 use crate::app::accounts;
 use crate::app::admin::access;
+use crate::app::bridge_prober::{self, BridgeProber};
 use crate::app::certificates::{self, CertificatePair, Certificates};
 use crate::app::countries;
 use crate::app::exposed;
@@ -46,6 +47,7 @@ pub(super) struct ReloadPlan {
     log_level: LogLevel,
     access: (Access, Option<ServerConfig>),
     peer_tls: Option<Tls>,
+    probe_tls: Option<ClientConfig>,
     bounds: Bounds,
     pub(super) files: FileContents,
     pub(super) has_other_countries: bool,
@@ -60,6 +62,7 @@ pub(in crate::app) struct ReloadTargets {
     pub(in crate::app) log: LogControl,
     pub(in crate::app) admin_auth: Arc<AdminAuth>,
     pub(in crate::app) peers: FederationHandle,
+    pub(in crate::app) prober: BridgeProber,
 }
 
 impl ReloadTargets {
@@ -89,6 +92,8 @@ impl ReloadPlan {
         let access = checked(Section::Administration, access, &mut wrong);
         let peer_tls = federation::tls(&config.federation);
         let peer_tls = checked(Section::Federation, peer_tls, &mut wrong);
+        let probe_tls = bridge_prober::tls(&config.bridges);
+        let probe_tls = checked(Section::Bridges, probe_tls, &mut wrong);
         let certificate = certificates.read(config);
         let certificate = checked(Section::Certificate, certificate, &mut wrong);
         let read = directory(config)
@@ -97,8 +102,14 @@ impl ReloadPlan {
         let (geoip, problems) = countries::read(&config.geoip, known);
         let problems = problems.iter();
         wrong.extend(problems.map(|error| Problem::new(Section::Countries, error)));
-        let (Some(read), Some(certificate), Some(log_level), Some(access), Some(peer_tls)) =
-            (read, certificate, log_level, access, peer_tls)
+        let (
+            Some(read),
+            Some(certificate),
+            Some(log_level),
+            Some(access),
+            Some(peer_tls),
+            Some(probe_tls),
+        ) = (read, certificate, log_level, access, peer_tls, probe_tls)
         else {
             return Err(ReloadRefused(wrong));
         };
@@ -125,6 +136,7 @@ impl ReloadPlan {
             log_level,
             access,
             peer_tls,
+            probe_tls,
         })
     }
 
@@ -153,6 +165,9 @@ impl ReloadPlan {
         targets
             .peers
             .set(&targets.broker, federation, self.peer_tls);
+        targets
+            .prober
+            .set(&self.loaded.config.bridges, self.probe_tls);
         targets
             .broker
             .control()

@@ -9,9 +9,10 @@ use crate::config::Config;
 
 /// The sections and keys that a reload applies. All others require a restart, so that a
 /// new setting is never silently ignored.
-const RELOADED: [&str; 15] = [
+const RELOADED: [&str; 16] = [
     "admin.tls",
     "admin.tokens",
+    "bridges",
     "broker",
     "federation",
     "geoip",

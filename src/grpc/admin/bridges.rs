@@ -1,33 +1,33 @@
-//! The bridge list: reading and replacing it.
-
-use std::collections::BTreeSet;
+//! The bridge list: reading, replacing and changing it.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use tonic::{Code, Status};
 
 use super::operations::{Operations, WriteBridgesError};
-use crate::bridges::{Bridge, BridgeList};
+use crate::bridges::{AddressChange, BridgeList};
 use crate::broker::{Broker, Directory};
+use crate::grpc::bridge_messages::{self, read, with_health};
 use crate::grpc::pages::ListPage;
-use crate::grpc::violations::{Violations, invalid};
+use crate::grpc::update::Update;
+use crate::grpc::violations::invalid;
 use crate::proto::admin::v1;
-use crate::wire::fingerprint::Fingerprint;
+
+/// The fields that [`set`] changes.
+const FIELDS: [&str; 2] = ["weight", "state"];
 
 /// A page of the bridge list.
 pub(super) fn list(
     broker: &Broker,
     asked: &v1::ListBridgesRequest,
 ) -> Result<v1::ListBridgesResponse, Status> {
-    let directory = broker.directory();
+    let (directory, health) = (broker.directory(), broker.control().bridge_health());
     let etag = etag(&directory.bridges);
     let page = ListPage::asked(asked.page_size, &asked.page_token, &etag)?;
-    let bridges = (0..).zip(directory.bridges.sorted());
-    let (bridges, next_page_token) = page.of(bridges, |(number, _)| *number);
-    let bridges = bridges.into_iter().map(|(_, (by, bridge))| v1::Bridge {
-        fingerprint: by.to_string(),
-        relay_url: bridge.relay_url.to_string(),
-        display_name: bridge.display_name.clone(),
-    });
+    let addresses = (0..).zip(directory.bridges.addresses());
+    let (addresses, next_page_token) = page.of(addresses, |(number, _)| *number);
+    let bridges = addresses
+        .into_iter()
+        .map(|(_, (by, address))| with_health(&directory.bridges, by, address, &health));
     Ok(v1::ListBridgesResponse {
         bridges: bridges.collect(),
         next_page_token,
@@ -50,58 +50,86 @@ pub(super) async fn replace(
 ) -> Result<v1::ReplaceBridgesResponse, Status> {
     let bridges = read(&asked.bridges)?;
     let before = broker.directory();
-    if !asked.etag.is_empty() && asked.etag != etag(&before.bridges) {
-        return Err(Status::aborted("etag: the list has changed since"));
-    }
+    expect_etag(&asked.etag, &before.bridges)?;
     let replaced = v1::ReplaceBridgesResponse {
         replaced_count: number(&before.bridges),
         bridge_count: number(&bridges),
         etag: etag(&bridges),
         warnings: warnings(&bridges, &before),
     };
-    if asked.validate_only {
-        return Ok(replaced);
+    if !asked.validate_only {
+        put_in_force(broker, operations, bridges, asked.write_back).await?;
     }
-    if asked.write_back {
+    Ok(replaced)
+}
+
+/// Changes addresses of a bridge.
+pub(super) async fn set(
+    broker: &Broker,
+    operations: &dyn Operations,
+    asked: &v1::SetBridgeRequest,
+) -> Result<v1::SetBridgeResponse, Status> {
+    let sent = asked.bridge.clone().unwrap_or_default();
+    let fingerprint = bridge_messages::fingerprint(&sent.fingerprint)
+        .map_err(|problem| invalid("bridge.fingerprint", problem))?;
+    let change = change(asked, &sent)?;
+    let before = broker.directory();
+    expect_etag(&asked.etag, &before.bridges)?;
+    let mut bridges = before.bridges.clone();
+    let relay_url = Some(&*sent.relay_url).filter(|url| !url.is_empty());
+    if bridges.change(fingerprint, relay_url, change) == 0 {
+        return Err(Status::not_found(
+            "no bridge has this fingerprint and address",
+        ));
+    }
+    let health = broker.control().bridge_health();
+    let addresses = bridges.addresses().into_iter();
+    let of_bridge = addresses.filter(|(by, _)| *by == fingerprint);
+    let result = v1::SetBridgeResponse {
+        bridges: of_bridge
+            .map(|(by, address)| with_health(&bridges, by, address, &health))
+            .collect(),
+        etag: etag(&bridges),
+        warnings: warnings(&bridges, &before),
+    };
+    if !asked.validate_only {
+        put_in_force(broker, operations, bridges, asked.write_back).await?;
+    }
+    Ok(result)
+}
+
+fn change(asked: &v1::SetBridgeRequest, sent: &v1::Bridge) -> Result<AddressChange, Status> {
+    let mut change = AddressChange::default();
+    let mut update = Update::new("bridge", &FIELDS, asked.update_mask.as_ref());
+    let weight = |weight| bridge_messages::weight(weight).map(Some);
+    update.set("weight", sent.weight, weight, &mut change.weight);
+    let state = (sent.state != 0).then_some(sent.state);
+    update.set("state", state, bridge_messages::state, &mut change.state);
+    update.finish_checked()?;
+    Ok(change)
+}
+
+async fn put_in_force(
+    broker: &Broker,
+    operations: &dyn Operations,
+    bridges: BridgeList,
+    write_back: bool,
+) -> Result<(), Status> {
+    if write_back {
         let written = operations.write_bridges(bridges.to_lines()).await;
         written.map_err(|error| unwritten(&error))?;
     }
     broker
         .control()
-        .update_directory(|directory| directory.bridges = bridges.clone());
-    Ok(replaced)
+        .update_directory(|directory| directory.bridges = bridges);
+    Ok(())
 }
 
-fn read(asked: &[v1::Bridge]) -> Result<BridgeList, Status> {
-    if asked.is_empty() {
-        return Err(invalid(
-            "bridges",
-            "there is none: no client could be served",
-        ));
+fn expect_etag(asked: &str, bridges: &BridgeList) -> Result<(), Status> {
+    if asked.is_empty() || asked == etag(bridges) {
+        return Ok(());
     }
-    let mut violations = Violations::default();
-    let mut seen = BTreeSet::new();
-    let mut bridges = Vec::new();
-    for (index, asked) in asked.iter().enumerate() {
-        let path = |field: &str| format!("bridges[{index}].{field}");
-        let fingerprint = asked.fingerprint.parse::<Fingerprint>();
-        let bridge = Bridge::new(asked.display_name.clone(), &asked.relay_url);
-        match &fingerprint {
-            Err(_) => violations.add(path("fingerprint"), "is not 40 or 64 hexadecimal digits"),
-            Ok(fingerprint) if !seen.insert(*fingerprint) => {
-                violations.add(path("fingerprint"), "is in the list twice");
-            }
-            Ok(_) => {}
-        }
-        if bridge.is_err() {
-            violations.add(path("relay_url"), "must be a ws:// or wss:// URL");
-        }
-        if let (Ok(fingerprint), Ok(bridge)) = (fingerprint, bridge) {
-            bridges.push((fingerprint, bridge));
-        }
-    }
-    violations.into_result()?;
-    Ok(bridges.into_iter().collect())
+    Err(Status::aborted("etag: the list has changed since"))
 }
 
 fn unwritten(error: &WriteBridgesError) -> Status {
@@ -113,7 +141,7 @@ fn unwritten(error: &WriteBridgesError) -> Status {
 }
 
 fn number(bridges: &BridgeList) -> i32 {
-    i32::try_from(bridges.sorted().len()).unwrap_or(i32::MAX)
+    i32::try_from(bridges.count()).unwrap_or(i32::MAX)
 }
 
 /// The identity of the list's content, independent of its order.

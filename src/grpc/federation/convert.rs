@@ -135,15 +135,14 @@ fn pool(class: NatClass) -> v1::Pool {
     }
 }
 
-/// The bridges of this broker.
+/// The bridges of this broker that take new clients.
 pub(super) fn bridges(list: &BridgeList) -> v1::Bridges {
     /// The field's tag and length.
     const OVERHEAD: usize = 2;
     let mut bytes = 0;
     let bridges = list
-        .sorted()
-        .into_iter()
-        .map(|(fingerprint, _)| fingerprint.as_bytes().to_vec());
+        .taking_clients()
+        .map(|fingerprint| fingerprint.as_bytes().to_vec());
     let fingerprints = bridges.take_while(|fingerprint| {
         bytes += fingerprint.len() + OVERHEAD;
         bytes <= BRIDGES_BYTES_MAX
@@ -158,13 +157,29 @@ mod tests {
     use prost::Message as _;
 
     use super::*;
-    use crate::bridges::Bridge;
+    use crate::bridges::{AddressState, BridgeAddress};
 
     fn told(digits: usize) -> v1::Bridges {
-        let bridge = Bridge::new(String::new(), "wss://a.example/").unwrap();
+        let bridge = BridgeAddress::new(String::new(), "wss://a.example/").unwrap();
         let named = |number| format!("{number:0digits$x}").parse().unwrap();
         let list = (0..45_000).map(|number| (named(number), bridge.clone()));
         bridges(&list.collect())
+    }
+
+    #[test]
+    fn bridges_that_take_no_clients_are_not_told() {
+        let address = |number, state| {
+            let address = BridgeAddress::new(String::new(), "wss://a.example/").unwrap();
+            let name = format!("{number:040x}").parse().unwrap();
+            (name, BridgeAddress { state, ..address })
+        };
+        let list = [
+            address(1, AddressState::Drain),
+            address(2, AddressState::Up),
+        ];
+        let told = bridges(&list.into_iter().collect()).fingerprints;
+        assert_eq!(told.concat().last(), Some(&2));
+        assert_eq!(told.len(), 1);
     }
 
     /// Whatever their names, borrowers can read the report.

@@ -63,7 +63,7 @@ labels! {
         OverRate = "over_rate",
         /// Too many of the borrower's offers are waiting for an answer.
         TooManyInFlight = "too_many_in_flight",
-        /// The lender does not know the bridge.
+        /// The lender does not know the bridge, or the bridge takes no new clients.
         UnknownBridge = "unknown_bridge",
         /// The lender is shutting down.
         Draining = "draining",

@@ -111,7 +111,7 @@ async fn bridges_are_listed_checked_and_replaced() {
     assert_eq!(broker.ask("bridges list --as-file").await, BRIDGE);
     let text = broker.ask("bridges list").await;
     assert!(
-        text.contains("wss://snowflake.example.org/  mine\n1 bridge, etag "),
+        text.contains("wss://snowflake.example.org/  1       up     -       mine\n1 bridge, etag "),
         "{text}"
     );
     let listed = &broker.ask_json("bridges list").await[0];
@@ -164,6 +164,47 @@ async fn bridges_are_listed_checked_and_replaced() {
 }
 
 #[tokio::test]
+async fn a_bridge_drains_and_comes_back() {
+    let broker = Broker::start().await;
+    let change = format!("bridges change {}", fingerprint_of(BRIDGE));
+    let dry = broker
+        .ask(&format!("{change} --state drain --dry-run"))
+        .await;
+    assert!(dry.ends_with("dry run: nothing has changed\n"), "{dry}");
+    assert_eq!(broker.ask("bridges list --as-file").await, BRIDGE);
+
+    let told = broker.ask(&format!("{change} --state drain")).await;
+    assert!(
+        told.contains("  1       drain  -       mine\netag "),
+        "{told}"
+    );
+    assert!(told.contains("warning: no address is up"), "{told}");
+    let lines = broker.ask("bridges list --as-file").await;
+    assert!(lines.contains(r#""state":"drain""#), "{lines}");
+    let told = &broker.ask_json(&format!("{change} --weight 2.5")).await[0];
+    assert_eq!(told["bridges"][0]["state"], "BRIDGE_STATE_DRAIN");
+    assert_eq!(told["bridges"][0]["weight"], json!(2.5));
+    broker
+        .ask(&format!("{change} --state up --weight 1 --write-back"))
+        .await;
+    assert_eq!(broker.ask("bridges list --as-file").await, BRIDGE);
+    let (code, message) = broker.refuse(&format!("{change} --state gone")).await;
+    assert_eq!(code, 2);
+    assert!(message.contains("up, drain, down"), "{message}");
+    let (code, message) = broker
+        .refuse(&format!("{change} --url wss://a.example/"))
+        .await;
+    assert_eq!(code, 1);
+    assert!(message.contains("no bridge has this"), "{message}");
+}
+
+/// The fingerprint in a line.
+fn fingerprint_of(line: &str) -> String {
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    line["fingerprint"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
 async fn bridges_that_proxies_may_refuse_are_told() {
     let broker = Broker::start().await;
     let outside = BRIDGE.replace("snowflake.example.org", "relay.example.net");
@@ -174,7 +215,8 @@ async fn bridges_that_proxies_may_refuse_are_told() {
     );
     let overridden = format!(
         "warning: {file}: the same fingerprint on several lines, of which the last counts: \
-         line 2 overrides line 1, line 3 overrides line 2\n"
+         line 2 overrides line 1, line 3 overrides line 2 (give one of them a weight or a state \
+         to use all their addresses)\n"
     );
     let uncovered = "warning: broker.allowed_relay_pattern: example.org$ does not cover 1 \
                      bridge: relay.example.net; ";

@@ -287,7 +287,7 @@ impl World {
                 }
                 Output::Client(key, reply) => self.replied(key, &reply),
                 Output::Event(MatchingEvent::OfferEnded { poll, end }) => {
-                    self.offer_ended(poll, end)
+                    self.offer_ended(poll, end);
                 }
                 Output::AskPeer(_) | Output::Event(_) => {}
             }

@@ -21,9 +21,10 @@ use crate::support::relay::Relay;
 use crate::support::wait;
 
 /// The number of clients at a time.
-const AT_ONCE: usize = 3;
-/// The time between two of them.
-const PAUSE: Duration = Duration::from_secs(1);
+const AT_ONCE: usize = 2;
+/// The time between two of them. There are polls enough of the proxies that work, each of
+/// which polls every 5 s.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// The clients that come and go until [`Self::end`].
 pub(super) struct Visitors {

@@ -1,12 +1,20 @@
 //! Clients that come back or not.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use proptest::prelude::*;
 
-use super::*;
-use crate::broker::clock;
-use crate::matching::Band;
+use snowflake_broker::geoip::CountryCode;
+use snowflake_broker::matching::{Band, SourceRecord};
+use snowflake_broker::metrics::labels::Rendezvous;
+use snowflake_broker::outcomes::{
+    EndedMatch, MatchResult, MatchedProxy, OutcomeClient, Outcomes, SavedOutcomes, Settings,
+};
+use snowflake_broker::policy::RuleSet;
+use snowflake_broker::wire::nat::NatClass;
+use snowflake_broker::wire::proxy::{ProxyType, ProxyTypes};
+
+use crate::engine::some_instant;
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -36,7 +44,7 @@ fn proxy(source: u64) -> MatchedProxy {
 
 /// A client that has its answer one second after it came.
 fn matched() -> (Instant, Outcomes) {
-    let now = clock::now();
+    let now = some_instant();
     let mut outcomes = Outcomes::new(now, Settings::default());
     assert_eq!(outcomes.handle_client(now, &client(1, 1)), None);
     let answered = now + seconds(1);
@@ -101,7 +109,7 @@ fn of_several_clients_behind_one_address_nothing_is_known() {
 
 #[test]
 fn a_client_that_comes_while_another_waits_is_another() {
-    let now = clock::now();
+    let now = some_instant();
     let mut outcomes = Outcomes::new(now, Settings::default());
     outcomes.handle_client(now, &client(1, 1));
     outcomes.handle_client(now + seconds(1), &client(1, 2));
@@ -142,7 +150,7 @@ fn serve(outcomes: &mut Outcomes, start: Instant, clients: &[(u64, bool)]) -> In
 
 #[test]
 fn whoever_answers_without_connecting_is_bad() {
-    let start = clock::now();
+    let start = some_instant();
     let mut outcomes = Outcomes::new(start, Settings::default());
     let others: Vec<_> = (100..140).map(|id| (id, true)).collect();
     let now = serve(&mut outcomes, start, &others);
@@ -160,7 +168,7 @@ fn whoever_answers_without_connecting_is_bad() {
 
 #[test]
 fn one_client_cannot_vote_a_proxy_down() {
-    let start = clock::now();
+    let start = some_instant();
     let mut outcomes = Outcomes::new(start, Settings::default());
     let others: Vec<_> = (100..110).map(|id| (id, true)).collect();
     let now = serve(&mut outcomes, start, &others);
@@ -176,7 +184,7 @@ fn one_client_cannot_vote_a_proxy_down() {
 
 #[test]
 fn who_invents_addresses_has_no_vote() {
-    let now = clock::now();
+    let now = some_instant();
     let mut outcomes = Outcomes::new(now, Settings::default());
     for id in 0..100 {
         let nobody = OutcomeClient {
@@ -191,7 +199,7 @@ fn who_invents_addresses_has_no_vote() {
 
 #[test]
 fn kinds_are_saved_and_nobody_else() {
-    let start = clock::now();
+    let start = some_instant();
     let mut outcomes = Outcomes::new(start, Settings::default());
     let clients: Vec<_> = (100..130).map(|id| (id, id % 3 > 0)).collect();
     let now = serve(&mut outcomes, start, &clients);
@@ -213,7 +221,7 @@ fn kinds_are_saved_and_nobody_else() {
 
 #[test]
 fn a_kind_of_few_is_not_saved() {
-    let start = clock::now();
+    let start = some_instant();
     let mut outcomes = Outcomes::new(start, Settings::default());
     let now = serve(&mut outcomes, start, &[(1, true), (2, true)]);
     let saved = outcomes.saved(now, UNIX_EPOCH);
@@ -241,7 +249,7 @@ proptest! {
         steps in prop::collection::vec((0..4_u64, 0..3_u64, 0..60_u64, any::<bool>()), 0..200),
         max_clients in 0..5_usize,
     ) {
-        let mut now = clock::now();
+        let mut now = some_instant();
         let settings = Settings { max_clients, ..Settings::default() };
         let mut outcomes = Outcomes::new(now, settings);
         let mut ended = 0;
