@@ -8,8 +8,6 @@ use super::*;
 use crate::config::ConfigErrors;
 
 const TLS: &str = "[tls]\ndisable = true\n";
-/// The page whose examples are configurations.
-const PAGE: &str = include_str!("../../../docs/policy.md");
 
 /// The configuration, or its errors without the path of the file.
 fn with(text: &str) -> Result<Config, Vec<String>> {
@@ -29,30 +27,6 @@ fn with(text: &str) -> Result<Config, Vec<String>> {
 
 fn rule(name: &str, rest: &str) -> String {
     format!("[[policy.rules]]\nname = \"{name}\"\n{rest}\n")
-}
-
-#[test]
-fn the_examples_of_the_page_are_configurations() {
-    let blocks = PAGE.split("```toml\n").skip(1);
-    let examples: Vec<&str> = blocks
-        .filter_map(|block| block.split("```").next())
-        .collect();
-    let names: BTreeSet<String> = examples
-        .iter()
-        .flat_map(|example| with(example).unwrap().policy.rules)
-        .map(|rule| rule.name)
-        .collect();
-    let expected = [
-        "proxies-in-censored-countries",
-        "russia-old-go",
-        "spare-phones",
-        "tor-relays",
-        "web-extensions-for-russia",
-    ];
-    assert_eq!(names, expected.map(str::to_owned).into());
-    // All of them at once, too, since each stands alone on the page.
-    let all: String = examples[1..5].concat();
-    assert_eq!(with(&all).unwrap().policy.rules.len(), 4);
 }
 
 #[test]
