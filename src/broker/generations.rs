@@ -3,7 +3,8 @@
 //! Go proxies since 2.14.0 come back at the interval that they are told, if no client came.
 //! Earlier ones have an interval of their own, 5 s for the command-line program. Web
 //! extensions always have one, so theirs shows nothing. A slow proxy may be busy, so only
-//! one that comes much too soon is taken for an old one.
+//! one that comes much too soon is taken for an old one, and only if it is alone at its
+//! address: while polls of several are parked, nobody knows whose turn it is.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -47,6 +48,8 @@ pub(super) struct Generations {
 #[derive(Clone, Debug, Default)]
 struct ReturnTimes {
     due: Vec<Due>,
+    /// Polls without a reply.
+    parked: u32,
     /// Returns in a row at the told time.
     punctual: u8,
     /// Returns in a row much before it.
@@ -59,6 +62,8 @@ struct ReturnTimes {
 struct Due {
     told_at: Instant,
     interval: Duration,
+    /// True if no other poll was parked then.
+    is_alone: bool,
 }
 
 impl Due {
@@ -80,10 +85,17 @@ impl Generations {
     pub(super) fn polled(&mut self, now: Instant, key: ReturnKey) -> Generation {
         let returns = self.returns(now, key);
         returns.came(now);
+        returns.parked = returns.parked.saturating_add(1);
         returns.seen
     }
 
-    /// Notes that a proxy was told to come back after an interval.
+    /// Notes that a poll has its reply, or that its proxy has left.
+    pub(super) fn ended(&mut self, now: Instant, key: ReturnKey) {
+        let returns = self.returns(now, key);
+        returns.parked = returns.parked.saturating_sub(1);
+    }
+
+    /// Notes that a proxy, whose poll has ended, was told to come back after an interval.
     pub(super) fn told(&mut self, now: Instant, key: ReturnKey, interval: Duration) {
         if interval >= SHORTEST {
             self.returns(now, key).told(now, interval);
@@ -112,6 +124,7 @@ impl ReturnTimes {
         self.due.push(Due {
             told_at: now,
             interval,
+            is_alone: self.parked == 0,
         });
     }
 
@@ -128,8 +141,8 @@ impl ReturnTimes {
             return;
         }
         // The one that was told last, most likely. The others may still come.
-        let is_early = |due: &Due| now < due.told_at + due.interval / SOON;
-        if self.due.last().is_some_and(is_early) {
+        let is_early = |due: &Due| due.is_alone && now < due.told_at + due.interval / SOON;
+        if self.parked == 0 && self.due.last().is_some_and(is_early) {
             self.due.pop();
             self.punctual = 0;
             self.early = self.early.saturating_add(1);
@@ -157,6 +170,7 @@ mod tests {
         let mut seen = generations.polled(now, KEY);
         for &millis in returns {
             now += PARKED;
+            generations.ended(now, KEY);
             generations.told(now, KEY, TOLD);
             now += Duration::from_millis(millis);
             seen = generations.polled(now, KEY);
@@ -215,6 +229,7 @@ mod tests {
                 if is_poll {
                     seen = generations.polled(start + at, KEY);
                 } else {
+                    generations.ended(start + at, KEY);
                     generations.told(start + at, KEY, TOLD);
                 }
             }
@@ -227,6 +242,7 @@ mod tests {
         let mut now = clock::now();
         let mut generations = Generations::new(now);
         for _ in 0..5 {
+            generations.ended(now, KEY);
             generations.told(now, KEY, Duration::from_secs(4));
             now += Duration::from_secs(4);
             assert_eq!(generations.polled(now, KEY), Generation::Unknown);

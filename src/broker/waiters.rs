@@ -223,9 +223,12 @@ impl BrokerState {
     pub(super) fn remove(&mut self, now: Instant, waiter: Waiter) {
         match waiter {
             Waiter::Poll(key) => {
-                let has_reply = self.polls.remove(key).is_none();
-                if has_reply {
+                let Some(waiter) = self.polls.remove(key) else {
                     self.timelines.proxy_left(now, key);
+                    return self.matcher.handle_poll_gone(now, key);
+                };
+                if let Some(returns) = waiter.traits.returns {
+                    self.generations.ended(now, returns);
                 }
                 self.matcher.handle_poll_gone(now, key);
             }
@@ -280,9 +283,11 @@ impl BrokerState {
         }
         let waiter = self.polls.remove(key)?;
         let next_poll = self.next_poll(now, waiter.polled, waiter.of_type, &reply);
-        if let (PollReply::NoMatch(NoMatch::Idle), Some(returns)) = (&reply, waiter.traits.returns)
-        {
-            self.generations.told(now, returns, next_poll);
+        if let Some(returns) = waiter.traits.returns {
+            self.generations.ended(now, returns);
+            if reply == PollReply::NoMatch(NoMatch::Idle) {
+                self.generations.told(now, returns, next_poll);
+            }
         }
         if let PollReply::Offer(hand_off) = &reply {
             let client = self.clients.get(hand_off.client);
