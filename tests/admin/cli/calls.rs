@@ -278,7 +278,7 @@ async fn limits_are_told_and_changed() {
 async fn shares_are_told_and_changed() {
     let broker = Broker::start().await;
     let before = broker.ask("supply").await;
-    assert!(before.contains("clients a minute   40\n"), "{before}");
+    assert!(before.contains("clients a minute   16\n"), "{before}");
     let set = "supply --unanswered 0 --network 192.0.2.0/24=10 --network 2001:db8::/32=2";
     let after = &broker.ask_json(set).await[0];
     assert_eq!(after["unanswered"], 0);
