@@ -223,7 +223,7 @@ impl MetricsPersistence {
                 );
             }
         };
-        let block = self.metrics.end_window(now, key);
+        let block = self.metrics.end_window(now, key).block;
         if self.log.is_some() {
             self.enqueue(block.encode());
         }

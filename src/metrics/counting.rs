@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::by_country::{CountryLookup, Visitor};
 use super::counters::{ClientPollEnd, Counters, UniqueProxy};
 use super::distinct_ips::{DistinctIps, WindowKey};
+use super::impact::Impact;
 use super::ip_recordings::IpRecorder;
 use super::published;
 use super::recent::{RecentActivity, Samples, Totals};
@@ -132,9 +133,16 @@ impl Counting {
         }
     }
 
+    /// The impact in the window, or in the time since `earliest` if that is later.
+    pub(super) fn impact(&self, earliest: SystemTime, now: SystemTime) -> Impact {
+        let start = self.window.start.max(earliest);
+        self.counters.impact.window(start, now)
+    }
+
     /// Ends the window and begins the next one.
     pub(super) fn end_window(&mut self, now: SystemTime, key: WindowKey) -> StatsBlock {
         let block = self.block(now);
+        self.counters.impact.end_window();
         self.window = Window {
             before: WindowCounts::of(&self.counters),
             ..Window::new(now, key)
@@ -323,7 +331,7 @@ mod tests {
                 count(&in_one, event);
                 count(&in_many, event);
                 if then == 0 {
-                    let block = in_many.end_window(SystemTime::UNIX_EPOCH, key());
+                    let block = in_many.end_window(SystemTime::UNIX_EPOCH, key()).block;
                     sum = sum.with(&block.counts, u64::saturating_add);
                 }
                 if then == 1 {

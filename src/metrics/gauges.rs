@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::families::{
-    CircuitLabels, Families, PeerLabels, PeerPoolLabels, PoolLabels, ProxyLabels, seed1,
+    CircuitLabels, ClientLabels, Families, PeerLabels, PeerPoolLabels, PoolLabels, ProxyLabels,
+    seed1,
 };
 use super::labels::{CircuitState, PeerName};
 use crate::wire::nat::{NatClass, NatType};
@@ -18,10 +19,23 @@ pub struct GaugeSnapshot {
     pub queued: Vec<(NatClass, usize)>,
     /// Clients waiting for an answer.
     pub matched: usize,
+    /// The different clients of the last two minutes.
+    pub clients: Vec<ClientFigures>,
     /// The poll interval told to the proxies of each pool.
     pub poll_intervals: Vec<(NatClass, Duration)>,
     /// The peers.
     pub peers: Vec<PeerFigures>,
+}
+
+/// The clients of a NAT class in the last two minutes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientFigures {
+    /// The class.
+    pub class: NatClass,
+    /// The number of different clients.
+    pub recent: usize,
+    /// Those of them whose last reply was no answer.
+    pub unserved: usize,
 }
 
 /// The state of a peer at a scrape.
@@ -77,6 +91,13 @@ impl Families {
         for &(pool, interval) in &snapshot.poll_intervals {
             let gauge = self.poll_interval.get_or_create(&PoolLabels::new(pool));
             gauge.set(interval.as_secs_f64());
+        }
+        for figures in &snapshot.clients {
+            let labels = ClientLabels::new(figures.class);
+            let recent = self.recent_clients.get_or_create(&labels);
+            recent.set(gauge(figures.recent));
+            let unserved = self.unserved_clients.get_or_create(&labels);
+            unserved.set(gauge(figures.unserved));
         }
         self.show_peers(&snapshot.peers);
     }
