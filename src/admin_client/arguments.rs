@@ -79,6 +79,8 @@ pub enum AdminCall {
     Supply(SupplyArgs),
     /// Show how polls, matches and answers are distributed over the sources of proxies
     Sources(SourcesArgs),
+    /// Show what clients lived through: tries, time until they were served, results
+    Impact(ImpactArgs),
     /// Change what is logged
     Log(LogArgs),
     /// Reload the configuration and the files that it names
@@ -296,6 +298,14 @@ pub struct SourcesArgs {
     /// Show the share of that many sources with most
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', num_args = 0.., default_value = "1,10,100")]
     pub top: Vec<u32>,
+}
+
+/// The countries to show.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct ImpactArgs {
+    /// Show that many countries, those with most matches
+    #[arg(long, value_name = "NUMBER", default_value_t = 10)]
+    pub countries: usize,
 }
 
 /// A filter of the log.

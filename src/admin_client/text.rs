@@ -1,6 +1,7 @@
 //! The text form of responses.
 
 mod figures;
+mod impact;
 mod peers;
 mod screen;
 mod sentences;
@@ -8,6 +9,7 @@ mod status;
 mod supply;
 mod table;
 
+pub(super) use impact::impact;
 pub(super) use peers::peers;
 pub(super) use screen::{History, Line, screen};
 pub(super) use sentences::{

@@ -49,7 +49,7 @@ pub(crate) fn request(rpc: &str) -> &'static str {
         "GetSourceDistribution" => r#"{"tops": [1, 5]}"#,
         "GetConfig" => r#"{"key_prefix": "matching."}"#,
         "WatchStatus" => r#"{"interval": "0.1s"}"#,
-        "GetStatus" | "GetStats" | "Reload" | "Resume" => "{}",
+        "GetStatus" | "GetStats" | "GetImpact" | "Reload" | "Resume" => "{}",
         other => panic!("no test calls {other}"),
     }
 }

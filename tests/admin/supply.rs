@@ -23,7 +23,7 @@ const FIRST: &str = "5.9.0.1";
 const SECOND: &str = "5.9.1.1";
 
 /// The body of the response to a request that comes from this address.
-async fn post(addr: SocketAddr, from: &str, path: &str, body: &str) -> String {
+pub(crate) async fn post(addr: SocketAddr, from: &str, path: &str, body: &str) -> String {
     let mut connection = TcpStream::connect(addr).await.unwrap();
     let request = format!(
         "POST {path} HTTP/1.1\r\nHost: broker\r\nX-Forwarded-For: {from}\r\n\
@@ -37,7 +37,7 @@ async fn post(addr: SocketAddr, from: &str, path: &str, body: &str) -> String {
     body.to_owned()
 }
 
-fn start_poll(broker: &Broker, from: &'static str, sid: &str) -> JoinHandle<Value> {
+pub(crate) fn start_poll(broker: &Broker, from: &'static str, sid: &str) -> JoinHandle<Value> {
     let (addr, body) = (broker.addr(), proxy_poll(sid, "unrestricted"));
     tokio::spawn(async move {
         let reply = post(addr, from, "/proxy", &body).await;
