@@ -11,7 +11,7 @@
 //! timed out.
 //!
 //! The [`Impact`] on clients is counted when the results of matches become known, and read
-//! as Prometheus families and for a window.
+//! as Prometheus families, by operators, and as the line of a window in the impact log.
 
 pub mod backlog;
 mod by_country;
@@ -27,6 +27,7 @@ pub mod exposition;
 mod families;
 mod gauges;
 mod impact;
+pub mod impact_log;
 pub mod ip_recordings;
 pub mod labels;
 pub mod latencies;
@@ -84,12 +85,12 @@ pub struct Metrics {
     counting: SharedCounting,
 }
 
-/// A window that has ended.
+/// A window that has ended, for the logs.
 #[derive(Clone, Debug)]
 pub struct EndedWindow {
     /// The block of the metrics log.
     pub block: StatsBlock,
-    /// The impact.
+    /// The impact, for the impact log.
     pub impact: Impact,
 }
 

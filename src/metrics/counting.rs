@@ -156,6 +156,7 @@ impl Counting {
             counts: self.window.counts(&self.counters),
             ips: self.window.ips.save(),
             unwritten: Vec::new(),
+            unwritten_impact: Vec::new(),
         }
     }
 

@@ -131,7 +131,7 @@ impl Metrics {
         families.revocations.inc_by(more);
     }
 
-    /// Sets the number of blocks of the metrics log still to be written.
+    /// Sets the number of entries of the metrics log and the impact log still to be written.
     pub fn blocks_unwritten(&self, count: usize) {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         self.families.unwritten_blocks.set(count);

@@ -173,7 +173,7 @@ impl Families {
             max_bytes_in_flight: add(r, "snowflake_broker_max_bytes_in_flight", "Upper limit of snowflake_broker_bytes_in_flight", Gauge::default()),
             memory_limit: add(r, "snowflake_broker_memory_limit_bytes", "Memory limit that control groups set for the broker; 0 if there is none", Gauge::default()),
             revocations: add(r, "snowflake_broker_revocations", "Requests and idle connections dropped to make room for others", Counter::default()),
-            unwritten_blocks: add(r, "snowflake_broker_unwritten_blocks", "Blocks of the metrics log still to be written", Gauge::default()),
+            unwritten_blocks: add(r, "snowflake_broker_unwritten_blocks", "Blocks of the metrics log and lines of the impact log still to be written", Gauge::default()),
             certificate_expiry: add(r, "snowflake_broker_certificate_expiry_timestamp_seconds", "Expiry of the TLS certificate, in seconds since the epoch", Family::default()),
             certificate_orders: add(r, "snowflake_broker_certificate_orders", "Certificate orders over ACME, by outcome", Family::default()),
             country_databases: add(r, "snowflake_broker_country_databases", "Country databases in use: 2 (IPv4 and IPv6), fewer while one is missing, damaged or not read yet", Gauge::default()),

@@ -23,6 +23,9 @@ pub struct SavedState {
     /// Blocks of earlier windows that may not be in the log yet, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unwritten: Vec<String>,
+    /// Lines of earlier windows that may not be in the impact log yet, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unwritten_impact: Vec<String>,
 }
 
 /// The error for a saved state that cannot be continued.
@@ -113,6 +116,7 @@ mod tests {
             counts,
             ips: ips.save(),
             unwritten: vec!["a block\n".to_owned()],
+            unwritten_impact: vec!["a line\n".to_owned()],
         }
     }
 

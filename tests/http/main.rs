@@ -4,6 +4,7 @@
 
 mod broken_off;
 mod forms;
+mod impact;
 mod limits;
 mod operator;
 mod outcomes;
