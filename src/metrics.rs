@@ -37,6 +37,7 @@ pub mod published_log;
 pub mod recent;
 mod records;
 pub mod rounded;
+pub mod saved_impact;
 pub mod saved_state;
 pub mod schedule;
 mod settings;
@@ -72,6 +73,7 @@ use ip_recordings::Recording;
 use labels::{AnswerFate, Refusal, Rendezvous};
 use process::ProcessMetrics;
 use recent::RecentActivity;
+use saved_impact::SavedImpact;
 use saved_state::SavedState;
 use stats_log::StatsBlock;
 
@@ -265,7 +267,12 @@ impl Metrics {
 
     /// The state to save so that the window continues after a restart.
     pub fn save(&self) -> SavedState {
-        self.counting.lock().save()
+        let counting = self.counting.lock();
+        let now = counting.window.start;
+        SavedState {
+            impact: SavedImpact::of(&counting.impact(self.start, now)),
+            ..counting.save()
+        }
     }
 
     /// Continues a saved window under a new key. To be called before anything is counted.
@@ -296,8 +303,7 @@ impl Metrics {
         self.counting.lock().block(now)
     }
 
-    /// The impact in the window so far. Unlike the counts of the block, it is that of this
-    /// process alone.
+    /// The impact in the window so far.
     pub fn impact(&self, now: SystemTime) -> Impact {
         self.counting.lock().impact(self.start, now)
     }

@@ -133,10 +133,10 @@ impl Counting {
         }
     }
 
-    /// The impact in the window, or in the time since `earliest` if that is later.
-    pub(super) fn impact(&self, earliest: SystemTime, now: SystemTime) -> Impact {
-        let start = self.window.start.max(earliest);
-        self.counters.impact.window(start, now)
+    /// The impact in the window so far.
+    pub(super) fn impact(&self, process_start: SystemTime, now: SystemTime) -> Impact {
+        let impact = &self.counters.impact;
+        impact.window(self.window.start, process_start, now)
     }
 
     /// Ends the window and begins the next one.
@@ -156,11 +156,16 @@ impl Counting {
             counts: self.window.counts(&self.counters),
             ips: self.window.ips.save(),
             unwritten: Vec::new(),
+            impact: None,
             unwritten_impact: Vec::new(),
         }
     }
 
     pub(super) fn restore(&mut self, saved: SavedState, key: WindowKey) {
+        if let Some(impact) = &saved.impact {
+            let impact = impact.impact(&self.types.counted);
+            self.counters.impact.restore(&impact);
+        }
         self.window = Window {
             start: saved.window_start,
             ips: DistinctIps::restore(

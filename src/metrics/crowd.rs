@@ -42,6 +42,14 @@ impl Crowd {
         }
     }
 
+    /// A crowd of which that is known already.
+    pub(super) fn known() -> Self {
+        Self {
+            is_one: true,
+            ..Self::default()
+        }
+    }
+
     /// Returns true if there were many different addresses in an hour.
     pub(super) fn is_one(&self) -> bool {
         self.is_one

@@ -75,6 +75,24 @@ impl<const N: usize> Distribution<N> {
         bounds.into_iter().find(|bound| *bound >= quantile)
     }
 
+    /// The count of each bucket and the sum, to be saved.
+    pub(super) fn to_numbers(&self) -> Vec<u64> {
+        let counts = self.counts.into_iter();
+        counts.chain([self.more, self.sum]).collect()
+    }
+
+    /// The values of which this is saved; `None` if there are other buckets now.
+    pub(super) fn from_numbers(bounds: &'static [u16; N], saved: &[u64]) -> Option<Self> {
+        let (&sum, counts) = saved.split_last()?;
+        let (&more, counts) = counts.split_last()?;
+        Some(Self {
+            bounds,
+            counts: counts.try_into().ok()?,
+            more,
+            sum,
+        })
+    }
+
     /// Both together.
     pub(super) fn plus(&self, other: &Self) -> Self {
         self.with(other, u64::saturating_add)

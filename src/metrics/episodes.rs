@@ -67,6 +67,24 @@ impl EpisodeCounts {
         &self.seconds
     }
 
+    /// All counts, to be saved.
+    pub(super) fn to_numbers(&self) -> [Vec<u64>; 3] {
+        let results = [self.begun].into_iter().chain(self.results);
+        let [tries, seconds] = [self.tries.to_numbers(), self.seconds.to_numbers()];
+        [results.collect(), tries, seconds]
+    }
+
+    /// The counts that are saved as these; `None` if they have another form now.
+    pub(super) fn from_numbers([results, tries, seconds]: &[Vec<u64>; 3]) -> Option<Self> {
+        let (&begun, results) = results.split_first()?;
+        Some(Self {
+            begun,
+            results: results.try_into().ok()?,
+            tries: Distribution::from_numbers(&TRIES, tries)?,
+            seconds: Distribution::from_numbers(&SECONDS, seconds)?,
+        })
+    }
+
     /// Both together.
     pub(super) fn plus(&self, other: &Self) -> Self {
         Self {

@@ -89,6 +89,12 @@ impl OutcomeCounts {
         share(worked, known.map(|outcome| self.of(outcome)).sum())
     }
 
+    fn plus(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|place| {
+            self.0[place].saturating_add(other.0[place])
+        }))
+    }
+
     fn add(&mut self, outcome: MatchOutcome) {
         self.0[outcome as usize] += 1;
     }
@@ -100,12 +106,22 @@ impl OutcomeCounts {
     }
 }
 
-/// The impact since the start of the process, and at the start of the window.
+impl From<[u64; MatchOutcome::ALL.len()]> for OutcomeCounts {
+    fn from(by_outcome: [u64; MatchOutcome::ALL.len()]) -> Self {
+        Self(by_outcome)
+    }
+}
+
+/// The impact since the start of the process, and what makes it that of the window.
 #[derive(Clone, Debug)]
 pub(super) struct ImpactCounts {
     groups: BTreeMap<MatchGroup, Tallied>,
     episodes: EpisodeCounts,
+    /// The episodes at the start of the window, or of this process if that is later.
     episodes_before: EpisodeCounts,
+    /// The window's episodes from before this process started, and since when.
+    episodes_restored: EpisodeCounts,
+    restored_since: Option<SystemTime>,
     most_clients: u64,
 }
 
@@ -113,8 +129,9 @@ pub(super) struct ImpactCounts {
 #[derive(Clone, Debug, Default)]
 struct Tallied {
     counts: OutcomeCounts,
-    /// The counts at the start of the window.
+    /// As with the episodes.
     before: OutcomeCounts,
+    restored: OutcomeCounts,
     /// The addresses of clients in the window.
     crowd: Crowd,
 }
@@ -133,6 +150,8 @@ impl ImpactCounts {
             groups: groups.map(|group| (group, Tallied::default())).collect(),
             episodes: EpisodeCounts::default(),
             episodes_before: EpisodeCounts::default(),
+            episodes_restored: EpisodeCounts::default(),
+            restored_since: None,
             most_clients: 0,
         }
     }
@@ -179,18 +198,29 @@ impl ImpactCounts {
         shown.map(|(group, tallied)| (*group, tallied.counts))
     }
 
-    /// The impact in the window so far, which began at `start`.
-    pub(super) fn window(&self, start: SystemTime, end: SystemTime) -> Impact {
+    /// The impact in the window so far, which began at `window_start`. It is that since
+    /// `process_start` if that is later, unless an earlier process' counts were restored.
+    pub(super) fn window(
+        &self,
+        window_start: SystemTime,
+        process_start: SystemTime,
+        end: SystemTime,
+    ) -> Impact {
+        let since = self.restored_since.unwrap_or(process_start);
         let groups = self.groups.iter().map(|(&group, tallied)| GroupResults {
             group,
-            counts: tallied.counts.since(&tallied.before),
+            counts: tallied
+                .counts
+                .since(&tallied.before)
+                .plus(&tallied.restored),
             is_crowd: tallied.crowd.is_one(),
         });
+        let episodes = self.episodes.since(&self.episodes_before);
         Impact {
-            start,
+            start: window_start.max(since),
             end,
             most_clients: self.most_clients,
-            episodes: self.episodes.since(&self.episodes_before),
+            episodes: episodes.plus(&self.episodes_restored),
             groups: groups.collect(),
         }
     }
@@ -198,10 +228,28 @@ impl ImpactCounts {
     /// Ends the window and begins the next one.
     pub(super) fn end_window(&mut self) {
         self.episodes_before = self.episodes;
+        self.episodes_restored = EpisodeCounts::default();
+        self.restored_since = None;
         self.most_clients = 0;
         for tallied in self.groups.values_mut() {
             tallied.before = tallied.counts;
+            tallied.restored = OutcomeCounts::default();
             tallied.crowd = Crowd::default();
+        }
+    }
+
+    /// Continues an earlier process' impact in the window.
+    pub(super) fn restore(&mut self, impact: &Impact) {
+        self.end_window();
+        self.episodes_restored = impact.episodes;
+        self.restored_since = Some(impact.start);
+        self.most_clients = impact.most_clients;
+        for results in &impact.groups {
+            let tallied = self.groups.entry(results.group).or_default();
+            tallied.restored = results.counts;
+            if results.is_crowd {
+                tallied.crowd = Crowd::known();
+            }
         }
     }
 }
