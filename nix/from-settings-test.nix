@@ -378,12 +378,14 @@ in
     in
     writes {
       metrics.metrics_log = "/srv/metrics/metrics.log";
+      metrics.impact_log = "/srv/impact/impact.jsonl";
       metrics.ip_count_prefix = "/srv/metrics/ips";
       metrics.state_directory = "/srv/state";
       broker.bridge_list_path = "/srv/bridges/list.jsonl";
     } == [
       "/srv/state"
       "/srv/metrics"
+      "/srv/impact"
       "/srv/bridges"
     ]
     &&

@@ -220,6 +220,7 @@ let
       ];
       files = compact [
         (get "metrics.metrics_log")
+        (get "metrics.impact_log")
         (get "metrics.ip_count_prefix")
         # `admin bridges set --write-back`
         (get "broker.bridge_list_path")

@@ -107,6 +107,7 @@ in
 
   metrics = {
     metrics_log = optional types.externalPath "The metrics log, served at /metrics. Without it, /metrics returns 404.";
+    impact_log = optional types.externalPath "The impact log: a line of JSON a day about what clients lived through. Without it, none is written.";
     state_directory =
       option types.externalPath "${state}/metrics"
         "Directory for the counts of the current block, so that they survive a restart.";

@@ -9,17 +9,25 @@
 //! window of the metrics log, and as the activity of the last minutes. The metrics log
 //! and the reference broker's families include only clients that were matched, denied or
 //! timed out.
+//!
+//! The [`Impact`] on clients is counted when the results of matches become known, and read
+//! as Prometheus families, by operators, and as the line of a window in the impact log.
 
 pub mod backlog;
 mod by_country;
 mod counter_families;
 mod counters;
 mod counting;
+mod crowd;
 pub mod distinct_ips;
+mod distribution;
+mod episodes;
 mod events;
 pub mod exposition;
 mod families;
 mod gauges;
+mod impact;
+pub mod impact_log;
 pub mod ip_recordings;
 pub mod labels;
 pub mod latencies;
@@ -29,6 +37,7 @@ pub mod published_log;
 pub mod recent;
 mod records;
 pub mod rounded;
+pub mod saved_impact;
 pub mod saved_state;
 pub mod schedule;
 mod settings;
@@ -45,8 +54,11 @@ use crate::wire::nat::NatType;
 use crate::wire::proxy::{ProxyPoll, ProxyType, ProxyTypes};
 
 pub use counting::LabelledTypes;
-pub use events::MatchEnd;
-pub use gauges::{GaugeSnapshot, MemoryFigures, PeerFigures};
+pub use crowd::HourlyHash;
+pub use distribution::Distribution;
+pub use episodes::EpisodeCounts;
+pub use gauges::{ClientFigures, GaugeSnapshot, MemoryFigures, PeerFigures};
+pub use impact::{GroupResults, Impact, MatchEnd, MatchGroup, OutcomeCounts};
 pub use process::ProcessFigures;
 pub use records::{ClientPollRecord, ProxyPollRecord};
 pub use settings::Settings;
@@ -61,6 +73,7 @@ use ip_recordings::Recording;
 use labels::{AnswerFate, Refusal, Rendezvous};
 use process::ProcessMetrics;
 use recent::RecentActivity;
+use saved_impact::SavedImpact;
 use saved_state::SavedState;
 use stats_log::StatsBlock;
 
@@ -72,6 +85,15 @@ pub struct Metrics {
     families: Families,
     process: ProcessMetrics,
     counting: SharedCounting,
+}
+
+/// A window that has ended, for the logs.
+#[derive(Clone, Debug)]
+pub struct EndedWindow {
+    /// The block of the metrics log.
+    pub block: StatsBlock,
+    /// The impact, for the impact log.
+    pub impact: Impact,
 }
 
 impl Metrics {
@@ -169,6 +191,19 @@ impl Metrics {
         });
     }
 
+    /// Counts a match whose outcome is known.
+    pub fn match_ended(&self, end: MatchEnd) {
+        self.counting.lock().counters.impact.match_ended(end);
+    }
+
+    /// Counts episodes of clients. `clients` is the number of different clients in the last
+    /// two minutes.
+    pub fn count_episodes(&self, episodes: &EpisodeCounts, clients: usize) {
+        let mut counting = self.counting.lock();
+        let impact = &mut counting.counters.impact;
+        impact.episodes(episodes, clients as u64);
+    }
+
     /// Holds proxies and clients back until [`Self::know_countries`] or
     /// [`Self::stop_awaiting_countries`] is called.
     pub fn await_countries(&self) {
@@ -232,7 +267,12 @@ impl Metrics {
 
     /// The state to save so that the window continues after a restart.
     pub fn save(&self) -> SavedState {
-        self.counting.lock().save()
+        let counting = self.counting.lock();
+        let now = counting.window.start;
+        SavedState {
+            impact: SavedImpact::of(&counting.impact(self.start, now)),
+            ..counting.save()
+        }
     }
 
     /// Continues a saved window under a new key. To be called before anything is counted.
@@ -263,9 +303,18 @@ impl Metrics {
         self.counting.lock().block(now)
     }
 
+    /// The impact in the window so far.
+    pub fn impact(&self, now: SystemTime) -> Impact {
+        self.counting.lock().impact(self.start, now)
+    }
+
     /// Ends the window and begins the next one under a new random key.
-    pub fn end_window(&self, now: SystemTime, key: WindowKey) -> StatsBlock {
-        self.counting.lock().end_window(now, key)
+    pub fn end_window(&self, now: SystemTime, key: WindowKey) -> EndedWindow {
+        let mut counting = self.counting.lock();
+        EndedWindow {
+            impact: counting.impact(self.start, now),
+            block: counting.end_window(now, key),
+        }
     }
 
     /// Ends the period of the sketches and begins the next one.

@@ -1,10 +1,12 @@
 //! The outcomes of matches, as far as the broker can see them: a client whose match failed
 //! comes back 8 to 40 s after its answer, and one that is connected does not. From this
-//! follows which sources of proxies work.
+//! follows which sources of proxies work, and how many tries clients need.
 //!
 //! Pure: the caller passes the time, and keyed hashes instead of addresses. The tables are
 //! bounded. A client is known for two minutes after its last request, and a source for a day.
 
+mod demand;
+mod episodes;
 mod kinds;
 mod saved;
 mod settings;
@@ -18,10 +20,12 @@ use std::time::{Instant, SystemTime};
 use crate::geoip::CountryCode;
 use crate::matching::SourceRecord;
 use crate::metrics::labels::Rendezvous;
+use crate::metrics::{EpisodeCounts, HourlyHash};
 use crate::policy::RuleSet;
 use crate::wire::nat::NatClass;
 use crate::wire::proxy::{ProxyType, ProxyTypes};
 
+pub use demand::Demand;
 pub use kinds::MatchKind;
 pub use saved::{InvalidSavedOutcomes, SavedOutcomes};
 pub use settings::Settings;
@@ -40,6 +44,8 @@ pub struct OutcomeClient {
     pub id: Option<u64>,
     /// The number that stood for them before the last change of the key.
     pub earlier_id: Option<u64>,
+    /// Stands for its address alone, if that is known.
+    pub address: Option<HourlyHash>,
     /// Stands for its offer.
     pub offer: u64,
     /// Stands for its address as a voter on sources. `None` if nobody vouches for the
@@ -139,6 +145,16 @@ impl Outcomes {
         [self.visitors.len(), self.sources.len()]
     }
 
+    /// The different clients of the last two minutes.
+    pub fn demand(&self) -> Demand {
+        self.visitors.demand()
+    }
+
+    /// The episodes of clients that began or were decided since the last call.
+    pub fn take_episodes(&mut self) -> EpisodeCounts {
+        self.visitors.take_episodes()
+    }
+
     /// Handles a client's request. If it was matched before, this may show that the match
     /// has failed.
     pub fn handle_client(&mut self, now: Instant, client: &OutcomeClient) -> Option<EndedMatch> {
@@ -157,6 +173,11 @@ impl Outcomes {
         self.totals.answered += 1;
         let ended = self.visitors.answered(now, client, proxy)?;
         Some(self.end(now, ended))
+    }
+
+    /// Handles a reply to a client that is not an answer.
+    pub fn handle_refusal(&mut self, now: Instant, client: &OutcomeClient) {
+        self.visitors.refused(now, client);
     }
 
     /// Handles an offer that the proxy did not answer in time.

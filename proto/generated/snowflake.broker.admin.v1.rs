@@ -973,6 +973,118 @@ pub struct TopShare {
     #[serde(serialize_with = "crate::proto::json::number")]
     pub share: f64,
 }
+/// What clients live through. An episode is the requests of one client, as far as it can be
+/// told from others, until it is served or silent for a minute.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Impact {
+    /// The beginning of what is counted.
+    #[prost(message, optional, tag = "1")]
+    #[serde(serialize_with = "crate::proto::json::timestamp")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// The time of these counts.
+    #[prost(message, optional, tag = "2")]
+    #[serde(serialize_with = "crate::proto::json::timestamp")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observe_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Different clients in the last two minutes.
+    #[prost(int64, tag = "3")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub recent_clients: i64,
+    /// Those of them whose last reply was no answer.
+    #[prost(int64, tag = "4")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub unserved_clients: i64,
+    /// The largest number of different clients within two minutes.
+    #[prost(int64, tag = "5")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub most_clients: i64,
+    /// Episodes that began.
+    #[prost(int64, tag = "6")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub episodes_begun: i64,
+    /// Episodes with a match that worked, whose answer came within two minutes of the first
+    /// request.
+    #[prost(int64, tag = "7")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub episodes_served: i64,
+    /// Episodes without such a match.
+    #[prost(int64, tag = "8")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub episodes_unserved: i64,
+    /// Episodes of clients who cannot be told from others, or who came back too late to say.
+    #[prost(int64, tag = "9")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub episodes_unknown: i64,
+    /// Unserved episodes as a share (0 to 1) of those that were served or unserved.
+    #[prost(double, tag = "10")]
+    #[serde(serialize_with = "crate::proto::json::number")]
+    pub unserved_share: f64,
+    /// Requests until a match worked, rounded up to 1, 2, 3, 5, 8 or 13: the median. 0 without
+    /// such a match.
+    #[prost(int64, tag = "11")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub tries_p50: i64,
+    /// The same, the 95th percentile.
+    #[prost(int64, tag = "12")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub tries_p95: i64,
+    /// The time from the first request until the answer of the match that worked: the median.
+    /// Unset without such a match.
+    #[prost(message, optional, tag = "13")]
+    #[serde(serialize_with = "crate::proto::json::duration")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until_served_p50: ::core::option::Option<::prost_types::Duration>,
+    /// The same, the 95th percentile; 10 minutes at most.
+    #[prost(message, optional, tag = "14")]
+    #[serde(serialize_with = "crate::proto::json::duration")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until_served_p95: ::core::option::Option<::prost_types::Duration>,
+    /// The results of matches by the NAT classes of client and proxy, such as `strict, open`.
+    #[prost(message, repeated, tag = "15")]
+    pub by_nat: ::prost::alloc::vec::Vec<MatchResults>,
+    /// The same by rendezvous method.
+    #[prost(message, repeated, tag = "16")]
+    pub by_rendezvous: ::prost::alloc::vec::Vec<MatchResults>,
+    /// The same by the type of the proxy.
+    #[prost(message, repeated, tag = "17")]
+    pub by_type: ::prost::alloc::vec::Vec<MatchResults>,
+    /// The same by the client's country, most matches first. The counts are rounded up to
+    /// multiples of 8, and countries with fewer than 8 addresses in every hour are left out.
+    #[prost(message, repeated, tag = "18")]
+    pub by_country: ::prost::alloc::vec::Vec<MatchResults>,
+}
+/// The results of matches that have something in common.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MatchResults {
+    /// The common property.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Matches whose client was answered and did not come back.
+    #[prost(int64, tag = "2")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub worked: i64,
+    /// Matches whose client was answered and soon came back.
+    #[prost(int64, tag = "3")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub failed: i64,
+    /// Matches whose client was answered and cannot be told from others.
+    #[prost(int64, tag = "4")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub unknown: i64,
+    /// Matches whose proxy did not answer in time.
+    #[prost(int64, tag = "5")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub unanswered: i64,
+    /// Matches that worked as a share (0 to 1) of those that worked, failed or were unanswered.
+    #[prost(double, tag = "6")]
+    #[serde(serialize_with = "crate::proto::json::number")]
+    pub success_share: f64,
+}
 /// A pool of proxies, or the class of a client's NAT.
 #[derive(serde::Serialize)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -1058,6 +1170,9 @@ pub struct ListParkedPollsResponse {
 /// A request without parameters.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetStatsRequest {}
+/// A request without parameters.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetImpactRequest {}
 /// The bridges to list.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListBridgesRequest {
@@ -1897,6 +2012,30 @@ pub mod admin_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// What clients lived through since the last block of the metrics log, or since the start
+        /// if that is later: their tries, the time until they were served, and the results of
+        /// their matches.
+        pub async fn get_impact(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetImpactRequest>,
+        ) -> std::result::Result<tonic::Response<super::Impact>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/snowflake.broker.admin.v1.Admin/GetImpact",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("snowflake.broker.admin.v1.Admin", "GetImpact"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Needs `operator`. Changes the log filter, permanently or for a time.
         pub async fn set_log_filter(
             &mut self,
@@ -2164,6 +2303,13 @@ pub mod admin_server {
             tonic::Response<super::ExplainPolicyResponse>,
             tonic::Status,
         >;
+        /// What clients lived through since the last block of the metrics log, or since the start
+        /// if that is later: their tries, the time until they were served, and the results of
+        /// their matches.
+        async fn get_impact(
+            &self,
+            request: tonic::Request<super::GetImpactRequest>,
+        ) -> std::result::Result<tonic::Response<super::Impact>, tonic::Status>;
         /// Needs `operator`. Changes the log filter, permanently or for a time.
         async fn set_log_filter(
             &self,
@@ -2924,6 +3070,49 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ExplainPolicySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/snowflake.broker.admin.v1.Admin/GetImpact" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetImpactSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::GetImpactRequest>
+                    for GetImpactSvc<T> {
+                        type Response = super::Impact;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetImpactRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::get_impact(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetImpactSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -87,6 +87,8 @@ pub enum AdminCall {
     Policy(PolicyArgs),
     /// Show which rules of the policy apply to a client, and which polls it would get
     Explain(ExplainArgs),
+    /// Show what clients lived through: tries, time until they were served, results
+    Impact(ImpactArgs),
     /// Change what is logged
     Log(LogArgs),
     /// Reload the configuration and the files that it names
@@ -339,6 +341,14 @@ pub struct SourcesArgs {
     /// Show the share of that many sources with most
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', num_args = 0.., default_value = "1,10,100")]
     pub top: Vec<u32>,
+}
+
+/// The countries to show.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct ImpactArgs {
+    /// Show that many countries, those with most matches
+    #[arg(long, value_name = "NUMBER", default_value_t = 10)]
+    pub countries: usize,
 }
 
 /// A filter of the log.

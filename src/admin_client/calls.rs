@@ -43,6 +43,11 @@ pub(super) async fn make(
         AdminCall::Sources(asked) => supply::sources(asked, broker, output).await,
         AdminCall::Policy(asked) => policy::policy(asked, broker, output).await,
         AdminCall::Explain(asked) => policy::explain(asked, broker, output).await,
+        AdminCall::Impact(asked) => {
+            let request = v1::GetImpactRequest {};
+            let impact = broker.call(AuthorizedClient::get_impact, request).await?;
+            output.show(&impact, |impact| text::impact(impact, asked.countries))
+        }
         AdminCall::Log(asked) => log(asked, broker, output).await,
         AdminCall::Reload { dry_run } => reload(*dry_run, broker, output).await,
         AdminCall::Drain { grace } => {

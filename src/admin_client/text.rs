@@ -2,6 +2,7 @@
 
 mod bridges;
 mod figures;
+mod impact;
 mod peers;
 mod policy;
 mod screen;
@@ -11,6 +12,7 @@ mod supply;
 mod table;
 
 pub(super) use bridges::{bridges, changed_bridge, checked_bridges, replaced_bridges};
+pub(super) use impact::impact;
 pub(super) use peers::peers;
 pub(super) use policy::{explanation, policy};
 pub(super) use screen::{History, Line, screen};

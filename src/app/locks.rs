@@ -1,5 +1,5 @@
 //! Locks on everything that two brokers must not write at the same time: the state
-//! directory, the metrics log, the ACME cache. The directory or file itself is locked
+//! directory, the logs of statistics, the ACME cache. The directory or file itself is locked
 //! (flock(2)) for as long as the program runs, so a crash leaves nothing behind. A
 //! renamed log keeps its lock; its successor has none.
 
@@ -65,6 +65,7 @@ fn targets(config: &Config) -> Vec<LockTarget> {
     let named = [
         ("metrics.state_directory", metrics.state_directory.as_ref()),
         ("metrics.metrics_log", metrics.metrics_log.as_ref()),
+        ("metrics.impact_log", metrics.impact_log.as_ref()),
         (
             "acme.cert_cache",
             has_acme.then_some(&config.acme.cert_cache),
@@ -84,7 +85,7 @@ impl LockTarget {
     fn open(&self) -> Option<File> {
         let mut options = OpenOptions::new();
         match self.setting {
-            "metrics.metrics_log" => options
+            "metrics.metrics_log" | "metrics.impact_log" => options
                 .append(true)
                 .create(true)
                 .mode(persistence::LOG_MODE),

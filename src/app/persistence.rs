@@ -1,9 +1,10 @@
-//! The files of statistics: the metrics log, the saved state of its current block, and
-//! the recordings of `ip_count_prefix`. No failure here stops the broker: it is logged as
+//! The files of statistics: the metrics log, the impact log, the saved state of their
+//! current window, and the recordings of `ip_count_prefix`. No failure here stops the broker: it is logged as
 //! a warning and retried.
 
 pub(super) mod atomic_file;
 mod ip_counts;
+mod log_file;
 mod outcomes;
 mod published_file;
 mod state_file;
@@ -21,29 +22,25 @@ use crate::broker::Broker;
 use crate::broker::clock::{self, Reading};
 use crate::causes::{in_words, with_causes};
 use crate::http::ReadMetricsLog;
-use crate::metrics::backlog::Backlog;
 use crate::metrics::distinct_ips::WindowKey;
 use crate::metrics::saved_state::SavedState;
-use crate::metrics::{Metrics, Settings, published_log, schedule};
+use crate::metrics::{Metrics, Settings, impact_log, published_log, schedule};
 use crate::telemetry::{Kind, LogLimit};
 
 use super::entropy;
 
-use atomic_file::AppendedFile;
 use ip_counts::IpCounts;
+use log_file::LogFile;
 use outcomes::SavesOutcomes;
 use published_file::PublishedFile;
 use state_file::StateFile;
-use usable::log;
+use usable::{impact_file, log};
 
 pub(super) use usable::{LOG_MODE, usable};
 
 /// The file of the metrics log's window. It contains sketches of addresses, and does not
 /// outlive its window (see `metrics::distinct_ips`).
 const WINDOW: &str = "metrics-window.json";
-
-/// The maximum number of unwritten blocks that are kept: three months' worth.
-const MOST_UNWRITTEN: usize = 100;
 
 /// The maximum wait, since the wall clock may be set at any time.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
@@ -54,15 +51,14 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 pub(super) struct MetricsPersistence {
     metrics: Arc<Metrics>,
     settings: Settings,
-    log: Option<AppendedFile>,
-    unwritten: Backlog<String>,
+    log: LogFile,
+    impact_log: LogFile,
     window_file: Option<StateFile>,
     ip_counts: Option<IpCounts>,
     outcomes: Option<SavesOutcomes>,
     /// The time of the last save.
     saved: SystemTime,
     calendar: schedule::ClockStepDetector,
-    log_warnings: LogLimit,
     state_warnings: LogLimit,
 }
 
@@ -79,15 +75,20 @@ impl MetricsPersistence {
             let interval = settings.ip_count_interval;
             IpCounts::start(prefix, interval, &metrics, start.wall)
         });
-        let limit = |gist| {
-            let kind = Kind::new(Level::WARN, gist);
-            LogLimit::new(kind, 1, Duration::from_mins(10))
-        };
+        let failed_saves = Kind::new(Level::WARN, "metrics.state_directory: failed saves");
         let mut persistence = Self {
             metrics,
             settings: settings.clone(),
-            log: log(settings),
-            unwritten: Backlog::new(MOST_UNWRITTEN),
+            log: LogFile::new(
+                "metrics.metrics_log",
+                "metrics.metrics_log: failed writes",
+                log(settings),
+            ),
+            impact_log: LogFile::new(
+                "metrics.impact_log",
+                "metrics.impact_log: failed writes",
+                impact_file(settings),
+            ),
             window_file: settings
                 .state_directory
                 .clone()
@@ -97,8 +98,7 @@ impl MetricsPersistence {
             // In the distant past, so that saving is tried first.
             saved: SystemTime::UNIX_EPOCH,
             calendar: schedule::ClockStepDetector::new(start.wall, start.monotonic),
-            log_warnings: limit("metrics.metrics_log: failed writes"),
-            state_warnings: limit("metrics.state_directory: failed saves"),
+            state_warnings: LogLimit::new(failed_saves, 1, Duration::from_mins(10)),
         };
         if persistence
             .window_file
@@ -148,11 +148,16 @@ impl MetricsPersistence {
             return Ok(());
         };
         // The last process may have ended between writing a block and saving that fact.
-        let tail = self.log.as_ref().and_then(|log| log.tail().ok());
-        let log = tail.unwrap_or_default();
+        let log = self.log.tail();
         for block in std::mem::take(&mut saved.unwritten) {
             if !published_log::has_block(&log, &block) {
-                self.enqueue(block);
+                self.log.add(block);
+            }
+        }
+        let lines = self.impact_log.tail();
+        for line in std::mem::take(&mut saved.unwritten_impact) {
+            if !impact_log::has_line(&lines, &line) {
+                self.impact_log.add(line);
             }
         }
         if published_log::has_window(&log, saved.window_start) {
@@ -223,10 +228,9 @@ impl MetricsPersistence {
                 );
             }
         };
-        let block = self.metrics.end_window(now, key);
-        if self.log.is_some() {
-            self.enqueue(block.encode());
-        }
+        let ended = self.metrics.end_window(now, key);
+        self.log.add(ended.block.encode());
+        self.impact_log.add(ended.impact.encode());
         if let Some(file) = &self.window_file
             && let Err(error) = file.forget()
         {
@@ -235,22 +239,18 @@ impl MetricsPersistence {
         self.save(now);
     }
 
-    fn enqueue(&mut self, block: String) {
-        if self.unwritten.push(block).is_some() {
-            tracing::error!("lost the oldest block of the metrics log that could not be written");
-        }
-    }
-
-    /// Writes everything to disk. A block is saved before it is written to the log, and
+    /// Writes everything to disk. An entry of a log is saved before it is written there, and
     /// removed from the saved state after that, so that a crash in between does not lose
     /// it.
     fn save(&mut self, now: SystemTime) {
         self.saved = now;
         self.save_window();
-        if !self.unwritten.is_empty() && self.write_log() {
+        let are_written = [self.log.write(), self.impact_log.write()];
+        if are_written.contains(&true) {
             self.save_window();
         }
-        self.metrics.blocks_unwritten(self.unwritten.len());
+        let unwritten = self.log.waiting() + self.impact_log.waiting();
+        self.metrics.blocks_unwritten(unwritten);
         if let Some(ip_counts) = &mut self.ip_counts {
             ip_counts.write();
         }
@@ -264,7 +264,8 @@ impl MetricsPersistence {
             return;
         };
         let mut state = self.metrics.save();
-        state.unwritten = self.unwritten.entries().cloned().collect();
+        state.unwritten = self.log.unwritten();
+        state.unwritten_impact = self.impact_log.unwritten();
         if let Err(error) = file.save(&state.encode())
             && let Some(suppressed) = self.state_warnings.admit(clock::now())
         {
@@ -274,28 +275,6 @@ impl MetricsPersistence {
                 in_words(&error)
             );
         }
-    }
-
-    /// Appends the unwritten blocks. Returns true on success.
-    fn write_log(&mut self) -> bool {
-        let Some(log) = &self.log else {
-            return false;
-        };
-        let blocks: String = self.unwritten.entries().map(String::as_str).collect();
-        let Err(error) = log.append(&blocks) else {
-            self.unwritten.retain(|_| false);
-            return true;
-        };
-        if let Some(suppressed) = self.log_warnings.admit(clock::now()) {
-            let (path, waiting) = (log.path().display(), self.unwritten.len());
-            tracing::warn!(
-                suppressed,
-                waiting,
-                "metrics.metrics_log: cannot write {path}, and will try again: {}",
-                in_words(&error)
-            );
-        }
-        false
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::limits::LimitKey;
+use crate::metrics::HourlyHash;
 use crate::networks::smallest;
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::session_description::SessionDescription;
@@ -20,6 +21,8 @@ pub(super) struct ClientHasher {
     key: LimitKey,
     earlier: Option<LimitKey>,
     since: Instant,
+    /// The number of the key.
+    hour: u64,
 }
 
 /// The numbers of a client.
@@ -28,6 +31,8 @@ pub(super) struct ClientNumbers {
     pub(super) id: u64,
     /// The number under the earlier key.
     pub(super) earlier_id: Option<u64>,
+    /// The hash of the address alone.
+    pub(super) address: HourlyHash,
     pub(super) offer: u64,
 }
 
@@ -37,6 +42,7 @@ impl ClientHasher {
             key,
             earlier: None,
             since: now,
+            hour: 0,
         }
     }
 
@@ -55,6 +61,10 @@ impl ClientHasher {
         ClientNumbers {
             id: self.key.client(network, bridge),
             earlier_id: earlier.map(|key| key.client(network, bridge)),
+            address: HourlyHash {
+                hour: self.hour,
+                hash: self.key.source(network),
+            },
             offer: match offer.ice_ufrag() {
                 Some(ufrag) => self.key.text(ufrag),
                 None => self.key.text(&offer.text()),
@@ -67,6 +77,7 @@ impl ClientHasher {
             let next = self.key.next();
             self.earlier = Some(std::mem::replace(&mut self.key, next));
             self.since += KEY_LIFETIME;
+            self.hour += 1;
         }
         if now.saturating_duration_since(self.since) >= OVERLAP {
             self.earlier = None;

@@ -104,6 +104,7 @@ impl Broker {
             let client = OutcomeClient {
                 id: numbers.map(|numbers| numbers.id),
                 earlier_id: numbers.and_then(|numbers| numbers.earlier_id),
+                address: numbers.map(|numbers| numbers.address),
                 offer: numbers.map_or(0, |numbers| numbers.offer),
                 voter,
                 country,

@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::matching::{self, Matcher};
 use crate::metrics::exposition::Format;
 use crate::metrics::labels::PeerName;
-use crate::metrics::{GaugeSnapshot, ProcessFigures};
+use crate::metrics::{GaugeSnapshot, Impact, ProcessFigures};
 use crate::outcomes::{self, OutcomeTotals, SavedOutcomes};
 use crate::policy::{self, Policy};
 use crate::wire::nat::NatClass;
@@ -149,6 +149,13 @@ impl BrokerControl<'_> {
         state.learning.outcomes.totals()
     }
 
+    /// The impact since the last block of the metrics log, or since the start if that is
+    /// later.
+    pub fn impact(self, at: Reading) -> Impact {
+        self.broker.lock().learning.advance(at.monotonic);
+        self.broker.metrics.impact(at.wall)
+    }
+
     /// The knowledge of kinds of matches, to be saved at this time.
     pub fn saved_outcomes(self, at: Reading) -> SavedOutcomes {
         let state = self.broker.lock();
@@ -258,6 +265,7 @@ impl BrokerControl<'_> {
             poll_intervals: intervals.collect(),
             parked: snapshot.parked,
             matched: snapshot.matched_clients,
+            clients: state.learning.clients(),
             queued: state.matcher.queued_by_class(),
         }
     }

@@ -12,9 +12,10 @@ use super::limits::LimitKey;
 use super::rule_counter::RuleCounter;
 use crate::matching::{ClientKey, ClientReply, OfferEnd, PollKey, SourceRecord};
 use crate::metrics::labels::{MatchOutcome, RuleResult};
-use crate::metrics::{MatchEnd, Metrics};
+use crate::metrics::{ClientFigures, EpisodeCounts, MatchEnd, Metrics};
 use crate::outcomes::{EndedMatch, MatchResult, MatchedProxy, OutcomeClient, Outcomes, Settings};
 use crate::wire::fingerprint::Fingerprint;
+use crate::wire::nat::NatClass;
 use crate::wire::session_description::SessionDescription;
 
 /// An offer that a proxy has.
@@ -77,6 +78,19 @@ impl Learning {
         self.count_all(ended);
     }
 
+    /// The different clients of the last two minutes, by class.
+    pub(super) fn clients(&self) -> Vec<ClientFigures> {
+        let demand = self.outcomes.demand();
+        let classes = NatClass::ALL.into_iter();
+        classes
+            .map(|class| ClientFigures {
+                class,
+                recent: demand.recent(class),
+                unserved: demand.unserved(class),
+            })
+            .collect()
+    }
+
     /// The record of a source whose poll has come.
     pub(super) fn record(&self, now: Instant, source: u64) -> SourceRecord {
         self.outcomes.record(now, source)
@@ -126,16 +140,29 @@ impl Learning {
         reply: &ClientReply,
     ) {
         let proxy = self.answered.remove(key);
-        if let (Some(client), ClientReply::Answer(_)) = (client, reply) {
-            let ended = self.outcomes.handle_answer(now, client, proxy);
-            self.count_all(ended);
+        let Some(client) = client else {
+            return;
+        };
+        match reply {
+            ClientReply::Answer(_) => {
+                let ended = self.outcomes.handle_answer(now, client, proxy);
+                self.count_all(ended);
+            }
+            ClientReply::TimedOut | ClientReply::Denied(_) => {
+                self.outcomes.handle_refusal(now, &client);
+            }
         }
     }
 
-    /// Counts the matches that have worked.
+    /// Counts the matches that have worked, and the episodes of clients.
     pub(super) fn advance(&mut self, now: Instant) {
         let ended = self.outcomes.advance(now);
         self.count_all(ended);
+        let episodes = self.outcomes.take_episodes();
+        if episodes != EpisodeCounts::default() {
+            let [clients, _] = self.outcomes.sizes();
+            self.metrics.count_episodes(&episodes, clients);
+        }
     }
 
     fn count_all(&self, ended: impl IntoIterator<Item = EndedMatch>) {
@@ -156,6 +183,8 @@ impl Learning {
         self.metrics.match_ended(MatchEnd {
             outcome,
             client: client.class,
+            country: client.country,
+            address: client.address,
             proxy: proxy.map(|proxy| (proxy.proxy_type, proxy.class)),
             rendezvous: client.rendezvous,
         });

@@ -3,6 +3,7 @@
 
 mod bridges;
 mod filter;
+mod impact;
 mod limits;
 pub mod operations;
 mod parked_polls;
@@ -252,6 +253,13 @@ impl Admin for AdminService {
         request: Request<v1::ExplainPolicyRequest>,
     ) -> Result<Response<v1::ExplainPolicyResponse>, Status> {
         policy::explain(&self.broker, request.get_ref()).map(Response::new)
+    }
+
+    async fn get_impact(
+        &self,
+        _: Request<v1::GetImpactRequest>,
+    ) -> Result<Response<v1::Impact>, Status> {
+        Ok(Response::new(impact::impact(&self.broker)))
     }
 
     async fn set_log_filter(

@@ -15,8 +15,11 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use super::counters::{ArrivalPattern, Counters, Counts, LatenciesByClient, ProxyArrival};
 use super::counting::SharedCounting;
+use super::distribution::{Distribution, as_f64};
+use super::episodes::EpisodeCounts;
 use super::families::ProxyLabels;
-use super::labels::{AnswerFate, Refusal, Request};
+use super::impact::{ImpactCounts, MatchGroup, OutcomeCounts};
+use super::labels::{AnswerFate, EpisodeResult, MatchOutcome, Refusal, Request};
 use super::published;
 use super::rounded::Rounded;
 
@@ -24,8 +27,7 @@ use super::rounded::Rounded;
 /// bucket holds larger numbers.
 const ATTEMPTS: [u32; 4] = [1, 2, 3, 5];
 
-/// The families of the reference broker, rounded if their name says so. They are public,
-/// and the only families by country.
+/// The families of the reference broker, rounded if their name says so. They are public.
 ///
 /// `snowflake_proxy_total` is exact, as in the reference broker. It counts proxies, not
 /// clients: each address once a window of the metrics log, with the type and NAT of its
@@ -37,7 +39,7 @@ pub(super) struct PublishedFamilies {
     pub(super) available_proxies: Family<ProxyLabels, Gauge>,
 }
 
-/// The operator's families, which are exact.
+/// The operator's families, which are exact, except for the one by country.
 #[derive(Debug)]
 pub(super) struct OperatorFamilies(pub(super) SharedCounting);
 
@@ -78,8 +80,24 @@ impl Collector for OperatorFamilies {
         page.counters("snowflake_broker_refusals", "Refused requests, by reason", &refusals)?;
         page.attempts("snowflake_broker_attempts_per_answer", "Proxies that a client's offer was handed to before the client got its answer", &counters.attempts)?;
         page.latencies("snowflake_broker_hand_off_to_answer_seconds", "Time from the hand-off of an offer until that proxy's answer", &counters.hand_off_to_answer)?;
-        page.latencies("snowflake_broker_request_to_answer_seconds", "Time from the arrival of a client's request until its answer", &counters.request_to_answer)
+        page.latencies("snowflake_broker_request_to_answer_seconds", "Time from the arrival of a client's request until its answer", &counters.request_to_answer)?;
+        page.matches(&counters.impact)?;
+        page.episodes(counters.impact.all_episodes())
     }
+}
+
+/// Counts by group and outcome; `labels` returns `None` for groups of another kind.
+fn by_outcome<'a, const N: usize>(
+    results: &'a [(MatchGroup, OutcomeCounts)],
+    labels: impl Fn(&'a MatchGroup, &'static str) -> Option<SeriesLabels<'a, N>>,
+) -> BTreeMap<SeriesLabels<'a, N>, u64> {
+    let labels = &labels;
+    let series = results.iter().flat_map(|(group, counts)| {
+        MatchOutcome::ALL
+            .into_iter()
+            .filter_map(move |outcome| Some((labels(group, outcome.as_str())?, counts.of(outcome))))
+    });
+    series.collect()
 }
 
 /// The names and values of a series' labels.
@@ -95,6 +113,47 @@ fn arrivals(counters: &Counters, pattern: ArrivalPattern) -> BTreeMap<SeriesLabe
 struct FamilyWriter<'a>(DescriptorEncoder<'a>);
 
 impl FamilyWriter<'_> {
+    #[rustfmt::skip]
+    fn matches(&mut self, impact: &ImpactCounts) -> fmt::Result {
+        let results: Vec<_> = impact.results().collect();
+        self.counters("snowflake_broker_match_outcomes", "Matches with a proxy here, by the NAT classes of client and proxy and the outcome", &by_outcome(&results, |group, outcome| match group {
+            MatchGroup::NatPair(client, proxy) => Some([("client", client.as_str()), ("proxy", proxy.as_str()), ("outcome", outcome)]),
+            _ => None,
+        }))?;
+        self.counters("snowflake_broker_match_outcomes_by_type", "Matches with a proxy here, by the type of the proxy and the outcome", &by_outcome(&results, |group, outcome| match group {
+            MatchGroup::ProxyType(proxy_type) => Some([("type", proxy_type.as_str()), ("outcome", outcome)]),
+            _ => None,
+        }))?;
+        self.counters("snowflake_broker_match_outcomes_by_rendezvous", "Matches, by the client's rendezvous method and the outcome", &by_outcome(&results, |group, outcome| match group {
+            MatchGroup::Rendezvous(way) => Some([("rendezvous", way.as_str()), ("outcome", outcome)]),
+            _ => None,
+        }))?;
+        self.rounded("snowflake_broker_rounded_match_outcomes_by_country", "Matches, by the client's country and the outcome, rounded up to a multiple of 8; of countries with 8 addresses or more in an hour of the day", by_outcome(&results, |group, outcome| match group {
+            MatchGroup::Country(country) => Some([("cc", country.as_str()), ("outcome", outcome)]),
+            _ => None,
+        }))
+    }
+
+    #[rustfmt::skip]
+    fn episodes(&mut self, episodes: &EpisodeCounts) -> fmt::Result {
+        self.counter("snowflake_broker_episodes_begun", "Episodes of clients that began: the requests of one client until it is served or silent for a minute", episodes.begun())?;
+        let results = EpisodeResult::ALL.map(|result| ([("result", result.as_str())], episodes.with_result(result)));
+        self.counters("snowflake_broker_episodes", "Episodes of clients, by result", &results.into())?;
+        self.distribution("snowflake_broker_tries_until_served", "Requests of a client until the match that worked", episodes.tries())?;
+        self.distribution("snowflake_broker_until_served_seconds", "Time from a client's first request until the answer of the match that worked", episodes.seconds())
+    }
+
+    fn distribution<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: &Distribution<N>,
+    ) -> fmt::Result {
+        let buckets: Vec<_> = values.buckets().collect();
+        let mut family = self.family(name, help, MetricType::Histogram)?;
+        family.encode_histogram::<NoLabelSet>(values.sum(), values.count(), &buckets, None)
+    }
+
     fn counter(&mut self, name: &str, help: &str, count: u64) -> fmt::Result {
         let mut family = self.family(name, help, MetricType::Counter)?;
         family.encode_counter::<NoLabelSet, _, u64>(&count, None)
@@ -173,9 +232,4 @@ impl FamilyWriter<'_> {
         self.0
             .encode_descriptor(name, &format!("{help}."), None, kind)
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "no broker counts to 2^53")]
-fn as_f64(count: u64) -> f64 {
-    count as f64
 }

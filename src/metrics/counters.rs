@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::impact::ImpactCounts;
 use super::labels::{AnswerFate, ClientOutcome, Label, PollOutcome, Refusal, Rendezvous};
 use super::latencies::Latencies;
 use super::published;
@@ -30,6 +31,7 @@ pub(super) struct Counters {
     pub(super) attempts: Counts<u32>,
     pub(super) hand_off_to_answer: LatenciesByClient,
     pub(super) request_to_answer: LatenciesByClient,
+    pub(super) impact: ImpactCounts,
 }
 
 /// Latencies by the client's rendezvous method and NAT.
@@ -162,6 +164,7 @@ impl Counters {
             attempts: Counts::seeded([]),
             hand_off_to_answer: latencies(),
             request_to_answer: latencies(),
+            impact: ImpactCounts::new(types),
         }
     }
 }

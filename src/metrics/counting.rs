@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::by_country::{CountryLookup, Visitor};
 use super::counters::{ClientPollEnd, Counters, UniqueProxy};
 use super::distinct_ips::{DistinctIps, WindowKey};
+use super::impact::Impact;
 use super::ip_recordings::IpRecorder;
 use super::published;
 use super::recent::{RecentActivity, Samples, Totals};
@@ -132,9 +133,16 @@ impl Counting {
         }
     }
 
+    /// The impact in the window so far.
+    pub(super) fn impact(&self, process_start: SystemTime, now: SystemTime) -> Impact {
+        let impact = &self.counters.impact;
+        impact.window(self.window.start, process_start, now)
+    }
+
     /// Ends the window and begins the next one.
     pub(super) fn end_window(&mut self, now: SystemTime, key: WindowKey) -> StatsBlock {
         let block = self.block(now);
+        self.counters.impact.end_window();
         self.window = Window {
             before: WindowCounts::of(&self.counters),
             ..Window::new(now, key)
@@ -148,10 +156,16 @@ impl Counting {
             counts: self.window.counts(&self.counters),
             ips: self.window.ips.save(),
             unwritten: Vec::new(),
+            impact: None,
+            unwritten_impact: Vec::new(),
         }
     }
 
     pub(super) fn restore(&mut self, saved: SavedState, key: WindowKey) {
+        if let Some(impact) = &saved.impact {
+            let impact = impact.impact(&self.types.counted);
+            self.counters.impact.restore(&impact);
+        }
         self.window = Window {
             start: saved.window_start,
             ips: DistinctIps::restore(
@@ -323,7 +337,7 @@ mod tests {
                 count(&in_one, event);
                 count(&in_many, event);
                 if then == 0 {
-                    let block = in_many.end_window(SystemTime::UNIX_EPOCH, key());
+                    let block = in_many.end_window(SystemTime::UNIX_EPOCH, key()).block;
                     sum = sum.with(&block.counts, u64::saturating_add);
                 }
                 if then == 1 {

@@ -8,30 +8,14 @@ use prometheus_client::metrics::family::Family;
 
 use super::Metrics;
 use super::families::{
-    CredentialsLabels, DropLabels, HandshakeLabels, LoanLabels, LoanRefusalLabels, MatchLabels,
-    OrderLabels, PeerLabels, ProbeLabels, QueueCallLabels, RendezvousMatchLabels, ReplyLabels,
-    RuleLabels, TypeMatchLabels,
+    CredentialsLabels, DropLabels, HandshakeLabels, LoanLabels, LoanRefusalLabels, OrderLabels,
+    PeerLabels, ProbeLabels, QueueCallLabels, ReplyLabels, RuleLabels,
 };
 use super::gauges::MemoryFigures;
 use super::labels::{
-    DropReason, Endpoint, GrpcListener, HandshakeFailure, LoanOutcome, LoanRefusal, MatchOutcome,
-    OrderOutcome, PeerName, ProbeResult, QueueCall, Rendezvous, RuleLabel, RuleResult, StatusCode,
+    DropReason, Endpoint, GrpcListener, HandshakeFailure, LoanOutcome, LoanRefusal, OrderOutcome,
+    PeerName, ProbeResult, QueueCall, RuleLabel, RuleResult, StatusCode,
 };
-use crate::wire::nat::NatClass;
-use crate::wire::proxy::ProxyType;
-
-/// A match whose outcome is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MatchEnd {
-    /// The outcome.
-    pub outcome: MatchOutcome,
-    /// The client's NAT class.
-    pub client: NatClass,
-    /// The proxy's type and NAT class; `None` if it is a peer's.
-    pub proxy: Option<(ProxyType, NatClass)>,
-    /// The client's rendezvous method.
-    pub rendezvous: Rendezvous,
-}
 
 impl Metrics {
     /// Counts a client that found no proxy and was queued.
@@ -47,25 +31,6 @@ impl Metrics {
     /// Counts a hand-off that did not reach the proxy.
     pub fn hand_off_failed(&self) {
         self.families.hand_offs_failed.inc();
-    }
-
-    /// Counts a match whose outcome is known.
-    pub fn match_ended(&self, end: MatchEnd) {
-        let MatchEnd {
-            outcome,
-            client,
-            proxy,
-            rendezvous,
-        } = end;
-        let families = &self.families;
-        let labels = RendezvousMatchLabels::new(rendezvous, outcome);
-        count(&families.matches_by_rendezvous, &labels);
-        if let Some((proxy_type, class)) = proxy {
-            let labels = MatchLabels::new(client, class, outcome);
-            count(&families.matches, &labels);
-            let labels = TypeMatchLabels::new(proxy_type, outcome);
-            count(&families.matches_by_type, &labels);
-        }
     }
 
     /// The counter of an endpoint's HTTP responses with a status code.
@@ -171,7 +136,7 @@ impl Metrics {
         families.revocations.inc_by(more);
     }
 
-    /// Sets the number of blocks of the metrics log still to be written.
+    /// Sets the number of entries of the metrics log and the impact log still to be written.
     pub fn blocks_unwritten(&self, count: usize) {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         self.families.unwritten_blocks.set(count);

@@ -14,8 +14,8 @@ use prometheus_client::registry::{Metric, Registry};
 
 use super::labels::{
     BridgeCondition, BridgeState, CircuitState, DropReason, Endpoint, GrpcListener,
-    HandshakeFailure, Label, LoanOutcome, LoanRefusal, MatchOutcome, OrderOutcome, PeerName,
-    ProbeResult, QueueCall, Rendezvous, RuleLabel, RuleResult, StatusCode,
+    HandshakeFailure, Label, LoanOutcome, LoanRefusal, OrderOutcome, PeerName, ProbeResult,
+    QueueCall, RuleLabel, RuleResult, StatusCode,
 };
 use super::latencies::LATENCIES;
 use crate::wire::nat::{NatClass, NatType};
@@ -44,9 +44,7 @@ label_sets! {
     ProxyLabels { nat: NatType, r#type: ProxyType }
     ReplyLabels { endpoint: Endpoint, code: StatusCode }
     PoolLabels { pool: NatClass }
-    MatchLabels { client: NatClass, proxy: NatClass, outcome: MatchOutcome }
-    TypeMatchLabels { r#type: ProxyType, outcome: MatchOutcome }
-    RendezvousMatchLabels { rendezvous: Rendezvous, outcome: MatchOutcome }
+    ClientLabels { client: NatClass }
     HandshakeLabels { reason: HandshakeFailure }
     DropLabels { reason: DropReason }
     CredentialsLabels { listener: GrpcListener }
@@ -90,13 +88,12 @@ pub(super) struct Families {
     pub(super) parked_polls: Family<PoolLabels, Gauge>,
     pub(super) queued_clients: Family<PoolLabels, Gauge>,
     pub(super) matched_clients: Gauge,
+    pub(super) recent_clients: Family<ClientLabels, Gauge>,
+    pub(super) unserved_clients: Family<ClientLabels, Gauge>,
     pub(super) poll_interval: Family<PoolLabels, Gauge<f64, AtomicU64>>,
     pub(super) clients_queued: Counter,
     pub(super) rematches: Counter,
     pub(super) hand_offs_failed: Counter,
-    pub(super) matches: Family<MatchLabels, Counter>,
-    pub(super) matches_by_type: Family<TypeMatchLabels, Counter>,
-    pub(super) matches_by_rendezvous: Family<RendezvousMatchLabels, Counter>,
     pub(super) open_connections: Gauge,
     pub(super) connections: Counter,
     pub(super) dropped_connections: Family<DropLabels, Counter>,
@@ -182,13 +179,12 @@ impl Families {
             parked_polls: add(r, "snowflake_broker_parked_polls", "Proxy polls waiting for a client, by pool", Family::default()),
             queued_clients: add(r, "snowflake_broker_queued_clients", "Clients waiting for a proxy, by the class of their NAT", Family::default()),
             matched_clients: add(r, "snowflake_broker_matched_clients", "Clients waiting for the answer of the proxy that they were matched with", Gauge::default()),
+            recent_clients: add(r, "snowflake_broker_recent_clients", "Different clients that asked or were answered in the last two minutes, by the class of their NAT", Family::default()),
+            unserved_clients: add(r, "snowflake_broker_unserved_clients", "Those of snowflake_broker_recent_clients whose last reply was no answer", Family::default()),
             poll_interval: add(r, "snowflake_broker_poll_interval_seconds", "Poll interval that proxies are told, by pool, before jitter", Family::default()),
             clients_queued: add(r, "snowflake_broker_clients_queued", "Times a client had to wait for a proxy", Counter::default()),
             rematches: add(r, "snowflake_broker_rematches", "Hand-offs of an offer to a second or later proxy", Counter::default()),
             hand_offs_failed: add(r, "snowflake_broker_hand_offs_failed", "Hand-offs that did not reach the proxy", Counter::default()),
-            matches: add(r, "snowflake_broker_match_outcomes", "Matches with a proxy here, by the NAT classes of client and proxy and the outcome", Family::default()),
-            matches_by_type: add(r, "snowflake_broker_match_outcomes_by_type", "Matches with a proxy here, by the type of the proxy and the outcome", Family::default()),
-            matches_by_rendezvous: add(r, "snowflake_broker_match_outcomes_by_rendezvous", "Matches, by the client's rendezvous method and the outcome", Family::default()),
             open_connections: add(r, "snowflake_broker_open_connections", "Open connections", Gauge::default()),
             connections: add(r, "snowflake_broker_connections", "Connections accepted and served", Counter::default()),
             dropped_connections: add(r, "snowflake_broker_connections_dropped", "Connections closed or turned away by a limit of the listener, by reason", Family::default()),
@@ -197,7 +193,7 @@ impl Families {
             max_bytes_in_flight: add(r, "snowflake_broker_max_bytes_in_flight", "Upper limit of snowflake_broker_bytes_in_flight", Gauge::default()),
             memory_limit: add(r, "snowflake_broker_memory_limit_bytes", "Memory limit that control groups set for the broker; 0 if there is none", Gauge::default()),
             revocations: add(r, "snowflake_broker_revocations", "Requests and idle connections dropped to make room for others", Counter::default()),
-            unwritten_blocks: add(r, "snowflake_broker_unwritten_blocks", "Blocks of the metrics log still to be written", Gauge::default()),
+            unwritten_blocks: add(r, "snowflake_broker_unwritten_blocks", "Blocks of the metrics log and lines of the impact log still to be written", Gauge::default()),
             certificate_expiry: add(r, "snowflake_broker_certificate_expiry_timestamp_seconds", "Expiry of the TLS certificate, in seconds since the epoch", Family::default()),
             certificate_orders: add(r, "snowflake_broker_certificate_orders", "Certificate orders over ACME, by outcome", Family::default()),
             country_databases: add(r, "snowflake_broker_country_databases", "Country databases in use: 2 (IPv4 and IPv6), fewer while one is missing, damaged or not read yet", Gauge::default()),
@@ -223,15 +219,12 @@ impl Families {
     fn seed(&self) {
         for r#type in self.proxy_types.iter() {
             seed1(&self.available_proxies, |nat| ProxyLabels::new(nat, r#type));
-            seed1(&self.matches_by_type, |outcome| TypeMatchLabels::new(r#type, outcome));
         }
         seed2(&self.replies, ReplyLabels::new);
-        for client in NatClass::ALL {
-            seed2(&self.matches, |proxy, outcome| MatchLabels::new(client, proxy, outcome));
-        }
-        seed2(&self.matches_by_rendezvous, RendezvousMatchLabels::new);
         seed1(&self.parked_polls, PoolLabels::new);
         seed1(&self.queued_clients, PoolLabels::new);
+        seed1(&self.recent_clients, ClientLabels::new);
+        seed1(&self.unserved_clients, ClientLabels::new);
         seed1(&self.poll_interval, PoolLabels::new);
         seed1(&self.dropped_connections, DropLabels::new);
         seed1(&self.certificate_orders, OrderLabels::new);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::families::{
-    BridgeAddressLabels, CircuitLabels, Families, PeerLabels, PeerPoolLabels, PoolLabels,
-    ProxyLabels, seed1,
+    BridgeAddressLabels, CircuitLabels, ClientLabels, Families, PeerLabels, PeerPoolLabels,
+    PoolLabels, ProxyLabels, seed1,
 };
 use super::labels::{BridgeCondition, BridgeState, CircuitState, PeerName};
 use crate::wire::nat::{NatClass, NatType};
@@ -19,12 +19,25 @@ pub struct GaugeSnapshot {
     pub queued: Vec<(NatClass, usize)>,
     /// Clients waiting for an answer.
     pub matched: usize,
+    /// The different clients of the last two minutes.
+    pub clients: Vec<ClientFigures>,
     /// The poll interval told to the proxies of each pool.
     pub poll_intervals: Vec<(NatClass, Duration)>,
     /// The addresses of bridges.
     pub bridge_addresses: Vec<(BridgeState, BridgeCondition)>,
     /// The peers.
     pub peers: Vec<PeerFigures>,
+}
+
+/// The clients of a NAT class in the last two minutes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientFigures {
+    /// The class.
+    pub class: NatClass,
+    /// The number of different clients.
+    pub recent: usize,
+    /// Those of them whose last reply was no answer.
+    pub unserved: usize,
 }
 
 /// The state of a peer at a scrape.
@@ -82,6 +95,13 @@ impl Families {
             gauge.set(interval.as_secs_f64());
         }
         self.show_bridges(&snapshot.bridge_addresses);
+        for figures in &snapshot.clients {
+            let labels = ClientLabels::new(figures.class);
+            let recent = self.recent_clients.get_or_create(&labels);
+            recent.set(gauge(figures.recent));
+            let unserved = self.unserved_clients.get_or_create(&labels);
+            unserved.set(gauge(figures.unserved));
+        }
         self.show_peers(&snapshot.peers);
     }
 

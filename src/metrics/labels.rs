@@ -159,6 +159,16 @@ labels! {
         Unanswered = "unanswered",
     }
 
+    /// The result of an episode of a client: of its requests until it is served or gives up.
+    pub enum EpisodeResult {
+        /// A match worked whose answer came within two minutes of the first request.
+        Served = "served",
+        /// No match worked within two minutes of the first request.
+        Unserved = "unserved",
+        /// The client cannot be told from others, or came back too late to say.
+        Unknown = "unknown",
+    }
+
     /// A listener for gRPC calls.
     pub enum GrpcListener {
         /// The administration listener.

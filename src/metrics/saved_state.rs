@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::distinct_ips::SavedIps;
+use super::saved_impact::SavedImpact;
 use super::timestamp;
 use super::window::WindowCounts;
 
@@ -23,6 +24,12 @@ pub struct SavedState {
     /// Blocks of earlier windows that may not be in the log yet, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unwritten: Vec<String>,
+    /// The impact so far; `None` without any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impact: Option<SavedImpact>,
+    /// Lines of earlier windows that may not be in the impact log yet, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unwritten_impact: Vec<String>,
 }
 
 /// The error for a saved state that cannot be continued.
@@ -113,6 +120,8 @@ mod tests {
             counts,
             ips: ips.save(),
             unwritten: vec!["a block\n".to_owned()],
+            impact: None,
+            unwritten_impact: vec!["a line\n".to_owned()],
         }
     }
 

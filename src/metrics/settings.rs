@@ -17,7 +17,11 @@ pub struct Settings {
     /// The metrics log, which `/metrics` serves; without it, `/metrics` answers 404.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics_log: Option<PathBuf>,
-    /// The interval at which a block is appended to the metrics log.
+    /// The impact log; without it, none is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub impact_log: Option<PathBuf>,
+    /// The interval at which a block is appended to the metrics log, and a line to the
+    /// impact log.
     #[serde(with = "crate::timespan")]
     pub metrics_interval: Duration,
     /// The directory in which the state of the current block survives a restart; created
@@ -53,6 +57,10 @@ impl Settings {
         report.within("metrics_interval", self.metrics_interval, &SPAN);
         report.within("save_interval", self.save_interval, &SPAN);
         report.within("ip_count_interval", self.ip_count_interval, &SPAN);
+        if self.impact_log.is_some() && self.impact_log == self.metrics_log {
+            let keys = ["impact_log", "metrics_log"];
+            report.refuse(&keys, "must be another file than metrics.metrics_log");
+        }
         self.check_types(report);
     }
 
@@ -111,6 +119,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             metrics_log: None,
+            impact_log: None,
             metrics_interval: Duration::from_hours(24),
             state_directory: None,
             save_interval: Duration::from_mins(1),
@@ -174,6 +183,21 @@ mod tests {
             told(&many, &[]).0,
             ["proxy_types: must have 16 types or fewer, not 17"]
         );
+    }
+
+    #[test]
+    fn the_logs_are_two_files() {
+        let settings = Settings {
+            metrics_log: Some("log".into()),
+            impact_log: Some("log".into()),
+            ..Settings::default()
+        };
+        let mut report = SettingsReport::default();
+        settings.check(&mut report);
+        let [issue] = &*report.errors else {
+            panic!("{report:?}")
+        };
+        assert_eq!(issue.keys, ["impact_log", "metrics_log"]);
     }
 
     #[test]

@@ -24,12 +24,16 @@ fn from_system_time(time: SystemTime) -> Timestamp {
 
 /// `time` in UTC to the second, in the format of the metrics log: `2026-10-01 12:00:00`.
 pub(super) fn date_and_time(time: SystemTime) -> String {
+    text(time).trim_end_matches('Z').replace('T', " ")
+}
+
+/// `time` in RFC 3339 format, to the second.
+pub(super) fn text(time: SystemTime) -> String {
     let whole = Timestamp {
         nanos: 0,
         ..from_system_time(time)
     };
-    let text = whole.to_string();
-    text.trim_end_matches('Z').replace('T', " ")
+    whole.to_string()
 }
 
 pub(super) fn serialize<S: Serializer>(

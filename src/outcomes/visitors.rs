@@ -5,7 +5,11 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
 
+use super::demand::Demand;
+use super::episodes::Episode;
 use super::{MatchedProxy, OutcomeClient};
+use crate::metrics::EpisodeCounts;
+use crate::wire::nat::NatClass;
 
 /// The times after its answer in which a client comes back whose match failed. It waits 10 s
 /// for the data channel, and 10 s before it tries again; with a lost answer, or one that came
@@ -47,8 +51,21 @@ struct RecentClient {
     open: Option<Match>,
     /// True if several clients look like this one.
     is_crowd: bool,
+    episode: Episode,
+    /// Its NAT class, and whether its last reply was no answer.
+    class: NatClass,
+    is_unserved: bool,
     /// The second after the start in which it is looked at again.
     due: usize,
+}
+
+impl RecentClient {
+    /// Takes this class, and notes whether the client is unserved.
+    fn change(&mut self, demand: &mut Demand, class: NatClass, is_unserved: bool) {
+        demand.remove(self.class, self.is_unserved);
+        (self.class, self.is_unserved) = (class, is_unserved);
+        demand.add(class, is_unserved);
+    }
 }
 
 /// The clients of late. Each is in the slot of one second, in which it is forgotten unless
@@ -61,6 +78,9 @@ pub(super) struct RecentClients {
     slots: Vec<Vec<u64>>,
     /// The seconds after the start whose slots were looked at.
     seconds: usize,
+    demand: Demand,
+    /// The episodes that began or were decided since they were taken.
+    episodes: EpisodeCounts,
 }
 
 /// One slot more than the seconds that a client is remembered, and one for the second that
@@ -75,6 +95,8 @@ impl RecentClients {
             by_id: HashMap::default(),
             slots: vec![Vec::new(); SLOTS],
             seconds: 0,
+            demand: Demand::default(),
+            episodes: EpisodeCounts::default(),
         }
     }
 
@@ -86,12 +108,20 @@ impl RecentClients {
         self.by_id.len()
     }
 
+    pub(super) fn demand(&self) -> Demand {
+        self.demand
+    }
+
+    pub(super) fn take_episodes(&mut self) -> EpisodeCounts {
+        std::mem::take(&mut self.episodes)
+    }
+
     /// Notes a client's request. Returns its last match if the result is known by this.
     pub(super) fn came(&mut self, now: Instant, client: &OutcomeClient) -> Option<Ended> {
         let id = client.id?;
         self.rename(client.earlier_id, id);
         let Some(visitor) = self.by_id.get_mut(&id) else {
-            self.insert(now, id, client.offer);
+            self.insert(now, id, client);
             return None;
         };
         if visitor.offer == client.offer {
@@ -104,6 +134,12 @@ impl RecentClients {
         visitor.is_crowd |= since_answer.min(since_it_came) < SOONEST_RETURN;
         visitor.offer = client.offer;
         visitor.came = now;
+        let is_unserved = visitor.is_unserved;
+        visitor.change(&mut self.demand, client.class, is_unserved);
+        let was_answered = visitor.open.is_some();
+        visitor
+            .episode
+            .request(now, was_answered, visitor.is_crowd, &mut self.episodes);
         let result = if visitor.is_crowd || since_answer > LATEST_RETURN {
             MatchResult::Unknown
         } else {
@@ -124,18 +160,31 @@ impl RecentClients {
             proxy,
             answered: now,
         };
-        let id = client.id.filter(|id| self.by_id.contains_key(id));
-        let id = id.or(client.earlier_id);
+        let id = self.known(&client);
         let Some(visitor) = id.and_then(|id| self.by_id.get_mut(&id)) else {
             return Some((new, MatchResult::Unknown));
         };
+        let class = visitor.class;
+        visitor.change(&mut self.demand, class, false);
+        visitor.episode.reply(now);
         if visitor.is_crowd || visitor.offer != client.offer {
             visitor.is_crowd = true;
+            visitor.episode.lose(&mut self.episodes);
             return Some((new, MatchResult::Unknown));
         }
         let before = visitor.open.replace(new);
         visitor.came = now;
         before.map(|open| (open, MatchResult::Unknown))
+    }
+
+    /// Notes a reply without an answer.
+    pub(super) fn refused(&mut self, now: Instant, client: &OutcomeClient) {
+        let id = self.known(client);
+        if let Some(visitor) = id.and_then(|id| self.by_id.get_mut(&id)) {
+            let class = visitor.class;
+            visitor.change(&mut self.demand, class, true);
+            visitor.episode.reply(now);
+        }
     }
 
     /// Forgets the clients that have not come for two minutes. Their matches have worked.
@@ -164,11 +213,20 @@ impl RecentClients {
             return None;
         }
         let visitor = self.by_id.remove(&id)?;
+        self.demand.remove(visitor.class, visitor.is_unserved);
+        let answered = visitor.open.map(|open| open.answered);
+        visitor.episode.end(answered, &mut self.episodes);
         let open = visitor.open?;
         Some((open, MatchResult::Worked))
     }
 
-    fn insert(&mut self, now: Instant, id: u64, offer: u64) {
+    /// The number under which a client is known.
+    fn known(&self, client: &OutcomeClient) -> Option<u64> {
+        let ids = [client.id, client.earlier_id].into_iter().flatten();
+        ids.into_iter().find(|id| self.by_id.contains_key(id))
+    }
+
+    fn insert(&mut self, now: Instant, id: u64, client: &OutcomeClient) {
         if self.by_id.len() >= self.max {
             return;
         }
@@ -176,12 +234,16 @@ impl RecentClients {
         let due = second_after(since + WORKED_AFTER);
         self.slots[due % SLOTS].push(id);
         let visitor = RecentClient {
-            offer,
+            offer: client.offer,
             came: now,
             open: None,
             is_crowd: false,
+            episode: Episode::begin(now, &mut self.episodes),
+            class: client.class,
+            is_unserved: false,
             due,
         };
+        self.demand.add(visitor.class, visitor.is_unserved);
         self.by_id.insert(id, visitor);
     }
 

@@ -128,6 +128,7 @@ fn field(rpc: &str) -> Option<&'static str> {
     match rpc {
         "Drain" => Some("/graceEndTime"),
         "GetConfig" => Some("/settings/0/key"),
+        "GetImpact" => Some("/byNat/0/name"),
         "GetStats" => Some("/text"),
         "GetStatus" => Some("/recent/2/span"),
         "ListBridges" => Some("/bridges/0/relayUrl"),

@@ -12,6 +12,7 @@ mod clients;
 mod connections;
 mod drain;
 mod grpcurl;
+mod impact;
 mod load;
 mod log_filter;
 mod policy;

@@ -23,7 +23,7 @@ pub(crate) const FIRST: &str = "5.9.0.1";
 pub(crate) const SECOND: &str = "5.9.1.1";
 
 /// The body of the response to a request that comes from this address.
-async fn post(addr: SocketAddr, from: &str, path: &str, body: &str) -> String {
+pub(crate) async fn post(addr: SocketAddr, from: &str, path: &str, body: &str) -> String {
     let mut connection = TcpStream::connect(addr).await.unwrap();
     let request = format!(
         "POST {path} HTTP/1.1\r\nHost: broker\r\nX-Forwarded-For: {from}\r\n\

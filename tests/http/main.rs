@@ -5,6 +5,7 @@
 mod bridges;
 mod broken_off;
 mod forms;
+mod impact;
 mod limits;
 mod operator;
 mod outcomes;

@@ -16,13 +16,18 @@ use crate::support::messages::{proxy_answer, proxy_poll};
 use crate::support::requests::Reply;
 
 /// Sends a request from an address of this number.
-async fn send(front: Arc<Front>, path: &'static str, address: u8, body: String) -> Reply {
+pub(crate) async fn send(
+    front: Arc<Front>,
+    path: &'static str,
+    address: u8,
+    body: String,
+) -> Reply {
     let remote = RemoteAddress(([5, 1, 0, address], 1).into());
     let request = Request::post(path).extension(remote);
     front.send(request.body(body.into()).unwrap()).await
 }
 
-async fn begin(
+pub(crate) async fn begin(
     front: &Arc<Front>,
     path: &'static str,
     address: u8,
@@ -34,17 +39,17 @@ async fn begin(
 }
 
 /// The body of a client's poll whose offer has this number.
-fn offer(number: u64, fingerprint: &str) -> String {
+pub(crate) fn offer(number: u64, fingerprint: &str) -> String {
     let sdp = format!("v=0\r\na=ice-ufrag:u{number}\r\n");
     let offer = json!({"type": "offer", "sdp": sdp}).to_string();
     let body = json!({"offer": offer, "nat": "restricted", "fingerprint": fingerprint});
     format!("1.0\n{body}")
 }
 
-const DEFAULT_BRIDGE: &str = "2B280B23E1107BB62ABFC40DDCC8824814F80A72";
+pub(crate) const DEFAULT_BRIDGE: &str = "2B280B23E1107BB62ABFC40DDCC8824814F80A72";
 
 /// A client of this address is matched with a proxy of that one, which answers.
-async fn serve(front: &Arc<Front>, client: u8, proxy: u8, number: u64) {
+pub(crate) async fn serve(front: &Arc<Front>, client: u8, proxy: u8, number: u64) {
     serve_for(front, client, proxy, number, DEFAULT_BRIDGE).await;
 }
 
@@ -64,7 +69,7 @@ async fn serve_for(front: &Arc<Front>, client: u8, proxy: u8, number: u64, bridg
 }
 
 /// A client of this address is matched with a proxy of that one, which does not answer.
-async fn wait_in_vain(front: &Arc<Front>, client: u8, proxy: u8, number: u64) {
+pub(crate) async fn wait_in_vain(front: &Arc<Front>, client: u8, proxy: u8, number: u64) {
     let sid = format!("{proxy} {number}");
     let poll = begin(front, "/proxy", proxy, proxy_poll(&sid, "open")).await;
     let client = begin(front, "/client", client, offer(number, DEFAULT_BRIDGE)).await;
@@ -101,8 +106,8 @@ fn outcomes(front: &Front) -> [u64; 4] {
     })
 }
 
-const PAUSE: Duration = Duration::from_secs(150);
-const RETURN: Duration = Duration::from_secs(20);
+pub(crate) const PAUSE: Duration = Duration::from_secs(150);
+pub(crate) const RETURN: Duration = Duration::from_secs(20);
 
 /// Proxy 1 answers and never connects, 2 serves; each has five clients.
 async fn learn(front: &Arc<Front>) {

@@ -97,7 +97,7 @@ async fn a_proxy_that_says_another_type_or_nat_is_still_one() {
     assert_eq!(exposed(&front).sum("snowflake_proxy_total", &[]), 1);
     // The metrics log counts one address, with both types and NATs.
     let metrics = front.broker.metrics();
-    let block = metrics.end_window(UNIX_EPOCH, [9; 16].into());
+    let block = metrics.end_window(UNIX_EPOCH, [9; 16].into()).block;
     assert_eq!(block.ips.total, 1);
     assert_eq!((block.ips.by_type.len(), block.ips.by_nat.len()), (2, 2));
     // The next day the address counts again, with its new type and NAT.

@@ -6,10 +6,14 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 use std::{env, fs};
 
+use snowflake_broker::geoip::CountryCode;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
 use snowflake_broker::metrics::exposition::Format;
-use snowflake_broker::metrics::labels::PeerName;
-use snowflake_broker::metrics::{GaugeSnapshot, Metrics, PeerFigures, ProcessFigures};
+use snowflake_broker::metrics::labels::{MatchOutcome, PeerName, Rendezvous};
+use snowflake_broker::metrics::{
+    GaugeSnapshot, HourlyHash, MatchEnd, Metrics, PeerFigures, ProcessFigures,
+};
+use snowflake_broker::wire::nat::NatClass;
 
 use crate::support::exposition::Exposition;
 
@@ -73,6 +77,16 @@ fn exposed() -> (String, String) {
     metrics.peer_configured(&name);
     metrics.rules_configured(["rule"].into_iter());
     metrics.certificate_loaded(UNIX_EPOCH);
+    for hash in 0..8 {
+        metrics.match_ended(MatchEnd {
+            outcome: MatchOutcome::Worked,
+            client: NatClass::Strict,
+            country: CountryCode::UNKNOWN,
+            address: Some(HourlyHash { hour: 0, hash }),
+            proxy: None,
+            rendezvous: Rendezvous::Http,
+        });
+    }
     let gauges = GaugeSnapshot {
         peers: vec![PeerFigures {
             name,

@@ -44,6 +44,7 @@ key = "k.pem"
 ca = "c.pem"
 [metrics]
 metrics_log = "metrics.log"
+impact_log = "impact.jsonl"
 state_directory = "state"
 ip_count_prefix = "count-"
 "#;

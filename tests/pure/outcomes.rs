@@ -6,9 +6,10 @@ use proptest::prelude::*;
 
 use snowflake_broker::geoip::CountryCode;
 use snowflake_broker::matching::{Band, SourceRecord};
-use snowflake_broker::metrics::labels::Rendezvous;
+use snowflake_broker::metrics::EpisodeCounts;
+use snowflake_broker::metrics::labels::{EpisodeResult, Rendezvous};
 use snowflake_broker::outcomes::{
-    EndedMatch, MatchResult, MatchedProxy, OutcomeClient, Outcomes, SavedOutcomes, Settings,
+    Demand, EndedMatch, MatchResult, MatchedProxy, OutcomeClient, Outcomes, SavedOutcomes, Settings,
 };
 use snowflake_broker::policy::RuleSet;
 use snowflake_broker::wire::nat::NatClass;
@@ -25,6 +26,7 @@ fn client(id: u64, offer: u64) -> OutcomeClient {
     OutcomeClient {
         id: Some(id),
         earlier_id: None,
+        address: None,
         offer: id * 1_000 + offer,
         voter: Some(id),
         country: CountryCode::UNKNOWN,
@@ -253,6 +255,7 @@ proptest! {
         let settings = Settings { max_clients, ..Settings::default() };
         let mut outcomes = Outcomes::new(now, settings);
         let mut ended = 0;
+        let mut episodes = Vec::new();
         for (id, offer, pause, is_answered) in steps {
             now += seconds(pause);
             ended += outcomes.advance(now).len();
@@ -260,13 +263,39 @@ proptest! {
             ended += outcomes.handle_client(now, &client).iter().count();
             if is_answered {
                 ended += outcomes.handle_answer(now, client, Some(proxy(id))).iter().count();
+            } else {
+                outcomes.handle_refusal(now, &client);
             }
-            prop_assert!(outcomes.sizes()[0] <= max_clients);
+            let known = outcomes.sizes()[0];
+            prop_assert!(known <= max_clients);
+            let demand = outcomes.demand();
+            prop_assert_eq!(demand.recent(NatClass::Strict), known);
+            prop_assert!(demand.unserved(NatClass::Strict) <= known);
+            episodes.push(outcomes.take_episodes());
+            let [begun, decided] = sums(&episodes);
+            prop_assert!(decided <= begun && begun <= decided + known as u64);
         }
         ended += outcomes.advance(now + seconds(300)).len();
         let totals = outcomes.totals();
         prop_assert_eq!(totals.answered, totals.worked + totals.failed + totals.unknown);
         prop_assert_eq!(totals.answered, ended as u64);
         prop_assert_eq!(outcomes.sizes()[0], 0);
+        episodes.push(outcomes.take_episodes());
+        let [begun, decided] = sums(&episodes);
+        prop_assert_eq!(begun, decided);
+        let worked: u64 = episodes.iter().map(|counts| counts.tries().count()).sum();
+        prop_assert_eq!(worked, totals.worked);
+        prop_assert_eq!(outcomes.demand(), Demand::default());
     }
+}
+
+/// The episodes that began, and those with a result.
+fn sums(counts: &[EpisodeCounts]) -> [u64; 2] {
+    counts.iter().fold([0, 0], |[begun, decided], counts| {
+        let results = EpisodeResult::ALL.map(|result| counts.with_result(result));
+        [
+            begun + counts.begun(),
+            decided + results.iter().sum::<u64>(),
+        ]
+    })
 }

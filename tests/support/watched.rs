@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::thread;
 
-use snowflake_broker::broker::Broker;
+use snowflake_broker::broker::{Broker, clock};
 use snowflake_broker::metrics::exposition::Format;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -33,5 +33,8 @@ pub(crate) fn assert_clean(broker: &Broker) {
     }
     let metrics = broker.control().expose_metrics(None, Format::Text);
     WATCH.check("snowflake_broker's metrics", &metrics);
+    let impact = broker.control().impact(clock::read());
+    WATCH.check("snowflake_broker's impact log", &impact.encode());
+    WATCH.check("snowflake_broker's impact", &format!("{impact:?}"));
     WATCH.assert_clean("snowflake_broker");
 }

@@ -73,7 +73,7 @@ impl LimitKey {
         hasher.finish()
     }
 
-    /// The hash of a network, under a key that is used for nothing else.
+    /// The hash of a network, under a key that is used for no limits.
     pub(in crate::broker) fn source(self, network: IpNet) -> u64 {
         self.hash(BucketRole::Sender, network)
     }

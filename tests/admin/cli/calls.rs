@@ -388,6 +388,27 @@ async fn sources_are_summed_up() {
 }
 
 #[tokio::test]
+async fn impact_is_shown() {
+    let broker = Broker::start().await;
+    let text = broker.ask("impact --countries 3").await;
+    for line in [
+        "clients in two minutes  0, of whom 0 are not served; 0 at most",
+        "tries until served      -, 95 %: -",
+        "  success  worked  failed  unanswered  unknown",
+        "; countries are rounded",
+    ] {
+        assert!(text.contains(line), "{line}:\n{text}");
+    }
+    let told = &broker.ask_json("impact").await[0];
+    assert_eq!(told["byNat"].as_array().unwrap().len(), 9);
+    assert_eq!(told["byRendezvous"][0]["name"], "http");
+    assert_eq!(
+        (&told["triesP50"], &told["unservedShare"]),
+        (&json!("0"), &json!(0.0))
+    );
+}
+
+#[tokio::test]
 async fn intervals_are_told_and_changed() {
     let broker = Broker::start().await;
     let before =

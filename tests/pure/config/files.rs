@@ -111,6 +111,7 @@ fn files_of_counts_that_cannot_be_used_are_warnings() {
     let nowhere = "/nowhere/at/all";
     for (key, warning) in [
         ("METRICS_LOG", "metrics_log: cannot write "),
+        ("IMPACT_LOG", "impact_log: cannot write "),
         ("STATE_DIRECTORY", "state_directory: cannot use "),
         ("IP_COUNT_PREFIX", "ip_count_prefix: "),
     ] {

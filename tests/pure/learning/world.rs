@@ -189,6 +189,7 @@ impl World {
         let client = OutcomeClient {
             id: Some(id),
             earlier_id: None,
+            address: None,
             offer: self.next_number(),
             voter: Some(id),
             country: country.parse::<CountryCode>().expect("a country"),
