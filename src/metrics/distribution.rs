@@ -76,7 +76,7 @@ impl<const N: usize> Distribution<N> {
     }
 
     /// The count of each bucket and the sum, to be saved.
-    pub(super) fn to_numbers(&self) -> Vec<u64> {
+    pub(super) fn numbers(&self) -> Vec<u64> {
         let counts = self.counts.into_iter();
         counts.chain([self.more, self.sum]).collect()
     }

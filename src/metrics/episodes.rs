@@ -68,9 +68,9 @@ impl EpisodeCounts {
     }
 
     /// All counts, to be saved.
-    pub(super) fn to_numbers(&self) -> [Vec<u64>; 3] {
+    pub(super) fn numbers(&self) -> [Vec<u64>; 3] {
         let results = [self.begun].into_iter().chain(self.results);
-        let [tries, seconds] = [self.tries.to_numbers(), self.seconds.to_numbers()];
+        let [tries, seconds] = [self.tries.numbers(), self.seconds.numbers()];
         [results.collect(), tries, seconds]
     }
 

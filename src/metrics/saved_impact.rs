@@ -41,7 +41,7 @@ impl SavedImpact {
         has_counts.then(|| Self {
             start: impact.start,
             most_clients: impact.most_clients,
-            episodes: impact.episodes.to_numbers(),
+            episodes: impact.episodes.numbers(),
             groups,
         })
     }
