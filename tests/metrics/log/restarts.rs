@@ -1,6 +1,7 @@
 //! The window continues in the next process. If its length has passed at a start, it ends
 //! and its block is written at once.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -82,19 +83,59 @@ async fn a_crash_loses_what_came_since_the_last_save() {
     assert_eq!(block.count("snowflake-ips-total"), 16);
 }
 
+/// The names of the files in the state directory.
+fn state_files(folder: &Folder) -> BTreeSet<String> {
+    let files = fs::read_dir(folder.path("state")).unwrap();
+    let name = |file: fs::DirEntry| file.file_name().into_string().unwrap();
+    files.map(|file| name(file.unwrap())).collect()
+}
+
+fn named<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+    names.map(str::to_owned).into()
+}
+
 #[tokio::test]
-async fn the_saved_window_is_private_and_holds_no_address() {
+async fn what_is_saved_is_private_and_holds_no_address() {
     let folder = Folder::new();
     let program = folder.start(&LONG).await;
     program.proxies(7..8).await;
     program.stop().await;
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&folder.path("state")), 0o700);
-    assert_eq!(mode(&folder.window()), 0o600);
-    let saved = fs::read_to_string(folder.window()).unwrap();
-    assert!(!saved.contains("1.2.3."), "{saved}");
-    let beside = fs::read_dir(folder.path("state")).unwrap().count();
-    assert_eq!(beside, 1);
+    let files = ["metrics-window.json", "outcomes.json"];
+    assert_eq!(state_files(&folder), named(files));
+    for file in files {
+        let file = folder.path("state").join(file);
+        assert_eq!(mode(&file), 0o600);
+        let saved = fs::read_to_string(file).unwrap();
+        assert!(!saved.contains("1.2.3."), "{saved}");
+    }
+}
+
+#[tokio::test]
+async fn saved_outcomes_are_continued_or_set_aside() {
+    let folder = Folder::new();
+    let file = folder.path("state/outcomes.json");
+    folder.start(&LONG).await.stop().await;
+    let kind = |worked| {
+        format!(
+            "{{\"proxy_type\":\"webext\",\"proxy\":\"open\",\"client\":\"strict\",\
+             \"country\":\"RU\",\"worked\":{worked},\"failed\":20.0}}"
+        )
+    };
+    // So far in the future that nothing is forgotten.
+    let saved = format!(
+        "{{\"version\":1,\"saved\":99999999999,\"kinds\":[{}]}}\n",
+        kind("40.0")
+    );
+    fs::write(&file, &saved).unwrap();
+    folder.start(&LONG).await.stop().await;
+    let continued = fs::read_to_string(&file).unwrap();
+    assert!(continued.contains(&kind("40.0")), "{continued}");
+    fs::write(&file, "rubbish").unwrap();
+    let said = folder.start(&LONG).await.stop().await;
+    assert!(said.contains("outcomes.json aside"), "{said}");
+    assert!(state_files(&folder).contains("outcomes.json.damaged"));
 }
 
 #[tokio::test]
@@ -136,7 +177,9 @@ async fn a_window_that_cannot_be_read_is_set_aside() {
         assert!(said.contains(" aside and lost its counts"), "{said}");
         assert_eq!(fs::read_to_string(&aside).unwrap(), damaged);
         assert_eq!(saved_idle(&folder.window()), Some(8));
-        assert_eq!(fs::read_dir(folder.path("state")).unwrap().count(), 2);
+        let window = "metrics-window.json";
+        let files = [window, "metrics-window.json.damaged", "outcomes.json"];
+        assert_eq!(state_files(&folder), named(files));
     }
     end_window(&folder).await;
     assert!(!aside.exists());
