@@ -258,7 +258,7 @@ impl Outcomes {
         }
     }
 
-    /// Counts a result for the kind of match, and for the source if the client has a vote.
+    /// Counts a result for the kind of match and for the source, if the client has a vote.
     fn judge(
         &mut self,
         now: Instant,
@@ -273,11 +273,11 @@ impl Outcomes {
             client: client.class,
             country: client.country,
         };
-        self.kinds.add(now, kind, has_worked);
         let (Some(voter), Some(source)) = (client.voter, proxy.source) else {
             return;
         };
         if self.votes.is_first(now, voter, source, has_worked) {
+            self.kinds.add(now, kind, has_worked);
             let prior = self.kinds.share_of(now, proxy.proxy_type, proxy.class);
             let classes = (proxy.class, client.class);
             self.sources.add(now, source, classes, evidence, prior);

@@ -52,15 +52,15 @@ impl ClientHasher {
     pub(super) fn client(
         &mut self,
         now: Instant,
-        address: IpAddr,
+        (address, is_vouched_for): (IpAddr, bool),
         bridge: Fingerprint,
         offer: &SessionDescription,
     ) -> ClientNumbers {
         self.advance(now);
         let (network, earlier) = (smallest(address), self.earlier);
         ClientNumbers {
-            id: self.key.client(network, bridge),
-            earlier_id: earlier.map(|key| key.client(network, bridge)),
+            id: self.key.client(network, is_vouched_for, bridge),
+            earlier_id: earlier.map(|key| key.client(network, is_vouched_for, bridge)),
             address: HourlyHash {
                 hour: self.hour,
                 hash: self.key.source(network),

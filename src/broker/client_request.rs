@@ -58,9 +58,11 @@ impl Broker {
         };
         let offered = claimed_if_it_counts(caller.origin, &claimed);
         let known_as = caller.origin.client(|| offered);
-        let country = address.map_or(CountryCode::UNKNOWN, |address| {
-            directory.geoip.lookup(address)
-        });
+        let country = known_as
+            .or(address)
+            .map_or(CountryCode::UNKNOWN, |address| {
+                directory.geoip.lookup(address)
+            });
         let toll = Toll {
             broker: self,
             origin: caller.origin,
@@ -98,9 +100,10 @@ impl Broker {
             let network =
                 sources.and_then(|sources| sources.network(now, caller.origin, || offered));
             let voter = state.voter(now, caller.origin);
-            let numbers = state
-                .learning
-                .numbers(now, known_as, poll.fingerprint, &offer.offer);
+            let numbers =
+                state
+                    .learning
+                    .numbers(now, caller.origin, offered, poll.fingerprint, &offer.offer);
             let client = OutcomeClient {
                 id: numbers.map(|numbers| numbers.id),
                 earlier_id: numbers.and_then(|numbers| numbers.earlier_id),

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use slotmap::SecondaryMap;
 
+use super::caller::RequestOrigin;
 use super::client_hasher::{ClientHasher, ClientNumbers};
 use super::limits::LimitKey;
 use super::rule_counter::RuleCounter;
@@ -64,12 +65,15 @@ impl Learning {
     pub(super) fn numbers(
         &mut self,
         now: Instant,
-        address: Option<IpAddr>,
+        origin: RequestOrigin,
+        offered: Option<IpAddr>,
         bridge: Fingerprint,
         offer: &SessionDescription,
     ) -> Option<ClientNumbers> {
         let hasher = self.hasher.as_mut()?;
-        Some(hasher.client(now, address?, bridge, offer))
+        let address = origin.client(|| offered)?;
+        let is_vouched_for = matches!(origin, RequestOrigin::Sender(_));
+        Some(hasher.client(now, (address, is_vouched_for), bridge, offer))
     }
 
     /// Notes a client's request.

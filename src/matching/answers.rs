@@ -6,6 +6,8 @@ use crate::wire::proxy::{ProxyType, Sid};
 use crate::wire::session_description::SessionDescription;
 
 use super::Matcher;
+use super::deadlines::later;
+use super::hand_off::HONEST_ANSWER;
 use super::outputs::{AnswerOutcome, Answered, ClientReply, MatchingEvent, OfferEnd};
 use super::requests::PollKey;
 use super::sessions::{Offered, PollState};
@@ -87,16 +89,29 @@ impl Matcher {
     /// Gives the client of a proxy that cannot answer to another at once.
     fn decline(&mut self, now: Instant, poll: PollKey, offered: Offered) -> AnswerOutcome {
         self.close_poll(now, poll, AnswerOutcome::Repeated);
-        self.offer_ended(poll, OfferEnd::Void);
+        self.offer_ended(poll, OfferEnd::Unanswered);
         self.retry(now, offered.client, poll);
         AnswerOutcome::Declined
     }
 
-    /// Closes a poll whose client has gone or has another answer.
+    /// Closes a poll whose client has gone or has another answer. A proxy that had the offer
+    /// for less time than an honest one may take is not to blame.
     pub(super) fn close_unanswered(&mut self, now: Instant, poll: PollKey, late: AnswerOutcome) {
+        let had_time = self
+            .sessions
+            .poll(poll)
+            .is_some_and(|poll| match poll.state {
+                PollState::Offered(offered) => later(offered.since, HONEST_ANSWER) <= now,
+                PollState::Parked | PollState::Closed(_) => false,
+            });
         self.close_poll(now, poll, late);
         if late == AnswerOutcome::TooLate {
-            self.offer_ended(poll, OfferEnd::Unanswered);
+            let end = if had_time {
+                OfferEnd::Unanswered
+            } else {
+                OfferEnd::Void
+            };
+            self.offer_ended(poll, end);
         }
     }
 

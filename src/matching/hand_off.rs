@@ -18,7 +18,7 @@ use super::sources::KnownSource;
 
 /// The time that honest proxies take for an answer at most: three quarters of the 5 s for
 /// which they gather candidates.
-const HONEST_ANSWER: Duration = Duration::from_millis(3_750);
+pub(super) const HONEST_ANSWER: Duration = Duration::from_millis(3_750);
 
 impl Matcher {
     /// Chooses the client for a proxy of this source and with these marks: the first queued

@@ -185,10 +185,10 @@ pub enum MatchingEvent {
 pub enum OfferEnd {
     /// The client has the proxy's answer. The client's reply follows.
     Answered,
-    /// The proxy did not answer in time.
+    /// The proxy did not answer in time, or said that it cannot answer.
     Unanswered,
-    /// It says nothing about the proxy: the client left or had another answer first, or the
-    /// proxy said that it cannot answer, or left.
+    /// It says nothing about the proxy: the client left, had another answer first or had too
+    /// little time left, or the proxy left.
     Void,
 }
 

@@ -3,7 +3,7 @@
 use slotmap::new_key_type;
 
 use super::outputs::OverShare;
-use super::requests::{PollKey, SourceRecord};
+use super::requests::{Band, PollKey, SourceRecord};
 use super::supply::SupplySettings;
 use super::turn_order::{PartyMembers, Turn};
 use crate::wire::nat::NatClass;
@@ -74,14 +74,18 @@ impl Standing {
         };
         let turn = |pool: NatClass| {
             let recent = self.recent[pool as usize];
-            let turn = if recent < share && network.recent[pool as usize] < of_network {
-                Turn::FIRST_COME
-            } else if recent == 0 {
+            let band = self.record.band;
+            let is_within_share = recent < share && network.recent[pool as usize] < of_network;
+            if is_within_share {
+                return Turn::FIRST_COME.of(band);
+            }
+            let turn = if recent == 0 {
                 Turn::BEFORE_ALL_TURNS
             } else {
                 Turn::last(self.turn)
             };
-            turn.of(self.record.band)
+            // However well it works, it comes after those of whom too little is known.
+            turn.of(band.max(Band::Unknown))
         };
         let may_have = self.limit(settings).is_none();
         may_have.then(|| NatClass::ALL.map(turn))

@@ -13,8 +13,8 @@ use crate::wire::proxy::ProxyTypes;
 
 /// Incremented when the format changes.
 const VERSION: u64 = 1;
-/// Kinds with fewer matches are left out: they say nothing, and might be of one person.
-const MATCHES_MIN: f64 = 8.0;
+/// Kinds with fewer votes are left out: they say nothing, and might be of one person.
+const VOTES_MIN: f64 = 8.0;
 
 /// The knowledge of kinds of matches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,8 +56,9 @@ impl SavedOutcomes {
         kinds: impl Iterator<Item = (MatchKind, [f64; 2])>,
     ) -> Self {
         let saved = wall.duration_since(SystemTime::UNIX_EPOCH);
+        let kinds = kinds.filter(|(_, [worked, failed])| worked + failed >= VOTES_MIN);
         let kinds = kinds.map(|(kind, counts)| SavedKind::new(kind, counts));
-        let mut kinds: Vec<_> = kinds.filter(SavedKind::counts).collect();
+        let mut kinds: Vec<_> = kinds.collect();
         kinds.sort_unstable_by_key(SavedKind::order);
         Self {
             version: VERSION,
@@ -115,13 +116,9 @@ impl SavedKind {
             proxy: kind.proxy.as_str().to_owned(),
             client: kind.client.as_str().to_owned(),
             country: kind.country,
-            worked: worked.round(),
-            failed: failed.round(),
+            worked: rounded(worked),
+            failed: rounded(failed),
         }
-    }
-
-    fn counts(&self) -> bool {
-        self.worked + self.failed >= MATCHES_MIN
     }
 
     /// A stable order.
@@ -134,6 +131,11 @@ impl SavedKind {
             self.country,
         )
     }
+}
+
+/// Rounded up to a multiple of 8, as the published figures are.
+fn rounded(count: f64) -> f64 {
+    (count / 8.0).ceil() * 8.0
 }
 
 fn class(name: &str) -> Option<NatClass> {

@@ -16,8 +16,8 @@ const HALF_LIFE: Duration = Duration::from_hours(24);
 const MATCHES_MAX: f64 = 8.0;
 /// The number of matches that the prior is worth.
 const PRIOR_WEIGHT: f64 = 3.0;
-/// The matches that a source needs to be judged at all.
-const JUDGED_FROM: f64 = 2.0;
+/// The matches that a source needs to be judged at all: two, of which some is forgotten.
+const JUDGED_FROM: f64 = 1.5;
 /// The shares of the share of all matches, from which on a source is good, and below which
 /// it is bad.
 const GOOD: f64 = 0.85;
@@ -73,7 +73,7 @@ struct SourceHistory {
 }
 
 /// The sources, in two tables of which the older one is dropped when the newer one is full
-/// or a day old.
+/// or half a day old.
 #[derive(Debug)]
 pub(super) struct SourceHistories {
     start: Instant,
@@ -223,7 +223,9 @@ impl SourceHistory {
         }
         let count = match (client, evidence) {
             (NatClass::Open, Evidence::Worked) => &mut self.served_open,
-            (NatClass::Strict, Evidence::CameBack { .. }) => &mut self.failed_strict,
+            (NatClass::Strict, Evidence::CameBack { weight }) if weight > 0.5 => {
+                &mut self.failed_strict
+            }
             (NatClass::Strict, Evidence::Worked) => {
                 self.failed_strict = 0;
                 return;
@@ -241,7 +243,9 @@ impl SourceHistory {
 
     fn band(&self, now: Instant, share_of_all: f64) -> Band {
         let matches = self.matches.at(now, HALF_LIFE);
-        let share = matches.share(self.prior, PRIOR_WEIGHT);
+        // In a shutdown even the best fail: then nobody is taken to work better than all do.
+        let prior = self.prior.min(share_of_all);
+        let share = matches.share(prior, PRIOR_WEIGHT);
         if matches.count() < JUDGED_FROM {
             Band::Unknown
         } else if share >= GOOD * share_of_all {
@@ -312,6 +316,36 @@ mod tests {
         assert_eq!(band(&one_in_four.repeat(5)), Band::Good);
         let one_in_two = [Worked, CAME_BACK];
         assert_eq!(band(&one_in_two.repeat(5)), Band::Unknown);
+    }
+
+    #[test]
+    fn two_matches_are_enough_for_hours() {
+        let (start, mut sources) = with(&[Worked]);
+        let later = start + Duration::from_mins(30);
+        sources.add(later, 1, CLASSES, Worked, ALL);
+        let evening = later + Duration::from_hours(6);
+        assert_eq!(sources.record(evening, 1, ALL).band, Band::Good);
+    }
+
+    #[test]
+    fn nobody_is_good_who_only_fails_while_all_do() {
+        for all in [0.1, 0.2, 0.3] {
+            let (now, mut sources) = with(&[]);
+            for _ in 0..8 {
+                sources.add(now, 1, CLASSES, CAME_BACK, ALL);
+                assert_ne!(sources.record(now, 1, all).band, Band::Good, "{all}");
+            }
+        }
+    }
+
+    #[test]
+    fn open_proxies_do_not_become_strict_by_a_shutdown() {
+        let (now, mut sources) = with(&[Evidence::CameBack { weight: 0.1 }; 9]);
+        let open = (NatClass::Open, NatClass::Open);
+        for _ in 0..2 {
+            sources.add(now, 1, open, Worked, ALL);
+        }
+        assert!(!sources.counts_as_strict(now, 1));
     }
 
     /// Whoever was bad for long is not so for ever.

@@ -1,4 +1,4 @@
-//! The votes of clients on sources: one for and one against each source in a day.
+//! The votes of clients on sources in a day: one for each source, and one against each of a few.
 
 use std::hash::BuildHasher;
 use std::time::{Duration, Instant};
@@ -7,6 +7,8 @@ use foldhash::fast::FixedState;
 
 /// The time for which votes are remembered.
 const LIFETIME: Duration = Duration::from_hours(24);
+/// The most votes of a client against sources in a day.
+const AGAINST: u64 = 24;
 /// The bits of the first filter, and the factor of each further one.
 const BITS_MIN: usize = 1 << 16;
 const GROWTH: usize = 4;
@@ -44,7 +46,10 @@ impl Votes {
         if now.saturating_duration_since(self.since) >= LIFETIME {
             *self = Self::new(now);
         }
-        let vote = FixedState::default().hash_one((voter, source, is_for));
+        // All sources of a slot share a voter's vote against them, which bounds the votes that
+        // one can cast against others.
+        let slot = if is_for { source } else { source % AGAINST };
+        let vote = FixedState::default().hash_one((voter, slot, is_for));
         if self.filters.iter().any(|filter| filter.has(vote)) {
             return false;
         }
@@ -119,6 +124,16 @@ mod tests {
         assert!(votes.is_first(now, 1, 2, false));
         assert!(votes.is_first(now, 2, 1, true));
         assert!(votes.is_first(now + LIFETIME, 1, 2, true));
+    }
+
+    #[test]
+    fn a_client_has_few_votes_against_sources() {
+        let now = clock::now();
+        let mut votes = Votes::new(now);
+        let against = (0..1_000).filter(|&source| votes.is_first(now, 1, source, false));
+        assert_eq!(against.count(), 24);
+        let others = (0..24).filter(|&source| votes.is_first(now, 2, source, false));
+        assert_eq!(others.count(), 24);
     }
 
     /// At a large broker there are some millions of matches a day.

@@ -9,6 +9,9 @@ use super::rule_set::{RuleSet, RuleSlot};
 
 /// Maximum number of polls that are looked at for a client in a pool.
 pub const CANDIDATES_MAX: usize = 64;
+/// The most polls of a pool that are looked at for these. Else whoever parks as many that are
+/// denied would keep all others from the client.
+const WALK_MAX: usize = 1_024;
 
 /// The most matches that a rule with a share can have saved up.
 const CREDIT_MAX: f64 = 16.0;
@@ -140,8 +143,8 @@ impl RulesInForce {
         !(client.rules & poll.rules).meets(self.actions.deny)
     }
 
-    /// The poll for a client: of the first [`CANDIDATES_MAX`] in a pool, in the pool's
-    /// order, the first of those with the best standing.
+    /// The poll for a client: of the first [`CANDIDATES_MAX`] in a pool that no rule denies
+    /// it, in the pool's order, the first of those with the best standing.
     pub fn choose<Key: Copy>(
         &self,
         pool: NatClass,
@@ -170,7 +173,7 @@ impl RulesInForce {
         })
     }
 
-    /// The first [`CANDIDATES_MAX`] polls in the order in which the client would get them,
+    /// The first [`CANDIDATES_MAX`] polls, and those before them that a rule denies, in the order in which the client would get them,
     /// those that it never gets at the end.
     pub fn in_order<Key: Copy>(
         &self,
@@ -225,9 +228,15 @@ impl RulesInForce {
         candidates: impl Iterator<Item = (Key, PolicyMarks)>,
     ) -> (Vec<RankedPoll<Key>>, RuleSet) {
         let spent = self.spent[pool as usize];
+        let mut allowed = 0;
         let applying = candidates
-            .take(CANDIDATES_MAX)
+            .take(WALK_MAX)
             .map(|(key, poll)| (key, self.applying(client, poll) & !spent))
+            .take_while(|(_, rules)| {
+                let is_enough = allowed == CANDIDATES_MAX;
+                allowed += usize::from(!rules.meets(self.actions.deny));
+                !is_enough
+            })
             .collect::<Vec<_>>();
         let softened = self.softened(applying.iter().map(|(_, rules)| *rules));
         let ranked = applying.into_iter().map(|(key, rules)| {
@@ -444,13 +453,20 @@ mod tests {
         fn the_first_of_the_best_is_chosen(
             reserve in 0..4_usize,
             client in 0..8_usize,
-            polls in proptest::collection::vec(0..8_usize, 0..80),
+            polls in proptest::collection::vec(0..8_usize, 0..200),
         ) {
             let slots = |bits: usize| {
                 (0..3).filter(|bit| bits >> bit & 1 == 1).collect::<Vec<usize>>()
             };
             let rules = rules(reserve);
-            let looked: Vec<usize> = polls.iter().take(CANDIDATES_MAX).map(|poll| poll & client).collect();
+            let mut found = 0;
+            let is_looked_at = |poll: &usize| {
+                let has_enough = found == CANDIDATES_MAX;
+                found += usize::from(poll & 1 == 0);
+                !has_enough
+            };
+            let both = polls.iter().map(|poll| poll & client);
+            let looked: Vec<usize> = both.take_while(is_looked_at).collect();
             let allowed = looked.iter().filter(|poll| **poll & 1 == 0);
             let preferred = allowed.clone().filter(|poll| **poll & 2 > 0).count();
             let others = allowed.clone().filter(|poll| **poll & 4 == 0).count();

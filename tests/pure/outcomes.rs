@@ -210,15 +210,15 @@ fn kinds_are_saved_and_nobody_else() {
     assert_eq!(
         text,
         "{\"version\":1,\"saved\":1000000,\"kinds\":[{\"proxy_type\":\"standalone\",\
-         \"proxy\":\"open\",\"client\":\"strict\",\"country\":\"??\",\"worked\":20.0,\
-         \"failed\":10.0}]}\n"
+         \"proxy\":\"open\",\"client\":\"strict\",\"country\":\"??\",\"worked\":24.0,\
+         \"failed\":16.0}]}\n"
     );
     let saved = SavedOutcomes::decode(text.as_bytes()).unwrap();
     let mut next = Outcomes::new(now, Settings::default());
     let day = Duration::from_hours(24);
     next.restore(now, wall + day, &saved, &ProxyTypes::default());
     let half = next.saved(now, wall).encode();
-    assert!(half.contains("\"worked\":10.0,\"failed\":5.0"), "{half}");
+    assert!(half.contains("\"worked\":16.0,\"failed\":8.0"), "{half}");
 }
 
 #[test]

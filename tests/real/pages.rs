@@ -70,6 +70,7 @@ pages! {
     nixos: "docs/nixos.md",
     otel: "docs/otel.md",
     performance: "docs/performance.md",
+    policy: "docs/policy.md",
     poll_interval: "docs/poll-interval.md",
     privacy: "docs/privacy.md",
     reverse_proxy: "docs/reverse-proxy.md",

@@ -30,6 +30,9 @@ const HERE: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 const AT_ONCE: usize = 6;
 /// The told interval of proxies whose NAT is not known.
 const AN_HOUR: (&str, &str) = ("SNOWFLAKE_BROKER_POLL_INTERVAL__STRICT", "1h");
+/// The clients all come from one address, so nothing is learnt from them, and the limit of an
+/// address does not grow.
+const MATCHES: (&str, &str) = ("SNOWFLAKE_BROKER_SUPPLY__MATCHES_PER_MINUTE", "40");
 /// Part of the log of a proxy of Debian's that has got a client.
 const GOT_A_CLIENT: &str = "sdp offer successfully received";
 
@@ -65,7 +68,7 @@ async fn serve(programs: &Programs<'_>) -> Result<()> {
     let broker_address = SocketAddr::from((HERE, port::free()?));
     let mut stun_server = programs.stun_server()?;
     listens(&mut stun_server, &stun_address()).await?;
-    let mut broker = programs.broker(broker_address, &relay, &[AN_HOUR])?;
+    let mut broker = programs.broker(broker_address, &relay, &[AN_HOUR, MATCHES])?;
     listens(&mut broker, &broker_address.to_string()).await?;
     let mut proxies = start_proxies(programs, broker_address, &relay)?;
     // They first ask a probe that does not exist here about their NAT.

@@ -83,9 +83,16 @@ impl LimitKey {
         self.hash(BucketRole::Claimed, network)
     }
 
-    /// The hash of a client: of its network and of the bridge that it wants.
-    pub(in crate::broker) fn client(self, network: IpNet, bridge: Fingerprint) -> u64 {
+    /// The hash of a client: of its network and of the bridge that it wants. Whoever only
+    /// claims an address is another than who has it.
+    pub(in crate::broker) fn client(
+        self,
+        network: IpNet,
+        is_vouched_for: bool,
+        bridge: Fingerprint,
+    ) -> u64 {
         let mut hasher = SipHasher24::new_with_key(&self.0);
+        hasher.write_u8(is_vouched_for.into());
         write_network(&mut hasher, network);
         bridge.hash(&mut hasher);
         hasher.finish()

@@ -44,7 +44,7 @@ fn better_bands_are_served_first() {
 }
 
 #[test]
-fn within_a_band_sources_that_had_their_share_come_last() {
+fn a_good_source_that_had_its_share_comes_after_unknown_ones() {
     let mut scene = scene();
     scene.share(|supply| {
         supply.explore_every = 0;
@@ -59,8 +59,8 @@ fn within_a_band_sources_that_had_their_share_come_last() {
     scene.says(&[
         "a1: offer of 1",
         "b: offer of 2",
-        "a2: offer of 3",
-        "unknown: offer of 4",
+        "unknown: offer of 3",
+        "a2: offer of 4",
     ]);
 }
 
@@ -164,6 +164,17 @@ fn an_answer_in_time_ends_an_offer() {
 }
 
 #[test]
+fn a_proxy_that_had_too_little_time_has_not_failed() {
+    let mut scene = scene();
+    scene.poll("mute", "open").client("c", "strict");
+    scene.tick(3_000).poll("late", "open");
+    scene.tick(5_000);
+    scene.offers_end(&[("mute", OfferEnd::Unanswered), ("late", OfferEnd::Void)]);
+    scene.answer("late");
+    scene.tick(40_000).offers_end(&[]);
+}
+
+#[test]
 fn an_offer_is_unanswered_when_its_client_has_timed_out() {
     let mut scene = scene();
     scene.poll("p", "open").client("c", "strict");
@@ -209,11 +220,11 @@ fn a_proxy_that_never_answers_is_found_out_when_it_comes_again() {
 }
 
 #[test]
-fn who_declines_or_leaves_has_not_failed() {
+fn who_declines_has_failed_and_who_leaves_has_not() {
     let mut scene = scene();
     scene.poll("p", "open").client("c", "strict");
     scene.decline("p");
-    scene.offers_end(&[("p", OfferEnd::Void)]);
+    scene.offers_end(&[("p", OfferEnd::Unanswered)]);
     scene.poll("q", "open").proxy_leaves("q");
     scene.offers_end(&[("q", OfferEnd::Void)]);
 }

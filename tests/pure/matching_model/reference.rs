@@ -342,7 +342,7 @@ impl Reference {
             ) => {
                 self.close(poll, AnswerOutcome::Repeated, now);
                 let Some(answer) = answer else {
-                    self.offer_ended(poll, OfferEnd::Void);
+                    self.offer_ended(poll, OfferEnd::Unanswered);
                     self.hand_off_failed(now, client);
                     return self.outcome(now, poll, AnswerOutcome::Declined);
                 };

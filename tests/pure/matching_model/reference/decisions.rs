@@ -468,10 +468,19 @@ impl Reference {
     pub(super) fn end_client(&mut self, now: Time, client: usize, late: AnswerOutcome) {
         self.clients[client].state = ClientState::Gone;
         for poll in self.clients[client].offered_to.clone() {
-            if has_offer_of(&self.polls[poll], client) {
+            if let PollState::Offered {
+                client: of, since, ..
+            } = self.polls[poll].state
+                && of == client
+            {
                 self.close(poll, late, now);
-                if late == AnswerOutcome::TooLate {
-                    self.offer_ended(poll, OfferEnd::Unanswered);
+                let had_time = since + HONEST_ANSWER <= now;
+                match late {
+                    AnswerOutcome::TooLate if had_time => {
+                        self.offer_ended(poll, OfferEnd::Unanswered);
+                    }
+                    AnswerOutcome::TooLate => self.offer_ended(poll, OfferEnd::Void),
+                    _ => {}
                 }
             }
         }

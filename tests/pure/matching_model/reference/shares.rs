@@ -41,14 +41,14 @@ impl Reference {
         let share = (first_come * source(number).share) as usize;
         let sources = self.supply.sources_per_network as usize;
         let network_has_its_share = sources > 0 && of_network >= share * sources;
-        let turn = if recent < share && !network_has_its_share {
-            0
+        if recent < share && !network_has_its_share {
+            (record.band, 0)
         } else if recent == 0 {
-            1
+            (record.band.max(Band::Unknown), 1)
         } else {
-            self.turns.get(&number).copied().unwrap_or(0)
-        };
-        (record.band, turn)
+            let turn = self.turns.get(&number).copied().unwrap_or(0);
+            (record.band.max(Band::Unknown), turn)
+        }
     }
 
     fn record(&self, number: u8) -> SourceRecord {
