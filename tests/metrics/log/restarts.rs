@@ -120,7 +120,7 @@ async fn saved_outcomes_are_continued_or_set_aside() {
     let kind = |worked| {
         format!(
             "{{\"proxy_type\":\"webext\",\"proxy\":\"open\",\"client\":\"strict\",\
-             \"country\":\"RU\",\"worked\":{worked},\"failed\":20.0}}"
+             \"country\":\"RU\",\"worked\":{worked},\"failed\":16.0}}"
         )
     };
     // So far in the future that nothing is forgotten.
