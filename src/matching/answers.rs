@@ -94,16 +94,9 @@ impl Matcher {
         AnswerOutcome::Declined
     }
 
-    /// Closes a poll whose client has gone or has another answer. A proxy that had the offer
-    /// for less time than an honest one may take is not to blame.
+    /// Closes a poll whose client has gone or has another answer.
     pub(super) fn close_unanswered(&mut self, now: Instant, poll: PollKey, late: AnswerOutcome) {
-        let had_time = self
-            .sessions
-            .poll(poll)
-            .is_some_and(|poll| match poll.state {
-                PollState::Offered(offered) => later(offered.since, HONEST_ANSWER) <= now,
-                PollState::Parked | PollState::Closed(_) => false,
-            });
+        let had_time = self.had_time(now, poll);
         self.close_poll(now, poll, late);
         if late == AnswerOutcome::TooLate {
             let end = if had_time {
@@ -113,6 +106,18 @@ impl Matcher {
             };
             self.offer_ended(poll, end);
         }
+    }
+
+    /// Returns true if a proxy had the offer for as long as an honest one may take, or for
+    /// most of its client's time. With less, it is not to blame.
+    fn had_time(&self, now: Instant, poll: PollKey) -> bool {
+        let most_of_the_time = self.settings.client_timeout / 4 * 3;
+        let enough = HONEST_ANSWER.min(most_of_the_time);
+        let poll = self.sessions.poll(poll);
+        poll.is_some_and(|poll| match poll.state {
+            PollState::Offered(offered) => later(offered.since, enough) <= now,
+            PollState::Parked | PollState::Closed(_) => false,
+        })
     }
 
     /// Notes an answer that comes after its offer was closed.

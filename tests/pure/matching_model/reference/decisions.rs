@@ -474,7 +474,8 @@ impl Reference {
                 && of == client
             {
                 self.close(poll, late, now);
-                let had_time = since + HONEST_ANSWER <= now;
+                let enough = HONEST_ANSWER.min(self.settings.client_timeout / 4 * 3);
+                let had_time = since + enough <= now;
                 match late {
                     AnswerOutcome::TooLate if had_time => {
                         self.offer_ended(poll, OfferEnd::Unanswered);
