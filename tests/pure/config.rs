@@ -5,7 +5,6 @@ mod command_line;
 mod files;
 mod flags;
 mod pem;
-mod policy;
 mod program;
 mod queues;
 mod secrets;
