@@ -266,21 +266,22 @@ impl Outcomes {
         proxy: &MatchedProxy,
         evidence: Evidence,
     ) {
+        let (Some(voter), Some(source)) = (client.voter, proxy.source) else {
+            return;
+        };
         let has_worked = evidence == Evidence::Worked;
+        if !self.votes.is_first(now, voter, source, has_worked) {
+            return;
+        }
         let kind = MatchKind {
             proxy_type: proxy.proxy_type,
             proxy: proxy.class,
             client: client.class,
             country: client.country,
         };
-        let (Some(voter), Some(source)) = (client.voter, proxy.source) else {
-            return;
-        };
-        if self.votes.is_first(now, voter, source, has_worked) {
-            self.kinds.add(now, kind, has_worked);
-            let prior = self.kinds.share_of(now, proxy.proxy_type, proxy.class);
-            let classes = (proxy.class, client.class);
-            self.sources.add(now, source, classes, evidence, prior);
-        }
+        self.kinds.add(now, kind, has_worked);
+        let prior = self.kinds.share_of(now, kind.proxy_type, kind.proxy);
+        let classes = (kind.proxy, kind.client);
+        self.sources.add(now, source, classes, evidence, prior);
     }
 }

@@ -83,8 +83,7 @@ pub(super) struct RecentClients {
     episodes: EpisodeCounts,
 }
 
-/// One slot more than the seconds that a client is remembered, and one for the second that
-/// has begun.
+/// A few slots more than the seconds that a client is remembered.
 const SLOTS: usize = 128;
 
 impl RecentClients {
@@ -205,11 +204,10 @@ impl RecentClients {
 
     fn look_at(&mut self, id: u64, now: usize) -> Option<Ended> {
         let visitor = self.by_id.get_mut(&id)?;
-        let since = visitor.came.saturating_duration_since(self.start);
-        let until = second_after(since + WORKED_AFTER);
-        if until > now {
-            visitor.due = until;
-            self.slots[until % SLOTS].push(id);
+        let due = due_after(self.start, visitor.came);
+        if due > now {
+            visitor.due = due;
+            self.slots[due % SLOTS].push(id);
             return None;
         }
         let visitor = self.by_id.remove(&id)?;
@@ -222,16 +220,15 @@ impl RecentClients {
 
     /// The number under which a client is known.
     fn known(&self, client: &OutcomeClient) -> Option<u64> {
-        let ids = [client.id, client.earlier_id].into_iter().flatten();
-        ids.into_iter().find(|id| self.by_id.contains_key(id))
+        let mut ids = [client.id, client.earlier_id].into_iter().flatten();
+        ids.find(|id| self.by_id.contains_key(id))
     }
 
     fn insert(&mut self, now: Instant, id: u64, client: &OutcomeClient) {
         if self.by_id.len() >= self.max {
             return;
         }
-        let since = now.saturating_duration_since(self.start);
-        let due = second_after(since + WORKED_AFTER);
+        let due = due_after(self.start, now);
         self.slots[due % SLOTS].push(id);
         let visitor = RecentClient {
             offer: client.offer,
@@ -263,8 +260,9 @@ impl RecentClients {
     }
 }
 
-/// The first whole second that is not before this time.
-fn second_after(since: Duration) -> usize {
+/// The second after the start in which the match of a client that came then has worked.
+fn due_after(start: Instant, came: Instant) -> usize {
+    let since = came.saturating_duration_since(start) + WORKED_AFTER;
     let seconds = since.as_secs() + u64::from(since.subsec_nanos() > 0);
     usize::try_from(seconds).unwrap_or(usize::MAX)
 }
