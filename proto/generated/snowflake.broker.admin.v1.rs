@@ -335,7 +335,7 @@ pub struct ProxyConditions {
     #[prost(string, repeated, tag = "6")]
     pub generation: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-/// Whether an address of a bridge takes new clients.
+/// The readiness of an address of a bridge for new clients.
 #[derive(serde::Serialize)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -973,7 +973,7 @@ pub struct TopShare {
     #[serde(serialize_with = "crate::proto::json::number")]
     pub share: f64,
 }
-/// What clients live through. An episode is the requests of one client, as far as it can be
+/// The experience of clients. An episode is the requests of one client, as far as it can be
 /// told from others, until it is served or silent for a minute.
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -2012,7 +2012,7 @@ pub mod admin_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// What clients lived through since the last block of the metrics log, or since the start
+        /// The experience of clients since the last block of the metrics log, or since the start
         /// if that is later: their tries, the time until they were served, and the results of
         /// their matches.
         pub async fn get_impact(
@@ -2303,7 +2303,7 @@ pub mod admin_server {
             tonic::Response<super::ExplainPolicyResponse>,
             tonic::Status,
         >;
-        /// What clients lived through since the last block of the metrics log, or since the start
+        /// The experience of clients since the last block of the metrics log, or since the start
         /// if that is later: their tries, the time until they were served, and the results of
         /// their matches.
         async fn get_impact(
