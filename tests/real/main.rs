@@ -5,6 +5,7 @@
 
 mod acme;
 mod geoip;
+mod greetings;
 mod interop;
 mod network;
 mod outcomes;

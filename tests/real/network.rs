@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use tokio::process::Command;
 
 use crate::support::libraries;
-use crate::support::namespace::{ADDRESSES, ip};
+use crate::support::namespace::{ADDRESSES, inside, ip};
 use crate::support::unpacked;
 
 /// The namespace of all who share an address.
@@ -40,7 +40,7 @@ pub(crate) async fn make(hosts: usize) -> Result<()> {
 }
 
 /// A host in the public network.
-async fn add_host(name: &str, address: &str) -> Result<()> {
+pub(crate) async fn add_host(name: &str, address: &str) -> Result<()> {
     add_namespace(name).await?;
     ip(&format!(
         "link add {name} type veth peer name public netns {name}"
@@ -63,9 +63,14 @@ async fn add_home() -> Result<()> {
     ip(&format!("-n {HOME} address add 10.98.0.2/24 dev lan")).await?;
     ip(&format!("-n {HOME} link set lan up")).await?;
     ip(&format!("-n {HOME} route add default via 10.98.0.1")).await?;
-    let forward = "echo 1 >/proc/sys/net/ipv4/ip_forward";
-    run(in_namespace(ROUTER).args(["sh", "-c", forward])).await?;
+    forward(ROUTER).await?;
     firewall(ROUTER, MASQUERADE).await
+}
+
+/// Lets a router pass packets on.
+pub(crate) async fn forward(router: &str) -> Result<()> {
+    let on = "echo 1 >/proc/sys/net/ipv4/ip_forward";
+    run(inside(router).args(["sh", "-c", on])).await
 }
 
 /// Adds an address to those of the broker and its neighbours. Whoever connects from here to
@@ -85,24 +90,26 @@ pub(crate) async fn cut_off(host: &str) -> Result<()> {
     firewall(host, rules).await
 }
 
-async fn firewall(namespace: &str, rules: &str) -> Result<()> {
-    let libraries = std::env::join_paths(libraries::folders())?;
-    let mut nft = in_namespace(namespace);
-    nft.env("LD_LIBRARY_PATH", libraries)
-        .arg(unpacked::file("usr/sbin/nft"))
-        .arg(rules);
-    run(&mut nft).await
+/// Adds rules to the firewall of a namespace.
+pub(crate) async fn firewall(namespace: &str, rules: &str) -> Result<()> {
+    run(nft(namespace)?.arg(rules)).await
 }
 
-async fn add_namespace(name: &str) -> Result<()> {
+/// nft for the firewall of a namespace.
+pub(crate) fn nft(namespace: &str) -> Result<Command> {
+    let mut command = inside(namespace);
+    command
+        .env(
+            "LD_LIBRARY_PATH",
+            std::env::join_paths(libraries::folders())?,
+        )
+        .arg(unpacked::file("usr/sbin/nft"));
+    Ok(command)
+}
+
+pub(crate) async fn add_namespace(name: &str) -> Result<()> {
     ip(&format!("netns add {name}")).await?;
     ip(&format!("-n {name} link set lo up")).await
-}
-
-fn in_namespace(name: &str) -> Command {
-    let mut command = Command::new("ip");
-    command.args(["netns", "exec", name]);
-    command
 }
 
 async fn run(command: &mut Command) -> Result<()> {

@@ -137,7 +137,7 @@ async fn start_proxies(programs: &Programs<'_>, port: u16, relay: &Relay) -> Res
     let broker = SocketAddr::from((HERE, port));
     let start = |number: usize, broker| {
         let name = format!("proxy-{number}");
-        programs.proxy_in(&network::host(number), &name, broker, relay)
+        programs.proxy_in(&network::host(number), &name, broker, &relay.pattern())
     };
     let mut proxies = Proxies {
         cut_off: Vec::new(),

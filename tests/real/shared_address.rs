@@ -106,8 +106,10 @@ fn start_proxies(
     let outside = (0..OUTSIDE).map(network::host);
     let inside = (0..INSIDE).map(|_| network::HOME.to_owned());
     let homes = outside.chain(inside).enumerate();
-    let started = homes
-        .map(|(number, home)| programs.proxy_in(&home, &format!("proxy-{number}"), broker, relay));
+    let pattern = relay.pattern();
+    let started = homes.map(|(number, home)| {
+        programs.proxy_in(&home, &format!("proxy-{number}"), broker, &pattern)
+    });
     started.collect()
 }
 

@@ -74,6 +74,13 @@ pub(crate) async fn connect() -> Result<()> {
     ip("route add default dev near").await
 }
 
+/// A command that runs a program in a named namespace; the program is its first argument.
+pub(crate) fn inside(name: &str) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", name]);
+    command
+}
+
 /// Runs iproute2.
 pub(crate) async fn ip(arguments: &str) -> Result<()> {
     let status = Command::new("ip")

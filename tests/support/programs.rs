@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::support::namespace::ADDRESSES;
+use crate::support::namespace::{self, ADDRESSES};
 use crate::support::process::Process;
 use crate::support::relay::Relay;
 use crate::support::{libraries, unpacked};
@@ -88,19 +88,18 @@ impl Programs<'_> {
         self.start("proxy", &mut command)
     }
 
-    /// The standalone proxy in a network namespace, with a log of this name.
+    /// The standalone proxy in a network namespace, with a log of this name. It accepts the
+    /// relays of the pattern.
     pub(crate) fn proxy_in(
         &self,
         namespace: &str,
         name: &str,
         broker: SocketAddr,
-        relay: &Relay,
+        relay_pattern: &str,
     ) -> Result<Process> {
-        let mut command = Command::new("ip");
-        command
-            .args(["netns", "exec", namespace])
-            .arg(unpacked::file("usr/bin/snowflake-proxy"));
-        proxy_flags(&mut command, broker, &relay.pattern());
+        let mut command = namespace::inside(namespace);
+        command.arg(unpacked::file("usr/bin/snowflake-proxy"));
+        proxy_flags(&mut command, broker, relay_pattern);
         self.start(name, &mut command)
     }
 
@@ -108,6 +107,19 @@ impl Programs<'_> {
     /// holds the flags for reaching the broker.
     pub(crate) fn client(&self, broker: &[String]) -> Result<Process> {
         let mut command = Command::new(unpacked::file("usr/bin/snowflake-client"));
+        self.client_flags(&mut command, broker);
+        self.start("client", &mut command)
+    }
+
+    /// The client in a network namespace.
+    pub(crate) fn client_in(&self, namespace: &str, broker: &[String]) -> Result<Process> {
+        let mut command = namespace::inside(namespace);
+        command.arg(unpacked::file("usr/bin/snowflake-client"));
+        self.client_flags(&mut command, broker);
+        self.start("client", &mut command)
+    }
+
+    fn client_flags(&self, command: &mut Command, broker: &[String]) {
         command
             .args(broker)
             .args(["-ice", &stun_url(), "-log", "/dev/stderr"])
@@ -115,10 +127,10 @@ impl Programs<'_> {
             .env("TOR_PT_MANAGED_TRANSPORT_VER", "1")
             .env("TOR_PT_CLIENT_TRANSPORTS", "snowflake")
             .env("TOR_PT_STATE_LOCATION", self.scratch.join("client-state"));
-        self.start("client", &mut command)
     }
 
-    fn start(&self, name: &str, command: &mut Command) -> Result<Process> {
+    /// Starts a program with a log of this name.
+    pub(crate) fn start(&self, name: &str, command: &mut Command) -> Result<Process> {
         Process::start(command, self.scratch.join(name).with_extension("log"))
     }
 }
@@ -150,6 +162,6 @@ pub(crate) fn stun_address() -> String {
     format!("{}:{STUN_PORT}", ADDRESSES[0])
 }
 
-fn stun_url() -> String {
+pub(crate) fn stun_url() -> String {
     format!("stun:{}", stun_address())
 }

@@ -1,11 +1,10 @@
 //! Debian's clients, one after the other, each of which greets the bridge and leaves.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -14,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_socks::tcp::Socks5Stream;
 
+use crate::greetings::{Greetings, greeting};
 use crate::network;
 use crate::support::programs::Programs;
 use crate::support::ready::socks_port;
@@ -32,29 +32,20 @@ pub(super) struct Visitors {
     tasks: JoinSet<Result<()>>,
 }
 
-#[derive(Debug, Default)]
 struct State {
     started: AtomicUsize,
     served: AtomicUsize,
-    /// The numbers of clients whose greeting has arrived.
-    arrived: Mutex<BTreeSet<usize>>,
-}
-
-impl State {
-    fn arrived(&self) -> MutexGuard<'_, BTreeSet<usize>> {
-        self.arrived.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn has_arrived(&self, number: usize) -> bool {
-        self.arrived().contains(&number)
-    }
+    greetings: Greetings,
 }
 
 impl Visitors {
     pub(super) fn start(programs: &Programs<'_>, relay: Relay, port: u16) -> Self {
-        let state = Arc::<State>::default();
+        let state = Arc::new(State {
+            started: AtomicUsize::new(0),
+            served: AtomicUsize::new(0),
+            greetings: Greetings::listen(relay),
+        });
         let mut tasks = JoinSet::new();
-        tasks.spawn(listen(relay, Arc::clone(&state)));
         for _ in 0..AT_ONCE {
             let scratch = programs.scratch.to_owned();
             tasks.spawn(visit_again_and_again(scratch, port, Arc::clone(&state)));
@@ -75,16 +66,6 @@ impl Visitors {
         }
         self.tasks.shutdown().await;
         Ok(())
-    }
-}
-
-async fn listen(mut relay: Relay, state: Arc<State>) -> Result<()> {
-    loop {
-        let stream = relay.receive(b"greeting ").await?;
-        let text = String::from_utf8_lossy(&stream);
-        let numbers = text.split("greeting ").skip(1);
-        let numbers = numbers.filter_map(|rest| rest.split('.').next()?.parse::<usize>().ok());
-        state.arrived().extend(numbers);
     }
 }
 
@@ -117,9 +98,8 @@ async fn visit(scratch: &Path, port: u16, number: usize, state: &State) -> Resul
         sleep(Duration::from_millis(100)).await;
     };
     let mut socks = Socks5Stream::connect(socks.as_str(), "192.0.2.1:1").await?;
-    let greeting = format!("greeting {number}.");
-    socks.write_all(greeting.as_bytes()).await?;
-    while !state.has_arrived(number) {
+    socks.write_all(greeting(number).as_bytes()).await?;
+    while state.greetings.arrived_at(number).is_none() {
         sleep(Duration::from_millis(100)).await;
     }
     Ok(())
