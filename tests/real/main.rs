@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod acme;
+mod firewall;
 mod geoip;
 mod greetings;
 mod interop;

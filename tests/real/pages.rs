@@ -8,7 +8,7 @@
 mod contents;
 mod links;
 mod machine;
-mod markdown;
+pub(crate) mod markdown;
 mod settings;
 
 use std::fs;
