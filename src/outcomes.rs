@@ -5,6 +5,7 @@
 //! Pure: the caller passes the time, and keyed hashes instead of addresses. The tables are
 //! bounded. A client is known for two minutes after its last request, and a source for a day.
 
+mod blame;
 mod demand;
 mod episodes;
 mod kinds;
@@ -31,6 +32,7 @@ pub use saved::{InvalidSavedOutcomes, SavedOutcomes};
 pub use settings::Settings;
 pub use visitors::MatchResult;
 
+use blame::BlameChange;
 use kinds::Kinds;
 use sources::{Evidence, SourceHistories};
 use visitors::{Ended, RecentClients};
@@ -171,6 +173,8 @@ impl Outcomes {
         proxy: Option<MatchedProxy>,
     ) -> Option<EndedMatch> {
         self.totals.answered += 1;
+        let blame = self.visitors.convict(&client);
+        self.change_blame(now, &client, &blame);
         let ended = self.visitors.answered(now, client, proxy)?;
         Some(self.end(now, ended))
     }
@@ -180,7 +184,8 @@ impl Outcomes {
         self.visitors.refused(now, client);
     }
 
-    /// Handles an offer that the proxy did not answer in time.
+    /// Handles an offer that the proxy did not answer in time. If others have not answered
+    /// the client either, the client is more likely to blame.
     pub fn handle_unanswered(
         &mut self,
         now: Instant,
@@ -188,7 +193,9 @@ impl Outcomes {
         proxy: &MatchedProxy,
     ) {
         self.totals.unanswered += 1;
-        self.judge(now, client, proxy, Evidence::Unanswered);
+        let has_vote = self.takes_vote(now, client, proxy, false);
+        let blame = self.visitors.unanswered(client, *proxy, has_vote);
+        self.change_blame(now, client, &blame);
     }
 
     /// The matches that have worked, because their clients did not come back.
@@ -248,7 +255,9 @@ impl Outcomes {
                 None
             }
         };
-        if let (Some(proxy), Some(evidence)) = (&proxy, evidence) {
+        if let (Some(proxy), Some(evidence)) = (&proxy, evidence)
+            && self.takes_vote(now, &client, proxy, evidence == Evidence::Worked)
+        {
             self.judge(now, &client, proxy, evidence);
         }
         EndedMatch {
@@ -258,7 +267,30 @@ impl Outcomes {
         }
     }
 
-    /// Counts a result for the kind of match and for the source, if the client has a vote.
+    /// Takes the client's vote for the source of a proxy, or against it. Returns true if it
+    /// had one.
+    fn takes_vote(
+        &mut self,
+        now: Instant,
+        client: &OutcomeClient,
+        proxy: &MatchedProxy,
+        is_for: bool,
+    ) -> bool {
+        let (Some(voter), Some(source)) = (client.voter, proxy.source) else {
+            return false;
+        };
+        self.votes.is_first(now, voter, source, is_for)
+    }
+
+    fn change_blame(&mut self, now: Instant, client: &OutcomeClient, changes: &[BlameChange]) {
+        for change in changes {
+            let weight = change.weight;
+            self.judge(now, client, &change.proxy, Evidence::Unanswered { weight });
+        }
+    }
+
+    /// Counts a result, for which the client had a vote, for the kind of match and for the
+    /// source.
     fn judge(
         &mut self,
         now: Instant,
@@ -266,20 +298,17 @@ impl Outcomes {
         proxy: &MatchedProxy,
         evidence: Evidence,
     ) {
-        let (Some(voter), Some(source)) = (client.voter, proxy.source) else {
+        let Some(source) = proxy.source else {
             return;
         };
-        let has_worked = evidence == Evidence::Worked;
-        if !self.votes.is_first(now, voter, source, has_worked) {
-            return;
-        }
         let kind = MatchKind {
             proxy_type: proxy.proxy_type,
             proxy: proxy.class,
             client: client.class,
             country: client.country,
         };
-        self.kinds.add(now, kind, has_worked);
+        let (has_worked, weight) = evidence.for_kinds();
+        self.kinds.add(now, kind, has_worked, weight);
         let prior = self.kinds.share_of(now, kind.proxy_type, kind.proxy);
         let classes = (kind.proxy, kind.client);
         self.sources.add(now, source, classes, evidence, prior);

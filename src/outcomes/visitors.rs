@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
 
+use super::blame::{BlameChange, Suspects};
 use super::demand::Demand;
 use super::episodes::Episode;
 use super::{MatchedProxy, OutcomeClient};
@@ -42,7 +43,7 @@ pub(super) struct Match {
 pub(super) type Ended = (Match, MatchResult);
 
 /// A client of late.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct RecentClient {
     /// Its last offer, and when that came.
     offer: u64,
@@ -52,6 +53,7 @@ struct RecentClient {
     /// True if several clients look like this one.
     is_crowd: bool,
     episode: Episode,
+    suspects: Suspects,
     /// Its NAT class, and whether its last reply was no answer.
     class: NatClass,
     is_unserved: bool,
@@ -176,6 +178,29 @@ impl RecentClients {
         before.map(|open| (open, MatchResult::Unknown))
     }
 
+    /// Notes a proxy that left the client's offer unanswered. `has_vote` is true if the client
+    /// has a vote against it.
+    pub(super) fn unanswered(
+        &mut self,
+        client: &OutcomeClient,
+        proxy: MatchedProxy,
+        has_vote: bool,
+    ) -> Vec<BlameChange> {
+        let id = self.known(client);
+        match id.and_then(|id| self.by_id.get_mut(&id)) {
+            // An answered client is not at fault.
+            Some(visitor) if visitor.open.is_none() => visitor.suspects.add(proxy, has_vote),
+            _ => Suspects::default().add(proxy, has_vote),
+        }
+    }
+
+    /// Notes that a proxy has answered the client, which shows that others could have.
+    pub(super) fn convict(&mut self, client: &OutcomeClient) -> Vec<BlameChange> {
+        let id = self.known(client);
+        let visitor = id.and_then(|id| self.by_id.get_mut(&id));
+        visitor.map_or_else(Vec::new, |visitor| visitor.suspects.convict())
+    }
+
     /// Notes a reply without an answer.
     pub(super) fn refused(&mut self, now: Instant, client: &OutcomeClient) {
         let id = self.known(client);
@@ -236,6 +261,7 @@ impl RecentClients {
             open: None,
             is_crowd: false,
             episode: Episode::begin(now, &mut self.episodes),
+            suspects: Suspects::default(),
             class: client.class,
             is_unserved: false,
             due,

@@ -184,6 +184,71 @@ fn one_client_cannot_vote_a_proxy_down() {
     assert_eq!((record.band, record.rests), (Band::Good, false));
 }
 
+/// A client asks with new offers, each of which goes to one of these sources in vain.
+fn ask_in_vain(outcomes: &mut Outcomes, start: Instant, id: u64, sources: &[u64]) -> Instant {
+    let mut now = start;
+    for (place, &source) in sources.iter().enumerate() {
+        let client = client(id, place as u64);
+        outcomes.handle_client(now, &client);
+        now += seconds(5);
+        outcomes.handle_unanswered(now, &client, &proxy(source));
+        outcomes.handle_refusal(now, &client);
+        now += seconds(10);
+    }
+    now
+}
+
+/// A client whose offers nobody can answer used to cost every proxy that had one a vote, and
+/// three such clients their places.
+#[test]
+fn clients_whose_offers_nobody_can_answer_are_to_blame_themselves() {
+    let mut now = some_instant();
+    let mut outcomes = Outcomes::new(now, Settings::default());
+    for (number, id) in (1..=6).enumerate() {
+        let mut sources = [1, 2, 3, 4];
+        sources.rotate_left(number % 4);
+        now = ask_in_vain(&mut outcomes, now, id, &sources);
+    }
+    for source in 1..=4 {
+        let record = outcomes.record(now, source);
+        let expected = (Band::Unknown, false);
+        assert_eq!((record.band, record.rests), expected, "{source}");
+    }
+    assert_eq!(outcomes.totals().unanswered, 24);
+}
+
+#[test]
+fn a_single_proxy_that_does_not_answer_is_blamed_at_once() {
+    let mut now = some_instant();
+    let mut outcomes = Outcomes::new(now, Settings::default());
+    for id in 1..=3 {
+        assert!(!outcomes.record(now, 9).rests, "{id}");
+        now = ask_in_vain(&mut outcomes, now, id, &[9, 9]);
+    }
+    assert!(outcomes.record(now, 9).rests);
+}
+
+/// Whoever swallows offers is found out, though other proxies have failed the same clients.
+#[test]
+fn an_answer_shows_that_the_proxies_were_to_blame() {
+    let start = some_instant();
+    let mut outcomes = Outcomes::new(start, Settings::default());
+    let mut now = start;
+    for id in 1..=3 {
+        assert!(!outcomes.record(now, 9).rests, "{id}");
+        now = ask_in_vain(&mut outcomes, now, id, &[9, 100 + id]);
+        outcomes.handle_client(now, &client(id, 7));
+        outcomes.handle_answer(now, client(id, 7), Some(proxy(50)));
+    }
+    assert!(outcomes.record(now, 9).rests);
+    // The slower of two that have an offer is not excused by later failures.
+    for id in 1..=3 {
+        outcomes.handle_unanswered(now, &client(id, 7), &proxy(60 + id % 2));
+        outcomes.handle_unanswered(now, &client(id, 7), &proxy(70));
+    }
+    assert!(outcomes.record(now, 70).rests);
+}
+
 #[test]
 fn who_invents_addresses_has_no_vote() {
     let now = some_instant();
