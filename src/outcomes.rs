@@ -3,9 +3,11 @@
 //! follows which sources of proxies work, and how many tries clients need.
 //!
 //! Pure: the caller passes the time, and keyed hashes instead of addresses. The tables are
-//! bounded. A client is known for two minutes after its last request, and a source for a day.
+//! bounded. A client is known for two minutes after its last request, a network with several
+//! clients for an hour, and a source for a day.
 
 mod blame;
+mod crowds;
 mod demand;
 mod episodes;
 mod kinds;

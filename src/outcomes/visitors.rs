@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use foldhash::fast::FixedState;
 
 use super::blame::{BlameChange, Suspects};
+use super::crowds::Crowds;
 use super::demand::Demand;
 use super::episodes::Episode;
 use super::{MatchedProxy, OutcomeClient};
@@ -50,8 +51,6 @@ struct RecentClient {
     came: Instant,
     /// Its last match, if the result is not known.
     open: Option<Match>,
-    /// True if several clients look like this one.
-    is_crowd: bool,
     episode: Episode,
     suspects: Suspects,
     /// Its NAT class, and whether its last reply was no answer.
@@ -80,6 +79,7 @@ pub(super) struct RecentClients {
     slots: Vec<Vec<u64>>,
     /// The seconds after the start whose slots were looked at.
     seconds: usize,
+    crowds: Crowds,
     demand: Demand,
     /// The episodes that began or were decided since they were taken.
     episodes: EpisodeCounts,
@@ -96,6 +96,7 @@ impl RecentClients {
             by_id: HashMap::default(),
             slots: vec![Vec::new(); SLOTS],
             seconds: 0,
+            crowds: Crowds::new(now, max),
             demand: Demand::default(),
             episodes: EpisodeCounts::default(),
         }
@@ -103,6 +104,7 @@ impl RecentClients {
 
     pub(super) fn set_max(&mut self, max: usize) {
         self.max = max;
+        self.crowds.set_max(max);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -132,7 +134,10 @@ impl RecentClients {
         let since_answer = visitor.open.map_or(since_it_came, |open| {
             now.saturating_duration_since(open.answered)
         });
-        visitor.is_crowd |= since_answer.min(since_it_came) < SOONEST_RETURN;
+        if since_answer.min(since_it_came) < SOONEST_RETURN {
+            self.crowds.count(now, id);
+        }
+        let is_crowd = self.crowds.contains(now, id);
         visitor.offer = client.offer;
         visitor.came = now;
         let is_unserved = visitor.is_unserved;
@@ -140,8 +145,8 @@ impl RecentClients {
         let was_answered = visitor.open.is_some();
         visitor
             .episode
-            .request(now, was_answered, visitor.is_crowd, &mut self.episodes);
-        let result = if visitor.is_crowd || since_answer > LATEST_RETURN {
+            .request(now, was_answered, is_crowd, &mut self.episodes);
+        let result = if is_crowd || since_answer > LATEST_RETURN {
             MatchResult::Unknown
         } else {
             MatchResult::Failed
@@ -162,14 +167,18 @@ impl RecentClients {
             answered: now,
         };
         let id = self.known(&client);
-        let Some(visitor) = id.and_then(|id| self.by_id.get_mut(&id)) else {
+        let known = id.and_then(|id| Some((id, self.by_id.get_mut(&id)?)));
+        let Some((id, visitor)) = known else {
             return Some((new, MatchResult::Unknown));
         };
         let class = visitor.class;
         visitor.change(&mut self.demand, class, false);
         visitor.episode.reply(now);
-        if visitor.is_crowd || visitor.offer != client.offer {
-            visitor.is_crowd = true;
+        let is_another = visitor.offer != client.offer;
+        if is_another {
+            self.crowds.count(now, id);
+        }
+        if is_another || self.crowds.contains(now, id) {
             visitor.episode.lose(&mut self.episodes);
             return Some((new, MatchResult::Unknown));
         }
@@ -259,7 +268,6 @@ impl RecentClients {
             offer: client.offer,
             came: now,
             open: None,
-            is_crowd: false,
             episode: Episode::begin(now, &mut self.episodes),
             suspects: Suspects::default(),
             class: client.class,
@@ -272,6 +280,9 @@ impl RecentClients {
 
     /// Knows a client again whose number was another before the key changed.
     fn rename(&mut self, earlier: Option<u64>, id: u64) {
+        if let Some(earlier) = earlier {
+            self.crowds.rename(earlier, id);
+        }
         let known = earlier.filter(|_| !self.by_id.contains_key(&id));
         if let Some(visitor) = known.and_then(|earlier| self.by_id.remove(&earlier)) {
             self.slots[visitor.due % SLOTS].push(id);

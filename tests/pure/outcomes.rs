@@ -109,6 +109,51 @@ fn of_several_clients_behind_one_address_nothing_is_known() {
     assert_eq!(outcomes.record(answered, 9), SourceRecord::default());
 }
 
+/// A school was taken for one client two minutes after its last offer, and its next two
+/// clients for one that came back: the proxy lost a vote.
+#[test]
+fn a_crowd_is_one_after_a_quiet_while() {
+    let (answered, mut outcomes) = matched();
+    for number in 2..10 {
+        let now = answered + seconds(number);
+        outcomes.handle_client(now, &client(1, number));
+    }
+    let quiet = answered + seconds(900);
+    outcomes.advance(quiet);
+    assert_eq!(outcomes.sizes()[0], 0);
+    outcomes.handle_client(quiet, &client(1, 20));
+    let answer = outcomes.handle_answer(quiet + seconds(1), client(1, 20), Some(proxy(9)));
+    assert_eq!(results(answer), [MatchResult::Unknown]);
+    assert_eq!(
+        outcomes.handle_client(quiet + seconds(21), &client(1, 21)),
+        None
+    );
+    assert_eq!(outcomes.record(quiet, 9), SourceRecord::default());
+    // It fades: later there may be only one of them.
+    let later = quiet + Duration::from_hours(1);
+    outcomes.advance(later);
+    outcomes.handle_client(later, &client(1, 30));
+    outcomes.handle_answer(later + seconds(1), client(1, 30), Some(proxy(9)));
+    let ended = outcomes.handle_client(later + seconds(21), &client(1, 31));
+    assert_eq!(results(ended), [MatchResult::Failed]);
+}
+
+#[test]
+fn a_crowd_is_one_after_a_change_of_the_key() {
+    let (answered, mut outcomes) = matched();
+    outcomes.handle_client(answered + seconds(1), &client(1, 2));
+    let later = answered + seconds(300);
+    outcomes.advance(later);
+    let renamed = OutcomeClient {
+        id: Some(77),
+        earlier_id: Some(1),
+        ..client(1, 3)
+    };
+    outcomes.handle_client(later, &renamed);
+    let answer = outcomes.handle_answer(later + seconds(1), renamed, Some(proxy(9)));
+    assert_eq!(results(answer), [MatchResult::Unknown]);
+}
+
 #[test]
 fn a_client_that_comes_while_another_waits_is_another() {
     let now = some_instant();
