@@ -22,7 +22,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::geoip::CountryCode;
 use crate::matching::SourceRecord;
-use crate::metrics::labels::Rendezvous;
+use crate::metrics::labels::{MatchOutcome, Rendezvous};
 use crate::metrics::{EpisodeCounts, HourlyHash};
 use crate::policy::RuleSet;
 use crate::wire::nat::NatClass;
@@ -32,7 +32,6 @@ pub use demand::Demand;
 pub use kinds::MatchKind;
 pub use saved::{InvalidSavedOutcomes, SavedOutcomes};
 pub use settings::Settings;
-pub use visitors::MatchResult;
 
 use blame::BlameChange;
 use kinds::Kinds;
@@ -76,7 +75,7 @@ pub struct MatchedProxy {
     pub decided: RuleSet,
 }
 
-/// The numbers of matches with each result. All that were answered are worked, failed,
+/// The numbers of matches with each outcome. All that were answered are worked, failed,
 /// unknown or open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutcomeTotals {
@@ -86,21 +85,32 @@ pub struct OutcomeTotals {
     pub worked: u64,
     /// Answered matches whose client came back.
     pub failed: u64,
-    /// Answered matches whose result cannot be known.
+    /// Answered matches whose outcome cannot be known.
     pub unknown: u64,
     /// Offers that were not answered in time.
     pub unanswered: u64,
 }
 
-/// A match whose result has become known.
+/// A match whose outcome has become known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndedMatch {
     /// The client.
     pub client: OutcomeClient,
     /// The proxy; `None` if it is a peer's.
     pub proxy: Option<MatchedProxy>,
-    /// The result.
-    pub result: MatchResult,
+    /// The outcome.
+    pub outcome: MatchOutcome,
+}
+
+impl OutcomeTotals {
+    fn count(&mut self, outcome: MatchOutcome) {
+        *match outcome {
+            MatchOutcome::Worked => &mut self.worked,
+            MatchOutcome::Failed => &mut self.failed,
+            MatchOutcome::Unknown => &mut self.unknown,
+            MatchOutcome::Unanswered => &mut self.unanswered,
+        } += 1;
+    }
 }
 
 /// The outcomes of matches, and what is known of sources by them.
@@ -193,11 +203,11 @@ impl Outcomes {
         now: Instant,
         client: &OutcomeClient,
         proxy: &MatchedProxy,
-    ) {
-        self.totals.unanswered += 1;
+    ) -> EndedMatch {
         let has_vote = self.takes_vote(now, client, proxy, false);
         let blame = self.visitors.unanswered(client, *proxy, has_vote);
         self.change_blame(now, client, &blame);
+        self.ended(*client, Some(*proxy), MatchOutcome::Unanswered)
     }
 
     /// The matches that have worked, because their clients did not come back.
@@ -240,32 +250,35 @@ impl Outcomes {
         }
     }
 
-    fn end(&mut self, now: Instant, (open, result): Ended) -> EndedMatch {
+    fn end(&mut self, now: Instant, (open, outcome): Ended) -> EndedMatch {
         let (client, proxy) = (open.client, open.proxy);
-        let evidence = match result {
-            MatchResult::Worked => {
-                self.totals.worked += 1;
-                Some(Evidence::Worked)
-            }
-            MatchResult::Failed => {
-                self.totals.failed += 1;
+        let evidence = match outcome {
+            MatchOutcome::Worked => Some(Evidence::Worked),
+            MatchOutcome::Failed => {
                 let weight = self.kinds.weight_of_failure(now, client.country);
                 Some(Evidence::CameBack { weight })
             }
-            MatchResult::Unknown => {
-                self.totals.unknown += 1;
-                None
-            }
+            MatchOutcome::Unknown | MatchOutcome::Unanswered => None,
         };
         if let (Some(proxy), Some(evidence)) = (&proxy, evidence)
             && self.takes_vote(now, &client, proxy, evidence == Evidence::Worked)
         {
             self.judge(now, &client, proxy, evidence);
         }
+        self.ended(client, proxy, outcome)
+    }
+
+    fn ended(
+        &mut self,
+        client: OutcomeClient,
+        proxy: Option<MatchedProxy>,
+        outcome: MatchOutcome,
+    ) -> EndedMatch {
+        self.totals.count(outcome);
         EndedMatch {
             client,
             proxy,
-            result,
+            outcome,
         }
     }
 

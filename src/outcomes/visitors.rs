@@ -11,6 +11,7 @@ use super::demand::Demand;
 use super::episodes::Episode;
 use super::{MatchedProxy, OutcomeClient};
 use crate::metrics::EpisodeCounts;
+use crate::metrics::labels::MatchOutcome;
 use crate::wire::nat::NatClass;
 
 /// The times after its answer in which a client comes back whose match failed. It waits 10 s
@@ -21,17 +22,6 @@ const LATEST_RETURN: Duration = Duration::from_secs(40);
 /// The time after which a match has worked whose client has not come back.
 pub(super) const WORKED_AFTER: Duration = Duration::from_mins(2);
 
-/// The result of an answered match.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MatchResult {
-    /// The client did not come back.
-    Worked,
-    /// The client came back 8 to 40 s after its answer.
-    Failed,
-    /// The client cannot be told from others, or came back later.
-    Unknown,
-}
-
 /// An answered match.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Match {
@@ -40,8 +30,8 @@ pub(super) struct Match {
     answered: Instant,
 }
 
-/// A match and its result.
-pub(super) type Ended = (Match, MatchResult);
+/// A match and its outcome.
+pub(super) type Ended = (Match, MatchOutcome);
 
 /// A client of late.
 #[derive(Clone, Debug)]
@@ -147,9 +137,9 @@ impl RecentClients {
             .episode
             .request(now, was_answered, is_crowd, &mut self.episodes);
         let result = if is_crowd || since_answer > LATEST_RETURN {
-            MatchResult::Unknown
+            MatchOutcome::Unknown
         } else {
-            MatchResult::Failed
+            MatchOutcome::Failed
         };
         visitor.open.take().map(|open| (open, result))
     }
@@ -169,7 +159,7 @@ impl RecentClients {
         let id = self.known(&client);
         let known = id.and_then(|id| Some((id, self.by_id.get_mut(&id)?)));
         let Some((id, visitor)) = known else {
-            return Some((new, MatchResult::Unknown));
+            return Some((new, MatchOutcome::Unknown));
         };
         let class = visitor.class;
         visitor.change(&mut self.demand, class, false);
@@ -180,11 +170,11 @@ impl RecentClients {
         }
         if is_another || self.crowds.contains(now, id) {
             visitor.episode.lose(&mut self.episodes);
-            return Some((new, MatchResult::Unknown));
+            return Some((new, MatchOutcome::Unknown));
         }
         let before = visitor.open.replace(new);
         visitor.came = now;
-        before.map(|open| (open, MatchResult::Unknown))
+        before.map(|open| (open, MatchOutcome::Unknown))
     }
 
     /// Notes a proxy that left the client's offer unanswered. `has_vote` is true if the client
@@ -249,7 +239,7 @@ impl RecentClients {
         let answered = visitor.open.map(|open| open.answered);
         visitor.episode.end(answered, &mut self.episodes);
         let open = visitor.open?;
-        Some((open, MatchResult::Worked))
+        Some((open, MatchOutcome::Worked))
     }
 
     /// The number under which a client is known.

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use snowflake_broker::geoip::CountryCode;
 use snowflake_broker::matching::{Band, SourceRecord};
 use snowflake_broker::metrics::EpisodeCounts;
-use snowflake_broker::metrics::labels::{EpisodeResult, Rendezvous};
+use snowflake_broker::metrics::labels::{EpisodeResult, MatchOutcome, Rendezvous};
 use snowflake_broker::outcomes::{
-    Demand, EndedMatch, MatchResult, MatchedProxy, OutcomeClient, Outcomes, SavedOutcomes, Settings,
+    Demand, EndedMatch, MatchedProxy, OutcomeClient, Outcomes, SavedOutcomes, Settings,
 };
 use snowflake_broker::policy::RuleSet;
 use snowflake_broker::wire::nat::NatClass;
@@ -57,8 +57,8 @@ fn matched() -> (Instant, Outcomes) {
     (answered, outcomes)
 }
 
-fn results(ended: impl IntoIterator<Item = EndedMatch>) -> Vec<MatchResult> {
-    ended.into_iter().map(|ended| ended.result).collect()
+fn results(ended: impl IntoIterator<Item = EndedMatch>) -> Vec<MatchOutcome> {
+    ended.into_iter().map(|ended| ended.outcome).collect()
 }
 
 #[test]
@@ -66,18 +66,18 @@ fn a_match_whose_client_does_not_come_back_has_worked() {
     let (answered, mut outcomes) = matched();
     assert_eq!(outcomes.advance(answered + seconds(119)), []);
     let ended = outcomes.advance(answered + seconds(121));
-    assert_eq!(results(ended), [MatchResult::Worked]);
+    assert_eq!(results(ended), [MatchOutcome::Worked]);
     assert_eq!(outcomes.sizes(), [0, 1]);
 }
 
 #[test]
 fn a_match_whose_client_comes_back_in_time_has_failed() {
     for (after, result) in [
-        (7, MatchResult::Unknown),
-        (8, MatchResult::Failed),
-        (40, MatchResult::Failed),
-        (41, MatchResult::Unknown),
-        (119, MatchResult::Unknown),
+        (7, MatchOutcome::Unknown),
+        (8, MatchOutcome::Failed),
+        (40, MatchOutcome::Failed),
+        (41, MatchOutcome::Unknown),
+        (119, MatchOutcome::Unknown),
     ] {
         let (answered, mut outcomes) = matched();
         let ended = outcomes.handle_client(answered + seconds(after), &client(1, 2));
@@ -92,20 +92,20 @@ fn the_same_offer_again_is_no_return() {
     let again = outcomes.handle_client(answered + seconds(9), &client(1, 1));
     assert_eq!(again, None);
     let ended = outcomes.advance(answered + seconds(121));
-    assert_eq!(results(ended), [MatchResult::Worked]);
+    assert_eq!(results(ended), [MatchOutcome::Worked]);
 }
 
 #[test]
 fn of_several_clients_behind_one_address_nothing_is_known() {
     let (answered, mut outcomes) = matched();
     let second = outcomes.handle_client(answered + seconds(3), &client(1, 2));
-    assert_eq!(results(second), [MatchResult::Unknown]);
+    assert_eq!(results(second), [MatchOutcome::Unknown]);
     let answer = outcomes.handle_answer(answered + seconds(4), client(1, 2), Some(proxy(9)));
-    assert_eq!(results(answer), [MatchResult::Unknown]);
+    assert_eq!(results(answer), [MatchOutcome::Unknown]);
     // Its own return would look the same.
     outcomes.handle_client(answered + seconds(20), &client(1, 3));
     let answer = outcomes.handle_answer(answered + seconds(21), client(1, 3), Some(proxy(9)));
-    assert_eq!(results(answer), [MatchResult::Unknown]);
+    assert_eq!(results(answer), [MatchOutcome::Unknown]);
     assert_eq!(outcomes.record(answered, 9), SourceRecord::default());
 }
 
@@ -123,7 +123,7 @@ fn a_crowd_is_one_after_a_quiet_while() {
     assert_eq!(outcomes.sizes()[0], 0);
     outcomes.handle_client(quiet, &client(1, 20));
     let answer = outcomes.handle_answer(quiet + seconds(1), client(1, 20), Some(proxy(9)));
-    assert_eq!(results(answer), [MatchResult::Unknown]);
+    assert_eq!(results(answer), [MatchOutcome::Unknown]);
     assert_eq!(
         outcomes.handle_client(quiet + seconds(21), &client(1, 21)),
         None
@@ -135,7 +135,7 @@ fn a_crowd_is_one_after_a_quiet_while() {
     outcomes.handle_client(later, &client(1, 30));
     outcomes.handle_answer(later + seconds(1), client(1, 30), Some(proxy(9)));
     let ended = outcomes.handle_client(later + seconds(21), &client(1, 31));
-    assert_eq!(results(ended), [MatchResult::Failed]);
+    assert_eq!(results(ended), [MatchOutcome::Failed]);
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn a_crowd_is_one_after_a_change_of_the_key() {
     };
     outcomes.handle_client(later, &renamed);
     let answer = outcomes.handle_answer(later + seconds(1), renamed, Some(proxy(9)));
-    assert_eq!(results(answer), [MatchResult::Unknown]);
+    assert_eq!(results(answer), [MatchOutcome::Unknown]);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_client_that_comes_while_another_waits_is_another() {
     outcomes.handle_client(now, &client(1, 1));
     outcomes.handle_client(now + seconds(1), &client(1, 2));
     let answer = outcomes.handle_answer(now + seconds(2), client(1, 1), Some(proxy(9)));
-    assert_eq!(results(answer), [MatchResult::Unknown]);
+    assert_eq!(results(answer), [MatchOutcome::Unknown]);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn a_client_is_known_after_a_change_of_the_key() {
         ..client(1, 2)
     };
     let ended = outcomes.handle_client(answered + seconds(20), &renamed);
-    assert_eq!(results(ended), [MatchResult::Failed]);
+    assert_eq!(results(ended), [MatchOutcome::Failed]);
     assert_eq!(outcomes.sizes()[0], 1);
     outcomes.advance(answered + seconds(200));
     assert_eq!(outcomes.sizes()[0], 0);
