@@ -21,8 +21,12 @@ mod people;
 mod place;
 #[path = "../tests/pure/learning/proxies.rs"]
 mod proxies;
+#[path = "plots/publication.rs"]
+mod publication;
 #[path = "../tests/pure/learning/scenes.rs"]
 mod scenes;
+#[path = "../tests/pure/simulation.rs"]
+mod simulation;
 #[path = "scenarios/table.rs"]
 mod table;
 #[path = "learning/tables.rs"]
@@ -32,11 +36,9 @@ mod tally;
 #[path = "../tests/pure/learning/world.rs"]
 mod world;
 
-use std::fs;
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Parser;
 
 /// Simulates days of the large broker, with proxies that work badly.
@@ -55,16 +57,5 @@ struct Options {
 fn main() -> Result<()> {
     let options = Options::parse();
     let tables = tables::all(options.seeds, options.brief);
-    let Some(page) = options.page else {
-        let mut out = io::stdout().lock();
-        for (name, table) in tables {
-            writeln!(out, "## {name}\n\n{table}")?;
-        }
-        return Ok(());
-    };
-    let mut text = fs::read_to_string(&page).with_context(|| page.display().to_string())?;
-    for (name, table) in tables {
-        place::put(&mut text, name, &table.to_string())?;
-    }
-    fs::write(&page, text).with_context(|| page.display().to_string())
+    publication::publish(&tables, options.page.as_deref())
 }

@@ -26,10 +26,14 @@ mod place;
 mod plots;
 #[path = "../tests/pure/supply/proxies.rs"]
 mod proxies;
+#[path = "plots/publication.rs"]
+mod publication;
 #[path = "supply/runs.rs"]
 mod runs;
 #[path = "../tests/pure/supply/scene.rs"]
 mod scene;
+#[path = "../tests/pure/simulation.rs"]
+mod simulation;
 #[path = "scenarios/table.rs"]
 mod table;
 #[path = "supply/tables.rs"]
@@ -40,10 +44,9 @@ mod tally;
 mod world;
 
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Parser;
 
 use runs::Runs;
@@ -66,18 +69,10 @@ fn main() -> Result<()> {
     let options = Options::parse();
     let runs = Runs::new(options.seeds, options.brief);
     let tables = tables::all(&runs);
+    publication::publish(&tables, options.page.as_deref())?;
     let Some(page) = options.page else {
-        let mut out = io::stdout().lock();
-        for (name, table) in tables {
-            writeln!(out, "## {name}\n\n{table}")?;
-        }
         return Ok(());
     };
-    let mut text = fs::read_to_string(&page).with_context(|| page.display().to_string())?;
-    for (name, table) in tables {
-        place::put(&mut text, name, &table.to_string())?;
-    }
-    fs::write(&page, text)?;
     let folder = page.with_extension("");
     fs::create_dir_all(&folder)?;
     plots::draw(&runs, &folder)

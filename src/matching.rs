@@ -69,8 +69,9 @@
 //! Within a band, polls are served as they come, the least loaded first, until their source has
 //! had its share of the pool's recent clients: then they come after all others, and such
 //! sources take turns. What one source may have is limited, too ([`SupplySettings`]); at a
-//! limit its new polls get no client, and its parked ones wait. Clients that wait are served
-//! by their networks in turn. A client whose network is not known is weighed by its arrival.
+//! limit its new polls get no client, and its parked ones wait. A source that has failed
+//! several times in a row rests, unless its pool would be left to nobody. Clients that wait are
+//! served by their networks in turn. A client whose network is not known is weighed by its arrival.
 //!
 //! The second proxy of a client is never of a source that has had the offer, and is spared
 //! where proxies are scarce until an honest first one would have answered.
@@ -219,7 +220,7 @@ impl Matcher {
         });
         if self.stage == ServiceStage::Draining {
             self.end_poll(key, NoMatch::NotParked);
-        } else if let Some(limit) = source.and_then(|source| self.sources.limit(source.key)) {
+        } else if let Some(limit) = source.and_then(|source| self.refusal(now, source, poll.nat)) {
             self.end_poll(key, NoMatch::OverShare(limit));
         } else if let Some(client) =
             self.take_client_for(now, NatClass::of(poll.nat), source, marks)

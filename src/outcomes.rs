@@ -3,8 +3,11 @@
 //! follows which sources of proxies work, and how many tries clients need.
 //!
 //! Pure: the caller passes the time, and keyed hashes instead of addresses. The tables are
-//! bounded. A client is known for two minutes after its last request, and a source for a day.
+//! bounded. A client is known for two minutes after its last request, a network with several
+//! clients for an hour, and a source for a day.
 
+mod blame;
+mod crowds;
 mod demand;
 mod episodes;
 mod kinds;
@@ -19,7 +22,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::geoip::CountryCode;
 use crate::matching::SourceRecord;
-use crate::metrics::labels::Rendezvous;
+use crate::metrics::labels::{MatchOutcome, Rendezvous};
 use crate::metrics::{EpisodeCounts, HourlyHash};
 use crate::policy::RuleSet;
 use crate::wire::nat::NatClass;
@@ -29,8 +32,8 @@ pub use demand::Demand;
 pub use kinds::MatchKind;
 pub use saved::{InvalidSavedOutcomes, SavedOutcomes};
 pub use settings::Settings;
-pub use visitors::MatchResult;
 
+use blame::BlameChange;
 use kinds::Kinds;
 use sources::{Evidence, SourceHistories};
 use visitors::{Ended, RecentClients};
@@ -72,7 +75,7 @@ pub struct MatchedProxy {
     pub decided: RuleSet,
 }
 
-/// The numbers of matches with each result. All that were answered are worked, failed,
+/// The numbers of matches with each outcome. All that were answered are worked, failed,
 /// unknown or open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutcomeTotals {
@@ -82,21 +85,32 @@ pub struct OutcomeTotals {
     pub worked: u64,
     /// Answered matches whose client came back.
     pub failed: u64,
-    /// Answered matches whose result cannot be known.
+    /// Answered matches whose outcome cannot be known.
     pub unknown: u64,
     /// Offers that were not answered in time.
     pub unanswered: u64,
 }
 
-/// A match whose result has become known.
+/// A match whose outcome has become known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndedMatch {
     /// The client.
     pub client: OutcomeClient,
     /// The proxy; `None` if it is a peer's.
     pub proxy: Option<MatchedProxy>,
-    /// The result.
-    pub result: MatchResult,
+    /// The outcome.
+    pub outcome: MatchOutcome,
+}
+
+impl OutcomeTotals {
+    fn count(&mut self, outcome: MatchOutcome) {
+        *match outcome {
+            MatchOutcome::Worked => &mut self.worked,
+            MatchOutcome::Failed => &mut self.failed,
+            MatchOutcome::Unknown => &mut self.unknown,
+            MatchOutcome::Unanswered => &mut self.unanswered,
+        } += 1;
+    }
 }
 
 /// The outcomes of matches, and what is known of sources by them.
@@ -171,6 +185,8 @@ impl Outcomes {
         proxy: Option<MatchedProxy>,
     ) -> Option<EndedMatch> {
         self.totals.answered += 1;
+        let blame = self.visitors.convict(&client);
+        self.change_blame(now, &client, &blame);
         let ended = self.visitors.answered(now, client, proxy)?;
         Some(self.end(now, ended))
     }
@@ -180,15 +196,18 @@ impl Outcomes {
         self.visitors.refused(now, client);
     }
 
-    /// Handles an offer that the proxy did not answer in time.
+    /// Handles an offer that the proxy did not answer in time. If others have not answered
+    /// the client either, the client is more likely to blame.
     pub fn handle_unanswered(
         &mut self,
         now: Instant,
         client: &OutcomeClient,
         proxy: &MatchedProxy,
-    ) {
-        self.totals.unanswered += 1;
-        self.judge(now, client, proxy, Evidence::Unanswered);
+    ) -> EndedMatch {
+        let has_vote = self.takes_vote(now, client, proxy, false);
+        let blame = self.visitors.unanswered(client, *proxy, has_vote);
+        self.change_blame(now, client, &blame);
+        self.ended(*client, Some(*proxy), MatchOutcome::Unanswered)
     }
 
     /// The matches that have worked, because their clients did not come back.
@@ -231,34 +250,62 @@ impl Outcomes {
         }
     }
 
-    fn end(&mut self, now: Instant, (open, result): Ended) -> EndedMatch {
+    fn end(&mut self, now: Instant, (open, outcome): Ended) -> EndedMatch {
         let (client, proxy) = (open.client, open.proxy);
-        let evidence = match result {
-            MatchResult::Worked => {
-                self.totals.worked += 1;
-                Some(Evidence::Worked)
-            }
-            MatchResult::Failed => {
-                self.totals.failed += 1;
+        let evidence = match outcome {
+            MatchOutcome::Worked => Some(Evidence::Worked),
+            MatchOutcome::Failed => {
                 let weight = self.kinds.weight_of_failure(now, client.country);
                 Some(Evidence::CameBack { weight })
             }
-            MatchResult::Unknown => {
-                self.totals.unknown += 1;
-                None
-            }
+            MatchOutcome::Unknown | MatchOutcome::Unanswered => None,
         };
-        if let (Some(proxy), Some(evidence)) = (&proxy, evidence) {
+        if let (Some(proxy), Some(evidence)) = (&proxy, evidence)
+            && self.takes_vote(now, &client, proxy, evidence == Evidence::Worked)
+        {
             self.judge(now, &client, proxy, evidence);
         }
+        self.ended(client, proxy, outcome)
+    }
+
+    fn ended(
+        &mut self,
+        client: OutcomeClient,
+        proxy: Option<MatchedProxy>,
+        outcome: MatchOutcome,
+    ) -> EndedMatch {
+        self.totals.count(outcome);
         EndedMatch {
             client,
             proxy,
-            result,
+            outcome,
         }
     }
 
-    /// Counts a result for the kind of match and for the source, if the client has a vote.
+    /// Takes the client's vote for the source of a proxy, or against it. Returns true if it
+    /// had one.
+    fn takes_vote(
+        &mut self,
+        now: Instant,
+        client: &OutcomeClient,
+        proxy: &MatchedProxy,
+        is_for: bool,
+    ) -> bool {
+        let (Some(voter), Some(source)) = (client.voter, proxy.source) else {
+            return false;
+        };
+        self.votes.is_first(now, voter, source, is_for)
+    }
+
+    fn change_blame(&mut self, now: Instant, client: &OutcomeClient, changes: &[BlameChange]) {
+        for change in changes {
+            let weight = change.weight;
+            self.judge(now, client, &change.proxy, Evidence::Unanswered { weight });
+        }
+    }
+
+    /// Counts a result, for which the client had a vote, for the kind of match and for the
+    /// source.
     fn judge(
         &mut self,
         now: Instant,
@@ -266,20 +313,17 @@ impl Outcomes {
         proxy: &MatchedProxy,
         evidence: Evidence,
     ) {
-        let (Some(voter), Some(source)) = (client.voter, proxy.source) else {
+        let Some(source) = proxy.source else {
             return;
         };
-        let has_worked = evidence == Evidence::Worked;
-        if !self.votes.is_first(now, voter, source, has_worked) {
-            return;
-        }
         let kind = MatchKind {
             proxy_type: proxy.proxy_type,
             proxy: proxy.class,
             client: client.class,
             country: client.country,
         };
-        self.kinds.add(now, kind, has_worked);
+        let (has_worked, weight) = evidence.for_kinds();
+        self.kinds.add(now, kind, has_worked, weight);
         let prior = self.kinds.share_of(now, kind.proxy_type, kind.proxy);
         let classes = (kind.proxy, kind.client);
         self.sources.add(now, source, classes, evidence, prior);

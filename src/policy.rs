@@ -22,7 +22,8 @@ pub use generation::{Generation, is_go};
 pub use network_list::{InvalidNetworkList, NetworkList};
 pub use rule_set::{RuleSet, RuleSlot};
 pub use rules_in_force::{
-    CANDIDATES_MAX, Choice, PolicyMarks, PollPreference, RankedPoll, RuleActions, RulesInForce,
+    CANDIDATES_MAX, Choice, PolicyMarks, PollPreference, RankedPoll, RankedPool, RuleActions,
+    RulesInForce,
 };
 pub use settings::{
     ClientConditions, ProxyConditions, RULES_MAX, RuleAction, RuleSettings, SAME_PLACE_NAME,

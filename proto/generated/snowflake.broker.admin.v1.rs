@@ -1375,7 +1375,8 @@ pub struct ExplainPolicyRequest {
 #[serde(rename_all = "camelCase")]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExplainPolicyResponse {
-    /// The rules whose conditions on clients it meets, in the order of the policy.
+    /// The rules whose conditions on clients it meets, in the order of the policy. The last one is
+    /// `same_country_and_network`, if that is set and the client's autonomous system is known.
     #[prost(message, repeated, tag = "1")]
     pub rules: ::prost::alloc::vec::Vec<ExplainedRule>,
     /// The pools that can serve the client, in the order in which they are tried.
@@ -1420,6 +1421,14 @@ pub struct ExplainedPool {
     /// source the first, 64 at most. Those of one kind that follow each other are one group.
     #[prost(message, repeated, tag = "4")]
     pub polls: ::prost::alloc::vec::Vec<ExplainedPolls>,
+    /// The rules that count for nothing here, because they favor fewer of these polls than
+    /// `policy.reserve`.
+    #[prost(string, repeated, tag = "5")]
+    pub softened_rules: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The rules that count for nothing here, because they have had their `share` of the pool's
+    /// matches.
+    #[prost(string, repeated, tag = "6")]
+    pub spent_rules: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Polls of one kind that follow each other.
 #[derive(serde::Serialize)]

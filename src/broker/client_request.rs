@@ -4,6 +4,8 @@
 use std::cell::LazyCell;
 use std::future::pending;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::oneshot::Receiver;
 
@@ -13,17 +15,19 @@ use crate::matching::{ClientKey, ClientOffer, ClientReply, SupplyHint};
 use crate::metrics::ClientPollRecord;
 use crate::metrics::labels::{ClientOutcome, Refusal, Rendezvous, Request};
 use crate::outcomes::OutcomeClient;
-use crate::policy::{ClientFacts, PolicyMarks};
+use crate::policy::ClientFacts;
 use crate::wire::candidates;
 use crate::wire::client::ClientPoll;
+use crate::wire::fingerprint::Fingerprint;
+use crate::wire::nat::NatClass;
 use crate::wire::session_description::SessionDescription;
 
 use super::caller::{Caller, NoAnswer, RequestOrigin};
 use super::limits::LEFT;
 use super::overflow::{PeerCalls, PeerEvent, PeerWant};
 use super::trace::ClientTrace;
-use super::waiters::{ClientMessage, Waiter};
-use super::{Broker, Guard, clock};
+use super::waiters::{BrokerState, ClientMessage, Waiter};
+use super::{Broker, Directory, Guard, clock};
 
 impl Broker {
     /// Handles a client's poll. A client that leaves before its reply is charged for it,
@@ -42,27 +46,15 @@ impl Broker {
             .metrics
             .begin_client_poll(rendezvous, address, poll.nat);
         let trace = ClientTrace::begin(self.tracer.as_ref(), caller.arrived, rendezvous, poll.nat);
-        if !self.admits(Request::ClientPoll, caller.origin, || *claimed) {
-            record.refuse(Refusal::Limit);
-            trace.end(ClientOutcome::Refused);
-            return Err(NoAnswer::OverLimit);
-        }
-        let relay_url = match self.choose_relay(&directory, poll.fingerprint) {
+        let relay_url = match self.admit(&directory, caller, poll.fingerprint, || *claimed) {
             Ok(relay_url) => relay_url,
-            Err(no_address) => {
-                let (refusal, no_answer) = no_relay(no_address);
+            Err((refusal, no_answer)) => {
                 record.refuse(refusal);
                 trace.end(ClientOutcome::Refused);
                 return Err(no_answer);
             }
         };
         let offered = claimed_if_it_counts(caller.origin, &claimed);
-        let known_as = caller.origin.client(|| offered);
-        let country = known_as
-            .or(address)
-            .map_or(CountryCode::UNKNOWN, |address| {
-                directory.geoip.lookup(address)
-            });
         let toll = Toll {
             broker: self,
             origin: caller.origin,
@@ -70,67 +62,84 @@ impl Broker {
             is_sent_away,
             is_due: true,
         };
-        let peers = self.overflow.as_deref().map(|overflow| {
-            let want = PeerWant {
-                offer: poll.offer.clone(),
-                nat: poll.nat,
-                fingerprint: poll.fingerprint,
-                rendezvous,
-                traceparent: trace.traceparent(),
-            };
-            PeerCalls::new(overflow, want)
-        });
-        let offer = ClientOffer {
-            offer: poll.offer,
-            nat: poll.nat,
+        let peers = self.peer_calls(&poll, rendezvous, &trace);
+        let admitted = AdmittedPoll {
+            caller,
+            rendezvous,
+            address,
+            offered,
             relay_url,
-            network: None,
-            marks: PolicyMarks::default(),
+            poll,
         };
-        let facts = ClientFacts {
-            whereabouts: directory.whereabouts_by_rules(address),
+        let (key, messages) = self.enter(admitted, &directory, peers.as_ref(), &trace);
+        let reply = self.client_reply(key, messages, peers).await;
+        toll.lift();
+        conclude(reply, caller, record, trace)
+    }
+
+    /// Returns the address of the bridge that the client wants, if the client is within its
+    /// limits.
+    fn admit(
+        &self,
+        directory: &Directory,
+        caller: Caller,
+        bridge: Fingerprint,
+        claimed: impl FnOnce() -> Option<IpAddr>,
+    ) -> Result<Arc<str>, (Refusal, NoAnswer)> {
+        if !self.admits(Request::ClientPoll, caller.origin, claimed) {
+            return Err((Refusal::Limit, NoAnswer::OverLimit));
+        }
+        self.choose_relay(directory, bridge).map_err(no_relay)
+    }
+
+    /// The calls to peers that the client may need.
+    fn peer_calls(
+        &self,
+        poll: &ClientPoll,
+        rendezvous: Rendezvous,
+        trace: &ClientTrace<'_>,
+    ) -> Option<PeerCalls<'_>> {
+        let overflow = self.overflow.as_deref()?;
+        let want = PeerWant {
+            offer: poll.offer.clone(),
             nat: poll.nat,
-            rendezvous: Some(rendezvous),
+            fingerprint: poll.fingerprint,
+            rendezvous,
+            traceparent: trace.traceparent(),
         };
-        let supply = peers
-            .as_ref()
-            .map_or(SupplyHint::NoPeers, PeerCalls::supply);
-        let (key, messages) = self.step(|state, now| {
-            let sources = state.sources.as_mut();
-            let network =
-                sources.and_then(|sources| sources.network(now, caller.origin, || offered));
-            let voter = state.voter(now, caller.origin);
-            let numbers =
-                state
-                    .learning
-                    .numbers(now, caller.origin, offered, poll.fingerprint, &offer.offer);
-            let client = OutcomeClient {
-                id: numbers.map(|numbers| numbers.id),
-                earlier_id: numbers.and_then(|numbers| numbers.earlier_id),
-                address: numbers.map(|numbers| numbers.address),
-                offer: numbers.map_or(0, |numbers| numbers.offer),
-                voter,
-                country,
-                class: offer.class(),
-                rendezvous,
-            };
-            let marks = state.marks_of(now, &directory.policy, &facts);
+        Some(PeerCalls::new(overflow, want))
+    }
+
+    /// Passes a client to the engine. What is looked up of it is looked up before the lock is
+    /// taken.
+    fn enter(
+        &self,
+        admitted: AdmittedPoll,
+        directory: &Directory,
+        peers: Option<&PeerCalls<'_>>,
+        trace: &ClientTrace<'_>,
+    ) -> (ClientKey, Receiver<ClientMessage>) {
+        let country = admitted.country(directory);
+        let facts = admitted.facts(directory);
+        let supply = peers.map_or(SupplyHint::NoPeers, PeerCalls::supply);
+        let arrived = admitted.caller.arrived;
+        self.step(|state, now| {
+            let tracked = admitted.tracked(now, state, country);
             let offer = ClientOffer {
-                network,
-                marks,
-                ..offer
+                network: admitted.network(now, state),
+                marks: state.marks_of(now, &directory.policy, &facts),
+                nat: admitted.poll.nat,
+                offer: admitted.poll.offer,
+                relay_url: admitted.relay_url,
             };
             state.add_client(
                 now,
                 offer,
-                Some(client),
+                Some(tracked),
                 trace.timeline(),
-                |matcher, offer| matcher.handle_client(now, caller.arrived, offer, supply),
+                |matcher, offer| matcher.handle_client(now, arrived, offer, supply),
             )
-        });
-        let reply = self.client_reply(key, messages, peers).await;
-        toll.lift();
-        conclude(reply, caller, record, trace)
+        })
     }
 
     /// Carries out the engine's instructions for a client until it has the reply; `None`
@@ -165,6 +174,67 @@ impl Broker {
                     }
                 }),
             }
+        }
+    }
+}
+
+/// A client's poll within its limits, whose bridge is known.
+struct AdmittedPoll {
+    caller: Caller,
+    rendezvous: Rendezvous,
+    /// The client's address, or else the one in its offer.
+    address: Option<IpAddr>,
+    /// The address in its offer, if that stands for the client.
+    offered: Option<IpAddr>,
+    relay_url: Arc<str>,
+    poll: ClientPoll,
+}
+
+impl AdmittedPoll {
+    fn country(&self, directory: &Directory) -> CountryCode {
+        let known_as = self.caller.origin.client(|| self.offered);
+        known_as
+            .or(self.address)
+            .map_or(CountryCode::UNKNOWN, |address| {
+                directory.geoip.lookup(address)
+            })
+    }
+
+    /// The facts that rules of the policy ask for.
+    fn facts(&self, directory: &Directory) -> ClientFacts {
+        ClientFacts {
+            whereabouts: directory.whereabouts_by_rules(self.address),
+            nat: self.poll.nat,
+            rendezvous: Some(self.rendezvous),
+        }
+    }
+
+    /// The number of the network with which the client takes turns.
+    fn network(&self, now: Instant, state: &mut BrokerState) -> Option<u64> {
+        let sources = state.sources.as_mut()?;
+        sources.network(now, self.caller.origin, || self.offered)
+    }
+
+    /// The client as it is known if it comes back.
+    fn tracked(
+        &self,
+        now: Instant,
+        state: &mut BrokerState,
+        country: CountryCode,
+    ) -> OutcomeClient {
+        let (origin, poll) = (self.caller.origin, &self.poll);
+        let voter = state.voter(now, origin);
+        let learning = &mut state.learning;
+        let numbers = learning.numbers(now, origin, self.offered, poll.fingerprint, &poll.offer);
+        OutcomeClient {
+            id: numbers.map(|numbers| numbers.id),
+            earlier_id: numbers.and_then(|numbers| numbers.earlier_id),
+            address: numbers.map(|numbers| numbers.address),
+            offer: numbers.map_or(0, |numbers| numbers.offer),
+            voter,
+            country,
+            class: NatClass::of(poll.nat),
+            rendezvous: self.rendezvous,
         }
     }
 }

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::geoip::CountryCode;
-use crate::matching::{Band, PollView};
-use crate::policy::{ClientFacts, Generation, Policy, PollPreference, RuleAction, RuleSet};
+use crate::matching::{Band, PollView, PoolView};
+use crate::policy::{
+    ClientFacts, Generation, Policy, PolicyMarks, PollPreference, RuleAction, RuleSet, RuleSlot,
+    SAME_PLACE_NAME,
+};
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::ProxyType;
 
@@ -16,7 +19,8 @@ use super::waiters::BrokerState;
 pub struct Explanation {
     /// The policy.
     pub policy: Arc<Policy>,
-    /// The rules whose conditions on clients are met, in the order of the policy.
+    /// The rules whose conditions on clients are met, in the order of the policy. The last one
+    /// is `same_country_and_network`, if the client's place is known.
     pub rules: Vec<RuleForClient>,
     /// The pools that can serve the client, in the order in which they are tried.
     pub pools: Vec<ExplainedPool>,
@@ -42,6 +46,11 @@ pub struct ExplainedPool {
     pub parked: usize,
     /// The polls among them that no rule denies to the client.
     pub allowed: usize,
+    /// The rules that count for nothing, because they favor too few of the polls that are
+    /// looked at.
+    pub softened: RuleSet,
+    /// The rules that count for nothing, because they have had their share of the matches.
+    pub spent: RuleSet,
     /// The polls that are looked at, in the order in which the client would get them.
     pub polls: Vec<ExplainedPoll>,
 }
@@ -70,19 +79,12 @@ impl BrokerState {
         let policy = Arc::clone(self.learning.rules.policy());
         let marks = self.marks_of(now, &policy, client);
         let views = self.matcher.explain(NatClass::of(client.nat), marks);
-        let rules = policy.settings().rules.iter().filter_map(|rule| {
-            let slot = policy.slot_of(&rule.name)?;
-            let counts = views.iter().filter_map(|view| view.marked.get(&slot));
-            marks.rules.contains(slot).then(|| RuleForClient {
-                name: rule.name.clone(),
-                action: rule.action,
-                polls: counts.sum(),
-            })
-        });
         let pools = views.iter().map(|view| ExplainedPool {
             pool: view.pool,
             parked: view.parked,
             allowed: view.allowed,
+            softened: view.softened,
+            spent: view.spent,
             polls: view
                 .polls
                 .iter()
@@ -90,7 +92,7 @@ impl BrokerState {
                 .collect(),
         });
         Explanation {
-            rules: rules.collect(),
+            rules: rules_for(&policy, marks, &views),
             pools: pools.collect(),
             policy,
         }
@@ -108,4 +110,22 @@ impl BrokerState {
             generation: details.generation,
         })
     }
+}
+
+/// The rules for a client with these marks, with the polls that they mean.
+fn rules_for(policy: &Policy, marks: PolicyMarks, views: &[PoolView]) -> Vec<RuleForClient> {
+    let listed = policy.settings().rules.iter().filter_map(|rule| {
+        let slot = policy.slot_of(&rule.name)?;
+        let is_met = marks.rules.contains(slot);
+        is_met.then_some((slot, &*rule.name, rule.action))
+    });
+    let has_place = policy.has_places() && marks.place.is_some();
+    let same_place = (RuleSlot::SAME_PLACE, SAME_PLACE_NAME, RuleAction::Last);
+    let rules = listed.chain(has_place.then_some(same_place));
+    let explained = rules.map(|(slot, name, action)| RuleForClient {
+        name: name.to_owned(),
+        action,
+        polls: views.iter().filter_map(|view| view.marked.get(&slot)).sum(),
+    });
+    explained.collect()
 }

@@ -14,7 +14,7 @@ use super::rule_counter::RuleCounter;
 use crate::matching::{ClientKey, ClientReply, OfferEnd, PollKey, SourceRecord};
 use crate::metrics::labels::{MatchOutcome, RuleResult};
 use crate::metrics::{ClientFigures, EpisodeCounts, MatchEnd, Metrics};
-use crate::outcomes::{EndedMatch, MatchResult, MatchedProxy, OutcomeClient, Outcomes, Settings};
+use crate::outcomes::{EndedMatch, MatchedProxy, OutcomeClient, Outcomes, Settings};
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::NatClass;
 use crate::wire::session_description::SessionDescription;
@@ -128,8 +128,8 @@ impl Learning {
                 self.answered.insert(key, proxy);
             }
             (OfferEnd::Unanswered, Some(client)) => {
-                self.outcomes.handle_unanswered(now, &client, &proxy);
-                self.count(client, Some(proxy), MatchOutcome::Unanswered);
+                let ended = self.outcomes.handle_unanswered(now, &client, &proxy);
+                self.count(ended);
             }
             (OfferEnd::Unanswered, None) | (OfferEnd::Void, _) => {}
         }
@@ -171,16 +171,16 @@ impl Learning {
 
     fn count_all(&self, ended: impl IntoIterator<Item = EndedMatch>) {
         for ended in ended {
-            let outcome = match ended.result {
-                MatchResult::Worked => MatchOutcome::Worked,
-                MatchResult::Failed => MatchOutcome::Failed,
-                MatchResult::Unknown => MatchOutcome::Unknown,
-            };
-            self.count(ended.client, ended.proxy, outcome);
+            self.count(ended);
         }
     }
 
-    fn count(&self, client: OutcomeClient, proxy: Option<MatchedProxy>, outcome: MatchOutcome) {
+    fn count(&self, ended: EndedMatch) {
+        let EndedMatch {
+            client,
+            proxy,
+            outcome,
+        } = ended;
         if let (Some(proxy), Some(result)) = (proxy, for_rules(outcome)) {
             self.rules.count(proxy.decided, result);
         }

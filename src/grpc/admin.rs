@@ -82,7 +82,7 @@ impl AdminService {
             .map(|(key, value)| format!("{key} = {value}"))
             .collect::<Vec<_>>()
             .join(", ");
-        tracing::info!(principal = %change.principal, %values, "admin: {what}");
+        change.set(what, &values);
         self.operations.note_overrides(overrides);
     }
 }
@@ -94,6 +94,11 @@ struct Change<'a> {
 }
 
 impl Change<'_> {
+    /// Logs the change with the new values.
+    fn set(&self, what: &str, values: &str) {
+        tracing::info!(principal = %self.principal, %values, "admin: {what}");
+    }
+
     /// Logs the change, unless the request was only to be validated.
     fn made(&self, validate_only: bool, what: &str) {
         if !validate_only {
@@ -162,11 +167,13 @@ impl Admin for AdminService {
     ) -> Result<Response<v1::SetBridgeResponse>, Status> {
         let change = self.change(&request).await?;
         let asked = request.get_ref();
-        let set = bridges::set(&self.broker, &*self.operations, asked).await?;
-        let fingerprint = asked.bridge.as_ref().map(|bridge| &*bridge.fingerprint);
-        let what = format!("bridge {} set", fingerprint.unwrap_or_default());
-        change.made(asked.validate_only, &what);
-        Ok(Response::new(set))
+        let (bridges, values) = bridges::set(&self.broker, &*self.operations, asked).await?;
+        if !asked.validate_only {
+            let fingerprint = asked.bridge.as_ref().map(|bridge| &*bridge.fingerprint);
+            let what = format!("bridge {} set", fingerprint.unwrap_or_default());
+            change.set(&what, &values);
+        }
+        Ok(Response::new(bridges))
     }
 
     async fn set_poll_intervals(

@@ -20,6 +20,11 @@ pub struct PoolView {
     pub allowed: usize,
     /// The polls that meet the conditions of rules whose conditions the client meets.
     pub marked: BTreeMap<RuleSlot, usize>,
+    /// The rules that count for nothing, because they favor too few of the polls that are
+    /// looked at.
+    pub softened: RuleSet,
+    /// The rules among `marked` that have had their share of the pool's matches.
+    pub spent: RuleSet,
     /// The polls that are looked at, in the order in which the client would get them: of
     /// each source the first, 64 at most.
     pub polls: Vec<PollView>,
@@ -53,19 +58,24 @@ impl Matcher {
         let (mut allowed, mut marked) = (0, BTreeMap::new());
         for poll in in_pool {
             allowed += usize::from(self.rules.may_meet(marks, poll.marks));
-            for rule in (marks.rules & poll.marks.rules).iter() {
+            for rule in self.rules.applying(marks, poll.marks).iter() {
                 *marked.entry(rule).or_default() += 1;
             }
         }
         let candidates = self.pools.in_order(pool);
         let polls = candidates.filter_map(|poll| Some((poll, self.sessions.poll(poll.0)?.marks)));
-        let ranked = self.rules.in_order(pool, marks, polls).into_iter();
+        let ranked = self.rules.in_order(pool, marks, polls);
+        let spent = self.rules.spent(pool);
         PoolView {
             pool,
             parked: self.pools.len_of(pool),
             allowed,
+            softened: ranked.softened,
+            spent: spent & marked.keys().copied().collect(),
             marked,
             polls: ranked
+                .polls
+                .into_iter()
                 .map(|poll| PollView {
                     key: poll.key.0,
                     band: poll.key.1,

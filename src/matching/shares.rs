@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use crate::policy::{Choice, RuleActions, RuleSet};
-use crate::wire::nat::NatClass;
+use crate::wire::nat::{NatClass, NatType};
 
 use super::Matcher;
-use super::outputs::AnswerOutcome;
+use super::outputs::{AnswerOutcome, OverShare};
 use super::requests::{ClientKey, PollKey, Source};
 use super::sources::{KnownSource, TurnChange, TurnChanges};
 use super::standing::SourceKey;
@@ -35,6 +35,19 @@ impl Matcher {
         self.change_turn(source.key, change);
         self.serve_released(now);
         source
+    }
+
+    /// The limit because of which a new poll of the source gets no client. No source rests that
+    /// nobody could stand in for.
+    pub(super) fn refusal(
+        &self,
+        now: Instant,
+        source: KnownSource,
+        nat: NatType,
+    ) -> Option<OverShare> {
+        let pool = NatClass::of(nat);
+        let may_rest = self.pools.able_in(pool) > 0 || self.sources.is_served(now, pool);
+        self.sources.limit(source.key, may_rest)
     }
 
     /// Replaces the rules of the policy. They hold from the next match on; clients that wait

@@ -12,7 +12,6 @@ use super::requests::Source;
 use super::standing::{NetworkKey, SourceKey, SourceNetwork, SourcePolls, Standing, Turns};
 use super::supply::SupplySettings;
 use super::turn_order::Turn;
-
 use crate::wire::nat::NatClass;
 
 /// A source that is here, with its number.
@@ -55,6 +54,8 @@ pub(super) struct SourceTable {
     last_minute: VecDeque<(Instant, SourceKey)>,
     /// The sources of the recent clients of each pool, as far as they are known.
     recent: [VecDeque<Option<SourceKey>>; NatClass::ALL.len()],
+    /// The end of the minute after the last client of a source that does not rest, by pool.
+    served_until: [Option<Instant>; NatClass::ALL.len()],
     /// The sources with parked polls that get no client.
     waiting: usize,
 }
@@ -69,6 +70,7 @@ impl SourceTable {
             networks_by_id: HashMap::default(),
             last_minute: VecDeque::new(),
             recent: Default::default(),
+            served_until: [None; NatClass::ALL.len()],
             waiting: 0,
         }
     }
@@ -81,10 +83,8 @@ impl SourceTable {
     pub(super) fn set_settings(&mut self, settings: SupplySettings) -> TurnChanges {
         let before = self.turns_of_all(self.standings.keys());
         self.settings = settings;
-        let standings = self.standings.values();
-        self.waiting = standings
-            .filter(|standing| standing.is_waiting(&self.settings))
-            .count();
+        let is_waiting = |standing: &&Standing| standing.is_waiting(&self.settings);
+        self.waiting = self.standings.values().filter(is_waiting).count();
         let mut forgotten = Vec::new();
         for pool in NatClass::ALL {
             while self.has_too_many_recent(pool) {
@@ -107,9 +107,8 @@ impl SourceTable {
             let to = self.turns_of(key);
             (key, TurnChange { from, to })
         });
-        changes
-            .filter(|(_, change)| change.from != change.to)
-            .collect()
+        let is_one = |(_, change): &(SourceKey, TurnChange)| change.from != change.to;
+        changes.filter(is_one).collect()
     }
 
     /// Notes that the source is here. Returns the change of its turns, too, if its share or
@@ -213,13 +212,19 @@ impl SourceTable {
     }
 
     /// The limit because of which a new poll of the source gets no client.
-    pub(super) fn limit(&self, key: SourceKey) -> Option<OverShare> {
+    pub(super) fn limit(&self, key: SourceKey, may_rest: bool) -> Option<OverShare> {
         let standing = self.standings.get(key)?;
-        if standing.record.rests {
+        if may_rest && standing.record.rests {
             return Some(OverShare::Resting);
         }
         let limit = standing.limit(&self.settings);
         limit.or_else(|| self.is_network_full(standing).then_some(OverShare::Network))
+    }
+
+    /// Returns true if sources that do not rest serve the pool: one of them had a client in the
+    /// last minute. Where clients take each poll as it comes, no other is ever parked.
+    pub(super) fn is_served(&self, now: Instant, pool: NatClass) -> bool {
+        self.served_until[pool as usize].is_some_and(|until| now < until)
     }
 
     /// Returns true if no further poll of the source is parked.
@@ -261,6 +266,10 @@ impl SourceTable {
         turn: u64,
     ) -> TurnChanges {
         self.recent[pool as usize].push_back(source);
+        let standing = source.and_then(|key| self.standings.get(key));
+        if !standing.is_some_and(|standing| standing.record.rests) {
+            self.served_until[pool as usize] = Some(now + MINUTE);
+        }
         let Some(key) = source else {
             return TurnChanges::new();
         };

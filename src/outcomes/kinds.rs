@@ -52,16 +52,16 @@ impl Kinds {
         }
     }
 
-    pub(super) fn add(&mut self, now: Instant, kind: MatchKind, has_worked: bool) {
+    pub(super) fn add(&mut self, now: Instant, kind: MatchKind, has_worked: bool, weight: f64) {
         let none = FadingTally::new(now, 0.0, 0.0);
         let of_proxy = (kind.proxy_type, kind.proxy);
         let recent = self.by_country.entry(kind.country).or_insert(none);
-        recent.add(now, RECENT, has_worked, 1.0);
-        self.all.add(now, RECENT, has_worked, 1.0);
+        recent.add(now, RECENT, has_worked, weight);
+        self.all.add(now, RECENT, has_worked, weight);
         let by_proxy = self.by_proxy.entry(of_proxy).or_insert(none);
-        by_proxy.add(now, HALF_LIFE, has_worked, 1.0);
+        by_proxy.add(now, HALF_LIFE, has_worked, weight);
         let by_kind = self.by_kind.entry(kind).or_insert(none);
-        by_kind.add(now, HALF_LIFE, has_worked, 1.0);
+        by_kind.add(now, HALF_LIFE, has_worked, weight);
     }
 
     /// The share of all recent matches that worked.
@@ -136,8 +136,8 @@ mod tests {
         let now = clock::now();
         let mut kinds = Kinds::new(now);
         for number in 0..400 {
-            kinds.add(now, kind(ProxyType::WEBEXT, "RU"), true);
-            kinds.add(now, kind(ProxyType::IPTPROXY, "RU"), number % 4 == 0);
+            kinds.add(now, kind(ProxyType::WEBEXT, "RU"), true, 1.0);
+            kinds.add(now, kind(ProxyType::IPTPROXY, "RU"), number % 4 == 0, 1.0);
         }
         let share = |proxy_type| kinds.share_of(now, proxy_type, NatClass::Open);
         assert!(share(ProxyType::WEBEXT) > 0.95);
@@ -151,10 +151,10 @@ mod tests {
         let now = clock::now();
         let mut kinds = Kinds::new(now);
         for _ in 0..1_000 {
-            kinds.add(now, kind(ProxyType::WEBEXT, "CN"), true);
+            kinds.add(now, kind(ProxyType::WEBEXT, "CN"), true, 1.0);
         }
         for _ in 0..300 {
-            kinds.add(now, kind(ProxyType::WEBEXT, "IR"), false);
+            kinds.add(now, kind(ProxyType::WEBEXT, "IR"), false, 1.0);
         }
         let weight = |country: &str| kinds.weight_of_failure(now, country.parse().unwrap());
         assert!(weight("IR") < 0.05, "{}", weight("IR"));

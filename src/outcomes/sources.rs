@@ -52,7 +52,23 @@ pub(super) enum Evidence {
     CameBack {
         weight: f64,
     },
-    Unanswered,
+    /// The offer was not answered. Counts less where others did not answer either, and
+    /// negatively where that was not known before.
+    Unanswered {
+        weight: f64,
+    },
+}
+
+impl Evidence {
+    /// Returns true if the match has worked, and the weight with which it counts for its kind.
+    pub(super) fn for_kinds(self) -> (bool, f64) {
+        match self {
+            Self::Worked => (true, 1.0),
+            // In a country that is cut off failures have to count, or else nobody would know.
+            Self::CameBack { .. } => (false, 1.0),
+            Self::Unanswered { weight } => (false, weight),
+        }
+    }
 }
 
 /// The matches of one source.
@@ -188,7 +204,7 @@ impl SourceHistory {
         let (has_worked, weight, failure) = match evidence {
             Evidence::Worked => (true, 1.0, 0.0),
             Evidence::CameBack { weight } => (false, weight, CAME_BACK * weight),
-            Evidence::Unanswered => (false, 1.0, 1.0),
+            Evidence::Unanswered { weight } => (false, weight, weight),
         };
         self.matches.add(now, HALF_LIFE, has_worked, weight);
         self.matches.limit(MATCHES_MAX);
@@ -201,7 +217,7 @@ impl SourceHistory {
             self.worked[place] = self.worked[place].saturating_add(1);
             return;
         }
-        self.failures_in_a_row += failure;
+        self.failures_in_a_row = (self.failures_in_a_row + failure).max(0.0);
         let is_resting = self.rests_until.is_some_and(|until| now < until);
         if self.failures_in_a_row >= PATIENCE && !is_resting {
             let rest = REST * 2_u32.pow(self.rests_in_a_row);
@@ -284,11 +300,12 @@ fn place(quarter: u64) -> usize {
 mod tests {
     use super::*;
     use crate::broker::clock;
-    use Evidence::{Unanswered, Worked};
+    use Evidence::Worked;
 
     const ALL: f64 = 0.7;
     const CLASSES: (NatClass, NatClass) = (NatClass::Open, NatClass::Strict);
     const CAME_BACK: Evidence = Evidence::CameBack { weight: 1.0 };
+    const UNANSWERED: Evidence = Evidence::Unanswered { weight: 1.0 };
 
     fn with(evidence: &[Evidence]) -> (Instant, SourceHistories) {
         let now = clock::now();
@@ -311,7 +328,7 @@ mod tests {
         assert_eq!(band(&[Worked, Worked]), Band::Good);
         assert_eq!(band(&[CAME_BACK, CAME_BACK]), Band::Unknown);
         assert_eq!(band(&[CAME_BACK; 4]), Band::Bad);
-        assert_eq!(band(&[Unanswered; 4]), Band::Bad);
+        assert_eq!(band(&[UNANSWERED; 4]), Band::Bad);
         let one_in_four = [Worked, CAME_BACK, Worked, Worked];
         assert_eq!(band(&one_in_four.repeat(5)), Band::Good);
         let one_in_two = [Worked, CAME_BACK];
@@ -368,11 +385,11 @@ mod tests {
 
     #[test]
     fn three_unanswered_offers_are_followed_by_rests() {
-        let (mut now, mut sources) = with(&[Unanswered; 2]);
+        let (mut now, mut sources) = with(&[UNANSWERED; 2]);
         let rests = |sources: &SourceHistories, now| sources.record(now, 1, ALL).rests;
         assert!(!rests(&sources, now));
         for minutes in [2, 4, 8, 8] {
-            sources.add(now, 1, CLASSES, Unanswered, ALL);
+            sources.add(now, 1, CLASSES, UNANSWERED, ALL);
             let rest = Duration::from_mins(minutes);
             let before = now + rest.mul_f64(0.99);
             let end = now + rest;
@@ -381,7 +398,7 @@ mod tests {
             now = end;
         }
         sources.add(now, 1, CLASSES, Worked, ALL);
-        sources.add(now, 1, CLASSES, Unanswered, ALL);
+        sources.add(now, 1, CLASSES, UNANSWERED, ALL);
         assert!(!rests(&sources, now));
     }
 

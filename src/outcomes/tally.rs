@@ -19,13 +19,15 @@ impl FadingTally {
         }
     }
 
+    /// Adds a match. A negative weight takes back what was added before, as far as it is left.
     pub(super) fn add(&mut self, now: Instant, half_life: Duration, has_worked: bool, weight: f64) {
         *self = self.at(now, half_life);
-        if has_worked {
-            self.worked += weight;
+        let count = if has_worked {
+            &mut self.worked
         } else {
-            self.failed += weight;
-        }
+            &mut self.failed
+        };
+        *count = (*count + weight).max(0.0);
     }
 
     /// The same at a later time.
@@ -75,6 +77,14 @@ mod tests {
         tally.add(now + HALF_LIFE, HALF_LIFE, false, 1.0);
         assert_eq!((tally.worked(), tally.failed()), (2.0, 1.0));
         assert!(tally.at(now + 40 * HALF_LIFE, HALF_LIFE).count() < 1e-9);
+    }
+
+    #[test]
+    fn no_more_is_taken_back_than_is_left() {
+        let now = clock::now();
+        let mut tally = FadingTally::new(now, 1.0, 0.5);
+        tally.add(now, HALF_LIFE, false, -0.75);
+        assert_eq!((tally.worked(), tally.failed()), (1.0, 0.0));
     }
 
     #[test]

@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
 
+use super::blame::{BlameChange, Suspects};
+use super::crowds::Crowds;
 use super::demand::Demand;
 use super::episodes::Episode;
 use super::{MatchedProxy, OutcomeClient};
 use crate::metrics::EpisodeCounts;
+use crate::metrics::labels::MatchOutcome;
 use crate::wire::nat::NatClass;
 
 /// The times after its answer in which a client comes back whose match failed. It waits 10 s
@@ -19,17 +22,6 @@ const LATEST_RETURN: Duration = Duration::from_secs(40);
 /// The time after which a match has worked whose client has not come back.
 pub(super) const WORKED_AFTER: Duration = Duration::from_mins(2);
 
-/// The result of an answered match.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MatchResult {
-    /// The client did not come back.
-    Worked,
-    /// The client came back 8 to 40 s after its answer.
-    Failed,
-    /// The client cannot be told from others, or came back later.
-    Unknown,
-}
-
 /// An answered match.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Match {
@@ -38,20 +30,19 @@ pub(super) struct Match {
     answered: Instant,
 }
 
-/// A match and its result.
-pub(super) type Ended = (Match, MatchResult);
+/// A match and its outcome.
+pub(super) type Ended = (Match, MatchOutcome);
 
 /// A client of late.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct RecentClient {
     /// Its last offer, and when that came.
     offer: u64,
     came: Instant,
     /// Its last match, if the result is not known.
     open: Option<Match>,
-    /// True if several clients look like this one.
-    is_crowd: bool,
     episode: Episode,
+    suspects: Suspects,
     /// Its NAT class, and whether its last reply was no answer.
     class: NatClass,
     is_unserved: bool,
@@ -78,6 +69,7 @@ pub(super) struct RecentClients {
     slots: Vec<Vec<u64>>,
     /// The seconds after the start whose slots were looked at.
     seconds: usize,
+    crowds: Crowds,
     demand: Demand,
     /// The episodes that began or were decided since they were taken.
     episodes: EpisodeCounts,
@@ -94,6 +86,7 @@ impl RecentClients {
             by_id: HashMap::default(),
             slots: vec![Vec::new(); SLOTS],
             seconds: 0,
+            crowds: Crowds::new(now, max),
             demand: Demand::default(),
             episodes: EpisodeCounts::default(),
         }
@@ -101,6 +94,7 @@ impl RecentClients {
 
     pub(super) fn set_max(&mut self, max: usize) {
         self.max = max;
+        self.crowds.set_max(max);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -130,7 +124,10 @@ impl RecentClients {
         let since_answer = visitor.open.map_or(since_it_came, |open| {
             now.saturating_duration_since(open.answered)
         });
-        visitor.is_crowd |= since_answer.min(since_it_came) < SOONEST_RETURN;
+        if since_answer.min(since_it_came) < SOONEST_RETURN {
+            self.crowds.count(now, id);
+        }
+        let is_crowd = self.crowds.contains(now, id);
         visitor.offer = client.offer;
         visitor.came = now;
         let is_unserved = visitor.is_unserved;
@@ -138,11 +135,11 @@ impl RecentClients {
         let was_answered = visitor.open.is_some();
         visitor
             .episode
-            .request(now, was_answered, visitor.is_crowd, &mut self.episodes);
-        let result = if visitor.is_crowd || since_answer > LATEST_RETURN {
-            MatchResult::Unknown
+            .request(now, was_answered, is_crowd, &mut self.episodes);
+        let result = if is_crowd || since_answer > LATEST_RETURN {
+            MatchOutcome::Unknown
         } else {
-            MatchResult::Failed
+            MatchOutcome::Failed
         };
         visitor.open.take().map(|open| (open, result))
     }
@@ -160,20 +157,47 @@ impl RecentClients {
             answered: now,
         };
         let id = self.known(&client);
-        let Some(visitor) = id.and_then(|id| self.by_id.get_mut(&id)) else {
-            return Some((new, MatchResult::Unknown));
+        let known = id.and_then(|id| Some((id, self.by_id.get_mut(&id)?)));
+        let Some((id, visitor)) = known else {
+            return Some((new, MatchOutcome::Unknown));
         };
         let class = visitor.class;
         visitor.change(&mut self.demand, class, false);
         visitor.episode.reply(now);
-        if visitor.is_crowd || visitor.offer != client.offer {
-            visitor.is_crowd = true;
+        let is_another = visitor.offer != client.offer;
+        if is_another {
+            self.crowds.count(now, id);
+        }
+        if is_another || self.crowds.contains(now, id) {
             visitor.episode.lose(&mut self.episodes);
-            return Some((new, MatchResult::Unknown));
+            return Some((new, MatchOutcome::Unknown));
         }
         let before = visitor.open.replace(new);
         visitor.came = now;
-        before.map(|open| (open, MatchResult::Unknown))
+        before.map(|open| (open, MatchOutcome::Unknown))
+    }
+
+    /// Notes a proxy that left the client's offer unanswered. `has_vote` is true if the client
+    /// has a vote against it.
+    pub(super) fn unanswered(
+        &mut self,
+        client: &OutcomeClient,
+        proxy: MatchedProxy,
+        has_vote: bool,
+    ) -> Vec<BlameChange> {
+        let id = self.known(client);
+        match id.and_then(|id| self.by_id.get_mut(&id)) {
+            // An answered client is not at fault.
+            Some(visitor) if visitor.open.is_none() => visitor.suspects.add(proxy, has_vote),
+            _ => Suspects::default().add(proxy, has_vote),
+        }
+    }
+
+    /// Notes that a proxy has answered the client, which shows that others could have.
+    pub(super) fn convict(&mut self, client: &OutcomeClient) -> Vec<BlameChange> {
+        let id = self.known(client);
+        let visitor = id.and_then(|id| self.by_id.get_mut(&id));
+        visitor.map_or_else(Vec::new, |visitor| visitor.suspects.convict())
     }
 
     /// Notes a reply without an answer.
@@ -215,7 +239,7 @@ impl RecentClients {
         let answered = visitor.open.map(|open| open.answered);
         visitor.episode.end(answered, &mut self.episodes);
         let open = visitor.open?;
-        Some((open, MatchResult::Worked))
+        Some((open, MatchOutcome::Worked))
     }
 
     /// The number under which a client is known.
@@ -234,8 +258,8 @@ impl RecentClients {
             offer: client.offer,
             came: now,
             open: None,
-            is_crowd: false,
             episode: Episode::begin(now, &mut self.episodes),
+            suspects: Suspects::default(),
             class: client.class,
             is_unserved: false,
             due,
@@ -246,6 +270,9 @@ impl RecentClients {
 
     /// Knows a client again whose number was another before the key changed.
     fn rename(&mut self, earlier: Option<u64>, id: u64) {
+        if let Some(earlier) = earlier {
+            self.crowds.rename(earlier, id);
+        }
         let known = earlier.filter(|_| !self.by_id.contains_key(&id));
         if let Some(visitor) = known.and_then(|earlier| self.by_id.remove(&earlier)) {
             self.slots[visitor.due % SLOTS].push(id);

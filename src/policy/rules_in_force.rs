@@ -120,6 +120,15 @@ pub struct RankedPoll<Key> {
     pub by: RuleSet,
 }
 
+/// The polls of a pool in the order in which a client would get them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RankedPool<Key> {
+    /// The polls that are looked at; those that the client never gets are at the end.
+    pub polls: Vec<RankedPoll<Key>>,
+    /// The rules that count for nothing, because too few of these polls are favored.
+    pub softened: RuleSet,
+}
+
 impl RulesInForce {
     /// Replaces the rules. A rule that is in both keeps what it may still decide.
     pub fn set(&mut self, actions: RuleActions) {
@@ -155,7 +164,7 @@ impl RulesInForce {
             let (key, _) = candidates.next()?;
             return Some(Choice::without_rules(key));
         }
-        let (polls, softened) = self.rank(pool, client, candidates);
+        let RankedPool { polls, softened } = self.rank(pool, client, candidates);
         let allowed = polls.iter().enumerate();
         let allowed = allowed.filter(|(_, poll)| poll.preference != PollPreference::Denied);
         let (place, chosen) = allowed.min_by_key(|(_, poll)| poll.preference)?;
@@ -173,17 +182,22 @@ impl RulesInForce {
         })
     }
 
-    /// The first [`CANDIDATES_MAX`] polls, and those before them that a rule denies, in the order in which the client would get them,
-    /// those that it never gets at the end.
+    /// The first [`CANDIDATES_MAX`] polls, and those before them that a rule denies, in the
+    /// order in which the client would get them.
     pub fn in_order<Key: Copy>(
         &self,
         pool: NatClass,
         client: PolicyMarks,
         candidates: impl Iterator<Item = (Key, PolicyMarks)>,
-    ) -> Vec<RankedPoll<Key>> {
-        let (mut polls, _) = self.rank(pool, client, candidates);
-        polls.sort_by_key(|poll| poll.preference);
-        polls
+    ) -> RankedPool<Key> {
+        let mut ranked = self.rank(pool, client, candidates);
+        ranked.polls.sort_by_key(|poll| poll.preference);
+        ranked
+    }
+
+    /// The rules that have had their share of a pool's matches, and decide none for now.
+    pub fn spent(&self, pool: NatClass) -> RuleSet {
+        self.spent[pool as usize]
     }
 
     /// Notes a match in a pool, which these rules have decided.
@@ -226,8 +240,8 @@ impl RulesInForce {
         pool: NatClass,
         client: PolicyMarks,
         candidates: impl Iterator<Item = (Key, PolicyMarks)>,
-    ) -> (Vec<RankedPoll<Key>>, RuleSet) {
-        let spent = self.spent[pool as usize];
+    ) -> RankedPool<Key> {
+        let spent = self.spent(pool);
         let mut allowed = 0;
         let applying = candidates
             .take(WALK_MAX)
@@ -247,11 +261,14 @@ impl RulesInForce {
                 by,
             }
         });
-        (ranked.collect(), softened)
+        RankedPool {
+            polls: ranked.collect(),
+            softened,
+        }
     }
 
-    /// The rules that apply to a pair.
-    fn applying(&self, client: PolicyMarks, poll: PolicyMarks) -> RuleSet {
+    /// The rules whose conditions a pair meets.
+    pub fn applying(&self, client: PolicyMarks, poll: PolicyMarks) -> RuleSet {
         let both = client.rules & poll.rules;
         if client.place.is_some() && client.place == poll.place && self.puts_same_place_last() {
             both | RuleSet::of(RuleSlot::SAME_PLACE)

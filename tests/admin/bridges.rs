@@ -449,8 +449,39 @@ async fn an_address_drains_until_the_next_reload_or_for_good() {
     assert_eq!(states().await, [(BridgeState::Drain, 1.0), unchanged[1]]);
     let written = fs::read_to_string(file).unwrap();
     assert!(written.contains(r#""state":"drain""#), "{written}");
-    let logged = format!("admin: bridge {} set", fingerprint(0).to_lowercase());
-    broker.logs(&logged).await;
+}
+
+/// The log had only the fingerprint, so that nobody could tell what an operator had done.
+#[tokio::test]
+async fn the_log_tells_which_values_a_bridge_has_now() {
+    let broker = Broker::start("").await;
+    let mut client = broker.client().await;
+    let mut both = addresses(&[("a", 1.0), ("b", 1.0)]);
+    for (bridge, name) in both.iter_mut().zip(["north", "south"]) {
+        name.clone_into(&mut bridge.display_name);
+    }
+    client.replace_bridges(replacing(both)).await.unwrap();
+    let checked = SetBridgeRequest {
+        validate_only: true,
+        ..setting("", BridgeState::Down, Some(9.0))
+    };
+    client.set_bridge(checked).await.unwrap();
+    let drain = setting("wss://a.example/", BridgeState::Drain, None);
+    client.set_bridge(drain).await.unwrap();
+    let all = setting("", BridgeState::Drain, Some(2.5));
+    client.set_bridge(all).await.unwrap();
+    let set = format!("admin: bridge {} set", fingerprint(0).to_lowercase());
+    for values in [
+        "values=\"north\": state = drain",
+        "values=\"north\": weight = 2.5, state = drain; \"south\": weight = 2.5, state = drain",
+    ] {
+        broker.logs(values).await;
+    }
+    let log = broker.log();
+    assert_eq!(log.matches(&set).count(), 2, "{log}");
+    for secret in ["wss:", "a.example", "weight = 9"] {
+        assert!(!log.contains(secret), "{secret} is in {log}");
+    }
 }
 
 #[tokio::test]

@@ -179,3 +179,44 @@ async fn a_client_is_told_its_rules_and_polls() {
     }
     assert!(!first.is_finished() && !second.is_finished());
 }
+
+/// An explanation without them looked as if the rules had no conditions that anybody met.
+#[tokio::test]
+async fn rules_that_count_for_nothing_are_told() {
+    let broker = Broker::start(BEHIND_A_PROXY).await;
+    let mut client = broker.client().await;
+    let few = rule("few", "prefer", "unrestricted");
+    let limited = PolicyRule {
+        share: Some(0.25),
+        ..rule("limited", "prefer", "unrestricted")
+    };
+    let policy = Policy {
+        rules: vec![few, limited],
+        same_country_and_network: Some("last".to_owned()),
+        reserve: Some(2),
+    };
+    let request = SetPolicyRequest {
+        policy: Some(policy),
+        ..SetPolicyRequest::default()
+    };
+    client.set_policy(request).await.unwrap();
+    let poll = start_poll(&broker, FIRST, "a");
+    until("it is parked", async || polls(&broker).await == 1).await;
+
+    let asked = ExplainPolicyRequest {
+        nat: "restricted".to_owned(),
+        asn: 64_500,
+        ..ExplainPolicyRequest::default()
+    };
+    let told = client.explain_policy(asked).await.unwrap().into_inner();
+    let last = told.rules.last().unwrap();
+    assert_eq!(
+        (&*last.name, &*last.action, last.poll_count),
+        ("same_country_and_network", "last", 0)
+    );
+    let first = &told.pools[0];
+    assert_eq!(first.softened_rules, ["few"]);
+    assert_eq!(first.spent_rules, ["limited"]);
+    assert_eq!(first.polls[0].preference, "neutral");
+    assert!(!poll.is_finished());
+}

@@ -8,7 +8,7 @@ use std::path::Path;
 use futures_util::FutureExt as _;
 use rustix::process::Signal;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, lookup_host};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -16,7 +16,7 @@ use crate::reload::relay_url;
 use crate::support::certificates::Authority;
 use crate::support::process::Process;
 use crate::support::relay::Relay;
-use crate::support::{libraries, port, unpacked};
+use crate::support::{libraries, namespace, port, unpacked};
 use crate::{FOREVER, Program, command, free_address};
 
 const FINGERPRINT: &str = "2B280B23E1107BB62ABFC40DDCC8824814F80A72";
@@ -249,6 +249,43 @@ async fn without_authorities_nothing_can_be_probed() {
     let culprit = "bridges.probe: must have certificate authorities, and this machine has none";
     assert!(told.contains(culprit), "{told}");
     assert!(!told.contains("Error {"), "{told}");
+}
+
+/// A bridge was taken for ailing if its name had an address of IPv6 to which packets got lost.
+#[tokio::test]
+async fn a_bridge_that_is_reached_by_one_family_is_well() {
+    if !namespace::entered() {
+        let name = "bridges::a_bridge_that_is_reached_by_one_family_is_well";
+        return namespace::run_inside(name).await.unwrap();
+    }
+    namespace::connect().await.unwrap();
+    let [reached, _] = namespace::ADDRESSES;
+    let lost = "2001:db8::2";
+    for step in [
+        "address add 2001:db8::1/64 dev near nodad",
+        // Nobody has this address, but the packets leave as if somebody had.
+        &format!("neighbor add {lost} lladdr 02:00:00:00:00:02 dev near nud permanent"),
+    ] {
+        namespace::ip(step).await.unwrap();
+    }
+    let scene = Scene::new();
+    let hosts = format!("{lost} bridge.example\n{reached} bridge.example\n");
+    fs::write(scene.path("hosts"), hosts).unwrap();
+    let mount = Command::new("mount")
+        .arg("--bind")
+        .arg(scene.path("hosts"))
+        .arg("/etc/hosts")
+        .status();
+    assert!(mount.await.unwrap().success());
+    let first = lookup_host(("bridge.example", 1)).await.unwrap().next();
+    assert!(first.unwrap().is_ipv6());
+
+    let relay = Relay::listen_on(reached.parse().unwrap()).await.unwrap();
+    scene.list(&[("a", &relay.url().replace(reached, "bridge.example"))]);
+    scene.configure("probe = true\n");
+    let program = scene.start().await;
+    until_metric(&program, "addresses{state=\"up\",health=\"well\"}", 1).await;
+    assert!(!program.log().contains("proxies may not reach"));
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod matching_interleavings;
 mod matching_model;
 mod outcomes;
 mod poll_steering;
+mod simulation;
 mod stats_log;
 mod supply;
 #[expect(dead_code, reason = "no program needs all of it")]

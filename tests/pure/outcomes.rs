@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use snowflake_broker::geoip::CountryCode;
 use snowflake_broker::matching::{Band, SourceRecord};
 use snowflake_broker::metrics::EpisodeCounts;
-use snowflake_broker::metrics::labels::{EpisodeResult, Rendezvous};
+use snowflake_broker::metrics::labels::{EpisodeResult, MatchOutcome, Rendezvous};
 use snowflake_broker::outcomes::{
-    Demand, EndedMatch, MatchResult, MatchedProxy, OutcomeClient, Outcomes, SavedOutcomes, Settings,
+    Demand, EndedMatch, MatchedProxy, OutcomeClient, Outcomes, SavedOutcomes, Settings,
 };
 use snowflake_broker::policy::RuleSet;
 use snowflake_broker::wire::nat::NatClass;
@@ -57,8 +57,8 @@ fn matched() -> (Instant, Outcomes) {
     (answered, outcomes)
 }
 
-fn results(ended: impl IntoIterator<Item = EndedMatch>) -> Vec<MatchResult> {
-    ended.into_iter().map(|ended| ended.result).collect()
+fn results(ended: impl IntoIterator<Item = EndedMatch>) -> Vec<MatchOutcome> {
+    ended.into_iter().map(|ended| ended.outcome).collect()
 }
 
 #[test]
@@ -66,18 +66,18 @@ fn a_match_whose_client_does_not_come_back_has_worked() {
     let (answered, mut outcomes) = matched();
     assert_eq!(outcomes.advance(answered + seconds(119)), []);
     let ended = outcomes.advance(answered + seconds(121));
-    assert_eq!(results(ended), [MatchResult::Worked]);
+    assert_eq!(results(ended), [MatchOutcome::Worked]);
     assert_eq!(outcomes.sizes(), [0, 1]);
 }
 
 #[test]
 fn a_match_whose_client_comes_back_in_time_has_failed() {
     for (after, result) in [
-        (7, MatchResult::Unknown),
-        (8, MatchResult::Failed),
-        (40, MatchResult::Failed),
-        (41, MatchResult::Unknown),
-        (119, MatchResult::Unknown),
+        (7, MatchOutcome::Unknown),
+        (8, MatchOutcome::Failed),
+        (40, MatchOutcome::Failed),
+        (41, MatchOutcome::Unknown),
+        (119, MatchOutcome::Unknown),
     ] {
         let (answered, mut outcomes) = matched();
         let ended = outcomes.handle_client(answered + seconds(after), &client(1, 2));
@@ -92,21 +92,66 @@ fn the_same_offer_again_is_no_return() {
     let again = outcomes.handle_client(answered + seconds(9), &client(1, 1));
     assert_eq!(again, None);
     let ended = outcomes.advance(answered + seconds(121));
-    assert_eq!(results(ended), [MatchResult::Worked]);
+    assert_eq!(results(ended), [MatchOutcome::Worked]);
 }
 
 #[test]
 fn of_several_clients_behind_one_address_nothing_is_known() {
     let (answered, mut outcomes) = matched();
     let second = outcomes.handle_client(answered + seconds(3), &client(1, 2));
-    assert_eq!(results(second), [MatchResult::Unknown]);
+    assert_eq!(results(second), [MatchOutcome::Unknown]);
     let answer = outcomes.handle_answer(answered + seconds(4), client(1, 2), Some(proxy(9)));
-    assert_eq!(results(answer), [MatchResult::Unknown]);
+    assert_eq!(results(answer), [MatchOutcome::Unknown]);
     // Its own return would look the same.
     outcomes.handle_client(answered + seconds(20), &client(1, 3));
     let answer = outcomes.handle_answer(answered + seconds(21), client(1, 3), Some(proxy(9)));
-    assert_eq!(results(answer), [MatchResult::Unknown]);
+    assert_eq!(results(answer), [MatchOutcome::Unknown]);
     assert_eq!(outcomes.record(answered, 9), SourceRecord::default());
+}
+
+/// A school was taken for one client two minutes after its last offer, and its next two
+/// clients for one that came back: the proxy lost a vote.
+#[test]
+fn a_crowd_is_one_after_a_quiet_while() {
+    let (answered, mut outcomes) = matched();
+    for number in 2..10 {
+        let now = answered + seconds(number);
+        outcomes.handle_client(now, &client(1, number));
+    }
+    let quiet = answered + seconds(900);
+    outcomes.advance(quiet);
+    assert_eq!(outcomes.sizes()[0], 0);
+    outcomes.handle_client(quiet, &client(1, 20));
+    let answer = outcomes.handle_answer(quiet + seconds(1), client(1, 20), Some(proxy(9)));
+    assert_eq!(results(answer), [MatchOutcome::Unknown]);
+    assert_eq!(
+        outcomes.handle_client(quiet + seconds(21), &client(1, 21)),
+        None
+    );
+    assert_eq!(outcomes.record(quiet, 9), SourceRecord::default());
+    // It fades: later there may be only one of them.
+    let later = quiet + Duration::from_hours(1);
+    outcomes.advance(later);
+    outcomes.handle_client(later, &client(1, 30));
+    outcomes.handle_answer(later + seconds(1), client(1, 30), Some(proxy(9)));
+    let ended = outcomes.handle_client(later + seconds(21), &client(1, 31));
+    assert_eq!(results(ended), [MatchOutcome::Failed]);
+}
+
+#[test]
+fn a_crowd_is_one_after_a_change_of_the_key() {
+    let (answered, mut outcomes) = matched();
+    outcomes.handle_client(answered + seconds(1), &client(1, 2));
+    let later = answered + seconds(300);
+    outcomes.advance(later);
+    let renamed = OutcomeClient {
+        id: Some(77),
+        earlier_id: Some(1),
+        ..client(1, 3)
+    };
+    outcomes.handle_client(later, &renamed);
+    let answer = outcomes.handle_answer(later + seconds(1), renamed, Some(proxy(9)));
+    assert_eq!(results(answer), [MatchOutcome::Unknown]);
 }
 
 #[test]
@@ -116,7 +161,7 @@ fn a_client_that_comes_while_another_waits_is_another() {
     outcomes.handle_client(now, &client(1, 1));
     outcomes.handle_client(now + seconds(1), &client(1, 2));
     let answer = outcomes.handle_answer(now + seconds(2), client(1, 1), Some(proxy(9)));
-    assert_eq!(results(answer), [MatchResult::Unknown]);
+    assert_eq!(results(answer), [MatchOutcome::Unknown]);
 }
 
 #[test]
@@ -128,7 +173,7 @@ fn a_client_is_known_after_a_change_of_the_key() {
         ..client(1, 2)
     };
     let ended = outcomes.handle_client(answered + seconds(20), &renamed);
-    assert_eq!(results(ended), [MatchResult::Failed]);
+    assert_eq!(results(ended), [MatchOutcome::Failed]);
     assert_eq!(outcomes.sizes()[0], 1);
     outcomes.advance(answered + seconds(200));
     assert_eq!(outcomes.sizes()[0], 0);
@@ -182,6 +227,71 @@ fn one_client_cannot_vote_a_proxy_down() {
     }
     let record = outcomes.record(now, 9);
     assert_eq!((record.band, record.rests), (Band::Good, false));
+}
+
+/// A client asks with new offers, each of which goes to one of these sources in vain.
+fn ask_in_vain(outcomes: &mut Outcomes, start: Instant, id: u64, sources: &[u64]) -> Instant {
+    let mut now = start;
+    for (place, &source) in sources.iter().enumerate() {
+        let client = client(id, place as u64);
+        outcomes.handle_client(now, &client);
+        now += seconds(5);
+        outcomes.handle_unanswered(now, &client, &proxy(source));
+        outcomes.handle_refusal(now, &client);
+        now += seconds(10);
+    }
+    now
+}
+
+/// A client whose offers nobody can answer used to cost every proxy that had one a vote, and
+/// three such clients their places.
+#[test]
+fn clients_whose_offers_nobody_can_answer_are_to_blame_themselves() {
+    let mut now = some_instant();
+    let mut outcomes = Outcomes::new(now, Settings::default());
+    for (number, id) in (1..=6).enumerate() {
+        let mut sources = [1, 2, 3, 4];
+        sources.rotate_left(number % 4);
+        now = ask_in_vain(&mut outcomes, now, id, &sources);
+    }
+    for source in 1..=4 {
+        let record = outcomes.record(now, source);
+        let expected = (Band::Unknown, false);
+        assert_eq!((record.band, record.rests), expected, "{source}");
+    }
+    assert_eq!(outcomes.totals().unanswered, 24);
+}
+
+#[test]
+fn a_single_proxy_that_does_not_answer_is_blamed_at_once() {
+    let mut now = some_instant();
+    let mut outcomes = Outcomes::new(now, Settings::default());
+    for id in 1..=3 {
+        assert!(!outcomes.record(now, 9).rests, "{id}");
+        now = ask_in_vain(&mut outcomes, now, id, &[9, 9]);
+    }
+    assert!(outcomes.record(now, 9).rests);
+}
+
+/// Whoever swallows offers is found out, though other proxies have failed the same clients.
+#[test]
+fn an_answer_shows_that_the_proxies_were_to_blame() {
+    let start = some_instant();
+    let mut outcomes = Outcomes::new(start, Settings::default());
+    let mut now = start;
+    for id in 1..=3 {
+        assert!(!outcomes.record(now, 9).rests, "{id}");
+        now = ask_in_vain(&mut outcomes, now, id, &[9, 100 + id]);
+        outcomes.handle_client(now, &client(id, 7));
+        outcomes.handle_answer(now, client(id, 7), Some(proxy(50)));
+    }
+    assert!(outcomes.record(now, 9).rests);
+    // The slower of two that have an offer is not excused by later failures.
+    for id in 1..=3 {
+        outcomes.handle_unanswered(now, &client(id, 7), &proxy(60 + id % 2));
+        outcomes.handle_unanswered(now, &client(id, 7), &proxy(70));
+    }
+    assert!(outcomes.record(now, 70).rests);
 }
 
 #[test]

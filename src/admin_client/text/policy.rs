@@ -1,6 +1,7 @@
 //! The text form of the policy and of its explanation.
 
 use crate::admin_client::policy_file::PolicyFile;
+use crate::config::one_line;
 use crate::grpc::policy_message;
 use crate::policy::Settings;
 use crate::proto::admin::v1;
@@ -29,15 +30,29 @@ pub(in crate::admin_client) fn policy(policy: &v1::Policy, dry_run: DryRun) -> S
 /// The rules for a client, then a table for each pool.
 pub(in crate::admin_client) fn explanation(explanation: &v1::ExplainPolicyResponse) -> String {
     let pools = explanation.pools.iter().map(|pool| {
+        let idle = [
+            (
+                "favors too few polls (policy.reserve)",
+                &pool.softened_rules,
+            ),
+            ("has had its share", &pool.spent_rules),
+        ];
+        let idle = idle.map(|(reason, rules)| without_effect(rules, reason));
         format!(
-            "\npool {}: {} polls, {} of them allowed\n{}",
+            "\npool {}: {} polls, {} of them allowed\n{}{}",
             pool.pool().as_str_name().to_lowercase(),
             pool.parked_count,
             pool.allowed_count,
+            idle.concat(),
             polls(&pool.polls)
         )
     });
     rules(&explanation.rules) + &pools.collect::<String>()
+}
+
+fn without_effect(rules: &[String], reason: &str) -> String {
+    let line = |rule: &String| format!("{} counts for nothing: it {reason}\n", one_line(rule));
+    rules.iter().map(line).collect()
 }
 
 fn rules(rules: &[v1::ExplainedRule]) -> String {
@@ -117,6 +132,8 @@ mod tests {
                 pool: v1::Pool::Open.into(),
                 parked_count: 4,
                 allowed_count: 4,
+                softened_rules: vec!["phones".to_owned()],
+                spent_rules: vec!["webext".to_owned()],
                 polls: vec![v1::ExplainedPolls {
                     count: 3,
                     preference: "last".to_owned(),
@@ -131,6 +148,8 @@ mod tests {
         };
         let expected = "rule    action  polls\nold-go  last    3\n\n\
             pool open: 4 polls, 4 of them allowed\n\
+            phones counts for nothing: it favors too few polls (policy.reserve)\n\
+            webext counts for nothing: it has had its share\n\
             polls  standing  by      band  country  type        nat           generation\n\
             3      last      old-go  good  DE       standalone  unrestricted  old\n";
         assert_eq!(explanation(&explained), expected);

@@ -1,9 +1,14 @@
 //! One connection to a bridge, by TCP, TLS and the WebSocket upgrade (RFC 6455).
 
+use std::convert::Infallible;
+use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use http::Uri;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
@@ -11,8 +16,15 @@ use tokio_rustls::TlsConnector;
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tower::{ServiceExt as _, service_fn};
 
 use crate::bridges::health::ProbeFailure;
+
+/// The time limit of TCP, for all addresses of a family together. The rest of the probe's time
+/// is for TLS and the upgrade.
+const TCP_PATIENCE: Duration = Duration::from_secs(6);
+/// The time after which the other family is tried, too, as proxies in Go and browsers do.
+const FAMILY_PATIENCE: Duration = Duration::from_millis(300);
 
 /// Connects to the WebSocket server at this URL, and closes the connection. Redirects are
 /// not followed, as proxies do not follow them.
@@ -32,6 +44,8 @@ pub(super) async fn connect(relay_url: &str, tls: &TlsConnector) -> Result<(), P
 struct Target {
     /// The URL with its scheme in lower case.
     url: Uri,
+    /// The scheme of HTTP with the host and the port.
+    origin: Uri,
     /// The host, without the brackets of an IPv6 address.
     host: String,
     port: u16,
@@ -49,10 +63,12 @@ impl Target {
         };
         parts.scheme = Some(scheme.parse().ok()?);
         let url = Uri::from_parts(parts).ok()?;
-        let host = url.host()?.trim_matches(['[', ']']).to_owned();
         let port = url.port_u16().unwrap_or(usual_port);
+        let origin = format!("http://{}:{port}/", url.host()?).parse().ok()?;
+        let host = url.host()?.trim_matches(['[', ']']).to_owned();
         Some(Self {
             url,
+            origin,
             host,
             port,
             is_encrypted,
@@ -60,11 +76,19 @@ impl Target {
     }
 }
 
+/// Connects to the first of the host's addresses that accepts (RFC 8305): what is broken may be
+/// the way from here by one family, and proxies take the other.
 async fn dial(target: &Target) -> Result<TcpStream, ProbeFailure> {
     let addresses = lookup_host((&*target.host, target.port)).await;
     let addresses: Vec<SocketAddr> = addresses.map_err(|_| ProbeFailure::NoAddress)?.collect();
-    let stream = TcpStream::connect(&*addresses).await;
-    stream.map_err(|_| ProbeFailure::Unreachable)
+    let resolved =
+        service_fn(move |_: Name| ready(Ok::<_, Infallible>(addresses.clone().into_iter())));
+    let mut connector = HttpConnector::new_with_resolver(resolved);
+    connector.set_connect_timeout(Some(TCP_PATIENCE));
+    connector.set_happy_eyeballs_timeout(Some(FAMILY_PATIENCE));
+    let stream = connector.oneshot(target.origin.clone()).await;
+    let stream = stream.map_err(|_| ProbeFailure::Unreachable)?;
+    Ok(stream.into_inner())
 }
 
 /// Asks for the upgrade. The library checks the answer, its accept key among other things.

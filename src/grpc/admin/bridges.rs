@@ -63,12 +63,12 @@ pub(super) async fn replace(
     Ok(replaced)
 }
 
-/// Changes addresses of a bridge.
+/// Changes addresses of a bridge. Returns the new values for the log, too.
 pub(super) async fn set(
     broker: &Broker,
     operations: &dyn Operations,
     asked: &v1::SetBridgeRequest,
-) -> Result<v1::SetBridgeResponse, Status> {
+) -> Result<(v1::SetBridgeResponse, String), Status> {
     let sent = asked.bridge.clone().unwrap_or_default();
     let fingerprint = bridge_messages::fingerprint(&sent.fingerprint)
         .map_err(|problem| invalid("bridge.fingerprint", problem))?;
@@ -92,10 +92,24 @@ pub(super) async fn set(
         etag: etag(&bridges),
         warnings: warnings(&bridges, &before),
     };
+    let values = new_values(change, &before.bridges, &bridges);
     if !asked.validate_only {
         put_in_force(broker, operations, bridges, asked.write_back).await?;
     }
-    Ok(result)
+    Ok((result, values))
+}
+
+/// The new weight and state of the addresses that changed, by their names: the log has no URLs.
+fn new_values(change: AddressChange, before: &BridgeList, after: &BridgeList) -> String {
+    let weight = change.weight.map(|weight| format!("weight = {weight}"));
+    let state = change.state.map(|state| format!("state = {state}"));
+    let values: Vec<String> = weight.into_iter().chain(state).collect();
+    let values = values.join(", ");
+    let [before, after] = [before, after].map(BridgeList::addresses);
+    let pairs = before.into_iter().zip(after);
+    let changed = pairs.filter(|((_, old), (_, new))| old != new);
+    let lines = changed.map(|(_, (_, address))| format!("{:?}: {values}", address.display_name));
+    lines.collect::<Vec<_>>().join("; ")
 }
 
 fn change(asked: &v1::SetBridgeRequest, sent: &v1::Bridge) -> Result<AddressChange, Status> {

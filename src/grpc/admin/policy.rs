@@ -88,11 +88,14 @@ pub(super) fn explain(
 ) -> Result<v1::ExplainPolicyResponse, Status> {
     let explanation = broker.control().explain(&client(asked)?);
     let policy = &explanation.policy;
+    let names = |rules| policy.names_of(rules).map(str::to_owned).collect();
     let pools = explanation.pools.iter().map(|view| v1::ExplainedPool {
         pool: pool(view.pool).into(),
         parked_count: count(view.parked),
         allowed_count: count(view.allowed),
         polls: groups(policy, &view.polls),
+        softened_rules: names(view.softened),
+        spent_rules: names(view.spent),
     });
     Ok(v1::ExplainPolicyResponse {
         rules: rules(&explanation),

@@ -1,27 +1,22 @@
 //! Proxies and clients around the engine and the outcomes, in virtual time.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
-use std::time::{Duration, Instant};
+use std::collections::HashMap;
+use std::time::Duration;
 
-use fastrand::Rng;
 use snowflake_broker::geoip::CountryCode;
 use snowflake_broker::matching::{
-    Band, ClientKey, ClientOffer, ClientReply, Matcher, MatchingEvent, OfferEnd, Output, PollKey,
-    PollReply, Settings, Source, SourceRecord, SupplyHint,
+    Band, ClientKey, ClientReply, OfferEnd, PollKey, Source, SourceRecord,
 };
 use snowflake_broker::metrics::labels::Rendezvous;
 use snowflake_broker::outcomes::{self, MatchedProxy, OutcomeClient, Outcomes};
-use snowflake_broker::policy::{PolicyMarks, RuleSet};
+use snowflake_broker::policy::RuleSet;
 use snowflake_broker::wire::nat::{NatClass, NatType};
-use snowflake_broker::wire::proxy::{ProxyPoll, Sid};
-use snowflake_broker::wire::session_description::SessionDescription;
 
 use super::fleet::Kind;
 use super::proxies::{Proxy, Truth};
 use super::scenes::{Knows, Scene, scaled};
 use super::tally::Tally;
-use crate::engine::{description, some_instant};
+use crate::simulation::{Simulation, Stage};
 
 /// The polls of an attacker's address in a second.
 const ATTACK_RATE: f64 = 30.0;
@@ -30,10 +25,11 @@ const RETURNS: f64 = 0.9;
 /// The share of clients in a country that is cut off for a third of the time.
 const CUT_OFF: f64 = 0.25;
 
+/// An event in the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Event {
+pub(crate) enum Event {
     Poll { proxy: usize },
-    Answer { poll: u64, proxy: usize },
+    Answer { poll: u64 },
     Arrival,
     Request { person: usize },
 }
@@ -48,13 +44,8 @@ struct Person {
 /// A simulated broker.
 pub(crate) struct World {
     scene: Scene,
-    engine: Matcher,
+    stage: Stage<Event>,
     outcomes: Outcomes,
-    start: Instant,
-    now: Duration,
-    events: BinaryHeap<Reverse<(Duration, u64, Event)>>,
-    numbers: u64,
-    random: Rng,
     proxies: Vec<Proxy>,
     people: Vec<Person>,
     /// The number and proxy of each poll, until its offer has ended.
@@ -64,59 +55,34 @@ pub(crate) struct World {
     requests: HashMap<ClientKey, (usize, OutcomeClient)>,
     /// The poll whose answer is the next reply.
     answered: Option<PollKey>,
-    offer: SessionDescription,
-    answer: SessionDescription,
     tally: Tally,
-}
-
-fn sid(number: u64) -> Sid {
-    Sid::new(&number.to_string()).expect("not empty")
 }
 
 impl World {
     pub(crate) fn new(scene: Scene) -> Self {
-        let start = some_instant();
-        let mut engine = Matcher::new(Settings::default());
-        engine.set_supply(start, scene.supply());
+        let stage = Stage::new(scene.supply(), scene.seed);
         let mut world = Self {
-            engine,
-            outcomes: Outcomes::new(start, outcomes::Settings::default()),
-            start,
-            now: Duration::ZERO,
-            events: BinaryHeap::new(),
-            numbers: 0,
-            random: Rng::with_seed(scene.seed),
+            outcomes: Outcomes::new(stage.instant(), outcomes::Settings::default()),
+            stage,
             proxies: Vec::new(),
             people: Vec::new(),
             polls: HashMap::new(),
             handed: HashMap::new(),
             requests: HashMap::new(),
             answered: None,
-            offer: description("offer", "v=0"),
-            answer: description("answer", "v=0"),
             tally: Tally::default(),
             scene,
         };
         world.add_proxies();
-        world.plan(Duration::ZERO, Event::Arrival);
+        world.stage.plan(Duration::ZERO, Event::Arrival);
         world
     }
 
     /// The counts of the scene.
     pub(crate) fn run(mut self) -> Tally {
-        let end = self.scene.warm_up + self.scene.counted;
-        while let Some(Reverse((at, _, event))) = self.events.pop() {
-            if at > end {
-                break;
-            }
-            self.serve_timers(at);
-            self.now = at;
-            self.outcomes.advance(self.instant());
-            self.happen(event);
-            self.take_outputs();
-        }
-        self.outcomes
-            .advance(self.instant() + Duration::from_hours(1));
+        self.play(self.scene.warm_up + self.scene.counted);
+        let later = self.stage.instant() + Duration::from_hours(1);
+        self.outcomes.advance(later);
         self.tally.totals = self.outcomes.totals();
         self.tally
     }
@@ -125,21 +91,21 @@ impl World {
         for (kind, count) in self.scene.day.open_fleet() {
             let count = scaled(count, self.scene.scale);
             for _ in 0..count {
-                let source = self.next_number();
-                let proxy = Proxy::new(kind, source, &mut self.random);
+                let source = self.stage.next_number();
+                let proxy = Proxy::new(kind, source, &mut self.stage.random);
                 self.add(proxy);
             }
         }
         for _ in 0..self.scene.attackers {
-            let source = self.next_number();
+            let source = self.stage.next_number();
             self.add(Proxy::of(Kind::Standalone, Truth::Attacker, source));
         }
         let Some(crowd) = self.scene.crowd else {
             return;
         };
-        let shared = self.next_number();
+        let shared = self.stage.next_number();
         for _ in 0..crowd.proxies {
-            let own = self.next_number();
+            let own = self.stage.next_number();
             let source = if crowd.shares_address { shared } else { own };
             self.add(Proxy::of(Kind::Obedient, Truth::Works, source));
         }
@@ -147,38 +113,25 @@ impl World {
 
     fn add(&mut self, proxy: Proxy) {
         let cycle = proxy.kind.cycle(Duration::ZERO);
-        let phase = cycle.mul_f64(self.random.f64());
+        let phase = cycle.mul_f64(self.stage.random.f64());
         self.proxies.push(proxy);
         let proxy = self.proxies.len() - 1;
-        self.plan(phase, Event::Poll { proxy });
-    }
-
-    fn happen(&mut self, event: Event) {
-        match event {
-            Event::Poll { proxy } => self.poll(proxy),
-            Event::Answer { poll, proxy: _ } => {
-                let now = self.instant();
-                let answer = self.answer.clone();
-                self.engine.handle_answer(now, &sid(poll), answer);
-            }
-            Event::Arrival => self.arrive(),
-            Event::Request { person } => self.request(person),
-        }
+        self.stage.plan(phase, Event::Poll { proxy });
     }
 
     fn arrive(&mut self) {
         let rate = self.scene.day.new_strict_clients() * self.scene.scale;
-        let gap = -(1.0 - self.random.f64()).ln() / rate;
-        self.plan(Duration::from_secs_f64(gap), Event::Arrival);
+        let gap = self.stage.until_the_next(rate);
+        self.stage.plan(gap, Event::Arrival);
         self.people.push(Person {
             tries: 0,
-            is_cut_off: self.random.f64() < CUT_OFF,
+            is_cut_off: self.stage.random.f64() < CUT_OFF,
         });
         self.request(self.people.len() - 1);
     }
 
     fn request(&mut self, person: usize) {
-        let now = self.instant();
+        let now = self.stage.instant();
         self.people[person].tries += 1;
         let id = person as u64;
         let country = if self.people[person].is_cut_off {
@@ -190,59 +143,42 @@ impl World {
             id: Some(id),
             earlier_id: None,
             address: None,
-            offer: self.next_number(),
+            offer: self.stage.next_number(),
             voter: Some(id),
             country: country.parse::<CountryCode>().expect("a country"),
             class: NatClass::Strict,
             rendezvous: Rendezvous::Http,
         };
         self.outcomes.handle_client(now, &client);
-        let offer = ClientOffer {
-            offer: self.offer.clone(),
-            nat: NatType::Strict,
-            relay_url: "wss://relay.example/".into(),
-            network: Some(id % 500),
-            marks: PolicyMarks::default(),
-        };
-        let hint = SupplyHint::NoPeers;
-        let key = self.engine.handle_client(now, now, offer, hint);
+        let key = self.stage.request(NatType::Strict, id % 500);
         self.requests.insert(key, (person, client));
         self.tally
             .count(self.is_counted(), |tally| tally.requests += 1);
     }
 
     fn poll(&mut self, index: usize) {
-        let (now, number) = (self.instant(), self.next_number());
-        self.proxies[index].polled = self.now;
+        let number = self.stage.next_number();
+        self.proxies[index].polled = self.stage.now;
         let proxy = self.proxies[index];
         if proxy.truth == Truth::Attacker {
             let gap = Duration::from_secs_f64(1.0 / ATTACK_RATE);
-            self.plan(gap, Event::Poll { proxy: index });
+            self.stage.plan(gap, Event::Poll { proxy: index });
         }
-        let poll = ProxyPoll {
-            sid: sid(number),
-            proxy_type: proxy.proxy_type(),
-            type_name: None,
-            nat: NatType::Open,
-            clients: 0,
-            accepted_relay_pattern: None,
-        };
         let source = Source {
             id: proxy.source,
             network: proxy.source,
             share: 1,
             record: self.record(proxy),
         };
-        let key = self
-            .engine
-            .handle_poll(now, now, &poll, Some(source), PolicyMarks::default());
-        self.polls.insert(key.expect("a new Sid"), (number, index));
+        let kind = (proxy.proxy_type(), NatType::Open);
+        let key = self.stage.poll(number, kind, Some(source));
+        self.polls.insert(key, (number, index));
     }
 
     fn record(&self, proxy: Proxy) -> SourceRecord {
         match self.scene.knows {
             Knows::Nothing => SourceRecord::default(),
-            Knows::Outcomes => self.outcomes.record(self.instant(), proxy.source),
+            Knows::Outcomes => self.outcomes.record(self.stage.instant(), proxy.source),
             Knows::Truth if proxy.truth == Truth::Works => SourceRecord {
                 band: Band::Good,
                 ..SourceRecord::default()
@@ -255,43 +191,60 @@ impl World {
     }
 
     fn plan_next_poll(&mut self, index: usize) {
-        let number = self.next_number();
+        let number = self.stage.next_number();
         let proxy = &mut self.proxies[index];
         if proxy.truth == Truth::Attacker {
             return;
         }
-        let after = proxy.kind.next_poll(proxy.polled, self.now);
-        let after = after.saturating_sub(self.now);
-        proxy.live(after, number, &mut self.random);
-        self.plan(after, Event::Poll { proxy: index });
+        let now = self.stage.now;
+        let after = proxy.kind.next_poll(proxy.polled, now);
+        let after = after.saturating_sub(now);
+        proxy.live(after, number, &mut self.stage.random);
+        self.stage.plan(after, Event::Poll { proxy: index });
     }
 
-    fn serve_timers(&mut self, until: Duration) {
-        while let Some(at) = self.engine.poll_timeout() {
-            let at = at.saturating_duration_since(self.start);
-            if at > until {
-                return;
-            }
-            self.now = self.now.max(at);
-            self.engine.handle_timeout(self.instant());
-            self.take_outputs();
+    /// Tries to connect a client to the proxy that answered.
+    fn connect(&mut self, poll: PollKey, person: usize, client: OutcomeClient) -> bool {
+        let (_, index) = self.polls.remove(&poll).expect("a poll with an offer");
+        let (_, proxy) = self.handed.remove(&poll).expect("a poll with an offer");
+        let now = self.stage.instant();
+        self.outcomes.handle_answer(now, client, Some(proxy));
+        let is_shut_down = self.people[person].is_cut_off && self.is_shutdown();
+        let truth = self.proxies[index].truth;
+        let connects = !is_shut_down && truth.connects(&mut self.stage.random);
+        if connects && self.proxies[index].kind.has_one_client() {
+            // Another one takes its place, whose client of hours ago has left.
+            self.proxies[index].source = self.stage.next_number();
         }
+        connects
     }
 
-    fn take_outputs(&mut self) {
-        while let Some(output) = self.engine.next_output() {
-            match output {
-                Output::Poll(key, PollReply::Offer(hand_off)) => self.handed(key, hand_off.client),
-                Output::Poll(key, PollReply::NoMatch(_)) => {
-                    let (_, proxy) = self.polls.remove(&key).expect("a poll that waits");
-                    self.plan_next_poll(proxy);
-                }
-                Output::Client(key, reply) => self.replied(key, &reply),
-                Output::Event(MatchingEvent::OfferEnded { poll, end }) => {
-                    self.offer_ended(poll, end);
-                }
-                Output::AskPeer(_) | Output::Event(_) => {}
-            }
+    /// The middle third of the counted time.
+    fn is_shutdown(&self) -> bool {
+        let third = self.scene.counted / 3;
+        let from = self.scene.warm_up + third;
+        (from..from + third).contains(&self.stage.now)
+    }
+
+    fn is_counted(&self) -> bool {
+        self.stage.now > self.scene.warm_up
+    }
+}
+
+impl Simulation for World {
+    type Event = Event;
+
+    fn stage(&mut self) -> &mut Stage<Event> {
+        &mut self.stage
+    }
+
+    fn happen(&mut self, event: Event) {
+        self.outcomes.advance(self.stage.instant());
+        match event {
+            Event::Poll { proxy } => self.poll(proxy),
+            Event::Answer { poll } => self.stage.answer(poll),
+            Event::Arrival => self.arrive(),
+            Event::Request { person } => self.request(person),
         }
     }
 
@@ -313,12 +266,8 @@ impl World {
             tally.attackers_offers += u32::from(is_attacker);
             tally.crowd_offers += u32::from(is_of_crowd);
         });
-        if let Some(after) = proxy.truth.answers_after(&mut self.random) {
-            let answer = Event::Answer {
-                poll: number,
-                proxy: index,
-            };
-            self.plan(after, answer);
+        if let Some(after) = proxy.truth.answers_after(&mut self.stage.random) {
+            self.stage.plan(after, Event::Answer { poll: number });
         }
         self.plan_next_poll(index);
     }
@@ -331,7 +280,7 @@ impl World {
         self.polls.remove(&poll);
         let (client, proxy) = self.handed.remove(&poll).expect("a poll with an offer");
         if end == OfferEnd::Unanswered {
-            let now = self.instant();
+            let now = self.stage.instant();
             self.outcomes.handle_unanswered(now, &client, &proxy);
         }
     }
@@ -353,56 +302,20 @@ impl World {
             ClientReply::TimedOut => tally.timed_out += 1,
             ClientReply::Denied(_) => tally.denied += 1,
         });
-        if !is_connected && self.random.f64() < RETURNS {
+        if !is_connected && self.stage.random.f64() < RETURNS {
             // It waits 10 s for the data channel, and 10 s more before it asks again.
             let waits = if matches!(reply, ClientReply::Answer(_)) {
                 20.0
             } else {
                 10.0
             };
-            let after = Duration::from_secs_f64(waits + self.random.f64());
-            self.plan(after, Event::Request { person });
+            let after = Duration::from_secs_f64(waits + self.stage.random.f64());
+            self.stage.plan(after, Event::Request { person });
         }
     }
 
-    /// Tries to connect a client to the proxy that answered.
-    fn connect(&mut self, poll: PollKey, person: usize, client: OutcomeClient) -> bool {
-        let (_, index) = self.polls.remove(&poll).expect("a poll with an offer");
-        let (_, proxy) = self.handed.remove(&poll).expect("a poll with an offer");
-        let now = self.instant();
-        self.outcomes.handle_answer(now, client, Some(proxy));
-        let is_shut_down = self.people[person].is_cut_off && self.is_shutdown();
-        let truth = self.proxies[index].truth;
-        let connects = !is_shut_down && truth.connects(&mut self.random);
-        if connects && self.proxies[index].kind.has_one_client() {
-            // Another one takes its place, whose client of hours ago has left.
-            self.proxies[index].source = self.next_number();
-        }
-        connects
-    }
-
-    /// The middle third of the counted time.
-    fn is_shutdown(&self) -> bool {
-        let third = self.scene.counted / 3;
-        let from = self.scene.warm_up + third;
-        (from..from + third).contains(&self.now)
-    }
-
-    fn is_counted(&self) -> bool {
-        self.now > self.scene.warm_up
-    }
-
-    fn plan(&mut self, after: Duration, event: Event) {
-        let number = self.next_number();
-        self.events.push(Reverse((self.now + after, number, event)));
-    }
-
-    fn next_number(&mut self) -> u64 {
-        self.numbers += 1;
-        self.numbers
-    }
-
-    fn instant(&self) -> Instant {
-        self.start + self.now
+    fn refused(&mut self, key: PollKey) {
+        let (_, proxy) = self.polls.remove(&key).expect("a poll that waits");
+        self.plan_next_poll(proxy);
     }
 }

@@ -141,16 +141,72 @@ fn limits_grow_with_matches_that_worked() {
     }
 }
 
+const RESTS: SourceRecord = SourceRecord {
+    band: Band::Bad,
+    worked: 0,
+    rests: true,
+};
+
 #[test]
-fn a_source_that_rests_gets_no_client() {
+fn a_source_that_rests_gets_no_client_while_others_are_parked() {
     let mut scene = scene();
-    scene.source(10).record(SourceRecord {
-        rests: true,
-        ..of(Band::Good)
-    });
-    scene.client("c", "strict").poll("a", "open");
     scene.source(20).poll("b", "open");
-    scene.says(&["ClientQueued", "a: OverShare(Resting)", "b: offer of c"]);
+    scene.source(10).record(RESTS).poll("a", "open");
+    scene.says(&["a: OverShare(Resting)"]);
+}
+
+/// Where clients are many, no poll is parked for long. Else whoever swallows offers would never
+/// rest when it does most harm.
+#[test]
+fn a_source_that_rests_gets_no_client_while_others_are_served() {
+    let mut scene = scene();
+    scene.source(20).client("1", "strict").poll("b", "open");
+    scene.client("2", "strict");
+    scene.source(10).record(RESTS).poll("a", "open");
+    scene.says(&[
+        "ClientQueued",
+        "b: offer of 1",
+        "ClientQueued",
+        "a: OverShare(Resting)",
+    ]);
+}
+
+/// All proxies of a pool rested for minutes, and clients were denied though they polled.
+#[test]
+fn the_last_sources_of_a_pool_do_not_rest() {
+    let mut scene = scene();
+    scene.source(10).record(RESTS);
+    scene.client("1", "strict").poll("a", "open");
+    scene.says(&["ClientQueued", "a: offer of 1"]);
+    scene.source(20).record(RESTS).poll("b", "open");
+    scene.source(30).record(RESTS).poll("c", "open");
+    // In another pool there may be somebody who works.
+    scene.source(40).poll("strict", "strict");
+    scene.source(50).record(RESTS).poll("d", "strict");
+    scene.client("2", "strict").source(60).record(RESTS);
+    scene.poll("e", "open");
+    scene.says(&[
+        "c: OverShare(Resting)",
+        "d: OverShare(Resting)",
+        "b: offer of 2",
+    ]);
+    scene.client("3", "strict").says(&["e: offer of 3"]);
+}
+
+#[test]
+fn sources_rest_until_a_minute_after_the_last_client_of_another() {
+    let mut scene = scene();
+    scene.source(70).poll("f", "open").client("1", "strict");
+    scene.answer("f");
+    scene.source(80).record(RESTS);
+    scene.tick(59_999).poll("g", "open");
+    scene.tick(60_000).poll("h", "open").client("2", "strict");
+    scene.says(&[
+        "f: offer of 1",
+        "1: answer of f",
+        "g: OverShare(Resting)",
+        "h: offer of 2",
+    ]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Rules of the policy in the engine: preferences, denials and what they leave alone.
 
 use snowflake_broker::matching::{Output, PollReply};
-use snowflake_broker::policy::PollPreference::{Denied, Last, Preferred};
+use snowflake_broker::policy::PollPreference::{Denied, Last, Neutral, Preferred};
 use snowflake_broker::policy::{NetworkLists, Policy, PolicyMarks, RuleSet};
 use snowflake_broker::wire::nat::NatClass;
 
@@ -131,6 +131,21 @@ fn an_explanation_is_the_order_in_which_a_client_would_be_served() {
     assert!(pool.marked.values().all(|&count| count == 1));
     let order: Vec<_> = pool.polls.iter().map(|poll| poll.preference).collect();
     assert_eq!(order, [Preferred, Last, Denied]);
+    assert_eq!((pool.softened, pool.spent), (RuleSet::NONE, RuleSet::NONE));
     let of_all: usize = scene.engine.explain(NatClass::Open, client).len();
     assert_eq!(of_all, 3);
+}
+
+#[test]
+fn an_explanation_tells_which_rules_count_for_nothing() {
+    let (mut scene, marks) = ruled(2);
+    let softened = marks(&["prefer"]);
+    scene.marks(softened).poll("preferred", "open");
+    scene.marks(marks(&[])).poll("other", "open");
+    let [pool] = &scene.engine.explain(NatClass::Strict, softened)[..] else {
+        panic!("strict clients have one pool")
+    };
+    assert_eq!(pool.softened, softened.rules);
+    let all = pool.polls.iter().all(|poll| poll.preference == Neutral);
+    assert!(all, "{pool:?}");
 }

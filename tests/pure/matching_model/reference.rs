@@ -149,6 +149,8 @@ pub(crate) struct Reference {
     network_turns: BTreeMap<u64, u64>,
     /// The sources of the recent clients of each pool.
     served: [Vec<Option<u8>>; 3],
+    /// When the minute after each match of a source that does not rest is over, and its pool.
+    fit: Vec<(Time, usize)>,
     /// When each match of the last minute is over, and its source.
     recent: Vec<(Time, u8)>,
     /// The sources at a limit, and those that no longer are.
@@ -176,6 +178,7 @@ impl Reference {
             closings: 0,
             network_turns: BTreeMap::new(),
             served: Default::default(),
+            fit: Vec::new(),
             recent: Vec::new(),
             resting: BTreeSet::new(),
             released: BTreeSet::new(),
@@ -225,7 +228,7 @@ impl Reference {
         let poll = self.polls.len() - 1;
         if self.draining {
             self.no_match(poll, NoMatch::NotParked);
-        } else if let Some(limit) = source.and_then(|source| self.refusal(source)) {
+        } else if let Some(limit) = source.and_then(|source| self.refusal(now, source, nat)) {
             self.no_match(poll, NoMatch::OverShare(limit));
         } else if let Some(client) = self.client_for(now, nat, source, marks) {
             self.hand_off(now, (poll, 0, 0), client);

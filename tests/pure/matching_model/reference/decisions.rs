@@ -327,7 +327,7 @@ impl Reference {
     }
 
     /// The sources of such polls that may have clients now, and the polls without a source.
-    fn able(&self, in_pool: impl Fn(&usize) -> bool) -> usize {
+    pub(super) fn able(&self, in_pool: impl Fn(&usize) -> bool) -> usize {
         let polls = self.parked().filter(|poll| in_pool(poll));
         let (known, unknown): (Vec<_>, Vec<_>) = polls
             .map(|poll| self.polls[poll].source)

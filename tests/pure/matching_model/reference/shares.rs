@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use snowflake_broker::matching::{Band, OverShare, SourceRecord};
+use snowflake_broker::wire::nat::NatType;
 
 use super::decisions::pool_of;
 use super::{Poll, PollState, Reference, Time, source};
@@ -83,7 +84,11 @@ impl Reference {
         }
         self.served[pool_of(self.polls[poll].nat)].push(self.polls[poll].source);
         self.forget_served();
-        if let Some(source) = self.polls[poll].source {
+        let source = self.polls[poll].source;
+        if !source.is_some_and(|source| self.record(source).rests) {
+            self.fit.push((now + MINUTE, pool_of(self.polls[poll].nat)));
+        }
+        if let Some(source) = source {
             self.turns.insert(source, turn);
             if self.supply.matches_per_minute > 0 {
                 self.recent.push((now + MINUTE, source));
@@ -116,8 +121,8 @@ impl Reference {
     }
 
     /// The limit because of which a new poll gets no client.
-    pub(super) fn refusal(&self, number: u8) -> Option<OverShare> {
-        if self.record(number).rests {
+    pub(super) fn refusal(&self, now: Time, number: u8, nat: NatType) -> Option<OverShare> {
+        if self.record(number).rests && self.is_replaceable(now, nat) {
             return Some(OverShare::Resting);
         }
         let network = source(number).network;
@@ -128,6 +133,17 @@ impl Reference {
         let is_full = limit > 0 && matches >= limit;
         let limit = self.limit(number);
         limit.or(is_full.then_some(OverShare::Network))
+    }
+
+    /// Returns true if another could serve the clients of a resting source.
+    fn is_replaceable(&self, now: Time, nat: NatType) -> bool {
+        let pool = pool_of(nat);
+        let is_parked = self.able(|&poll| pool_of(self.polls[poll].nat) == pool) > 0;
+        is_parked
+            || self
+                .fit
+                .iter()
+                .any(|&(until, of)| of == pool && now < until)
     }
 
     pub(super) fn is_parking_full(&self, number: u8) -> bool {
