@@ -22,6 +22,7 @@ mod place;
 #[path = "../tests/pure/learning/proxies.rs"]
 mod proxies;
 #[path = "../tests/pure/learning/scenes.rs"]
+#[expect(dead_code, reason = "only a test has mended proxies")]
 mod scenes;
 #[path = "scenarios/table.rs"]
 mod table;

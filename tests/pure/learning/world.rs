@@ -1,7 +1,7 @@
 //! Proxies and clients around the engine and the outcomes, in virtual time.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -20,7 +20,7 @@ use snowflake_broker::wire::session_description::SessionDescription;
 use super::fleet::Kind;
 use super::proxies::{Proxy, Truth};
 use super::scenes::{Knows, Scene, scaled};
-use super::tally::Tally;
+use super::tally::{Tally, count_from};
 use crate::engine::{description, some_instant};
 
 /// The polls of an attacker's address in a second.
@@ -36,6 +36,7 @@ enum Event {
     Answer { poll: u64, proxy: usize },
     Arrival,
     Request { person: usize },
+    Mend,
 }
 
 /// A person with a client.
@@ -57,6 +58,10 @@ pub(crate) struct World {
     random: Rng,
     proxies: Vec<Proxy>,
     people: Vec<Person>,
+    /// The proxies that are mended, without those that have got a client and that are good
+    /// again.
+    mended_without_client: BTreeSet<usize>,
+    mended_not_good: BTreeSet<usize>,
     /// The number and proxy of each poll, until its offer has ended.
     polls: HashMap<PollKey, (u64, usize)>,
     /// The client that each poll was handed, and its proxy as it was then.
@@ -88,6 +93,8 @@ impl World {
             random: Rng::with_seed(scene.seed),
             proxies: Vec::new(),
             people: Vec::new(),
+            mended_without_client: BTreeSet::new(),
+            mended_not_good: BTreeSet::new(),
             polls: HashMap::new(),
             handed: HashMap::new(),
             requests: HashMap::new(),
@@ -134,6 +141,14 @@ impl World {
             let source = self.next_number();
             self.add(Proxy::of(Kind::Standalone, Truth::Attacker, source));
         }
+        for _ in 0..self.scene.mended {
+            let source = self.next_number();
+            self.add(Proxy::of(Kind::Obedient, Truth::CutOff, source));
+            self.mended_not_good.insert(self.proxies.len() - 1);
+        }
+        if self.scene.mended > 0 {
+            self.plan(self.scene.warm_up, Event::Mend);
+        }
         let Some(crowd) = self.scene.crowd else {
             return;
         };
@@ -163,6 +178,24 @@ impl World {
             }
             Event::Arrival => self.arrive(),
             Event::Request { person } => self.request(person),
+            Event::Mend => self.mend(),
+        }
+    }
+
+    fn mend(&mut self) {
+        self.mended_without_client = self.mended_not_good.clone();
+        for &proxy in &self.mended_not_good {
+            self.proxies[proxy].truth = Truth::Works;
+        }
+    }
+
+    /// Notes the first time at which the broker takes a mended proxy for good.
+    fn note_good(&mut self, index: usize, band: Band) {
+        let Some(after) = self.now.checked_sub(self.scene.warm_up) else {
+            return;
+        };
+        if band == Band::Good && self.mended_not_good.remove(&index) {
+            count_from(&mut self.tally.mended_good, after);
         }
     }
 
@@ -227,11 +260,13 @@ impl World {
             clients: 0,
             accepted_relay_pattern: None,
         };
+        let record = self.record(proxy);
+        self.note_good(index, record.band);
         let source = Source {
             id: proxy.source,
             network: proxy.source,
             share: 1,
-            record: self.record(proxy),
+            record,
         };
         let key = self
             .engine
@@ -306,6 +341,10 @@ impl World {
             decided: RuleSet::NONE,
         };
         self.handed.insert(key, (client, matched));
+        if self.mended_without_client.remove(&index) {
+            let after = self.now.saturating_sub(self.scene.warm_up);
+            count_from(&mut self.tally.mended_with_client, after);
+        }
         let is_attacker = proxy.truth == Truth::Attacker;
         let is_of_crowd = proxy.kind == Kind::Obedient;
         self.tally.count(self.is_counted(), |tally| {
