@@ -15,3 +15,6 @@ mod shared_address;
 #[expect(dead_code, reason = "no program needs all of it")]
 #[path = "../support/mod.rs"]
 mod support;
+mod visitors;
+mod volunteers;
+mod votes;
