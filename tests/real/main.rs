@@ -6,6 +6,7 @@
 mod acme;
 mod geoip;
 mod interop;
+mod mended;
 mod network;
 mod outcomes;
 mod pages;

@@ -85,6 +85,11 @@ pub(crate) async fn cut_off(host: &str) -> Result<()> {
     firewall(host, rules).await
 }
 
+/// Ends what [`cut_off`] began.
+pub(crate) async fn let_through(host: &str) -> Result<()> {
+    firewall(host, "delete table inet cut").await
+}
+
 async fn firewall(namespace: &str, rules: &str) -> Result<()> {
     let libraries = std::env::join_paths(libraries::folders())?;
     let mut nft = in_namespace(namespace);

@@ -20,8 +20,9 @@ use crate::support::{http, port, wait};
 
 /// The address of the broker, the STUN server and the relay.
 pub(crate) const HERE: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
-/// Part of the log of a proxy that has got a client.
+/// Part of the log of a proxy that has got a client, and of one whose client has connected.
 const GOT_A_CLIENT: &str = "sdp offer successfully received";
+const IS_CONNECTED: &str = "onnected to relay";
 
 /// A broker in a network with hosts.
 pub(crate) struct Site {
@@ -141,6 +142,11 @@ impl Bands {
 /// The number of clients that a proxy was handed.
 pub(crate) fn matches(proxy: &mut Process) -> Result<usize> {
     Ok(proxy.log()?.matches(GOT_A_CLIENT).count())
+}
+
+/// The number of clients that a proxy has connected with the bridge.
+pub(crate) fn connected(proxy: &mut Process) -> Result<usize> {
+    Ok(proxy.log()?.matches(IS_CONNECTED).count())
 }
 
 /// The number of clients that each proxy was handed.
