@@ -24,6 +24,7 @@ mod proxies;
 #[path = "plots/publication.rs"]
 mod publication;
 #[path = "../tests/pure/learning/scenes.rs"]
+#[expect(dead_code, reason = "only a test has mended proxies")]
 mod scenes;
 #[path = "../tests/pure/simulation.rs"]
 mod simulation;

@@ -210,8 +210,11 @@ impl Outcomes {
         self.ended(*client, Some(*proxy), MatchOutcome::Unanswered)
     }
 
-    /// The matches that have worked, because their clients did not come back.
+    /// Forgets what is old. Returns the matches that have worked, because their clients did
+    /// not come back.
     pub fn advance(&mut self, now: Instant) -> Vec<EndedMatch> {
+        self.sources.advance(now);
+        self.votes.advance(now);
         let ended = self.visitors.advance(now).into_iter();
         ended.map(|ended| self.end(now, ended)).collect()
     }

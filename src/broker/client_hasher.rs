@@ -72,7 +72,8 @@ impl ClientHasher {
         }
     }
 
-    fn advance(&mut self, now: Instant) {
+    /// Replaces the key, and forgets the earlier one, when their time is over.
+    pub(super) fn advance(&mut self, now: Instant) {
         while now.saturating_duration_since(self.since) >= KEY_LIFETIME {
             let next = self.key.next();
             self.earlier = Some(std::mem::replace(&mut self.key, next));
@@ -82,5 +83,62 @@ impl ClientHasher {
         if now.saturating_duration_since(self.since) >= OVERLAP {
             self.earlier = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::clock;
+
+    fn hasher(now: Instant) -> ClientHasher {
+        ClientHasher::new(now, LimitKey::from([7; 16]))
+    }
+
+    fn numbers(hasher: &mut ClientHasher, now: Instant, address: &str) -> ClientNumbers {
+        let offer = SessionDescription::parse(r#"{"type":"offer","sdp":"a=ice-ufrag:one"}"#);
+        let sender = (address.parse().unwrap(), true);
+        hasher.client(now, sender, Fingerprint::DEFAULT, &offer.unwrap())
+    }
+
+    #[test]
+    fn a_client_has_other_numbers_in_the_next_hour() {
+        let start = clock::now();
+        let hasher = &mut hasher(start);
+        let before = numbers(hasher, start, "192.0.2.1");
+        let late = start + KEY_LIFETIME.mul_f64(0.99);
+        assert_eq!(numbers(hasher, late, "192.0.2.1"), before);
+        let after = numbers(hasher, start + KEY_LIFETIME, "192.0.2.1");
+        assert_eq!(after.earlier_id, Some(before.id));
+        assert_ne!(after.id, before.id);
+        assert_ne!(after.offer, before.offer);
+        assert_ne!(after.address.hash, before.address.hash);
+        assert_ne!(after.address.hour, before.address.hour);
+    }
+
+    /// Whoever has the memory could try with it which addresses were here.
+    #[test]
+    fn the_key_of_clients_is_kept_for_63_minutes_though_nobody_comes() {
+        let start = clock::now();
+        let mut hasher = hasher(start);
+        let first = hasher.key;
+        let end = start + KEY_LIFETIME;
+        hasher.advance(end);
+        assert_eq!(hasher.earlier.map(|key| key.text("")), Some(first.text("")));
+        hasher.advance(end + OVERLAP);
+        assert!(hasher.earlier.is_none());
+        assert_ne!(hasher.key.text(""), first.text(""));
+    }
+
+    #[test]
+    fn who_only_claims_an_address_is_another_client_than_who_has_it() {
+        let now = clock::now();
+        let hasher = &mut hasher(now);
+        let offer = SessionDescription::parse(r#"{"type":"offer","sdp":"v=0"}"#).unwrap();
+        let mut id = |is_vouched_for| {
+            let sender = ("192.0.2.1".parse().unwrap(), is_vouched_for);
+            hasher.client(now, sender, Fingerprint::DEFAULT, &offer).id
+        };
+        assert_ne!(id(true), id(false));
     }
 }

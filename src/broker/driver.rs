@@ -1,17 +1,24 @@
-//! The driver, which runs the engine's timers and proves that it does.
+//! The driver, which runs the engine's timers, forgets what is old, and proves that it does.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::time::{Instant as TokioInstant, sleep_until};
+use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
 
-use super::Broker;
+use super::waiters::BrokerState;
+use super::{Broker, clock};
+
+/// The time after which it is seen to what is to be forgotten, though nobody comes.
+const FORGETS_EVERY: Duration = Duration::from_mins(1);
 
 impl Broker {
-    /// Runs the engine's timers and the hourly change of the limits' key. Never returns.
+    /// Runs the engine's timers and the hourly change of the limits' key, and forgets what is
+    /// old. Never returns.
     pub async fn drive(&self) {
         loop {
+            self.source_counts().advance(clock::now());
             let due = {
                 let mut state = self.lock();
+                state.forget(clock::now());
                 state.driver_sleeps_until = state.matcher.poll_timeout();
                 state.driver_sleeps_until
             };
@@ -19,6 +26,7 @@ impl Broker {
             tokio::select! {
                 () = sleep_until_due(due) => self.step(|state, now| state.matcher.handle_timeout(now)),
                 () = self.driver_woken.notified() => {}
+                () = sleep(FORGETS_EVERY) => {}
                 () = self.keep_hours() => {}
             }
         }
@@ -30,6 +38,17 @@ impl Broker {
         let turned = self.driver_turned.notified();
         self.driver_woken.notify_one();
         turned.await;
+    }
+}
+
+impl BrokerState {
+    /// Forgets what is old of clients and sources, and their keys.
+    fn forget(&mut self, now: Instant) {
+        self.learning.advance(now);
+        self.generations.advance(now);
+        if let Some(sources) = &mut self.sources {
+            sources.advance(now);
+        }
     }
 }
 
@@ -50,16 +69,28 @@ mod tests {
 
     use crate::bridges::BridgeList;
     use crate::broker::{Caller, Directory, NoAnswer, PollInterval, RequestOrigin, clock};
+    use crate::geoip::CountryCode;
     use crate::matching::Settings;
     use crate::metrics::Metrics;
     use crate::metrics::distinct_ips::WindowKey;
     use crate::metrics::labels::Rendezvous;
+    use crate::outcomes::{self, MatchedProxy, OutcomeClient};
+    use crate::policy::RuleSet;
     use crate::wire::client::ClientPoll;
-    use crate::wire::proxy::{ProxyPoll, ProxyTypes};
+    use crate::wire::nat::NatClass;
+    use crate::wire::proxy::{ProxyPoll, ProxyType, ProxyTypes};
 
     use super::*;
 
     fn broker() -> Arc<Broker> {
+        Arc::new(new_broker())
+    }
+
+    fn learning_broker() -> Broker {
+        new_broker().learning(outcomes::Settings::default(), [7; 16].into())
+    }
+
+    fn new_broker() -> Broker {
         let directory = Directory {
             bridges: BridgeList::default(),
             allowed_relay_pattern: "".into(),
@@ -69,7 +100,7 @@ mod tests {
             policy: Arc::default(),
         };
         let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
-        Arc::new(Broker::new(Settings::default(), directory, metrics, 7))
+        Broker::new(Settings::default(), directory, metrics, 7)
     }
 
     async fn beats(broker: &Broker) -> bool {
@@ -126,5 +157,42 @@ mod tests {
         let second = client(&broker);
         assert!(matches!(first.await.unwrap(), Err(NoAnswer::TimedOut)));
         assert!(!second.is_finished());
+    }
+
+    /// Otherwise the last clients of a quiet broker were known until the next request.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_known_of_clients_and_sources_is_forgotten_though_nobody_comes() {
+        let now = clock::now();
+        let broker = Arc::new(learning_broker());
+        let driven = Arc::clone(&broker);
+        let task = tokio::spawn(async move { driven.drive().await });
+        let client = OutcomeClient {
+            id: Some(1),
+            earlier_id: None,
+            address: None,
+            offer: 1,
+            voter: Some(1),
+            country: CountryCode::UNKNOWN,
+            class: NatClass::Strict,
+            rendezvous: Rendezvous::Http,
+        };
+        let proxy = MatchedProxy {
+            source: Some(2),
+            proxy_type: ProxyType::STANDALONE,
+            class: NatClass::Open,
+            decided: RuleSet::NONE,
+        };
+        {
+            let outcomes = &mut broker.lock().learning.outcomes;
+            outcomes.handle_client(now, &client);
+            outcomes.handle_unanswered(now, &client, &proxy);
+        }
+        let known = || broker.lock().learning.outcomes.sizes();
+        assert_eq!(known(), [1, 1]);
+        sleep(Duration::from_mins(4)).await;
+        assert_eq!(known(), [0, 1]);
+        sleep(Duration::from_hours(24)).await;
+        assert_eq!(known(), [0, 0]);
+        task.abort();
     }
 }

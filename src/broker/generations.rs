@@ -102,13 +102,23 @@ impl Generations {
         }
     }
 
+    /// Starts a new period when the present one is over.
+    pub(super) fn advance(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.since) >= PERIOD {
+            self.begin_period(now);
+        }
+    }
+
+    fn begin_period(&mut self, now: Instant) {
+        self.previous = std::mem::take(&mut self.recent);
+        self.since = now;
+    }
+
     /// The returns under this key, which have been used last.
     fn returns(&mut self, now: Instant, key: ReturnKey) -> &mut ReturnTimes {
-        let is_over = now.saturating_duration_since(self.since) >= PERIOD;
-        let is_full = self.recent.len() >= PROXIES_MAX && !self.recent.contains_key(&key);
-        if is_over || is_full {
-            self.previous = std::mem::take(&mut self.recent);
-            self.since = now;
+        self.advance(now);
+        if self.recent.len() >= PROXIES_MAX && !self.recent.contains_key(&key) {
+            self.begin_period(now);
         }
         let previous = &mut self.previous;
         let recent = self.recent.entry(key);

@@ -158,8 +158,11 @@ impl Learning {
         }
     }
 
-    /// Counts the matches that have worked, and the episodes of clients.
+    /// Counts the matches that have worked, and the episodes of clients. Forgets what is old.
     pub(super) fn advance(&mut self, now: Instant) {
+        if let Some(hasher) = &mut self.hasher {
+            hasher.advance(now);
+        }
         let ended = self.outcomes.advance(now);
         self.count_all(ended);
         let episodes = self.outcomes.take_episodes();

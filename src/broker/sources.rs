@@ -94,7 +94,8 @@ impl SourceHasher {
         Some(self.key.place(whereabouts.country, network))
     }
 
-    fn advance(&mut self, now: Instant) {
+    /// Replaces the key when its time is over.
+    pub(super) fn advance(&mut self, now: Instant) {
         while self.until <= now {
             self.key = self.key.next();
             self.until += KEY_LIFETIME;
@@ -149,6 +150,31 @@ mod tests {
         assert_eq!(source(hasher, late, "192.0.2.1"), today);
         let tomorrow = source(hasher, now + KEY_LIFETIME, "192.0.2.1");
         assert!(tomorrow.id != today.id && tomorrow.network != today.network);
+    }
+
+    /// A vote and a source say nothing about each other, though both are hashes of an address
+    /// under one key.
+    #[test]
+    fn a_voter_has_another_number_than_the_source_and_another_each_day() {
+        let now = clock::now();
+        let hasher = &mut hasher(now);
+        let source = source(hasher, now, "192.0.2.1");
+        let origin = RequestOrigin::Sender("192.0.2.1".parse().unwrap());
+        let today = hasher.voter(now, origin).unwrap();
+        assert_ne!(today, source.id);
+        assert_eq!(hasher.voter(now, origin), Some(today));
+        assert_ne!(hasher.voter(now + KEY_LIFETIME, origin), Some(today));
+    }
+
+    #[test]
+    fn the_key_of_sources_is_kept_for_a_day_though_nobody_comes() {
+        let now = clock::now();
+        let mut hasher = hasher(now);
+        let first = hasher.key.text("");
+        hasher.advance(now + KEY_LIFETIME.mul_f64(0.99));
+        assert_eq!(hasher.key.text(""), first);
+        hasher.advance(now + KEY_LIFETIME);
+        assert_ne!(hasher.key.text(""), first);
     }
 
     #[test]

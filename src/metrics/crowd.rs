@@ -76,6 +76,14 @@ mod tests {
         assert!(!crowd((0..100).map(|hash| (1, hash % 7))).is_one());
     }
 
+    /// No more than 7 hashes are kept, and those of one hour only.
+    #[test]
+    fn the_hashes_of_a_few_addresses_are_kept_until_there_is_one_of_another_hour() {
+        assert_eq!(crowd((0..7).map(|hash| (1, hash))).hashes.len(), 7);
+        let next_hour = (0..7).map(|hash| (1, hash)).chain([(2, 50)]);
+        assert_eq!(crowd(next_hour).hashes, [50]);
+    }
+
     /// An address has another hash in the next hour, and would be taken for two.
     #[test]
     fn addresses_of_several_hours_are_not_added_up() {

@@ -123,6 +123,14 @@ impl SourceHistories {
         self.newer.len() + self.older.len()
     }
 
+    /// Forgets the sources of half a day ago and more, and of a day ago at last.
+    pub(super) fn advance(&mut self, now: Instant) {
+        while now.saturating_duration_since(self.since) >= GENERATION {
+            self.since += GENERATION;
+            self.older = std::mem::take(&mut self.newer);
+        }
+    }
+
     /// Notes the result of a match with a client of this class. `prior` is the share of
     /// matches that work, to expect of a source of its kind.
     pub(super) fn add(
@@ -133,10 +141,7 @@ impl SourceHistories {
         evidence: Evidence,
         prior: f64,
     ) {
-        if now.saturating_duration_since(self.since) >= GENERATION {
-            self.since = now;
-            self.older = std::mem::take(&mut self.newer);
-        }
+        self.advance(now);
         let quarter = self.quarter(now);
         let known = self.older.remove(&source);
         let history = self
@@ -461,5 +466,18 @@ mod tests {
             sources.add(later, 7, CLASSES, Worked, ALL);
         }
         assert_eq!(sources.len(), 1);
+    }
+
+    #[test]
+    fn a_source_is_forgotten_12_to_24_hours_after_its_last_outcome_though_no_other_has_one() {
+        for begun in [0, 6, 11] {
+            let (start, mut sources) = with(&[]);
+            let last = start + Duration::from_hours(begun);
+            sources.add(last, 1, CLASSES, Worked, ALL);
+            sources.advance(last + Duration::from_hours(12));
+            assert_eq!(sources.len(), 1, "{begun}");
+            sources.advance(last + Duration::from_hours(24));
+            assert_eq!(sources.len(), 0, "{begun}");
+        }
     }
 }

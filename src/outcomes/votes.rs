@@ -41,11 +41,16 @@ impl Votes {
         }
     }
 
-    /// Returns true if it is the voter's first vote of this kind on the source today.
-    pub(super) fn is_first(&mut self, now: Instant, voter: u64, source: u64, is_for: bool) -> bool {
+    /// Forgets all votes when their day is over.
+    pub(super) fn advance(&mut self, now: Instant) {
         if now.saturating_duration_since(self.since) >= LIFETIME {
             *self = Self::new(now);
         }
+    }
+
+    /// Returns true if it is the voter's first vote of this kind on the source today.
+    pub(super) fn is_first(&mut self, now: Instant, voter: u64, source: u64, is_for: bool) -> bool {
+        self.advance(now);
         // All sources of a slot share a voter's vote against them, which bounds the votes that
         // one can cast against others.
         let slot = if is_for { source } else { source % AGAINST };
@@ -148,6 +153,43 @@ mod tests {
         let again = (0..many).filter(|&voter| votes.is_first(now, voter, 7, true));
         let again = again.count() as u64;
         assert!(again * 100 < many * 2, "{again}");
+    }
+
+    #[test]
+    fn votes_are_forgotten_after_a_day_though_nobody_votes() {
+        let now = clock::now();
+        let mut votes = Votes::new(now);
+        votes.is_first(now, 1, 2, true);
+        let bits = |votes: &Votes| {
+            let words = votes.filters.iter().flat_map(|filter| &filter.words);
+            words.map(|word| word.count_ones()).sum::<u32>()
+        };
+        votes.advance(now + LIFETIME.mul_f64(0.99));
+        assert_eq!(bits(&votes), BITS_SET);
+        votes.advance(now + LIFETIME);
+        assert_eq!(bits(&votes), 0);
+    }
+
+    /// Whoever has the memory and the key can try whether an address has voted on a source.
+    #[test]
+    fn whoever_tries_who_has_voted_errs_in_one_of_a_hundred_cases() {
+        let now = clock::now();
+        let mut votes = Votes::new(now);
+        let most = BITS_MIN / BITS_A_VOTE;
+        for voter in 0..most as u64 {
+            votes.is_first(now, voter, 7, true);
+        }
+        let filter = &votes.filters[0];
+        let others = 1_000_000..1_100_000_u64;
+        let taken_for_voters = others.filter(|&voter| {
+            let vote = FixedState::default().hash_one((voter, 7_u64, true));
+            filter.has(vote)
+        });
+        let taken_for_voters = taken_for_voters.count();
+        assert!(
+            (100..1_500).contains(&taken_for_voters),
+            "{taken_for_voters}"
+        );
     }
 
     #[test]

@@ -196,3 +196,14 @@ async fn of_many_clients_behind_one_address_nothing_is_known() {
     let totals = front.broker.control().outcome_totals();
     assert_eq!((totals.answered, totals.unknown), (5, 5));
 }
+
+/// The key of the hashes has changed.
+#[tokio::test(start_paused = true)]
+async fn a_day_later_all_sources_are_unknown() {
+    let front = front();
+    learn(&front).await;
+    sleep(Duration::from_hours(23)).await;
+    assert_eq!(order(&front, &[1, 3, 2]).await, [2, 3, 1]);
+    sleep(Duration::from_hours(1)).await;
+    assert_eq!(order(&front, &[1, 3, 2]).await, [1, 3, 2]);
+}

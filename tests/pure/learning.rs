@@ -64,3 +64,18 @@ fn many_that_work_behind_one_address_keep_their_clients() {
     let kept = kept(true) / kept(false);
     assert!(kept > 0.95, "{kept}");
 }
+
+/// Twenty proxies had not connected for half an hour, and then work.
+#[test]
+fn mended_proxies_are_used_again_within_the_hour() {
+    const MENDED: usize = 20;
+    for day in DAYS {
+        let scene = Scene::long(day, Knows::Outcomes).with_mended(MENDED);
+        let tally = run(scene);
+        let (clients, good) = (tally.mended_with_client, tally.mended_good);
+        let name = day.name;
+        println!("{name}: {clients:?} have had a client, {good:?} are good");
+        assert!(clients[3] as usize == MENDED, "{name}: {clients:?}");
+        assert!(good[3] as usize >= MENDED * 3 / 4, "{name}: {good:?}");
+    }
+}

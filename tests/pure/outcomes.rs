@@ -309,6 +309,34 @@ fn who_invents_addresses_has_no_vote() {
     assert_eq!(outcomes.totals().unanswered, 100);
 }
 
+/// Whatever became of its request.
+#[test]
+fn a_client_is_known_for_two_minutes_after_its_request_or_its_answer() {
+    let start = some_instant();
+    let knows = |outcomes: &mut Outcomes, now| {
+        outcomes.advance(now);
+        outcomes.sizes()[0]
+    };
+    let later = |count| start + seconds(count);
+    let came = || {
+        let mut outcomes = Outcomes::new(start, Settings::default());
+        outcomes.handle_client(start, &client(1, 1));
+        outcomes
+    };
+    let mut refused = came();
+    refused.handle_refusal(later(5), &client(1, 1));
+    let mut unanswered = came();
+    unanswered.handle_unanswered(later(5), &client(1, 1), &proxy(9));
+    for outcomes in [&mut came(), &mut refused, &mut unanswered] {
+        assert_eq!(knows(outcomes, later(119)), 1);
+        assert_eq!(knows(outcomes, later(121)), 0);
+    }
+    let mut answered = came();
+    answered.handle_answer(later(5), client(1, 1), Some(proxy(9)));
+    assert_eq!(knows(&mut answered, later(124)), 1);
+    assert_eq!(knows(&mut answered, later(126)), 0);
+}
+
 #[test]
 fn kinds_are_saved_and_nobody_else() {
     let start = some_instant();

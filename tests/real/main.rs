@@ -8,6 +8,7 @@ mod firewall;
 mod geoip;
 mod greetings;
 mod interop;
+mod mended;
 mod network;
 mod outcomes;
 mod pages;
@@ -17,3 +18,6 @@ mod shared_address;
 #[expect(dead_code, reason = "no program needs all of it")]
 #[path = "../support/mod.rs"]
 mod support;
+mod visitors;
+mod volunteers;
+mod votes;

@@ -90,6 +90,11 @@ pub(crate) async fn cut_off(host: &str) -> Result<()> {
     firewall(host, rules).await
 }
 
+/// Ends what [`cut_off`] began.
+pub(crate) async fn let_through(host: &str) -> Result<()> {
+    firewall(host, "delete table inet cut").await
+}
+
 /// Adds rules to the firewall of a namespace.
 pub(crate) async fn firewall(namespace: &str, rules: &str) -> Result<()> {
     run(nft(namespace)?.arg(rules)).await

@@ -5,38 +5,30 @@
 //! so is each client.
 
 mod lossy;
-mod visitors;
 
-use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use rustix::process::Signal;
 use tokio::time::{sleep, timeout};
 
 use crate::network;
 use crate::support::process::Process;
-use crate::support::programs::{Programs, logs, stun_address};
-use crate::support::ready::listens;
+use crate::support::programs::{Programs, logs};
 use crate::support::relay::Relay;
 use crate::support::wait::LONG_ENOUGH;
-use crate::support::{http, namespace, port, wait};
-
-use visitors::Visitors;
+use crate::support::{http, namespace};
+use crate::visitors::Visitors;
+use crate::volunteers::{HERE, Site, matches};
 
 /// The number of proxies of each kind.
 const OF_EACH: usize = 3;
-/// The address of the broker and the relay.
-const HERE: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 /// The time in which the broker may not learn from outcomes.
 const BEFORE: Duration = Duration::from_mins(1);
 /// The time after which it is known of most proxies whether they work.
 const UNTIL_KNOWN: Duration = Duration::from_secs(125);
 /// The time in which the broker serves those first.
 const AFTER: Duration = Duration::from_mins(1);
-/// Part of the log of a proxy of Debian's that has got a client.
-const GOT_A_CLIENT: &str = "sdp offer successfully received";
 
 /// The proxies, by kind.
 struct Proxies {
@@ -74,28 +66,15 @@ async fn learn_in_a_network() -> Result<()> {
 #[expect(clippy::print_stdout, reason = "the figures are of interest")]
 async fn learn(programs: &Programs<'_>) -> Result<()> {
     let relay = Relay::listen_on(HERE).await?;
-    let broker_port = port::free()?;
-    let address = SocketAddr::from((HERE, broker_port));
-    let config = programs.scratch.join("config.toml");
-    fs::write(&config, learns(false))?;
-    let mut stun_server = programs.stun_server()?;
-    listens(&mut stun_server, &stun_address()).await?;
-    let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, broker_port));
-    let mut broker = programs.configured_broker(everywhere, &relay, &config)?;
-    listens(&mut broker, &address.to_string()).await?;
-    let mut proxies = start_proxies(programs, broker_port, &relay).await?;
-    wait::until("all proxies poll", async || {
-        let page = http::get(address, "/debug").await?;
-        Ok(page.contains("standalone proxies: 9").then_some(()))
-    })
-    .await?;
+    let mut site = Site::start(programs, &relay, &learns(false)).await?;
+    let mut proxies = start_proxies(programs, &site, &relay).await?;
+    site.all_poll(3 * OF_EACH).await?;
 
-    let visitors = Visitors::start(programs, relay, broker_port);
+    let visitors = Visitors::start(programs, relay, site.address.port());
     let before = proxies.during(&visitors, BEFORE).await?;
-    fs::write(&config, learns(true))?;
-    broker.signal(Signal::HUP)?;
+    site.reconfigure(&learns(true))?;
     proxies.during(&visitors, UNTIL_KNOWN).await?;
-    ensure!(broker.log()?.contains("configuration reloaded"));
+    ensure!(site.broker.log()?.contains("configuration reloaded"));
     let after = proxies.during(&visitors, AFTER).await?;
     visitors.end().await?;
 
@@ -133,31 +112,23 @@ fn learns(learn: bool) -> String {
     format!("[outcomes]\nlearn = {learn}\n")
 }
 
-async fn start_proxies(programs: &Programs<'_>, port: u16, relay: &Relay) -> Result<Proxies> {
-    let broker = SocketAddr::from((HERE, port));
-    let start = |number: usize, broker| {
-        let name = format!("proxy-{number}");
-        programs.proxy_in(&network::host(number), &name, broker, &relay.pattern())
-    };
-    let mut proxies = Proxies {
-        cut_off: Vec::new(),
-        mute: Vec::new(),
-        good: Vec::new(),
-    };
+async fn start_proxies(programs: &Programs<'_>, site: &Site, relay: &Relay) -> Result<Proxies> {
     for number in 0..OF_EACH {
         network::cut_off(&network::host(number)).await?;
-        proxies.cut_off.push(start(number, broker)?);
     }
+    let mut mute = Vec::new();
     for number in OF_EACH..2 * OF_EACH {
         let address = here(30 + u8::try_from(number)?);
         network::add_address(address).await?;
-        let lossy = lossy::start(HERE, address, broker).await?;
-        proxies.mute.push(start(number, lossy)?);
+        let lossy = lossy::start(HERE, address, site.address).await?;
+        let (host, name) = (network::host(number), format!("proxy-{number}"));
+        mute.push(programs.proxy_in(&host, &name, lossy, &relay.pattern())?);
     }
-    for number in 2 * OF_EACH..3 * OF_EACH {
-        proxies.good.push(start(number, broker)?);
-    }
-    Ok(proxies)
+    Ok(Proxies {
+        cut_off: site.proxies(programs, relay, 0..OF_EACH)?,
+        mute,
+        good: site.proxies(programs, relay, 2 * OF_EACH..3 * OF_EACH)?,
+    })
 }
 
 fn here(number: u8) -> Ipv4Addr {
@@ -195,9 +166,4 @@ impl Matches {
     fn wasted(&self) -> f64 {
         self.bad as f64 / self.served.max(1) as f64
     }
-}
-
-/// The number of clients that a proxy was handed.
-fn matches(proxy: &mut Process) -> Result<usize> {
-    Ok(proxy.log()?.matches(GOT_A_CLIENT).count())
 }

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
@@ -21,10 +22,16 @@ pub(crate) fn entered() -> bool {
 }
 
 /// Runs the test `name` of this program again, in new namespaces.
+pub(crate) async fn run_inside(name: &str) -> Result<()> {
+    // Inside, each step has its own time limit; together they take less than this.
+    run_inside_for(name, LONG_ENOUGH * 3).await.map(drop)
+}
+
+/// The same, with a time limit. Returns the test's output.
 ///
 /// The network namespace is the purpose. The process namespace cleans up: when its first
 /// process ends for any reason, the kernel kills all others.
-pub(crate) async fn run_inside(name: &str) -> Result<()> {
+pub(crate) async fn run_inside_for(name: &str, limit: Duration) -> Result<String> {
     let mut unshare = Command::new("unshare");
     unshare
         .args(["--net", "--mount", "--pid", "--fork", "--kill-child"])
@@ -39,8 +46,7 @@ pub(crate) async fn run_inside(name: &str) -> Result<()> {
         .stdin(Stdio::null())
         .kill_on_drop(true);
 
-    // Inside, each step has its own time limit; together they take less than this.
-    let output = timeout(LONG_ENOUGH * 3, unshare.output())
+    let output = timeout(limit, unshare.output())
         .await
         .context("the test hangs in its namespace")?
         .context("cannot run unshare, see tests/run")?;
@@ -55,7 +61,7 @@ pub(crate) async fn run_inside(name: &str) -> Result<()> {
         report.contains("test result: ok. 1 passed"),
         "no test ran\n{report}"
     );
-    Ok(())
+    Ok(report)
 }
 
 /// Adds a loopback to the empty namespace, and a link that looks like a connection to the

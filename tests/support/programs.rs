@@ -16,6 +16,9 @@ use crate::support::{libraries, unpacked};
 /// The port of a STUN server in RFC 8489.
 const STUN_PORT: u16 = 3478;
 
+/// The fingerprint of the one bridge that the broker knows, which is the clients' default.
+pub(crate) const OUR_BRIDGE: &str = "2B280B23E1107BB62ABFC40DDCC8824814F80A72";
+
 /// The programs, and a folder for logs and state.
 pub(crate) struct Programs<'a> {
     pub(crate) scratch: &'a Path,
@@ -51,7 +54,7 @@ impl Programs<'_> {
         let bridge = json!({
             "displayName": "default",
             "webSocketAddress": relay.url(),
-            "fingerprint": "2B280B23E1107BB62ABFC40DDCC8824814F80A72",
+            "fingerprint": OUR_BRIDGE,
         });
         let bridges = self.scratch.join("bridges.json");
         fs::write(&bridges, format!("{bridge}\n"))?;

@@ -35,6 +35,8 @@ pub(crate) struct Scene {
     pub(crate) attackers: usize,
     /// Proxies that work and poll as they are told.
     pub(crate) crowd: Option<Crowd>,
+    /// Proxies that do not connect, and work once the time is counted.
+    pub(crate) mended: usize,
     /// The time before anything is counted, and the time in which it is.
     pub(crate) warm_up: Duration,
     pub(crate) counted: Duration,
@@ -50,6 +52,7 @@ impl Scene {
             scale: 0.05,
             attackers: 0,
             crowd: None,
+            mended: 0,
             warm_up: Duration::from_mins(30),
             counted: Duration::from_mins(45),
             seed: 1,
@@ -76,6 +79,16 @@ impl Scene {
                 proxies,
                 shares_address,
             }),
+            ..self
+        }
+    }
+
+    /// An hour of it, half an hour after the start, in which this many proxies work that did
+    /// not before.
+    pub(crate) fn with_mended(self, mended: usize) -> Self {
+        Self {
+            mended,
+            counted: Duration::from_hours(1),
             ..self
         }
     }

@@ -1,6 +1,12 @@
 //! The counts of a run.
 
+use std::time::Duration;
+
 use snowflake_broker::outcomes::OutcomeTotals;
+
+/// The quarters of an hour.
+pub(crate) const QUARTERS: usize = 4;
+const QUARTER: Duration = Duration::from_mins(15);
 
 /// The counts of clients and their requests.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,8 +24,19 @@ pub(crate) struct Tally {
     pub(crate) attackers_offers: u32,
     /// Offers that the crowd's proxies were handed.
     pub(crate) crowd_offers: u32,
+    /// The mended proxies that have got a client, and that are good again, by the ends of the
+    /// quarters of the first hour.
+    pub(crate) mended_with_client: [u32; QUARTERS],
+    pub(crate) mended_good: [u32; QUARTERS],
     /// The outcomes as the broker sees them.
     pub(crate) totals: OutcomeTotals,
+}
+
+/// Counts what happened after this time for each quarter that ends later.
+pub(crate) fn count_from(quarters: &mut [u32; QUARTERS], after: Duration) {
+    for (end, count) in (1..).zip(quarters) {
+        *count += u32::from(after <= end * QUARTER);
+    }
 }
 
 impl Tally {

@@ -1,6 +1,6 @@
 //! Proxies and clients around the engine and the outcomes, in virtual time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use snowflake_broker::geoip::CountryCode;
@@ -15,7 +15,7 @@ use snowflake_broker::wire::nat::{NatClass, NatType};
 use super::fleet::Kind;
 use super::proxies::{Proxy, Truth};
 use super::scenes::{Knows, Scene, scaled};
-use super::tally::Tally;
+use super::tally::{Tally, count_from};
 use crate::simulation::{Simulation, Stage};
 
 /// The polls of an attacker's address in a second.
@@ -32,6 +32,7 @@ pub(crate) enum Event {
     Answer { poll: u64 },
     Arrival,
     Request { person: usize },
+    Mend,
 }
 
 /// A person with a client.
@@ -48,6 +49,10 @@ pub(crate) struct World {
     outcomes: Outcomes,
     proxies: Vec<Proxy>,
     people: Vec<Person>,
+    /// The proxies that are mended, without those that have got a client and that are good
+    /// again.
+    mended_without_client: BTreeSet<usize>,
+    mended_not_good: BTreeSet<usize>,
     /// The number and proxy of each poll, until its offer has ended.
     polls: HashMap<PollKey, (u64, usize)>,
     /// The client that each poll was handed, and its proxy as it was then.
@@ -66,6 +71,8 @@ impl World {
             stage,
             proxies: Vec::new(),
             people: Vec::new(),
+            mended_without_client: BTreeSet::new(),
+            mended_not_good: BTreeSet::new(),
             polls: HashMap::new(),
             handed: HashMap::new(),
             requests: HashMap::new(),
@@ -100,6 +107,14 @@ impl World {
             let source = self.stage.next_number();
             self.add(Proxy::of(Kind::Standalone, Truth::Attacker, source));
         }
+        for _ in 0..self.scene.mended {
+            let source = self.stage.next_number();
+            self.add(Proxy::of(Kind::Obedient, Truth::CutOff, source));
+            self.mended_not_good.insert(self.proxies.len() - 1);
+        }
+        if self.scene.mended > 0 {
+            self.stage.plan(self.scene.warm_up, Event::Mend);
+        }
         let Some(crowd) = self.scene.crowd else {
             return;
         };
@@ -117,6 +132,23 @@ impl World {
         self.proxies.push(proxy);
         let proxy = self.proxies.len() - 1;
         self.stage.plan(phase, Event::Poll { proxy });
+    }
+
+    fn mend(&mut self) {
+        self.mended_without_client = self.mended_not_good.clone();
+        for &proxy in &self.mended_not_good {
+            self.proxies[proxy].truth = Truth::Works;
+        }
+    }
+
+    /// Notes the first time at which the broker takes a mended proxy for good.
+    fn note_good(&mut self, index: usize, band: Band) {
+        let Some(after) = self.stage.now.checked_sub(self.scene.warm_up) else {
+            return;
+        };
+        if band == Band::Good && self.mended_not_good.remove(&index) {
+            count_from(&mut self.tally.mended_good, after);
+        }
     }
 
     fn arrive(&mut self) {
@@ -164,11 +196,13 @@ impl World {
             let gap = Duration::from_secs_f64(1.0 / ATTACK_RATE);
             self.stage.plan(gap, Event::Poll { proxy: index });
         }
+        let record = self.record(proxy);
+        self.note_good(index, record.band);
         let source = Source {
             id: proxy.source,
             network: proxy.source,
             share: 1,
-            record: self.record(proxy),
+            record,
         };
         let kind = (proxy.proxy_type(), NatType::Open);
         let key = self.stage.poll(number, kind, Some(source));
@@ -245,6 +279,7 @@ impl Simulation for World {
             Event::Answer { poll } => self.stage.answer(poll),
             Event::Arrival => self.arrive(),
             Event::Request { person } => self.request(person),
+            Event::Mend => self.mend(),
         }
     }
 
@@ -259,6 +294,10 @@ impl Simulation for World {
             decided: RuleSet::NONE,
         };
         self.handed.insert(key, (client, matched));
+        if self.mended_without_client.remove(&index) {
+            let after = self.stage.now.saturating_sub(self.scene.warm_up);
+            count_from(&mut self.tally.mended_with_client, after);
+        }
         let is_attacker = proxy.truth == Truth::Attacker;
         let is_of_crowd = proxy.kind == Kind::Obedient;
         self.tally.count(self.is_counted(), |tally| {

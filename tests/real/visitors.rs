@@ -27,7 +27,7 @@ const AT_ONCE: usize = 2;
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// The clients that come and go until [`Self::end`].
-pub(super) struct Visitors {
+pub(crate) struct Visitors {
     state: Arc<State>,
     tasks: JoinSet<Result<()>>,
 }
@@ -39,7 +39,7 @@ struct State {
 }
 
 impl Visitors {
-    pub(super) fn start(programs: &Programs<'_>, relay: Relay, port: u16) -> Self {
+    pub(crate) fn start(programs: &Programs<'_>, relay: Relay, port: u16) -> Self {
         let state = Arc::new(State {
             started: AtomicUsize::new(0),
             served: AtomicUsize::new(0),
@@ -54,12 +54,12 @@ impl Visitors {
     }
 
     /// The number of clients that have reached the bridge.
-    pub(super) fn served(&self) -> usize {
+    pub(crate) fn served(&self) -> usize {
         self.state.served.load(Ordering::Relaxed)
     }
 
     /// Ends all. An error if one has ended before.
-    pub(super) async fn end(mut self) -> Result<()> {
+    pub(crate) async fn end(mut self) -> Result<()> {
         if let Some(ended) = self.tasks.try_join_next() {
             ended??;
             bail!("the clients have ended");
