@@ -25,8 +25,8 @@ use crate::volunteers::{HERE, Site, connected, matches_of};
 
 /// The minutes for which the whole course is followed.
 const FOLLOW: &str = "FOLLOW_MENDED_PROXIES";
-/// The clients of each proxy that does not work by which that is known.
-const KNOWN_BY: usize = 4;
+/// The fewest clients of each proxy by which it can be known that it does not work.
+const KNOWN_BY: usize = 2;
 const PAUSE: Duration = Duration::from_secs(2);
 const MINUTE: Duration = Duration::from_mins(1);
 /// The minutes over which the clients of a mended proxy and of others are compared.
@@ -57,7 +57,7 @@ impl Course {
             mended: 3,
             hopeless: 2,
             good: 4,
-            mended_after: Duration::from_mins(5),
+            mended_after: MINUTE,
             explore_every: 20,
             limit: Duration::from_mins(minutes.parse()?),
             is_whole: true,
@@ -119,7 +119,11 @@ async fn follow_in_a_network(course: Course) -> Result<()> {
 #[expect(clippy::print_stdout, reason = "the figures are of interest")]
 async fn follow(course: Course, programs: &Programs<'_>) -> Result<()> {
     let relay = Relay::listen_on(HERE).await?;
-    let settings = format!("[supply]\nexplore_every = {}\n", course.explore_every);
+    // All hosts are in one network here, whose share would be used up before they are mended.
+    let settings = format!(
+        "[supply]\nsources_per_network = 0\nexplore_every = {}\n",
+        course.explore_every
+    );
     let site = Site::start(programs, &relay, &settings).await?;
     for number in 0..course.cut_off() {
         network::cut_off(&network::host(number)).await?;
@@ -177,13 +181,12 @@ impl Record {
         self.minutes = self.minutes.split_off(self.minutes.len() - 1);
     }
 
-    /// Returns true if it is known of all that are cut off that they do not work: they are bad
-    /// or rest, so that they are not parked.
+    /// Returns true if it is known of all that are cut off that they do not work.
     async fn are_known(&mut self, site: &Site) -> Result<bool> {
-        let cut_off = self.course.cut_off();
-        let matches = matches_of(&mut self.proxies[..cut_off])?;
-        let bands = site.bands().await?;
+        let matches = matches_of(&mut self.proxies[..self.course.cut_off()])?;
         let have_failed = matches.iter().all(|&matches| matches >= KNOWN_BY);
+        let bands = site.bands().await?;
+        // One that rests is not parked.
         Ok(have_failed && bands.bad > 0 && bands.good + bands.unknown <= self.course.good)
     }
 

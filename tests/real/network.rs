@@ -79,6 +79,11 @@ pub(crate) async fn add_address(address: Ipv4Addr) -> Result<()> {
     ip(&format!("address add {address}/32 dev public")).await
 }
 
+/// Removes an address that is not used any more: each is a candidate in every offer.
+pub(crate) async fn remove_address(address: Ipv4Addr) -> Result<()> {
+    ip(&format!("address delete {address}/32 dev public")).await
+}
+
 /// Lets a host send and get no UDP, except with a STUN server: it gathers candidates, and
 /// never has a connection.
 pub(crate) async fn cut_off(host: &str) -> Result<()> {

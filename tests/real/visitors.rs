@@ -1,7 +1,7 @@
 //! Debian's clients, one after the other, each of which greets the bridge and leaves.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -72,25 +72,30 @@ impl Visitors {
 async fn visit_again_and_again(scratch: PathBuf, port: u16, state: Arc<State>) -> Result<()> {
     loop {
         let number = state.started.fetch_add(1, Ordering::Relaxed);
-        let visit = timeout(wait::LONG_ENOUGH, visit(&scratch, port, number, &state));
-        visit
+        let address = address_of(number)?;
+        network::add_address(address).await?;
+        let visit = visit(&scratch, (address, port).into(), number, &state);
+        timeout(wait::LONG_ENOUGH, visit)
             .await
             .context("a greeting does not arrive at the bridge")??;
+        network::remove_address(address).await?;
         state.served.fetch_add(1, Ordering::Relaxed);
         sleep(PAUSE).await;
     }
 }
 
-/// A client with an address of its own greets the bridge.
-async fn visit(scratch: &Path, port: u16, number: usize, state: &State) -> Result<()> {
+/// The address of a client, which no other has.
+fn address_of(number: usize) -> Result<Ipv4Addr> {
     let [third, fourth] = [number / 200, 20 + number % 200].map(u8::try_from);
-    let address = Ipv4Addr::new(10, 99, 10 + third?, fourth?);
-    network::add_address(address).await?;
+    Ok(Ipv4Addr::new(10, 99, 10 + third?, fourth?))
+}
+
+/// A client greets the bridge. It reaches the broker at its own address.
+async fn visit(scratch: &Path, broker: SocketAddr, number: usize, state: &State) -> Result<()> {
     let folder = scratch.join(format!("client-{number}"));
     fs::create_dir(&folder)?;
     let client = Programs { scratch: &folder };
-    let broker = format!("http://{address}:{port}/");
-    let mut client = client.client(&["-url".to_owned(), broker])?;
+    let mut client = client.client(&["-url".to_owned(), format!("http://{broker}/")])?;
     let socks = loop {
         if let Some(address) = socks_port(&client.log()?) {
             break address;

@@ -95,7 +95,7 @@ async fn vote(programs: &Programs<'_>) -> Result<()> {
             "{name}: {bad} bad polls, and {CUT_OFF} proxies are"
         );
         ensure!(
-            2 * figures.served >= before.served,
+            3 * figures.served >= before.served,
             "{name}: few were served"
         );
         ensure!(
