@@ -83,7 +83,12 @@ impl Site {
     ) -> Result<Vec<Process>> {
         let proxies = hosts.map(|number| {
             let name = format!("proxy-{number}");
-            programs.proxy_in(&network::host(number), &name, self.address, &relay.pattern())
+            programs.proxy_in(
+                &network::host(number),
+                &name,
+                self.address,
+                &relay.pattern(),
+            )
         });
         proxies.collect()
     }
