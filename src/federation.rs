@@ -4,7 +4,6 @@
 //!
 //! ```text
 //! broker.rs  ── Overflow ──> federation.rs
-//!                            ├── peers     the choice of the peer. Pure.
 //!                            ├── state     shared by link and call, behind one lock
 //!                            ├── link      one task per peer: connects, receives its
 //!                            │             supply, reconnects after a failure
@@ -14,7 +13,7 @@
 //! ```
 //!
 //! [`Federation::run`] maintains a link to each peer, and the broker calls
-//! [`Federation`]. This module opens no sockets and has no TLS: connections come from a
+//! [`Federation`], which chooses by [`crate::peers`]. This module opens no sockets and has no TLS: connections come from a
 //! [`Dial`], which reports the names that the other side has proven. So it runs on any
 //! network and any time: the clock is the broker's, timers are tokio's, and
 //! [`Federation::new`] takes the seed of all randomness. On the other side,
@@ -28,7 +27,6 @@ mod convert;
 pub mod dial;
 mod error;
 mod link;
-mod peers;
 pub mod settings;
 mod state;
 

@@ -10,7 +10,8 @@
 //! - [`matching`], [`metrics`]: decisions and counts. Pure.
 //! - [`outcomes`]: which matches worked, from which [`matching`] learns. Pure.
 //! - [`broker`]: the facade over all of these.
-//! - [`rendezvous`]: a client's poll in bytes, for every rendezvous method.
+//! - [`rendezvous`]: a client's poll in bytes, for every rendezvous method; and [`peers`]: the
+//!   choice of another broker to ask. Pure.
 //! - [`http`], [`grpc`], [`sqs`]: the fronts, which decode a request, call the broker and
 //!   encode the reply; and [`federation`], which borrows proxies from other brokers and
 //!   lends ours.
@@ -60,6 +61,7 @@ pub mod matching;
 pub mod metrics;
 pub mod networks;
 pub mod outcomes;
+pub mod peers;
 pub mod policy;
 pub mod proto;
 pub mod rendezvous;

@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 10] = [
     &["matching", "metrics"],
     &["outcomes"],
     &["broker"],
-    &["rendezvous"],
+    &["peers", "rendezvous"],
     &["federation", "grpc", "http", "sqs"],
     &["config"],
     &["app", "admin_client"],
@@ -65,7 +65,7 @@ const PURE: [&str; 14] = [
     "outcomes",
     "policy",
     "broker/poll_interval",
-    "federation/peers",
+    "peers",
     "timespan",
 ];
 const IMPURE: [&str; 9] = [

@@ -10,6 +10,7 @@ use crate::broker::clock;
 use crate::broker::overflow::{Borrowing, Overflow, PeerStatus, Supplied, Wanted};
 use crate::matching::PeerReply;
 use crate::metrics::labels::{LoanOutcome, PeerName};
+use crate::peers::{Ended, Need, PeerProblem};
 use crate::proto::federation::v1;
 use crate::proto::federation::v1::federation_client::FederationClient;
 use crate::proto::federation::v1::match_offer_response::Outcome;
@@ -19,7 +20,6 @@ use crate::wire::session_description::SessionDescription;
 
 use super::convert::{refusal, request};
 use super::error::of_call;
-use super::peers::{Ended, Need, PeerProblem};
 use super::state::Federation;
 
 /// The maximum length of session descriptions between brokers, in bytes.

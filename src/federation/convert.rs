@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use crate::broker::overflow::Wanted;
 use crate::metrics::labels::{LoanRefusal, Rendezvous};
+use crate::peers::{KnownBridges, SupplyReport};
 use crate::proto::federation::v1;
 use crate::proto::federation::v1::refused::Reason;
 use crate::proto::federation::v1::supply::State;
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::{NatClass, NatType};
-
-use super::peers::SupplyReport;
 
 /// Decodes a lender's supply, ignoring unknown values.
 pub(super) fn report(supply: v1::Supply) -> SupplyReport {
@@ -31,13 +30,13 @@ pub(super) fn report(supply: v1::Supply) -> SupplyReport {
     report
 }
 
-fn bridges(bridges: v1::Bridges) -> Arc<HashSet<Fingerprint>> {
-    let known = bridges
+fn bridges(bridges: v1::Bridges) -> KnownBridges {
+    let known: HashSet<_> = bridges
         .fingerprints
         .into_iter()
         .filter_map(|bytes| Fingerprint::from_bytes(&bytes))
         .collect();
-    Arc::new(known)
+    KnownBridges::These(Arc::new(known))
 }
 
 fn pool(pool: v1::Pool) -> Option<NatClass> {

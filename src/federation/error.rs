@@ -6,8 +6,8 @@ use std::io::{self, ErrorKind};
 
 use tonic::Status;
 
-use super::peers::PeerProblem;
 use crate::causes::{in_words, tls_error};
+use crate::peers::PeerProblem;
 use crate::proto::code_in_words;
 use crate::telemetry::scrub;
 

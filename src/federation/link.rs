@@ -14,13 +14,13 @@ use tower::service_fn;
 use crate::backoff::Backoff;
 use crate::broker::clock;
 use crate::metrics::labels::PeerName;
+use crate::peers::{LinkId, SupplyReport};
 use crate::proto::federation::v1;
 use crate::proto::federation::v1::federation_client::FederationClient;
 
 use super::convert::report;
 use super::dial::{DialTarget, Dialed};
 use super::error::LinkError;
-use super::peers::{LinkId, SupplyReport};
 use super::state::Federation;
 
 /// The time-out of connecting, including handshakes. A lost packet is sent again after a

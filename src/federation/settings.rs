@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::broker::loan::{Lending, Terms};
 use crate::host_port::{self, is_address, is_dns_name};
 use crate::metrics::labels::PeerName;
+use crate::peers::BorrowingTerms;
 use crate::report::{COUNT_MAX, SettingsReport};
 
 /// The maximum number of peers: operators do not know more brokers than that.
@@ -230,6 +231,14 @@ impl PeerSettings {
         let url = self.url.as_deref().filter(|_| self.borrow)?;
         let addr = url.strip_prefix("https://")?;
         Some(addr.strip_suffix('/').unwrap_or(addr))
+    }
+
+    /// The terms on which we borrow from the peer.
+    pub(super) fn borrowing_terms(&self) -> BorrowingTerms {
+        BorrowingTerms {
+            borrows: self.borrow,
+            max_in_flight: self.max_in_flight,
+        }
     }
 
     fn terms(&self) -> Terms {

@@ -14,14 +14,16 @@ use tracing::Level;
 use crate::broker::clock;
 use crate::metrics::Metrics;
 use crate::metrics::labels::PeerName;
+use crate::peers::{PeerProblem, Peers};
 use crate::telemetry::{Kind, LogLimits};
 
 use super::dial::{Dial, DialTarget};
-use super::peers::{PeerProblem, Peers};
 use super::settings::{PeerSettings, Settings};
 
 /// The maximum number of problems logged per peer and period.
 const LOGGED_MAX: u32 = 10;
+/// The age at which a report no longer counts: three heartbeats are missing.
+const FRESH_FOR: Duration = Duration::from_secs(15);
 const LOG_PERIOD: Duration = Duration::from_mins(1);
 const TROUBLE: Kind = Kind::new(Level::INFO, "federation: connections and troubles");
 
@@ -51,7 +53,7 @@ impl Federation {
     pub fn new(dial: Arc<dyn Dial>, metrics: Arc<Metrics>, seed: u64) -> Self {
         Self {
             state: Mutex::new(FederationState {
-                peers: Peers::default(),
+                peers: Peers::new(FRESH_FOR),
                 rng: Rng::with_seed(seed),
                 channels: BTreeMap::new(),
                 configured: Settings::default(),
@@ -71,7 +73,10 @@ impl Federation {
             self.metrics.peer_configured(&peer.id());
         }
         let mut state = self.state();
-        state.peers.configure(&settings.peers);
+        let terms = settings.peers.iter();
+        state
+            .peers
+            .configure(terms.map(|peer| (peer.id(), peer.borrowing_terms())));
         state.configured = settings.clone();
         self.set_targets(&state);
     }

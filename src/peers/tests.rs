@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+const FRESH_FOR: Duration = Duration::from_secs(15);
 const NEED: Need = Need {
     class: NatClass::Strict,
     fingerprint: Fingerprint::DEFAULT,
@@ -18,14 +19,21 @@ fn now() -> Instant {
     Instant::now()
 }
 
-fn settings(name: &str) -> PeerSettings {
-    toml::from_str(&format!("name = \"{name}\"")).unwrap()
+/// A peer of this name that may be asked.
+fn peer(name: &str) -> (PeerName, BorrowingTerms) {
+    let terms = BorrowingTerms {
+        borrows: true,
+        max_in_flight: 100,
+    };
+    (name.into(), terms)
 }
 
 /// A report with this many open proxies.
 fn open(proxies: usize) -> SupplyReport {
     let mut report = SupplyReport {
-        bridges: Some(Arc::new(HashSet::from([Fingerprint::DEFAULT]))),
+        bridges: Some(KnownBridges::These(Arc::new(HashSet::from([
+            Fingerprint::DEFAULT,
+        ])))),
         ..SupplyReport::default()
     };
     report.proxies[NatClass::Open as usize] = proxies;
@@ -34,15 +42,15 @@ fn open(proxies: usize) -> SupplyReport {
 
 /// Peers `0`, `1`, ..., connected, each with the given number of proxies.
 fn peers(now: Instant, proxies: &[usize]) -> Peers {
-    let mut peers = Peers::default();
+    let mut peers = Peers::new(FRESH_FOR);
     let names: Vec<String> = (0..proxies.len())
         .map(|number| number.to_string())
         .collect();
-    let all: Vec<_> = names.iter().map(|name| settings(name)).collect();
-    peers.configure(&all);
-    for (peer, proxies) in all.iter().zip(proxies) {
-        let link = peers.connected(&peer.id()).unwrap();
-        assert!(peers.reported(now, &peer.id(), link, open(*proxies)));
+    peers.configure(names.iter().map(|name| peer(name)));
+    for (name, proxies) in names.iter().zip(proxies) {
+        let name = PeerName::from(&**name);
+        let link = peers.connected(&name).unwrap();
+        assert!(peers.reported(now, &name, link, open(*proxies)));
     }
     peers
 }
@@ -122,17 +130,17 @@ fn who_has_failed_is_asked_again_without_a_new_connection() {
 #[test]
 fn a_report_of_another_connection_is_not_heard() {
     let now = now();
-    let mut peers = Peers::default();
-    let peer = settings("0");
-    peers.configure(std::slice::from_ref(&peer));
-    let old = peers.connected(&peer.id()).unwrap();
-    assert_eq!(peers.connected(&peer.id()), None, "there is one already");
-    assert!(peers.disconnected(&peer.id(), old));
-    let new = peers.connected(&peer.id()).unwrap();
-    assert!(!peers.reported(now, &peer.id(), old, open(1)));
-    assert!(!peers.disconnected(&peer.id(), old));
+    let mut peers = Peers::new(FRESH_FOR);
+    let (name, terms) = peer("0");
+    peers.configure([(name.clone(), terms)]);
+    let old = peers.connected(&name).unwrap();
+    assert_eq!(peers.connected(&name), None, "there is one already");
+    assert!(peers.disconnected(&name, old));
+    let new = peers.connected(&name).unwrap();
+    assert!(!peers.reported(now, &name, old, open(1)));
+    assert!(!peers.disconnected(&name, old));
     assert!(!peers.has_supply(now, NEED));
-    assert!(peers.reported(now, &peer.id(), new, open(1)));
+    assert!(peers.reported(now, &name, new, open(1)));
     assert!(peers.has_supply(now, NEED));
 }
 
@@ -140,7 +148,7 @@ fn a_report_of_another_connection_is_not_heard() {
 fn who_is_out_of_the_configuration_is_forgotten_and_others_stay() {
     let now = now();
     let mut peers = peers(now, &[1, 1]);
-    peers.configure(&[settings("1")]);
+    peers.configure([peer("1")]);
     assert_eq!(peers.statuses(now).len(), 1);
     assert_eq!(peers.choose(now, NEED, &NOBODY, [0.0; 2]), Some("1".into()));
     // Calls to the removed peer may end later.
@@ -150,13 +158,13 @@ fn who_is_out_of_the_configuration_is_forgotten_and_others_stay() {
 #[test]
 fn pools_that_do_not_serve_the_client_do_not_count() {
     let now = now();
-    let mut peers = Peers::default();
-    let peer = settings("0");
-    peers.configure(std::slice::from_ref(&peer));
-    let link = peers.connected(&peer.id()).unwrap();
+    let mut peers = Peers::new(FRESH_FOR);
+    let (name, terms) = peer("0");
+    peers.configure([(name.clone(), terms)]);
+    let link = peers.connected(&name).unwrap();
     let mut report = open(0);
     report.proxies[NatClass::Moderate as usize] = 5;
-    peers.reported(now, &peer.id(), link, report);
+    peers.reported(now, &name, link, report);
     assert!(!peers.has_supply(now, NEED));
     let moderate = Need {
         class: NatClass::Moderate,

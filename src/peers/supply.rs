@@ -8,27 +8,37 @@ use crate::matching::pools_for;
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::NatClass;
 
-/// The age at which a report no longer counts: three heartbeats are missing.
-const FRESH_FOR: Duration = Duration::from_secs(15);
-
 /// The bridges that a lender knows.
-type KnownBridges = Arc<HashSet<Fingerprint>>;
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KnownBridges {
+    /// Those that we know.
+    Ours,
+    /// These.
+    These(Arc<HashSet<Fingerprint>>),
+}
+
+impl Default for KnownBridges {
+    fn default() -> Self {
+        Self::These(Arc::default())
+    }
+}
 
 /// A lender's report of its supply.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::federation) struct SupplyReport {
+pub struct SupplyReport {
     /// The number of proxies per pool.
-    pub(in crate::federation) proxies: [usize; NatClass::ALL.len()],
+    pub proxies: [usize; NatClass::ALL.len()],
     /// True if the lender is about to stop.
-    pub(in crate::federation) is_draining: bool,
+    pub is_draining: bool,
     /// The lender's bridges, if they have changed.
-    pub(in crate::federation) bridges: Option<KnownBridges>,
+    pub bridges: Option<KnownBridges>,
 }
 
 /// The last report, minus what was borrowed since.
 #[derive(Debug)]
 pub(super) struct KnownSupply {
     at: Instant,
+    fresh_for: Duration,
     free: [usize; NatClass::ALL.len()],
     is_draining: bool,
     bridges: KnownBridges,
@@ -36,10 +46,16 @@ pub(super) struct KnownSupply {
 
 impl KnownSupply {
     /// The first report of a connection, or the one after `before`.
-    pub(super) fn new(now: Instant, report: SupplyReport, before: Option<Self>) -> Self {
+    pub(super) fn new(
+        now: Instant,
+        fresh_for: Duration,
+        report: SupplyReport,
+        before: Option<Self>,
+    ) -> Self {
         let known = before.map(|before| before.bridges).unwrap_or_default();
         Self {
             at: now,
+            fresh_for,
             free: report.proxies,
             is_draining: report.is_draining,
             bridges: report.bridges.unwrap_or(known),
@@ -55,14 +71,17 @@ impl KnownSupply {
 
     /// The number of proxies per pool.
     pub(super) fn free(&self, now: Instant) -> [usize; NatClass::ALL.len()] {
-        if self.is_draining || self.age(now) > FRESH_FOR {
+        if self.is_draining || self.age(now) > self.fresh_for {
             return Default::default();
         }
         self.free
     }
 
     pub(super) fn knows(&self, fingerprint: Fingerprint) -> bool {
-        self.bridges.contains(&fingerprint)
+        match &self.bridges {
+            KnownBridges::Ours => true,
+            KnownBridges::These(bridges) => bridges.contains(&fingerprint),
+        }
     }
 
     pub(super) fn age(&self, now: Instant) -> Duration {
@@ -97,6 +116,8 @@ impl KnownSupply {
 
     /// Records that the lender does not know this bridge after all.
     pub(super) fn forget(&mut self, fingerprint: Fingerprint) {
-        Arc::make_mut(&mut self.bridges).remove(&fingerprint);
+        if let KnownBridges::These(bridges) = &mut self.bridges {
+            Arc::make_mut(bridges).remove(&fingerprint);
+        }
     }
 }

@@ -12,6 +12,7 @@
 //! silent peer is excluded by its circuit.
 
 mod circuit;
+mod problem;
 mod record;
 mod supply;
 
@@ -24,11 +25,11 @@ use crate::metrics::labels::{LoanRefusal, PeerName};
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::NatClass;
 
-use super::settings::PeerSettings;
-
-pub(super) use supply::SupplyReport;
+pub use problem::PeerProblem;
+pub use supply::{KnownBridges, SupplyReport};
 
 use circuit::Circuit;
+use problem::{Noted, Weight};
 use record::Record;
 use supply::KnownSupply;
 
@@ -40,11 +41,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// The ID of a connection to a peer, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LinkId(u64);
+pub struct LinkId(u64);
 
 /// The outcome of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub enum Ended {
     /// The peer returned an answer.
     Answered,
     /// The peer had no proxy.
@@ -59,33 +60,36 @@ pub(super) enum Ended {
     Cancelled,
 }
 
-/// A problem with a peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct PeerProblem {
-    /// The problem in one short line without addresses.
-    pub(super) words: String,
-    /// True if the connection ended without a stated reason.
-    pub(super) is_vague: bool,
-}
-
 /// The requirements of a call.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Need {
-    pub(super) class: NatClass,
-    pub(super) fingerprint: Fingerprint,
+pub struct Need {
+    /// The class of the client's NAT.
+    pub class: NatClass,
+    /// The bridge that the client wants.
+    pub fingerprint: Fingerprint,
 }
 
-/// The configured peers.
-#[derive(Debug, Default)]
-pub(super) struct Peers {
+/// The terms on which a peer is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BorrowingTerms {
+    /// True if it may be asked at all.
+    pub borrows: bool,
+    /// The maximum number of calls in progress.
+    pub max_in_flight: usize,
+}
+
+/// The peers that may be asked.
+#[derive(Debug)]
+pub struct Peers {
     by_name: BTreeMap<PeerName, Peer>,
     links: u64,
+    /// The age at which a report no longer counts.
+    fresh_for: Duration,
 }
 
 #[derive(Debug)]
 struct Peer {
-    borrows: bool,
-    max_in_flight: usize,
+    terms: BorrowingTerms,
     link: Option<LinkId>,
     seen: Option<KnownSupply>,
     in_flight: usize,
@@ -95,41 +99,42 @@ struct Peer {
     problem: Option<Noted>,
 }
 
-/// The last problem.
-#[derive(Debug)]
-struct Noted {
-    words: String,
-    weight: Weight,
-}
-
-/// The significance of a problem.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Weight {
-    /// The end of a connection.
-    Vague,
-    /// The outcome of a call.
-    OfCall,
-    /// The reason why there is no connection.
-    Reason,
-}
-
 impl Peers {
-    /// Replaces the configured peers, and keeps the state of those that stay.
-    pub(super) fn configure(&mut self, settings: &[PeerSettings]) {
-        let mut before = std::mem::take(&mut self.by_name);
-        for peer in settings {
-            let mut known = before.remove(&peer.id()).unwrap_or_else(Peer::new);
-            known.borrows = peer.borrow;
-            known.max_in_flight = peer.max_in_flight;
-            self.by_name.insert(peer.id(), known);
+    /// No peers. `fresh_for` is the age at which a report no longer counts.
+    pub fn new(fresh_for: Duration) -> Self {
+        Self {
+            by_name: BTreeMap::new(),
+            links: 0,
+            fresh_for,
         }
+    }
+
+    /// Replaces the peers, and keeps the state of those that stay.
+    pub fn configure(&mut self, peers: impl IntoIterator<Item = (PeerName, BorrowingTerms)>) {
+        let mut before = std::mem::take(&mut self.by_name);
+        for (name, terms) in peers {
+            let mut known = before.remove(&name).unwrap_or_else(Peer::new);
+            known.terms = terms;
+            self.by_name.insert(name, known);
+        }
+    }
+
+    /// Forgets a peer. Calls to it may end later.
+    pub fn remove(&mut self, name: &PeerName) {
+        self.by_name.remove(name);
+    }
+
+    /// Adds a peer that is not known yet.
+    pub fn add(&mut self, name: PeerName, terms: BorrowingTerms) {
+        let known = self.by_name.entry(name).or_insert_with(Peer::new);
+        known.terms = terms;
     }
 
     /// Records a connection to a peer; `None` if it is already connected or is not a peer
     /// to borrow from.
-    pub(super) fn connected(&mut self, name: &PeerName) -> Option<LinkId> {
+    pub fn connected(&mut self, name: &PeerName) -> Option<LinkId> {
         let peer = self.by_name.get_mut(name)?;
-        if peer.link.is_some() || !peer.borrows {
+        if peer.link.is_some() || !peer.terms.borrows {
             return None;
         }
         self.links += 1;
@@ -142,7 +147,7 @@ impl Peers {
     }
 
     /// Records the end of a connection. Returns true if it was the peer's current one.
-    pub(super) fn disconnected(&mut self, name: &PeerName, link: LinkId) -> bool {
+    pub fn disconnected(&mut self, name: &PeerName, link: LinkId) -> bool {
         let Some(peer) = self.of_link(name, link) else {
             return false;
         };
@@ -154,7 +159,7 @@ impl Peers {
     /// Records a problem with a peer. Returns true if it differs from the last one. The
     /// end of another connection is no news, whatever the words: a peer that refuses us
     /// may get its reason through at one time, and only close the connection at another.
-    pub(super) fn failed(&mut self, name: &PeerName, problem: &PeerProblem) -> bool {
+    pub fn failed(&mut self, name: &PeerName, problem: &PeerProblem) -> bool {
         let Some(peer) = self.by_name.get_mut(name) else {
             return false;
         };
@@ -177,32 +182,33 @@ impl Peers {
     }
 
     /// Records a peer's report. Returns true if it came over the current connection.
-    pub(super) fn reported(
+    pub fn reported(
         &mut self,
         now: Instant,
         name: &PeerName,
         link: LinkId,
         report: SupplyReport,
     ) -> bool {
+        let fresh_for = self.fresh_for;
         let Some(peer) = self.of_link(name, link) else {
             return false;
         };
         if peer.seen.is_none() {
             peer.problem = None;
         }
-        peer.seen = Some(KnownSupply::new(now, report, peer.seen.take()));
+        peer.seen = Some(KnownSupply::new(now, fresh_for, report, peer.seen.take()));
         true
     }
 
     /// Returns true if any peer qualifies.
-    pub(super) fn has_supply(&self, now: Instant, need: Need) -> bool {
+    pub fn has_supply(&self, now: Instant, need: Need) -> bool {
         let mut peers = self.by_name.values();
         peers.any(|peer| peer.can_be_asked(now, need))
     }
 
     /// Chooses a peer that is not in `asked`, by two random numbers from 0 to 1, and
     /// begins the call. Report its outcome to [`Self::ended`].
-    pub(super) fn choose(
+    pub fn choose(
         &mut self,
         now: Instant,
         need: Need,
@@ -232,7 +238,7 @@ impl Peers {
 
     /// Records the end and the duration of a call. `jitter`, from 0 to 1, varies the
     /// pause after too many failures.
-    pub(super) fn ended(
+    pub fn ended(
         &mut self,
         now: Instant,
         name: &PeerName,
@@ -247,7 +253,7 @@ impl Peers {
     }
 
     /// The status of each peer.
-    pub(super) fn statuses(&self, now: Instant) -> Vec<PeerStatus> {
+    pub fn statuses(&self, now: Instant) -> Vec<PeerStatus> {
         let peers = self.by_name.iter();
         peers.map(|(name, peer)| peer.status(now, name)).collect()
     }
@@ -275,8 +281,10 @@ fn two_of(count: usize, draws: [f64; 2]) -> [usize; 2] {
 impl Peer {
     fn new() -> Self {
         Self {
-            borrows: false,
-            max_in_flight: 0,
+            terms: BorrowingTerms {
+                borrows: false,
+                max_in_flight: 0,
+            },
             link: None,
             seen: None,
             in_flight: 0,
@@ -293,9 +301,9 @@ impl Peer {
             .as_ref()
             .is_some_and(|seen| seen.free_for(now, need.class) > 0 && seen.knows(need.fingerprint));
         has_supply
-            && self.borrows
+            && self.terms.borrows
             && self.link.is_some()
-            && self.in_flight < self.max_in_flight
+            && self.in_flight < self.terms.max_in_flight
             && self.paused_until.is_none_or(|until| until <= now)
             && self.circuit.allows(now)
     }
@@ -362,7 +370,7 @@ impl Peer {
                 supply: seen.map(|seen| seen.free(now)).unwrap_or_default(),
                 circuit: self.circuit.state(now),
             },
-            borrows: self.borrows,
+            borrows: self.terms.borrows,
             supply_age: seen.map(|seen| seen.age(now)),
             is_draining: seen.is_some_and(KnownSupply::is_draining),
             borrowing: self.in_flight,
