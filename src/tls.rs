@@ -7,6 +7,7 @@ mod certificate;
 mod flaws;
 mod hello;
 pub mod mutual;
+pub mod outgoing;
 pub mod pem;
 mod settings;
 

@@ -9,9 +9,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use arc_swap::ArcSwapOption;
 use futures_util::{StreamExt as _, stream};
-use hyper_rustls::ConfigBuilderExt as _;
 use rustls::ClientConfig;
-use rustls::crypto::aws_lc_rs;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsConnector;
@@ -20,14 +18,12 @@ use crate::bridges::health::{HealthChange, ProbeFailure};
 use crate::bridges::{AddressState, BridgeHealth, BridgeList, Settings};
 use crate::broker::Broker;
 use crate::metrics::labels::ProbeResult;
+use crate::tls::outgoing;
 
 use super::supervisor::Supervisor;
 
 /// The time limit of a probe. Proxies wait longer, but not for much.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The error on a machine on which no certificate can be checked.
-const NO_AUTHORITIES: &str = "bridges.probe: must have certificate authorities, and this machine \
-                              has none: install ca-certificates";
 /// Maximum number of probes at the same time, so that a few dead addresses do not delay
 /// the others for long.
 const AT_ONCE: usize = 8;
@@ -38,13 +34,8 @@ pub(super) fn tls(settings: &Settings) -> anyhow::Result<Option<ClientConfig>> {
     if !settings.probe {
         return Ok(None);
     }
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_native_roots()
-        // The library's error is no text for people.
-        .map_err(|_| anyhow!(NO_AUTHORITIES))?
-        .with_no_client_auth();
+    let config = outgoing::client_config(None, None);
+    let mut config = config.map_err(|error| anyhow!("bridges.probe: {error}"))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Some(config))
 }
