@@ -139,7 +139,7 @@ impl Scene {
             sid,
             ..self.answer.clone()
         };
-        let status = self.broker.proxy_answer(local_caller(), answer);
+        let status = self.broker.proxy_answer(local_caller(), answer).await;
         assert!(matches!(status, Ok(AnswerStatus::Success)));
         let answer = client.await.expect("the task goes on");
         black_box(answer.expect("an answer"));

@@ -75,7 +75,7 @@ async fn rendezvous(broker: &Broker) {
     let answer = ProxyAnswer::decode(ANSWER).expect("an answer");
     let proxy = async {
         let response = broker.proxy_poll(caller(), &mut poll).await;
-        assert!(broker.proxy_answer(caller(), answer).is_ok());
+        assert!(broker.proxy_answer(caller(), answer).await.is_ok());
         response
     };
     let (response, reply) = tokio::join!(

@@ -162,6 +162,23 @@ in
         "Networks that may read every metric on the public port, too.";
   };
 
+  cluster = {
+    servers =
+      option (types.listOf types.str) [ ]
+        "NATS servers, all `nats://HOST:PORT` or all `tls://HOST:PORT`. Without any, the broker serves on its own.";
+    name = optional types.str "Name of the cluster, with which all its subjects begin. Default: `snowflake`.";
+    node = optional types.str "Name of this node, different on each. Default: the first part of the host's name.";
+    key_file = optional secretFile "Keys that all nodes have, as `openssl rand -base64 32` prints them.";
+    reserve = optional types.ints.unsigned "Number of proxies per pool that are reserved for the clients of this node.";
+    credentials_file = optional secretFile "Credentials for NATS: a JWT and its seed.";
+    nkey_file = optional secretFile "Seed of a user's nkey for NATS.";
+    tls = {
+      ca = optional publicFile "Authorities that must have issued the servers' certificates, PEM. Default: those of the system.";
+      cert = optional publicFile "Certificate chain of this node, PEM, if the servers ask for one.";
+      key = optional secretFile "Private key of the certificate, PEM.";
+    };
+  };
+
   federation = {
     listen = optional types.str "Address and port where peers connect to borrow proxies. Without it, nothing is lent.";
     discover = optional types.str "Host name and port for finding, by DNS, the peers that have no url.";

@@ -6,6 +6,7 @@ mod announcement;
 mod bridge_prober;
 mod certificates;
 mod check;
+mod cluster;
 mod components;
 mod countries;
 mod entropy;

@@ -21,6 +21,7 @@ pub mod limits;
 pub mod loan;
 mod marks;
 mod next_poll;
+pub mod nodes;
 pub mod overflow;
 pub mod poll_interval;
 mod proxy_request;
@@ -28,6 +29,7 @@ mod quotas;
 mod rule_counter;
 mod settings;
 mod shutdown;
+mod sid_digests;
 mod source_counts;
 mod sources;
 mod trace;
@@ -56,11 +58,13 @@ pub use poll_interval::{
 };
 pub use proxy_request::AnsweredPoll;
 pub use settings::{SERVES_EVERY_RELAY, Settings};
+pub use sid_digests::{SidDigest, SidKey};
 pub use source_counts::{ActShares, SourceAct, SourceCounts};
 pub use waiters::ParkedPollDetails;
 
 use limits::{LimitKey, Limits};
 use loan::Lenders;
+use nodes::OtherNodes;
 use overflow::Overflow;
 use sources::SourceHasher;
 use waiters::{BrokerState, Waiter};
@@ -77,6 +81,7 @@ pub struct Broker {
     driver_turned: Notify,
     limits: Option<Limits>,
     overflow: Option<Arc<dyn Overflow>>,
+    others: Option<Arc<dyn OtherNodes>>,
     lenders: Mutex<Lenders>,
     source_counts: Mutex<SourceCounts>,
     stepped: Notify,
@@ -117,6 +122,7 @@ impl Broker {
             driver_turned: Notify::new(),
             limits: None,
             overflow: None,
+            others: None,
             lenders: Mutex::default(),
             source_counts: Mutex::new(SourceCounts::new(now)),
             stepped: Notify::new(),

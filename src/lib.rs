@@ -14,7 +14,7 @@
 //!   choice of another broker to ask. Pure.
 //! - [`http`], [`grpc`], [`sqs`]: the fronts, which decode a request, call the broker and
 //!   encode the reply; and [`federation`], which borrows proxies from other brokers and
-//!   lends ours.
+//!   lends ours, and [`cluster`], in which nodes of one operator do so.
 //! - [`config`]: the settings of all modules, from defaults, file, environment and flags.
 //! - [`app`]: the server, with its composition, sockets and signals; and
 //!   [`admin_client`], the operator's client for a running server.
@@ -38,7 +38,7 @@
 //! - *Rendezvous*: a client's whole request, by one of the *rendezvous methods*: HTTP,
 //!   AMP cache or SQS.
 //! - *Peer*: another operator's broker. A *borrower* sends its clients' offers to a
-//!   *lender*, whose proxies answer them: a *loan*.
+//!   *lender*, whose proxies answer them: a *loan*. *Node*: another broker of our own cluster.
 //! - *Remote address*: the address at the other end of a socket. *Source*: the keyed hash
 //!   of a proxy's address.
 
@@ -49,6 +49,7 @@ pub mod bridges;
 pub mod broker;
 pub mod causes;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod federation;
 pub mod file_access;

@@ -15,6 +15,7 @@
 
 pub mod backlog;
 mod by_country;
+mod cluster;
 mod counter_families;
 mod counters;
 mod counting;
@@ -63,6 +64,7 @@ pub use process::ProcessFigures;
 pub use records::{ClientPollRecord, ProxyPollRecord};
 pub use settings::Settings;
 
+use cluster::ClusterFamilies;
 use counter_families::{OperatorFamilies, PublishedFamilies};
 use counters::{AnswerEnd, ArrivalPattern};
 use counting::SharedCounting;
@@ -83,6 +85,7 @@ pub struct Metrics {
     start: SystemTime,
     registries: Registries,
     families: Families,
+    cluster: ClusterFamilies,
     process: ProcessMetrics,
     counting: SharedCounting,
 }
@@ -119,6 +122,7 @@ impl Metrics {
         Self {
             start,
             families,
+            cluster: ClusterFamilies::register(all),
             process: ProcessMetrics::register(all, start),
             registries,
             counting,

@@ -50,3 +50,12 @@ pub mod federation {
         include!("../proto/generated/snowflake.broker.federation.v1.rs");
     }
 }
+
+/// `snowflake.broker.cluster`: messages between the nodes of a cluster.
+pub mod cluster {
+    /// The first version.
+    #[expect(clippy::pedantic, reason = "generated")]
+    pub mod v1 {
+        include!("../proto/generated/snowflake.broker.cluster.v1.rs");
+    }
+}

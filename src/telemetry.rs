@@ -160,10 +160,15 @@ pub fn log_panics(with_message: bool) {
 /// each peer that does not speak TLS; h2 about each peer that exceeds a limit or
 /// acknowledges a ping that was not sent. Such handshakes and connections are counted
 /// instead. AWS's crates warn about conditions that the broker reports itself at a
-/// limited rate, and name keys and roles.
+/// limited rate, and name keys and roles; and so does NATS' at each attempt to connect, even
+/// as an error.
 fn is_reviewed(metadata: &Metadata<'_>) -> bool {
     const QUIET: [&str; 3] = ["rustls", "h2", "aws_"];
+    const SILENT: &str = "async_nats";
     let target = metadata.target();
+    if target.starts_with(SILENT) {
+        return false;
+    }
     let is_quiet = QUIET.iter().any(|quiet| target.starts_with(quiet));
     let most = if is_quiet { Level::ERROR } else { Level::INFO };
     *metadata.level() <= most || target.starts_with("snowflake_broker")

@@ -904,6 +904,39 @@ pub mod peer {
         }
     }
 }
+/// The state of another node of the cluster.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Node {
+    /// The name of the node.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The version of its program.
+    #[prost(string, tag = "2")]
+    pub version: ::prost::alloc::string::String,
+    /// The proxies that it has for the clients of other nodes, less those taken since it said
+    /// so.
+    #[prost(message, repeated, tag = "3")]
+    pub supply: ::prost::alloc::vec::Vec<PoolSupply>,
+    /// The time since it was last heard of. A node that is not heard of for 3 s is not listed.
+    #[prost(message, optional, tag = "4")]
+    #[serde(serialize_with = "crate::proto::json::duration")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub supply_age: ::core::option::Option<::prost_types::Duration>,
+    /// True if it is about to stop.
+    #[prost(bool, tag = "5")]
+    pub draining: bool,
+    /// The number of our clients' offers that wait for its answer.
+    #[prost(int64, tag = "6")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub offers: i64,
+    /// The recent average time of its answers; unset before the first.
+    #[prost(message, optional, tag = "7")]
+    #[serde(serialize_with = "crate::proto::json::duration")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency: ::core::option::Option<::prost_types::Duration>,
+}
 /// The proxies of one pool.
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -1533,6 +1566,27 @@ pub struct GetConfigRequest {
     /// Returns only keys with this prefix, such as `matching.`; if empty, all keys.
     #[prost(string, tag = "1")]
     pub key_prefix: ::prost::alloc::string::String,
+}
+/// A request without parameters: a cluster has few nodes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListNodesRequest {}
+/// The nodes of a cluster.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListNodesResponse {
+    /// The name of the cluster; empty if this broker is no node of one.
+    #[prost(string, tag = "1")]
+    pub cluster: ::prost::alloc::string::String,
+    /// The name of this node.
+    #[prost(string, tag = "2")]
+    pub node: ::prost::alloc::string::String,
+    /// True if the messages of this node come back from NATS. Otherwise it serves on its own.
+    #[prost(bool, tag = "3")]
+    pub connected: bool,
+    /// The other nodes that are heard of, by name.
+    #[prost(message, repeated, tag = "4")]
+    pub nodes: ::prost::alloc::vec::Vec<Node>,
 }
 /// The peers to list.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2186,6 +2240,31 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("snowflake.broker.admin.v1.Admin", "ListPeers"));
             self.inner.unary(req, path, codec).await
         }
+        /// The nodes of the cluster, as this one sees them.
+        pub async fn list_nodes(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListNodesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListNodesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/snowflake.broker.admin.v1.Admin/ListNodes",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("snowflake.broker.admin.v1.Admin", "ListNodes"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2354,6 +2433,14 @@ pub mod admin_server {
             request: tonic::Request<super::ListPeersRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListPeersResponse>,
+            tonic::Status,
+        >;
+        /// The nodes of the cluster, as this one sees them.
+        async fn list_nodes(
+            &self,
+            request: tonic::Request<super::ListNodesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListNodesResponse>,
             tonic::Status,
         >;
     }
@@ -3382,6 +3469,49 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListPeersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/snowflake.broker.admin.v1.Admin/ListNodes" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListNodesSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::ListNodesRequest>
+                    for ListNodesSvc<T> {
+                        type Response = super::ListNodesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListNodesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::list_nodes(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListNodesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -113,6 +113,8 @@ pub enum AdminCall {
     },
     /// List the brokers that lend to this one or borrow from it
     Peers,
+    /// List the nodes of the cluster, as this one sees them
+    Nodes,
     /// Print the versions of this program and of the broker
     Version,
 }

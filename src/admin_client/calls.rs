@@ -75,6 +75,11 @@ pub(super) async fn make(
             output.show(&config, text::config)
         }
         AdminCall::Peers => peers(broker, output).await,
+        AdminCall::Nodes => {
+            let request = v1::ListNodesRequest {};
+            let nodes = broker.call(AuthorizedClient::list_nodes, request).await?;
+            output.show(&nodes, text::nodes)
+        }
         AdminCall::Version => {
             let status = broker
                 .call(AuthorizedClient::get_status, v1::GetStatusRequest {})

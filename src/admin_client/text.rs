@@ -3,6 +3,7 @@
 mod bridges;
 mod figures;
 mod impact;
+mod nodes;
 mod peers;
 mod policy;
 mod screen;
@@ -13,6 +14,7 @@ mod table;
 
 pub(super) use bridges::{bridges, changed_bridge, checked_bridges, replaced_bridges};
 pub(super) use impact::impact;
+pub(super) use nodes::nodes;
 pub(super) use peers::peers;
 pub(super) use policy::{explanation, policy};
 pub(super) use screen::{History, Line, screen};

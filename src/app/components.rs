@@ -20,6 +20,7 @@ use crate::telemetry::SETTINGS;
 
 use super::bridge_prober::{self, BridgeProber};
 use super::certificates::{self, Certificates};
+use super::cluster::{self, ClusterFiles, ClusterHandle};
 use super::federation::FederationHandle;
 use super::files::blame_configuration;
 use super::locks::Locks;
@@ -36,6 +37,7 @@ pub(super) struct Readings {
     access: (Access, Option<ServerConfig>),
     peer_tls: Option<federation::Tls>,
     probe_tls: Option<ClientConfig>,
+    cluster: Option<ClusterFiles>,
     exports: Exports,
     files: FileContents,
 }
@@ -69,22 +71,27 @@ pub(super) fn read(loaded: &Loaded) -> (Vec<String>, anyhow::Result<Readings>) {
     let access = keep(admin::access::read(&config.admin), &mut wrong);
     let peer_tls = keep(federation::tls(&config.federation), &mut wrong);
     let probe_tls = keep(bridge_prober::tls(&config.bridges), &mut wrong);
+    let cluster = keep(cluster::read(&config.cluster), &mut wrong);
     keep(queues::check(&config.sqs), &mut wrong);
     let exports = keep(exports, &mut wrong);
-    let readings = match (known, access, peer_tls, probe_tls, exports) {
-        (Some(known), Some(access), Some(peer_tls), Some(probe_tls), Some(exports))
-            if wrong.is_empty() =>
-        {
-            Ok(Readings {
-                known,
-                metrics,
-                access,
-                peer_tls,
-                probe_tls,
-                exports,
-                files: FileContents::read(config),
-            })
-        }
+    let readings = match (known, access, peer_tls, probe_tls, cluster, exports) {
+        (
+            Some(known),
+            Some(access),
+            Some(peer_tls),
+            Some(probe_tls),
+            Some(cluster),
+            Some(exports),
+        ) if wrong.is_empty() => Ok(Readings {
+            known,
+            metrics,
+            access,
+            peer_tls,
+            probe_tls,
+            cluster,
+            exports,
+            files: FileContents::read(config),
+        }),
         _ => Err(blame_configuration(anyhow!(wrong.join("\n")))),
     };
     (warnings, readings)
@@ -108,6 +115,7 @@ pub(super) struct Components {
     /// The authentication of the administration's callers.
     pub(super) admin_auth: Arc<AdminAuth>,
     pub(super) peers: FederationHandle,
+    pub(super) cluster: Option<ClusterHandle>,
     pub(super) prober: BridgeProber,
     pub(super) locks: Locks,
     /// The memory that peers may use.
@@ -147,6 +155,7 @@ impl Components {
             access: (access, tls),
             peer_tls,
             probe_tls,
+            cluster,
             exports,
             files,
         } = readings;
@@ -164,12 +173,17 @@ impl Components {
         }
         let limits = Limits::new(config.limits.clone(), entropy::bytes()?.into());
         let peers = FederationHandle::new(&metrics)?;
+        let cluster = cluster.map(|files| ClusterHandle::new(&config.cluster, files, &metrics));
+        let cluster = cluster.transpose()?;
+        let broker = match &cluster {
+            Some(cluster) => cluster.join(broker, peers.federation()),
+            None => broker.overflowing(Some(peers.federation())),
+        };
         let broker = broker
             .limited(limits)
             .sharing(config.supply.clone(), entropy::bytes()?.into())
             .learning(config.outcomes.clone(), entropy::bytes()?.into())
-            .traced(exports.tracer())
-            .overflowing(Some(peers.federation()));
+            .traced(exports.tracer());
         peers.set(&broker, &config.federation, peer_tls);
         let broker = Arc::new(broker);
         let persistence = persistence.with_outcomes(&broker);
@@ -182,6 +196,7 @@ impl Components {
             persistence,
             exports,
             peers,
+            cluster,
             prober: BridgeProber::new(&config.bridges, probe_tls),
             locks,
             bounds,

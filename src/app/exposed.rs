@@ -14,6 +14,10 @@ pub(super) fn warnings(loaded: &Loaded) -> Vec<String> {
         ("tls.key", &config.tls.key),
         ("admin.tls.key", &config.admin.tls.key),
         ("federation.tls.key", &config.federation.tls.key),
+        ("cluster.tls.key", &config.cluster.tls.key),
+        ("cluster.key_file", &config.cluster.key_file),
+        ("cluster.credentials_file", &config.cluster.credentials_file),
+        ("cluster.nkey_file", &config.cluster.nkey_file),
     ]
     .into_iter()
     .filter_map(|(setting, path)| exposure_warning(setting, path.as_deref()?));
@@ -21,6 +25,7 @@ pub(super) fn warnings(loaded: &Loaded) -> Vec<String> {
         ("tls.cert", &config.tls.cert),
         ("admin.tls.cert", &config.admin.tls.cert),
         ("federation.tls.cert", &config.federation.tls.cert),
+        ("cluster.tls.cert", &config.cluster.tls.cert),
     ]
     .into_iter()
     .filter_map(|(setting, path)| {

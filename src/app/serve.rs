@@ -22,6 +22,7 @@ use tokio::time::{interval, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Broker, clock};
+use crate::cluster::Cluster;
 use crate::config::{Config, Inputs, Loaded};
 use crate::http::{self, Endpoints, ReadMetricsLog};
 use crate::listener::accounts::{Accounts, Bounds};
@@ -35,6 +36,7 @@ use super::admin::{Admin, Administration};
 use super::announcement::Announcement;
 use super::bridge_prober::BridgeProber;
 use super::certificates;
+use super::cluster::ClusterHandle;
 use super::components::Components;
 use super::lifecycle::{ServerTasks, ShutdownOutcome, ShutdownTimeouts, SignalAction, Signals};
 use super::locks::Locks;
@@ -103,6 +105,7 @@ struct RunningServer {
     persistence: JoinHandle<()>,
     close_persistence: CancellationToken,
     close_federation: Closing,
+    cluster: Option<Arc<Cluster>>,
     operator_port: OperatorPort,
     /// Cancelled when the program is told to stop.
     stopping: CancellationToken,
@@ -128,6 +131,7 @@ impl RunningServer {
             mut exports,
             admin_auth,
             peers,
+            cluster,
             prober,
             locks,
             bounds,
@@ -177,16 +181,13 @@ impl RunningServer {
             peers: peers.clone(),
             prober: prober.clone(),
         };
-        announcement.log(
-            &inputs,
-            config,
-            &broker.directory(),
-            metrics.certificate_expiry(),
-        );
+        let expiry = metrics.certificate_expiry();
+        announcement.log(&inputs, config, &broker.directory(), expiry);
         let reloads = Reloads::start(inputs, loaded, files, targets, &supervisor);
         keep_reporting(&reloads, &supervisor);
         let close_federation = Closing::default();
         peers.start(&broker, opened.peers, close_federation.clone(), &supervisor);
+        let cluster = start_cluster(cluster, &broker, &supervisor).await?;
         let stopping = supervisor.child_token();
         let administration = Administration::new(
             Arc::clone(&broker),
@@ -217,6 +218,7 @@ impl RunningServer {
             persistence: tokio::spawn(persistence),
             close_persistence,
             close_federation,
+            cluster,
             operator_port,
             stopping,
             _locks: locks,
@@ -258,6 +260,9 @@ impl RunningServer {
         let timeouts = ShutdownTimeouts::of(&self.reloads.loaded().config.matching);
         let deadline = clock::now() + timeouts.total() + SAVING_PATIENCE;
         let ending = self.tasks.stop(signals, timeouts).await;
+        if let Some(cluster) = &self.cluster {
+            cluster.leave();
+        }
         self.admin.close();
         self.close_federation.advance(ClosingStage::Closing);
         self.close_persistence.cancel();
@@ -276,6 +281,18 @@ impl RunningServer {
             tracing::warn!("stopped before the counts were saved");
         }
         self.supervisor.stop().await;
+    }
+}
+
+/// Begins to take part in the cluster, if there is one.
+async fn start_cluster(
+    cluster: Option<ClusterHandle>,
+    broker: &Arc<Broker>,
+    supervisor: &Supervisor,
+) -> anyhow::Result<Option<Arc<Cluster>>> {
+    match cluster {
+        Some(cluster) => cluster.start(broker, supervisor).await.map(Some),
+        None => Ok(None),
     }
 }
 

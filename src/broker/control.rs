@@ -19,6 +19,7 @@ use super::directory::Directory;
 use super::explanation::Explanation;
 use super::limits::{self, Limits};
 use super::loan::{Lending, Terms};
+use super::nodes::{ClusterStatus, OtherNodes};
 use super::overflow::PeerStatus;
 use super::source_counts::SourceCounts;
 use super::waiters::{BrokerState, ParkedPollDetails};
@@ -245,6 +246,12 @@ impl BrokerControl<'_> {
     pub fn peers(self) -> Vec<PeerStatus> {
         let overflow = self.broker.overflow.as_ref();
         overflow.map_or_else(Vec::new, |overflow| overflow.peers())
+    }
+
+    /// The cluster, if this broker is a node of one.
+    pub fn cluster(self) -> Option<ClusterStatus> {
+        let others = self.broker.others.as_deref();
+        others.map(OtherNodes::status)
     }
 
     /// The current values of the gauges.

@@ -4,13 +4,13 @@
 //! offer is never passed on. Lender and borrower count it separately; the metrics log
 //! counts a client only at the broker that it polled.
 
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use tokio::sync::futures::Notified;
 
 use crate::matching::{Borrower, ClientOffer, ClientReply, Denied, ServiceStage};
 use crate::metrics::labels::{ClientOutcome, LoanOutcome, LoanRefusal, PeerName};
-use crate::policy::{ClientFacts, PolicyMarks};
+use crate::policy::ClientFacts;
 use crate::wire::candidates;
 use crate::wire::nat::NatClass;
 use crate::wire::session_description::SessionDescription;
@@ -47,13 +47,24 @@ impl Broker {
         if self.stage() != ServiceStage::Serving {
             return Supply::Draining;
         }
-        let state = self.lock();
-        let proxies = NatClass::ALL.map(|pool| state.matcher.parked_beyond(reserve, pool));
+        let proxies = self.parked_beyond(reserve);
         Supply::Lending { proxies, loans }
     }
 
-    /// Completes when the result of [`Self::supply_for`] may have changed since this
-    /// call.
+    /// The proxies beyond a reserve that other nodes of the cluster can have now; `None` if
+    /// this broker is about to stop.
+    pub fn supply_beyond(&self, reserve: usize) -> Option<[usize; NatClass::ALL.len()]> {
+        let serves = self.stage() == ServiceStage::Serving;
+        serves.then(|| self.parked_beyond(reserve))
+    }
+
+    fn parked_beyond(&self, reserve: usize) -> [usize; NatClass::ALL.len()] {
+        let state = self.lock();
+        NatClass::ALL.map(|pool| state.matcher.parked_beyond(reserve, pool))
+    }
+
+    /// Completes when the result of [`Self::supply_for`] or [`Self::supply_beyond`] may have
+    /// changed since this call.
     pub fn supply_changed(&self) -> Notified<'_> {
         self.stepped.notified()
     }
@@ -77,16 +88,8 @@ impl Broker {
             borrower,
             outcome: LoanOutcome::Cancelled,
         };
-        let offer = ClientOffer {
-            offer: request.offer.clone(),
-            nat: request.nat,
-            relay_url,
-            // It is never queued.
-            network: None,
-            marks: PolicyMarks::default(),
-        };
         let lent = self
-            .match_borrower(&directory, &request, offer, reserve)
+            .match_borrower(&directory, &request, relay_url, reserve)
             .await;
         loan.outcome = match lent {
             Ok(_) => LoanOutcome::Answered,
@@ -96,6 +99,21 @@ impl Broker {
             self.metrics.lending_refused(borrower, reason);
         }
         lent
+    }
+
+    /// Finds a proxy beyond the reserve for the client of another node of the cluster, and
+    /// waits for its answer. If there is none, the future is ready at once.
+    pub async fn lend_to_node(
+        &self,
+        request: LoanRequest,
+        reserve: usize,
+    ) -> Result<SessionDescription, NotLent> {
+        let directory = self.directory.load_full();
+        let relay_url = self
+            .choose_relay(&directory, request.fingerprint)
+            .map_err(|_| NotLent::Refused(LoanRefusal::UnknownBridge))?;
+        self.match_borrower(&directory, &request, relay_url, reserve)
+            .await
     }
 
     /// Counts a borrower's request that is not accepted as an offer.
@@ -113,7 +131,7 @@ impl Broker {
         &self,
         directory: &Directory,
         request: &LoanRequest,
-        offer: ClientOffer,
+        relay_url: Arc<str>,
         reserve: usize,
     ) -> Result<SessionDescription, NotLent> {
         let trace = ClientTrace::lent(self.tracer.as_ref(), request);
@@ -130,8 +148,14 @@ impl Broker {
             rendezvous: request.rendezvous,
         };
         let (key, messages) = self.step(|state, now| {
-            let marks = state.marks_of(now, &directory.policy, &facts);
-            let offer = ClientOffer { marks, ..offer };
+            let offer = ClientOffer {
+                offer: request.offer.clone(),
+                nat: request.nat,
+                relay_url,
+                // It is never queued.
+                network: None,
+                marks: state.marks_of(now, &directory.policy, &facts),
+            };
             state.add_client(now, offer, None, trace.timeline(), |matcher, offer| {
                 matcher.handle_borrower(now, borrower, offer)
             })

@@ -176,7 +176,8 @@ impl governor::clock::Clock for SinceStart {
 }
 
 impl NotLent {
-    pub(super) fn outcome(self) -> LoanOutcome {
+    /// The same, as it is counted.
+    pub fn outcome(self) -> LoanOutcome {
         match self {
             Self::NoProxies => LoanOutcome::NoProxies,
             Self::TimedOut => LoanOutcome::TimedOut,

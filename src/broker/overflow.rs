@@ -33,6 +33,51 @@ pub trait Overflow: fmt::Debug + Send + Sync + 'static {
     fn peers(&self) -> Vec<PeerStatus>;
 }
 
+/// Several of them: those that come first are asked first.
+#[derive(Debug)]
+pub struct InTurn(pub Vec<Arc<dyn Overflow>>);
+
+impl Overflow for InTurn {
+    fn has_supply(&self, class: NatClass, fingerprint: Fingerprint) -> bool {
+        let mut all = self.0.iter();
+        all.any(|one| one.has_supply(class, fingerprint))
+    }
+
+    fn supplied(&self, class: NatClass, fingerprint: Fingerprint) -> Supplied<'_> {
+        let all = self.0.iter();
+        let mut all: Vec<_> = all.map(|one| one.supplied(class, fingerprint)).collect();
+        Box::pin(poll_fn(move |context| {
+            let is_supplied = |one: &mut Supplied<'_>| one.as_mut().poll(context).is_ready();
+            if all.iter_mut().any(is_supplied) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        }))
+    }
+
+    fn borrow(&self, wanted: Wanted) -> Borrowing<'_> {
+        Box::pin(async move {
+            let mut reply = PeerReply::NotAsked;
+            for one in &self.0 {
+                match one.borrow(wanted.clone()).await {
+                    answered @ PeerReply::Answered { .. } => return answered,
+                    PeerReply::Unanswered => reply = PeerReply::Unanswered,
+                    PeerReply::NoProxy if reply == PeerReply::NotAsked => {
+                        reply = PeerReply::NoProxy;
+                    }
+                    PeerReply::NoProxy | PeerReply::NotAsked => {}
+                }
+            }
+            reply
+        })
+    }
+
+    fn peers(&self) -> Vec<PeerStatus> {
+        self.0.iter().flat_map(|one| one.peers()).collect()
+    }
+}
+
 /// A future that completes when there is a proxy to borrow.
 pub type Supplied<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 

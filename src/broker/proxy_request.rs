@@ -1,7 +1,7 @@
 //! Proxy requests: polls, from their arrival to their reply, and answers.
 
 use crate::matching::{AnswerOutcome, NoMatch, OverShare, PollReply, SidInUse};
-use crate::metrics::labels::{Refusal, Request};
+use crate::metrics::labels::{Refusal, Request, StrayAnswerFate};
 use crate::wire::answer::{AnswerStatus, ProxyAnswer};
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::{PollResponse, PollStatus, ProxyPoll, Sid};
@@ -124,12 +124,18 @@ impl Broker {
     }
 
     /// Handles a proxy's answer.
-    pub fn proxy_answer(
+    pub async fn proxy_answer(
         &self,
         caller: Caller,
         answer: ProxyAnswer,
     ) -> Result<AnswerStatus, OverLimit> {
         self.admit_answer(caller)?;
+        if let Some(fate) = self.pass_on(caller, answer.sid, Some(&answer.answer)).await {
+            return Ok(match fate {
+                StrayAnswerFate::Delivered => AnswerStatus::Success,
+                StrayAnswerFate::ClientGone | StrayAnswerFate::Unknown => AnswerStatus::ClientGone,
+            });
+        }
         let (source, outcome) = self.step(|state, now| {
             let source = state.source_of(now, caller.origin, 1);
             let matcher = &mut state.matcher;
@@ -144,8 +150,11 @@ impl Broker {
     }
 
     /// Handles the word of a proxy that it cannot answer.
-    pub fn proxy_declines(&self, caller: Caller, sid: Sid) -> Result<(), OverLimit> {
+    pub async fn proxy_declines(&self, caller: Caller, sid: Sid) -> Result<(), OverLimit> {
         self.admit_answer(caller)?;
+        if self.pass_on(caller, sid, None).await.is_some() {
+            return Ok(());
+        }
         self.step(|state, now| state.matcher.handle_decline(now, &sid));
         Ok(())
     }

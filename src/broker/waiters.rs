@@ -24,6 +24,7 @@ use super::generations::Generations;
 use super::learning::Learning;
 use super::poll_interval::controller::IntervalController;
 use super::rule_counter::RuleCounter;
+use super::sid_digests::SidDigests;
 use super::sources::SourceHasher;
 use super::trace::{Polled, Timeline, Timelines};
 
@@ -43,6 +44,7 @@ pub(super) struct BrokerState {
     clients: SecondaryMap<ClientKey, ClientWaiter>,
     timelines: Timelines,
     pub(super) learning: Learning,
+    pub(super) sid_digests: SidDigests,
     /// True if a successor was announced, so that proxies are told to return soon.
     pub(super) has_successor: bool,
 }
@@ -139,6 +141,7 @@ impl BrokerState {
             polls: SecondaryMap::new(),
             clients: SecondaryMap::new(),
             timelines: Timelines::default(),
+            sid_digests: SidDigests::default(),
             has_successor: false,
         }
     }
@@ -290,6 +293,9 @@ impl BrokerState {
             }
         }
         if let PollReply::Offer(hand_off) = &reply {
+            if let Some(sid) = self.matcher.sid(key) {
+                self.sid_digests.handed_off(key, sid);
+            }
             let client = self.clients.get(hand_off.client);
             let client = client.and_then(|client| client.tracked);
             let proxy = MatchedProxy {
@@ -358,7 +364,10 @@ impl BrokerState {
                 proxy_type,
                 outcome,
             } => self.metrics.proxy_answered(proxy_type, fate(outcome)),
-            MatchingEvent::OfferEnded { poll, end } => self.learning.offer_ended(now, poll, end),
+            MatchingEvent::OfferEnded { poll, end } => {
+                self.sid_digests.ended(poll);
+                self.learning.offer_ended(now, poll, end);
+            }
             MatchingEvent::ClientAbandoned | MatchingEvent::PollAbandoned => {}
         }
     }

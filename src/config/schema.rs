@@ -46,6 +46,8 @@ pub struct Config {
     pub operator: crate::http::operator::Settings,
     /// The gRPC administration service.
     pub admin: crate::grpc::settings::Settings,
+    /// The cluster that this broker is a node of.
+    pub cluster: crate::cluster::Settings,
     /// The peers that lend each other proxies.
     pub federation: crate::federation::Settings,
     /// The SQS queues that clients write to.

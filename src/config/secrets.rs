@@ -9,10 +9,11 @@ const KEYS: [&str; 1] = ["otel.headers"];
 const WORDS: [&str; 4] = ["header", "password", "secret", "token"];
 /// Sections that hold secrets or the access to them. An unknown key may be a misspelled
 /// key of such a section.
-const SECTIONS: [&str; 4] = ["admin", "federation", "otel", "sqs"];
+const SECTIONS: [&str; 5] = ["admin", "cluster", "federation", "otel", "sqs"];
 /// Keys whose values are or contain URLs.
-const URLS: [&str; 6] = [
+const URLS: [&str; 7] = [
     "acme.directory",
+    "cluster.servers",
     "federation.discover",
     PEERS,
     "otel.endpoint",

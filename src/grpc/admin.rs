@@ -5,6 +5,7 @@ mod bridges;
 mod filter;
 mod impact;
 mod limits;
+mod nodes;
 pub mod operations;
 mod parked_polls;
 mod peers;
@@ -347,6 +348,13 @@ impl Admin for AdminService {
         let mut settings = self.operations.config();
         settings.retain(|setting| setting.key.starts_with(prefix));
         Ok(Response::new(v1::Config { settings }))
+    }
+
+    async fn list_nodes(
+        &self,
+        _: Request<v1::ListNodesRequest>,
+    ) -> Result<Response<v1::ListNodesResponse>, Status> {
+        Ok(Response::new(nodes::list(&self.broker)))
     }
 
     async fn list_peers(

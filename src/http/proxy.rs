@@ -122,9 +122,9 @@ pub(super) async fn answer(front: Arc<HttpFront>, request: Request<Body>) -> Res
     }
     let answer = match ProxyAnswer::decode(&body) {
         Ok(answer) => answer,
-        Err(invalid) => return refuse_or_decline(&front.broker, caller, &body, &invalid),
+        Err(invalid) => return refuse_or_decline(&front.broker, caller, &body, &invalid).await,
     };
-    if let Ok(status) = front.broker.proxy_answer(caller, answer) {
+    if let Ok(status) = front.broker.proxy_answer(caller, answer).await {
         if let Some(connection) = head.extensions.get::<ConnectionHandle>() {
             connection.release();
         }
@@ -134,7 +134,7 @@ pub(super) async fn answer(front: Arc<HttpFront>, request: Request<Body>) -> Res
 }
 
 /// Refuses an answer. If it says that the proxy cannot answer, its client gets another.
-fn refuse_or_decline(
+async fn refuse_or_decline(
     broker: &Broker,
     caller: Caller,
     body: &[u8],
@@ -144,7 +144,7 @@ fn refuse_or_decline(
         refuse_answer(broker, caller, Refusal::BadRequest, invalid);
         return error::bad_request();
     };
-    match broker.proxy_declines(caller, sid) {
+    match broker.proxy_declines(caller, sid).await {
         Ok(()) => error::bad_request(),
         Err(_) => answered_too_often(),
     }

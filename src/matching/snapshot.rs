@@ -1,6 +1,7 @@
 //! Snapshots of the engine's state.
 
 use crate::wire::nat::NatClass;
+use crate::wire::proxy::Sid;
 
 use super::Matcher;
 use super::outputs::{ParkedPoll, Snapshot};
@@ -45,6 +46,16 @@ impl Matcher {
             clients: poll.clients,
             arrival: poll.arrival,
         })
+    }
+
+    /// The Sid of a poll.
+    pub fn sid(&self, key: PollKey) -> Option<Sid> {
+        self.sessions.poll(key).map(|poll| poll.sid)
+    }
+
+    /// Returns true if a poll with this `Sid` is parked, offered or not yet forgotten.
+    pub fn knows(&self, sid: &Sid) -> bool {
+        self.sessions.poll_by_sid(sid).is_some()
     }
 
     /// The number of parked polls in a pool beyond a reserve.

@@ -13,9 +13,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::labels::{
-    BridgeCondition, BridgeState, CircuitState, DropReason, Endpoint, GrpcListener,
+    BridgeCondition, BridgeState, CircuitState, DropReason, DroppedMessage, Endpoint, GrpcListener,
     HandshakeFailure, Label, LoanOutcome, LoanRefusal, OrderOutcome, PeerName, ProbeResult,
-    QueueCall, RuleLabel, RuleResult, StatusCode,
+    QueueCall, RuleLabel, RuleResult, StatusCode, StrayAnswerFate,
 };
 use super::latencies::LATENCIES;
 use crate::wire::nat::{NatClass, NatType};
@@ -57,6 +57,9 @@ label_sets! {
     CircuitLabels { peer: PeerName, state: CircuitState }
     RuleLabels { rule: RuleLabel, result: RuleResult }
     LoanLabels { peer: PeerName, outcome: LoanOutcome }
+    NodeOfferLabels { outcome: LoanOutcome }
+    StrayAnswerLabels { outcome: StrayAnswerFate }
+    DroppedMessageLabels { reason: DroppedMessage }
     LoanRefusalLabels { peer: PeerName, reason: LoanRefusal }
 }
 
@@ -236,7 +239,12 @@ impl Families {
     }
 }
 
-fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+pub(super) fn add<M: Metric + Clone>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    metric: M,
+) -> M {
     registry.register(name, help, metric.clone());
     metric
 }

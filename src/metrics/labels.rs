@@ -70,6 +70,32 @@ labels! {
         Refused = "refused",
     }
 
+    /// The outcome of an answer that was passed on to the other nodes of the cluster.
+    pub enum StrayAnswerFate {
+        /// A client at another node gets the answer.
+        Delivered = "delivered",
+        /// Its client at another node has gone or has another answer.
+        ClientGone = "client_gone",
+        /// No node knows its Sid, or none has replied in time.
+        Unknown = "unknown",
+    }
+
+    /// The reason why a message of the cluster was not sent or not heeded.
+    pub enum DroppedMessage {
+        /// The bus took no message, or no message of ours comes back from it.
+        NotSent = "not_sent",
+        /// It was not sealed with a key of the cluster, or changed on its way.
+        NotSealed = "not_sealed",
+        /// It was malformed.
+        Malformed = "malformed",
+        /// It came too late to be of use.
+        Late = "late",
+        /// It had come before.
+        Repeated = "repeated",
+        /// Too many nodes are known, or too many messages were waiting.
+        Overloaded = "overloaded",
+    }
+
     /// The kind of a refused request.
     pub enum Request {
         /// A proxy's poll.

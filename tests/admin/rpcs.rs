@@ -56,7 +56,8 @@ pub(crate) fn request(rpc: &str) -> &'static str {
         "GetSourceDistribution" => r#"{"tops": [1, 5]}"#,
         "GetConfig" => r#"{"key_prefix": "matching."}"#,
         "WatchStatus" => r#"{"interval": "0.1s"}"#,
-        "GetPolicy" | "GetStatus" | "GetStats" | "GetImpact" | "Reload" | "Resume" => "{}",
+        "GetPolicy" | "GetStatus" | "GetStats" | "GetImpact" | "ListNodes" | "Reload"
+        | "Resume" => "{}",
         other => panic!("no test calls {other}"),
     }
 }

@@ -14,6 +14,7 @@ use tonic_prost_build::Config;
 const ROOT: &str = "proto";
 const GENERATED: &str = "proto/generated";
 const ADMIN: &str = "snowflake/broker/admin/v1/admin.proto";
+const CLUSTER: &str = "snowflake/broker/cluster/v1/cluster.proto";
 const FEDERATION: &str = "snowflake/broker/federation/v1/federation.proto";
 
 /// The package whose messages are also printed as JSON.
@@ -47,13 +48,13 @@ fn the_generated_code_is_that_of_the_protocol_files() {
     }
 }
 
-/// Writes the types and services of both protocols to the folder, and the descriptors of
+/// Writes the types and services of all protocols to the folder, and the descriptors of
 /// the administration, by which the broker tells other clients of its services.
 fn generate(folder: &Path) {
     let descriptors = compile(&[ADMIN]).encode_file_descriptor_set();
     fs::write(folder.join("descriptors.bin"), descriptors).unwrap();
 
-    let descriptors = compile(&[ADMIN, FEDERATION]).file_descriptor_set();
+    let descriptors = compile(&[ADMIN, CLUSTER, FEDERATION]).file_descriptor_set();
     let mut config = Config::new();
     for file in &descriptors.file {
         if file.package() == PRINTED {

@@ -101,7 +101,7 @@ async fn a_lender_that_drains_says_so_and_finishes_what_it_has() {
     b.broker.control().start_lame_duck();
     a.sees("b.example", |peer| peer.is_draining).await;
     assert_eq!(a.client("comes late").await, Err(NoAnswer::NoProxies));
-    b.answer("taken");
+    b.answer("taken").await;
     assert_eq!(client.await.unwrap(), Ok(answer("taken")));
     b.broker.control().resume();
     a.sees("b.example", |peer| !peer.is_draining).await;
@@ -122,7 +122,7 @@ async fn a_borrower_that_drains_waits_for_what_it_has_borrowed() {
     sleep(Duration::from_millis(100)).await;
     assert!(!drained.is_finished());
     assert_eq!(a.client("comes late").await, Err(NoAnswer::NoProxies));
-    b.answer("p");
+    b.answer("p").await;
     assert_eq!(client.await.unwrap(), Ok(answer("p")));
     drained.await.unwrap();
 }

@@ -151,7 +151,7 @@ async fn a_proxy_that_comes_to_a_peer_is_nothing_to_who_has_one_here() {
     ours.await.unwrap();
     let theirs = b.proxy("theirs");
     a.sees_proxies("b.example", 1).await;
-    assert_eq!(a.answer("ours"), AnswerStatus::Success);
+    assert_eq!(a.answer("ours").await, AnswerStatus::Success);
     assert_eq!(client.await.unwrap(), Ok(answer("ours")));
     assert!(!theirs.is_finished());
 }
@@ -168,7 +168,7 @@ async fn who_leaves_takes_the_offer_back() {
     client.abort();
     sleep(Duration::from_millis(10)).await;
     assert_eq!(b.broker.control().snapshot().matched_clients, 0);
-    assert_eq!(b.answer("p"), AnswerStatus::ClientGone);
+    assert_eq!(b.answer("p").await, AnswerStatus::ClientGone);
     let cancelled = ["outcome=\"cancelled\""];
     assert_eq!(
         a.count("snowflake_broker_peer_borrowed_total", &cancelled),
@@ -189,7 +189,7 @@ async fn a_silent_proxy_gets_company_from_a_peer() {
     let rematch_after = matching::Settings::default().rematch_after;
     assert!((rematch_after..rematch_after + Duration::from_millis(500)).contains(&took));
     assert!(silent.await.unwrap().is_some() && theirs.await.unwrap().is_some());
-    assert_eq!(a.answer("silent"), AnswerStatus::ClientGone);
+    assert_eq!(a.answer("silent").await, AnswerStatus::ClientGone);
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,7 +203,7 @@ async fn a_silent_peer_gets_company_from_an_own_proxy() {
     let _ours = a.proxy("ours");
     assert_eq!(client.await.unwrap(), Ok(answer("ours")));
     sleep(Duration::from_millis(10)).await;
-    assert_eq!(b.answer("silent"), AnswerStatus::ClientGone);
+    assert_eq!(b.answer("silent").await, AnswerStatus::ClientGone);
 }
 
 #[tokio::test(start_paused = true)]
@@ -220,7 +220,7 @@ async fn a_silent_peer_gets_company_from_another() {
     let rematch_after = matching::Settings::default().rematch_after;
     assert!(began.elapsed() < rematch_after + Duration::from_millis(500));
     sleep(Duration::from_millis(10)).await;
-    assert_eq!(b.answer("silent"), AnswerStatus::ClientGone);
+    assert_eq!(b.answer("silent").await, AnswerStatus::ClientGone);
 }
 
 #[tokio::test(start_paused = true)]

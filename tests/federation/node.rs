@@ -168,7 +168,8 @@ impl Node {
         tokio::spawn(async move {
             let offer = poll(&broker, &sid).await?;
             let answer = ProxyAnswer::decode(proxy_answer(&sid, &sid).as_bytes()).unwrap();
-            Some((offer, broker.proxy_answer(caller(), answer).unwrap()))
+            let status = broker.proxy_answer(caller(), answer).await.unwrap();
+            Some((offer, status))
         })
     }
 
@@ -179,9 +180,9 @@ impl Node {
     }
 
     /// Answers as the proxy with this name.
-    pub(crate) fn answer(&self, sid: &str) -> AnswerStatus {
+    pub(crate) async fn answer(&self, sid: &str) -> AnswerStatus {
         let answer = ProxyAnswer::decode(proxy_answer(sid, sid).as_bytes()).unwrap();
-        self.broker.proxy_answer(caller(), answer).unwrap()
+        self.broker.proxy_answer(caller(), answer).await.unwrap()
     }
 
     /// Asks for the default bridge as a client.

@@ -59,6 +59,7 @@ pages! {
     backups: "docs/backups.md",
     bridges: "docs/bridges.md",
     certificates: "docs/certificates.md",
+    cluster: "docs/cluster.md",
     configuration: "docs/configuration.md",
     countries: "docs/countries.md",
     federation: "docs/federation.md",

@@ -96,7 +96,7 @@ impl Workload {
         };
         sleep(after).await;
         for _ in 0..times {
-            let status = self.answer(sid, &client);
+            let status = self.answer(sid, &client).await;
             self.invariants.proxy_answered(sid, status);
         }
     }
@@ -111,10 +111,10 @@ impl Workload {
         }
     }
 
-    fn answer(&self, sid: &str, client: &str) -> AnswerStatus {
+    async fn answer(&self, sid: &str, client: &str) -> AnswerStatus {
         let answer = proxy_answer(sid, &answer_name(client, sid));
         let answer = ProxyAnswer::decode(answer.as_bytes()).unwrap();
-        self.broker.proxy_answer(caller(), answer).unwrap()
+        self.broker.proxy_answer(caller(), answer).await.unwrap()
     }
 }
 

@@ -141,7 +141,8 @@ fn shell(script: &str, folder: &Path) -> Command {
     symlink(broker, bin.join("snowflake-broker")).unwrap();
     let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut path: Vec<PathBuf> = vec![repository.join("tests/real/pages/stand-ins"), bin];
-    let unpacked = ["usr/bin", "usr/sbin", "bin"].map(|folder| unpacked::file("").join(folder));
+    let unpacked =
+        ["usr/bin", "usr/sbin", "bin", "nats/bin"].map(|folder| unpacked::file("").join(folder));
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
     // Ours come last: a program that the machine has is whole.
     path.extend(unpacked);

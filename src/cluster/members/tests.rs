@@ -1,0 +1,140 @@
+use crate::wire::fingerprint::Fingerprint;
+
+use super::*;
+
+const NEED: Need = Need {
+    class: NatClass::Strict,
+    fingerprint: Fingerprint::DEFAULT,
+};
+
+#[expect(clippy::disallowed_methods, reason = "an Instant to count from")]
+fn start() -> Instant {
+    Instant::now()
+}
+
+fn sender(incarnation: u64, sent_at_ms: u64) -> Sender<'static> {
+    Sender {
+        node: "b",
+        incarnation,
+        sent_at_ms,
+    }
+}
+
+/// A word of supply with this many open proxies.
+fn supply(sequence: u64, proxies: u32) -> v1::Supply {
+    v1::Supply {
+        sequence,
+        state: State::Serving.into(),
+        pools: vec![v1::PoolSupply {
+            pool: v1::Pool::Open.into(),
+            proxies,
+        }],
+        version: "1.2.3".to_owned(),
+    }
+}
+
+fn joined() -> NodeChange {
+    NodeChange::Joined("b".into())
+}
+
+#[test]
+fn a_node_that_says_what_it_has_is_asked() {
+    let now = start();
+    let mut members = Membership::new(now);
+    assert!(!members.has_supply(now, NEED));
+    assert_eq!(
+        members.supplied(now, sender(1, 0), &supply(1, 5)),
+        Ok(Some(joined()))
+    );
+    assert!(members.has_supply(now, NEED));
+    let chosen = members.choose(now, NEED, &BTreeSet::new(), [0.0; 2]);
+    assert_eq!(chosen, Some("b".into()));
+    let status = &members.statuses(now)[0];
+    assert_eq!((status.version.as_str(), status.offers_sent), ("1.2.3", 1));
+}
+
+#[test]
+fn who_is_silent_for_three_seconds_has_nothing_and_is_forgotten() {
+    let now = start();
+    let mut members = Membership::new(now);
+    members.supplied(now, sender(1, 0), &supply(1, 5)).unwrap();
+    assert_eq!(members.expire(now + FRESH_FOR), []);
+    let later = now + FRESH_FOR + Duration::from_millis(1);
+    assert!(!members.has_supply(later, NEED));
+    assert_eq!(members.expire(later), [NodeChange::Lost("b".into())]);
+    assert_eq!(members.len(), 0);
+}
+
+#[test]
+fn words_that_are_doubled_late_or_out_of_order_are_not_heeded() {
+    let now = start();
+    let mut members = Membership::new(now);
+    members.supplied(now, sender(1, 0), &supply(2, 5)).unwrap();
+    for sequence in [2, 1] {
+        let repeated = members.supplied(now, sender(1, 0), &supply(sequence, 9));
+        assert_eq!(repeated, Err(DroppedMessage::Repeated));
+    }
+    let later = now + Duration::from_secs(4);
+    let late = members.supplied(later, sender(1, 10), &supply(3, 9));
+    assert_eq!(late, Err(DroppedMessage::Late));
+    assert!(!members.has_supply(later, NEED));
+}
+
+#[test]
+fn another_process_of_the_name_takes_the_place_of_the_first() {
+    let now = start();
+    let mut members = Membership::new(now);
+    members
+        .supplied(now, sender(1, 900_000), &supply(90, 5))
+        .unwrap();
+    assert_eq!(
+        members.supplied(now, sender(2, 0), &supply(1, 0)),
+        Ok(Some(joined()))
+    );
+    assert!(!members.has_supply(now, NEED));
+    assert_eq!(members.age(now, sender(1, 900_000)), None);
+    assert_eq!(members.age(now, sender(2, 0)), Some(Duration::ZERO));
+    assert_eq!(members.len(), 1);
+    // The first one is still there: the operator has given two nodes one name.
+    let same_name = Some(NodeChange::SameName("b".into()));
+    assert_eq!(
+        members.supplied(now, sender(1, 900_500), &supply(91, 5)),
+        Ok(same_name)
+    );
+    assert!(!members.has_supply(now, NEED));
+}
+
+#[test]
+fn who_says_that_it_leaves_has_left() {
+    let now = start();
+    let mut members = Membership::new(now);
+    members.supplied(now, sender(1, 0), &supply(1, 5)).unwrap();
+    let leaves = |sequence| v1::Supply {
+        state: State::Left.into(),
+        ..supply(sequence, 0)
+    };
+    assert_eq!(members.supplied(now, sender(9, 0), &leaves(1)), Ok(None));
+    let left = Some(NodeChange::Left("b".into()));
+    assert_eq!(members.supplied(now, sender(1, 0), &leaves(2)), Ok(left));
+    assert!(!members.has_supply(now, NEED));
+}
+
+#[test]
+fn there_are_no_more_nodes_than_may_be() {
+    let now = start();
+    let mut members = Membership::new(now);
+    let names: Vec<_> = (0..=NODES_MAX).map(|number| number.to_string()).collect();
+    let results: Vec<_> = names
+        .iter()
+        .map(|name| {
+            let sender = Sender {
+                node: name,
+                ..sender(1, 0)
+            };
+            members.supplied(now, sender, &supply(1, 1))
+        })
+        .collect();
+    assert_eq!(results[NODES_MAX], Err(DroppedMessage::Overloaded));
+    assert!(results[..NODES_MAX].iter().all(Result::is_ok));
+    assert_eq!(members.len(), NODES_MAX);
+}

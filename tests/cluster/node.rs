@@ -1,0 +1,230 @@
+//! One of several nodes, with its clients and proxies.
+
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use snowflake_broker::bridges::BridgeList;
+use snowflake_broker::broker::nodes::{ClusterStatus, NodeStatus};
+use snowflake_broker::broker::overflow::InTurn;
+use snowflake_broker::broker::{
+    Broker, Caller, Directory, NoAnswer, PollInterval, RequestOrigin, clock,
+};
+use snowflake_broker::cluster::{Cluster, ClusterKeys, NodeIdentity};
+use snowflake_broker::matching;
+use snowflake_broker::metrics::Metrics;
+use snowflake_broker::metrics::distinct_ips::WindowKey;
+use snowflake_broker::metrics::labels::Rendezvous;
+use snowflake_broker::wire::answer::{AnswerStatus, ProxyAnswer};
+use snowflake_broker::wire::client::ClientPoll;
+use snowflake_broker::wire::proxy::{PollStatus, ProxyPoll, ProxyTypes};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+
+use crate::bus::Hub;
+use crate::support::counted::count;
+use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
+use crate::support::watched::{self, WATCH};
+
+/// A time-out for hanging tests, longer than anything here takes.
+const FOREVER: Duration = Duration::from_hours(1);
+/// The name of the cluster.
+pub(crate) const CLUSTER: &str = "test";
+/// The key of the cluster.
+pub(crate) const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+
+/// A running node. Dropping it kills it.
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) cluster: Arc<Cluster>,
+    _tasks: JoinSet<()>,
+}
+
+/// Measures the broker's time, which may be paused.
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self(clock::now())
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        clock::now() - self.0
+    }
+}
+
+impl Node {
+    /// Starts a node without a reserve.
+    pub(crate) fn start(hub: &Hub, name: &str) -> Self {
+        Self::with(hub, name, 0, KEY)
+    }
+
+    pub(crate) fn with(hub: &Hub, name: &str, reserve: usize, key: &str) -> Self {
+        LazyLock::force(&WATCH);
+        let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
+        let (bus, events) = hub.connect(CLUSTER, name);
+        let me = NodeIdentity {
+            node: name.to_owned(),
+            incarnation: fastrand::u64(..),
+            started: clock::now(),
+        };
+        let keys = ClusterKeys::parse(key).unwrap();
+        let sid_keys = keys.sid_keys();
+        let bus = Arc::new(bus);
+        let metrics_of_cluster = Arc::clone(&metrics);
+        let cluster = Cluster::new(me, CLUSTER, keys, reserve, bus, metrics_of_cluster, 7);
+        let cluster = Arc::new(cluster);
+        // No node here has more than a proxy or two.
+        let matching = matching::Settings {
+            second_chance_reserve: 0,
+            ..matching::Settings::default()
+        };
+        let in_turn = InTurn(vec![cluster.clone()]);
+        let broker = Broker::new(matching, directory(), metrics, 7)
+            .in_cluster(cluster.clone(), sid_keys)
+            .overflowing(Some(Arc::new(in_turn)));
+        let broker = Arc::new(broker);
+        let mut tasks = JoinSet::new();
+        let driven = Arc::clone(&broker);
+        tasks.spawn(async move { driven.drive().await });
+        let events = UnboundedReceiverStream::new(events);
+        tasks.spawn(Arc::clone(&cluster).run(Arc::clone(&broker), events));
+        Self {
+            name: name.to_owned(),
+            broker,
+            cluster,
+            _tasks: tasks,
+        }
+    }
+
+    /// The cluster, as this node sees it.
+    pub(crate) fn seen(&self) -> ClusterStatus {
+        self.broker.control().cluster().unwrap()
+    }
+
+    /// What this node knows of another one.
+    pub(crate) fn status_of(&self, name: &str) -> Option<NodeStatus> {
+        let mut nodes = self.seen().others.into_iter();
+        nodes.find(|node| node.name.as_str() == name)
+    }
+
+    /// Waits until another node is heard of with this many proxies in total.
+    pub(crate) async fn sees_proxies(&self, name: &str, count: usize) {
+        let shown = |node: NodeStatus| node.supply.iter().sum::<usize>();
+        let seen = async {
+            while !self.seen().is_connected || self.status_of(name).map(shown) != Some(count) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let seen = timeout(FOREVER, seen).await;
+        assert!(seen.is_ok(), "{}: {:?}", self.name, self.seen());
+    }
+
+    /// Starts a proxy that polls here and answers at another node. Returns the offer and the
+    /// status of the answer.
+    pub(crate) fn proxy_answering_at(
+        &self,
+        other: &Self,
+        sid: &str,
+    ) -> JoinHandle<Option<(String, AnswerStatus)>> {
+        let brokers = [&self.broker, &other.broker].map(Arc::clone);
+        let sid = sid.to_owned();
+        tokio::spawn(async move {
+            let [here, there] = brokers;
+            let offer = poll(&here, &sid).await?;
+            let answer = ProxyAnswer::decode(proxy_answer(&sid, &sid).as_bytes()).unwrap();
+            let status = there.proxy_answer(caller(), answer).await.unwrap();
+            Some((offer, status))
+        })
+    }
+
+    /// Starts a proxy that polls and answers here.
+    pub(crate) fn proxy(&self, sid: &str) -> JoinHandle<Option<(String, AnswerStatus)>> {
+        self.proxy_answering_at(self, sid)
+    }
+
+    /// Starts a proxy that polls and never answers. Returns the offer.
+    pub(crate) fn silent_proxy(&self, sid: &str) -> JoinHandle<Option<String>> {
+        let (broker, sid) = (Arc::clone(&self.broker), sid.to_owned());
+        tokio::spawn(async move { poll(&broker, &sid).await })
+    }
+
+    /// Answers here as the proxy with this name.
+    pub(crate) async fn answer(&self, sid: &str) -> AnswerStatus {
+        let answer = ProxyAnswer::decode(proxy_answer(sid, sid).as_bytes()).unwrap();
+        self.broker.proxy_answer(caller(), answer).await.unwrap()
+    }
+
+    /// Asks for a bridge as a client.
+    pub(crate) async fn client(&self, name: &str) -> Result<String, NoAnswer> {
+        let answer = timeout(FOREVER, self.begin_client(name)).await;
+        answer.expect("a client hangs").unwrap()
+    }
+
+    /// Starts such a client in the background.
+    pub(crate) fn begin_client(&self, name: &str) -> JoinHandle<Result<String, NoAnswer>> {
+        let (broker, poll) = (Arc::clone(&self.broker), client_poll(name, "restricted"));
+        tokio::spawn(async move {
+            let poll = ClientPoll::decode(poll.as_bytes()).unwrap();
+            let answer = broker
+                .client_poll(caller(), Rendezvous::Http, poll, || false)
+                .await;
+            answer.map(|answer| answer.text())
+        })
+    }
+
+    /// The sum of a family's series with all these labels, each written `name="value"`.
+    pub(crate) fn count(&self, family: &str, labels: &[&str]) -> u64 {
+        count(&self.broker, family, labels)
+    }
+}
+
+/// Checks that the metrics identify nobody.
+impl Drop for Node {
+    fn drop(&mut self) {
+        watched::assert_clean(&self.broker);
+    }
+}
+
+/// Starts three nodes that have heard of each other.
+pub(crate) async fn three(hub: &Hub) -> [Node; 3] {
+    let nodes = ["a", "b", "c"].map(|name| Node::start(hub, name));
+    for node in &nodes {
+        for other in &nodes {
+            if node.name != other.name {
+                node.sees_proxies(&other.name, 0).await;
+            }
+        }
+    }
+    nodes
+}
+
+async fn poll(broker: &Broker, sid: &str) -> Option<String> {
+    let mut poll =
+        ProxyPoll::decode(proxy_poll(sid, "open").as_bytes(), &ProxyTypes::default()).unwrap();
+    let polled = broker.proxy_poll(caller(), &mut poll).await.unwrap();
+    match polled.response.status {
+        PollStatus::ClientMatch { offer, .. } => Some(offer.text()),
+        _ => None,
+    }
+}
+
+pub(crate) fn caller() -> Caller {
+    Caller {
+        arrived: clock::now(),
+        address: None,
+        origin: RequestOrigin::Local,
+    }
+}
+
+fn directory() -> Directory {
+    Directory {
+        bridges: BridgeList::default(),
+        allowed_relay_pattern: "".into(),
+        default_relay_pattern: Some("".into()),
+        poll_interval: PollInterval::default(),
+        geoip: Arc::default(),
+        policy: Arc::default(),
+    }
+}

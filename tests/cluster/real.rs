@@ -1,0 +1,161 @@
+//! Real nodes: the program, and three NATS servers in a cluster, on the loopback.
+
+mod nats;
+mod site;
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tokio::time::sleep;
+
+use crate::support::messages::answer;
+
+use nats::Access;
+use site::{Site, post_as_client};
+
+/// Longer than anything that is waited for.
+const FOREVER: Duration = Duration::from_mins(1);
+
+/// Waits until something is so.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let started = now();
+    while !is_so().await {
+        assert!(started.elapsed() < FOREVER, "waited too long until {what}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "real programs take real time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[tokio::test]
+async fn polls_offers_and_answers_land_on_any_node() {
+    let site = Site::start(Access::Open, &["a", "b", "c"]).await;
+    for [client, poll, answered] in [
+        ["a", "b", "c"],
+        ["b", "b", "a"],
+        ["c", "a", "a"],
+        ["a", "a", "a"],
+    ] {
+        let [client, poll, answered] = [client, poll, answered].map(|name| site.node(name));
+        let sid = format!("{}-{}-{}", client.name, poll.name, answered.name);
+        let proxy = poll.proxy_answering_at(answered, &sid);
+        site.all_see(&poll.name, 1).await;
+        assert!(
+            client
+                .client("c")
+                .await
+                .contains(&site::shown(&answer(&sid)))
+        );
+        assert!(proxy.await.unwrap().contains("success"));
+        site.all_see(&poll.name, 0).await;
+    }
+}
+
+/// NATS with nkeys and TLS on both sides, and permissions for the subjects of the cluster
+/// only.
+#[tokio::test]
+async fn nodes_prove_themselves_to_nats_and_nats_to_them() {
+    let site = Site::start(Access::Restricted, &["a", "b"]).await;
+    let [a, b] = ["a", "b"].map(|name| site.node(name));
+    let proxy = b.proxy_answering_at(a, "p");
+    site.all_see("b", 1).await;
+    assert!(a.client("c").await.contains(&site::shown(&answer("p"))));
+    assert!(proxy.await.unwrap().contains("success"));
+}
+
+/// Each node is connected to another server. The killed one's takes another.
+#[tokio::test]
+async fn a_killed_server_costs_no_more_than_the_time_to_connect_elsewhere() {
+    let mut site = Site::start(Access::Open, &["a", "b"]).await;
+    site.servers.kill(0);
+    // Long before that, the node without a server serves on its own.
+    sleep(Duration::from_secs(3)).await;
+    let [a, b] = ["a", "b"].map(|name| site.node(name));
+    let proxy = b.proxy_answering_at(b, "p");
+    site.all_see("b", 1).await;
+    assert!(a.client("c").await.contains(&site::shown(&answer("p"))));
+    assert!(proxy.await.unwrap().contains("success"));
+}
+
+/// A server that is stopped keeps its connections, and takes what is sent.
+#[tokio::test]
+async fn a_server_that_hangs_is_left_for_another() {
+    let mut site = Site::start(Access::Open, &["a", "b"]).await;
+    site.servers.signal(0, Signal::STOP);
+    let [a, b] = ["a", "b"].map(|name| site.node(name));
+    // Both serve meanwhile, each on its own.
+    for node in [a, b] {
+        let proxy = node.proxy_answering_at(node, "own");
+        node.parks(1).await;
+        assert!(
+            node.client("c")
+                .await
+                .contains(&site::shown(&answer("own")))
+        );
+        assert!(proxy.await.unwrap().contains("success"));
+    }
+    let proxy = b.proxy_answering_at(a, "p");
+    until("A sees the proxy of B", async || a.sees("b", 1).await).await;
+    assert!(a.client("c").await.contains(&site::shown(&answer("p"))));
+    assert!(proxy.await.unwrap().contains("success"));
+    site.servers.signal(0, Signal::CONT);
+}
+
+#[tokio::test]
+async fn a_killed_node_is_left_out_and_one_that_stops_says_so() {
+    let mut site = Site::start(Access::Open, &["a", "b", "c"]).await;
+    let killed = site.node("b").proxy_answering_at(site.node("b"), "lost");
+    site.all_see("b", 1).await;
+    killed.abort();
+    site.kill("b");
+    until("A no longer knows B", async || {
+        !site.node("a").knows("b").await
+    })
+    .await;
+    site.stop("c").await;
+    let stopped = now();
+    until("A no longer knows C", async || {
+        !site.node("a").knows("c").await
+    })
+    .await;
+    assert!(
+        stopped.elapsed() < Duration::from_secs(1),
+        "it said nothing"
+    );
+    let a = site.node("a");
+    let proxy = a.proxy_answering_at(a, "own");
+    a.parks(1).await;
+    assert!(a.client("c").await.contains(&site::shown(&answer("own"))));
+    assert!(proxy.await.unwrap().contains("success"));
+}
+
+#[tokio::test]
+async fn without_nats_a_node_starts_and_serves_on_its_own() {
+    let mut site = Site::start(Access::Open, &["a"]).await;
+    for server in 0..3 {
+        site.servers.kill(server);
+    }
+    site.kill("a");
+    site.start_node("a").await;
+    let a = site.node("a");
+    let proxy = a.proxy_answering_at(a, "own");
+    a.parks(1).await;
+    let started = now();
+    assert!(
+        post_as_client(a, "c")
+            .await
+            .contains(&site::shown(&answer("own")))
+    );
+    assert!(started.elapsed() < Duration::from_secs(1));
+    assert!(proxy.await.unwrap().contains("success"));
+    site.logs("a", "this node serves on its own").await;
+    site.logs("a", "a problem with NATS").await;
+    let nodes = site.node("a").admin("nodes").await;
+    assert!(
+        nodes.contains("a of snowflake: not connected to NATS, serves on its own"),
+        "{nodes}"
+    );
+}
