@@ -119,7 +119,7 @@ pub(crate) async fn promtool(arguments: &[&str], input: &str) -> (ExitStatus, St
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(input.as_bytes()).await.unwrap();
     drop(stdin);
-    let output = timeout(LONG_ENOUGH, child.wait_with_output())
+    let output = timeout(LONG_ENOUGH * 3, child.wait_with_output())
         .await
         .expect("promtool does not end")
         .unwrap();
