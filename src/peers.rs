@@ -12,7 +12,9 @@
 //! silent peer is excluded by its circuit.
 
 mod circuit;
+mod ended;
 mod problem;
+pub mod protocol;
 mod record;
 mod supply;
 
@@ -25,6 +27,7 @@ use crate::metrics::labels::{LoanRefusal, PeerName};
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::NatClass;
 
+pub use ended::Ended;
 pub use problem::PeerProblem;
 pub use supply::{KnownBridges, SupplyReport};
 
@@ -42,23 +45,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The ID of a connection to a peer, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkId(u64);
-
-/// The outcome of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// The peer returned an answer.
-    Answered,
-    /// The peer had no proxy.
-    NoProxies,
-    /// No proxy answered in time.
-    TimedOut,
-    /// The peer refused the offer.
-    Refused(LoanRefusal),
-    /// There was no connection, no reply in time, or an invalid reply.
-    Failed,
-    /// The client left, or got its answer elsewhere.
-    Cancelled,
-}
 
 /// The requirements of a call.
 #[derive(Clone, Copy, Debug)]

@@ -51,8 +51,8 @@ pub mod node_message {
         StrayAnswerReply(super::StrayAnswerReply),
     }
 }
-/// What a node could take for the clients of others. Sent when it changes, at most five
-/// times a second, and every second. What is older than 3 s counts as nothing.
+/// The proxies that a node could give to the clients of others. Sent when it changes, at most
+/// five times a second, and every second. What is older than 3 s counts as nothing.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Supply {
     /// The number of this message. A message with a lower one is late.
@@ -64,7 +64,7 @@ pub struct Supply {
     /// The number of proxies that are parked beyond the reserve, by pool; a missing pool has
     /// none.
     #[prost(message, repeated, tag = "3")]
-    pub pools: ::prost::alloc::vec::Vec<PoolSupply>,
+    pub pools: ::prost::alloc::vec::Vec<super::super::federation::v1::PoolSupply>,
     /// The version of the node's program.
     #[prost(string, tag = "4")]
     pub version: ::prost::alloc::string::String,
@@ -119,16 +119,6 @@ pub mod supply {
         }
     }
 }
-/// The proxies of one pool.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct PoolSupply {
-    /// The pool.
-    #[prost(enumeration = "Pool", tag = "1")]
-    pub pool: i32,
-    /// The number of proxies parked there beyond the node's reserve.
-    #[prost(uint32, tag = "2")]
-    pub proxies: u32,
-}
 /// A client's offer. The node says `taken` or `not taken` at once, and if it has taken it
 /// `answer` or `gone` later.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -144,13 +134,13 @@ pub struct Offer {
     #[prost(string, tag = "3")]
     pub offer: ::prost::alloc::string::String,
     /// The client's NAT, as it reports.
-    #[prost(enumeration = "Nat", tag = "4")]
+    #[prost(enumeration = "super::super::federation::v1::Nat", tag = "4")]
     pub nat: i32,
     /// The fingerprint of the bridge that the client wants, 20 or 32 bytes.
     #[prost(bytes = "vec", tag = "5")]
     pub fingerprint: ::prost::alloc::vec::Vec<u8>,
     /// The client's rendezvous method.
-    #[prost(enumeration = "Rendezvous", tag = "6")]
+    #[prost(enumeration = "super::super::federation::v1::Rendezvous", tag = "6")]
     pub rendezvous: i32,
     /// The number of the attempt, counted from 1.
     #[prost(uint32, tag = "7")]
@@ -278,7 +268,7 @@ pub struct StrayAnswer {
     #[prost(uint64, tag = "4")]
     pub deadline_ms: u64,
 }
-/// Whether the answer was for a client of this node. Each node replies.
+/// The outcome of a stray answer at one node. Each node replies.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StrayAnswerReply {
     /// The stray answer.
@@ -335,125 +325,6 @@ pub mod stray_answer_reply {
                 "OUTCOME_CLIENT_GONE" => Some(Self::ClientGone),
                 _ => None,
             }
-        }
-    }
-}
-/// The clients that a proxy can serve.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum Pool {
-    /// Unspecified; ignored.
-    Unspecified = 0,
-    /// All clients.
-    Open = 1,
-    /// Clients behind a moderate NAT or none.
-    Moderate = 2,
-    /// Clients behind no NAT.
-    Strict = 3,
-}
-impl Pool {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "POOL_UNSPECIFIED",
-            Self::Open => "POOL_OPEN",
-            Self::Moderate => "POOL_MODERATE",
-            Self::Strict => "POOL_STRICT",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "POOL_UNSPECIFIED" => Some(Self::Unspecified),
-            "POOL_OPEN" => Some(Self::Open),
-            "POOL_MODERATE" => Some(Self::Moderate),
-            "POOL_STRICT" => Some(Self::Strict),
-            _ => None,
-        }
-    }
-}
-/// The way in which a client can be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum Nat {
-    /// Unspecified or unknown; treated as the worst case.
-    Unknown = 0,
-    /// Behind a firewall or a NAT that maps by destination.
-    Restricted = 1,
-    /// By everyone.
-    Unrestricted = 2,
-    /// By open remote ends only.
-    Strict = 3,
-    /// By moderate and open remote ends.
-    Moderate = 4,
-    /// By everyone.
-    Open = 5,
-}
-impl Nat {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unknown => "NAT_UNKNOWN",
-            Self::Restricted => "NAT_RESTRICTED",
-            Self::Unrestricted => "NAT_UNRESTRICTED",
-            Self::Strict => "NAT_STRICT",
-            Self::Moderate => "NAT_MODERATE",
-            Self::Open => "NAT_OPEN",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "NAT_UNKNOWN" => Some(Self::Unknown),
-            "NAT_RESTRICTED" => Some(Self::Restricted),
-            "NAT_UNRESTRICTED" => Some(Self::Unrestricted),
-            "NAT_STRICT" => Some(Self::Strict),
-            "NAT_MODERATE" => Some(Self::Moderate),
-            "NAT_OPEN" => Some(Self::Open),
-            _ => None,
-        }
-    }
-}
-/// A client's rendezvous method.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum Rendezvous {
-    /// Unspecified.
-    Unspecified = 0,
-    /// HTTP.
-    Http = 1,
-    /// An AMP cache.
-    Ampcache = 2,
-    /// Amazon SQS.
-    Sqs = 3,
-}
-impl Rendezvous {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "RENDEZVOUS_UNSPECIFIED",
-            Self::Http => "RENDEZVOUS_HTTP",
-            Self::Ampcache => "RENDEZVOUS_AMPCACHE",
-            Self::Sqs => "RENDEZVOUS_SQS",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "RENDEZVOUS_UNSPECIFIED" => Some(Self::Unspecified),
-            "RENDEZVOUS_HTTP" => Some(Self::Http),
-            "RENDEZVOUS_AMPCACHE" => Some(Self::Ampcache),
-            "RENDEZVOUS_SQS" => Some(Self::Sqs),
-            _ => None,
         }
     }
 }

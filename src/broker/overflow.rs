@@ -60,13 +60,9 @@ impl Overflow for InTurn {
         Box::pin(async move {
             let mut reply = PeerReply::NotAsked;
             for one in &self.0 {
-                match one.borrow(wanted.clone()).await {
-                    answered @ PeerReply::Answered { .. } => return answered,
-                    PeerReply::Unanswered => reply = PeerReply::Unanswered,
-                    PeerReply::NoProxy if reply == PeerReply::NotAsked => {
-                        reply = PeerReply::NoProxy;
-                    }
-                    PeerReply::NoProxy | PeerReply::NotAsked => {}
+                reply = reply.followed_by(one.borrow(wanted.clone()).await);
+                if matches!(reply, PeerReply::Answered { .. }) {
+                    break;
                 }
             }
             reply

@@ -8,7 +8,7 @@ use tokio::time::{timeout, timeout_at};
 use crate::broker::clock;
 use crate::broker::overflow::{Borrowing, Overflow, PeerStatus, Supplied, Wanted};
 use crate::matching::PeerReply;
-use crate::metrics::labels::{LoanOutcome, PeerName};
+use crate::metrics::labels::PeerName;
 use crate::peers::{Ended, Need};
 use crate::proto::cluster::v1;
 use crate::proto::cluster::v1::node_message::Body;
@@ -68,14 +68,15 @@ impl Cluster {
     /// Asks one node after the other while there is time.
     async fn ask_nodes(&self, wanted: Wanted) -> PeerReply {
         let mut reply = PeerReply::NotAsked;
-        if wanted.want.offer.text().len() > LENGTH_MAX {
+        let offer = convert::offer(self.millis(wanted.ask.deadline), &wanted);
+        if offer.offer.len() > LENGTH_MAX {
             return reply;
         }
         while clock::now() <= wanted.ask.last_call {
             let Some(mut call) = self.begin_call(&wanted) else {
                 break;
             };
-            match call.ask(&wanted).await {
+            match call.ask(wanted.ask.deadline, offer.clone()).await {
                 Ok(answer) => {
                     let since_asked = call.took();
                     return PeerReply::Answered {
@@ -83,9 +84,7 @@ impl Cluster {
                         since_asked,
                     };
                 }
-                Err(NotAnswered { was_offered: true }) => reply = PeerReply::Unanswered,
-                Err(_) if reply == PeerReply::NotAsked => reply = PeerReply::NoProxy,
-                Err(_) => {}
+                Err(without_answer) => reply = reply.followed_by(without_answer),
             }
         }
         reply
@@ -124,49 +123,45 @@ impl Cluster {
     }
 }
 
-/// The end of a call without an answer.
-struct NotAnswered {
-    /// True if a proxy may have had the offer.
-    was_offered: bool,
-}
-
 impl NodeCall<'_> {
-    async fn ask(&mut self, wanted: &Wanted) -> Result<SessionDescription, NotAnswered> {
-        let deadline = wanted.ask.deadline;
-        let offer = convert::offer(self.id, self.cluster.millis(deadline), wanted);
-        let sent = self.cluster.send_to(self.node.as_str(), Body::Offer(offer));
-        if sent.is_err() {
+    /// Sends the offer, and waits for its end. Without an answer, returns whether a proxy may
+    /// have had it.
+    async fn ask(
+        &mut self,
+        deadline: Instant,
+        offer: v1::Offer,
+    ) -> Result<SessionDescription, PeerReply> {
+        let id = self.id;
+        let offer = Body::Offer(v1::Offer { id, ..offer });
+        if self.cluster.send_to(self.node.as_str(), offer).is_err() {
             self.ended = Ended::Failed;
-            return Err(NotAnswered { was_offered: false });
+            return Err(PeerReply::NoProxy);
         }
+        let ended = self.end(deadline).await;
+        self.ended = match &ended {
+            Ok(_) => Ended::Answered,
+            Err(ended) => *ended,
+        };
+        ended.map_err(Ended::without_answer)
+    }
+
+    /// Waits for the first word of the node, and then for the last.
+    async fn end(&mut self, deadline: Instant) -> Result<SessionDescription, Ended> {
         let replied = |progress: &CallProgress| *progress != CallProgress::Asked;
-        if timeout(SILENT_AFTER, self.progress.wait_for(replied))
+        let is_silent = timeout(SILENT_AFTER, self.progress.wait_for(replied))
             .await
-            .is_err()
-        {
-            self.ended = Ended::Failed;
-            return Err(NotAnswered { was_offered: true });
+            .is_err();
+        if is_silent {
+            return Err(Ended::Failed);
         }
         let has_ended = |progress: &CallProgress| matches!(progress, CallProgress::Ended(_));
-        let ended = timeout_at(deadline.into(), self.progress.wait_for(has_ended)).await;
-        let ended = match ended {
-            Ok(Ok(progress)) => progress.clone(),
-            Ok(Err(_)) | Err(_) => CallProgress::Taken,
-        };
-        match ended {
-            CallProgress::Ended(Ok(answer)) => {
-                self.ended = Ended::Answered;
-                Ok(answer)
-            }
-            CallProgress::Ended(Err(ended)) => {
-                self.ended = ended;
-                let was_offered = !matches!(ended, Ended::NoProxies | Ended::Refused(_));
-                Err(NotAnswered { was_offered })
-            }
-            CallProgress::Asked | CallProgress::Taken => {
-                self.ended = Ended::Failed;
-                Err(NotAnswered { was_offered: true })
-            }
+        let last = timeout_at(deadline.into(), self.progress.wait_for(has_ended)).await;
+        match last {
+            Ok(Ok(progress)) => match &*progress {
+                CallProgress::Ended(ended) => ended.clone(),
+                CallProgress::Asked | CallProgress::Taken => Err(Ended::Failed),
+            },
+            Ok(Err(_)) | Err(_) => Err(Ended::Failed),
         }
     }
 
@@ -186,7 +181,7 @@ impl Drop for NodeCall<'_> {
             .members
             .ended(clock::now(), &self.node, self.need, end, jitter);
         drop(state);
-        cluster.metrics.node_offer_sent(outcome(self.ended));
+        cluster.metrics.node_offer_sent(self.ended.outcome());
         match self.ended {
             Ended::Answered => cluster.metrics.node_answered(took),
             // The node may still have the offer.
@@ -197,16 +192,5 @@ impl Drop for NodeCall<'_> {
             }
             Ended::NoProxies | Ended::TimedOut | Ended::Refused(_) => {}
         }
-    }
-}
-
-fn outcome(ended: Ended) -> LoanOutcome {
-    match ended {
-        Ended::Answered => LoanOutcome::Answered,
-        Ended::NoProxies => LoanOutcome::NoProxies,
-        Ended::TimedOut => LoanOutcome::TimedOut,
-        Ended::Refused(_) => LoanOutcome::Refused,
-        Ended::Failed => LoanOutcome::Failed,
-        Ended::Cancelled => LoanOutcome::Cancelled,
     }
 }

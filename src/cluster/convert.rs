@@ -4,15 +4,15 @@ use std::time::Instant;
 
 use crate::broker::loan::{LoanRequest, NotLent};
 use crate::broker::overflow::Wanted;
-use crate::matching::AskPeer;
-use crate::metrics::labels::{LoanRefusal, Rendezvous, StrayAnswerFate};
+use crate::metrics::labels::{LoanRefusal, StrayAnswerFate};
 use crate::peers::Ended;
+use crate::peers::protocol::{nat, nat_type, pool_supplies, rendezvous, rendezvous_method};
 use crate::proto::cluster::v1;
 use crate::proto::cluster::v1::not_taken::Reason;
 use crate::proto::cluster::v1::stray_answer_reply::Outcome;
 use crate::proto::cluster::v1::supply::State;
 use crate::wire::fingerprint::Fingerprint;
-use crate::wire::nat::{NatClass, NatType};
+use crate::wire::nat::NatClass;
 use crate::wire::session_description::SessionDescription;
 
 /// The maximum length of session descriptions between nodes, in bytes.
@@ -24,42 +24,25 @@ pub(super) fn supply(sequence: u64, proxies: Option<[usize; NatClass::ALL.len()]
         Some(_) => State::Serving,
         None => State::Draining,
     };
-    let pools = NatClass::ALL.into_iter().zip(proxies.unwrap_or_default());
-    let pools = pools.filter(|(_, proxies)| *proxies > 0);
     v1::Supply {
         sequence,
         state: state.into(),
-        pools: pools
-            .map(|(pool, proxies)| of_pool(pool, proxies))
-            .collect(),
+        pools: proxies.map(pool_supplies).unwrap_or_default(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }
 
-fn of_pool(pool: NatClass, proxies: usize) -> v1::PoolSupply {
-    let pool = match pool {
-        NatClass::Open => v1::Pool::Open,
-        NatClass::Moderate => v1::Pool::Moderate,
-        NatClass::Strict => v1::Pool::Strict,
-    };
-    v1::PoolSupply {
-        pool: pool.into(),
-        proxies: u32::try_from(proxies).unwrap_or(u32::MAX),
-    }
-}
-
-/// Encodes a client's offer for another node.
-pub(super) fn offer(id: u64, deadline_ms: u64, wanted: &Wanted) -> v1::Offer {
-    let AskPeer { attempt, .. } = wanted.ask;
+/// Encodes a client's offer for other nodes, each of which gets it with a number of its own.
+pub(super) fn offer(deadline_ms: u64, wanted: &Wanted) -> v1::Offer {
     let want = &wanted.want;
     v1::Offer {
-        id,
+        id: 0,
         deadline_ms,
         offer: want.offer.text(),
         nat: nat(want.nat).into(),
         fingerprint: want.fingerprint.as_bytes().to_vec(),
         rendezvous: rendezvous(want.rendezvous).into(),
-        attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
+        attempt: u32::try_from(wanted.ask.attempt).unwrap_or(u32::MAX),
         traceparent: want.traceparent.clone().unwrap_or_default(),
     }
 }
@@ -83,45 +66,6 @@ pub(super) fn loan_request(
         deadline,
         traceparent: (!offer.traceparent.is_empty()).then_some(offer.traceparent),
     })
-}
-
-fn nat(nat: NatType) -> v1::Nat {
-    match nat {
-        NatType::Unknown => v1::Nat::Unknown,
-        NatType::Restricted => v1::Nat::Restricted,
-        NatType::Unrestricted => v1::Nat::Unrestricted,
-        NatType::Strict => v1::Nat::Strict,
-        NatType::Moderate => v1::Nat::Moderate,
-        NatType::Open => v1::Nat::Open,
-    }
-}
-
-fn nat_type(nat: v1::Nat) -> NatType {
-    match nat {
-        v1::Nat::Unknown => NatType::Unknown,
-        v1::Nat::Restricted => NatType::Restricted,
-        v1::Nat::Unrestricted => NatType::Unrestricted,
-        v1::Nat::Strict => NatType::Strict,
-        v1::Nat::Moderate => NatType::Moderate,
-        v1::Nat::Open => NatType::Open,
-    }
-}
-
-fn rendezvous(rendezvous: Rendezvous) -> v1::Rendezvous {
-    match rendezvous {
-        Rendezvous::Http => v1::Rendezvous::Http,
-        Rendezvous::Ampcache => v1::Rendezvous::Ampcache,
-        Rendezvous::Sqs => v1::Rendezvous::Sqs,
-    }
-}
-
-fn rendezvous_method(rendezvous: v1::Rendezvous) -> Option<Rendezvous> {
-    match rendezvous {
-        v1::Rendezvous::Unspecified => None,
-        v1::Rendezvous::Http => Some(Rendezvous::Http),
-        v1::Rendezvous::Ampcache => Some(Rendezvous::Ampcache),
-        v1::Rendezvous::Sqs => Some(Rendezvous::Sqs),
-    }
 }
 
 /// The reason for which another node's offer is not taken.

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use crate::broker::nodes::NodeStatus;
 use crate::metrics::labels::{DroppedMessage, PeerName};
+use crate::peers::protocol::proxies;
 use crate::peers::{BorrowingTerms, Ended, KnownBridges, LinkId, Need, Peers, SupplyReport};
 use crate::proto::cluster::v1;
 use crate::proto::cluster::v1::supply::State;
-use crate::wire::nat::NatClass;
 
 use super::sender_clock::SenderClock;
 
@@ -251,27 +251,12 @@ impl Membership {
     }
 }
 
-/// Decodes a node's supply, ignoring unknown pools.
+/// Decodes a node's supply.
 fn report(supply: &v1::Supply) -> SupplyReport {
-    let mut report = SupplyReport {
+    SupplyReport {
+        proxies: proxies(&supply.pools),
         is_draining: supply.state() != State::Serving,
         bridges: Some(KnownBridges::Ours),
-        ..SupplyReport::default()
-    };
-    for of_pool in &supply.pools {
-        if let Some(pool) = pool(of_pool.pool()) {
-            report.proxies[pool as usize] = usize::try_from(of_pool.proxies).unwrap_or(usize::MAX);
-        }
-    }
-    report
-}
-
-fn pool(pool: v1::Pool) -> Option<NatClass> {
-    match pool {
-        v1::Pool::Unspecified => None,
-        v1::Pool::Open => Some(NatClass::Open),
-        v1::Pool::Moderate => Some(NatClass::Moderate),
-        v1::Pool::Strict => Some(NatClass::Strict),
     }
 }
 

@@ -9,7 +9,7 @@ use tonic::{Request, Status};
 use crate::broker::clock;
 use crate::broker::overflow::{Borrowing, Overflow, PeerStatus, Supplied, Wanted};
 use crate::matching::PeerReply;
-use crate::metrics::labels::{LoanOutcome, PeerName};
+use crate::metrics::labels::PeerName;
 use crate::peers::{Ended, Need, PeerProblem};
 use crate::proto::federation::v1;
 use crate::proto::federation::v1::federation_client::FederationClient;
@@ -85,9 +85,7 @@ impl Federation {
                         since_asked,
                     };
                 }
-                Err(ended) if ended.was_offered() => reply = PeerReply::Unanswered,
-                Err(_) if reply == PeerReply::NotAsked => reply = PeerReply::NoProxy,
-                Err(_) => {}
+                Err(ended) => reply = reply.followed_by(ended.without_answer()),
             }
         }
         reply
@@ -205,24 +203,6 @@ impl Drop for BorrowCall<'_> {
             Ended::Answered => metrics.borrowed_answer(&self.peer, took),
             Ended::Refused(reason) => metrics.borrowing_refused(&self.peer, reason),
             _ => {}
-        }
-    }
-}
-
-impl Ended {
-    /// Returns true if a proxy may have received the offer.
-    fn was_offered(self) -> bool {
-        !matches!(self, Self::NoProxies | Self::Refused(_))
-    }
-
-    fn outcome(self) -> LoanOutcome {
-        match self {
-            Self::Answered => LoanOutcome::Answered,
-            Self::NoProxies => LoanOutcome::NoProxies,
-            Self::TimedOut => LoanOutcome::TimedOut,
-            Self::Refused(_) => LoanOutcome::Refused,
-            Self::Failed => LoanOutcome::Failed,
-            Self::Cancelled => LoanOutcome::Cancelled,
         }
     }
 }

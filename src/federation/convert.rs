@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::broker::overflow::Wanted;
-use crate::metrics::labels::{LoanRefusal, Rendezvous};
+use crate::metrics::labels::LoanRefusal;
+use crate::peers::protocol::{nat, proxies, rendezvous};
 use crate::peers::{KnownBridges, SupplyReport};
 use crate::proto::federation::v1;
 use crate::proto::federation::v1::refused::Reason;
 use crate::proto::federation::v1::supply::State;
 use crate::wire::fingerprint::Fingerprint;
-use crate::wire::nat::{NatClass, NatType};
 
 /// Decodes a lender's supply, ignoring unknown values.
 pub(super) fn report(supply: v1::Supply) -> SupplyReport {
@@ -22,11 +22,7 @@ pub(super) fn report(supply: v1::Supply) -> SupplyReport {
     if supply.state != i32::from(State::Lending) {
         return report;
     }
-    for of_pool in supply.pools {
-        if let Some(pool) = pool(of_pool.pool()) {
-            report.proxies[pool as usize] = usize::try_from(of_pool.proxies).unwrap_or(usize::MAX);
-        }
-    }
+    report.proxies = proxies(&supply.pools);
     report
 }
 
@@ -39,15 +35,6 @@ fn bridges(bridges: v1::Bridges) -> KnownBridges {
     KnownBridges::These(Arc::new(known))
 }
 
-fn pool(pool: v1::Pool) -> Option<NatClass> {
-    match pool {
-        v1::Pool::Unspecified => None,
-        v1::Pool::Open => Some(NatClass::Open),
-        v1::Pool::Moderate => Some(NatClass::Moderate),
-        v1::Pool::Strict => Some(NatClass::Strict),
-    }
-}
-
 /// Encodes a client's offer for a lender.
 pub(super) fn request(wanted: &Wanted) -> v1::MatchOfferRequest {
     v1::MatchOfferRequest {
@@ -56,25 +43,6 @@ pub(super) fn request(wanted: &Wanted) -> v1::MatchOfferRequest {
         fingerprint: wanted.want.fingerprint.as_bytes().to_vec(),
         rendezvous: rendezvous(wanted.want.rendezvous).into(),
         attempt: u32::try_from(wanted.ask.attempt).unwrap_or(u32::MAX),
-    }
-}
-
-fn nat(nat: NatType) -> v1::Nat {
-    match nat {
-        NatType::Unknown => v1::Nat::Unknown,
-        NatType::Restricted => v1::Nat::Restricted,
-        NatType::Unrestricted => v1::Nat::Unrestricted,
-        NatType::Strict => v1::Nat::Strict,
-        NatType::Moderate => v1::Nat::Moderate,
-        NatType::Open => v1::Nat::Open,
-    }
-}
-
-fn rendezvous(rendezvous: Rendezvous) -> v1::Rendezvous {
-    match rendezvous {
-        Rendezvous::Http => v1::Rendezvous::Http,
-        Rendezvous::Ampcache => v1::Rendezvous::Ampcache,
-        Rendezvous::Sqs => v1::Rendezvous::Sqs,
     }
 }
 

@@ -130,6 +130,18 @@ pub enum PeerReply {
     Unanswered,
 }
 
+impl PeerReply {
+    /// The reply of peers that were asked one after the other: an answer, or else the one that
+    /// says most of where the offer was.
+    #[must_use]
+    pub fn followed_by(self, next: Self) -> Self {
+        match (&self, &next) {
+            (_, Self::Answered { .. } | Self::Unanswered) | (Self::NotAsked, _) => next,
+            _ => self,
+        }
+    }
+}
+
 /// The stages of the engine until its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ServiceStage {

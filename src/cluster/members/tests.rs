@@ -1,4 +1,6 @@
+use crate::proto::federation::v1::{Pool, PoolSupply};
 use crate::wire::fingerprint::Fingerprint;
+use crate::wire::nat::NatClass;
 
 use super::*;
 
@@ -25,8 +27,8 @@ fn supply(sequence: u64, proxies: u32) -> v1::Supply {
     v1::Supply {
         sequence,
         state: State::Serving.into(),
-        pools: vec![v1::PoolSupply {
-            pool: v1::Pool::Open.into(),
+        pools: vec![PoolSupply {
+            pool: Pool::Open.into(),
             proxies,
         }],
         version: "1.2.3".to_owned(),

@@ -8,13 +8,13 @@ use crate::bridges::BridgeList;
 use crate::broker::Broker;
 use crate::broker::loan::{LoanRequest, NotLent, Supply};
 use crate::grpc::deadline;
-use crate::metrics::labels::{LoanRefusal, Rendezvous};
+use crate::metrics::labels::LoanRefusal;
+use crate::peers::protocol::{nat_type, pool_supplies, rendezvous_method};
 use crate::proto::federation::v1;
 use crate::proto::federation::v1::match_offer_response::Outcome;
 use crate::proto::federation::v1::refused::Reason;
 use crate::proto::federation::v1::supply::State;
 use crate::wire::fingerprint::Fingerprint;
-use crate::wire::nat::{NatClass, NatType};
 use crate::wire::session_description::SessionDescription;
 
 /// The metadata key of a call's trace (W3C Trace Context).
@@ -41,34 +41,14 @@ pub(super) fn loan_request(
     let asked = request.into_inner();
     Some(LoanRequest {
         offer: SessionDescription::parse(&asked.offer).ok()?,
-        nat: nat(asked.nat()),
+        nat: nat_type(asked.nat()),
         fingerprint: Fingerprint::from_bytes(&asked.fingerprint)?,
-        rendezvous: rendezvous(asked.rendezvous()),
+        rendezvous: rendezvous_method(asked.rendezvous()),
         attempt: usize::try_from(asked.attempt).ok().filter(|nth| *nth > 0)?,
         arrived: now,
         deadline: now + time.saturating_sub(MARGIN),
         traceparent,
     })
-}
-
-fn nat(nat: v1::Nat) -> NatType {
-    match nat {
-        v1::Nat::Unknown => NatType::Unknown,
-        v1::Nat::Restricted => NatType::Restricted,
-        v1::Nat::Unrestricted => NatType::Unrestricted,
-        v1::Nat::Strict => NatType::Strict,
-        v1::Nat::Moderate => NatType::Moderate,
-        v1::Nat::Open => NatType::Open,
-    }
-}
-
-fn rendezvous(rendezvous: v1::Rendezvous) -> Option<Rendezvous> {
-    match rendezvous {
-        v1::Rendezvous::Unspecified => None,
-        v1::Rendezvous::Http => Some(Rendezvous::Http),
-        v1::Rendezvous::Ampcache => Some(Rendezvous::Ampcache),
-        v1::Rendezvous::Sqs => Some(Rendezvous::Sqs),
-    }
 }
 
 pub(super) fn answer(answer: &SessionDescription) -> v1::MatchOfferResponse {
@@ -113,25 +93,10 @@ pub(super) fn supply(supply: &Supply) -> v1::Supply {
         Supply::Draining => (State::Draining, Default::default()),
         Supply::NotLending => (State::NotLending, Default::default()),
     };
-    let pools = NatClass::ALL
-        .into_iter()
-        .zip(proxies)
-        .map(|(class, proxies)| v1::PoolSupply {
-            pool: pool(class).into(),
-            proxies: u32::try_from(proxies).unwrap_or(u32::MAX),
-        });
     v1::Supply {
         state: state.into(),
-        pools: pools.collect(),
+        pools: pool_supplies(proxies),
         bridges: None,
-    }
-}
-
-fn pool(class: NatClass) -> v1::Pool {
-    match class {
-        NatClass::Open => v1::Pool::Open,
-        NatClass::Moderate => v1::Pool::Moderate,
-        NatClass::Strict => v1::Pool::Strict,
     }
 }
 
