@@ -6,7 +6,8 @@ use snowflake_broker::wire::answer::AnswerStatus;
 use tokio::time::sleep;
 
 use crate::bus::Hub;
-use crate::node::{Stopwatch, three};
+use crate::node::three;
+use crate::support::in_process::Stopwatch;
 use crate::support::messages::{answer, offer};
 
 const STRAYS: &str = "snowflake_broker_stray_answers_total";

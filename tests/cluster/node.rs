@@ -1,29 +1,25 @@
 //! One of several nodes, with its clients and proxies.
 
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::nodes::{ClusterStatus, NodeStatus};
 use snowflake_broker::broker::overflow::InTurn;
-use snowflake_broker::broker::{
-    Broker, Caller, Directory, NoAnswer, PollInterval, RequestOrigin, clock,
-};
+use snowflake_broker::broker::{Broker, Directory, NoAnswer, PollInterval, clock};
 use snowflake_broker::cluster::{Cluster, ClusterKeys, NodeIdentity};
 use snowflake_broker::matching;
 use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
-use snowflake_broker::metrics::labels::Rendezvous;
-use snowflake_broker::wire::answer::{AnswerStatus, ProxyAnswer};
-use snowflake_broker::wire::client::ClientPoll;
-use snowflake_broker::wire::proxy::{PollStatus, ProxyPoll, ProxyTypes};
+use snowflake_broker::wire::answer::AnswerStatus;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use crate::bus::Hub;
 use crate::support::counted::count;
-use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
+use crate::support::in_process::{self, ask, poll};
+use crate::support::messages::client_poll;
 use crate::support::watched::{self, WATCH};
 
 /// A time-out for hanging tests, longer than anything here takes.
@@ -39,19 +35,6 @@ pub(crate) struct Node {
     pub(crate) broker: Arc<Broker>,
     pub(crate) cluster: Arc<Cluster>,
     _tasks: JoinSet<()>,
-}
-
-/// Measures the broker's time, which may be paused.
-pub(crate) struct Stopwatch(Instant);
-
-impl Stopwatch {
-    pub(crate) fn start() -> Self {
-        Self(clock::now())
-    }
-
-    pub(crate) fn elapsed(&self) -> Duration {
-        clock::now() - self.0
-    }
 }
 
 impl Node {
@@ -132,10 +115,8 @@ impl Node {
         let sid = sid.to_owned();
         tokio::spawn(async move {
             let [here, there] = brokers;
-            let offer = poll(&here, &sid).await?;
-            let answer = ProxyAnswer::decode(proxy_answer(&sid, &sid).as_bytes()).unwrap();
-            let status = there.proxy_answer(caller(), answer).await.unwrap();
-            Some((offer, status))
+            let offer = poll(&here, &sid, "open").await?;
+            Some((offer, in_process::answer(&there, &sid, &sid).await))
         })
     }
 
@@ -147,13 +128,12 @@ impl Node {
     /// Starts a proxy that polls and never answers. Returns the offer.
     pub(crate) fn silent_proxy(&self, sid: &str) -> JoinHandle<Option<String>> {
         let (broker, sid) = (Arc::clone(&self.broker), sid.to_owned());
-        tokio::spawn(async move { poll(&broker, &sid).await })
+        tokio::spawn(async move { poll(&broker, &sid, "open").await })
     }
 
     /// Answers here as the proxy with this name.
     pub(crate) async fn answer(&self, sid: &str) -> AnswerStatus {
-        let answer = ProxyAnswer::decode(proxy_answer(sid, sid).as_bytes()).unwrap();
-        self.broker.proxy_answer(caller(), answer).await.unwrap()
+        in_process::answer(&self.broker, sid, sid).await
     }
 
     /// Asks for a bridge as a client.
@@ -165,13 +145,7 @@ impl Node {
     /// Starts such a client in the background.
     pub(crate) fn begin_client(&self, name: &str) -> JoinHandle<Result<String, NoAnswer>> {
         let (broker, poll) = (Arc::clone(&self.broker), client_poll(name, "restricted"));
-        tokio::spawn(async move {
-            let poll = ClientPoll::decode(poll.as_bytes()).unwrap();
-            let answer = broker
-                .client_poll(caller(), Rendezvous::Http, poll, || false)
-                .await;
-            answer.map(|answer| answer.text())
-        })
+        tokio::spawn(async move { ask(&broker, &poll).await })
     }
 
     /// The sum of a family's series with all these labels, each written `name="value"`.
@@ -198,24 +172,6 @@ pub(crate) async fn three(hub: &Hub) -> [Node; 3] {
         }
     }
     nodes
-}
-
-async fn poll(broker: &Broker, sid: &str) -> Option<String> {
-    let mut poll =
-        ProxyPoll::decode(proxy_poll(sid, "open").as_bytes(), &ProxyTypes::default()).unwrap();
-    let polled = broker.proxy_poll(caller(), &mut poll).await.unwrap();
-    match polled.response.status {
-        PollStatus::ClientMatch { offer, .. } => Some(offer.text()),
-        _ => None,
-    }
-}
-
-pub(crate) fn caller() -> Caller {
-    Caller {
-        arrived: clock::now(),
-        address: None,
-        origin: RequestOrigin::Local,
-    }
 }
 
 fn directory() -> Directory {

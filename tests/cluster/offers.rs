@@ -7,7 +7,8 @@ use snowflake_broker::wire::answer::AnswerStatus;
 use tokio::time::sleep;
 
 use crate::bus::Hub;
-use crate::node::{KEY, Node, Stopwatch, three};
+use crate::node::{KEY, Node, three};
+use crate::support::in_process::Stopwatch;
 use crate::support::messages::{answer, offer};
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,8 @@ use snowflake_broker::broker::NoAnswer;
 use tokio::time::{sleep, timeout};
 
 use crate::bus::Hub;
-use crate::node::{KEY, Node, Stopwatch, three};
+use crate::node::{KEY, Node, three};
+use crate::support::in_process::Stopwatch;
 use crate::support::messages::answer;
 
 #[tokio::test(start_paused = true)]

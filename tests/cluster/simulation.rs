@@ -18,17 +18,15 @@ use serde_json::Value;
 use snowflake_broker::broker::NoAnswer;
 use snowflake_broker::broker::{Broker, clock};
 use snowflake_broker::matching;
-use snowflake_broker::metrics::labels::Rendezvous;
-use snowflake_broker::wire::answer::{AnswerStatus, ProxyAnswer};
-use snowflake_broker::wire::client::ClientPoll;
-use snowflake_broker::wire::proxy::{PollStatus, ProxyPoll, ProxyTypes};
+use snowflake_broker::wire::answer::AnswerStatus;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::bus::Hub;
-use crate::node::{Node, caller};
-use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
+use crate::node::Node;
+use crate::support::in_process::{answer, ask, poll};
+use crate::support::messages::client_poll;
 
 /// The seeds of the simulations.
 const SEEDS: Range<u64> = 0..24;
@@ -181,15 +179,13 @@ impl History {
             &name,
             ["restricted", "unrestricted", "unknown"][rng.usize(..3)],
         );
-        let poll = ClientPoll::decode(poll.as_bytes()).unwrap();
         let patience = if rng.f64() < 0.15 {
             Duration::from_millis(rng.u64(..3_000))
         } else {
             Duration::from_hours(1)
         };
         let began = clock::now();
-        let reply = broker.client_poll(caller(), Rendezvous::Http, poll, || false);
-        let reply = timeout(patience, reply).await;
+        let reply = timeout(patience, ask(&broker, &poll)).await;
         let took = clock::now() - began;
         let longest = broker.client_timeout() + SLACK;
         self.check(took <= longest || patience < took, || {
@@ -198,8 +194,7 @@ impl History {
         let mut records = self.0.lock().unwrap();
         match reply {
             Ok(Ok(answer)) => {
-                let text = answer.text();
-                let (proxy, client) = names(&text);
+                let (proxy, client) = names(&answer);
                 if client != name {
                     records
                         .wrong
@@ -223,13 +218,11 @@ impl History {
     /// A proxy that polls at one broker and answers at another, some of them twice, late or
     /// never.
     async fn proxy(self, [here, there]: [Arc<Broker>; 2], sid: String, mut rng: Rng) {
-        let poll = proxy_poll(&sid, ["open", "unrestricted", "restricted"][rng.usize(..3)]);
-        let mut poll = ProxyPoll::decode(poll.as_bytes(), &ProxyTypes::default()).unwrap();
-        let polled = here.proxy_poll(caller(), &mut poll).await.unwrap();
-        let PollStatus::ClientMatch { offer, .. } = polled.response.status else {
+        let nat = ["open", "unrestricted", "restricted"][rng.usize(..3)];
+        let Some(offer) = poll(&here, &sid, nat).await else {
             return;
         };
-        let client = offer_name(&offer.text());
+        let client = offer_name(&offer);
         self.note(|records| {
             records.offers.insert(sid.clone(), client.clone());
         });
@@ -240,9 +233,7 @@ impl History {
         };
         sleep(Duration::from_millis(delay)).await;
         for broker in [there, here].iter().take(times) {
-            let answer = proxy_answer(&sid, &format!("{sid} to {client}"));
-            let answer = ProxyAnswer::decode(answer.as_bytes()).unwrap();
-            let status = broker.proxy_answer(caller(), answer).await.unwrap();
+            let status = answer(broker, &sid, &format!("{sid} to {client}")).await;
             if status == AnswerStatus::Success {
                 self.note(|records| {
                     let delivered = records.delivered.entry(sid.clone()).or_default();

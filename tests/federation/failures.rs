@@ -7,7 +7,8 @@ use snowflake_broker::matching;
 use tokio::time::sleep;
 
 use crate::network::Network;
-use crate::node::{Node, Stopwatch, peers, three};
+use crate::node::{Node, peers, three};
+use crate::support::in_process::Stopwatch;
 use crate::support::messages::answer;
 
 /// The time within which a peer must be back in use.

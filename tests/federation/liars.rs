@@ -20,7 +20,8 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
 use crate::network::Network;
-use crate::node::{Node, Stopwatch, peers};
+use crate::node::{Node, peers};
+use crate::support::in_process::Stopwatch;
 use crate::support::messages::answer;
 
 /// The bytes of the default bridge's fingerprint.

@@ -9,7 +9,8 @@ use snowflake_broker::wire::answer::AnswerStatus;
 use tokio::time::sleep;
 
 use crate::network::Network;
-use crate::node::{Node, Stopwatch, peer, peers, three};
+use crate::node::{Node, peer, peers, three};
+use crate::support::in_process::Stopwatch;
 use crate::support::messages::{answer, offer};
 
 /// Two brokers that are peers, with one proxy at the second.

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use opentelemetry::global::BoxedTracer;
 use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::overflow::PeerStatus;
-use snowflake_broker::broker::{
-    Broker, Caller, Directory, NoAnswer, PollInterval, RequestOrigin, clock,
-};
+use snowflake_broker::broker::{Broker, Directory, NoAnswer, PollInterval};
 use snowflake_broker::federation::Federation;
 use snowflake_broker::federation::settings::{PeerSettings, Settings};
 use snowflake_broker::grpc::federation::{PeerAuth, lender};
@@ -17,10 +15,7 @@ use snowflake_broker::listener::Closing;
 use snowflake_broker::matching;
 use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
-use snowflake_broker::metrics::labels::Rendezvous;
-use snowflake_broker::wire::answer::{AnswerStatus, ProxyAnswer};
-use snowflake_broker::wire::client::ClientPoll;
-use snowflake_broker::wire::proxy::{PollStatus, ProxyPoll, ProxyTypes};
+use snowflake_broker::wire::answer::AnswerStatus;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tonic_health::server::HealthReporter;
@@ -28,7 +23,8 @@ use tonic_health::server::HealthReporter;
 use crate::SECOND_BRIDGE;
 use crate::network::Network;
 use crate::support::counted::count;
-use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
+use crate::support::in_process::{self, ask, poll};
+use crate::support::messages::client_poll;
 use crate::support::watched::{self, WATCH};
 use crate::support::wire;
 
@@ -42,19 +38,6 @@ pub(crate) struct Node {
     pub(crate) federation: Arc<Federation>,
     pub(crate) auth: Arc<PeerAuth>,
     _tasks: JoinSet<()>,
-}
-
-/// Measures the broker's time, which may be paused.
-pub(crate) struct Stopwatch(Instant);
-
-impl Stopwatch {
-    pub(crate) fn start() -> Self {
-        Self(clock::now())
-    }
-
-    pub(crate) fn elapsed(&self) -> Duration {
-        clock::now() - self.0
-    }
 }
 
 /// A peer with the tests' default settings.
@@ -166,23 +149,20 @@ impl Node {
     pub(crate) fn proxy(&self, sid: &str) -> JoinHandle<Option<(String, AnswerStatus)>> {
         let (broker, sid) = (Arc::clone(&self.broker), sid.to_owned());
         tokio::spawn(async move {
-            let offer = poll(&broker, &sid).await?;
-            let answer = ProxyAnswer::decode(proxy_answer(&sid, &sid).as_bytes()).unwrap();
-            let status = broker.proxy_answer(caller(), answer).await.unwrap();
-            Some((offer, status))
+            let offer = poll(&broker, &sid, "open").await?;
+            Some((offer, in_process::answer(&broker, &sid, &sid).await))
         })
     }
 
     /// Starts a proxy that polls and never answers. Returns the offer.
     pub(crate) fn silent_proxy(&self, sid: &str) -> JoinHandle<Option<String>> {
         let (broker, sid) = (Arc::clone(&self.broker), sid.to_owned());
-        tokio::spawn(async move { poll(&broker, &sid).await })
+        tokio::spawn(async move { poll(&broker, &sid, "open").await })
     }
 
     /// Answers as the proxy with this name.
     pub(crate) async fn answer(&self, sid: &str) -> AnswerStatus {
-        let answer = ProxyAnswer::decode(proxy_answer(sid, sid).as_bytes()).unwrap();
-        self.broker.proxy_answer(caller(), answer).await.unwrap()
+        in_process::answer(&self.broker, sid, sid).await
     }
 
     /// Asks for the default bridge as a client.
@@ -191,24 +171,14 @@ impl Node {
     }
 
     pub(crate) async fn client_for(&self, poll: String) -> Result<String, NoAnswer> {
-        let poll = ClientPoll::decode(poll.as_bytes()).unwrap();
-        let answer = self
-            .broker
-            .client_poll(caller(), Rendezvous::Http, poll, || false);
-        let answer = timeout(FOREVER, answer).await.expect("a client hangs");
-        answer.map(|answer| answer.text())
+        let answer = timeout(FOREVER, ask(&self.broker, &poll)).await;
+        answer.expect("a client hangs")
     }
 
     /// Starts such a client in the background.
     pub(crate) fn begin_client(&self, name: &str) -> JoinHandle<Result<String, NoAnswer>> {
         let (broker, poll) = (Arc::clone(&self.broker), client_poll(name, "restricted"));
-        tokio::spawn(async move {
-            let poll = ClientPoll::decode(poll.as_bytes()).unwrap();
-            let answer = broker
-                .client_poll(caller(), Rendezvous::Http, poll, || false)
-                .await;
-            answer.map(|answer| answer.text())
-        })
+        tokio::spawn(async move { ask(&broker, &poll).await })
     }
 
     /// The sum of a family's series with all these labels, each written `name="value"`.
@@ -230,24 +200,6 @@ pub(crate) fn three(network: &Network) -> [Node; 3] {
     let b = Node::start(network, "b.example", &peers(&["a.example"]));
     let c = Node::start(network, "c.example", &peers(&["a.example"]));
     [a, b, c]
-}
-
-async fn poll(broker: &Broker, sid: &str) -> Option<String> {
-    let mut poll =
-        ProxyPoll::decode(proxy_poll(sid, "open").as_bytes(), &ProxyTypes::default()).unwrap();
-    let polled = broker.proxy_poll(caller(), &mut poll).await.unwrap();
-    match polled.response.status {
-        PollStatus::ClientMatch { offer, .. } => Some(offer.text()),
-        _ => None,
-    }
-}
-
-fn caller() -> Caller {
-    Caller {
-        arrived: clock::now(),
-        address: None,
-        origin: RequestOrigin::Local,
-    }
 }
 
 fn directory() -> Directory {

@@ -14,7 +14,8 @@ use tonic::Streaming;
 
 use crate::SECOND_BRIDGE;
 use crate::network::Network;
-use crate::node::{Node, Stopwatch, peers};
+use crate::node::{Node, peers};
+use crate::support::in_process::Stopwatch;
 use crate::support::messages::client_poll;
 
 /// The reports that one broker receives from the other.

@@ -9,6 +9,7 @@ pub(crate) mod faketime;
 pub(crate) mod front;
 pub(crate) mod full_disk;
 pub(crate) mod http;
+pub(crate) mod in_process;
 pub(crate) mod libraries;
 pub(crate) mod messages;
 pub(crate) mod namespace;

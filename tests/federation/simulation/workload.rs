@@ -4,16 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use snowflake_broker::broker::{Broker, Caller, RequestOrigin, clock};
-use snowflake_broker::metrics::labels::Rendezvous;
-use snowflake_broker::wire::answer::{AnswerStatus, ProxyAnswer};
-use snowflake_broker::wire::client::ClientPoll;
-use snowflake_broker::wire::proxy::{PollStatus, ProxyPoll, ProxyTypes};
+use snowflake_broker::broker::Broker;
 use tokio::time::{sleep, timeout};
 
 use crate::simulation::invariants::{Invariants, answer_name, now};
 use crate::simulation::plan::MENDED;
-use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
+use crate::support::in_process::{answer, ask, poll};
+use crate::support::messages::client_poll;
 
 /// The arrivals at one broker, from one start to the next.
 #[derive(Clone)]
@@ -63,16 +60,9 @@ impl Workload {
             Duration::MAX
         };
         let poll = client_poll(name, nat);
-        let poll = ClientPoll::decode(poll.as_bytes()).unwrap();
         self.invariants.client_came(name, &self.name);
-        let reply = self
-            .broker
-            .client_poll(caller(), Rendezvous::Http, poll, || false);
-        match timeout(patience, reply).await {
-            Ok(reply) => {
-                let reply = reply.map(|answer| answer.text());
-                self.invariants.client_replied(name, reply);
-            }
+        match timeout(patience, ask(&self.broker, &poll)).await {
+            Ok(reply) => self.invariants.client_replied(name, reply),
             Err(_) => self.invariants.client_left(name),
         }
     }
@@ -85,7 +75,7 @@ impl Workload {
             Proxy::Silent => (Duration::MAX, None),
             Proxy::Leaves(after) => (after, None),
         };
-        let polled = timeout(patience, self.poll(sid, nat)).await;
+        let polled = timeout(patience, poll(&self.broker, sid, nat)).await;
         self.invariants.poll_ended(sid);
         let Ok(Some(offer)) = polled else {
             return;
@@ -96,25 +86,9 @@ impl Workload {
         };
         sleep(after).await;
         for _ in 0..times {
-            let status = self.answer(sid, &client).await;
+            let status = answer(&self.broker, sid, &answer_name(&client, sid)).await;
             self.invariants.proxy_answered(sid, status);
         }
-    }
-
-    async fn poll(&self, sid: &str, nat: &str) -> Option<String> {
-        let mut poll =
-            ProxyPoll::decode(proxy_poll(sid, nat).as_bytes(), &ProxyTypes::default()).unwrap();
-        let polled = self.broker.proxy_poll(caller(), &mut poll).await.unwrap();
-        match polled.response.status {
-            PollStatus::ClientMatch { offer, .. } => Some(offer.text()),
-            _ => None,
-        }
-    }
-
-    async fn answer(&self, sid: &str, client: &str) -> AnswerStatus {
-        let answer = proxy_answer(sid, &answer_name(client, sid));
-        let answer = ProxyAnswer::decode(answer.as_bytes()).unwrap();
-        self.broker.proxy_answer(caller(), answer).await.unwrap()
     }
 }
 
@@ -131,12 +105,4 @@ impl Proxy {
 
 pub(crate) fn millis(rng: &mut Rng, least: u64, most: u64) -> Duration {
     Duration::from_millis(rng.u64(least..=most))
-}
-
-fn caller() -> Caller {
-    Caller {
-        arrived: clock::now(),
-        address: None,
-        origin: RequestOrigin::Local,
-    }
 }
