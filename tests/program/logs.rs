@@ -18,6 +18,8 @@ async fn log(arguments: &[&str], variables: &[(&str, &str)]) -> String {
         command
     })
     .await;
+    // It is reached a moment before it says so.
+    program.until_logged("serving clients and proxies").await;
     program.request("POST /proxy", "", "rubbish").await;
     program.signal(Signal::TERM, "stopping").await;
     let (status, log) = program.end().await;
