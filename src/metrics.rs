@@ -32,6 +32,7 @@ pub mod impact_log;
 pub mod ip_recordings;
 pub mod labels;
 pub mod latencies;
+mod merged;
 mod process;
 mod published;
 pub mod published_log;
@@ -67,7 +68,7 @@ pub use settings::Settings;
 use cluster::ClusterFamilies;
 use counter_families::{OperatorFamilies, PublishedFamilies};
 use counters::{AnswerEnd, ArrivalPattern};
-use counting::SharedCounting;
+use counting::{Counting, SharedCounting};
 use distinct_ips::WindowKey;
 use exposition::Format;
 use families::{Families, Registries};
@@ -271,7 +272,10 @@ impl Metrics {
 
     /// The state to save so that the window continues after a restart.
     pub fn save(&self) -> SavedState {
-        let counting = self.counting.lock();
+        self.saved(&self.counting.lock())
+    }
+
+    fn saved(&self, counting: &Counting) -> SavedState {
         let now = counting.window.start;
         SavedState {
             impact: SavedImpact::of(&counting.impact(self.start, now)),
@@ -319,6 +323,27 @@ impl Metrics {
             impact: counting.impact(self.start, now),
             block: counting.end_window(now, key),
         }
+    }
+
+    /// Ends the window and begins the next one under a new random key. Returns what was
+    /// counted, to be merged with what other nodes have counted; see [`Self::merged`].
+    pub fn take_window(&self, now: SystemTime, key: WindowKey) -> SavedState {
+        let mut counting = self.counting.lock();
+        let taken = self.saved(&counting);
+        counting.end_window(now, key);
+        taken
+    }
+
+    /// The blocks of a window of which these are the parts, one of each node.
+    pub fn merged(
+        &self,
+        parts: impl IntoIterator<Item = SavedState>,
+        start: SystemTime,
+        end: SystemTime,
+    ) -> EndedWindow {
+        // Not under the lock, because estimates take some milliseconds.
+        let types = self.counting.lock().types.clone();
+        merged::merged(parts, &types, start, end)
     }
 
     /// Ends the period of the sketches and begins the next one.

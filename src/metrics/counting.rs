@@ -38,7 +38,7 @@ pub(super) struct Counting {
     pub(super) counters: Counters,
     pub(super) window: Window,
     pub(super) recorder: Option<IpRecorder>,
-    types: LabelledTypes,
+    pub(super) types: LabelledTypes,
     countries: CountryLookup,
     samples: Samples,
 }
@@ -158,6 +158,7 @@ impl Counting {
             unwritten: Vec::new(),
             impact: None,
             unwritten_impact: Vec::new(),
+            share: None,
         }
     }
 

@@ -35,6 +35,7 @@
 //! later addresses are estimated with a standard error below 0.29 %.
 
 mod estimate;
+mod merging;
 mod sketch;
 mod tally;
 

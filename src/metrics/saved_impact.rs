@@ -1,6 +1,7 @@
 //! The saved form of the impact in a window, from which the next process continues it. It
 //! has counts only: the addresses of a group that is not a crowd yet are not saved.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,29 @@ impl SavedImpact {
         })
     }
 
+    /// The impact of both. The largest numbers of clients are added, since hardly a client
+    /// is at several nodes.
+    #[must_use]
+    pub(super) fn merge(self, other: Self) -> Self {
+        let mut groups: BTreeMap<_, _> = self.groups.into_iter().map(SavedGroup::entry).collect();
+        for saved in other.groups {
+            let (group, saved) = saved.entry();
+            let both = match groups.remove(&group) {
+                Some(ours) => saved.plus(&ours),
+                None => saved,
+            };
+            groups.insert(group, both);
+        }
+        let [ours, theirs] = [&self.episodes, &other.episodes]
+            .map(|saved| EpisodeCounts::from_numbers(saved).unwrap_or_default());
+        Self {
+            start: self.start.min(other.start),
+            most_clients: self.most_clients.saturating_add(other.most_clients),
+            episodes: ours.plus(&theirs).numbers(),
+            groups: groups.into_values().collect(),
+        }
+    }
+
     /// The impact with these counts. Types that are not told apart any more are left out,
     /// as are episodes of a release that counted them by other buckets.
     pub(super) fn impact(&self, types: &ProxyTypes) -> Impact {
@@ -66,6 +90,20 @@ impl SavedGroup {
             group: name(results.group),
             counts: MatchOutcome::ALL.map(|outcome| results.counts.of(outcome)),
             is_crowd: results.is_crowd,
+        }
+    }
+
+    fn entry(self) -> (String, Self) {
+        (self.group.clone(), self)
+    }
+
+    fn plus(self, other: &Self) -> Self {
+        Self {
+            counts: std::array::from_fn(|place| {
+                self.counts[place].saturating_add(other.counts[place])
+            }),
+            is_crowd: self.is_crowd || other.is_crowd,
+            ..self
         }
     }
 

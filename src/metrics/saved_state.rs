@@ -30,6 +30,36 @@ pub struct SavedState {
     /// Lines of earlier windows that may not be in the impact log yet, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unwritten_impact: Vec<String>,
+    /// The place of the window among those of a cluster; `None` outside of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<SavedShare>,
+}
+
+/// A node's share of the windows of its cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedShare {
+    /// The number of the window in the cluster.
+    pub window: u64,
+    /// The number of the last block of the cluster that was added to the log.
+    pub last_block: u64,
+    /// Parts of earlier windows that the cluster may not have yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<SavedPart>,
+}
+
+/// The counts of a node in a window of its cluster that has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedPart {
+    /// A random number that no other part has.
+    pub id: u64,
+    /// The number of the window.
+    pub window: u64,
+    /// True if the node has counted until the end of the window, false if it stopped before.
+    pub is_last: bool,
+    /// The counts, as [`SavedState::encode`] writes them.
+    pub state: String,
 }
 
 /// The error for a saved state that cannot be continued.
@@ -122,6 +152,16 @@ mod tests {
             unwritten: vec!["a block\n".to_owned()],
             impact: None,
             unwritten_impact: vec!["a line\n".to_owned()],
+            share: Some(SavedShare {
+                window: 3,
+                last_block: 1,
+                parts: vec![SavedPart {
+                    id: 5,
+                    window: 2,
+                    is_last: true,
+                    state: "{}".to_owned(),
+                }],
+            }),
         }
     }
 

@@ -60,6 +60,21 @@ impl Tally {
     }
 }
 
+impl SavedTally {
+    /// Counts the addresses of both. The larger count stays exact; of the other one, the
+    /// growth of the sketch's estimate is added.
+    pub(super) fn merge(self, other: Self) -> Self {
+        let (larger, smaller) = if self.count < other.count {
+            (other, self)
+        } else {
+            (self, other)
+        };
+        let mut tally = Tally::from(larger);
+        tally.sketch.merge(&smaller.sketch);
+        tally.save()
+    }
+}
+
 impl From<SavedTally> for Tally {
     fn from(SavedTally { count, sketch }: SavedTally) -> Self {
         Self {
