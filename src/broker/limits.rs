@@ -83,6 +83,14 @@ pub const MALFORMED: u64 = 10;
 /// otherwise be a cheap way to take all proxies from other clients.
 pub const LEFT: u64 = 5;
 
+/// Tokens that were taken, and may be given back.
+#[derive(Debug)]
+pub(super) struct HeldTokens {
+    request: Request,
+    draws: Vec<Draw>,
+    tokens: u64,
+}
+
 /// The quotas of all addresses and their recent use.
 pub struct Limits(ArcSwap<Hour>);
 
@@ -167,6 +175,28 @@ impl Limits {
         if !draws.is_empty() {
             hour.table(request).charge(hour.now(), &draws, tokens);
         }
+    }
+
+    /// Takes this many tokens until it is known whether the request costs them.
+    pub(super) fn hold(&self, request: Request, origin: RequestOrigin, tokens: u64) -> HeldTokens {
+        let hour = self.0.load();
+        let mut draws = hour.draws(request, origin, || None);
+        if !draws.is_empty() {
+            let paying = hour.table(request).charge(hour.now(), &draws, tokens);
+            draws.truncate(paying);
+        }
+        HeldTokens {
+            request,
+            draws,
+            tokens,
+        }
+    }
+
+    /// Gives tokens back.
+    pub(super) fn refund(&self, held: &HeldTokens) {
+        let hour = self.0.load();
+        let table = hour.table(held.request);
+        table.refund(hour.now(), &held.draws, held.tokens);
     }
 
     /// Starts a new hour whenever the current one ends. Never returns.

@@ -99,7 +99,7 @@ impl Broker {
 
     /// Passes on an answer if no poll here has its Sid; `None` if it is for this broker, or no
     /// node knows the Sid. Such a Sid costs its sender as much as a malformed request: it
-    /// has cost all nodes a message.
+    /// has cost all nodes a message. That is taken before, so that nobody sends many at once.
     pub(super) async fn pass_on(
         &self,
         caller: Caller,
@@ -110,13 +110,13 @@ impl Broker {
         if self.lock().matcher.knows(&sid) {
             return None;
         }
+        let held = self.hold(Request::ProxyAnswer, caller.origin, MALFORMED - 1);
         let fate = others.pass_on(sid, answer.cloned()).await;
         self.metrics.stray_answer(fate);
         if fate == StrayAnswerFate::Unknown {
-            let tokens = MALFORMED - 1;
-            self.charge(Request::ProxyAnswer, caller.origin, None, tokens);
             return None;
         }
+        self.refund(held.as_ref());
         Some(fate)
     }
 }

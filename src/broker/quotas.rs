@@ -6,7 +6,7 @@ use crate::metrics::labels::{Refusal, Request};
 
 use super::Broker;
 use super::caller::RequestOrigin;
-use super::limits::{Limits, MALFORMED};
+use super::limits::{HeldTokens, Limits, MALFORMED};
 
 impl Broker {
     /// Adds limits for each address.
@@ -68,6 +68,24 @@ impl Broker {
     ) -> bool {
         let limits = self.limits.as_ref();
         limits.is_none_or(|limits| limits.admits(request, origin, claimed))
+    }
+
+    /// Takes tokens until it is known whether a request costs them; see [`Limits::hold`].
+    pub(super) fn hold(
+        &self,
+        request: Request,
+        origin: RequestOrigin,
+        tokens: u64,
+    ) -> Option<HeldTokens> {
+        let limits = self.limits.as_ref()?;
+        Some(limits.hold(request, origin, tokens))
+    }
+
+    /// Gives tokens back.
+    pub(super) fn refund(&self, held: Option<&HeldTokens>) {
+        if let (Some(limits), Some(held)) = (&self.limits, held) {
+            limits.refund(held);
+        }
     }
 
     /// Charges tokens for the consequences of a request; see [`Limits::charge`].

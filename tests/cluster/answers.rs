@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use snowflake_broker::broker::{Caller, RequestOrigin, clock};
 use snowflake_broker::wire::answer::AnswerStatus;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::bus::Hub;
 use crate::node::three;
-use crate::support::in_process::Stopwatch;
+use crate::support::in_process::{Stopwatch, answer_as};
 use crate::support::messages::{answer, offer};
 
 const STRAYS: &str = "snowflake_broker_stray_answers_total";
@@ -117,4 +119,58 @@ async fn strangers_and_repeated_messages_change_nothing() {
     let dropped = "snowflake_broker_cluster_messages_dropped_total";
     assert!(b.count(dropped, &["reason=\"not_sealed\""]) > 0);
     assert!(b.count(dropped, &["reason=\"repeated\""]) > 0);
+}
+
+/// Each costs all nodes a message, whether they come one after the other or at once.
+#[tokio::test(start_paused = true)]
+async fn an_address_that_makes_up_sids_is_soon_over_its_limit() {
+    let hub = Hub::new(1);
+    let [a, _b, _c] = three(&hub).await;
+    let asked = |hub: &Hub| {
+        let sent = hub.sent().into_iter();
+        sent.filter(|message| message.subject == "test.answers")
+            .count()
+    };
+    let mut all = JoinSet::new();
+    for number in 0..200 {
+        let (broker, sid) = (a.broker.clone(), format!("made-up-{number}"));
+        all.spawn(async move { answer_as(&broker, somebody(), &sid, "x").await });
+    }
+    let replies = all.join_all().await;
+    let refused = replies.iter().filter(|reply| reply.is_err()).count();
+    assert_eq!((asked(&hub), refused), (90, 110));
+    sleep(Duration::from_secs(10)).await;
+    for number in 0..100 {
+        let sid = format!("later-{number}");
+        let _fate = answer_as(&a.broker, somebody(), &sid, "x").await;
+    }
+    // Three a second, and each has waited for the nodes' replies.
+    let later = asked(&hub) - 90;
+    assert!((30..=32).contains(&later), "{later}");
+}
+
+/// Hundreds of proxies share an address, and the load balancer parts their polls and answers.
+#[tokio::test(start_paused = true)]
+async fn an_answer_for_another_node_costs_no_more_than_one_for_this() {
+    let hub = Hub::new(1);
+    let [a, b, _c] = three(&hub).await;
+    for number in 0..120 {
+        let sid = format!("p{number}");
+        let proxy = b.silent_proxy(&sid);
+        a.sees_proxies("b", 1).await;
+        let client = b.begin_client("c");
+        proxy.await.unwrap().unwrap();
+        let answered = answer_as(&a.broker, somebody(), &sid, &sid).await;
+        assert_eq!(answered, Ok(AnswerStatus::Success), "{number}");
+        client.await.unwrap().unwrap();
+    }
+}
+
+fn somebody() -> Caller {
+    let address = "5.9.0.1".parse().unwrap();
+    Caller {
+        arrived: clock::now(),
+        address: Some(address),
+        origin: RequestOrigin::Sender(address),
+    }
 }

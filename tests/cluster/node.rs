@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use snowflake_broker::bridges::BridgeList;
+use snowflake_broker::broker::limits::{self, Limits};
 use snowflake_broker::broker::nodes::{ClusterStatus, NodeStatus};
 use snowflake_broker::broker::overflow::InTurn;
 use snowflake_broker::broker::{Broker, Directory, NoAnswer, PollInterval, clock};
@@ -65,6 +66,7 @@ impl Node {
         };
         let in_turn = InTurn(vec![cluster.clone()]);
         let broker = Broker::new(matching, directory(), metrics, 7)
+            .limited(Limits::new(limits::Settings::default(), [3; 16].into()))
             .in_cluster(cluster.clone(), sid_keys)
             .overflowing(Some(Arc::new(in_turn)));
         let broker = Arc::new(broker);

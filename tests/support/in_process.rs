@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use snowflake_broker::broker::{Broker, Caller, NoAnswer, RequestOrigin, clock};
+use snowflake_broker::broker::{Broker, Caller, NoAnswer, OverLimit, RequestOrigin, clock};
 use snowflake_broker::metrics::labels::Rendezvous;
 use snowflake_broker::wire::answer::{AnswerStatus, ProxyAnswer};
 use snowflake_broker::wire::client::ClientPoll;
@@ -45,9 +45,19 @@ pub(crate) async fn poll(broker: &Broker, sid: &str, nat: &str) -> Option<String
 
 /// Answers as a proxy, with an answer of this name.
 pub(crate) async fn answer(broker: &Broker, sid: &str, name: &str) -> AnswerStatus {
+    answer_as(broker, caller(), sid, name).await.unwrap()
+}
+
+/// Answers as a proxy that is this caller.
+pub(crate) async fn answer_as(
+    broker: &Broker,
+    caller: Caller,
+    sid: &str,
+    name: &str,
+) -> Result<AnswerStatus, OverLimit> {
     let answer = proxy_answer(sid, name);
     let answer = ProxyAnswer::decode(answer.as_bytes()).unwrap();
-    broker.proxy_answer(caller(), answer).await.unwrap()
+    broker.proxy_answer(caller, answer).await
 }
 
 /// Asks for an answer as a client, by this poll.

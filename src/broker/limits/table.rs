@@ -92,12 +92,19 @@ impl BucketTable {
     /// Takes `tokens` from each bucket. A bucket with fewer owes the rest, but never more
     /// than one such charge. If one of the buckets is empty, only the first, the
     /// narrowest, is charged: an address that continues over its limit takes nothing from
-    /// its neighbors.
-    pub(super) fn charge(&self, now: u64, draws: &[Draw], tokens: u64) {
+    /// its neighbors. Returns the number of buckets that are charged.
+    pub(super) fn charge(&self, now: u64, draws: &[Draw], tokens: u64) -> usize {
         let mut places = self.places();
         let has_room = places.has_room(now, draws);
         let paying = if has_room { draws.len() } else { 1 };
-        places.charge(now, &draws[..paying.min(draws.len())], tokens);
+        let paying = paying.min(draws.len());
+        places.charge(now, &draws[..paying], tokens);
+        paying
+    }
+
+    /// Gives back what each bucket was charged.
+    pub(super) fn refund(&self, now: u64, draws: &[Draw], tokens: u64) {
+        self.places().refund(now, draws, tokens);
     }
 
     /// The lock, even if a holder panicked: a step stores both halves of a slot or none.
@@ -124,6 +131,16 @@ impl BucketPlaces {
             // Without the debt, the owner of an empty bucket would pay with each token as
             // it comes rather than with ten.
             self.full_at[place] = (full_at + used).min(now + draw.quota.depth + used);
+        }
+    }
+
+    fn refund(&mut self, now: u64, draws: &[Draw], tokens: u64) {
+        for draw in draws {
+            // Nothing is owed to a bucket that is full, or of an earlier key.
+            if let (place, Some(full_at)) = self.find(draw.hash) {
+                let refunded = full_at.saturating_sub(draw.quota.token.saturating_mul(tokens));
+                self.full_at[place] = full_at.min(refunded.max(now));
+            }
         }
     }
 
