@@ -28,6 +28,7 @@ mod process_metrics;
 mod queues;
 mod reload;
 mod serve;
+mod shared_changes;
 mod supervisor;
 mod systemd;
 

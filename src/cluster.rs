@@ -15,6 +15,7 @@
 //!                                        │                 in progress of these. Pure.
 //!                                        ├── convert       the messages of the protocol
 //!                                        ├── keys          their sealing
+//!                                        ├── shared        what all nodes have in common
 //!                                        └── bus           sending them: a trait
 //! ```
 //!
@@ -25,7 +26,8 @@
 //! client a few milliseconds.
 //!
 //! The engine sees a node as it sees a peer: whom to ask is decided by [`crate::peers`].
-//! Nodes share no state but the bus. One that does not hear its own words is a broker on its
+//! Nodes share the bus, and a bucket on which nothing depends that clients or proxies wait
+//! for. One that does not hear its own words is a broker on its
 //! own until it does.
 //!
 //! This module opens no sockets: messages go through a [`Bus`] and come from a stream.
@@ -44,6 +46,7 @@ mod open_calls;
 mod receive;
 mod sender_clock;
 pub mod settings;
+pub mod shared;
 mod stray_table;
 mod strays;
 

@@ -936,6 +936,11 @@ pub struct Node {
     #[serde(serialize_with = "crate::proto::json::duration")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency: ::core::option::Option<::prost_types::Duration>,
+    /// The time that its last message took beyond its fastest one of the last seconds.
+    #[prost(message, optional, tag = "8")]
+    #[serde(serialize_with = "crate::proto::json::duration")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag: ::core::option::Option<::prost_types::Duration>,
 }
 /// The proxies of one pool.
 #[derive(serde::Serialize)]
@@ -1587,6 +1592,13 @@ pub struct ListNodesResponse {
     /// The other nodes that are heard of, by name.
     #[prost(message, repeated, tag = "4")]
     pub nodes: ::prost::alloc::vec::Vec<Node>,
+    /// True if the bucket that the nodes share can be reached.
+    #[prost(bool, tag = "5")]
+    pub bucket_reachable: bool,
+    /// The name of the node that writes the metrics log's blocks for all; empty if none is
+    /// known to.
+    #[prost(string, tag = "6")]
+    pub lease_holder: ::prost::alloc::string::String,
 }
 /// The peers to list.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -328,3 +328,73 @@ pub mod stray_answer_reply {
         }
     }
 }
+/// The node that writes for all. Whoever has not seen the lease renewed for twice its time may
+/// take it over; no clock of another node is trusted for that.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Lease {
+    /// The name of the holder; empty if it has given the lease back.
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    /// The number of its process, as in messages.
+    #[prost(fixed64, tag = "2")]
+    pub incarnation: u64,
+    /// The end of the lease, in milliseconds since the start of the holder.
+    #[prost(uint64, tag = "3")]
+    pub deadline_ms: u64,
+}
+/// The current window of the metrics log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Window {
+    /// The number of the window, counted from 1.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// The beginning of the window.
+    #[prost(message, optional, tag = "2")]
+    pub start: ::core::option::Option<::prost_types::Timestamp>,
+    /// The beginning of the window before it; unset if there is none.
+    #[prost(message, optional, tag = "3")]
+    pub previous_start: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// A piece of what a node has counted in a window that has ended. It is removed once it is
+/// in a block.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PartChunk {
+    /// The name of the node.
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    /// The number of the window.
+    #[prost(uint64, tag = "2")]
+    pub window: u64,
+    /// The number of pieces.
+    #[prost(uint32, tag = "3")]
+    pub count: u32,
+    /// True if the node has counted until the end of the window, false if it stopped before.
+    #[prost(bool, tag = "5")]
+    pub is_last: bool,
+    /// This piece of the counts: JSON, as a broker saves it over a restart.
+    #[prost(bytes = "vec", tag = "4")]
+    pub content: ::prost::alloc::vec::Vec<u8>,
+}
+/// The block of a window that has ended. Every node adds it to its metrics log.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Block {
+    /// The lines of the metrics log.
+    #[prost(string, tag = "1")]
+    pub text: ::prost::alloc::string::String,
+    /// The line of the impact log.
+    #[prost(string, tag = "2")]
+    pub impact: ::prost::alloc::string::String,
+    /// The numbers of all parts that are in the block.
+    #[prost(fixed64, repeated, tag = "3")]
+    pub parts: ::prost::alloc::vec::Vec<u64>,
+}
+/// A setting that the administration has changed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SharedSetting {
+    /// The name of the node at which it was changed.
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    /// The request of the administration by which a node changes it.
+    #[prost(bytes = "vec", tag = "2")]
+    pub request: ::prost::alloc::vec::Vec<u8>,
+}

@@ -37,14 +37,13 @@ impl Admin {
         sockets: Vec<AdminSocket>,
         auth: &Arc<AdminAuth>,
         broker: &Arc<Broker>,
-        administration: Administration,
+        administration: Arc<Administration>,
         supervisor: &Supervisor,
     ) -> anyhow::Result<Self> {
         let closing = Closing::default();
         let mut files = Vec::new();
         if !sockets.is_empty() {
-            let operations = Arc::new(administration);
-            let service = AdminService::new(Arc::clone(broker), operations, closing.clone());
+            let service = AdminService::new(Arc::clone(broker), administration, closing.clone());
             let health = HealthReporter::new();
             let name = admin_server::SERVICE_NAME;
             supervisor.spawn(health::report(health.clone(), broker.watch_stage(), name));

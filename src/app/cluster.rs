@@ -1,6 +1,8 @@
 //! The cluster: its keys and credentials, the connection to NATS, and the node.
 
 #[cfg(feature = "cluster")]
+mod bucket;
+#[cfg(feature = "cluster")]
 mod handle;
 #[cfg(feature = "cluster")]
 mod nats;

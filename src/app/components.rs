@@ -186,7 +186,8 @@ impl Components {
             .traced(exports.tracer());
         peers.set(&broker, &config.federation, peer_tls);
         let broker = Arc::new(broker);
-        let persistence = persistence.with_outcomes(&broker);
+        let shared = cluster.as_ref().and_then(ClusterHandle::shared);
+        let persistence = persistence.with_outcomes(&broker).sharing(shared);
         Ok(Self {
             broker,
             admin_auth: Arc::new(AdminAuth::new(access, tls, Arc::clone(&metrics))),

@@ -3,6 +3,7 @@
 //! a warning and retried.
 
 pub(super) mod atomic_file;
+mod in_cluster;
 mod ip_counts;
 mod log_file;
 mod outcomes;
@@ -10,20 +11,23 @@ mod published_file;
 mod state_file;
 mod usable;
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
 use crate::broker::Broker;
 use crate::broker::clock::{self, Reading};
 use crate::causes::{in_words, with_causes};
+use crate::cluster::Cluster;
+use crate::cluster::shared::WindowShare;
 use crate::http::ReadMetricsLog;
 use crate::metrics::distinct_ips::WindowKey;
-use crate::metrics::saved_state::SavedState;
+use crate::metrics::saved_state::{SavedShare, SavedState};
 use crate::metrics::{Metrics, Settings, impact_log, published_log, schedule};
 use crate::telemetry::{Kind, LogLimit};
 
@@ -44,6 +48,8 @@ const WINDOW: &str = "metrics-window.json";
 
 /// The maximum wait, since the wall clock may be set at any time.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// The time for which a node that stops waits until the cluster has what it counted.
+const GOODBYE: Duration = Duration::from_secs(2);
 /// The minimum wait before a retry.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
@@ -56,6 +62,10 @@ pub(super) struct MetricsPersistence {
     window_file: Option<StateFile>,
     ip_counts: Option<IpCounts>,
     outcomes: Option<SavesOutcomes>,
+    /// The share of the windows of a cluster.
+    shared: Option<WindowShare>,
+    /// The saved share, until it is known whether there is a cluster.
+    saved_share: Option<SavedShare>,
     /// The time of the last save.
     saved: SystemTime,
     calendar: schedule::ClockStepDetector,
@@ -95,6 +105,8 @@ impl MetricsPersistence {
                 .map(|directory| StateFile::new(directory, WINDOW)),
             ip_counts,
             outcomes: None,
+            shared: None,
+            saved_share: None,
             // In the distant past, so that saving is tried first.
             saved: SystemTime::UNIX_EPOCH,
             calendar: schedule::ClockStepDetector::new(start.wall, start.monotonic),
@@ -126,17 +138,29 @@ impl MetricsPersistence {
 
     /// Writes whatever is due until `closing`, and then the rest.
     pub(super) async fn run(mut self, closing: CancellationToken) {
+        let cluster = self.shared.as_ref().map(WindowShare::cluster);
         loop {
+            // What changes meanwhile counts, too.
+            let changed = cluster.as_deref().map(Cluster::shared_changed);
             let Some((persistence, wait)) = on_thread(self, Self::act).await else {
                 return;
             };
             self = persistence;
             tokio::select! {
                 () = sleep(wait) => {}
+                () = ended(changed) => {}
                 () = closing.cancelled() => break,
             }
         }
-        on_thread(self, Self::close).await;
+        let Some((mut persistence, ())) = on_thread(self, Self::close).await else {
+            return;
+        };
+        // What the cluster has before the end need not wait for the next start.
+        if let Some(cluster) = cluster
+            && timeout(GOODBYE, cluster.has_contributed()).await.is_ok()
+        {
+            persistence.forget_contributed();
+        }
     }
 
     fn restore(&mut self) -> anyhow::Result<()> {
@@ -160,7 +184,10 @@ impl MetricsPersistence {
                 self.impact_log.add(line);
             }
         }
-        if published_log::has_window(&log, saved.window_start) {
+        self.saved_share = saved.share.take();
+        // Blocks of a cluster are of other windows.
+        let is_own = self.saved_share.is_none();
+        if is_own && published_log::has_window(&log, saved.window_start) {
             tracing::warn!("the saved window is in the metrics log already, starting a new one");
             return Ok(());
         }
@@ -171,10 +198,12 @@ impl MetricsPersistence {
     /// Does what is due, and returns the time until something else is.
     fn act(&mut self, reading: Reading) -> Duration {
         let now = self.look_at_calendar(reading);
-        let window = self.settings.metrics_interval;
-        if self.metrics.window_remaining(window, now).is_zero() {
-            self.end_window(now);
-        }
+        let window_remaining = if self.shared.is_some() {
+            self.act_in_cluster(now);
+            LONGEST_WAIT
+        } else {
+            self.act_alone(now)
+        };
         if let Some(ip_counts) = &mut self.ip_counts
             && ip_counts.remaining(now).is_zero()
         {
@@ -185,12 +214,19 @@ impl MetricsPersistence {
             self.save(now);
         }
         let next_period = self.ip_counts.as_mut().map(|counts| counts.remaining(now));
-        let next = self
-            .metrics
-            .window_remaining(window, now)
+        let next = window_remaining
             .min(schedule::remaining(&mut self.saved, save_interval, now))
             .min(next_period.unwrap_or(LONGEST_WAIT));
         next.clamp(SHORTEST_WAIT, LONGEST_WAIT)
+    }
+
+    /// Ends the window if it is over. Returns the time left of it.
+    fn act_alone(&mut self, now: SystemTime) -> Duration {
+        let window = self.settings.metrics_interval;
+        if self.metrics.window_remaining(window, now).is_zero() {
+            self.end_window(now);
+        }
+        self.metrics.window_remaining(window, now)
     }
 
     /// Adjusts running periods after the clock was set, so that they do not end an hour
@@ -215,7 +251,9 @@ impl MetricsPersistence {
         if let Some(ip_counts) = &mut self.ip_counts {
             ip_counts.end_period(&self.metrics, now);
         }
+        self.stop_share(now);
         self.save(now);
+        self.offer();
     }
 
     fn end_window(&mut self, now: SystemTime) {
@@ -266,6 +304,7 @@ impl MetricsPersistence {
         let mut state = self.metrics.save();
         state.unwritten = self.log.unwritten();
         state.unwritten_impact = self.impact_log.unwritten();
+        state.share = self.shared.as_ref().map(WindowShare::saved);
         if let Err(error) = file.save(&state.encode())
             && let Some(suppressed) = self.state_warnings.admit(clock::now())
         {
@@ -275,6 +314,14 @@ impl MetricsPersistence {
                 in_words(&error)
             );
         }
+    }
+}
+
+/// Completes when the future does, if there is one.
+async fn ended(future: Option<impl Future<Output = ()>>) {
+    match future {
+        Some(future) => future.await,
+        None => pending().await,
     }
 }
 

@@ -207,6 +207,9 @@ impl Reloader {
         self.files.store(Arc::new(plan.files.clone()));
         self.overrides().clear();
         plan.apply(&self.targets);
+        if let Some(cluster) = &self.targets.cluster {
+            cluster.end_changes();
+        }
         Ok(outcome)
     }
 

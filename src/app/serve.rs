@@ -47,6 +47,7 @@ use super::otel::Exports;
 use super::process_metrics::{self, Connections};
 use super::queues::Queues;
 use super::reload::{self, ReloadTargets, Reloads};
+use super::shared_changes;
 use super::supervisor::Supervisor;
 use super::systemd::{self, sockets::Sockets};
 
@@ -171,6 +172,7 @@ impl RunningServer {
         let persistence =
             supervisor.watch("persistence", persistence.run(close_persistence.clone()));
 
+        let shared = cluster.as_ref().and_then(ClusterHandle::shared);
         let targets = ReloadTargets {
             broker: Arc::clone(&broker),
             certificates,
@@ -180,22 +182,20 @@ impl RunningServer {
             admin_auth: Arc::clone(&admin_auth),
             peers: peers.clone(),
             prober: prober.clone(),
+            cluster: shared.clone(),
         };
+        let window = config.metrics.metrics_interval;
         let expiry = metrics.certificate_expiry();
         announcement.log(&inputs, config, &broker.directory(), expiry);
         let reloads = Reloads::start(inputs, loaded, files, targets, &supervisor);
         keep_reporting(&reloads, &supervisor);
         let close_federation = Closing::default();
         peers.start(&broker, opened.peers, close_federation.clone(), &supervisor);
-        let cluster = start_cluster(cluster, &broker, &supervisor).await?;
+        let cluster = start_cluster(cluster, &broker, window, &supervisor).await?;
         let stopping = supervisor.child_token();
-        let administration = Administration::new(
-            Arc::clone(&broker),
-            server,
-            reloads.clone(),
-            log,
-            stopping.clone(),
-        );
+        let administration = Administration::new(&broker, server, &reloads, log, &stopping);
+        let administration = Arc::new(administration.in_cluster(shared.clone()));
+        shared_changes::start(shared, &broker, &administration, &reloads, &supervisor);
         let admin = Admin::start(
             opened.admin,
             &admin_auth,
@@ -280,6 +280,9 @@ impl RunningServer {
         if persistence.is_err() {
             tracing::warn!("stopped before the counts were saved");
         }
+        if let Some(cluster) = &self.cluster {
+            cluster.give_back_lease().await;
+        }
         self.supervisor.stop().await;
     }
 }
@@ -288,10 +291,11 @@ impl RunningServer {
 async fn start_cluster(
     cluster: Option<ClusterHandle>,
     broker: &Arc<Broker>,
+    window: Duration,
     supervisor: &Supervisor,
 ) -> anyhow::Result<Option<Arc<Cluster>>> {
     match cluster {
-        Some(cluster) => cluster.start(broker, supervisor).await.map(Some),
+        Some(cluster) => cluster.start(broker, window, supervisor).await.map(Some),
         None => Ok(None),
     }
 }

@@ -37,6 +37,10 @@ pub struct ClusterStatus {
     pub node: String,
     /// True if messages of this node come back from the bus.
     pub is_connected: bool,
+    /// True if what all nodes share can be reached.
+    pub has_bucket: bool,
+    /// The node that writes for all, if one is known to.
+    pub lease_holder: Option<String>,
     /// The other nodes that are heard of, by name.
     pub others: Vec<NodeStatus>,
 }
@@ -52,6 +56,8 @@ pub struct NodeStatus {
     pub supply: [usize; NatClass::ALL.len()],
     /// The time since it was last heard of.
     pub silent_for: Duration,
+    /// The time that its last message took beyond its fastest one of late.
+    pub lag: Duration,
     /// True if it is about to stop.
     pub is_draining: bool,
     /// The number of our offers that wait for its answer.

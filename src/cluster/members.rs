@@ -65,6 +65,7 @@ struct KnownNode {
     former: Option<u64>,
     clock: SenderClock,
     heard: Instant,
+    lag: Duration,
     sequence: u64,
     link: LinkId,
     version: String,
@@ -106,6 +107,7 @@ impl Membership {
             return Err(DroppedMessage::Late);
         }
         member.heard = now;
+        member.lag = age;
         member.sequence = supply.sequence;
         member.is_draining = supply.state() != State::Serving;
         if member.version != supply.version {
@@ -152,6 +154,7 @@ impl Membership {
             former,
             clock: SenderClock::new(self.started, now, sender.sent_at_ms),
             heard: now,
+            lag: Duration::ZERO,
             sequence: 0,
             link,
             version: String::new(),
@@ -242,6 +245,7 @@ impl Membership {
                 version: member.version.clone(),
                 supply: status.figures.supply,
                 silent_for: now.saturating_duration_since(member.heard),
+                lag: member.lag,
                 is_draining: member.is_draining,
                 offers_sent: status.borrowing,
                 latency: status.latency,

@@ -32,6 +32,7 @@ use super::loan_table::NodeLoans;
 use super::members::Membership;
 use super::open_calls::OpenCall;
 use super::sender_clock::millis_since;
+use super::shared::SharedState;
 use super::stray_table::Strays;
 
 /// The interval of words of supply. Two of them fit into the time after which a bus without
@@ -66,6 +67,7 @@ pub struct Cluster {
     state: Mutex<ClusterState>,
     /// Notified of every word of supply.
     pub(super) heard_of_supply: Notify,
+    pub(super) shared: SharedState,
     pub(super) changes: LogLimits,
 }
 
@@ -127,6 +129,7 @@ impl Cluster {
                 problem: None,
             }),
             heard_of_supply: Notify::new(),
+            shared: SharedState::new(&me.node, me.incarnation),
             changes: LogLimits::new(CHANGES, LOGGED_MAX, LOG_PERIOD),
             me,
         }
@@ -259,6 +262,16 @@ impl Cluster {
         millis_since(self.me.started, at)
     }
 
+    /// The name of the cluster.
+    pub fn name(&self) -> &str {
+        self.subjects.cluster()
+    }
+
+    /// The name of this node.
+    pub fn node(&self) -> &str {
+        &self.me.node
+    }
+
     /// The state of the cluster.
     pub(super) fn seen(&self) -> ClusterStatus {
         let now = clock::now();
@@ -267,6 +280,8 @@ impl Cluster {
             name: self.subjects.cluster().to_owned(),
             node: self.me.node.clone(),
             is_connected: state.echo.is_heard(now),
+            has_bucket: self.shared.is_watched(),
+            lease_holder: self.shared.holder(),
             others: state.members.statuses(now),
         }
     }

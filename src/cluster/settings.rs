@@ -1,5 +1,6 @@
 //! Settings of the cluster.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use http::Uri;
@@ -11,6 +12,8 @@ use crate::report::{COUNT_MAX, SettingsReport};
 const NAME_MAX: usize = 64;
 /// The maximum number of servers in the configuration. NATS tells of the others.
 const SERVERS_MAX: usize = 64;
+/// The numbers of copies that NATS can keep of a bucket.
+const REPLICAS: RangeInclusive<usize> = 1..=5;
 /// The schemes of servers: in the clear, and with TLS.
 const SCHEMES: [&str; 2] = ["nats", "tls"];
 
@@ -30,6 +33,12 @@ pub struct Settings {
     pub key_file: Option<PathBuf>,
     /// The number of proxies per pool that other nodes' clients do not get.
     pub reserve: usize,
+    /// Keeps what all nodes share in a bucket of NATS (`JetStream`) with the name of the
+    /// cluster: the windows of the metrics log, and what the administration changes. Without
+    /// it each node has its own.
+    pub jetstream: bool,
+    /// The number of NATS servers that keep a copy of the bucket, if there are as many.
+    pub replicas: usize,
     /// A file of credentials for NATS: a JWT and its seed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials_file: Option<PathBuf>,
@@ -64,6 +73,8 @@ impl Default for Settings {
             node: String::new(),
             key_file: None,
             reserve: 2,
+            jetstream: true,
+            replicas: 3,
             credentials_file: None,
             nkey_file: None,
             tls: ClusterTlsSettings::default(),
@@ -87,6 +98,7 @@ impl Settings {
             report.refuse(&["node"], NAME_EXPECTED);
         }
         report.within("reserve", self.reserve, &(0..=COUNT_MAX));
+        report.within("replicas", self.replicas, &REPLICAS);
         if self.is_used() && self.key_file.is_none() {
             let needs = "needs cluster.key_file as well: the messages of nodes are sealed";
             report.refuse(&["servers", "key_file"], needs);

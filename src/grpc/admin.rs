@@ -2,6 +2,7 @@
 //! requires an operator, and logs the operator and the change.
 
 mod bridges;
+mod change;
 mod filter;
 mod impact;
 mod limits;
@@ -11,6 +12,7 @@ mod parked_polls;
 mod peers;
 mod policy;
 mod settings;
+pub mod shared;
 mod sources;
 mod stats;
 mod status;
@@ -21,7 +23,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, MutexGuard};
+use prost::Message;
+use tokio::sync::Mutex;
 use tokio_stream::Stream;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt as _};
@@ -36,6 +39,7 @@ use crate::proto::admin::v1::admin_server::Admin;
 
 use crate::telemetry::LogLevel;
 
+use change::Change;
 use operations::{Operations, Overrides, WrongPart};
 
 /// The bounds of the duration of a temporary log filter.
@@ -67,10 +71,7 @@ impl AdminService {
     /// Begins a change by an operator, after any change in progress.
     async fn change<T>(&self, request: &Request<T>) -> Result<Change<'_>, Status> {
         let principal = Principal::operator(request)?;
-        Ok(Change {
-            principal,
-            _turn: self.changes.lock().await,
-        })
+        Ok(Change::new(principal, self.changes.lock().await))
     }
 
     /// Records and logs the new settings, unless the request was only to be validated.
@@ -86,25 +87,17 @@ impl AdminService {
         change.set(what, &values);
         self.operations.note_overrides(overrides);
     }
-}
 
-/// A change in progress, and its author.
-struct Change<'a> {
-    principal: Principal,
-    _turn: MutexGuard<'a, ()>,
-}
-
-impl Change<'_> {
-    /// Logs the change with the new values.
-    fn set(&self, what: &str, values: &str) {
-        tracing::info!(principal = %self.principal, %values, "admin: {what}");
+    /// Has a change hold for all nodes of a cluster, unless it was only to be validated.
+    fn share(&self, validate_only: bool, name: &str, request: &impl Message) {
+        if !validate_only {
+            self.operations.share(name, request.encode_to_vec());
+        }
     }
 
-    /// Logs the change, unless the request was only to be validated.
-    fn made(&self, validate_only: bool, what: &str) {
-        if !validate_only {
-            tracing::info!(principal = %self.principal, "admin: {what}");
-        }
+    fn share_bridges(&self, validate_only: bool) {
+        let bridges = bridges::whole(&self.broker);
+        self.share(validate_only, shared::BRIDGES, &bridges);
     }
 }
 
@@ -159,6 +152,7 @@ impl Admin for AdminService {
         let replaced = bridges::replace(&self.broker, &*self.operations, asked).await?;
         let what = format!("{} bridges replaced", replaced.bridge_count);
         change.made(asked.validate_only, &what);
+        self.share_bridges(asked.validate_only);
         Ok(Response::new(replaced))
     }
 
@@ -174,6 +168,7 @@ impl Admin for AdminService {
             let what = format!("bridge {} set", fingerprint.unwrap_or_default());
             change.set(&what, &values);
         }
+        self.share_bridges(asked.validate_only);
         Ok(Response::new(bridges))
     }
 
@@ -190,6 +185,8 @@ impl Admin for AdminService {
             "poll intervals set",
             overrides,
         );
+        let whole = settings::whole_intervals(intervals);
+        self.share(asked.validate_only, shared::POLL_INTERVALS, &whole);
         Ok(Response::new(intervals))
     }
 
@@ -206,6 +203,8 @@ impl Admin for AdminService {
             "relay patterns set",
             overrides,
         );
+        let whole = settings::whole_relay_policy(&policy);
+        self.share(asked.validate_only, shared::RELAY_POLICY, &whole);
         Ok(Response::new(policy))
     }
 
@@ -217,6 +216,8 @@ impl Admin for AdminService {
         let asked = request.get_ref();
         let (limits, overrides) = limits::set(&self.broker, &*self.operations, asked)?;
         self.set(&change, asked.validate_only, "limits set", overrides);
+        let whole = limits::whole(&limits);
+        self.share(asked.validate_only, shared::LIMITS, &whole);
         Ok(Response::new(limits))
     }
 
@@ -228,6 +229,8 @@ impl Admin for AdminService {
         let asked = request.get_ref();
         let (supply, overrides) = supply::set(&self.broker, asked)?;
         self.set(&change, asked.validate_only, "shares set", overrides);
+        let whole = supply::whole(&supply);
+        self.share(asked.validate_only, shared::SUPPLY, &whole);
         Ok(Response::new(supply))
     }
 
@@ -253,6 +256,8 @@ impl Admin for AdminService {
         let asked = request.get_ref();
         let (policy, overrides) = policy::set(&self.broker, asked)?;
         self.set(&change, asked.validate_only, "policy set", overrides);
+        let whole = policy::whole(&policy);
+        self.share(asked.validate_only, shared::POLICY, &whole);
         Ok(Response::new(policy))
     }
 

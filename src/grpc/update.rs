@@ -20,6 +20,14 @@ pub(super) struct Update<'a> {
     violations: Violations,
 }
 
+/// A mask that names all these fields, so that empty ones are set, too.
+pub(super) fn all(fields: &[&str]) -> FieldMask {
+    let paths = fields.iter().map(|&field| field.to_owned());
+    FieldMask {
+        paths: paths.collect(),
+    }
+}
+
 impl<'a> Update<'a> {
     /// An update of the field `message` with these `fields`, each named like its setting.
     pub(super) fn new(message: &'static str, fields: &[&str], mask: Option<&'a FieldMask>) -> Self {

@@ -22,6 +22,7 @@ pub(super) struct ClusterFamilies {
     dropped_messages: Family<DroppedMessageLabels, Counter>,
     nodes: Gauge,
     connected: Gauge,
+    bucket_away: Gauge,
 }
 
 impl ClusterFamilies {
@@ -35,6 +36,7 @@ impl ClusterFamilies {
             dropped_messages: add(r, "snowflake_broker_cluster_messages_dropped", "Messages of the cluster that were not sent or not heeded, by reason", Family::default()),
             nodes: add(r, "snowflake_broker_cluster_nodes", "Nodes of the cluster that are heard of, with this one; 0 without a cluster", Gauge::default()),
             connected: add(r, "snowflake_broker_cluster_connected", "1 while messages of this node come back from NATS, else 0", Gauge::default()),
+            bucket_away: add(r, "snowflake_broker_cluster_bucket_away", "1 while the bucket that the nodes of the cluster share cannot be reached, else 0", Gauge::default()),
         };
         seed1(&families.offers_sent, NodeOfferLabels::new);
         seed1(&families.offers_received, NodeOfferLabels::new);
@@ -83,5 +85,10 @@ impl Metrics {
         let families = &self.cluster;
         families.nodes.set(i64::try_from(nodes).unwrap_or(i64::MAX));
         families.connected.set(i64::from(is_connected));
+    }
+
+    /// Says whether the bucket that the nodes share cannot be reached.
+    pub fn bucket_away(&self, is_away: bool) {
+        self.cluster.bucket_away.set(i64::from(is_away));
     }
 }

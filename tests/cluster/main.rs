@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod answers;
+mod bucket;
 mod bus;
 mod node;
 mod offers;
@@ -14,3 +15,4 @@ mod simulation;
 #[expect(dead_code, reason = "no program needs all of it")]
 #[path = "../support/mod.rs"]
 mod support;
+mod windows;

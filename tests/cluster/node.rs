@@ -17,6 +17,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
+use crate::bucket::Vault;
 use crate::bus::Hub;
 use crate::support::counted::count;
 use crate::support::in_process::{self, ask, poll};
@@ -35,7 +36,8 @@ pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) broker: Arc<Broker>,
     pub(crate) cluster: Arc<Cluster>,
-    _tasks: JoinSet<()>,
+    pub(crate) metrics: Arc<Metrics>,
+    tasks: JoinSet<()>,
 }
 
 impl Node {
@@ -56,8 +58,7 @@ impl Node {
         let keys = ClusterKeys::parse(key).unwrap();
         let sid_keys = keys.sid_keys();
         let bus = Arc::new(bus);
-        let metrics_of_cluster = Arc::clone(&metrics);
-        let cluster = Cluster::new(me, CLUSTER, keys, reserve, bus, metrics_of_cluster, 7);
+        let cluster = Cluster::new(me, CLUSTER, keys, reserve, bus, metrics.clone(), 7);
         let cluster = Arc::new(cluster);
         // No node here has more than a proxy or two.
         let matching = matching::Settings {
@@ -65,7 +66,7 @@ impl Node {
             ..matching::Settings::default()
         };
         let in_turn = InTurn(vec![cluster.clone()]);
-        let broker = Broker::new(matching, directory(), metrics, 7)
+        let broker = Broker::new(matching, directory(), metrics.clone(), 7)
             .limited(Limits::new(limits::Settings::default(), [3; 16].into()))
             .in_cluster(cluster.clone(), sid_keys)
             .overflowing(Some(Arc::new(in_turn)));
@@ -79,8 +80,18 @@ impl Node {
             name: name.to_owned(),
             broker,
             cluster,
-            _tasks: tasks,
+            metrics,
+            tasks,
         }
+    }
+
+    /// Shares windows of this length with the other nodes.
+    pub(crate) fn share(&mut self, vault: &Vault, window: Duration) {
+        let (bucket, events) = vault.connect(&self.name);
+        let events = UnboundedReceiverStream::new(events);
+        let cluster = Arc::clone(&self.cluster);
+        self.tasks
+            .spawn(cluster.share(Arc::new(bucket), window, events));
     }
 
     /// The cluster, as this node sees it.

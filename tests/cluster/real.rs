@@ -1,6 +1,7 @@
 //! Real nodes: the program, and three NATS servers in a cluster, on the loopback.
 
 mod nats;
+mod shared;
 mod site;
 
 use std::time::{Duration, Instant};

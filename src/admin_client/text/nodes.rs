@@ -14,13 +14,19 @@ pub(in crate::admin_client) fn nodes(listed: &v1::ListNodesResponse) -> String {
     } else {
         "not connected to NATS, serves on its own"
     };
-    let this = format!("{} of {}: {connection}\n", listed.node, listed.cluster);
+    let this = format!(
+        "{} of {}: {connection}\n{}\n",
+        listed.node,
+        listed.cluster,
+        writer(listed)
+    );
     if listed.nodes.is_empty() {
         return this + "no other nodes\n";
     }
     let mut table = TextTable::of_words();
     table.row([
-        "node", "state", "version", "open", "moderate", "strict", "offers", "latency", "heard",
+        "node", "state", "version", "open", "moderate", "strict", "offers", "latency", "lag",
+        "heard",
     ]);
     for node in &listed.nodes {
         let supply = |pool: v1::Pool| {
@@ -38,10 +44,22 @@ pub(in crate::admin_client) fn nodes(listed: &v1::ListNodesResponse) -> String {
             supply(v1::Pool::Strict),
             node.offers.to_string(),
             seconds(node.latency),
+            seconds(node.lag),
             seconds(node.supply_age) + " ago",
         ]);
     }
     this + &table.to_string()
+}
+
+/// The node that writes what all have in common.
+fn writer(listed: &v1::ListNodesResponse) -> String {
+    if !listed.bucket_reachable {
+        return "the shared bucket cannot be reached, or is not used".to_owned();
+    }
+    match listed.lease_holder.as_str() {
+        "" => "no node writes the metrics log of all yet".to_owned(),
+        holder => format!("the metrics log of all is written by {holder}"),
+    }
 }
 
 #[cfg(test)]
@@ -67,18 +85,22 @@ mod tests {
             supply_age: Some(span(120)),
             offers: 2,
             latency: Some(span(850)),
+            lag: Some(span(20)),
             ..v1::Node::default()
         };
         let listed = v1::ListNodesResponse {
             cluster: "snowflake".to_owned(),
             node: "a".to_owned(),
             connected: true,
+            bucket_reachable: true,
+            lease_holder: "b".to_owned(),
             nodes: vec![b],
         };
         let expected = "\
 a of snowflake: connected
-node  state    version  open  moderate  strict  offers  latency  heard
-b     serving  1.2.3    7     0         0       2       0.85 s   0.12 s ago
+the metrics log of all is written by b
+node  state    version  open  moderate  strict  offers  latency  lag     heard
+b     serving  1.2.3    7     0         0       2       0.85 s   0.02 s  0.12 s ago
 ";
         assert_eq!(nodes(&listed), expected);
     }
@@ -90,7 +112,8 @@ b     serving  1.2.3    7     0         0       2       0.85 s   0.12 s ago
             node: "a".to_owned(),
             ..v1::ListNodesResponse::default()
         };
-        let expected = "a of snowflake: not connected to NATS, serves on its own\nno other nodes\n";
+        let expected = "a of snowflake: not connected to NATS, serves on its own\n\
+                        the shared bucket cannot be reached, or is not used\nno other nodes\n";
         assert_eq!(nodes(&listed), expected);
         assert_eq!(
             nodes(&v1::ListNodesResponse::default()),

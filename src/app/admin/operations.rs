@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::persistence::atomic_file;
 use crate::app::reload::{self, ReloadRefused, Reloaded, Reloads};
 use crate::broker::{Broker, clock, limits};
+use crate::cluster::Cluster;
 use crate::config::{self, Loaded};
 use crate::grpc::admin::operations::{Operations, Overrides, WriteBridgesError, WrongPart};
 use crate::http::Endpoints;
@@ -29,6 +30,8 @@ pub(in crate::app) struct Administration {
     server: Arc<Server<Endpoints>>,
     reloads: Reloads,
     log: LogControl,
+    /// The cluster whose nodes have changes in common, if there is one.
+    cluster: Option<Arc<Cluster>>,
     /// Cancelled when the program is told to stop.
     stopping: CancellationToken,
     changes: Arc<Mutex<Changes>>,
@@ -49,11 +52,11 @@ struct Changes {
 
 impl Administration {
     pub(in crate::app) fn new(
-        broker: Arc<Broker>,
+        broker: &Arc<Broker>,
         server: Arc<Server<Endpoints>>,
-        reloads: Reloads,
+        reloads: &Reloads,
         log: LogControl,
-        stopping: CancellationToken,
+        stopping: &CancellationToken,
     ) -> Self {
         let changes = Changes {
             loaded: reloads.loaded(),
@@ -62,13 +65,21 @@ impl Administration {
             log_ttl: None,
         };
         Self {
-            broker,
+            broker: Arc::clone(broker),
             server,
-            reloads,
+            reloads: reloads.clone(),
             log,
-            stopping,
+            cluster: None,
+            stopping: stopping.clone(),
             changes: Arc::new(Mutex::new(changes)),
         }
+    }
+
+    /// Has changes hold for all nodes of a cluster, if there is one.
+    #[must_use]
+    pub(in crate::app) fn in_cluster(mut self, cluster: Option<Arc<Cluster>>) -> Self {
+        self.cluster = cluster;
+        self
     }
 
     fn changes(&self) -> MutexGuard<'_, Changes> {
@@ -192,6 +203,12 @@ impl Operations for Administration {
     fn note_overrides(&self, overrides: Overrides) {
         self.reloads.note_overrides(overrides.keys().cloned());
         self.changes().of(&self.reloads.loaded()).extend(overrides);
+    }
+
+    fn share(&self, name: &str, request: Vec<u8>) {
+        if let Some(cluster) = &self.cluster {
+            cluster.share_change(name, request);
+        }
     }
 
     fn drain(&self, grace: Option<Duration>) -> SystemTime {

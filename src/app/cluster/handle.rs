@@ -1,10 +1,13 @@
 //! The files of the cluster, and the node with its connection to NATS.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
 use rustix::system::uname;
 use rustls::ClientConfig;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
 use crate::broker::overflow::{InTurn, Overflow};
 use crate::broker::{Broker, SidKey, clock};
@@ -17,6 +20,7 @@ use crate::app::entropy;
 use crate::app::files::{named, read_file, read_pair, read_text};
 use crate::app::supervisor::Supervisor;
 
+use super::bucket::{EVENTS_MAX, NatsBucket};
 use super::nats::{Nats, NatsBus, NatsCredentials};
 
 /// The files of a cluster, read and checked.
@@ -96,7 +100,10 @@ pub(in crate::app) struct ClusterHandle {
     cluster: Arc<Cluster>,
     /// Large, by the options of the library.
     nats: Box<Nats>,
+    bus: Arc<NatsBus>,
     sid_keys: Vec<SidKey>,
+    /// The number of copies of the bucket that the nodes share, if they do.
+    replicas: Option<usize>,
 }
 
 impl ClusterHandle {
@@ -125,14 +132,16 @@ impl ClusterHandle {
             &settings.name,
             files.keys,
             settings.reserve,
-            bus,
+            bus.clone(),
             Arc::clone(metrics),
             entropy::seed()?,
         );
         Ok(Self {
             cluster: Arc::new(cluster),
             nats: Box::new(nats),
+            bus,
             sid_keys,
+            replicas: settings.jetstream.then_some(settings.replicas),
         })
     }
 
@@ -145,16 +154,32 @@ impl ClusterHandle {
             .overflowing(Some(Arc::new(in_turn)))
     }
 
-    /// Connects to NATS, and begins to take part.
+    /// The cluster, if its nodes have the windows of the metrics log in common.
+    pub(in crate::app) fn shared(&self) -> Option<Arc<Cluster>> {
+        self.replicas.is_some().then(|| Arc::clone(&self.cluster))
+    }
+
+    /// Connects to NATS, and begins to take part. A window of the metrics log has this length.
     pub(in crate::app) async fn start(
         self,
         broker: &Arc<Broker>,
+        window: Duration,
         supervisor: &Supervisor,
     ) -> anyhow::Result<Arc<Cluster>> {
         let events = Box::pin(self.nats.connect()).await;
         let events = events.map_err(|error| anyhow!("cluster.servers: {error}"))?;
         let node = Arc::clone(&self.cluster).run(Arc::clone(broker), events);
         supervisor.keep("the node of the cluster", node);
+        if let (Some(replicas), Some(client)) = (self.replicas, self.bus.client()) {
+            let bucket = Arc::new(NatsBucket::default());
+            let (sender, events) = mpsc::channel(EVENTS_MAX);
+            let name = self.cluster.name().to_owned();
+            let watch = Arc::clone(&bucket).watch(client.clone(), name, replicas, sender);
+            supervisor.keep("the watch of the cluster's bucket", watch);
+            let events = ReceiverStream::new(events);
+            let share = Arc::clone(&self.cluster).share(bucket, window, events);
+            supervisor.keep("what the cluster shares", share);
+        }
         Ok(self.cluster)
     }
 }

@@ -113,6 +113,11 @@ impl Bus for NatsBus {
 }
 
 impl NatsBus {
+    /// The connection, once it is begun.
+    pub(super) fn client(&self) -> Option<&Client> {
+        self.client.get()
+    }
+
     fn connected(&self) -> Option<&Client> {
         let client = self.client.get();
         client.filter(|client| client.connection_state() == State::Connected)
@@ -149,6 +154,7 @@ impl Nats {
         let options = credentials
             .options()?
             .name(format!("snowflake-broker {node}"))
+            .custom_inbox_prefix(format!("{}.inbox.{node}", settings.name))
             .retry_on_initial_connect()
             .client_capacity(OUTGOING_MAX)
             .subscription_capacity(INCOMING_MAX)

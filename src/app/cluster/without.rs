@@ -1,6 +1,7 @@
 //! A program that was built without clusters has none of this.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::ensure;
 
@@ -44,9 +45,14 @@ impl NoCluster {
         match *self {}
     }
 
+    pub(in crate::app) fn shared(&self) -> Option<Arc<Cluster>> {
+        match *self {}
+    }
+
     pub(in crate::app) async fn start(
         self,
         _: &Arc<Broker>,
+        _: Duration,
         _: &Supervisor,
     ) -> anyhow::Result<Arc<Cluster>> {
         match self {}

@@ -16,6 +16,7 @@ use crate::app::exposed;
 use crate::app::federation::{self, FederationHandle, Tls};
 use crate::bridges::BridgeList;
 use crate::broker::{Broker, Directory, clock};
+use crate::cluster::Cluster;
 use crate::config::{self, Config, Inputs, Loaded};
 use crate::geoip::GeoIp;
 use crate::grpc::AdminAuth;
@@ -63,6 +64,8 @@ pub(in crate::app) struct ReloadTargets {
     pub(in crate::app) admin_auth: Arc<AdminAuth>,
     pub(in crate::app) peers: FederationHandle,
     pub(in crate::app) prober: BridgeProber,
+    /// The cluster whose nodes have the administration's changes in common.
+    pub(in crate::app) cluster: Option<Arc<Cluster>>,
 }
 
 impl ReloadTargets {

@@ -63,6 +63,14 @@ pub(super) async fn replace(
     Ok(replaced)
 }
 
+/// The request that makes the bridges in force those of another node.
+pub(super) fn whole(broker: &Broker) -> v1::ReplaceBridgesRequest {
+    v1::ReplaceBridgesRequest {
+        bridges: bridge_messages::messages(&broker.directory().bridges),
+        ..v1::ReplaceBridgesRequest::default()
+    }
+}
+
 /// Changes addresses of a bridge. Returns the new values for the log, too.
 pub(super) async fn set(
     broker: &Broker,

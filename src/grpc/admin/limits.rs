@@ -5,7 +5,7 @@ use tonic::Status;
 use super::operations::{Operations, Overrides};
 use crate::broker::Broker;
 use crate::broker::limits::{Intermediary, Settings};
-use crate::grpc::update::{Update, network};
+use crate::grpc::update::{Update, all, network};
 use crate::proto::admin::v1;
 
 const FIELDS: [&str; 10] = [
@@ -35,6 +35,15 @@ pub(super) fn set(
         operations.set_limits(&limits);
     }
     Ok((message(&limits), overrides))
+}
+
+/// The request that makes these limits those of another node.
+pub(super) fn whole(limits: &v1::Limits) -> v1::SetLimitsRequest {
+    v1::SetLimitsRequest {
+        limits: Some(limits.clone()),
+        update_mask: Some(all(&FIELDS)),
+        validate_only: false,
+    }
 }
 
 /// The limits with the changes applied, and the changes as in a TOML file.

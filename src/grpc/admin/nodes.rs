@@ -15,6 +15,8 @@ pub(super) fn list(broker: &Broker) -> v1::ListNodesResponse {
         cluster: cluster.name,
         node: cluster.node,
         connected: cluster.is_connected,
+        bucket_reachable: cluster.has_bucket,
+        lease_holder: cluster.lease_holder.unwrap_or_default(),
         nodes: cluster.others.iter().map(node).collect(),
     }
 }
@@ -31,6 +33,7 @@ fn node(status: &NodeStatus) -> v1::Node {
             })
             .collect(),
         supply_age: Some(duration(status.silent_for)),
+        lag: Some(duration(status.lag)),
         draining: status.is_draining,
         offers: count(status.offers_sent),
         latency: status.latency.map(duration),

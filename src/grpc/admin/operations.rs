@@ -36,6 +36,10 @@ pub trait Operations: Send + Sync + 'static {
     /// TOML file.
     fn note_overrides(&self, overrides: Overrides);
 
+    /// Has a change hold for all nodes of a cluster, if this broker is one: the request of
+    /// the administration with all values of its kind; see [`super::shared`].
+    fn share(&self, name: &str, request: Vec<u8>);
+
     /// Drains the broker after a grace period, and returns the end of that period.
     fn drain(&self, grace: Option<Duration>) -> SystemTime;
 

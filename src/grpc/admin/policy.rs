@@ -7,7 +7,7 @@ use crate::broker::{Broker, Directory, ExplainedPoll, Explanation};
 use crate::geoip::CountryCode;
 use crate::grpc::convert::{count, pool};
 use crate::grpc::policy_message::{self, message};
-use crate::grpc::update::Update;
+use crate::grpc::update::{Update, all};
 use crate::grpc::violations::{Violations, invalid};
 use crate::policy::{ClientFacts, Policy, Settings, Whereabouts};
 use crate::proto::admin::v1;
@@ -34,6 +34,15 @@ pub(super) fn set(
         broker.control().set_policy(settings);
     }
     Ok((message, overrides))
+}
+
+/// The request that makes these rules those of another node.
+pub(super) fn whole(policy: &v1::Policy) -> v1::SetPolicyRequest {
+    v1::SetPolicyRequest {
+        policy: Some(policy.clone()),
+        update_mask: Some(all(&FIELDS)),
+        validate_only: false,
+    }
 }
 
 /// The policy with the changes applied, and the changes as in a TOML file.

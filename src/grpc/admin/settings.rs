@@ -6,10 +6,13 @@ use super::bridges;
 use super::operations::Overrides;
 use crate::broker::{Broker, Directory, PollInterval, SERVES_EVERY_RELAY, Settings};
 use crate::grpc::convert::duration;
-use crate::grpc::update::Update;
+use crate::grpc::update::{Update, all};
 use crate::grpc::violations::read_span;
 use crate::proto::admin::v1;
 use crate::wire::relay_pattern::RelayPattern;
+
+const INTERVALS: [&str; 5] = ["open", "moderate", "strict", "refused", "overloaded"];
+const PATTERNS: [&str; 2] = ["allowed_relay_pattern", "default_relay_pattern"];
 
 /// Changes poll intervals. Returns all of them and what changed.
 pub(super) fn set_poll_intervals(
@@ -30,9 +33,8 @@ fn change_intervals(
     intervals: &mut PollInterval,
     asked: &v1::SetPollIntervalsRequest,
 ) -> Result<Overrides, Status> {
-    let fields = ["open", "moderate", "strict", "refused", "overloaded"];
     let sent = asked.poll_intervals.unwrap_or_default();
-    let mut update = Update::new("poll_intervals", &fields, asked.update_mask.as_ref());
+    let mut update = Update::new("poll_intervals", &INTERVALS, asked.update_mask.as_ref());
     update.set("open", sent.open, read_span, &mut intervals.open);
     update.set(
         "moderate",
@@ -45,6 +47,15 @@ fn change_intervals(
     let overloaded = &mut intervals.overloaded;
     update.set("overloaded", sent.overloaded, read_span, overloaded);
     update.finish("poll_interval", intervals, PollInterval::check)
+}
+
+/// The request that makes these intervals those of another node.
+pub(super) fn whole_intervals(intervals: v1::PollIntervals) -> v1::SetPollIntervalsRequest {
+    v1::SetPollIntervalsRequest {
+        poll_intervals: Some(intervals),
+        update_mask: Some(all(&INTERVALS)),
+        validate_only: false,
+    }
 }
 
 fn poll_intervals(intervals: &PollInterval) -> v1::PollIntervals {
@@ -84,7 +95,7 @@ fn change_relay_policy(
             .map(ToString::to_string),
         ..Settings::default()
     };
-    let (allowed, default) = ("allowed_relay_pattern", "default_relay_pattern");
+    let [allowed, default] = PATTERNS;
     let sent = asked.relay_policy.clone().unwrap_or_default();
     let mask = asked.update_mask.as_ref();
     let mut update = Update::new("relay_policy", &[allowed, default], mask);
@@ -99,6 +110,15 @@ fn change_relay_policy(
         .as_deref()
         .map(RelayPattern::from);
     Ok(overrides)
+}
+
+/// The request that makes these patterns those of another node.
+pub(super) fn whole_relay_policy(policy: &v1::RelayPolicy) -> v1::SetRelayPolicyRequest {
+    v1::SetRelayPolicyRequest {
+        relay_policy: Some(policy.clone()),
+        update_mask: Some(all(&PATTERNS)),
+        validate_only: false,
+    }
 }
 
 fn relay_policy(directory: &Directory) -> v1::RelayPolicy {

@@ -7,7 +7,7 @@ use tonic::Status;
 
 use super::operations::Overrides;
 use crate::broker::Broker;
-use crate::grpc::update::{Update, network};
+use crate::grpc::update::{Update, all, network};
 use crate::matching::SupplySettings;
 use crate::proto::admin::v1;
 
@@ -35,6 +35,15 @@ pub(super) fn set(
         control.set_supply(supply);
     }
     Ok((message, overrides))
+}
+
+/// The request that makes these shares those of another node.
+pub(super) fn whole(supply: &v1::Supply) -> v1::SetSupplyRequest {
+    v1::SetSupplyRequest {
+        supply: Some(supply.clone()),
+        update_mask: Some(all(&FIELDS)),
+        validate_only: false,
+    }
 }
 
 /// The shares with the changes applied, and the changes as in a TOML file.

@@ -114,8 +114,11 @@ fn config(folder: &Path, access: Access, number: usize, ports: &[u16], routes: &
     let mut config = format!(
         "server_name: nats-{number}\n\
          listen: 127.0.0.1:{}\n\
+         jetstream {{ store_dir: \"{}\" }}\n\
          cluster {{ name: test, listen: 127.0.0.1:{}, routes: {others:?} }}\n",
-        ports[number], routes[number],
+        ports[number],
+        folder.join(format!("nats-{number}")).display(),
+        routes[number],
     );
     if access == Access::Restricted {
         let file = |name: &str| folder.join(name).display().to_string();

@@ -60,6 +60,10 @@ impl Site {
         self.nodes.push(node);
     }
 
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &RealNode> {
+        self.nodes.iter()
+    }
+
     pub(crate) fn node(&self, name: &str) -> &RealNode {
         let mut nodes = self.nodes.iter();
         nodes.find(|node| node.name == name).unwrap()
@@ -103,8 +107,11 @@ impl RealNode {
             "[listener]\naddr = \"{http}\"\n[tls]\ndisable = true\n[geoip]\ndisable = true\n\
              [operator]\nlisten = \"{operator}\"\n[admin]\nlisten = \"{}\"\n\
              [matching]\nsecond_chance_reserve = 0\n\
+             [metrics]\nmetrics_log = \"{}\"\nstate_directory = \"{}\"\nmetrics_interval = \"6s\"\n\
              [cluster]\nnode = \"{name}\"\nreserve = 0\nkey_file = \"{}\"\n{servers}",
             socket.display(),
+            folder.join(format!("{name}.metrics")).display(),
+            folder.join(format!("{name}.state")).display(),
             folder.join("cluster.key").display(),
         );
         let path = folder.join(format!("{name}.toml"));
@@ -127,10 +134,18 @@ impl RealNode {
         }
     }
 
+    /// The metrics log.
+    pub(crate) fn metrics_log(&self) -> String {
+        fs::read_to_string(self.socket.with_extension("metrics")).unwrap_or_default()
+    }
+
     /// The output of `snowflake-broker admin`.
     pub(crate) async fn admin(&self, command: &str) -> String {
+        let words = command.split(' ');
         let output = Command::new(env!("CARGO_BIN_EXE_snowflake-broker"))
-            .args(["admin", command, "--address"])
+            .arg("admin")
+            .args(words)
+            .arg("--address")
             .arg(format!("unix:{}", self.socket.display()))
             .output()
             .await

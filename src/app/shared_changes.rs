@@ -1,0 +1,76 @@
+//! The changes by the administration of any node of a cluster, put in force here.
+
+use std::sync::Arc;
+
+use crate::broker::Broker;
+use crate::cluster::Cluster;
+use crate::cluster::shared::SharedChange;
+use crate::grpc::admin::operations::Operations;
+use crate::grpc::admin::shared;
+
+use super::admin::Administration;
+use super::reload::Reloads;
+use super::supervisor::Supervisor;
+
+/// Begins to put in force what the administration of any node changes, if there is a cluster.
+pub(super) fn start(
+    cluster: Option<Arc<Cluster>>,
+    broker: &Arc<Broker>,
+    administration: &Arc<Administration>,
+    reloads: &Reloads,
+    supervisor: &Supervisor,
+) {
+    if let Some(cluster) = cluster {
+        let (broker, operations) = (Arc::clone(broker), Arc::clone(administration));
+        let applied = keep_applied(cluster, broker, operations, reloads.clone());
+        supervisor.keep("the changes of the cluster's administration", applied);
+    }
+}
+
+/// Puts changes in force, one after the other. Never returns.
+async fn keep_applied(
+    cluster: Arc<Cluster>,
+    broker: Arc<Broker>,
+    operations: Arc<dyn Operations>,
+    reloads: Reloads,
+) {
+    loop {
+        let changed = cluster.shared_changed();
+        let mut has_ended = false;
+        for change in cluster.take_changes() {
+            let is_ours = change.node == cluster.node();
+            match &change.request {
+                Some(request) => apply(&broker, &*operations, &change, request, is_ours).await,
+                None => has_ended |= !is_ours,
+            }
+        }
+        // As with the administration's changes of a broker on its own, a reload ends them,
+        // here a reload of another node.
+        if has_ended {
+            tracing::info!("cluster: the administration's changes have ended, reloading");
+            // It logs what is wrong.
+            drop(reloads.reload().await);
+        }
+        changed.await;
+    }
+}
+
+async fn apply(
+    broker: &Broker,
+    operations: &dyn Operations,
+    change: &SharedChange,
+    request: &[u8],
+    is_ours: bool,
+) {
+    let SharedChange { name, node, .. } = change;
+    match shared::apply(broker, operations, name, request).await {
+        Ok(()) if is_ours => {}
+        Ok(()) => tracing::info!(%node, "cluster: {name} set by the administration of a node"),
+        // The values may have addresses in them.
+        Err(status) => tracing::warn!(
+            %node,
+            "cluster: cannot have the {name} that the administration of a node has set: {}",
+            status.code().description()
+        ),
+    }
+}

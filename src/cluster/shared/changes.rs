@@ -1,0 +1,174 @@
+//! The settings that the administration has changed, which hold for all nodes. Pure.
+//!
+//! Each is a request of the administration with all values of its kind, so that whoever
+//! applies the last one has what all have. One without a request has ended: the nodes return
+//! to their configurations.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::proto::cluster::v1;
+
+/// The maximum number of kinds of settings. There are six.
+const KINDS_MAX: usize = 64;
+
+/// A setting that was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedChange {
+    /// The kind of setting.
+    pub name: String,
+    /// The name of the node at which it was changed.
+    pub node: String,
+    /// The request; `None` if the change has ended.
+    pub request: Option<Vec<u8>>,
+}
+
+/// The changes, as one node sees them.
+#[derive(Debug, Default)]
+pub(super) struct ChangesView {
+    seen: BTreeMap<String, (u64, v1::SharedSetting)>,
+    /// Those that are not in force here yet.
+    fresh: BTreeSet<String>,
+    /// Ours, to be written.
+    outbox: BTreeMap<String, Vec<u8>>,
+}
+
+impl ChangesView {
+    /// Notes a change, ours or another's. Returns false if it is none, or there are too many.
+    pub(super) fn observe(&mut self, key: &str, revision: u64, setting: v1::SharedSetting) -> bool {
+        let Some(name) = key.strip_prefix("setting.") else {
+            return false;
+        };
+        let last = self.seen.get(name);
+        if last.is_some_and(|(seen, _)| *seen >= revision) {
+            return true;
+        }
+        if last.is_none() && self.seen.len() >= KINDS_MAX {
+            return false;
+        }
+        // A node that starts has nothing to return from.
+        if last.is_some() || !setting.request.is_empty() {
+            self.fresh.insert(name.to_owned());
+        }
+        self.seen.insert(name.to_owned(), (revision, setting));
+        true
+    }
+
+    /// Takes a change that was made here.
+    pub(super) fn set(&mut self, name: &str, request: Vec<u8>) {
+        self.outbox.insert(name.to_owned(), request);
+    }
+
+    /// Ends all changes.
+    pub(super) fn end_all(&mut self) {
+        let in_force = self.seen.iter();
+        let in_force = in_force.filter(|(_, (_, setting))| !setting.request.is_empty());
+        let names = in_force.map(|(name, _)| (name.clone(), Vec::new()));
+        self.outbox.extend(names);
+    }
+
+    /// The next change to write: its key, the revision that it replaces, and its request.
+    pub(super) fn next(&self) -> Option<(String, u64, &Vec<u8>)> {
+        let (name, request) = self.outbox.iter().next()?;
+        let last = self.seen.get(name).map_or(0, |(revision, _)| *revision);
+        Some((key(name), last, request))
+    }
+
+    /// Notes that a change of ours is written, unless it has been replaced meanwhile.
+    pub(super) fn has_written(&mut self, key: &str, request: &[u8]) {
+        let name = key.strip_prefix("setting.").unwrap_or_default();
+        if self.outbox.get(name).is_some_and(|next| next == request) {
+            self.outbox.remove(name);
+        }
+    }
+
+    /// The changes that are to be put in force here.
+    pub(super) fn take_fresh(&mut self) -> Vec<SharedChange> {
+        let fresh = std::mem::take(&mut self.fresh);
+        let changes = fresh.into_iter().filter_map(|name| {
+            let (_, setting) = self.seen.get(&name)?;
+            Some(SharedChange {
+                name,
+                node: setting.node.clone(),
+                request: Some(setting.request.clone()).filter(|request| !request.is_empty()),
+            })
+        });
+        changes.collect()
+    }
+}
+
+fn key(name: &str) -> String {
+    format!("setting.{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setting(node: &str, request: &[u8]) -> v1::SharedSetting {
+        v1::SharedSetting {
+            node: node.to_owned(),
+            request: request.to_vec(),
+        }
+    }
+
+    fn requests(changes: &mut ChangesView) -> Vec<Option<Vec<u8>>> {
+        let fresh = changes.take_fresh().into_iter();
+        fresh.map(|change| change.request).collect()
+    }
+
+    #[test]
+    fn each_change_is_put_in_force_once_and_the_last_one_wins() {
+        let mut changes = ChangesView::default();
+        assert!(changes.observe("setting.a", 1, setting("x", b"one")));
+        assert!(changes.observe("setting.a", 2, setting("y", b"two")));
+        assert_eq!(requests(&mut changes), [Some(b"two".to_vec())]);
+        // A watch that begins anew tells it again.
+        assert!(changes.observe("setting.a", 2, setting("y", b"two")));
+        assert_eq!(requests(&mut changes), []);
+    }
+
+    #[test]
+    fn ours_is_written_over_what_others_have_written() {
+        let mut changes = ChangesView::default();
+        changes.set("a", b"ours".to_vec());
+        assert_eq!(
+            changes.next(),
+            Some(("setting.a".to_owned(), 0, &b"ours".to_vec()))
+        );
+        assert!(changes.observe("setting.a", 5, setting("y", b"theirs")));
+        assert_eq!(
+            changes.next(),
+            Some(("setting.a".to_owned(), 5, &b"ours".to_vec()))
+        );
+        changes.set("a", b"newer".to_vec());
+        changes.has_written("setting.a", b"ours");
+        assert!(changes.next().is_some());
+        changes.has_written("setting.a", b"newer");
+        assert_eq!(changes.next(), None);
+    }
+
+    #[test]
+    fn all_changes_end_together() {
+        let mut changes = ChangesView::default();
+        assert!(changes.observe("setting.a", 1, setting("x", b"one")));
+        assert!(changes.observe("setting.b", 2, setting("x", b"")));
+        assert_eq!(requests(&mut changes), [Some(b"one".to_vec())]);
+        changes.end_all();
+        assert_eq!(
+            changes.next(),
+            Some(("setting.a".to_owned(), 1, &Vec::new()))
+        );
+        assert!(changes.observe("setting.a", 3, setting("y", b"")));
+        assert_eq!(requests(&mut changes), [None]);
+    }
+
+    #[test]
+    fn the_number_of_kinds_is_bounded() {
+        let mut changes = ChangesView::default();
+        for number in 0..=KINDS_MAX as u64 {
+            let is_noted = changes.observe(&key(&number.to_string()), 1, setting("x", b"one"));
+            assert_eq!(is_noted, number < KINDS_MAX as u64);
+        }
+        assert!(!changes.observe("window", 1, setting("x", b"one")));
+    }
+}

@@ -1,0 +1,226 @@
+//! One node's knowledge of the bucket, and the next thing that it has to write. Pure.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::broker::clock::Reading;
+use crate::cluster::keys::ClusterKeys;
+use crate::metrics::saved_state::SavedPart;
+use crate::proto::cluster::v1;
+
+use super::changes::ChangesView;
+use super::lease::{LeaseView, TERM};
+use super::parts;
+use super::windows::{Duty, WindowsView};
+
+/// The keys of the values of which there is one.
+pub(super) const LEASE: &str = "lease";
+pub(super) const WINDOW: &str = "window";
+
+/// The key of a block.
+pub(super) fn block(number: u64) -> String {
+    format!("block.{number}")
+}
+
+/// The bucket, as one node sees it.
+#[derive(Debug)]
+pub(super) struct Replica {
+    pub(super) lease: LeaseView,
+    pub(super) windows: WindowsView,
+    pub(super) changes: ChangesView,
+    outbox: VecDeque<OutgoingPart>,
+    /// The parts that are in the bucket, for whoever has given them.
+    contributed: BTreeSet<u64>,
+    /// True if all that was in the bucket when the watch began has been told.
+    pub(super) is_complete: bool,
+    node: String,
+}
+
+/// A part of ours that is not in the bucket yet.
+#[derive(Debug)]
+struct OutgoingPart {
+    id: u64,
+    pieces: VecDeque<(String, v1::PartChunk)>,
+}
+
+/// Something to write.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Task {
+    /// The lease, over this revision.
+    Lease { expected: u64 },
+    /// A piece of a part of ours.
+    Piece { key: String, piece: v1::PartChunk },
+    /// A change of a setting that was made here, over this revision.
+    Change {
+        key: String,
+        expected: u64,
+        request: Vec<u8>,
+    },
+    /// A duty of the holder of the lease.
+    Duty(Duty),
+}
+
+/// The error for a value that is not of this cluster, or not a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BadValue {
+    NotSealed,
+    Malformed,
+}
+
+impl Replica {
+    pub(super) fn new(node: &str, incarnation: u64) -> Self {
+        Self {
+            lease: LeaseView::new(node, incarnation),
+            windows: WindowsView::default(),
+            changes: ChangesView::default(),
+            outbox: VecDeque::new(),
+            contributed: BTreeSet::new(),
+            is_complete: false,
+            node: node.to_owned(),
+        }
+    }
+
+    /// Notes that the watch begins anew.
+    pub(super) fn begin_watch(&mut self) {
+        self.is_complete = false;
+        self.windows.begin_watch();
+    }
+
+    /// Notes the sealed value of a key; an empty one was deleted.
+    pub(super) fn observe(
+        &mut self,
+        now: Reading,
+        keys: &ClusterKeys,
+        key: &str,
+        revision: u64,
+        sealed: &[u8],
+    ) -> Result<(), BadValue> {
+        let value = open(keys, key, sealed)?;
+        match key.split('.').next().unwrap_or_default() {
+            LEASE => {
+                let lease = value.as_deref().map(decode).transpose()?;
+                self.lease.observe(now.monotonic, revision, lease);
+            }
+            WINDOW => {
+                let window = value.as_deref().map(decode).transpose()?;
+                let windows = &mut self.windows;
+                windows.observe_window(now.monotonic, now.wall, revision, window);
+            }
+            "part" => {
+                let piece = value.as_deref().map(decode).transpose()?;
+                let is_piece = piece.is_none_or(|piece| self.windows.observe_piece(key, piece));
+                return is_piece.then_some(()).ok_or(BadValue::Malformed);
+            }
+            "block" => {
+                let block = value.as_deref().map(decode).transpose()?;
+                let is_block = block.is_none_or(|block| self.windows.observe_block(key, block));
+                return is_block.then_some(()).ok_or(BadValue::Malformed);
+            }
+            "setting" => {
+                let setting = value
+                    .as_deref()
+                    .map(decode)
+                    .transpose()?
+                    .unwrap_or_default();
+                let is_setting = self.changes.observe(key, revision, setting);
+                return is_setting.then_some(()).ok_or(BadValue::Malformed);
+            }
+            // Of a later version.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Takes a part of ours, to be written. One that is known already is ignored.
+    pub(super) fn contribute(&mut self, part: &SavedPart) {
+        let mut outgoing = self.outbox.iter();
+        if self.contributed.contains(&part.id) || outgoing.any(|known| known.id == part.id) {
+            return;
+        }
+        self.outbox.push_back(OutgoingPart {
+            id: part.id,
+            pieces: parts::pieces(&self.node, part).into(),
+        });
+    }
+
+    /// Notes that the next piece is in the bucket, whoever of our processes wrote it.
+    pub(super) fn has_written_piece(&mut self) {
+        let Some(part) = self.outbox.front_mut() else {
+            return;
+        };
+        part.pieces.pop_front();
+        if part.pieces.is_empty() {
+            self.contributed.insert(part.id);
+            self.outbox.pop_front();
+        }
+    }
+
+    /// The parts that have come into the bucket since the last call.
+    pub(super) fn take_contributed(&mut self) -> BTreeSet<u64> {
+        std::mem::take(&mut self.contributed)
+    }
+
+    /// Returns true if a part of ours is not in the bucket yet.
+    pub(super) fn has_outgoing(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    /// The next thing to write, if `live` nodes are heard of, this one among them.
+    pub(super) fn task(
+        &self,
+        now: Reading,
+        length: Duration,
+        live: &BTreeSet<String>,
+    ) -> Option<Task> {
+        if !self.is_complete {
+            return None;
+        }
+        let outgoing = self.outbox.front().and_then(|part| part.pieces.front());
+        if let Some((key, piece)) = outgoing.cloned() {
+            return Some(Task::Piece { key, piece });
+        }
+        if let Some((key, expected, request)) = self.changes.next() {
+            return Some(Task::Change {
+                key,
+                expected,
+                request: request.clone(),
+            });
+        }
+        if let Some(expected) = self.lease.due(now.monotonic) {
+            return Some(Task::Lease { expected });
+        }
+        if !self.lease.is_held(now.monotonic) {
+            return None;
+        }
+        let windows = &self.windows;
+        let duty = windows.duty(now.monotonic, now.wall, length, live);
+        duty.map(Task::Duty)
+    }
+}
+
+/// A lease from now on, on the clock of its holder.
+pub(super) fn lease(node: &str, incarnation: u64, now_ms: u64) -> v1::Lease {
+    let term = u64::try_from(TERM.as_millis()).unwrap_or(u64::MAX);
+    v1::Lease {
+        node: node.to_owned(),
+        incarnation,
+        deadline_ms: now_ms.saturating_add(term),
+    }
+}
+
+/// The text that is authenticated with a value, so that none can be put under another key.
+pub(super) fn sealed_for(key: &str) -> String {
+    format!("bucket/{key}")
+}
+
+fn open(keys: &ClusterKeys, key: &str, sealed: &[u8]) -> Result<Option<Vec<u8>>, BadValue> {
+    if sealed.is_empty() {
+        return Ok(None);
+    }
+    let value = keys.open(&sealed_for(key), sealed);
+    value.map(Some).map_err(|_| BadValue::NotSealed)
+}
+
+fn decode<M: prost::Message + Default>(value: &[u8]) -> Result<M, BadValue> {
+    M::decode(value).map_err(|_| BadValue::Malformed)
+}
