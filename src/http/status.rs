@@ -131,9 +131,15 @@ pub(super) fn livez() -> Response {
     plain_text(Bytes::from_static(b"ok\n"))
 }
 
-/// `/readyz`: the broker accepts new work; 503 while it drains, is a lame duck or stops.
+/// `/readyz`: the broker accepts new work; 503 while it drains, is a lame duck or stops. A node
+/// that serves on its own says so.
 pub(super) fn readyz(broker: &Broker) -> Response {
+    let is_alone = || {
+        let cluster = broker.control().cluster();
+        cluster.is_some_and(|cluster| !cluster.is_connected)
+    };
     let (status, text) = match broker.stage() {
+        ServiceStage::Serving if is_alone() => (StatusCode::OK, "ok, on its own\n"),
         ServiceStage::Serving => (StatusCode::OK, "ok\n"),
         _ if broker.control().expects_successor() => {
             (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
