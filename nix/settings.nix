@@ -171,7 +171,7 @@ in
     key_file = optional secretFile "Keys that all nodes have, as `openssl rand -base64 32` prints them.";
     reserve = optional types.ints.unsigned "Number of proxies per pool that are reserved for the clients of this node.";
     jetstream = optional types.bool "Share a bucket of NATS (JetStream): one metrics log, and changes by the administration for all nodes. Default: true.";
-    replicas = optional types.ints.positive "Number of NATS servers that keep a copy of the bucket, 1 to 5. Default: 3.";
+    replicas = optional types.ints.unsigned "Number of NATS servers that keep a copy of the bucket, 1 to 5. Default: 3.";
     credentials_file = optional secretFile "Credentials for NATS: a JWT and its seed.";
     nkey_file = optional secretFile "Seed of a user's nkey for NATS.";
     tls = {
