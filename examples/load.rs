@@ -15,6 +15,13 @@
 //! target/dist/examples/load --url http://127.0.0.1:8080 --pid "$(pidof snowflake-broker)" --rate 500 --answer-delay 300ms..3s --silent 0.2
 //! ```
 //!
+//! Matches between two nodes of a cluster (`docs/cluster.md`), whose clients come to one of
+//! them and whose proxies to the other:
+//!
+//! ```sh
+//! target/dist/examples/load --url http://127.0.0.1:8080 --proxies-url http://127.0.0.1:8081 --pid "$(pgrep -f a.toml)" --pid "$(pgrep -f b.toml)" --rate 200
+//! ```
+//!
 //! The generator uses CPU of the same machine, about as much as the broker: matches/s and
 //! latency depend on that, CPU a match hardly does. With `--rate`, clients arrive when
 //! they are due whether or not the broker keeps up, and their latency counts from then
@@ -116,7 +123,7 @@ async fn measure(options: &Options) -> Result<Comparison> {
 async fn measure_broker(options: &Options) -> Result<Report> {
     let server = match (&options.broker, &options.url) {
         (Some(program), _) => Server::start(program, options).await?,
-        (None, Some(url)) => Server::running(url, options.pid).await?,
+        (None, Some(url)) => Server::running(url, options).await?,
         (None, None) => unreachable!("one of the two is required"),
     };
     run::run("broker", &server, options).await

@@ -31,9 +31,14 @@ pub(crate) struct Options {
     /// with any certificate.
     #[arg(long, conflicts_with = "broker")]
     pub(crate) url: Option<String>,
-    /// Process id of the broker at --url, to measure its CPU and memory.
+    /// Process id of the broker at --url, to measure its CPU and memory. With several, as of
+    /// the nodes of a cluster, these are added.
     #[arg(long, requires = "url")]
-    pub(crate) pid: Option<i32>,
+    pub(crate) pid: Vec<i32>,
+    /// URL of the broker where the proxies poll and answer, if it is not that of the clients:
+    /// another node of a cluster, with the same scheme.
+    #[arg(long, requires = "url")]
+    pub(crate) proxies_url: Option<String>,
 
     /// Number of proxies.
     #[arg(long, default_value_t = 400)]

@@ -58,15 +58,16 @@ fn send_proxies(proxies: &mut JoinSet<()>, load: &Arc<Load>, polls: &Arc<Schedul
 
 fn load(server: &Server, options: &Options) -> Result<Load> {
     let dialer = Arc::new(Dialer::new(options, server.addr, server.tls)?);
+    let of_proxies = Arc::new(Dialer::new(options, server.proxies_addr, server.tls)?);
     Ok(Load {
         options: options.clone(),
         messages: Messages::new(options.sdp_bytes),
         tally: Tally::new()?,
-        proxies: Connections::new(options, &dialer, options.proxies),
+        proxies: Connections::new(options, &of_proxies, options.proxies),
         clients: Connections::new(options, &dialer, options.clients),
         // The tag starts at a random number, because other generators may load the same
         // broker.
-        dialer,
+        dialer: of_proxies,
         next_tag: AtomicU64::new(fastrand::u64(..u64::MAX / 2)),
     })
 }

@@ -33,7 +33,9 @@ pub(crate) struct Server {
     /// The time from the start of the program to its first response; `None` if it was
     /// already running.
     pub(crate) start_up: Option<Duration>,
-    process: Option<Process>,
+    /// The address for proxies.
+    pub(crate) proxies_addr: SocketAddr,
+    processes: Vec<Process>,
     _started: Option<(Child, TempDir)>,
 }
 
@@ -47,26 +49,24 @@ pub(crate) struct Usage {
 }
 
 impl Server {
-    /// Connects to a server that is already running.
-    pub(crate) async fn running(url: &str, pid: Option<i32>) -> Result<Self> {
-        let url: Uri = url.parse().context("--url is no URL")?;
-        let tls = match url.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => bail!("--url does not begin with http:// or https://"),
+    /// Connects to servers that are already running.
+    pub(crate) async fn running(url: &str, options: &Options) -> Result<Self> {
+        let (addr, tls) = resolve(url).await.context("--url")?;
+        let (proxies_addr, proxies_tls) = match &options.proxies_url {
+            Some(url) => resolve(url).await.context("--proxies-url")?,
+            None => (addr, tls),
         };
-        let host = url
-            .host()
-            .context("--url names no host")?
-            .trim_start_matches('[')
-            .trim_end_matches(']');
-        let port = url.port_u16().unwrap_or(if tls { 443 } else { 80 });
-        let addr = lookup_host((host, port)).await?.next();
+        if proxies_tls != tls {
+            bail!("--proxies-url has another scheme than --url");
+        }
+        let pids = options.pid.iter();
+        let processes = pids.map(|pid| Process::new(*pid)).collect::<Result<_, _>>();
         Ok(Self {
-            addr: addr.context("the host of --url has no address")?,
+            addr,
             tls,
             start_up: None,
-            process: pid.map(Process::new).transpose().context("--pid")?,
+            proxies_addr,
+            processes: processes.context("--pid")?,
             _started: None,
         })
     }
@@ -103,24 +103,47 @@ impl Server {
             addr,
             tls: options.tls,
             start_up: Some(begin.elapsed()),
-            process: Some(Process::new(pid.try_into()?)?),
+            proxies_addr: addr,
+            processes: vec![Process::new(pid.try_into()?)?],
             _started: Some((child, directory)),
         })
     }
 
-    /// The CPU and memory used; `None` if the process is unknown.
+    /// The CPU and memory used; `None` if no process is known.
     pub(crate) fn usage(&self) -> Result<Option<Usage>> {
-        let Some(process) = &self.process else {
+        if self.processes.is_empty() {
             return Ok(None);
-        };
-        let stat = process.stat().context("the server has ended")?;
-        let ticks = u32::try_from(stat.utime + stat.stime)?;
+        }
+        let (mut ticks, mut pages) = (0, 0);
+        for process in &self.processes {
+            let stat = process.stat().context("the server has ended")?;
+            ticks += stat.utime + stat.stime;
+            pages += stat.rss;
+        }
         let tick = Duration::from_secs(1) / u32::try_from(ticks_per_second())?;
         Ok(Some(Usage {
-            cpu: tick * ticks,
-            memory: stat.rss * page_size(),
+            cpu: tick * u32::try_from(ticks)?,
+            memory: pages * page_size(),
         }))
     }
+}
+
+/// The address of a URL, and whether it is of TLS.
+async fn resolve(url: &str) -> Result<(SocketAddr, bool)> {
+    let url: Uri = url.parse().context("it is no URL")?;
+    let tls = match url.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
+        _ => bail!("it does not begin with http:// or https://"),
+    };
+    let host = url
+        .host()
+        .context("it names no host")?
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    let port = url.port_u16().unwrap_or(if tls { 443 } else { 80 });
+    let addr = lookup_host((host, port)).await?.next();
+    Ok((addr.context("its host has no address")?, tls))
 }
 
 /// A loopback address on which no other program takes the port before the server does.
