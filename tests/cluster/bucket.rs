@@ -85,6 +85,11 @@ impl Vault {
         self.state().values.keys().cloned().collect()
     }
 
+    /// The revision of a key.
+    pub(crate) fn revision(&self, key: &str) -> u64 {
+        self.state().values[key].0
+    }
+
     /// All that was ever written under keys with this beginning.
     pub(crate) fn written(&self, beginning: &str) -> Vec<Bytes> {
         let state = self.state();

@@ -235,6 +235,26 @@ async fn a_value_of_somebody_else_changes_nothing() {
     assert_eq!(nodes[0].node.count(dropped, &["reason=\"not_sealed\""]), 3);
 }
 
+/// Or a key that is no longer in use has sealed them.
+#[tokio::test(start_paused = true)]
+async fn a_window_and_a_lease_that_nobody_can_read_are_written_anew() {
+    use snowflake_broker::cluster::shared::Bucket as _;
+    let (hub, vault) = (Hub::new(1), Vault::new(1));
+    let mut nodes = start_three(&hub, &vault);
+    pass(&mut nodes, 2 * WINDOW).await;
+    nodes[0].count();
+    let (stranger, _events) = vault.connect("stranger");
+    for key in ["lease", "window"] {
+        let value = b"not sealed".as_slice().into();
+        let last = vault.revision(key);
+        stranger.write(key.to_owned(), last, value).await.unwrap();
+    }
+    nodes[1].count();
+    pass(&mut nodes, 2 * WINDOW).await;
+    assert_eq!(idle(&nodes[0].log), 2 * POLLS);
+    assert_eq!(nodes[0].log, nodes[1].log);
+}
+
 /// Whatever happens: each count is in one block, and each log has the same blocks.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_lost_or_counted_twice() {

@@ -95,7 +95,13 @@ impl Replica {
         revision: u64,
         sealed: &[u8],
     ) -> Result<(), BadValue> {
-        let value = open(keys, key, sealed)?;
+        let value = match open(keys, key, sealed) {
+            Ok(value) => value,
+            Err(error) => {
+                self.observe_unreadable(now, key, revision);
+                return Err(error);
+            }
+        };
         match key.split('.').next().unwrap_or_default() {
             LEASE => {
                 let lease = value.as_deref().map(decode).transpose()?;
@@ -129,6 +135,17 @@ impl Replica {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Notes that a value cannot be read, because its key was taken out of use or somebody else
+    /// has written it. What there is only one of is then written anew.
+    fn observe_unreadable(&mut self, now: Reading, key: &str, revision: u64) {
+        let Reading { wall, monotonic } = now;
+        match key {
+            LEASE => self.lease.observe(monotonic, revision, None),
+            WINDOW => self.windows.observe_window(monotonic, wall, revision, None),
+            _ => {}
+        }
     }
 
     /// Takes a part of ours, to be written. One that is known already is ignored.
