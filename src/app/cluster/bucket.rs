@@ -32,8 +32,8 @@ const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(500), Duration::
 pub(super) const EVENTS_MAX: usize = 64;
 /// The maximum length of a problem, in characters.
 const PROBLEM_MAX: usize = 200;
-/// Room for the parts of 64 nodes with a million proxies each.
-const BUCKET_MAX: i64 = 1 << 30;
+/// Room for the parts of 64 busy nodes: one that has seen 100,000 proxies takes some 2 MB.
+const BUCKET_MAX: i64 = 256 << 20;
 
 /// The bucket, once it is reached.
 #[derive(Default)]
