@@ -125,7 +125,8 @@ impl Cluster {
 
 impl NodeCall<'_> {
     /// Sends the offer, and waits for its end. Without an answer, returns whether a proxy may
-    /// have had it.
+    /// have had it. A node that has said nothing is not assumed to have given it to one: if that
+    /// counted as an attempt, a node that hangs would cost clients the second proxy.
     async fn ask(
         &mut self,
         deadline: Instant,
@@ -142,7 +143,11 @@ impl NodeCall<'_> {
             Ok(_) => Ended::Answered,
             Err(ended) => *ended,
         };
-        ended.map_err(Ended::without_answer)
+        let is_silent = *self.progress.borrow() == CallProgress::Asked;
+        ended.map_err(|ended| match ended {
+            Ended::Failed if is_silent => PeerReply::NoProxy,
+            ended => ended.without_answer(),
+        })
     }
 
     /// Waits for the first word of the node, and then for the last.

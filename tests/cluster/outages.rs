@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 use crate::bus::Hub;
 use crate::node::{KEY, Node, three};
 use crate::support::in_process::Stopwatch;
-use crate::support::messages::answer;
+use crate::support::messages::{answer, offer};
 
 #[tokio::test(start_paused = true)]
 async fn without_the_bus_a_node_serves_on_its_own_at_once() {
@@ -83,6 +83,29 @@ async fn a_node_that_hangs_costs_a_client_50_ms() {
         }
     }
     panic!("no client was served");
+}
+
+/// Its first proxy does not answer, and the only other node hangs. Then somebody polls here.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_hangs_costs_no_second_proxy() {
+    let hub = Hub::new(1);
+    let [a, b, _c] = three(&hub).await;
+    let _theirs = b.proxy("theirs");
+    a.sees_proxies("b", 1).await;
+    let silent = a.silent_proxy("silent");
+    sleep(Duration::from_millis(1)).await;
+    let client = a.begin_client("c");
+    assert_eq!(silent.await.unwrap(), Some(offer("c")));
+    hub.cut_off("b");
+    // Meanwhile the client was overdue, and B was asked.
+    sleep(Duration::from_millis(2_500)).await;
+    let failed = ["outcome=\"failed\""];
+    assert_eq!(
+        a.count("snowflake_broker_node_offers_sent_total", &failed),
+        1
+    );
+    let _second = a.proxy("second");
+    assert_eq!(client.await.unwrap(), Ok(answer("second")));
 }
 
 #[tokio::test(start_paused = true)]
