@@ -20,8 +20,10 @@ mod strangers;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use tokio::net::TcpListener;
 use tokio::time::sleep;
 
+use crate::support::closing;
 use crate::support::messages::answer;
 
 use nats::Access;
@@ -129,6 +131,31 @@ async fn a_server_that_hangs_is_left_for_another() {
     assert!(a.client("c").await.contains(&site::shown(&answer("p"))));
     assert!(proxy.await.unwrap().contains("success"));
     site.servers.signal(server, Signal::CONT);
+}
+
+/// A server that hangs takes connections, and says nothing. The library may try it first.
+#[tokio::test]
+async fn a_server_that_says_nothing_is_soon_given_up() {
+    let mut site = Site::start(Access::Open, &["a"]).await;
+    for server in 0..3 {
+        site.servers.kill(server);
+    }
+    let mut silent = None;
+    until("the killed server's port is free", async || {
+        silent = TcpListener::bind(site.servers.address(0)).await.ok();
+        silent.is_some()
+    })
+    .await;
+    let silent = silent.unwrap();
+    let (mut connection, _) = silent.accept().await.unwrap();
+    let began = now();
+    closing::read_to_end(&mut connection).await;
+    assert!(began.elapsed() < Duration::from_secs(4));
+    drop(silent);
+    for server in 0..3 {
+        site.servers.start_again(server).await;
+    }
+    site.all_know_all().await;
 }
 
 #[tokio::test]

@@ -29,7 +29,9 @@ const EVENTS_MAX: usize = 64;
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// The maximum length of a problem, in characters.
 const PROBLEM_MAX: usize = 200;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time limit of a connection to a server. One that hangs takes connections, and may be
+/// tried before the others, so it must not take much longer than noticing that it hangs.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(100), Duration::from_secs(2));
 
 /// The proof of this node's identity for NATS.
