@@ -124,7 +124,7 @@ pub(super) struct PeerCalls<'a> {
     want: PeerWant,
     asked: Option<Arc<Asked>>,
     calls: Vec<PeerCall<'a>>,
-    /// True until a peer reports a proxy.
+    /// True until a peer reports a proxy, and again when none has one any more.
     is_without_supply: bool,
     supplied: Option<Supplied<'a>>,
 }
@@ -199,9 +199,19 @@ impl<'a> PeerCalls<'a> {
         match ended {
             Some((index, reply)) => {
                 let asked_at = self.calls.swap_remove(index).asked_at;
+                self.wait_for_more(&reply);
                 Poll::Ready(PeerEvent::Replied { asked_at, reply })
             }
             None => Poll::Pending,
+        }
+    }
+
+    /// If no peer had a proxy, waits until one reports another. Of those that report one even
+    /// now it was tried.
+    fn wait_for_more(&mut self, reply: &PeerReply) {
+        let class = NatClass::of(self.want.nat);
+        if matches!(reply, PeerReply::NoProxy | PeerReply::NotAsked) {
+            self.is_without_supply = !self.overflow.has_supply(class, self.want.fingerprint);
         }
     }
 

@@ -86,6 +86,10 @@ impl Cluster {
                 }
                 Err(without_answer) => reply = reply.followed_by(without_answer),
             }
+            // It has said that it has none, and may have one later.
+            if call.ended == Ended::NoProxies {
+                wanted.asked.names().remove(&call.node);
+            }
         }
         reply
     }

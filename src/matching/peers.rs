@@ -32,8 +32,8 @@ impl Matcher {
         self.admit(now, offer, deadline, origin, SupplyHint::NoPeers)
     }
 
-    /// Notes that a peer reports a proxy for the client. If the client is queued and
-    /// peers have not been asked for it yet, asks them now.
+    /// Notes that a peer reports a proxy for the client. If the client is queued, asks the
+    /// peers now, unless they were asked and one may have had the offer.
     pub fn handle_peer_supply(&mut self, now: Instant, key: ClientKey) {
         self.handle_timeout(now);
         let Some(client) = self.sessions.client_mut(key) else {
@@ -78,8 +78,8 @@ impl Matcher {
         self.serve_released(now);
     }
 
-    /// Returns true if peers should be asked for an unmatched client. They are asked only
-    /// once: they had no proxy then, whatever they report later.
+    /// Returns true if peers should be asked for an unmatched client: once for each time that
+    /// one reports a proxy, until one may have had the offer.
     pub(super) fn may_ask_first(&self, now: Instant, key: ClientKey) -> bool {
         let client = self.sessions.client(key);
         client.is_some_and(|client| client.peers.has_untried_supply() && self.may_ask(now, client))

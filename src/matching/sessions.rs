@@ -182,7 +182,7 @@ impl PeerAttempts {
         self.supply != SupplyHint::NoPeers
     }
 
-    /// Returns true if a peer reports a proxy and none was asked yet.
+    /// Returns true if a peer reports a proxy and none was asked since.
     pub(super) fn has_untried_supply(&self) -> bool {
         self.supply == SupplyHint::Available && !self.was_asked
     }
@@ -209,10 +209,15 @@ impl PeerAttempts {
         self.under_way += 1;
     }
 
-    /// Notes that the peers asked have no answer.
+    /// Notes that the peers asked have no answer. If none had a proxy, they are worth asking
+    /// once more when one reports another.
     pub(super) fn ended(&mut self, was_offered: bool) {
         self.under_way -= 1;
         self.was_offered |= was_offered;
+        if !was_offered && self.exist() {
+            self.supply = SupplyHint::Empty;
+            self.was_asked = false;
+        }
     }
 }
 

@@ -134,3 +134,22 @@ async fn a_node_that_drains_is_not_asked() {
     assert_eq!(a.client("c").await, Err(NoAnswer::NoProxies));
     assert_eq!(a.count("snowflake_broker_node_offers_sent_total", &[]), 0);
 }
+
+/// A node may have none when it is asked, and one a moment later.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_waits_gets_the_next_proxy_wherever_it_polls() {
+    let hub = Hub::new(1);
+    let [a, b, _c] = three(&hub).await;
+    let gone = b.silent_proxy("gone");
+    a.sees_proxies("b", 1).await;
+    gone.abort();
+    // The first asks in vain, the second finds that the first has asked for the only one.
+    let clients = [a.begin_client("c1"), a.begin_client("c2")];
+    for name in ["p1", "p2"] {
+        sleep(Duration::from_millis(300)).await;
+        assert!(b.proxy(name).await.unwrap().is_some(), "{name}");
+    }
+    for client in clients {
+        assert!(client.await.unwrap().is_ok());
+    }
+}

@@ -46,7 +46,7 @@ fn a_client_whose_offer_a_proxy_may_have_had_times_out() {
 }
 
 #[test]
-fn a_queued_client_leaves_for_a_peer_that_has_a_proxy_by_then_but_once() {
+fn a_queued_client_leaves_for_a_peer_each_time_that_one_has_a_proxy() {
     let mut scene = scene();
     scene
         .client_beside(Empty, "first", "strict")
@@ -54,12 +54,25 @@ fn a_queued_client_leaves_for_a_peer_that_has_a_proxy_by_then_but_once() {
     scene.says(&["ClientQueued", "ClientQueued"]);
     scene.at(500).peer_has_one_for("first").waiting(1, 1, 0);
     scene.says(&["peers: offer of first, attempt 1"]);
-    scene
-        .peers_reply("first", NoProxy)
-        .peer_has_one_for("first");
-    scene.says(&["ClientQueued"]).waiting(2, 0, 0);
+    for _ in 0..2 {
+        scene.peers_reply("first", NoProxy);
+        scene.says(&["ClientQueued"]).waiting(2, 0, 0);
+        scene.peer_has_one_for("first");
+        scene.says(&["peers: offer of first, attempt 1"]);
+    }
+    scene.peers_reply("first", NotAsked).says(&["ClientQueued"]);
     // The client has kept its place.
     scene.poll("p", "open").says(&["p: offer of first"]);
+}
+
+/// It had its chance.
+#[test]
+fn a_client_whose_offer_a_peer_may_have_had_asks_no_more() {
+    let mut scene = scene();
+    scene.client_beside(Available, "c", "strict");
+    scene.says(&["peers: offer of c, attempt 1"]);
+    scene.peers_reply("c", Unanswered).peer_has_one_for("c");
+    scene.says(&["ClientQueued"]).waiting(1, 0, 0);
 }
 
 #[test]

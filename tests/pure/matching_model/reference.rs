@@ -469,7 +469,12 @@ impl Reference {
             return self.serve_released(now);
         }
         client.calls -= 1;
-        client.was_offered |= reply == PeerReply::Unanswered;
+        if reply == PeerReply::Unanswered {
+            client.was_offered = true;
+        } else if client.supply != SupplyHint::NoPeers {
+            client.supply = SupplyHint::Empty;
+            client.asked = 0;
+        }
         let until = now + self.settings.client_queue_wait;
         self.attempt_failed(now, index, until, false);
         self.serve_released(now);

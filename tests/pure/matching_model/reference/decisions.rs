@@ -170,7 +170,8 @@ impl Reference {
         !self.draining && now <= last_call
     }
 
-    /// For an unmatched client, peers are asked once, if one reports a proxy.
+    /// For an unmatched client, peers are asked once for each report of a proxy, until one may
+    /// have had the offer.
     pub(super) fn is_worth_asking(&self, now: Time, index: usize) -> bool {
         let client = &self.clients[index];
         client.supply == SupplyHint::Available
