@@ -5,8 +5,8 @@ pub struct NodeMessage {
     /// The name of the sending node.
     #[prost(string, tag = "1")]
     pub node: ::prost::alloc::string::String,
-    /// A random number that the node has drawn at its start. Messages of an earlier process
-    /// of the same name differ in it.
+    /// The number of the node's process: later ones of the same name have higher ones, so that
+    /// nobody can push a node out by repeating the words of an earlier one.
     #[prost(fixed64, tag = "2")]
     pub incarnation: u64,
     /// The time of sending, in milliseconds since the start of the node. The wall clocks of

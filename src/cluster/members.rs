@@ -4,6 +4,7 @@
 //! A node says what it has ([`Supply`]); nobody infers it from silence. Who has not been
 //! heard of for [`FRESH_FOR`] has nothing, and is forgotten.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -61,8 +62,6 @@ pub(super) struct Membership {
 #[derive(Debug)]
 struct KnownNode {
     incarnation: u64,
-    /// The process before this one.
-    former: Option<u64>,
     clock: SenderClock,
     heard: Instant,
     lag: Duration,
@@ -126,21 +125,22 @@ impl Membership {
         sender: Sender<'_>,
     ) -> Result<Option<NodeChange>, DroppedMessage> {
         if let Some(known) = self.nodes.get(name) {
-            if known.incarnation == sender.incarnation {
-                return Ok(None);
-            }
-            if known.former == Some(sender.incarnation) {
-                return Ok(Some(NodeChange::SameName(name.clone())));
+            match sender.incarnation.cmp(&known.incarnation) {
+                Ordering::Equal => return Ok(None),
+                // Another process has the name, or somebody repeats the words of an earlier
+                // one, which must not push this one out.
+                Ordering::Less => return Ok(Some(NodeChange::SameName(name.clone()))),
+                Ordering::Greater => {}
             }
         } else if self.nodes.len() >= NODES_MAX {
             return Err(DroppedMessage::Overloaded);
         }
-        let former = self.remove(name).map(|member| member.incarnation);
-        self.join(now, name, sender, former);
+        self.remove(name);
+        self.join(now, name, sender);
         Ok(Some(NodeChange::Joined(name.clone())))
     }
 
-    fn join(&mut self, now: Instant, name: &PeerName, sender: Sender<'_>, former: Option<u64>) {
+    fn join(&mut self, now: Instant, name: &PeerName, sender: Sender<'_>) {
         let terms = BorrowingTerms {
             borrows: true,
             max_in_flight: IN_FLIGHT_MAX,
@@ -151,7 +151,6 @@ impl Membership {
         };
         let member = KnownNode {
             incarnation: sender.incarnation,
-            former,
             clock: SenderClock::new(self.started, now, sender.sent_at_ms),
             heard: now,
             lag: Duration::ZERO,

@@ -50,7 +50,7 @@ const CHANGES: Kind = Kind::new(Level::INFO, "cluster: nodes and the bus");
 pub struct NodeIdentity {
     /// The name of the node.
     pub node: String,
-    /// A random number that no other process of the name has.
+    /// A number that no other process of the name has. Later processes have higher ones.
     pub incarnation: u64,
     /// The start of the clock that this node's messages tell.
     pub started: Instant,

@@ -1,5 +1,6 @@
 //! One of several nodes, with its clients and proxies.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -31,6 +32,9 @@ pub(crate) const CLUSTER: &str = "test";
 /// The key of the cluster.
 pub(crate) const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 
+/// The number of the next process.
+static INCARNATIONS: AtomicU64 = AtomicU64::new(1);
+
 /// A running node. Dropping it kills it.
 pub(crate) struct Node {
     pub(crate) name: String,
@@ -52,7 +56,7 @@ impl Node {
         let (bus, events) = hub.connect(CLUSTER, name);
         let me = NodeIdentity {
             node: name.to_owned(),
-            incarnation: fastrand::u64(..),
+            incarnation: INCARNATIONS.fetch_add(1, Ordering::Relaxed),
             started: clock::now(),
         };
         let keys = ClusterKeys::parse(key).unwrap();

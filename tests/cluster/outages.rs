@@ -157,3 +157,21 @@ async fn who_has_another_key_is_no_node() {
     let dropped = "snowflake_broker_cluster_messages_dropped_total";
     assert!(a.count(dropped, &["reason=\"not_sealed\""]) > 0);
 }
+
+/// A server that hung for a while does that, as does whoever listens to the bus.
+#[tokio::test(start_paused = true)]
+async fn repeated_words_of_an_earlier_process_push_nobody_out() {
+    let hub = Hub::new(1);
+    let [a, b, _c] = three(&hub).await;
+    let heard = hub.sent();
+    drop(b);
+    let b = Node::start(&hub, "b");
+    let _proxy = b.proxy("p");
+    a.sees_proxies("b", 1).await;
+    for message in heard {
+        hub.inject(&message);
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(a.status_of("b").unwrap().supply.iter().sum::<usize>(), 1);
+    assert_eq!(a.client("c").await, Ok(answer("p")));
+}

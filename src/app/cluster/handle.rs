@@ -1,7 +1,7 @@
 //! The files of the cluster, and the node with its connection to NATS.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow, ensure};
 use rustix::system::uname;
@@ -22,6 +22,9 @@ use crate::app::supervisor::Supervisor;
 
 use super::bucket::{EVENTS_MAX, NatsBucket};
 use super::nats::{Nats, NatsBus, NatsCredentials};
+
+/// The random bits of the number of a process.
+const RANDOM_BITS: u32 = 24;
 
 /// The files of a cluster, read and checked.
 pub(in crate::app) struct ClusterFiles {
@@ -81,6 +84,15 @@ fn tls(settings: &Settings) -> anyhow::Result<Option<ClientConfig>> {
     config.with_context(culprit).map(Some)
 }
 
+/// The number of this process: the seconds since 1970, and random bits, by which two processes
+/// of one second differ. After a clock that was set back the others know the process before
+/// for 3 s more, unless it has said that it leaves.
+fn incarnation() -> anyhow::Result<u64> {
+    let since = clock::wall_clock().duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = since.unwrap_or_default().as_secs();
+    Ok(seconds << RANDOM_BITS | entropy::seed()? >> (u64::BITS - RANDOM_BITS))
+}
+
 /// The name of this node: by default the first part of the host's name.
 fn node(settings: &Settings) -> anyhow::Result<String> {
     if !settings.node.is_empty() {
@@ -116,7 +128,7 @@ impl ClusterHandle {
         let bus = Arc::new(NatsBus::default());
         let identity = NodeIdentity {
             node: files.node,
-            incarnation: entropy::seed()?,
+            incarnation: incarnation()?,
             started: clock::now(),
         };
         let sid_keys = files.keys.sid_keys();
