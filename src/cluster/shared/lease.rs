@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(view.due(later), Some(5));
         view.attempt(later);
         // Nobody knows whether that was written.
-        assert!(view.is_held(now + (TERM - MILLISECOND)));
+        assert!(view.is_held(now + TERM.saturating_sub(MILLISECOND)));
         assert!(!view.is_held(now + TERM));
         // It was, and counts from the attempt.
         view.observe(later + RENEWAL, 6, Some(lease("a")));
@@ -159,7 +159,7 @@ mod tests {
         let mut view = LeaseView::new("b", 1);
         view.observe(now, 7, Some(lease("a")));
         assert_eq!((view.due(now), view.holder(now)), (None, Some("a")));
-        let almost = now + (2 * TERM - MILLISECOND);
+        let almost = now + (2 * TERM).saturating_sub(MILLISECOND);
         assert_eq!(view.due(almost), None);
         // A renewal begins the time anew, an old value does not.
         view.observe(almost, 8, Some(lease("a")));

@@ -306,7 +306,11 @@ mod tests {
         assert_eq!((expected, window.number), (0, 1));
         let view = view(now, 1);
         assert_eq!(
-            duty(&view, now + (DAY - Duration::from_secs(1)), &["a"]),
+            duty(
+                &view,
+                now + DAY.saturating_sub(Duration::from_secs(1)),
+                &["a"]
+            ),
             None
         );
         let Some(Duty::Begin { expected, window }) = duty(&view, now + DAY, &["a"]) else {
