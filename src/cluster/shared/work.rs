@@ -81,7 +81,13 @@ impl Cluster {
                 key,
                 revision,
                 value,
-            } => self.observe_value(&key, revision, &value),
+            } => {
+                self.observe_value(&key, revision, &value);
+                // It is written all the time, and nobody waits for it.
+                if key == LEASE {
+                    return;
+                }
+            }
             BucketEvent::Complete => {
                 self.shared.replica().is_complete = true;
                 self.tell_bucket(None);
