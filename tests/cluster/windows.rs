@@ -258,13 +258,13 @@ async fn a_window_and_a_lease_that_nobody_can_read_are_written_anew() {
 /// Whatever happens: each count is in one block, and each log has the same blocks.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_lost_or_counted_twice() {
-    for seed in 0..4 {
+    for seed in 0..3 {
         let (hub, vault, mut rng) = (Hub::new(seed), Vault::new(seed), Rng::with_seed(seed));
         let mut nodes = start_three(&hub, &vault);
         pass(&mut nodes, Duration::from_secs(5)).await;
         let mut counted = 0;
         vault.be_silent(0.2);
-        for _ in 0..120 {
+        for _ in 0..80 {
             let chosen = rng.usize(..nodes.len());
             let name = nodes[chosen].node.name.clone();
             match rng.u8(..10) {
@@ -297,7 +297,7 @@ async fn nothing_is_lost_or_counted_twice() {
             assert_eq!(node.log, nodes[0].log, "seed {seed}: {log:?}");
         }
         assert_eq!(idle(&nodes[0].log), counted, "seed {seed}");
-        assert!(nodes[0].log.len() > 8, "seed {seed}");
+        assert!(nodes[0].log.len() > 4, "seed {seed}");
         let keys = vault.keys();
         assert!(!keys.iter().any(|key| key.starts_with("part.")), "{keys:?}");
         assert!(keys.len() <= 20, "{keys:?}");
