@@ -208,6 +208,8 @@ async fn without_nats_a_node_starts_and_serves_on_its_own() {
     assert!(proxy.await.unwrap().contains("success"));
     site.logs("a", "this node serves on its own").await;
     site.logs("a", "a problem with NATS").await;
+    let ready = site.node("a").readiness().await;
+    assert!(ready.ends_with("ok, on its own\n"), "{ready}");
     let nodes = site.node("a").admin("nodes").await;
     assert!(
         nodes.contains("a of snowflake: not connected to NATS, serves on its own"),

@@ -280,6 +280,11 @@ impl RealNode {
         page.to_owned()
     }
 
+    /// The response of `/readyz`.
+    pub(crate) async fn readiness(&self) -> String {
+        request(self.place.operator, "GET", "/readyz", "").await
+    }
+
     /// The output of `snowflake-broker admin`.
     pub(crate) async fn admin(&self, command: &str) -> String {
         let words = command.split(' ');
