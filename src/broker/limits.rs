@@ -85,7 +85,7 @@ pub const LEFT: u64 = 5;
 
 /// Tokens that were taken, and may be given back.
 #[derive(Debug)]
-pub(super) struct HeldTokens {
+pub(super) struct ChargedTokens {
     request: Request,
     draws: Vec<Draw>,
     tokens: u64,
@@ -162,30 +162,21 @@ impl Limits {
         draws.is_empty() || hour.table(request).has_room(hour.now(), &draws)
     }
 
-    /// Takes this many tokens.
+    /// Takes this many tokens. They can be given back.
     pub(super) fn charge(
         &self,
         request: Request,
         origin: RequestOrigin,
         claimed: Option<IpAddr>,
         tokens: u64,
-    ) {
+    ) -> ChargedTokens {
         let hour = self.0.load();
-        let draws = hour.draws(request, origin, || claimed);
-        if !draws.is_empty() {
-            hour.table(request).charge(hour.now(), &draws, tokens);
-        }
-    }
-
-    /// Takes this many tokens until it is known whether the request costs them.
-    pub(super) fn hold(&self, request: Request, origin: RequestOrigin, tokens: u64) -> HeldTokens {
-        let hour = self.0.load();
-        let mut draws = hour.draws(request, origin, || None);
+        let mut draws = hour.draws(request, origin, || claimed);
         if !draws.is_empty() {
             let paying = hour.table(request).charge(hour.now(), &draws, tokens);
             draws.truncate(paying);
         }
-        HeldTokens {
+        ChargedTokens {
             request,
             draws,
             tokens,
@@ -193,10 +184,10 @@ impl Limits {
     }
 
     /// Gives tokens back.
-    pub(super) fn refund(&self, held: &HeldTokens) {
+    pub(super) fn refund(&self, charged: &ChargedTokens) {
         let hour = self.0.load();
-        let table = hour.table(held.request);
-        table.refund(hour.now(), &held.draws, held.tokens);
+        let table = hour.table(charged.request);
+        table.refund(hour.now(), &charged.draws, charged.tokens);
     }
 
     /// Starts a new hour whenever the current one ends. Never returns.

@@ -116,13 +116,14 @@ impl Broker {
         if self.lock().matcher.knows(&sid) {
             return None;
         }
-        let held = self.hold(Request::ProxyAnswer, caller.origin, MALFORMED - 1);
+        let price = MALFORMED - 1;
+        let charged = self.charge(Request::ProxyAnswer, caller.origin, None, price);
         let fate = others.pass_on(sid, answer.cloned()).await;
         self.metrics.stray_answer(fate);
         if fate == StrayAnswerFate::Unknown {
             return None;
         }
-        self.refund(held.as_ref());
+        self.refund(charged.as_ref());
         Some(fate)
     }
 }

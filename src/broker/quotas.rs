@@ -6,7 +6,7 @@ use crate::metrics::labels::{Refusal, Request};
 
 use super::Broker;
 use super::caller::RequestOrigin;
-use super::limits::{HeldTokens, Limits, MALFORMED};
+use super::limits::{ChargedTokens, Limits, MALFORMED};
 
 impl Broker {
     /// Adds limits for each address.
@@ -70,21 +70,10 @@ impl Broker {
         limits.is_none_or(|limits| limits.admits(request, origin, claimed))
     }
 
-    /// Takes tokens until it is known whether a request costs them; see [`Limits::hold`].
-    pub(super) fn hold(
-        &self,
-        request: Request,
-        origin: RequestOrigin,
-        tokens: u64,
-    ) -> Option<HeldTokens> {
-        let limits = self.limits.as_ref()?;
-        Some(limits.hold(request, origin, tokens))
-    }
-
-    /// Gives tokens back.
-    pub(super) fn refund(&self, held: Option<&HeldTokens>) {
-        if let (Some(limits), Some(held)) = (&self.limits, held) {
-            limits.refund(held);
+    /// Gives charged tokens back.
+    pub(super) fn refund(&self, charged: Option<&ChargedTokens>) {
+        if let (Some(limits), Some(charged)) = (&self.limits, charged) {
+            limits.refund(charged);
         }
     }
 
@@ -95,9 +84,8 @@ impl Broker {
         origin: RequestOrigin,
         claimed: Option<IpAddr>,
         tokens: u64,
-    ) {
-        if let Some(limits) = &self.limits {
-            limits.charge(request, origin, claimed, tokens);
-        }
+    ) -> Option<ChargedTokens> {
+        let limits = self.limits.as_ref()?;
+        Some(limits.charge(request, origin, claimed, tokens))
     }
 }
