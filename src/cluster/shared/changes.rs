@@ -45,8 +45,10 @@ impl ChangesView {
         if last.is_none() && self.seen.len() >= KINDS_MAX {
             return false;
         }
-        // A node that starts has nothing to return from.
-        if last.is_some() || !setting.request.is_empty() {
+        // A node that starts has nothing to return from, and a change of ours replaces it soon.
+        let is_to_apply = last.is_some() || !setting.request.is_empty();
+        let ours = self.outbox.get(name);
+        if is_to_apply && ours.is_none_or(Vec::is_empty) {
             self.fresh.insert(name.to_owned());
         }
         self.seen.insert(name.to_owned(), (revision, setting));
@@ -145,6 +147,8 @@ mod tests {
         assert!(changes.next().is_some());
         changes.has_written("setting.a", b"newer");
         assert_eq!(changes.next(), None);
+        // What is about to be replaced was not put in force meanwhile.
+        assert_eq!(requests(&mut changes), []);
     }
 
     #[test]
