@@ -192,6 +192,10 @@ impl Replica {
         if !self.is_complete {
             return None;
         }
+        // First, so that nothing that cannot be written costs the lease.
+        if let Some(expected) = self.lease.due(now.monotonic) {
+            return Some(Task::Lease { expected });
+        }
         let outgoing = self.outbox.front().and_then(|part| part.pieces.front());
         if let Some((key, piece)) = outgoing.cloned() {
             return Some(Task::Piece { key, piece });
@@ -202,9 +206,6 @@ impl Replica {
                 expected,
                 request: request.clone(),
             });
-        }
-        if let Some(expected) = self.lease.due(now.monotonic) {
-            return Some(Task::Lease { expected });
         }
         if !self.lease.is_held(now.monotonic) {
             return None;
