@@ -140,7 +140,7 @@ impl MetricsPersistence {
     pub(super) async fn run(mut self, closing: CancellationToken) {
         let cluster = self.shared.as_ref().map(WindowShare::cluster);
         loop {
-            // What changes meanwhile counts, too.
+            // Changes from here on count, also those during the act.
             let changed = cluster.as_deref().map(Cluster::shared_changed);
             let Some((persistence, wait)) = on_thread(self, Self::act).await else {
                 return;
@@ -155,7 +155,7 @@ impl MetricsPersistence {
         let Some((mut persistence, ())) = on_thread(self, Self::close).await else {
             return;
         };
-        // What the cluster has before the end need not wait for the next start.
+        // A part that the cluster has before the end need not wait for the next start.
         if let Some(cluster) = cluster
             && timeout(GOODBYE, cluster.has_contributed()).await.is_ok()
         {

@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_nats::Client;
-use async_nats::jetstream::context::{CreateKeyValueError, CreateStreamErrorKind};
+use async_nats::jetstream::context::{
+    CreateKeyValueError, CreateStreamError, CreateStreamErrorKind,
+};
 use async_nats::jetstream::kv::{Config, Entry, Operation, Store, UpdateErrorKind};
 use async_nats::jetstream::{Context, ErrorCode};
 use bytes::Bytes;
@@ -17,9 +19,10 @@ use tokio::time::{sleep, timeout};
 use crate::backoff::Backoff;
 use crate::causes::with_causes;
 use crate::cluster::shared::{Bucket, BucketEvent, NotWritten, Writing};
-use crate::config::one_line;
 
 use crate::app::entropy;
+
+use super::nats::short_line;
 
 /// The maximum time for a reply of NATS.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,8 +33,6 @@ const QUIET: Duration = Duration::from_secs(1);
 const PAUSES: Backoff = Backoff::doubling(Duration::from_millis(500), Duration::from_secs(10));
 /// The maximum number of events that wait to be read.
 pub(super) const EVENTS_MAX: usize = 64;
-/// The maximum length of a problem, in characters.
-const PROBLEM_MAX: usize = 200;
 /// Room for the parts of 64 busy nodes: one that has seen 100,000 proxies takes some 2 MB.
 const BUCKET_MAX: i64 = 256 << 20;
 
@@ -128,9 +129,8 @@ async fn open(context: &Context, name: &str, replicas: usize) -> Result<Store, S
 
 /// Returns true if the server is none of a cluster, and so can keep one copy only.
 fn is_alone(error: &CreateKeyValueError) -> bool {
-    let source = error.source().and_then(|source| {
-        source.downcast_ref::<async_nats::jetstream::context::CreateStreamError>()
-    });
+    let source = error.source();
+    let source = source.and_then(|source| source.downcast_ref::<CreateStreamError>());
     source.is_some_and(|error| match error.kind() {
         CreateStreamErrorKind::JetStream(error) => {
             error.error_code() == ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED
@@ -191,10 +191,5 @@ fn written(entry: Entry) -> BucketEvent {
 
 /// An error in one short line.
 fn told(error: &(dyn Error + 'static)) -> String {
-    one_line(
-        &with_causes(error)
-            .chars()
-            .take(PROBLEM_MAX)
-            .collect::<String>(),
-    )
+    short_line(&with_causes(error))
 }

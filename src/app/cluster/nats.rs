@@ -219,7 +219,10 @@ fn bus_event(event: &Event) -> Option<BusEvent> {
 
 fn problem(error: &str) -> BusEvent {
     let words = error.strip_prefix("nats: ").unwrap_or(error);
-    BusEvent::Problem(one_line(
-        &words.chars().take(PROBLEM_MAX).collect::<String>(),
-    ))
+    BusEvent::Problem(short_line(words))
+}
+
+/// A problem in one short line.
+pub(super) fn short_line(problem: &str) -> String {
+    one_line(&problem.chars().take(PROBLEM_MAX).collect::<String>())
 }

@@ -1,5 +1,5 @@
 //! A node's share of the windows of its cluster: its own window ends when the cluster's does.
-//! What was counted goes to the cluster as a part, and the blocks come from there.
+//! Its counts go to the cluster as a part, and the blocks come from there.
 
 use std::sync::Arc;
 use std::time::SystemTime;

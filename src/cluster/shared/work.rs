@@ -20,7 +20,7 @@ use crate::proto::cluster::v1;
 use super::bucket::{Bucket, BucketEvent, NotWritten, Writing};
 use super::changes::SharedChange;
 use super::parts;
-use super::replica::{self, BadValue, LEASE, Task, WINDOW, lease, sealed_for};
+use super::replica::{self, BadValue, LEASE, Replica, Task, WINDOW, lease, sealed_for};
 use super::windows::{Duty, Merge};
 
 /// The interval of looking for something to do.
@@ -195,8 +195,7 @@ impl Cluster {
         match self.write(bucket, &key, 0, piece).await {
             // An attempt that seemed to fail has written it.
             Ok(_) | Err(NotWritten::Changed) => {
-                self.shared.replica().has_written_piece();
-                self.shared.changed.notify_waiters();
+                self.note(Replica::has_written_piece);
                 Ok(())
             }
             Err(error) => Err(error),
@@ -215,12 +214,11 @@ impl Cluster {
             request,
         };
         let revision = self.write(bucket, key, expected, &setting).await?;
-        let mut replica = self.shared.replica();
-        replica.changes.has_written(key, &setting.request);
-        // Put in force once more, since another's may have come in between.
-        replica.changes.observe(key, revision, setting);
-        drop(replica);
-        self.shared.changed.notify_waiters();
+        self.note(|replica| {
+            replica.changes.has_written(key, &setting.request);
+            // Put in force once more, since another's may have come in between.
+            replica.changes.observe(key, revision, setting)
+        });
         Ok(())
     }
 
@@ -232,12 +230,10 @@ impl Cluster {
     ) -> Result<(), NotWritten> {
         let revision = self.write(bucket, WINDOW, expected, &window).await?;
         let Reading { wall, monotonic } = clock::read();
-        let mut replica = self.shared.replica();
-        replica
-            .windows
-            .observe_window(monotonic, wall, revision, Some(window));
-        drop(replica);
-        self.shared.changed.notify_waiters();
+        self.note(|replica| {
+            let windows = &mut replica.windows;
+            windows.observe_window(monotonic, wall, revision, Some(window));
+        });
         Ok(())
     }
 
@@ -269,11 +265,14 @@ impl Cluster {
         };
         let key = replica::block(number);
         self.write(bucket, &key, 0, &block).await?;
-        let mut replica = self.shared.replica();
-        replica.windows.observe_block(&key, block);
-        drop(replica);
-        self.shared.changed.notify_waiters();
+        self.note(|replica| replica.windows.observe_block(&key, block));
         Ok(())
+    }
+
+    /// Notes what was written, without waiting for the watch to tell it.
+    fn note<T>(&self, change: impl FnOnce(&mut Replica) -> T) {
+        change(&mut self.shared.replica());
+        self.shared.changed.notify_waiters();
     }
 
     /// Seals a value and writes it.
