@@ -26,7 +26,8 @@ use fastrand::Rng;
 use slotmap::SecondaryMap;
 use snowflake_broker::broker::clock;
 use snowflake_broker::matching::{
-    ClientOffer, Matcher, Output, PollKey, PollReply, Settings, Source, SourceRecord, SupplyHint,
+    ClientOffer, Matcher, MatchesElsewhere, Output, PollKey, PollReply, Settings, Source,
+    SourceRecord, SupplyHint,
 };
 use snowflake_broker::policy::PolicyMarks;
 use snowflake_broker::wire::nat::NatType;
@@ -208,6 +209,7 @@ impl Crowd {
             network: scattered(id / SOURCES_OF_A_NETWORK),
             share: 1,
             record: SourceRecord::default(),
+            elsewhere: MatchesElsewhere::default(),
         })
     }
 

@@ -32,6 +32,7 @@ mod shutdown;
 mod sid_digests;
 mod source_counts;
 mod sources;
+mod sources_elsewhere;
 mod trace;
 mod waiters;
 
@@ -60,6 +61,7 @@ pub use proxy_request::AnsweredPoll;
 pub use settings::{SERVES_EVERY_RELAY, Settings};
 pub use sid_digests::{SidDigest, SidKey};
 pub use source_counts::{ActShares, SourceAct, SourceCounts};
+pub use sources_elsewhere::SourceTallies;
 pub use waiters::ParkedPollDetails;
 
 use limits::{LimitKey, Limits};

@@ -39,7 +39,8 @@
 //! - *Queued* (unmatched): the offer is with nobody. The client waits for a proxy to poll
 //!   here, or for a peer to report one ([`Matcher::handle_peer_supply`]), for
 //!   `client_queue_wait` at most and no longer than a proxy could still answer. In this
-//!   state peers are asked only once: they had no proxy then, whatever they report later.
+//!   state peers are asked once for each report of another proxy, until one may have had the
+//!   offer.
 //! - *Handed off*: a proxy here has the offer, as attempt `n`.
 //! - *Asked of peers*: an [`AskPeer`] is in progress, as attempt `n`. It ends with
 //!   [`Matcher::handle_peer_reply`].
@@ -58,8 +59,8 @@
 //! the queue ends; a *time-out* at its deadline, or in place of a denial if a peer's
 //! proxy may have had the offer; or its disconnection.
 //!
-//! A peer's client is a [`Borrower`]. It gets a proxy beyond the reserve at once, or
-//! none. It is never queued or passed on, and never takes a poll from our own clients,
+//! A peer's client is a [`Borrower`]. It gets one proxy beyond the reserve at once, or
+//! none, and no rematch, which is up to its own broker. It is never queued or passed on, and never takes a poll from our own clients,
 //! because these are queued only while no poll is parked that they may have.
 //!
 //! # Turns
@@ -93,6 +94,7 @@
 //! and accepts only answers that are still due.
 
 mod answers;
+mod busy;
 mod deadlines;
 mod ending;
 mod explanation;
@@ -109,6 +111,7 @@ mod sessions;
 mod settings;
 mod shares;
 mod snapshot;
+mod source_networks;
 mod sources;
 mod standing;
 mod supply;
@@ -128,8 +131,8 @@ pub use outputs::{
 };
 pub use policy::pools_for;
 pub use requests::{
-    Band, Borrower, ClientKey, ClientOffer, PeerReply, PollKey, ServiceStage, Source, SourceRecord,
-    SupplyHint,
+    Band, Borrower, ClientKey, ClientOffer, MatchTally, MatchesElsewhere, PeerReply, PollKey,
+    ServiceStage, Source, SourceRecord, SupplyHint,
 };
 pub use settings::Settings;
 pub use supply::SupplySettings;

@@ -68,6 +68,13 @@ pub struct Supply {
     /// The version of the node's program.
     #[prost(string, tag = "4")]
     pub version: ::prost::alloc::string::String,
+    /// The node's key of the day, 16 bytes, by which it has the numbers of its sources.
+    #[prost(bytes = "vec", tag = "5")]
+    pub source_key: ::prost::alloc::vec::Vec<u8>,
+    /// The sources with most matches of the last minute, and the networks with most, at most 64
+    /// of each: whoever polls at all nodes has no more than its share.
+    #[prost(message, repeated, tag = "6")]
+    pub source_tallies: ::prost::alloc::vec::Vec<SourceTally>,
 }
 /// Nested message and enum types in `Supply`.
 pub mod supply {
@@ -118,6 +125,19 @@ pub mod supply {
             }
         }
     }
+}
+/// The matches of a source of proxies, or of the network around it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SourceTally {
+    /// A keyed hash of the address or network.
+    #[prost(fixed64, tag = "1")]
+    pub id: u64,
+    /// The matches of the last minute at the node.
+    #[prost(uint32, tag = "2")]
+    pub matches: u32,
+    /// The matches a minute by which the limit of a source has grown there; 0 for a network.
+    #[prost(uint32, tag = "3")]
+    pub growth: u32,
 }
 /// A client's offer. The node says `taken` or `not taken` at once, and if it has taken it
 /// `answer` or `gone` later.

@@ -14,8 +14,10 @@ use crate::wire::session_description::SessionDescription;
 
 use super::Broker;
 use super::caller::Caller;
+use super::clock;
 use super::limits::MALFORMED;
 use super::sid_digests::{SidDigest, SidDigests, SidKey};
+use super::sources_elsewhere::{SourceTallies, TOLD_MAX};
 
 /// The other nodes of this broker's cluster.
 pub trait OtherNodes: fmt::Debug + Send + Sync + 'static {
@@ -100,6 +102,26 @@ impl Broker {
             None => StrayAnswerFate::Unknown,
             Some(AnswerOutcome::Delivered | AnswerOutcome::Declined) => StrayAnswerFate::Delivered,
             Some(_) => StrayAnswerFate::ClientGone,
+        }
+    }
+
+    /// The busiest sources here, for the other nodes of a cluster.
+    pub fn source_tallies(&self) -> SourceTallies {
+        let now = clock::now();
+        let mut state = self.lock();
+        let busiest = state.matcher.busiest_sources(TOLD_MAX);
+        let sources = state.sources.as_mut().filter(|_| !busiest.is_empty());
+        sources.map_or_else(SourceTallies::default, |sources| {
+            sources.tallies(now, busiest)
+        })
+    }
+
+    /// Notes what another node of the cluster has said of its sources. What has not been said
+    /// again for 3 s no longer counts.
+    pub fn hear_source_tallies(&self, node: &PeerName, tallies: SourceTallies) {
+        let mut state = self.lock();
+        if let Some(sources) = &mut state.sources {
+            sources.heard(clock::now(), node, tallies);
         }
     }
 

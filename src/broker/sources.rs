@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use crate::matching::{Source, SourceRecord, SupplySettings};
+use crate::matching::{MatchTally, Source, SourceRecord, SupplySettings};
+use crate::metrics::labels::PeerName;
 use crate::networks::{around, smallest};
 use crate::policy::Whereabouts;
 
 use super::caller::RequestOrigin;
 use super::limits::{LimitKey, PlaceNetwork};
+use super::sources_elsewhere::{SourceTallies, SourcesElsewhere};
 
 /// The time for which a key is used.
 const KEY_LIFETIME: Duration = Duration::from_hours(24);
@@ -21,6 +23,7 @@ const KEY_LIFETIME: Duration = Duration::from_hours(24);
 pub(super) struct SourceHasher {
     key: LimitKey,
     until: Instant,
+    elsewhere: SourcesElsewhere,
 }
 
 impl SourceHasher {
@@ -28,6 +31,7 @@ impl SourceHasher {
         Self {
             key,
             until: now + KEY_LIFETIME,
+            elsewhere: SourcesElsewhere::default(),
         }
     }
 
@@ -48,12 +52,14 @@ impl SourceHasher {
                 return None;
             }
         };
-        let [id, network] = self.hashes(now, address);
+        let [smallest, largest] = networks_of(address);
+        self.advance(now);
         Some(Source {
-            id,
-            network,
+            id: self.key.source(smallest),
+            network: self.key.source(largest),
             share: settings.share_of(address).saturating_mul(factor),
             record: SourceRecord::default(),
+            elsewhere: self.elsewhere.of(now, smallest, largest),
         })
     }
 
@@ -65,8 +71,23 @@ impl SourceHasher {
         origin: RequestOrigin,
         offered: impl FnOnce() -> Option<IpAddr>,
     ) -> Option<u64> {
-        let [_, network] = self.hashes(now, origin.client(offered)?);
-        Some(network)
+        let [_, largest] = networks_of(origin.client(offered)?);
+        self.advance(now);
+        Some(self.key.source(largest))
+    }
+
+    /// What other nodes hear of these sources and networks of ours.
+    pub(super) fn tallies(&mut self, now: Instant, tallies: Vec<MatchTally>) -> SourceTallies {
+        self.advance(now);
+        SourceTallies {
+            key: self.key.to_bytes(),
+            tallies,
+        }
+    }
+
+    /// Notes what a node has said of its sources.
+    pub(super) fn heard(&mut self, now: Instant, node: &PeerName, tallies: SourceTallies) {
+        self.elsewhere.heard(now, node, tallies);
     }
 
     /// The number of a client's address as a voter; `None` if nobody vouches for it.
@@ -101,14 +122,12 @@ impl SourceHasher {
             self.until += KEY_LIFETIME;
         }
     }
+}
 
-    /// The hashes of the smallest and the largest network of an address.
-    fn hashes(&mut self, now: Instant, address: IpAddr) -> [u64; 2] {
-        self.advance(now);
-        let largest = around(address).last();
-        let largest = largest.unwrap_or_else(|| smallest(address));
-        [smallest(address), largest].map(|network| self.key.source(network))
-    }
+/// The smallest and the largest network of an address.
+fn networks_of(address: IpAddr) -> [IpNet; 2] {
+    let smallest = smallest(address);
+    [smallest, around(address).last().unwrap_or(smallest)]
 }
 
 #[cfg(test)]

@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
+use crate::broker::SourceTallies;
 use crate::broker::loan::{LoanRequest, NotLent};
 use crate::broker::overflow::Wanted;
+use crate::matching::MatchTally;
 use crate::metrics::labels::{LoanRefusal, StrayAnswerFate};
 use crate::peers::Ended;
 use crate::peers::protocol::{nat, nat_type, pool_supplies, rendezvous, rendezvous_method};
@@ -19,7 +21,11 @@ use crate::wire::session_description::SessionDescription;
 pub(super) const LENGTH_MAX: usize = 100_000;
 
 /// Encodes what this node could take; `None` stands for a node that is about to stop.
-pub(super) fn supply(sequence: u64, proxies: Option<[usize; NatClass::ALL.len()]>) -> v1::Supply {
+pub(super) fn supply(
+    sequence: u64,
+    proxies: Option<[usize; NatClass::ALL.len()]>,
+    sources: SourceTallies,
+) -> v1::Supply {
     let state = match proxies {
         Some(_) => State::Serving,
         None => State::Draining,
@@ -29,7 +35,30 @@ pub(super) fn supply(sequence: u64, proxies: Option<[usize; NatClass::ALL.len()]
         state: state.into(),
         pools: proxies.map(pool_supplies).unwrap_or_default(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        source_key: sources.key.to_vec(),
+        source_tallies: sources.tallies.into_iter().map(source_tally).collect(),
     }
+}
+
+fn source_tally(tally: MatchTally) -> v1::SourceTally {
+    v1::SourceTally {
+        id: tally.id,
+        matches: tally.matches,
+        growth: tally.growth,
+    }
+}
+
+/// Decodes what a node says of its sources; a key of another length means nothing to us.
+pub(super) fn source_tallies(supply: &v1::Supply) -> Option<SourceTallies> {
+    let tallies = supply.source_tallies.iter().map(|tally| MatchTally {
+        id: tally.id,
+        matches: tally.matches,
+        growth: tally.growth,
+    });
+    Some(SourceTallies {
+        key: supply.source_key.as_slice().try_into().ok()?,
+        tallies: tallies.collect(),
+    })
 }
 
 /// Encodes a client's offer for other nodes, each of which gets it with a number of its own.

@@ -182,7 +182,7 @@ impl Cluster {
     fn say_supply(&self, broker: &Broker) -> Said {
         let proxies = broker.supply_beyond(self.reserve);
         let sequence = self.next_sequence();
-        let supply = convert::supply(sequence, proxies);
+        let supply = convert::supply(sequence, proxies, broker.source_tallies());
         drop(self.send(self.subjects.supply(), Body::Supply(supply)));
         Said {
             at: clock::now(),

@@ -79,7 +79,7 @@ impl Cluster {
             return Ok(self.hear_own_name(sender));
         }
         match message.body {
-            Some(Body::Supply(supply)) => return self.hear_supply(sender, &supply),
+            Some(Body::Supply(supply)) => return self.hear_supply(broker, sender, &supply),
             Some(Body::Offer(offer)) => {
                 let loan = self.accept(broker, sender, offer)?;
                 loans.spawn(loan.run());
@@ -126,6 +126,7 @@ impl Cluster {
 
     fn hear_supply(
         &self,
+        broker: &Broker,
         sender: Sender<'_>,
         supply: &v1::Supply,
     ) -> Result<Option<NodeChange>, DroppedMessage> {
@@ -133,6 +134,11 @@ impl Cluster {
             .state()
             .members
             .supplied(clock::now(), sender, supply)?;
+        let is_of_another = matches!(change, Some(NodeChange::SameName(_)));
+        let tallies = convert::source_tallies(supply).filter(|_| !is_of_another);
+        if let Some(tallies) = tallies {
+            broker.hear_source_tallies(&PeerName::from(sender.node), tallies);
+        }
         self.heard_of_supply.notify_waiters();
         Ok(change)
     }

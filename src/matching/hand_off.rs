@@ -14,7 +14,7 @@ use super::queue::Wait;
 use super::requests::{Band, ClientKey, PollKey, ServiceStage};
 use super::sessions::{Client, ClientState};
 use super::settings::Settings;
-use super::sources::KnownSource;
+use super::standing::KnownSource;
 
 /// The time that honest proxies take for an answer at most: three quarters of the 5 s for
 /// which they gather candidates.
@@ -58,7 +58,7 @@ impl Matcher {
     /// Returns true if an already offered client may get one more proxy.
     fn may_have_another(&self, now: Instant, key: ClientKey) -> bool {
         self.sessions.client(key).is_some_and(|client| {
-            client.attempts() < self.settings.max_attempts
+            is_rematched(&self.settings, client)
                 && later(now, self.settings.min_answer_time) <= client.deadline
         })
     }
@@ -220,7 +220,8 @@ impl Matcher {
     }
 
     /// Continues with a client after one of its attempts has failed. If nobody else has
-    /// its offer, it starts again as on arrival, and is queued until `until` at most.
+    /// its offer, it starts again as on arrival, and is queued until `until` at most, unless
+    /// a peer's proxy may have had the offer and it may have no other.
     pub(super) fn go_on(&mut self, now: Instant, key: ClientKey, until: Instant, may_ask: bool) {
         let Some(client) = self.sessions.client(key) else {
             return;
@@ -228,10 +229,13 @@ impl Matcher {
         if client.is_offered() {
             return self.offer_again(now, key, may_ask);
         }
+        let is_another = client.peers.was_offered();
         self.leave_queues(key);
         self.sessions.unmatch(key);
         if self.stage == ServiceStage::Draining {
             self.deny(key, Denied::Draining);
+        } else if is_another && !self.may_have_another(now, key) {
+            self.deny(key, Denied::NoProxy);
         } else {
             self.match_or_queue(now, key, until);
         }
@@ -299,10 +303,16 @@ fn honest_until(client: &Client) -> Instant {
     later(client.last_hand_off, HONEST_ANSWER)
 }
 
+/// Returns true if the client gets another proxy when one does not answer. A peer's client
+/// does not: its own broker asks for another, and both would give it one.
+fn is_rematched(settings: &Settings, client: &Client) -> bool {
+    client.origin.is_ours() && client.attempts() < settings.max_attempts
+}
+
 /// The time of the next step for a client whose offer is handed out now: its rematch or
 /// its deadline.
 pub(super) fn next_attempt_at(settings: &Settings, now: Instant, client: &Client) -> Instant {
-    if client.attempts() < settings.max_attempts {
+    if is_rematched(settings, client) {
         later(now, settings.rematch_after).min(client.deadline)
     } else {
         client.deadline

@@ -28,6 +28,31 @@ pub struct Source {
     pub share: u32,
     /// Its record with the clients that it had.
     pub record: SourceRecord,
+    /// Its matches at the other nodes of a cluster.
+    pub elsewhere: MatchesElsewhere,
+}
+
+/// The matches of the last minute of a source at other nodes, which count as if they had been
+/// made here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MatchesElsewhere {
+    /// Matches of the source.
+    pub source: u32,
+    /// The matches by which its limit has grown there.
+    pub growth: u32,
+    /// Matches of the network around it.
+    pub network: u32,
+}
+
+/// The matches of the last minute of a source or a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatchTally {
+    /// Stands for the source or the network.
+    pub id: u64,
+    /// Matches.
+    pub matches: u32,
+    /// The matches by which a source's limit has grown; 0 for a network.
+    pub growth: u32,
 }
 
 /// The record of a source, as its poll comes.

@@ -7,7 +7,7 @@ use crate::wire::nat::{NatClass, NatType};
 
 use super::Matcher;
 use super::outputs::{AnswerOutcome, OverShare};
-use super::requests::{ClientKey, PollKey, Source};
+use super::requests::{ClientKey, MatchTally, PollKey, Source};
 use super::sources::{KnownSource, TurnChange, TurnChanges};
 use super::standing::SourceKey;
 use super::supply::SupplySettings;
@@ -26,6 +26,12 @@ impl Matcher {
     /// The current limits of sources.
     pub fn supply(&self) -> &SupplySettings {
         self.sources.settings()
+    }
+
+    /// The sources with most matches of the last minute, and the networks with most, up to
+    /// `max` of each, so that other nodes count them, too.
+    pub fn busiest_sources(&self, max: usize) -> Vec<MatchTally> {
+        self.sources.busiest(max)
     }
 
     /// Notes that a poll of the source has come. If the source may have more than before, its

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use foldhash::fast::FixedState;
 use slotmap::SlotMap;
 
+use super::busy::BusySources;
 use super::outputs::OverShare;
-use super::requests::Source;
+use super::requests::{MatchTally, Source};
+use super::source_networks::SourceNetworks;
 use super::standing::{NetworkKey, SourceKey, SourceNetwork, SourcePolls, Standing, Turns};
 use super::supply::SupplySettings;
 use super::turn_order::Turn;
@@ -48,8 +50,7 @@ pub(super) struct SourceTable {
     settings: SupplySettings,
     standings: SlotMap<SourceKey, Standing>,
     by_id: HashMap<u64, SourceKey, FixedState>,
-    networks: SlotMap<NetworkKey, SourceNetwork>,
-    networks_by_id: HashMap<u64, NetworkKey, FixedState>,
+    networks: SourceNetworks,
     /// The matches of the last minute.
     last_minute: VecDeque<(Instant, SourceKey)>,
     /// The sources of the recent clients of each pool, as far as they are known.
@@ -58,6 +59,7 @@ pub(super) struct SourceTable {
     served_until: [Option<Instant>; NatClass::ALL.len()],
     /// The sources with parked polls that get no client.
     waiting: usize,
+    busy: BusySources,
 }
 
 impl SourceTable {
@@ -66,12 +68,12 @@ impl SourceTable {
             settings,
             standings: SlotMap::with_key(),
             by_id: HashMap::default(),
-            networks: SlotMap::with_key(),
-            networks_by_id: HashMap::default(),
+            networks: SourceNetworks::default(),
             last_minute: VecDeque::new(),
             recent: Default::default(),
             served_until: [None; NatClass::ALL.len()],
             waiting: 0,
+            busy: BusySources::default(),
         }
     }
 
@@ -117,22 +119,26 @@ impl SourceTable {
         let id = source.id;
         if let Some(&key) = self.by_id.get(&id) {
             let is_new = |standing: &Standing| {
-                standing.share != source.share || standing.record != source.record
+                standing.share != source.share
+                    || standing.record != source.record
+                    || standing.elsewhere != source.elsewhere
             };
             let has_changed = self.standings.get(key).is_some_and(is_new);
             let renew = |standing: &mut Standing| {
                 standing.share = source.share;
                 standing.record = source.record;
+                standing.elsewhere = source.elsewhere;
             };
             let change = has_changed.then(|| self.change(key, renew)).flatten();
             return (KnownSource { key, id }, change);
         }
-        let network = self.network(source.network);
+        let network = self.networks.enter(source.network);
         let key = self.standings.insert(Standing {
             id,
             network,
             share: source.share,
             record: source.record,
+            elsewhere: source.elsewhere,
             parked: 0,
             unanswered: 0,
             matches: 0,
@@ -147,19 +153,6 @@ impl SourceTable {
         (KnownSource { key, id }, None)
     }
 
-    fn network(&mut self, id: u64) -> NetworkKey {
-        let networks = &mut self.networks;
-        let known = self.networks_by_id.entry(id);
-        *known.or_insert_with(|| {
-            networks.insert(SourceNetwork {
-                id,
-                sources: Vec::new(),
-                recent: [0; NatClass::ALL.len()],
-                matches: 0,
-            })
-        })
-    }
-
     /// Forgets a source that has nothing and is not among the recent ones.
     pub(super) fn leave(&mut self, key: SourceKey) {
         if !self.standings.get(key).is_some_and(Standing::is_gone) {
@@ -169,17 +162,8 @@ impl SourceTable {
             return;
         };
         self.by_id.remove(&standing.id);
-        let Some(network) = self.networks.get_mut(standing.network) else {
-            return;
-        };
-        // Whoever is refused leaves at once, and came last.
-        let place = network.sources.iter().rposition(|&source| source == key);
-        if let Some(place) = place {
-            network.sources.swap_remove(place);
-        }
-        if network.sources.is_empty() {
-            self.networks_by_id.remove(&network.id);
-            self.networks.remove(standing.network);
+        if self.networks.leave(standing.network, key) {
+            self.busy.forget_network(standing.network);
         }
     }
 
@@ -237,13 +221,14 @@ impl SourceTable {
     }
 
     fn is_network_full(&self, standing: &Standing) -> bool {
-        let limit = self
-            .settings
-            .matches_per_minute_after(standing.record)
+        let limit = standing
+            .matches_max(&self.settings)
             .saturating_mul(self.settings.sources_per_network)
             .saturating_mul(standing.share);
+        let elsewhere = standing.elsewhere.network;
         let network = self.networks.get(standing.network);
-        limit > 0 && network.is_some_and(|network| network.matches >= limit)
+        let matches = network.map(|network| network.matches.saturating_add(elsewhere));
+        limit > 0 && matches.is_some_and(|matches| matches >= limit)
     }
 
     /// Counts a poll that is parked from now on.
@@ -278,11 +263,13 @@ impl SourceTable {
             self.last_minute.push_back((now + MINUTE, key));
             self.count_in_network(key, 1);
         }
-        self.change_recent(key, pool, 1, |standing| {
+        let changes = self.change_recent(key, pool, 1, |standing| {
             standing.turn = turn;
             standing.unanswered += 1;
             standing.matches += u32::from(counts);
-        })
+        });
+        self.note_busy(key);
+        changes
     }
 
     /// Forgets the oldest recent client of a pool that has too many. Returns its source, if
@@ -365,14 +352,30 @@ impl SourceTable {
         let (_, key) = self.last_minute.pop_front()?;
         self.count_in_network(key, -1);
         let change = self.change(key, |standing| standing.matches -= 1)?;
+        self.note_busy(key);
         Some((key, change))
+    }
+
+    fn note_busy(&mut self, key: SourceKey) {
+        let standing = self.standings.get(key);
+        let network = standing.and_then(|standing| self.networks.get(standing.network));
+        if let (Some(standing), Some(network)) = (standing, network) {
+            self.busy.note(key, standing, network);
+        }
+    }
+
+    /// The sources with most matches of the last minute, and the networks, up to `max` of
+    /// each.
+    pub(super) fn busiest(&self, max: usize) -> Vec<MatchTally> {
+        self.busy.tallies(&self.standings, &self.networks, max)
     }
 
     /// Returns true if nothing but memories is left.
     pub(super) fn is_empty(&self) -> bool {
         self.standings.values().all(Standing::has_nothing)
-            && self.networks.values().all(|network| network.matches == 0)
+            && self.networks.are_quiet()
             && self.last_minute.is_empty()
+            && self.busy.is_empty()
     }
 
     /// Changes the matches of a source's network.
@@ -402,7 +405,7 @@ fn add(count: &mut u32, change: i32) {
 mod tests {
     use super::*;
     use crate::broker::clock;
-    use crate::matching::SourceRecord;
+    use crate::matching::{MatchesElsewhere, SourceRecord};
 
     /// The table is bounded by what sources have, and by `recent_clients`.
     #[test]
@@ -420,6 +423,7 @@ mod tests {
                 network,
                 share,
                 record,
+                elsewhere: MatchesElsewhere::default(),
             };
             table.enter(source).0.key
         });
@@ -428,7 +432,7 @@ mod tests {
             table.settled(key);
             table.leave(key);
         }
-        assert_eq!((table.standings.len(), table.networks.len()), (3, 1));
+        assert_eq!((table.standings.len(), table.networks.sizes()), (3, [1, 1]));
         table.set_settings(SupplySettings {
             recent_clients: 1,
             ..remembering.clone()
@@ -438,7 +442,7 @@ mod tests {
             recent_clients: 0,
             ..remembering
         });
-        assert!(table.standings.is_empty() && table.networks_by_id.is_empty());
-        assert!(table.networks.is_empty() && table.is_empty());
+        assert!(table.standings.is_empty() && table.networks.sizes() == [0, 0]);
+        assert!(table.is_empty());
     }
 }

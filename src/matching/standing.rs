@@ -3,8 +3,8 @@
 use slotmap::new_key_type;
 
 use super::outputs::OverShare;
-use super::requests::{Band, PollKey, SourceRecord};
-use super::supply::SupplySettings;
+use super::requests::{Band, MatchesElsewhere, PollKey, SourceRecord};
+use super::supply::{SupplySettings, growth};
 use super::turn_order::{PartyMembers, Turn};
 use crate::wire::nat::NatClass;
 
@@ -33,6 +33,8 @@ pub(super) struct Standing {
     pub(super) share: u32,
     /// Its record as of its last poll.
     pub(super) record: SourceRecord,
+    /// Its matches at other nodes, as of its last poll.
+    pub(super) elsewhere: MatchesElsewhere,
     /// Parked polls.
     pub(super) parked: u32,
     /// Offers without an answer, whose clients wait.
@@ -53,13 +55,19 @@ impl Standing {
             let limit = limit.saturating_mul(self.share);
             limit > 0 && count >= limit
         };
-        if has(self.matches, settings.matches_per_minute_after(self.record)) {
+        let matches = self.matches.saturating_add(self.elsewhere.source);
+        if has(matches, self.matches_max(settings)) {
             Some(OverShare::Matches)
         } else if has(self.unanswered, settings.unanswered) {
             Some(OverShare::Unanswered)
         } else {
             None
         }
+    }
+
+    /// Its limit of matches a minute, before it is multiplied by its share.
+    pub(super) fn matches_max(&self, settings: &SupplySettings) -> u32 {
+        settings.grown(growth(self.record).saturating_add(self.elsewhere.growth))
     }
 
     /// In each pool the source is served as its polls come, until it or its network has had

@@ -111,9 +111,13 @@ impl SupplySettings {
     /// hour that worked, up to ten times as many, so that a campus has room and whoever
     /// answers without connecting stays small.
     pub(super) fn matches_per_minute_after(&self, record: SourceRecord) -> u32 {
+        self.grown(growth(record))
+    }
+
+    /// The clients a minute of a source whose limit has grown by so many.
+    pub(super) fn grown(&self, growth: u32) -> u32 {
         let most = self.matches_per_minute.saturating_mul(GROWTH_MAX);
-        let grown = self.matches_per_minute.saturating_add(growth(record));
-        grown.min(most)
+        self.matches_per_minute.saturating_add(growth).min(most)
     }
 
     /// The clients up to which the polls of a source with this record are served as they
@@ -129,7 +133,7 @@ impl SupplySettings {
 
 /// A source that is not known to be good does not grow: some of an attacker's clients give
 /// up, which looks as if their matches had worked.
-fn growth(record: SourceRecord) -> u32 {
+pub(super) fn growth(record: SourceRecord) -> u32 {
     match record.band {
         Band::Good => record.worked.saturating_mul(GROWTH),
         Band::Unknown | Band::Bad => 0,

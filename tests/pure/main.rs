@@ -9,6 +9,7 @@ mod engine;
 mod learning;
 mod matching_interleavings;
 mod matching_model;
+mod nodes;
 mod outcomes;
 mod poll_steering;
 mod simulation;

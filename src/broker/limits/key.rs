@@ -14,7 +14,8 @@ use crate::networks::smallest;
 use crate::wire::fingerprint::Fingerprint;
 
 /// The key of the first hour's hashes: 128 random bits from the caller. `Debug` does not
-/// show it, and it is never written anywhere.
+/// show it, it is never written anywhere, and only the nodes of a cluster tell each other
+/// theirs of sources.
 #[derive(Clone, Copy)]
 pub struct LimitKey([u8; 16]);
 
@@ -116,6 +117,11 @@ impl LimitKey {
             PlaceNetwork::Around(network) => write_network(&mut hasher, network),
         }
         hasher.finish()
+    }
+
+    /// The key itself, for the other nodes of a cluster.
+    pub(in crate::broker) fn to_bytes(self) -> [u8; 16] {
+        self.0
     }
 
     /// The key of the next period, from which this one cannot be recovered.

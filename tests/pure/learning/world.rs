@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use snowflake_broker::geoip::CountryCode;
 use snowflake_broker::matching::{
-    Band, ClientKey, ClientReply, OfferEnd, PollKey, Source, SourceRecord,
+    Band, ClientKey, ClientReply, MatchesElsewhere, OfferEnd, PollKey, Source, SourceRecord,
 };
 use snowflake_broker::metrics::labels::Rendezvous;
 use snowflake_broker::outcomes::{self, MatchedProxy, OutcomeClient, Outcomes};
@@ -203,6 +203,7 @@ impl World {
             network: proxy.source,
             share: 1,
             record,
+            elsewhere: MatchesElsewhere::default(),
         };
         let kind = (proxy.proxy_type(), NatType::Open);
         let key = self.stage.poll(number, kind, Some(source));

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use snowflake_broker::matching::{
-    AnswerOutcome, ClientKey, ClientOffer, ClientReply, Matcher, MatchingEvent, OfferEnd, Output,
-    PeerReply, PollKey, PollReply, Settings, Source, SourceRecord, SupplyHint, SupplySettings,
+    AnswerOutcome, ClientKey, ClientOffer, ClientReply, Matcher, MatchesElsewhere, MatchingEvent,
+    OfferEnd, Output, PeerReply, PollKey, PollReply, Settings, Source, SourceRecord, SupplyHint,
+    SupplySettings,
 };
 use snowflake_broker::policy::PolicyMarks;
 use snowflake_broker::wire::proxy::{ProxyPoll, ProxyType, Sid};
@@ -133,6 +134,7 @@ impl Scene {
             network: id / 5,
             share: 1,
             record: SourceRecord::default(),
+            elsewhere: MatchesElsewhere::default(),
         });
         self
     }

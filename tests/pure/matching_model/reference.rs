@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use snowflake_broker::matching::{
-    AnswerOutcome, Answered, ClientKey, ClientOffer, ClientReply, Denied, MatchingEvent, NoMatch,
-    OfferEnd, OverShare, PeerReply, PollKey, PollReply, Settings, Snapshot, Source, SourceRecord,
-    SupplyHint, SupplySettings,
+    AnswerOutcome, Answered, ClientKey, ClientOffer, ClientReply, Denied, MatchesElsewhere,
+    MatchingEvent, NoMatch, OfferEnd, OverShare, PeerReply, PollKey, PollReply, Settings, Snapshot,
+    Source, SourceRecord, SupplyHint, SupplySettings,
 };
 use snowflake_broker::policy::{Policy, RuleSet};
 use snowflake_broker::wire::nat::NatType;
@@ -29,6 +29,7 @@ pub(crate) fn source(number: u8) -> Source {
         network: u64::from(number / 2),
         share: if number == 3 { 2 } else { 1 },
         record: SourceRecord::default(),
+        elsewhere: MatchesElsewhere::default(),
     }
 }
 

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use snowflake_broker::matching::{ClientKey, ClientReply, OfferEnd, PollKey, Source, SourceRecord};
+use snowflake_broker::matching::{
+    ClientKey, ClientReply, MatchesElsewhere, OfferEnd, PollKey, Source, SourceRecord,
+};
 use snowflake_broker::wire::nat::NatType;
 use snowflake_broker::wire::proxy::ProxyType;
 
@@ -182,6 +184,7 @@ impl World {
             network: proxy.source,
             share: 1,
             record: SourceRecord::default(),
+            elsewhere: MatchesElsewhere::default(),
         });
         let kind = (ProxyType::STANDALONE, proxy.nat);
         let key = self.stage.poll(number, kind, source);

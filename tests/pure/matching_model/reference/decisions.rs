@@ -152,10 +152,15 @@ impl Reference {
         client.hand_offs + client.calls.max(usize::from(client.was_offered))
     }
 
+    /// A peer's client is rematched by its own broker.
+    fn is_rematched(&self, index: usize) -> bool {
+        let is_ours = self.clients[index].whose == Whose::Ours;
+        is_ours && self.attempts(index) < self.settings.max_attempts
+    }
+
     pub(super) fn may_have_another(&self, now: Time, index: usize) -> bool {
         let client = &self.clients[index];
-        self.attempts(index) < self.settings.max_attempts
-            && now + self.settings.min_answer_time <= client.deadline
+        self.is_rematched(index) && now + self.settings.min_answer_time <= client.deadline
     }
 
     /// The latest times for a peer's answer and for asking a peer.
@@ -183,13 +188,13 @@ impl Reference {
         self.clients[index].asked += 1;
         self.clients[index].calls += 1;
         let attempt = self.attempts(index);
-        self.clients[index].state = self.matched_from(now, attempt);
+        self.clients[index].state = self.matched_from(now, index);
         let times = self.times_of_peers(index);
         self.said.push(Output::AskPeer(index, attempt, times));
     }
 
-    fn matched_from(&self, now: Time, attempt: usize) -> ClientState {
-        let another = attempt < self.settings.max_attempts;
+    fn matched_from(&self, now: Time, index: usize) -> ClientState {
+        let another = self.is_rematched(index);
         ClientState::Matched {
             rematch_at: another.then_some(now + self.settings.rematch_after),
             is_overdue: false,
@@ -232,6 +237,8 @@ impl Reference {
             self.second_chance(now, client, may_ask);
         } else if self.draining {
             self.deny(client, Denied::Draining);
+        } else if self.clients[client].was_offered && !self.may_have_another(now, client) {
+            self.deny(client, Denied::NoProxy);
         } else {
             self.clients[client].state = ClientState::Gone;
             self.match_or_queue(now, client, until);
@@ -438,7 +445,7 @@ impl Reference {
         self.clients[client].tried.extend(self.polls[poll].source);
         self.clients[client].last_hand_off = now;
         let attempt = self.attempts(client);
-        self.clients[client].state = self.matched_from(now, attempt);
+        self.clients[client].state = self.matched_from(now, client);
         let hand_off = HandOff {
             client: self.clients[client].key,
             offer: self.clients[client].offer.clone(),
