@@ -107,13 +107,12 @@ impl Broker {
 
     /// The busiest sources here, for the other nodes of a cluster.
     pub fn source_tallies(&self) -> SourceTallies {
-        let now = clock::now();
-        let mut state = self.lock();
-        let busiest = state.matcher.busiest_sources(TOLD_MAX);
-        let sources = state.sources.as_mut().filter(|_| !busiest.is_empty());
-        sources.map_or_else(SourceTallies::default, |sources| {
-            sources.tallies(now, busiest)
+        self.step(|state, now| {
+            let busiest = state.matcher.busiest_sources(TOLD_MAX);
+            let sources = state.sources.as_mut().filter(|_| !busiest.is_empty());
+            sources.map(|sources| sources.tallies(now, busiest))
         })
+        .unwrap_or_default()
     }
 
     /// Notes what another node of the cluster has said of its sources. What has not been said

@@ -76,7 +76,7 @@ impl SourceHasher {
         Some(self.key.source(largest))
     }
 
-    /// What other nodes hear of these sources and networks of ours.
+    /// The word to other nodes of these sources and networks.
     pub(super) fn tallies(&mut self, now: Instant, tallies: Vec<MatchTally>) -> SourceTallies {
         self.advance(now);
         SourceTallies {

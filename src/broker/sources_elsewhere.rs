@@ -26,7 +26,7 @@ pub struct SourceTallies {
     pub tallies: Vec<MatchTally>,
 }
 
-/// What is known of the other nodes' sources. Bounded by the number of nodes.
+/// The other nodes' sources, as far as they are known. Bounded by the number of nodes.
 #[derive(Debug, Default)]
 pub(super) struct SourcesElsewhere(BTreeMap<PeerName, NodeSources>);
 

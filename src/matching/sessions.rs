@@ -12,7 +12,7 @@ use crate::wire::proxy::{ProxyType, Sid};
 use super::outputs::AnswerOutcome;
 use super::queue::Place;
 use super::requests::{ClientKey, ClientOffer, PollKey, SupplyHint};
-use super::sources::KnownSource;
+use super::standing::KnownSource;
 
 /// Maximum number of closed polls; the oldest ones beyond it are forgotten early. At the
 /// design load of 2,500 matches a second there are 75,000.

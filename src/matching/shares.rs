@@ -8,8 +8,8 @@ use crate::wire::nat::{NatClass, NatType};
 use super::Matcher;
 use super::outputs::{AnswerOutcome, OverShare};
 use super::requests::{ClientKey, MatchTally, PollKey, Source};
-use super::sources::{KnownSource, TurnChange, TurnChanges};
-use super::standing::SourceKey;
+use super::sources::{TurnChange, TurnChanges};
+use super::standing::{KnownSource, SourceKey};
 use super::supply::SupplySettings;
 
 impl Matcher {

@@ -11,17 +11,12 @@ use super::busy::BusySources;
 use super::outputs::OverShare;
 use super::requests::{MatchTally, Source};
 use super::source_networks::SourceNetworks;
-use super::standing::{NetworkKey, SourceKey, SourceNetwork, SourcePolls, Standing, Turns};
+use super::standing::{
+    KnownSource, NetworkKey, SourceKey, SourceNetwork, SourcePolls, Standing, Turns,
+};
 use super::supply::SupplySettings;
 use super::turn_order::Turn;
 use crate::wire::nat::NatClass;
-
-/// A source that is here, with its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct KnownSource {
-    pub(super) key: SourceKey,
-    pub(super) id: u64,
-}
 
 /// The time in which a source may have `matches_per_minute`.
 const MINUTE: Duration = Duration::from_mins(1);
@@ -357,15 +352,14 @@ impl SourceTable {
     }
 
     fn note_busy(&mut self, key: SourceKey) {
-        let standing = self.standings.get(key);
-        let network = standing.and_then(|standing| self.networks.get(standing.network));
-        if let (Some(standing), Some(network)) = (standing, network) {
+        if let Some(standing) = self.standings.get(key)
+            && let Some(network) = self.networks.get(standing.network)
+        {
             self.busy.note(key, standing, network);
         }
     }
 
-    /// The sources with most matches of the last minute, and the networks, up to `max` of
-    /// each.
+    /// The sources and the networks with most matches, up to `max` of each.
     pub(super) fn busiest(&self, max: usize) -> Vec<MatchTally> {
         self.busy.tallies(&self.standings, &self.networks, max)
     }

@@ -15,6 +15,13 @@ new_key_type! {
     pub(super) struct NetworkKey;
 }
 
+/// A source that is here, with its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KnownSource {
+    pub(super) key: SourceKey,
+    pub(super) id: u64,
+}
+
 /// The rank of a poll among those of its source: by load (clients), then by arrival.
 pub(super) type PoolRank = (u64, u64);
 

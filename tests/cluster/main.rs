@@ -11,6 +11,7 @@ mod offers;
 mod outages;
 #[cfg(feature = "cluster")]
 mod real;
+mod shares;
 mod simulation;
 #[expect(dead_code, reason = "no program needs all of it")]
 #[path = "../support/mod.rs"]

@@ -10,7 +10,7 @@ use snowflake_broker::broker::nodes::{ClusterStatus, NodeStatus};
 use snowflake_broker::broker::overflow::InTurn;
 use snowflake_broker::broker::{Broker, Directory, NoAnswer, PollInterval, clock};
 use snowflake_broker::cluster::{Cluster, ClusterKeys, NodeIdentity};
-use snowflake_broker::matching;
+use snowflake_broker::matching::{self, SupplySettings};
 use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
 use snowflake_broker::wire::answer::AnswerStatus;
@@ -54,9 +54,10 @@ impl Node {
         LazyLock::force(&WATCH);
         let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
         let (bus, events) = hub.connect(CLUSTER, name);
+        let incarnation = INCARNATIONS.fetch_add(1, Ordering::Relaxed);
         let me = NodeIdentity {
             node: name.to_owned(),
-            incarnation: INCARNATIONS.fetch_add(1, Ordering::Relaxed),
+            incarnation,
             started: clock::now(),
         };
         let keys = ClusterKeys::parse(key).unwrap();
@@ -72,6 +73,10 @@ impl Node {
         let in_turn = InTurn(vec![cluster.clone()]);
         let broker = Broker::new(matching, directory(), metrics.clone(), 7)
             .limited(Limits::new(limits::Settings::default(), [3; 16].into()))
+            .sharing(
+                SupplySettings::default(),
+                u128::from(incarnation).to_be_bytes().into(),
+            )
             .in_cluster(cluster.clone(), sid_keys)
             .overflowing(Some(Arc::new(in_turn)));
         let broker = Arc::new(broker);

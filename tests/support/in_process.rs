@@ -34,9 +34,19 @@ pub(crate) fn caller() -> Caller {
 
 /// Polls as a proxy. Returns the offer that it gets, if it gets one.
 pub(crate) async fn poll(broker: &Broker, sid: &str, nat: &str) -> Option<String> {
+    poll_as(broker, caller(), sid, nat).await
+}
+
+/// Polls as a proxy that is this caller.
+pub(crate) async fn poll_as(
+    broker: &Broker,
+    caller: Caller,
+    sid: &str,
+    nat: &str,
+) -> Option<String> {
     let poll = proxy_poll(sid, nat);
     let mut poll = ProxyPoll::decode(poll.as_bytes(), &ProxyTypes::default()).unwrap();
-    let polled = broker.proxy_poll(caller(), &mut poll).await.unwrap();
+    let polled = broker.proxy_poll(caller, &mut poll).await.unwrap();
     match polled.response.status {
         PollStatus::ClientMatch { offer, .. } => Some(offer.text()),
         _ => None,

@@ -32,6 +32,7 @@ fn supply(sequence: u64, proxies: u32) -> v1::Supply {
             proxies,
         }],
         version: "1.2.3".to_owned(),
+        ..v1::Supply::default()
     }
 }
 
