@@ -1,5 +1,6 @@
 //! Real nodes: the program, and three NATS servers in a cluster, on the loopback.
 
+mod access;
 mod balanced;
 mod books;
 mod caller;
@@ -26,7 +27,7 @@ use tokio::time::sleep;
 use crate::support::closing;
 use crate::support::messages::answer;
 
-use nats::Access;
+use access::Access;
 use site::{Site, post_as_client};
 
 /// Longer than anything that is waited for.
@@ -78,16 +79,35 @@ async fn polls_offers_and_answers_land_on_any_node() {
     }
 }
 
-/// NATS with nkeys and TLS on both sides, and permissions for the subjects of the cluster
-/// only.
+/// With TLS, by which NATS proves itself, too.
 #[tokio::test]
-async fn nodes_prove_themselves_to_nats_and_nats_to_them() {
-    let site = Site::start(Access::Restricted, &["a", "b"]).await;
+async fn nodes_prove_themselves_by_nkeys() {
+    serves_with(Access::Nkeys).await;
+}
+
+#[tokio::test]
+async fn nodes_prove_themselves_by_certificates() {
+    serves_with(Access::Certificates).await;
+}
+
+#[tokio::test]
+async fn nodes_prove_themselves_by_jwt() {
+    serves_with(Access::Jwt).await;
+}
+
+/// Checks that nodes serve together, and may use their bucket.
+async fn serves_with(access: Access) {
+    let site = Site::start(access, &["a", "b"]).await;
     let [a, b] = ["a", "b"].map(|name| site.node(name));
     let proxy = b.proxy_answering_at(a, "p");
     site.all_see("b", 1).await;
     assert!(a.client("c").await.contains(&site::shown(&answer("p"))));
     assert!(proxy.await.unwrap().contains("success"));
+    until("the bucket is there", async || {
+        let nodes = a.admin("nodes").await;
+        nodes.contains("the metrics log of all is written by")
+    })
+    .await;
 }
 
 /// Its node takes another one.

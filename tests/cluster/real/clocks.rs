@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::real::access::Access;
 use crate::real::books::Books;
 use crate::real::haproxy::Balance;
 use crate::real::load::Load;
 use crate::real::machine::Machine;
-use crate::real::nats::{Access, Servers};
+use crate::real::nats::Servers;
 use crate::real::site::{Place, Site};
 use crate::real::tell;
 use crate::support::faketime::{self, set_clock};

@@ -11,10 +11,11 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 use tokio_socks::tcp::Socks5Stream;
 
+use crate::real::access::Access;
 use crate::real::books::Books;
 use crate::real::haproxy::Balance;
 use crate::real::machine::Machine;
-use crate::real::nats::{Access, Servers};
+use crate::real::nats::Servers;
 use crate::real::site::Site;
 use crate::real::tell;
 use crate::support::namespace;

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use crate::real::access::Access;
 use crate::real::books::Books;
 use crate::real::haproxy::Balance;
 use crate::real::load::Load;
 use crate::real::machine::{LEFT, Machine, RIGHT, make_halves, part_halves, rejoin_halves};
-use crate::real::nats::{Access, Servers};
+use crate::real::nats::Servers;
 use crate::real::notes::{Client, Outcome};
 use crate::real::site::Site;
 use crate::real::{now, tell, until};

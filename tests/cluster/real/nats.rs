@@ -1,6 +1,5 @@
 //! Three NATS servers that know each other.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,27 +7,13 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 use tokio::net::TcpStream;
 
+use crate::real::access::Access;
 use crate::real::machine::Machine;
 use crate::real::until;
 use crate::support::process::Process;
 use crate::support::{http, unpacked};
 
 const SERVERS: usize = 3;
-/// The file that operators include.
-const PERMISSIONS: &str = include_str!(concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/contrib/nats/snowflake-broker.conf"
-));
-
-/// The way in which the servers let nodes in.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Access {
-    /// Everybody may do everything.
-    Open,
-    /// By nkeys and TLS, with permissions.
-    Restricted,
-}
-
 /// The running servers. Dropping them kills them.
 pub(crate) struct Servers {
     all: Vec<Server>,
@@ -57,9 +42,7 @@ impl Servers {
         access: Access,
         machines: [Machine; SERVERS],
     ) -> Self {
-        if access == Access::Restricted {
-            write_secrets(folder);
-        }
+        access.write_secrets(folder);
         let addresses = machines.map(Machine::free_back);
         let routes = machines.map(Machine::free_back);
         let mut servers = Vec::new();
@@ -104,20 +87,12 @@ impl Servers {
 
     /// The settings of a node, which connects to any of the servers.
     pub(crate) fn settings(&self) -> String {
-        let scheme = match self.access {
-            Access::Open => "nats",
-            Access::Restricted => "tls",
-        };
+        let scheme = self.access.scheme();
         let servers = self.all.iter().map(|server| server.address);
         let servers = servers.map(|address| format!("{scheme}://{address}"));
         let servers: Vec<_> = servers.collect();
-        let mut settings = format!("servers = {servers:?}\n");
-        if self.access == Access::Restricted {
-            let file = |name: &str| self.folder.join(name).display().to_string();
-            writeln!(settings, "nkey_file = {:?}", file("node.nk")).unwrap();
-            writeln!(settings, "tls = {{ ca = {:?} }}", file("ca.pem")).unwrap();
-        }
-        settings
+        let of_node = self.access.of_node(&self.folder);
+        format!("servers = {servers:?}\n{of_node}")
     }
 
     /// The number of the server that a node is connected to.
@@ -185,7 +160,7 @@ fn config(
         .iter()
         .map(|route| format!("nats://{route}"))
         .collect();
-    let mut config = format!(
+    let config = format!(
         "server_name: nats-{number}\n\
          listen: {}\n\
          http: {}\n\
@@ -198,38 +173,5 @@ fn config(
         folder.join(format!("nats-{number}")).display(),
         routes[number],
     );
-    if access == Access::Restricted {
-        let file = |name: &str| folder.join(name).display().to_string();
-        let public = fs::read_to_string(folder.join("node.pub")).unwrap();
-        write!(
-            config,
-            "tls {{ cert_file: {:?}, key_file: {:?} }}\n\
-             authorization {{ users: [ {{ nkey: {public}, permissions: {{\n\
-             include \"permissions.conf\"\n}} }} ] }}\n",
-            file("nats.pem"),
-            file("nats.key"),
-        )
-        .unwrap();
-    }
-    config
-}
-
-/// Writes the servers' certificate with its authority, the nkey of the nodes, and their
-/// permissions.
-fn write_secrets(folder: &Path) {
-    fs::write(folder.join("permissions.conf"), PERMISSIONS).unwrap();
-    let authority = rcgen::KeyPair::generate().unwrap();
-    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let ca = params.self_signed(&authority).unwrap();
-    fs::write(folder.join("ca.pem"), ca.pem()).unwrap();
-    let key = rcgen::KeyPair::generate().unwrap();
-    let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-    let issuer = rcgen::Issuer::from_params(&params, &authority);
-    let certificate = params.signed_by(&key, &issuer).unwrap();
-    fs::write(folder.join("nats.pem"), certificate.pem()).unwrap();
-    fs::write(folder.join("nats.key"), key.serialize_pem()).unwrap();
-    let user = nkeys::KeyPair::new_user();
-    fs::write(folder.join("node.nk"), user.seed().unwrap()).unwrap();
-    fs::write(folder.join("node.pub"), user.public_key()).unwrap();
+    config + &access.of_server(folder)
 }

@@ -1,7 +1,7 @@
 //! What the nodes share in a bucket of NATS: the metrics log, and what the administration
 //! changes.
 
-use crate::real::nats::Access;
+use crate::real::access::Access;
 use crate::real::site::{RealNode, Site};
 use crate::real::until;
 
@@ -48,7 +48,7 @@ async fn have_one_log(site: &Site, clients: u64) {
 #[tokio::test]
 async fn the_nodes_have_one_metrics_log_even_if_the_one_that_writes_it_dies() {
     let names = ["a", "b", "c"];
-    let mut site = Site::start(Access::Restricted, &names).await;
+    let mut site = Site::start(Access::Nkeys, &names).await;
     for name in names {
         deny_clients(site.node(name)).await;
     }

@@ -14,10 +14,11 @@ use tokio::process::Command;
 use tokio::task::JoinHandle;
 
 use crate::node::KEY;
+use crate::real::access::Access;
 use crate::real::haproxy::{Backend, Balance, Balancer};
 use crate::real::load::SECRETS;
 use crate::real::machine::Machine;
-use crate::real::nats::{Access, Servers};
+use crate::real::nats::Servers;
 use crate::real::until;
 use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
 use crate::support::process::Process;
