@@ -1,5 +1,6 @@
 # A VM test of two brokers that lend each other proxies: one with a certificate from files,
-# and one that orders its own from a test authority; with a client machine.
+# and one that orders its own from a test authority; of a cluster of three brokers, each with
+# a NATS server; with a client machine.
 { hostPkgs, ... }:
 
 let
@@ -65,6 +66,57 @@ let
       };
     };
 
+  # A broker of the cluster, in the clear, with the NATS server beside it.
+  node = {
+    networking.firewall.allowedTCPPorts = [ 6222 ];
+    services.nats = {
+      enable = true;
+      port = 4222;
+      jetstream = true;
+      settings = {
+        host = "127.0.0.1";
+        ping_interval = "5s";
+        ping_max = 2;
+        cluster = {
+          name = "snowflake";
+          port = 6222;
+          routes = map (name: "nats://${name}:6222") [
+            "east"
+            "north"
+            "west"
+          ];
+        };
+      };
+    };
+    systemd.services.secrets = {
+      before = [ "snowflake-broker.service" ];
+      requiredBy = [ "snowflake-broker.service" ];
+      serviceConfig.Type = "oneshot";
+      serviceConfig.RemainAfterExit = true;
+      # All have the same.
+      script = ''
+        umask 077
+        mkdir -p /run/secrets
+        head -c 32 ${certificates}/one.key | base64 > /run/secrets/cluster-key
+      '';
+    };
+    services.snowflake-broker = {
+      enable = true;
+      openFirewall = true;
+      settings = {
+        listener.addr = ":80";
+        tls.disable = true;
+        http.trusted_hops = 0;
+        cluster = {
+          servers = [ "nats://127.0.0.1:4222" ];
+          key_file = "%d/cluster-key";
+          reserve = 0;
+        };
+      };
+      credentials.cluster-key = "/run/secrets/cluster-key";
+    };
+  };
+
   people = {
     users.users.alice = {
       isNormalUser = true;
@@ -118,6 +170,10 @@ in
       };
     };
 
+    east = node;
+    north = node;
+    west = node;
+
     acme.imports = [ pebble ];
 
     client = { };
@@ -135,8 +191,10 @@ in
     def switch(specialisation):
         one.succeed(f"/run/booted-system/specialisation/{specialisation}/bin/switch-to-configuration test >&2")
 
-    # A client of one broker gets a proxy from the same or the other broker.
-    def match(client_url, proxy_url):
+    # A client of one broker gets a proxy from the same or another broker; in a cluster, the
+    # answer may come to any node.
+    def match(client_url, proxy_url, answer_url=None):
+        client.succeed("rm -f poll answer")
         client.execute(
             f"{curl} {proxy_url}/proxy -d "
             """'{"Sid":"poll","Version":"1.3","Type":"standalone","NAT":"unrestricted","Clients":0}' """
@@ -151,7 +209,7 @@ in
         client.execute(f"{curl} {client_url}/client --data-binary @offer > answer 2>&1 &")
         client.wait_until_succeeds("grep 'client match' poll")
         client.succeed(
-            f"{curl} {proxy_url}/answer -d "
+            f"{curl} {answer_url or proxy_url}/answer -d "
             r"""'{"Version":"1.3","Sid":"poll","Answer":"{\"type\":\"answer\",\"sdp\":\"a=candidate\"}"}' """
             "| grep success"
         )
@@ -244,6 +302,27 @@ in
     with subtest("the brokers lend each other proxies"):
         match(one_url, two_url)
         match(two_url, one_url)
+
+    with subtest("three nodes are one broker"):
+        others = {east: "north west", north: "east west", west: "east north"}
+        for machine, names in others.items():
+            for name in names.split():
+                machine.wait_until_succeeds(f"snowflake-broker admin nodes | grep '^{name} '")
+        match("http://east", "http://north", "http://west")
+        east.wait_until_succeeds("snowflake-broker admin nodes | grep 'is written by'")
+
+    with subtest("a node without NATS serves on its own, and comes back"):
+        east.succeed("systemctl stop nats")
+        east.wait_until_succeeds("snowflake-broker admin nodes | grep 'serves on its own'")
+        match("http://east", "http://east")
+        match("http://north", "http://west", "http://north")
+        east.succeed("systemctl start nats")
+        east.wait_until_succeeds("snowflake-broker admin nodes | grep '^west '")
+
+    with subtest("a node that stops is left out at once"):
+        west.succeed("systemctl stop snowflake-broker")
+        east.fail("snowflake-broker admin nodes | grep '^west '")
+        match("http://east", "http://north", "http://east")
 
     with subtest("the service is sandboxed"):
         one.log(one.succeed("systemd-analyze security --threshold=15 snowflake-broker"))
