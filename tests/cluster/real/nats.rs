@@ -126,6 +126,19 @@ impl Servers {
         self.start_again(number).await;
     }
 
+    /// The same, but the server tells its clients first, and lets them go one after the other
+    /// (`nats-server --signal ldm`).
+    pub(crate) async fn restart_as_lame_duck(&mut self, number: usize) {
+        self.signal(number, Signal::USR2);
+        let server = &mut self.all[number];
+        let mut process = server.process.take().unwrap();
+        until("NATS has let its clients go", async || {
+            process.log().is_err()
+        })
+        .await;
+        self.start_again(number).await;
+    }
+
     /// Starts a server that has been killed.
     pub(crate) async fn start_again(&mut self, number: usize) {
         self.all[number].start();
@@ -166,6 +179,8 @@ fn config(
          http: {}\n\
          ping_interval: \"5s\"\n\
          ping_max: 2\n\
+         lame_duck_grace_period: \"1s\"\n\
+         lame_duck_duration: \"30s\"\n\
          jetstream {{ store_dir: \"{}\" }}\n\
          cluster {{ name: test, listen: {}, routes: {others:?} }}\n",
         server.address,
