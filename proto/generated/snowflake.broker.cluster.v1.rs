@@ -14,7 +14,7 @@ pub struct NodeMessage {
     #[prost(uint64, tag = "3")]
     pub sent_at_ms: u64,
     /// The content. An unknown one is ignored.
-    #[prost(oneof = "node_message::Body", tags = "4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "node_message::Body", tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     pub body: ::core::option::Option<node_message::Body>,
 }
 /// Nested message and enum types in `NodeMessage`.
@@ -49,8 +49,14 @@ pub mod node_message {
         /// A reply to a stray answer.
         #[prost(message, tag = "12")]
         StrayAnswerReply(super::StrayAnswerReply),
+        /// From a node to itself.
+        #[prost(message, tag = "13")]
+        Echo(super::Echo),
     }
 }
+/// A word of a node to itself. That it comes back proves that the bus works.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Echo {}
 /// The proxies that a node could give to the clients of others. Sent when it changes, at most
 /// five times a second, and every second. What is older than 3 s counts as nothing.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -35,9 +35,12 @@ use super::sender_clock::millis_since;
 use super::shared::SharedState;
 use super::stray_table::Strays;
 
-/// The interval of words of supply. Two of them fit into the time after which a bus without
+/// The interval of words that come back. Two of them fit into the time after which a bus without
 /// echo counts as away.
 pub(super) const HEARTBEAT: Duration = Duration::from_millis(400);
+/// The age of the last word of supply at which a heartbeat is another one: so it is every second
+/// heartbeat, which the others need less often than this node needs its echo.
+const SAID_LATELY: Duration = Duration::from_millis(600);
 /// The shortest time between two words of supply.
 const SHORTEST: Duration = Duration::from_millis(200);
 /// The maximum number of changes logged per node and period.
@@ -145,7 +148,8 @@ impl Cluster {
         let mut loans = JoinSet::new();
         let mut beats = interval(HEARTBEAT);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut differs = pin!(self.supply_differs(&broker, self.say_supply(&broker)));
+        let mut said = self.say_supply(&broker);
+        let mut differs = pin!(self.supply_differs(&broker, said));
         loop {
             let has_something_to_say = tokio::select! {
                 event = bus.next() => match event {
@@ -153,14 +157,20 @@ impl Cluster {
                     None => return,
                 },
                 _ = beats.tick() => {
-                    self.beat(clock::now());
-                    true
+                    let now = clock::now();
+                    self.beat(now);
+                    let is_old = now.saturating_duration_since(said.at) >= SAID_LATELY;
+                    if !is_old {
+                        self.say_echo();
+                    }
+                    is_old
                 }
                 () = &mut differs => true,
                 Some(_) = loans.join_next() => false,
             };
             if has_something_to_say {
-                differs.set(self.supply_differs(&broker, self.say_supply(&broker)));
+                said = self.say_supply(&broker);
+                differs.set(self.supply_differs(&broker, said));
             }
         }
     }
@@ -188,6 +198,11 @@ impl Cluster {
             at: clock::now(),
             proxies,
         }
+    }
+
+    /// Says something that only this node hears.
+    fn say_echo(&self) {
+        drop(self.send_to(&self.me.node, Body::Echo(v1::Echo {})));
     }
 
     /// Says that nothing more will come from this node.

@@ -100,8 +100,8 @@ impl Cluster {
             Some(Body::Gone(v1::Gone { id })) => {
                 self.progress(sender, id, CallProgress::Ended(Err(Ended::TimedOut)));
             }
-            // A later version says something.
-            None => {}
+            // It is for its sender, or a later version says something.
+            Some(Body::Echo(_)) | None => {}
         }
         Ok(None)
     }
