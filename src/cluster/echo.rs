@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// The time without an own word after which the bus counts as away. Together with the
 /// heartbeat it is less than the second within which a node has to serve on its own.
-const SILENT_AFTER: Duration = Duration::from_millis(900);
+const SILENT_AFTER: Duration = Duration::from_millis(950);
 
 /// The time without an own word after which the connection is made anew, and again.
 const STUCK_AFTER: Duration = Duration::from_secs(2);

@@ -37,10 +37,10 @@ use super::stray_table::Strays;
 
 /// The interval of words that come back. Two of them fit into the time after which a bus without
 /// echo counts as away.
-pub(super) const HEARTBEAT: Duration = Duration::from_millis(400);
+pub(super) const HEARTBEAT: Duration = Duration::from_millis(450);
 /// The age of the last word of supply at which a heartbeat is another one: so it is every second
 /// heartbeat, which the others need less often than this node needs its echo.
-const SAID_LATELY: Duration = Duration::from_millis(600);
+const SAID_LATELY: Duration = Duration::from_millis(675);
 /// The shortest time between two words of supply.
 const SHORTEST: Duration = Duration::from_millis(200);
 /// The maximum number of changes logged per node and period.
@@ -178,13 +178,17 @@ impl Cluster {
     /// Completes when the supply is another than was said, not too soon after that.
     async fn supply_differs(&self, broker: &Broker, said: Said) {
         let mut not_before = said.at + SHORTEST;
+        let differs = || broker.supply_beyond(self.reserve) != said.proxies;
         loop {
-            sleep_until(not_before.into()).await;
             let changed = broker.supply_changed();
-            if broker.supply_beyond(self.reserve) != said.proxies {
+            // Where nothing happens, no timer runs.
+            if !differs() {
+                changed.await;
+            }
+            sleep_until(not_before.into()).await;
+            if differs() {
                 return;
             }
-            changed.await;
             not_before = clock::now().max(not_before + SHORTEST);
         }
     }

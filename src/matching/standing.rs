@@ -74,14 +74,19 @@ impl Standing {
 
     /// Its limit of matches a minute, before it is multiplied by its share.
     pub(super) fn matches_max(&self, settings: &SupplySettings) -> u32 {
-        settings.grown(growth(self.record).saturating_add(self.elsewhere.growth))
+        settings.matches_per_minute_after(self.growth())
+    }
+
+    /// The growth of its limits, by what has worked here and at other nodes.
+    fn growth(&self) -> u32 {
+        growth(self.record).saturating_add(self.elsewhere.growth)
     }
 
     /// In each pool the source is served as its polls come, until it or its network has had
     /// its share of the recent clients; then by its last turn among these.
     pub(super) fn turns(&self, network: &SourceNetwork, settings: &SupplySettings) -> Turns {
         let share = settings
-            .first_come_after(self.record)
+            .first_come_after(self.growth())
             .saturating_mul(self.share);
         let of_network = match settings.sources_per_network {
             0 => u32::MAX,

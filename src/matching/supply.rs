@@ -107,31 +107,26 @@ impl SupplySettings {
 }
 
 impl SupplySettings {
-    /// The clients a minute of a source with this record. Two more for each match of the last
-    /// hour that worked, up to ten times as many, so that a campus has room and whoever
-    /// answers without connecting stays small.
-    pub(super) fn matches_per_minute_after(&self, record: SourceRecord) -> u32 {
-        self.grown(growth(record))
-    }
-
-    /// The clients a minute of a source whose limit has grown by so many.
-    pub(super) fn grown(&self, growth: u32) -> u32 {
+    /// The clients a minute of a source whose limit has grown by so many, up to ten times as
+    /// many, so that a campus has room and whoever answers without connecting stays small.
+    pub(super) fn matches_per_minute_after(&self, growth: u32) -> u32 {
         let most = self.matches_per_minute.saturating_mul(GROWTH_MAX);
         self.matches_per_minute.saturating_add(growth).min(most)
     }
 
-    /// The clients up to which the polls of a source with this record are served as they
-    /// come, which grow in the same proportion.
-    pub(super) fn first_come_after(&self, record: SourceRecord) -> u32 {
+    /// The clients up to which the polls of such a source are served as they come, which grow
+    /// in the same proportion.
+    pub(super) fn first_come_after(&self, growth: u32) -> u32 {
         let first_come = u64::from(self.first_come.max(1));
-        let grown = u64::from(self.matches_per_minute_after(record));
+        let grown = u64::from(self.matches_per_minute_after(growth));
         let base = u64::from(self.matches_per_minute);
         let share = (first_come * grown).checked_div(base).unwrap_or(first_come);
         u32::try_from(share).unwrap_or(u32::MAX)
     }
 }
 
-/// A source that is not known to be good does not grow: some of an attacker's clients give
+/// The clients a minute by which the limit of a source has grown: two for each match of the last
+/// hour that worked. A source that is not known to be good does not grow: some of an attacker's clients give
 /// up, which looks as if their matches had worked.
 pub(super) fn growth(record: SourceRecord) -> u32 {
     match record.band {

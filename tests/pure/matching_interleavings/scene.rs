@@ -145,6 +145,15 @@ impl Scene {
         self
     }
 
+    /// Has the source of the polls that follow have matches at other nodes.
+    pub(crate) fn elsewhere(&mut self, elsewhere: MatchesElsewhere) -> &mut Self {
+        self.source = self.source.map(|source| Source {
+            elsewhere,
+            ..source
+        });
+        self
+    }
+
     /// Has the polls that follow come from nobody known.
     pub(crate) fn nobody(&mut self) -> &mut Self {
         self.source = None;

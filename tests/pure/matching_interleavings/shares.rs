@@ -1,6 +1,6 @@
 //! The turns of sources and networks, and the limits of one.
 
-use snowflake_broker::matching::{AnswerOutcome, PeerReply, SupplyHint};
+use snowflake_broker::matching::{AnswerOutcome, MatchesElsewhere, PeerReply, SupplyHint};
 
 use crate::matching_interleavings::scene::{scene, scene_with};
 
@@ -194,6 +194,36 @@ fn a_network_has_no_more_than_some_sources() {
     scene.source(12).poll("c", "open");
     scene.says(&["c: OverShare(Network)"]);
     scene.source(20).poll("d", "open").says(&[]);
+}
+
+#[test]
+fn matches_at_other_nodes_count_and_so_does_their_growth() {
+    let mut scene = scene();
+    scene.share(|supply| {
+        supply.matches_per_minute = 2;
+        supply.sources_per_network = 2;
+        supply.first_come = 1;
+    });
+    let matches = |source, network, growth| MatchesElsewhere {
+        source,
+        growth,
+        network,
+    };
+    scene.source(10).elsewhere(matches(2, 2, 0));
+    scene.poll("a", "open").says(&["a: OverShare(Matches)"]);
+    scene.source(11).elsewhere(matches(1, 4, 0));
+    scene.poll("b", "open").says(&["b: OverShare(Network)"]);
+    // Whose matches work elsewhere has as much more as if they had been made here, of the
+    // share that is served first, too.
+    scene.source(20).elsewhere(matches(0, 0, 2));
+    scene.poll("c1", "open").poll("c2", "open");
+    scene.source(30).poll("d", "open");
+    for name in ["1", "2", "3"] {
+        scene.client(name, "strict");
+    }
+    scene.says(&["c1: offer of 1", "c2: offer of 2", "d: offer of 3"]);
+    scene.source(40).elsewhere(matches(3, 3, 2));
+    scene.poll("e", "open").says(&[]).waiting(1, 3, 0);
 }
 
 #[test]
