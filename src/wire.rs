@@ -12,6 +12,7 @@ pub mod client;
 pub mod fingerprint;
 pub(crate) mod json;
 pub mod nat;
+pub mod nat_probe;
 pub mod proxy;
 mod proxy_type;
 pub mod public_address;

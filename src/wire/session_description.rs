@@ -62,6 +62,14 @@ impl SessionDescription {
         Some(&rest[..end]).filter(|ufrag| !ufrag.is_empty())
     }
 
+    /// The SDP of an offer; `None` if this is none.
+    pub fn offered_sdp(&self) -> Option<String> {
+        let text = self.text();
+        let object = Object::parse(&text).ok()?;
+        let is_offer = object.exact_string("type")? == "offer";
+        object.exact_string("sdp").filter(|_| is_offer)
+    }
+
     /// The number of bytes of the text as a JSON string.
     pub(super) fn literal_len(&self) -> usize {
         self.0.get().len()
@@ -130,6 +138,16 @@ mod tests {
         ] {
             assert_eq!(SessionDescription::parse(text), Err(culprit), "{text}");
         }
+    }
+
+    #[test]
+    fn only_an_offer_has_an_offers_sdp() {
+        let sdp = |text| SessionDescription::parse(text).unwrap().offered_sdp();
+        assert_eq!(
+            sdp(r#"{"type":"offer","sdp":"v=0\r\n"}"#).as_deref(),
+            Some("v=0\r\n")
+        );
+        assert_eq!(sdp(r#"{"type":"answer","sdp":"v=0\r\n"}"#), None);
     }
 
     #[test]
