@@ -33,6 +33,7 @@ pub mod ip_recordings;
 pub mod labels;
 pub mod latencies;
 mod merged;
+mod nat_probes;
 mod process;
 mod published;
 pub mod published_log;
@@ -74,6 +75,7 @@ use exposition::Format;
 use families::{Families, Registries};
 use ip_recordings::Recording;
 use labels::{AnswerFate, Refusal, Rendezvous};
+use nat_probes::NatProbeFamilies;
 use process::ProcessMetrics;
 use recent::RecentActivity;
 use saved_impact::SavedImpact;
@@ -87,6 +89,7 @@ pub struct Metrics {
     registries: Registries,
     families: Families,
     cluster: ClusterFamilies,
+    nat_probes: NatProbeFamilies,
     process: ProcessMetrics,
     counting: SharedCounting,
 }
@@ -124,6 +127,7 @@ impl Metrics {
             start,
             families,
             cluster: ClusterFamilies::register(all),
+            nat_probes: NatProbeFamilies::register(all),
             process: ProcessMetrics::register(all, start),
             registries,
             counting,

@@ -14,8 +14,8 @@ use prometheus_client::registry::{Metric, Registry};
 
 use super::labels::{
     BridgeCondition, BridgeState, CircuitState, DropReason, DroppedMessage, Endpoint, GrpcListener,
-    HandshakeFailure, Label, LoanOutcome, LoanRefusal, OrderOutcome, PeerName, ProbeResult,
-    QueueCall, RuleLabel, RuleResult, StatusCode, StrayAnswerFate,
+    HandshakeFailure, Label, LoanOutcome, LoanRefusal, NatProbeMode, NatProbeOutcome, OrderOutcome,
+    PeerName, ProbeResult, QueueCall, RuleLabel, RuleResult, StatusCode, StrayAnswerFate,
 };
 use super::latencies::LATENCIES;
 use crate::wire::nat::{NatClass, NatType};
@@ -52,6 +52,7 @@ label_sets! {
     QueueCallLabels { call: QueueCall }
     BridgeAddressLabels { state: BridgeState, health: BridgeCondition }
     ProbeLabels { result: ProbeResult }
+    NatProbeLabels { mode: NatProbeMode, outcome: NatProbeOutcome }
     PeerLabels { peer: PeerName }
     PeerPoolLabels { peer: PeerName, pool: NatClass }
     CircuitLabels { peer: PeerName, state: CircuitState }
@@ -258,7 +259,7 @@ pub(super) fn seed1<A: Label, S: Clone + Hash + Eq, M, C: MetricConstructor<M>>(
     }
 }
 
-fn seed2<A: Label, B: Label, S: Clone + Hash + Eq, M, C: MetricConstructor<M>>(
+pub(super) fn seed2<A: Label, B: Label, S: Clone + Hash + Eq, M, C: MetricConstructor<M>>(
     family: &Family<S, M, C>,
     set: impl Fn(A, B) -> S,
 ) {

@@ -1,6 +1,7 @@
 //! Labels of the counters.
 
 mod bridges;
+mod nat_probes;
 mod peers;
 mod rules;
 mod word;
@@ -15,6 +16,7 @@ use crate::wire::proxy::ProxyType;
 
 pub use crate::wire::rendezvous_method::Rendezvous;
 pub use bridges::{BridgeCondition, BridgeState, ProbeResult};
+pub use nat_probes::{NatProbeMode, NatProbeOutcome};
 pub use peers::{CircuitState, LoanOutcome, LoanRefusal, PeerName};
 pub use rules::{RuleLabel, RuleResult};
 pub(super) use word::{Label, deserialize, serialize};
