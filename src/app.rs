@@ -19,6 +19,7 @@ mod listen;
 mod locks;
 mod log_style;
 mod memory_limit;
+mod nat_probe;
 mod network_lists;
 mod open_sockets;
 mod operator_port;

@@ -13,7 +13,7 @@
 //! - [`rendezvous`]: a client's poll in bytes, for every rendezvous method; and [`peers`]: the
 //!   choice of another broker to ask. Pure.
 //! - [`http`], [`grpc`], [`sqs`]: the fronts, which decode a request, call the broker and
-//!   encode the reply; and [`federation`], which borrows proxies from other brokers and
+//!   encode the reply; [`probe`], which tells proxies their NAT type; and [`federation`], which borrows proxies from other brokers and
 //!   lends ours, and [`cluster`], in which nodes of one operator do so.
 //! - [`config`]: the settings of all modules, from defaults, file, environment and flags.
 //! - [`app`]: the server, with its composition, sockets and signals; and
@@ -64,6 +64,7 @@ pub mod networks;
 pub mod outcomes;
 pub mod peers;
 pub mod policy;
+pub mod probe;
 pub mod proto;
 pub mod rendezvous;
 pub mod report;

@@ -161,12 +161,13 @@ pub fn log_panics(with_message: bool) {
 /// acknowledges a ping that was not sent. Such handshakes and connections are counted
 /// instead. AWS's crates warn about conditions that the broker reports itself at a
 /// limited rate, and name keys and roles; and so does NATS' at each attempt to connect, even
-/// as an error.
+/// as an error. str0m and its parts tell of every packet and line of an offer that is wrong,
+/// and quote it.
 fn is_reviewed(metadata: &Metadata<'_>) -> bool {
     const QUIET: [&str; 3] = ["rustls", "h2", "aws_"];
-    const SILENT: &str = "async_nats";
+    const SILENT: [&str; 5] = ["async_nats", "str0m", "is::", "dimpl", "sctp_proto"];
     let target = metadata.target();
-    if target.starts_with(SILENT) {
+    if SILENT.iter().any(|silent| target.starts_with(silent)) {
         return false;
     }
     let is_quiet = QUIET.iter().any(|quiet| target.starts_with(quiet));

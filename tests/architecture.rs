@@ -18,7 +18,7 @@ const LAYERS: [&[&str]; 10] = [
     &["outcomes"],
     &["broker"],
     &["peers", "rendezvous"],
-    &["cluster", "federation", "grpc", "http", "sqs"],
+    &["cluster", "federation", "grpc", "http", "probe", "sqs"],
     &["config"],
     &["app", "admin_client"],
     &["cli"],

@@ -22,18 +22,21 @@ pub(super) struct Announcement {
     admin: String,
     operator: String,
     federation: Option<String>,
+    probe: Option<String>,
 }
 
 impl Announcement {
     /// Notes the addresses of the sockets before they are served.
     pub(super) fn of(sockets: &OpenSockets) -> Self {
         let federation = addresses(&sockets.peers);
+        let probe = addresses(sockets.probe.listeners());
         let admin: Vec<String> = sockets.admin.iter().filter_map(admin_place).collect();
         Self {
             listen: listed(&addresses(&sockets.http)),
             admin: listed(&admin),
             operator: listed(&addresses(&sockets.operator)),
             federation: (!federation.is_empty()).then(|| listed(&federation)),
+            probe: (!probe.is_empty()).then(|| listed(&probe)),
         }
     }
 
@@ -54,6 +57,7 @@ impl Announcement {
             admin = self.admin,
             operator = self.operator,
             federation = self.federation,
+            probe = self.probe,
             config = files(inputs),
             countries = countries(config),
             "serving clients and proxies"

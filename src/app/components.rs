@@ -27,7 +27,7 @@ use super::locks::Locks;
 use super::otel::Exports;
 use super::persistence::{self, MetricsPersistence};
 use super::reload::{FileContents, Known};
-use super::{accounts, admin, entropy, exposed, federation, queues, reload};
+use super::{accounts, admin, entropy, exposed, federation, nat_probe, queues, reload};
 
 /// The configuration and the files named there, read and checked.
 pub(super) struct Readings {
@@ -55,6 +55,7 @@ pub(super) fn read(loaded: &Loaded) -> (Vec<String>, anyhow::Result<Readings>) {
     warnings.extend(exposed::warnings(loaded));
     warnings.extend(certificates::warnings(config, clock::wall_clock()));
     warnings.extend(certificates::cache_warning(&config.acme));
+    warnings.extend(nat_probe::warning(&config.probe));
     let (metrics, doubts) = persistence::usable(&config.metrics);
     warnings.extend(doubts);
     let exports = Exports::open(&config.otel, &mut warnings);
@@ -73,6 +74,7 @@ pub(super) fn read(loaded: &Loaded) -> (Vec<String>, anyhow::Result<Readings>) {
     let probe_tls = keep(bridge_prober::tls(&config.bridges), &mut wrong);
     let cluster = keep(cluster::read(&config.cluster), &mut wrong);
     keep(queues::check(&config.sqs), &mut wrong);
+    keep(nat_probe::check(&config.probe), &mut wrong);
     let exports = keep(exports, &mut wrong);
     let readings = match (known, access, peer_tls, probe_tls, cluster, exports) {
         (

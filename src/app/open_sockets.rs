@@ -8,6 +8,7 @@ use crate::listener;
 
 use super::admin::{self, AdminSocket};
 use super::listen::cannot_listen;
+use super::nat_probe::NatProbeSockets;
 use super::systemd::sockets::{self, Sockets};
 use super::{federation, operator_port};
 
@@ -21,6 +22,7 @@ pub(super) struct OpenSockets {
     pub(super) admin: Vec<AdminSocket>,
     pub(super) peers: Vec<TcpListener>,
     pub(super) operator: Vec<TcpListener>,
+    pub(super) probe: NatProbeSockets,
 }
 
 impl OpenSockets {
@@ -40,6 +42,7 @@ impl OpenSockets {
             admin,
             peers,
             operator,
+            probe: NatProbeSockets::open(&config.probe).await?,
         })
     }
 }

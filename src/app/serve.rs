@@ -160,6 +160,8 @@ impl RunningServer {
         let has_inherited_sockets = opened.has_inherited_http;
         let servers = serve_on(opened.http, &server, &supervisor);
         let operator_port = OperatorPort::start(opened.operator, &endpoints, &supervisor);
+        let probe = opened.probe;
+        probe.serve(config, &certificates, &metrics, &server, &supervisor)?;
         let serve_challenges = challenge_server(config, bounds, &metrics, &closing, &supervisor);
         certificates
             .keep(config, opened.acme, serve_challenges, &supervisor)

@@ -44,6 +44,8 @@ pub struct Config {
     pub otel: crate::telemetry::otel::Settings,
     /// The plain-HTTP endpoints for operators.
     pub operator: crate::http::operator::Settings,
+    /// The server that tells proxies their NAT type.
+    pub probe: crate::probe::Settings,
     /// The gRPC administration service.
     pub admin: crate::grpc::settings::Settings,
     /// The cluster that this broker is a node of.

@@ -7,6 +7,8 @@ mod broken_off;
 mod forms;
 mod impact;
 mod limits;
+#[cfg(feature = "probe")]
+mod nat_probe;
 mod operator;
 mod outcomes;
 mod policy;

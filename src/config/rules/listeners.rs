@@ -16,7 +16,7 @@ pub const WITHOUT_HTTP_01: &str = "host names are proven by tls-alpn-01 only";
 pub struct ListeningPlace<'a> {
     /// The setting.
     pub key: &'static str,
-    /// The socket's name in [`crate::listener::SOCKETS`].
+    /// The socket's name in [`crate::listener::SOCKETS`], if it may be passed.
     socket: &'static str,
     /// The address and port.
     pub addr: &'a str,
@@ -54,6 +54,7 @@ pub fn listening_places(config: &Config) -> impl Iterator<Item = ListeningPlace<
     let admin = admin.listen().into_iter().filter_map(AdminListen::address);
     let peers = config.federation.listen.as_deref().into_iter();
     let operators = config.operator.listen.addresses().iter();
+    let probes = config.probe.listen.iter();
     let challenges = [&*acme.http_addr]
         .into_iter()
         .filter(|addr| !acme.hostnames.is_empty() && !addr.is_empty());
@@ -64,6 +65,7 @@ pub fn listening_places(config: &Config) -> impl Iterator<Item = ListeningPlace<
         .chain(admin.map(move |addr| listener("admin.listen", "admin", addr)))
         .chain(peers.map(move |addr| listener("federation.listen", "federation", addr)))
         .chain(operators.map(move |addr| listener("operator.listen", "operator", addr)))
+        .chain(probes.map(move |addr| listener("probe.listen", "probe", addr)))
         .chain(challenges.map(move |addr| ListeningPlace {
             is_optional: acme.tls_alpn,
             ..listener("acme.http_addr", "acme", addr)
