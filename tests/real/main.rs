@@ -9,6 +9,8 @@ mod geoip;
 mod greetings;
 mod interop;
 mod mended;
+#[cfg(feature = "probe")]
+mod nat_probe;
 mod network;
 mod outcomes;
 mod pages;
