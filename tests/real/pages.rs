@@ -74,6 +74,7 @@ pages! {
     policy: "docs/policy.md",
     poll_interval: "docs/poll-interval.md",
     privacy: "docs/privacy.md",
+    probe: "docs/probe.md",
     reverse_proxy: "docs/reverse-proxy.md",
     settings_page: "docs/settings.md",
     sizing: "docs/sizing.md",
@@ -86,6 +87,9 @@ pages! {
 async fn check(path: &str) {
     if cfg!(not(feature = "sqs")) && path == "docs/sqs.md" {
         // Its settings are refused then, as a test of the settings says.
+        return;
+    }
+    if cfg!(not(feature = "probe")) && path == "docs/probe.md" {
         return;
     }
     let page = Page::read(path);
