@@ -28,6 +28,10 @@ let
   needsRestart = settings: (from { inherit settings; }).needsRestart;
   isReloaded = one: other: needsRestart one == needsRestart other;
 
+  prober = listen: {
+    inherit listen;
+    addresses = [ "198.51.100.7" ];
+  };
   admin =
     more:
     clear ":80"
@@ -69,6 +73,22 @@ in
     };
   };
 
+  "a probe server has an address" =
+    refuses "settings.probe.listen" {
+      settings = acme // {
+        probe.listen = ":8443";
+      };
+    }
+    && accepts {
+      settings = acme // {
+        probe = prober ":8443";
+      };
+    }
+    && accepts {
+      settings = acme // {
+        probe.listen = "off";
+      };
+    };
   "no listener" = refuses "settings.listener.addr" { settings = clear ""; };
   "no port" = refuses "settings.listener.addr" { settings = clear "127.0.0.1"; };
   "systemd does not resolve names" =
@@ -257,6 +277,7 @@ in
     in
     clash { admin.listen = "127.0.0.1:80"; }
     && clash { operator.listen = "127.0.0.1:9580, [::1]:80"; }
+    && clash { probe = prober ":80"; }
     && clash {
       admin.listen = [
         "127.0.0.1:9443"
@@ -410,6 +431,7 @@ in
         80
         7443
       ]
+    && ports (acme // { probe = prober ":8443"; }) == ports acme ++ [ 8443 ]
     && ports (acme // { operator.listen = ":9580"; }) == ports acme;
   "the capability is only for ports that the broker itself binds" =
     let
@@ -430,7 +452,9 @@ in
     })
     && isPrivileged true (acme // { operator.listen = "127.0.0.1:9580, 127.0.0.1:81"; })
     && isPrivileged true (acme // { operator.listen = [ "127.0.0.1:81" ]; })
-    && !isPrivileged true (acme // { operator.listen = "off"; });
+    && !isPrivileged true (acme // { operator.listen = "off"; })
+    && isPrivileged true (acme // { probe = prober ":81"; })
+    && !isPrivileged true (acme // { probe = prober ":8443"; });
 
   "settings that a reload applies need no restart" =
     isReloaded acme (acme // { matching.client_timeout = "4s"; })

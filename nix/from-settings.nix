@@ -88,6 +88,7 @@ let
   acme = if hasAcme && get "acme.http_addr" != "" then parse (get "acme.http_addr") else null;
   federation = parse (get "federation.listen");
   operators = compact (map parse (places "operator.listen"));
+  probes = compact (map parse (places "probe.listen"));
 
   isAdminOff = places "admin.listen" == [ "off" ];
   # The path of a Unix socket, or null.
@@ -135,6 +136,7 @@ let
       own = addresses: if canPass addresses then [ ] else addresses;
     in
     operators
+    ++ probes
     ++ own adminAddresses
     ++ builtins.concatMap (address: own (compact [ address ])) [
       http
@@ -151,7 +153,8 @@ let
     ++ named "acme.http_addr" (compact [ acme ])
     ++ named "federation.listen" (compact [ federation ])
     ++ named "admin.listen" adminAddresses
-    ++ named "operator.listen" operators;
+    ++ named "operator.listen" operators
+    ++ named "probe.listen" probes;
   # Pairs of addresses that cannot both be opened on one machine.
   clashes =
     let
@@ -360,6 +363,10 @@ let
       message = "settings.federation.listen: other machines reach it: set federation.tls.cert, key and ca";
     }
     {
+      assertion = hasMoreLayers || probes == [ ] || isSet "probe.addresses";
+      message = "settings.probe.listen: needs probe.addresses, one or two public addresses of this machine";
+    }
+    {
       assertion = socketActivation || builtins.all (hasPrefix "${runtime}/") adminPaths;
       message = "settings.admin.listen: the service may make a socket only below ${runtime}, not at ${list adminPaths}; systemd can make it anywhere (socketActivation = true)";
     }
@@ -410,14 +417,18 @@ in
   # True if the broker itself binds a port below 1024.
   privilegedPort = builtins.any isPrivileged ownAddresses;
 
-  # The ports to open in the firewall. They never include the administration or operator
-  # ports.
+  # The TCP ports to open in the firewall. They never include the administration or operator
+  # ports. No UDP port of NAT probes needs to be open: the broker sends first, and the
+  # firewall lets replies in.
   publicPorts = map (address: address.port) (
-    builtins.filter (address: !isLoopback address) (compact [
-      http
-      acme
-      federation
-    ])
+    builtins.filter (address: !isLoopback address) (
+      compact [
+        http
+        acme
+        federation
+      ]
+      ++ probes
+    )
   );
 
   # The settings that a reload does not apply. One of them is the source of the

@@ -179,8 +179,8 @@ in
     type = types.bool;
     default = false;
     description = ''
-      Open the public ports in the firewall: `listener.addr`, `federation.listen` and, if it
-      is used, `acme.http_addr`. The administration and operator ports are never opened.
+      Open the public ports in the firewall: `listener.addr`, `federation.listen`, `probe.listen`
+      and, if it is used, `acme.http_addr`. NAT probes need no open UDP port. The administration and operator ports are never opened.
     '';
   };
 

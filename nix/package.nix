@@ -40,6 +40,7 @@ rustPlatform.buildRustPackage (finalAttrs: {
 
   buildFeatures = [
     "jemalloc"
+    "probe"
     "sqs"
   ];
   buildType = "dist";

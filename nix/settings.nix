@@ -162,6 +162,14 @@ in
         "Networks that may read every metric on the public port, too.";
   };
 
+  probe = {
+    listen = optional (types.either types.str (types.listOf types.str)) "Address and port of the probe server, which tells proxies their NAT type, such as `:8443`, or a list of them. Without it, there is none.";
+    addresses =
+      option (types.listOf types.str) [ ]
+        "One or two public IP addresses of this machine from which proxies are probed.";
+    ports = optional types.str "UDP ports of probes, one for each at a time. Default: `61000-61255`.";
+  };
+
   cluster = {
     servers =
       option (types.listOf types.str) [ ]
