@@ -223,7 +223,7 @@ fn matches_at_other_nodes_count_and_so_does_their_growth() {
     }
     scene.says(&["c1: offer of 1", "c2: offer of 2", "d: offer of 3"]);
     scene.source(40).elsewhere(matches(3, 3, 2));
-    scene.poll("e", "open").says(&[]).waiting(1, 3, 0);
+    scene.poll("e", "open").says(&[]).waiting(0, 3, 1);
 }
 
 #[test]
