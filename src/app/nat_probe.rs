@@ -177,8 +177,6 @@ impl NatProbeSockets {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
     use crate::probe::PortRange;
 
@@ -194,7 +192,7 @@ mod tests {
     #[cfg(feature = "probe")]
     #[test]
     fn the_key_at_fault_is_named() {
-        let here = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let here = UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = here.local_addr().unwrap().port();
         let taken = PortRange::new(port, port).unwrap();
         let error = |settings| check(&settings).unwrap_err().to_string();
