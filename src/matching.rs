@@ -59,8 +59,8 @@
 //! the queue ends; a *time-out* at its deadline, or in place of a denial if a peer's
 //! proxy may have had the offer; or its disconnection.
 //!
-//! A peer's client is a [`Borrower`]. It gets one proxy beyond the reserve at once, or
-//! none, and no rematch, which is up to its own broker. It is never queued or passed on, and never takes a poll from our own clients,
+//! A peer's client is a [`Borrower`]. It gets a proxy beyond the reserve at once, or
+//! none. It is never queued or passed on, and never takes a poll from our own clients,
 //! because these are queued only while no poll is parked that they may have.
 //!
 //! # Turns

@@ -58,7 +58,7 @@ pub mod node_message {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Echo {}
 /// The proxies that a node could give to the clients of others. Sent when it changes, at most
-/// five times a second, and every second. What is older than 3 s counts as nothing.
+/// five times a second, and every 0.9 s. What is older than 3 s counts as nothing.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Supply {
     /// The number of this message. A message with a lower one is late.

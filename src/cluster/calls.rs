@@ -170,7 +170,10 @@ impl NodeCall<'_> {
                 CallProgress::Ended(ended) => ended.clone(),
                 CallProgress::Asked | CallProgress::Taken => Err(Ended::Failed),
             },
-            Ok(Err(_)) | Err(_) => Err(Ended::Failed),
+            Ok(Err(_)) => Err(Ended::Failed),
+            // It has said that a proxy has the offer, so it is the proxy that was silent. The
+            // node gives up at the same time, and its word of that may come too late.
+            Err(_) => Err(Ended::TimedOut),
         }
     }
 

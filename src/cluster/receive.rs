@@ -16,6 +16,7 @@ use crate::wire::session_description::SessionDescription;
 use super::Cluster;
 use super::bus::{BusEvent, BusMessage};
 use super::convert;
+use super::echo::EchoSubject;
 use super::members::{NodeChange, Sender};
 use super::node::HEARTBEAT;
 use super::open_calls::CallProgress;
@@ -76,7 +77,11 @@ impl Cluster {
             sent_at_ms: message.sent_at_ms,
         };
         if message.node == self.me.node {
-            return Ok(self.hear_own_name(sender));
+            let subject = match message.body {
+                Some(Body::Supply(_)) => EchoSubject::Supply,
+                _ => EchoSubject::Node,
+            };
+            return Ok(self.hear_own_name(sender, subject));
         }
         match message.body {
             Some(Body::Supply(supply)) => return self.hear_supply(broker, sender, &supply),
@@ -107,7 +112,7 @@ impl Cluster {
     }
 
     /// Handles a message under this node's name.
-    fn hear_own_name(&self, sender: Sender<'_>) -> Option<NodeChange> {
+    fn hear_own_name(&self, sender: Sender<'_>, subject: EchoSubject) -> Option<NodeChange> {
         if sender.incarnation != self.me.incarnation {
             return Some(NodeChange::SameName(PeerName::from(sender.node)));
         }
@@ -117,7 +122,7 @@ impl Cluster {
         let mut state = self.state();
         // An old word may come back from a server that has hung.
         if age.saturating_sub(sent) < HEARTBEAT {
-            state.echo.came_back(now);
+            state.echo.came_back(now, subject);
         }
         drop(state);
         self.heard_of_supply.notify_waiters();

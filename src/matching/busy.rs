@@ -8,7 +8,7 @@ use slotmap::SlotMap;
 use super::requests::MatchTally;
 use super::source_networks::SourceNetworks;
 use super::standing::{NetworkKey, SourceKey, SourceNetwork, Standing};
-use super::supply::growth;
+use super::supply::{SupplySettings, growth};
 
 /// The matches of the last minute from which on a source or a network is busy.
 const BUSY: u32 = 4;
@@ -39,28 +39,35 @@ impl BusySources {
         self.sources.is_empty() && self.networks.is_empty()
     }
 
-    /// The sources with most matches, and the networks with most, up to `max` of each.
+    /// The sources with the largest part of their limits, and the networks with most matches,
+    /// up to `max` of each.
     pub(super) fn tallies(
         &self,
         standings: &SlotMap<SourceKey, Standing>,
         networks: &SourceNetworks,
+        settings: &SupplySettings,
         max: usize,
     ) -> Vec<MatchTally> {
         let sources = self.sources.iter().filter_map(|&key| {
             let standing = standings.get(key)?;
-            Some(MatchTally {
+            let limit = standing
+                .matches_max(settings)
+                .saturating_mul(standing.share);
+            let tally = MatchTally {
                 id: standing.id,
                 matches: standing.matches,
                 growth: growth(standing.record),
-            })
+            };
+            Some((tally, limit))
         });
         let networks = self.networks.iter().filter_map(|&key| {
             let network = networks.get(key)?;
-            Some(MatchTally {
+            let tally = MatchTally {
                 id: network.id,
                 matches: network.matches,
                 growth: 0,
-            })
+            };
+            Some((tally, 1))
         });
         [most(sources.collect(), max), most(networks.collect(), max)].concat()
     }
@@ -75,9 +82,12 @@ fn put<K: Ord>(set: &mut BTreeSet<K>, key: K, is_in: bool) {
     }
 }
 
-/// Those with most matches, `max` of them or fewer.
-fn most(mut tallies: Vec<MatchTally>, max: usize) -> Vec<MatchTally> {
-    tallies.sort_unstable_by_key(|tally| Reverse(tally.matches));
+/// Those with the largest part of their limits, `max` of them or fewer: whoever may have little
+/// is told of before those who may have much.
+fn most(mut tallies: Vec<(MatchTally, u32)>, max: usize) -> Vec<MatchTally> {
+    tallies.sort_unstable_by_key(|(tally, limit)| {
+        Reverse(u64::from(tally.matches) * 1_000 / u64::from(*limit).max(1))
+    });
     tallies.truncate(max);
-    tallies
+    tallies.into_iter().map(|(tally, _)| tally).collect()
 }

@@ -58,7 +58,7 @@ impl Matcher {
     /// Returns true if an already offered client may get one more proxy.
     fn may_have_another(&self, now: Instant, key: ClientKey) -> bool {
         self.sessions.client(key).is_some_and(|client| {
-            is_rematched(&self.settings, client)
+            client.attempts() < self.settings.max_attempts
                 && later(now, self.settings.min_answer_time) <= client.deadline
         })
     }
@@ -303,16 +303,10 @@ fn honest_until(client: &Client) -> Instant {
     later(client.last_hand_off, HONEST_ANSWER)
 }
 
-/// Returns true if the client gets another proxy when one does not answer. A peer's client
-/// does not: its own broker asks for another, and both would give it one.
-fn is_rematched(settings: &Settings, client: &Client) -> bool {
-    client.origin.is_ours() && client.attempts() < settings.max_attempts
-}
-
 /// The time of the next step for a client whose offer is handed out now: its rematch or
 /// its deadline.
 pub(super) fn next_attempt_at(settings: &Settings, now: Instant, client: &Client) -> Instant {
-    if is_rematched(settings, client) {
+    if client.attempts() < settings.max_attempts {
         later(now, settings.rematch_after).min(client.deadline)
     } else {
         client.deadline

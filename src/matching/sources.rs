@@ -361,7 +361,9 @@ impl SourceTable {
 
     /// The sources and the networks with most matches, up to `max` of each.
     pub(super) fn busiest(&self, max: usize) -> Vec<MatchTally> {
-        self.busy.tallies(&self.standings, &self.networks, max)
+        let settings = &self.settings;
+        self.busy
+            .tallies(&self.standings, &self.networks, settings, max)
     }
 
     /// Returns true if nothing but memories is left.

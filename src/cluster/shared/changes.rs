@@ -55,6 +55,18 @@ impl ChangesView {
         true
     }
 
+    /// Notes that a setting cannot be read. What is in force stays so, and the next change is
+    /// written over it.
+    pub(super) fn observe_unreadable(&mut self, key: &str, revision: u64) {
+        let Some(name) = key.strip_prefix("setting.") else {
+            return;
+        };
+        if self.seen.contains_key(name) || self.seen.len() < KINDS_MAX {
+            let (seen, _) = self.seen.entry(name.to_owned()).or_default();
+            *seen = revision.max(*seen);
+        }
+    }
+
     /// Takes a change that was made here.
     pub(super) fn set(&mut self, name: &str, request: Vec<u8>) {
         self.outbox.insert(name.to_owned(), request);
@@ -126,6 +138,16 @@ mod tests {
         assert_eq!(requests(&mut changes), [Some(b"two".to_vec())]);
         // A watch that begins anew tells it again.
         assert!(changes.observe("setting.a", 2, setting("y", b"two")));
+        assert_eq!(requests(&mut changes), []);
+    }
+
+    #[test]
+    fn ours_is_written_over_what_cannot_be_read() {
+        let mut changes = ChangesView::default();
+        changes.set("a", b"ours".to_vec());
+        changes.observe_unreadable("setting.a", 7);
+        let expected = b"ours".to_vec();
+        assert_eq!(changes.next(), Some(("setting.a".to_owned(), 7, &expected)));
         assert_eq!(requests(&mut changes), []);
     }
 

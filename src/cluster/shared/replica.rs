@@ -138,13 +138,17 @@ impl Replica {
     }
 
     /// Notes that a value cannot be read, because its key was taken out of use or somebody else
-    /// has written it. What there is only one of is then written anew.
+    /// has written it. What there is only one of is then written anew, and so is a block that is
+    /// due, and a change of ours.
     fn observe_unreadable(&mut self, now: Reading, key: &str, revision: u64) {
         let Reading { wall, monotonic } = now;
         match key {
             LEASE => self.lease.observe(monotonic, revision, None),
             WINDOW => self.windows.observe_window(monotonic, wall, revision, None),
-            _ => {}
+            _ => {
+                self.changes.observe_unreadable(key, revision);
+                self.windows.observe_unreadable_block(key, revision);
+            }
         }
     }
 

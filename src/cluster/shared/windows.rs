@@ -20,6 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The number of blocks that are kept for nodes that were away.
 pub(super) const BLOCKS_KEPT: u64 = 16;
 
+/// The largest number of a block that cannot be read which is believed.
+const NUMBER_MAX: u64 = 1 << 32;
+/// The maximum number of blocks that cannot be read.
+const UNREADABLE_MAX: usize = 1_000;
+
 /// The windows, as one node sees them.
 #[derive(Debug, Default)]
 pub(super) struct WindowsView {
@@ -28,6 +33,8 @@ pub(super) struct WindowsView {
     current: Option<CurrentWindow>,
     parts: Parts,
     blocks: BTreeMap<u64, v1::Block>,
+    /// The revisions of blocks that cannot be read.
+    unreadable: BTreeMap<u64, u64>,
     /// The parts that are in a block and may still be in the bucket, by number, each with
     /// the number of its block.
     merged: BTreeMap<u64, u64>,
@@ -92,6 +99,7 @@ impl WindowsView {
         let current = self.number().unwrap_or_default();
         let is_recent = |number: u64| number.saturating_add(BLOCKS_KEPT + 1) >= current;
         self.blocks.retain(|&number, _| is_recent(number));
+        self.unreadable.retain(|&number, _| is_recent(number));
         self.merged.retain(|_, block| is_recent(*block));
     }
 
@@ -111,10 +119,7 @@ impl WindowsView {
 
     /// Notes a block. Returns false if the key has no number.
     pub(super) fn observe_block(&mut self, key: &str, block: v1::Block) -> bool {
-        let Some(number) = key
-            .strip_prefix("block.")
-            .and_then(|text| text.parse().ok())
-        else {
+        let Some(number) = block_number(key) else {
             return false;
         };
         for &id in &block.parts {
@@ -122,8 +127,31 @@ impl WindowsView {
                 self.merged.insert(id, number);
             }
         }
+        self.unreadable.remove(&number);
         self.blocks.insert(number, block);
         true
+    }
+
+    /// Notes that a block cannot be read.
+    pub(super) fn observe_unreadable_block(&mut self, key: &str, revision: u64) {
+        let number = block_number(key).filter(|&number| number <= NUMBER_MAX);
+        let Some(number) = number.filter(|_| self.unreadable.len() < UNREADABLE_MAX) else {
+            return;
+        };
+        self.blocks.remove(&number);
+        self.unreadable.insert(number, revision);
+    }
+
+    /// The revision over which a block is written.
+    pub(super) fn block_revision(&self, number: u64) -> u64 {
+        self.unreadable.get(&number).copied().unwrap_or_default()
+    }
+
+    /// The number after those of all blocks.
+    fn next_number(&self) -> u64 {
+        let readable = self.blocks.keys().next_back();
+        let last = readable.max(self.unreadable.keys().next_back());
+        last.map_or(1, |last| last.saturating_add(1))
     }
 
     /// Forgets what a new watch will tell again.
@@ -168,7 +196,7 @@ impl WindowsView {
             return Some(Duty::Begin {
                 expected: self.revision,
                 window: v1::Window {
-                    number: self.blocks.keys().next_back().map_or(1, |last| last + 1),
+                    number: self.next_number(),
                     start: Some(wall.into()),
                     previous_start: None,
                 },
@@ -228,6 +256,10 @@ impl WindowsView {
 
 fn time(sent: Option<prost_types::Timestamp>) -> Option<SystemTime> {
     SystemTime::try_from(sent?).ok()
+}
+
+fn block_number(key: &str) -> Option<u64> {
+    key.strip_prefix("block.")?.parse().ok()
 }
 
 #[cfg(test)]

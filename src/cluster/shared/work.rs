@@ -264,7 +264,8 @@ impl Cluster {
             parts: ids,
         };
         let key = replica::block(number);
-        self.write(bucket, &key, 0, &block).await?;
+        let expected = self.shared.replica().windows.block_revision(number);
+        self.write(bucket, &key, expected, &block).await?;
         self.note(|replica| replica.windows.observe_block(&key, block));
         Ok(())
     }

@@ -152,15 +152,10 @@ impl Reference {
         client.hand_offs + client.calls.max(usize::from(client.was_offered))
     }
 
-    /// A peer's client is rematched by its own broker.
-    fn is_rematched(&self, index: usize) -> bool {
-        let is_ours = self.clients[index].whose == Whose::Ours;
-        is_ours && self.attempts(index) < self.settings.max_attempts
-    }
-
     pub(super) fn may_have_another(&self, now: Time, index: usize) -> bool {
         let client = &self.clients[index];
-        self.is_rematched(index) && now + self.settings.min_answer_time <= client.deadline
+        self.attempts(index) < self.settings.max_attempts
+            && now + self.settings.min_answer_time <= client.deadline
     }
 
     /// The latest times for a peer's answer and for asking a peer.
@@ -194,7 +189,7 @@ impl Reference {
     }
 
     fn matched_from(&self, now: Time, index: usize) -> ClientState {
-        let another = self.is_rematched(index);
+        let another = self.attempts(index) < self.settings.max_attempts;
         ClientState::Matched {
             rematch_at: another.then_some(now + self.settings.rematch_after),
             is_overdue: false,
