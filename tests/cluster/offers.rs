@@ -153,3 +153,26 @@ async fn a_client_that_waits_gets_the_next_proxy_wherever_it_polls() {
         assert!(client.await.unwrap().is_ok());
     }
 }
+
+/// A node that has said that a proxy has the offer does its part, even if the proxy is silent.
+#[tokio::test(start_paused = true)]
+async fn silent_proxies_do_not_count_against_their_node() {
+    let hub = Hub::new(1);
+    let [a, b, _c] = three(&hub).await;
+    for round in 0..6 {
+        let silent = [0, 1].map(|number| b.silent_proxy(&format!("{round} {number}")));
+        a.sees_proxies("b", 2).await;
+        assert_eq!(
+            a.client(&format!("unlucky {round}")).await,
+            Err(NoAnswer::TimedOut)
+        );
+        for proxy in silent {
+            proxy.abort();
+        }
+    }
+    let timed_out = ["outcome=\"timed_out\""];
+    assert!(a.count("snowflake_broker_node_offers_sent_total", &timed_out) >= 6);
+    let _proxy = b.proxy("good");
+    a.sees_proxies("b", 1).await;
+    assert_eq!(a.client("lucky").await, Ok(answer("good")));
+}

@@ -255,6 +255,29 @@ async fn a_window_and_a_lease_that_nobody_can_read_are_written_anew() {
     assert_eq!(nodes[0].log, nodes[1].log);
 }
 
+/// As after a key was replaced at once, or by a stranger who may write to the bucket.
+#[tokio::test(start_paused = true)]
+async fn blocks_and_settings_that_nobody_can_read_are_written_over() {
+    use snowflake_broker::cluster::shared::Bucket as _;
+    let (hub, vault) = (Hub::new(1), Vault::new(1));
+    let mut nodes = start_three(&hub, &vault);
+    pass(&mut nodes, WINDOW + Duration::from_secs(5)).await;
+    let before = nodes[0].log.len();
+    let (stranger, _events) = vault.connect("stranger");
+    let mut last = 0;
+    for key in ["block.2", "block.3", "setting.supply"] {
+        let value = b"not sealed".as_slice().into();
+        last = stranger.write(key.to_owned(), 0, value).await.unwrap();
+    }
+    nodes[0].node.cluster.share_change("supply", b"more".into());
+    nodes[0].count();
+    pass(&mut nodes, 3 * WINDOW).await;
+    assert_eq!(nodes[0].log.len(), before + 3);
+    assert_eq!(idle(&nodes[0].log), POLLS);
+    assert_eq!(nodes[0].log, nodes[1].log);
+    assert!(vault.revision("setting.supply") > last);
+}
+
 /// Whatever happens: each count is in one block, and each log has the same blocks.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_lost_or_counted_twice() {
