@@ -22,22 +22,26 @@ let
   inherit (import (pebble + "/snakeoil-certs.nix")) ca;
 
   # Secrets that another service provides before the broker starts, such as a vault.
+  secretsBy = script: {
+    systemd.services.secrets = {
+      before = [ "snowflake-broker.service" ];
+      requiredBy = [ "snowflake-broker.service" ];
+      serviceConfig.Type = "oneshot";
+      serviceConfig.RemainAfterExit = true;
+      script = ''
+        umask 077
+        mkdir -p /run/secrets
+        ${script}
+      '';
+    };
+  };
+
   secrets =
     { config, ... }:
-    {
-      systemd.services.secrets = {
-        before = [ "snowflake-broker.service" ];
-        requiredBy = [ "snowflake-broker.service" ];
-        serviceConfig.Type = "oneshot";
-        serviceConfig.RemainAfterExit = true;
-        script = ''
-          umask 077
-          mkdir -p /run/secrets
-          cp ${certificates}/${config.networking.hostName}.key /run/secrets/key
-          od -An -N16 -tx1 /dev/urandom | tr -d ' \n' > /run/secrets/token
-        '';
-      };
-    };
+    secretsBy ''
+      cp ${certificates}/${config.networking.hostName}.key /run/secrets/key
+      od -An -N16 -tx1 /dev/urandom | tr -d ' \n' > /run/secrets/token
+    '';
 
   broker =
     peer:
@@ -68,6 +72,10 @@ let
 
   # A broker of the cluster, in the clear, with the NATS server beside it.
   node = {
+    # All have the same.
+    imports = [
+      (secretsBy "head -c 32 ${certificates}/one.key | base64 > /run/secrets/cluster-key")
+    ];
     networking.firewall.allowedTCPPorts = [ 6222 ];
     services.nats = {
       enable = true;
@@ -87,18 +95,6 @@ let
           ];
         };
       };
-    };
-    systemd.services.secrets = {
-      before = [ "snowflake-broker.service" ];
-      requiredBy = [ "snowflake-broker.service" ];
-      serviceConfig.Type = "oneshot";
-      serviceConfig.RemainAfterExit = true;
-      # All have the same.
-      script = ''
-        umask 077
-        mkdir -p /run/secrets
-        head -c 32 ${certificates}/one.key | base64 > /run/secrets/cluster-key
-      '';
     };
     services.snowflake-broker = {
       enable = true;

@@ -181,7 +181,7 @@ impl Cluster {
         let differs = || broker.supply_beyond(self.reserve) != said.proxies;
         loop {
             let changed = broker.supply_changed();
-            // Where nothing happens, no timer runs.
+            // No timer runs while nothing happens.
             if !differs() {
                 changed.await;
             }

@@ -28,8 +28,8 @@ impl Matcher {
         self.sources.settings()
     }
 
-    /// The sources with most matches of the last minute, and the networks with most, up to
-    /// `max` of each, so that other nodes count them, too.
+    /// The sources nearest to their limits of matches a minute, and the networks with most of
+    /// these, up to `max` of each, so that other nodes count them, too.
     pub fn busiest_sources(&self, max: usize) -> Vec<MatchTally> {
         self.sources.busiest(max)
     }

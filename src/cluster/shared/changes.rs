@@ -169,7 +169,7 @@ mod tests {
         assert!(changes.next().is_some());
         changes.has_written("setting.a", b"newer");
         assert_eq!(changes.next(), None);
-        // What is about to be replaced was not put in force meanwhile.
+        // Theirs was not put in force meanwhile, as it is about to be replaced.
         assert_eq!(requests(&mut changes), []);
     }
 
