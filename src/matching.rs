@@ -38,9 +38,9 @@
 //!
 //! - *Queued* (unmatched): the offer is with nobody. The client waits for a proxy to poll
 //!   here, or for a peer to report one ([`Matcher::handle_peer_supply`]), for
-//!   `client_queue_wait` at most and no longer than a proxy could still answer. In this
-//!   state peers are asked once for each report of another proxy, until one may have had the
-//!   offer.
+//!   `client_queue_wait` in all, however often peers refuse it meanwhile, and no longer than
+//!   a proxy could still answer. In this state peers are asked once for each report of
+//!   another proxy, until one may have had the offer.
 //! - *Handed off*: a proxy here has the offer, as attempt `n`.
 //! - *Asked of peers*: an [`AskPeer`] is in progress, as attempt `n`. It ends with
 //!   [`Matcher::handle_peer_reply`].
@@ -276,6 +276,7 @@ impl Matcher {
             last_hand_off: now,
             is_held_back: false,
             peers: PeerAttempts::none_yet(supply),
+            patience: self.settings.client_queue_wait,
             wake: None,
         });
         if !self.serves(origin) {

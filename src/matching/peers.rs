@@ -40,8 +40,17 @@ impl Matcher {
             return;
         };
         client.peers.supplied();
-        if client.state == ClientState::Unmatched && self.may_ask_first(now, key) {
+        let (state, queued_until) = (client.state, client.wake);
+        if state == ClientState::Unmatched && self.may_ask_first(now, key) {
+            self.stop_waiting(now, key, queued_until);
             self.ask_peers(now, key);
+        }
+    }
+
+    /// Keeps what is left of a client's time in the queue for when the peers have refused it.
+    fn stop_waiting(&mut self, now: Instant, key: ClientKey, queued_until: Option<Instant>) {
+        if let (Some(client), Some(until)) = (self.sessions.client_mut(key), queued_until) {
+            client.patience = until.saturating_duration_since(now);
         }
     }
 
@@ -71,7 +80,7 @@ impl Matcher {
             }
             PeerReply::NotAsked | PeerReply::NoProxy | PeerReply::Unanswered => {
                 client.peers.ended(reply == PeerReply::Unanswered);
-                let until = later(now, self.settings.client_queue_wait);
+                let until = later(now, client.patience);
                 self.go_on(now, key, until, false);
             }
         }

@@ -111,6 +111,8 @@ pub(super) struct Client {
     /// True while it waits for nothing but the end of the time of honest proxies.
     pub(super) is_held_back: bool,
     pub(super) peers: PeerAttempts,
+    /// The time that it may still wait in the queue.
+    pub(super) patience: Duration,
     /// The time of the client's timer.
     pub(super) wake: Option<Instant>,
 }

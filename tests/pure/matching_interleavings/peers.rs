@@ -65,6 +65,21 @@ fn a_queued_client_leaves_for_a_peer_each_time_that_one_has_a_proxy() {
     scene.poll("p", "open").says(&["p: offer of first"]);
 }
 
+/// Else a node that refuses it for ever has it wait for ever.
+#[test]
+fn refusals_of_peers_do_not_make_the_wait_longer() {
+    let mut scene = scene();
+    scene.client_beside(Empty, "c", "strict");
+    scene.says(&["ClientQueued"]);
+    for begun in [300, 600, 900] {
+        scene.at(begun).peer_has_one_for("c");
+        scene.at(begun + 100).peers_reply("c", NoProxy);
+        scene.says(&["peers: offer of c, attempt 1", "ClientQueued"]);
+    }
+    scene.tick(1299).says(&[]);
+    scene.tick(1300).says(&["c: denied, NoProxy"]);
+}
+
 /// It had its chance.
 #[test]
 fn a_client_whose_offer_a_peer_may_have_had_asks_no_more() {

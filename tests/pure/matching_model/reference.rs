@@ -125,6 +125,8 @@ struct Client {
     asked: usize,
     calls: usize,
     was_offered: bool,
+    /// What is left of its time in the queue.
+    patience: Duration,
     state: ClientState,
 }
 
@@ -297,6 +299,7 @@ impl Reference {
             asked: 0,
             calls: 0,
             was_offered: false,
+            patience: self.settings.client_queue_wait,
             state: ClientState::Gone,
         });
         let client = self.clients.len() - 1;
@@ -476,7 +479,7 @@ impl Reference {
             client.supply = SupplyHint::Empty;
             client.asked = 0;
         }
-        let until = now + self.settings.client_queue_wait;
+        let until = now.saturating_add(self.clients[index].patience);
         self.attempt_failed(now, index, until, false);
         self.serve_released(now);
     }

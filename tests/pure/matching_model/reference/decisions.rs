@@ -182,6 +182,9 @@ impl Reference {
     pub(super) fn ask_peer(&mut self, now: Time, index: usize) {
         self.clients[index].asked += 1;
         self.clients[index].calls += 1;
+        if let ClientState::Queued { until } = self.clients[index].state {
+            self.clients[index].patience = until.saturating_sub(now);
+        }
         let attempt = self.attempts(index);
         self.clients[index].state = self.matched_from(now, index);
         let times = self.times_of_peers(index);
