@@ -423,4 +423,8 @@ pub struct SharedSetting {
     /// The request of the administration by which a node changes it.
     #[prost(bytes = "vec", tag = "2")]
     pub request: ::prost::alloc::vec::Vec<u8>,
+    /// Grows with each change of this setting, so that nobody who may write to the bucket can put
+    /// an old one back.
+    #[prost(fixed64, tag = "3")]
+    pub version: u64,
 }

@@ -278,6 +278,38 @@ async fn blocks_and_settings_that_nobody_can_read_are_written_over() {
     assert!(vault.revision("setting.supply") > last);
 }
 
+/// Whoever may write to the bucket has all that was ever in it, sealed.
+#[tokio::test(start_paused = true)]
+async fn what_is_put_back_counts_no_more() {
+    use snowflake_broker::cluster::shared::Bucket as _;
+    let (hub, vault) = (Hub::new(1), Vault::new(1));
+    let mut nodes = start_three(&hub, &vault);
+    pass(&mut nodes, Duration::from_secs(5)).await;
+    for request in [b"old", b"new"] {
+        let node = &nodes[0].node.cluster;
+        node.share_change("supply", request.to_vec());
+        pass(&mut nodes, WINDOW).await;
+    }
+    let (stranger, _events) = vault.connect("stranger");
+    for key in ["setting.supply", "window"] {
+        let old = vault.written(key).remove(0);
+        let last = vault.revision(key);
+        stranger.write(key.to_owned(), last, old).await.unwrap();
+    }
+    nodes[0].count();
+    let before = nodes[0].log.len();
+    pass(&mut nodes, 2 * WINDOW).await;
+    assert_eq!(nodes[0].log.len(), before + 2);
+    assert_eq!(idle(&nodes[0].log), POLLS);
+    nodes.push(Keeper::start(&hub, &vault, "d", None));
+    pass(&mut nodes, Duration::from_secs(5)).await;
+    for node in &nodes {
+        let changes = node.node.cluster.take_changes();
+        assert_eq!(changes.len(), 1, "{}", node.node.name);
+        assert_eq!(changes[0].request, Some(b"new".to_vec()));
+    }
+}
+
 /// Whatever happens: each count is in one block, and each log has the same blocks.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_lost_or_counted_twice() {

@@ -30,20 +30,31 @@ pub(super) struct ChangesView {
     fresh: BTreeSet<String>,
     /// Ours, to be written.
     outbox: BTreeMap<String, Vec<u8>>,
+    /// Those over which somebody has put an old one.
+    displaced: BTreeSet<String>,
 }
 
 impl ChangesView {
-    /// Notes a change, ours or another's. Returns false if it is none, or there are too many.
+    /// Notes a change, ours or another's. Returns false if it is none, there are too many, or it
+    /// is an old one that somebody has put back: then the one in force is written over it.
     pub(super) fn observe(&mut self, key: &str, revision: u64, setting: v1::SharedSetting) -> bool {
         let Some(name) = key.strip_prefix("setting.") else {
             return false;
         };
+        if !self.seen.contains_key(name) && self.seen.len() >= KINDS_MAX {
+            return false;
+        }
+        let last = self.seen.get_mut(name);
+        if let Some((seen, last)) = last.filter(|(seen, _)| *seen < revision)
+            && setting.version < last.version
+        {
+            *seen = revision;
+            self.displaced.insert(name.to_owned());
+            return false;
+        }
         let last = self.seen.get(name);
         if last.is_some_and(|(seen, _)| *seen >= revision) {
             return true;
-        }
-        if last.is_none() && self.seen.len() >= KINDS_MAX {
-            return false;
         }
         // A node that starts has nothing to return from, and a change of ours replaces it soon.
         let is_to_apply = last.is_some() || !setting.request.is_empty();
@@ -51,6 +62,7 @@ impl ChangesView {
         if is_to_apply && ours.is_none_or(Vec::is_empty) {
             self.fresh.insert(name.to_owned());
         }
+        self.displaced.remove(name);
         self.seen.insert(name.to_owned(), (revision, setting));
         true
     }
@@ -80,11 +92,22 @@ impl ChangesView {
         self.outbox.extend(names);
     }
 
-    /// The next change to write: its key, the revision that it replaces, and its request.
-    pub(super) fn next(&self) -> Option<(String, u64, &Vec<u8>)> {
-        let (name, request) = self.outbox.iter().next()?;
-        let last = self.seen.get(name).map_or(0, |(revision, _)| *revision);
-        Some((key(name), last, request))
+    /// The next change that this node has to write: its key, the revision that it replaces, and
+    /// the setting.
+    pub(super) fn next(&self, node: &str) -> Option<(String, u64, v1::SharedSetting)> {
+        let Some((name, request)) = self.outbox.iter().next() else {
+            let name = self.displaced.iter().next()?;
+            let (revision, in_force) = self.seen.get(name)?;
+            return Some((key(name), *revision, in_force.clone()));
+        };
+        let last = self.seen.get(name);
+        let (revision, version) = last.map_or((0, 0), |(revision, last)| (*revision, last.version));
+        let setting = v1::SharedSetting {
+            node: node.to_owned(),
+            request: request.clone(),
+            version: version.saturating_add(1),
+        };
+        Some((key(name), revision, setting))
     }
 
     /// Notes that a change of ours is written, unless it has been replaced meanwhile.
@@ -119,10 +142,21 @@ mod tests {
     use super::*;
 
     fn setting(node: &str, request: &[u8]) -> v1::SharedSetting {
+        version(0, node, request)
+    }
+
+    fn version(version: u64, node: &str, request: &[u8]) -> v1::SharedSetting {
         v1::SharedSetting {
             node: node.to_owned(),
             request: request.to_vec(),
+            version,
         }
+    }
+
+    /// The next change that node `us` writes.
+    fn next(changes: &ChangesView) -> Option<(u64, v1::SharedSetting)> {
+        let (_, revision, setting) = changes.next("us")?;
+        Some((revision, setting))
     }
 
     fn requests(changes: &mut ChangesView) -> Vec<Option<Vec<u8>>> {
@@ -146,8 +180,7 @@ mod tests {
         let mut changes = ChangesView::default();
         changes.set("a", b"ours".to_vec());
         changes.observe_unreadable("setting.a", 7);
-        let expected = b"ours".to_vec();
-        assert_eq!(changes.next(), Some(("setting.a".to_owned(), 7, &expected)));
+        assert_eq!(next(&changes), Some((7, version(1, "us", b"ours"))));
         assert_eq!(requests(&mut changes), []);
     }
 
@@ -155,20 +188,14 @@ mod tests {
     fn ours_is_written_over_what_others_have_written() {
         let mut changes = ChangesView::default();
         changes.set("a", b"ours".to_vec());
-        assert_eq!(
-            changes.next(),
-            Some(("setting.a".to_owned(), 0, &b"ours".to_vec()))
-        );
-        assert!(changes.observe("setting.a", 5, setting("y", b"theirs")));
-        assert_eq!(
-            changes.next(),
-            Some(("setting.a".to_owned(), 5, &b"ours".to_vec()))
-        );
+        assert_eq!(next(&changes), Some((0, version(1, "us", b"ours"))));
+        assert!(changes.observe("setting.a", 5, version(3, "y", b"theirs")));
+        assert_eq!(next(&changes), Some((5, version(4, "us", b"ours"))));
         changes.set("a", b"newer".to_vec());
         changes.has_written("setting.a", b"ours");
-        assert!(changes.next().is_some());
+        assert!(next(&changes).is_some());
         changes.has_written("setting.a", b"newer");
-        assert_eq!(changes.next(), None);
+        assert_eq!(next(&changes), None);
         // Theirs was not put in force meanwhile, as it is about to be replaced.
         assert_eq!(requests(&mut changes), []);
     }
@@ -180,12 +207,33 @@ mod tests {
         assert!(changes.observe("setting.b", 2, setting("x", b"")));
         assert_eq!(requests(&mut changes), [Some(b"one".to_vec())]);
         changes.end_all();
-        assert_eq!(
-            changes.next(),
-            Some(("setting.a".to_owned(), 1, &Vec::new()))
-        );
-        assert!(changes.observe("setting.a", 3, setting("y", b"")));
+        assert_eq!(next(&changes), Some((1, version(1, "us", b""))));
+        assert!(changes.observe("setting.a", 3, version(1, "y", b"")));
         assert_eq!(requests(&mut changes), [None]);
+    }
+
+    #[test]
+    fn an_old_one_that_is_put_back_is_replaced_by_the_one_in_force() {
+        let mut changes = ChangesView::default();
+        let in_force = version(2, "y", b"new");
+        assert!(changes.observe("setting.a", 1, version(1, "x", b"old")));
+        assert!(changes.observe("setting.a", 2, in_force.clone()));
+        assert_eq!(requests(&mut changes), [Some(b"new".to_vec())]);
+        assert!(!changes.observe("setting.a", 3, version(1, "x", b"old")));
+        assert_eq!(requests(&mut changes), []);
+        assert_eq!(next(&changes), Some((3, in_force.clone())));
+        // Another node was faster.
+        assert!(changes.observe("setting.a", 4, in_force));
+        assert_eq!(next(&changes), None);
+        // And so was somebody who has changed it meanwhile.
+        assert!(!changes.observe("setting.a", 5, setting("x", b"")));
+        assert!(changes.observe("setting.a", 6, version(3, "z", b"newer")));
+        assert_eq!(next(&changes), None);
+        requests(&mut changes);
+        // A change of ours is written over it as over any other.
+        assert!(!changes.observe("setting.a", 7, version(1, "x", b"old")));
+        changes.set("a", b"ours".to_vec());
+        assert_eq!(next(&changes), Some((7, version(4, "us", b"ours"))));
     }
 
     #[test]

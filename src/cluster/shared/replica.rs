@@ -50,11 +50,11 @@ pub(super) enum Task {
     Lease { expected: u64 },
     /// A piece of a part of ours.
     Piece { key: String, piece: v1::PartChunk },
-    /// A change of a setting that was made here, over this revision.
+    /// A change of a setting, over this revision.
     Change {
         key: String,
         expected: u64,
-        request: Vec<u8>,
+        setting: v1::SharedSetting,
     },
     /// A duty of the holder of the lease.
     Duty(Duty),
@@ -204,11 +204,11 @@ impl Replica {
         if let Some((key, piece)) = outgoing.cloned() {
             return Some(Task::Piece { key, piece });
         }
-        if let Some((key, expected, request)) = self.changes.next() {
+        if let Some((key, expected, setting)) = self.changes.next(&self.node) {
             return Some(Task::Change {
                 key,
                 expected,
-                request: request.clone(),
+                setting,
             });
         }
         if !self.lease.is_held(now.monotonic) {

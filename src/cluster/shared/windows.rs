@@ -31,6 +31,8 @@ pub(super) struct WindowsView {
     /// The revision of the current window, and the window; `None` if it was deleted.
     revision: u64,
     current: Option<CurrentWindow>,
+    /// True if somebody has put an older window over the current one.
+    is_displaced: bool,
     parts: Parts,
     blocks: BTreeMap<u64, v1::Block>,
     /// The revisions of blocks that cannot be read.
@@ -49,6 +51,16 @@ struct CurrentWindow {
     /// Its age at that moment. From then on our own monotonic clock counts, since wall
     /// clocks are set now and then.
     age: Duration,
+}
+
+impl CurrentWindow {
+    fn window(&self) -> v1::Window {
+        v1::Window {
+            number: self.number,
+            start: Some(self.start.into()),
+            previous_start: Some(self.previous_start.into()),
+        }
+    }
 }
 
 /// The next thing that the holder of the lease has to do.
@@ -74,7 +86,7 @@ pub(super) struct Merge {
 }
 
 impl WindowsView {
-    /// Notes the current window.
+    /// Notes the current window, unless it is an old one that somebody has put back.
     pub(super) fn observe_window(
         &mut self,
         now: Instant,
@@ -86,6 +98,11 @@ impl WindowsView {
             return;
         }
         self.revision = revision;
+        let number = window.as_ref().map(|window| window.number);
+        self.is_displaced = number.is_some_and(|number| Some(number) < self.number());
+        if self.is_displaced || (number.is_some() && number == self.number()) {
+            return;
+        }
         self.current = window.map(|window| {
             let start = time(window.start).unwrap_or(wall);
             CurrentWindow {
@@ -202,6 +219,12 @@ impl WindowsView {
                 },
             });
         };
+        if self.is_displaced {
+            return Some(Duty::Begin {
+                expected: self.revision,
+                window: current.window(),
+            });
+        }
         let ended = current.number.saturating_sub(1);
         if ended > 0 && !self.blocks.contains_key(&ended) {
             return self.merge(now, ended, &current, live).map(Duty::Merge);

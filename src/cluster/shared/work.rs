@@ -153,8 +153,8 @@ impl Cluster {
             Task::Change {
                 key,
                 expected,
-                request,
-            } => self.write_change(bucket, &key, expected, request).await,
+                setting,
+            } => self.write_change(bucket, &key, expected, setting).await,
             Task::Duty(Duty::Begin { expected, window }) => {
                 self.begin_window(bucket, expected, window).await
             }
@@ -207,12 +207,8 @@ impl Cluster {
         bucket: &dyn Bucket,
         key: &str,
         expected: u64,
-        request: Vec<u8>,
+        setting: v1::SharedSetting,
     ) -> Result<(), NotWritten> {
-        let setting = v1::SharedSetting {
-            node: self.me.node.clone(),
-            request,
-        };
         let revision = self.write(bucket, key, expected, &setting).await?;
         self.note(|replica| {
             replica.changes.has_written(key, &setting.request);
