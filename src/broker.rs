@@ -26,6 +26,7 @@ pub mod overflow;
 pub mod poll_interval;
 mod proxy_request;
 mod quotas;
+mod rate;
 mod rule_counter;
 mod settings;
 mod shutdown;

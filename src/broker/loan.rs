@@ -4,16 +4,12 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Instant;
 
-use governor::nanos::Nanos;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
-
 use crate::metrics::labels::{LoanOutcome, LoanRefusal, PeerName, Rendezvous};
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::session_description::SessionDescription;
 
-use super::clock;
+use super::rate::EventRate;
 
 /// The terms of all borrowers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,7 +95,7 @@ pub(super) struct BorrowerAccount {
     pub(super) terms: Terms,
     pub(super) in_flight: usize,
     pub(super) loans: u64,
-    rate: RateLimiter<NotKeyed, InMemoryState, SinceStart>,
+    rate: EventRate,
 }
 
 impl Lenders {
@@ -130,7 +126,7 @@ impl Lenders {
         if account.in_flight >= account.terms.max_in_flight {
             return Err(LoanRefusal::TooManyInFlight);
         }
-        if account.rate.check().is_err() {
+        if !account.rate.admits() {
             return Err(LoanRefusal::OverRate);
         }
         account.in_flight += 1;
@@ -153,25 +149,12 @@ impl Lenders {
 
 impl BorrowerAccount {
     fn new(terms: Terms) -> Self {
-        let quota = Quota::per_second(terms.max_per_second);
         Self {
             terms,
             in_flight: 0,
             loans: 0,
-            rate: RateLimiter::direct_with_clock(quota, SinceStart(clock::now())),
+            rate: EventRate::per_second(terms.max_per_second),
         }
-    }
-}
-
-/// The broker's clock for governor, counted from a start.
-#[derive(Clone, Copy, Debug)]
-struct SinceStart(Instant);
-
-impl governor::clock::Clock for SinceStart {
-    type Instant = Nanos;
-
-    fn now(&self) -> Nanos {
-        clock::now().saturating_duration_since(self.0).into()
     }
 }
 
