@@ -6,6 +6,7 @@ mod change;
 mod filter;
 mod impact;
 mod limits;
+mod log_filter;
 mod nodes;
 pub mod operations;
 mod parked_polls;
@@ -31,19 +32,15 @@ use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt as _};
 
 use super::auth::Principal;
 use super::convert::timestamp;
-use super::violations::{invalid, span_within};
+use super::violations::span_within;
 use crate::broker::{Broker, clock};
 use crate::listener::Closing;
 use crate::proto::admin::v1;
 use crate::proto::admin::v1::admin_server::Admin;
 
-use crate::telemetry::LogLevel;
-
 use change::Change;
 use operations::{Operations, Overrides, WrongPart};
 
-/// The bounds of the duration of a temporary log filter.
-const LOG_TTLS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 /// The bounds of the grace period of a drain.
 const DRAIN_GRACES: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
 
@@ -280,26 +277,11 @@ impl Admin for AdminService {
         request: Request<v1::SetLogFilterRequest>,
     ) -> Result<Response<v1::LogFilter>, Status> {
         let change = self.change(&request).await?;
-        let asked = request.into_inner();
-        let ttl = asked
-            .ttl
-            .map(|ttl| span_within("ttl", ttl, &LOG_TTLS))
-            .transpose()?;
-        let set = if asked.validate_only {
-            let checked = LogLevel::parse(&asked.filter);
-            checked
-                .map(|_| ttl.map(|ttl| clock::wall_clock() + ttl))
-                .map_err(|error| error.to_string())
-        } else {
-            self.operations.set_log_filter(&asked.filter, ttl)
-        };
-        let expire_time = set.map_err(|problem| invalid("filter", problem))?;
+        let asked = request.get_ref();
+        let filter = log_filter::set(&*self.operations, asked)?;
         let what = format!("log filter set to {:?}", asked.filter);
         change.made(asked.validate_only, &what);
-        Ok(Response::new(v1::LogFilter {
-            filter: asked.filter,
-            expire_time: expire_time.map(timestamp),
-        }))
+        Ok(Response::new(filter))
     }
 
     async fn reload(
