@@ -13,6 +13,7 @@ mod failure;
 mod output;
 mod policy;
 mod policy_file;
+mod pools;
 mod supply;
 mod text;
 mod watch;

@@ -25,6 +25,7 @@ mod open_sockets;
 mod operator_port;
 mod otel;
 mod persistence;
+mod private_pools;
 mod process_metrics;
 mod queues;
 mod reload;

@@ -24,6 +24,7 @@ mod next_poll;
 pub mod nodes;
 pub mod overflow;
 pub mod poll_interval;
+pub mod private_pools;
 mod proxy_request;
 mod quotas;
 mod rate;
@@ -40,7 +41,7 @@ mod waiters;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use fastrand::Rng;
 use opentelemetry::global::BoxedTracer;
 use tokio::sync::oneshot::Receiver;
@@ -69,6 +70,8 @@ use limits::{LimitKey, Limits};
 use loan::Lenders;
 use nodes::OtherNodes;
 use overflow::Overflow;
+use private_pools::PrivatePools;
+use rate::EventRate;
 use sources::SourceHasher;
 use waiters::{BrokerState, Waiter};
 
@@ -82,9 +85,12 @@ pub struct Broker {
     tracer: Option<BoxedTracer>,
     driver_woken: Notify,
     driver_turned: Notify,
-    limits: Option<Limits>,
+    limits: Option<Arc<Limits>>,
+    /// The rate of clients of a private pool.
+    client_quota: ArcSwapOption<EventRate>,
     overflow: Option<Arc<dyn Overflow>>,
     others: Option<Arc<dyn OtherNodes>>,
+    private_pools: Option<Arc<PrivatePools>>,
     lenders: Mutex<Lenders>,
     source_counts: Mutex<SourceCounts>,
     stepped: Notify,
@@ -124,8 +130,10 @@ impl Broker {
             driver_woken: Notify::new(),
             driver_turned: Notify::new(),
             limits: None,
+            client_quota: ArcSwapOption::empty(),
             overflow: None,
             others: None,
+            private_pools: None,
             lenders: Mutex::default(),
             source_counts: Mutex::new(SourceCounts::new(now)),
             stepped: Notify::new(),

@@ -16,6 +16,7 @@ mod metrics_log;
 pub mod operator;
 mod pages;
 mod paths;
+mod private_pools;
 mod proxy;
 mod replies;
 mod router;

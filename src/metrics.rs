@@ -34,6 +34,7 @@ pub mod labels;
 pub mod latencies;
 mod merged;
 mod nat_probes;
+mod private_pools;
 mod process;
 mod published;
 pub mod published_log;
@@ -62,6 +63,7 @@ pub use distribution::Distribution;
 pub use episodes::EpisodeCounts;
 pub use gauges::{ClientFigures, GaugeSnapshot, MemoryFigures, PeerFigures};
 pub use impact::{GroupResults, Impact, MatchEnd, MatchGroup, OutcomeCounts};
+pub use private_pools::PrivatePoolFigures;
 pub use process::ProcessFigures;
 pub use records::{ClientPollRecord, ProxyPollRecord};
 pub use settings::Settings;
@@ -76,6 +78,7 @@ use families::{Families, Registries};
 use ip_recordings::Recording;
 use labels::{AnswerFate, Refusal, Rendezvous};
 use nat_probes::NatProbeFamilies;
+use private_pools::PrivatePoolFamilies;
 use process::ProcessMetrics;
 use recent::RecentActivity;
 use saved_impact::SavedImpact;
@@ -90,6 +93,7 @@ pub struct Metrics {
     families: Families,
     cluster: ClusterFamilies,
     nat_probes: NatProbeFamilies,
+    private_pools: PrivatePoolFamilies,
     process: ProcessMetrics,
     counting: SharedCounting,
 }
@@ -128,6 +132,7 @@ impl Metrics {
             families,
             cluster: ClusterFamilies::register(all),
             nat_probes: NatProbeFamilies::register(all),
+            private_pools: PrivatePoolFamilies::register(all),
             process: ProcessMetrics::register(all, start),
             registries,
             counting,
@@ -370,6 +375,7 @@ impl Metrics {
     /// Updates the gauges.
     fn refresh(&self, gauges: &GaugeSnapshot, process: Option<ProcessFigures>) {
         self.families.show(gauges);
+        self.private_pools.show(&gauges.private_pools);
         if let Some(figures) = process {
             self.process.set(figures);
         }

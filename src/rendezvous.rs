@@ -45,8 +45,15 @@ pub async fn ask(
     let answered = broker
         .client_poll(caller, rendezvous, poll, is_sent_away)
         .await;
-    if answered == Err(NoAnswer::OverLimit) {
-        refusals::log_limit(Request::ClientPoll);
+    match answered {
+        Err(NoAnswer::OverLimit) => refusals::log_limit(Request::ClientPoll),
+        Err(NoAnswer::PoolOverLimit) => {
+            refusals::log(
+                Request::ClientPoll,
+                &"its private pool is over its clients_per_minute",
+            );
+        }
+        _ => {}
     }
     answered
 }

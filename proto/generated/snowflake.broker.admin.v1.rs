@@ -1167,6 +1167,110 @@ impl Pool {
 }
 /// A request without parameters.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListPrivatePoolsRequest {}
+/// The private pools.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListPrivatePoolsResponse {
+    /// The pools, by name. There are 256 at most.
+    #[prost(message, repeated, tag = "1")]
+    pub private_pools: ::prost::alloc::vec::Vec<PrivatePool>,
+}
+/// The pool to create.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreatePrivatePoolRequest {
+    /// The pool. Fields that only the broker sets are ignored.
+    #[prost(message, optional, tag = "1")]
+    pub private_pool: ::core::option::Option<PrivatePool>,
+    /// Checks the request, and changes nothing: there is no token in the response.
+    #[prost(bool, tag = "2")]
+    pub validate_only: bool,
+}
+/// A pool that was created.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreatePrivatePoolResponse {
+    /// The pool.
+    #[prost(message, optional, tag = "1")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_pool: ::core::option::Option<PrivatePool>,
+    /// Its token, which is told only now. Clients and proxies reach the pool at `/p/TOKEN/`.
+    #[prost(string, tag = "2")]
+    pub token: ::prost::alloc::string::String,
+    /// The fingerprint of a bridge that its clients may ask for; empty if none takes clients.
+    #[prost(string, tag = "3")]
+    pub bridge_fingerprint: ::prost::alloc::string::String,
+    /// The relay pattern that its proxies have to accept.
+    #[prost(string, tag = "4")]
+    pub allowed_relay_pattern: ::prost::alloc::string::String,
+}
+/// The pool to remove.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeletePrivatePoolRequest {
+    /// The name of the pool.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// A pool was removed.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeletePrivatePoolResponse {}
+/// A private pool.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PrivatePool {
+    /// The name: 1 to 63 small letters, digits and `-`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The time from which on its tokens are unknown; none if it has no end.
+    #[prost(message, optional, tag = "2")]
+    #[serde(serialize_with = "crate::proto::json::timestamp")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// True if its clients get everybody's proxies when none of the pool is idle.
+    #[prost(bool, tag = "3")]
+    pub overflow: bool,
+    /// True if everybody's clients get its idle proxies beyond the reserve.
+    #[prost(bool, tag = "4")]
+    pub spare: bool,
+    /// The number of proxies of each NAT class that are not spared; 4 if it is not set.
+    #[prost(uint32, optional, tag = "5")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserve: ::core::option::Option<u32>,
+    /// The maximum number of parked polls; 1,000 if it is not set.
+    #[prost(uint32, optional, tag = "6")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_parked_polls: ::core::option::Option<u32>,
+    /// The maximum number of clients a minute, and at once; 600 if it is not set.
+    #[prost(uint32, optional, tag = "7")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clients_per_minute: ::core::option::Option<u32>,
+    /// Set by the broker: true if the configuration has it, false if the administration created it.
+    #[prost(bool, tag = "8")]
+    pub configured: bool,
+    /// Set by the broker: the number of parked polls.
+    #[prost(int64, tag = "9")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub parked_polls: i64,
+    /// Set by the broker: the number of clients that wait for a proxy.
+    #[prost(int64, tag = "10")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub queued_clients: i64,
+    /// Set by the broker: the number of clients that got an answer, since the start.
+    #[prost(int64, tag = "11")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub matched_clients: i64,
+    /// Set by the broker: the number of other clients that came, since the start.
+    #[prost(int64, tag = "12")]
+    #[serde(serialize_with = "crate::proto::json::integer")]
+    pub unserved_clients: i64,
+}
+/// A request without parameters.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetStatusRequest {}
 /// The interval at which the status is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2277,6 +2381,101 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("snowflake.broker.admin.v1.Admin", "ListNodes"));
             self.inner.unary(req, path, codec).await
         }
+        /// The private pools of this broker, without their tokens.
+        pub async fn list_private_pools(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListPrivatePoolsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListPrivatePoolsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/snowflake.broker.admin.v1.Admin/ListPrivatePools",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "snowflake.broker.admin.v1.Admin",
+                        "ListPrivatePools",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Needs `operator`. Creates a private pool with a random token, and keeps it in
+        /// `admin.pools_file`, so that it outlives reloads and restarts. FAILED_PRECONDITION without
+        /// such a file, ALREADY_EXISTS if there is a pool of that name, UNAVAILABLE if the file cannot
+        /// be written.
+        pub async fn create_private_pool(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreatePrivatePoolRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreatePrivatePoolResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/snowflake.broker.admin.v1.Admin/CreatePrivatePool",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "snowflake.broker.admin.v1.Admin",
+                        "CreatePrivatePool",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Needs `operator`. Removes a private pool that was created by the administration: its token
+        /// is unknown at once. NOT_FOUND if there is none of that name, FAILED_PRECONDITION if the
+        /// configuration has it, UNAVAILABLE if the file cannot be written.
+        pub async fn delete_private_pool(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeletePrivatePoolRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeletePrivatePoolResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/snowflake.broker.admin.v1.Admin/DeletePrivatePool",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "snowflake.broker.admin.v1.Admin",
+                        "DeletePrivatePool",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2453,6 +2652,35 @@ pub mod admin_server {
             request: tonic::Request<super::ListNodesRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListNodesResponse>,
+            tonic::Status,
+        >;
+        /// The private pools of this broker, without their tokens.
+        async fn list_private_pools(
+            &self,
+            request: tonic::Request<super::ListPrivatePoolsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListPrivatePoolsResponse>,
+            tonic::Status,
+        >;
+        /// Needs `operator`. Creates a private pool with a random token, and keeps it in
+        /// `admin.pools_file`, so that it outlives reloads and restarts. FAILED_PRECONDITION without
+        /// such a file, ALREADY_EXISTS if there is a pool of that name, UNAVAILABLE if the file cannot
+        /// be written.
+        async fn create_private_pool(
+            &self,
+            request: tonic::Request<super::CreatePrivatePoolRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreatePrivatePoolResponse>,
+            tonic::Status,
+        >;
+        /// Needs `operator`. Removes a private pool that was created by the administration: its token
+        /// is unknown at once. NOT_FOUND if there is none of that name, FAILED_PRECONDITION if the
+        /// configuration has it, UNAVAILABLE if the file cannot be written.
+        async fn delete_private_pool(
+            &self,
+            request: tonic::Request<super::DeletePrivatePoolRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeletePrivatePoolResponse>,
             tonic::Status,
         >;
     }
@@ -3524,6 +3752,141 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListNodesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/snowflake.broker.admin.v1.Admin/ListPrivatePools" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListPrivatePoolsSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::ListPrivatePoolsRequest>
+                    for ListPrivatePoolsSvc<T> {
+                        type Response = super::ListPrivatePoolsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListPrivatePoolsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::list_private_pools(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListPrivatePoolsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/snowflake.broker.admin.v1.Admin/CreatePrivatePool" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreatePrivatePoolSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::CreatePrivatePoolRequest>
+                    for CreatePrivatePoolSvc<T> {
+                        type Response = super::CreatePrivatePoolResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreatePrivatePoolRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::create_private_pool(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreatePrivatePoolSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/snowflake.broker.admin.v1.Admin/DeletePrivatePool" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeletePrivatePoolSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::DeletePrivatePoolRequest>
+                    for DeletePrivatePoolSvc<T> {
+                        type Response = super::DeletePrivatePoolResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeletePrivatePoolRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::delete_private_pool(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeletePrivatePoolSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

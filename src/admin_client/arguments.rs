@@ -1,6 +1,7 @@
 //! The command line of `snowflake-broker admin`.
 
 mod policy;
+mod pools;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 pub use policy::{ClientDescription, ExplainArgs, PolicyArgs};
+pub use pools::{PoolArgs, PoolsCall};
 
 /// A call of a broker, with the way to it.
 #[derive(Clone, Debug, PartialEq, Args)]
@@ -115,6 +117,9 @@ pub enum AdminCall {
     Peers,
     /// List the nodes of the cluster, as this one sees them
     Nodes,
+    /// List, create or remove private pools
+    #[command(subcommand)]
+    Pools(PoolsCall),
     /// Print the versions of this program and of the broker
     Version,
 }

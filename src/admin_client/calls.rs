@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::output::{Printer, print};
 use super::text::{self, DryRun};
 use super::watch;
-use super::{bridges, policy, supply};
+use super::{bridges, policy, pools, supply};
 
 /// Makes the call, and prints the response. `inputs` provide the environment and the
 /// local configuration.
@@ -80,6 +80,7 @@ pub(super) async fn make(
             let nodes = broker.call(AuthorizedClient::list_nodes, request).await?;
             output.show(&nodes, text::nodes)
         }
+        AdminCall::Pools(asked) => pools::make(asked, broker, output).await,
         AdminCall::Version => {
             let status = broker
                 .call(AuthorizedClient::get_status, v1::GetStatusRequest {})

@@ -6,6 +6,7 @@ mod impact;
 mod nodes;
 mod peers;
 mod policy;
+mod pools;
 mod screen;
 mod sentences;
 mod status;
@@ -17,6 +18,7 @@ pub(super) use impact::impact;
 pub(super) use nodes::nodes;
 pub(super) use peers::peers;
 pub(super) use policy::{explanation, policy};
+pub(super) use pools::{created_pool, pools};
 pub(super) use screen::{History, Line, screen};
 pub(super) use sentences::{
     DryRun, config, drain, intervals, limits, log_filter, polls, relay, reloaded, stats,

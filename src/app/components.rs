@@ -8,6 +8,7 @@ use rustls::{ClientConfig, ServerConfig};
 use tokio::task::spawn_blocking;
 
 use crate::broker::limits::Limits;
+use crate::broker::private_pools::PoolPlan;
 use crate::broker::{Broker, clock};
 use crate::causes::with_causes;
 use crate::config::Loaded;
@@ -27,7 +28,9 @@ use super::locks::Locks;
 use super::otel::Exports;
 use super::persistence::{self, MetricsPersistence};
 use super::reload::{FileContents, Known};
-use super::{accounts, admin, entropy, exposed, federation, nat_probe, queues, reload};
+use super::{
+    accounts, admin, entropy, exposed, federation, nat_probe, private_pools, queues, reload,
+};
 
 /// The configuration and the files named there, read and checked.
 pub(super) struct Readings {
@@ -38,6 +41,7 @@ pub(super) struct Readings {
     peer_tls: Option<federation::Tls>,
     probe_tls: Option<ClientConfig>,
     cluster: Option<ClusterFiles>,
+    pools: Vec<PoolPlan>,
     exports: Exports,
     files: FileContents,
 }
@@ -56,6 +60,7 @@ pub(super) fn read(loaded: &Loaded) -> (Vec<String>, anyhow::Result<Readings>) {
     warnings.extend(certificates::warnings(config, clock::wall_clock()));
     warnings.extend(certificates::cache_warning(&config.acme));
     warnings.extend(nat_probe::warning(&config.probe));
+    warnings.extend(private_pools::warnings(&config.pools, clock::wall_clock()));
     let (metrics, doubts) = persistence::usable(&config.metrics);
     warnings.extend(doubts);
     let exports = Exports::open(&config.otel, &mut warnings);
@@ -73,16 +78,18 @@ pub(super) fn read(loaded: &Loaded) -> (Vec<String>, anyhow::Result<Readings>) {
     let peer_tls = keep(federation::tls(&config.federation), &mut wrong);
     let probe_tls = keep(bridge_prober::tls(&config.bridges), &mut wrong);
     let cluster = keep(cluster::read(&config.cluster), &mut wrong);
+    let pools = keep(private_pools::read(config), &mut wrong);
     keep(queues::check(&config.sqs), &mut wrong);
     keep(nat_probe::check(&config.probe), &mut wrong);
     let exports = keep(exports, &mut wrong);
-    let readings = match (known, access, peer_tls, probe_tls, cluster, exports) {
+    let readings = match (known, access, peer_tls, probe_tls, cluster, pools, exports) {
         (
             Some(known),
             Some(access),
             Some(peer_tls),
             Some(probe_tls),
             Some(cluster),
+            Some(pools),
             Some(exports),
         ) if wrong.is_empty() => Ok(Readings {
             known,
@@ -91,6 +98,7 @@ pub(super) fn read(loaded: &Loaded) -> (Vec<String>, anyhow::Result<Readings>) {
             peer_tls,
             probe_tls,
             cluster,
+            pools,
             exports,
             files: FileContents::read(config),
         }),
@@ -133,7 +141,7 @@ impl Components {
         let config = &loaded.config;
         let start = clock::read();
         let (key, types) = (persistence::random_key()?, config.metrics.types());
-        let metrics = Arc::new(Metrics::labelled(start.wall, key, types));
+        let metrics = Arc::new(Metrics::labelled(start.wall, key, types.clone()));
         let opened = {
             let (loaded, metrics) = (loaded.clone(), Arc::clone(&metrics));
             move || {
@@ -158,6 +166,7 @@ impl Components {
             peer_tls,
             probe_tls,
             cluster,
+            pools,
             exports,
             files,
         } = readings;
@@ -174,6 +183,8 @@ impl Components {
             metrics.await_countries();
         }
         let limits = Limits::new(config.limits.clone(), entropy::bytes()?.into());
+        let limits = Arc::new(limits);
+        let private_pools = private_pools::none_yet(types, &limits)?;
         let peers = FederationHandle::new(&metrics)?;
         let cluster = cluster.map(|files| ClusterHandle::new(&config.cluster, files, &metrics));
         let cluster = cluster.transpose()?;
@@ -185,9 +196,11 @@ impl Components {
             .limited(limits)
             .sharing(config.supply.clone(), entropy::bytes()?.into())
             .learning(config.outcomes.clone(), entropy::bytes()?.into())
-            .traced(exports.tracer());
+            .traced(exports.tracer())
+            .beside(private_pools);
         peers.set(&broker, &config.federation, peer_tls);
         let broker = Arc::new(broker);
+        private_pools::open(&broker, pools);
         let shared = cluster.as_ref().and_then(ClusterHandle::shared);
         let persistence = persistence.with_outcomes(&broker).sharing(shared);
         Ok(Self {

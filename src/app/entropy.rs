@@ -7,6 +7,11 @@ pub(super) fn bytes() -> anyhow::Result<[u8; 16]> {
     filled()
 }
 
+/// 256 unpredictable bits.
+pub(super) fn key() -> anyhow::Result<[u8; 32]> {
+    filled()
+}
+
 /// A seed for a random number generator.
 pub(super) fn seed() -> anyhow::Result<u64> {
     filled().map(u64::from_ne_bytes)

@@ -86,6 +86,7 @@ impl Reloads {
             loaded: ArcSwap::from_pointee(started),
             files: ArcSwap::from_pointee(files),
             overrides: Mutex::default(),
+            pools: tokio::sync::Mutex::default(),
             targets,
         });
         supervisor.keep("the reloader", Arc::clone(&reloader).serve(asked));
@@ -116,6 +117,11 @@ impl Reloads {
         self.reloader.loaded.load_full()
     }
 
+    /// Waits for a reload under way, and holds others off while private pools change.
+    pub(super) async fn hold_pools(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.reloader.pools.lock().await
+    }
+
     /// Notes keys to which the administration has given other values, which the next reload
     /// takes back.
     pub(super) fn note_overrides(&self, keys: impl IntoIterator<Item = String>) {
@@ -138,6 +144,8 @@ struct Reloader {
     files: ArcSwap<FileContents>,
     /// The keys that the administration has given other values since the last reload.
     overrides: Mutex<BTreeSet<String>>,
+    /// Held while private pools change, so that a reload does not bring back an older file.
+    pools: tokio::sync::Mutex<()>,
     targets: ReloadTargets,
 }
 
@@ -201,6 +209,7 @@ impl Reloader {
     }
 
     async fn reload(&self) -> Result<Reloaded, ReloadRefused> {
+        let _pools = self.pools.lock().await;
         let plan = self.prepare().await?;
         let outcome = self.outcome(&plan);
         self.loaded.store(Arc::new(plan.loaded.clone()));

@@ -44,6 +44,7 @@ use super::log_style;
 use super::open_sockets::OpenSockets;
 use super::operator_port::OperatorPort;
 use super::otel::Exports;
+use super::private_pools;
 use super::process_metrics::{self, Connections};
 use super::queues::Queues;
 use super::reload::{self, ReloadTargets, Reloads};
@@ -334,6 +335,7 @@ fn keep_going(
     prober.start(broker, supervisor);
     let driven = Arc::clone(broker);
     supervisor.keep("the driver", async move { driven.drive().await });
+    private_pools::drive(broker, supervisor);
     let sample = process_metrics::sample(Arc::clone(metrics), Arc::clone(accounts));
     supervisor.keep("the sampler of metrics", sample);
     supervisor.keep("the report of suppressed lines", report_suppressed());

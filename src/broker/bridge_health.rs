@@ -27,7 +27,11 @@ impl Broker {
 impl BrokerControl<'_> {
     /// Replaces what is known about the health of the bridges' addresses.
     pub fn set_bridge_health(self, health: BridgeHealth) {
-        self.broker.bridge_health.store(Arc::new(health));
+        let health = Arc::new(health);
+        for pool in self.private_pools() {
+            pool.broker.bridge_health.store(Arc::clone(&health));
+        }
+        self.broker.bridge_health.store(health);
     }
 
     /// The health of the bridges' addresses, as far as it is known.

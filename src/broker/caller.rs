@@ -77,6 +77,9 @@ pub enum NoAnswer {
     /// Too many clients asked from the same origin.
     #[error("too many requests, slow down")]
     OverLimit,
+    /// Too many clients came to the private pool.
+    #[error("too many requests, slow down")]
+    PoolOverLimit,
 }
 
 /// The error for an answer from an origin that sent too many.

@@ -89,6 +89,10 @@ impl Broker {
         if !self.admits(Request::ClientPoll, caller.origin, claimed) {
             return Err((Refusal::Limit, NoAnswer::OverLimit));
         }
+        let quota = self.client_quota.load();
+        if quota.as_ref().is_some_and(|quota| !quota.admits()) {
+            return Err((Refusal::Limit, NoAnswer::PoolOverLimit));
+        }
         self.choose_relay(directory, bridge).map_err(no_relay)
     }
 

@@ -17,10 +17,11 @@ use super::Broker;
 use super::clock::{self, Reading};
 use super::directory::Directory;
 use super::explanation::Explanation;
-use super::limits::{self, Limits};
+use super::limits;
 use super::loan::{Lending, Terms};
 use super::nodes::{ClusterStatus, OtherNodes};
 use super::overflow::PeerStatus;
+use super::private_pools::PrivatePool;
 use super::source_counts::SourceCounts;
 use super::waiters::{BrokerState, ParkedPollDetails};
 
@@ -43,6 +44,9 @@ impl BrokerControl<'_> {
     /// they return at their usual interval.
     pub fn expect_successor(self) {
         self.broker.lock().has_successor = true;
+        for pool in self.private_pools() {
+            pool.broker.control().expect_successor();
+        }
     }
 
     /// Returns true if a successor was announced.
@@ -54,21 +58,38 @@ impl BrokerControl<'_> {
     /// arrive.
     pub fn start_lame_duck(self) {
         self.change_stage(|matcher, _| matcher.start_lame_duck());
+        for pool in self.private_pools() {
+            pool.broker.control().start_lame_duck();
+        }
     }
 
     /// Resumes normal service after a lame duck or a drain.
     pub fn resume(self) {
         self.change_stage(|matcher, _| matcher.resume());
+        for pool in self.private_pools() {
+            pool.broker.control().resume();
+        }
     }
 
     /// Stops matching, and lets waiting polls and clients go.
     pub fn start_draining(self) {
         self.change_stage(Matcher::start_draining);
+        for pool in self.private_pools() {
+            pool.broker.control().start_draining();
+        }
     }
 
-    /// Starts draining, and returns when the last matched client has its reply.
+    /// Starts draining, and returns when the last matched client has its reply, also of
+    /// private pools.
     pub async fn drain(self) {
         self.start_draining();
+        self.has_drained().await;
+        for pool in self.private_pools() {
+            pool.broker.control().has_drained().await;
+        }
+    }
+
+    async fn has_drained(self) {
         loop {
             let stepped = self.broker.stepped.notified();
             if self.snapshot().matched_clients == 0 {
@@ -76,6 +97,12 @@ impl BrokerControl<'_> {
             }
             stepped.await;
         }
+    }
+
+    /// All private pools.
+    pub fn private_pools(self) -> Vec<Arc<PrivatePool>> {
+        let pools = self.broker.private_pools();
+        pools.map_or_else(Vec::new, |pools| pools.all())
     }
 
     fn change_stage(self, change: impl FnOnce(&mut Matcher, Instant)) {
@@ -89,7 +116,7 @@ impl BrokerControl<'_> {
     /// Replaces the directory.
     pub fn set_directory(self, directory: Directory) {
         self.put_in_force(&mut self.broker.lock(), directory);
-        self.tell_countries();
+        self.tell_directory();
     }
 
     /// Changes part of the directory.
@@ -100,7 +127,7 @@ impl BrokerControl<'_> {
         change(&mut directory);
         self.put_in_force(&mut state, directory);
         drop(state);
-        self.tell_countries();
+        self.tell_directory();
     }
 
     fn put_in_force(self, state: &mut BrokerState, directory: Directory) {
@@ -116,16 +143,23 @@ impl BrokerControl<'_> {
         self.broker.stepped.notify_waiters();
     }
 
-    /// Passes the countries on to the metrics. Not under the lock, because many visitors
-    /// may be waiting to be counted.
-    fn tell_countries(self) {
-        let geoip = Arc::clone(&self.broker.directory.load().geoip);
+    /// Passes the countries on to the metrics, and the directory to private pools. Not under
+    /// the lock, because many visitors may be waiting to be counted.
+    fn tell_directory(self) {
+        let directory = self.broker.directory.load_full();
+        let geoip = Arc::clone(&directory.geoip);
         self.broker.metrics.know_countries(geoip);
+        for pool in self.private_pools() {
+            pool.follow(&directory);
+        }
     }
 
     /// Replaces the settings of the matching engine. Polls and clients already waiting
     /// keep their deadlines.
     pub fn set_matching(self, settings: matching::Settings) {
+        for pool in self.private_pools() {
+            pool.set_matching(&settings);
+        }
         self.broker.step(|state, _| {
             state.intervals.set_proxy_timeout(settings.proxy_timeout);
             state.matcher.set_settings(settings);
@@ -134,13 +168,24 @@ impl BrokerControl<'_> {
 
     /// Replaces the limits of sources.
     pub fn set_supply(self, supply: matching::SupplySettings) {
+        for pool in self.private_pools() {
+            pool.set_supply(supply.clone());
+        }
         self.broker
             .step(|state, now| state.matcher.set_supply(now, supply));
     }
 
     /// Replaces the settings of outcomes.
     pub fn set_outcomes(self, settings: outcomes::Settings) {
+        for pool in self.private_pools() {
+            pool.set_outcomes(settings.clone());
+        }
         self.broker.lock().learning.outcomes.set_settings(settings);
+    }
+
+    /// The settings of outcomes.
+    pub(super) fn outcomes(self) -> outcomes::Settings {
+        self.broker.lock().learning.outcomes.settings().clone()
     }
 
     /// The totals of the outcomes of matches.
@@ -222,7 +267,8 @@ impl BrokerControl<'_> {
 
     /// The current limits, if there are any.
     pub fn limits(self) -> Option<limits::Settings> {
-        self.broker.limits.as_ref().map(Limits::settings)
+        let limits = self.broker.limits.as_ref();
+        limits.map(|limits| limits.settings())
     }
 
     /// Replaces the limits, if there are any.
@@ -259,6 +305,8 @@ impl BrokerControl<'_> {
         let lenders = self.peers().into_iter().filter(|peer| peer.borrows);
         let peers = lenders.map(|peer| peer.figures).collect();
         let bridge_addresses = self.bridge_addresses();
+        let private_pools = self.broker.private_pools();
+        let private_pools = private_pools.map_or_else(Vec::new, |pools| pools.figures());
         let mut state = self.broker.lock();
         let now = clock::now();
         state.intervals.advance(now);
@@ -274,6 +322,7 @@ impl BrokerControl<'_> {
             matched: snapshot.matched_clients,
             clients: state.learning.clients(),
             queued: state.matcher.queued_by_class(),
+            private_pools,
         }
     }
 

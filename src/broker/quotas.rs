@@ -1,6 +1,7 @@
 //! The application of limits to requests.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::metrics::labels::{Refusal, Request};
 
@@ -11,8 +12,8 @@ use super::limits::{ChargedTokens, Limits, MALFORMED};
 impl Broker {
     /// Adds limits for each address.
     #[must_use]
-    pub fn limited(mut self, limits: Limits) -> Self {
-        self.limits = Some(limits);
+    pub fn limited(mut self, limits: impl Into<Arc<Limits>>) -> Self {
+        self.limits = Some(limits.into());
         self
     }
 

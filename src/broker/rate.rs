@@ -18,6 +18,10 @@ impl EventRate {
         Self::of(Quota::per_second(events))
     }
 
+    pub(super) fn per_minute(events: NonZeroU32) -> Self {
+        Self::of(Quota::per_minute(events))
+    }
+
     fn of(quota: Quota) -> Self {
         Self(RateLimiter::direct_with_clock(
             quota,

@@ -16,6 +16,9 @@ use super::layers::{Entry, Given};
 use super::schema;
 use super::suggestion::{key_without_section, unknown_section};
 
+/// The key that a list in place of a section stands for: `[[pools]]` is a table in `pools.list`.
+const LIST: &str = "list";
+
 /// Reads the requested files, lowest layer first, or else the default file if it exists.
 /// A file that is unreadable or invalid TOML results in findings without a key.
 pub(super) fn read(asked: &[PathBuf], default: &Path, findings: &mut Vec<Finding>) -> Vec<Given> {
@@ -76,9 +79,15 @@ impl<'a> File<'a> {
     ) -> Vec<(usize, Given)> {
         let at = name.span().start;
         let name = name.into_inner();
-        let shown = self.text[section.span()].to_owned();
+        let span = section.span();
+        let shown = self.text[span.clone()].to_owned();
         let problem = match (section.into_inner(), schema::keys_of(&name)) {
             (DeValue::Table(keys), Some(_)) => return self.keys(&name, keys, findings),
+            (list @ DeValue::Array(_), Some(keys)) if keys.contains(&LIST) => {
+                let list = Spanned::new(span, list);
+                let key = Spanned::new(at..at, LIST.into());
+                return self.keys(&name, [(key, list)].into_iter().collect(), findings);
+            }
             (_, Some(_)) => "must be a section, with keys of its own".to_owned(),
             (DeValue::Table(_), None) => unknown_section(&name),
             (_, None) => key_without_section(&name),
@@ -107,7 +116,7 @@ impl<'a> File<'a> {
             let shown = match &value {
                 // The span may cover only the table's header.
                 DeValue::Table(_) => "{ .. }",
-                DeValue::Array(_) if self.text[span.clone()] == format!("[[{key}]]") => "[{ .. }]",
+                DeValue::Array(_) if is_header(&self.text[span.clone()]) => "[{ .. }]",
                 _ => &self.text[span.clone()],
             };
             let shown = shown.to_owned();
@@ -174,6 +183,14 @@ impl<'a> File<'a> {
         let line = 1 + before.filter(|byte| *byte == b'\n').count();
         SettingSource::File(self.path.to_owned(), Some(line))
     }
+}
+
+/// Returns true if a list is written as tables, with headers such as `[[policy.rules]]`.
+fn is_header(text: &str) -> bool {
+    let name = text
+        .strip_prefix("[[")
+        .and_then(|rest| rest.strip_suffix("]]"));
+    name.is_some_and(|name| !name.contains(['"', '\'', '[', ',']))
 }
 
 /// The possible values. As in other layers, the empty string unsets an optional key.

@@ -48,6 +48,7 @@ fn sections(config: &Config, report: &mut SettingsReport) {
     report.section("http", |report| config.http.check(report));
     report.section("broker", |report| config.broker.check(report));
     report.section("bridges", |report| config.bridges.check(report));
+    report.section("pools", |report| config.pools.check(report));
     report.section("poll_interval", |report| config.poll_interval.check(report));
     report.section("limits", |report| config.limits.check(report));
     report.section("matching", |report| config.matching.check(report));

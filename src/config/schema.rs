@@ -22,6 +22,8 @@ pub struct Config {
     pub broker: crate::broker::Settings,
     /// The probes of the bridges' addresses.
     pub bridges: crate::bridges::Settings,
+    /// The private pools.
+    pub pools: crate::broker::private_pools::settings::Settings,
     /// The poll intervals of proxies.
     pub poll_interval: crate::broker::PollInterval,
     /// Request limits per address.

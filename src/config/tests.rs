@@ -3,6 +3,7 @@ mod federation;
 mod listener;
 mod operator;
 mod policy;
+mod private_pools;
 mod texts;
 
 use std::collections::BTreeSet;

@@ -12,6 +12,7 @@ pub mod operations;
 mod parked_polls;
 mod peers;
 mod policy;
+mod private_pools;
 mod settings;
 pub mod shared;
 mod sources;
@@ -342,6 +343,37 @@ impl Admin for AdminService {
         _: Request<v1::ListNodesRequest>,
     ) -> Result<Response<v1::ListNodesResponse>, Status> {
         Ok(Response::new(nodes::list(&self.broker)))
+    }
+
+    async fn list_private_pools(
+        &self,
+        _: Request<v1::ListPrivatePoolsRequest>,
+    ) -> Result<Response<v1::ListPrivatePoolsResponse>, Status> {
+        Ok(Response::new(private_pools::list(&self.broker)))
+    }
+
+    async fn create_private_pool(
+        &self,
+        request: Request<v1::CreatePrivatePoolRequest>,
+    ) -> Result<Response<v1::CreatePrivatePoolResponse>, Status> {
+        let change = self.change(&request).await?;
+        let asked = request.get_ref();
+        let created = private_pools::create(&self.broker, &*self.operations, asked).await?;
+        let name = asked.private_pool.as_ref().map(|pool| &*pool.name);
+        let what = format!("private pool {} created", name.unwrap_or_default());
+        change.made(asked.validate_only, &what);
+        Ok(Response::new(created))
+    }
+
+    async fn delete_private_pool(
+        &self,
+        request: Request<v1::DeletePrivatePoolRequest>,
+    ) -> Result<Response<v1::DeletePrivatePoolResponse>, Status> {
+        let change = self.change(&request).await?;
+        let asked = request.get_ref();
+        let deleted = private_pools::delete(&*self.operations, asked).await?;
+        change.made(false, &format!("private pool {} removed", asked.name));
+        Ok(Response::new(deleted))
     }
 
     async fn list_peers(

@@ -35,6 +35,10 @@ pub struct Settings {
     pub tls: AdminTlsSettings,
     /// The callers with bearer tokens.
     pub tokens: Vec<TokenSettings>,
+    /// The file in which the private pools are kept that the administration creates. If unset,
+    /// it creates none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pools_file: Option<PathBuf>,
 }
 
 /// TLS for listening over TCP.

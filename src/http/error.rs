@@ -88,7 +88,7 @@ pub(super) fn legacy(no_answer: NoAnswer) -> Response {
         NoAnswer::UnknownBridge => StatusCode::BAD_REQUEST,
         NoAnswer::BridgeDraining | NoAnswer::NoProxies => StatusCode::SERVICE_UNAVAILABLE,
         NoAnswer::TimedOut => StatusCode::GATEWAY_TIMEOUT,
-        NoAnswer::OverLimit => return over_limit(),
+        NoAnswer::OverLimit | NoAnswer::PoolOverLimit => return over_limit(),
     };
     status.into_response()
 }

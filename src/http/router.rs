@@ -11,6 +11,7 @@ use axum::response::Response;
 use axum::routing::future::RouteFuture;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use futures_util::future::Either;
 use http::Request;
 use ipnet::IpNet;
 use tower::{BoxError, Layer as _, Service, ServiceExt as _, service_fn};
@@ -19,6 +20,7 @@ use crate::broker::Broker;
 use crate::metrics::labels::Endpoint;
 
 use super::front::{HttpFront, Sources};
+use super::private_pools::{self, PrivateRoutes};
 use super::replies::ReplyLayer;
 use super::settings::Settings;
 use super::status::Audience;
@@ -79,22 +81,64 @@ fn public_routes(front: &Arc<HttpFront>) -> Router {
         front,
         audience: Audience::Public,
     };
-    let public = Router::new()
-        .route_service("/client", routes.at(Endpoint::Client, client::poll))
-        .route_service("/proxy", routes.at(Endpoint::Proxy, proxy::poll))
-        .route_service("/answer", routes.at(Endpoint::Answer, proxy::answer))
+    let public = peer_routes(&routes)
         .route_service("/debug", routes.at(Endpoint::Debug, public_debug))
         .route_service("/metrics", routes.at(Endpoint::Metrics, metrics_log))
         .route_service("/prometheus", routes.at(Endpoint::Prometheus, prometheus))
         .route_service("/robots.txt", routes.at(Endpoint::Robots, robots))
+        .route_service("/p/{token}/{*below}", private(&routes))
         .fallback_service(routes.at(Endpoint::Other, not_found));
-    if !front.settings.amp {
-        return public;
+    let incomplete = ["/p/client", "/p/proxy", "/p/answer"].into_iter();
+    incomplete.fold(public, |public, path| {
+        public.route_service(path, routes.at(Endpoint::Other, incomplete_url))
+    })
+}
+
+/// The endpoints of clients and proxies.
+fn peer_routes(routes: &Routes<'_>) -> Router {
+    let peers = Router::new()
+        .route_service("/client", routes.at(Endpoint::Client, client::poll))
+        .route_service("/proxy", routes.at(Endpoint::Proxy, proxy::poll))
+        .route_service("/answer", routes.at(Endpoint::Answer, proxy::answer));
+    if !routes.front.settings.amp {
+        return peers;
     }
     // The wildcard does not match an empty path.
-    public
+    peers
         .route_service("/amp/client/", routes.at(Endpoint::Amp, amp::poll))
         .route_service("/amp/client/{*poll}", routes.at(Endpoint::Amp, amp::poll))
+}
+
+/// The routes of a private pool.
+fn private_routes(front: &Arc<HttpFront>) -> Router {
+    let routes = Routes {
+        front,
+        audience: Audience::Public,
+    };
+    peer_routes(&routes).fallback_service(routes.at(Endpoint::Other, not_found))
+}
+
+/// Passes requests on to private pools. A token that nobody has leads to the same response, on
+/// the same way, as any unknown path.
+fn private(
+    routes: &Routes<'_>,
+) -> impl Service<Request<Body>, Response = Response, Error = Infallible, Future: Send + 'static>
++ Clone
++ Send
++ Sync
++ 'static
++ use<> {
+    let pools = Arc::new(PrivateRoutes::new(routes.front, private_routes));
+    let not_found = routes.at(Endpoint::Other, not_found);
+    service_fn(
+        move |mut request: Request<Body>| match pools.find(request.uri()) {
+            Some((mut pool, below)) => {
+                *request.uri_mut() = below;
+                Either::Left(pool.call(request))
+            }
+            None => Either::Right(not_found.clone().oneshot(request)),
+        },
+    )
 }
 
 /// The routes on the operator's addresses.
@@ -182,6 +226,11 @@ fn readyz(front: Arc<HttpFront>, _: Request<Body>) -> Ready<Response> {
 
 fn robots(_: Arc<HttpFront>, _: Request<Body>) -> Ready<Response> {
     ready(status::robots())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as all handlers")]
+fn incomplete_url(front: Arc<HttpFront>, _: Request<Body>) -> Ready<Response> {
+    ready(private_pools::incomplete(&front))
 }
 
 fn not_found(_: Arc<HttpFront>, _: Request<Body>) -> Ready<Response> {

@@ -13,9 +13,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::labels::{
-    BridgeCondition, BridgeState, CircuitState, DropReason, DroppedMessage, Endpoint, GrpcListener,
-    HandshakeFailure, Label, LoanOutcome, LoanRefusal, NatProbeMode, NatProbeOutcome, OrderOutcome,
-    PeerName, ProbeResult, QueueCall, RuleLabel, RuleResult, StatusCode, StrayAnswerFate,
+    BridgeCondition, BridgeState, CircuitState, ClientOutcome, DropReason, DroppedMessage,
+    Endpoint, GrpcListener, HandshakeFailure, Label, LoanOutcome, LoanRefusal, NatProbeMode,
+    NatProbeOutcome, OrderOutcome, PeerName, PollOutcome, PrivatePoolName, ProbeResult, QueueCall,
+    RuleLabel, RuleResult, StatusCode, StrayAnswerFate,
 };
 use super::latencies::LATENCIES;
 use crate::wire::nat::{NatClass, NatType};
@@ -57,6 +58,9 @@ label_sets! {
     PeerPoolLabels { peer: PeerName, pool: NatClass }
     CircuitLabels { peer: PeerName, state: CircuitState }
     RuleLabels { rule: RuleLabel, result: RuleResult }
+    PrivatePoolLabels { private_pool: PrivatePoolName }
+    PrivatePoolPollLabels { private_pool: PrivatePoolName, outcome: PollOutcome }
+    PrivatePoolClientLabels { private_pool: PrivatePoolName, outcome: ClientOutcome }
     LoanLabels { peer: PeerName, outcome: LoanOutcome }
     NodeOfferLabels { outcome: LoanOutcome }
     StrayAnswerLabels { outcome: StrayAnswerFate }

@@ -7,6 +7,7 @@ use super::families::{
     PoolLabels, ProxyLabels, seed1,
 };
 use super::labels::{BridgeCondition, BridgeState, CircuitState, PeerName};
+use super::private_pools::PrivatePoolFigures;
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::proxy::ProxyType;
 
@@ -27,6 +28,8 @@ pub struct GaugeSnapshot {
     pub bridge_addresses: Vec<(BridgeState, BridgeCondition)>,
     /// The peers.
     pub peers: Vec<PeerFigures>,
+    /// The private pools.
+    pub private_pools: Vec<PrivatePoolFigures>,
 }
 
 /// The clients of a NAT class in the last two minutes.

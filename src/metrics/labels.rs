@@ -3,6 +3,7 @@
 mod bridges;
 mod nat_probes;
 mod peers;
+mod private_pools;
 mod rules;
 mod word;
 
@@ -18,6 +19,7 @@ pub use crate::wire::rendezvous_method::Rendezvous;
 pub use bridges::{BridgeCondition, BridgeState, ProbeResult};
 pub use nat_probes::{NatProbeMode, NatProbeOutcome};
 pub use peers::{CircuitState, LoanOutcome, LoanRefusal, PeerName};
+pub use private_pools::PrivatePoolName;
 pub use rules::{RuleLabel, RuleResult};
 pub(super) use word::{Label, deserialize, serialize};
 

@@ -81,6 +81,13 @@ impl Setup {
         if !has_address {
             command.env("SNOWFLAKE_BROKER_ADMIN__LISTEN", self.socket());
         }
+        let text = fs::read_to_string(&config).unwrap();
+        if !text.contains("\npools_file = ") {
+            command.env(
+                "SNOWFLAKE_BROKER_ADMIN__POOLS_FILE",
+                self.path("pools.json"),
+            );
+        }
         command
             .args(["--disable-tls", "--disable-geoip"])
             .env("SNOWFLAKE_BROKER_OPERATOR__LISTEN", "off")

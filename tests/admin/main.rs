@@ -16,6 +16,7 @@ mod impact;
 mod load;
 mod log_filter;
 mod policy;
+mod private_pools;
 mod python;
 mod readings;
 mod rpcs;

@@ -56,8 +56,10 @@ pub(crate) fn request(rpc: &str) -> &'static str {
         "GetSourceDistribution" => r#"{"tops": [1, 5]}"#,
         "GetConfig" => r#"{"key_prefix": "matching."}"#,
         "WatchStatus" => r#"{"interval": "0.1s"}"#,
-        "GetPolicy" | "GetStatus" | "GetStats" | "GetImpact" | "ListNodes" | "Reload"
-        | "Resume" => "{}",
+        "CreatePrivatePool" => r#"{"private_pool": {"name": "a", "reserve": 7}}"#,
+        "DeletePrivatePool" => r#"{"name": "a"}"#,
+        "GetPolicy" | "GetStatus" | "GetStats" | "GetImpact" | "ListNodes" | "ListPrivatePools"
+        | "Reload" | "Resume" => "{}",
         other => panic!("no test calls {other}"),
     }
 }

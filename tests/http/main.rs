@@ -13,6 +13,7 @@ mod operator;
 mod outcomes;
 mod policy;
 mod poll_interval;
+mod private_pools;
 mod rendezvous;
 mod sockets;
 #[expect(dead_code, reason = "no program needs all of it")]

@@ -5,6 +5,7 @@
 
 mod amp_cache;
 mod drained_bridge;
+mod private_pool;
 
 use std::net::{Ipv4Addr, SocketAddr};
 

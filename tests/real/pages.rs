@@ -74,6 +74,7 @@ pages! {
     policy: "docs/policy.md",
     poll_interval: "docs/poll-interval.md",
     privacy: "docs/privacy.md",
+    private_pools: "docs/private-pools.md",
     probe: "docs/probe.md",
     reverse_proxy: "docs/reverse-proxy.md",
     settings_page: "docs/settings.md",

@@ -7,13 +7,14 @@ use std::time::UNIX_EPOCH;
 use opentelemetry::global::BoxedTracer;
 use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::limits::{self, Limits};
+use snowflake_broker::broker::private_pools::PrivatePools;
 use snowflake_broker::broker::{Broker, Directory, PollInterval, RefusalForm};
 use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::http::Endpoints;
 use snowflake_broker::listener::accounts::{Accounts, Bounds};
 use snowflake_broker::matching::SupplySettings;
-use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
+use snowflake_broker::metrics::{LabelledTypes, Metrics};
 use snowflake_broker::{http as front, matching, outcomes};
 
 use crate::support::counted::count;
@@ -72,14 +73,21 @@ impl Front {
             policy: Arc::default(),
         };
         let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
+        let limits = Arc::new(Limits::new(limits, LIMIT_KEY.into()));
+        let types = LabelledTypes::default();
+        let pools = PrivatePools::new([8; 32].into(), types, Arc::clone(&limits));
+        let pools = Arc::new(pools);
         let broker = Broker::new(settings, directory, metrics, 7)
-            .limited(Limits::new(limits, LIMIT_KEY.into()))
+            .limited(limits)
+            .beside(Arc::clone(&pools))
             .sharing(SupplySettings::default(), LIMIT_KEY.into())
             .learning(outcomes::Settings::default(), LIMIT_KEY.into())
             .traced(tracer);
         let broker = Arc::new(broker);
         let driven = Arc::clone(&broker);
         tokio::spawn(async move { driven.drive().await });
+        pools.stand_beside(&broker);
+        tokio::spawn(async move { pools.drive().await });
         let sources = front::Sources {
             metrics_log: None,
             accounts: Accounts::new(Bounds {

@@ -86,9 +86,14 @@ impl Programs<'_> {
     /// The standalone proxy. Its default relay does not exist here: it can reach only the
     /// one that the broker names.
     pub(crate) fn proxy(&self, broker: SocketAddr) -> Result<Process> {
+        self.proxy_at("proxy", &format!("http://{broker}/"))
+    }
+
+    /// The same for a broker at this URL, with a log of this name.
+    pub(crate) fn proxy_at(&self, name: &str, broker: &str) -> Result<Process> {
         let mut command = Command::new(unpacked::file("usr/bin/snowflake-proxy"));
         proxy_flags(&mut command, broker, "127.0.0.1$");
-        self.start("proxy", &mut command)
+        self.start(name, &mut command)
     }
 
     /// The standalone proxy in a network namespace, with a log of this name. It accepts the
@@ -102,7 +107,7 @@ impl Programs<'_> {
     ) -> Result<Process> {
         let mut command = namespace::inside(namespace);
         command.arg(unpacked::file("usr/bin/snowflake-proxy"));
-        proxy_flags(&mut command, broker, relay_pattern);
+        proxy_flags(&mut command, &format!("http://{broker}/"), relay_pattern);
         self.start(name, &mut command)
     }
 
@@ -138,9 +143,9 @@ impl Programs<'_> {
     }
 }
 
-fn proxy_flags(command: &mut Command, broker: SocketAddr, relay_pattern: &str) {
+fn proxy_flags(command: &mut Command, broker: &str, relay_pattern: &str) {
     command
-        .args(["-broker", &format!("http://{broker}/")])
+        .args(["-broker", broker])
         .args(["-allowed-relay-hostname-pattern", relay_pattern])
         .args(["-stun", &stun_url(), "-allow-non-tls-relay"])
         .args(["-keep-local-addresses", "-unsafe-logging", "-verbose"]);

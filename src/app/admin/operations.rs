@@ -10,11 +10,15 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::persistence::atomic_file;
+use crate::app::private_pools;
 use crate::app::reload::{self, ReloadRefused, Reloaded, Reloads};
+use crate::broker::private_pools::settings::PoolSettings;
 use crate::broker::{Broker, clock, limits};
 use crate::cluster::Cluster;
 use crate::config::{self, Loaded};
-use crate::grpc::admin::operations::{Operations, Overrides, WriteBridgesError, WrongPart};
+use crate::grpc::admin::operations::{
+    Operations, Overrides, PoolRefused, WriteBridgesError, WrongPart,
+};
 use crate::http::Endpoints;
 use crate::listener::Server;
 use crate::proto::admin::v1;
@@ -234,6 +238,25 @@ impl Operations for Administration {
         true
     }
 
+    async fn create_private_pool(
+        &self,
+        settings: PoolSettings,
+        validate_only: bool,
+    ) -> Result<String, PoolRefused> {
+        let _held = self.reloads.hold_pools().await;
+        let (loaded, broker) = (self.reloads.loaded(), Arc::clone(&self.broker));
+        let create =
+            move || private_pools::create(&loaded.config, &broker, settings, validate_only);
+        on_disk(create).await
+    }
+
+    async fn delete_private_pool(&self, name: &str) -> Result<(), PoolRefused> {
+        let _held = self.reloads.hold_pools().await;
+        let (loaded, broker) = (self.reloads.loaded(), Arc::clone(&self.broker));
+        let name = name.to_owned();
+        on_disk(move || private_pools::delete(&loaded.config, &broker, &name)).await
+    }
+
     fn config(&self) -> Vec<v1::Setting> {
         let loaded = self.reloads.loaded();
         let waiting = self.reloads.waiting_for_restart();
@@ -263,6 +286,14 @@ impl Operations for Administration {
         }
         settings
     }
+}
+
+/// Does what may wait for a disk.
+async fn on_disk<T: Send + 'static>(
+    act: impl FnOnce() -> Result<T, PoolRefused> + Send + 'static,
+) -> Result<T, PoolRefused> {
+    let done = spawn_blocking(act).await;
+    done.unwrap_or_else(|error| Err(PoolRefused::Io(error.to_string())))
 }
 
 fn response(reloaded: Reloaded) -> v1::ReloadResponse {

@@ -36,9 +36,17 @@ impl FileContents {
             ("federation.tls.ca", &config.federation.tls.ca),
         ]
         .map(|(name, path)| (name.to_owned(), path.as_deref()));
+        let pools = config.pools.list.iter().flat_map(|pool| {
+            let named = |key| format!("pools.list ({} of {})", key, pool.name);
+            [
+                (named("token_file"), Some(&*pool.token_file)),
+                (named("bridge_list_path"), pool.bridge_list_path.as_deref()),
+            ]
+        });
         let networks = config.policy.network_files().into_iter();
         let networks = networks.map(|(rule, path)| (format!("policy.rules ({rule})"), Some(path)));
-        let files = named.into_iter().chain(tokens).chain(networks);
+        let files = named.into_iter();
+        let files = files.chain(tokens).chain(pools).chain(networks);
         Self(
             files
                 .filter_map(|(name, path)| Some((name, content(path?)?)))

@@ -14,7 +14,9 @@ use crate::app::certificates::{self, CertificatePair, Certificates};
 use crate::app::countries;
 use crate::app::exposed;
 use crate::app::federation::{self, FederationHandle, Tls};
+use crate::app::private_pools;
 use crate::bridges::BridgeList;
+use crate::broker::private_pools::PoolPlan;
 use crate::broker::{Broker, Directory, clock};
 use crate::cluster::Cluster;
 use crate::config::{self, Config, Inputs, Loaded};
@@ -49,6 +51,7 @@ pub(super) struct ReloadPlan {
     access: (Access, Option<ServerConfig>),
     peer_tls: Option<Tls>,
     probe_tls: Option<ClientConfig>,
+    pools: Vec<PoolPlan>,
     bounds: Bounds,
     pub(super) files: FileContents,
     pub(super) has_other_countries: bool,
@@ -97,6 +100,8 @@ impl ReloadPlan {
         let peer_tls = checked(Section::Federation, peer_tls, &mut wrong);
         let probe_tls = bridge_prober::tls(&config.bridges);
         let probe_tls = checked(Section::Bridges, probe_tls, &mut wrong);
+        let pools = private_pools::read(config);
+        let pools = checked(Section::PrivatePools, pools, &mut wrong);
         let certificate = certificates.read(config);
         let certificate = checked(Section::Certificate, certificate, &mut wrong);
         let read = directory(config)
@@ -112,7 +117,16 @@ impl ReloadPlan {
             Some(access),
             Some(peer_tls),
             Some(probe_tls),
-        ) = (read, certificate, log_level, access, peer_tls, probe_tls)
+            Some(pools),
+        ) = (
+            read,
+            certificate,
+            log_level,
+            access,
+            peer_tls,
+            probe_tls,
+            pools,
+        )
         else {
             return Err(ReloadRefused(wrong));
         };
@@ -124,6 +138,7 @@ impl ReloadPlan {
         let objection = certificates.objection(certificate.as_ref());
         warnings.extend(certificate_warnings(objection.as_deref(), config));
         warnings.extend(exposed::warnings(&loaded));
+        warnings.extend(private_pools::warnings(&config.pools, clock::wall_clock()));
         Ok(Self {
             bounds: accounts::bounds(config),
             files: FileContents::read(config),
@@ -140,6 +155,7 @@ impl ReloadPlan {
             access,
             peer_tls,
             probe_tls,
+            pools,
         })
     }
 
@@ -159,6 +175,9 @@ impl ReloadPlan {
     /// Applies everything. Cannot fail.
     pub(super) fn apply(self, targets: &ReloadTargets) {
         targets.broker.control().set_directory(self.directory);
+        if let Some(pools) = targets.broker.private_pools() {
+            pools.set(self.pools);
+        }
         targets.certificates.apply(self.certificate);
         targets.server.accounts().set_bounds(self.bounds);
         set_limits(&self.loaded.config, &targets.broker, &targets.server);

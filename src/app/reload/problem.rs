@@ -33,11 +33,13 @@ pub(in crate::app) enum Section {
     Administration,
     /// The peers, and the certificates of the federation.
     Federation,
+    /// The private pools, with their tokens and bridges.
+    PrivatePools,
 }
 
 impl Section {
     /// All sections that are replaced.
-    pub(in crate::app) const REPLACED: [Self; 12] = [
+    pub(in crate::app) const REPLACED: [Self; 13] = [
         Self::Bridges,
         Self::RelayPatterns,
         Self::PollIntervals,
@@ -50,6 +52,7 @@ impl Section {
         Self::OperatorNetworks,
         Self::Administration,
         Self::Federation,
+        Self::PrivatePools,
     ];
 }
 
@@ -69,6 +72,7 @@ impl Display for Section {
             Self::OperatorNetworks => "operators",
             Self::Administration => "administration",
             Self::Federation => "federation",
+            Self::PrivatePools => "private pools",
         })
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use tonic::async_trait;
 
 use crate::broker::limits;
+use crate::broker::private_pools::settings::PoolSettings;
 use crate::proto::admin::v1;
 
 /// Keys of the configuration with the overriding values in force, as in a TOML file.
@@ -46,6 +47,16 @@ pub trait Operations: Send + Sync + 'static {
     /// Resumes matching; `false` if the broker is stopping.
     fn resume(&self) -> bool;
 
+    /// Creates a private pool, unless that is only to be validated, and returns its token.
+    async fn create_private_pool(
+        &self,
+        settings: PoolSettings,
+        validate_only: bool,
+    ) -> Result<String, PoolRefused>;
+
+    /// Removes a private pool that was created so.
+    async fn delete_private_pool(&self, name: &str) -> Result<(), PoolRefused>;
+
     /// The configuration in force.
     fn config(&self) -> Vec<v1::Setting>;
 }
@@ -57,6 +68,26 @@ pub struct WrongPart {
     pub part: String,
     /// The fault in it.
     pub problem: String,
+}
+
+/// A reason why a private pool was not created or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolRefused {
+    /// No file is configured.
+    #[error("admin.pools_file must be set, to keep the pool")]
+    NoFile,
+    /// There is one of this name.
+    #[error("there is a private pool of this name")]
+    Exists,
+    /// The configuration has it.
+    #[error("the configuration has this private pool: remove it there, and reload")]
+    Configured,
+    /// There is none of this name.
+    #[error("there is no private pool of this name")]
+    Unknown,
+    /// The files of the pools cannot be read, or this one not be written.
+    #[error("{0}")]
+    Io(String),
 }
 
 /// A reason why the bridge list was not written.

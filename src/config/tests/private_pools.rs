@@ -1,0 +1,92 @@
+//! Refused settings of private pools.
+
+use std::io::Write as _;
+
+use tempfile::NamedTempFile;
+
+use super::*;
+
+fn with(text: &str) -> Result<Config, String> {
+    let mut file = NamedTempFile::new().unwrap();
+    write!(file, "{text}").unwrap();
+    let inputs = Inputs {
+        files: vec![file.path().to_owned()],
+        ..in_the_clear(&[("SNOWFLAKE_BROKER_GEOIP__DISABLE", "true")], vec![])
+    };
+    load(&inputs)
+        .map(|loaded| loaded.config)
+        .map_err(|error| error.to_string())
+}
+
+fn pool(settings: &str) -> Result<Config, String> {
+    with(&format!("[[pools]]\ntoken_file = \"t\"\n{settings}"))
+}
+
+#[test]
+fn pools_are_tables_of_their_own_or_a_list() {
+    let two = "[[pools]]\nname = \"a\"\ntoken_file = \"t\"\n\
+               [[pools]]\nname = \"b\"\ntoken_file = \"t\"\nspare = \"to-public\"\nreserve = 0\n\
+               expires = \"2030-01-31T00:00:00Z\"\nclients_per_minute = 1\n";
+    let config = with(two).unwrap();
+    assert_eq!(config.pools.list.len(), 2);
+    let as_list = "[pools]\nlist = [{ name = \"a\", token_file = \"t\" }]\n";
+    let list = with(as_list).unwrap().pools.list;
+    assert_eq!(list[..], config.pools.list[..1]);
+    let read: Config = toml::from_str(&config.to_toml().unwrap()).unwrap();
+    assert_eq!(read, config);
+}
+
+#[test]
+fn what_is_wrong_with_a_pool_is_said_with_its_name() {
+    for (settings, problem) in [
+        (
+            "name = \"A b\"",
+            "\"A b\" must have a name of 1 to 63 small letters, digits and -",
+        ),
+        (
+            "name = \"a\"\nexpires = \"tomorrow\"",
+            "\"a\" must have a time such as \"2030-01-31T00:00:00Z\" for expires",
+        ),
+        (
+            "name = \"a\"\nallowed_relay_pattern = \"a b\"",
+            "\"a\" has the relay pattern \"a b\", which ",
+        ),
+        (
+            "name = \"a\"\nclients_per_minute = 2000000",
+            "\"a\" must have at most 1000000 for clients_per_minute",
+        ),
+        (
+            "name = \"a\"\nmax_parked_polls = 1000000000",
+            "\"a\" must have at most 100000000 for max_parked_polls and reserve",
+        ),
+        (
+            "name = \"a\"\n[[pools]]\nname = \"a\"\ntoken_file = \"u\"",
+            "has two pools \"a\"",
+        ),
+    ] {
+        let error = pool(settings).unwrap_err();
+        assert!(error.starts_with("pools.list: "), "{settings}: {error}");
+        assert!(error.contains(problem), "{settings}: {error}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_said_with_its_line() {
+    for (settings, problem) in [
+        ("nam = \"a\"", "unknown key"),
+        (
+            "name = \"a\"\noverflow = \"all\"",
+            "must be none or to-public",
+        ),
+        (
+            "name = \"a\"\nclients_per_minute = 0",
+            "a whole number, 1 or more",
+        ),
+    ] {
+        let error = pool(settings).unwrap_err();
+        assert!(error.contains(problem), "{settings}: {error}");
+        assert!(error.contains("line 1"), "{settings}: {error}");
+    }
+    let error = with("pools = 3\n").unwrap_err();
+    assert!(error.contains("must be a section"), "{error}");
+}
