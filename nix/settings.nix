@@ -91,6 +91,29 @@ in
         "Give an address that cannot be reached no clients, while another one of its bridge can be reached.";
   };
 
+  pools = option (types.listOf (
+    types.submodule {
+      options = {
+        name = required types.str "Name of the private pool in metrics and in the log.";
+        token_file = required secretFile "File with the token, or with two, one a line.";
+        bridge_list_path = optional publicFile "File with the bridges of the pool. Default: those of the broker.";
+        allowed_relay_pattern = optional types.str "The relays that a proxy of the pool must accept. Default: those of the broker.";
+        clients_per_minute = optional types.ints.unsigned "Maximum number of clients a minute, and at once. Default: 600.";
+        max_parked_polls = optional types.ints.unsigned "Maximum number of parked polls. Default: 1000.";
+        expires = optional types.str "End of the pool, such as 2030-01-31T00:00:00Z.";
+        overflow = optional (types.enum [
+          "none"
+          "to-public"
+        ]) "to-public lets its clients have everybody's proxies. Default: none.";
+        spare = optional (types.enum [
+          "none"
+          "to-public"
+        ]) "to-public lets everybody have its idle proxies. Default: none.";
+        reserve = optional types.ints.unsigned "Proxies of each NAT class that spare leaves to the pool. Default: 4.";
+      };
+    }
+  )) [ ] "Private pools, which clients and proxies reach by their URL.";
+
   poll_interval = {
     mode =
       option
@@ -130,6 +153,7 @@ in
 
   admin = {
     listen = optional (types.either types.str (types.listOf types.str)) "A Unix socket (a path), an address and port, or a list of them; or off. Unless a Unix socket is given, the broker also listens on `/run/snowflake-broker/admin.sock`, for the group `snowflake-broker-operators`.";
+    pools_file = optional types.externalPath "File in which the private pools are kept that the administration creates.";
     tokens = option (types.listOf (
       types.submodule {
         options = {
