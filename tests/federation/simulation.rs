@@ -26,7 +26,7 @@ use simulate::simulate;
 use tally::Tally;
 
 /// The seeds of the simulations.
-const SEEDS: Range<u64> = 0..128;
+const SEEDS: Range<u64> = 0..64;
 
 /// The outcome of some simulations.
 #[derive(Debug, Default)]
