@@ -88,6 +88,7 @@ let
   acme = if hasAcme && get "acme.http_addr" != "" then parse (get "acme.http_addr") else null;
   federation = parse (get "federation.listen");
   operators = compact (map parse (places "operator.listen"));
+  statuses = compact (map parse (places "status.listen"));
   probes = compact (map parse (places "probe.listen"));
 
   isAdminOff = places "admin.listen" == [ "off" ];
@@ -136,6 +137,7 @@ let
       own = addresses: if canPass addresses then [ ] else addresses;
     in
     operators
+    ++ statuses
     ++ probes
     ++ own adminAddresses
     ++ builtins.concatMap (address: own (compact [ address ])) [
@@ -154,6 +156,7 @@ let
     ++ named "federation.listen" (compact [ federation ])
     ++ named "admin.listen" adminAddresses
     ++ named "operator.listen" operators
+    ++ named "status.listen" statuses
     ++ named "probe.listen" probes;
   # Pairs of addresses that cannot both be opened on one machine.
   clashes =
@@ -417,8 +420,8 @@ in
   # True if the broker itself binds a port below 1024.
   privilegedPort = builtins.any isPrivileged ownAddresses;
 
-  # The TCP ports to open in the firewall. They never include the administration or operator
-  # ports. No UDP port of NAT probes needs to be open: the broker sends first, and the
+  # The TCP ports to open in the firewall. They never include the administration, operator
+  # or status ports. No UDP port of NAT probes needs to be open: the broker sends first, and the
   # firewall lets replies in.
   publicPorts = map (address: address.port) (
     builtins.filter (address: !isLoopback address) (

@@ -186,6 +186,12 @@ in
         "Networks that may read every metric on the public port, too.";
   };
 
+  status = {
+    listen = optional (types.either types.str (types.listOf types.str)) "Address and port of the status page, a list of them, or off. Without it, the page has no address of its own.";
+    public = optional types.bool "Show everyone a reduced page with rounded counts, at /status on the public address. Default: false.";
+    notice = optional types.str "A notice for volunteers who run proxies.";
+  };
+
   probe = {
     listen = optional (types.either types.str (types.listOf types.str)) "Address and port of the probe server, which tells proxies their NAT type, such as `:8443`, or a list of them. Without it, there is none.";
     addresses =

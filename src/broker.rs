@@ -37,6 +37,7 @@ mod sources;
 mod sources_elsewhere;
 mod trace;
 mod waiters;
+pub mod wanted;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -22,6 +22,7 @@ mod replies;
 mod router;
 mod settings;
 mod status;
+pub mod status_page;
 
 pub use front::Sources;
 pub use metrics_log::{MetricsLog, ReadMetricsLog};

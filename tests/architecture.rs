@@ -52,7 +52,7 @@ const BASE: [&str; 8] = [
     "tls",
 ];
 /// Modules that open nothing, wait for nothing, read no clock and draw no random numbers.
-const PURE: [&str; 14] = [
+const PURE: [&str; 15] = [
     "backoff",
     "host_port",
     "networks",
@@ -65,6 +65,7 @@ const PURE: [&str; 14] = [
     "outcomes",
     "policy",
     "broker/poll_interval",
+    "broker/wanted",
     "peers",
     "timespan",
 ];

@@ -21,6 +21,7 @@ pub(super) struct Announcement {
     listen: String,
     admin: String,
     operator: String,
+    status: Option<String>,
     federation: Option<String>,
     probe: Option<String>,
 }
@@ -29,12 +30,14 @@ impl Announcement {
     /// Notes the addresses of the sockets before they are served.
     pub(super) fn of(sockets: &OpenSockets) -> Self {
         let federation = addresses(&sockets.peers);
+        let status = addresses(&sockets.operator.status);
         let probe = addresses(sockets.probe.listeners());
         let admin: Vec<String> = sockets.admin.iter().filter_map(admin_place).collect();
         Self {
             listen: listed(&addresses(&sockets.http)),
             admin: listed(&admin),
-            operator: listed(&addresses(&sockets.operator)),
+            operator: listed(&addresses(&sockets.operator.operator)),
+            status: (!status.is_empty()).then(|| listed(&status)),
             federation: (!federation.is_empty()).then(|| listed(&federation)),
             probe: (!probe.is_empty()).then(|| listed(&probe)),
         }
@@ -56,6 +59,7 @@ impl Announcement {
             bridges = directory.bridges.count(),
             admin = self.admin,
             operator = self.operator,
+            status = self.status,
             federation = self.federation,
             probe = self.probe,
             config = files(inputs),

@@ -9,6 +9,7 @@ use crate::listener;
 use super::admin::{self, AdminSocket};
 use super::listen::cannot_listen;
 use super::nat_probe::NatProbeSockets;
+use super::operator_port::OperatorSockets;
 use super::systemd::sockets::{self, Sockets};
 use super::{federation, operator_port};
 
@@ -21,7 +22,7 @@ pub(super) struct OpenSockets {
     pub(super) acme: Vec<TcpListener>,
     pub(super) admin: Vec<AdminSocket>,
     pub(super) peers: Vec<TcpListener>,
-    pub(super) operator: Vec<TcpListener>,
+    pub(super) operator: OperatorSockets,
     pub(super) probe: NatProbeSockets,
 }
 
@@ -33,7 +34,7 @@ impl OpenSockets {
         let acme = sockets.take(sockets::ACME)?;
         let admin = admin::open(&config.admin, &mut sockets).await?;
         let peers = federation::open(&config.federation, &mut sockets).await?;
-        let operator = operator_port::open(&config.operator, &mut sockets).await?;
+        let operator = operator_port::open(config, &mut sockets).await?;
         sockets.refuse_rest()?;
         Ok(Self {
             has_inherited_http: !inherited.is_empty(),

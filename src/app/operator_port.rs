@@ -1,4 +1,4 @@
-//! The operator endpoints: plain HTTP on separate addresses.
+//! The operator endpoints and the status page: plain HTTP on separate addresses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +7,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::config::Config;
 use crate::http::Endpoints;
 use crate::http::operator::{DEFAULT_ADDRESS, OperatorListen, Settings};
+use crate::http::status_page;
 use crate::listener::accounts::{Accounts, Bounds};
 use crate::listener::{self, Closing, ClosingStage, Server};
 use crate::telemetry::SETTINGS;
@@ -19,6 +21,7 @@ use super::supervisor::Supervisor;
 use super::systemd::sockets::{self, Sockets};
 
 const SETTING: &str = "operator.listen";
+const STATUS_SETTING: &str = "status.listen";
 
 /// The time for connections to close.
 const CLOSING_PATIENCE: Duration = Duration::from_millis(500);
@@ -27,8 +30,26 @@ const CLOSING_PATIENCE: Duration = Duration::from_millis(500);
 const MAX_CONNECTIONS: usize = 64;
 const MAX_STREAMS: u32 = 16;
 
+/// The open sockets of the operator endpoints and of the status page.
+pub(super) struct OperatorSockets {
+    pub(super) operator: Vec<TcpListener>,
+    pub(super) status: Vec<TcpListener>,
+    status_settings: status_page::Settings,
+}
+
 /// Opens the configured addresses, or takes the sockets from the service manager.
 pub(super) async fn open(
+    config: &Config,
+    sockets: &mut Sockets,
+) -> anyhow::Result<OperatorSockets> {
+    Ok(OperatorSockets {
+        operator: open_endpoints(&config.operator, sockets).await?,
+        status: bind_all(STATUS_SETTING, &config.status.listen).await?,
+        status_settings: config.status.clone(),
+    })
+}
+
+async fn open_endpoints(
     settings: &Settings,
     sockets: &mut Sockets,
 ) -> anyhow::Result<Vec<TcpListener>> {
@@ -40,10 +61,14 @@ pub(super) async fn open(
     if settings.listen == OperatorListen::IfPossible {
         return Ok(bind_if_possible().await);
     }
+    bind_all(SETTING, settings.listen.addresses()).await
+}
+
+async fn bind_all(setting: &'static str, addresses: &[String]) -> anyhow::Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
-    for addr in settings.listen.addresses() {
+    for addr in addresses {
         let bound = listener::bind(addr).await;
-        listeners.extend(bound.map_err(|error| cannot_listen(SETTING, addr, &error))?);
+        listeners.extend(bound.map_err(|error| cannot_listen(setting, addr, &error))?);
     }
     Ok(listeners)
 }
@@ -62,7 +87,7 @@ async fn bind_if_possible() -> Vec<TcpListener> {
     })
 }
 
-/// The running operator endpoints.
+/// The running operator endpoints, and the status page.
 #[derive(Debug)]
 pub(super) struct OperatorPort {
     closing: Closing,
@@ -72,24 +97,33 @@ pub(super) struct OperatorPort {
 impl OperatorPort {
     /// Serves until [`Self::close`], so that the shutdown can be observed, too.
     pub(super) fn start(
-        listeners: Vec<TcpListener>,
+        sockets: OperatorSockets,
         endpoints: &Endpoints,
         supervisor: &Supervisor,
     ) -> Self {
         let closing = Closing::default();
-        let server = Arc::new(Server::new(
-            limits(),
-            None,
-            endpoints.for_operators(),
-            Arc::new(OperatorConnections::new()),
-            Accounts::new(Bounds::default()),
-            closing.clone(),
-        ));
         let mut servers = JoinSet::new();
-        for listener in listeners {
-            let run = Arc::clone(&server).run(listener);
-            servers.spawn(supervisor.watch("the listener for operators", run));
-        }
+        let mut serve = |name: &'static str, listeners: Vec<TcpListener>, endpoints| {
+            let server = Arc::new(Server::new(
+                limits(),
+                None,
+                endpoints,
+                Arc::new(OperatorConnections::new()),
+                Accounts::new(Bounds::default()),
+                closing.clone(),
+            ));
+            for listener in listeners {
+                let run = Arc::clone(&server).run(listener);
+                servers.spawn(supervisor.watch(name, run));
+            }
+        };
+        serve(
+            "the listener for operators",
+            sockets.operator,
+            endpoints.for_operators(),
+        );
+        let status = endpoints.for_status(&sockets.status_settings);
+        serve("the listener of the status page", sockets.status, status);
         Self { closing, servers }
     }
 

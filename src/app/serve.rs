@@ -367,7 +367,7 @@ fn endpoints(
     };
     let endpoints = http::router(Arc::clone(broker), config.http.clone(), sources);
     endpoints.set_operator_networks(config.operator.networks.clone());
-    endpoints
+    endpoints.showing_status(&config.status)
 }
 
 /// The server for plain HTTP challenges of a certificate authority.

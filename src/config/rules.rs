@@ -59,6 +59,7 @@ fn sections(config: &Config, report: &mut SettingsReport) {
     report.section("telemetry", |report| config.telemetry.check(report));
     report.section("otel", |report| config.otel.check(report));
     report.section("operator", |report| config.operator.check(report));
+    report.section("status", |report| config.status.check(report));
     report.section("probe", |report| config.probe.check(report));
     report.section("admin", |report| config.admin.check(report));
     report.section("cluster", |report| config.cluster.check(report));

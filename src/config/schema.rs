@@ -46,6 +46,8 @@ pub struct Config {
     pub otel: crate::telemetry::otel::Settings,
     /// The plain-HTTP endpoints for operators.
     pub operator: crate::http::operator::Settings,
+    /// The status page.
+    pub status: crate::http::status_page::Settings,
     /// The server that tells proxies their NAT type.
     pub probe: crate::probe::Settings,
     /// The gRPC administration service.

@@ -170,9 +170,9 @@ fn is_for_peers(endpoint: Endpoint) -> bool {
 /// keep a 404. Figures change all the time, and readers of the metrics log revalidate it.
 fn cache_rule(endpoint: Endpoint) -> Option<HeaderValue> {
     use Endpoint::{Amp, Answer, Client, Debug, Livez, Metrics, Other};
-    use Endpoint::{Prometheus, Proxy, Readyz, Robots};
+    use Endpoint::{Prometheus, Proxy, Readyz, Robots, Status};
     let rule = match endpoint {
-        Debug | Prometheus | Livez | Readyz => "no-store",
+        Debug | Prometheus | Livez | Readyz | Status => "no-store",
         Metrics => "no-cache",
         Client | Proxy | Answer | Amp | Robots | Other => return None,
     };

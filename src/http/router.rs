@@ -24,6 +24,7 @@ use super::private_pools::{self, PrivateRoutes};
 use super::replies::ReplyLayer;
 use super::settings::Settings;
 use super::status::Audience;
+use super::status_page::{self, StatusPage};
 use super::{amp, client, error, paths, proxy, status};
 
 /// The public endpoints of a broker.
@@ -49,6 +50,32 @@ impl Endpoints {
         Self {
             router: normalizing(operator_routes(&self.front)),
             front: Arc::clone(&self.front),
+        }
+    }
+
+    /// The endpoints of the status page for operators, on an address of its own.
+    #[must_use]
+    pub fn for_status(&self, settings: &status_page::Settings) -> Self {
+        Self {
+            router: normalizing(status_routes(&self.front, settings)),
+            front: Arc::clone(&self.front),
+        }
+    }
+
+    /// The same endpoints with the reduced status page for everyone, if that is wanted.
+    #[must_use]
+    pub fn showing_status(self, settings: &status_page::Settings) -> Self {
+        if !settings.public {
+            return self;
+        }
+        let routes = Routes {
+            front: &self.front,
+            audience: Audience::Public,
+        };
+        let public = with_status_page(public_routes(&self.front), &routes, settings, &["/status"]);
+        Self {
+            router: normalizing(public),
+            front: self.front,
         }
     }
 
@@ -155,6 +182,43 @@ fn operator_routes(front: &Arc<HttpFront>) -> Router {
         .fallback_service(routes.at(Endpoint::Other, not_found))
 }
 
+/// The routes on the addresses of the status page.
+fn status_routes(front: &Arc<HttpFront>, settings: &status_page::Settings) -> Router {
+    let routes = Routes {
+        front,
+        audience: Audience::Operator,
+    };
+    let rest = Router::new()
+        .route_service("/livez", routes.at(Endpoint::Livez, livez))
+        .route_service("/readyz", routes.at(Endpoint::Readyz, readyz))
+        .fallback_service(routes.at(Endpoint::Other, not_found));
+    with_status_page(rest, &routes, settings, &["/", "/status"])
+}
+
+/// Adds the status page to routes, at these paths. Page and data show the same moment.
+fn with_status_page(
+    rest: Router,
+    routes: &Routes<'_>,
+    settings: &status_page::Settings,
+    paths: &[&str],
+) -> Router {
+    let page = Arc::new(StatusPage::new(routes.audience, settings));
+    let data = Arc::clone(&page);
+    let html = move |front: Arc<HttpFront>, _: Request<Body>| {
+        let page = Arc::clone(&page);
+        async move { page.html(&front).await }
+    };
+    let json = move |front: Arc<HttpFront>, _: Request<Body>| {
+        let data = Arc::clone(&data);
+        async move { data.json(&front).await }
+    };
+    let rest = paths.iter().fold(rest, |rest, path| {
+        rest.route_service(path, routes.at(Endpoint::Status, html.clone()))
+    });
+    rest.route_service("/status.json", routes.at(Endpoint::Status, json))
+        .route_service("/status.css", routes.at(Endpoint::Status, style))
+}
+
 /// The routes, with a second attempt for unmatched paths after removing needless escapes.
 fn normalizing(routes: Router) -> Router {
     let second_try = routes.clone().map_request(|mut request: Request<Body>| {
@@ -222,6 +286,10 @@ fn livez(_: Arc<HttpFront>, _: Request<Body>) -> Ready<Response> {
 #[expect(clippy::needless_pass_by_value, reason = "as all handlers")]
 fn readyz(front: Arc<HttpFront>, _: Request<Body>) -> Ready<Response> {
     ready(status::readyz(&front.broker))
+}
+
+fn style(_: Arc<HttpFront>, _: Request<Body>) -> Ready<Response> {
+    ready(status_page::style())
 }
 
 fn robots(_: Arc<HttpFront>, _: Request<Body>) -> Ready<Response> {

@@ -237,6 +237,8 @@ labels! {
         Livez = "livez",
         /// `/readyz`.
         Readyz = "readyz",
+        /// The status page, its data and its style.
+        Status = "status",
         /// `/robots.txt`.
         Robots = "robots",
         /// Any other path.

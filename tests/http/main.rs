@@ -16,6 +16,7 @@ mod poll_interval;
 mod private_pools;
 mod rendezvous;
 mod sockets;
+mod status_page;
 #[expect(dead_code, reason = "no program needs all of it")]
 #[path = "../support/mod.rs"]
 mod support;

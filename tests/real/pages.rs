@@ -80,6 +80,7 @@ pages! {
     settings_page: "docs/settings.md",
     sizing: "docs/sizing.md",
     sqs: "docs/sqs.md",
+    status_page: "docs/status.md",
     switching: "docs/switching.md",
     systemd: "docs/systemd.md",
     troubleshooting: "docs/troubleshooting.md",

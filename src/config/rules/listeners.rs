@@ -54,6 +54,7 @@ pub fn listening_places(config: &Config) -> impl Iterator<Item = ListeningPlace<
     let admin = admin.listen().into_iter().filter_map(AdminListen::address);
     let peers = config.federation.listen.as_deref().into_iter();
     let operators = config.operator.listen.addresses().iter();
+    let status = config.status.listen.iter();
     let probes = config.probe.listen.iter();
     let challenges = [&*acme.http_addr]
         .into_iter()
@@ -65,6 +66,7 @@ pub fn listening_places(config: &Config) -> impl Iterator<Item = ListeningPlace<
         .chain(admin.map(move |addr| listener("admin.listen", "admin", addr)))
         .chain(peers.map(move |addr| listener("federation.listen", "federation", addr)))
         .chain(operators.map(move |addr| listener("operator.listen", "operator", addr)))
+        .chain(status.map(move |addr| listener("status.listen", "status", addr)))
         .chain(probes.map(move |addr| listener("probe.listen", "probe", addr)))
         .chain(challenges.map(move |addr| ListeningPlace {
             is_optional: acme.tls_alpn,
