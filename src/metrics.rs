@@ -27,6 +27,8 @@ mod events;
 pub mod exposition;
 mod families;
 mod gauges;
+pub mod history;
+mod history_recorder;
 mod impact;
 pub mod impact_log;
 pub mod ip_recordings;
@@ -75,6 +77,7 @@ use counting::{Counting, SharedCounting};
 use distinct_ips::WindowKey;
 use exposition::Format;
 use families::{Families, Registries};
+use history_recorder::HistoryRecorder;
 use ip_recordings::Recording;
 use labels::{AnswerFate, Refusal, Rendezvous};
 use nat_probes::NatProbeFamilies;
@@ -96,6 +99,7 @@ pub struct Metrics {
     private_pools: PrivatePoolFamilies,
     process: ProcessMetrics,
     counting: SharedCounting,
+    history: HistoryRecorder,
 }
 
 /// A window that has ended, for the logs.
@@ -136,6 +140,7 @@ impl Metrics {
             process: ProcessMetrics::register(all, start),
             registries,
             counting,
+            history: HistoryRecorder::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 //! a warning and retried.
 
 pub(super) mod atomic_file;
+mod history;
 mod in_cluster;
 mod ip_counts;
 mod log_file;
@@ -33,6 +34,7 @@ use crate::telemetry::{Kind, LogLimit};
 
 use super::entropy;
 
+use history::KeepsHistory;
 use ip_counts::IpCounts;
 use log_file::LogFile;
 use outcomes::SavesOutcomes;
@@ -62,6 +64,7 @@ pub(super) struct MetricsPersistence {
     window_file: Option<StateFile>,
     ip_counts: Option<IpCounts>,
     outcomes: Option<SavesOutcomes>,
+    history: Option<KeepsHistory>,
     /// The share of the windows of a cluster.
     shared: Option<WindowShare>,
     /// The saved share, until it is known whether there is a cluster.
@@ -105,6 +108,7 @@ impl MetricsPersistence {
                 .map(|directory| StateFile::new(directory, WINDOW)),
             ip_counts,
             outcomes: None,
+            history: None,
             shared: None,
             saved_share: None,
             // In the distant past, so that saving is tried first.
@@ -124,11 +128,12 @@ impl MetricsPersistence {
         Ok(persistence)
     }
 
-    /// Also saves what the broker learns of kinds of matches, and has it continue with what
-    /// was saved.
+    /// Also saves what the broker learns of kinds of matches and its history, and has it
+    /// continue with what was saved.
     #[must_use]
     pub(super) fn with_outcomes(mut self, broker: &Arc<Broker>) -> Self {
         let directory = self.settings.state_directory.clone();
+        self.history = Some(KeepsHistory::start(directory.clone(), Arc::clone(broker)));
         self.outcomes = directory.map(|directory| {
             let types = self.settings.types().counted;
             SavesOutcomes::start(directory, Arc::clone(broker), &types)
@@ -209,6 +214,7 @@ impl MetricsPersistence {
         {
             ip_counts.end_period(&self.metrics, now);
         }
+        let next_sample = self.history.as_mut().map(|history| history.act(reading));
         let save_interval = self.settings.save_interval;
         if schedule::remaining(&mut self.saved, save_interval, now).is_zero() {
             self.save(now);
@@ -216,7 +222,8 @@ impl MetricsPersistence {
         let next_period = self.ip_counts.as_mut().map(|counts| counts.remaining(now));
         let next = window_remaining
             .min(schedule::remaining(&mut self.saved, save_interval, now))
-            .min(next_period.unwrap_or(LONGEST_WAIT));
+            .min(next_period.unwrap_or(LONGEST_WAIT))
+            .min(next_sample.unwrap_or(LONGEST_WAIT));
         next.clamp(SHORTEST_WAIT, LONGEST_WAIT)
     }
 
@@ -252,6 +259,9 @@ impl MetricsPersistence {
             ip_counts.end_period(&self.metrics, now);
         }
         self.stop_share(now);
+        if let Some(history) = &mut self.history {
+            history.record(now);
+        }
         self.save(now);
         self.offer();
     }

@@ -3,10 +3,11 @@
 use axum::body::Body;
 use http::{Request, StatusCode};
 use serde_json::Value;
+use snowflake_broker::broker::clock;
 use snowflake_broker::http::Endpoints;
 use snowflake_broker::http::status_page::Settings;
 
-use crate::support::messages::proxy_poll;
+use crate::support::messages::{client_poll, proxy_poll};
 use crate::support::requests::{Reply, send};
 use crate::{front, start};
 
@@ -93,4 +94,24 @@ async fn it_says_when_the_broker_drains() {
     let data = data(&own).await;
     assert_eq!(data["is_serving"], false, "{data}");
     assert_eq!(data["operator"]["alarms"][0], "The broker is draining.");
+}
+
+#[tokio::test(start_paused = true)]
+async fn plots_of_days_come_from_the_history() {
+    let front = front();
+    let own = front.endpoints.for_status(&settings(false));
+    front.post("/client", client_poll("x", "open")).await;
+    let gauges = front.broker.control().waiting();
+    front
+        .broker
+        .metrics()
+        .record_history(clock::wall_clock(), &gauges);
+    let data = data(&own).await;
+    for (span, bins) in [("day", 24), ("month", 30)] {
+        let clients = &data["operator"][span];
+        assert_eq!(clients["unanswered"], 1, "{data}");
+        assert_eq!(clients["bins"].as_array().unwrap().len(), bins, "{data}");
+    }
+    let page = get(&own, "/status").await;
+    assert_eq!(page.body.matches("<svg").count(), 3, "{}", page.body);
 }

@@ -20,6 +20,11 @@ pub(super) struct Bar {
     pub(super) upper_top: u64,
 }
 
+/// The width of a plot with this many bars.
+pub(super) fn width(bars: usize) -> u64 {
+    (bars as u64).saturating_mul(STEP)
+}
+
 /// The bars of these counts, the oldest first. The largest sum is as high as the plot.
 pub(super) fn bars(counts: &[(u64, u64)]) -> Vec<Bar> {
     let sums = counts

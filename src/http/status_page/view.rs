@@ -9,14 +9,15 @@ use serde::Serialize;
 
 use crate::broker::wanted::{KindNeed, parked, wanted};
 use crate::broker::{Broker, clock};
+use crate::http::status::Audience;
 use crate::matching::ServiceStage;
+use crate::metrics::history::HistorySample;
 use crate::metrics::labels::{BridgeCondition, BridgeState, ClientOutcome};
 use crate::metrics::rounded::Rounded;
 use crate::metrics::{GaugeSnapshot, PrivatePoolFigures};
 use crate::wire::nat::NatClass;
 
-use super::super::status::Audience;
-use super::plot::{Bar, bars};
+use super::plot::{Bar, bars, width};
 
 /// The time for which a bar stands.
 const BAR: Duration = Duration::from_mins(5);
@@ -59,7 +60,11 @@ struct OperatorView {
     queued_clients: u64,
     /// Clients waiting for a proxy's answer.
     matched_clients: u64,
-    hour: HourView,
+    hour: ClientsView,
+    /// The last 24 hours, an hour a bar, from the history.
+    day: ClientsView,
+    /// The last 30 days, a day a bar, from the history.
+    month: ClientsView,
     peers: Vec<PeerView>,
     nodes: Vec<String>,
     private_pools: Vec<PrivatePoolView>,
@@ -68,17 +73,25 @@ struct OperatorView {
     alarms: Vec<String>,
 }
 
-/// The clients of the last hour.
+/// The clients of some time.
 #[derive(Clone, Debug, Serialize)]
-struct HourView {
+struct ClientsView {
     /// Clients that got an answer.
     answered: u64,
     /// Clients that found no proxy, or whose proxy did not answer in time.
     unanswered: u64,
-    /// Both for each five minutes, the oldest first.
+    /// Both for each part of that time, the oldest first.
     bins: Vec<(u64, u64)>,
     #[serde(skip)]
     bars: Vec<Bar>,
+}
+
+/// A plot of clients.
+struct Plot<'a> {
+    title: &'static str,
+    /// The width of the view box.
+    width: u64,
+    clients: &'a ClientsView,
 }
 
 /// Another operator's broker.
@@ -141,6 +154,20 @@ impl PoolOnPage {
 }
 
 impl OperatorView {
+    /// The plots of clients.
+    fn plots(&self) -> [Plot<'_>; 3] {
+        [
+            ("The last hour, five minutes a bar", &self.hour),
+            ("The last day, an hour a bar", &self.day),
+            ("The last 30 days, a day a bar", &self.month),
+        ]
+        .map(|(title, clients)| Plot {
+            title,
+            width: width(clients.bars.len()),
+            clients,
+        })
+    }
+
     fn of(broker: &Broker, figures: &GaugeSnapshot) -> Self {
         let control = broker.control();
         let queued: usize = figures.queued.iter().map(|(_, count)| count).sum();
@@ -154,7 +181,9 @@ impl OperatorView {
         Self {
             queued_clients: queued as u64,
             matched_clients: figures.matched as u64,
-            hour: HourView::of(broker),
+            hour: ClientsView::of_hour(broker),
+            day: ClientsView::of_history(broker, 12, 24),
+            month: ClientsView::of_history(broker, 24 * 12, 30),
             peers: peers.collect(),
             nodes: nodes.collect(),
             private_pools: figures
@@ -179,8 +208,8 @@ impl PrivatePoolView {
     }
 }
 
-impl HourView {
-    fn of(broker: &Broker) -> Self {
+impl ClientsView {
+    fn of_hour(broker: &Broker) -> Self {
         let now = clock::now();
         let since = |bars: u32| {
             let activity = broker.metrics().activity(now, BAR * bars);
@@ -197,10 +226,22 @@ impl HourView {
                 (answered, longer.1.saturating_sub(shorter.1))
             })
             .collect();
-        let (answered, unanswered) = sums[0];
+        Self::of(bins)
+    }
+
+    /// The last `count` spans of the history, each as long as `slots` samples.
+    fn of_history(broker: &Broker, slots: u64, count: u64) -> Self {
+        let now = clock::wall_clock();
+        let spans = broker.metrics().history_spans(now, slots, count);
+        let clients = |span: HistorySample| (span.answered, span.unanswered);
+        let bins = spans.into_iter().map(|span| span.map_or((0, 0), clients));
+        Self::of(bins.collect())
+    }
+
+    fn of(bins: Vec<(u64, u64)>) -> Self {
         Self {
-            answered,
-            unanswered,
+            answered: bins.iter().map(|(answered, _)| answered).sum(),
+            unanswered: bins.iter().map(|(_, unanswered)| unanswered).sum(),
             bars: bars(&bins),
             bins,
         }

@@ -102,7 +102,7 @@ async fn what_is_saved_is_private_and_holds_no_address() {
     program.stop().await;
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&folder.path("state")), 0o700);
-    let files = ["metrics-window.json", "outcomes.json"];
+    let files = ["history.json", "metrics-window.json", "outcomes.json"];
     assert_eq!(state_files(&folder), named(files));
     for file in files {
         let file = folder.path("state").join(file);
@@ -178,7 +178,12 @@ async fn a_window_that_cannot_be_read_is_set_aside() {
         assert_eq!(fs::read_to_string(&aside).unwrap(), damaged);
         assert_eq!(saved_idle(&folder.window()), Some(8));
         let window = "metrics-window.json";
-        let files = [window, "metrics-window.json.damaged", "outcomes.json"];
+        let files = [
+            "history.json",
+            window,
+            "metrics-window.json.damaged",
+            "outcomes.json",
+        ];
         assert_eq!(state_files(&folder), named(files));
     }
     end_window(&folder).await;
