@@ -42,7 +42,7 @@ impl PrivatePoolFamilies {
             queued: add(r, "snowflake_broker_private_pool_queued_clients", "Clients of a private pool that wait for a proxy", Family::default()),
             proxy_polls: add(r, "snowflake_broker_private_pool_proxy_polls", "Polls of proxies of a private pool, by outcome", Family::default()),
             client_polls: add(r, "snowflake_broker_private_pool_client_polls", "Polls of clients of a private pool, by outcome", Family::default()),
-            incomplete_urls: add(r, "snowflake_broker_private_pool_incomplete_urls", "Requests for /p/client, /p/proxy and /p/answer, which the URL of a private pool without its last slash leads to", Counter::default()),
+            incomplete_urls: add(r, "snowflake_broker_private_pool_incomplete_urls", "Requests to which the URL of a private pool leads if its last slash is missing", Counter::default()),
         }
     }
 
