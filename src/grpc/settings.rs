@@ -7,7 +7,7 @@ use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
 
 use crate::host_port::{self, is_address, is_loopback};
-use crate::listener::addresses;
+use crate::listener::addresses::{self, OFF};
 use crate::report::SettingsReport;
 
 use super::role::AdminRole;
@@ -15,9 +15,6 @@ use super::role::AdminRole;
 /// The default administration socket, used if its directory exists and no other Unix
 /// socket is configured.
 pub const DEFAULT_SOCKET: &str = "/run/snowflake-broker/admin.sock";
-
-/// The word that turns the administration off.
-const OFF: &str = "off";
 
 /// The addresses of the administration, and its callers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

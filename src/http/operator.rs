@@ -82,9 +82,6 @@ pub enum OperatorListen {
 }
 
 impl OperatorListen {
-    /// The word that turns the endpoints off.
-    pub const OFF: &str = "off";
-
     fn is_default(&self) -> bool {
         *self == Self::IfPossible
     }
@@ -106,10 +103,7 @@ impl OperatorListen {
 /// Reads a list, or a string with commas.
 impl<'de> Deserialize<'de> for OperatorListen {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let expected = "an address and port, a list of them, or off";
-        let mut addresses = addresses::deserialize(deserializer, expected)?;
-        addresses.retain(|address| address != Self::OFF);
-        Ok(Self::At(addresses))
+        addresses::deserialize_or_off(deserializer).map(Self::At)
     }
 }
 

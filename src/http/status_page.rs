@@ -46,7 +46,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; for
 pub struct Settings {
     /// The addresses of the page (plain HTTP); none turns it off.
     #[serde(
-        deserialize_with = "listen",
+        deserialize_with = "addresses::deserialize_or_off",
         serialize_with = "addresses::serialize",
         skip_serializing_if = "Vec::is_empty"
     )]
@@ -58,17 +58,7 @@ pub struct Settings {
     pub notice: Option<String>,
 }
 
-fn listen<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    let expected = "an address and port, a list of them, or off";
-    let mut listen = addresses::deserialize(deserializer, expected)?;
-    listen.retain(|address| address != Settings::OFF);
-    Ok(listen)
-}
-
 impl Settings {
-    /// The word that turns the page's own addresses off.
-    pub const OFF: &str = "off";
-
     /// Reports mistakes, and addresses that reveal too much to strangers.
     pub fn check(&self, report: &mut SettingsReport) {
         if let Some(wrong) = self.listen.iter().find(|addr| !is_address(addr)) {

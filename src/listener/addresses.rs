@@ -18,6 +18,21 @@ pub fn deserialize<'de, D: Deserializer<'de>>(
     deserializer.deserialize_any(Addresses { expected })
 }
 
+/// The word that turns a listener off.
+pub const OFF: &str = "off";
+
+/// Addresses and ports; none for [`OFF`].
+///
+/// # Errors
+/// As [`deserialize`].
+pub fn deserialize_or_off<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<String>, D::Error> {
+    let mut addresses = deserialize(deserializer, "an address and port, a list of them, or off")?;
+    addresses.retain(|address| address != OFF);
+    Ok(addresses)
+}
+
 /// Writes a single address as a string, several as a list.
 ///
 /// # Errors

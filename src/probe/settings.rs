@@ -23,7 +23,7 @@ pub struct Settings {
     /// The addresses of its HTTP endpoint; none turns it off. Served with the broker's
     /// certificate.
     #[serde(
-        deserialize_with = "listen",
+        deserialize_with = "addresses::deserialize_or_off",
         serialize_with = "addresses::serialize",
         skip_serializing_if = "Vec::is_empty"
     )]
@@ -40,17 +40,7 @@ pub struct Settings {
     pub max_probes_per_address: usize,
 }
 
-fn listen<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    let mut listen =
-        addresses::deserialize(deserializer, "an address and port, a list of them, or off")?;
-    listen.retain(|address| address != Settings::OFF);
-    Ok(listen)
-}
-
 impl Settings {
-    /// The word that turns the probe server off.
-    pub const OFF: &str = "off";
-
     /// Returns true if there is a probe server.
     pub fn is_on(&self) -> bool {
         !self.listen.is_empty()
