@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 
+use crate::bridges::BridgeList;
 use crate::causes::with_causes;
 use crate::file_access::regular;
 use crate::tls::Certificate;
@@ -37,6 +38,12 @@ pub(super) fn read_file(setting: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
 /// Reads a text file named by a setting.
 pub(super) fn read_text(setting: &str, path: &Path) -> anyhow::Result<String> {
     regular::read_to_string(path).with_context(|| named(setting, path))
+}
+
+/// Reads a bridge list named by a setting.
+pub(super) fn read_bridges(setting: &str, path: &Path) -> anyhow::Result<BridgeList> {
+    let text = read_text(setting, path)?;
+    BridgeList::parse(&text).with_context(|| named(setting, path))
 }
 
 /// The setting followed by the file's path.

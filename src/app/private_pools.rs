@@ -103,13 +103,10 @@ fn plan(
 }
 
 fn bridges(settings: &PoolSettings) -> anyhow::Result<Option<BridgeList>> {
-    let Some(path) = &settings.bridge_list_path else {
-        return Ok(None);
-    };
     let file = format!("pools: bridge_list_path of {:?}", settings.name);
-    let text = files::read_text(&file, path)?;
-    let list = BridgeList::parse(&text).with_context(|| files::named(&file, path))?;
-    Ok(Some(list))
+    let path = settings.bridge_list_path.as_ref();
+    path.map(|path| files::read_bridges(&file, path))
+        .transpose()
 }
 
 /// The warnings about pools that nobody can use as they are.

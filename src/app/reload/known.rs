@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
-
 use crate::app::{files, network_lists};
 use crate::bridges::BridgeList;
 use crate::broker::{Directory, PollInterval};
@@ -72,10 +70,7 @@ pub(in crate::app) fn directory(config: &Config) -> Result<Known, ReloadRefused>
 
 fn bridges(config: &Config) -> anyhow::Result<BridgeList> {
     match &config.broker.bridge_list_path {
-        Some(path) => {
-            let text = files::read_text(BRIDGE_LIST, path)?;
-            BridgeList::parse(&text).with_context(|| files::named(BRIDGE_LIST, path))
-        }
+        Some(path) => files::read_bridges(BRIDGE_LIST, path),
         None => Ok(BridgeList::default()),
     }
 }
