@@ -2413,8 +2413,8 @@ pub mod admin_client {
         }
         /// Needs `operator`. Creates a private pool with a random token, and keeps it in
         /// `admin.pools_file`, so that it outlives reloads and restarts. FAILED_PRECONDITION without
-        /// such a file, ALREADY_EXISTS if there is a pool of that name, UNAVAILABLE if the file cannot
-        /// be written.
+        /// such a file, ALREADY_EXISTS if there is a pool of that name, RESOURCE_EXHAUSTED if there are
+        /// 256, UNAVAILABLE if the file cannot be written.
         pub async fn create_private_pool(
             &mut self,
             request: impl tonic::IntoRequest<super::CreatePrivatePoolRequest>,
@@ -2664,8 +2664,8 @@ pub mod admin_server {
         >;
         /// Needs `operator`. Creates a private pool with a random token, and keeps it in
         /// `admin.pools_file`, so that it outlives reloads and restarts. FAILED_PRECONDITION without
-        /// such a file, ALREADY_EXISTS if there is a pool of that name, UNAVAILABLE if the file cannot
-        /// be written.
+        /// such a file, ALREADY_EXISTS if there is a pool of that name, RESOURCE_EXHAUSTED if there are
+        /// 256, UNAVAILABLE if the file cannot be written.
         async fn create_private_pool(
             &self,
             request: tonic::Request<super::CreatePrivatePoolRequest>,

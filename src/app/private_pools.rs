@@ -142,6 +142,10 @@ pub(super) fn create(
     if plans.iter().any(|plan| plan.settings.name == settings.name) {
         return Err(PoolRefused::Exists);
     }
+    // Written nevertheless, it would keep the next start from reading the file.
+    if plans.len() >= POOLS_MAX {
+        return Err(PoolRefused::TooMany);
+    }
     if validate_only {
         return Ok(String::new());
     }

@@ -165,6 +165,24 @@ async fn what_cannot_be_created_or_removed_is_said() {
     );
 }
 
+/// And nothing of it is in the file, which the next start could not read.
+#[tokio::test]
+async fn no_pool_too_many_is_created() {
+    let setup = Setup::new();
+    let pools = (0..256).map(|number| {
+        let token = setup.write(&format!("t{number}"), &format!("0123456789abcdef{number}"));
+        let token = token.display();
+        format!("[[pools]]\nname = \"p{number}\"\ntoken_file = \"{token}\"\n")
+    });
+    setup.configure(&pools.collect::<String>());
+    let broker = setup.start().await;
+    let mut client = broker.client().await;
+    let refused = client.create_private_pool(request("a")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+    assert!(!broker.setup.path("pools.json").exists());
+    assert_eq!(names(&restart(broker).await).await.len(), 256);
+}
+
 /// Else it would be gone at the next restart, and its people with it.
 #[tokio::test]
 async fn no_pool_is_created_that_cannot_be_kept() {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use tonic::async_trait;
 
 use crate::broker::limits;
-use crate::broker::private_pools::settings::PoolSettings;
+use crate::broker::private_pools::settings::{POOLS_MAX, PoolSettings};
 use crate::proto::admin::v1;
 
 /// Keys of the configuration with the overriding values in force, as in a TOML file.
@@ -79,6 +79,9 @@ pub enum PoolRefused {
     /// There is one of this name.
     #[error("there is a private pool of this name")]
     Exists,
+    /// There are as many as there may be.
+    #[error("there are {POOLS_MAX} private pools, and there must not be more")]
+    TooMany,
     /// The configuration has it.
     #[error("the configuration has this private pool: remove it there, and reload")]
     Configured,

@@ -135,6 +135,7 @@ fn refusal(refused: &PoolRefused) -> Status {
     let text = refused.to_string();
     match refused {
         PoolRefused::NoFile | PoolRefused::Configured => Status::failed_precondition(text),
+        PoolRefused::TooMany => Status::resource_exhausted(text),
         PoolRefused::Exists => Status::already_exists(text),
         PoolRefused::Unknown => Status::not_found(text),
         PoolRefused::Io(_) => Status::unavailable(text),
