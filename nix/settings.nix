@@ -253,6 +253,7 @@ in
           name = required types.str "Name of the queue.";
           region = optional types.str "AWS region of the queue.";
           profile = optional types.str "AWS profile to poll it with.";
+          pool = optional types.str "Private pool whose clients write to it, a name in `pools`.";
         };
       }
     )) "More queues.";

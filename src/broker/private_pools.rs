@@ -149,8 +149,14 @@ impl PrivatePools {
         let digest = self.key.digest(token);
         let table = self.table.load();
         let pool = table.by_token.get(&digest)?;
-        let has_ended = pool.settings.load().has_ended(now);
-        (!has_ended).then(|| Arc::clone(pool))
+        pool.unless_ended(now)
+    }
+
+    /// The pool of this name, unless it has ended.
+    pub fn named(&self, name: &PrivatePoolName, now: SystemTime) -> Option<Arc<PrivatePool>> {
+        let table = self.table.load();
+        let pool = table.by_name.get(name)?;
+        pool.unless_ended(now)
     }
 
     /// All pools, by name.

@@ -29,6 +29,7 @@ pub(super) fn check(
     contents(origins, &mut report);
     listeners::check(config, &mut report);
     forwarding(config, &mut report);
+    queues_of_pools(config, &mut report);
     let found = |issues: Vec<SettingIssue>| {
         let issues = issues.into_iter();
         let sound = issues.filter(|issue| !wrong.iter().any(|known| is_about(known, issue)));
@@ -129,6 +130,20 @@ fn certificate(config: &Config, report: &mut SettingsReport) {
             "is ignored, because a certificate is set",
         ),
         _ => {}
+    }
+}
+
+/// Refuses queues of private pools that the configuration does not have. Those of the
+/// administration may come and go, so no queue is theirs.
+fn queues_of_pools(config: &Config, report: &mut SettingsReport) {
+    let is_known = |name: &String| config.pools.list.iter().any(|pool| pool.name == *name);
+    for queue in &config.sqs.queues {
+        if let Some(name) = queue.pool.as_ref().filter(|name| !is_known(name)) {
+            report.refuse(
+                &["sqs.queues", "pools.list"],
+                format!("has the pool {name:?} for {queue}, but pools.list has no such pool"),
+            );
+        }
     }
 }
 

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backoff::Backoff;
-use crate::broker::Broker;
+use crate::broker::{Broker, clock};
+use crate::metrics::labels::PrivatePoolName;
 
 use super::failure_log::FailureLog;
 use super::{CallError, Cause, LONG_POLL, Queue, QueueMessage};
@@ -40,6 +41,8 @@ const PAUSES: Backoff =
 pub struct QueueOptions {
     /// The name of the queue in the log.
     pub name: String,
+    /// The private pool whose clients write to it; `None` if it is everybody's.
+    pub pool: Option<PrivatePoolName>,
     /// The maximum number of messages handled at once.
     pub concurrency: usize,
     /// Returns a random number from 0 to 1.
@@ -50,7 +53,9 @@ pub struct QueueOptions {
 #[derive(Debug)]
 pub struct QueueFront<Q> {
     pub(super) queue: Q,
+    /// The public broker, which counts what is of the queue.
     pub(super) broker: Arc<Broker>,
+    pool: Option<PrivatePoolName>,
     pub(super) failures: FailureLog,
     /// True if the last reply queue could be created.
     pub(super) are_reply_queues_created: AtomicBool,
@@ -64,6 +69,7 @@ impl<Q: Queue> QueueFront<Q> {
         Arc::new(Self {
             queue,
             broker,
+            pool: options.pool,
             failures: FailureLog::of(options.name),
             are_reply_queues_created: AtomicBool::new(false),
             slots: Arc::new(Semaphore::new(options.concurrency)),
@@ -166,6 +172,16 @@ impl<Q: Queue> QueueFront<Q> {
             slots.push(slot);
         }
         slots
+    }
+
+    /// The broker of those who write to the queue; `None` if their private pool has ended.
+    pub(super) fn broker_of_clients(&self) -> Option<Arc<Broker>> {
+        let Some(name) = &self.pool else {
+            return Some(Arc::clone(&self.broker));
+        };
+        let pools = self.broker.private_pools()?;
+        let pool = pools.named(name, clock::wall_clock())?;
+        Some(Arc::clone(&pool.broker))
     }
 
     async fn handle_in(self: Arc<Self>, slot: OwnedSemaphorePermit, message: QueueMessage) {

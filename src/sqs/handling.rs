@@ -1,12 +1,13 @@
 //! The handling of a message, from receipt to deletion.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::try_join;
 use tokio::time::sleep;
 
-use crate::broker::{Caller, RequestOrigin, clock};
+use crate::broker::{Broker, Caller, RequestOrigin, clock};
 use crate::metrics::labels::{Refusal, Rendezvous};
 use crate::rendezvous;
 
@@ -30,12 +31,14 @@ enum Undeliverable {
     TooLarge,
     #[error("the message came after its client had stopped waiting")]
     Stale,
+    #[error("the private pool of the queue has ended")]
+    NoPool,
 }
 
 impl Undeliverable {
     fn reason(&self) -> Refusal {
         match self {
-            Self::Client(_) | Self::TooLarge => Refusal::BadRequest,
+            Self::Client(_) | Self::TooLarge | Self::NoPool => Refusal::BadRequest,
             Self::Stale => Refusal::Stale,
         }
     }
@@ -45,18 +48,18 @@ impl<Q: Queue> QueueFront<Q> {
     /// Answers the client and deletes its message. If dropped earlier, the message
     /// becomes visible again.
     pub(super) async fn handle(&self, message: QueueMessage) {
-        let (broker, way) = (&self.broker, Rendezvous::Sqs);
+        let way = Rendezvous::Sqs;
         let now = clock::now();
         let caller = Caller {
             arrived: now.checked_sub(message.age).unwrap_or(now),
             address: None,
             origin: RequestOrigin::Queue,
         };
-        broker.metrics().queue_message_received(message.age);
+        self.broker.metrics().queue_message_received(message.age);
         match self.examine(message.client_id, message.body.len(), message.age) {
-            Ok(client) => {
+            Ok((broker, client)) => {
                 let response =
-                    rendezvous::exchange(broker, caller, way, message.body.into(), || false);
+                    rendezvous::exchange(&broker, caller, way, message.body.into(), || false);
                 // Without a reply queue, the message is left, and is too old when it
                 // becomes visible again.
                 let Some((to, response)) = self.with_reply_queue(&client, response).await else {
@@ -65,18 +68,20 @@ impl<Q: Queue> QueueFront<Q> {
                 self.reply(&to, response).await;
             }
             Err(undeliverable) => {
-                rendezvous::refuse(broker, caller, way, undeliverable.reason(), &undeliverable);
+                let reason = undeliverable.reason();
+                rendezvous::refuse(&self.broker, caller, way, reason, &undeliverable);
             }
         }
         self.noted(self.queue.delete(&message.receipt).await);
     }
 
+    /// The sender of the message, and the broker that it is for.
     fn examine(
         &self,
         client_id: Option<String>,
         length: usize,
         age: Duration,
-    ) -> Result<ClientId, Undeliverable> {
+    ) -> Result<(Arc<Broker>, ClientId), Undeliverable> {
         let client = ClientId::parse(client_id)?;
         if length > MOST_BYTES {
             return Err(Undeliverable::TooLarge);
@@ -84,7 +89,8 @@ impl<Q: Queue> QueueFront<Q> {
         if age >= self.broker.client_timeout() {
             return Err(Undeliverable::Stale);
         }
-        Ok(client)
+        let broker = self.broker_of_clients().ok_or(Undeliverable::NoPool)?;
+        Ok((broker, client))
     }
 
     /// A client's reply queue, and the response to send to it. The queue is created while

@@ -42,6 +42,9 @@ pub struct QueueSettings {
     /// The AWS profile to poll it with; by default the default credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
+    /// The private pool whose clients write to it; by default it is everybody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
 }
 
 /// A reason why a queue's name is invalid.
@@ -85,7 +88,14 @@ impl Settings {
     fn check_twice(&self, report: &mut SettingsReport) {
         let mut seen = HashSet::new();
         let mut queues = self.all_queues().into_iter();
-        if let Some(twice) = queues.find(|queue| !seen.insert(queue.clone())) {
+        let mut is_new = |queue: &QueueSettings| {
+            let pool = None;
+            seen.insert(QueueSettings {
+                pool,
+                ..queue.clone()
+            })
+        };
+        if let Some(twice) = queues.find(|queue| !is_new(queue)) {
             let is_listed = self.queues.contains(&twice);
             let key = if is_listed { "queues" } else { "profiles" };
             report.refuse(
@@ -114,6 +124,7 @@ impl Settings {
             name: name.clone(),
             region: self.region.clone(),
             profile: profile.cloned(),
+            pool: None,
         };
         let mut queues = Vec::new();
         if let Some(name) = &self.queue_name {
@@ -178,6 +189,7 @@ mod tests {
             name: name.to_owned(),
             region: Some("eu-west-1".to_owned()),
             profile: profile.map(ToOwned::to_owned),
+            pool: None,
         }
     }
 

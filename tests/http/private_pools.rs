@@ -6,42 +6,20 @@ use std::time::Duration;
 use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 use snowflake_broker::bridges::BridgeList;
+use snowflake_broker::broker::private_pools::PoolPlan;
 use snowflake_broker::broker::private_pools::settings::{PoolSettings, ToPublic};
 use snowflake_broker::broker::private_pools::token::PoolToken;
-use snowflake_broker::broker::private_pools::{PoolKeys, PoolPlan};
 use snowflake_broker::matching::Settings;
 use tokio::time::sleep;
 
 use crate::support::front::{Front, SECOND_BRIDGE};
 use crate::support::messages::{client_poll, offer, proxy_answer, proxy_poll};
+use crate::support::private_pools::pool;
 use crate::{elapsed, front, start};
 
 const NO_PROXIES: &str = r#"{"error":"no snowflake proxies currently available"}"#;
 const NOT_FOUND: &str = "404 page not found\n";
 const SUCCESS: &str = r#"{"Status":"success"}"#;
-
-fn settings(name: &str) -> PoolSettings {
-    let settings = json!({"name": name, "token_file": "/nonexistent"});
-    serde_json::from_value(settings).unwrap()
-}
-
-/// A pool with a token of 16 times this letter.
-fn pool(letter: &str, change: impl FnOnce(&mut PoolSettings)) -> PoolPlan {
-    let mut settings = settings(letter);
-    change(&mut settings);
-    PoolPlan {
-        settings,
-        tokens: PoolToken::parse_file(&letter.repeat(16)).unwrap(),
-        bridges: None,
-        keys: PoolKeys {
-            window: [1; 16].into(),
-            jitter_seed: 1,
-            sharing: [2; 16].into(),
-            learning: [3; 16].into(),
-        },
-        is_configured: true,
-    }
-}
 
 fn family() -> PoolPlan {
     pool("a", |_| {})

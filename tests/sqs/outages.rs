@@ -19,6 +19,7 @@ use crate::support::messages::{answer, client_poll, proxy_answer, proxy_poll};
 fn served(memory: &Memory, http: &Front, concurrency: usize) -> CancellationToken {
     let options = QueueOptions {
         name: "the queue".to_owned(),
+        pool: None,
         concurrency,
         jitter: || 0.5,
     };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use snowflake_broker::matching::Settings;
+use snowflake_broker::metrics::labels::PrivatePoolName;
 use snowflake_broker::sqs::{Cause, ClientId, LONG_POLL, Queue, QueueFront, QueueOptions};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -15,7 +16,8 @@ use crate::memory::Memory;
 use crate::moto::{self, Moto};
 use crate::service::{Service, response};
 use crate::support::front::Front;
-use crate::support::messages::{answer, client_poll, proxy_answer, proxy_poll};
+use crate::support::messages::{answer, client_poll, offer, proxy_answer, proxy_poll};
+use crate::support::private_pools::pool;
 use crate::support::wait::{LONG_ENOUGH, until};
 
 /// Runs each scenario on both services; those on moto share a server.
@@ -56,6 +58,7 @@ suite! {
     a_queue_that_is_deleted_is_created_again,
     what_is_taken_is_handled_before_the_end,
     reply_queues_are_listed_aged_and_deleted,
+    clients_of_a_pools_queue_get_its_proxies,
 }
 
 /// A broker that serves a queue, with proxies over HTTP.
@@ -71,9 +74,15 @@ impl Scene {
     }
 
     fn with(service: &impl Service, settings: Settings) -> Self {
+        Self::of_pool(service, settings, None)
+    }
+
+    /// A queue of the private pool with this name.
+    fn of_pool(service: &impl Service, settings: Settings, pool: Option<&str>) -> Self {
         let http = Arc::new(Front::new(settings));
         let options = QueueOptions {
             name: "the queue".to_owned(),
+            pool: pool.map(PrivatePoolName::from),
             concurrency: 16,
             jitter: || 0.0,
         };
@@ -85,8 +94,12 @@ impl Scene {
 
     /// Polls as the proxy with this name, in the background.
     fn proxy(&self, sid: &'static str) -> JoinHandle<Value> {
+        self.proxy_at("/proxy", sid)
+    }
+
+    fn proxy_at(&self, path: &'static str, sid: &'static str) -> JoinHandle<Value> {
         let http = Arc::clone(&self.http);
-        tokio::spawn(async move { http.post("/proxy", proxy_poll(sid, "open")).await.json() })
+        tokio::spawn(async move { http.post(path, proxy_poll(sid, "open")).await.json() })
     }
 
     async fn answer(&self, sid: &str, name: &str) {
@@ -363,4 +376,33 @@ async fn reply_queues_are_listed_aged_and_deleted(service: impl Service) {
         let again = queue.delete_reply_queue(reply_queue).await.unwrap_err();
         assert_eq!(again.cause, Cause::NoSuchQueue);
     }
+}
+
+/// The queue of a pool that is not there yet, then there, then gone.
+async fn clients_of_a_pools_queue_get_its_proxies(service: impl Service) {
+    let scene = Scene::of_pool(&service, Settings::default(), Some("a"));
+    let pools = Arc::clone(scene.http.broker.private_pools().unwrap());
+    service.write(Some("c16"), &client_poll("x", "open")).await;
+    scene.until_ended("refused", 1).await;
+    pools.set(vec![pool("a", |_| {})]);
+    let of_all = scene.proxy("all");
+    let of_pool = scene.proxy_at("/p/aaaaaaaaaaaaaaaa/proxy", "own");
+    service.write(Some("c17"), &client_poll("y", "open")).await;
+    assert_eq!(handed(of_pool).await["Offer"], offer("y"));
+    let answered = scene
+        .http
+        .post("/p/aaaaaaaaaaaaaaaa/answer", proxy_answer("own", "hi"));
+    assert_eq!(answered.await.json()["Status"], "success");
+    assert_eq!(
+        response(&service, "c17").await,
+        json!({"answer": answer("hi")})
+    );
+    pools.set(vec![]);
+    service.write(Some("c18"), &client_poll("z", "open")).await;
+    scene.until_ended("refused", 2).await;
+    assert!(!of_all.is_finished());
+    for client in ["c16", "c18"] {
+        assert!(!service.has_reply_queue(client).await);
+    }
+    scene.end(&service).await;
 }

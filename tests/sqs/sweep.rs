@@ -29,6 +29,7 @@ impl Sweep {
         let http = Front::new(Settings::default());
         let options = QueueOptions {
             name: "the queue".to_owned(),
+            pool: None,
             concurrency: 1,
             jitter: || 0.5,
         };

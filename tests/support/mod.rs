@@ -16,6 +16,7 @@ pub(crate) mod namespace;
 pub(crate) mod peer;
 pub(crate) mod port;
 pub(crate) mod privacy;
+pub(crate) mod private_pools;
 pub(crate) mod process;
 pub(crate) mod programs;
 pub(crate) mod ready;

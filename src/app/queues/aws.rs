@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::entropy;
 use crate::broker::Broker;
+use crate::metrics::labels::PrivatePoolName;
 use crate::sqs::aws::AwsQueue;
 use crate::sqs::{QueueFront, QueueOptions, QueueSettings, Settings};
 
@@ -95,6 +96,7 @@ impl Service {
         };
         let options = QueueOptions {
             name: self.queue.to_string(),
+            pool: self.queue.pool.as_deref().map(PrivatePoolName::from),
             concurrency: self.concurrency,
             jitter: entropy::jitter,
         };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
@@ -132,6 +133,11 @@ impl PrivatePool {
             max_parked_polls: self.settings.load().max_parked_polls,
             ..public.clone()
         });
+    }
+
+    pub(super) fn unless_ended(self: &Arc<Self>, now: SystemTime) -> Option<Arc<Self>> {
+        let has_ended = self.settings.load().has_ended(now);
+        (!has_ended).then(|| Arc::clone(self))
     }
 
     /// The settings.

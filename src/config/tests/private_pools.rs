@@ -90,3 +90,26 @@ fn what_does_not_fit_is_said_with_its_line() {
     let error = with("pools = 3\n").unwrap_err();
     assert!(error.contains("must be a section"), "{error}");
 }
+
+#[test]
+fn a_queue_is_of_a_pool_of_the_configuration_and_of_one_only() {
+    let queue = |pool: &str| format!("[[sqs.queues]]\nname = \"q\"\npool = \"{pool}\"\n");
+    let pools = "[[pools]]\nname = \"a\"\ntoken_file = \"t\"\n\
+                 [[pools]]\nname = \"b\"\ntoken_file = \"u\"\n";
+    let config = with(&format!("{pools}{}", queue("b"))).unwrap();
+    assert_eq!(config.sqs.queues[0].pool.as_deref(), Some("b"));
+    for (queues, problem) in [
+        (
+            queue("c"),
+            "has the pool \"c\" for queue q, default credentials, but pools.list has no such pool",
+        ),
+        (
+            queue("a") + &queue("b"),
+            "has queue q, default credentials twice",
+        ),
+    ] {
+        let error = with(&format!("{pools}{queues}")).unwrap_err();
+        assert!(error.starts_with("sqs.queues: "), "{error}");
+        assert!(error.contains(problem), "{error}");
+    }
+}
