@@ -231,6 +231,7 @@ in
           borrow = optional types.bool "Borrow proxies from the peer. Default: true.";
           max_in_flight = optional types.ints.unsigned "Maximum number of offers waiting for an answer, in either direction.";
           max_per_second = optional types.ints.unsigned "Maximum number of offers per second that the peer may send.";
+          private_pools = optional (types.listOf types.str) "Private pools that the peer has, too: names in `pools`.";
         };
       }
     )) "The peers: brokers of other operators.";

@@ -5,6 +5,7 @@
 //! broker.rs  ── Overflow, OtherNodes ──> cluster.rs
 //!                                        ├── node          its state, and what it says
 //!                                        ├── receive       what comes from the bus
+//!                                        ├── nodes_of_pool the others, as a broker sees them
 //!                                        ├── members       who is there, and has what. Pure.
 //!                                        ├── sender_clock  the age of messages. Pure.
 //!                                        ├── echo          whether the bus works. Pure.
@@ -42,6 +43,7 @@ mod loan_table;
 mod loans;
 mod members;
 mod node;
+mod nodes_of_pool;
 mod open_calls;
 mod receive;
 mod sender_clock;

@@ -27,6 +27,7 @@ mod convert;
 pub mod dial;
 mod error;
 mod link;
+mod peers_of_pool;
 pub mod settings;
 mod state;
 

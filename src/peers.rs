@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use crate::broker::overflow::PeerStatus;
 use crate::metrics::PeerFigures;
-use crate::metrics::labels::{LoanRefusal, PeerName};
+use crate::metrics::labels::{LoanRefusal, PeerName, PrivatePoolName};
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::NatClass;
 
@@ -47,21 +47,34 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct LinkId(u64);
 
 /// The requirements of a call.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Need {
+    /// The private pool of the client; `None` for one of everybody's.
+    pub private_pool: Option<PrivatePoolName>,
     /// The class of the client's NAT.
     pub class: NatClass,
     /// The bridge that the client wants.
     pub fingerprint: Fingerprint,
 }
 
+/// The private pools for whose clients a peer is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SharedPools {
+    /// All that it reports.
+    All,
+    /// These.
+    These(BTreeSet<PrivatePoolName>),
+}
+
 /// The terms on which a peer is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BorrowingTerms {
     /// True if it may be asked at all.
     pub borrows: bool,
     /// The maximum number of calls in progress.
     pub max_in_flight: usize,
+    /// The private pools.
+    pub private_pools: SharedPools,
 }
 
 /// The peers that may be asked.
@@ -187,7 +200,7 @@ impl Peers {
     }
 
     /// Returns true if any peer qualifies.
-    pub fn has_supply(&self, now: Instant, need: Need) -> bool {
+    pub fn has_supply(&self, now: Instant, need: &Need) -> bool {
         let mut peers = self.by_name.values();
         peers.any(|peer| peer.can_be_asked(now, need))
     }
@@ -197,7 +210,7 @@ impl Peers {
     pub fn choose(
         &mut self,
         now: Instant,
-        need: Need,
+        need: &Need,
         asked: &BTreeSet<PeerName>,
         draws: [f64; 2],
     ) -> Option<PeerName> {
@@ -211,14 +224,14 @@ impl Peers {
             [one] => *one,
             many => {
                 let [first, second] = two_of(many.len(), draws);
-                let score = |(_, peer): (&PeerName, &Peer)| peer.score(now, need.class);
+                let score = |(_, peer): (&PeerName, &Peer)| peer.score(now, need);
                 let is_better = score(many[first]) >= score(many[second]);
                 many[if is_better { first } else { second }]
             }
         };
         let name = name.clone();
         let peer = self.by_name.get_mut(&name)?;
-        peer.begin(need.class);
+        peer.begin(need);
         Some(name)
     }
 
@@ -228,7 +241,7 @@ impl Peers {
         &mut self,
         now: Instant,
         name: &PeerName,
-        need: Need,
+        need: &Need,
         (took, ended): (Duration, Ended),
         jitter: f64,
     ) {
@@ -264,12 +277,23 @@ fn two_of(count: usize, draws: [f64; 2]) -> [usize; 2] {
     [first, (first + step) % count]
 }
 
+impl SharedPools {
+    /// Everybody's clients are not in a private pool.
+    fn have(&self, name: Option<&PrivatePoolName>) -> bool {
+        match (self, name) {
+            (Self::All, _) | (_, None) => true,
+            (Self::These(names), Some(name)) => names.contains(name),
+        }
+    }
+}
+
 impl Peer {
     fn new() -> Self {
         Self {
             terms: BorrowingTerms {
                 borrows: false,
                 max_in_flight: 0,
+                private_pools: SharedPools::All,
             },
             link: None,
             seen: None,
@@ -281,34 +305,35 @@ impl Peer {
         }
     }
 
-    fn can_be_asked(&self, now: Instant, need: Need) -> bool {
+    fn can_be_asked(&self, now: Instant, need: &Need) -> bool {
         let has_supply = self
             .seen
             .as_ref()
-            .is_some_and(|seen| seen.free_for(now, need.class) > 0 && seen.knows(need.fingerprint));
+            .is_some_and(|seen| seen.free_for(now, need) > 0 && seen.knows(need));
         has_supply
             && self.terms.borrows
+            && self.terms.private_pools.have(need.private_pool.as_ref())
             && self.link.is_some()
             && self.in_flight < self.terms.max_in_flight
             && self.paused_until.is_none_or(|until| until <= now)
             && self.circuit.allows(now)
     }
 
-    fn score(&self, now: Instant, class: NatClass) -> f64 {
+    fn score(&self, now: Instant, need: &Need) -> f64 {
         let seen = self.seen.as_ref();
-        let free = seen.map_or(0, |seen| seen.free_for(now, class));
+        let free = seen.map_or(0, |seen| seen.free_for(now, need));
         f64::from(u32::try_from(free).unwrap_or(u32::MAX)) * self.record.weight(now)
     }
 
-    fn begin(&mut self, class: NatClass) {
+    fn begin(&mut self, need: &Need) {
         self.in_flight += 1;
         self.circuit.begin();
         if let Some(seen) = &mut self.seen {
-            seen.take(class);
+            seen.take(need);
         }
     }
 
-    fn learn(&mut self, now: Instant, need: Need, took: Duration, ended: Ended, jitter: f64) {
+    fn learn(&mut self, now: Instant, need: &Need, took: Duration, ended: Ended, jitter: f64) {
         match ended {
             Ended::Answered => {
                 self.circuit.succeeded();
@@ -328,13 +353,13 @@ impl Peer {
     }
 
     /// Corrects the peer's supply by its reply, until the next report.
-    fn correct(&mut self, now: Instant, need: Need, ended: Ended) {
+    fn correct(&mut self, now: Instant, need: &Need, ended: Ended) {
         let Some(seen) = &mut self.seen else {
             return;
         };
         match ended {
-            Ended::NoProxies => seen.has_none_for(need.class),
-            Ended::Refused(LoanRefusal::UnknownBridge) => seen.forget(need.fingerprint),
+            Ended::NoProxies => seen.has_none_for(need),
+            Ended::Refused(LoanRefusal::UnknownBridge) => seen.lacks_bridge(need),
             Ended::Refused(LoanRefusal::Draining | LoanRefusal::NotLending) => seen.has_nothing(),
             Ended::Refused(reason) if reason != LoanRefusal::NoTimeLeft => {
                 self.paused_until = Some(now + PAUSE);

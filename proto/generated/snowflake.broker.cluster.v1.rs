@@ -81,6 +81,11 @@ pub struct Supply {
     /// of each: whoever polls at all nodes has no more than its share.
     #[prost(message, repeated, tag = "6")]
     pub source_tallies: ::prost::alloc::vec::Vec<SourceTally>,
+    /// The private pools with proxies for their clients at other nodes, at most 256.
+    #[prost(message, repeated, tag = "7")]
+    pub private_pools: ::prost::alloc::vec::Vec<
+        super::super::federation::v1::PrivatePoolSupply,
+    >,
 }
 /// Nested message and enum types in `Supply`.
 pub mod supply {
@@ -174,6 +179,9 @@ pub struct Offer {
     /// The client's trace (W3C Trace Context), if it is recorded.
     #[prost(string, tag = "8")]
     pub traceparent: ::prost::alloc::string::String,
+    /// The name of the private pool that the client belongs to; empty for everybody's.
+    #[prost(string, tag = "9")]
+    pub private_pool: ::prost::alloc::string::String,
 }
 /// A proxy has the offer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -293,6 +301,9 @@ pub struct StrayAnswer {
     /// The time until which a reply is awaited, on the clock of `sent_at_ms`.
     #[prost(uint64, tag = "4")]
     pub deadline_ms: u64,
+    /// The name of the private pool that the proxy belongs to; empty for everybody's.
+    #[prost(string, tag = "5")]
+    pub private_pool: ::prost::alloc::string::String,
 }
 /// The outcome of a stray answer at one node. Each node replies.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

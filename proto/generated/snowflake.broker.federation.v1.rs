@@ -15,6 +15,10 @@ pub struct Supply {
     /// whenever they change.
     #[prost(message, optional, tag = "3")]
     pub bridges: ::core::option::Option<Bridges>,
+    /// The private pools that the lender shares with the caller and that have proxies, at most
+    /// 256.
+    #[prost(message, repeated, tag = "4")]
+    pub private_pools: ::prost::alloc::vec::Vec<PrivatePoolSupply>,
 }
 /// Nested message and enum types in `Supply`.
 pub mod supply {
@@ -76,6 +80,16 @@ pub struct PoolSupply {
     #[prost(uint32, tag = "2")]
     pub proxies: u32,
 }
+/// The proxies of a private pool, which are for its clients only. There is no reserve.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PrivatePoolSupply {
+    /// The name of the pool, which is the same at both brokers.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The number of proxies that are parked, by pool; a missing pool has none.
+    #[prost(message, repeated, tag = "2")]
+    pub pools: ::prost::alloc::vec::Vec<PoolSupply>,
+}
 /// The bridges in the lender's bridge list that take new clients.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Bridges {
@@ -103,6 +117,9 @@ pub struct MatchOfferRequest {
     /// The number of the attempt, counted from 1.
     #[prost(uint32, tag = "5")]
     pub attempt: u32,
+    /// The name of the private pool that the client belongs to; empty for everybody's.
+    #[prost(string, tag = "6")]
+    pub private_pool: ::prost::alloc::string::String,
 }
 /// The outcome of an offer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

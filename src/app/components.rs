@@ -189,8 +189,8 @@ impl Components {
         let cluster = cluster.map(|files| ClusterHandle::new(&config.cluster, files, &metrics));
         let cluster = cluster.transpose()?;
         let broker = match &cluster {
-            Some(cluster) => cluster.join(broker, peers.federation()),
-            None => broker.overflowing(Some(peers.federation())),
+            Some(cluster) => cluster.join(broker, peers.federation().peers()),
+            None => broker.overflowing(Some(peers.federation().peers())),
         };
         let broker = broker
             .limited(limits)

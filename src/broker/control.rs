@@ -261,7 +261,7 @@ impl BrokerControl<'_> {
         let lenders = self.broker.lenders();
         let accounts = lenders.accounts.iter();
         accounts
-            .map(|(name, account)| (name.clone(), (account.terms, account.in_flight)))
+            .map(|(name, account)| (name.clone(), (account.terms.clone(), account.in_flight)))
             .collect()
     }
 

@@ -4,18 +4,21 @@
 //! offer is never passed on. Lender and borrower count it separately; the metrics log
 //! counts a client only at the broker that it polled.
 
+use std::ptr;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
+use futures_util::future::OptionFuture;
 use tokio::sync::futures::Notified;
 
 use crate::matching::{Borrower, ClientOffer, ClientReply, Denied, ServiceStage};
-use crate::metrics::labels::{ClientOutcome, LoanOutcome, LoanRefusal, PeerName};
+use crate::metrics::labels::{ClientOutcome, LoanOutcome, LoanRefusal, PeerName, PrivatePoolName};
 use crate::policy::ClientFacts;
 use crate::wire::candidates;
 use crate::wire::nat::NatClass;
 use crate::wire::session_description::SessionDescription;
 
 use super::Broker;
+use super::clock;
 use super::directory::Directory;
 use super::loan::{Lenders, LoanRequest, NotLent, Supply};
 use super::trace::ClientTrace;
@@ -43,12 +46,19 @@ impl Broker {
             return Supply::NotLending;
         };
         let reserve = lenders.reserve;
+        let private_pools = self.private_pools.as_ref();
+        let mut private_pools = private_pools.map_or_else(Vec::new, |pools| pools.supplies());
+        private_pools.retain(|(name, _)| lenders.share(borrower, name));
         drop(lenders);
         if self.stage() != ServiceStage::Serving {
             return Supply::Draining;
         }
         let proxies = self.parked_beyond(reserve);
-        Supply::Lending { proxies, loans }
+        Supply::Lending {
+            proxies,
+            private_pools,
+            loans,
+        }
     }
 
     /// The proxies beyond a reserve that other nodes of the cluster can have now; `None` if
@@ -63,22 +73,57 @@ impl Broker {
         NatClass::ALL.map(|pool| state.matcher.parked_beyond(reserve, pool))
     }
 
-    /// Completes when the result of [`Self::supply_for`] or [`Self::supply_beyond`] may have
-    /// changed since this call.
+    /// Completes when the result of [`Self::supply_beyond`] may have changed since this call.
     pub fn supply_changed(&self) -> Notified<'_> {
         self.stepped.notified()
     }
 
-    /// Finds a proxy for a peer's client and waits for its answer. No other broker is
-    /// asked.
+    /// Completes when the result of [`Self::supply_for`], or the supply of this broker or of a
+    /// private pool, may have changed since this call.
+    pub fn any_supply_changed(&self) -> impl Future<Output = ()> + Send + '_ {
+        let here = self.supply_changed();
+        let private_pools = self.private_pools.as_ref();
+        let in_pools = private_pools.map(|pools| pools.supply_changed());
+        async move {
+            tokio::select! {
+                () = here => {}
+                Some(()) = OptionFuture::from(in_pools) => {}
+            }
+        }
+    }
+
+    /// Finds a proxy for a peer's client and waits for its answer; for a client of a private
+    /// pool one of that pool. No other broker is asked.
     pub async fn lend(
         &self,
         borrower: &PeerName,
+        private_pool: Option<&PrivatePoolName>,
         request: LoanRequest,
     ) -> Result<SessionDescription, NotLent> {
-        let directory = self.directory.load_full();
+        let Some(name) = private_pool else {
+            return self.lend_from(self, borrower, request).await;
+        };
+        let is_shared = self.lenders().share(borrower, name);
+        let private_pools = self.private_pools.as_ref().filter(|_| is_shared);
+        let pool = private_pools.and_then(|pools| pools.named(name, clock::wall_clock()));
+        let Some(pool) = pool else {
+            self.metrics.lent(borrower, LoanOutcome::NoProxies);
+            return Err(NotLent::NoProxies);
+        };
+        self.lend_from(&pool.broker, borrower, request).await
+    }
+
+    /// Lends a proxy of another broker of this process, or of this one, which has the
+    /// borrowers' accounts.
+    async fn lend_from(
+        &self,
+        lender: &Self,
+        borrower: &PeerName,
+        request: LoanRequest,
+    ) -> Result<SessionDescription, NotLent> {
+        let directory = lender.directory.load_full();
         // A bridge that takes no new clients is as good as none for the borrower.
-        let relay_url = self
+        let relay_url = lender
             .choose_relay(&directory, request.fingerprint)
             .map_err(|_| self.refuse_loan(borrower, LoanRefusal::UnknownBridge))?;
         let taken = self.lenders().take(borrower);
@@ -88,7 +133,9 @@ impl Broker {
             borrower,
             outcome: LoanOutcome::Cancelled,
         };
-        let lent = self
+        // A private pool may have few proxies, and its clients come to any of the brokers.
+        let reserve = if ptr::eq(lender, self) { reserve } else { 0 };
+        let lent = lender
             .match_borrower(&directory, &request, relay_url, reserve)
             .await;
         loan.outcome = match lent {

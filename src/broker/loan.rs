@@ -1,10 +1,10 @@
 //! Loans: their terms, requests, outcomes and accounts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::time::Instant;
 
-use crate::metrics::labels::{LoanOutcome, LoanRefusal, PeerName, Rendezvous};
+use crate::metrics::labels::{LoanOutcome, LoanRefusal, PeerName, PrivatePoolName, Rendezvous};
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::session_description::SessionDescription;
@@ -21,7 +21,7 @@ pub struct Lending {
 }
 
 /// The terms of one borrower.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
     /// True if the borrower may borrow at all.
     pub lends: bool,
@@ -30,6 +30,8 @@ pub struct Terms {
     /// Maximum number of offers a second, in the long run; the same number may come at
     /// once.
     pub max_per_second: NonZeroU32,
+    /// The private pools whose proxies are lent to their clients at the borrower.
+    pub private_pools: BTreeSet<PrivatePoolName>,
 }
 
 /// A peer's client.
@@ -71,6 +73,8 @@ pub enum Supply {
     Lending {
         /// The number of proxies, by pool.
         proxies: [usize; NatClass::ALL.len()],
+        /// The same for each private pool that is shared with the borrower and has any.
+        private_pools: Vec<(PrivatePoolName, [usize; NatClass::ALL.len()])>,
         /// The number of the borrower's offers taken so far. The borrower counts each
         /// offer since then as one proxy less until the next update, even if there are as
         /// many again.
@@ -140,6 +144,12 @@ impl Lenders {
         account.terms.lends.then_some(account)
     }
 
+    /// Returns true if the borrower's clients of a private pool may borrow.
+    pub(super) fn share(&self, borrower: &PeerName, private_pool: &PrivatePoolName) -> bool {
+        let account = self.account(borrower);
+        account.is_some_and(|account| account.terms.private_pools.contains(private_pool))
+    }
+
     pub(super) fn give_back(&mut self, borrower: &PeerName) {
         if let Some(account) = self.accounts.get_mut(borrower) {
             account.in_flight = account.in_flight.saturating_sub(1);
@@ -150,10 +160,10 @@ impl Lenders {
 impl BorrowerAccount {
     fn new(terms: Terms) -> Self {
         Self {
+            rate: EventRate::per_second(terms.max_per_second),
             terms,
             in_flight: 0,
             loans: 0,
-            rate: EventRate::per_second(terms.max_per_second),
         }
     }
 }

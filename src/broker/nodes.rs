@@ -1,13 +1,12 @@
 //! The interface to the other nodes of a cluster, as far as they are more than peers: an
 //! answer may come to another node than the poll.
 
-use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::matching::AnswerOutcome;
-use crate::metrics::labels::{PeerName, Request, StrayAnswerFate};
+use crate::metrics::labels::{PeerName, PrivatePoolName, Request, StrayAnswerFate};
 use crate::wire::nat::NatClass;
 use crate::wire::proxy::Sid;
 use crate::wire::session_description::SessionDescription;
@@ -16,11 +15,12 @@ use super::Broker;
 use super::caller::Caller;
 use super::clock;
 use super::limits::MALFORMED;
+use super::overflow::Overflow;
 use super::sid_digests::{SidDigest, SidDigests, SidKey};
 use super::sources_elsewhere::{SourceTallies, TOLD_MAX};
 
-/// The other nodes of this broker's cluster.
-pub trait OtherNodes: fmt::Debug + Send + Sync + 'static {
+/// The other nodes of this broker's cluster, which also have proxies to borrow.
+pub trait OtherNodes: Overflow {
     /// Passes on an answer for whose Sid this broker knows no offer, `None` if the proxy
     /// says that it cannot answer. Completes when the node with the offer has replied, or
     /// all that live, or time is up.
@@ -28,6 +28,9 @@ pub trait OtherNodes: fmt::Debug + Send + Sync + 'static {
 
     /// The state of the cluster.
     fn status(&self) -> ClusterStatus;
+
+    /// The same nodes, for the clients and proxies of a private pool.
+    fn of_private_pool(&self, name: &PrivatePoolName) -> Arc<dyn OtherNodes>;
 }
 
 /// The state of a cluster, as one of its nodes sees it.
@@ -81,6 +84,15 @@ impl Broker {
         state.sid_digests = SidDigests::new(keys);
         self.others = Some(others);
         self
+    }
+
+    /// Lets a private pool's broker have the other nodes of the public one's cluster.
+    pub(super) fn in_cluster_of(self, public: &Self, name: &PrivatePoolName) -> Self {
+        let Some(others) = &public.others else {
+            return self;
+        };
+        let keys = public.lock().sid_digests.keys();
+        self.in_cluster(others.of_private_pool(name), keys)
     }
 
     /// Accepts an answer that came to another node; `None` if its proxy says that it cannot

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::matching::{AskPeer, PeerReply, SupplyHint};
 use crate::metrics::PeerFigures;
-use crate::metrics::labels::{PeerName, Rendezvous};
+use crate::metrics::labels::{PeerName, PrivatePoolName, Rendezvous};
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::{NatClass, NatType};
 use crate::wire::session_description::SessionDescription;
@@ -31,6 +31,10 @@ pub trait Overflow: fmt::Debug + Send + Sync + 'static {
 
     /// The state of all peers.
     fn peers(&self) -> Vec<PeerStatus>;
+
+    /// The same brokers for the clients of a private pool; `None` if they have nothing for
+    /// them.
+    fn for_private_pool(&self, name: &PrivatePoolName) -> Option<Arc<dyn Overflow>>;
 }
 
 /// Several of them: those that come first are asked first.
@@ -71,6 +75,12 @@ impl Overflow for InTurn {
 
     fn peers(&self) -> Vec<PeerStatus> {
         self.0.iter().flat_map(|one| one.peers()).collect()
+    }
+
+    fn for_private_pool(&self, name: &PrivatePoolName) -> Option<Arc<dyn Overflow>> {
+        let all = self.0.iter();
+        let all: Vec<_> = all.filter_map(|one| one.for_private_pool(name)).collect();
+        Some(Arc::new(Self(all)))
     }
 }
 

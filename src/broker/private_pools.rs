@@ -16,6 +16,7 @@ use arc_swap::ArcSwap;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::bridges::BridgeList;
 use crate::matching;
@@ -75,6 +76,8 @@ pub struct PrivatePools {
     changed: Notify,
     /// Notified when a pool may have a proxy to spare.
     spared: Notify,
+    /// Notified when a pool may have other proxies.
+    supply_changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -96,6 +99,7 @@ impl PrivatePools {
             table: ArcSwap::default(),
             changed: Notify::new(),
             spared: Notify::new(),
+            supply_changed: Notify::new(),
         }
     }
 
@@ -209,16 +213,18 @@ impl PrivatePools {
         };
         tokio::select! {
             () = pool.broker.drive() => {}
-            () = self.watch_spare(&pool) => {}
+            () = self.watch_supply(&pool) => {}
             () = ended => {}
         }
         pool.id
     }
 
-    /// Tells the public's clients when the pool has a proxy to spare. Never returns.
-    async fn watch_spare(&self, pool: &PrivatePool) {
+    /// Tells the public's clients when the pool has a proxy to spare, and a cluster of each
+    /// change. Never returns.
+    async fn watch_supply(&self, pool: &PrivatePool) {
         loop {
             let changed = pool.broker.supply_changed();
+            self.supply_changed.notify_waiters();
             let supply = pool
                 .spare_beyond()
                 .and_then(|reserve| pool.broker.supply_beyond(reserve));
@@ -227,6 +233,22 @@ impl PrivatePools {
             }
             changed.await;
         }
+    }
+
+    /// The proxies of each pool that has any, for its clients at other nodes of a cluster.
+    pub fn supplies(&self) -> Vec<(PrivatePoolName, [usize; NatClass::ALL.len()])> {
+        let table = self.table.load();
+        let all = table.by_name.iter().filter_map(|(name, pool)| {
+            let supply = pool.broker.supply_beyond(0)?;
+            let has_any = supply.iter().any(|&proxies| proxies > 0);
+            has_any.then(|| (name.clone(), supply))
+        });
+        all.collect()
+    }
+
+    /// Completes when the result of [`Self::supplies`] may have changed since this call.
+    pub fn supply_changed(&self) -> Notified<'_> {
+        self.supply_changed.notified()
     }
 
     /// The state of all pools for metrics.

@@ -68,6 +68,10 @@ impl SidDigests {
         }
     }
 
+    pub(super) fn keys(&self) -> Vec<SidKey> {
+        self.keys.clone()
+    }
+
     /// Adds the offer that a poll has got.
     pub(super) fn handed_off(&mut self, poll: PollKey, sid: Sid) {
         if self.keys.is_empty() {

@@ -6,13 +6,12 @@ use tokio::sync::watch;
 use tokio::time::{timeout, timeout_at};
 
 use crate::broker::clock;
-use crate::broker::overflow::{Borrowing, Overflow, PeerStatus, Supplied, Wanted};
+use crate::broker::overflow::Wanted;
 use crate::matching::PeerReply;
-use crate::metrics::labels::PeerName;
+use crate::metrics::labels::{PeerName, PrivatePoolName};
 use crate::peers::{Ended, Need};
 use crate::proto::cluster::v1;
 use crate::proto::cluster::v1::node_message::Body;
-use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::NatClass;
 use crate::wire::session_description::SessionDescription;
 
@@ -28,52 +27,39 @@ struct NodeCall<'a> {
     cluster: &'a Cluster,
     node: PeerName,
     id: u64,
-    need: Need,
+    need: &'a Need,
     began: Instant,
     progress: watch::Receiver<CallProgress>,
     ended: Ended,
 }
 
-impl Overflow for Cluster {
-    fn has_supply(&self, class: NatClass, fingerprint: Fingerprint) -> bool {
-        let need = Need { class, fingerprint };
+impl Cluster {
+    /// Returns true if a node can be asked for such a proxy.
+    pub(super) fn has_supply(&self, need: &Need) -> bool {
         let now = clock::now();
         let state = self.state();
         state.echo.is_heard(now) && state.members.has_supply(now, need)
     }
 
-    fn supplied(&self, class: NatClass, fingerprint: Fingerprint) -> Supplied<'_> {
-        Box::pin(async move {
-            loop {
-                let heard = self.heard_of_supply.notified();
-                if self.has_supply(class, fingerprint) {
-                    return;
-                }
-                heard.await;
-            }
-        })
-    }
-
-    fn borrow(&self, wanted: Wanted) -> Borrowing<'_> {
-        Box::pin(self.ask_nodes(wanted))
-    }
-
-    /// Nodes are no peers.
-    fn peers(&self) -> Vec<PeerStatus> {
-        Vec::new()
-    }
-}
-
-impl Cluster {
     /// Asks one node after the other while there is time.
-    async fn ask_nodes(&self, wanted: Wanted) -> PeerReply {
+    pub(super) async fn ask_nodes(
+        &self,
+        private_pool: Option<PrivatePoolName>,
+        wanted: Wanted,
+    ) -> PeerReply {
         let mut reply = PeerReply::NotAsked;
-        let offer = convert::offer(self.millis(wanted.ask.deadline), &wanted);
+        let deadline_ms = self.millis(wanted.ask.deadline);
+        let offer = convert::offer(deadline_ms, private_pool.as_ref(), &wanted);
+        let need = Need {
+            private_pool,
+            class: NatClass::of(wanted.want.nat),
+            fingerprint: wanted.want.fingerprint,
+        };
         if offer.offer.len() > LENGTH_MAX {
             return reply;
         }
         while clock::now() <= wanted.ask.last_call {
-            let Some(mut call) = self.begin_call(&wanted) else {
+            let Some(mut call) = self.begin_call(&need, &wanted) else {
                 break;
             };
             match call.ask(wanted.ask.deadline, offer.clone()).await {
@@ -94,11 +80,7 @@ impl Cluster {
         reply
     }
 
-    fn begin_call(&self, wanted: &Wanted) -> Option<NodeCall<'_>> {
-        let need = Need {
-            class: NatClass::of(wanted.want.nat),
-            fingerprint: wanted.want.fingerprint,
-        };
+    fn begin_call<'a>(&'a self, need: &'a Need, wanted: &Wanted) -> Option<NodeCall<'a>> {
         let now = clock::now();
         let mut asked = wanted.asked.names();
         let mut state = self.state();

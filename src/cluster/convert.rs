@@ -6,9 +6,11 @@ use crate::broker::SourceTallies;
 use crate::broker::loan::{LoanRequest, NotLent};
 use crate::broker::overflow::Wanted;
 use crate::matching::MatchTally;
-use crate::metrics::labels::{LoanRefusal, StrayAnswerFate};
+use crate::metrics::labels::{LoanRefusal, PrivatePoolName, StrayAnswerFate};
 use crate::peers::Ended;
-use crate::peers::protocol::{nat, nat_type, pool_supplies, rendezvous, rendezvous_method};
+use crate::peers::protocol::{
+    nat, nat_type, pool_supplies, pool_word, private_pool_supplies, rendezvous, rendezvous_method,
+};
 use crate::proto::cluster::v1;
 use crate::proto::cluster::v1::not_taken::Reason;
 use crate::proto::cluster::v1::stray_answer_reply::Outcome;
@@ -20,20 +22,26 @@ use crate::wire::session_description::SessionDescription;
 /// The maximum length of session descriptions between nodes, in bytes.
 pub(super) const LENGTH_MAX: usize = 100_000;
 
-/// Encodes what this node could take; `None` stands for a node that is about to stop.
-pub(super) fn supply(
-    sequence: u64,
-    proxies: Option<[usize; NatClass::ALL.len()]>,
-    sources: SourceTallies,
-) -> v1::Supply {
-    let state = match proxies {
+/// The supply of a node, as the others hear of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ToldSupply {
+    /// Everybody's proxies; `None` stands for a node that is about to stop.
+    pub(super) proxies: Option<[usize; NatClass::ALL.len()]>,
+    /// The private pools that have any.
+    pub(super) private_pools: Vec<(PrivatePoolName, [usize; NatClass::ALL.len()])>,
+}
+
+/// Encodes what this node could take.
+pub(super) fn supply(sequence: u64, told: &ToldSupply, sources: SourceTallies) -> v1::Supply {
+    let state = match told.proxies {
         Some(_) => State::Serving,
         None => State::Draining,
     };
     v1::Supply {
         sequence,
         state: state.into(),
-        pools: proxies.map(pool_supplies).unwrap_or_default(),
+        pools: told.proxies.map(pool_supplies).unwrap_or_default(),
+        private_pools: private_pool_supplies(&told.private_pools),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         source_key: sources.key.to_vec(),
         source_tallies: sources.tallies.into_iter().map(source_tally).collect(),
@@ -62,7 +70,11 @@ pub(super) fn source_tallies(supply: &v1::Supply) -> Option<SourceTallies> {
 }
 
 /// Encodes a client's offer for other nodes, each of which gets it with a number of its own.
-pub(super) fn offer(deadline_ms: u64, wanted: &Wanted) -> v1::Offer {
+pub(super) fn offer(
+    deadline_ms: u64,
+    private_pool: Option<&PrivatePoolName>,
+    wanted: &Wanted,
+) -> v1::Offer {
     let want = &wanted.want;
     v1::Offer {
         id: 0,
@@ -73,6 +85,7 @@ pub(super) fn offer(deadline_ms: u64, wanted: &Wanted) -> v1::Offer {
         rendezvous: rendezvous(want.rendezvous).into(),
         attempt: u32::try_from(wanted.ask.attempt).unwrap_or(u32::MAX),
         traceparent: want.traceparent.clone().unwrap_or_default(),
+        private_pool: pool_word(private_pool),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::proto::cluster::v1::node_message::Body;
 use super::Cluster;
 use super::convert;
 use super::members::Sender;
+use super::nodes_of_pool::broker_of;
 
 /// The longest time that an offer may have left.
 const TIME_LEFT_MAX: Duration = Duration::from_mins(1);
@@ -29,6 +30,7 @@ pub(super) struct NodeLoan {
     node: PeerName,
     id: u64,
     request: LoanRequest,
+    reserve: usize,
     cancelled: CancellationToken,
 }
 
@@ -51,7 +53,7 @@ impl Cluster {
         broker: &Arc<Broker>,
         sender: Sender<'_>,
         offer: v1::Offer,
-    ) -> Result<NodeLoan, DroppedMessage> {
+    ) -> Result<Option<NodeLoan>, DroppedMessage> {
         let now = clock::now();
         let id = offer.id;
         let node = PeerName::from(sender.node);
@@ -75,18 +77,34 @@ impl Cluster {
                 refuse(LoanRefusal::Overloaded);
             }
         })?;
+        let private_pool = offer.private_pool.clone();
         let Some(request) = convert::loan_request(offer, now, deadline) else {
             refuse(LoanRefusal::Malformed);
             return Err(DroppedMessage::Malformed);
         };
-        Ok(NodeLoan {
+        let Some(broker) = broker_of(broker, &private_pool) else {
+            self.metrics.node_offer_received(LoanOutcome::Refused);
+            self.say_not_taken(&node, id, NotLent::NoProxies);
+            return Ok(None);
+        };
+        Ok(Some(NodeLoan {
             cluster: Arc::clone(self),
-            broker: Arc::clone(broker),
+            broker,
             node,
             id,
             request,
+            reserve: self.reserve_of(&private_pool),
             cancelled,
-        })
+        }))
+    }
+
+    /// A private pool has no reserve: it may have few proxies, and its clients come to any node.
+    fn reserve_of(&self, private_pool: &str) -> usize {
+        if private_pool.is_empty() {
+            self.reserve
+        } else {
+            0
+        }
     }
 
     fn say_not_taken(&self, node: &PeerName, id: u64, not_lent: NotLent) {
@@ -108,7 +126,7 @@ impl NodeLoan {
             metrics: &cluster.metrics,
             outcome: LoanOutcome::Cancelled,
         };
-        let mut lending = pin!(self.broker.lend_to_node(self.request, cluster.reserve));
+        let mut lending = pin!(self.broker.lend_to_node(self.request, self.reserve));
         let at_once = poll_fn(|context| Poll::Ready(lending.as_mut().poll(context)));
         let lent = match at_once.await {
             Poll::Ready(Err(not_lent)) => {

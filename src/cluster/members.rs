@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use crate::broker::nodes::NodeStatus;
 use crate::metrics::labels::{DroppedMessage, PeerName};
-use crate::peers::protocol::proxies;
-use crate::peers::{BorrowingTerms, Ended, KnownBridges, LinkId, Need, Peers, SupplyReport};
+use crate::peers::protocol::{private_pools, proxies};
+use crate::peers::{
+    BorrowingTerms, Ended, KnownBridges, LinkId, Need, Peers, SharedPools, SupplyReport,
+};
 use crate::proto::cluster::v1;
 use crate::proto::cluster::v1::supply::State;
 
@@ -144,6 +146,7 @@ impl Membership {
         let terms = BorrowingTerms {
             borrows: true,
             max_in_flight: IN_FLIGHT_MAX,
+            private_pools: SharedPools::All,
         };
         self.peers.add(name.clone(), terms);
         let Some(link) = self.peers.connected(name) else {
@@ -207,7 +210,7 @@ impl Membership {
         self.nodes.len()
     }
 
-    pub(super) fn has_supply(&self, now: Instant, need: Need) -> bool {
+    pub(super) fn has_supply(&self, now: Instant, need: &Need) -> bool {
         self.peers.has_supply(now, need)
     }
 
@@ -215,7 +218,7 @@ impl Membership {
     pub(super) fn choose(
         &mut self,
         now: Instant,
-        need: Need,
+        need: &Need,
         asked: &BTreeSet<PeerName>,
         draws: [f64; 2],
     ) -> Option<PeerName> {
@@ -227,7 +230,7 @@ impl Membership {
         &mut self,
         now: Instant,
         name: &PeerName,
-        need: Need,
+        need: &Need,
         end: (Duration, Ended),
         jitter: f64,
     ) {
@@ -258,6 +261,7 @@ impl Membership {
 fn report(supply: &v1::Supply) -> SupplyReport {
     SupplyReport {
         proxies: proxies(&supply.pools),
+        private_pools: private_pools(&supply.private_pools),
         is_draining: supply.state() != State::Serving,
         bridges: Some(KnownBridges::Ours),
     }

@@ -22,10 +22,9 @@ use crate::proto::cluster::v1;
 use crate::proto::cluster::v1::node_message::Body;
 use crate::proto::cluster::v1::supply::State;
 use crate::telemetry::{Kind, LogLimits};
-use crate::wire::nat::NatClass;
 
 use super::bus::{Bus, BusEvent, NotSent, Subjects};
-use super::convert;
+use super::convert::{self, ToldSupply};
 use super::echo::Echo;
 use super::keys::ClusterKeys;
 use super::loan_table::NodeLoans;
@@ -96,10 +95,10 @@ impl ClusterState {
 }
 
 /// The last word of supply.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Said {
     at: Instant,
-    proxies: Option<[usize; NatClass::ALL.len()]>,
+    supply: ToldSupply,
 }
 
 impl Cluster {
@@ -149,7 +148,7 @@ impl Cluster {
         let mut beats = interval(HEARTBEAT);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut said = self.say_supply(&broker);
-        let mut differs = pin!(self.supply_differs(&broker, said));
+        let mut differs = pin!(self.supply_differs(&broker, said.clone()));
         loop {
             let has_something_to_say = tokio::select! {
                 event = bus.next() => match event {
@@ -170,7 +169,7 @@ impl Cluster {
             };
             if has_something_to_say {
                 said = self.say_supply(&broker);
-                differs.set(self.supply_differs(&broker, said));
+                differs.set(self.supply_differs(&broker, said.clone()));
             }
         }
     }
@@ -178,9 +177,9 @@ impl Cluster {
     /// Completes when the supply is another than was said, not too soon after that.
     async fn supply_differs(&self, broker: &Broker, said: Said) {
         let mut not_before = said.at + SHORTEST;
-        let differs = || broker.supply_beyond(self.reserve) != said.proxies;
+        let differs = || self.supply(broker) != said.supply;
         loop {
-            let changed = broker.supply_changed();
+            let changed = broker.any_supply_changed();
             // No timer runs while nothing happens.
             if !differs() {
                 changed.await;
@@ -193,14 +192,22 @@ impl Cluster {
         }
     }
 
+    fn supply(&self, broker: &Broker) -> ToldSupply {
+        let private_pools = broker.private_pools();
+        ToldSupply {
+            proxies: broker.supply_beyond(self.reserve),
+            private_pools: private_pools.map_or_else(Vec::new, |pools| pools.supplies()),
+        }
+    }
+
     fn say_supply(&self, broker: &Broker) -> Said {
-        let proxies = broker.supply_beyond(self.reserve);
+        let supply = self.supply(broker);
         let sequence = self.next_sequence();
-        let supply = convert::supply(sequence, proxies, broker.source_tallies());
-        drop(self.send(self.subjects.supply(), Body::Supply(supply)));
+        let message = convert::supply(sequence, &supply, broker.source_tallies());
+        drop(self.send(self.subjects.supply(), Body::Supply(message)));
         Said {
             at: clock::now(),
-            proxies,
+            supply,
         }
     }
 

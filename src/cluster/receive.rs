@@ -86,8 +86,9 @@ impl Cluster {
         match message.body {
             Some(Body::Supply(supply)) => return self.hear_supply(broker, sender, &supply),
             Some(Body::Offer(offer)) => {
-                let loan = self.accept(broker, sender, offer)?;
-                loans.spawn(loan.run());
+                if let Some(loan) = self.accept(broker, sender, offer)? {
+                    loans.spawn(loan.run());
+                }
             }
             Some(Body::Cancel(cancel)) => self.state().loans.cancel(sender, cancel.id),
             Some(Body::StrayAnswer(stray)) => self.handle_stray(broker, sender, &stray)?,

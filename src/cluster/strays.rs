@@ -1,14 +1,15 @@
 //! Answers that came to another node than their polls. The node with the offer is not
 //! known, so all are asked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 
-use crate::broker::nodes::{ClusterStatus, OtherNodes, PassingOn};
 use crate::broker::{Broker, SidDigest, clock};
-use crate::metrics::labels::{DroppedMessage, PeerName, StrayAnswerFate};
+use crate::metrics::labels::{DroppedMessage, PeerName, PrivatePoolName, StrayAnswerFate};
+use crate::peers::protocol::pool_word;
 use crate::proto::cluster::v1;
 use crate::proto::cluster::v1::node_message::Body;
 use crate::wire::proxy::Sid;
@@ -17,6 +18,7 @@ use crate::wire::session_description::SessionDescription;
 use super::Cluster;
 use super::convert::{self, LENGTH_MAX};
 use super::members::Sender;
+use super::nodes_of_pool::broker_of;
 use super::stray_table::StrayProgress;
 
 /// The time for which replies of the other nodes are awaited.
@@ -35,22 +37,14 @@ impl Drop for StraySearch<'_> {
     }
 }
 
-impl OtherNodes for Cluster {
-    fn pass_on(&self, sid: Sid, answer: Option<SessionDescription>) -> PassingOn<'_> {
-        Box::pin(async move {
-            let answer = answer.map(|answer| answer.text()).unwrap_or_default();
-            self.search(sid, answer).await
-        })
-    }
-
-    fn status(&self) -> ClusterStatus {
-        self.seen()
-    }
-}
-
 impl Cluster {
     /// Asks all other nodes for the offer that the answer is for.
-    async fn search(&self, sid: Sid, answer: String) -> StrayAnswerFate {
+    pub(super) async fn search(
+        &self,
+        private_pool: Option<&PrivatePoolName>,
+        sid: Sid,
+        answer: String,
+    ) -> StrayAnswerFate {
         let until = clock::now() + PATIENCE;
         let begun = self.begin_search(answer.len());
         let (Some(mut search), Some(digest)) = (begun, self.keys.digest(&sid)) else {
@@ -61,6 +55,7 @@ impl Cluster {
             sid_digest: digest.as_bytes().to_vec(),
             answer,
             deadline_ms: self.millis(until),
+            private_pool: pool_word(private_pool),
         };
         let sent = self.send(self.subjects.answers(), Body::StrayAnswer(stray));
         if sent.is_err() {
@@ -92,7 +87,7 @@ impl Cluster {
     /// Handles an answer that came to another node, and replies.
     pub(super) fn handle_stray(
         &self,
-        broker: &Broker,
+        broker: &Arc<Broker>,
         sender: Sender<'_>,
         stray: &v1::StrayAnswer,
     ) -> Result<(), DroppedMessage> {
@@ -122,7 +117,10 @@ impl Cluster {
     }
 }
 
-fn deliver(broker: &Broker, stray: &v1::StrayAnswer) -> Result<StrayAnswerFate, DroppedMessage> {
+fn deliver(
+    broker: &Arc<Broker>,
+    stray: &v1::StrayAnswer,
+) -> Result<StrayAnswerFate, DroppedMessage> {
     let digest = SidDigest::from_bytes(&stray.sid_digest).ok_or(DroppedMessage::Malformed)?;
     if stray.answer.len() > LENGTH_MAX {
         return Err(DroppedMessage::Malformed);
@@ -131,5 +129,8 @@ fn deliver(broker: &Broker, stray: &v1::StrayAnswer) -> Result<StrayAnswerFate, 
         "" => None,
         text => Some(SessionDescription::parse(text).map_err(|_| DroppedMessage::Malformed)?),
     };
-    Ok(broker.stray_answer(digest, answer))
+    let broker = broker_of(broker, &stray.private_pool);
+    Ok(broker.map_or(StrayAnswerFate::Unknown, |broker| {
+        broker.stray_answer(digest, answer)
+    }))
 }

@@ -29,7 +29,7 @@ pub(super) fn check(
     contents(origins, &mut report);
     listeners::check(config, &mut report);
     forwarding(config, &mut report);
-    queues_of_pools(config, &mut report);
+    named_pools(config, &mut report);
     let found = |issues: Vec<SettingIssue>| {
         let issues = issues.into_iter();
         let sound = issues.filter(|issue| !wrong.iter().any(|known| is_about(known, issue)));
@@ -133,16 +133,23 @@ fn certificate(config: &Config, report: &mut SettingsReport) {
     }
 }
 
-/// Refuses queues of private pools that the configuration does not have. Those of the
-/// administration may come and go, so no queue is theirs.
-fn queues_of_pools(config: &Config, report: &mut SettingsReport) {
-    let is_known = |name: &String| config.pools.list.iter().any(|pool| pool.name == *name);
+/// Refuses names of private pools that the configuration does not have. Those of the
+/// administration may come and go, so nothing else in the configuration is theirs.
+fn named_pools(config: &Config, report: &mut SettingsReport) {
+    let pools = &config.pools.list;
+    let is_unknown = |name: &&String| pools.iter().all(|pool| pool.name != **name);
+    let mut refuse = |key, name: &str, owner: &str| {
+        let problem = format!("has the pool {name:?} for {owner}, but pools.list has no such pool");
+        report.refuse(&[key, "pools.list"], problem);
+    };
     for queue in &config.sqs.queues {
-        if let Some(name) = queue.pool.as_ref().filter(|name| !is_known(name)) {
-            report.refuse(
-                &["sqs.queues", "pools.list"],
-                format!("has the pool {name:?} for {queue}, but pools.list has no such pool"),
-            );
+        if let Some(name) = queue.pool.as_ref().filter(is_unknown) {
+            refuse("sqs.queues", name, &queue.to_string());
+        }
+    }
+    for peer in &config.federation.peers {
+        if let Some(name) = peer.private_pools.iter().find(is_unknown) {
+            refuse("federation.peers", name, &peer.name);
         }
     }
 }

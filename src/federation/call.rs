@@ -7,14 +7,13 @@ use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 use crate::broker::clock;
-use crate::broker::overflow::{Borrowing, Overflow, PeerStatus, Supplied, Wanted};
+use crate::broker::overflow::Wanted;
 use crate::matching::PeerReply;
-use crate::metrics::labels::PeerName;
+use crate::metrics::labels::{PeerName, PrivatePoolName};
 use crate::peers::{Ended, Need, PeerProblem};
 use crate::proto::federation::v1;
 use crate::proto::federation::v1::federation_client::FederationClient;
 use crate::proto::federation::v1::match_offer_response::Outcome;
-use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::NatClass;
 use crate::wire::session_description::SessionDescription;
 
@@ -33,48 +32,30 @@ const TRACEPARENT: &str = "traceparent";
 struct BorrowCall<'a> {
     federation: &'a Federation,
     peer: PeerName,
-    need: Need,
+    need: &'a Need,
     began: Instant,
     ended: Ended,
 }
 
-impl Overflow for Federation {
-    fn has_supply(&self, class: NatClass, fingerprint: Fingerprint) -> bool {
-        let need = Need { class, fingerprint };
-        self.state().peers.has_supply(clock::now(), need)
-    }
-
-    fn supplied(&self, class: NatClass, fingerprint: Fingerprint) -> Supplied<'_> {
-        Box::pin(async move {
-            loop {
-                let reported = self.reported.notified();
-                if self.has_supply(class, fingerprint) {
-                    return;
-                }
-                reported.await;
-            }
-        })
-    }
-
-    fn borrow(&self, wanted: Wanted) -> Borrowing<'_> {
-        Box::pin(self.ask_peers(wanted))
-    }
-
-    fn peers(&self) -> Vec<PeerStatus> {
-        self.state().peers.statuses(clock::now())
-    }
-}
-
 impl Federation {
     /// Asks one peer after the other while there is time.
-    async fn ask_peers(&self, wanted: Wanted) -> PeerReply {
+    pub(super) async fn ask_peers(
+        &self,
+        private_pool: Option<PrivatePoolName>,
+        wanted: Wanted,
+    ) -> PeerReply {
         let mut reply = PeerReply::NotAsked;
-        let message = request(&wanted);
+        let message = request(private_pool.as_ref(), &wanted);
+        let need = Need {
+            private_pool,
+            class: NatClass::of(wanted.want.nat),
+            fingerprint: wanted.want.fingerprint,
+        };
         if message.offer.len() > LENGTH_MAX {
             return reply;
         }
         while clock::now() <= wanted.ask.last_call {
-            let Some((mut call, channel)) = self.begin_call(&wanted) else {
+            let Some((mut call, channel)) = self.begin_call(&need, &wanted) else {
                 break;
             };
             match call.ask(channel, &wanted, message.clone()).await {
@@ -91,11 +72,11 @@ impl Federation {
         reply
     }
 
-    fn begin_call(&self, wanted: &Wanted) -> Option<(BorrowCall<'_>, Channel)> {
-        let need = Need {
-            class: NatClass::of(wanted.want.nat),
-            fingerprint: wanted.want.fingerprint,
-        };
+    fn begin_call<'a>(
+        &'a self,
+        need: &'a Need,
+        wanted: &Wanted,
+    ) -> Option<(BorrowCall<'a>, Channel)> {
         let now = clock::now();
         let mut asked = wanted.asked.names();
         let mut state = self.state();

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::broker::overflow::Wanted;
-use crate::metrics::labels::LoanRefusal;
-use crate::peers::protocol::{nat, proxies, rendezvous};
+use crate::metrics::labels::{LoanRefusal, PrivatePoolName};
+use crate::peers::protocol::{nat, pool_word, private_pools, proxies, rendezvous};
 use crate::peers::{KnownBridges, SupplyReport};
 use crate::proto::federation::v1;
 use crate::proto::federation::v1::refused::Reason;
@@ -23,6 +23,7 @@ pub(super) fn report(supply: v1::Supply) -> SupplyReport {
         return report;
     }
     report.proxies = proxies(&supply.pools);
+    report.private_pools = private_pools(&supply.private_pools);
     report
 }
 
@@ -36,13 +37,17 @@ fn bridges(bridges: v1::Bridges) -> KnownBridges {
 }
 
 /// Encodes a client's offer for a lender.
-pub(super) fn request(wanted: &Wanted) -> v1::MatchOfferRequest {
+pub(super) fn request(
+    private_pool: Option<&PrivatePoolName>,
+    wanted: &Wanted,
+) -> v1::MatchOfferRequest {
     v1::MatchOfferRequest {
         offer: wanted.want.offer.text(),
         nat: nat(wanted.want.nat).into(),
         fingerprint: wanted.want.fingerprint.as_bytes().to_vec(),
         rendezvous: rendezvous(wanted.want.rendezvous).into(),
         attempt: u32::try_from(wanted.ask.attempt).unwrap_or(u32::MAX),
+        private_pool: pool_word(private_pool),
     }
 }
 

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::broker::loan::{Lending, Terms};
 use crate::host_port::{self, is_address, is_dns_name};
-use crate::metrics::labels::PeerName;
-use crate::peers::BorrowingTerms;
+use crate::metrics::labels::{PeerName, PrivatePoolName};
+use crate::peers::{BorrowingTerms, SharedPools};
 use crate::report::{COUNT_MAX, SettingsReport};
 
 /// The maximum number of peers: operators do not know more brokers than that.
@@ -76,6 +76,10 @@ pub struct PeerSettings {
     /// The sustained rate, per second, and burst of offers that the peer may send.
     #[serde(default = "default_per_second")]
     pub max_per_second: NonZeroU32,
+    /// The private pools that the peer has, too: their proxies are lent and borrowed for
+    /// their clients, as far as everybody's are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub private_pools: Vec<String>,
 }
 
 fn yes() -> bool {
@@ -238,7 +242,13 @@ impl PeerSettings {
         BorrowingTerms {
             borrows: self.borrow,
             max_in_flight: self.max_in_flight,
+            private_pools: SharedPools::These(self.shared_pools()),
         }
+    }
+
+    fn shared_pools(&self) -> BTreeSet<PrivatePoolName> {
+        let names = self.private_pools.iter();
+        names.map(|name| name.as_str().into()).collect()
     }
 
     fn terms(&self) -> Terms {
@@ -246,6 +256,7 @@ impl PeerSettings {
             lends: self.lend,
             max_in_flight: self.max_in_flight,
             max_per_second: self.max_per_second,
+            private_pools: self.shared_pools(),
         }
     }
 }

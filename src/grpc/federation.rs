@@ -26,6 +26,7 @@ use crate::broker::loan::NotLent;
 use crate::broker::{Broker, clock};
 use crate::listener::{Closing, KeepAlive, Serve, Server};
 use crate::metrics::labels::{LoanRefusal, PeerName};
+use crate::peers::protocol::pool_of_word;
 use crate::proto::federation::v1;
 use crate::proto::federation::v1::federation_server::{Federation, FederationServer};
 
@@ -80,12 +81,14 @@ impl Lender {
         borrower: &PeerName,
         request: Request<v1::MatchOfferRequest>,
     ) -> v1::MatchOfferResponse {
+        let private_pool = pool_of_word(&request.get_ref().private_pool);
         let Some(request) = convert::loan_request(request, clock::now(), &self.broker) else {
             self.broker.bad_loan_request(borrower);
             let malformed = NotLent::Refused(LoanRefusal::Malformed);
             return self.refused_or_not(borrower, malformed);
         };
-        match self.broker.lend(borrower, request).await {
+        let lent = self.broker.lend(borrower, private_pool.as_ref(), request);
+        match lent.await {
             Ok(answer) => convert::answer(&answer),
             Err(not_lent) => self.refused_or_not(borrower, not_lent),
         }

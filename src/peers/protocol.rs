@@ -1,7 +1,10 @@
 //! Conversions of what the messages between brokers have in common, whether they are peers or
 //! nodes of a cluster.
 
-use crate::metrics::labels::Rendezvous;
+use std::collections::BTreeMap;
+
+use crate::broker::private_pools::settings::POOLS_MAX;
+use crate::metrics::labels::{PrivatePoolName, Rendezvous};
 use crate::proto::federation::v1;
 use crate::wire::nat::{NatClass, NatType};
 
@@ -24,6 +27,40 @@ pub fn proxies(supplies: &[v1::PoolSupply]) -> [usize; NatClass::ALL.len()] {
         }
     }
     proxies
+}
+
+/// Encodes the number of proxies of private pools.
+pub fn private_pool_supplies(
+    private_pools: &[(PrivatePoolName, [usize; NatClass::ALL.len()])],
+) -> Vec<v1::PrivatePoolSupply> {
+    let supplies = private_pools
+        .iter()
+        .map(|(name, proxies)| v1::PrivatePoolSupply {
+            name: name.to_string(),
+            pools: pool_supplies(*proxies),
+        });
+    supplies.collect()
+}
+
+/// Decodes the number of proxies of private pools.
+pub fn private_pools(
+    supplies: &[v1::PrivatePoolSupply],
+) -> BTreeMap<PrivatePoolName, [usize; NatClass::ALL.len()]> {
+    let supplies = supplies.iter().take(POOLS_MAX);
+    let named = supplies.map(|supply| (supply.name.as_str().into(), proxies(&supply.pools)));
+    named.collect()
+}
+
+/// Encodes the name of a private pool; an empty word stands for everybody.
+pub fn pool_word(private_pool: Option<&PrivatePoolName>) -> String {
+    private_pool
+        .map(PrivatePoolName::to_string)
+        .unwrap_or_default()
+}
+
+/// Decodes the name of a private pool; `None` stands for everybody.
+pub fn pool_of_word(word: &str) -> Option<PrivatePoolName> {
+    (!word.is_empty()).then(|| word.into())
 }
 
 fn pool(class: NatClass) -> v1::Pool {

@@ -7,6 +7,7 @@ use super::*;
 
 const FRESH_FOR: Duration = Duration::from_secs(15);
 const NEED: Need = Need {
+    private_pool: None,
     class: NatClass::Strict,
     fingerprint: Fingerprint::DEFAULT,
 };
@@ -24,6 +25,7 @@ fn peer(name: &str) -> (PeerName, BorrowingTerms) {
     let terms = BorrowingTerms {
         borrows: true,
         max_in_flight: 100,
+        private_pools: SharedPools::All,
     };
     (name.into(), terms)
 }
@@ -56,7 +58,7 @@ fn peers(now: Instant, proxies: &[usize]) -> Peers {
 }
 
 fn end(peers: &mut Peers, now: Instant, peer: &PeerName, ended: Ended) {
-    peers.ended(now, peer, NEED, (Duration::from_secs(1), ended), 0.0);
+    peers.ended(now, peer, &NEED, (Duration::from_secs(1), ended), 0.0);
 }
 
 #[test]
@@ -64,7 +66,7 @@ fn of_two_the_one_with_more_free_proxies_is_asked() {
     let now = now();
     for draws in [[0.0, 0.0], [0.9, 0.0], [0.5, 0.9]] {
         let mut peers = peers(now, &[3, 10]);
-        assert_eq!(peers.choose(now, NEED, &NOBODY, draws), Some("1".into()));
+        assert_eq!(peers.choose(now, &NEED, &NOBODY, draws), Some("1".into()));
     }
 }
 
@@ -76,13 +78,19 @@ fn failures_and_slowness_weigh() {
     for _ in 0..3 {
         end(&mut peers, now, &first, Ended::TimedOut);
     }
-    assert_eq!(peers.choose(now, NEED, &NOBODY, [0.0; 2]), Some("1".into()));
+    assert_eq!(
+        peers.choose(now, &NEED, &NOBODY, [0.0; 2]),
+        Some("1".into())
+    );
     let second = PeerName::from("1");
     for _ in 0..20 {
         let slow = (Duration::from_secs(4), Ended::Answered);
-        peers.ended(now, &second, NEED, slow, 0.0);
+        peers.ended(now, &second, &NEED, slow, 0.0);
     }
-    assert_eq!(peers.choose(now, NEED, &NOBODY, [0.0; 2]), Some("0".into()));
+    assert_eq!(
+        peers.choose(now, &NEED, &NOBODY, [0.0; 2]),
+        Some("0".into())
+    );
 }
 
 #[test]
@@ -98,7 +106,7 @@ fn failures_of_an_old_connection_do_not_weigh() {
     assert!(peers.disconnected(&first, old));
     let new = peers.connected(&first).unwrap();
     assert!(peers.reported(now, &first, new, open(10)));
-    assert_eq!(peers.choose(now, NEED, &NOBODY, [0.0; 2]), Some(first));
+    assert_eq!(peers.choose(now, &NEED, &NOBODY, [0.0; 2]), Some(first));
 }
 
 #[test]
@@ -106,11 +114,11 @@ fn what_is_asked_for_is_not_there_for_the_next() {
     let now = now();
     let mut peers = peers(now, &[2]);
     for _ in 0..2 {
-        assert!(peers.has_supply(now, NEED));
-        assert!(peers.choose(now, NEED, &NOBODY, [0.0; 2]).is_some());
+        assert!(peers.has_supply(now, &NEED));
+        assert!(peers.choose(now, &NEED, &NOBODY, [0.0; 2]).is_some());
     }
-    assert!(!peers.has_supply(now, NEED));
-    assert_eq!(peers.choose(now, NEED, &NOBODY, [0.0; 2]), None);
+    assert!(!peers.has_supply(now, &NEED));
+    assert_eq!(peers.choose(now, &NEED, &NOBODY, [0.0; 2]), None);
     assert_eq!(peers.statuses(now)[0].borrowing, 2);
 }
 
@@ -122,9 +130,12 @@ fn who_has_failed_is_asked_again_without_a_new_connection() {
     for _ in 0..4 {
         end(&mut peers, now, &first, Ended::TimedOut);
     }
-    assert_eq!(peers.choose(now, NEED, &NOBODY, [0.0; 2]), Some("1".into()));
+    assert_eq!(
+        peers.choose(now, &NEED, &NOBODY, [0.0; 2]),
+        Some("1".into())
+    );
     let later = now + Duration::from_secs(5);
-    assert_eq!(peers.choose(later, NEED, &NOBODY, [0.0; 2]), Some(first));
+    assert_eq!(peers.choose(later, &NEED, &NOBODY, [0.0; 2]), Some(first));
 }
 
 #[test]
@@ -139,9 +150,9 @@ fn a_report_of_another_connection_is_not_heard() {
     let new = peers.connected(&name).unwrap();
     assert!(!peers.reported(now, &name, old, open(1)));
     assert!(!peers.disconnected(&name, old));
-    assert!(!peers.has_supply(now, NEED));
+    assert!(!peers.has_supply(now, &NEED));
     assert!(peers.reported(now, &name, new, open(1)));
-    assert!(peers.has_supply(now, NEED));
+    assert!(peers.has_supply(now, &NEED));
 }
 
 #[test]
@@ -150,7 +161,10 @@ fn who_is_out_of_the_configuration_is_forgotten_and_others_stay() {
     let mut peers = peers(now, &[1, 1]);
     peers.configure([peer("1")]);
     assert_eq!(peers.statuses(now).len(), 1);
-    assert_eq!(peers.choose(now, NEED, &NOBODY, [0.0; 2]), Some("1".into()));
+    assert_eq!(
+        peers.choose(now, &NEED, &NOBODY, [0.0; 2]),
+        Some("1".into())
+    );
     // Calls to the removed peer may end later.
     end(&mut peers, now, &"0".into(), Ended::Failed);
 }
@@ -165,12 +179,47 @@ fn pools_that_do_not_serve_the_client_do_not_count() {
     let mut report = open(0);
     report.proxies[NatClass::Moderate as usize] = 5;
     peers.reported(now, &name, link, report);
-    assert!(!peers.has_supply(now, NEED));
+    assert!(!peers.has_supply(now, &NEED));
     let moderate = Need {
         class: NatClass::Moderate,
         ..NEED
     };
-    assert!(peers.has_supply(now, moderate));
+    assert!(peers.has_supply(now, &moderate));
+}
+
+#[test]
+fn proxies_of_private_pools_are_counted_apart() {
+    let now = now();
+    let mut peers = Peers::new(FRESH_FOR);
+    let (name, terms) = peer("0");
+    peers.configure([(name.clone(), terms)]);
+    let link = peers.connected(&name).unwrap();
+    let of_pool = |pool: &str| Need {
+        private_pool: Some(pool.into()),
+        ..NEED
+    };
+    let mut report = open(0);
+    report.private_pools.insert("one".into(), [1; 3]);
+    report.private_pools.insert("two".into(), [2; 3]);
+    peers.reported(now, &name, link, report);
+    let has = |peers: &Peers| {
+        let needs = [NEED, of_pool("one"), of_pool("two"), of_pool("three")];
+        needs.map(|need| peers.has_supply(now, &need))
+    };
+    assert_eq!(has(&peers), [false, true, true, false]);
+    let one = of_pool("one");
+    assert_eq!(
+        peers.choose(now, &one, &NOBODY, [0.0; 2]),
+        Some(name.clone())
+    );
+    assert_eq!(has(&peers), [false, false, true, false]);
+    let two = of_pool("two");
+    peers.choose(now, &two, &NOBODY, [0.0; 2]).unwrap();
+    let without = (Duration::ZERO, Ended::NoProxies);
+    peers.ended(now, &name, &two, without, 0.0);
+    assert_eq!(has(&peers), [false; 4]);
+    peers.reported(now, &name, link, open(1));
+    assert_eq!(has(&peers), [true, false, false, false]);
 }
 
 proptest! {
@@ -195,8 +244,8 @@ proptest! {
                 (1, Some(peer)) => end(&mut peers, now, &peer, Ended::NoProxies),
                 (_, last) => {
                     calls.extend(last);
-                    let can = peers.has_supply(now, NEED);
-                    let chosen = peers.choose(now, NEED, &NOBODY, [one, other]);
+                    let can = peers.has_supply(now, &NEED);
+                    let chosen = peers.choose(now, &NEED, &NOBODY, [one, other]);
                     prop_assert_eq!(chosen.is_some(), can);
                     asked_in_all += usize::from(can);
                     calls.extend(chosen);

@@ -9,6 +9,7 @@ mod bus;
 mod node;
 mod offers;
 mod outages;
+mod private_pools;
 #[cfg(feature = "cluster")]
 mod real;
 mod shares;

@@ -23,6 +23,7 @@ use crate::bus::Hub;
 use crate::support::counted::count;
 use crate::support::in_process::{self, ask, poll};
 use crate::support::messages::client_poll;
+use crate::support::private_pools::{self, pool};
 use crate::support::watched::{self, WATCH};
 
 /// A time-out for hanging tests, longer than anything here takes.
@@ -70,17 +71,22 @@ impl Node {
             second_chance_reserve: 0,
             ..matching::Settings::default()
         };
-        let in_turn = InTurn(vec![cluster.clone()]);
+        let in_turn = InTurn(vec![cluster.other_nodes()]);
+        let limits = Arc::new(Limits::new(limits::Settings::default(), [3; 16].into()));
+        let pools = private_pools::none_yet(&limits);
         let broker = Broker::new(matching, directory(), metrics.clone(), 7)
-            .limited(Limits::new(limits::Settings::default(), [3; 16].into()))
+            .limited(limits)
             .sharing(
                 SupplySettings::default(),
                 u128::from(incarnation).to_be_bytes().into(),
             )
-            .in_cluster(cluster.clone(), sid_keys)
-            .overflowing(Some(Arc::new(in_turn)));
+            .in_cluster(cluster.other_nodes(), sid_keys)
+            .overflowing(Some(Arc::new(in_turn)))
+            .beside(Arc::clone(&pools));
         let broker = Arc::new(broker);
+        pools.stand_beside(&broker);
         let mut tasks = JoinSet::new();
+        tasks.spawn(async move { pools.drive().await });
         let driven = Arc::clone(&broker);
         tasks.spawn(async move { driven.drive().await });
         let events = UnboundedReceiverStream::new(events);
@@ -140,6 +146,19 @@ impl Node {
             let offer = poll(&here, &sid, "open").await?;
             Some((offer, in_process::answer(&there, &sid, &sid).await))
         })
+    }
+
+    /// Replaces the node's private pools by ones with these names, a letter each.
+    pub(crate) async fn set_pools(&self, names: &[&str]) {
+        let plans = names.iter().map(|name| pool(name, |_| {}));
+        self.broker.private_pools().unwrap().set(plans.collect());
+        // Until they are driven.
+        sleep(Duration::from_millis(1)).await;
+    }
+
+    /// The broker of a private pool here.
+    pub(crate) fn pool(&self, name: &str) -> Arc<Broker> {
+        private_pools::broker_of(&self.broker, name)
     }
 
     /// Starts a proxy that polls and answers here.

@@ -56,7 +56,7 @@ fn now() -> Instant {
 }
 
 #[tokio::test]
-async fn polls_offers_and_answers_land_on_any_node() {
+async fn polls_offers_and_answers_land_on_any_node_also_of_a_private_pool() {
     let site = Site::start(Access::Open, &["a", "b", "c"]).await;
     for [client, poll, answered] in [
         ["a", "b", "c"],
@@ -77,6 +77,17 @@ async fn polls_offers_and_answers_land_on_any_node() {
         assert!(proxy.await.unwrap().contains("success"));
         site.all_see(&poll.name, 0).await;
     }
+    let [a, b, c] = ["a", "b", "c"].map(|name| site.node(name));
+    let _of_all = b.proxy_answering_at(c, "all");
+    let proxy = b.pool_proxy_answering_at(c, "own");
+    b.parks_in_pool().await;
+    b.parks(1).await;
+    assert!(
+        a.pool_client("c")
+            .await
+            .contains(&site::shown(&answer("own")))
+    );
+    assert!(proxy.await.unwrap().contains("success"));
 }
 
 /// With TLS, by which NATS proves itself, too.

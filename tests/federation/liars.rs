@@ -66,6 +66,7 @@ impl Federation for Lie {
             bridges: Some(v1::Bridges {
                 fingerprints: vec![DEFAULT_BRIDGE.to_vec(), vec![1, 2, 3]],
             }),
+            ..v1::Supply::default()
         };
         let beats = IntervalStream::new(interval(Duration::from_millis(200)));
         let reports = beats.map(move |_| Ok(supply.clone()));

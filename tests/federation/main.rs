@@ -9,6 +9,7 @@ mod loans;
 mod machines;
 mod network;
 mod node;
+mod private_pools;
 mod program;
 mod refusals;
 mod simulation;

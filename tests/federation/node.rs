@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use opentelemetry::global::BoxedTracer;
 use snowflake_broker::bridges::BridgeList;
+use snowflake_broker::broker::limits::{self, Limits};
 use snowflake_broker::broker::overflow::PeerStatus;
 use snowflake_broker::broker::{Broker, Directory, NoAnswer, PollInterval};
 use snowflake_broker::federation::Federation;
@@ -25,6 +26,7 @@ use crate::network::Network;
 use crate::support::counted::count;
 use crate::support::in_process::{self, ask, poll};
 use crate::support::messages::client_poll;
+use crate::support::private_pools::{self, pool};
 use crate::support::watched::{self, WATCH};
 use crate::support::wire;
 
@@ -87,11 +89,16 @@ impl Node {
         let federation = Arc::new(federation);
         let auth = PeerAuth::new(BTreeSet::new(), None, Arc::clone(&metrics));
         let auth = Arc::new(auth);
+        let limits = Limits::new(limits::Settings::default(), [3; 16].into());
+        let pools = private_pools::none_yet(&Arc::new(limits));
         let broker = Broker::new(matching, directory(), metrics, 7)
             .traced(tracer)
-            .overflowing(Some(federation.clone()));
+            .overflowing(Some(federation.peers()))
+            .beside(Arc::clone(&pools));
         let broker = Arc::new(broker);
+        pools.stand_beside(&broker);
         let mut tasks = JoinSet::new();
+        tasks.spawn(async move { pools.drive().await });
         let driven = Arc::clone(&broker);
         tasks.spawn(async move { driven.drive().await });
         tasks.spawn(Arc::clone(&federation).run());
@@ -114,6 +121,14 @@ impl Node {
         self.auth.set(names.collect(), None);
         self.broker.control().set_lending(settings.lending());
         self.federation.configure(settings);
+    }
+
+    /// Replaces the private pools by ones with these names, a letter each.
+    pub(crate) async fn set_pools(&self, names: &[&str]) {
+        let plans = names.iter().map(|name| pool(name, |_| {}));
+        self.broker.private_pools().unwrap().set(plans.collect());
+        // Until they are driven.
+        sleep(Duration::from_millis(1)).await;
     }
 
     /// The broker's status of a peer.

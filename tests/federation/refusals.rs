@@ -26,6 +26,7 @@ fn request() -> v1::MatchOfferRequest {
         fingerprint: hex::decode("2B280B23E1107BB62ABFC40DDCC8824814F80A72").unwrap(),
         rendezvous: v1::Rendezvous::Http.into(),
         attempt: 1,
+        ..v1::MatchOfferRequest::default()
     }
 }
 

@@ -7,17 +7,17 @@ use std::time::UNIX_EPOCH;
 use opentelemetry::global::BoxedTracer;
 use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::limits::{self, Limits};
-use snowflake_broker::broker::private_pools::PrivatePools;
 use snowflake_broker::broker::{Broker, Directory, PollInterval, RefusalForm};
 use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::http::Endpoints;
 use snowflake_broker::listener::accounts::{Accounts, Bounds};
 use snowflake_broker::matching::SupplySettings;
+use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
-use snowflake_broker::metrics::{LabelledTypes, Metrics};
 use snowflake_broker::{http as front, matching, outcomes};
 
 use crate::support::counted::count;
+use crate::support::private_pools;
 use crate::support::watched::{self, WATCH};
 
 /// A second bridge, besides the default one.
@@ -74,9 +74,7 @@ impl Front {
         };
         let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
         let limits = Arc::new(Limits::new(limits, LIMIT_KEY.into()));
-        let types = LabelledTypes::default();
-        let pools = PrivatePools::new([8; 32].into(), types, Arc::clone(&limits));
-        let pools = Arc::new(pools);
+        let pools = private_pools::none_yet(&limits);
         let broker = Broker::new(settings, directory, metrics, 7)
             .limited(limits)
             .beside(Arc::clone(&pools))

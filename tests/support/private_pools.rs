@@ -1,12 +1,30 @@
 //! Private pools as they shall be.
 
+use std::sync::Arc;
+
 use serde_json::json;
+use snowflake_broker::broker::limits::Limits;
 use snowflake_broker::broker::private_pools::settings::PoolSettings;
 use snowflake_broker::broker::private_pools::token::PoolToken;
-use snowflake_broker::broker::private_pools::{PoolKeys, PoolPlan};
+use snowflake_broker::broker::private_pools::{PoolKeys, PoolPlan, PrivatePools};
+use snowflake_broker::broker::{Broker, clock};
+use snowflake_broker::metrics::LabelledTypes;
+
+/// No private pools yet, for a broker with these limits.
+pub(crate) fn none_yet(limits: &Arc<Limits>) -> Arc<PrivatePools> {
+    let types = LabelledTypes::default();
+    Arc::new(PrivatePools::new([8; 32].into(), types, Arc::clone(limits)))
+}
+
+/// The broker of a private pool beside this one.
+pub(crate) fn broker_of(broker: &Broker, pool: &str) -> Arc<Broker> {
+    let pools = broker.private_pools().unwrap();
+    let pool = pools.named(&pool.into(), clock::wall_clock()).unwrap();
+    Arc::clone(&pool.broker)
+}
 
 /// The settings of a pool with this name.
-pub(crate) fn settings(name: &str) -> PoolSettings {
+fn settings(name: &str) -> PoolSettings {
     let settings = json!({"name": name, "token_file": "/nonexistent"});
     serde_json::from_value(settings).unwrap()
 }

@@ -159,7 +159,7 @@ impl ClusterHandle {
 
     /// Adds the other nodes to a broker, which asks them before its peers.
     pub(in crate::app) fn join(&self, broker: Broker, peers: Arc<dyn Overflow>) -> Broker {
-        let nodes = Arc::clone(&self.cluster);
+        let nodes = self.cluster.other_nodes();
         let in_turn = InTurn(vec![nodes.clone(), peers]);
         broker
             .in_cluster(nodes, self.sid_keys.clone())

@@ -10,7 +10,7 @@ use crate::broker::loan::{LoanRequest, NotLent};
 use crate::broker::overflow::{Borrowing, Overflow, PeerStatus, Supplied, Wanted};
 use crate::broker::{Broker, clock};
 use crate::matching::PeerReply;
-use crate::metrics::labels::LoanRefusal;
+use crate::metrics::labels::{LoanRefusal, PrivatePoolName};
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::NatClass;
 
@@ -65,6 +65,11 @@ impl Overflow for PublicProxies {
     fn peers(&self) -> Vec<PeerStatus> {
         Vec::new()
     }
+
+    /// An offer crosses one border at most.
+    fn for_private_pool(&self, _: &PrivatePoolName) -> Option<Arc<dyn Overflow>> {
+        None
+    }
 }
 
 /// The spare proxies of all private pools, for everybody's clients.
@@ -105,6 +110,11 @@ impl Overflow for SpareProxies {
 
     fn peers(&self) -> Vec<PeerStatus> {
         Vec::new()
+    }
+
+    /// An offer crosses one border at most.
+    fn for_private_pool(&self, _: &PrivatePoolName) -> Option<Arc<dyn Overflow>> {
+        None
     }
 }
 

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bridges::BridgeList;
 use crate::broker::limits::Limits;
+use crate::broker::overflow::{InTurn, Overflow};
 use crate::broker::rate::EventRate;
 use crate::broker::{Broker, Directory, clock};
 use crate::matching::{self, ServiceStage, SupplySettings};
@@ -58,10 +59,14 @@ impl PrivatePool {
         } = plan.keys.clone();
         let metrics = Metrics::labelled(clock::wall_clock(), window, types);
         let settings = Arc::new(ArcSwap::from_pointee(plan.settings.clone()));
-        let neighbour = PublicProxies {
+        let name = PrivatePoolName::from(&*plan.settings.name);
+        let neighbour: Arc<dyn Overflow> = Arc::new(PublicProxies {
             settings: Arc::clone(&settings),
             public: Arc::downgrade(public),
-        };
+        });
+        let elsewhere = public.overflow.as_ref();
+        let elsewhere = elsewhere.and_then(|brokers| brokers.for_private_pool(&name));
+        let in_turn = InTurn(elsewhere.into_iter().chain([neighbour]).collect());
         let control = public.control();
         let broker = Broker::new(
             control.matching(),
@@ -73,7 +78,8 @@ impl PrivatePool {
             .limited(limits)
             .sharing(bounded_supply(control.supply()), sharing)
             .learning(bounded_outcomes(control.outcomes()), learning)
-            .overflowing(Some(Arc::new(neighbour)));
+            .overflowing(Some(Arc::new(in_turn)))
+            .in_cluster_of(public, &name);
         match public.stage() {
             ServiceStage::Serving => {}
             ServiceStage::LameDuck => broker.control().start_lame_duck(),
@@ -81,7 +87,7 @@ impl PrivatePool {
         }
         Self {
             id,
-            name: PrivatePoolName::from(&*plan.settings.name),
+            name,
             broker: Arc::new(broker),
             settings,
             bridges: ArcSwap::default(),

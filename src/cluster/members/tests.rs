@@ -1,10 +1,11 @@
-use crate::proto::federation::v1::{Pool, PoolSupply};
+use crate::proto::federation::v1::{Pool, PoolSupply, PrivatePoolSupply};
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::nat::NatClass;
 
 use super::*;
 
 const NEED: Need = Need {
+    private_pool: None,
     class: NatClass::Strict,
     fingerprint: Fingerprint::DEFAULT,
 };
@@ -44,13 +45,13 @@ fn joined() -> NodeChange {
 fn a_node_that_says_what_it_has_is_asked() {
     let now = start();
     let mut members = Membership::new(now);
-    assert!(!members.has_supply(now, NEED));
+    assert!(!members.has_supply(now, &NEED));
     assert_eq!(
         members.supplied(now, sender(1, 0), &supply(1, 5)),
         Ok(Some(joined()))
     );
-    assert!(members.has_supply(now, NEED));
-    let chosen = members.choose(now, NEED, &BTreeSet::new(), [0.0; 2]);
+    assert!(members.has_supply(now, &NEED));
+    let chosen = members.choose(now, &NEED, &BTreeSet::new(), [0.0; 2]);
     assert_eq!(chosen, Some("b".into()));
     let status = &members.statuses(now)[0];
     assert_eq!((status.version.as_str(), status.offers_sent), ("1.2.3", 1));
@@ -63,7 +64,7 @@ fn who_is_silent_for_three_seconds_has_nothing_and_is_forgotten() {
     members.supplied(now, sender(1, 0), &supply(1, 5)).unwrap();
     assert_eq!(members.expire(now + FRESH_FOR), []);
     let later = now + FRESH_FOR + Duration::from_millis(1);
-    assert!(!members.has_supply(later, NEED));
+    assert!(!members.has_supply(later, &NEED));
     assert_eq!(members.expire(later), [NodeChange::Lost("b".into())]);
     assert_eq!(members.len(), 0);
 }
@@ -80,7 +81,7 @@ fn words_that_are_doubled_late_or_out_of_order_are_not_heeded() {
     let later = now + Duration::from_secs(4);
     let late = members.supplied(later, sender(1, 10), &supply(3, 9));
     assert_eq!(late, Err(DroppedMessage::Late));
-    assert!(!members.has_supply(later, NEED));
+    assert!(!members.has_supply(later, &NEED));
 }
 
 #[test]
@@ -94,7 +95,7 @@ fn another_process_of_the_name_takes_the_place_of_the_first() {
         members.supplied(now, sender(2, 0), &supply(1, 0)),
         Ok(Some(joined()))
     );
-    assert!(!members.has_supply(now, NEED));
+    assert!(!members.has_supply(now, &NEED));
     assert_eq!(members.age(now, sender(1, 900_000)), None);
     assert_eq!(members.age(now, sender(2, 0)), Some(Duration::ZERO));
     assert_eq!(members.len(), 1);
@@ -104,7 +105,7 @@ fn another_process_of_the_name_takes_the_place_of_the_first() {
         members.supplied(now, sender(1, 900_500), &supply(91, 5)),
         Ok(same_name)
     );
-    assert!(!members.has_supply(now, NEED));
+    assert!(!members.has_supply(now, &NEED));
 }
 
 #[test]
@@ -119,7 +120,7 @@ fn who_says_that_it_leaves_has_left() {
     assert_eq!(members.supplied(now, sender(9, 0), &leaves(1)), Ok(None));
     let left = Some(NodeChange::Left("b".into()));
     assert_eq!(members.supplied(now, sender(1, 0), &leaves(2)), Ok(left));
-    assert!(!members.has_supply(now, NEED));
+    assert!(!members.has_supply(now, &NEED));
 }
 
 #[test]
@@ -140,4 +141,24 @@ fn there_are_no_more_nodes_than_may_be() {
     assert_eq!(results[NODES_MAX], Err(DroppedMessage::Overloaded));
     assert!(results[..NODES_MAX].iter().all(Result::is_ok));
     assert_eq!(members.len(), NODES_MAX);
+}
+
+#[test]
+fn a_word_of_supply_names_private_pools_up_to_their_maximum() {
+    let now = start();
+    let mut members = Membership::new(now);
+    let mut word = supply(1, 0);
+    let pools = (0..300).map(|number| PrivatePoolSupply {
+        name: number.to_string(),
+        pools: supply(0, 1).pools,
+    });
+    word.private_pools = pools.collect();
+    members.supplied(now, sender(1, 0), &word).unwrap();
+    let of_pool = |number: usize| Need {
+        private_pool: Some(number.to_string().as_str().into()),
+        ..NEED
+    };
+    let known = (0..300).filter(|&number| members.has_supply(now, &of_pool(number)));
+    assert_eq!(known.count(), 256);
+    assert!(!members.has_supply(now, &NEED));
 }

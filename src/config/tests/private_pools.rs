@@ -113,3 +113,21 @@ fn a_queue_is_of_a_pool_of_the_configuration_and_of_one_only() {
         assert!(error.contains(problem), "{error}");
     }
 }
+
+#[test]
+fn a_peer_shares_pools_of_the_configuration() {
+    let text = |pool: &str| {
+        format!(
+            "[[pools]]\nname = \"a\"\ntoken_file = \"t\"\n\
+             [[federation.peers]]\nname = \"b.example\"\nurl = \"https://b.example:1\"\n\
+             private_pools = [\"{pool}\"]\n\
+             [federation.tls]\ncert = \"c\"\nkey = \"k\"\nca = \"a\"\n"
+        )
+    };
+    let config = with(&text("a")).unwrap();
+    assert_eq!(config.federation.peers[0].private_pools, ["a"]);
+    let error = with(&text("c")).unwrap_err();
+    let problem = "has the pool \"c\" for b.example, but pools.list has no such pool";
+    assert!(error.starts_with("federation.peers: "), "{error}");
+    assert!(error.contains(problem), "{error}");
+}

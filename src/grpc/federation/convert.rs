@@ -9,7 +9,7 @@ use crate::broker::Broker;
 use crate::broker::loan::{LoanRequest, NotLent, Supply};
 use crate::grpc::deadline;
 use crate::metrics::labels::LoanRefusal;
-use crate::peers::protocol::{nat_type, pool_supplies, rendezvous_method};
+use crate::peers::protocol::{nat_type, pool_supplies, private_pool_supplies, rendezvous_method};
 use crate::proto::federation::v1;
 use crate::proto::federation::v1::match_offer_response::Outcome;
 use crate::proto::federation::v1::refused::Reason;
@@ -88,15 +88,24 @@ fn refusal(reason: LoanRefusal) -> Reason {
 
 /// The supply that a borrower may use.
 pub(super) fn supply(supply: &Supply) -> v1::Supply {
-    let (state, proxies) = match supply {
-        Supply::Lending { proxies, .. } => (State::Lending, *proxies),
-        Supply::Draining => (State::Draining, Default::default()),
-        Supply::NotLending => (State::NotLending, Default::default()),
-    };
-    v1::Supply {
+    let without = |state: State| v1::Supply {
         state: state.into(),
-        pools: pool_supplies(proxies),
-        bridges: None,
+        pools: pool_supplies(Default::default()),
+        ..v1::Supply::default()
+    };
+    match supply {
+        Supply::Lending {
+            proxies,
+            private_pools,
+            ..
+        } => v1::Supply {
+            state: State::Lending.into(),
+            pools: pool_supplies(*proxies),
+            private_pools: private_pool_supplies(private_pools),
+            bridges: None,
+        },
+        Supply::Draining => without(State::Draining),
+        Supply::NotLending => without(State::NotLending),
     }
 }
 

@@ -1,6 +1,5 @@
 //! A stream of the supply that can be lent, sent on every change.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -90,9 +89,8 @@ impl Watch {
         loop {
             sleep_until((looked + PAUSE).into()).await;
             looked = clock::now();
-            let mut changed = pin!(self.broker.supply_changed());
-            // Enabled before looking, so that a later change is not missed.
-            changed.as_mut().enable();
+            // Made before looking, so that a later change is not missed.
+            let changed = self.broker.any_supply_changed();
             let (supply, directory) = self.look();
             let is_new = supply != told.supply || !Arc::ptr_eq(&directory, &told.directory);
             if is_new || looked >= heartbeat {

@@ -23,6 +23,11 @@ use crate::real::until;
 use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
 use crate::support::process::Process;
 
+/// The token of the private pool `family`, which all nodes have.
+const TOKEN: &str = "0123456789abcdef";
+/// The beginning of its paths.
+const POOL: &str = "/p/0123456789abcdef";
+
 /// Nodes and servers. Dropping them kills all.
 pub(crate) struct Site {
     pub(crate) servers: Servers,
@@ -75,6 +80,7 @@ impl Site {
     /// A site of these servers, which keep their files in the folder.
     pub(crate) fn without_nodes(folder: TempDir, servers: Servers) -> Self {
         fs::write(folder.path().join("cluster.key"), KEY).unwrap();
+        fs::write(folder.path().join("family.token"), TOKEN).unwrap();
         Self {
             servers,
             nodes: Vec::new(),
@@ -202,12 +208,14 @@ impl Place {
              [operator]\nlisten = \"{}\"\n[admin]\nlisten = \"{}\"\n\
              [matching]\nsecond_chance_reserve = 0\n\
              [metrics]\nmetrics_log = \"{}\"\nstate_directory = \"{}\"\nmetrics_interval = \"6s\"\n\
+             [[pools]]\nname = \"family\"\ntoken_file = \"{}\"\n\
              [cluster]\nnode = \"{name}\"\nreserve = 0\nkey_file = \"{}\"\n{servers}",
             place.http,
             place.operator,
             place.socket.display(),
             place.config.with_extension("metrics").display(),
             place.config.with_extension("state").display(),
+            folder.join("family.token").display(),
             folder.join("cluster.key").display(),
         );
         fs::write(&place.config, config).unwrap();
@@ -323,26 +331,52 @@ impl RealNode {
 
     /// Waits until this number of polls is parked here.
     pub(crate) async fn parks(&self, polls: usize) {
-        let shown = format!("snowflake_broker_parked_polls{{pool=\"open\"}} {polls}\n");
-        until("the polls are parked", async || {
-            self.page().await.contains(&shown)
-        })
+        self.shows(&format!(
+            "snowflake_broker_parked_polls{{pool=\"open\"}} {polls}\n"
+        ))
         .await;
+    }
+
+    /// Waits until a poll of the private pool is parked here.
+    pub(crate) async fn parks_in_pool(&self) {
+        self.shows("snowflake_broker_private_pool_parked_polls{private_pool=\"family\"} 1\n")
+            .await;
+    }
+
+    async fn shows(&self, line: &str) {
+        until(line, async || self.page().await.contains(line)).await;
     }
 
     /// Starts a proxy that polls here and answers at another node.
     pub(crate) fn proxy_answering_at(&self, other: &Self, sid: &str) -> JoinHandle<String> {
+        self.proxy_below("", other, sid)
+    }
+
+    /// The same with the private pool's URL.
+    pub(crate) fn pool_proxy_answering_at(&self, other: &Self, sid: &str) -> JoinHandle<String> {
+        self.proxy_below(POOL, other, sid)
+    }
+
+    fn proxy_below(&self, beginning: &str, other: &Self, sid: &str) -> JoinHandle<String> {
+        let [poll_path, answer_path] =
+            ["proxy", "answer"].map(|path| format!("{beginning}/{path}"));
         let (here, there, sid) = (self.place.http, other.place.http, sid.to_owned());
         tokio::spawn(async move {
-            let polled = request(here, "POST", "/proxy", &proxy_poll(&sid, "open")).await;
+            let polled = request(here, "POST", &poll_path, &proxy_poll(&sid, "open")).await;
             assert!(polled.contains("client match"), "{polled}");
-            request(there, "POST", "/answer", &proxy_answer(&sid, &sid)).await
+            request(there, "POST", &answer_path, &proxy_answer(&sid, &sid)).await
         })
     }
 
     /// A client's reply.
     pub(crate) async fn client(&self, name: &str) -> String {
         post_as_client(self, name).await
+    }
+
+    /// The reply to a client of the private pool.
+    pub(crate) async fn pool_client(&self, name: &str) -> String {
+        let (path, poll) = (format!("{POOL}/client"), client_poll(name, "restricted"));
+        request(self.place.http, "POST", &path, &poll).await
     }
 }
 

@@ -89,6 +89,7 @@ impl Federation for Lie {
             bridges: Some(v1::Bridges {
                 fingerprints: vec![BRIDGE.to_vec(), b"no fingerprint".to_vec()],
             }),
+            ..v1::Supply::default()
         };
         let beats = IntervalStream::new(interval(Duration::from_secs(1)));
         let reports = beats.map(move |_| Ok(supply.clone()));
@@ -197,6 +198,7 @@ fn request(client: &str) -> v1::MatchOfferRequest {
         fingerprint: BRIDGE.to_vec(),
         rendezvous: v1::Rendezvous::Http.into(),
         attempt: 1,
+        ..v1::MatchOfferRequest::default()
     }
 }
 

@@ -54,7 +54,7 @@ pub(crate) async fn run(
     let peers = settings.peers.iter().map(PeerSettings::id);
     let auth = PeerAuth::new(peers.collect(), None, Arc::clone(&metrics));
     let broker = Broker::new(matching, directory(), metrics, rng.u64(..))
-        .overflowing(Some(federation.clone()));
+        .overflowing(Some(federation.peers()));
     let broker = Arc::new(broker);
     let auth = Arc::new(auth);
     broker.control().set_lending(settings.lending());

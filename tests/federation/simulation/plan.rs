@@ -78,6 +78,7 @@ impl Plan {
             borrow,
             max_in_flight: own.max_in_flight,
             max_per_second: own.max_per_second.try_into().unwrap(),
+            private_pools: Vec::new(),
         };
         let others = (0..BROKERS).filter(|other| *other != broker);
         let mut peers: Vec<_> = others
