@@ -20,21 +20,21 @@ const CLIENTS_A_SECOND: u64 = 10;
 /// come in a minute.
 const DENIED_MAX: usize = 6;
 
-/// A shorter grace and shorter poll intervals than by default, since this test does not
-/// have minutes for each restart.
-const SETTINGS: [(&str, &str); 2] = [
+/// Shorter times than by default, since this test does not have minutes for each restart.
+const SETTINGS: [(&str, &str); 3] = [
     ("matching.drain_grace", "1s"),
+    ("matching.client_timeout", "2s"),
     ("poll_interval.open", "10s"),
 ];
 
 /// The duration of the load before the first restart.
 const BEFORE: Duration = Duration::from_secs(4);
 /// The duration of the load after the last restart: `client_timeout` and a bit more.
-const AFTER: Duration = Duration::from_secs(6);
+const AFTER: Duration = Duration::from_secs(3);
 /// The time that a broker runs between two restarts.
 const BETWEEN: Duration = Duration::from_secs(1);
 /// `drain_grace`, `client_timeout` and a second, plus some time for a busy machine.
-const STOP_MAX: Duration = Duration::from_secs(7 + 1);
+const STOP_MAX: Duration = Duration::from_secs(4 + 1);
 
 /// The time of a stop signal, and the duration of the stop.
 struct Stop {
