@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -98,6 +99,8 @@ struct ActivityState {
     unwritten: BTreeMap<UnwrittenKey, Arc<StreamWatch>>,
     /// The number of responses so far.
     responses: u64,
+    /// Wakes whoever waits for what is due.
+    watcher: Option<Waker>,
 }
 
 /// The deadline for writing more of a response, and the response's number.
@@ -126,6 +129,7 @@ impl ConnectionActivity {
             holds_buffers: false,
             unwritten: BTreeMap::new(),
             responses: 0,
+            watcher: None,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -141,9 +145,14 @@ impl ConnectionActivity {
         self.state().idles_once_begun = true;
     }
 
-    /// A snapshot of the connection's state, if it has changed since `seen`.
-    pub(super) fn snapshot(&self, seen: u64) -> Option<ActivitySnapshot> {
-        let state = self.state();
+    /// A snapshot of the connection's state, if it has changed since `seen`. The watcher is
+    /// woken when something becomes due while nothing is.
+    pub(super) fn snapshot(&self, seen: u64, watcher: &Waker) -> Option<ActivitySnapshot> {
+        let mut state = self.state();
+        match &mut state.watcher {
+            Some(known) => known.clone_from(watcher),
+            none => *none = Some(watcher.clone()),
+        }
         (state.changes != seen).then(|| ActivitySnapshot {
             phase: state.phase,
             phases: state.phases,
@@ -255,6 +264,12 @@ impl ConnectionActivity {
         let mut state = self.state();
         let later = (self.in_time(), key.1);
         state.unwritten.remove(&key);
+        // The peer may have no room for it, so that the connection goes on sleeping.
+        if state.unwritten.is_empty()
+            && let Some(watcher) = &state.watcher
+        {
+            watcher.wake_by_ref();
+        }
         state.unwritten.insert(later, Arc::clone(stream));
         state.changes += 1;
         later

@@ -4,7 +4,7 @@
 
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
@@ -84,7 +84,7 @@ impl Overdue {
     }
 
     fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<DueAction> {
-        self.look();
+        self.look(context.waker());
         let Some((at, due)) = earlier(self.due, self.write_due) else {
             return Poll::Pending;
         };
@@ -104,8 +104,8 @@ impl Overdue {
     }
 
     /// Updates the due actions after a change.
-    fn look(&mut self) {
-        let Some(snapshot) = self.activity.snapshot(self.seen) else {
+    fn look(&mut self, watcher: &Waker) {
+        let Some(snapshot) = self.activity.snapshot(self.seen, watcher) else {
             return;
         };
         self.seen = snapshot.changes;

@@ -2,7 +2,7 @@
 //! they are written, and an HTTP/2 request remains open as long.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use axum::body::{Body, HttpBody};
@@ -32,9 +32,18 @@ struct Unwritten {
 
 /// The HTTP/2 part of a response.
 pub(super) struct OnStream {
-    key: Mutex<UnwrittenKey>,
+    progress: Mutex<WriteProgress>,
     stream: Arc<StreamWatch>,
     _request: RequestUnderWay,
+}
+
+/// The state of a response on a stream.
+struct WriteProgress {
+    key: UnwrittenKey,
+    /// The pieces that are not written yet.
+    pieces: usize,
+    /// True if the body has no further piece for now.
+    waits: bool,
 }
 
 impl OnStream {
@@ -45,17 +54,32 @@ impl OnStream {
         request: RequestUnderWay,
     ) -> Self {
         Self {
-            key: Mutex::new(activity.begin_response(stream)),
+            progress: Mutex::new(WriteProgress {
+                key: activity.begin_response(stream),
+                pieces: 0,
+                waits: false,
+            }),
             stream: Arc::clone(stream),
             _request: request,
         }
+    }
+
+    /// Each change leaves the state whole, so a panic elsewhere does not matter.
+    fn progress(&self) -> MutexGuard<'_, WriteProgress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A piece of a body, until it is written.
 struct Piece {
     bytes: Bytes,
-    _response: Arc<Unwritten>,
+    response: Arc<Unwritten>,
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.response.piece_written();
+    }
 }
 
 impl AsRef<[u8]> for Piece {
@@ -111,7 +135,7 @@ impl UnwrittenBody {
         self.response.goes_on();
         Bytes::from_owner(Piece {
             bytes,
-            _response: Arc::clone(&self.response),
+            response: Arc::clone(&self.response),
         })
     }
 }
@@ -158,15 +182,35 @@ impl HttpBody for UnwrittenBody {
 impl Unwritten {
     fn goes_on(&self) {
         if let Some(stream) = &self.stream {
-            let mut key = stream.key.lock().unwrap_or_else(PoisonError::into_inner);
-            *key = self.activity.response_goes_on(*key, &stream.stream);
+            let mut progress = stream.progress();
+            progress.pieces += 1;
+            progress.waits = false;
+            let key = progress.key;
+            progress.key = self.activity.response_goes_on(key, &stream.stream);
         }
     }
 
     fn waits(&self) {
         if let Some(stream) = &self.stream {
-            let key = *stream.key.lock().unwrap_or_else(PoisonError::into_inner);
-            self.activity.response_waits(key);
+            let mut progress = stream.progress();
+            progress.waits = true;
+            self.cannot_be_late(&progress);
+        }
+    }
+
+    fn piece_written(&self) {
+        if let Some(stream) = &self.stream {
+            let mut progress = stream.progress();
+            progress.pieces -= 1;
+            self.cannot_be_late(&progress);
+        }
+    }
+
+    /// Ends the deadline if there is nothing to write. hyper asks for more of a body even if
+    /// the peer has no room for what h2 already holds.
+    fn cannot_be_late(&self, progress: &WriteProgress) {
+        if progress.waits && progress.pieces == 0 {
+            self.activity.response_waits(progress.key);
         }
     }
 }
@@ -177,8 +221,7 @@ impl Drop for Unwritten {
             self.activity.place().shrink(self.bytes);
         }
         if let Some(stream) = &self.stream {
-            let key = *stream.key.lock().unwrap_or_else(PoisonError::into_inner);
-            self.activity.end_response(key);
+            self.activity.end_response(stream.progress().key);
         }
     }
 }

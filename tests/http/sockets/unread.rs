@@ -1,14 +1,18 @@
 //! Peers that do not read the responses to their requests.
 
+use std::convert::Infallible;
+use std::fmt::Display;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::routing::get;
 use bytes::Bytes;
 use futures_util::future::join_all;
+use futures_util::{Stream, stream};
 use h2::client::SendRequest;
 use http::{HeaderMap, Request, Response, StatusCode};
 use snowflake_broker::listener::Settings;
@@ -24,6 +28,17 @@ const WRITE_TIMEOUT: Duration = Duration::from_millis(400);
 /// More than the kernel buffers for a connection at both ends.
 const LARGE: usize = 4_000_000;
 
+/// Pieces of a body without an end, with pauses in which nothing is to be read.
+const PIECE: usize = 1_000;
+const PAUSE: Duration = Duration::from_millis(600);
+
+fn pieces() -> impl Stream<Item = Result<Vec<u8>, Infallible>> {
+    stream::unfold(Duration::ZERO, async |pause| {
+        sleep(pause).await;
+        Some((Ok(vec![b'x'; PIECE]), PAUSE))
+    })
+}
+
 /// A server whose responses have the length in their paths, and its accounts.
 async fn server(bounds: Bounds) -> (SocketAddr, Arc<Accounts>) {
     patient_server(bounds, WRITE_TIMEOUT).await
@@ -34,7 +49,9 @@ async fn patient_server(bounds: Bounds, write_timeout: Duration) -> (SocketAddr,
     let of_length = |axum::extract::Path(length): axum::extract::Path<usize>| async move {
         ([("access-control-allow-origin", "*")], vec![b'x'; length])
     };
-    let service = Router::new().route("/{length}", get(of_length));
+    let service = Router::new()
+        .route("/{length}", get(of_length))
+        .route("/pieces", get(async || Body::from_stream(pieces())));
     let settings = Settings {
         write_timeout,
         ..Settings::default()
@@ -63,10 +80,10 @@ async fn connect(addr: SocketAddr, window: u32) -> SendRequest<Bytes> {
 
 async fn ask(
     sender: &SendRequest<Bytes>,
-    length: usize,
+    path: impl Display,
 ) -> Result<Response<h2::RecvStream>, h2::Error> {
     let mut sender = sender.clone().ready().await?;
-    let uri = format!("http://a.example/{length}");
+    let uri = format!("http://a.example/{path}");
     let request = Request::get(uri).body(()).unwrap();
     let (response, _) = sender.send_request(request, true)?;
     response.await
@@ -118,6 +135,22 @@ async fn streams_without_a_window_end() {
     until(|| accounts.figures().bytes == 0).await;
     // The connection is still usable.
     assert_eq!(ask(&sender, 1).await.unwrap().status(), StatusCode::OK);
+}
+
+/// Whether h2 has a part of a piece or hyper has all of it.
+#[tokio::test]
+async fn a_piece_that_is_not_taken_ends_a_stream_with_pauses() {
+    let (addr, _) = server(roomy()).await;
+    let soon = PAUSE + 5 * WRITE_TIMEOUT;
+    for window in [PIECE - 1, PIECE] {
+        let sender = connect(addr, window.try_into().unwrap()).await;
+        let body = ask(&sender, "pieces").await.unwrap().into_body();
+        let ended = timeout(soon, read_on(body)).await.expect("it goes on");
+        assert_eq!(ended.unwrap_err().reason(), Some(h2::Reason::CANCEL));
+    }
+    let sender = connect(addr, 1_000_000).await;
+    let body = ask(&sender, "pieces").await.unwrap().into_body();
+    assert!(timeout(soon, read_on(body)).await.is_err());
 }
 
 /// hyper has finished with a response once h2 has it, which sends it as the window
