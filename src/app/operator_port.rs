@@ -28,6 +28,8 @@ const CLOSING_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Enough for a few programs that poll every few seconds.
 const MAX_CONNECTIONS: usize = 64;
+/// Enough for all readers of the live status page besides, who may share an address.
+const MAX_STATUS_CONNECTIONS: usize = 128;
 const MAX_STREAMS: u32 = 16;
 
 /// The open sockets of the operator endpoints and of the status page.
@@ -103,9 +105,9 @@ impl OperatorPort {
     ) -> Self {
         let closing = Closing::default();
         let mut servers = JoinSet::new();
-        let mut serve = |name: &'static str, listeners: Vec<TcpListener>, endpoints| {
+        let mut serve = |name: &'static str, listeners: Vec<TcpListener>, endpoints, limits| {
             let server = Arc::new(Server::new(
-                limits(),
+                limits,
                 None,
                 endpoints,
                 Arc::new(OperatorConnections::new()),
@@ -121,9 +123,15 @@ impl OperatorPort {
             "the listener for operators",
             sockets.operator,
             endpoints.for_operators(),
+            limits(MAX_CONNECTIONS, MAX_CONNECTIONS / 4),
         );
         let status = endpoints.for_status(&sockets.status_settings);
-        serve("the listener of the status page", sockets.status, status);
+        serve(
+            "the listener of the status page",
+            sockets.status,
+            status,
+            limits(MAX_STATUS_CONNECTIONS, MAX_STATUS_CONNECTIONS / 4 * 3),
+        );
         Self { closing, servers }
     }
 
@@ -138,10 +146,10 @@ impl OperatorPort {
     }
 }
 
-fn limits() -> listener::Settings {
+fn limits(connections: usize, of_peer: usize) -> listener::Settings {
     listener::Settings {
-        max_connections: MAX_CONNECTIONS,
-        max_connections_per_peer: MAX_CONNECTIONS / 4,
+        max_connections: connections,
+        max_connections_per_peer: of_peer,
         http2_max_streams: MAX_STREAMS,
         ..listener::Settings::default()
     }

@@ -51,7 +51,8 @@ pub(super) fn reserve(
     Ok(front.accounts.open(payer(caller), bytes)?)
 }
 
-fn payer(caller: &Caller) -> Payer {
+/// The payer for a request's memory.
+pub(super) fn payer(caller: &Caller) -> Payer {
     match caller.origin {
         // An address claimed by an unconfirmed peer does not pay.
         RequestOrigin::Sender(address) | RequestOrigin::Unconfirmed { peer: address, .. } => {

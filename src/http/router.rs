@@ -203,7 +203,7 @@ fn with_status_page(
     paths: &[&str],
 ) -> Router {
     let page = Arc::new(StatusPage::new(routes.audience, settings));
-    let data = Arc::clone(&page);
+    let (data, live) = (Arc::clone(&page), Arc::clone(&page));
     let html = move |front: Arc<HttpFront>, _: Request<Body>| {
         let page = Arc::clone(&page);
         async move { page.html(&front).await }
@@ -212,11 +212,17 @@ fn with_status_page(
         let data = Arc::clone(&data);
         async move { data.json(&front).await }
     };
+    let events = move |front: Arc<HttpFront>, request: Request<Body>| {
+        let (head, _) = request.into_parts();
+        ready(Arc::clone(&live).events(front, &head))
+    };
     let rest = paths.iter().fold(rest, |rest, path| {
         rest.route_service(path, routes.at(Endpoint::Status, html.clone()))
     });
     rest.route_service("/status.json", routes.at(Endpoint::Status, json))
         .route_service("/status.css", routes.at(Endpoint::Status, style))
+        .route_service("/status.js", routes.at(Endpoint::Status, script))
+        .route_service("/status/events", routes.at(Endpoint::Status, events))
 }
 
 /// The routes, with a second attempt for unmatched paths after removing needless escapes.
@@ -290,6 +296,10 @@ fn readyz(front: Arc<HttpFront>, _: Request<Body>) -> Ready<Response> {
 
 fn style(_: Arc<HttpFront>, _: Request<Body>) -> Ready<Response> {
     ready(status_page::style())
+}
+
+fn script(_: Arc<HttpFront>, _: Request<Body>) -> Ready<Response> {
+    ready(status_page::script())
 }
 
 fn robots(_: Arc<HttpFront>, _: Request<Body>) -> Ready<Response> {

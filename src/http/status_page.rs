@@ -1,31 +1,40 @@
-//! The status page: the state of the broker for people, as HTML and as JSON. Operators get it
-//! on an address of its own, and the public, if it is to, a reduced one with rounded counts.
+//! The status page: the state of the broker for people, as HTML, as JSON and as server-sent
+//! events, by which the page stays up to date. Operators get it on an address of its own, and
+//! the public, if it is to, a reduced one with rounded counts.
 
+mod live;
 mod plot;
+mod readers;
+mod spans;
 mod view;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use askama::Template as _;
+use askama::Template;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
+use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, clock};
 use crate::host_port::{self, is_address, is_loopback};
 use crate::listener::addresses;
+use crate::matching::ServiceStage;
 use crate::report::SettingsReport;
 
+use super::body::payer;
+use super::caller::caller;
 use super::front::HttpFront;
 use super::pages::{CachedPage, NoPage};
 use super::status::Audience;
 
+use readers::LiveReaders;
 use view::StatusView;
 
 /// The longest notice, in bytes.
@@ -34,11 +43,16 @@ const NOTICE_MAX: usize = 2000;
 /// The maximum age of what is shown.
 const LIFETIME: Duration = Duration::from_secs(1);
 
-const STYLE: &str = include_str!("status_page/style.css");
+/// The time in seconds after which there may be a place for another reader.
+const FULL_FOR: HeaderValue = HeaderValue::from_static("30");
 
-/// Nothing but our style sheet, so that no text in the page could do harm.
-const POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; \
-                      frame-ancestors 'none'";
+const STYLE: &str = include_str!("status_page/style.css");
+const SCRIPT: &str = include_str!("status_page/status.js");
+
+/// Nothing but our style sheet and script, which reads the events, so that no text in the page
+/// could do harm.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The status page.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +73,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Returns true if anybody may see a page.
+    pub fn is_on(&self) -> bool {
+        self.public || !self.listen.is_empty()
+    }
+
     /// Reports mistakes, and addresses that reveal too much to strangers.
     pub fn check(&self, report: &mut SettingsReport) {
         if let Some(wrong) = self.listen.iter().find(|addr| !is_address(addr)) {
@@ -89,6 +108,9 @@ pub(super) struct StatusPage {
     audience: Audience,
     notice: Option<String>,
     page: CachedPage<Rendered>,
+    /// The time from which the times of events are counted.
+    start: Instant,
+    readers: Arc<LiveReaders>,
 }
 
 /// The state of one moment in all forms.
@@ -97,6 +119,15 @@ struct Rendered {
     /// `None` if the template failed.
     html: Option<Bytes>,
     json: Option<Bytes>,
+    event: Option<Bytes>,
+}
+
+/// The whole page.
+#[derive(Template)]
+#[template(path = "status.html", config = "src/http/status_page/askama.toml")]
+struct PageHtml<'a> {
+    /// The part that changes.
+    live: &'a str,
 }
 
 impl StatusPage {
@@ -105,6 +136,8 @@ impl StatusPage {
             audience,
             notice: settings.notice.clone(),
             page: CachedPage::new(LIFETIME),
+            start: clock::now(),
+            readers: LiveReaders::new(live::limits(audience)),
         }
     }
 
@@ -120,6 +153,24 @@ impl StatusPage {
         respond(made.map(|made| made.json), "application/json")
     }
 
+    /// `/status/events`: the part of the page that changes, again and again.
+    pub(super) fn events(self: Arc<Self>, front: Arc<HttpFront>, head: &Parts) -> Response {
+        if front.broker.stage() == ServiceStage::Draining {
+            return full();
+        }
+        let payer = payer(&caller(head, &front.settings));
+        let Some(reader) = self.readers.add(payer) else {
+            return full();
+        };
+        let Ok(reservation) = front.accounts.open(payer, live::HELD) else {
+            return full();
+        };
+        let body = live::body(self, front, reader, reservation);
+        // nginx would keep events back.
+        let unbuffered = [(HeaderName::from_static("x-accel-buffering"), "no")];
+        (headers("text/event-stream"), unbuffered, body).into_response()
+    }
+
     async fn made(&self, front: &HttpFront) -> Result<Rendered, NoPage> {
         let (broker, audience) = (Arc::clone(&front.broker), self.audience);
         let notice = self.notice.clone();
@@ -132,9 +183,13 @@ impl StatusPage {
 impl Rendered {
     fn of(broker: &Broker, audience: Audience, notice: Option<String>) -> Self {
         let view = StatusView::of(broker, audience, notice);
+        let live = view.render().ok();
+        let page = live.as_deref().map(|live| PageHtml { live });
+        let html = page.and_then(|page| page.render().ok());
         Self {
-            html: view.render().ok().map(Bytes::from),
+            html: html.map(Bytes::from),
             json: serde_json::to_vec(&view).ok().map(Bytes::from),
+            event: live.as_deref().map(live::event),
         }
     }
 }
@@ -142,6 +197,17 @@ impl Rendered {
 /// `/status.css`.
 pub(super) fn style() -> Response {
     respond(Ok(Some(STYLE.into())), "text/css; charset=utf-8")
+}
+
+/// `/status.js`.
+pub(super) fn script() -> Response {
+    respond(Ok(Some(SCRIPT.into())), "text/javascript; charset=utf-8")
+}
+
+/// The response to one reader too many.
+fn full() -> Response {
+    let again = [(RETRY_AFTER, FULL_FOR)];
+    (StatusCode::SERVICE_UNAVAILABLE, again).into_response()
 }
 
 fn respond(body: Result<Option<Bytes>, NoPage>, content_type: &'static str) -> Response {

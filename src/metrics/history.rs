@@ -15,10 +15,10 @@ pub const SLOT: Duration = Duration::from_mins(5);
 /// The samples of 30 days.
 pub const SLOTS_MAX: usize = 30 * 24 * 12;
 /// The format of the saved history.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// The activity of some time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct HistorySample {
     /// The largest number of parked polls.
     pub parked: u64,
@@ -26,8 +26,10 @@ pub struct HistorySample {
     pub waiting: u64,
     /// Clients that got an answer.
     pub answered: u64,
-    /// Clients that found no proxy, or whose proxy did not answer in time.
-    pub unanswered: u64,
+    /// Clients that found no proxy.
+    pub denied: u64,
+    /// Clients whose proxy did not answer in time.
+    pub timed_out: u64,
 }
 
 /// The samples of the last 30 days, as far as there are any.
@@ -58,16 +60,17 @@ struct HistoryVersion {
 struct SavedHistory {
     version: u64,
     /// Each slot's number and its figures, in the order of the fields.
-    slots: Vec<[u64; 5]>,
+    slots: Vec<[u64; 6]>,
 }
 
 impl HistorySample {
-    fn plus(self, other: Self) -> Self {
+    pub(super) fn plus(self, other: Self) -> Self {
         Self {
             parked: self.parked.max(other.parked),
             waiting: self.waiting.max(other.waiting),
             answered: self.answered.saturating_add(other.answered),
-            unanswered: self.unanswered.saturating_add(other.unanswered),
+            denied: self.denied.saturating_add(other.denied),
+            timed_out: self.timed_out.saturating_add(other.timed_out),
         }
     }
 }
@@ -100,9 +103,10 @@ impl SampleHistory {
                 parked,
                 waiting,
                 answered,
-                unanswered,
+                denied,
+                timed_out,
             } = *sample;
-            [slot, parked, waiting, answered, unanswered]
+            [slot, parked, waiting, answered, denied, timed_out]
         });
         let saved = SavedHistory {
             version: VERSION,
@@ -123,12 +127,13 @@ impl SampleHistory {
         }
         let saved: SavedHistory = serde_json::from_slice(content)?;
         let mut history = Self::default();
-        for [slot, parked, waiting, answered, unanswered] in saved.slots {
+        for [slot, parked, waiting, answered, denied, timed_out] in saved.slots {
             let sample = HistorySample {
                 parked,
                 waiting,
                 answered,
-                unanswered,
+                denied,
+                timed_out,
             };
             history.add(slot, sample);
         }
@@ -239,9 +244,9 @@ mod tests {
     fn another_version_is_told_from_damage() {
         let other = history([1])
             .encode()
-            .replace("\"version\":1", "\"version\":2");
+            .replace("\"version\":2", "\"version\":1");
         let error = SampleHistory::decode(other.as_bytes()).unwrap_err();
-        assert!(matches!(error, InvalidHistory::Version(2)), "{error}");
+        assert!(matches!(error, InvalidHistory::Version(1)), "{error}");
     }
 
     proptest! {

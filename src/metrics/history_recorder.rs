@@ -7,7 +7,6 @@ use super::Metrics;
 use super::gauges::GaugeSnapshot;
 use super::history::{HistorySample, SampleHistory};
 use super::labels::ClientOutcome;
-use super::recent::Totals;
 
 /// The history, and what is in it already.
 #[derive(Debug, Default)]
@@ -16,10 +15,11 @@ pub(super) struct HistoryRecorder(Mutex<RecordedHistory>);
 #[derive(Debug, Default)]
 struct RecordedHistory {
     history: SampleHistory,
-    /// The totals at the last sample.
-    answered: u64,
-    unanswered: u64,
+    /// The totals of clients at the last sample, indexed by [`ClientOutcome`].
+    clients: ClientTotals,
 }
+
+type ClientTotals = [u64; ClientOutcome::ALL.len()];
 
 impl HistoryRecorder {
     /// Each operation leaves the history whole, so a panic elsewhere does not matter.
@@ -28,33 +28,53 @@ impl HistoryRecorder {
     }
 }
 
+impl RecordedHistory {
+    /// The sample of the time since the last one.
+    fn sample(&self, clients: &ClientTotals, gauges: &GaugeSnapshot) -> HistorySample {
+        let parked: usize = gauges.parked.iter().map(|(.., count)| count).sum();
+        let queued: usize = gauges.queued.iter().map(|(_, count)| count).sum();
+        let new = |outcome: ClientOutcome| {
+            let [now, before] = [clients, &self.clients].map(|totals| totals[outcome as usize]);
+            now.saturating_sub(before)
+        };
+        HistorySample {
+            parked: parked as u64,
+            waiting: (queued + gauges.matched) as u64,
+            answered: new(ClientOutcome::Matched),
+            denied: new(ClientOutcome::Denied),
+            timed_out: new(ClientOutcome::TimedOut),
+        }
+    }
+}
+
 impl Metrics {
     /// Adds what has happened since the last sample to the history. To be called every
     /// [`super::history::SLOT`].
     pub fn record_history(&self, at: SystemTime, gauges: &GaugeSnapshot) {
-        let totals = self.totals();
-        let parked: usize = gauges.parked.iter().map(|(.., count)| count).sum();
-        let queued: usize = gauges.queued.iter().map(|(_, count)| count).sum();
-        let (answered, unanswered) = clients(&totals);
+        let clients = self.totals().client_outcomes;
         let mut recorded = self.history.lock();
-        let sample = HistorySample {
-            parked: parked as u64,
-            waiting: (queued + gauges.matched) as u64,
-            answered: answered.saturating_sub(recorded.answered),
-            unanswered: unanswered.saturating_sub(recorded.unanswered),
-        };
+        let sample = recorded.sample(&clients, gauges);
         recorded.history.record(at, sample);
-        (recorded.answered, recorded.unanswered) = (answered, unanswered);
+        recorded.clients = clients;
     }
 
-    /// The last `count` spans of the history; see [`SampleHistory::spans`].
+    /// The last `count` spans of the history; see [`SampleHistory::spans`]. The last one
+    /// includes what has happened since the last sample.
     pub fn history_spans(
         &self,
         now: SystemTime,
+        gauges: &GaugeSnapshot,
         slots: u64,
         count: u64,
     ) -> Vec<Option<HistorySample>> {
-        self.history.lock().history.spans(now, slots, count)
+        let clients = self.totals().client_outcomes;
+        let recorded = self.history.lock();
+        let mut spans = recorded.history.spans(now, slots, count);
+        if let Some(last) = spans.last_mut() {
+            let new = recorded.sample(&clients, gauges);
+            *last = Some(last.map_or(new, |last| last.plus(new)));
+        }
+        spans
     }
 
     /// The content of a file with the history.
@@ -68,11 +88,4 @@ impl Metrics {
     pub fn restore_history(&self, history: SampleHistory) {
         self.history.lock().history = history;
     }
-}
-
-/// The clients that got an answer, and those that got none.
-fn clients(totals: &Totals) -> (u64, u64) {
-    let outcome = |outcome| totals.client_outcomes[outcome as usize];
-    let unanswered = outcome(ClientOutcome::Denied) + outcome(ClientOutcome::TimedOut);
-    (outcome(ClientOutcome::Matched), unanswered)
 }

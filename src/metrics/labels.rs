@@ -237,7 +237,7 @@ labels! {
         Livez = "livez",
         /// `/readyz`.
         Readyz = "readyz",
-        /// The status page, its data and its style.
+        /// The status page, and everything that belongs to it.
         Status = "status",
         /// `/robots.txt`.
         Robots = "robots",

@@ -1,5 +1,7 @@
 //! The status page, for operators and for everyone.
 
+mod live;
+
 use axum::body::Body;
 use http::{Request, StatusCode};
 use serde_json::Value;
@@ -51,22 +53,37 @@ async fn operators_see_exact_counts_and_everyone_rounded_ones() {
 }
 
 #[tokio::test]
-async fn the_page_needs_no_script_and_runs_none() {
+async fn the_page_is_whole_without_its_script_and_runs_no_other() {
     let front = front();
     let own = front.endpoints.for_status(&settings(false));
     for path in ["/", "/status"] {
         let reply = get(&own, path).await;
         assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
         assert!(reply.body.contains("open NAT"), "{}", reply.body);
-        assert!(!reply.body.contains("<script"), "{}", reply.body);
+        let scripts: Vec<_> = reply.body.match_indices("<script").collect();
+        assert_eq!(scripts.len(), 1, "{}", reply.body);
+        assert!(
+            reply
+                .body
+                .contains("<script src=\"/status.js\" defer></script>")
+        );
         assert!(!reply.body.contains("<all>"), "{}", reply.body);
         let policy = reply.headers["content-security-policy"].to_str().unwrap();
-        assert!(policy.starts_with("default-src 'none'; style-src 'self';"));
+        let expected = "default-src 'none'; style-src 'self'; script-src 'self'; \
+                        connect-src 'self'; base-uri 'none'; form-action 'none'; \
+                        frame-ancestors 'none'";
+        assert_eq!(policy, expected);
         assert_eq!(reply.headers["x-content-type-options"], "nosniff");
         assert_eq!(reply.headers["cache-control"], "no-store");
     }
-    let style = get(&own, "/status.css").await;
-    assert_eq!(style.headers["content-type"], "text/css; charset=utf-8");
+    for (path, content_type) in [
+        ("/status.css", "text/css; charset=utf-8"),
+        ("/status.js", "text/javascript; charset=utf-8"),
+    ] {
+        let reply = get(&own, path).await;
+        assert_eq!(reply.headers["content-type"], content_type);
+        assert_eq!(reply.headers["x-content-type-options"], "nosniff");
+    }
 }
 
 #[tokio::test]
@@ -74,9 +91,15 @@ async fn it_is_public_only_if_it_shall_be() {
     let front = front();
     for (public, status) in [(false, StatusCode::NOT_FOUND), (true, StatusCode::OK)] {
         let endpoints = front.endpoints.clone().showing_status(&settings(public));
-        for path in ["/status", "/status.json", "/status.css"] {
+        for path in [
+            "/status",
+            "/status.json",
+            "/status.css",
+            "/status.js",
+        ] {
             assert_eq!(get(&endpoints, path).await.status, status, "{path}");
         }
+        assert_eq!(live::read(&endpoints, None).await.status(), status);
         let root = get(&endpoints, "/").await;
         assert_eq!(root.status, StatusCode::NOT_FOUND);
     }
@@ -97,7 +120,7 @@ async fn it_says_when_the_broker_drains() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn plots_of_days_come_from_the_history() {
+async fn plots_show_the_history_and_its_gaps() {
     let front = front();
     let own = front.endpoints.for_status(&settings(false));
     front.post("/client", client_poll("x", "open")).await;
@@ -107,11 +130,17 @@ async fn plots_of_days_come_from_the_history() {
         .metrics()
         .record_history(clock::wall_clock(), &gauges);
     let data = data(&own).await;
-    for (span, bins) in [("day", 24), ("month", 30)] {
+    for (span, bins) in [("hour", 12), ("day", 24), ("month", 30)] {
         let clients = &data["operator"][span];
-        assert_eq!(clients["unanswered"], 1, "{data}");
-        assert_eq!(clients["bins"].as_array().unwrap().len(), bins, "{data}");
+        assert_eq!(clients["denied"], 1, "{data}");
+        assert_eq!(clients["timed_out"], 0, "{data}");
+        let all = clients["bins"].as_array().unwrap();
+        assert_eq!((all.len(), &all[bins - 1]["denied"]), (bins, &1.into()));
+        assert!(all[0].is_null(), "{data}");
     }
     let page = get(&own, "/status").await;
-    assert_eq!(page.body.matches("<svg").count(), 3, "{}", page.body);
+    assert_eq!(page.body.matches("<svg").count(), 9, "{}", page.body);
+    // Before it began, nothing is known.
+    let gap = "<path class=\"gap\" d=\"M0 0h20v100h-20z";
+    assert_eq!(page.body.matches(gap).count(), 9, "{}", page.body);
 }

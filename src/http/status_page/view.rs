@@ -1,35 +1,33 @@
 //! The figures on the status page.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use askama::Template;
 use humantime::format_rfc3339_seconds;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::broker::wanted::{KindNeed, parked, wanted};
 use crate::broker::{Broker, clock};
 use crate::http::status::Audience;
 use crate::matching::ServiceStage;
-use crate::metrics::history::HistorySample;
 use crate::metrics::labels::{BridgeCondition, BridgeState, ClientOutcome};
 use crate::metrics::rounded::Rounded;
 use crate::metrics::{GaugeSnapshot, PrivatePoolFigures};
 use crate::wire::nat::NatClass;
 
-use super::plot::{Bar, bars, width};
+use super::spans::HistorySpans;
 
-/// The time for which a bar stands.
-const BAR: Duration = Duration::from_mins(5);
-/// The bars of an hour.
-const BARS: u32 = 12;
 /// The time before a certificate's end from which that is an alarm.
 const EXPIRES_SOON: Duration = Duration::from_hours(14 * 24);
 
-/// The state of the broker as an audience may see it.
+/// The state of the broker as an audience may see it: the part of the page that changes.
 #[derive(Clone, Debug, Serialize, Template)]
-#[template(path = "status.html", config = "src/http/status_page/askama.toml")]
+#[template(path = "live.html", config = "src/http/status_page/askama.toml")]
 pub(super) struct StatusView {
+    /// The time of the figures.
+    time: Moment,
     /// The operator's notice for volunteers.
     notice: Option<String>,
     /// True if new clients and proxies are served.
@@ -38,6 +36,29 @@ pub(super) struct StatusView {
     pools: Vec<PoolOnPage>,
     /// Figures for operators.
     operator: Option<OperatorView>,
+}
+
+/// A time: as data in the form of RFC 3339, and for people without its `T`.
+#[derive(Clone, Copy, Debug)]
+struct Moment(SystemTime);
+
+impl Moment {
+    fn as_data(self) -> String {
+        format_rfc3339_seconds(self.0).to_string()
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let written = self.as_data().replace('T', " ").replace('Z', " UTC");
+        formatter.write_str(&written)
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.as_data())
+    }
 }
 
 /// A pool of parked polls, and the clients that it is for.
@@ -60,38 +81,14 @@ struct OperatorView {
     queued_clients: u64,
     /// Clients waiting for a proxy's answer.
     matched_clients: u64,
-    hour: ClientsView,
-    /// The last 24 hours, an hour a bar, from the history.
-    day: ClientsView,
-    /// The last 30 days, a day a bar, from the history.
-    month: ClientsView,
+    #[serde(flatten)]
+    spans: HistorySpans,
     peers: Vec<PeerView>,
     nodes: Vec<String>,
     private_pools: Vec<PrivatePoolView>,
-    /// The end of the certificate (RFC 3339).
-    certificate_expires: Option<String>,
+    /// The end of the certificate.
+    certificate_expires: Option<Moment>,
     alarms: Vec<String>,
-}
-
-/// The clients of some time.
-#[derive(Clone, Debug, Serialize)]
-struct ClientsView {
-    /// Clients that got an answer.
-    answered: u64,
-    /// Clients that found no proxy, or whose proxy did not answer in time.
-    unanswered: u64,
-    /// Both for each part of that time, the oldest first.
-    bins: Vec<(u64, u64)>,
-    #[serde(skip)]
-    bars: Vec<Bar>,
-}
-
-/// A plot of clients.
-struct Plot<'a> {
-    title: &'static str,
-    /// The width of the view box.
-    width: u64,
-    clients: &'a ClientsView,
 }
 
 /// Another operator's broker.
@@ -124,6 +121,7 @@ impl StatusView {
         let pools = NatClass::ALL.into_iter();
         let operator = (audience == Audience::Operator).then(|| OperatorView::of(broker, &figures));
         Self {
+            time: Moment(clock::wall_clock()),
             notice,
             is_serving: broker.stage() == ServiceStage::Serving,
             pools: pools
@@ -154,20 +152,6 @@ impl PoolOnPage {
 }
 
 impl OperatorView {
-    /// The plots of clients.
-    fn plots(&self) -> [Plot<'_>; 3] {
-        [
-            ("The last hour, five minutes a bar", &self.hour),
-            ("The last day, an hour a bar", &self.day),
-            ("The last 30 days, a day a bar", &self.month),
-        ]
-        .map(|(title, clients)| Plot {
-            title,
-            width: width(clients.bars.len()),
-            clients,
-        })
-    }
-
     fn of(broker: &Broker, figures: &GaugeSnapshot) -> Self {
         let control = broker.control();
         let queued: usize = figures.queued.iter().map(|(_, count)| count).sum();
@@ -181,9 +165,7 @@ impl OperatorView {
         Self {
             queued_clients: queued as u64,
             matched_clients: figures.matched as u64,
-            hour: ClientsView::of_hour(broker),
-            day: ClientsView::of_history(broker, 12, 24),
-            month: ClientsView::of_history(broker, 24 * 12, 30),
+            spans: HistorySpans::of(broker.metrics(), clock::wall_clock(), figures),
             peers: peers.collect(),
             nodes: nodes.collect(),
             private_pools: figures
@@ -191,7 +173,7 @@ impl OperatorView {
                 .iter()
                 .map(PrivatePoolView::of)
                 .collect(),
-            certificate_expires: expiry.map(|at| format_rfc3339_seconds(at).to_string()),
+            certificate_expires: expiry.map(Moment),
             alarms: alarms(broker, figures, expiry),
         }
     }
@@ -204,46 +186,6 @@ impl PrivatePoolView {
             parked: pool.parked as u64,
             queued_clients: pool.queued as u64,
             answered: pool.totals.client_outcomes[ClientOutcome::Matched as usize],
-        }
-    }
-}
-
-impl ClientsView {
-    fn of_hour(broker: &Broker) -> Self {
-        let now = clock::now();
-        let since = |bars: u32| {
-            let activity = broker.metrics().activity(now, BAR * bars);
-            let outcome = |outcome| activity.counts.client_outcomes[outcome as usize];
-            let unanswered = outcome(ClientOutcome::Denied) + outcome(ClientOutcome::TimedOut);
-            (outcome(ClientOutcome::Matched), unanswered)
-        };
-        let sums: Vec<(u64, u64)> = (0..=BARS).rev().map(since).collect();
-        let bins: Vec<(u64, u64)> = sums
-            .windows(2)
-            .map(|pair| {
-                let (longer, shorter) = (pair[0], pair[1]);
-                let answered = longer.0.saturating_sub(shorter.0);
-                (answered, longer.1.saturating_sub(shorter.1))
-            })
-            .collect();
-        Self::of(bins)
-    }
-
-    /// The last `count` spans of the history, each as long as `slots` samples.
-    fn of_history(broker: &Broker, slots: u64, count: u64) -> Self {
-        let now = clock::wall_clock();
-        let spans = broker.metrics().history_spans(now, slots, count);
-        let clients = |span: HistorySample| (span.answered, span.unanswered);
-        let bins = spans.into_iter().map(|span| span.map_or((0, 0), clients));
-        Self::of(bins.collect())
-    }
-
-    fn of(bins: Vec<(u64, u64)>) -> Self {
-        Self {
-            answered: bins.iter().map(|(answered, _)| answered).sum(),
-            unanswered: bins.iter().map(|(_, unanswered)| unanswered).sum(),
-            bars: bars(&bins),
-            bins,
         }
     }
 }
@@ -278,7 +220,7 @@ fn alarms(broker: &Broker, figures: &GaugeSnapshot, expiry: Option<SystemTime>) 
     }
     let soon = clock::wall_clock() + EXPIRES_SOON;
     if let Some(expiry) = expiry.filter(|expiry| *expiry < soon) {
-        let expiry = format_rfc3339_seconds(expiry);
+        let expiry = Moment(expiry);
         alarms.push(format!("The certificate expires at {expiry}."));
     }
     alarms
