@@ -32,6 +32,7 @@ mod rule_counter;
 mod settings;
 mod shutdown;
 mod sid_digests;
+mod sightings;
 mod source_counts;
 mod sources;
 mod sources_elsewhere;
@@ -63,6 +64,7 @@ pub use poll_interval::{
 pub use proxy_request::AnsweredPoll;
 pub use settings::{SERVES_EVERY_RELAY, Settings};
 pub use sid_digests::{SidDigest, SidKey};
+pub use sightings::{Sighted, Sighting};
 pub use source_counts::{ActShares, SourceAct, SourceCounts};
 pub use sources_elsewhere::SourceTallies;
 pub use waiters::ParkedPollDetails;
@@ -73,6 +75,7 @@ use nodes::OtherNodes;
 use overflow::Overflow;
 use private_pools::PrivatePools;
 use rate::EventRate;
+use sightings::Sightings;
 use sources::SourceHasher;
 use waiters::{BrokerState, Waiter};
 
@@ -94,6 +97,7 @@ pub struct Broker {
     private_pools: Option<Arc<PrivatePools>>,
     lenders: Mutex<Lenders>,
     source_counts: Mutex<SourceCounts>,
+    sightings: Option<Mutex<Sightings>>,
     stepped: Notify,
     stage: watch::Sender<ServiceStage>,
 }
@@ -137,6 +141,7 @@ impl Broker {
             private_pools: None,
             lenders: Mutex::default(),
             source_counts: Mutex::new(SourceCounts::new(now)),
+            sightings: None,
             stepped: Notify::new(),
             stage: watch::Sender::default(),
         }

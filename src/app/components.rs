@@ -198,6 +198,11 @@ impl Components {
             .learning(config.outcomes.clone(), entropy::bytes()?.into())
             .traced(exports.tracer())
             .beside(private_pools);
+        let broker = if config.status.is_on() {
+            broker.remembering_proxies(entropy::bytes()?.into())
+        } else {
+            broker
+        };
         peers.set(&broker, &config.federation, peer_tls);
         let broker = Arc::new(broker);
         private_pools::open(&broker, pools);

@@ -16,6 +16,7 @@ impl Broker {
     pub async fn drive(&self) {
         loop {
             self.source_counts().advance(clock::now());
+            self.forget_sightings();
             let due = {
                 let mut state = self.lock();
                 state.forget(clock::now());

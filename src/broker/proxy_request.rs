@@ -10,6 +10,7 @@ use super::arrived_poll::ArrivedPoll;
 use super::caller::{Caller, OverLimit};
 use super::directory::Directory;
 use super::poll_interval::RefusalsAs;
+use super::sightings::SightedAct;
 use super::source_counts::SourceAct;
 use super::waiters::PollEnd;
 use super::{Broker, Guard};
@@ -35,6 +36,7 @@ impl Broker {
         let record = self.metrics.begin_proxy_poll(poll);
         let directory = self.directory.load_full();
         if !self.admits(Request::ProxyPoll, caller.origin, || None) {
+            self.note_poll(caller, poll, Some(Refusal::TooSoon));
             record.refuse(Refusal::TooSoon);
             return Ok(AnsweredPoll {
                 response: self.polled_too_soon(),
@@ -42,6 +44,7 @@ impl Broker {
             });
         }
         if !directory.accepts(poll) {
+            self.note_poll(caller, poll, Some(Refusal::Pattern));
             record.refuse(Refusal::Pattern);
             return Ok(AnsweredPoll {
                 response: self.refused_pattern(&directory),
@@ -78,10 +81,12 @@ impl Broker {
         let (waiter, mut receiver) = match added {
             Ok(added) => added,
             Err(in_use) => {
+                self.note_poll(caller, poll, Some(Refusal::SidInUse));
                 record.refuse(Refusal::SidInUse);
                 return Err(in_use);
             }
         };
+        self.note_poll(caller, poll, None);
         let end = Guard::new(self, waiter)
             .reply(&mut receiver)
             .await
@@ -91,8 +96,12 @@ impl Broker {
             });
         let refused = refusal(&end.reply);
         match (&end.reply, refused) {
-            (_, Some(reason)) => record.refuse(reason),
+            (_, Some(reason)) => {
+                self.note(caller.origin, SightedAct::Refusal(reason));
+                record.refuse(reason);
+            }
             (PollReply::Offer(_), None) => {
+                self.note(caller.origin, SightedAct::Match);
                 self.count_source(source, SourceAct::Match);
                 record.matched();
             }
@@ -103,6 +112,15 @@ impl Broker {
             response: poll_response(end, forms),
             refused,
         })
+    }
+
+    /// Notes a poll for the proxy's operator, with the reason if it is refused.
+    fn note_poll(&self, caller: Caller, poll: &ProxyPoll, refused: Option<Refusal>) {
+        let class = NatClass::of(poll.nat);
+        self.note(caller.origin, SightedAct::Poll(class, poll.proxy_type));
+        if let Some(reason) = refused {
+            self.note(caller.origin, SightedAct::Refusal(reason));
+        }
     }
 
     /// The response to a proxy from whose address too many polls came.

@@ -82,6 +82,7 @@ async fn read_poll(front: &HttpFront, request: Request<Body>) -> Result<ReadPoll
         .is_over_limit(labels::Request::ProxyPoll, caller.origin)
     {
         front.broker.metrics().bad_proxy_poll(Refusal::TooSoon);
+        front.broker.refused_unread(caller.origin, Refusal::TooSoon);
         refusals::log_limit(labels::Request::ProxyPoll);
         return Err(body::json(front.broker.polled_too_soon().encode()));
     }
@@ -164,6 +165,7 @@ fn expect_answer(broker: &Broker, hold: Option<KeepOpenGuard>) {
 
 fn refuse_poll(broker: &Broker, caller: Caller, reason: Refusal, why: &dyn Display) {
     broker.metrics().bad_proxy_poll(reason);
+    broker.refused_unread(caller.origin, reason);
     refuse(broker, labels::Request::ProxyPoll, caller, reason, why);
 }
 

@@ -223,6 +223,8 @@ fn with_status_page(
         .route_service("/status.css", routes.at(Endpoint::Status, style))
         .route_service("/status.js", routes.at(Endpoint::Status, script))
         .route_service("/status/events", routes.at(Endpoint::Status, events))
+        .route_service("/status/me", routes.at(Endpoint::Status, me))
+        .route_service("/status/me.json", routes.at(Endpoint::Status, me_json))
 }
 
 /// The routes, with a second attempt for unmatched paths after removing needless escapes.
@@ -300,6 +302,16 @@ fn style(_: Arc<HttpFront>, _: Request<Body>) -> Ready<Response> {
 
 fn script(_: Arc<HttpFront>, _: Request<Body>) -> Ready<Response> {
     ready(status_page::script())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as all handlers")]
+fn me(front: Arc<HttpFront>, request: Request<Body>) -> Ready<Response> {
+    ready(status_page::me(&front, &request.into_parts().0))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as all handlers")]
+fn me_json(front: Arc<HttpFront>, request: Request<Body>) -> Ready<Response> {
+    ready(status_page::me_json(&front, &request.into_parts().0))
 }
 
 fn robots(_: Arc<HttpFront>, _: Request<Body>) -> Ready<Response> {

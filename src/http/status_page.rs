@@ -3,6 +3,7 @@
 //! the public, if it is to, a reduced one with rounded counts.
 
 mod live;
+mod me;
 mod plot;
 mod readers;
 mod spans;
@@ -36,6 +37,8 @@ use super::status::Audience;
 
 use readers::LiveReaders;
 use view::StatusView;
+
+pub(super) use me::{me, me_json};
 
 /// The longest notice, in bytes.
 const NOTICE_MAX: usize = 2000;

@@ -1,6 +1,7 @@
 //! The status page, for operators and for everyone.
 
 mod live;
+mod me;
 
 use axum::body::Body;
 use http::{Request, StatusCode};
@@ -96,6 +97,8 @@ async fn it_is_public_only_if_it_shall_be() {
             "/status.json",
             "/status.css",
             "/status.js",
+            "/status/me",
+            "/status/me.json",
         ] {
             assert_eq!(get(&endpoints, path).await.status, status, "{path}");
         }

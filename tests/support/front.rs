@@ -80,6 +80,7 @@ impl Front {
             .beside(Arc::clone(&pools))
             .sharing(SupplySettings::default(), LIMIT_KEY.into())
             .learning(outcomes::Settings::default(), LIMIT_KEY.into())
+            .remembering_proxies(LIMIT_KEY.into())
             .traced(tracer);
         let broker = Arc::new(broker);
         let driven = Arc::clone(&broker);
