@@ -17,6 +17,7 @@ mod pages;
 mod proxies;
 mod reverse_proxies;
 mod shared_address;
+mod status_page;
 #[expect(dead_code, reason = "no program needs all of it")]
 #[path = "../support/mod.rs"]
 mod support;
