@@ -460,6 +460,7 @@ in
     isReloaded acme (acme // { matching.client_timeout = "4s"; })
     && isReloaded acme (acme // { admin.tokens = [ ]; })
     && isReloaded acme (acme // { operator.networks = [ "192.0.2.0/24" ]; })
+    && isReloaded acme (acme // { pools = [ { name = "family"; } ]; })
     && isReloaded acme (
       acme
       // {

@@ -445,6 +445,8 @@ in
           removeAttrs keys (
             builtins.filter (key: isInForceAfterReload "${section}.${key}") (builtins.attrNames keys)
           )
+        else if isInForceAfterReload section then
+          { }
         else
           keys
       ) settings

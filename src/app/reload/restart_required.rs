@@ -9,7 +9,7 @@ use crate::config::Config;
 
 /// The sections and keys that a reload applies. All others require a restart, so that a
 /// new setting is never silently ignored.
-const RELOADED: [&str; 16] = [
+const RELOADED: [&str; 17] = [
     "admin.tls",
     "admin.tokens",
     "bridges",
@@ -23,6 +23,7 @@ const RELOADED: [&str; 16] = [
     "outcomes",
     "policy",
     "poll_interval",
+    "pools",
     "supply",
     "telemetry.log_level",
     "tls",
@@ -93,6 +94,8 @@ mod tests {
         new.operator.listen = OperatorListen::At(Vec::new());
         new.operator.networks = vec!["192.0.2.0/24".parse().unwrap()];
         new.poll_interval.filepath = Some("intervals.json".into());
+        let pool = "name = \"family\"\ntoken_file = \"family.token\"";
+        new.pools.list = vec![toml::from_str(pool).unwrap()];
         let expected = [
             "http.body_read_timeout",
             "listener.addr",
