@@ -403,11 +403,13 @@ in
       metrics.ip_count_prefix = "/srv/metrics/ips";
       metrics.state_directory = "/srv/state";
       broker.bridge_list_path = "/srv/bridges/list.jsonl";
+      admin.pools_file = "/srv/pools/pools.json";
     } == [
       "/srv/state"
       "/srv/metrics"
       "/srv/impact"
       "/srv/bridges"
+      "/srv/pools"
     ]
     &&
       writes {

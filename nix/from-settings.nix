@@ -230,6 +230,8 @@ let
         (get "metrics.ip_count_prefix")
         # `admin bridges set --write-back`
         (get "broker.bridge_list_path")
+        # `admin pools create`
+        (get "admin.pools_file")
       ];
       isOwn = path: path == state || hasPrefix "${state}/" path;
       # Read-only locations, and values that are not absolute paths.
