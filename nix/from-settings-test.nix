@@ -89,6 +89,54 @@ in
         probe.listen = "off";
       };
     };
+  "a probe server has a certificate" =
+    let
+      probing =
+        settings: listen:
+        warns {
+          settings = settings // {
+            probe = prober listen;
+          };
+        };
+    in
+    probing (clear "127.0.0.1:80") ":8443"
+    && !probing (clear "127.0.0.1:80") "127.0.0.1:8443"
+    && !probing acme ":8443";
+  "the status page is for this machine" =
+    let
+      shown =
+        listen:
+        warns {
+          settings = acme // {
+            status = { inherit listen; };
+          };
+        };
+    in
+    shown ":9581"
+    && shown [
+      "127.0.0.1:9581"
+      "[2001:db8::7]:9581"
+    ]
+    && !shown "127.0.0.1:9581"
+    && !shown "off";
+  "the tokens of private pools are credentials" =
+    let
+      pool = credentials: {
+        settings = acme // {
+          pools = [
+            {
+              name = "family";
+              token_file = "%d/family-token";
+            }
+          ];
+        };
+        inherit credentials;
+      };
+      token = (builtins.head (from (pool [ "family-token" ])).rendered.pools).token_file;
+    in
+    refuses "credentials: no entry is named family-token" (pool [ ])
+    && accepts (pool [ "family-token" ])
+    && token == "/run/credentials/snowflake-broker.service/family-token";
   "no listener" = refuses "settings.listener.addr" { settings = clear ""; };
   "no port" = refuses "settings.listener.addr" { settings = clear "127.0.0.1"; };
   "systemd does not resolve names" =
@@ -434,7 +482,8 @@ in
         7443
       ]
     && ports (acme // { probe = prober ":8443"; }) == ports acme ++ [ 8443 ]
-    && ports (acme // { operator.listen = ":9580"; }) == ports acme;
+    && ports (acme // { operator.listen = ":9580"; }) == ports acme
+    && ports (acme // { status.listen = ":9581"; }) == ports acme;
   "the capability is only for ports that the broker itself binds" =
     let
       isPrivileged =

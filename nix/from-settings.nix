@@ -410,6 +410,14 @@ let
       doubtful = !builtins.all isLoopback adminAddresses && !isSet "admin.tls.cert";
       message = "settings.admin.listen: other machines reach it without TLS and may read tokens: set admin.tls.cert and key";
     }
+    {
+      doubtful = !builtins.all isLoopback statuses;
+      message = "settings.status.listen: other machines that the firewall lets in see exact counts, without TLS: listen on 127.0.0.1 and use ssh -L, or set status.public instead";
+    }
+    {
+      doubtful = isInTheClear && !builtins.all isLoopback probes;
+      message = "settings.probe.listen: without a certificate it serves plain HTTP, and proxies ask by HTTPS: listen on 127.0.0.1, behind the reverse proxy that the broker is behind";
+    }
   ];
 in
 {

@@ -180,7 +180,8 @@ in
     default = false;
     description = ''
       Open the public ports in the firewall: `listener.addr`, `federation.listen`, `probe.listen`
-      and, if it is used, `acme.http_addr`. NAT probes need no open UDP port. The administration and operator ports are never opened.
+      and, if it is used, `acme.http_addr`. NAT probes need no open UDP port. The ports of the
+      administration, operators and the status page are never opened.
     '';
   };
 
