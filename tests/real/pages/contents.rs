@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use snowflake_broker::bridges::BridgeList;
 
-use super::markdown::{Block, Page};
+use super::markdown::{Block, Page, Role};
 use crate::support::unpacked;
 
 /// The languages of blocks.
@@ -56,7 +56,7 @@ pub(crate) fn check(page: &Page) {
             "json" => is_json(&place, &block.content),
             "toml" => is_configuration(&place, &block.content),
             "nix" => is_nix(&place, &block.content),
-            "ini" => is_unit(&place, &block.content),
+            "ini" => is_unit(&place, block),
             // The pages that have them run the programs that read them.
             _ => {}
         }
@@ -113,8 +113,10 @@ fn is_nix(place: &str, text: &str) {
     }
     let repository = env!("CARGO_MANIFEST_DIR");
     let expression = format!(
-        "let module = (\n{text}\n); in
-         import {repository}/nix/toml.nix (module.services.snowflake-broker.settings or {{ }})"
+        "let module = (\n{text}\n);
+         pkgs.snowflake = \"/snowflake\";
+         config = if builtins.isFunction module then module {{ inherit pkgs; }} else module;
+         in import {repository}/nix/toml.nix (config.services.snowflake-broker.settings or {{ }})"
     );
     let mut evaluate = nix_instantiate();
     evaluate.args(["--eval", "--strict", "--json", "-"]);
@@ -135,37 +137,41 @@ fn nix_instantiate() -> Command {
     command
 }
 
-/// A drop-in of the broker's unit that systemd understands.
-fn is_unit(place: &str, text: &str) {
+/// A drop-in that systemd understands, of the unit that its path names, else of the broker's.
+fn is_unit(place: &str, block: &Block) {
+    let text = &block.content;
     if !text.contains("[Service]") && !text.contains("[Socket]") {
         return;
     }
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = tempfile::tempdir().unwrap();
-    let name = if text.contains("[Socket]") {
+    let default = if text.contains("[Socket]") {
         "snowflake-broker.socket"
     } else {
         "snowflake-broker.service"
     };
-    let systemd = repository.join("contrib/systemd");
-    for unit in [
+    let name = unit_of(&block.role).unwrap_or(default);
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut units = [
         "snowflake-broker.service",
         "snowflake-broker.socket",
         "snowflake-broker-admin.socket",
-    ] {
-        let text = fs::read_to_string(systemd.join(unit)).unwrap();
-        // There is no such program here; and before version 253 no such type.
-        let text = text
-            .replace(
-                "/usr/bin/snowflake-broker --config /etc/snowflake-broker/config.toml",
-                "/bin/true",
-            )
-            .replace("Type=notify-reload", "Type=notify");
-        fs::write(folder.path().join(unit), text).unwrap();
+    ]
+    .map(|unit| repository.join("contrib/systemd").join(unit))
+    .to_vec();
+    if !units.iter().any(|unit| unit.ends_with(name)) {
+        units.push(unpacked::file("lib/systemd/system").join(name));
+    }
+    for unit in units {
+        let text = fs::read_to_string(&unit).unwrap();
+        fs::write(
+            folder.path().join(unit.file_name().unwrap()),
+            for_here(&text),
+        )
+        .unwrap();
     }
     let drop_ins = folder.path().join(format!("{name}.d"));
     fs::create_dir(&drop_ins).unwrap();
-    fs::write(drop_ins.join("page.conf"), text).unwrap();
+    fs::write(drop_ins.join("page.conf"), for_here(text)).unwrap();
     let mut verify = Command::new("systemd-analyze");
     verify
         .args(["verify", "--man=no"])
@@ -174,6 +180,31 @@ fn is_unit(place: &str, text: &str) {
     // It warns of what it does not know, and succeeds.
     let warnings = String::from_utf8_lossy(&output.stderr);
     assert_eq!(warnings, "", "{place}");
+}
+
+/// The unit whose drop-in a block is the content of.
+fn unit_of(role: &Role) -> Option<&str> {
+    let Role::File(path) = role else {
+        return None;
+    };
+    let folder = Path::new(path).parent()?.file_name()?.to_str()?;
+    folder.strip_suffix(".d")
+}
+
+/// A unit without the programs that are not here, and without what old systemd does not know.
+fn for_here(unit: &str) -> String {
+    let mut text = String::new();
+    for line in unit.lines() {
+        let line = match line.strip_prefix("ExecStart=/usr/bin/") {
+            Some(_) => "ExecStart=/bin/true",
+            None if line == "Type=notify-reload" => "Type=notify",
+            // Debian names a page without its section.
+            None if line.starts_with("Documentation=") => continue,
+            None => line,
+        };
+        text.extend([line, "\n"]);
+    }
+    text
 }
 
 fn succeeds(place: &str, command: &mut Command, input: &str) -> Output {

@@ -1,7 +1,8 @@
 //! Runs the commands of a page, from top to bottom, on a machine of their own: in
 //! namespaces of mounts, network and processes, where `/etc`, `/usr`, `/var`, `/run` and
-//! all ports are theirs, and what they write is gone in the end. `stand-ins` has the
-//! programs that would need more of a machine than that.
+//! all ports are theirs, and what they write is gone in the end. A page may have several
+//! machines in a network. `stand-ins` has the programs that would need more of a machine
+//! than that.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -21,6 +22,9 @@ const FOREVER: Duration = Duration::from_mins(2);
 
 /// Makes the machine, and tells it how a broker is started and awaited.
 const PRELUDE: &str = include_str!("prelude.sh");
+
+/// The name of the first machine.
+const HERE: &str = "here";
 
 /// The languages of blocks that show what the commands before them print.
 const OUTPUTS: [&str; 2] = ["text", "json"];
@@ -100,18 +104,31 @@ fn is_syntax_only(block: &Block, syntax_only: &[&str]) -> bool {
 /// All steps as one script, in which each block leaves its output in a file.
 fn script(page: &Page, items: &[Item], syntax_only: &[&str]) -> String {
     let mut script = String::from(PRELUDE);
+    let mut machine = HERE;
     for item in items {
         let (line, step) = match item {
             Item::Hidden { line, script } => (*line, script.clone()),
             Item::Block(block) => (block.line, step(block, syntax_only)),
+            Item::On(name) => {
+                machine = name;
+                continue;
+            }
             Item::Heading | Item::NewMachine => continue,
         };
         if !step.is_empty() {
             writeln!(script, "echo '{}:{line}' >&2", page.path).unwrap();
-            script.push_str(&step);
+            script.push_str(&on(machine, step));
         }
     }
     script
+}
+
+fn on(machine: &str, step: String) -> String {
+    if machine == HERE {
+        step
+    } else {
+        format!("on '{machine}' << 'END_OF_STEP'\n{step}END_OF_STEP\n")
+    }
 }
 
 fn step(block: &Block, syntax_only: &[&str]) -> String {
@@ -158,6 +175,7 @@ fn shell(script: &str, folder: &Path) -> Command {
         .env("HOME", &home)
         .env("BROKER", broker)
         .env("REPOSITORY", repository)
+        .env("UNPACKED", unpacked::file(""))
         .env("OUTPUTS", folder.join("outputs"))
         .env("MACHINE", folder.join("machine"))
         .stdin(Stdio::null())

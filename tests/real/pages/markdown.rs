@@ -6,6 +6,8 @@
 //! - `<!-- test: serves -->`: the command that follows runs until it is stopped,
 //! - `<!-- test: ignore -->`: the block that follows is no output of the one before,
 //! - `<!-- test: new machine -->`: what comes before has left nothing behind,
+//! - `<!-- test: on NAME -->`: what follows happens on the machine that `add_machine` has
+//!   added by this name, or, if it is `here`, on the first one,
 //! - `<!-- test: run`, then lines of shell, then `-->`: what a reader does besides.
 
 use std::collections::BTreeSet;
@@ -35,6 +37,7 @@ pub(crate) enum Item {
     Block(Block),
     Hidden { line: usize, script: String },
     NewMachine,
+    On(String),
 }
 
 /// A fenced block.
@@ -153,11 +156,14 @@ impl Page {
                 self.items.push(Item::NewMachine);
                 Role::default()
             }
-            file => {
-                let path = file.strip_prefix("file ");
-                let path = path.unwrap_or_else(|| panic!("{}:{line}: {file:?}?", self.path));
-                Role::File(path.to_owned())
-            }
+            other => match other.split_once(' ') {
+                Some(("file", path)) => Role::File(path.to_owned()),
+                Some(("on", machine)) => {
+                    self.items.push(Item::On(machine.to_owned()));
+                    Role::default()
+                }
+                _ => panic!("{}:{line}: {other:?}?", self.path),
+            },
         }
     }
 
