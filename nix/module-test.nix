@@ -57,6 +57,8 @@ let
     ];
   };
 
+  ownSnowflake = evaluate ./example-own-snowflake.nix;
+
   tests = {
     "the example is accepted" = failures example == [ ] && ours example.warnings == [ ];
     "the example opens the public ports and not the administration's" =
@@ -64,6 +66,17 @@ let
         80
         443
       ];
+    "a Snowflake of one's own is accepted, with tor and Caddy" =
+      failures ownSnowflake == [ ]
+      && ours ownSnowflake.warnings == [ ]
+      &&
+        lib.sort lib.lessThan (lib.unique ownSnowflake.networking.firewall.allowedTCPPorts) == [
+          80
+          443
+          8443
+        ]
+      && ownSnowflake.services.tor.settings.BridgeRelay
+      && ownSnowflake.services.caddy.virtualHosts ? "snowflake.example.org";
     "systemd opens the sockets" =
       example.systemd.sockets.snowflake-broker.listenStreams == [ "443" ]
       && example.systemd.sockets.snowflake-broker-acme.listenStreams == [ "80" ]

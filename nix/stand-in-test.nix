@@ -23,6 +23,7 @@ let
 
   example = machine (import ./example.nix);
   withToken = machine (standIns.merge (import ./example.nix) (import ./example-admin.nix));
+  ownSnowflake = machine (standIns.load ./example-own-snowflake.nix);
   # A minimal broker with the given options.
   broker =
     options:
@@ -59,6 +60,19 @@ in
       withToken.systemd.sockets.snowflake-broker-admin.listenStreams == [
         "/run/snowflake-broker/admin.sock"
         "127.0.0.1:9443"
+      ];
+  "a Snowflake of one's own opens its ports, and has its token from root" =
+    failures ownSnowflake == [ ]
+    && ownSnowflake.warnings == [ ]
+    &&
+      ownSnowflake.networking.firewall.allowedTCPPorts == [
+        443
+        8443
+      ]
+    && ownSnowflake.systemd.sockets.snowflake-broker.listenStreams == [ "198.51.100.7:443" ]
+    &&
+      (service ownSnowflake).serviceConfig.LoadCredential == [
+        "family-token:/run/secrets/family-token"
       ];
   "the service gets its sockets, and expects them" =
     builtins.attrNames example.systemd.sockets == [

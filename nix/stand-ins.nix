@@ -185,6 +185,7 @@ rec {
     coreutils = "/coreutils";
     emptyFile = "/built/empty";
     tor.geoip = "/run/tor-geoip";
+    snowflake = "/snowflake";
     cacert = "/cacert";
     dockerTools.streamLayeredImage = image: image;
     runCommand =
@@ -238,6 +239,14 @@ rec {
     in
     package;
 
+  # The configuration in a file.
+  load =
+    file:
+    let
+      module = import file;
+    in
+    if builtins.isFunction module then module { inherit pkgs; } else module;
+
   # A machine with the module and this configuration: the module's definitions and the
   # final options.
   machine =
@@ -272,7 +281,7 @@ rec {
   files =
     modules:
     let
-      all = builtins.foldl' merge { } (map import modules);
+      all = builtins.foldl' merge { } (map load modules);
       unchecked = merge all { services.snowflake-broker.checkConfig = false; };
       etc = (machine unchecked).environment.etc;
     in

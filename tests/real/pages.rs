@@ -70,6 +70,7 @@ pages! {
     nat: "docs/nat.md",
     nixos: "docs/nixos.md",
     otel: "docs/otel.md",
+    own_snowflake: "docs/own-snowflake.md",
     performance: "docs/performance.md",
     policy: "docs/policy.md",
     poll_interval: "docs/poll-interval.md",
@@ -91,7 +92,8 @@ async fn check(path: &str) {
         // Its settings are refused then, as a test of the settings says.
         return;
     }
-    if cfg!(not(feature = "probe")) && path == "docs/probe.md" {
+    let probes = ["docs/own-snowflake.md", "docs/probe.md"];
+    if cfg!(not(feature = "probe")) && probes.contains(&path) {
         return;
     }
     let page = Page::read(path);
