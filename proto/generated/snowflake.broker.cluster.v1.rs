@@ -431,7 +431,8 @@ pub struct SharedSetting {
     /// The name of the node at which it was changed.
     #[prost(string, tag = "1")]
     pub node: ::prost::alloc::string::String,
-    /// The request of the administration by which a node changes it.
+    /// The request of the administration by which a node changes it; for a private pool, whose
+    /// name is in `pool.NAME`, JSON with its settings and token. Empty if there is none any more.
     #[prost(bytes = "vec", tag = "2")]
     pub request: ::prost::alloc::vec::Vec<u8>,
     /// Grows with each change of this setting, so that nobody who may write to the bucket can put

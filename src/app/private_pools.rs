@@ -23,7 +23,7 @@ use crate::metrics::LabelledTypes;
 use super::supervisor::Supervisor;
 use super::{entropy, files};
 
-use kept::KeptPool;
+pub(super) use kept::KeptPool;
 
 /// The pools of a broker with these limits, none of them there yet.
 pub(super) fn none_yet(
@@ -129,13 +129,57 @@ pub(super) fn warnings(settings: &Settings, now: SystemTime) -> Vec<String> {
     warnings
 }
 
-/// Creates a pool, unless that is only to be validated, and returns its token.
+/// The pools that the administration has created, as nodes of a cluster share them, by name.
+pub(super) fn shareable(config: &Config) -> Result<Vec<(String, Vec<u8>)>, PoolRefused> {
+    let Some(path) = &config.admin.pools_file else {
+        return Ok(Vec::new());
+    };
+    let pools = kept::read(path).map_err(unreadable)?.into_iter();
+    let named = pools.map(|pool| (pool.settings.name.clone(), pool.shareable()));
+    Ok(named.collect())
+}
+
+/// Has a pool as another node of a cluster has it, or, without one, has it no more. Returns true
+/// if that is new.
+pub(super) fn share(
+    config: &Config,
+    broker: &Broker,
+    name: &str,
+    pool: Option<&[u8]>,
+) -> Result<bool, PoolRefused> {
+    let Some(pool) = pool else {
+        return match delete(config, broker, name) {
+            Ok(()) => Ok(true),
+            Err(PoolRefused::Unknown) => Ok(false),
+            Err(refused) => Err(refused),
+        };
+    };
+    if config.pools.list.iter().any(|known| known.name == name) {
+        return Err(PoolRefused::Configured);
+    }
+    let path = config.admin.pools_file.as_ref();
+    let path = path.ok_or(PoolRefused::NoFile)?;
+    let pool = KeptPool::from_shareable(pool).map_err(unreadable)?;
+    let mut pools = kept::read(path).map_err(unreadable)?;
+    if pools.contains(&pool) {
+        return Ok(false);
+    }
+    pools.retain(|known| known.settings.name != pool.settings.name);
+    if pools.len() + config.pools.list.len() >= POOLS_MAX {
+        return Err(PoolRefused::TooMany);
+    }
+    pools.push(pool);
+    change(config, broker, &pools, path)?;
+    Ok(true)
+}
+
+/// Creates a pool, and returns it, unless that is only to be validated.
 pub(super) fn create(
     config: &Config,
     broker: &Broker,
     settings: PoolSettings,
     validate_only: bool,
-) -> Result<String, PoolRefused> {
+) -> Result<Option<KeptPool>, PoolRefused> {
     let path = config.admin.pools_file.as_ref();
     let path = path.ok_or(PoolRefused::NoFile)?;
     let plans = read(config).map_err(unreadable)?;
@@ -147,14 +191,14 @@ pub(super) fn create(
         return Err(PoolRefused::TooMany);
     }
     if validate_only {
-        return Ok(String::new());
+        return Ok(None);
     }
     let token = PoolToken::from_random(entropy::bytes().map_err(unreadable)?);
-    let revealed = token.reveal().to_owned();
+    let created = KeptPool { token, settings };
     let mut pools = kept::read(path).map_err(unreadable)?;
-    pools.push(KeptPool { token, settings });
+    pools.push(created.clone());
     change(config, broker, &pools, path)?;
-    Ok(revealed)
+    Ok(Some(created))
 }
 
 /// Removes a pool that was created so.

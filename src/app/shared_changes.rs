@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::broker::Broker;
 use crate::cluster::Cluster;
-use crate::cluster::shared::SharedChange;
+use crate::cluster::shared::{PRIVATE_POOL, SharedChange};
 use crate::grpc::admin::operations::Operations;
 use crate::grpc::admin::shared;
 
@@ -21,8 +21,8 @@ pub(super) fn start(
     supervisor: &Supervisor,
 ) {
     if let Some(cluster) = cluster {
-        let (broker, operations) = (Arc::clone(broker), Arc::clone(administration));
-        let applied = keep_applied(cluster, broker, operations, reloads.clone());
+        let (broker, administration) = (Arc::clone(broker), Arc::clone(administration));
+        let applied = keep_applied(cluster, broker, administration, reloads.clone());
         supervisor.keep("the changes of the cluster's administration", applied);
     }
 }
@@ -31,16 +31,23 @@ pub(super) fn start(
 async fn keep_applied(
     cluster: Arc<Cluster>,
     broker: Arc<Broker>,
-    operations: Arc<dyn Operations>,
+    administration: Arc<Administration>,
     reloads: Reloads,
 ) {
+    for (name, pool) in administration.kept_private_pools().await {
+        cluster.propose_change(&format!("{PRIVATE_POOL}{name}"), pool);
+    }
     loop {
         let changed = cluster.shared_changed();
         let mut has_ended = false;
         for change in cluster.take_changes() {
             let is_ours = change.node == cluster.node();
+            if let Some(pool) = change.name.strip_prefix(PRIVATE_POOL) {
+                apply_pool(&administration, pool, &change).await;
+                continue;
+            }
             match &change.request {
-                Some(request) => apply(&broker, &*operations, &change, request, is_ours).await,
+                Some(request) => apply(&broker, &*administration, &change, request, is_ours).await,
                 None => has_ended |= !is_ours,
             }
         }
@@ -52,6 +59,28 @@ async fn keep_applied(
             drop(reloads.reload().await);
         }
         changed.await;
+    }
+}
+
+async fn apply_pool(administration: &Administration, pool: &str, change: &SharedChange) {
+    let SharedChange { node, request, .. } = change;
+    let has_pool = request.is_some();
+    match administration
+        .share_private_pool(pool, request.clone())
+        .await
+    {
+        Ok(false) => {}
+        Ok(true) if has_pool => {
+            tracing::info!(%node, pool, "cluster: the administration of a node has created a private pool");
+        }
+        Ok(true) => {
+            tracing::info!(%node, pool, "cluster: the administration of a node has removed a private pool");
+        }
+        Err(refused) => tracing::warn!(
+            %node,
+            pool,
+            "cluster: cannot have a private pool as the administration of a node has it: {refused}"
+        ),
     }
 }
 

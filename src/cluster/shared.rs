@@ -19,7 +19,7 @@ mod windows;
 mod work;
 
 pub use bucket::{Bucket, BucketEvent, NotWritten, Writing};
-pub use changes::SharedChange;
+pub use changes::{PRIVATE_POOL, SharedChange};
 pub(super) use state::SharedState;
 pub use window_share::{WindowRandom, WindowShare};
 pub use work::SharedBlock;

@@ -15,6 +15,7 @@ use crate::app::reload::{self, ReloadRefused, Reloaded, Reloads};
 use crate::broker::private_pools::settings::PoolSettings;
 use crate::broker::{Broker, clock, limits};
 use crate::cluster::Cluster;
+use crate::cluster::shared::PRIVATE_POOL;
 use crate::config::{self, Loaded};
 use crate::grpc::admin::operations::{
     Operations, Overrides, PoolRefused, WriteBridgesError, WrongPart,
@@ -84,6 +85,29 @@ impl Administration {
     pub(in crate::app) fn in_cluster(mut self, cluster: Option<Arc<Cluster>>) -> Self {
         self.cluster = cluster;
         self
+    }
+
+    /// The private pools that were created before this process, in the form in which nodes of a
+    /// cluster share them, by name.
+    pub(in crate::app) async fn kept_private_pools(&self) -> Vec<(String, Vec<u8>)> {
+        let _held = self.reloads.hold_pools().await;
+        let loaded = self.reloads.loaded();
+        let kept = on_disk(move || private_pools::shareable(&loaded.config)).await;
+        // Whoever starts has read the file before.
+        kept.unwrap_or_default()
+    }
+
+    /// Has a private pool as another node of the cluster has it, or has it no more. Returns true
+    /// if that is new.
+    pub(in crate::app) async fn share_private_pool(
+        &self,
+        name: &str,
+        pool: Option<Vec<u8>>,
+    ) -> Result<bool, PoolRefused> {
+        let _held = self.reloads.hold_pools().await;
+        let (loaded, broker) = (self.reloads.loaded(), Arc::clone(&self.broker));
+        let name = name.to_owned();
+        on_disk(move || private_pools::share(&loaded.config, &broker, &name, pool.as_deref())).await
     }
 
     fn changes(&self) -> MutexGuard<'_, Changes> {
@@ -245,16 +269,23 @@ impl Operations for Administration {
     ) -> Result<String, PoolRefused> {
         let _held = self.reloads.hold_pools().await;
         let (loaded, broker) = (self.reloads.loaded(), Arc::clone(&self.broker));
+        let name = format!("{PRIVATE_POOL}{}", settings.name);
         let create =
             move || private_pools::create(&loaded.config, &broker, settings, validate_only);
-        on_disk(create).await
+        let Some(created) = on_disk(create).await? else {
+            return Ok(String::new());
+        };
+        self.share(&name, created.shareable());
+        Ok(created.token.reveal().to_owned())
     }
 
     async fn delete_private_pool(&self, name: &str) -> Result<(), PoolRefused> {
         let _held = self.reloads.hold_pools().await;
         let (loaded, broker) = (self.reloads.loaded(), Arc::clone(&self.broker));
-        let name = name.to_owned();
-        on_disk(move || private_pools::delete(&loaded.config, &broker, &name)).await
+        let deleted = name.to_owned();
+        on_disk(move || private_pools::delete(&loaded.config, &broker, &deleted)).await?;
+        self.share(&format!("{PRIVATE_POOL}{name}"), Vec::new());
+        Ok(())
     }
 
     fn config(&self) -> Vec<v1::Setting> {

@@ -15,9 +15,9 @@ use crate::file_access::regular;
 const SETTING: &str = "admin.pools_file";
 
 /// A pool of the file.
-#[derive(Debug)]
-pub(super) struct KeptPool {
-    pub(super) token: PoolToken,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::app) struct KeptPool {
+    pub(in crate::app) token: PoolToken,
     pub(super) settings: PoolSettings,
 }
 
@@ -59,19 +59,37 @@ fn parse(text: &str) -> anyhow::Result<Vec<KeptPool>> {
 
 /// Replaces the file, which only its owner may read.
 pub(super) fn write(path: &Path, pools: &[KeptPool]) -> anyhow::Result<()> {
-    let pools = pools.iter().map(|pool| WrittenPool {
-        token: pool.token.reveal().to_owned(),
-        settings: pool.settings.clone(),
-    });
     let file = KeptFile {
-        pools: pools.collect(),
+        pools: pools.iter().map(WrittenPool::of).collect(),
     };
     let text = serde_json::to_string_pretty(&file)? + "\n";
     let written = atomic_file::replace(path, &text, atomic_file::PRIVATE);
     written.with_context(|| format!("{}: cannot be written", files::named(SETTING, path)))
 }
 
+impl KeptPool {
+    /// The form in which nodes of a cluster share it: JSON, as in the file.
+    pub(in crate::app) fn shareable(&self) -> Vec<u8> {
+        // Strings, numbers and a path of the file's own.
+        serde_json::to_vec(&WrittenPool::of(self)).unwrap_or_default()
+    }
+
+    pub(super) fn from_shareable(text: &[u8]) -> anyhow::Result<Self> {
+        // serde's own text may repeat what is written there.
+        let pool: WrittenPool =
+            serde_json::from_slice(text).map_err(|_| anyhow!("not as a broker writes it"))?;
+        pool.checked()
+    }
+}
+
 impl WrittenPool {
+    fn of(pool: &KeptPool) -> Self {
+        Self {
+            token: pool.token.reveal().to_owned(),
+            settings: pool.settings.clone(),
+        }
+    }
+
     fn checked(self) -> anyhow::Result<KeptPool> {
         let name = &self.settings.name;
         if let Some(problem) = self.settings.problem() {

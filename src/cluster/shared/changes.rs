@@ -3,13 +3,20 @@
 //! Each is a request of the administration with all values of its kind, so that whoever
 //! applies the last one has what all have. One without a request has ended: the nodes return
 //! to their configurations.
+//!
+//! Private pools are among them, each under its name. No reload ends these, and a node that
+//! starts may know of some from before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::proto::cluster::v1;
 
-/// The maximum number of kinds of settings. There are six.
-const KINDS_MAX: usize = 64;
+/// The maximum number of names: of six kinds of settings, and of all private pools that there
+/// ever were.
+const NAMES_MAX: usize = 4_096;
+
+/// The beginning of the names of private pools.
+pub const PRIVATE_POOL: &str = "pool.";
 
 /// A setting that was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +39,8 @@ pub(super) struct ChangesView {
     outbox: BTreeMap<String, Vec<u8>>,
     /// Those over which somebody has put an old one.
     displaced: BTreeSet<String>,
+    /// Requests in force here since before, to be written unless all know otherwise.
+    proposed: BTreeMap<String, Vec<u8>>,
 }
 
 impl ChangesView {
@@ -41,7 +50,7 @@ impl ChangesView {
         let Some(name) = key.strip_prefix("setting.") else {
             return false;
         };
-        if !self.seen.contains_key(name) && self.seen.len() >= KINDS_MAX {
+        if !self.seen.contains_key(name) && self.seen.len() >= NAMES_MAX {
             return false;
         }
         let last = self.seen.get_mut(name);
@@ -56,8 +65,10 @@ impl ChangesView {
         if last.is_some_and(|(seen, _)| *seen >= revision) {
             return true;
         }
-        // A node that starts has nothing to return from, and a change of ours replaces it soon.
-        let is_to_apply = last.is_some() || !setting.request.is_empty();
+        // A node that starts has nothing to return from, unless it has kept a private pool; and
+        // a change of ours replaces it soon.
+        let is_to_apply =
+            last.is_some() || !setting.request.is_empty() || name.starts_with(PRIVATE_POOL);
         let ours = self.outbox.get(name);
         if is_to_apply && ours.is_none_or(Vec::is_empty) {
             self.fresh.insert(name.to_owned());
@@ -73,7 +84,7 @@ impl ChangesView {
         let Some(name) = key.strip_prefix("setting.") else {
             return;
         };
-        if self.seen.contains_key(name) || self.seen.len() < KINDS_MAX {
+        if self.seen.contains_key(name) || self.seen.len() < NAMES_MAX {
             let (seen, _) = self.seen.entry(name.to_owned()).or_default();
             *seen = revision.max(*seen);
         }
@@ -84,10 +95,26 @@ impl ChangesView {
         self.outbox.insert(name.to_owned(), request);
     }
 
-    /// Ends all changes.
+    /// Takes what is in force here since before this process.
+    pub(super) fn propose(&mut self, name: &str, request: Vec<u8>) {
+        self.proposed.insert(name.to_owned(), request);
+    }
+
+    /// Notes that all names are known: what was proposed under others is to be written.
+    pub(super) fn complete(&mut self) {
+        for (name, request) in std::mem::take(&mut self.proposed) {
+            if !self.seen.contains_key(&name) {
+                self.outbox.entry(name).or_insert(request);
+            }
+        }
+    }
+
+    /// Ends all changes but private pools.
     pub(super) fn end_all(&mut self) {
         let in_force = self.seen.iter();
-        let in_force = in_force.filter(|(_, (_, setting))| !setting.request.is_empty());
+        let in_force = in_force.filter(|(name, (_, setting))| {
+            !setting.request.is_empty() && !name.starts_with(PRIVATE_POOL)
+        });
         let names = in_force.map(|(name, _)| (name.clone(), Vec::new()));
         self.outbox.extend(names);
     }
@@ -237,11 +264,32 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_kinds_is_bounded() {
+    fn private_pools_outlast_reloads_and_restarts() {
         let mut changes = ChangesView::default();
-        for number in 0..=KINDS_MAX as u64 {
+        assert!(changes.observe("setting.pool.a", 1, setting("x", b"one")));
+        changes.end_all();
+        assert_eq!(next(&changes), None);
+        // One was removed while this node was away.
+        assert!(changes.observe("setting.pool.b", 2, version(2, "x", b"")));
+        assert_eq!(requests(&mut changes), [Some(b"one".to_vec()), None]);
+        for name in ["pool.a", "pool.b", "pool.c"] {
+            changes.propose(name, b"kept".to_vec());
+        }
+        assert_eq!(next(&changes), None);
+        changes.complete();
+        let (key, revision, setting) = changes.next("us").unwrap();
+        assert_eq!((&*key, revision), ("setting.pool.c", 0));
+        assert_eq!(setting, version(1, "us", b"kept"));
+        changes.has_written(&key, b"kept");
+        assert_eq!(next(&changes), None);
+    }
+
+    #[test]
+    fn the_number_of_names_is_bounded() {
+        let mut changes = ChangesView::default();
+        for number in 0..=NAMES_MAX as u64 {
             let is_noted = changes.observe(&key(&number.to_string()), 1, setting("x", b"one"));
-            assert_eq!(is_noted, number < KINDS_MAX as u64);
+            assert_eq!(is_noted, number < NAMES_MAX as u64);
         }
         assert!(!changes.observe("window", 1, setting("x", b"one")));
     }

@@ -89,7 +89,10 @@ impl Cluster {
                 }
             }
             BucketEvent::Complete => {
-                self.shared.replica().is_complete = true;
+                let mut replica = self.shared.replica();
+                replica.is_complete = true;
+                replica.changes.complete();
+                drop(replica);
                 self.tell_bucket(None);
             }
             BucketEvent::Ended(reason) => {
@@ -344,7 +347,20 @@ impl Cluster {
         self.shared.has_work.notify_one();
     }
 
-    /// Ends all changes of settings: all nodes return to their configurations.
+    /// Has a setting that is in force here since before hold for all nodes, unless they know
+    /// otherwise.
+    pub fn propose_change(&self, name: &str, request: Vec<u8>) {
+        let mut replica = self.shared.replica();
+        replica.changes.propose(name, request);
+        if replica.is_complete {
+            replica.changes.complete();
+        }
+        drop(replica);
+        self.shared.has_work.notify_one();
+    }
+
+    /// Ends all changes of settings but private pools: all nodes return to their
+    /// configurations.
     pub fn end_changes(&self) {
         self.shared.replica().changes.end_all();
         self.shared.has_work.notify_one();

@@ -92,14 +92,37 @@ async fn what_the_administration_of_a_node_changes_holds_for_all() {
         has_it(site.node("b")).await
     })
     .await;
-    // A node that starts has it, too.
+    let created = site
+        .node("a")
+        .admin("pools create friends --url https://broker.example")
+        .await;
+    let (_, token) = created.split_once("/p/").unwrap();
+    let (token, _) = token.split_once('/').unwrap();
+    let path = format!("/p/{token}/client");
+    until("the other node has the private pool", async || {
+        site.node("b").denies_at(&path).await
+    })
+    .await;
+    site.node("b")
+        .admin("pools create passing --url https://broker.example")
+        .await;
+    until("the first node has it, too", async || {
+        has_pool(site.node("a"), "passing").await
+    })
+    .await;
+    // A node that starts has all that, too, and hears of what it has missed.
     site.kill("b");
+    site.node("a").admin("pools revoke passing").await;
     site.start_node("b").await;
+    until("the new process has that pool no more", async || {
+        !has_pool(site.node("b"), "passing").await && site.node("b").denies_at(&path).await
+    })
+    .await;
     until("the new process has it", async || {
         has_it(site.node("b")).await
     })
     .await;
-    // As on a single broker, a reload ends it.
+    // As on a single broker, a reload ends it, but for private pools.
     site.node("b").admin("reload").await;
     for name in names {
         let what = format!("{name} has its configuration again");
@@ -109,4 +132,14 @@ async fn what_the_administration_of_a_node_changes_holds_for_all() {
         })
         .await;
     }
+    for name in names {
+        assert!(has_pool(site.node(name), "friends").await, "{name}");
+    }
+    site.assert_logs_are_clean();
+    site.assert_logs_lack(token);
+}
+
+async fn has_pool(node: &RealNode, name: &str) -> bool {
+    let pools = node.admin("pools list").await;
+    pools.lines().any(|line| line.starts_with(name))
 }

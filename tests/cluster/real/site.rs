@@ -137,12 +137,16 @@ impl Site {
 
     /// Asserts that the logs have nothing of offers and answers.
     pub(crate) fn assert_logs_are_clean(&self) {
+        for secret in SECRETS {
+            self.assert_logs_lack(secret);
+        }
+    }
+
+    pub(crate) fn assert_logs_lack(&self, secret: &str) {
         for node in &self.nodes {
             let log = fs::read_to_string(node.place.config.with_extension("log")).unwrap();
             assert!(!log.is_empty(), "{} logs nothing", node.name);
-            for secret in SECRETS {
-                assert!(!log.contains(secret), "{}: {log}", node.name);
-            }
+            assert!(!log.contains(secret), "{}: {log}", node.name);
         }
     }
 
@@ -205,7 +209,7 @@ impl Place {
         };
         let config = format!(
             "[listener]\naddr = \"{}\"\n[tls]\ndisable = true\n[geoip]\ndisable = true\n\
-             [operator]\nlisten = \"{}\"\n[admin]\nlisten = \"{}\"\n\
+             [operator]\nlisten = \"{}\"\n[admin]\nlisten = \"{}\"\npools_file = \"{}\"\n\
              [matching]\nsecond_chance_reserve = 0\n\
              [metrics]\nmetrics_log = \"{}\"\nstate_directory = \"{}\"\nmetrics_interval = \"6s\"\n\
              [[pools]]\nname = \"family\"\ntoken_file = \"{}\"\n\
@@ -213,6 +217,7 @@ impl Place {
             place.http,
             place.operator,
             place.socket.display(),
+            place.config.with_extension("pools").display(),
             place.config.with_extension("metrics").display(),
             place.config.with_extension("state").display(),
             folder.join("family.token").display(),
@@ -371,6 +376,13 @@ impl RealNode {
     /// A client's reply.
     pub(crate) async fn client(&self, name: &str) -> String {
         post_as_client(self, name).await
+    }
+
+    /// Returns true if there is such a path for clients, who find no proxy there.
+    pub(crate) async fn denies_at(&self, path: &str) -> bool {
+        let poll = client_poll("c", "restricted");
+        let reply = request(self.place.http, "POST", path, &poll).await;
+        reply.contains("no snowflake proxies")
     }
 
     /// The reply to a client of the private pool.
