@@ -4,6 +4,9 @@
 
 mod bridges;
 mod broken_off;
+mod conformance;
+#[path = "../conformance/kit/mod.rs"]
+mod conformance_kit;
 mod forms;
 mod impact;
 mod limits;

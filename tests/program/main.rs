@@ -6,6 +6,7 @@ mod bridges;
 mod build_script;
 mod certificates;
 mod check;
+mod conformance;
 mod countries;
 mod faults;
 mod limits;

@@ -77,6 +77,7 @@ pages! {
     privacy: "docs/privacy.md",
     private_pools: "docs/private-pools.md",
     probe: "docs/probe.md",
+    protocol: "docs/protocol.md",
     reverse_proxy: "docs/reverse-proxy.md",
     settings_page: "docs/settings.md",
     sizing: "docs/sizing.md",
