@@ -21,9 +21,8 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use crate::bucket::Vault;
 use crate::bus::Hub;
 use crate::support::counted::count;
-use crate::support::in_process::{self, ask, poll};
-use crate::support::messages::client_poll;
-use crate::support::private_pools::{self, pool};
+use crate::support::in_process::{self, poll};
+use crate::support::private_pools;
 use crate::support::watched::{self, WATCH};
 
 /// A time-out for hanging tests, longer than anything here takes.
@@ -150,10 +149,7 @@ impl Node {
 
     /// Replaces the node's private pools by ones with these names, a letter each.
     pub(crate) async fn set_pools(&self, names: &[&str]) {
-        let plans = names.iter().map(|name| pool(name, |_| {}));
-        self.broker.private_pools().unwrap().set(plans.collect());
-        // Until they are driven.
-        sleep(Duration::from_millis(1)).await;
+        private_pools::set(&self.broker, names).await;
     }
 
     /// The broker of a private pool here.
@@ -168,8 +164,7 @@ impl Node {
 
     /// Starts a proxy that polls and never answers. Returns the offer.
     pub(crate) fn silent_proxy(&self, sid: &str) -> JoinHandle<Option<String>> {
-        let (broker, sid) = (Arc::clone(&self.broker), sid.to_owned());
-        tokio::spawn(async move { poll(&broker, &sid, "open").await })
+        in_process::begin_poll(&self.broker, sid)
     }
 
     /// Answers here as the proxy with this name.
@@ -185,8 +180,7 @@ impl Node {
 
     /// Starts such a client in the background.
     pub(crate) fn begin_client(&self, name: &str) -> JoinHandle<Result<String, NoAnswer>> {
-        let (broker, poll) = (Arc::clone(&self.broker), client_poll(name, "restricted"));
-        tokio::spawn(async move { ask(&broker, &poll).await })
+        in_process::begin_client(&self.broker, name)
     }
 
     /// The sum of a family's series with all these labels, each written `name="value"`.

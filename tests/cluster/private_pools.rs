@@ -10,8 +10,8 @@ use tokio::time::sleep;
 
 use crate::bus::Hub;
 use crate::node::{Node, three};
-use crate::support::in_process::{answer as answers, ask, poll};
-use crate::support::messages::{answer, client_poll, offer};
+use crate::support::in_process::{answer as answers, begin_client, begin_poll, poll};
+use crate::support::messages::{answer, offer};
 
 /// The time in which a word of supply comes round.
 const A_MOMENT: Duration = Duration::from_millis(500);
@@ -25,15 +25,10 @@ async fn three_with_pools(hub: &Hub) -> [Node; 3] {
 }
 
 /// Starts a proxy that polls and does not answer. Returns the offer.
-async fn parked(broker: Arc<Broker>, sid: &'static str) -> JoinHandle<Option<String>> {
-    let polled = tokio::spawn(async move { poll(&broker, sid, "open").await });
+async fn parked(broker: &Arc<Broker>, sid: &str) -> JoinHandle<Option<String>> {
+    let polled = begin_poll(broker, sid);
     sleep(A_MOMENT).await;
     polled
-}
-
-fn client(broker: Arc<Broker>, name: &str) -> JoinHandle<Result<String, NoAnswer>> {
-    let poll = client_poll(name, "restricted");
-    tokio::spawn(async move { ask(&broker, &poll).await })
 }
 
 /// The client polled at A, its proxy at B, and that one answers at C.
@@ -41,10 +36,10 @@ fn client(broker: Arc<Broker>, name: &str) -> JoinHandle<Result<String, NoAnswer
 async fn client_poll_and_answer_of_a_pool_may_each_be_at_another_node() {
     let hub = Hub::new(1);
     let [a, b, c] = three_with_pools(&hub).await;
-    let of_all = parked(Arc::clone(&b.broker), "all").await;
-    let of_other = parked(b.pool("q"), "other").await;
-    let of_pool = parked(b.pool("p"), "own").await;
-    let client = client(a.pool("p"), "c");
+    let of_all = parked(&b.broker, "all").await;
+    let of_other = parked(&b.pool("q"), "other").await;
+    let of_pool = parked(&b.pool("p"), "own").await;
+    let client = begin_client(&a.pool("p"), "c");
     assert_eq!(of_pool.await.unwrap(), Some(offer("c")));
     assert_eq!(
         answers(&c.pool("p"), "own", "own").await,
@@ -58,13 +53,13 @@ async fn client_poll_and_answer_of_a_pool_may_each_be_at_another_node() {
 async fn nobody_gets_a_proxy_of_another_pool_from_another_node() {
     let hub = Hub::new(1);
     let [a, b, _c] = three_with_pools(&hub).await;
-    let of_pool = parked(b.pool("p"), "own").await;
+    let of_pool = parked(&b.pool("p"), "own").await;
     assert_eq!(a.client("c").await, Err(NoAnswer::NoProxies));
-    let of_other = client(a.pool("q"), "d").await.unwrap();
+    let of_other = begin_client(&a.pool("q"), "d").await.unwrap();
     assert_eq!(of_other, Err(NoAnswer::NoProxies));
     assert!(!of_pool.is_finished());
-    drop(parked(Arc::clone(&b.broker), "all").await);
-    let of_pool = client(a.pool("q"), "e").await.unwrap();
+    drop(parked(&b.broker, "all").await);
+    let of_pool = begin_client(&a.pool("q"), "e").await.unwrap();
     assert_eq!(of_pool, Err(NoAnswer::NoProxies));
 }
 
@@ -73,8 +68,8 @@ async fn nobody_gets_a_proxy_of_another_pool_from_another_node() {
 async fn an_answer_does_not_leave_its_pool() {
     let hub = Hub::new(1);
     let [a, b, c] = three_with_pools(&hub).await;
-    let of_pool = parked(b.pool("p"), "s").await;
-    let client = client(b.pool("p"), "c");
+    let of_pool = parked(&b.pool("p"), "s").await;
+    let client = begin_client(&b.pool("p"), "c");
     assert_eq!(of_pool.await.unwrap(), Some(offer("c")));
     for other in [Arc::clone(&a.broker), a.pool("q"), Arc::clone(&b.broker)] {
         assert_eq!(
@@ -93,7 +88,7 @@ async fn an_answer_does_not_leave_its_pool() {
 async fn a_client_that_waits_gets_a_proxy_that_comes_to_another_node() {
     let hub = Hub::new(1);
     let [a, b, _c] = three_with_pools(&hub).await;
-    let client = client(a.pool("p"), "c");
+    let client = begin_client(&a.pool("p"), "c");
     sleep(A_MOMENT).await;
     let pool = b.pool("p");
     assert_eq!(poll(&pool, "own", "open").await, Some(offer("c")));
@@ -106,17 +101,17 @@ async fn a_client_that_waits_gets_a_proxy_that_comes_to_another_node() {
 async fn a_node_without_the_pool_takes_no_offer_for_it() {
     let hub = Hub::new(1);
     let [a, b, _c] = three_with_pools(&hub).await;
-    let of_all = parked(Arc::clone(&b.broker), "all").await;
-    let of_pool = parked(b.pool("p"), "own").await;
+    let of_all = parked(&b.broker, "all").await;
+    let of_pool = parked(&b.pool("p"), "own").await;
     b.set_pools(&[]).await;
-    let ended = client(a.pool("p"), "c").await.unwrap();
+    let ended = begin_client(&a.pool("p"), "c").await.unwrap();
     assert_eq!(ended, Err(NoAnswer::NoProxies));
     assert_eq!(of_pool.await.unwrap(), None);
     let refused = ["outcome=\"refused\""];
     let received = "snowflake_broker_node_offers_received_total";
     assert_eq!(b.count(received, &refused), 1);
     sleep(A_MOMENT).await;
-    let ended = client(a.pool("p"), "c").await.unwrap();
+    let ended = begin_client(&a.pool("p"), "c").await.unwrap();
     assert_eq!(ended, Err(NoAnswer::NoProxies));
     assert_eq!(b.count(received, &refused), 1);
     assert!(!of_all.is_finished());

@@ -26,7 +26,7 @@ use crate::network::Network;
 use crate::support::counted::count;
 use crate::support::in_process::{self, ask, poll};
 use crate::support::messages::client_poll;
-use crate::support::private_pools::{self, pool};
+use crate::support::private_pools;
 use crate::support::watched::{self, WATCH};
 use crate::support::wire;
 
@@ -125,10 +125,7 @@ impl Node {
 
     /// Replaces the private pools by ones with these names, a letter each.
     pub(crate) async fn set_pools(&self, names: &[&str]) {
-        let plans = names.iter().map(|name| pool(name, |_| {}));
-        self.broker.private_pools().unwrap().set(plans.collect());
-        // Until they are driven.
-        sleep(Duration::from_millis(1)).await;
+        private_pools::set(&self.broker, names).await;
     }
 
     /// The broker's status of a peer.
@@ -171,8 +168,7 @@ impl Node {
 
     /// Starts a proxy that polls and never answers. Returns the offer.
     pub(crate) fn silent_proxy(&self, sid: &str) -> JoinHandle<Option<String>> {
-        let (broker, sid) = (Arc::clone(&self.broker), sid.to_owned());
-        tokio::spawn(async move { poll(&broker, &sid, "open").await })
+        in_process::begin_poll(&self.broker, sid)
     }
 
     /// Answers as the proxy with this name.
@@ -192,8 +188,7 @@ impl Node {
 
     /// Starts such a client in the background.
     pub(crate) fn begin_client(&self, name: &str) -> JoinHandle<Result<String, NoAnswer>> {
-        let (broker, poll) = (Arc::clone(&self.broker), client_poll(name, "restricted"));
-        tokio::spawn(async move { ask(&broker, &poll).await })
+        in_process::begin_client(&self.broker, name)
     }
 
     /// The sum of a family's series with all these labels, each written `name="value"`.

@@ -1,9 +1,8 @@
 //! Private pools that two operators share.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use snowflake_broker::broker::{Broker, NoAnswer};
+use snowflake_broker::broker::NoAnswer;
 use snowflake_broker::federation::settings::Settings;
 use snowflake_broker::wire::answer::AnswerStatus;
 use tokio::task::JoinHandle;
@@ -11,8 +10,8 @@ use tokio::time::sleep;
 
 use crate::network::Network;
 use crate::node::{Node, peers};
-use crate::support::in_process::{answer as answers, ask, poll};
-use crate::support::messages::{answer, client_poll, offer};
+use crate::support::in_process::{answer as answers, begin_client, begin_poll};
+use crate::support::messages::{answer, offer};
 use crate::support::private_pools::broker_of;
 
 /// The time in which a change of supply is reported.
@@ -42,16 +41,11 @@ async fn pair(network: &Network, shared: [&[&str]; 2]) -> [Node; 2] {
     nodes
 }
 
-async fn parked(node: &Node, pool: &str, sid: &'static str) -> JoinHandle<Option<String>> {
-    let broker = broker_of(&node.broker, pool);
-    let polled = tokio::spawn(async move { poll(&broker, sid, "open").await });
+/// Starts a proxy that polls and does not answer. Returns the offer.
+async fn parked(node: &Node, pool: &str, sid: &str) -> JoinHandle<Option<String>> {
+    let polled = begin_poll(&broker_of(&node.broker, pool), sid);
     sleep(A_MOMENT).await;
     polled
-}
-
-fn client(broker: Arc<Broker>, name: &str) -> JoinHandle<Result<String, NoAnswer>> {
-    let poll = client_poll(name, "restricted");
-    tokio::spawn(async move { ask(&broker, &poll).await })
 }
 
 #[tokio::test(start_paused = true)]
@@ -61,7 +55,7 @@ async fn a_client_of_a_shared_pool_gets_its_proxy_at_the_peer() {
     let of_all = b.silent_proxy("all");
     let of_other = parked(&b, "q", "other").await;
     let of_pool = parked(&b, "p", "own").await;
-    let client = client(broker_of(&a.broker, "p"), "c");
+    let client = begin_client(&broker_of(&a.broker, "p"), "c");
     assert_eq!(of_pool.await.unwrap(), Some(offer("c")));
     let lender = broker_of(&b.broker, "p");
     assert_eq!(answers(&lender, "own", "own").await, AnswerStatus::Success);
@@ -79,7 +73,9 @@ async fn a_pool_is_shared_if_both_say_so() {
         let [a, b] = pair(&network, shared).await;
         let of_pool = parked(&b, "p", "own").await;
         for pool in ["p", "q"] {
-            let denied = client(broker_of(&a.broker, pool), "c").await.unwrap();
+            let denied = begin_client(&broker_of(&a.broker, pool), "c")
+                .await
+                .unwrap();
             assert_eq!(denied, Err(NoAnswer::NoProxies), "{shared:?}");
         }
         assert_eq!(a.client("d").await, Err(NoAnswer::NoProxies));
@@ -94,7 +90,7 @@ async fn a_pool_that_is_no_longer_shared_is_not_lent_from() {
     let [a, b] = pair(&network, [&["p"], &["p"]]).await;
     let of_pool = parked(&b, "p", "own").await;
     b.configure(&peers(&["a.example"]));
-    let denied = client(broker_of(&a.broker, "p"), "c").await.unwrap();
+    let denied = begin_client(&broker_of(&a.broker, "p"), "c").await.unwrap();
     assert_eq!(denied, Err(NoAnswer::NoProxies));
     let lent = ["outcome=\"no_proxies\""];
     assert_eq!(b.count("snowflake_broker_peer_lent_total", &lent), 1);

@@ -1,5 +1,6 @@
 //! Clients and proxies of a broker in the same process, whose time may be paused.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use snowflake_broker::broker::{Broker, Caller, NoAnswer, OverLimit, RequestOrigin, clock};
@@ -7,8 +8,9 @@ use snowflake_broker::metrics::labels::Rendezvous;
 use snowflake_broker::wire::answer::{AnswerStatus, ProxyAnswer};
 use snowflake_broker::wire::client::ClientPoll;
 use snowflake_broker::wire::proxy::{PollStatus, ProxyPoll, ProxyTypes};
+use tokio::task::JoinHandle;
 
-use crate::support::messages::{proxy_answer, proxy_poll};
+use crate::support::messages::{client_poll, proxy_answer, proxy_poll};
 
 /// Measures the broker's time.
 pub(crate) struct Stopwatch(Instant);
@@ -68,6 +70,21 @@ pub(crate) async fn answer_as(
     let answer = proxy_answer(sid, name);
     let answer = ProxyAnswer::decode(answer.as_bytes()).unwrap();
     broker.proxy_answer(caller, answer).await
+}
+
+/// Polls as a proxy, in the background, which does not answer.
+pub(crate) fn begin_poll(broker: &Arc<Broker>, sid: &str) -> JoinHandle<Option<String>> {
+    let (broker, sid) = (Arc::clone(broker), sid.to_owned());
+    tokio::spawn(async move { poll(&broker, &sid, "open").await })
+}
+
+/// Asks for an answer as a client with this name, in the background.
+pub(crate) fn begin_client(
+    broker: &Arc<Broker>,
+    name: &str,
+) -> JoinHandle<Result<String, NoAnswer>> {
+    let (broker, poll) = (Arc::clone(broker), client_poll(name, "restricted"));
+    tokio::spawn(async move { ask(&broker, &poll).await })
 }
 
 /// Asks for an answer as a client, by this poll.

@@ -1,6 +1,7 @@
 //! Private pools as they shall be.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use snowflake_broker::broker::limits::Limits;
@@ -9,11 +10,20 @@ use snowflake_broker::broker::private_pools::token::PoolToken;
 use snowflake_broker::broker::private_pools::{PoolKeys, PoolPlan, PrivatePools};
 use snowflake_broker::broker::{Broker, clock};
 use snowflake_broker::metrics::LabelledTypes;
+use tokio::time::sleep;
 
 /// No private pools yet, for a broker with these limits.
 pub(crate) fn none_yet(limits: &Arc<Limits>) -> Arc<PrivatePools> {
     let types = LabelledTypes::default();
     Arc::new(PrivatePools::new([8; 32].into(), types, Arc::clone(limits)))
+}
+
+/// Replaces a broker's private pools by ones with these names, a letter each.
+pub(crate) async fn set(broker: &Broker, names: &[&str]) {
+    let plans = names.iter().map(|name| pool(name, |_| {}));
+    broker.private_pools().unwrap().set(plans.collect());
+    // Until they are driven.
+    sleep(Duration::from_millis(1)).await;
 }
 
 /// The broker of a private pool beside this one.
