@@ -20,6 +20,7 @@
         "198.51.100.8"
       ];
       status.listen = "127.0.0.1:9581";
+      # Proxies for this pool poll at https://broker.example.org/p/TOKEN/.
       pools = [
         {
           name = "family";

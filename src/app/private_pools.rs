@@ -119,6 +119,13 @@ pub(super) fn warnings(settings: &Settings, now: SystemTime) -> Vec<String> {
                 pool.name
             ));
         }
+        if pool.bridge_list_path.is_some() && pool.allowed_relay_pattern.is_none() {
+            warnings.push(format!(
+                "pools: {:?} has bridges of its own, but no allowed_relay_pattern: its proxies have to \
+                 accept those of everybody, and may refuse to go to its own",
+                pool.name
+            ));
+        }
         if pool.overflow == ToPublic::ToPublic && pool.bridge_list_path.is_some() {
             warnings.push(format!(
                 "pools: of {:?} only those clients overflow whose bridge is also in the broker's list",
@@ -227,7 +234,7 @@ fn change(
     kept::write(path, pools).map_err(unreadable)?;
     let plans = read(config).map_err(unreadable)?;
     if let Some(pools) = broker.private_pools() {
-        pools.set(plans);
+        drop(pools.set(plans));
     }
     Ok(())
 }
@@ -241,7 +248,7 @@ fn unreadable(error: anyhow::Error) -> PoolRefused {
 pub(super) fn open(broker: &Arc<Broker>, plans: Vec<PoolPlan>) {
     if let Some(pools) = broker.private_pools() {
         pools.stand_beside(broker);
-        pools.set(plans);
+        drop(pools.set(plans));
     }
 }
 
@@ -332,9 +339,10 @@ mod tests {
         let settings = serde_json::from_value(list).unwrap();
         let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_hours(24 * 365 * 60);
         let warnings = warnings(&settings, now);
-        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        assert_eq!(warnings.len(), 3, "{warnings:?}");
         assert!(warnings[0].contains("\"a\" has ended"));
-        assert!(warnings[1].contains("of \"b\" only"));
+        assert!(warnings[1].contains("\"b\" has bridges of its own"));
+        assert!(warnings[2].contains("of \"b\" only"));
     }
 
     #[test]

@@ -109,10 +109,10 @@ impl PrivatePools {
     }
 
     /// Replaces the pools. Those whose name stays go on, and the others are let go: their
-    /// tokens are unknown at once.
-    pub fn set(&self, plans: Vec<PoolPlan>) {
+    /// tokens are unknown at once. Returns the names of these.
+    pub fn set(&self, plans: Vec<PoolPlan>) -> Vec<PrivatePoolName> {
         let Some(public) = self.public.get().and_then(Weak::upgrade) else {
-            return;
+            return Vec::new();
         };
         let before = self.table.load();
         let mut table = PoolTable {
@@ -139,13 +139,16 @@ impl PrivatePools {
                 .extend(tokens.into_iter().map(|token| (token, Arc::clone(&pool))));
             table.by_name.insert(name, pool);
         }
+        let mut let_go = Vec::new();
         for (name, pool) in &before.by_name {
             if !table.by_name.contains_key(name) {
                 pool.is_revoked.cancel();
+                let_go.push(name.clone());
             }
         }
         self.table.store(Arc::new(table));
         self.changed.notify_waiters();
+        let_go
     }
 
     /// The pool with this token, unless it has ended.

@@ -10,6 +10,7 @@ use crate::host_port::{self, is_address};
 use crate::listener::addresses;
 use crate::metrics::labels::NatProbeMode;
 use crate::report::SettingsReport;
+use crate::wire::public_address::public;
 
 /// The bounds of [`Settings::max_probes`] and [`Settings::max_probes_per_address`].
 const PROBES: RangeInclusive<usize> = 1..=10_000;
@@ -64,6 +65,13 @@ impl Settings {
             report.refuse(&["listen"], problem);
         }
         report.refuse_if("addresses", self.wrong_addresses());
+        let unreachable = |address: &&IpAddr| public(**address).is_none();
+        if let Some(address) = self.addresses.iter().find(unreachable) {
+            let problem = format!(
+                "has {address}, which is no public address: no proxy elsewhere can be probed from it"
+            );
+            report.warn(&["addresses"], problem);
+        }
         report.within("max_probes", self.max_probes, &PROBES);
         report.within(
             "max_probes_per_address",
@@ -132,6 +140,19 @@ mod tests {
             listen: vec![":8443".to_owned()],
             addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
             ..Settings::default()
+        }
+    }
+
+    #[test]
+    fn addresses_that_no_proxy_reaches_are_warned_of() {
+        let warnings = |addresses: &[&str]| {
+            let mut report = SettingsReport::default();
+            settings(addresses).check(&mut report);
+            report.warnings.len()
+        };
+        assert_eq!(warnings(&["5.1.0.7", "5.1.0.8"]), 0);
+        for private in ["10.0.0.8", "127.0.0.1", "100.64.0.1", "169.254.0.1"] {
+            assert_eq!(warnings(&["5.1.0.7", private]), 1, "{private}");
         }
     }
 

@@ -31,7 +31,7 @@ enum Undeliverable {
     TooLarge,
     #[error("the message came after its client had stopped waiting")]
     Stale,
-    #[error("the private pool of the queue has ended")]
+    #[error("there is no private pool of the name that the queue has, or it has ended")]
     NoPool,
 }
 

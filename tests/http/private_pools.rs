@@ -387,3 +387,12 @@ async fn pools_drain_with_the_broker() {
     sleep(Duration::from_secs(1)).await;
     assert!(!poll.is_finished());
 }
+
+#[tokio::test(start_paused = true)]
+async fn pools_that_are_let_go_are_named() {
+    let front = with(vec![family(), pool("b", |_| {})]).await;
+    let pools = front.broker.private_pools().unwrap();
+    assert_eq!(pools.set(vec![family()]), ["b".into()]);
+    assert_eq!(pools.set(vec![family()]), []);
+    assert_eq!(pools.set(vec![]), ["a".into()]);
+}

@@ -27,6 +27,7 @@ pub struct PoolArgs {
     #[arg(
         long,
         value_name = "URL",
+        value_parser = url,
         default_value = "https://broker.example.org/"
     )]
     pub url: String,
@@ -60,7 +61,39 @@ pub struct PoolArgs {
     pub dry_run: bool,
 }
 
+fn url(text: &str) -> Result<String, String> {
+    let has_host = |rest: &str| !rest.is_empty();
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    if rest.is_some_and(has_host) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be a URL such as https://broker.example.org/".to_owned())
+    }
+}
+
 fn time(text: &str) -> Result<prost_types::Timestamp, String> {
     let time = text.parse();
     time.map_err(|_| "must be a time such as 2030-01-31T00:00:00Z".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_has_its_scheme_and_host() {
+        for right in ["https://broker.example.org", "http://127.0.0.1:8080/"] {
+            assert_eq!(url(right), Ok(right.to_owned()));
+        }
+        for wrong in [
+            "broker.example.org",
+            "https://",
+            "ftp://broker.example.org",
+            "",
+        ] {
+            assert!(url(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -176,7 +176,9 @@ impl ReloadPlan {
     pub(super) fn apply(self, targets: &ReloadTargets) {
         targets.broker.control().set_directory(self.directory);
         if let Some(pools) = targets.broker.private_pools() {
-            pools.set(self.pools);
+            for pool in pools.set(self.pools) {
+                tracing::warn!(%pool, "a private pool is no more, and its tokens are unknown");
+            }
         }
         targets.certificates.apply(self.certificate);
         targets.server.accounts().set_bounds(self.bounds);

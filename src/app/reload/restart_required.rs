@@ -9,7 +9,8 @@ use crate::config::Config;
 
 /// The sections and keys that a reload applies. All others require a restart, so that a
 /// new setting is never silently ignored.
-const RELOADED: [&str; 17] = [
+const RELOADED: [&str; 18] = [
+    "admin.pools_file",
     "admin.tls",
     "admin.tokens",
     "bridges",
@@ -121,6 +122,7 @@ mod tests {
     fn what_is_in_force_exists() {
         let mut config = Config::default();
         config.federation.listen = Some(":7443".to_owned());
+        config.admin.pools_file = Some("pools.json".into());
         let tree = tree(&config);
         for key in RELOADED.into_iter().chain(NOT_RELOADED) {
             let mut path = key.split('.');

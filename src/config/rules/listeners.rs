@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6};
 use crate::config::schema::Config;
 use crate::grpc::settings::AdminListen;
 use crate::host_port::is_address;
+use crate::http::operator::{self, OperatorListen};
 use crate::report::SettingsReport;
 use crate::tls::acme;
 
@@ -36,6 +37,13 @@ pub(super) fn check(config: &Config, report: &mut SettingsReport) {
             tell(report, &listener, other);
         }
         before.push(listener);
+    }
+    // The operator's default would be opened first.
+    let is_taken = |addr: &&String| clash(operator::DEFAULT_ADDRESS, addr);
+    let status = config.status.listen.iter().find(is_taken);
+    if let Some(addr) = status.filter(|_| config.operator.listen == OperatorListen::IfPossible) {
+        let problem = format!("{addr} has the port of operator.listen: set another port");
+        report.refuse(&["status.listen", "operator.listen"], problem);
     }
 }
 

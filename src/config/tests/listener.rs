@@ -123,3 +123,14 @@ fn a_default_port_of_acme_that_is_taken_is_a_warning() {
         "{warnings:?}"
     );
 }
+
+/// The operator's default, which is opened first, is not skipped for the page's sake.
+#[test]
+fn the_status_page_cannot_have_the_default_port_for_operators() {
+    let status = ("STATUS__LISTEN", "127.0.0.1:9580");
+    let error = with(&[status]).unwrap_err();
+    let expected =
+        "status.listen: 127.0.0.1:9580 has the port of operator.listen: set another port";
+    assert!(error.starts_with(expected), "{error}");
+    assert_eq!(with(&[status, ("OPERATOR__LISTEN", "off")]), Ok(vec![]));
+}
