@@ -32,6 +32,8 @@ const (
 	transport = "snowflake"
 	maxProxies = 1024
 	maxClients = 1024
+	// Of those that have not opened a stream yet, which takes a second or two.
+	maxNewClients = 1024
 	// Clients' are smaller.
 	maxPacket = 1500
 	// A proxy passes messages of WebRTC on, which have up to 64 KiB.
@@ -40,8 +42,15 @@ const (
 	proxyTimeout = 20 * time.Second
 	// The time for which packets wait for a client that is between two proxies.
 	clientMemory = time.Minute
-	// The same at the client's end.
-	window       = 65535
+	// The time for a client to open its stream.
+	newClientTimeout = 30 * time.Second
+	// A proxy that says nothing for that long, not even to a ping, has gone.
+	proxySilence = 2 * time.Minute
+	pingInterval = 30 * time.Second
+	// In packets. The first is the same at the client's end; of the second, each client may have
+	// as many wait here, of 1500 bytes each.
+	sendWindow    = 65535
+	receiveWindow = 512
 	streamBuffer = 1 << 20
 	sessionEnd   = 10 * time.Minute
 )
@@ -119,7 +128,11 @@ func serveProxy(socket *websocket.Conn, all packets) {
 	if _, err := io.ReadFull(stream, client[:]); err != nil {
 		return
 	}
-	socket.SetReadDeadline(time.Time{})
+	alive := func(string) error { return socket.SetReadDeadline(time.Now().Add(proxySilence)) }
+	alive("")
+	socket.SetPongHandler(alive)
+	pings := time.NewTicker(pingInterval)
+	defer pings.Stop()
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
@@ -134,16 +147,21 @@ func serveProxy(socket *websocket.Conn, all packets) {
 			if !isOpen || send(socket, packet) != nil {
 				return
 			}
+		case <-pings.C:
+			if socket.WriteControl(websocket.PingMessage, nil, time.Now().Add(proxyTimeout)) != nil {
+				return
+			}
 		}
 	}
 }
 
-func receive(stream io.Reader, client turbotunnel.ClientID, all packets) {
+func receive(stream *binary, client turbotunnel.ClientID, all packets) {
 	for {
 		packet, err := encapsulation.ReadData(stream)
 		if err != nil {
 			return
 		}
+		stream.socket.SetReadDeadline(time.Now().Add(proxySilence))
 		if len(packet) <= maxPacket {
 			all.QueueIncoming(packet, client)
 		}
@@ -186,29 +204,35 @@ func (b *binary) Read(buffer []byte) (int, error) {
 }
 
 func serveClients(clients *kcp.Listener, tor *pt.ServerInfo) {
-	free := make(chan struct{}, maxClients)
+	places, newPlaces := make(chan struct{}, maxClients), make(chan struct{}, maxNewClients)
 	for {
 		session, err := clients.AcceptKCP()
 		if err != nil {
 			log.Fatal(err)
 		}
 		select {
-		case free <- struct{}{}:
-			go func() {
-				defer func() { <-free }()
-				serveClient(session, tor)
-			}()
+		case newPlaces <- struct{}{}:
+			go serveClient(session, tor, places, newPlaces)
 		default:
 			session.Close()
 		}
 	}
 }
 
-// serveClient connects a client's one stream with tor.
-func serveClient(session *kcp.UDPSession, tor *pt.ServerInfo) {
+// serveClient connects a client's one stream with tor. Until it has one, the client has one of the
+// places for new ones only.
+func serveClient(session *kcp.UDPSession, tor *pt.ServerInfo, places, newPlaces chan struct{}) {
 	defer session.Close()
+	isNew := true
+	leaveNew := func() {
+		if isNew {
+			isNew = false
+			<-newPlaces
+		}
+	}
+	defer leaveNew()
 	session.SetStreamMode(true)
-	session.SetWindowSize(window, window)
+	session.SetWindowSize(sendWindow, receiveWindow)
 	// No window of congestion, as at the client's end.
 	session.SetNoDelay(0, 0, 0, 1)
 	config := smux.DefaultConfig()
@@ -219,12 +243,20 @@ func serveClient(session *kcp.UDPSession, tor *pt.ServerInfo) {
 	if err != nil {
 		return
 	}
+	// Of a client that opens very many streams, it is the session that can be closed, not each.
 	defer streams.Close()
+	streams.SetDeadline(time.Now().Add(newClientTimeout))
 	stream, err := streams.AcceptStream()
 	if err != nil {
 		return
 	}
-	defer stream.Close()
+	select {
+	case places <- struct{}{}:
+		defer func() { <-places }()
+	default:
+		return
+	}
+	leaveNew()
 	bridge, err := pt.DialOr(tor, "", transport)
 	if err != nil {
 		log.Print("tor takes no connection: ", err)
