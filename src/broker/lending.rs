@@ -46,10 +46,11 @@ impl Broker {
             return Supply::NotLending;
         };
         let reserve = lenders.reserve;
-        let private_pools = self.private_pools.as_ref();
-        let mut private_pools = private_pools.map_or_else(Vec::new, |pools| pools.supplies());
-        private_pools.retain(|(name, _)| lenders.share(borrower, name));
+        let shared = lenders.shared_with(borrower);
         drop(lenders);
+        let private_pools = self.private_pools.as_ref();
+        let private_pools =
+            private_pools.map_or_else(Vec::new, |pools| pools.supplies_of(shared.iter()));
         if self.stage() != ServiceStage::Serving {
             return Supply::Draining;
         }
@@ -103,7 +104,7 @@ impl Broker {
         let Some(name) = private_pool else {
             return self.lend_from(self, borrower, request).await;
         };
-        let is_shared = self.lenders().share(borrower, name);
+        let is_shared = self.lenders().shared_with(borrower).contains(name);
         let private_pools = self.private_pools.as_ref().filter(|_| is_shared);
         let pool = private_pools.and_then(|pools| pools.named(name, clock::wall_clock()));
         let Some(pool) = pool else {

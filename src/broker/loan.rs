@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::metrics::labels::{LoanOutcome, LoanRefusal, PeerName, PrivatePoolName, Rendezvous};
@@ -31,7 +32,7 @@ pub struct Terms {
     /// once.
     pub max_per_second: NonZeroU32,
     /// The private pools whose proxies are lent to their clients at the borrower.
-    pub private_pools: BTreeSet<PrivatePoolName>,
+    pub private_pools: Arc<BTreeSet<PrivatePoolName>>,
 }
 
 /// A peer's client.
@@ -144,10 +145,12 @@ impl Lenders {
         account.terms.lends.then_some(account)
     }
 
-    /// Returns true if the borrower's clients of a private pool may borrow.
-    pub(super) fn share(&self, borrower: &PeerName, private_pool: &PrivatePoolName) -> bool {
+    /// The private pools whose clients at the borrower may borrow.
+    pub(super) fn shared_with(&self, borrower: &PeerName) -> Arc<BTreeSet<PrivatePoolName>> {
         let account = self.account(borrower);
-        account.is_some_and(|account| account.terms.private_pools.contains(private_pool))
+        account.map_or_else(Arc::default, |account| {
+            Arc::clone(&account.terms.private_pools)
+        })
     }
 
     pub(super) fn give_back(&mut self, borrower: &PeerName) {

@@ -225,9 +225,15 @@ impl PrivatePools {
     /// Tells the public's clients when the pool has a proxy to spare, and a cluster of each
     /// change. Never returns.
     async fn watch_supply(&self, pool: &PrivatePool) {
+        let mut told = None;
         loop {
             let changed = pool.broker.supply_changed();
-            self.supply_changed.notify_waiters();
+            // There may be many who listen, and most steps change nothing.
+            let supply = Some(pool.broker.supply_beyond(0));
+            if supply != told {
+                told = supply;
+                self.supply_changed.notify_waiters();
+            }
             let supply = pool
                 .spare_beyond()
                 .and_then(|reserve| pool.broker.supply_beyond(reserve));
@@ -240,13 +246,21 @@ impl PrivatePools {
 
     /// The proxies of each pool that has any, for its clients at other nodes of a cluster.
     pub fn supplies(&self) -> Vec<(PrivatePoolName, [usize; NatClass::ALL.len()])> {
+        self.supplies_of(self.table.load().by_name.keys())
+    }
+
+    /// The same of the pools with these names.
+    pub fn supplies_of<'a>(
+        &self,
+        names: impl Iterator<Item = &'a PrivatePoolName>,
+    ) -> Vec<(PrivatePoolName, [usize; NatClass::ALL.len()])> {
         let table = self.table.load();
-        let all = table.by_name.iter().filter_map(|(name, pool)| {
-            let supply = pool.broker.supply_beyond(0)?;
+        let supplies = names.filter_map(|name| {
+            let supply = table.by_name.get(name)?.broker.supply_beyond(0)?;
             let has_any = supply.iter().any(|&proxies| proxies > 0);
             has_any.then(|| (name.clone(), supply))
         });
-        all.collect()
+        supplies.collect()
     }
 
     /// Completes when the result of [`Self::supplies`] may have changed since this call.

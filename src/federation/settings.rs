@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use http::Uri;
 use serde::{Deserialize, Serialize};
@@ -256,7 +257,7 @@ impl PeerSettings {
             lends: self.lend,
             max_in_flight: self.max_in_flight,
             max_per_second: self.max_per_second,
-            private_pools: self.shared_pools(),
+            private_pools: Arc::new(self.shared_pools()),
         }
     }
 }
