@@ -168,7 +168,12 @@ impl Sightings {
         self.advance(now);
         let seconds = self.seconds(now);
         let types = &self.types;
-        let Some(noted) = self.recent.place(network) else {
+        let noted = match act {
+            // Refused polls cost their sender nothing, and would fill the places of others.
+            SightedAct::Refusal(_) => self.recent.find_mut(network),
+            SightedAct::Poll(..) | SightedAct::Match => self.recent.place(network),
+        };
+        let Some(noted) = noted else {
             return;
         };
         noted.last = u16::try_from(seconds).unwrap_or(u16::MAX);
@@ -253,6 +258,10 @@ impl SightingTable {
 
     fn find(&self, network: IpNet) -> Option<SightedNetwork> {
         self.networks.get(&self.key.source(network)).copied()
+    }
+
+    fn find_mut(&mut self, network: IpNet) -> Option<&mut SightedNetwork> {
+        self.networks.get_mut(&self.key.source(network))
     }
 
     /// The place of a network, unless all are taken by others.
@@ -402,6 +411,14 @@ mod tests {
         scene.sightings.advance(scene.now);
         let previous = scene.sightings.previous.as_ref().unwrap();
         assert!(key(previous) != first && previous.networks.is_empty());
+    }
+
+    #[test]
+    fn polls_that_are_not_understood_take_no_place() {
+        let mut scene = Scene::new();
+        scene.note("192.0.2.1", SightedAct::Refusal(Refusal::BadRequest));
+        assert_eq!(scene.find("192.0.2.1"), Sighted::NotSeen);
+        assert!(scene.sightings.recent.networks.is_empty());
     }
 
     #[test]
