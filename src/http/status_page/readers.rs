@@ -2,18 +2,21 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::listener::accounts::Payer;
-use crate::networks::smallest;
+
+/// The bits of an IPv6 address that name a site.
+const SITE: u128 = !(u128::MAX >> 48);
 
 /// The limits of readers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReaderLimits {
     /// The most readers.
     pub(super) all: usize,
-    /// The most readers behind an address, or of IPv6 in a /64. Peers that forward for many
-    /// have no such limit.
+    /// The most readers behind an address, or of IPv6 in a /48: many have one to themselves.
+    /// Peers that forward for many have no such limit.
     pub(super) of_network: usize,
 }
 
@@ -52,7 +55,7 @@ impl LiveReaders {
     /// Adds a reader, unless there are too many.
     pub(super) fn add(self: &Arc<Self>, payer: Payer) -> Option<LiveReader> {
         let network = match payer {
-            Payer::Address(address) => Some(self.hasher.hash_one(smallest(address))),
+            Payer::Address(address) => Some(self.hasher.hash_one(network(address))),
             Payer::Many => None,
         };
         let mut counts = self.counts();
@@ -76,6 +79,13 @@ impl LiveReaders {
     /// Each change leaves the counts whole, so a panic elsewhere does not matter.
     fn counts(&self) -> MutexGuard<'_, ReaderCounts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & SITE).into(),
     }
 }
 
@@ -114,8 +124,8 @@ mod tests {
     fn a_network_and_all_together_have_limits() {
         let readers = readers();
         let one = readers.add(payer("2001:db8::1")).unwrap();
-        assert!(readers.add(payer("2001:db8::2")).is_none());
-        let other = readers.add(payer("2001:db8:0:1::1")).unwrap();
+        assert!(readers.add(payer("2001:db8:0:ffff::2")).is_none());
+        let other = readers.add(payer("2001:db8:1::1")).unwrap();
         let third = readers.add(payer("192.0.2.1")).unwrap();
         assert!(readers.add(payer("192.0.2.2")).is_none());
         drop(one);
