@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 use figment::error::Kind;
 use figment::providers::Serialized;
-use figment::value::Value;
+use figment::value::{Dict, Value};
 
 use super::finding::{ConfigErrors, Finding, Origins, SettingSource};
 use super::layers::{self, Flag, Given};
@@ -153,22 +153,68 @@ fn fit(given: &Given) -> Result<&Value, String> {
 
 /// The place of the first table that does not fit, in a list of tables.
 fn wrong_entry(given: &Given) -> Option<usize> {
-    let is_wrong = |entry: &Value| {
-        let alone = Value::from(vec![entry.clone()]);
-        extract(&Figment::from((given.key.as_str(), alone))).is_err()
-    };
     let entries = given.readings.iter().find_map(Value::as_array)?;
+    let is_wrong = |entry: &Value| alone(&given.key, entry.clone()).is_err();
     entries.iter().position(is_wrong)
 }
 
-/// The problem, and the entry at fault if the key's value is a table.
+/// A key whose list has one entry.
+fn alone(key: &str, entry: Value) -> Result<Config, Box<figment::Error>> {
+    extract(&Figment::from((key, Value::from(vec![entry]))))
+}
+
+/// The problem, and the entry at fault if the key's value is a table, or a list of tables.
 fn located(error: &figment::Error, key: &str, value: &Value) -> String {
     let problem = problem(&error.kind);
     let entry = error.path.get(key.split('.').count());
-    match (value, entry) {
-        (Value::Dict(..), Some(entry)) => format!("{entry:?} {problem}"),
-        _ => problem,
+    let names_itself = matches!(
+        error.kind,
+        Kind::UnknownField(..) | Kind::MissingField(_) | Kind::DuplicateField(_)
+    );
+    let name = match value {
+        Value::Dict(..) => entry.map(|entry| format!("{entry:?}")),
+        Value::Array(_, entries) if !names_itself => wrong_name(key, entries),
+        _ => None,
+    };
+    match name {
+        Some(name) => format!("{name} {problem}"),
+        None => problem,
     }
+}
+
+/// The name at fault in the first table that does not fit: an error in a list does not tell.
+fn wrong_name(key: &str, entries: &[Value]) -> Option<String> {
+    let is_wrong = |entry: &&Value| alone(key, (*entry).clone()).is_err();
+    let table = entries.iter().find(is_wrong)?.as_dict()?;
+    let name = at_fault(table, |rest| alone(key, rest.into()))?;
+    let within = table
+        .get(&name)
+        .and_then(Value::as_dict)
+        .and_then(|within| {
+            at_fault(within, |rest| {
+                let mut whole = table.clone();
+                whole.insert(name.clone(), rest.into());
+                alone(key, whole.into())
+            })
+        });
+    Some(within.map_or_else(|| name.clone(), |within| format!("{name}.{within}")))
+}
+
+/// The name without which a table fits, or would only lack it.
+fn at_fault(
+    table: &Dict,
+    fits: impl Fn(Dict) -> Result<Config, Box<figment::Error>>,
+) -> Option<String> {
+    let is_at_fault = |name: &&String| {
+        let mut rest = table.clone();
+        rest.remove(*name);
+        let without = fits(rest);
+        without.map_or_else(
+            |error| matches!(&error.kind, Kind::MissingField(missing) if missing == *name),
+            |_| true,
+        )
+    };
+    table.keys().find(is_at_fault).cloned()
 }
 
 /// The expected kind of value, in an operator's words. The value itself is already in the

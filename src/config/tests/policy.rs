@@ -46,7 +46,7 @@ fn a_mistake_is_named_with_its_rule_and_the_line_where_that_begins() {
         ),
         (
             rule("bad", "action = \"first\"\nproxy = { types = [\"a\"] }"),
-            "policy.rules.bad: must be prefer, last or deny (FILE line 7)",
+            "policy.rules.bad: action must be prefer, last or deny (FILE line 7)",
         ),
         (
             rule("bad", "proxy = { types = [\"a\"] }"),
@@ -57,7 +57,7 @@ fn a_mistake_is_named_with_its_rule_and_the_line_where_that_begins() {
                 "bad",
                 "action = \"last\"\nproxy = { nat = [\"symmetric\"] }",
             ),
-            "policy.rules.bad: must be NAT words (open, moderate, strict, unrestricted, \
+            "policy.rules.bad: proxy.nat must be NAT words (open, moderate, strict, unrestricted, \
              restricted, unknown) (FILE line 7)",
         ),
         (

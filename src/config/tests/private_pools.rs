@@ -76,11 +76,16 @@ fn what_does_not_fit_is_said_with_its_line() {
         ("nam = \"a\"", "unknown key"),
         (
             "name = \"a\"\noverflow = \"all\"",
-            "must be none or to-public",
+            "overflow must be none or to-public",
         ),
         (
             "name = \"a\"\nclients_per_minute = 0",
-            "a whole number, 1 or more",
+            "clients_per_minute must be a whole number, 1 or more",
+        ),
+        ("name = 7", "name must be a string"),
+        (
+            "name = \"a\"\nexpires = 2030-01-31T00:00:00Z",
+            "expires must be a string",
         ),
     ] {
         let error = pool(settings).unwrap_err();

@@ -60,7 +60,10 @@ fn a_list_of_tables_in_a_variable_is_written_as_in_toml_or_json() {
         assert_eq!((&*queue.name, queue.region.as_deref()), ("a", Some("b")));
     }
     let message = refused(&in_the_clear(&[(name, "[{ name = 1 }]")], vec![]));
-    assert!(message.contains(": must be a string (got "), "{message}");
+    assert!(
+        message.contains(": name must be a string (got "),
+        "{message}"
+    );
 }
 
 #[test]
