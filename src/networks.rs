@@ -34,6 +34,16 @@ pub fn smallest(address: IpAddr) -> IpNet {
     network(address, prefix)
 }
 
+/// The network of one customer at most: an IPv4 address, or of IPv6 a /48.
+pub fn site(address: IpAddr) -> IpNet {
+    let address = address.to_canonical();
+    let prefix = match address {
+        IpAddr::V4(_) => IPV4[0],
+        IpAddr::V6(_) => IPV6[LEVELS - 1],
+    };
+    network(address, prefix)
+}
+
 fn network(address: IpAddr, prefix: u8) -> IpNet {
     // The prefixes above are none that is too long.
     IpNet::new(address, prefix).map_or(IpNet::from(address), |net| net.trunc())

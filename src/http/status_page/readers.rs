@@ -2,13 +2,10 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::listener::accounts::Payer;
-
-/// The bits of an IPv6 address that name a site.
-const SITE: u128 = !(u128::MAX >> 48);
+use crate::networks::site;
 
 /// The limits of readers.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +52,7 @@ impl LiveReaders {
     /// Adds a reader, unless there are too many.
     pub(super) fn add(self: &Arc<Self>, payer: Payer) -> Option<LiveReader> {
         let network = match payer {
-            Payer::Address(address) => Some(self.hasher.hash_one(network(address))),
+            Payer::Address(address) => Some(self.hasher.hash_one(site(address))),
             Payer::Many => None,
         };
         let mut counts = self.counts();
@@ -79,13 +76,6 @@ impl LiveReaders {
     /// Each change leaves the counts whole, so a panic elsewhere does not matter.
     fn counts(&self) -> MutexGuard<'_, ReaderCounts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => v4.into(),
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & SITE).into(),
     }
 }
 
