@@ -30,6 +30,9 @@ const DEFAULT_FILE: &str = "/etc/snowflake-broker/config.toml";
 /// including the files named there, and invalid files given to a command.
 const WRONG_INPUT: u8 = 2;
 
+/// The exit code for every other failure.
+const FAILED: u8 = 1;
+
 /// Runs the program that the arguments request; the first one is the program's name.
 ///
 /// The exit code is 0 for success, 2 for an invalid command line, configuration or file
@@ -55,7 +58,7 @@ pub fn run(
         named_files_are_elsewhere: command == Command::CheckConfig(CheckConfig { no_files: true }),
     };
     match command {
-        Command::Run => configured(&inputs, |loaded| app::serve(inputs.clone(), loaded)),
+        Command::Run => configured(&inputs, |loaded| leave(app::serve(inputs.clone(), loaded))),
         Command::CheckConfig(CheckConfig { no_files }) => {
             configured(&inputs, |loaded| check_config(&loaded, no_files))
         }
@@ -107,7 +110,7 @@ fn admin(asked: &AdminArgs, inputs: &Inputs) -> ExitCode {
     say(&failure);
     match failure {
         Failure::Input(_) => WRONG_INPUT.into(),
-        _ => ExitCode::FAILURE,
+        _ => FAILED.into(),
     }
 }
 
@@ -128,7 +131,7 @@ fn explain(error: &clap::Error) -> ExitCode {
     match error.print() {
         Ok(()) if error.use_stderr() => WRONG_INPUT.into(),
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+        Err(_) => FAILED.into(),
     }
 }
 
@@ -161,15 +164,27 @@ fn warn(warnings: &[impl Display]) {
 }
 
 fn exit_code(result: anyhow::Result<()>) -> ExitCode {
+    status(result).into()
+}
+
+/// The number behind an exit code. Tells of the failure.
+fn status(result: anyhow::Result<()>) -> u8 {
     let Err(error) = result else {
-        return ExitCode::SUCCESS;
+        return 0;
     };
     say(&with_causes(error.as_ref()));
     if error.is::<WrongConfiguration>() {
-        WRONG_INPUT.into()
+        WRONG_INPUT
     } else {
-        ExitCode::FAILURE
+        FAILED
     }
+}
+
+/// Ends the program without exit handlers. Threads may still run: one that waits for a
+/// slow file, or is in the middle of a handshake. AWS-LC's exit handlers free what random
+/// numbers are made of, and a thread that needs some then aborts the program.
+fn leave(result: anyhow::Result<()>) -> ! {
+    signal_hook::low_level::exit(status(result).into())
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! Signals at a bad time.
 
 use std::fs;
+use std::process::Command;
 
 use rustix::process::Signal;
 
@@ -18,6 +19,29 @@ async fn a_start_that_hangs_can_be_stopped() {
     let _holder = slow_file::make_wait(&bridges).await;
     let broker = setup.with("broker.bridge_list_path", bridges).spawn();
     until("it can be stopped", || broker.can_be_stopped()).await;
+    broker.end().await;
+}
+
+/// A library whose exit handler ends the program by SIGABRT, as one of AWS-LC's handlers does
+/// to a thread that draws random numbers after it.
+const ABORTS_AT_EXIT: &str = "\
+#include <stdlib.h>
+__attribute__((destructor)) static void at_exit(void) { abort(); }
+";
+
+/// Threads may still run when the broker ends, so no library may take down what they use.
+#[tokio::test]
+async fn no_exit_handler_runs() {
+    let setup = Setup::new();
+    let (source, library) = (setup.path("at_exit.c"), setup.path("at_exit.so"));
+    fs::write(&source, ABORTS_AT_EXIT).unwrap();
+    let compiled = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status()
+        .unwrap();
+    assert!(compiled.success());
+    let broker = setup.with("LD_PRELOAD", library).start().await;
     broker.end().await;
 }
 
