@@ -1,8 +1,10 @@
 //! Checks of the source tree against the design: imports between modules, purity, reading
-//! of files, length of files, and form of documentation.
+//! of files, length of files, form of documentation, and tests of what pages promise.
 
 #[path = "architecture/circles.rs"]
 mod circles;
+#[path = "architecture/claims.rs"]
+mod claims;
 #[path = "architecture/generated.rs"]
 mod generated;
 

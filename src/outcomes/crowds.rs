@@ -49,12 +49,17 @@ impl Crowds {
         self.make_room();
     }
 
-    /// Counts an offer that shows several clients behind this number.
-    pub(super) fn count(&mut self, now: Instant, id: u64) {
+    /// Forgets what has faded.
+    pub(super) fn advance(&mut self, now: Instant) {
         if now.saturating_duration_since(self.since) >= GENERATION {
             self.since = now;
             self.older = std::mem::take(&mut self.newer);
         }
+    }
+
+    /// Counts an offer that shows several clients behind this number.
+    pub(super) fn count(&mut self, now: Instant, id: u64) {
+        self.advance(now);
         let before = self.surplus(now, id);
         self.older.remove(&id);
         let surplus = SurplusOffers {
@@ -78,6 +83,11 @@ impl Crowds {
                 table.entry(id).or_insert(surplus);
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.newer.len() + self.older.len()
     }
 
     fn surplus(&self, now: Instant, id: u64) -> f64 {
@@ -140,10 +150,10 @@ mod tests {
         for id in 0..1_000 {
             crowds.count(now, id);
             assert!(crowds.contains(now, id));
-            assert!(crowds.newer.len() + crowds.older.len() <= 102);
+            assert!(crowds.len() <= 102);
         }
         crowds.set_max(0);
         crowds.count(now, 1);
-        assert!(crowds.newer.len() + crowds.older.len() <= 2);
+        assert!(crowds.len() <= 2);
     }
 }

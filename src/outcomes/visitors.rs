@@ -212,6 +212,7 @@ impl RecentClients {
 
     /// Forgets the clients that have not come for two minutes. Their matches have worked.
     pub(super) fn advance(&mut self, now: Instant) -> Vec<Ended> {
+        self.crowds.advance(now);
         let mut ended = Vec::new();
         let last = self.second(now);
         // After a pause, each slot is looked at once.
@@ -292,4 +293,21 @@ fn due_after(start: Instant, came: Instant) -> usize {
     let since = came.saturating_duration_since(start) + WORKED_AFTER;
     let seconds = since.as_secs() + u64::from(since.subsec_nanos() > 0);
     usize::try_from(seconds).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::clock;
+
+    #[test]
+    fn a_crowd_is_forgotten_within_two_hours_though_nobody_comes() {
+        let start = clock::now();
+        let mut clients = RecentClients::new(start, 10);
+        clients.crowds.count(start, 1);
+        for (hours, known) in [(1, 1), (2, 0)] {
+            clients.advance(start + Duration::from_hours(hours));
+            assert_eq!(clients.crowds.len(), known, "{hours}");
+        }
+    }
 }

@@ -48,6 +48,47 @@ fn the_generated_code_is_that_of_the_protocol_files() {
     }
 }
 
+/// All that federated peers, who are other operators, tell each other.
+const TOLD_TO_PEERS: [&str; 21] = [
+    "Answer.answer",
+    "Bridges.fingerprints",
+    "MatchOfferRequest.attempt",
+    "MatchOfferRequest.fingerprint",
+    "MatchOfferRequest.nat",
+    "MatchOfferRequest.offer",
+    "MatchOfferRequest.private_pool",
+    "MatchOfferRequest.rendezvous",
+    "MatchOfferResponse.answer",
+    "MatchOfferResponse.no_proxies",
+    "MatchOfferResponse.refused",
+    "MatchOfferResponse.timed_out",
+    "PoolSupply.pool",
+    "PoolSupply.proxies",
+    "PrivatePoolSupply.name",
+    "PrivatePoolSupply.pools",
+    "Refused.reason",
+    "Supply.bridges",
+    "Supply.pools",
+    "Supply.private_pools",
+    "Supply.state",
+];
+
+#[test]
+fn peers_are_told_these_fields_and_no_others() {
+    let descriptors = compile(&[FEDERATION]).file_descriptor_set();
+    let files = descriptors.file.iter();
+    let messages = files.flat_map(|file| &file.message_type);
+    let mut fields: Vec<String> = messages
+        .flat_map(|message| {
+            assert!(message.nested_type.is_empty(), "{}", message.name());
+            let fields = message.field.iter();
+            fields.map(|field| format!("{}.{}", message.name(), field.name()))
+        })
+        .collect();
+    fields.sort();
+    assert_eq!(fields, TOLD_TO_PEERS);
+}
+
 /// Writes the types and services of all protocols to the folder, and the descriptors of
 /// the administration, by which the broker tells other clients of its services.
 fn generate(folder: &Path) {

@@ -85,6 +85,7 @@ pages! {
     status_page: "docs/status.md",
     switching: "docs/switching.md",
     systemd: "docs/systemd.md",
+    threat_model: "docs/threat-model.md",
     troubleshooting: "docs/troubleshooting.md",
 }
 

@@ -130,6 +130,17 @@ fn sid_is_there_and_not_empty() {
 }
 
 #[test]
+fn of_a_sid_no_more_than_a_digest_is_kept() {
+    fn is_without_heap<T: Copy>(_: T) -> usize {
+        size_of::<T>()
+    }
+    let sid = format!("\"{}\"", "secret".repeat(10_000));
+    let poll = decode(&[("Sid", &*sid)]).unwrap();
+    assert_eq!(is_without_heap(poll.sid), 32);
+    assert!(!format!("{poll:?}").contains("secret"));
+}
+
+#[test]
 fn nat_is_one_of_the_six_words() {
     for wrong in ["\"Open\"", "\"none\"", "\" open\"", "\"ſtrict\""] {
         let error = decode(&[("NAT", wrong)]).unwrap_err();
