@@ -53,6 +53,6 @@ mod stray_table;
 mod strays;
 
 pub use bus::{Bus, BusEvent, BusMessage, NotSent, Subjects};
-pub use keys::{ClusterKeys, InvalidKeys};
+pub use keys::{ClusterKeys, InvalidKeys, NotOurs};
 pub use node::{Cluster, NodeIdentity};
 pub use settings::Settings;

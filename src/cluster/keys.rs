@@ -48,7 +48,7 @@ pub enum InvalidKeys {
 /// The error for a message that is not of this cluster, or was changed on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a message is not sealed with a key of this cluster")]
-pub(super) struct NotOurs;
+pub struct NotOurs;
 
 impl ClusterKeys {
     /// Reads a file of keys, one a line; `#` begins a comment.
@@ -75,7 +75,7 @@ impl ClusterKeys {
     ///
     /// # Errors
     /// Only if the system has no random numbers.
-    pub(super) fn seal(&self, subject: &str, message: &[u8]) -> Result<Vec<u8>, NotOurs> {
+    pub fn seal(&self, subject: &str, message: &[u8]) -> Result<Vec<u8>, NotOurs> {
         let key = self.0.first().ok_or(NotOurs)?;
         let mut sealed = message.to_vec();
         let nonce = key

@@ -6,6 +6,7 @@
 mod architecture;
 mod config;
 mod engine;
+mod fuzz_corpora;
 mod learning;
 mod matching_interleavings;
 mod matching_model;
@@ -18,4 +19,6 @@ mod supply;
 #[expect(dead_code, reason = "no program needs all of it")]
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../../fuzz/src/targets/mod.rs"]
+mod targets;
 mod wire_properties;

@@ -2,6 +2,7 @@
 //! lists. The outputs must be equal, step by step.
 
 mod books;
+mod chosen;
 mod pair;
 mod reference;
 mod rules;
@@ -14,6 +15,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 use snowflake_broker::matching::{ClientReply, MatchingEvent, PollReply, Settings, SupplySettings};
 
+use chosen::Choices;
 use pair::Pair;
 use reference::Output;
 use rules::Terms;
@@ -26,6 +28,12 @@ fn run(settings: &Settings, supply: &SupplySettings, terms: Terms, ops: &[Op]) -
     }
     pair.finish();
     pair.log
+}
+
+/// Runs the script that these bytes choose, for a fuzzer.
+pub(crate) fn run_chosen_by(bytes: &[u8]) {
+    let (settings, supply, terms, ops) = Choices::new(bytes).script();
+    run(&settings, &supply, terms, &ops);
 }
 
 proptest! {
