@@ -11,13 +11,14 @@ use snowflake_broker::metrics::labels::Rendezvous;
 use snowflake_broker::wire::answer::AnswerStatus;
 use snowflake_broker::wire::client::ClientPoll;
 use snowflake_broker::wire::nat::NatType;
+use snowflake_broker::wire::proxy::{ProxyPoll, ProxyTypes};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::fronts::on_runtime;
+use super::fronts::on_front;
 use crate::support::front::Front;
-use crate::support::in_process::{answer_as, poll_as};
-use crate::support::messages::client_poll;
+use crate::support::in_process::answer_as;
+use crate::support::messages::{client_poll, proxy_poll};
 use crate::support::private_pools;
 
 /// Longer than anything is remembered.
@@ -30,8 +31,9 @@ const STEP: usize = 3;
 const STEPS_MAX: usize = 200;
 
 pub(super) fn facade(input: &[u8]) {
-    on_runtime(async {
-        let mut scene = Scene::new().await;
+    // What happened before would change what happens.
+    on_front(1, async |front| {
+        let mut scene = Scene::new(front).await;
         for step in input.chunks_exact(STEP).take(STEPS_MAX) {
             scene.step(step[0], step[1], step[2]).await;
         }
@@ -40,20 +42,23 @@ pub(super) fn facade(input: &[u8]) {
 }
 
 /// The brokers, and whoever waits for one of them.
-struct Scene {
-    front: Front,
+struct Scene<'a> {
+    front: &'a Front,
     brokers: [Arc<Broker>; 2],
     clients: Vec<JoinHandle<Result<String, NoAnswer>>>,
-    proxies: Vec<JoinHandle<Option<String>>>,
+    proxies: Vec<JoinHandle<bool>>,
     /// Answers that the broker took.
     taken: usize,
     /// Clients that left, who may have been given an answer.
     gone: usize,
 }
 
-impl Scene {
-    async fn new() -> Self {
-        let front = Front::new(matching::Settings::default());
+impl<'a> Scene<'a> {
+    async fn new(front: &'a Front) -> Self {
+        front
+            .broker
+            .control()
+            .set_matching(matching::Settings::default());
         private_pools::set(&front.broker, &["a"]).await;
         let private = private_pools::broker_of(&front.broker, "a");
         Self {
@@ -84,7 +89,11 @@ impl Scene {
 
     fn proxy(&mut self, broker: Arc<Broker>, who: u8, how: u8) {
         let nat = nat(how);
-        let polling = async move { poll_as(&broker, caller(10, how), &sid(who), nat).await };
+        let poll = proxy_poll(&sid(who), nat);
+        let poll = ProxyPoll::decode(poll.as_bytes(), &ProxyTypes::default());
+        let mut poll = poll.expect("a poll");
+        // It may be over its limit.
+        let polling = async move { broker.proxy_poll(caller(10, how), &mut poll).await.is_ok() };
         self.proxies.push(tokio::spawn(polling));
     }
 

@@ -13,7 +13,6 @@ use snowflake_broker::cluster::{
 };
 use snowflake_broker::grpc::federation::{PeerAuth, lender};
 use snowflake_broker::listener::{Closing, PeerIdentity, Serve, Server};
-use snowflake_broker::matching;
 use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
 use tokio::io::duplex;
@@ -22,11 +21,18 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic_health::server::HealthReporter;
 
 use super::choice;
-use super::fronts::on_runtime;
+use super::fronts::{ended, on_front};
 use crate::support::front::Front;
 
 /// Longer than any call may take.
 const FOREVER: Duration = Duration::from_hours(1);
+
+/// Longer than a node's word counts, and a client waits.
+const SETTLED: Duration = Duration::from_mins(1);
+
+/// Inputs until there is a new broker, and operators' calls, which change it.
+const INPUTS: u32 = 30;
+const CALLS: u32 = 10;
 
 /// The key of the cluster, 32 bytes of 1.
 const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
@@ -36,20 +42,21 @@ pub(super) fn messages(input: &[u8]) {
         return;
     };
     match which {
-        0 => on_runtime(peer(message)),
-        1 => on_runtime(administration::operator(message)),
-        _ => on_runtime(nodes(message)),
+        0 => on_front(INPUTS, async |front| peer(front, message).await),
+        1 => on_front(CALLS, async |front| {
+            administration::operator(front, message).await;
+        }),
+        _ => on_front(INPUTS, async |front| nodes(front, message).await),
     }
 }
 
 /// A peer's call: the number of the method, and the request.
-async fn peer(input: &[u8]) {
+async fn peer(front: &Front, input: &[u8]) {
     let Some((which, message)) = choice(input, 2) else {
         return;
     };
     let method = ["WatchSupply", "MatchOffer"][usize::from(which)];
     let path = format!("/snowflake.broker.federation.v1.Federation/{method}");
-    let front = Front::new(matching::Settings::default());
     let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
     let auth = Arc::new(PeerAuth::new(["peer".into()].into(), None, metrics));
     let reporter = HealthReporter::new();
@@ -86,15 +93,11 @@ async fn call(called: Server<impl Serve>, path: &str, message: &[u8]) {
     let response = timeout(FOREVER, response).await.expect("a response");
     drop((response, body, client));
     connection.abort();
-    timeout(FOREVER, serving)
-        .await
-        .expect("an end")
-        .expect("no panic");
+    ended(serving).await;
 }
 
 /// What another node says, message by message, each after its length in a byte.
-async fn nodes(mut input: &[u8]) {
-    let front = Front::new(matching::Settings::default());
+async fn nodes(front: &Front, mut input: &[u8]) {
     let keys = ClusterKeys::parse(KEY).expect("a key");
     let subject = Subjects::new("test", "a").listened()[0].clone();
     let (events, receiver) = tokio::sync::mpsc::unbounded_channel();
@@ -113,8 +116,10 @@ async fn nodes(mut input: &[u8]) {
         events.send(event).expect("it listens");
         sleep(Duration::from_millis(100)).await;
     }
-    sleep(FOREVER).await;
-    assert!(!running.is_finished(), "it runs until it is dropped");
+    sleep(SETTLED).await;
+    assert!(!running.is_finished(), "it ends with the bus");
+    drop(events);
+    ended(running).await;
     assert_eq!(front.broker.control().parked_polls().len(), 0);
 }
 

@@ -60,14 +60,11 @@ fn sketches(file: &str) {
     }
 }
 
-/// What is published is part of the log, and as much of it after a second look.
+/// What is published is the end of what is whole.
 fn metrics_log(log: &[u8]) {
     let whole = published_log::whole(log);
     assert!(log.starts_with(whole));
-    assert_eq!(published_log::whole(whole), whole);
-    let published = published_log::published(log);
-    assert!(log.ends_with(published) || whole.ends_with(published));
-    assert_eq!(published_log::published(published), published);
+    assert!(whole.ends_with(published_log::published(log)));
     let _ = published_log::is_log(log);
     let _ = published_log::has_window(log, SystemTime::UNIX_EPOCH);
 }

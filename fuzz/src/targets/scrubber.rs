@@ -11,7 +11,6 @@ pub(super) fn scrubber(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let clean = scrub(&text);
     assert!(!holds_v4(&clean), "{clean}");
-    assert_eq!(scrub(&clean), clean, "a second time changes nothing");
     // An address beside it goes, too.
     let global = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 3, 4, 5, 6);
     for address in [

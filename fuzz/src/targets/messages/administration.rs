@@ -16,7 +16,6 @@ use snowflake_broker::grpc::auth::Access;
 use snowflake_broker::grpc::settings::Settings;
 use snowflake_broker::grpc::{AdminAuth, admin_server};
 use snowflake_broker::listener::Closing;
-use snowflake_broker::matching;
 use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
 use snowflake_broker::proto::DESCRIPTORS;
@@ -28,13 +27,12 @@ use crate::support::front::Front;
 use crate::targets::choice;
 
 /// An operator's call: the number of the method, and the request.
-pub(super) async fn operator(input: &[u8]) {
+pub(super) async fn operator(front: &Front, input: &[u8]) {
     let paths = methods();
     let count = u8::try_from(paths.len()).expect("few methods");
     let Some((which, message)) = choice(input, count) else {
         return;
     };
-    let front = Front::new(matching::Settings::default());
     let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
     let access = Access::new(&Settings::default(), &[]);
     let auth = Arc::new(AdminAuth::new(access, None, metrics));
