@@ -19,6 +19,7 @@ mod learning;
 mod lending;
 pub mod limits;
 pub mod loan;
+mod lock;
 mod marks;
 mod next_poll;
 pub mod nodes;
@@ -29,6 +30,9 @@ mod proxy_request;
 mod quotas;
 mod rate;
 mod rule_counter;
+#[cfg(shuttle)]
+#[cfg(test)]
+mod schedules;
 mod settings;
 mod shutdown;
 mod sid_digests;
@@ -40,7 +44,7 @@ mod trace;
 mod waiters;
 pub mod wanted;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -71,6 +75,7 @@ pub use waiters::ParkedPollDetails;
 
 use limits::{LimitKey, Limits};
 use loan::Lenders;
+use lock::{Mutex, MutexGuard};
 use nodes::OtherNodes;
 use overflow::Overflow;
 use private_pools::PrivatePools;

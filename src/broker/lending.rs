@@ -5,7 +5,7 @@
 //! counts a client only at the broker that it polled.
 
 use std::ptr;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use futures_util::future::OptionFuture;
 use tokio::sync::futures::Notified;
@@ -21,6 +21,7 @@ use super::Broker;
 use super::clock;
 use super::directory::Directory;
 use super::loan::{Lenders, LoanRequest, NotLent, Supply};
+use super::lock::MutexGuard;
 use super::trace::ClientTrace;
 
 /// A borrower's offer in progress. If it is dropped without an outcome, it counts as

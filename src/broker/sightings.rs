@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
@@ -19,6 +19,7 @@ use crate::wire::nat::NatClass;
 use crate::wire::proxy::{ProxyType, ProxyTypes};
 
 use super::limits::LimitKey;
+use super::lock::{Mutex, MutexGuard};
 use super::{Broker, RequestOrigin, clock};
 
 /// The time for which a table is filled, and for which a proxy counts as seen.
