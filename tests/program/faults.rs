@@ -7,6 +7,7 @@ mod descriptors;
 mod disk;
 mod garbage;
 mod half_closed;
+mod injected;
 // It is what the feature is for.
 #[cfg(feature = "jemalloc")]
 mod memory;

@@ -83,6 +83,21 @@ impl Setup {
         self
     }
 
+    /// Loads a library into the broker's process, made of this C code.
+    pub(crate) fn preloading(self, name: &str, code: &str) -> Self {
+        let source = self.path(&format!("{name}.c"));
+        let library = self.path(&format!("{name}.so"));
+        fs::write(&source, code).unwrap();
+        let compiled = std::process::Command::new("cc")
+            .args(["-shared", "-fPIC", "-Werror", "-o"])
+            .args([&library, &source])
+            .arg("-ldl")
+            .status()
+            .unwrap();
+        assert!(compiled.success(), "{compiled}");
+        self.with("LD_PRELOAD", library)
+    }
+
     /// Serves over TLS.
     pub(crate) fn over_tls(mut self) -> Self {
         let pair = rcgen::generate_simple_self_signed(["broker.example".to_owned()]).unwrap();

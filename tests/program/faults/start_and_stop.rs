@@ -1,7 +1,6 @@
 //! Signals at a bad time.
 
 use std::fs;
-use std::process::Command;
 
 use rustix::process::Signal;
 
@@ -32,16 +31,8 @@ __attribute__((destructor)) static void at_exit(void) { abort(); }
 /// Threads may still run when the broker ends, so no library may take down what they use.
 #[tokio::test]
 async fn no_exit_handler_runs() {
-    let setup = Setup::new();
-    let (source, library) = (setup.path("at_exit.c"), setup.path("at_exit.so"));
-    fs::write(&source, ABORTS_AT_EXIT).unwrap();
-    let compiled = Command::new("cc")
-        .args(["-shared", "-fPIC", "-o"])
-        .args([&library, &source])
-        .status()
-        .unwrap();
-    assert!(compiled.success());
-    let broker = setup.with("LD_PRELOAD", library).start().await;
+    let setup = Setup::new().preloading("at_exit", ABORTS_AT_EXIT);
+    let broker = setup.start().await;
     broker.end().await;
 }
 
