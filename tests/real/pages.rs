@@ -83,6 +83,7 @@ pages! {
     sizing: "docs/sizing.md",
     sqs: "docs/sqs.md",
     status_page: "docs/status.md",
+    supply_chain: "docs/supply-chain.md",
     switching: "docs/switching.md",
     systemd: "docs/systemd.md",
     threat_model: "docs/threat-model.md",

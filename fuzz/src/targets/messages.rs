@@ -28,7 +28,7 @@ use crate::support::front::Front;
 const FOREVER: Duration = Duration::from_hours(1);
 
 /// Longer than a node's word counts, and a client waits.
-const SETTLED: Duration = Duration::from_mins(1);
+const SETTLED: Duration = Duration::from_secs(20);
 
 /// Inputs until there is a new broker, and operators' calls, which change it.
 const INPUTS: u32 = 30;
