@@ -6,6 +6,10 @@ use serde_json::Value;
 
 /// The version of the format, in paths and in pages.
 const FORMAT: char = '0';
+/// The longest word, which caches leave as it is.
+const WORD_MAX: usize = 32;
+/// Clients read elements that are shorter than this.
+const ELEMENT_BELOW: usize = 32 * 1024;
 
 /// The path of a client's poll.
 pub(super) fn path(between: &str, poll: &str) -> String {
@@ -18,7 +22,15 @@ pub(super) fn response(page: &str) -> Result<Value, &'static str> {
     let mut text = String::new();
     for element in page.split("<pre>").skip(1) {
         let (words, _) = element.split_once("</pre>").ok_or("a <pre> has no end")?;
-        text.extend(words.split_ascii_whitespace());
+        if words.len() >= ELEMENT_BELOW {
+            return Err("a <pre> has 32 KiB or more");
+        }
+        for word in words.split_ascii_whitespace() {
+            if word.len() > WORD_MAX {
+                return Err("a word has more than 32 bytes");
+            }
+            text.push_str(word);
+        }
     }
     let encoded = text
         .strip_prefix(FORMAT)
