@@ -40,3 +40,43 @@ pub(super) fn response(page: &str) -> Result<Value, &'static str> {
         .map_err(|_| "its text is not base64")?;
     serde_json::from_slice(&decoded).map_err(|_| "its text is not JSON")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(elements: &[String]) -> String {
+        let elements = elements
+            .iter()
+            .map(|words| format!("<pre>\n{words}\n</pre>\n"));
+        format!(
+            "<html amp><body>{}</body></html>",
+            elements.collect::<String>()
+        )
+    }
+
+    #[test]
+    fn a_page_is_read_as_clients_read_it() {
+        let encoded = BASE64_STANDARD.encode("{\"answer\":\"a\"}");
+        let (first, second) = encoded.split_at(7);
+        let read = response(&page(&[format!("0{first}"), format!("{second}\n")]));
+        assert_eq!(read, Ok(serde_json::json!({"answer": "a"})));
+    }
+
+    #[test]
+    fn what_caches_or_clients_would_refuse_is_told() {
+        let word = "A".repeat(WORD_MAX + 1);
+        let element = "AAAA\n".repeat(ELEMENT_BELOW / 5 + 1);
+        for (elements, problem) in [
+            (vec![], "its text does not begin with 0"),
+            (vec!["1AAAA".to_owned()], "its text does not begin with 0"),
+            (vec!["0AAA".to_owned()], "its text is not base64"),
+            (vec!["0AAAA".to_owned()], "its text is not JSON"),
+            (vec![word], "a word has more than 32 bytes"),
+            (vec![element], "a <pre> has 32 KiB or more"),
+        ] {
+            assert_eq!(response(&page(&elements)), Err(problem));
+        }
+        assert_eq!(response("<pre>0"), Err("a <pre> has no end"));
+    }
+}
