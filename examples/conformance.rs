@@ -8,9 +8,10 @@
 //!
 //! The broker may be any implementation. It needs the default bridge list, the allowed relay
 //! pattern `^snowflake.torproject.net$`, and nobody else at it: the reference broker with
-//! `-disable-tls -addr 127.0.0.1:8080 -allowed-relay-pattern '^snowflake.torproject.net$'`. It
-//! takes two minutes, in which it mostly waits for polls to end. The exit code is 1 if a case
-//! fails.
+//! `-disable-tls -addr 127.0.0.1:8080 -allowed-relay-pattern '^snowflake.torproject.net$'`. Cases of
+//! what it need not offer are skipped, each with the reason: `--version` names the version of the
+//! reference broker that it is or does as, and `--probe-url` a probe server. It takes five minutes,
+//! in which it mostly waits for polls to end. The exit code is 1 if a case fails.
 #![expect(clippy::print_stdout, reason = "it reports to a person")]
 
 #[path = "../tests/conformance/kit/mod.rs"]
@@ -27,9 +28,9 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-use kit::{Answered, Exchange, Section, run};
+use kit::{Answered, Exchange, Section, Server, Version, run};
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 14] = [
     include_str!("../tests/conformance/endpoints.toml"),
     include_str!("../tests/conformance/client.toml"),
     include_str!("../tests/conformance/legacy.toml"),
@@ -38,6 +39,12 @@ const FILES: [&str; 8] = [
     include_str!("../tests/conformance/nat.toml"),
     include_str!("../tests/conformance/answer.toml"),
     include_str!("../tests/conformance/amp.toml"),
+    include_str!("../tests/conformance/sqs.toml"),
+    include_str!("../tests/conformance/time.toml"),
+    include_str!("../tests/conformance/debug.toml"),
+    include_str!("../tests/conformance/metrics-log.toml"),
+    include_str!("../tests/conformance/prometheus.toml"),
+    include_str!("../tests/conformance/nat-probe.toml"),
 ];
 
 /// Holds a broker to the wire protocol.
@@ -49,6 +56,27 @@ struct Options {
     /// Only the sections whose titles have this text in them.
     #[arg(long)]
     section: Option<String>,
+    /// Only what this version of the reference broker does.
+    #[arg(long, value_enum, default_value = "main")]
+    version: Version,
+    /// The URL of a probe server, without its path, such as <http://127.0.0.1:8443>.
+    #[arg(long)]
+    probe_url: Option<Uri>,
+}
+
+/// The servers to hold to the protocol.
+struct Servers {
+    broker: AtUrl,
+    probe: Option<AtUrl>,
+    version: Version,
+}
+
+/// The numbers of cases by what came of them.
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
 }
 
 /// A broker at a URL.
@@ -95,7 +123,6 @@ impl AtUrl {
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     let options = Options::parse();
-    let broker = AtUrl::new(&options.broker_url)?;
     let mut sections = Vec::new();
     for file in FILES {
         let section = Section::parse(file)?;
@@ -105,7 +132,27 @@ async fn main() -> Result<ExitCode> {
         }
     }
     ensure!(!sections.is_empty(), "--section: no title has this text");
-    let failed = report(&broker, &sections).await;
+    let servers = Servers {
+        broker: AtUrl::new(&options.broker_url)?,
+        probe: options.probe_url.as_ref().map(AtUrl::new).transpose()?,
+        version: options.version,
+    };
+    let mut tally = Tally::default();
+    for section in &sections {
+        println!("\n{}", section.title);
+        println!("docs/protocol.md: {}\n", section.page.join(", "));
+        servers.report(section, &mut tally).await;
+    }
+    let Tally {
+        passed,
+        failed,
+        skipped,
+    } = tally;
+    let skipped = match skipped {
+        0 => String::new(),
+        some => format!(", {some} skipped"),
+    };
+    println!("\n{} cases, {failed} failed{skipped}", passed + failed);
     Ok(if failed == 0 {
         ExitCode::SUCCESS
     } else {
@@ -113,23 +160,49 @@ async fn main() -> Result<ExitCode> {
     })
 }
 
-/// Reports each case. Returns the number of those that fail.
-async fn report(broker: &AtUrl, sections: &[Section]) -> usize {
-    let (mut count, mut failed) = (0, 0);
-    for section in sections {
-        println!("\n{}\n", section.title);
+impl Servers {
+    /// Reports each case of a section.
+    async fn report(&self, section: &Section, tally: &mut Tally) {
+        let server = match self.server(section).await {
+            Ok(server) => server,
+            Err(reason) => {
+                println!("  skipped, all {}: {reason}", section.cases.len());
+                tally.skipped += section.cases.len();
+                return;
+            }
+        };
         for case in &section.cases {
-            count += 1;
+            if let Some(reason) = case.skipped(self.version) {
+                tally.skipped += 1;
+                println!("  skipped {}: {reason}", case.name);
+                continue;
+            }
             let mark = format!("conformance-{:016x}", fastrand::u64(..));
-            match run(broker, case, &mark).await {
-                Ok(()) => println!("  ok      {}", case.name),
+            match run(server, case, &mark).await {
+                Ok(()) => {
+                    tally.passed += 1;
+                    println!("  ok      {}", case.name);
+                }
                 Err(problem) => {
-                    failed += 1;
+                    tally.failed += 1;
                     println!("  FAILED  {}\n          {problem}", case.name);
                 }
             }
         }
     }
-    println!("\n{count} cases, {failed} failed");
-    failed
+
+    /// The server that a section asks. The error says why it is not asked.
+    async fn server(&self, section: &Section) -> Result<&AtUrl, String> {
+        match section.server {
+            Server::Broker => match section.missing(&self.broker).await? {
+                Some(path) => Err(format!("the broker has no {path}")),
+                None => Ok(&self.broker),
+            },
+            Server::NatProbe => self
+                .probe
+                .as_ref()
+                .ok_or("no --probe-url is given".to_owned()),
+            Server::Queue => Err("this program does not write to queues of SQS".to_owned()),
+        }
+    }
 }

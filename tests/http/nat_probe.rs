@@ -22,6 +22,7 @@ use snowflake_broker::probe::{NatProbe, PortRange, ProbeSources, Settings};
 use tokio::net::UdpSocket;
 use tower::ServiceExt as _;
 
+use crate::conformance_kit::{self as kit, Answered, Exchange, Section};
 use crate::support::requests::Reply;
 use crate::support::wait;
 use crate::support::watched::WATCH;
@@ -206,4 +207,29 @@ async fn one_address_that_opens_many_probes_leaves_room_for_others() {
         server.post("/probe", &sender, offer).await;
     }
     assert!(server.ended("strict", "overloaded") >= 16);
+}
+
+/// A server for `tests/conformance`.
+#[derive(Clone)]
+struct InProcess(Arc<Server>);
+
+impl Exchange for InProcess {
+    async fn send(&self, request: Request<String>) -> Result<Answered, String> {
+        let reply = self.0.send(request.map(Body::from)).await;
+        Ok(Answered {
+            status: reply.status.as_u16(),
+            headers: reply.headers,
+            body: reply.body,
+        })
+    }
+}
+
+#[tokio::test]
+async fn the_server_holds_to_the_protocol() {
+    let section = Section::parse(include_str!("../conformance/nat-probe.toml")).unwrap();
+    assert_eq!(section.server, kit::Server::NatProbe);
+    for case in &section.cases {
+        let server = InProcess(Arc::new(Server::new(Settings::default())));
+        assert_eq!(kit::run(&server, case, "m").await, Ok(()), "{}", case.name);
+    }
 }

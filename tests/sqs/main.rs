@@ -3,6 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod broker;
+mod conformance;
+#[expect(dead_code, unused_imports, reason = "no program needs all of it")]
+#[path = "../conformance/kit/mod.rs"]
+mod conformance_kit;
 mod documents;
 mod memory;
 mod moto;

@@ -62,14 +62,14 @@ suite! {
 }
 
 /// A broker that serves a queue, with proxies over HTTP.
-struct Scene {
-    http: Arc<Front>,
+pub(crate) struct Scene {
+    pub(crate) http: Arc<Front>,
     stop: CancellationToken,
     served: JoinHandle<()>,
 }
 
 impl Scene {
-    fn new(service: &impl Service) -> Self {
+    pub(crate) fn new(service: &impl Service) -> Self {
         Self::with(service, Settings::default())
     }
 
@@ -123,7 +123,7 @@ impl Scene {
     }
 
     /// Stops the front as the program does.
-    async fn end(self, service: &impl Service) {
+    pub(crate) async fn end(self, service: &impl Service) {
         self.stop.cancel();
         timeout(LONG_ENOUGH, self.served).await.unwrap().unwrap();
         assert_eq!(service.undeleted().await, 0);

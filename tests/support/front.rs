@@ -108,6 +108,14 @@ impl Front {
         self
     }
 
+    /// Has the bridges that all brokers know from the start, and allows relays of their name only.
+    pub(crate) fn begin_with_the_defaults(&self) {
+        self.broker.control().update_directory(|directory| {
+            directory.bridges = BridgeList::default();
+            directory.allowed_relay_pattern = "^snowflake.torproject.net$".into();
+        });
+    }
+
     /// The sum of a family's series that have all these labels, each written as
     /// `name="value"`.
     pub(crate) fn count(&self, family: &str, labels: &[&str]) -> u64 {

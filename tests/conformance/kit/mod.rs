@@ -5,10 +5,12 @@
 //! between.
 
 mod amp;
+mod block;
 mod case;
 mod check;
 mod run;
+mod series;
 mod texts;
 
-pub(crate) use case::Section;
+pub(crate) use case::{Section, Server, Version};
 pub(crate) use run::{Answered, Exchange, run};

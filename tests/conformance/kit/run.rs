@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::{HeaderMap, Request};
+use snowflake_broker::broker::clock;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::amp;
-use super::case::{Case, Expected, Message, Step};
-use super::check::differs;
+use super::case::{Case, Expected, Message, Section, Step};
+use super::check::Got;
 use super::texts::Texts;
 
-/// The time in which a request gets to where it waits.
+/// The time in which a request gets to where it waits, or somebody is gone.
 const ON_ITS_WAY: Duration = Duration::from_millis(300);
 /// Longer than any broker takes to respond.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,70 +35,134 @@ pub(crate) trait Exchange: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Answered, String>> + Send;
 }
 
-/// Those who wait for a response. Dropped, they wait no longer.
-#[derive(Default)]
-struct Waiting {
-    by_name: BTreeMap<String, JoinSet<Result<Answered, String>>>,
+/// A case under way.
+struct Run<'a, E> {
+    exchange: &'a E,
+    mark: &'a str,
+    waiting: BTreeMap<String, Vec<Sent>>,
+    /// The last body from each path.
+    pages: BTreeMap<String, String>,
+}
+
+/// A request whose response has not been looked at. Dropped, it is broken off.
+struct Sent {
+    path: String,
+    texts: Texts,
+    response: JoinSet<Result<(Answered, Duration), String>>,
+}
+
+impl Section {
+    /// Returns the path that the section needs and the broker does not have.
+    pub(crate) async fn missing<E: Exchange>(&self, exchange: &E) -> Result<Option<&str>, String> {
+        let Some(path) = &self.optional else {
+            return Ok(None);
+        };
+        let request = Request::get(path).body(String::new());
+        let request = request.map_err(|error| format!("the section is wrong: {error}"))?;
+        let answered = within(exchange.send(request)).await?;
+        Ok((answered.status == 404).then_some(path))
+    }
 }
 
 /// Takes the steps of a case with a mark of its own. The error says what is not as it must be.
 pub(crate) async fn run<E: Exchange>(exchange: &E, case: &Case, mark: &str) -> Result<(), String> {
-    let texts = Texts::new(mark);
-    let mut waiting = Waiting::default();
+    let mut run = Run {
+        exchange,
+        mark,
+        waiting: BTreeMap::new(),
+        pages: BTreeMap::new(),
+    };
     for step in &case.steps {
-        take(exchange, step, &texts, &mut waiting).await?;
+        run.take(step).await?;
     }
     Ok(())
 }
 
-async fn take<E: Exchange>(
-    exchange: &E,
-    step: &Step,
-    texts: &Texts,
-    waiting: &mut Waiting,
-) -> Result<(), String> {
-    let request = step.send.as_ref().map(|message| request(message, texts));
-    match (&step.who, request.transpose()?, &step.get) {
-        (None, Some(request), Some(expected)) => {
-            compare(within(exchange.send(request)).await?, expected, texts)
+impl<E: Exchange> Run<'_, E> {
+    async fn take(&mut self, step: &Step) -> Result<(), String> {
+        sleep(Duration::from_millis(step.pause)).await;
+        let named = |problem: String| match &step.who {
+            Some(who) => format!("{who}: {problem}"),
+            None => problem,
+        };
+        let sent = match (&step.send, &step.who) {
+            (Some(message), _) => self.start(message, step.times)?,
+            (None, Some(who)) => self.waiting.remove(who).unwrap_or_default(),
+            (None, None) => Vec::new(),
+        };
+        if sent.is_empty() {
+            return Err(named("the case is wrong: nothing was sent".to_owned()));
         }
-        (Some(who), Some(request), None) => {
-            let exchange = exchange.clone();
-            let mut task = JoinSet::new();
-            task.spawn(async move { exchange.send(request).await });
-            waiting.by_name.insert(who.clone(), task);
-            sleep(ON_ITS_WAY).await;
-            Ok(())
+        match (&step.get, &step.who) {
+            (Some(expected), _) => self.finish(sent, expected).await.map_err(named),
+            (None, Some(_)) if step.leaves => {
+                drop(sent);
+                sleep(ON_ITS_WAY).await;
+                Ok(())
+            }
+            (None, Some(who)) => {
+                self.waiting.insert(who.clone(), sent);
+                sleep(ON_ITS_WAY).await;
+                Ok(())
+            }
+            (None, None) => Err("the case is wrong: nobody waits for a response".to_owned()),
         }
-        (Some(who), None, Some(expected)) => {
-            let named = |problem: String| format!("{who}: {problem}");
-            let task = waiting.by_name.remove(who);
-            let mut task = task.ok_or_else(|| named("has sent nothing".to_owned()))?;
+    }
+
+    /// Sends a request as often as that.
+    fn start(&self, message: &Message, times: usize) -> Result<Vec<Sent>, String> {
+        let sent = (0..times).map(|number| {
+            let texts = match times {
+                1 => Texts::new(self.mark),
+                _ => Texts::new(&format!("{}-{number}", self.mark)),
+            };
+            let request = request(message, &texts)?;
+            let exchange = self.exchange.clone();
+            let mut response = JoinSet::new();
+            response.spawn(async move {
+                let begun = clock::now();
+                let answered = exchange.send(request).await?;
+                Ok((answered, clock::now() - begun))
+            });
+            let path = message.path.clone();
+            Ok(Sent {
+                path,
+                texts,
+                response,
+            })
+        });
+        sent.collect()
+    }
+
+    async fn finish(&mut self, sent: Vec<Sent>, expected: &Expected) -> Result<(), String> {
+        for mut sent in sent {
             let joined = async {
-                let joined = task.join_next().await;
+                let joined = sent.response.join_next().await;
                 joined.map_or_else(
                     || Err("is gone".to_owned()),
                     |it| it.unwrap_or_else(|error| Err(error.to_string())),
                 )
             };
-            let answered = within(joined).await.map_err(named)?;
-            compare(answered, expected, texts).map_err(named)
+            let (answered, took) = within(joined).await?;
+            let got = Got {
+                answered: &answered,
+                took,
+                before: self.pages.get(&sent.path).map(String::as_str),
+                texts: &sent.texts,
+            };
+            if let Some(problem) = got.differs(expected) {
+                return Err(problem);
+            }
+            self.pages.insert(sent.path, answered.body);
         }
-        _ => Err("the case is wrong: a step sends, gets, or does both at once".to_owned()),
+        Ok(())
     }
 }
 
-async fn within(
-    answered: impl Future<Output = Result<Answered, String>>,
-) -> Result<Answered, String> {
+async fn within<T>(answered: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     timeout(PATIENCE, answered)
         .await
         .unwrap_or_else(|_| Err(format!("there is no response within {PATIENCE:?}")))
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "nobody needs it any more")]
-fn compare(answered: Answered, expected: &Expected, texts: &Texts) -> Result<(), String> {
-    differs(expected, &answered, texts).map_or(Ok(()), Err)
 }
 
 fn request(message: &Message, texts: &Texts) -> Result<Request<String>, String> {
@@ -111,10 +176,10 @@ fn request(message: &Message, texts: &Texts) -> Result<Request<String>, String> 
         (None, Some(object)) => poll(object),
         (None, None) => texts.fill(&message.body),
     };
-    body.extend(std::iter::repeat_n('x', message.filler));
+    body.extend(std::iter::repeat_n(message.filler_byte, message.filler));
     let mut request = Request::builder().method(&*message.method).uri(path);
     for (name, value) in &message.headers {
-        request = request.header(name, value);
+        request = request.header(name, texts.fill(value));
     }
     request
         .body(body)
