@@ -178,7 +178,13 @@ fn check(broker: &Broker, fates: &[Fate], taken: usize) {
     assert!(answered <= taken, "{fates:?}");
     assert!(taken <= answered + left, "{taken} answers: {fates:?}");
     // At once: whoever left is out.
-    assert_eq!(broker.lock().waiting(), 0, "{fates:?}");
+    let snapshot = broker.control().snapshot();
+    let clients = snapshot.queued_clients + snapshot.matched_clients;
+    assert_eq!(
+        (broker.control().parked_polls().len(), clients),
+        (0, 0),
+        "{fates:?}"
+    );
     pass(broker, Duration::from_hours(1));
     assert!(broker.lock().matcher.is_empty(), "{fates:?}");
 }

@@ -146,12 +146,6 @@ impl BrokerState {
         }
     }
 
-    /// The number of requests that wait for a reply.
-    #[cfg(all(test, shuttle))]
-    pub(super) fn waiting(&self) -> usize {
-        self.polls.len() + self.clients.len()
-    }
-
     pub(super) fn add_poll(
         &mut self,
         now: Instant,

@@ -17,11 +17,16 @@ use std::path::Path;
 use markdown::{Item, Page, Role};
 
 /// What is in blocks that are not run, and why. They are looked at by `bash -n`.
-const SYNTAX_ONLY: [(&str, &str); 3] = [
+const SYNTAX_ONLY: [(&str, &str); 5] = [
     ("tests/run", "these tests would run themselves"),
     (
         "UPDATE=1 cargo test",
         "these tests would change what they compare",
+    ),
+    ("tests/with-schedules", "tests/run does it"),
+    (
+        "cargo +nightly fuzz",
+        "it is built for half an hour; tests/pure runs its inputs",
     ),
     (
         "target/dist/examples/",
