@@ -51,7 +51,7 @@ rec {
         ExecStart = command;
         WatchdogSec = 30;
         Restart = "on-failure";
-        RestartSec = 2;
+        RestartSec = "500ms";
         # An invalid configuration stays invalid until somebody edits it.
         RestartPreventExitStatus = 2;
         # Waiting clients get their answers first: see matching.drain_grace.

@@ -2,6 +2,7 @@
 //! restarts under load.
 
 mod broker;
+mod killed;
 mod load;
 mod notices;
 mod sockets;
