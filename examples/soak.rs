@@ -3,8 +3,8 @@
 //! log must have no line that is not expected.
 //!
 //! ```sh
-//! cargo build --release --all-features --bin snowflake-broker --example soak
-//! target/release/examples/soak --minutes 30 --plot soak.svg
+//! cargo build --profile dist --features jemalloc,probe,sqs --bin snowflake-broker --example soak
+//! target/dist/examples/soak --minutes 30 --plot soak.svg
 //! ```
 //!
 //! The broker that is judged, A, is a node of a cluster over a real NATS server, and a peer of
@@ -126,11 +126,14 @@ struct Options {
     /// 2 min after the last of them has come, and are not judged after a shorter time.
     #[arg(long, value_parser = humantime::parse_duration, default_value = "150s")]
     settle: Duration,
-    /// Number of clients a second on average.
+    /// Mean time from one fault of a neighbor to its next.
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "30s")]
+    faults: Duration,
+    /// Number of clients a second between the waves, in which four times as many come.
     #[arg(long, default_value_t = 25.0)]
     clients: f64,
     /// Number of proxies.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 120)]
     proxies: u16,
     /// File for the plot, SVG.
     #[arg(long, value_name = "FILE")]

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 const EVERY: Duration = Duration::from_secs(5);
 /// The names of the pools that come and go.
-const NAMES: usize = 3;
+const NAMES: [&str; 3] = ["soak-1", "soak-2", "soak-3"];
 
 /// A caller of the administration.
 pub(crate) struct Admin {
@@ -30,19 +30,15 @@ impl Admin {
     /// ends, until the load ends. Returns the number of calls.
     pub(crate) async fn changes(&self, ending: &CancellationToken) -> Result<u64> {
         let mut calls = 0;
-        for number in 0.. {
-            if ending.run_until_cancelled(sleep(EVERY)).await.is_none() {
+        for name in NAMES.iter().cycle() {
+            if !wait(ending).await {
                 break;
             }
-            let name = format!("soak-{}", number / 2 % NAMES);
-            let create = ["pools", "create", &name, "--url", "https://broker.example"];
-            if number % 2 == 0 {
-                self.call(&create).await?;
-            } else {
-                self.call(&["interval", "--open", "25s"]).await?;
-                self.call(&["pools", "revoke", &name]).await?;
-            }
-            calls += 1 + number as u64 % 2;
+            self.call(&["pools", "create", name]).await?;
+            wait(ending).await;
+            self.call(&["interval", "--open", "25s"]).await?;
+            self.call(&["pools", "revoke", name]).await?;
+            calls += 3;
         }
         Ok(calls)
     }
@@ -55,4 +51,9 @@ impl Admin {
         ensure!(output.status.success(), "admin {words:?}: {output:?}");
         Ok(())
     }
+}
+
+/// Waits for a while. Returns false as soon as the load ends.
+async fn wait(ending: &CancellationToken) -> bool {
+    ending.run_until_cancelled(sleep(EVERY)).await.is_some()
 }

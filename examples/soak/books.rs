@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
+use super::tally::{Fate, Kind, Tally};
 use crate::support::exposition::Exposition;
-use crate::tally::{Fate, Kind, Tally};
 
 /// The counts of a kind of request, and what the load says of them.
 struct Book {
@@ -165,65 +165,103 @@ impl Balance {
     }
 }
 
-/// Counts that have to be the same as others, when nothing is in progress.
+/// Counts that have to agree with others, when nothing is in progress.
 pub(crate) fn identities(page: &Exposition, are_people_gone: bool) -> Balance {
-    let sum =
-        |name: &str, labels: &[(&str, &str)]| page.sum(&format!("snowflake_broker_{name}"), labels);
-    let any = |name: &str, label, values: &[&str]| -> u64 {
-        values
-            .iter()
-            .map(|value| sum(name, &[(label, value)]))
-            .sum()
-    };
+    let counts = Counts(page);
     let mut balance = Balance {
         is_good: true,
         text: "A's counts agree with each other:".to_owned(),
     };
     let mut same = |what: &str, one: u64, other: u64| balance.check(what, one, other..=other);
     for way in ["http", "ampcache"] {
-        let by = ("rendezvous", way);
-        let received = sum("client_polls_received_total", &[by]);
+        let by = [("rendezvous", way)];
+        let ended = counts.sum("client_polls_total", &by);
         same(
             "clients received",
-            received,
-            sum("client_polls_total", &[by]),
+            counts.sum("client_polls_received_total", &by),
+            ended,
         );
     }
+    let ended = counts.sum("proxy_polls_total", &[]);
     same(
-        "proxies received",
-        sum("proxy_polls_received_total", &[]),
-        sum("proxy_polls_total", &[]),
+        "polls received",
+        counts.sum("proxy_polls_received_total", &[]),
+        ended,
     );
     for (request, family) in [
         ("client_poll", "client_polls_total"),
         ("proxy_poll", "proxy_polls_total"),
         ("proxy_answer", "proxy_answers_total"),
     ] {
-        let refusals = sum("refusals_total", &[("request", request)]);
-        same("refusals", refusals, sum(family, &[("outcome", "refused")]));
+        let refusals = counts.sum("refusals_total", &[("request", request)]);
+        same("refusals", refusals, counts.of(family, &["refused"]));
     }
-    let matched = sum("client_polls_total", &[("outcome", "matched")]);
+    let matched = counts.of("client_polls_total", &["matched"]);
     same(
-        "answers by attempts",
-        sum("attempts_per_answer_count", &[]),
+        "attempts",
+        counts.sum("attempts_per_answer_count", &[]),
         matched,
     );
     same(
-        "answers by time",
-        sum("request_to_answer_seconds_count", &[]),
+        "times until answers",
+        counts.sum("request_to_answer_seconds_count", &[]),
         matched,
     );
-    let second = any("proxy_answers_total", "outcome", &["beaten", "repeated"]);
-    same("second answers", sum("second_answers_total", &[]), second);
+    let second = counts.of("proxy_answers_total", &["beaten", "repeated"]);
+    same(
+        "second answers",
+        counts.sum("second_answers_total", &[]),
+        second,
+    );
     if are_people_gone {
         let had = ["worked", "failed", "unknown"];
-        let results = any("match_outcomes_by_rendezvous_total", "outcome", &had);
+        let results = counts.of("match_outcomes_by_rendezvous_total", &had);
         same("worked, failed or unknown", results, matched);
+        let by_type = counts.of("match_outcomes_by_type_total", &had);
+        same("by type", by_type, counts.of("match_outcomes_total", &had));
         same(
             "episodes",
-            sum("episodes_total", &[]),
-            sum("episodes_begun_total", &[]),
+            counts.sum("episodes_total", &[]),
+            counts.sum("episodes_begun_total", &[]),
         );
     }
+    counts.compare_answers(&mut balance, matched);
     balance
+}
+
+/// The broker's own counts.
+struct Counts<'a>(&'a Exposition);
+
+impl Counts<'_> {
+    /// Compares the answers of A's proxies with the clients who got them. A client may leave, or
+    /// its broker end, while its answer is on the way.
+    fn compare_answers(&self, balance: &mut Balance, matched: u64) {
+        let elsewhere = self.of("peer_borrowed_total", &["answered"])
+            + self.of("node_offers_sent_total", &["answered"]);
+        let of_others = ["peer_lent_total", "node_offers_received_total"];
+        let answered = of_others.map(|family| self.of(family, &["answered"]));
+        let all = of_others.map(|family| self.sum(family, &[]));
+        let abandoned = self.of("client_polls_total", &["abandoned"]);
+        let least = matched - elsewhere + answered.iter().sum::<u64>();
+        let most = matched - elsewhere + all.iter().sum::<u64>() + abandoned;
+        let delivered = self.of("proxy_answers_total", &["delivered"]);
+        balance.check("answers delivered", delivered, least..=most);
+        let late = ["beaten", "client_left", "too_late"];
+        let answers = delivered + self.of("proxy_answers_total", &late);
+        let offers = self.of("proxy_polls_total", &["matched"]);
+        balance.check("first answers", answers, 0..=offers);
+    }
+
+    /// The sum of the series with these labels.
+    fn sum(&self, family: &str, labels: &[(&str, &str)]) -> u64 {
+        self.0.sum(&format!("snowflake_broker_{family}"), labels)
+    }
+
+    /// The sum of the series with these outcomes.
+    fn of(&self, family: &str, outcomes: &[&str]) -> u64 {
+        let outcomes = outcomes.iter();
+        outcomes
+            .map(|outcome| self.sum(family, &[("outcome", outcome)]))
+            .sum()
+    }
 }

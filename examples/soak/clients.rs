@@ -21,7 +21,7 @@ const ADDRESSES: std::ops::Range<u16> = 4_000..24_000;
 /// Clients come in waves: within each period, this many times as many come at its beginning.
 const PERIOD: f64 = 30.0;
 const WAVE: f64 = 8.0;
-const TIMES: f64 = 3.0;
+const TIMES: f64 = 4.0;
 /// An unknown bridge.
 const UNKNOWN: &str = "FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF";
 

@@ -17,6 +17,8 @@ pub(crate) const PORT_OF_P: u16 = 8082;
 const PEER_PORT_OF_A: u16 = 7443;
 const PEER_PORT_OF_P: u16 = 7444;
 pub(crate) const NATS: &str = "127.0.0.1:4222";
+/// The key of the cluster.
+const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 /// The token of the private pool, which nobody may see.
 pub(crate) const TOKEN: &str = "soaktoken0123456789";
 /// The beginning of its paths.
@@ -31,10 +33,7 @@ const COUNTRIES: [&str; 8] = ["DE", "IR", "RU", "US", "CN", "BR", "TR", "FR"];
 
 /// Writes what is the same during the whole run.
 pub(crate) fn write(folder: &Path) -> Result<()> {
-    fs::write(
-        folder.join("cluster.key"),
-        [b"AQ".repeat(21), b"E=".to_vec()].concat(),
-    )?;
+    fs::write(folder.join("cluster.key"), KEY)?;
     fs::write(folder.join("family.token"), TOKEN)?;
     write_countries(folder, 0)?;
     change(folder, 0)?;

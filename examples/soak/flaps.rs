@@ -13,11 +13,29 @@ use crate::configs;
 use crate::node::Node;
 
 const RELOAD_EVERY: Duration = Duration::from_secs(1);
-/// Seconds from one fault of a neighbor to the next, and for which it is away.
-const FAULT_EVERY: Range<f64> = 20.0..40.0;
-const AWAY: Range<f64> = 1.0..8.0;
-/// Seconds for which the NATS server hangs or is away.
-const SERVER_AWAY: Range<f64> = 1.0..5.0;
+/// The time from one fault of a neighbor to the next, and that for which it is away, in terms
+/// of the mean.
+const FAULT_EVERY: Range<f64> = 0.7..1.3;
+const AWAY: Range<f64> = 0.03..0.3;
+/// The time for which the NATS server hangs or is away.
+const SERVER_AWAY: Range<f64> = 0.03..0.2;
+
+/// The rhythm of a neighbor's faults, until the load ends.
+#[derive(Clone, Copy)]
+pub(crate) struct Rhythm<'a> {
+    /// The mean time from one fault to the next.
+    pub(crate) mean: Duration,
+    pub(crate) ending: &'a CancellationToken,
+}
+
+impl Rhythm<'_> {
+    /// Waits for a random time. Returns false as soon as the load ends.
+    async fn wait(self, Range { start, end }: Range<f64>) -> bool {
+        let span = self.mean.mul_f64(start + (end - start) * fastrand::f64());
+        let waited = self.ending.run_until_cancelled(sleep(span)).await;
+        waited.is_some()
+    }
+}
 
 /// Reloads A each second, each time with other files, until the load ends. Returns the number
 /// of reloads. In the end the files are as they were at first.
@@ -36,12 +54,12 @@ pub(crate) async fn reloads(a: &Node, folder: &Path, ending: &CancellationToken)
 }
 
 /// Kills or stops a broker again and again, and starts it after a while. Returns how often.
-pub(crate) async fn broker(node: &mut Node, ending: &CancellationToken) -> Result<u64> {
+pub(crate) async fn broker(node: &mut Node, rhythm: Rhythm<'_>) -> Result<u64> {
     let mut count = 0;
-    while wait(FAULT_EVERY, ending).await {
+    while rhythm.wait(FAULT_EVERY).await {
         let signal = [Signal::KILL, Signal::TERM][usize::from(count % 2 == 1)];
         node.end(signal).await?;
-        wait(AWAY, ending).await;
+        rhythm.wait(AWAY).await;
         node.start().await?;
         count += 1;
     }
@@ -49,26 +67,19 @@ pub(crate) async fn broker(node: &mut Node, ending: &CancellationToken) -> Resul
 }
 
 /// Has the NATS server hang or restart, alternately. Returns how often.
-pub(crate) async fn nats(server: &mut Node, ending: &CancellationToken) -> Result<u64> {
+pub(crate) async fn nats(server: &mut Node, rhythm: Rhythm<'_>) -> Result<u64> {
     let mut count = 0;
-    while wait(FAULT_EVERY, ending).await {
+    while rhythm.wait(FAULT_EVERY).await {
         if count % 2 == 0 {
             server.signal(Signal::STOP)?;
-            wait(SERVER_AWAY, ending).await;
+            rhythm.wait(SERVER_AWAY).await;
             server.signal(Signal::CONT)?;
         } else {
             server.end(Signal::TERM).await?;
-            wait(SERVER_AWAY, ending).await;
+            rhythm.wait(SERVER_AWAY).await;
             server.start().await?;
         }
         count += 1;
     }
     Ok(count)
-}
-
-/// Waits for a random number of seconds. Returns false as soon as the load ends.
-async fn wait(seconds: Range<f64>, ending: &CancellationToken) -> bool {
-    let Range { start, end } = seconds;
-    let span = Duration::from_secs_f64(start + (end - start) * fastrand::f64());
-    ending.run_until_cancelled(sleep(span)).await.is_some()
 }

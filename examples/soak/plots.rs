@@ -11,6 +11,8 @@ use crate::slope::Slope;
 
 /// The number of points of a curve, each the mean of the samples at that time.
 const POINTS: usize = 360;
+/// The fewest samples of a rate, as A's page is a second old at times.
+const OF_RATE: usize = 5;
 
 /// Draws memory with its line, files and matches over time.
 pub(crate) fn draw(samples: &[Sample], slope: Option<Slope>, file: &Path) -> Result<()> {
@@ -23,19 +25,20 @@ pub(crate) fn draw(samples: &[Sample], slope: Option<Slope>, file: &Path) -> Res
         let ends = ends.map(|hours| (hours * 60.0, line.at(hours)));
         memory.push(Curve::new("regression of resident", ends.into()));
     }
-    let plot = |title, y, curves| Plot {
+    let plot = |title, y, legend, curves| Plot {
         title,
         x: "minutes",
         y,
         scales: Scales::Linear,
-        legend: SeriesLabelPosition::LowerRight,
+        legend,
         curves,
     };
     let plots = [
-        plot("Memory", "MB", memory),
+        plot("Memory", "MB", SeriesLabelPosition::LowerRight, memory),
         plot(
             "Open files and parked polls",
             "number",
+            SeriesLabelPosition::MiddleRight,
             vec![
                 curve("open files", |sample| to_float(sample.files)),
                 curve("parked polls", |sample| to_float(sample.parked)),
@@ -45,6 +48,7 @@ pub(crate) fn draw(samples: &[Sample], slope: Option<Slope>, file: &Path) -> Res
         plot(
             "Answered clients",
             "a second",
+            SeriesLabelPosition::UpperRight,
             vec![Curve::new("clients", rates(samples))],
         ),
     ];
@@ -69,7 +73,10 @@ fn means(samples: &[Sample], of: fn(&Sample) -> f64) -> Vec<(f64, f64)> {
 
 /// The answered clients a second, between one group of samples and the next.
 fn rates(samples: &[Sample]) -> Vec<(f64, f64)> {
-    let firsts: Vec<_> = samples.iter().step_by(group(samples)).collect();
+    let firsts: Vec<_> = samples
+        .iter()
+        .step_by(group(samples).max(OF_RATE))
+        .collect();
     let rate = |pair: &[&Sample]| {
         let [one, next] = [pair[0], pair[1]];
         let clients = to_float(next.matches - one.matches);

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use crate::admin::Admin;
 use crate::configs::TOKEN;
 use crate::figures::{Faults, Figures};
+use crate::flaps::Rhythm;
 use crate::load::{Load, World};
 use crate::proxies::SID;
 use crate::samples::{self, Sample};
@@ -104,6 +105,10 @@ async fn soak(
     let load = Load::start(options)?;
     let ending = load.world.ending.clone();
     let admin = Admin::new(program, folder.path());
+    let rhythm = Rhythm {
+        mean: options.faults,
+        ending: &ending,
+    };
     let time = async {
         sleep(options.length()).await;
         ending.cancel();
@@ -112,9 +117,9 @@ async fn soak(
     let ((), reloads, node, peer, server, admin, samples) = tokio::try_join!(
         time,
         flaps::reloads(a, folder.path(), &ending),
-        flaps::broker(b, &ending),
-        flaps::broker(p, &ending),
-        flaps::nats(nats, &ending),
+        flaps::broker(b, rhythm),
+        flaps::broker(p, rhythm),
+        flaps::nats(nats, rhythm),
         admin.changes(&ending),
         samples::take(a, &ending),
     )?;
