@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, sleep_until, timeout};
 
-use crate::healthy::{Others, Pairs};
+use crate::healthy::{Others, PAIRS_MIN, Pairs};
 use crate::memory::{Bounds, CEILING};
 use crate::network::PORT;
 use crate::report::{Row, median};
@@ -310,7 +310,7 @@ impl Drop for Broker {
 impl Row {
     fn judged(self) -> Self {
         let median = median(&self.pairs);
-        assert!(self.pairs.len() >= 3, "{self}");
+        assert!(self.pairs.len() >= PAIRS_MIN, "{self}");
         assert!(median <= PROMPT, "{median:?}: {self}");
         assert!(self.pairs.iter().all(|took| *took <= LATE), "{self}");
         assert!(self.resident <= CEILING, "{self}");
