@@ -101,9 +101,9 @@ fn of_a(folder: &Path, turn: u64) -> String {
     let odd = turn % 2;
     let parts = [
         format!(
-            "[listener]\naddr = \":{PORT}\"\ntls_handshake_timeout = \"3s\"\n\
-             header_read_timeout = \"3s\"\nidle_timeout = \"{}s\"\n\
-             [http]\nbody_read_timeout = \"3s\"\nforwarded_by = \"none\"\n\
+            "[listener]\naddr = \":{PORT}\"\ntls_handshake_timeout = \"5s\"\n\
+             header_read_timeout = \"5s\"\nidle_timeout = \"{}s\"\n\
+             [http]\nbody_read_timeout = \"5s\"\nforwarded_by = \"none\"\n\
              [tls]\ncert = \"{folder}/cert.pem\"\nkey = \"{folder}/key.pem\"\n\
              watch_interval = \"1s\"\n",
             15 + odd

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use rustix::process::Signal;
+use rustix::fs::Mode;
+use rustix::process::{Signal, umask};
 use tokio::time::sleep;
 
 use crate::admin::Admin;
@@ -47,10 +48,13 @@ const SECRETS: [&str; 4] = ["a=candidate", "\"sdp\"", SID, TOKEN];
 
 pub(crate) async fn run(options: &Options) -> Result<Verdict> {
     let program = options.program()?;
+    // Brokers warn of keys that others can read.
+    let usual = umask(Mode::RWXG | Mode::RWXO);
     let mut site = Site::start(&program).await?;
     sleep(PAGE_AGE).await;
     let before = Sample::take(&site.a, &site.a.seen()?, 0.0).await?;
     let (world, faults, samples) = soak(options, &program, &mut site).await?;
+    umask(usual);
     let slope = Slope::of(&samples, options.warm_up());
     if let Some(file) = &options.plot {
         plots::draw(&samples, slope, file)?;

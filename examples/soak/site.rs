@@ -4,8 +4,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use rustix::fs::Mode;
-use rustix::process::umask;
 use tempfile::TempDir;
 
 use crate::configs::{self, NATS};
@@ -31,8 +29,6 @@ pub(crate) struct Site {
 impl Site {
     /// Starts all, and waits until A knows the others.
     pub(crate) async fn start(program: &Path) -> Result<Self> {
-        // Brokers warn of keys that others can read.
-        umask(Mode::RWXG | Mode::RWXO);
         let folder = tempfile::tempdir()?;
         let path = folder.path();
         let authority = Authority::new(path, "brokers");
