@@ -54,8 +54,8 @@ const EXPECTED: [Kind; 33] = [
     ("WARN", "federation: no connection ", "the peer is away"),
     (
         "WARN",
-        "federation: an offer failed ",
-        "the peer went away with an offer",
+        "federation: it fails a client ",
+        "the peer stops, or went away with an offer",
     ),
     ("INFO", "cluster: connected to NATS", "NATS comes back"),
     (
