@@ -18,11 +18,12 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, sleep_until, timeout};
 
-use crate::healthy::{Others, Pairs};
+use crate::healthy::{Others, PAIRS_MIN, Pairs};
 use crate::memory::{Bounds, CEILING};
 use crate::network::PORT;
 use crate::report::{Row, median};
 use crate::support::exposition::Exposition;
+use crate::support::namespace::seen_from_outside;
 use crate::support::peer::Peer;
 use crate::support::privacy::PrivacyWatch;
 use crate::{FOREVER, until};
@@ -163,20 +164,6 @@ fn trusting(certificate: &CertificateDer<'static>) -> ClientConfig {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth()
-}
-
-/// Finds a process of this namespace in the machine's /proc.
-fn seen_from_outside(pid: u32) -> Process {
-    let own = Process::myself().unwrap().namespaces().unwrap().0;
-    let pid = i32::try_from(pid).unwrap();
-    let is_it = |process: &Process| {
-        let numbers = process.status().ok().and_then(|status| status.nspid);
-        let namespaces = process.namespaces().map(|all| all.0);
-        numbers.is_some_and(|numbers| numbers.last() == Some(&pid))
-            && namespaces.is_ok_and(|all| all[OsStr::new("pid")] == own[OsStr::new("pid")])
-    };
-    let mut all = procfs::process::all_processes().unwrap().flatten();
-    all.find(is_it).unwrap()
 }
 
 /// A running broker, which is killed on drop.
@@ -323,7 +310,7 @@ impl Drop for Broker {
 impl Row {
     fn judged(self) -> Self {
         let median = median(&self.pairs);
-        assert!(self.pairs.len() >= 3, "{self}");
+        assert!(self.pairs.len() >= PAIRS_MIN, "{self}");
         assert!(median <= PROMPT, "{median:?}: {self}");
         assert!(self.pairs.iter().all(|took| *took <= LATE), "{self}");
         assert!(self.resident <= CEILING, "{self}");

@@ -24,6 +24,9 @@ const NO_PROXY: &str = "no snowflake proxies currently available";
 
 const EVERY: Duration = Duration::from_secs(1);
 
+/// The fewest pairs that say how others fare, however short the attack is.
+pub(crate) const PAIRS_MIN: usize = 3;
+
 /// The way in which well-behaved clients and proxies reach the broker.
 #[derive(Clone)]
 pub(crate) struct Others {
@@ -139,7 +142,7 @@ impl Pairs {
 
 async fn broker(others: &Others, is_over: &AtomicBool) -> Result<Vec<Duration>> {
     let mut times = Vec::new();
-    while !is_over.load(Ordering::Relaxed) {
+    while !is_over.load(Ordering::Relaxed) || times.len() < PAIRS_MIN {
         let pair = others.pair().await;
         let took = pair.with_context(|| format!("pair {} after {times:?}", times.len()))?;
         times.push(took);

@@ -2,24 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
 use crate::broker::{Broker, Setup};
 use crate::frames::{
-    ACK, CONTINUATION, DATA, HEADERS, PING, PRIORITY, WINDOW_UPDATE, block, frame, headers, hello,
-    post, request, reset, settings as settings_frame,
+    ACK, DATA, PING, PRIORITY, WINDOW_UPDATE, frame, hello, post, settings as settings_frame,
 };
 use crate::report::Row;
-use crate::stranger::{connect, flood, over_and_over};
+use crate::shapes;
+use crate::stranger::{connect, over_and_over};
 
 /// Number of simultaneous connections.
 const AT_ONCE: usize = 8;
-
-/// Number of streams opened and reset together.
-const STREAMS: u32 = 500;
 
 /// Requests that are cancelled at once, as in CVE-2023-44487.
 pub(crate) async fn resets() -> Row {
@@ -37,13 +33,7 @@ pub(crate) async fn resets() -> Row {
 }
 
 async fn open_and_take_back() -> usize {
-    let mut bytes = hello();
-    for stream in (1..2 * STREAMS).step_by(2) {
-        bytes.extend(post(stream, "/client"));
-        bytes.extend(reset(stream));
-    }
-    let mut stream = connect(&bytes).await;
-    ends(&mut stream).await;
+    shapes::open_and_take_back(&mut connect(b"").await, "/client").await;
     1
 }
 
@@ -58,11 +48,7 @@ pub(crate) async fn continuations() -> Row {
 }
 
 async fn never_end_a_head() -> usize {
-    let begin = frame(HEADERS, 0, 1, &block(&request("POST", "/client")));
-    let mut stream = connect(&[hello(), begin].concat()).await;
-    let more = frame(CONTINUATION, 0, 1, &block(&[("x", &"a".repeat(1_000))]));
-    flood(&mut stream, &more.repeat(10)).await;
-    ends(&mut stream).await;
+    shapes::never_end_a_head(&mut connect(b"").await).await;
     1
 }
 
@@ -93,12 +79,7 @@ pub(crate) async fn errors() -> Row {
 }
 
 async fn err() -> usize {
-    let mut bytes = hello();
-    for stream in (1..6 * STREAMS).step_by(2) {
-        bytes.extend(headers(stream, 0, &[("connection", "close")]));
-    }
-    let mut stream = connect(&bytes).await;
-    ends(&mut stream).await;
+    shapes::err(&mut connect(b"").await).await;
     1
 }
 
@@ -153,13 +134,4 @@ async fn floods(begin: Vec<u8>, one: Vec<u8>, name: &str) -> Row {
         format!("{sent} {name} frames")
     };
     Setup::new().start().await.withstands(attack).await
-}
-
-/// Reads until the broker ends the connection, which it must do.
-async fn ends(stream: &mut tokio::net::TcpStream) {
-    let mut frames = [0; 4_096];
-    let read = async { while stream.read(&mut frames).await.is_ok_and(|read| read > 0) {} };
-    timeout(Duration::from_secs(20), read)
-        .await
-        .expect("the connection does not end");
 }

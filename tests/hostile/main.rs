@@ -25,6 +25,7 @@ mod network;
 mod pool;
 mod quota;
 mod report;
+mod shapes;
 mod sizes;
 mod slow;
 mod smuggling;

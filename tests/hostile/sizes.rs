@@ -9,7 +9,8 @@ use crate::broker::Setup;
 use crate::frames::{DATA, frame, hello, post};
 use crate::network::{STRANGER, connect};
 use crate::report::Row;
-use crate::stranger::{flood, read_to_end};
+use crate::shapes::{ENDLESS_HEAD, flood};
+use crate::stranger::read_to_end;
 use crate::support::peer::Peer;
 
 /// The default of `http.max_body_bytes`.
@@ -99,7 +100,7 @@ pub(crate) async fn endless() -> Row {
         ),
         // Heads: one endless field, endless fields, and an endless request line.
         (b"POST /".to_vec(), piece.clone().into_bytes()),
-        (b"POST / HTTP/1.1\r\nx: ".to_vec(), piece.into_bytes()),
+        (ENDLESS_HEAD.to_vec(), piece.into_bytes()),
         (b"POST / HTTP/1.1\r\n".to_vec(), b"x: a\r\n".repeat(1_000)),
     ];
     let attack = async |_: &_| {

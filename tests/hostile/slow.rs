@@ -1,16 +1,11 @@
 //! Slow clients, which try to keep connections and memory for themselves.
 
-use std::sync::Arc;
-
-use rustls::ClientConnection;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::task::JoinSet;
 
 use crate::broker::Setup;
 use crate::report::Row;
-use crate::stranger::{connect, read_to_end, trickle};
+use crate::shapes::{SLOW_BODY, SLOW_HEAD, tls_hello, trickle};
+use crate::stranger::{connect, read_to_end};
 
 const PEERS: usize = 1_000;
 
@@ -26,7 +21,7 @@ fn impatient() -> Setup {
 async fn trickles(begin: &'static [u8], more: &'static [u8]) -> Vec<String> {
     let mut peers = JoinSet::new();
     for _ in 0..PEERS {
-        peers.spawn(trickle(begin, more));
+        peers.spawn(async move { trickle(connect(begin).await, more).await });
     }
     peers.join_all().await
 }
@@ -34,7 +29,7 @@ async fn trickles(begin: &'static [u8], more: &'static [u8]) -> Vec<String> {
 pub(crate) async fn heads() -> Row {
     let broker = impatient().start().await;
     let attack = async |_: &_| {
-        let replies = trickles(b"POST /proxy HTTP/1.1\r\nHost: a\r\nX-A: ", b"a").await;
+        let replies = trickles(SLOW_HEAD, b"a").await;
         assert!(replies.iter().all(String::is_empty), "{replies:?}");
         format!("{PEERS} heads, none finished, each dropped after 3 s")
     };
@@ -44,8 +39,7 @@ pub(crate) async fn heads() -> Row {
 pub(crate) async fn bodies() -> Row {
     let broker = impatient().start().await;
     let attack = async |_: &_| {
-        let begin = b"POST /proxy HTTP/1.1\r\nHost: a\r\nContent-Length: 10000\r\n\r\n{";
-        let replies = trickles(begin, b" ").await;
+        let replies = trickles(SLOW_BODY, b" ").await;
         let refused = |reply: &&String| reply.starts_with("HTTP/1.1 400");
         assert_eq!(replies.iter().filter(refused).count(), PEERS, "{replies:?}");
         format!("{PEERS} bodies, none finished, each refused after 3 s")
@@ -58,7 +52,7 @@ pub(crate) async fn bodies() -> Row {
 pub(crate) async fn handshakes() -> Row {
     let broker = impatient().over_tls().start().await;
     let attack = async |broker: &crate::broker::Broker| {
-        let hello = hello();
+        let hello = tls_hello();
         let mut silent = Vec::new();
         for number in 0..PEERS {
             let sent = number % 3 * hello.len() / 2;
@@ -73,18 +67,4 @@ pub(crate) async fn handshakes() -> Row {
         format!("{PEERS} handshakes, none finished, each dropped after 3 s")
     };
     broker.withstands(attack).await
-}
-
-/// The first message of a TLS client.
-fn hello() -> Vec<u8> {
-    let config = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(RootCertStore::empty())
-        .with_no_client_auth();
-    let name = ServerName::try_from("broker.example").unwrap();
-    let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
-    let mut hello = Vec::new();
-    client.write_tls(&mut hello).unwrap();
-    hello
 }

@@ -22,6 +22,7 @@ mod privacy_watch;
 mod reload;
 mod restart;
 mod secrets;
+mod soak;
 mod start_up;
 mod supply;
 #[expect(dead_code, reason = "no program needs all of it")]

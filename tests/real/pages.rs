@@ -83,6 +83,7 @@ pages! {
     private_pools: "docs/private-pools.md",
     probe: "docs/probe.md",
     protocol: "docs/protocol.md",
+    reliability: "docs/reliability.md",
     reverse_proxy: "docs/reverse-proxy.md",
     settings_page: "docs/settings.md",
     sizing: "docs/sizing.md",

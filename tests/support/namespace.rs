@@ -1,10 +1,12 @@
 //! A separate network for a test, from which no packet leaves the machine.
 
 use std::env;
+use std::ffi::OsStr;
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use procfs::process::Process;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -21,17 +23,11 @@ pub(crate) fn entered() -> bool {
     env::var_os(MARK).is_some()
 }
 
-/// Runs the test `name` of this program again, in new namespaces.
-pub(crate) async fn run_inside(name: &str) -> Result<()> {
-    // Inside, each step has its own time limit; together they take less than this.
-    run_inside_for(name, LONG_ENOUGH * 3).await.map(drop)
-}
-
-/// The same, with a time limit. Returns the test's output.
+/// A command that runs this program again, in new namespaces.
 ///
 /// The network namespace is the purpose. The process namespace cleans up: when its first
 /// process ends for any reason, the kernel kills all others.
-pub(crate) async fn run_inside_for(name: &str, limit: Duration) -> Result<String> {
+pub(crate) fn this_inside() -> Result<Command> {
     let mut unshare = Command::new("unshare");
     unshare
         .args(["--net", "--mount", "--pid", "--fork", "--kill-child"])
@@ -39,12 +35,25 @@ pub(crate) async fn run_inside_for(name: &str, limit: Duration) -> Result<String
         .args(["--map-root-user"])
         .arg("--")
         .arg(env::current_exe()?)
-        .args(["--exact", name, "--nocapture"])
         .env(MARK, "1")
-        // Outside, the same error is shown again.
-        .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
         .kill_on_drop(true);
+    Ok(unshare)
+}
+
+/// Runs the test `name` of this program again, in new namespaces.
+pub(crate) async fn run_inside(name: &str) -> Result<()> {
+    // Inside, each step has its own time limit; together they take less than this.
+    run_inside_for(name, LONG_ENOUGH * 3).await.map(drop)
+}
+
+/// The same, with a time limit. Returns the test's output.
+pub(crate) async fn run_inside_for(name: &str, limit: Duration) -> Result<String> {
+    let mut unshare = this_inside()?;
+    unshare
+        .args(["--exact", name, "--nocapture"])
+        // Outside, the same error is shown again.
+        .env("RUST_BACKTRACE", "0");
 
     let output = timeout(limit, unshare.output())
         .await
@@ -78,6 +87,20 @@ pub(crate) async fn connect() -> Result<()> {
     ip("link set near up").await?;
     ip("link set far up").await?;
     ip("route add default dev near").await
+}
+
+/// Finds a process of this namespace in the machine's /proc.
+pub(crate) fn seen_from_outside(pid: u32) -> Process {
+    let own = Process::myself().unwrap().namespaces().unwrap().0;
+    let pid = i32::try_from(pid).unwrap();
+    let is_it = |process: &Process| {
+        let numbers = process.status().ok().and_then(|status| status.nspid);
+        let namespaces = process.namespaces().map(|all| all.0);
+        numbers.is_some_and(|numbers| numbers.last() == Some(&pid))
+            && namespaces.is_ok_and(|all| all[OsStr::new("pid")] == own[OsStr::new("pid")])
+    };
+    let mut all = procfs::process::all_processes().unwrap().flatten();
+    all.find(is_it).unwrap()
 }
 
 /// A command that runs a program in a named namespace; the program is its first argument.

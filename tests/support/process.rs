@@ -2,11 +2,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::support::wait::LONG_ENOUGH;
 
 /// A running program. It is killed on drop, even if the test panics.
 pub(crate) struct Process {
@@ -27,12 +30,20 @@ impl Process {
         Ok(Self { child, log })
     }
 
+    /// The process id.
+    pub(crate) fn id(&self) -> Result<u32> {
+        self.child.id().context("it has ended")
+    }
+
+    /// Waits until the program ends.
+    pub(crate) async fn ended(&mut self) -> Result<ExitStatus> {
+        let ended = timeout(LONG_ENOUGH, self.child.wait()).await;
+        Ok(ended.with_context(|| format!("{} does not end", self.log.display()))??)
+    }
+
     /// Sends a signal, unless the program has ended.
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
-        let id = self
-            .child
-            .id()
-            .and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        let id = Pid::from_raw(self.id()?.try_into()?);
         Ok(kill_process(id.context("it has ended")?, signal)?)
     }
 

@@ -69,8 +69,10 @@ impl ChangesView {
         // a change of ours replaces it soon.
         let is_to_apply =
             last.is_some() || !setting.request.is_empty() || name.starts_with(PRIVATE_POOL);
-        let ours = self.outbox.get(name);
-        if is_to_apply && ours.is_none_or(Vec::is_empty) {
+        // What has ended here already does not come back until all know; but an end of others'
+        // is one here, too.
+        let has_ended = |ours: &Vec<u8>| ours.is_empty() && setting.request.is_empty();
+        if is_to_apply && self.outbox.get(name).is_none_or(has_ended) {
             self.fresh.insert(name.to_owned());
         }
         self.displaced.remove(name);
@@ -225,6 +227,32 @@ mod tests {
         assert_eq!(next(&changes), None);
         // Theirs was not put in force meanwhile, as it is about to be replaced.
         assert_eq!(requests(&mut changes), []);
+    }
+
+    #[test]
+    fn a_pool_that_is_removed_before_its_creation_is_written_does_not_come_back() {
+        let mut changes = ChangesView::default();
+        changes.set("pool.a", b"created".to_vec());
+        let (_, created) = next(&changes).unwrap();
+        changes.set("pool.a", Vec::new());
+        assert!(changes.observe("setting.pool.a", 1, created));
+        assert_eq!(requests(&mut changes), []);
+        let (replaced, removed) = next(&changes).unwrap();
+        assert_eq!((replaced, &removed), (1, &version(2, "us", b"")));
+        assert!(changes.observe("setting.pool.a", 2, removed));
+        assert_eq!(requests(&mut changes), [None]);
+    }
+
+    /// It would stay in force here: nobody reloads for an end of his own.
+    #[test]
+    fn a_setting_of_others_that_we_are_about_to_end_is_not_put_in_force() {
+        let mut changes = ChangesView::default();
+        assert!(changes.observe("setting.a", 1, version(1, "x", b"one")));
+        requests(&mut changes);
+        changes.end_all();
+        assert!(changes.observe("setting.a", 2, version(2, "y", b"two")));
+        assert_eq!(requests(&mut changes), []);
+        assert_eq!(next(&changes), Some((2, version(3, "us", b""))));
     }
 
     #[test]
