@@ -15,6 +15,8 @@ mod directory;
 mod driver;
 mod explanation;
 mod generations;
+#[cfg(test)]
+mod in_tests;
 mod learning;
 mod lending;
 pub mod limits;

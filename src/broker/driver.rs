@@ -63,17 +63,15 @@ async fn sleep_until_due(due: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::Duration;
 
     use tokio::task::yield_now;
     use tokio::time::{advance, timeout};
 
-    use crate::bridges::BridgeList;
-    use crate::broker::{Caller, Directory, NoAnswer, PollInterval, RequestOrigin, clock};
+    use crate::broker::in_tests::{caller, new_broker};
+    use crate::broker::{NoAnswer, clock};
     use crate::geoip::CountryCode;
     use crate::matching::Settings;
-    use crate::metrics::Metrics;
-    use crate::metrics::distinct_ips::WindowKey;
     use crate::metrics::labels::Rendezvous;
     use crate::outcomes::{self, MatchedProxy, OutcomeClient};
     use crate::policy::RuleSet;
@@ -84,24 +82,11 @@ mod tests {
     use super::*;
 
     fn broker() -> Arc<Broker> {
-        Arc::new(new_broker())
+        Arc::new(new_broker(Settings::default()))
     }
 
     fn learning_broker() -> Broker {
-        new_broker().learning(outcomes::Settings::default(), [7; 16].into())
-    }
-
-    fn new_broker() -> Broker {
-        let directory = Directory {
-            bridges: BridgeList::default(),
-            allowed_relay_pattern: "".into(),
-            default_relay_pattern: Some("".into()),
-            poll_interval: PollInterval::default(),
-            geoip: Arc::default(),
-            policy: Arc::default(),
-        };
-        let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
-        Broker::new(Settings::default(), directory, metrics, 7)
+        new_broker(Settings::default()).learning(outcomes::Settings::default(), [7; 16].into())
     }
 
     async fn beats(broker: &Broker) -> bool {
@@ -119,14 +104,6 @@ mod tests {
         assert!(beats(&broker).await);
         task.abort();
         assert!(!beats(&broker).await);
-    }
-
-    fn caller() -> Caller {
-        Caller {
-            arrived: clock::now(),
-            address: None,
-            origin: RequestOrigin::Local,
-        }
     }
 
     /// There is no driver here, so the second client is the one to find that the first

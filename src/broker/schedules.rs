@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use shuttle::future::{block_on, yield_now};
@@ -14,16 +14,14 @@ use shuttle::rand::{Rng as _, thread_rng};
 use shuttle::thread;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::bridges::BridgeList;
 use crate::matching::Settings;
-use crate::metrics::Metrics;
-use crate::metrics::distinct_ips::WindowKey;
 use crate::metrics::labels::Rendezvous;
 use crate::wire::answer::{AnswerStatus, ProxyAnswer};
 use crate::wire::client::ClientPoll;
 use crate::wire::proxy::{PollStatus, ProxyPoll, ProxyTypes};
 
-use super::{Broker, Caller, Directory, NoAnswer, PollInterval, RequestOrigin, clock};
+use super::in_tests::{caller, new_broker};
+use super::{Broker, NoAnswer};
 
 /// The interleavings that are tried.
 const RUNS: usize = 2_000;
@@ -63,7 +61,7 @@ fn everybody_gets_one_reply_and_nothing_is_left() {
 fn run() -> Vec<Fate> {
     let runtime = paused();
     let _time = runtime.enter();
-    let broker = Arc::new(new_broker());
+    let broker = Arc::new(broker());
     let taken = Arc::new(AtomicUsize::new(0));
     let running = Arc::new(AtomicUsize::new(CLIENTS + PROXIES));
     let clients: Vec<_> = (0..CLIENTS)
@@ -197,28 +195,10 @@ fn paused() -> Runtime {
     runtime.unwrap()
 }
 
-fn caller() -> Caller {
-    Caller {
-        arrived: clock::now(),
-        address: None,
-        origin: RequestOrigin::Local,
-    }
-}
-
-fn new_broker() -> Broker {
-    let directory = Directory {
-        bridges: BridgeList::default(),
-        allowed_relay_pattern: "".into(),
-        default_relay_pattern: Some("".into()),
-        poll_interval: PollInterval::default(),
-        geoip: Arc::default(),
-        policy: Arc::default(),
-    };
-    let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
-    let settings = Settings {
+fn broker() -> Broker {
+    new_broker(Settings {
         client_queue_wait: Duration::from_secs(2),
         second_chance_reserve: 0,
         ..Settings::default()
-    };
-    Broker::new(settings, directory, metrics, 7)
+    })
 }
