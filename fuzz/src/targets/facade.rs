@@ -46,7 +46,7 @@ struct Scene<'a> {
     front: &'a Front,
     brokers: [Arc<Broker>; 2],
     clients: Vec<JoinHandle<Result<String, NoAnswer>>>,
-    proxies: Vec<JoinHandle<bool>>,
+    proxies: Vec<JoinHandle<()>>,
     /// Answers that the broker took.
     taken: usize,
     /// Clients that left, who may have been given an answer.
@@ -92,8 +92,10 @@ impl<'a> Scene<'a> {
         let poll = proxy_poll(&sid(who), nat);
         let poll = ProxyPoll::decode(poll.as_bytes(), &ProxyTypes::default());
         let mut poll = poll.expect("a poll");
-        // It may be over its limit.
-        let polling = async move { broker.proxy_poll(caller(10, how), &mut poll).await.is_ok() };
+        let polling = async move {
+            // Its `Sid` may be in use.
+            let _ = broker.proxy_poll(caller(10, how), &mut poll).await;
+        };
         self.proxies.push(tokio::spawn(polling));
     }
 

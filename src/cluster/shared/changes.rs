@@ -69,8 +69,8 @@ impl ChangesView {
         // a change of ours replaces it soon.
         let is_to_apply =
             last.is_some() || !setting.request.is_empty() || name.starts_with(PRIVATE_POOL);
-        // What has ended here already does not come back until all know; but an end of others'
-        // is one here, too.
+        // An end of ours holds here before all know of it; but an end of others' is one here,
+        // too.
         let has_ended = |ours: &Vec<u8>| ours.is_empty() && setting.request.is_empty();
         if is_to_apply && self.outbox.get(name).is_none_or(has_ended) {
             self.fresh.insert(name.to_owned());
