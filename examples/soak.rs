@@ -44,6 +44,8 @@ mod configs;
 #[path = "plots/curves.rs"]
 #[expect(dead_code, reason = "one kind of scales is enough here")]
 mod curves;
+#[path = "../tests/hostile/documents.rs"]
+mod documents;
 #[path = "soak/figures.rs"]
 mod figures;
 #[path = "soak/flaps.rs"]
@@ -75,6 +77,8 @@ mod proxies;
 mod publication;
 #[path = "soak/regression.rs"]
 mod regression;
+#[path = "../tests/hostile/requests_in_requests.rs"]
+mod requests_in_requests;
 #[path = "soak/run.rs"]
 mod run;
 #[path = "soak/samples.rs"]

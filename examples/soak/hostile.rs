@@ -9,14 +9,17 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::caller::Front;
 use crate::configs::POOL;
+use crate::documents::documents;
 use crate::load::World;
 use crate::network::{PORT, STRANGER, connect_to, stranger_v6};
+use crate::requests_in_requests::{SMUGGLED, ambiguous};
 use crate::shapes::{self, ENDLESS_HEAD, SLOW_BODY, SLOW_HEAD};
 use crate::support::closing::read_to_end;
+use crate::support::peer::Peer;
 use crate::tally::{Fate, Kind};
 
 /// Number of hostile connections at a time, one of each shape.
-pub(crate) const AT_ONCE: usize = 8;
+pub(crate) const AT_ONCE: usize = 10;
 /// Connections of one flood.
 const FLOOD: usize = 50;
 
@@ -81,6 +84,8 @@ async fn once(world: &World, a: &Front, shape: usize, from: IpAddr) -> Result<()
             shapes::flood(&mut stream, &[b'a'; 16_000]).await;
             Ok(())
         }
+        7 => worst_document(world, a, from).await,
+        8 => request_in_request(world, a, from).await,
         _ => flood(from).await,
     }
 }
@@ -92,6 +97,34 @@ async fn half_a_handshake(from: IpAddr) -> Result<()> {
     let mut stream = connect_to(PORT, from).await?;
     stream.write_all(&hello[..sent]).await?;
     read_to_end(&mut stream).await;
+    Ok(())
+}
+
+/// A poll that is expensive to read.
+async fn worst_document(world: &World, a: &Front, from: IpAddr) -> Result<()> {
+    let stream = a.tls(from, false).await?;
+    world.tally.add(Kind::Proxy, Fate::Unfinished);
+    let mut documents = documents();
+    let (_, document) = documents.swap_remove(fastrand::usize(..documents.len()));
+    let mut peer = Peer::http1_over(stream).await;
+    let (status, _) = peer.try_post("/proxy", document).await?;
+    if status == 400 {
+        let refused = Fate::Known("refused");
+        world.tally.correct(Kind::Proxy, Fate::Unfinished, refused);
+    }
+    Ok(())
+}
+
+/// A poll that holds a request, which nobody may answer.
+async fn request_in_request(world: &World, a: &Front, from: IpAddr) -> Result<()> {
+    let mut stream = a.tls(from, false).await?;
+    world.tally.add(Kind::Proxy, Fate::Unfinished);
+    let shapes = ambiguous("/proxy");
+    let shape = &shapes[fastrand::usize(..shapes.len())];
+    stream.write_all(shape.as_bytes()).await?;
+    if read_to_end(&mut stream).await.contains(SMUGGLED) {
+        world.tally.add(Kind::Proxy, Fate::Wrong);
+    }
     Ok(())
 }
 
