@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use rustix::fs::Mode;
 use rustix::process::{Signal, umask};
 use tokio::time::sleep;
@@ -48,6 +48,10 @@ const SECRETS: [&str; 4] = ["a=candidate", "\"sdp\"", SID, TOKEN];
 
 pub(crate) async fn run(options: &Options) -> Result<Verdict> {
     let program = options.program()?;
+    if let Some(folder) = &options.keep {
+        let made = fs::create_dir_all(folder);
+        made.with_context(|| format!("cannot make {}", folder.display()))?;
+    }
     // Brokers warn of keys that others can read.
     let usual = umask(Mode::RWXG | Mode::RWXO);
     let mut site = Site::start(&program).await?;
