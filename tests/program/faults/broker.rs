@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -315,6 +315,12 @@ impl Broker {
         let setup = self.end().await;
         check_log(&fs::read_to_string(log).unwrap());
         setup
+    }
+
+    /// Waits until the broker ends by itself. Returns its log.
+    pub(crate) async fn ends(mut self) -> (ExitStatus, String) {
+        let status = timeout(FOREVER, self.child.wait()).await;
+        (status.expect("it does not end").unwrap(), self.log())
     }
 
     /// Stops the broker without checking its log.

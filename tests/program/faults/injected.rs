@@ -157,6 +157,25 @@ async fn a_name_server_that_does_not_reply() {
     end(&fault);
 }
 
+/// The task that ends windows looks at the wall clock each second, and nobody else does while
+/// nobody comes.
+#[tokio::test]
+async fn a_task_that_panics_ends_the_program() {
+    let setup = breakable();
+    let log = setup.path("metrics.log");
+    let broker = setup
+        .with("metrics.metrics_log", &log)
+        .with("metrics.metrics_interval", "1s")
+        .start()
+        .await;
+    until("the first block is there", || blocks(&log) > 0).await;
+    begin(&broker.path("faults"), "wall-clock");
+    let (status, log) = broker.ends().await;
+    assert_eq!(status.code(), Some(1), "{log}");
+    let named = "persistence has ended unexpectedly";
+    assert!(log.contains(named), "{log}");
+}
+
 fn reloads(broker: &Broker) -> usize {
     broker.log().matches("configuration reloaded").count()
 }
