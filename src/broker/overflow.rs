@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
 use crate::matching::{AskPeer, PeerReply, SupplyHint};
 use crate::metrics::PeerFigures;
 use crate::metrics::labels::{PeerName, PrivatePoolName, Rendezvous};
@@ -89,6 +91,17 @@ pub type Supplied<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// A future with the peers' reply.
 pub type Borrowing<'a> = Pin<Box<dyn Future<Output = PeerReply> + Send + 'a>>;
+
+/// Completes once there is a proxy. `changed` is notified whenever there may be.
+pub async fn once_supplied(changed: &Notify, has_supply: impl Fn() -> bool) {
+    loop {
+        let notified = changed.notified();
+        if has_supply() {
+            return;
+        }
+        notified.await;
+    }
+}
 
 /// A client's needs, as peers have to know them.
 #[derive(Clone, Debug)]

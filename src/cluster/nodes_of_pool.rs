@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::broker::nodes::{ClusterStatus, OtherNodes, PassingOn};
-use crate::broker::overflow::{Borrowing, Overflow, PeerStatus, Supplied, Wanted};
+use crate::broker::overflow::{Borrowing, Overflow, PeerStatus, Supplied, Wanted, once_supplied};
 use crate::broker::{Broker, clock};
 use crate::metrics::labels::PrivatePoolName;
 use crate::peers::Need;
@@ -60,16 +60,8 @@ impl Overflow for NodesOfPool {
     }
 
     fn supplied(&self, class: NatClass, fingerprint: Fingerprint) -> Supplied<'_> {
-        let need = self.need(class, fingerprint);
-        Box::pin(async move {
-            loop {
-                let heard = self.cluster.heard_of_supply.notified();
-                if self.cluster.has_supply(&need) {
-                    return;
-                }
-                heard.await;
-            }
-        })
+        let has_supply = move || self.has_supply(class, fingerprint);
+        Box::pin(once_supplied(&self.cluster.heard_of_supply, has_supply))
     }
 
     fn borrow(&self, wanted: Wanted) -> Borrowing<'_> {

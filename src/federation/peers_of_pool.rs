@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::broker::clock;
-use crate::broker::overflow::{Borrowing, Overflow, PeerStatus, Supplied, Wanted};
+use crate::broker::overflow::{Borrowing, Overflow, PeerStatus, Supplied, Wanted, once_supplied};
 use crate::metrics::labels::PrivatePoolName;
 use crate::peers::Need;
 use crate::wire::fingerprint::Fingerprint;
@@ -44,15 +44,8 @@ impl Overflow for PeersOfPool {
     }
 
     fn supplied(&self, class: NatClass, fingerprint: Fingerprint) -> Supplied<'_> {
-        Box::pin(async move {
-            loop {
-                let reported = self.federation.reported.notified();
-                if self.has_supply(class, fingerprint) {
-                    return;
-                }
-                reported.await;
-            }
-        })
+        let has_supply = move || self.has_supply(class, fingerprint);
+        Box::pin(once_supplied(&self.federation.reported, has_supply))
     }
 
     fn borrow(&self, wanted: Wanted) -> Borrowing<'_> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use arc_swap::ArcSwap;
 
 use crate::broker::loan::{LoanRequest, NotLent};
-use crate::broker::overflow::{Borrowing, Overflow, PeerStatus, Supplied, Wanted};
+use crate::broker::overflow::{Borrowing, Overflow, PeerStatus, Supplied, Wanted, once_supplied};
 use crate::broker::{Broker, clock};
 use crate::matching::PeerReply;
 use crate::metrics::labels::{LoanRefusal, PrivatePoolName};
@@ -43,13 +43,8 @@ impl Overflow for PublicProxies {
             let Some(public) = self.public() else {
                 return std::future::pending().await;
             };
-            loop {
-                let changed = public.supply_changed();
-                if public.can_spare(0, class, fingerprint) {
-                    return;
-                }
-                changed.await;
-            }
+            let has_supply = || public.can_spare(0, class, fingerprint);
+            once_supplied(&public.stepped, has_supply).await;
         })
     }
 
@@ -82,15 +77,8 @@ impl Overflow for SpareProxies {
     }
 
     fn supplied(&self, class: NatClass, fingerprint: Fingerprint) -> Supplied<'_> {
-        Box::pin(async move {
-            loop {
-                let spared = self.0.spared.notified();
-                if self.has_supply(class, fingerprint) {
-                    return;
-                }
-                spared.await;
-            }
-        })
+        let has_supply = move || self.has_supply(class, fingerprint);
+        Box::pin(once_supplied(&self.0.spared, has_supply))
     }
 
     fn borrow(&self, wanted: Wanted) -> Borrowing<'_> {
