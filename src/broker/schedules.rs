@@ -4,6 +4,8 @@
 //! Time passes only when one of the threads says so, and no timer is set: that thread does
 //! what the driver does.
 
+mod lending;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -43,30 +45,47 @@ enum Fate {
 
 #[test]
 fn everybody_gets_one_reply_and_nothing_is_left() {
+    explore(|| {
+        let broker = Arc::new(broker());
+        let run = run(&broker, &[&broker; PROXIES]);
+        run.check_answers();
+        check_empty(&[&broker]);
+        run.fates
+    });
+}
+
+/// Repeats a run in all interleavings. It returns the fates of its clients, which have to be
+/// of all kinds.
+fn explore(run: impl Fn() -> Vec<Fate> + Send + Sync + 'static) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let all = Arc::clone(&seen);
-    shuttle::check_random(move || all.lock().unwrap().extend(run()), RUNS);
+    let run = move || {
+        let runtime = paused();
+        let _time = runtime.enter();
+        all.lock().unwrap().extend(run());
+    };
+    shuttle::check_random(run, RUNS);
     for fate in [Fate::Left, Fate::Answered, Fate::Refused] {
-        let count = seen
-            .lock()
-            .unwrap()
-            .iter()
-            .filter(|had| **had == fate)
-            .count();
+        let seen = seen.lock().unwrap();
+        let count = seen.iter().filter(|had| **had == fate).count();
         assert!(count > RUNS / 10, "{fate:?}: {count} of {}", CLIENTS * RUNS);
     }
 }
 
-/// Runs all of them. Returns the fates of the clients.
-fn run() -> Vec<Fate> {
-    let runtime = paused();
-    let _time = runtime.enter();
-    let broker = Arc::new(broker());
+/// The result of a run.
+struct Run {
+    fates: Vec<Fate>,
+    /// The number of answers that were taken.
+    taken: usize,
+}
+
+/// Clients come to a broker, and a proxy to each of these.
+fn run(broker: &Arc<Broker>, of_proxies: &[&Arc<Broker>; PROXIES]) -> Run {
     let taken = Arc::new(AtomicUsize::new(0));
     let running = Arc::new(AtomicUsize::new(CLIENTS + PROXIES));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|number| {
-            let (broker, running) = (Arc::clone(&broker), Arc::clone(&running));
+            let (broker, running) = (Arc::clone(broker), Arc::clone(&running));
             thread::spawn(move || {
                 let fate = block_on(client(&broker, number));
                 running.fetch_sub(1, Ordering::SeqCst);
@@ -74,9 +93,11 @@ fn run() -> Vec<Fate> {
             })
         })
         .collect();
-    let proxies: Vec<_> = (0..PROXIES)
-        .map(|number| {
-            let (broker, running) = (Arc::clone(&broker), Arc::clone(&running));
+    let proxies: Vec<_> = of_proxies
+        .iter()
+        .enumerate()
+        .map(|(number, broker)| {
+            let (broker, running) = (Arc::clone(broker), Arc::clone(&running));
             let taken = Arc::clone(&taken);
             thread::spawn(move || {
                 block_on(proxy(&broker, number, &taken));
@@ -85,17 +106,19 @@ fn run() -> Vec<Fate> {
         })
         .collect();
     while running.load(Ordering::SeqCst) > 0 {
-        pass(&broker, Duration::from_secs(1));
+        pass(Duration::from_secs(1), of_proxies);
     }
-    let fates: Vec<_> = clients
+    let fates = clients
         .into_iter()
         .map(|client| client.join().unwrap())
         .collect();
     for proxy in proxies {
         proxy.join().unwrap();
     }
-    check(&broker, &fates, taken.load(Ordering::SeqCst));
-    fates
+    Run {
+        fates,
+        taken: taken.load(Ordering::SeqCst),
+    }
 }
 
 /// A client, which may leave.
@@ -163,28 +186,40 @@ async fn or_leave<T>(reply: impl Future<Output = T>) -> Option<T> {
 }
 
 /// Lets time pass, and serves the timers that are due.
-fn pass(broker: &Broker, time: Duration) {
+fn pass(time: Duration, brokers: &[&Arc<Broker>]) {
     block_on(tokio::time::advance(time));
-    broker.step(|state, now| state.matcher.handle_timeout(now));
+    for broker in brokers {
+        broker.step(|state, now| state.matcher.handle_timeout(now));
+    }
     thread::yield_now();
 }
 
-/// Answers that were taken have arrived, but for those of clients that left meanwhile.
-fn check(broker: &Broker, fates: &[Fate], taken: usize) {
-    let count = |fate| fates.iter().filter(|had| **had == fate).count();
-    let (answered, left) = (count(Fate::Answered), count(Fate::Left));
-    assert!(answered <= taken, "{fates:?}");
-    assert!(taken <= answered + left, "{taken} answers: {fates:?}");
-    // At once: whoever left is out.
-    let snapshot = broker.control().snapshot();
-    let clients = snapshot.queued_clients + snapshot.matched_clients;
-    assert_eq!(
-        (broker.control().parked_polls().len(), clients),
-        (0, 0),
-        "{fates:?}"
-    );
-    pass(broker, Duration::from_hours(1));
-    assert!(broker.lock().matcher.is_empty(), "{fates:?}");
+impl Run {
+    fn count(&self, fate: Fate) -> usize {
+        self.fates.iter().filter(|had| **had == fate).count()
+    }
+
+    /// Answers that were taken have arrived, but for those of clients that left meanwhile.
+    fn check_answers(&self) {
+        let (fates, taken) = (&self.fates, self.taken);
+        let (answered, left) = (self.count(Fate::Answered), self.count(Fate::Left));
+        assert!(answered <= taken, "{fates:?}");
+        assert!(taken <= answered + left, "{taken} answers: {fates:?}");
+    }
+}
+
+/// Nobody is left in these brokers.
+fn check_empty(brokers: &[&Arc<Broker>]) {
+    for broker in brokers {
+        // At once: whoever left is out.
+        let snapshot = broker.control().snapshot();
+        let clients = snapshot.queued_clients + snapshot.matched_clients;
+        assert_eq!((broker.control().parked_polls().len(), clients), (0, 0));
+    }
+    pass(Duration::from_hours(1), brokers);
+    for broker in brokers {
+        assert!(broker.lock().matcher.is_empty());
+    }
 }
 
 fn paused() -> Runtime {
