@@ -16,8 +16,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use snowflake_broker::bridges::BridgeList;
-use snowflake_broker::broker::{Broker, Directory, PollInterval, clock};
+use snowflake_broker::broker::{Broker, Directory, clock};
 use snowflake_broker::http::{self as front, Sources};
 use snowflake_broker::listener::accounts::{Accounts, Bounds};
 use snowflake_broker::listener::{self, Closing, DropCause, Observer, Server};
@@ -74,15 +73,7 @@ async fn serve() -> io::Result<[SocketAddr; 2]> {
         proxy_timeout: Duration::from_millis(1),
         ..matching::Settings::default()
     };
-    let directory = Directory {
-        bridges: BridgeList::default(),
-        allowed_relay_pattern: "".into(),
-        default_relay_pattern: Some("".into()),
-        poll_interval: PollInterval::default(),
-        geoip: Arc::default(),
-        policy: Arc::default(),
-    };
-    let broker = Broker::new(settings, directory, Arc::new(all_series()), 7);
+    let broker = Broker::new(settings, Directory::default(), Arc::new(all_series()), 7);
     let broker = Arc::new(broker);
     let driven = Arc::clone(&broker);
     tokio::spawn(async move { driven.drive().await });

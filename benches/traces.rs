@@ -11,8 +11,7 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
     BatchSpanProcessor, Sampler, SdkTracerProvider, SpanData, SpanExporter,
 };
-use snowflake_broker::bridges::BridgeList;
-use snowflake_broker::broker::{Broker, Caller, Directory, PollInterval, RequestOrigin, clock};
+use snowflake_broker::broker::{Broker, Caller, Directory, RequestOrigin, clock};
 use snowflake_broker::matching::Settings;
 use snowflake_broker::metrics::Metrics;
 use snowflake_broker::metrics::distinct_ips::WindowKey;
@@ -48,15 +47,8 @@ fn tracer(sampler: Sampler) -> BoxedTracer {
 }
 
 fn broker(tracer: Option<BoxedTracer>) -> Broker {
-    let directory = Directory {
-        bridges: BridgeList::default(),
-        allowed_relay_pattern: "".into(),
-        default_relay_pattern: Some("".into()),
-        poll_interval: PollInterval::default(),
-        geoip: Arc::default(),
-        policy: Arc::default(),
-    };
     let metrics = Metrics::new(clock::wall_clock(), WindowKey::from([1; 16]));
+    let directory = Directory::default();
     Broker::new(Settings::default(), directory, Arc::new(metrics), 7).traced(tracer)
 }
 

@@ -29,6 +29,20 @@ pub struct Directory {
     pub policy: Arc<Policy>,
 }
 
+impl Default for Directory {
+    /// The Tor Project's bridge for every proxy, without countries and rules.
+    fn default() -> Self {
+        Self {
+            bridges: BridgeList::default(),
+            allowed_relay_pattern: "".into(),
+            default_relay_pattern: Some("".into()),
+            poll_interval: PollInterval::default(),
+            geoip: Arc::default(),
+            policy: Arc::default(),
+        }
+    }
+}
+
 impl Directory {
     /// The country and the autonomous system of an address, as far as they are known.
     pub(super) fn whereabouts(&self, address: Option<IpAddr>) -> Whereabouts {

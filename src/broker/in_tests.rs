@@ -3,25 +3,16 @@
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use crate::bridges::BridgeList;
 use crate::matching::Settings;
 use crate::metrics::Metrics;
 use crate::metrics::distinct_ips::WindowKey;
 
-use super::{Broker, Caller, Directory, PollInterval, RequestOrigin, clock};
+use super::{Broker, Caller, Directory, RequestOrigin, clock};
 
 /// A broker that knows the default bridge, and takes every proxy.
 pub(super) fn new_broker(settings: Settings) -> Broker {
-    let directory = Directory {
-        bridges: BridgeList::default(),
-        allowed_relay_pattern: "".into(),
-        default_relay_pattern: Some("".into()),
-        poll_interval: PollInterval::default(),
-        geoip: Arc::default(),
-        policy: Arc::default(),
-    };
     let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
-    Broker::new(settings, directory, metrics, 7)
+    Broker::new(settings, Directory::default(), metrics, 7)
 }
 
 /// A program on this machine, which calls now.

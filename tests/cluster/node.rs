@@ -4,11 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, UNIX_EPOCH};
 
-use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::limits::{self, Limits};
 use snowflake_broker::broker::nodes::{ClusterStatus, NodeStatus};
 use snowflake_broker::broker::overflow::InTurn;
-use snowflake_broker::broker::{Broker, Directory, NoAnswer, PollInterval, clock};
+use snowflake_broker::broker::{Broker, Directory, NoAnswer, clock};
 use snowflake_broker::cluster::{Cluster, ClusterKeys, NodeIdentity};
 use snowflake_broker::matching::{self, SupplySettings};
 use snowflake_broker::metrics::Metrics;
@@ -73,7 +72,7 @@ impl Node {
         let in_turn = InTurn(vec![cluster.other_nodes()]);
         let limits = Arc::new(Limits::new(limits::Settings::default(), [3; 16].into()));
         let pools = private_pools::none_yet(&limits);
-        let broker = Broker::new(matching, directory(), metrics.clone(), 7)
+        let broker = Broker::new(matching, Directory::default(), metrics.clone(), 7)
             .limited(limits)
             .sharing(
                 SupplySettings::default(),
@@ -207,15 +206,4 @@ pub(crate) async fn three(hub: &Hub) -> [Node; 3] {
         }
     }
     nodes
-}
-
-fn directory() -> Directory {
-    Directory {
-        bridges: BridgeList::default(),
-        allowed_relay_pattern: "".into(),
-        default_relay_pattern: Some("".into()),
-        poll_interval: PollInterval::default(),
-        geoip: Arc::default(),
-        policy: Arc::default(),
-    }
 }

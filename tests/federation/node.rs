@@ -8,7 +8,7 @@ use opentelemetry::global::BoxedTracer;
 use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::limits::{self, Limits};
 use snowflake_broker::broker::overflow::PeerStatus;
-use snowflake_broker::broker::{Broker, Directory, NoAnswer, PollInterval};
+use snowflake_broker::broker::{Broker, Directory, NoAnswer};
 use snowflake_broker::federation::Federation;
 use snowflake_broker::federation::settings::{PeerSettings, Settings};
 use snowflake_broker::grpc::federation::{PeerAuth, lender};
@@ -221,10 +221,6 @@ fn directory() -> Directory {
     let bridges = bridge("2B280B23E1107BB62ABFC40DDCC8824814F80A72") + &bridge(SECOND_BRIDGE);
     Directory {
         bridges: BridgeList::parse(&bridges).unwrap(),
-        allowed_relay_pattern: "".into(),
-        default_relay_pattern: Some("".into()),
-        poll_interval: PollInterval::default(),
-        geoip: Arc::default(),
-        policy: Arc::default(),
+        ..Directory::default()
     }
 }

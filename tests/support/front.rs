@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 use opentelemetry::global::BoxedTracer;
 use snowflake_broker::bridges::BridgeList;
 use snowflake_broker::broker::limits::{self, Limits};
-use snowflake_broker::broker::{Broker, Directory, PollInterval, RefusalForm};
+use snowflake_broker::broker::{Broker, Directory, RefusalForm};
 use snowflake_broker::geoip::GeoIp;
 use snowflake_broker::http::Endpoints;
 use snowflake_broker::listener::accounts::{Accounts, Bounds};
@@ -67,10 +67,8 @@ impl Front {
             ))
             .unwrap(),
             allowed_relay_pattern: "example$".into(),
-            default_relay_pattern: Some("".into()),
-            poll_interval: PollInterval::default(),
             geoip: Arc::new(geoip),
-            policy: Arc::default(),
+            ..Directory::default()
         };
         let metrics = Arc::new(Metrics::new(UNIX_EPOCH, WindowKey::from([7; 16])));
         let limits = Arc::new(Limits::new(limits, LIMIT_KEY.into()));

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use fastrand::Rng;
 use snowflake_broker::bridges::BridgeList;
-use snowflake_broker::broker::{Broker, Directory, PollInterval};
+use snowflake_broker::broker::{Broker, Directory};
 use snowflake_broker::federation::Federation;
 use snowflake_broker::federation::settings::PeerSettings;
 use snowflake_broker::grpc::federation::{PeerAuth, lender};
@@ -191,10 +191,6 @@ fn directory() -> Directory {
     let bridges = r#"{"displayName":"a","webSocketAddress":"wss://a.example/","fingerprint":"2B280B23E1107BB62ABFC40DDCC8824814F80A72"}"#;
     Directory {
         bridges: BridgeList::parse(bridges).unwrap(),
-        allowed_relay_pattern: "".into(),
-        default_relay_pattern: Some("".into()),
-        poll_interval: PollInterval::default(),
-        geoip: Arc::default(),
-        policy: Arc::default(),
+        ..Directory::default()
     }
 }
