@@ -98,26 +98,31 @@ async fn main() -> Result<ExitCode> {
     })
 }
 
-/// Runs the broker, the floor and the reference in turns, so that other load on the
+/// Runs the broker and those that it is compared with in turns, so that other load on the
 /// machine affects all of them.
 async fn measure(options: &Options) -> Result<Comparison> {
-    let (mut broker, mut floor, mut reference) = (Vec::new(), Vec::new(), Vec::new());
+    let mut runs = Comparison::default();
     for _ in 0..options.repeat {
-        broker.push(measure_broker(options).await?);
+        runs.broker.push(measure_broker(options).await?);
         if let Some(program) = &options.floor {
             let options = Options {
                 broker_arguments: Vec::new(),
                 ..options.clone()
             };
             let server = Server::start(program, &options).await?;
-            floor.push(run::run("floor", &server, &options).await?);
+            runs.floor.push(run::run("floor", &server, &options).await?);
         }
-        if let Some(program) = &options.reference {
-            let server = Server::start(program, options).await?;
-            reference.push(run::run("reference", &server, options).await?);
+        for (name, program, runs) in [
+            ("earlier build", &options.against, &mut runs.earlier),
+            ("reference", &options.reference, &mut runs.reference),
+        ] {
+            if let Some(program) = program {
+                let server = Server::start(program, options).await?;
+                runs.push(run::run(name, &server, options).await?);
+            }
         }
     }
-    Ok(Comparison::new(broker, floor, reference))
+    Ok(runs.with_ratios())
 }
 
 async fn measure_broker(options: &Options) -> Result<Report> {

@@ -12,7 +12,8 @@
 //! which can be run alone.
 //!
 //! The rows of a scenario run in turns, round after round, so that other load on the
-//! machine affects all of them.
+//! machine affects all of them. With `--against PROGRAM` an earlier build takes part, and
+//! the tables say what a change has brought.
 
 #[path = "scenarios/catalogue.rs"]
 mod catalogue;
@@ -69,6 +70,9 @@ struct Options {
     /// The broker's program; by default the one built beside this program.
     #[arg(long, value_name = "PATH")]
     broker: Option<PathBuf>,
+    /// An earlier build of the broker, which takes turns with it in every row.
+    #[arg(long, value_name = "PATH")]
+    against: Option<PathBuf>,
     /// Another broker to put under the same load where possible; see `load --help`.
     #[arg(long, value_name = "PATH")]
     reference: Option<PathBuf>,
@@ -76,7 +80,7 @@ struct Options {
 
 fn main() -> Result<ExitCode> {
     let options = Options::parse();
-    let programs = Programs::find(options.broker.as_deref(), options.reference.clone())?;
+    let programs = Programs::find(&options)?;
     let scenarios = if options.all {
         Scenario::value_variants()
     } else {

@@ -1,21 +1,20 @@
-//! All repetitions, with the broker compared with the floor and the reference.
+//! All repetitions, with the broker compared with the others.
 
 use std::fmt;
 
 use crate::report::{Comparison, Report};
 
 impl Comparison {
-    pub(crate) fn new(broker: Vec<Report>, floor: Vec<Report>, reference: Vec<Report>) -> Self {
+    /// The same, with the broker over the floor.
+    pub(crate) fn with_ratios(self) -> Self {
         Self {
-            floor_ratios: cpu_ratios(&broker, &floor),
-            broker,
-            floor,
-            reference,
+            floor_ratios: cpu_ratios(&self.broker, &self.floor),
+            ..self
         }
     }
 
     /// Returns true if every client got its own answer, and every answer reached a
-    /// client. The reference is not judged.
+    /// client. What others made is not judged.
     pub(crate) fn is_correct(&self) -> bool {
         self.broker.iter().chain(&self.floor).all(|run| run.correct)
     }
@@ -26,6 +25,7 @@ impl fmt::Display for Comparison {
         let servers = [
             ("broker", &self.broker),
             ("floor", &self.floor),
+            ("earlier build", &self.earlier),
             ("reference", &self.reference),
         ];
         for (_, runs) in servers {

@@ -23,6 +23,10 @@ pub(crate) struct Options {
     /// same load, and print the ratio.
     #[arg(long, value_name = "PATH", requires = "broker")]
     pub(crate) floor: Option<PathBuf>,
+    /// Also start this earlier build of the broker, with the same arguments, and print the
+    /// ratio.
+    #[arg(long, value_name = "PATH", requires = "broker")]
+    pub(crate) against: Option<PathBuf>,
     /// Also start this other broker, and print the ratio. It has to accept --addr,
     /// --disable-tls, --cert, --key and the arguments for the broker.
     #[arg(long, value_name = "PATH", requires = "broker")]

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// All runs. The broker, the floor and the reference run in turns.
+/// All runs. The broker and those that it is compared with run in turns.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Comparison {
     pub(crate) broker: Vec<Report>,
     pub(crate) floor: Vec<Report>,
     /// The broker's CPU a request divided by the floor's, for each repetition.
     pub(crate) floor_ratios: Vec<f64>,
+    /// An earlier build of the broker.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) earlier: Vec<Report>,
     #[serde(default)]
     pub(crate) reference: Vec<Report>,
 }
@@ -19,7 +22,7 @@ pub(crate) struct Comparison {
 /// One run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
-    /// `broker`, `floor` or `reference`.
+    /// `broker`, `floor`, `earlier build` or `reference`.
     pub(crate) server: String,
     /// The time from the start of the program to its first response; `None` if it was
     /// already running.

@@ -27,6 +27,11 @@ impl Row {
         over(&self.runs.broker, &self.runs.reference, figure)
     }
 
+    /// The median of the broker's figure divided by the earlier build's, round by round.
+    pub(crate) fn over_earlier(&self, figure: Figure) -> Option<f64> {
+        over(&self.runs.broker, &self.runs.earlier, figure)
+    }
+
     /// The median of the broker's CPU a request divided by the floor's.
     pub(crate) fn over_floor(&self) -> Option<f64> {
         median(self.runs.floor_ratios.iter().copied())

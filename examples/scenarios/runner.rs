@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
+use crate::Options;
 use crate::catalogue::{Other, Plan, PlannedRow};
 use crate::databases;
 use crate::report::Comparison;
@@ -20,12 +21,13 @@ pub(crate) struct Programs {
     broker: PathBuf,
     load: PathBuf,
     floor: PathBuf,
+    against: Option<PathBuf>,
     reference: Option<PathBuf>,
 }
 
 impl Programs {
-    /// Finds the programs built beside this one; the reference is given.
-    pub(crate) fn find(broker: Option<&Path>, reference: Option<PathBuf>) -> Result<Self> {
+    /// Finds the programs that were given, or built beside this one.
+    pub(crate) fn find(options: &Options) -> Result<Self> {
         let this = env::current_exe()?;
         let built = this
             .parent()
@@ -33,18 +35,21 @@ impl Programs {
             .context("this program is in no target folder")?;
         let beside = built.join("snowflake-broker");
         let programs = Self {
-            broker: broker.unwrap_or(&beside).to_owned(),
+            broker: options.broker.clone().unwrap_or(beside),
             load: this.with_file_name("load"),
             floor: this.with_file_name("floor"),
-            reference,
+            against: options.against.clone(),
+            reference: options.reference.clone(),
         };
         let Self {
             broker,
             load,
             floor,
+            against,
             reference,
         } = &programs;
-        for program in [broker, load, floor].into_iter().chain(reference) {
+        let others = against.iter().chain(reference);
+        for program in [broker, load, floor].into_iter().chain(others) {
             let name = program.display();
             ensure!(program.exists(), "{name} is not there: build it first");
         }
@@ -78,6 +83,9 @@ fn run_once(
 ) -> Result<Comparison> {
     let mut command = Command::new(&programs.load);
     command.arg("--json").arg("--broker").arg(&programs.broker);
+    if let Some(program) = &programs.against {
+        command.arg("--against").arg(program);
+    }
     for other in &planned.beside {
         match (other, &programs.reference) {
             (Other::Floor, _) => command.arg("--floor").arg(&programs.floor),
@@ -132,6 +140,7 @@ impl Row {
         self.runs.broker.extend(runs.broker);
         self.runs.floor.extend(runs.floor);
         self.runs.floor_ratios.extend(runs.floor_ratios);
+        self.runs.earlier.extend(runs.earlier);
         self.runs.reference.extend(runs.reference);
     }
 }

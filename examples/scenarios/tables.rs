@@ -1,8 +1,8 @@
 //! Results as Markdown tables.
 
 use crate::figures::{
-    cpu_a_match, cpu_a_request, cpu_share, matches_per_second, memory_a_poll, p50, p99, p999,
-    requests_per_second, resumed, start_up, to_float,
+    Figure, cpu_a_match, cpu_a_request, cpu_share, matches_per_second, memory_a_poll, p50, p99,
+    p999, requests_per_second, resumed, start_up, to_float,
 };
 use crate::report::Report;
 use crate::results::{Results, Row, Scenario};
@@ -29,8 +29,37 @@ const REFERENCE_P99: Column<'_> = ("the reference's p99, ms", &|row| {
 });
 const PARKED_POLLS: Column<'_> = ("parked polls", &|row| digits(0, row.at.map(to_float)));
 
-/// The table of a scenario.
+/// The table of a scenario, with what has changed if an earlier build took part.
 pub(crate) fn of(results: &Results) -> Table {
+    let mut table = without_changes(results);
+    let has_changed = |row: &Row| !row.runs.earlier.is_empty();
+    if results.rows.iter().any(has_changed) {
+        for (name, figure) in changes(results.scenario) {
+            table.head.push(format!("{name} over the earlier build's"));
+            for (cells, row) in table.rows.iter_mut().zip(&results.rows) {
+                let ratio = digits(2, row.over_earlier(*figure));
+                cells.push(ratio.unwrap_or_else(|| "-".to_owned()));
+            }
+        }
+    }
+    table
+}
+
+/// The figures of a scenario that a change of the program may change.
+fn changes(scenario: Scenario) -> &'static [(&'static str, Figure)] {
+    match scenario {
+        Scenario::Match | Scenario::Growth => &[("CPU a match", cpu_a_match)],
+        Scenario::Connections => &[("CPU a connection", cpu_a_request)],
+        Scenario::Memory => &[("memory", memory_a_poll)],
+        Scenario::Latency => &[("CPU a match", cpu_a_match), ("p99", p99)],
+        Scenario::Start => &[("time", start_up)],
+        Scenario::Idle => &[("CPU", cpu_share)],
+        // Their tables are about one row each.
+        Scenario::DayCalm | Scenario::DayShutdown => &[],
+    }
+}
+
+fn without_changes(results: &Results) -> Table {
     let first = &results.rows[0];
     match results.scenario {
         Scenario::Match => table(

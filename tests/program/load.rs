@@ -69,9 +69,11 @@ async fn the_floor_does_the_same_as_the_broker() {
 }
 
 #[tokio::test]
-async fn another_broker_is_put_under_the_same_load() {
-    let report = load_broker(&["--reference", BROKER], &MATCHES).await;
+async fn other_brokers_are_put_under_the_same_load() {
+    let others = ["--reference", BROKER, "--against", BROKER];
+    let report = load_broker(&others, &MATCHES).await;
     assert_clean(&report["reference"][0], &MATCHES);
+    assert_clean(&report["earlier"][0], &MATCHES);
 }
 
 #[tokio::test]
