@@ -40,6 +40,8 @@ pub(crate) struct Dialer {
     permits: Semaphore,
     /// Connections being opened or waiting for a permit.
     opening: AtomicUsize,
+    /// The connections that peers may have at the same time, so far.
+    slots: AtomicUsize,
     handshakes: AtomicU64,
     resumed: AtomicU64,
 }
@@ -59,6 +61,7 @@ impl Dialer {
             patience: options.patience,
             permits: Semaphore::new(OPENING_MAX),
             opening: AtomicUsize::new(0),
+            slots: AtomicUsize::new(0),
             handshakes: AtomicU64::new(0),
             resumed: AtomicU64::new(0),
         })
@@ -91,7 +94,8 @@ impl Dialer {
         let Some(tls) = &self.tls else {
             return self.handshake(stream).await;
         };
-        let name = ServerName::from(self.addr.ip());
+        // A name for each peer, so that it resumes none but its own sessions.
+        let name = ServerName::try_from(format!("for-{index}.broker.example"))?;
         let stream = tls.connect(name, stream).await?;
         self.handshakes.fetch_add(1, Ordering::Relaxed);
         if stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
@@ -137,6 +141,8 @@ pub(crate) struct Connections {
     dialer: Arc<Dialer>,
     /// The number of proxies or clients that share a connection.
     streams: usize,
+    /// The number of the first connection, among those of all peers.
+    first: usize,
     open: Vec<Slot>,
 }
 
@@ -151,6 +157,7 @@ impl Connections {
         Self {
             dialer: Arc::clone(dialer),
             streams,
+            first: dialer.slots.fetch_add(slots, Ordering::Relaxed),
             open: (0..slots).map(|_| Slot::default()).collect(),
         }
     }
@@ -202,7 +209,7 @@ impl Connections {
         let mut open = self.open[slot].lock().await;
         let usable = match open.take() {
             Some(sender) if !sender.is_closed() => sender,
-            _ => self.dialer.open(slot).await?,
+            _ => self.dialer.open(self.first + slot).await?,
         };
         if let Sender::Http2(shared) = &usable {
             *open = Some(Sender::Http2(shared.clone()));

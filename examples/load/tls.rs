@@ -14,6 +14,9 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CipherSuite, ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
+/// The sessions that can be resumed, by the name of the server: enough for one name a peer.
+const SESSIONS: usize = 10_000;
+
 /// Connects to any server.
 pub(crate) fn connector(http2: bool, resume: bool) -> Result<TlsConnector> {
     let provider = Arc::new(provider());
@@ -24,9 +27,11 @@ pub(crate) fn connector(http2: bool, resume: bool) -> Result<TlsConnector> {
         .with_no_client_auth();
     let protocol: &[u8] = if http2 { b"h2" } else { b"http/1.1" };
     config.alpn_protocols = vec![protocol.to_vec()];
-    if !resume {
-        config.resumption = Resumption::disabled();
-    }
+    config.resumption = if resume {
+        Resumption::in_memory_sessions(SESSIONS)
+    } else {
+        Resumption::disabled()
+    };
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
