@@ -1,11 +1,16 @@
 //! The candidates in session descriptions (RFC 8839, section 5.1): those of a proxy's offer
 //! that a probe may send to, and none in an answer that shall tell none.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 
 /// The most candidates of an offer that are used. Honest proxies have one for each of their
 /// interfaces and STUN servers; a probe sends a few packets to each.
 pub(super) const CANDIDATES_MAX: usize = 8;
+
+/// The longest ICE user name and password that are taken, in bytes: twice what any browser and
+/// pion make, and more.
+const CREDENTIALS: [(&str, usize); 2] = [("a=ice-ufrag:", 64), ("a=ice-pwd:", 256)];
 
 /// A proxy's offer with only those candidates that a probe may send to.
 #[derive(Debug)]
@@ -16,25 +21,35 @@ pub(super) struct UsableOffer {
     pub(super) candidates: usize,
 }
 
-/// The error for an offer that is not for one data channel and nothing else.
-#[derive(Debug, thiserror::Error)]
-#[error("not an offer of a data channel alone")]
-pub(super) struct NotOfDataChannel;
+/// The error for an offer of a form that no proxy's has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum UnfitOffer {
+    #[error("not an offer of a data channel alone")]
+    NotOfDataChannel,
+    #[error("its ICE user name or password is too long")]
+    Credentials,
+}
 
 /// Removes the candidates that a probe from `local` does not use: TCP, relays, names, the
-/// other IP version, addresses that it may not send to, and more than [`CANDIDATES_MAX`].
+/// other IP version, addresses that it may not send to, all but the first of an address, and
+/// more than [`CANDIDATES_MAX`].
 ///
+/// An address may be somebody else's, so it is sent to at one port alone. Behind one address
+/// a proxy has either the same port for everybody, or one that a probe does not reach.
 /// Relays are left out because a client does not reach the proxy itself through one, and
 /// names (`.local`, RFC 8828) because only the proxy's own network knows them.
 pub(super) fn usable(
     offer: &str,
     local: IpAddr,
     may_send_to: impl Fn(IpAddr) -> bool,
-) -> Result<UsableOffer, NotOfDataChannel> {
+) -> Result<UsableOffer, UnfitOffer> {
     let mut sections = lines(offer).filter(|line| line.starts_with("m="));
     let is_data_channel = |line: &str| line.starts_with("m=application ");
     if !sections.next().is_some_and(is_data_channel) || sections.next().is_some() {
-        return Err(NotOfDataChannel);
+        return Err(UnfitOffer::NotOfDataChannel);
+    }
+    if lines(offer).any(has_long_credentials) {
+        return Err(UnfitOffer::Credentials);
     }
     let is_usable = |addr: &SocketAddr| {
         addr.is_ipv4() == local.is_ipv4() && addr.port() != 0 && may_send_to(addr.ip())
@@ -43,16 +58,17 @@ pub(super) fn usable(
         sdp: String::with_capacity(offer.len()),
         candidates: 0,
     };
+    let mut known = HashSet::new();
     for line in lines(offer) {
         if is_about_candidates(line) {
-            let is_kept = address(line).is_some_and(|addr| is_usable(&addr));
-            if !is_kept || usable.candidates == CANDIDATES_MAX {
+            let addr = address(line).filter(is_usable);
+            if known.len() == CANDIDATES_MAX || !addr.is_some_and(|addr| known.insert(addr.ip())) {
                 continue;
             }
-            usable.candidates += 1;
         }
         push(&mut usable.sdp, line);
     }
+    usable.candidates = known.len();
     Ok(usable)
 }
 
@@ -80,6 +96,13 @@ fn address(line: &str) -> Option<SocketAddr> {
     }
     let address: IpAddr = address.parse().ok()?;
     Some(SocketAddr::new(address, port.parse().ok()?))
+}
+
+fn has_long_credentials(line: &str) -> bool {
+    CREDENTIALS.iter().any(|(name, most)| {
+        line.strip_prefix(name)
+            .is_some_and(|value| value.len() > *most)
+    })
 }
 
 fn is_about_candidates(line: &str) -> bool {
@@ -130,7 +153,7 @@ mod tests {
     fn only_public_udp_addresses_are_sent_to() {
         let host = "a=candidate:1 1 udp 2130706431 93.184.216.34 5000 typ host";
         let srflx =
-            "a=candidate:2 1 UDP 1694498815 93.184.216.34 5001 typ srflx raddr 10.0.0.1 rport 9";
+            "a=candidate:2 1 UDP 1694498815 93.184.216.35 5001 typ srflx raddr 10.0.0.1 rport 9";
         let lines = [
             host,
             "a=candidate:3 1 udp 1 10.0.0.1 5002 typ host",
@@ -154,10 +177,31 @@ mod tests {
     #[test]
     fn an_offer_cannot_name_any_number_of_addresses() {
         let lines: Vec<String> = (1..100)
-            .map(|port| format!("a=candidate:1 1 udp 1 93.184.216.34 {port} typ host"))
+            .map(|host| format!("a=candidate:1 1 udp 1 93.184.216.{host} 5000 typ host"))
             .collect();
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         assert_eq!(used(&lines), &lines[..CANDIDATES_MAX]);
+    }
+
+    #[test]
+    fn an_address_is_sent_to_at_one_port() {
+        let lines: Vec<String> = (1..9)
+            .map(|port| format!("a=candidate:1 1 udp 1 93.184.216.34 {port} typ host"))
+            .collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        assert_eq!(used(&lines), &lines[..1]);
+    }
+
+    #[test]
+    fn long_user_names_and_passwords_are_refused() {
+        for (name, most) in CREDENTIALS {
+            let refusal = |length| {
+                let offer = format!("{HEAD}{name}{}\r\n", "a".repeat(length));
+                usable(&offer, HERE, is_public).err()
+            };
+            assert_eq!(refusal(most), None, "{name}");
+            assert_eq!(refusal(most + 1), Some(UnfitOffer::Credentials), "{name}");
+        }
     }
 
     #[test]

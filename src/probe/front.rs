@@ -199,11 +199,14 @@ impl ProbeServer {
         } else if usable.candidates == 0 {
             self.ended(mode, NatProbeOutcome::NotConnected);
         } else {
-            let probe = Probe {
-                server: Arc::clone(self),
-                mode,
+            let probe = ProbeUnderWay {
                 slot,
                 memory,
+                ended: ProbeEnd {
+                    server: Arc::clone(self),
+                    mode,
+                    outcome: NatProbeOutcome::CutShort,
+                },
             };
             (self.sources.spawn)(probe.run(Box::new(session), socket).boxed());
         }
@@ -233,17 +236,31 @@ impl ProbeServer {
 }
 
 /// A probe under way, with all that it holds.
-struct Probe {
-    server: Arc<ProbeServer>,
-    mode: NatProbeMode,
+struct ProbeUnderWay {
     slot: ProbeSlot,
     memory: Reservation,
+    /// Last, as it counts the slots.
+    ended: ProbeEnd,
 }
 
-impl Probe {
-    async fn run(self, session: Box<ProbeSession>, socket: UdpSocket) {
+/// Counts a probe on drop, whatever has ended it.
+struct ProbeEnd {
+    server: Arc<ProbeServer>,
+    mode: NatProbeMode,
+    outcome: NatProbeOutcome,
+}
+
+impl Drop for ProbeEnd {
+    fn drop(&mut self) {
+        self.server.ended(self.mode, self.outcome);
         self.server.show_count();
-        let outcome = tokio::select! {
+    }
+}
+
+impl ProbeUnderWay {
+    async fn run(mut self, session: Box<ProbeSession>, socket: UdpSocket) {
+        self.ended.server.show_count();
+        self.ended.outcome = tokio::select! {
             has_opened = driver::run(session, socket) => {
                 if has_opened {
                     NatProbeOutcome::Connected
@@ -253,9 +270,7 @@ impl Probe {
             }
             () = self.memory.revoked() => NatProbeOutcome::CutShort,
         };
-        self.server.ended(self.mode, outcome);
         drop(self.slot);
-        self.server.show_count();
     }
 }
 

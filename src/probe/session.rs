@@ -12,7 +12,7 @@ use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::net::{DatagramSend, Protocol, Receive};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig};
 
-use super::candidates::{NotOfDataChannel, UsableOffer, without_candidates};
+use super::candidates::{UnfitOffer, UsableOffer, without_candidates};
 use crate::metrics::labels::NatProbeMode;
 
 /// The time for the proxy's data channel to open. Proxies wait longer for it, but begin
@@ -55,7 +55,7 @@ impl ProbeIdentity {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UnusableOffer {
     #[error(transparent)]
-    Form(#[from] NotOfDataChannel),
+    Form(#[from] UnfitOffer),
     /// The details may quote the offer, which must not be logged.
     #[error("not a session description for WebRTC")]
     Sdp,
