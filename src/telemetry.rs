@@ -14,6 +14,7 @@
 
 use std::io;
 use std::panic::{self, Location};
+use std::time::{Duration, Instant};
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata, Subscriber};
@@ -87,11 +88,15 @@ pub struct LogControl {
 /// Sends the logs of this process to stderr from now on. Call it once per process.
 /// Logging never blocks and never fails, whatever happens to stderr; the last lines are
 /// written when the guard is dropped.
-pub fn init(settings: &Settings, style: LogStyle) -> Result<(LogControl, LogGuard), LogError> {
+pub fn init(
+    settings: &Settings,
+    style: LogStyle,
+    now: fn() -> Instant,
+) -> Result<(LogControl, LogGuard), LogError> {
     let (lines, guard) = LineQueue::start(io::stderr())?;
     let (subscriber, control) = subscriber(settings, style, lines)?;
     subscriber.try_init().map_err(|_| LogError::AlreadySet)?;
-    log_panics(settings.unsafe_logging);
+    log_panics(settings.unsafe_logging, now);
     Ok((control, guard))
 }
 
@@ -143,15 +148,28 @@ impl LogControl {
 }
 
 /// Logs panics of all threads from now on, instead of printing them unscrubbed. Without
-/// `with_message`, only the location is logged.
-pub fn log_panics(with_message: bool) {
+/// `with_message`, only the location is logged. What strangers can make panic they can make
+/// panic often, so 10 a minute are logged.
+pub fn log_panics(with_message: bool, now: fn() -> Instant) {
+    let limit = LogLimit::new(
+        Kind::new(Level::ERROR, "panics"),
+        10,
+        Duration::from_mins(1),
+    );
     panic::set_hook(Box::new(move |panic| {
+        let Some(suppressed) = limit.admit(now()) else {
+            return;
+        };
         let place = panic
             .location()
             .map(Location::to_string)
             .unwrap_or_default();
         let message = panic.payload_as_str().filter(|_| with_message);
-        tracing::error!("panicked at {place}: {}", message.unwrap_or("a bug"));
+        tracing::error!(
+            suppressed,
+            "panicked at {place}: {}",
+            message.unwrap_or("a bug")
+        );
     }));
 }
 

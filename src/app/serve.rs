@@ -62,7 +62,8 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Runs a broker until it is told to stop.
 pub(crate) fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     let sockets = Sockets::inherit()?;
-    let (log, _last_lines) = telemetry::init(&loaded.config.telemetry, log_style::detect())?;
+    let (log, _last_lines) =
+        telemetry::init(&loaded.config.telemetry, log_style::detect(), clock::now)?;
     for warning in &loaded.warnings {
         tracing::warn!(target: SETTINGS, "{warning}");
     }

@@ -1,6 +1,5 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
 
 use tracing::subscriber::with_default;
 
@@ -196,6 +195,7 @@ fn levels_are_checked() {
             ..Settings::default()
         },
         LogStyle::Plain,
+        || unreachable!("nothing panics"),
     );
     assert!(matches!(refused, Err(LogError::Level(_))));
 }

@@ -6,6 +6,7 @@ use std::net::Ipv6Addr;
 use std::panic;
 use std::sync::{Arc, Mutex};
 
+use snowflake_broker::broker::clock;
 use snowflake_broker::telemetry::{self, LogLevel, LogStyle, Settings};
 use tracing::subscriber::with_default;
 use tracing_subscriber::layer::SubscriberExt;
@@ -107,12 +108,14 @@ fn records_of_log_are_logged_watched_scrubbed_and_follow_the_level() {
     // Below info, other crates may quote anything: h2 logs malformed paths.
     log::debug!(target: "some_crate", "verbose");
     tracing::debug!(target: "h2::server", "verbose");
-    assert!(telemetry::init(&Settings::default(), LogStyle::Plain).is_err());
+    assert!(telemetry::init(&Settings::default(), LogStyle::Plain, clock::now).is_err());
 
-    telemetry::log_panics(false);
-    let panicked = panic::catch_unwind(|| panic!("Sid-1 is not a char boundary"));
+    telemetry::log_panics(false, clock::now);
+    for _ in 0..30 {
+        let panicked = panic::catch_unwind(|| panic!("Sid-1 is not a char boundary"));
+        assert!(panicked.is_err());
+    }
     drop(panic::take_hook());
-    assert!(panicked.is_err());
 
     let text = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
     for line in [
@@ -122,6 +125,7 @@ fn records_of_log_are_logged_watched_scrubbed_and_follow_the_level() {
     ] {
         assert!(text.contains(line), "{text}");
     }
+    assert_eq!(text.matches("panicked").count(), 10, "{text}");
     for silent in ["quiet", "verbose", "Sid-1"] {
         assert!(!text.contains(silent), "{text}");
     }
