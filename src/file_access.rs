@@ -15,6 +15,9 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 const OTHERS_READ: u32 = 0o004;
 const OTHERS_ENTER: u32 = 0o001;
 
+/// The length of the shortest secret.
+const SECRET_MIN: usize = 16;
+
 /// Succeeds if an existing file can be read.
 pub fn can_read(path: &Path) -> io::Result<()> {
     can(path, Access::READ_OK)
@@ -99,6 +102,20 @@ pub fn exposure_warning(setting: &str, path: &Path) -> Option<String> {
     })
 }
 
+/// A path as it may be shown. In place of the path of a secret, somebody may have written the
+/// secret: so one that leads nowhere and does not look like a path is not shown.
+pub fn shown(setting: &str, path: &Path) -> String {
+    const SECRETS: [&str; 3] = ["credentials", "key", "token"];
+    let text = path.display().to_string();
+    let is_of_secret = SECRETS.iter().any(|secret| setting.contains(secret));
+    let looks_like_path = text.starts_with('/') || text.contains('.') || text.len() < SECRET_MIN;
+    if is_of_secret && !looks_like_path && !path.exists() {
+        "(not shown, as it may be the secret itself)".to_owned()
+    } else {
+        text
+    }
+}
+
 fn can(path: &Path, access: Access) -> io::Result<()> {
     Ok(accessat(CWD, path, access, AtFlags::EACCESS)?)
 }
@@ -111,6 +128,32 @@ mod tests {
 
     fn kind(result: io::Result<()>) -> Option<ErrorKind> {
         result.err().map(|error| error.kind())
+    }
+
+    #[test]
+    fn a_secret_in_place_of_its_path_is_not_shown() {
+        let secret = "abcdefghijklmnop";
+        for (setting, path, is_shown) in [
+            ("admin.tokens: file of \"a\"", secret, false),
+            ("pools: token_file of \"a\"", secret, false),
+            (
+                "cluster.key_file",
+                "+b/defghijklmnop0123456789abcdefghijklmnopq=",
+                false,
+            ),
+            ("--token-file", secret, false),
+            ("broker.bridge_list_path", secret, true),
+            ("cluster.key_file", "/abcdefghijklmnop", true),
+            ("cluster.key_file", "keys/abcdefghijkl.txt", true),
+            ("cluster.key_file", "key", true),
+        ] {
+            let shown = shown(setting, Path::new(path));
+            assert_eq!(shown == path, is_shown, "{setting} {path}: {shown}");
+            assert_eq!(shown.contains(path), is_shown, "{setting} {path}: {shown}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(secret);
+        assert_eq!(shown("cluster.key_file", &path), path.display().to_string());
     }
 
     #[test]

@@ -84,7 +84,7 @@ fn token(path: &Path) -> Result<MetadataValue<Ascii>, Failure> {
     let token = read("--token-file", path)?;
     let mut value: MetadataValue<Ascii> =
         format!("Bearer {}", token.trim()).parse().map_err(|_| {
-            let path = path.display();
+            let path = file_access::shown("--token-file", path);
             Failure::Input(format!("--token-file: {path}: is not a token"))
         })?;
     value.set_sensitive(true);
@@ -131,12 +131,22 @@ fn warn_if_exposed(wanted_for: &str, path: &Path) {
 /// Reads a file of the operator. The error names its purpose.
 pub(super) fn read(wanted_for: &str, path: &Path) -> Result<String, Failure> {
     let text = fs::read_to_string(path);
-    text.map_err(|error| Failure::Input(format!("{wanted_for}: {}: {error}", path.display())))
+    text.map_err(|error| {
+        Failure::Input(format!(
+            "{wanted_for}: {}: {error}",
+            file_access::shown(wanted_for, path)
+        ))
+    })
 }
 
 fn read_bytes(wanted_for: &str, path: &Path) -> Result<Vec<u8>, Failure> {
     let bytes = fs::read(path);
-    bytes.map_err(|error| Failure::Input(format!("{wanted_for}: {}: {error}", path.display())))
+    bytes.map_err(|error| {
+        Failure::Input(format!(
+            "{wanted_for}: {}: {error}",
+            file_access::shown(wanted_for, path)
+        ))
+    })
 }
 
 impl Interceptor for BearerToken {

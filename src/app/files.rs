@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 
 use crate::bridges::BridgeList;
 use crate::causes::with_causes;
-use crate::file_access::regular;
+use crate::file_access::{self, regular};
 use crate::tls::Certificate;
 
 /// The error for an unusable file named in the configuration. Like an invalid value, and
@@ -48,5 +48,5 @@ pub(super) fn read_bridges(setting: &str, path: &Path) -> anyhow::Result<BridgeL
 
 /// The setting followed by the file's path.
 pub(super) fn named(setting: &str, path: &Path) -> String {
-    format!("{setting}: {}", path.display())
+    format!("{setting}: {}", file_access::shown(setting, path))
 }

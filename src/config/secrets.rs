@@ -9,7 +9,15 @@ const KEYS: [&str; 1] = ["otel.headers"];
 const WORDS: [&str; 4] = ["header", "password", "secret", "token"];
 /// Sections that hold secrets or the access to them. An unknown key may be a misspelled
 /// key of such a section.
-const SECTIONS: [&str; 5] = ["admin", "cluster", "federation", "otel", "sqs"];
+const SECTIONS: [&str; 7] = [
+    "admin",
+    "cluster",
+    "federation",
+    "otel",
+    "pools",
+    "pools.list",
+    "sqs",
+];
 /// Keys whose values are or contain URLs.
 const URLS: [&str; 7] = [
     "acme.directory",
@@ -241,7 +249,13 @@ mod tests {
 
     #[test]
     fn sections_and_suspicious_names_may_hold_secrets() {
-        for key in ["otel.headers", "otel", "Admin", "acme.some_token"] {
+        for key in [
+            "otel.headers",
+            "otel",
+            "Admin",
+            "acme.some_token",
+            "pools.list",
+        ] {
             assert!(may_be_secret(key), "{key}");
         }
         for key in ["otel.endpoint", "federation.peers", "sqs.queues"] {
