@@ -18,6 +18,7 @@ pub(super) fn warnings(loaded: &Loaded) -> Vec<String> {
         ("cluster.key_file", &config.cluster.key_file),
         ("cluster.credentials_file", &config.cluster.credentials_file),
         ("cluster.nkey_file", &config.cluster.nkey_file),
+        ("admin.pools_file", &config.admin.pools_file),
     ]
     .into_iter()
     .filter_map(|(setting, path)| exposure_warning(setting, path.as_deref()?));
@@ -36,6 +37,10 @@ pub(super) fn warnings(loaded: &Loaded) -> Vec<String> {
         let setting = format!("admin.tokens: the token of {:?}", token.name);
         exposure_warning(&setting, &token.file)
     });
+    let pools = config.pools.list.iter().filter_map(|pool| {
+        let setting = format!("pools: the token_file of {:?}", pool.name);
+        exposure_warning(&setting, &pool.token_file)
+    });
     let secrets = loaded
         .origins
         .secrets()
@@ -43,7 +48,11 @@ pub(super) fn warnings(loaded: &Loaded) -> Vec<String> {
             SettingSource::File(path, _) => exposure_warning(setting, path),
             _ => None,
         });
-    keys.chain(certs).chain(tokens).chain(secrets).collect()
+    keys.chain(certs)
+        .chain(tokens)
+        .chain(pools)
+        .chain(secrets)
+        .collect()
 }
 
 /// Returns true if a certificate file also contains a private key, as some tools write

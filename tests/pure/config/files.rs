@@ -235,9 +235,12 @@ fn secrets_that_others_can_read_are_warnings() {
     );
 
     let file = "[otel]\nheaders = \"authorization=x\"\n[[admin.tokens]]\nname = \"alice\"\n\
-                role = \"viewer\"\nfile = \"token\"\n";
+                role = \"viewer\"\nfile = \"token\"\n[[pools.list]]\nname = \"family\"\n\
+                token_file = \"pool\"\n";
     let broker = Broker::with_file(CHECK, file);
     broker.write("token", "a token that nobody guesses");
+    broker.write("pool", "atokenthatnobodyguesses");
+    fs::set_permissions(broker.path("pool"), Permissions::from_mode(0o644)).expect("our file");
     fs::set_permissions(broker.path("."), Permissions::from_mode(0o755)).expect("our folder");
     fs::set_permissions(broker.path("token"), Permissions::from_mode(0o644)).expect("our file");
     let config = broker.path("config.toml");
@@ -245,6 +248,8 @@ fn secrets_that_others_can_read_are_warnings() {
     let said = broker.run();
     let token = "admin.tokens: the token of \"alice\": token: other users of this machine";
     warns(&said, token);
+    let pool = "pools: the token_file of \"family\": pool: other users of this machine";
+    warns(&said, pool);
     warns(
         &said,
         "otel.headers: config.toml: other users of this machine",
