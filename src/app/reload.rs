@@ -225,7 +225,14 @@ impl Reloader {
     async fn prepare(&self) -> Result<ReloadPlan, ReloadRefused> {
         let (inputs, known) = (self.inputs.clone(), self.targets.broker.directory());
         let certificates = self.targets.certificates.clone();
-        let read = move || ReloadPlan::read(&inputs, &known.geoip, &certificates);
+        let pools = self.targets.broker.private_pools();
+        let mut pools = pools.into_iter().flat_map(|pools| pools.all());
+        let has_kept_pools = pools.any(|pool| !pool.is_configured());
+        let read = move || {
+            let plan = ReloadPlan::read(&inputs, &known.geoip, &certificates)?;
+            plan.loses_no_pools(has_kept_pools)?;
+            Ok(plan)
+        };
         let read = spawn_blocking(read);
         read.await
             .context("cannot read the files")

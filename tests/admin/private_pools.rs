@@ -98,6 +98,22 @@ async fn a_pool_is_created_outlives_a_restart_and_is_removed() {
     assert!(!broker.log().contains(&created.token));
 }
 
+#[tokio::test]
+async fn a_reload_without_the_file_of_pools_loses_none() {
+    let broker = Broker::start("").await;
+    let mut client = broker.client().await;
+    let created = client.create_private_pool(request("family")).await;
+    let token = created.unwrap().into_inner().token;
+    let file = broker.setup.path("pools.json");
+    fs::rename(&file, file.with_extension("moved")).unwrap();
+    broker.signal(Signal::HUP, "nothing reloaded").await;
+    broker.logs("though there are private pools of it").await;
+    assert_eq!(ask(broker.addr(), &token).await, NO_PROXIES);
+    fs::rename(file.with_extension("moved"), &file).unwrap();
+    broker.signal(Signal::HUP, RELOADED).await;
+    assert_eq!(ask(broker.addr(), &token).await, NO_PROXIES);
+}
+
 async fn restart(mut broker: Broker) -> Broker {
     broker.send(Signal::TERM);
     broker.end().await;

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use anyhow::anyhow;
 use ipnet::IpNet;
 use rustls::{ClientConfig, ServerConfig};
 
@@ -14,6 +15,7 @@ use crate::app::certificates::{self, CertificatePair, Certificates};
 use crate::app::countries;
 use crate::app::exposed;
 use crate::app::federation::{self, FederationHandle, Tls};
+use crate::app::files;
 use crate::app::private_pools;
 use crate::bridges::BridgeList;
 use crate::broker::private_pools::PoolPlan;
@@ -170,6 +172,19 @@ impl ReloadPlan {
             |section: &Section| *section == Section::Certificate && self.keeps_certificate;
         let sections = Section::REPLACED.into_iter();
         sections.filter(|section| !is_kept(section)).collect()
+    }
+
+    /// Fails if the file of the administration's private pools is gone while there are some.
+    pub(super) fn loses_no_pools(&self, has_kept_pools: bool) -> Result<(), ReloadRefused> {
+        let path = &self.loaded.config.admin.pools_file;
+        match path.as_ref().filter(|path| !path.exists()) {
+            Some(path) if has_kept_pools => {
+                let file = files::named("admin.pools_file", path);
+                let error = anyhow!("{file}: no such file, though there are private pools of it");
+                Err(ReloadRefused::because(Section::PrivatePools, &error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Applies everything. Cannot fail.
