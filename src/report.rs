@@ -6,6 +6,8 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 /// Maximum size of a table: far below memory limits, and within TOML's integers.
 pub const COUNT_MAX: usize = 100_000_000;
 /// Maximum time span, a year: adding it to a point in time cannot overflow.
@@ -66,6 +68,19 @@ impl SettingsReport {
             let problem = format!("must be between {least} and {most}");
             let issue = self.issue(&[key], problem, Some(got.shown()));
             self.errors.push(issue);
+        }
+    }
+
+    /// Reports a network of IPv4 addresses that is written as one of IPv6: addresses are
+    /// compared as IPv4, so nobody would be in it.
+    pub fn networks<'a>(&mut self, key: &str, networks: impl IntoIterator<Item = &'a IpNet>) {
+        let is_mapped = |network: &&IpNet| {
+            matches!(network, IpNet::V6(network)
+                if network.prefix_len() >= 96 && network.addr().to_ipv4_mapped().is_some())
+        };
+        if let Some(mapped) = networks.into_iter().find(is_mapped) {
+            let problem = format!("has {mapped}, which must be written as a network of IPv4");
+            self.refuse(&[key], problem);
         }
     }
 
@@ -149,6 +164,21 @@ impl Bounded for Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_that_nobody_would_be_in_is_refused() {
+        for (network, is_refused) in [
+            ("::ffff:192.0.2.0/120", true),
+            ("::ffff:192.0.2.7/128", true),
+            ("192.0.2.0/24", false),
+            ("2001:db8::/32", false),
+            ("::/0", false),
+        ] {
+            let mut report = SettingsReport::default();
+            report.networks("exempt", &[network.parse().unwrap()]);
+            assert_eq!(report.errors.is_empty(), !is_refused, "{network}");
+        }
+    }
 
     #[test]
     fn a_value_out_of_its_bounds_is_reported_with_them() {

@@ -50,6 +50,7 @@ impl Settings {
                 ),
             );
         }
+        report.networks("networks", &self.networks);
         if self
             .networks
             .iter()

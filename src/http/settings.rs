@@ -99,6 +99,14 @@ impl Settings {
         report.within("max_body_bytes", self.max_body_bytes, &(1..=COUNT_MAX));
         report.within("body_read_timeout", self.body_read_timeout, &SPAN);
         report.within("trusted_hops", self.trusted_hops, &HOPS);
+        report.networks("trusted_proxies", &self.trusted_proxies);
+        let is_everybody = |network: &IpNet| network.prefix_len() == 0;
+        if self.trusted_proxies.iter().any(is_everybody) {
+            report.warn(
+                &["trusted_proxies"],
+                "believes everybody, who may then claim any address: name your reverse proxies",
+            );
+        }
         // Otherwise no body would fit into the share of one address.
         let [share, ..] = SHARES;
         let least = self.max_body_bytes.saturating_mul(2 * share);

@@ -69,6 +69,7 @@ pub struct Settings {
 impl Settings {
     /// Reports invalid settings.
     pub fn check(&self, report: &mut SettingsReport) {
+        report.networks("exempt", &self.exempt);
         let rates = [
             ("proxy_polls_per_minute", self.proxy_polls_per_minute, RATES),
             ("proxy_poll_burst", self.proxy_poll_burst, BURSTS),
