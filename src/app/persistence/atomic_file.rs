@@ -49,9 +49,14 @@ impl AppendedFile {
         let mut options = OpenOptions::new();
         options.append(true).create(true).mode(self.mode);
         let file = regular::open(&mut options, &self.path)?;
-        if !file.metadata()?.is_file() {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
             // A pipe or a terminal cannot be repaired.
             return (&file).write_all(entries.as_bytes());
+        }
+        if self.mode == PRIVATE && metadata.permissions().mode() & 0o077 != 0 {
+            // As after it was restored from a backup. It may be somebody else's file.
+            let _ = file.set_permissions(Permissions::from_mode(PRIVATE));
         }
         let tail = read_tail(&self.path)?;
         let whole = (self.whole)(&tail.bytes);
@@ -177,6 +182,17 @@ mod tests {
         fs::remove_file(&path).unwrap();
         file.append("four\n").unwrap();
         assert_eq!(mode(&path), 0o600);
+    }
+
+    #[test]
+    fn a_private_file_that_others_can_read_is_closed_to_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines");
+        fs::write(&path, "one\n").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        lines(path.clone()).append("two\n").unwrap();
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(fs::read(&path).unwrap(), b"one\ntwo\n");
     }
 
     #[test]
