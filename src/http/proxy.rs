@@ -14,13 +14,11 @@ use crate::metrics::labels::{self, Refusal};
 use crate::rendezvous::refusals;
 use crate::wire::answer::{InvalidProxyAnswer, ProxyAnswer, declined};
 use crate::wire::proxy::{PollStatus, ProxyPoll};
+use crate::wire::relay_pattern::RelayPattern;
 
 use super::caller::caller;
 use super::front::HttpFront;
 use super::{body, error};
-
-/// The longest host name has 253 characters.
-const LOGGED_PATTERN_MAX: usize = 260;
 
 /// A poll, read and decoded, with everything that it keeps while parked.
 struct ReadPoll {
@@ -188,10 +186,13 @@ fn refuse(
 
 fn log_pattern(broker: &Broker, poll: &ProxyPoll) {
     let reason = match &poll.accepted_relay_pattern {
-        Some(pattern) => format!(
-            "its relay pattern {:?} does not cover broker.allowed_relay_pattern",
-            shortened(&pattern.to_string())
-        ),
+        // Other text could be of anything.
+        Some(pattern) if RelayPattern::checked(&pattern.to_string()).is_err() => {
+            "its relay pattern is of no host name".to_owned()
+        }
+        Some(pattern) => {
+            format!("its relay pattern \"{pattern}\" does not cover broker.allowed_relay_pattern")
+        }
         None if broker.directory().default_relay_pattern.is_some() => {
             "broker.default_relay_pattern, as it sent none, does not cover \
              broker.allowed_relay_pattern"
@@ -202,9 +203,4 @@ fn log_pattern(broker: &Broker, poll: &ProxyPoll) {
             .to_owned(),
     };
     refusals::log(labels::Request::ProxyPoll, &reason);
-}
-
-/// The pattern, cut to a loggable length: a proxy can send one as long as a body.
-fn shortened(pattern: &str) -> String {
-    pattern.chars().take(LOGGED_PATTERN_MAX).collect()
 }
