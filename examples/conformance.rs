@@ -7,8 +7,9 @@
 //! ```
 //!
 //! The broker may be any implementation. It needs the default bridge list, the allowed relay
-//! pattern `^snowflake.torproject.net$`, and nobody else at it: the reference broker with
-//! `-disable-tls -addr 127.0.0.1:8080 -allowed-relay-pattern '^snowflake.torproject.net$'`. Cases of
+//! pattern `^snowflake.torproject.net$`, its files of countries, and nobody else at it: the reference
+//! broker with `-disable-tls -addr 127.0.0.1:8080 -allowed-relay-pattern
+//! '^snowflake.torproject.net$'`. Cases of
 //! what it need not offer are skipped, each with the reason: `--version` names the version of the
 //! reference broker that it is or does as, and `--probe-url` a probe server. It takes five minutes,
 //! in which it mostly waits for polls to end. The exit code is 1 if a case fails.
