@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 
+use proptest::prelude::*;
 use str0m::change::SdpAnswer;
 
 use super::*;
@@ -236,5 +237,91 @@ fn what_is_no_offer_begins_nothing() {
         let begun =
             ProbeSession::begin(&identity, &offer, PROBE, NatProbeMode::Strict, clock::now());
         assert!(begun.is_err(), "{sdp}");
+    }
+}
+
+/// Another text for a line of an offer.
+#[derive(Clone, Debug)]
+enum Change {
+    /// It ends after so many bytes, and goes on with this.
+    End(usize, String),
+    Removed,
+    Repeated,
+    /// It is in another line's place, too.
+    Copied(usize),
+}
+
+fn changes() -> impl Strategy<Value = Vec<(usize, Change)>> {
+    let change = prop_oneof![
+        4 => (0..40_usize, "[ -~]{0,90}").prop_map(|(at, text)| Change::End(at, text)),
+        1 => Just(Change::Removed),
+        1 => Just(Change::Repeated),
+        1 => any::<usize>().prop_map(Change::Copied),
+    ];
+    prop::collection::vec((any::<usize>(), change), 0..4)
+}
+
+fn changed(offer: &str, changes: &[(usize, Change)]) -> String {
+    let mut lines: Vec<String> = offer.lines().map(str::to_owned).collect();
+    for (place, change) in changes.iter().filter(|_| !offer.is_empty()) {
+        let place = place % lines.len().max(1);
+        let Some(line) = lines.get(place).cloned() else {
+            break;
+        };
+        match change {
+            Change::End(at, text) => {
+                let kept: String = line.chars().take(*at).collect();
+                lines[place] = kept + text;
+            }
+            Change::Removed => drop(lines.remove(place)),
+            Change::Repeated => lines.insert(place, line),
+            Change::Copied(to) => {
+                let to = to % lines.len();
+                lines[to] = line;
+            }
+        }
+    }
+    lines.join("\r\n") + "\r\n"
+}
+
+/// An offer of a proxy.
+fn offer(identity: &ProbeIdentity, now: Instant) -> String {
+    let mut proxy = identity.0.clone().build(now);
+    proxy.add_local_candidate(Candidate::host(MAPPED, Protocol::Udp).unwrap());
+    let mut change = proxy.sdp_api();
+    change.add_channel("test".to_owned());
+    change.apply().unwrap().0.to_sdp_string()
+}
+
+proptest! {
+    #[test]
+    fn whatever_an_offer_says_its_probe_ends_in_time(changes in changes(), echoes: bool) {
+        let began = clock::now();
+        let mut now = began;
+        let identity = ProbeIdentity::new().unwrap();
+        let offer = changed(&offer(&identity, now), &changes);
+        let Ok(usable) = usable(&offer, PROBE.ip(), |_| true) else {
+            return Ok(());
+        };
+        for mode in BOTH {
+            let begun = ProbeSession::begin(&identity, &usable, PROBE, mode, now);
+            let Ok((mut session, _)) = begun else {
+                continue;
+            };
+            loop {
+                match session.next_step(now) {
+                    SessionStep::Over(_) => break,
+                    SessionStep::Wait(until) => {
+                        now = now.max(until);
+                        session.time(now);
+                    }
+                    SessionStep::Send { to, datagram } if echoes => {
+                        session.datagram(to, &datagram, now);
+                    }
+                    SessionStep::Send { .. } => {}
+                }
+            }
+            prop_assert!(now - began <= 2 * (OPENING + CLOSING));
+        }
     }
 }
