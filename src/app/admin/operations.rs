@@ -192,7 +192,7 @@ impl Operations for Administration {
             .ok_or(WriteBridgesError::NoPath)?;
         let written = spawn_blocking(move || {
             let mode = fs::metadata(&path)?.permissions().mode();
-            atomic_file::replace(&path, &lines, mode & 0o777)
+            atomic_file::replace_target(&path, &lines, mode & 0o777)
         })
         .await
         .map_err(io::Error::other)

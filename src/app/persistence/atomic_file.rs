@@ -125,6 +125,15 @@ pub(in crate::app) fn replace(path: &Path, content: &str, mode: u32) -> io::Resu
     replaced.and_then(|()| sync_directory(path))
 }
 
+/// The same for a file of the operator's, which may be a link: its target is replaced.
+pub(in crate::app) fn replace_target(path: &Path, content: &str, mode: u32) -> io::Result<()> {
+    match fs::canonicalize(path) {
+        Ok(target) => replace(&target, content, mode),
+        Err(error) if error.kind() == ErrorKind::NotFound => replace(path, content, mode),
+        Err(error) => Err(error),
+    }
+}
+
 /// The path with a suffix added to its name.
 pub(in crate::app) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
@@ -182,6 +191,17 @@ mod tests {
         fs::remove_file(&path).unwrap();
         file.append("four\n").unwrap();
         assert_eq!(mode(&path), 0o600);
+    }
+
+    #[test]
+    fn a_link_stays_and_its_target_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        replace_target(&target, "one", PRIVATE).unwrap();
+        symlink("target", &link).unwrap();
+        replace_target(&link, "two", PRIVATE).unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&target).unwrap(), b"two");
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub(super) fn write(path: &Path, pools: &[KeptPool]) -> anyhow::Result<()> {
         pools: pools.iter().map(WrittenPool::of).collect(),
     };
     let text = serde_json::to_string_pretty(&file)? + "\n";
-    let written = atomic_file::replace(path, &text, atomic_file::PRIVATE);
+    let written = atomic_file::replace_target(path, &text, atomic_file::PRIVATE);
     written.with_context(|| format!("{}: cannot be written", files::named(SETTING, path)))
 }
 
