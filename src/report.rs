@@ -71,16 +71,16 @@ impl SettingsReport {
         }
     }
 
-    /// Reports a network of IPv4 addresses that is written as one of IPv6: addresses are
-    /// compared as IPv4, so nobody would be in it.
+    /// Reports a network of IPv4 addresses that is written as one of IPv6 as doubtful:
+    /// addresses are compared as IPv4, so nobody is in it.
     pub fn networks<'a>(&mut self, key: &str, networks: impl IntoIterator<Item = &'a IpNet>) {
         let is_mapped = |network: &&IpNet| {
             matches!(network, IpNet::V6(network)
                 if network.prefix_len() >= 96 && network.addr().to_ipv4_mapped().is_some())
         };
         if let Some(mapped) = networks.into_iter().find(is_mapped) {
-            let problem = format!("has {mapped}, which must be written as a network of IPv4");
-            self.refuse(&[key], problem);
+            let problem = format!("has {mapped}, in which nobody is: write it as IPv4");
+            self.warn(&[key], problem);
         }
     }
 
@@ -166,8 +166,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_that_nobody_would_be_in_is_refused() {
-        for (network, is_refused) in [
+    fn a_network_that_nobody_is_in_is_doubtful() {
+        for (network, is_doubtful) in [
             ("::ffff:192.0.2.0/120", true),
             ("::ffff:192.0.2.7/128", true),
             ("192.0.2.0/24", false),
@@ -176,7 +176,8 @@ mod tests {
         ] {
             let mut report = SettingsReport::default();
             report.networks("exempt", &[network.parse().unwrap()]);
-            assert_eq!(report.errors.is_empty(), !is_refused, "{network}");
+            assert_eq!(report.warnings.is_empty(), !is_doubtful, "{network}");
+            assert_eq!(report.errors, [], "{network}");
         }
     }
 
