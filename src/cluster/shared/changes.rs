@@ -92,6 +92,17 @@ impl ChangesView {
         }
     }
 
+    /// Notes that somebody has removed a setting, as no node does: an end is a setting, too. If
+    /// it is known, it is written again.
+    pub(super) fn observe_removed(&mut self, key: &str, revision: u64) {
+        self.observe_unreadable(key, revision);
+        let name = key.strip_prefix("setting.").unwrap_or_default();
+        let last = self.seen.get(name);
+        if last.is_some_and(|(seen, last)| *seen == revision && last.version > 0) {
+            self.displaced.insert(name.to_owned());
+        }
+    }
+
     /// Takes a change that was made here.
     pub(super) fn set(&mut self, name: &str, request: Vec<u8>) {
         self.outbox.insert(name.to_owned(), request);

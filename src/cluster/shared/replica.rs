@@ -11,7 +11,7 @@ use crate::proto::cluster::v1;
 use super::changes::ChangesView;
 use super::lease::{LeaseView, TERM};
 use super::parts;
-use super::windows::{Duty, WindowsView};
+use super::windows::{Duty, NUMBER_MAX, WindowsView};
 
 /// The keys of the values of which there is one.
 pub(super) const LEASE: &str = "lease";
@@ -108,7 +108,13 @@ impl Replica {
                 self.lease.observe(now.monotonic, revision, lease);
             }
             WINDOW => {
-                let window = value.as_deref().map(decode).transpose()?;
+                let window: Option<v1::Window> = value.as_deref().map(decode).transpose()?;
+                if window
+                    .as_ref()
+                    .is_some_and(|window| window.number > NUMBER_MAX)
+                {
+                    return Err(BadValue::Malformed);
+                }
                 let windows = &mut self.windows;
                 windows.observe_window(now.monotonic, now.wall, revision, window);
             }
@@ -123,11 +129,13 @@ impl Replica {
                 return is_block.then_some(()).ok_or(BadValue::Malformed);
             }
             "setting" => {
-                let setting = value
-                    .as_deref()
-                    .map(decode)
-                    .transpose()?
-                    .unwrap_or_default();
+                // An end is sealed, too: without a value, whoever can write to the bucket has
+                // removed it.
+                let Some(value) = value else {
+                    self.changes.observe_removed(key, revision);
+                    return Ok(());
+                };
+                let setting = decode(&value)?;
                 let is_setting = self.changes.observe(key, revision, setting);
                 return is_setting.then_some(()).ok_or(BadValue::Malformed);
             }
@@ -245,4 +253,67 @@ fn open(keys: &ClusterKeys, key: &str, sealed: &[u8]) -> Result<Option<Vec<u8>>,
 
 fn decode<M: prost::Message + Default>(value: &[u8]) -> Result<M, BadValue> {
     M::decode(value).map_err(|_| BadValue::Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::clock;
+
+    fn keys() -> ClusterKeys {
+        ClusterKeys::parse("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=").unwrap()
+    }
+
+    fn sealed(key: &str, value: &impl prost::Message) -> Vec<u8> {
+        keys()
+            .seal(&sealed_for(key), &value.encode_to_vec())
+            .unwrap()
+    }
+
+    #[test]
+    fn a_setting_that_a_stranger_removes_is_written_again() {
+        for key in ["setting.limits", "setting.pool.family"] {
+            let mut replica = Replica::new("a", 1);
+            let setting = v1::SharedSetting {
+                node: "b".to_owned(),
+                request: vec![7],
+                version: 3,
+            };
+            let value = sealed(key, &setting);
+            let mut observe = |revision, value: &[u8]| {
+                replica.observe(clock::read(), &keys(), key, revision, value)
+            };
+            assert_eq!(observe(1, &value), Ok(()));
+            assert_eq!(observe(2, &[]), Ok(()));
+            let changes: Vec<_> = replica.changes.take_fresh();
+            let requests: Vec<_> = changes
+                .iter()
+                .map(|change| change.request.clone())
+                .collect();
+            assert_eq!(requests, [Some(vec![7])], "{key}");
+            let again = replica.changes.next("a");
+            assert_eq!(again, Some((key.to_owned(), 2, setting)));
+        }
+    }
+
+    #[test]
+    fn a_node_that_starts_takes_no_removal_for_an_end() {
+        let mut replica = Replica::new("a", 1);
+        let observed = replica.observe(clock::read(), &keys(), "setting.pool.family", 5, &[]);
+        assert_eq!(observed, Ok(()));
+        assert!(replica.changes.take_fresh().is_empty());
+        assert_eq!(replica.changes.next("a"), None);
+    }
+
+    #[test]
+    fn a_window_beyond_all_numbers_is_none() {
+        let mut replica = Replica::new("a", 1);
+        let window = v1::Window {
+            number: u64::MAX,
+            ..v1::Window::default()
+        };
+        let value = sealed(WINDOW, &window);
+        let observed = replica.observe(clock::read(), &keys(), WINDOW, 1, &value);
+        assert_eq!(observed, Err(BadValue::Malformed));
+    }
 }

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) const BLOCKS_KEPT: u64 = 16;
 
 /// The largest number of a block that cannot be read which is believed.
-const NUMBER_MAX: u64 = 1 << 32;
+pub(super) const NUMBER_MAX: u64 = 1 << 32;
 /// The maximum number of blocks that cannot be read.
 const UNREADABLE_MAX: usize = 1_000;
 
@@ -269,7 +269,7 @@ impl WindowsView {
         (passed >= length).then(|| Duty::Begin {
             expected: self.revision,
             window: v1::Window {
-                number: current.number + 1,
+                number: current.number.saturating_add(1),
                 start: Some(start.into()),
                 previous_start: Some(current.start.into()),
             },
