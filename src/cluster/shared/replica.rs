@@ -86,7 +86,7 @@ impl Replica {
         self.windows.begin_watch();
     }
 
-    /// Notes the sealed value of a key; an empty one was deleted.
+    /// Notes the sealed value of a key; an empty one was deleted. What is none is written over.
     pub(super) fn observe(
         &mut self,
         now: Reading,
@@ -95,13 +95,20 @@ impl Replica {
         revision: u64,
         sealed: &[u8],
     ) -> Result<(), BadValue> {
-        let value = match open(keys, key, sealed) {
-            Ok(value) => value,
-            Err(error) => {
-                self.observe_unreadable(now, key, revision);
-                return Err(error);
-            }
-        };
+        let noted = open(keys, key, sealed).and_then(|value| self.note(now, key, revision, value));
+        if noted.is_err() {
+            self.observe_unreadable(now, key, revision);
+        }
+        noted
+    }
+
+    fn note(
+        &mut self,
+        now: Reading,
+        key: &str,
+        revision: u64,
+        value: Option<Vec<u8>>,
+    ) -> Result<(), BadValue> {
         match key.split('.').next().unwrap_or_default() {
             LEASE => {
                 let lease = value.as_deref().map(decode).transpose()?;
@@ -313,7 +320,16 @@ mod tests {
             ..v1::Window::default()
         };
         let value = sealed(WINDOW, &window);
-        let observed = replica.observe(clock::read(), &keys(), WINDOW, 1, &value);
+        let now = clock::read();
+        let observed = replica.observe(now, &keys(), WINDOW, 1, &value);
         assert_eq!(observed, Err(BadValue::Malformed));
+        let (wall, length) = (now.wall, Duration::from_hours(24));
+        let duty = replica
+            .windows
+            .duty(now.monotonic, wall, length, &BTreeSet::new());
+        let Some(Duty::Begin { expected, window }) = duty else {
+            panic!("no window begins: {duty:?}");
+        };
+        assert_eq!((expected, window.number), (1, 1));
     }
 }
