@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
-use str0m::change::SdpAnswer;
+use str0m::change::{SdpAnswer, SdpPendingOffer};
 
 use super::*;
 use crate::broker::clock;
@@ -55,6 +55,17 @@ struct Network {
     closes: bool,
 }
 
+/// A proxy with an offer, and what it needs to take the answer.
+fn offering(identity: &ProbeIdentity, now: Instant) -> (Rtc, String, SdpPendingOffer) {
+    let mut proxy = identity.0.clone().build(now);
+    let candidate = Candidate::host(MAPPED, Protocol::Udp).unwrap();
+    proxy.add_local_candidate(candidate);
+    let mut change = proxy.sdp_api();
+    change.add_channel("test".to_owned());
+    let (offer, pending) = change.apply().unwrap();
+    (proxy, offer.to_sdp_string(), pending)
+}
+
 impl Network {
     fn new(nat: Nat, mode: NatProbeMode) -> Self {
         Self::with_user_name(nat, mode, None)
@@ -64,14 +75,8 @@ impl Network {
     fn with_user_name(nat: Nat, mode: NatProbeMode, user_name: Option<&str>) -> Self {
         let now = clock::now();
         let identity = ProbeIdentity::new().unwrap();
-        let mut proxy = identity.0.clone().build(now);
-        let candidate = Candidate::host(MAPPED, Protocol::Udp).unwrap();
-        proxy.add_local_candidate(candidate);
-        let mut change = proxy.sdp_api();
-        change.add_channel("test".to_owned());
-        let (offer, pending) = change.apply().unwrap();
-        let lines = offer.to_sdp_string();
-        let lines = lines.lines().map(|line| match user_name {
+        let (mut proxy, offer, pending) = offering(&identity, now);
+        let lines = offer.lines().map(|line| match user_name {
             Some(name) if line.starts_with("a=ice-ufrag:") => format!("a=ice-ufrag:{name}\r\n"),
             _ => format!("{line}\r\n"),
         });
@@ -263,11 +268,10 @@ fn changes() -> impl Strategy<Value = Vec<(usize, Change)>> {
 
 fn changed(offer: &str, changes: &[(usize, Change)]) -> String {
     let mut lines: Vec<String> = offer.lines().map(str::to_owned).collect();
-    for (place, change) in changes.iter().filter(|_| !offer.is_empty()) {
-        let place = place % lines.len().max(1);
-        let Some(line) = lines.get(place).cloned() else {
-            break;
-        };
+    // There are more lines than changes.
+    for (place, change) in changes {
+        let place = place % lines.len();
+        let line = lines[place].clone();
         match change {
             Change::End(at, text) => {
                 let kept: String = line.chars().take(*at).collect();
@@ -284,22 +288,14 @@ fn changed(offer: &str, changes: &[(usize, Change)]) -> String {
     lines.join("\r\n") + "\r\n"
 }
 
-/// An offer of a proxy.
-fn offer(identity: &ProbeIdentity, now: Instant) -> String {
-    let mut proxy = identity.0.clone().build(now);
-    proxy.add_local_candidate(Candidate::host(MAPPED, Protocol::Udp).unwrap());
-    let mut change = proxy.sdp_api();
-    change.add_channel("test".to_owned());
-    change.apply().unwrap().0.to_sdp_string()
-}
-
 proptest! {
     #[test]
     fn whatever_an_offer_says_its_probe_ends_in_time(changes in changes(), echoes: bool) {
         let began = clock::now();
         let mut now = began;
         let identity = ProbeIdentity::new().unwrap();
-        let offer = changed(&offer(&identity, now), &changes);
+        let (_, offer, _) = offering(&identity, now);
+        let offer = changed(&offer, &changes);
         let Ok(usable) = usable(&offer, PROBE.ip(), |_| true) else {
             return Ok(());
         };
