@@ -7,6 +7,8 @@
 //!                                        ├── receive       what comes from the bus
 //!                                        ├── nodes_of_pool the others, as a broker sees them
 //!                                        ├── members       who is there, and has what. Pure.
+//!                                        ├── proofs        that a process is there
+//!                                        ├── proof_limits  how often it is asked. Pure.
 //!                                        ├── sender_clock  the age of messages. Pure.
 //!                                        ├── echo          whether the bus works. Pure.
 //!                                        ├── calls         our clients' offers at other nodes
@@ -45,6 +47,8 @@ mod members;
 mod node;
 mod nodes_of_pool;
 mod open_calls;
+mod proof_limits;
+mod proofs;
 mod receive;
 mod sender_clock;
 pub mod settings;

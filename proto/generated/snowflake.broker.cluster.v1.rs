@@ -14,7 +14,7 @@ pub struct NodeMessage {
     #[prost(uint64, tag = "3")]
     pub sent_at_ms: u64,
     /// The content. An unknown one is ignored.
-    #[prost(oneof = "node_message::Body", tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(oneof = "node_message::Body", tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
     pub body: ::core::option::Option<node_message::Body>,
 }
 /// Nested message and enum types in `NodeMessage`.
@@ -22,7 +22,7 @@ pub mod node_message {
     /// The content. An unknown one is ignored.
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Body {
-        /// On NAME.supply.NODE.
+        /// On NAME.supply.NODE, or in reply to a challenge.
         #[prost(message, tag = "4")]
         Supply(super::Supply),
         /// On NAME.node.NODE, like all replies.
@@ -52,13 +52,35 @@ pub mod node_message {
         /// From a node to itself.
         #[prost(message, tag = "13")]
         Echo(super::Echo),
+        /// To a process that is not known.
+        #[prost(message, tag = "14")]
+        Challenge(super::Challenge),
     }
 }
 /// A word of a node to itself. That it comes back proves that the bus works.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Echo {}
+/// Asks a process for a proof that it is there, since somebody may repeat what it said once. It
+/// replies with its supply. Until then nothing that it says counts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Challenge {
+    /// The number of the process that is asked. No other one of the name replies.
+    #[prost(fixed64, tag = "1")]
+    pub incarnation: u64,
+}
+/// What is in the reply to a challenge.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Proof {
+    /// The number of the process that has asked.
+    #[prost(fixed64, tag = "1")]
+    pub incarnation: u64,
+    /// The time of the challenge, as it says.
+    #[prost(uint64, tag = "2")]
+    pub asked_at_ms: u64,
+}
 /// The proxies that a node could give to the clients of others. Sent when it changes, at most
-/// five times a second, and every 0.9 s. What is older than 3 s counts as nothing.
+/// five times a second, and every 0.9 s, and in reply to a challenge. What is older than 3 s counts
+/// as nothing.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Supply {
     /// The number of this message. A message with a lower one is late.
@@ -86,6 +108,9 @@ pub struct Supply {
     pub private_pools: ::prost::alloc::vec::Vec<
         super::super::federation::v1::PrivatePoolSupply,
     >,
+    /// Set in the reply to a challenge, which is sent to who has asked only.
+    #[prost(message, optional, tag = "8")]
+    pub proof: ::core::option::Option<Proof>,
 }
 /// Nested message and enum types in `Supply`.
 pub mod supply {

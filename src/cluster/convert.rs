@@ -45,6 +45,7 @@ pub(super) fn supply(sequence: u64, told: &ToldSupply, sources: SourceTallies) -
         version: env!("CARGO_PKG_VERSION").to_owned(),
         source_key: sources.key.to_vec(),
         source_tallies: sources.tallies.into_iter().map(source_tally).collect(),
+        proof: None,
     }
 }
 

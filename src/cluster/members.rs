@@ -52,6 +52,23 @@ pub(super) enum NodeChange {
     SameName(PeerName),
 }
 
+/// The meaning of a word of supply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// It is what a node has now.
+    Supply,
+    /// It changes who the nodes are.
+    Change(NodeChange),
+    /// It is from a process that is not known, or was once. The process is to be asked.
+    Unproven,
+}
+
+impl Heard {
+    fn of(change: Option<NodeChange>) -> Self {
+        change.map_or(Self::Supply, Self::Change)
+    }
+}
+
 /// The other nodes.
 #[derive(Debug)]
 pub(super) struct Membership {
@@ -82,23 +99,28 @@ impl Membership {
         }
     }
 
-    /// Handles a node's word of its supply. Returns a change, if it is one.
+    /// Handles a node's word of its supply. `is_proven` says that its process is there, and that
+    /// nobody repeats what it said once: only then is it a node.
     pub(super) fn supplied(
         &mut self,
         now: Instant,
         sender: Sender<'_>,
         supply: &v1::Supply,
-    ) -> Result<Option<NodeChange>, DroppedMessage> {
+        is_proven: bool,
+    ) -> Result<Heard, DroppedMessage> {
         let name = PeerName::from(sender.node);
         if supply.state() == State::Left {
-            return Ok(self.left(&name, sender.incarnation));
+            return Ok(Heard::of(self.left(&name, sender.incarnation)));
+        }
+        if !is_proven && !self.knows(&name, sender.incarnation) {
+            return Ok(Heard::Unproven);
         }
         let change = self.admit(now, &name, sender)?;
         if let Some(NodeChange::SameName(_)) = change {
-            return Ok(change);
+            return Ok(Heard::of(change));
         }
         let Some(member) = self.nodes.get_mut(&name) else {
-            return Ok(change);
+            return Ok(Heard::of(change));
         };
         let age = member.clock.age(self.started, now, sender.sent_at_ms);
         if change.is_none() && supply.sequence <= member.sequence {
@@ -116,7 +138,12 @@ impl Membership {
         }
         let link = member.link;
         self.peers.reported(now, &name, link, report(supply));
-        Ok(change)
+        Ok(Heard::of(change))
+    }
+
+    fn knows(&self, name: &PeerName, incarnation: u64) -> bool {
+        let known = self.nodes.get(name);
+        known.is_some_and(|known| known.incarnation == incarnation)
     }
 
     /// Makes sure that the sender is known.
@@ -129,8 +156,7 @@ impl Membership {
         if let Some(known) = self.nodes.get(name) {
             match sender.incarnation.cmp(&known.incarnation) {
                 Ordering::Equal => return Ok(None),
-                // Another process has the name, or somebody repeats the words of an earlier
-                // one, which must not push this one out.
+                // Another process has the name. It is the earlier one.
                 Ordering::Less => return Ok(Some(NodeChange::SameName(name.clone()))),
                 Ordering::Greater => {}
             }

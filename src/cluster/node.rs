@@ -30,6 +30,7 @@ use super::keys::ClusterKeys;
 use super::loan_table::NodeLoans;
 use super::members::Membership;
 use super::open_calls::OpenCall;
+use super::proof_limits::ProofLimits;
 use super::sender_clock::millis_since;
 use super::shared::SharedState;
 use super::stray_table::Strays;
@@ -76,6 +77,7 @@ pub struct Cluster {
 pub(super) struct ClusterState {
     pub(super) members: Membership,
     pub(super) echo: Echo,
+    pub(super) proofs: ProofLimits,
     pub(super) calls: HashMap<u64, OpenCall>,
     pub(super) loans: NodeLoans,
     pub(super) strays: Strays,
@@ -122,6 +124,7 @@ impl Cluster {
             state: Mutex::new(ClusterState {
                 members: Membership::new(me.started),
                 echo: Echo::default(),
+                proofs: ProofLimits::default(),
                 calls: HashMap::new(),
                 loans: NodeLoans::default(),
                 strays: Strays::default(),
@@ -202,13 +205,25 @@ impl Cluster {
 
     fn say_supply(&self, broker: &Broker) -> Said {
         let supply = self.supply(broker);
-        let sequence = self.next_sequence();
-        let message = convert::supply(sequence, &supply, broker.source_tallies());
+        let message = self.word(broker, &supply);
         drop(self.send(self.subjects.supply(), Body::Supply(message)));
         Said {
             at: clock::now(),
             supply,
         }
+    }
+
+    /// Says to one node what there is, with a proof that this process says so.
+    pub(super) fn prove(&self, broker: &Broker, node: &str, proof: v1::Proof) {
+        let message = v1::Supply {
+            proof: Some(proof),
+            ..self.word(broker, &self.supply(broker))
+        };
+        drop(self.send_to(node, Body::Supply(message)));
+    }
+
+    fn word(&self, broker: &Broker, supply: &ToldSupply) -> v1::Supply {
+        convert::supply(self.next_sequence(), supply, broker.source_tallies())
     }
 
     /// Says something that only this node hears.

@@ -17,7 +17,7 @@ use super::Cluster;
 use super::bus::{BusEvent, BusMessage};
 use super::convert;
 use super::echo::EchoSubject;
-use super::members::{NodeChange, Sender};
+use super::members::{Heard, NodeChange, Sender};
 use super::node::HEARTBEAT;
 use super::open_calls::CallProgress;
 use super::settings::is_name;
@@ -77,14 +77,11 @@ impl Cluster {
             sent_at_ms: message.sent_at_ms,
         };
         if message.node == self.me.node {
-            let subject = match message.body {
-                Some(Body::Supply(_)) => EchoSubject::Supply,
-                _ => EchoSubject::Node,
-            };
-            return Ok(self.hear_own_name(sender, subject));
+            return Ok(self.hear_own_name(broker, sender, message.body));
         }
         match message.body {
             Some(Body::Supply(supply)) => return self.hear_supply(broker, sender, &supply),
+            Some(Body::Challenge(challenge)) => self.reply_to_challenge(broker, sender, challenge),
             Some(Body::Offer(offer)) => {
                 if let Some(loan) = self.accept(broker, sender, offer)? {
                     loans.spawn(loan.run());
@@ -113,10 +110,34 @@ impl Cluster {
     }
 
     /// Handles a message under this node's name.
-    fn hear_own_name(&self, sender: Sender<'_>, subject: EchoSubject) -> Option<NodeChange> {
-        if sender.incarnation != self.me.incarnation {
-            return Some(NodeChange::SameName(PeerName::from(sender.node)));
+    fn hear_own_name(
+        &self,
+        broker: &Broker,
+        sender: Sender<'_>,
+        body: Option<Body>,
+    ) -> Option<NodeChange> {
+        if sender.incarnation == self.me.incarnation {
+            self.hear_echo(sender, body.as_ref());
+            return None;
         }
+        match body {
+            Some(Body::Supply(supply)) if self.is_proven(clock::now(), &supply) => {
+                return Some(NodeChange::SameName(PeerName::from(sender.node)));
+            }
+            // It may be what an earlier process of ours has said.
+            Some(Body::Supply(_)) => self.challenge(sender),
+            Some(Body::Challenge(challenge)) => self.reply_to_challenge(broker, sender, challenge),
+            _ => {}
+        }
+        None
+    }
+
+    /// Handles a message of our own.
+    fn hear_echo(&self, sender: Sender<'_>, body: Option<&Body>) {
+        let subject = match body {
+            Some(Body::Supply(_)) => EchoSubject::Supply,
+            _ => EchoSubject::Node,
+        };
         let now = clock::now();
         let age = now.saturating_duration_since(self.me.started);
         let sent = Duration::from_millis(sender.sent_at_ms);
@@ -127,7 +148,6 @@ impl Cluster {
         }
         drop(state);
         self.heard_of_supply.notify_waiters();
-        None
     }
 
     fn hear_supply(
@@ -136,10 +156,20 @@ impl Cluster {
         sender: Sender<'_>,
         supply: &v1::Supply,
     ) -> Result<Option<NodeChange>, DroppedMessage> {
-        let change = self
+        let now = clock::now();
+        let is_proven = self.is_proven(now, supply);
+        let heard = self
             .state()
             .members
-            .supplied(clock::now(), sender, supply)?;
+            .supplied(now, sender, supply, is_proven)?;
+        let change = match heard {
+            Heard::Supply => None,
+            Heard::Change(change) => Some(change),
+            Heard::Unproven => {
+                self.challenge(sender);
+                return Ok(None);
+            }
+        };
         let is_of_another = matches!(change, Some(NodeChange::SameName(_)));
         let tallies = convert::source_tallies(supply).filter(|_| !is_of_another);
         if let Some(tallies) = tallies {

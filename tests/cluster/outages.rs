@@ -175,3 +175,25 @@ async fn repeated_words_of_an_earlier_process_push_nobody_out() {
     assert_eq!(a.status_of("b").unwrap().supply.iter().sum::<usize>(), 1);
     assert_eq!(a.client("c").await, Ok(answer("p")));
 }
+
+/// Whoever listens has all words of all nodes that there ever were.
+#[tokio::test(start_paused = true)]
+async fn repeated_words_bring_no_node_back_that_is_gone() {
+    let hub = Hub::new(1);
+    let [a, b, c] = three(&hub).await;
+    let _theirs = c.proxy("theirs");
+    a.sees_proxies("c", 1).await;
+    drop(c);
+    sleep(Duration::from_secs(5)).await;
+    assert!(a.status_of("c").is_none());
+    for message in hub.sent() {
+        hub.inject(&message);
+    }
+    sleep(Duration::from_millis(100)).await;
+    assert!(a.status_of("c").is_none() && b.status_of("c").is_none());
+    assert!(a.status_of("b").is_some());
+    let c = Node::start(&hub, "c");
+    let _another = c.proxy("another");
+    a.sees_proxies("c", 1).await;
+    assert_eq!(a.client("client").await, Ok(answer("another")));
+}

@@ -47,8 +47,8 @@ fn a_node_that_says_what_it_has_is_asked() {
     let mut members = Membership::new(now);
     assert!(!members.has_supply(now, &NEED));
     assert_eq!(
-        members.supplied(now, sender(1, 0), &supply(1, 5)),
-        Ok(Some(joined()))
+        members.supplied(now, sender(1, 0), &supply(1, 5), true),
+        Ok(Heard::Change(joined()))
     );
     assert!(members.has_supply(now, &NEED));
     let chosen = members.choose(now, &NEED, &BTreeSet::new(), [0.0; 2]);
@@ -61,7 +61,9 @@ fn a_node_that_says_what_it_has_is_asked() {
 fn who_is_silent_for_three_seconds_has_nothing_and_is_forgotten() {
     let now = start();
     let mut members = Membership::new(now);
-    members.supplied(now, sender(1, 0), &supply(1, 5)).unwrap();
+    members
+        .supplied(now, sender(1, 0), &supply(1, 5), true)
+        .unwrap();
     assert_eq!(members.expire(now + FRESH_FOR), []);
     let later = now + FRESH_FOR + Duration::from_millis(1);
     assert!(!members.has_supply(later, &NEED));
@@ -73,13 +75,15 @@ fn who_is_silent_for_three_seconds_has_nothing_and_is_forgotten() {
 fn words_that_are_doubled_late_or_out_of_order_are_not_heeded() {
     let now = start();
     let mut members = Membership::new(now);
-    members.supplied(now, sender(1, 0), &supply(2, 5)).unwrap();
+    members
+        .supplied(now, sender(1, 0), &supply(2, 5), true)
+        .unwrap();
     for sequence in [2, 1] {
-        let repeated = members.supplied(now, sender(1, 0), &supply(sequence, 9));
+        let repeated = members.supplied(now, sender(1, 0), &supply(sequence, 9), true);
         assert_eq!(repeated, Err(DroppedMessage::Repeated));
     }
     let later = now + Duration::from_secs(4);
-    let late = members.supplied(later, sender(1, 10), &supply(3, 9));
+    let late = members.supplied(later, sender(1, 10), &supply(3, 9), true);
     assert_eq!(late, Err(DroppedMessage::Late));
     assert!(!members.has_supply(later, &NEED));
 }
@@ -89,37 +93,64 @@ fn another_process_of_the_name_takes_the_place_of_the_first() {
     let now = start();
     let mut members = Membership::new(now);
     members
-        .supplied(now, sender(1, 900_000), &supply(90, 5))
+        .supplied(now, sender(1, 900_000), &supply(90, 5), true)
         .unwrap();
     assert_eq!(
-        members.supplied(now, sender(2, 0), &supply(1, 0)),
-        Ok(Some(joined()))
+        members.supplied(now, sender(2, 0), &supply(1, 0), true),
+        Ok(Heard::Change(joined()))
     );
     assert!(!members.has_supply(now, &NEED));
     assert_eq!(members.age(now, sender(1, 900_000)), None);
     assert_eq!(members.age(now, sender(2, 0)), Some(Duration::ZERO));
     assert_eq!(members.len(), 1);
     // The first one is still there: the operator has given two nodes one name.
-    let same_name = Some(NodeChange::SameName("b".into()));
+    let same_name = Heard::Change(NodeChange::SameName("b".into()));
     assert_eq!(
-        members.supplied(now, sender(1, 900_500), &supply(91, 5)),
+        members.supplied(now, sender(1, 900_500), &supply(91, 5), true),
         Ok(same_name)
     );
     assert!(!members.has_supply(now, &NEED));
+}
+
+/// It may be what a process has said that is gone.
+#[test]
+fn who_is_not_known_is_no_node_without_a_proof() {
+    let now = start();
+    let mut members = Membership::new(now);
+    let mut hear = |incarnation, sequence, is_proven| {
+        let supply = supply(sequence, 5);
+        members.supplied(now, sender(incarnation, 0), &supply, is_proven)
+    };
+    assert_eq!(hear(2, 1, false), Ok(Heard::Unproven));
+    assert_eq!(hear(2, 1, true), Ok(Heard::Change(joined())));
+    assert_eq!(hear(2, 2, false), Ok(Heard::Supply));
+    // Neither an earlier process nor a later one.
+    assert_eq!(hear(1, 3, false), Ok(Heard::Unproven));
+    assert_eq!(hear(3, 3, false), Ok(Heard::Unproven));
+    assert_eq!(hear(2, 3, false), Ok(Heard::Supply));
+    assert_eq!(members.len(), 1);
 }
 
 #[test]
 fn who_says_that_it_leaves_has_left() {
     let now = start();
     let mut members = Membership::new(now);
-    members.supplied(now, sender(1, 0), &supply(1, 5)).unwrap();
+    members
+        .supplied(now, sender(1, 0), &supply(1, 5), true)
+        .unwrap();
     let leaves = |sequence| v1::Supply {
         state: State::Left.into(),
         ..supply(sequence, 0)
     };
-    assert_eq!(members.supplied(now, sender(9, 0), &leaves(1)), Ok(None));
-    let left = Some(NodeChange::Left("b".into()));
-    assert_eq!(members.supplied(now, sender(1, 0), &leaves(2)), Ok(left));
+    assert_eq!(
+        members.supplied(now, sender(9, 0), &leaves(1), true),
+        Ok(Heard::Supply)
+    );
+    let left = Heard::Change(NodeChange::Left("b".into()));
+    assert_eq!(
+        members.supplied(now, sender(1, 0), &leaves(2), true),
+        Ok(left)
+    );
     assert!(!members.has_supply(now, &NEED));
 }
 
@@ -135,7 +166,7 @@ fn there_are_no_more_nodes_than_may_be() {
                 node: name,
                 ..sender(1, 0)
             };
-            members.supplied(now, sender, &supply(1, 1))
+            members.supplied(now, sender, &supply(1, 1), true)
         })
         .collect();
     assert_eq!(results[NODES_MAX], Err(DroppedMessage::Overloaded));
@@ -153,7 +184,7 @@ fn a_word_of_supply_names_private_pools_up_to_their_maximum() {
         pools: supply(0, 1).pools,
     });
     word.private_pools = pools.collect();
-    members.supplied(now, sender(1, 0), &word).unwrap();
+    members.supplied(now, sender(1, 0), &word, true).unwrap();
     let of_pool = |number: usize| Need {
         private_pool: Some(number.to_string().as_str().into()),
         ..NEED
